@@ -1,0 +1,79 @@
+"""Bijections that act on each entry alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from reparam import numerics
+from reparam.bijections.base import Bijection
+from reparam.model import Batch, Model, Solve, Space
+
+
+class Standardise(Bijection):
+    """z = (x − shift) / scale: from the data's units to those of networks, and back.
+
+    Binary data stay as they are, levels become x/(K−1) ∈ [0, 1], and real data are standardised by
+    statistics that the stage ``stages`` reads off the training data: per column for vectors, per
+    channel for images. A constant column keeps scale 1.
+
+    Shape: (B, *shape) both ways, ladj (B,).
+
+    >>> import torch
+    >>> from reparam.model import Space
+    >>> z, ladj = Standardise(Space((2,), "levels", levels=5))(torch.tensor([[0.0, 4.0]]))
+    >>> z.tolist(), round(ladj.item(), 3)
+    ([[0.0, 1.0]], -2.773)
+    """
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+        statistics_shape = (space.shape[0],) + (1,) * (len(space.shape) - 1)
+        top = space.levels - 1 if space.levels is not None else 1
+        learned = space.kind == "real"
+        shift, scale = torch.zeros(statistics_shape), torch.full(statistics_shape, float(top))
+        self.register_buffer("shift", shift, persistent=learned)
+        self.register_buffer("scale", scale, persistent=learned)
+        self.shift: Tensor
+        self.scale: Tensor
+
+    @property
+    def stages(self) -> tuple[Solve, ...]:
+        """The pass over the training data that real data need."""
+        return (Solve("standardise", self._solve),) if self.space.kind == "real" else ()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.space.kind == "binary":  # two passes over the batch saved in every step
+            return x, x.new_zeros(()).expand(len(x))
+        return (x - self.shift) / self.scale, self._ladj(x, -1.0)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return z * self.scale + self.shift, self._ladj(z, 1.0)
+
+    def _ladj(self, x: Tensor, sign: float) -> Tensor:
+        per_entry = self.scale.log().expand(self.space.shape)
+        return (sign * per_entry.sum()).expand(x.shape[0])
+
+    @torch.no_grad()
+    def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
+        mean = _column_means(batches, 0.0)
+        # A second pass around the mean: the one-pass formula cancels for columns far from zero.
+        deviation = _column_means(batches, mean, power=2).sqrt()
+        # What is left of a constant column is rounding noise of its value, not a scale.
+        constant = deviation <= 1e-7 * mean.abs()
+        deviation = torch.where(constant, torch.ones_like(deviation), deviation)
+        self.shift.copy_(mean.reshape(self.shift.shape))
+        self.scale.copy_(deviation.reshape(self.scale.shape))
+
+
+def _column_means(batches: Iterable[Batch], centre: Tensor | float, power: int = 1) -> Tensor:
+    """Means of (x − centre)^power by column of vectors, by channel of images."""
+    total, count = torch.zeros(()), 0
+    for x, _ in batches:
+        columns = x.to(numerics.accumulator(x)).movedim(1, -1).flatten(0, -2)
+        total = total.to(columns) + (columns - centre).pow(power).sum(0)
+        count += len(columns)
+    return total / count

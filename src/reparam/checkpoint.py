@@ -1,0 +1,186 @@
+"""Models and training states on disk: safetensors with a JSON header, never a pickle.
+
+A file is complete or absent: it is written beside its place and moved there in one step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from reparam import __version__
+from reparam.model import Model, Space
+from reparam.presets.registry import build
+
+FORMAT = 1  # of the header; a reader refuses a newer one
+MODEL_FILE = "model.safetensors"
+
+
+def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """Write a model's weights and how to build it into the folder ``path``.
+
+    Args:
+        model: built by a preset; one of your own modules is saved too, and loaded with
+            ``load(path, model=...)``.
+        path: a folder, made if absent.
+        force: overwrite a model that lies there.
+
+    Raises:
+        ValueError: the folder holds a model and ``force`` is not set.
+
+    >>> import tempfile
+    >>> from reparam.presets import build
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = save(build("pca", Space((3,), "real")), folder)
+    ...     type(load(folder)).__name__
+    'PCA'
+    """
+    target = Path(path) / MODEL_FILE
+    if target.exists() and not force:
+        raise ValueError(f"{target}: exists already; choose another folder or set force")
+    write_tensors(target, model.state_dict(), describe(model))
+    return target
+
+
+def load(path: str | os.PathLike[str], *, model: Model | None = None) -> Model:
+    """Read a model from a folder that ``save`` or ``fit`` wrote, in evaluation mode.
+
+    Args:
+        path: the folder, or the ``.safetensors`` file itself.
+        model: the module to fill, for models that no preset builds.
+
+    Raises:
+        ValueError: no model there, a damaged or newer file, an unknown preset, wrong shapes.
+    """
+    file = Path(path)
+    file = file / MODEL_FILE if file.is_dir() else file
+    tensors, header = read_tensors(file)
+    if model is None:
+        model = rebuild(header, file)
+    fill(model, tensors, file)
+    return model.eval()
+
+
+def describe(model: Model) -> dict[str, Any]:
+    """What a header says of a model: {preset, parameters, space, version}."""
+    recipe = model.recipe or {"preset": None, "parameters": {}}
+    return {**recipe, "space": dataclasses.asdict(model.space), "version": __version__}
+
+
+def rebuild(header: Mapping[str, Any], file: Path) -> Model:
+    """The model, untrained, that a header describes."""
+    if header.get("preset") is None:
+        raise ValueError(f"{file}: holds a model that no preset builds; give it as model=")
+    try:
+        space = Space(**header["space"])
+        return build(header["preset"], space, **header["parameters"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: does not describe a model of this version: {error}") from error
+
+
+def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Load a state dict into the model, in the precision it was saved in."""
+    floating = [t for t in tensors.values() if t.is_floating_point()]
+    if floating:
+        model.to(floating[0].dtype)
+    try:
+        model.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{file}: its weights do not fit the model: {reason}") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write tensors and a JSON header into one file, atomically."""
+    metadata = {"reparam": json.dumps({"format": FORMAT, **header})}
+    stored = _unshared(tensors)
+    write_atomically(path, lambda temporary: save_file(stored, temporary, metadata))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a file that ``write_tensors`` wrote."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected a folder that fit or save wrote")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(metadata["reparam"])
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a file of reparam, or a damaged one: {error}") from error
+    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+        raise ValueError(f"{path}: not a file of reparam, or a damaged one: no format number")
+    if header["format"] > FORMAT:
+        raise ValueError(
+            f"{path}: written by a newer reparam ({header.get('version')}); this is {__version__}"
+        )
+    return tensors, header
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON that a person can read, atomically; NaN is refused."""
+    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    write_text(path, text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; ValueError where it is absent or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    return content
+
+
+def write_atomically(path: Path, write: Callable[[str], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, flush it and move it into place."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise ValueError(f"{path.parent}: cannot be written to: {error.strerror}") from error
+    os.close(descriptor)
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{path}: cannot be written: {error}") from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU, contiguous, tied weights stored once for each name."""
+    seen: set[int] = set()
+    stored: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        copy = tensor.detach().cpu().contiguous()
+        address = copy.untyped_storage().data_ptr()
+        stored[name] = copy.clone() if address in seen else copy
+        seen.add(address)
+    return stored

@@ -1,0 +1,88 @@
+"""Commands that look: which models and data there are, and how good a run is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reparam.cli.options import Run, Samples, Seed, argument_help, open_run, takes_data
+from reparam.cli.tables import (
+    key_values,
+    rows_table,
+    score_table,
+    show,
+    show_notes,
+    working,
+)
+
+if TYPE_CHECKING:
+    from reparam.data import Data
+
+
+def models(
+    name: Annotated[str | None, typer.Argument(help="A model; none: list them all.")] = None,
+) -> None:
+    """List the models, or describe one: its parameters, its paper, its data."""
+    from reparam.presets import PRESETS, find_preset
+
+    if name is None:
+        show(rows_table(("model", "what it is"), [(p.name, p.summary) for p in PRESETS.values()]))
+        return
+    preset = find_preset(name)
+    accepts = preset.accepts
+    forms = [word for word, on in (("images", accepts.images), ("vectors", accepts.vectors)) if on]
+    show(
+        key_values(
+            {
+                "model": preset.name,
+                "what it is": preset.summary,
+                "paper": preset.paper,
+                "data": f"{', '.join(accepts.kinds)}; {' and '.join(forms)}",
+            }
+        )
+    )
+    help_of = argument_help(preset.build)
+    parameters = [
+        (p.name, p.type_name, p.shown_default, help_of.get(p.name, ""))
+        for p in preset.parameters.values()
+    ]
+    show(rows_table(("parameter", "type", "default", "meaning"), parameters))
+
+
+@takes_data
+def data(data: Data | None = None) -> None:
+    """List the named data sets, or describe one of them or your own: shape, kind, splits, range."""
+    from reparam.data import describe, sources
+
+    if data is None:
+        show(rows_table(("name", "what it is"), sources()))
+        return
+    show(key_values(describe(data)))
+    show_notes(data.notes)
+
+
+def evaluate(
+    run: Run,
+    samples: Samples = 1000,
+    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    seed: Seed = 0,
+    json: Annotated[Path | None, typer.Option(help="Also write the scores there.")] = None,
+) -> None:
+    """Measure a run: every score its model defines, with its uncertainty and protocol."""
+    from reparam.checkpoint import write_json
+    from reparam.comparison import Candidate, scores_json
+    from reparam.evaluation import evaluate as measure
+    from reparam.train import RunFolder
+
+    model, data = open_run(run)
+    recipe = model.recipe or {"preset": str(run), "parameters": {}}
+    label = Candidate(**recipe).label
+    with working(f"measuring {label} on {data.name}"):
+        scores = measure(
+            model, data, split=split, samples=samples, seed=seed, history=RunFolder(run).history()
+        )
+    if json is not None:
+        write_json(json, scores_json(data, {label: scores}))
+    show(score_table({label: scores}))

@@ -1,0 +1,186 @@
+"""Options that several commands share, each defined once, and what they become."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from reparam.config import TrainConfig
+
+if TYPE_CHECKING:
+    from reparam.data import Data
+    from reparam.model import Model
+
+Command = Callable[..., None]
+
+Run = Annotated[Path, typer.Argument(help="Folder of a run, as fit or compare wrote it.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what lies there.")]
+Seed = Annotated[int, typer.Option(help="Of all draws.")]
+Samples = Annotated[
+    int, typer.Option(min=1, help="Importance samples per example of the log-likelihood.")
+]
+
+_DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "label": (
+        Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")],
+        None,
+    ),
+    "drop": (
+        Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")],
+        None,
+    ),
+    "kind": (
+        Annotated[str | None, typer.Option(help="binary, levels or real, instead of the rules.")],
+        None,
+    ),
+    "levels": (
+        Annotated[int | None, typer.Option(help="K: the values are integers 0 to K−1.")],
+        None,
+    ),
+    "binarize": (
+        Annotated[str | None, typer.Option(help="A threshold, or static for one random draw.")],
+        None,
+    ),
+    "size": (
+        Annotated[str | None, typer.Option(help="Image size: 64, or 48x64 (height x width).")],
+        None,
+    ),
+    "pad": (
+        Annotated[
+            bool, typer.Option("--pad/--crop", help="How other proportions are made to fit.")
+        ],
+        False,
+    ),
+    "test": (
+        Annotated[str | None, typer.Option(help="Where the test split lies, if elsewhere.")],
+        None,
+    ),
+}
+
+
+def takes_data(command: Command) -> Command:
+    """Give a command with a parameter ``data: Data`` the options that load it."""
+    signature = inspect.signature(command)
+    asked = typer.Argument(help="A named set, a folder of images, .npz .npy .csv .parquet.")
+    optional = signature.parameters["data"].default is None
+    source = signature.parameters["data"].replace(
+        annotation=Annotated[str | None, asked] if optional else Annotated[str, asked]
+    )
+
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        options = {name: arguments.pop(name) for name in _DATA_OPTIONS}
+        if arguments["data"] is not None:
+            arguments["data"] = open_data(arguments["data"], options)
+        command(**arguments)
+
+    parameters = {**signature.parameters, "data": source, **_parameters(_DATA_OPTIONS)}
+    return _with_signature(wrapped, parameters)
+
+
+def takes_config(command: Command) -> Command:
+    """Give a command whose parameter is ``fields: dict`` an option for each of TrainConfig."""
+    help_of = argument_help(TrainConfig)
+    hints = get_type_hints(TrainConfig)
+    options = {
+        field.name: (
+            Annotated[
+                hints[field.name] | None,
+                typer.Option(help=help_of[field.name], show_default=str(field.default)),
+            ],
+            None,
+        )
+        for field in dataclasses.fields(TrainConfig)
+    }
+
+    @functools.wraps(command)
+    def wrapped(**arguments: Any) -> None:
+        given = {name: arguments.pop(name) for name in options}
+        arguments["fields"] = {name: value for name, value in given.items() if value is not None}
+        command(**arguments)
+
+    parameters = {**inspect.signature(command).parameters, **_parameters(options)}
+    del parameters["fields"]
+    return _with_signature(wrapped, parameters)
+
+
+def argument_help(documented: Any) -> dict[str, str]:
+    """The sentences of a docstring's ``Args`` section, by name.
+
+    >>> argument_help(TrainConfig)["lr"]
+    'learning rate of Adam.'
+    """
+    text = (inspect.getdoc(documented) or "").partition("Args:\n")[2]
+    section = re.split(r"\n\S|\n\n", text)[0]
+    entries = re.split(r"^ {4}(?=\w)", section, flags=re.MULTILINE)[1:]
+    pairs = (entry.split(":", 1) for entry in entries)
+    return {
+        name: re.sub(r"\s+|``", lambda m: " " if m[0].isspace() else "", text).strip()
+        for name, text in pairs
+    }
+
+
+def open_data(source: str, options: dict[str, Any]) -> Data:
+    """Load data as the command line names them."""
+    from reparam.data import load_data
+
+    given = {name: value for name, value in options.items() if value not in (None, [], False)}
+    if "pad" in given:
+        given["fit_size"] = "pad" if given.pop("pad") else "crop"
+    if "size" in given:
+        given["size"] = _parse_size(given["size"])
+    if given.get("binarize") not in (None, "static"):
+        given["binarize"] = _parse_number("binarize", given["binarize"])
+    return load_data(source, **given)
+
+
+def open_run(path: Path) -> tuple[Model, Data]:
+    """The model of a run and the data it was trained on."""
+    from reparam.checkpoint import load
+    from reparam.data import load_data
+    from reparam.train import RunFolder
+
+    run = RunFolder(path).read()
+    source = run["data"]["source"]
+    if source is None:
+        raise ValueError(f"{path}: its data came from memory; use the library for this run")
+    return load(path), load_data(**source)
+
+
+def _parse_size(text: str) -> int | tuple[int, int]:
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if match is None:
+        raise ValueError(f"size: expected 64 or 48x64 (height x width), got {text!r}")
+    height, width = match.groups()
+    return int(height) if width is None else (int(height), int(width))
+
+
+def _parse_number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name}: expected a number or static, got {text!r}") from None
+
+
+def _parameters(options: dict[str, tuple[Any, Any]]) -> dict[str, inspect.Parameter]:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return {
+        name: inspect.Parameter(name, kind, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
+    }
+
+
+def _with_signature(function: Command, parameters: dict[str, inspect.Parameter]) -> Command:
+    # Every parameter as keyword-only: their order here is the order of the help.
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters.values()]
+    function.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in keyword}
+    del function.__wrapped__  # type: ignore[attr-defined]
+    return function

@@ -1,0 +1,65 @@
+"""Examples and codes into files: PNG for images, NPZ and CSV for anything."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reparam.checkpoint import write_atomically, write_text
+from reparam.report.pictures import Brightness, grid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reparam.data import Data
+
+SUFFIXES = (".png", ".npz", ".csv")
+
+
+def check_output(path: Path, force: bool, images: bool) -> None:
+    """Refuse, before any work is done, a file that cannot be written as asked."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}")
+    if path.suffix.lower() == ".png" and not images:
+        raise ValueError(f"{path}: these are not images; write .npz or .csv")
+    if path.exists() and not force:
+        raise ValueError(f"{path}: exists already; choose another name or --force")
+
+
+def write_rows(path: Path, arrays: dict[str, Tensor], names: tuple[str, ...] | None = None) -> None:
+    """Arrays of as many rows each: every one under its name in NPZ, side by side in CSV.
+
+    Args:
+        path: ends in .npz or .csv.
+        arrays: by name, (N, …); the first one's entries are the columns called ``names``.
+        names: of the first array's columns; None: name and number.
+    """
+    stored = {name: values.cpu().numpy() for name, values in arrays.items()}
+    if path.suffix.lower() == ".npz":
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **stored)
+        write_atomically(path, lambda file: Path(file).write_bytes(buffer.getvalue()))
+        return
+    header: list[str] = []
+    columns = []
+    for index, (name, values) in enumerate(stored.items()):
+        flat = values.reshape(len(values), -1)
+        numbered = [name] if values.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
+        header += list(names) if names and index == 0 else numbered
+        columns.append(flat)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for parts in zip(*columns, strict=True):
+        writer.writerow([value for part in parts for value in part.tolist()])
+    write_text(path, text.getvalue())
+
+
+def write_picture(path: Path, x: Tensor, data: Data, columns: int) -> None:
+    """Images (N, C, H, W) as a grid of ``columns``."""
+    picture = grid(x.cpu(), Brightness.of(data), columns, "")
+    write_atomically(path, lambda file: Path(file).write_bytes(picture.data))

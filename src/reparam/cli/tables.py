@@ -1,0 +1,92 @@
+"""What commands print: tables on the output stream, progress on the error stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from reparam.evaluation import Score, Scores
+
+# The mark before a likelihood: what the true value is, compared with the number.
+MARKS = {"exact": "=", "lower bound": "≥", "estimate": "≈"}
+
+
+def show(content: RenderableType) -> None:
+    """Print to the output stream."""
+    Console().print(content)
+
+
+def show_notes(notes: Iterable[str]) -> None:
+    """What was decided on the way, quietly."""
+    for note in notes:
+        Console().print(f"  • {note}", style="dim", markup=False, highlight=False)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A sign of life while something takes long, on a terminal."""
+    with Console(stderr=True).status(what):
+        yield
+
+
+def key_values(rows: Mapping[str, str]) -> Table:
+    """Two columns without lines."""
+    table = Table.grid(padding=(0, 2))
+    for key, value in rows.items():
+        table.add_row(f"[bold]{key}[/bold]", value)
+    return table
+
+
+def rows_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """A table of text."""
+    table = Table(*header, box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def score_table(models: Mapping[str, Scores]) -> Table:
+    """One column per model, one row per score that any of them has."""
+    names = list(dict.fromkeys(name for scores in models.values() for name in scores))
+    table = Table("score", *models, box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in names:
+        with_it = next(scores[name] for scores in models.values() if name in scores)
+        cells = [value_text(name, scores.get(name)) for scores in models.values()]
+        table.add_row(f"{name} [dim]{with_it.unit}[/dim]", *cells)
+    return table
+
+
+def value_text(name: str, score: Score | None) -> str:
+    """A value with its mark and error; a dash where the model does not define it.
+
+    >>> from reparam.evaluation import Score
+    >>> value_text("elbo", Score(-88.71, "nats", 100, "test", stderr=0.25, kind="lower bound"))
+    '≥ -88.71 ± 0.25'
+    """
+    if score is None:
+        return "—"
+    mark = MARKS.get(score.kind or "", "")
+    if name.endswith("bits_per_dim") and mark == "≥":
+        mark = "≤"  # a lower bound on log p is an upper bound on the bits
+    if score.stderr is None:
+        number = f"{score.value:,.0f}" if abs(score.value) >= 100 else f"{score.value:.3g}"
+        return f"{mark} {number}".strip()
+    digits = decimals(score.stderr)
+    return f"{mark} {score.value:.{digits}f} ± {score.stderr:.{digits}f}".strip()
+
+
+def decimals(stderr: float) -> int:
+    """Decimals that show two digits of the error, at most 6.
+
+    >>> decimals(0.25), decimals(0.0123), decimals(12.0)
+    (2, 3, 0)
+    """
+    digits = 0
+    while digits < 6 and 0 < stderr * 10**digits < 9.95:
+        digits += 1
+    return digits

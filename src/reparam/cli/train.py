@@ -1,0 +1,118 @@
+"""Commands that train: fit, resume, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reparam.cli.options import Force, Run, Samples, takes_config, takes_data
+from reparam.cli.tables import score_table, show, show_notes
+
+if TYPE_CHECKING:
+    from reparam.comparison import Comparison
+    from reparam.data import Data
+    from reparam.train import History
+
+
+@takes_data
+@takes_config
+def fit(
+    preset: Annotated[str, typer.Argument(help="A model, from `reparam models`.")],
+    data: Data,
+    parameters: Annotated[
+        list[str] | None, typer.Argument(help="Of the model: key=value …, as latent_dim=2.")
+    ] = None,
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the run.")],
+    force: Force = False,
+    fields: dict[str, Any],
+) -> None:
+    """Train a model on data and keep its best weights, curves and checkpoints in a folder."""
+    import torch
+
+    from reparam import train
+    from reparam.comparison import parse_assignments
+    from reparam.presets import build
+
+    show_notes(data.notes)
+    torch.manual_seed(fields.get("seed", 0))
+    model = build(preset, data.space, **parse_assignments(parameters or []))
+    _tell(train.fit(model, data, out=out, force=force, **fields), out)
+
+
+@takes_config
+def resume(run: Run, *, fields: dict[str, Any]) -> None:
+    """Continue an interrupted run exactly, or a finished one with more --epochs."""
+    from reparam import train
+
+    _, history = train.resume(run, **fields)
+    _tell(history, run)
+
+
+@takes_data
+@takes_config
+def compare(
+    data: Data,
+    *,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help='As "vae latent_dim=2"; may be repeated. None: one of every family.'),
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report.")],
+    seeds: Annotated[int, typer.Option(help="How many seeds of each model.")] = 1,
+    jobs: Annotated[int, typer.Option(help="How many to train at a time.")] = 1,
+    samples: Samples = 1000,
+    force: Force = False,
+    fields: dict[str, Any],
+) -> None:
+    """Train several models on the same data under one budget; write a report and scores.json."""
+    from reparam import comparison
+
+    show_notes(data.notes)
+    models = model or list(comparison.DEFAULT_MODELS)
+    with _overall_bar(len(models) * seeds) as watch:
+        result = comparison.compare(
+            data,
+            models,
+            out=out,
+            seeds=seeds,
+            jobs=jobs,
+            samples=samples,
+            force=force,
+            watch=watch,
+            **fields,
+        )
+    _tell_comparison(result, out / comparison.REPORT_FILE)
+
+
+@contextmanager
+def _overall_bar(runs: int) -> Iterator[Callable[[str, float], None]]:
+    """One bar over all runs of a comparison, with the time left."""
+    from reparam.train.progress import progress_bars
+
+    with progress_bars() as bars:
+        task = bars.add_task("", total=runs, value="")
+
+        def watch(doing: str, done: float) -> None:
+            bars.update(task, completed=done, value=f"{int(done)}/{runs} {doing}")
+
+        yield watch
+
+
+def _tell(history: History, out: Path) -> None:
+    """How a run ended, in a few lines."""
+    from reparam.train.progress import latest_value
+
+    best = "" if history.best_epoch is None else f", best at epoch {history.best_epoch:g}"
+    last = latest_value(history.rows[-1]) if history.rows else ""
+    show(f"{history.ended} in {history.seconds:.1f} s{best}{'; last ' + last if last else ''}")
+    show(f"run in [bold]{out}[/bold]; next: reparam evaluate {out}")
+
+
+def _tell_comparison(result: Comparison, report: Path) -> None:
+    show(score_table({entry.label: entry.scores for entry in result.entries}))
+    show(f"report: [bold]{report}[/bold]")

@@ -1,0 +1,70 @@
+"""How a model is trained: one frozen set of fields."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The fields of ``fit``.
+
+    Args:
+        epochs: passes over the training data; None: as many as give 5 000 steps, at least 10.
+        budget: seconds after which the descent ends, whatever the epochs; None: no limit.
+        batch_size: examples per step (all of them, when there are fewer).
+        lr: learning rate of Adam.
+        warmup: steps over which the learning rate rises from 0.
+        schedule: ``"constant"``, or ``"cosine"`` to 0 over the epochs.
+        weight_decay: decoupled (AdamW).
+        clip: largest gradient norm; None: no clipping.
+        ema: decay of an exponential moving average of the weights, which is then what is
+            validated and kept; None: none.
+        patience: epochs without a better validation value after which training stops.
+        precision: ``"float32"``, ``"float64"`` or ``"bfloat16"`` (autocast).
+        compile: run the loss through ``torch.compile``.
+        save_every: seconds between checkpoints.
+        seed: of weights, noise and data order.
+        device: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
+
+    >>> TrainConfig(epochs=3).batch_size
+    128
+    """
+
+    epochs: int | None = None
+    budget: float | None = None
+    batch_size: int = 128
+    lr: float = 1e-3
+    warmup: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = 0.0
+    clip: float | None = None
+    ema: float | None = None
+    patience: int | None = None
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    compile: bool = False
+    save_every: float = 30.0
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "budget", "clip", "patience"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a positive number or None, got {value!r}")
+        for name in ("batch_size", "lr"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
+        for name in ("warmup", "weight_decay", "save_every", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)!r}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema: expected a number between 0 and 1, got {self.ema!r}")
+        _one_of("schedule", self.schedule, ("constant", "cosine"))
+        _one_of("precision", self.precision, ("float32", "float64", "bfloat16"))
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")

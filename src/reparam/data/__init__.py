@@ -1,0 +1,8 @@
+"""Data: named sets, files, folders and objects in memory, all as one frozen ``Data``."""
+
+from reparam.data.download import DataUnavailable
+from reparam.data.load import load_data
+from reparam.data.named_sets import sources
+from reparam.data.splits import Data, Split, describe
+
+__all__ = ["Data", "DataUnavailable", "Split", "describe", "load_data", "sources"]

@@ -1,0 +1,91 @@
+"""From what a reader found to Data: axes, values, labels, missing splits, tensors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reparam.data.kinds import Choices
+from reparam.data.labels import indexed
+from reparam.data.raw import Array, Part, Raw
+from reparam.data.shapes import arrange
+from reparam.data.splits import Data, Split, carve
+from reparam.data.values import settle
+from reparam.model import Space
+
+
+def assemble(raw: Raw, choices: Choices, source: dict[str, Any] | None = None) -> Data:
+    """Checked data with all three splits.
+
+    Args:
+        raw: what a reader found.
+        choices: what the user says about the values, and the seed of carving.
+        source: kept in the result, so that the same data can be loaded again.
+
+    Raises:
+        ValueError: what the data have wrong, where, and what to do about it.
+
+    >>> raw = Raw({"train": Part(np.arange(10.0)[:, None])}, "ten", "array")
+    >>> data = assemble(raw, Choices())
+    >>> len(data.train), data.notes[-1]
+    (7, 'Carved from 10 rows with seed 0: valid 1, test 2.')
+    """
+    raw, kind, levels = settle(arrange(raw), choices)
+    raw, names = indexed(raw)
+    raw = _with_all_splits(raw, choices.seed)
+    splits = {split: _split(part, raw.borrowed) for split, part in raw.parts.items()}
+    shape = tuple(splits["train"].x.shape[1:])
+    space = Space(shape, kind, levels, classes=None if names is None else len(names))
+    return Data(
+        **splits,
+        space=space,
+        name=raw.name,
+        class_names=names,
+        columns=raw.columns,
+        notes=raw.notes,
+        source=source,
+    )
+
+
+def _with_all_splits(raw: Raw, seed: int) -> Raw:
+    missing = [split for split in ("valid", "test") if split not in raw.parts]
+    if not missing:
+        return raw
+    whole = raw.parts["train"]
+    try:
+        rows = carve(len(whole.x), seed, valid="valid" in missing, test="test" in missing)
+    except ValueError as error:
+        raise ValueError(f"{raw.origin}: {error}; give more rows, or the splits") from error
+    carved = {split: _rows(whole, chosen) for split, chosen in rows.items()}
+    sizes = ", ".join(f"{split} {len(carved[split].x)}" for split in missing)
+    note = f"Carved from {len(whole.x)} rows with seed {seed}: {sizes}."
+    return replace(raw, parts={**raw.parts, **carved}, notes=(*raw.notes, note))
+
+
+def _rows(part: Part, rows: Array) -> Part:
+    labels = None if part.labels is None else part.labels[rows]
+    factors = None if part.factors is None else part.factors[rows]
+    return Part(part.x[rows], labels, factors)
+
+
+def _split(part: Part, borrowed: bool) -> Split:
+    return Split(
+        _tensor(part.x, borrowed),
+        None if part.labels is None else _tensor(part.labels, borrowed),
+        None if part.factors is None else _factors(part.factors, borrowed),
+    )
+
+
+def _factors(factors: Array, borrowed: bool) -> Tensor:
+    factors = factors[:, None] if factors.ndim == 1 else factors
+    return _tensor(factors.astype(np.float32), borrowed)
+
+
+def _tensor(array: Array, borrowed: bool) -> Tensor:
+    if borrowed or not array.flags.writeable:
+        array = array.copy()
+    return torch.from_numpy(np.ascontiguousarray(array))

@@ -1,0 +1,185 @@
+"""Folders of image files: class folders become labels, train/valid/test folders become splits."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from reparam.data.entries import split_named
+from reparam.data.pictures import SUFFIXES, Failure, Fit, Header, decode, look
+from reparam.data.raw import Array, Part, Raw
+from reparam.data.splits import SPLITS
+
+LISTED = 5  # names of skipped files in a note
+
+
+class Item(NamedTuple):
+    """An image file and where it belongs."""
+
+    path: Path
+    split: str
+    label: str | None
+
+
+def read_folder(folder: Path, size: int | tuple[int, int] | None = None, fit: Fit = "crop") -> Raw:
+    """The images of a folder, uint8 (N, C, H, W) with C 1 or 3, ordered by path.
+
+    Args:
+        folder: images; or one folder of images for each class; or folders train, valid and test
+            that hold either.
+        size: height and width to bring all images to (one number: both); None: they have one
+            size already.
+        fit: ``"crop"`` cuts the middle out in the proportions of size, ``"pad"`` adds black bars.
+
+    Raises:
+        ValueError: no images, none that can be read, sizes that differ, or images beside class
+            folders.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for i in range(3):
+    ...     Image.fromarray(np.full((2, 2), i, np.uint8)).save(folder / f"{i}.png")
+    >>> read_folder(folder).parts["train"].x[:, 0, 0, 0]
+    array([0, 1, 2], dtype=uint8)
+    """
+    target = _target(size, fit)
+    items, notes = _items(folder)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without the interpreter lock
+        looked = list(pool.map(look, [item.path for item in items]))
+        items, headers, failures = _readable(folder, items, looked)
+        shape = target or _common_size(folder, items, headers)
+        x = np.empty((len(items), 3 if any(h.colour for h in headers) else 1, *shape), np.uint8)
+        decoded = list(pool.map(partial(decode, fit=fit), [item.path for item in items], x))
+    remarks = Counter(header.remark for header in headers if header.remark)
+    notes += [f"{len(items)} images, {remark} in {n}." for remark, n in sorted(remarks.items())]
+    if target:
+        resized = sum(header.size != target for header in headers)
+        notes.append(f"{resized} images resized to {shape[0]} × {shape[1]} ({fit}).")
+    kept, _, more = _readable(folder, items, decoded)
+    x = x if not more else x[[outcome is None for outcome in decoded]]
+    return _by_split(folder, kept, x, notes + _skipped([*failures, *more], len(looked)))
+
+
+def _target(size: int | tuple[int, int] | None, fit: str) -> tuple[int, int] | None:
+    if fit not in ("crop", "pad"):
+        raise ValueError(f"fit_size: expected 'crop' or 'pad', got {fit!r}")
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"size: expected positive height and width, got {size}")
+    return int(height), int(width)
+
+
+def _items(folder: Path) -> tuple[list[Item], list[str]]:
+    """All image files with their split and class folder, and notes on what is left out."""
+    tops = [path for path in sorted(folder.iterdir()) if path.is_dir() and _visible(path)]
+    roots = [(path, split) for path in tops if (split := split_named(path.name)) is not None]
+    notes = []
+    if roots:
+        if "train" not in {split for _, split in roots}:
+            raise ValueError(f"{folder}: has a folder {roots[0][0].name!r}, but none named 'train'")
+        beside = [path.name for path in tops if split_named(path.name) is None]
+        beside += [path.name for path in sorted(folder.iterdir()) if _is_image(path)]
+        if beside:
+            notes.append(f"Not used, beside the folders of splits: {_listed(beside)}.")
+    items, others = [], []
+    for root, split in sorted(roots, key=lambda pair: pair[1]) or [(folder, "train")]:
+        of_root, of_others = _scan(root, split)
+        items += of_root
+        others += of_others
+    if others:
+        notes.append(f"{len(others)} files that are no images left out: {_listed(others)}.")
+    if not items:
+        raise ValueError(f"{folder}: holds no images ({', '.join(sorted(SUFFIXES))})")
+    classes = {item.label for item in items}
+    if len(classes) == 1 and classes != {None}:
+        notes.append(f"A single folder, {classes.pop()!r}: taken as no labels.")
+        items = [item._replace(label=None) for item in items]
+    return items, notes
+
+
+def _scan(root: Path, split: str) -> tuple[list[Item], list[str]]:
+    """Images below one root; the first folder on the way to an image is its class."""
+    items, others = [], []
+    for path in sorted(root.rglob("*")):
+        steps = path.relative_to(root)
+        if not path.is_file() or not all(_visible(Path(step)) for step in steps.parts):
+            continue
+        if _is_image(path):
+            items.append(Item(path, split, steps.parts[0] if len(steps.parts) > 1 else None))
+        else:
+            others.append(path.name)
+    loose = [item.path.name for item in items if item.label is None]
+    if loose and len(loose) < len(items):
+        raise ValueError(
+            f"{root}: {len(loose)} images lie beside class folders ({_listed(loose)}); move them "
+            "into a class folder, or all images into one folder"
+        )
+    return items, others
+
+
+def _readable(
+    folder: Path, items: Sequence[Item], outcomes: Sequence[Header | Failure | None]
+) -> tuple[list[Item], list[Header], list[Failure]]:
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    kept = [item for item, o in zip(items, outcomes, strict=True) if not isinstance(o, Failure)]
+    if not kept:
+        raise ValueError(
+            f"{folder}: none of {len(failures)} images can be read, the first is {failures[0]}"
+        )
+    return kept, [outcome for outcome in outcomes if isinstance(outcome, Header)], failures
+
+
+def _common_size(folder: Path, items: Sequence[Item], headers: Sequence[Header]) -> tuple[int, int]:
+    first = headers[0].size
+    for item, header in zip(items, headers, strict=True):
+        if header.size != first:
+            count = len({header.size for header in headers})
+            raise ValueError(
+                f"{folder}: images have {count} sizes: {items[0].path.name} is {first[0]} × "
+                f"{first[1]} and {item.path.name} is {header.size[0]} × {header.size[1]} (height × "
+                "width); bring them to one with size=64 (--size 64)"
+            )
+    return first
+
+
+def _by_split(folder: Path, items: Sequence[Item], x: Array, notes: Sequence[str]) -> Raw:
+    parts = {}
+    for split in SPLITS:
+        rows = [i for i, item in enumerate(items) if item.split == split]
+        classes = [label for i in rows if (label := items[i].label) is not None]
+        if rows:
+            # Folders are scanned split by split, so that each is one slice: no copy.
+            part = x[rows[0] : rows[-1] + 1]
+            parts[split] = Part(part, np.array(classes) if classes else None)
+    if "train" not in parts:
+        raise ValueError(f"{folder}: no image in 'train' can be read")
+    return Raw(parts, folder.name, str(folder), "images", notes=tuple(notes))
+
+
+def _skipped(failures: Sequence[Failure], total: int) -> list[str]:
+    if not failures:
+        return []
+    listed = _listed([str(failure) for failure in failures])
+    return [f"{len(failures)} of {total} images could not be read and were skipped: {listed}."]
+
+
+def _visible(path: Path) -> bool:
+    return not path.name.startswith((".", "__MACOSX"))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file() and _visible(path)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")

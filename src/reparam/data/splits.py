@@ -1,0 +1,179 @@
+"""What loading gives: Split and Data, and how missing splits are carved from the training rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reparam.model import Space
+
+SPLITS = ("train", "valid", "test")
+VALID_SHARE, TEST_SHARE = 0.1, 0.2
+ROWS = 4096  # converted to float64 at a time
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some of the examples, in data units and compact storage.
+
+    Args:
+        x: (N, *shape); uint8 for binary data and up to 256 levels, int32 for more levels, float32
+            for real data (float64 where the source was).
+        labels: (N,) int64 class indices, where there are labels.
+        factors: (N, F) known factors of variation, where there are any.
+
+    Raises:
+        ValueError: there are no rows, or not one label (or row of factors) for each of them.
+
+    >>> len(Split(torch.zeros(3, 2)))
+    3
+    """
+
+    x: Tensor
+    labels: Tensor | None = None
+    factors: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.x) == 0:
+            raise ValueError("x: expected at least 1 row, got none")
+        for name, values in (("labels", self.labels), ("factors", self.factors)):
+            if values is not None and len(values) != len(self.x):
+                got, expected = len(values), len(self.x)
+                raise ValueError(f"{name}: expected {expected}, one per row of x, got {got}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training, validation and test examples of one space.
+
+    Args:
+        train, valid, test: the three splits.
+        space: what one example is.
+        name: what tables and reports call the data.
+        class_names: names of the classes, in the order of the label indices.
+        columns: names of the entries, where the data are a table.
+        notes: every decision taken in loading, one sentence each.
+        source: arguments of ``load_data`` that load the same data again in another process
+            (JSON-able); None where the data came from memory.
+
+    Raises:
+        ValueError: a split's examples have another shape than ``space``.
+
+    >>> split = Split(torch.zeros(3, 2))
+    >>> data = Data(split, split, split, Space((2,), "real"), "zeros")
+    >>> [len(split) for split in data.splits.values()], data.fingerprint()
+    ([3, 3, 3], 'b98c13d235f76396')
+    """
+
+    train: Split
+    valid: Split
+    test: Split
+    space: Space
+    name: str
+    class_names: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    source: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, split in self.splits.items():
+            if tuple(split.x.shape[1:]) != self.space.shape:
+                got = tuple(split.x.shape[1:])
+                raise ValueError(f"{name}: expected examples of {self.space.shape}, got {got}")
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of SHA-256 over all splits: the same for the same contents."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for tensor in self._tensors():
+            if tensor is None:
+                digest.update(b"none;")
+                continue
+            array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+            digest.update(f"{array.dtype.str}{array.shape};".encode())
+            digest.update(array.data)
+        return digest.hexdigest()[:16]
+
+    def _tensors(self) -> Iterator[Tensor | None]:
+        for split in self.splits.values():
+            yield from (split.x, split.labels, split.factors)
+
+
+def carve(
+    n: int, seed: int, *, valid: bool = True, test: bool = True
+) -> dict[str, np.ndarray[Any, np.dtype[np.intp]]]:
+    """Rows of each split, in ascending order, when valid and/or test come out of n training rows.
+
+    Args:
+        n: number of rows.
+        seed: of the permutation whose first rows become test, and the next valid.
+        valid, test: whether that split is wanted: 10 % and 20 % of the rows, at least 1.
+
+    Raises:
+        ValueError: fewer rows than splits.
+
+    >>> {name: list(map(int, rows)) for name, rows in carve(5, seed=0).items()}
+    {'train': [0, 1, 3], 'valid': [4], 'test': [2]}
+    """
+    wanted = 1 + valid + test
+    if n < wanted:
+        raise ValueError(f"expected at least {wanted} rows, one for each split, got {n}")
+    order = np.random.default_rng(seed).permutation(n)
+    sizes = {
+        "test": max(1, round(TEST_SHARE * n)) if test else 0,
+        "valid": max(1, round(VALID_SHARE * n)) if valid else 0,
+    }
+    rows, start = {}, 0
+    for name, size in sizes.items():
+        if size:
+            rows[name] = np.sort(order[start : start + size])
+            start += size
+    rows["train"] = np.sort(order[start:])
+    return {name: rows[name] for name in SPLITS if name in rows}
+
+
+def describe(data: Data) -> dict[str, str]:
+    """What there is to say about data, name by name, in the order to print it.
+
+    >>> split = Split(torch.tensor([[0.0, 2.0]]), torch.tensor([0]))
+    >>> space = Space((2,), "real", classes=1)
+    >>> describe(Data(split, split, split, space, "two", class_names=("a",)))["range"]
+    '0 to 2 in train, mean 1, standard deviation 1'
+    """
+    space, x = data.space, data.train.x
+    mean = sum(float(rows.sum(dtype=torch.float64)) for rows in x.split(ROWS)) / x.numel()
+    square = sum(float((rows.double() - mean).square().sum()) for rows in x.split(ROWS))
+    low, high, deviation = float(x.min()), float(x.max()), (square / x.numel()) ** 0.5
+    lines = {
+        "name": data.name,
+        "shape": " × ".join(map(str, space.shape)) + (" (C, H, W)" if space.is_image else ""),
+        "kind": f"{space.kind} {space.levels}" if space.levels else space.kind,
+        "examples": ", ".join(f"{name} {len(split)}" for name, split in data.splits.items()),
+        "range": f"{low:g} to {high:g} in train, mean {mean:.4g}, "
+        f"standard deviation {deviation:.4g}",
+    }
+    if data.class_names is not None and data.train.labels is not None:
+        counts = torch.bincount(data.train.labels, minlength=len(data.class_names)).tolist()
+        pairs = zip(data.class_names, counts, strict=True)
+        lines["classes"] = ", ".join(f"{name} ({count} in train)" for name, count in pairs)
+    if data.columns is not None:
+        lines["columns"] = ", ".join(data.columns)
+    lines["fingerprint"] = data.fingerprint()
+    return lines

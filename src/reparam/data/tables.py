@@ -1,0 +1,171 @@
+"""Tables of named columns: DataFrames and Parquet files; one column may be the label."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reparam.data.raw import Array, Part, Raw
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+ROW_NUMBERS = "__index_level_"  # how pandas calls an unnamed index in a Parquet file
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column: its values, and which of them are missing.
+
+    >>> Cells(np.array([1.0, np.nan]), np.array([False, True])).numeric
+    True
+    """
+
+    values: Array
+    missing: Array
+
+    @property
+    def numeric(self) -> bool:
+        if self.values.dtype != object:
+            return self.values.dtype.kind in "buif"
+        present = self.values[~self.missing]  # nullable integers come as objects
+        return len(present) > 0 and isinstance(present[0], bool | int | float | np.number)
+
+
+def is_frame(source: object) -> bool:
+    """Whether this is a pandas DataFrame, without importing pandas for the question.
+
+    >>> is_frame([1, 2])
+    False
+    """
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
+def read_frame(frame: pd.DataFrame, label: str | None = None, drop: Collection[str] = ()) -> Raw:
+    """The rows of a DataFrame as training examples.
+
+    Args:
+        frame: numeric columns; other ones must be the label or dropped.
+        label: name of the column with class labels.
+        drop: names of columns to leave out.
+
+    Raises:
+        ValueError: columns that do not exist or hold no numbers, missing cells.
+
+    >>> import pandas as pd
+    >>> raw = read_frame(pd.DataFrame({"a": [1, 2], "b": [3.5, 4], "y": ["no", "yes"]}), label="y")
+    >>> raw.parts["train"].x.tolist(), raw.columns
+    ([[1.0, 3.5], [2.0, 4.0]], ('a', 'b'))
+    """
+    names = [str(name) for name in frame.columns]
+    wanted = wanted_columns(names, label, drop, "DataFrame")
+    series = {name: frame.iloc[:, names.index(name)] for name in (*wanted, *_one(label))}
+    cells = {name: Cells(s.to_numpy(), s.isna().to_numpy()) for name, s in series.items()}
+    return _table(cells, wanted, label, "DataFrame", "DataFrame")
+
+
+def read_parquet(path: Path, label: str | None = None, drop: Collection[str] = ()) -> Raw:
+    """The rows of a Parquet file as training examples.
+
+    Args:
+        path, label, drop: as in ``read_frame``.
+
+    Raises:
+        ValueError: pyarrow is not installed, a broken file, or as in ``read_frame``.
+
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> path = Path(tempfile.mkdtemp(), "two.parquet")
+    >>> pd.DataFrame({"a": [1, 2], "b": [3.5, 4]}).to_parquet(path)
+    >>> read_parquet(path, drop=["b"]).columns
+    ('a',)
+    """
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError(
+            f"{path}: Parquet files need pyarrow: pip install 'reparam[parquet]'"
+        ) from error
+    try:
+        names = parquet.read_schema(path).names
+        names = [name for name in names if not name.startswith(ROW_NUMBERS)]
+        wanted = wanted_columns(names, label, drop, str(path))
+        table = parquet.read_table(path, columns=[*wanted, *_one(label)])
+        cells = {name: _arrow_cells(table.column(name)) for name in table.column_names}
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: cannot be read as Parquet ({error})") from error
+    return _table(cells, wanted, label, path.stem, str(path))
+
+
+def wanted_columns(
+    names: Sequence[str], label: str | None, drop: Collection[str], origin: str
+) -> tuple[str, ...]:
+    """The columns that become entries of x: all but the label and the dropped ones.
+
+    Raises:
+        ValueError: repeated names, or no such column, or none left.
+
+    >>> wanted_columns(["a", "b", "y"], "y", ["a"], "table")
+    ('b',)
+    """
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{origin}: columns must have different names; {repeated[0]!r} repeats")
+    for argument, asked in (("label", _one(label)), ("drop", tuple(drop))):
+        for name in asked:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1) or list(names[:8])
+                found = ", ".join(map(repr, near))
+                raise ValueError(f"{argument}: {origin} has no column {name!r}; there is {found}")
+    wanted = tuple(name for name in names if name not in drop and name != label)
+    if not wanted:
+        raise ValueError(f"{origin}: no columns are left besides label and drop")
+    return wanted
+
+
+def _table(
+    cells: Mapping[str, Cells], wanted: Sequence[str], label: str | None, name: str, origin: str
+) -> Raw:
+    text = [column for column in wanted if not cells[column].numeric]
+    if text:
+        values = cells[text[0]].values
+        example = f" ({values[0]!r} in row 0)" if len(values) else ""
+        raise ValueError(
+            f"{origin}: column {text[0]!r} holds no numbers{example}; leave it out with "
+            f"drop={text!r}, encode it as numbers, or make it the label"
+        )
+    for column, found in cells.items():
+        if found.missing.any():
+            row, more = int(found.missing.argmax()), int(found.missing.sum()) - 1
+            raise ValueError(
+                f"{origin}: row {row}, column {column!r} is missing"
+                + (f" (and {more} more in this column)" if more else "")
+                + f"; fill it in, drop the row, or leave the column out with drop=[{column!r}]"
+            )
+    arrays = [cells[column].values for column in wanted]
+    x = np.column_stack([a.astype(np.float64) if a.dtype == object else a for a in arrays])
+    labels = None if label is None else cells[label].values
+    return Raw({"train": Part(x, labels)}, name, origin, form="table", columns=tuple(wanted))
+
+
+def _arrow_cells(column: Any) -> Cells:
+    import pyarrow as pa
+
+    missing = column.is_null().to_numpy()
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return Cells(column.to_numpy(), missing)
+    return Cells(np.array(column.to_pylist(), dtype=object), missing)
+
+
+def _one(label: str | None) -> tuple[str, ...]:
+    return () if label is None else (label,)

@@ -1,0 +1,181 @@
+"""Distributions whose entries are independent: densities of real x, masses of discrete x.
+
+``log_prob`` keeps one column per entry, (B, D), so that D columns sum to log p(x).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reparam import numerics
+from reparam.model import Distribution
+
+
+@dataclass(frozen=True)
+class Factorised(Distribution):
+    """What independent families share: every field is a parameter tensor (B, *event)."""
+
+    @property
+    def rows(self) -> int:
+        return max(len(value) for value in self._parameters())
+
+    def repeat(self, k: int) -> Self:
+        return self._map(lambda value: value.repeat_interleave(k, 0))
+
+    def detach(self) -> Self:
+        return self._map(Tensor.detach)
+
+    def _parameters(self) -> list[Tensor]:
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if isinstance(value, Tensor)]
+
+    def _map(self, function: object) -> Self:
+        assert callable(function)
+        changed = {
+            field.name: function(value)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class NormalDensity(Factorised):
+    """N(mean, exp(log_scale)²) in every entry; the KL between two has a closed form.
+
+    KL = ½ Σ (σ₁²/σ₂² + (μ₁−μ₂)²/σ₂² − 1) + ln σ₂ − ln σ₁, one column per entry.
+
+    Likelihood: exact.
+
+    >>> q = NormalDensity(torch.zeros(1, 2), torch.zeros(1, 2))
+    >>> q.kl(q).sum().item()
+    0.0
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return self.mean
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return numerics.normal_log_prob(x, self.mean, self.log_scale).flatten(1)
+
+    def kl(self, other: Distribution) -> Tensor | None:
+        if isinstance(other, StandardNormalDensity):
+            variance = torch.exp(2 * self.log_scale)
+            return (0.5 * (self.mean.square() + variance - 1) - self.log_scale).flatten(1)
+        if not isinstance(other, NormalDensity):
+            return None
+        ratio = self.log_scale - other.log_scale
+        distance = (self.mean - other.mean) * torch.exp(-other.log_scale)
+        return (0.5 * (torch.exp(2 * ratio) + distance.square() - 1) - ratio).flatten(1)
+
+
+@dataclass(frozen=True)
+class StandardNormalDensity(Factorised):
+    """N(0, I), ``zeros`` giving shape, dtype and device. Likelihood: exact."""
+
+    zeros: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return self.zeros
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return numerics.noise(self.zeros, "normal", generator)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return numerics.normal_log_prob(x, self.zeros, self.zeros).flatten(1)
+
+
+@dataclass(frozen=True)
+class BernoulliMass(Factorised):
+    """P(x=1) = σ(logits) for x ∈ {0, 1}. Likelihood: exact."""
+
+    logits: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return torch.sigmoid(self.logits)
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        uniform = numerics.noise(self.logits, "uniform", generator)
+        return (uniform < torch.sigmoid(self.logits)).to(self.logits.dtype)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        # Two passes over the entries. Beyond the threshold softplus(l) is l: at 40 the error is
+        # e⁻⁴⁰, while the default 20 would show in float64.
+        return (x * self.logits - F.softplus(self.logits, threshold=40)).flatten(1)
+
+
+@dataclass(frozen=True)
+class DiscretizedLogisticMass(Factorised):
+    """A logistic in level units, integrated over each of ``levels`` bins, end bins open.
+
+    Likelihood: exact, P(x) of x ∈ {0 … levels−1}.
+    """
+
+    location: Tensor
+    log_scale: Tensor
+    levels: int
+
+    @property
+    def center(self) -> Tensor:
+        """E[x] = Σ_{k ≥ 1} P(x ≥ k), the mean of the discrete variable itself."""
+        inverse_scale = torch.exp(-self.log_scale)
+        mean = torch.zeros_like(self.location)
+        for level in range(1, self.levels):
+            mean += torch.sigmoid((self.location - level + 0.5) * inverse_scale)
+        return mean
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        uniform = numerics.noise(self.location, "uniform", generator)
+        tiny = torch.finfo(uniform.dtype).eps
+        draw = self.location + self.log_scale.exp() * torch.logit(uniform, eps=tiny)
+        return draw.round().clamp(0, self.levels - 1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return numerics.discretized_logistic_log_prob(
+            x, self.location, self.log_scale, self.levels
+        ).flatten(1)
+
+
+@dataclass(frozen=True)
+class DequantisedNormalDensity(Factorised):
+    """A normal density as a distribution of integers: a lower bound on its mass.
+
+    The mass of level x is ∫ N(x+u) du over u ∈ [0, 1). By Jensen it is at least
+    E_u log N(x+u) = log N(x+½) − 1/(24 σ²), which has no noise.
+
+    Likelihood: lower bound.
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+    levels: int
+    kind = "lower bound"
+
+    @property
+    def center(self) -> Tensor:
+        return (self.mean - 0.5).clamp(
+            0, self.levels - 1
+        )  # the level that u = ½ above it stands for
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
+        return draw.floor().clamp(0, self.levels - 1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        spread = torch.exp(-2 * self.log_scale) / 24
+        middle = numerics.normal_log_prob(x + 0.5, self.mean, self.log_scale)
+        return (middle - spread).flatten(1)

@@ -1,0 +1,43 @@
+"""Posteriors q(z|x): modules from the encoder's output to a Distribution."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from reparam import numerics
+from reparam.distributions.factorised import NormalDensity
+
+LOG_SCALE_BOUNDS = (-8.0, 8.0)  # beyond them e^{2 log σ} over- or underflows in float32 arithmetic
+
+
+class DiagonalNormal(nn.Module):
+    """q(z|x) = N(μ, diag σ²), the encoder's outputs being (μ, log σ).
+
+    Args:
+        latent_dim: L, the number of latent dimensions.
+
+    Shape: (B, 2L) → a distribution of (B, L), whose KL to a normal prior factorises.
+
+    Reference: Kingma & Welling 2014, appendix C.2.
+
+    >>> import torch
+    >>> DiagonalNormal(3)(torch.zeros(5, 6)).center.shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim: expected a positive number, got {latent_dim}")
+        self.latent_dim = latent_dim
+        self.event_shape = (latent_dim,)
+        self.parameter_shape = (2 * latent_dim,)
+
+    def forward(self, parameters: Tensor) -> NormalDensity:
+        if tuple(parameters.shape[1:]) != self.parameter_shape:
+            raise ValueError(
+                f"encoder: DiagonalNormal({self.latent_dim}) expects outputs of shape "
+                f"(B, {2 * self.latent_dim}), means and log-scales, got {tuple(parameters.shape)}"
+            )
+        mean, log_scale = parameters.chunk(2, 1)
+        return NormalDensity(mean, numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS))

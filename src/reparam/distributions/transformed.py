@@ -1,0 +1,47 @@
+"""A distribution pushed through a bijection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reparam.bijections.base import Bijection
+from reparam.model import Distribution, Kind
+
+
+@dataclass(frozen=True)
+class Transformed(Distribution):
+    """x = f⁻¹(y) with y ~ base: log p(x) = log p_base(f(x)) + ladj, ladj in its last column.
+
+    ``log_prob`` is (B, G + 1), the base's columns and the Jacobian's. Its kind is the base's.
+    """
+
+    base: Distribution
+    bijection: Bijection  # x → y
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        return self.base.kind
+
+    @property
+    def rows(self) -> int:
+        return self.base.rows
+
+    @property
+    def center(self) -> Tensor:
+        return self.bijection.inverse(self.base.center)[0]
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.bijection.inverse(self.base.rsample(generator))[0]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        y, ladj = self.bijection(x)
+        return torch.cat([self.base.log_prob(y), ladj.unsqueeze(1)], 1)
+
+    def repeat(self, k: int) -> Transformed:
+        return Transformed(self.base.repeat(k), self.bijection)
+
+    def detach(self) -> Transformed:
+        return Transformed(self.base.detach(), self.bijection)

@@ -1,0 +1,20 @@
+"""Which latent dimensions are used."""
+
+from __future__ import annotations
+
+from reparam.data import Split
+from reparam.evaluation.representation import code_features
+from reparam.evaluation.scores import Score
+from reparam.model import LatentVariable
+
+ACTIVE_VARIANCE = 0.01
+
+
+def active_units(model: LatentVariable, split: Split, name: str = "test") -> Score:
+    """How many dimensions' posterior means vary by more than 0.01 over the data.
+
+    Reference: Burda et al. 2016, section 5 (A_u = Cov_x(E_{q(u|x)}[u]) > 10⁻²).
+    """
+    means = code_features(model, split)
+    active = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
+    return Score(float(active), f"of {means.shape[1]} dimensions", len(means), name)

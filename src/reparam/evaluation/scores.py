@@ -1,0 +1,65 @@
+"""A score: a number that says what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from reparam.model import Kind
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measured number with its uncertainty and protocol.
+
+    Args:
+        value: the number itself.
+        unit: nats, bits, dimensions, seconds …
+        n: how many examples it was measured on.
+        split: of the data that was read.
+        stderr: standard error, over the examples, or over seeds where several were trained.
+        kind: of likelihoods: exact, lower bound (in nats) or estimate.
+        samples: draws per example, where there are any.
+        seed: of the draws; a list where several seeds were trained.
+
+    Raises:
+        ValueError: the value is NaN or infinite.
+
+    >>> Score(0.5, "nats", n=10, split="test").stderr is None
+    True
+    """
+
+    value: float
+    unit: str
+    n: int
+    split: str
+    stderr: float | None = None
+    kind: Kind | None = None
+    samples: int | None = None
+    seed: int | list[int] | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"score: is {self.value} on {self.n} {self.split} examples")
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+Scores = dict[str, Score]
+
+
+def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:
+    """The mean over examples (B,), in float64, with its standard error.
+
+    >>> mean_score(torch.tensor([1.0, 3.0]), "nats", "test")
+    Score(value=2.0, unit='nats', n=2, split='test', stderr=1.0, kind=None, samples=None, seed=None)
+    """
+    values = values.double().cpu()
+    n = len(values)
+    stderr = (values.std() / math.sqrt(n)).item() if n > 1 else None
+    return Score(values.mean().item(), unit, n, split, stderr, **protocol)

@@ -1,0 +1,351 @@
+"""The vocabulary: what data, losses, log-probabilities and models are. Read this first."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from reparam import numerics
+
+DataKind = Literal["binary", "levels", "real"]
+Kind = Literal["exact", "lower bound", "estimate"]
+Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the finest
+
+ROWS_PER_CHUNK = 1000  # decoder rows per matrix product when importance weighting: fits the cache
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one example x is: its shape, the kind of its entries, and what labels it carries.
+
+    Args:
+        shape: ``(C, H, W)`` for images, ``(D,)`` for vectors.
+        kind: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 … levels−1) or ``"real"``.
+        levels: the number of levels K, for kind ``"levels"`` only.
+        classes: the number of classes, where the data have labels.
+        attributes: the number of float attributes, where the data have them.
+
+    >>> Space((1, 8, 8), "levels", levels=17).dimension
+    64
+    """
+
+    shape: tuple[int, ...]
+    kind: DataKind
+    levels: int | None = None
+    classes: int | None = None
+    attributes: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if len(self.shape) not in (1, 3) or min(self.shape) < 1:
+            raise ValueError(
+                f"shape: expected (D,) or (C, H, W) of positive sizes, got {self.shape}"
+            )
+        if self.kind not in ("binary", "levels", "real"):
+            raise ValueError(f"kind: expected binary, levels or real, got {self.kind!r}")
+        if (self.kind == "levels") != (self.levels is not None):
+            raise ValueError(
+                f"levels: given exactly for kind levels, got {self.levels} for {self.kind}"
+            )
+        if self.levels is not None and self.levels < 2:
+            raise ValueError(f"levels: expected at least 2, got {self.levels}")
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of entries of one example."""
+        return math.prod(self.shape)
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+    @property
+    def level_count(self) -> int | None:
+        """K of discrete data (binary data have 2), None for real data."""
+        return 2 if self.kind == "binary" else self.levels
+
+
+class Batch(NamedTuple):
+    """Examples as models take them: x in data units (B, *shape), c the condition or None."""
+
+    x: Tensor
+    c: Tensor | None = None
+
+
+class Loss(NamedTuple):
+    """What one call of ``Model.loss`` returns.
+
+    ``objective`` is the scalar that is minimised, a mean over the batch. ``terms`` are unweighted,
+    in nats per example where they are nats: (B,), or (B, G) by latent dimension or layer.
+    ``statistics`` are detached sums over rows that ``after_step`` needs.
+    """
+
+    objective: Tensor
+    terms: dict[str, Tensor]
+    statistics: dict[str, Tensor] = {}  # noqa: RUF012  (never mutated)
+
+
+@dataclass(frozen=True)
+class LogProb:
+    """log p(x) of each row in nats, x in the data's own units, and what the number is."""
+
+    value: Tensor
+    kind: Kind
+    samples: int = 1
+    per_dimension: Tensor | None = None
+
+
+class Distribution(ABC):
+    """A batch of distributions, row i for example i; an unconditional one has a single row.
+
+    ``log_prob`` is (B, G): one column per factor, so that the sum over columns is the log-density.
+    """
+
+    kind: Kind = "exact"
+
+    @property
+    @abstractmethod
+    def rows(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def center(self) -> Tensor:
+        """The mean, or the base's mean pushed through."""
+
+    @abstractmethod
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw per row, differentiable in the parameters where the family allows it."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def repeat(self, k: int) -> Distribution:
+        """Every row k times in a row: (B, …) becomes (B·k, …)."""
+
+    @abstractmethod
+    def detach(self) -> Distribution: ...
+
+    def kl(self, other: Distribution) -> Tensor | None:
+        """KL(self ‖ other) by factor, (B, G), where a closed form exists."""
+        return None
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(generator)
+
+    def rsample_with_log_prob(
+        self, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(z, log q(z)): a family whose draw already costs its density overrides this."""
+        z = self.rsample(generator)
+        return z, self.log_prob(z)
+
+
+@dataclass(frozen=True)
+class Solve:
+    """A stage without gradients: ``solve(model, batches)`` over re-iterable training batches."""
+
+    name: str
+    solve: Callable[[Model, Iterable[Batch]], None]
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who is trained by one loss: its modules, learning-rate multiple and steps in turn."""
+
+    name: str
+    modules: tuple[nn.Module, ...]
+    lr: float = 1.0
+    steps: int = 1
+
+
+@dataclass(frozen=True)
+class Descend:
+    """A stage of stochastic gradient descent; without players, one that moves every parameter."""
+
+    name: str = "descend"
+    players: tuple[Player, ...] = field(default=())
+
+
+Stage = Solve | Descend
+
+
+class Model(nn.Module, ABC):
+    """A model of x ∈ ``space``; x, c and everything returned are in the data's own units."""
+
+    conditional: bool = False  # whether it uses c
+    couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
+    recipe: dict[str, Any] | None = None  # preset and parameters, for models built by name
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self.space = space
+        # Follows .to(...), so that it says the model's dtype and device even without parameters.
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
+        self.anchor: Tensor
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """How the model is trained, in order."""
+        return (Descend(),)
+
+    @abstractmethod
+    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss: ...
+
+    def forward(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        return self.loss(x, c, player)  # so that DDP and torch.compile wrap the loss
+
+    def after_step(self, loss: Loss, player: str = "model") -> None:  # noqa: B027
+        """What moves without gradients once per optimiser step; reads ``loss.statistics``."""
+
+    def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """x and c on the model's device and dtype; what does not fit is refused here only."""
+        if x.ndim == 0 or tuple(x.shape[1:]) != self.space.shape or x.shape[0] == 0:
+            expected = ", ".join(["B ≥ 1", *map(str, self.space.shape)])
+            raise ValueError(f"x: expected shape ({expected}), got {tuple(x.shape)}")
+        return x.to(self.anchor), self._condition(c, x.shape[0])
+
+    def _condition(self, c: Tensor | None, rows: int) -> Tensor | None:
+        if not self.conditional:
+            if c is not None:
+                raise ValueError(f"c: {type(self).__name__} is not conditional, expected None")
+            return None
+        if c is None or c.shape[0] != rows:
+            got = None if c is None else tuple(c.shape)
+            raise ValueError(f"c: expected {rows} labels, one per row of x, got {got}")
+        return c.to(self.anchor.device)
+
+
+class Codec(Model):
+    """A model with codes: x → code → x."""
+
+    @property
+    @abstractmethod
+    def code_space(self) -> Space: ...
+
+    @abstractmethod
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+        """The code of x, deterministic: means, not draws."""
+
+    @abstractmethod
+    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+        """The mean of x given its code, in data units (B, *shape)."""
+
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.decode(self.encode(x, c), c)
+
+
+class Generator(Model):
+    """A model that makes new x."""
+
+    @abstractmethod
+    def sample(
+        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """n draws x ~ p(x), (n, *shape)."""
+
+
+class Density(Generator):
+    """A model that says how probable x is."""
+
+    @abstractmethod
+    def log_prob(
+        self,
+        x: Tensor,
+        c: Tensor | None = None,
+        *,
+        samples: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> LogProb: ...
+
+
+class LatentVariable(Codec, Density):
+    """p(x) = ∫ p(x|z) p(z) dz with an approximate posterior q(z|x).
+
+    ``log_prob`` is the importance-weighted bound log 1/K Σ p(x|z) p(z) / q(z|x), z ~ q(z|x)
+    (Burda et al. 2016, eq. 8), a lower bound in expectation at every K = ``samples``. The data are
+    encoded once, memory is bounded, and the sum over samples is accumulated in float64.
+    """
+
+    @abstractmethod
+    def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution: ...
+
+    @abstractmethod
+    def prior(self, c: Tensor | None = None) -> Distribution:
+        """p(z): a single row when it does not depend on c."""
+
+    @abstractmethod
+    def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution: ...
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        x, c = self.prepare(x, c)
+        return self.posterior(x, c).center
+
+    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+        assert isinstance(code, Tensor)
+        return self.likelihood(code.to(self.anchor), c).center
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        positive_count("n", n)
+        c = self._condition(c, n)
+        prior = self.prior(c)
+        z = prior.repeat(n // prior.rows).sample(generator)
+        return self.likelihood(z, c).sample(generator)
+
+    @torch.no_grad()
+    def log_prob(
+        self,
+        x: Tensor,
+        c: Tensor | None = None,
+        *,
+        samples: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> LogProb:
+        positive_count("samples", samples)
+        x, c = self.prepare(x, c)
+        posterior = self.posterior(x, c)
+        at_once = min(samples, max(1, ROWS_PER_CHUNK // len(x)))
+        total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
+        for start in range(0, samples, at_once):
+            k = min(at_once, samples - start)
+            log_weights = self._log_weights(x, c, posterior, k, generator).to(total.dtype)
+            total = torch.logaddexp(total, log_weights.view(len(x), k).logsumexp(1))
+        return LogProb(total - math.log(samples), "lower bound", samples)
+
+    def _log_weights(
+        self,
+        x: Tensor,
+        c: Tensor | None,
+        posterior: Distribution,
+        k: int,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """log p(x|z) p(z) / q(z|x) of k draws for each row, (B·k,)."""
+        if k > 1:
+            posterior, x = posterior.repeat(k), x.repeat_interleave(k, 0)
+            c = None if c is None else c.repeat_interleave(k, 0)
+        z, log_q = posterior.rsample_with_log_prob(generator)
+        log_p = self.prior(c).log_prob(z).sum(1) + self.likelihood(z, c).log_prob(x).sum(1)
+        return log_p - log_q.sum(1)
+
+
+def positive_count(name: str, n: int) -> None:
+    """Refuse an empty selection."""
+    if n < 1:
+        raise ValueError(f"{name}: expected a positive number, got {n}")
+
+
+def features(code: Code) -> Tensor:
+    """A code as one vector per example, (B, F): the only place where codes are flattened."""
+    parts = code if isinstance(code, tuple) else (code,)
+    return torch.cat([part.flatten(1) for part in parts], 1)

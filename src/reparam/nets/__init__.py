@@ -1,0 +1,63 @@
+"""Networks, built from the shape of the data; no probability inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import nn
+
+from reparam.nets.conv import ConvDecoder, ConvEncoder
+from reparam.nets.mlp import MLP
+
+Network = Literal["auto", "mlp", "conv"]
+
+LARGEST_MLP_IMAGE = 1024  # entries, 32 × 32: above it fully connected layers waste their weights
+
+
+def encoder(
+    shape: Sequence[int],
+    outputs: Sequence[int],
+    hidden: Sequence[int] = (512, 256),
+    network: Network = "auto",
+) -> nn.Module:
+    """A network from x of ``shape`` to ``outputs``.
+
+    ``mlp`` has the ``hidden`` widths; ``conv`` has stride-2 layers of 32, 64 … channels, at most
+    ``hidden[-1]``, and one hidden layer of that width; ``auto`` is ``mlp`` for vectors and for
+    images of up to 1024 entries.
+    """
+    if choose(shape, hidden, network) == "conv":
+        return ConvEncoder(shape, outputs, hidden[-1])
+    return MLP(shape, outputs, hidden)
+
+
+def decoder(
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    shape: Sequence[int],
+    hidden: Sequence[int] = (512, 256),
+    network: Network = "auto",
+) -> nn.Module:
+    """The mirror of ``encoder``: from a code to ``outputs`` = (P, *shape), hidden in reverse."""
+    if choose(shape, hidden, network) == "conv":
+        return ConvDecoder(inputs, outputs, hidden[-1])
+    return MLP(inputs, outputs, tuple(reversed(hidden)))
+
+
+def choose(shape: Sequence[int], hidden: Sequence[int], network: Network) -> Network:
+    """What ``network`` means for this shape: mlp or conv."""
+    if network not in ("auto", "mlp", "conv"):
+        raise ValueError(f"network: expected auto, mlp or conv, got {network!r}")
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"hidden: expected positive widths, got {tuple(hidden)}")
+    image = len(shape) == 3
+    if network == "auto":
+        entries = shape[0] * shape[1] * shape[2] if image else 0
+        network = "conv" if entries > LARGEST_MLP_IMAGE and hidden else "mlp"
+    if network == "conv" and not (image and hidden):
+        raise ValueError(
+            f"network: conv needs images (C, H, W) and a hidden width, got shape {tuple(shape)} "
+            f"and hidden {tuple(hidden)}"
+        )
+    return network

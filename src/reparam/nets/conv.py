@@ -1,0 +1,94 @@
+"""Convolutional encoder and decoder for images of any size and channel number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SMALLEST_SIDE = 4  # halving stops here
+
+
+def halvings(height: int, width: int) -> list[tuple[int, int]]:
+    """The grids of an encoder of stride-2 layers, finest first, each side rounded up.
+
+    >>> halvings(20, 28)
+    [(20, 28), (10, 14), (5, 7), (3, 4)]
+    """
+    grids = [(height, width)]
+    while min(grids[-1]) > SMALLEST_SIDE:
+        height, width = grids[-1]
+        grids.append(((height + 1) // 2, (width + 1) // 2))
+    return grids
+
+
+def _widths(count: int, widest: int) -> list[int]:
+    """Channels of ``count`` layers: 32, 64, 128 …, none over ``widest``."""
+    return [min(32 * 2**i, widest) for i in range(count)]
+
+
+class ConvEncoder(nn.Module):
+    """Stride-2 convolutions down to a small grid, then one hidden fully connected layer.
+
+    Shape: (B, C, H, W) → (B, *outputs).
+
+    >>> import torch
+    >>> ConvEncoder((3, 20, 28), (6,), widest=64)(torch.zeros(2, 3, 20, 28)).shape
+    torch.Size([2, 6])
+    """
+
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], widest: int) -> None:
+        super().__init__()
+        channels, height, width = inputs
+        grids = halvings(height, width)
+        widths = [channels, *_widths(len(grids) - 1, widest)]
+        layers: list[nn.Module] = []
+        for fan_in, fan_out in pairwise(widths):
+            layers += [nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1), nn.SiLU()]
+        flat = widths[-1] * math.prod(grids[-1])
+        layers += [nn.Flatten(), nn.Linear(flat, widest), nn.SiLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(widest, math.prod(outputs)))
+        self.outputs = tuple(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x).view(-1, *self.outputs)
+
+
+class ConvDecoder(nn.Module):
+    """The mirror of ``ConvEncoder``: each stage enlarges to the recorded size, odd ones too.
+
+    Enlarging by nearest neighbours before a convolution, unlike a transposed convolution, leaves
+    no checkerboard.
+
+    Shape: (B, *inputs) → (B, *outputs), the last two of ``outputs`` being H and W.
+
+    >>> import torch
+    >>> ConvDecoder((6,), (2, 3, 20, 28), widest=64)(torch.zeros(2, 6)).shape
+    torch.Size([2, 2, 3, 20, 28])
+    """
+
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], widest: int) -> None:
+        super().__init__()
+        *channels, height, width = outputs
+        self.grids = halvings(height, width)[::-1]
+        widths = _widths(len(self.grids) - 1, widest)[::-1] or [widest]
+        self.dense = nn.Sequential(
+            nn.Linear(math.prod(inputs), widest),
+            nn.SiLU(),
+            nn.Linear(widest, widths[0] * math.prod(self.grids[0])),
+            nn.SiLU(),
+            nn.Unflatten(1, (widths[0], *self.grids[0])),
+        )
+        steps = pairwise([*widths, widths[-1]])
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in steps)
+        self.output = nn.Conv2d(widths[-1], math.prod(channels), 3, padding=1)
+        self.outputs = tuple(outputs)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.dense(z.flatten(1))  # (B, widest, H', W')
+        for layer, grid in zip(self.layers, self.grids[1:], strict=False):
+            h = F.silu(layer(F.interpolate(h, size=grid)))
+        return self.output(h).view(-1, *self.outputs)

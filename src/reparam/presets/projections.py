@@ -1,0 +1,17 @@
+"""Presets of linear projections."""
+
+from __future__ import annotations
+
+from reparam.model import Space
+from reparam.models.pca import PCA
+from reparam.presets.registry import preset
+
+
+@preset("pca", paper="Tipping & Bishop 1999, Probabilistic principal component analysis")
+def pca(space: Space, *, latent_dim: int = 2) -> PCA:
+    """Principal component analysis, in closed form, with its exact Gaussian density.
+
+    Args:
+        latent_dim: number of components.
+    """
+    return PCA(space, latent_dim)

@@ -1,0 +1,163 @@
+"""What every score means: its title, direction, definition, and why a model may lack it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reparam.model import Codec, Density, Generator, LatentVariable, Model
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the score table.
+
+    Args:
+        title: what stands above it.
+        group: the columns it stands with.
+        needs: the ability a model must have; ``Model`` for any.
+        definition: one or two sentences.
+        better: which direction is better; None where neither is.
+        unit: shown with the title; None: the score's own.
+    """
+
+    title: str
+    group: str
+    needs: type[Model]
+    definition: str
+    better: Better | None = None
+    unit: str | None = None
+
+
+LIKELIHOOD = "How probable the model finds data it has not seen"
+COLUMNS = {
+    "log_likelihood": Column(
+        "Log-likelihood", "Density", Density, f"log p(x): {LIKELIHOOD}.", "higher"
+    ),
+    "bits_per_dim": Column(
+        "Bits/dim",
+        "Density",
+        Density,
+        "−log p(x) / (D ln 2): the bits that a code made with the model needs per entry of x.",
+        "lower",
+    ),
+    "conditional_log_likelihood": Column(
+        "Log-likelihood given c",
+        "Density",
+        Density,
+        f"log p(x|c): {LIKELIHOOD}, once told the label. Not comparable with log p(x).",
+        "higher",
+    ),
+    "conditional_bits_per_dim": Column(
+        "Bits/dim given c",
+        "Density",
+        Density,
+        "−log p(x|c) / (D ln 2), once told the label. Not comparable with bits/dim of log p(x).",
+        "lower",
+    ),
+    "elbo": Column(
+        "ELBO",
+        "Latents",
+        LatentVariable,
+        "Evidence lower bound: minus distortion minus rate. The gap to the log-likelihood is the "
+        "posterior's misfit.",
+        "higher",
+    ),
+    "distortion": Column(
+        "Distortion",
+        "Latents",
+        LatentVariable,
+        "−log p(x|z), z ~ q(z|x): nats still needed for x once z is known. Traded against rate.",
+    ),
+    "rate": Column(
+        "Rate",
+        "Latents",
+        LatentVariable,
+        "KL(q(z|x) ‖ p(z)): nats of information about x in z. Traded against distortion.",
+    ),
+    "active_units": Column(
+        "Active units",
+        "Latents",
+        LatentVariable,
+        "Latent dimensions whose posterior mean varies over the data by more than 0.01 "
+        "(Burda et al. 2016).",
+    ),
+    "reconstruction_mse": Column(
+        "MSE",
+        "Reconstruction",
+        Codec,
+        "Mean squared error per entry between x and its reconstruction; discrete data are "
+        "divided by K − 1 first.",
+        "lower",
+    ),
+    "psnr": Column(
+        "PSNR",
+        "Reconstruction",
+        Codec,
+        "Peak signal-to-noise ratio of the reconstruction, 10 log₁₀(peak² / MSE), "
+        "averaged over images.",
+        "higher",
+    ),
+    "linear_probe_accuracy": Column(
+        "Linear probe",
+        "Representation",
+        Codec,
+        "Accuracy of logistic regression from codes to labels: fitted on training codes, "
+        "measured on unseen ones.",
+        "higher",
+        "accuracy",
+    ),
+    "frechet_distance": Column(
+        "Fréchet distance",
+        "Samples",
+        Generator,
+        "Distance between the mean and covariance of features of samples and of data. Features "
+        "of a fixed random network: compare within this page only, these are not Inception's.",
+        "lower",
+        "features²",
+    ),
+    "samples_per_second": Column(
+        "Speed", "Samples", Generator, "Draws x ~ p(x) per second on this computer.", "higher"
+    ),
+    "parameters": Column(
+        "Parameters", "Cost", Model, "Numbers that the model took from the training data.", None, ""
+    ),
+    "train_seconds": Column(
+        "Training", "Cost", Model, "Wall-clock time of training on this computer.", "lower"
+    ),
+}
+
+
+def column(name: str) -> Column:
+    """The column of a score; one that is not known yet shows its own name.
+
+    >>> column("precision_at_5").title
+    'Precision at 5'
+    """
+    title = name.replace("_", " ").capitalize()
+    return COLUMNS.get(name) or Column(title, "Other", Model, title + ".")
+
+
+def order(name: str) -> int:
+    """Where a score stands from left to right."""
+    names = list(COLUMNS)
+    return names.index(name) if name in COLUMNS else len(names)
+
+
+def why_absent(model: Model, name: str) -> str:
+    """Why a model has no such score, in a sentence."""
+    needs = column(name).needs
+    if name.startswith("conditional_") != model.conditional and needs is Density:
+        return "This model " + ("uses" if model.conditional else "does not use") + " labels"
+    if isinstance(model, needs):
+        return "Not measured for this model"
+    if needs is Density:
+        what = "A plain autoencoder" if not isinstance(model, Generator) else "This generator"
+        return f"{what} has no likelihood"
+    if needs is LatentVariable:
+        return "Defined for models with q(z|x) and p(z) only"
+    if needs is Codec:
+        return "This model has no codes, so it reconstructs nothing"
+    return "This model does not generate"

@@ -1,0 +1,42 @@
+"""One line of a report: a trained model with its name, its scores and how it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reparam.evaluation.scores import Score
+from reparam.model import Model
+from reparam.train.history import History
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trained model as the report shows it.
+
+    Args:
+        label: what the model is called on the page.
+        model: the trained model, on any device and in any precision.
+        scores: its scores by name; what it does not define is absent.
+        history: its training curves.
+    """
+
+    label: str
+    model: Model
+    scores: Mapping[str, Score]
+    history: History
+
+    @property
+    def settings(self) -> str:
+        """Preset and parameters, as one would type them.
+
+        >>> from reparam.model import Space
+        >>> from reparam.presets import build
+        >>> Entry("A", build("pca", Space((9,), "real"), latent_dim=2), {}, History()).settings
+        'pca, latent_dim=2'
+        """
+        recipe = self.model.recipe
+        if recipe is None:
+            return type(self.model).__name__
+        given = [f"{name}={value}" for name, value in recipe["parameters"].items()]
+        return ", ".join([str(recipe["preset"]), *given])

@@ -1,0 +1,107 @@
+"""What the report asks of a model; every answer is float32 on the CPU, whatever the model is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reparam.data import Split
+from reparam.model import Codec, Generator, LatentVariable, Model
+
+ROWS_AT_ONCE = 250  # keeps large images within a modest memory
+
+
+@contextmanager
+def evaluating(models: Sequence[Model]) -> Iterator[None]:
+    """Without gradients and in evaluation mode, each module's own mode put back afterwards."""
+    modes = [(module, module.training) for model in models for module in model.modules()]
+    for model in models:
+        model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def seeded_generator(seed: int) -> torch.Generator:
+    """A generator on the CPU: the models move its draws to where they are."""
+    return torch.Generator().manual_seed(seed)
+
+
+def plain(x: Tensor) -> Tensor:
+    """The tensor as float32 on the CPU."""
+    return x.detach().to("cpu", torch.float32)
+
+
+def condition(model: Model, split: Split, rows: Tensor | slice = slice(None)) -> Tensor | None:
+    """The labels of these rows for a model that uses them, None for the others."""
+    return split.labels[rows] if model.conditional and split.labels is not None else None
+
+
+def encode(model: Codec, split: Split, rows: Tensor | None = None) -> Tensor | None:
+    """The codes of these rows, (B, *event); None where a code is no real tensor.
+
+    Index codes and tuples of codes have no straight lines between them, which is what every
+    picture of code space needs.
+    """
+    if model.code_space.kind != "real":
+        return None
+    rows = torch.arange(len(split)) if rows is None else rows
+    codes = []
+    for part in rows.split(ROWS_AT_ONCE):
+        code = model.encode(split.x[part], condition(model, split, part))
+        if not isinstance(code, Tensor) or not code.is_floating_point():
+            return None
+        codes.append(plain(code))
+    return torch.cat(codes)
+
+
+def decode(model: Codec, code: Tensor, c: Tensor | None) -> Tensor:
+    """The means of x given codes (B, *event)."""
+    parts = []
+    for start in range(0, len(code), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        parts.append(model.decode(code[rows].to(model.anchor), _at(model, c, rows)))
+    return torch.cat([plain(part) for part in parts])
+
+
+def reconstruct(model: Codec, split: Split, rows: Tensor) -> Tensor:
+    """The reconstructions of these rows, in data units."""
+    return plain(model.reconstruct(split.x[rows], condition(model, split, rows)))
+
+
+@dataclass(frozen=True)
+class Samples:
+    """New x of a model: draws x ~ p(x) and, for latent-variable models, the means behind them."""
+
+    draws: Tensor
+    means: Tensor | None = None
+
+
+def sample(model: Generator, n: int, c: Tensor | None, seed: int) -> Samples:
+    """n draws; those of a latent-variable model come from the z of its means, one by one."""
+    generator = seeded_generator(seed)
+    c = c[:n].to(model.anchor.device) if model.conditional and c is not None else None
+    if not isinstance(model, LatentVariable):
+        return Samples(plain(model.sample(n, c, generator=generator)))
+    z = prior_draws(model, n, c, generator)
+    means = plain(model.decode(z, c))
+    return Samples(plain(model.likelihood(z, c).sample(generator)), means)
+
+
+def prior_draws(
+    model: LatentVariable, n: int, c: Tensor | None, generator: torch.Generator
+) -> Tensor:
+    """n draws z ~ p(z), on the model's device."""
+    prior = model.prior(c)
+    return prior.repeat(-(-n // prior.rows)).sample(generator)[:n]
+
+
+def _at(model: Model, c: Tensor | None, rows: slice) -> Tensor | None:
+    return c[rows].to(model.anchor.device) if model.conditional and c is not None else None

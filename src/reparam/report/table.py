@@ -1,0 +1,201 @@
+"""The score table: what each cell says, and which value of a column is the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from reparam.evaluation.scores import Score
+from reparam.report.columns import Better, Column, column, order, why_absent
+from reparam.report.entry import Entry
+
+Rank = Literal["best", "tied", ""]
+KINDS = {"exact": "=", "lower bound": "≥", "estimate": "≈"}
+KIND_WORDS = {
+    "=": "exact",
+    "≥": "a lower bound: the true value is at least this",
+    "≤": "an upper bound: the true value is at most this",
+    "≈": "an estimate, not a bound",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score as it is printed; ``absent`` says why there is none.
+
+    ``key`` is what sorting compares.
+    """
+
+    mark: str = ""
+    value: str = "—"
+    error: str = ""
+    rank: Rank = ""
+    key: float | None = None
+    title: str = ""
+    absent: str = ""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The head of a column: its title, unit, and the tooltip that defines it."""
+
+    name: str
+    title: str
+    unit: str
+    arrow: str
+    tooltip: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Groups of columns, and for every model one cell per column."""
+
+    groups: list[tuple[str, int]]
+    headers: list[Header]
+    rows: list[list[Cell]]
+
+
+def score_table(entries: Sequence[Entry]) -> Table:
+    """All scores that any of the models has."""
+    names = sorted({name for entry in entries for name in entry.scores}, key=lambda n: (order(n), n))
+    ranks = {name: rank([entry.scores.get(name) for entry in entries], name) for name in names}
+    rows = [
+        [_cell(entry, name, ranks[name][index]) for name in names]
+        for index, entry in enumerate(entries)
+    ]
+    return Table(_groups(names), [_header(entries, name) for name in names], rows)
+
+
+def rank(scores: Sequence[Score | None], name: str) -> list[Rank]:
+    """The best of a column, and what is within one standard error of the difference from it.
+
+    A column without a direction, or with a single value, has no best.
+
+    >>> rank([Score(1.0, "nats", 9, "test", 0.1), Score(1.1, "nats", 9, "test", 0.1)], "elbo")
+    ['tied', 'best']
+    """
+    better = column(name).better
+    present = [score for score in scores if score is not None]
+    if better is None or len(present) < 2:
+        return ["" for _ in scores]
+    best = best_of(present, better)
+    return ["" if score is None else _rank(score, best) for score in scores]
+
+
+def best_of(scores: Sequence[Score], better: Better) -> Score:
+    """The score with the best value."""
+    pick = max if better == "higher" else min
+    return pick(scores, key=lambda score: score.value)
+
+
+def _rank(score: Score, best: Score) -> Rank:
+    if score.value == best.value:
+        return "best"
+    if score.stderr is None or best.stderr is None:
+        return ""
+    error = math.hypot(score.stderr, best.stderr)
+    return "tied" if abs(score.value - best.value) <= error else ""
+
+
+def mark(score: Score, name: str) -> str:
+    """=, ≥, ≤ or ≈ of a likelihood; a lower bound in nats bounds bits from above.
+
+    >>> mark(Score(1.2, "bits", 9, "test", kind="lower bound"), "bits_per_dim")
+    '≤'
+    """
+    if score.kind is None:
+        return ""
+    sign = KINDS[score.kind]
+    return "≤" if sign == "≥" and column(name).better == "lower" else sign
+
+
+def number(score: Score, name: str) -> tuple[str, str]:
+    """Value and standard error, rounded to the error's second digit.
+
+    >>> number(Score(-91.5432, "nats", 9, "test", 0.0631), "elbo")
+    ('−91.543', '0.063')
+    """
+    if name == "linear_probe_accuracy":
+        error = "" if score.stderr is None else f"{100 * score.stderr:.1f} %"
+        return f"{100 * score.value:.1f} %", error
+    if name in ("parameters", "active_units", "samples_per_second"):
+        return _whole(score.value), ""
+    if score.stderr is None or not score.stderr > 0:
+        return _minus(f"{score.value:.4g}"), ""
+    digits = max(0, 1 - math.floor(math.log10(score.stderr)))
+    if digits > 5:
+        return _minus(f"{score.value:.2e}"), f"{score.stderr:.0e}"
+    return _minus(f"{score.value:,.{digits}f}"), f"{score.stderr:,.{digits}f}"
+
+
+def _whole(value: float) -> str:
+    if value >= 10_000:  # three digits say enough of a speed or a size
+        for power, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+            if value >= power:
+                return f"{value / power:.3g}{suffix}"
+    return _minus(f"{value:,.0f}")
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def _cell(entry: Entry, name: str, ranked: Rank) -> Cell:
+    score = entry.scores.get(name)
+    if score is None:
+        return Cell(absent=why_absent(entry.model, name))
+    sign = mark(score, name)
+    value, error = number(score, name)
+    if name == "active_units" and score.unit.startswith("of "):
+        value += " / " + score.unit.split()[1]
+    words = [f"{score.value:.6g}"]
+    words += [KIND_WORDS[sign]] if sign else []
+    words += [] if score.stderr is None else [f"standard error {score.stderr:.2g}"]
+    words += [{"best": "best of this column", "tied": "within one standard error of the best"}[r]
+              for r in (ranked,) if r]
+    return Cell(sign, value, error, ranked, score.value, "; ".join([*words, protocol(score)]))
+
+
+def protocol(score: Score) -> str:
+    """What a score was measured on, and with how many draws.
+
+    >>> protocol(Score(1.0, "nats", 360, "test", samples=1000, seed=0))
+    '360 test examples, 1,000 samples, seed 0'
+    """
+    parts = [f"{score.n:,} {score.split} examples" if score.split != "none" else f"{score.n:,} draws"]
+    parts += [] if score.samples is None else [f"{score.samples:,} samples"]
+    parts += [] if score.seed is None else [f"seed {score.seed}"]
+    return ", ".join(parts)
+
+
+def _groups(names: Sequence[str]) -> list[tuple[str, int]]:
+    groups: dict[str, int] = {}
+    for name in names:
+        groups[column(name).group] = groups.get(column(name).group, 0) + 1
+    return list(groups.items())
+
+
+def _header(entries: Sequence[Entry], name: str) -> Header:
+    about = column(name)
+    scores = [entry.scores[name] for entry in entries if name in entry.scores]
+    unit = scores[0].unit if about.unit is None else about.unit
+    if name == "active_units":
+        unit = "dimensions"
+    arrow = {"higher": "↑", "lower": "↓", None: ""}[about.better]
+    return Header(name, about.title, short(unit), arrow, _tooltip(about, unit, scores))
+
+
+def short(unit: str) -> str:
+    """A unit that fits above a column: what follows a comma is left to the tooltip."""
+    return unit.split(",")[0]
+
+
+def _tooltip(about: Column, unit: str, scores: Sequence[Score]) -> str:
+    lines = [about.definition]
+    lines += [f"Unit: {unit}."] if unit else []
+    direction = "Neither direction is better as such."
+    lines += [f"{about.better.capitalize()} is better." if about.better else direction]
+    protocols: Mapping[str, None] = dict.fromkeys(protocol(score) for score in scores)
+    return " ".join([*lines, "Measured on: " + " / ".join(protocols) + "."])

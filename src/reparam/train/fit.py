@@ -1,0 +1,343 @@
+"""The training loop, from top to bottom."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from reparam.checkpoint import rebuild
+from reparam.config import TrainConfig
+from reparam.data import Data, load_data
+from reparam.model import Batch, Descend, Loss, Model, Player
+from reparam.presets.registry import PRESETS
+from reparam.train.device import autocast
+from reparam.train.folder import RunFolder
+from reparam.train.history import History
+from reparam.train.interrupt import Interrupt, interruptible
+from reparam.train.progress import bar
+from reparam.train.random import seeded
+from reparam.train.state import Training, trainable, validation_batches
+from reparam.train.tally import NonFinite, Tally
+
+SECONDS_BETWEEN_NEWS = 0.2
+# What a validation is judged by: the first of these terms that the loss has, and its sign.
+JUDGES = {"bound": -1.0, "nll": 1.0, "squared_error": 1.0, "cross_entropy": 1.0}
+
+
+class News(NamedTuple):
+    """Where a run stands, for whoever watches: done and total are steps, row the last curves."""
+
+    done: int
+    total: int
+    row: dict[str, float]
+
+
+Watch = Callable[[News], None]
+
+
+def fit(
+    model: Model,
+    data: Data,
+    config: TrainConfig | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    watch: Watch | None = None,
+    progress: bool = True,
+    **fields: Any,
+) -> History:
+    """Train a model and leave it with its best weights, in evaluation mode.
+
+    Args:
+        model: any model; its stages are run in order.
+        data: its training and validation splits are read.
+        config: how; None: the preset's own, or the defaults.
+        out: folder for the run; None: nothing is written.
+        force: overwrite a run that lies there.
+        watch: is told where the run stands, a few times a second.
+        progress: show a bar with the time left on a terminal.
+        **fields: of ``TrainConfig``, replacing those of ``config``.
+
+    Raises:
+        ValueError: the data are not the model's, or the folder cannot be used.
+        NonFinite: the loss stayed infinite or NaN.
+
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> model = rp.build("pca", data.space, latent_dim=8)
+    >>> rp.fit(model, data, progress=False).ended
+    'solved'
+    """
+    if model.space != data.space:
+        raise ValueError(f"data: expected {model.space}, got {data.space}")
+    config = choose_config(model, config, fields)
+    folder = None if out is None else RunFolder.create(Path(out), model, data, config, force)
+    training = Training(model, data, config)
+    return _run(training, folder, watch, progress)
+
+
+def resume(
+    path: str | os.PathLike[str],
+    *,
+    data: Data | None = None,
+    model: Model | None = None,
+    watch: Watch | None = None,
+    progress: bool = True,
+    **fields: Any,
+) -> tuple[Model, History]:
+    """Continue a run from its last checkpoint, exactly as if it had never stopped.
+
+    Args:
+        path: the folder that ``fit`` wrote.
+        data: needed where the run's data came from memory.
+        model: needed where no preset builds it.
+        watch, progress: as for ``fit``.
+        **fields: of ``TrainConfig`` to change, such as a larger ``epochs``.
+
+    Raises:
+        ValueError: no run there, a damaged one, or the data are not those it was trained on.
+    """
+    folder = RunFolder(Path(path))
+    run = folder.read()
+    config = _replace(folder.config(), fields)
+    with seeded(config.seed, torch.device("cpu")):
+        model = model or rebuild(run["model"], folder.path)
+    training = Training(model, _same_data(run["data"], data, folder.path), config)
+    return model, _run(training, folder, watch, progress)
+
+
+def choose_config(model: Model, config: TrainConfig | None, fields: dict[str, Any]) -> TrainConfig:
+    """The config given, else the preset's, with some fields replaced."""
+    if config is None:
+        recipe = model.recipe
+        config = PRESETS[recipe["preset"]].train if recipe else TrainConfig()
+    return _replace(config, fields)
+
+
+def _replace(config: TrainConfig, fields: dict[str, Any]) -> TrainConfig:
+    known = [field.name for field in dataclasses.fields(TrainConfig)]
+    for name in fields:
+        if name not in known:
+            raise ValueError(f"{name}: no field of TrainConfig; it has {', '.join(known)}")
+    return dataclasses.replace(config, **fields)
+
+
+def _same_data(recorded: dict[str, Any], data: Data | None, path: Path) -> Data:
+    if data is None:
+        if not recorded.get("source"):
+            raise ValueError(f"{path}: its data came from memory; give them as data=")
+        data = load_data(**recorded["source"])
+    if data.fingerprint() != recorded["fingerprint"]:
+        raise ValueError(f"{path}: {data.name} is not what the run was trained on: it has changed")
+    return data
+
+
+def _run(
+    training: Training, folder: RunFolder | None, watch: Watch | None, progress: bool
+) -> History:
+    """Every stage in order, then the best weights."""
+    model, config, history = training.model, training.config, training.history
+    saved = None if folder is None else folder.state()
+    name = (model.recipe or {}).get("preset") or type(model).__name__
+    with (
+        seeded(config.seed, training.device),
+        interruptible() as interrupt,
+        bar(name, progress and watch is None) as shown,
+    ):
+        if saved is not None:
+            training.restore(*saved)
+            history = training.history
+        session = _Session(training, folder, watch or shown, interrupt)
+        stages = model.stages
+        while training.stage < len(stages):
+            stage = stages[training.stage]
+            if isinstance(stage, Descend):
+                session.descend(stage)
+                training.optimisers, training.average = {}, None
+            else:
+                with torch.no_grad():
+                    stage.solve(model, training.batches)
+                history.ended = "solved"
+            training.stage, training.step = training.stage + 1, 0
+            session.save()
+    training.seconds()
+    if training.best is not None:
+        model.load_state_dict(training.best)
+    model.eval()
+    if folder is not None:
+        folder.save_model(model, model.state_dict())
+    return history
+
+
+class _Session:
+    """One stretch of training: who watches, where it is saved, whether it was interrupted."""
+
+    def __init__(
+        self,
+        training: Training,
+        folder: RunFolder | None,
+        watch: Watch,
+        interrupt: Interrupt,
+    ) -> None:
+        self.training, self.folder, self.watch = training, folder, watch
+        self.interrupt = interrupt
+        self.saved_at = self.told_at = time.perf_counter()
+        config = training.config
+        self.forward = torch.compile(training.model) if config.compile else training.model
+
+    def descend(self, stage: Descend) -> None:
+        """Stochastic gradient descent by every player in turn."""
+        training = self.training
+        players = training.start(stage)
+        training.model.train()
+        while not self._ended():
+            batch = training.batches.at(training.step)
+            for player in players:
+                for _ in range(player.steps):
+                    self._optimise(player, batch)
+            training.step += 1
+            if training.step % training.steps_per_row == 0 or training.step == training.total_steps:
+                self._end_row()
+            self._look_up()
+
+    def _optimise(self, player: Player, batch: Batch) -> None:
+        training, config = self.training, self.training.config
+        optimiser = training.optimisers[player.name]
+        rate = (
+            config.lr
+            * player.lr
+            * learning_rate_factor(config, training.step, training.total_steps)
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        with autocast(config, training.device):
+            loss: Loss = self.forward(batch.x, batch.c, player.name)
+        optimiser.zero_grad(set_to_none=True)
+        loss.objective.backward()
+        # A fused optimiser leaves the weights alone where this is 1, without waiting for it.
+        optimiser.found_inf = training.tally.add(loss)  # type: ignore[attr-defined]
+        if config.clip is not None:
+            torch.nn.utils.clip_grad_norm_(trainable(player.modules), config.clip)
+        optimiser.step()
+        training.model.after_step(loss, player.name)
+        if training.average is not None and config.ema is not None:
+            with torch.no_grad():
+                for mean, weight in zip(training.average, training.model.parameters(), strict=True):
+                    mean.lerp_(weight, 1 - config.ema)
+
+    def _ended(self) -> bool:
+        """Whether steps, seconds or patience are used up; says which in the history."""
+        training, config = self.training, self.training.config
+        if training.step >= training.total_steps:
+            training.history.ended = "all epochs"
+        elif config.budget is not None and training.seconds() >= config.budget:
+            training.history.ended = "budget used up"
+            if training.tally.rows:
+                self._end_row()
+        elif config.patience is not None and training.stale >= config.patience:
+            training.history.ended = "no further improvement"
+        else:
+            return False
+        return True
+
+    def _end_row(self) -> None:
+        """Close a row of the curves: training means, validation means, diagnosis."""
+        training = self.training
+        means, bad = training.tally.read()
+        spoiled_steps = max(bad.values(), default=0)
+        if spoiled_steps:
+            self._diagnose(bad, means)
+        training.tally = Tally.empty()
+        with training.averaged():
+            valid = validate(training)
+            training.remember_if_best(judge(valid))
+        row = {
+            "epoch": training.step / training.batches.steps_per_epoch,
+            "step": float(training.step),
+            "seconds": training.seconds(),
+            **{f"train/{name}": value for name, value in means.items()},
+            **{f"valid/{name}": value for name, value in valid.items()},
+        }
+        training.history.rows.append({k: v for k, v in row.items() if math.isfinite(v)})
+
+    def _diagnose(self, bad: dict[str, int], means: dict[str, float]) -> None:
+        """Say which terms were not finite; stop where hardly a step was left."""
+        terms = ", ".join(f"{name} in {n} steps" for name, n in bad.items())
+        message = (
+            f"not finite before step {self.training.step}: {terms}; their updates were skipped. "
+            "Try a smaller lr, warmup, clip=1.0, or look for extreme values in the data"
+        )
+        self.training.history.warnings.append(message)
+        if not means:
+            raise NonFinite(message)
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def _look_up(self) -> None:
+        """Between two steps: tell, save, and stop where it was asked."""
+        now = time.perf_counter()
+        if now - self.told_at >= SECONDS_BETWEEN_NEWS:
+            self.told_at = now
+            self._tell()
+        if now - self.saved_at >= self.training.config.save_every:
+            self.save()
+        if self.interrupt.asked:
+            self.save()
+            raise KeyboardInterrupt
+
+    def _tell(self) -> None:
+        training = self.training
+        rows, config = training.history.rows, training.config
+        done, total = training.step, training.total_steps
+        if config.budget is not None and training.seconds() / config.budget > done / total:
+            done, total = int(1000 * training.seconds()), int(1000 * config.budget)
+        self.watch(News(done, total, rows[-1] if rows else {}))
+
+    def save(self) -> None:
+        """A checkpoint, unless the weights are spoiled: then the last good one stays."""
+        training = self.training
+        self.saved_at = time.perf_counter()
+        if self.folder is None or not all(p.isfinite().all() for p in training.model.parameters()):
+            return
+        self.folder.save_state(training.tensors(), training.header(), training.history)
+        if training.best is not None:
+            self.folder.save_model(training.model, training.best)
+
+
+@torch.no_grad()
+def validate(training: Training) -> dict[str, float]:
+    """Means of the unweighted terms over the validation split, always under the same noise."""
+    model, config = training.model, training.config
+    sums: dict[str, torch.Tensor] = {}
+    model.eval()
+    with seeded(config.seed, training.device), autocast(config, training.device):
+        for x, c in validation_batches(training.valid, training.device, model.conditional):
+            loss = model(x, c)
+            terms = loss.terms | {"objective": loss.objective * len(x)}
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.double().sum()
+    model.train()
+    return {name: value.item() / len(training.valid) for name, value in sums.items()}
+
+
+def judge(valid: dict[str, float]) -> float:
+    """The validation value by which weights are kept; lower is better, NaN never the best."""
+    for name, sign in JUDGES.items():
+        if name in valid:
+            return sign * valid[name]
+    return valid["objective"]
+
+
+def learning_rate_factor(config: TrainConfig, step: int, total: int) -> float:
+    """The multiple of ``lr`` at a step: a linear warm-up, then the schedule."""
+    factor = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    if config.schedule == "cosine":
+        factor *= 0.5 * (1 + math.cos(math.pi * step / total))
+    return factor

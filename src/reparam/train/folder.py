@@ -1,0 +1,97 @@
+"""The folder of a run: what was asked, the training state, the best weights, the curves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from reparam.checkpoint import (
+    MODEL_FILE,
+    describe,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+    write_text,
+)
+from reparam.config import TrainConfig
+from reparam.data import Data
+from reparam.model import Model
+from reparam.train.history import History
+
+STATE_FILE, RUN_FILE, HISTORY_FILE = "state.safetensors", "run.json", "history.csv"
+
+
+class RunFolder:
+    """``run.json`` (model, data, config), ``state.safetensors``, ``model.safetensors``, curves.
+
+    ``state.safetensors`` alone is what ``resume`` continues from: one file, replaced in one step,
+    so that a run killed at any moment leaves a whole one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(
+        cls, path: Path, model: Model, data: Data, config: TrainConfig, force: bool
+    ) -> RunFolder:
+        """A new run; ValueError where one lies there already and ``force`` is not set."""
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path}: is a file, expected a folder for the run")
+        old = [path / name for name in (STATE_FILE, MODEL_FILE, HISTORY_FILE, "scores.json")]
+        if any(file.exists() for file in (path / RUN_FILE, *old)):
+            if not force:
+                raise ValueError(f"{path}: holds a run already; resume it, or overwrite: force")
+            for file in old:
+                file.unlink(missing_ok=True)
+        content = {
+            "model": describe(model),
+            "data": {
+                "name": data.name,
+                "source": data.source,
+                "fingerprint": data.fingerprint(),
+            },
+            "config": dataclasses.asdict(config),
+        }
+        write_json(path / RUN_FILE, content)
+        return cls(path)
+
+    def read(self) -> dict[str, Any]:
+        """What ``run.json`` says."""
+        if not (self.path / RUN_FILE).is_file():
+            raise ValueError(f"{self.path}: holds no run; expected a folder that fit wrote")
+        content = read_json(self.path / RUN_FILE)
+        for key in ("model", "data", "config"):
+            if not isinstance(content.get(key), dict):
+                raise ValueError(f"{self.path / RUN_FILE}: damaged, its entry {key!r} is missing")
+        return content
+
+    def config(self) -> TrainConfig:
+        try:
+            return TrainConfig(**self.read()["config"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.path / RUN_FILE}: its config is not valid: {error}") from error
+
+    def save_state(
+        self, tensors: Mapping[str, Tensor], header: Mapping[str, Any], history: History
+    ) -> None:
+        write_tensors(self.path / STATE_FILE, tensors, header)
+        write_text(self.path / HISTORY_FILE, history.to_csv())
+
+    def save_model(self, model: Model, weights: Mapping[str, Tensor]) -> None:
+        write_tensors(self.path / MODEL_FILE, weights, describe(model))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The last checkpoint; None where the run was killed before its first."""
+        file = self.path / STATE_FILE
+        return read_tensors(file) if file.exists() else None
+
+    def history(self) -> History | None:
+        """The curves as of the last checkpoint."""
+        state = self.state()
+        return None if state is None else History.from_json(state[1]["history"])

@@ -1,0 +1,193 @@
+"""Everything about a training run that moves, and so must be saved to resume it exactly."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reparam.config import TrainConfig
+from reparam.data import Data
+from reparam.model import Batch, Descend, Model, Player
+from reparam.train.batches import Batches
+from reparam.train.device import find_device, weights_dtype
+from reparam.train.history import History
+from reparam.train.random import generator_states, restore_generators
+from reparam.train.tally import Tally
+
+STEPS_BY_DEFAULT, EPOCHS_AT_LEAST = 5000, 10
+STEPS_PER_ROW = 50  # shorter epochs share a row of the history
+
+
+class Training:
+    """A model on its way: weights, optimisers, generators, position and curves.
+
+    ``tensors`` and ``header`` together are a checkpoint, ``restore`` takes them back.
+    """
+
+    def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
+        self.config, self.device = config, find_device(config.device)
+        self.model = model.to(device=self.device, dtype=weights_dtype(config))
+        self.batches = Batches(
+            data.train, config.batch_size, config.seed, self.device, model.conditional
+        )
+        self.valid = data.valid
+        self.stage, self.step = 0, 0
+        self.history, self.tally = History(), Tally.empty()
+        self.best: dict[str, Tensor] | None = None
+        self.best_value, self.stale = math.inf, 0
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.average: list[Tensor] | None = None
+        self._clock = time.perf_counter()
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of a descent."""
+        per_epoch, epochs = self.batches.steps_per_epoch, self.config.epochs
+        if epochs is None:
+            epochs = max(EPOCHS_AT_LEAST, math.ceil(STEPS_BY_DEFAULT / per_epoch))
+        return epochs * per_epoch
+
+    @property
+    def steps_per_row(self) -> int:
+        """Whole epochs of at least ``STEPS_PER_ROW`` steps."""
+        per_epoch = self.batches.steps_per_epoch
+        return per_epoch * math.ceil(STEPS_PER_ROW / per_epoch)
+
+    def seconds(self) -> float:
+        """Training time so far, earlier sessions counted in."""
+        now = time.perf_counter()
+        self.history.seconds += now - self._clock
+        self._clock = now
+        return self.history.seconds
+
+    def start(self, stage: Descend) -> tuple[Player, ...]:
+        """Make the optimisers of a descent, unless a checkpoint brought them."""
+        players = stage.players or (Player("model", (self.model,)),)
+        for player in players:
+            if player.name not in self.optimisers:
+                self.optimisers[player.name] = self._optimiser(player)
+        if self.config.ema is not None and self.average is None:
+            self.average = [p.detach().clone() for p in self.model.parameters()]
+        return players
+
+    def _optimiser(self, player: Player) -> torch.optim.Optimizer:
+        config = self.config
+        # Fused: one pass over the weights instead of a dozen, and it skips a step on found_inf.
+        return torch.optim.AdamW(
+            trainable(player.modules),
+            lr=config.lr * player.lr,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights in the model's place, where an average is kept."""
+        if self.average is None:
+            yield
+            return
+        weights = [p.detach().clone() for p in self.model.parameters()]
+        self._put(self.average)
+        try:
+            yield
+        finally:
+            self._put(weights)
+
+    @torch.no_grad()
+    def _put(self, weights: Iterable[Tensor]) -> None:
+        for parameter, weight in zip(self.model.parameters(), weights, strict=True):
+            parameter.copy_(weight)
+
+    def remember_if_best(self, value: float) -> None:
+        """Keep a copy of the weights when the validation value (lower is better) is the best."""
+        if value < self.best_value:
+            self.best = copy.deepcopy(self.model.state_dict())
+            self.best_value, self.stale = value, 0
+            self.history.best_epoch = self.step / self.batches.steps_per_epoch
+        else:
+            self.stale += 1
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of a checkpoint, by a path."""
+        parts: dict[str, Tensor] = {}
+        parts |= {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        parts |= {f"best/{name}": value for name, value in (self.best or {}).items()}
+        parts |= {f"average/{i}": value for i, value in enumerate(self.average or [])}
+        parts |= {f"rng/{k}": v for k, v in generator_states(self.device).items()}
+        parts |= {"tally/sums": self.tally.sums, "tally/spoiled": self.tally.spoiled}
+        for name, optimiser in self.optimisers.items():
+            for index, slots in optimiser.state_dict()["state"].items():
+                parts |= {f"optimiser/{name}/{index}/{slot}": v for slot, v in slots.items()}
+        return parts
+
+    def header(self) -> dict[str, Any]:
+        """The numbers of a checkpoint."""
+        self.seconds()
+        return {
+            "stage": self.stage,
+            "step": self.step,
+            "best_value": self.best_value if math.isfinite(self.best_value) else None,
+            "stale": self.stale,
+            "tally": {"names": self.tally.names, "rows": self.tally.rows},
+            "history": self.history.to_json(),
+            "optimisers": list(self.optimisers),
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+        """Continue where the checkpoint was written."""
+        groups = _by_prefix(tensors)
+        self.model.load_state_dict(groups["model"])
+        self.best = {k: v.to(self.device) for k, v in groups.get("best", {}).items()} or None
+        self.stage, self.step, self.stale = header["stage"], header["step"], header["stale"]
+        best_value = header["best_value"]
+        self.best_value = math.inf if best_value is None else best_value
+        self.history = History.from_json(header["history"])
+        tally = {k: v.to(self.device) for k, v in groups["tally"].items()}
+        rows, names = header["tally"]["rows"], tuple(header["tally"]["names"])
+        self.tally = Tally(names, tally["sums"], tally["spoiled"], rows)
+        averages = groups.get("average", {})
+        if averages:
+            self.average = [averages[str(i)].to(self.device) for i in range(len(averages))]
+        self._restore_optimisers(groups.get("optimiser", {}), header["optimisers"])
+        restore_generators(groups["rng"], self.device)
+
+    def _restore_optimisers(self, tensors: Mapping[str, Tensor], names: list[str]) -> None:
+        if not names:
+            return
+        stage = self.model.stages[self.stage]
+        assert isinstance(stage, Descend)
+        self.start(stage)
+        for name in names:
+            state: dict[int, dict[str, Tensor]] = {}
+            for path, value in _by_prefix(tensors)[name].items():
+                index, slot = path.split("/")
+                state.setdefault(int(index), {})[slot] = value
+            groups = self.optimisers[name].state_dict()["param_groups"]
+            self.optimisers[name].load_state_dict({"state": state, "param_groups": groups})
+
+
+def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
+    """The parameters of some modules that gradients move."""
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+
+def validation_batches(split: Any, device: torch.device, conditional: bool) -> Iterator[Batch]:
+    """The rows of a split in large batches, the last one as long as it is."""
+    for start in range(0, len(split), 1000):
+        c = split.labels[start : start + 1000].to(device) if conditional else None
+        yield Batch(split.x[start : start + 1000].to(device), c)
+
+
+def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    groups: dict[str, dict[str, Tensor]] = {}
+    for path, value in tensors.items():
+        prefix, _, name = path.partition("/")
+        groups.setdefault(prefix, {})[name] = value
+    return groups
