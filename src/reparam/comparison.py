@@ -61,8 +61,8 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        shown = (f"{k}={shown(v)}" for k, v in self.parameters.items())
-        return " ".join([self.preset, *shown])
+        given = (f"{name}={shown(value)}" for name, value in self.parameters.items())
+        return " ".join([self.preset, *given])
 
     def folder(self, seed: int | None) -> str:
         """The name of its run's folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -211,6 +211,17 @@ class Model(nn.Module, ABC):
             expected = ", ".join(["B ≥ 1", *map(str, self.space.shape)])
             raise ValueError(f"x: expected shape ({expected}), got {tuple(x.shape)}")
         return x.to(self.anchor), self._condition(c, x.shape[0])
+
+    def refuse_other(self, space: Space) -> None:
+        """ValueError where data of ``space`` are not what the model is of.
+
+        Labels matter to conditional models only.
+        """
+        mine, theirs = self.space, space
+        if not self.conditional:
+            mine, theirs = (replace(s, classes=None, attributes=None) for s in (mine, theirs))
+        if mine != theirs:
+            raise ValueError(f"data: expected {mine}, got {theirs}")
 
     def _condition(self, c: Tensor | None, rows: int) -> Tensor | None:
         if not self.conditional:

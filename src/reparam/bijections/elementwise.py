@@ -62,8 +62,10 @@ class Standardise(Bijection):
         mean = _column_means(batches, 0.0)
         # A second pass around the mean: the one-pass formula cancels for columns far from zero.
         deviation = _column_means(batches, mean, power=2).sqrt()
-        # What is left of a constant column is rounding noise of its value, not a scale.
-        constant = deviation <= 1e-7 * mean.abs()
+        # What is left of a constant column is rounding noise of its value, not a scale: float32's
+        # where the model computes in it, in float64 that of these sums.
+        rounding = 1e-12 if self.scale.dtype == torch.float64 else 1e-7
+        constant = deviation <= rounding * mean.abs()
         deviation = torch.where(constant, torch.ones_like(deviation), deviation)
         self.shift.copy_(mean.reshape(self.shift.shape))
         self.scale.copy_(deviation.reshape(self.scale.shape))

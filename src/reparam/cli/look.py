@@ -85,4 +85,4 @@ def evaluate(
         )
     if json is not None:
         write_json(json, scores_json(data, {label: scores}))
-    show(score_table({label: scores}))
+    show(score_table(scores))

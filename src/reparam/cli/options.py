@@ -27,50 +27,31 @@ Samples = Annotated[
     int, typer.Option(min=1, help="Importance samples per example of the log-likelihood.")
 ]
 
+
+
+def _data_option(kind: Any, text: str, name: str | None = None) -> Any:
+    names = () if name is None else (name,)
+    return Annotated[kind, typer.Option(*names, help=text, rich_help_panel="Data")]
+
+
 _DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
-    "label": (
-        Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")],
-        None,
-    ),
-    "drop": (
-        Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")],
-        None,
-    ),
-    "kind": (
-        Annotated[str | None, typer.Option(help="binary, levels or real, instead of the rules.")],
-        None,
-    ),
-    "levels": (
-        Annotated[int | None, typer.Option(help="K: the values are integers 0 to K−1.")],
-        None,
-    ),
-    "binarize": (
-        Annotated[str | None, typer.Option(help="A threshold, or static for one random draw.")],
-        None,
-    ),
-    "size": (
-        Annotated[str | None, typer.Option(help="Image size: 64, or 48x64 (height x width).")],
-        None,
-    ),
-    "pad": (
-        Annotated[
-            bool, typer.Option("--pad/--crop", help="How other proportions are made to fit.")
-        ],
-        False,
-    ),
-    "test": (
-        Annotated[str | None, typer.Option(help="Where the test split lies, if elsewhere.")],
-        None,
-    ),
+    "label": (_data_option(str | None, "Column of a table that holds the labels."), None),
+    "drop": (_data_option(list[str] | None, "Column to leave out; may be repeated."), None),
+    "kind": (_data_option(str | None, "binary, levels or real, instead of the rules."), None),
+    "levels": (_data_option(int | None, "K: the values are integers 0 to K−1."), None),
+    "binarize": (_data_option(str | None, "A threshold, or static for one random draw."), None),
+    "size": (_data_option(str | None, "Image size: 64, or 48x64 (height x width)."), None),
+    "pad": (_data_option(bool, "How other proportions are made to fit.", "--pad/--crop"), False),
+    "test": (_data_option(str | None, "Where the test split lies, if elsewhere."), None),
 }
 
 
 def takes_data(command: Command) -> Command:
     """Give a command with a parameter ``data: Data`` the options that load it."""
-    signature = inspect.signature(command)
+    parameters = dict(inspect.signature(command).parameters)
     asked = typer.Argument(help="A named set, a folder of images, .npz .npy .csv .parquet.")
-    optional = signature.parameters["data"].default is None
-    source = signature.parameters["data"].replace(
+    optional = parameters["data"].default is None
+    parameters["data"] = parameters["data"].replace(
         annotation=Annotated[str | None, asked] if optional else Annotated[str, asked]
     )
 
@@ -81,8 +62,7 @@ def takes_data(command: Command) -> Command:
             arguments["data"] = open_data(arguments["data"], options)
         command(**arguments)
 
-    parameters = {**signature.parameters, "data": source, **_parameters(_DATA_OPTIONS)}
-    return _with_signature(wrapped, parameters)
+    return _with_signature(wrapped, parameters | _parameters(_DATA_OPTIONS))
 
 
 def takes_config(command: Command) -> Command:
@@ -93,7 +73,11 @@ def takes_config(command: Command) -> Command:
         field.name: (
             Annotated[
                 hints[field.name] | None,
-                typer.Option(help=help_of[field.name], show_default=str(field.default)),
+                typer.Option(
+                    help=help_of[field.name],
+                    show_default=field.default is not None and str(field.default),
+                    rich_help_panel="Training",
+                ),
             ],
             None,
         )
@@ -106,9 +90,9 @@ def takes_config(command: Command) -> Command:
         arguments["fields"] = {name: value for name, value in given.items() if value is not None}
         command(**arguments)
 
-    parameters = {**inspect.signature(command).parameters, **_parameters(options)}
+    parameters = dict(inspect.signature(command).parameters)
     del parameters["fields"]
-    return _with_signature(wrapped, parameters)
+    return _with_signature(wrapped, parameters | _parameters(options))
 
 
 def argument_help(documented: Any) -> dict[str, str]:
@@ -178,9 +162,16 @@ def _parameters(options: dict[str, tuple[Any, Any]]) -> dict[str, inspect.Parame
 
 
 def _with_signature(function: Command, parameters: dict[str, inspect.Parameter]) -> Command:
-    # Every parameter as keyword-only: their order here is the order of the help.
-    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters.values()]
-    function.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-    function.__annotations__ = {p.name: p.annotation for p in keyword}
-    del function.__wrapped__  # type: ignore[attr-defined]
+    """The function as Typer will see it: its annotations are read here, in its own module."""
+    # functools.wraps left a way to the command, whose module knows the names in its annotations.
+    names = inspect.unwrap(function).__globals__
+    resolved = [
+        p.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY,
+            annotation=eval(p.annotation, names) if isinstance(p.annotation, str) else p.annotation,
+        )
+        for p in parameters.values()
+    ]
+    function.__signature__ = inspect.Signature(resolved)  # type: ignore[attr-defined]
+    function.__annotations__ = {p.name: p.annotation for p in resolved}
     return function

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 # The mark before a likelihood: what the true value is, compared with the number.
 MARKS = {"exact": "=", "lower bound": "≥", "estimate": "≈"}
 
+HEADLINES = {
+    "log_likelihood": "log p(x)\nnats",
+    "conditional_log_likelihood": "log p(x|c)\nnats",
+    "reconstruction_mse": "error\nMSE",
+    "linear_probe_accuracy": "probe\naccuracy",
+    "frechet_distance": "Fréchet\ndistance",
+    "train_seconds": "training\nseconds",
+}
+
 
 def show(content: RenderableType) -> None:
     """Print to the output stream."""
@@ -50,15 +59,27 @@ def rows_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     return table
 
 
-def score_table(models: Mapping[str, Scores]) -> Table:
-    """One column per model, one row per score that any of them has."""
-    names = list(dict.fromkeys(name for scores in models.values() for name in scores))
-    table = Table("score", *models, box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in names:
-        with_it = next(scores[name] for scores in models.values() if name in scores)
-        cells = [value_text(name, scores.get(name)) for scores in models.values()]
-        table.add_row(f"{name} [dim]{with_it.unit}[/dim]", *cells)
+def score_table(scores: Scores) -> Table:
+    """One model: a row per score, with its unit and protocol."""
+    table = Table("score", "value", "unit", "measured on", box=None, header_style="bold")
+    for name, score in scores.items():
+        table.add_row(name, value_text(name, score), score.unit, _protocol(score))
     return table
+
+
+def comparison_table(models: Mapping[str, Scores]) -> Table:
+    """Several models: a row each, with the scores that one looks at first."""
+    there = [name for name in HEADLINES if any(name in scores for scores in models.values())]
+    headings = [HEADLINES[name] for name in there]
+    table = Table("model", *headings, box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for label, scores in models.items():
+        table.add_row(label, *(value_text(name, scores.get(name)) for name in there))
+    return table
+
+
+def _protocol(score: Score) -> str:
+    drawn = "" if score.samples is None else f", {score.samples:,} samples"
+    return f"{score.n:,} {score.split}{drawn}"
 
 
 def value_text(name: str, score: Score | None) -> str:

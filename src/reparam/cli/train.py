@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reparam.cli.options import Force, Run, Samples, takes_config, takes_data
-from reparam.cli.tables import score_table, show, show_notes
+from reparam.cli.tables import comparison_table, show, show_notes
 
 if TYPE_CHECKING:
     from reparam.comparison import Comparison
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from reparam.train import History
 
 
-@takes_data
 @takes_config
+@takes_data
 def fit(
     preset: Annotated[str, typer.Argument(help="A model, from `reparam models`.")],
     data: Data,
@@ -53,8 +53,8 @@ def resume(run: Run, *, fields: dict[str, Any]) -> None:
     _tell(history, run)
 
 
-@takes_data
 @takes_config
+@takes_data
 def compare(
     data: Data,
     *,
@@ -114,5 +114,5 @@ def _tell(history: History, out: Path) -> None:
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:
-    show(score_table({entry.label: entry.scores for entry in result.entries}))
-    show(f"report: [bold]{report}[/bold]")
+    show(comparison_table({entry.label: dict(entry.scores) for entry in result.entries}))
+    show(f"every score, with pictures: [bold]{report}[/bold]")

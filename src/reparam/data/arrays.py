@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +15,19 @@ from reparam.data.raw import Array, Part, Raw
 from reparam.data.tables import is_frame, read_frame
 
 
-def read_memory(source: Any, label: str | None = None, drop: Collection[str] = ()) -> Raw:
+def read_memory(
+    source: Any,
+    label: str | None = None,
+    drop: Collection[str] = (),
+    only: Sequence[str] | None = None,
+) -> Raw:
     """What an object in memory holds.
 
     Args:
         source: an array or tensor; a DataFrame; a pair (x, labels); a dictionary of arrays (names
             as in an archive, see ``parts_named``); a map-style torch Dataset or a list, yielding
             x or (x, label).
-        label, drop: columns of a DataFrame; drop also names arrays of a dictionary.
+        label, drop, only: columns of a DataFrame; drop also names arrays of a dictionary.
 
     Raises:
         ValueError: something else, or rows of different shapes.
@@ -31,11 +36,11 @@ def read_memory(source: Any, label: str | None = None, drop: Collection[str] = (
     array([0, 1])
     """
     if is_frame(source):
-        return read_frame(source, label, drop)
+        return read_frame(source, label, drop, only)
     if isinstance(source, Mapping):
         return _from_mapping(source, drop)
     if isinstance(source, tuple) and len(source) == 2:
-        return with_labels(read_memory(source[0], label, drop), source[1])
+        return with_labels(read_memory(source[0], label, drop, only), source[1])
     if isinstance(source, TensorDataset) and len(source.tensors) in (1, 2):
         return _raw(Part(*(to_array(tensor, "tensors") for tensor in source.tensors)), "dataset")
     if isinstance(source, torch.Tensor) or (
@@ -43,9 +48,10 @@ def read_memory(source: Any, label: str | None = None, drop: Collection[str] = (
     ):
         name = "tensor" if isinstance(source, torch.Tensor) else "array"
         return _raw(Part(to_array(source, name)), name)
-    if isinstance(source, IterableDataset) or not (
-        hasattr(source, "__getitem__") and hasattr(source, "__len__")
-    ):
+    if hasattr(source, "toarray"):
+        raise ValueError("source: expected a dense array, got a sparse one; give x.toarray()")
+    rows = hasattr(source, "__getitem__") and hasattr(source, "__len__")
+    if not rows or isinstance(source, IterableDataset | str | bytes):
         raise ValueError(
             "source: expected a name, path, array, tensor, DataFrame or map-style Dataset, got "
             f"{type(source).__name__}"
@@ -73,14 +79,16 @@ def to_array(values: Any, name: str) -> Array:
     """Values as a NumPy array, on the CPU and without gradients.
 
     Raises:
-        ValueError: rows of different shapes.
+        ValueError: rows of different shapes, or masked cells.
 
     >>> to_array(torch.ones(2, requires_grad=True), "x")
     array([1., 1.], dtype=float32)
     """
     if isinstance(values, torch.Tensor):
-        tensor = values.detach().cpu()
+        tensor = values.detach().cpu().to_dense()
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: has masked cells, which cannot be learned from; fill them in")
     try:
         return np.asarray(values)
     except ValueError as error:  # NumPy says at which axis the lengths differ

@@ -37,7 +37,7 @@ def assemble(raw: Raw, choices: Choices, source: dict[str, Any] | None = None) -
     raw, kind, levels = settle(arrange(raw), choices)
     raw, names = indexed(raw)
     raw = _with_all_splits(raw, choices.seed)
-    splits = {split: _split(part, raw.borrowed) for split, part in raw.parts.items()}
+    splits = {split: to_split(part, raw.borrowed) for split, part in raw.parts.items()}
     shape = tuple(splits["train"].x.shape[1:])
     space = Space(shape, kind, levels, classes=None if names is None else len(names))
     return Data(
@@ -72,7 +72,12 @@ def _rows(part: Part, rows: Array) -> Part:
     return Part(part.x[rows], labels, factors)
 
 
-def _split(part: Part, borrowed: bool) -> Split:
+def to_split(part: Part, borrowed: bool) -> Split:
+    """A split of checked arrays as tensors, copied if they are the caller's.
+
+    >>> to_split(Part(np.zeros((2, 3), np.uint8)), borrowed=False).x.dtype
+    torch.uint8
+    """
     return Split(
         _tensor(part.x, borrowed),
         None if part.labels is None else _tensor(part.labels, borrowed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,12 @@ class Layout:
     skip: int
 
 
-def read_delimited(path: Path, label: str | None = None, drop: Collection[str] = ()) -> Raw:
+def read_delimited(
+    path: Path,
+    label: str | None = None,
+    drop: Collection[str] = (),
+    only: Sequence[str] | None = None,
+) -> Raw:
     """The rows of a text table as training examples, read by NumPy's parser as float32.
 
     Args:
@@ -43,6 +48,7 @@ def read_delimited(path: Path, label: str | None = None, drop: Collection[str] =
             which may be quoted.
         label: name of the column with class labels (its number, where there is no header).
         drop: names of columns to leave out.
+        only: the columns to take, in this order; None: all.
 
     Raises:
         ValueError: cells that are missing or no numbers, lines of another length; with the line.
@@ -56,8 +62,8 @@ def read_delimited(path: Path, label: str | None = None, drop: Collection[str] =
     """
     try:
         layout = _layout(path, label)
-        wanted = wanted_columns(layout.names, label, drop, str(path))
-        everything = len(wanted) == len(layout.names)
+        wanted = wanted_columns(layout.names, label, drop, str(path), only)
+        everything = wanted == layout.names
         labels = None if everything else _labels(path, layout, label)
         x = _numbers(path, layout, wanted)
     except UnicodeDecodeError as error:
@@ -72,7 +78,7 @@ def read_delimited(path: Path, label: str | None = None, drop: Collection[str] =
 
 
 def _numbers(path: Path, layout: Layout, wanted: tuple[str, ...]) -> Array:
-    everything = len(wanted) == len(layout.names)
+    everything = wanted == layout.names
     columns = None if everything else [layout.names.index(name) for name in wanted]
     try:
         x = np.loadtxt(
@@ -195,6 +201,8 @@ def _is_header(first: list[str], second: list[str], label: str | None) -> bool:
 
 def _is_number(cell: str) -> bool:
     try:
-        return not np.isnan(float(cell))
+        return "_" not in cell and not np.isnan(
+            float(cell)
+        )  # Python's 1_000 is no number in a file
     except ValueError:
         return False

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from reparam.data.entries import parts_named
-from reparam.data.raw import Part, Raw
+from reparam.data.raw import Array, Part, Raw
 
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+# RuntimeError: an archive that is encrypted, or compressed in a way that Python cannot read.
+UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz(path: Path, drop: Collection[str] = ()) -> Raw:
@@ -31,16 +32,9 @@ def read_npz(path: Path, drop: Collection[str] = ()) -> Raw:
     >>> list(read_npz(path).parts)
     ['train', 'test']
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                raise ValueError("it is a single array, not an archive; name it .npy")
-            absent = sorted(set(drop) - set(archive.files))
-            if absent:
-                raise ValueError(f"drop: no array {absent[0]!r} among {sorted(archive.files)}")
-            arrays = {key: archive[key] for key in archive.files if key not in drop}
-    except UNREADABLE as error:
-        raise ValueError(_unreadable(path, error)) from error
+    arrays = _opened(path, drop)
+    if not isinstance(arrays, dict):
+        raise ValueError(f"{path}: is a single array, not an archive; name it .npy")
     parts, unused = parts_named(arrays, str(path))
     notes = (f"Arrays not used: {', '.join(unused)}.",) if unused else ()
     return Raw(parts, path.stem, str(path), notes=notes)
@@ -58,14 +52,27 @@ def read_npy(path: Path) -> Raw:
     >>> read_npy(path).parts["train"].x.shape
     (4, 4)
     """
+    array = _opened(path)
+    if isinstance(array, dict):
+        raise ValueError(f"{path}: is an archive, not a single array; name it .npz")
+    return Raw({"train": Part(array)}, path.stem, str(path))
+
+
+def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
+    """The array, or the arrays by name, in a file."""
     try:
-        array = np.load(path, allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            array.close()
-            raise ValueError("it is an archive; name it .npz")
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            names = loaded.files
+            arrays = {name: loaded[name] for name in names if name not in drop}
     except UNREADABLE as error:
         raise ValueError(_unreadable(path, error)) from error
-    return Raw({"train": Part(array)}, path.stem, str(path))
+    absent = sorted(set(drop) - set(names))
+    if absent:
+        raise ValueError(f"drop: no array {absent[0]!r} among {sorted(names)} in {path}")
+    return arrays
 
 
 def _unreadable(path: Path, error: BaseException) -> str:

@@ -73,10 +73,10 @@ def _target(size: int | tuple[int, int] | None, fit: str) -> tuple[int, int] | N
         raise ValueError(f"fit_size: expected 'crop' or 'pad', got {fit!r}")
     if size is None:
         return None
-    height, width = (size, size) if isinstance(size, int) else size
-    if height < 1 or width < 1:
-        raise ValueError(f"size: expected positive height and width, got {size}")
-    return int(height), int(width)
+    sides = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+    if len(sides) != 2 or min(sides) < 1:
+        raise ValueError(f"size: expected positive height and width, or one number, got {size}")
+    return int(sides[0]), int(sides[1])
 
 
 def _items(folder: Path) -> tuple[list[Item], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -44,9 +45,12 @@ class Choices:
             if self.kind not in (None, "levels"):
                 raise ValueError(f"levels: given for kind {self.kind}; leave one of the two out")
             object.__setattr__(self, "kind", "levels")
-        threshold = isinstance(self.binarize, int | float) and not isinstance(self.binarize, bool)
+            object.__setattr__(self, "levels", int(self.levels))
+        threshold = isinstance(self.binarize, Real) and not isinstance(self.binarize, bool)
         if not (self.binarize is None or self.binarize == "static" or threshold):
             raise ValueError(f"binarize: expected a number or 'static', got {self.binarize!r}")
+        if self.seed < 0:
+            raise ValueError(f"seed: expected 0 or more, got {self.seed}")
 
 
 def decide(raw: Raw, choices: Choices) -> Decision:

@@ -43,7 +43,8 @@ def indexed(raw: Raw) -> tuple[Raw, tuple[str, ...] | None]:
     notes = [*raw.notes]
     if names != tuple(map(str, range(len(names)))):
         notes.append(f"Labels became indices of {len(names)} sorted classes: {_listed(names)}.")
-    unseen = np.setdiff1d(classes, labels["train"]).astype(str).tolist()
+    trained = labels.get("train", classes)
+    unseen = np.setdiff1d(classes, trained).astype(str).tolist()
     if unseen:
         notes.append(f"Classes without training examples: {_listed(unseen)}.")
     return replace(raw, parts=parts, notes=tuple(notes)), names

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
-from reparam.data.arrays import read_memory, with_labels
+import numpy as np
+
+from reparam.data.arrays import with_labels
 from reparam.data.assemble import assemble
-from reparam.data.delimited import read_delimited
-from reparam.data.files import read_npy, read_npz
-from reparam.data.folder import read_folder
 from reparam.data.kinds import Choices
 from reparam.data.merge import with_test
 from reparam.data.named_sets import REGISTRY
-from reparam.data.pictures import SUFFIXES, Fit
-from reparam.data.raw import Raw
+from reparam.data.pictures import Fit
+from reparam.data.readers import Reading, read
 from reparam.data.splits import Data
-from reparam.data.tables import read_parquet
 from reparam.model import DataKind
-
-FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The arguments of ``load_data`` that only some readers take.
-
-    >>> Reading(label="y").refuse("an image folder", "size", "fit_size")
-    Traceback (most recent call last):
-    ValueError: label: does not apply to an image folder
-    """
-
-    label: str | None = None
-    drop: tuple[str, ...] = ()
-    size: int | tuple[int, int] | None = None
-    fit_size: Fit = "crop"
-
-    def refuse(self, what: str, *taken: str) -> None:
-        """Refuse arguments that this kind of source ignores."""
-        for field in fields(self):
-            if field.name not in taken and getattr(self, field.name) != field.default:
-                raise ValueError(f"{field.name}: does not apply to {what}")
 
 
 def load_data(
@@ -96,63 +70,12 @@ def load_data(
     columns = str(label) if isinstance(label, str | int) else None
     drop = (drop,) if isinstance(drop, str) else tuple(drop)
     reading = Reading(columns, drop, size, fit_size)
-    raw = _read(source, reading)
+    raw = read(source, reading)
     if label is not None and columns is None:
         raw = with_labels(raw, label)
     if test is not None:
-        raw = with_test(raw, _read(test, reading))
+        raw = with_test(raw, read(test, reading))
     return assemble(raw, choices, _recipe(source, test, label, reading, choices))
-
-
-def _read(source: Any, reading: Reading) -> Raw:
-    if isinstance(source, str) and source in REGISTRY:
-        reading.refuse(f"the named set {source!r}")
-        return REGISTRY[source].read()
-    if isinstance(source, str | os.PathLike):
-        raw = _read_path(Path(source).expanduser(), reading)
-    else:
-        raw = read_memory(source, reading.label, reading.drop)
-        named = isinstance(source, Mapping)
-        taken = ("label", "drop") if raw.form == "table" else ("drop",) if named else ()
-        reading.refuse(f"data in memory without columns ({raw.origin})", *taken)
-    if reading.drop:
-        raw = replace(raw, notes=(*raw.notes, f"Left out as asked: {', '.join(reading.drop)}."))
-    return raw
-
-
-def _read_path(path: Path, reading: Reading) -> Raw:
-    suffix = path.suffix.lower()
-    if not path.exists():
-        raise ValueError(_missing(path))
-    if path.is_dir():
-        reading.refuse("a folder of images", "size", "fit_size")
-        return read_folder(path, reading.size, reading.fit_size)
-    if suffix in (".npz", ".npy"):
-        if suffix == ".npy":
-            reading.refuse(f"{suffix} files")
-            return read_npy(path)
-        reading.refuse(f"{suffix} files", "drop")
-        return read_npz(path, reading.drop)
-    if suffix in (".csv", ".tsv", ".parquet"):
-        reading.refuse(f"{suffix} files", "label", "drop")
-        read = read_parquet if suffix == ".parquet" else read_delimited
-        return read(path, reading.label, reading.drop)
-    if suffix in SUFFIXES:
-        raise ValueError(f"{path}: is a single image; give the folder it is in")
-    raise ValueError(f"{path}: expected {FORMATS}, got a file ending in {suffix or 'nothing'!r}")
-
-
-def _missing(path: Path) -> str:
-    """What a path that does not exist may have meant: a named set or a file beside it."""
-    text = str(path)
-    near = difflib.get_close_matches(text, REGISTRY, 1)
-    if not near and path.parent.is_dir():
-        beside = {other.name: str(other) for other in path.parent.iterdir()}
-        near = [beside[name] for name in difflib.get_close_matches(path.name, beside, 1)]
-    meant = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(REGISTRY)}, "
-    return f"source: {text!r} is neither a named set nor a file; {meant}" + (
-        "" if near else f"or the path of {FORMATS}"
-    )
 
 
 def _recipe(
@@ -172,5 +95,5 @@ def _recipe(
         for field in fields(part):
             value = getattr(part, field.name)
             if value != field.default:
-                recipe[field.name] = list(value) if isinstance(value, tuple) else value
+                recipe[field.name] = np.asarray(value).tolist()  # plain numbers, lists and strings
     return recipe

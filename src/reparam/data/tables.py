@@ -49,13 +49,19 @@ def is_frame(source: object) -> bool:
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
 
-def read_frame(frame: pd.DataFrame, label: str | None = None, drop: Collection[str] = ()) -> Raw:
+def read_frame(
+    frame: pd.DataFrame,
+    label: str | None = None,
+    drop: Collection[str] = (),
+    only: Sequence[str] | None = None,
+) -> Raw:
     """The rows of a DataFrame as training examples.
 
     Args:
         frame: numeric columns; other ones must be the label or dropped.
         label: name of the column with class labels.
         drop: names of columns to leave out.
+        only: the columns to take, in this order; None: all.
 
     Raises:
         ValueError: columns that do not exist or hold no numbers, missing cells.
@@ -66,17 +72,22 @@ def read_frame(frame: pd.DataFrame, label: str | None = None, drop: Collection[s
     ([[1.0, 3.5], [2.0, 4.0]], ('a', 'b'))
     """
     names = [str(name) for name in frame.columns]
-    wanted = wanted_columns(names, label, drop, "DataFrame")
+    wanted = wanted_columns(names, label, drop, "DataFrame", only)
     series = {name: frame.iloc[:, names.index(name)] for name in (*wanted, *_one(label))}
     cells = {name: Cells(s.to_numpy(), s.isna().to_numpy()) for name, s in series.items()}
     return _table(cells, wanted, label, "DataFrame", "DataFrame")
 
 
-def read_parquet(path: Path, label: str | None = None, drop: Collection[str] = ()) -> Raw:
+def read_parquet(
+    path: Path,
+    label: str | None = None,
+    drop: Collection[str] = (),
+    only: Sequence[str] | None = None,
+) -> Raw:
     """The rows of a Parquet file as training examples.
 
     Args:
-        path, label, drop: as in ``read_frame``.
+        path, label, drop, only: as in ``read_frame``.
 
     Raises:
         ValueError: pyarrow is not installed, a broken file, or as in ``read_frame``.
@@ -98,7 +109,7 @@ def read_parquet(path: Path, label: str | None = None, drop: Collection[str] = (
     try:
         names = parquet.read_schema(path).names
         names = [name for name in names if not name.startswith(ROW_NUMBERS)]
-        wanted = wanted_columns(names, label, drop, str(path))
+        wanted = wanted_columns(names, label, drop, str(path), only)
         table = parquet.read_table(path, columns=[*wanted, *_one(label)])
         cells = {name: _arrow_cells(table.column(name)) for name in table.column_names}
     except (pa.ArrowException, OSError) as error:
@@ -107,9 +118,13 @@ def read_parquet(path: Path, label: str | None = None, drop: Collection[str] = (
 
 
 def wanted_columns(
-    names: Sequence[str], label: str | None, drop: Collection[str], origin: str
+    names: Sequence[str],
+    label: str | None,
+    drop: Collection[str],
+    origin: str,
+    only: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
-    """The columns that become entries of x: all but the label and the dropped ones.
+    """The columns that become entries of x: all but the label and the dropped, or these only.
 
     Raises:
         ValueError: repeated names, or no such column, or none left.
@@ -120,13 +135,14 @@ def wanted_columns(
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"{origin}: columns must have different names; {repeated[0]!r} repeats")
-    for argument, asked in (("label", _one(label)), ("drop", tuple(drop))):
+    asked_for = {"label": _one(label), "drop": tuple(drop), "columns": tuple(only or ())}
+    for argument, asked in asked_for.items():
         for name in asked:
             if name not in names:
                 near = difflib.get_close_matches(name, names, 1) or list(names[:8])
                 found = ", ".join(map(repr, near))
                 raise ValueError(f"{argument}: {origin} has no column {name!r}; there is {found}")
-    wanted = tuple(name for name in names if name not in drop and name != label)
+    wanted = tuple(only or (name for name in names if name not in drop and name != label))
     if not wanted:
         raise ValueError(f"{origin}: no columns are left besides label and drop")
     return wanted

@@ -16,12 +16,13 @@ FLOAT32_LARGEST = float(np.finfo(np.float32).max)
 ROWS_PER_DRAW = 4096  # bounds the memory of a static draw
 
 
-def settle(raw: Raw, choices: Choices) -> tuple[Raw, DataKind, int | None]:
+def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataKind, int | None]:
     """Checked values in their compact storage, with their kind and number of levels.
 
     Args:
         raw: arrays (N, *shape) of one shape.
         choices: what the user says.
+        vary: refuse data whose values are all the same.
 
     Raises:
         ValueError: values that are not numbers, not finite, all the same, or not of their kind;
@@ -40,12 +41,14 @@ def settle(raw: Raw, choices: Choices) -> tuple[Raw, DataKind, int | None]:
         raw = _mapped(raw, lambda x: x // 255 if black_and_white(x) else x)
     _require_kind(raw, kind, levels)
     raw = _mapped(raw, lambda x: _stored(x, kind, levels))
-    _require_variation(raw, "nothing can be learned from it")
+    if vary:
+        _require_variation(raw, "nothing can be learned from it")
     if choices.binarize is not None:
         raw, how = binarized(raw, kind, levels, choices)
         kind, levels = "binary", None
         notes.append(how)
-        _require_variation(raw, f"binarize={choices.binarize!r} leaves no difference")
+        if vary:
+            _require_variation(raw, f"binarize={choices.binarize!r} leaves no difference")
     return replace(raw, notes=tuple(notes)), kind, levels
 
 
@@ -76,7 +79,7 @@ def binarized(raw: Raw, kind: DataKind, levels: int | None, choices: Choices) ->
         rng, top = np.random.default_rng(choices.seed), levels - 1
         how = f"Binarised by one fixed Bernoulli draw of x/{top}, seed {choices.seed}."
         return _mapped(raw, lambda x: _drawn(x, top, rng)), how
-    assert isinstance(threshold, int | float)
+    assert threshold is not None
     if levels is not None and not 0 < threshold < 1:
         raise ValueError(f"binarize: expected a threshold of x/(K−1) in (0, 1), got {threshold}")
     cut = threshold if levels is None else threshold * (levels - 1)

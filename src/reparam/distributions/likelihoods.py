@@ -146,7 +146,7 @@ class Normal(Likelihood):
 
     def distribution(self, parameters: Tensor) -> Distribution:
         mean = parameters[:, 0]
-        log_scale = self.log_scale
+        log_scale: Tensor = self.log_scale
         if log_scale.requires_grad:  # the floor keeps a constant column from an infinite density
             log_scale = numerics.bound_softly(log_scale, -7.0, 7.0)
         log_scale = log_scale.expand_as(mean)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.distributions.factorised import NormalDensity
+from reparam.model import Distribution
 
 LOG_SCALE_BOUNDS = (-8.0, 8.0)  # beyond them e^{2 log σ} over- or underflows in float32 arithmetic
 
 
-class DiagonalNormal(nn.Module):
+class Posterior(nn.Module, ABC):
+    """q(z|x): draws of shape ``event_shape`` from ``parameter_shape`` numbers of the encoder."""
+
+    event_shape: tuple[int, ...]
+    parameter_shape: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, parameters: Tensor) -> Distribution: ...
+
+
+class DiagonalNormal(Posterior):
     """q(z|x) = N(μ, diag σ²), the encoder's outputs being (μ, log σ).
 
     Args:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 from reparam.distributions.factorised import StandardNormalDensity
+from reparam.model import Distribution
 
 
-class StandardNormal(nn.Module):
+class Prior(nn.Module, ABC):
+    """p(z) over draws of shape ``event_shape``: one row, or one for each row of a condition."""
+
+    event_shape: tuple[int, ...]
+
+    @abstractmethod
+    def forward(self, c: Tensor | None = None) -> Distribution: ...
+
+
+class StandardNormal(Prior):
     """p(z) = N(0, I) over L latent dimensions.
 
     >>> StandardNormal(2)().sample().shape

@@ -54,8 +54,7 @@ def evaluate(
     >>> rp.evaluate(model, data)["log_likelihood"].kind
     'lower bound'
     """
-    if model.space != data.space:
-        raise ValueError(f"data: expected {model.space}, got {data.space}")
+    model.refuse_other(data.space)
     if split not in data.splits:
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
     model.eval()

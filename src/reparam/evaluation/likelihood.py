@@ -17,10 +17,10 @@ from reparam.train.random import seeded
 
 def batches(model: Model, split: Split) -> Iterator[Batch]:
     """Every row of a split as the model takes it, the last batch as short as it is."""
-    conditional = model.conditional and split.labels is not None
+    labels = split.labels if model.conditional else None
     for start in range(0, len(split), ROWS_PER_CHUNK):
         rows = slice(start, start + ROWS_PER_CHUNK)
-        yield Batch(split.x[rows], split.labels[rows] if conditional else None)
+        yield Batch(split.x[rows], None if labels is None else labels[rows])
 
 
 @torch.no_grad()

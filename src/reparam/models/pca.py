@@ -118,6 +118,7 @@ class PCA(Codec, Density):
         samples: int = 1,
         generator: torch.Generator | None = None,
     ) -> LogProb:
+        positive_count("samples", samples)
         x, c = self.prepare(x, c)
         # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
         centred = x.flatten(1) - self.mean

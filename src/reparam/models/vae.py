@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from reparam.bijections.elementwise import Standardise
 from reparam.distributions.likelihoods import Likelihood
+from reparam.distributions.posteriors import Posterior
+from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
 from reparam.model import Distribution, LatentVariable, Loss, Space, Stage
 from reparam.models.objectives import ELBO
@@ -48,8 +50,8 @@ class VAE(LatentVariable):
         space: Space,
         encoder: nn.Module,
         decoder: nn.Module,
-        posterior: nn.Module,
-        prior: nn.Module,
+        posterior: Posterior,
+        prior: Prior,
         likelihood: Likelihood,
         objective: nn.Module | None = None,
     ) -> None:

@@ -82,13 +82,13 @@ class ConvDecoder(nn.Module):
             nn.SiLU(),
             nn.Unflatten(1, (widths[0], *self.grids[0])),
         )
-        steps = pairwise([*widths, widths[-1]])
+        steps = [*pairwise(widths), (widths[-1], widths[-1])][: len(self.grids) - 1]
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in steps)
         self.output = nn.Conv2d(widths[-1], math.prod(channels), 3, padding=1)
         self.outputs = tuple(outputs)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.dense(z.flatten(1))  # (B, widest, H', W')
-        for layer, grid in zip(self.layers, self.grids[1:], strict=False):
+        for layer, grid in zip(self.layers, self.grids[1:], strict=True):
             h = F.silu(layer(F.interpolate(h, size=grid)))
         return self.output(h).view(-1, *self.outputs)

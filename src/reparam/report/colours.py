@@ -27,7 +27,7 @@ def model_colour(index: int) -> str:
 
 def model_dash(index: int) -> str | tuple[int, tuple[float, ...]]:
     """The dash of a model's line: solid for the first eight."""
-    return DASHES[index // MODELS % len(DASHES)]  # type: ignore[return-value]
+    return DASHES[index // MODELS % len(DASHES)]
 
 
 def as_css(svg: str) -> str:

@@ -25,7 +25,7 @@ class Column:
 
     title: str
     group: str
-    needs: type[Model]
+    needs: type
     definition: str
     better: Better | None = None
     unit: str | None = None

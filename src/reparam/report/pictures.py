@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,8 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 TILE = 64  # pixels: tiles below are enlarged by a whole factor to at least this
 LARGEST_TILE = 96  # pixels: tiles above are reduced, so that the page stays light
-GAP = 0.06  # of a tile, between tiles
+GAP = 0.1  # of a tile, between tiles
+FRAME = (128, 90)  # grey and alpha of a line around tiles, so that white ones show on white
 
 
 @dataclass(frozen=True)
@@ -27,17 +29,22 @@ class Picture:
     """An image ready for the page.
 
     Args:
-        source: the PNG as a data URI.
+        data: the PNG file.
         width, height: in pixels.
         alt: what there is to see, in words.
         crisp: whether single pixels are to stay visible when the browser scales it.
     """
 
-    source: str
+    data: bytes
     width: int
     height: int
     alt: str
     crisp: bool
+
+    @property
+    def source(self) -> str:
+        """The file as a data URI."""
+        return "data:image/png;base64," + base64.b64encode(self.data).decode("ascii")
 
 
 @dataclass(frozen=True)
@@ -84,27 +91,43 @@ def grid(
     columns: int,
     alt: str,
     *,
-    gap: bool = True,
-    largest: int = LARGEST_TILE,
+    gap: float = GAP,
+    apart: Sequence[int] = (),
+    tile: tuple[int, int] = (TILE, LARGEST_TILE),
 ) -> Picture:
-    """Images (N, C, H, W) in rows of ``columns``, from the upper left, with see-through gaps."""
-    pixels, crisp = _resize(brightness.bytes(tiles), largest)
+    """Images (N, C, H, W) in rows of ``columns``, from the upper left.
+
+    Args:
+        tiles: the images, in data units.
+        brightness: from black to white.
+        columns: images per row.
+        alt: what there is to see.
+        gap: see-through space between images, as a share of their longer side; with 0 there
+            are no frames either.
+        apart: columns with a wider gap before them.
+        tile: smallest and largest side of an image, in pixels.
+    """
+    pixels, crisp = _resize(brightness.bytes(tiles), *tile)
     n, height, width, channels = pixels.shape
-    space = max(1, round(GAP * max(height, width))) if gap else 0
-    rows = -(-n // columns)
-    canvas = np.zeros(
-        (rows * (height + space) - space, columns * (width + space) - space, channels + 1),
-        dtype=np.uint8,
-    )
-    for index, tile in enumerate(pixels):
-        top, left = divmod(index, columns)
-        y, x = top * (height + space), left * (width + space)
-        canvas[y : y + height, x : x + width, :channels] = tile
+    space, edge = (max(3, round(gap * max(height, width))), 1) if gap else (0, 0)
+    steps = [c * (width + space) + 3 * space * sum(c >= a for a in apart) for c in range(columns)]
+    lefts = [edge + step for step in steps]
+    tops = [edge + row * (height + space) for row in range(-(-n // columns))]
+    size = (tops[-1] + height + edge, lefts[-1] + width + edge, channels + 1)
+    canvas = np.zeros(size, dtype=np.uint8)
+    for index, image in enumerate(pixels):
+        y, x = tops[index // columns], lefts[index % columns]
+        if edge:
+            canvas[y - 1 : y + height + 1, x - 1 : x + width + 1] = [FRAME[0]] * channels + [
+                FRAME[1]
+            ]
+        canvas[y : y + height, x : x + width, :channels] = image
         canvas[y : y + height, x : x + width, channels] = 255
-    return png(canvas if gap or n < rows * columns else canvas[..., :channels], alt, crisp)
+    opaque = canvas[..., channels].all()
+    return png(canvas[..., :channels] if opaque else canvas, alt, crisp)
 
 
-def _resize(tiles: Bytes, largest: int) -> tuple[Bytes, bool]:
+def _resize(tiles: Bytes, smallest: int, largest: int) -> tuple[Bytes, bool]:
     """Small tiles enlarged by a whole factor, large ones reduced; and whether pixels stay crisp."""
     side = max(tiles.shape[1:3])
     if side > largest:
@@ -112,7 +135,7 @@ def _resize(tiles: Bytes, largest: int) -> tuple[Bytes, bool]:
         x = torch.from_numpy(tiles).permute(0, 3, 1, 2).float()
         x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
         return (x + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).numpy(), False
-    factor = -(-min(TILE, largest) // side)
+    factor = -(-smallest // side)
     return tiles.repeat(factor, axis=1).repeat(factor, axis=2), side < 48
 
 
@@ -121,6 +144,5 @@ def png(pixels: Bytes, alt: str, crisp: bool) -> Picture:
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(flat)).save(file, "PNG", optimize=True)
-    text = base64.b64encode(file.getvalue()).decode("ascii")
     height, width = pixels.shape[:2]
-    return Picture(f"data:image/png;base64,{text}", width, height, alt, crisp)
+    return Picture(file.getvalue(), width, height, alt, crisp)

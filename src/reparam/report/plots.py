@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
-import itertools
 import re
-from collections.abc import Sequence
+import zlib
 from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from torch import Tensor
 
 from reparam.report.colours import FAINT, INK, as_css
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, in the page's own font
     "font.family": "sans-serif",
     "font.size": 10.0,
@@ -41,7 +43,6 @@ STYLE = {
     "ytick.color": INK,
     "grid.color": FAINT,
 }
-_numbers = itertools.count()  # ids must differ between the figures of one page
 
 
 def style() -> Any:
@@ -49,14 +50,20 @@ def style() -> Any:
     return matplotlib.rc_context(STYLE)
 
 
-def panels(
-    rows: int, columns: int, size: tuple[float, float], **kwargs: Any
-) -> tuple[Figure, list[Any]]:
-    """A figure of rows × columns axes, each of ``size`` inches, row by row in a flat list."""
-    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+def panel(width: float, height: float) -> tuple[Figure, Any]:
+    """A figure of one axes, in inches. Panels stay apart so that narrow screens can stack them."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False, **kwargs)
-    return figure, list(axes.flat)
+    return figure, figure.add_subplot()
+
+
+def dots(axis: Any, points: Tensor, colour: str) -> None:
+    """Points (N, 2) as lines of length zero with round ends: one path instead of N elements."""
+    ends = points.repeat_interleave(2, 0).numpy()
+    path = Path(ends, [Path.MOVETO, Path.LINETO] * len(points))
+    path.should_simplify = False  # which would drop what has no length
+    style = {"facecolor": "none", "edgecolor": colour, "capstyle": "round"}
+    axis.add_patch(PathPatch(path, lw=2.6, alpha=0.55, **style))
 
 
 def svg(figure: Figure, alt: str) -> str:
@@ -64,21 +71,22 @@ def svg(figure: Figure, alt: str) -> str:
 
     Coordinates keep two decimals: a hundredth of a point is below what a screen shows.
     """
-    prefix = f"plot{next(_numbers)}"
     file = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": prefix}):
+    with matplotlib.rc_context({"svg.hashsalt": "reparam"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
+    prefix = f"p{zlib.crc32(text.encode()):08x}"  # ids must differ between figures of one page
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    text = re.sub(r"M (\S+) (\S+) ?\nL \1 \2 ?\n", r"M\1 \2h0", text)  # see ``dots``
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     return as_css(_head(text, alt, figure))
 
 
 def _head(text: str, alt: str, figure: Figure) -> str:
-    """The SVG with a head of its own: scalable, named for screen readers, never wider than drawn."""
+    """The SVG with a head of its own: scalable, named for screen readers, as wide as drawn."""
     width, height = (72 * inches for inches in figure.get_size_inches())
     head = (
         f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" style="width:{width * 4 / 3:.0f}px" '
@@ -91,9 +99,3 @@ def _escape(text: str) -> str:
     for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(plain, escaped)
     return text
-
-
-def blank(axes: Sequence[Any]) -> None:
-    """Take away the axes that a grid has too many."""
-    for axis in axes:
-        axis.remove()

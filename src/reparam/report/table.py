@@ -59,7 +59,8 @@ class Table:
 
 def score_table(entries: Sequence[Entry]) -> Table:
     """All scores that any of the models has."""
-    names = sorted({name for entry in entries for name in entry.scores}, key=lambda n: (order(n), n))
+    found = {name for entry in entries for name in entry.scores}
+    names = sorted(found, key=lambda name: (order(name), name))
     ranks = {name: rank([entry.scores.get(name) for entry in entries], name) for name in names}
     rows = [
         [_cell(entry, name, ranks[name][index]) for name in names]
@@ -153,8 +154,11 @@ def _cell(entry: Entry, name: str, ranked: Rank) -> Cell:
     words = [f"{score.value:.6g}"]
     words += [KIND_WORDS[sign]] if sign else []
     words += [] if score.stderr is None else [f"standard error {score.stderr:.2g}"]
-    words += [{"best": "best of this column", "tied": "within one standard error of the best"}[r]
-              for r in (ranked,) if r]
+    words += [
+        {"best": "best of this column", "tied": "within one standard error of the best"}[r]
+        for r in (ranked,)
+        if r
+    ]
     return Cell(sign, value, error, ranked, score.value, "; ".join([*words, protocol(score)]))
 
 
@@ -164,7 +168,8 @@ def protocol(score: Score) -> str:
     >>> protocol(Score(1.0, "nats", 360, "test", samples=1000, seed=0))
     '360 test examples, 1,000 samples, seed 0'
     """
-    parts = [f"{score.n:,} {score.split} examples" if score.split != "none" else f"{score.n:,} draws"]
+    measured = "draws" if score.split == "none" else f"{score.split} examples"
+    parts = [f"{score.n:,} {measured}"]
     parts += [] if score.samples is None else [f"{score.samples:,} samples"]
     parts += [] if score.seed is None else [f"seed {score.seed}"]
     return ", ".join(parts)

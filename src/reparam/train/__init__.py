@@ -1,6 +1,6 @@
 """Training: one loop for every model."""
 
-from reparam.train.fit import News, fit, resume
+from reparam.train.loop import News, fit, resume
 from reparam.train.folder import RunFolder
 from reparam.train.history import History
 from reparam.train.tally import NonFinite

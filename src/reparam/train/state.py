@@ -67,6 +67,12 @@ class Training:
         self._clock = now
         return self.history.seconds
 
+    def enter(self, stage: int) -> None:
+        """Go on to a stage; the last one stays entered, so that more epochs can follow."""
+        if stage != self.stage:
+            self.stage, self.step = stage, 0
+            self.optimisers, self.average = {}, None
+
     def start(self, stage: Descend) -> tuple[Player, ...]:
         """Make the optimisers of a descent, unless a checkpoint brought them."""
         players = stage.players or (Player("model", (self.model,)),)

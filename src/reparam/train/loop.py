@@ -76,11 +76,10 @@ def fit(
     >>> rp.fit(model, data, progress=False).ended
     'solved'
     """
-    if model.space != data.space:
-        raise ValueError(f"data: expected {model.space}, got {data.space}")
+    model.refuse_other(data.space)
     config = choose_config(model, config, fields)
-    folder = None if out is None else RunFolder.create(Path(out), model, data, config, force)
     training = Training(model, data, config)
+    folder = None if out is None else RunFolder.create(Path(out), model, data, config, force)
     return _run(training, folder, watch, progress)
 
 
@@ -156,17 +155,16 @@ def _run(
             training.restore(*saved)
             history = training.history
         session = _Session(training, folder, watch or shown, interrupt)
-        stages = model.stages
-        while training.stage < len(stages):
-            stage = stages[training.stage]
+        for index, stage in enumerate(model.stages):
+            if index < training.stage:
+                continue
+            training.enter(index)
             if isinstance(stage, Descend):
                 session.descend(stage)
-                training.optimisers, training.average = {}, None
-            else:
+            elif training.step == 0:
                 with torch.no_grad():
                     stage.solve(model, training.batches)
-                history.ended = "solved"
-            training.stage, training.step = training.stage + 1, 0
+                training.step, history.ended = 1, "solved"
             session.save()
     training.seconds()
     if training.best is not None:

@@ -1,0 +1,86 @@
+"""load_rows: new examples for a model that was trained on other data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reparam.data.assemble import to_split
+from reparam.data.kinds import Choices
+from reparam.data.labels import indexed
+from reparam.data.pictures import Fit
+from reparam.data.raw import Array, Part, Raw
+from reparam.data.readers import Reading, read
+from reparam.data.shapes import arrange
+from reparam.data.splits import Data, Split
+from reparam.data.values import settle
+from reparam.model import Space
+
+
+def load_rows(source: Any, like: Data, *, label: str | None = None) -> Split:
+    """Examples from anywhere, of the same space as other data and with its class indices.
+
+    They are read as those data were: the same columns, the same size of images, the same
+    binarisation. There may be any number of them, one is enough. Where the source has splits, it
+    is the test split.
+
+    Args:
+        source: as in ``load_data``.
+        like: the data that the model was trained on.
+        label: name of the label column of a table; None: no labels from a table.
+
+    Raises:
+        ValueError: examples of another space, classes that are not in like, or what
+            ``load_data`` refuses.
+
+    >>> from reparam.data.load import load_data
+    >>> digits = load_data("digits")
+    >>> load_rows(digits.test.x[:2], digits).x.equal(digits.test.x[:2])
+    True
+    """
+    recipe = like.source or {}
+    folder = isinstance(source, str | os.PathLike) and Path(source).expanduser().is_dir()
+    size = (like.space.shape[1], like.space.shape[2]) if folder and like.space.is_image else None
+    fit: Fit = recipe.get("fit_size", "crop") if folder else "crop"
+    raw = read(source, Reading(label, (), size, fit), like.columns)
+    used = raw.parts["test" if "test" in raw.parts else "train"]
+    raw = arrange(replace(raw, parts={"examples": used}))
+    raw = _of_space(raw, like.space, recipe)
+    raw = replace(
+        raw, parts={"examples": replace(raw.parts["examples"], labels=_labels(raw, like))}
+    )
+    return to_split(raw.parts["examples"], raw.borrowed)
+
+
+def _of_space(raw: Raw, space: Space, recipe: dict[str, Any]) -> Raw:
+    part = raw.parts["examples"]
+    if space.is_image and space.shape[0] == 3 and part.x.shape[1:] == (1, *space.shape[1:]):
+        part = replace(part, x=np.repeat(part.x, 3, 1))  # grey among colour, as in a folder
+    if part.x.shape[1:] != space.shape:
+        raise ValueError(
+            f"{raw.origin}: expected examples of shape {space.shape}, got {part.x.shape[1:]}"
+        )
+    binarize, seed = recipe.get("binarize"), recipe.get("seed", 0)
+    if binarize is None:
+        choices = Choices(space.kind, space.levels)
+    else:
+        choices = Choices(recipe.get("kind"), recipe.get("levels"), binarize, seed)
+    raw, *_ = settle(replace(raw, parts={"examples": part}), choices, vary=False)
+    return raw
+
+
+def _labels(raw: Raw, like: Data) -> Array | None:
+    """Labels as indices of the classes of like; None, where either has no classes."""
+    found, names = indexed(raw)
+    part: Part = found.parts["examples"]
+    if names is None or part.labels is None or like.class_names is None:
+        return None
+    unknown = sorted(set(names) - set(like.class_names))
+    if unknown:
+        known = ", ".join(like.class_names[:10])
+        raise ValueError(f"{raw.origin}: class {unknown[0]!r} is none of the classes {known}")
+    return np.array([like.class_names.index(name) for name in names], np.int64)[part.labels]

@@ -1,0 +1,109 @@
+"""Training curves: one small panel per term of the loss, all models overlaid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reparam.model import Descend
+from reparam.report import plots
+from reparam.report.colours import model_colour, model_dash
+from reparam.report.entry import Entry
+from reparam.train.history import History
+
+SETTLED = 0.04  # share of a run whose first values may lie outside a panel
+UNITS = {
+    "distortion": "−log p(x|z), nats",
+    "rate": "KL(q(z|x) ‖ p(z)), nats",
+    "bound": "evidence lower bound, nats",
+    "nll": "−log p(x), nats",
+    "squared_error": "summed, network units",
+    "cross_entropy": "nats, not a likelihood",
+    "objective": "what is minimised",
+}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Panels of curves, the models in them, those without a descent, and the runs' warnings."""
+
+    panels: list[str]
+    drawn: list[int]
+    solved: list[str]
+    warnings: list[tuple[int, str, str]]
+
+
+def training_curves(entries: Sequence[Entry]) -> Curves:
+    """What there is to say about how the models were trained."""
+    solved = [
+        entry.label
+        for entry in entries
+        if not any(isinstance(stage, Descend) for stage in entry.model.stages)
+    ]
+    drawn = [index for index, entry in enumerate(entries) if entry.history.rows]
+    warnings = [
+        (index, entry.label, text)
+        for index, entry in enumerate(entries)
+        for text in entry.history.warnings
+    ]
+    panels = [_panel(entries, term) for term in terms([entry.history for entry in entries])]
+    return Curves(panels, drawn, solved, warnings)
+
+
+def terms(histories: Sequence[History]) -> list[str]:
+    """The terms to draw; the objective only where it is not one of the others over again."""
+    found = dict.fromkeys(
+        name.partition("/")[2] for history in histories for name in history.columns if "/" in name
+    )
+    if all(_repeats(history) for history in histories):
+        found.pop("objective", None)
+    return sorted(found, key=lambda term: term == "objective")
+
+
+def _repeats(history: History) -> bool:
+    objective = history.curve("train/objective")
+    others = [n for n in history.columns if n.startswith("train/") and n != "train/objective"]
+    return not objective or any(_same(objective, history.curve(name)) for name in others)
+
+
+def _same(first: list[float], second: list[float]) -> bool:
+    return len(first) == len(second) and all(
+        math.isclose(abs(a), abs(b), rel_tol=1e-4) for a, b in zip(first, second, strict=True)
+    )
+
+
+def _panel(entries: Sequence[Entry], term: str) -> str:
+    with plots.style():
+        figure, axis = plots.panel(3.9, 2.7)
+        settled: list[float] = []
+        for index, entry in enumerate(entries):
+            settled += _draw(axis, entry.history, term, index)
+        low, high = min(settled, default=0.0), max(settled, default=1.0)
+        margin = 0.06 * (high - low) or 0.5
+        axis.set_ylim(low - margin, high + margin)
+        axis.set_title(term.replace("_", " "))
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(UNITS.get(term, ""))
+        return plots.svg(figure, f"Training curves of {term.replace('_', ' ')}")
+
+
+def _draw(axis: Any, history: History, term: str, index: int) -> list[float]:
+    """Both curves of a model; returns the values that the panel has to show."""
+    shown: list[float] = []
+    for split, alpha, width in (("train", 0.45, 1.0), ("valid", 1.0, 1.7)):
+        points = [
+            (row["epoch"], row[f"{split}/{term}"])
+            for row in history.rows
+            if math.isfinite(row.get(f"{split}/{term}", math.nan))
+        ]
+        if points:
+            x, y = zip(*points, strict=True)
+            style = {"color": model_colour(index), "ls": model_dash(index), "alpha": alpha}
+            axis.plot(x, y, marker="" if len(x) > 1 else ".", lw=width, **style)
+            shown += y[int(SETTLED * len(y)) :]
+            if split == "valid":
+                best = [point for point in points if point[0] == history.best_epoch]
+                axis.plot(*zip(*best, strict=True), "o", ms=4, color=model_colour(index))
+    return shown

@@ -1,0 +1,83 @@
+"""Scatter plots light enough for thousands of points: one SVG path per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from torch import Tensor
+
+SIDE, MARGIN = 400, 12  # of the drawing, in its own units
+NAMED = 30  # classes at most whose names are written into the plot
+
+
+def scatter(points: Tensor, labels: Tensor | None, class_names: Sequence[str], alt: str) -> str:
+    """Points (N, 2) as an ``<svg>``, coloured by class, the classes named at their medians.
+
+    A point is a line of length zero with round ends, twelve characters long. Each path lists the
+    rows it holds, by which the page finds the image behind a point.
+
+    Args:
+        points: one row per example.
+        labels: their classes, where there are any.
+        class_names: in the order of the classes.
+        alt: what there is to see.
+    """
+    placed = _place(points)
+    paths, captions = [], []
+    for label, rows in _by_class(labels, len(points)):
+        paths.append(_path(placed[rows], rows, label))
+        if label is not None and len(class_names) <= NAMED:
+            x, y = placed[rows].median(0).values.tolist()
+            captions.append(
+                f'<text class="cluster" x="{x:.0f}" y="{y:.0f}" data-class="{label}">'
+                f"{escape(class_names[label])}</text>"
+            )
+    return (
+        f'<svg class="scatter" viewBox="0 0 {SIDE} {SIDE}" role="img" aria-label="{escape(alt)}">'
+        f"{_frame(points)}{''.join(paths)}{''.join(captions)}</svg>"
+    )
+
+
+def _by_class(labels: Tensor | None, n: int) -> list[tuple[int | None, list[int]]]:
+    if labels is None:
+        return [(None, list(range(n)))]
+    return [
+        (label, (labels == label).nonzero().flatten().tolist())
+        for label in labels.unique().tolist()
+    ]
+
+
+def _limits(points: Tensor) -> tuple[Tensor, Tensor]:
+    """The middle and the longer half of the range, so that both axes share one scale."""
+    low, high = points.min(0).values, points.max(0).values
+    return (low + high) / 2, ((high - low).max() / 2).clamp(min=1e-6)
+
+
+def _place(points: Tensor) -> Tensor:
+    middle, half = _limits(points)
+    placed = (points - middle) / half * (SIDE / 2 - MARGIN)
+    placed[:, 1] *= -1  # the second axis points upwards
+    return placed + SIDE / 2
+
+
+def _path(placed: Tensor, rows: Sequence[int], label: int | None) -> str:
+    dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in placed.tolist())
+    colour = "var(--accent)" if label is None else f"var(--class-{label})"
+    known = "" if label is None else f' data-class="{label}"'
+    return (
+        f'<path class="dots" style="stroke:{colour}"{known} '
+        f'data-rows="{" ".join(map(str, rows))}" d="{dots}"/>'
+    )
+
+
+def _frame(points: Tensor) -> str:
+    """Lines through the origin where it is in sight."""
+    middle, half = _limits(points)
+    x, y = (-middle / half * (SIDE / 2 - MARGIN)).tolist()
+    lines = ""
+    if abs(x) < SIDE / 2 - MARGIN:
+        lines += f"M{x + SIDE / 2:.1f} 0v{SIDE}"
+    if abs(y) < SIDE / 2 - MARGIN:
+        lines += f"M0 {SIDE / 2 - y:.1f}h{SIDE}"
+    return f'<path class="origin" d="{lines}"/>' if lines else ""

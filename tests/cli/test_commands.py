@@ -1,0 +1,227 @@
+"""Every command as a user types it: what it leaves, what it prints, how it refuses."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reparam.cli.main import main
+
+
+@pytest.fixture
+def reparam(monkeypatch, capsys):
+    """Run a command in this process; returns exit code, output and errors."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["reparam", *map(str, words)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder with one small run of each family, made by the command line itself."""
+    folder = tmp_path_factory.mktemp("runs")
+    for words in (
+        ["fit", "vae", "digits", "latent_dim=2", "hidden=16", "-o", folder / "vae", "--epochs", 3],
+        ["fit", "ae", "digits", "latent_dim=2", "hidden=16", "-o", folder / "ae", "--epochs", 3],
+        ["fit", "pca", "digits", "-o", folder / "pca"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "reparam", *map(str, words)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_help_lists_the_commands_without_loading_torch():
+    script = (
+        "import sys\nsys.argv = ['reparam', '--help']\n"
+        "from reparam.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    commands = "models data fit resume evaluate compare sample reconstruct encode"
+    assert all(name in done.stdout for name in commands.split())
+
+
+def test_models_lists_and_describes(reparam):
+    code, out, _ = reparam("models")
+    assert code == 0 and all(name in out for name in ("pca", "ae", "vae"))
+    code, out, _ = reparam("models", "vae")
+    assert code == 0 and "latent_dim" in out and "Kingma" in out
+
+
+def test_data_lists_and_describes(reparam):
+    code, out, _ = reparam("data")
+    assert code == 0 and "binarized-mnist" in out
+    code, out, _ = reparam("data", "digits")
+    assert code == 0 and "levels 17" in out and "train 1258" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["fit", "vea", "digits", "-o", "OUT"], ["vea", "did you mean vae"]),
+        (["fit", "vae", "digts", "-o", "OUT"], ["digts", "did you mean"]),
+        (["fit", "vae", "digits", "latentdim=2", "-o", "OUT"], ["latentdim", "latent_dim (int)"]),
+        (["fit", "vae", "digits", "latent_dim=two", "-o", "OUT"], ["latent_dim", "int", "two"]),
+        (["fit", "vae", "digits", "latent_dim", "-o", "OUT"], ["key=value"]),
+        (["fit", "vae", "digits", "network=cnn", "-o", "OUT"], ["network", "mlp"]),
+        (["fit", "pca", "digits", "latent_dim=64", "-o", "OUT"], ["latent_dim", "64"]),
+        (["fit", "vae", "digits", "-o", "OUT", "--lr", "-1"], ["lr"]),
+        (["fit", "vae", "digits", "-o", "OUT", "--device", "tpu9"], ["device", "tpu9"]),
+        (["compare", "digits", "--model", "vea", "-o", "OUT"], ["vea"]),
+        (["compare", "digits", "--model", "ae", "--model", "ae", "-o", "OUT"], ["twice"]),
+        (["compare", "digits", "--model", "", "-o", "OUT"], ["model"]),
+        (["compare", "digits", "--seeds", "0", "-o", "OUT"], ["seeds"]),
+        (["evaluate", "OUT"], ["OUT", "no run"]),
+        (["resume", "OUT"], ["OUT", "no run"]),
+        (["sample", "OUT"], ["OUT", "no run"]),
+    ],
+)
+def test_mistakes_end_with_one_message_and_code_2(reparam, tmp_path, words, named):
+    words = [str(tmp_path / "out") if word == "OUT" else word for word in words]
+    code, _, err = reparam(*words)
+    assert code == 2
+    assert "Traceback" not in err
+    message = err[err.index("error:") :].lower()
+    assert all(part.lower().replace("out", "") in message for part in named), message
+    assert not (tmp_path / "out").exists()  # nothing is left behind
+
+
+def test_evaluate_prints_and_writes_every_score(reparam, runs, tmp_path):
+    code, out, _ = reparam("evaluate", runs / "vae", "--samples", 5, "--json", tmp_path / "s.json")
+    assert code == 0 and "log_likelihood" in out and "≥" in out
+    content = json.loads((tmp_path / "s.json").read_text())
+    (label,) = content["models"]
+    assert label == "vae latent_dim=2 hidden=16"
+    score = content["models"][label]["log_likelihood"]
+    assert set(score) == {"value", "stderr", "unit", "kind", "n", "samples", "split", "seed"}
+    assert (score["kind"], score["samples"], score["split"]) == ("lower bound", 5, "test")
+
+
+def test_sample_is_reproducible_and_refuses_to_overwrite(reparam, runs, tmp_path):
+    first, second = tmp_path / "a.npz", tmp_path / "b.npz"
+    assert reparam("sample", runs / "vae", "-n", 5, "-o", first)[0] == 0
+    assert reparam("sample", runs / "vae", "-n", 5, "-o", second)[0] == 0
+    x = np.load(first)["x"]
+    assert x.shape == (5, 1, 8, 8) and np.array_equal(x, np.load(second)["x"])
+    assert set(np.unique(x)) <= set(range(17))
+    code, _, err = reparam("sample", runs / "vae", "-n", 5, "-o", first)
+    assert code == 2 and "exists already" in err
+
+
+def test_sample_from_what_does_not_generate_is_refused(reparam, runs, tmp_path):
+    code, _, err = reparam("sample", runs / "ae", "-o", tmp_path / "a.png")
+    assert code == 2 and "does not generate" in err
+
+
+def test_reconstruct_puts_originals_above_reconstructions(reparam, runs, tmp_path):
+    code, _, _ = reparam("reconstruct", runs / "pca", "-n", 4, "-o", tmp_path / "r.png")
+    assert code == 0
+    picture = np.asarray(Image.open(tmp_path / "r.png"))
+    assert picture.shape[1] > picture.shape[0]  # 4 columns, 2 rows
+    # the first tile is the first test image, enlarged by a whole factor
+    import reparam as rp
+
+    first = rp.load_data("digits").test.x[0, 0].numpy()
+    side = 64 // 8
+    grey = picture[..., 0] if picture.ndim == 3 else picture
+    tile = grey[side // 2 : 64 : side, side // 2 : 64 : side]
+    assert np.abs(tile / 255 - first / 16).max() < 1 / 255
+
+
+def test_encode_writes_codes_and_labels(reparam, runs, tmp_path):
+    import reparam as rp
+
+    code, _, _ = reparam("encode", runs / "ae", "-o", tmp_path / "codes.csv")
+    assert code == 0
+    rows = list(csv.DictReader((tmp_path / "codes.csv").open()))
+    data, model = rp.load_data("digits"), rp.load(runs / "ae")
+    assert [int(row["label"]) for row in rows] == data.test.labels.tolist()
+    codes = np.array([[float(row["z0"]), float(row["z1"])] for row in rows])
+    np.testing.assert_allclose(codes, model.encode(data.test.x).detach().numpy(), rtol=1e-5)
+
+
+def test_resume_trains_on(reparam, runs):
+    code, out, _ = reparam("resume", runs / "vae", "--epochs", 5)
+    assert code == 0 and "all epochs" in out
+    last = (runs / "vae" / "history.csv").read_text().splitlines()[-1]
+    assert float(last.split(",")[0]) == 5
+
+
+def test_fit_refuses_a_folder_in_use(reparam, runs):
+    code, _, err = reparam("fit", "pca", "digits", "-o", runs / "pca")
+    assert code == 2 and "holds a run already" in err
+    assert (runs / "pca" / "model.safetensors").exists()
+
+
+def test_own_table_from_fit_to_codes_of_new_rows(reparam, tmp_path):
+    rng = np.random.default_rng(0)
+    table, new = tmp_path / "t.csv", tmp_path / "new.csv"
+    header = "height,weight,sex\n"
+    rows = [
+        f"{h:.2f},{w:.1f},{s}"
+        for h, w, s in zip(
+            rng.normal(170, 9, 60), rng.normal(70, 12, 60), rng.choice(["f", "m"], 60), strict=True
+        )
+    ]
+    table.write_text(header + "\n".join(rows))
+    new.write_text(header + "\n".join(rows[:3]))
+    words = ["latent_dim=1", "hidden=8", "--label", "sex", "--epochs", 2, "-o", tmp_path / "run"]
+    assert reparam("fit", "vae", table, *words)[0] == 0
+    out = tmp_path / "codes.npz"
+    code, _, err = reparam("encode", tmp_path / "run", new, "--label", "sex", "-o", out)
+    assert code == 0, err
+    assert np.load(out)["z"].shape == (3, 1)
+    code, _, err = reparam("sample", tmp_path / "run", "-n", 3, "-o", tmp_path / "new_rows.csv")
+    assert code == 0, err
+    assert (tmp_path / "new_rows.csv").read_text().startswith("height,weight\n")
+
+
+def test_compare_leaves_report_scores_and_runs(reparam, tmp_path):
+    out = tmp_path / "cmp"
+    code, printed, err = reparam(
+        "compare", "digits", "--model", "pca", "--model", "vae hidden=8 latent_dim=2",
+        "--epochs", 2, "--samples", 3, "--seeds", 2, "-o", out,
+    )  # fmt: skip
+    assert code == 0, err
+    content = json.loads((out / "scores.json").read_text())
+    assert set(content["models"]) == {"pca", "vae hidden=8 latent_dim=2"}
+    vae = content["models"]["vae hidden=8 latent_dim=2"]
+    single = [
+        json.loads(path.read_text())["models"]["vae hidden=8 latent_dim=2"]["elbo"]["value"]
+        for path in sorted(out.glob("vae*/scores.json"))
+    ]
+    assert len(single) == 2 and single[0] != single[1]
+    assert vae["elbo"]["value"] == pytest.approx(np.mean(single))
+    assert vae["elbo"]["stderr"] == pytest.approx(np.std(single, ddof=1) / np.sqrt(2))
+    assert vae["elbo"]["seed"] == [0, 1]
+    assert "elbo" not in content["models"]["pca"]
+    assert (out / "report.html").stat().st_size > 10_000
+    code, _, err = reparam("compare", "digits", "--model", "pca", "-o", out)
+    assert code == 2 and "not empty" in err
+
+
+def test_compare_in_processes_gives_the_same_scores(reparam, tmp_path):
+    scores = []
+    for jobs in (1, 2):
+        out = tmp_path / f"jobs{jobs}"
+        words = ["--model", "ae hidden=8", "--model", "pca", "--epochs", 2, "--jobs", jobs]
+        code, _, err = reparam("compare", "digits", *words, "--samples", 2, "-o", out)
+        assert code == 0, err
+        models = json.loads((out / "scores.json").read_text())["models"]
+        scores.append({k: v["reconstruction_mse"]["value"] for k, v in models.items()})
+    # Another number of threads sums in another order: float32 rounding, grown over 18 steps.
+    assert scores[0] == pytest.approx(scores[1], rel=1e-3)

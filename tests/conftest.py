@@ -1,0 +1,154 @@
+"""Spaces, data and tiny models that the tests share.
+
+A test that asks for ``case`` runs over every preset on every space it accepts; the mark
+``role(cls)`` keeps the presets that build such a model, the mark ``one_shape`` one shape a kind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of pytest -n share the cores
+
+import pytest
+import torch
+from torch import Tensor
+
+import reparam as rp
+from reparam.model import Batch, Descend, Model, Solve, Space
+from reparam.presets import PRESETS
+
+torch.set_num_threads(1)
+
+SHAPES = ((7,), (1, 8, 8), (1, 20, 28), (3, 16, 16))
+LEVELS = {(7,): 2, (1, 8, 8): 17, (1, 20, 28): 5, (3, 16, 16): 256}
+# Whatever of these a preset takes. A preset with other parameters gets its own entry below.
+TINY: dict[str, Any] = {"latent_dim": 2, "hidden": (8,)}
+TINY_OF: dict[str, dict[str, Any]] = {}
+# Fully connected by default at these sizes: one image shape takes the other networks.
+NETWORK_OF = {(1, 20, 28): "conv"}
+
+
+def spaces() -> list[Space]:
+    """Every kind on every shape."""
+    return [
+        Space(shape, kind, LEVELS[shape] if kind == "levels" else None)
+        for kind in ("binary", "levels", "real")
+        for shape in SHAPES
+    ]
+
+
+def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
+    """Rows of the space in its own units, float64: correlated, off-centre, the extremes included."""
+    generator = torch.Generator().manual_seed(seed)
+    flat = torch.randn(n, 3, generator=generator, dtype=torch.float64)
+    mix = torch.randn(
+        3, space.dimension, generator=torch.Generator().manual_seed(99), dtype=torch.float64
+    )
+    noise = torch.randn(n, space.dimension, generator=generator, dtype=torch.float64)
+    x = (flat @ mix + 0.5 * noise).view(n, *space.shape)
+    if space.kind == "binary":
+        return (x > 0).double()
+    if space.kind == "levels":
+        assert space.levels is not None
+        return ((torch.tanh(x) + 1) / 2 * space.levels).floor().clamp(0, space.levels - 1)
+    return 3 + 2 * x
+
+
+def tiny_model(name: str, space: Space, dtype: torch.dtype = torch.float64, **changes: Any) -> Model:
+    """A preset with few parameters, its solves done, in training mode."""
+    wanted = TINY | {"network": NETWORK_OF.get(space.shape, "auto")} | TINY_OF.get(name, {})
+    known = PRESETS[name].parameters
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = rp.build(name, space, **{k: v for k, v in wanted.items() if k in known} | changes)
+    model.to(dtype)
+    solve_stages(model, random_x(space, 40, seed=5))
+    return model
+
+
+def solve_stages(model: Model, x: Tensor) -> None:
+    """Run the stages without gradients, over two batches of unequal length."""
+    cut = len(x) // 3
+    for stage in model.stages:
+        if isinstance(stage, Solve):
+            stage.solve(model, [Batch(x[:cut]), Batch(x[cut:])])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One preset on one space."""
+
+    name: str
+    space: Space
+
+    def model(self, dtype: torch.dtype = torch.float64, **changes: Any) -> Any:
+        return tiny_model(self.name, self.space, dtype, **changes)
+
+    def x(self, n: int, seed: int = 0) -> Tensor:
+        return random_x(self.space, n, seed)
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.space.shape))
+        return f"{self.name}-{self.space.kind}-{shape}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "role(cls): only presets that build such a model")
+    config.addinivalue_line("markers", "one_shape: one shape of each kind")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" not in metafunc.fixturenames:
+        return
+    role = metafunc.definition.get_closest_marker("role")
+    cases = [
+        Case(name, space)
+        for name, preset in PRESETS.items()
+        for space in spaces()
+        if preset.accepts.refusal(space) is None
+    ]
+    if role is not None:
+        kept = {c.name for c in cases if isinstance(_any_model(c.name, cases), role.kwargs["cls"])}
+        cases = [c for c in cases if c.name in kept]
+    if metafunc.definition.get_closest_marker("one_shape") is not None:
+        first = {(c.name, c.space.kind): c for c in reversed(cases)}
+        cases = [c for c in cases if first[c.name, c.space.kind] is c]
+    metafunc.parametrize("case", cases, ids=str)
+
+
+def _any_model(name: str, cases: list[Case]) -> Model:
+    return next(c for c in cases if c.name == name).model()
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """The default generator is the same at the start of every test, and put back afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture
+def solve() -> Any:
+    return solve_stages
+
+
+@pytest.fixture
+def descent_of() -> Any:
+    """The parameters that the descents of a model train, by player."""
+
+    def players(model: Model) -> dict[str, list[torch.nn.Parameter]]:
+        found: dict[str, list[torch.nn.Parameter]] = {}
+        for stage in model.stages:
+            if isinstance(stage, Descend):
+                for player in stage.players:
+                    found[player.name] = [p for m in player.modules for p in m.parameters()]
+                if not stage.players:
+                    found["model"] = list(model.parameters())
+        return found
+
+    return players

@@ -1,0 +1,64 @@
+"""New examples for a trained model: read as its data were, however few, with its class indices."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from reparam.data import load_data, load_rows
+
+RNG = np.random.default_rng(0)
+
+
+def test_one_constant_example_is_enough():
+    digits = load_data("digits")
+    rows = load_rows(np.zeros((1, 8, 8), np.float32), digits)
+    assert rows.x.shape == (1, 1, 8, 8) and rows.x.dtype == digits.train.x.dtype
+
+
+def test_named_set_gives_its_test_split():
+    digits = load_data("digits")
+    rows = load_rows("digits", digits)
+    assert rows.x.equal(digits.test.x) and rows.labels.equal(digits.test.labels)
+
+
+def test_another_shape_or_range_is_refused():
+    digits = load_data("digits")
+    with pytest.raises(ValueError, match=r"shape \(1, 8, 8\), got \(1, 8, 9\)"):
+        load_rows(np.zeros((1, 8, 9)), digits)
+    with pytest.raises(ValueError, match=r"pixel \(0, 0\) is 17.0 .*expects an integer 0 … 16"):
+        load_rows(np.full((1, 8, 8), 17.0), digits)
+
+
+def test_binarisation_is_repeated():
+    digits = load_data("digits", binarize=0.5)
+    grey = load_data("digits").test
+    assert load_rows("digits", digits).x.equal(digits.test.x)
+    assert np.array_equal(load_rows("digits", digits).x, grey.x > 8)
+
+
+@pytest.mark.parametrize("form", ["frame", "csv", "parquet"])
+def test_columns_are_found_by_name_and_others_ignored(form, tmp_path):
+    frame = pd.DataFrame(RNG.normal(size=(9, 2)), columns=["a", "b"]).assign(y=list("uvw" * 3))
+    data = load_data(frame, label="y")
+    new = pd.DataFrame({"b": [1.0, 2.0], "text": ["s", "t"], "a": [3.0, 4.0], "y": ["w", "u"]})
+    source = new
+    if form != "frame":
+        source = tmp_path / f"new.{form}"
+        new.to_csv(source, index=False) if form == "csv" else new.to_parquet(source)
+    rows = load_rows(source, data)
+    assert rows.x.tolist() == [[3, 1], [4, 2]] and rows.labels is None
+    assert load_rows(source, data, label="y").labels.tolist() == [2, 0]
+    with pytest.raises(ValueError, match="class 's' is none of the classes u, v, w"):
+        load_rows(source, data, label="text")
+    with pytest.raises(ValueError, match="columns: DataFrame has no column 'a'"):
+        load_rows(new.drop(columns="a"), data)
+
+
+def test_folder_is_brought_to_the_size_and_channels(tmp_path):
+    data = load_data(RNG.integers(0, 256, (5, 3, 4, 6), np.uint8))
+    pixels = RNG.integers(0, 256, (4, 6), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(np.full((40, 60), 9, np.uint8)).save(tmp_path / "b.png")
+    rows = load_rows(tmp_path, data)
+    assert np.array_equal(rows.x[0], np.stack([pixels] * 3)) and (rows.x[1] == 9).all()

@@ -1,0 +1,202 @@
+"""Standardise and distributions pushed through bijections: Jacobians, integrals, statistics."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from reparam.bijections.base import Bijection
+from reparam.bijections.elementwise import Standardise
+from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.transformed import Transformed
+from reparam.model import Batch, Space
+
+F64 = torch.float64
+
+
+class Sinh(Bijection):
+    """y = A sinh x: neither linear nor elementwise, and invertible in closed form."""
+
+    matrix = torch.tensor([[1.0, 0.4], [-0.3, 0.8]], dtype=F64)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        log_det = torch.linalg.slogdet(self.matrix).logabsdet
+        return x.sinh() @ self.matrix.T, x.cosh().log().sum(1) + log_det
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        x = torch.asinh(z @ torch.linalg.inv(self.matrix).T)
+        return x, -self.forward(x)[1]
+
+
+def standardise_2d() -> Standardise:
+    bijection = Standardise(Space((2,), "real")).double()
+    with torch.no_grad():
+        bijection.shift.copy_(torch.tensor([0.5, -3.0]))
+        bijection.scale.copy_(torch.tensor([0.2, 4.0]))
+    return bijection
+
+
+BASE = NormalDensity(
+    torch.tensor([[0.3, -0.5]], dtype=F64), torch.tensor([[-0.4, 0.2]], dtype=F64)
+)
+
+
+@pytest.mark.parametrize("bijection", [standardise_2d(), Sinh()], ids=["standardise", "sinh"])
+def test_log_prob_is_base_plus_slogdet_of_the_jacobian(bijection):
+    p = Transformed(BASE, bijection)
+    x = torch.tensor([[0.1, 0.7], [-1.0, 2.0], [0.6, -3.5]], dtype=F64)
+    found = p.log_prob(x)
+    assert found.shape == (3, 3)  # the base's two columns and the Jacobian's
+    for row, total in zip(x, found.sum(1), strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda v: bijection(v[None])[0][0], row)
+        y = bijection(row[None])[0][0].detach().numpy()
+        base = stats.norm(BASE.mean[0].numpy(), BASE.log_scale[0].exp().numpy()).logpdf(y).sum()
+        wanted = base + torch.linalg.slogdet(jacobian).logabsdet.item()
+        assert total.item() == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "bijection,low,high",
+    [(standardise_2d(), (-1.5, -45.0), (2.5, 40.0)), (Sinh(), (-4.5, -4.5), (4.5, 4.5))],
+    ids=["standardise", "sinh"],
+)
+def test_density_integrates_to_one(bijection, low, high):
+    """The trapezoid rule on a density that has died out at the borders converges faster than any
+    power of the step; cosh growth of the argument of the Gaussian makes 400 steps ample."""
+    axes = [np.linspace(a, b, 401) for a, b in zip(low, high, strict=True)]
+    grid = torch.as_tensor(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2))
+    p = Transformed(BASE, bijection)
+    cell = math.prod(axis[1] - axis[0] for axis in axes)
+    assert p.log_prob(grid).sum(1).exp().sum().item() * cell == pytest.approx(1.0, abs=1e-8)
+
+
+def test_draws_and_center_go_back_through_the_bijection():
+    for bijection in (standardise_2d(), Sinh()):
+        p = Transformed(BASE, bijection)
+        torch.testing.assert_close(bijection(p.center)[0], BASE.mean)
+        draws = p.repeat(5000).sample(torch.Generator().manual_seed(0))
+        y = bijection(draws)[0].numpy()
+        for column in range(2):
+            law = stats.norm(BASE.mean[0, column].item(), BASE.log_scale[0, column].exp().item())
+            assert stats.kstest(y[:, column], law.cdf).pvalue > 1e-4
+        again = p.repeat(5000).sample(torch.Generator().manual_seed(0))
+        assert torch.equal(draws, again)
+
+
+def test_kind_rows_repeat_and_detach_are_those_of_the_base():
+    mean = torch.zeros(2, 2, dtype=F64, requires_grad=True)
+    p = Transformed(NormalDensity(mean, mean), Sinh())
+    assert p.kind == "exact"
+    assert (p.rows, p.repeat(3).rows) == (2, 6)
+    x = torch.tensor([[0.1, 0.2], [0.3, -0.4]], dtype=F64)
+    repeated = p.repeat(3).log_prob(x.repeat_interleave(3, 0))
+    torch.testing.assert_close(repeated, p.log_prob(x).repeat_interleave(3, 0))
+    assert p.log_prob(x).requires_grad
+    assert not p.detach().log_prob(x).requires_grad
+
+    class Bound(NormalDensity):
+        kind = "lower bound"
+
+    assert Transformed(Bound(mean, mean), Sinh()).kind == "lower bound"
+
+
+# ------------------------------------------------------------------------- Standardise
+
+
+def solved(x: Tensor, space: Space, dtype: torch.dtype = F64) -> Standardise:
+    bijection = Standardise(space).to(dtype)
+    (stage,) = bijection.stages
+    cut = len(x) // 3
+    stage.solve(None, [Batch(x[:cut]), Batch(x[cut:])])
+    return bijection
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        Space((4,), "real"),
+        Space((2, 3, 2), "real"),
+        Space((4,), "levels", 17),
+        Space((2, 3, 2), "levels", 256),
+        Space((4,), "binary"),
+    ],
+    ids=lambda s: f"{s.kind}-{len(s.shape)}d",
+)
+def test_standardise_inverts_both_ways_with_the_jacobian_of_autograd(space):
+    generator = torch.Generator().manual_seed(1)
+    data = 5 + 3 * torch.randn(50, *space.shape, generator=generator, dtype=F64)
+    if space.kind != "real":
+        data = data.abs().round().clamp(0, space.level_count - 1)
+    bijection = solved(data, space) if space.kind == "real" else Standardise(space).double()
+    x = data[:3]
+    z, ladj = bijection(x)
+    back, back_ladj = bijection.inverse(z)
+    torch.testing.assert_close(back, x, rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(bijection(bijection.inverse(x)[0])[0], x, rtol=1e-14, atol=1e-14)
+    torch.testing.assert_close(back_ladj, -ladj)
+    assert ladj.shape == (3,)
+    jacobian = torch.autograd.functional.jacobian(lambda v: bijection(v[None])[0][0], x[0])
+    square = jacobian.reshape(space.dimension, space.dimension)
+    wanted = torch.linalg.slogdet(square).logabsdet
+    torch.testing.assert_close(ladj[0], wanted, rtol=1e-12, atol=1e-12)
+    if space.kind == "levels":
+        assert z.min() >= 0
+        assert z.max() <= 1
+
+
+def test_solved_statistics_are_numpys():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1000, 6)) * [1, 5, 0.01, 1e-3, 1e4, 1] + [0, 7, -3, 1e6, 0, 1e6]
+    x[:, 0], x[:, 5] = 0.1, 1e6 + rng.normal(size=1000)
+    bijection = solved(torch.as_tensor(x), Space((6,), "real"))
+    np.testing.assert_allclose(bijection.shift.numpy(), x.mean(0), rtol=1e-14, atol=1e-12)
+    wanted = x.std(0)
+    wanted[0] = 1.0  # a constant column keeps its scale
+    # Column 3 is 1e6 ± 1e-3: each value carries 1.2e-10 of rounding, 1e-7 of its deviation, which
+    # both sides see alike; their means differ by roundings of 1e6, again 1e-7 of it, squared.
+    np.testing.assert_allclose(bijection.scale.numpy(), wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, -7e8, 1e-300])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_constant_columns_keep_scale_one(value, dtype):
+    x = torch.full((5000, 1), value, dtype=dtype)
+    bijection = solved(x, Space((1,), "real"), dtype)
+    assert bijection.scale.item() == 1.0
+    assert bijection.shift.item() == pytest.approx(value, rel=1e-6)
+    assert bijection(x[:2])[0].abs().max() <= abs(value) * 1e-6
+
+
+def test_columns_far_from_zero_in_float32():
+    """float32 resolves 1e6 to 1/16: the deviation of what is stored is still right."""
+    rng = np.random.default_rng(0)
+    x = (1e6 + 3 * rng.normal(size=(2000, 1))).astype(np.float32)
+    bijection = solved(torch.as_tensor(x), Space((1,), "real"), torch.float32)
+    assert bijection.scale.item() == pytest.approx(x.astype(float).std(), rel=1e-6)
+
+
+def test_statistics_of_images_are_per_channel():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3, 4, 5)) * np.array([1, 2, 9])[:, None, None] + np.array(
+        [0, 50, -3]
+    )[:, None, None]
+    bijection = solved(torch.as_tensor(x), Space((3, 4, 5), "real"))
+    assert bijection.shift.shape == (3, 1, 1)
+    np.testing.assert_allclose(bijection.shift.flatten().numpy(), x.mean((0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(bijection.scale.flatten().numpy(), x.std((0, 2, 3)), rtol=1e-12)
+    _, ladj = bijection(torch.as_tensor(x[:1]))
+    assert ladj.item() == pytest.approx(-20 * np.log(x.std((0, 2, 3))).sum(), rel=1e-12)
+
+
+def test_integers_are_read_as_they_are_stored():
+    """Batches hold compact dtypes: uint8 sums must not overflow, nor lose their fractions."""
+    x = torch.tensor(list(itertools.product([250, 255], [0, 3])), dtype=torch.uint8)
+    bijection = solved(x.repeat(100, 1), Space((2,), "real"))
+    assert bijection.shift.tolist() == [252.5, 1.5]
+    assert bijection.scale.tolist() == [2.5, 1.5]

@@ -1,0 +1,179 @@
+"""Scores against known answers."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+import reparam as rp
+from reparam.data import Data, Split
+from reparam.evaluation import evaluate
+from reparam.evaluation.likelihood import bits_per_dim, log_likelihood
+from reparam.evaluation.reconstruction import reconstruction_scores
+from reparam.evaluation.representation import linear_probe
+from reparam.evaluation.samples import RandomFeatures, frechet_distance, frechet_score
+from reparam.evaluation.scores import Score, mean_score
+from reparam.model import Codec, Density, LogProb, Space
+
+
+class Known(Codec, Density):
+    """log p(x) is the first entry of x, the code is x, the reconstruction x plus one level."""
+
+    @property
+    def code_space(self):
+        return self.space
+
+    def loss(self, x, c=None, player="model"):
+        raise AssertionError("not trained")
+
+    def encode(self, x, c=None):
+        return self.prepare(x, c)[0]
+
+    def decode(self, code, c=None):
+        return code + 1
+
+    def sample(self, n, c=None, *, generator=None):
+        return torch.zeros(n, *self.space.shape)
+
+    def log_prob(self, x, c=None, *, samples=1, generator=None):
+        return LogProb(self.prepare(x, c)[0].flatten(1)[:, 0], "exact")
+
+
+def _split(rows=7, entries=3, seed=0):
+    x = torch.randint(0, 5, (rows, entries), generator=torch.Generator().manual_seed(seed))
+    return Split(x.to(torch.uint8))
+
+
+def test_mean_score_is_mean_and_standard_error():
+    values = torch.tensor([1.0, 2.0, 6.0])
+    score = mean_score(values, "nats", "test")
+    assert score.value == 3.0
+    # s = sqrt(((−2)² + (−1)² + 3²) / 2) = sqrt 7
+    assert score.stderr == pytest.approx(math.sqrt(7) / math.sqrt(3))
+    assert mean_score(values[:1], "nats", "test").stderr is None
+
+
+def test_not_finite_scores_are_refused():
+    with pytest.raises(ValueError, match="nan on 3 test"):
+        mean_score(torch.tensor([1.0, math.nan, 2.0]), "nats", "test")
+
+
+def test_log_likelihood_counts_the_last_partial_batch():
+    space = Space((3,), "levels", levels=5)
+    split = _split(rows=1003)  # one full batch of 1000 and 3 rows more
+    score = log_likelihood(Known(space), split)
+    assert score.value == pytest.approx(split.x[:, 0].double().mean().item(), rel=1e-12)
+    assert (score.kind, score.n, score.samples) == ("exact", 1003, None)
+
+
+def test_bits_per_dim_of_a_fair_coin_is_one():
+    score = Score(8 * math.log(0.5), "nats", 10, "test", stderr=math.log(2), kind="exact")
+    bits = bits_per_dim(score, 8)
+    assert (bits.value, bits.stderr) == (pytest.approx(1.0), pytest.approx(1 / 8))
+
+
+def test_reconstruction_of_levels_is_on_the_unit_range():
+    scores = reconstruction_scores(Known(Space((3,), "levels", levels=5)), _split())
+    assert scores["reconstruction_mse"].value == pytest.approx((1 / 4) ** 2)
+    assert "psnr" not in scores  # vectors have none
+
+
+def test_psnr_of_images():
+    space = Space((1, 2, 2), "levels", levels=5)
+    split = Split(torch.zeros(4, 1, 2, 2, dtype=torch.uint8))
+    # one level off out of 4: 10 log10(1 / (1/16))
+    assert reconstruction_scores(Known(space), split)["psnr"].value == pytest.approx(
+        10 * math.log10(16)
+    )
+
+
+def test_linear_probe_reads_separable_codes_and_nothing_from_noise():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (600,), generator=generator)
+    x = torch.nn.functional.one_hot(labels, 3).float()
+    model = Known(Space((3,), "real"))
+    assert linear_probe(model, Split(x, labels), Split(x, labels)).value == 1.0
+    noise = torch.randn(600, 3, generator=generator)
+    other = torch.randint(0, 3, (600,), generator=generator)
+    score = linear_probe(model, Split(noise, labels), Split(noise, other))
+    # Independent labels: 1/3 with standard error .019; six of them.
+    assert abs(score.value - 1 / 3) < 6 * math.sqrt(2 / 9 / 600)
+    assert linear_probe(model, Split(x), Split(x)) is None
+
+
+def test_frechet_distance_against_the_matrix_square_root_of_scipy():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4)) + 1
+    b = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
+    s_a, s_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = scipy.linalg.sqrtm(s_a @ s_b).real
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s_a + s_b - 2 * root)
+    got = frechet_distance(torch.from_numpy(a), torch.from_numpy(b))
+    assert got == pytest.approx(expected, rel=1e-8)
+
+
+def test_frechet_score_tells_good_samples_from_bad_ones():
+    data = rp.load_data("digits")
+
+    class Fixed(Known):
+        def __init__(self, space, x):
+            super().__init__(space)
+            self.x = x
+
+        def sample(self, n, c=None, *, generator=None):
+            return self.x[torch.randperm(len(self.x), generator=generator)[:n]].float()
+
+    distances = [
+        frechet_score(Fixed(data.space, x), data.train, data.test).value
+        for x in (data.train.x, data.train.x.flip(3), torch.randint_like(data.train.x, 0, 17))
+    ]
+    # real images beat mirrored ones, which beat noise
+    assert distances[0] < distances[1] < distances[2]
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (1, 3, 2), (3, 20, 28)])
+def test_random_features_work_for_any_shape_and_are_fixed(shape):
+    x = torch.rand(11, *shape, generator=torch.Generator().manual_seed(0))
+    space = Space(shape, "real")
+    first, again = RandomFeatures(space, x)(x), RandomFeatures(space, x)(x)
+    assert first.shape == (11, 64) and torch.equal(first, again)
+    assert first.mean(0).abs().max() < 1e-4  # standardised on the reference
+
+
+def test_evaluate_defines_only_what_the_model_does():
+    data = rp.load_data("digits")
+    autoencoder = rp.build("ae", data.space, latent_dim=2, hidden=(8,))
+    names = set(evaluate(autoencoder, data))
+    assert names == {"reconstruction_mse", "psnr", "linear_probe_accuracy", "parameters"}
+
+
+def test_active_units_counts_the_dimensions_whose_means_vary():
+    space = Space((3,), "binary")
+    encoder, decoder = torch.nn.Linear(3, 4), torch.nn.Linear(2, 3)
+    model = rp.VAE(
+        space, encoder, decoder, rp.DiagonalNormal(2), rp.StandardNormal(2), rp.Bernoulli(space)
+    )
+    with torch.no_grad():
+        encoder.weight.zero_()
+        encoder.weight[1, 0] = 1.0  # the second mean follows x₀
+    x = torch.tensor([[0, 0, 1], [1, 1, 0], [0, 1, 1], [1, 0, 0]], dtype=torch.uint8)
+    data = Data(*[Split(x)] * 3, space=space, name="toy")
+    scores = evaluate(model, data, samples=5)
+    assert scores["active_units"].value == 1
+    assert scores["elbo"].value == pytest.approx(
+        -scores["distortion"].value - scores["rate"].value, abs=1e-6
+    )
+
+
+def test_parameters_count_what_was_learned():
+    space = Space((1, 8, 8), "levels", levels=17)
+    assert evaluate_parameters(rp.build("pca", space, latent_dim=2)) == 64 + 64 * 2 + 2 + 1
+    linear = rp.build("ae", space, latent_dim=2, hidden=())
+    assert evaluate_parameters(linear) == (64 * 2 + 2) + (2 * 64 + 64)
+
+
+def evaluate_parameters(model):
+    data = rp.load_data("digits")
+    return evaluate(model, data, samples=1)["parameters"].value

@@ -1,0 +1,152 @@
+"""The house order of the design: imports point downwards, and what the source must not contain."""
+
+from __future__ import annotations
+
+import ast
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import reparam
+
+ROOT = Path(reparam.__file__).parent
+PACKAGE = "reparam"
+# From the floor upwards. What imports stands above what is imported, or beside it.
+ROWS = (
+    ("model", "config", "data", "numerics"),
+    ("nets",),
+    ("bijections",),
+    ("distributions",),
+    ("models",),
+    ("presets",),
+    ("checkpoint",),
+    ("train", "evaluation", "edit"),
+    ("report",),
+    ("comparison",),
+    ("cli", "estimator", "explore"),
+    ("__main__",),
+)
+ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}
+LONGEST_FILE = 500
+
+
+def module_name(path: Path) -> str:
+    parts = (PACKAGE, *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+def imported(name: str, tree: ast.Module) -> set[str]:
+    """The modules of this package that a module imports anywhere, in functions too."""
+    package = name if FILES[name].name == "__init__.py" else name.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            # "from package import module" means the module, "from module import name" the module.
+            for alias in node.names:
+                inside = f"{base}.{alias.name}"
+                found.add(inside if inside in FILES else base)
+    return {found_name for found_name in found if found_name.split(".")[0] == PACKAGE}
+
+
+def part(name: str) -> str:
+    """The file or folder of the house that a module belongs to; "" for the package itself."""
+    return (name.split(".") + [""])[1]
+
+
+IMPORTS = {name: imported(name, tree) for name, tree in TREES.items() if name != PACKAGE}
+
+
+def test_this_test_sees_the_imports():
+    """Against a walk that finds nothing: imports that are known to be there."""
+    assert "reparam.numerics" in IMPORTS["reparam.model"]
+    assert "reparam.nets" in IMPORTS["reparam.presets.vaes"]
+    assert "reparam.models.vae" in IMPORTS["reparam.presets.vaes"]
+    assert len(FILES) > 20
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n != PACKAGE])
+def test_imports_point_downwards(name):
+    assert part(name) in ROW_OF, f"{part(name)} has no place in the house: see ROWS"
+    for other in IMPORTS[name] - {PACKAGE}:  # the package itself holds __version__ and lazy names
+        assert other in FILES, f"{name} imports {other}, which is no module"
+        assert ROW_OF[part(other)] <= ROW_OF[part(name)], f"{name} imports {other} from above"
+
+
+def test_the_lazy_package_is_imported_for_its_version_only():
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == PACKAGE and not node.level:
+                names = {a.name for a in node.names if f"{PACKAGE}.{a.name}" not in FILES}
+                assert names <= {"__version__"}, f"{name} takes {names} through the lazy names"
+            if isinstance(node, ast.Import):
+                assert PACKAGE not in {alias.name for alias in node.names}, name
+
+
+def test_imports_make_no_circle():
+    graph = {name: others & IMPORTS.keys() for name, others in IMPORTS.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"circle: {' -> '.join(error.args[1])}")
+
+
+def test_parts_of_a_row_make_no_circle():
+    """Beside each other is allowed one way only: folders, not just files, have an order."""
+    graph: dict[str, set[str]] = {}
+    for name, others in IMPORTS.items():
+        graph.setdefault(part(name), set()).update(
+            part(o) for o in others if o != PACKAGE and part(o) != part(name)
+        )
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"circle: {' -> '.join(error.args[1])}")
+
+
+def calls(tree: ast.Module) -> list[tuple[str, ast.Call]]:
+    """Every call with the dotted name of what is called, where it has one."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            found.append((ast.unparse(node.func), node))
+    return found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_pickles_and_no_printing(name):
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.Import):
+            roots = {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            roots = {(node.module or "").split(".")[0]}
+        else:
+            continue
+        forbidden = roots & {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
+        assert not forbidden, f"{name} imports {forbidden}"
+    for called, node in calls(TREES[name]):
+        where = f"{name}:{node.lineno}"
+        assert called != "print", f"{where} prints"
+        assert called not in ("torch.load", "torch.save"), f"{where} is a pickle"
+        assert not called.endswith("read_pickle"), f"{where} reads a pickle"
+        for keyword in node.keywords:
+            if keyword.arg == "allow_pickle":
+                allowed = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                assert allowed, f"{where} allows pickles"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_say_what_they_are_and_stay_short(name):
+    text = FILES[name].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_FILE
+    assert not text.strip() or ast.get_docstring(TREES[name]), f"{name}: no first line"
