@@ -19,20 +19,14 @@ from reparam.checkpoint import load, write_json
 from reparam.config import TrainConfig
 from reparam.data import Data
 from reparam.evaluation import Scores, evaluate
+from reparam.model import Space
 from reparam.presets import build, find_preset
 from reparam.presets.registry import shown
 from reparam.report import Entry, write_report
 from reparam.train import History, News, RunFolder, fit
 
-# What `compare` shows of a data set when nothing is asked: every family, small codes and larger.
-DEFAULT_MODELS = (
-    "pca latent_dim=2",
-    "pca latent_dim=16",
-    "ae latent_dim=2",
-    "ae latent_dim=16",
-    "vae latent_dim=2",
-    "vae latent_dim=16",
-)
+# What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
+DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 PATIENCE = 20  # validations; where neither epochs nor seconds are asked for
 REPORT_FILE, SCORES_FILE = "report.html", "scores.json"
 
@@ -84,7 +78,7 @@ class Comparison:
 
 def compare(
     data: Data,
-    models: Iterable[str] = DEFAULT_MODELS,
+    models: Iterable[str] | None = None,
     *,
     out: str | os.PathLike[str],
     seeds: int = 1,
@@ -100,7 +94,8 @@ def compare(
 
     Args:
         data: what all are trained and measured on.
-        models: ``"PRESET key=value …"`` each; a preset may stand several times.
+        models: ``"PRESET key=value …"`` each; a preset may stand several times; None: one of
+            every family with a small code and with a larger one.
         out: the folder.
         seeds: how many seeds of each; with more than one, standard errors are over the seeds.
         jobs: how many train at a time, each in a process of its own (joblib).
@@ -112,6 +107,7 @@ def compare(
     Raises:
         ValueError: bad models or parameters, or a folder that is in use.
     """
+    models = default_models(data.space) if models is None else models
     candidates = [Candidate.parse(text) for text in models]
     _refuse_bad(candidates, data, seeds, jobs)
     folder = _empty_folder(Path(out), force)
@@ -139,6 +135,17 @@ def compare(
 
 def _from(start: int, tell: Watch) -> Watch:
     return lambda doing, share: tell(doing, start + share)
+
+
+def default_models(space: Space) -> list[str]:
+    """Every default preset with codes smaller than x.
+
+    >>> default_models(Space((3,), "real"))[:2]
+    ['pca latent_dim=2', 'ae latent_dim=2']
+    """
+    codes = sorted({min(code, space.dimension - 1) for code in DEFAULT_CODES} - {0}) or [1]
+    presets = [name for name in DEFAULT_PRESETS if space.dimension > 1 or name != "pca"]
+    return [f"{name} latent_dim={code}" for name in presets for code in codes]
 
 
 def _finish(
@@ -222,6 +229,7 @@ def _empty_folder(path: Path, force: bool) -> Path:
 def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:
     """Means over seeds with the standard error over them; one seed's scores stay as they are.
 
+    >>> from reparam.evaluation import Score
     >>> each = [{"elbo": Score(value, "nats", 9, "test")} for value in (1.0, 3.0)]
     >>> over_seeds(each, [0, 1])["elbo"].stderr, over_seeds(each, [0, 1])["elbo"].seed
     (1.0, [0, 1])

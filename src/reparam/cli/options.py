@@ -69,6 +69,7 @@ def takes_config(command: Command) -> Command:
     """Give a command whose parameter is ``fields: dict`` an option for each of TrainConfig."""
     help_of = argument_help(TrainConfig)
     hints = get_type_hints(TrainConfig)
+    hints["budget"] = str  # 60s, 5m
     options = {
         field.name: (
             Annotated[
@@ -87,7 +88,10 @@ def takes_config(command: Command) -> Command:
     @functools.wraps(command)
     def wrapped(**arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in options}
-        arguments["fields"] = {name: value for name, value in given.items() if value is not None}
+        fields = {name: value for name, value in given.items() if value is not None}
+        if "budget" in fields:
+            fields["budget"] = parse_seconds(fields["budget"])
+        arguments["fields"] = fields
         command(**arguments)
 
     parameters = dict(inspect.signature(command).parameters)
@@ -136,6 +140,18 @@ def open_run(path: Path) -> tuple[Model, Data]:
     if source is None:
         raise ValueError(f"{path}: its data came from memory; use the library for this run")
     return load(path), load_data(**source)
+
+
+def parse_seconds(text: str) -> float:
+    """A duration in seconds.
+
+    >>> parse_seconds("90"), parse_seconds("60s"), parse_seconds("1.5m")
+    (90.0, 60.0, 90.0)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
+    if match is None:
+        raise ValueError(f"budget: expected seconds as 60s, 5m or 1h, got {text!r}")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def _parse_size(text: str) -> int | tuple[int, int]:

@@ -73,7 +73,7 @@ def compare(
     from reparam import comparison
 
     show_notes(data.notes)
-    models = model or list(comparison.DEFAULT_MODELS)
+    models = model or comparison.default_models(data.space)
     with _overall_bar(len(models) * seeds) as watch:
         result = comparison.compare(
             data,

@@ -150,6 +150,16 @@ def build(name: str, space: Space, **parameters: object) -> Model:
     return model
 
 
+def markdown_table() -> str:
+    """The registry as the README shows it.
+
+    >>> markdown_table().splitlines()[1]
+    '|---|---|---|'
+    """
+    rows = [f"| `{p.name}` | {p.summary} | {p.paper} |" for p in PRESETS.values()]
+    return "\n".join(["| model | what it is | paper |", "|---|---|---|", *rows])
+
+
 def did_you_mean(name: str, known: Mapping[str, object]) -> str:
     """A hint at the nearest known name, or nothing."""
     near = difflib.get_close_matches(name, known, 1)

@@ -127,7 +127,7 @@ def number(score: Score, name: str) -> tuple[str, str]:
         return _minus(f"{score.value:.4g}"), ""
     digits = max(0, 1 - math.floor(math.log10(score.stderr)))
     if digits > 5:
-        return _minus(f"{score.value:.2e}"), f"{score.stderr:.0e}"
+        return _minus(f"{score.value:.2e}"), _minus(f"{score.stderr:.0e}")
     return _minus(f"{score.value:,.{digits}f}"), f"{score.stderr:,.{digits}f}"
 
 

@@ -63,12 +63,12 @@ def restored_rows(data: Data, entries: Sequence[Entry], seed: int) -> list[str]:
 
 def _row_plot(data: Data, row: int, original: Tensor, restored: list[tuple[int, Tensor]]) -> str:
     with plots.style():
-        figure, axis = plots.panel(3.9, 2.6)
+        figure, axis = plots.panel(3.9, 3.0)
         few = len(original) <= NAMED
-        axis.plot(original, "-o" if few else "-", color=INK, lw=4, ms=7, alpha=0.25)
+        axis.plot(original.numpy(), "-o" if few else "-", color=INK, lw=4, ms=7, alpha=0.25)
         for index, x in restored:
             style = {"color": model_colour(index), "ls": model_dash(index)}
-            axis.plot(x, marker="o" if few else "", ms=3.5, lw=1.3, **style)
+            axis.plot(x.numpy(), marker="o" if few else "", ms=3.5, lw=1.3, **style)
         axis.set_title(f"Test row {row}")
         axis.set_ylabel("standard deviations")
         _name_columns(axis, data, few)
@@ -154,7 +154,7 @@ def response(data: Data, x: Tensor, alt: str) -> str:
     few = len(names) <= NAMED
     with plots.style():
         figure, axis = plots.panel(2.9, 0.6 + (0.2 * len(names) if few else 2.0))
-        axis.imshow(values, cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
+        axis.imshow(values.numpy(), cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
         axis.grid(visible=False)
         axis.set_xticks([0, len(x) // 2, len(x) - 1], ["−2.5σ", "mean", "+2.5σ"])
         axis.set_yticks(range(len(names)) if few else [], [_clip(n) for n in names] if few else [])

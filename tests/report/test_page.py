@@ -1,0 +1,287 @@
+"""The page: complete, self-contained, for every kind of data and model."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import reparam as rp
+from reparam.data import Data, Split
+from reparam.evaluation.scores import Score
+from reparam.model import Codec, Generator, Loss, Space
+from reparam.report import Entry, write_report
+from reparam.train.history import History
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+def entry(label, model, **scores):
+    return Entry(label, model.eval(), scores, History())
+
+
+def build(name, data, **parameters):
+    torch.manual_seed(0)
+    small = {} if name == "pca" else {"hidden": (16,), "network": "mlp"}
+    model = rp.build(name, data.space, latent_dim=parameters.get("latent_dim", 2), **small)
+    if name == "pca":
+        rp.fit(model, data, progress=False)
+    return model
+
+
+def data_of(x, space, labels=None, **kwargs):
+    part = Split(x, labels)
+    return Data(part, part, part, space, "made", **kwargs)
+
+
+def models(data):
+    return [entry(name.upper(), build(name, data)) for name in ("pca", "ae", "vae")]
+
+
+def curves():
+    rows = [
+        {"epoch": e, "train/bound": -90 - 1 / e, "train/objective": 90 + 1 / e, "valid/bound": -91}
+        for e in (1.0, 2.0, 3.0)
+    ]
+    return History(rows, ["the rate collapsed <at once>"], 1.0, 3.0)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return rp.load_data("digits")
+
+
+@pytest.fixture(scope="module")
+def page(digits, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    exact = Score(-80.5, "nats", 359, "test", 0.25, "exact")
+    bound = Score(-90.5, "nats", 359, "test", 0.25, "lower bound", 50, 0)
+    entries = [
+        entry("PCA", build("pca", digits), log_likelihood=exact),
+        entry("<b>AE</b>", build("ae", digits, latent_dim=3)),
+        Entry("VAE", build("vae", digits).eval(), {"log_likelihood": bound}, curves()),
+    ]
+    assert write_report(path, digits, entries) == path
+    return path
+
+
+@pytest.fixture(scope="module")
+def html(page):
+    return page.read_text(encoding="utf-8")
+
+
+def cells(html):
+    body = html[html.index("<tbody>") : html.index("</tbody>")]
+    return re.findall(r"<td.*?</td>", body, re.DOTALL)
+
+
+def test_likelihoods_carry_their_marks_and_the_best_is_marked(html):
+    pca, ae, vae = cells(html)
+    assert 'class="best"' in pca and '<span class="mark">=</span>' in pca and "−80.50" in pca
+    assert "best" not in vae and '<span class="mark">≥</span>' in vae and "± 0.25" in vae
+    assert 'class="absent"' in ae and "data-key" not in ae and ">—<" in ae
+    assert 'title="A plain autoencoder has no likelihood"' in ae
+
+
+def test_every_section_is_there_and_linked(html):
+    sections = re.findall(r'<section id="(\w+)"', html)
+    assert sections == [
+        "scores", "reconstructions", "samples", "interpolations", "latent", "traversals",
+        "training", "reading",
+    ]  # fmt: skip
+    assert re.findall(r'<li><a href="#(\w+)"', html) == sections
+
+
+def test_the_page_asks_no_other_host(html):
+    rest = html.replace("http://www.w3.org/", "")  # names of XML vocabularies, never fetched
+    assert not re.search(r"https?://|//[a-z]+\.[a-z]", rest)
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', html)
+
+
+def test_text_of_users_is_escaped(html):
+    assert "<b>AE</b>" not in html and "&lt;b&gt;AE&lt;/b&gt;" in html
+    assert "the rate collapsed &lt;at once&gt;" in html
+
+
+def test_ids_are_unique_and_colours_follow_the_theme(html):
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert "#0102" not in html and "var(--model-2)" in html and "<dc:date>" not in html
+
+
+def test_the_objective_is_left_out_where_it_is_a_term_over_again(html):
+    assert "Training curves of bound" in html and "Training curves of objective" not in html
+    assert "Solved in closed form, so without curves: PCA." in html
+
+
+def test_images_have_alternative_texts(html):
+    assert all(re.search(r'alt="[^"]+"', image) for image in re.findall(r"<img[^>]*>", html))
+
+
+def test_weight(page):
+    assert page.stat().st_size < 1_000_000
+
+
+def test_nothing_global_changes(digits, tmp_path):
+    vae = build("vae", digits).train()
+    before, modes = torch.get_rng_state(), [m.training for m in vae.modules()]
+    write_report(tmp_path / "a.html", digits, [Entry("VAE", vae, {}, History())])
+    assert torch.equal(torch.get_rng_state(), before) and torch.is_grad_enabled()
+    assert [m.training for m in vae.modules()] == modes
+
+
+def test_same_seed_same_page(digits, tmp_path):
+    entries = [entry("VAE", build("vae", digits))]
+    texts = [
+        re.sub(r"\d\d:\d\d UTC", "", write_report(tmp_path / n, digits, entries).read_text("utf-8"))
+        for n in ("a.html", "b.html")
+    ]
+    assert texts[0] == texts[1]
+
+
+def space_and_x(kind):
+    generator = torch.Generator().manual_seed(0)
+    if kind == "rgb":
+        x = torch.randint(0, 256, (40, 3, 20, 28), generator=generator)
+        return Space((3, 20, 28), "levels", 256), x.to(torch.uint8)
+    if kind == "odd binary":
+        return Space((1, 13, 9), "binary"), torch.rand(40, 1, 13, 9, generator=generator).round()
+    if kind == "real images":
+        return Space((1, 6, 5), "real"), torch.randn(40, 1, 6, 5, generator=generator)
+    if kind == "large":
+        x = torch.randint(0, 256, (20, 3, 80, 64), generator=generator)
+        return Space((3, 80, 64), "levels", 256), x.to(torch.uint8)
+    width = {"table": 5, "long": 60, "two": 2}[kind]
+    return Space((width,), "real"), torch.randn(40, width, generator=generator) * 9 + 3
+
+
+@pytest.mark.parametrize("kind", ["rgb", "odd binary", "real images", "large", "table", "long"])
+def test_every_kind_of_data(kind, tmp_path):
+    space, x = space_and_x(kind)
+    columns = ("weight", "a & b", "c", "d", "e") if kind == "table" else None
+    data = data_of(x, space, columns=columns)
+    text = write_report(tmp_path / "r.html", data, models(data)).read_text("utf-8")
+    for section in ("reconstructions", "samples", "latent", "traversals"):
+        assert f'<section id="{section}"' in text
+    assert ('<section id="interpolations"' in text) == space.is_image
+    assert kind != "table" or "a &amp; b" in text
+
+
+def test_vectors_of_two_entries_and_few_rows(tmp_path):
+    space, x = space_and_x("two")
+    data = data_of(x[:3], space)
+    write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
+
+
+def test_a_single_row(tmp_path):
+    data = data_of(torch.ones(1, 1, 4, 4), Space((1, 4, 4), "binary"))
+    write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
+
+
+def test_double_precision(digits, tmp_path):
+    vae = build("vae", digits).double()
+    write_report(tmp_path / "r.html", digits, [entry("VAE", vae)])
+
+
+class ClassMeans(Codec, Generator):
+    """A conditional model that insists on labels; its codes are what ``code`` makes of x."""
+
+    conditional = True
+
+    def __init__(self, space, code=lambda x: x[:, :, 0, :2].flatten(1)):
+        super().__init__(space)
+        self.code = code
+        self.code_space = Space((2,), "real")
+
+    code_space = None
+
+    def loss(self, x, c=None, player="model"):
+        return Loss(x.mean(), {})
+
+    def encode(self, x, c=None):
+        x, c = self.prepare(x, c)
+        return self.code(x)
+
+    def decode(self, code, c=None):
+        n = len(code[0]) if isinstance(code, tuple) else len(code)
+        c = self._condition(c, n)
+        return c.to(self.anchor).view(-1, 1, 1, 1).expand(-1, *self.space.shape)
+
+    def sample(self, n, c=None, *, generator=None):
+        return self.decode(torch.zeros(n, 2), c)
+
+
+def labelled():
+    x = torch.randint(0, 4, (30, 1, 4, 4), generator=torch.Generator().manual_seed(0))
+    space = Space((1, 4, 4), "levels", 4, classes=3)
+    return data_of(x.to(torch.uint8), space, torch.arange(30) % 3, class_names=("a", "b", "c"))
+
+
+def test_conditional_models_get_their_labels(tmp_path):
+    data = labelled()
+    text = write_report(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space))])
+    assert '<section id="interpolations"' in text.read_text("utf-8")
+
+
+@pytest.mark.parametrize("code", [lambda x: x[:, 0].long(), lambda x: (x[:, 0], x[:, 0, :1])])
+def test_codes_without_straight_lines_have_no_latent_sections(code, tmp_path):
+    data = labelled()
+    path = write_report(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space, code))])
+    text = path.read_text("utf-8")
+    assert '<section id="reconstructions"' in text and '<section id="samples"' in text
+    assert '<section id="latent"' not in text and '<section id="interpolations"' not in text
+
+
+def test_wrong_entries_are_refused(digits, tmp_path):
+    with pytest.raises(ValueError, match="at least one"):
+        write_report(tmp_path / "r.html", digits, [])
+    other = rp.build("pca", Space((4,), "real"), latent_dim=2)
+    with pytest.raises(ValueError, match="PCA: expected"):
+        write_report(tmp_path / "r.html", digits, [entry("PCA", other)])
+
+
+def test_more_models_than_colours(tmp_path):
+    data = labelled()
+    pca = build("pca", data)
+    entries = [entry(f"P{i}", pca) for i in range(10)]
+    text = write_report(tmp_path / "r.html", data, entries).read_text("utf-8")
+    assert "P9" in text and "var(--model-8)" not in text
+
+
+@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium at /usr/bin/chromium")
+def test_in_a_browser(page):
+    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    problems, requests = [], []
+    with sync.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 360, "height": 800}, color_scheme="light")
+        tab.on("console", lambda message: problems.append(message.text))
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("request", lambda request: requests.append(request.url))
+        tab.goto(page.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") == 360  # only boxes scroll
+        tab.click("#theme")
+        assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
+        tab.click("thead th[aria-sort] button")
+        names = "rows => rows.map(row => row.textContent)"
+        assert tab.eval_on_selector_all("tbody th .name", names) == ["PCA", "VAE", "<b>AE</b>"]
+        tab.click(".classes button >> nth=1")
+        assert tab.locator("svg.scatter .away").count() > 0
+        loaded = "images => images.every(i => (i.loading = 'eager', i.naturalWidth > 0))"
+        tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+        tab.eval_on_selector_all("img", loaded)
+        tab.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
+        browser.close()
+    assert not problems
+    assert [url for url in requests if not url.startswith(("data:", "file:"))] == []
+
+
+def test_map_places_points_upwards_and_by_class():
+    from reparam.report.scatter import scatter
+
+    points = torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    svg = scatter(points, torch.tensor([1, 0]), ("a", "b"), "two points")
+    found = re.findall(r'data-class="(\d)" data-rows="(\d)" d="M([\d.]+) ([\d.]+)h0"', svg)
+    assert found == [("0", "1", "388.0", "12.0"), ("1", "0", "12.0", "388.0")]
+    assert np.isfinite([float(v) for row in found for v in row]).all()

@@ -1,0 +1,121 @@
+"""Marks, ranks and absences of the score table."""
+
+import pytest
+
+from reparam.evaluation.scores import Score
+from reparam.model import Space
+from reparam.presets import build
+from reparam.report.entry import Entry
+from reparam.report.summary import findings
+from reparam.report.table import mark, number, rank, score_table
+from reparam.train.history import History
+
+SPACE = Space((6,), "real")
+
+
+def score(value, stderr=None, kind=None):
+    return Score(value, "nats", 90, "test", stderr, kind)
+
+
+def entry(label, preset="vae", **scores):
+    return Entry(label, build(preset, SPACE, latent_dim=2), scores, History())
+
+
+@pytest.mark.parametrize(
+    "kind, name, sign",
+    [
+        ("exact", "log_likelihood", "="),
+        ("lower bound", "log_likelihood", "≥"),
+        ("lower bound", "bits_per_dim", "≤"),
+        ("exact", "bits_per_dim", "="),
+        ("estimate", "bits_per_dim", "≈"),
+        (None, "rate", ""),
+    ],
+)
+def test_marks(kind, name, sign):
+    assert mark(score(1.0, kind=kind), name) == sign
+
+
+def test_the_best_follows_the_direction_of_the_score():
+    scores = [score(1.0), score(2.0), None]
+    assert rank(scores, "log_likelihood") == ["", "best", ""]
+    assert rank(scores, "bits_per_dim") == ["best", "", ""]
+    assert rank(scores, "rate") == ["", "", ""]
+
+
+def test_ties_are_within_one_standard_error_of_the_difference():
+    assert rank([score(0.0, 0.3), score(0.49, 0.4)], "elbo") == ["tied", "best"]
+    assert rank([score(0.0, 0.3), score(0.51, 0.4)], "elbo") == ["", "best"]
+    assert rank([score(0.0), score(0.1, 0.4)], "elbo") == ["", "best"]
+
+
+def test_a_single_value_is_not_the_best_of_anything():
+    assert rank([score(1.0, 0.1), None], "elbo") == ["", ""]
+
+
+def test_equal_values_are_both_best():
+    assert rank([score(1.0), score(1.0)], "psnr") == ["best", "best"]
+
+
+@pytest.mark.parametrize(
+    "value, stderr, text",
+    [
+        (-91.5432, 0.0631, ("−91.543", "0.063")),
+        (-9668.4, 36.2, ("−9,668", "36")),
+        (0.0, None, ("0", "")),
+        (1e-9, 1e-10, ("1.00e−09", "1e−10")),
+    ],
+)
+def test_numbers_have_the_digits_of_their_error(value, stderr, text):
+    assert number(score(value, stderr), "elbo") == text
+
+
+def test_absent_scores_say_why_and_are_not_zero():
+    table = score_table([entry("AE", "ae"), entry("PCA", "pca", elbo=score(0.0))])
+    absent, zero = table.rows[0][0], table.rows[1][0]
+    assert absent.key is None and absent.value == "—" and absent.absent
+    assert zero.key == 0.0 and zero.value == "0" and not zero.absent
+
+
+def test_reasons_follow_what_a_model_is():
+    scores = {"log_likelihood": score(1.0, kind="exact"), "elbo": score(1.0)}
+    table = score_table([entry("AE", "ae"), entry("PCA", "pca"), entry("VAE", **scores)])
+    reasons = [[cell.absent for cell in row] for row in table.rows]
+    assert reasons[0][0] == "A plain autoencoder has no likelihood"
+    assert reasons[1] == [
+        "Not measured for this model",
+        "Defined for models with q(z|x) and p(z) only",
+    ]
+    assert reasons[2] == ["", ""]
+
+
+def test_scores_it_does_not_know_are_shown_without_a_best():
+    table = score_table([entry("A", fancy_new_score=score(1.0)), entry("B")])
+    assert table.headers[-1].title == "Fancy new score"
+    assert [row[0].rank for row in table.rows] == ["", ""]
+
+
+def test_columns_stand_in_groups_and_tell_their_protocol():
+    value = Score(-1.0, "nats", 360, "test", 0.1, "lower bound", samples=1000, seed=0)
+    table = score_table([entry("A", log_likelihood=value, rate=score(1.0), elbo=value)])
+    assert table.groups == [("Density", 1), ("Latents", 2)]
+    assert "360 test examples, 1,000 samples, seed 0" in table.headers[0].tooltip
+    assert "Higher is better" in table.headers[0].tooltip and table.headers[0].unit == "nats"
+
+
+def test_findings_name_ties_and_warn_of_bounds():
+    one, two, three = findings_of(
+        PCA=score(-10.0, 0.1, "exact"),
+        VAE=score(-10.1, 0.1, "lower bound"),
+        Far=score(-50.0, 0.1, "exact"),
+    )
+    assert one.model == 0 and "= −10.00 ± 0.10 nats" in one.text
+    assert two == "VAE cannot be told apart from it (within one standard error)."
+    assert three == "The true values of models with a lower bound (≥) may be higher than shown."
+
+
+def findings_of(**scores):
+    (only,) = findings([entry(label, log_likelihood=s) for label, s in scores.items()])
+    _, tied = only.text.split("; ")
+    tie, caution = tied.split(". ")
+    return only, tie + ".", caution

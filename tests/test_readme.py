@@ -1,0 +1,57 @@
+"""The README's commands run as they stand there, and its table of models is the registry's."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reparam.cli.main import main
+from reparam.presets.registry import markdown_table
+from reparam.train import state
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def commands():
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("reparam ")]
+
+
+def make_data(folder):
+    """What a reader of the README would have: odd-sized photos in class folders, a table."""
+    rng = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for i in range(12):
+            pixels = rng.integers(0, 256, (50 + i, 71 - i, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "photos" / name / f"{i}.png")
+    rows = [
+        f"{a:.1f},{b:.2f},{s}"
+        for (a, b), s in zip(rng.normal(size=(80, 2)), rng.choice(["f", "m"], 80), strict=True)
+    ]
+    (folder / "people.csv").write_text("age,height,sex\n" + "\n".join(rows))
+
+
+def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
+    make_data(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    # As written, but for the amount of training and of importance samples.
+    monkeypatch.setattr(state, "STEPS_BY_DEFAULT", 2)
+    monkeypatch.setattr(state, "EPOCHS_AT_LEAST", 1)
+    assert len(commands()) >= 10
+    for line in commands():
+        line = line.replace("--budget 20s", "--epochs 1").replace("--epochs 700", "--epochs 2")
+        samples = ["--samples", "3"] if re.match(r"reparam (compare|evaluate)", line) else []
+        monkeypatch.setattr(sys, "argv", [*shlex.split(line), *samples])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code, f"{line}\n{capsys.readouterr().err}"
+
+
+def test_table_of_models_is_the_registry():
+    assert markdown_table() in README.read_text(), "write it anew with python -m reparam.presets"
