@@ -73,7 +73,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The contents of ``scores.json``."""
-        return scores_json(self.data, {entry.label: entry.scores for entry in self.entries})
+        return scores_json(self.data, {entry.label: dict(entry.scores) for entry in self.entries})
 
 
 def compare(

@@ -285,3 +285,13 @@ def test_map_places_points_upwards_and_by_class():
     found = re.findall(r'data-class="(\d)" data-rows="(\d)" d="M([\d.]+) ([\d.]+)h0"', svg)
     assert found == [("0", "1", "388.0", "12.0"), ("1", "0", "12.0", "388.0")]
     assert np.isfinite([float(v) for row in found for v in row]).all()
+
+
+def test_columns_with_dollars_and_outputs_that_are_not_finite(tmp_path):
+    space, x = space_and_x("two")
+    data = data_of(x, space, columns=("price $x_$", "$\\bad$"))
+    vae = build("vae", data)
+    with torch.no_grad():
+        next(vae.decoder.parameters()).fill_(float("nan"))
+    text = write_report(tmp_path / "r.html", data, [entry("VAE", vae)]).read_text("utf-8")
+    assert "price $x_$" in text

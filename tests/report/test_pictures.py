@@ -83,3 +83,13 @@ def test_brightness_follows_the_kind_of_data():
 def test_values_outside_and_nan_are_clipped():
     x = torch.tensor([-1.0, 2.0, float("nan")]).view(3, 1, 1, 1)
     assert Brightness(0, 1).bytes(x).ravel().tolist() == [0, 255, 0]
+
+
+def test_projections_agree_on_either_side_of_the_matrix():
+    from reparam.report.latent import project
+
+    x = torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
+    narrow, text = project(x)
+    wide, same = project(torch.cat([x, torch.zeros(7, 6)], 1))
+    assert torch.allclose(narrow, wide, atol=1e-5) and text[4:] == same[5:]
+    assert narrow[:, 0].var() > narrow[:, 1].var()

@@ -46,9 +46,11 @@ class Standardise(Bijection):
         return (Solve("standardise", self._solve),) if self.space.kind == "real" else ()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        if self.space.kind == "binary":  # two passes over the batch saved in every step
-            return x, x.new_zeros(()).expand(len(x))
-        return (x - self.shift) / self.scale, self._ladj(x, -1.0)
+        return self.scaled(x), self._ladj(x, -1.0)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """z alone: what networks take, without the cost of the Jacobian."""
+        return x if self.space.kind == "binary" else (x - self.shift) / self.scale
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         return z * self.scale + self.shift, self._ladj(z, 1.0)

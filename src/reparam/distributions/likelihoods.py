@@ -68,7 +68,7 @@ class Bernoulli(Likelihood):
         super().__init__(space, 1)
 
     def distribution(self, parameters: Tensor) -> BernoulliMass:
-        return BernoulliMass(parameters[:, 0])
+        return BernoulliMass(parameters.squeeze(1))  # indexing would copy in the backward pass
 
 
 class DiscretizedLogistic(Likelihood):
@@ -145,7 +145,7 @@ class Normal(Likelihood):
         )
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        mean = parameters[:, 0]
+        mean = parameters.squeeze(1)
         log_scale: Tensor = self.log_scale
         if log_scale.requires_grad:  # the floor keeps a constant column from an infinite density
             log_scale = numerics.bound_softly(log_scale, -7.0, 7.0)

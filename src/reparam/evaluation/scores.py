@@ -56,6 +56,7 @@ Scores = dict[str, Score]
 def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:
     """The mean over examples (B,), in float64, with its standard error.
 
+    >>> import torch
     >>> mean_score(torch.tensor([1.0, 3.0]), "nats", "test")
     Score(value=2.0, unit='nats', n=2, split='test', stderr=1.0, kind=None, samples=None, seed=None)
     """

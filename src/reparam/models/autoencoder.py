@@ -70,7 +70,7 @@ class Autoencoder(Codec):
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
-        target = self.standardise(x)[0]
+        target = self.standardise.scaled(x)
         output = self._output(self.encoder(target))
         if self.term == "cross_entropy":
             error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
@@ -81,7 +81,7 @@ class Autoencoder(Codec):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c)
-        return self.encoder(self.standardise(x)[0])
+        return self.encoder(self.standardise.scaled(x))
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
         assert isinstance(code, Tensor)

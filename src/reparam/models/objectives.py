@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from reparam.model import Distribution, LatentVariable, Loss
@@ -59,5 +60,6 @@ class ELBO(nn.Module):
         objective = self.weighting(distortion, rate).mean()
         for penalty in self.penalties:
             objective = objective + penalty(x, z, q, p)
-        bound = -distortion - rate.sum(1)
+        with torch.no_grad():
+            bound = -distortion - rate.sum(1)
         return Loss(objective, {"distortion": distortion, "rate": rate, "bound": bound})

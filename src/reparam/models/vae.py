@@ -82,7 +82,7 @@ class VAE(LatentVariable):
         return self.objective(self, x, c)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
-        return self.q_z(self.encoder(self.standardise(x)[0]).to(self.anchor.dtype))
+        return self.q_z(self.encoder(self.standardise.scaled(x)).to(self.anchor.dtype))
 
     def prior(self, c: Tensor | None = None) -> Distribution:
         return self.p_z(c)

@@ -110,11 +110,17 @@ def project(flat: Tensor) -> tuple[Tensor, str]:
     if width == 2:
         return flat, "2-D codes as they are: z₁ →, z₂ ↑"
     centred = (flat - flat.mean(0)).double()
-    _, singular, directions = torch.linalg.svd(centred, full_matrices=False)
-    # The sign of a singular vector is arbitrary: its largest entry is made positive.
-    largest = directions[:2].gather(1, directions[:2].abs().argmax(1, keepdim=True))
-    points = centred @ (directions[:2] * largest.sign()).T
-    share = (singular[:2].square().sum() / singular.square().sum().clamp(min=1e-30)).item()
+    # The points of the two largest components are eigenvectors of the Gram matrix, or come from
+    # those of the covariance: whichever is smaller, as the codes of a flow are as wide as x.
+    if width <= len(flat):
+        values, vectors = torch.linalg.eigh(centred.T @ centred)
+        points = centred @ vectors[:, -2:].flip(1)
+    else:
+        values, vectors = torch.linalg.eigh(centred @ centred.T)
+        points = (vectors * values.clamp(min=0).sqrt())[:, -2:].flip(1)
+    # The sign of an eigenvector is arbitrary: its farthest point is made positive.
+    points = points * points.gather(0, points.abs().argmax(0, keepdim=True)).sign()
+    share = (values[-2:].sum() / values.sum().clamp(min=1e-30)).item()
     text = (
         f"{width}-D codes on their first two principal components: "
         f"{100 * share:.0f} % of the variance"

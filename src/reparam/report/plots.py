@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
+from html import escape
 from typing import Any
 
 import matplotlib
@@ -20,6 +21,7 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, in the page's own font
     "font.family": "sans-serif",
     "font.size": 10.0,
+    "text.parse_math": False,  # a column may be called $
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
@@ -90,12 +92,6 @@ def _head(text: str, alt: str, figure: Figure) -> str:
     width, height = (72 * inches for inches in figure.get_size_inches())
     head = (
         f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" style="width:{width * 4 / 3:.0f}px" '
-        f'role="img" aria-label="{_escape(alt)}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+        f'role="img" aria-label="{escape(alt)}" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return head + text[text.index(">") + 1 :]
-
-
-def _escape(text: str) -> str:
-    for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(plain, escaped)
-    return text

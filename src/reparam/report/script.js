@@ -79,7 +79,7 @@
     const hide = () => { thumb.hidden = true; };
     for (const map of maps) {
       let points = null;
-      map.addEventListener("pointermove", (event) => {
+      const show = (event) => {
         points = points || read(map);
         const box = map.getBoundingClientRect();
         const scale = map.viewBox.baseVal.width / box.width;
@@ -98,8 +98,10 @@
         const above = event.clientY - height - 20;
         thumb.style.left = `${left}px`;
         thumb.style.top = `${above < 8 ? event.clientY + 20 : above}px`;
-      });
-      map.addEventListener("pointerleave", hide);
+      };
+      map.addEventListener("pointermove", show);
+      map.addEventListener("pointerdown", show);
+      map.addEventListener("pointerleave", (event) => { if (event.pointerType === "mouse") hide(); });
     }
     addEventListener("scroll", hide, { passive: true });
   }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,10 @@ from reparam.report import queries
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS, head
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.vectors import response
+from reparam.report.vectors import Columns, response
 
 SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
+Draw = Callable[[Tensor, str], tuple[Picture | None, str]]
 NEGLIGIBLE = 1e-4  # of the largest variance: what counts as dead in a codec without a prior
 
 
@@ -64,12 +65,13 @@ class Axes:
 def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[TraversalCard]:
     """Traversals of every codec with real codes."""
     split, cards = head(data.test, MOST_POINTS), []
+    draw = _images(data) if data.space.is_image else _plots(data)
     for index, entry in enumerate(entries):
         if isinstance(entry.model, Codec):
             code = queries.encode(entry.model, split)
             if code is not None and features(code).isfinite().all() and len(split) > 2:
                 axes = importance(entry.model, split, features(code), seed)
-                cards.append(_card(data, split, index, entry, entry.model, code, axes))
+                cards.append(_card(split, index, entry, entry.model, code, axes, draw))
     return cards
 
 
@@ -77,16 +79,22 @@ def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
     """Mean KL per dimension where the model has one, the variance of the codes otherwise."""
     variance = flat.var(0, correction=0)
     if isinstance(model, LatentVariable):
-        rate = queries.plain(bound_terms(model, split, seed)["rate"].flatten(1).mean(0))
-        if len(rate) == flat.shape[1]:
+        rates = bound_terms(model, split, seed)["rate"].flatten(1)
+        if rates.shape[1] == flat.shape[1]:
             order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
-            return Axes(rate, variance > ACTIVE_VARIANCE, "nats", order)
+            return Axes(queries.plain(rates.mean(0)), variance > ACTIVE_VARIANCE, "nats", order)
     alive = variance > NEGLIGIBLE * variance.max()
     return Axes(variance, alive, "variance", "Ordered by the variance of the codes")
 
 
 def _card(
-    data: Data, split: Split, index: int, entry: Entry, model: Codec, code: Tensor, axes: Axes
+    split: Split,
+    index: int,
+    entry: Entry,
+    model: Codec,
+    code: Tensor,
+    axes: Axes,
+    draw: Draw,
 ) -> TraversalCard:
     flat = features(code)
     order = axes.amount.argsort(descending=True)
@@ -101,7 +109,11 @@ def _card(
         c = queries.condition(model, split, slice(base, base + 1))
         c = None if c is None else c.expand(STEPS)
         x = queries.decode(model, walk.view(STEPS, *code.shape[1:]), c)
-        dimensions.append(_dimension(data, entry, dimension, axes, x))
+        picture, plot = draw(x, f"{entry.label}: x decoded along dimension {dimension + 1}")
+        amount = axes.amount[dimension].item()
+        share = amount / max(axes.amount.max().item(), 1e-30)
+        text = f"{amount:.3g} {axes.unit}"
+        dimensions.append(Dimension(f"z{dimension + 1}", text, share, picture, plot))
     return TraversalCard(index, entry.label, axes.order, _note(axes, len(order)), dimensions)
 
 
@@ -117,11 +129,11 @@ def _note(axes: Axes, alive: int) -> str:
     return ", ".join(parts)
 
 
-def _dimension(data: Data, entry: Entry, index: int, axes: Axes, x: Tensor) -> Dimension:
-    amount = axes.amount[index].item()
-    share = amount / max(axes.amount.max().item(), 1e-30)
-    name, text = f"z{index + 1}", f"{amount:.3g} {axes.unit}"
-    if not data.space.is_image:
-        return Dimension(name, text, share, None, response(data, x, f"{entry.label}: {name}"))
-    alt = f"{entry.label}: images decoded along dimension {index + 1}"
-    return Dimension(name, text, share, grid(x, Brightness.of(data), STEPS, alt, tile=(48, 64)), "")
+def _images(data: Data) -> Draw:
+    brightness = Brightness.of(data)
+    return lambda x, alt: (grid(x, brightness, STEPS, alt, tile=(48, 64)), "")
+
+
+def _plots(data: Data) -> Draw:
+    columns = Columns.of(data)
+    return lambda x, alt: (None, response(columns, x, alt))

@@ -31,17 +31,34 @@ class PairCard:
     plots: list[str]
 
 
-def column_names(data: Data) -> list[str]:
-    """The names of the columns, x₁ … where they have none."""
-    return list(data.columns or [f"x{i + 1}" for i in range(data.space.dimension)])
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns, x1 … where they have none, and their scale in the training data."""
+
+    names: list[str]
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, data: Data) -> Columns:
+        train = data.train.x.double()
+        deviation = train.std(0, correction=0)
+        deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+        names = list(data.columns or [f"x{i + 1}" for i in range(data.space.dimension)])
+        return cls([_clip(name) for name in names], train.mean(0), deviation)
+
+    @property
+    def few(self) -> bool:
+        """Whether there is room to name them all."""
+        return len(self.names) <= NAMED
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """In standard deviations from the mean of the training data, column by column."""
+        return ((x.double() - self.mean) / self.deviation).float()
 
 
-def standardised(data: Data, x: Tensor) -> Tensor:
-    """In standard deviations from the mean of the training data, column by column."""
-    train = data.train.x.double()
-    deviation = train.std(0, correction=0)
-    deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-    return ((x.double() - train.mean(0)) / deviation).float()
+def _clip(name: str) -> str:
+    return name if len(name) <= 16 else name[:15] + "…"
 
 
 def restored_rows(data: Data, entries: Sequence[Entry], seed: int) -> list[str]:
@@ -49,44 +66,40 @@ def restored_rows(data: Data, entries: Sequence[Entry], seed: int) -> list[str]:
     codecs = [(i, e.model) for i, e in enumerate(entries) if isinstance(e.model, Codec)]
     if not codecs:
         return []
-    rows = examples(data.test, ROWS, seed)
-    originals = standardised(data, data.test.x[rows])
+    rows, columns = examples(data.test, ROWS, seed), Columns.of(data)
+    originals = columns.standardised(data.test.x[rows])
     restored = [
-        (index, standardised(data, queries.reconstruct(model, data.test, rows)))
+        (index, columns.standardised(queries.reconstruct(model, data.test, rows)))
         for index, model in codecs
     ]
     return [
-        _row_plot(data, int(rows[i]), originals[i], [(index, x[i]) for index, x in restored])
+        _row_plot(columns, int(rows[i]), originals[i], [(index, x[i]) for index, x in restored])
         for i in range(len(rows))
     ]
 
 
-def _row_plot(data: Data, row: int, original: Tensor, restored: list[tuple[int, Tensor]]) -> str:
+def _row_plot(
+    columns: Columns, row: int, original: Tensor, restored: list[tuple[int, Tensor]]
+) -> str:
     with plots.style():
         figure, axis = plots.panel(3.9, 3.0)
-        few = len(original) <= NAMED
-        axis.plot(original.numpy(), "-o" if few else "-", color=INK, lw=4, ms=7, alpha=0.25)
+        axis.plot(original.numpy(), "-o" if columns.few else "-", color=INK, lw=4, ms=7, alpha=0.25)
         for index, x in restored:
             style = {"color": model_colour(index), "ls": model_dash(index)}
-            axis.plot(x.numpy(), marker="o" if few else "", ms=3.5, lw=1.3, **style)
+            axis.plot(x.numpy(), marker="o" if columns.few else "", ms=3.5, lw=1.3, **style)
         axis.set_title(f"Test row {row}")
         axis.set_ylabel("standard deviations")
-        _name_columns(axis, data, few)
+        _name_columns(axis, columns)
         return plots.svg(figure, f"Test row {row} and its reconstructions")
 
 
-def _name_columns(axis: Any, data: Data, few: bool) -> None:
-    if not few:
+def _name_columns(axis: Any, columns: Columns) -> None:
+    if not columns.few:
         axis.set_xlabel("column")
         return
-    names = column_names(data)
-    turned = 35 if sum(map(len, names)) > 30 else 0
+    turned = 35 if sum(map(len, columns.names)) > 30 else 0
     place = {"rotation": turned, "ha": "right" if turned else "center"}
-    axis.set_xticks(range(len(names)), [_clip(name) for name in names], **place)
-
-
-def _clip(name: str) -> str:
-    return name if len(name) <= 16 else name[:15] + "…"
+    axis.set_xticks(range(len(columns.names)), columns.names, **place)
 
 
 def sampled_columns(
@@ -102,11 +115,13 @@ def sampled_columns(
     }
     if not drawn:
         return [], []
-    dimension = data.space.dimension
-    alone = [_marginal(data, drawn, i) for i in range(min(ALONE, dimension))]
+    dimension, names = data.space.dimension, Columns.of(data).names
+    alone = [_marginal(data, drawn, i, names[i]) for i in range(min(ALONE, dimension))]
     paired = list(combinations(range(min(PAIRED, dimension)), 2))
     cards = [
-        PairCard(index, entries[index].label, [_pair(data, x, ij, index) for ij in paired])
+        PairCard(
+            index, entries[index].label, [_pair(data, x, (i, j), names, index) for i, j in paired]
+        )
         for index, x in drawn.items()
     ]
     return alone, cards if paired else []
@@ -119,43 +134,45 @@ def _limits(data: Data, column: int) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _marginal(data: Data, drawn: dict[int, Tensor], column: int) -> str:
-    name = column_names(data)[column]
-    options: dict[str, Any] = {"bins": 30, "range": _limits(data, column), "density": True}
+def _marginal(data: Data, drawn: dict[int, Tensor], column: int, name: str) -> str:
+    low, high = _limits(data, column)
+    options: dict[str, Any] = {"bins": 30, "range": (low, high), "density": True}
     with plots.style():
         figure, axis = plots.panel(2.9, 2.2)
         axis.hist(data.test.x[:, column].float().numpy(), color=LIGHT, alpha=0.35, **options)
         for index, x in drawn.items():
             style = {"lw": 1.6, "color": model_colour(index), "ls": model_dash(index)}
-            axis.hist(x[:, column].numpy(), histtype="step", **options, **style)
-        axis.set_xlabel(_clip(name))
+            drawn_here = x[:, column][(x[:, column] >= low) & (x[:, column] <= high)]
+            if len(drawn_here):  # a density needs something to count
+                axis.hist(drawn_here.numpy(), histtype="step", **options, **style)
+        axis.set_xlabel(name)
         axis.set_yticks([])
         return plots.svg(figure, f"Histogram of {name}: test data and samples of every model")
 
 
-def _pair(data: Data, drawn: Tensor, pair: tuple[int, int], index: int) -> str:
+def _pair(
+    data: Data, drawn: Tensor, pair: tuple[int, int], names: Sequence[str], index: int
+) -> str:
     i, j = pair
-    first, second = (column_names(data)[k] for k in pair)
     with plots.style():
         figure, axis = plots.panel(2.9, 2.6)
         plots.dots(axis, data.test.x[: len(drawn), [i, j]].float(), LIGHT)
         plots.dots(axis, drawn[:, [i, j]], model_colour(index))
         axis.set_xlim(*_limits(data, i))
         axis.set_ylim(*_limits(data, j))
-        axis.set_xlabel(_clip(first))
-        axis.set_ylabel(_clip(second))
-        return plots.svg(figure, f"{first} and {second}: test data and samples")
+        axis.set_xlabel(names[i])
+        axis.set_ylabel(names[j])
+        return plots.svg(figure, f"{names[i]} and {names[j]}: test data and samples")
 
 
-def response(data: Data, x: Tensor, alt: str) -> str:
+def response(columns: Columns, x: Tensor, alt: str) -> str:
     """How the columns (rows of the plot) change along a walk x (steps, D)."""
-    values = standardised(data, x.flatten(1)).T
-    names = column_names(data)
-    few = len(names) <= NAMED
+    values = columns.standardised(x.flatten(1)).T.numpy()
+    shown = columns.names if columns.few else []
     with plots.style():
-        figure, axis = plots.panel(2.9, 0.6 + (0.2 * len(names) if few else 2.0))
-        axis.imshow(values.numpy(), cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
+        figure, axis = plots.panel(2.9, 0.6 + (0.2 * len(shown) or 2.0))
+        axis.imshow(values, cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
         axis.grid(visible=False)
         axis.set_xticks([0, len(x) // 2, len(x) - 1], ["−2.5σ", "mean", "+2.5σ"])
-        axis.set_yticks(range(len(names)) if few else [], [_clip(n) for n in names] if few else [])
+        axis.set_yticks(range(len(shown)), shown)
         return plots.svg(figure, f"{alt}, response of every column")

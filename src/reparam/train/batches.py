@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
 from reparam.data import Split
@@ -44,8 +45,9 @@ class Batches:
         return Batch(self.x.index_select(0, rows), c)
 
     def _permutation(self, epoch: int) -> torch.Tensor:
-        # Both numbers enter the seed whole: seed + epoch would make neighbours share orders.
-        generator = torch.Generator().manual_seed((self.seed << 32) + epoch)
+        # Both numbers mixed into 32 bits: of a longer seed the CPU generator reads only the low 32.
+        mixed = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
+        generator = torch.Generator().manual_seed(int(mixed[0]))
         return torch.randperm(len(self.x), generator=generator).to(self.x.device)
 
     def __iter__(self) -> Iterator[Batch]:

@@ -18,7 +18,7 @@ from reparam.config import TrainConfig
 from reparam.data import Data, load_data
 from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
-from reparam.train.device import autocast
+from reparam.train.device import autocast, flushed_denormals
 from reparam.train.folder import RunFolder
 from reparam.train.history import History
 from reparam.train.interrupt import Interrupt, interruptible
@@ -148,6 +148,7 @@ def _run(
     name = (model.recipe or {}).get("preset") or type(model).__name__
     with (
         seeded(config.seed, training.device),
+        flushed_denormals(),
         interruptible() as interrupt,
         bar(name, progress and watch is None) as shown,
     ):
@@ -238,7 +239,7 @@ class _Session:
             training.history.ended = "all epochs"
         elif config.budget is not None and training.seconds() >= config.budget:
             training.history.ended = "budget used up"
-            if training.tally.rows:
+            if training.tally.steps:
                 self._end_row()
         elif config.patience is not None and training.stale >= config.patience:
             training.history.ended = "no further improvement"
@@ -253,7 +254,7 @@ class _Session:
         spoiled_steps = max(bad.values(), default=0)
         if spoiled_steps:
             self._diagnose(bad, means)
-        training.tally = Tally.empty()
+        training.tally = Tally()
         with training.averaged():
             valid = validate(training)
             training.remember_if_best(judge(valid))

@@ -39,7 +39,7 @@ class Training:
         )
         self.valid = data.valid
         self.stage, self.step = 0, 0
-        self.history, self.tally = History(), Tally.empty()
+        self.history, self.tally = History(), Tally()
         self.best: dict[str, Tensor] | None = None
         self.best_value, self.stale = math.inf, 0
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
@@ -127,7 +127,7 @@ class Training:
         parts |= {f"best/{name}": value for name, value in (self.best or {}).items()}
         parts |= {f"average/{i}": value for i, value in enumerate(self.average or [])}
         parts |= {f"rng/{k}": v for k, v in generator_states(self.device).items()}
-        parts |= {"tally/sums": self.tally.sums, "tally/spoiled": self.tally.spoiled}
+        parts |= {"tally": self.tally.stacked()}
         for name, optimiser in self.optimisers.items():
             for index, slots in optimiser.state_dict()["state"].items():
                 parts |= {f"optimiser/{name}/{index}/{slot}": v for slot, v in slots.items()}
@@ -141,7 +141,7 @@ class Training:
             "step": self.step,
             "best_value": self.best_value if math.isfinite(self.best_value) else None,
             "stale": self.stale,
-            "tally": {"names": self.tally.names, "rows": self.tally.rows},
+            "tally": self.tally.names,
             "history": self.history.to_json(),
             "optimisers": list(self.optimisers),
         }
@@ -155,9 +155,8 @@ class Training:
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
         self.history = History.from_json(header["history"])
-        tally = {k: v.to(self.device) for k, v in groups["tally"].items()}
-        rows, names = header["tally"]["rows"], tuple(header["tally"]["names"])
-        self.tally = Tally(names, tally["sums"], tally["spoiled"], rows)
+        steps = tensors["tally"].to(self.device)
+        self.tally = Tally(tuple(header["tally"]), list(steps))
         averages = groups.get("average", {})
         if averages:
             self.average = [averages[str(i)].to(self.device) for i in range(len(averages))]

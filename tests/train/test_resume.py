@@ -1,0 +1,455 @@
+"""A resumed run is the uninterrupted one, bit for bit, however it was ended."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import reparam as rp
+from reparam import checkpoint
+from reparam.data import Data, Split
+from reparam.model import Space
+from reparam.train import fit, resume
+
+loop = importlib.import_module("reparam.train.loop")
+
+# Everything that a state can hold: 9 steps an epoch, a row of the curves every 54.
+CONFIG: dict[str, Any] = dict(
+    epochs=24,
+    batch_size=32,
+    lr=3e-3,
+    warmup=20,
+    schedule="cosine",
+    weight_decay=1e-3,
+    clip=1.0,
+    ema=0.95,
+    seed=7,
+    save_every=1e9,
+)
+TOTAL = 24 * 9
+
+
+def data(kind: str = "binary") -> Data:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(400, 3, generator=generator) @ torch.randn(3, 12, generator=generator)
+    x = (x > 0).to(torch.uint8) if kind == "binary" else x * 3 + 5
+    splits = [Split(part) for part in x.split([300, 60, 40])]
+    return Data(*splits, Space((12,), kind), "made up")
+
+
+def fresh(made: Data) -> Any:
+    torch.manual_seed(123)  # not the seed of the config: the weights come from the caller
+    return rp.build("vae", made.space, latent_dim=2, hidden=(8,))
+
+
+def interrupt_at(step: int) -> Any:
+    """A watcher that presses Ctrl-C when a step is done."""
+
+    def watch(news: loop.News) -> None:
+        if news.done == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return watch
+
+
+@pytest.fixture(autouse=True)
+def every_step(monkeypatch) -> None:
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_NEWS", 0.0)
+
+
+def without_seconds(header: dict[str, Any]) -> dict[str, Any]:
+    history = header["history"]
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in history["rows"]]
+    return header | {"history": history | {"rows": rows, "seconds": None}}
+
+
+def state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, header = checkpoint.read_tensors(folder / "state.safetensors")
+    return tensors, without_seconds(header)
+
+
+def assert_same_state(one: Path, two: Path) -> None:
+    (ours, our_header), (theirs, their_header) = state(one), state(two)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+    assert our_header == their_header
+
+
+def uninterrupted(folder: Path, made: Data, stop_at: int | None = None, **changes: Any) -> Any:
+    """The run in one piece, to its end or to a step at which it is looked at."""
+    model = fresh(made)
+    watch = interrupt_at(stop_at) if stop_at is not None else None
+    if stop_at is None:
+        fit(model, made, progress=False, out=folder, **(CONFIG | changes))
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            fit(model, made, progress=False, out=folder, watch=watch, **(CONFIG | changes))
+    return model
+
+
+def in_pieces(folder: Path, made: Data, stops: list[int], **changes: Any) -> Any:
+    """The same run, interrupted at every stop and resumed; to its end unless the last stop ends it."""
+    with pytest.raises(KeyboardInterrupt):
+        fit(
+            fresh(made),
+            made,
+            progress=False,
+            out=folder,
+            watch=interrupt_at(stops[0]),
+            **(CONFIG | changes),
+        )
+    assert state(folder)[1]["step"] == stops[0]
+    for stop in stops[1:]:
+        torch.manual_seed(stop)  # whatever happens between two sessions
+        with pytest.raises(KeyboardInterrupt):
+            resume(folder, data=made, progress=False, watch=interrupt_at(stop))
+        assert state(folder)[1]["step"] == stop
+
+
+@pytest.mark.parametrize("kind", ["binary", "real"])
+def test_state_after_a_resume_is_the_uninterrupted_one(tmp_path, kind):
+    """Weights, averages, best weights, Adam's moments, generators, tallies, curves: everything that
+    is saved at step 150 (mid-epoch, mid-row), with interruptions at 77 and 120 and without."""
+    made = data(kind)
+    uninterrupted(tmp_path / "one", made, stop_at=150)
+    in_pieces(tmp_path / "two", made, [77, 120, 150])
+    assert_same_state(tmp_path / "one", tmp_path / "two")
+    tensors, header = state(tmp_path / "one")
+    kinds = {name.split("/")[0] for name in tensors}
+    assert kinds == {"model", "best", "average", "rng", "tally", "optimiser"}
+    assert len(header["history"]["rows"]) == 2
+    assert header["tally"]["rows"] == (150 - 108) * 32
+
+
+@pytest.mark.parametrize("stop", [1, 53, 54, 55, TOTAL - 1])
+def test_the_finished_run_is_the_uninterrupted_one(tmp_path, stop):
+    """Interrupted after the first step, around the end of a row, and before the last."""
+    made = data()
+    model = uninterrupted(tmp_path / "one", made)
+    in_pieces(tmp_path / "two", made, [stop])
+    back, history = resume(tmp_path / "two", data=made, progress=False)
+    assert_same_state(tmp_path / "one", tmp_path / "two")
+    for name, value in model.state_dict().items():
+        assert torch.equal(back.state_dict()[name], value), name
+    assert not back.training
+    assert history.ended == "all epochs"
+    ours, theirs = (rp.load(tmp_path / name).state_dict() for name in ("one", "two"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_resuming_without_ema_clip_and_schedule(tmp_path):
+    made, plain = data(), dict(ema=None, clip=None, warmup=0, schedule="constant", epochs=8)
+    uninterrupted(tmp_path / "one", made, **plain)
+    in_pieces(tmp_path / "two", made, [31], **plain)
+    resume(tmp_path / "two", data=made, progress=False)
+    assert_same_state(tmp_path / "one", tmp_path / "two")
+
+
+def test_patience_goes_on_counting(tmp_path):
+    made = data()
+    config = dict(lr=0.03, patience=2, epochs=2000, schedule="constant", ema=None)
+    uninterrupted(tmp_path / "one", made, **config)
+    steps = state(tmp_path / "one")[1]["step"]
+    in_pieces(tmp_path / "two", made, [steps - 60], **config)
+    _, history = resume(tmp_path / "two", data=made, progress=False)
+    assert history.ended == "no further improvement"
+    assert_same_state(tmp_path / "one", tmp_path / "two")
+
+
+def test_skipped_steps_are_remembered(tmp_path):
+    """A row interrupted between a spoiled step and its report still reports it."""
+    made = data("real")
+    x = made.train.x.clone()
+    x[3, 0] = float("nan")
+    made = replace(made, train=Split(x))
+
+    def prepared() -> Any:
+        model = fresh(made)
+        model.standardise.__class__.stages  # noqa: B018
+        return model
+
+    config = dict(epochs=12, batch_size=100)
+    found = []
+    for stops in ([], [10]):
+        folder = tmp_path / str(len(stops))
+        model = prepared()
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            # The statistics would be NaN; here only the loss is to be.
+            patch.setattr(type(model.standardise), "stages", property(lambda self: ()))
+            if not stops:
+                history = fit(model, made, progress=False, out=folder, **(CONFIG | config))
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    fit(
+                        model,
+                        made,
+                        progress=False,
+                        out=folder,
+                        watch=interrupt_at(10),
+                        **(CONFIG | config),
+                    )
+                _, history = resume(folder, data=made, progress=False)
+        found.append((history.warnings, without_seconds({"history": history.to_json()})))
+    assert found[0] == found[1]
+    assert "in 12 steps" in found[0][0][0]  # once an epoch
+
+
+# ------------------------------------------------------------------------- sudden death
+
+
+class Death(BaseException):
+    """Ends a run without any of its own cleaning up being asked for."""
+
+
+def dies_at(step: int) -> Any:
+    def watch(news: loop.News) -> None:
+        if news.done == step:
+            raise Death
+
+    return watch
+
+
+@pytest.mark.parametrize("save_every", [1e9, 0.0])
+def test_death_before_and_after_the_first_checkpoint(tmp_path, save_every):
+    """The weights a run starts from are the caller's, not the seed's: they must survive too."""
+    made = data()
+    uninterrupted(tmp_path / "one", made)
+    with pytest.raises(Death):
+        config = CONFIG | {"save_every": save_every}
+        fit(fresh(made), made, progress=False, out=tmp_path / "two", watch=dies_at(40), **config)
+    resume(tmp_path / "two", data=made, progress=False)
+    assert_same_state(tmp_path / "one", tmp_path / "two")
+
+
+SCRIPT = """
+import sys, torch
+torch.set_num_threads(1)
+sys.path.insert(0, {here!r})
+import test_resume as t
+from reparam.train import fit, resume
+folder = t.Path({folder!r})
+made = t.data()
+config = t.CONFIG | dict(save_every=0.0, epochs={epochs})
+if sys.argv[1] == "fit":
+    fit(t.fresh(made), made, progress=False, out=folder, **config)
+else:
+    resume(folder, data=made, progress=False)
+"""
+
+
+def test_sigkill_at_random_moments_loses_nothing(tmp_path):
+    """Killed twice by the kernel while it saves after every step, then resumed here."""
+    epochs = 60
+    made, folder = data(), tmp_path / "two"
+    uninterrupted(tmp_path / "one", made, epochs=epochs)
+    script = SCRIPT.format(here=str(Path(__file__).parent), folder=str(folder), epochs=epochs)
+    rng = np.random.default_rng(11)
+    reached = [0]
+    for mode in ("fit", "resume"):
+        process = subprocess.Popen([sys.executable, "-c", script, mode])
+        patience = time.monotonic() + 60
+        while time.monotonic() < patience:
+            if (folder / "state.safetensors").is_file():
+                step = state(folder)[1]["step"]
+                if step > reached[-1]:  # it is in its loop
+                    break
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 0.3)))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it was over before it was killed"
+        reached.append(state(folder)[1]["step"])
+    assert 0 < reached[1] < reached[2] < epochs * 9
+    resume(folder, data=made, progress=False)
+    assert_same_state(tmp_path / "one", folder)
+
+
+def test_two_interrupts_act_at_once(tmp_path):
+    """The first Ctrl-C waits for the end of the step; the second is Python's own."""
+    made = data()
+
+    def watch(news: loop.News) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        pytest.fail("the second did not act")
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(made), made, progress=False, watch=watch, **CONFIG)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_sigterm_saves_as_well(tmp_path):
+    made = data()
+
+    def watch(news: loop.News) -> None:
+        if news.done == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(made), made, progress=False, out=tmp_path, watch=watch, **CONFIG)
+    assert state(tmp_path)[1]["step"] == 5
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+# --------------------------------------------------------------------------- more epochs
+
+
+def test_a_finished_run_can_be_given_more_epochs(tmp_path):
+    """With a constant rate the longer run is the shorter one, continued."""
+    made = data()
+    plain = dict(schedule="constant")
+    uninterrupted(tmp_path / "one", made, **plain, epochs=12)
+    uninterrupted(tmp_path / "two", made, **plain, epochs=6)
+    _, history = resume(tmp_path / "two", data=made, progress=False, epochs=12)
+    assert history.ended == "all epochs"
+    assert_same_state(tmp_path / "one", tmp_path / "two")
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    made = data()
+    model = uninterrupted(tmp_path, made, epochs=6)
+    before = state(tmp_path)
+    back, history = resume(tmp_path, data=made, progress=False)
+    after = state(tmp_path)
+    assert before[1] == after[1]
+    assert all(torch.equal(value, after[0][name]) for name, value in before[0].items())
+    for name, value in model.state_dict().items():
+        assert torch.equal(back.state_dict()[name], value)
+    assert history.ended == "all epochs"
+
+
+# -------------------------------------------------------------------------------- refusals
+
+
+def test_changed_data_are_refused(tmp_path):
+    made = data()
+    in_pieces(tmp_path, made, [5])
+    x = made.train.x.clone()
+    x[0, 0] = 1 - x[0, 0]
+    with pytest.raises(ValueError, match="is not what the run was trained on: it has changed"):
+        resume(tmp_path, data=replace(made, train=Split(x)), progress=False)
+    with pytest.raises(ValueError, match="its data came from memory; give them as data="):
+        resume(tmp_path, progress=False)
+
+
+def test_an_existing_run_is_refused_without_force(tmp_path):
+    made = data()
+    uninterrupted(tmp_path, made, epochs=1)
+    kept = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="holds a run already.*force"):
+        fit(fresh(made), made, progress=False, out=tmp_path, **CONFIG)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == kept
+    (tmp_path / "scores.json").write_text("{}")
+    fit(fresh(made), made, progress=False, out=tmp_path, force=True, **(CONFIG | {"epochs": 2}))
+    assert state(tmp_path)[1]["step"] == 18
+    assert not (tmp_path / "scores.json").exists(), "scores of the model that was overwritten"
+
+
+def test_a_folder_that_holds_no_run(tmp_path):
+    with pytest.raises(ValueError, match="holds no run; expected a folder that fit wrote"):
+        resume(tmp_path / "nothing")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ValueError, match="file: is a file, expected a folder"):
+        fit(fresh(data()), data(), progress=False, out=tmp_path / "file", **CONFIG)
+
+
+def resumable(folder: Path) -> Data:
+    made = data()
+    in_pieces(folder, made, [60])
+    return made
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"model": 1, "data": {}, "config": {}}'])
+def test_a_damaged_run_file_is_refused(tmp_path, content):
+    made = resumable(tmp_path)
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match="run.json"):
+        resume(tmp_path, data=made, progress=False)
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": -1}, {"lr": "fast"}, {"colour": 1}, {"schedule": "linear"}], ids=str
+)
+def test_a_tampered_config_is_refused(tmp_path, change):
+    made = resumable(tmp_path)
+    run = checkpoint.read_json(tmp_path / "run.json")
+    checkpoint.write_json(tmp_path / "run.json", run | {"config": run["config"] | change})
+    with pytest.raises(ValueError, match="run.json: its config is not valid"):
+        resume(tmp_path, data=made, progress=False)
+
+
+def without(key: str) -> Any:
+    return lambda tensors, header: header.pop(key)
+
+
+def cut_weight(tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
+    name = next(n for n in tensors if n.startswith("model/") and tensors[n].ndim == 2)
+    tensors[name] = tensors[name][:-1].contiguous()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        without("step"),
+        without("history"),
+        without("tally"),
+        without("optimisers"),
+        lambda tensors, header: header.update(history={"rows": [], "colour": 1}),
+        lambda tensors, header: header.update(stage="first"),
+        lambda tensors, header: header.update(optimisers=["nobody"]),
+        lambda tensors, header: tensors.pop("rng/cpu"),
+        lambda tensors, header: tensors.update({"rng/cpu": torch.zeros(3, dtype=torch.uint8)}),
+        lambda tensors, header: [tensors.pop(n) for n in list(tensors) if n.startswith("model/")],
+        lambda tensors, header: tensors.pop(next(n for n in tensors if n.startswith("model/"))),
+        cut_weight,
+    ],
+    ids=[
+        "no step",
+        "no history",
+        "no tally",
+        "no optimisers",
+        "odd history",
+        "odd stage",
+        "unknown player",
+        "no generator",
+        "odd generator",
+        "no weights",
+        "a weight missing",
+        "a weight cut",
+    ],
+)
+def test_a_tampered_state_is_refused_by_name(tmp_path, spoil):
+    made = resumable(tmp_path)
+    file = tmp_path / "state.safetensors"
+    tensors, header = checkpoint.read_tensors(file)
+    spoil(tensors, header)
+    checkpoint.write_tensors(file, tensors, header)
+    with pytest.raises(ValueError, match="state.safetensors"):
+        resume(tmp_path, data=made, progress=False)
+
+
+def test_a_truncated_state_is_refused_by_name(tmp_path):
+    made = resumable(tmp_path)
+    file = tmp_path / "state.safetensors"
+    content = file.read_bytes()
+    for size in (0, 7, 100, len(content) // 2, len(content) - 1):
+        file.write_bytes(content[:size])
+        with pytest.raises(ValueError, match="state.safetensors"):
+            resume(tmp_path, data=made, progress=False)
