@@ -42,7 +42,7 @@ def spaces() -> list[Space]:
 
 
 def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
-    """Rows of the space in its own units, float64: correlated, off-centre, the extremes included."""
+    """Rows of the space in its own units, float64: correlated, off-centre, extremes included."""
     generator = torch.Generator().manual_seed(seed)
     flat = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     mix = torch.randn(
@@ -58,7 +58,9 @@ def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
     return 3 + 2 * x
 
 
-def tiny_model(name: str, space: Space, dtype: torch.dtype = torch.float64, **changes: Any) -> Model:
+def tiny_model(
+    name: str, space: Space, dtype: torch.dtype = torch.float64, **changes: Any
+) -> Model:
     """A preset with few parameters, its solves done, in training mode."""
     wanted = TINY | {"network": NETWORK_OF.get(space.shape, "auto")} | TINY_OF.get(name, {})
     known = PRESETS[name].parameters

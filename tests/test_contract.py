@@ -27,7 +27,7 @@ EXACT_ON: dict[str, set[str]] = {"pca": {"real"}, "vae": set()}
 
 
 def rows_of_noise(rows: int) -> Callable[..., Tensor]:
-    """A replacement of ``numerics.noise``: row i of every draw is the noise of example i mod rows."""
+    """For ``numerics.noise``: row i of every draw is the noise of example i mod rows."""
     calls: dict[tuple[int, ...], int] = {}
 
     def noise(like: Tensor, kind: str = "normal", generator: Any = None) -> Tensor:
@@ -82,7 +82,9 @@ def test_gradients_reach_every_parameter_within_three_steps(case, descent_of):
         assert reached == set(wanted), set(wanted) - reached
 
 
-@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 1, 5), (1, 2, 30), (2, 5, 9), (1, 33, 6)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1, 4, 4), (3, 1, 5), (1, 2, 30), (2, 5, 9), (1, 33, 6)], ids=str
+)
 def test_convolutions_on_small_and_odd_images_use_every_weight(shape):
     """Too small to halve, or halved to odd sizes."""
     space = Space(shape, "binary")

@@ -9,10 +9,12 @@ import dataclasses
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -38,6 +40,7 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
         ValueError: the folder holds a model and ``force`` is not set.
 
     >>> import tempfile
+import zlib
     >>> from reparam.presets import build
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = save(build("pca", Space((3,), "real")), folder)
@@ -101,8 +104,8 @@ def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
     """Write tensors and a JSON header into one file, atomically."""
-    metadata = {"reparam": json.dumps({"format": FORMAT, **header})}
-    stored = _unshared(tensors)
+    stored, text = _unshared(tensors), json.dumps({"format": FORMAT, **header})
+    metadata = {"reparam": text, "checksum": _checksum(stored, text)}
     write_atomically(path, lambda temporary: save_file(stored, temporary, metadata))
 
 
@@ -123,6 +126,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ValueError(
             f"{path}: written by a newer reparam ({header.get('version')}); this is {__version__}"
         )
+    if metadata.get("checksum") != _checksum(tensors, metadata["reparam"]):
+        raise ValueError(f"{path}: damaged, its checksum does not match its content")
     return tensors, header
 
 
@@ -166,6 +171,16 @@ def write_atomically(path: Path, write: Callable[[str], object]) -> None:
         raise ValueError(f"{path}: cannot be written: {error}") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    """CRC-32 of header and tensors: safetensors itself notices no byte that flips in a weight."""
+    crc = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
+        crc = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data, crc)
+    return f"{crc:08x}"
 
 
 def _umask() -> int:

@@ -27,7 +27,9 @@ def tensor(values: object) -> Tensor:
 
 def normals(seed: int, rows: int = 4, entries: int = 3) -> NormalDensity:
     rng = np.random.default_rng(seed)
-    return NormalDensity(tensor(rng.normal(size=(rows, entries)) * 2), tensor(rng.normal(size=(rows, entries))))
+    return NormalDensity(
+        tensor(rng.normal(size=(rows, entries)) * 2), tensor(rng.normal(size=(rows, entries)))
+    )
 
 
 def every_family() -> dict[str, object]:
@@ -77,7 +79,9 @@ def test_kl_is_zero_between_equals_and_positive_otherwise():
 def test_kl_branches_agree_and_others_have_none():
     """The shortcut for the standard normal is the general formula at μ = 0, σ = 1."""
     q, zeros = normals(0), torch.zeros(1, 3, dtype=F64)
-    torch.testing.assert_close(q.kl(StandardNormalDensity(zeros)), q.kl(NormalDensity(zeros, zeros)))
+    torch.testing.assert_close(
+        q.kl(StandardNormalDensity(zeros)), q.kl(NormalDensity(zeros, zeros))
+    )
     assert q.kl(BernoulliMass(zeros)) is None
     assert StandardNormalDensity(zeros).kl(q) is None
 
@@ -106,7 +110,10 @@ def test_reparametrised_draws_of_a_normal():
 
 def test_extreme_parameters_stay_finite():
     q = NormalDensity(tensor([[0.0, 1e3]]), tensor([[-8.0, 8.0]]))
-    for value in (q.kl(StandardNormalDensity(torch.zeros(1, 2, dtype=F64))), q.kl(normals(0, 1, 2))):
+    for value in (
+        q.kl(StandardNormalDensity(torch.zeros(1, 2, dtype=F64))),
+        q.kl(normals(0, 1, 2)),
+    ):
         assert value.isfinite().all()
 
 

@@ -42,6 +42,15 @@ def test_discretized_logistic_units():
         assert found == pytest.approx(mass, rel=0.017)
 
 
+def test_locations_of_the_discretized_logistic_are_levels():
+    """At the narrowest scale, 1/32 of a level, all but e^−16 of the mass is on the level named."""
+    likelihood = rp.DiscretizedLogistic(Space((1,), "levels", 5))
+    for raw, level in ((-1.0, 0), (-0.5, 1), (0.0, 2), (1.0, 4), (7.0, 4), (-7.0, 0)):
+        p = likelihood(torch.tensor([[[raw], [-100.0]]], dtype=F64))
+        assert p.log_prob(torch.full((1, 1), float(level))).item() > -1e-6
+        assert p.center.item() == pytest.approx(level, abs=1e-5)
+
+
 def test_bernoulli_of_all_images_sums_to_one():
     """All 2⁶ binary 1×2×3 images under one decoder output, saturated logits among them."""
     logits = torch.tensor([-60.0, -3.0, 0.0, 0.5, 8.0, 60.0], dtype=F64).view(1, 1, 1, 2, 3)

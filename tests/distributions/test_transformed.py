@@ -42,9 +42,7 @@ def standardise_2d() -> Standardise:
     return bijection
 
 
-BASE = NormalDensity(
-    torch.tensor([[0.3, -0.5]], dtype=F64), torch.tensor([[-0.4, 0.2]], dtype=F64)
-)
+BASE = NormalDensity(torch.tensor([[0.3, -0.5]], dtype=F64), torch.tensor([[-0.4, 0.2]], dtype=F64))
 
 
 @pytest.mark.parametrize("bijection", [standardise_2d(), Sinh()], ids=["standardise", "sinh"])
@@ -183,9 +181,10 @@ def test_columns_far_from_zero_in_float32():
 
 def test_statistics_of_images_are_per_channel():
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(60, 3, 4, 5)) * np.array([1, 2, 9])[:, None, None] + np.array(
-        [0, 50, -3]
-    )[:, None, None]
+    x = (
+        rng.normal(size=(60, 3, 4, 5)) * np.array([1, 2, 9])[:, None, None]
+        + np.array([0, 50, -3])[:, None, None]
+    )
     bijection = solved(torch.as_tensor(x), Space((3, 4, 5), "real"))
     assert bijection.shift.shape == (3, 1, 1)
     np.testing.assert_allclose(bijection.shift.flatten().numpy(), x.mean((0, 2, 3)), rtol=1e-12)

@@ -17,14 +17,18 @@ F64 = torch.float64
 def linear(space: Space, latent_dim: int, loss: str = "auto") -> rp.Autoencoder:
     dimension = space.dimension
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(dimension, latent_dim))
-    return rp.Autoencoder(space, encoder, nn.Linear(latent_dim, dimension), latent_dim, loss).double()
+    return rp.Autoencoder(
+        space, encoder, nn.Linear(latent_dim, dimension), latent_dim, loss
+    ).double()
 
 
 def test_the_linear_autoencoder_is_the_projector_of_pca():
     """Trained by L-BFGS: decoder · encoder is UUᵀ, while the columns need not be orthogonal."""
     rng = np.random.default_rng(0)
     scales = np.array([3.0, 2.0, 1.0, 0.5, 0.3])
-    x = torch.as_tensor(rng.normal(size=(300, 5)) * scales @ np.linalg.qr(rng.normal(size=(5, 5)))[0])
+    x = torch.as_tensor(
+        rng.normal(size=(300, 5)) * scales @ np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    )
     x = x - x.mean(0) + torch.tensor([1.0, -2.0, 0.0, 5.0, 0.5])
     torch.manual_seed(0)
     model = linear(Space((5,), "real"), 2)
@@ -112,7 +116,9 @@ def test_cross_entropy_is_its_sum_and_reconstructs_by_the_sigmoid(space):
     x = torch.randint(0, top + 1, (7, 6)).double()
     logits = model.decoder(model.encode(x)).detach().numpy()
     target = x.numpy() / top
-    wanted = -(target * special.log_expit(logits) + (1 - target) * special.log_expit(-logits)).sum(1)
+    wanted = -(target * special.log_expit(logits) + (1 - target) * special.log_expit(-logits)).sum(
+        1
+    )
     loss = model.loss(x)
     assert set(loss.terms) == {"cross_entropy"}
     np.testing.assert_allclose(loss.terms["cross_entropy"].detach().numpy(), wanted, rtol=1e-10)
@@ -128,7 +134,9 @@ def test_the_loss_follows_the_kind_of_data():
         (Space((3,), "real"), "squared_error"),
     ):
         assert set(linear(space, 2).loss(torch.zeros(2, 3)).terms) == {term}
-    with pytest.raises(ValueError, match="loss: cross_entropy needs binary or levels data, got real"):
+    with pytest.raises(
+        ValueError, match="loss: cross_entropy needs binary or levels data, got real"
+    ):
         linear(Space((3,), "real"), 2, "cross_entropy")
     with pytest.raises(ValueError, match="loss: expected auto, .* got 'mse'"):
         linear(Space((3,), "real"), 2, "mse")

@@ -117,7 +117,9 @@ def test_reconstruction_is_the_orthogonal_projector(n, dimension, q):
     np.testing.assert_allclose(model.reconstruct(rows).numpy(), wanted, rtol=1e-9, atol=1e-9)
     gram = (model.components.T @ model.components).numpy()
     np.testing.assert_allclose(gram, np.eye(q), atol=1e-12)
-    np.testing.assert_allclose(model.encode(rows).var(0, correction=0).numpy(), values[:q], rtol=1e-9)
+    np.testing.assert_allclose(
+        model.encode(rows).var(0, correction=0).numpy(), values[:q], rtol=1e-9
+    )
     # A code that lies in the plane comes back.
     code = torch.randn(5, q, dtype=F64)
     torch.testing.assert_close(model.encode(model.decode(code)), code)
@@ -139,7 +141,9 @@ def test_the_posterior_mean_reconstructs_worse_by_what_it_shrinks():
     error = (posterior - rows).square().sum(1).mean().item()
     projector = (model.reconstruct(rows) - rows).square().sum(1).mean().item()
     assert error - projector == pytest.approx((sigma2**2 / values[:q]).sum(), rel=1e-8)
-    np.testing.assert_allclose(np.abs(vectors[:, 0] @ model.components.numpy()[:, 0]), 1, rtol=1e-10)
+    np.testing.assert_allclose(
+        np.abs(vectors[:, 0] @ model.components.numpy()[:, 0]), 1, rtol=1e-10
+    )
 
 
 def test_fewer_rows_than_entries():
@@ -245,7 +249,9 @@ def test_constant_columns_leave_a_finite_density():
     constant = np.full((10, 3), 2.5)
     flat = solved(constant, 1)
     assert flat.log_prob(torch.as_tensor(constant)).value.isfinite().all()
-    torch.testing.assert_close(flat.sample(5), torch.full((5, 3), 2.5, dtype=F64), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        flat.sample(5), torch.full((5, 3), 2.5, dtype=F64), atol=1e-4, rtol=0
+    )
 
 
 def test_float32_agrees_far_from_zero():

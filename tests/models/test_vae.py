@@ -130,7 +130,7 @@ def test_log_prob_under_the_exact_posterior_has_no_variance(samples):
 
 
 def test_importance_weighting_is_monotone_in_the_number_of_samples():
-    """Averaged over all subsets of size k of six fixed draws, deterministic (Burda 2016, thm. 1)."""
+    """Averaged over all subsets of k of six fixed draws, deterministic (Burda 2016, thm. 1)."""
     model, x = linear_vae(shift=0.8, widen=0.4), X[:1]
     draws = torch.randn(6, 2, generator=torch.Generator().manual_seed(3), dtype=F64)
     averages = []

@@ -362,6 +362,30 @@ def test_random_states_outside_are_untouched(tmp_path):
     assert random.getstate() == before[2]
 
 
+@pytest.mark.parametrize("flush", [False, True])
+def test_denormals_are_flushed_inside_only(flush):
+    class Watched(Toy):
+        seen: list[bool] = []
+
+        def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+            self.seen.append(flushed())
+            return super().loss(x, c, player)
+
+    if not torch.set_flush_denormal(flush):
+        pytest.skip("this CPU cannot flush denormals")
+    try:
+        assert flushed() == flush
+        fit(Watched(constant().space), constant(), progress=False, epochs=1)
+        assert all(Watched.seen)
+        assert flushed() == flush
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def flushed() -> bool:
+    return (torch.tensor([2e-39]) * 0.5 * 2).item() == 0.0
+
+
 def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(checkpoint, "write_atomically", lambda *a: pytest.fail("it writes"))

@@ -101,8 +101,8 @@ def uninterrupted(folder: Path, made: Data, stop_at: int | None = None, **change
     return model
 
 
-def in_pieces(folder: Path, made: Data, stops: list[int], **changes: Any) -> Any:
-    """The same run, interrupted at every stop and resumed; to its end unless the last stop ends it."""
+def in_pieces(folder: Path, made: Data, stops: list[int], **changes: Any) -> None:
+    """The same run, interrupted at every stop and resumed in between."""
     with pytest.raises(KeyboardInterrupt):
         fit(
             fresh(made),
@@ -132,7 +132,7 @@ def test_state_after_a_resume_is_the_uninterrupted_one(tmp_path, kind):
     kinds = {name.split("/")[0] for name in tensors}
     assert kinds == {"model", "best", "average", "rng", "tally", "optimiser"}
     assert len(header["history"]["rows"]) == 2
-    assert header["tally"]["rows"] == (150 - 108) * 32
+    assert len(tensors["tally"]) == 150 - 108
 
 
 @pytest.mark.parametrize("stop", [1, 53, 54, 55, TOTAL - 1])
@@ -177,16 +177,11 @@ def test_skipped_steps_are_remembered(tmp_path):
     x[3, 0] = float("nan")
     made = replace(made, train=Split(x))
 
-    def prepared() -> Any:
-        model = fresh(made)
-        model.standardise.__class__.stages  # noqa: B018
-        return model
-
     config = dict(epochs=12, batch_size=100)
     found = []
     for stops in ([], [10]):
         folder = tmp_path / str(len(stops))
-        model = prepared()
+        model = fresh(made)
         with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             # The statistics would be NaN; here only the loss is to be.
@@ -306,6 +301,42 @@ def test_sigterm_saves_as_well(tmp_path):
         fit(fresh(made), made, progress=False, out=tmp_path, watch=watch, **CONFIG)
     assert state(tmp_path)[1]["step"] == 5
     assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_an_interrupt_while_solving_is_not_lost(tmp_path, monkeypatch):
+    """What is solved is kept, and the run ends there; resumed, it is not solved again."""
+    made = data("real")
+    solves = []
+    solve = type(fresh(made).standardise)._solve
+
+    def slow(self: Any, *args: Any) -> None:
+        solves.append(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        solve(self, *args)
+
+    uninterrupted(tmp_path / "one", made, epochs=6)
+    monkeypatch.setattr(type(fresh(made).standardise), "_solve", slow)
+    with pytest.raises(KeyboardInterrupt):
+        fit(fresh(made), made, progress=False, out=tmp_path / "two", **(CONFIG | {"epochs": 6}))
+    assert state(tmp_path / "two")[1]["step"] == 1
+    resume(tmp_path / "two", data=made, progress=False)
+    assert len(solves) == 1
+    assert_same_state(tmp_path / "one", tmp_path / "two")
+
+
+def test_an_interrupted_closed_form_is_interrupted(monkeypatch):
+    """Else Ctrl-C in a comparison would only skip to the next model."""
+    made = data("real")
+    model = rp.build("pca", made.space, latent_dim=2)
+    eigh = torch.linalg.eigh
+
+    def slow(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return eigh(*args)
+
+    monkeypatch.setattr(torch.linalg, "eigh", slow)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, made, progress=False)
 
 
 # --------------------------------------------------------------------------- more epochs

@@ -19,7 +19,7 @@ from reparam.data import Data, load_data
 from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
 from reparam.train.device import autocast, flushed_denormals
-from reparam.train.folder import RunFolder
+from reparam.train.folder import STATE_FILE, RunFolder
 from reparam.train.history import History
 from reparam.train.interrupt import Interrupt, interruptible
 from reparam.train.progress import bar
@@ -152,10 +152,12 @@ def _run(
         interruptible() as interrupt,
         bar(name, progress and watch is None) as shown,
     ):
-        if saved is not None:
-            training.restore(*saved)
+        if folder is not None and saved is not None:
+            _restore(training, folder, *saved)
             history = training.history
         session = _Session(training, folder, watch or shown, interrupt)
+        if saved is None:
+            session.save()  # the weights it starts from: no seed gives them back
         for index, stage in enumerate(model.stages):
             if index < training.stage:
                 continue
@@ -167,6 +169,8 @@ def _run(
                     stage.solve(model, training.batches)
                 training.step, history.ended = 1, "solved"
             session.save()
+            if interrupt.asked:  # while it was solved, or saved
+                raise KeyboardInterrupt
     training.seconds()
     if training.best is not None:
         model.load_state_dict(training.best)
@@ -174,6 +178,18 @@ def _run(
     if folder is not None:
         folder.save_model(model, model.state_dict())
     return history
+
+
+def _restore(
+    training: Training, folder: RunFolder, tensors: dict[str, torch.Tensor], header: dict[str, Any]
+) -> None:
+    try:
+        training.restore(tensors, header)
+    except (LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"{folder.path / STATE_FILE}: not a state of this run, or a damaged one: {reason}"
+        ) from error
 
 
 class _Session:
