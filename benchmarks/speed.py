@@ -182,15 +182,20 @@ def main() -> None:
 
 def report(seconds: dict[str, list[float]], arguments: argparse.Namespace) -> None:
     steps = arguments.epochs * (TRAIN // BATCH)
-    print(f"torch {torch.__version__}, {arguments.threads} threads, {platform.machine()}, "
-          f"{arguments.rounds} rounds of {arguments.epochs} epochs")
+    print(
+        f"torch {torch.__version__}, {arguments.threads} threads, {platform.machine()}, "
+        f"{arguments.rounds} rounds of {arguments.epochs} epochs"
+    )
     ratios = {}
     for name, taken in seconds.items():
         median = statistics.median(taken)
         pairs = [other / mine for other, mine in zip(taken, seconds["fit"], strict=True)]
         ratios[name] = statistics.median(pairs)
-        print(f"{name:14s} {1000 * median / steps:6.2f} ms per step, {TRAIN * arguments.epochs / median:8.0f} "
-              f"images/s; fit is {ratios[name]:.2f} times as fast ({min(pairs):.2f} to {max(pairs):.2f})")
+        print(
+            f"{name:14s} {1000 * median / steps:6.2f} ms per step, "
+            f"{TRAIN * arguments.epochs / median:8.0f} images/s; fit is {ratios[name]:.2f} times "
+            f"as fast ({min(pairs):.2f} to {max(pairs):.2f})"
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps({"seconds": seconds, "ratios": ratios}, indent=2))
 

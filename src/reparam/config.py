@@ -21,7 +21,8 @@ class TrainConfig:
         clip: largest gradient norm; None: no clipping.
         ema: decay of an exponential moving average of the weights, which is then what is
             validated and kept; None: none.
-        patience: epochs without a better validation value after which training stops.
+        patience: validations without a better value after which training stops; there is one in
+            every epoch, or in every 50 steps where epochs are shorter.
         precision: ``"float32"``, ``"float64"`` or ``"bfloat16"`` (autocast).
         compile: run the loss through ``torch.compile``.
         save_every: seconds between checkpoints.
@@ -49,6 +50,10 @@ class TrainConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "warmup", "patience", "seed"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ValueError(f"{name}: expected a whole number, got {value!r}")
         for name in ("epochs", "budget", "clip", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:

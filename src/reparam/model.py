@@ -252,6 +252,14 @@ class Codec(Model):
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(x, c), c)
 
+    def prepare_code(self, code: Code) -> Tensor:
+        """A code on the model's device and dtype; one of another shape is refused here only."""
+        shape = self.code_space.shape
+        if not isinstance(code, Tensor) or code.ndim == 0 or tuple(code.shape[1:]) != shape:
+            got = tuple(code.shape) if isinstance(code, Tensor) else type(code).__name__
+            raise ValueError(f"code: expected shape (B, {', '.join(map(str, shape))}), got {got}")
+        return code.to(self.anchor)
+
 
 class Generator(Model):
     """A model that makes new x."""
@@ -300,8 +308,7 @@ class LatentVariable(Codec, Density):
         return self.posterior(x, c).center
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
-        assert isinstance(code, Tensor)
-        return self.likelihood(code.to(self.anchor), c).center
+        return self.likelihood(self.prepare_code(code), c).center
 
     @torch.no_grad()
     def sample(
@@ -329,9 +336,10 @@ class LatentVariable(Codec, Density):
         total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
         for start in range(0, samples, at_once):
             k = min(at_once, samples - start)
-            log_weights = self._log_weights(x, c, posterior, k, generator).to(total.dtype)
-            total = torch.logaddexp(total, log_weights.view(len(x), k).logsumexp(1))
-        return LogProb(total - math.log(samples), "lower bound", samples)
+            log_weights, bounded = self._log_weights(x, c, posterior, k, generator)
+            total = torch.logaddexp(total, log_weights.to(total).view(len(x), k).logsumexp(1))
+        kind: Kind = "lower bound" if bounded else "estimate"
+        return LogProb(total - math.log(samples), kind, samples)
 
     def _log_weights(
         self,
@@ -340,14 +348,19 @@ class LatentVariable(Codec, Density):
         posterior: Distribution,
         k: int,
         generator: torch.Generator | None,
-    ) -> Tensor:
-        """log p(x|z) p(z) / q(z|x) of k draws for each row, (B·k,)."""
+    ) -> tuple[Tensor, bool]:
+        """log p(x|z) p(z) / q(z|x) of k draws for each row, (B·k,), and whether it is a bound.
+
+        It is one while no part is a mere estimate.
+        """
         if k > 1:
             posterior, x = posterior.repeat(k), x.repeat_interleave(k, 0)
             c = None if c is None else c.repeat_interleave(k, 0)
         z, log_q = posterior.rsample_with_log_prob(generator)
-        log_p = self.prior(c).log_prob(z).sum(1) + self.likelihood(z, c).log_prob(x).sum(1)
-        return log_p - log_q.sum(1)
+        prior, likelihood = self.prior(c), self.likelihood(z, c)
+        log_p = prior.log_prob(z).sum(1) + likelihood.log_prob(x).sum(1)
+        bounded = "estimate" not in (posterior.kind, prior.kind, likelihood.kind)
+        return log_p - log_q.sum(1), bounded
 
 
 def positive_count(name: str, n: int) -> None:

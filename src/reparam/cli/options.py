@@ -28,7 +28,6 @@ Samples = Annotated[
 ]
 
 
-
 def _data_option(kind: Any, text: str, name: str | None = None) -> Any:
     names = () if name is None else (name,)
     return Annotated[kind, typer.Option(*names, help=text, rich_help_panel="Data")]

@@ -23,7 +23,7 @@ def squared_errors(model: Codec, split: Split) -> Tensor:
     """The mean squared error over the entries of each row, (N,), on ``unit_range`` values."""
     errors = []
     for x, c in batches(model, split):
-        restored = unit_range(model.reconstruct(x, c).double(), model.space)
+        restored = unit_range(model.reconstruct(x, c).cpu().double(), model.space)
         original = unit_range(x.to(restored), model.space)
         errors.append((restored - original).flatten(1).square().mean(1))
     return torch.cat(errors)

@@ -19,7 +19,7 @@ from reparam.model import Codec, features
 @torch.no_grad()
 def code_features(model: Codec, split: Split) -> torch.Tensor:
     """The codes of a split as float64 vectors on the CPU, (N, F)."""
-    codes = [features(model.encode(x, c)).double().cpu() for x, c in batches(model, split)]
+    codes = [features(model.encode(x, c)).cpu().double() for x, c in batches(model, split)]
     return torch.cat(codes)
 
 

@@ -60,7 +60,7 @@ def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:
     >>> mean_score(torch.tensor([1.0, 3.0]), "nats", "test")
     Score(value=2.0, unit='nats', n=2, split='test', stderr=1.0, kind=None, samples=None, seed=None)
     """
-    values = values.double().cpu()
+    values = values.cpu().double()
     n = len(values)
     stderr = (values.std() / math.sqrt(n)).item() if n > 1 else None
     return Score(values.mean().item(), unit, n, split, stderr, **protocol)

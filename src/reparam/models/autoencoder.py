@@ -71,7 +71,7 @@ class Autoencoder(Codec):
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         target = self.standardise.scaled(x)
-        output = self._output(self.encoder(target))
+        output = self._output(self._code(target))
         if self.term == "cross_entropy":
             error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
         else:
@@ -81,14 +81,21 @@ class Autoencoder(Codec):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c)
-        return self.encoder(self.standardise.scaled(x))
+        return self._code(self.standardise.scaled(x))
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
-        assert isinstance(code, Tensor)
-        output = self._output(code.to(self.anchor))
+        output = self._output(self.prepare_code(code))
         if self.term == "cross_entropy":
             output = output.sigmoid()
         return self.standardise.inverse(output)[0]
+
+    def _code(self, x: Tensor) -> Tensor:
+        code = self.encoder(x)
+        if tuple(code.shape[1:]) != (self.latent_dim,):
+            raise ValueError(
+                f"encoder: expected codes of shape (B, {self.latent_dim}), got {tuple(code.shape)}"
+            )
+        return code
 
     def _output(self, code: Tensor) -> Tensor:
         return self.decoder(code).to(self.anchor.dtype).reshape(len(code), *self.space.shape)

@@ -93,8 +93,7 @@ class PCA(Codec, Density):
         return (x.flatten(1) - self.mean) @ self.components
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
-        assert isinstance(code, Tensor)
-        flat = code.to(self.anchor) @ self.components.T + self.mean
+        flat = self.prepare_code(code) @ self.components.T + self.mean
         return flat.view(-1, *self.space.shape)
 
     @torch.no_grad()

@@ -82,6 +82,7 @@ class VAE(LatentVariable):
         return self.objective(self, x, c)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
+        x, c = self.prepare(x, c)
         return self.q_z(self.encoder(self.standardise.scaled(x)).to(self.anchor.dtype))
 
     def prior(self, c: Tensor | None = None) -> Distribution:

@@ -71,6 +71,10 @@ class RunFolder:
                 raise ValueError(f"{self.path / RUN_FILE}: damaged, its entry {key!r} is missing")
         return content
 
+    def change(self, config: TrainConfig) -> None:
+        """Note another config, so that the next ``resume`` has it."""
+        write_json(self.path / RUN_FILE, self.read() | {"config": dataclasses.asdict(config)})
+
     def config(self) -> TrainConfig:
         try:
             return TrainConfig(**self.read()["config"])

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from reparam import numerics
 from reparam.checkpoint import rebuild
 from reparam.config import TrainConfig
 from reparam.data import Data, load_data
@@ -28,6 +29,7 @@ from reparam.train.state import Training, trainable, validation_batches
 from reparam.train.tally import NonFinite, Tally
 
 SECONDS_BETWEEN_NEWS = 0.2
+FIXED_FIELDS = {"batch_size", "seed", "precision"}
 # What a validation is judged by: the first of these terms that the loss has, and its sign.
 JUDGES = {"bound": -1.0, "nll": 1.0, "squared_error": 1.0, "cross_entropy": 1.0}
 
@@ -99,17 +101,22 @@ def resume(
         data: needed where the run's data came from memory.
         model: needed where no preset builds it.
         watch, progress: as for ``fit``.
-        **fields: of ``TrainConfig`` to change, such as a larger ``epochs``.
+        **fields: of ``TrainConfig`` to change, such as a larger ``epochs``; what the steps so far
+            depend on (batch_size, seed, precision) cannot be.
 
     Raises:
         ValueError: no run there, a damaged one, or the data are not those it was trained on.
     """
     folder = RunFolder(Path(path))
     run = folder.read()
+    for name in FIXED_FIELDS & fields.keys():
+        raise ValueError(f"{name}: cannot change in a run that is resumed; fit a new one")
     config = _replace(folder.config(), fields)
     with seeded(config.seed, torch.device("cpu")):
         model = model or rebuild(run["model"], folder.path)
     training = Training(model, _same_data(run["data"], data, folder.path), config)
+    if fields:
+        folder.change(config)
     return model, _run(training, folder, watch, progress)
 
 
@@ -238,9 +245,11 @@ class _Session:
         optimiser.zero_grad(set_to_none=True)
         loss.objective.backward()
         # A fused optimiser leaves the weights alone where this is 1, without waiting for it.
-        optimiser.found_inf = training.tally.add(loss)  # type: ignore[attr-defined]
+        skip = training.tally.add(loss)
         if config.clip is not None:
-            torch.nn.utils.clip_grad_norm_(trainable(player.modules), config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(trainable(player.modules), config.clip)
+            skip = torch.maximum(skip, (~norm.isfinite()).to(skip.dtype))
+        optimiser.found_inf = skip  # type: ignore[attr-defined]
         optimiser.step()
         training.model.after_step(loss, player.name)
         if training.average is not None and config.ema is not None:
@@ -267,13 +276,14 @@ class _Session:
         """Close a row of the curves: training means, validation means, diagnosis."""
         training = self.training
         means, bad = training.tally.read()
-        spoiled_steps = max(bad.values(), default=0)
-        if spoiled_steps:
+        if bad:
             self._diagnose(bad, means)
         training.tally = Tally()
         with training.averaged():
             valid = validate(training)
             training.remember_if_best(judge(valid))
+        if not math.isfinite(judge(valid)):
+            self._warn(f"the validation loss was not finite at step {training.step}")
         row = {
             "epoch": training.step / training.batches.steps_per_epoch,
             "step": float(training.step),
@@ -286,13 +296,18 @@ class _Session:
     def _diagnose(self, bad: dict[str, int], means: dict[str, float]) -> None:
         """Say which terms were not finite; stop where hardly a step was left."""
         terms = ", ".join(f"{name} in {n} steps" for name, n in bad.items())
+        skipped = "; steps without a finite objective were skipped" if "objective" in bad else ""
         message = (
-            f"not finite before step {self.training.step}: {terms}; their updates were skipped. "
+            f"not finite before step {self.training.step}: {terms}{skipped}. "
             "Try a smaller lr, warmup, clip=1.0, or look for extreme values in the data"
         )
-        self.training.history.warnings.append(message)
         if not means:
+            self.training.history.warnings.append(message)
             raise NonFinite(message)
+        self._warn(message)
+
+    def _warn(self, message: str) -> None:
+        self.training.history.warnings.append(message)
         warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _look_up(self) -> None:
@@ -337,7 +352,7 @@ def validate(training: Training) -> dict[str, float]:
             loss = model(x, c)
             terms = loss.terms | {"objective": loss.objective * len(x)}
             for name, term in terms.items():
-                sums[name] = sums.get(name, 0) + term.double().sum()
+                sums[name] = sums.get(name, 0) + term.to(numerics.accumulator(term)).sum()
     model.train()
     return {name: value.item() / len(training.valid) for name, value in sums.items()}
 

@@ -38,12 +38,12 @@ class Tally:
         return torch.stack(self.steps) if self.steps else torch.zeros(0, len(self.names))
 
     def read(self) -> tuple[dict[str, float], dict[str, int]]:
-        """Means over the steps that were finite, and in how many steps each term was not."""
+        """Means over the steps with a finite objective, and how often each term was not finite."""
         values = self.stacked().cpu().double()
         finite = values.isfinite()
-        kept = values[finite.all(1)]
         spoiled = (~finite).sum(0).tolist()
         bad = {name: n for name, n in zip(self.names, spoiled, strict=True) if n}
+        kept = values[finite[:, 0]]  # the steps whose updates were made: the objective decides
         if not len(kept):
             return {}, bad
         return dict(zip(self.names, kept.mean(0).tolist(), strict=True)), bad
