@@ -72,8 +72,8 @@ class NormalDensity(Factorised):
 
     def kl(self, other: Distribution) -> Tensor | None:
         if isinstance(other, StandardNormalDensity):
-            variance = torch.exp(2 * self.log_scale)
-            return (0.5 * (self.mean.square() + variance - 1) - self.log_scale).flatten(1)
+            half = 0.5 * torch.addcmul(torch.expm1(2 * self.log_scale), self.mean, self.mean)
+            return (half - self.log_scale).flatten(1)
         if not isinstance(other, NormalDensity):
             return None
         ratio = self.log_scale - other.log_scale

@@ -23,7 +23,7 @@ class Beta(nn.Module):
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
         """From distortion (B,) and rates (B, G) to the objective per example, (B,)."""
-        return distortion + self.beta * rate.sum(1)
+        return torch.add(distortion, rate.sum(1), alpha=self.beta)
 
 
 class ELBO(nn.Module):

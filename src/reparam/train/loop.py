@@ -182,7 +182,7 @@ def _run(
     if training.best is not None:
         model.load_state_dict(training.best)
     model.eval()
-    if folder is not None:
+    if folder is not None and training.best is None:  # otherwise the last save wrote it
         folder.save_model(model, model.state_dict())
     return history
 

@@ -141,7 +141,7 @@ class Training:
             "step": self.step,
             "best_value": self.best_value if math.isfinite(self.best_value) else None,
             "stale": self.stale,
-            "tally": self.tally.names,
+            "tally": {"names": self.tally.names, "rows": self.tally.rows},
             "history": self.history.to_json(),
             "optimisers": list(self.optimisers),
         }
@@ -155,8 +155,8 @@ class Training:
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
         self.history = History.from_json(header["history"])
-        steps = tensors["tally"].to(self.device)
-        self.tally = Tally(tuple(header["tally"]), list(steps))
+        names, rows = tuple(header["tally"]["names"]), header["tally"]["rows"]
+        self.tally = Tally(names, list(tensors["tally"].to(self.device)), rows)
         averages = groups.get("average", {})
         if averages:
             self.average = [averages[str(i)].to(self.device) for i in range(len(averages))]

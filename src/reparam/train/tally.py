@@ -22,24 +22,26 @@ class Tally:
     """
 
     names: tuple[str, ...] = ()
-    steps: list[Tensor] = field(default_factory=list)  # of each: the means of all terms
+    steps: list[Tensor] = field(default_factory=list)  # of each: objective and sums of all terms
+    rows: int = 1  # of every step's batch
 
     @torch.no_grad()
     def add(self, loss: Loss) -> Tensor:
         """Count one step in; returns 1.0 where its update must be skipped, else 0.0."""
         self.names = self.names or ("objective", *loss.terms)
-        rows = len(next(iter(loss.terms.values())))
+        self.rows = len(next(iter(loss.terms.values())))
         sums = [term.sum() for term in loss.terms.values()]
-        self.steps.append(torch.stack([loss.objective * rows, *sums]) / rows)
+        self.steps.append(torch.stack([loss.objective, *sums]))
         return (loss.objective * 0).isnan().float()  # infinity · 0 is NaN too
 
     def stacked(self) -> Tensor:
-        """All steps, (steps, terms): what a checkpoint keeps."""
+        """All steps, (steps, 1 + terms): what a checkpoint keeps."""
         return torch.stack(self.steps) if self.steps else torch.zeros(0, len(self.names))
 
     def read(self) -> tuple[dict[str, float], dict[str, int]]:
         """Means over the steps with a finite objective, and how often each term was not finite."""
         values = self.stacked().cpu().double()
+        values[:, 1:] /= self.rows
         finite = values.isfinite()
         spoiled = (~finite).sum(0).tolist()
         bad = {name: n for name, n in zip(self.names, spoiled, strict=True) if n}
