@@ -324,7 +324,7 @@ def test_a_saved_model_comes_back_as_it_was(case, dtype, tmp_path, monkeypatch):
     for name, value in expected.items():
         assert found[name].dtype == value.dtype, name
         assert torch.equal(found[name], value), name
-    assert {p.dtype for p in back.state_dict().values()} == {dtype}
+    assert back.anchor.dtype == dtype and {p.dtype for p in back.parameters()} <= {dtype}
     if isinstance(model, Generator):
         one, two = (m.sample(5, generator=torch.Generator().manual_seed(1)) for m in (model, back))
         assert torch.equal(one, two)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from reparam import __version__
 from reparam.model import Model, Space
-from reparam.presets.registry import build
+from reparam.presets.registry import build, find_preset
 
 FORMAT = 1  # of the header; a reader refuses a newer one
 MODEL_FILE = "model.safetensors"
@@ -68,14 +68,23 @@ def load(path: str | os.PathLike[str], *, model: Model | None = None) -> Model:
     tensors, header = read_tensors(file)
     if model is None:
         model = rebuild(header, file)
+    model.to(_precision(header, file))
     fill(model, tensors, file)
     return model.eval()
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """What a header says of a model: {preset, parameters, space, version}."""
+    """What a header says of a model: {preset, parameters, space, precision, version}."""
     recipe = model.recipe or {"preset": None, "parameters": {}}
-    return {**recipe, "space": dataclasses.asdict(model.space), "version": __version__}
+    if model.recipe is not None:
+        complete = find_preset(recipe["preset"]).complete(recipe["parameters"])
+        recipe = {**recipe, "parameters": complete}
+    return {
+        **recipe,
+        "space": dataclasses.asdict(model.space),
+        "precision": str(model.anchor.dtype).removeprefix("torch."),
+        "version": __version__,
+    }
 
 
 def rebuild(header: Mapping[str, Any], file: Path) -> Model:
@@ -89,11 +98,16 @@ def rebuild(header: Mapping[str, Any], file: Path) -> Model:
         raise ValueError(f"{file}: does not describe a model of this version: {error}") from error
 
 
+def _precision(header: Mapping[str, Any], file: Path) -> torch.dtype:
+    """The type of the weights, as the header names it."""
+    known = {"float32": torch.float32, "float64": torch.float64}
+    if header.get("precision") not in known:
+        raise ValueError(f"{file}: damaged, its precision is {header.get('precision')!r}")
+    return known[header["precision"]]
+
+
 def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Load a state dict into the model, in the precision it was saved in."""
-    floating = [t for t in tensors.values() if t.is_floating_point()]
-    if floating:
-        model.to(floating[0].dtype)
+    """Load a state dict into the model."""
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:

@@ -11,8 +11,9 @@ class TrainConfig:
     """The fields of ``fit``.
 
     Args:
-        epochs: passes over the training data; None: as many as give 5 000 steps, at least 10.
-        budget: seconds after which the descent ends, whatever the epochs; None: no limit.
+        epochs: passes over the training data; None: as many as the budget allows, or without one
+            as many as give 5 000 steps, at least 10.
+        budget: seconds after which training ends, whatever the epochs; None: no limit.
         batch_size: examples per step (all of them, when there are fewer).
         lr: learning rate of Adam.
         warmup: steps over which the learning rate rises from 0.
@@ -61,6 +62,8 @@ class TrainConfig:
         for name in ("batch_size", "lr"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
+        if self.seed >= 2**63:
+            raise ValueError(f"seed: expected less than 2^63, got {self.seed}")
         for name in ("warmup", "weight_decay", "save_every", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)!r}")

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,9 @@ DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
 Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the finest
 
-ROWS_PER_CHUNK = 1000  # decoder rows per matrix product when importance weighting: fits the cache
+# Entries of x in one pass without gradients: enough rows for a fast matrix product (1000 of MNIST's
+# size, beyond which the activations leave the cache), few enough of large images for any memory.
+ENTRIES_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class Space:
     def dimension(self) -> int:
         """D, the number of entries of one example."""
         return math.prod(self.shape)
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many examples to put through a model at once where no batch size is asked for."""
+        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), 1000)
 
     @property
     def is_image(self) -> bool:
@@ -182,7 +189,7 @@ class Model(nn.Module, ABC):
 
     conditional: bool = False  # whether it uses c
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
-    recipe: dict[str, Any] | None = None  # preset and parameters, for models built by name
+    recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
 
     def __init__(self, space: Space) -> None:
         super().__init__()
@@ -203,14 +210,25 @@ class Model(nn.Module, ABC):
         return self.loss(x, c, player)  # so that DDP and torch.compile wrap the loss
 
     def after_step(self, loss: Loss, player: str = "model") -> None:  # noqa: B027
-        """What moves without gradients once per optimiser step; reads ``loss.statistics``."""
+        """What moves without gradients once per optimiser step; reads ``loss.statistics``.
+
+        It is called without gradients, also after a step that was skipped because its objective was
+        not finite: statistics that are not finite are to be left out.
+        """
 
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x and c on the model's device and dtype; what does not fit is refused here only."""
         if x.ndim == 0 or tuple(x.shape[1:]) != self.space.shape or x.shape[0] == 0:
             expected = ", ".join(["B ≥ 1", *map(str, self.space.shape)])
             raise ValueError(f"x: expected shape ({expected}), got {tuple(x.shape)}")
-        return x.to(self.anchor), self._condition(c, x.shape[0])
+        x = x.to(self.anchor.device)
+        if self.space.kind != "real" or x.dtype != torch.float64:
+            # Real data keep their precision until they are centred: 1.7e9 ± 10 has none in float32.
+            x = x.to(self.anchor.dtype)
+        return x, self._condition(c, x.shape[0])
+
+    def refuse_rows(self, rows: int) -> None:  # noqa: B027
+        """ValueError where so few training examples cannot determine the model."""
 
     def refuse_other(self, space: Space) -> None:
         """ValueError where data of ``space`` are not what the model is of.
@@ -232,6 +250,30 @@ class Model(nn.Module, ABC):
             got = None if c is None else tuple(c.shape)
             raise ValueError(f"c: expected {rows} labels, one per row of x, got {got}")
         return c.to(self.anchor.device)
+
+
+class Float64Buffers(nn.Module):
+    """A module whose float64 buffers stay float64 when the rest is cast to another precision.
+
+    For statistics of the data, whose rounding no network can undo. MPS has no float64: there they
+    become float32.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        kept = {
+            name: buffer
+            for name, buffer in self._buffers.items()
+            if buffer is not None and buffer.dtype == torch.float64
+        }
+        for name, buffer in kept.items():
+            self._buffers[name] = buffer.float()
+        super()._apply(fn, recurse)
+        for name, buffer in kept.items():
+            moved = self._buffers[name]
+            assert moved is not None
+            if moved.device.type != "mps":
+                self._buffers[name] = buffer.to(moved.device)
+        return self
 
 
 class Codec(Model):
@@ -332,7 +374,7 @@ class LatentVariable(Codec, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         posterior = self.posterior(x, c)
-        at_once = min(samples, max(1, ROWS_PER_CHUNK // len(x)))
+        at_once = min(samples, max(1, self.space.rows_at_once // len(x)))
         total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
         for start in range(0, samples, at_once):
             k = min(at_once, samples - start)

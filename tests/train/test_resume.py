@@ -59,7 +59,7 @@ def interrupt_at(step: int) -> Any:
     """A watcher that presses Ctrl-C when a step is done."""
 
     def watch(news: loop.News) -> None:
-        if news.done == step:
+        if news.step == step:
             os.kill(os.getpid(), signal.SIGINT)
 
     return watch
@@ -132,7 +132,7 @@ def test_state_after_a_resume_is_the_uninterrupted_one(tmp_path, kind):
     kinds = {name.split("/")[0] for name in tensors}
     assert kinds == {"model", "best", "average", "rng", "tally", "optimiser"}
     assert len(header["history"]["rows"]) == 2
-    assert len(tensors["tally"]) == 150 - 108
+    assert len(tensors["tally/model"]) == 150 - 108
 
 
 @pytest.mark.parametrize("stop", [1, 53, 54, 55, TOTAL - 1])
@@ -213,7 +213,7 @@ class Death(BaseException):
 
 def dies_at(step: int) -> Any:
     def watch(news: loop.News) -> None:
-        if news.done == step:
+        if news.step == step:
             raise Death
 
     return watch
@@ -293,7 +293,7 @@ def test_sigterm_saves_as_well(tmp_path):
     made = data()
 
     def watch(news: loop.News) -> None:
-        if news.done == 5:
+        if news.step == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
     handler = signal.getsignal(signal.SIGTERM)
@@ -440,7 +440,7 @@ def cut_weight(tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     [
         without("step"),
         without("history"),
-        without("tally"),
+        without("tallies"),
         without("optimisers"),
         lambda tensors, header: header.update(history={"rows": [], "colour": 1}),
         lambda tensors, header: header.update(stage="first"),

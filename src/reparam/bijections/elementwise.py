@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -9,10 +10,10 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.bijections.base import Bijection
-from reparam.model import Batch, Model, Solve, Space
+from reparam.model import Batch, Float64Buffers, Model, Solve, Space
 
 
-class Standardise(Bijection):
+class Standardise(Float64Buffers, Bijection):
     """z = (x − shift) / scale: from the data's units to those of networks, and back.
 
     Binary data stay as they are, levels become x/(K−1) ∈ [0, 1], and real data are standardised by
@@ -31,14 +32,15 @@ class Standardise(Bijection):
     def __init__(self, space: Space) -> None:
         super().__init__()
         self.space = space
-        statistics_shape = (space.shape[0],) + (1,) * (len(space.shape) - 1)
-        top = space.levels - 1 if space.levels is not None else 1
-        learned = space.kind == "real"
-        shift, scale = torch.zeros(statistics_shape), torch.full(statistics_shape, float(top))
-        self.register_buffer("shift", shift, persistent=learned)
-        self.register_buffer("scale", scale, persistent=learned)
-        self.shift: Tensor
-        self.scale: Tensor
+        self.top = 1 if space.level_count is None else space.level_count - 1
+        self.register_buffer("anchor", torch.empty(0), persistent=False)  # the networks' precision
+        self.anchor: Tensor
+        if space.kind == "real":
+            shape = (space.shape[0],) + (1,) * (len(space.shape) - 1)
+            self.register_buffer("shift", torch.zeros(shape, dtype=torch.float64))
+            self.register_buffer("scale", torch.ones(shape, dtype=torch.float64))
+            self.shift: Tensor
+            self.scale: Tensor
 
     @property
     def stages(self) -> tuple[Solve, ...]:
@@ -50,23 +52,29 @@ class Standardise(Bijection):
 
     def scaled(self, x: Tensor) -> Tensor:
         """z alone: what networks take, without the cost of the Jacobian."""
-        return x if self.space.kind == "binary" else (x - self.shift) / self.scale
+        if self.space.kind == "real":
+            # Centred before it is rounded to the networks' precision.
+            return ((x - self.shift) / self.scale).to(self.anchor)
+        return x if self.top == 1 else x / self.top
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return z * self.scale + self.shift, self._ladj(z, 1.0)
+        x = (z * self.scale + self.shift).to(z) if self.space.kind == "real" else z * self.top
+        return x, self._ladj(z, 1.0)
 
     def _ladj(self, x: Tensor, sign: float) -> Tensor:
-        per_entry = self.scale.log().expand(self.space.shape)
-        return (sign * per_entry.sum()).expand(x.shape[0])
+        if self.space.kind == "real":
+            log_scale = self.scale.log().expand(self.space.shape).sum()
+        else:
+            log_scale = self.anchor.new_full((), self.space.dimension * math.log(self.top))
+        return (sign * log_scale).to(self.anchor).expand(len(x))
 
     @torch.no_grad()
     def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
         mean = _column_means(batches, 0.0)
         # A second pass around the mean: the one-pass formula cancels for columns far from zero.
         deviation = _column_means(batches, mean, power=2).sqrt()
-        # What is left of a constant column is rounding noise of its value, not a scale: float32's
-        # where the model computes in it, in float64 that of these sums.
-        rounding = 1e-12 if self.scale.dtype == torch.float64 else 1e-7
+        # What is left of a constant column is rounding noise of these sums, not a scale.
+        rounding = 1e4 * torch.finfo(mean.dtype).eps
         constant = deviation <= rounding * mean.abs()
         deviation = torch.where(constant, torch.ones_like(deviation), deviation)
         self.shift.copy_(mean.reshape(self.shift.shape))

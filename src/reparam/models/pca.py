@@ -14,6 +14,7 @@ from reparam.model import (
     Code,
     Codec,
     Density,
+    Float64Buffers,
     LogProb,
     Loss,
     Model,
@@ -23,10 +24,8 @@ from reparam.model import (
     positive_count,
 )
 
-VARIANCE_FLOOR = 1e-6  # of the mean variance: constant entries leave no noise to measure
 
-
-class PCA(Codec, Density):
+class PCA(Float64Buffers, Codec, Density):
     """x = W z + μ + ε with z ~ N(0, I), ε ~ N(0, σ² I): x ~ N(μ, C), C = W Wᵀ + σ² I.
 
     Maximum likelihood in closed form: with eigenvalues λ and eigenvectors U of the covariance
@@ -67,10 +66,11 @@ class PCA(Codec, Density):
                 f"got {latent_dim}"
             )
         self.latent_dim = latent_dim
-        self.register_buffer("mean", torch.zeros(space.dimension))
-        self.register_buffer("components", torch.eye(space.dimension, latent_dim))
-        self.register_buffer("eigenvalues", torch.ones(latent_dim))
-        self.register_buffer("variance", torch.ones(()))
+        # Solved and evaluated in float64: columns of very different scales share one σ².
+        self.register_buffer("mean", torch.zeros(space.dimension).double())
+        self.register_buffer("components", torch.eye(space.dimension, latent_dim).double())
+        self.register_buffer("eigenvalues", torch.ones(latent_dim).double())
+        self.register_buffer("variance", torch.ones(()).double())
         self.mean: Tensor
         self.components: Tensor
         self.eigenvalues: Tensor
@@ -84,17 +84,24 @@ class PCA(Codec, Density):
     def code_space(self) -> Space:
         return Space((self.latent_dim,), "real")
 
+    def refuse_rows(self, rows: int) -> None:
+        if rows <= self.latent_dim:
+            raise ValueError(
+                f"latent_dim: expected less than the {rows} training examples, "
+                f"got {self.latent_dim}"
+            )
+
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         nll = -self.log_prob(x, c).value
         return Loss(nll.mean(), {"nll": nll})
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c)
-        return (x.flatten(1) - self.mean) @ self.components
+        return ((x.flatten(1) - self.mean) @ self.components).to(self.anchor)
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
-        flat = self.prepare_code(code) @ self.components.T + self.mean
-        return flat.view(-1, *self.space.shape)
+        flat = self.prepare_code(code).to(self.mean) @ self.components.T + self.mean
+        return flat.view(-1, *self.space.shape).to(self.anchor)
 
     @torch.no_grad()
     def sample(
@@ -107,7 +114,8 @@ class PCA(Codec, Density):
         flat = flat + self.mean
         flat += self.variance.sqrt() * numerics.noise(flat, "normal", generator)
         x, levels = flat.view(-1, *self.space.shape), self.space.level_count
-        return x if levels is None else (x + 0.5).floor().clamp(0, levels - 1)
+        x = x if levels is None else (x + 0.5).floor().clamp(0, levels - 1)
+        return x.to(self.anchor)
 
     def log_prob(
         self,
@@ -139,18 +147,19 @@ def _solve(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, PCA)
     n, mean = _mean(batches)
     dimension, q = model.space.dimension, model.latent_dim
-    if n <= q:
-        raise ValueError(f"latent_dim: expected less than the {n} training examples, got {q}")
-    eigenvalues, components = _spectrum(batches, mean, n, q)
-    total = _total_variance(batches, mean, n)
-    rest = (total - eigenvalues.sum()).clamp(min=0) / (dimension - q)
+    model.refuse_rows(n)
+    spectrum, components = _spectrum(batches, mean, n)
+    # σ² from the discarded eigenvalues themselves: the total less the kept ones would cancel.
+    eigenvalues, rest = spectrum[:q], spectrum[q:].sum() / (dimension - q)
     if model.space.kind != "real":  # the variance of uniform noise
         eigenvalues, rest = eigenvalues + 1 / 12, rest + 1 / 12
-    floor = (VARIANCE_FLOOR * total / dimension).clamp(min=1e-12)
+    # What rounding leaves of a variance that is zero.
+    floor = 10 * torch.finfo(mean.dtype).eps * dimension * eigenvalues[0]
+    variance = torch.maximum(rest, floor).clamp(min=torch.finfo(mean.dtype).tiny)
     model.mean.copy_(mean)
-    model.components.copy_(components)
-    model.variance.copy_(rest.clamp(min=floor))
-    model.eigenvalues.copy_(torch.maximum(eigenvalues, model.variance.to(eigenvalues)))
+    model.components.copy_(components[:, :q])
+    model.variance.copy_(variance)
+    model.eigenvalues.copy_(torch.maximum(eigenvalues, variance))
 
 
 def _rows(batches: Iterable[Batch]) -> Iterable[Tensor]:
@@ -164,20 +173,18 @@ def _mean(batches: Iterable[Batch]) -> tuple[int, Tensor]:
     return n, total / n
 
 
-def _total_variance(batches: Iterable[Batch], mean: Tensor, n: int) -> Tensor:
-    parts = [(x - mean).square().sum() for x in _rows(batches)]
-    return torch.stack(parts).sum() / n
+def _spectrum(batches: Iterable[Batch], mean: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Eigenvalues of the covariance in descending order and their vectors, (D, ·).
 
-
-def _spectrum(batches: Iterable[Batch], mean: Tensor, n: int, q: int) -> tuple[Tensor, Tensor]:
-    """The q largest eigenvalues and their eigenvectors (D, q), in descending order."""
+    Where D exceeds n, those that are not zero by construction: min(n, D) of them.
+    """
     dimension = len(mean)
     if dimension <= n:
         covariance = mean.new_zeros(dimension, dimension)
         for x in _rows(batches):
             covariance.addmm_((x - mean).T, x - mean, alpha=1 / n)
         values, vectors = torch.linalg.eigh(covariance)
-        return values.flip(0)[:q].clamp(min=0), vectors.flip(1)[:, :q]
+        return values.flip(0).clamp(min=0), vectors.flip(1)
     centred = torch.cat([x - mean for x in _rows(batches)])
     _, singular, vectors = torch.linalg.svd(centred, full_matrices=False)
-    return singular[:q].square() / n, vectors[:q].T
+    return singular.square() / n, vectors.T

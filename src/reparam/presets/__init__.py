@@ -1,16 +1,12 @@
-"""Named models. Importing this package registers them all."""
+"""Named models. Importing this package registers those of every file in it."""
 
-from reparam.presets import autoencoders, projections, vaes
+from importlib import import_module
+from pkgutil import iter_modules
+
 from reparam.presets.registry import PRESETS, Accepts, Preset, build, find_preset, preset
 
-__all__ = [
-    "PRESETS",
-    "Accepts",
-    "Preset",
-    "autoencoders",
-    "build",
-    "find_preset",
-    "preset",
-    "projections",
-    "vaes",
-]
+for _module in iter_modules(__path__):
+    if _module.name != "__main__":
+        import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["PRESETS", "Accepts", "Preset", "build", "find_preset", "preset"]

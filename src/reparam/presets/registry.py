@@ -102,7 +102,15 @@ class Preset:
         refusal = self.accepts.refusal(space)
         if refusal is not None:
             raise ValueError(f"{self.name}: expected {refusal}")
-        return self.build(space, **self.check(parameters))
+        model = self.build(space, **(given := self.check(parameters)))
+        defaults = {name: p.default for name, p in self.parameters.items()}
+        special = {name: value for name, value in given.items() if value != defaults[name]}
+        model.recipe = {"preset": self.name, "parameters": special}
+        return model
+
+    def complete(self, parameters: Mapping[str, object]) -> dict[str, Any]:
+        """The parameters with every default filled in: what outlives a change of defaults."""
+        return {name: p.default for name, p in self.parameters.items()} | dict(parameters)
 
 
 PRESETS: dict[str, Preset] = {}
@@ -144,10 +152,7 @@ def build(name: str, space: Space, **parameters: object) -> Model:
     >>> build("vae", Space((1, 8, 8), "binary"), latent_dim=4).code_space.shape
     (4,)
     """
-    chosen = find_preset(name)
-    model = chosen(space, **parameters)
-    model.recipe = {"preset": name, "parameters": chosen.check(parameters)}
-    return model
+    return find_preset(name)(space, **parameters)
 
 
 def markdown_table() -> str:

@@ -15,8 +15,9 @@ class Batches:
     """The training data on a device; batch ``step`` depends on (seed, step) alone.
 
     Every epoch is one permutation, drawn on the CPU from (seed, epoch), so that a resumed run sees
-    what the uninterrupted one would have. All steps have ``batch_size`` rows: an epoch leaves out
-    the few rows that do not fill its last batch, other ones each time.
+    what the uninterrupted one would have. All steps have the same number of rows: an epoch leaves
+    out those that do not fill its last batch, other ones each time. Where that would be more than a
+    tenth of the data, the batches are made a little smaller.
 
     Args:
         split: the data; all rows make one batch when there are fewer than ``batch_size``.
@@ -28,7 +29,7 @@ class Batches:
     ) -> None:
         self.x = split.x.to(device)
         self.c = split.labels.to(device) if conditional and split.labels is not None else None
-        self.batch_size = min(batch_size, len(split))
+        self.batch_size = _even(len(split), batch_size)
         self.seed, self.epoch = seed, -1
 
     @property
@@ -55,3 +56,14 @@ class Batches:
         for start in range(0, len(self.x), 1024):
             c = None if self.c is None else self.c[start : start + 1024]
             yield Batch(self.x[start : start + 1024], c)
+
+
+def _even(n: int, batch_size: int) -> int:
+    """Rows per step: ``batch_size``, or fewer so that an epoch misses at most a tenth of n rows.
+
+    >>> _even(60_000, 128), _even(200, 128), _even(5, 128)
+    (128, 100, 5)
+    """
+    if n % batch_size <= n / 10:
+        return batch_size if n >= batch_size else n
+    return n // -(-n // batch_size)

@@ -19,7 +19,7 @@ from reparam.checkpoint import (
     write_text,
 )
 from reparam.config import TrainConfig
-from reparam.data import Data
+from reparam.data import Data, check_outline, outline_json
 from reparam.model import Model
 from reparam.train.history import History
 
@@ -51,24 +51,21 @@ class RunFolder:
                 file.unlink(missing_ok=True)
         content = {
             "model": describe(model),
-            "data": {
-                "name": data.name,
-                "source": data.source,
-                "fingerprint": data.fingerprint(),
-            },
+            "data": outline_json(data),
             "config": dataclasses.asdict(config),
         }
         write_json(path / RUN_FILE, content)
         return cls(path)
 
     def read(self) -> dict[str, Any]:
-        """What ``run.json`` says."""
+        """What ``run.json`` says; ValueError where that is not what ``create`` wrote."""
         if not (self.path / RUN_FILE).is_file():
             raise ValueError(f"{self.path}: holds no run; expected a folder that fit wrote")
         content = read_json(self.path / RUN_FILE)
-        for key in ("model", "data", "config"):
-            if not isinstance(content.get(key), dict):
-                raise ValueError(f"{self.path / RUN_FILE}: damaged, its entry {key!r} is missing")
+        try:
+            _check(content)
+        except ValueError as error:
+            raise ValueError(f"{self.path / RUN_FILE}: damaged, {error}") from error
         return content
 
     def change(self, config: TrainConfig) -> None:
@@ -99,3 +96,17 @@ class RunFolder:
         """The curves as of the last checkpoint."""
         state = self.state()
         return None if state is None else History.from_json(state[1]["history"])
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    """ValueError where an entry of ``run.json`` is absent, or cannot be what ``create`` wrote."""
+    for key in ("model", "data", "config"):
+        if not isinstance(content.get(key), dict):
+            raise ValueError(f"its entry {key!r} is missing")
+    model = content["model"]
+    for key, kind in (("preset", str | None), ("parameters", dict), ("space", dict)):
+        if key not in model:
+            raise ValueError(f"model.{key} is missing")
+        if not isinstance(model[key], kind):
+            raise ValueError(f"model.{key} cannot be {model[key]!r}")
+    check_outline(content["data"])

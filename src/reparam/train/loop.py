@@ -35,10 +35,10 @@ JUDGES = {"bound": -1.0, "nll": 1.0, "squared_error": 1.0, "cross_entropy": 1.0}
 
 
 class News(NamedTuple):
-    """Where a run stands, for whoever watches: done and total are steps, row the last curves."""
+    """Where a run stands, for whoever watches: step, share that is done, last row of the curves."""
 
-    done: int
-    total: int
+    step: int
+    share: float
     row: dict[str, float]
 
 
@@ -114,7 +114,7 @@ def resume(
     config = _replace(folder.config(), fields)
     with seeded(config.seed, torch.device("cpu")):
         model = model or rebuild(run["model"], folder.path)
-    training = Training(model, _same_data(run["data"], data, folder.path), config)
+    training = Training(model, same_data(run["data"], data, folder.path), config)
     if fields:
         folder.change(config)
     return model, _run(training, folder, watch, progress)
@@ -136,7 +136,7 @@ def _replace(config: TrainConfig, fields: dict[str, Any]) -> TrainConfig:
     return dataclasses.replace(config, **fields)
 
 
-def _same_data(recorded: dict[str, Any], data: Data | None, path: Path) -> Data:
+def same_data(recorded: dict[str, Any], data: Data | None, path: Path) -> Data:
     if data is None:
         if not recorded.get("source"):
             raise ValueError(f"{path}: its data came from memory; give them as data=")
@@ -176,12 +176,10 @@ def _run(
                     stage.solve(model, training.batches)
                 training.step, history.ended = 1, "solved"
             session.save()
+            training.take_best()
             if interrupt.asked:  # while it was solved, or saved
                 raise KeyboardInterrupt
     training.seconds()
-    if training.best is not None:
-        model.load_state_dict(training.best)
-    model.eval()
     if folder is not None and training.best is None:  # otherwise the last save wrote it
         folder.save_model(model, model.state_dict())
     return history
@@ -227,17 +225,17 @@ class _Session:
                     self._optimise(player, batch)
             training.step += 1
             if training.step % training.steps_per_row == 0 or training.step == training.total_steps:
-                self._end_row()
+                self._end_row(players)
             self._look_up()
+        if any(tally.steps for tally in training.tallies.values()):
+            self._end_row(players)  # seconds ran out within a row
+        if training.best is None:
+            raise NonFinite("no validation loss was finite: the model diverged; try a smaller lr")
 
     def _optimise(self, player: Player, batch: Batch) -> None:
         training, config = self.training, self.training.config
         optimiser = training.optimisers[player.name]
-        rate = (
-            config.lr
-            * player.lr
-            * learning_rate_factor(config, training.step, training.total_steps)
-        )
+        rate = config.lr * player.lr * learning_rate_factor(config, training)
         for group in optimiser.param_groups:
             group["lr"] = rate
         with autocast(config, training.device):
@@ -245,15 +243,15 @@ class _Session:
         optimiser.zero_grad(set_to_none=True)
         loss.objective.backward()
         # A fused optimiser leaves the weights alone where this is 1, without waiting for it.
-        skip = training.tally.add(loss)
+        skip = training.tallies[player.name].add(loss)
         if config.clip is not None:
             norm = torch.nn.utils.clip_grad_norm_(trainable(player.modules), config.clip)
             skip = torch.maximum(skip, (~norm.isfinite()).to(skip.dtype))
         optimiser.found_inf = skip  # type: ignore[attr-defined]
         optimiser.step()
-        training.model.after_step(loss, player.name)
-        if training.average is not None and config.ema is not None:
-            with torch.no_grad():
+        with torch.no_grad():
+            training.model.after_step(loss, player.name)
+            if training.average is not None and config.ema is not None:
                 for mean, weight in zip(training.average, training.model.parameters(), strict=True):
                     mean.lerp_(weight, 1 - config.ema)
 
@@ -264,23 +262,25 @@ class _Session:
             training.history.ended = "all epochs"
         elif config.budget is not None and training.seconds() >= config.budget:
             training.history.ended = "budget used up"
-            if training.tally.steps:
-                self._end_row()
         elif config.patience is not None and training.stale >= config.patience:
             training.history.ended = "no further improvement"
         else:
             return False
         return True
 
-    def _end_row(self) -> None:
+    def _end_row(self, players: tuple[Player, ...]) -> None:
         """Close a row of the curves: training means, validation means, diagnosis."""
         training = self.training
-        means, bad = training.tally.read()
-        if bad:
-            self._diagnose(bad, means)
-        training.tally = Tally()
+        means: dict[str, float] = {}
+        for player in players:
+            values, bad = training.tallies[player.name].read()
+            if bad:
+                self._diagnose(bad, values)
+            prefix = "" if len(players) == 1 else f"{player.name}/"
+            means |= {f"{prefix}{name}": value for name, value in values.items()}
+            training.tallies[player.name] = Tally()
         with training.averaged():
-            valid = validate(training)
+            valid = validate(training, players[0].name)
             training.remember_if_best(judge(valid))
         if not math.isfinite(judge(valid)):
             self._warn(f"the validation loss was not finite at step {training.step}")
@@ -303,6 +303,7 @@ class _Session:
         )
         if not means:
             self.training.history.warnings.append(message)
+            self.training.take_best()  # for whoever holds the model: the weights are spoiled
             raise NonFinite(message)
         self._warn(message)
 
@@ -324,17 +325,14 @@ class _Session:
 
     def _tell(self) -> None:
         training = self.training
-        rows, config = training.history.rows, training.config
-        done, total = training.step, training.total_steps
-        if config.budget is not None and training.seconds() / config.budget > done / total:
-            done, total = int(1000 * training.seconds()), int(1000 * config.budget)
-        self.watch(News(done, total, rows[-1] if rows else {}))
+        rows = training.history.rows
+        self.watch(News(training.step, training.share, rows[-1] if rows else {}))
 
     def save(self) -> None:
         """A checkpoint, unless the weights are spoiled: then the last good one stays."""
         training = self.training
         self.saved_at = time.perf_counter()
-        if self.folder is None or not all(p.isfinite().all() for p in training.model.parameters()):
+        if self.folder is None or not _all_finite(training.model):
             return
         self.folder.save_state(training.tensors(), training.header(), training.history)
         if training.best is not None:
@@ -342,14 +340,14 @@ class _Session:
 
 
 @torch.no_grad()
-def validate(training: Training) -> dict[str, float]:
+def validate(training: Training, player: str) -> dict[str, float]:
     """Means of the unweighted terms over the validation split, always under the same noise."""
     model, config = training.model, training.config
     sums: dict[str, torch.Tensor] = {}
     model.eval()
     with seeded(config.seed, training.device), autocast(config, training.device):
-        for x, c in validation_batches(training.valid, training.device, model.conditional):
-            loss = model(x, c)
+        for x, c in validation_batches(model, training.valid, training.device):
+            loss = model(x, c, player)
             terms = loss.terms | {"objective": loss.objective * len(x)}
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.to(numerics.accumulator(term)).sum()
@@ -365,9 +363,14 @@ def judge(valid: dict[str, float]) -> float:
     return valid["objective"]
 
 
-def learning_rate_factor(config: TrainConfig, step: int, total: int) -> float:
-    """The multiple of ``lr`` at a step: a linear warm-up, then the schedule."""
-    factor = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+def learning_rate_factor(config: TrainConfig, training: Training) -> float:
+    """The multiple of ``lr`` now: a linear warm-up, then the schedule."""
+    factor = min(1.0, (training.step + 1) / config.warmup) if config.warmup else 1.0
     if config.schedule == "cosine":
-        factor *= 0.5 * (1 + math.cos(math.pi * step / total))
+        factor *= 0.5 * (1 + math.cos(math.pi * training.share))
     return factor
+
+
+def _all_finite(model: Model) -> bool:
+    values = (t for t in model.state_dict().values() if t.is_floating_point())
+    return all(bool(value.isfinite().all()) for value in values)

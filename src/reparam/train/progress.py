@@ -48,6 +48,6 @@ def bar(name: str, visible: bool) -> Iterator[Callable[[Any], None]]:
 
         def watch(news: Any) -> None:
             value = latest_value(news.row)
-            bars.update(task, completed=news.done, total=news.total, value=value)
+            bars.update(task, completed=news.share, total=1.0, value=value)
 
         yield watch

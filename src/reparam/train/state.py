@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.config import TrainConfig
-from reparam.data import Data
+from reparam.data import Data, Split
 from reparam.model import Batch, Descend, Model, Player
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
@@ -39,7 +39,7 @@ class Training:
         )
         self.valid = data.valid
         self.stage, self.step = 0, 0
-        self.history, self.tally = History(), Tally()
+        self.history, self.tallies = History(), dict[str, Tally]()
         self.best: dict[str, Tensor] | None = None
         self.best_value, self.stale = math.inf, 0
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
@@ -47,12 +47,22 @@ class Training:
         self._clock = time.perf_counter()
 
     @property
-    def total_steps(self) -> int:
-        """Steps of a descent."""
+    def total_steps(self) -> float:
+        """Steps of a descent; without end where only seconds were asked for."""
         per_epoch, epochs = self.batches.steps_per_epoch, self.config.epochs
+        if epochs is None and self.config.budget is not None:
+            return math.inf
         if epochs is None:
             epochs = max(EPOCHS_AT_LEAST, math.ceil(STEPS_BY_DEFAULT / per_epoch))
         return epochs * per_epoch
+
+    @property
+    def share(self) -> float:
+        """How much of the steps or seconds, whichever end sooner, is used up."""
+        by_steps = self.step / self.total_steps
+        if self.config.budget is None:
+            return by_steps
+        return max(by_steps, min(1.0, self.seconds() / self.config.budget))
 
     @property
     def steps_per_row(self) -> int:
@@ -71,7 +81,14 @@ class Training:
         """Go on to a stage; the last one stays entered, so that more epochs can follow."""
         if stage != self.stage:
             self.stage, self.step = stage, 0
-            self.optimisers, self.average = {}, None
+            self.optimisers, self.average, self.tallies = {}, None, {}
+            self.best, self.best_value, self.stale = None, math.inf, 0
+
+    def take_best(self) -> None:
+        """Put the best weights of this stage into the model, and set it to evaluation."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
 
     def start(self, stage: Descend) -> tuple[Player, ...]:
         """Make the optimisers of a descent, unless a checkpoint brought them."""
@@ -79,6 +96,7 @@ class Training:
         for player in players:
             if player.name not in self.optimisers:
                 self.optimisers[player.name] = self._optimiser(player)
+            self.tallies.setdefault(player.name, Tally())
         if self.config.ema is not None and self.average is None:
             self.average = [p.detach().clone() for p in self.model.parameters()]
         return players
@@ -127,7 +145,7 @@ class Training:
         parts |= {f"best/{name}": value for name, value in (self.best or {}).items()}
         parts |= {f"average/{i}": value for i, value in enumerate(self.average or [])}
         parts |= {f"rng/{k}": v for k, v in generator_states(self.device).items()}
-        parts |= {"tally": self.tally.stacked()}
+        parts |= {f"tally/{name}": tally.stacked() for name, tally in self.tallies.items()}
         for name, optimiser in self.optimisers.items():
             for index, slots in optimiser.state_dict()["state"].items():
                 parts |= {f"optimiser/{name}/{index}/{slot}": v for slot, v in slots.items()}
@@ -141,7 +159,7 @@ class Training:
             "step": self.step,
             "best_value": self.best_value if math.isfinite(self.best_value) else None,
             "stale": self.stale,
-            "tally": {"names": self.tally.names, "rows": self.tally.rows},
+            "tallies": {n: {"names": t.names, "rows": t.rows} for n, t in self.tallies.items()},
             "history": self.history.to_json(),
             "optimisers": list(self.optimisers),
         }
@@ -155,8 +173,12 @@ class Training:
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
         self.history = History.from_json(header["history"])
-        names, rows = tuple(header["tally"]["names"]), header["tally"]["rows"]
-        self.tally = Tally(names, list(tensors["tally"].to(self.device)), rows)
+        self.tallies = {
+            name: Tally(
+                tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]
+            )
+            for name, t in header["tallies"].items()
+        }
         averages = groups.get("average", {})
         if averages:
             self.average = [averages[str(i)].to(self.device) for i in range(len(averages))]
@@ -183,11 +205,13 @@ def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
     return [p for module in modules for p in module.parameters() if p.requires_grad]
 
 
-def validation_batches(split: Any, device: torch.device, conditional: bool) -> Iterator[Batch]:
+def validation_batches(model: Model, split: Split, device: torch.device) -> Iterator[Batch]:
     """The rows of a split in large batches, the last one as long as it is."""
-    for start in range(0, len(split), 1000):
-        c = split.labels[start : start + 1000].to(device) if conditional else None
-        yield Batch(split.x[start : start + 1000].to(device), c)
+    rows = model.space.rows_at_once
+    labels = split.labels if model.conditional else None
+    for start in range(0, len(split), rows):
+        c = None if labels is None else labels[start : start + rows].to(device)
+        yield Batch(split.x[start : start + rows].to(device), c)
 
 
 def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

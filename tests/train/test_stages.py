@@ -1,0 +1,89 @@
+"""Stages in any order, and several players in one descent."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from reparam.data import Data, Split
+from reparam.model import Descend, Loss, Model, Player, Solve, Space
+from reparam.train import NonFinite, fit
+
+
+def data() -> Data:
+    split = Split(torch.full((64, 1), 3.0))
+    return Data(split, split, split, Space((1,), "real"), "threes")
+
+
+class TwoParts(Model):
+    """Two numbers that follow x, one per player; stages as asked."""
+
+    def __init__(self, *stages) -> None:
+        super().__init__(Space((1,), "real"))
+        self.a, self.b = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+        for part in (self.a, self.b):
+            nn.init.zeros_(part.weight)
+        self.register_buffer("solved", torch.zeros(()))
+        self.chosen = stages
+
+    @property
+    def stages(self):
+        return tuple(stage(self) if callable(stage) else stage for stage in self.chosen)
+
+    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        x, c = self.prepare(x, c)
+        part = self.b if player == "b" else self.a
+        error = (part(torch.ones_like(x)) - x).square().sum(1)
+        terms = {"squared_error": error}
+        if player == "b":
+            terms["sparsity"] = error * 0 + 7
+        return Loss(error.mean(), terms)
+
+
+def player(name):
+    return lambda model: Descend(name, (Player(name, (getattr(model, name),)),))
+
+
+def note_weight(model, batches):
+    model.solved.copy_(model.a.weight.detach().squeeze())
+
+
+def test_a_solve_after_a_descent_reads_and_keeps_its_best_weights():
+    model = TwoParts(player("a"), Solve("note", note_weight))
+    fit(model, data(), epochs=200, lr=0.05, progress=False)
+    assert model.a.weight.item() == pytest.approx(3.0, abs=0.05)
+    assert model.solved.item() == model.a.weight.item() != 0.0
+
+
+def test_a_second_descent_is_judged_by_itself():
+    """The first reaches a squared error near 0; the second starts at 9 and must be kept."""
+    model = TwoParts(player("a"), player("b"))
+    fit(model, data(), epochs=200, lr=0.05, progress=False)
+    assert model.a.weight.item() == pytest.approx(3.0, abs=0.05)
+    assert model.b.weight.item() == pytest.approx(3.0, abs=0.05)
+
+
+def test_players_with_terms_of_their_own_have_curves_of_their_own():
+    def both(model):
+        return Descend("both", (Player("a", (model.a,)), Player("b", (model.b,), lr=0.0)))
+
+    model = TwoParts(both)
+    history = fit(model, data(), epochs=50, lr=0.05, progress=False)
+    row = history.rows[0]
+    assert row["train/b/sparsity"] == 7.0
+    assert row["train/b/squared_error"] == 9.0  # a player with learning rate 0 stays at 0
+    assert 0 < row["train/a/squared_error"] < 9.0
+    assert model.b.weight.item() == 0.0
+
+
+def test_a_run_without_one_finite_validation_is_no_success():
+    with pytest.warns(RuntimeWarning), pytest.raises(NonFinite, match="diverged"):
+        fit(TwoParts(player("a")), data(), epochs=1, lr=1e30, progress=False)
+
+
+def test_a_budget_alone_is_not_cut_short():
+    """5 000 steps of this model take less than two seconds."""
+    history = fit(TwoParts(player("a")), data(), budget=2.0, batch_size=64, progress=False)
+    assert history.ended == "budget used up"
+    assert 2.0 <= history.seconds < 4.0
