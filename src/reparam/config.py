@@ -27,6 +27,7 @@ class TrainConfig:
         precision: ``"float32"``, ``"float64"`` or ``"bfloat16"`` (autocast).
         compile: run the loss through ``torch.compile``.
         save_every: seconds between checkpoints.
+        tensorboard: also write the curves for TensorBoard into the run's folder.
         seed: of weights, noise and data order.
         device: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
 
@@ -47,6 +48,7 @@ class TrainConfig:
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     compile: bool = False
     save_every: float = 30.0
+    tensorboard: bool = False
     seed: int = 0
     device: str = "auto"
 

@@ -475,3 +475,12 @@ def test_compiled_training_is_training():
         found.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     # Adam's first steps divide a gradient by its own size: entries near 0 amplify rounding.
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-6)
+
+
+def test_tensorboard_gets_every_row(tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    fields = {"epochs": 3, "lr": 0.1, "progress": False, "tensorboard": True}
+    history = fit(Toy(constant().space), constant(), out=tmp_path / "run", **fields)
+    events = reader.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    values = [event.value for event in events.Scalars("valid/squared_error")]
+    assert values == pytest.approx(history.curve("valid/squared_error"))

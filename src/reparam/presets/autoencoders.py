@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from reparam import nets
-from reparam.model import Space
+from reparam.model import Space, positive_count
 from reparam.models.autoencoder import Autoencoder
 from reparam.presets.registry import preset
 
@@ -27,6 +27,7 @@ def ae(
         network: fully connected, convolutional, or by the size of the data.
         loss: what is minimised; auto is cross_entropy for binary data, else squared_error.
     """
+    positive_count("latent_dim", latent_dim)
     encoder = nets.encoder(space.shape, (latent_dim,), hidden, network)
     decoder = nets.decoder((latent_dim,), (1, *space.shape), space.shape, hidden, network)
     return Autoencoder(space, encoder, decoder, latent_dim, loss)

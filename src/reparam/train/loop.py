@@ -21,12 +21,13 @@ from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
 from reparam.train.device import autocast, flushed_denormals
 from reparam.train.folder import STATE_FILE, RunFolder
-from reparam.train.history import History
+from reparam.train.history import History, Row
 from reparam.train.interrupt import Interrupt, interruptible
 from reparam.train.progress import bar
 from reparam.train.random import seeded
 from reparam.train.state import Training, trainable, validation_batches
 from reparam.train.tally import NonFinite, Tally
+from reparam.train.tensorboard import tensorboard_writer
 
 SECONDS_BETWEEN_NEWS = 0.2
 FIXED_FIELDS = {"batch_size", "seed", "precision"}
@@ -212,6 +213,9 @@ class _Session:
         self.saved_at = self.told_at = time.perf_counter()
         config = training.config
         self.forward = torch.compile(training.model) if config.compile else training.model
+        self.write_row: Callable[[Row], None] = lambda row: None
+        if config.tensorboard and folder is not None:
+            self.write_row = tensorboard_writer(folder.path, training.step)
 
     def descend(self, stage: Descend) -> None:
         """Stochastic gradient descent by every player in turn."""
@@ -291,7 +295,9 @@ class _Session:
             **{f"train/{name}": value for name, value in means.items()},
             **{f"valid/{name}": value for name, value in valid.items()},
         }
-        training.history.rows.append({k: v for k, v in row.items() if math.isfinite(v)})
+        row = {name: value for name, value in row.items() if math.isfinite(value)}
+        training.history.rows.append(row)
+        self.write_row(row)
 
     def _diagnose(self, bad: dict[str, int], means: dict[str, float]) -> None:
         """Say which terms were not finite; stop where hardly a step was left."""
