@@ -91,6 +91,10 @@ class Loss(NamedTuple):
     ``objective`` is the scalar that is minimised, a mean over the batch. ``terms`` are unweighted,
     in nats per example where they are nats: (B,), or (B, G) by latent dimension or layer.
     ``statistics`` are detached sums over rows that ``after_step`` needs.
+
+    >>> nll = torch.tensor([1.0, 3.0])
+    >>> Loss(nll.mean(), {"nll": nll}).objective
+    tensor(2.)
     """
 
     objective: Tensor
@@ -100,7 +104,17 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class LogProb:
-    """log p(x) of each row in nats, x in the data's own units, and what the number is."""
+    """log p(x) of each row in nats, x in the data's own units, and what the number is.
+
+    Args:
+        value: (B,), in nats.
+        kind: exact, a lower bound (in expectation, where samples are drawn), or an estimate.
+        samples: importance samples per row.
+        per_dimension: (B, *shape), where the density factorises over the entries of x.
+
+    >>> LogProb(torch.tensor([-80.0]), "lower bound", samples=1000).kind
+    'lower bound'
+    """
 
     value: Tensor
     kind: Kind
@@ -157,7 +171,11 @@ class Distribution(ABC):
 
 @dataclass(frozen=True)
 class Solve:
-    """A stage without gradients: ``solve(model, batches)`` over re-iterable training batches."""
+    """A stage without gradients: ``solve(model, batches)`` over re-iterable training batches.
+
+    >>> Solve("nothing", lambda model, batches: None).name
+    'nothing'
+    """
 
     name: str
     solve: Callable[[Model, Iterable[Batch]], None]
@@ -165,7 +183,11 @@ class Solve:
 
 @dataclass(frozen=True)
 class Player:
-    """Who is trained by one loss: its modules, learning-rate multiple and steps in turn."""
+    """Who is trained by one loss: its modules, learning-rate multiple and steps in turn.
+
+    >>> Player("critic", (nn.Linear(2, 1),), steps=5).lr
+    1.0
+    """
 
     name: str
     modules: tuple[nn.Module, ...]
@@ -175,7 +197,11 @@ class Player:
 
 @dataclass(frozen=True)
 class Descend:
-    """A stage of stochastic gradient descent; without players, one that moves every parameter."""
+    """A stage of stochastic gradient descent; without players, one that moves every parameter.
+
+    >>> Descend().players
+    ()
+    """
 
     name: str = "descend"
     players: tuple[Player, ...] = field(default=())

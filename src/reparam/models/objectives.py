@@ -13,7 +13,18 @@ Penalty = Callable[[Tensor, Tensor, Distribution, Distribution], Tensor]
 
 
 class Beta(nn.Module):
-    """distortion + β · rate (Higgins et al. 2017, eq. 4); β = 1 is the negative ELBO."""
+    """distortion + β · rate; β = 1 is the negative ELBO.
+
+    Args:
+        beta: β ≥ 0.
+
+    Shape: distortion (B,) and rates (B, G), both in nats → (B,).
+
+    Reference: Higgins et al. 2017, eq. 4.
+
+    >>> Beta(2.0)(torch.tensor([90.0]), torch.tensor([[3.0, 4.0]]))
+    tensor([104.])
+    """
 
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
@@ -37,8 +48,17 @@ class ELBO(nn.Module):
         weighting: from distortion (B,) and rates (B, G) to (B,); None: β = 1.
         penalties: each maps (x, z, q, p) to a scalar that is added to the objective.
 
+    Shape: (model, x (B, *shape), c) → Loss with ``distortion`` (B,), ``rate`` (B, G), ``bound``
+        (B,). G is the latent dimension where the KL factorises.
+
     Reference: Kingma & Welling 2014, eq. 7. (Notes that write −log p(x) + KL(q‖p(z)) mean
     KL(q(z|x)‖p(z|x)); the loss is the *negative* bound.)
+
+    >>> import reparam as rp
+    >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2)
+    >>> loss = ELBO()(model, torch.ones(5, 9), None)
+    >>> bool(torch.isclose(loss.objective, -loss.terms["bound"].mean()))
+    True
     """
 
     def __init__(
