@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,10 @@ from typing import Any
 import joblib
 import torch
 
-from reparam.checkpoint import load, write_json
+from reparam.checkpoint import load, read_json, write_json
 from reparam.config import TrainConfig
 from reparam.data import Data
-from reparam.evaluation import Scores, evaluate
+from reparam.evaluation import Score, Scores, evaluate
 from reparam.model import Space
 from reparam.presets import build, find_preset
 from reparam.presets.registry import shown
@@ -29,8 +31,10 @@ from reparam.train import History, News, RunFolder, fit
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 PATIENCE = 20  # validations; where neither epochs nor seconds are asked for
 REPORT_FILE, SCORES_FILE = "report.html", "scores.json"
+SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
 
 Watch = Callable[[str, float], None]  # what is being done, and how many runs are done so far
+Measured = tuple[Scores, History]
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,11 @@ class Candidate:
     @classmethod
     def parse(cls, text: str) -> Candidate:
         """From ``"PRESET key=value …"``; ValueError for an unknown name or bad value."""
-        words = shlex.split(text)
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            what = "unclosed quote" if "quotation" in str(error) else "unfinished escape"
+            raise ValueError(f"model: {what} in {text!r}") from error
         if not words:
             raise ValueError("model: expected PRESET key=value …, got nothing")
         chosen = find_preset(words[0])
@@ -58,10 +66,32 @@ class Candidate:
         given = (f"{name}={shown(value)}" for name, value in self.parameters.items())
         return " ".join([self.preset, *given])
 
-    def folder(self, seed: int | None) -> str:
-        """The name of its run's folder."""
-        name = "".join(c if c.isalnum() or c in "=.-" else "_" for c in self.label)
-        return name if seed is None else f"{name}_seed={seed}"
+    def folder(self, seed: int, seeds: int) -> str:
+        """The name of its run's folder; the seed is in it where there are several."""
+        name = _file_name(self.label)
+        return name if seeds == 1 else f"{name}_seed={seed}"
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "=.-" else "_" for c in text)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a comparison: a candidate under one seed, and where it is written."""
+
+    data: Data
+    candidate: Candidate
+    config: TrainConfig
+    folder: Path
+    samples: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run has no scores."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +120,9 @@ def compare(
 ) -> Comparison:
     """Train models on the same data under the same budget, measure them, and write a report.
 
-    Leaves ``report.html``, ``scores.json`` and one run folder per model and seed in ``out``.
+    Leaves ``report.html``, ``scores.json`` and one run folder per model and seed in ``out``. A
+    comparison that was interrupted goes on where the same call finds its runs. A model that fails
+    does not take the others with it: they are reported first.
 
     Args:
         data: what all are trained and measured on.
@@ -100,103 +132,139 @@ def compare(
         seeds: how many seeds of each; with more than one, standard errors are over the seeds.
         jobs: how many train at a time, each in a process of its own (joblib).
         samples: importance samples per example of the log-likelihood.
-        force: overwrite an earlier comparison.
+        force: remove an earlier comparison, finished or not, and start afresh: its report, its
+            scores and the runs that bear the names it gave.
         watch: is told what is being done and how many runs are done so far, a fraction too.
         **fields: of ``TrainConfig``, for all of them.
 
     Raises:
-        ValueError: bad models or parameters, or a folder that is in use.
+        ValueError: bad models or parameters, a folder that is in use, or models that failed.
     """
-    models = default_models(data.space) if models is None else models
+    models = default_models(data.space, len(data.train)) if models is None else models
     candidates = [Candidate.parse(text) for text in models]
     _refuse_bad(candidates, data, seeds, jobs)
-    folder = _empty_folder(Path(out), force)
     if not fields.keys() & {"epochs", "budget", "patience"}:
         fields["patience"] = PATIENCE
-    first = fields.pop("seed", 0)
-    runs = [(c, seed) for c in candidates for seed in range(first, first + seeds)]
-    threads = max(1, torch.get_num_threads() // jobs)
+    first, folder = fields.pop("seed", 0), Path(out)
     work = [
-        (data, c, _config(c, seed, fields), folder / c.folder(seed if seeds > 1 else None), samples)
-        for c, seed in runs
+        Run(data, c, _config(c, seed, fields), folder / c.folder(seed, seeds), samples)
+        for c in candidates
+        for seed in range(first, first + seeds)
     ]
+    _take_folder(folder, work, force)
     tell = watch or (lambda doing, done: None)
-    if jobs == 1:
-        results = [_train_and_measure(*run, tell=_from(i, tell)) for i, run in enumerate(work)]
-    else:
-        results = []
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
-        for result in parallel(joblib.delayed(_in_worker)(threads, *run) for run in work):
-            results.append(result)
-            tell(f"{jobs} at a time", len(results))
+    results = _measure_all(work, jobs, tell)
     tell("writing the report", len(work))
-    return _finish(data, candidates, seeds, work, results, folder)
+    return _finish(data, work, results, folder)
+
+
+def default_models(space: Space, rows: int | None = None) -> list[str]:
+    """Every default preset with codes smaller than x and, where PCA asks for it, than the data.
+
+    Args:
+        space: what x is.
+        rows: how many training examples there are, where that is known.
+
+    >>> default_models(Space((3,), "real"))[:2]
+    ['pca latent_dim=2', 'ae latent_dim=2']
+    >>> default_models(Space((9,), "real"), rows=5)[:3]
+    ['pca latent_dim=2', 'pca latent_dim=3', 'ae latent_dim=2']
+    """
+    chosen = []
+    for name in DEFAULT_PRESETS:
+        most = space.dimension - 1
+        if name == "pca" and rows is not None:  # n − 1 components would leave no noise at all
+            most = min(most, rows - 2)
+        codes = sorted({min(code, most) for code in DEFAULT_CODES if min(code, most) > 0})
+        codes = codes if name == "pca" else codes or [1]
+        chosen += [f"{name} latent_dim={code}" for code in codes]
+    return chosen
+
+
+def _measure_all(work: Sequence[Run], jobs: int, tell: Watch) -> list[Measured | Failure]:
+    """The scores of every run; those of an interrupted comparison are read, not made again."""
+    results: list[Measured | Failure | None] = [_earlier(run) for run in work]
+    todo = [index for index, result in enumerate(results) if result is None]
+    done = len(work) - len(todo)
+    if jobs == 1:
+        for count, index in enumerate(todo):
+            results[index] = _attempt(work[index], _from(done + count, tell))
+    else:
+        threads = max(1, torch.get_num_threads() // jobs)
+        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
+        measured = parallel(joblib.delayed(_in_worker)(threads, work[i]) for i in todo)
+        for count, (index, result) in enumerate(zip(todo, measured, strict=True)):
+            results[index] = result
+            tell(f"{jobs} at a time", done + count + 1)
+    return [result for result in results if result is not None]
 
 
 def _from(start: int, tell: Watch) -> Watch:
     return lambda doing, share: tell(doing, start + share)
 
 
-def default_models(space: Space) -> list[str]:
-    """Every default preset with codes smaller than x.
-
-    >>> default_models(Space((3,), "real"))[:2]
-    ['pca latent_dim=2', 'ae latent_dim=2']
-    """
-    codes = sorted({min(code, space.dimension - 1) for code in DEFAULT_CODES} - {0}) or [1]
-    presets = [name for name in DEFAULT_PRESETS if space.dimension > 1 or name != "pca"]
-    return [f"{name} latent_dim={code}" for name in presets for code in codes]
+def _in_worker(threads: int, run: Run) -> Measured | Failure:
+    torch.set_num_threads(threads)
+    return _attempt(run, lambda doing, share: None)
 
 
-def _finish(
-    data: Data,
-    candidates: Sequence[Candidate],
-    seeds: int,
-    work: Sequence[tuple[Any, ...]],
-    results: Sequence[tuple[Scores, History]],
-    folder: Path,
-) -> Comparison:
-    """One entry per model, over its seeds; scores and report written."""
-    entries = []
-    for index, candidate in enumerate(candidates):
-        mine = slice(index * seeds, (index + 1) * seeds)
-        trained = [config.seed for _, _, config, *_ in work[mine]]
-        scores = over_seeds([scores for scores, _ in results[mine]], trained)
-        (_, history), run = results[mine][0], work[mine][0][3]
-        entries.append(Entry(candidate.label, load(run), scores, history))
-    comparison = Comparison(data, tuple(entries))
-    write_json(folder / SCORES_FILE, comparison.to_json())
-    write_report(folder / REPORT_FILE, data, entries)
-    return comparison
+def _attempt(run: Run, tell: Watch) -> Measured | Failure:
+    """Its scores, or why there are none: bad data for this model, or a loss that diverged."""
+    try:
+        return _train_and_measure(run, tell)
+    except (ValueError, ArithmeticError) as error:
+        return Failure(" ".join(str(error).split()))
 
 
-def _train_and_measure(
-    data: Data,
-    candidate: Candidate,
-    config: TrainConfig,
-    folder: Path,
-    samples: int,
-    tell: Watch = lambda doing, share: None,
-) -> tuple[Scores, History]:
-    label = candidate.label
+def _train_and_measure(run: Run, tell: Watch) -> Measured:
+    data, config, label = run.data, run.config, run.candidate.label
 
-    def watch(news: News) -> None:  # measuring takes a share of the time too
-        tell(f"training {label}", 0.9 * news.done / news.total)
+    def training(news: News) -> None:  # how long measuring will take is not known: as long again
+        tell(f"training {label}", 0.5 * news.share)
+
+    def measuring(what: str, share: float) -> None:
+        tell(f"measuring {label}: {what}", 0.5 + 0.5 * share)
 
     tell(f"training {label}", 0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = build(candidate.preset, data.space, **candidate.parameters)
-    history = fit(model, data, config, out=folder, force=True, watch=watch, progress=False)
-    tell(f"measuring {label}", 0.9)
-    scores = evaluate(model, data, samples=samples, seed=config.seed, history=history)
-    write_json(folder / SCORES_FILE, scores_json(data, {label: scores}))
-    return scores, RunFolder(folder).history() or history
+        model = build(run.candidate.preset, data.space, **run.candidate.parameters)
+    history = fit(model, data, config, out=run.folder, force=True, watch=training, progress=False)
+    scores = evaluate(
+        model, data, samples=run.samples, seed=config.seed, history=history, watch=measuring
+    )
+    write_json(run.folder / SCORES_FILE, scores_json(data, {label: scores}))
+    return scores, RunFolder(run.folder).history() or history
 
 
-def _in_worker(threads: int, *run: Any) -> tuple[Scores, History]:
-    torch.set_num_threads(threads)
-    return _train_and_measure(*run)
+def _finish(
+    data: Data, work: Sequence[Run], results: Sequence[Measured | Failure], folder: Path
+) -> Comparison:
+    """One entry per model, over its seeds; scores and report written; failures raised then."""
+    measured: dict[str, list[tuple[Run, Measured]]] = {}
+    failures = []
+    for run, result in zip(work, results, strict=True):
+        if isinstance(result, Failure):
+            failures.append(f"{run.candidate.label} (seed {run.config.seed}): {result.reason}")
+        else:
+            measured.setdefault(run.candidate.label, []).append((run, result))
+    entries = [_entry(label, runs) for label, runs in measured.items()]
+    comparison = Comparison(data, tuple(entries))
+    if entries:
+        write_report(folder / REPORT_FILE, data, entries)
+        write_json(folder / SCORES_FILE, comparison.to_json())
+    if failures:
+        what = f"{len(failures)} of {len(work)} runs failed: {'; '.join(failures)}"
+        others = f"; the others are in {folder / REPORT_FILE}" if entries else ""
+        raise ValueError(what + others)
+    return comparison
+
+
+def _entry(label: str, runs: Sequence[tuple[Run, Measured]]) -> Entry:
+    """A model with its scores over the seeds, and the weights and curves of the first."""
+    scores = over_seeds([scores for _, (scores, _) in runs], [run.config.seed for run, _ in runs])
+    run, (_, history) = runs[0]
+    return Entry(label, load(run.folder), scores, history)
 
 
 def _config(candidate: Candidate, seed: int, fields: dict[str, Any]) -> TrainConfig:
@@ -215,34 +283,99 @@ def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: i
         if labels.count(label) > 1:
             raise ValueError(f"models: {label!r} stands twice; give them other parameters")
     for c in candidates:
-        build(c.preset, data.space, **c.parameters)
+        try:
+            build(c.preset, data.space, **c.parameters).refuse_rows(len(data.train))
+        except ValueError as error:
+            raise ValueError(f"{c.label}: {error}") from error
 
 
-def _empty_folder(path: Path, force: bool) -> Path:
+def _take_folder(path: Path, work: Sequence[Run], force: bool) -> None:
+    """Refuse a folder in use, unless it holds some of these runs or is to be cleared."""
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path}: is a file, expected a folder for the comparison")
-    if path.is_dir() and any(path.iterdir()) and not force:
+    if not path.is_dir():
+        return
+    if force:
+        _clear(path)
+        return
+    asked = {run.folder: run for run in work}
+    if not all(there in asked and _is_of(asked[there]) for there in path.iterdir()):
         raise ValueError(f"{path}: is not empty; choose another folder or force")
-    return path
+
+
+def _clear(path: Path) -> None:
+    """Remove what an earlier comparison left, so that nothing of it is taken for the new one."""
+    for name in (REPORT_FILE, SCORES_FILE):
+        (path / name).unlink(missing_ok=True)
+    for folder in sorted(path.iterdir()):
+        if folder.is_dir() and not folder.is_symlink() and _was_compared(folder):
+            shutil.rmtree(folder)
+
+
+def _was_compared(folder: Path) -> bool:
+    """Whether it holds a run under the name that ``compare`` gives it: others are left alone."""
+    try:
+        run = RunFolder(folder).read()
+        preset = find_preset(str(run["model"]["preset"]))
+        parameters = preset.check(run["model"]["parameters"])
+    except ValueError:
+        return False
+    words = [_file_name(f" {name}={shown(value)}") for name, value in parameters.items()]
+    rest = folder.name.removeprefix(preset.name)
+    for word in words * len(words):  # in any order, each or none
+        rest = rest.removeprefix(word)
+    return rest in ("", f"_seed={run['config'].get('seed')}")
+
+
+def _is_of(run: Run) -> bool:
+    """Whether its folder holds this very run: model, data and config are the same."""
+    try:
+        there = RunFolder(run.folder).read()
+    except ValueError:
+        return False
+    preset = find_preset(run.candidate.preset)
+    parameters = preset.complete(run.candidate.parameters)
+    model = {"preset": preset.name, "parameters": parameters}
+    asked = json.loads(json.dumps({"model": model, "config": dataclasses.asdict(run.config)}))
+    return (
+        {key: there["model"].get(key) for key in model} == asked["model"]
+        and there["config"] == asked["config"]
+        and there["data"].get("fingerprint") == run.data.fingerprint()
+    )
+
+
+def _earlier(run: Run) -> Measured | None:
+    """What an interrupted comparison measured of this run, with as many samples."""
+    file = run.folder / SCORES_FILE
+    history = RunFolder(run.folder).history() if file.is_file() and _is_of(run) else None
+    if history is None:
+        return None
+    found = read_json(file)["models"][run.candidate.label]
+    scores = {name: Score(**score) for name, score in found.items()}
+    asked = (None, run.samples)
+    same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))
+    return (scores, history) if same else None
 
 
 def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:
     """Means over seeds with the standard error over them; one seed's scores stay as they are.
+
+    So does a score that is the same whatever the seed, such as the likelihood of PCA: that it does
+    not vary says nothing of how uncertain it is, which the standard error over the examples does.
 
     >>> from reparam.evaluation import Score
     >>> each = [{"elbo": Score(value, "nats", 9, "test")} for value in (1.0, 3.0)]
     >>> over_seeds(each, [0, 1])["elbo"].stderr, over_seeds(each, [0, 1])["elbo"].seed
     (1.0, [0, 1])
     """
-    if len(scores) == 1:
-        return scores[0]
-    merged = {}
+    merged = dict(scores[0])
     for name, score in scores[0].items():
         values = [each[name].value for each in scores]
-        error = stdev(values) / math.sqrt(len(values))
-        merged[name] = dataclasses.replace(
-            score, value=mean(values), stderr=error, seed=list(seeds)
-        )
+        if max(values) - min(values) > SAME * abs(score.value):
+            error = stdev(values) / math.sqrt(len(values))
+            merged[name] = dataclasses.replace(
+                score, value=mean(values), stderr=error, seed=list(seeds)
+            )
     return merged
 
 

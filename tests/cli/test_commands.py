@@ -9,38 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reparam.cli.main import main
-
-
-@pytest.fixture
-def reparam(monkeypatch, capsys):
-    """Run a command in this process; returns exit code, output and errors."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["reparam", *map(str, words)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """A folder with one small run of each family, made by the command line itself."""
-    folder = tmp_path_factory.mktemp("runs")
-    for words in (
-        ["fit", "vae", "digits", "latent_dim=2", "hidden=16", "-o", folder / "vae", "--epochs", 3],
-        ["fit", "ae", "digits", "latent_dim=2", "hidden=16", "-o", folder / "ae", "--epochs", 3],
-        ["fit", "pca", "digits", "-o", folder / "pca"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "reparam", *map(str, words)], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-    return folder
-
 
 def test_help_lists_the_commands_without_loading_torch():
     script = (
@@ -80,6 +48,13 @@ def test_data_lists_and_describes(reparam):
         (["fit", "vae", "digits", "network=cnn", "-o", "OUT"], ["network", "mlp"]),
         (["fit", "pca", "digits", "latent_dim=64", "-o", "OUT"], ["latent_dim", "64"]),
         (["fit", "vae", "digits", "-o", "OUT", "--lr", "-1"], ["lr"]),
+        (["fit", "vae", "digits", "-o", "OUT", "--seed", "9" * 20], ["seed", "2**63"]),
+        (["fit", "vae", "digits", "-o", "OUT", "--patience", "x"], ["patience", "int | none"]),
+        (["fit", "vae", "digits", "-o", "OUT", "--budget", "x"], ["budget", "60s", "none"]),
+        (["fit", "vae", "digits", "-o", "OUT", "--levels", "0"], ["levels", "2"]),
+        (["sample", "OUT", "--seed", "9" * 20], ["seed", "2**63"]),
+        (["sample", "OUT", "--seed", "-1"], ["seed", "2**63"]),
+        (["compare", "digits", "--model", "vae 'x", "-o", "OUT"], ["quot"]),
         (["fit", "vae", "digits", "-o", "OUT", "--device", "tpu9"], ["device", "tpu9"]),
         (["compare", "digits", "--model", "vea", "-o", "OUT"], ["vea"]),
         (["compare", "digits", "--model", "ae", "--model", "ae", "-o", "OUT"], ["twice"]),

@@ -30,6 +30,12 @@ def test_npz_by_names(tmp_path, names):
     assert (len(data.train), len(data.valid), data.name) == (18, 2, "set")
 
 
+def test_npz_without_test_labels(tmp_path):
+    np.savez(tmp_path / "set.npz", x_train=X, y_train=Y, x_test=X[:5])
+    data = load_data(tmp_path / "set.npz")
+    assert data.test.labels is None and len(data.valid.labels) == len(data.valid)
+
+
 def test_npz_of_one_array_and_npy(tmp_path):
     np.savez(tmp_path / "one.npz", whatever=X)
     np.save(tmp_path / "one.npy", X)

@@ -231,9 +231,15 @@ def test_labels_that_are_no_classes_are_refused(labels, message):
         load_data(REAL, label=labels)
 
 
-def test_labels_in_one_split_only_are_refused():
-    with pytest.raises(ValueError, match="dictionary: test has no labels, but train has"):
-        load_data({"x_train": REAL, "y_train": np.zeros(50, int), "x_test": REAL})
+def test_labels_are_where_they_are():
+    y = np.arange(50) % 2
+    data = load_data({"x_train": REAL, "y_train": y, "x_test": REAL[:7]})
+    assert data.test.labels is None and data.class_names == ("0", "1")
+    assert len(data.valid.labels) == 5 and len(data.train.labels) == 45  # carved from train
+    assert any(note.startswith("No labels in test:") for note in data.notes)
+    data = load_data({"x_train": REAL, "x_test": REAL, "y_test": y})
+    assert data.train.labels is None and data.test.labels.tolist() == y.tolist()
+    assert any(note.startswith("No labels in train:") for note in data.notes)
 
 
 def test_label_that_training_lacks_is_noted():

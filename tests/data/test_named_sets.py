@@ -139,7 +139,7 @@ def test_offline_names_the_set_and_the_remedy(monkeypatch, name, failure):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x1f\x8bnot gzip", gzip.compress(b"\0\0\x08\x01\0\0\0\x05a")]
+    "content", [b"\x1f\x8bnot gzip", gzip.compress(b"\0\0\x08\x01\0\0\0\x05a", mtime=0)]
 )
 def test_broken_idx_file_is_refused(tmp_path, content):
     path = tmp_path / "broken.gz"

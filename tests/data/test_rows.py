@@ -1,11 +1,13 @@
 """New examples for a trained model: read as its data were, however few, with its class indices."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from reparam.data import load_data, load_rows
+from reparam.data import Outline, check_outline, load_data, load_rows, outline_json
 
 RNG = np.random.default_rng(0)
 
@@ -62,3 +64,48 @@ def test_folder_is_brought_to_the_size_and_channels(tmp_path):
     Image.fromarray(np.full((40, 60), 9, np.uint8)).save(tmp_path / "b.png")
     rows = load_rows(tmp_path, data)
     assert np.array_equal(rows.x[0], np.stack([pixels] * 3)) and (rows.x[1] == 9).all()
+
+
+def test_the_outline_of_data_is_enough(tmp_path):
+    frame = pd.DataFrame(RNG.normal(size=(9, 2)), columns=["a", "b"]).assign(y=list("uvw" * 3))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    data = load_data(tmp_path / "t.csv", label="y", binarize=0.1)
+    entry = json.loads(json.dumps(outline_json(data)))
+    check_outline(entry)
+    outline = Outline.from_json(entry, data.space)
+    new = pd.DataFrame({"b": [1.0, 0.0], "a": [0.0, 4.0], "y": ["w", "u"]})
+    rows, expected = (load_rows(new, like, label="y") for like in (outline, data))
+    assert rows.x.equal(expected.x) and rows.labels.tolist() == [2, 0]
+
+
+def test_the_outline_spans_levels_or_training_values():
+    x = RNG.normal(size=(20, 3))
+    entry = outline_json(load_data({"train": x, "valid": 3 * x, "test": 9 * x}))
+    assert (entry["low"], entry["high"]) == (x.min(), x.max())
+    digits = outline_json(load_data("digits"))
+    assert (digits["low"], digits["high"]) == (0, 16)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"source": {"source": "digits", "colour": "red"}}, "data.source.colour is no argument"),
+        ({"source": {"seed": 1}}, "data.source.source is missing"),
+        ({"source": {"source": "digits", "levels": "x"}}, "data.source.levels cannot be 'x'"),
+        ({"source": "digits"}, "data.source cannot be 'digits'"),
+        ({"fingerprint": 7}, "data.fingerprint cannot be 7"),
+        ({"low": None}, "data.low cannot be None"),
+    ],
+)
+def test_a_damaged_outline_is_refused(change, message):
+    entry = outline_json(load_data("digits"))
+    with pytest.raises(ValueError, match=message):
+        check_outline(entry | change)
+
+
+@pytest.mark.parametrize("name", list(outline_json(load_data("digits"))))
+def test_an_outline_without_an_entry_is_refused(name):
+    entry = outline_json(load_data("digits"))
+    del entry[name]
+    with pytest.raises(ValueError, match=f"data.{name} is missing"):
+        check_outline(entry)

@@ -162,6 +162,29 @@ def test_center_of_the_discretised_logistic_is_the_mean_over_levels(location, lo
     assert own == pytest.approx(wanted, rel=1e-10, abs=1e-12)
 
 
+@pytest.mark.parametrize("levels", [256, 2000])
+@pytest.mark.parametrize("scale", [1 / 32, 0.5, 1, 3.99, 4, 4.01, 9, 100, 16_000])
+def test_center_of_many_levels_is_the_sum_over_all_of_them(levels, scale):
+    """Inside, at both ends and far outside; float64 to 1e-13, float32 to its rounding."""
+    where = [-900.0, -5, 0, 0.5, 1.7, 40, levels / 2 + 0.3, levels - 1.5, levels - 1, levels + 900]
+    k = np.arange(1, levels)
+    wanted = stats.logistic.cdf((np.array(where)[:, None] - k + 0.5) / scale).sum(1)
+    location = tensor([where])
+    p = DiscretizedLogisticMass(location, torch.full_like(location, math.log(scale)), levels)
+    np.testing.assert_allclose(p.center[0].numpy(), wanted, rtol=1e-13, atol=1e-12 * levels / 256)
+    single = DiscretizedLogisticMass(location.float(), p.log_scale.float(), levels).center
+    assert single.dtype == torch.float32
+    rounding = 1e-6 * (levels + scale)
+    np.testing.assert_allclose(single[0].numpy(), wanted, rtol=1e-5, atol=rounding)
+
+
+def test_center_of_many_levels_takes_a_number_of_steps_that_does_not_grow(monkeypatch):
+    steps = []
+    monkeypatch.setattr(torch, "sigmoid", lambda x, to=torch.sigmoid: steps.append(1) or to(x))
+    p = DiscretizedLogisticMass(torch.rand(2, 3) * 65_535, torch.randn(2, 3), 65_536)
+    assert p.center.shape == (2, 3) and len(steps) < 150
+
+
 def chi_square(draws: Tensor, probabilities: np.ndarray) -> float:
     """The p-value of counted draws, cells of under 5 expected merged with their neighbours."""
     counts = np.bincount(draws.long().numpy(), minlength=len(probabilities)).astype(float)

@@ -13,9 +13,14 @@ from reparam.evaluation import evaluate
 from reparam.evaluation.likelihood import bits_per_dim, log_likelihood
 from reparam.evaluation.reconstruction import reconstruction_scores
 from reparam.evaluation.representation import linear_probe
-from reparam.evaluation.samples import RandomFeatures, frechet_distance, frechet_score
+from reparam.evaluation.samples import (
+    MOST_SAMPLES,
+    RandomFeatures,
+    frechet_distance,
+    frechet_score,
+)
 from reparam.evaluation.scores import Score, mean_score
-from reparam.model import Codec, Density, LogProb, Space
+from reparam.model import Codec, Density, Generator, LogProb, Loss, Space
 
 
 class Known(Codec, Density):
@@ -55,9 +60,78 @@ def test_mean_score_is_mean_and_standard_error():
     assert mean_score(values[:1], "nats", "test").stderr is None
 
 
-def test_not_finite_scores_are_refused():
-    with pytest.raises(ValueError, match="nan on 3 test"):
-        mean_score(torch.tensor([1.0, math.nan, 2.0]), "nats", "test")
+def _data(split, space):
+    return Data(split, split, split, space, "toy")
+
+
+@pytest.mark.parametrize("bad", [math.nan, -math.inf, math.inf])
+def test_a_score_that_is_not_finite_is_refused_by_its_name(bad):
+    space = Space((3,), "real")
+    split = Split(torch.tensor([[1.0, 2.0, 3.0], [bad, 2.0, 3.0]]))
+    with pytest.raises(ValueError, match=f"^log_likelihood: is {bad} on 2 test examples; .*lr$"):
+        evaluate(Known(space), _data(split, space))
+
+
+def test_samples_that_are_not_finite_are_refused_by_name():
+    class Diverged(Generator):
+        def loss(self, x, c=None, player="model"):
+            return Loss(x.mean(), {})
+
+        def sample(self, n, c=None, *, generator=None):
+            return torch.full((n, 3), math.nan)
+
+    space = Space((3,), "real")
+    with pytest.raises(ValueError, match="^frechet_distance: is nan on 7 test examples"):
+        evaluate(Diverged(space), _data(Split(torch.randn(7, 3)), space))
+
+
+def test_evaluate_leaves_the_random_generator_alone():
+    data = rp.load_data("digits")
+    model = rp.build("vae", data.space, latent_dim=2, hidden=(8,))
+    before = torch.get_rng_state()
+    evaluate(model, data, samples=2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_evaluate_tells_how_far_it_is():
+    data = rp.load_data("digits")
+    model = rp.build("vae", data.space, latent_dim=2, hidden=(8,))
+    news = []
+    evaluate(model, data, samples=64, watch=lambda *told: news.append(told))
+    shares = [share for _, share in news]
+    assert shares[0] == 0 and shares[-1] == 1 and shares == sorted(shares)
+    # 359 test rows at 16 of 64 samples at a time: news comes often while most of the work is done
+    assert sum(what == "likelihood" for what, _ in news) > 5
+    what = dict.fromkeys(what for what, _ in news)
+    assert list(what) == ["likelihood", "bound", "reconstructions", "codes", "samples", "measured"]
+
+
+class Counting(Known):
+    """Notes how many rows pass at a time."""
+
+    def __init__(self, space):
+        super().__init__(space)
+        self.rows = []
+
+    def encode(self, x, c=None):
+        self.rows.append(len(x))
+        return super().encode(x, c)
+
+    def sample(self, n, c=None, *, generator=None):
+        self.rows.append(n)
+        return torch.rand(n, *self.space.shape, generator=generator)
+
+    def log_prob(self, x, c=None, *, samples=1, generator=None):
+        self.rows.append(len(x))
+        return super().log_prob(x, c)
+
+
+def test_large_images_pass_few_at_a_time():
+    space = Space((3, 96, 96), "levels", 5)
+    x = torch.randint(0, 5, (100, *space.shape), dtype=torch.uint8)
+    model = Counting(space)
+    evaluate(model, _data(Split(x, torch.arange(100) % 2), space))
+    assert max(model.rows) == space.rows_at_once == 36
 
 
 def test_log_likelihood_counts_the_last_partial_batch():
@@ -131,6 +205,33 @@ def test_frechet_score_tells_good_samples_from_bad_ones():
     ]
     # real images beat mirrored ones, which beat noise
     assert distances[0] < distances[1] < distances[2]
+
+
+def test_frechet_reads_rows_at_random_and_not_the_first():
+    """Data stored class by class: the first 5000 rows are of one class only."""
+
+    class Mixture(Known):
+        def sample(self, n, c=None, *, generator=None):
+            side = torch.rand(n, 1, generator=generator).round() * 40
+            return side + torch.randn(n, 2, generator=generator)
+
+    space, rows = Space((2,), "real"), 2 * MOST_SAMPLES
+    x = torch.randn(rows, 2, generator=torch.Generator().manual_seed(0))
+    x[MOST_SAMPLES:] += 40
+    shuffled = x[torch.randperm(rows, generator=torch.Generator().manual_seed(1))]
+    ordered, mixed = (frechet_score(Mixture(space), Split(v), Split(v)) for v in (x, shuffled))
+    assert ordered.n == mixed.n == MOST_SAMPLES
+    assert ordered.samples is None  # that field means draws per example
+    # The same law in another order: what remains is the noise of 5000 rows among 64 features.
+    assert ordered.value < 1 and mixed.value < 1
+
+
+def test_frechet_of_large_values_and_of_parts_of_the_data():
+    """Features do not depend on the origin of real data, nor on how many rows pass at a time."""
+    space = Space((3,), "real")
+    x = torch.randn(1500, 3, dtype=torch.float64)
+    near, far = RandomFeatures(space, x)(x), RandomFeatures(space, x * 10 + 1.7e9)(x * 10 + 1.7e9)
+    assert torch.allclose(near, far, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(1,), (7,), (1, 3, 2), (3, 20, 28)])

@@ -241,6 +241,68 @@ def test_wrong_entries_are_refused(digits, tmp_path):
         write_report(tmp_path / "r.html", digits, [entry("PCA", other)])
 
 
+def test_maps_show_rows_from_everywhere(tmp_path, monkeypatch):
+    """Data stored class by class: the first rows are of one class only."""
+    monkeypatch.setattr("reparam.report.latent.MOST_POINTS", 20)
+    space = Space((1, 4, 4), "binary", classes=2)
+    labels = torch.arange(100) // 50
+    x = torch.rand(100, 1, 4, 4).round()
+    data = data_of(x, space, labels, class_names=("first", "last"))
+    path = write_report(tmp_path / "r.html", data, [entry("AE", build("ae", data))])
+    html = path.read_text("utf-8")
+    (first, rows), (last, others) = re.findall(
+        r'dots"[^>]*data-class="(.)" data-rows="(.*?)"', html
+    )
+    assert (first, last) == ("0", "1")
+    rows, others = rows.split(), others.split()
+    # the rows of the map number those shown, in their order, so that classes stay in turn
+    assert [*map(int, rows), *map(int, others)] == list(range(20))
+    assert min(len(rows), len(others)) >= 4
+
+
+def test_traversals_and_pairs_read_rows_from_everywhere(monkeypatch, tmp_path):
+    seen = []
+
+    def subset(split, count, seed):
+        seen.append((count, seed))
+        return rows.subset(split, count, seed)
+
+    from reparam.evaluation import rows
+
+    for part in ("latent", "traversals", "vectors"):
+        monkeypatch.setattr(f"reparam.report.{part}.subset", subset)
+    space, x = space_and_x("table")
+    data = data_of(x, space)
+    write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))], seed=5)
+    assert sorted(seen) == [(40, 5), (2000, 5), (2000, 5)]
+
+
+def test_the_page_says_what_is_over_seeds(tmp_path):
+    data = labelled()
+    plain, several = (
+        write_report(
+            tmp_path / "r.html",
+            data,
+            [
+                entry(
+                    "P",
+                    build("pca", data),
+                    log_likelihood=Score(1.0, "nats", 9, "test", 0.1, seed=s),
+                )
+            ],
+        ).read_text("utf-8")
+        for s in (None, [3, 4])
+    )
+    said = "Trained with seeds 3, 4: scores are means over them, pictures and curves are those"
+    assert said in several and "Trained with seeds" not in plain
+    assert "One standard error over the examples." in plain
+    assert "over seeds where a score is a mean over them" in several
+
+
+def test_the_legend_says_that_bounds_and_exact_values_are_not_ranked(html):
+    assert "best is the best value shown: a bound's true value may be better" in html
+
+
 def test_more_models_than_colours(tmp_path):
     data = labelled()
     pca = build("pca", data)

@@ -5,6 +5,7 @@ import pytest
 from reparam.evaluation.scores import Score
 from reparam.model import Space
 from reparam.presets import build
+from reparam.report.columns import COLUMNS
 from reparam.report.entry import Entry
 from reparam.report.summary import findings
 from reparam.report.table import mark, number, rank, score_table
@@ -101,6 +102,44 @@ def test_columns_stand_in_groups_and_tell_their_protocol():
     assert table.groups == [("Density", 1), ("Latents", 2)]
     assert "360 test examples, 1,000 samples, seed 0" in table.headers[0].tooltip
     assert "Higher is better" in table.headers[0].tooltip and table.headers[0].unit == "nats"
+
+
+def test_the_best_of_bounds_and_exact_values_is_the_best_shown():
+    exact, bound = score(-10.0, 0.1, "exact"), score(-12.0, 0.1, "lower bound")
+    mixed = score_table([entry("A", log_likelihood=exact), entry("B", log_likelihood=bound)])
+    assert mixed.mixed
+    assert "highest value shown: a bound's true value may be better" in mixed.rows[0][0].title
+    bits = score_table([entry("A", bits_per_dim=exact), entry("B", bits_per_dim=bound)])
+    assert "lowest value shown" in bits.rows[1][0].title
+    same = score_table([entry("A", log_likelihood=exact), entry("B", log_likelihood=exact)])
+    assert not same.mixed and "best of this column" in same.rows[0][0].title
+
+
+def test_errors_say_what_they_are_over():
+    over_seeds = Score(-1.0, "nats", 90, "test", 0.1, seed=[0, 1, 2])
+    table = score_table([entry("A", elbo=over_seeds), entry("B", elbo=score(-3.0, 0.1))])
+    assert "standard error 0.1 over seeds; " in table.rows[0][0].title
+    assert "mean over seeds 0, 1, 2" in table.rows[0][0].title
+    assert "standard error 0.1 over the examples; " in table.rows[1][0].title
+
+
+def test_an_error_of_zero_is_known():
+    zero, none = (
+        findings([entry("A", reconstruction_mse=score(1.0, e)), entry("B", reconstruction_mse=far)])
+        for e, far in ((0.0, score(2.0, 0.1)), (None, score(2.0)))
+    )
+    assert "not known" not in zero[0].text and "not known" in none[0].text
+
+
+def test_the_elbo_is_explained_beside_a_bound():
+    definition = COLUMNS["elbo"].definition
+    assert "itself a bound" in definition and "least that the misfit can be" in definition
+
+
+def test_the_number_of_samples_of_the_frechet_distance_is_not_draws_per_example():
+    table = score_table([entry("A", frechet_distance=Score(1.0, "f", 90, "test", seed=0))])
+    assert "samples, seed" not in table.headers[0].tooltip
+    assert "5,000 at most" in table.headers[0].tooltip
 
 
 def test_findings_name_ties_and_warn_of_bounds():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Run, Samples, Seed, argument_help, open_run, takes_data
+from reparam.cli.options import Samples, Seed, argument_help, takes_data
+from reparam.cli.runs import Device, Moved, Run, open_run
 from reparam.cli.tables import (
     key_values,
     rows_table,
@@ -69,20 +70,25 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option(help="Also write the scores there.")] = None,
+    moved: Moved = None,
+    device: Device = "auto",
 ) -> None:
     """Measure a run: every score its model defines, with its uncertainty and protocol."""
     from reparam.checkpoint import write_json
+    from reparam.cli.outputs import check_place
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
     from reparam.train import RunFolder
 
-    model, data = open_run(run)
+    if json is not None:
+        check_place(json)
+    opened = open_run(run, device)
+    data, model, history = opened.data(moved), opened.model, RunFolder(run).history()
     recipe = model.recipe or {"preset": str(run), "parameters": {}}
     label = Candidate(**recipe).label
-    with working(f"measuring {label} on {data.name}"):
-        scores = measure(
-            model, data, split=split, samples=samples, seed=seed, history=RunFolder(run).history()
-        )
+    asked: dict[str, Any] = {"split": split, "samples": samples, "seed": seed}
+    with working(f"measuring {label} on {data.name}") as watch:
+        scores = measure(model, data, **asked, history=history, watch=watch)
+    show(score_table(scores))
     if json is not None:
         write_json(json, scores_json(data, {label: scores}))
-    show(score_table(scores))

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
+from typing import Any
 
 import typer
-from rich.console import Console
 
 from reparam import __version__
 from reparam.cli import look, train, use
+from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands; one that is interrupted says so, and what to do if it left a message."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:  # Typer would end without a word
+            typer.echo(str(interrupt) or "interrupted", err=True)
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
+    cls=Commands,
     help="Train, measure, compare and use autoencoders, VAEs and explicit densities.",
     no_args_is_help=True,
     add_completion=False,
@@ -49,15 +64,15 @@ def root(
 
 def main() -> None:
     """Run a command; what the user can mend is one message and exit code 2."""
+    warnings.showwarning = show_warning
     try:
         app()
-    except (ValueError, ArithmeticError, OSError) as error:
-        if os.environ.get("REPARAM_DEBUG"):
+    except (ValueError, ArithmeticError, OSError, MemoryError, RuntimeError) as error:
+        memory = is_out_of_memory(error)
+        if os.environ.get("REPARAM_DEBUG") or (isinstance(error, RuntimeError) and not memory):
             raise
-        message = " ".join(str(error).split())
-        console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print("[bold red]error:[/bold red]", end=" ")
-        console.print(message, markup=False)
+        complain("error", MEMORY_REMEDY if memory else str(error))
         sys.exit(2)
     except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
         sys.exit(130)

@@ -7,8 +7,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
@@ -16,13 +15,20 @@ from reparam.config import TrainConfig
 
 if TYPE_CHECKING:
     from reparam.data import Data
-    from reparam.model import Model
 
 Command = Callable[..., None]
 
-Run = Annotated[Path, typer.Argument(help="Folder of a run, as fit or compare wrote it.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what lies there.")]
-Seed = Annotated[int, typer.Option(help="Of all draws.")]
+LARGEST_SEED = 2**63 - 1  # of PyTorch's generators
+
+
+def _checked_seed(seed: int) -> int:
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"seed: expected 0 to 2**63 - 1, got {seed}")
+    return seed
+
+
+Seed = Annotated[int, typer.Option(callback=_checked_seed, help="Of all draws.")]
 Samples = Annotated[
     int, typer.Option(min=1, help="Importance samples per example of the log-likelihood.")
 ]
@@ -68,19 +74,9 @@ def takes_config(command: Command) -> Command:
     """Give a command whose parameter is ``fields: dict`` an option for each of TrainConfig."""
     help_of = argument_help(TrainConfig)
     hints = get_type_hints(TrainConfig)
-    hints["budget"] = str  # 60s, 5m
+    words = {"budget": "60s|5m|none"}
     options = {
-        field.name: (
-            Annotated[
-                hints[field.name] | None,
-                typer.Option(
-                    help=help_of[field.name],
-                    show_default=field.default is not None and str(field.default),
-                    rich_help_panel="Training",
-                ),
-            ],
-            None,
-        )
+        field.name: (_config_option(field, hints[field.name], help_of, words), None)
         for field in dataclasses.fields(TrainConfig)
     }
 
@@ -88,14 +84,41 @@ def takes_config(command: Command) -> Command:
     def wrapped(**arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in options}
         fields = {name: value for name, value in given.items() if value is not None}
-        if "budget" in fields:
-            fields["budget"] = parse_seconds(fields["budget"])
-        arguments["fields"] = fields
+        arguments["fields"] = {
+            name: _config_value(name, value, hints[name]) for name, value in fields.items()
+        }
         command(**arguments)
 
     parameters = dict(inspect.signature(command).parameters)
     del parameters["fields"]
     return _with_signature(wrapped, parameters | _parameters(options))
+
+
+def _config_option(
+    field: dataclasses.Field[Any], hint: Any, help_of: dict[str, str], words: dict[str, str]
+) -> Any:
+    """An option of that type; text where ``none`` is a value too, to be told from not given."""
+    members = [member.__name__ for member in get_args(hint) if isinstance(member, type)]
+    optional = "NoneType" in members
+    named = "|".join(members).replace("NoneType", "none") if optional else None
+    option = typer.Option(
+        help=help_of[field.name],
+        metavar=words.get(field.name, named),
+        show_default=field.default is not None and str(field.default),
+        rich_help_panel="Training",
+    )
+    return Annotated[(str if optional else hint) | None, option]
+
+
+def _config_value(name: str, value: Any, hint: Any) -> Any:
+    """A field of TrainConfig as the command line gives it."""
+    from reparam.presets.registry import Parameter
+
+    if name == "budget" and value.lower() != "none":
+        return parse_seconds(value)
+    if name == "seed":
+        return _checked_seed(value)
+    return Parameter(name, hint, None).check(value)
 
 
 def argument_help(documented: Any) -> dict[str, str]:
@@ -118,7 +141,9 @@ def open_data(source: str, options: dict[str, Any]) -> Data:
     """Load data as the command line names them."""
     from reparam.data import load_data
 
-    given = {name: value for name, value in options.items() if value not in (None, [], False)}
+    # By identity: 0 levels are a mistake to report, though 0 equals False.
+    absent = (None, False)
+    given = {k: v for k, v in options.items() if not any(v is a for a in absent) and v != []}
     if "pad" in given:
         given["fit_size"] = "pad" if given.pop("pad") else "crop"
     if "size" in given:
@@ -126,19 +151,6 @@ def open_data(source: str, options: dict[str, Any]) -> Data:
     if given.get("binarize") not in (None, "static"):
         given["binarize"] = _parse_number("binarize", given["binarize"])
     return load_data(source, **given)
-
-
-def open_run(path: Path) -> tuple[Model, Data]:
-    """The model of a run and the data it was trained on."""
-    from reparam.checkpoint import load
-    from reparam.data import load_data
-    from reparam.train import RunFolder
-
-    run = RunFolder(path).read()
-    source = run["data"]["source"]
-    if source is None:
-        raise ValueError(f"{path}: its data came from memory; use the library for this run")
-    return load(path), load_data(**source)
 
 
 def parse_seconds(text: str) -> float:
@@ -149,7 +161,7 @@ def parse_seconds(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if match is None:
-        raise ValueError(f"budget: expected seconds as 60s, 5m or 1h, got {text!r}")
+        raise ValueError(f"budget: expected seconds as 60s, 5m or 1h, or none, got {text!r}")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from reparam.report.pictures import Brightness, grid
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Data
+    from reparam.data import Outline
 
 SUFFIXES = (".png", ".npz", ".csv")
 
@@ -26,8 +27,20 @@ def check_output(path: Path, force: bool, images: bool) -> None:
         raise ValueError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}")
     if path.suffix.lower() == ".png" and not images:
         raise ValueError(f"{path}: these are not images; write .npz or .csv")
+    check_place(path)
     if path.exists() and not force:
         raise ValueError(f"{path}: exists already; choose another name or --force")
+
+
+def check_place(path: Path) -> None:
+    """Refuse, before any work is done, a place where no file can be written."""
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; expected the name of a file")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise ValueError(f"{path}: cannot be written, as {folder} is a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ValueError(f"{path}: cannot be written, as {folder} does not allow it")
 
 
 def write_rows(path: Path, arrays: dict[str, Tensor], names: tuple[str, ...] | None = None) -> None:
@@ -38,10 +51,10 @@ def write_rows(path: Path, arrays: dict[str, Tensor], names: tuple[str, ...] | N
         arrays: by name, (N, …); the first one's entries are the columns called ``names``.
         names: of the first array's columns; None: name and number.
     """
-    stored = {name: values.cpu().numpy() for name, values in arrays.items()}
+    stored: dict[str, Any] = {name: values.cpu().numpy() for name, values in arrays.items()}
     if path.suffix.lower() == ".npz":
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **stored)
+        np.savez_compressed(buffer, **stored)  # of tensors, so never of Python objects
         write_atomically(path, lambda file: Path(file).write_bytes(buffer.getvalue()))
         return
     header: list[str] = []
@@ -59,7 +72,7 @@ def write_rows(path: Path, arrays: dict[str, Tensor], names: tuple[str, ...] | N
     write_text(path, text.getvalue())
 
 
-def write_picture(path: Path, x: Tensor, data: Data, columns: int) -> None:
-    """Images (N, C, H, W) as a grid of ``columns``."""
-    picture = grid(x.cpu(), Brightness.of(data), columns, "")
+def write_picture(path: Path, x: Tensor, outline: Outline, columns: int) -> None:
+    """Images (N, C, H, W) as a grid of ``columns``, in the brightness of the run's data."""
+    picture = grid(x.cpu(), Brightness(outline.low, outline.high), columns, "")
     write_atomically(path, lambda file: Path(file).write_bytes(picture.data))

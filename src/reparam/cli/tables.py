@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from reparam.evaluation import Score, Scores
-
-# The mark before a likelihood: what the true value is, compared with the number.
-MARKS = {"exact": "=", "lower bound": "≥", "estimate": "≈"}
 
 HEADLINES = {
     "log_likelihood": "log p(x)\nnats",
@@ -37,10 +34,14 @@ def show_notes(notes: Iterable[str]) -> None:
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """A sign of life while something takes long, on a terminal."""
-    with Console(stderr=True).status(what):
-        yield
+def working(what: str) -> Iterator[Callable[[str, float], None]]:
+    """A sign of life while something takes long, on a terminal; told of its parts, it says them."""
+    with Console(stderr=True).status(what) as status:
+
+        def watch(part: str, share: float) -> None:
+            status.update(f"{what}: {part} ({share:.0%})")
+
+        yield watch
 
 
 def key_values(rows: Mapping[str, str]) -> Table:
@@ -67,14 +68,37 @@ def score_table(scores: Scores) -> Table:
     return table
 
 
-def comparison_table(models: Mapping[str, Scores]) -> Table:
-    """Several models: a row each, with the scores that one looks at first."""
+def comparison_table(models: Mapping[str, Scores], width: int | None = None) -> Table:
+    """Several models: a row each, with the scores that one looks at first.
+
+    Args:
+        models: their scores by label.
+        width: characters in a line, None: of the terminal; where they are few, labels are broken
+            between words and errors stand below their values, but nothing is cut off.
+    """
     there = [name for name in HEADLINES if any(name in scores for scores in models.values())]
-    headings = [HEADLINES[name] for name in there]
-    table = Table("model", *headings, box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for label, scores in models.items():
-        table.add_row(label, *(value_text(name, scores.get(name)) for name in there))
+    rows = {
+        label: [label, *(value_text(name, scores.get(name)) for name in there)]
+        for label, scores in models.items()
+    }
+    headings = ["model", *(HEADLINES[name] for name in there)]
+    widest = [max(map(len, lines)) for lines in _lines_by_column([headings, *rows.values()])]
+    narrow = sum(widest) + 2 * len(widest) > (width or Console().width)
+    if narrow:
+        rows = {k: [cell.replace(" ± ", "\n± ") for cell in row] for k, row in rows.items()}
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    words = [" ".join(lines).split() for lines in _lines_by_column([headings, *rows.values()])]
+    for heading, in_column in zip(headings, words, strict=True):
+        table.add_column(heading, min_width=max(map(len, in_column)), overflow="fold")
+    for row in rows.values():
+        table.add_row(*row)
     return table
+
+
+def _lines_by_column(rows: Iterable[Iterable[str]]) -> list[list[str]]:
+    """The lines of all cells of each column."""
+    columns = zip(*rows, strict=True)
+    return [[line for cell in column for line in cell.split("\n")] for column in columns]
 
 
 def _protocol(score: Score) -> str:
@@ -91,14 +115,14 @@ def value_text(name: str, score: Score | None) -> str:
     """
     if score is None:
         return "—"
-    mark = MARKS.get(score.kind or "", "")
-    if name.endswith("bits_per_dim") and mark == "≥":
-        mark = "≤"  # a lower bound on log p is an upper bound on the bits
+    from reparam.report.table import mark
+
+    sign = mark(score, name)
     if score.stderr is None:
         number = f"{score.value:,.0f}" if abs(score.value) >= 100 else f"{score.value:.3g}"
-        return f"{mark} {number}".strip()
+        return f"{sign} {number}".strip()
     digits = decimals(score.stderr)
-    return f"{mark} {score.value:.{digits}f} ± {score.stderr:.{digits}f}".strip()
+    return f"{sign} {score.value:.{digits}f} ± {score.stderr:.{digits}f}".strip()
 
 
 def decimals(stderr: float) -> int:

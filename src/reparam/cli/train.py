@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Force, Run, Samples, takes_config, takes_data
+from reparam.cli.options import Force, Samples, takes_config, takes_data
+from reparam.cli.runs import Moved, Run, recorded_data
 from reparam.cli.tables import comparison_table, show, show_notes
 
 if TYPE_CHECKING:
@@ -41,15 +43,19 @@ def fit(
     show_notes(data.notes)
     torch.manual_seed(fields.get("seed", 0))
     model = build(preset, data.space, **parse_assignments(parameters or []))
-    _tell(train.fit(model, data, out=out, force=force, **fields), out)
+    with _resumable(out):
+        history = train.fit(model, data, out=out, force=force, **fields)
+    _tell(history, out)
 
 
 @takes_config
-def resume(run: Run, *, fields: dict[str, Any]) -> None:
+def resume(run: Run, *, moved: Moved = None, fields: dict[str, Any]) -> None:
     """Continue an interrupted run exactly, or a finished one with more --epochs."""
     from reparam import train
 
-    _, history = train.resume(run, **fields)
+    data = recorded_data(train.RunFolder(run).read()["data"], run, moved)
+    with _resumable(run):
+        _, history = train.resume(run, data=data, **fields)
     _tell(history, run)
 
 
@@ -73,7 +79,7 @@ def compare(
     from reparam import comparison
 
     show_notes(data.notes)
-    models = model or comparison.default_models(data.space)
+    models = model or comparison.default_models(data.space, len(data.train))
     with _overall_bar(len(models) * seeds) as watch:
         result = comparison.compare(
             data,
@@ -87,6 +93,22 @@ def compare(
             **fields,
         )
     _tell_comparison(result, out / comparison.REPORT_FILE)
+
+
+@contextmanager
+def _resumable(run: Path) -> Iterator[None]:
+    """Let an interrupt say how the run goes on, where it left something."""
+    from reparam.train.folder import STATE_FILE
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (run / STATE_FILE).exists():
+            raise
+        raise KeyboardInterrupt(
+            "interrupted; what was trained is saved; continue with: reparam resume "
+            + shlex.quote(str(run))
+        ) from None
 
 
 @contextmanager

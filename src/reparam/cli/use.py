@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reparam.cli.options import Force, Run, Seed, open_run
+from reparam.cli.options import Force, Seed
+from reparam.cli.runs import Device, Moved, OpenRun, Run, open_run
 from reparam.cli.tables import show
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Data, Split
-    from reparam.model import Codec, Model
+    from reparam.data import Outline, Split
+    from reparam.model import Codec
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="File: .png (images), .npz or .csv.")]
 Input = Annotated[
@@ -32,6 +33,7 @@ def sample(
     label: Annotated[str | None, typer.Option(help="Class, for a conditional model.")] = None,
     seed: Seed = 0,
     force: Force = False,
+    device: Device = "auto",
 ) -> None:
     """Draw new examples x ~ p(x) from a run's model."""
     import torch
@@ -39,16 +41,17 @@ def sample(
     from reparam.cli.outputs import check_output, write_picture, write_rows
     from reparam.model import Generator
 
-    model, data = open_run(run)
-    check_output(out, force, data.space.is_image)
+    opened = open_run(run, device)
+    model, outline = opened.model, opened.outline
+    check_output(out, force, outline.space.is_image)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
-    c = _label(label, n, data)
-    x = model.sample(n, c, generator=torch.Generator().manual_seed(seed))
+    c = _label(label, n, outline)
+    x = model.sample(n, c, generator=torch.Generator(model.anchor.device).manual_seed(seed))
     if out.suffix.lower() == ".png":
-        write_picture(out, x, data, math.ceil(math.sqrt(n)))
+        write_picture(out, x, outline, math.ceil(math.sqrt(n)))
     else:
-        write_rows(out, {"x": x}, data.columns)
+        write_rows(out, {"x": x}, outline.columns)
     show(f"{n} samples in [bold]{out}[/bold]")
 
 
@@ -59,18 +62,20 @@ def reconstruct(
     n: Count = None,
     label: Label = None,
     force: Force = False,
+    moved: Moved = None,
+    device: Device = "auto",
 ) -> None:
     """Encode and decode examples: originals above, reconstructions below in a picture."""
     import torch
 
     from reparam.cli.outputs import check_output, write_picture, write_rows
-    from reparam.evaluation.likelihood import batches
+    from reparam.evaluation.rows import batches
 
-    model, data = open_run(run)
-    check_output(out, force, data.space.is_image)
+    opened = open_run(run, device)
+    outline, codec = opened.outline, _codec(opened)
+    check_output(out, force, outline.space.is_image)
     as_picture = out.suffix.lower() == ".png"
-    split = _examples(examples, data, label, n or (16 if as_picture else None))
-    codec = _codec(model, run)
+    split = _examples(examples, opened, moved, label, n or (16 if as_picture else None))
     with torch.no_grad():
         restored = torch.cat([codec.reconstruct(*batch).cpu() for batch in batches(codec, split)])
     if as_picture:
@@ -80,9 +85,9 @@ def reconstruct(
             for start in range(0, len(split), width)
             for part in (split.x[start : start + width], restored[start : start + width])
         ]
-        write_picture(out, torch.cat([row.to(restored) for row in rows]), data, width)
+        write_picture(out, torch.cat([row.to(restored) for row in rows]), outline, width)
     else:
-        write_rows(out, {"x": restored}, data.columns)
+        write_rows(out, {"x": restored}, outline.columns)
     show(f"{len(split)} reconstructions in [bold]{out}[/bold]")
 
 
@@ -93,47 +98,59 @@ def encode(
     n: Count = None,
     label: Label = None,
     force: Force = False,
+    moved: Moved = None,
+    device: Device = "auto",
 ) -> None:
     """Write the codes of examples, with their labels where there are any."""
     from reparam.cli.outputs import check_output, write_rows
     from reparam.evaluation.representation import code_features
 
-    model, data = open_run(run)
+    opened = open_run(run, device)
     check_output(out, force, images=False)
-    split = _examples(examples, data, label, n)
-    arrays = {"z": code_features(_codec(model, run), split)}
+    codec = _codec(opened)
+    split = _examples(examples, opened, moved, label, n)
+    arrays = {"z": code_features(codec, split)}
     if split.labels is not None:
         arrays["label"] = split.labels
     write_rows(out, arrays)
     show(f"{len(split)} codes in [bold]{out}[/bold]")
 
 
-def _codec(model: Model, run: Path) -> Codec:
+def _codec(run: OpenRun) -> Codec:
     from reparam.model import Codec
 
+    model = run.model
     if not isinstance(model, Codec):
-        raise ValueError(f"{run}: {type(model).__name__} has no codes; use an autoencoder or a VAE")
+        name = type(model).__name__
+        raise ValueError(f"{run.path}: {name} has no codes; use an autoencoder or a VAE")
     return model
 
 
-def _examples(source: str | None, data: Data, label: str | None, n: int | None) -> Split:
+def _examples(
+    source: str | None, run: OpenRun, moved: str | None, label: str | None, n: int | None
+) -> Split:
     """The first n rows of the run's test split, or of other data of the same space."""
     from reparam.data import Split, load_rows
 
-    split = data.test if source is None else load_rows(source, data, label=label)
+    if source is not None and moved is not None:
+        raise ValueError("data: says where the run's own data are; leave it out beside examples")
+    if source is None:
+        split = run.data(moved).test
+    else:
+        split = load_rows(source, run.outline, label=label)
     if n is None or n >= len(split):
         return split
     labels = None if split.labels is None else split.labels[:n]
     return Split(split.x[:n], labels)
 
 
-def _label(name: str | None, n: int, data: Data) -> Tensor | None:
+def _label(name: str | None, n: int, outline: Outline) -> Tensor | None:
     """n times the class of that name, for conditional sampling."""
     import torch
 
     if name is None:
         return None
-    names = data.class_names or ()
+    names = outline.class_names or ()
     if name not in names:
         raise ValueError(f"label: expected one of {', '.join(names) or 'no classes'}, got {name!r}")
     return torch.full((n,), names.index(name))

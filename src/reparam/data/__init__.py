@@ -3,7 +3,19 @@
 from reparam.data.download import DataUnavailable
 from reparam.data.load import load_data
 from reparam.data.named_sets import sources
+from reparam.data.outline import Outline, check_outline, outline_json
 from reparam.data.rows import load_rows
 from reparam.data.splits import Data, Split, describe
 
-__all__ = ["Data", "DataUnavailable", "Split", "describe", "load_data", "load_rows", "sources"]
+__all__ = [
+    "Data",
+    "DataUnavailable",
+    "Outline",
+    "Split",
+    "check_outline",
+    "describe",
+    "load_data",
+    "load_rows",
+    "outline_json",
+    "sources",
+]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reparam.data.raw import Array, Part, Raw
-from reparam.data.tables import wanted_columns
+from reparam.data.tables import drop_hint, wanted_columns
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 DELIMITERS = (",", ";", "\t")
@@ -41,7 +41,7 @@ def read_delimited(
     drop: Collection[str] = (),
     only: Sequence[str] | None = None,
 ) -> Raw:
-    """The rows of a text table as training examples, read by NumPy's parser as float32.
+    """The rows of a text table as training examples, read by NumPy's parser as float64.
 
     Args:
         path: UTF-8 text, with or without a header line; commas, semicolons or tabs between cells,
@@ -83,7 +83,7 @@ def _numbers(path: Path, layout: Layout, wanted: tuple[str, ...]) -> Array:
     try:
         x = np.loadtxt(
             path,
-            dtype=np.float32,
+            dtype=np.float64,
             comments=None,
             delimiter=layout.delimiter,
             skiprows=layout.skip,
@@ -139,12 +139,12 @@ def _refuse_cell(path: Path, layout: Layout, wanted: tuple[str, ...]) -> None:
             if cell.lower() in MISSING:
                 raise ValueError(
                     f"{path}: line {line}, column {name!r} is missing ({cell!r}); fill it in, drop "
-                    f"the line, or leave the column out with drop=[{name!r}]"
+                    f"the line, or leave the column out with {drop_hint([name])}"
                 )
             if not _is_number(cell):
                 raise ValueError(
                     f"{path}: line {line}, column {name!r} holds text ({cell!r}); leave it out "
-                    f"with drop=[{name!r}], encode it as numbers, or make it the label"
+                    f"with {drop_hint([name])}, encode it as numbers, or make it the label"
                 )
 
 

@@ -14,10 +14,10 @@ def indexed(raw: Raw) -> tuple[Raw, tuple[str, ...] | None]:
     """The same data with labels as indices into the sorted classes of all splits, and their names.
 
     Args:
-        raw: labels (N,) of integers or strings in all splits or in none.
+        raw: labels (N,) of integers or strings, in all splits or in some.
 
     Raises:
-        ValueError: labels in some splits only, not one for each row, or not classes.
+        ValueError: not one label for each row, or labels that are no classes.
 
     >>> raw = Raw({"train": Part(np.zeros((3, 2)), np.array(["no", "yes", "no"]))}, "x", "array")
     >>> raw, names = indexed(raw)
@@ -27,20 +27,18 @@ def indexed(raw: Raw) -> tuple[Raw, tuple[str, ...] | None]:
     labelled = [split for split, part in raw.parts.items() if part.labels is not None]
     if not labelled:
         return raw, None
-    missing = [split for split in raw.parts if split not in labelled]
-    if missing:
-        raise ValueError(
-            f"{raw.at(missing[0])} has no labels, but {labelled[0]} has; give labels for every "
-            "split, or for none"
-        )
-    labels = {split: _flat(raw, split, part) for split, part in raw.parts.items()}
+    labels = {split: _flat(raw, split, raw.parts[split]) for split in labelled}
     classes = _classes(raw, labels)
+    indices = {split: np.searchsorted(classes, values) for split, values in labels.items()}
     parts = {
-        split: replace(part, labels=np.searchsorted(classes, labels[split]).astype(np.int64))
+        split: replace(part, labels=indices[split].astype(np.int64)) if split in indices else part
         for split, part in raw.parts.items()
     }
     names = tuple(map(str, classes.tolist()))
     notes = [*raw.notes]
+    bare = [split for split in raw.parts if split not in labelled]
+    if bare:
+        notes.append(f"No labels in {' and '.join(bare)}: scores that need them are left out.")
     if names != tuple(map(str, range(len(names)))):
         notes.append(f"Labels became indices of {len(names)} sorted classes: {_listed(names)}.")
     trained = labels.get("train", classes)

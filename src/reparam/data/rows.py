@@ -12,16 +12,17 @@ import numpy as np
 from reparam.data.assemble import to_split
 from reparam.data.kinds import Choices
 from reparam.data.labels import indexed
+from reparam.data.outline import Like
 from reparam.data.pictures import Fit
 from reparam.data.raw import Array, Part, Raw
 from reparam.data.readers import Reading, read
 from reparam.data.shapes import arrange
-from reparam.data.splits import Data, Split
+from reparam.data.splits import Split
 from reparam.data.values import settle
 from reparam.model import Space
 
 
-def load_rows(source: Any, like: Data, *, label: str | None = None) -> Split:
+def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
     """Examples from anywhere, of the same space as other data and with its class indices.
 
     They are read as those data were: the same columns, the same size of images, the same
@@ -30,7 +31,7 @@ def load_rows(source: Any, like: Data, *, label: str | None = None) -> Split:
 
     Args:
         source: as in ``load_data``.
-        like: the data that the model was trained on.
+        like: the data that the model was trained on, or their outline.
         label: name of the label column of a table; None: no labels from a table.
 
     Raises:
@@ -73,7 +74,7 @@ def _of_space(raw: Raw, space: Space, recipe: dict[str, Any]) -> Raw:
     return raw
 
 
-def _labels(raw: Raw, like: Data) -> Array | None:
+def _labels(raw: Raw, like: Like) -> Array | None:
     """Labels as indices of the classes of like; None, where either has no classes."""
     found, names = indexed(raw)
     part: Part = found.parts["examples"]

@@ -25,7 +25,7 @@ class Split:
 
     Args:
         x: (N, *shape); uint8 for binary data and up to 256 levels, int32 for more levels, float32
-            for real data (float64 where the source was).
+            for real data (float64 where an array was, or where a table would lose by float32).
         labels: (N,) int64 class indices, where there are labels.
         factors: (N, F) known factors of variation, where there are any.
 

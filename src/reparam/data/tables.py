@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,6 +149,16 @@ def wanted_columns(
     return wanted
 
 
+def drop_hint(columns: Sequence[str]) -> str:
+    """How columns are left out, in Python and on the command line.
+
+    >>> drop_hint(["a b", "c"])
+    "drop=['a b', 'c'] (--drop 'a b' --drop c)"
+    """
+    words = " ".join(f"--drop {shlex.quote(name)}" for name in columns)
+    return f"drop={list(columns)!r} ({words})"
+
+
 def _table(
     cells: Mapping[str, Cells], wanted: Sequence[str], label: str | None, name: str, origin: str
 ) -> Raw:
@@ -157,7 +168,7 @@ def _table(
         example = f" ({values[0]!r} in row 0)" if len(values) else ""
         raise ValueError(
             f"{origin}: column {text[0]!r} holds no numbers{example}; leave it out with "
-            f"drop={text!r}, encode it as numbers, or make it the label"
+            f"{drop_hint(text)}, encode it as numbers, or make it the label"
         )
     for column, found in cells.items():
         if found.missing.any():
@@ -165,7 +176,7 @@ def _table(
             raise ValueError(
                 f"{origin}: row {row}, column {column!r} is missing"
                 + (f" (and {more} more in this column)" if more else "")
-                + f"; fill it in, drop the row, or leave the column out with drop=[{column!r}]"
+                + f"; fill it in, drop the row, or leave the column out with {drop_hint([column])}"
             )
     arrays = [cells[column].values for column in wanted]
     x = np.column_stack([a.astype(np.float64) if a.dtype == object else a for a in arrays])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from reparam.data.kinds import Choices, black_and_white, decide, zeros_and_ones
+from reparam.data.precision import far_columns, fits_float32
 from reparam.data.raw import Array, Raw
 from reparam.model import DataKind
 
@@ -22,7 +23,8 @@ def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataK
     Args:
         raw: arrays (N, *shape) of one shape.
         choices: what the user says.
-        vary: refuse data whose values are all the same.
+        vary: whether the rows are data to learn from: values that are all the same are refused,
+            and how a table is stored is decided by its spread.
 
     Raises:
         ValueError: values that are not numbers, not finite, all the same, or not of their kind;
@@ -41,6 +43,9 @@ def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataK
         raw = _mapped(raw, lambda x: x // 255 if black_and_white(x) else x)
     _require_kind(raw, kind, levels)
     raw = _mapped(raw, lambda x: _stored(x, kind, levels))
+    if kind == "real" and raw.form == "table" and vary:
+        notes += far_columns(raw)
+        raw = _narrowed(raw)
     if vary:
         _require_variation(raw, "nothing can be learned from it")
     if choices.binarize is not None:
@@ -113,6 +118,14 @@ def _stored(x: Array, kind: DataKind, levels: int | None) -> Array:
         wide = max(abs(int(x.min())), abs(int(x.max()))) > FLOAT32_EXACT
         return x.astype(np.float64 if wide else np.float32)
     return x.astype(np.float64 if x.dtype.itemsize >= 8 else np.float32, copy=False)
+
+
+def _narrowed(raw: Raw) -> Raw:
+    """A table of float64 as float32, where that loses nothing: text knows of no precision."""
+    arrays = [raw.parts["train"].x, *(p.x for s, p in raw.parts.items() if s != "train")]
+    if not fits_float32(arrays):
+        return raw
+    return _mapped(raw, lambda x: x.astype(np.float32, copy=False))
 
 
 def _require_numbers(raw: Raw) -> None:

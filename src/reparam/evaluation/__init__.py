@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
 from reparam.data import Data
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import (
@@ -13,11 +16,13 @@ from reparam.evaluation.likelihood import (
 from reparam.evaluation.reconstruction import reconstruction_scores
 from reparam.evaluation.representation import linear_probe
 from reparam.evaluation.samples import Extractor, frechet_score, sampling_speed
-from reparam.evaluation.scores import Score, Scores
+from reparam.evaluation.scores import Score, Scores, finite
 from reparam.model import Codec, Density, Generator, LatentVariable, Model
 from reparam.train import History
 
-__all__ = ["Extractor", "Score", "Scores", "evaluate"]
+__all__ = ["Extractor", "Score", "Scores", "Watch", "evaluate"]
+
+Watch = Callable[[str, float], None]  # what is being measured, and the share that is done
 
 
 def evaluate(
@@ -29,6 +34,7 @@ def evaluate(
     seed: int = 0,
     history: History | None = None,
     extractor: Extractor | None = None,
+    watch: Watch | None = None,
 ) -> Scores:
     """Measure everything the model defines, on one split of the data.
 
@@ -40,12 +46,13 @@ def evaluate(
         seed: of all draws.
         history: of the training, for ``train_seconds``.
         extractor: features of the Fréchet distance; None: ``RandomFeatures``.
+        watch: is told what is being measured and which share of the work is done.
 
     Returns:
         Scores by name. What a model does not define is absent.
 
     Raises:
-        ValueError: the data are not the model's, or a score is NaN or infinite.
+        ValueError: the data are not the model's, or a score is NaN or infinite: which, by name.
 
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
@@ -58,26 +65,63 @@ def evaluate(
     if split not in data.splits:
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
     model.eval()
+    tell = watch or (lambda what, share: None)
+    parts = list(_parts(_Asked(model, data, split, samples, seed), extractor))
+    work, done = sum(part.work for part in parts), 0.0
     scores: Scores = {}
-    if isinstance(model, Density):
-        scores |= _likelihood_scores(model, data, split, samples, seed)
-    if isinstance(model, LatentVariable):
-        scores |= bound_scores(bound_terms(model, data.splits[split], seed), split, seed)
-        scores["active_units"] = active_units(model, data.splits[split], split)
-    if isinstance(model, Codec):
-        scores |= _codec_scores(model, data, split)
-    if isinstance(model, Generator):
-        distance = frechet_score(model, data.train, data.splits[split], split, extractor, seed)
-        scores |= {"frechet_distance": distance} if distance else {}
-        scores["samples_per_second"] = sampling_speed(model)
+    for part in parts:
+        tell(part.what, done / work)
+        scores |= finite(part.measure(_within(tell, part, done, work)))
+        done += part.work
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")
     if history is not None:
         scores["train_seconds"] = Score(history.seconds, "s", len(data.train), "train")
+    tell("measured", 1.0)
     return scores
 
 
-def _likelihood_scores(model: Density, data: Data, split: str, samples: int, seed: int) -> Scores:
-    value = log_likelihood(model, data.splits[split], split, samples, seed)
+@dataclass(frozen=True)
+class _Asked:
+    """The arguments of ``evaluate`` that say what is measured."""
+
+    model: Model
+    data: Data
+    split: str
+    samples: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the scores: about how many rows pass through the model for them, and how."""
+
+    what: str
+    work: float
+    measure: Callable[[Callable[[float], None]], Scores]
+
+
+def _within(tell: Watch, part: _Part, done: float, work: float) -> Callable[[float], None]:
+    return lambda share: tell(part.what, (done + share * part.work) / work)
+
+
+def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
+    """What the model defines, in the order of the scores."""
+    model, n = asked.model, len(asked.data.splits[asked.split])
+    if isinstance(model, Density):
+        passes = asked.samples if isinstance(model, LatentVariable) else 1
+        yield _Part("likelihood", n * passes, lambda tell: _likelihood_scores(model, asked, tell))
+    if isinstance(model, LatentVariable):
+        yield _Part("bound", 2 * n, lambda _: _latent_scores(model, asked))
+    if isinstance(model, Codec):
+        yield _Part("reconstructions", 2 * n, lambda _: _reconstruction_scores(model, asked))
+        yield _Part("codes", n + len(asked.data.train), lambda _: _probe_scores(model, asked))
+    if isinstance(model, Generator):
+        yield _Part("samples", 2 * n, lambda _: _sample_scores(model, asked, extractor))
+
+
+def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], None]) -> Scores:
+    examples, samples, seed = asked.data.splits[asked.split], asked.samples, asked.seed
+    value = log_likelihood(model, examples, asked.split, samples, seed, tell)
     # log p(x|c) is another quantity than log p(x), up to the entropy of c.
     prefix = "conditional_" if model.conditional else ""
     return {
@@ -86,12 +130,29 @@ def _likelihood_scores(model: Density, data: Data, split: str, samples: int, see
     }
 
 
-def _codec_scores(model: Codec, data: Data, split: str) -> Scores:
-    train = data.train.x
+def _latent_scores(model: LatentVariable, asked: _Asked) -> Scores:
+    split = asked.data.splits[asked.split]
+    scores = bound_scores(bound_terms(model, split, asked.seed), asked.split, asked.seed)
+    return scores | {"active_units": active_units(model, split, asked.split)}
+
+
+def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:
+    train = asked.data.train.x
     spread = (train.max() - train.min()).item() if model.space.kind == "real" else None
-    scores = reconstruction_scores(model, data.splits[split], split, spread)
-    accuracy = linear_probe(model, data.train, data.splits[split], split)
-    return scores | ({"linear_probe_accuracy": accuracy} if accuracy else {})
+    return reconstruction_scores(model, asked.data.splits[asked.split], asked.split, spread)
+
+
+def _probe_scores(model: Codec, asked: _Asked) -> Scores:
+    data = asked.data
+    accuracy = linear_probe(model, data.train, data.splits[asked.split], asked.split)
+    return {} if accuracy is None else {"linear_probe_accuracy": accuracy}
+
+
+def _sample_scores(model: Generator, asked: _Asked, extractor: Extractor | None) -> Scores:
+    train, split = asked.data.train, asked.data.splits[asked.split]
+    distance = frechet_score(model, train, split, asked.split, extractor, asked.seed)
+    scores = {} if distance is None else {"frechet_distance": distance}
+    return scores | {"samples_per_second": sampling_speed(model, asked.seed)}
 
 
 def learned_numbers(model: Model) -> int:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
 from reparam.data import Split
+from reparam.evaluation.rows import batches
 from reparam.evaluation.scores import Score, Scores, mean_score
-from reparam.model import ROWS_PER_CHUNK, Batch, Density, LatentVariable, Model
+from reparam.model import Density, LatentVariable
 from reparam.train.random import seeded
 
-
-def batches(model: Model, split: Split) -> Iterator[Batch]:
-    """Every row of a split as the model takes it, the last batch as short as it is."""
-    labels = split.labels if model.conditional else None
-    for start in range(0, len(split), ROWS_PER_CHUNK):
-        rows = slice(start, start + ROWS_PER_CHUNK)
-        yield Batch(split.x[rows], None if labels is None else labels[rows])
+SAMPLES_AT_ONCE = 16  # importance samples beside as many fewer rows: news of progress comes oftener
 
 
 @torch.no_grad()
 def log_likelihood(
-    model: Density, split: Split, name: str = "test", samples: int = 1000, seed: int = 0
+    model: Density,
+    split: Split,
+    name: str = "test",
+    samples: int = 1000,
+    seed: int = 0,
+    watch: Callable[[float], None] = lambda share: None,
 ) -> Score:
     """Mean log p(x) over a split, in nats per example.
 
@@ -35,15 +35,15 @@ def log_likelihood(
         name: of the split.
         samples: importance samples per example, for latent-variable models.
         seed: of these samples.
-
-    Raises:
-        ValueError: some log p(x) is NaN or infinite.
+        watch: is told the share that is done.
     """
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    parts = [
-        model.log_prob(*batch, samples=samples, generator=generator)
-        for batch in batches(model, split)
-    ]
+    at_once = min(samples, SAMPLES_AT_ONCE) if isinstance(model, LatentVariable) else 1
+    rows = max(1, model.space.rows_at_once // at_once)
+    parts = []
+    for batch in batches(model, split, rows):
+        parts.append(model.log_prob(*batch, samples=samples, generator=generator))
+        watch(min(1.0, len(parts) * rows / len(split)))
     values = torch.cat([part.value for part in parts])
     drawn = parts[0].samples if isinstance(model, LatentVariable) else None
     return mean_score(

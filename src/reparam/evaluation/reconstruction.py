@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Split
-from reparam.evaluation.likelihood import batches
+from reparam.evaluation.rows import batches
 from reparam.evaluation.scores import Scores, mean_score
 from reparam.model import Codec, Space
 

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from reparam.data import Split
-from reparam.evaluation.likelihood import batches
+from reparam.evaluation.rows import batches
 from reparam.evaluation.scores import Score
 from reparam.model import Codec, features
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.data import Split
+from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
 from reparam.model import Generator, Space
 
@@ -43,10 +45,9 @@ class RandomFeatures(nn.Module):
     def __init__(self, space: Space, reference: Tensor, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        reference = reference.float()
-        over = (0,) if not space.is_image else (0, 2, 3)
-        self.shift = reference.mean(over, keepdim=True)
-        self.scale = _deviation(reference, over)
+        self.rows_at_once = space.rows_at_once
+        parts = reference.split(self.rows_at_once)
+        self.shift, self.scale = _moments(parts, (0, 2, 3) if space.is_image else (0,))
         widths = [space.shape[0], 16, 32, 64] if space.is_image else [space.dimension, 256]
         kernel = (3, 3) if space.is_image else ()
         self.weights = [
@@ -57,14 +58,15 @@ class RandomFeatures(nn.Module):
         self.projection = _random_weight((FEATURES, last), generator)
         self.mean, self.deviation = torch.zeros(()), torch.ones(())
         raw = self(reference)
-        self.mean, self.deviation = raw.mean(0), _deviation(raw, (0,))
+        mean, deviation = _moments((raw,), (0,), least=1e-6)  # rounding of equal rows is none
+        self.mean, self.deviation = mean.float(), deviation.float()
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self._features(part) for part in x.split(1000)])
+        return torch.cat([self._features(part) for part in x.split(self.rows_at_once)])
 
     def _features(self, x: Tensor) -> Tensor:
-        h = (x.float().cpu() - self.shift) / self.scale
+        h = ((x.cpu().double() - self.shift) / self.scale).float()
         for index, weight in enumerate(self.weights):
             if weight.ndim == 2:
                 h = F.relu(h @ weight.T)
@@ -81,13 +83,26 @@ def _random_weight(shape: tuple[int, ...], generator: torch.Generator) -> Tensor
     return weight * (2 / weight[0].numel()) ** 0.5
 
 
-def _deviation(x: Tensor, over: tuple[int, ...]) -> Tensor:
-    deviation = x.std(over, keepdim=True, correction=0)
-    return torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+def _moments(
+    parts: Sequence[Tensor], over: tuple[int, ...], least: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of data in parts, in float64; what is constant is not scaled.
+
+    In two passes over parts, so that neither large means nor large data do harm.
+    """
+    sums = [part.cpu().double().sum(over, keepdim=True) for part in parts]
+    count = sum(part.numel() for part in parts) / sums[0].numel()
+    mean = torch.stack(sums).sum(0) / count
+    squares = [(p.cpu().double() - mean).square().sum(over, keepdim=True) for p in parts]
+    deviation = (torch.stack(squares).sum(0) / count).sqrt()
+    varies = deviation > (1e-10 * mean.abs()).clamp(min=least)
+    return mean, torch.where(varies, deviation, torch.ones_like(deviation))
 
 
 def frechet_distance(first: Tensor, second: Tensor) -> float:
     """‖μ₁−μ₂‖² + tr(S₁ + S₂ − 2 (S₁S₂)^½) between two sets of features (N, F).
+
+    NaN where a feature is not finite.
 
     Reference: Dowson & Landau 1982, eq. 16; Heusel et al. 2017 for its use on samples.
 
@@ -96,6 +111,8 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
     12.0
     """
     a, b = first.double().numpy(), second.double().numpy()
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return math.nan
     s_a, s_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     values, vectors = np.linalg.eigh(s_a)
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
@@ -114,7 +131,10 @@ def frechet_score(
     extractor: Extractor | None = None,
     seed: int = 0,
 ) -> Score | None:
-    """Fréchet distance between a split and as many samples (5000 at most); None for one row.
+    """Fréchet distance between a split and as many samples; None for a single row.
+
+    At most 5000 rows of a split are read, drawn at random; ``n`` of the score says how many, and
+    as many samples were drawn.
 
     Args:
         model: any generator.
@@ -122,28 +142,33 @@ def frechet_score(
         split: what the samples are compared with.
         name: of the split.
         extractor: features in which to compare; None: ``RandomFeatures``.
-        seed: of the samples.
+        seed: of the samples and of the rows.
     """
-    n = min(len(split), MOST_SAMPLES)
+    real = subset(split, MOST_SAMPLES, seed)
+    n, at_once = len(real), model.space.rows_at_once
     if n < 2:
         return None
-    extractor = extractor or RandomFeatures(model.space, train.x[:MOST_SAMPLES])
+    extractor = extractor or RandomFeatures(model.space, subset(train, MOST_SAMPLES, seed).x)
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    drawn = torch.cat([model.sample(k, generator=generator).cpu() for k in _chunks(n)])
-    distance = frechet_distance(extractor(drawn).cpu(), extractor(split.x[:n]).cpu())
-    return Score(distance, "squared feature deviations", n, name, samples=n, seed=seed)
+    draws = (model.sample(k, generator=generator).cpu() for k in _chunks(n, at_once))
+    drawn = torch.cat([extractor(x).cpu() for x in draws])
+    wanted = torch.cat([extractor(x).cpu() for x in real.x.split(at_once)])
+    unit = "squared feature deviations"
+    return Score(frechet_distance(drawn, wanted), unit, n, name, seed=seed)
 
 
-def _chunks(n: int) -> list[int]:
-    return [min(1000, n - start) for start in range(0, n, 1000)]
+def _chunks(n: int, at_once: int) -> Iterator[int]:
+    return (min(at_once, n - start) for start in range(0, n, at_once))
 
 
 @torch.no_grad()
-def sampling_speed(model: Generator) -> Score:
-    """Samples per second in batches of 256: the median of three after a warm-up."""
+def sampling_speed(model: Generator, seed: int = 0) -> Score:
+    """Samples per second in batches of 256, fewer of large x: the median of three, warmed up."""
+    generator = torch.Generator(model.anchor.device).manual_seed(seed)
+    n = min(TIMED_SAMPLES, model.space.rows_at_once)
     rates = []
     for _ in range(4):
         start = time.perf_counter()
-        model.sample(TIMED_SAMPLES).cpu()
-        rates.append(TIMED_SAMPLES / (time.perf_counter() - start))
-    return Score(sorted(rates[1:])[1], "samples/s", TIMED_SAMPLES, "none", seed=None)
+        model.sample(n, generator=generator).cpu()
+        rates.append(n / (time.perf_counter() - start))
+    return Score(sorted(rates[1:])[1], "samples/s", n, "none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +25,8 @@ class Score:
         stderr: standard error, over the examples, or over seeds where several were trained.
         kind: of likelihoods: exact, lower bound (in nats) or estimate.
         samples: draws per example, where there are any.
-        seed: of the draws; a list where several seeds were trained.
-
-    Raises:
-        ValueError: the value is NaN or infinite.
+        seed: of the draws; a list where the value is a mean over trained seeds, and the standard
+            error therefore one over seeds.
 
     >>> Score(0.5, "nats", n=10, split="test").stderr is None
     True
@@ -42,15 +41,28 @@ class Score:
     samples: int | None = None
     seed: int | list[int] | None = None
 
-    def __post_init__(self) -> None:
-        if not math.isfinite(self.value):
-            raise ValueError(f"score: is {self.value} on {self.n} {self.split} examples")
-
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
 Scores = dict[str, Score]
+
+
+def finite(scores: Mapping[str, Score]) -> Scores:
+    """The scores; ValueError, with its name, for one that is NaN or infinite.
+
+    >>> finite({"elbo": Score(float("nan"), "nats", n=10, split="test")})
+    Traceback (most recent call last):
+    ValueError: elbo: is nan on 10 test examples; the model has diverged, train it with a smaller lr
+    """
+    for name, score in scores.items():
+        if not math.isfinite(score.value):
+            on = "samples" if score.split == "none" else f"{score.split} examples"
+            raise ValueError(
+                f"{name}: is {score.value} on {score.n} {on}; the model has diverged, train it "
+                "with a smaller lr"
+            )
+    return dict(scores)
 
 
 def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:

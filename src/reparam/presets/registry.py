@@ -174,8 +174,10 @@ def did_you_mean(name: str, known: Mapping[str, object]) -> str:
 def convert(value: object, annotation: Any) -> Any:
     """``value``, perhaps a string from the command line, as the annotated type.
 
-    >>> convert("512,256", tuple[int, ...]), convert("none", int | None), convert("1e-3", float)
-    ((512, 256), None, 0.001)
+    >>> convert("512,256", tuple[int, ...]), convert("()", tuple[int, ...])
+    ((512, 256), ())
+    >>> convert("none", int | None), convert("1e-3", float)
+    (None, 0.001)
     """
     origin = get_origin(annotation)
     if origin is Literal:
@@ -204,11 +206,11 @@ def convert(value: object, annotation: Any) -> Any:
 def shown(value: object) -> str:
     """A parameter's value as the command line takes it.
 
-    >>> shown((512, 256)), shown(None)
-    ('512,256', 'none')
+    >>> shown((512, 256)), shown(()), shown(None)
+    ('512,256', '()', 'none')
     """
     if isinstance(value, tuple):
-        return ",".join(map(str, value))
+        return ",".join(map(str, value)) or "()"
     return "none" if value is None else str(value)
 
 

@@ -61,8 +61,9 @@ COLUMNS = {
         "ELBO",
         "Latents",
         LatentVariable,
-        "Evidence lower bound: minus distortion minus rate. The gap to the log-likelihood is the "
-        "posterior's misfit.",
+        "Evidence lower bound: minus distortion minus rate, from one draw of z. It lies below "
+        "log p(x) by the posterior's misfit KL(q(z|x) ‖ p(z|x)); where the log-likelihood shown is "
+        "itself a bound, the gap between the two is the least that the misfit can be.",
         "higher",
     ),
     "distortion": Column(
@@ -113,8 +114,9 @@ COLUMNS = {
         "Fréchet distance",
         "Samples",
         Generator,
-        "Distance between the mean and covariance of features of samples and of data. Features "
-        "of a fixed random network: compare within this page only, these are not Inception's.",
+        "Distance between the mean and covariance of features of data and of as many samples "
+        "(5,000 at most). Features of a fixed random network: compare within this page only, "
+        "these are not Inception's.",
         "lower",
         "features²",
     ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reparam.evaluation.scores import Score
 from reparam.model import Model
+from reparam.presets.registry import shown
 from reparam.train.history import History
 
 
@@ -32,11 +33,11 @@ class Entry:
 
         >>> from reparam.model import Space
         >>> from reparam.presets import build
-        >>> Entry("A", build("pca", Space((9,), "real"), latent_dim=2), {}, History()).settings
-        'pca, latent_dim=2'
+        >>> Entry("A", build("ae", Space((9,), "real"), hidden=(8, 4)), {}, History()).settings
+        'ae hidden=8,4'
         """
         recipe = self.model.recipe
         if recipe is None:
             return type(self.model).__name__
-        given = [f"{name}={value}" for name, value in recipe["parameters"].items()]
-        return ", ".join([str(recipe["preset"]), *given])
+        given = [f"{name}={shown(value)}" for name, value in recipe["parameters"].items()]
+        return " ".join([str(recipe["preset"]), *given])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
+from reparam.evaluation.rows import subset
 from reparam.model import Codec, LatentVariable, features
 from reparam.report import queries
 from reparam.report.colours import class_colours
@@ -65,28 +66,22 @@ class LatentMaps:
     thumbnails: Thumbnails | None
 
 
-def latent_maps(data: Data, entries: Sequence[Entry]) -> LatentMaps | None:
-    """Where each codec puts the test set."""
-    split = head(data.test, MOST_POINTS)
+def latent_maps(data: Data, entries: Sequence[Entry], seed: int) -> LatentMaps | None:
+    """Where each codec puts the test set, or some of it, drawn at random."""
+    split = subset(data.test, MOST_POINTS, seed)
     cards = []
     for index, entry in enumerate(entries):
         if isinstance(entry.model, Codec):
             code = queries.encode(entry.model, split)
             if code is not None and features(code).isfinite().all() and len(split) > 2:
-                cards.append(_card(data, split, index, entry, entry.model, code))
+                cards.append(_card(data, split, index, entry, entry.model, code, seed))
     if not cards:
         return None
     return LatentMaps(cards, legend(data), len(split), _thumbnails(data, split))
 
 
-def head(split: Split, count: int) -> Split:
-    """The first rows of a split."""
-    labels = None if split.labels is None else split.labels[:count]
-    return Split(split.x[:count], labels)
-
-
 def _card(
-    data: Data, split: Split, index: int, entry: Entry, model: Codec, code: Tensor
+    data: Data, split: Split, index: int, entry: Entry, model: Codec, code: Tensor, seed: int
 ) -> LatentCard:
     flat = features(code)
     points, projection = project(flat)
@@ -94,7 +89,7 @@ def _card(
     drawing = scatter(points, split.labels, class_names(data), alt)
     manifold, note = None, ""
     if flat.shape[1] == 2 and data.space.is_image:
-        manifold, note = _manifold(data, entry, model, code, split)
+        manifold, note = _manifold(data, entry, model, code, split, seed)
     return LatentCard(index, entry.label, drawing, projection, manifold, note)
 
 
@@ -145,13 +140,13 @@ def legend(data: Data) -> list[Legend]:
 
 
 def _manifold(
-    data: Data, entry: Entry, model: Codec, code: Tensor, split: Split
+    data: Data, entry: Entry, model: Codec, code: Tensor, split: Split, seed: int
 ) -> tuple[Picture, str]:
     side = 9 if max(data.space.shape[1:]) > LARGE else 12
     levels = torch.linspace(EDGE, 1 - EDGE, side)
     c = queries.condition(model, split, slice(1))
     if isinstance(model, LatentVariable):
-        z = queries.prior_draws(model, PRIOR_DRAWS, c, queries.seeded_generator(0))
+        z = queries.prior_draws(model, PRIOR_DRAWS, c, queries.seeded_generator(seed))
         axes = torch.quantile(queries.plain(z).flatten(1), levels, dim=0)
         note = f"Decoded at prior quantiles {EDGE:.0%} to {1 - EDGE:.0%} of each dimension"
     else:

@@ -27,11 +27,16 @@ TEMPLATE = "template.html.j2"
 
 @dataclass(frozen=True)
 class ModelName:
-    """A model as the page names it: label, settings, the number of its colour."""
+    """A model as the page names it: label, settings if they add to it, number of its colour."""
 
     label: str
     settings: str
     colour: int
+
+    @classmethod
+    def of(cls, entry: Entry, index: int) -> ModelName:
+        said = set(entry.settings.split()) <= set(entry.label.split())
+        return cls(entry.label, "" if said else entry.settings, index % MODELS)
 
 
 def write_report(
@@ -82,13 +87,14 @@ def _content(data: Data, entries: Sequence[Entry], seed: int) -> dict[str, Any]:
         "facts": summary.facts(data),
         "class_counts": summary.class_counts(data),
         "findings": summary.findings(entries),
-        "models": [ModelName(e.label, e.settings, i % MODELS) for i, e in enumerate(entries)],
+        "models": [ModelName.of(entry, index) for index, entry in enumerate(entries)],
         "table": table.score_table(entries),
-        "latent": latent.latent_maps(data, entries),
+        "latent": latent.latent_maps(data, entries, seed),
         "traversals": traversals.traversals(data, entries, seed),
         "curves": curves.training_curves(entries),
         "codecs": [i for i, e in enumerate(entries) if isinstance(e.model, Codec)],
         "generators": [i for i, e in enumerate(entries) if isinstance(e.model, Generator)],
+        "seeds": summary.trained_seeds(entries),
         "kinds": sorted({s.kind for e in entries for s in e.scores.values() if s.kind}),
         "code": summary.rebuilding(data, entries),
         "versions": _versions(),

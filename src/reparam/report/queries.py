@@ -12,7 +12,7 @@ from torch import Tensor
 from reparam.data import Split
 from reparam.model import Codec, Generator, LatentVariable, Model
 
-ROWS_AT_ONCE = 250  # keeps large images within a modest memory
+ROWS_AT_ONCE = 250  # at most
 
 
 @contextmanager
@@ -44,6 +44,11 @@ def condition(model: Model, split: Split, rows: Tensor | slice = slice(None)) ->
     return split.labels[rows] if model.conditional and split.labels is not None else None
 
 
+def at_once(model: Model) -> int:
+    """How many rows of a model's space keep within a modest memory."""
+    return min(ROWS_AT_ONCE, model.space.rows_at_once)
+
+
 def encode(model: Codec, split: Split, rows: Tensor | None = None) -> Tensor | None:
     """The codes of these rows, (B, *event); None where a code is no real tensor.
 
@@ -54,7 +59,7 @@ def encode(model: Codec, split: Split, rows: Tensor | None = None) -> Tensor | N
         return None
     rows = torch.arange(len(split)) if rows is None else rows
     codes = []
-    for part in rows.split(ROWS_AT_ONCE):
+    for part in rows.split(at_once(model)):
         code = model.encode(split.x[part], condition(model, split, part))
         if not isinstance(code, Tensor) or not code.is_floating_point():
             return None
@@ -64,9 +69,9 @@ def encode(model: Codec, split: Split, rows: Tensor | None = None) -> Tensor | N
 
 def decode(model: Codec, code: Tensor, c: Tensor | None) -> Tensor:
     """The means of x given codes (B, *event)."""
-    parts = []
-    for start in range(0, len(code), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
+    parts, count = [], at_once(model)
+    for start in range(0, len(code), count):
+        rows = slice(start, start + count)
         parts.append(model.decode(code[rows].to(model.anchor), _at(model, c, rows)))
     return torch.cat([plain(part) for part in parts])
 

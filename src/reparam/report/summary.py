@@ -74,7 +74,9 @@ def _finding(entries: Sequence[Entry], name: str, claim: str) -> Finding | None:
     assert best is not None
     value, error = number(best, name)
     text = f"{claim}: " + " ".join(filter(None, [mark(best, name), value]))
-    text += f" ± {error}" if error else " (standard error not known)"
+    if best.stderr is None:
+        text += " (standard error not known)"
+    text += f" ± {error}" if error else ""
     text += f" {best.unit}" if name.endswith("likelihood") else ""
     tied = [entries[i].label for i, ranked in enumerate(ranks) if ranked and i != leader]
     if tied:
@@ -88,6 +90,18 @@ def _caution(scores: Sequence[Score | None], best: Score, name: str) -> str:
     if not others or not name.endswith("likelihood"):
         return ""
     return " The true values of models with a lower bound (≥) may be higher than shown."
+
+
+def trained_seeds(entries: Sequence[Entry]) -> list[int]:
+    """The seeds that any scores are means over; none where each model was trained once."""
+    found = {
+        seed
+        for entry in entries
+        for score in entry.scores.values()
+        if isinstance(score.seed, list)
+        for seed in score.seed
+    }
+    return sorted(found)
 
 
 def _listed(words: Sequence[str]) -> str:

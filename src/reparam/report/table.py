@@ -50,11 +50,15 @@ class Header:
 
 @dataclass(frozen=True)
 class Table:
-    """Groups of columns, and for every model one cell per column."""
+    """Groups of columns, and for every model one cell per column.
+
+    ``mixed`` says whether some column has likelihoods of several kinds, which cannot be ranked.
+    """
 
     groups: list[tuple[str, int]]
     headers: list[Header]
     rows: list[list[Cell]]
+    mixed: bool = False
 
 
 def score_table(entries: Sequence[Entry]) -> Table:
@@ -62,11 +66,13 @@ def score_table(entries: Sequence[Entry]) -> Table:
     found = {name for entry in entries for name in entry.scores}
     names = sorted(found, key=lambda name: (order(name), name))
     ranks = {name: rank([entry.scores.get(name) for entry in entries], name) for name in names}
+    several = {name for name in names if mixed([entry.scores.get(name) for entry in entries])}
     rows = [
-        [_cell(entry, name, ranks[name][index]) for name in names]
+        [_cell(entry, name, ranks[name][index], name in several) for name in names]
         for index, entry in enumerate(entries)
     ]
-    return Table(_groups(names), [_header(entries, name) for name in names], rows)
+    headers = [_header(entries, name) for name in names]
+    return Table(_groups(names), headers, rows, bool(several))
 
 
 def rank(scores: Sequence[Score | None], name: str) -> list[Rank]:
@@ -83,6 +89,15 @@ def rank(scores: Sequence[Score | None], name: str) -> list[Rank]:
         return ["" for _ in scores]
     best = best_of(present, better)
     return ["" if score is None else _rank(score, best) for score in scores]
+
+
+def mixed(scores: Sequence[Score | None]) -> bool:
+    """Whether some are exact and others bounds or estimates: values of different meaning.
+
+    >>> mixed([Score(1.0, "nats", 9, "test", kind="exact"), None])
+    False
+    """
+    return len({score.kind for score in scores if score is not None}) > 1
 
 
 def best_of(scores: Sequence[Score], better: Better) -> Score:
@@ -143,7 +158,7 @@ def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _cell(entry: Entry, name: str, ranked: Rank) -> Cell:
+def _cell(entry: Entry, name: str, ranked: Rank, several: bool) -> Cell:
     score = entry.scores.get(name)
     if score is None:
         return Cell(absent=why_absent(entry.model, name))
@@ -153,13 +168,20 @@ def _cell(entry: Entry, name: str, ranked: Rank) -> Cell:
         value += " / " + score.unit.split()[1]
     words = [f"{score.value:.6g}"]
     words += [KIND_WORDS[sign]] if sign else []
-    words += [] if score.stderr is None else [f"standard error {score.stderr:.2g}"]
-    words += [
-        {"best": "best of this column", "tied": "within one standard error of the best"}[r]
-        for r in (ranked,)
-        if r
-    ]
+    over = "over seeds" if isinstance(score.seed, list) else "over the examples"
+    words += [] if score.stderr is None else [f"standard error {score.stderr:.2g} {over}"]
+    words += _rank_words(ranked, name, several)
     return Cell(sign, value, error, ranked, score.value, "; ".join([*words, protocol(score)]))
+
+
+def _rank_words(ranked: Rank, name: str, several: bool) -> list[str]:
+    """What the mark of the best means, and does not mean among several kinds of numbers."""
+    if ranked == "tied":
+        return ["within one standard error of the best"]
+    if ranked == "best" and several:
+        extreme = "highest" if column(name).better == "higher" else "lowest"
+        return [f"{extreme} value shown: a bound's true value may be better"]
+    return ["best of this column"] if ranked else []
 
 
 def protocol(score: Score) -> str:
@@ -171,7 +193,10 @@ def protocol(score: Score) -> str:
     measured = "draws" if score.split == "none" else f"{score.split} examples"
     parts = [f"{score.n:,} {measured}"]
     parts += [] if score.samples is None else [f"{score.samples:,} samples"]
-    parts += [] if score.seed is None else [f"seed {score.seed}"]
+    if isinstance(score.seed, list):
+        parts.append("mean over seeds " + ", ".join(map(str, score.seed)))
+    elif score.seed is not None:
+        parts.append(f"seed {score.seed}")
     return ", ".join(parts)
 
 

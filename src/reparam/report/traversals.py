@@ -11,10 +11,11 @@ from torch import Tensor
 from reparam.data import Data, Split
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
+from reparam.evaluation.rows import subset
 from reparam.model import Codec, LatentVariable, Model, features
 from reparam.report import queries
 from reparam.report.entry import Entry
-from reparam.report.latent import MOST_POINTS, head
+from reparam.report.latent import MOST_POINTS
 from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.vectors import Columns, response
 
@@ -64,7 +65,7 @@ class Axes:
 
 def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[TraversalCard]:
     """Traversals of every codec with real codes."""
-    split, cards = head(data.test, MOST_POINTS), []
+    split, cards = subset(data.test, MOST_POINTS, seed), []
     draw = _images(data) if data.space.is_image else _plots(data)
     for index, entry in enumerate(entries):
         if isinstance(entry.model, Codec):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data
+from reparam.evaluation.rows import subset
 from reparam.model import Codec, Generator
 from reparam.report import plots, queries
 from reparam.report.colours import INK, model_colour, model_dash
@@ -115,12 +116,15 @@ def sampled_columns(
     }
     if not drawn:
         return [], []
+    real = subset(data.test, n, seed).x.float()
     dimension, names = data.space.dimension, Columns.of(data).names
     alone = [_marginal(data, drawn, i, names[i]) for i in range(min(ALONE, dimension))]
     paired = list(combinations(range(min(PAIRED, dimension)), 2))
     cards = [
         PairCard(
-            index, entries[index].label, [_pair(data, x, (i, j), names, index) for i, j in paired]
+            index,
+            entries[index].label,
+            [_pair(data, real, x, (i, j), names, index) for i, j in paired],
         )
         for index, x in drawn.items()
     ]
@@ -151,12 +155,12 @@ def _marginal(data: Data, drawn: dict[int, Tensor], column: int, name: str) -> s
 
 
 def _pair(
-    data: Data, drawn: Tensor, pair: tuple[int, int], names: Sequence[str], index: int
+    data: Data, real: Tensor, drawn: Tensor, pair: tuple[int, int], names: Sequence[str], index: int
 ) -> str:
     i, j = pair
     with plots.style():
         figure, axis = plots.panel(2.9, 2.6)
-        plots.dots(axis, data.test.x[: len(drawn), [i, j]].float(), LIGHT)
+        plots.dots(axis, real[:, [i, j]], LIGHT)
         plots.dots(axis, drawn[:, [i, j]], model_colour(index))
         axis.set_xlim(*_limits(data, i))
         axis.set_ylim(*_limits(data, j))

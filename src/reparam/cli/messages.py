@@ -1,0 +1,48 @@
+"""What goes wrong, in one line on the error stream."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from rich.console import Console
+
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+MEMORY_REMEDY = (
+    "out of memory; make hidden, --batch-size or the images (--size) smaller, or ask for fewer "
+    "examples (-n) or --samples"
+)
+
+
+def complain(kind: str, message: str) -> None:
+    """One line: the kind in bold, then the message as it is."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    with console.capture() as line:
+        console.print(f"[bold red]{kind}:[/bold red]", end=" ")
+        console.print(" ".join(message.split()), markup=False)
+    # Not by the console itself: while a bar is drawn, what stands here puts the line above it.
+    sys.stderr.write(line.get())
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """In place of ``warnings.showwarning``: without the place in the source."""
+    complain("warning", str(message))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says so; PyTorch's are known by their words, without loading it.
+
+    >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    True
+    """
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY)

@@ -1,0 +1,228 @@
+"""Comparisons: what is refused early, what survives failures and interruptions, what is merged."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import reparam as rp
+from reparam import comparison
+from reparam.comparison import Candidate, compare, default_models, over_seeds
+from reparam.evaluation import Score
+from reparam.model import Space
+from reparam.train import NonFinite
+
+AE, VAE = "ae latent_dim=2 hidden=4", "vae latent_dim=2 hidden=4"
+QUICK = {"epochs": 1, "samples": 2}
+
+
+def table(rows, columns=4):
+    return rp.load_data(np.random.default_rng(0).normal(size=(rows, columns)))
+
+
+def failing(monkeypatch, which, error):
+    """Let ``fit`` fail for the models of a class name."""
+    real = comparison.fit
+
+    def fit(model, *args, **kwargs):
+        if type(model).__name__ in which:
+            raise error
+        return real(model, *args, **kwargs)
+
+    monkeypatch.setattr(comparison, "fit", fit)
+
+
+# ------------------------------------------------------------------------------ candidates
+
+
+@pytest.mark.parametrize(
+    "text", ["ae hidden=()", "ae latent_dim=3 hidden=8,4", "vae latent_dim=2 network=mlp", "pca"]
+)
+def test_labels_are_read_back(text):
+    candidate = Candidate.parse(text)
+    assert candidate.label == text and Candidate.parse(candidate.label) == candidate
+
+
+def test_no_hidden_layers_is_shown_as_typed():
+    recipe = rp.build("ae", Space((3,), "real"), hidden=()).recipe
+    assert Candidate(**recipe).label == "ae hidden=()"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("vae 'x", 'model: unclosed quote in "vae \'x"'),
+        ("vae x\\", "model: unfinished escape in"),
+        ("", "model: expected PRESET"),
+    ],
+)
+def test_models_that_cannot_be_read_are_refused(text, message):
+    with pytest.raises(ValueError) as refused:
+        Candidate.parse(text)
+    assert message in str(refused.value)
+
+
+def test_default_models_fit_the_data():
+    space = Space((30,), "real")
+    assert "pca latent_dim=16" in default_models(space)
+    few = default_models(space, rows=10)
+    assert "pca latent_dim=8" in few and "vae latent_dim=16" in few
+    assert not any(m.startswith("pca") for m in default_models(space, rows=2))
+    assert default_models(Space((1,), "real")) == ["ae latent_dim=1", "vae latent_dim=1"]
+
+
+@pytest.mark.parametrize("rows, columns", [(5, 4), (12, 30)])
+def test_defaults_work_on_small_data(rows, columns, tmp_path):
+    result = compare(table(rows, columns), out=tmp_path / "c", **QUICK)
+    assert len(result.entries) >= 5
+    pca = result.entries[0].scores["log_likelihood"]
+    assert pca.value > -1e4  # some variance is left for the noise
+
+
+# -------------------------------------------------------------------------------- refusals
+
+
+def test_what_the_data_cannot_determine_is_refused_before_training(tmp_path, monkeypatch):
+    def refuse(self, rows):
+        raise ValueError(f"latent_dim: too large for {rows} rows")
+
+    monkeypatch.setattr("reparam.models.pca.PCA.refuse_rows", refuse)
+    with pytest.raises(ValueError, match=r"^pca latent_dim=3: latent_dim: too large for 3 rows$"):
+        compare(table(5), [AE, "pca latent_dim=3"], out=tmp_path / "c", **QUICK)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_model_that_fails_does_not_take_the_others_with_it(tmp_path, monkeypatch):
+    failing(monkeypatch, {"VAE"}, NonFinite("not finite\nbefore step 3"))
+    with pytest.raises(ValueError) as failed:
+        compare(table(60), [VAE, AE, "pca"], out=tmp_path, seeds=2, **QUICK)
+    said = str(failed.value)
+    assert said.startswith("2 of 6 runs failed: ")
+    assert f"{VAE} (seed 0): not finite before step 3; {VAE} (seed 1): not finite" in said
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert set(scores["models"]) == {AE, "pca"}
+    assert (tmp_path / "report.html").exists() and str(tmp_path / "report.html") in said
+
+
+def test_where_all_fail_there_is_no_report(tmp_path, monkeypatch):
+    failing(monkeypatch, {"VAE", "Autoencoder"}, ValueError("no"))
+    with pytest.raises(ValueError, match="2 of 2 runs failed"):
+        compare(table(60), [VAE, AE], out=tmp_path, **QUICK)
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_failures_in_processes_are_kept_apart_too(tmp_path):
+    data = table(60)
+    data.train.x[:] = float("nan")  # beyond what load_data lets through
+    with pytest.raises(ValueError, match="2 of 2 runs failed: ae"):
+        compare(data, [AE, VAE], out=tmp_path, jobs=2, **QUICK)
+
+
+# ------------------------------------------------------------------------------ over seeds
+
+
+def scores(value, stderr=0.5):
+    return {"elbo": Score(value, "nats", 9, "test", stderr, seed=7)}
+
+
+def test_scores_that_depend_on_the_seed_have_the_error_over_seeds():
+    merged = over_seeds([scores(1.0), scores(2.0), scores(6.0)], [0, 1, 2])["elbo"]
+    assert merged.value == 3.0 and merged.seed == [0, 1, 2]
+    assert merged.stderr == pytest.approx(np.sqrt(7 / 3))
+
+
+def test_scores_that_do_not_depend_on_the_seed_keep_the_error_over_examples():
+    same = [scores(1.0), scores(1.0 + 1e-9), scores(1.0)]  # another order of summation
+    assert over_seeds(same, [0, 1, 2]) == scores(1.0)
+
+
+def test_pca_has_the_error_over_examples_whatever_the_seeds(tmp_path):
+    data = table(200)
+    several = compare(data, ["pca", AE], out=tmp_path / "a", seeds=2, **QUICK).entries
+    single = compare(data, ["pca"], out=tmp_path / "b", **QUICK).entries[0].scores
+    pca = several[0].scores["log_likelihood"]
+    assert pca == single["log_likelihood"] and pca.stderr > 0
+    assert several[1].scores["reconstruction_mse"].seed == [0, 1]
+    assert "Trained with seeds 0, 1" in (tmp_path / "a" / "report.html").read_text("utf-8")
+
+
+# --------------------------------------------------------------------------------- folders
+
+
+def test_progress_runs_from_nothing_to_everything(tmp_path):
+    told = []
+    compare(table(60), [AE, VAE], out=tmp_path, watch=lambda *w: told.append(w), **QUICK)
+    done = [share for _, share in told]
+    assert done == sorted(done) and done[0] == 0 and done[-1] == 2
+    measuring = [share for what, share in told if what.startswith(f"measuring {VAE}")]
+    assert 1.5 <= min(measuring) < max(measuring) == 2
+
+
+def interrupted(monkeypatch, data, out, models, **asked):
+    """A comparison that ends while the last of its models trains."""
+    failing(monkeypatch, {"VAE"}, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        compare(data, models, out=out, **asked)
+    monkeypatch.undo()
+
+
+def test_an_interrupted_comparison_goes_on(tmp_path, monkeypatch):
+    data = table(60)
+    interrupted(monkeypatch, data, tmp_path / "a", [AE, VAE], **QUICK)
+    trained = []
+    real = comparison.fit
+    monkeypatch.setattr(
+        comparison, "fit", lambda m, *a, **k: trained.append(type(m).__name__) or real(m, *a, **k)
+    )
+    resumed = compare(data, [AE, VAE], out=tmp_path / "a", **QUICK)
+    assert trained == ["VAE"]
+    whole = compare(data, [AE, VAE], out=tmp_path / "b", **QUICK)
+    for one, other in zip(resumed.entries, whole.entries, strict=True):
+        for name in set(one.scores) - {"samples_per_second", "train_seconds"}:
+            assert one.scores[name] == other.scores[name]
+        assert one.history.rows[-1].keys() == other.history.rows[-1].keys()
+
+
+@pytest.mark.parametrize("changed", ["epochs", "model", "data", "seed"])
+def test_runs_of_another_comparison_are_not_taken_over(changed, tmp_path, monkeypatch):
+    interrupted(monkeypatch, table(60), tmp_path, [AE, VAE], **QUICK)
+    data = table(61) if changed == "data" else table(60)
+    models = ["ae latent_dim=2 hidden=5", VAE] if changed == "model" else [AE, VAE]
+    asked = QUICK | {"epochs": {"epochs": 2}, "seed": {"seed": 4}}.get(changed, {})
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ValueError, match="not empty"):
+        compare(data, models, out=tmp_path, **asked)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_other_importance_samples_are_measured_again(tmp_path, monkeypatch):
+    data = table(60)
+    interrupted(monkeypatch, data, tmp_path, [AE, VAE], **QUICK)
+    compare(data, [AE, VAE], out=tmp_path, epochs=1, samples=3)
+    monkeypatch.setattr(comparison, "fit", None)  # all is there now
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "scores.json").unlink()
+    entries = compare(data, [AE, VAE], out=tmp_path, epochs=1, samples=3).entries
+    assert entries[1].scores["log_likelihood"].samples == 3
+
+
+def test_force_removes_the_old_comparison_first_and_nothing_else(tmp_path, monkeypatch):
+    data = table(60)
+    compare(data, [AE, "pca"], out=tmp_path, **QUICK)
+    rp.fit(rp.build("pca", data.space), data, out=tmp_path / "mine", progress=False)
+    (tmp_path / "notes.txt").write_text("mine too")
+    failing(monkeypatch, {"VAE"}, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        compare(data, [VAE], out=tmp_path, force=True, **QUICK)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "notes.txt"]
+
+
+def test_a_refused_comparison_leaves_the_old_one(tmp_path):
+    data = table(60)
+    compare(data, ["pca"], out=tmp_path, **QUICK)
+    with pytest.raises(ValueError):
+        compare(data, ["vea"], out=tmp_path, force=True, **QUICK)
+    with pytest.raises(ValueError, match="not empty"):
+        compare(data, ["pca"], out=tmp_path, **QUICK)
+    assert (tmp_path / "report.html").exists() and torch.is_grad_enabled()
