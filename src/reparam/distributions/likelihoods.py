@@ -233,9 +233,11 @@ class Normal(Likelihood):
         variance = statistics["squared_error"] / statistics["entries"]
         if self.space.level_count is not None:
             variance = variance / (self.space.level_count - 1) ** 2
-        self.steps += 1
-        weight = torch.clamp(1 / self.steps, min=0.01)  # a plain mean at first
-        running = torch.exp(2 * self.log_scale).lerp(variance.to(self.log_scale), weight)
+        finite = variance.isfinite()  # not after a skipped step
+        self.steps += finite
+        weight = (1 / self.steps.clamp(min=1)).clamp(min=0.01) * finite  # a plain mean at first
+        new = torch.where(finite, variance, 1.0).to(self.log_scale)
+        running = torch.exp(2 * self.log_scale).lerp(new, weight)
         self.log_scale.copy_((0.5 * running.log()).clamp(*LOG_SCALE_BOUNDS))
 
 
