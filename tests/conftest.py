@@ -27,7 +27,11 @@ SHAPES = ((7,), (1, 8, 8), (1, 20, 28), (3, 16, 16))
 LEVELS = {(7,): 2, (1, 8, 8): 17, (1, 20, 28): 5, (3, 16, 16): 256}
 # Whatever of these a preset takes. A preset with other parameters gets its own entry below.
 TINY: dict[str, Any] = {"latent_dim": 2, "hidden": (8,)}
-TINY_OF: dict[str, dict[str, Any]] = {}
+TINY_OF: dict[str, dict[str, Any]] = {
+    "k-sparse-ae": {"latent_dim": 5, "k": 2},
+    # Untrained convolutions end in one bias for all pixels: below 0, every sample is rounded to 0.
+    "ae-gmm": {"components": 2, "network": "mlp"},
+}
 # Fully connected by default at these sizes: one image shape takes the other networks.
 NETWORK_OF = {(1, 20, 28): "conv"}
 
@@ -137,6 +141,31 @@ def seeded() -> Iterator[None]:
 @pytest.fixture
 def solve() -> Any:
     return solve_stages
+
+
+@pytest.fixture
+def minimise() -> Any:
+    """The exact minimum of a smooth loss on one batch, by L-BFGS; the noise must be fixed."""
+
+    def descend(model: Model, x: Tensor) -> None:
+        optimiser = torch.optim.LBFGS(
+            model.parameters(),
+            max_iter=2000,
+            tolerance_grad=1e-11,
+            tolerance_change=1e-16,
+            history_size=50,
+            line_search_fn="strong_wolfe",
+        )
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            objective = model.loss(x).objective
+            objective.backward()
+            return objective
+
+        optimiser.step(closure)
+
+    return descend
 
 
 @pytest.fixture

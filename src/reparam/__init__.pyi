@@ -19,9 +19,14 @@ from .model import (
     features,
 )
 from .models.autoencoder import Autoencoder
+from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
+from .models.mixture import GaussianMixture
 from .models.objectives import ELBO, Beta
 from .models.pca import PCA
+from .models.penalties import Contraction, Sparsity
+from .models.two_stage import TwoStage
 from .models.vae import VAE
+from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
 
@@ -32,26 +37,35 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Codec",
+    "Contraction",
     "Data",
     "Density",
     "DiagonalNormal",
     "DiscretizedLogistic",
     "Distribution",
     "ELBO",
+    "GaussianMixture",
+    "GaussianNoise",
     "Generator",
     "History",
+    "KSparse",
     "LatentVariable",
     "LogProb",
     "Loss",
+    "Masking",
     "Model",
     "Normal",
     "PCA",
     "PRESETS",
+    "SaltAndPepper",
     "Score",
     "Space",
+    "Sparsity",
     "Split",
     "StandardNormal",
+    "Tied",
     "TrainConfig",
+    "TwoStage",
     "VAE",
     "build",
     "compare",

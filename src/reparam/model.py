@@ -157,6 +157,10 @@ class Distribution(ABC):
         """KL(self ‖ other) by factor, (B, G), where a closed form exists."""
         return None
 
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        """Detached sums over rows that ``after_step`` of its module needs."""
+        return {}
+
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         with torch.no_grad():
             return self.rsample(generator)
@@ -267,14 +271,18 @@ class Model(nn.Module, ABC):
         if mine != theirs:
             raise ValueError(f"data: expected {mine}, got {theirs}")
 
+    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
+        """n conditions as they occur in training; None for a model that uses none."""
+        return None
+
     def _condition(self, c: Tensor | None, rows: int) -> Tensor | None:
         if not self.conditional:
             if c is not None:
                 raise ValueError(f"c: {type(self).__name__} is not conditional, expected None")
             return None
-        if c is None or c.shape[0] != rows:
-            got = None if c is None else tuple(c.shape)
-            raise ValueError(f"c: expected {rows} labels, one per row of x, got {got}")
+        if c is None or tuple(c.shape) != (rows,) or c.is_floating_point():
+            got = None if c is None else f"{c.dtype} {tuple(c.shape)}"
+            raise ValueError(f"c: expected {rows} integer labels, one per row of x, got {got}")
         return c.to(self.anchor.device)
 
 
@@ -383,7 +391,7 @@ class LatentVariable(Codec, Density):
         self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
         positive_count("n", n)
-        c = self._condition(c, n)
+        c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
         prior = self.prior(c)
         z = prior.repeat(n // prior.rows).sample(generator)
         return self.likelihood(z, c).sample(generator)

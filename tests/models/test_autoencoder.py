@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import linalg, special
-from torch import Tensor, nn
+from torch import nn
 
 import reparam as rp
 from reparam.model import Batch, Space
@@ -22,7 +22,7 @@ def linear(space: Space, latent_dim: int, loss: str = "auto") -> rp.Autoencoder:
     ).double()
 
 
-def test_the_linear_autoencoder_is_the_projector_of_pca():
+def test_the_linear_autoencoder_is_the_projector_of_pca(minimise):
     """Trained by L-BFGS: decoder · encoder is UUᵀ, while the columns need not be orthogonal."""
     rng = np.random.default_rng(0)
     scales = np.array([3.0, 2.0, 1.0, 0.5, 0.3])
@@ -31,26 +31,11 @@ def test_the_linear_autoencoder_is_the_projector_of_pca():
     )
     x = x - x.mean(0) + torch.tensor([1.0, -2.0, 0.0, 5.0, 0.5])
     torch.manual_seed(0)
-    model = linear(Space((5,), "real"), 2)
-    optimiser = torch.optim.LBFGS(
-        model.parameters(),
-        max_iter=2000,
-        tolerance_grad=1e-11,
-        tolerance_change=1e-16,
-        history_size=50,
-        line_search_fn="strong_wolfe",
-    )
-
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        objective = model.loss(x).objective
-        objective.backward()
-        return objective
-
-    optimiser.step(closure)
+    model = rp.build("linear-ae", Space((5,), "real"), latent_dim=2).double()
+    minimise(model, x)
     values, vectors = np.linalg.eigh(np.cov(x.numpy().T, bias=True))
     top = vectors[:, ::-1][:, :2]
-    encode, decode = model.encoder[1].weight.detach().numpy(), model.decoder.weight.detach().numpy()
+    encode, decode = (m.first.weight.detach().numpy() for m in (model.encoder, model.decoder))
     # A gradient of 1e-11 · curvature⁻¹ (the eigenvalue gap is 3) leaves ~1e-8 with room to spare.
     np.testing.assert_allclose(decode @ encode, top @ top.T, atol=1e-6)
     assert linalg.subspace_angles(decode, top).max() < 1e-6
@@ -140,6 +125,16 @@ def test_the_loss_follows_the_kind_of_data():
         linear(Space((3,), "real"), 2, "cross_entropy")
     with pytest.raises(ValueError, match="loss: expected auto, .* got 'mse'"):
         linear(Space((3,), "real"), 2, "mse")
+
+
+def test_the_preset_of_the_linear_autoencoder_is_linear_and_squared():
+    """Binary data too: x ↦ x′ is affine, x′(a) + x′(b) = x′(a+b) + x′(0)."""
+    model = rp.build("linear-ae", Space((1, 2, 3), "binary"), latent_dim=2).double()
+    a, b = torch.tensor([1, 0, 1, 0, 0, 0]), torch.tensor([0, 1, 0, 0, 1, 0])
+    rows = torch.stack([a, b, a + b, a * 0]).view(4, 1, 2, 3)
+    x = model.reconstruct(rows)
+    torch.testing.assert_close(x[0] + x[1], x[2] + x[3])
+    assert set(model.loss(rows).terms) == {"squared_error"}
 
 
 def test_an_autoencoder_has_no_likelihood():

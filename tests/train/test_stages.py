@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from reparam.data import Data, Split
-from reparam.model import Descend, Loss, Model, Player, Solve, Space
+from reparam.model import Descend, Generator, Loss, Model, Player, Solve, Space
+from reparam.models.autoencoder import Autoencoder
+from reparam.models.mixture import GaussianMixture
+from reparam.models.two_stage import TwoStage
 from reparam.train import NonFinite, fit
 
 
@@ -87,3 +90,51 @@ def test_a_budget_alone_is_not_cut_short():
     history = fit(TwoParts(player("a")), data(), budget=2.0, batch_size=64, progress=False)
     assert history.ended == "budget used up"
     assert 2.0 <= history.seconds < 4.0
+
+
+class Centre(Generator):
+    """A code that follows the codes it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__(Space((1,), "real"))
+        self.code = nn.Parameter(torch.zeros(1))
+
+    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        nll = (x - self.code).square().sum(1)
+        return Loss(nll.mean(), {"nll": nll})
+
+    def sample(self, n, c=None, *, generator=None):
+        return self.code.detach().expand(n, 1)
+
+
+def ramp() -> Data:
+    split = Split(torch.linspace(0, 9, 64)[:, None])
+    return Data(split, split, split, Space((1,), "real"), "ramp")
+
+
+def test_a_mixture_is_fitted_on_the_codes_of_the_best_weights():
+    codec = Autoencoder(Space((1,), "real"), nn.Linear(1, 1), nn.Linear(1, 1), 1)
+    model = TwoStage(codec, GaussianMixture(codec.code_space, 1))
+    history = fit(model, ramp(), epochs=100, lr=0.05, progress=False)
+    assert history.ended == "solved"
+    assert history.rows[-1]["valid/squared_error"] < 0.1
+    code = model.encode(ramp().train.x).detach().double()
+    # Codes encoded in other batches differ by float32 rounding.
+    torch.testing.assert_close(model.generator.means[0], code.mean(0), rtol=1e-5, atol=1e-5)
+    spread = code.var(0, correction=0) * (1 + 1e-6)
+    torch.testing.assert_close(model.generator.covariances[0, 0], spread, rtol=1e-5, atol=0)
+
+
+def test_a_descent_on_codes_leaves_the_codec_as_it_was():
+    torch.manual_seed(0)
+    codec = Autoencoder(Space((1,), "real"), nn.Linear(1, 1), nn.Linear(1, 1), 1)
+    model = TwoStage(codec, Centre())
+    history = fit(model, ramp(), epochs=100, lr=0.05, progress=False)
+    assert history.rows[-1]["valid/code_nll"] >= 0
+    assert "valid/nll" not in history.rows[-1]
+    assert history.rows[0]["valid/squared_error"] > 0
+    code = model.encode(ramp().train.x).detach()
+    assert model.generator.code.item() == pytest.approx(code.mean().item(), abs=0.02)
+    error = model.codec.loss(ramp().train.x).terms["squared_error"].mean().item()
+    kept = [r["valid/squared_error"] for r in history.rows if "valid/squared_error" in r]
+    assert error == pytest.approx(min(kept), rel=1e-5)

@@ -200,6 +200,59 @@ def _integral_of_tails(location: Tensor, scale: Tensor, top: int) -> Tensor:
 
 
 @dataclass(frozen=True)
+class DiscretizedNormalMass(Factorised):
+    """A normal in level units, integrated over each of ``levels`` bins, end bins open.
+
+    Likelihood: exact, P(x) of x ∈ {0 … levels−1}.
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+    levels: int
+
+    @property
+    def center(self) -> Tensor:
+        """E[x] = Σ_{k ≥ 1} P(x ≥ k), the mean of the discrete variable itself."""
+        inverse_scale = torch.exp(-self.log_scale)
+        total = torch.zeros_like(self.mean)
+        for level in range(1, self.levels):
+            total += torch.special.ndtr((self.mean - level + 0.5) * inverse_scale)
+        return total
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
+        return draw.round().clamp(0, self.levels - 1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return numerics.discretized_normal_log_prob(
+            x, self.mean, self.log_scale, self.levels
+        ).flatten(1)
+
+
+@dataclass(frozen=True)
+class CategoricalMass(Factorised):
+    """P(x = k) = softmax(logits)_k over levels k, logits (B, K, *event). Likelihood: exact."""
+
+    logits: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        levels = torch.arange(self.logits.shape[1]).to(self.logits)
+        return torch.einsum("bk...,k->b...", self.logits.softmax(1), levels)
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        # Gumbel-max: the largest of logits plus Gumbel noise is a draw of the categorical.
+        uniform = numerics.noise(self.logits, "uniform", generator)
+        tiny = torch.finfo(uniform.dtype).tiny
+        gumbel = -torch.log(-torch.log(uniform.clamp(min=tiny)))
+        return (self.logits + gumbel).argmax(1).to(self.logits.dtype)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        chosen = x.long().unsqueeze(1)
+        return self.logits.log_softmax(1).gather(1, chosen).squeeze(1).flatten(1)
+
+
+@dataclass(frozen=True)
 class DequantisedNormalDensity(Factorised):
     """A normal density as a distribution of integers: a lower bound on its mass.
 
@@ -228,3 +281,43 @@ class DequantisedNormalDensity(Factorised):
         spread = torch.exp(-2 * self.log_scale) / 24
         middle = numerics.normal_log_prob(x + 0.5, self.mean, self.log_scale)
         return (middle - spread).flatten(1)
+
+
+@dataclass(frozen=True)
+class OptimalNormalDensity(Factorised):
+    """A normal density whose σ² is the mean squared error of the very batch it is asked about.
+
+    ``log_scale`` is the running value, for draws. Discrete x (``levels`` given) is dequantised as
+    in ``DequantisedNormalDensity``, its noise counted in σ².
+
+    Likelihood: none by itself, σ having seen x; the frozen σ of evaluation makes it one.
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+    levels: int | None
+
+    @property
+    def center(self) -> Tensor:
+        return self._frozen().center
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self._frozen().rsample(generator)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        log_scale = 0.5 * self._squared_errors(x).mean().clamp(min=1e-12).log()
+        return replace(self, log_scale=log_scale.expand_as(self.mean))._frozen().log_prob(x)
+
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        errors = self._squared_errors(x).detach()
+        return {"squared_error": errors.sum(), "entries": torch.ones_like(errors).sum()}
+
+    def _squared_errors(self, x: Tensor) -> Tensor:
+        if self.levels is None:
+            return (x - self.mean).square()
+        return (x + 0.5 - self.mean).square() + 1 / 12
+
+    def _frozen(self) -> NormalDensity | DequantisedNormalDensity:
+        if self.levels is None:
+            return NormalDensity(self.mean, self.log_scale)
+        return DequantisedNormalDensity(self.mean, self.log_scale, self.levels)

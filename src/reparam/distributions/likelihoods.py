@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,17 +17,24 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.distributions.factorised import (
     BernoulliMass,
+    CategoricalMass,
     DequantisedNormalDensity,
     DiscretizedLogisticMass,
+    DiscretizedNormalMass,
     NormalDensity,
+    OptimalNormalDensity,
 )
 from reparam.model import Distribution, Space
+
+Scale = Literal["shared", "per-dimension", "optimal", "fixed"]
+LOG_SCALE_BOUNDS = (-7.0, 7.0)
 
 
 class Likelihood(nn.Module, ABC):
     """p(x|z) given ``parameter_shape`` = (P, *space.shape) numbers from the decoder."""
 
     kinds: tuple[str, ...]  # the kinds of data it is a likelihood of
+    couples_rows: bool = False  # whether a row's density in training depends on the batch
 
     def __init__(self, space: Space, parameters_per_entry: int) -> None:
         super().__init__()
@@ -50,6 +57,9 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:
         """From parameters of shape (B, *parameter_shape)."""
+
+    def after_step(self, statistics: dict[str, Tensor]) -> None:  # noqa: B027
+        """What moves without gradients once per optimiser step."""
 
 
 class Bernoulli(Likelihood):
@@ -96,12 +106,62 @@ class DiscretizedLogistic(Likelihood):
         self.levels = space.levels
 
     def distribution(self, parameters: Tensor) -> DiscretizedLogisticMass:
-        location, log_scale = parameters.unbind(1)
-        half_range = (self.levels - 1) / 2
-        log_scale = log_scale + math.log(half_range / 4)
-        # The narrowest logistic puts all but e⁻¹⁶ of its mass on one level.
-        log_scale = numerics.bound_softly(log_scale, -math.log(32), math.log(8 * self.levels))
-        return DiscretizedLogisticMass(half_range * (1 + location), log_scale, self.levels)
+        return DiscretizedLogisticMass(*_level_units(parameters, self.levels), self.levels)
+
+
+class DiscretizedNormal(Likelihood):
+    """A normal per entry, integrated over each level's bin with open end bins.
+
+    Parameters as for ``DiscretizedLogistic``: a location and a log-scale per entry.
+
+    Shape: (B, 2, *shape) → levels x (B, *shape). Likelihood: exact.
+
+    >>> from reparam.model import Space
+    >>> p = DiscretizedNormal(Space((1,), "levels", levels=4))(torch.zeros(1, 2))
+    >>> round(sum(p.log_prob(torch.tensor([[float(k)]])).exp().item() for k in range(4)), 5)
+    1.0
+    """
+
+    kinds = ("levels",)
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space, 2)
+        assert space.levels is not None
+        self.levels = space.levels
+
+    def distribution(self, parameters: Tensor) -> DiscretizedNormalMass:
+        return DiscretizedNormalMass(*_level_units(parameters, self.levels), self.levels)
+
+
+class Categorical(Likelihood):
+    """P(x = k) = softmax of K numbers per entry: no order between the levels is assumed.
+
+    Shape: (B, K, *shape) → binary or levels x (B, *shape). Likelihood: exact.
+
+    >>> from reparam.model import Space
+    >>> p = Categorical(Space((1,), "levels", levels=4))(torch.zeros(1, 4))
+    >>> p.log_prob(torch.tensor([[3.0]])).exp().item()
+    0.25
+    """
+
+    kinds = ("levels", "binary")
+
+    def __init__(self, space: Space) -> None:
+        assert space.level_count is not None or space.kind == "real"
+        super().__init__(space, space.level_count or 1)
+
+    def distribution(self, parameters: Tensor) -> CategoricalMass:
+        return CategoricalMass(parameters)
+
+
+def _level_units(parameters: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Location and log-scale in level units from the decoder's (B, 2, *shape)."""
+    location, log_scale = parameters.unbind(1)
+    half_range = (levels - 1) / 2
+    log_scale = log_scale + math.log(half_range / 4)
+    # The narrowest scale leaves next to nothing outside one level's bin.
+    log_scale = numerics.bound_softly(log_scale, -math.log(32), math.log(8 * levels))
+    return half_range * (1 + location), log_scale
 
 
 class Normal(Likelihood):
@@ -110,16 +170,18 @@ class Normal(Likelihood):
     Args:
         space: real data, or binary and levels data, which are then dequantised.
         scale: ``"shared"``, one learned σ; ``"per-dimension"``, one learned σ for each entry;
-            ``"fixed"``, σ = ``fixed``.
+            ``"optimal"``, σ² the mean squared error, of the batch in training and its running mean
+            in evaluation; ``"fixed"``, σ = ``fixed``.
         fixed: σ of ``scale="fixed"``, and where learning starts otherwise, in network units
             (standardised real data, levels divided by K−1).
 
     Shape: (B, 1, *shape) → x (B, *shape).
 
     Likelihood: exact for real data; a lower bound for binary and levels data, by uniform
-    dequantisation with its expectation in closed form.
+    dequantisation with its expectation in closed form. The optimal σ makes the training value
+    D/2 (ln 2πσ² + 1), which depends on the whole batch.
 
-    Reference: Kingma & Welling 2014, appendix C.2; Rybkin et al. 2021 (σ-VAE) for the shared σ.
+    Reference: Kingma & Welling 2014, appendix C.2; Rybkin et al. 2021 (σ-VAE), section 3.
 
     >>> from reparam.model import Space
     >>> Normal(Space((3,), "real"))(torch.zeros(1, 3)).sample().shape
@@ -128,38 +190,79 @@ class Normal(Likelihood):
 
     kinds = ("real", "levels", "binary")
 
-    def __init__(
-        self,
-        space: Space,
-        scale: Literal["shared", "per-dimension", "fixed"] = "shared",
-        fixed: float = 1.0,
-    ) -> None:
+    def __init__(self, space: Space, scale: Scale = "shared", fixed: float = 1.0) -> None:
         super().__init__(space, 1)
-        if scale not in ("shared", "per-dimension", "fixed"):
-            raise ValueError(f"scale: expected shared, per-dimension or fixed, got {scale!r}")
+        if scale not in get_args(Scale):
+            raise ValueError(f"scale: expected {', '.join(get_args(Scale))}, got {scale!r}")
         if not fixed > 0:
             raise ValueError(f"fixed: expected a positive σ, got {fixed}")
+        self.learned = scale in ("shared", "per-dimension")
+        self.couples_rows = scale == "optimal"
         shape = space.shape if scale == "per-dimension" else (1,) * len(space.shape)
-        self.log_scale = nn.Parameter(
-            torch.full((1, *shape), math.log(fixed)), requires_grad=scale != "fixed"
-        )
+        log_scale = torch.full((1, *shape), math.log(fixed))
+        self.log_scale: Tensor
+        if self.learned:
+            self.log_scale = nn.Parameter(log_scale)
+        else:
+            self.register_buffer("log_scale", log_scale)
+        if scale == "optimal":
+            self.register_buffer("steps", torch.zeros(()))
+            self.steps: Tensor
 
     def distribution(self, parameters: Tensor) -> Distribution:
         mean = parameters.squeeze(1)
-        log_scale: Tensor = self.log_scale
-        if log_scale.requires_grad:  # the floor keeps a constant column from an infinite density
-            log_scale = numerics.bound_softly(log_scale, -7.0, 7.0)
+        log_scale = self.log_scale
+        if self.learned:  # the floor keeps a constant column from an infinite density
+            log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)
         log_scale = log_scale.expand_as(mean)
         levels = self.space.level_count
+        if levels is not None:
+            # Level k covers [k, k+1): the network's range [0, 1] maps to the bins' middles.
+            top = levels - 1
+            mean, log_scale = mean * top + 0.5, log_scale + math.log(top)
+        if self.couples_rows and self.training:
+            return OptimalNormalDensity(mean, log_scale, levels)
         if levels is None:
             return NormalDensity(mean, log_scale)
-        # Level k covers [k, k+1): the network's range [0, 1] maps to the bins' middles.
-        top = levels - 1
-        return DequantisedNormalDensity(mean * top + 0.5, log_scale + math.log(top), levels)
+        return DequantisedNormalDensity(mean, log_scale, levels)
+
+    def after_step(self, statistics: dict[str, Tensor]) -> None:
+        """Follow the optimal σ² of the batches, in network units."""
+        if not self.couples_rows:
+            return
+        variance = statistics["squared_error"] / statistics["entries"]
+        if self.space.level_count is not None:
+            variance = variance / (self.space.level_count - 1) ** 2
+        finite = variance.isfinite()  # not after a skipped step
+        self.steps += finite
+        weight = (1 / self.steps.clamp(min=1)).clamp(min=0.01) * finite  # a plain mean at first
+        new = torch.where(finite, variance, 1.0).to(self.log_scale)
+        running = torch.exp(2 * self.log_scale).lerp(new, weight)
+        self.log_scale.copy_((0.5 * running.log()).clamp(*LOG_SCALE_BOUNDS))
 
 
-def default_likelihood(space: Space) -> Likelihood:
-    """The likelihood that fits the data's kind without approximation."""
-    if space.kind == "binary":
-        return Bernoulli(space)
-    return DiscretizedLogistic(space) if space.kind == "levels" else Normal(space)
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "categorical": Categorical,
+    "discretized-logistic": DiscretizedLogistic,
+    "discretized-normal": DiscretizedNormal,
+    "normal": Normal,
+}
+
+
+def find_likelihood(name: str, space: Space) -> Likelihood:
+    """The likelihood of that name; ``auto`` fits the kind of the data without approximation.
+
+    Raises:
+        ValueError: it is none of this kind of data.
+    """
+    if name == "auto":
+        defaults = {"binary": Bernoulli, "levels": DiscretizedLogistic, "real": Normal}
+        return defaults[space.kind](space)
+    chosen = LIKELIHOODS[name]
+    if space.kind not in chosen.kinds:
+        fitting = [other for other, kind in LIKELIHOODS.items() if space.kind in kind.kinds]
+        raise ValueError(
+            f"likelihood: {name} is none of {space.kind} data; these are {', '.join(fitting)}"
+        )
+    return chosen(space)

@@ -52,6 +52,9 @@ class Transformed(Distribution):
         y, ladj = self.bijection(x)
         return torch.cat([self.base.log_prob(y), ladj.unsqueeze(1)], 1)
 
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        return self.base.statistics(self.bijection(x)[0])
+
     def repeat(self, k: int) -> Transformed:
         return Transformed(self.base.repeat(k), self.bijection)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
@@ -9,15 +10,21 @@ from torch.nn import functional as F
 
 from reparam.bijections.elementwise import Standardise
 from reparam.model import Code, Codec, Loss, Space, Stage
+from reparam.models.penalties import CodePenalty
+from reparam.nets.sparse import through_sigmoids
 
+Corruption = Callable[[Tensor], Tensor]
 Reconstruction = Literal["auto", "squared_error", "cross_entropy"]
 
 
 class Autoencoder(Codec):
-    """x′ = g(f(x)), trained to be near x.
+    """x′ = g(f(x)), trained to be near x; denoising, sparse and contractive ones by its arguments.
 
     loss = Σ (x − x′)² in network units (levels divided by K−1, real data standardised), or the
-    cross-entropy Σ −x ln σ(x′) − (1−x) ln(1−σ(x′)) of values in [0, 1].
+    cross-entropy Σ −x ln σ(x′) − (1−x) ln(1−σ(x′)) of values in [0, 1]. With a corruption,
+    x′ = g(f(x̃)) in the loss, of validation too, and the target is still the clean x; codes and
+    reconstructions are those of what is given. A penalty adds weight · penalty to the objective,
+    and its unweighted value to the terms.
 
     Args:
         space: what x is.
@@ -26,12 +33,15 @@ class Autoencoder(Codec):
         latent_dim: entries of the code.
         loss: ``"squared_error"``, ``"cross_entropy"`` (binary and levels data), or ``"auto"``:
             cross-entropy for binary data, squared error otherwise.
+        corruption: from x (B, *space.shape) in network units to x̃; see ``corruptions``.
+        penalty: of codes; see ``penalties``.
 
     Shape: x (B, *space.shape), code (B, latent_dim).
 
     Likelihood: none. Cross-entropy on grey values is none either.
 
-    Reference: Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data".
+    Reference: Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data"; Vincent et al.
+    2008, "Extracting and composing robust features with denoising autoencoders".
 
     >>> import torch
     >>> import reparam as rp
@@ -48,6 +58,8 @@ class Autoencoder(Codec):
         decoder: nn.Module,
         latent_dim: int,
         loss: Reconstruction = "auto",
+        corruption: Corruption | None = None,
+        penalty: CodePenalty | None = None,
     ) -> None:
         super().__init__(space)
         if loss not in ("auto", "squared_error", "cross_entropy"):
@@ -59,6 +71,10 @@ class Autoencoder(Codec):
         self.standardise = Standardise(space)
         self.encoder, self.decoder = encoder, decoder
         self.latent_dim, self.term = latent_dim, loss
+        self.corruption, self.penalty = corruption, penalty
+        if penalty is not None:
+            penalty.refuse_networks(encoder, decoder)
+            self.couples_rows = penalty.couples_rows
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -71,31 +87,40 @@ class Autoencoder(Codec):
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         target = self.standardise.scaled(x)
-        output = self._output(self._code(target))
-        if self.term == "cross_entropy":
-            error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
-        else:
-            error = (output - target).square()
-        error = error.flatten(1).sum(1)
-        return Loss(error.mean(), {self.term: error})
+        seen = target if self.corruption is None else self.corruption(target)
+        code, hidden = through_sigmoids(self.encoder, seen)
+        output, hidden_too = through_sigmoids(self.decoder, self._checked(code))
+        error = self._error(self._shaped(output), target)
+        if self.penalty is None:
+            return Loss(error.mean(), {self.term: error})
+        value = self.penalty(self.encoder, seen, [*hidden, *hidden_too])
+        objective = error.mean() + self.penalty.weight * value.mean()
+        return Loss(objective, {self.term: error, self.penalty.term: value})
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c)
-        return self._code(self.standardise.scaled(x))
+        return self._checked(self.encoder(self.standardise.scaled(x)))
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
-        output = self._output(self.prepare_code(code))
+        output = self._shaped(self.decoder(self.prepare_code(code)))
         if self.term == "cross_entropy":
             output = output.sigmoid()
         return self.standardise.inverse(output)[0]
 
-    def _code(self, x: Tensor) -> Tensor:
-        code = self.encoder(x)
+    def _error(self, output: Tensor, target: Tensor) -> Tensor:
+        """What is not as it should be, summed over the entries of each row, (B,)."""
+        if self.term == "cross_entropy":
+            error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
+        else:
+            error = (output - target).square()
+        return error.flatten(1).sum(1)
+
+    def _checked(self, code: Tensor) -> Tensor:
         if tuple(code.shape[1:]) != (self.latent_dim,):
             raise ValueError(
                 f"encoder: expected codes of shape (B, {self.latent_dim}), got {tuple(code.shape)}"
             )
         return code
 
-    def _output(self, code: Tensor) -> Tensor:
-        return self.decoder(code).to(self.anchor.dtype).reshape(len(code), *self.space.shape)
+    def _shaped(self, output: Tensor) -> Tensor:
+        return output.to(self.anchor.dtype).reshape(len(output), *self.space.shape)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from reparam.model import Distribution, LatentVariable, Loss
+from reparam import numerics
+from reparam.model import Distribution, LatentVariable, Loss, positive_count
 
 Penalty = Callable[[Tensor, Tensor, Distribution, Distribution], Tensor]
 
@@ -76,10 +77,80 @@ class ELBO(nn.Module):
             rate = log_q - p.log_prob(z)
         else:
             z = q.rsample()
-        distortion = -model.likelihood(z, c).log_prob(x).sum(1)
+        likelihood = model.likelihood(z, c)
+        distortion = -likelihood.log_prob(x).sum(1)
         objective = self.weighting(distortion, rate).mean()
         for penalty in self.penalties:
             objective = objective + penalty(x, z, q, p)
         with torch.no_grad():
             bound = -distortion - rate.sum(1)
-        return Loss(objective, {"distortion": distortion, "rate": rate, "bound": bound})
+        terms = {"distortion": distortion, "rate": rate, "bound": bound}
+        return Loss(objective, terms, likelihood.statistics(x))
+
+
+class IWAE(nn.Module):
+    """Minus the importance-weighted bound log 1/k Σ w, w = p(x|z) p(z) / q(z|x), z ~ q(z|x).
+
+    The terms ``distortion`` and ``rate`` are means over the k draws; ``bound`` is the bound itself
+    and the objective is minus its mean, never a surrogate of the gradient.
+
+    Args:
+        k: draws per example.
+
+    Reference: Burda et al. 2016, eq. 8.
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        positive_count("k", k)
+        self.k = k
+
+    def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
+        q = model.posterior(x, c).repeat(self.k)
+        x, c = x.repeat_interleave(self.k, 0), _repeat(c, self.k)
+        z, log_q = self._draw(model, q, x, c)
+        likelihood = model.likelihood(z, c)
+        distortion = -likelihood.log_prob(x).sum(1)
+        rate = log_q - model.prior(c).log_prob(z)
+        log_weights = (-distortion - rate.sum(1)).view(-1, self.k)
+        bound = numerics.log_mean_exp(log_weights, 1)
+        terms = {
+            "distortion": distortion.view(-1, self.k).mean(1),
+            "rate": rate.view(-1, self.k, rate.shape[1]).mean(1),
+            "bound": bound,
+        }
+        return Loss(-bound.mean(), terms, likelihood.statistics(x))
+
+    def _draw(
+        self, model: LatentVariable, q: Distribution, x: Tensor, c: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """z ~ q and log q(z), with the gradients of the bound."""
+        return q.rsample_with_log_prob()
+
+
+class DReG(IWAE):
+    """The bound of ``IWAE`` with the doubly reparametrised gradient for the encoder.
+
+    The decoder's gradient is Σ w̃ ∇ log w as before; the encoder's is Σ w̃² ∂log w/∂z ∂z/∂φ, whose
+    signal does not vanish against its noise as k grows (w̃ are the normalised weights). It costs one
+    more pass of the decoder, without gradients.
+
+    Reference: Tucker et al. 2019, eq. 8.
+    """
+
+    def _draw(
+        self, model: LatentVariable, q: Distribution, x: Tensor, c: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        z = q.rsample()
+        fixed = q.detach()
+        with torch.no_grad():
+            log_w = model.likelihood(z, c).log_prob(x).sum(1) + model.prior(c).log_prob(z).sum(1)
+            log_w = (log_w - fixed.log_prob(z).sum(1)).view(-1, self.k)
+            weights = log_w.softmax(1).view(-1, *[1] * (z.ndim - 1))
+        # The bound brings one factor w̃ to ∂z; the second comes from here, the value unchanged.
+        z = z.detach() + weights * (z - z.detach())
+        return z, fixed.log_prob(z)
+
+
+def _repeat(c: Tensor | None, k: int) -> Tensor | None:
+    return None if c is None else c.repeat_interleave(k, 0)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor, nn
 
+from reparam import numerics
 from reparam.bijections.elementwise import Standardise
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
-from reparam.model import Distribution, LatentVariable, Loss, Space, Stage
+from reparam.model import (
+    Batch,
+    Distribution,
+    LatentVariable,
+    Loss,
+    Model,
+    Solve,
+    Space,
+    Stage,
+)
 from reparam.models.objectives import ELBO
 
 
@@ -25,6 +38,8 @@ class VAE(LatentVariable):
         prior: module from the condition to p(z).
         likelihood: module from the decoder's output to p(x|z).
         objective: what is minimised; None: the negative ELBO.
+        conditional: whether encoder and decoder take the label c as a second argument; the model
+            is then p(x|c), and its likelihood is not comparable with one of p(x).
 
     Shape: x (B, *space.shape), z (B, L).
 
@@ -54,8 +69,11 @@ class VAE(LatentVariable):
         prior: Prior,
         likelihood: Likelihood,
         objective: nn.Module | None = None,
+        conditional: bool = False,
     ) -> None:
         super().__init__(space)
+        if conditional and space.classes is None:
+            raise ValueError("conditional: expected data with labels, got none")
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
         if posterior.event_shape != prior.event_shape:
@@ -68,10 +86,15 @@ class VAE(LatentVariable):
         self.decoder, self.p_x = decoder, likelihood
         self.p_z = prior
         self.objective = ELBO() if objective is None else objective
+        self.conditional, self.couples_rows = conditional, likelihood.couples_rows
+        if conditional:
+            self.register_buffer("frequencies", torch.ones(space.classes) / space.classes)
+            self.frequencies: Tensor
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (*self.standardise.stages, *super().stages)
+        counted = (Solve("class frequencies", _count_classes),) if self.conditional else ()
+        return (*self.standardise.stages, *counted, *super().stages)
 
     @property
     def code_space(self) -> Space:
@@ -81,13 +104,40 @@ class VAE(LatentVariable):
         x, c = self.prepare(x, c)
         return self.objective(self, x, c)
 
+    @torch.no_grad()
+    def after_step(self, loss: Loss, player: str = "model") -> None:
+        self.p_x.after_step(loss.statistics)
+
+    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
+        if not self.conditional:
+            return None
+        uniform = numerics.noise(self.frequencies.new_empty(n), "uniform", generator)
+        drawn = torch.searchsorted(self.frequencies.cumsum(0), uniform, right=True)
+        return drawn.clamp(max=len(self.frequencies) - 1)
+
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, c = self.prepare(x, c)
-        return self.q_z(self.encoder(self.standardise.scaled(x)).to(self.anchor.dtype))
+        h = self._through(self.encoder, self.standardise.scaled(x), c)
+        return self.q_z(h.to(self.anchor.dtype))
 
     def prior(self, c: Tensor | None = None) -> Distribution:
         return self.p_z(c)
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        p = self.p_x(self.decoder(z).to(self.anchor.dtype))  # probabilities never in bfloat16
+        h = self._through(self.decoder, z, c)
+        p = self.p_x(h.to(self.anchor.dtype))  # probabilities never in bfloat16
         return Transformed(p, self.standardise) if self.space.kind == "real" else p
+
+    def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
+        return network(x, c) if self.conditional else network(x)
+
+
+@torch.no_grad()
+def _count_classes(model: Model, batches: Iterable[Batch]) -> None:
+    assert isinstance(model, VAE)
+    counts = torch.zeros_like(model.frequencies)
+    for _, c in batches:
+        if c is None:
+            raise ValueError("data: expected labels for a conditional model, got none")
+        counts += torch.bincount(c, minlength=len(counts)).to(counts)
+    model.frequencies.copy_(counts / counts.sum())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 from torch import nn
 
+from reparam.nets.condition import Condition
 from reparam.nets.conv import ConvDecoder, ConvEncoder
 from reparam.nets.mlp import MLP
 
@@ -20,16 +22,20 @@ def encoder(
     outputs: Sequence[int],
     hidden: Sequence[int] = (512, 256),
     network: Network = "auto",
+    *,
+    activation: type[nn.Module] = nn.ReLU,
+    classes: int | None = None,
 ) -> nn.Module:
-    """A network from x of ``shape`` to ``outputs``.
+    """A network from x of ``shape`` (and a label, where ``classes`` are given) to ``outputs``.
 
     ``mlp`` has the ``hidden`` widths; ``conv`` has stride-2 layers of 32, 64 … channels, at most
     ``hidden[-1]``, and one hidden layer of that width; ``auto`` is ``mlp`` for vectors and for
-    images of up to 1024 entries.
+    images of up to 1024 entries. ``activation`` is that of ``mlp``.
     """
     if choose(shape, hidden, network) == "conv":
-        return ConvEncoder(shape, outputs, hidden[-1])
-    return MLP(shape, outputs, hidden)
+        return ConvEncoder(shape, outputs, hidden[-1], _condition(classes, hidden[-1]))
+    first = hidden[0] if hidden else math.prod(outputs)
+    return MLP(shape, outputs, hidden, activation, _condition(classes, first))
 
 
 def decoder(
@@ -38,11 +44,20 @@ def decoder(
     shape: Sequence[int],
     hidden: Sequence[int] = (512, 256),
     network: Network = "auto",
+    *,
+    activation: type[nn.Module] = nn.ReLU,
+    classes: int | None = None,
 ) -> nn.Module:
     """The mirror of ``encoder``: from a code to ``outputs`` = (P, *shape), hidden in reverse."""
     if choose(shape, hidden, network) == "conv":
-        return ConvDecoder(inputs, outputs, hidden[-1])
-    return MLP(inputs, outputs, tuple(reversed(hidden)))
+        return ConvDecoder(inputs, outputs, hidden[-1], _condition(classes, hidden[-1]))
+    first = hidden[-1] if hidden else math.prod(outputs)
+    condition = _condition(classes, first)
+    return MLP(inputs, outputs, tuple(reversed(hidden)), activation, condition)
+
+
+def _condition(classes: int | None, width: int) -> Condition | None:
+    return None if classes is None else Condition(classes, width)
 
 
 def choose(shape: Sequence[int], hidden: Sequence[int], network: Network) -> Network:

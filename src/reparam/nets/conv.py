@@ -33,6 +33,8 @@ def _widths(count: int, widest: int) -> list[int]:
 class ConvEncoder(nn.Module):
     """Stride-2 convolutions down to a small grid, then one hidden fully connected layer.
 
+    ``condition`` maps c to what is added to that layer, (B, widest).
+
     Shape: (B, C, H, W) → (B, *outputs).
 
     >>> import torch
@@ -40,7 +42,13 @@ class ConvEncoder(nn.Module):
     torch.Size([2, 6])
     """
 
-    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], widest: int) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        widest: int,
+        condition: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         channels, height, width = inputs
         grids = halvings(height, width)
@@ -49,12 +57,16 @@ class ConvEncoder(nn.Module):
         for fan_in, fan_out in pairwise(widths):
             layers += [nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1), nn.SiLU()]
         flat = widths[-1] * math.prod(grids[-1])
-        layers += [nn.Flatten(), nn.Linear(flat, widest), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(widest, math.prod(outputs)))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, widest))
+        self.condition = condition
+        self.head = nn.Sequential(nn.SiLU(), nn.Linear(widest, math.prod(outputs)))
         self.outputs = tuple(outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x).view(-1, *self.outputs)
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        h = self.layers(x)  # (B, widest)
+        if self.condition is not None:
+            h = h + self.condition(c)
+        return self.head(h).view(-1, *self.outputs)
 
 
 class ConvDecoder(nn.Module):
@@ -70,13 +82,19 @@ class ConvDecoder(nn.Module):
     torch.Size([2, 2, 3, 20, 28])
     """
 
-    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], widest: int) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        widest: int,
+        condition: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         *channels, height, width = outputs
         self.grids = halvings(height, width)[::-1]
         widths = _widths(len(self.grids) - 1, widest)[::-1] or [widest]
+        self.first, self.condition = nn.Linear(math.prod(inputs), widest), condition
         self.dense = nn.Sequential(
-            nn.Linear(math.prod(inputs), widest),
             nn.SiLU(),
             nn.Linear(widest, widths[0] * math.prod(self.grids[0])),
             nn.SiLU(),
@@ -87,8 +105,11 @@ class ConvDecoder(nn.Module):
         self.output = nn.Conv2d(widths[-1], math.prod(channels), 3, padding=1)
         self.outputs = tuple(outputs)
 
-    def forward(self, z: Tensor) -> Tensor:
-        h = self.dense(z.flatten(1))  # (B, widest, H', W')
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        h = self.first(z.flatten(1))  # (B, widest)
+        if self.condition is not None:
+            h = h + self.condition(c)
+        h = self.dense(h)  # (B, channels, H', W')
         for layer, grid in zip(self.layers, self.grids[1:], strict=True):
             h = F.silu(layer(F.interpolate(h, size=grid)))
         return self.output(h).view(-1, *self.outputs)

@@ -17,6 +17,7 @@ class MLP(nn.Module):
         outputs: shape of one row of the result.
         hidden: widths of the hidden layers, first to last; () is one linear layer.
         activation: class of the activation.
+        condition: module from c to what is added to the first layer's output, (B, width).
 
     Shape: (B, *inputs) → (B, *outputs).
 
@@ -31,14 +32,20 @@ class MLP(nn.Module):
         outputs: Sequence[int],
         hidden: Sequence[int] = (512, 256),
         activation: type[nn.Module] = nn.ReLU,
+        condition: nn.Module | None = None,
     ) -> None:
         super().__init__()
         widths = [math.prod(inputs), *hidden, math.prod(outputs)]
+        self.first = nn.Linear(*widths[:2])
+        self.condition = condition
         layers: list[nn.Module] = []
-        for fan_in, fan_out in pairwise(widths):
-            layers += [nn.Linear(fan_in, fan_out), activation()]
-        self.layers = nn.Sequential(*layers[:-1])
+        for fan_in, fan_out in pairwise(widths[1:]):
+            layers += [activation(), nn.Linear(fan_in, fan_out)]
+        self.rest = nn.Sequential(*layers)
         self.outputs = tuple(outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x.flatten(1)).view(-1, *self.outputs)
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        h = self.first(x.flatten(1))
+        if self.condition is not None:
+            h = h + self.condition(c)
+        return self.rest(h).view(-1, *self.outputs)

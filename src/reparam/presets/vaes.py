@@ -4,13 +4,47 @@ from __future__ import annotations
 
 from typing import Literal
 
+from torch import nn
+
 from reparam import nets
-from reparam.distributions.likelihoods import default_likelihood
+from reparam.distributions.likelihoods import Likelihood, Normal, find_likelihood
 from reparam.distributions.posteriors import DiagonalNormal
 from reparam.distributions.priors import StandardNormal
 from reparam.model import Space
+from reparam.models.objectives import ELBO, IWAE, Beta, DReG
 from reparam.models.vae import VAE
-from reparam.presets.registry import preset
+from reparam.presets.registry import Accepts, preset
+
+LikelihoodName = Literal[
+    "auto", "bernoulli", "categorical", "discretized-logistic", "discretized-normal", "normal"
+]
+Network = Literal["auto", "mlp", "conv"]
+
+
+def compose(
+    space: Space,
+    latent_dim: int,
+    hidden: tuple[int, ...],
+    network: Network,
+    likelihood: Likelihood,
+    objective: nn.Module,
+    conditional: bool = False,
+) -> VAE:
+    """A VAE with a diagonal normal posterior, a standard normal prior and networks by shape."""
+    posterior = DiagonalNormal(latent_dim)
+    classes = space.classes if conditional else None
+    return VAE(
+        space,
+        nets.encoder(space.shape, posterior.parameter_shape, hidden, network, classes=classes),
+        nets.decoder(
+            (latent_dim,), likelihood.parameter_shape, space.shape, hidden, network, classes=classes
+        ),
+        posterior,
+        StandardNormal(latent_dim),
+        likelihood,
+        objective,
+        conditional,
+    )
 
 
 @preset("vae", paper="Kingma & Welling 2014, Auto-encoding variational Bayes")
@@ -19,24 +53,115 @@ def vae(
     *,
     latent_dim: int = 20,
     hidden: tuple[int, ...] = (512, 256),
-    network: Literal["auto", "mlp", "conv"] = "auto",
+    network: Network = "auto",
+    likelihood: LikelihoodName = "auto",
 ) -> VAE:
     """A variational autoencoder with a diagonal normal posterior and a standard normal prior.
-
-    The likelihood follows the data: Bernoulli for binary, discretised logistic for levels, normal
-    with one learned scale for real data.
 
     Args:
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
+        likelihood: of x given z; auto is bernoulli for binary, discretized-logistic for levels and
+            normal with one learned scale for real data. Binary data also take categorical and
+            normal; levels data also categorical, discretized-normal and normal.
     """
-    posterior, likelihood = DiagonalNormal(latent_dim), default_likelihood(space)
-    return VAE(
-        space,
-        nets.encoder(space.shape, posterior.parameter_shape, hidden, network),
-        nets.decoder((latent_dim,), likelihood.parameter_shape, space.shape, hidden, network),
-        posterior,
-        StandardNormal(latent_dim),
-        likelihood,
-    )
+    p_x = find_likelihood(likelihood, space)
+    return compose(space, latent_dim, hidden, network, p_x, ELBO())
+
+
+@preset("beta-vae", paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts")
+def beta_vae(
+    space: Space,
+    *,
+    beta: float = 4.0,
+    latent_dim: int = 20,
+    hidden: tuple[int, ...] = (512, 256),
+    network: Network = "auto",
+    likelihood: LikelihoodName = "auto",
+) -> VAE:
+    """A VAE whose rate is weighted by beta; its scores stay those of the unweighted bound.
+
+    Args:
+        beta: weight of the rate; 1 is the VAE.
+        latent_dim: entries of z.
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: fully connected, convolutional, or by the size of the data.
+        likelihood: of x given z, as for vae.
+    """
+    p_x = find_likelihood(likelihood, space)
+    return compose(space, latent_dim, hidden, network, p_x, ELBO(Beta(beta)))
+
+
+@preset("sigma-vae", paper="Rybkin et al. 2021, Simple and effective VAE training")
+def sigma_vae(
+    space: Space,
+    *,
+    scale: Literal["shared", "per-dimension", "optimal", "fixed"] = "optimal",
+    sigma: float = 1.0,
+    latent_dim: int = 20,
+    hidden: tuple[int, ...] = (512, 256),
+    network: Network = "auto",
+) -> VAE:
+    """A VAE with a normal likelihood whose scale is learned: how sharp, the data decide.
+
+    Args:
+        scale: one learned, one learned per entry, the optimum (the mean squared error), or fixed.
+        sigma: the fixed scale, and where learning starts, in network units.
+        latent_dim: entries of z.
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: fully connected, convolutional, or by the size of the data.
+    """
+    p_x = Normal(space, scale, sigma)
+    return compose(space, latent_dim, hidden, network, p_x, ELBO())
+
+
+@preset(
+    "cvae",
+    paper="Sohn et al. 2015, Learning structured output representation",
+    accepts=Accepts(labels=True),
+)
+def cvae(
+    space: Space,
+    *,
+    latent_dim: int = 20,
+    hidden: tuple[int, ...] = (512, 256),
+    network: Network = "auto",
+    likelihood: LikelihoodName = "auto",
+) -> VAE:
+    """A class-conditional VAE: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
+
+    Args:
+        latent_dim: entries of z.
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: fully connected, convolutional, or by the size of the data.
+        likelihood: of x given z and y, as for vae.
+    """
+    p_x = find_likelihood(likelihood, space)
+    return compose(space, latent_dim, hidden, network, p_x, ELBO(), conditional=True)
+
+
+@preset("iwae", paper="Burda et al. 2016, Importance weighted autoencoders")
+def iwae(
+    space: Space,
+    *,
+    k: int = 5,
+    gradient: Literal["standard", "dreg"] = "standard",
+    latent_dim: int = 20,
+    hidden: tuple[int, ...] = (512, 256),
+    network: Network = "auto",
+    likelihood: LikelihoodName = "auto",
+) -> VAE:
+    """A VAE trained on the importance-weighted bound of k draws.
+
+    Args:
+        k: draws per example.
+        gradient: of the encoder: standard, or doubly reparametrised (Tucker et al. 2019).
+        latent_dim: entries of z.
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: fully connected, convolutional, or by the size of the data.
+        likelihood: of x given z, as for vae.
+    """
+    p_x = find_likelihood(likelihood, space)
+    objective = IWAE(k) if gradient == "standard" else DReG(k)
+    return compose(space, latent_dim, hidden, network, p_x, objective)

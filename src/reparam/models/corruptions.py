@@ -1,0 +1,94 @@
+"""Corruptions x̃ ~ M(x̃|x) of denoising autoencoders, in network units.
+
+Network units are x for binary data, x/(K−1) for levels, standardised columns or channels for real
+data. Every entry is corrupted on its own. ``numerics.noise`` is the one source of the noise.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reparam import numerics
+
+
+class Masking(nn.Module):
+    """Each entry becomes 0 with probability ν: black, or the mean of real data.
+
+    Args:
+        share: ν in [0, 1].
+
+    Shape: (B, *shape) both ways.
+
+    Reference: Vincent et al. 2008, section 2.3.
+
+    >>> Masking(1.0)(torch.ones(1, 3)).tolist()
+    [[0.0, 0.0, 0.0]]
+    """
+
+    def __init__(self, share: float = 0.25) -> None:
+        super().__init__()
+        self.share = _share(share)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = numerics.noise(x, "uniform") >= self.share
+        return x * kept
+
+
+class GaussianNoise(nn.Module):
+    """x̃ = x + σ ε, ε ~ N(0, I).
+
+    Args:
+        scale: σ ≥ 0, in network units.
+
+    Shape: (B, *shape) both ways.
+
+    Reference: Vincent et al. 2010, section 3.3; Vincent 2011 for the score it makes known.
+
+    >>> GaussianNoise(0.0)(torch.ones(1, 3)).tolist()
+    [[1.0, 1.0, 1.0]]
+    """
+
+    def __init__(self, scale: float = 0.25) -> None:
+        super().__init__()
+        if not scale >= 0:
+            raise ValueError(f"scale: expected at least 0, got {scale}")
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.scale * numerics.noise(x, "normal")
+
+
+class SaltAndPepper(nn.Module):
+    """Each entry becomes, with probability ν, one of the two ends of the range, as by a coin.
+
+    Binary and levels data end at 0 and 1. Standardised real data have no ends of their own: there
+    two standard deviations from the mean, low = −2 and high = 2, stand for them.
+
+    Args:
+        share: ν in [0, 1].
+        low: the pepper, in network units.
+        high: the salt, in network units.
+
+    Shape: (B, *shape) both ways.
+
+    Reference: Vincent et al. 2010, section 3.3.
+
+    >>> SaltAndPepper(1.0)(torch.full((1, 1000), 0.5)).unique().tolist()
+    [0.0, 1.0]
+    """
+
+    def __init__(self, share: float = 0.25, low: float = 0.0, high: float = 1.0) -> None:
+        super().__init__()
+        self.share, self.low, self.high = _share(share), low, high
+
+    def forward(self, x: Tensor) -> Tensor:
+        uniform = numerics.noise(x, "uniform")  # below ν/2 pepper, from there to ν salt
+        ends = torch.where(uniform < self.share / 2, self.low, self.high).to(x)
+        return torch.where(uniform < self.share, ends, x)
+
+
+def _share(share: float) -> float:
+    if not 0 <= share <= 1:
+        raise ValueError(f"share: expected between 0 and 1, got {share}")
+    return share

@@ -1,0 +1,128 @@
+"""The Gaussian mixture of real vectors, codes among them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from reparam import numerics
+from reparam.model import (
+    Batch,
+    Density,
+    Float64Buffers,
+    LogProb,
+    Loss,
+    Model,
+    Solve,
+    Space,
+    Stage,
+    positive_count,
+)
+
+REGULARISATION = 1e-6  # on the covariances of standardised columns, as in scikit-learn
+
+
+class GaussianMixture(Float64Buffers, Density):
+    """p(x) = Σ_k π_k N(x; μ_k, Σ_k) with full covariances, fitted by expectation maximisation.
+
+    The fit is scikit-learn's, on standardised columns (so that units do not matter), from k-means;
+    the log-density is in the units of x.
+
+    Args:
+        space: real vectors.
+        components: K ≥ 1, at most as many as training examples.
+
+    Shape: x (B, D).
+
+    Likelihood: exact.
+
+    Cost: a Cholesky factor of every Σ_k per call; EM over all training rows at once, in memory.
+
+    Reference: McLachlan & Peel 2000, "Finite mixture models".
+
+    >>> model = GaussianMixture(Space((1,), "real"), components=1)
+    >>> model.log_prob(torch.zeros(1, 1)).value  # N(0; 0, 1) before any fit
+    tensor([-0.9189], dtype=torch.float64)
+    """
+
+    def __init__(self, space: Space, components: int = 10) -> None:
+        super().__init__(space)
+        if space.kind != "real" or space.is_image:
+            raise ValueError(f"space: expected real vectors, got {space.kind} {space.shape}")
+        positive_count("components", components)
+        self.components, d = components, space.dimension
+        self.register_buffer("weights", torch.full((components,), 1 / components).double())
+        self.register_buffer("means", torch.zeros(components, d).double())
+        self.register_buffer("covariances", torch.eye(d).double().repeat(components, 1, 1))
+        self.weights: Tensor
+        self.means: Tensor
+        self.covariances: Tensor
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (Solve("expectation maximisation", _solve),)
+
+    def refuse_rows(self, rows: int) -> None:
+        if rows < max(self.components, 2):
+            raise ValueError(
+                f"components: expected at most the {rows} training examples (two or more), "
+                f"got {self.components}"
+            )
+
+    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        nll = -self.log_prob(x, c).value
+        return Loss(nll.mean(), {"nll": nll})
+
+    def log_prob(
+        self,
+        x: Tensor,
+        c: Tensor | None = None,
+        *,
+        samples: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> LogProb:
+        positive_count("samples", samples)
+        x, c = self.prepare(x, c)
+        factor = torch.linalg.cholesky(self.covariances)  # (K, D, D)
+        centred = (x.to(self.means)[:, None] - self.means).movedim(0, 2)  # (K, D, B)
+        standardised = torch.linalg.solve_triangular(factor, centred, upper=False)
+        log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1, keepdim=True)  # (K, 1)
+        constant = 0.5 * self.space.dimension * math.log(2 * math.pi)
+        log_normal = -0.5 * standardised.square().sum(1) - log_det - constant  # (K, B)
+        return LogProb((self.weights.log()[:, None] + log_normal).logsumexp(0), "exact")
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        positive_count("n", n)
+        self._condition(c, n)
+        uniform = numerics.noise(self.weights.new_empty(n), "uniform", generator)
+        component = torch.searchsorted(self.weights.cumsum(0), uniform, right=True)
+        component = component.clamp(max=self.components - 1)
+        normal = numerics.noise(self.means.new_empty(n, self.space.dimension), "normal", generator)
+        factor = torch.linalg.cholesky(self.covariances)[component]  # (n, D, D)
+        x = self.means[component] + (factor @ normal[:, :, None]).squeeze(2)
+        return x.to(self.anchor)
+
+
+@torch.no_grad()
+def _solve(model: Model, batches: Iterable[Batch]) -> None:
+    assert isinstance(model, GaussianMixture)
+    from sklearn.mixture import GaussianMixture as Fit  # here: it takes a second to import
+
+    x = torch.cat([x.cpu().double() for x, _ in batches])
+    model.refuse_rows(len(x))
+    shift, scale = x.mean(0), x.std(0, correction=0)
+    scale = torch.where(scale > 1e-9 * shift.abs(), scale, torch.ones_like(scale))
+    # The seed comes from the default generator, which training seeds.
+    seed = int(torch.randint(2**31 - 1, ()))
+    fit = Fit(model.components, max_iter=500, reg_covar=REGULARISATION, random_state=seed).fit(
+        ((x - shift) / scale).numpy()
+    )
+    model.weights.copy_(torch.as_tensor(fit.weights_ / fit.weights_.sum()))
+    model.means.copy_(torch.as_tensor(fit.means_) * scale + shift)
+    model.covariances.copy_(torch.as_tensor(fit.covariances_) * torch.outer(scale, scale))

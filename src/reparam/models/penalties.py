@@ -1,0 +1,113 @@
+"""Penalties of autoencoders: what their codes are to be besides informative."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from reparam.nets.sparse import count_sigmoids
+
+
+class CodePenalty(nn.Module, ABC):
+    """weight · penalty is added to the objective, the penalty itself is the term ``term``."""
+
+    term: str
+    couples_rows: bool = False  # whether a row's penalty depends on the batch
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        if not weight >= 0:
+            raise ValueError(f"weight: expected at least 0, got {weight}")
+        self.weight = weight
+
+    @abstractmethod
+    def forward(self, encoder: nn.Module, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+        """(B,), given x in network units and the outputs (B, ·) of all sigmoid layers."""
+
+    def refuse_networks(self, encoder: nn.Module, decoder: nn.Module) -> None:  # noqa: B027
+        """ValueError where the penalty says nothing about such networks."""
+
+
+class Sparsity(CodePenalty):
+    """Σ_l Σ_j KL(ρ ‖ ρ̂_j), ρ̂_j the mean over the batch of unit j of sigmoid layer l.
+
+    KL(ρ ‖ ρ̂) = ρ ln(ρ/ρ̂) + (1−ρ) ln((1−ρ)/(1−ρ̂)), ρ̂ held off 0 and 1 by one rounding, so that it is
+    finite. Every row of a batch gets the batch's value; each rank of several takes its own rows.
+
+    Args:
+        weight: β in the objective.
+        rho: ρ in (0, 1), the mean activation wanted.
+
+    Shape: sigmoid layers (B, ·) → (B,), in nats.
+
+    Reference: Ng 2011, "Sparse autoencoder" (CS294A lecture notes), section 3.
+
+    >>> layer = torch.tensor([[0.25, 0.5], [0.25, 0.0]])  # means 0.25
+    >>> Sparsity(rho=0.25)(nn.Identity(), layer, [layer]).tolist()
+    [0.0, 0.0]
+    """
+
+    term = "sparsity"
+    couples_rows = True
+
+    def __init__(self, weight: float = 3.0, rho: float = 0.25) -> None:
+        super().__init__(weight)
+        if not 0 < rho < 1:
+            raise ValueError(f"rho: expected between 0 and 1, got {rho}")
+        self.rho = rho
+
+    def forward(self, encoder: nn.Module, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+        return torch.stack([self.divergence(h) for h in hidden]).sum().expand(len(x))
+
+    def divergence(self, hidden: Tensor) -> Tensor:
+        """Σ_j KL(ρ ‖ ρ̂_j) of one layer, from (B, ·) to a scalar."""
+        dtype = torch.promote_types(hidden.dtype, torch.float32)
+        rounding = torch.finfo(dtype).eps
+        mean = hidden.flatten(1).to(dtype).mean(0).clamp(rounding, 1 - rounding)
+        rho = torch.full_like(mean, self.rho)
+        kl = rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()
+        return kl.sum()
+
+    def refuse_networks(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        if not count_sigmoids(encoder) + count_sigmoids(decoder):
+            raise ValueError(
+                "penalty: Sparsity expects nn.Sigmoid layers in the encoder or decoder "
+                "(chains by nn.Sequential or MLP), got none"
+            )
+
+
+class Contraction(CodePenalty):
+    """‖∂z/∂x‖²_F, the squared norm of the encoder's Jacobian at x, x in network units.
+
+    Exact, by reverse-mode differentiation: it costs one backward pass of the encoder per entry of
+    the code, and a Jacobian of B · L · D numbers. An encoder and a decoder with weights of their
+    own can make it small for nothing, by a small code; tied weights cannot.
+
+    Args:
+        weight: λ in the objective.
+
+    Shape: x (B, *shape) → (B,).
+
+    Reference: Rifai et al. 2011, "Contractive auto-encoders", eq. 4 and 7.
+
+    >>> linear = nn.Linear(2, 2)
+    >>> with torch.no_grad():
+    ...     _ = linear.weight.copy_(torch.tensor([[1.0, 2.0], [0.0, 3.0]]))
+    >>> Contraction()(linear, torch.zeros(1, 2), []).tolist()
+    [14.0]
+    """
+
+    term = "contraction"
+
+    def __init__(self, weight: float = 0.1) -> None:
+        super().__init__(weight)
+
+    def forward(self, encoder: nn.Module, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+        def encode_one(row: Tensor) -> Tensor:
+            return encoder(row.unsqueeze(0)).squeeze(0)
+
+        jacobian = torch.func.vmap(torch.func.jacrev(encode_one))(x)  # (B, L, *shape)
+        return jacobian.flatten(1).square().sum(1)

@@ -1,0 +1,151 @@
+"""Two stages: a codec, and a generator of its codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from reparam import numerics
+from reparam.model import (
+    Batch,
+    Code,
+    Codec,
+    Descend,
+    Generator,
+    Loss,
+    Player,
+    Solve,
+    Space,
+    Stage,
+    positive_count,
+)
+
+ON_CODES = " of codes"  # ends the names of the generator's players
+
+
+class TwoStage(Codec, Generator):
+    """z ~ p(z), x = g(z): a codec trained first, then a generator on the codes it gives.
+
+    Any codec becomes a generator: an autoencoder with a mixture of Gaussians on its codes, a VAE
+    whose aggregate posterior is modelled anew, latent diffusion. Samples are decoded means; binary
+    and levels data are rounded at random so that their expectation is that mean (for binary data, a
+    coin of that probability).
+
+    Args:
+        codec: x → z → x; its stages come first.
+        generator: of vectors of ``codec.code_space``; its stages see encoded batches, and the codec
+            is fixed by then.
+
+    Shape: x (B, *space.shape), code as the codec's.
+
+    Likelihood: none, even where the generator has one: the density of the codes is not that of x.
+        Terms of the generator's loss are called ``code_…``.
+
+    Reference: Dai & Wipf 2019, "Diagnosing and enhancing VAE models"; Ghosh et al. 2020, "From
+    variational to deterministic autoencoders", for densities fitted to an autoencoder's codes.
+
+    >>> import reparam as rp
+    >>> codec = rp.build("ae", rp.Space((9,), "binary"), latent_dim=2)
+    >>> model = TwoStage(codec, rp.GaussianMixture(codec.code_space, components=3))
+    >>> model.sample(5).shape
+    torch.Size([5, 9])
+    """
+
+    def __init__(self, codec: Codec, generator: Generator) -> None:
+        super().__init__(codec.space)
+        if generator.space != codec.code_space:
+            raise ValueError(
+                f"generator: expected one of the codes {codec.code_space}, got {generator.space}"
+            )
+        for name, part in (("codec", codec), ("generator", generator)):
+            if part.conditional:
+                raise ValueError(
+                    f"{name}: expected an unconditional one, got {type(part).__name__}"
+                )
+        self.codec, self.generator = codec, generator
+        self.couples_rows = codec.couples_rows
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        first = (_of_codec(stage, self.codec) for stage in self.codec.stages)
+        second = (_of_codes(stage, self.codec, self.generator) for stage in self.generator.stages)
+        return (*first, *second)
+
+    @property
+    def code_space(self) -> Space:
+        return self.codec.code_space
+
+    def refuse_rows(self, rows: int) -> None:
+        self.codec.refuse_rows(rows)
+        self.generator.refuse_rows(rows)
+
+    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        if not player.endswith(ON_CODES):
+            return self.codec.loss(x, c, player)
+        loss = self.generator.loss(_code(self.codec, x), None, player.removesuffix(ON_CODES))
+        return loss._replace(terms={f"code_{name}": term for name, term in loss.terms.items()})
+
+    def after_step(self, loss: Loss, player: str = "model") -> None:
+        if player.endswith(ON_CODES):
+            self.generator.after_step(loss, player.removesuffix(ON_CODES))
+        else:
+            self.codec.after_step(loss, player)
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+        return self.codec.encode(x, c)
+
+    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+        return self.codec.decode(code, c)
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        positive_count("n", n)
+        self._condition(c, n)
+        x, levels = (
+            self.decode(self.generator.sample(n, generator=generator)),
+            self.space.level_count,
+        )
+        if levels is None:
+            return x
+        return (x + numerics.noise(x, "uniform", generator)).floor().clamp(0, levels - 1)
+
+
+class _Codes:
+    """Batches of codes, encoded anew in every pass."""
+
+    def __init__(self, codec: Codec, batches: Iterable[Batch]) -> None:
+        self.codec, self.batches = codec, batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        for x, _ in self.batches:
+            yield Batch(_code(self.codec, x))
+
+
+@torch.no_grad()
+def _code(codec: Codec, x: Tensor) -> Tensor:
+    code = codec.encode(x)
+    assert isinstance(code, Tensor)
+    return code
+
+
+def _of_codec(stage: Stage, codec: Codec) -> Stage:
+    """The codec's stage as one of the whole: its own model, its own parameters only."""
+    if isinstance(stage, Solve):
+        solve = stage.solve
+        return Solve(stage.name, lambda model, batches: solve(codec, batches))
+    return replace(stage, players=stage.players or (Player("model", (codec,)),))
+
+
+def _of_codes(stage: Stage, codec: Codec, generator: Generator) -> Stage:
+    """The generator's stage as one of the whole, on codes."""
+    name = stage.name + ON_CODES
+    if isinstance(stage, Solve):
+        solve = stage.solve
+        return Solve(name, lambda model, batches: solve(generator, _Codes(codec, batches)))
+    players = stage.players or (Player("model", (generator,)),)
+    return Descend(name, tuple(replace(p, name=p.name + ON_CODES) for p in players))

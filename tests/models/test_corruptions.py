@@ -1,0 +1,112 @@
+"""Denoising: what each corruption does, that the target is clean, and the optimum on Gaussians."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import reparam as rp
+from reparam import numerics
+from reparam.model import Space
+
+F64 = torch.float64
+
+
+def grid_of_noise(monkeypatch):
+    """Uniform noise that is an even grid in [0, 1): shares come out exactly."""
+
+    def noise(like, kind="normal", generator=None):
+        assert kind == "uniform"
+        return (torch.arange(like.numel(), dtype=like.dtype) / like.numel()).view_as(like)
+
+    monkeypatch.setattr(numerics, "noise", noise)
+
+
+def test_masking_sets_its_share_to_zero_and_leaves_the_rest(monkeypatch):
+    grid_of_noise(monkeypatch)
+    x = torch.linspace(1, 2, 1000, dtype=F64).view(10, 100)
+    seen = rp.Masking(0.3)(x)
+    assert (seen == 0).sum() == 300
+    assert torch.equal(seen[seen != 0], x[seen != 0])
+
+
+def test_salt_and_pepper_are_equal_shares_of_the_two_ends(monkeypatch):
+    grid_of_noise(monkeypatch)
+    x = torch.full((10, 100), 0.4, dtype=F64)
+    values, counts = rp.SaltAndPepper(0.3, low=-2.0, high=2.0)(x).unique(return_counts=True)
+    assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {-2: 150, 0.4: 700, 2: 150}
+
+
+def test_gaussian_noise_is_added_at_its_scale(monkeypatch):
+    noise = torch.randn(4, 3, dtype=F64)
+    monkeypatch.setattr(numerics, "noise", lambda like, kind, generator=None: noise)
+    x = torch.rand(4, 3, dtype=F64)
+    torch.testing.assert_close(rp.GaussianNoise(0.5)(x), x + 0.5 * noise, rtol=0, atol=0)
+
+
+def test_senseless_amounts_are_refused():
+    for make in (rp.Masking, rp.SaltAndPepper):
+        with pytest.raises(ValueError, match=r"share: .*1\.5"):
+            make(1.5)
+    with pytest.raises(ValueError, match="scale: .*-1"):
+        rp.GaussianNoise(-1)
+    with pytest.raises(ValueError, match="scale: .*nan"):
+        rp.GaussianNoise(float("nan"))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+def test_the_target_is_the_clean_x_and_codes_are_of_what_is_given(training):
+    """Identity networks on levels of 5: the loss is Σ (x̃ − x)² on the unit range, x̃ = 2 − x/4."""
+    space = Space((3,), "levels", 5)
+    flip = lambda x: 2 - x  # noqa: E731
+    model = rp.Autoencoder(space, nn.Identity(), nn.Identity(), 3, corruption=flip).double()
+    model.train(training)
+    x = torch.tensor([[0.0, 1.0, 4.0], [3.0, 3.0, 2.0]], dtype=F64)
+    wanted = (2 - 2 * x / 4).square().sum(1)
+    torch.testing.assert_close(model.loss(x).terms["squared_error"], wanted)
+    torch.testing.assert_close(model.encode(x), x / 4)
+    torch.testing.assert_close(model.reconstruct(x), x)
+
+
+@pytest.mark.parametrize("name", ["masking", "gaussian", "salt-and-pepper"])
+def test_the_preset_corrupts_real_data_around_their_mean(name, monkeypatch):
+    """Standardised, zero is the mean and the ends are two deviations off; amount 1 shows which."""
+    monkeypatch.setattr(
+        numerics, "noise", lambda like, kind, generator=None: torch.full_like(like, 0.25)
+    )
+    space = Space((2,), "real")
+    model = rp.build("denoising-ae", space, corruption=name, amount=1.0, hidden=(4,)).double()
+    seen = model.corruption(torch.ones(1, 2, dtype=F64))
+    wanted = {"masking": 0.0, "gaussian": 1.25, "salt-and-pepper": -2.0}[name]
+    assert torch.equal(seen, torch.full((1, 2), wanted, dtype=F64))
+
+
+def test_the_linear_denoiser_of_a_gaussian_and_its_score(minimise, monkeypatch):
+    """f(x̃) = S(S+σ²I)⁻¹ x̃, and (f(x̃)−x̃)/σ² = ∇ log N(x̃; 0, S+σ²I).
+
+    Data and noise have exactly the moments S, I and no correlation (columns of an orthogonal
+    matrix, orthogonal to the constant one), so that least squares is the population's.
+    """
+    n, d, sigma = 200, 3, 0.7
+    generator = torch.Generator().manual_seed(0)
+    columns = torch.randn(n, 1 + 2 * d, generator=generator, dtype=F64)
+    columns[:, 0] = 1
+    q = torch.linalg.qr(columns).Q[:, 1:] * n**0.5
+    factor = torch.tensor([[1.5, 0, 0], [0.8, 1.0, 0], [-0.3, 0.2, 0.5]], dtype=F64)
+    x, noise, s = q[:, :d] @ factor.T, q[:, d:], factor @ factor.T
+    monkeypatch.setattr(numerics, "noise", lambda like, kind, generator=None: noise)
+    model = rp.Autoencoder(
+        Space((d,), "real"), nn.Linear(d, d), nn.Linear(d, d), d, corruption=rp.GaussianNoise(sigma)
+    ).double()
+    minimise(model, x)
+    smoothed = s + sigma**2 * torch.eye(d)
+    wanted = s @ torch.linalg.inv(smoothed)
+    # A gradient of 1e-11 over a curvature of σ² = 0.5 leaves 1e-10; 1e-6 allows for the product.
+    found = model.decoder.weight @ model.encoder.weight
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=0)
+    noisy = torch.randn(5, d, generator=generator, dtype=F64, requires_grad=True)
+    density = torch.distributions.MultivariateNormal(torch.zeros(d, dtype=F64), smoothed)
+    score = torch.autograd.grad(density.log_prob(noisy).sum(), noisy)[0]
+    ours = (model.reconstruct(noisy) - noisy) / sigma**2
+    torch.testing.assert_close(ours, score, atol=1e-5, rtol=0)
