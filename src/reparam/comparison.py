@@ -29,7 +29,9 @@ from reparam.train import History, News, RunFolder, fit
 
 # What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
-PATIENCE = 20  # validations; where neither epochs nor seconds are asked for
+# Where neither epochs nor seconds nor patience are asked for: a report within minutes.
+BY_DEFAULT = {"patience": 20, "budget": 60.0}  # validations, seconds of training for each model
+SAMPLES, SAMPLES_OF_LARGE, LARGE = 1000, 100, 1024  # importance samples; entries of x
 REPORT_FILE, SCORES_FILE = "report.html", "scores.json"
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
 
@@ -113,7 +115,7 @@ def compare(
     out: str | os.PathLike[str],
     seeds: int = 1,
     jobs: int = 1,
-    samples: int = 1000,
+    samples: int | None = None,
     force: bool = False,
     watch: Watch | None = None,
     **fields: Any,
@@ -131,11 +133,13 @@ def compare(
         out: the folder.
         seeds: how many seeds of each; with more than one, standard errors are over the seeds.
         jobs: how many train at a time, each in a process of its own (joblib).
-        samples: importance samples per example of the log-likelihood.
+        samples: importance samples per example of the log-likelihood; None: 1000, or 100 where x
+            has more than 1024 entries.
         force: remove an earlier comparison, finished or not, and start afresh: its report, its
             scores and the runs that bear the names it gave.
         watch: is told what is being done and how many runs are done so far, a fraction too.
-        **fields: of ``TrainConfig``, for all of them.
+        **fields: of ``TrainConfig``, for all of them; without epochs, budget and patience each
+            trains for a minute at most, less where 20 validations bring nothing better.
 
     Raises:
         ValueError: bad models or parameters, a folder that is in use, or models that failed.
@@ -144,7 +148,9 @@ def compare(
     candidates = [Candidate.parse(text) for text in models]
     _refuse_bad(candidates, data, seeds, jobs)
     if not fields.keys() & {"epochs", "budget", "patience"}:
-        fields["patience"] = PATIENCE
+        fields |= BY_DEFAULT
+    if samples is None:
+        samples = SAMPLES if data.space.dimension <= LARGE else SAMPLES_OF_LARGE
     first, folder = fields.pop("seed", 0), Path(out)
     work = [
         Run(data, c, _config(c, seed, fields), folder / c.folder(seed, seeds), samples)

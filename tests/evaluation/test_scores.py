@@ -149,16 +149,25 @@ def test_bits_per_dim_of_a_fair_coin_is_one():
 
 
 def test_reconstruction_of_levels_is_on_the_unit_range():
-    scores = reconstruction_scores(Known(Space((3,), "levels", levels=5)), _split())
+    scores = reconstruction_scores(Known(Space((3,), "levels", levels=5)), _split(), _split())
     assert scores["reconstruction_mse"].value == pytest.approx((1 / 4) ** 2)
     assert "psnr" not in scores  # vectors have none
+
+
+def test_reconstruction_of_tables_counts_every_column_alike():
+    """Off by one everywhere: 1/4 in variances at deviation 2, next to nothing at 1e6."""
+    rows = torch.tensor([[-2.0, 1e9 - 1e6, 3.0], [2.0, 1e9 + 1e6, 3.0]], dtype=torch.float64)
+    scores = reconstruction_scores(Known(Space((3,), "real")).double(), Split(rows), Split(rows))
+    # the last column is constant and keeps its unit: (1/4 + 1e-12 + 1) / 3
+    assert scores["reconstruction_mse"].value == pytest.approx((1 / 4 + 1e-12 + 1) / 3)
+    assert scores["reconstruction_mse"].unit == "variances, per entry"
 
 
 def test_psnr_of_images():
     space = Space((1, 2, 2), "levels", levels=5)
     split = Split(torch.zeros(4, 1, 2, 2, dtype=torch.uint8))
     # one level off out of 4: 10 log10(1 / (1/16))
-    assert reconstruction_scores(Known(space), split)["psnr"].value == pytest.approx(
+    assert reconstruction_scores(Known(space), split, split)["psnr"].value == pytest.approx(
         10 * math.log10(16)
     )
 

@@ -137,9 +137,8 @@ def _latent_scores(model: LatentVariable, asked: _Asked) -> Scores:
 
 
 def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:
-    train = asked.data.train.x
-    spread = (train.max() - train.min()).item() if model.space.kind == "real" else None
-    return reconstruction_scores(model, asked.data.splits[asked.split], asked.split, spread)
+    data, name = asked.data, asked.split
+    return reconstruction_scores(model, data.splits[name], data.train, name)
 
 
 def _probe_scores(model: Codec, asked: _Asked) -> Scores:

@@ -18,33 +18,49 @@ def unit_range(x: Tensor, space: Space) -> Tensor:
     return x if space.level_count is None else x / (space.level_count - 1)
 
 
+def deviations(space: Space, train: Split) -> Tensor:
+    """What the errors of real tables are divided by: each column's deviation in training, (D,).
+
+    Columns have units of their own, and the one with the largest numbers would decide alone. Images
+    and discrete data have one unit: ones. A constant column keeps 1.
+    """
+    if space.is_image or space.kind != "real":
+        return torch.ones((), dtype=torch.float64)
+    deviation = train.x.cpu().double().std(0, correction=0)
+    return torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+
+
 @torch.no_grad()
-def squared_errors(model: Codec, split: Split) -> Tensor:
+def squared_errors(model: Codec, split: Split, scale: Tensor) -> Tensor:
     """The mean squared error over the entries of each row, (N,), on ``unit_range`` values."""
     errors = []
     for x, c in batches(model, split):
         restored = unit_range(model.reconstruct(x, c).cpu().double(), model.space)
         original = unit_range(x.to(restored), model.space)
-        errors.append((restored - original).flatten(1).square().mean(1))
+        errors.append(((restored - original) / scale).flatten(1).square().mean(1))
     return torch.cat(errors)
 
 
-def reconstruction_scores(
-    model: Codec, split: Split, name: str = "test", value_range: float | None = None
-) -> Scores:
+def reconstruction_scores(model: Codec, split: Split, train: Split, name: str = "test") -> Scores:
     """``reconstruction_mse`` per entry and, for images, ``psnr`` in decibels.
+
+    The error of discrete data is on x/(K−1), of real images in their own units, of real tables in
+    training standard deviations of each column: 1 is what the means alone would give.
 
     Args:
         model: any codec.
         split: its examples.
+        train: sets the deviations of tables, and the peak of the PSNR of real images.
         name: of the split.
-        value_range: peak of the PSNR for real images; discrete data have 1.
     """
-    errors = squared_errors(model, split)
-    unit = "per entry, values in [0, 1]" if model.space.kind != "real" else "squared data units"
+    space = model.space
+    errors = squared_errors(model, split, deviations(space, train))
+    unit = "per entry, values in [0, 1]"
+    if space.kind == "real":
+        unit = "squared data units" if space.is_image else "variances, per entry"
     scores = {"reconstruction_mse": mean_score(errors, unit, name)}
-    peak = value_range if model.space.kind == "real" else 1.0
-    if model.space.is_image and peak:
+    peak = 1.0 if space.kind != "real" else (train.x.max() - train.x.min()).item()
+    if space.is_image and peak:
         decibels = 10 * torch.log10(peak**2 / errors.clamp(min=SMALLEST_ERROR * peak**2))
         scores["psnr"] = mean_score(decibels, "dB", name)
     return scores
