@@ -2,7 +2,13 @@ from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
-from .distributions.likelihoods import Bernoulli, DiscretizedLogistic, Normal
+from .distributions.likelihoods import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    DiscretizedNormal,
+    Normal,
+)
 from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
 from .evaluation import Score, evaluate
@@ -19,7 +25,7 @@ from .model import (
     features,
 )
 from .models.autoencoder import Autoencoder
-from .models.objectives import ELBO, Beta
+from .models.objectives import ELBO, IWAE, Beta, DReG
 from .models.pca import PCA
 from .models.vae import VAE
 from .presets import PRESETS, build, preset
@@ -31,15 +37,19 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "Beta",
+    "Categorical",
     "Codec",
     "Data",
     "Density",
+    "DReG",
     "DiagonalNormal",
     "DiscretizedLogistic",
+    "DiscretizedNormal",
     "Distribution",
     "ELBO",
     "Generator",
     "History",
+    "IWAE",
     "LatentVariable",
     "LogProb",
     "Loss",
