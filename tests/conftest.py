@@ -1,14 +1,16 @@
 """Spaces, data and tiny models that the tests share.
 
 A test that asks for ``case`` runs over every preset on every space it accepts; the mark
-``role(cls)`` keeps the presets that build such a model, the mark ``one_shape`` one shape a kind.
+``role(cls)`` keeps the presets that build such a model, the mark ``one_shape`` one shape a kind,
+the mark ``labelled`` those that need labels.
+Other parameters that change what a preset computes are in ``VARIANTS``, on vectors only.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of pytest -n share the cores
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor
 
 import reparam as rp
+from reparam.distributions.likelihoods import LIKELIHOODS
 from reparam.model import Batch, Descend, Model, Solve, Space
 from reparam.presets import PRESETS
 
@@ -31,7 +34,14 @@ TINY_OF: dict[str, dict[str, Any]] = {
     "k-sparse-ae": {"latent_dim": 5, "k": 2},
     # Untrained convolutions end in one bias for all pixels: below 0, every sample is rounded to 0.
     "ae-gmm": {"components": 2, "network": "mlp"},
+    "iwae": {"k": 3},
 }
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "vae": tuple({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
+    "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed")),
+    "iwae": ({"gradient": "dreg"},),
+}
+CLASSES = 3  # of the data that presets are given which need labels
 # Fully connected by default at these sizes: one image shape takes the other networks.
 NETWORK_OF = {(1, 20, 28): "conv"}
 
@@ -62,6 +72,14 @@ def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
     return 3 + 2 * x
 
 
+def random_c(space: Space, n: int, seed: int = 0) -> Tensor | None:
+    """Labels of every class, the last one half as frequent; None where the space has none."""
+    if space.classes is None:
+        return None
+    generator = torch.Generator().manual_seed(100 + seed)
+    return torch.randint(2 * space.classes - 1, (n,), generator=generator) % space.classes
+
+
 def tiny_model(
     name: str, space: Space, dtype: torch.dtype = torch.float64, **changes: Any
 ) -> Model:
@@ -72,57 +90,79 @@ def tiny_model(
         torch.manual_seed(1)
         model = rp.build(name, space, **{k: v for k, v in wanted.items() if k in known} | changes)
     model.to(dtype)
-    solve_stages(model, random_x(space, 40, seed=5))
+    solve_stages(model, random_x(space, 40, seed=5), random_c(space, 40, seed=5))
     return model
 
 
-def solve_stages(model: Model, x: Tensor) -> None:
+def solve_stages(model: Model, x: Tensor, c: Tensor | None = None) -> None:
     """Run the stages without gradients, over two batches of unequal length."""
     cut = len(x) // 3
     for stage in model.stages:
         if isinstance(stage, Solve):
-            stage.solve(model, [Batch(x[:cut]), Batch(x[cut:])])
+            labels = (None, None) if c is None else (c[:cut], c[cut:])
+            stage.solve(model, [Batch(x[:cut], labels[0]), Batch(x[cut:], labels[1])])
 
 
 @dataclass(frozen=True)
 class Case:
-    """One preset on one space."""
+    """One preset on one space, perhaps with parameters other than its defaults."""
 
     name: str
     space: Space
+    changes: dict[str, Any] = field(default_factory=dict)
 
     def model(self, dtype: torch.dtype = torch.float64, **changes: Any) -> Any:
-        return tiny_model(self.name, self.space, dtype, **changes)
+        return tiny_model(self.name, self.space, dtype, **self.changes | changes)
 
     def x(self, n: int, seed: int = 0) -> Tensor:
         return random_x(self.space, n, seed)
 
+    def c(self, n: int, seed: int = 0) -> Tensor | None:
+        return random_c(self.space, n, seed)
+
+    @property
+    def variant(self) -> str:
+        return "".join(f"-{value}" for value in self.changes.values())
+
     def __str__(self) -> str:
         shape = "x".join(map(str, self.space.shape))
-        return f"{self.name}-{self.space.kind}-{shape}"
+        return f"{self.name}{self.variant}-{self.space.kind}-{shape}"
+
+
+def cases_of(name: str) -> Iterator[Case]:
+    """A preset on all it accepts, and its variants on vectors of the kinds they accept."""
+    accepts = PRESETS[name].accepts
+    for space in spaces():
+        if accepts.labels:
+            space = replace(space, classes=CLASSES)
+        if accepts.refusal(space) is not None:
+            continue
+        yield Case(name, space)
+        for changes in VARIANTS.get(name, ()) if not space.is_image else ():
+            likelihood = LIKELIHOODS.get(changes.get("likelihood", ""))
+            if likelihood is None or space.kind in likelihood.kinds:
+                yield Case(name, space, changes)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "role(cls): only presets that build such a model")
     config.addinivalue_line("markers", "one_shape: one shape of each kind")
+    config.addinivalue_line("markers", "labelled: only presets that need labels")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     role = metafunc.definition.get_closest_marker("role")
-    cases = [
-        Case(name, space)
-        for name, preset in PRESETS.items()
-        for space in spaces()
-        if preset.accepts.refusal(space) is None
-    ]
+    cases = [case for name in PRESETS for case in cases_of(name)]
     if role is not None:
         kept = {c.name for c in cases if isinstance(_any_model(c.name, cases), role.kwargs["cls"])}
         cases = [c for c in cases if c.name in kept]
+    if metafunc.definition.get_closest_marker("labelled") is not None:
+        cases = [c for c in cases if c.space.classes is not None]
     if metafunc.definition.get_closest_marker("one_shape") is not None:
-        first = {(c.name, c.space.kind): c for c in reversed(cases)}
-        cases = [c for c in cases if first[c.name, c.space.kind] is c]
+        first = {(c.name, c.variant, c.space.kind): c for c in reversed(cases)}
+        cases = [c for c in cases if first[c.name, c.variant, c.space.kind] is c]
     metafunc.parametrize("case", cases, ids=str)
 
 

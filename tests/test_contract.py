@@ -23,7 +23,9 @@ from reparam.presets import PRESETS, Accepts, Preset
 ROUNDING = dict(rtol=2e-12, atol=2e-12)
 
 # On which kinds log p(x) is exact. A new density says so here.
-EXACT_ON: dict[str, set[str]] = {"pca": {"real"}, "vae": set()}
+EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
+    name: set() for name in ("vae", "beta-vae", "sigma-vae", "cvae", "iwae")
+}
 
 
 def rows_of_noise(rows: int) -> Callable[..., Tensor]:
@@ -41,20 +43,22 @@ def rows_of_noise(rows: int) -> Callable[..., Tensor]:
     return noise
 
 
-def results(model: Any, x: Tensor, patch: pytest.MonkeyPatch, noise_rows: int) -> dict[str, Tensor]:
+def results(
+    model: Any, x: Tensor, c: Tensor | None, patch: pytest.MonkeyPatch, noise_rows: int
+) -> dict[str, Tensor]:
     """Everything the model says of each row, under noise that belongs to the row."""
     found: dict[str, Tensor] = {}
     with patch.context() as patched:
         patched.setattr(numerics, "noise", rows_of_noise(noise_rows))
-        loss = model.loss(x)
+        loss = model.loss(x, c)
     found |= {f"loss/{name}": term for name, term in loss.terms.items()}
     if isinstance(model, Codec):
-        found["encode"] = rp.features(model.encode(x))
-        found["reconstruct"] = model.reconstruct(x)
+        found["encode"] = rp.features(model.encode(x, c))
+        found["reconstruct"] = model.reconstruct(x, c)
     if isinstance(model, Density):
         with patch.context() as patched:
             patched.setattr(numerics, "noise", rows_of_noise(noise_rows))
-            found["log_prob"] = model.log_prob(x).value
+            found["log_prob"] = model.log_prob(x, c).value
     return {name: value.detach() for name, value in found.items()}
 
 
@@ -69,7 +73,7 @@ def test_gradients_reach_every_parameter_within_three_steps(case, descent_of):
         reached: set[str] = set()
         for step in range(3):
             model.zero_grad()
-            model.loss(case.x(8, seed=step), player=player).objective.backward()
+            model.loss(case.x(8, step), case.c(8, step), player).objective.backward()
             for name, parameter in wanted.items():
                 gradient = parameter.grad
                 if gradient is not None and gradient.abs().max() > 0:
@@ -103,14 +107,14 @@ def random_rows(n: int, shape: tuple[int, ...]) -> Tensor:
 
 def test_loss_moves_nothing_and_descends(case, descent_of):
     """A loss is a pure function of weights, data and noise, and its gradient points uphill."""
-    model, x = case.model(), case.x(8)
+    model, x, c = case.model(), case.x(8), case.c(8)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     torch.manual_seed(3)
-    first = model.loss(x)
+    first = model.loss(x, c)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     players = descent_of(model)
-    if "model" not in players:
-        return
+    if "model" not in players or case.changes == {"gradient": "dreg"}:
+        return  # a surrogate's gradient is that of the loss on average only
     first.objective.backward()
     parameters = [p for p in players["model"] if p.grad is not None]
     slope = sum(p.grad.square().sum().item() for p in parameters)
@@ -120,7 +124,7 @@ def test_loss_moves_nothing_and_descends(case, descent_of):
         for p in parameters:
             p -= step * p.grad
     torch.manual_seed(3)  # the same noise
-    fell = first.objective.item() - model.loss(x).objective.item()
+    fell = first.objective.item() - model.loss(x, c).objective.item()
     # To first order it falls by step · slope; a step this small leaves curvature (and kinks of
     # rectifiers) well under half of that, and rounding (1e-16 of the loss) far below it.
     assert 0.5 * step * slope < fell < 1.5 * step * slope
@@ -130,11 +134,11 @@ def test_terms_are_unchanged_when_the_batch_is_repeated(case, monkeypatch):
     model = case.model()
     if model.couples_rows:
         pytest.skip("declares couples_rows")
-    x = case.x(4)
+    x, c = case.x(4), case.c(4)
     monkeypatch.setattr(numerics, "noise", rows_of_noise(4))
-    once = model.loss(x)
+    once = model.loss(x, c)
     monkeypatch.setattr(numerics, "noise", rows_of_noise(4))
-    twice = model.loss(torch.cat([x, x]))
+    twice = model.loss(torch.cat([x, x]), None if c is None else torch.cat([c, c]))
     torch.testing.assert_close(twice.objective, once.objective, **ROUNDING)
     assert once.terms.keys() == twice.terms.keys()
     for name, term in once.terms.items():
@@ -146,18 +150,20 @@ def test_terms_are_unchanged_when_the_batch_is_repeated(case, monkeypatch):
 
 
 def test_rows_do_not_see_each_other(case, monkeypatch):
-    model = case.model().eval()
-    if model.couples_rows:
-        pytest.skip("declares couples_rows")
-    x = case.x(5)
+    model = case.model().eval()  # couples_rows is of training
+    x, c = case.x(5), case.c(5)
     changed = x.clone()
     changed[2:] = case.x(5, seed=8)[2:]
     assert not torch.equal(changed, x)
-    ours = results(model, x, monkeypatch, 5)
-    theirs = results(model, changed, monkeypatch, 5)
-    alone = results(model, x[:1], monkeypatch, 5)  # also: a batch of one works
+    ours = results(model, x, c, monkeypatch, 5)
+    theirs = results(model, changed, c, monkeypatch, 5)
+    first = None if c is None else c[:1]
+    alone = results(model, x[:1], first, monkeypatch, 5)  # also: a batch of one works
     for name, value in ours.items():
         assert value.isfinite().all(), name
+        if name.endswith("sparsity"):  # by definition of the batch, in evaluation too
+            assert model.couples_rows
+            continue
         torch.testing.assert_close(theirs[name][:2], value[:2], **ROUNDING, msg=name)
         torch.testing.assert_close(alone[name], value[:1], **ROUNDING, msg=name)
         assert not torch.isclose(theirs[name][2:], value[2:], rtol=1e-9, atol=0).all(), name
@@ -165,14 +171,14 @@ def test_rows_do_not_see_each_other(case, monkeypatch):
 
 @pytest.mark.role(cls=Codec)
 def test_codes_and_reconstructions_are_deterministic_and_in_data_units(case):
-    model, x = case.model().eval(), case.x(6)
+    model, x, c = case.model().eval(), case.x(6), case.c(6)
     state = torch.get_rng_state()
-    first, second = model.reconstruct(x), model.reconstruct(x)
+    first, second = model.reconstruct(x, c), model.reconstruct(x, c)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, second)
     assert first.shape == x.shape
-    torch.testing.assert_close(model.decode(model.encode(x)), first, **ROUNDING)
-    code = model.encode(x)
+    torch.testing.assert_close(model.decode(model.encode(x, c), c), first, **ROUNDING)
+    code = model.encode(x, c)
     assert tuple(code.shape[1:]) == model.code_space.shape
     if isinstance(model, LatentVariable) and case.space.level_count is not None:
         # The mean of p(x|z); what is fitted by squared error alone may leave the range.
@@ -198,17 +204,36 @@ def test_samples_are_seeded_and_values_of_the_space(case):
         allowed = torch.arange(case.space.level_count, dtype=x.dtype)
         assert torch.isin(x, allowed).all()
         assert len(x.unique()) > 1
-    model.loss(x)  # what it draws it can read
+    model.loss(x, case.c(40))  # what it draws it can read
+
+
+@pytest.mark.role(cls=Generator)
+@pytest.mark.one_shape
+@pytest.mark.labelled
+def test_samples_of_given_conditions_are_seeded_and_those_of_the_condition(case):
+    model, c = case.model().eval(), case.c(40)
+    state = torch.get_rng_state()
+
+    def draw(c: Tensor | None, seed: int = 1) -> Tensor:
+        return model.sample(40, c, generator=torch.Generator().manual_seed(seed))
+
+    one = draw(c)
+    assert torch.equal(one, draw(c))
+    assert not torch.equal(one, draw(c, seed=2))
+    assert not torch.equal(one, draw((c + 1) % case.space.classes)), "c makes a difference"
+    assert torch.equal(torch.get_rng_state(), state)
+    assert one.shape == (40, *case.space.shape)
 
 
 @pytest.mark.role(cls=Density)
 def test_kind_and_generator_of_log_prob(case):
-    model, x = case.model().eval(), case.x(6)
+    model, x, c = case.model().eval(), case.x(6), case.c(6)
     if case.name not in EXACT_ON:
         pytest.fail(f"say in EXACT_ON where log_prob of {case.name} is exact")
     state = torch.get_rng_state()
     first, second = (
-        model.log_prob(x, samples=3, generator=torch.Generator().manual_seed(4)) for _ in range(2)
+        model.log_prob(x, c, samples=3, generator=torch.Generator().manual_seed(4))
+        for _ in range(2)
     )
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first.value, second.value)
@@ -221,7 +246,7 @@ def test_kind_and_generator_of_log_prob(case):
 @pytest.mark.role(cls=Density)
 def test_log_prob_refuses_no_samples(case):
     with pytest.raises(ValueError, match="samples: .*0"):
-        case.model().log_prob(case.x(2), samples=0)
+        case.model().log_prob(case.x(2), case.c(2), samples=0)
 
 
 # ---------------------------------------------------------------------------- what comes in
@@ -272,17 +297,58 @@ def test_conditions_are_refused_where_there_are_none(case):
         model.loss(x, torch.zeros(3, dtype=torch.int64))
 
 
+@pytest.mark.one_shape
+@pytest.mark.labelled
+def test_wrong_conditions_are_refused(case):
+    model, x, c = case.model(), case.x(4), case.c(4)
+    code = model.encode(x, c)
+    methods: dict[str, Callable[[Any], Any]] = {
+        name: lambda bad, method=method: method(x, bad)
+        for name, method in public_methods(model).items()
+    }
+    methods["decode"] = lambda bad: model.decode(code, bad)
+    methods["sample"] = lambda bad: model.sample(4, bad)
+    wrong = {
+        "torch.float64 (4,)": c.double(),
+        "(3,)": c[:3],
+        "(4, 1)": c[:, None],
+        "[0, 1, 2, 0]": [0, 1, 2, 0],
+        "0 … 3": torch.tensor([0, 3, 1, 2]),
+        "-1 … 2": torch.tensor([0, -1, 1, 2]),
+        "None": None,
+    }
+    for name, method in methods.items():
+        for got, bad in wrong.items():
+            if bad is None and name == "sample":
+                continue  # it draws the classes
+            with pytest.raises(ValueError) as refusal:
+                method(bad)
+            message = str(refusal.value)
+            assert message.startswith("c: expected "), (name, got, message)
+            assert message.endswith(got), (name, got, message)
+
+
+@pytest.mark.one_shape
+@pytest.mark.labelled
+def test_any_integer_type_of_labels_comes_in(case, monkeypatch):
+    model, x, c = case.model().eval(), case.x(4), case.c(4)
+    expected = results(model, x, c, monkeypatch, 4)
+    for dtype in (torch.uint8, torch.int32):
+        found = results(model, x, c.to(dtype), monkeypatch, 4)
+        assert all(torch.equal(found[name], value) for name, value in expected.items()), dtype
+
+
 def test_any_dtype_comes_in(case, monkeypatch):
-    model, x = case.model().eval(), case.x(4)
+    model, x, c = case.model().eval(), case.x(4), case.c(4)
     if case.space.kind == "real":
         x, dtypes = x.round().clamp(0, 100), (torch.uint8, torch.int64, torch.float32)
     elif case.space.kind == "binary":
         dtypes = (torch.uint8, torch.bool, torch.int64, torch.float16)
     else:
         dtypes = (torch.uint8, torch.int32, torch.int64, torch.float32)
-    expected = results(model, x, monkeypatch, 4)
+    expected = results(model, x, c, monkeypatch, 4)
     for dtype in dtypes:
-        found = results(model, x.to(dtype), monkeypatch, 4)
+        found = results(model, x.to(dtype), c, monkeypatch, 4)
         for name, value in expected.items():
             assert torch.equal(found[name], value), (name, dtype)
             assert found[name].dtype == torch.float64
@@ -302,6 +368,7 @@ def test_spaces_that_are_not_accepted_are_refused():
         (Accepts(kinds=("binary",)), Space((7,), "real"), "expected binary data, got real"),
         (Accepts(vectors=False), Space((7,), "real"), "expected images, got vectors of 7 entries"),
         (Accepts(images=False), Space((1, 8, 8), "real"), "expected vectors, got images"),
+        (Accepts(labels=True), Space((7,), "real"), "expected data with labels, got none"),
     ]
     for accepts, space, message in choosy:
         with pytest.raises(ValueError, match=f"^fussy: {message}"):
@@ -313,14 +380,14 @@ def test_spaces_that_are_not_accepted_are_refused():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 def test_a_saved_model_comes_back_as_it_was(case, dtype, tmp_path, monkeypatch):
-    model, x = case.model(dtype).eval(), case.x(4)
+    model, x, c = case.model(dtype).eval(), case.x(4), case.c(4)
     rp.save(model, tmp_path / "run")
     back = rp.load(tmp_path / "run")
     assert type(back) is type(model)
     assert back.space == model.space
     assert not back.training
-    expected = results(model, x, monkeypatch, 4)
-    found = results(back, x, monkeypatch, 4)
+    expected = results(model, x, c, monkeypatch, 4)
+    found = results(back, x, c, monkeypatch, 4)
     for name, value in expected.items():
         assert found[name].dtype == value.dtype, name
         assert torch.equal(found[name], value), name
@@ -332,13 +399,13 @@ def test_a_saved_model_comes_back_as_it_was(case, dtype, tmp_path, monkeypatch):
 
 @pytest.mark.one_shape
 def test_compiled_loss_is_the_loss(case):
-    model, x = case.model(), case.x(4)
+    model, x, c = case.model(), case.x(4), case.c(4)
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     torch.manual_seed(2)
-    eager = model(x)
+    eager = model(x, c)
     torch.manual_seed(2)
-    captured = compiled(x)
+    captured = compiled(x, c)
     torch.testing.assert_close(captured.objective, eager.objective, **ROUNDING)
     assert captured.terms.keys() == eager.terms.keys()
     for name, term in eager.terms.items():

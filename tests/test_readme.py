@@ -55,3 +55,5 @@ def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
 
 def test_table_of_models_is_the_registry():
     assert markdown_table() in README.read_text(), "write it anew with python -m reparam.presets"
+    rows = markdown_table().splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}, "p(x|z) opens no cell"

@@ -2,7 +2,13 @@ from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
-from .distributions.likelihoods import Bernoulli, DiscretizedLogistic, Normal
+from .distributions.likelihoods import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogistic,
+    DiscretizedNormal,
+    Normal,
+)
 from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
 from .evaluation import Score, evaluate
@@ -21,7 +27,7 @@ from .model import (
 from .models.autoencoder import Autoencoder
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
 from .models.mixture import GaussianMixture
-from .models.objectives import ELBO, Beta
+from .models.objectives import ELBO, IWAE, Beta, DReG
 from .models.pca import PCA
 from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
@@ -36,18 +42,22 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "Beta",
+    "Categorical",
     "Codec",
     "Contraction",
+    "DReG",
     "Data",
     "Density",
     "DiagonalNormal",
     "DiscretizedLogistic",
+    "DiscretizedNormal",
     "Distribution",
     "ELBO",
     "GaussianMixture",
     "GaussianNoise",
     "Generator",
     "History",
+    "IWAE",
     "KSparse",
     "LatentVariable",
     "LogProb",

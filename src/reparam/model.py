@@ -280,10 +280,18 @@ class Model(nn.Module, ABC):
             if c is not None:
                 raise ValueError(f"c: {type(self).__name__} is not conditional, expected None")
             return None
-        if c is None or tuple(c.shape) != (rows,) or c.is_floating_point():
-            got = None if c is None else f"{c.dtype} {tuple(c.shape)}"
-            raise ValueError(f"c: expected {rows} integer labels, one per row of x, got {got}")
-        return c.to(self.anchor.device)
+        if not isinstance(c, Tensor) or tuple(c.shape) != (rows,) or c.is_floating_point():
+            got = f"{c.dtype} {tuple(c.shape)}" if isinstance(c, Tensor) else repr(c)
+            raise ValueError(
+                f"c: expected a tensor of {rows} integer labels, one per row, got {got}"
+            )
+        classes = self.space.classes
+        # Labels on another device would be waited for, and a compiled loss cannot look at values.
+        if classes is not None and c.device.type == "cpu" and not torch.compiler.is_compiling():
+            low, high = int(c.min()), int(c.max())
+            if low < 0 or high >= classes:
+                raise ValueError(f"c: expected labels 0 … {classes - 1}, got {low} … {high}")
+        return c.to(self.anchor.device, torch.int64)
 
 
 class Float64Buffers(nn.Module):

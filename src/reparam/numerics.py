@@ -71,24 +71,29 @@ def discretized_logistic_log_prob(
     )
 
 
-def discretized_normal_log_prob(
-    x: Tensor, mean: Tensor, log_scale: Tensor, levels: int
-) -> Tensor:
+def normal_log_cdf(x: Tensor) -> Tensor:
+    """log Φ(x). In the lower tail ``torch.special.log_ndtr`` loses its gradient to cancellation."""
+    tail = x.clamp(max=-1.0)
+    scaled = torch.special.erfcx(-tail * math.sqrt(0.5))  # 2 Φ(x) e^{x²/2}
+    below = torch.log(0.5 * scaled) - 0.5 * tail.square()
+    return torch.where(x < -1.0, below, torch.special.log_ndtr(x.clamp(min=-1.0)))
+
+
+def discretized_normal_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:
     """log P(x) of a normal integrated over each level's bin [x−½, x+½], end bins open.
 
-    log(Φ(a) − Φ(b)) is taken on the side of the mean where both are small, so that it does not
-    cancel: Φ(a) − Φ(b) = Φ(−b) − Φ(−a). In level units, as ``discretized_logistic_log_prob``.
+    Inside, log(Φ(a) − Φ(b)) is log Φ(a) + log(1 − Φ(b)/Φ(a)), taken below the mean, where Φ does
+    not saturate: Φ(a) − Φ(b) = Φ(−b) − Φ(−a). In level units.
     """
     inverse_scale = torch.exp(-log_scale)
     centred = x - mean
-    side = torch.where(centred > 0, -1.0, 1.0)
-    middle = side * centred * inverse_scale  # never positive
-    upper = torch.special.log_ndtr(middle + 0.5 * inverse_scale)
-    lower = torch.special.log_ndtr(middle - 0.5 * inverse_scale)
-    inside = upper + torch.log(-torch.expm1(lower - upper))
-    first = torch.special.log_ndtr((centred + 0.5) * inverse_scale)
-    last = torch.special.log_ndtr((0.5 - centred) * inverse_scale)
-    return torch.where(x <= 0, first, torch.where(x >= levels - 1, last, inside))
+    first, last = x <= 0, x >= levels - 1
+    folded = -centred.abs()
+    outer = torch.where(first, centred, torch.where(last, -centred, folded))
+    upper = normal_log_cdf((outer + 0.5) * inverse_scale)
+    lower = normal_log_cdf((folded - 0.5) * inverse_scale)
+    inside = torch.log(-torch.expm1(lower - upper))
+    return upper + torch.where(first | last, 0.0, inside)
 
 
 def bits_per_dim(nats: float, dimension: int) -> float:

@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 
 import reparam as rp
-from reparam.distributions.likelihoods import default_likelihood
+from reparam.distributions.likelihoods import find_likelihood
 from reparam.model import Space
 
 F64 = torch.float64
@@ -102,7 +102,7 @@ def test_a_constant_column_does_not_give_an_infinite_density():
 
 def test_the_default_likelihood_is_exact():
     for space in (Space((2,), "binary"), Space((2,), "levels", 5), Space((2,), "real")):
-        likelihood = default_likelihood(space)
+        likelihood = find_likelihood("auto", space)
         assert likelihood(torch.zeros(1, *likelihood.parameter_shape)).kind == "exact"
 
 

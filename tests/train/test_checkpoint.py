@@ -42,7 +42,12 @@ def test_what_a_file_says(tmp_path):
     _, header = header_of(file)
     described = json.loads(header["__metadata__"]["reparam"])
     assert described["preset"] == "vae"
-    assert described["parameters"] == {"latent_dim": 2, "hidden": [4], "network": "auto"}
+    assert described["parameters"] == {
+        "latent_dim": 2,
+        "hidden": [4],
+        "network": "auto",
+        "likelihood": "auto",
+    }
     assert described["precision"] == "float32"
     assert described["space"]["shape"] == [5]
     assert described["space"]["levels"] == 9

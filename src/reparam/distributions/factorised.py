@@ -161,7 +161,7 @@ class DiscretizedLogisticMass(Factorised):
         uniform = numerics.noise(self.location, "uniform", generator)
         tiny = torch.finfo(uniform.dtype).eps
         draw = self.location + self.log_scale.exp() * torch.logit(uniform, eps=tiny)
-        return draw.round().clamp(0, self.levels - 1)
+        return draw.round().clamp(0, self.levels - 1) + 0.0  # 0, not −0
 
     def log_prob(self, x: Tensor) -> Tensor:
         return numerics.discretized_logistic_log_prob(
@@ -221,7 +221,7 @@ class DiscretizedNormalMass(Factorised):
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
-        return draw.round().clamp(0, self.levels - 1)
+        return draw.round().clamp(0, self.levels - 1) + 0.0  # 0, not −0
 
     def log_prob(self, x: Tensor) -> Tensor:
         return numerics.discretized_normal_log_prob(
@@ -269,9 +269,8 @@ class DequantisedNormalDensity(Factorised):
 
     @property
     def center(self) -> Tensor:
-        return (self.mean - 0.5).clamp(
-            0, self.levels - 1
-        )  # the level that u = ½ above it stands for
+        # The level that u = ½ above it stands for.
+        return (self.mean - 0.5).clamp(0, self.levels - 1)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
@@ -296,6 +295,8 @@ class OptimalNormalDensity(Factorised):
     mean: Tensor
     log_scale: Tensor
     levels: int | None
+    least: float  # σ² of a perfect fit
+    kind = "estimate"
 
     @property
     def center(self) -> Tensor:
@@ -305,7 +306,7 @@ class OptimalNormalDensity(Factorised):
         return self._frozen().rsample(generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        log_scale = 0.5 * self._squared_errors(x).mean().clamp(min=1e-12).log()
+        log_scale = 0.5 * self._squared_errors(x).mean().clamp(min=self.least).log()
         return replace(self, log_scale=log_scale.expand_as(self.mean))._frozen().log_prob(x)
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:

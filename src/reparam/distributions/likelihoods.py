@@ -36,7 +36,7 @@ class Likelihood(nn.Module, ABC):
     kinds: tuple[str, ...]  # the kinds of data it is a likelihood of
     couples_rows: bool = False  # whether a row's density in training depends on the batch
 
-    def __init__(self, space: Space, parameters_per_entry: int) -> None:
+    def __init__(self, space: Space, parameters_per_entry: int = 1) -> None:
         super().__init__()
         if space.kind not in self.kinds:
             raise ValueError(
@@ -74,14 +74,22 @@ class Bernoulli(Likelihood):
 
     kinds = ("binary",)
 
-    def __init__(self, space: Space) -> None:
-        super().__init__(space, 1)
-
     def distribution(self, parameters: Tensor) -> BernoulliMass:
         return BernoulliMass(parameters.squeeze(1))  # indexing would copy in the backward pass
 
 
-class DiscretizedLogistic(Likelihood):
+class _Discretized(Likelihood):
+    """A location and a log-scale per entry, integrated over each level's bin."""
+
+    kinds = ("levels",)
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space, 2)
+        assert space.levels is not None
+        self.levels = space.levels
+
+
+class DiscretizedLogistic(_Discretized):
     """A logistic per entry, integrated over each level's bin with open end bins.
 
     The decoder gives a location, 0 meaning the middle of the range and ±1 its ends, and a
@@ -98,18 +106,11 @@ class DiscretizedLogistic(Likelihood):
     1.0
     """
 
-    kinds = ("levels",)
-
-    def __init__(self, space: Space) -> None:
-        super().__init__(space, 2)
-        assert space.levels is not None
-        self.levels = space.levels
-
     def distribution(self, parameters: Tensor) -> DiscretizedLogisticMass:
         return DiscretizedLogisticMass(*_level_units(parameters, self.levels), self.levels)
 
 
-class DiscretizedNormal(Likelihood):
+class DiscretizedNormal(_Discretized):
     """A normal per entry, integrated over each level's bin with open end bins.
 
     Parameters as for ``DiscretizedLogistic``: a location and a log-scale per entry.
@@ -121,13 +122,6 @@ class DiscretizedNormal(Likelihood):
     >>> round(sum(p.log_prob(torch.tensor([[float(k)]])).exp().item() for k in range(4)), 5)
     1.0
     """
-
-    kinds = ("levels",)
-
-    def __init__(self, space: Space) -> None:
-        super().__init__(space, 2)
-        assert space.levels is not None
-        self.levels = space.levels
 
     def distribution(self, parameters: Tensor) -> DiscretizedNormalMass:
         return DiscretizedNormalMass(*_level_units(parameters, self.levels), self.levels)
@@ -147,8 +141,7 @@ class Categorical(Likelihood):
     kinds = ("levels", "binary")
 
     def __init__(self, space: Space) -> None:
-        assert space.level_count is not None or space.kind == "real"
-        super().__init__(space, space.level_count or 1)
+        super().__init__(space, space.level_count or 0)  # real data are refused there
 
     def distribution(self, parameters: Tensor) -> CategoricalMass:
         return CategoricalMass(parameters)
@@ -191,7 +184,7 @@ class Normal(Likelihood):
     kinds = ("real", "levels", "binary")
 
     def __init__(self, space: Space, scale: Scale = "shared", fixed: float = 1.0) -> None:
-        super().__init__(space, 1)
+        super().__init__(space)
         if scale not in get_args(Scale):
             raise ValueError(f"scale: expected {', '.join(get_args(Scale))}, got {scale!r}")
         if not fixed > 0:
@@ -221,7 +214,8 @@ class Normal(Likelihood):
             top = levels - 1
             mean, log_scale = mean * top + 0.5, log_scale + math.log(top)
         if self.couples_rows and self.training:
-            return OptimalNormalDensity(mean, log_scale, levels)
+            least = math.exp(2 * LOG_SCALE_BOUNDS[0])  # in level units it is never reached
+            return OptimalNormalDensity(mean, log_scale, levels, least)
         if levels is None:
             return NormalDensity(mean, log_scale)
         return DequantisedNormalDensity(mean, log_scale, levels)
@@ -254,12 +248,14 @@ def find_likelihood(name: str, space: Space) -> Likelihood:
     """The likelihood of that name; ``auto`` fits the kind of the data without approximation.
 
     Raises:
-        ValueError: it is none of this kind of data.
+        ValueError: there is none of that name, or it is none of this kind of data.
     """
     if name == "auto":
         defaults = {"binary": Bernoulli, "levels": DiscretizedLogistic, "real": Normal}
         return defaults[space.kind](space)
-    chosen = LIKELIHOODS[name]
+    chosen = LIKELIHOODS.get(name)
+    if chosen is None:
+        raise ValueError(f"likelihood: expected auto, {', '.join(LIKELIHOODS)}, got {name!r}")
     if space.kind not in chosen.kinds:
         fitting = [other for other, kind in LIKELIHOODS.items() if space.kind in kind.kinds]
         raise ValueError(

@@ -88,7 +88,8 @@ class VAE(LatentVariable):
         self.objective = ELBO() if objective is None else objective
         self.conditional, self.couples_rows = conditional, likelihood.couples_rows
         if conditional:
-            self.register_buffer("frequencies", torch.ones(space.classes) / space.classes)
+            assert space.classes is not None
+            self.register_buffer("frequencies", torch.full((space.classes,), 1 / space.classes))
             self.frequencies: Tensor
 
     @property
@@ -112,8 +113,9 @@ class VAE(LatentVariable):
         if not self.conditional:
             return None
         uniform = numerics.noise(self.frequencies.new_empty(n), "uniform", generator)
-        drawn = torch.searchsorted(self.frequencies.cumsum(0), uniform, right=True)
-        return drawn.clamp(max=len(self.frequencies) - 1)
+        edges = self.frequencies.cumsum(0)
+        # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
+        return torch.searchsorted(edges / edges[-1], uniform, right=True)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, c = self.prepare(x, c)
@@ -124,7 +126,7 @@ class VAE(LatentVariable):
         return self.p_z(c)
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        h = self._through(self.decoder, z, c)
+        h = self._through(self.decoder, z, self._condition(c, len(z)))
         p = self.p_x(h.to(self.anchor.dtype))  # probabilities never in bfloat16
         return Transformed(p, self.standardise) if self.space.kind == "real" else p
 
@@ -135,9 +137,9 @@ class VAE(LatentVariable):
 @torch.no_grad()
 def _count_classes(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, VAE)
-    counts = torch.zeros_like(model.frequencies)
+    counts = torch.zeros_like(model.frequencies, dtype=torch.int64)
     for _, c in batches:
         if c is None:
             raise ValueError("data: expected labels for a conditional model, got none")
-        counts += torch.bincount(c, minlength=len(counts)).to(counts)
+        counts += torch.bincount(c.to(counts), minlength=len(counts))
     model.frequencies.copy_(counts / counts.sum())

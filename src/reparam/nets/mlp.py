@@ -36,7 +36,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         widths = [math.prod(inputs), *hidden, math.prod(outputs)]
-        self.first = nn.Linear(*widths[:2])
+        self.first = nn.Linear(widths[0], widths[1])
         self.condition = condition
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths[1:]):

@@ -164,8 +164,11 @@ def markdown_table() -> str:
     >>> markdown_table().splitlines()[1]
     '|---|---|---|'
     """
-    rows = [f"| `{p.name}` | {p.summary} | {p.paper} |" for p in PRESETS.values()]
-    return "\n".join(["| model | what it is | paper |", "|---|---|---|", *rows])
+    cells = ((f"`{p.name}`", p.summary, p.paper) for p in PRESETS.values())
+    rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in cells]
+    return "\n".join(
+        ["| model | what it is | paper |", "|---|---|---|", *(f"| {row} |" for row in rows)]
+    )
 
 
 def did_you_mean(name: str, known: Mapping[str, object]) -> str:
