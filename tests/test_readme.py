@@ -43,6 +43,7 @@ def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
     # As written, but for the amount of training and of importance samples.
     monkeypatch.setattr(state, "STEPS_BY_DEFAULT", 2)
     monkeypatch.setattr(state, "EPOCHS_AT_LEAST", 1)
+    monkeypatch.setattr("reparam.comparison.BY_DEFAULT", {"epochs": 1})
     assert len(commands()) >= 10
     for line in commands():
         line = line.replace("--budget 20s", "--epochs 1").replace("--epochs 700", "--epochs 2")
