@@ -2,6 +2,7 @@ from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
+from .distributions.conditionals import ConditionalNormal
 from .distributions.likelihoods import (
     Bernoulli,
     Categorical,
@@ -25,6 +26,7 @@ from .model import (
     features,
 )
 from .models.autoencoder import Autoencoder
+from .models.autoregressive import Autoregressive
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
 from .models.mixture import GaussianMixture
 from .models.objectives import ELBO, IWAE, Beta, DReG
@@ -32,6 +34,7 @@ from .models.pca import PCA
 from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
 from .models.vae import VAE
+from .nets.masked import MADE, NADE
 from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
@@ -40,10 +43,12 @@ __version__: str
 
 __all__ = [
     "Autoencoder",
+    "Autoregressive",
     "Bernoulli",
     "Beta",
     "Categorical",
     "Codec",
+    "ConditionalNormal",
     "Contraction",
     "DReG",
     "Data",
@@ -62,8 +67,10 @@ __all__ = [
     "LatentVariable",
     "LogProb",
     "Loss",
+    "MADE",
     "Masking",
     "Model",
+    "NADE",
     "Normal",
     "PCA",
     "PRESETS",
