@@ -12,6 +12,7 @@ from .distributions.likelihoods import (
 from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
 from .evaluation import Score, evaluate
+from .inspection import Noise
 from .model import (
     Codec,
     Density,
@@ -64,6 +65,7 @@ __all__ = [
     "Loss",
     "Masking",
     "Model",
+    "Noise",
     "Normal",
     "PCA",
     "PRESETS",
