@@ -13,6 +13,7 @@ from .distributions.likelihoods import (
 from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
 from .evaluation import Score, evaluate
+from .inspection import Noise
 from .model import (
     Codec,
     Density,
@@ -71,6 +72,7 @@ __all__ = [
     "Masking",
     "Model",
     "NADE",
+    "Noise",
     "Normal",
     "PCA",
     "PRESETS",
