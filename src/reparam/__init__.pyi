@@ -13,6 +13,7 @@ from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
 from .edit import classify, interpolate, traverse
 from .evaluation import Score, evaluate
+from .inspection import Noise
 from .model import (
     Codec,
     Density,
@@ -65,6 +66,7 @@ __all__ = [
     "Loss",
     "Masking",
     "Model",
+    "Noise",
     "Normal",
     "PCA",
     "PRESETS",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.inspection import Noise
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
@@ -340,6 +341,11 @@ class Codec(Model):
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(x, c), c)
+
+    @property
+    def noise(self) -> Noise | None:
+        """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
+        return None
 
     def prepare_code(self, code: Code) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""

@@ -6,13 +6,33 @@ data. Every entry is corrupted on its own. ``numerics.noise`` is the one source 
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
 
 
-class Masking(nn.Module):
+class Corruption(nn.Module, ABC):
+    """x̃ ~ M(x̃|x) at a level; 0 leaves x as it is."""
+
+    name: str
+    unit: str  # what the level counts
+    strongest: float = 1.0
+
+    @property
+    @abstractmethod
+    def level(self) -> float: ...
+
+    @abstractmethod
+    def at(self, level: float) -> Self:
+        """The same corruption at another level."""
+
+
+class Masking(Corruption):
     """Each entry becomes 0 with probability ν: black, or the mean of real data.
 
     Args:
@@ -26,16 +46,25 @@ class Masking(nn.Module):
     [[0.0, 0.0, 0.0]]
     """
 
+    name, unit = "masking", "share of entries set to 0"
+
     def __init__(self, share: float = 0.25) -> None:
         super().__init__()
         self.share = _share(share)
+
+    @property
+    def level(self) -> float:
+        return self.share
+
+    def at(self, level: float) -> Masking:
+        return Masking(level)
 
     def forward(self, x: Tensor) -> Tensor:
         kept = numerics.noise(x, "uniform") >= self.share
         return x * kept
 
 
-class GaussianNoise(nn.Module):
+class GaussianNoise(Corruption):
     """x̃ = x + σ ε, ε ~ N(0, I).
 
     Args:
@@ -49,17 +78,27 @@ class GaussianNoise(nn.Module):
     [[1.0, 1.0, 1.0]]
     """
 
+    name, unit = "Gaussian noise", "standard deviation in network units"
+    strongest = math.inf
+
     def __init__(self, scale: float = 0.25) -> None:
         super().__init__()
         if not scale >= 0:
             raise ValueError(f"scale: expected at least 0, got {scale}")
         self.scale = scale
 
+    @property
+    def level(self) -> float:
+        return self.scale
+
+    def at(self, level: float) -> GaussianNoise:
+        return GaussianNoise(level)
+
     def forward(self, x: Tensor) -> Tensor:
         return x + self.scale * numerics.noise(x, "normal")
 
 
-class SaltAndPepper(nn.Module):
+class SaltAndPepper(Corruption):
     """Each entry becomes, with probability ν, one of the two ends of the range, as by a coin.
 
     Binary and levels data end at 0 and 1. Standardised real data have no ends of their own: there
@@ -78,9 +117,18 @@ class SaltAndPepper(nn.Module):
     [0.0, 1.0]
     """
 
+    name, unit = "salt and pepper", "share of entries set to an end of the range"
+
     def __init__(self, share: float = 0.25, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__()
         self.share, self.low, self.high = _share(share), low, high
+
+    @property
+    def level(self) -> float:
+        return self.share
+
+    def at(self, level: float) -> SaltAndPepper:
+        return SaltAndPepper(level, self.low, self.high)
 
     def forward(self, x: Tensor) -> Tensor:
         uniform = numerics.noise(x, "uniform")  # below ν/2 pepper, from there to ν salt

@@ -8,8 +8,8 @@ from torch import nn
 
 from reparam import nets
 from reparam.model import Space, positive_count
-from reparam.models.autoencoder import Autoencoder, Corruption
-from reparam.models.corruptions import GaussianNoise, Masking, SaltAndPepper
+from reparam.models.autoencoder import Autoencoder
+from reparam.models.corruptions import Corruption, GaussianNoise, Masking, SaltAndPepper
 from reparam.models.mixture import GaussianMixture
 from reparam.models.penalties import CodePenalty, Contraction, Sparsity
 from reparam.models.two_stage import TwoStage
@@ -105,7 +105,7 @@ def denoising_ae(
     """
     low, high = (-2.0, 2.0) if space.kind == "real" else (0.0, 1.0)
     if corruption == "masking":
-        noise: nn.Module = Masking(amount)
+        noise: Corruption = Masking(amount)
     elif corruption == "gaussian":
         noise = GaussianNoise(amount)
     else:
