@@ -30,7 +30,7 @@ def interpolate(
     With t from 0 to 1, linear is z(t) = (1−t) z₀ + t z₁. Spherical is z(t) = [sin((1−t)θ) z₀ +
     sin(tθ) z₁] / sin θ with θ the angle between z₀ and z₁, row by row and part by part of a code:
     codes of high dimension lie near a sphere, and straight lines between them pass within it, where
-    no code is. Where θ is 0 or π it is linear.
+    no code is. Where θ is 0, π or (a code is 0) unknown, it is linear.
 
     Args:
         model: any codec with real codes.
@@ -166,7 +166,8 @@ def _spherical(first: Tensor, second: Tensor, t: float) -> Tensor:
     angle = cosine.arccos()[:, None].to(a)
     sine = angle.sin()
     circle = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / sine
-    return torch.where(sine > PARALLEL, circle, _linear(a, b, t)).view_as(first)
+    turns = (sine > PARALLEL) & (a != 0).any(1, True) & (b != 0).any(1, True)
+    return torch.where(turns, circle, _linear(a, b, t)).view_as(first)
 
 
 def _parts(code: Code) -> tuple[Tensor, ...]:

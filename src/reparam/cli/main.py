@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from reparam import __version__
-from reparam.cli import edit, look, train, use
+from reparam.cli import denoise, edit, look, train, use
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
 
 
@@ -43,6 +43,7 @@ for command in (
     use.sample,
     use.reconstruct,
     use.encode,
+    denoise.denoise,
     edit.interpolate,
     edit.traverse,
     edit.classify,
