@@ -12,6 +12,7 @@ from .distributions.likelihoods import (
 )
 from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
+from .edit import classify, interpolate, traverse
 from .evaluation import Score, evaluate
 from .inspection import Noise
 from .model import (
@@ -87,13 +88,16 @@ __all__ = [
     "TwoStage",
     "VAE",
     "build",
+    "classify",
     "compare",
     "evaluate",
     "features",
     "fit",
+    "interpolate",
     "load",
     "load_data",
     "preset",
     "resume",
     "save",
+    "traverse",
 ]

@@ -239,6 +239,11 @@ class Model(nn.Module, ABC):
         """How the model is trained, in order."""
         return (Descend(),)
 
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        """p(c) in training, (classes,); None for a model that is not conditional on labels."""
+        return None
+
     @abstractmethod
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss: ...
 
