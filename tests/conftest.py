@@ -36,6 +36,8 @@ TINY_OF: dict[str, dict[str, Any]] = {
     "ae-gmm": {"components": 2, "network": "mlp"},
     "iwae": {"k": 3},
     "nade": {"hidden": 8},
+    "pixel-cnn": {"width": 6, "layers": 1, "first_kernel": 3},
+    "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
 }
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "vae": tuple({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),

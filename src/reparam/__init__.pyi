@@ -37,6 +37,7 @@ from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
 from .models.vae import VAE
 from .nets.masked import MADE, NADE
+from .nets.pixelcnn import GatedPixelCNN, PixelCNN
 from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
@@ -62,6 +63,7 @@ __all__ = [
     "ELBO",
     "GaussianMixture",
     "GaussianNoise",
+    "GatedPixelCNN",
     "Generator",
     "History",
     "IWAE",
@@ -77,6 +79,7 @@ __all__ = [
     "Normal",
     "PCA",
     "PRESETS",
+    "PixelCNN",
     "SaltAndPepper",
     "Score",
     "Space",
