@@ -25,13 +25,16 @@ from .model import (
     features,
 )
 from .models.autoencoder import Autoencoder
+from .models.controllers import Controlled, DynamicControlled
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
+from .models.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from .models.mixture import GaussianMixture
-from .models.objectives import ELBO, IWAE, Beta, DReG
+from .models.objectives import ELBO, IWAE, DReG
 from .models.pca import PCA
 from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
 from .models.vae import VAE
+from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
@@ -42,17 +45,22 @@ __all__ = [
     "Autoencoder",
     "Bernoulli",
     "Beta",
+    "Capacity",
     "Categorical",
     "Codec",
     "Contraction",
+    "Controlled",
     "DReG",
     "Data",
     "Density",
     "DiagonalNormal",
+    "DimensionwiseLearnedWeights",
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Distribution",
+    "DynamicControlled",
     "ELBO",
+    "FreeBits",
     "GaussianMixture",
     "GaussianNoise",
     "Generator",
@@ -60,6 +68,7 @@ __all__ = [
     "IWAE",
     "KSparse",
     "LatentVariable",
+    "LearnedWeights",
     "LogProb",
     "Loss",
     "Masking",
@@ -68,6 +77,7 @@ __all__ = [
     "PCA",
     "PRESETS",
     "SaltAndPepper",
+    "Schedule",
     "Score",
     "Space",
     "Sparsity",

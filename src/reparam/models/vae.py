@@ -15,15 +15,17 @@ from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
 from reparam.model import (
     Batch,
+    Descend,
     Distribution,
     LatentVariable,
     Loss,
     Model,
+    Player,
     Solve,
     Space,
     Stage,
 )
-from reparam.models.objectives import ELBO
+from reparam.models.objectives import ELBO, Objective
 
 
 class VAE(LatentVariable):
@@ -68,7 +70,7 @@ class VAE(LatentVariable):
         posterior: Posterior,
         prior: Prior,
         likelihood: Likelihood,
-        objective: nn.Module | None = None,
+        objective: Objective | None = None,
         conditional: bool = False,
     ) -> None:
         super().__init__(space)
@@ -86,7 +88,9 @@ class VAE(LatentVariable):
         self.decoder, self.p_x = decoder, likelihood
         self.p_z = prior
         self.objective = ELBO() if objective is None else objective
-        self.conditional, self.couples_rows = conditional, likelihood.couples_rows
+        self.objective.refuse(space, posterior, prior)
+        self.conditional = conditional
+        self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
         if conditional:
             assert space.classes is not None
             self.register_buffer("frequencies", torch.full((space.classes,), 1 / space.classes))
@@ -94,8 +98,19 @@ class VAE(LatentVariable):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        counted = (Solve("class frequencies", _count_classes),) if self.conditional else ()
-        return (*self.standardise.stages, *counted, *super().stages)
+        solves = list(self.standardise.stages)
+        if self.conditional:
+            solves.append(Solve("class frequencies", _count_classes))
+        return (*solves, Descend(players=self._players()))
+
+    def _players(self) -> tuple[Player, ...]:
+        others = self.objective.players
+        parts = (self.encoder, self.decoder, self.q_z, self.p_z, self.p_x)
+        return (Player("model", parts), *others) if others else ()
+
+    @property
+    def annealing_steps(self) -> int:
+        return self.objective.annealing_steps
 
     @property
     def code_space(self) -> Space:
@@ -103,11 +118,15 @@ class VAE(LatentVariable):
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
+        if player != "model":
+            return self.objective.play(player, self, x, c)
         return self.objective(self, x, c)
 
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:
-        self.p_x.after_step(loss.statistics)
+        if player == "model":
+            self.p_x.after_step(loss.statistics)
+        self.objective.after_step(loss.statistics, player)
 
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
         if not self.conditional:
