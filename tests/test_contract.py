@@ -42,6 +42,7 @@ EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
 }
 # Terms that say something of the batch or of the training, not of their row.
 NOT_OF_A_ROW = ("sparsity", "beta")
+EXACT_ON |= {name: {"binary", "levels", "real"} for name in ("fvbn", "nade", "made")}
 
 
 def rows_of_noise(rows: int) -> Callable[..., Tensor]:

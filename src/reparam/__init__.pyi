@@ -2,6 +2,7 @@ from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
+from .distributions.conditionals import ConditionalNormal
 from .distributions.likelihoods import (
     Bernoulli,
     Categorical,
@@ -11,7 +12,9 @@ from .distributions.likelihoods import (
 )
 from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
+from .edit import classify, interpolate, traverse
 from .evaluation import Score, evaluate
+from .inspection import Noise
 from .model import (
     Codec,
     Density,
@@ -25,6 +28,7 @@ from .model import (
     features,
 )
 from .models.autoencoder import Autoencoder
+from .models.autoregressive import Autoregressive
 from .models.controllers import Controlled, DynamicControlled
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
 from .models.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
@@ -35,6 +39,7 @@ from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
 from .models.vae import VAE
 from .models.weightings import Beta, Capacity, FreeBits, Schedule
+from .nets.masked import MADE, NADE
 from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
@@ -43,11 +48,13 @@ __version__: str
 
 __all__ = [
     "Autoencoder",
+    "Autoregressive",
     "Bernoulli",
     "Beta",
     "Capacity",
     "Categorical",
     "Codec",
+    "ConditionalNormal",
     "Contraction",
     "Controlled",
     "DReG",
@@ -71,8 +78,11 @@ __all__ = [
     "LearnedWeights",
     "LogProb",
     "Loss",
+    "MADE",
     "Masking",
     "Model",
+    "NADE",
+    "Noise",
     "Normal",
     "PCA",
     "PRESETS",
@@ -88,13 +98,16 @@ __all__ = [
     "TwoStage",
     "VAE",
     "build",
+    "classify",
     "compare",
     "evaluate",
     "features",
     "fit",
+    "interpolate",
     "load",
     "load_data",
     "preset",
     "resume",
     "save",
+    "traverse",
 ]

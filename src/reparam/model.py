@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.inspection import Noise
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
@@ -153,6 +154,11 @@ class Distribution(ABC):
     @abstractmethod
     def detach(self) -> Distribution: ...
 
+    @property
+    def variance(self) -> Tensor | None:
+        """Of each entry of a draw, where a closed form exists."""
+        return None
+
     def kl(self, other: Distribution) -> Tensor | None:
         """KL(self ‖ other) by factor, (B, G), where a closed form exists."""
         return None
@@ -258,6 +264,11 @@ class Model(nn.Module, ABC):
     def stages(self) -> tuple[Stage, ...]:
         """How the model is trained, in order."""
         return (Descend(),)
+
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        """p(c) in training, (classes,); None for a model that is not conditional on labels."""
+        return None
 
     @abstractmethod
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss: ...
@@ -369,6 +380,11 @@ class Codec(Model):
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(x, c), c)
+
+    @property
+    def noise(self) -> Noise | None:
+        """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
+        return None
 
     def prepare_code(self, code: Code) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""

@@ -5,7 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from reparam.checkpoint import load
 
 RNG = np.random.default_rng(0)
 
@@ -150,3 +153,25 @@ def test_device_is_chosen(reparam, runs, tmp_path, command):
     assert code == 2 and "device" in err and "tpu9" in err
     code, _, err = reparam(command, runs / "pca", "--device", "cpu", *out)
     assert code == 0, err
+
+
+def test_a_run_on_dynamic_data_is_resumed_and_measured(reparam, tmp_path):
+    """Resumed to the same weights as in one piece; its scores say which data they are of."""
+    words = ["latent_dim=2", "hidden=8", "--binarize", "dynamic"]
+    for name, epochs in (("one", 12), ("two", 6)):
+        code, _, err = reparam(
+            "fit", "vae", "digits", *words, "--epochs", epochs, "-o", tmp_path / name
+        )
+        assert code == 0, err
+    code, _, err = reparam("resume", tmp_path / "two", "--epochs", 12)
+    assert code == 0, err
+    ours, theirs = (load(tmp_path / name).state_dict() for name in ("one", "two"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    code, out, err = reparam(
+        "evaluate", tmp_path / "one", "--samples", 2, "--json", tmp_path / "scores.json"
+    )
+    assert code == 0, err
+    about = json.loads((tmp_path / "scores.json").read_text())["data"]
+    assert about["name"] == "digits, dynamically binarized" and about["kind"] == "binary"
+    code, out, _ = reparam("data", "digits", "--binarize", "dynamic")
+    assert code == 0 and "afresh" in out

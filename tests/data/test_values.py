@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reparam.data import load_data
+from reparam.data import describe, load_data, load_rows
 
 RNG = np.random.default_rng(0)
 BITS = RNG.integers(0, 2, (20, 4))
@@ -75,10 +75,11 @@ def test_kind_as_asked(x, options, kind, levels, dtype):
         ({"kind": "grey"}, "kind: expected binary, levels or real, got 'grey'"),
         ({"levels": 1}, "levels: expected 2 to"),
         ({"levels": 4, "kind": "real"}, "levels: given for kind real"),
-        ({"binarize": "dynamic"}, "binarize: expected a number or 'static'"),
-        ({"binarize": True}, "binarize: expected a number or 'static', got True"),
+        ({"binarize": "fresh"}, "binarize: expected a number, 'static' or 'dynamic', got 'fresh'"),
+        ({"binarize": True}, "binarize: expected a number, 'static' or 'dynamic', got True"),
         ({"seed": -1}, "seed: expected 0 or more"),
         ({"binarize": "static"}, "binarize: 'static'.*needs levels"),
+        ({"binarize": "dynamic"}, "binarize: 'dynamic'.*needs levels"),
         ({"binarize": 99.0}, "every value is 0; binarize=99.0 leaves no difference"),
     ],
 )
@@ -142,6 +143,36 @@ def test_static_draw_is_fixed_and_has_the_right_frequencies():
     assert data.fingerprint() == same.fingerprint() != other.fingerprint()
     assert not torch.equal(data.train.x, data.test.x)
     assert "Binarised by one fixed Bernoulli draw of x/255, seed 5." in data.notes
+
+
+def test_dynamic_data_keep_their_levels_beside_one_fixed_draw():
+    x = np.random.default_rng(0).integers(0, 256, (40, 3, 5), dtype=np.uint8)
+    dynamic, static, plain = (load_data(x, binarize=how) for how in ("dynamic", "static", None))
+    assert dynamic.space == static.space and dynamic.space.kind == "binary"
+    for name, split in dynamic.splits.items():
+        grey = split.grey
+        assert grey is not None and grey.levels == 256
+        assert torch.equal(grey.values, plain.splits[name].x)
+        assert torch.equal(split.x, static.splits[name].x)  # evaluation reads one fixed draw
+    prints = {each.fingerprint() for each in (dynamic, static, plain)}
+    assert len(prints) == 3 == len({each.name for each in (dynamic, static, plain)})
+    assert load_data(x, binarize="dynamic").fingerprint() == dynamic.fingerprint()
+    assert describe(dynamic)["kind"].startswith("binary, drawn from 256 grey levels afresh")
+    assert any("validation and evaluation read one fixed" in note for note in dynamic.notes)
+    x[0, 0, 0] ^= 1  # the same draws, most probably, but other grey values
+    assert load_data(x, binarize="dynamic").fingerprint() != dynamic.fingerprint()
+
+
+def test_new_rows_of_dynamic_data_are_drawn_too(tmp_path):
+    np.save(tmp_path / "grey.npy", GREY)
+    data = load_data(tmp_path / "grey.npy", binarize="dynamic")
+    rows, again = (load_rows(GREY[:2], data) for _ in range(2))
+    assert set(rows.x.unique().tolist()) == {0, 1} and torch.equal(rows.x, again.x)
+
+
+def test_dynamic_binarisation_of_binary_data_changes_nothing():
+    data = all_of(BITS, binarize="dynamic")
+    assert data.train.grey is None and np.array_equal(data.train.x, BITS)
 
 
 def test_black_and_white_arrays_keep_their_units():

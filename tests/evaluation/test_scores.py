@@ -256,7 +256,8 @@ def test_evaluate_defines_only_what_the_model_does():
     data = rp.load_data("digits")
     autoencoder = rp.build("ae", data.space, latent_dim=2, hidden=(8,))
     names = set(evaluate(autoencoder, data))
-    assert names == {"reconstruction_mse", "psnr", "linear_probe_accuracy", "parameters"}
+    pictures = {"reconstruction_mse", "psnr", "sharpness"}
+    assert names == {*pictures, "linear_probe_accuracy", "neighbour_overlap", "parameters"}
 
 
 def test_active_units_counts_the_dimensions_whose_means_vary():
@@ -287,3 +288,16 @@ def test_parameters_count_what_was_learned():
 def evaluate_parameters(model):
     data = rp.load_data("digits")
     return evaluate(model, data, samples=1)["parameters"].value
+
+
+def test_dynamic_data_are_measured_on_one_fixed_draw(monkeypatch):
+    """Twice the same, and the same however many rows are read at a time: up to rounding."""
+    data = rp.load_data("digits", binarize="dynamic")
+    model = rp.build("pca", data.space, latent_dim=5).double()
+    rp.fit(model, data, progress=False, precision="float64")
+    wanted = evaluate(model, data)["log_likelihood"]
+    assert evaluate(model, data)["log_likelihood"] == wanted
+    monkeypatch.setattr("reparam.model.ENTRIES_AT_ONCE", 64 * 37)
+    assert evaluate(model, data)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)
+    again = rp.load_data("digits", binarize="dynamic")
+    assert evaluate(model, again)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)

@@ -110,3 +110,42 @@ def test_the_linear_denoiser_of_a_gaussian_and_its_score(minimise, monkeypatch):
     score = torch.autograd.grad(density.log_prob(noisy).sum(), noisy)[0]
     ours = (model.reconstruct(noisy) - noisy) / sigma**2
     torch.testing.assert_close(ours, score, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("make", [rp.Masking, rp.GaussianNoise, rp.SaltAndPepper])
+@pytest.mark.parametrize("kind", ["levels", "real"])
+def test_the_noise_of_a_model_is_its_corruption_in_data_units(make, kind, monkeypatch):
+    """At level 0 x itself, at others M(x̃|x) of the standardised x, put back into data units."""
+    space = Space((3,), kind, 5 if kind == "levels" else None)
+    model = rp.Autoencoder(space, nn.Identity(), nn.Identity(), 3, corruption=make(0.3)).double()
+    x = torch.tensor([[0.0, 1.0, 4.0], [3.0, 3.0, 2.0]], dtype=F64)
+    if kind == "real":
+        model.standardise.shift.copy_(torch.tensor([1.0, 2.0, 3.0]))
+        model.standardise.scale.copy_(torch.tensor([0.5, 1.0, 10.0]))
+    fixed = torch.rand(2, 3, dtype=F64, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(numerics, "noise", lambda like, kind, generator=None: fixed)
+    noise = model.noise
+    assert noise.level == 0.3
+    torch.testing.assert_close(noise.corrupt(x, 0.0), x, rtol=1e-15, atol=1e-15)
+    scaled = x / 4 if kind == "levels" else (x - model.standardise.shift) / model.standardise.scale
+    wanted = make(0.8)(scaled)
+    back = wanted * 4
+    if kind == "real":
+        back = wanted * model.standardise.scale + model.standardise.shift
+    torch.testing.assert_close(noise.corrupt(x, 0.8), back, rtol=1e-14, atol=1e-14)
+    assert noise.corrupt(x, min(noise.strongest, 9.0)).isfinite().all()
+
+
+def test_other_levels_keep_the_ends_of_salt_and_pepper():
+    wide = rp.SaltAndPepper(0.1, -2.0, 2.0).at(1.0)
+    assert wide(torch.zeros(1, 1000)).unique().tolist() == [-2.0, 2.0]
+
+
+def test_a_corruption_of_unknown_level_and_none_at_all_have_no_noise():
+    space = Space((3,), "real")
+    for corruption in (None, lambda x: -x):
+        model = rp.Autoencoder(space, nn.Identity(), nn.Identity(), 3, corruption=corruption)
+        assert model.noise is None
+    mixture = rp.GaussianMixture(Space((3,), "real"), 2)
+    codec = rp.Autoencoder(space, nn.Identity(), nn.Identity(), 3, corruption=rp.Masking(0.5))
+    assert rp.TwoStage(codec, mixture).noise.level == 0.5

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from reparam.data import Split
+from reparam.data.grey import Grey, draw
 from reparam.train.batches import Batches
 
 CPU = torch.device("cpu")
@@ -68,3 +69,59 @@ def test_solves_read_every_row_once_in_order():
     batches = Batches(numbered(2500), 64, seed=0, device=CPU, conditional=False)
     for _ in range(2):  # re-iterable
         assert torch.cat([x for x, _ in batches])[:, 0].tolist() == list(range(2500))
+
+
+# ------------------------------------------------------------------------- grey data
+
+LEVELS = 17
+
+
+def grey(n: int = 60, width: int = LEVELS) -> Split:
+    """Row i holds the levels 0 … 16, all rows alike; the fixed draw is all zeros."""
+    values = torch.arange(width, dtype=torch.uint8).expand(n, width).contiguous()
+    return Split(torch.zeros_like(values), grey=Grey(values, LEVELS))
+
+
+def grey_batches(seed: int = 0, rows: int = 20) -> Batches:
+    return Batches(grey(), rows, seed, CPU, conditional=False)
+
+
+@pytest.mark.parametrize(
+    "levels,dtype", [(2, torch.uint8), (256, torch.uint8), (1000, torch.int32)]
+)
+def test_a_draw_has_the_probability_of_its_level(levels, dtype):
+    """Each frequency within 5 standard deviations of g/(K−1), the ends certain."""
+    n, values = 20_000, torch.tensor([0, 1, levels // 3, levels - 2, levels - 1], dtype=dtype)
+    generator = torch.Generator().manual_seed(0)
+    drawn = draw(values.expand(n, 5).contiguous(), levels, generator)
+    p = values.double() / (levels - 1)
+    frequency = drawn.double().mean(0)
+    assert drawn.dtype == torch.uint8 and frequency[0] == 0 and frequency[-1] == 1
+    assert ((frequency - p).abs() <= 5 * (p * (1 - p) / n).sqrt()).all()
+
+
+def test_batches_of_grey_data_are_draws_whose_mean_is_the_grey_value():
+    batches, epochs = grey_batches(), 100
+    drawn = torch.cat([batches.at(step).x for step in range(3 * epochs)]).double()
+    assert len(drawn) == 60 * epochs and set(drawn.unique().tolist()) == {0.0, 1.0}
+    p = torch.arange(LEVELS).double() / (LEVELS - 1)
+    assert ((drawn.mean(0) - p).abs() <= 5 * (p * (1 - p) / len(drawn)).sqrt()).all()
+
+
+def test_draws_depend_on_seed_and_step_alone_and_differ_between_steps():
+    one, again = grey_batches(), grey_batches()
+    state = torch.get_rng_state()
+    for step in (17, 3, 4):
+        assert torch.equal(again.at(step).x, one.at(step).x)
+    assert torch.equal(torch.get_rng_state(), state)
+    each = [grey_batches(seed).at(step).x for seed in range(3) for step in range(9)]
+    assert not any(torch.equal(a, b) for i, a in enumerate(each) for b in each[:i])
+
+
+def test_a_solve_reads_the_same_draw_in_every_pass():
+    batches = Batches(grey(2500), 64, seed=0, device=CPU, conditional=False)
+    first, second = (torch.cat([x for x, _ in batches]) for _ in range(2))
+    assert torch.equal(first, second) and len(first) == 2500
+    assert not torch.equal(first[:1024], first[1024:2048])
+    p = torch.arange(LEVELS).double() / (LEVELS - 1)
+    assert ((first.double().mean(0) - p).abs() <= 5 * (p * (1 - p) / 2500).sqrt()).all()

@@ -45,6 +45,12 @@ TOTAL = 24 * 9
 def data(kind: str = "binary") -> Data:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(400, 3, generator=generator) @ torch.randn(3, 12, generator=generator)
+    if kind == "grey":
+        levels = ((torch.tanh(x) + 1) * 127.5).to(torch.uint8)
+        return rp.load_data(
+            dict(zip(("train", "valid", "test"), levels.split([300, 60, 40]), strict=True)),
+            binarize="dynamic",
+        )
     x = (x > 0).to(torch.uint8) if kind == "binary" else x * 3 + 5
     splits = [Split(part) for part in x.split([300, 60, 40])]
     return Data(*splits, Space((12,), kind), "made up")
@@ -120,7 +126,7 @@ def in_pieces(folder: Path, made: Data, stops: list[int], **changes: Any) -> Non
         assert state(folder)[1]["step"] == stop
 
 
-@pytest.mark.parametrize("kind", ["binary", "real"])
+@pytest.mark.parametrize("kind", ["binary", "real", "grey"])
 def test_state_after_a_resume_is_the_uninterrupted_one(tmp_path, kind):
     """Weights, averages, best weights, Adam's moments, generators, tallies, curves: everything that
     is saved at step 150 (mid-epoch, mid-row), with interruptions at 77 and 120 and without."""

@@ -44,7 +44,10 @@ _DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
     "drop": (_data_option(list[str] | None, "Column to leave out; may be repeated."), None),
     "kind": (_data_option(str | None, "binary, levels or real, instead of the rules."), None),
     "levels": (_data_option(int | None, "K: the values are integers 0 to K−1."), None),
-    "binarize": (_data_option(str | None, "A threshold, or static for one random draw."), None),
+    "binarize": (
+        _data_option(str | None, "A threshold, static (one random draw) or dynamic."),
+        None,
+    ),
     "size": (_data_option(str | None, "Image size: 64, or 48x64 (height x width)."), None),
     "pad": (_data_option(bool, "How other proportions are made to fit.", "--pad/--crop"), False),
     "test": (_data_option(str | None, "Where the test split lies, if elsewhere."), None),
@@ -148,7 +151,7 @@ def open_data(source: str, options: dict[str, Any]) -> Data:
         given["fit_size"] = "pad" if given.pop("pad") else "crop"
     if "size" in given:
         given["size"] = _parse_size(given["size"])
-    if given.get("binarize") not in (None, "static"):
+    if given.get("binarize") not in (None, "static", "dynamic"):
         given["binarize"] = _parse_number("binarize", given["binarize"])
     return load_data(source, **given)
 
@@ -177,7 +180,7 @@ def _parse_number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{name}: expected a number or static, got {text!r}") from None
+        raise ValueError(f"{name}: expected a number, static or dynamic, got {text!r}") from None
 
 
 def _parameters(options: dict[str, tuple[Any, Any]]) -> dict[str, inspect.Parameter]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.data.grey import Grey
 from reparam.data.kinds import Choices
 from reparam.data.labels import indexed
 from reparam.data.raw import Array, Part, Raw
@@ -37,7 +38,7 @@ def assemble(raw: Raw, choices: Choices, source: dict[str, Any] | None = None) -
     raw, kind, levels = settle(arrange(raw), choices)
     raw, names = indexed(raw)
     raw = _with_all_splits(raw, choices.seed)
-    splits = {split: to_split(part, raw.borrowed) for split, part in raw.parts.items()}
+    splits = {s: to_split(part, raw.borrowed, raw.grey_levels) for s, part in raw.parts.items()}
     shape = tuple(splits["train"].x.shape[1:])
     space = Space(shape, kind, levels, classes=None if names is None else len(names))
     return Data(
@@ -67,13 +68,17 @@ def _with_all_splits(raw: Raw, seed: int) -> Raw:
 
 
 def _rows(part: Part, rows: Array) -> Part:
-    labels = None if part.labels is None else part.labels[rows]
-    factors = None if part.factors is None else part.factors[rows]
-    return Part(part.x[rows], labels, factors)
+    arrays = (part.labels, part.factors, part.grey)
+    return Part(part.x[rows], *(None if array is None else array[rows] for array in arrays))
 
 
-def to_split(part: Part, borrowed: bool) -> Split:
+def to_split(part: Part, borrowed: bool, grey_levels: int | None = None) -> Split:
     """A split of checked arrays as tensors, copied if they are the caller's.
+
+    Args:
+        part: the arrays.
+        borrowed: whether they belong to the caller.
+        grey_levels: K of ``part.grey``, which is left out without it.
 
     >>> to_split(Part(np.zeros((2, 3), np.uint8)), borrowed=False).x.dtype
     torch.uint8
@@ -82,6 +87,9 @@ def to_split(part: Part, borrowed: bool) -> Split:
         _tensor(part.x, borrowed),
         None if part.labels is None else _tensor(part.labels, borrowed),
         None if part.factors is None else _factors(part.factors, borrowed),
+        None
+        if part.grey is None or grey_levels is None
+        else Grey(_tensor(part.grey, borrowed), grey_levels),
     )
 
 

@@ -21,7 +21,7 @@ class Choices:
     Args:
         kind: ``"binary"``, ``"levels"`` or ``"real"``.
         levels: K, for values 0 … K−1.
-        binarize: a threshold, or ``"static"``.
+        binarize: a threshold, ``"static"`` or ``"dynamic"``.
         seed: of the static draw and of the carved splits.
 
     Raises:
@@ -33,7 +33,7 @@ class Choices:
 
     kind: DataKind | None = None
     levels: int | None = None
-    binarize: float | Literal["static"] | None = None
+    binarize: float | Literal["static", "dynamic"] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -47,8 +47,10 @@ class Choices:
             object.__setattr__(self, "kind", "levels")
             object.__setattr__(self, "levels", int(self.levels))
         threshold = isinstance(self.binarize, Real) and not isinstance(self.binarize, bool)
-        if not (self.binarize is None or self.binarize == "static" or threshold):
-            raise ValueError(f"binarize: expected a number or 'static', got {self.binarize!r}")
+        if not (self.binarize in (None, "static", "dynamic") or threshold):
+            raise ValueError(
+                f"binarize: expected a number, 'static' or 'dynamic', got {self.binarize!r}"
+            )
         if self.seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {self.seed}")
 

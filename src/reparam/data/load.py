@@ -29,7 +29,7 @@ def load_data(
     drop: str | Collection[str] = (),
     kind: DataKind | None = None,
     levels: int | None = None,
-    binarize: float | Literal["static"] | None = None,
+    binarize: float | Literal["static", "dynamic"] | None = None,
     size: int | tuple[int, int] | None = None,
     fit_size: Fit = "crop",
     seed: int = 0,
@@ -51,10 +51,11 @@ def load_data(
         kind: ``"binary"``, ``"levels"`` or ``"real"``, instead of the rules.
         levels: K, for integers 0 … K−1.
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
-            data), or ``"static"``: one fixed Bernoulli draw of x/(K−1).
+            data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
+            one in every batch of training, while validation and evaluation read a fixed one.
         size: height and width for a folder of images of different sizes (one number: both).
         fit_size: how an image of other proportions is made to fit: ``"crop"`` or ``"pad"``.
-        seed: of carved splits and of the static draw.
+        seed: of carved splits and of the fixed draw.
 
     Raises:
         ValueError: what is wrong with the arguments or the data, where, and the remedy.

@@ -15,6 +15,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Part:
     """The examples of one split as a reader found them, not yet checked.
 
+    ``grey`` are the levels of which x was drawn, where x was.
+
     >>> len(Part(np.zeros((3, 2))).x)
     3
     """
@@ -22,6 +24,7 @@ class Part:
     x: Array
     labels: Array | None = None
     factors: Array | None = None
+    grey: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Raw:
         notes: decisions the reader took.
         borrowed: whether the arrays belong to the caller, so that they have to be copied.
         origins: of the splits that come from somewhere else than ``origin``.
+        grey_levels: K of the parts' ``grey``, where x was drawn of it.
 
     >>> Raw({"train": Part(np.zeros((3, 2)))}, "zeros", "array").form
     'array'
@@ -53,6 +57,7 @@ class Raw:
     notes: tuple[str, ...] = ()
     borrowed: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
+    grey_levels: int | None = None
 
     def at(self, split: str) -> str:
         """How a message names a split."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.data.grey import Grey
 from reparam.model import Space
 
 SPLITS = ("train", "valid", "test")
@@ -28,6 +29,7 @@ class Split:
             for real data (float64 where an array was, or where a table would lose by float32).
         labels: (N,) int64 class indices, where there are labels.
         factors: (N, F) known factors of variation, where there are any.
+        grey: levels of which x is one fixed draw, where training draws afresh.
 
     Raises:
         ValueError: there are no rows, or not one label (or row of factors) for each of them.
@@ -39,11 +41,13 @@ class Split:
     x: Tensor
     labels: Tensor | None = None
     factors: Tensor | None = None
+    grey: Grey | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) == 0:
             raise ValueError("x: expected at least 1 row, got none")
-        for name, values in (("labels", self.labels), ("factors", self.factors)):
+        grey = None if self.grey is None else self.grey.values
+        for name, values in (("labels", self.labels), ("factors", self.factors), ("grey", grey)):
             if values is not None and len(values) != len(self.x):
                 got, expected = len(values), len(self.x)
                 raise ValueError(f"{name}: expected {expected}, one per row of x, got {got}")
@@ -114,6 +118,8 @@ class Data:
     def _tensors(self) -> Iterator[Tensor | None]:
         for split in self.splits.values():
             yield from (split.x, split.labels, split.factors)
+            if split.grey is not None:
+                yield split.grey.values
 
 
 def carve(
@@ -164,7 +170,7 @@ def describe(data: Data) -> dict[str, str]:
     lines = {
         "name": data.name,
         "shape": " × ".join(map(str, space.shape)) + (" (C, H, W)" if space.is_image else ""),
-        "kind": f"{space.kind} {space.levels}" if space.levels else space.kind,
+        "kind": _kind(data),
         "examples": ", ".join(f"{name} {len(split)}" for name, split in data.splits.items()),
         "range": f"{low:g} to {high:g} in train, mean {mean:.4g}, "
         f"standard deviation {deviation:.4g}",
@@ -177,3 +183,9 @@ def describe(data: Data) -> dict[str, str]:
         lines["columns"] = ", ".join(data.columns)
     lines["fingerprint"] = data.fingerprint()
     return lines
+
+
+def _kind(data: Data) -> str:
+    if data.train.grey is not None:
+        return f"binary, drawn from {data.train.grey.levels} grey levels afresh in every batch"
+    return f"{data.space.kind} {data.space.levels}" if data.space.levels else data.space.kind

@@ -58,10 +58,11 @@ def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataK
 
 
 def binarized(raw: Raw, kind: DataKind, levels: int | None, choices: Choices) -> tuple[Raw, str]:
-    """The data as 0 and 1, by a threshold or by one fixed Bernoulli draw, and a note on how.
+    """The data as 0 and 1, by a threshold or by a Bernoulli draw, and a note on how.
 
     Levels are divided by K−1 first, so that they are probabilities; real data are compared with
-    the threshold in their own units.
+    the threshold in their own units. The name of the data says how too: numbers of different
+    binarisations are not to be compared. ``"dynamic"`` keeps the levels beside one fixed draw.
 
     Raises:
         ValueError: a threshold outside (0, 1) for levels, or a draw from real data.
@@ -75,21 +76,37 @@ def binarized(raw: Raw, kind: DataKind, levels: int | None, choices: Choices) ->
     threshold = choices.binarize
     if kind == "binary":
         return raw, "Binary already: binarize changed nothing."
-    if threshold == "static":
+    if threshold == "static" or threshold == "dynamic":
         if levels is None:
             raise ValueError(
-                "binarize: 'static' draws with probability x/(K−1) and so needs levels; real data "
-                "take a threshold in their own units"
+                f"binarize: {threshold!r} draws with probability x/(K−1) and so needs levels; real "
+                "data take a threshold in their own units"
             )
-        rng, top = np.random.default_rng(choices.seed), levels - 1
-        how = f"Binarised by one fixed Bernoulli draw of x/{top}, seed {choices.seed}."
-        return _mapped(raw, lambda x: _drawn(x, top, rng)), how
+        return _drawn_from(raw, levels, choices.seed, afresh=threshold == "dynamic")
     assert threshold is not None
     if levels is not None and not 0 < threshold < 1:
         raise ValueError(f"binarize: expected a threshold of x/(K−1) in (0, 1), got {threshold}")
     cut = threshold if levels is None else threshold * (levels - 1)
     what = "x" if levels is None else f"x/{levels - 1}"
+    raw = replace(raw, name=f"{raw.name}, {what} > {threshold}")
     return _mapped(raw, lambda x: (x > cut).astype(np.uint8)), f"Binarised: {what} > {threshold}."
+
+
+def _drawn_from(raw: Raw, levels: int, seed: int, afresh: bool) -> tuple[Raw, str]:
+    """x by one fixed Bernoulli draw of its levels, which stay beside it to be drawn afresh."""
+    rng, top = np.random.default_rng(seed), levels - 1
+    drawn = _mapped(raw, lambda x: _drawn(x, top, rng))
+    fixed = f"one fixed Bernoulli draw of x/{top}, seed {seed}"
+    if not afresh:
+        name = f"{raw.name}, statically binarized"
+        return replace(drawn, name=name), f"Binarised by {fixed}."
+    parts = {s: replace(part, grey=raw.parts[s].x) for s, part in drawn.parts.items()}
+    name = f"{raw.name}, dynamically binarized"
+    how = (
+        f"Binarised dynamically: training draws x/{top} afresh in every batch; validation and "
+        f"evaluation read {fixed}."
+    )
+    return replace(drawn, parts=parts, name=name, grey_levels=levels), how
 
 
 def _mapped(raw: Raw, change: Callable[[Array], Array]) -> Raw:

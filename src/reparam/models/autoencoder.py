@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.bijections.elementwise import Standardise
+from reparam.inspection import Noise
 from reparam.model import Code, Codec, Loss, Space, Stage
+from reparam.models.corruptions import Corruption, noise_of
 from reparam.models.penalties import CodePenalty
 from reparam.nets.sparse import through_sigmoids
 
-Corruption = Callable[[Tensor], Tensor]
 Reconstruction = Literal["auto", "squared_error", "cross_entropy"]
 
 
@@ -33,7 +34,8 @@ class Autoencoder(Codec):
         latent_dim: entries of the code.
         loss: ``"squared_error"``, ``"cross_entropy"`` (binary and levels data), or ``"auto"``:
             cross-entropy for binary data, squared error otherwise.
-        corruption: from x (B, *space.shape) in network units to x̃; see ``corruptions``.
+        corruption: from x (B, *space.shape) in network units to x̃; those of ``corruptions`` are
+            known by name and level, as ``noise``.
         penalty: of codes; see ``penalties``.
 
     Shape: x (B, *space.shape), code (B, latent_dim).
@@ -58,7 +60,7 @@ class Autoencoder(Codec):
         decoder: nn.Module,
         latent_dim: int,
         loss: Reconstruction = "auto",
-        corruption: Corruption | None = None,
+        corruption: Callable[[Tensor], Tensor] | None = None,
         penalty: CodePenalty | None = None,
     ) -> None:
         super().__init__(space)
@@ -83,6 +85,12 @@ class Autoencoder(Codec):
     @property
     def code_space(self) -> Space:
         return Space((self.latent_dim,), "real")
+
+    @property
+    def noise(self) -> Noise | None:
+        if not isinstance(self.corruption, Corruption):
+            return None
+        return noise_of(self.corruption, self.standardise)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)

@@ -6,13 +6,36 @@ data. Every entry is corrupted on its own. ``numerics.noise`` is the one source 
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
+from typing import Literal, Self, get_args
+
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.bijections.elementwise import Standardise
+from reparam.inspection import Noise
+from reparam.model import Space
 
 
-class Masking(nn.Module):
+class Corruption(nn.Module, ABC):
+    """x̃ ~ M(x̃|x) at a level; 0 leaves x as it is."""
+
+    name: str
+    unit: str  # what the level counts
+    strongest: float = 1.0
+
+    @property
+    @abstractmethod
+    def level(self) -> float: ...
+
+    @abstractmethod
+    def at(self, level: float) -> Self:
+        """The same corruption at another level."""
+
+
+class Masking(Corruption):
     """Each entry becomes 0 with probability ν: black, or the mean of real data.
 
     Args:
@@ -26,16 +49,25 @@ class Masking(nn.Module):
     [[0.0, 0.0, 0.0]]
     """
 
+    name, unit = "masking", "share of entries set to 0"
+
     def __init__(self, share: float = 0.25) -> None:
         super().__init__()
         self.share = _share(share)
+
+    @property
+    def level(self) -> float:
+        return self.share
+
+    def at(self, level: float) -> Masking:
+        return Masking(level)
 
     def forward(self, x: Tensor) -> Tensor:
         kept = numerics.noise(x, "uniform") >= self.share
         return x * kept
 
 
-class GaussianNoise(nn.Module):
+class GaussianNoise(Corruption):
     """x̃ = x + σ ε, ε ~ N(0, I).
 
     Args:
@@ -49,17 +81,27 @@ class GaussianNoise(nn.Module):
     [[1.0, 1.0, 1.0]]
     """
 
+    name, unit = "Gaussian noise", "standard deviation in network units"
+    strongest = math.inf
+
     def __init__(self, scale: float = 0.25) -> None:
         super().__init__()
         if not scale >= 0:
             raise ValueError(f"scale: expected at least 0, got {scale}")
         self.scale = scale
 
+    @property
+    def level(self) -> float:
+        return self.scale
+
+    def at(self, level: float) -> GaussianNoise:
+        return GaussianNoise(level)
+
     def forward(self, x: Tensor) -> Tensor:
         return x + self.scale * numerics.noise(x, "normal")
 
 
-class SaltAndPepper(nn.Module):
+class SaltAndPepper(Corruption):
     """Each entry becomes, with probability ν, one of the two ends of the range, as by a coin.
 
     Binary and levels data end at 0 and 1. Standardised real data have no ends of their own: there
@@ -78,14 +120,59 @@ class SaltAndPepper(nn.Module):
     [0.0, 1.0]
     """
 
+    name, unit = "salt and pepper", "share of entries set to an end of the range"
+
     def __init__(self, share: float = 0.25, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__()
         self.share, self.low, self.high = _share(share), low, high
+
+    @property
+    def level(self) -> float:
+        return self.share
+
+    def at(self, level: float) -> SaltAndPepper:
+        return SaltAndPepper(level, self.low, self.high)
 
     def forward(self, x: Tensor) -> Tensor:
         uniform = numerics.noise(x, "uniform")  # below ν/2 pepper, from there to ν salt
         ends = torch.where(uniform < self.share / 2, self.low, self.high).to(x)
         return torch.where(uniform < self.share, ends, x)
+
+
+CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
+
+
+def find_corruption(name: CorruptionName, level: float, space: Space) -> Corruption:
+    """The corruption of that name for data of a space.
+
+    >>> find_corruption("gaussian", 0.5, Space((3,), "real")).level
+    0.5
+    """
+    if name == "masking":
+        return Masking(level)
+    if name == "gaussian":
+        return GaussianNoise(level)
+    if name != "salt-and-pepper":
+        expected = ", ".join(get_args(CorruptionName))
+        raise ValueError(f"corruption: expected one of {expected}, got {name!r}")
+    low, high = (-2.0, 2.0) if space.kind == "real" else (0.0, 1.0)
+    return SaltAndPepper(level, low, high)
+
+
+def noise_of(corruption: Corruption, standardise: Standardise) -> Noise:
+    """The corruption on data units, given the way to network units and back.
+
+    >>> noise = noise_of(Masking(1.0), Standardise(Space((2,), "levels", levels=5)))
+    >>> noise.corrupt(torch.tensor([[4, 2]]), noise.level).tolist()
+    [[0.0, 0.0]]
+    """
+
+    def corrupt(x: Tensor, level: float) -> Tensor:
+        real = x if x.is_floating_point() else x.to(standardise.anchor)
+        scaled = standardise.scaled(real.to(standardise.anchor.device))
+        return standardise.inverse(corruption.at(level)(scaled))[0]
+
+    return Noise(corruption.name, corruption.unit, corruption.level, corruption.strongest, corrupt)
 
 
 def _share(share: float) -> float:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.inspection import Noise
 from reparam.model import (
     Batch,
     Code,
@@ -77,6 +78,10 @@ class TwoStage(Codec, Generator):
     @property
     def code_space(self) -> Space:
         return self.codec.code_space
+
+    @property
+    def noise(self) -> Noise | None:
+        return self.codec.noise
 
     def refuse_rows(self, rows: int) -> None:
         self.codec.refuse_rows(rows)

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
-from reparam import numerics
 from reparam.bijections.elementwise import Standardise
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
-from reparam.model import (
-    Batch,
-    Descend,
-    Distribution,
-    LatentVariable,
-    Loss,
-    Model,
-    Player,
-    Solve,
-    Space,
-    Stage,
-)
+from reparam.model import Descend, Distribution, LatentVariable, Loss, Player, Space, Stage
+from reparam.models.labelled import Labelled
 from reparam.models.objectives import ELBO, Objective
 
 
-class VAE(LatentVariable):
+class VAE(Labelled, LatentVariable):
     """p(x) = ∫ p(x|z) p(z) dz, learned through q(z|x) by a bound on log p(x).
 
     Args:
@@ -73,9 +60,7 @@ class VAE(LatentVariable):
         objective: Objective | None = None,
         conditional: bool = False,
     ) -> None:
-        super().__init__(space)
-        if conditional and space.classes is None:
-            raise ValueError("conditional: expected data with labels, got none")
+        super().__init__(space, conditional)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
         if posterior.event_shape != prior.event_shape:
@@ -89,19 +74,12 @@ class VAE(LatentVariable):
         self.p_z = prior
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
-        self.conditional = conditional
         self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
-        if conditional:
-            assert space.classes is not None
-            self.register_buffer("frequencies", torch.full((space.classes,), 1 / space.classes))
-            self.frequencies: Tensor
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        solves = list(self.standardise.stages)
-        if self.conditional:
-            solves.append(Solve("class frequencies", _count_classes))
-        return (*solves, Descend(players=self._players()))
+        descend = Descend(players=self._players())
+        return (*self.standardise.stages, *self.label_stages, descend)
 
     def _players(self) -> tuple[Player, ...]:
         others = self.objective.players
@@ -116,6 +94,10 @@ class VAE(LatentVariable):
     def code_space(self) -> Space:
         return Space(self.q_z.event_shape, "real")
 
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        return self.frequencies if self.conditional else None
+
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         if player != "model":
@@ -127,14 +109,6 @@ class VAE(LatentVariable):
         if player == "model":
             self.p_x.after_step(loss.statistics)
         self.objective.after_step(loss.statistics, player)
-
-    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
-        if not self.conditional:
-            return None
-        uniform = numerics.noise(self.frequencies.new_empty(n), "uniform", generator)
-        edges = self.frequencies.cumsum(0)
-        # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
-        return torch.searchsorted(edges / edges[-1], uniform, right=True)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, c = self.prepare(x, c)
@@ -151,14 +125,3 @@ class VAE(LatentVariable):
 
     def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
         return network(x, c) if self.conditional else network(x)
-
-
-@torch.no_grad()
-def _count_classes(model: Model, batches: Iterable[Batch]) -> None:
-    assert isinstance(model, VAE)
-    counts = torch.zeros_like(model.frequencies, dtype=torch.int64)
-    for _, c in batches:
-        if c is None:
-            raise ValueError("data: expected labels for a conditional model, got none")
-        counts += torch.bincount(c.to(counts), minlength=len(counts))
-    model.frequencies.copy_(counts / counts.sum())

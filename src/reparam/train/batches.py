@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
 
 from reparam.data import Split
+from reparam.data.grey import draw
 from reparam.model import Batch
+
+ROWS_PER_SOLVE = 1024
 
 
 class Batches:
@@ -19,6 +23,9 @@ class Batches:
     out those that do not fill its last batch, other ones each time. Where that would be more than a
     tenth of the data, the batches are made a little smaller.
 
+    Grey data are drawn on the device: every batch afresh, from (seed, step); what a ``Solve``
+    reads is one draw, the same in every pass.
+
     Args:
         split: the data; all rows make one batch when there are fewer than ``batch_size``.
         conditional: whether the labels come along as c.
@@ -27,7 +34,9 @@ class Batches:
     def __init__(
         self, split: Split, batch_size: int, seed: int, device: torch.device, conditional: bool
     ) -> None:
-        self.x = split.x.to(device)
+        grey = split.grey
+        self.x = (split.x if grey is None else grey.values).to(device)
+        self.grey_levels = None if grey is None else grey.levels
         self.c = split.labels.to(device) if conditional and split.labels is not None else None
         self.batch_size = _even(len(split), batch_size)
         self.seed, self.epoch = seed, -1
@@ -43,19 +52,32 @@ class Batches:
             self.epoch, self.order = epoch, self._permutation(epoch)
         rows = self.order[position * self.batch_size : (position + 1) * self.batch_size]
         c = None if self.c is None else self.c.index_select(0, rows)
-        return Batch(self.x.index_select(0, rows), c)
+        return Batch(self._drawn(self.x.index_select(0, rows), step, "step"), c)
 
     def _permutation(self, epoch: int) -> torch.Tensor:
-        # Both numbers mixed into 32 bits: of a longer seed the CPU generator reads only the low 32.
-        mixed = np.random.SeedSequence((self.seed, epoch)).generate_state(1)
-        generator = torch.Generator().manual_seed(int(mixed[0]))
+        generator = _generator(torch.device("cpu"), self.seed, epoch)
         return torch.randperm(len(self.x), generator=generator).to(self.x.device)
+
+    def _drawn(self, x: torch.Tensor, number: int, what: Literal["step", "solve"]) -> torch.Tensor:
+        """x itself, or a draw of the grey values x that depends on the seed and a number alone."""
+        if self.grey_levels is None:
+            return x
+        stream = {"step": 1, "solve": 2}[what]  # beside the permutations
+        return draw(x, self.grey_levels, _generator(x.device, self.seed, number, stream))
 
     def __iter__(self) -> Iterator[Batch]:
         """Every row once, in the data's order: what a ``Solve`` reads."""
-        for start in range(0, len(self.x), 1024):
-            c = None if self.c is None else self.c[start : start + 1024]
-            yield Batch(self.x[start : start + 1024], c)
+        for start in range(0, len(self.x), ROWS_PER_SOLVE):
+            rows = slice(start, start + ROWS_PER_SOLVE)
+            c = None if self.c is None else self.c[rows]
+            yield Batch(self._drawn(self.x[rows], start, "solve"), c)
+
+
+def _generator(device: torch.device, *key: int) -> torch.Generator:
+    """A generator on the device, seeded by some numbers."""
+    # Mixed into 32 bits: of a longer seed the CPU generator reads only the low 32.
+    mixed = np.random.SeedSequence(key).generate_state(1)
+    return torch.Generator(device).manual_seed(int(mixed[0]))
 
 
 def _even(n: int, batch_size: int) -> int:
