@@ -181,28 +181,12 @@ class Distribution(ABC):
     def rsample_with_rate(
         self, prior: Distribution, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(z, rates (B, G)): KL(self ‖ prior) where it is known, log q(z) − log p(z) otherwise.
-
-        A posterior over layers overrides this where the KL of a layer is known given its draws.
-        """
+        """(z, rates (B, G)): KL(self ‖ prior) where it is known, log q(z) − log p(z) otherwise."""
         rate = self.kl(prior)
         if rate is not None:
             return self.rsample(generator), rate
         z, log_q = self.rsample_with_log_prob(generator)
-        return z, rate_columns(log_q, prior.log_prob(z))
-
-
-def rate_columns(log_q: Tensor, log_p: Tensor) -> Tensor:
-    """log q(z) − log p(z) by factor (B, G), or in sum (B, 1) where their columns are not the same.
-
-    >>> rate_columns(torch.ones(1, 2), torch.zeros(1, 2)), rate_columns(
-    ...     torch.ones(1, 2), torch.zeros(1, 1)
-    ... )
-    (tensor([[1., 1.]]), tensor([[2.]]))
-    """
-    if log_q.shape[1] != log_p.shape[1]:
-        log_q, log_p = log_q.sum(1, keepdim=True), log_p.sum(1, keepdim=True)
-    return log_q - log_p
+        return z, numerics.rate_columns(log_q, prior.log_prob(z))
 
 
 @dataclass(frozen=True)
@@ -285,10 +269,7 @@ class Model(nn.Module, ABC):
 
     @property
     def annealing_steps(self) -> int:
-        """Steps of its descent during which the objective is not yet what it is to be.
-
-        Weights are not judged, and patience is not counted, before they have passed.
-        """
+        """Steps of a descent before which its objective is not yet what it is judged by."""
         return 0
 
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

@@ -18,7 +18,6 @@ from reparam.model import (
     Player,
     Space,
     positive_count,
-    rate_columns,
 )
 from reparam.models.latent_penalties import Penalty
 from reparam.models.weightings import Beta, Weighting
@@ -159,7 +158,7 @@ class IWAE(Objective):
         z, log_q = self._draw(model, q, x, c)
         likelihood = model.likelihood(z, c)
         distortion = -likelihood.log_prob(x).sum(1)
-        rate = rate_columns(log_q, model.prior(c).log_prob(z))
+        rate = numerics.rate_columns(log_q, model.prior(c).log_prob(z))
         bound = numerics.log_mean_exp((-distortion - rate.sum(1)).view(-1, self.k), 1)
         terms = {
             "distortion": distortion.view(-1, self.k).mean(1),
