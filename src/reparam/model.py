@@ -163,6 +163,11 @@ class Distribution(ABC):
     @abstractmethod
     def detach(self) -> Distribution: ...
 
+    @property
+    def variance(self) -> Tensor | None:
+        """Of each entry of a draw, where a closed form exists."""
+        return None
+
     def kl(self, other: Distribution) -> Tensor | None:
         """KL(self ‖ other) by factor, (B, G), where a closed form exists."""
         return None
@@ -242,6 +247,11 @@ class Model(nn.Module, ABC):
     def stages(self) -> tuple[Stage, ...]:
         """How the model is trained, in order."""
         return (Descend(),)
+
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        """p(c) in training, (classes,); None for a model that is not conditional on labels."""
+        return None
 
     @abstractmethod
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss: ...
