@@ -100,7 +100,7 @@ class ELBO(Objective):
         q, p = model.posterior(x, c), model.prior(c)
         z, rate = q.rsample_with_rate(p)
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob(x).sum(1)
+        distortion = -likelihood.log_prob_sum(x)
         objective = self.weighting(distortion, rate)
         with torch.no_grad():
             bound = -distortion - rate.sum(1)
@@ -157,7 +157,7 @@ class IWAE(Objective):
         x, c = x.repeat_interleave(self.k, 0), _repeat(c, self.k)
         z, log_q = self._draw(model, q, x, c)
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob(x).sum(1)
+        distortion = -likelihood.log_prob_sum(x)
         rate = numerics.rate_columns(log_q, model.prior(c).log_prob(z))
         bound = numerics.log_mean_exp((-distortion - rate.sum(1)).view(-1, self.k), 1)
         terms = {
@@ -230,7 +230,7 @@ class DReG(IWAE):
         fixed, beta = q.detach(), self._weight()
         with torch.no_grad():
             rate = fixed.log_prob(z).sum(1) - model.prior(c).log_prob(z).sum(1)
-            log_w = model.likelihood(z, c).log_prob(x).sum(1) - beta * rate
+            log_w = model.likelihood(z, c).log_prob_sum(x) - beta * rate
             weights = log_w.view(-1, self.k).softmax(1).view(-1, *[1] * (z.ndim - 1))
             factor = 1 - beta * (1 - weights)
         # The bound brings one factor w̃ to ∂z; the second comes from here, the value unchanged.
