@@ -29,13 +29,16 @@ from .model import (
 )
 from .models.autoencoder import Autoencoder
 from .models.autoregressive import Autoregressive
+from .models.controllers import Controlled, DynamicControlled
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
+from .models.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from .models.mixture import GaussianMixture
-from .models.objectives import ELBO, IWAE, Beta, DReG
+from .models.objectives import ELBO, IWAE, DReG
 from .models.pca import PCA
 from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
 from .models.vae import VAE
+from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.masked import MADE, NADE
 from .nets.pixelcnn import GatedPixelCNN, PixelCNN
 from .nets.sparse import KSparse, Tied
@@ -49,18 +52,23 @@ __all__ = [
     "Autoregressive",
     "Bernoulli",
     "Beta",
+    "Capacity",
     "Categorical",
     "Codec",
     "ConditionalNormal",
     "Contraction",
+    "Controlled",
     "DReG",
     "Data",
     "Density",
     "DiagonalNormal",
+    "DimensionwiseLearnedWeights",
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Distribution",
+    "DynamicControlled",
     "ELBO",
+    "FreeBits",
     "GaussianMixture",
     "GaussianNoise",
     "GatedPixelCNN",
@@ -69,6 +77,7 @@ __all__ = [
     "IWAE",
     "KSparse",
     "LatentVariable",
+    "LearnedWeights",
     "LogProb",
     "Loss",
     "MADE",
@@ -81,6 +90,7 @@ __all__ = [
     "PRESETS",
     "PixelCNN",
     "SaltAndPepper",
+    "Schedule",
     "Score",
     "Space",
     "Sparsity",
