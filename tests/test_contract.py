@@ -42,8 +42,9 @@ EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
 }
 EXACT_ON |= {
     name: {"binary", "levels", "real"}
-    for name in ("fvbn", "nade", "made", "pixel-cnn", "gated-pixel-cnn")
+    for name in ("fvbn", "nade", "made", "pixel-cnn", "gated-pixel-cnn", "image-transformer")
 }
+EXACT_ON["pixel-cnn++"] = {"binary", "levels"}
 # Terms that say something of the batch or of the training, not of their row.
 NOT_OF_A_ROW = ("sparsity", "beta")
 

@@ -2,6 +2,7 @@ from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
+from .distributions.channel_mixture import ChannelMixture
 from .distributions.conditionals import ConditionalNormal
 from .distributions.likelihoods import (
     Bernoulli,
@@ -17,6 +18,7 @@ from .evaluation import Score, evaluate
 from .inspection import Noise
 from .model import (
     Codec,
+    Completer,
     Density,
     Distribution,
     Generator,
@@ -41,7 +43,9 @@ from .models.vae import VAE
 from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.masked import MADE, NADE
 from .nets.pixelcnn import GatedPixelCNN, PixelCNN
+from .nets.pixelcnnpp import PixelCNNPlusPlus
 from .nets.sparse import KSparse, Tied
+from .nets.transformer import CausalTransformer
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
 
@@ -54,7 +58,10 @@ __all__ = [
     "Beta",
     "Capacity",
     "Categorical",
+    "CausalTransformer",
+    "ChannelMixture",
     "Codec",
+    "Completer",
     "ConditionalNormal",
     "Contraction",
     "Controlled",
@@ -69,9 +76,9 @@ __all__ = [
     "DynamicControlled",
     "ELBO",
     "FreeBits",
+    "GatedPixelCNN",
     "GaussianMixture",
     "GaussianNoise",
-    "GatedPixelCNN",
     "Generator",
     "History",
     "IWAE",
@@ -89,6 +96,7 @@ __all__ = [
     "PCA",
     "PRESETS",
     "PixelCNN",
+    "PixelCNNPlusPlus",
     "SaltAndPepper",
     "Schedule",
     "Score",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from reparam.distributions.channel_mixture import ChannelMixture
 from reparam.distributions.conditionals import find_conditional
 from reparam.model import Space
 from reparam.models.autoregressive import Autoregressive
 from reparam.nets.masked import MADE, NADE
 from reparam.nets.pixelcnn import GatedPixelCNN, PixelCNN
+from reparam.nets.pixelcnnpp import PixelCNNPlusPlus
+from reparam.nets.transformer import CausalTransformer
 from reparam.presets.registry import Accepts, preset
 
 LikelihoodName = Literal["auto", "bernoulli", "categorical", "discretized-logistic", "normal"]
@@ -165,5 +168,67 @@ def gated_pixel_cnn(
         kernel,
         first_kernel,
         context_size(space, conditional),
+    )
+    return Autoregressive(space, network, p_x, conditional)
+
+
+@preset(
+    "pixel-cnn++",
+    paper="Salimans et al. 2017, PixelCNN++",
+    accepts=Accepts(kinds=("binary", "levels"), vectors=False),
+)
+def pixel_cnn_plus_plus(
+    space: Space,
+    *,
+    width: int = 64,
+    blocks: int = 2,
+    scales: int = 2,
+    components: int = 10,
+    dropout: float = 0.5,
+    conditional: bool = False,
+) -> Autoregressive:
+    """Residual streams on several scales, and a mixture of logistics over whole pixels.
+
+    Args:
+        width: units of every layer.
+        blocks: residual blocks per scale, on the way down and on the way up.
+        scales: how many times the grid is halved.
+        components: of the mixture.
+        dropout: share of units dropped in training.
+        conditional: on the class label.
+    """
+    p_x = ChannelMixture(space, components)
+    context = context_size(space, conditional)
+    network = PixelCNNPlusPlus(
+        space.shape, p_x.parameter_shape[0], width, blocks, scales, dropout, context
+    )
+    return Autoregressive(space, network, p_x, conditional)
+
+
+@preset("image-transformer", paper="Parmar et al. 2018, Image transformer")
+def image_transformer(
+    space: Space,
+    *,
+    width: int = 64,
+    layers: int = 4,
+    heads: int = 4,
+    dropout: float = 0.0,
+    conditional: bool = False,
+    likelihood: LikelihoodName = "auto",
+) -> Autoregressive:
+    """A small causal transformer over the entries, with cached keys and values when it draws.
+
+    Args:
+        width: of every layer.
+        layers: how many blocks of attention and perceptron.
+        heads: of attention.
+        dropout: share of units dropped in training.
+        conditional: on the class label.
+        likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
+    """
+    p_x = find_conditional(likelihood, space, levels="categorical")
+    context = context_size(space, conditional)
+    network = CausalTransformer(
+        space.shape, p_x.parameter_shape[0], width, layers, heads, dropout, context
     )
     return Autoregressive(space, network, p_x, conditional)
