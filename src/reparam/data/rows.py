@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from reparam.data.assemble import to_split
+from reparam.data.conditions import with_checked_attributes
 from reparam.data.kinds import Choices
 from reparam.data.labels import indexed
 from reparam.data.outline import Like
@@ -47,13 +48,18 @@ def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
     folder = isinstance(source, str | os.PathLike) and Path(source).expanduser().is_dir()
     size = (like.space.shape[1], like.space.shape[2]) if folder and like.space.is_image else None
     fit: Fit = recipe.get("fit_size", "crop") if folder else "crop"
-    raw = read(source, Reading(label, (), size, fit), like.columns)
+    # Of a table the same columns; an archive brings its attributes by itself.
+    attributes = like.attribute_names or () if like.columns else ()
+    raw = read(source, Reading(label, (), attributes, size, fit), like.columns)
     used = raw.parts["test" if "test" in raw.parts else "train"]
     raw = arrange(replace(raw, parts={"examples": used}))
     raw = _of_space(raw, like.space, recipe)
-    raw = replace(
-        raw, parts={"examples": replace(raw.parts["examples"], labels=_labels(raw, like))}
-    )
+    labels = _labels(raw, like)
+    raw, count = with_checked_attributes(raw)
+    if count is not None and count != like.space.attributes:
+        expected = like.space.attributes or "none"
+        raise ValueError(f"{raw.origin}: expected {expected} attributes, got {count}")
+    raw = replace(raw, parts={"examples": replace(raw.parts["examples"], labels=labels)})
     return to_split(raw.parts["examples"], raw.borrowed)
 
 

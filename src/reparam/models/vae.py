@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
-from reparam import numerics
 from reparam.bijections.elementwise import Standardise
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
-from reparam.model import (
-    Batch,
-    Distribution,
-    LatentVariable,
-    Loss,
-    Model,
-    Solve,
-    Space,
-    Stage,
-)
+from reparam.model import Distribution, LatentVariable, Loss, Space, Stage
+from reparam.models.conditional import Conditional
 from reparam.models.objectives import ELBO
 
 
-class VAE(LatentVariable):
+class VAE(Conditional, LatentVariable):
     """p(x) = ∫ p(x|z) p(z) dz, learned through q(z|x) by a bound on log p(x).
 
     Args:
@@ -38,8 +27,9 @@ class VAE(LatentVariable):
         prior: module from the condition to p(z).
         likelihood: module from the decoder's output to p(x|z).
         objective: what is minimised; None: the negative ELBO.
-        conditional: whether encoder and decoder take the label c as a second argument; the model
-            is then p(x|c), and its likelihood is not comparable with one of p(x).
+        conditional: whether encoder and decoder take c as a second argument, class labels or, where
+            the data have them, standardised attributes; the model is then p(x|c), and its
+            likelihood is not comparable with one of p(x).
 
     Shape: x (B, *space.shape), z (B, L).
 
@@ -71,9 +61,7 @@ class VAE(LatentVariable):
         objective: nn.Module | None = None,
         conditional: bool = False,
     ) -> None:
-        super().__init__(space)
-        if conditional and space.classes is None:
-            raise ValueError("conditional: expected data with labels, got none")
+        super().__init__(space, conditional)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
         if posterior.event_shape != prior.event_shape:
@@ -86,16 +74,11 @@ class VAE(LatentVariable):
         self.decoder, self.p_x = decoder, likelihood
         self.p_z = prior
         self.objective = ELBO() if objective is None else objective
-        self.conditional, self.couples_rows = conditional, likelihood.couples_rows
-        if conditional:
-            assert space.classes is not None
-            self.register_buffer("frequencies", torch.full((space.classes,), 1 / space.classes))
-            self.frequencies: Tensor
+        self.couples_rows = likelihood.couples_rows
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        counted = (Solve("class frequencies", _count_classes),) if self.conditional else ()
-        return (*self.standardise.stages, *counted, *super().stages)
+        return (*self.standardise.stages, *self.condition_stages, *super().stages)
 
     @property
     def code_space(self) -> Space:
@@ -108,14 +91,6 @@ class VAE(LatentVariable):
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:
         self.p_x.after_step(loss.statistics)
-
-    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
-        if not self.conditional:
-            return None
-        uniform = numerics.noise(self.frequencies.new_empty(n), "uniform", generator)
-        edges = self.frequencies.cumsum(0)
-        # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
-        return torch.searchsorted(edges / edges[-1], uniform, right=True)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, c = self.prepare(x, c)
@@ -131,15 +106,7 @@ class VAE(LatentVariable):
         return Transformed(p, self.standardise) if self.space.kind == "real" else p
 
     def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
-        return network(x, c) if self.conditional else network(x)
-
-
-@torch.no_grad()
-def _count_classes(model: Model, batches: Iterable[Batch]) -> None:
-    assert isinstance(model, VAE)
-    counts = torch.zeros_like(model.frequencies, dtype=torch.int64)
-    for _, c in batches:
-        if c is None:
-            raise ValueError("data: expected labels for a conditional model, got none")
-        counts += torch.bincount(c.to(counts), minlength=len(counts))
-    model.frequencies.copy_(counts / counts.sum())
+        if not self.conditional:
+            return network(x)
+        assert c is not None
+        return network(x, self.network_condition(c))
