@@ -156,6 +156,11 @@ class Distribution(ABC):
     @abstractmethod
     def detach(self) -> Distribution: ...
 
+    @property
+    def variance(self) -> Tensor | None:
+        """Of each entry of a draw, where a closed form exists."""
+        return None
+
     def kl(self, other: Distribution) -> Tensor | None:
         """KL(self ‖ other) by factor, (B, G), where a closed form exists."""
         return None

@@ -45,6 +45,11 @@ class Transformed(Distribution):
     def center(self) -> Tensor:
         return self.bijection.inverse(self.base.center)[0]
 
+    @property
+    def variance(self) -> Tensor | None:
+        variance, slope = self.base.variance, self.bijection.slope
+        return None if variance is None or slope is None else variance * slope.square().to(variance)
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return self.bijection.inverse(self.base.rsample(generator))[0]
 
