@@ -299,7 +299,7 @@ class Model(nn.Module, ABC):
 
 
 class Float64Buffers(nn.Module):
-    """A module whose float64 buffers stay float64 when the rest is cast to another precision.
+    """A module whose saved float64 buffers stay float64 when the rest is cast to another precision.
 
     For statistics of the data, whose rounding no network can undo. MPS has no float64: there they
     become float32.
@@ -309,7 +309,9 @@ class Float64Buffers(nn.Module):
         kept = {
             name: buffer
             for name, buffer in self._buffers.items()
-            if buffer is not None and buffer.dtype == torch.float64
+            if buffer is not None
+            and buffer.dtype == torch.float64
+            and name not in self._non_persistent_buffers_set  # anchors follow the cast
         }
         for name, buffer in kept.items():
             self._buffers[name] = buffer.float()

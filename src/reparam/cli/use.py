@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.data import Outline, Split
-    from reparam.model import Codec
+    from reparam.model import Codec, Model
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="File: .png (images), .npz or .csv.")]
 Input = Annotated[
@@ -31,6 +31,10 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     out: Out = Path("samples.png"),
     label: Annotated[str | None, typer.Option(help="Class, for a conditional model.")] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Condition of the model; one for each it has."),
+    ] = None,
     seed: Seed = 0,
     force: Force = False,
     device: Device = "auto",
@@ -46,7 +50,7 @@ def sample(
     check_output(out, force, outline.space.is_image)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
-    c = _label(label, n, outline)
+    c = _condition(model, label, attribute or [], n, outline)
     x = model.sample(n, c, generator=torch.Generator(model.anchor.device).manual_seed(seed))
     if out.suffix.lower() == ".png":
         write_picture(out, x, outline, math.ceil(math.sqrt(n)))
@@ -130,7 +134,7 @@ def _examples(
     source: str | None, run: OpenRun, moved: str | None, label: str | None, n: int | None
 ) -> Split:
     """The first n rows of the run's test split, or of other data of the same space."""
-    from reparam.data import Split, load_rows
+    from reparam.data import condition, load_rows
 
     if source is not None and moved is not None:
         raise ValueError("data: says where the run's own data are; leave it out beside examples")
@@ -138,10 +142,40 @@ def _examples(
         split = run.data(moved).test
     else:
         split = load_rows(source, run.outline, label=label)
+    condition(run.model, split, source or "test")  # refused before any work
     if n is None or n >= len(split):
         return split
-    labels = None if split.labels is None else split.labels[:n]
-    return Split(split.x[:n], labels)
+    return split.take(slice(n))
+
+
+def _condition(
+    model: Model, label: str | None, attributes: list[str], n: int, outline: Outline
+) -> Tensor | None:
+    """n times the condition that was asked for; None: drawn, or the model takes none."""
+    by_attributes = model.conditional and model.space.attributes is not None
+    if label is not None and by_attributes:
+        raise ValueError("label: the model is conditional on attributes; give --attribute")
+    if not attributes:
+        return _label(label, n, outline)
+    if not by_attributes:
+        raise ValueError("attribute: the model is not conditional on attributes; leave it out")
+    return _attributes(attributes, n, outline.attribute_names or ())
+
+
+def _attributes(words: list[str], n: int, names: tuple[str, ...]) -> Tensor:
+    """n times the values in NAME=VALUE words, of which there is one for each name."""
+    import torch
+
+    from reparam.cli.options import parse_number
+    from reparam.comparison import parse_assignments
+
+    given = parse_assignments(words)
+    if given.keys() != set(names):
+        raise ValueError(
+            f"attribute: expected one of each of {', '.join(names)}, got {', '.join(given)}"
+        )
+    values = [parse_number(name, given[name]) for name in names]
+    return torch.tensor([values], dtype=torch.float64).expand(n, -1)
 
 
 def _label(name: str | None, n: int, outline: Outline) -> Tensor | None:

@@ -32,9 +32,9 @@ class Training:
     """
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
+        refuse_unfit(model, data, "train", "valid")
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
-        refuse_unfit(model, data, "train", "valid")
         c = condition(model, data.train)
         self.batches = Batches(data.train, config.batch_size, config.seed, self.device, c)
         self.valid = data.valid
