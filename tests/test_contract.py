@@ -26,6 +26,7 @@ ROUNDING = dict(rtol=2e-12, atol=2e-12)
 EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
     name: set() for name in ("vae", "beta-vae", "sigma-vae", "cvae", "iwae")
 }
+EXACT_ON |= {name: {"binary", "levels", "real"} for name in ("fvbn", "nade", "made")}
 
 
 def rows_of_noise(rows: int) -> Callable[..., Tensor]:

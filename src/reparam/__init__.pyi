@@ -2,6 +2,7 @@ from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
+from .distributions.conditionals import ConditionalNormal
 from .distributions.likelihoods import (
     Bernoulli,
     Categorical,
@@ -11,6 +12,7 @@ from .distributions.likelihoods import (
 )
 from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
+from .edit import classify, interpolate, traverse
 from .evaluation import Score, evaluate
 from .inspection import Noise
 from .model import (
@@ -26,6 +28,7 @@ from .model import (
     features,
 )
 from .models.autoencoder import Autoencoder
+from .models.autoregressive import Autoregressive
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
 from .models.mixture import GaussianMixture
 from .models.objectives import ELBO, IWAE, Beta, DReG
@@ -33,6 +36,7 @@ from .models.pca import PCA
 from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
 from .models.vae import VAE
+from .nets.masked import MADE, NADE
 from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
@@ -41,10 +45,12 @@ __version__: str
 
 __all__ = [
     "Autoencoder",
+    "Autoregressive",
     "Bernoulli",
     "Beta",
     "Categorical",
     "Codec",
+    "ConditionalNormal",
     "Contraction",
     "DReG",
     "Data",
@@ -63,8 +69,10 @@ __all__ = [
     "LatentVariable",
     "LogProb",
     "Loss",
+    "MADE",
     "Masking",
     "Model",
+    "NADE",
     "Noise",
     "Normal",
     "PCA",
@@ -80,13 +88,16 @@ __all__ = [
     "TwoStage",
     "VAE",
     "build",
+    "classify",
     "compare",
     "evaluate",
     "features",
     "fit",
+    "interpolate",
     "load",
     "load_data",
     "preset",
     "resume",
     "save",
+    "traverse",
 ]

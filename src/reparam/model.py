@@ -149,6 +149,15 @@ class Distribution(ABC):
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor: ...
 
+    def log_prob_sum(self, x: Tensor) -> Tensor:
+        """log p(x), the sum of the columns of ``log_prob``, (B,); cheaper in some families.
+
+        Of fewer rows x than the distribution has, each is that of as many consecutive rows as
+        ``repeat`` makes of one.
+        """
+        times = max(1, self.rows // len(x))
+        return self.log_prob(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
+
     @abstractmethod
     def repeat(self, k: int) -> Distribution:
         """Every row k times in a row: (B, …) becomes (B·k, …)."""
@@ -240,6 +249,11 @@ class Model(nn.Module, ABC):
     def stages(self) -> tuple[Stage, ...]:
         """How the model is trained, in order."""
         return (Descend(),)
+
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        """p(c) in training, (classes,); None for a model that is not conditional on labels."""
+        return None
 
     @abstractmethod
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss: ...
@@ -449,11 +463,11 @@ class LatentVariable(Codec, Density):
         It is one while no part is a mere estimate.
         """
         if k > 1:
-            posterior, x = posterior.repeat(k), x.repeat_interleave(k, 0)
+            posterior = posterior.repeat(k)
             c = None if c is None else c.repeat_interleave(k, 0)
         z, log_q = posterior.rsample_with_log_prob(generator)
         prior, likelihood = self.prior(c), self.likelihood(z, c)
-        log_p = prior.log_prob(z).sum(1) + likelihood.log_prob(x).sum(1)
+        log_p = prior.log_prob(z).sum(1) + likelihood.log_prob_sum(x)
         bounded = "estimate" not in (posterior.kind, prior.kind, likelihood.kind)
         return log_p - log_q.sum(1), bounded
 

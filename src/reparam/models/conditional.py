@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from reparam import numerics
 from reparam.bijections.elementwise import Standardise
@@ -55,6 +56,12 @@ class Conditional(Model):
         edges = self.frequencies.cumsum(0)
         # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
         return torch.searchsorted(edges / edges[-1], uniform, right=True)
+
+    def context(self, c: Tensor | None) -> Tensor | None:
+        """c as vectors (B, F): labels one-hot, attributes standardised."""
+        if c is None or self.space.attributes is not None:
+            return None if c is None else self.network_condition(c)
+        return F.one_hot(c, len(self.frequencies)).to(self.anchor)
 
     def network_condition(self, c: Tensor) -> Tensor:
         """c as networks take it: labels as they are, attributes standardised."""

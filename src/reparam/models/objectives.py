@@ -78,7 +78,7 @@ class ELBO(nn.Module):
         else:
             z = q.rsample()
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob(x).sum(1)
+        distortion = -likelihood.log_prob_sum(x)
         objective = self.weighting(distortion, rate).mean()
         for penalty in self.penalties:
             objective = objective + penalty(x, z, q, p)
@@ -121,7 +121,7 @@ class IWAE(nn.Module):
         x, c = x.repeat_interleave(self.k, 0), _repeat(c, self.k)
         z, log_q = self._draw(model, q, x, c)
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob(x).sum(1)
+        distortion = -likelihood.log_prob_sum(x)
         rate = log_q - model.prior(c).log_prob(z)
         log_weights = (-distortion - rate.sum(1)).view(-1, self.k)
         bound = numerics.log_mean_exp(log_weights, 1)
@@ -166,7 +166,7 @@ class DReG(IWAE):
         z = q.rsample()
         fixed = q.detach()
         with torch.no_grad():
-            log_w = model.likelihood(z, c).log_prob(x).sum(1) + model.prior(c).log_prob(z).sum(1)
+            log_w = model.likelihood(z, c).log_prob_sum(x) + model.prior(c).log_prob(z).sum(1)
             log_w = (log_w - fixed.log_prob(z).sum(1)).view(-1, self.k)
             weights = log_w.softmax(1).view(-1, *[1] * (z.ndim - 1))
         # The bound brings one factor w̃ to ∂z; the second comes from here, the value unchanged.
