@@ -189,6 +189,16 @@ class Distribution(ABC):
         z = self.rsample(generator)
         return z, self.log_prob(z)
 
+    def rsample_with_rate(
+        self, prior: Distribution, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(z, rates (B, G)): KL(self ‖ prior) where it is known, log q(z) − log p(z) otherwise."""
+        rate = self.kl(prior)
+        if rate is not None:
+            return self.rsample(generator), rate
+        z, log_q = self.rsample_with_log_prob(generator)
+        return z, numerics.rate_columns(log_q, prior.log_prob(z))
+
 
 @dataclass(frozen=True)
 class Solve:
@@ -267,6 +277,11 @@ class Model(nn.Module, ABC):
         It is called without gradients, also after a step that was skipped because its objective was
         not finite: statistics that are not finite are to be left out.
         """
+
+    @property
+    def annealing_steps(self) -> int:
+        """Steps of a descent before which its objective is not yet what it is judged by."""
+        return 0
 
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x and c on the model's device and dtype; what does not fit is refused here only."""

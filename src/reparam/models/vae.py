@@ -10,9 +10,9 @@ from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
-from reparam.model import Distribution, LatentVariable, Loss, Space, Stage
+from reparam.model import Descend, Distribution, LatentVariable, Loss, Player, Space, Stage
 from reparam.models.conditional import Conditional
-from reparam.models.objectives import ELBO
+from reparam.models.objectives import ELBO, Objective
 
 
 class VAE(Conditional, LatentVariable):
@@ -58,7 +58,7 @@ class VAE(Conditional, LatentVariable):
         posterior: Posterior,
         prior: Prior,
         likelihood: Likelihood,
-        objective: nn.Module | None = None,
+        objective: Objective | None = None,
         conditional: bool = False,
     ) -> None:
         super().__init__(space, conditional)
@@ -74,11 +74,22 @@ class VAE(Conditional, LatentVariable):
         self.decoder, self.p_x = decoder, likelihood
         self.p_z = prior
         self.objective = ELBO() if objective is None else objective
-        self.couples_rows = likelihood.couples_rows
+        self.objective.refuse(space, posterior, prior)
+        self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (*self.standardise.stages, *self.condition_stages, *super().stages)
+        descend = Descend(players=self._players())
+        return (*self.standardise.stages, *self.condition_stages, descend)
+
+    def _players(self) -> tuple[Player, ...]:
+        others = self.objective.players
+        parts = (self.encoder, self.decoder, self.q_z, self.p_z, self.p_x)
+        return (Player("model", parts), *others) if others else ()
+
+    @property
+    def annealing_steps(self) -> int:
+        return self.objective.annealing_steps
 
     @property
     def code_space(self) -> Space:
@@ -90,11 +101,15 @@ class VAE(Conditional, LatentVariable):
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
+        if player != "model":
+            return self.objective.play(player, self, x, c)
         return self.objective(self, x, c)
 
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:
-        self.p_x.after_step(loss.statistics)
+        if player == "model":
+            self.p_x.after_step(loss.statistics)
+        self.objective.after_step(loss.statistics, player)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, c = self.prepare(x, c)
