@@ -18,8 +18,8 @@ LikelihoodName = Literal["auto", "bernoulli", "categorical", "discretized-logist
 
 
 def context_size(space: Space, conditional: bool) -> int:
-    """F, the numbers of the one-hot label; 0 for a model that uses none."""
-    return (space.classes or 0) if conditional else 0
+    """F, the numbers of the one-hot label or the attributes; 0 for a model that uses none."""
+    return (space.attributes or space.classes or 0) if conditional else 0
 
 
 @preset("fvbn", paper="Frey 1998, Graphical models for machine learning and digital communication")
@@ -29,7 +29,7 @@ def fvbn(
     """A fully visible belief network: a masked logistic regression of every entry on those before.
 
     Args:
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)
@@ -50,7 +50,7 @@ def nade(
 
     Args:
         hidden: width H of the hidden layers.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)
@@ -77,7 +77,7 @@ def made(
         orders: how many orders of the entries; their probabilities are averaged.
         masks: how many draws of the hidden connections; their probabilities are averaged.
         direct: whether inputs reach the outputs directly as well.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)
@@ -117,7 +117,7 @@ def pixel_cnn(
         kernel: width of their windows.
         first_kernel: width of the first one's.
         residual: whether the layers are residual blocks with half as many units inside.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
     p_x = find_conditional(likelihood, space, levels="categorical")
@@ -156,7 +156,7 @@ def gated_pixel_cnn(
         layers: how many follow the first one.
         kernel: width of their windows.
         first_kernel: width of the first one's.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
     p_x = find_conditional(likelihood, space, levels="categorical")
@@ -195,7 +195,7 @@ def pixel_cnn_plus_plus(
         scales: how many times the grid is halved.
         components: of the mixture.
         dropout: share of units dropped in training.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
     """
     p_x = ChannelMixture(space, components)
     context = context_size(space, conditional)
@@ -223,7 +223,7 @@ def image_transformer(
         layers: how many blocks of attention and perceptron.
         heads: of attention.
         dropout: share of units dropped in training.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
     p_x = find_conditional(likelihood, space, levels="categorical")
