@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam.data.raw import Array, Part, Raw
+from reparam.data.room import refuse_too_large
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,20 +102,26 @@ def read_parquet(
     ('a',)
     """
     try:
-        import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
         raise ValueError(
             f"{path}: Parquet files need pyarrow: pip install 'reparam[parquet]'"
         ) from error
     try:
-        names = parquet.read_schema(path).names
-        names = [name for name in names if not name.startswith(ROW_NUMBERS)]
-        wanted = wanted_columns(names, label, drop, str(path), only)
-        table = parquet.read_table(path, columns=[*wanted, *_one(label)])
+        names, rows = parquet.read_schema(path).names, parquet.read_metadata(path).num_rows
+    except Exception as error:  # what pyarrow raises on damage depends on where it is
+        raise ValueError(_unreadable(path, error)) from error
+    names = [name for name in names if not name.startswith(ROW_NUMBERS)]
+    wanted = wanted_columns(names, label, drop, str(path), only)
+    refuse_too_large(str(path), rows * len(wanted) * np.dtype(np.float64).itemsize)
+    try:
+        columns = [*wanted, *_one(label)]
+        table = parquet.read_table(path, columns=columns, page_checksum_verification=True)
         cells = {name: _arrow_cells(table.column(name)) for name in table.column_names}
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as Parquet ({error})") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(_unreadable(path, error)) from error
     return _table(cells, wanted, label, path.stem, str(path))
 
 
@@ -182,6 +189,10 @@ def _table(
     x = np.column_stack([a.astype(np.float64) if a.dtype == object else a for a in arrays])
     labels = None if label is None else cells[label].values
     return Raw({"train": Part(x, labels)}, name, origin, form="table", columns=tuple(wanted))
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path}: cannot be read as Parquet ({error}); it may be cut short: write it again"
 
 
 def _arrow_cells(column: Any) -> Cells:
