@@ -256,7 +256,8 @@ def test_evaluate_defines_only_what_the_model_does():
     data = rp.load_data("digits")
     autoencoder = rp.build("ae", data.space, latent_dim=2, hidden=(8,))
     names = set(evaluate(autoencoder, data))
-    assert names == {"reconstruction_mse", "psnr", "linear_probe_accuracy", "parameters"}
+    pictures = {"reconstruction_mse", "psnr", "sharpness"}
+    assert names == {*pictures, "linear_probe_accuracy", "neighbour_overlap", "parameters"}
 
 
 def test_active_units_counts_the_dimensions_whose_means_vary():

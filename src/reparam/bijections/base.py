@@ -15,3 +15,8 @@ class Bijection(nn.Module, ABC):
 
     @abstractmethod
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]: ...
+
+    @property
+    def slope(self) -> Tensor | None:
+        """a where x = a·z + b entry by entry, to be broadcast over (B, *shape); None elsewhere."""
+        return None

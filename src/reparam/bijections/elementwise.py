@@ -61,6 +61,10 @@ class Standardise(Float64Buffers, Bijection):
         x = (z * self.scale + self.shift).to(z) if self.space.kind == "real" else z * self.top
         return x, self._ladj(z, 1.0)
 
+    @property
+    def slope(self) -> Tensor:
+        return self.scale if self.space.kind == "real" else self.anchor.new_full((), self.top)
+
     def _ladj(self, x: Tensor, sign: float) -> Tensor:
         if self.space.kind == "real":
             log_scale = self.scale.log().expand(self.space.shape).sum()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Self
 
@@ -76,8 +77,20 @@ class NormalDensity(Factorised):
     def center(self) -> Tensor:
         return self.mean
 
+    @property
+    def variance(self) -> Tensor:
+        return torch.exp(2 * self.log_scale).expand_as(self.mean)
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        return self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
+        noise = numerics.noise(self.mean, "normal", generator)
+        return torch.addcmul(self.mean, self.log_scale.exp(), noise)
+
+    def rsample_with_log_prob(
+        self, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        noise = numerics.noise(self.mean, "normal", generator)
+        z = torch.addcmul(self.mean, self.log_scale.exp(), noise)
+        return z, (numerics.standard_normal_log_prob(noise) - self.log_scale).flatten(1)
 
     def log_prob(self, x: Tensor) -> Tensor:
         return numerics.normal_log_prob(x, self.mean, self.log_scale).flatten(1)
@@ -103,11 +116,15 @@ class StandardNormalDensity(Factorised):
     def center(self) -> Tensor:
         return self.zeros
 
+    @property
+    def variance(self) -> Tensor:
+        return torch.ones_like(self.zeros)
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return numerics.noise(self.zeros, "normal", generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return numerics.normal_log_prob(x, self.zeros, self.zeros).flatten(1)
+        return numerics.standard_normal_log_prob(x).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -120,14 +137,21 @@ class BernoulliMass(Factorised):
     def center(self) -> Tensor:
         return torch.sigmoid(self.logits)
 
+    @property
+    def variance(self) -> Tensor:
+        return torch.sigmoid(self.logits) * torch.sigmoid(-self.logits)
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         uniform = numerics.noise(self.logits, "uniform", generator)
         return (uniform < torch.sigmoid(self.logits)).to(self.logits.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        # Two passes over the entries. Beyond the threshold softplus(l) is l: at 40 the error is
-        # e⁻⁴⁰, while the default 20 would show in float64.
-        return (x * self.logits - F.softplus(self.logits, threshold=40)).flatten(1)
+        return numerics.bernoulli_log_prob(x, self.logits).flatten(1)
+
+    def log_prob_sum(self, x: Tensor) -> Tensor:
+        if self.rows < len(x):
+            return super().log_prob_sum(x)
+        return numerics.bernoulli_log_prob_sum(x, self.logits)
 
 
 @dataclass(frozen=True)
@@ -157,6 +181,12 @@ class DiscretizedLogisticMass(Factorised):
         wide = _integral_of_tails(self.location, scale.clamp(min=WIDE), top)
         return torch.where(scale < WIDE, narrow + (first - 1), wide)
 
+    @property
+    def variance(self) -> Tensor:
+        """Of the discrete variable itself, in ``levels`` steps."""
+        scale = self.log_scale.exp()
+        return _variance_of_levels(torch.sigmoid, self.location, scale, self.levels)
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         uniform = numerics.noise(self.location, "uniform", generator)
         tiny = torch.finfo(uniform.dtype).eps
@@ -177,6 +207,24 @@ def _sum_of_tails(location: Tensor, scale: Tensor, first: Tensor, count: int) ->
     for step in range(count):
         total += torch.sigmoid((start - step) * inverse_scale)
     return total
+
+
+def _variance_of_levels(
+    cdf: Callable[[Tensor], Tensor], location: Tensor, scale: Tensor, levels: int
+) -> Tensor:
+    """Var x of a symmetric variable rounded to levels, by its tails about a, its middle level.
+
+    E(x−a) = Σ_{k>a} P(x ≥ k) − Σ_{k≤a} P(x < k), and E(x−a)² is the sum of the same tails times
+    |2(k−a) − 1|: around a nothing cancels, as it would around 0.
+    """
+    middle = location.round().clamp(0, levels - 1)
+    first, second = torch.zeros_like(location), torch.zeros_like(location)
+    for level in range(1, levels):
+        side = torch.where(middle < level, 1.0, -1.0).to(location)
+        tail = cdf(side * (location - level + 0.5) / scale)
+        first += side * tail
+        second += (2 * (level - middle) - 1).abs() * tail
+    return second - first.square()
 
 
 def _integral_of_tails(location: Tensor, scale: Tensor, top: int) -> Tensor:
@@ -219,6 +267,12 @@ class DiscretizedNormalMass(Factorised):
             total += torch.special.ndtr((self.mean - level + 0.5) * inverse_scale)
         return total
 
+    @property
+    def variance(self) -> Tensor:
+        """Of the discrete variable itself, in ``levels`` steps."""
+        scale = self.log_scale.exp()
+        return _variance_of_levels(torch.special.ndtr, self.mean, scale, self.levels)
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
         return draw.round().clamp(0, self.levels - 1) + 0.0  # 0, not −0
@@ -239,6 +293,12 @@ class CategoricalMass(Factorised):
     def center(self) -> Tensor:
         levels = torch.arange(self.logits.shape[1]).to(self.logits)
         return torch.einsum("bk...,k->b...", self.logits.softmax(1), levels)
+
+    @property
+    def variance(self) -> Tensor:
+        levels = torch.arange(self.logits.shape[1]).to(self.logits)
+        levels = levels.view(-1, *[1] * (self.logits.ndim - 2))
+        return (self.logits.softmax(1) * (levels - self.center.unsqueeze(1)).square()).sum(1)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         # Gumbel-max: the largest of logits plus Gumbel noise is a draw of the categorical.
@@ -272,6 +332,11 @@ class DequantisedNormalDensity(Factorised):
         # The level that u = ½ above it stands for.
         return (self.mean - 0.5).clamp(0, self.levels - 1)
 
+    @property
+    def variance(self) -> Tensor:
+        """Of the levels that are drawn: rounding down is rounding to the nearest of x − ½."""
+        return DiscretizedNormalMass(self.mean - 0.5, self.log_scale, self.levels).variance
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
         return draw.floor().clamp(0, self.levels - 1)
@@ -301,6 +366,10 @@ class OptimalNormalDensity(Factorised):
     @property
     def center(self) -> Tensor:
         return self._frozen().center
+
+    @property
+    def variance(self) -> Tensor:
+        return self._frozen().variance
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return self._frozen().rsample(generator)

@@ -45,12 +45,22 @@ class Transformed(Distribution):
     def center(self) -> Tensor:
         return self.bijection.inverse(self.base.center)[0]
 
+    @property
+    def variance(self) -> Tensor | None:
+        variance, slope = self.base.variance, self.bijection.slope
+        return None if variance is None or slope is None else variance * slope.square().to(variance)
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return self.bijection.inverse(self.base.rsample(generator))[0]
 
     def log_prob(self, x: Tensor) -> Tensor:
         y, ladj = self.bijection(x)
         return torch.cat([self.base.log_prob(y), ladj.unsqueeze(1)], 1)
+
+    def log_prob_sum(self, x: Tensor) -> Tensor:
+        y, ladj = self.bijection(x)
+        total = self.base.log_prob_sum(y)
+        return total + ladj.repeat_interleave(len(total) // len(x))
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         return self.base.statistics(self.bijection(x)[0])

@@ -13,8 +13,8 @@ from reparam.evaluation.likelihood import (
     bound_terms,
     log_likelihood,
 )
-from reparam.evaluation.reconstruction import reconstruction_scores
-from reparam.evaluation.representation import linear_probe
+from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
+from reparam.evaluation.representation import linear_probe, neighbour_overlap
 from reparam.evaluation.samples import Extractor, frechet_score, sampling_speed
 from reparam.evaluation.scores import Score, Scores, finite
 from reparam.model import Codec, Density, Generator, LatentVariable, Model
@@ -138,13 +138,20 @@ def _latent_scores(model: LatentVariable, asked: _Asked) -> Scores:
 
 def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:
     data, name = asked.data, asked.split
-    return reconstruction_scores(model, data.splits[name], data.train, name)
+    scores = reconstruction_scores(model, data.splits[name], data.train, name)
+    sharp = sharpness(model, data.splits[name], name, asked.seed)
+    return scores if sharp is None else scores | {"sharpness": sharp}
 
 
 def _probe_scores(model: Codec, asked: _Asked) -> Scores:
-    data = asked.data
-    accuracy = linear_probe(model, data.train, data.splits[asked.split], asked.split)
-    return {} if accuracy is None else {"linear_probe_accuracy": accuracy}
+    data, name = asked.data, asked.split
+    found = {
+        "linear_probe_accuracy": linear_probe(model, data.train, data.splits[name], name),
+        "neighbour_overlap": neighbour_overlap(
+            model, data.train, data.splits[name], name, asked.seed
+        ),
+    }
+    return {title: score for title, score in found.items() if score is not None}
 
 
 def _sample_scores(model: Generator, asked: _Asked, extractor: Extractor | None) -> Scores:

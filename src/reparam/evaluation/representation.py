@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from reparam.data import Split
-from reparam.evaluation.rows import batches
-from reparam.evaluation.scores import Score
-from reparam.model import Codec, features
+from reparam.evaluation.reconstruction import deviations, unit_range
+from reparam.evaluation.rows import batches, subset
+from reparam.evaluation.scores import Score, mean_score, share_score
+from reparam.model import Codec, Space, features
+
+NEIGHBOURS, MOST_ROWS = 10, 1000  # neighbours of each row, rows among which they are sought
 
 
 @torch.no_grad()
@@ -33,6 +35,56 @@ def linear_probe(model: Codec, train: Split, split: Split, name: str = "test") -
         return None
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     probe.fit(code_features(model, train).numpy(), train.labels.numpy())
-    right = probe.predict(code_features(model, split).numpy()) == split.labels.numpy()
-    accuracy, n = float(np.mean(right)), len(right)
-    return Score(accuracy, "share", n, name, stderr=math.sqrt(accuracy * (1 - accuracy) / n))
+    found = torch.from_numpy(probe.predict(code_features(model, split).numpy()))
+    return share_score(found == split.labels, name)
+
+
+def data_vectors(split: Split, train: Split, space: Space) -> torch.Tensor:
+    """x as float64 vectors in which distances are taken, (N, D).
+
+    Discrete data are divided by K−1, columns of real tables by their training deviation.
+    """
+    x = unit_range(split.x.cpu().double(), space) / deviations(space, train)
+    return x.flatten(1)
+
+
+def nearest(points: torch.Tensor, k: int) -> torch.Tensor:
+    """The rows of the k other points nearest to each point (N, F), (N, k).
+
+    >>> nearest(torch.tensor([[0.0], [1.0], [5.0]]), 1).flatten().tolist()
+    [1, 0, 1]
+    """
+    centred = points - points.mean(0)  # so that the squares below do not cancel
+    squares = centred.square().sum(1)
+    distances = squares - 2 * centred @ centred.T  # but for a term that is the row's own
+    return distances.fill_diagonal_(math.inf).topk(k, largest=False).indices
+
+
+def neighbour_overlap(
+    model: Codec, train: Split, split: Split, name: str = "test", seed: int = 0
+) -> Score | None:
+    """The share of each row's 10 nearest neighbours in the data that are so among the codes too.
+
+    Euclidean distances on both sides. At most 1000 rows of the split, drawn at random, are each
+    other's neighbours: a code that has nothing to do with the data keeps 10/(n−1) of them, the
+    data themselves keep all. None where there are not twice as many rows as neighbours.
+
+    Args:
+        model: any codec.
+        train: sets the deviations of the columns of real tables.
+        split: its examples.
+        name: of the split.
+        seed: of the rows.
+
+    Reference: Lee & Verleysen 2009, "Quality assessment of dimensionality reduction", Q_NX(K).
+    """
+    chosen = subset(split, MOST_ROWS, seed)
+    n = len(chosen)
+    if n < 2 * NEIGHBOURS:
+        return None
+    in_data = nearest(data_vectors(chosen, train, model.space), NEIGHBOURS)
+    in_code = nearest(code_features(model, chosen), NEIGHBOURS)
+    shared = (in_data[:, :, None] == in_code[:, None, :]).any(2).double().mean(1)
+    chance = NEIGHBOURS / (n - 1)
+    unit = f"of {NEIGHBOURS}, {chance:.1%} by chance"
+    return mean_score(shared, unit, name, seed=seed if n < len(split) else None)

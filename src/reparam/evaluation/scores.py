@@ -76,3 +76,30 @@ def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:
     n = len(values)
     stderr = (values.std() / math.sqrt(n)).item() if n > 1 else None
     return Score(values.mean().item(), unit, n, split, stderr, **protocol)
+
+
+def share_score(right: Tensor, split: str) -> Score:
+    """The share of true entries (B,), with the standard error of a proportion.
+
+    >>> import torch
+    >>> share_score(torch.tensor([True, False]), "test").stderr
+    0.3535533905932738
+    """
+    share, n = right.double().mean().item(), len(right)
+    return Score(share, "share", n, split, stderr=math.sqrt(share * (1 - share) / n))
+
+
+def ratio_score(above: Tensor, below: Tensor, unit: str, split: str, **protocol: Any) -> Score:
+    """R = mean(above) / mean(below) over examples (B,), with its linearised standard error.
+
+    Var R ≈ Var(above − R below) / (n mean(below)²), the delta method.
+
+    >>> import torch
+    >>> ratio_score(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 6.0]), "of x", "test").stderr
+    0.0
+    """
+    above, below = above.cpu().double(), below.cpu().double()
+    ratio = above.mean() / below.mean()
+    error = mean_score(above - ratio * below, unit, split).stderr
+    stderr = None if error is None else error / below.mean().abs().item()
+    return Score(ratio.item(), unit, len(above), split, stderr, **protocol)

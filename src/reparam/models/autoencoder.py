@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from reparam.bijections.elementwise import Standardise
 from reparam.inspection import Noise
 from reparam.model import Code, Codec, Loss, Space, Stage
-from reparam.models.corruptions import Corruption
+from reparam.models.corruptions import Corruption, noise_of
 from reparam.models.penalties import CodePenalty
 from reparam.nets.sparse import through_sigmoids
 
@@ -88,15 +88,9 @@ class Autoencoder(Codec):
 
     @property
     def noise(self) -> Noise | None:
-        made = self.corruption
-        if not isinstance(made, Corruption):
+        if not isinstance(self.corruption, Corruption):
             return None
-
-        def corrupt(x: Tensor, level: float) -> Tensor:
-            scaled = self.standardise.scaled(self.prepare(x)[0])
-            return self.standardise.inverse(made.at(level)(scaled))[0]
-
-        return Noise(made.name, made.unit, made.level, made.strongest, corrupt)
+        return noise_of(self.corruption, self.standardise)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)

@@ -78,6 +78,15 @@ COLUMNS = {
         LatentVariable,
         "KL(q(z|x) ‖ p(z)): nats of information about x in z. Traded against distortion.",
     ),
+    "beta": Column(
+        "β",
+        "Latents",
+        LatentVariable,
+        "Weight of the rate relative to the distortion that training ended with, where it was "
+        "scheduled, learned or controlled. Every score is unweighted.",
+        None,
+        "",
+    ),
     "active_units": Column(
         "Active units",
         "Latents",
@@ -101,6 +110,14 @@ COLUMNS = {
         "averaged over images.",
         "higher",
     ),
+    "sharpness": Column(
+        "Sharpness",
+        "Reconstruction",
+        Codec,
+        "Variance of the Laplacian (four neighbours less four times the pixel) of reconstructions, "
+        "means as they are, over that of their originals: 1 is as sharp, less is blurred, more has "
+        "edges or noise of its own. 1,000 images at most.",
+    ),
     "linear_probe_accuracy": Column(
         "Linear probe",
         "Representation",
@@ -109,6 +126,15 @@ COLUMNS = {
         "measured on unseen ones.",
         "higher",
         "accuracy",
+    ),
+    "neighbour_overlap": Column(
+        "Neighbours kept",
+        "Representation",
+        Codec,
+        "Of the 10 nearest neighbours of each example in the data, how many are among its 10 "
+        "nearest in code space (Lee & Verleysen 2009), among 1,000 examples at most; Euclidean "
+        "distances, columns of real tables in training deviations.",
+        "higher",
     ),
     "frechet_distance": Column(
         "Fréchet distance",

@@ -133,7 +133,7 @@ def number(score: Score, name: str) -> tuple[str, str]:
     >>> number(Score(-91.5432, "nats", 9, "test", 0.0631), "elbo")
     ('−91.543', '0.063')
     """
-    if name == "linear_probe_accuracy":
+    if name in ("linear_probe_accuracy", "neighbour_overlap"):
         error = "" if score.stderr is None else f"{100 * score.stderr:.1f} %"
         return f"{100 * score.value:.1f} %", error
     if name in ("parameters", "active_units", "samples_per_second"):
