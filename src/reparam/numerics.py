@@ -39,6 +39,19 @@ def log_mean_exp(values: Tensor, dim: int) -> Tensor:
     return values.logsumexp(dim) - math.log(values.shape[dim])
 
 
+def rate_columns(log_q: Tensor, log_p: Tensor) -> Tensor:
+    """log q(z) − log p(z) by factor (B, G), or in sum (B, 1) where their columns are not the same.
+
+    >>> rate_columns(torch.ones(1, 2), torch.zeros(1, 2)), rate_columns(
+    ...     torch.ones(1, 2), torch.zeros(1, 1)
+    ... )
+    (tensor([[1., 1.]]), tensor([[2.]]))
+    """
+    if log_q.shape[1] != log_p.shape[1]:
+        log_q, log_p = log_q.sum(1, keepdim=True), log_p.sum(1, keepdim=True)
+    return log_q - log_p
+
+
 def bound_softly(raw: Tensor, low: float, high: float) -> Tensor:
     """A smooth clamp: the identity well inside (low, high), with a gradient everywhere."""
     return high - F.softplus(high - low - F.softplus(raw - low))

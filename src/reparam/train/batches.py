@@ -29,7 +29,7 @@ class Batches:
 
     Args:
         split: the data; all rows make one batch when there are fewer than ``batch_size``.
-        conditional: whether the labels come along as c.
+        c: the condition of every row of the split, for models that take one.
         ranks: the processes among which the rows of each batch are divided; None: this one alone.
 
     Raises:
@@ -42,13 +42,13 @@ class Batches:
         batch_size: int,
         seed: int,
         device: torch.device,
-        conditional: bool,
+        c: torch.Tensor | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         grey = split.grey
         self.x = (split.x if grey is None else grey.values).to(device)
         self.grey_levels = None if grey is None else grey.levels
-        self.c = split.labels.to(device) if conditional and split.labels is not None else None
+        self.c = None if c is None else c.to(device)
         self.batch_size, ranks = _even(len(split), batch_size), ranks or Ranks()
         self.part = ranks.share(self.batch_size)
         self.weight = (self.part.stop - self.part.start) / self.batch_size

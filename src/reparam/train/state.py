@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.config import TrainConfig
-from reparam.data import Data, Split
+from reparam.data import Data, Split, condition, refuse_unfit
 from reparam.model import Batch, Descend, Model, Player
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
@@ -33,11 +33,13 @@ class Training:
     """
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
+        refuse_unfit(model, data, "train", "valid")
         self.ranks = Ranks()  # first: it says which device is this process's
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
+        c = condition(model, data.train)
         self.batches = Batches(
-            data.train, config.batch_size, config.seed, self.device, model.conditional, self.ranks
+            data.train, config.batch_size, config.seed, self.device, c, self.ranks
         )
         self.valid = data.valid
         self.stage, self.step = 0, 0
@@ -65,6 +67,11 @@ class Training:
         if self.config.budget is None:
             return by_steps
         return max(by_steps, min(1.0, self.history.seconds / self.config.budget))
+
+    @property
+    def annealing(self) -> bool:
+        """Whether the objective is not yet what it is to be."""
+        return self.step < self.model.annealing_steps
 
     @property
     def steps_per_row(self) -> int:
@@ -132,10 +139,13 @@ class Training:
             parameter.copy_(weight)
 
     def remember_if_best(self, value: float) -> None:
-        """Keep a copy of the weights when the validation value (lower is better) is the best."""
+        """Keep a copy of the weights when the validation value (lower is better) is the best.
+
+        While the objective is annealed the last ones are kept.
+        """
         if value < self.best_value:
             self.best = copy.deepcopy(self.model.state_dict())
-            self.best_value, self.stale = value, 0
+            self.best_value, self.stale = math.inf if self.annealing else value, 0
             self.history.best_epoch = self.step / self.batches.steps_per_epoch
         else:
             self.stale += 1
@@ -224,11 +234,10 @@ def validation_batches(
     """The rows of a part of a split in large batches, the last one as long as it is."""
     start, stop, _ = part.indices(len(split))
     at_once = model.space.rows_at_once
-    labels = split.labels if model.conditional else None
+    c = condition(model, split)
     for begin in range(start, stop, at_once):
         chosen = slice(begin, min(begin + at_once, stop))
-        c = None if labels is None else labels[chosen].to(device)
-        yield Batch(split.x[chosen].to(device), c)
+        yield Batch(split.x[chosen].to(device), None if c is None else c[chosen].to(device))
 
 
 def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
