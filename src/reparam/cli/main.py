@@ -13,8 +13,7 @@ from reparam import __version__
 from reparam.cli import denoise, edit, look, train, use
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
 
-
-UsageError = typer.BadParameter.__mro__[1]  # what Typer itself refuses; it exports this child only
+UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer refuses; it exports this child only
 
 
 class Commands(typer.core.TyperGroup):

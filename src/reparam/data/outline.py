@@ -19,6 +19,7 @@ class Recipe(TypedDict):
     test: NotRequired[str]
     label: NotRequired[str | int]
     drop: NotRequired[str | list[str]]
+    attributes: NotRequired[list[str]]
     kind: NotRequired[str]
     levels: NotRequired[int]
     binarize: NotRequired[str | float]
@@ -35,6 +36,7 @@ class Entry(TypedDict):
     source: Recipe | None
     class_names: list[str] | None
     columns: list[str] | None
+    attribute_names: list[str] | None
     low: float
     high: float
 
@@ -49,6 +51,8 @@ class Like(Protocol):
     @property
     def columns(self) -> tuple[str, ...] | None: ...
     @property
+    def attribute_names(self) -> tuple[str, ...] | None: ...
+    @property
     def source(self) -> dict[str, Any] | None: ...
 
 
@@ -57,7 +61,7 @@ class Outline:
     """Data without their examples.
 
     Args:
-        space, name, class_names, columns, source: as in ``Data``.
+        space, name, class_names, columns, attribute_names, source: as in ``Data``.
         low, high: the range of the values: all levels, or what the real training values span.
 
     >>> from reparam.data.load import load_data
@@ -71,6 +75,7 @@ class Outline:
     name: str
     class_names: tuple[str, ...] | None
     columns: tuple[str, ...] | None
+    attribute_names: tuple[str, ...] | None
     source: dict[str, Any] | None
     low: float
     high: float
@@ -78,12 +83,12 @@ class Outline:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], space: Space) -> Outline:
         """The outline in an entry that ``check_outline`` lets pass."""
-        names, columns = entry["class_names"], entry["columns"]
         return cls(
             space,
             entry["name"],
-            None if names is None else tuple(names),
-            None if columns is None else tuple(columns),
+            _names(entry["class_names"]),
+            _names(entry["columns"]),
+            _names(entry["attribute_names"]),
             entry["source"],
             entry["low"],
             entry["high"],
@@ -99,6 +104,7 @@ def outline_json(data: Data) -> dict[str, Any]:
         "fingerprint": data.fingerprint(),
         "class_names": None if data.class_names is None else list(data.class_names),
         "columns": None if data.columns is None else list(data.columns),
+        "attribute_names": None if data.attribute_names is None else list(data.attribute_names),
         "low": low,
         "high": high,
     }
@@ -112,6 +118,10 @@ def check_outline(entry: Mapping[str, Any]) -> None:
     ValueError: data.fingerprint is missing
     """
     check(entry, Entry, "data")
+
+
+def _names(found: list[str] | None) -> tuple[str, ...] | None:
+    return None if found is None else tuple(found)
 
 
 def _span(data: Data) -> tuple[float, float]:
