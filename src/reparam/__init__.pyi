@@ -12,7 +12,7 @@ from .distributions.likelihoods import (
 from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
 from .evaluation import Score, evaluate
-from .inspection import Noise
+from .inspection import Filters, HiddenUnits, Noise
 from .model import (
     Codec,
     Density,
@@ -54,9 +54,11 @@ __all__ = [
     "DiscretizedNormal",
     "Distribution",
     "ELBO",
+    "Filters",
     "GaussianMixture",
     "GaussianNoise",
     "Generator",
+    "HiddenUnits",
     "History",
     "IWAE",
     "KSparse",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.inspection import Noise
+from reparam.inspection import Filters, HiddenUnits, Noise
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
@@ -345,6 +345,14 @@ class Codec(Model):
     @property
     def noise(self) -> Noise | None:
         """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
+        return None
+
+    def filters(self) -> Filters | None:
+        """One picture of weights per entry of the code; None where no single layer has them."""
+        return None
+
+    def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
+        """Activations of the units whose mean a penalty holds; None where none does."""
         return None
 
     def prepare_code(self, code: Code) -> Tensor:
