@@ -35,11 +35,16 @@ TINY_OF: dict[str, dict[str, Any]] = {
     # Untrained convolutions end in one bias for all pixels: below 0, every sample is rounded to 0.
     "ae-gmm": {"components": 2, "network": "mlp"},
     "iwae": {"k": 3},
+    "l-vae": {"steps": 0},  # its weights are learned from the first step on
+    "dl-vae": {"steps": 0},
+    "nade": {"hidden": 8},
 }
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "vae": tuple({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed")),
     "iwae": ({"gradient": "dreg"},),
+    "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),
+    "made": ({"orders": 2, "masks": 3}, {"likelihood": "categorical"}),
 }
 CLASSES = 3  # of the data that presets are given which need labels
 # Fully connected by default at these sizes: one image shape takes the other networks.

@@ -47,7 +47,9 @@ def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
     assert len(commands()) >= 10
     for line in commands():
         line = line.replace("--budget 20s", "--epochs 1").replace("--epochs 700", "--epochs 2")
-        samples = ["--samples", "3"] if re.match(r"reparam (compare|evaluate)", line) else []
+        samples = (
+            ["--samples", "3"] if re.match(r"reparam (compare|evaluate|classify)", line) else []
+        )
         monkeypatch.setattr(sys, "argv", [*shlex.split(line), *samples])
         with pytest.raises(SystemExit) as ended:
             main()

@@ -147,6 +147,15 @@ class Distribution(ABC):
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor: ...
 
+    def log_prob_sum(self, x: Tensor) -> Tensor:
+        """log p(x), the sum of the columns of ``log_prob``, (B,); cheaper in some families.
+
+        Of fewer rows x than the distribution has, each is that of as many consecutive rows as
+        ``repeat`` makes of one.
+        """
+        times = max(1, self.rows // len(x))
+        return self.log_prob(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
+
     @abstractmethod
     def repeat(self, k: int) -> Distribution:
         """Every row k times in a row: (B, …) becomes (B·k, …)."""
@@ -177,6 +186,16 @@ class Distribution(ABC):
         """(z, log q(z)): a family whose draw already costs its density overrides this."""
         z = self.rsample(generator)
         return z, self.log_prob(z)
+
+    def rsample_with_rate(
+        self, prior: Distribution, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(z, rates (B, G)): KL(self ‖ prior) where it is known, log q(z) − log p(z) otherwise."""
+        rate = self.kl(prior)
+        if rate is not None:
+            return self.rsample(generator), rate
+        z, log_q = self.rsample_with_log_prob(generator)
+        return z, numerics.rate_columns(log_q, prior.log_prob(z))
 
 
 @dataclass(frozen=True)
@@ -239,6 +258,11 @@ class Model(nn.Module, ABC):
         """How the model is trained, in order."""
         return (Descend(),)
 
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        """p(c) in training, (classes,); None for a model that is not conditional on labels."""
+        return None
+
     @abstractmethod
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss: ...
 
@@ -251,6 +275,11 @@ class Model(nn.Module, ABC):
         It is called without gradients, also after a step that was skipped because its objective was
         not finite: statistics that are not finite are to be left out.
         """
+
+    @property
+    def annealing_steps(self) -> int:
+        """Steps of a descent before which its objective is not yet what it is judged by."""
+        return 0
 
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x and c on the model's device and dtype; what does not fit is refused here only."""
@@ -457,11 +486,11 @@ class LatentVariable(Codec, Density):
         It is one while no part is a mere estimate.
         """
         if k > 1:
-            posterior, x = posterior.repeat(k), x.repeat_interleave(k, 0)
+            posterior = posterior.repeat(k)
             c = None if c is None else c.repeat_interleave(k, 0)
         z, log_q = posterior.rsample_with_log_prob(generator)
         prior, likelihood = self.prior(c), self.likelihood(z, c)
-        log_p = prior.log_prob(z).sum(1) + likelihood.log_prob(x).sum(1)
+        log_p = prior.log_prob(z).sum(1) + likelihood.log_prob_sum(x)
         bounded = "estimate" not in (posterior.kind, prior.kind, likelihood.kind)
         return log_p - log_q.sum(1), bounded
 

@@ -178,3 +178,19 @@ def test_binarized_mnist_has_the_known_independent_pixel_floor():
 
 def test_sources_has_a_sentence_for_each():
     assert all(about.endswith(".") and name for name, about in sources())
+
+
+@needs_data
+def test_dna_is_binary_in_its_published_split():
+    data = load_data("dna")
+    assert (data.space.kind, data.space.shape) == ("binary", (180,))
+    assert [len(data.splits[name]) for name in ("train", "valid", "test")] == [1400, 600, 1186]
+    p = data.train.x.double().mean(0).clamp(1e-3, 1 - 1e-3)
+    floor = -torch.distributions.Bernoulli(p).log_prob(data.test.x.double()).sum(1).mean()
+    assert abs(floor.item() - 100.39) < 0.05  # of independent entries
+
+
+def test_dna_says_what_it_needs(monkeypatch):
+    monkeypatch.delenv("REPARAM_DATA", raising=False)
+    with pytest.raises(DataUnavailable, match="dna: .*dna.npz.*REPARAM_DATA"):
+        load_data("dna")

@@ -1,4 +1,4 @@
-"""The command line: commands from three modules, and one way for errors to end."""
+"""The command line: commands from a few modules, and one way for errors to end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from reparam import __version__
-from reparam.cli import look, train, use
+from reparam.cli import denoise, edit, look, train, use
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
 
 
@@ -43,6 +43,10 @@ for command in (
     use.sample,
     use.reconstruct,
     use.encode,
+    denoise.denoise,
+    edit.interpolate,
+    edit.traverse,
+    edit.classify,
 ):
     app.command()(command)
 

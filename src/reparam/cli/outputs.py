@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from reparam.checkpoint import write_atomically, write_text
+from reparam.data.raw import Array
 from reparam.report.pictures import Brightness, grid
 
 if TYPE_CHECKING:
@@ -43,18 +45,24 @@ def check_place(path: Path) -> None:
         raise ValueError(f"{path}: cannot be written, as {folder} does not allow it")
 
 
-def write_rows(path: Path, arrays: dict[str, Tensor], names: tuple[str, ...] | None = None) -> None:
+def write_rows(
+    path: Path, arrays: Mapping[str, Tensor | Array], names: tuple[str, ...] | None = None
+) -> None:
     """Arrays of as many rows each: every one under its name in NPZ, side by side in CSV.
 
     Args:
         path: ends in .npz or .csv.
-        arrays: by name, (N, …); the first one's entries are the columns called ``names``.
+        arrays: numbers or strings by name, (N, …); the first one's entries are the columns called
+            ``names``.
         names: of the first array's columns; None: name and number.
     """
-    stored: dict[str, Any] = {name: values.cpu().numpy() for name, values in arrays.items()}
+    stored: dict[str, Any] = {
+        name: values if isinstance(values, np.ndarray) else values.cpu().numpy()
+        for name, values in arrays.items()
+    }
     if path.suffix.lower() == ".npz":
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **stored)  # of tensors, so never of Python objects
+        np.savez_compressed(buffer, **stored)  # never of Python objects
         write_atomically(path, lambda file: Path(file).write_bytes(buffer.getvalue()))
         return
     header: list[str] = []
@@ -72,7 +80,12 @@ def write_rows(path: Path, arrays: dict[str, Tensor], names: tuple[str, ...] | N
     write_text(path, text.getvalue())
 
 
-def write_picture(path: Path, x: Tensor, outline: Outline, columns: int) -> None:
-    """Images (N, C, H, W) as a grid of ``columns``, in the brightness of the run's data."""
-    picture = grid(x.cpu(), Brightness(outline.low, outline.high), columns, "")
+def write_picture(
+    path: Path, x: Tensor, outline: Outline, columns: int, apart: Sequence[int] = ()
+) -> None:
+    """Images (N, C, H, W) as a grid of ``columns``, in the brightness of the run's data.
+
+    There is a wider gap before the columns ``apart``.
+    """
+    picture = grid(x.cpu(), Brightness(outline.low, outline.high), columns, "", apart=apart)
     write_atomically(path, lambda file: Path(file).write_bytes(picture.data))

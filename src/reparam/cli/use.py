@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from reparam.cli.examples import (
+    ClassName,
+    Count,
+    Input,
+    Label,
+    Out,
+    class_tensor,
+    codec,
+    examples_of,
+)
 from reparam.cli.options import Force, Seed
-from reparam.cli.runs import Device, Moved, OpenRun, Run, open_run
+from reparam.cli.runs import Device, Moved, Run, open_run
 from reparam.cli.tables import show
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from reparam.data import Outline, Split
-    from reparam.model import Codec
-
-Out = Annotated[Path, typer.Option("-o", "--out", help="File: .png (images), .npz or .csv.")]
-Input = Annotated[
-    str | None, typer.Argument(help="Other examples of the same shape; none: the test split.")
-]
-Label = Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")]
-Count = Annotated[int | None, typer.Option("-n", min=1, help="How many; none: all.")]
 
 
 def sample(
     run: Run,
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     out: Out = Path("samples.png"),
-    label: Annotated[str | None, typer.Option(help="Class, for a conditional model.")] = None,
+    label: ClassName = None,
     seed: Seed = 0,
     force: Force = False,
     device: Device = "auto",
@@ -46,7 +43,7 @@ def sample(
     check_output(out, force, outline.space.is_image)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
-    c = _label(label, n, outline)
+    c = class_tensor(label, n, outline)
     x = model.sample(n, c, generator=torch.Generator(model.anchor.device).manual_seed(seed))
     if out.suffix.lower() == ".png":
         write_picture(out, x, outline, math.ceil(math.sqrt(n)))
@@ -72,12 +69,12 @@ def reconstruct(
     from reparam.evaluation.rows import batches
 
     opened = open_run(run, device)
-    outline, codec = opened.outline, _codec(opened)
+    outline, model = opened.outline, codec(opened)
     check_output(out, force, outline.space.is_image)
     as_picture = out.suffix.lower() == ".png"
-    split = _examples(examples, opened, moved, label, n or (16 if as_picture else None))
+    split = examples_of(examples, opened, moved, label, n or (16 if as_picture else None))
     with torch.no_grad():
-        restored = torch.cat([codec.reconstruct(*batch).cpu() for batch in batches(codec, split)])
+        restored = torch.cat([model.reconstruct(*batch).cpu() for batch in batches(model, split)])
     if as_picture:
         width = min(16, len(split))
         rows = [
@@ -107,50 +104,10 @@ def encode(
 
     opened = open_run(run, device)
     check_output(out, force, images=False)
-    codec = _codec(opened)
-    split = _examples(examples, opened, moved, label, n)
-    arrays = {"z": code_features(codec, split)}
+    model = codec(opened)
+    split = examples_of(examples, opened, moved, label, n)
+    arrays = {"z": code_features(model, split)}
     if split.labels is not None:
         arrays["label"] = split.labels
     write_rows(out, arrays)
     show(f"{len(split)} codes in [bold]{out}[/bold]")
-
-
-def _codec(run: OpenRun) -> Codec:
-    from reparam.model import Codec
-
-    model = run.model
-    if not isinstance(model, Codec):
-        name = type(model).__name__
-        raise ValueError(f"{run.path}: {name} has no codes; use an autoencoder or a VAE")
-    return model
-
-
-def _examples(
-    source: str | None, run: OpenRun, moved: str | None, label: str | None, n: int | None
-) -> Split:
-    """The first n rows of the run's test split, or of other data of the same space."""
-    from reparam.data import Split, load_rows
-
-    if source is not None and moved is not None:
-        raise ValueError("data: says where the run's own data are; leave it out beside examples")
-    if source is None:
-        split = run.data(moved).test
-    else:
-        split = load_rows(source, run.outline, label=label)
-    if n is None or n >= len(split):
-        return split
-    labels = None if split.labels is None else split.labels[:n]
-    return Split(split.x[:n], labels)
-
-
-def _label(name: str | None, n: int, outline: Outline) -> Tensor | None:
-    """n times the class of that name, for conditional sampling."""
-    import torch
-
-    if name is None:
-        return None
-    names = outline.class_names or ()
-    if name not in names:
-        raise ValueError(f"label: expected one of {', '.join(names) or 'no classes'}, got {name!r}")
-    return torch.full((n,), names.index(name))

@@ -68,6 +68,29 @@ def read_folder(folder: Path, size: int | tuple[int, int] | None = None, fit: Fi
     return _by_split(folder, kept, x, notes + _skipped([*failures, *more], len(looked)))
 
 
+def read_picture(path: Path, size: tuple[int, int] | None, fit: Fit) -> Raw:
+    """A single image file as one example; the arguments are those of ``read_folder``.
+
+    Raises:
+        ValueError: it cannot be read.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> path = Path(tempfile.mkdtemp()) / "a.png"
+    >>> Image.fromarray(np.full((4, 4), 7, np.uint8)).save(path)
+    >>> read_picture(path, (2, 3), "crop").parts["train"].x.shape
+    (1, 1, 2, 3)
+    """
+    header = look(path)
+    if not isinstance(header, Failure):
+        x = np.empty((1, 3 if header.colour else 1, *(size or header.size)), np.uint8)
+        failure = decode(path, x[0], fit)
+        if failure is None:
+            return Raw({"train": Part(x)}, path.name, str(path), "images")
+        header = failure
+    raise ValueError(f"{path}: cannot be read as an image: {header.reason}")
+
+
 def _target(size: int | tuple[int, int] | None, fit: str) -> tuple[int, int] | None:
     if fit not in ("crop", "pad"):
         raise ValueError(f"fit_size: expected 'crop' or 'pad', got {fit!r}")
@@ -88,7 +111,7 @@ def _items(folder: Path) -> tuple[list[Item], list[str]]:
         if "train" not in {split for _, split in roots}:
             raise ValueError(f"{folder}: has a folder {roots[0][0].name!r}, but none named 'train'")
         beside = [path.name for path in tops if split_named(path.name) is None]
-        beside += [path.name for path in sorted(folder.iterdir()) if _is_image(path)]
+        beside += [path.name for path in sorted(folder.iterdir()) if is_picture(path)]
         if beside:
             notes.append(f"Not used, beside the folders of splits: {_listed(beside)}.")
     items, others = [], []
@@ -114,7 +137,7 @@ def _scan(root: Path, split: str) -> tuple[list[Item], list[str]]:
         steps = path.relative_to(root)
         if not path.is_file() or not all(_visible(Path(step)) for step in steps.parts):
             continue
-        if _is_image(path):
+        if is_picture(path):
             items.append(Item(path, split, steps.parts[0] if len(steps.parts) > 1 else None))
         else:
             others.append(path.name)
@@ -177,7 +200,12 @@ def _visible(path: Path) -> bool:
     return not path.name.startswith((".", "__MACOSX"))
 
 
-def _is_image(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a path is that of an image file, by its name.
+
+    >>> is_picture(Path("missing.png"))
+    False
+    """
     return path.suffix.lower() in SUFFIXES and path.is_file() and _visible(path)
 
 

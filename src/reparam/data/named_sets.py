@@ -34,7 +34,7 @@ def sources() -> list[tuple[str, str]]:
     """The named data sets, each with one sentence on what it is.
 
     >>> [name for name, about in sources()]
-    ['digits', 'mnist', 'binarized-mnist', 'fashion-mnist']
+    ['digits', 'mnist', 'binarized-mnist', 'dna', 'fashion-mnist']
     """
     return [(name, source.about) for name, source in REGISTRY.items()]
 
@@ -88,6 +88,18 @@ def _binarized_mnist() -> Raw:
     return replace(raw, name=name)
 
 
+def _dna() -> Raw:
+    raw = _supplied("dna")
+    if raw is None:
+        raise download.DataUnavailable(
+            f"dna: not to be downloaded; put dna.npz, with the arrays train, valid, test, into the "
+            f"folder that the environment variable {FOLDER} names"
+        )
+    if set(raw.parts) != {"train", "valid", "test"}:
+        raise ValueError(f"{raw.origin}: expected the arrays train, valid, test")
+    return replace(raw, name="dna")
+
+
 def _supplied(name: str) -> Raw | None:
     """The archive of a named set in the user's folder, where there is one."""
     folder = os.environ.get(FOLDER)
@@ -106,6 +118,9 @@ REGISTRY = {
     "binarized-mnist": Source(
         "Static binarized MNIST: one fixed draw of black and white, no labels; 50k/10k/10k.",
         _binarized_mnist,
+    ),
+    "dna": Source(
+        "3 186 DNA sequences as 180 binary entries, no labels; 1400/600/1186. Needs dna.npz.", _dna
     ),
     "fashion-mnist": Source(
         "70 000 pictures of clothes, 28 × 28 grey (256 levels), 10 classes; 50k/10k/10k.",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from reparam.data.assemble import to_split
+from reparam.data.folder import is_picture, read_picture
 from reparam.data.kinds import Choices
 from reparam.data.labels import indexed
 from reparam.data.outline import Like
@@ -30,7 +31,7 @@ def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
     is the test split.
 
     Args:
-        source: as in ``load_data``.
+        source: as in ``load_data``, or a single image file.
         like: the data that the model was trained on, or their outline.
         label: name of the label column of a table; None: no labels from a table.
 
@@ -44,10 +45,7 @@ def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
     True
     """
     recipe = like.source or {}
-    folder = isinstance(source, str | os.PathLike) and Path(source).expanduser().is_dir()
-    size = (like.space.shape[1], like.space.shape[2]) if folder and like.space.is_image else None
-    fit: Fit = recipe.get("fit_size", "crop") if folder else "crop"
-    raw = read(source, Reading(label, (), size, fit), like.columns)
+    raw = _read_like(source, like, label, recipe.get("fit_size", "crop"))
     used = raw.parts["test" if "test" in raw.parts else "train"]
     raw = arrange(replace(raw, parts={"examples": used}))
     raw = _of_space(raw, like.space, recipe)
@@ -55,6 +53,18 @@ def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
         raw, parts={"examples": replace(raw.parts["examples"], labels=_labels(raw, like))}
     )
     return to_split(raw.parts["examples"], raw.borrowed)
+
+
+def _read_like(source: Any, like: Like, label: str | None, fit: Fit) -> Raw:
+    """What the source holds; images in files get the size of those in like."""
+    if not isinstance(source, str | os.PathLike):
+        return read(source, Reading(label), like.columns)
+    path = Path(source).expanduser()
+    files = path.is_dir() or is_picture(path)
+    size = (like.space.shape[1], like.space.shape[2]) if files and like.space.is_image else None
+    if is_picture(path):
+        return read_picture(path, size, fit)
+    return read(source, Reading(label, (), size, fit if files else "crop"), like.columns)
 
 
 def _of_space(raw: Raw, space: Space, recipe: dict[str, Any]) -> Raw:

@@ -31,15 +31,26 @@ def deviations(space: Space, train: Split) -> Tensor:
     return torch.where(deviation > 0, deviation, torch.ones_like(deviation))
 
 
+def distances(restored: Tensor, x: Tensor, space: Space, scale: Tensor) -> Tensor:
+    """The mean squared error over the entries of each row, (N,), on ``unit_range`` values."""
+    error = unit_range(restored.cpu().double(), space) - unit_range(x.cpu().double(), space)
+    return (error / scale).flatten(1).square().mean(1)
+
+
+def error_unit(space: Space) -> str:
+    """The unit of ``distances``."""
+    if space.kind != "real":
+        return "per entry, values in [0, 1]"
+    return "squared data units" if space.is_image else "variances, per entry"
+
+
 @torch.no_grad()
 def squared_errors(model: Codec, split: Split, scale: Tensor) -> Tensor:
-    """The mean squared error over the entries of each row, (N,), on ``unit_range`` values."""
-    errors = []
-    for x, c in batches(model, split):
-        restored = unit_range(model.reconstruct(x, c).cpu().double(), model.space)
-        original = unit_range(x.to(restored), model.space)
-        errors.append(((restored - original) / scale).flatten(1).square().mean(1))
-    return torch.cat(errors)
+    """The ``distances`` of the reconstructions of a split, (N,)."""
+    space = model.space
+    return torch.cat(
+        [distances(model.reconstruct(x, c), x, space, scale) for x, c in batches(model, split)]
+    )
 
 
 def reconstruction_scores(model: Codec, split: Split, train: Split, name: str = "test") -> Scores:
@@ -56,10 +67,7 @@ def reconstruction_scores(model: Codec, split: Split, train: Split, name: str = 
     """
     space = model.space
     errors = squared_errors(model, split, deviations(space, train))
-    unit = "per entry, values in [0, 1]"
-    if space.kind == "real":
-        unit = "squared data units" if space.is_image else "variances, per entry"
-    scores = {"reconstruction_mse": mean_score(errors, unit, name)}
+    scores = {"reconstruction_mse": mean_score(errors, error_unit(space), name)}
     peak = 1.0 if space.kind != "real" else (train.x.max() - train.x.min()).item()
     if space.is_image and peak:
         decibels = 10 * torch.log10(peak**2 / errors.clamp(min=SMALLEST_ERROR * peak**2))

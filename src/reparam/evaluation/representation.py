@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -13,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from reparam.data import Split
 from reparam.evaluation.reconstruction import deviations, unit_range
 from reparam.evaluation.rows import batches, subset
-from reparam.evaluation.scores import Score, mean_score
+from reparam.evaluation.scores import Score, mean_score, share_score
 from reparam.model import Codec, Space, features
 
 NEIGHBOURS, MOST_ROWS = 10, 1000  # neighbours of each row, rows among which they are sought
@@ -36,9 +35,8 @@ def linear_probe(model: Codec, train: Split, split: Split, name: str = "test") -
         return None
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     probe.fit(code_features(model, train).numpy(), train.labels.numpy())
-    right = probe.predict(code_features(model, split).numpy()) == split.labels.numpy()
-    accuracy, n = float(np.mean(right)), len(right)
-    return Score(accuracy, "share", n, name, stderr=math.sqrt(accuracy * (1 - accuracy) / n))
+    found = torch.from_numpy(probe.predict(code_features(model, split).numpy()))
+    return share_score(found == split.labels, name)
 
 
 def data_vectors(split: Split, train: Split, space: Space) -> torch.Tensor:

@@ -78,6 +78,17 @@ def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:
     return Score(values.mean().item(), unit, n, split, stderr, **protocol)
 
 
+def share_score(right: Tensor, split: str) -> Score:
+    """The share of true entries (B,), with the standard error of a proportion.
+
+    >>> import torch
+    >>> share_score(torch.tensor([True, False]), "test").stderr
+    0.3535533905932738
+    """
+    share, n = right.double().mean().item(), len(right)
+    return Score(share, "share", n, split, stderr=math.sqrt(share * (1 - share) / n))
+
+
 def ratio_score(above: Tensor, below: Tensor, unit: str, split: str, **protocol: Any) -> Score:
     """R = mean(above) / mean(below) over examples (B,), with its linearised standard error.
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from reparam.bijections.elementwise import Standardise
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import Code, Codec, Loss, Space, Stage
-from reparam.models.corruptions import Corruption
+from reparam.models.corruptions import Corruption, noise_of
 from reparam.models.penalties import CodePenalty, Sparsity
 from reparam.nets.single import single_matrix
 from reparam.nets.sparse import through_sigmoids
@@ -90,15 +90,9 @@ class Autoencoder(Codec):
 
     @property
     def noise(self) -> Noise | None:
-        made = self.corruption
-        if not isinstance(made, Corruption):
+        if not isinstance(self.corruption, Corruption):
             return None
-
-        def corrupt(x: Tensor, level: float) -> Tensor:
-            scaled = self.standardise.scaled(self.prepare(x)[0])
-            return self.standardise.inverse(made.at(level)(scaled))[0]
-
-        return Noise(made.name, made.unit, made.level, made.strongest, corrupt)
+        return noise_of(self.corruption, self.standardise)
 
     def filters(self) -> Filters | None:
         into_x, from_x = single_matrix(self.decoder), single_matrix(self.encoder)
@@ -114,9 +108,8 @@ class Autoencoder(Codec):
             return None
         x, c = self.prepare(x, c)
         code, hidden = through_sigmoids(self.encoder, self.standardise.scaled(x))
-        units = torch.cat(
-            [h.flatten(1) for h in hidden + through_sigmoids(self.decoder, code)[1]], 1
-        )
+        hidden += through_sigmoids(self.decoder, code)[1]
+        units = torch.cat([layer.flatten(1) for layer in hidden], 1)
         return HiddenUnits(units, self.penalty.rho, self.penalty.of_means, self.penalty.weight)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.bijections.elementwise import Standardise
+from reparam.inspection import Noise
+from reparam.model import Space
 
 
 class Corruption(nn.Module, ABC):
@@ -134,6 +137,42 @@ class SaltAndPepper(Corruption):
         uniform = numerics.noise(x, "uniform")  # below ν/2 pepper, from there to ν salt
         ends = torch.where(uniform < self.share / 2, self.low, self.high).to(x)
         return torch.where(uniform < self.share, ends, x)
+
+
+CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
+
+
+def find_corruption(name: CorruptionName, level: float, space: Space) -> Corruption:
+    """The corruption of that name for data of a space.
+
+    >>> find_corruption("gaussian", 0.5, Space((3,), "real")).level
+    0.5
+    """
+    if name == "masking":
+        return Masking(level)
+    if name == "gaussian":
+        return GaussianNoise(level)
+    if name != "salt-and-pepper":
+        expected = ", ".join(get_args(CorruptionName))
+        raise ValueError(f"corruption: expected one of {expected}, got {name!r}")
+    low, high = (-2.0, 2.0) if space.kind == "real" else (0.0, 1.0)
+    return SaltAndPepper(level, low, high)
+
+
+def noise_of(corruption: Corruption, standardise: Standardise) -> Noise:
+    """The corruption on data units, given the way to network units and back.
+
+    >>> noise = noise_of(Masking(1.0), Standardise(Space((2,), "levels", levels=5)))
+    >>> noise.corrupt(torch.tensor([[4, 2]]), noise.level).tolist()
+    [[0.0, 0.0]]
+    """
+
+    def corrupt(x: Tensor, level: float) -> Tensor:
+        real = x if x.is_floating_point() else x.to(standardise.anchor)
+        scaled = standardise.scaled(real.to(standardise.anchor.device))
+        return standardise.inverse(corruption.at(level)(scaled))[0]
+
+    return Noise(corruption.name, corruption.unit, corruption.level, corruption.strongest, corrupt)
 
 
 def _share(share: float) -> float:

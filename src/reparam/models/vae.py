@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
-from reparam import numerics
 from reparam.bijections.elementwise import Standardise
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
-from reparam.model import (
-    Batch,
-    Distribution,
-    LatentVariable,
-    Loss,
-    Model,
-    Solve,
-    Space,
-    Stage,
-)
-from reparam.models.objectives import ELBO
+from reparam.model import Descend, Distribution, LatentVariable, Loss, Player, Space, Stage
+from reparam.models.labelled import Labelled
+from reparam.models.objectives import ELBO, Objective
 
 
-class VAE(LatentVariable):
+class VAE(Labelled, LatentVariable):
     """p(x) = ∫ p(x|z) p(z) dz, learned through q(z|x) by a bound on log p(x).
 
     Args:
@@ -68,12 +57,10 @@ class VAE(LatentVariable):
         posterior: Posterior,
         prior: Prior,
         likelihood: Likelihood,
-        objective: nn.Module | None = None,
+        objective: Objective | None = None,
         conditional: bool = False,
     ) -> None:
-        super().__init__(space)
-        if conditional and space.classes is None:
-            raise ValueError("conditional: expected data with labels, got none")
+        super().__init__(space, conditional)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
         if posterior.event_shape != prior.event_shape:
@@ -86,36 +73,42 @@ class VAE(LatentVariable):
         self.decoder, self.p_x = decoder, likelihood
         self.p_z = prior
         self.objective = ELBO() if objective is None else objective
-        self.conditional, self.couples_rows = conditional, likelihood.couples_rows
-        if conditional:
-            assert space.classes is not None
-            self.register_buffer("frequencies", torch.full((space.classes,), 1 / space.classes))
-            self.frequencies: Tensor
+        self.objective.refuse(space, posterior, prior)
+        self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        counted = (Solve("class frequencies", _count_classes),) if self.conditional else ()
-        return (*self.standardise.stages, *counted, *super().stages)
+        descend = Descend(players=self._players())
+        return (*self.standardise.stages, *self.label_stages, descend)
+
+    def _players(self) -> tuple[Player, ...]:
+        others = self.objective.players
+        parts = (self.encoder, self.decoder, self.q_z, self.p_z, self.p_x)
+        return (Player("model", parts), *others) if others else ()
+
+    @property
+    def annealing_steps(self) -> int:
+        return self.objective.annealing_steps
 
     @property
     def code_space(self) -> Space:
         return Space(self.q_z.event_shape, "real")
 
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        return self.frequencies if self.conditional else None
+
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
+        if player != "model":
+            return self.objective.play(player, self, x, c)
         return self.objective(self, x, c)
 
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:
-        self.p_x.after_step(loss.statistics)
-
-    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
-        if not self.conditional:
-            return None
-        uniform = numerics.noise(self.frequencies.new_empty(n), "uniform", generator)
-        edges = self.frequencies.cumsum(0)
-        # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
-        return torch.searchsorted(edges / edges[-1], uniform, right=True)
+        if player == "model":
+            self.p_x.after_step(loss.statistics)
+        self.objective.after_step(loss.statistics, player)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, c = self.prepare(x, c)
@@ -132,14 +125,3 @@ class VAE(LatentVariable):
 
     def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
         return network(x, c) if self.conditional else network(x)
-
-
-@torch.no_grad()
-def _count_classes(model: Model, batches: Iterable[Batch]) -> None:
-    assert isinstance(model, VAE)
-    counts = torch.zeros_like(model.frequencies, dtype=torch.int64)
-    for _, c in batches:
-        if c is None:
-            raise ValueError("data: expected labels for a conditional model, got none")
-        counts += torch.bincount(c.to(counts), minlength=len(counts))
-    model.frequencies.copy_(counts / counts.sum())

@@ -9,7 +9,7 @@ from torch import nn
 from reparam import nets
 from reparam.model import Space, positive_count
 from reparam.models.autoencoder import Autoencoder
-from reparam.models.corruptions import Corruption, GaussianNoise, Masking, SaltAndPepper
+from reparam.models.corruptions import Corruption, CorruptionName, find_corruption
 from reparam.models.mixture import GaussianMixture
 from reparam.models.penalties import CodePenalty, Contraction, Sparsity
 from reparam.models.two_stage import TwoStage
@@ -84,7 +84,7 @@ def linear_ae(space: Space, *, latent_dim: int = 20) -> Autoencoder:
 def denoising_ae(
     space: Space,
     *,
-    corruption: Literal["masking", "gaussian", "salt-and-pepper"] = "masking",
+    corruption: CorruptionName = "masking",
     amount: float = 0.25,
     latent_dim: int = 20,
     hidden: tuple[int, ...] = (512, 256),
@@ -103,13 +103,7 @@ def denoising_ae(
         network: fully connected, convolutional, or by the size of the data.
         loss: what is minimised, as for ae.
     """
-    low, high = (-2.0, 2.0) if space.kind == "real" else (0.0, 1.0)
-    if corruption == "masking":
-        noise: Corruption = Masking(amount)
-    elif corruption == "gaussian":
-        noise = GaussianNoise(amount)
-    else:
-        noise = SaltAndPepper(amount, low, high)
+    noise = find_corruption(corruption, amount, space)
     return compose(space, latent_dim, hidden, network, loss, noise)
 
 

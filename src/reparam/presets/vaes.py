@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import nn
-
 from reparam import nets
 from reparam.distributions.likelihoods import Likelihood, Normal, find_likelihood
 from reparam.distributions.posteriors import DiagonalNormal
 from reparam.distributions.priors import StandardNormal
 from reparam.model import Space
-from reparam.models.objectives import ELBO, IWAE, Beta, DReG
+from reparam.models.objectives import ELBO, IWAE, DReG, Objective
 from reparam.models.vae import VAE
+from reparam.models.weightings import Beta
 from reparam.presets.registry import Accepts, preset
 
 LikelihoodName = Literal[
@@ -27,7 +26,7 @@ def compose(
     hidden: tuple[int, ...],
     network: Network,
     likelihood: Likelihood,
-    objective: nn.Module,
+    objective: Objective,
     conditional: bool = False,
 ) -> VAE:
     """A VAE with a diagonal normal posterior, a standard normal prior and networks by shape."""

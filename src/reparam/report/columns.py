@@ -78,6 +78,15 @@ COLUMNS = {
         LatentVariable,
         "KL(q(z|x) ‖ p(z)): nats of information about x in z. Traded against distortion.",
     ),
+    "beta": Column(
+        "β",
+        "Latents",
+        LatentVariable,
+        "Weight of the rate relative to the distortion that training ended with, where it was "
+        "scheduled, learned or controlled. Every score is unweighted.",
+        None,
+        "",
+    ),
     "active_units": Column(
         "Active units",
         "Latents",

@@ -233,6 +233,11 @@ class _Session:
             self._look_up()
         if any(tally.steps for tally in training.tallies.values()):
             self._end_row(players)  # seconds ran out within a row
+        if training.annealing and training.best is not None:
+            self._warn(
+                f"ended at step {training.step} of {training.model.annealing_steps} of annealing: "
+                "the last weights are kept, the best would be those of another objective"
+            )
         if training.best is None:
             raise NonFinite("no validation loss was finite: the model diverged; try a smaller lr")
 
@@ -280,7 +285,8 @@ class _Session:
             values, bad = training.tallies[player.name].read()
             if bad:
                 self._diagnose(bad, values)
-            prefix = "" if len(players) == 1 else f"{player.name}/"
+            own = len(players) > 1 and player.name != "model"
+            prefix = f"{player.name}/" if own else ""
             means |= {f"{prefix}{name}": value for name, value in values.items()}
             training.tallies[player.name] = Tally()
         with training.averaged():

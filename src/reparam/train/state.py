@@ -65,6 +65,11 @@ class Training:
         return max(by_steps, min(1.0, self.seconds() / self.config.budget))
 
     @property
+    def annealing(self) -> bool:
+        """Whether the objective is not yet what it is to be."""
+        return self.step < self.model.annealing_steps
+
+    @property
     def steps_per_row(self) -> int:
         """Whole epochs of at least ``STEPS_PER_ROW`` steps."""
         per_epoch = self.batches.steps_per_epoch
@@ -130,10 +135,13 @@ class Training:
             parameter.copy_(weight)
 
     def remember_if_best(self, value: float) -> None:
-        """Keep a copy of the weights when the validation value (lower is better) is the best."""
+        """Keep a copy of the weights when the validation value (lower is better) is the best.
+
+        While the objective is annealed the last ones are kept.
+        """
         if value < self.best_value:
             self.best = copy.deepcopy(self.model.state_dict())
-            self.best_value, self.stale = value, 0
+            self.best_value, self.stale = math.inf if self.annealing else value, 0
             self.history.best_epoch = self.step / self.batches.steps_per_epoch
         else:
             self.stale += 1

@@ -1,0 +1,89 @@
+"""The examples that commands which use a run work on, and the names of their classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reparam.cli.runs import OpenRun
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reparam.data import Outline, Split
+    from reparam.model import Codec
+
+Out = Annotated[Path, typer.Option("-o", "--out", help="File: .png (images), .npz or .csv.")]
+Input = Annotated[
+    str | None, typer.Argument(help="Other examples of the same shape; none: the test split.")
+]
+Label = Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")]
+ClassName = Annotated[str | None, typer.Option("--label", help="Class, for a conditional model.")]
+Count = Annotated[int | None, typer.Option("-n", min=1, help="How many; none: all.")]
+
+
+def codec(run: OpenRun) -> Codec:
+    """The model of a run, refused if it has no codes."""
+    from reparam.model import Codec
+
+    model = run.model
+    if not isinstance(model, Codec):
+        name = type(model).__name__
+        raise ValueError(f"{run.path}: {name} has no codes; use an autoencoder or a VAE")
+    return model
+
+
+def examples_of(
+    source: str | None, run: OpenRun, moved: str | None, label: str | None, n: int | None
+) -> Split:
+    """The first n rows of the run's test split, or of other data of the same space."""
+    from reparam.data import load_rows
+
+    if source is not None and moved is not None:
+        raise ValueError("data: says where the run's own data are; leave it out beside examples")
+    if source is None:
+        split = run.data(moved).test
+    else:
+        split = load_rows(source, run.outline, label=label)
+    return split if n is None else first_rows(split, n)
+
+
+def first_rows(split: Split, n: int) -> Split:
+    """At most n rows."""
+    return split if n >= len(split) else rows_of(split, slice(0, n))
+
+
+def rows_of(split: Split, rows: slice) -> Split:
+    """Some rows with their labels."""
+    from reparam.data import Split
+
+    return Split(split.x[rows], None if split.labels is None else split.labels[rows])
+
+
+def one_example(which: str, run: OpenRun, moved: str | None) -> Split:
+    """The row of the test split with that number, or the one example in a file."""
+    from reparam.data import load_rows
+
+    if not which.isdigit():
+        found = load_rows(which, run.outline)
+        if len(found) > 1:
+            raise ValueError(f"{which}: expected one example, got {len(found)}")
+        return found
+    index, test = int(which), run.data(moved).test
+    if index >= len(test):
+        raise ValueError(f"{which}: expected the number of a test example, 0 to {len(test) - 1}")
+    return rows_of(test, slice(index, index + 1))
+
+
+def class_tensor(name: str | None, n: int, outline: Outline) -> Tensor | None:
+    """n times the class of that name, for conditional models."""
+    import torch
+
+    if name is None:
+        return None
+    names = outline.class_names or ()
+    if name not in names:
+        raise ValueError(f"label: expected one of {', '.join(names) or 'no classes'}, got {name!r}")
+    return torch.full((n,), names.index(name))

@@ -1,0 +1,194 @@
+"""Edits of x through its code, and classes of x through its density; all return tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from reparam.model import Code, Codec, Density, positive_count
+
+Path = Literal["linear", "spherical"]
+PARALLEL = 1e-6  # radians from 0 or π, within which two codes have no great circle of their own
+
+
+@torch.no_grad()
+def interpolate(
+    model: Codec,
+    first: Tensor,
+    second: Tensor,
+    *,
+    steps: int = 9,
+    path: Path = "linear",
+    c: Tensor | None = None,
+    c_second: Tensor | None = None,
+) -> Tensor:
+    """x decoded along a path between the codes of two examples, both ends included.
+
+    With t from 0 to 1, linear is z(t) = (1−t) z₀ + t z₁. Spherical is z(t) = [sin((1−t)θ) z₀ +
+    sin(tθ) z₁] / sin θ with θ the angle between z₀ and z₁, row by row and part by part of a code:
+    codes of high dimension lie near a sphere, and straight lines between them pass within it, where
+    no code is. Where θ is 0, π or (a code is 0) unknown, it is linear.
+
+    Args:
+        model: any codec with real codes.
+        first, second: (B, *shape) each, in data units.
+        steps: how many x on the way, at least 2.
+        path: between the codes.
+        c: the condition of first.
+        c_second: the condition of second; None: the same. A step is decoded under the condition of
+            the nearer end, the middle one under that of second.
+
+    Returns:
+        (B, steps, *shape): the reconstruction of first, …, the reconstruction of second.
+
+    Raises:
+        ValueError: fewer than two steps, pairs that do not match, or codes that are indices.
+
+    Reference: White 2016, "Sampling generative networks", section 2.1.
+
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> model = rp.build("pca", data.space, latent_dim=8)
+    >>> _ = rp.fit(model, data, progress=False)
+    >>> rp.interpolate(model, data.test.x[:2], data.test.x[2:4], steps=5).shape
+    torch.Size([2, 5, 1, 8, 8])
+    """
+    if steps < 2:
+        raise ValueError(f"steps: expected at least 2, got {steps}")
+    if path not in get_args(Path):
+        raise ValueError(f"path: expected {' or '.join(get_args(Path))}, got {path!r}")
+    if len(first) != len(second):
+        raise ValueError(
+            f"second: expected as many examples as first, {len(first)}, got {len(second)}"
+        )
+    blend = _linear if path == "linear" else _spherical
+    c_second = c if c_second is None else c_second
+    start, end = _parts(model.encode(first, c)), _parts(model.encode(second, c_second))
+    walk = []
+    for t in torch.linspace(0, 1, steps).tolist():
+        code = _code([blend(a, b, t) for a, b in zip(start, end, strict=True)])
+        walk.append(model.decode(code, c if t < 0.5 else c_second))
+    return torch.stack(walk, 1)
+
+
+@torch.no_grad()
+def traverse(
+    model: Codec, x: Tensor, dimension: int, values: Tensor, c: Tensor | None = None
+) -> Tensor:
+    """x decoded while one entry of its code takes the given values and the others stay.
+
+    Args:
+        model: any codec with real codes.
+        x: (B, *shape), in data units.
+        dimension: which entry of the code, from 0, as ``features`` orders them.
+        values: (S,), in units of the code.
+        c: the condition of x.
+
+    Returns:
+        (B, S, *shape).
+
+    Raises:
+        ValueError: no such entry, no values, or codes that are indices.
+
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> model = rp.build("pca", data.space, latent_dim=8)
+    >>> _ = rp.fit(model, data, progress=False)
+    >>> rp.traverse(model, data.test.x[:2], 3, torch.linspace(-9, 9, 7)).shape
+    torch.Size([2, 7, 1, 8, 8])
+    """
+    positive_count("values", len(values))
+    parts = _parts(model.encode(x, c))
+    entries = sum(part[0].numel() for part in parts)
+    if not 0 <= dimension < entries:
+        raise ValueError(f"dimension: expected 0 to {entries - 1}, got {dimension}")
+    return torch.stack(
+        [model.decode(_code(_set(parts, dimension, value)), c) for value in values.tolist()], 1
+    )
+
+
+@torch.no_grad()
+def classify(
+    model: Density, x: Tensor, *, samples: int = 100, generator: torch.Generator | None = None
+) -> Tensor:
+    """log p(y|x) of every class y by Bayes' rule: log p(x|y) + log p(y), normalised over y.
+
+    p(y) are the frequencies of the classes in training. It is exact where log p(x|y) is; where that
+    is a lower bound, as of a VAE, it is an estimate that more ``samples`` improve. The class of x
+    is its ``argmax(1)``.
+
+    Args:
+        model: a density that is conditional on labels.
+        x: (B, *shape), in data units.
+        samples: importance samples per example and class, for latent-variable models.
+        generator: of these samples.
+
+    Returns:
+        (B, classes), in nats; every row of its exponential sums to 1.
+
+    Raises:
+        ValueError: the model is not conditional on labels.
+
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> model = rp.build("cvae", data.space, latent_dim=2, hidden=(16,))
+    >>> _ = rp.fit(model, data, epochs=1, progress=False)
+    >>> rp.classify(model, data.test.x[:5], samples=10).shape
+    torch.Size([5, 10])
+    """
+    frequencies = model.class_frequencies
+    if frequencies is None:
+        raise ValueError(
+            f"model: expected a density that is conditional on labels, such as cvae, "
+            f"got {type(model).__name__}"
+        )
+    joint = []
+    for label in range(len(frequencies)):
+        c = torch.full((len(x),), label)
+        joint.append(model.log_prob(x, c, samples=samples, generator=generator).value)
+    log_joint = torch.stack(joint, 1)
+    return (log_joint + frequencies.to(log_joint).log()).log_softmax(1)
+
+
+Blend = Callable[[Tensor, Tensor, float], Tensor]
+
+
+def _linear(first: Tensor, second: Tensor, t: float) -> Tensor:
+    return first + t * (second - first) if t < 1 else second
+
+
+def _spherical(first: Tensor, second: Tensor, t: float) -> Tensor:
+    a, b = first.flatten(1), second.flatten(1)
+    cosine = torch.nn.functional.cosine_similarity(a.double(), b.double(), 1).clamp(-1, 1)
+    angle = cosine.arccos()[:, None].to(a)
+    sine = angle.sin()
+    circle = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / sine
+    turns = (sine > PARALLEL) & (a != 0).any(1, True) & (b != 0).any(1, True)
+    return torch.where(turns, circle, _linear(a, b, t)).view_as(first)
+
+
+def _parts(code: Code) -> tuple[Tensor, ...]:
+    parts = code if isinstance(code, tuple) else (code,)
+    for part in parts:
+        if not part.is_floating_point():
+            raise ValueError("model: expected real codes, got indices, with nothing between them")
+    return parts
+
+
+def _code(parts: list[Tensor]) -> Code:
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
+def _set(parts: tuple[Tensor, ...], dimension: int, value: float) -> list[Tensor]:
+    """The parts with one entry of their concatenation at a value."""
+    moved = []
+    for part in parts:
+        flat = part.flatten(1).clone()
+        if 0 <= dimension < flat.shape[1]:
+            flat[:, dimension] = value
+        dimension -= flat.shape[1]
+        moved.append(flat.view_as(part))
+    return moved

@@ -1,0 +1,261 @@
+"""Masked fully connected networks: MADE with its ensembles of orders, and NADE."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
+
+
+class MaskedLinear(nn.Module):
+    """y = (W ⊙ M) x + b: unit k sees what comes no later than it.
+
+    Args:
+        before: (E, inputs), the degree of every input in each of E members.
+        after: (E, outputs), the degree of every output.
+        strict: whether an output sees only inputs of lower degree, not of its own.
+        bias: whether there is a b.
+
+    Shape: (B, inputs) → (B, outputs).
+
+    Reference: Germain et al. 2015 (MADE), eq. 8 and 9.
+
+    >>> degrees = torch.arange(3)[None]
+    >>> MaskedLinear(degrees, degrees, strict=True).masks[0].int().tolist()
+    [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
+    """
+
+    def __init__(
+        self, before: Tensor, after: Tensor, strict: bool = False, bias: bool = True
+    ) -> None:
+        super().__init__()
+        linear = nn.Linear(before.shape[1], after.shape[1], bias)  # for its initial values
+        self.weight, self.bias = linear.weight, linear.bias
+        before, after = before[:, None, :], after[:, :, None]
+        masks = before < after if strict else before <= after
+        self.register_buffer("masks", masks.to(self.weight.dtype), persistent=False)
+        self.masks: Tensor
+
+    def forward(self, h: Tensor, member: int | Tensor = 0) -> Tensor:
+        return F.linear(h, self.masked(member), self.bias)
+
+    def masked(self, member: int | Tensor = 0) -> Tensor:
+        if isinstance(member, int):
+            return self.weight * self.masks[member]
+        return self.weight * self.masks.index_select(0, member.view(1)).squeeze(0)
+
+    def step(self, h: Tensor, units: slice, weight: Tensor) -> Tensor:
+        """The outputs ``units`` alone, ``weight`` being ``masked(member)``."""
+        y = h @ weight[units].T
+        return y if self.bias is None else y + self.bias[units]
+
+
+class MADE(AutoregressiveNetwork):
+    """A masked multilayer perceptron whose outputs for entry i see the entries before i.
+
+    Every unit has a degree: an entry its place in the order, a hidden unit a number drawn between
+    the least degree below it and the last but one place. A connection exists where degrees do not
+    fall, and outputs see lower degrees only. Without hidden layers it is the logistic
+    autoregression of fully visible belief networks.
+
+    Args:
+        shape: of x.
+        parameters: P, numbers per entry.
+        hidden: widths of the hidden layers.
+        orders: how many orders of the entries: the first is row by row (channels innermost), the
+            others random.
+        masks: how many draws of the hidden degrees; member m has order m mod ``orders``.
+        direct: whether inputs reach the outputs directly as well.
+        context: F, numbers of the context, added to the first hidden layer and to the outputs.
+
+    Shape: x (B, *shape), context (B, F) → (B, P, *shape).
+
+    Cost: one pass of the dense network; drawing all entries computes every unit once.
+
+    Reference: Germain et al. 2015, "MADE: masked autoencoder for distribution estimation", eq. 8 to
+    11; Frey 1998 for fully visible belief networks.
+
+    >>> MADE((1, 3, 3), 1, hidden=(16,))(torch.zeros(2, 1, 3, 3)).shape
+    torch.Size([2, 1, 1, 3, 3])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        parameters: int,
+        hidden: Sequence[int] = (500,),
+        *,
+        orders: int = 1,
+        masks: int = 1,
+        direct: bool = False,
+        activation: type[nn.Module] = nn.ReLU,
+        context: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value in (("orders", orders), ("masks", masks), *(("hidden", h) for h in hidden)):
+            if value < 1:
+                raise ValueError(f"{name}: expected positive numbers, got {value}")
+        self.shape, self.parameters_per_entry = tuple(shape), parameters
+        self.members = max(orders, masks)
+        self.degrees = _degrees(shape, tuple(hidden), orders, masks)
+        layers = [MaskedLinear(a, b) for a, b in pairwise(self.degrees)]
+        self.layers, self.activation = nn.ModuleList(layers), activation()
+        ranks, last = self.degrees[0], self.degrees[-1]
+        outputs = ranks.repeat(1, parameters)  # parameter by parameter, entries innermost
+        self.head = MaskedLinear(last, outputs, strict=True)
+        direct = direct and bool(hidden)
+        self.direct = MaskedLinear(ranks, outputs, strict=True, bias=False) if direct else None
+        widths = [*hidden[:1], outputs.shape[1]] if context else []
+        self.context = nn.ModuleList(nn.Linear(context, width, bias=False) for width in widths)
+
+    def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
+        h = x = x.flatten(1)
+        for index, layer in enumerate(self.layers):
+            h = layer(h, member)
+            if index == 0 and self.context:
+                h = h + self.context[0](context)
+            h = self.activation(h)
+        y = self.head(h, member)
+        if self.direct is not None:
+            y = y + self.direct(x, member)
+        if self.context:
+            y = y + self.context[-1](context)
+        return y.view(len(x), self.parameters_per_entry, *self.shape)
+
+    def generate(
+        self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
+    ) -> None:
+        """Every hidden unit is computed once, as soon as all that it sees is drawn."""
+        weights = [layer.masked(member) for layer in (*self.layers, self.head)]
+        direct = None if self.direct is None else self.direct.masked(member)
+        added = [module(context) for module in self.context]
+        h = [weights[0].new_zeros(rows, weight.shape[1]) for weight in weights]
+        order = self.degrees[0][member].argsort().tolist()
+        groups = [_units_by_degree(d[member], len(order)) for d in self.degrees[1:]]
+        layers = [layer for layer in self.layers if isinstance(layer, MaskedLinear)]
+        for place, entry in enumerate(order):
+            for index, layer in enumerate(layers):
+                units = groups[index][place]
+                if units.start < units.stop:
+                    y = layer.step(h[index], units, weights[index])
+                    y = y + added[0][:, units] if index == 0 and added else y
+                    h[index + 1][:, units] = self.activation(y)
+            outputs = slice(entry, None, len(order))  # the P parameters of this entry
+            y = self.head.step(h[-1], outputs, weights[-1])
+            if self.direct is not None and direct is not None:
+                y = y + self.direct.step(h[0], outputs, direct)
+            y = y + added[-1][:, outputs] if added else y
+            h[0][:, entry] = draw(y.unsqueeze(2), slice(entry, entry + 1)).squeeze(1)
+
+
+def _degrees(
+    shape: Sequence[int], hidden: tuple[int, ...], orders: int, masks: int
+) -> list[Tensor]:
+    """The degrees of the entries and of every hidden layer, each (members, units).
+
+    They are part of what the network is, so they depend on nothing but these sizes. Units being
+    exchangeable, those of a layer are sorted: what is computed together then lies together.
+    """
+    generator = torch.Generator().manual_seed(0)
+    dimension, members = math.prod(shape), max(orders, masks)
+    first = [raster_ranks(shape)]
+    ranks = first + [torch.randperm(dimension, generator=generator) for _ in range(orders - 1)]
+    levels = [torch.stack([ranks[m % orders] for m in range(members)])]
+    drawn: dict[int, list[Tensor]] = {}
+    for member in range(members):
+        draws, least = drawn.setdefault(member % masks, []), 0
+        for width in hidden if not draws else ():
+            highest = max(dimension - 1, least + 1)  # the last place is seen by nothing
+            unsorted = torch.randint(least, highest, (width,), generator=generator)
+            draws.append(unsorted.sort().values)
+            least = int(draws[-1][0])
+    for index in range(len(hidden)):
+        levels.append(torch.stack([drawn[m % masks][index] for m in range(members)]))
+    return levels
+
+
+def _units_by_degree(degrees: Tensor, places: int) -> list[slice]:
+    """For every place, the units that are complete once all places before it are drawn.
+
+    A unit of degree d sees the places 0 … d: it is computed when place d + 1 is next.
+    """
+    edges = torch.searchsorted(degrees, torch.arange(-1, places)).tolist()
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+class NADE(AutoregressiveNetwork):
+    """One hidden layer per entry, with tied weights: a_i = c + W x_{<i}, y_i = b_i + V_i σ(a_i).
+
+    The sums a_i differ by one column of W from entry to entry, so that all of them cost O(HD).
+
+    Args:
+        shape: of x; entries come row by row, channels innermost.
+        parameters: P, numbers per entry.
+        hidden: H, the width.
+        context: F, numbers of the context, added to a and to y.
+
+    Shape: x (B, *shape), context (B, F) → (B, P, *shape).
+
+    Cost: O(HD) per example; training keeps B·D·H activations.
+
+    Reference: Larochelle & Murray 2011, "The neural autoregressive distribution estimator", eq. 6
+    and 7.
+
+    >>> NADE((9,), 1, hidden=16)(torch.zeros(2, 9)).shape
+    torch.Size([2, 1, 9])
+    """
+
+    def __init__(
+        self, shape: Sequence[int], parameters: int, hidden: int = 500, *, context: int = 0
+    ) -> None:
+        super().__init__()
+        if hidden < 1:
+            raise ValueError(f"hidden: expected a positive width, got {hidden}")
+        self.shape, dimension = tuple(shape), math.prod(shape)
+        self.order = raster_ranks(shape).argsort().tolist()
+        self.weight = nn.Parameter(torch.empty(dimension, hidden))  # by place in the order
+        self.hidden_bias = nn.Parameter(torch.zeros(hidden))
+        self.out_weight = nn.Parameter(torch.empty(dimension, parameters, hidden))
+        self.out_bias = nn.Parameter(torch.zeros(dimension, parameters))
+        for weight, fan_in in ((self.weight, dimension), (self.out_weight, hidden)):
+            nn.init.uniform_(weight, -(fan_in**-0.5), fan_in**-0.5)  # as nn.Linear has it
+        widths = (hidden, dimension * parameters) if context else ()
+        self.context = nn.ModuleList(nn.Linear(context, width, bias=False) for width in widths)
+        self.register_buffer("ranks", raster_ranks(shape), persistent=False)
+        self.register_buffer("places", torch.tensor(self.order), persistent=False)
+        self.ranks: Tensor
+        self.places: Tensor
+
+    def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
+        ordered = x.flatten(1)[:, self.places]  # (B, D)
+        seen = ordered[:, :-1, None] * self.weight[:-1]  # nothing sees the last entry
+        first = self._first(context, x)[:, None].expand(len(x), 1, -1)
+        a = torch.cat([first, seen], 1).cumsum(1)  # (B, D, H)
+        y = torch.einsum("bdh,dph->bdp", a.sigmoid(), self.out_weight) + self._bias(context)
+        return y[:, self.ranks].transpose(1, 2).reshape(len(x), -1, *self.shape)
+
+    def generate(
+        self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
+    ) -> None:
+        a = self._first(context, self.weight).expand(rows, -1)  # (B, H)
+        bias = self._bias(context).expand(rows, -1, -1)
+        for place, entry in enumerate(self.order):
+            y = a.sigmoid() @ self.out_weight[place].T + bias[:, place]
+            x = draw(y.unsqueeze(2), slice(entry, entry + 1))  # (B, 1)
+            a = torch.addcmul(a, x, self.weight[place])
+
+    def _first(self, context: Tensor | None, like: Tensor) -> Tensor:
+        """a of the first entry, (1 or B, H)."""
+        bias = self.hidden_bias[None]
+        return bias + self.context[0](context) if self.context else bias
+
+    def _bias(self, context: Tensor | None) -> Tensor:
+        """b, (1 or B, D, P)."""
+        bias = self.out_bias[None]
+        return bias + self.context[1](context).view(-1, *bias.shape[1:]) if self.context else bias

@@ -1,0 +1,374 @@
+"""Facts of every autoregressive model: normalised, causal, sampled as the naive sampler would."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+import reparam as rp
+from reparam.model import Space
+from reparam.models.autoregressive import Autoregressive
+from reparam.nets.autoregressive import raster_ranks
+
+F64 = torch.float64
+DENSE: list[tuple[str, dict[str, Any]]] = [
+    ("fvbn", {}),
+    ("nade", {"hidden": 5}),
+    ("made", {"hidden": (12,)}),
+    ("made", {"hidden": (11, 9), "direct": False}),
+    ("made", {"hidden": (12,), "orders": 3, "masks": 2}),
+]
+IMAGES: list[tuple[str, dict[str, Any]]] = []
+MODELS = DENSE + IMAGES
+
+
+def name_of(model: Any) -> str:
+    return "-".join([model[0], *map(str, model[1].values())]) if isinstance(model, tuple) else None
+
+
+every = pytest.mark.parametrize("which", MODELS, ids=name_of)
+
+
+def random_model(which: tuple[str, dict[str, Any]], space: Space, **more: Any) -> Autoregressive:
+    """Weights large enough that the entries depend on each other."""
+    torch.manual_seed(3)
+    model = rp.build(which[0], space, **which[1], **more).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    assert isinstance(model, Autoregressive)
+    return model
+
+
+def all_states(space: Space) -> Tensor:
+    values = [range(space.level_count or 0)] * space.dimension
+    return torch.tensor(list(itertools.product(*values)), dtype=F64).view(-1, *space.shape)
+
+
+SMALL = [
+    Space((1, 3, 3), "binary"),
+    Space((9,), "binary"),
+    Space((3, 1, 2), "binary"),
+    Space((2, 2, 2), "binary"),
+    Space((1, 2, 2), "levels", 3),
+]
+
+
+@every
+@pytest.mark.parametrize("space", SMALL, ids=lambda s: f"{s.kind}-{'x'.join(map(str, s.shape))}")
+def test_probabilities_of_all_images_sum_to_one(which, space):
+    if not space.is_image and which in IMAGES:
+        pytest.skip("for images")
+    model = random_model(which, space)
+    found = model.log_prob(all_states(space))
+    assert found.kind == "exact"
+    assert found.value.exp().sum().item() == pytest.approx(1, abs=1e-9)
+    assert found.value.exp().std() > 1e-4  # and not because it is uniform
+    if found.per_dimension is not None:
+        torch.testing.assert_close(found.per_dimension.flatten(1).sum(1), found.value)
+
+
+@pytest.mark.parametrize("which", DENSE, ids=name_of)
+def test_densities_of_real_data_integrate_to_one_in_data_units(which, solve):
+    space = Space((2,), "real")
+    model = random_model(which, space)
+    generator = torch.Generator().manual_seed(0)
+    x = 50 + 20 * torch.randn(100, 2, generator=generator, dtype=F64)
+    solve(model, x)
+    side = torch.linspace(-550, 650, 400, dtype=F64)  # 3 apart, ± 30 standard deviations
+    grid = torch.cartesian_prod(side, side)
+    total = model.log_prob(grid).value.exp().sum() * (side[1] - side[0]) ** 2
+    # Smooth on this grid and nothing at its edges: the sum is the integral, all but exactly.
+    assert total.item() == pytest.approx(1, abs=1e-6)
+
+
+@every
+@pytest.mark.parametrize("shape", [(1, 3, 4), (3, 3, 2)], ids=str)
+def test_no_parameter_depends_on_its_entry_or_on_later_ones(which, shape):
+    space = Space(shape, "binary")
+    network = random_model(which, space).network
+    x = torch.rand(1, *shape, dtype=F64)
+    for member in range(network.members):
+        jacobian = torch.autograd.functional.jacobian(lambda x, m=member: network(x, None, m), x)
+        jacobian = jacobian.reshape(space.dimension, space.dimension).abs()
+        ranks = raster_ranks(shape)
+        if member % which[1].get("orders", 1):
+            ranks = network.degrees[0][member]
+        before = ranks[None, :] < ranks[:, None]
+        assert (jacobian[~before] == 0).all()
+        # What is allowed is used; a hidden layer of few units reaches but some of it.
+        whole = which[1].get("direct", True)
+        assert (jacobian[before] > 0).double().mean() > (0.95 if whole else 0.2)
+
+
+def compare_with_full_passes(
+    model: Autoregressive, rows: int, context: Tensor | None = None, member: int = 0
+) -> tuple[float, Tensor]:
+    """Sample from cached activations; at every step one full pass must give the same parameters."""
+    network, space = model.network, model.space
+    values = torch.zeros(rows, *space.shape, dtype=model.anchor.dtype)
+    entries = network.site_entries
+    layout = (rows, entries, -1) if entries > 1 else (rows, -1)
+    generator = torch.Generator().manual_seed(7)
+    worst, asked = 0.0, torch.zeros(space.dimension // entries)
+
+    def draw(parameters: Tensor, sites: slice) -> Tensor:
+        nonlocal worst
+        full = network(model.standardise.scaled(values), context, member)
+        full = full.reshape(rows, -1, full[0].numel() // parameters.shape[1])[..., sites]
+        assert parameters.shape == full.shape
+        worst = max(worst, ((parameters - full).abs() / (1 + full.abs())).max().item())
+        naive = model.p_x.distribution(full).sample(generator)
+        values.view(layout)[..., sites] = naive
+        asked[sites] += 1
+        return model.standardise.scaled(naive)
+
+    with torch.no_grad():
+        network.generate(rows, draw, context, member)
+    assert (asked == 1).all()
+    return worst, values
+
+
+def sampled(model: Autoregressive, rows: int) -> Tensor:
+    """What ``sample`` gives under the same noise as ``compare_with_full_passes``."""
+    return model._fill_by(0, rows, None, torch.Generator().manual_seed(7))
+
+
+@every
+@pytest.mark.parametrize(
+    "space",
+    [Space((1, 6, 5), "binary"), Space((3, 4, 4), "binary"), Space((2, 3, 4), "levels", 4)],
+    ids=lambda s: f"{s.kind}-{'x'.join(map(str, s.shape))}",
+)
+@pytest.mark.parametrize("rows", [1, 5])
+def test_cached_samples_are_the_naive_ones(which, space, rows):
+    model = random_model(which, space)
+    worst, naive = compare_with_full_passes(model, rows)
+    assert worst < 1e-12
+    assert torch.equal(sampled(model, rows), naive)
+    for member in range(1, model.network.members):
+        assert compare_with_full_passes(model, rows, None, member)[0] < 1e-12
+    with torch.no_grad():
+        assert compare_with_full_passes(model.float(), rows)[0] < 1e-5
+
+
+@every
+def test_samples_come_as_often_as_they_are_probable(which):
+    space = Space((1, 3, 3), "binary")
+    model = random_model(which, space)
+    n = 20_000
+    x = model.sample(n, generator=torch.Generator().manual_seed(5))
+    index = (x.flatten(1) @ (2.0 ** torch.arange(8, -1, -1, dtype=F64))).long()
+    counts = torch.bincount(index, minlength=512)
+    expected = n * model.log_prob(all_states(space)).value.exp().detach()
+    assert chi_square(counts, expected) > 1e-4
+
+
+def chi_square(counts: Tensor, expected: Tensor) -> float:
+    """The p-value of Pearson's test; cells that expect under 5 are merged into one."""
+    rare = expected < 5
+    merged = [torch.cat([v[~rare], v[rare].sum()[None]]).double() for v in (counts, expected)]
+    if merged[1][-1] < 5:  # still too few: left out, the others rescaled
+        merged = [v[:-1] for v in merged]
+    observed, predicted = merged
+    predicted = predicted * observed.sum() / predicted.sum()
+    return float(stats.chisquare(observed.numpy(), predicted.numpy()).pvalue)
+
+
+@every
+def test_completions_keep_what_is_given_and_draw_the_rest_from_its_conditional(which):
+    space = Space((1, 3, 3), "binary")
+    model = random_model(which, space)
+    top = torch.zeros(space.shape, dtype=torch.bool)
+    top[:, 0], top[:, 1, 0] = True, True  # the first four entries
+    given = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=F64)
+    n = 6000
+    x = torch.full((n, *space.shape), 7.0, dtype=F64).masked_scatter(
+        top.expand(n, -1, -1, -1), given.repeat(n)
+    )
+    found = model.complete(x, top, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(found[:, top], x[:, top])
+    if model.network.members > 1:
+        return  # orders in which the given entries do not come first
+    states = all_states(space)
+    states = states[(states[:, top] == given).all(1)]
+    probabilities = model.log_prob(states).value.exp().detach()
+    code = 2.0 ** torch.arange(4, -1, -1, dtype=F64)
+    counts = torch.bincount((found[:, ~top] @ code).long(), minlength=32)
+    assert chi_square(counts, n * probabilities / probabilities.sum()) > 1e-4
+
+
+@every
+def test_completions_of_any_mask_keep_the_given_bits_in_their_dtype(which):
+    space = Space((3, 4, 5), "levels", 256)
+    model = random_model(which, space)
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randint(256, (4, *space.shape), generator=generator, dtype=torch.uint8)
+    mask = torch.rand(x.shape, generator=generator) < 0.5
+    found = model.complete(x, mask, generator=generator)
+    assert found.dtype == torch.uint8
+    assert torch.equal(found[mask], x[mask])
+    assert not torch.equal(found[~mask], x[~mask])
+    changed = torch.where(mask, x, 255 - x)  # what is not given is not looked at
+    again = [
+        model.complete(v, mask, generator=torch.Generator().manual_seed(4)) for v in (x, changed)
+    ]
+    assert torch.equal(*again)
+
+
+def test_completions_refuse_other_masks():
+    model = random_model(DENSE[0], Space((4,), "binary"))
+    for mask in (
+        torch.ones(4),
+        torch.ones(5, dtype=torch.bool),
+        torch.ones(2, 4, dtype=torch.bool),
+    ):
+        with pytest.raises(
+            ValueError, match=r"mask: expected bool of shape \(4,\) or \(3, 4\), got"
+        ):
+            model.complete(torch.zeros(3, 4), mask)
+
+
+@every
+def test_labels_are_used_and_with_their_weights_at_zero_leave_the_model_as_it_was(which):
+    space = Space((1, 3, 3), "binary", classes=3)
+    plain = random_model(which, space)
+    model = random_model(which, space, conditional=True)
+    missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)
+    assert not unexpected
+    weights = {n: p for n, p in model.named_parameters() if n in missing}
+    assert weights and set(missing) == {*weights, "frequencies"}
+    x = all_states(space)
+    labels = [torch.full((512,), c) for c in range(3)]
+    values = torch.stack([model.log_prob(x, c).value for c in labels])
+    torch.testing.assert_close(values.exp().sum(1), torch.ones(3, dtype=F64))
+    assert (values[0] - values[1]).abs().min() > 1e-6
+    rows = 4
+    context = torch.nn.functional.one_hot(torch.tensor([2, 0, 1, 2]), 3).double()
+    assert compare_with_full_passes(model, rows, context)[0] < 1e-12
+    with torch.no_grad():
+        for weight in weights.values():
+            weight.zero_()
+    torch.testing.assert_close(model.log_prob(x, labels[1]).value, plain.log_prob(x).value)
+
+
+def test_labels_are_drawn_as_often_as_in_training(solve):
+    space = Space((4,), "binary", classes=3)
+    model = random_model(("fvbn", {}), space, conditional=True)
+    c = torch.tensor([0] * 6 + [2] * 2)
+    solve(model, torch.zeros(8, 4), c)
+    assert model.frequencies.tolist() == [0.75, 0, 0.25]
+    drawn = model.draw_condition(4000, torch.Generator().manual_seed(0))
+    assert (drawn == 1).sum() == 0
+    assert abs((drawn == 0).double().mean() - 0.75) < 4 * math.sqrt(0.75 * 0.25 / 4000)
+
+
+# ------------------------------------------------------------------------- of single models
+
+
+def test_nade_is_its_naive_form():
+    space = Space((7,), "binary")
+    model = random_model(("nade", {"hidden": 4}), space)
+    network: Any = model.network
+    w, c = network.weight.detach().numpy(), network.hidden_bias.detach().numpy()
+    v, b = network.out_weight.detach().numpy()[:, 0], network.out_bias.detach().numpy()[:, 0]
+    x = all_states(space)
+    expected = []
+    for row in x.numpy():
+        total = 0.0
+        for i in range(7):
+            hidden = 1 / (1 + np.exp(-(c + row[:i] @ w[:i])))
+            p = 1 / (1 + np.exp(-(b[i] + v[i] @ hidden)))
+            total += math.log(p if row[i] else 1 - p)
+        expected.append(total)
+    torch.testing.assert_close(model.log_prob(x).value, torch.tensor(expected, dtype=F64))
+
+
+def test_fvbn_is_a_logistic_regression_of_every_entry_on_those_before():
+    space = Space((5,), "binary")
+    model = random_model(("fvbn", {}), space)
+    weight, bias = model.network.head.weight.detach(), model.network.head.bias.detach()
+    x = all_states(space)
+    logits = x @ weight.tril(-1).T + bias
+    expected = torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(1)
+    torch.testing.assert_close(model.log_prob(x).value, expected)
+
+
+def test_an_ensemble_is_the_mean_of_the_probabilities_of_its_members():
+    space = Space((6,), "binary")
+    model = random_model(("made", {"hidden": (9,), "orders": 4, "direct": False}), space)
+    x = all_states(space)
+    members = []
+    for member in range(4):
+        logits = model.network(x, None, member).squeeze(1)
+        members.append(torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(1))
+    members = torch.stack(members)
+    torch.testing.assert_close(members.exp().sum(1), torch.ones(4, dtype=F64))
+    mean = members.exp().mean(0)
+    torch.testing.assert_close(model.log_prob(x).value.exp(), mean)
+    assert (members.mean(0).exp() - mean).abs().max() > 1e-4
+    assert model.log_prob(x).per_dimension is None
+
+
+def test_members_are_trained_in_turn():
+    space = Space((6,), "binary")
+    model = random_model(("made", {"hidden": (9,), "orders": 3}), space).train()
+    x = all_states(space)
+    for step in range(7):
+        loss = model.loss(x)
+        logits = model.network(x, None, step % 3).squeeze(1)
+        nll = -torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(1)
+        torch.testing.assert_close(loss.terms["nll"], nll)
+        model.after_step(loss)
+
+
+def test_masks_of_made_let_every_path_go_forward():
+    """Germain et al., eq. 10: the product of the masks counts paths, none to an earlier entry."""
+    network = rp.MADE((8,), 1, (13, 11), orders=2, masks=3)
+    assert network.members == 3
+    connections = set()
+    for member in range(3):
+        paths = (
+            network.head.masks[member]
+            @ network.layers[1].masks[member]
+            @ network.layers[0].masks[member]
+        )
+        ranks = network.degrees[0][member]
+        order = ranks.argsort()
+        assert (paths[order][:, order].triu() == 0).all()
+        assert (paths > 0).sum() > 10
+        connections.add(tuple(network.layers[0].masks[member].flatten().tolist()))
+    assert len(connections) == 3
+
+
+@pytest.mark.parametrize("bad", [{"orders": 0}, {"masks": -1}, {"hidden": (3, 0)}])
+def test_made_refuses_empty_parts(bad):
+    with pytest.raises(ValueError, match=f"{next(iter(bad))}: expected positive"):
+        rp.build("made", Space((4,), "binary"), **bad)
+
+
+def test_training_beats_independent_entries(solve):
+    """Rows that repeat their first half: independent entries cost 8 ln 2, half of it is enough."""
+    generator = torch.Generator().manual_seed(0)
+    half = torch.randint(2, (400, 4), generator=generator)
+    x = torch.cat([half, half], 1)
+    for which in DENSE:
+        torch.manual_seed(0)
+        wide = {"hidden": (40, 30)} if which[1].get("hidden") == (11, 9) else {}
+        model = rp.build(which[0], Space((8,), "binary"), **which[1] | wide).train()
+        optimiser = torch.optim.Adam(model.parameters(), 0.05)
+        for _ in range(150):
+            loss = model.loss(x)
+            optimiser.zero_grad()
+            loss.objective.backward()
+            optimiser.step()
+            model.after_step(loss)
+        nll = -model.eval().log_prob(x).value.mean().item()
+        assert nll < 6 * math.log(2), which

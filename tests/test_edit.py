@@ -1,0 +1,187 @@
+"""Interpolation, traversal and classification against closed forms, on models that have them."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from torch import nn
+
+import reparam as rp
+from reparam.model import Codec, Density, LogProb, Space
+
+SPACE = Space((4,), "real")
+
+
+class Identity(Codec):
+    """z = x: what happens to codes is what happens to x."""
+
+    code_space = SPACE
+
+    def __init__(self, parts=1):
+        super().__init__(SPACE)
+        self.parts = parts
+
+    def loss(self, x, c=None, player="model"):
+        raise AssertionError
+
+    def encode(self, x, c=None):
+        return x if self.parts == 1 else tuple(x.chunk(self.parts, 1))
+
+    def decode(self, code, c=None):
+        return code if self.parts == 1 else torch.cat(code, 1)
+
+
+class Indices(Identity):
+    def encode(self, x, c=None):
+        return x.long()
+
+
+RNG = torch.Generator().manual_seed(0)
+FIRST, SECOND = (torch.randn(3, 4, generator=RNG, dtype=torch.float64) for _ in range(2))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_linear_paths_are_straight_and_even(parts):
+    walk = rp.interpolate(Identity(parts), FIRST, SECOND, steps=5)
+    assert walk[:, 0].equal(FIRST) and walk[:, -1].equal(SECOND)
+    assert torch.allclose(walk.diff(dim=1), ((SECOND - FIRST) / 4)[:, None], atol=1e-15)
+
+
+def test_spherical_paths_turn_by_equal_angles_and_keep_equal_norms():
+    first, second = (nn.functional.normalize(x) * 3 for x in (FIRST, SECOND))
+    walk = rp.interpolate(Identity(), first, second, steps=7, path="spherical")
+    assert torch.allclose(walk.norm(dim=2), torch.full((3, 7), 3.0, dtype=torch.float64))
+    cosine = nn.functional.cosine_similarity(walk[:, 1:], walk[:, :-1], dim=2)
+    whole = nn.functional.cosine_similarity(first, second).arccos()
+    assert torch.allclose(cosine.arccos(), (whole / 6)[:, None].expand(3, 6))
+    assert torch.allclose(walk[:, [0, -1]], torch.stack([first, second], 1))
+
+
+def test_spherical_paths_without_a_great_circle_are_straight():
+    ends = torch.cat([FIRST[:1], -FIRST[:1], torch.zeros(1, 4, dtype=torch.float64)])
+    walk = rp.interpolate(Identity(), FIRST[:1].repeat(3, 1), ends, steps=3, path="spherical")
+    assert torch.allclose(walk[:, 1], (FIRST[:1] + ends) / 2)
+
+
+def test_a_part_of_a_code_turns_on_its_own_sphere():
+    walk = rp.interpolate(Identity(2), FIRST, SECOND, steps=5, path="spherical")
+    for half in (slice(0, 2), slice(2, 4)):
+        alone = rp.interpolate(
+            Identity(), FIRST[:, half], SECOND[:, half], steps=5, path="spherical"
+        )
+        assert walk[:, :, half].equal(alone)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_traversals_move_one_entry_only(parts):
+    values = torch.tensor([-2.0, 0.5, 7.0])
+    for entry in range(4):
+        walk = rp.traverse(Identity(parts), FIRST, entry, values)
+        others = [i for i in range(4) if i != entry]
+        assert walk[:, :, entry].equal(values.double().expand(3, 3))
+        assert walk[:, :, others].equal(FIRST[:, None, others].expand(3, 3, 3))
+
+
+def test_each_end_has_its_condition():
+    space = Space((4,), "real", classes=2)
+    decoder = Conditioned()
+    parts = (rp.DiagonalNormal(2), rp.StandardNormal(2), rp.Normal(space))
+    model = rp.VAE(space, Conditioned(2 * 2), decoder, *parts, conditional=True)
+    model.double().eval()
+    zero, one = torch.zeros(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64)
+    walk = rp.interpolate(model, FIRST, SECOND, steps=4, c=zero, c_second=one)
+    seen = [c.unique().tolist() for c in decoder.seen]
+    assert seen == [[0], [0], [1], [1]]
+    assert torch.allclose(walk[:, 0], model.reconstruct(FIRST, zero))
+    assert torch.allclose(walk[:, -1], model.reconstruct(SECOND, one))
+
+
+class Conditioned(nn.Module):
+    """A linear map of four or two numbers, and which conditions it was given."""
+
+    def __init__(self, outputs=4):
+        super().__init__()
+        self.linear, self.seen = nn.LazyLinear(outputs), []
+
+    def forward(self, x, c):
+        self.seen.append(c)
+        return self.linear(x) + c[:, None]
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: rp.interpolate(Identity(), FIRST, SECOND, steps=1), "steps"),
+        (lambda: rp.interpolate(Identity(), FIRST, SECOND[:2]), "second"),
+        (lambda: rp.interpolate(Identity(), FIRST, SECOND, path="curved"), "path"),
+        (lambda: rp.interpolate(Indices(), FIRST, SECOND), "indices"),
+        (lambda: rp.traverse(Indices(), FIRST, 0, torch.zeros(1)), "indices"),
+        (lambda: rp.traverse(Identity(), FIRST, 4, torch.zeros(1)), "0 to 3"),
+        (lambda: rp.traverse(Identity(), FIRST, -1, torch.zeros(1)), "0 to 3"),
+        (lambda: rp.traverse(Identity(), FIRST, 0, torch.zeros(0)), "values"),
+    ],
+)
+def test_what_means_nothing_is_refused(call, named):
+    with pytest.raises(ValueError, match=named):
+        call()
+
+
+class ClassNormals(Density):
+    """p(x|y) = N(m_y, S_y), exact: the quadratic discriminant."""
+
+    conditional = True
+
+    def __init__(self, means, covariances, frequencies):
+        super().__init__(Space((2,), "real", classes=len(means)))
+        self.double()
+        self.normals = [
+            torch.distributions.MultivariateNormal(m, s)
+            for m, s in zip(means, covariances, strict=True)
+        ]
+        self.frequencies = frequencies
+
+    @property
+    def class_frequencies(self):
+        return self.frequencies
+
+    def loss(self, x, c=None, player="model"):
+        raise AssertionError
+
+    def sample(self, n, c=None, *, generator=None):
+        raise AssertionError
+
+    def log_prob(self, x, c=None, *, samples=1, generator=None):
+        x, c = self.prepare(x, c)
+        value = [self.normals[label].log_prob(row) for row, label in zip(x, c, strict=True)]
+        return LogProb(torch.stack(value), "exact")
+
+
+def test_classes_are_those_of_the_quadratic_discriminant():
+    """Against scikit-learn's posteriors, from the class moments and frequencies that it found."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(40, 2)) * 2 + [2, 0]])
+    y = np.repeat([0, 1], [60, 40])
+    peer = QuadraticDiscriminantAnalysis(store_covariance=True).fit(x, y)
+    model = ClassNormals(
+        torch.from_numpy(peer.means_),
+        [torch.from_numpy(s) for s in peer.covariance_],
+        torch.from_numpy(peer.priors_),
+    )
+    log_p = rp.classify(model, torch.from_numpy(x))
+    assert np.allclose(log_p.exp().numpy(), peer.predict_proba(x), atol=1e-9)
+
+
+def test_a_class_that_never_occurs_is_never_found():
+    identity = torch.eye(2, dtype=torch.float64)
+    means = [torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)]
+    model = ClassNormals(means, [identity, identity], torch.tensor([1.0, 0.0]))
+    log_p = rp.classify(model, means[1][None])
+    assert log_p[0].tolist() == [0.0, -math.inf]
+
+
+def test_only_densities_conditional_on_labels_classify():
+    model = rp.build("vae", Space((4,), "real"), latent_dim=2, hidden=(4,))
+    with pytest.raises(ValueError, match="conditional on labels"):
+        rp.classify(model, torch.zeros(1, 4))
