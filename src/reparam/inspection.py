@@ -71,3 +71,20 @@ class HiddenUnits:
     target: float
     penalty: Callable[[Tensor], Tensor]
     weight: float
+
+
+class Inspectable:
+    """What every codec can be asked; those that have it override the answer."""
+
+    @property
+    def noise(self) -> Noise | None:
+        """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
+        return None
+
+    def filters(self) -> Filters | None:
+        """One picture of weights per entry of the code; None where no single layer has them."""
+        return None
+
+    def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
+        """Activations of the units whose mean a penalty holds; None where none does."""
+        return None

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.inspection import Filters, HiddenUnits, Noise
+from reparam.inspection import Inspectable
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
@@ -353,7 +353,7 @@ class Float64Buffers(nn.Module):
         return self
 
 
-class Codec(Model):
+class Codec(Inspectable, Model):
     """A model with codes: x → code → x."""
 
     @property
@@ -370,19 +370,6 @@ class Codec(Model):
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(x, c), c)
-
-    @property
-    def noise(self) -> Noise | None:
-        """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
-        return None
-
-    def filters(self) -> Filters | None:
-        """One picture of weights per entry of the code; None where no single layer has them."""
-        return None
-
-    def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
-        """Activations of the units whose mean a penalty holds; None where none does."""
-        return None
 
     def prepare_code(self, code: Code) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""
