@@ -38,6 +38,8 @@ TINY_OF: dict[str, dict[str, Any]] = {
     "l-vae": {"steps": 0},  # its weights are learned from the first step on
     "dl-vae": {"steps": 0},
     "nade": {"hidden": 8},
+    "pixel-cnn": {"width": 6, "layers": 1, "first_kernel": 3},
+    "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
 }
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "vae": tuple({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),

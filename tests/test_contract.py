@@ -40,9 +40,12 @@ EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
         "dynamic-vae",
     )
 }
+EXACT_ON |= {
+    name: {"binary", "levels", "real"}
+    for name in ("fvbn", "nade", "made", "pixel-cnn", "gated-pixel-cnn")
+}
 # Terms that say something of the batch or of the training, not of their row.
 NOT_OF_A_ROW = ("sparsity", "beta")
-EXACT_ON |= {name: {"binary", "levels", "real"} for name in ("fvbn", "nade", "made")}
 
 
 def rows_of_noise(rows: int) -> Callable[..., Tensor]:

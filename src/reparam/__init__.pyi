@@ -40,6 +40,7 @@ from .models.two_stage import TwoStage
 from .models.vae import VAE
 from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.masked import MADE, NADE
+from .nets.pixelcnn import GatedPixelCNN, PixelCNN
 from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
@@ -71,6 +72,7 @@ __all__ = [
     "FreeBits",
     "GaussianMixture",
     "GaussianNoise",
+    "GatedPixelCNN",
     "Generator",
     "HiddenUnits",
     "History",
@@ -88,6 +90,7 @@ __all__ = [
     "Normal",
     "PCA",
     "PRESETS",
+    "PixelCNN",
     "SaltAndPepper",
     "Schedule",
     "Score",
