@@ -15,8 +15,8 @@ LikelihoodName = Literal["auto", "bernoulli", "categorical", "discretized-logist
 
 
 def context_size(space: Space, conditional: bool) -> int:
-    """F, the numbers of the one-hot label; 0 for a model that uses none."""
-    return (space.classes or 0) if conditional else 0
+    """F, the numbers of the one-hot label or the attributes; 0 for a model that uses none."""
+    return (space.attributes or space.classes or 0) if conditional else 0
 
 
 @preset("fvbn", paper="Frey 1998, Graphical models for machine learning and digital communication")
@@ -26,7 +26,7 @@ def fvbn(
     """A fully visible belief network: a masked logistic regression of every entry on those before.
 
     Args:
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)
@@ -47,7 +47,7 @@ def nade(
 
     Args:
         hidden: width H of the hidden layers.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)
@@ -74,7 +74,7 @@ def made(
         orders: how many orders of the entries; their probabilities are averaged.
         masks: how many draws of the hidden connections; their probabilities are averaged.
         direct: whether inputs reach the outputs directly as well.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)

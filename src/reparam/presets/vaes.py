@@ -31,13 +31,12 @@ def compose(
 ) -> VAE:
     """A VAE with a diagonal normal posterior, a standard normal prior and networks by shape."""
     posterior = DiagonalNormal(latent_dim)
-    classes = space.classes if conditional else None
+    parameters, event = likelihood.parameter_shape, posterior.parameter_shape
+    given = space if conditional else None
     return VAE(
         space,
-        nets.encoder(space.shape, posterior.parameter_shape, hidden, network, classes=classes),
-        nets.decoder(
-            (latent_dim,), likelihood.parameter_shape, space.shape, hidden, network, classes=classes
-        ),
+        nets.encoder(space.shape, event, hidden, network, condition=given),
+        nets.decoder((latent_dim,), parameters, space.shape, hidden, network, condition=given),
         posterior,
         StandardNormal(latent_dim),
         likelihood,
@@ -118,7 +117,7 @@ def sigma_vae(
 @preset(
     "cvae",
     paper="Sohn et al. 2015, Learning structured output representation",
-    accepts=Accepts(labels=True),
+    accepts=Accepts(condition=True),
 )
 def cvae(
     space: Space,
@@ -128,7 +127,7 @@ def cvae(
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
 ) -> VAE:
-    """A class-conditional VAE: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
+    """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
 
     Args:
         latent_dim: entries of z.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reparam.data import Data
+from reparam.data import Data, Split
 from reparam.evaluation.reconstruction import unit_range
 from reparam.model import Distribution, Generator, LatentVariable
 from reparam.report import queries
@@ -110,7 +110,8 @@ def _map(
 def samples_by_class(data: Data, entries: Sequence[Entry], seed: int) -> list[ClassCard]:
     """Rows of samples, one for each class, for every generator that takes labels."""
     cards = []
-    known = class_names(data)[: data.space.classes or 0]
+    by_label = data.space.classes is not None and data.space.attributes is None
+    known = class_names(data)[: data.space.classes] if by_label else ()
     for index, entry in enumerate(entries):
         if isinstance(entry.model, Generator) and entry.model.conditional and known:
             cards.append(_class_card(data, index, entry.label, entry.model, known[:CLASSES], seed))
@@ -124,7 +125,10 @@ def _class_card(
     for number, name in enumerate(known):
         # One seed for all classes: what stands in a column was made of the same random numbers.
         count = PER_CLASS if isinstance(model, LatentVariable) else 2 * PER_CLASS
-        samples = queries.sample(model, count, torch.full((count,), number), seed)
+        alike = Split(
+            data.train.x[:1].expand(count, *data.space.shape), torch.full((count,), number)
+        )
+        samples = queries.sample(model, count, alike, seed)
         means = samples.means is not None
         x = samples.draws if samples.means is None else torch.cat([samples.means, samples.draws])
         apart = (PER_CLASS,) if means else ()

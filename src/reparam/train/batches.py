@@ -28,16 +28,21 @@ class Batches:
 
     Args:
         split: the data; all rows make one batch when there are fewer than ``batch_size``.
-        conditional: whether the labels come along as c.
+        c: the condition of every row of the split, for models that take one.
     """
 
     def __init__(
-        self, split: Split, batch_size: int, seed: int, device: torch.device, conditional: bool
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        c: torch.Tensor | None = None,
     ) -> None:
         grey = split.grey
         self.x = (split.x if grey is None else grey.values).to(device)
         self.grey_levels = None if grey is None else grey.levels
-        self.c = split.labels.to(device) if conditional and split.labels is not None else None
+        self.c = None if c is None else c.to(device)
         self.batch_size = _even(len(split), batch_size)
         self.seed, self.epoch = seed, -1
 

@@ -79,7 +79,6 @@ def fit(
     >>> rp.fit(model, data, progress=False).ended
     'solved'
     """
-    model.refuse_other(data.space)
     config = choose_config(model, config, fields)
     training = Training(model, data, config)
     folder = None if out is None else RunFolder.create(Path(out), model, data, config, force)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam.config import TrainConfig
-from reparam.data import Data, Split
+from reparam.data import Data, Split, condition, refuse_unfit
 from reparam.model import Batch, Descend, Model, Player
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
@@ -32,11 +32,11 @@ class Training:
     """
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
+        refuse_unfit(model, data, "train", "valid")
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
-        self.batches = Batches(
-            data.train, config.batch_size, config.seed, self.device, model.conditional
-        )
+        c = condition(model, data.train)
+        self.batches = Batches(data.train, config.batch_size, config.seed, self.device, c)
         self.valid = data.valid
         self.stage, self.step = 0, 0
         self.history, self.tallies = History(), dict[str, Tally]()
@@ -216,10 +216,10 @@ def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
 def validation_batches(model: Model, split: Split, device: torch.device) -> Iterator[Batch]:
     """The rows of a split in large batches, the last one as long as it is."""
     rows = model.space.rows_at_once
-    labels = split.labels if model.conditional else None
+    c = condition(model, split)
     for start in range(0, len(split), rows):
-        c = None if labels is None else labels[start : start + rows].to(device)
-        yield Batch(split.x[start : start + rows].to(device), c)
+        part = slice(start, start + rows)
+        yield Batch(split.x[part].to(device), None if c is None else c[part].to(device))
 
 
 def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
