@@ -14,7 +14,7 @@ from .distributions.posteriors import DiagonalNormal
 from .distributions.priors import StandardNormal
 from .edit import classify, interpolate, traverse
 from .evaluation import Score, evaluate
-from .inspection import Noise
+from .inspection import Filters, HiddenUnits, Noise
 from .model import (
     Codec,
     Density,
@@ -68,11 +68,13 @@ __all__ = [
     "Distribution",
     "DynamicControlled",
     "ELBO",
+    "Filters",
     "FreeBits",
     "GaussianMixture",
     "GaussianNoise",
     "GatedPixelCNN",
     "Generator",
+    "HiddenUnits",
     "History",
     "IWAE",
     "KSparse",
