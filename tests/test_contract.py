@@ -45,9 +45,12 @@ EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
         "wae",
     )
 }
+EXACT_ON |= {
+    name: {"binary", "levels", "real"}
+    for name in ("fvbn", "nade", "made", "pixel-cnn", "gated-pixel-cnn")
+}
 # Terms that say something of the batch or of the training, not of their row.
 NOT_OF_A_ROW = ("sparsity", "total_correlation", "dip", "mmd")
-EXACT_ON |= {name: {"binary", "levels", "real"} for name in ("fvbn", "nade", "made")}
 
 
 def rows_of_noise(rows: int) -> Callable[..., Tensor]:
@@ -389,7 +392,7 @@ def test_spaces_that_are_not_accepted_are_refused():
         (Accepts(kinds=("binary",)), Space((7,), "real"), "expected binary data, got real"),
         (Accepts(vectors=False), Space((7,), "real"), "expected images, got vectors of 7 entries"),
         (Accepts(images=False), Space((1, 8, 8), "real"), "expected vectors, got images"),
-        (Accepts(labels=True), Space((7,), "real"), "expected data with labels, got none"),
+        (Accepts(condition=True), Space((7,), "real"), "expected data with labels or attributes"),
     ]
     for accepts, space, message in choosy:
         with pytest.raises(ValueError, match=f"^fussy: {message}"):

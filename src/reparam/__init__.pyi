@@ -58,6 +58,7 @@ from .models.two_stage import TwoStage
 from .models.vae import VAE
 from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.masked import MADE, NADE
+from .nets.pixelcnn import GatedPixelCNN, PixelCNN
 from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
@@ -94,6 +95,7 @@ __all__ = [
     "FlowPrior",
     "FreeBits",
     "FullNormal",
+    "GatedPixelCNN",
     "GaussianMixture",
     "GaussianNoise",
     "Generator",
@@ -118,6 +120,7 @@ __all__ = [
     "NormalMixture",
     "PCA",
     "PRESETS",
+    "PixelCNN",
     "Planar",
     "Radial",
     "Reverse",

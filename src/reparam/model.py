@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.conditions import check_attributes, check_labels
 from reparam.inspection import Noise
 
 DataKind = Literal["binary", "levels", "real"]
@@ -32,7 +33,8 @@ class Space:
         kind: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 … levels−1) or ``"real"``.
         levels: the number of levels K, for kind ``"levels"`` only.
         classes: the number of classes, where the data have labels.
-        attributes: the number of float attributes, where the data have them.
+        attributes: the number of float attributes, where the data have them; these are then what
+            conditional models take, not the classes.
 
     >>> Space((1, 8, 8), "levels", levels=17).dimension
     64
@@ -298,11 +300,13 @@ class Model(nn.Module, ABC):
     def refuse_other(self, space: Space) -> None:
         """ValueError where data of ``space`` are not what the model is of.
 
-        Labels matter to conditional models only.
+        Labels and attributes matter to models that are conditional on them only.
         """
         mine, theirs = self.space, space
         if not self.conditional:
             mine, theirs = (replace(s, classes=None, attributes=None) for s in (mine, theirs))
+        elif mine.attributes is not None:
+            mine, theirs = (replace(s, classes=None) for s in (mine, theirs))
         if mine != theirs:
             raise ValueError(f"data: expected {mine}, got {theirs}")
 
@@ -315,22 +319,16 @@ class Model(nn.Module, ABC):
             if c is not None:
                 raise ValueError(f"c: {type(self).__name__} is not conditional, expected None")
             return None
-        if not isinstance(c, Tensor) or tuple(c.shape) != (rows,) or c.is_floating_point():
-            got = f"{c.dtype} {tuple(c.shape)}" if isinstance(c, Tensor) else repr(c)
-            raise ValueError(
-                f"c: expected a tensor of {rows} integer labels, one per row, got {got}"
-            )
-        classes = self.space.classes
-        # Labels on another device would be waited for, and a compiled loss cannot look at values.
-        if classes is not None and c.device.type == "cpu" and not torch.compiler.is_compiling():
-            low, high = int(c.min()), int(c.max())
-            if low < 0 or high >= classes:
-                raise ValueError(f"c: expected labels 0 … {classes - 1}, got {low} … {high}")
-        return c.to(self.anchor.device, torch.int64)
+        if self.space.attributes is None:
+            return check_labels(c, rows, self.space.classes).to(self.anchor.device)
+        c = check_attributes(c, rows, self.space.attributes)
+        if c.dtype != torch.float64 or self.anchor.device.type == "mps":  # it has no float64
+            c = c.to(self.anchor.dtype)  # others keep their precision, as real x does
+        return c.to(self.anchor.device)
 
 
 class Float64Buffers(nn.Module):
-    """A module whose float64 buffers stay float64 when the rest is cast to another precision.
+    """A module whose saved float64 buffers stay float64 when the rest is cast to another precision.
 
     For statistics of the data, whose rounding no network can undo. MPS has no float64: there they
     become float32.
@@ -340,7 +338,9 @@ class Float64Buffers(nn.Module):
         kept = {
             name: buffer
             for name, buffer in self._buffers.items()
-            if buffer is not None and buffer.dtype == torch.float64
+            if buffer is not None
+            and buffer.dtype == torch.float64
+            and name not in self._non_persistent_buffers_set  # anchors follow the cast
         }
         for name, buffer in kept.items():
             self._buffers[name] = buffer.float()

@@ -117,12 +117,12 @@ def refusal(one: dict[str, Any]) -> str | None:
 
 def build(one: dict[str, Any]) -> rp.VAE:
     space = Space((4,), one["kind"], KINDS[one["kind"]], classes=CLASSES)
-    classes = CLASSES if one["conditional"] else None
+    condition = space if one["conditional"] else None
     likelihood = find_likelihood(one["likelihood"], space)
     q = POSTERIORS[one["posterior"]]()
-    encoder = nets.encoder(space.shape, q.parameter_shape, (8,), classes=classes)
+    encoder = nets.encoder(space.shape, q.parameter_shape, (8,), condition=condition)
     decoder = nets.decoder(
-        q.event_shape, likelihood.parameter_shape, space.shape, (8,), classes=classes
+        q.event_shape, likelihood.parameter_shape, space.shape, (8,), condition=condition
     )
     prior = PRIORS[one["prior"]](q, encoder, space.shape)
     weighting = WEIGHTINGS[one["weighting"]]()

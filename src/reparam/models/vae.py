@@ -25,11 +25,11 @@ from reparam.model import (
     Space,
     Stage,
 )
-from reparam.models.labelled import Labelled
+from reparam.models.conditional import Conditional
 from reparam.models.objectives import ELBO, Objective
 
 
-class VAE(Labelled, LatentVariable):
+class VAE(Conditional, LatentVariable):
     """p(x) = ∫ p(x|z) p(z) dz, learned through q(z|x) by a bound on log p(x).
 
     Args:
@@ -41,8 +41,9 @@ class VAE(Labelled, LatentVariable):
         prior: module from the condition to p(z).
         likelihood: module from the decoder's output to p(x|z).
         objective: what is minimised; None: the negative ELBO.
-        conditional: whether encoder and decoder take the label c as a second argument; the model
-            is then p(x|c), and its likelihood is not comparable with one of p(x).
+        conditional: whether encoder and decoder take c as a second argument, class labels or, where
+            the data have them, standardised attributes; the model is then p(x|c), and its
+            likelihood is not comparable with one of p(x).
 
     Shape: x (B, *space.shape), z (B, L).
 
@@ -92,7 +93,7 @@ class VAE(Labelled, LatentVariable):
         if any(penalty.counts_rows for penalty in self.objective.parts):
             first.append(Solve("training examples", self._count_rows))
         descend = Descend(players=self._players())
-        return (*self.standardise.stages, *self.label_stages, *first, descend)
+        return (*self.standardise.stages, *self.condition_stages, *first, descend)
 
     def _count_rows(self, model: Model, batches: Iterable[Batch]) -> None:
         rows = sum(len(x) for x, _ in batches)
@@ -125,7 +126,7 @@ class VAE(Labelled, LatentVariable):
 
     @property
     def class_frequencies(self) -> Tensor | None:
-        return self.frequencies if self.conditional else None
+        return self.frequencies if self.conditional and self.space.attributes is None else None
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
@@ -153,4 +154,7 @@ class VAE(Labelled, LatentVariable):
         return Transformed(p, self.standardise) if self.space.kind == "real" else p
 
     def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
-        return network(x, c) if self.conditional else network(x)
+        if not self.conditional:
+            return network(x)
+        assert c is not None
+        return network(x, self.network_condition(c))

@@ -58,11 +58,9 @@ def compose(
 ) -> VAE:
     """A VAE with networks by shape; by default a diagonal normal posterior and its usual prior."""
     q_z = DiagonalNormal(latent_dim) if posterior is None else posterior
-    classes = space.classes if conditional else None
-    encoder = nets.encoder(space.shape, q_z.parameter_shape, hidden, network, classes=classes)
-    decoder = nets.decoder(
-        q_z.event_shape, likelihood.parameter_shape, space.shape, hidden, network, classes=classes
-    )
+    given, outputs = space if conditional else None, likelihood.parameter_shape
+    encoder = nets.encoder(space.shape, q_z.parameter_shape, hidden, network, condition=given)
+    decoder = nets.decoder(q_z.event_shape, outputs, space.shape, hidden, network, condition=given)
     p_z = find_prior(prior, q_z, encoder, space, components)
     return VAE(space, encoder, decoder, q_z, p_z, likelihood, objective, conditional)
 
@@ -107,7 +105,8 @@ def find_prior(
         maps = [MaskedAffine(latent_dim) for _ in range(4)]
         return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
     if name == "class":
-        assert space.classes is not None  # the preset asks for labels
+        if space.classes is None:
+            raise ValueError("prior: class needs data with labels, got attributes")
         return ClassConditional(latent_dim, space.classes)
     return StandardNormal(latent_dim)
 
@@ -125,6 +124,7 @@ def vae(
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
+    mixture: int = 1,
     posterior: PosteriorName = "diagonal",
     prior: PriorName = "auto",
     flows: int = 4,
@@ -137,9 +137,8 @@ def vae(
         latent_dim: entries of z, or categorical variables.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
-        likelihood: of x given z; auto is bernoulli for binary, discretized-logistic for levels and
-            normal with one learned scale for real data. Binary data also take categorical and
-            normal; levels data also categorical, discretized-normal and normal.
+        likelihood: of x given z; auto fits the kind of the data. Normal has one learned scale.
+        mixture: components of a discretized-logistic likelihood.
         posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
             radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
         prior: auto is standard normal, uniform for categorical posteriors; others are learned: a
@@ -148,7 +147,7 @@ def vae(
         components: of mixtures, pseudo-inputs of vamp.
         categories: values of a categorical variable.
     """
-    p_x = find_likelihood(likelihood, space)
+    p_x = find_likelihood(likelihood, space, mixture)
     q_z = find_posterior(posterior, latent_dim, flows, components, categories)
     return compose(space, latent_dim, hidden, network, p_x, ELBO(), False, q_z, prior, components)
 
@@ -202,7 +201,7 @@ def sigma_vae(
 @preset(
     "cvae",
     paper="Sohn et al. 2015, Learning structured output representation",
-    accepts=Accepts(labels=True),
+    accepts=Accepts(condition=True),
 )
 def cvae(
     space: Space,
@@ -213,7 +212,7 @@ def cvae(
     likelihood: LikelihoodName = "auto",
     prior: Literal["standard", "class"] = "standard",
 ) -> VAE:
-    """A class-conditional VAE: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
+    """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
 
     Args:
         latent_dim: entries of z.
