@@ -31,7 +31,7 @@ from .distributions.priors import (
 )
 from .edit import classify, interpolate, traverse
 from .evaluation import Score, evaluate
-from .inspection import Noise
+from .inspection import Filters, HiddenUnits, Noise
 from .model import (
     Codec,
     Density,
@@ -91,6 +91,7 @@ __all__ = [
     "Distribution",
     "DynamicControlled",
     "ELBO",
+    "Filters",
     "FlowPosterior",
     "FlowPrior",
     "FreeBits",
@@ -100,6 +101,7 @@ __all__ = [
     "GaussianNoise",
     "Generator",
     "GumbelSoftmax",
+    "HiddenUnits",
     "History",
     "IWAE",
     "Inverse",
