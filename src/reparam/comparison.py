@@ -279,6 +279,8 @@ def _config(candidate: Candidate, seed: int, fields: dict[str, Any]) -> TrainCon
 
 def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: int) -> None:
     """Everything that can be refused before the first model is trained."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("torchrun: divides one fit among processes; a comparison takes jobs")
     if not candidates:
         raise ValueError("models: expected at least one")
     for name, count in (("seeds", seeds), ("jobs", jobs)):

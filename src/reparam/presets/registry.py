@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reparam.config import TrainConfig
-from reparam.model import Model, Space
+from reparam.model import DataKind, Model, Space
 
 Builder = Callable[..., Model]
 
@@ -20,7 +21,7 @@ Builder = Callable[..., Model]
 class Accepts:
     """Which data a preset is for."""
 
-    kinds: tuple[str, ...] = ("binary", "levels", "real")
+    kinds: tuple[DataKind, ...] = ("binary", "levels", "real")
     images: bool = True
     vectors: bool = True
     condition: bool = False  # whether it needs labels or attributes
@@ -235,9 +236,11 @@ def _number(value: object, kind: type) -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError
     number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
     if kind is float:
         return number
-    if not number.is_integer():
+    if not number.is_integer() or abs(number) >= 2**63:  # no tensor has such a size
         raise ValueError
     return int(number)
 

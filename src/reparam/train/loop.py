@@ -25,7 +25,7 @@ from reparam.train.history import History, Row
 from reparam.train.interrupt import Interrupt, interruptible
 from reparam.train.progress import bar
 from reparam.train.random import seeded
-from reparam.train.state import Training, trainable, validation_batches
+from reparam.train.state import Header, Training, validation_batches
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
 
@@ -81,7 +81,11 @@ def fit(
     """
     config = choose_config(model, config, fields)
     training = Training(model, data, config)
-    folder = None if out is None else RunFolder.create(Path(out), model, data, config, force)
+    folder = None
+    if out is not None and training.ranks.first:
+        folder = RunFolder.create(Path(out), model, data, config, force)
+    elif out is not None:
+        folder = RunFolder(Path(out))
     return _run(training, folder, watch, progress)
 
 
@@ -115,9 +119,7 @@ def resume(
     with seeded(config.seed, torch.device("cpu")):
         model = model or rebuild(run["model"], folder.path)
     training = Training(model, same_data(run["data"], data, folder.path), config)
-    if fields:
-        folder.change(config)
-    return model, _run(training, folder, watch, progress)
+    return model, _run(training, folder, watch, progress, resumed=True)
 
 
 def choose_config(model: Model, config: TrainConfig | None, fields: dict[str, Any]) -> TrainConfig:
@@ -147,21 +149,29 @@ def same_data(recorded: dict[str, Any], data: Data | None, path: Path) -> Data:
 
 
 def _run(
-    training: Training, folder: RunFolder | None, watch: Watch | None, progress: bool
+    training: Training,
+    folder: RunFolder | None,
+    watch: Watch | None,
+    progress: bool,
+    resumed: bool = False,
 ) -> History:
     """Every stage in order, then the best weights."""
     model, config, history = training.model, training.config, training.history
-    saved = None if folder is None else folder.state()
+    saved = None if folder is None or not resumed else folder.state()
+    ranks = training.ranks
     name = (model.recipe or {}).get("preset") or type(model).__name__
     with (
-        seeded(config.seed, training.device),
+        seeded(ranks.seed(config.seed), training.device),
         flushed_denormals(),
         interruptible() as interrupt,
-        bar(name, progress and watch is None) as shown,
+        bar(name, progress and watch is None and ranks.first) as shown,
     ):
         if folder is not None and saved is not None:
             _restore(training, folder, *saved)
             history = training.history
+        if folder is not None and resumed and ranks.first:
+            folder.change(config)  # not before its state was accepted
+        ranks.broadcast(model)
         session = _Session(training, folder, watch or shown, interrupt)
         if saved is None:
             session.save()  # the weights it starts from: no seed gives them back
@@ -172,26 +182,29 @@ def _run(
             if isinstance(stage, Descend):
                 session.descend(stage)
             elif training.step == 0:
-                with torch.no_grad():
-                    stage.solve(model, training.batches)
+                if ranks.first:
+                    with torch.no_grad():
+                        stage.solve(model, training.batches)
+                ranks.broadcast(model)
                 training.step, history.ended = 1, "solved"
             session.save()
             training.take_best()
-            if interrupt.asked:  # while it was solved, or saved
+            if session.interrupted():  # while it was solved, or saved
                 raise KeyboardInterrupt
     training.seconds()
-    if folder is not None and training.best is None:  # otherwise the last save wrote it
-        folder.save_model(model, model.state_dict())
+    if folder is not None and ranks.first and training.best is None:
+        folder.save_model(model, model.state_dict())  # otherwise the last save wrote it
     return history
 
 
 def _restore(
-    training: Training, folder: RunFolder, tensors: dict[str, torch.Tensor], header: dict[str, Any]
+    training: Training, folder: RunFolder, tensors: dict[str, torch.Tensor], header: Header
 ) -> None:
     try:
         training.restore(tensors, header)
     except (LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        name = f"{type(error).__name__}: " if isinstance(error, LookupError) else ""
+        reason = " ".join(f"{name}{error}".split())
         raise ValueError(
             f"{folder.path / STATE_FILE}: not a state of this run, or a damaged one: {reason}"
         ) from error
@@ -221,6 +234,7 @@ class _Session:
         training = self.training
         players = training.start(stage)
         training.model.train()
+        self._agree()
         while not self._ended():
             batch = training.batches.at(training.step)
             for player in players:
@@ -248,12 +262,15 @@ class _Session:
             group["lr"] = rate
         with autocast(config, training.device):
             loss: Loss = self.forward(batch.x, batch.c, player.name)
-        optimiser.zero_grad(set_to_none=True)
+        parameters = optimiser.param_groups[0]["params"]
+        for parameter in parameters:
+            parameter.grad = None
         loss.objective.backward()
+        loss = training.ranks.combine(loss, parameters, training.batches.weight)
         # A fused optimiser leaves the weights alone where this is 1, without waiting for it.
         skip = training.tallies[player.name].add(loss)
         if config.clip is not None:
-            norm = torch.nn.utils.clip_grad_norm_(trainable(player.modules), config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             skip = torch.maximum(skip, (~norm.isfinite()).to(skip.dtype))
         optimiser.found_inf = skip  # type: ignore[attr-defined]
         optimiser.step()
@@ -268,7 +285,7 @@ class _Session:
         training, config = self.training, self.training.config
         if training.step >= training.total_steps:
             training.history.ended = "all epochs"
-        elif config.budget is not None and training.seconds() >= config.budget:
+        elif config.budget is not None and training.history.seconds >= config.budget:
             training.history.ended = "budget used up"
         elif config.patience is not None and training.stale >= config.patience:
             training.history.ended = "no further improvement"
@@ -320,7 +337,8 @@ class _Session:
 
     def _warn(self, message: str) -> None:
         self.training.history.warnings.append(message)
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        if self.training.ranks.first:
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _look_up(self) -> None:
         """Between two steps: tell, save, and stop where it was asked."""
@@ -328,11 +346,23 @@ class _Session:
         if now - self.told_at >= SECONDS_BETWEEN_NEWS:
             self.told_at = now
             self._tell()
-        if now - self.saved_at >= self.training.config.save_every:
+        due, asked = self._agree()
+        if due:
             self.save()
-        if self.interrupt.asked:
+        if asked:
             self.save()
             raise KeyboardInterrupt
+
+    def interrupted(self) -> bool:
+        return self._agree()[1]
+
+    def _agree(self) -> tuple[bool, bool]:
+        """One clock for all processes, and whether any is to save or was asked to stop."""
+        training = self.training
+        due = time.perf_counter() - self.saved_at >= training.config.save_every
+        seconds, save, asked = training.ranks.largest(training.seconds(), due, self.interrupt.asked)
+        training.history.seconds = seconds
+        return bool(save), bool(asked)
 
     def _tell(self) -> None:
         training = self.training
@@ -342,10 +372,14 @@ class _Session:
     def save(self) -> None:
         """A checkpoint, unless the weights are spoiled: then the last good one stays."""
         training = self.training
+        self._agree()
         self.saved_at = time.perf_counter()
         if self.folder is None or not _all_finite(training.model):
             return
-        self.folder.save_state(training.tensors(), training.header(), training.history)
+        tensors = training.tensors()
+        if not training.ranks.first:
+            return
+        self.folder.save_state(tensors, training.header(), training.history)
         if training.best is not None:
             self.folder.save_model(training.model, training.best)
 
@@ -353,16 +387,21 @@ class _Session:
 @torch.no_grad()
 def validate(training: Training, player: str) -> dict[str, float]:
     """Means of the unweighted terms over the validation split, always under the same noise."""
-    model, config = training.model, training.config
+    model, config, ranks = training.model, training.config, training.ranks
+    alone = len(training.valid) < ranks.size  # too few rows: every process reads them all
+    rows = slice(None) if alone else ranks.share(len(training.valid))
     sums: dict[str, torch.Tensor] = {}
     model.eval()
-    with seeded(config.seed, training.device), autocast(config, training.device):
-        for x, c in validation_batches(model, training.valid, training.device):
+    seed = config.seed if alone else ranks.seed(config.seed)
+    with seeded(seed, training.device), autocast(config, training.device):
+        for x, c in validation_batches(model, training.valid, training.device, rows):
             loss = model(x, c, player)
             terms = loss.terms | {"objective": loss.objective * len(x)}
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.to(numerics.accumulator(term)).sum()
     model.train()
+    if not alone:
+        ranks.add_up(sums.values())
     return {name: value.item() / len(training.valid) for name, value in sums.items()}
 
 

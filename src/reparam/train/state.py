@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,31 @@ from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
 from reparam.train.history import History
 from reparam.train.random import generator_states, restore_generators
+from reparam.train.ranks import Ranks
 from reparam.train.tally import Tally
 
 STEPS_BY_DEFAULT, EPOCHS_AT_LEAST = 5000, 10
 STEPS_PER_ROW = 50  # shorter epochs share a row of the history
+
+
+class TallyHeader(TypedDict):
+    """What a checkpoint says of a tally beside its tensor."""
+
+    names: list[str]
+    rows: int
+
+
+class Header(TypedDict):
+    """The numbers of a checkpoint, as its JSON keeps them."""
+
+    format: int
+    stage: int
+    step: int
+    best_value: float | None
+    stale: int
+    tallies: dict[str, TallyHeader]
+    history: History
+    optimisers: list[str]
 
 
 class Training:
@@ -33,10 +54,13 @@ class Training:
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
         refuse_unfit(model, data, "train", "valid")
+        self.ranks = Ranks()  # first: it says which device is this process's
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
         c = condition(model, data.train)
-        self.batches = Batches(data.train, config.batch_size, config.seed, self.device, c)
+        self.batches = Batches(
+            data.train, config.batch_size, config.seed, self.device, c, self.ranks
+        )
         self.valid = data.valid
         self.stage, self.step = 0, 0
         self.history, self.tallies = History(), dict[str, Tally]()
@@ -62,7 +86,7 @@ class Training:
         by_steps = self.step / self.total_steps
         if self.config.budget is None:
             return by_steps
-        return max(by_steps, min(1.0, self.seconds() / self.config.budget))
+        return max(by_steps, min(1.0, self.history.seconds / self.config.budget))
 
     @property
     def annealing(self) -> bool:
@@ -147,12 +171,14 @@ class Training:
             self.stale += 1
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor of a checkpoint, by a path."""
+        """Every tensor of a checkpoint, by a path; all processes ask for it together."""
         parts: dict[str, Tensor] = {}
         parts |= {f"model/{name}": value for name, value in self.model.state_dict().items()}
         parts |= {f"best/{name}": value for name, value in (self.best or {}).items()}
         parts |= {f"average/{i}": value for i, value in enumerate(self.average or [])}
-        parts |= {f"rng/{k}": v for k, v in generator_states(self.device).items()}
+        for name, state in generator_states(self.device).items():
+            for rank, one in enumerate(self.ranks.gather(state)):
+                parts[f"rng/{rank}/{name}" if rank else f"rng/{name}"] = one
         parts |= {f"tally/{name}": tally.stacked() for name, tally in self.tallies.items()}
         for name, optimiser in self.optimisers.items():
             for index, slots in optimiser.state_dict()["state"].items():
@@ -161,7 +187,6 @@ class Training:
 
     def header(self) -> dict[str, Any]:
         """The numbers of a checkpoint."""
-        self.seconds()
         return {
             "stage": self.stage,
             "step": self.step,
@@ -172,15 +197,17 @@ class Training:
             "optimisers": list(self.optimisers),
         }
 
-    def restore(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-        """Continue where the checkpoint was written."""
+    def restore(self, tensors: Mapping[str, Tensor], header: Header) -> None:
+        """Continue where the checkpoint was written; ValueError where it is of another run."""
         groups = _by_prefix(tensors)
+        if not 0 <= header["stage"] < max(1, len(self.model.stages)) or header["step"] < 0:
+            raise ValueError(f"there is no stage {header['stage']}, step {header['step']}")
         self.model.load_state_dict(groups["model"])
         self.best = {k: v.to(self.device) for k, v in groups.get("best", {}).items()} or None
         self.stage, self.step, self.stale = header["stage"], header["step"], header["stale"]
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
-        self.history = History.from_json(header["history"])
+        self.history = History.from_json(cast(dict[str, Any], header["history"]))
         self.tallies = {
             name: Tally(
                 tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]
@@ -191,7 +218,17 @@ class Training:
         if averages:
             self.average = [averages[str(i)].to(self.device) for i in range(len(averages))]
         self._restore_optimisers(groups.get("optimiser", {}), header["optimisers"])
-        restore_generators(groups["rng"], self.device)
+        self._restore_generators(groups["rng"])
+
+    def _restore_generators(self, states: Mapping[str, Tensor]) -> None:
+        mine = f"{self.ranks.rank}/"
+        if self.ranks.first:
+            mine, states = "", {name: v for name, v in states.items() if "/" not in name}
+        states = {n.removeprefix(mine): v for n, v in states.items() if n.startswith(mine)}
+        if states:
+            restore_generators(states, self.device)
+        else:  # there are more processes now than there were
+            torch.manual_seed(self.ranks.seed(self.config.seed, self.stage, self.step))
 
     def _restore_optimisers(self, tensors: Mapping[str, Tensor], names: list[str]) -> None:
         if not names:
@@ -205,7 +242,18 @@ class Training:
                 index, slot = path.split("/")
                 state.setdefault(int(index), {})[slot] = value
             groups = self.optimisers[name].state_dict()["param_groups"]
+            _check_moments(state, self.optimisers[name].param_groups[0]["params"])
             self.optimisers[name].load_state_dict({"state": state, "param_groups": groups})
+
+
+def _check_moments(state: Mapping[int, Mapping[str, Tensor]], weights: list[Tensor]) -> None:
+    """ValueError where Adam's means are not of these weights; PyTorch would notice it later."""
+    for index, slots in state.items():
+        shapes = {name: tuple(value.shape) for name, value in slots.items() if name != "step"}
+        expected = tuple(weights[index].shape) if index < len(weights) else None
+        for name, shape in shapes.items():
+            if shape != expected:
+                raise ValueError(f"{name} of weight {index} has shape {shape}, not {expected}")
 
 
 def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
@@ -213,13 +261,16 @@ def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
     return [p for module in modules for p in module.parameters() if p.requires_grad]
 
 
-def validation_batches(model: Model, split: Split, device: torch.device) -> Iterator[Batch]:
-    """The rows of a split in large batches, the last one as long as it is."""
-    rows = model.space.rows_at_once
+def validation_batches(
+    model: Model, split: Split, device: torch.device, part: slice = slice(None)
+) -> Iterator[Batch]:
+    """The rows of a part of a split in large batches, the last one as long as it is."""
+    start, stop, _ = part.indices(len(split))
+    at_once = model.space.rows_at_once
     c = condition(model, split)
-    for start in range(0, len(split), rows):
-        part = slice(start, start + rows)
-        yield Batch(split.x[part].to(device), None if c is None else c[part].to(device))
+    for begin in range(start, stop, at_once):
+        chosen = slice(begin, min(begin + at_once, stop))
+        yield Batch(split.x[chosen].to(device), None if c is None else c[chosen].to(device))
 
 
 def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
