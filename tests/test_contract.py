@@ -47,7 +47,15 @@ EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
 }
 EXACT_ON |= {
     name: {"binary", "levels", "real"}
-    for name in ("fvbn", "nade", "made", "pixel-cnn", "gated-pixel-cnn", "image-transformer")
+    for name in (
+        "fvbn",
+        "nade",
+        "made",
+        "pixel-cnn",
+        "gated-pixel-cnn",
+        "pixel-rnn",
+        "image-transformer",
+    )
 }
 EXACT_ON["pixel-cnn++"] = {"binary", "levels"}
 # Terms that say something of the batch or of the training, not of their row.

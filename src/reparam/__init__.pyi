@@ -62,6 +62,7 @@ from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.masked import MADE, NADE
 from .nets.pixelcnn import GatedPixelCNN, PixelCNN
 from .nets.pixelcnnpp import PixelCNNPlusPlus
+from .nets.pixelrnn import PixelRNN
 from .nets.sparse import KSparse, Tied
 from .nets.transformer import CausalTransformer
 from .presets import PRESETS, build, preset
@@ -131,6 +132,7 @@ __all__ = [
     "PRESETS",
     "PixelCNN",
     "PixelCNNPlusPlus",
+    "PixelRNN",
     "Planar",
     "Radial",
     "Reverse",

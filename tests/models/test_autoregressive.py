@@ -29,6 +29,8 @@ IMAGES: list[tuple[str, dict[str, Any]]] = [
     ("pixel-cnn", {"width": 6, "layers": 3, "first_kernel": 5}),
     ("pixel-cnn", {"width": 7, "layers": 1, "first_kernel": 3, "residual": True}),
     ("gated-pixel-cnn", {"width": 6, "layers": 2, "first_kernel": 5}),
+    ("pixel-rnn", {"width": 4, "layers": 2, "first_kernel": 3, "recurrence": "row"}),
+    ("pixel-rnn", {"width": 3, "layers": 2, "first_kernel": 3}),
     ("pixel-cnn++", {"width": 3, "blocks": 1, "scales": 2, "components": 2}),
     ("pixel-cnn++", {"width": 2, "blocks": 2, "scales": 1, "components": 3}),
 ]

@@ -194,7 +194,7 @@ class Autoregressive(Conditional, Density, Completer):
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
             p = self.p_x.distribution(parameters.to(self.anchor.dtype))
-            drawn = p.sample(generator)
+            drawn = p.rsample(generator)
             if known is not None and mask is not None:
                 drawn = torch.where(mask[..., sites], known[..., sites], drawn)
             values[..., sites] = drawn

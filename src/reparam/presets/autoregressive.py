@@ -11,6 +11,7 @@ from reparam.models.autoregressive import Autoregressive
 from reparam.nets.masked import MADE, NADE
 from reparam.nets.pixelcnn import GatedPixelCNN, PixelCNN
 from reparam.nets.pixelcnnpp import PixelCNNPlusPlus
+from reparam.nets.pixelrnn import PixelRNN
 from reparam.nets.transformer import CausalTransformer
 from reparam.presets.registry import Accepts, preset
 
@@ -201,6 +202,44 @@ def pixel_cnn_plus_plus(
     context = context_size(space, conditional)
     network = PixelCNNPlusPlus(
         space.shape, p_x.parameter_shape[0], width, blocks, scales, dropout, context
+    )
+    return Autoregressive(space, network, p_x, conditional)
+
+
+@preset(
+    "pixel-rnn",
+    paper="van den Oord et al. 2016, Pixel recurrent neural networks",
+    accepts=Accepts(vectors=False),
+)
+def pixel_rnn(
+    space: Space,
+    *,
+    width: int = 32,
+    layers: int = 2,
+    recurrence: Literal["diagonal", "row"] = "diagonal",
+    first_kernel: int = 7,
+    conditional: bool = False,
+    likelihood: LikelihoodName = "auto",
+) -> Autoregressive:
+    """LSTMs over the rows or the diagonals of an image; slow to train, as they are sequential.
+
+    Args:
+        width: units of every layer.
+        layers: how many recurrent ones.
+        recurrence: Diagonal BiLSTM, which sees all before a pixel, or Row LSTM.
+        first_kernel: width of the first convolution's window.
+        conditional: on the class label, or on the attributes where there are any.
+        likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
+    """
+    p_x = find_conditional(likelihood, space, levels="categorical")
+    network = PixelRNN(
+        space.shape,
+        p_x.parameter_shape[0],
+        width,
+        layers,
+        recurrence,
+        first_kernel,
+        context_size(space, conditional),
     )
     return Autoregressive(space, network, p_x, conditional)
 
