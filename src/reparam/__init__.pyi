@@ -8,6 +8,15 @@ from .config import TrainConfig
 from .data import Data, Split, load_data
 from .distributions.channel_mixture import ChannelMixture
 from .distributions.conditionals import ConditionalNormal
+from .distributions.deep_layers import DeepDecoder, DeepDescent, DeepEncoder, DeepPosterior
+from .distributions.layers import (
+    Ascent,
+    Descent,
+    LadderDescent,
+    LadderEvidence,
+    LayeredPosterior,
+    LayeredPrior,
+)
 from .distributions.likelihoods import (
     Bernoulli,
     Categorical,
@@ -71,6 +80,7 @@ from .train import History, fit, resume
 __version__: str
 
 __all__ = [
+    "Ascent",
     "Autoencoder",
     "Autoregressive",
     "Bernoulli",
@@ -91,7 +101,12 @@ __all__ = [
     "DIP",
     "DReG",
     "Data",
+    "DeepDecoder",
+    "DeepDescent",
+    "DeepEncoder",
+    "DeepPosterior",
     "Density",
+    "Descent",
     "DiagonalNormal",
     "DimensionwiseLearnedWeights",
     "DiscretizedLogistic",
@@ -114,7 +129,11 @@ __all__ = [
     "IWAE",
     "Inverse",
     "KSparse",
+    "LadderDescent",
+    "LadderEvidence",
     "LatentVariable",
+    "LayeredPosterior",
+    "LayeredPrior",
     "LearnedWeights",
     "LogProb",
     "Loss",
