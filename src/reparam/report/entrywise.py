@@ -67,9 +67,8 @@ def _surprise_picture(
     shown = Brightness(0.0, max(brightest, 1e-6)).unit(surprise)
     originals = Brightness.of(data).unit(data.test.x[rows].float())
     tiles = torch.cat([originals, shown.expand(-1, originals.shape[1], -1, -1)])
-    picture = grid(
-        tiles, Brightness(0.0, 1.0), columns, f"{label}: surprise of {names(data, rows)}"
-    )
+    alt = f"{label}: surprise of {names(data, rows)}"
+    picture = grid(tiles, Brightness(0.0, 1.0), len(rows), alt)
     caption = (
         f"Surprise of every pixel under what is before it: black 0, white {brightest:.3g} bits"
         if data.space.kind != "real"
