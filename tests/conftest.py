@@ -42,7 +42,10 @@ TINY_OF: dict[str, dict[str, Any]] = {
     "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
 }
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
-    "vae": tuple({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
+    "vae": (
+        *({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
+        {"likelihood": "discretized-logistic", "mixture": 3},
+    ),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed")),
     "iwae": ({"gradient": "dreg"},),
     "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),

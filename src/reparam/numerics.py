@@ -29,6 +29,16 @@ def noise(
     return values.to(like.device)
 
 
+def categorical_draw(logits: Tensor, dim: int, generator: torch.Generator | None = None) -> Tensor:
+    """Indices drawn with probabilities softmax(logits) along ``dim``, by the Gumbel-max rule.
+
+    The largest of logits plus Gumbel noise is a draw of the categorical.
+    """
+    uniform = noise(logits, "uniform", generator)
+    gumbel = -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
+    return (logits + gumbel).argmax(dim)
+
+
 def accumulator(like: Tensor) -> torch.dtype:
     """The widest float type of the tensor's device: float64, where the device has it."""
     return torch.float32 if like.device.type == "mps" else torch.float64

@@ -301,11 +301,7 @@ class CategoricalMass(Factorised):
         return (self.logits.softmax(1) * (levels - self.center.unsqueeze(1)).square()).sum(1)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        # Gumbel-max: the largest of logits plus Gumbel noise is a draw of the categorical.
-        uniform = numerics.noise(self.logits, "uniform", generator)
-        tiny = torch.finfo(uniform.dtype).tiny
-        gumbel = -torch.log(-torch.log(uniform.clamp(min=tiny)))
-        return (self.logits + gumbel).argmax(1).to(self.logits.dtype)
+        return numerics.categorical_draw(self.logits, 1, generator).to(self.logits.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
         chosen = x.long().unsqueeze(1)

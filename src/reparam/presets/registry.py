@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reparam.config import TrainConfig
-from reparam.model import Model, Space
+from reparam.model import DataKind, Model, Space
 
 Builder = Callable[..., Model]
 
@@ -20,7 +20,7 @@ Builder = Callable[..., Model]
 class Accepts:
     """Which data a preset is for."""
 
-    kinds: tuple[str, ...] = ("binary", "levels", "real")
+    kinds: tuple[DataKind, ...] = ("binary", "levels", "real")
     images: bool = True
     vectors: bool = True
     condition: bool = False  # whether it needs labels or attributes

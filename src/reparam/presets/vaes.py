@@ -53,6 +53,7 @@ def vae(
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
+    mixture: int = 1,
 ) -> VAE:
     """A variational autoencoder with a diagonal normal posterior and a standard normal prior.
 
@@ -60,11 +61,10 @@ def vae(
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
-        likelihood: of x given z; auto is bernoulli for binary, discretized-logistic for levels and
-            normal with one learned scale for real data. Binary data also take categorical and
-            normal; levels data also categorical, discretized-normal and normal.
+        likelihood: of x given z; auto fits the kind of the data. Normal has one learned scale.
+        mixture: components of a discretized-logistic likelihood.
     """
-    p_x = find_likelihood(likelihood, space)
+    p_x = find_likelihood(likelihood, space, mixture)
     return compose(space, latent_dim, hidden, network, p_x, ELBO())
 
 
