@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from reparam.data.entries import parts_named
+from reparam.data.mapped import load
 from reparam.data.raw import Array, Part, Raw
 
 # RuntimeError: an archive that is encrypted, or compressed in a way that Python cannot read.
@@ -61,7 +62,7 @@ def read_npy(path: Path) -> Raw:
 def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
     """The array, or the arrays by name, in a file."""
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = load(path)
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:
