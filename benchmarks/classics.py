@@ -43,7 +43,7 @@ def overfitting(out: Path) -> None:
     whole = rp.load_data("digits")
     rows = []
     for n in (50, 200, 800):
-        few = Split(whole.train.x[:n], whole.train.labels[:n])
+        few = Split(whole.train.x[:n])
         # Validated on the training rows: what is kept is the fit, not an early stop.
         data = dataclasses.replace(whole, train=few, valid=few, name=f"{n} digits", source=None)
         for preset, noise in (("ae", {}), ("denoising-ae", {"amount": 0.3})):
@@ -51,6 +51,7 @@ def overfitting(out: Path) -> None:
             for seed in range(SEEDS):
                 model = rp.build(preset, data.space, latent_dim=64, **noise)
                 rp.fit(model, data, epochs=3000 * 128 // max(n, 128), seed=seed, progress=False)
+                assert isinstance(model, Codec)
                 for name, split in (("train", few), ("test", whole.test)):
                     scores = reconstruction_scores(model, split, few, name)
                     errors[name].append(scores["reconstruction_mse"].value)
