@@ -35,15 +35,23 @@ TINY_OF: dict[str, dict[str, Any]] = {
     # Untrained convolutions end in one bias for all pixels: below 0, every sample is rounded to 0.
     "ae-gmm": {"components": 2, "network": "mlp"},
     "iwae": {"k": 3},
+    "l-vae": {"steps": 0},  # its weights are learned from the first step on
+    "dl-vae": {"steps": 0},
     "nade": {"hidden": 8},
+    "pixel-cnn": {"width": 6, "layers": 1, "first_kernel": 3},
+    "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
 }
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
-    "vae": tuple({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
+    "vae": (
+        *({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
+        {"likelihood": "discretized-logistic", "mixture": 3},
+    ),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed")),
     "iwae": ({"gradient": "dreg"},),
+    "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),
     "made": ({"orders": 2, "masks": 3}, {"likelihood": "categorical"}),
 }
-CLASSES = 3  # of the data that presets are given which need labels
+CLASSES, ATTRIBUTES = 3, 2  # of the data that presets are given which need a condition
 # Fully connected by default at these sizes: one image shape takes the other networks.
 NETWORK_OF = {(1, 20, 28): "conv"}
 
@@ -75,10 +83,13 @@ def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
 
 
 def random_c(space: Space, n: int, seed: int = 0) -> Tensor | None:
-    """Labels of every class, the last one half as frequent; None where the space has none."""
+    """Labels of every class, the last one half as frequent, or attributes; None without either."""
+    generator = torch.Generator().manual_seed(100 + seed)
+    if space.attributes is not None:
+        scales = 10.0 ** torch.arange(space.attributes)
+        return 5 + scales * torch.randn(n, space.attributes, generator=generator).double()
     if space.classes is None:
         return None
-    generator = torch.Generator().manual_seed(100 + seed)
     return torch.randint(2 * space.classes - 1, (n,), generator=generator) % space.classes
 
 
@@ -124,7 +135,8 @@ class Case:
 
     @property
     def variant(self) -> str:
-        return "".join(f"-{value}" for value in self.changes.values())
+        given = "-attributes" if self.space.attributes is not None else ""
+        return given + "".join(f"-{value}" for value in self.changes.values())
 
     def __str__(self) -> str:
         shape = "x".join(map(str, self.space.shape))
@@ -135,7 +147,9 @@ def cases_of(name: str) -> Iterator[Case]:
     """A preset on all it accepts, and its variants on vectors of the kinds they accept."""
     accepts = PRESETS[name].accepts
     for space in spaces():
-        if accepts.labels:
+        if accepts.condition:
+            if not space.is_image:
+                yield Case(name, replace(space, attributes=ATTRIBUTES))
             space = replace(space, classes=CLASSES)
         if accepts.refusal(space) is not None:
             continue

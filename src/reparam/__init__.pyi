@@ -29,14 +29,18 @@ from .model import (
 )
 from .models.autoencoder import Autoencoder
 from .models.autoregressive import Autoregressive
+from .models.controllers import Controlled, DynamicControlled
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
+from .models.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from .models.mixture import GaussianMixture
-from .models.objectives import ELBO, IWAE, Beta, DReG
+from .models.objectives import ELBO, IWAE, DReG
 from .models.pca import PCA
 from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
 from .models.vae import VAE
+from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.masked import MADE, NADE
+from .nets.pixelcnn import GatedPixelCNN, PixelCNN
 from .nets.sparse import KSparse, Tied
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
@@ -48,25 +52,32 @@ __all__ = [
     "Autoregressive",
     "Bernoulli",
     "Beta",
+    "Capacity",
     "Categorical",
     "Codec",
     "ConditionalNormal",
     "Contraction",
+    "Controlled",
     "DReG",
     "Data",
     "Density",
     "DiagonalNormal",
+    "DimensionwiseLearnedWeights",
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Distribution",
+    "DynamicControlled",
     "ELBO",
+    "FreeBits",
     "GaussianMixture",
     "GaussianNoise",
+    "GatedPixelCNN",
     "Generator",
     "History",
     "IWAE",
     "KSparse",
     "LatentVariable",
+    "LearnedWeights",
     "LogProb",
     "Loss",
     "MADE",
@@ -77,7 +88,9 @@ __all__ = [
     "Normal",
     "PCA",
     "PRESETS",
+    "PixelCNN",
     "SaltAndPepper",
+    "Schedule",
     "Score",
     "Space",
     "Sparsity",

@@ -19,7 +19,7 @@ import torch
 
 from reparam.checkpoint import load, read_json, write_json
 from reparam.config import TrainConfig
-from reparam.data import Data
+from reparam.data import Data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate
 from reparam.model import Space
 from reparam.presets import build, find_preset
@@ -279,6 +279,8 @@ def _config(candidate: Candidate, seed: int, fields: dict[str, Any]) -> TrainCon
 
 def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: int) -> None:
     """Everything that can be refused before the first model is trained."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ValueError("torchrun: divides one fit among processes; a comparison takes jobs")
     if not candidates:
         raise ValueError("models: expected at least one")
     for name, count in (("seeds", seeds), ("jobs", jobs)):
@@ -290,7 +292,9 @@ def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: i
             raise ValueError(f"models: {label!r} stands twice; give them other parameters")
     for c in candidates:
         try:
-            build(c.preset, data.space, **c.parameters).refuse_rows(len(data.train))
+            model = build(c.preset, data.space, **c.parameters)
+            refuse_unfit(model, data, *data.splits)
+            model.refuse_rows(len(data.train))
         except ValueError as error:
             raise ValueError(f"{c.label}: {error}") from error
 

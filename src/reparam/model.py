@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.conditions import check_attributes, check_labels
 from reparam.inspection import Noise
 
 DataKind = Literal["binary", "levels", "real"]
@@ -32,7 +33,8 @@ class Space:
         kind: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 … levels−1) or ``"real"``.
         levels: the number of levels K, for kind ``"levels"`` only.
         classes: the number of classes, where the data have labels.
-        attributes: the number of float attributes, where the data have them.
+        attributes: the number of float attributes, where the data have them; these are then what
+            conditional models take, not the classes.
 
     >>> Space((1, 8, 8), "levels", levels=17).dimension
     64
@@ -147,6 +149,15 @@ class Distribution(ABC):
     @abstractmethod
     def log_prob(self, x: Tensor) -> Tensor: ...
 
+    def log_prob_sum(self, x: Tensor) -> Tensor:
+        """log p(x), the sum of the columns of ``log_prob``, (B,); cheaper in some families.
+
+        Of fewer rows x than the distribution has, each is that of as many consecutive rows as
+        ``repeat`` makes of one.
+        """
+        times = max(1, self.rows // len(x))
+        return self.log_prob(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
+
     @abstractmethod
     def repeat(self, k: int) -> Distribution:
         """Every row k times in a row: (B, …) becomes (B·k, …)."""
@@ -177,6 +188,16 @@ class Distribution(ABC):
         """(z, log q(z)): a family whose draw already costs its density overrides this."""
         z = self.rsample(generator)
         return z, self.log_prob(z)
+
+    def rsample_with_rate(
+        self, prior: Distribution, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(z, rates (B, G)): KL(self ‖ prior) where it is known, log q(z) − log p(z) otherwise."""
+        rate = self.kl(prior)
+        if rate is not None:
+            return self.rsample(generator), rate
+        z, log_q = self.rsample_with_log_prob(generator)
+        return z, numerics.rate_columns(log_q, prior.log_prob(z))
 
 
 @dataclass(frozen=True)
@@ -257,6 +278,11 @@ class Model(nn.Module, ABC):
         not finite: statistics that are not finite are to be left out.
         """
 
+    @property
+    def annealing_steps(self) -> int:
+        """Steps of a descent before which its objective is not yet what it is judged by."""
+        return 0
+
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x and c on the model's device and dtype; what does not fit is refused here only."""
         if x.ndim == 0 or tuple(x.shape[1:]) != self.space.shape or x.shape[0] == 0:
@@ -274,11 +300,13 @@ class Model(nn.Module, ABC):
     def refuse_other(self, space: Space) -> None:
         """ValueError where data of ``space`` are not what the model is of.
 
-        Labels matter to conditional models only.
+        Labels and attributes matter to models that are conditional on them only.
         """
         mine, theirs = self.space, space
         if not self.conditional:
             mine, theirs = (replace(s, classes=None, attributes=None) for s in (mine, theirs))
+        elif mine.attributes is not None:
+            mine, theirs = (replace(s, classes=None) for s in (mine, theirs))
         if mine != theirs:
             raise ValueError(f"data: expected {mine}, got {theirs}")
 
@@ -291,22 +319,16 @@ class Model(nn.Module, ABC):
             if c is not None:
                 raise ValueError(f"c: {type(self).__name__} is not conditional, expected None")
             return None
-        if not isinstance(c, Tensor) or tuple(c.shape) != (rows,) or c.is_floating_point():
-            got = f"{c.dtype} {tuple(c.shape)}" if isinstance(c, Tensor) else repr(c)
-            raise ValueError(
-                f"c: expected a tensor of {rows} integer labels, one per row, got {got}"
-            )
-        classes = self.space.classes
-        # Labels on another device would be waited for, and a compiled loss cannot look at values.
-        if classes is not None and c.device.type == "cpu" and not torch.compiler.is_compiling():
-            low, high = int(c.min()), int(c.max())
-            if low < 0 or high >= classes:
-                raise ValueError(f"c: expected labels 0 … {classes - 1}, got {low} … {high}")
-        return c.to(self.anchor.device, torch.int64)
+        if self.space.attributes is None:
+            return check_labels(c, rows, self.space.classes).to(self.anchor.device)
+        c = check_attributes(c, rows, self.space.attributes)
+        if c.dtype != torch.float64 or self.anchor.device.type == "mps":  # it has no float64
+            c = c.to(self.anchor.dtype)  # others keep their precision, as real x does
+        return c.to(self.anchor.device)
 
 
 class Float64Buffers(nn.Module):
-    """A module whose float64 buffers stay float64 when the rest is cast to another precision.
+    """A module whose saved float64 buffers stay float64 when the rest is cast to another precision.
 
     For statistics of the data, whose rounding no network can undo. MPS has no float64: there they
     become float32.
@@ -316,7 +338,9 @@ class Float64Buffers(nn.Module):
         kept = {
             name: buffer
             for name, buffer in self._buffers.items()
-            if buffer is not None and buffer.dtype == torch.float64
+            if buffer is not None
+            and buffer.dtype == torch.float64
+            and name not in self._non_persistent_buffers_set  # anchors follow the cast
         }
         for name, buffer in kept.items():
             self._buffers[name] = buffer.float()
@@ -454,11 +478,11 @@ class LatentVariable(Codec, Density):
         It is one while no part is a mere estimate.
         """
         if k > 1:
-            posterior, x = posterior.repeat(k), x.repeat_interleave(k, 0)
+            posterior = posterior.repeat(k)
             c = None if c is None else c.repeat_interleave(k, 0)
         z, log_q = posterior.rsample_with_log_prob(generator)
         prior, likelihood = self.prior(c), self.likelihood(z, c)
-        log_p = prior.log_prob(z).sum(1) + likelihood.log_prob(x).sum(1)
+        log_p = prior.log_prob(z).sum(1) + likelihood.log_prob_sum(x)
         bounded = "estimate" not in (posterior.kind, prior.kind, likelihood.kind)
         return log_p - log_q.sum(1), bounded
 

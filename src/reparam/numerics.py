@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+FACTORS = 100  # numbers of at least ½ whose product no float type in use rounds to 0
+
 
 def noise(
     like: Tensor,
@@ -27,6 +29,16 @@ def noise(
     return values.to(like.device)
 
 
+def categorical_draw(logits: Tensor, dim: int, generator: torch.Generator | None = None) -> Tensor:
+    """Indices drawn with probabilities softmax(logits) along ``dim``, by the Gumbel-max rule.
+
+    The largest of logits plus Gumbel noise is a draw of the categorical.
+    """
+    uniform = noise(logits, "uniform", generator)
+    gumbel = -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
+    return (logits + gumbel).argmax(dim)
+
+
 def accumulator(like: Tensor) -> torch.dtype:
     """The widest float type of the tensor's device: float64, where the device has it."""
     return torch.float32 if like.device.type == "mps" else torch.float64
@@ -35,6 +47,19 @@ def accumulator(like: Tensor) -> torch.dtype:
 def log_mean_exp(values: Tensor, dim: int) -> Tensor:
     """log (1/n Σ exp v) along ``dim``, without overflow."""
     return values.logsumexp(dim) - math.log(values.shape[dim])
+
+
+def rate_columns(log_q: Tensor, log_p: Tensor) -> Tensor:
+    """log q(z) − log p(z) by factor (B, G), or in sum (B, 1) where their columns are not the same.
+
+    >>> rate_columns(torch.ones(1, 2), torch.zeros(1, 2)), rate_columns(
+    ...     torch.ones(1, 2), torch.zeros(1, 1)
+    ... )
+    (tensor([[1., 1.]]), tensor([[2.]]))
+    """
+    if log_q.shape[1] != log_p.shape[1]:
+        log_q, log_p = log_q.sum(1, keepdim=True), log_p.sum(1, keepdim=True)
+    return log_q - log_p
 
 
 def bound_softly(raw: Tensor, low: float, high: float) -> Tensor:
@@ -46,6 +71,41 @@ def normal_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """log N(x; mean, exp(log_scale)²), elementwise."""
     standardised = (x - mean) * torch.exp(-log_scale)
     return -0.5 * standardised.square() - log_scale - 0.5 * math.log(2 * math.pi)
+
+
+def standard_normal_log_prob(x: Tensor) -> Tensor:
+    """log N(x; 0, 1), elementwise."""
+    return -0.5 * (x.square() + math.log(2 * math.pi))
+
+
+def bernoulli_log_prob(x: Tensor, logits: Tensor) -> Tensor:
+    """log P(x) with P(1) = σ(l), elementwise: x·l − log(1 + e^l)."""
+    x, logits = torch.broadcast_tensors(x, logits)
+    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+
+
+def bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
+    """Σ_d log P(x_d) with P(1) = σ(l): (N,) from logits (N, …) and x of N rows or fewer.
+
+    Of fewer rows x, each stands for as many consecutive rows of logits. Without gradients the sum
+    is that of x·l − relu(l) + log σ(|l|), and as σ(|l|) ≥ ½, a hundred of its values are multiplied
+    before their logarithm is taken: most of what softplus costs is the logarithm.
+    """
+    x, logits = x.flatten(1).unsqueeze(1), logits.flatten(1)
+    by_x = logits.view(len(x), -1, logits.shape[1])
+    if torch.is_grad_enabled() and logits.requires_grad:
+        target = x.expand_as(by_x)
+        return -F.binary_cross_entropy_with_logits(by_x, target, reduction="none").sum(2).view(-1)
+    outside = by_x.clamp(min=0).addcmul_(x, by_x, value=-1)
+    return _sum_of_logs(logits.abs().sigmoid_()) - outside.sum(2).view(-1)
+
+
+def _sum_of_logs(values: Tensor) -> Tensor:
+    """Σ log v over the columns of v (N, D), 1/2 ≤ v ≤ 1, with a logarithm per ``FACTORS``."""
+    groups, rest = divmod(values.shape[1], FACTORS)
+    whole = groups * FACTORS
+    total = values[:, :whole].unflatten(1, (groups, FACTORS)).prod(2).log().sum(1)
+    return total + values[:, whole:].prod(1).log() if rest else total
 
 
 def discretized_logistic_log_prob(

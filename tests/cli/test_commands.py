@@ -28,6 +28,8 @@ def test_models_lists_and_describes(reparam):
     assert code == 0 and all(name in out for name in ("pca", "ae", "vae"))
     code, out, _ = reparam("models", "vae")
     assert code == 0 and "latent_dim" in out and "Kingma" in out
+    table = out[out.index("likelihood by default") :].splitlines()
+    assert table[1].split()[:2] == ["binary", "bernoulli"]
 
 
 def test_data_lists_and_describes(reparam):

@@ -104,6 +104,7 @@ def test_warnings_are_one_line_without_a_place_in_the_source(reparam, monkeypatc
     monkeypatch.setattr(train, "fit", fit)
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # pytest makes them errors
+        warnings.simplefilter("ignore", ResourceWarning)  # of what earlier tests left to collect
         code, _, err = reparam(*FIT, "-o", tmp_path / "run")
     assert code == 2
     assert err == "warning: the validation loss was not finite [x]\nerror: enough\n"

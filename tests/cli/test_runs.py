@@ -175,3 +175,51 @@ def test_a_run_on_dynamic_data_is_resumed_and_measured(reparam, tmp_path):
     assert about["name"] == "digits, dynamically binarized" and about["kind"] == "binary"
     code, out, _ = reparam("data", "digits", "--binarize", "dynamic")
     assert code == 0 and "afresh" in out
+
+
+def test_attributes_from_the_columns_to_the_samples(reparam, tmp_path):
+    """y = 10 a, and a is a condition: samples given a follow it, whatever the units."""
+    rng, run = np.random.default_rng(0), tmp_path / "run"
+    a = 1000 + 5 * rng.normal(size=400)
+    rows = [f"{u},{10 * (u - 1000) + v},{v}" for u, v in zip(a, rng.normal(size=400), strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y,noise", *rows]))
+    words = ["latent_dim=1", "hidden=()", "--attribute", "a", "--epochs", 60, "--lr", 0.02]
+    code, out, err = reparam("fit", "cvae", tmp_path / "t.csv", *words, "-o", run)
+    assert code == 0 and "Attributes, to be conditions: a." in out, err
+    means = {}
+    for value in (995, 1010):
+        file = tmp_path / f"{value}.csv"
+        code, _, err = reparam(
+            "sample", run, "-n", 500, "--attribute", f"a={value}", "-o", file, "--seed", 1
+        )
+        assert code == 0, err
+        means[value] = np.loadtxt(file, delimiter=",", skiprows=1)[:, 0].mean()
+    # The deviation of a sample of y is near 1, of a mean of 500 near 0.05; the fit adds its own.
+    assert means[995] == pytest.approx(-50, abs=3) and means[1010] == pytest.approx(100, abs=3)
+    for words, message in (
+        (["--attribute", "b=1"], "attribute: expected one of each of a, got b"),
+        (["--attribute", "a"], "expected key=value"),
+        (["--attribute", "a=x"], "a: expected a number, got 'x'"),
+        (["--label", "x"], "label: the model is conditional on attributes; give --attribute"),
+    ):
+        code, _, err = reparam("sample", run, *words, "-o", tmp_path / "no.csv")
+        assert code == 2 and message in err, err
+    assert not (tmp_path / "no.csv").exists()
+    for command, file in (("encode", "codes.csv"), ("reconstruct", "x.csv")):
+        code, _, err = reparam(command, run, tmp_path / "t.csv", "-o", tmp_path / file)
+        assert code == 0, err
+    code, out, err = reparam("evaluate", run, "--samples", 2)
+    assert code == 0 and "conditional_log" in out, err
+    code, out, _ = reparam("data", tmp_path / "t.csv", "--attribute", "a")
+    assert code == 0 and "attributes" in out
+
+
+def test_examples_without_the_condition_of_the_model_are_refused(reparam, tmp_path):
+    write_table(tmp_path / "t.csv")
+    words = ["latent_dim=1", "hidden=8", "--label", "sex", "--epochs", 1, "-o", tmp_path / "run"]
+    assert reparam("fit", "cvae", tmp_path / "t.csv", *words)[0] == 0
+    code, _, err = reparam(
+        "encode", tmp_path / "run", tmp_path / "t.csv", "-o", tmp_path / "codes.csv"
+    )
+    assert code == 2 and "expected labels for a conditional model, got none" in err
+    assert not (tmp_path / "codes.csv").exists()

@@ -15,8 +15,10 @@ from torch import Tensor
 import reparam as rp
 from reparam import numerics
 from reparam.distributions.factorised import CategoricalMass, DiscretizedNormalMass
-from reparam.distributions.likelihoods import LIKELIHOODS, find_likelihood
+from reparam.distributions.likelihoods import DEFAULTS, LIKELIHOODS, find_likelihood
 from reparam.model import Space
+from reparam.presets import PRESETS
+from reparam.presets.likelihoods import likelihoods
 from reparam.presets.vaes import vae
 
 F64 = torch.float64
@@ -249,3 +251,22 @@ def test_likelihoods_by_name():
                 chosen(space)
     with pytest.raises(ValueError, match="likelihood: expected auto, .*, got 'poisson'"):
         find_likelihood("poisson", Space((2,), "real"))
+
+
+def test_what_is_shown_of_likelihoods_is_what_their_classes_say():
+    for name in ("vae", "cvae", "iwae"):
+        found = likelihoods(PRESETS[name])
+        for kind in ("binary", "levels", "real"):
+            fitting = {n for n, chosen in LIKELIHOODS.items() if kind in chosen.kinds}
+            assert set(found[kind]) == fitting and found[kind][0] == DEFAULTS[kind]
+    assert likelihoods(PRESETS["pixel-cnn"])["levels"][0] == "categorical"
+    assert likelihoods(PRESETS["pca"]) == {}
+
+
+def test_every_preset_with_a_likelihood_shows_one_for_each_kind_of_data():
+    for preset in PRESETS.values():
+        found = likelihoods(preset)
+        assert set(found) == (
+            set(preset.accepts.kinds) if "likelihood" in preset.parameters else set()
+        )
+        assert all(found.values())

@@ -17,6 +17,7 @@ from reparam.distributions.factorised import (
     NormalDensity,
     StandardNormalDensity,
 )
+from reparam.model import Distribution
 
 F64 = torch.float64
 
@@ -295,3 +296,69 @@ def test_draws_belong_to_the_generator(name):
     z, log_q = p.rsample_with_log_prob(torch.Generator().manual_seed(7))
     assert torch.equal(z, one)
     torch.testing.assert_close(log_q, p.log_prob(one))
+
+
+# ----------------------------------------------------------------------- sums of log_prob
+
+
+@pytest.mark.parametrize("entries", [1, 7, 100, 101, 784])
+def test_the_sum_of_a_bernoulli_is_that_of_its_columns(entries):
+    """Logits up to ±600 reach both tails; a product of σ(|l|) must not underflow on the way."""
+    rng = np.random.default_rng(entries)
+    logits = tensor(rng.normal(size=(6, entries)) * 10.0 ** rng.uniform(-2, 2.3, size=(6, 1)))
+    x = tensor(rng.random(size=(3, entries)) < 0.5)
+    p = BernoulliMass(logits)
+    expected = p.log_prob(x.repeat_interleave(2, 0)).sum(1)
+    torch.testing.assert_close(p.log_prob_sum(x), expected, rtol=1e-13, atol=1e-10)
+    grey = x * 0.3 + 0.2  # x between 0 and 1: the same cross-entropy
+    expected = p.log_prob(grey.repeat_interleave(2, 0)).sum(1)
+    torch.testing.assert_close(p.log_prob_sum(grey), expected, rtol=1e-13, atol=1e-10)
+
+
+@pytest.mark.parametrize("entries", [99, 199, 20_099])
+def test_the_sum_of_many_fair_coins_does_not_underflow(entries):
+    """Every factor is ½, the least there is: in float32 a product of 150 would be 0."""
+    p = BernoulliMass(torch.zeros(2, entries))
+    total = p.log_prob_sum(torch.ones(2, entries))
+    torch.testing.assert_close(total, torch.full((2,), -entries * math.log(2)), rtol=1e-6, atol=0)
+
+
+def test_the_sum_of_a_bernoulli_in_float32_loses_next_to_nothing():
+    """100 binary images of 784: rounding of a sum of that size, 784 · 10 · 6e-8, far from hit."""
+    rng = np.random.default_rng(0)
+    logits, x = tensor(rng.normal(size=(100, 784)) * 8), tensor(rng.random(size=(100, 784)) < 0.3)
+    exact = BernoulliMass(logits).log_prob(x).sum(1)
+    single = BernoulliMass(logits.float()).log_prob_sum(x.float()).double()
+    assert (single - exact).abs().max() < 5e-4  # nats, of some 2000
+    assert (single - exact).mean().abs() < 5e-5  # the products lose nothing one-sidedly
+
+
+def test_the_sum_of_a_bernoulli_has_the_gradient_of_its_columns():
+    rng = np.random.default_rng(1)
+    logits = tensor(rng.normal(size=(6, 5)) * 3).requires_grad_()
+    x = tensor(rng.random(size=(3, 5)) < 0.5)
+    weights = tensor(rng.normal(size=6))
+    (gradient,) = torch.autograd.grad(BernoulliMass(logits).log_prob_sum(x) @ weights, logits)
+    expected = weights[:, None] * (x.repeat_interleave(2, 0) - torch.sigmoid(logits))
+    torch.testing.assert_close(gradient, expected.detach(), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", sorted(every_family()))
+def test_a_row_of_x_stands_for_the_rows_that_repeat_made(name):
+    p = every_family()[name]
+    assert isinstance(p, Distribution)
+    x = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).double()
+    once = p.log_prob(x).sum(1)
+    torch.testing.assert_close(p.log_prob_sum(x), once, rtol=1e-12, atol=1e-12)
+    if p.rows == len(x):
+        repeated = p.repeat(3).log_prob_sum(x)
+        torch.testing.assert_close(repeated, once.repeat_interleave(3), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["normal", "standard"])
+def test_a_draw_comes_with_its_own_density(name):
+    p = every_family()[name]
+    assert isinstance(p, Distribution)
+    z, log_prob = p.rsample_with_log_prob(torch.Generator().manual_seed(0))
+    assert torch.equal(z, p.rsample(torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(log_prob, p.log_prob(z), rtol=1e-12, atol=1e-12)

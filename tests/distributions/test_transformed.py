@@ -199,3 +199,13 @@ def test_integers_are_read_as_they_are_stored():
     bijection = solved(x.repeat(100, 1), Space((2,), "real"))
     assert bijection.shift.tolist() == [252.5, 1.5]
     assert bijection.scale.tolist() == [2.5, 1.5]
+
+
+def test_the_sum_over_repeated_rows_counts_the_jacobian_in_each():
+    bijection = Standardise(Space((2,), "real")).double()
+    bijection.scale.copy_(torch.tensor([10.0, 0.5]))
+    mean = torch.tensor([[0.5, -1.0], [0.0, 2.0]], dtype=torch.float64)
+    p = Transformed(NormalDensity(mean, torch.zeros_like(mean)), bijection).repeat(3)
+    x = torch.tensor([[3.0, 1.0], [-2.0, 0.25]], dtype=torch.float64)
+    expected = p.log_prob(x.repeat_interleave(3, 0)).sum(1)
+    torch.testing.assert_close(p.log_prob_sum(x), expected, rtol=1e-13, atol=1e-13)

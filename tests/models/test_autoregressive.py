@@ -25,7 +25,11 @@ DENSE: list[tuple[str, dict[str, Any]]] = [
     ("made", {"hidden": (11, 9), "direct": False}),
     ("made", {"hidden": (12,), "orders": 3, "masks": 2}),
 ]
-IMAGES: list[tuple[str, dict[str, Any]]] = []
+IMAGES: list[tuple[str, dict[str, Any]]] = [
+    ("pixel-cnn", {"width": 6, "layers": 3, "first_kernel": 5}),
+    ("pixel-cnn", {"width": 7, "layers": 1, "first_kernel": 3, "residual": True}),
+    ("gated-pixel-cnn", {"width": 4, "layers": 2, "first_kernel": 5}),
+]
 MODELS = DENSE + IMAGES
 
 
@@ -103,9 +107,9 @@ def test_no_parameter_depends_on_its_entry_or_on_later_ones(which, shape):
             ranks = network.degrees[0][member]
         before = ranks[None, :] < ranks[:, None]
         assert (jacobian[~before] == 0).all()
-        # What is allowed is used; a hidden layer of few units reaches but some of it.
-        whole = which[1].get("direct", True)
-        assert (jacobian[before] > 0).double().mean() > (0.95 if whole else 0.2)
+        # What is allowed is used, but for blind spots, dead rectifiers and narrow layers.
+        share = 0.8 if which[1].get("direct", which in DENSE) else 0.2
+        assert (jacobian[before] > 0).double().mean() > share
 
 
 def compare_with_full_passes(
@@ -147,7 +151,7 @@ def sampled(model: Autoregressive, rows: int) -> Tensor:
     [Space((1, 6, 5), "binary"), Space((3, 4, 4), "binary"), Space((2, 3, 4), "levels", 4)],
     ids=lambda s: f"{s.kind}-{'x'.join(map(str, s.shape))}",
 )
-@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("rows", [1, 33])  # few along wavefronts, many row by row
 def test_cached_samples_are_the_naive_ones(which, space, rows):
     model = random_model(which, space)
     worst, naive = compare_with_full_passes(model, rows)

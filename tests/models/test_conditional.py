@@ -139,14 +139,14 @@ def test_samples_without_c_follow_the_frequencies():
 
 def test_data_without_labels_are_refused():
     space = Space((4,), "binary")
-    with pytest.raises(ValueError, match="cvae: expected data with labels, got none"):
+    with pytest.raises(ValueError, match="cvae: expected data with labels or attributes, got none"):
         rp.build("cvae", space)
     parts = (rp.DiagonalNormal(1), rp.StandardNormal(1), rp.Bernoulli(space))
-    with pytest.raises(ValueError, match="conditional: expected data with labels, got none"):
+    with pytest.raises(ValueError, match="conditional: expected data with labels or attributes"):
         rp.VAE(space, nn.Linear(4, 2), nn.Linear(1, 4), *parts, conditional=True)
     model = rp.build("cvae", dataclasses.replace(space, classes=2))
     counted = next(stage for stage in model.stages if stage.name == "class frequencies")
-    with pytest.raises(ValueError, match="data: expected labels for a conditional model, got none"):
+    with pytest.raises(ValueError, match="data: expected labels or attributes for a condit"):
         counted.solve(model, [Batch(torch.zeros(3, 4))])
 
 

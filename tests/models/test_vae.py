@@ -24,6 +24,7 @@ from reparam import model as vocabulary
 from reparam import numerics
 from reparam.distributions.factorised import NormalDensity
 from reparam.model import Batch, Space
+from reparam.models.latent_penalties import Penalty
 
 F64 = torch.float64
 SIGMA = 0.8
@@ -265,22 +266,33 @@ def test_weighting_changes_the_objective_and_no_term(beta):
         torch.testing.assert_close(other.objective, one.objective)
 
 
+class MeanSquare(Penalty):
+    """Squared posterior means, and a record of what it was given."""
+
+    term = "mean_square"
+
+    def __init__(self, weight: float) -> None:
+        super().__init__(weight)
+        self.seen: list[Any] = []
+
+    def forward(self, x: Tensor, z: Tensor, q: Any, p: Any) -> Tensor:
+        self.seen.append((x, z, q, p))
+        return q.mean.square().sum(1)
+
+
 def test_penalties_are_added_and_given_what_they_need():
-    seen: list[Any] = []
-
-    def penalty(x: Tensor, z: Tensor, q: Any, p: Any) -> Tensor:
-        seen.append((x, z, q, p))
-        return q.mean.square().sum()
-
+    penalty = MeanSquare(0.3)
     x = (torch.rand(8, 5, dtype=F64) > 0.5).double()
     epsilon = torch.randn(8, 3, dtype=F64)
     plain, model = binary_vae(), binary_vae(rp.ELBO(penalties=[penalty]))
     with noise_from(lambda like: epsilon):
         one, other = plain.loss(x), model.loss(x)
-    ((seen_x, z, q, p),) = seen
+    ((seen_x, z, q, p),) = penalty.seen
     assert torch.equal(seen_x, x)
     torch.testing.assert_close(z, q.mean + q.log_scale.exp() * epsilon)
-    torch.testing.assert_close(other.objective - one.objective, q.mean.square().sum())
+    squares = q.mean.square().sum(1)
+    torch.testing.assert_close(other.objective - one.objective, 0.3 * squares.mean())
+    assert torch.equal(other.terms["mean_square"], squares), "unweighted"
     assert all(torch.equal(other.terms[name], term) for name, term in one.terms.items())
 
 

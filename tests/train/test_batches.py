@@ -12,8 +12,8 @@ from reparam.train.batches import Batches
 CPU = torch.device("cpu")
 
 
-def numbered(n: int, labels: bool = False) -> Split:
-    return Split(torch.arange(n)[:, None], torch.arange(n) * 10 if labels else None)
+def numbered(n: int) -> Split:
+    return Split(torch.arange(n)[:, None])
 
 
 def epoch_of(batches: Batches, epoch: int) -> list[int]:
@@ -24,13 +24,13 @@ def epoch_of(batches: Batches, epoch: int) -> list[int]:
 
 @pytest.mark.parametrize("n,batch_size", [(12, 4), (7, 7), (5, 128), (9, 1)])
 def test_an_epoch_is_a_permutation(n, batch_size):
-    batches = Batches(numbered(n), batch_size, seed=3, device=CPU, conditional=False)
+    batches = Batches(numbered(n), batch_size, seed=3, device=CPU)
     for epoch in range(3):
         assert sorted(epoch_of(batches, epoch)) == list(range(n))
 
 
 def test_what_does_not_fill_a_batch_is_left_out_differently_each_time():
-    batches = Batches(numbered(103), 10, seed=0, device=CPU, conditional=False)
+    batches = Batches(numbered(103), 10, seed=0, device=CPU)
     left_out = []
     for epoch in range(12):
         rows = epoch_of(batches, epoch)
@@ -40,9 +40,9 @@ def test_what_does_not_fill_a_batch_is_left_out_differently_each_time():
 
 
 def test_order_depends_on_seed_and_epoch_alone():
-    one = Batches(numbered(50), 10, seed=1, device=CPU, conditional=False)
+    one = Batches(numbered(50), 10, seed=1, device=CPU)
     torch.manual_seed(7)
-    again = Batches(numbered(50), 10, seed=1, device=CPU, conditional=False)
+    again = Batches(numbered(50), 10, seed=1, device=CPU)
     # Asked in another order, as after a resume, and after other draws.
     for step in (17, 3, 4):
         assert torch.equal(again.at(step).x, one.at(step).x)
@@ -50,23 +50,23 @@ def test_order_depends_on_seed_and_epoch_alone():
     one.at(44)
     assert torch.equal(torch.get_rng_state(), state)
     orders = {
-        tuple(epoch_of(Batches(numbered(50), 10, seed, CPU, False), epoch))
+        tuple(epoch_of(Batches(numbered(50), 10, seed, CPU), epoch))
         for seed in range(4)
         for epoch in range(4)
     }
     assert len(orders) == 16  # seed 1, epoch 0 is not seed 0, epoch 1
 
 
-def test_labels_stay_with_their_rows():
-    batches = Batches(numbered(20, labels=True), 6, seed=0, device=CPU, conditional=True)
+def test_conditions_stay_with_their_rows():
+    batches = Batches(numbered(20), 6, seed=0, device=CPU, c=torch.arange(20) * 10)
     for step in range(9):
         x, c = batches.at(step)
         assert torch.equal(c, x[:, 0] * 10)
-    assert Batches(numbered(20, labels=True), 6, 0, CPU, False).at(0).c is None
+    assert Batches(numbered(20), 6, 0, CPU).at(0).c is None
 
 
 def test_solves_read_every_row_once_in_order():
-    batches = Batches(numbered(2500), 64, seed=0, device=CPU, conditional=False)
+    batches = Batches(numbered(2500), 64, seed=0, device=CPU)
     for _ in range(2):  # re-iterable
         assert torch.cat([x for x, _ in batches])[:, 0].tolist() == list(range(2500))
 
@@ -83,7 +83,7 @@ def grey(n: int = 60, width: int = LEVELS) -> Split:
 
 
 def grey_batches(seed: int = 0, rows: int = 20) -> Batches:
-    return Batches(grey(), rows, seed, CPU, conditional=False)
+    return Batches(grey(), rows, seed, CPU)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_draws_depend_on_seed_and_step_alone_and_differ_between_steps():
 
 
 def test_a_solve_reads_the_same_draw_in_every_pass():
-    batches = Batches(grey(2500), 64, seed=0, device=CPU, conditional=False)
+    batches = Batches(grey(2500), 64, seed=0, device=CPU)
     first, second = (torch.cat([x for x, _ in batches]) for _ in range(2))
     assert torch.equal(first, second) and len(first) == 2500
     assert not torch.equal(first[:1024], first[1024:2048])

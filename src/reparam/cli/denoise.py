@@ -92,11 +92,11 @@ def _noise(
 def _corrupted(split: Split, noise: Noise, seed: int) -> Split:
     import torch
 
-    from reparam.data import Split
     from reparam.train.random import seeded
 
     with seeded(seed, torch.device("cpu")):
-        return Split(noise.corrupt(split.x, noise.level).cpu(), split.labels)
+        x = noise.corrupt(split.x, noise.level).cpu()
+    return replace(split, x=x, grey=None)
 
 
 def _repaired(run: OpenRun, split: Split) -> Tensor:

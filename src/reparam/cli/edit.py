@@ -14,7 +14,7 @@ from reparam.cli.examples import (
     Input,
     Label,
     Out,
-    class_tensor,
+    asked_condition,
     codec,
     examples_of,
     one_example,
@@ -205,13 +205,15 @@ def _strongest(model: Codec, split: Split, codes: Tensor) -> list[int]:
 
 
 def _condition(run: OpenRun, split: Split, label: str | None) -> Tensor | None:
-    """The class that was asked for, else the examples' own, for models that use it."""
+    """The class that was asked for, else the examples' own condition, for models that use one."""
+    from reparam.data import condition
+
     if not run.model.conditional:
         if label is not None:
             raise ValueError(f"label: {run.path} is not conditional; leave it out")
         return None
     if label is not None:
-        return class_tensor(label, len(split), run.outline)
-    if split.labels is None:
+        return asked_condition(run.model, label, None, len(split), run.outline)
+    if split.labels is None and run.model.space.attributes is None:
         raise ValueError("label: the model is conditional; say with --label which class it is")
-    return split.labels
+    return condition(run.model, split)

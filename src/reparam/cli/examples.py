@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.data import Outline, Split
-    from reparam.model import Codec
+    from reparam.model import Codec, Model
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="File: .png (images), .npz or .csv.")]
 Input = Annotated[
@@ -21,6 +21,14 @@ Input = Annotated[
 ]
 Label = Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")]
 ClassName = Annotated[str | None, typer.Option("--label", help="Class, for a conditional model.")]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        metavar="NAME=VALUE",
+        help="Condition of a model on attributes; one for each that it has.",
+    ),
+]
 Count = Annotated[int | None, typer.Option("-n", min=1, help="How many; none: all.")]
 
 
@@ -52,14 +60,7 @@ def examples_of(
 
 def first_rows(split: Split, n: int) -> Split:
     """At most n rows."""
-    return split if n >= len(split) else rows_of(split, slice(0, n))
-
-
-def rows_of(split: Split, rows: slice) -> Split:
-    """Some rows with their labels."""
-    from reparam.data import Split
-
-    return Split(split.x[rows], None if split.labels is None else split.labels[rows])
+    return split if n >= len(split) else split.take(slice(0, n))
 
 
 def one_example(which: str, run: OpenRun, moved: str | None) -> Split:
@@ -74,7 +75,7 @@ def one_example(which: str, run: OpenRun, moved: str | None) -> Split:
     index, test = int(which), run.data(moved).test
     if index >= len(test):
         raise ValueError(f"{which}: expected the number of a test example, 0 to {len(test) - 1}")
-    return rows_of(test, slice(index, index + 1))
+    return test.take(slice(index, index + 1))
 
 
 def class_tensor(name: str | None, n: int, outline: Outline) -> Tensor | None:
@@ -87,3 +88,33 @@ def class_tensor(name: str | None, n: int, outline: Outline) -> Tensor | None:
     if name not in names:
         raise ValueError(f"label: expected one of {', '.join(names) or 'no classes'}, got {name!r}")
     return torch.full((n,), names.index(name))
+
+
+def asked_condition(
+    model: Model, label: str | None, attributes: list[str] | None, n: int, outline: Outline
+) -> Tensor | None:
+    """n times the condition that was asked for; None: drawn, or the model takes none."""
+    by_attributes = model.conditional and model.space.attributes is not None
+    if label is not None and by_attributes:
+        raise ValueError("label: the model is conditional on attributes; give --attribute")
+    if not attributes:
+        return class_tensor(label, n, outline)
+    if not by_attributes:
+        raise ValueError("attribute: the model is not conditional on attributes; leave it out")
+    return attributes_tensor(attributes, n, outline.attribute_names or ())
+
+
+def attributes_tensor(words: list[str], n: int, names: tuple[str, ...]) -> Tensor:
+    """n times the values in NAME=VALUE words, of which there is one for each name."""
+    import torch
+
+    from reparam.cli.options import parse_number
+    from reparam.comparison import parse_assignments
+
+    given = parse_assignments(words)
+    if given.keys() != set(names):
+        raise ValueError(
+            f"attribute: expected one of each of {', '.join(names)}, got {', '.join(given)}"
+        )
+    values = [parse_number(name, given[name]) for name in names]
+    return torch.tensor([values], dtype=torch.float64).expand(n, -1)

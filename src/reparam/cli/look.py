@@ -27,6 +27,7 @@ def models(
 ) -> None:
     """List the models, or describe one: its parameters, its paper, its data."""
     from reparam.presets import PRESETS, find_preset
+    from reparam.presets.likelihoods import likelihoods
 
     if name is None:
         show(rows_table(("model", "what it is"), [(p.name, p.summary) for p in PRESETS.values()]))
@@ -50,6 +51,11 @@ def models(
         for p in preset.parameters.values()
     ]
     show(rows_table(("parameter", "type", "default", "meaning"), parameters))
+    fitting = [
+        (kind, first, ", ".join(others)) for kind, (first, *others) in likelihoods(preset).items()
+    ]
+    if fitting:
+        show(rows_table(("data", "likelihood by default", "others"), fitting))
 
 
 @takes_data

@@ -42,6 +42,10 @@ def _data_option(kind: Any, text: str, name: str | None = None) -> Any:
 _DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
     "label": (_data_option(str | None, "Column of a table that holds the labels."), None),
     "drop": (_data_option(list[str] | None, "Column to leave out; may be repeated."), None),
+    "attributes": (
+        _data_option(list[str] | None, "Column of conditions; may be repeated.", "--attribute"),
+        None,
+    ),
     "kind": (_data_option(str | None, "binary, levels or real, instead of the rules."), None),
     "levels": (_data_option(int | None, "K: the values are integers 0 to K−1."), None),
     "binarize": (
@@ -152,7 +156,7 @@ def open_data(source: str, options: dict[str, Any]) -> Data:
     if "size" in given:
         given["size"] = _parse_size(given["size"])
     if given.get("binarize") not in (None, "static", "dynamic"):
-        given["binarize"] = _parse_number("binarize", given["binarize"])
+        given["binarize"] = parse_number("binarize", given["binarize"], " or static or dynamic")
     return load_data(source, **given)
 
 
@@ -176,11 +180,16 @@ def _parse_size(text: str) -> int | tuple[int, int]:
     return int(height) if width is None else (int(height), int(width))
 
 
-def _parse_number(name: str, text: str) -> float:
+def parse_number(name: str, text: str, others: str = "") -> float:
+    """A number; the message of any other text also says what else there is.
+
+    >>> parse_number("age", "1e2")
+    100.0
+    """
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{name}: expected a number, static or dynamic, got {text!r}") from None
+        raise ValueError(f"{name}: expected a number{others}, got {text!r}") from None
 
 
 def _parameters(options: dict[str, tuple[Any, Any]]) -> dict[str, inspect.Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -23,14 +24,20 @@ HEADLINES = {
 
 
 def show(content: RenderableType) -> None:
-    """Print to the output stream."""
-    Console().print(content)
+    """Print to the output stream; of several processes, the first does."""
+    if _speaks():
+        Console().print(content)
 
 
 def show_notes(notes: Iterable[str]) -> None:
     """What was decided on the way, quietly."""
-    for note in notes:
+    for note in notes if _speaks() else ():
         Console().print(f"  • {note}", style="dim", markup=False, highlight=False)
+
+
+def _speaks() -> bool:
+    """Whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from reparam.cli.examples import (
+    Attributes,
     ClassName,
     Count,
     Input,
     Label,
     Out,
-    class_tensor,
+    asked_condition,
     codec,
     examples_of,
 )
@@ -28,6 +29,7 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     out: Out = Path("samples.png"),
     label: ClassName = None,
+    attribute: Attributes = None,
     seed: Seed = 0,
     force: Force = False,
     device: Device = "auto",
@@ -43,7 +45,7 @@ def sample(
     check_output(out, force, outline.space.is_image)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
-    c = class_tensor(label, n, outline)
+    c = asked_condition(model, label, attribute, n, outline)
     x = model.sample(n, c, generator=torch.Generator(model.anchor.device).manual_seed(seed))
     if out.suffix.lower() == ".png":
         write_picture(out, x, outline, math.ceil(math.sqrt(n)))

@@ -1,5 +1,6 @@
 """Data: named sets, files, folders and objects in memory, all as one frozen ``Data``."""
 
+from reparam.data.conditions import condition, refuse_unfit
 from reparam.data.download import DataUnavailable
 from reparam.data.load import load_data
 from reparam.data.named_sets import sources
@@ -13,9 +14,11 @@ __all__ = [
     "Outline",
     "Split",
     "check_outline",
+    "condition",
     "describe",
     "load_data",
     "load_rows",
     "outline_json",
+    "refuse_unfit",
     "sources",
 ]

@@ -20,6 +20,7 @@ def read_memory(
     label: str | None = None,
     drop: Collection[str] = (),
     only: Sequence[str] | None = None,
+    attributes: Sequence[str] = (),
 ) -> Raw:
     """What an object in memory holds.
 
@@ -27,7 +28,8 @@ def read_memory(
         source: an array or tensor; a DataFrame; a pair (x, labels); a dictionary of arrays (names
             as in an archive, see ``parts_named``); a map-style torch Dataset or a list, yielding
             x or (x, label).
-        label, drop, only: columns of a DataFrame; drop also names arrays of a dictionary.
+        label, drop, only, attributes: columns of a DataFrame; drop also names arrays of a
+            dictionary.
 
     Raises:
         ValueError: something else, or rows of different shapes.
@@ -36,7 +38,7 @@ def read_memory(
     array([0, 1])
     """
     if is_frame(source):
-        return read_frame(source, label, drop, only)
+        return read_frame(source, label, drop, only, attributes)
     if isinstance(source, Mapping):
         return _from_mapping(source, drop)
     if isinstance(source, tuple) and len(source) == 2:

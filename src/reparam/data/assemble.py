@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.data.conditions import with_checked_attributes
 from reparam.data.grey import Grey
 from reparam.data.kinds import Choices
 from reparam.data.labels import indexed
@@ -37,16 +38,18 @@ def assemble(raw: Raw, choices: Choices, source: dict[str, Any] | None = None) -
     """
     raw, kind, levels = settle(arrange(raw), choices)
     raw, names = indexed(raw)
+    raw, attributes = with_checked_attributes(raw)
     raw = _with_all_splits(raw, choices.seed)
     splits = {s: to_split(part, raw.borrowed, raw.grey_levels) for s, part in raw.parts.items()}
     shape = tuple(splits["train"].x.shape[1:])
-    space = Space(shape, kind, levels, classes=None if names is None else len(names))
+    space = Space(shape, kind, levels, None if names is None else len(names), attributes)
     return Data(
         **splits,
         space=space,
         name=raw.name,
         class_names=names,
         columns=raw.columns,
+        attribute_names=raw.attribute_names,
         notes=raw.notes,
         source=source,
     )
@@ -68,7 +71,7 @@ def _with_all_splits(raw: Raw, seed: int) -> Raw:
 
 
 def _rows(part: Part, rows: Array) -> Part:
-    arrays = (part.labels, part.factors, part.grey)
+    arrays = (part.labels, part.factors, part.attributes, part.grey)
     return Part(part.x[rows], *(None if array is None else array[rows] for array in arrays))
 
 
@@ -87,6 +90,7 @@ def to_split(part: Part, borrowed: bool, grey_levels: int | None = None) -> Spli
         _tensor(part.x, borrowed),
         None if part.labels is None else _tensor(part.labels, borrowed),
         None if part.factors is None else _factors(part.factors, borrowed),
+        None if part.attributes is None else _tensor(part.attributes, borrowed),
         None
         if part.grey is None or grey_levels is None
         else Grey(_tensor(part.grey, borrowed), grey_levels),

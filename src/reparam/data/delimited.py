@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from reparam.data.raw import Array, Part, Raw
-from reparam.data.tables import drop_hint, wanted_columns
+from reparam.data.tables import drop_hint, table_raw, wanted_columns
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 DELIMITERS = (",", ";", "\t")
@@ -40,6 +40,7 @@ def read_delimited(
     label: str | None = None,
     drop: Collection[str] = (),
     only: Sequence[str] | None = None,
+    attributes: Sequence[str] = (),
 ) -> Raw:
     """The rows of a text table as training examples, read by NumPy's parser as float64.
 
@@ -49,6 +50,7 @@ def read_delimited(
         label: name of the column with class labels (its number, where there is no header).
         drop: names of columns to leave out.
         only: the columns to take, in this order; None: all.
+        attributes: names of columns of numbers that are conditions, not entries of x.
 
     Raises:
         ValueError: cells that are missing or no numbers, lines of another length; with the line.
@@ -62,19 +64,19 @@ def read_delimited(
     """
     try:
         layout = _layout(path, label)
-        wanted = wanted_columns(layout.names, label, drop, str(path), only)
+        wanted = wanted_columns(layout.names, label, drop, str(path), only, attributes)
         everything = wanted == layout.names
         labels = None if everything else _labels(path, layout, label)
-        x = _numbers(path, layout, wanted)
+        numbers = _numbers(path, layout, (*wanted, *attributes))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
     except (csv.Error, OSError) as error:
         raise ValueError(f"{path}: cannot be read as text ({error})") from error
     header = "its first line" if layout.skip else "no header line: columns are called 0, 1 …"
-    notes = (f"Column names: {header}.",)
-    return Raw(
-        {"train": Part(x, labels)}, path.stem, str(path), "table", columns=wanted, notes=notes
-    )
+    x, beside = np.split(numbers, [len(wanted)], 1)
+    part = Part(x, labels, attributes=beside if attributes else None)
+    raw = table_raw(part, path.stem, str(path), wanted, attributes)
+    return replace(raw, notes=(f"Column names: {header}.",))
 
 
 def _numbers(path: Path, layout: Layout, wanted: tuple[str, ...]) -> Array:

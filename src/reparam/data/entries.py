@@ -11,7 +11,9 @@ SPLIT_NAMES = {
     "valid": ("valid", "val", "validation"),
     "test": ("test", "testing"),
 }
-WHOLE = {"x": ("x", "X", "data", "images"), "y": ("y", "labels"), "f": ("factors",)}
+# The names of an entry of a collection without splits, and those beside the name of a split.
+WHOLE = {"x": ("x", "X", "data", "images"), "y": ("y", "labels")}
+IN_SPLIT = {"x": ("x", "X"), "y": ("y", "labels"), "f": ("factors",), "a": ("attributes",)}
 
 
 def split_named(name: str) -> str | None:
@@ -28,8 +30,8 @@ def parts_named(arrays: Mapping[str, Array], origin: str) -> tuple[dict[str, Par
     """The splits in a collection of arrays, and the names of the arrays that were not used.
 
     Args:
-        arrays: ``train, valid, test``; or ``x_train, y_train, factors_train`` and so on; or
-            ``x, y, factors``; or a single array of any name.
+        arrays: ``train, valid, test``; or ``x_train, y_train, x_test …``; or ``x, y``; in both
+            cases with ``factors`` and ``attributes`` beside them; or a single array of any name.
         origin: how messages call the collection.
 
     Raises:
@@ -45,12 +47,12 @@ def parts_named(arrays: Mapping[str, Array], origin: str) -> tuple[dict[str, Par
     if len(arrays) == 1:
         return {"train": Part(next(iter(arrays.values())))}, []
     found = {
-        split: {entry: _first(arrays, _keys(split, entry)) for entry in ("x", "y", "f")}
+        split: {entry: _first(arrays, _keys(split, entry)) for entry in IN_SPLIT}
         for split in SPLIT_NAMES
     }
     parts = {
-        split: Part(arrays[x], *(None if key is None else arrays[key] for key in (y, f)))
-        for split, (x, y, f) in ((s, entries.values()) for s, entries in found.items())
+        split: Part(arrays[x], *(None if key is None else arrays[key] for key in others))
+        for split, (x, *others) in ((s, entries.values()) for s, entries in found.items())
         if x is not None
     }
     if "train" not in parts:
@@ -64,8 +66,8 @@ def parts_named(arrays: Mapping[str, Array], origin: str) -> tuple[dict[str, Par
 
 def _keys(split: str, entry: str) -> list[str]:
     """The names under which one entry of a split is looked for, the surest first."""
-    words = {"x": ("x", "X"), "y": ("y", "labels"), "f": ("factors",)}[entry]
-    keys = [] if split != "train" else list(WHOLE[entry])
+    words = IN_SPLIT[entry]
+    keys = [] if split != "train" else list(WHOLE.get(entry, words))
     for name in SPLIT_NAMES[split]:
         keys += [name] if entry == "x" else []
         keys += [f"{word}_{name}" for word in words] + [f"{name}_{word}" for word in words]

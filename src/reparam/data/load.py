@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,7 @@ def load_data(
     test: Any = None,
     label: Any = None,
     drop: str | Collection[str] = (),
+    attributes: str | Sequence[str] = (),
     kind: DataKind | None = None,
     levels: int | None = None,
     binarize: float | Literal["static", "dynamic"] | None = None,
@@ -48,6 +49,8 @@ def load_data(
         test: the test split, as anything that source may be, where source has none.
         label: name of the label column of a table; or the labels themselves, of an array.
         drop: names of columns of a table, or of arrays of an .npz, to leave out.
+        attributes: names of numeric columns of a table that conditional models take as c, instead
+            of labels; they are no entries of x. Archives have them as an array ``attributes``.
         kind: ``"binary"``, ``"levels"`` or ``"real"``, instead of the rules.
         levels: K, for integers 0 … K−1.
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
@@ -69,8 +72,10 @@ def load_data(
     """
     choices = Choices(kind, levels, binarize, seed)
     columns = str(label) if isinstance(label, str | int) else None
-    drop = (drop,) if isinstance(drop, str) else tuple(drop)
-    reading = Reading(columns, drop, size, fit_size)
+    drop, attributes = (
+        (names,) if isinstance(names, str) else tuple(names) for names in (drop, attributes)
+    )
+    reading = Reading(columns, drop, attributes, size, fit_size)
     raw = read(source, reading)
     if label is not None and columns is None:
         raw = with_labels(raw, label)

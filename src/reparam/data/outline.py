@@ -16,6 +16,7 @@ RECIPE_TYPES: dict[str, Any] = {
     "test": str,
     "label": str | int,
     "drop": str | list,
+    "attributes": list,
     "kind": str,
     "levels": int,
     "binarize": str | int | float,
@@ -29,6 +30,7 @@ ENTRY_TYPES: dict[str, Any] = {
     "source": dict | None,
     "class_names": list | None,
     "columns": list | None,
+    "attribute_names": list | None,
     "low": int | float,
     "high": int | float,
 }
@@ -44,6 +46,8 @@ class Like(Protocol):
     @property
     def columns(self) -> tuple[str, ...] | None: ...
     @property
+    def attribute_names(self) -> tuple[str, ...] | None: ...
+    @property
     def source(self) -> dict[str, Any] | None: ...
 
 
@@ -52,7 +56,7 @@ class Outline:
     """Data without their examples.
 
     Args:
-        space, name, class_names, columns, source: as in ``Data``.
+        space, name, class_names, columns, attribute_names, source: as in ``Data``.
         low, high: the range of the values: all levels, or what the real training values span.
 
     >>> from reparam.data.load import load_data
@@ -66,6 +70,7 @@ class Outline:
     name: str
     class_names: tuple[str, ...] | None
     columns: tuple[str, ...] | None
+    attribute_names: tuple[str, ...] | None
     source: dict[str, Any] | None
     low: float
     high: float
@@ -73,12 +78,12 @@ class Outline:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], space: Space) -> Outline:
         """The outline in an entry that ``check_outline`` lets pass."""
-        names, columns = entry["class_names"], entry["columns"]
         return cls(
             space,
             entry["name"],
-            None if names is None else tuple(names),
-            None if columns is None else tuple(columns),
+            _names(entry["class_names"]),
+            _names(entry["columns"]),
+            _names(entry["attribute_names"]),
             entry["source"],
             entry["low"],
             entry["high"],
@@ -94,6 +99,7 @@ def outline_json(data: Data) -> dict[str, Any]:
         "fingerprint": data.fingerprint(),
         "class_names": None if data.class_names is None else list(data.class_names),
         "columns": None if data.columns is None else list(data.columns),
+        "attribute_names": None if data.attribute_names is None else list(data.attribute_names),
         "low": low,
         "high": high,
     }
@@ -119,6 +125,10 @@ def check_outline(entry: Mapping[str, Any]) -> None:
         if name not in RECIPE_TYPES:
             raise ValueError(f"data.source.{name} is no argument of load_data")
         _check(f"data.source.{name}", value, RECIPE_TYPES[name])
+
+
+def _names(found: list[str] | None) -> tuple[str, ...] | None:
+    return None if found is None else tuple(found)
 
 
 def _check(name: str, value: object, kind: Any) -> None:

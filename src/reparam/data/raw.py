@@ -15,7 +15,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Part:
     """The examples of one split as a reader found them, not yet checked.
 
-    ``grey`` are the levels of which x was drawn, where x was.
+    ``attributes`` are conditions that are numbers; ``grey`` the levels of which x was drawn, where
+    it was.
 
     >>> len(Part(np.zeros((3, 2))).x)
     3
@@ -24,6 +25,7 @@ class Part:
     x: Array
     labels: Array | None = None
     factors: Array | None = None
+    attributes: Array | None = None
     grey: Array | None = None
 
 
@@ -42,6 +44,7 @@ class Raw:
         notes: decisions the reader took.
         borrowed: whether the arrays belong to the caller, so that they have to be copied.
         origins: of the splits that come from somewhere else than ``origin``.
+        attribute_names: of the parts' attributes, where they have names.
         grey_levels: K of the parts' ``grey``, where x was drawn of it.
 
     >>> Raw({"train": Part(np.zeros((3, 2)))}, "zeros", "array").form
@@ -57,6 +60,7 @@ class Raw:
     notes: tuple[str, ...] = ()
     borrowed: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
+    attribute_names: tuple[str, ...] | None = None
     grey_levels: int | None = None
 
     def at(self, split: str) -> str:

@@ -18,6 +18,7 @@ from reparam.data.pictures import SUFFIXES, Fit
 from reparam.data.raw import Raw
 from reparam.data.tables import read_parquet
 
+OF_TABLES = ("label", "drop", "attributes")  # the arguments that name columns
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
 
@@ -32,6 +33,7 @@ class Reading:
 
     label: str | None = None
     drop: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     size: int | tuple[int, int] | None = None
     fit_size: Fit = "crop"
 
@@ -62,9 +64,9 @@ def read(source: Any, reading: Reading, only: tuple[str, ...] | None = None) -> 
     if isinstance(source, str | os.PathLike) and source != "":
         raw = _read_path(Path(source).expanduser(), reading, only)
     else:
-        raw = read_memory(source, reading.label, reading.drop, only)
+        raw = read_memory(source, reading.label, reading.drop, only, reading.attributes)
         named = isinstance(source, Mapping)
-        taken = ("label", "drop") if raw.form == "table" else ("drop",) if named else ()
+        taken = OF_TABLES if raw.form == "table" else ("drop",) if named else ()
         reading.refuse(f"data in memory without columns ({raw.origin})", *taken)
     if reading.drop:
         raw = replace(raw, notes=(*raw.notes, f"Left out as asked: {', '.join(reading.drop)}."))
@@ -85,9 +87,9 @@ def _read_path(path: Path, reading: Reading, only: tuple[str, ...] | None) -> Ra
         reading.refuse(f"{suffix} files", "drop")
         return read_npz(path, reading.drop)
     if suffix in (".csv", ".tsv", ".parquet"):
-        reading.refuse(f"{suffix} files", "label", "drop")
+        reading.refuse(f"{suffix} files", *OF_TABLES)
         read_table = read_parquet if suffix == ".parquet" else read_delimited
-        return read_table(path, reading.label, reading.drop, only)
+        return read_table(path, reading.label, reading.drop, only, reading.attributes)
     if suffix in SUFFIXES:
         raise ValueError(f"{path}: is a single image; give the folder it is in")
     raise ValueError(f"{path}: expected {FORMATS}, got a file ending in {suffix or 'nothing'!r}")

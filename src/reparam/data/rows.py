@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from reparam.data.assemble import to_split
+from reparam.data.conditions import with_checked_attributes
 from reparam.data.folder import is_picture, read_picture
 from reparam.data.kinds import Choices
 from reparam.data.labels import indexed
@@ -49,22 +50,29 @@ def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
     used = raw.parts["test" if "test" in raw.parts else "train"]
     raw = arrange(replace(raw, parts={"examples": used}))
     raw = _of_space(raw, like.space, recipe)
-    raw = replace(
-        raw, parts={"examples": replace(raw.parts["examples"], labels=_labels(raw, like))}
-    )
+    labels = _labels(raw, like)
+    raw, count = with_checked_attributes(raw)
+    if count is not None and count != like.space.attributes:
+        expected = like.space.attributes or "none"
+        raise ValueError(f"{raw.origin}: expected {expected} attributes, got {count}")
+    raw = replace(raw, parts={"examples": replace(raw.parts["examples"], labels=labels)})
     return to_split(raw.parts["examples"], raw.borrowed)
 
 
 def _read_like(source: Any, like: Like, label: str | None, fit: Fit) -> Raw:
     """What the source holds; images in files get the size of those in like."""
+    # Of a table the same columns; an archive brings its attributes by itself.
+    attributes = like.attribute_names or () if like.columns else ()
     if not isinstance(source, str | os.PathLike):
-        return read(source, Reading(label), like.columns)
+        return read(source, Reading(label, (), attributes), like.columns)
     path = Path(source).expanduser()
     files = path.is_dir() or is_picture(path)
     size = (like.space.shape[1], like.space.shape[2]) if files and like.space.is_image else None
     if is_picture(path):
         return read_picture(path, size, fit)
-    return read(source, Reading(label, (), size, fit if files else "crop"), like.columns)
+    return read(
+        source, Reading(label, (), attributes, size, fit if files else "crop"), like.columns
+    )
 
 
 def _of_space(raw: Raw, space: Space, recipe: dict[str, Any]) -> Raw:

@@ -29,10 +29,11 @@ class Split:
             for real data (float64 where an array was, or where a table would lose by float32).
         labels: (N,) int64 class indices, where there are labels.
         factors: (N, F) known factors of variation, where there are any.
+        attributes: (N, F), what conditional models take where there are any.
         grey: levels of which x is one fixed draw, where training draws afresh.
 
     Raises:
-        ValueError: there are no rows, or not one label (or row of factors) for each of them.
+        ValueError: there are no rows, or not one label (or row of factors …) for each of them.
 
     >>> len(Split(torch.zeros(3, 2)))
     3
@@ -41,19 +42,36 @@ class Split:
     x: Tensor
     labels: Tensor | None = None
     factors: Tensor | None = None
+    attributes: Tensor | None = None
     grey: Grey | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) == 0:
             raise ValueError("x: expected at least 1 row, got none")
-        grey = None if self.grey is None else self.grey.values
-        for name, values in (("labels", self.labels), ("factors", self.factors), ("grey", grey)):
+        for name, values in self.beside_x().items():
             if values is not None and len(values) != len(self.x):
                 got, expected = len(values), len(self.x)
                 raise ValueError(f"{name}: expected {expected}, one per row of x, got {got}")
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def beside_x(self) -> dict[str, Tensor | None]:
+        """What goes with the rows of x, by name."""
+        grey = None if self.grey is None else self.grey.values
+        names = ("labels", "factors", "attributes")
+        return {name: getattr(self, name) for name in names} | {"grey": grey}
+
+    def take(self, rows: Tensor | slice) -> Split:
+        """Some of the rows, with all that goes with them.
+
+        >>> Split(torch.zeros(3, 2), torch.tensor([7, 8, 9])).take(slice(1)).labels
+        tensor([7])
+        """
+        taken = {k: None if v is None else v[rows] for k, v in self.beside_x().items()}
+        grey = taken.pop("grey")
+        kept = None if grey is None or self.grey is None else Grey(grey, self.grey.levels)
+        return Split(self.x[rows], **taken, grey=kept)
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,7 @@ class Data:
         name: what tables and reports call the data.
         class_names: names of the classes, in the order of the label indices.
         columns: names of the entries, where the data are a table.
+        attribute_names: names of the attributes, in their order.
         notes: every decision taken in loading, one sentence each.
         source: arguments of ``load_data`` that load the same data again in another process
             (JSON-able); None where the data came from memory.
@@ -86,6 +105,7 @@ class Data:
     name: str
     class_names: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
+    attribute_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     source: dict[str, Any] | None = None
 
@@ -118,8 +138,7 @@ class Data:
     def _tensors(self) -> Iterator[Tensor | None]:
         for split in self.splits.values():
             yield from (split.x, split.labels, split.factors)
-            if split.grey is not None:
-                yield split.grey.values
+            yield from (t for t in (split.attributes, split.beside_x()["grey"]) if t is not None)
 
 
 def carve(
@@ -179,6 +198,8 @@ def describe(data: Data) -> dict[str, str]:
         counts = torch.bincount(data.train.labels, minlength=len(data.class_names)).tolist()
         pairs = zip(data.class_names, counts, strict=True)
         lines["classes"] = ", ".join(f"{name} ({count} in train)" for name, count in pairs)
+    if data.attribute_names is not None:
+        lines["attributes"] = ", ".join(data.attribute_names)
     if data.columns is not None:
         lines["columns"] = ", ".join(data.columns)
     lines["fingerprint"] = data.fingerprint()

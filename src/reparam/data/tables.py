@@ -55,6 +55,7 @@ def read_frame(
     label: str | None = None,
     drop: Collection[str] = (),
     only: Sequence[str] | None = None,
+    attributes: Sequence[str] = (),
 ) -> Raw:
     """The rows of a DataFrame as training examples.
 
@@ -63,6 +64,7 @@ def read_frame(
         label: name of the column with class labels.
         drop: names of columns to leave out.
         only: the columns to take, in this order; None: all.
+        attributes: names of numeric columns that are conditions, not entries of x.
 
     Raises:
         ValueError: columns that do not exist or hold no numbers, missing cells.
@@ -73,10 +75,11 @@ def read_frame(
     ([[1.0, 3.5], [2.0, 4.0]], ('a', 'b'))
     """
     names = [str(name) for name in frame.columns]
-    wanted = wanted_columns(names, label, drop, "DataFrame", only)
-    series = {name: frame.iloc[:, names.index(name)] for name in (*wanted, *_one(label))}
+    wanted = wanted_columns(names, label, drop, "DataFrame", only, attributes)
+    read = (*wanted, *attributes, *_one(label))
+    series = {name: frame.iloc[:, names.index(name)] for name in read}
     cells = {name: Cells(s.to_numpy(), s.isna().to_numpy()) for name, s in series.items()}
-    return _table(cells, wanted, label, "DataFrame", "DataFrame")
+    return _table(cells, wanted, label, "DataFrame", "DataFrame", attributes)
 
 
 def read_parquet(
@@ -84,11 +87,12 @@ def read_parquet(
     label: str | None = None,
     drop: Collection[str] = (),
     only: Sequence[str] | None = None,
+    attributes: Sequence[str] = (),
 ) -> Raw:
     """The rows of a Parquet file as training examples.
 
     Args:
-        path, label, drop, only: as in ``read_frame``.
+        path, label, drop, only, attributes: as in ``read_frame``.
 
     Raises:
         ValueError: pyarrow is not installed, a broken file, or as in ``read_frame``.
@@ -110,12 +114,12 @@ def read_parquet(
     try:
         names = parquet.read_schema(path).names
         names = [name for name in names if not name.startswith(ROW_NUMBERS)]
-        wanted = wanted_columns(names, label, drop, str(path), only)
-        table = parquet.read_table(path, columns=[*wanted, *_one(label)])
+        wanted = wanted_columns(names, label, drop, str(path), only, attributes)
+        table = parquet.read_table(path, columns=[*wanted, *attributes, *_one(label)])
         cells = {name: _arrow_cells(table.column(name)) for name in table.column_names}
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path}: cannot be read as Parquet ({error})") from error
-    return _table(cells, wanted, label, path.stem, str(path))
+    return _table(cells, wanted, label, path.stem, str(path), attributes)
 
 
 def wanted_columns(
@@ -124,11 +128,12 @@ def wanted_columns(
     drop: Collection[str],
     origin: str,
     only: Sequence[str] | None = None,
+    attributes: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The columns that become entries of x: all but the label and the dropped, or these only.
+    """The columns that become entries of x: all but label, attributes and dropped, or these only.
 
     Raises:
-        ValueError: repeated names, or no such column, or none left.
+        ValueError: repeated names, or no such column, or one with two parts to play, or none left.
 
     >>> wanted_columns(["a", "b", "y"], "y", ["a"], "table")
     ('b',)
@@ -136,16 +141,25 @@ def wanted_columns(
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"{origin}: columns must have different names; {repeated[0]!r} repeats")
-    asked_for = {"label": _one(label), "drop": tuple(drop), "columns": tuple(only or ())}
+    asked_for = {
+        "label": _one(label),
+        "drop": tuple(drop),
+        "attributes": tuple(attributes),
+        "columns": tuple(only or ()),
+    }
     for argument, asked in asked_for.items():
         for name in asked:
             if name not in names:
                 near = difflib.get_close_matches(name, names, 1) or list(names[:8])
                 found = ", ".join(map(repr, near))
                 raise ValueError(f"{argument}: {origin} has no column {name!r}; there is {found}")
-    wanted = tuple(only or (name for name in names if name not in drop and name != label))
+    apart = (*_one(label), *drop, *attributes)
+    for name in attributes:
+        if apart.count(name) > 1:
+            raise ValueError(f"attributes: {name!r} is named twice, or is the label or dropped too")
+    wanted = tuple(only or (name for name in names if name not in apart))
     if not wanted:
-        raise ValueError(f"{origin}: no columns are left besides label and drop")
+        raise ValueError(f"{origin}: no columns are left besides label, attributes and drop")
     return wanted
 
 
@@ -160,9 +174,14 @@ def drop_hint(columns: Sequence[str]) -> str:
 
 
 def _table(
-    cells: Mapping[str, Cells], wanted: Sequence[str], label: str | None, name: str, origin: str
+    cells: Mapping[str, Cells],
+    wanted: Sequence[str],
+    label: str | None,
+    name: str,
+    origin: str,
+    attributes: Sequence[str],
 ) -> Raw:
-    text = [column for column in wanted if not cells[column].numeric]
+    text = [column for column in (*wanted, *attributes) if not cells[column].numeric]
     if text:
         values = cells[text[0]].values
         example = f" ({values[0]!r} in row 0)" if len(values) else ""
@@ -178,10 +197,31 @@ def _table(
                 + (f" (and {more} more in this column)" if more else "")
                 + f"; fill it in, drop the row, or leave the column out with {drop_hint([column])}"
             )
-    arrays = [cells[column].values for column in wanted]
-    x = np.column_stack([a.astype(np.float64) if a.dtype == object else a for a in arrays])
-    labels = None if label is None else cells[label].values
-    return Raw({"train": Part(x, labels)}, name, origin, form="table", columns=tuple(wanted))
+    part = Part(
+        _stacked(cells, wanted),
+        None if label is None else cells[label].values,
+        attributes=_stacked(cells, attributes) if attributes else None,
+    )
+    return table_raw(part, name, origin, wanted, attributes)
+
+
+def table_raw(
+    part: Part, name: str, origin: str, columns: Sequence[str], attributes: Sequence[str]
+) -> Raw:
+    """The rows of a table with the names of its columns, those of x and those of attributes.
+
+    >>> table_raw(Part(np.zeros((2, 1))), "two", "two.csv", ["a"], []).columns
+    ('a',)
+    """
+    named = tuple(attributes) or None
+    return Raw(
+        {"train": part}, name, origin, "table", columns=tuple(columns), attribute_names=named
+    )
+
+
+def _stacked(cells: Mapping[str, Cells], columns: Sequence[str]) -> Array:
+    arrays = [cells[column].values for column in columns]
+    return np.column_stack([a.astype(np.float64) if a.dtype == object else a for a in arrays])
 
 
 def _arrow_cells(column: Any) -> Cells:

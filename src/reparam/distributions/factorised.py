@@ -82,7 +82,15 @@ class NormalDensity(Factorised):
         return torch.exp(2 * self.log_scale).expand_as(self.mean)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        return self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
+        noise = numerics.noise(self.mean, "normal", generator)
+        return torch.addcmul(self.mean, self.log_scale.exp(), noise)
+
+    def rsample_with_log_prob(
+        self, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        noise = numerics.noise(self.mean, "normal", generator)
+        z = torch.addcmul(self.mean, self.log_scale.exp(), noise)
+        return z, (numerics.standard_normal_log_prob(noise) - self.log_scale).flatten(1)
 
     def log_prob(self, x: Tensor) -> Tensor:
         return numerics.normal_log_prob(x, self.mean, self.log_scale).flatten(1)
@@ -116,7 +124,7 @@ class StandardNormalDensity(Factorised):
         return numerics.noise(self.zeros, "normal", generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return numerics.normal_log_prob(x, self.zeros, self.zeros).flatten(1)
+        return numerics.standard_normal_log_prob(x).flatten(1)
 
 
 @dataclass(frozen=True)
@@ -138,9 +146,12 @@ class BernoulliMass(Factorised):
         return (uniform < torch.sigmoid(self.logits)).to(self.logits.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        # Two passes over the entries. Beyond the threshold softplus(l) is l: at 40 the error is
-        # e⁻⁴⁰, while the default 20 would show in float64.
-        return (x * self.logits - F.softplus(self.logits, threshold=40)).flatten(1)
+        return numerics.bernoulli_log_prob(x, self.logits).flatten(1)
+
+    def log_prob_sum(self, x: Tensor) -> Tensor:
+        if self.rows < len(x):
+            return super().log_prob_sum(x)
+        return numerics.bernoulli_log_prob_sum(x, self.logits)
 
 
 @dataclass(frozen=True)
@@ -290,11 +301,7 @@ class CategoricalMass(Factorised):
         return (self.logits.softmax(1) * (levels - self.center.unsqueeze(1)).square()).sum(1)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        # Gumbel-max: the largest of logits plus Gumbel noise is a draw of the categorical.
-        uniform = numerics.noise(self.logits, "uniform", generator)
-        tiny = torch.finfo(uniform.dtype).tiny
-        gumbel = -torch.log(-torch.log(uniform.clamp(min=tiny)))
-        return (self.logits + gumbel).argmax(1).to(self.logits.dtype)
+        return numerics.categorical_draw(self.logits, 1, generator).to(self.logits.dtype)
 
     def log_prob(self, x: Tensor) -> Tensor:
         chosen = x.long().unsqueeze(1)

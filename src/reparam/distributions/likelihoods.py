@@ -24,6 +24,7 @@ from reparam.distributions.factorised import (
     NormalDensity,
     OptimalNormalDensity,
 )
+from reparam.distributions.mixtures import LogisticMixtureMass
 from reparam.model import Distribution, Space
 
 Scale = Literal["shared", "per-dimension", "optimal", "fixed"]
@@ -83,22 +84,29 @@ class _Discretized(Likelihood):
 
     kinds = ("levels",)
 
-    def __init__(self, space: Space) -> None:
-        super().__init__(space, 2)
+    def __init__(self, space: Space, parameters_per_entry: int = 2) -> None:
+        super().__init__(space, parameters_per_entry)
         assert space.levels is not None
         self.levels = space.levels
 
 
 class DiscretizedLogistic(_Discretized):
-    """A logistic per entry, integrated over each level's bin with open end bins.
+    """A logistic per entry, or a mixture, integrated over each level's bin with open end bins.
 
     The decoder gives a location, 0 meaning the middle of the range and ±1 its ends, and a
-    log-scale, 0 meaning an eighth of the range.
+    log-scale, 0 meaning an eighth of the range. Of a mixture it gives K logits of the weights, K
+    locations, each relative to the middle of its own Kth part of the range, and K log-scales.
 
-    Shape: (B, 2, *shape) → levels x (B, *shape). Likelihood: exact.
+    Args:
+        space: levels data.
+        mixture: K, the number of components; 1 is the logistic alone.
 
-    Reference: Kingma et al. 2016 (IAF), appendix; Salimans et al. 2017, eq. 2, without its midpoint
-    approximation for narrow bins.
+    Shape: (B, 2, *shape), of a mixture (B, 3K, *shape) → levels x (B, *shape).
+
+    Likelihood: exact.
+
+    Reference: Kingma et al. 2016 (IAF), appendix; Salimans et al. 2017, eq. 1 and 2, without their
+    midpoint approximation for narrow bins and with entries independent given the decoder's output.
 
     >>> from reparam.model import Space
     >>> p = DiscretizedLogistic(Space((1,), "levels", levels=4))(torch.zeros(1, 2))
@@ -106,8 +114,24 @@ class DiscretizedLogistic(_Discretized):
     1.0
     """
 
-    def distribution(self, parameters: Tensor) -> DiscretizedLogisticMass:
-        return DiscretizedLogisticMass(*_level_units(parameters, self.levels), self.levels)
+    def __init__(self, space: Space, mixture: int = 1) -> None:
+        if mixture < 1:
+            raise ValueError(f"mixture: expected at least 1 component, got {mixture}")
+        super().__init__(space, 2 if mixture == 1 else 3 * mixture)
+        self.mixture = mixture
+        # Components that start alike would be drawn to the same values.
+        start = (2 * torch.arange(mixture) + 1 - mixture) / mixture
+        self.register_buffer("start", start.view(-1, *[1] * len(space.shape)), persistent=False)
+        self.start: Tensor
+
+    def distribution(self, parameters: Tensor) -> Distribution:
+        if self.mixture == 1:
+            location, log_scale = parameters.unbind(1)
+            units = _level_units(location, log_scale, self.levels)
+            return DiscretizedLogisticMass(*units, self.levels)
+        logits, location, log_scale = parameters.unflatten(1, (3, self.mixture)).unbind(1)
+        units = _level_units(location + self.start, log_scale, self.levels)
+        return LogisticMixtureMass(logits, *units, self.levels)
 
 
 class DiscretizedNormal(_Discretized):
@@ -124,7 +148,9 @@ class DiscretizedNormal(_Discretized):
     """
 
     def distribution(self, parameters: Tensor) -> DiscretizedNormalMass:
-        return DiscretizedNormalMass(*_level_units(parameters, self.levels), self.levels)
+        location, log_scale = parameters.unbind(1)
+        units = _level_units(location, log_scale, self.levels)
+        return DiscretizedNormalMass(*units, self.levels)
 
 
 class Categorical(Likelihood):
@@ -147,9 +173,8 @@ class Categorical(Likelihood):
         return CategoricalMass(parameters)
 
 
-def _level_units(parameters: Tensor, levels: int) -> tuple[Tensor, Tensor]:
-    """Location and log-scale in level units from the decoder's (B, 2, *shape)."""
-    location, log_scale = parameters.unbind(1)
+def _level_units(location: Tensor, log_scale: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+    """Location and log-scale in level units from the decoder's."""
     half_range = (levels - 1) / 2
     log_scale = log_scale + math.log(half_range / 4)
     # The narrowest scale leaves next to nothing outside one level's bin.
@@ -244,15 +269,21 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 }
 
 
-def find_likelihood(name: str, space: Space) -> Likelihood:
+DEFAULTS = {"binary": "bernoulli", "levels": "discretized-logistic", "real": "normal"}
+
+
+def find_likelihood(name: str, space: Space, mixture: int = 1) -> Likelihood:
     """The likelihood of that name; ``auto`` fits the kind of the data without approximation.
 
+    Args:
+        name: auto, or a key of ``LIKELIHOODS``.
+        space: what x is.
+        mixture: components of the discretized logistic; no other likelihood has several.
+
     Raises:
-        ValueError: there is none of that name, or it is none of this kind of data.
+        ValueError: there is none of that name, or it is none of this kind of data, or no mixture.
     """
-    if name == "auto":
-        defaults = {"binary": Bernoulli, "levels": DiscretizedLogistic, "real": Normal}
-        return defaults[space.kind](space)
+    name = DEFAULTS[space.kind] if name == "auto" else name
     chosen = LIKELIHOODS.get(name)
     if chosen is None:
         raise ValueError(f"likelihood: expected auto, {', '.join(LIKELIHOODS)}, got {name!r}")
@@ -261,4 +292,8 @@ def find_likelihood(name: str, space: Space) -> Likelihood:
         raise ValueError(
             f"likelihood: {name} is none of {space.kind} data; these are {', '.join(fitting)}"
         )
+    if chosen is DiscretizedLogistic:
+        return DiscretizedLogistic(space, mixture)
+    if mixture != 1:
+        raise ValueError(f"mixture: only discretized-logistic has components, not {name}")
     return chosen(space)

@@ -18,6 +18,8 @@ class Posterior(nn.Module, ABC):
 
     event_shape: tuple[int, ...]
     parameter_shape: tuple[int, ...]
+    factors: int | None = None  # columns of its density that are factors of z; None: one whole
+    relaxed: bool = False  # whether draws in training are relaxed, and so without a density
 
     @abstractmethod
     def forward(self, parameters: Tensor) -> Distribution: ...
@@ -45,6 +47,7 @@ class DiagonalNormal(Posterior):
         self.latent_dim = latent_dim
         self.event_shape = (latent_dim,)
         self.parameter_shape = (2 * latent_dim,)
+        self.factors = latent_dim
 
     def forward(self, parameters: Tensor) -> NormalDensity:
         if tuple(parameters.shape[1:]) != self.parameter_shape:

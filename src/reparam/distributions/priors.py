@@ -15,6 +15,7 @@ class Prior(nn.Module, ABC):
     """p(z) over draws of shape ``event_shape``: one row, or one for each row of a condition."""
 
     event_shape: tuple[int, ...]
+    factors: int | None = None  # columns of its density that are factors of z; None: one whole
 
     @abstractmethod
     def forward(self, c: Tensor | None = None) -> Distribution: ...
@@ -29,7 +30,7 @@ class StandardNormal(Prior):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        self.event_shape = (latent_dim,)
+        self.event_shape, self.factors = (latent_dim,), latent_dim
         self.register_buffer("zeros", torch.zeros(1, latent_dim), persistent=False)
         self.zeros: Tensor
 

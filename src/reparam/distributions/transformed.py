@@ -57,6 +57,11 @@ class Transformed(Distribution):
         y, ladj = self.bijection(x)
         return torch.cat([self.base.log_prob(y), ladj.unsqueeze(1)], 1)
 
+    def log_prob_sum(self, x: Tensor) -> Tensor:
+        y, ladj = self.bijection(x)
+        total = self.base.log_prob_sum(y)
+        return total + ladj.repeat_interleave(len(total) // len(x))
+
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         return self.base.statistics(self.bijection(x)[0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from reparam.data import Data
+from reparam.data import Data, refuse_unfit
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import (
     bits_per_dim,
@@ -61,9 +61,9 @@ def evaluate(
     >>> rp.evaluate(model, data)["log_likelihood"].kind
     'lower bound'
     """
-    model.refuse_other(data.space)
     if split not in data.splits:
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
+    refuse_unfit(model, data, "train", split)
     model.eval()
     tell = watch or (lambda what, share: None)
     parts = list(_parts(_Asked(model, data, split, samples, seed), extractor))

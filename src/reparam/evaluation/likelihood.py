@@ -79,11 +79,17 @@ def bound_terms(model: LatentVariable, split: Split, seed: int = 0) -> dict[str,
 
 
 def bound_scores(terms: dict[str, Tensor], name: str, seed: int) -> Scores:
-    """ELBO, distortion and rate in nats per example, one posterior draw each."""
+    """ELBO, distortion and rate in nats per example, one posterior draw each.
+
+    And ``beta``, the weight of the rate that training ended with, where it moved.
+    """
     distortion, rate = terms["distortion"], terms["rate"].flatten(1).sum(1)
     protocol = {"samples": 1, "seed": seed}
-    return {
+    scores = {
         "elbo": mean_score(-distortion - rate, "nats", name, kind="lower bound", **protocol),
         "distortion": mean_score(distortion, "nats", name, **protocol),
         "rate": mean_score(rate, "nats", name, **protocol),
     }
+    if "beta" in terms:
+        scores["beta"] = Score(terms["beta"][0].item(), "", len(rate), name)
+    return scores

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from reparam.data import Split
+from reparam.data import Split, condition
 from reparam.model import Batch, Model
 
 
@@ -18,11 +18,11 @@ def batches(model: Model, split: Split, rows: int | None = None) -> Iterator[Bat
         split: its rows, in order.
         rows: in a batch; None: as many as memory allows for the model's space.
     """
-    labels = split.labels if model.conditional else None
+    c = condition(model, split)
     rows = rows or model.space.rows_at_once
     for start in range(0, len(split), rows):
         part = slice(start, start + rows)
-        yield Batch(split.x[part], None if labels is None else labels[part])
+        yield Batch(split.x[part], None if c is None else c[part])
 
 
 def subset(split: Split, count: int, seed: int) -> Split:
@@ -37,6 +37,4 @@ def subset(split: Split, count: int, seed: int) -> Split:
     if len(split) <= count:
         return split
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
-    rows = order[:count].sort().values
-    labels = None if split.labels is None else split.labels[rows]
-    return Split(split.x[rows], labels)
+    return split.take(order[:count].sort().values)

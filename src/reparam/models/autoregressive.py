@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from reparam import numerics
 from reparam.bijections.elementwise import Standardise
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import Density, LogProb, Loss, Space, Stage, positive_count
-from reparam.models.labelled import Labelled
+from reparam.models.conditional import Conditional
 from reparam.nets.autoregressive import AutoregressiveNetwork
 
 
-class Autoregressive(Labelled, Density):
+class Autoregressive(Conditional, Density):
     """p(x) = Π_i p(x_i | x before i), the parameters of every factor from one masked network.
 
     A network with several members, each with its own order of the entries, is an ensemble: it is
@@ -26,8 +25,9 @@ class Autoregressive(Labelled, Density):
         network: from x in network units (levels divided by K−1, real data standardised) to
             ``likelihood.parameter_shape``.
         likelihood: module from the network's output to the conditionals.
-        conditional: whether the network's context is the class label, one-hot; the model is then
-            p(x|c), and its likelihood is not comparable with one of p(x).
+        conditional: whether the network's context is the class label, one-hot, or the standardised
+            attributes; the model is then p(x|c), and its likelihood is not comparable with one of
+            p(x).
 
     Shape: x (B, *space.shape).
 
@@ -66,13 +66,13 @@ class Autoregressive(Labelled, Density):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (*self.standardise.stages, *self.label_stages, *super().stages)
+        return (*self.standardise.stages, *self.condition_stages, *super().stages)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         if self.training and self.network.members > 1:
             # The mean over members bounds −log of their mean probability from above.
-            nll = -self._factors(x, self._context(c), self.turn).flatten(1).sum(1)
+            nll = -self._factors(x, self.context(c), self.turn).flatten(1).sum(1)
         else:
             nll = -self._members(x, c)[1]
         return Loss(nll.mean(), {"nll": nll})
@@ -135,12 +135,6 @@ class Autoregressive(Labelled, Density):
         drawn = self._fill(len(given), c, generator, given, mask)
         return torch.where(mask, x.to(drawn.device), drawn.to(x.dtype))
 
-    def _context(self, c: Tensor | None) -> Tensor | None:
-        """The network's context: one-hot labels, (B, classes)."""
-        if c is None:
-            return None
-        return F.one_hot(c, len(self.frequencies)).to(self.anchor)
-
     def _factors(self, x: Tensor, context: Tensor | None, member: int | Tensor = 0) -> Tensor:
         """log p(x_i | x before i) of one member, (B, *shape), in data units."""
         y = self.standardise.scaled(x)
@@ -152,7 +146,7 @@ class Autoregressive(Labelled, Density):
 
     def _members(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """The factors of the last member, and log p(x) of all members together, (B,)."""
-        context, values = self._context(c), []
+        context, values = self.context(c), []
         for member in range(self.network.members):
             factors = self._factors(x, context, member)
             values.append(factors.flatten(1).sum(1))
@@ -207,5 +201,5 @@ class Autoregressive(Labelled, Density):
             values[..., sites] = drawn
             return self.standardise.scaled(drawn) if discrete else drawn
 
-        self.network.generate(n, draw, self._context(c), member)
+        self.network.generate(n, draw, self.context(c), member)
         return y if discrete else self.standardise.inverse(y)[0]

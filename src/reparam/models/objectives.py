@@ -1,53 +1,79 @@
-"""Objectives of latent-variable models: bounds, their weightings and penalties."""
+"""Objectives of latent-variable models: bounds on log p(x) that weightings and penalties change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.model import Distribution, LatentVariable, Loss, positive_count
+from reparam.distributions.posteriors import Posterior
+from reparam.distributions.priors import Prior
+from reparam.model import (
+    Distribution,
+    LatentVariable,
+    Loss,
+    Player,
+    Space,
+    positive_count,
+)
+from reparam.models.latent_penalties import Penalty
+from reparam.models.weightings import Beta, Weighting
 
-Penalty = Callable[[Tensor, Tensor, Distribution, Distribution], Tensor]
 
+class Objective(nn.Module, ABC):
+    """What a latent-variable model minimises: (model, x, c) → Loss.
 
-class Beta(nn.Module):
-    """distortion + β · rate; β = 1 is the negative ELBO.
-
-    Args:
-        beta: β ≥ 0.
-
-    Shape: distortion (B,) and rates (B, G), both in nats → (B,).
-
-    Reference: Higgins et al. 2017, eq. 4.
-
-    >>> Beta(2.0)(torch.tensor([90.0]), torch.tensor([[3.0, 4.0]]))
-    tensor([104.])
+    Its terms ``distortion`` (B,), ``rate`` (B, G) and ``bound`` (B,) are unweighted whatever its
+    ``weighting``; where that moves, ``beta`` (B,) is the weight of the rate it has reached.
     """
 
-    def __init__(self, beta: float = 1.0) -> None:
-        super().__init__()
-        if beta < 0:
-            raise ValueError(f"beta: expected at least 0, got {beta}")
-        self.beta = beta
+    weighting: Weighting
+    couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
 
-    def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
-        """From distortion (B,) and rates (B, G) to the objective per example, (B,)."""
-        return torch.add(distortion, rate.sum(1), alpha=self.beta)
+    @abstractmethod
+    def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss: ...
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        """Who is trained beside the model's own parts."""
+        return self.weighting.players
+
+    @property
+    def annealing_steps(self) -> int:
+        return self.weighting.annealing_steps
+
+    def play(self, player: str, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
+        """The loss of one of ``players``, whose gradient reaches that player only."""
+        with torch.no_grad():
+            terms = self(model, x, c).terms
+        costs = terms["distortion"], terms["rate"]
+        return Loss(self.weighting(*costs), {}, self.weighting.statistics(*costs))
+
+    def after_step(self, statistics: dict[str, Tensor], player: str) -> None:
+        self.weighting.after_step(statistics, player)
+
+    def refuse(self, space: Space, posterior: Posterior, prior: Prior) -> None:
+        """ValueError where the objective means nothing for such parts."""
+        self.weighting.refuse(space, posterior, prior)
+
+    def _add_beta(self, terms: dict[str, Tensor]) -> None:
+        beta = self.weighting.beta()
+        if self.weighting.moves and beta is not None:
+            terms["beta"] = beta.detach().expand_as(terms["bound"])
 
 
-class ELBO(nn.Module):
+class ELBO(Objective):
     """Minus the evidence lower bound, the Monte Carlo sum replaced by the KL where it is known.
 
-    objective = mean over rows of weighting(D, R) + Σ penalties, with
-    D = −log p(x|z), z ~ q(z|x), and R = KL(q(z|x) ‖ p(z)); the bound is −D − ΣR, in nats per
-    example, whatever the weighting.
+    objective = weighting(D, R) + Σ weight · penalty, with D = −log p(x|z), z ~ q(z|x), and
+    R = KL(q(z|x) ‖ p(z)); the bound is −D − ΣR, in nats per example, whatever the weighting.
 
     Args:
-        weighting: from distortion (B,) and rates (B, G) to (B,); None: β = 1.
-        penalties: each maps (x, z, q, p) to a scalar that is added to the objective.
+        weighting: from distortion (B,) and rates (B, G) to a scalar; None: β = 1.
+        penalties: what else is added; each is also a term of its own, unweighted.
 
     Shape: (model, x (B, *shape), c) → Loss with ``distortion`` (B,), ``rate`` (B, G), ``bound``
         (B,). G is the latent dimension where the KL factorises.
@@ -63,39 +89,43 @@ class ELBO(nn.Module):
     """
 
     def __init__(
-        self, weighting: nn.Module | None = None, penalties: Sequence[Penalty] = ()
+        self, weighting: Weighting | None = None, penalties: Sequence[Penalty] = ()
     ) -> None:
         super().__init__()
         self.weighting = Beta() if weighting is None else weighting
-        self.penalties = tuple(penalties)
+        self.penalties = nn.ModuleList(penalties)
+        self.couples_rows = any(penalty.couples_rows for penalty in penalties)
 
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q, p = model.posterior(x, c), model.prior(c)
-        rate = q.kl(p)
-        if rate is None:
-            z, log_q = q.rsample_with_log_prob()
-            rate = log_q - p.log_prob(z)
-        else:
-            z = q.rsample()
+        z, rate = q.rsample_with_rate(p)
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob(x).sum(1)
-        objective = self.weighting(distortion, rate).mean()
-        for penalty in self.penalties:
-            objective = objective + penalty(x, z, q, p)
+        distortion = -likelihood.log_prob_sum(x)
+        objective = self.weighting(distortion, rate)
         with torch.no_grad():
             bound = -distortion - rate.sum(1)
         terms = {"distortion": distortion, "rate": rate, "bound": bound}
-        return Loss(objective, terms, likelihood.statistics(x))
+        self._add_beta(terms)
+        for penalty in self.penalties:
+            assert isinstance(penalty, Penalty)
+            value = penalty(x, z, q, p)
+            objective = objective + penalty.weight * value.mean()
+            terms[penalty.term] = value
+        statistics = likelihood.statistics(x) | self.weighting.statistics(distortion, rate)
+        return Loss(objective, terms, statistics)
 
 
-class IWAE(nn.Module):
+class IWAE(Objective):
     """Minus the importance-weighted bound log 1/k Σ w, w = p(x|z) p(z) / q(z|x), z ~ q(z|x).
 
     The terms ``distortion`` and ``rate`` are means over the k draws; ``bound`` is the bound itself
-    and the objective is minus its mean, never a surrogate of the gradient.
+    and the objective is minus its mean, never a surrogate of the gradient. Under a weighting β the
+    objective has log w = −D − βR, as warm-ups need it; the terms remain unweighted.
 
     Args:
         k: draws per example.
+        weighting: one of the form D + βR; None: β = 1. Others have no place within a sum over draws
+            and are refused.
 
     Shape: (model, x (B, *shape), c) → Loss with ``distortion`` (B,), ``rate`` (B, G), ``bound``
         (B,).
@@ -111,26 +141,57 @@ class IWAE(nn.Module):
     True
     """
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, weighting: Weighting | None = None) -> None:
         super().__init__()
         positive_count("k", k)
         self.k = k
+        self.weighting = Beta() if weighting is None else weighting
+        if not self.weighting.linear:
+            raise ValueError(
+                f"weighting: importance weights take distortion + β · rate draw by draw, got "
+                f"{type(self.weighting).__name__}, which weighs the means of many draws"
+            )
 
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q = model.posterior(x, c).repeat(self.k)
         x, c = x.repeat_interleave(self.k, 0), _repeat(c, self.k)
         z, log_q = self._draw(model, q, x, c)
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob(x).sum(1)
-        rate = log_q - model.prior(c).log_prob(z)
-        log_weights = (-distortion - rate.sum(1)).view(-1, self.k)
-        bound = numerics.log_mean_exp(log_weights, 1)
+        distortion = -likelihood.log_prob_sum(x)
+        rate = numerics.rate_columns(log_q, model.prior(c).log_prob(z))
+        bound = numerics.log_mean_exp((-distortion - rate.sum(1)).view(-1, self.k), 1)
         terms = {
             "distortion": distortion.view(-1, self.k).mean(1),
             "rate": rate.view(-1, self.k, rate.shape[1]).mean(1),
             "bound": bound,
         }
-        return Loss(-bound.mean(), terms, likelihood.statistics(x))
+        self._add_beta(terms)
+        statistics = likelihood.statistics(x) | self.weighting.statistics(
+            terms["distortion"], terms["rate"]
+        )
+        return Loss(self._objective(bound, distortion, rate), terms, statistics)
+
+    def refuse(self, space: Space, posterior: Posterior, prior: Prior) -> None:
+        super().refuse(space, posterior, prior)
+        if posterior.relaxed:
+            raise ValueError(
+                f"objective: {type(self).__name__} needs the density of every draw, got "
+                f"{type(posterior).__name__}, whose draws are relaxed in training"
+            )
+
+    def _objective(self, bound: Tensor, distortion: Tensor, rate: Tensor) -> Tensor:
+        beta = self._weight()
+        if isinstance(beta, float) and beta == 1:
+            return -bound.mean()
+        log_weights = (-distortion - beta * rate.sum(1)).view(-1, self.k)
+        return -numerics.log_mean_exp(log_weights, 1).mean()
+
+    def _weight(self) -> Tensor | float:
+        if isinstance(self.weighting, Beta):
+            return self.weighting.fixed
+        beta = self.weighting.beta()
+        assert beta is not None  # a linear weighting has one
+        return beta.detach()
 
     def _draw(
         self, model: LatentVariable, q: Distribution, x: Tensor, c: Tensor | None
@@ -144,10 +205,12 @@ class DReG(IWAE):
 
     The decoder's gradient is Σ w̃ ∇ log w as before; the encoder's is Σ w̃² ∂log w/∂z ∂z/∂φ, whose
     signal does not vanish against its noise as k grows (w̃ are the normalised weights). It costs one
-    more pass of the decoder, without gradients.
+    more pass of the decoder, without gradients. Under a weighting β the factor w̃² is
+    w̃ (1 − β (1 − w̃)).
 
     Args:
         k: draws per example.
+        weighting: as of ``IWAE``.
 
     Shape: as of ``IWAE``.
 
@@ -164,13 +227,14 @@ class DReG(IWAE):
         self, model: LatentVariable, q: Distribution, x: Tensor, c: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         z = q.rsample()
-        fixed = q.detach()
+        fixed, beta = q.detach(), self._weight()
         with torch.no_grad():
-            log_w = model.likelihood(z, c).log_prob(x).sum(1) + model.prior(c).log_prob(z).sum(1)
-            log_w = (log_w - fixed.log_prob(z).sum(1)).view(-1, self.k)
-            weights = log_w.softmax(1).view(-1, *[1] * (z.ndim - 1))
+            rate = fixed.log_prob(z).sum(1) - model.prior(c).log_prob(z).sum(1)
+            log_w = model.likelihood(z, c).log_prob_sum(x) - beta * rate
+            weights = log_w.view(-1, self.k).softmax(1).view(-1, *[1] * (z.ndim - 1))
+            factor = 1 - beta * (1 - weights)
         # The bound brings one factor w̃ to ∂z; the second comes from here, the value unchanged.
-        z = z.detach() + weights * (z - z.detach())
+        z = z.detach() + factor * (z - z.detach())
         return z, fixed.log_prob(z)
 
 

@@ -10,12 +10,12 @@ from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
-from reparam.model import Distribution, LatentVariable, Loss, Space, Stage
-from reparam.models.labelled import Labelled
-from reparam.models.objectives import ELBO
+from reparam.model import Descend, Distribution, LatentVariable, Loss, Player, Space, Stage
+from reparam.models.conditional import Conditional
+from reparam.models.objectives import ELBO, Objective
 
 
-class VAE(Labelled, LatentVariable):
+class VAE(Conditional, LatentVariable):
     """p(x) = ∫ p(x|z) p(z) dz, learned through q(z|x) by a bound on log p(x).
 
     Args:
@@ -27,8 +27,9 @@ class VAE(Labelled, LatentVariable):
         prior: module from the condition to p(z).
         likelihood: module from the decoder's output to p(x|z).
         objective: what is minimised; None: the negative ELBO.
-        conditional: whether encoder and decoder take the label c as a second argument; the model
-            is then p(x|c), and its likelihood is not comparable with one of p(x).
+        conditional: whether encoder and decoder take c as a second argument, class labels or, where
+            the data have them, standardised attributes; the model is then p(x|c), and its
+            likelihood is not comparable with one of p(x).
 
     Shape: x (B, *space.shape), z (B, L).
 
@@ -57,7 +58,7 @@ class VAE(Labelled, LatentVariable):
         posterior: Posterior,
         prior: Prior,
         likelihood: Likelihood,
-        objective: nn.Module | None = None,
+        objective: Objective | None = None,
         conditional: bool = False,
     ) -> None:
         super().__init__(space, conditional)
@@ -73,11 +74,22 @@ class VAE(Labelled, LatentVariable):
         self.decoder, self.p_x = decoder, likelihood
         self.p_z = prior
         self.objective = ELBO() if objective is None else objective
-        self.couples_rows = likelihood.couples_rows
+        self.objective.refuse(space, posterior, prior)
+        self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (*self.standardise.stages, *self.label_stages, *super().stages)
+        descend = Descend(players=self._players())
+        return (*self.standardise.stages, *self.condition_stages, descend)
+
+    def _players(self) -> tuple[Player, ...]:
+        others = self.objective.players
+        parts = (self.encoder, self.decoder, self.q_z, self.p_z, self.p_x)
+        return (Player("model", parts), *others) if others else ()
+
+    @property
+    def annealing_steps(self) -> int:
+        return self.objective.annealing_steps
 
     @property
     def code_space(self) -> Space:
@@ -85,15 +97,19 @@ class VAE(Labelled, LatentVariable):
 
     @property
     def class_frequencies(self) -> Tensor | None:
-        return self.frequencies if self.conditional else None
+        return self.frequencies if self.conditional and self.space.attributes is None else None
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
+        if player != "model":
+            return self.objective.play(player, self, x, c)
         return self.objective(self, x, c)
 
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:
-        self.p_x.after_step(loss.statistics)
+        if player == "model":
+            self.p_x.after_step(loss.statistics)
+        self.objective.after_step(loss.statistics, player)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, c = self.prepare(x, c)
@@ -109,4 +125,7 @@ class VAE(Labelled, LatentVariable):
         return Transformed(p, self.standardise) if self.space.kind == "real" else p
 
     def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
-        return network(x, c) if self.conditional else network(x)
+        if not self.conditional:
+            return network(x)
+        assert c is not None
+        return network(x, self.network_condition(c))

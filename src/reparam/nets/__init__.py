@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import nn
 
+from reparam.model import Space
 from reparam.nets.condition import Condition
 from reparam.nets.conv import ConvDecoder, ConvEncoder
 from reparam.nets.mlp import MLP
@@ -24,18 +25,19 @@ def encoder(
     network: Network = "auto",
     *,
     activation: type[nn.Module] = nn.ReLU,
-    classes: int | None = None,
+    condition: Space | None = None,
 ) -> nn.Module:
-    """A network from x of ``shape`` (and a label, where ``classes`` are given) to ``outputs``.
+    """A network from x of ``shape`` (and a condition) to ``outputs``.
 
     ``mlp`` has the ``hidden`` widths; ``conv`` has stride-2 layers of 32, 64 … channels, at most
     ``hidden[-1]``, and one hidden layer of that width; ``auto`` is ``mlp`` for vectors and for
-    images of up to 1024 entries. ``activation`` is that of ``mlp``.
+    images of up to 1024 entries. ``activation`` is that of ``mlp``. With ``condition``
+    the network takes labels or attributes of that space as its second argument.
     """
     if choose(shape, hidden, network) == "conv":
-        return ConvEncoder(shape, outputs, hidden[-1], _condition(classes, hidden[-1]))
+        return ConvEncoder(shape, outputs, hidden[-1], _condition(condition, hidden[-1]))
     first = hidden[0] if hidden else math.prod(outputs)
-    return MLP(shape, outputs, hidden, activation, _condition(classes, first))
+    return MLP(shape, outputs, hidden, activation, _condition(condition, first))
 
 
 def decoder(
@@ -46,18 +48,18 @@ def decoder(
     network: Network = "auto",
     *,
     activation: type[nn.Module] = nn.ReLU,
-    classes: int | None = None,
+    condition: Space | None = None,
 ) -> nn.Module:
     """The mirror of ``encoder``: from a code to ``outputs`` = (P, *shape), hidden in reverse."""
     if choose(shape, hidden, network) == "conv":
-        return ConvDecoder(inputs, outputs, hidden[-1], _condition(classes, hidden[-1]))
+        return ConvDecoder(inputs, outputs, hidden[-1], _condition(condition, hidden[-1]))
     first = hidden[-1] if hidden else math.prod(outputs)
-    condition = _condition(classes, first)
-    return MLP(inputs, outputs, tuple(reversed(hidden)), activation, condition)
+    widths = tuple(reversed(hidden))
+    return MLP(inputs, outputs, widths, activation, _condition(condition, first))
 
 
-def _condition(classes: int | None, width: int) -> Condition | None:
-    return None if classes is None else Condition(classes, width)
+def _condition(space: Space | None, width: int) -> Condition | None:
+    return None if space is None else Condition(space, width)
 
 
 def choose(shape: Sequence[int], hidden: Sequence[int], network: Network) -> Network:

@@ -4,28 +4,38 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from reparam.model import Space
+
 
 class Condition(nn.Module):
-    """What a condition adds to a layer of ``width`` units: an embedding of the class label.
+    """What a condition adds to a layer of ``width`` units: a linear map without a bias.
 
-    Adding, unlike concatenating to the input, leaves the other sums as they are: with these
-    weights at zero the network computes exactly what it does without a condition.
+    Of the class label, as one-hot vector, that is an embedding; of attributes a matrix. Adding,
+    unlike concatenating to the input, leaves the other sums as they are: with these weights at
+    zero the network computes exactly what it does without a condition.
 
     Args:
-        classes: how many labels there are.
+        space: how many attributes (standardised) or, without any, classes there are.
         width: units of the layer.
 
-    Shape: c (B,) int64 → (B, width).
+    Shape: c (B,) int64, or (B, attributes) → (B, width).
 
     >>> import torch
-    >>> Condition(10, 16)(torch.tensor([3, 0, 9])).shape
+    >>> Condition(Space((4,), "real", classes=10), 16)(torch.tensor([3, 0, 9])).shape
+    torch.Size([3, 16])
+    >>> Condition(Space((4,), "real", attributes=2), 16)(torch.zeros(3, 2)).shape
     torch.Size([3, 16])
     """
 
-    def __init__(self, classes: int, width: int) -> None:
+    def __init__(self, space: Space, width: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(classes, width)
-        nn.init.normal_(self.embedding.weight, std=classes**-0.5)
+        self.map: nn.Module
+        if space.attributes is not None:
+            self.map = nn.Linear(space.attributes, width, bias=False)
+        else:
+            assert space.classes is not None
+            self.map = embedding = nn.Embedding(space.classes, width)
+            nn.init.normal_(embedding.weight, std=space.classes**-0.5)
 
     def forward(self, c: Tensor) -> Tensor:
-        return self.embedding(c)
+        return self.map(c)

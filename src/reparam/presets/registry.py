@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from reparam.config import TrainConfig
-from reparam.model import Model, Space
+from reparam.model import DataKind, Model, Space
 
 Builder = Callable[..., Model]
 
@@ -20,10 +20,10 @@ Builder = Callable[..., Model]
 class Accepts:
     """Which data a preset is for."""
 
-    kinds: tuple[str, ...] = ("binary", "levels", "real")
+    kinds: tuple[DataKind, ...] = ("binary", "levels", "real")
     images: bool = True
     vectors: bool = True
-    labels: bool = False  # whether it needs them
+    condition: bool = False  # whether it needs labels or attributes
 
     def refusal(self, space: Space) -> str | None:
         """Why ``space`` is not accepted; None if it is."""
@@ -33,8 +33,8 @@ class Accepts:
             return f"vectors, got images of shape {space.shape}"
         if not space.is_image and not self.vectors:
             return f"images, got vectors of {space.dimension} entries"
-        if self.labels and space.classes is None:
-            return "data with labels, got none"
+        if self.condition and space.classes is None and space.attributes is None:
+            return "data with labels or attributes, got none"
         return None
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import nn
-
 from reparam import nets
 from reparam.distributions.likelihoods import Likelihood, Normal, find_likelihood
 from reparam.distributions.posteriors import DiagonalNormal
 from reparam.distributions.priors import StandardNormal
 from reparam.model import Space
-from reparam.models.objectives import ELBO, IWAE, Beta, DReG
+from reparam.models.objectives import ELBO, IWAE, DReG, Objective
 from reparam.models.vae import VAE
+from reparam.models.weightings import Beta
 from reparam.presets.registry import Accepts, preset
 
 LikelihoodName = Literal[
@@ -27,18 +26,17 @@ def compose(
     hidden: tuple[int, ...],
     network: Network,
     likelihood: Likelihood,
-    objective: nn.Module,
+    objective: Objective,
     conditional: bool = False,
 ) -> VAE:
     """A VAE with a diagonal normal posterior, a standard normal prior and networks by shape."""
     posterior = DiagonalNormal(latent_dim)
-    classes = space.classes if conditional else None
+    parameters, event = likelihood.parameter_shape, posterior.parameter_shape
+    given = space if conditional else None
     return VAE(
         space,
-        nets.encoder(space.shape, posterior.parameter_shape, hidden, network, classes=classes),
-        nets.decoder(
-            (latent_dim,), likelihood.parameter_shape, space.shape, hidden, network, classes=classes
-        ),
+        nets.encoder(space.shape, event, hidden, network, condition=given),
+        nets.decoder((latent_dim,), parameters, space.shape, hidden, network, condition=given),
         posterior,
         StandardNormal(latent_dim),
         likelihood,
@@ -55,6 +53,7 @@ def vae(
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
+    mixture: int = 1,
 ) -> VAE:
     """A variational autoencoder with a diagonal normal posterior and a standard normal prior.
 
@@ -62,11 +61,10 @@ def vae(
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
-        likelihood: of x given z; auto is bernoulli for binary, discretized-logistic for levels and
-            normal with one learned scale for real data. Binary data also take categorical and
-            normal; levels data also categorical, discretized-normal and normal.
+        likelihood: of x given z; auto fits the kind of the data. Normal has one learned scale.
+        mixture: components of a discretized-logistic likelihood.
     """
-    p_x = find_likelihood(likelihood, space)
+    p_x = find_likelihood(likelihood, space, mixture)
     return compose(space, latent_dim, hidden, network, p_x, ELBO())
 
 
@@ -119,7 +117,7 @@ def sigma_vae(
 @preset(
     "cvae",
     paper="Sohn et al. 2015, Learning structured output representation",
-    accepts=Accepts(labels=True),
+    accepts=Accepts(condition=True),
 )
 def cvae(
     space: Space,
@@ -129,7 +127,7 @@ def cvae(
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
 ) -> VAE:
-    """A class-conditional VAE: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
+    """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
 
     Args:
         latent_dim: entries of z.

@@ -47,14 +47,14 @@ COLUMNS = {
         "Log-likelihood given c",
         "Density",
         Density,
-        f"log p(x|c): {LIKELIHOOD}, once told the label. Not comparable with log p(x).",
+        f"log p(x|c): {LIKELIHOOD}, once told c. Not comparable with log p(x).",
         "higher",
     ),
     "conditional_bits_per_dim": Column(
         "Bits/dim given c",
         "Density",
         Density,
-        "−log p(x|c) / (D ln 2), once told the label. Not comparable with bits/dim of log p(x).",
+        "−log p(x|c) / (D ln 2), once told c. Not comparable with bits/dim of log p(x).",
         "lower",
     ),
     "elbo": Column(
@@ -77,6 +77,15 @@ COLUMNS = {
         "Latents",
         LatentVariable,
         "KL(q(z|x) ‖ p(z)): nats of information about x in z. Traded against distortion.",
+    ),
+    "beta": Column(
+        "β",
+        "Latents",
+        LatentVariable,
+        "Weight of the rate relative to the distortion that training ended with, where it was "
+        "scheduled, learned or controlled. Every score is unweighted.",
+        None,
+        "",
     ),
     "active_units": Column(
         "Active units",
@@ -169,7 +178,7 @@ def why_absent(model: Model, name: str) -> str:
     """Why a model has no such score, in a sentence."""
     needs = column(name).needs
     if name.startswith("conditional_") != model.conditional and needs is Density:
-        return "This model " + ("uses" if model.conditional else "does not use") + " labels"
+        return "This model " + ("uses" if model.conditional else "does not use") + " conditions"
     if isinstance(model, needs):
         return "Not measured for this model"
     if needs is Density:

@@ -18,6 +18,7 @@ UNITS = {
     "distortion": "−log p(x|z), nats",
     "rate": "KL(q(z|x) ‖ p(z)), nats",
     "bound": "evidence lower bound, nats",
+    "beta": "weight of the rate",
     "nll": "−log p(x), nats",
     "squared_error": "summed, network units",
     "cross_entropy": "nats, not a likelihood",

@@ -95,11 +95,11 @@ def sample_cards(data: Data, entries: Sequence[Entry], seed: int) -> list[Sample
     drawn = torch.randperm(len(data.test), generator=queries.seeded_generator(seed + 1))
     real = grid(data.test.x[drawn[:count]], brightness, columns, "Real test images", tile=SMALL)
     cards = [SampleCard(None, "Real data", [("Test images", real)])]
-    c = labels_to_draw(data, count, seed)
+    like = rows_to_imitate(data, count, seed)
     for index, entry in enumerate(entries):
         if isinstance(entry.model, Generator):
             pictures = []
-            for caption, x in captioned(queries.sample(entry.model, count, c, seed)):
+            for caption, x in captioned(queries.sample(entry.model, count, like, seed)):
                 alt = f"{entry.label}: {caption}"
                 pictures.append((caption, grid(x, brightness, columns, alt, tile=SMALL)))
             cards.append(SampleCard(index, entry.label, pictures))
@@ -115,13 +115,11 @@ def captioned(samples: queries.Samples) -> list[tuple[str, Tensor]]:
     return [*shown, ("Draws x ~ p(x)", samples.draws)]
 
 
-def labels_to_draw(data: Data, count: int, seed: int) -> Tensor | None:
-    """Labels with the training frequencies, sorted, for models that need them."""
-    if data.train.labels is None:
-        return None
+def rows_to_imitate(data: Data, count: int, seed: int) -> Split:
+    """Training rows drawn at random, sorted by label: conditional models draw under theirs."""
     generator = queries.seeded_generator(seed + 2)
-    rows = torch.randint(len(data.train), (count,), generator=generator)
-    return data.train.labels[rows].sort().values
+    rows = data.train.take(torch.randint(len(data.train), (count,), generator=generator))
+    return rows if rows.labels is None else rows.take(rows.labels.argsort(stable=True))
 
 
 def interpolations(data: Data, entries: Sequence[Entry], seed: int) -> list[Strip]:
@@ -148,7 +146,7 @@ def interpolations(data: Data, entries: Sequence[Entry], seed: int) -> list[Stri
 def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tensor | None:
     """Decoded steps on the line between codes, (pairs, STEPS, *shape); ends are reconstructions.
 
-    A conditional model is told the label of the nearer end.
+    A conditional model is told the condition of the nearer end.
     """
     start, end = queries.encode(model, split, first), queries.encode(model, split, last)
     if start is None or end is None:
@@ -164,4 +162,4 @@ def _nearer(model: Model, split: Split, first: Tensor, last: Tensor) -> Tensor |
     if start is None or end is None:
         return None
     half = STEPS // 2
-    return torch.stack([*[start] * half, *[end] * (STEPS - half)], 1).flatten()
+    return torch.stack([*[start] * half, *[end] * (STEPS - half)], 1).flatten(0, 1)

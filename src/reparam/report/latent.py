@@ -155,7 +155,7 @@ def _manifold(
         note = f"Decoded evenly between quantiles {EDGE:.0%} and {1 - EDGE:.0%} of the codes"
     across, up = torch.meshgrid(axes[:, 0], axes[:, 1].flip(0), indexing="xy")
     points = torch.stack([across, up], -1).view(side * side, *code.shape[1:])
-    c = None if c is None else c.expand(len(points))
+    c = None if c is None else c.expand(len(points), *c.shape[1:])
     x = queries.decode(model, points, c)
     alt = f"{entry.label}: decoded images over a {side} by {side} grid of codes"
     picture = grid(x, Brightness.of(data), side, alt, gap=0.06, tile=(32, LARGE))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reparam import data
 from reparam.data import Split
 from reparam.model import Codec, Generator, LatentVariable, Model
 
@@ -40,8 +41,9 @@ def plain(x: Tensor) -> Tensor:
 
 
 def condition(model: Model, split: Split, rows: Tensor | slice = slice(None)) -> Tensor | None:
-    """The labels of these rows for a model that uses them, None for the others."""
-    return split.labels[rows] if model.conditional and split.labels is not None else None
+    """The conditions of these rows for a model that uses them, None for the others."""
+    c = data.condition(model, split)
+    return None if c is None else c[rows]
 
 
 def at_once(model: Model) -> int:
@@ -89,10 +91,13 @@ class Samples:
     means: Tensor | None = None
 
 
-def sample(model: Generator, n: int, c: Tensor | None, seed: int) -> Samples:
-    """n draws; those of a latent-variable model come from the z of its means, one by one."""
+def sample(model: Generator, n: int, like: Split, seed: int) -> Samples:
+    """n draws under the conditions of the first n rows of ``like``.
+
+    Those of a latent-variable model come from the z of its means, one by one.
+    """
     generator = seeded_generator(seed)
-    c = c[:n].to(model.anchor.device) if model.conditional and c is not None else None
+    c = _at(model, condition(model, like), slice(n))
     if not isinstance(model, LatentVariable):
         return Samples(plain(model.sample(n, c, generator=generator)))
     z = prior_draws(model, n, c, generator)
@@ -109,4 +114,4 @@ def prior_draws(
 
 
 def _at(model: Model, c: Tensor | None, rows: slice) -> Tensor | None:
-    return c[rows].to(model.anchor.device) if model.conditional and c is not None else None
+    return None if c is None else c[rows].to(model.anchor.device)

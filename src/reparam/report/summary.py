@@ -15,7 +15,7 @@ from reparam.report.table import mark, number, rank
 KINDS = {"binary": "binary (0 or 1)", "real": "real-valued"}
 CLAIMS = {
     "log_likelihood": "has the highest log-likelihood",
-    "conditional_log_likelihood": "has the highest log-likelihood given the label",
+    "conditional_log_likelihood": "has the highest log-likelihood given the condition",
     "reconstruction_mse": "reconstructs best, by mean squared error",
     "linear_probe_accuracy": "has the codes from which labels are read best",
     "frechet_distance": "has the smallest Fréchet distance between samples and data",
@@ -38,6 +38,8 @@ def facts(data: Data) -> list[tuple[str, str]]:
     lines += [(name.capitalize(), f"{len(split):,}") for name, split in data.splits.items()]
     if space.classes:
         lines.append(("Classes", str(space.classes)))
+    if data.attribute_names:
+        lines.append(("Attributes", ", ".join(data.attribute_names)))
     return lines
 
 

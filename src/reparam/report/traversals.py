@@ -108,7 +108,7 @@ def _card(
         reach = REACH * deviation[dimension]
         walk[:, dimension] = mean[dimension] + torch.linspace(-1, 1, STEPS) * reach
         c = queries.condition(model, split, slice(base, base + 1))
-        c = None if c is None else c.expand(STEPS)
+        c = None if c is None else c.expand(STEPS, *c.shape[1:])
         x = queries.decode(model, walk.view(STEPS, *code.shape[1:]), c)
         picture, plot = draw(x, f"{entry.label}: x decoded along dimension {dimension + 1}")
         amount = axes.amount[dimension].item()

@@ -16,7 +16,7 @@ from reparam.model import Codec, Generator
 from reparam.report import plots, queries
 from reparam.report.colours import INK, model_colour, model_dash
 from reparam.report.entry import Entry
-from reparam.report.galleries import examples, labels_to_draw
+from reparam.report.galleries import examples, rows_to_imitate
 
 ROWS, NAMED = 6, 24  # rows restored; columns at most whose names are written
 ALONE, PAIRED, DRAWN = 8, 3, 500  # columns with a histogram, columns paired, samples
@@ -108,9 +108,9 @@ def sampled_columns(
 ) -> tuple[list[str], list[PairCard]]:
     """Samples of each generator beside test data: columns alone, and the first ones in pairs."""
     n = min(DRAWN, len(data.test))
-    c = labels_to_draw(data, n, seed)
+    like = rows_to_imitate(data, n, seed)
     drawn = {
-        index: queries.sample(entry.model, n, c, seed).draws.flatten(1)
+        index: queries.sample(entry.model, n, like, seed).draws.flatten(1)
         for index, entry in enumerate(entries)
         if isinstance(entry.model, Generator)
     }

@@ -11,6 +11,7 @@ import torch
 from reparam.data import Split
 from reparam.data.grey import draw
 from reparam.model import Batch
+from reparam.train.ranks import Ranks
 
 ROWS_PER_SOLVE = 1024
 
@@ -28,17 +29,34 @@ class Batches:
 
     Args:
         split: the data; all rows make one batch when there are fewer than ``batch_size``.
-        conditional: whether the labels come along as c.
+        c: the condition of every row of the split, for models that take one.
+        ranks: the processes among which the rows of each batch are divided; None: this one alone.
+
+    Raises:
+        ValueError: there are fewer rows in a batch than processes.
     """
 
     def __init__(
-        self, split: Split, batch_size: int, seed: int, device: torch.device, conditional: bool
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        c: torch.Tensor | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         grey = split.grey
         self.x = (split.x if grey is None else grey.values).to(device)
         self.grey_levels = None if grey is None else grey.levels
-        self.c = split.labels.to(device) if conditional and split.labels is not None else None
-        self.batch_size = _even(len(split), batch_size)
+        self.c = None if c is None else c.to(device)
+        self.batch_size, ranks = _even(len(split), batch_size), ranks or Ranks()
+        self.part = ranks.share(self.batch_size)
+        self.weight = (self.part.stop - self.part.start) / self.batch_size
+        if self.batch_size < ranks.size:
+            raise ValueError(
+                f"batch_size: expected a row for each of {ranks.size} processes, "
+                f"got {self.batch_size}"
+            )
         self.seed, self.epoch = seed, -1
 
     @property
@@ -46,13 +64,16 @@ class Batches:
         return len(self.x) // self.batch_size
 
     def at(self, step: int) -> Batch:
-        """The batch of an optimiser step."""
+        """The batch of an optimiser step; of several processes, this one's part of it."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self.epoch:
             self.epoch, self.order = epoch, self._permutation(epoch)
         rows = self.order[position * self.batch_size : (position + 1) * self.batch_size]
-        c = None if self.c is None else self.c.index_select(0, rows)
-        return Batch(self._drawn(self.x.index_select(0, rows), step, "step"), c)
+        c = None if self.c is None else self.c.index_select(0, rows[self.part])
+        if self.grey_levels is None:
+            return Batch(self.x.index_select(0, rows[self.part]), c)
+        # Drawn for the whole batch: however many processes share it, the draw is the same.
+        return Batch(self._drawn(self.x.index_select(0, rows), step, "step")[self.part], c)
 
     def _permutation(self, epoch: int) -> torch.Tensor:
         generator = _generator(torch.device("cpu"), self.seed, epoch)

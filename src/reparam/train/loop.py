@@ -25,7 +25,7 @@ from reparam.train.history import History, Row
 from reparam.train.interrupt import Interrupt, interruptible
 from reparam.train.progress import bar
 from reparam.train.random import seeded
-from reparam.train.state import Training, trainable, validation_batches
+from reparam.train.state import Training, validation_batches
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
 
@@ -79,10 +79,13 @@ def fit(
     >>> rp.fit(model, data, progress=False).ended
     'solved'
     """
-    model.refuse_other(data.space)
     config = choose_config(model, config, fields)
     training = Training(model, data, config)
-    folder = None if out is None else RunFolder.create(Path(out), model, data, config, force)
+    folder = None
+    if out is not None and training.ranks.first:
+        folder = RunFolder.create(Path(out), model, data, config, force)
+    elif out is not None:
+        folder = RunFolder(Path(out))
     return _run(training, folder, watch, progress)
 
 
@@ -118,7 +121,7 @@ def resume(
     training = Training(model, same_data(run["data"], data, folder.path), config)
     if fields:
         folder.change(config)
-    return model, _run(training, folder, watch, progress)
+    return model, _run(training, folder, watch, progress, resumed=True)
 
 
 def choose_config(model: Model, config: TrainConfig | None, fields: dict[str, Any]) -> TrainConfig:
@@ -148,21 +151,27 @@ def same_data(recorded: dict[str, Any], data: Data | None, path: Path) -> Data:
 
 
 def _run(
-    training: Training, folder: RunFolder | None, watch: Watch | None, progress: bool
+    training: Training,
+    folder: RunFolder | None,
+    watch: Watch | None,
+    progress: bool,
+    resumed: bool = False,
 ) -> History:
     """Every stage in order, then the best weights."""
     model, config, history = training.model, training.config, training.history
-    saved = None if folder is None else folder.state()
+    saved = None if folder is None or not resumed else folder.state()
+    ranks = training.ranks
     name = (model.recipe or {}).get("preset") or type(model).__name__
     with (
-        seeded(config.seed, training.device),
+        seeded(ranks.seed(config.seed), training.device),
         flushed_denormals(),
         interruptible() as interrupt,
-        bar(name, progress and watch is None) as shown,
+        bar(name, progress and watch is None and ranks.first) as shown,
     ):
         if folder is not None and saved is not None:
             _restore(training, folder, *saved)
             history = training.history
+        ranks.broadcast(model)
         session = _Session(training, folder, watch or shown, interrupt)
         if saved is None:
             session.save()  # the weights it starts from: no seed gives them back
@@ -173,16 +182,18 @@ def _run(
             if isinstance(stage, Descend):
                 session.descend(stage)
             elif training.step == 0:
-                with torch.no_grad():
-                    stage.solve(model, training.batches)
+                if ranks.first:
+                    with torch.no_grad():
+                        stage.solve(model, training.batches)
+                ranks.broadcast(model)
                 training.step, history.ended = 1, "solved"
             session.save()
             training.take_best()
-            if interrupt.asked:  # while it was solved, or saved
+            if session.interrupted():  # while it was solved, or saved
                 raise KeyboardInterrupt
     training.seconds()
-    if folder is not None and training.best is None:  # otherwise the last save wrote it
-        folder.save_model(model, model.state_dict())
+    if folder is not None and ranks.first and training.best is None:
+        folder.save_model(model, model.state_dict())  # otherwise the last save wrote it
     return history
 
 
@@ -222,6 +233,7 @@ class _Session:
         training = self.training
         players = training.start(stage)
         training.model.train()
+        self._agree()
         while not self._ended():
             batch = training.batches.at(training.step)
             for player in players:
@@ -233,6 +245,11 @@ class _Session:
             self._look_up()
         if any(tally.steps for tally in training.tallies.values()):
             self._end_row(players)  # seconds ran out within a row
+        if training.annealing and training.best is not None:
+            self._warn(
+                f"ended at step {training.step} of {training.model.annealing_steps} of annealing: "
+                "the last weights are kept, the best would be those of another objective"
+            )
         if training.best is None:
             raise NonFinite("no validation loss was finite: the model diverged; try a smaller lr")
 
@@ -244,12 +261,15 @@ class _Session:
             group["lr"] = rate
         with autocast(config, training.device):
             loss: Loss = self.forward(batch.x, batch.c, player.name)
-        optimiser.zero_grad(set_to_none=True)
+        parameters = optimiser.param_groups[0]["params"]
+        for parameter in parameters:
+            parameter.grad = None
         loss.objective.backward()
+        loss = training.ranks.combine(loss, parameters, training.batches.weight)
         # A fused optimiser leaves the weights alone where this is 1, without waiting for it.
         skip = training.tallies[player.name].add(loss)
         if config.clip is not None:
-            norm = torch.nn.utils.clip_grad_norm_(trainable(player.modules), config.clip)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
             skip = torch.maximum(skip, (~norm.isfinite()).to(skip.dtype))
         optimiser.found_inf = skip  # type: ignore[attr-defined]
         optimiser.step()
@@ -264,7 +284,7 @@ class _Session:
         training, config = self.training, self.training.config
         if training.step >= training.total_steps:
             training.history.ended = "all epochs"
-        elif config.budget is not None and training.seconds() >= config.budget:
+        elif config.budget is not None and training.history.seconds >= config.budget:
             training.history.ended = "budget used up"
         elif config.patience is not None and training.stale >= config.patience:
             training.history.ended = "no further improvement"
@@ -280,7 +300,8 @@ class _Session:
             values, bad = training.tallies[player.name].read()
             if bad:
                 self._diagnose(bad, values)
-            prefix = "" if len(players) == 1 else f"{player.name}/"
+            own = len(players) > 1 and player.name != "model"
+            prefix = f"{player.name}/" if own else ""
             means |= {f"{prefix}{name}": value for name, value in values.items()}
             training.tallies[player.name] = Tally()
         with training.averaged():
@@ -315,7 +336,8 @@ class _Session:
 
     def _warn(self, message: str) -> None:
         self.training.history.warnings.append(message)
-        warnings.warn(message, RuntimeWarning, stacklevel=2)
+        if self.training.ranks.first:
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def _look_up(self) -> None:
         """Between two steps: tell, save, and stop where it was asked."""
@@ -323,11 +345,23 @@ class _Session:
         if now - self.told_at >= SECONDS_BETWEEN_NEWS:
             self.told_at = now
             self._tell()
-        if now - self.saved_at >= self.training.config.save_every:
+        due, asked = self._agree()
+        if due:
             self.save()
-        if self.interrupt.asked:
+        if asked:
             self.save()
             raise KeyboardInterrupt
+
+    def interrupted(self) -> bool:
+        return self._agree()[1]
+
+    def _agree(self) -> tuple[bool, bool]:
+        """One clock for all processes, and whether any is to save or was asked to stop."""
+        training = self.training
+        due = time.perf_counter() - self.saved_at >= training.config.save_every
+        seconds, save, asked = training.ranks.largest(training.seconds(), due, self.interrupt.asked)
+        training.history.seconds = seconds
+        return bool(save), bool(asked)
 
     def _tell(self) -> None:
         training = self.training
@@ -337,10 +371,14 @@ class _Session:
     def save(self) -> None:
         """A checkpoint, unless the weights are spoiled: then the last good one stays."""
         training = self.training
+        self._agree()
         self.saved_at = time.perf_counter()
         if self.folder is None or not _all_finite(training.model):
             return
-        self.folder.save_state(training.tensors(), training.header(), training.history)
+        tensors = training.tensors()
+        if not training.ranks.first:
+            return
+        self.folder.save_state(tensors, training.header(), training.history)
         if training.best is not None:
             self.folder.save_model(training.model, training.best)
 
@@ -348,16 +386,21 @@ class _Session:
 @torch.no_grad()
 def validate(training: Training, player: str) -> dict[str, float]:
     """Means of the unweighted terms over the validation split, always under the same noise."""
-    model, config = training.model, training.config
+    model, config, ranks = training.model, training.config, training.ranks
+    alone = len(training.valid) < ranks.size  # too few rows: every process reads them all
+    rows = slice(None) if alone else ranks.share(len(training.valid))
     sums: dict[str, torch.Tensor] = {}
     model.eval()
-    with seeded(config.seed, training.device), autocast(config, training.device):
-        for x, c in validation_batches(model, training.valid, training.device):
+    seed = config.seed if alone else ranks.seed(config.seed)
+    with seeded(seed, training.device), autocast(config, training.device):
+        for x, c in validation_batches(model, training.valid, training.device, rows):
             loss = model(x, c, player)
             terms = loss.terms | {"objective": loss.objective * len(x)}
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.to(numerics.accumulator(term)).sum()
     model.train()
+    if not alone:
+        ranks.add_up(sums.values())
     return {name: value.item() / len(training.valid) for name, value in sums.items()}
 
 

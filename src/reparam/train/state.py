@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from reparam.config import TrainConfig
-from reparam.data import Data, Split
+from reparam.data import Data, Split, condition, refuse_unfit
 from reparam.model import Batch, Descend, Model, Player
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
 from reparam.train.history import History
 from reparam.train.random import generator_states, restore_generators
+from reparam.train.ranks import Ranks
 from reparam.train.tally import Tally
 
 STEPS_BY_DEFAULT, EPOCHS_AT_LEAST = 5000, 10
@@ -32,10 +33,13 @@ class Training:
     """
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
+        refuse_unfit(model, data, "train", "valid")
+        self.ranks = Ranks()  # first: it says which device is this process's
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
+        c = condition(model, data.train)
         self.batches = Batches(
-            data.train, config.batch_size, config.seed, self.device, model.conditional
+            data.train, config.batch_size, config.seed, self.device, c, self.ranks
         )
         self.valid = data.valid
         self.stage, self.step = 0, 0
@@ -62,7 +66,12 @@ class Training:
         by_steps = self.step / self.total_steps
         if self.config.budget is None:
             return by_steps
-        return max(by_steps, min(1.0, self.seconds() / self.config.budget))
+        return max(by_steps, min(1.0, self.history.seconds / self.config.budget))
+
+    @property
+    def annealing(self) -> bool:
+        """Whether the objective is not yet what it is to be."""
+        return self.step < self.model.annealing_steps
 
     @property
     def steps_per_row(self) -> int:
@@ -130,21 +139,26 @@ class Training:
             parameter.copy_(weight)
 
     def remember_if_best(self, value: float) -> None:
-        """Keep a copy of the weights when the validation value (lower is better) is the best."""
+        """Keep a copy of the weights when the validation value (lower is better) is the best.
+
+        While the objective is annealed the last ones are kept.
+        """
         if value < self.best_value:
             self.best = copy.deepcopy(self.model.state_dict())
-            self.best_value, self.stale = value, 0
+            self.best_value, self.stale = math.inf if self.annealing else value, 0
             self.history.best_epoch = self.step / self.batches.steps_per_epoch
         else:
             self.stale += 1
 
     def tensors(self) -> dict[str, Tensor]:
-        """Every tensor of a checkpoint, by a path."""
+        """Every tensor of a checkpoint, by a path; all processes ask for it together."""
         parts: dict[str, Tensor] = {}
         parts |= {f"model/{name}": value for name, value in self.model.state_dict().items()}
         parts |= {f"best/{name}": value for name, value in (self.best or {}).items()}
         parts |= {f"average/{i}": value for i, value in enumerate(self.average or [])}
-        parts |= {f"rng/{k}": v for k, v in generator_states(self.device).items()}
+        for name, state in generator_states(self.device).items():
+            for rank, one in enumerate(self.ranks.gather(state)):
+                parts[f"rng/{rank}/{name}" if rank else f"rng/{name}"] = one
         parts |= {f"tally/{name}": tally.stacked() for name, tally in self.tallies.items()}
         for name, optimiser in self.optimisers.items():
             for index, slots in optimiser.state_dict()["state"].items():
@@ -153,7 +167,6 @@ class Training:
 
     def header(self) -> dict[str, Any]:
         """The numbers of a checkpoint."""
-        self.seconds()
         return {
             "stage": self.stage,
             "step": self.step,
@@ -183,7 +196,17 @@ class Training:
         if averages:
             self.average = [averages[str(i)].to(self.device) for i in range(len(averages))]
         self._restore_optimisers(groups.get("optimiser", {}), header["optimisers"])
-        restore_generators(groups["rng"], self.device)
+        self._restore_generators(groups["rng"])
+
+    def _restore_generators(self, states: Mapping[str, Tensor]) -> None:
+        mine = f"{self.ranks.rank}/"
+        if self.ranks.first:
+            mine, states = "", {name: v for name, v in states.items() if "/" not in name}
+        states = {n.removeprefix(mine): v for n, v in states.items() if n.startswith(mine)}
+        if states:
+            restore_generators(states, self.device)
+        else:  # there are more processes now than there were
+            torch.manual_seed(self.ranks.seed(self.config.seed, self.stage, self.step))
 
     def _restore_optimisers(self, tensors: Mapping[str, Tensor], names: list[str]) -> None:
         if not names:
@@ -205,13 +228,16 @@ def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
     return [p for module in modules for p in module.parameters() if p.requires_grad]
 
 
-def validation_batches(model: Model, split: Split, device: torch.device) -> Iterator[Batch]:
-    """The rows of a split in large batches, the last one as long as it is."""
-    rows = model.space.rows_at_once
-    labels = split.labels if model.conditional else None
-    for start in range(0, len(split), rows):
-        c = None if labels is None else labels[start : start + rows].to(device)
-        yield Batch(split.x[start : start + rows].to(device), c)
+def validation_batches(
+    model: Model, split: Split, device: torch.device, part: slice = slice(None)
+) -> Iterator[Batch]:
+    """The rows of a part of a split in large batches, the last one as long as it is."""
+    start, stop, _ = part.indices(len(split))
+    at_once = model.space.rows_at_once
+    c = condition(model, split)
+    for begin in range(start, stop, at_once):
+        chosen = slice(begin, min(begin + at_once, stop))
+        yield Batch(split.x[chosen].to(device), None if c is None else c[chosen].to(device))
 
 
 def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

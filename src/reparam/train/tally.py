@@ -29,7 +29,7 @@ class Tally:
     def add(self, loss: Loss) -> Tensor:
         """Count one step in; returns 1.0 where its update must be skipped, else 0.0."""
         self.names = self.names or ("objective", *loss.terms)
-        self.rows = len(next(iter(loss.terms.values())))
+        self.rows = max(map(len, loss.terms.values()), default=1)
         sums = [term.sum() for term in loss.terms.values()]
         self.steps.append(torch.stack([loss.objective, *sums]))
         return (loss.objective * 0).isnan().float()  # infinity · 0 is NaN too

@@ -1,0 +1,302 @@
+"""Causal convolutions: all positions at once, or some positions from cached activations.
+
+Positions are computed along lines: a pixel, a row, or a wavefront of pixels none of which sees
+another. Activations are cached channels last, with margins of zeros, so that the windows of a line
+are one strided view of the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# By rows upwards, the farthest column to the right (negative: to the left) that is seen there.
+Reach = Mapping[int, int]
+# What a convolution sees of its own row: the columns before and the channels before at its own
+# column (mask A), the same with its own channel (mask B), or all of the row.
+Sees = Literal["before", "up to", "all"]
+
+
+def compose(*reaches: Reach) -> dict[int, int]:
+    """The reach of layers one after the other: offsets add up.
+
+    >>> compose({0: -1, 1: 3}, {0: 0, 1: 1})
+    {0: -1, 1: 3, 2: 4}
+    """
+    total: dict[int, int] = {0: 0}
+    for reach in reaches:
+        longer: dict[int, int] = {}
+        for up, right in total.items():
+            for more, farther in reach.items():
+                known = longer.get(up + more, right + farther)
+                longer[up + more] = max(known, right + farther)
+        total = longer
+    return dict(sorted(total.items()))
+
+
+def widest(*reaches: Reach) -> dict[int, int]:
+    """The reach of layers side by side, whose outputs are added.
+
+    >>> widest({0: 0}, {0: -1, 1: 3})
+    {0: 0, 1: 3}
+    """
+    ups = sorted({up for reach in reaches for up in reach})
+    return {up: max(reach[up] for reach in reaches if up in reach) for up in ups}
+
+
+def wavefront_slope(reach: Reach) -> int:
+    """The least s for which pixels of equal j + s·i do not see each other: right < s·up for all.
+
+    >>> wavefront_slope({0: -1, 1: 3, 2: 4})
+    4
+    """
+    return max([1, *(right // up + 1 for up, right in reach.items() if up > 0)])
+
+
+def channel_groups(units: int, channels: int) -> Tensor:
+    """Which channel of x each unit belongs to, as evenly as can be, in order.
+
+    >>> channel_groups(5, 3).tolist()
+    [0, 0, 1, 1, 2]
+    """
+    return torch.arange(units) * channels // units
+
+
+@dataclass(frozen=True)
+class Line:
+    """``count`` positions from (row, column) on, each ``down`` and ``right`` of the one before."""
+
+    row: int
+    column: int
+    count: int = 1
+    down: int = 0
+    right: int = 1
+
+    def sites(self, width: int, plane: int = 0) -> slice:
+        """Their places in an image of that width, flattened; ``plane`` entries lie before it."""
+        first, stride = plane + self.row * width + self.column, self.down * width + self.right
+        return slice(first, first + (self.count - 1) * stride + 1, stride)
+
+
+def wavefronts(height: int, width: int, slope: int) -> list[Line]:
+    """Lines of pixels of equal column + slope · row, for a slope of less than the width.
+
+    >>> [(line.row, line.column, line.count) for line in wavefronts(2, 3, 2)]
+    [(0, 0, 1), (0, 1, 1), (0, 2, 2), (1, 1, 1), (1, 2, 1)]
+    """
+    lines = []
+    for time in range(width + slope * (height - 1)):
+        first = max(0, -((width - 1 - time) // slope))
+        last = min(height - 1, time // slope)
+        if first <= last:
+            lines.append(Line(first, time - slope * first, last - first + 1, 1, -slope))
+    return lines
+
+
+class Cache:
+    """Activations (B, H, W, C) within margins of zeros: rows above, columns left and right."""
+
+    def __init__(
+        self, rows: int, grid: Sequence[int], channels: int, margins: Sequence[int], like: Tensor
+    ) -> None:
+        self.up, self.left, right = margins
+        self.width, self.channels = grid[1] + self.left + right, channels
+        self.values = like.new_zeros(rows, grid[0] + self.up, self.width, channels)
+        self.rows, self.row_stride = rows, self.width * channels
+
+    def windows(self, line: Line, up: int, height: int, left: int, width: int) -> Tensor:
+        """Windows from ``up`` and ``left`` of every position on, (B, n, height, width · C)."""
+        corner = (line.row + self.up - up) * self.row_stride
+        corner += (line.column + self.left - left) * self.channels
+        return self.values.as_strided(
+            (self.rows, line.count, height, width * self.channels),
+            (
+                self.values.stride(0),
+                line.down * self.row_stride + line.right * self.channels,
+                self.row_stride,
+                1,
+            ),
+            corner,
+        )
+
+    def window(self, line: Line, left: int) -> Tensor:
+        """The row of one position from ``left`` columns before it up to it, (B, (left + 1) · C)."""
+        corner = (line.row + self.up) * self.row_stride
+        corner += (line.column + self.left - left) * self.channels
+        size = (self.rows, (left + 1) * self.channels)
+        return self.values.as_strided(size, (self.values.stride(0), 1), corner)
+
+    def at(self, line: Line) -> Tensor:
+        """The activations themselves, (B, n, C), to be read or written."""
+        return self.windows(line, 0, 1, 0, 1).squeeze(2)
+
+
+@dataclass
+class ConvState:
+    """What a convolution keeps while it is stepped; lists run over the groups of its outputs."""
+
+    cache: Cache | None  # none where it sees nothing but the position itself
+    weights: list[Tensor]  # (what is seen at a step, outputs)
+    above_weights: list[Tensor]  # by rows: of the rows above, which are summed a row at a time
+    biases: list[Tensor]  # (1, outputs), or with context (B, 1 or H·W, outputs)
+    above: list[Tensor]  # by rows: (B, W, outputs) of the present row
+
+
+class CausalConv(nn.Module):
+    """A convolution that sees ``up`` rows above its own, and of its own what ``sees`` says.
+
+    Units belong to channels of x, in whose order a pixel is drawn: a unit of channel g sees at its
+    own position units of channels up to g (or below g, with ``sees="before"``).
+
+    Args:
+        inputs: the channel of every input unit, or how many units of one channel.
+        outputs: the same of the output units.
+        kernel: k, the odd width of the window; it has k // 2 rows above.
+        sees: of its own row.
+        rows_above: whether it sees rows above at all.
+        context: F, numbers of a context that is added through weights of its own.
+
+    Shape: x (B, inputs, H, W), context (B, F) or (B, F, H, W) → (B, outputs, H, W).
+
+    Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.4; for caches
+    Ramachandran et al. 2017, "Fast generation for convolutional autoregressive models".
+
+    >>> CausalConv(1, 8, 3, "before")(torch.zeros(2, 1, 5, 4)).shape
+    torch.Size([2, 8, 5, 4])
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor | int,
+        outputs: Tensor | int,
+        kernel: int,
+        sees: Sees = "up to",
+        *,
+        rows_above: bool = True,
+        context: int = 0,
+    ) -> None:
+        super().__init__()
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"kernel: expected an odd width, got {kernel}")
+        inputs = torch.zeros(inputs, dtype=torch.int64) if isinstance(inputs, int) else inputs
+        outputs = torch.zeros(outputs, dtype=torch.int64) if isinstance(outputs, int) else outputs
+        self.side, self.up = kernel // 2, kernel // 2 if rows_above else 0
+        self.right = self.side if sees == "all" or self.up else 0  # columns kept right of its own
+        self.sees = sees
+        shape = (len(outputs), len(inputs), self.up + 1, self.side + 1 + self.right)
+        mask = torch.ones(shape)
+        if sees != "all":
+            allowed = inputs < outputs[:, None] if sees == "before" else inputs <= outputs[:, None]
+            mask[:, :, -1, self.side] = allowed.float()
+            mask[:, :, -1, self.side + 1 :] = 0
+        self.register_buffer("mask", mask, persistent=False)
+        self.mask: Tensor
+        bound = mask.flatten(1).sum(1).clamp(min=1).rsqrt()  # of what a unit really sees
+        self.weight = nn.Parameter((2 * torch.rand(shape) - 1) * bound[:, None, None, None])
+        self.bias = nn.Parameter((2 * torch.rand(len(outputs)) - 1) * bound)
+        self.context = nn.Linear(context, len(outputs), bias=False) if context else None
+        self.groups = [(outputs == g).nonzero().squeeze(1) for g in outputs.unique()]
+        self.taken = _runs(inputs)
+
+    @property
+    def reach(self) -> Reach:
+        own = {"before": -1, "up to": 0, "all": self.side}[self.sees]
+        return {0: own} | {up: self.side for up in range(1, self.up + 1)}
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        height, width = x.shape[2:]
+        # Padding both ends and leaving out the ends not wanted is cheaper than padding one end.
+        y = F.conv2d(x, self.weight * self.mask, self.bias, padding=(self.up, self.side))
+        y = y[:, :, :height, :width]
+        return y if self.context is None or context is None else y + self._added(context)
+
+    def _added(self, context: Tensor) -> Tensor:
+        """What the context adds, (B, outputs, H or 1, W or 1)."""
+        assert self.context is not None
+        if context.ndim == 2:
+            return self.context(context)[:, :, None, None]
+        return F.conv2d(context, self.context.weight[:, :, None, None])
+
+    def start(
+        self, rows: int, grid: Sequence[int], context: Tensor | None, by_rows: bool = False
+    ) -> ConvState:
+        """A state for ``rows`` examples without any activation yet."""
+        alone = self.up == self.side == 0 and len(self.taken) == 1
+        margins = (self.up, self.side, self.right)
+        inputs = self.weight.shape[1]
+        cache = None if alone else Cache(rows, grid, inputs, margins, self.weight)
+        kernel = (self.weight * self.mask).permute(2, 3, 1, 0)  # as windows lie: (h, w, in, out)
+        split = self.up > 0 and by_rows and self.sees != "all"
+        own = kernel[-1:, : self.side + 1] if split else kernel
+        above = kernel[:-1] if split else kernel[:0]
+        bias = self.bias[None]
+        if self.context is not None and context is not None:  # by position, or one for all
+            bias = bias + self._added(context).flatten(2).transpose(1, 2)
+        return ConvState(
+            cache,
+            [own[..., group].flatten(0, 2).contiguous() for group in self.groups],
+            [above[..., group].flatten(0, 2).contiguous() for group in self.groups] * split,
+            [bias[..., group] for group in self.groups],
+            [],
+        )
+
+    def begin_row(self, state: ConvState, row: int) -> None:
+        """By rows: sum up what the whole row sees above, before its pixels are stepped."""
+        if not state.above_weights or state.cache is None:
+            return
+        width = state.cache.width - self.side - self.right
+        line = Line(row, 0, width)
+        windows = state.cache.windows(line, self.up, self.up, self.side, 1 + 2 * self.side)
+        windows = windows.flatten(2)
+        state.above = [
+            _affine(windows, weight, bias, line.sites(width))
+            for weight, bias in zip(state.above_weights, state.biases, strict=True)
+        ]
+
+    def step(
+        self, state: ConvState, h: Tensor | None, line: Line, width: int, group: int = 0
+    ) -> Tensor:
+        """Outputs of one group along a line of a grid of that width, (B, n, units).
+
+        h (B, n, inputs of the group) is what came in at the line; None: it is in the cache already.
+        """
+        cache, weight = state.cache, state.weights[group]
+        if cache is None:
+            assert h is not None
+            return _affine(h, weight, state.biases[group], line.sites(width))
+        if h is not None:
+            self.put(state, h, line, group)
+        if state.above:
+            window = cache.window(line, self.side)
+            return torch.addmm(state.above[group][:, line.column], window, weight).unsqueeze(1)
+        up, columns = self.up, self.side + 1 + self.right
+        windows = cache.windows(line, up, up + 1, self.side, columns)
+        return _affine(windows.flatten(2), weight, state.biases[group], line.sites(width))
+
+    def put(self, state: ConvState, h: Tensor, line: Line, group: int = 0) -> None:
+        """Keep the inputs of one group at a line, (B, n, units)."""
+        assert state.cache is not None
+        state.cache.at(line)[..., self.taken[group]] = h
+
+
+def _runs(groups: Tensor) -> list[slice]:
+    """The units of each group; those of a group lie together."""
+    assert (groups.diff() >= 0).all()
+    ends = groups.unique(return_counts=True)[1].cumsum(0).tolist()
+    return [slice(a, b) for a, b in pairwise([0, *ends])]
+
+
+def _affine(windows: Tensor, weight: Tensor, bias: Tensor, sites: slice) -> Tensor:
+    """windows (B, n, K) times weight (K, O), and the bias of these sites."""
+    rows, count, seen = windows.shape
+    if bias.ndim == 2:
+        flat = torch.addmm(bias, windows.reshape(rows * count, seen), weight)
+        return flat.view(rows, count, -1)
+    y = windows @ weight
+    return y + (bias if bias.shape[1] == 1 else bias[:, sites])

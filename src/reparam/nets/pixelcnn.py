@@ -1,0 +1,327 @@
+"""PixelCNN and Gated PixelCNN: masked convolutions, and their steps from cached activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reparam.nets.causal_conv import (
+    CausalConv,
+    ConvState,
+    Line,
+    Reach,
+    channel_groups,
+    compose,
+    wavefront_slope,
+    widest,
+)
+from reparam.nets.pixels import PixelNetwork, Walk
+
+
+class Block(nn.Module):
+    """Masked convolutions, each after a rectifier; with ``residual`` the input is added.
+
+    Shape: (B, width, H, W) → (B, width, H, W).
+
+    Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", figure 5 and table 1.
+
+    >>> Block(8, 1, 3, residual=True)(torch.zeros(2, 8, 5, 4)).shape
+    torch.Size([2, 8, 5, 4])
+    """
+
+    def __init__(
+        self, width: int, channels: int, kernel: int, residual: bool, context: int = 0
+    ) -> None:
+        super().__init__()
+        outer = channel_groups(width, channels)
+        if residual:  # half as many units inside
+            inner = channel_groups(max(width // 2, channels), channels)
+            convs = [
+                CausalConv(outer, inner, 1, context=context),
+                CausalConv(inner, inner, kernel, context=context),
+                CausalConv(inner, outer, 1, context=context),
+            ]
+        else:
+            convs = [CausalConv(outer, outer, kernel, context=context)]
+        self.convs, self.residual = nn.ModuleList(convs), residual
+
+    @property
+    def reach(self) -> Reach:
+        inside = compose(*(conv.reach for conv in self._convs()))
+        return widest({0: 0}, inside) if self.residual else inside
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        h = x
+        for conv in self.convs:
+            h = conv(F.relu(h), context)
+        return x + h if self.residual else h
+
+    def start(
+        self, rows: int, grid: Sequence[int], context: Tensor | None, by_rows: bool
+    ) -> list[ConvState]:
+        return [conv.start(rows, grid, context, by_rows) for conv in self._convs()]
+
+    def begin_row(self, states: list[ConvState], row: int) -> None:
+        for conv, state in zip(self._convs(), states, strict=True):
+            conv.begin_row(state, row)
+
+    def step(
+        self, states: list[ConvState], x: Tensor, line: Line, width: int, group: int
+    ) -> Tensor:
+        h = x
+        for conv, state in zip(self._convs(), states, strict=True):
+            h = conv.step(state, F.relu(h), line, width, group)
+        return x + h if self.residual else h
+
+    def _convs(self) -> list[CausalConv]:
+        return [conv for conv in self.convs if isinstance(conv, CausalConv)]
+
+
+class PixelCNN(PixelNetwork):
+    """A stack of masked convolutions: the first sees what comes before, the others their own too.
+
+    Its receptive field has a blind spot: pixels above and to the right that no stack of layers
+    reaches. That is why pixels along a wavefront do not see each other.
+
+    Args:
+        shape: of x, (C, H, W).
+        parameters: P, numbers per entry.
+        width: units of every layer.
+        layers: how many blocks follow the first convolution.
+        kernel: width of their windows.
+        first_kernel: width of the first one's.
+        residual: whether blocks are residual, with half the units inside.
+        context: F, numbers of a context, added in every layer: (B, F), or (B, F, H, W) by position.
+
+    Shape: x (B, C, H, W) → (B, P, C, H, W).
+
+    Cost: one pass of the convolutions. Drawing computes every activation once; along wavefronts in
+    W + s (H − 1) steps.
+
+    Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", sections 3.4 to 3.6.
+
+    >>> PixelCNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
+    torch.Size([2, 2, 3, 6, 5])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        parameters: int,
+        width: int = 64,
+        layers: int = 5,
+        kernel: int = 3,
+        first_kernel: int = 7,
+        residual: bool = False,
+        context: int = 0,
+    ) -> None:
+        super().__init__(shape)
+        check_width(width, self.channels)
+        units = channel_groups(width, self.channels)
+        outputs = torch.arange(self.channels).repeat(parameters)
+        self.first = CausalConv(
+            torch.arange(self.channels), units, first_kernel, "before", context=context
+        )
+        blocks = [Block(width, self.channels, kernel, residual, context) for _ in range(layers)]
+        self.blocks = nn.ModuleList(blocks)
+        self.head = CausalConv(units, outputs, 1, context=context)
+        self.reach = compose(self.first.reach, *(block.reach for block in blocks))
+        self.slope = wavefront_slope(self.reach)
+
+    def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
+        h = self.first(x, context)  # (B, width, H, W)
+        for block in self.blocks:
+            h = block(h, context)
+        return self.head(F.relu(h), context).view(len(x), -1, *self.shape)
+
+    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
+        return _PlainWalk(self, rows, context, by_rows)
+
+
+class _PlainWalk(Walk):
+    def __init__(self, network: PixelCNN, rows: int, context: Tensor | None, by_rows: bool) -> None:
+        grid, self.width = network.shape[1:], network.width
+        self.first, self.head = network.first, network.head
+        self.first_state = self.first.start(rows, grid, context, by_rows)
+        self.head_state = self.head.start(rows, grid, context, by_rows)
+        blocks = [block for block in network.blocks if isinstance(block, Block)]
+        self.blocks = [(block, block.start(rows, grid, context, by_rows)) for block in blocks]
+
+    def begin_row(self, row: int) -> None:
+        self.first.begin_row(self.first_state, row)
+        for block, states in self.blocks:
+            block.begin_row(states, row)
+
+    def step(self, line: Line, channel: int) -> Tensor:
+        h = self.first.step(self.first_state, None, line, self.width, channel)
+        for block, states in self.blocks:
+            h = block.step(states, h, line, self.width, channel)
+        return self.head.step(self.head_state, F.relu(h), line, self.width, channel)
+
+    def put(self, line: Line, channel: int, x: Tensor) -> None:
+        self.first.put(self.first_state, x.unsqueeze(2), line, channel)
+
+
+def check_width(width: int, channels: int) -> None:
+    """Refuse layers in which some channel would have no unit."""
+    if width < channels:
+        raise ValueError(f"width: expected at least the {channels} channels of x, got {width}")
+
+
+class GatedBlock(nn.Module):
+    """Two stacks: one sees the rows above, the other its own row and, through a 1 × 1, the first.
+
+    Both end in gates, y = tanh(a + context) ⊙ σ(b + context). The vertical stack sees all columns
+    within its window, so that nothing above is hidden from it; it is shifted down by one row where
+    the horizontal one reads it.
+
+    Shape: v, h (B, width, H, W) → the same; in the first block v = h = x (B, C, H, W).
+
+    Reference: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders",
+    section 2.2 and figure 2.
+
+    >>> block = GatedBlock(1, 8, 1, 3, first=True)
+    >>> x = torch.zeros(2, 1, 5, 4)
+    >>> [h.shape for h in block(x, x)]
+    [torch.Size([2, 8, 5, 4]), torch.Size([2, 8, 5, 4])]
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        channels: int,
+        kernel: int,
+        first: bool,
+        context: int = 0,
+    ) -> None:
+        super().__init__()
+        units = channel_groups(width, channels)
+        gates, seen = units.repeat(2), channel_groups(inputs, channels)
+        self.vertical = CausalConv(inputs, 2 * width, kernel, "all", context=context)
+        self.down = nn.Conv2d(2 * width, 2 * width, 1)
+        self.horizontal = CausalConv(
+            seen, gates, kernel, "before" if first else "up to", rows_above=False, context=context
+        )
+        self.out = CausalConv(units, units, 1)
+        self.first = first
+
+    def forward(self, v: Tensor, h: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        above = self.vertical(v, context)  # (B, 2 width, H, W): rows up to its own
+        link = F.pad(self.down(above), (0, 0, 1, 0))[:, :, :-1]
+        y = self.out(_gate(self.horizontal(h, context) + link, 1))
+        return _gate(above, 1), y if self.first else h + y
+
+
+class GatedPixelCNN(PixelNetwork):
+    """Blocks of a vertical and a horizontal stack of gated convolutions: no blind spot.
+
+    Arguments, shape and cost are those of ``PixelCNN``. It is drawn row by row: the vertical stack
+    of a row for all its pixels at once, the horizontal one pixel by pixel.
+
+    Reference: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders".
+
+    >>> GatedPixelCNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
+    torch.Size([2, 2, 3, 6, 5])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        parameters: int,
+        width: int = 64,
+        layers: int = 7,
+        kernel: int = 3,
+        first_kernel: int = 7,
+        context: int = 0,
+    ) -> None:
+        super().__init__(shape)
+        check_width(width, self.channels)
+        units = channel_groups(width, self.channels)
+        first = GatedBlock(self.channels, width, self.channels, first_kernel, True, context)
+        rest = [
+            GatedBlock(width, width, self.channels, kernel, False, context) for _ in range(layers)
+        ]
+        self.blocks = nn.ModuleList([first, *rest])
+        self.head = nn.ModuleList(
+            [
+                CausalConv(units, units, 1, context=context),
+                CausalConv(units, torch.arange(self.channels).repeat(parameters), 1),
+            ]
+        )
+
+    @property
+    def reach(self) -> Reach:
+        """Of the horizontal stack, through which all else is seen."""
+        vertical: Reach = {0: 0}
+        horizontal: Reach = {0: 0}
+        for block in self.blocks:
+            assert isinstance(block, GatedBlock)
+            vertical = compose(vertical, block.vertical.reach)
+            horizontal = compose(horizontal, block.horizontal.reach)
+            horizontal = widest(horizontal, compose(vertical, {1: 0}))
+        return horizontal
+
+    def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
+        v = h = x
+        for block in self.blocks:
+            v, h = block(v, h, context)
+        h = F.relu(self.head[0](F.relu(h), context))
+        return self.head[1](h).view(len(x), -1, *self.shape)
+
+    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
+        return _GatedWalk(self, rows, context)
+
+
+class _GatedWalk(Walk):
+    """Row by row: at the start of row i the vertical stack of row i − 1, of which all is known."""
+
+    def __init__(self, network: GatedPixelCNN, rows: int, context: Tensor | None) -> None:
+        grid, self.width = network.shape[1:], network.width
+        self.blocks = [block for block in network.blocks if isinstance(block, GatedBlock)]
+        self.heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
+        self.vertical = [block.vertical.start(rows, grid, context) for block in self.blocks]
+        self.horizontal = [block.horizontal.start(rows, grid, context) for block in self.blocks]
+        self.out = [block.out.start(rows, grid, None) for block in self.blocks]
+        first, last = self.heads
+        self.head = [first.start(rows, grid, context), last.start(rows, grid, None)]
+        self.gates = [block.horizontal.groups for block in self.blocks]
+        self.links: list[Tensor] = []  # of the present row, (B, W, 2 width) for every block
+
+    def begin_row(self, row: int) -> None:
+        if row == 0:
+            weight = self.blocks[0].down.weight
+            rows = self.vertical[0].cache.rows if self.vertical[0].cache else 0
+            self.links = [weight.new_zeros(rows, self.width, len(weight)) for _ in self.blocks]
+            return
+        line = Line(row - 1, 0, self.width)
+        cache = self.horizontal[0].cache
+        assert cache is not None
+        v = cache.at(line)  # x itself
+        for index, block in enumerate(self.blocks):
+            above = block.vertical.step(self.vertical[index], v, line, self.width)
+            self.links[index] = F.linear(above, block.down.weight[:, :, 0, 0], block.down.bias)
+            v = _gate(above, 2)
+
+    def step(self, line: Line, channel: int) -> Tensor:
+        h: Tensor | None = None
+        for index, block in enumerate(self.blocks):
+            a = block.horizontal.step(self.horizontal[index], h, line, self.width, channel)
+            link = self.links[index][:, line.column : line.column + 1]
+            link = link if len(self.gates[index]) == 1 else link[..., self.gates[index][channel]]
+            y = block.out.step(self.out[index], _gate(a + link, 2), line, self.width, channel)
+            h = y if h is None else h + y
+        assert h is not None
+        h = self.heads[0].step(self.head[0], F.relu(h), line, self.width, channel)
+        return self.heads[1].step(self.head[1], F.relu(h), line, self.width, channel)
+
+    def put(self, line: Line, channel: int, x: Tensor) -> None:
+        self.blocks[0].horizontal.put(self.horizontal[0], x.unsqueeze(2), line, channel)
+
+
+def _gate(h: Tensor, dim: int) -> Tensor:
+    a, b = h.chunk(2, dim)
+    return torch.tanh(a) * torch.sigmoid(b)

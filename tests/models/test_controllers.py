@@ -1,0 +1,174 @@
+"""ControlVAE and DynamicVAE on plants whose rate is a known function of β."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+import reparam as rp
+from reparam.train import fit
+
+TARGET = 16.0
+
+
+def run(
+    controller: rp.Controlled | rp.DynamicControlled, plant: Callable[[float], float], steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Errors C − rate and β over steps in which the rate answers β at once."""
+    errors, betas = [], []
+    for _ in range(steps):
+        rate = plant(controller.beta().item())
+        errors.append(TARGET - rate)
+        rows = torch.tensor(32.0, dtype=torch.float64)
+        controller.after_step({"rate": rate * rows, "rows": rows}, "another player")
+        assert controller.beta().item() == (betas[-1] if betas else controller.beta().item())
+        controller.after_step({"rate": rate * rows, "rows": rows}, "model")
+        betas.append(controller.beta().item())
+    return np.array(errors), np.array(betas)
+
+
+def decreasing(beta: float) -> float:
+    """f(1) = 40 > C = 16 > f(100) ≈ 0.4, as rates of VAEs are."""
+    return 40 / beta
+
+
+def controlled(first: float | None = None, **settings: float) -> rp.Controlled:
+    controller = rp.Controlled(TARGET, steps=1, **settings).double()
+    if first is not None:
+        controller.weight.fill_(first)
+        controller.integral.fill_(first - controller.low)
+    return controller
+
+
+@pytest.mark.parametrize("first", [1.0, 2.0, 30.0, 100.0])
+def test_control_brings_the_rate_to_its_set_point_from_both_sides(first):
+    errors, betas = run(controlled(first), decreasing, 12_000)
+    assert abs(errors[-2000:]).max() < 1e-6
+    assert betas[-1] == pytest.approx(40 / TARGET, rel=1e-6)
+
+
+@pytest.mark.parametrize(("slope", "converges"), [(330.0, True), (340.0, False)])
+def test_control_is_stable_up_to_its_stated_slope(slope, converges):
+    """K_i|f′| + ½K_p|f′| < 2 with K_p = .01 and K_i = .001: |f′| < 333⅓."""
+    centre = 50.0
+    start = controlled(centre + 1e-4)
+    errors, _ = run(start, lambda beta: TARGET - slope * (beta - centre), 4000)
+    late = abs(errors[-500:]).max()
+    assert late < 1e-6 if converges else late > 1e-2
+
+
+def test_the_integral_does_not_wind_up_and_does_not_freeze_at_a_limit():
+    """A target out of reach for long leaves nothing to unwind, and β leaves its limit at once."""
+    controller = controlled(low=1.0, high=3.0)
+    run(controller, lambda beta: 100.0, 20_000)  # far too much rate whatever β
+    assert controller.beta().item() == 3.0
+    assert controller.integral.item() < 2.0 + 0.001 * 84 + 1e-9  # within a step of the limit
+    _, betas = run(controller, lambda beta: 5.0, 400)  # 11 nats too few: 0.011 a step downwards
+    assert betas[9] < 3.0
+    assert betas[-1] == 1.0
+    assert controller.integral.item() >= -0.02
+    _, betas = run(controller, lambda beta: 40.0, 10)
+    assert betas[-1] > 1.1
+
+
+def test_the_first_steps_from_the_equation():
+    controller = rp.Controlled(TARGET, steps=4, p_gain=0.5, i_gain=0.1, low=1.0, high=9.0).double()
+    integral = 0.0
+    for step, rate in enumerate((20.0, 7.0, 11.0, 30.0, 16.5), 1):
+        controller.after_step({"rate": torch.tensor(rate), "rows": torch.tensor(1.0)}, "model")
+        error = TARGET * min(step / 4, 1) - rate
+        integral += -0.1 * error
+        raw = 1 + 0.5 / (1 + math.exp(error)) + integral
+        assert controller.beta().item() == pytest.approx(min(max(raw, 1), 9), rel=1e-6)
+
+
+def test_a_step_without_a_finite_rate_changes_nothing():
+    for controller in (controlled(), rp.DynamicControlled(TARGET).double()):
+        run(controller, decreasing, 20)
+        before = {name: value.clone() for name, value in controller.state_dict().items()}
+        bad = {"rate": torch.tensor(math.nan), "rows": torch.tensor(8.0)}
+        controller.after_step(bad, "model")
+        after = controller.state_dict()
+        counted = {"count"} if isinstance(controller, rp.Controlled) else set()
+        assert all(torch.equal(after[name], before[name]) for name in before.keys() - counted)
+
+
+# ------------------------------------------------------------------------------ DynamicVAE
+
+
+@pytest.mark.parametrize("first", [0.1, 2.0, 50.0])
+def test_dynamic_control_reaches_its_set_point(first):
+    controller = rp.DynamicControlled(TARGET).double()
+    controller.weight.fill_(first)
+    errors, betas = run(controller, decreasing, 12_000)
+    assert abs(errors[-2000:]).max() < 1e-6
+    assert betas[-1] == pytest.approx(40 / TARGET, rel=1e-6)
+
+
+def largest_root(slope: float, p_gain: float = 0.01, i_gain: float = 0.005) -> float:
+    """Of the linearised loop: e = slope · δ, δ the error of β one step before, e averaged over 5.
+
+    δ_k = δ_{k−1} − (K_p/4) (ē_k − ē_{k−1}) − K_i ē_k with ē_k = slope · mean(δ_{k−1} … δ_{k−5}),
+    as 1/(1+eᵉ) has slope −1/4 at 0. Its polynomial in z has degree 6.
+    """
+    mean = np.array([0, 1, 1, 1, 1, 1, 0]) / 5  # coefficients of z⁰, z⁻¹ … z⁻⁶
+    later = np.roll(mean, 1)
+    loop = np.array([1.0, -1, 0, 0, 0, 0, 0])
+    loop += slope * (p_gain / 4 * (mean - later) + i_gain * mean)
+    return float(abs(np.roots(loop)).max())
+
+
+def test_dynamic_control_is_stable_up_to_the_slope_of_its_loop():
+    """The stability limit of the smoothed loop, found from its polynomial, is where it oscillates.
+
+    By K_p = .01 and K_i = .005 it is near |f′| = 108, a quarter of the unsmoothed loop's 400.
+    """
+    low, high = 1.0, 1000.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if largest_root(middle) < 1 else (low, middle)
+    for slope, converges in ((0.97 * low, True), (1.03 * low, False)):
+        controller = rp.DynamicControlled(TARGET).double()
+        controller.weight.fill_(20.0 + 1e-5)
+        controller.recent.fill_(TARGET)
+        controller.count.fill_(5)
+        plant = lambda beta, slope=slope: TARGET - slope * (beta - 20.0)  # noqa: E731
+        errors, _ = run(controller, plant, 6000)
+        late = abs(errors[-500:]).max()
+        assert late < 1e-6 if converges else late > 1e-3, (slope, late)
+
+
+def test_dynamic_control_starts_above_and_averages_the_first_rates_that_there_are():
+    controller = rp.DynamicControlled(TARGET).double()
+    assert controller.beta().item() == 50.0
+    beta, before, rates = 50.0, None, []
+    for rate in (1.0, 3.0, 2.0, 8.0, 30.0, 40.0, 10.0):
+        controller.after_step({"rate": torch.tensor(rate), "rows": torch.tensor(1.0)}, "model")
+        rates.append(rate)
+        recent = rates[-5:]
+        error = TARGET - sum(recent) / len(recent)
+        before = error if before is None else before
+        beta += 0.01 * (1 / (1 + math.exp(error)) - 1 / (1 + math.exp(before))) - 0.005 * error
+        beta = min(max(beta, 0.1), 50.0)
+        assert controller.beta().item() == pytest.approx(beta, rel=1e-6)
+        before = error
+
+
+# ------------------------------------------------------------------------------ in training
+
+
+@pytest.mark.parametrize("name", ["control-vae", "dynamic-vae"])
+def test_training_ends_at_the_rate_that_was_asked_for(name):
+    data = rp.load_data("digits", binarize=0.5)
+    torch.manual_seed(0)
+    gains = {"i_gain": 0.01, "high": 6.0, "low": 0.0, "target": 3.0}
+    gains |= {"steps": 50} if name == "control-vae" else {}
+    model = rp.build(name, data.space, latent_dim=4, hidden=(32,), **gains)
+    rows = fit(model, data, epochs=90, progress=False).rows
+    assert rows[-1]["train/rate"] == pytest.approx(3.0, abs=0.2)
+    assert rows[-1]["train/beta"] != pytest.approx(1.0, abs=0.05), "a VAE would not do"
+    assert rp.evaluate(model, data, samples=2)["beta"].value == model.objective.weighting.beta()

@@ -1,0 +1,164 @@
+"""Causal convolutions: what they see, proved by their Jacobian, and their steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+import reparam as rp
+from reparam.nets import causal_conv, pixels
+from reparam.nets.causal_conv import CausalConv, Line, channel_groups, wavefront_slope, wavefronts
+from reparam.nets.pixels import PixelNetwork
+
+F64 = torch.float64
+PLAIN = [
+    {"layers": 5},  # the 7 × 7, five 3 × 3
+    {"layers": 2, "first_kernel": 3},
+    {"layers": 1, "kernel": 5, "first_kernel": 3},
+    {"layers": 2, "first_kernel": 3, "kernel": 7},
+    {"layers": 3, "residual": True, "first_kernel": 5},
+]
+GATED = [{"layers": 2, "first_kernel": 3}, {"layers": 1, "first_kernel": 5}]
+
+
+def linear_network(cls: type, shape: tuple[int, int, int], **sizes: int) -> PixelNetwork:
+    """Positive weights and inputs: rectifiers pass all, and no paths cancel."""
+    torch.manual_seed(0)
+    network = cls(shape, 1, width=3, **sizes).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.1 + 0.1 * torch.rand_like(parameter))
+    return network
+
+
+def seen_right(network: PixelNetwork, shape: tuple[int, int, int]) -> dict[int, int]:
+    """By rows upwards, the farthest column to the right on which any output depends."""
+    x = torch.rand(1, *shape, dtype=F64)
+    jacobian = torch.autograd.functional.jacobian(lambda x: network(x), x)
+    jacobian = jacobian.reshape(*shape, *shape).abs().sum((0, 3))  # (H, W, H, W)
+    found: dict[int, int] = {}
+    for i, j, row, column in jacobian.nonzero().tolist():
+        up = i - row
+        found[up] = max(found.get(up, column - j), column - j)
+    return found
+
+
+@pytest.mark.parametrize("sizes", PLAIN, ids=str)
+def test_pixels_along_a_wavefront_do_not_see_each_other_and_no_steeper_one_is_needed(sizes):
+    shape = (1, 5, 17)
+    network = linear_network(rp.PixelCNN, shape, **sizes)
+    seen = seen_right(network, shape)
+    assert network.slope is not None
+    assert all(right < network.slope * up for up, right in seen.items() if up)
+    assert max(right for up, right in seen.items() if not up) == -1
+    if network.slope > 1:
+        assert any(right >= (network.slope - 1) * up for up, right in seen.items() if up)
+
+
+@pytest.mark.parametrize(
+    "cls,sizes", [(rp.PixelCNN, s) for s in PLAIN] + [(rp.GatedPixelCNN, s) for s in GATED], ids=str
+)
+def test_the_derived_reach_is_that_of_the_jacobian(cls, sizes):
+    shape = (1, 4, 23)
+    network = linear_network(cls, shape, **sizes)
+    seen = seen_right(network, shape)
+    assert set(seen) <= set(network.reach)
+    for up, right in seen.items():
+        assert min(network.reach[up], shape[2] - 1) == right
+
+
+def test_the_slope_of_the_published_network_is_four():
+    """Its 7 × 7 reaches 3 columns to the right in one row; gates of 3 × 3 reach further in all."""
+    assert rp.PixelCNN((1, 28, 28), 1).slope == 4
+    gated = rp.GatedPixelCNN((1, 28, 28), 1, layers=3)
+    assert wavefront_slope(gated.reach) == 1 + (3 + 1 + 1 + 1)
+
+
+@pytest.mark.parametrize("i,j", [(3, 4), (2, 2)])
+def test_the_blind_spot_of_the_plain_network_is_seen_by_the_gated_one(i, j):
+    shape, sizes = (1, 5, 14), {"layers": 3, "first_kernel": 3}
+    for cls, blind in ((rp.PixelCNN, True), (rp.GatedPixelCNN, False)):
+        network = linear_network(cls, shape, **sizes)
+        x = torch.rand(1, *shape, dtype=F64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(network(x)[0, 0, 0, i, j], x)
+        one_row_up = gradient[0, 0, i - 1]
+        assert (one_row_up[: j + 2] != 0).all()  # r_max = 1
+        assert (one_row_up[j + 2] == 0) == blind
+
+
+def test_every_position_lies_on_one_wavefront_after_all_it_sees():
+    height, width, slope = 5, 7, 3
+    time = {}
+    for index, line in enumerate(wavefronts(height, width, slope)):
+        sites = range(height * width)[line.sites(width)]
+        assert len(sites) == line.count
+        for k, site in enumerate(sites):
+            assert divmod(site, width) == (line.row + k * line.down, line.column + k * line.right)
+            assert site not in time
+            time[site] = index
+    assert len(time) == height * width
+    for site, when in time.items():
+        i, j = divmod(site, width)
+        assert when == j + slope * i
+    assert len(wavefronts(28, 28, 4)) == 136
+
+
+@pytest.mark.parametrize("name", ["pixel-cnn", "gated-pixel-cnn"])
+@pytest.mark.parametrize("shape", [(1, 6, 9), (3, 5, 8)], ids=str)
+def test_wavefronts_and_rows_give_the_same_parameters(name, shape, monkeypatch):
+    """The same image walked through in both forms, with a context by position."""
+    torch.manual_seed(1)
+    cls = {"pixel-cnn": rp.PixelCNN, "gated-pixel-cnn": rp.GatedPixelCNN}[name]
+    network = cls(shape, 2, width=6, layers=2, first_kernel=5, context=4).double()
+    x = torch.rand(3, *shape, dtype=F64)
+    for context in (torch.randn(3, 4, dtype=F64), torch.randn(3, 4, *shape[1:], dtype=F64)):
+        full = network(x, context).flatten(2)
+        for many in (1, 100):
+            monkeypatch.setattr(pixels, "MANY", many)
+            found = torch.zeros_like(full)
+
+            def draw(parameters: Tensor, sites: slice, found: Tensor = found) -> Tensor:
+                found[..., sites] = parameters
+                return x.flatten(1)[:, sites]
+
+            with torch.no_grad():
+                network.generate(3, draw, context)
+            torch.testing.assert_close(found, full, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("sees", ["before", "up to", "all"])
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+def test_a_masked_convolution_is_one_with_zeros_where_it_must_not_see(sees, kernel):
+    torch.manual_seed(0)
+    channels, width = 3, 7
+    inputs, outputs = channel_groups(5, channels), channel_groups(width, channels)
+    conv = CausalConv(inputs, outputs, kernel, sees).double()
+    half = kernel // 2
+    weight = torch.zeros(width, 5, kernel, kernel, dtype=F64)
+    right = conv.weight.shape[3]
+    weight[:, :, : half + 1, :right] = conv.weight.detach()
+    for out in range(width):
+        for unit in range(5):
+            own = inputs[unit] < outputs[out] if sees == "before" else inputs[unit] <= outputs[out]
+            if sees != "all":
+                weight[out, unit, half, half] *= float(own)
+                weight[out, unit, half, half + 1 :] = 0
+    x = torch.randn(2, 5, 6, 4, dtype=F64)
+    expected = torch.nn.functional.conv2d(x, weight, conv.bias, padding=half)
+    torch.testing.assert_close(conv(x), expected)
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="kernel: expected an odd width, got 4"):
+        CausalConv(1, 1, 4)
+    with pytest.raises(ValueError, match="width: expected at least the 3 channels of x, got 2"):
+        rp.PixelCNN((3, 4, 4), 1, width=2)
+    with pytest.raises(ValueError, match=r"shape: expected images \(C, H, W\), got \(7,\)"):
+        rp.GatedPixelCNN((7,), 1)
+
+
+def test_lines_of_one_pixel_and_of_a_row():
+    assert Line(2, 3).sites(5, plane=10) == slice(23, 24, 1)
+    assert Line(1, 0, 5).sites(5) == slice(5, 10, 1)
+    assert causal_conv.compose({0: 0, 2: -1}, {1: 3}) == {1: 3, 3: 2}
