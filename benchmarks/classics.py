@@ -29,37 +29,49 @@ from torch import Tensor
 import reparam as rp
 from reparam import numerics
 from reparam.comparison import Candidate, Comparison
-from reparam.data import Split
-from reparam.evaluation.reconstruction import reconstruction_scores
-from reparam.evaluation.representation import code_features
+from reparam.data import Data, Split
+from reparam.evaluation.reconstruction import distances, squared_errors
+from reparam.evaluation.representation import code_features, linear_probe
 from reparam.evaluation.scores import Score
 from reparam.model import Codec, LatentVariable
+from reparam.train.random import seeded
 
 SEEDS = 3
 
 
 def overfitting(out: Path) -> None:
     """Few rows, a large network: the weights kept are those nearest to the training rows."""
-    whole = rp.load_data("digits")
-    rows = []
-    for n in (50, 200, 800):
+    whole, rows = rp.load_data("digits"), []
+    mask = rp.Masking(0.3)
+    for n in (50, 800):
         few = Split(whole.train.x[:n])
         # Validated on the training rows: what is kept is the fit, not an early stop.
         data = dataclasses.replace(whole, train=few, valid=few, name=f"{n} digits", source=None)
-        for preset, noise in (("ae", {}), ("denoising-ae", {"amount": 0.3})):
-            errors: dict[str, list[float]] = {"train": [], "test": []}
+        for preset, noise in (("ae", {}), ("denoising-ae", {"amount": mask.share})):
+            found = []
             for seed in range(SEEDS):
                 model = rp.build(preset, data.space, latent_dim=64, **noise)
-                rp.fit(model, data, epochs=3000 * 128 // max(n, 128), seed=seed, progress=False)
+                rp.fit(model, data, epochs=1500 * 128 // max(n, 128), seed=seed, progress=False)
                 assert isinstance(model, Codec)
-                for name, split in (("train", few), ("test", whole.test)):
-                    scores = reconstruction_scores(model, split, few, name)
-                    errors[name].append(scores["reconstruction_mse"].value)
+                found.append(errors(model, few, whole, mask))
             weights = sum(p.numel() for p in model.parameters())
-            ratio = [b / a for a, b in zip(errors["train"], errors["test"], strict=True)]
-            numbers = [over_seeds(values) for values in (errors["train"], errors["test"], ratio)]
+            numbers = [over_seeds(values) for values in zip(*found, strict=True)]
             rows.append([str(n), preset, f"{weights:,}", *numbers])
-    print_table(["rows", "model", "weights", "train MSE", "test MSE", "test / train"], rows)
+    header = ["train MSE", "test MSE", "test MSE from masked x", "linear probe"]
+    print_table(["rows", "model", "weights", *header], rows)
+
+
+@torch.no_grad()
+def errors(model: Codec, few: Split, whole: Data, mask: rp.Masking) -> tuple[float, ...]:
+    """On the rows it was trained on, on others, on others seen through a mask; codes' use."""
+    test, ones = whole.test, torch.ones(())
+    with seeded(0, torch.device("cpu")):
+        masked = mask(test.x.float())
+    through = [distances(model.reconstruct(x), test.x, model.space, ones) for x in (test.x, masked)]
+    probe = linear_probe(model, whole.train, test)
+    assert probe is not None
+    fit = squared_errors(model, few, ones)
+    return *(e.mean().item() for e in (fit, *through)), probe.value
 
 
 def one_dimension(out: Path) -> None:
@@ -179,6 +191,8 @@ def with_error(value: float, stderr: float | None) -> str:
     """Two digits of the error, and as many of the value."""
     if not stderr:
         return f"{value:.4g}"
+    if abs(value) < 1e-3:
+        return f"{value:.1e} ± {stderr:.0e}"
     digits = max(0, 1 - math.floor(math.log10(stderr)))
     return f"{value:.{digits}f} ± {stderr:.{digits}f}"
 
