@@ -14,7 +14,7 @@ ROOT = Path(reparam.__file__).parent
 PACKAGE = "reparam"
 # From the floor upwards. What imports stands above what is imported, or beside it.
 ROWS = (
-    ("model", "conditions", "inspection", "config", "data", "numerics"),
+    ("model", "conditions", "inspection", "config", "data", "numerics", "schema"),
     ("nets",),
     ("bijections",),
     ("distributions",),

@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,9 +22,21 @@ from torch import Tensor
 from reparam import __version__
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
+from reparam.schema import check
 
 FORMAT = 1  # of the header; a reader refuses a newer one
 MODEL_FILE = "model.safetensors"
+
+
+class Description(TypedDict):
+    """What a header says of a model: how to build it, and the type of its weights."""
+
+    format: NotRequired[int]
+    preset: str | None
+    parameters: dict[str, Any]
+    space: Space
+    precision: str
+    version: str
 
 
 def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -92,9 +104,10 @@ def rebuild(header: Mapping[str, Any], file: Path) -> Model:
     if header.get("preset") is None:
         raise ValueError(f"{file}: holds a model that no preset builds; give it as model=")
     try:
+        check(header, Description, "model")
         space = Space(**header["space"])
         return build(header["preset"], space, **header["parameters"])
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{file}: does not describe a model of this version: {error}") from error
 
 
@@ -107,7 +120,13 @@ def _precision(header: Mapping[str, Any], file: Path) -> torch.dtype:
 
 
 def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Load a state dict into the model."""
+    """Load a state dict into the model; every tensor must be of the type it is there."""
+    for name, tensor in model.state_dict().items():
+        if name in tensors and tensors[name].dtype != tensor.dtype:
+            raise ValueError(
+                f"{file}: its weights do not fit the model: {name} is {tensors[name].dtype}, "
+                f"expected {tensor.dtype}"
+            )
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
@@ -131,7 +150,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(metadata["reparam"])
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: {error}") from error
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: no format number")
@@ -159,7 +178,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; ValueError where it is absent or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # a number may be too long, or nesting
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")

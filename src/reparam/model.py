@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.conditions import check_attributes, check_labels
-from reparam.inspection import Noise
+from reparam.inspection import Inspectable
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
@@ -353,7 +353,7 @@ class Float64Buffers(nn.Module):
         return self
 
 
-class Codec(Model):
+class Codec(Inspectable, Model):
     """A model with codes: x → code → x."""
 
     @property
@@ -370,11 +370,6 @@ class Codec(Model):
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(x, c), c)
-
-    @property
-    def noise(self) -> Noise | None:
-        """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
-        return None
 
     def prepare_code(self, code: Code) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""

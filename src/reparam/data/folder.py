@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from reparam.data.entries import split_named
-from reparam.data.pictures import SUFFIXES, Failure, Fit, Header, decode, look
+from reparam.data.pictures import SUFFIXES, Failure, Fit, Header, bombs_refused, decode, look
 from reparam.data.raw import Array, Part, Raw
+from reparam.data.room import refuse_too_large
 from reparam.data.splits import SPLITS
 
 LISTED = 5  # names of skipped files in a note
@@ -52,11 +53,14 @@ def read_folder(folder: Path, size: int | tuple[int, int] | None = None, fit: Fi
     """
     target = _target(size, fit)
     items, notes = _items(folder)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without the interpreter lock
+    # Pillow decodes without the interpreter lock.
+    with bombs_refused(), ThreadPoolExecutor(os.cpu_count()) as pool:
         looked = list(pool.map(look, [item.path for item in items]))
         items, headers, failures = _readable(folder, items, looked)
         shape = target or _common_size(folder, items, headers)
-        x = np.empty((len(items), 3 if any(h.colour for h in headers) else 1, *shape), np.uint8)
+        channels = 3 if any(h.colour for h in headers) else 1
+        refuse_too_large(str(folder), len(items) * channels * shape[0] * shape[1])
+        x = np.empty((len(items), channels, *shape), np.uint8)
         decoded = list(pool.map(partial(decode, fit=fit), [item.path for item in items], x))
     remarks = Counter(header.remark for header in headers if header.remark)
     notes += [f"{len(items)} images, {remark} in {n}." for remark, n in sorted(remarks.items())]
