@@ -149,7 +149,7 @@ def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tens
 
     A conditional model is told the condition of the nearer end.
     """
-    if model.code_space.kind != "real":
+    if queries.encode(model, split, first[:1]) is None:
         return None
     ends = [queries.condition(model, split, rows) for rows in (first, last)]
     x = edit.interpolate(
