@@ -105,8 +105,8 @@ def find_prior(
         maps = [MaskedAffine(latent_dim) for _ in range(4)]
         return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
     if name == "class":
-        if space.classes is None:
-            raise ValueError("prior: class needs data with labels, got attributes")
+        if space.classes is None or space.attributes is not None:
+            raise ValueError("prior: class needs data with labels and no attributes")
         return ClassConditional(latent_dim, space.classes)
     return StandardNormal(latent_dim)
 
