@@ -82,7 +82,7 @@ class VAE(Conditional, LatentVariable):
         self.standardise = Standardise(space)
         self.encoder, self.q_z = encoder, posterior
         self.decoder, self.p_x = decoder, likelihood
-        self.p_z = prior
+        self.p_z, self.layers = prior, prior.layers
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
         self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
