@@ -1,8 +1,21 @@
+from .bijections.autoregressive import MaskedAffine
+from .bijections.base import Bijection, Chain, Inverse
+from .bijections.planar import Planar, Radial
+from .bijections.shape import Reverse
 from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
 from .distributions.conditionals import ConditionalNormal
+from .distributions.deep_layers import DeepDecoder, DeepDescent, DeepEncoder, DeepPosterior
+from .distributions.layers import (
+    Ascent,
+    Descent,
+    LadderDescent,
+    LadderEvidence,
+    LayeredPosterior,
+    LayeredPrior,
+)
 from .distributions.likelihoods import (
     Bernoulli,
     Categorical,
@@ -10,11 +23,24 @@ from .distributions.likelihoods import (
     DiscretizedNormal,
     Normal,
 )
-from .distributions.posteriors import DiagonalNormal
-from .distributions.priors import StandardNormal
+from .distributions.posteriors import (
+    DiagonalNormal,
+    FlowPosterior,
+    FullNormal,
+    GumbelSoftmax,
+    NormalMixture,
+)
+from .distributions.priors import (
+    ClassConditional,
+    FlowPrior,
+    MixturePrior,
+    StandardNormal,
+    UniformOneHot,
+    VampPrior,
+)
 from .edit import classify, interpolate, traverse
 from .evaluation import Score, evaluate
-from .inspection import Noise
+from .inspection import Filters, HiddenUnits, Noise
 from .model import (
     Codec,
     Density,
@@ -31,6 +57,7 @@ from .models.autoencoder import Autoencoder
 from .models.autoregressive import Autoregressive
 from .models.controllers import Controlled, DynamicControlled
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
+from .models.latent_penalties import DIP, MMD, CriticTotalCorrelation, TotalCorrelation
 from .models.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from .models.mixture import GaussianMixture
 from .models.objectives import ELBO, IWAE, DReG
@@ -48,19 +75,30 @@ from .train import History, fit, resume
 __version__: str
 
 __all__ = [
+    "Ascent",
     "Autoencoder",
     "Autoregressive",
     "Bernoulli",
     "Beta",
+    "Bijection",
     "Capacity",
     "Categorical",
+    "Chain",
+    "ClassConditional",
     "Codec",
     "ConditionalNormal",
     "Contraction",
     "Controlled",
+    "CriticTotalCorrelation",
+    "DIP",
     "DReG",
     "Data",
+    "DeepDecoder",
+    "DeepDescent",
+    "DeepEncoder",
+    "DeepPosterior",
     "Density",
+    "Descent",
     "DiagonalNormal",
     "DimensionwiseLearnedWeights",
     "DiscretizedLogistic",
@@ -68,27 +106,45 @@ __all__ = [
     "Distribution",
     "DynamicControlled",
     "ELBO",
+    "Filters",
+    "FlowPosterior",
+    "FlowPrior",
     "FreeBits",
+    "FullNormal",
+    "GatedPixelCNN",
     "GaussianMixture",
     "GaussianNoise",
-    "GatedPixelCNN",
     "Generator",
+    "GumbelSoftmax",
+    "HiddenUnits",
     "History",
     "IWAE",
+    "Inverse",
     "KSparse",
+    "LadderDescent",
+    "LadderEvidence",
     "LatentVariable",
+    "LayeredPosterior",
+    "LayeredPrior",
     "LearnedWeights",
     "LogProb",
     "Loss",
     "MADE",
+    "MMD",
+    "MaskedAffine",
     "Masking",
+    "MixturePrior",
     "Model",
     "NADE",
     "Noise",
     "Normal",
+    "NormalMixture",
     "PCA",
     "PRESETS",
     "PixelCNN",
+    "Planar",
+    "Radial",
+    "Reverse",
     "SaltAndPepper",
     "Schedule",
     "Score",
@@ -97,9 +153,12 @@ __all__ = [
     "Split",
     "StandardNormal",
     "Tied",
+    "TotalCorrelation",
     "TrainConfig",
     "TwoStage",
+    "UniformOneHot",
     "VAE",
+    "VampPrior",
     "build",
     "classify",
     "compare",

@@ -8,11 +8,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,11 +19,24 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reparam import __version__
+from reparam.atomic import write_atomically
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
+from reparam.schema import check
 
 FORMAT = 1  # of the header; a reader refuses a newer one
 MODEL_FILE = "model.safetensors"
+
+
+class Description(TypedDict):
+    """What a header says of a model: how to build it, and the type of its weights."""
+
+    format: NotRequired[int]
+    preset: str | None
+    parameters: dict[str, Any]
+    space: Space
+    precision: str
+    version: str
 
 
 def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -39,8 +51,7 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
     Raises:
         ValueError: the folder holds a model and ``force`` is not set.
 
-    >>> import tempfile
-    >>> from reparam.presets import build
+    >>>     >>> from reparam.presets import build
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = save(build("pca", Space((3,), "real")), folder)
     ...     type(load(folder)).__name__
@@ -92,9 +103,10 @@ def rebuild(header: Mapping[str, Any], file: Path) -> Model:
     if header.get("preset") is None:
         raise ValueError(f"{file}: holds a model that no preset builds; give it as model=")
     try:
+        check(header, Description, "model")
         space = Space(**header["space"])
         return build(header["preset"], space, **header["parameters"])
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{file}: does not describe a model of this version: {error}") from error
 
 
@@ -107,7 +119,13 @@ def _precision(header: Mapping[str, Any], file: Path) -> torch.dtype:
 
 
 def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Load a state dict into the model."""
+    """Load a state dict into the model; every tensor must be of the type it is there."""
+    for name, tensor in model.state_dict().items():
+        if name in tensors and tensors[name].dtype != tensor.dtype:
+            raise ValueError(
+                f"{file}: its weights do not fit the model: {name} is {tensors[name].dtype}, "
+                f"expected {tensor.dtype}"
+            )
     try:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
@@ -131,7 +149,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         header = json.loads(metadata["reparam"])
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: {error}") from error
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: no format number")
@@ -159,31 +177,11 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; ValueError where it is absent or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # a number may be too long, or nesting
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
     return content
-
-
-def write_atomically(path: Path, write: Callable[[str], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, flush it and move it into place."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ValueError(f"{path.parent}: cannot be written to: {error.strerror}") from error
-    os.close(descriptor)
-    try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: cannot be written: {error}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
@@ -194,12 +192,6 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
         crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
         crc = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data, crc)
     return f"{crc:08x}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,6 +58,11 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise ValueError(f"{name}: expected a whole number, got {value!r}")
+        for name in ("budget", "lr", "weight_decay", "clip", "ema", "save_every"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is not None and not (number and math.isfinite(value)):
+                raise ValueError(f"{name}: expected a finite number, got {value!r}")
         for name in ("epochs", "budget", "clip", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:

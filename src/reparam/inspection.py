@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -30,3 +31,60 @@ class Noise:
     level: float
     strongest: float
     corrupt: Callable[[Tensor, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """The weights between x and each entry of the code, where one linear layer is all there is.
+
+    Args:
+        weights: (F, *shape), one for each entry of the code, in network units.
+        of: ``"decoder"``, what one unit of that entry adds to the output, or ``"encoder"``, the x
+            that the entry answers to most.
+
+    >>> import torch
+    >>> Filters(torch.eye(2), "decoder").weights.shape
+    torch.Size([2, 2])
+    """
+
+    weights: Tensor
+    of: Literal["decoder", "encoder"]
+
+
+@dataclass(frozen=True)
+class HiddenUnits:
+    """Activations in [0, 1] of units that a penalty holds at a mean ρ.
+
+    Args:
+        activations: (B, units), the layers side by side.
+        target: ρ.
+        penalty: of one unit, from mean activations ρ̂, elementwise, in nats.
+        weight: of the penalty in the objective.
+
+    >>> import torch
+    >>> units = HiddenUnits(torch.ones(3, 2), 0.1, lambda mean: (mean - 0.1).square(), 1.0)
+    >>> units.penalty(units.activations.mean(0)).shape
+    torch.Size([2])
+    """
+
+    activations: Tensor
+    target: float
+    penalty: Callable[[Tensor], Tensor]
+    weight: float
+
+
+class Inspectable:
+    """What every codec can be asked; those that have it override the answer."""
+
+    @property
+    def noise(self) -> Noise | None:
+        """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
+        return None
+
+    def filters(self) -> Filters | None:
+        """One picture of weights per entry of the code; None where no single layer has them."""
+        return None
+
+    def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
+        """Activations of the units whose mean a penalty holds; None where none does."""
+        return None

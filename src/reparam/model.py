@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.conditions import check_attributes, check_labels
-from reparam.inspection import Noise
+from reparam.inspection import Inspectable
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
@@ -353,7 +353,7 @@ class Float64Buffers(nn.Module):
         return self
 
 
-class Codec(Model):
+class Codec(Inspectable, Model):
     """A model with codes: x → code → x."""
 
     @property
@@ -370,11 +370,6 @@ class Codec(Model):
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(x, c), c)
-
-    @property
-    def noise(self) -> Noise | None:
-        """What ``reconstruct`` was trained to undo; None for a codec trained on x as it is."""
-        return None
 
     def prepare_code(self, code: Code) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""
@@ -416,6 +411,8 @@ class LatentVariable(Codec, Density):
     (Burda et al. 2016, eq. 8), a lower bound in expectation at every K = ``samples``. The data are
     encoded once, memory is bounded, and the sum over samples is accumulated in float64.
     """
+
+    layers: tuple[int, ...] = ()  # sizes of the layers of z, coarsest first, where it has several
 
     @abstractmethod
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution: ...

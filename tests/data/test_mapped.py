@@ -144,3 +144,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     growth, size = map(int, done.stdout.split())
     assert size > 170 and growth < 120, f"{growth} MB more for {size} MB of training data"
+
+
+def test_a_mapped_array_may_be_larger_than_memory(tmp_path, monkeypatch):
+    values, _ = CASES["uint8"]
+    np.save(tmp_path / "x.npy", values)
+    monkeypatch.setattr("reparam.data.room.memory", lambda: 1000)  # bytes
+    with pytest.raises(ValueError, match="this machine has"):
+        loaded(tmp_path / "x.npy", monkeypatch, False)
+    assert len(loaded(tmp_path / "x.npy", monkeypatch, True).train) == 420

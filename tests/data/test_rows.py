@@ -89,7 +89,7 @@ def test_the_outline_spans_levels_or_training_values():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"source": {"source": "digits", "colour": "red"}}, "data.source.colour is no argument"),
+        ({"source": {"source": "digits", "colour": "red"}}, "data.source.colour is unknown"),
         ({"source": {"seed": 1}}, "data.source.source is missing"),
         ({"source": {"source": "digits", "levels": "x"}}, "data.source.levels cannot be 'x'"),
         ({"source": "digits"}, "data.source cannot be 'digits'"),

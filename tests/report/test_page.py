@@ -87,8 +87,8 @@ def test_likelihoods_carry_their_marks_and_the_best_is_marked(html):
 def test_every_section_is_there_and_linked(html):
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == [
-        "scores", "reconstructions", "samples", "interpolations", "latent", "traversals",
-        "training", "reading",
+        "scores", "reconstructions", "outcomes", "samples", "interpolations", "latent", "filters",
+        "traversals", "training", "reading",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#(\w+)"', html) == sections
 

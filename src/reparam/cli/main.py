@@ -13,6 +13,8 @@ from reparam import __version__
 from reparam.cli import denoise, edit, look, train, use
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
 
+UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer refuses; it exports this child only
+
 
 class Commands(typer.core.TyperGroup):
     """The commands; one that is interrupted says so, and what to do if it left a message."""
@@ -70,7 +72,13 @@ def main() -> None:
     """Run a command; what the user can mend is one message and exit code 2."""
     warnings.showwarning = show_warning
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        if error.format_message():  # not where no command was given: the help stands there by now
+            usage = getattr(error, "ctx", None)
+            hint = f" (see {usage.command_path} --help)" if usage else ""
+            complain("error", error.format_message() + hint)
+        sys.exit(2)
     except (ValueError, ArithmeticError, OSError, MemoryError, RuntimeError) as error:
         memory = is_out_of_memory(error)
         if os.environ.get("REPARAM_DEBUG") or (isinstance(error, RuntimeError) and not memory):

@@ -7,7 +7,12 @@ from typing import TextIO
 
 from rich.console import Console
 
-OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+OUT_OF_MEMORY = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",
+    "storage size calculation overflowed",
+)
 MEMORY_REMEDY = (
     "out of memory; make hidden, --batch-size or the images (--size) smaller, or ask for fewer "
     "examples (-n) or --samples"

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from reparam.data.entries import parts_named
-from reparam.data.mapped import load
+from reparam.data.mapped import is_large, load
 from reparam.data.raw import Array, Part, Raw
+from reparam.data.room import refuse_too_large
 
-# RuntimeError: an archive that is encrypted, or compressed in a way that Python cannot read.
-UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip file begins, one without entries too
 
 
 def read_npz(path: Path, drop: Collection[str] = ()) -> Raw:
@@ -62,13 +63,21 @@ def read_npy(path: Path) -> Raw:
 def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
     """The array, or the arrays by name, in a file."""
     try:
+        size = _claimed(path, drop)
+    except Exception as error:  # what a parser raises on damage is nowhere said
+        raise ValueError(_unreadable(path, error)) from error
+    if not is_large(path):
+        refuse_too_large(str(path), size)
+    try:
         loaded = load(path)
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:
             names = loaded.files
             arrays = {name: loaded[name] for name in names if name not in drop}
-    except UNREADABLE as error:
+    except MemoryError:
+        raise
+    except Exception as error:
         raise ValueError(_unreadable(path, error)) from error
     absent = sorted(set(drop) - set(names))
     if absent:
@@ -76,8 +85,51 @@ def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
     return arrays
 
 
+def _claimed(path: Path, drop: Collection[str]) -> int:
+    """Bytes of all arrays by what their headers say; ValueError where the file has fewer."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+        file.seek(0)
+        if head.startswith(b"\x80"):
+            raise ValueError("a pickle")
+        if head not in ARCHIVE:
+            return _array_bytes(file, path.stat().st_size)
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            name = entry.filename.removesuffix(".npy")
+            if name in drop:
+                continue
+            with archive.open(entry) as file:
+                try:
+                    total += _array_bytes(file, entry.file_size)
+                except ValueError as error:
+                    raise ValueError(f"{name!r}: {error}") from error
+    return total
+
+
+def _array_bytes(file: IO[bytes], size: int) -> int:
+    """Bytes of the array in a file of this size, by its header."""
+    versions = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(file)
+    if version not in versions:
+        raise ValueError(f"an array in version {version} of the format, which is for named fields")
+    shape, _, dtype = versions[version](file)
+    if dtype.hasobject:
+        raise ValueError("Python objects (pickled)")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its shape cannot be {shape}")
+    claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if claimed > there:
+        raise ValueError(f"shape {shape} takes {claimed:,} bytes, of which there are {there:,}")
+    return claimed
+
+
 def _unreadable(path: Path, error: BaseException) -> str:
-    if "allow_pickle" in str(error):
+    if "pickle" in str(error):
         return (
             f"{path}: holds Python objects (pickled), which are not read for safety; save arrays "
             "of numbers, with rows of one shape"

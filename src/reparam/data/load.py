@@ -16,6 +16,7 @@ from reparam.data.kinds import Choices
 from reparam.data.merge import with_test
 from reparam.data.named_sets import REGISTRY
 from reparam.data.pictures import Fit
+from reparam.data.raw import Raw
 from reparam.data.readers import Reading, read
 from reparam.data.splits import Data
 from reparam.model import DataKind
@@ -80,8 +81,15 @@ def load_data(
     if label is not None and columns is None:
         raw = with_labels(raw, label)
     if test is not None:
-        raw = with_test(raw, read(test, reading))
+        raw = with_test(raw, _read_test(test, reading))
     return assemble(raw, choices, _recipe(source, test, label, reading, choices))
+
+
+def _read_test(test: Any, reading: Reading) -> Raw:
+    try:
+        return read(test, reading)
+    except ValueError as error:
+        raise ValueError(f"test: {str(error).removeprefix('source: ')}") from error
 
 
 def _recipe(

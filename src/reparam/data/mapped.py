@@ -31,10 +31,14 @@ def is_mapped(array: Array) -> bool:
     return False
 
 
+def is_large(path: Path) -> bool:
+    """Whether a file is an array to map instead of reading it."""
+    return path.suffix.lower() == ".npy" and path.stat().st_size >= MAPPED_FROM
+
+
 def load(path: Path) -> Any:
     """What ``np.load`` gives, a large array being mapped (its changes are never written)."""
-    large = path.suffix == ".npy" and path.stat().st_size >= MAPPED_FROM
-    return np.load(path, mmap_mode="c" if large else None, allow_pickle=False)
+    return np.load(path, mmap_mode="c" if is_large(path) else None, allow_pickle=False)
 
 
 def blank(shape: tuple[int, ...], dtype: Any, like: Array) -> Array:

@@ -5,35 +5,40 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict
 
 from reparam.data.splits import Data
 from reparam.model import Space
+from reparam.schema import check
 
-# The arguments of load_data as JSON keeps them.
-RECIPE_TYPES: dict[str, Any] = {
-    "source": str,
-    "test": str,
-    "label": str | int,
-    "drop": str | list,
-    "attributes": list,
-    "kind": str,
-    "levels": int,
-    "binarize": str | int | float,
-    "size": int | list,
-    "fit_size": str,
-    "seed": int,
-}
-ENTRY_TYPES: dict[str, Any] = {
-    "name": str,
-    "fingerprint": str,
-    "source": dict | None,
-    "class_names": list | None,
-    "columns": list | None,
-    "attribute_names": list | None,
-    "low": int | float,
-    "high": int | float,
-}
+
+class Recipe(TypedDict):
+    """The arguments of ``load_data`` as JSON keeps them."""
+
+    source: str
+    test: NotRequired[str]
+    label: NotRequired[str | int]
+    drop: NotRequired[str | list[str]]
+    attributes: NotRequired[list[str]]
+    kind: NotRequired[str]
+    levels: NotRequired[int]
+    binarize: NotRequired[str | float]
+    size: NotRequired[int | list[int]]
+    fit_size: NotRequired[str]
+    seed: NotRequired[int]
+
+
+class Entry(TypedDict):
+    """What ``outline_json`` gives."""
+
+    name: str
+    fingerprint: str
+    source: Recipe | None
+    class_names: list[str] | None
+    columns: list[str] | None
+    attribute_names: list[str] | None
+    low: float
+    high: float
 
 
 class Like(Protocol):
@@ -112,28 +117,11 @@ def check_outline(entry: Mapping[str, Any]) -> None:
     Traceback (most recent call last):
     ValueError: data.fingerprint is missing
     """
-    for name, kind in ENTRY_TYPES.items():
-        if name not in entry:
-            raise ValueError(f"data.{name} is missing")
-        _check(f"data.{name}", entry[name], kind)
-    recipe = entry["source"]
-    if recipe is None:
-        return
-    if "source" not in recipe:
-        raise ValueError("data.source.source is missing")
-    for name, value in recipe.items():
-        if name not in RECIPE_TYPES:
-            raise ValueError(f"data.source.{name} is no argument of load_data")
-        _check(f"data.source.{name}", value, RECIPE_TYPES[name])
+    check(entry, Entry, "data")
 
 
 def _names(found: list[str] | None) -> tuple[str, ...] | None:
     return None if found is None else tuple(found)
-
-
-def _check(name: str, value: object, kind: Any) -> None:
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{name} cannot be {value!r}")
 
 
 def _span(data: Data) -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,16 +15,6 @@ from PIL import Image, ImageOps
 from reparam.data.raw import Array
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-# What Pillow raises on broken files, whatever their format (PNG chunks give SyntaxError).
-BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
 
 Fit = Literal["crop", "pad"]
@@ -71,7 +62,7 @@ def look(path: Path) -> Header | Failure:
             if image.getexif().get(ORIENTATION) in SIDEWAYS:
                 width, height = height, width
             return Header((height, width), _in_colour(image), _remark(image))
-    except BROKEN as error:
+    except Exception as error:  # Pillow's decoders raise anything on damage, TypeError too
         return Failure(path, _reason(error))
 
 
@@ -90,13 +81,26 @@ def decode(path: Path, out: Array, fit: Fit) -> Failure | None:
     try:
         with Image.open(path) as file:
             image = _eight_bits(ImageOps.exif_transpose(file), "L" if channels == 1 else "RGB")
-    except BROKEN as error:
+        if image.size != (width, height):
+            resize = ImageOps.fit if fit == "crop" else ImageOps.pad
+            image = resize(image, (width, height), Image.Resampling.LANCZOS)
+        pixels = np.asarray(image).reshape(height, width, channels)
+    except Exception as error:
         return Failure(path, _reason(error))
-    if image.size != (width, height):
-        resize = ImageOps.fit if fit == "crop" else ImageOps.pad
-        image = resize(image, (width, height), Image.Resampling.LANCZOS)
-    out[:] = np.moveaxis(np.asarray(image).reshape(height, width, channels), 2, 0)
+    out[:] = np.moveaxis(pixels, 2, 0)
     return None
+
+
+@contextmanager
+def bombs_refused() -> Iterator[None]:
+    """Inside, files that would decode to far more pixels than a photo has count as broken.
+
+    A small file can claim any size. Above ``Image.MAX_IMAGE_PIXELS`` (89 million) Pillow warns,
+    which does not say of which file; here that is an error of this file, as twice as many are.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
@@ -125,4 +129,8 @@ def _remark(image: Image.Image) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    return "no image" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "no image"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, or it says so; make it smaller"
+    return " ".join(str(error).split()) or type(error).__name__

@@ -80,6 +80,8 @@ def _read_path(path: Path, reading: Reading, only: tuple[str, ...] | None) -> Ra
     if path.is_dir():
         reading.refuse("a folder of images", "size", "fit_size")
         return read_folder(path, reading.size, reading.fit_size)
+    if not path.is_file():
+        raise ValueError(f"{path}: is neither a file nor a folder; save its content to a file")
     if suffix in (".npz", ".npy"):
         if suffix == ".npy":
             reading.refuse(f"{suffix} files")
@@ -98,6 +100,8 @@ def _read_path(path: Path, reading: Reading, only: tuple[str, ...] | None) -> Ra
 def _missing(path: Path) -> str:
     """What a path that does not exist may have meant: a named set or a file beside it."""
     text = str(path)
+    if path.is_symlink():
+        return f"source: {text!r} is a link to {os.readlink(path)!r}, which does not exist"
     near = difflib.get_close_matches(text, REGISTRY, 1)
     if not near and path.parent.is_dir():
         beside = {other.name: str(other) for other in path.parent.iterdir()}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam.data.raw import Array, Part, Raw
+from reparam.data.room import refuse_too_large
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,20 +106,28 @@ def read_parquet(
     ('a',)
     """
     try:
-        import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
         raise ValueError(
             f"{path}: Parquet files need pyarrow: pip install 'reparam[parquet]'"
         ) from error
     try:
-        names = parquet.read_schema(path).names
-        names = [name for name in names if not name.startswith(ROW_NUMBERS)]
-        wanted = wanted_columns(names, label, drop, str(path), only, attributes)
-        table = parquet.read_table(path, columns=[*wanted, *attributes, *_one(label)])
+        names, rows = parquet.read_schema(path).names, parquet.read_metadata(path).num_rows
+    except Exception as error:  # what pyarrow raises on damage depends on where it is
+        raise ValueError(_unreadable(path, error)) from error
+    names = [name for name in names if not name.startswith(ROW_NUMBERS)]
+    wanted = wanted_columns(names, label, drop, str(path), only, attributes)
+    refuse_too_large(
+        str(path), rows * (len(wanted) + len(attributes)) * np.dtype(np.float64).itemsize
+    )
+    try:
+        columns = [*wanted, *attributes, *_one(label)]
+        table = parquet.read_table(path, columns=columns, page_checksum_verification=True)
         cells = {name: _arrow_cells(table.column(name)) for name in table.column_names}
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: cannot be read as Parquet ({error})") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(_unreadable(path, error)) from error
     return _table(cells, wanted, label, path.stem, str(path), attributes)
 
 
@@ -222,6 +231,10 @@ def table_raw(
 def _stacked(cells: Mapping[str, Cells], columns: Sequence[str]) -> Array:
     arrays = [cells[column].values for column in columns]
     return np.column_stack([a.astype(np.float64) if a.dtype == object else a for a in arrays])
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path}: cannot be read as Parquet ({error}); it may be cut short: write it again"
 
 
 def _arrow_cells(column: Any) -> Cells:

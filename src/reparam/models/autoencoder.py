@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.bijections.elementwise import Standardise
-from reparam.inspection import Noise
+from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import Code, Codec, Loss, Space, Stage
 from reparam.models.corruptions import Corruption, noise_of
-from reparam.models.penalties import CodePenalty
+from reparam.models.penalties import CodePenalty, Sparsity
+from reparam.nets.single import single_matrix
 from reparam.nets.sparse import through_sigmoids
 
 Reconstruction = Literal["auto", "squared_error", "cross_entropy"]
@@ -91,6 +93,24 @@ class Autoencoder(Codec):
         if not isinstance(self.corruption, Corruption):
             return None
         return noise_of(self.corruption, self.standardise)
+
+    def filters(self) -> Filters | None:
+        into_x, from_x = single_matrix(self.decoder), single_matrix(self.encoder)
+        if into_x is not None:
+            return Filters(into_x.detach().T.reshape(-1, *self.space.shape), "decoder")
+        if from_x is not None:
+            return Filters(from_x.detach().reshape(-1, *self.space.shape), "encoder")
+        return None
+
+    @torch.no_grad()
+    def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
+        if not isinstance(self.penalty, Sparsity):
+            return None
+        x, c = self.prepare(x, c)
+        code, hidden = through_sigmoids(self.encoder, self.standardise.scaled(x))
+        hidden += through_sigmoids(self.decoder, code)[1]
+        units = torch.cat([layer.flatten(1) for layer in hidden], 1)
+        return HiddenUnits(units, self.penalty.rho, self.penalty.of_means, self.penalty.weight)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.inspection import Filters
 from reparam.model import (
     Batch,
     Code,
@@ -83,6 +84,9 @@ class PCA(Float64Buffers, Codec, Density):
     @property
     def code_space(self) -> Space:
         return Space((self.latent_dim,), "real")
+
+    def filters(self) -> Filters:
+        return Filters(self.components.T.reshape(-1, *self.space.shape), "decoder")
 
     def refuse_rows(self, rows: int) -> None:
         if rows <= self.latent_dim:

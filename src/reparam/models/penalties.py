@@ -65,11 +65,14 @@ class Sparsity(CodePenalty):
     def divergence(self, hidden: Tensor) -> Tensor:
         """Σ_j KL(ρ ‖ ρ̂_j) of one layer, from (B, ·) to a scalar."""
         dtype = torch.promote_types(hidden.dtype, torch.float32)
-        rounding = torch.finfo(dtype).eps
-        mean = hidden.flatten(1).to(dtype).mean(0).clamp(rounding, 1 - rounding)
+        return self.of_means(hidden.flatten(1).to(dtype).mean(0)).sum()
+
+    def of_means(self, mean: Tensor) -> Tensor:
+        """KL(ρ ‖ ρ̂) of each mean activation ρ̂."""
+        rounding = torch.finfo(mean.dtype).eps
+        mean = mean.clamp(rounding, 1 - rounding)
         rho = torch.full_like(mean, self.rho)
-        kl = rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()
-        return kl.sum()
+        return rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()
 
     def refuse_networks(self, encoder: nn.Module, decoder: nn.Module) -> None:
         if not count_sigmoids(encoder) + count_sigmoids(decoder):

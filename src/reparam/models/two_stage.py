@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.inspection import Noise
+from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
     Batch,
     Code,
@@ -82,6 +82,12 @@ class TwoStage(Codec, Generator):
     @property
     def noise(self) -> Noise | None:
         return self.codec.noise
+
+    def filters(self) -> Filters | None:
+        return self.codec.filters()
+
+    def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
+        return self.codec.hidden_units(x, c)
 
     def refuse_rows(self, rows: int) -> None:
         self.codec.refuse_rows(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -235,9 +236,11 @@ def _number(value: object, kind: type) -> int | float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError
     number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
     if kind is float:
         return number
-    if not number.is_integer():
+    if not number.is_integer() or abs(number) >= 2**63:  # no tensor has such a size
         raise ValueError
     return int(number)
 

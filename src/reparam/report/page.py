@@ -18,7 +18,21 @@ from reparam import __version__
 from reparam.checkpoint import write_text
 from reparam.data import Data
 from reparam.model import Codec, Generator
-from reparam.report import curves, galleries, latent, queries, summary, table, traversals, vectors
+from reparam.report import (
+    curves,
+    denoising,
+    distances,
+    filters,
+    galleries,
+    latent,
+    likelihoods,
+    queries,
+    summary,
+    table,
+    traversals,
+    units,
+    vectors,
+)
 from reparam.report.colours import MODELS
 from reparam.report.entry import Entry
 
@@ -89,7 +103,10 @@ def _content(data: Data, entries: Sequence[Entry], seed: int) -> dict[str, Any]:
         "findings": summary.findings(entries),
         "models": [ModelName.of(entry, index) for index, entry in enumerate(entries)],
         "table": table.score_table(entries),
+        "denoising": denoising.denoising(data, entries, seed),
         "latent": latent.latent_maps(data, entries, seed),
+        "distances": distances.shepard_diagrams(data, entries, seed),
+        "units": units.hidden_units(data, entries, seed),
         "traversals": traversals.traversals(data, entries, seed),
         "curves": curves.training_curves(entries),
         "codecs": [i for i, e in enumerate(entries) if isinstance(e.model, Codec)],
@@ -107,6 +124,9 @@ def _images(data: Data, entries: Sequence[Entry], seed: int) -> dict[str, Any]:
     return {
         "reconstructions": galleries.reconstructions(data, entries, seed),
         "samples": galleries.sample_cards(data, entries, seed),
+        "outcomes": likelihoods.outcomes(data, entries, seed),
+        "by_class": likelihoods.samples_by_class(data, entries, seed),
+        "filters": filters.filters(data, entries, seed),
         "interpolations": galleries.interpolations(data, entries, seed),
         "restored_rows": [],
         "marginals": [],
@@ -119,6 +139,9 @@ def _vectors(data: Data, entries: Sequence[Entry], seed: int) -> dict[str, Any]:
     return {
         "reconstructions": [],
         "samples": [],
+        "outcomes": [],
+        "by_class": [],
+        "filters": [],
         "interpolations": [],
         "restored_rows": vectors.restored_rows(data, entries, seed),
         "marginals": marginals,

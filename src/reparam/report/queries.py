@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reparam import data
 from reparam.data import Split
-from reparam.model import Codec, Generator, LatentVariable, Model
+from reparam.model import Codec, Distribution, Generator, LatentVariable, Model
 
 ROWS_AT_ONCE = 250  # at most
 
@@ -81,6 +81,13 @@ def decode(model: Codec, code: Tensor, c: Tensor | None) -> Tensor:
 def reconstruct(model: Codec, split: Split, rows: Tensor) -> Tensor:
     """The reconstructions of these rows, in data units."""
     return plain(model.reconstruct(split.x[rows], condition(model, split, rows)))
+
+
+def outcome(model: LatentVariable, split: Split, rows: Tensor) -> Distribution | None:
+    """p(x|z) at the codes of these rows; None where a code is no tensor."""
+    c = condition(model, split, rows)
+    z = model.encode(split.x[rows], c)
+    return model.likelihood(z, c) if isinstance(z, Tensor) else None
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
 from reparam.checkpoint import (
     MODEL_FILE,
+    Description,
     describe,
     read_json,
     read_tensors,
@@ -21,7 +22,9 @@ from reparam.checkpoint import (
 from reparam.config import TrainConfig
 from reparam.data import Data, check_outline, outline_json
 from reparam.model import Model
+from reparam.schema import check
 from reparam.train.history import History
+from reparam.train.state import Header
 
 STATE_FILE, RUN_FILE, HISTORY_FILE = "state.safetensors", "run.json", "history.csv"
 
@@ -63,19 +66,26 @@ class RunFolder:
             raise ValueError(f"{self.path}: holds no run; expected a folder that fit wrote")
         content = read_json(self.path / RUN_FILE)
         try:
-            _check(content)
+            for part in ("model", "data", "config"):
+                if not isinstance(content.get(part), dict):
+                    raise ValueError(f"its entry {part!r} is missing")
+            check(content["model"], Description, "model")
+            check_outline(content["data"])
         except ValueError as error:
             raise ValueError(f"{self.path / RUN_FILE}: damaged, {error}") from error
         return content
 
     def change(self, config: TrainConfig) -> None:
-        """Note another config, so that the next ``resume`` has it."""
-        write_json(self.path / RUN_FILE, self.read() | {"config": dataclasses.asdict(config)})
+        """Note another config, where it is one, so that the next ``resume`` has it."""
+        if self.config() != config:
+            write_json(self.path / RUN_FILE, self.read() | {"config": dataclasses.asdict(config)})
 
     def config(self) -> TrainConfig:
+        content = self.read()["config"]
         try:
-            return TrainConfig(**self.read()["config"])
-        except (TypeError, ValueError) as error:
+            check(content, TrainConfig, "config")
+            return TrainConfig(**content)
+        except ValueError as error:
             raise ValueError(f"{self.path / RUN_FILE}: its config is not valid: {error}") from error
 
     def save_state(
@@ -87,26 +97,23 @@ class RunFolder:
     def save_model(self, model: Model, weights: Mapping[str, Tensor]) -> None:
         write_tensors(self.path / MODEL_FILE, weights, describe(model))
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def state(self) -> tuple[dict[str, Tensor], Header] | None:
         """The last checkpoint; None where the run was killed before its first."""
         file = self.path / STATE_FILE
-        return read_tensors(file) if file.exists() else None
+        if not file.exists():
+            return None
+        tensors, header = read_tensors(file)
+        try:
+            check(header, Header, "header")
+        except ValueError as error:
+            raise ValueError(
+                f"{file}: not a state of this run, or a damaged one: {error}"
+            ) from error
+        return tensors, cast(Header, header)
 
     def history(self) -> History | None:
         """The curves as of the last checkpoint."""
         state = self.state()
-        return None if state is None else History.from_json(state[1]["history"])
-
-
-def _check(content: Mapping[str, Any]) -> None:
-    """ValueError where an entry of ``run.json`` is absent, or cannot be what ``create`` wrote."""
-    for key in ("model", "data", "config"):
-        if not isinstance(content.get(key), dict):
-            raise ValueError(f"its entry {key!r} is missing")
-    model = content["model"]
-    for key, kind in (("preset", str | None), ("parameters", dict), ("space", dict)):
-        if key not in model:
-            raise ValueError(f"model.{key} is missing")
-        if not isinstance(model[key], kind):
-            raise ValueError(f"model.{key} cannot be {model[key]!r}")
-    check_outline(content["data"])
+        return (
+            None if state is None else History.from_json(cast(dict[str, Any], state[1]["history"]))
+        )

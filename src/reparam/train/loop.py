@@ -25,7 +25,7 @@ from reparam.train.history import History, Row
 from reparam.train.interrupt import Interrupt, interruptible
 from reparam.train.progress import bar
 from reparam.train.random import seeded
-from reparam.train.state import Training, validation_batches
+from reparam.train.state import Header, Training, validation_batches
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
 
@@ -119,8 +119,6 @@ def resume(
     with seeded(config.seed, torch.device("cpu")):
         model = model or rebuild(run["model"], folder.path)
     training = Training(model, same_data(run["data"], data, folder.path), config)
-    if fields:
-        folder.change(config)
     return model, _run(training, folder, watch, progress, resumed=True)
 
 
@@ -171,6 +169,8 @@ def _run(
         if folder is not None and saved is not None:
             _restore(training, folder, *saved)
             history = training.history
+        if folder is not None and resumed and ranks.first:
+            folder.change(config)  # not before its state was accepted
         ranks.broadcast(model)
         session = _Session(training, folder, watch or shown, interrupt)
         if saved is None:
@@ -198,12 +198,13 @@ def _run(
 
 
 def _restore(
-    training: Training, folder: RunFolder, tensors: dict[str, torch.Tensor], header: dict[str, Any]
+    training: Training, folder: RunFolder, tensors: dict[str, torch.Tensor], header: Header
 ) -> None:
     try:
         training.restore(tensors, header)
     except (LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        name = f"{type(error).__name__}: " if isinstance(error, LookupError) else ""
+        reason = " ".join(f"{name}{error}".split())
         raise ValueError(
             f"{folder.path / STATE_FILE}: not a state of this run, or a damaged one: {reason}"
         ) from error

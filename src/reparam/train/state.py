@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,26 @@ from reparam.train.tally import Tally
 
 STEPS_BY_DEFAULT, EPOCHS_AT_LEAST = 5000, 10
 STEPS_PER_ROW = 50  # shorter epochs share a row of the history
+
+
+class TallyHeader(TypedDict):
+    """What a checkpoint says of a tally beside its tensor."""
+
+    names: list[str]
+    rows: int
+
+
+class Header(TypedDict):
+    """The numbers of a checkpoint, as its JSON keeps them."""
+
+    format: int
+    stage: int
+    step: int
+    best_value: float | None
+    stale: int
+    tallies: dict[str, TallyHeader]
+    history: History
+    optimisers: list[str]
 
 
 class Training:
@@ -177,15 +197,17 @@ class Training:
             "optimisers": list(self.optimisers),
         }
 
-    def restore(self, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-        """Continue where the checkpoint was written."""
+    def restore(self, tensors: Mapping[str, Tensor], header: Header) -> None:
+        """Continue where the checkpoint was written; ValueError where it is of another run."""
         groups = _by_prefix(tensors)
+        if not 0 <= header["stage"] < max(1, len(self.model.stages)) or header["step"] < 0:
+            raise ValueError(f"there is no stage {header['stage']}, step {header['step']}")
         self.model.load_state_dict(groups["model"])
         self.best = {k: v.to(self.device) for k, v in groups.get("best", {}).items()} or None
         self.stage, self.step, self.stale = header["stage"], header["step"], header["stale"]
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
-        self.history = History.from_json(header["history"])
+        self.history = History.from_json(cast(dict[str, Any], header["history"]))
         self.tallies = {
             name: Tally(
                 tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]
@@ -220,7 +242,18 @@ class Training:
                 index, slot = path.split("/")
                 state.setdefault(int(index), {})[slot] = value
             groups = self.optimisers[name].state_dict()["param_groups"]
+            _check_moments(state, self.optimisers[name].param_groups[0]["params"])
             self.optimisers[name].load_state_dict({"state": state, "param_groups": groups})
+
+
+def _check_moments(state: Mapping[int, Mapping[str, Tensor]], weights: list[Tensor]) -> None:
+    """ValueError where Adam's means are not of these weights; PyTorch would notice it later."""
+    for index, slots in state.items():
+        shapes = {name: tuple(value.shape) for name, value in slots.items() if name != "step"}
+        expected = tuple(weights[index].shape) if index < len(weights) else None
+        for name, shape in shapes.items():
+            if shape != expected:
+                raise ValueError(f"{name} of weight {index} has shape {shape}, not {expected}")
 
 
 def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:

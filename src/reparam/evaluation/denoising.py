@@ -1,0 +1,68 @@
+"""How much of a corruption a codec undoes, by the strength of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from reparam.data import Split
+from reparam.evaluation.reconstruction import deviations, unit_range
+from reparam.evaluation.rows import batches
+from reparam.evaluation.scores import Score, mean_score
+from reparam.inspection import Noise
+from reparam.model import Codec
+from reparam.train.random import seeded
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Mean squared errors from the clean x at one level of noise.
+
+    Args:
+        level: of the noise.
+        corrupted: the error of x̃.
+        repaired: that of the reconstruction of x̃.
+    """
+
+    level: float
+    corrupted: Score
+    repaired: Score
+
+
+@torch.no_grad()
+def repair(
+    model: Codec,
+    noise: Noise,
+    split: Split,
+    train: Split,
+    level: float,
+    name: str = "test",
+    seed: int = 0,
+) -> Repair:
+    """How near x̃ and its reconstruction are to x: units as of ``reconstruction_mse``.
+
+    Args:
+        model: any codec, trained on this noise or not.
+        noise: what corrupts; with one seed every codec of a space meets the same x̃.
+        split: the clean examples.
+        train: sets the deviations of the columns of real tables.
+        level: of the noise.
+        name: of the split.
+        seed: of the noise.
+    """
+    space, scale = model.space, deviations(train=train, space=model.space)
+    before: list[torch.Tensor] = []
+    after: list[torch.Tensor] = []
+    with seeded(seed, model.anchor.device):
+        for x, c in batches(model, split):
+            seen = noise.corrupt(x, level)
+            clean = unit_range(x.cpu().double(), space)
+            for found, errors in ((seen, before), (model.reconstruct(seen, c), after)):
+                error = (unit_range(found.cpu().double(), space) - clean) / scale
+                errors.append(error.flatten(1).square().mean(1))
+    unit = "squared error per entry"
+    corrupted, repaired = (
+        mean_score(torch.cat(errors), unit, name, seed=seed) for errors in (before, after)
+    )
+    return Repair(level, corrupted, repaired)

@@ -1,0 +1,171 @@
+"""Denoising: test examples corrupted more and more, what codecs make of them, and the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from reparam.data import Data
+from reparam.evaluation.denoising import Repair, repair
+from reparam.evaluation.reconstruction import unit_range
+from reparam.evaluation.rows import subset
+from reparam.evaluation.scores import Score
+from reparam.inspection import Noise
+from reparam.model import Codec
+from reparam.report import plots, queries
+from reparam.report.colours import INK, model_colour, model_dash
+from reparam.report.entry import Entry
+from reparam.report.galleries import Strip, examples, names
+from reparam.report.pictures import Brightness, grid
+from reparam.train.random import seeded
+
+SHOWN = (0.0, 0.5, 1.0, 2.0)  # levels, in multiples of the one trained
+STEPS, TWICE = 9, 2.0  # levels measured, the last in these multiples
+PICTURES, MEASURED = 8, 500  # test examples at most
+
+
+@dataclass(frozen=True)
+class LevelCard:
+    """Some test images at one level of the noise: corrupted, and as each denoiser repairs them."""
+
+    caption: str
+    strips: list[Strip]
+
+
+@dataclass(frozen=True)
+class NoiseCard:
+    """One kind of noise: who was trained on it, pictures by level, errors by level.
+
+    ``rows`` hold the errors of the corrupted examples and of each codec's repairs with their
+    standard errors, as text.
+    """
+
+    name: str
+    unit: str
+    trained: list[tuple[int, str]]
+    levels: list[LevelCard]
+    plot: str
+    header: list[str]
+    rows: list[tuple[str, list[tuple[str, str]]]]
+    examples: int
+
+
+def denoising(data: Data, entries: Sequence[Entry], seed: int) -> list[NoiseCard]:
+    """A card for every kind of noise that some of the models were trained to undo."""
+    kinds: dict[tuple[str, str], dict[int, Noise]] = {}
+    for index, entry in enumerate(entries):
+        noise = entry.model.noise if isinstance(entry.model, Codec) else None
+        if noise is not None and noise.level > 0:
+            kinds.setdefault((noise.name, noise.unit), {})[index] = noise
+    return [_card(data, entries, noises, seed) for noises in kinds.values()]
+
+
+def _card(data: Data, entries: Sequence[Entry], noises: dict[int, Noise], seed: int) -> NoiseCard:
+    noise = max(noises.values(), key=lambda noise: noise.level)
+    split = subset(data.test, MEASURED, seed)
+    shown = _levels(noise, SHOWN)
+    steps = _levels(noise, [TWICE * step / (STEPS - 1) for step in range(STEPS)])
+    measured = {
+        index: [
+            repair(entry.model, noise, split, data.train, level, seed=seed)
+            for level in sorted({*shown, *steps})
+        ]
+        for index, entry in enumerate(entries)
+        if isinstance(entry.model, Codec)
+    }
+    levels = _pictures(data, entries, noises, shown, seed) if data.space.is_image else []
+    said = {index: f"{entries[index].label} (at {n.level:g})" for index, n in noises.items()}
+    header, rows = _table(entries, measured, shown)
+    plot = _plot(noise, noises, measured)
+    return NoiseCard(
+        noise.name, noise.unit, list(said.items()), levels, plot, header, rows, len(split)
+    )
+
+
+def _levels(noise: Noise, multiples: Sequence[float]) -> list[float]:
+    return sorted({min(m * noise.level, noise.strongest) for m in multiples})
+
+
+def _pictures(
+    data: Data, entries: Sequence[Entry], noises: dict[int, Noise], levels: list[float], seed: int
+) -> list[LevelCard]:
+    rows = examples(data.test, PICTURES, seed)
+    strongest = max(noise.level for noise in noises.values())
+    cards = []
+    for level in levels:
+        multiple = level / strongest
+        trained = "the trained level" if len(noises) == 1 else "the highest trained level"
+        words = {0.0: "no noise", 0.5: f"half {trained}", 1.0: trained, 2.0: f"twice {trained}"}
+        caption = f"{level:.3g}: {words.get(multiple, f'{multiple:.3g} times {trained}')}"
+        cards.append(LevelCard(caption, _strips(data, entries, noises, level, rows, seed)))
+    return cards
+
+
+def _strips(
+    data: Data,
+    entries: Sequence[Entry],
+    noises: dict[int, Noise],
+    level: float,
+    rows: Tensor,
+    seed: int,
+) -> list[Strip]:
+    brightness, what = Brightness.of(data), names(data, rows)
+    clean = unit_range(data.test.x[rows].float(), data.space)
+
+    def strip(index: int | None, label: str, x: Tensor, alt: str) -> Strip:
+        error = (unit_range(x, data.space) - clean).square().mean().item()
+        return Strip(index, label, f"MSE {error:.3g}", grid(x, brightness, len(rows), alt))
+
+    strips: list[Strip] = []
+    for index, noise in noises.items():
+        model = entries[index].model
+        assert isinstance(model, Codec)
+        with seeded(seed, model.anchor.device):
+            seen = noise.corrupt(data.test.x[rows], level)
+        if not strips:
+            label = "Corrupted" if level else "Clean"
+            alt = f"{what.capitalize()} under {noise.name} of {level:.3g}"
+            strips.append(strip(None, label, queries.plain(seen), alt))
+        repaired = model.reconstruct(seen, queries.condition(model, data.test, rows))
+        label = entries[index].label
+        strips.append(strip(index, label, queries.plain(repaired), f"{label}: the same, repaired"))
+    return strips
+
+
+def _table(
+    entries: Sequence[Entry], measured: dict[int, list[Repair]], shown: Sequence[float]
+) -> tuple[list[str], list[tuple[str, list[tuple[str, str]]]]]:
+    """The errors at the levels that are shown: of x̃, then of each codec's reconstruction."""
+    first = next(iter(measured.values()))
+    rows = [("Corrupted", [_text(r.corrupted) for r in first if r.level in shown])]
+    for index, repairs in measured.items():
+        found = [_text(r.repaired) for r in repairs if r.level in shown]
+        rows.append((entries[index].label, found))
+    return [f"{level:.3g}" for level in shown], rows
+
+
+def _text(score: Score) -> tuple[str, str]:
+    """Value and standard error, shorter than in the table of scores."""
+    error = "" if score.stderr is None else f"{score.stderr:.1g}".replace("-", "−")
+    return f"{score.value:.3g}".replace("-", "−"), error
+
+
+def _plot(noise: Noise, noises: dict[int, Noise], measured: dict[int, list[Repair]]) -> str:
+    with plots.style():
+        figure, axis = plots.panel(5.2, 3.4)
+        first = next(iter(measured.values()))
+        levels = [r.level for r in first]
+        axis.plot(levels, [r.corrupted.value for r in first], color=INK, ls=(0, (1, 2)), lw=1.8)
+        for index, repairs in measured.items():
+            style = {"color": model_colour(index), "ls": model_dash(index)}
+            width = 2.2 if index in noises else 1.2
+            axis.plot(levels, [r.repaired.value for r in repairs], lw=width, **style)
+            if index in noises:
+                trained = noises[index].level
+                axis.axvline(trained, color=model_colour(index), lw=0.8, ls=(0, (4, 3)), alpha=0.7)
+        axis.set_xlabel(f"{noise.name}: {noise.unit}")
+        axis.set_ylabel("squared error per entry")
+        axis.set_ylim(bottom=0)
+        return plots.svg(figure, f"Squared error over the level of {noise.name}, by model")

@@ -1,0 +1,202 @@
+"""Sections that only some models have: what they show is what the models compute."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+import reparam as rp
+from reparam.comparison import Candidate
+from reparam.data import Data, Split
+from reparam.model import Space
+from reparam.report import Entry, denoising, distances, filters, likelihoods, units, write_report
+from reparam.report.distances import rank_correlation
+from reparam.report.queries import evaluating
+from reparam.train.history import History
+
+SPACES = {
+    "levels": Space((1, 9, 7), "levels", 17, classes=3),
+    "binary": Space((1, 9, 7), "binary", classes=3),
+    "rgb": Space((3, 11, 13), "levels", 256, classes=3),
+    "real": Space((1, 6, 5), "real", classes=3),
+    "table": Space((5,), "real", classes=3),
+}
+
+
+def made(kind, rows=40):
+    space, generator = SPACES[kind], torch.Generator().manual_seed(0)
+    if space.kind == "real":
+        x = 9 * torch.randn(rows, *space.shape, generator=generator) + 3
+    else:
+        x = torch.randint(0, space.level_count, (rows, *space.shape), generator=generator)
+        x = x.to(torch.uint8)
+    part = Split(x, torch.arange(rows) % 3)
+    return Data(part, part, part, space, "made", class_names=("cat", "<dog>", "eel"))
+
+
+def entries(data, *texts):
+    found = []
+    for text in texts:
+        torch.manual_seed(0)
+        asked = Candidate.parse(text)
+        model = rp.build(asked.preset, data.space, **asked.parameters)
+        if asked.preset == "pca":
+            rp.fit(model, data, progress=False)
+        found.append(Entry(text, model.eval(), {}, History()))
+    return found
+
+
+SMALL = "latent_dim=2 hidden=8 network=mlp"
+ALL = (
+    f"denoising-ae {SMALL} amount=0.4",
+    f"denoising-ae {SMALL} amount=0.8",
+    f"denoising-ae {SMALL} corruption=gaussian",
+    "sparse-ae latent_dim=6",
+    "linear-ae latent_dim=3",
+    f"cvae {SMALL}",
+    f"vae {SMALL}",
+)
+
+
+@pytest.mark.parametrize("kind", list(SPACES))
+def test_every_section_on_every_kind_of_data(kind, tmp_path):
+    data = made(kind)
+    text = write_report(tmp_path / "r.html", data, entries(data, *ALL)).read_text("utf-8")
+    sections = re.findall(r'<section id="(\w+)"', text)
+    wanted = {"denoising", "units", "latent"}
+    wanted |= {"outcomes", "filters"} if data.space.is_image else set()
+    assert wanted <= set(sections)
+    assert {"outcomes", "filters"} & set(sections) == wanted & {"outcomes", "filters"}
+    assert ("Class by class" in text) == data.space.is_image
+    assert "Are distances kept?" in text and "<dog>" not in text
+    assert re.findall(r'<li><a href="#(\w+)"', text) == sections
+
+
+def test_models_without_these_have_no_such_sections(tmp_path):
+    data = made("levels")
+    text = write_report(tmp_path / "r.html", data, entries(data, f"ae {SMALL}")).read_text("utf-8")
+    assert not {"denoising", "units", "outcomes", "filters"} & set(
+        re.findall(r'<section id="(\w+)"', text)
+    )
+    assert "Class by class" not in text
+
+
+@pytest.mark.parametrize("kind", ["levels", "table"])
+def test_denoising_levels_and_errors(kind):
+    """From none to twice the highest trained level, and never more than all entries masked."""
+    data = made(kind)
+    with evaluating([]):
+        masking, gaussian = denoising.denoising(data, entries(data, *ALL), 0)
+    assert masking.header == ["0", "0.4", "0.8", "1"] and gaussian.header[-1] == "0.5"
+    assert [text.rsplit(" (")[1] for _, text in masking.trained] == ["at 0.4)", "at 0.8)"]
+    label, errors = masking.rows[0]
+    assert label == "Corrupted" and errors[0] == ("0", "0")
+    assert [row[0] for row in masking.rows[1:]] == list(ALL)  # codecs without that noise too
+    values = [float(value) for value, _ in errors]
+    assert values == sorted(values) and values[1] > 0
+    if kind == "levels":  # all masked: what is left is the square of x itself
+        everything = (data.test.x.double() / 16).square().mean().item()
+        assert values[-1] == pytest.approx(everything, rel=1e-2)
+        assert [len(level.strips) for level in masking.levels] == [3] * 4
+        assert masking.levels[0].strips[0].note == "MSE 0"
+        assert masking.levels[-1].caption == "1: 1.25 times the highest trained level"
+    else:
+        assert masking.levels == []
+
+
+def test_filters_come_by_use_and_the_dead_are_counted(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        filters, "grid", lambda x, *a, grid=filters.grid, **k: seen.append(x) or grid(x, *a, **k)
+    )
+    data = made("real")
+    linear = entries(data, "linear-ae latent_dim=3")
+    with torch.no_grad():
+        encoder, decoder = linear[0].model.encoder.first, linear[0].model.decoder.first
+        encoder.weight.copy_(torch.eye(30)[:3] * torch.tensor([[1.0], [0.0], [5.0]]))
+        decoder.weight.copy_(torch.eye(30)[:, :3] * torch.tensor([2.0, 4.0, -8.0]))
+    with evaluating([]):
+        (card,) = filters.filters(data, linear, 0)
+    # Unit 3 varies most, unit 2 not at all; each filter is over its largest absolute weight.
+    wanted = torch.eye(30)[[2, 0, 1]] * torch.tensor([[-1.0], [1.0], [1.0]])
+    assert torch.equal(seen[0].flatten(1), wanted)
+    assert card.note == "3 columns of the decoder, 1 units hardly vary over 40 test examples"
+
+
+def test_units_are_placed_at_their_means():
+    data = made("levels")
+    (sparse,) = entries(data, "sparse-ae latent_dim=6 rho=0.25")
+    with torch.no_grad():
+        linear = sparse.model.encoder[0].first
+        linear.weight.zero_()
+        linear.bias.copy_(torch.logit(torch.tensor([0.25, 0.25, 0.25, 0.25, 0.25, 0.75])))
+    with evaluating([]):
+        (card,) = units.hidden_units(data, [sparse], 0)
+    kl = 0.25 * np.log(0.25 / 0.75) + 0.75 * np.log(0.75 / 0.25)
+    assert "ρ̂ from 0.250 to 0.750, mean 0.333, wanted ρ = 0.25" in card.note
+    assert f"sum to {kl:.3g} nats" in card.note and len(card.plots) == 2
+
+
+def test_means_draws_and_deviations_are_those_of_the_likelihood(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        likelihoods,
+        "grid",
+        lambda x, b, *a, grid=likelihoods.grid, **k: seen.append((x, b)) or grid(x, b, *a, **k),
+    )
+    data = made("levels")
+    vaes = entries(data, f"vae {SMALL}", f"sigma-vae {SMALL} scale=fixed")
+    with evaluating([]):
+        first, second = likelihoods.outcomes(data, vaes, 0)
+    model = vaes[0].model
+    x = seen[0][0]
+    p = model.likelihood(model.encode(x))
+    torch.testing.assert_close(seen[1][0], p.center)
+    assert set(seen[2][0].unique().tolist()) <= set(range(17))
+    deviation = p.variance.sqrt() / 16
+    torch.testing.assert_close(seen[3][0], deviation)
+    # One scale for all models of the page, so that darker is less everywhere.
+    whites = [b.high for _, b in seen if b.high != 16]
+    assert len(set(whites)) == 1 and whites[0] >= deviation.max().item()
+    assert [caption.split()[0] for caption, _ in first.pictures] == [
+        "Test", "Means", "Draws", "Standard",
+    ]  # fmt: skip
+
+
+def test_one_deviation_for_all_pixels_is_a_number():
+    data = made("real")
+    with evaluating([]):
+        (card,) = likelihoods.outcomes(data, entries(data, f"vae {SMALL}"), 0)
+    assert len(card.pictures) == 3
+    assert re.fullmatch(r"The standard deviation .* is 1 \(in the data's unit\) .*", card.note)
+
+
+def test_samples_by_class_share_their_z(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        likelihoods,
+        "grid",
+        lambda x, *a, grid=likelihoods.grid, **k: seen.append(x) or grid(x, *a, **k),
+    )
+    data = made("levels")
+    conditional = entries(data, f"cvae {SMALL}", f"vae {SMALL}")
+    with evaluating([]):
+        (card,) = likelihoods.samples_by_class(data, conditional, 3)
+    assert [row.name for row in card.rows] == ["cat", "<dog>", "eel"]
+    z = torch.randn(6, 2, generator=torch.Generator().manual_seed(3))
+    for number, x in enumerate(seen):
+        means = conditional[0].model.decode(z, torch.full((6,), number)).detach()
+        torch.testing.assert_close(x[:6], means)
+
+
+def test_shepard_diagrams_of_codes_that_keep_distances():
+    data = made("table")
+    with evaluating([]):
+        (card,) = distances.shepard_diagrams(data, entries(data, "pca latent_dim=4"), 0)
+    assert float(card.correlation) > 0.9
+    a = torch.randn(500, generator=torch.Generator().manual_seed(1))
+    assert rank_correlation(a, -a.exp()) == -1
+    assert abs(rank_correlation(a, a.flip(0))) < 0.2
