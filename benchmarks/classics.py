@@ -115,7 +115,7 @@ def estimators(out: Path) -> None:
     x, rows = data.test.x[:100], []
     for latent_dim in (2, 16):
         model = rp.build("vae", data.space, latent_dim=latent_dim)
-        rp.fit(model, data, epochs=100, progress=False)
+        rp.fit(model, data, epochs=300, progress=False)
         assert isinstance(model, LatentVariable)
         for k in (10, 100, 1000, 10_000):
             for name, weights in (("prior", prior_weights), ("posterior", posterior_weights)):
