@@ -124,10 +124,6 @@ class VAE(Conditional, LatentVariable):
     def code_space(self) -> Space:
         return Space(self.q_z.event_shape, "real")
 
-    @property
-    def class_frequencies(self) -> Tensor | None:
-        return self.frequencies if self.conditional and self.space.attributes is None else None
-
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         if player != "model":
