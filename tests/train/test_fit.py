@@ -444,7 +444,8 @@ def test_precision_is_that_of_the_weights(precision, dtype):
     assert model.anchor.dtype == dtype
 
 
-def test_bfloat16_keeps_weights_and_likelihoods_wide():
+def test_bfloat16_keeps_weights_and_likelihoods_wide(monkeypatch):
+    monkeypatch.setattr(loop, "lacks_bfloat16", lambda config, device: False)
     data = binary_digits()
     torch.manual_seed(0)
     model = rp.build("vae", data.space, latent_dim=4, hidden=(32,))
