@@ -9,6 +9,8 @@ from torch import Tensor
 
 from reparam.model import Loss
 
+STEPS_AT_ONCE = 64
+
 
 class NonFinite(ArithmeticError):
     """A loss stayed infinite or NaN."""
@@ -24,6 +26,7 @@ class Tally:
     names: tuple[str, ...] = ()
     steps: list[Tensor] = field(default_factory=list)  # of each: objective and sums of all terms
     rows: int = 1  # of every step's batch
+    blank: list[Tensor] = field(default_factory=list)  # where the next steps will be written
 
     @torch.no_grad()
     def add(self, loss: Loss) -> Tensor:
@@ -31,7 +34,11 @@ class Tally:
         self.names = self.names or ("objective", *loss.terms)
         self.rows = max(map(len, loss.terms.values()), default=1)
         sums = [term.sum() for term in loss.terms.values()]
-        self.steps.append(torch.stack([loss.objective, *sums]))
+        if not self.blank:
+            # Many at a time: small tensors that stay would keep a step's large ones apart on the
+            # heap, and memory would grow with every step.
+            self.blank = list(loss.objective.new_empty(STEPS_AT_ONCE, 1 + len(sums)).unbind())
+        self.steps.append(torch.stack([loss.objective, *sums], out=self.blank.pop()))
         return (loss.objective * 0).isnan().float()  # infinity · 0 is NaN too
 
     def stacked(self) -> Tensor:
