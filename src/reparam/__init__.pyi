@@ -39,8 +39,9 @@ from .distributions.priors import (
     UniformOneHot,
     VampPrior,
 )
-from .edit import classify, interpolate, traverse
+from .edit import classify, interpolate, traverse, variations
 from .evaluation import Score, evaluate
+from .evaluation.annealing import annealed_log_prob
 from .inspection import Filters, HiddenUnits, Noise
 from .model import (
     Codec,
@@ -169,6 +170,7 @@ __all__ = [
     "UniformOneHot",
     "VAE",
     "VampPrior",
+    "annealed_log_prob",
     "build",
     "classify",
     "compare",
@@ -182,4 +184,5 @@ __all__ = [
     "resume",
     "save",
     "traverse",
+    "variations",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from reparam import __version__
-from reparam.cli import complete, denoise, edit, look, train, use
+from reparam.cli import complete, denoise, edit, look, train, use, vary
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer refuses; it exports this child only
@@ -50,6 +50,7 @@ for command in (
     edit.interpolate,
     edit.traverse,
     edit.classify,
+    vary.vary,
 ):
     app.command()(command)
 
