@@ -46,6 +46,7 @@ TINY_OF: dict[str, dict[str, Any]] = {
     "pixel-cnn": {"width": 6, "layers": 1, "first_kernel": 3},
     "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
     "pixel-cnn++": {"width": 3, "blocks": 1, "scales": 1, "components": 2, "dropout": 0.0},
+    "pixel-vae": {"width": 3, "layers": 1, "first_kernel": 3, "features": 2},
     "pixel-rnn": {"width": 3, "layers": 1, "first_kernel": 3},
     "image-transformer": {"width": 4, "layers": 1, "heads": 2},
 }

@@ -61,6 +61,7 @@ EXACT_ON |= {
     )
 }
 EXACT_ON["pixel-cnn++"] = {"binary", "levels"}
+EXACT_ON["pixel-vae"] = set()
 # Terms that say something of the batch or of the training, not of their row.
 NOT_OF_A_ROW = ("sparsity", "total_correlation", "dip", "mmd")
 

@@ -6,6 +6,7 @@ from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
+from .distributions.autoregressive import AutoregressiveLikelihood
 from .distributions.channel_mixture import ChannelMixture
 from .distributions.conditionals import ConditionalNormal
 from .distributions.deep_layers import DeepDecoder, DeepDescent, DeepEncoder, DeepPosterior
@@ -84,6 +85,7 @@ __all__ = [
     "Ascent",
     "Autoencoder",
     "Autoregressive",
+    "AutoregressiveLikelihood",
     "Bernoulli",
     "Beta",
     "Bijection",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from frequencies import chi_square
 from torch import Tensor
 
 import reparam as rp
@@ -208,17 +208,6 @@ def test_samples_come_as_often_as_they_are_probable(which):
     counts = torch.bincount(index, minlength=512)
     expected = n * model.log_prob(all_states(space)).value.exp().detach()
     assert chi_square(counts, expected) > 1e-4
-
-
-def chi_square(counts: Tensor, expected: Tensor) -> float:
-    """The p-value of Pearson's test; cells that expect under 5 are merged into one."""
-    rare = expected < 5
-    merged = [torch.cat([v[~rare], v[rare].sum()[None]]).double() for v in (counts, expected)]
-    if merged[1][-1] < 5:  # still too few: left out, the others rescaled
-        merged = [v[:-1] for v in merged]
-    observed, predicted = merged
-    predicted = predicted * observed.sum() / predicted.sum()
-    return float(stats.chisquare(observed.numpy(), predicted.numpy()).pvalue)
 
 
 @every

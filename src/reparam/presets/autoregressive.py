@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
+from reparam.distributions.autoregressive import AutoregressiveLikelihood
 from reparam.distributions.channel_mixture import ChannelMixture
 from reparam.distributions.conditionals import find_conditional
 from reparam.model import Space
 from reparam.models.autoregressive import Autoregressive
+from reparam.models.objectives import ELBO
+from reparam.models.vae import VAE
 from reparam.nets.masked import MADE, NADE
 from reparam.nets.pixelcnn import GatedPixelCNN, PixelCNN
 from reparam.nets.pixelcnnpp import PixelCNNPlusPlus
 from reparam.nets.pixelrnn import PixelRNN
 from reparam.nets.transformer import CausalTransformer
 from reparam.presets.registry import Accepts, preset
+from reparam.presets.vaes import Network, compose
 
 LikelihoodName = Literal["auto", "bernoulli", "categorical", "discretized-logistic", "normal"]
 
@@ -271,3 +275,48 @@ def image_transformer(
         space.shape, p_x.parameter_shape[0], width, layers, heads, dropout, context
     )
     return Autoregressive(space, network, p_x, conditional)
+
+
+@preset(
+    "pixel-vae",
+    paper="Gulrajani et al. 2017, PixelVAE",
+    accepts=Accepts(vectors=False),
+)
+def pixel_vae(
+    space: Space,
+    *,
+    latent_dim: int = 20,
+    hidden: tuple[int, ...] = (512, 256),
+    network: Network = "auto",
+    features: int = 16,
+    width: int = 32,
+    layers: int = 2,
+    kernel: int = 3,
+    first_kernel: int = 5,
+    likelihood: LikelihoodName = "auto",
+) -> VAE:
+    """A VAE whose p(x|z) is a PixelCNN told about z: pixels near each other need no z.
+
+    Args:
+        latent_dim: entries of z.
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: of encoder and decoder: fully connected, convolutional, or by size.
+        features: numbers per pixel that the decoder tells the PixelCNN.
+        width: units of the PixelCNN's layers.
+        layers: of the PixelCNN, after the first one.
+        kernel: width of their windows.
+        first_kernel: width of the first one's.
+        likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
+    """
+    entry = find_conditional(likelihood, space, levels="categorical")
+    pixels = PixelCNN(
+        space.shape,
+        entry.parameter_shape[0],
+        width,
+        layers,
+        kernel,
+        first_kernel,
+        context=features,
+    )
+    p_x = AutoregressiveLikelihood(space, pixels, entry, features)
+    return compose(space, latent_dim, hidden, network, p_x, ELBO())
