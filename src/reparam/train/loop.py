@@ -171,6 +171,7 @@ def _run(
             history = training.history
         if folder is not None and resumed and ranks.first:
             folder.change(config)  # not before its state was accepted
+            folder.sweep()
         ranks.broadcast(model)
         session = _Session(training, folder, watch or shown, interrupt)
         if saved is None:
