@@ -37,6 +37,7 @@ TINY_OF: dict[str, dict[str, Any]] = {
     "iwae": {"k": 3},
     "l-vae": {"steps": 0},  # its weights are learned from the first step on
     "dl-vae": {"steps": 0},
+    "factor-vae": {"critic": (8,)},
     "nade": {"hidden": 8},
     "pixel-cnn": {"width": 6, "layers": 1, "first_kernel": 3},
     "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
@@ -45,7 +46,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "vae": (
         *({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
         {"likelihood": "discretized-logistic", "mixture": 3},
+        *(
+            {"posterior": name, "flows": 2, "components": 2, "categories": 3}
+            for name in ("full", "mixture", "planar", "radial", "iaf", "categorical")
+        ),
+        *({"prior": name, "components": 3} for name in ("mixture", "vamp", "flow")),
     ),
+    "cvae": ({"prior": "class"},),
+    "dip-vae": ({"kind": "draws"},),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed")),
     "iwae": ({"gradient": "dreg"},),
     "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),
@@ -155,6 +163,8 @@ def cases_of(name: str) -> Iterator[Case]:
             continue
         yield Case(name, space)
         for changes in VARIANTS.get(name, ()) if not space.is_image else ():
+            if {"posterior", "prior"} & changes.keys() and space.kind != "binary":
+                continue  # what z is does not depend on what x is
             likelihood = LIKELIHOODS.get(changes.get("likelihood", ""))
             if likelihood is None or space.kind in likelihood.kinds:
                 yield Case(name, space, changes)

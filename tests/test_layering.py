@@ -14,7 +14,17 @@ ROOT = Path(reparam.__file__).parent
 PACKAGE = "reparam"
 # From the floor upwards. What imports stands above what is imported, or beside it.
 ROWS = (
-    ("model", "conditions", "inspection", "config", "data", "numerics", "schema"),
+    (
+        "model",
+        "conditions",
+        "inspection",
+        "config",
+        "data",
+        "numerics",
+        "schema",
+        "atomic",
+        "progress",
+    ),
     ("nets",),
     ("bijections",),
     ("distributions",),

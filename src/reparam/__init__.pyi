@@ -1,3 +1,7 @@
+from .bijections.autoregressive import MaskedAffine
+from .bijections.base import Bijection, Chain, Inverse
+from .bijections.planar import Planar, Radial
+from .bijections.shape import Reverse
 from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
@@ -10,8 +14,21 @@ from .distributions.likelihoods import (
     DiscretizedNormal,
     Normal,
 )
-from .distributions.posteriors import DiagonalNormal
-from .distributions.priors import StandardNormal
+from .distributions.posteriors import (
+    DiagonalNormal,
+    FlowPosterior,
+    FullNormal,
+    GumbelSoftmax,
+    NormalMixture,
+)
+from .distributions.priors import (
+    ClassConditional,
+    FlowPrior,
+    MixturePrior,
+    StandardNormal,
+    UniformOneHot,
+    VampPrior,
+)
 from .edit import classify, interpolate, traverse
 from .evaluation import Score, evaluate
 from .inspection import Filters, HiddenUnits, Noise
@@ -31,6 +48,7 @@ from .models.autoencoder import Autoencoder
 from .models.autoregressive import Autoregressive
 from .models.controllers import Controlled, DynamicControlled
 from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
+from .models.latent_penalties import DIP, MMD, CriticTotalCorrelation, TotalCorrelation
 from .models.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from .models.mixture import GaussianMixture
 from .models.objectives import ELBO, IWAE, DReG
@@ -52,12 +70,17 @@ __all__ = [
     "Autoregressive",
     "Bernoulli",
     "Beta",
+    "Bijection",
     "Capacity",
     "Categorical",
+    "Chain",
+    "ClassConditional",
     "Codec",
     "ConditionalNormal",
     "Contraction",
     "Controlled",
+    "CriticTotalCorrelation",
+    "DIP",
     "DReG",
     "Data",
     "Density",
@@ -69,28 +92,40 @@ __all__ = [
     "DynamicControlled",
     "ELBO",
     "Filters",
+    "FlowPosterior",
+    "FlowPrior",
     "FreeBits",
+    "FullNormal",
+    "GatedPixelCNN",
     "GaussianMixture",
     "GaussianNoise",
-    "GatedPixelCNN",
     "Generator",
+    "GumbelSoftmax",
     "HiddenUnits",
     "History",
     "IWAE",
+    "Inverse",
     "KSparse",
     "LatentVariable",
     "LearnedWeights",
     "LogProb",
     "Loss",
     "MADE",
+    "MMD",
+    "MaskedAffine",
     "Masking",
+    "MixturePrior",
     "Model",
     "NADE",
     "Noise",
     "Normal",
+    "NormalMixture",
     "PCA",
     "PRESETS",
     "PixelCNN",
+    "Planar",
+    "Radial",
+    "Reverse",
     "SaltAndPepper",
     "Schedule",
     "Score",
@@ -99,9 +134,12 @@ __all__ = [
     "Split",
     "StandardNormal",
     "Tied",
+    "TotalCorrelation",
     "TrainConfig",
     "TwoStage",
+    "UniformOneHot",
     "VAE",
+    "VampPrior",
     "build",
     "classify",
     "compare",

@@ -8,9 +8,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -20,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reparam import __version__
+from reparam.atomic import write_atomically
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
 from reparam.schema import check
@@ -51,8 +51,7 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
     Raises:
         ValueError: the folder holds a model and ``force`` is not set.
 
-    >>> import tempfile
-    >>> from reparam.presets import build
+    >>>     >>> from reparam.presets import build
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = save(build("pca", Space((3,), "real")), folder)
     ...     type(load(folder)).__name__
@@ -185,26 +184,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def write_atomically(path: Path, write: Callable[[str], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, flush it and move it into place."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise ValueError(f"{path.parent}: cannot be written to: {error.strerror}") from error
-    os.close(descriptor)
-    try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"{path}: cannot be written: {error}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
     """CRC-32 of header and tensors: safetensors itself notices no byte that flips in a weight."""
     crc = zlib.crc32(text.encode())
@@ -213,12 +192,6 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
         crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
         crc = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data, crc)
     return f"{crc:08x}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

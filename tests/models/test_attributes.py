@@ -240,3 +240,10 @@ def test_a_split_without_conditions_is_refused_before_any_training(tmp_path, wha
     assert not (tmp_path / "out").exists()
     plain = rp.build("vae", data.space, latent_dim=1)
     rp.fit(plain, data, epochs=1, progress=False)  # which asks for none
+
+
+@pytest.mark.parametrize("classes", [None, 2])
+def test_a_prior_by_class_is_refused_where_attributes_are_the_condition(classes):
+    space = dataclasses.replace(REAL, classes=classes)
+    with pytest.raises(ValueError, match="prior: class needs data with labels and no attributes"):
+        rp.build("cvae", space, prior="class")

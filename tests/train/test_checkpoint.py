@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 import reparam as rp
@@ -42,12 +43,9 @@ def test_what_a_file_says(tmp_path):
     _, header = header_of(file)
     described = json.loads(header["__metadata__"]["reparam"])
     assert described["preset"] == "vae"
-    assert described["parameters"] == {
-        "latent_dim": 2,
-        "hidden": [4],
-        "network": "auto",
-        "likelihood": "auto",
-    }
+    chosen = {"latent_dim": 2, "hidden": [4], "network": "auto", "likelihood": "auto"}
+    assert {name: described["parameters"][name] for name in chosen} == chosen
+    assert described["parameters"].keys() == rp.PRESETS["vae"].parameters.keys()
     assert described["precision"] == "float32"
     assert described["space"]["shape"] == [5]
     assert described["space"]["levels"] == 9
@@ -283,10 +281,23 @@ def test_a_failing_move_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", fails)
-    with pytest.raises(ValueError, match="model.safetensors: cannot be written"):
+    with pytest.raises(ValueError) as refusal:
         rp.save(model, tmp_path, force=True)
+    assert str(refusal.value) == f"{file}: cannot be written: Permission denied"
     assert file.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("kind", [OSError, SafetensorError])
+def test_the_message_never_names_the_temporary_file(tmp_path, kind):
+    def write(temporary: str) -> None:
+        if kind is OSError:
+            raise OSError(28, "No space left on device", temporary)
+        raise kind(f"I/O error at {temporary}")
+
+    with pytest.raises(ValueError, match="/f: cannot be written: ") as refusal:
+        checkpoint.write_atomically(tmp_path / "f", write)
+    assert "/.f." not in str(refusal.value)
 
 
 def test_no_reader_ever_sees_half_a_file(tmp_path):

@@ -47,7 +47,7 @@ class Standardise(Float64Buffers, Bijection):
         """The pass over the training data that real data need."""
         return (Solve("standardise", self._solve),) if self.space.kind == "real" else ()
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.scaled(x), self._ladj(x, -1.0)
 
     def scaled(self, x: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class Standardise(Float64Buffers, Bijection):
             return ((x - self.shift) / self.scale).to(self.anchor)
         return x if self.top == 1 else x / self.top
 
-    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = (z * self.scale + self.shift).to(z) if self.space.kind == "real" else z * self.top
         return x, self._ladj(z, 1.0)
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.checkpoint import write_atomically, write_text
+from reparam.atomic import write_atomically
+from reparam.checkpoint import write_text
 from reparam.data.raw import Array
 from reparam.report.pictures import Brightness, grid
 

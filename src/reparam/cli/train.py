@@ -120,7 +120,7 @@ def _resumable(run: Path) -> Iterator[None]:
 @contextmanager
 def _overall_bar(runs: int) -> Iterator[Callable[[str, float], None]]:
     """One bar over all runs of a comparison, with the time left."""
-    from reparam.train.progress import progress_bars
+    from reparam.progress import progress_bars
 
     with progress_bars() as bars:
         task = bars.add_task("", total=runs, value="")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from reparam.data.decoding import decode_all, listed
 from reparam.data.entries import split_named
-from reparam.data.pictures import SUFFIXES, Failure, Fit, Header, bombs_refused, decode, look
+from reparam.data.folder_cache import VARIABLE, folder_cache
+from reparam.data.pictures import SUFFIXES, Failure, Fit, decode, look
 from reparam.data.raw import Array, Part, Raw
-from reparam.data.room import refuse_too_large
 from reparam.data.splits import SPLITS
-
-LISTED = 5  # names of skipped files in a note
 
 
 class Item(NamedTuple):
@@ -53,23 +48,20 @@ def read_folder(folder: Path, size: int | tuple[int, int] | None = None, fit: Fi
     """
     target = _target(size, fit)
     items, notes = _items(folder)
-    # Pillow decodes without the interpreter lock.
-    with bombs_refused(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        looked = list(pool.map(look, [item.path for item in items]))
-        items, headers, failures = _readable(folder, items, looked)
-        shape = target or _common_size(folder, items, headers)
-        channels = 3 if any(h.colour for h in headers) else 1
-        refuse_too_large(str(folder), len(items) * channels * shape[0] * shape[1])
-        x = np.empty((len(items), channels, *shape), np.uint8)
-        decoded = list(pool.map(partial(decode, fit=fit), [item.path for item in items], x))
-    remarks = Counter(header.remark for header in headers if header.remark)
-    notes += [f"{len(items)} images, {remark} in {n}." for remark, n in sorted(remarks.items())]
-    if target:
-        resized = sum(header.size != target for header in headers)
-        notes.append(f"{resized} images resized to {shape[0]} × {shape[1]} ({fit}).")
-    kept, _, more = _readable(folder, items, decoded)
-    x = x if not more else x[[outcome is None for outcome in decoded]]
-    return _by_split(folder, kept, x, notes + _skipped([*failures, *more], len(looked)))
+    paths = [item.path for item in items]
+    cache = folder_cache(folder, paths, {"size": target, "fit": fit})
+    decoded = None if cache is None else cache.read()
+    if decoded is not None:
+        notes.append(
+            "Pixels from the cache: no file has changed since it was decoded; "
+            f"{VARIABLE}=off decodes all afresh."
+        )
+    else:
+        decoded = decode_all(folder, paths, target, fit)
+        if cache is not None:
+            cache.write(decoded)
+    kept = [items[row] for row in decoded.rows]
+    return _by_split(folder, kept, decoded.x, [*notes, *decoded.notes])
 
 
 def read_picture(path: Path, size: tuple[int, int] | None, fit: Fit) -> Raw:
@@ -117,14 +109,14 @@ def _items(folder: Path) -> tuple[list[Item], list[str]]:
         beside = [path.name for path in tops if split_named(path.name) is None]
         beside += [path.name for path in sorted(folder.iterdir()) if is_picture(path)]
         if beside:
-            notes.append(f"Not used, beside the folders of splits: {_listed(beside)}.")
+            notes.append(f"Not used, beside the folders of splits: {listed(beside)}.")
     items, others = [], []
     for root, split in sorted(roots, key=lambda pair: pair[1]) or [(folder, "train")]:
         of_root, of_others = _scan(root, split)
         items += of_root
         others += of_others
     if others:
-        notes.append(f"{len(others)} files that are no images left out: {_listed(others)}.")
+        notes.append(f"{len(others)} files that are no images left out: {listed(others)}.")
     if not items:
         raise ValueError(f"{folder}: holds no images ({', '.join(sorted(SUFFIXES))})")
     classes = {item.label for item in items}
@@ -148,35 +140,10 @@ def _scan(root: Path, split: str) -> tuple[list[Item], list[str]]:
     loose = [item.path.name for item in items if item.label is None]
     if loose and len(loose) < len(items):
         raise ValueError(
-            f"{root}: {len(loose)} images lie beside class folders ({_listed(loose)}); move them "
+            f"{root}: {len(loose)} images lie beside class folders ({listed(loose)}); move them "
             "into a class folder, or all images into one folder"
         )
     return items, others
-
-
-def _readable(
-    folder: Path, items: Sequence[Item], outcomes: Sequence[Header | Failure | None]
-) -> tuple[list[Item], list[Header], list[Failure]]:
-    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-    kept = [item for item, o in zip(items, outcomes, strict=True) if not isinstance(o, Failure)]
-    if not kept:
-        raise ValueError(
-            f"{folder}: none of {len(failures)} images can be read, the first is {failures[0]}"
-        )
-    return kept, [outcome for outcome in outcomes if isinstance(outcome, Header)], failures
-
-
-def _common_size(folder: Path, items: Sequence[Item], headers: Sequence[Header]) -> tuple[int, int]:
-    first = headers[0].size
-    for item, header in zip(items, headers, strict=True):
-        if header.size != first:
-            count = len({header.size for header in headers})
-            raise ValueError(
-                f"{folder}: images have {count} sizes: {items[0].path.name} is {first[0]} × "
-                f"{first[1]} and {item.path.name} is {header.size[0]} × {header.size[1]} (height × "
-                "width); bring them to one with size=64 (--size 64)"
-            )
-    return first
 
 
 def _by_split(folder: Path, items: Sequence[Item], x: Array, notes: Sequence[str]) -> Raw:
@@ -193,13 +160,6 @@ def _by_split(folder: Path, items: Sequence[Item], x: Array, notes: Sequence[str
     return Raw(parts, folder.name, str(folder), "images", notes=tuple(notes))
 
 
-def _skipped(failures: Sequence[Failure], total: int) -> list[str]:
-    if not failures:
-        return []
-    listed = _listed([str(failure) for failure in failures])
-    return [f"{len(failures)} of {total} images could not be read and were skipped: {listed}."]
-
-
 def _visible(path: Path) -> bool:
     return not path.name.startswith((".", "__MACOSX"))
 
@@ -211,7 +171,3 @@ def is_picture(path: Path) -> bool:
     False
     """
     return path.suffix.lower() in SUFFIXES and path.is_file() and _visible(path)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.bijections.base import Bijection
 from reparam.distributions.factorised import NormalDensity
-from reparam.model import Distribution
+from reparam.distributions.full_normal import FullNormalDensity
+from reparam.distributions.mixture import NormalMixtureDensity
+from reparam.distributions.one_hot import OneHotMass
+from reparam.distributions.transformed import Transformed
+from reparam.model import Distribution, positive_count
+
+Support = Literal["real", "one-hot"]  # what draws of z are
 
 LOG_SCALE_BOUNDS = (-8.0, 8.0)  # beyond them e^{2 log σ} over- or underflows in float32 arithmetic
 
@@ -17,12 +27,23 @@ class Posterior(nn.Module, ABC):
     """q(z|x): draws of shape ``event_shape`` from ``parameter_shape`` numbers of the encoder."""
 
     event_shape: tuple[int, ...]
+    support: Support = "real"
     parameter_shape: tuple[int, ...]
     factors: int | None = None  # columns of its density that are factors of z; None: one whole
     relaxed: bool = False  # whether draws in training are relaxed, and so without a density
 
+    def forward(self, parameters: Tensor) -> Distribution:
+        if tuple(parameters.shape[1:]) != self.parameter_shape:
+            expected = ", ".join(["B", *map(str, self.parameter_shape)])
+            raise ValueError(
+                f"encoder: {type(self).__name__} expects outputs of shape ({expected}), "
+                f"got {tuple(parameters.shape)}"
+            )
+        return self.distribution(parameters)
+
     @abstractmethod
-    def forward(self, parameters: Tensor) -> Distribution: ...
+    def distribution(self, parameters: Tensor) -> Distribution:
+        """From parameters of shape (B, *parameter_shape)."""
 
 
 class DiagonalNormal(Posterior):
@@ -42,18 +63,137 @@ class DiagonalNormal(Posterior):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim: expected a positive number, got {latent_dim}")
-        self.latent_dim = latent_dim
-        self.event_shape = (latent_dim,)
+        positive_count("latent_dim", latent_dim)
+        self.event_shape, self.factors = (latent_dim,), latent_dim
         self.parameter_shape = (2 * latent_dim,)
-        self.factors = latent_dim
 
-    def forward(self, parameters: Tensor) -> NormalDensity:
-        if tuple(parameters.shape[1:]) != self.parameter_shape:
-            raise ValueError(
-                f"encoder: DiagonalNormal({self.latent_dim}) expects outputs of shape "
-                f"(B, {2 * self.latent_dim}), means and log-scales, got {tuple(parameters.shape)}"
-            )
+    def distribution(self, parameters: Tensor) -> NormalDensity:
         mean, log_scale = parameters.chunk(2, 1)
         return NormalDensity(mean, numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS))
+
+
+class FullNormal(Posterior):
+    """q(z|x) = N(μ, C Cᵀ), the encoder's outputs being μ, ln C_ii and the rows below the diagonal.
+
+    Args:
+        latent_dim: L.
+
+    Shape: (B, L (L + 3) / 2) → a distribution of (B, L); its KL to N(0, I) has a closed form.
+
+    >>> FullNormal(3)(torch.zeros(5, 9)).covariance[0].diagonal()
+    tensor([1., 1., 1.])
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        positive_count("latent_dim", latent_dim)
+        self.event_shape = (latent_dim,)
+        self.parameter_shape = (latent_dim * (latent_dim + 3) // 2,)
+        rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
+        self.register_buffer("below", rows * latent_dim + columns, persistent=False)
+        self.below: Tensor
+
+    def distribution(self, parameters: Tensor) -> FullNormalDensity:
+        (n,) = self.event_shape
+        mean, log_scale, below = parameters.split([n, n, len(self.below)], 1)
+        flat = parameters.new_zeros(len(parameters), n * n)
+        flat = flat.scatter(1, self.below.expand(len(parameters), -1), below)
+        scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS).exp()
+        return FullNormalDensity(mean, flat.view(-1, n, n) + torch.diag_embed(scale))
+
+
+class NormalMixture(Posterior):
+    """q(z|x) = 1/K Σ_k N(μ_k, diag σ_k²), the encoder's outputs being all μ and log σ.
+
+    The weights are equal and fixed, so that the gradient of a draw is that of its component and the
+    bound's is unbiased; components may lie on each other to weigh more.
+
+    Args:
+        latent_dim: L.
+        components: K.
+
+    Shape: (B, 2KL) → a distribution of (B, L), without a closed KL.
+
+    >>> NormalMixture(3, components=2)(torch.zeros(5, 12)).log_prob(torch.zeros(5, 3)).shape
+    torch.Size([5, 1])
+    """
+
+    def __init__(self, latent_dim: int, components: int = 5) -> None:
+        super().__init__()
+        positive_count("latent_dim", latent_dim)
+        positive_count("components", components)
+        self.event_shape, self.components = (latent_dim,), components
+        self.parameter_shape = (2 * components * latent_dim,)
+
+    def distribution(self, parameters: Tensor) -> NormalMixtureDensity:
+        mean, log_scale = parameters.view(-1, 2, self.components, *self.event_shape).unbind(1)
+        log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)
+        weights = torch.full_like(mean[:, :, 0], -math.log(self.components))
+        return NormalMixtureDensity(mean, log_scale, weights)
+
+
+class FlowPosterior(Posterior):
+    """A diagonal normal pushed through a bijection whose context is the encoder's as well.
+
+    Args:
+        latent_dim: L.
+        bijection: of vectors of L, z → noise; its ``inverse`` is used in training and should be
+            the fast way (``Planar``, ``Radial``, or ``Inverse(MaskedAffine(…))``, which is IAF).
+
+    Shape: (B, 2L + bijection.context_features) → a distribution of (B, L), without a closed KL.
+
+    Reference: Rezende & Mohamed 2015, eq. 15; Kingma et al. 2016, algorithm 1.
+
+    >>> from reparam.bijections.planar import Planar
+    >>> FlowPosterior(3, Planar(3))(torch.zeros(5, 13)).sample().shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, latent_dim: int, bijection: Bijection) -> None:
+        super().__init__()
+        self.base, self.bijection = DiagonalNormal(latent_dim), bijection
+        self.event_shape = (latent_dim,)
+        self.parameter_shape = (2 * latent_dim + bijection.context_features,)
+
+    def distribution(self, parameters: Tensor) -> Transformed:
+        own = self.base.parameter_shape[0]
+        context = parameters[:, own:] if self.bijection.context_features else None
+        return Transformed(self.base(parameters[:, :own]), self.bijection, context)
+
+
+class GumbelSoftmax(Posterior):
+    """q(z|x): V categorical variables of K values, one-hot; relaxed while training.
+
+    In training mode draws are softmax((logits + Gumbel noise) / τ), whose gradient reaches the
+    encoder; in evaluation mode they are one-hot, and the bound is one. The KL is that of the
+    categoricals in both.
+
+    Args:
+        variables: V.
+        categories: K.
+        temperature: τ > 0.
+
+    Shape: (B, V·K) logits → a distribution of (B, V·K), V one-hot vectors in a row.
+
+    Reference: Jang et al. 2017, eq. 2; Maddison et al. 2017.
+
+    >>> GumbelSoftmax(3, 4).eval()(torch.zeros(5, 12)).sample().sum(1)
+    tensor([3., 3., 3., 3., 3.])
+    """
+
+    relaxed = True
+    support = "one-hot"
+
+    def __init__(self, variables: int, categories: int = 10, temperature: float = 0.67) -> None:
+        super().__init__()
+        positive_count("variables", variables)
+        positive_count("categories", categories)
+        if not temperature > 0:
+            raise ValueError(f"temperature: expected a positive number, got {temperature}")
+        self.variables, self.categories, self.temperature = variables, categories, temperature
+        self.event_shape = self.parameter_shape = (variables * categories,)
+        self.factors = variables
+
+    def distribution(self, parameters: Tensor) -> OneHotMass:
+        logits = parameters.view(-1, self.variables, self.categories)
+        return OneHotMass(logits, self.temperature if self.training else None)

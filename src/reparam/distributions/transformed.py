@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reparam.bijections.base import Bijection
+from reparam.bijections.base import Bijection, Frozen
 from reparam.model import Distribution, Kind
 
 
 @dataclass(frozen=True)
 class Transformed(Distribution):
-    """x = f⁻¹(y) with y ~ base: log p(x) = log p_base(f(x)) + ladj, ladj in its last column.
+    """x = f⁻¹(y) with y ~ base: log p(x) = log p_base(f(x)) + ladj.
 
-    ``log_prob`` is (B, G + 1), the base's columns and the Jacobian's. Its kind is the base's.
+    ``log_prob`` is (B, G + 1), the base's columns and the Jacobian's, where f maps every entry
+    alone; otherwise no factor is left and it is (B, 1). Its kind is the base's.
 
     >>> from reparam.bijections.elementwise import Standardise
     >>> from reparam.distributions.factorised import StandardNormalDensity
@@ -32,6 +33,7 @@ class Transformed(Distribution):
 
     base: Distribution
     bijection: Bijection  # x → y
+    context: Tensor | None = None  # of the bijection, a row for each of the base's
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
@@ -43,7 +45,7 @@ class Transformed(Distribution):
 
     @property
     def center(self) -> Tensor:
-        return self.bijection.inverse(self.base.center)[0]
+        return self.bijection.inverse(self.base.center, self.context)[0]
 
     @property
     def variance(self) -> Tensor | None:
@@ -51,22 +53,36 @@ class Transformed(Distribution):
         return None if variance is None or slope is None else variance * slope.square().to(variance)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        return self.bijection.inverse(self.base.rsample(generator))[0]
+        return self.bijection.inverse(self.base.rsample(generator), self.context)[0]
+
+    def rsample_with_log_prob(
+        self, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        y, log_prob = self.base.rsample_with_log_prob(generator)
+        x, ladj = self.bijection.inverse(y, self.context)
+        return x, self._columns(log_prob, -ladj)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        y, ladj = self.bijection(x)
-        return torch.cat([self.base.log_prob(y), ladj.unsqueeze(1)], 1)
+        y, ladj = self.bijection(x, self.context)
+        return self._columns(self.base.log_prob(y), ladj)
+
+    def _columns(self, log_prob: Tensor, ladj: Tensor) -> Tensor:
+        if self.bijection.slope is None:
+            return (log_prob.sum(1) + ladj).unsqueeze(1)
+        return torch.cat([log_prob, ladj.unsqueeze(1)], 1)
 
     def log_prob_sum(self, x: Tensor) -> Tensor:
-        y, ladj = self.bijection(x)
+        y, ladj = self.bijection(x, self.context)
         total = self.base.log_prob_sum(y)
         return total + ladj.repeat_interleave(len(total) // len(x))
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
-        return self.base.statistics(self.bijection(x)[0])
+        return self.base.statistics(self.bijection(x, self.context)[0])
 
     def repeat(self, k: int) -> Transformed:
-        return Transformed(self.base.repeat(k), self.bijection)
+        context = None if self.context is None else self.context.repeat_interleave(k, 0)
+        return Transformed(self.base.repeat(k), self.bijection, context)
 
     def detach(self) -> Transformed:
-        return Transformed(self.base.detach(), self.bijection)
+        context = None if self.context is None else self.context.detach()
+        return Transformed(self.base.detach(), Frozen(self.bijection), context)

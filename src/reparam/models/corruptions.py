@@ -169,6 +169,8 @@ def noise_of(corruption: Corruption, standardise: Standardise) -> Noise:
 
     def corrupt(x: Tensor, level: float) -> Tensor:
         real = x if x.is_floating_point() else x.to(standardise.anchor)
+        if level == 0:  # not even rounded on the way to network units and back
+            return real
         scaled = standardise.scaled(real.to(standardise.anchor.device))
         return standardise.inverse(corruption.at(level)(scaled))[0]
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from reparam.model import Distribution
+from reparam import numerics
+from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.posteriors import DiagonalNormal, Posterior
+from reparam.distributions.priors import Prior
+from reparam.model import Distribution, Player
+
+CRITIC = "critic"
 
 
 class Penalty(nn.Module, ABC):
@@ -14,6 +24,9 @@ class Penalty(nn.Module, ABC):
 
     term: str
     couples_rows: bool = False  # whether a row's penalty depends on the rest of its batch
+    counts_rows: bool = (
+        False  # whether ``start`` is to be told how many training examples there are
+    )
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -24,3 +37,238 @@ class Penalty(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
         """(B,), given x in data units, z ~ q(z|x) (B, …), q(z|x) and p(z)."""
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        """Who is trained beside the model for the penalty's sake."""
+        return ()
+
+    def play(self, z: Tensor) -> Tensor:
+        """What its player minimises, a scalar, given z ~ q(z|x) (B, L)."""
+        return z.new_zeros(())
+
+    def start(self, rows: int) -> None:  # noqa: B027
+        """Learn how many training examples there are."""
+
+    def refuse(self, posterior: Posterior, prior: Prior) -> None:  # noqa: B027
+        """ValueError where the penalty means nothing for such parts."""
+
+    def _refuse_but_diagonal(self, posterior: Posterior, why: str) -> None:
+        if not isinstance(posterior, DiagonalNormal):
+            name = type(self).__name__
+            raise ValueError(f"penalty: {name} needs {why}, got {type(posterior).__name__}")
+
+
+class TotalCorrelation(Penalty):
+    """KL(q(z) ‖ Π_j q(z_j)) of the aggregate posterior, estimated in the batch (β-TCVAE).
+
+    E log q(z) − Σ_j log q(z_j) with log q(z_i) ≈ log Σ_j W_ij q(z_i|x_j) over the batch of B rows.
+    Of N training examples, with M = B − 1, the row's own posterior has the stratified weight 1/N,
+    one other (N − M)/(NM) and the rest 1/M: every row of W sums to 1, and over all batches the
+    estimate of q(z) is right on average. (Code that strides the flattened matrix by M + 1 = B puts
+    the first weight into a column, not onto the diagonal.) Added to the negative ELBO with weight
+    β − 1 it is the β-TCVAE's objective.
+
+    Args:
+        weight: β − 1.
+
+    Shape: z (B, L) → (B,), each row's contribution; its mean is the estimate.
+
+    Cost: B² densities of z. A batch of one has no other row and gets 0.
+
+    Reference: Chen et al. 2018, eq. 4 and appendix C.1 (minibatch stratified sampling).
+
+    >>> weights = stratified_weights(4, 100)
+    >>> bool(torch.allclose(weights.sum(1), torch.ones(4))), round(weights[0, 0].item(), 4)
+    (True, 0.01)
+    """
+
+    term = "total_correlation"
+    couples_rows, counts_rows = True, True
+
+    def __init__(self, weight: float = 5.0) -> None:
+        super().__init__(weight)
+        self.register_buffer("rows", torch.ones((), dtype=torch.int64))
+        self.rows: Tensor
+
+    def start(self, rows: int) -> None:
+        self.rows.fill_(rows)
+
+    def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
+        assert isinstance(q, NormalDensity)  # ``refuse`` lets no other through
+        if len(z) == 1:
+            return torch.zeros_like(z[:, 0])
+        pairs = numerics.normal_log_prob(z.unsqueeze(1), q.mean, q.log_scale)  # (z, q, L)
+        log_weights = stratified_weights(len(z), self.rows.clamp(min=len(z))).to(z).log()
+        joint = (log_weights + pairs.sum(2)).logsumexp(1)
+        marginals = (log_weights.unsqueeze(2) + pairs).logsumexp(1).sum(1)
+        return joint - marginals
+
+    def refuse(self, posterior: Posterior, prior: Prior) -> None:
+        self._refuse_but_diagonal(posterior, "q(z_j|x) of every dimension")
+
+
+def stratified_weights(batch: int, rows: Tensor | int) -> Tensor:
+    """The weights of q(z_i|x_j) in an estimate of q(z_i), (B, B) float64, of N = ``rows``."""
+    others = batch - 1
+    device = rows.device if isinstance(rows, Tensor) else None
+    own = torch.eye(batch, dtype=torch.float64, device=device)
+    one_other = own.roll(1, 1)
+    rest = (1 - own - one_other) / others
+    return own / rows + one_other * (rows - others) / (rows * others) + rest
+
+
+class CriticTotalCorrelation(Penalty):
+    """KL(q(z) ‖ Π_j q(z_j)) by a critic that tells z from z with its columns shuffled (FactorVAE).
+
+    The critic's logit D(z) estimates log q(z) / Π q(z_j), whose mean is added with the weight. It
+    is a player of its own and minimises the cross-entropy between a batch of codes and the same
+    codes with every column permuted by itself (the paper permutes a second batch).
+
+    Args:
+        latent_dim: L.
+        weight: γ.
+        hidden: widths of the critic.
+        lr: multiple of the model's learning rate.
+
+    Shape: z (B, L) → (B,).
+
+    Reference: Kim & Mnih 2018, eq. 2 and 3, algorithm 1 and 2.
+
+    >>> CriticTotalCorrelation(3)(torch.ones(5, 9), torch.zeros(5, 3), None, None).shape
+    torch.Size([5])
+    """
+
+    term = "total_correlation"
+
+    def __init__(
+        self,
+        latent_dim: int,
+        weight: float = 10.0,
+        hidden: Sequence[int] = (256, 256),
+        lr: float = 1.0,
+    ) -> None:
+        super().__init__(weight)
+        if not lr > 0:
+            raise ValueError(f"lr: expected a positive multiple of the learning rate, got {lr}")
+        self.lr, layers, width = lr, [], latent_dim
+        for wider in hidden:
+            layers += [nn.Linear(width, wider), nn.LeakyReLU(0.2)]
+            width = wider
+        self.critic = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
+        return self.critic(z).squeeze(1)
+
+    @property
+    def players(self) -> tuple[Player, ...]:
+        return (Player(CRITIC, (self,), lr=self.lr),)
+
+    def play(self, z: Tensor) -> Tensor:
+        order = numerics.noise(z, "uniform").argsort(0)
+        shuffled = z.gather(0, order)
+        joint, product = self.critic(z), self.critic(shuffled)
+        return 0.5 * (F.softplus(-joint) + F.softplus(product)).mean()
+
+    def refuse(self, posterior: Posterior, prior: Prior) -> None:
+        if posterior.support != "real":
+            raise ValueError(
+                "penalty: CriticTotalCorrelation shuffles the columns of z, got "
+                f"{posterior.support} vectors, whose columns belong together"
+            )
+
+
+class DIP(Penalty):
+    """λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii − 1)², C the covariance of the codes (DIP-VAE).
+
+    Of kind "means" (DIP-VAE-I) C = Cov_x(μ(x)); of kind "draws" (DIP-VAE-II) it is that of the
+    aggregate posterior, Cov_x(μ(x)) + E_x Σ(x). Every row gets the batch's value.
+
+    Args:
+        kind: means or draws.
+        off_diagonal: λ_od.
+        diagonal: λ_d.
+
+    Shape: (B, L) → (B,), in squared units of z.
+
+    Reference: Kumar et al. 2018, eq. 6 and 7.
+
+    >>> q = NormalDensity(torch.tensor([[1.0, 1.0], [-1.0, -1.0]]), torch.zeros(2, 2))
+    >>> DIP("means", 10.0, 5.0)(q.mean, q.mean, q, q)  # C is all ones
+    tensor([20., 20.])
+    """
+
+    term = "dip"
+    couples_rows = True
+
+    def __init__(
+        self,
+        kind: Literal["means", "draws"] = "means",
+        off_diagonal: float = 10.0,
+        diagonal: float = 10.0,
+    ) -> None:
+        super().__init__(1.0)
+        if kind not in ("means", "draws"):
+            raise ValueError(f"kind: expected means or draws, got {kind!r}")
+        for name, value in (("off_diagonal", off_diagonal), ("diagonal", diagonal)):
+            if not value >= 0:
+                raise ValueError(f"{name}: expected at least 0, got {value}")
+        self.kind, self.off_diagonal, self.diagonal = kind, off_diagonal, diagonal
+
+    def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
+        centred = q.center - q.center.mean(0)
+        covariance = centred.mT @ centred / len(z)
+        if self.kind == "draws":
+            variance = q.variance
+            assert variance is not None  # ``refuse`` lets diagonal normals through only
+            covariance = covariance + torch.diag(variance.mean(0))
+        diagonal = covariance.diagonal()
+        off = covariance.square().sum() - diagonal.square().sum()
+        value = self.off_diagonal * off + self.diagonal * (diagonal - 1).square().sum()
+        return value.expand(len(z))
+
+    def refuse(self, posterior: Posterior, prior: Prior) -> None:
+        self._refuse_but_diagonal(posterior, "means and variances of every dimension")
+
+
+class MMD(Penalty):
+    """The squared maximum mean discrepancy between draws of q(z) and of p(z) (InfoVAE, WAE).
+
+    The unbiased estimate with k(a, b) = Σ_s s/(s + ‖a − b‖²), s = 2L·{.1, .2, .5, 1, 2, 5, 10}.
+    Every row gets the batch's value; a batch of one has no pairs and gets 0.
+
+    Args:
+        weight: λ.
+
+    Shape: z (B, L) → (B,).
+
+    Cost: B² distances, and B draws of the prior.
+
+    Reference: Tolstikhin et al. 2018 (WAE), algorithm 2; Zhao et al. 2019 (InfoVAE), section 3.2.
+
+    >>> z = torch.tensor([[0.0], [1.0]])
+    >>> round(mmd_squared(z, z + 100).item(), 2) > 9
+    True
+    """
+
+    term = "mmd"
+    couples_rows = True
+
+    def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
+        if len(z) == 1:
+            return torch.zeros_like(z[:, 0])
+        drawn = p.repeat(len(z) // p.rows).sample()
+        return mmd_squared(z, drawn).expand(len(z))
+
+
+def mmd_squared(a: Tensor, b: Tensor) -> Tensor:
+    """The unbiased estimate from n draws each, (n, L), by the kernel of ``MMD``."""
+    n = len(a)
+    within = (_kernel_sum(a, a) + _kernel_sum(b, b) - 14 * n) / (n * (n - 1))
+    return within - 2 * _kernel_sum(a, b) / n**2
+
+
+def _kernel_sum(a: Tensor, b: Tensor) -> Tensor:
+    squares = (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(2)
+    scales = [2 * a.shape[1] * factor for factor in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)]
+    return torch.stack([(s / (s + squares)).sum() for s in scales]).sum()

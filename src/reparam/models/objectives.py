@@ -37,9 +37,15 @@ class Objective(nn.Module, ABC):
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss: ...
 
     @property
+    def parts(self) -> tuple[Penalty, ...]:
+        """The penalties that are added to the bound."""
+        return ()
+
+    @property
     def players(self) -> tuple[Player, ...]:
         """Who is trained beside the model's own parts."""
-        return self.weighting.players
+        added = (player for penalty in self.parts for player in penalty.players)
+        return (*self.weighting.players, *added)
 
     @property
     def annealing_steps(self) -> int:
@@ -47,6 +53,11 @@ class Objective(nn.Module, ABC):
 
     def play(self, player: str, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         """The loss of one of ``players``, whose gradient reaches that player only."""
+        for penalty in self.parts:
+            if any(one.name == player for one in penalty.players):
+                with torch.no_grad():
+                    z = model.posterior(x, c).rsample()
+                return Loss(penalty.play(z), {})
         with torch.no_grad():
             terms = self(model, x, c).terms
         costs = terms["distortion"], terms["rate"]
@@ -58,6 +69,8 @@ class Objective(nn.Module, ABC):
     def refuse(self, space: Space, posterior: Posterior, prior: Prior) -> None:
         """ValueError where the objective means nothing for such parts."""
         self.weighting.refuse(space, posterior, prior)
+        for penalty in self.parts:
+            penalty.refuse(posterior, prior)
 
     def _add_beta(self, terms: dict[str, Tensor]) -> None:
         beta = self.weighting.beta()
@@ -96,6 +109,10 @@ class ELBO(Objective):
         self.penalties = nn.ModuleList(penalties)
         self.couples_rows = any(penalty.couples_rows for penalty in penalties)
 
+    @property
+    def parts(self) -> tuple[Penalty, ...]:
+        return tuple(part for part in self.penalties if isinstance(part, Penalty))
+
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q, p = model.posterior(x, c), model.prior(c)
         z, rate = q.rsample_with_rate(p)
@@ -106,8 +123,7 @@ class ELBO(Objective):
             bound = -distortion - rate.sum(1)
         terms = {"distortion": distortion, "rate": rate, "bound": bound}
         self._add_beta(terms)
-        for penalty in self.penalties:
-            assert isinstance(penalty, Penalty)
+        for penalty in self.parts:
             value = penalty(x, z, q, p)
             objective = objective + penalty.weight * value.mean()
             terms[penalty.term] = value

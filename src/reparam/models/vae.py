@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
+from reparam import numerics
 from reparam.bijections.elementwise import Standardise
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
-from reparam.model import Descend, Distribution, LatentVariable, Loss, Player, Space, Stage
+from reparam.model import (
+    Batch,
+    Descend,
+    Distribution,
+    LatentVariable,
+    Loss,
+    Model,
+    Player,
+    Solve,
+    Space,
+    Stage,
+)
 from reparam.models.conditional import Conditional
 from reparam.models.objectives import ELBO, Objective
 
@@ -64,11 +78,7 @@ class VAE(Conditional, LatentVariable):
         super().__init__(space, conditional)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
-        if posterior.event_shape != prior.event_shape:
-            raise ValueError(
-                f"prior: expected events of the posterior's shape {posterior.event_shape}, "
-                f"got {prior.event_shape}"
-            )
+        prior.refuse(posterior, conditional)
         self.standardise = Standardise(space)
         self.encoder, self.q_z = encoder, posterior
         self.decoder, self.p_x = decoder, likelihood
@@ -79,8 +89,27 @@ class VAE(Conditional, LatentVariable):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
+        first = [Solve("prior", self._start_prior)] if self.p_z.examples else []
+        if any(penalty.counts_rows for penalty in self.objective.parts):
+            first.append(Solve("training examples", self._count_rows))
         descend = Descend(players=self._players())
-        return (*self.standardise.stages, *self.condition_stages, descend)
+        return (*self.standardise.stages, *self.condition_stages, *first, descend)
+
+    def _count_rows(self, model: Model, batches: Iterable[Batch]) -> None:
+        rows = sum(len(x) for x, _ in batches)
+        for penalty in self.objective.parts:
+            penalty.start(rows)
+
+    def _start_prior(self, model: Model, batches: Iterable[Batch]) -> None:
+        """Give the prior training examples, each as likely as any other to be among them."""
+        kept, keys = self.anchor.new_empty(0), self.anchor.new_empty(0)
+        for x, _ in batches:
+            x = self.standardise.scaled(self.prepare(x)[0])
+            keys = torch.cat([keys, numerics.noise(keys.new_empty(len(x)), "uniform")])
+            kept = torch.cat([kept.view(-1, *x.shape[1:]), x])
+            chosen = keys.topk(min(self.p_z.examples, len(keys))).indices
+            kept, keys = kept[chosen], keys[chosen]
+        self.p_z.start(kept)
 
     def _players(self) -> tuple[Player, ...]:
         others = self.objective.players

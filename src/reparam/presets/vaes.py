@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+from torch import nn
+
 from reparam import nets
+from reparam.bijections.autoregressive import MaskedAffine
+from reparam.bijections.base import Bijection, Chain, Inverse
+from reparam.bijections.planar import Planar, Radial
+from reparam.bijections.shape import Reverse
 from reparam.distributions.likelihoods import Likelihood, Normal, find_likelihood
-from reparam.distributions.posteriors import DiagonalNormal
-from reparam.distributions.priors import StandardNormal
-from reparam.model import Space
+from reparam.distributions.posteriors import (
+    DiagonalNormal,
+    FlowPosterior,
+    FullNormal,
+    GumbelSoftmax,
+    NormalMixture,
+    Posterior,
+)
+from reparam.distributions.priors import (
+    ClassConditional,
+    FlowPrior,
+    MixturePrior,
+    Prior,
+    StandardNormal,
+    UniformOneHot,
+    VampPrior,
+)
+from reparam.model import Space, positive_count
 from reparam.models.objectives import ELBO, IWAE, DReG, Objective
 from reparam.models.vae import VAE
 from reparam.models.weightings import Beta
@@ -18,6 +40,8 @@ LikelihoodName = Literal[
     "auto", "bernoulli", "categorical", "discretized-logistic", "discretized-normal", "normal"
 ]
 Network = Literal["auto", "mlp", "conv"]
+PosteriorName = Literal["diagonal", "full", "mixture", "planar", "radial", "iaf", "categorical"]
+PriorName = Literal["auto", "mixture", "vamp", "flow"]
 
 
 def compose(
@@ -28,21 +52,68 @@ def compose(
     likelihood: Likelihood,
     objective: Objective,
     conditional: bool = False,
+    posterior: Posterior | None = None,
+    prior: PriorName | Literal["class"] = "auto",
+    components: int = 10,
 ) -> VAE:
-    """A VAE with a diagonal normal posterior, a standard normal prior and networks by shape."""
-    posterior = DiagonalNormal(latent_dim)
-    parameters, event = likelihood.parameter_shape, posterior.parameter_shape
-    given = space if conditional else None
-    return VAE(
-        space,
-        nets.encoder(space.shape, event, hidden, network, condition=given),
-        nets.decoder((latent_dim,), parameters, space.shape, hidden, network, condition=given),
-        posterior,
-        StandardNormal(latent_dim),
-        likelihood,
-        objective,
-        conditional,
-    )
+    """A VAE with networks by shape; by default a diagonal normal posterior and its usual prior."""
+    q_z = DiagonalNormal(latent_dim) if posterior is None else posterior
+    given, outputs = space if conditional else None, likelihood.parameter_shape
+    encoder = nets.encoder(space.shape, q_z.parameter_shape, hidden, network, condition=given)
+    decoder = nets.decoder(q_z.event_shape, outputs, space.shape, hidden, network, condition=given)
+    p_z = find_prior(prior, q_z, encoder, space, components)
+    return VAE(space, encoder, decoder, q_z, p_z, likelihood, objective, conditional)
+
+
+def find_posterior(
+    name: PosteriorName, latent_dim: int, flows: int, components: int, categories: int
+) -> Posterior:
+    """The posterior of that name over ``latent_dim`` dimensions, or as many categoricals."""
+    if name == "diagonal":
+        return DiagonalNormal(latent_dim)
+    if name == "full":
+        return FullNormal(latent_dim)
+    if name == "mixture":
+        return NormalMixture(latent_dim, components)
+    if name == "categorical":
+        return GumbelSoftmax(latent_dim, categories)
+    positive_count("flows", flows)
+    if name == "iaf":
+        context = 2 * latent_dim
+        maps = [Inverse(MaskedAffine(latent_dim, (64,), context)) for _ in range(flows)]
+        return FlowPosterior(latent_dim, Chain(*_reversed_between(maps)))
+    kind = Planar if name == "planar" else Radial
+    return FlowPosterior(latent_dim, Chain(*(kind(latent_dim) for _ in range(flows))))
+
+
+def find_prior(
+    name: PriorName | Literal["class"],
+    posterior: Posterior,
+    encoder: nn.Module,
+    space: Space,
+    components: int,
+) -> Prior:
+    """The prior of that name for draws of the posterior."""
+    if isinstance(posterior, GumbelSoftmax) and name == "auto":
+        return UniformOneHot(posterior.variables, posterior.categories)
+    latent_dim = posterior.event_shape[0]
+    if name == "mixture":
+        return MixturePrior(latent_dim, components)
+    if name == "vamp":
+        return VampPrior(encoder, posterior, space.shape, components)
+    if name == "flow":
+        maps = [MaskedAffine(latent_dim) for _ in range(4)]
+        return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
+    if name == "class":
+        if space.classes is None or space.attributes is not None:
+            raise ValueError("prior: class needs data with labels and no attributes")
+        return ClassConditional(latent_dim, space.classes)
+    return StandardNormal(latent_dim)
+
+
+def _reversed_between(maps: Sequence[Bijection]) -> list[Bijection]:
+    """The maps with the entries reversed between each two, so that none is always the first."""
+    return [part for one in maps for part in (one, Reverse())][:-1]
 
 
 @preset("vae", paper="Kingma & Welling 2014, Auto-encoding variational Bayes")
@@ -54,18 +125,31 @@ def vae(
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
     mixture: int = 1,
+    posterior: PosteriorName = "diagonal",
+    prior: PriorName = "auto",
+    flows: int = 4,
+    components: int = 10,
+    categories: int = 10,
 ) -> VAE:
-    """A variational autoencoder with a diagonal normal posterior and a standard normal prior.
+    """A variational autoencoder; posterior, prior and likelihood are of your choice.
 
     Args:
-        latent_dim: entries of z.
+        latent_dim: entries of z, or categorical variables.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z; auto fits the kind of the data. Normal has one learned scale.
         mixture: components of a discretized-logistic likelihood.
+        posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
+            radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
+        prior: auto is standard normal, uniform for categorical posteriors; others are learned: a
+            mixture of normals, of posteriors of pseudo-inputs (vamp), or an autoregressive flow.
+        flows: steps of a flow posterior.
+        components: of mixtures, pseudo-inputs of vamp.
+        categories: values of a categorical variable.
     """
     p_x = find_likelihood(likelihood, space, mixture)
-    return compose(space, latent_dim, hidden, network, p_x, ELBO())
+    q_z = find_posterior(posterior, latent_dim, flows, components, categories)
+    return compose(space, latent_dim, hidden, network, p_x, ELBO(), False, q_z, prior, components)
 
 
 @preset("beta-vae", paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts")
@@ -126,6 +210,7 @@ def cvae(
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
+    prior: Literal["standard", "class"] = "standard",
 ) -> VAE:
     """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
 
@@ -134,9 +219,11 @@ def cvae(
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z and y, as for vae.
+        prior: of z: standard normal, or a normal learned for every class.
     """
     p_x = find_likelihood(likelihood, space)
-    return compose(space, latent_dim, hidden, network, p_x, ELBO(), conditional=True)
+    p_z: Literal["auto", "class"] = "auto" if prior == "standard" else prior
+    return compose(space, latent_dim, hidden, network, p_x, ELBO(), conditional=True, prior=p_z)
 
 
 @preset("iwae", paper="Burda et al. 2016, Importance weighted autoencoders")

@@ -19,6 +19,7 @@ UNITS = {
     "rate": "KL(q(z|x) ‖ p(z)), nats",
     "bound": "evidence lower bound, nats",
     "beta": "weight of the rate",
+    "total_correlation": "KL(q(z) ‖ Π q(zⱼ)), nats",
     "nll": "−log p(x), nats",
     "squared_error": "summed, network units",
     "cross_entropy": "nats, not a likelihood",

@@ -148,8 +148,8 @@ def _table(
 
 def _text(score: Score) -> tuple[str, str]:
     """Value and standard error, shorter than in the table of scores."""
-    error = "" if score.stderr is None else f"{score.stderr:.1g}"
-    return f"{score.value:.3g}", error
+    error = "" if score.stderr is None else f"{score.stderr:.1g}".replace("-", "−")
+    return f"{score.value:.3g}".replace("-", "−"), error
 
 
 def _plot(noise: Noise, noises: dict[int, Noise], measured: dict[int, list[Repair]]) -> str:

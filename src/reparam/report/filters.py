@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
@@ -54,7 +55,8 @@ def filters(data: Data, entries: Sequence[Entry], seed: int) -> list[FilterCard]
 def _by_use(model: Codec, split: Split, count: int) -> tuple[Tensor, int]:
     """The entries of the code from the one that varies most, and how many hardly vary."""
     code = queries.encode(model, split)
-    assert code is not None and features(code).shape[1] == count
+    if code is None:  # codes that are no numbers do not vary
+        return torch.arange(count), 0
     variance = features(code).var(0, correction=0)
     dead = int((variance <= NEGLIGIBLE * variance.max()).sum())
     return variance.argsort(descending=True, stable=True), dead

@@ -1,4 +1,4 @@
-"""A bar with the time left."""
+"""How far a training is, as a bar."""
 
 from __future__ import annotations
 
@@ -6,30 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-
-def progress_bars(visible: bool = True) -> Progress:
-    """Bars on the error stream: description, share done, time taken and left, last value."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[value]}"),
-        console=Console(stderr=True),
-        disable=not visible,
-    )
+from reparam.progress import progress_bars, watched_by_a_person
 
 
 def latest_value(row: dict[str, float]) -> str:
@@ -43,7 +20,7 @@ def latest_value(row: dict[str, float]) -> str:
 @contextmanager
 def bar(name: str, visible: bool) -> Iterator[Callable[[Any], None]]:
     """A watcher for ``fit`` that draws one bar, on a terminal only."""
-    with progress_bars(visible and Console(stderr=True).is_terminal) as bars:
+    with progress_bars(visible and watched_by_a_person()) as bars:
         task = bars.add_task(name, total=None, value="")
 
         def watch(news: Any) -> None:

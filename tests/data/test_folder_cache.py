@@ -1,0 +1,135 @@
+"""Decoded folders on disk: read back as they were, noticed when out of date, rebuilt if damaged."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from reparam.data import folder, folder_cache, load_data
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder of two classes with a broken file, few as they are worth a cache; and the cache."""
+    monkeypatch.setattr(folder_cache, "MANY", 5)
+    monkeypatch.setenv(folder_cache.VARIABLE, str(tmp_path / "cache"))
+    for i in range(20):
+        write(tmp_path / "photos" / "ab"[i % 2] / f"{i:02d}.png", i)
+    (tmp_path / "photos" / "a" / "07.png").write_text("no image")
+    return tmp_path / "photos"
+
+
+def write(path, seed, shape=(6, 5, 3)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def kept(photos):
+    return sorted((photos.parent / "cache" / "folders").iterdir())
+
+
+def from_cache(data):
+    return any(note.startswith("Pixels from the cache") for note in data.notes)
+
+
+def no_decoding(monkeypatch):
+    monkeypatch.setattr(folder, "decode_all", lambda *a: pytest.fail("it decodes"))
+
+
+def same(one, two):
+    return all(
+        torch.equal(ours.x, theirs.x) and torch.equal(ours.labels, theirs.labels)
+        for ours, theirs in zip(one.splits.values(), two.splits.values(), strict=True)
+    )
+
+
+def test_the_second_time_nothing_is_decoded_and_all_is_the_same(photos, monkeypatch):
+    first = load_data(photos)
+    assert not from_cache(first) and len(kept(photos)) == 1
+    assert len(first.train) + len(first.valid) + len(first.test) == 20  # 20 and a broken one
+    no_decoding(monkeypatch)
+    second = load_data(photos)
+    assert from_cache(second) and same(first, second)
+    assert first.fingerprint() == second.fingerprint()
+    assert any("1 of 21 images could not be read" in note for note in second.notes)
+    assert [n for n in second.notes if not n.startswith("Pixels")] == list(first.notes)
+    assert load_data(**first.source).fingerprint() == first.fingerprint()
+
+
+def test_another_way_of_reading_is_another_entry(photos, monkeypatch):
+    whole = load_data(photos)
+    small, padded = load_data(photos, size=4), load_data(photos, size=(4, 9), fit_size="pad")
+    assert len(kept(photos)) == 3
+    shapes = [data.space.shape for data in (whole, small, padded)]
+    assert shapes == [(3, 6, 5), (3, 4, 4), (3, 4, 9)]
+    no_decoding(monkeypatch)
+    assert same(load_data(photos, size=4), small) and from_cache(load_data(photos, size=4))
+
+
+@pytest.mark.parametrize("change", ["pixels", "touched", "added", "removed", "renamed", "repaired"])
+def test_what_has_changed_is_decoded_again(photos, change):
+    before, file = load_data(photos), photos / "b" / "03.png"
+    if change == "pixels":
+        write(file, 99)
+    if change == "touched":
+        os.utime(file, (1, 1))
+    if change == "added":
+        write(photos / "b" / "99.png", 99)
+    if change == "removed":
+        file.unlink()
+    if change == "renamed":
+        file.rename(photos / "b" / "98.png")
+    if change == "repaired":
+        write(photos / "a" / "07.png", 99)
+    after = load_data(photos)
+    assert not from_cache(after) and len(kept(photos)) == 1  # the old one is replaced
+    assert (after.fingerprint() == before.fingerprint()) == (change == "touched")
+    assert from_cache(load_data(photos)) and same(after, load_data(photos))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "no file of this kind", "empty", "headless"])
+def test_a_damaged_entry_is_rebuilt_silently(photos, damage):
+    first = load_data(photos)
+    (entry,) = kept(photos)
+    content = bytearray(entry.read_bytes())
+    if damage == "flipped":
+        content[-5] ^= 1  # one bit of one pixel or row: safetensors itself does not notice
+    other = {
+        "cut": content[:-9],
+        "no file of this kind": b"hello",
+        "empty": b"",
+        "headless": content[:40],
+    }
+    entry.write_bytes(other.get(damage, content))
+    again = load_data(photos)
+    assert not from_cache(again) and same(first, again)
+    assert from_cache(load_data(photos)) and same(first, load_data(photos))
+
+
+def test_nothing_is_kept_where_that_is_not_wanted_or_not_worth_it(photos, monkeypatch):
+    monkeypatch.setenv(folder_cache.VARIABLE, "off")
+    assert not from_cache(load_data(photos)) and not from_cache(load_data(photos))
+    monkeypatch.setenv(folder_cache.VARIABLE, str(photos.parent / "cache"))
+    monkeypatch.setattr(folder_cache, "MANY", 100)
+    load_data(photos)
+    assert not (photos.parent / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(photos):
+    (photos.parent / "cache").write_text("a file where the folder would be")
+    first, second = load_data(photos), load_data(photos)
+    assert same(first, second) and not from_cache(second)
+
+
+def test_by_default_it_lies_in_the_cache_folder_of_the_platform(photos, monkeypatch):
+    monkeypatch.delenv(folder_cache.VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(photos.parent / "home"))  # Linux; others have theirs
+    cache = folder_cache.folder_cache(photos, sorted(photos.rglob("*.png")), {})
+    assert "reparam" in str(cache.place) and cache.place.suffix == ".safetensors"
