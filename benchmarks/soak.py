@@ -1,4 +1,4 @@
-"""Kill ``reparam fit`` with SIGKILL at random moments; what is resumed must end as if it never died.
+"""Kill ``reparam fit`` with SIGKILL at random moments: resumed, it ends as if it never died.
 
     python benchmarks/soak.py --kills 100
 
@@ -177,9 +177,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
             seen = soak(words, kills, asked.epochs, Path(folder), asked.seed + index)
         counts = ", ".join(f"{kind} {n}" for kind, n in sorted(seen.items()))
-        print(
-            f"{name}: {kills} kills, equal in the end; {counts}; {time.perf_counter() - begin:.0f} s"
-        )
+        seconds = time.perf_counter() - begin
+        print(f"{name}: {kills} kills, equal in the end; {counts}; {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
