@@ -38,6 +38,9 @@ TINY_OF: dict[str, dict[str, Any]] = {
     "l-vae": {"steps": 0},  # its weights are learned from the first step on
     "dl-vae": {"steps": 0},
     "factor-vae": {"critic": (8,)},
+    "hierarchical-vae": {"latent_dims": (3, 2), "between": (6,)},
+    "ladder-vae": {"latent_dims": (3, 2, 2), "between": (6,)},
+    "very-deep-vae": {"channels": 4, "latent_channels": 2, "blocks": 1},
     "nade": {"hidden": 8},
     "pixel-cnn": {"width": 6, "layers": 1, "first_kernel": 3},
     "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
@@ -53,6 +56,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         *({"prior": name, "components": 3} for name in ("mixture", "vamp", "flow")),
     ),
     "cvae": ({"prior": "class"},),
+    "hierarchical-vae": ({"k": 3},),
     "dip-vae": ({"kind": "draws"},),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed")),
     "iwae": ({"gradient": "dreg"},),

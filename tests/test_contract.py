@@ -43,6 +43,9 @@ EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
         "dip-vae",
         "info-vae",
         "wae",
+        "hierarchical-vae",
+        "ladder-vae",
+        "very-deep-vae",
     )
 }
 EXACT_ON |= {

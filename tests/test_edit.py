@@ -185,3 +185,21 @@ def test_only_densities_conditional_on_labels_classify():
     model = rp.build("vae", Space((4,), "real"), latent_dim=2, hidden=(4,))
     with pytest.raises(ValueError, match="conditional on labels"):
         rp.classify(model, torch.zeros(1, 4))
+
+
+def test_an_exact_conditional_density_classifies_exactly():
+    """Of all 2⁴ binary x: Σ_y p(x|y) p(y) is p(x), and Σ_x p(y|x) p(x) gives p(y) back."""
+    space = Space((4,), "binary", classes=3)
+    model = rp.build("made", space, hidden=(8,), conditional=True).double().eval()
+    model.frequencies.copy_(torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64))
+    x = torch.cartesian_prod(*[torch.arange(2)] * 4)
+    joint = torch.stack(
+        [
+            model.log_prob(x, torch.full((16,), y)).value.exp() * p
+            for y, p in enumerate([0.5, 0.2, 0.3])
+        ],
+        1,
+    )
+    posterior = rp.classify(model, x).exp()
+    assert torch.allclose((posterior * joint.sum(1, keepdim=True)).sum(0), model.frequencies)
+    assert joint.sum().item() == pytest.approx(1, abs=1e-9)

@@ -7,6 +7,15 @@ from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
 from .distributions.conditionals import ConditionalNormal
+from .distributions.deep_layers import DeepDecoder, DeepDescent, DeepEncoder, DeepPosterior
+from .distributions.layers import (
+    Ascent,
+    Descent,
+    LadderDescent,
+    LadderEvidence,
+    LayeredPosterior,
+    LayeredPrior,
+)
 from .distributions.likelihoods import (
     Bernoulli,
     Categorical,
@@ -66,6 +75,7 @@ from .train import History, fit, resume
 __version__: str
 
 __all__ = [
+    "Ascent",
     "Autoencoder",
     "Autoregressive",
     "Bernoulli",
@@ -83,7 +93,12 @@ __all__ = [
     "DIP",
     "DReG",
     "Data",
+    "DeepDecoder",
+    "DeepDescent",
+    "DeepEncoder",
+    "DeepPosterior",
     "Density",
+    "Descent",
     "DiagonalNormal",
     "DimensionwiseLearnedWeights",
     "DiscretizedLogistic",
@@ -106,7 +121,11 @@ __all__ = [
     "IWAE",
     "Inverse",
     "KSparse",
+    "LadderDescent",
+    "LadderEvidence",
     "LatentVariable",
+    "LayeredPosterior",
+    "LayeredPrior",
     "LearnedWeights",
     "LogProb",
     "Loss",

@@ -412,6 +412,8 @@ class LatentVariable(Codec, Density):
     encoded once, memory is bounded, and the sum over samples is accumulated in float64.
     """
 
+    layers: tuple[int, ...] = ()  # sizes of the layers of z, coarsest first, where it has several
+
     @abstractmethod
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution: ...
 

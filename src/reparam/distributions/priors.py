@@ -28,6 +28,7 @@ class Prior(nn.Module, ABC):
 
     event_shape: tuple[int, ...]
     support: Support = "real"
+    layers: tuple[int, ...] = ()  # their sizes in z, coarsest first; (): there is but one
     examples: int = 0  # how many training examples ``start`` is to be given
     factors: int | None = None  # columns of its density that are factors of z; None: one whole
 

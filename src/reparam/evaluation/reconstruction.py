@@ -11,7 +11,7 @@ from reparam.evaluation.scores import Score, Scores, mean_score, ratio_score
 from reparam.model import Codec, Space
 
 SMALLEST_ERROR = 1e-10  # a perfect picture counts as 100 dB
-MOST_PICTURES = 1000  # whose sharpness is measured
+MOST_PICTURES = 500  # whose sharpness is measured
 
 
 def unit_range(x: Tensor, space: Space) -> Tensor:
@@ -97,7 +97,7 @@ def sharpness(model: Codec, split: Split, name: str = "test", seed: int = 0) -> 
     """Mean ``laplacian_variance`` of reconstructions over that of their originals.
 
     1 is as sharp, less is blurred, more has edges or noise of its own. It does not depend on the
-    scale of the data. At most 1000 images, drawn at random, are reconstructed. None for what is no
+    scale of the data. At most 500 images, drawn at random, are reconstructed. None for what is no
     image, for images of under 3 pixels, and for originals without a single edge.
 
     Args:

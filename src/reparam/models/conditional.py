@@ -47,6 +47,10 @@ class Conditional(Model):
             return (Solve("attributes", _keep_attributes),)
         return (Solve("class frequencies", _count_classes),)
 
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        return self.frequencies if self.conditional and self.space.attributes is None else None
+
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
         if not self.conditional:
             return None

@@ -82,7 +82,7 @@ class VAE(Conditional, LatentVariable):
         self.standardise = Standardise(space)
         self.encoder, self.q_z = encoder, posterior
         self.decoder, self.p_x = decoder, likelihood
-        self.p_z = prior
+        self.p_z, self.layers = prior, prior.layers
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
         self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
@@ -123,10 +123,6 @@ class VAE(Conditional, LatentVariable):
     @property
     def code_space(self) -> Space:
         return Space(self.q_z.event_shape, "real")
-
-    @property
-    def class_frequencies(self) -> Tensor | None:
-        return self.frequencies if self.conditional and self.space.attributes is None else None
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)

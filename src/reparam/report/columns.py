@@ -116,7 +116,7 @@ COLUMNS = {
         Codec,
         "Variance of the Laplacian (four neighbours less four times the pixel) of reconstructions, "
         "means as they are, over that of their originals: 1 is as sharp, less is blurred, more has "
-        "edges or noise of its own. 1,000 images at most.",
+        "edges or noise of its own. 500 images at most.",
     ),
     "linear_probe_accuracy": Column(
         "Linear probe",

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reparam import edit
 from reparam.data import Data, Split
 from reparam.evaluation.reconstruction import unit_range
-from reparam.model import Codec, Generator, Model
+from reparam.model import Codec, Generator
 from reparam.report import queries
 from reparam.report.entry import Entry
 from reparam.report.pictures import Brightness, Picture, grid
@@ -148,18 +149,10 @@ def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tens
 
     A conditional model is told the condition of the nearer end.
     """
-    start, end = queries.encode(model, split, first), queries.encode(model, split, last)
-    if start is None or end is None:
+    if queries.encode(model, split, first[:1]) is None:
         return None
-    weights = torch.linspace(0, 1, STEPS)
-    code = torch.stack([torch.lerp(start, end, w) for w in weights.tolist()], 1)
-    x = queries.decode(model, code.flatten(0, 1), _nearer(model, split, first, last))
-    return x.unflatten(0, (len(first), STEPS))
-
-
-def _nearer(model: Model, split: Split, first: Tensor, last: Tensor) -> Tensor | None:
-    start, end = (queries.condition(model, split, rows) for rows in (first, last))
-    if start is None or end is None:
-        return None
-    half = STEPS // 2
-    return torch.stack([*[start] * half, *[end] * (STEPS - half)], 1).flatten(0, 1)
+    ends = [queries.condition(model, split, rows) for rows in (first, last)]
+    x = edit.interpolate(
+        model, split.x[first], split.x[last], steps=STEPS, c=ends[0], c_second=ends[1]
+    )
+    return queries.plain(x)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reparam import edit
 from reparam.data import Data, Split
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
@@ -104,17 +105,16 @@ def _card(
     base = int((flat - mean).square().sum(1).argmin())  # a code that the decoder has met
     dimensions = []
     for dimension in order[:SHOWN].tolist():
-        walk = flat[base].repeat(STEPS, 1)
         reach = REACH * deviation[dimension]
-        walk[:, dimension] = mean[dimension] + torch.linspace(-1, 1, STEPS) * reach
-        c = queries.condition(model, split, slice(base, base + 1))
-        c = None if c is None else c.expand(STEPS, *c.shape[1:])
-        x = queries.decode(model, walk.view(STEPS, *code.shape[1:]), c)
-        picture, plot = draw(x, f"{entry.label}: x decoded along dimension {dimension + 1}")
+        values = mean[dimension] + torch.linspace(-1, 1, STEPS) * reach
+        rows = slice(base, base + 1)
+        c = queries.condition(model, split, rows)
+        x = queries.plain(edit.traverse(model, split.x[rows], dimension, values, c)[0])
+        picture, plot = draw(x, f"{entry.label}: x decoded along dimension {dimension}")
         amount = axes.amount[dimension].item()
         share = amount / max(axes.amount.max().item(), 1e-30)
         text = f"{amount:.3g} {axes.unit}"
-        dimensions.append(Dimension(f"z{dimension + 1}", text, share, picture, plot))
+        dimensions.append(Dimension(f"z{dimension}", text, share, picture, plot))
     return TraversalCard(index, entry.label, axes.order, _note(axes, len(order)), dimensions)
 
 

@@ -1,0 +1,153 @@
+"""Presets of VAEs with several stochastic layers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from reparam import nets
+from reparam.distributions.deep_layers import (
+    DeepDecoder,
+    DeepDescent,
+    DeepEncoder,
+    DeepPosterior,
+)
+from reparam.distributions.layers import (
+    Ascent,
+    Descent,
+    LadderDescent,
+    LadderEvidence,
+    LayeredPosterior,
+    LayeredPrior,
+)
+from reparam.distributions.likelihoods import find_likelihood
+from reparam.model import Space, positive_count
+from reparam.models.objectives import ELBO, IWAE, Objective
+from reparam.models.vae import VAE
+from reparam.models.weightings import FreeBits, Schedule
+from reparam.presets.registry import Accepts, preset
+from reparam.presets.vaes import LikelihoodName, Network
+
+
+class Finest(nn.Module):
+    """The decoder of models whose p(x|z) depends on the finest layer z_1 alone."""
+
+    def __init__(self, size: int, network: nn.Module) -> None:
+        super().__init__()
+        self.size, self.network = size, network
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.network(z[:, -self.size :])
+
+
+@preset("hierarchical-vae", paper="Rezende et al. 2014, Stochastic backpropagation")
+def hierarchical_vae(
+    space: Space,
+    *,
+    latent_dims: tuple[int, ...] = (32, 16),
+    between: tuple[int, ...] = (64,),
+    k: int = 1,
+    hidden: tuple[int, ...] = (512, 256),
+    network: Network = "auto",
+    likelihood: LikelihoodName = "auto",
+) -> VAE:
+    """A VAE with several stochastic layers whose posterior goes up: q(z1|x) q(z2|z1) ...
+
+    Args:
+        latent_dims: entries of each layer, the one next to x first.
+        between: widths of the networks between the layers.
+        k: draws per example; above 1 the bound is importance weighted (Burda et al. 2016).
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: fully connected, convolutional, or by the size of the data.
+        likelihood: of x given z1, as for vae.
+    """
+    _refuse_sizes(latent_dims)
+    p_x, finest = find_likelihood(likelihood, space), latent_dims[0]
+    encoder = nets.encoder(space.shape, (2 * finest,), hidden, network)
+    decoder = nets.decoder((finest,), p_x.parameter_shape, space.shape, hidden, network)
+    q_z = LayeredPosterior(Ascent(latent_dims, between), 2 * finest)
+    p_z = LayeredPrior(Descent(latent_dims[::-1], between))
+    positive_count("k", k)
+    objective: Objective = ELBO() if k == 1 else IWAE(k)
+    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective)
+
+
+@preset("ladder-vae", paper="Sønderby et al. 2016, Ladder variational autoencoders")
+def ladder_vae(
+    space: Space,
+    *,
+    latent_dims: tuple[int, ...] = (32, 16, 8),
+    between: tuple[int, ...] = (64,),
+    steps: int = 1000,
+    hidden: tuple[int, ...] = (512, 256),
+    network: Network = "auto",
+    likelihood: LikelihoodName = "auto",
+) -> VAE:
+    """A VAE with several stochastic layers whose posterior goes down, prior times evidence.
+
+    Args:
+        latent_dims: entries of each layer, the one next to x first.
+        between: widths of the networks between the layers.
+        steps: optimiser steps over which the weight of the rate rises to 1.
+        hidden: widths of the hidden layers of the encoder, the last also of the way up.
+        network: fully connected, convolutional, or by the size of the data.
+        likelihood: of x given z1, as for vae.
+    """
+    _refuse_sizes(latent_dims)
+    p_x, finest, sizes = find_likelihood(likelihood, space), latent_dims[0], latent_dims[::-1]
+    width = hidden[-1] if hidden else 2 * finest
+    features = nets.encoder(space.shape, (width,), hidden, network)
+    decoder = nets.decoder((finest,), p_x.parameter_shape, space.shape, hidden, network)
+    path = Descent(sizes, between)
+    q_z = LayeredPosterior(LadderDescent(path), 2 * sum(sizes))
+    encoder = nn.Sequential(features, LadderEvidence(sizes, width))
+    objective = ELBO(Schedule(steps=steps))
+    return VAE(space, encoder, Finest(finest, decoder), q_z, LayeredPrior(path), p_x, objective)
+
+
+@preset(
+    "very-deep-vae",
+    paper="Child 2021, Very deep VAEs generalize autoregressive models",
+    accepts=Accepts(vectors=False),
+)
+def very_deep_vae(
+    space: Space,
+    *,
+    channels: int = 32,
+    latent_channels: int = 4,
+    blocks: int = 2,
+    weighting: Literal["warm-up", "free-bits"] = "warm-up",
+    steps: int = 1000,
+    nats: float = 1.0,
+    likelihood: LikelihoodName = "auto",
+) -> VAE:
+    """A convolutional VAE with layers of z on every grid from small to large, top down.
+
+    Args:
+        channels: of the feature maps.
+        latent_channels: of z on every grid.
+        blocks: layers of z on every grid, and residual blocks of the encoder.
+        weighting: of the rate: rising to 1, or free of cost up to some nats a layer.
+        steps: optimiser steps of the rise.
+        nats: free of cost in every layer.
+        likelihood: of x given z, as for vae.
+    """
+    counts = {"channels": channels, "latent_channels": latent_channels, "blocks": blocks}
+    for name, value in counts.items():
+        positive_count(name, value)
+    p_x = find_likelihood(likelihood, space)
+    path = DeepDescent(space.shape, channels, latent_channels, blocks)
+    encoder = DeepEncoder(space.shape, channels, blocks)
+    decoder = DeepDecoder(path, channels, p_x.parameter_shape)
+    q_z = LayeredPosterior(DeepPosterior(path, channels), encoder.features)
+    p_z = LayeredPrior(path, owned=False)
+    objective = ELBO(FreeBits(nats) if weighting == "free-bits" else Schedule(steps=steps))
+    return VAE(space, encoder, decoder, q_z, p_z, p_x, objective)
+
+
+def _refuse_sizes(latent_dims: tuple[int, ...]) -> None:
+    if not latent_dims:
+        raise ValueError("latent_dims: expected at least one layer, got none")
+    for size in latent_dims:
+        positive_count("latent_dims", size)
