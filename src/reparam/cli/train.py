@@ -86,7 +86,7 @@ def compare(
 
     show_notes(data.notes)
     models = model or comparison.default_models(data.space, len(data.train))
-    with _overall_bar(len(models) * seeds) as watch:
+    with _continued(), _overall_bar(len(models) * seeds) as watch:
         result = comparison.compare(
             data,
             models,
@@ -108,12 +108,23 @@ def _resumable(run: Path) -> Iterator[None]:
 
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if not (run / STATE_FILE).exists():
             raise
-        raise KeyboardInterrupt(
+        raise type(interrupt)(
             "interrupted; what was trained is saved; continue with: reparam resume "
             + shlex.quote(str(run))
+        ) from None
+
+
+@contextmanager
+def _continued() -> Iterator[None]:
+    """Let an interrupt say how the comparison goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise type(interrupt)(
+            "interrupted; what was trained is saved; the same command without --force continues"
         ) from None
 
 
@@ -142,5 +153,8 @@ def _tell(history: History, out: Path) -> None:
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:
+    if result.found:
+        names = ", ".join(folder.name for folder in result.found)
+        show_notes([f"Measured before and taken over (--force starts afresh): {names}."])
     show(comparison_table({entry.label: dict(entry.scores) for entry in result.entries}))
     show(f"every score, with pictures: [bold]{report}[/bold]")

@@ -17,13 +17,13 @@ from reparam import numerics
 from reparam.checkpoint import rebuild
 from reparam.config import TrainConfig
 from reparam.data import Data, load_data
+from reparam.interrupt import Interrupt, interruptible
 from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
 from reparam.train.device import autocast, flushed_denormals
 from reparam.train.diagnosis import diagnose
 from reparam.train.folder import STATE_FILE, RunFolder
 from reparam.train.history import History, Row
-from reparam.train.interrupt import Interrupt, interruptible
 from reparam.train.progress import bar
 from reparam.train.random import seeded
 from reparam.train.state import Header, Training, validation_batches
@@ -193,7 +193,7 @@ def _run(
             session.save()
             training.take_best()
             if session.interrupted():  # while it was solved, or saved
-                raise KeyboardInterrupt
+                raise interrupt.error()
     training.seconds()
     if folder is not None and ranks.first and training.best is None:
         folder.save_model(model, model.state_dict())  # otherwise the last save wrote it
@@ -364,7 +364,7 @@ class _Session:
             self.save()
         if asked:
             self.save()
-            raise KeyboardInterrupt
+            raise self.interrupt.error()
 
     def interrupted(self) -> bool:
         return self._agree()[1]
