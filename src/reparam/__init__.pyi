@@ -38,8 +38,9 @@ from .distributions.priors import (
     UniformOneHot,
     VampPrior,
 )
-from .edit import classify, interpolate, traverse
+from .edit import classify, interpolate, traverse, variations
 from .evaluation import Score, evaluate
+from .evaluation.annealing import annealed_log_prob
 from .inspection import Filters, HiddenUnits, Noise
 from .model import (
     Codec,
@@ -159,6 +160,7 @@ __all__ = [
     "UniformOneHot",
     "VAE",
     "VampPrior",
+    "annealed_log_prob",
     "build",
     "classify",
     "compare",
@@ -172,4 +174,5 @@ __all__ = [
     "resume",
     "save",
     "traverse",
+    "variations",
 ]

@@ -148,7 +148,10 @@ def compare(
             every family with a small code and with a larger one.
         out: the folder.
         seeds: how many seeds of each; with more than one, standard errors are over the seeds.
-        jobs: how many train at a time, each in a process of its own (joblib).
+        jobs: how many train at a time, each in a process of its own, by joblib: with a Dask
+            client, ``with joblib.parallel_config("dask"): compare(..., jobs=4)`` has its cluster
+            train them; with Ray ``ray.util.joblib.register_ray()`` and ``"ray"``. The workers
+            need ``out`` to be a folder that all of them see.
         samples: importance samples per example of the log-likelihood; None: 1000, or 100 where x
             has more than 1024 entries.
         force: remove an earlier comparison, finished or not, and start afresh: its report, its

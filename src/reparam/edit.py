@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from reparam.model import Code, Codec, Density, positive_count
+from reparam.model import Code, Codec, Density, LatentVariable, positive_count
 
 Path = Literal["linear", "spherical"]
 PARALLEL = 1e-6  # radians from 0 or π, within which two codes have no great circle of their own
@@ -151,6 +151,44 @@ def classify(
         joint.append(model.log_prob(x, c, samples=samples, generator=generator).value)
     log_joint = torch.stack(joint, 1)
     return (log_joint + frequencies.to(log_joint).log()).log_softmax(1)
+
+
+@torch.no_grad()
+def variations(
+    model: LatentVariable,
+    x: Tensor,
+    n: int,
+    c: Tensor | None = None,
+    spread: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """n variations of one example: means of p(x|z), z drawn around its mean code.
+
+    z = μ + spread · (z' − μ) with z' ~ q(z|x) and μ the center of q(z|x).
+
+    Args:
+        model: any latent-variable model.
+        x: the example, (1, *shape).
+        n: how many.
+        c: its condition, for a conditional model.
+        spread: 0 repeats the reconstruction, 1 draws from q(z|x), more goes further.
+        generator: of the draws.
+
+    Returns:
+        (n, *shape), in data units.
+
+    >>> import reparam as rp
+    >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
+    >>> variations(model, torch.ones(1, 9), 5).shape
+    torch.Size([5, 9])
+    """
+    positive_count("n", n)
+    if len(x) != 1:
+        raise ValueError(f"x: expected one example, got {len(x)}")
+    q = model.posterior(x, c)
+    z = q.repeat(n).sample(generator)
+    z = q.center + spread * (z - q.center)
+    return model.decode(z, None if c is None else c.expand(n, *c.shape[1:]))
 
 
 Blend = Callable[[Tensor, Tensor, float], Tensor]

@@ -88,7 +88,7 @@ def test_every_section_is_there_and_linked(html):
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == [
         "scores", "reconstructions", "outcomes", "samples", "interpolations", "latent", "filters",
-        "traversals", "training", "reading",
+        "traversals", "rates", "training", "reading",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#(\w+)"', html) == sections
 

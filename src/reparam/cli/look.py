@@ -84,6 +84,7 @@ def evaluate(
     from reparam.cli.outputs import check_place
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
+    from reparam.evaluation.diagnosis import diagnose
     from reparam.train import RunFolder
 
     if json is not None:
@@ -96,5 +97,6 @@ def evaluate(
     with working(f"measuring {label} on {data.name}") as watch:
         scores = measure(model, data, **asked, history=history, watch=watch)
     show(score_table(scores))
+    show_notes(diagnose(model, data.splits[split], seed))
     if json is not None:
         write_json(json, scores_json(data, {label: scores}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from reparam.data.conditions import with_checked_attributes
 from reparam.data.grey import Grey
 from reparam.data.kinds import Choices
 from reparam.data.labels import indexed
+from reparam.data.mapped import is_mapped, take
 from reparam.data.raw import Array, Part, Raw
 from reparam.data.shapes import arrange
 from reparam.data.splits import Data, Split, carve
@@ -72,7 +74,7 @@ def _with_all_splits(raw: Raw, seed: int) -> Raw:
 
 def _rows(part: Part, rows: Array) -> Part:
     arrays = (part.labels, part.factors, part.attributes, part.grey)
-    return Part(part.x[rows], *(None if array is None else array[rows] for array in arrays))
+    return Part(take(part.x, rows), *(None if a is None else take(a, rows) for a in arrays))
 
 
 def to_split(part: Part, borrowed: bool, grey_levels: int | None = None) -> Split:
@@ -86,7 +88,7 @@ def to_split(part: Part, borrowed: bool, grey_levels: int | None = None) -> Spli
     >>> to_split(Part(np.zeros((2, 3), np.uint8)), borrowed=False).x.dtype
     torch.uint8
     """
-    return Split(
+    split = Split(
         _tensor(part.x, borrowed),
         None if part.labels is None else _tensor(part.labels, borrowed),
         None if part.factors is None else _factors(part.factors, borrowed),
@@ -95,6 +97,7 @@ def to_split(part: Part, borrowed: bool, grey_levels: int | None = None) -> Spli
         if part.grey is None or grey_levels is None
         else Grey(_tensor(part.grey, borrowed), grey_levels),
     )
+    return replace(split, streamed=is_mapped(part.x))
 
 
 def _factors(factors: Array, borrowed: bool) -> Tensor:
@@ -103,6 +106,10 @@ def _factors(factors: Array, borrowed: bool) -> Tensor:
 
 
 def _tensor(array: Array, borrowed: bool) -> Tensor:
+    if is_mapped(array):
+        with warnings.catch_warnings():  # that it cannot be written to: nothing does
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(array)
     if borrowed or not array.flags.writeable:
         array = array.copy()
     return torch.from_numpy(np.ascontiguousarray(array))

@@ -11,6 +11,7 @@ from typing import IO
 import numpy as np
 
 from reparam.data.entries import parts_named
+from reparam.data.mapped import is_large, load
 from reparam.data.raw import Array, Part, Raw
 from reparam.data.room import refuse_too_large
 
@@ -65,9 +66,10 @@ def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
         size = _claimed(path, drop)
     except Exception as error:  # what a parser raises on damage is nowhere said
         raise ValueError(_unreadable(path, error)) from error
-    refuse_too_large(str(path), size)
+    if not is_large(path):
+        refuse_too_large(str(path), size)
     try:
-        loaded = np.load(path, allow_pickle=False)
+        loaded = load(path)
         if isinstance(loaded, np.ndarray):
             return loaded
         with loaded:

@@ -16,7 +16,7 @@ class Grey:
         values: (N, *shape), integers 0 … K−1.
         levels: K.
 
-    Reference: Salakhutdinov & Murray 2008, section 5, for MNIST drawn afresh in every batch.
+    Reference: Burda et al. 2016 (IWAE), section 5, for grey images drawn afresh while training.
 
     >>> Grey(torch.tensor([[0, 255]], dtype=torch.uint8), 256).values.shape
     torch.Size([1, 2])

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from reparam.data.mapped import blocks
 from reparam.data.raw import Array, Raw
 from reparam.model import DataKind
 
@@ -87,12 +88,14 @@ def zeros_and_ones(x: Array) -> bool:
     if x.dtype.kind in "bu":
         return bool(x.max() <= 1)
     head = x[:1]  # nearly always enough to say no
-    return all(bool(((part == 0) | (part == 1)).all()) for part in (head, x))
+    parts = (head, *(x[rows] for rows in blocks(x)))
+    return all(bool(((part == 0) | (part == 1)).all()) for part in parts)
 
 
 def black_and_white(x: Array) -> bool:
     """Whether every value is 0 or 255."""
-    return bool(((x == 0) | (x == 255)).all())
+    parts = (x[rows] for rows in blocks(x))
+    return all(bool(((part == 0) | (part == 255)).all()) for part in parts)
 
 
 def _by_type(raw: Raw, arrays: list[Array]) -> Decision:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from reparam.data.grey import Grey
+from reparam.data.mapped import blocks
 from reparam.model import Space
 
 SPLITS = ("train", "valid", "test")
@@ -31,6 +32,7 @@ class Split:
         factors: (N, F) known factors of variation, where there are any.
         attributes: (N, F), what conditional models take where there are any.
         grey: levels of which x is one fixed draw, where training draws afresh.
+        streamed: whether x is a file mapped into memory, to be read batch by batch.
 
     Raises:
         ValueError: there are no rows, or not one label (or row of factors …) for each of them.
@@ -44,6 +46,7 @@ class Split:
     factors: Tensor | None = None
     attributes: Tensor | None = None
     grey: Grey | None = None
+    streamed: bool = False
 
     def __post_init__(self) -> None:
         if len(self.x) == 0:
@@ -68,7 +71,8 @@ class Split:
         >>> Split(torch.zeros(3, 2), torch.tensor([7, 8, 9])).take(slice(1)).labels
         tensor([7])
         """
-        taken = {k: None if v is None else v[rows] for k, v in self.beside_x().items()}
+        beside = self.beside_x().items()
+        taken: dict[str, Any] = {k: None if v is None else v[rows] for k, v in beside}
         grey = taken.pop("grey")
         kept = None if grey is None or self.grey is None else Grey(grey, self.grey.levels)
         return Split(self.x[rows], **taken, grey=kept)
@@ -130,9 +134,10 @@ class Data:
             if tensor is None:
                 digest.update(b"none;")
                 continue
-            array = np.ascontiguousarray(tensor.detach().cpu().numpy())
+            array = tensor.detach().cpu().numpy()
             digest.update(f"{array.dtype.str}{array.shape};".encode())
-            digest.update(array.data)
+            for rows in blocks(array):
+                digest.update(np.ascontiguousarray(array[rows]).data)
         return digest.hexdigest()[:16]
 
     def _tensors(self) -> Iterator[Tensor | None]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from reparam.data.kinds import Choices, black_and_white, decide, zeros_and_ones
+from reparam.data.mapped import blank, blocks, changed, is_mapped
 from reparam.data.precision import far_columns, fits_float32
 from reparam.data.raw import Array, Raw
 from reparam.model import DataKind
@@ -40,9 +41,9 @@ def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataK
     kind, levels, why = decide(raw, choices)
     notes = [*raw.notes, why]
     if kind == "binary" and raw.form == "images" and not _each(raw, zeros_and_ones):
-        raw = _mapped(raw, lambda x: x // 255 if black_and_white(x) else x)
+        raw = _each_as(raw, lambda x: x // 255 if black_and_white(x) else x)
     _require_kind(raw, kind, levels)
-    raw = _mapped(raw, lambda x: _stored(x, kind, levels))
+    raw = _each_as(raw, lambda x: _stored(x, kind, levels))
     if kind == "real" and raw.form == "table" and vary:
         notes += far_columns(raw)
         raw = _narrowed(raw)
@@ -89,13 +90,14 @@ def binarized(raw: Raw, kind: DataKind, levels: int | None, choices: Choices) ->
     cut = threshold if levels is None else threshold * (levels - 1)
     what = "x" if levels is None else f"x/{levels - 1}"
     raw = replace(raw, name=f"{raw.name}, {what} > {threshold}")
-    return _mapped(raw, lambda x: (x > cut).astype(np.uint8)), f"Binarised: {what} > {threshold}."
+    raw = _each_as(raw, lambda x: changed(x, lambda rows: rows > cut, np.uint8))
+    return raw, f"Binarised: {what} > {threshold}."
 
 
 def _drawn_from(raw: Raw, levels: int, seed: int, afresh: bool) -> tuple[Raw, str]:
     """x by one fixed Bernoulli draw of its levels, which stay beside it to be drawn afresh."""
     rng, top = np.random.default_rng(seed), levels - 1
-    drawn = _mapped(raw, lambda x: _drawn(x, top, rng))
+    drawn = _each_as(raw, lambda x: _drawn(x, top, rng))
     fixed = f"one fixed Bernoulli draw of x/{top}, seed {seed}"
     if not afresh:
         name = f"{raw.name}, statically binarized"
@@ -109,7 +111,7 @@ def _drawn_from(raw: Raw, levels: int, seed: int, afresh: bool) -> tuple[Raw, st
     return replace(drawn, parts=parts, name=name, grey_levels=levels), how
 
 
-def _mapped(raw: Raw, change: Callable[[Array], Array]) -> Raw:
+def _each_as(raw: Raw, change: Callable[[Array], Array]) -> Raw:
     parts = {split: replace(part, x=change(part.x)) for split, part in raw.parts.items()}
     return replace(raw, parts=parts)
 
@@ -119,7 +121,7 @@ def _each(raw: Raw, holds: Callable[[Array], bool]) -> bool:
 
 
 def _drawn(x: Array, top: int, rng: np.random.Generator) -> Array:
-    drawn = np.empty(x.shape, np.uint8)
+    drawn = blank(x.shape, np.uint8, x)
     for start in range(0, len(x), ROWS_PER_DRAW):
         rows = slice(start, start + ROWS_PER_DRAW)
         drawn[rows] = rng.random(x[rows].shape, np.float32) * np.float32(top) < x[rows]
@@ -127,14 +129,19 @@ def _drawn(x: Array, top: int, rng: np.random.Generator) -> Array:
 
 
 def _stored(x: Array, kind: DataKind, levels: int | None) -> Array:
+    dtype = np.dtype(_storage(x, kind, levels))
+    return x if x.dtype == dtype else changed(x, lambda rows: rows.astype(dtype), dtype)
+
+
+def _storage(x: Array, kind: DataKind, levels: int | None) -> type:
     if kind == "binary" or (levels is not None and levels <= 256):
-        return x.astype(np.uint8, copy=False)
+        return np.uint8
     if kind == "levels":
-        return x.astype(np.int32, copy=False)
+        return np.int32
     if x.dtype.kind in "bui":
         wide = max(abs(int(x.min())), abs(int(x.max()))) > FLOAT32_EXACT
-        return x.astype(np.float64 if wide else np.float32)
-    return x.astype(np.float64 if x.dtype.itemsize >= 8 else np.float32, copy=False)
+        return np.float64 if wide else np.float32
+    return np.float64 if x.dtype.itemsize >= 8 else np.float32
 
 
 def _narrowed(raw: Raw) -> Raw:
@@ -142,7 +149,7 @@ def _narrowed(raw: Raw) -> Raw:
     arrays = [raw.parts["train"].x, *(p.x for s, p in raw.parts.items() if s != "train")]
     if not fits_float32(arrays):
         return raw
-    return _mapped(raw, lambda x: x.astype(np.float32, copy=False))
+    return _each_as(raw, lambda x: x.astype(np.float32, copy=False))
 
 
 def _require_numbers(raw: Raw) -> None:
@@ -169,10 +176,15 @@ def _require_kind(raw: Raw, kind: DataKind, levels: int | None) -> None:
         x = part.x
         if x.dtype.kind == "b" or (x.dtype.kind in "ui" and x.min() >= 0 and x.max() <= top):
             continue
-        with np.errstate(invalid="ignore"):
-            wrong = (x < 0) | (x > top) | (x != np.floor(x))
+        if is_mapped(x) and not any(_outside(x[rows], top).any() for rows in blocks(x)):
+            continue
         remedy = f"kind {kind} expects {expected}; choose another kind or levels, or binarize"
-        _refuse_first(raw, split, wrong, remedy)
+        _refuse_first(raw, split, _outside(x, top), remedy)
+
+
+def _outside(x: Array, top: int) -> Array:
+    with np.errstate(invalid="ignore"):
+        return (x < 0) | (x > top) | (x != np.floor(x))
 
 
 def _refuse_first(raw: Raw, split: str, wrong: Array, remedy: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reparam.data import Data, refuse_unfit
+from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import (
     bits_per_dim,
@@ -73,6 +74,7 @@ def evaluate(
         tell(part.what, done / work)
         scores |= finite(part.measure(_within(tell, part, done, work)))
         done += part.work
+    scores |= _gap(scores)
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")
     if history is not None:
         scores["train_seconds"] = Score(history.seconds, "s", len(data.train), "train")
@@ -131,9 +133,20 @@ def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], No
 
 
 def _latent_scores(model: LatentVariable, asked: _Asked) -> Scores:
-    split = asked.data.splits[asked.split]
-    scores = bound_scores(bound_terms(model, split, asked.seed), asked.split, asked.seed)
-    return scores | {"active_units": active_units(model, split, asked.split)}
+    split, name, seed = asked.data.splits[asked.split], asked.split, asked.seed
+    terms = bound_terms(model, split, seed)
+    scores = bound_scores(terms, name, seed) | {"active_units": active_units(model, split, name)}
+    scores |= layer_scores(model, split, terms["rate"], name, seed)
+    return scores | information_scores(model, split, name, seed)
+
+
+def _gap(scores: Scores) -> Scores:
+    """What importance weighting gains over the ELBO: the least that the posterior's misfit is."""
+    known = next((s for n, s in scores.items() if n.endswith("log_likelihood")), None)
+    if known is None or "elbo" not in scores:
+        return {}
+    gap = known.value - scores["elbo"].value
+    return {"posterior_gap": replace(known, value=gap, stderr=None, kind=None)}
 
 
 def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:

@@ -78,6 +78,28 @@ COLUMNS = {
         LatentVariable,
         "KL(q(z|x) ‖ p(z)): nats of information about x in z. Traded against distortion.",
     ),
+    "posterior_gap": Column(
+        "Gap",
+        "Latents",
+        LatentVariable,
+        "The log-likelihood shown minus the ELBO: where the former is a bound, the least that the "
+        "posterior's misfit KL(q(z|x) ‖ p(z|x)) can be.",
+        "lower",
+    ),
+    "mutual_information": Column(
+        "I(x; z)",
+        "Latents",
+        LatentVariable,
+        "Nats about x in z under q(z|x), q(z) being the mixture of the posteriors of n examples, "
+        "500 at most: at most ln n. The rate is this and KL(q(z) ‖ p(z)).",
+    ),
+    "aggregate_kl": Column(
+        "KL(q(z) ‖ p(z))",
+        "Latents",
+        LatentVariable,
+        "How far the codes of all data lie from the prior that samples are drawn from.",
+        "lower",
+    ),
     "beta": Column(
         "β",
         "Latents",

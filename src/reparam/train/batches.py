@@ -1,8 +1,9 @@
-"""Batches in the order that seed and step decide, from data that stays on the device."""
+"""Batches in the order that seed and step decide, from data on the device or streamed to it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 from reparam.data import Split
 from reparam.data.grey import draw
 from reparam.model import Batch
+from reparam.train.device import fits
 from reparam.train.ranks import Ranks
 
 ROWS_PER_SOLVE = 1024
+READER = ThreadPoolExecutor(1, "batches")  # one at a time: each depends on the epoch's order
 
 
 class Batches:
@@ -23,6 +26,8 @@ class Batches:
     what the uninterrupted one would have. All steps have the same number of rows: an epoch leaves
     out those that do not fill its last batch, other ones each time. Where that would be more than a
     tenth of the data, the batches are made a little smaller.
+
+    Data that do not fit the device's memory stay where they are, and each batch is moved.
 
     Grey data are drawn on the device: every batch afresh, from (seed, step); what a ``Solve``
     reads is one draw, the same in every pass.
@@ -46,9 +51,13 @@ class Batches:
         ranks: Ranks | None = None,
     ) -> None:
         grey = split.grey
-        self.x = (split.x if grey is None else grey.values).to(device)
+        x = split.x if grey is None else grey.values
+        self.device, self.streamed = device, split.streamed or not fits(x, device)
+        self.x = x if self.streamed else x.to(device)
+        self.ahead: Future[Batch] | None = None
+        self.ahead_of = -1
         self.grey_levels = None if grey is None else grey.levels
-        self.c = None if c is None else c.to(device)
+        self.c = None if c is None else c.to(self.x.device)
         self.batch_size, ranks = _even(len(split), batch_size), ranks or Ranks()
         self.part = ranks.share(self.batch_size)
         self.weight = (self.part.stop - self.part.start) / self.batch_size
@@ -64,16 +73,31 @@ class Batches:
         return len(self.x) // self.batch_size
 
     def at(self, step: int) -> Batch:
-        """The batch of an optimiser step; of several processes, this one's part of it."""
+        """The batch of an optimiser step; of several processes, this one's part of it.
+
+        Where data are streamed, a thread reads the next batch meanwhile.
+        """
+        if not self.streamed:
+            return self._read(step)
+        batch = None if self.ahead is None else self.ahead.result()
+        if batch is None or self.ahead_of != step:
+            batch = self._read(step)
+        self.ahead, self.ahead_of = READER.submit(self._read, step + 1), step + 1
+        return batch
+
+    def _read(self, step: int) -> Batch:
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self.epoch:
             self.epoch, self.order = epoch, self._permutation(epoch)
         rows = self.order[position * self.batch_size : (position + 1) * self.batch_size]
         c = None if self.c is None else self.c.index_select(0, rows[self.part])
         if self.grey_levels is None:
-            return Batch(self.x.index_select(0, rows[self.part]), c)
+            return self._moved(self.x.index_select(0, rows[self.part]), c)
         # Drawn for the whole batch: however many processes share it, the draw is the same.
-        return Batch(self._drawn(self.x.index_select(0, rows), step, "step")[self.part], c)
+        return self._moved(self._drawn(self.x.index_select(0, rows), step, "step")[self.part], c)
+
+    def _moved(self, x: torch.Tensor, c: torch.Tensor | None) -> Batch:
+        return Batch(x.to(self.device), None if c is None else c.to(self.device))
 
     def _permutation(self, epoch: int) -> torch.Tensor:
         generator = _generator(torch.device("cpu"), self.seed, epoch)
@@ -91,7 +115,7 @@ class Batches:
         for start in range(0, len(self.x), ROWS_PER_SOLVE):
             rows = slice(start, start + ROWS_PER_SOLVE)
             c = None if self.c is None else self.c[rows]
-            yield Batch(self._drawn(self.x[rows], start, "solve"), c)
+            yield self._moved(self._drawn(self.x[rows], start, "solve"), c)
 
 
 def _generator(device: torch.device, *key: int) -> torch.Generator:

@@ -24,6 +24,14 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def fits(x: torch.Tensor, device: torch.device) -> bool:
+    """Whether data may stay on the device: on a GPU they get half of the memory that is free."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return x.nbytes <= free // 2
+
+
 def weights_dtype(config: TrainConfig) -> torch.dtype:
     """The type of the weights: bfloat16 is for activations only."""
     return torch.float64 if config.precision == "float64" else torch.float32

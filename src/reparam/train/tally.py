@@ -9,6 +9,8 @@ from torch import Tensor
 
 from reparam.model import Loss
 
+STEPS_AT_ONCE = 64
+
 
 class NonFinite(ArithmeticError):
     """A loss stayed infinite or NaN."""
@@ -25,6 +27,7 @@ class Tally:
     # Of each: objective, gradient (whatever is finite while they are), sums of all terms.
     steps: list[Tensor] = field(default_factory=list)
     rows: int = 1  # of every step's batch
+    blank: list[Tensor] = field(default_factory=list)  # where the next steps will be written
 
     @torch.no_grad()
     def add(self, loss: Loss, gradient: Tensor) -> Tensor:
@@ -37,7 +40,12 @@ class Tally:
         self.names = self.names or ("objective", "gradient", *loss.terms)
         self.rows = max(map(len, loss.terms.values()), default=1)
         sums = [term.sum() for term in loss.terms.values()]
-        step = torch.stack([loss.objective, gradient.to(loss.objective), *sums])
+        if not self.blank:
+            # Many at a time: small tensors that stay would keep a step's large ones apart on the
+            # heap, and memory would grow with every step.
+            self.blank = list(loss.objective.new_empty(STEPS_AT_ONCE, 2 + len(sums)).unbind())
+        parts = [loss.objective, gradient.to(loss.objective), *sums]
+        step = torch.stack(parts, out=self.blank.pop())
         self.steps.append(step)
         return (step[:2].sum() * 0).isnan().float()  # infinity · 0 is NaN too
 

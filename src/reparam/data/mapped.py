@@ -1,0 +1,75 @@
+"""Arrays larger than memory: read page by page from the file they lie in."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reparam.data.raw import Array
+
+MAPPED_FROM = 2**30  # bytes of an .npy file from which it is mapped instead of read
+BLOCK = 2**24  # bytes in memory at a time
+
+
+def is_mapped(array: Array) -> bool:
+    """Whether an array, or what it is a view of, is a file mapped into memory.
+
+    >>> is_mapped(np.zeros(3))
+    False
+    """
+    base: Any = array
+    while base is not None:
+        if (
+            isinstance(base, np.memmap) and vars(base).get("_mmap") is not None
+        ):  # a copy of one has none
+            return True
+        base = getattr(base, "base", None)
+    return False
+
+
+def is_large(path: Path) -> bool:
+    """Whether a file is an array to map instead of reading it."""
+    return path.suffix.lower() == ".npy" and path.stat().st_size >= MAPPED_FROM
+
+
+def load(path: Path) -> Any:
+    """What ``np.load`` gives, a large array being mapped (its changes are never written)."""
+    return np.load(path, mmap_mode="c" if is_large(path) else None, allow_pickle=False)
+
+
+def blank(shape: tuple[int, ...], dtype: Any, like: Array) -> Array:
+    """A new array, on disk where ``like`` is: in a temporary file that goes with the array."""
+    if not is_mapped(like):
+        return np.empty(shape, dtype)
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (the mapping keeps it; it has no name)
+    return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def blocks(array: Array) -> Iterator[slice]:
+    """Slices of rows of at most ``BLOCK`` bytes that cover the array, in order."""
+    rows = max(1, BLOCK // max(1, array[:1].nbytes))
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
+
+
+def changed(array: Array, change: Callable[[Array], Array], dtype: Any) -> Array:
+    """``change`` of every row, as ``dtype``; of a mapped array block by block."""
+    if not is_mapped(array):
+        return change(array).astype(dtype, copy=False)
+    result = blank(array.shape, dtype, array)
+    for rows in blocks(array):
+        result[rows] = change(array[rows])
+    return result
+
+
+def take(array: Array, chosen: Array) -> Array:
+    """Some rows; of a mapped array in a file of their own."""
+    if not is_mapped(array):
+        return array[chosen]
+    result = blank((len(chosen), *array.shape[1:]), array.dtype, array)
+    for rows in blocks(result):
+        result[rows] = array[chosen[rows]]
+    return result

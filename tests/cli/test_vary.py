@@ -1,0 +1,51 @@
+"""reparam vary: draws around q(z|x) of one example."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import reparam as rp
+from reparam.edit import variations
+
+
+def test_variations_spread_as_asked_around_the_mean_code():
+    data = rp.load_data("digits", binarize=0.5)
+    torch.manual_seed(0)
+    model = rp.build("vae", data.space, latent_dim=3, hidden=(16,)).eval()
+    x = data.test.x[:1]
+    generator = torch.Generator().manual_seed(0)
+    still = variations(model, x, 4, None, 0.0, generator)
+    torch.testing.assert_close(still, model.reconstruct(x).expand(4, -1, -1, -1))
+    spreads = []
+    for spread in (0.5, 1.0, 2.0):
+        generator = torch.Generator().manual_seed(0)
+        drawn = variations(model, x, 200, None, spread, generator)
+        spreads.append(drawn.std(0).mean().item())
+    assert 0 < spreads[0] < spreads[1] < spreads[2]
+    q = model.posterior(x)
+    one = variations(model, x, 1, None, 1.0, torch.Generator().manual_seed(5))
+    z = q.sample(torch.Generator().manual_seed(5))
+    torch.testing.assert_close(one, model.decode(z))
+    with pytest.raises(ValueError, match="x: expected one example, got 2"):
+        variations(model, data.test.x[:2], 3)
+
+
+def test_vary_writes_pictures_and_arrays(runs, tmp_path, reparam):
+    code, out, err = reparam("vary", runs / "vae", "3", "-n", "8", "-o", tmp_path / "v.png")
+    assert code == 0, err
+    assert "8 variations of 3" in out
+    assert min(Image.open(tmp_path / "v.png").size) > 3 * 8
+    assert reparam("vary", runs / "vae", "-n", "5", "-o", tmp_path / "v.npz")[0] == 0
+    with np.load(tmp_path / "v.npz") as arrays:
+        assert arrays["x"].shape == (5, 1, 8, 8)
+        assert arrays["x"].std(0).max() > 0
+
+
+def test_vary_refuses_what_has_no_posterior(runs, tmp_path, reparam):
+    code, _, err = reparam("vary", runs / "ae", "-o", tmp_path / "v.png")
+    assert code == 2
+    assert "no q(z|x) to draw from" in err
+    assert not (tmp_path / "v.png").exists()

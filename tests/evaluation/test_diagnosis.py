@@ -1,0 +1,147 @@
+"""Information of codes, rates of layers, collapse, and annealed importance sampling."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+import reparam as rp
+from reparam.data import Split
+from reparam.evaluation.annealing import annealed_log_prob
+from reparam.evaluation.diagnosis import collapse_notes, information_scores, layer_scores
+from reparam.evaluation.likelihood import bound_terms
+from reparam.model import Space
+
+F64 = torch.float64
+WEIGHT = torch.tensor([[0.9, 0.3], [0.9, -0.3], [0.2, 0.8]], dtype=F64)
+SIGMA = 0.7
+
+
+def linear_model(posterior_scale: float = 0.3) -> rp.VAE:
+    """p(x|z) = N(Wz, σ²I); q(z|x) = N(first two entries of x, scale²)."""
+    space = Space((3,), "real")
+    parts = (rp.DiagonalNormal(2), rp.StandardNormal(2), rp.Normal(space, "fixed"))
+    model = rp.VAE(space, nn.Linear(3, 4), nn.Linear(2, 3), *parts).double().eval()
+    with torch.no_grad():
+        model.p_x.log_scale.fill_(math.log(SIGMA))
+        model.decoder.weight.copy_(WEIGHT)
+        model.decoder.bias.zero_()
+        model.encoder.weight.copy_(torch.eye(4, 3, dtype=F64) * torch.tensor([[1], [1], [0], [0]]))
+        model.encoder.bias.copy_(
+            torch.tensor([0.0, 0.0, math.log(posterior_scale), math.log(posterior_scale)])
+        )
+    return model
+
+
+def test_information_and_divergence_add_up_to_the_rate_and_know_their_limits():
+    """Well separated posteriors say which example it was: I = ln n exactly. Equal ones: 0."""
+    far = Split(torch.randn(60, 3, dtype=F64) * 1e4)
+    model = linear_model(0.01)
+    found = information_scores(model, far)
+    assert found["mutual_information"].value == pytest.approx(math.log(60), abs=1e-9)
+    same = Split(torch.ones(60, 3, dtype=F64))
+    assert information_scores(model, same)["mutual_information"].value == pytest.approx(0, abs=1e-9)
+    data = Split(torch.randn(400, 3, dtype=F64))
+    found = information_scores(linear_model(0.5), data)
+    q = linear_model(0.5).posterior(data.x)
+    rate = q.kl(linear_model().prior()).sum(1)
+    total = found["mutual_information"].value + found["aggregate_kl"].value
+    spread = 4.5 * math.sqrt(2 * (1 + 1)) / math.sqrt(400)  # of Σ ½(z² − ε²), one draw each
+    assert total == pytest.approx(rate.mean().item(), abs=spread)
+
+
+def test_information_of_a_normal_channel_is_its_capacity():
+    """z = x₁₂ + s ε with x ~ N(0, 1): I = ln(1 + 1/s²) for the pair, q(z) = N(0, 1 + s²)."""
+    scale, n = 0.6, 500
+    values, divergences = [], []
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        split = Split(torch.randn(n, 3, generator=generator, dtype=F64))
+        found = information_scores(linear_model(scale), split, seed=seed)
+        values.append(found["mutual_information"].value)
+        divergences.append(found["aggregate_kl"].value)
+    # The mixture of n posteriors is a little rougher than q(z): at n = 500 by some hundredths.
+    assert np.mean(values) == pytest.approx(math.log(1 + 1 / scale**2), abs=0.06)
+    variance = 1 + scale**2
+    assert np.mean(divergences) == pytest.approx(variance - 1 - math.log(variance), abs=0.06)
+
+
+def test_layers_have_rates_that_add_up_and_active_units_of_their_own():
+    space = Space((1, 8, 8), "binary")
+    torch.manual_seed(0)
+    model = rp.build("ladder-vae", space, latent_dims=(3, 2), between=(6,), hidden=(8,)).eval()
+    split = Split((torch.rand(30, 1, 8, 8) > 0.5).float())
+    rate = bound_terms(model, split)["rate"]
+    scores = layer_scores(model, split, rate, "test", 0)
+    assert scores["rate_layer_1"].value == pytest.approx(rate[:, 1].mean().item(), rel=1e-5)
+    assert scores["rate_layer_2"].value == pytest.approx(rate[:, 0].mean().item(), rel=1e-5)
+    assert scores["active_units_layer_1"].unit == "of 3 dimensions"
+    assert scores["active_units_layer_2"].unit == "of 2 dimensions"
+    data = rp.Data(split, split, split, space, "random bits")
+    found = rp.evaluate(model, data, samples=2)
+    total = found["rate_layer_1"].value + found["rate_layer_2"].value
+    assert total == pytest.approx(found["rate"].value, rel=1e-6)
+
+
+def test_the_gap_is_what_importance_weighting_gains():
+    model = linear_model(1.0)  # wide enough for 500 samples to find all of p(z|x)
+    split = Split(torch.randn(40, 3, dtype=F64))
+    data = rp.Data(split, split, split, model.space, "random rows")
+    scores = rp.evaluate(model, data, samples=500)
+    gap = scores["posterior_gap"].value
+    assert gap == pytest.approx(scores["log_likelihood"].value - scores["elbo"].value)
+    covariance = (WEIGHT @ WEIGHT.T).numpy() + SIGMA**2 * np.eye(3)
+    exact = stats.multivariate_normal(np.zeros(3), covariance).logpdf(split.x.numpy()).mean()
+    assert gap == pytest.approx(exact - scores["elbo"].value, abs=0.1)
+
+
+def test_collapsed_dimensions_are_named_with_what_to_try():
+    rate = torch.tensor([[1.0, 0.0, 2.0, 0.009]])
+    (note,) = collapse_notes(rate)
+    assert "dimensions 1, 3 of 4" in note and "free-bits-vae" in note
+    assert not collapse_notes(torch.tensor([[1.0, 0.02]]))
+    (note,) = collapse_notes(torch.tensor([[0.001, 3.0, 2.0]]), (2, 3, 4))
+    assert "layers 3 of 3" in note  # coarsest first: the first column is the third layer
+
+
+# ------------------------------------------------------- annealed importance sampling
+
+
+def true_log_prob(x: Tensor) -> Tensor:
+    covariance = (WEIGHT @ WEIGHT.T).numpy() + SIGMA**2 * np.eye(3)
+    return torch.as_tensor(stats.multivariate_normal(np.zeros(3), covariance).logpdf(x.numpy()))
+
+
+def test_annealing_finds_the_likelihood_without_the_posterior():
+    x = torch.tensor([[0.3, -1.0, 0.5], [2.0, 1.1, -0.4]], dtype=F64)
+    model = linear_model(1e-3)  # a posterior that is no help
+    found = annealed_log_prob(
+        model, x, temperatures=60, chains=40, generator=torch.Generator().manual_seed(0)
+    )
+    assert found.kind == "lower bound" and found.samples == 40
+    # Weights of these chains deviate by about 0.4: their mean of 40 by 0.06.
+    torch.testing.assert_close(found.value, true_log_prob(x), rtol=0, atol=0.2)
+    importance = model.log_prob(x, samples=40, generator=torch.Generator().manual_seed(0)).value
+    assert (true_log_prob(x) - importance).min() > 1, "which importance weighting misses"
+
+
+def test_the_mean_weight_of_annealing_is_unbiased_even_with_few_temperatures():
+    x = torch.tensor([[0.3, -1.0, 0.5]], dtype=F64).expand(2000, -1)
+    found = annealed_log_prob(
+        linear_model(),
+        x,
+        temperatures=3,
+        chains=1,
+        leapfrogs=3,
+        generator=torch.Generator().manual_seed(1),
+    )
+    weights = (found.value - true_log_prob(x)).exp()
+    error = weights.std().item() / math.sqrt(2000)
+    assert weights.mean().item() == pytest.approx(1, abs=4.5 * error)
+    assert error < 0.1
+    assert found.value.mean() < true_log_prob(x[:1]).item()

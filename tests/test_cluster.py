@@ -1,0 +1,37 @@
+"""A comparison whose runs a Dask cluster trains has the scores of one that trains them here."""
+
+from __future__ import annotations
+
+import joblib
+import pytest
+
+import reparam as rp
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+
+
+def scores(comparison: rp.Comparison) -> dict[str, dict[str, float]]:
+    return {
+        entry.label: {n: s.value for n, s in entry.scores.items() if "second" not in n}
+        for entry in comparison.entries
+    }
+
+
+def test_a_dask_cluster_trains_the_runs(tmp_path):
+    data = rp.load_data("digits")
+    models = ["pca latent_dim=2", "ae latent_dim=2 hidden=8", "ae latent_dim=3 hidden=8"]
+    options = dict(epochs=1, samples=2, device="cpu")
+    here = rp.compare(data, models, out=tmp_path / "here", **options)
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config("dask"),
+    ):
+        there = rp.compare(data, models, out=tmp_path / "there", jobs=2, **options)
+        finished = cluster.scheduler.task_prefixes
+        done = sum(prefix.state_counts["memory"] for prefix in finished.values())
+    assert set(scores(here)) == set(scores(there)) == set(models)
+    for model in models:
+        # Equal but for the rounding of linear algebra in another number of threads.
+        assert scores(there)[model] == pytest.approx(scores(here)[model], rel=1e-5)
+    assert done >= len(models), f"the cluster computed {done} tasks"
