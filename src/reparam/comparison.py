@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import joblib
 import torch
 
-from reparam.checkpoint import load, read_json, write_json
+from reparam.checkpoint import Unwritable, load, read_json, write_json
 from reparam.config import TrainConfig
 from reparam.data import Data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate
@@ -242,6 +242,8 @@ def _attempt(run: Run, tell: Watch) -> Measured | Failure:
     """Its scores, or why there are none: bad data for this model, or a loss that diverged."""
     try:
         return _train_and_measure(run, tell)
+    except Unwritable:  # the others would fail as well
+        raise
     except (ValueError, ArithmeticError) as error:
         return Failure(" ".join(str(error).split()))
 

@@ -103,18 +103,21 @@ def compare(
 
 @contextmanager
 def _resumable(run: Path) -> Iterator[None]:
-    """Let an interrupt say how the run goes on, where it left something."""
+    """Let an interrupt, or a full disk, say how the run goes on, where it left something."""
+    from reparam.checkpoint import Unwritable
     from reparam.train.folder import STATE_FILE
 
+    continued = f"continue with: reparam resume {shlex.quote(str(run))}"
     try:
         yield
     except KeyboardInterrupt as interrupt:
         if not (run / STATE_FILE).exists():
             raise
-        raise type(interrupt)(
-            "interrupted; what was trained is saved; continue with: reparam resume "
-            + shlex.quote(str(run))
-        ) from None
+        raise type(interrupt)(f"interrupted; what was trained is saved; {continued}") from None
+    except Unwritable as error:
+        if not (run / STATE_FILE).exists():
+            raise
+        raise ValueError(f"{error}; the last checkpoint is whole; {continued}") from error
 
 
 @contextmanager
