@@ -26,7 +26,8 @@ class TrainConfig:
         patience: validations without a better value after which training stops; there is one in
             every epoch, or in every 50 steps where epochs are shorter.
         precision: ``"float32"``, ``"float64"`` or ``"bfloat16"`` (autocast).
-        compile: run the loss through ``torch.compile``.
+        compile: run the loss through ``torch.compile``, on CUDA as CUDA graphs; where it cannot
+            be compiled it runs as it is, and the history's warnings say why.
         save_every: seconds between checkpoints.
         tensorboard: also write the curves for TensorBoard into the run's folder.
         seed: of weights, noise and data order.

@@ -444,37 +444,14 @@ def test_precision_is_that_of_the_weights(precision, dtype):
     assert model.anchor.dtype == dtype
 
 
-def test_bfloat16_keeps_weights_and_likelihoods_wide():
+def test_bfloat16_keeps_weights_and_likelihoods_wide(monkeypatch):
+    monkeypatch.setattr(loop, "lacks_bfloat16", lambda config, device: False)
     data = binary_digits()
     torch.manual_seed(0)
     model = rp.build("vae", data.space, latent_dim=4, hidden=(32,))
     history = fit(model, data, progress=False, epochs=6, precision="bfloat16")
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert math.isfinite(history.rows[-1]["valid/bound"])
-
-
-def test_compiled_training_is_training():
-    """The same steps within the rounding of a fused kernel: float64, six steps."""
-    data = binary_digits()
-    found = []
-    for compiled in (False, True):
-        torch.manual_seed(0)
-        model = rp.build("ae", data.space, latent_dim=2, hidden=(8,))
-        with pytest.MonkeyPatch.context() as patch:
-            real = torch.compile
-            patch.setattr(torch, "compile", lambda m, real=real: real(m, backend="aot_eager"))
-            fit(
-                model,
-                data,
-                progress=False,
-                epochs=1,
-                batch_size=200,
-                compile=compiled,
-                precision="float64",
-            )
-        found.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
-    # Adam's first steps divide a gradient by its own size: entries near 0 amplify rounding.
-    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-6)
 
 
 def test_tensorboard_gets_every_row(tmp_path):

@@ -44,6 +44,13 @@ def autocast(config: TrainConfig, device: torch.device) -> AbstractContextManage
     return torch.autocast(device.type, torch.bfloat16)
 
 
+def lacks_bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    """Whether bfloat16 is asked of a CPU that has no instructions for it, and so is slower."""
+    if config.precision != "bfloat16" or device.type != "cpu":
+        return False
+    return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
     """Numbers too small for full precision count as 0 inside, on CPUs that can.

@@ -20,7 +20,8 @@ from reparam.data import Data, load_data
 from reparam.interrupt import Interrupt, interruptible
 from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
-from reparam.train.device import autocast, flushed_denormals
+from reparam.train.compiled import Compiled
+from reparam.train.device import autocast, flushed_denormals, lacks_bfloat16
 from reparam.train.diagnosis import diagnose
 from reparam.train.folder import STATE_FILE, RunFolder
 from reparam.train.history import History, Row
@@ -227,7 +228,11 @@ class _Session:
         self.interrupt = interrupt
         self.saved_at = self.told_at = time.perf_counter()
         config = training.config
-        self.forward = torch.compile(training.model) if config.compile else training.model
+        self.forward: Callable[..., Loss] = training.model
+        if config.compile:
+            self.forward = Compiled(training.model, training.device, self._warn)
+        if lacks_bfloat16(config, training.device):
+            self._warn("precision: this CPU has no instructions for bfloat16; float32 is faster")
         self.write_row: Callable[[Row], None] = lambda row: None
         if config.tensorboard and folder is not None:
             self.write_row = tensorboard_writer(folder.path, training.step)

@@ -90,7 +90,9 @@ class Ranks:
         """Give every process the first one's weights and buffers."""
         if self.size > 1:
             for value in model.state_dict().values():
-                distributed.broadcast(value, 0)
+                sent = value.contiguous()
+                distributed.broadcast(sent, 0)
+                value.copy_(sent)
 
     def largest(self, *values: float) -> list[float]:
         """The largest of each number over the processes: one clock, one wish to stop."""

@@ -1,0 +1,52 @@
+"""The loss through ``torch.compile``; as it is, with the reason, where that cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from reparam.model import Loss, Model
+from reparam.train.random import generator_states, restore_generators
+
+
+class Compiled:
+    """A model's loss as compiled code; on CUDA its forward and backward passes are CUDA graphs.
+
+    Each player's loss is tried once, with its backward pass. Where that fails, the random
+    generators are put back and the loss runs uncompiled from then on, as if nothing had been tried.
+
+    Args:
+        model: whose loss it is.
+        device: where it runs.
+        warn: is told the reason, where it cannot be compiled.
+    """
+
+    def __init__(self, model: Model, device: torch.device, warn: Callable[[str], None]) -> None:
+        self.model, self.device, self.warn = model, device, warn
+        self.graphs = device.type == "cuda"
+        mode = "reduce-overhead" if self.graphs else "default"
+        self.run: Callable[..., Loss] = torch.compile(model, mode=mode)
+        self.tried: set[str] = set()
+
+    def __call__(self, x: Tensor, c: Tensor | None, player: str) -> Loss:
+        if self.run is not self.model and player not in self.tried:
+            self._try(x, c, player)
+        if self.graphs:  # results of the last step may be overwritten: the tally holds copies
+            torch.compiler.cudagraph_mark_step_begin()
+        return self.run(x, c, player)
+
+    def _try(self, x: Tensor, c: Tensor | None, player: str) -> None:
+        self.tried.add(player)
+        states = generator_states(self.device)
+        try:
+            self.run(x, c, player).objective.backward()
+        except Exception as error:  # of any kind: a compiler's, or the model's own, raised again
+            self.run = self.model
+            reason = (str(error).strip() or "no reason given").splitlines()[0]
+            self.warn(f"compile: the loss runs uncompiled: {type(error).__name__}: {reason}")
+        finally:
+            restore_generators(states, self.device)
+            for parameter in self.model.parameters():
+                parameter.grad = None
