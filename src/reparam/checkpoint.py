@@ -28,10 +28,6 @@ FORMAT = 1  # of the header; a reader refuses a newer one
 MODEL_FILE = "model.safetensors"
 
 
-class Unwritable(ValueError):
-    """A file that cannot be written: no room, no permission. What was there is whole."""
-
-
 class Description(TypedDict):
     """What a header says of a model: how to build it, and the type of its weights."""
 

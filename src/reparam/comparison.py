@@ -17,7 +17,8 @@ from typing import Any, TypedDict
 import joblib
 import torch
 
-from reparam.checkpoint import Unwritable, load, read_json, write_json
+from reparam.atomic import Unwritable
+from reparam.checkpoint import load, read_json, write_json
 from reparam.config import TrainConfig
 from reparam.data import Data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate

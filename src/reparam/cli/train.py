@@ -104,7 +104,7 @@ def compare(
 @contextmanager
 def _resumable(run: Path) -> Iterator[None]:
     """Let an interrupt, or a full disk, say how the run goes on, where it left something."""
-    from reparam.checkpoint import Unwritable
+    from reparam.atomic import Unwritable
     from reparam.train.folder import STATE_FILE
 
     continued = f"continue with: reparam resume {shlex.quote(str(run))}"
