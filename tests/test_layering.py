@@ -21,6 +21,7 @@ ROWS = (
         "config",
         "data",
         "numerics",
+        "interrupt",
         "schema",
         "atomic",
         "progress",
