@@ -390,6 +390,21 @@ class Generator(Model):
         """n draws x ~ p(x), (n, *shape)."""
 
 
+class Completer(Generator):
+    """A model that draws the rest of an x of which a part is given."""
+
+    @abstractmethod
+    def complete(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        c: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """x with the entries outside ``mask`` (bool) drawn anew; those inside stay bit for bit."""
+
+
 class Density(Generator):
     """A model that says how probable x is."""
 
