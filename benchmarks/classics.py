@@ -79,7 +79,7 @@ def one_dimension(out: Path) -> None:
     network = "latent_dim=1 hidden=1024,512,256"
     models = ["pca latent_dim=1", f"ae {network}", f"vae {network}"]
     folder = out / "one-dimension"
-    comparison = compared(models, folder, epochs=200, samples=100)
+    comparison = compared(models, folder, epochs=100, samples=100)
     rows = []
     for entry in comparison.entries:
         same = []
@@ -103,7 +103,7 @@ def latent_density(out: Path) -> None:
         "vae latent_dim=8 likelihood=normal",
         "pca latent_dim=8",
     ]
-    comparison = compared(models, out / "latent-density", epochs=300, samples=100)
+    comparison = compared(models, out / "latent-density", epochs=100, samples=100)
     names = ("frechet_distance", "reconstruction_mse", "log_likelihood")
     rows = [[e.label, *(shown(e.scores, name) for name in names)] for e in comparison.entries]
     print_table(["model", "Fréchet distance of samples", "test MSE", "test log p(x)"], rows)
@@ -158,7 +158,7 @@ def variance(out: Path) -> None:
     """A small σ asks for exact pictures and pays in rate; a large one gives them up."""
     models = [f"sigma-vae latent_dim=16 scale=fixed sigma={s}" for s in (0.03, 0.1, 0.2, 0.5, 1.0)]
     models.append("sigma-vae latent_dim=16 scale=optimal")
-    comparison = compared(models, out / "variance", epochs=300, samples=100)
+    comparison = compared(models, out / "variance", epochs=100, samples=100)
     names = ("reconstruction_mse", "sharpness", "rate", "active_units", "frechet_distance", "elbo")
     rows = [[e.label, *(shown(e.scores, name) for name in names)] for e in comparison.entries]
     header = ["model", "test MSE", "sharpness", "rate", "active units", "Fréchet distance", "ELBO"]
