@@ -223,6 +223,98 @@ def test_a_refused_comparison_leaves_the_old_one(tmp_path):
     compare(data, ["pca"], out=tmp_path, **QUICK)
     with pytest.raises(ValueError):
         compare(data, ["vea"], out=tmp_path, force=True, **QUICK)
-    with pytest.raises(ValueError, match="not empty"):
-        compare(data, ["pca"], out=tmp_path, **QUICK)
+    with pytest.raises(ValueError, match="not empty, and pca is no part of this comparison"):
+        compare(data, [AE], out=tmp_path, **QUICK)
+    with pytest.raises(ValueError, match="not empty, and pca is a run with other settings"):
+        compare(table(61), ["pca"], out=tmp_path, **QUICK)
     assert (tmp_path / "report.html").exists() and torch.is_grad_enabled()
+
+
+def fitted(monkeypatch):
+    """Which models are trained, and whether afresh or on."""
+    seen = []
+
+    def watched(name, real, model_of):
+        def call(*args, **kwargs):
+            result = real(*args, **kwargs)
+            seen.append((name, type(model_of(args, result)).__name__))
+            return result
+
+        return call
+
+    fit, resume = comparison.fit, comparison.resume
+    monkeypatch.setattr(comparison, "fit", watched("fit", fit, lambda args, result: args[0]))
+    monkeypatch.setattr(
+        comparison, "resume", watched("resume", resume, lambda args, result: result[0])
+    )
+    return seen
+
+
+def test_only_what_failed_is_tried_again(tmp_path, monkeypatch):
+    data = table(60)
+    failing(monkeypatch, {"VAE"}, NonFinite("not finite"))
+    with pytest.raises(ValueError, match="1 of 2 runs failed: .*the same call tries these again"):
+        compare(data, [VAE, AE], out=tmp_path, **QUICK)
+    monkeypatch.undo()
+    seen = fitted(monkeypatch)
+    result = compare(data, [VAE, AE], out=tmp_path, **QUICK)
+    assert seen == [("fit", "VAE")]
+    assert [folder.name for folder in result.found] == ["ae_latent_dim=2_hidden=4"]
+    assert set(json.loads((tmp_path / "scores.json").read_text())["models"]) == {VAE, AE}
+
+
+def test_a_model_may_be_added_to_a_comparison(tmp_path, monkeypatch):
+    data = table(60)
+    compare(data, [AE], out=tmp_path, **QUICK)
+    seen = fitted(monkeypatch)
+    result = compare(data, [AE, "pca"], out=tmp_path, **QUICK)
+    assert seen == [("fit", "PCA")] and len(result.entries) == 2
+
+
+def test_a_run_that_was_interrupted_is_resumed(tmp_path, monkeypatch):
+    """Its scores are those of a comparison in one piece."""
+    data, asked = table(60), {"epochs": 40, "samples": 2}
+
+    def dies(*args, **kwargs):
+        def watch(news):
+            if news.step >= 20:
+                raise KeyboardInterrupt
+
+        return real(*args, **kwargs | {"watch": watch})
+
+    real = comparison.fit
+    monkeypatch.setattr(comparison, "fit", dies)
+    monkeypatch.setattr("reparam.train.loop.SECONDS_BETWEEN_NEWS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        compare(data, [AE], out=tmp_path / "a", save_every=0.0, **asked)
+    monkeypatch.undo()
+    seen = fitted(monkeypatch)
+    resumed = compare(data, [AE], out=tmp_path / "a", save_every=0.0, **asked).entries[0]
+    assert seen == [("resume", "Autoencoder")]
+    whole = compare(data, [AE], out=tmp_path / "b", **asked).entries[0]
+    for name in set(whole.scores) - {"samples_per_second", "train_seconds"}:
+        assert resumed.scores[name] == whole.scores[name]
+
+
+@pytest.mark.parametrize(
+    "file, content, message",
+    [
+        ("scores.json", "{", "scores.json: cannot be read as JSON"),
+        ("scores.json", '{"data": {}, "models": {"pca": {"a": {"value": "x"}}}}', "remove it to"),
+        ("scores.json", '{"data": {}, "models": {}}', "scores.json: damaged, 'pca'"),
+        ("state.safetensors", "", "state.safetensors: not a file of reparam"),
+        ("run.json", "{", "not empty, and pca is a run with other settings"),
+    ],
+)
+def test_a_damaged_run_in_a_comparison_is_named(tmp_path, file, content, message):
+    data = table(60)
+    compare(data, ["pca"], out=tmp_path, **QUICK)
+    (tmp_path / "pca" / file).write_text(content)
+    with pytest.raises(ValueError, match=message):
+        compare(data, ["pca"], out=tmp_path, **QUICK)
+
+
+def test_seeds_that_would_run_over_are_refused_before_anything(tmp_path):
+    with pytest.raises(ValueError, match="seed: expected less than 2\\^63"):
+        compare(table(60), ["pca"], out=tmp_path / "c", seeds=3, seed=2**63 - 2, **QUICK)
+    assert not (tmp_path / "c").exists()

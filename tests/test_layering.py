@@ -16,11 +16,13 @@ PACKAGE = "reparam"
 ROWS = (
     (
         "model",
+        "buffers",
         "conditions",
         "inspection",
         "config",
         "data",
         "numerics",
+        "interrupt",
         "schema",
         "atomic",
         "progress",

@@ -10,17 +10,21 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 
+class Unwritable(ValueError):
+    """A file that cannot be written: no room, no permission. What was there is whole."""
+
+
 def write_atomically(path: Path, write: Callable[[str], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it and move it into place.
 
     Raises:
-        ValueError: it cannot be written: where, and why.
+        Unwritable: where, and why.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise ValueError(f"{path.parent}: cannot be written to: {error.strerror}") from error
+        raise Unwritable(f"{path.parent}: cannot be written to: {error.strerror}") from error
     os.close(descriptor)
     try:
         write(temporary)
@@ -32,7 +36,7 @@ def write_atomically(path: Path, write: Callable[[str], object]) -> None:
         # Of the whole message the reason alone: the rest names the temporary file.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         reason = reason.replace(temporary, str(path))
-        raise ValueError(f"{path}: cannot be written: {reason}") from error
+        raise Unwritable(f"{path}: cannot be written: {reason}") from error
     finally:
         Path(temporary).unlink(missing_ok=True)
 

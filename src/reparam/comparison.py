@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, TypedDict
 
 import joblib
 import torch
 
+from reparam.atomic import Unwritable
 from reparam.checkpoint import load, read_json, write_json
 from reparam.config import TrainConfig
 from reparam.data import Data, refuse_unfit
@@ -25,7 +26,8 @@ from reparam.model import Space
 from reparam.presets import build, find_preset
 from reparam.presets.registry import shown
 from reparam.report import Entry, write_report
-from reparam.train import History, News, RunFolder, fit
+from reparam.schema import check
+from reparam.train import History, News, RunFolder, fit, resume
 
 # What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
@@ -78,6 +80,13 @@ def _file_name(text: str) -> str:
     return "".join(c if c.isalnum() or c in "=.-" else "_" for c in text)
 
 
+class ScoresFile(TypedDict):
+    """The contents of ``scores.json``."""
+
+    data: dict[str, Any]
+    models: dict[str, dict[str, Score]]
+
+
 @dataclass(frozen=True)
 class Run:
     """One training of a comparison: a candidate under one seed, and where it is written."""
@@ -98,10 +107,17 @@ class Failure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What ``compare`` returns: the data, and each model's scores and (first seed's) model."""
+    """What ``compare`` returns: the data, and each model's scores and (first seed's) model.
+
+    Args:
+        data: what all were trained and measured on.
+        entries: a model each.
+        found: the folders of the runs that were measured before and taken over.
+    """
 
     data: Data
     entries: tuple[Entry, ...]
+    found: tuple[Path, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The contents of ``scores.json``."""
@@ -123,8 +139,9 @@ def compare(
     """Train models on the same data under the same budget, measure them, and write a report.
 
     Leaves ``report.html``, ``scores.json`` and one run folder per model and seed in ``out``. A
-    comparison that was interrupted goes on where the same call finds its runs. A model that fails
-    does not take the others with it: they are reported first.
+    comparison goes on where the same call, perhaps with more models, finds its runs: what was
+    measured is taken over, what was interrupted or failed is resumed. A model that fails does not
+    take the others with it: they are reported first.
 
     Args:
         data: what all are trained and measured on.
@@ -162,9 +179,12 @@ def compare(
     ]
     _take_folder(folder, work, force)
     tell = watch or (lambda doing, done: None)
-    results = _measure_all(work, jobs, tell)
+    found = [_earlier(run) for run in work]
+    results = _measure_all(work, found, jobs, tell)
     tell("writing the report", len(work))
-    return _finish(data, work, results, folder)
+    comparison = _finish(data, work, results, folder)
+    before = tuple(run.folder for run, scores in zip(work, found, strict=True) if scores)
+    return dataclasses.replace(comparison, found=before)
 
 
 def default_models(space: Space, rows: int | None = None) -> list[str]:
@@ -190,9 +210,11 @@ def default_models(space: Space, rows: int | None = None) -> list[str]:
     return chosen
 
 
-def _measure_all(work: Sequence[Run], jobs: int, tell: Watch) -> list[Measured | Failure]:
-    """The scores of every run; those of an interrupted comparison are read, not made again."""
-    results: list[Measured | Failure | None] = [_earlier(run) for run in work]
+def _measure_all(
+    work: Sequence[Run], found: Sequence[Measured | None], jobs: int, tell: Watch
+) -> list[Measured | Failure]:
+    """The scores of every run: those that were found, and the others as they are made."""
+    results: list[Measured | Failure | None] = [*found]
     todo = [index for index, result in enumerate(results) if result is None]
     done = len(work) - len(todo)
     if jobs == 1:
@@ -221,6 +243,8 @@ def _attempt(run: Run, tell: Watch) -> Measured | Failure:
     """Its scores, or why there are none: bad data for this model, or a loss that diverged."""
     try:
         return _train_and_measure(run, tell)
+    except Unwritable:  # the others would fail as well
+        raise
     except (ValueError, ArithmeticError) as error:
         return Failure(" ".join(str(error).split()))
 
@@ -238,7 +262,12 @@ def _train_and_measure(run: Run, tell: Watch) -> Measured:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = build(run.candidate.preset, data.space, **run.candidate.parameters)
-    history = fit(model, data, config, out=run.folder, force=True, watch=training, progress=False)
+    if _is_of(run) and RunFolder(run.folder).state() is not None:
+        model, history = resume(run.folder, data=data, watch=training, progress=False)
+    else:
+        history = fit(
+            model, data, config, out=run.folder, force=True, watch=training, progress=False
+        )
     scores = evaluate(
         model, data, samples=run.samples, seed=config.seed, history=history, watch=measuring
     )
@@ -264,6 +293,7 @@ def _finish(
         write_json(folder / SCORES_FILE, comparison.to_json())
     if failures:
         what = f"{len(failures)} of {len(work)} runs failed: {'; '.join(failures)}"
+        what += "; the same call tries these again"
         others = f"; the others are in {folder / REPORT_FILE}" if entries else ""
         raise ValueError(what + others)
     return comparison
@@ -312,8 +342,14 @@ def _take_folder(path: Path, work: Sequence[Run], force: bool) -> None:
         _clear(path)
         return
     asked = {run.folder: run for run in work}
-    if not all(there in asked and _is_of(asked[there]) for there in path.iterdir()):
-        raise ValueError(f"{path}: is not empty; choose another folder or force")
+    for there in path.iterdir():
+        if there in asked and not _is_of(asked[there]):
+            why = f"{there.name} is a run with other settings, or of other data"
+        elif there not in asked and there.name not in (REPORT_FILE, SCORES_FILE):
+            why = f"{there.name} is no part of this comparison"
+        else:
+            continue
+        raise ValueError(f"{path}: is not empty, and {why}; choose another folder or force")
 
 
 def _clear(path: Path) -> None:
@@ -363,7 +399,12 @@ def _earlier(run: Run) -> Measured | None:
     history = RunFolder(run.folder).history() if file.is_file() and _is_of(run) else None
     if history is None:
         return None
-    found = read_json(file)["models"][run.candidate.label]
+    content = read_json(file)
+    try:
+        check(content, ScoresFile, "scores")
+        found = content["models"][run.candidate.label]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{file}: damaged, {error}; remove it to measure again") from error
     scores = {name: Score(**score) for name, score in found.items()}
     asked = (None, run.samples)
     same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))

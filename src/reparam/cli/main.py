@@ -10,8 +10,9 @@ from typing import Any
 import typer
 
 from reparam import __version__
-from reparam.cli import denoise, edit, look, train, use, vary
+from reparam.cli import complete, denoise, edit, look, train, use, vary
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
+from reparam.interrupt import exit_code, terminable
 
 UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer refuses; it exports this child only
 
@@ -24,7 +25,7 @@ class Commands(typer.core.TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:  # Typer would end without a word
             typer.echo(str(interrupt) or "interrupted", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(exit_code(interrupt)) from None
 
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ for command in (
     use.reconstruct,
     use.encode,
     denoise.denoise,
+    complete.complete,
     edit.interpolate,
     edit.traverse,
     edit.classify,
@@ -73,7 +75,8 @@ def main() -> None:
     """Run a command; what the user can mend is one message and exit code 2."""
     warnings.showwarning = show_warning
     try:
-        sys.exit(app(standalone_mode=False))
+        with terminable():
+            sys.exit(app(standalone_mode=False))
     except UsageError as error:
         if error.format_message():  # not where no command was given: the help stands there by now
             usage = getattr(error, "ctx", None)
@@ -86,6 +89,6 @@ def main() -> None:
             raise
         complain("error", MEMORY_REMEDY if memory else str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         typer.echo("interrupted", err=True)
-        sys.exit(130)
+        sys.exit(exit_code(interrupt))

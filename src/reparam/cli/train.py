@@ -86,7 +86,7 @@ def compare(
 
     show_notes(data.notes)
     models = model or comparison.default_models(data.space, len(data.train))
-    with _overall_bar(len(models) * seeds) as watch:
+    with _continued(), _overall_bar(len(models) * seeds) as watch:
         result = comparison.compare(
             data,
             models,
@@ -103,17 +103,31 @@ def compare(
 
 @contextmanager
 def _resumable(run: Path) -> Iterator[None]:
-    """Let an interrupt say how the run goes on, where it left something."""
+    """Let an interrupt, or a full disk, say how the run goes on, where it left something."""
+    from reparam.atomic import Unwritable
     from reparam.train.folder import STATE_FILE
 
+    continued = f"continue with: reparam resume {shlex.quote(str(run))}"
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if not (run / STATE_FILE).exists():
             raise
-        raise KeyboardInterrupt(
-            "interrupted; what was trained is saved; continue with: reparam resume "
-            + shlex.quote(str(run))
+        raise type(interrupt)(f"interrupted; what was trained is saved; {continued}") from None
+    except Unwritable as error:
+        if not (run / STATE_FILE).exists():
+            raise
+        raise ValueError(f"{error}; the last checkpoint is whole; {continued}") from error
+
+
+@contextmanager
+def _continued() -> Iterator[None]:
+    """Let an interrupt say how the comparison goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise type(interrupt)(
+            "interrupted; what was trained is saved; the same command without --force continues"
         ) from None
 
 
@@ -142,5 +156,8 @@ def _tell(history: History, out: Path) -> None:
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:
+    if result.found:
+        names = ", ".join(folder.name for folder in result.found)
+        show_notes([f"Measured before and taken over (--force starts afresh): {names}."])
     show(comparison_table({entry.label: dict(entry.scores) for entry in result.entries}))
     show(f"every score, with pictures: [bold]{report}[/bold]")

@@ -58,7 +58,15 @@ class RunFolder:
             "config": dataclasses.asdict(config),
         }
         write_json(path / RUN_FILE, content)
-        return cls(path)
+        folder = cls(path)
+        folder.sweep()
+        return folder
+
+    def sweep(self) -> None:
+        """Remove what writes that were killed left half done."""
+        for name in (STATE_FILE, MODEL_FILE, RUN_FILE, HISTORY_FILE, "scores.json"):
+            for file in self.path.glob(f".{name}.????????"):  # as tempfile names them
+                file.unlink(missing_ok=True)
 
     def read(self) -> dict[str, Any]:
         """What ``run.json`` says; ValueError where that is not what ``create`` wrote."""

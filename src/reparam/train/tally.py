@@ -24,35 +24,49 @@ class Tally:
     """
 
     names: tuple[str, ...] = ()
-    steps: list[Tensor] = field(default_factory=list)  # of each: objective and sums of all terms
+    # Of each: objective, gradient (whatever is finite while they are), sums of all terms.
+    steps: list[Tensor] = field(default_factory=list)
     rows: int = 1  # of every step's batch
     blank: list[Tensor] = field(default_factory=list)  # where the next steps will be written
 
     @torch.no_grad()
-    def add(self, loss: Loss) -> Tensor:
-        """Count one step in; returns 1.0 where its update must be skipped, else 0.0."""
-        self.names = self.names or ("objective", *loss.terms)
+    def add(self, loss: Loss, gradient: Tensor) -> Tensor:
+        """Count one step in; returns 1.0 where its update must be skipped, else 0.0.
+
+        Args:
+            loss: of the step.
+            gradient: a scalar that is finite where the gradients are.
+        """
+        self.names = self.names or ("objective", "gradient", *loss.terms)
         self.rows = max(map(len, loss.terms.values()), default=1)
         sums = [term.sum() for term in loss.terms.values()]
         if not self.blank:
             # Many at a time: small tensors that stay would keep a step's large ones apart on the
             # heap, and memory would grow with every step.
-            self.blank = list(loss.objective.new_empty(STEPS_AT_ONCE, 1 + len(sums)).unbind())
-        self.steps.append(torch.stack([loss.objective, *sums], out=self.blank.pop()))
-        return (loss.objective * 0).isnan().float()  # infinity · 0 is NaN too
+            self.blank = list(loss.objective.new_empty(STEPS_AT_ONCE, 2 + len(sums)).unbind())
+        parts = [loss.objective, gradient.to(loss.objective), *sums]
+        step = torch.stack(parts, out=self.blank.pop())
+        self.steps.append(step)
+        return (step[:2].sum() * 0).isnan().float()  # infinity · 0 is NaN too
 
     def stacked(self) -> Tensor:
         """All steps, (steps, 1 + terms): what a checkpoint keeps."""
         return torch.stack(self.steps) if self.steps else torch.zeros(0, len(self.names))
 
-    def read(self) -> tuple[dict[str, float], dict[str, int]]:
-        """Means over the steps with a finite objective, and how often each term was not finite."""
+    def read(self) -> tuple[dict[str, float], dict[str, int], int]:
+        """Means over the steps that were made, how often each was not finite, and first in which.
+
+        A step was made where its objective and its gradients were finite.
+        """
         values = self.stacked().cpu().double()
-        values[:, 1:] /= self.rows
+        values[:, 2:] /= self.rows
         finite = values.isfinite()
         spoiled = (~finite).sum(0).tolist()
         bad = {name: n for name, n in zip(self.names, spoiled, strict=True) if n}
-        kept = values[finite[:, 0]]  # the steps whose updates were made: the objective decides
+        first = int(finite.all(1).int().argmin()) if bad else 0
+        kept = values[finite[:, :2].all(1)]
         if not len(kept):
-            return {}, bad
-        return dict(zip(self.names, kept.mean(0).tolist(), strict=True)), bad
+            return {}, bad, first
+        means = dict(zip(self.names, kept.mean(0).tolist(), strict=True))
+        del means["gradient"]
+        return means, bad, first

@@ -1,0 +1,98 @@
+"""Ctrl-C and SIGTERM in every phase: saved, said how to go on, and an exit code that says which."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reparam.checkpoint import read_tensors
+
+# The command line, one function of which waits until the signal was sent.
+SCRIPT = """
+import importlib, pathlib, sys, time
+place, module, owner, name = sys.argv[1:5]
+place, at, nth = pathlib.Path(place), importlib.import_module(module), int(sys.argv[5])
+at = getattr(at, owner) if owner else at
+real, calls = getattr(at, name), []
+
+def waiting(*arguments, **options):
+    calls.append(1)
+    if len(calls) == nth:
+        (place / "now").touch()
+        while not (place / "sent").exists():
+            time.sleep(0.01)
+    return real(*arguments, **options)
+
+setattr(at, name, waiting)
+sys.argv = ["reparam", *sys.argv[6:]]
+from reparam.cli.main import main
+main()
+"""
+At = tuple[str, str, str, int]  # module, class or "", function, which call
+
+
+def signalled(place: Path, at: At, sent: int, *words: object) -> tuple[int, str]:
+    """Send a signal to a command inside the nth call of some function; exit code and errors."""
+    command = [sys.executable, "-c", SCRIPT, str(place), *map(str, at), *map(str, words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        end = time.monotonic() + 120
+        while not (place / "now").exists():
+            assert p.poll() is None and time.monotonic() < end, p.communicate()
+            time.sleep(0.01)
+        p.send_signal(sent)
+        (place / "sent").touch()
+        _, err = p.communicate(timeout=120)
+    return p.returncode, err
+
+
+@pytest.fixture
+def fit(tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32))
+    return ["fit", "vae", tmp_path / "x.npy", "latent_dim=2", "hidden=4", "-o", tmp_path / "run"]
+
+
+@pytest.mark.parametrize(
+    ("at", "sent", "code"),
+    [
+        (("reparam.bijections.elementwise", "Standardise", "_solve", 1), signal.SIGTERM, 143),
+        (("reparam.train.loop", "", "validate", 2), signal.SIGINT, 130),
+        (("reparam.checkpoint", "", "save_file", 3), signal.SIGTERM, 143),
+    ],
+    ids=["solve", "validation", "save"],
+)
+def test_training_is_saved_and_goes_on(reparam, tmp_path, fit, at, sent, code):
+    ended, err = signalled(tmp_path, at, sent, *fit, "--epochs", 200)
+    run = tmp_path / "run"
+    assert ended == code, err
+    said = f"interrupted; what was trained is saved; continue with: reparam resume {run}"
+    assert err.strip().splitlines()[-1] == said
+    _, header = read_tensors(run / "state.safetensors")
+    assert header["stage"] in (0, 1) and not list(run.glob(".*"))
+    ended, out, err = reparam("resume", run)
+    assert ended == 0 and "all epochs" in out, err
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_measuring_ends_at_once(reparam, tmp_path, fit, sent, code):
+    assert reparam(*fit, "--epochs", 1)[0] == 0
+    at = ("reparam.evaluation", "", "evaluate", 1)
+    ended, err = signalled(tmp_path, at, sent, "evaluate", tmp_path / "run")
+    assert (ended, err.strip().splitlines()[-1]) == (code, "interrupted")
+
+
+def test_a_comparison_says_how_it_goes_on(reparam, tmp_path, fit):
+    words = ["compare", fit[2], "--model", "pca latent_dim=2", "--model", "ae hidden=4"]
+    words += ["--epochs", 2, "--samples", 2, "-o", tmp_path / "c"]
+    at = ("reparam.comparison", "", "evaluate", 2)
+    ended, err = signalled(tmp_path, at, signal.SIGTERM, *words)
+    said = "interrupted; what was trained is saved; the same command without --force continues"
+    assert (ended, err.strip().splitlines()[-1]) == (143, said)
+    assert (tmp_path / "c" / "pca_latent_dim=2" / "scores.json").exists()
+    ended, out, err = reparam(*words)
+    assert ended == 0 and "taken over" in out and "pca_latent_dim=2" in "".join(out.split()), err
