@@ -32,7 +32,7 @@ from reparam.train import History, News, RunFolder, fit, resume
 # What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
-BY_DEFAULT = {"patience": 20, "budget": 60.0}  # validations, seconds of training for each model
+BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
 SAMPLES, SAMPLES_OF_LARGE, LARGE = 1000, 100, 1024  # importance samples; entries of x
 REPORT_FILE, SCORES_FILE = "report.html", "scores.json"
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
@@ -159,7 +159,7 @@ def compare(
             scores and the runs that bear the names it gave.
         watch: is told what is being done and how many runs are done so far, a fraction too.
         **fields: of ``TrainConfig``, for all of them; without epochs, budget and patience each
-            trains for a minute at most, less where 20 validations bring nothing better.
+            trains for 40 seconds at most, less where 20 validations bring nothing better.
 
     Raises:
         ValueError: bad models or parameters, a folder that is in use, or models that failed.
