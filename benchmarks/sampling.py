@@ -21,7 +21,7 @@ import torch
 import reparam as rp
 
 SPACE = rp.Space((1, 28, 28), "binary")
-PRESETS = ["pixel-cnn", "gated-pixel-cnn"]
+PRESETS = ["pixel-cnn", "gated-pixel-cnn", "pixel-cnn++", "pixel-rnn", "image-transformer"]
 
 
 def seconds(work: Callable[[], object], device: str, cpu_time: bool) -> float:
@@ -35,13 +35,14 @@ def seconds(work: Callable[[], object], device: str, cpu_time: bool) -> float:
     return clock() - start
 
 
-def naive(model: rp.Autoregressive, batch: int, entries: int) -> None:
-    """The first entries of a sample by the book: a full pass, one entry of it used."""
+def naive(model: rp.Autoregressive, batch: int, sites: int) -> None:
+    """The first sites of a sample by the book: a full pass, one site of it used."""
     with torch.inference_mode():
         x = model.anchor.new_zeros(batch, SPACE.dimension)
-        for entry in range(entries):
-            parameters = model.network(x.view(batch, *SPACE.shape)).flatten(2)
-            x[:, entry] = model.p_x.distribution(parameters[..., entry : entry + 1]).sample()[:, 0]
+        for site in range(sites):
+            parameters = model.network(x.view(batch, *SPACE.shape)).reshape(batch, -1, x.shape[1])
+            p = model.p_x.distribution(parameters[..., site : site + 1])
+            x[:, site] = p.sample().view(batch)
 
 
 def measure(name: str, batch: int, rounds: int, entries: int, device: str, cpu_time: bool) -> dict:
@@ -93,13 +94,8 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     for name in asked.presets:
         for batch in asked.batches:
-            found = measure(name, batch, asked.rounds, asked.entries, asked.device)
-            print(
-                json.dumps(
-                    {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
-                ),
-                flush=True,
-            )
+            found = measure(name, batch, asked.rounds, asked.entries, asked.device, asked.cpu_time)
+            print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

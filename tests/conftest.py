@@ -45,6 +45,10 @@ TINY_OF: dict[str, dict[str, Any]] = {
     "nade": {"hidden": 8},
     "pixel-cnn": {"width": 6, "layers": 1, "first_kernel": 3},
     "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
+    "pixel-cnn++": {"width": 3, "blocks": 1, "scales": 1, "components": 2, "dropout": 0.0},
+    "pixel-vae": {"width": 3, "layers": 1, "first_kernel": 3, "features": 2},
+    "pixel-rnn": {"width": 3, "layers": 1, "first_kernel": 3},
+    "image-transformer": {"width": 4, "layers": 1, "heads": 2},
 }
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "vae": (

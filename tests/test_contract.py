@@ -50,8 +50,18 @@ EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
 }
 EXACT_ON |= {
     name: {"binary", "levels", "real"}
-    for name in ("fvbn", "nade", "made", "pixel-cnn", "gated-pixel-cnn")
+    for name in (
+        "fvbn",
+        "nade",
+        "made",
+        "pixel-cnn",
+        "gated-pixel-cnn",
+        "pixel-rnn",
+        "image-transformer",
+    )
 }
+EXACT_ON["pixel-cnn++"] = {"binary", "levels"}
+EXACT_ON["pixel-vae"] = set()
 # Terms that say something of the batch or of the training, not of their row.
 NOT_OF_A_ROW = ("sparsity", "total_correlation", "dip", "mmd")
 

@@ -16,6 +16,7 @@ PACKAGE = "reparam"
 ROWS = (
     (
         "model",
+        "buffers",
         "conditions",
         "inspection",
         "config",

@@ -6,6 +6,8 @@ from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
+from .distributions.autoregressive import AutoregressiveLikelihood
+from .distributions.channel_mixture import ChannelMixture
 from .distributions.conditionals import ConditionalNormal
 from .distributions.deep_layers import DeepDecoder, DeepDescent, DeepEncoder, DeepPosterior
 from .distributions.layers import (
@@ -44,6 +46,7 @@ from .evaluation.annealing import annealed_log_prob
 from .inspection import Filters, HiddenUnits, Noise
 from .model import (
     Codec,
+    Completer,
     Density,
     Distribution,
     Generator,
@@ -69,7 +72,10 @@ from .models.vae import VAE
 from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.masked import MADE, NADE
 from .nets.pixelcnn import GatedPixelCNN, PixelCNN
+from .nets.pixelcnnpp import PixelCNNPlusPlus
+from .nets.pixelrnn import PixelRNN
 from .nets.sparse import KSparse, Tied
+from .nets.transformer import CausalTransformer
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
 
@@ -79,14 +85,18 @@ __all__ = [
     "Ascent",
     "Autoencoder",
     "Autoregressive",
+    "AutoregressiveLikelihood",
     "Bernoulli",
     "Beta",
     "Bijection",
     "Capacity",
     "Categorical",
+    "CausalTransformer",
     "Chain",
+    "ChannelMixture",
     "ClassConditional",
     "Codec",
+    "Completer",
     "ConditionalNormal",
     "Contraction",
     "Controlled",
@@ -143,6 +153,8 @@ __all__ = [
     "PCA",
     "PRESETS",
     "PixelCNN",
+    "PixelCNNPlusPlus",
+    "PixelRNN",
     "Planar",
     "Radial",
     "Reverse",

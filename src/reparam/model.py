@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -327,32 +327,6 @@ class Model(nn.Module, ABC):
         return c.to(self.anchor.device)
 
 
-class Float64Buffers(nn.Module):
-    """A module whose saved float64 buffers stay float64 when the rest is cast to another precision.
-
-    For statistics of the data, whose rounding no network can undo. MPS has no float64: there they
-    become float32.
-    """
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        kept = {
-            name: buffer
-            for name, buffer in self._buffers.items()
-            if buffer is not None
-            and buffer.dtype == torch.float64
-            and name not in self._non_persistent_buffers_set  # anchors follow the cast
-        }
-        for name, buffer in kept.items():
-            self._buffers[name] = buffer.float()
-        super()._apply(fn, recurse)
-        for name, buffer in kept.items():
-            moved = self._buffers[name]
-            assert moved is not None
-            if moved.device.type != "mps":
-                self._buffers[name] = buffer.to(moved.device)
-        return self
-
-
 class Codec(Inspectable, Model):
     """A model with codes: x → code → x."""
 
@@ -388,6 +362,21 @@ class Generator(Model):
         self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
         """n draws x ~ p(x), (n, *shape)."""
+
+
+class Completer(Generator):
+    """A model that draws the rest of an x of which a part is given."""
+
+    @abstractmethod
+    def complete(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        c: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """x with the entries outside ``mask`` (bool) drawn anew; those inside stay bit for bit."""
 
 
 class Density(Generator):

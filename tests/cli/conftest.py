@@ -30,6 +30,7 @@ def runs(tmp_path_factory):
         ["fit", "vae", "digits", "latent_dim=2", "hidden=16", "-o", folder / "vae", "--epochs", 3],
         ["fit", "ae", "digits", "latent_dim=2", "hidden=16", "-o", folder / "ae", "--epochs", 3],
         ["fit", "pca", "digits", "-o", folder / "pca"],
+        ["fit", "made", "digits", "hidden=16", "-o", folder / "made", "--epochs", 1],
     ):
         done = subprocess.run(
             [sys.executable, "-m", "reparam", *map(str, words)], capture_output=True, text=True

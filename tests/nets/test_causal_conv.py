@@ -162,3 +162,33 @@ def test_lines_of_one_pixel_and_of_a_row():
     assert Line(2, 3).sites(5, plane=10) == slice(23, 24, 1)
     assert Line(1, 0, 5).sites(5) == slice(5, 10, 1)
     assert causal_conv.compose({0: 0, 2: -1}, {1: 3}) == {1: 3, 3: 2}
+
+
+@pytest.mark.parametrize("recurrence,sees_all", [("diagonal", True), ("row", False)])
+def test_the_diagonal_lstm_sees_all_before_a_pixel_and_the_row_lstm_a_triangle(
+    recurrence, sees_all
+):
+    shape = (1, 4, 9)
+    network = linear_network(rp.PixelRNN, shape, layers=1, first_kernel=3, recurrence=recurrence)
+    x = torch.rand(1, *shape, dtype=F64, requires_grad=True)
+    i, j = 3, 3
+    (gradient,) = torch.autograd.grad(network(x)[0, 0, 0, i, j], x)
+    seen = gradient[0, 0] != 0
+    assert not seen[i, j:].any()
+    assert seen[i, j - 2 : j].all() and seen[i, :j].all() == sees_all
+    above = seen[:i].clone()
+    if sees_all:  # but for the end of the row above: what it puts in there has not seen it itself
+        assert not above[-1, -1]
+        above[-1, -1] = True
+    assert above.all() == sees_all
+    assert seen[i - 1, : j + 2].all()  # the column right of it in the row above
+
+
+def test_skewing_puts_diagonals_into_columns():
+    from reparam.nets.pixelrnn import _skew, _unskew
+
+    x = torch.arange(12.0).view(1, 1, 3, 4) + 1
+    skewed = _skew(x)
+    expected = torch.tensor([[1, 2, 3, 4, 0, 0], [0, 5, 6, 7, 8, 0], [0, 0, 9, 10, 11, 12.0]])
+    assert torch.equal(skewed[0, 0], expected)
+    assert torch.equal(_unskew(skewed, 4), x)

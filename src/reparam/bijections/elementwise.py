@@ -10,7 +10,8 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.bijections.base import Bijection
-from reparam.model import Batch, Float64Buffers, Model, Solve, Space
+from reparam.buffers import Float64Buffers
+from reparam.model import Batch, Model, Solve, Space
 
 
 class Standardise(Float64Buffers, Bijection):

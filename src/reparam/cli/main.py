@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from reparam import __version__
-from reparam.cli import denoise, edit, look, train, use, vary
+from reparam.cli import complete, denoise, edit, look, train, use, vary
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
 from reparam.interrupt import exit_code, terminable
 
@@ -47,6 +47,7 @@ for command in (
     use.reconstruct,
     use.encode,
     denoise.denoise,
+    complete.complete,
     edit.interpolate,
     edit.traverse,
     edit.classify,

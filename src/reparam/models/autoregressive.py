@@ -8,12 +8,12 @@ from torch import Tensor
 from reparam import numerics
 from reparam.bijections.elementwise import Standardise
 from reparam.distributions.likelihoods import Likelihood
-from reparam.model import Density, LogProb, Loss, Space, Stage, positive_count
+from reparam.model import Completer, Density, LogProb, Loss, Space, Stage, positive_count
 from reparam.models.conditional import Conditional
 from reparam.nets.autoregressive import AutoregressiveNetwork
 
 
-class Autoregressive(Conditional, Density):
+class Autoregressive(Conditional, Density, Completer):
     """p(x) = Π_i p(x_i | x before i), the parameters of every factor from one masked network.
 
     A network with several members, each with its own order of the entries, is an ensemble: it is
@@ -183,8 +183,7 @@ class Autoregressive(Conditional, Density):
         mask: Tensor | None = None,
     ) -> Tensor:
         """Draws of one member: values in likelihood units, sites innermost."""
-        entries = self.network.site_entries
-        layout = (n, entries, -1) if entries > 1 else (n, -1)
+        layout = (n, self.space.shape[0], -1) if self.network.whole_pixels else (n, -1)
         discrete = self.space.kind != "real"
         y = self.anchor.new_zeros(n, *self.space.shape)
         values = y.view(layout)
@@ -195,7 +194,7 @@ class Autoregressive(Conditional, Density):
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
             p = self.p_x.distribution(parameters.to(self.anchor.dtype))
-            drawn = p.sample(generator)
+            drawn = p.rsample(generator)
             if known is not None and mask is not None:
                 drawn = torch.where(mask[..., sites], known[..., sites], drawn)
             values[..., sites] = drawn

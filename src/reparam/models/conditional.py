@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from reparam import numerics
 from reparam.bijections.elementwise import Standardise
-from reparam.model import Batch, Float64Buffers, Model, Solve, Space, Stage
+from reparam.buffers import Float64Buffers
+from reparam.model import Batch, Model, Solve, Space, Stage
 
 KEPT_ROWS = 1024  # of attributes, to draw conditions from
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.buffers import Float64Buffers
 from reparam.model import (
     Batch,
     Density,
-    Float64Buffers,
     LogProb,
     Loss,
     Model,

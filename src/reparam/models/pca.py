@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters
 from reparam.model import (
     Batch,
     Code,
     Codec,
     Density,
-    Float64Buffers,
     LogProb,
     Loss,
     Model,

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 # From parameters (B, P, n) of n sites, and which sites these are, to their values (B, n), or
-# (B, E, n) where a site has several entries, in network units.
+# (B, C, n) of whole pixels, in network units.
 Draw = Callable[[Tensor, slice], Tensor]
 
 
 class AutoregressiveNetwork(nn.Module, ABC):
     """Parameters of p(x_i | x before i) for every i: all at once, or one site after the other.
 
-    A site is what is drawn in one go: an entry of x, or a pixel with all its channels
-    (``site_entries`` of them). Sites are numbered in the layout of x (B, *shape).
+    A site is what is drawn in one go: an entry of x, or with ``whole_pixels`` a pixel with all its
+    channels. Sites are numbered in the layout of x: (*shape) flattened, or (H, W) flattened.
 
     ``forward`` gives all parameters from a known x; those of site i depend on the sites that come
     before i in the network's order, and on nothing else of x. ``generate`` calls ``draw`` with the
@@ -28,7 +28,7 @@ class AutoregressiveNetwork(nn.Module, ABC):
     """
 
     members: int = 1
-    site_entries: int = 1
+    whole_pixels: bool = False
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:

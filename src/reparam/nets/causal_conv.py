@@ -253,9 +253,8 @@ class CausalConv(nn.Module):
         width = state.cache.width - self.side - self.right
         line = Line(row, 0, width)
         windows = state.cache.windows(line, self.up, self.up, self.side, 1 + 2 * self.side)
-        windows = windows.flatten(2)
         state.above = [
-            _affine(windows, weight, bias, line.sites(width))
+            _affine(windows, weight, bias, line, width)
             for weight, bias in zip(state.above_weights, state.biases, strict=True)
         ]
 
@@ -269,7 +268,7 @@ class CausalConv(nn.Module):
         cache, weight = state.cache, state.weights[group]
         if cache is None:
             assert h is not None
-            return _affine(h, weight, state.biases[group], line.sites(width))
+            return _affine(h, weight, state.biases[group], line, width)
         if h is not None:
             self.put(state, h, line, group)
         if state.above:
@@ -277,12 +276,14 @@ class CausalConv(nn.Module):
             return torch.addmm(state.above[group][:, line.column], window, weight).unsqueeze(1)
         up, columns = self.up, self.side + 1 + self.right
         windows = cache.windows(line, up, up + 1, self.side, columns)
-        return _affine(windows.flatten(2), weight, state.biases[group], line.sites(width))
+        return _affine(windows, weight, state.biases[group], line, width)
 
     def put(self, state: ConvState, h: Tensor, line: Line, group: int = 0) -> None:
         """Keep the inputs of one group at a line, (B, n, units)."""
         assert state.cache is not None
-        state.cache.at(line)[..., self.taken[group]] = h
+        at = state.cache.at(line)
+        at = at if len(self.taken) == 1 else at[..., self.taken[group]]
+        at.copy_(h)
 
 
 def _runs(groups: Tensor) -> list[slice]:
@@ -292,11 +293,11 @@ def _runs(groups: Tensor) -> list[slice]:
     return [slice(a, b) for a, b in pairwise([0, *ends])]
 
 
-def _affine(windows: Tensor, weight: Tensor, bias: Tensor, sites: slice) -> Tensor:
-    """windows (B, n, K) times weight (K, O), and the bias of these sites."""
-    rows, count, seen = windows.shape
-    if bias.ndim == 2:
-        flat = torch.addmm(bias, windows.reshape(rows * count, seen), weight)
-        return flat.view(rows, count, -1)
-    y = windows @ weight
-    return y + (bias if bias.shape[1] == 1 else bias[:, sites])
+def _affine(windows: Tensor, weight: Tensor, bias: Tensor, line: Line, width: int) -> Tensor:
+    """windows (B, n, …) of K entries times weight (K, O), and the bias of these positions."""
+    rows, count = windows.shape[:2]
+    flat = windows.reshape(rows * count, len(weight))
+    if bias.ndim == 2:  # of few rows addmm takes longer than the two
+        return torch.mm(flat, weight).add_(bias).view(rows, count, -1)
+    y = torch.mm(flat, weight).view(rows, count, -1)
+    return y + (bias if bias.shape[1] == 1 else bias[:, line.sites(width)])

@@ -20,6 +20,8 @@ from reparam.nets.causal_conv import (
 )
 from reparam.nets.pixels import PixelNetwork, Walk
 
+Stepped = tuple[CausalConv, ConvState]
+
 
 class Block(nn.Module):
     """Masked convolutions, each after a rectifier; with ``residual`` the input is added.
@@ -61,18 +63,14 @@ class Block(nn.Module):
 
     def start(
         self, rows: int, grid: Sequence[int], context: Tensor | None, by_rows: bool
-    ) -> list[ConvState]:
-        return [conv.start(rows, grid, context, by_rows) for conv in self._convs()]
+    ) -> list[Stepped]:
+        """Its convolutions, each with its state."""
+        return [(conv, conv.start(rows, grid, context, by_rows)) for conv in self._convs()]
 
-    def begin_row(self, states: list[ConvState], row: int) -> None:
-        for conv, state in zip(self._convs(), states, strict=True):
-            conv.begin_row(state, row)
-
-    def step(
-        self, states: list[ConvState], x: Tensor, line: Line, width: int, group: int
-    ) -> Tensor:
+    def step(self, convs: list[Stepped], x: Tensor, line: Line, width: int, group: int) -> Tensor:
+        """The same along a line, channels last."""
         h = x
-        for conv, state in zip(self._convs(), states, strict=True):
+        for conv, state in convs:
             h = conv.step(state, F.relu(h), line, width, group)
         return x + h if self.residual else h
 
@@ -152,13 +150,14 @@ class _PlainWalk(Walk):
 
     def begin_row(self, row: int) -> None:
         self.first.begin_row(self.first_state, row)
-        for block, states in self.blocks:
-            block.begin_row(states, row)
+        for _, convs in self.blocks:
+            for conv, state in convs:
+                conv.begin_row(state, row)
 
     def step(self, line: Line, channel: int) -> Tensor:
         h = self.first.step(self.first_state, None, line, self.width, channel)
-        for block, states in self.blocks:
-            h = block.step(states, h, line, self.width, channel)
+        for block, convs in self.blocks:
+            h = block.step(convs, h, line, self.width, channel)
         return self.head.step(self.head_state, F.relu(h), line, self.width, channel)
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from reparam.nets.autoregressive import AutoregressiveNetwork, Draw
 from reparam.nets.causal_conv import Line, wavefronts
 
-MANY = 32  # examples from which drawing row by row is faster than by wavefronts
+MANY = 100  # examples from which pixels are drawn row by row, one by one, not by wavefronts
 
 
 class Walk(ABC):
@@ -25,11 +25,11 @@ class Walk(ABC):
 
     @abstractmethod
     def put(self, line: Line, channel: int, x: Tensor) -> None:
-        """Keep the values that were drawn there, (B, n)."""
+        """Keep the values that were drawn there, (B, n), or (B, C, n) of whole pixels."""
 
 
 class PixelNetwork(AutoregressiveNetwork):
-    """A network of images (C, H, W) in raster order, the channels of a pixel one after the other.
+    """A network of images (C, H, W) in raster order, a pixel's channels one by one or together.
 
     ``slope`` is the s for which all pixels of equal column + s · row may be drawn together; None
     where there is none. A few examples are drawn along such wavefronts, many row by row.
@@ -55,7 +55,7 @@ class PixelNetwork(AutoregressiveNetwork):
         for line in self._rows() if by_rows else self._wavefronts():
             if by_rows and line.column == 0:
                 walk.begin_row(line.row)
-            for channel in range(self.channels):
+            for channel in range(1 if self.whole_pixels else self.channels):
                 parameters = walk.step(line, channel).transpose(1, 2)
                 plane = channel * self.height * self.width
                 walk.put(line, channel, draw(parameters, line.sites(self.width, plane)))

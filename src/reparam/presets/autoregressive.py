@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
+from reparam.distributions.autoregressive import AutoregressiveLikelihood
+from reparam.distributions.channel_mixture import ChannelMixture
 from reparam.distributions.conditionals import find_conditional
 from reparam.model import Space
 from reparam.models.autoregressive import Autoregressive
+from reparam.models.objectives import ELBO
+from reparam.models.vae import VAE
 from reparam.nets.masked import MADE, NADE
 from reparam.nets.pixelcnn import GatedPixelCNN, PixelCNN
+from reparam.nets.pixelcnnpp import PixelCNNPlusPlus
+from reparam.nets.pixelrnn import PixelRNN
+from reparam.nets.transformer import CausalTransformer
 from reparam.presets.registry import Accepts, preset
+from reparam.presets.vaes import Network, compose
 
 LikelihoodName = Literal["auto", "bernoulli", "categorical", "discretized-logistic", "normal"]
 
@@ -114,7 +122,7 @@ def pixel_cnn(
         kernel: width of their windows.
         first_kernel: width of the first one's.
         residual: whether the layers are residual blocks with half as many units inside.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
     p_x = find_conditional(likelihood, space, levels="categorical")
@@ -153,7 +161,7 @@ def gated_pixel_cnn(
         layers: how many follow the first one.
         kernel: width of their windows.
         first_kernel: width of the first one's.
-        conditional: on the class label.
+        conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
     p_x = find_conditional(likelihood, space, levels="categorical")
@@ -167,3 +175,148 @@ def gated_pixel_cnn(
         context_size(space, conditional),
     )
     return Autoregressive(space, network, p_x, conditional)
+
+
+@preset(
+    "pixel-cnn++",
+    paper="Salimans et al. 2017, PixelCNN++",
+    accepts=Accepts(kinds=("binary", "levels"), vectors=False),
+)
+def pixel_cnn_plus_plus(
+    space: Space,
+    *,
+    width: int = 64,
+    blocks: int = 2,
+    scales: int = 2,
+    components: int = 10,
+    dropout: float = 0.5,
+    conditional: bool = False,
+) -> Autoregressive:
+    """Residual streams on several scales, and a mixture of logistics over whole pixels.
+
+    Args:
+        width: units of every layer.
+        blocks: residual blocks per scale, on the way down and on the way up.
+        scales: how many times the grid is halved.
+        components: of the mixture.
+        dropout: share of units dropped in training.
+        conditional: on the class label, or on the attributes where there are any.
+    """
+    p_x = ChannelMixture(space, components)
+    context = context_size(space, conditional)
+    network = PixelCNNPlusPlus(
+        space.shape, p_x.parameter_shape[0], width, blocks, scales, dropout, context
+    )
+    return Autoregressive(space, network, p_x, conditional)
+
+
+@preset(
+    "pixel-rnn",
+    paper="van den Oord et al. 2016, Pixel recurrent neural networks",
+    accepts=Accepts(vectors=False),
+)
+def pixel_rnn(
+    space: Space,
+    *,
+    width: int = 32,
+    layers: int = 2,
+    recurrence: Literal["diagonal", "row"] = "diagonal",
+    first_kernel: int = 7,
+    conditional: bool = False,
+    likelihood: LikelihoodName = "auto",
+) -> Autoregressive:
+    """LSTMs over the rows or the diagonals of an image; slow to train, as they are sequential.
+
+    Args:
+        width: units of every layer.
+        layers: how many recurrent ones.
+        recurrence: Diagonal BiLSTM, which sees all before a pixel, or Row LSTM.
+        first_kernel: width of the first convolution's window.
+        conditional: on the class label, or on the attributes where there are any.
+        likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
+    """
+    p_x = find_conditional(likelihood, space, levels="categorical")
+    network = PixelRNN(
+        space.shape,
+        p_x.parameter_shape[0],
+        width,
+        layers,
+        recurrence,
+        first_kernel,
+        context_size(space, conditional),
+    )
+    return Autoregressive(space, network, p_x, conditional)
+
+
+@preset("image-transformer", paper="Parmar et al. 2018, Image transformer")
+def image_transformer(
+    space: Space,
+    *,
+    width: int = 64,
+    layers: int = 4,
+    heads: int = 4,
+    dropout: float = 0.0,
+    conditional: bool = False,
+    likelihood: LikelihoodName = "auto",
+) -> Autoregressive:
+    """A small causal transformer over the entries, with cached keys and values when it draws.
+
+    Args:
+        width: of every layer.
+        layers: how many blocks of attention and perceptron.
+        heads: of attention.
+        dropout: share of units dropped in training.
+        conditional: on the class label, or on the attributes where there are any.
+        likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
+    """
+    p_x = find_conditional(likelihood, space, levels="categorical")
+    context = context_size(space, conditional)
+    network = CausalTransformer(
+        space.shape, p_x.parameter_shape[0], width, layers, heads, dropout, context
+    )
+    return Autoregressive(space, network, p_x, conditional)
+
+
+@preset(
+    "pixel-vae",
+    paper="Gulrajani et al. 2017, PixelVAE",
+    accepts=Accepts(vectors=False),
+)
+def pixel_vae(
+    space: Space,
+    *,
+    latent_dim: int = 20,
+    hidden: tuple[int, ...] = (512, 256),
+    network: Network = "auto",
+    features: int = 16,
+    width: int = 32,
+    layers: int = 2,
+    kernel: int = 3,
+    first_kernel: int = 5,
+    likelihood: LikelihoodName = "auto",
+) -> VAE:
+    """A VAE whose p(x|z) is a PixelCNN told about z: pixels near each other need no z.
+
+    Args:
+        latent_dim: entries of z.
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: of encoder and decoder: fully connected, convolutional, or by size.
+        features: numbers per pixel that the decoder tells the PixelCNN.
+        width: units of the PixelCNN's layers.
+        layers: of the PixelCNN, after the first one.
+        kernel: width of their windows.
+        first_kernel: width of the first one's.
+        likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
+    """
+    entry = find_conditional(likelihood, space, levels="categorical")
+    pixels = PixelCNN(
+        space.shape,
+        entry.parameter_shape[0],
+        width,
+        layers,
+        kernel,
+        first_kernel,
+        context=features,
+    )
+    p_x = AutoregressiveLikelihood(space, pixels, entry, features)
+    return compose(space, latent_dim, hidden, network, p_x, ELBO())

@@ -70,11 +70,13 @@ class Brightness:
         low, high = float(data.train.x.min()), float(data.train.x.max())
         return cls(low, high if high > low else low + 1)
 
+    def unit(self, x: Tensor) -> Tensor:
+        """Images (N, C, H, W) between 0, black, and 1, white."""
+        return ((x.float() - self.low) / (self.high - self.low)).nan_to_num(0.0).clamp(0, 1)
+
     def bytes(self, x: Tensor) -> Bytes:
         """Images (N, C, H, W) as bytes (N, H, W, 1 or 3)."""
-        unit = (x.float() - self.low) / (self.high - self.low)
-        unit = unit.nan_to_num(0.0).clamp(0, 1)
-        return (_visible(unit) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
+        return (_visible(self.unit(x)) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
 
 
 def _visible(x: Tensor) -> Tensor:

@@ -1,0 +1,409 @@
+"""PixelCNN++: two streams of shifted convolutions on several scales, with short-cuts across."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+from reparam.nets.causal_conv import Cache, Line
+from reparam.nets.pixels import PixelNetwork, Walk
+
+
+class ShiftedConv(nn.Module):
+    """A convolution whose window ends at its own row: ``down`` around its column, else up to it.
+
+    Weights are normalised, w = g v / ‖v‖. With stride 2 it halves the grid, rounding up.
+
+    Args:
+        inputs, outputs: units.
+        height, width: of the window, which ends at row i.
+        down: whether columns j − ⌊width/2⌋ … j + ⌊width/2⌋ are seen, or j − width + 1 … j.
+        stride: 1 or 2.
+
+    Shape: (B, inputs, H, W) → (B, outputs, H / stride, W / stride).
+
+    Reference: Salimans et al. 2017, "PixelCNN++", section 2.
+
+    >>> ShiftedConv(1, 4, 2, 3, down=True, stride=2)(torch.zeros(2, 1, 5, 4)).shape
+    torch.Size([2, 4, 3, 2])
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, height: int, width: int, down: bool, stride: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv = weight_norm(nn.Conv2d(inputs, outputs, (height, width), stride))
+        self.inputs, self.height, self.width, self.stride = inputs, height, width, stride
+        self.left = width // 2 if down else width - 1
+        self.right = width - 1 - self.left
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (self.left, self.right, self.height - 1, 0)))
+
+    def start(self, rows: int, grid: Sequence[int]) -> ConvCache:
+        """A cache of inputs on that grid."""
+        weight = self.conv.weight
+        margins = (self.height - 1, self.left, self.right)
+        cache = Cache(rows, grid, self.inputs, margins, weight)
+        kernel = weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
+        return ConvCache(cache, kernel, self.bias)
+
+    @property
+    def bias(self) -> Tensor:
+        assert self.conv.bias is not None
+        return self.conv.bias
+
+    def step(self, state: ConvCache, h: Tensor | None, line: Line) -> Tensor:
+        """Outputs where windows end at the line's positions, h (B, n, inputs) having come in there.
+
+        With h None they are in the cache.
+        """
+        if h is not None:
+            state.cache.at(line)[...] = h
+        windows = state.cache.windows(line, self.height - 1, self.height, self.left, self.width)
+        flat = windows.reshape(-1, windows.shape[2] * windows.shape[3])
+        y = (
+            flat @ state.kernel
+            if state.bias is None
+            else torch.addmm(state.bias, flat, state.kernel)
+        )
+        return y.view(len(windows), line.count, -1)
+
+
+@dataclass
+class ConvCache:
+    """What a shifted convolution keeps: its inputs, and its kernel as windows lie."""
+
+    cache: Cache
+    kernel: Tensor
+    bias: Tensor
+
+
+class GatedResidual(nn.Module):
+    """x + a ⊙ σ(b), (a, b) from two convolutions with an input from aside between, and dropout.
+
+    Activations are ELUs of x and of −x, side by side.
+
+    Shape: x (B, width, H, W), aside (B, aside, H, W), context (B, F) → (B, width, H, W).
+
+    Reference: Salimans et al. 2017, section 2.5; their code, ``gated_resnet``.
+
+    >>> block = GatedResidual(4, 2, down=False, dropout=0.0)
+    >>> block(torch.zeros(1, 4, 3, 3), torch.zeros(1, 2, 3, 3)).shape
+    torch.Size([1, 4, 3, 3])
+    """
+
+    def __init__(
+        self, width: int, aside: int, down: bool, dropout: float, context: int = 0
+    ) -> None:
+        super().__init__()
+        window = (2, 3) if down else (2, 2)
+        self.first = ShiftedConv(2 * width, width, *window, down)
+        self.aside = weight_norm(nn.Linear(2 * aside, width)) if aside else None
+        self.dropout = nn.Dropout(dropout)
+        self.second = ShiftedConv(2 * width, 2 * width, *window, down)
+        self.context = nn.Linear(context, 2 * width, bias=False) if context else None
+
+    def forward(
+        self, x: Tensor, aside: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        h = self.first(_elus(x, 1))
+        if self.aside is not None and aside is not None:
+            h = h + self.aside(_elus(aside, 1).movedim(1, -1)).movedim(-1, 1)
+        h = self.second(self.dropout(_elus(h, 1)))
+        if self.context is not None and context is not None:
+            h = h + self.context(context)[:, :, None, None]
+        a, b = h.chunk(2, 1)
+        return x + a * torch.sigmoid(b)
+
+    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ResidualState:
+        added = None if self.context is None or context is None else self.context(context)[:, None]
+        return ResidualState(self.first.start(rows, grid), self.second.start(rows, grid), added)
+
+    def step(
+        self, state: ResidualState, x: Tensor, line: Line, aside: Tensor | None = None
+    ) -> Tensor:
+        """The same along a line, channels last: (B, n, ·)."""
+        h = self.first.step(state.first, _elus(x, 2), line)
+        if self.aside is not None and aside is not None:
+            h = h + self.aside(_elus(aside, 2))
+        h = self.second.step(state.second, _elus(h, 2), line)
+        h = h if state.context is None else h + state.context
+        a, b = h.chunk(2, 2)
+        return x + a * torch.sigmoid(b)
+
+
+@dataclass
+class ResidualState:
+    """What a residual block keeps: the caches of its convolutions, and what the context adds."""
+
+    first: ConvCache
+    second: ConvCache
+    context: Tensor | None
+
+
+def _elus(x: Tensor, dim: int) -> Tensor:
+    return F.elu(torch.cat([x, -x], dim))
+
+
+class Doubled(nn.Module):
+    """Every position becomes 2 × 2, each by its own linear map; cut to an odd grid.
+
+    The original's transposed convolution of the vertical stream is wider by a column either side.
+
+    >>> Doubled(4)(torch.zeros(1, 4, 2, 2), (3, 4)).shape
+    torch.Size([1, 4, 3, 4])
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = weight_norm(nn.ConvTranspose2d(width, width, 2, stride=2), dim=1)
+
+    def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
+        return self.conv(x)[:, :, : grid[0], : grid[1]]
+
+    def step(self, h: Tensor, row: int, column: int) -> Tensor:
+        """At (row, column) of the finer grid, h (B, n, width) being the coarser one's there."""
+        weight, bias = self.conv.weight[:, :, row % 2, column % 2], self.conv.bias
+        return h @ weight if bias is None else h @ weight + bias
+
+
+class PixelCNNPlusPlus(PixelNetwork):
+    """A vertical stream over the rows above and a horizontal one, down and up again in scale.
+
+    The parameters are those of whole pixels: how the channels of a pixel depend on each other is
+    the likelihood's part. All of the rows above is seen, so that there are no wavefronts: it is
+    drawn row by row, the vertical stream of a row at once, coarse positions when they are due.
+
+    Args:
+        shape: of x, (C, H, W).
+        parameters: P, numbers per pixel.
+        width: units of every layer.
+        blocks: residual blocks per scale, on the way down and on the way up.
+        scales: how many times the grid is halved (the original: 2).
+        dropout: share of units dropped in training.
+        context: F, numbers of the context (B, F), added in every block.
+
+    Shape: x (B, C, H, W) → (B, P, H, W).
+
+    Reference: Salimans et al. 2017, "PixelCNN++: Improving the PixelCNN with discretized logistic
+    mixture likelihood and other modifications", section 2 and figure 2.
+
+    >>> net = PixelCNNPlusPlus((3, 5, 6), 10, width=4, blocks=1, scales=1)
+    >>> net(torch.zeros(2, 3, 5, 6)).shape
+    torch.Size([2, 10, 5, 6])
+    """
+
+    whole_pixels = True
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        parameters: int,
+        width: int = 64,
+        blocks: int = 2,
+        scales: int = 2,
+        dropout: float = 0.5,
+        context: int = 0,
+    ) -> None:
+        super().__init__(shape)
+        for name, value in (("width", width), ("blocks", blocks)):
+            if value < 1:
+                raise ValueError(f"{name}: expected a positive number, got {value}")
+        if scales < 0:
+            raise ValueError(f"scales: expected at least 0, got {scales}")
+        self.scales = scales
+        self.grids = [(self.height, self.width)]
+        for _ in range(scales):
+            height, width_now = self.grids[-1]
+            self.grids.append(((height + 1) // 2, (width_now + 1) // 2))
+        inputs = self.channels + 1  # and ones, which tell the image from its margins
+        self.above = ShiftedConv(inputs, width, 2, 3, down=True)  # read one row further down
+        self.above_too = ShiftedConv(inputs, width, 1, 3, down=True)
+        self.before = ShiftedConv(inputs, width, 2, 1, down=False)  # read one column further right
+
+        def residuals(aside: int, down: bool, count: int) -> list[GatedResidual]:
+            return [GatedResidual(width, aside, down, dropout, context) for _ in range(count)]
+
+        # By scale; ``parts`` is where they are registered.
+        ups = [blocks + (s < scales) for s in range(scales + 1)]  # one more for what was halved
+        self.down_v = [residuals(0, True, blocks) for _ in ups]
+        self.down_h = [residuals(width, False, blocks) for _ in ups]
+        self.up_v = [residuals(width, True, count) for count in ups]
+        self.up_h = [residuals(2 * width, False, count) for count in ups]
+        self.halve_v = [ShiftedConv(width, width, 2, 3, True, 2) for _ in range(scales)]
+        self.halve_h = [ShiftedConv(width, width, 2, 2, False, 2) for _ in range(scales)]
+        self.double_v = [Doubled(width) for _ in range(scales)]
+        self.double_h = [Doubled(width) for _ in range(scales)]
+        streams = (*self.down_v, *self.down_h, *self.up_v, *self.up_h)
+        self.parts = nn.ModuleList(
+            [*(block for stream in streams for block in stream), *self.halve_v, *self.halve_h]
+            + [*self.double_v, *self.double_h]
+        )
+        self.head = weight_norm(nn.Linear(width, parameters))
+
+    def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
+        x = torch.cat([2 * x - 1, torch.ones_like(x[:, :1])], 1)
+        v = _down(self.above(x))
+        h = _down(self.above_too(x)) + _right(self.before(x))
+        vs, hs = [v], [h]
+        for scale in range(self.scales + 1):
+            for block_v, block_h in zip(self.down_v[scale], self.down_h[scale], strict=True):
+                v = block_v(v, None, context)
+                h = block_h(h, v, context)
+                vs.append(v)
+                hs.append(h)
+            if scale < self.scales:
+                v, h = self.halve_v[scale](v), self.halve_h[scale](h)
+                vs.append(v)
+                hs.append(h)
+        v, h = vs.pop(), hs.pop()
+        for scale in reversed(range(self.scales + 1)):
+            for block_v, block_h in zip(self.up_v[scale], self.up_h[scale], strict=True):
+                v = block_v(v, vs.pop(), context)
+                h = block_h(h, torch.cat([v, hs.pop()], 1), context)
+            if scale:
+                grid = self.grids[scale - 1]
+                v, h = self.double_v[scale - 1](v, grid), self.double_h[scale - 1](h, grid)
+        return self.head(F.elu(h).movedim(1, -1)).movedim(-1, 1)
+
+    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
+        return _PlusWalk(self, rows, context)
+
+
+def _down(x: Tensor) -> Tensor:
+    return F.pad(x, (0, 0, 1, 0))[:, :, :-1]
+
+
+def _right(x: Tensor) -> Tensor:
+    return F.pad(x, (1, 0))[..., :-1]
+
+
+class _PlusWalk(Walk):
+    """Row by row; at scale s only rows and columns that are multiples of 2^s are new.
+
+    ``vs`` and ``hs`` hold, in the order of ``forward``, what the way down leaves for the way up: of
+    the vertical stream the present row of every scale, of the horizontal one the present position.
+    """
+
+    def __init__(self, network: PixelCNNPlusPlus, rows: int, context: Tensor | None) -> None:
+        self.network, self.rows, self.context = network, rows, context
+        net, grids = network, network.grids
+        weight = net.head.weight
+        self.x = Cache(rows, grids[0], net.channels + 1, (1, 1, 1), weight)
+        self.first = [
+            ConvCache(self.x, conv.start(1, (1, 1)).kernel, conv.bias)
+            for conv in (net.above, net.above_too, net.before)
+        ]
+        self.state_v, self.state_h = self._states(net.down_v), self._states(net.down_h)
+        self.state_up_v, self.state_up_h = self._states(net.up_v), self._states(net.up_h)
+        halves = range(net.scales)
+        self.halve_v = [net.halve_v[scale].start(rows, grids[scale]) for scale in halves]
+        self.halve_h = [net.halve_h[scale].start(rows, grids[scale]) for scale in halves]
+        kept = 1 + sum(len(blocks) for blocks in net.down_v) + net.scales
+        self.vs = [weight.new_empty(0)] * kept
+        self.hs = [weight.new_empty(0)] * kept
+        self.up_vs = [[weight.new_empty(0)] * len(blocks) for blocks in net.up_v]
+        self.up_h = [weight.new_empty(rows, w, weight.shape[1]) for _, w in grids]
+        # What each block on the way up takes from the way down: the latest first.
+        taken = iter(reversed(range(kept - 1)))
+        self.takes = {
+            scale: [next(taken) for _ in net.up_v[scale]]
+            for scale in reversed(range(net.scales + 1))
+        }
+
+    def begin_row(self, row: int) -> None:
+        net, width = self.network, self.network.width
+        line = Line(row - 1, 0, width)
+        if row:
+            v = net.above.step(self.first[0], None, line)
+            self.above = net.above_too.step(self.first[1], None, line)
+        else:
+            v = self.above = self.x.values.new_zeros(self.rows, width, net.head.weight.shape[1])
+        self.vs[0], at = v, 0
+        for scale in range(net.scales + 1):
+            if row % 2**scale:
+                return self._up_row(row, scale)
+            line = Line(row >> scale, 0, net.grids[scale][1])
+            for block, state in zip(net.down_v[scale], self.state_v[scale], strict=True):
+                v, at = block.step(state, v, line), at + 1
+                self.vs[at] = v
+            if scale < net.scales:
+                self.halve_v[scale].cache.at(line)[...] = v
+                if row % 2 ** (scale + 1) == 0:
+                    every_other = Line(row >> scale, 0, net.grids[scale + 1][1], 0, 2)
+                    v = net.halve_v[scale].step(self.halve_v[scale], None, every_other)
+                    at += 1
+                    self.vs[at] = v
+        self._up_row(row, net.scales + 1)
+
+    def _up_row(self, row: int, scales: int) -> None:
+        """The way up of the vertical stream through the scales that have a new row."""
+        net = self.network
+        for scale in reversed(range(scales)):
+            line = Line(row >> scale, 0, net.grids[scale][1])
+            if scale == net.scales:
+                v = self.vs[-1]
+            else:
+                coarse, double = self.up_vs[scale + 1][-1], net.double_v[scale]
+                pair = [double.step(coarse, line.row, column) for column in (0, 1)]
+                v = torch.stack(pair, 2).flatten(1, 2)[:, : line.count]
+            blocks = zip(net.up_v[scale], self.state_up_v[scale], self.takes[scale], strict=True)
+            for index, (block, state, taken) in enumerate(blocks):
+                v = block.step(state, v, line, self.vs[taken])
+                self.up_vs[scale][index] = v
+
+    def step(self, line: Line, channel: int) -> Tensor:
+        net, row, column = self.network, line.row, line.column
+        h = self.above[:, column : column + 1]
+        if column:
+            h = h + net.before.step(self.first[2], None, Line(row, column - 1))
+        self.hs[0], at, scales = h, 0, net.scales + 1
+        for scale in range(net.scales + 1):
+            if (row | column) % 2**scale:
+                scales = scale
+                break
+            line = Line(row >> scale, column >> scale)
+            for block, state in zip(net.down_h[scale], self.state_h[scale], strict=True):
+                at += 1
+                h = block.step(state, h, line, self.vs[at][:, line.column : line.column + 1])
+                self.hs[at] = h
+            if scale < net.scales:
+                self.halve_h[scale].cache.at(line)[...] = h
+                if (row | column) % 2 ** (scale + 1) == 0:
+                    h, at = net.halve_h[scale].step(self.halve_h[scale], None, line), at + 1
+                    self.hs[at] = h
+        return net.head(F.elu(self._up(row, column, scales)))
+
+    def _up(self, row: int, column: int, scales: int) -> Tensor:
+        """The way up of the horizontal stream through the scales that have a new position."""
+        net = self.network
+        h = self.hs[-1]
+        for scale in reversed(range(scales)):
+            line = Line(row >> scale, column >> scale)
+            here = slice(line.column, line.column + 1)
+            if scale < net.scales:
+                coarse = self.up_h[scale + 1][:, line.column >> 1 : (line.column >> 1) + 1]
+                h = net.double_h[scale].step(coarse, line.row, line.column)
+            blocks = zip(net.up_h[scale], self.state_up_h[scale], self.takes[scale], strict=True)
+            for index, (block, state, taken) in enumerate(blocks):
+                aside = torch.cat([self.up_vs[scale][index][:, here], self.hs[taken]], 2)
+                h = block.step(state, h, line, aside)
+            self.up_h[scale][:, here] = h
+        return h
+
+    def put(self, line: Line, channel: int, x: Tensor) -> None:
+        x = x.transpose(1, 2)  # (B, 1, C)
+        self.x.at(line)[...] = torch.cat([2 * x - 1, torch.ones_like(x[..., :1])], 2)
+
+    def _states(self, scales: list[list[GatedResidual]]) -> list[list[ResidualState]]:
+        grids = self.network.grids
+        return [
+            [block.start(self.rows, grid, self.context) for block in blocks]
+            for blocks, grid in zip(scales, grids, strict=True)
+        ]

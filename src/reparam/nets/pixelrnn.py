@@ -1,0 +1,325 @@
+"""PixelRNN: recurrent layers over the rows or the diagonals of an image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reparam.nets.causal_conv import CausalConv, ConvState, Line, channel_groups
+from reparam.nets.pixelcnn import check_width
+from reparam.nets.pixels import PixelNetwork, Walk
+
+Recurrence = Literal["row", "diagonal"]
+
+
+def lstm(gates: Tensor, cell: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """State and cell from the gates (o, f, i, g) along ``dim`` and the cell before.
+
+    c = σ(f) c' + σ(i) tanh(g), h = σ(o) tanh(c): van den Oord et al. 2016, eq. 3.
+    """
+    o, f, i, g = gates.chunk(4, dim)
+    cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(cell), cell
+
+
+class RecurrentLayer(nn.Module, ABC):
+    """A layer of an LSTM over the image with its input added, x + 1 × 1 (h).
+
+    Shape: (B, width, H, W) → (B, width, H, W).
+    """
+
+    def __init__(self, width: int, channels: int, kernel: int, context: int) -> None:
+        super().__init__()
+        units = channel_groups(width, channels)
+        self.input_to_state = CausalConv(
+            units, units.repeat(4), kernel, rows_above=False, context=context
+        )
+        self.out = CausalConv(units, units, 1)
+        self.width = width
+
+    @abstractmethod
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
+
+    @abstractmethod
+    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk: ...
+
+
+class RecurrentWalk(ABC):
+    """A layer on its way through an image: states of the row before and of the present one."""
+
+    def __init__(
+        self, layer: RecurrentLayer, rows: int, grid: Sequence[int], context: Tensor | None
+    ) -> None:
+        weight = layer.out.weight
+        self.columns = grid[1]
+        self.input_to_state, self.out = layer.input_to_state, layer.out
+        self.input_state = self.input_to_state.start(rows, grid, context)
+        self.out_state: ConvState = self.out.start(rows, grid, None)
+        self.h, self.cell = (weight.new_zeros(rows, grid[1], layer.width) for _ in range(2))
+        self.from_above = weight.new_zeros(rows, grid[1], 4 * layer.width)
+
+    @abstractmethod
+    def begin_row(self, row: int) -> None:
+        """What the row needs of those above."""
+
+    @abstractmethod
+    def step(self, x: Tensor, line: Line, group: int) -> Tensor:
+        """The output of a group of units at one pixel, (B, 1, units)."""
+
+
+class RowLSTM(RecurrentLayer):
+    """Rows one after the other: states of three pixels above, inputs of three up to the pixel.
+
+    What it sees above is a triangle, so that it has a blind spot.
+
+    Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.1.
+
+    >>> RowLSTM(4, 1)(torch.zeros(2, 4, 5, 6)).shape
+    torch.Size([2, 4, 5, 6])
+    """
+
+    def __init__(self, width: int, channels: int, context: int = 0) -> None:
+        super().__init__(width, channels, 3, context)
+        self.state_to_state = nn.Conv1d(width, 4 * width, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        gates = self.input_to_state(x, context)  # (B, 4 width, H, W)
+        h = cell = torch.zeros_like(x[:, :, 0])
+        rows = []
+        for row in gates.unbind(2):
+            h, cell = lstm(row + self.state_to_state(h), cell, 1)
+            rows.append(h)
+        return x + self.out(torch.stack(rows, 2))
+
+    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
+        return _RowWalk(self, rows, grid, context)
+
+
+class _RowWalk(RecurrentWalk):
+    def __init__(
+        self, layer: RowLSTM, rows: int, grid: Sequence[int], context: Tensor | None
+    ) -> None:
+        super().__init__(layer, rows, grid, context)
+        self.state_to_state = layer.state_to_state
+
+    def begin_row(self, row: int) -> None:
+        self.from_above = self.state_to_state(self.h.transpose(1, 2)).transpose(1, 2)
+        self.h = torch.zeros_like(self.h)
+
+    def step(self, x: Tensor, line: Line, group: int) -> Tensor:
+        own, units = self.input_to_state.groups[group], self.out.taken[group]
+        gates = self.input_to_state.step(self.input_state, x, line, self.columns, group)
+        gates = gates[:, 0] + self.from_above[:, line.column, own]
+        h, cell = lstm(gates, self.cell[:, line.column, units], 1)
+        self.h[:, line.column, units], self.cell[:, line.column, units] = h, cell
+        return x + self.out.step(self.out_state, h[:, None], line, self.columns, group)
+
+
+class Diagonal(nn.Module):
+    """An LSTM that goes along diagonals: its state and cell come from the left, a state from above.
+
+    Shape: gates of the input (B, 4 width, H, W) → states (B, width, H, W).
+
+    >>> Diagonal(4)(torch.zeros(2, 16, 5, 6)).shape
+    torch.Size([2, 4, 5, 6])
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.left = nn.Linear(width, 4 * width, bias=False)
+        self.above = nn.Linear(width, 4 * width, bias=False)
+        nn.init.uniform_(self.left.weight, -((2 * width) ** -0.5), (2 * width) ** -0.5)
+        nn.init.uniform_(self.above.weight, -((2 * width) ** -0.5), (2 * width) ** -0.5)
+
+    def forward(self, gates: Tensor) -> Tensor:
+        height, width = gates.shape[2:]
+        skewed = _skew(gates)  # column d holds the diagonal i + j = d, (B, 4 width, H, H + W − 1)
+        h = cell = torch.zeros_like(gates[:, : gates.shape[1] // 4, :, 0].transpose(1, 2))
+        diagonals = []
+        for diagonal in skewed.unbind(3):
+            up = F.pad(h, (0, 0, 1, 0))[:, :-1]  # (B, H, width), row i − 1 at row i
+            h, cell = lstm(diagonal.transpose(1, 2) + self.left(h) + self.above(up), cell, 2)
+            diagonals.append(h)
+        return _unskew(torch.stack(diagonals, 3).transpose(1, 2), width)
+
+
+def _skew(x: Tensor) -> Tensor:
+    """Row i moved i to the right: (B, C, H, W) → (B, C, H, H + W − 1).
+
+    What lies left of the image then gets gates of 0, and states of 0, as it should.
+    """
+    height, width = x.shape[2:]
+    longer = F.pad(x, (0, height)).flatten(2)[:, :, : height * (height + width - 1)]
+    return longer.view(*x.shape[:2], height, height + width - 1)
+
+
+def _unskew(x: Tensor, width: int) -> Tensor:
+    """The inverse of ``_skew``, from (B, C, H, H + W − 1)."""
+    height = x.shape[2]
+    longer = F.pad(x.flatten(2), (0, height)).view(*x.shape[:2], height, height + width)
+    return longer[..., :width]
+
+
+class DiagonalBiLSTM(RecurrentLayer):
+    """Two LSTMs along the diagonals, from the left and from the right: all of the rows above.
+
+    The one from the right is read one row further down, where nothing it saw is in the future. The
+    last pixel of the row just above is the exception: it is seen where the first convolution's
+    window reaches it, as the features at a pixel have not seen the pixel.
+
+    Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.2 and 3.3.
+
+    >>> DiagonalBiLSTM(4, 1)(torch.zeros(2, 4, 5, 6)).shape
+    torch.Size([2, 4, 5, 6])
+    """
+
+    def __init__(self, width: int, channels: int, context: int = 0) -> None:
+        super().__init__(width, channels, 1, context)
+        self.from_left, self.from_right = Diagonal(width), Diagonal(width)
+        self.right_input = nn.Conv2d(width, 4 * width, 1)
+        self.right_out = nn.Conv2d(width, width, 1, bias=False)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        left = self.from_left(self.input_to_state(x, context))
+        right = self.from_right(self.right_input(x.flip(3))).flip(3)
+        below = F.pad(self.right_out(right), (0, 0, 1, 0))[:, :, :-1]
+        return x + self.out(left) + below
+
+    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
+        return _DiagonalWalk(self, rows, grid, context)
+
+
+class _DiagonalWalk(RecurrentWalk):
+    def __init__(
+        self, layer: DiagonalBiLSTM, rows: int, grid: Sequence[int], context: Tensor | None
+    ) -> None:
+        super().__init__(layer, rows, grid, context)
+        self.layer = layer
+        self.x = torch.zeros_like(self.h)  # the inputs of the present row
+        self.right = torch.zeros_like(self.h)  # states from the right of the row before
+        self.below = torch.zeros_like(self.h)  # what they add to the present row
+
+    def begin_row(self, row: int) -> None:
+        if row:
+            self._sweep_from_the_right()
+        self.from_above = self.layer.from_left.above(self.h)
+        self.h = torch.zeros_like(self.h)
+
+    def _sweep_from_the_right(self) -> None:
+        """States from the right of the row that is complete now."""
+        layer, recurrence = self.layer, self.layer.from_right
+        conv = layer.right_input
+        gates = F.linear(self.x, conv.weight[:, :, 0, 0], conv.bias) + recurrence.above(self.right)
+        h = cell = self.x.new_zeros(len(self.x), layer.width)
+        states = []
+        for column in reversed(gates.unbind(1)):
+            h, cell = lstm(column + recurrence.left(h), cell, 1)
+            states.append(h)
+        self.right = torch.stack(states[::-1], 1)
+        self.below = F.linear(self.right, layer.right_out.weight[:, :, 0, 0])
+
+    def step(self, x: Tensor, line: Line, group: int) -> Tensor:
+        column, own, units = line.column, self.input_to_state.groups[group], self.out.taken[group]
+        self.x[:, column, units] = x[:, 0]
+        gates = self.input_to_state.step(self.input_state, x, line, self.columns, group)
+        gates = gates[:, 0] + self.from_above[:, column, own]
+        cell = torch.zeros_like(x[:, 0])
+        if column:
+            gates = gates + self.layer.from_left.left(self.h[:, column - 1])[:, own]
+            cell = self.cell[:, column - 1, units]
+        h, self.cell[:, column, units] = lstm(gates, cell, 1)
+        self.h[:, column, units] = h
+        y = self.out.step(self.out_state, h[:, None], line, self.columns, group)
+        return x + y + self.below[:, column : column + 1, units]
+
+
+class PixelRNN(PixelNetwork):
+    """A masked convolution, recurrent layers over the image, and two 1 × 1 layers.
+
+    It is drawn row by row, pixel by pixel.
+
+    Args:
+        shape: of x, (C, H, W).
+        parameters: P, numbers per entry.
+        width: units of every layer.
+        layers: how many recurrent ones.
+        recurrence: ``"diagonal"`` (Diagonal BiLSTM) or ``"row"`` (Row LSTM).
+        first_kernel: width of the first convolution's window.
+        context: F, numbers of a context, added in every layer.
+
+    Shape: x (B, C, H, W) → (B, P, C, H, W).
+
+    Cost: layers are sequential in H rows, or in H + W − 1 diagonals twice.
+
+    Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", table 1.
+
+    >>> PixelRNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
+    torch.Size([2, 2, 3, 6, 5])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        parameters: int,
+        width: int = 32,
+        layers: int = 2,
+        recurrence: Recurrence = "diagonal",
+        first_kernel: int = 7,
+        context: int = 0,
+    ) -> None:
+        super().__init__(shape)
+        check_width(width, self.channels)
+        kinds: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
+        kinds = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
+        if recurrence not in kinds:
+            raise ValueError(f"recurrence: expected {', '.join(kinds)}, got {recurrence!r}")
+        units, kind = channel_groups(width, self.channels), kinds[recurrence]
+        outputs = torch.arange(self.channels).repeat(parameters)
+        self.first = CausalConv(
+            torch.arange(self.channels), units, first_kernel, "before", context=context
+        )
+        self.layers = nn.ModuleList(kind(width, self.channels, context) for _ in range(layers))
+        self.head = nn.ModuleList([CausalConv(units, units, 1), CausalConv(units, outputs, 1)])
+
+    def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
+        h = self.first(x, context)
+        for layer in self.layers:
+            h = layer(h, context)
+        for conv in self.head:
+            h = conv(F.relu(h))
+        return h.view(len(x), -1, *self.shape)
+
+    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
+        return _RecurrentNetworkWalk(self, rows, context)
+
+
+class _RecurrentNetworkWalk(Walk):
+    def __init__(self, network: PixelRNN, rows: int, context: Tensor | None) -> None:
+        grid, self.width = network.shape[1:], network.width
+        self.first = network.first
+        self.first_state = self.first.start(rows, grid, context, by_rows=True)
+        layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
+        self.layers = [layer.start(rows, grid, context) for layer in layers]
+        heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
+        self.head = [(conv, conv.start(rows, grid, None)) for conv in heads]
+
+    def begin_row(self, row: int) -> None:
+        self.first.begin_row(self.first_state, row)
+        for layer in self.layers:
+            layer.begin_row(row)
+
+    def step(self, line: Line, channel: int) -> Tensor:
+        h = self.first.step(self.first_state, None, line, self.width, channel)
+        for layer in self.layers:
+            h = layer.step(h, line, channel)
+        for conv, state in self.head:
+            h = conv.step(state, F.relu(h), line, self.width, channel)
+        return h
+
+    def put(self, line: Line, channel: int, x: Tensor) -> None:
+        self.first.put(self.first_state, x.unsqueeze(2), line, channel)

@@ -1,0 +1,164 @@
+"""A causal transformer over the entries of x, with cached keys and values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
+
+
+class CausalAttention(nn.Module):
+    """Every place attends to itself and the places before it.
+
+    Shape: (B, T, width) → (B, T, width).
+
+    Reference: Vaswani et al. 2017, "Attention is all you need", section 3.2.
+
+    >>> CausalAttention(8, 2)(torch.zeros(3, 5, 8)).shape
+    torch.Size([3, 5, 8])
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise ValueError(f"heads: expected a divisor of the width {width}, got {heads}")
+        self.heads = heads
+        self.project = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        query, key, value = self._split(h)
+        seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.out(seen.transpose(1, 2).flatten(2))
+
+    def step(self, h: Tensor, cache: Tensor, place: int) -> Tensor:
+        """The output at one place (B, 1, width); the cache (2, B, heads, T, ·) gains its keys."""
+        query, key, value = self._split(h)
+        cache[0][:, :, place], cache[1][:, :, place] = key[:, :, 0], value[:, :, 0]
+        keys, values = cache[0][:, :, : place + 1], cache[1][:, :, : place + 1]
+        seen = F.scaled_dot_product_attention(query, keys, values)
+        return self.out(seen.transpose(1, 2).flatten(2))
+
+    def _split(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (B, heads, T, width / heads) each."""
+        query, key, value = self.project(h).unflatten(2, (3, self.heads, -1)).unbind(2)
+        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a perceptron, each normalised before and added after, with dropout.
+
+    >>> TransformerBlock(8, 2, 0.0)(torch.zeros(3, 5, 8)).shape
+    torch.Size([3, 5, 8])
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = CausalAttention(width, heads)
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = h + self.dropout(self.attention(self.norms[0](h)))
+        return h + self.dropout(self.mlp(self.norms[1](h)))
+
+    def step(self, h: Tensor, cache: Tensor, place: int) -> Tensor:
+        h = h + self.attention.step(self.norms[0](h), cache, place)
+        return h + self.mlp(self.norms[1](h))
+
+
+class CausalTransformer(AutoregressiveNetwork):
+    """Place t sees a start token and the values of the places before it, through attention.
+
+    Entries come row by row, channels innermost. Every place has a learned embedding, the sum of
+    those of its row, column and channel.
+
+    Args:
+        shape: of x, images or vectors.
+        parameters: P, numbers per entry.
+        width: of every layer.
+        layers: how many blocks.
+        heads: of attention, a divisor of the width.
+        dropout: share of units dropped in training.
+        context: F, numbers of the context, added at every place.
+
+    Shape: x (B, *shape), context (B, F) → (B, P, *shape).
+
+    Cost: attention between all D²/2 pairs of entries; drawing computes every pair once.
+
+    Reference: Parmar et al. 2018, "Image transformer", section 3; here with attention to all places
+    before instead of to blocks, as in Chen et al. 2020, "Generative pretraining from pixels".
+
+    >>> CausalTransformer((3, 2, 4), 1, width=8, layers=1, heads=2)(torch.zeros(2, 3, 2, 4)).shape
+    torch.Size([2, 1, 3, 2, 4])
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        parameters: int,
+        width: int = 64,
+        layers: int = 4,
+        heads: int = 4,
+        dropout: float = 0.0,
+        context: int = 0,
+    ) -> None:
+        super().__init__()
+        self.shape, self.width = tuple(shape), width
+        ranks = raster_ranks(shape)
+        self.order = ranks.argsort().tolist()
+        self.value = nn.Linear(1, width, bias=False)
+        sizes = shape if len(shape) == 3 else (1, 1, *shape)
+        axes = (nn.Parameter(0.02 * torch.randn(size, width)) for size in sizes)
+        self.axes = nn.ParameterList(axes)  # channels, rows, columns
+        self.begin = nn.Parameter(0.02 * torch.randn(width))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, parameters)
+        self.context = nn.Linear(context, width, bias=False) if context else None
+        self.register_buffer("ranks", ranks, persistent=False)
+        self.register_buffer("places", torch.tensor(self.order), persistent=False)
+        self.ranks: Tensor
+        self.places: Tensor
+
+    def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
+        before = self.value(x.flatten(1)[:, self.places[:-1], None])  # (B, D − 1, width)
+        begin = self.begin.expand(len(x), 1, -1)
+        h = torch.cat([begin, before], 1) + self._places(context)
+        for block in self.blocks:
+            h = block(h)
+        y = self.head(self.norm(h))[:, self.ranks]  # (B, D, P)
+        return y.transpose(1, 2).reshape(len(x), -1, *self.shape)
+
+    def generate(
+        self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
+    ) -> None:
+        places = self._places(context)
+        blocks = [block for block in self.blocks if isinstance(block, TransformerBlock)]
+        heads = blocks[0].attention.heads if blocks else 1
+        size = (2, rows, heads, math.prod(self.shape), self.width // heads)
+        caches = [self.begin.new_zeros(size) for _ in blocks]
+        h = self.begin.expand(rows, 1, -1)
+        for place, entry in enumerate(self.order):
+            h = h + places[:, place : place + 1]
+            for block, cache in zip(blocks, caches, strict=True):
+                h = block.step(h, cache, place)
+            y = self.head(self.norm(h)).transpose(1, 2)  # (B, P, 1)
+            h = self.value(draw(y, slice(entry, entry + 1)).unsqueeze(2))
+
+    def _places(self, context: Tensor | None) -> Tensor:
+        """The embeddings of all places in order, with the context, (1 or B, D, width)."""
+        channels, rows, columns = self.axes
+        grid = channels[:, None, None] + rows[:, None] + columns  # (C, H, W, width)
+        places = grid.flatten(0, 2)[self.places][None]
+        if self.context is None or context is None:
+            return places
+        return places + self.context(context)[:, None]

@@ -1,0 +1,129 @@
+"""Pixel by pixel: what surprised a model, what it completes, and what one pixel's factor sees."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reparam.data import Data
+from reparam.model import Completer, Density, Model
+from reparam.report import queries
+from reparam.report.entry import Entry
+from reparam.report.galleries import SMALL, examples, names
+from reparam.report.pictures import Brightness, Picture, grid
+
+EXAMPLES, DRAWS = 8, 3
+FIELD_EXAMPLES = 8  # whose gradients are averaged
+DECADES = 4.0  # of gradients, from white to black
+
+
+@dataclass(frozen=True)
+class EntryCard:
+    """Captioned pictures of one model whose likelihood is a product over pixels."""
+
+    model: int
+    label: str
+    pictures: list[tuple[str, Picture]]
+
+
+def entry_by_entry(data: Data, entries: Sequence[Entry], seed: int) -> list[EntryCard]:
+    """Surprise maps, completions from the top half and receptive fields of image models.
+
+    For every density whose log p(x) comes by entry, and every model that completes.
+    """
+    rows = examples(data.test, EXAMPLES, seed)
+    surprises = {i: _surprise(entry.model, data, rows, seed) for i, entry in enumerate(entries)}
+    brightest = max((float(s.max()) for s in surprises.values() if s is not None), default=0.0)
+    cards = []
+    for index, entry in enumerate(entries):
+        pictures, surprise = [], surprises[index]
+        if surprise is not None:
+            pictures.append(_surprise_picture(data, rows, entry.label, surprise, brightest))
+            pictures.append(_field_picture(data, entry))
+        if isinstance(entry.model, Completer):
+            pictures.append(_completion_picture(data, rows, entry.label, entry.model, seed))
+        if pictures:
+            cards.append(EntryCard(index, entry.label, pictures))
+    return cards
+
+
+def _surprise(model: Model, data: Data, rows: Tensor, seed: int) -> Tensor | None:
+    """−log₂ p(x_i | …) of test images, summed over channels, (B, 1, H, W); None if not by entry."""
+    if not isinstance(model, Density):
+        return None
+    c = queries.condition(model, data.test, rows)
+    generator = queries.seeded_generator(seed)  # of those that draw to give a bound
+    found = model.log_prob(data.test.x[rows], c, generator=generator).per_dimension
+    return None if found is None else -queries.plain(found).sum(1, keepdim=True) / math.log(2)
+
+
+def _surprise_picture(
+    data: Data, rows: Tensor, label: str, surprise: Tensor, brightest: float
+) -> tuple[str, Picture]:
+    shown = Brightness(0.0, max(brightest, 1e-6)).unit(surprise)
+    originals = Brightness.of(data).unit(data.test.x[rows].float())
+    tiles = torch.cat([originals, shown.expand(-1, originals.shape[1], -1, -1)])
+    alt = f"{label}: surprise of {names(data, rows)}"
+    picture = grid(tiles, Brightness(0.0, 1.0), len(rows), alt)
+    caption = (
+        f"Surprise of every pixel under what is before it: black 0, white {brightest:.3g} bits"
+        if data.space.kind != "real"
+        else "Surprise of every pixel under what is before it, brighter where it is larger"
+    )
+    return caption, picture
+
+
+def _completion_picture(
+    data: Data, rows: Tensor, label: str, model: Completer, seed: int
+) -> tuple[str, Picture]:
+    """The given upper half above, then the original and draws of the rest."""
+    x = data.test.x[rows]
+    given = torch.zeros(data.space.shape, dtype=torch.bool)
+    given[:, : data.space.shape[1] // 2] = True
+    c = queries.condition(model, data.test, rows)
+    generator = queries.seeded_generator(seed)
+    drawn = [queries.plain(model.complete(x, given, c, generator=generator)) for _ in range(DRAWS)]
+    brightness = Brightness.of(data)
+    x, grey = queries.plain(x), (brightness.low + brightness.high) / 2
+    tiles = torch.cat([x, torch.where(given, x, grey), *drawn])
+    alt = f"{label}: completions of {names(data, rows)} from their upper half"
+    picture = grid(tiles, brightness, len(rows), alt, tile=SMALL)
+    return "Test images, the half that is given, and three draws of the rest", picture
+
+
+def _field_picture(data: Data, entry: Entry) -> tuple[str, Picture]:
+    """How strongly the factor of one pixel depends on every other, at three pixels."""
+    model = entry.model
+    assert isinstance(model, Density)
+    height, width = data.space.shape[1:]
+    places = [(height // 2, width // 4), (height // 2, width // 2), (height // 2, 3 * width // 4)]
+    fields = torch.cat([receptive_field(model, data, place) for place in places])
+    brightest = fields.flatten(1).amax(1).clamp(min=1e-30).view(-1, 1, 1, 1)
+    shades = 1 + (fields / brightest).clamp(min=10**-DECADES).log10() / DECADES  # 0 … 1
+    tiles = shades.expand(-1, 3, -1, -1).clone()
+    for tile, (row, column) in zip(tiles, places, strict=True):
+        tile[:, row, column] = torch.tensor([0.9, 0.2, 0.2])
+    alt = f"{entry.label}: which pixels the factors of three pixels, marked red, depend on"
+    picture = grid(tiles, Brightness(0.0, 1.0), len(places), alt)
+    return f"Receptive fields of three pixels (red): gradients over {DECADES:.0f} decades", picture
+
+
+def receptive_field(model: Density, data: Data, place: tuple[int, int]) -> Tensor:
+    """Mean |∂ log p(x_i | …) / ∂x| of test images for the pixel i there, without i, (1, 1, H, W).
+
+    What is exactly 0 is never seen: the future, and a blind spot.
+    """
+    rows = slice(0, FIELD_EXAMPLES)
+    row, column = place
+    with torch.enable_grad():
+        x = data.test.x[rows].to(model.anchor).requires_grad_()
+        factors = model.log_prob(x, queries.condition(model, data.test, rows)).per_dimension
+        assert factors is not None
+        (gradient,) = torch.autograd.grad(factors[:, :, row, column].sum(), x)
+    field = queries.plain(gradient).abs().sum(1, keepdim=True).mean(0, keepdim=True)
+    field[:, :, row, column] = 0
+    return field

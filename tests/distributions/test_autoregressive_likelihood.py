@@ -1,0 +1,63 @@
+"""p(x|z) as a masked network told about z: normalised, and drawn as it says."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from frequencies import chi_square
+
+import reparam as rp
+from reparam.model import Space
+
+F64 = torch.float64
+SPACE = Space((1, 2, 3), "binary")
+
+
+def likelihood(space: Space = SPACE) -> rp.AutoregressiveLikelihood:
+    torch.manual_seed(0)
+    network = rp.PixelCNN(space.shape, 1, width=6, layers=1, first_kernel=3, context=2)
+    p_x = rp.AutoregressiveLikelihood(space, network, rp.Bernoulli(space), features=2).double()
+    with torch.no_grad():
+        for parameter in p_x.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return p_x
+
+
+def test_draws_come_as_often_as_they_are_probable_and_differ_by_z():
+    p_x = likelihood()
+    contexts = torch.randn(2, 2, 2, 3, dtype=F64)
+    images = torch.tensor(list(itertools.product((0, 1), repeat=6)), dtype=F64).view(64, 1, 2, 3)
+    laws = []
+    for context in contexts:
+        p = p_x(context[None])
+        law = p.repeat(64).log_prob(images).sum(1).exp().detach()
+        assert law.sum().item() == pytest.approx(1, abs=1e-9)
+        x = p.repeat(8000).sample(torch.Generator().manual_seed(1))
+        place = 2.0 ** torch.arange(5, -1, -1, dtype=F64)
+        counts = torch.bincount((x.flatten(1) @ place).long(), minlength=64)
+        assert chi_square(counts, law * 8000) > 1e-4
+        laws.append(law)
+    assert (laws[0] - laws[1]).abs().max() > 0.01
+
+
+def test_the_center_is_the_walk_through_the_means():
+    p_x = likelihood()
+    context = torch.randn(3, 2, 2, 3, dtype=F64)
+    p = p_x(context)
+    x = torch.zeros(3, 1, 2, 3, dtype=F64)
+    for i, j in itertools.product(range(2), range(3)):
+        x[:, 0, i, j] = p_x.network(x, context)[:, 0, 0, i, j].sigmoid().detach()
+    torch.testing.assert_close(p.center, x)
+    torch.testing.assert_close(p.repeat(2).center, x.repeat_interleave(2, 0))
+
+
+def test_other_networks_are_refused():
+    conditional = rp.Bernoulli(SPACE)
+    with pytest.raises(ValueError, match="network: expected one of the single entries"):
+        rp.AutoregressiveLikelihood(SPACE, rp.MADE(SPACE.shape, 1, (4,), orders=2), conditional, 2)
+    with pytest.raises(ValueError, match="conditional: expected one of"):
+        rp.AutoregressiveLikelihood(
+            Space((1, 2, 4), "binary"), rp.PixelCNN((1, 2, 4), 1, context=2), conditional, 2
+        )
