@@ -19,9 +19,9 @@ DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
 Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the finest
 
-# Entries of x in one pass without gradients: enough rows for a fast matrix product (1000 of MNIST's
-# size, beyond which the activations leave the cache), few enough of large images for any memory.
-ENTRIES_AT_ONCE = 1_000_000
+# Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
+# enough for activations to stay in the cache, and of large images few enough for any memory.
+ENTRIES_AT_ONCE, ROWS_AT_ONCE = 1_000_000, 500
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Space:
     @property
     def rows_at_once(self) -> int:
         """How many examples to put through a model at once where no batch size is asked for."""
-        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), 1000)
+        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), ROWS_AT_ONCE)
 
     @property
     def is_image(self) -> bool:

@@ -96,8 +96,10 @@ def bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
     if torch.is_grad_enabled() and logits.requires_grad:
         target = x.expand_as(by_x)
         return -F.binary_cross_entropy_with_logits(by_x, target, reduction="none").sum(2).view(-1)
-    outside = by_x.clamp(min=0).addcmul_(x, by_x, value=-1)
-    return _sum_of_logs(logits.abs().sigmoid_()) - outside.sum(2).view(-1)
+    values = by_x.abs().sigmoid_()
+    total = _sum_of_logs(values.flatten(0, 1))
+    torch.clamp(by_x, min=0, out=values).addcmul_(x, by_x, value=-1)
+    return total - values.sum(2).view(-1)
 
 
 def _sum_of_logs(values: Tensor) -> Tensor:

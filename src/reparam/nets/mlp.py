@@ -40,7 +40,9 @@ class MLP(nn.Module):
         self.condition = condition
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths[1:]):
-            layers += [activation(), nn.Linear(fan_in, fan_out)]
+            # What a rectifier overwrites nothing else needs: less memory to fetch, forth and back.
+            act = nn.ReLU(inplace=True) if activation is nn.ReLU else activation()
+            layers += [act, nn.Linear(fan_in, fan_out)]
         self.rest = nn.Sequential(*layers)
         self.outputs = tuple(outputs)
 

@@ -1,0 +1,51 @@
+"""Sides of a benchmark, taking turns in one run."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+Seconds = dict[str, list[float]]
+
+
+def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
+    """The arguments that all benchmarks take."""
+    arguments = argparse.ArgumentParser(description=(description or "").split("\n")[0])
+    arguments.add_argument("--rounds", type=int, default=rounds)
+    arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument(
+        "--cpu",
+        action="store_true",
+        help="CPU seconds of one thread, for a machine that is busy with other work",
+    )
+    return arguments
+
+
+def measured(sides: Mapping[str, Callable[[], object]], arguments: argparse.Namespace) -> Seconds:
+    """Seconds of each side in each round; one more round before warms up."""
+    torch.set_num_threads(1 if arguments.cpu else arguments.threads)
+    clock = time.process_time if arguments.cpu else time.perf_counter
+    seconds: Seconds = {name: [] for name in sides}
+    for _ in range(arguments.rounds + 1):
+        for name, run in sides.items():
+            start = clock()
+            run()
+            seconds[name].append(clock() - start)
+    return {name: taken[1:] for name, taken in seconds.items()}
+
+
+def machine(arguments: argparse.Namespace) -> str:
+    """What was measured on, in words."""
+    how = "CPU seconds of 1 thread" if arguments.cpu else f"{arguments.threads} threads"
+    return f"torch {torch.__version__}, {platform.machine()}, {how}, {arguments.rounds} rounds"
+
+
+def ratio(seconds: Seconds, side: str, of: str) -> str:
+    """How many times as long ``side`` took as ``of``: median and extremes of the rounds."""
+    pairs = [a / b for a, b in zip(seconds[side], seconds[of], strict=True)]
+    return f"{statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
