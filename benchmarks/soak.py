@@ -26,7 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # optimisers import it at their first step
 
+import reparam.comparison  # noqa: F401  (as commands do: once for all processes)
 from reparam.checkpoint import MODEL_FILE, read_tensors
 from reparam.cli.main import main as reparam
 from reparam.data import load_data
