@@ -3,7 +3,7 @@
 A test that asks for ``case`` runs over every preset on vectors of every kind it accepts and on
 images of every shape, each shape with one kind, another one from preset to preset (with
 REPARAM_TEST_EVERY=1 with every kind). The mark ``role(cls)`` keeps the presets that build such a
-model, the mark ``one_shape`` one shape a kind, the mark ``labelled`` those that need labels.
+model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, the mark ``labelled`` those that need labels.
 Other parameters that change what a preset computes are in ``VARIANTS``, on vectors only.
 """
 
@@ -182,6 +182,7 @@ def cases_of(name: str) -> Iterator[Case]:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "role(cls): only presets that build such a model")
     config.addinivalue_line("markers", "one_shape: one shape of each kind")
+    config.addinivalue_line("markers", "one_space: one kind and shape")
     config.addinivalue_line("markers", "labelled: only presets that need labels")
 
 
@@ -198,6 +199,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("one_shape") is not None:
         first = {(c.name, c.variant, c.space.kind): c for c in reversed(cases)}
         cases = [c for c in cases if first[c.name, c.variant, c.space.kind] is c]
+    if metafunc.definition.get_closest_marker("one_space") is not None:
+        alone = {(c.name, c.variant): c for c in reversed(cases)}
+        cases = [c for c in cases if alone[c.name, c.variant] is c]
     metafunc.parametrize("case", cases, ids=str)
 
 

@@ -172,3 +172,15 @@ def test_training_ends_at_the_rate_that_was_asked_for(name):
     assert rows[-1]["train/rate"] == pytest.approx(3.0, abs=0.2)
     assert rows[-1]["train/beta"] != pytest.approx(1.0, abs=0.05), "a VAE would not do"
     assert rp.evaluate(model, data, samples=2)["beta"].value == model.objective.weighting.beta()
+
+
+def test_limits_that_are_whole_numbers_control_as_finely():
+    """β of limits 1 and 100 is what it is of 1.0 and 100.0."""
+    found = []
+    for low, high in ((1, 100), (1.0, 100.0)):
+        control = rp.Controlled(target=5.0, low=low, high=high)
+        rate = torch.full((4, 1), 9.0)
+        for _ in range(50):
+            control.after_step(control.statistics(torch.zeros(4), rate), "model")
+        found.append(control.weight.item())
+    assert found[0] == found[1] and found[0] != round(found[0])

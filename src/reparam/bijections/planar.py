@@ -54,7 +54,9 @@ class Planar(Bijection):
         length = w.square().sum(1).clamp(min=torch.finfo(w.dtype).tiny)
         for _ in range(2):  # again, for what a large u leaves of itself by rounding
             u = u + ((slope - (w * u).sum(1)) / length).unsqueeze(1) * w
-        return u, w, b.squeeze(1), slope
+        # Where w is 0 the map only shifts: what the slope is to be, no û can make it.
+        steep = w.square().sum(1) > torch.finfo(w.dtype).tiny
+        return u, w, b.squeeze(1), torch.where(steep, slope, torch.zeros_like(slope))
 
 
 def _root(target: Tensor, b: Tensor, slope: Tensor) -> Tensor:

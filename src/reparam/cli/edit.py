@@ -140,7 +140,10 @@ def classify(
     check_output(out, force, outline.space.is_image)
     split = examples_of(examples, opened, moved, label, n)
     log_p = _log_posteriors(model, split, samples, seed)
-    found, classes = log_p.argmax(1), np.array(outline.class_names)
+    found, classes = (
+        log_p.argmax(1),
+        np.array(outline.class_names or [str(label) for label in range(log_p.shape[1])]),
+    )
     if out.suffix.lower() == ".png":
         _write_by_class(out, split, found, outline)
     else:

@@ -27,7 +27,7 @@ class _Controller(Weighting):
             raise ValueError(f"high: expected more than low = {low}, got {high}")
         self.target, self.p_gain, self.i_gain = target, p_gain, i_gain
         self.low, self.high = low, high
-        self.register_buffer("weight", torch.tensor(first))
+        self.register_buffer("weight", torch.tensor(float(first)))
         self.weight: Tensor
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:

@@ -257,7 +257,7 @@ class MMD(Penalty):
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
         if len(z) == 1:
             return torch.zeros_like(z[:, 0])
-        drawn = p.repeat(len(z) // p.rows).sample()
+        drawn = p.repeat(len(z) // p.rows).rsample()
         return mmd_squared(z, drawn).expand(len(z))
 
 

@@ -118,6 +118,8 @@ class PixelCNN(PixelNetwork):
     ) -> None:
         super().__init__(shape)
         check_width(width, self.channels)
+        if first_kernel < 3:
+            raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
         units = channel_groups(width, self.channels)
         outputs = torch.arange(self.channels).repeat(parameters)
         self.first = CausalConv(
@@ -239,6 +241,8 @@ class GatedPixelCNN(PixelNetwork):
     ) -> None:
         super().__init__(shape)
         check_width(width, self.channels)
+        if first_kernel < 3:
+            raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
         units = channel_groups(width, self.channels)
         first = GatedBlock(self.channels, width, self.channels, first_kernel, True, context)
         rest = [
