@@ -3,7 +3,8 @@
 A test that asks for ``case`` runs over every preset on vectors of every kind it accepts and on
 images of every shape, each shape with one kind, another one from preset to preset (with
 REPARAM_TEST_EVERY=1 with every kind). The mark ``role(cls)`` keeps the presets that build such a
-model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, the mark ``labelled`` those that need labels.
+model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, the mark
+``labelled`` those that need labels.
 Other parameters that change what a preset computes are in ``VARIANTS``, on vectors only.
 """
 
