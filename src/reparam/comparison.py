@@ -24,7 +24,7 @@ from reparam.data import Data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate
 from reparam.model import Space
 from reparam.presets import build, find_preset
-from reparam.presets.registry import shown
+from reparam.presets.registry import parse_assignments, shown
 from reparam.report import Entry, write_report
 from reparam.schema import check
 from reparam.train import History, News, RunFolder, fit, resume
@@ -450,20 +450,3 @@ def scores_json(data: Data, models: dict[str, Scores]) -> dict[str, Any]:
         for label, of_model in models.items()
     }
     return {"data": about, "models": scores}
-
-
-def parse_assignments(words: Iterable[str]) -> dict[str, str]:
-    """``key=value`` words as a dictionary.
-
-    >>> parse_assignments(["latent_dim=2", "network=conv"])
-    {'latent_dim': '2', 'network': 'conv'}
-    """
-    parameters: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key or not value:
-            raise ValueError(f"{word}: expected key=value, as in latent_dim=2")
-        if key in parameters:
-            raise ValueError(f"{key}: given twice")
-        parameters[key] = value
-    return parameters

@@ -49,3 +49,23 @@ def test_vary_refuses_what_has_no_posterior(runs, tmp_path, reparam):
     assert code == 2
     assert "no q(z|x) to draw from" in err
     assert not (tmp_path / "v.png").exists()
+
+
+def test_a_class_is_asked_of_unlabelled_files(reparam, tmp_path):
+    """Brackets in a file's name are no markup of the message."""
+    run, pixel = tmp_path / "run", tmp_path / "one[b].png"
+    words = ["latent_dim=2", "hidden=8", "-o", run, "--epochs", 1]
+    assert reparam("fit", "cvae", "digits", *words)[0] == 0
+    Image.new("L", (8, 8), 9).save(pixel)
+    code, _, err = reparam("vary", run, pixel, "-o", tmp_path / "v.npz")
+    assert code == 2 and "say with --label which class it is" in err
+    code, out, err = reparam("vary", run, pixel, "--label", "3", "-o", tmp_path / "v[b].npz")
+    assert code == 0, err
+    assert "one[b].png" in out.replace("\n", "") and "v[b].npz" in out.replace("\n", "")
+
+
+def test_pictures_that_leave_examples_out_say_so(runs, reparam, tmp_path):
+    code, out, err = reparam("reconstruct", runs / "ae", "-o", tmp_path / "r.png")
+    assert code == 0 and "The first 16 of 359; -n says how many." in out + err
+    code, out, err = reparam("reconstruct", runs / "ae", "-o", tmp_path / "r.npz")
+    assert code == 0 and "first" not in out + err

@@ -39,6 +39,29 @@ def test_binarisation_is_repeated():
     assert np.array_equal(load_rows("digits", digits).x, grey.x > 8)
 
 
+@pytest.mark.parametrize("how", [0.5, "static"])
+def test_binarisation_takes_the_levels_of_the_data(how):
+    """Rows that show a few of the levels, or none but the darkest, do not change the scale."""
+    digits = load_data("digits", binarize=how)
+    again = Outline.from_json(json.loads(json.dumps(outline_json(digits))), digits.space)
+    for like in (digits, again):
+        dark = load_rows(np.ones((2, 8, 8), np.uint8), like).x  # 1 of 0 … 16: grey, not white
+        assert (dark.float().mean() < 0.5) and dark.max() <= 1
+        white = load_rows(np.full((2, 8, 8), 16, np.uint8), like).x
+        assert white.min() == 1  # of 256 levels it would be near black
+    reloaded = load_data(**digits.source)
+    assert reloaded.train.x.equal(digits.train.x) and reloaded.space == digits.space
+
+
+def test_conditions_are_wanted_only_where_they_are_used(tmp_path):
+    frame = pd.DataFrame(RNG.normal(size=(30, 3)), columns=["a", "x", "y"])
+    data = load_data(frame, attributes=["a"])
+    new = frame.drop(columns="a").head(2)
+    with pytest.raises(ValueError, match="no column 'a'"):
+        load_rows(new, data)
+    assert load_rows(new, data, attributes=False).x.shape == (2, 2)
+
+
 @pytest.mark.parametrize("form", ["frame", "csv", "parquet"])
 def test_columns_are_found_by_name_and_others_ignored(form, tmp_path):
     frame = pd.DataFrame(RNG.normal(size=(9, 2)), columns=["a", "b"]).assign(y=list("uvw" * 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -95,6 +96,19 @@ def test_closed_rates_of_the_way_down_are_right_on_average(name):
     error = (closed.var(0) + sampled.var(0)).div(rows).sqrt()
     assert ((closed.mean(0) - sampled.mean(0)).abs() < 4.5 * error).all()
     assert (closed.std(0) < sampled.std(0)).all()
+
+
+@pytest.mark.parametrize("name", ["ladder-vae", "very-deep-vae"])
+def test_the_closed_rates_are_not_taken_for_another_prior(name):
+    """Of another model's prior the rates are log q − log p of the draw, in every layer."""
+    model, other = model_of(name), copy.deepcopy(model_of(name))
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.1)
+        q = model.posterior(data())
+        torch.manual_seed(1)
+        z, rates = q.rsample_with_rate(other.prior())
+        torch.testing.assert_close(rates, q.log_prob(z) - other.prior().log_prob(z))
 
 
 def linear_hierarchy() -> tuple[LayeredDensity, LayeredDensity]:

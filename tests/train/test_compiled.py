@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import reparam as rp
+from reparam.model import Loss
 
 
 def trained(preset: str, compiled: bool, **options: Any) -> tuple[torch.Tensor, rp.History]:
@@ -59,6 +60,33 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_why(fails, monkeypatch):
     assert torch.equal(fallen, plain)
     reason = "compile: the loss runs uncompiled: RuntimeError: no kernel"
     assert history.warnings == [reason]  # once, in one line
+
+
+def test_the_trial_moves_no_running_statistics(monkeypatch):
+    """Of ten batches a batch norm counts ten, though the first loss ran twice."""
+
+    class Normed(rp.Model):
+        def __init__(self, space: rp.Space) -> None:
+            super().__init__(space)
+            self.norm = torch.nn.BatchNorm1d(64)
+
+        def loss(self, x: Any, c: Any = None, player: str = "model") -> Any:
+            value = self.norm(self.prepare(x)[0].flatten(1)).square().mean(1)
+            return Loss(value.mean() + 0 * self.norm.weight.sum(), {"loss": value})
+
+    def broken(model: rp.Model, mode: str) -> Any:
+        def run(*arguments: Any) -> Any:
+            model(*arguments)
+            raise RuntimeError("no kernel")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", broken)
+    data = rp.load_data("digits")
+    model = Normed(data.space)
+    with pytest.warns(RuntimeWarning, match="compile: "):
+        rp.fit(model, data, compile=True, epochs=1, batch_size=125, device="cpu", progress=False)
+    assert model.norm.num_batches_tracked == 10  # of 1258 rows, whole batches only
 
 
 def test_an_error_of_the_model_itself_is_not_hidden():

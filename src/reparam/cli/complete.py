@@ -10,7 +10,7 @@ import typer
 from reparam.cli.examples import Count, Input, Label, Out, examples_of
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import Device, Moved, Run, open_run
-from reparam.cli.tables import show
+from reparam.cli.tables import show, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +50,7 @@ def complete(
         name = type(model).__name__
         raise ValueError(f"{run}: {name} does not complete; use an autoregressive model")
     as_picture = out.suffix.lower() == ".png"
-    split = examples_of(examples, opened, moved, label, n or (FEW if as_picture else None))
+    split = examples_of(examples, opened, moved, label, n, FEW if as_picture else None)
     given = given_part(outline.space.shape, keep)
     x = _completions(model, split, given, draws, seed)  # (n, draws, *shape)
     if as_picture:
@@ -59,7 +59,7 @@ def complete(
         write_picture(out, rows.flatten(0, 1), outline, draws + 2, apart=(1, 2))
     else:
         write_rows(out, {"x": x.flatten(0, 1)}, outline.columns)
-    show(f"{len(split)} x {draws} completions in [bold]{out}[/bold]")
+    show(f"{len(split)} x {draws} completions in {told(out)}")
 
 
 def given_part(shape: tuple[int, ...], keep: float) -> Tensor:

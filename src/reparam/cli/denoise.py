@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from reparam.cli.examples import Count, Input, Label, Out, codec, examples_of
+from reparam.cli.examples import WIDEST, Count, Input, Label, Out, codec, examples_of
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import Device, Moved, OpenRun, Run, open_run
-from reparam.cli.tables import score_table, show
+from reparam.cli.tables import score_table, show, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from reparam.inspection import Noise
 
 CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
-WIDEST = 16  # examples in a row of the picture, and in the picture where no number is asked for
 DEFAULT_LEVEL = 0.25
 
 
@@ -50,7 +49,7 @@ def denoise(
     codec(opened)
     check_output(out, force, outline.space.is_image)
     as_picture = out.suffix.lower() == ".png"
-    clean = examples_of(examples, opened, moved, label, n or (WIDEST if as_picture else None))
+    clean = examples_of(examples, opened, moved, label, n, WIDEST if as_picture else None)
     corrupt = examples is None or noise is not None or amount is not None
     noisy = _corrupted(clean, _noise(opened, moved, noise, amount), seed) if corrupt else clean
     repaired = _repaired(opened, noisy)
@@ -59,7 +58,7 @@ def denoise(
         write_picture(out, _in_rows(shown), outline, min(WIDEST, len(clean)))
     else:
         write_rows(out, {"x": repaired}, outline.columns)
-    show(f"{len(clean)} repaired examples in [bold]{out}[/bold]")
+    show(f"{len(clean)} repaired examples in {told(out)}")
     if corrupt:
         _show_errors(opened, moved, clean.x, {"corrupted": noisy.x, "repaired": repaired})
 
@@ -76,7 +75,7 @@ def _noise(
     if name is None:
         if own is None:
             raise ValueError(
-                f"noise: {run.path} was not trained to undo any; say which with --noise, or give "
+                f"noise: {run.path} was trained on none of these; say which with --noise, or give "
                 "noisy examples"
             )
         if level is not None and level > own.strongest:

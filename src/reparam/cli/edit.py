@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import typer
+from rich.markup import escape
 
 from reparam.cli.examples import (
     ClassName,
@@ -14,14 +15,14 @@ from reparam.cli.examples import (
     Input,
     Label,
     Out,
-    asked_condition,
     codec,
+    condition_of,
     examples_of,
     one_example,
 )
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import Device, Moved, OpenRun, Run, open_run
-from reparam.cli.tables import score_table, show
+from reparam.cli.tables import score_table, show, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,14 +61,14 @@ def interpolate(
     outline, model = opened.outline, codec(opened)
     check_output(out, force, outline.space.is_image)
     a, b = (one_example(which, opened, moved) for which in (first, second))
-    c = [_condition(opened, end, label) for end in (a, b)]
+    c = [condition_of(opened, end, label) for end in (a, b)]
     x = between(model, a.x, b.x, steps=steps, path=path, c=c[0], c_second=c[1])[0].cpu()
     if out.suffix.lower() == ".png":
         tiles = torch.cat([a.x.to(x), x, b.x.to(x)])
         write_picture(out, tiles, outline, len(tiles), apart=(1, steps + 1))
     else:
         write_rows(out, {"x": x, "t": torch.linspace(0, 1, steps)}, outline.columns)
-    show(f"{steps} steps from {first} to {second} in [bold]{out}[/bold]")
+    show(f"{steps} steps from {escape(first)} to {escape(second)} in {told(out)}")
 
 
 def traverse(
@@ -104,7 +105,7 @@ def traverse(
         raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {max(chosen)}")
     mean, deviation = codes[:, chosen].mean(0), codes[:, chosen].std(0, correction=0)
     values = mean[:, None] + deviation[:, None] * torch.linspace(-reach, reach, steps)
-    c = _condition(opened, split, label)
+    c = condition_of(opened, split, label)
     rows = [along(model, split.x, d, v, c)[0].cpu() for d, v in zip(chosen, values, strict=True)]
     x = torch.cat(rows)
     if out.suffix.lower() == ".png":
@@ -114,7 +115,7 @@ def traverse(
         arrays = {"x": x, "dimension": number, "value": values.flatten()}
         write_rows(out, arrays, outline.columns)
     listed = ", ".join(map(str, chosen))
-    show(f"dimensions {listed}, {steps} steps each, in [bold]{out}[/bold]")
+    show(f"dimensions {listed}, {steps} steps each, in {told(out)}")
 
 
 def classify(
@@ -151,7 +152,7 @@ def classify(
         if split.labels is not None:
             arrays["label"] = classes[split.labels.numpy()]
         write_rows(out, arrays, tuple(f"log p({name})" for name in classes))
-    show(f"{len(split)} classes in [bold]{out}[/bold]")
+    show(f"{len(split)} classes in {told(out)}")
     if split.labels is not None:
         name = "test" if examples is None else "given"
         show(score_table({"accuracy": share_score(found == split.labels, name)}))
@@ -205,18 +206,3 @@ def _strongest(model: Codec, split: Split, codes: Tensor) -> list[int]:
     axes = importance(model, split, codes, seed=0)
     order = axes.amount.argsort(descending=True)
     return order[axes.alive[order]][:MOST_ROWS].tolist() or order[:1].tolist()
-
-
-def _condition(run: OpenRun, split: Split, label: str | None) -> Tensor | None:
-    """The class that was asked for, else the examples' own condition, for models that use one."""
-    from reparam.data import condition
-
-    if not run.model.conditional:
-        if label is not None:
-            raise ValueError(f"label: {run.path} is not conditional; leave it out")
-        return None
-    if label is not None:
-        return asked_condition(run.model, label, None, len(split), run.outline)
-    if split.labels is None and run.model.space.attributes is None:
-        raise ValueError("label: the model is conditional; say with --label which class it is")
-    return condition(run.model, split)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reparam.cli.runs import OpenRun
+from reparam.cli.tables import show_notes
+
+WIDEST = 16  # examples in a row of a picture, and in the picture where no number is asked for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,9 +47,17 @@ def codec(run: OpenRun) -> Codec:
 
 
 def examples_of(
-    source: str | None, run: OpenRun, moved: str | None, label: str | None, n: int | None
+    source: str | None,
+    run: OpenRun,
+    moved: str | None,
+    label: str | None,
+    n: int | None,
+    most: int | None = None,
 ) -> Split:
-    """The first n rows of the run's test split, or of other data of the same space."""
+    """The first n rows of the run's test split, or of other data of the same space.
+
+    Where no number is asked for they are all of them, or ``most``, and it says so.
+    """
     from reparam.data import load_rows
 
     if source is not None and moved is not None:
@@ -54,13 +65,12 @@ def examples_of(
     if source is None:
         split = run.data(moved).test
     else:
-        split = load_rows(source, run.outline, label=label)
-    return split if n is None else first_rows(split, n)
-
-
-def first_rows(split: Split, n: int) -> Split:
-    """At most n rows."""
-    return split if n >= len(split) else split.take(slice(0, n))
+        taken = run.model.conditional
+        split = load_rows(source, run.outline, label=label, attributes=taken)
+    if n is None and most is not None and len(split) > most:
+        show_notes([f"The first {most} of {len(split)}; -n says how many."])
+        n = most
+    return split if n is None or n >= len(split) else split.take(slice(0, n))
 
 
 def one_example(which: str, run: OpenRun, moved: str | None) -> Split:
@@ -68,7 +78,7 @@ def one_example(which: str, run: OpenRun, moved: str | None) -> Split:
     from reparam.data import load_rows
 
     if not which.isdigit():
-        found = load_rows(which, run.outline)
+        found = load_rows(which, run.outline, attributes=run.model.conditional)
         if len(found) > 1:
             raise ValueError(f"{which}: expected one example, got {len(found)}")
         return found
@@ -90,6 +100,21 @@ def class_tensor(name: str | None, n: int, outline: Outline) -> Tensor | None:
     return torch.full((n,), names.index(name))
 
 
+def condition_of(run: OpenRun, split: Split, label: str | None) -> Tensor | None:
+    """The class that was asked for, else the examples' own condition, for models that use one."""
+    from reparam.data import condition
+
+    if not run.model.conditional:
+        if label is not None:
+            raise ValueError(f"label: {run.path} is not conditional; leave it out")
+        return None
+    if label is not None:
+        return asked_condition(run.model, label, None, len(split), run.outline)
+    if split.labels is None and run.model.space.attributes is None:
+        raise ValueError("label: the model is conditional; say with --label which class it is")
+    return condition(run.model, split)
+
+
 def asked_condition(
     model: Model, label: str | None, attributes: list[str] | None, n: int, outline: Outline
 ) -> Tensor | None:
@@ -109,7 +134,7 @@ def attributes_tensor(words: list[str], n: int, names: tuple[str, ...]) -> Tenso
     import torch
 
     from reparam.cli.options import parse_number
-    from reparam.comparison import parse_assignments
+    from reparam.presets.registry import parse_assignments
 
     given = parse_assignments(words)
     if given.keys() != set(names):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def show(content: RenderableType) -> None:
     """Print to the output stream; of several processes, the first does."""
     if _speaks():
         Console().print(content)
+
+
+def told(path: object) -> str:
+    """A path or name as ``show`` prints it: bold, and brackets in it no markup."""
+    return f"[bold]{escape(str(path))}[/bold]"
 
 
 def show_notes(notes: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from reparam.cli.options import Force, takes_config, takes_data
 from reparam.cli.runs import Moved, Run, recorded_data
-from reparam.cli.tables import comparison_table, show, show_notes
+from reparam.cli.tables import comparison_table, show, show_notes, told
 
 if TYPE_CHECKING:
     from reparam.comparison import Comparison
@@ -37,8 +37,8 @@ def fit(
     import torch
 
     from reparam import train
-    from reparam.comparison import parse_assignments
     from reparam.presets import build
+    from reparam.presets.registry import parse_assignments
 
     show_notes(data.notes)
     torch.manual_seed(fields.get("seed", 0))
@@ -152,7 +152,7 @@ def _tell(history: History, out: Path) -> None:
     best = "" if history.best_epoch is None else f", best at epoch {history.best_epoch:g}"
     last = latest_value(history.rows[-1]) if history.rows else ""
     show(f"{history.ended} in {history.seconds:.1f} s{best}{'; last ' + last if last else ''}")
-    show(f"run in [bold]{out}[/bold]; next: reparam evaluate {out}")
+    show(f"run in {told(out)}; next: reparam evaluate {out}")
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:
@@ -160,4 +160,4 @@ def _tell_comparison(result: Comparison, report: Path) -> None:
         names = ", ".join(folder.name for folder in result.found)
         show_notes([f"Measured before and taken over (--force starts afresh): {names}."])
     show(comparison_table({entry.label: dict(entry.scores) for entry in result.entries}))
-    show(f"every score, with pictures: [bold]{report}[/bold]")
+    show(f"every score, with pictures: {told(report)}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from reparam.cli.examples import (
+    WIDEST,
     Attributes,
     ClassName,
     Count,
@@ -21,7 +22,7 @@ from reparam.cli.examples import (
 )
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import Device, Moved, Run, open_run
-from reparam.cli.tables import show
+from reparam.cli.tables import show, told
 
 
 def sample(
@@ -51,7 +52,7 @@ def sample(
         write_picture(out, x, outline, math.ceil(math.sqrt(n)))
     else:
         write_rows(out, {"x": x}, outline.columns)
-    show(f"{n} samples in [bold]{out}[/bold]")
+    show(f"{n} samples in {told(out)}")
 
 
 def reconstruct(
@@ -74,11 +75,11 @@ def reconstruct(
     outline, model = opened.outline, codec(opened)
     check_output(out, force, outline.space.is_image)
     as_picture = out.suffix.lower() == ".png"
-    split = examples_of(examples, opened, moved, label, n or (16 if as_picture else None))
+    split = examples_of(examples, opened, moved, label, n, WIDEST if as_picture else None)
     with torch.no_grad():
         restored = torch.cat([model.reconstruct(*batch).cpu() for batch in batches(model, split)])
     if as_picture:
-        width = min(16, len(split))
+        width = min(WIDEST, len(split))
         rows = [
             part
             for start in range(0, len(split), width)
@@ -87,7 +88,7 @@ def reconstruct(
         write_picture(out, torch.cat([row.to(restored) for row in rows]), outline, width)
     else:
         write_rows(out, {"x": restored}, outline.columns)
-    show(f"{len(split)} reconstructions in [bold]{out}[/bold]")
+    show(f"{len(split)} reconstructions in {told(out)}")
 
 
 def encode(
@@ -112,4 +113,4 @@ def encode(
     if split.labels is not None:
         arrays["label"] = split.labels
     write_rows(out, arrays)
-    show(f"{len(split)} codes in [bold]{out}[/bold]")
+    show(f"{len(split)} codes in {told(out)}")

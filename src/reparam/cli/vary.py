@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from reparam.cli.edit import Example
-from reparam.cli.examples import Out, one_example
+from reparam.cli.examples import ClassName, Out, condition_of, one_example
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import Device, Moved, Run, open_run
-from reparam.cli.tables import show
+from reparam.cli.tables import show, told
 
 
 def vary(
@@ -23,6 +24,7 @@ def vary(
         float, typer.Option(min=0, help="How far from the mean code: 1 draws from q(z|x).")
     ] = 1.0,
     out: Out = Path("variations.png"),
+    label: ClassName = None,
     seed: Seed = 0,
     force: Force = False,
     moved: Moved = None,
@@ -31,7 +33,6 @@ def vary(
     """Draw variations of an example: decoded draws of q(z|x), the example itself in front."""
     import torch
 
-    from reparam import data
     from reparam.cli.outputs import check_output, write_picture, write_rows
     from reparam.edit import variations
     from reparam.model import LatentVariable
@@ -43,10 +44,11 @@ def vary(
         raise ValueError(f"{run}: {type(model).__name__} has no q(z|x) to draw from; use a VAE")
     split = one_example(example, opened, moved)
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    x = variations(model, split.x, n, data.condition(model, split), spread, generator).cpu()
+    c = condition_of(opened, split, label)
+    x = variations(model, split.x, n, c, spread, generator).cpu()
     if out.suffix.lower() == ".png":
         tiles = torch.cat([split.x.to(x), x])
         write_picture(out, tiles, outline, math.ceil(math.sqrt(n + 1)))
     else:
         write_rows(out, {"x": x}, outline.columns)
-    show(f"{n} variations of {example} in [bold]{out}[/bold]")
+    show(f"{n} variations of {escape(example)} in {told(out)}")

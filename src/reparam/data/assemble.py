@@ -43,6 +43,10 @@ def assemble(raw: Raw, choices: Choices, source: dict[str, Any] | None = None) -
     raw, attributes = with_checked_attributes(raw)
     raw = _with_all_splits(raw, choices.seed)
     splits = {s: to_split(part, raw.borrowed, raw.grey_levels) for s, part in raw.parts.items()}
+    if choices.binarize is not None:
+        # New rows are binarised as these were, whatever they look like by themselves.
+        source = source and source | {"kind": kind} | ({} if levels is None else {"levels": levels})
+        kind, levels = "binary", None
     shape = tuple(splits["train"].x.shape[1:])
     space = Space(shape, kind, levels, None if names is None else len(names), attributes)
     return Data(

@@ -30,7 +30,10 @@ def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
     c = split.attributes if by_attributes else split.labels
     if c is None:
         what = "attributes" if by_attributes else "labels"
-        raise ValueError(f"{name}: expected {what} for a conditional model, got none")
+        remedy = "name " + (
+            "their columns" if by_attributes else "their column, or use class folders"
+        )
+        raise ValueError(f"{name}: expected {what} for a conditional model, got none; {remedy}")
     return c
 
 

@@ -24,7 +24,9 @@ from reparam.data.values import settle
 from reparam.model import Space
 
 
-def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
+def load_rows(
+    source: Any, like: Like, *, label: str | None = None, attributes: bool = True
+) -> Split:
     """Examples from anywhere, of the same space as other data and with its class indices.
 
     They are read as those data were: the same columns, the same size of images, the same
@@ -35,6 +37,7 @@ def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
         source: as in ``load_data``, or a single image file.
         like: the data that the model was trained on, or their outline.
         label: name of the label column of a table; None: no labels from a table.
+        attributes: whether the columns of a table that are attributes in like have to be there.
 
     Raises:
         ValueError: examples of another space, classes that are not in like, or what
@@ -46,7 +49,9 @@ def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
     True
     """
     recipe = like.source or {}
-    raw = _read_like(source, like, label, recipe.get("fit_size", "crop"))
+    # Of a table the same columns; an archive brings its attributes by itself.
+    names = like.attribute_names or () if like.columns and attributes else ()
+    raw = _read_like(source, like, Reading(label, attributes=names), recipe.get("fit_size", "crop"))
     used = raw.parts["test" if "test" in raw.parts else "train"]
     raw = arrange(replace(raw, parts={"examples": used}))
     raw = _of_space(raw, like.space, recipe)
@@ -59,20 +64,18 @@ def load_rows(source: Any, like: Like, *, label: str | None = None) -> Split:
     return to_split(raw.parts["examples"], raw.borrowed)
 
 
-def _read_like(source: Any, like: Like, label: str | None, fit: Fit) -> Raw:
+def _read_like(source: Any, like: Like, reading: Reading, fit: Fit) -> Raw:
     """What the source holds; images in files get the size of those in like."""
-    # Of a table the same columns; an archive brings its attributes by itself.
-    attributes = like.attribute_names or () if like.columns else ()
     if not isinstance(source, str | os.PathLike):
-        return read(source, Reading(label, (), attributes), like.columns)
+        return read(source, reading, like.columns)
     path = Path(source).expanduser()
     files = path.is_dir() or is_picture(path)
     size = (like.space.shape[1], like.space.shape[2]) if files and like.space.is_image else None
     if is_picture(path):
         return read_picture(path, size, fit)
-    return read(
-        source, Reading(label, (), attributes, size, fit if files else "crop"), like.columns
-    )
+    if files:
+        reading = replace(reading, size=size, fit_size=fit)
+    return read(source, reading, like.columns)
 
 
 def _of_space(raw: Raw, space: Space, recipe: dict[str, Any]) -> Raw:

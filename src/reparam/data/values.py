@@ -19,7 +19,7 @@ ROWS_PER_DRAW = 4096  # bounds the memory of a static draw
 
 
 def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataKind, int | None]:
-    """Checked values in their compact storage, with their kind and number of levels.
+    """Checked values in their compact storage, with their kind and levels before binarisation.
 
     Args:
         raw: arrays (N, *shape) of one shape.
@@ -51,7 +51,6 @@ def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataK
         _require_variation(raw, "nothing can be learned from it")
     if choices.binarize is not None:
         raw, how = binarized(raw, kind, levels, choices)
-        kind, levels = "binary", None
         notes.append(how)
         if vary:
             _require_variation(raw, f"binarize={choices.binarize!r} leaves no difference")

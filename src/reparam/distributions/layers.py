@@ -44,6 +44,8 @@ class Walk(nn.Module, ABC):
 class PosteriorWalk(Walk):
     """A posterior that goes down the generative path and so meets its prior in every layer."""
 
+    paths: tuple[Any, ...]  # the generative walk, in a tuple so that it is another module's
+
     @abstractmethod
     def prior_layer(self, index: int, state: Any) -> NormalDensity: ...
 
@@ -90,7 +92,9 @@ class LayeredDensity(Distribution):
         self, prior: Distribution, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         walk = self.walk
-        if not isinstance(walk, PosteriorWalk):
+        path = prior.walk if isinstance(prior, LayeredDensity) else None
+        # The closed KLs are those to its own path, not to another prior.
+        if not isinstance(walk, PosteriorWalk) or walk.paths[0] is not path:
             return super().rsample_with_rate(prior, generator)
         state, draws, rates = walk.start(self.given), [], []
         for index in range(len(walk.sizes)):

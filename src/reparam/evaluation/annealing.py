@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -26,7 +27,8 @@ def annealed_log_prob(
 
     Each chain starts at z ~ p(z) and goes by Hamiltonian steps through the densities
     p(z) p(x|z)^t, t from 0 to 1; its weight is Π p(x|z)^{t_i − t_{i−1}}, whose mean is p(x)
-    exactly. The step size of each chain follows its acceptance.
+    exactly. Step sizes follow the acceptance of pilot chains, which are then thrown away: steps
+    that followed a chain's own past would not leave its densities as they are.
 
     Args:
         model: with continuous z and a prior that does not depend on a condition.
@@ -34,10 +36,10 @@ def annealed_log_prob(
         temperatures: between prior and posterior, evenly in a sigmoid of t.
         chains: for every row.
         leapfrogs: of each Hamiltonian step.
-        step: their first size.
+        step: the pilots' first size.
         generator: of all draws.
 
-    Cost: ``temperatures`` · ``leapfrogs`` gradients of the decoder, for every chain.
+    Cost: twice ``temperatures`` · ``leapfrogs`` gradients of the decoder, for every chain.
 
     Reference: Neal 2001; Wu et al. 2017, "On the quantitative analysis of decoder-based models".
 
@@ -50,19 +52,37 @@ def annealed_log_prob(
         positive_count(name, count)
     x, _ = model.prepare(x)
     rows = x.repeat_interleave(chains, 0)
-    prior = model.prior()
-    z = prior.repeat(len(rows) // prior.rows).sample(generator)
-    size = z.new_full((len(rows), 1), step)
-    weights = torch.zeros(len(rows), dtype=numerics.accumulator(x), device=x.device)
     ramp = torch.sigmoid(torch.linspace(-4, 4, temperatures + 1, dtype=torch.float64))
     schedule = ((ramp - ramp[0]) / (ramp[-1] - ramp[0])).tolist()
-    for before, now in zip(schedule, schedule[1:], strict=False):
-        with torch.no_grad():
-            weights += (now - before) * model.likelihood(z).log_prob_sum(rows).to(weights)
-        z, accepted = _hamiltonian(model, rows, z, now, size, leapfrogs, generator)
-        size = size * torch.where(accepted, 1.02, 0.9).unsqueeze(1)  # about five in six accepted
+    first = rows.new_full((len(rows), 1), step)
+    _, sizes = _anneal(model, rows, schedule, [first], leapfrogs, generator)
+    weights, _ = _anneal(model, rows, schedule, sizes, leapfrogs, generator)
     total = weights.view(len(x), chains).logsumexp(1) - math.log(chains)
     return LogProb(total, "lower bound", chains)
+
+
+def _anneal(
+    model: LatentVariable,
+    x: Tensor,
+    schedule: list[float],
+    sizes: list[Tensor],
+    leapfrogs: int,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, list[Tensor]]:
+    """Log-weights of a chain for each row, and step sizes by temperature.
+
+    A single size is that of a pilot's first step, which its acceptance then moves.
+    """
+    prior, pilot = model.prior(), len(sizes) == 1
+    z = prior.repeat(len(x) // prior.rows).sample(generator)
+    weights = torch.zeros(len(x), dtype=numerics.accumulator(x), device=x.device)
+    for index, (before, now) in enumerate(pairwise(schedule)):
+        with torch.no_grad():
+            weights += (now - before) * model.likelihood(z).log_prob_sum(x).to(weights)
+        z, accepted = _hamiltonian(model, x, z, now, sizes[index], leapfrogs, generator)
+        if pilot:  # about five in six are accepted
+            sizes.append(sizes[-1] * torch.where(accepted, 1.02, 0.9).unsqueeze(1))
+    return weights, sizes
 
 
 def _hamiltonian(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from reparam.data import Split
-from reparam.evaluation.reconstruction import deviations, unit_range
+from reparam.evaluation.reconstruction import deviations, distances, error_unit
 from reparam.evaluation.rows import batches
 from reparam.evaluation.scores import Score, mean_score
 from reparam.inspection import Noise
@@ -57,12 +57,10 @@ def repair(
     with seeded(seed, model.anchor.device):
         for x, c in batches(model, split):
             seen = noise.corrupt(x, level)
-            clean = unit_range(x.cpu().double(), space)
             for found, errors in ((seen, before), (model.reconstruct(seen, c), after)):
-                error = (unit_range(found.cpu().double(), space) - clean) / scale
-                errors.append(error.flatten(1).square().mean(1))
-    unit = "squared error per entry"
+                errors.append(distances(found, x, space, scale))
     corrupted, repaired = (
-        mean_score(torch.cat(errors), unit, name, seed=seed) for errors in (before, after)
+        mean_score(torch.cat(errors), error_unit(space), name, seed=seed)
+        for errors in (before, after)
     )
     return Repair(level, corrupted, repaired)

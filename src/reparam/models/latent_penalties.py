@@ -79,8 +79,8 @@ class TotalCorrelation(Penalty):
     Reference: Chen et al. 2018, eq. 4 and appendix C.1 (minibatch stratified sampling).
 
     >>> weights = stratified_weights(4, 100)
-    >>> bool(torch.allclose(weights.sum(1), torch.ones(4))), round(weights[0, 0].item(), 4)
-    (True, 0.01)
+    >>> [round(total, 6) for total in weights.sum(1).tolist()], round(weights[0, 0].item(), 4)
+    ([1.0, 1.0, 1.0, 1.0], 0.01)
     """
 
     term = "total_correlation"
@@ -247,7 +247,7 @@ class MMD(Penalty):
     Reference: Tolstikhin et al. 2018 (WAE), algorithm 2; Zhao et al. 2019 (InfoVAE), section 3.2.
 
     >>> z = torch.tensor([[0.0], [1.0]])
-    >>> round(mmd_squared(z, z + 100).item(), 2) > 9
+    >>> bool(mmd_squared(z, z + 100) > mmd_squared(z, z + 1))
     True
     """
 

@@ -7,7 +7,7 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -254,3 +254,20 @@ def _type_name(annotation: Any) -> str:
     if origin is tuple:
         return f"{_type_name(args[0])},{_type_name(args[0])},…"
     return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def parse_assignments(words: Iterable[str]) -> dict[str, str]:
+    """``key=value`` words as a dictionary.
+
+    >>> parse_assignments(["latent_dim=2", "network=conv"])
+    {'latent_dim': '2', 'network': 'conv'}
+    """
+    parameters: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key or not value:
+            raise ValueError(f"{word}: expected key=value, as in latent_dim=2")
+        if key in parameters:
+            raise ValueError(f"{key}: given twice")
+        parameters[key] = value
+    return parameters

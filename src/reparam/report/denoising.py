@@ -166,6 +166,6 @@ def _plot(noise: Noise, noises: dict[int, Noise], measured: dict[int, list[Repai
                 trained = noises[index].level
                 axis.axvline(trained, color=model_colour(index), lw=0.8, ls=(0, (4, 3)), alpha=0.7)
         axis.set_xlabel(f"{noise.name}: {noise.unit}")
-        axis.set_ylabel("squared error per entry")
+        axis.set_ylabel(f"squared error, {first[0].corrupted.unit}")
         axis.set_ylim(bottom=0)
         return plots.svg(figure, f"Squared error over the level of {noise.name}, by model")

@@ -14,8 +14,8 @@ from reparam.train.random import generator_states, restore_generators
 class Compiled:
     """A model's loss as compiled code; on CUDA its forward and backward passes are CUDA graphs.
 
-    Each player's loss is tried once, with its backward pass. Where that fails, the random
-    generators are put back and the loss runs uncompiled from then on, as if nothing had been tried.
+    Each player's loss is tried once, with its backward pass, and what that moved is put back:
+    random generators, buffers, gradients. Where it fails, the loss runs uncompiled from then on.
 
     Args:
         model: whose loss it is.
@@ -40,6 +40,7 @@ class Compiled:
     def _try(self, x: Tensor, c: Tensor | None, player: str) -> None:
         self.tried.add(player)
         states = generator_states(self.device)
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         try:
             self.run(x, c, player).objective.backward()
         except Exception as error:  # of any kind: a compiler's, or the model's own, raised again
@@ -48,5 +49,8 @@ class Compiled:
             self.warn(f"compile: the loss runs uncompiled: {type(error).__name__}: {reason}")
         finally:
             restore_generators(states, self.device)
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
             for parameter in self.model.parameters():
                 parameter.grad = None
