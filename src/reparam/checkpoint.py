@@ -51,6 +51,7 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
     Raises:
         ValueError: the folder holds a model and ``force`` is not set.
 
+    >>> import tempfile
     >>> from reparam.presets import build
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = save(build("pca", Space((3,), "real")), folder)

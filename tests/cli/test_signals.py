@@ -15,7 +15,8 @@ from reparam.checkpoint import read_tensors
 
 # The command line, one function of which waits until the signal was sent.
 SCRIPT = """
-import importlib, pathlib, sys, time
+import importlib, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells' background jobs ignore it
 place, module, owner, name = sys.argv[1:5]
 place, at, nth = pathlib.Path(place), importlib.import_module(module), int(sys.argv[5])
 at = getattr(at, owner) if owner else at
