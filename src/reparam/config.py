@@ -15,7 +15,8 @@ class TrainConfig:
         epochs: passes over the training data; None: as many as the budget allows, or without one
             as many as give 5 000 steps, at least 10.
         budget: seconds after which training ends, whatever the epochs; None: no limit.
-        batch_size: examples per step (all of them, when there are fewer).
+        batch_size: examples per step (all of them, when there are fewer); None: a twentieth of
+            them, at least 16 and at most 128, so that few examples make many steps as well.
         lr: learning rate of Adam.
         warmup: steps over which the learning rate rises from 0.
         schedule: ``"constant"``, or ``"cosine"`` to 0 over the epochs.
@@ -33,13 +34,13 @@ class TrainConfig:
         seed: of weights, noise and data order.
         device: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
 
-    >>> TrainConfig(epochs=3).batch_size
-    128
+    >>> TrainConfig(epochs=3).lr
+    0.001
     """
 
     epochs: int | None = None
     budget: float | None = None
-    batch_size: int = 128
+    batch_size: int | None = None
     lr: float = 1e-3
     warmup: int = 0
     schedule: Literal["constant", "cosine"] = "constant"
@@ -64,13 +65,12 @@ class TrainConfig:
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if value is not None and not (number and math.isfinite(value)):
                 raise ValueError(f"{name}: expected a finite number, got {value!r}")
-        for name in ("epochs", "budget", "clip", "patience"):
+        for name in ("epochs", "budget", "batch_size", "clip", "patience"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name}: expected a positive number or None, got {value!r}")
-        for name in ("batch_size", "lr"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)!r}")
+        if not self.lr > 0:
+            raise ValueError(f"lr: expected a positive number, got {self.lr!r}")
         if self.seed >= 2**63:
             raise ValueError(f"seed: expected less than 2^63, got {self.seed}")
         for name in ("warmup", "weight_decay", "save_every", "seed"):

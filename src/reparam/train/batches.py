@@ -34,6 +34,7 @@ class Batches:
 
     Args:
         split: the data; all rows make one batch when there are fewer than ``batch_size``.
+        batch_size: None: see ``TrainConfig``.
         c: the condition of every row of the split, for models that take one.
         ranks: the processes among which the rows of each batch are divided; None: this one alone.
 
@@ -44,7 +45,7 @@ class Batches:
     def __init__(
         self,
         split: Split,
-        batch_size: int,
+        batch_size: int | None,
         seed: int,
         device: torch.device,
         c: torch.Tensor | None = None,
@@ -125,12 +126,14 @@ def _generator(device: torch.device, *key: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(int(mixed[0]))
 
 
-def _even(n: int, batch_size: int) -> int:
+def _even(n: int, batch_size: int | None) -> int:
     """Rows per step: ``batch_size``, or fewer so that an epoch misses at most a tenth of n rows.
 
-    >>> _even(60_000, 128), _even(200, 128), _even(5, 128)
-    (128, 100, 5)
+    >>> _even(60_000, 128), _even(200, 128), _even(5, 128), _even(60_000, None), _even(1000, None)
+    (128, 100, 5, 128, 50)
     """
+    if batch_size is None:
+        batch_size = min(128, max(16, n // 20))
     if n % batch_size <= n / 10:
         return batch_size if n >= batch_size else n
     return n // -(-n // batch_size)
