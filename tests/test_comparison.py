@@ -65,9 +65,9 @@ def test_models_that_cannot_be_read_are_refused(text, message):
 
 def test_default_models_fit_the_data():
     space = Space((30,), "real")
-    assert "pca latent_dim=16" in default_models(space)
+    assert "pca latent_dim=16 standardise=true" in default_models(space)
     few = default_models(space, rows=10)
-    assert "pca latent_dim=8" in few and "vae latent_dim=16" in few
+    assert "pca latent_dim=8 standardise=true" in few and "vae latent_dim=16" in few
     assert not any(m.startswith("pca") for m in default_models(space, rows=2))
     assert default_models(Space((1,), "real")) == ["ae latent_dim=1", "vae latent_dim=1"]
 

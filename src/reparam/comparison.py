@@ -195,8 +195,8 @@ def default_models(space: Space, rows: int | None = None) -> list[str]:
         rows: how many training examples there are, where that is known.
 
     >>> default_models(Space((3,), "real"))[:2]
-    ['pca latent_dim=2', 'ae latent_dim=2']
-    >>> default_models(Space((9,), "real"), rows=5)[:3]
+    ['pca latent_dim=2 standardise=true', 'ae latent_dim=2']
+    >>> default_models(Space((9,), "binary"), rows=5)[:3]
     ['pca latent_dim=2', 'pca latent_dim=3', 'ae latent_dim=2']
     """
     chosen = []
@@ -206,7 +206,9 @@ def default_models(space: Space, rows: int | None = None) -> list[str]:
             most = min(most, rows - 2)
         codes = sorted({min(code, most) for code in DEFAULT_CODES if min(code, most) > 0})
         codes = codes if name == "pca" else codes or [1]
-        chosen += [f"{name} latent_dim={code}" for code in codes]
+        # Columns of tables come in all units, as those of images do not.
+        scaled = " standardise=true" if name == "pca" and space.kind == "real" else ""
+        chosen += [f"{name} latent_dim={code}{scaled}" for code in codes]
     return chosen
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.bijections.elementwise import Standardise
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters
 from reparam.model import (
@@ -40,6 +41,9 @@ class PCA(Float64Buffers, Codec, Density):
     Args:
         space: what x is.
         latent_dim: q, the number of components, less than D.
+        standardise: of real data, subtract means and divide by standard deviations first, for
+            columns in different units: components of the correlations. log p(x) is still that of
+            x in its own units. Without it a column of large numbers is all that is seen.
 
     Shape: x (B, *space.shape), code (B, q).
 
@@ -58,8 +62,13 @@ class PCA(Float64Buffers, Codec, Density):
     [1.309, 0.191]
     """
 
-    def __init__(self, space: Space, latent_dim: int) -> None:
+    def __init__(self, space: Space, latent_dim: int, standardise: bool = False) -> None:
         super().__init__(space)
+        if standardise and space.kind != "real":
+            raise ValueError(
+                f"standardise: the entries of {space.kind} data have one scale already"
+            )
+        self.standardise = Standardise(space) if standardise else None
         positive_count("latent_dim", latent_dim)
         if latent_dim >= space.dimension:
             raise ValueError(
@@ -79,7 +88,8 @@ class PCA(Float64Buffers, Codec, Density):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (Solve("eigendecomposition", _solve),)
+        before = () if self.standardise is None else self.standardise.stages
+        return (*before, Solve("eigendecomposition", _solve))
 
     @property
     def code_space(self) -> Space:
@@ -101,11 +111,19 @@ class PCA(Float64Buffers, Codec, Density):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c)
-        return ((x.flatten(1) - self.mean) @ self.components).to(self.anchor)
+        return ((self.scaled(x) - self.mean) @ self.components).to(self.anchor)
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
         flat = self.prepare_code(code).to(self.mean) @ self.components.T + self.mean
-        return flat.view(-1, *self.space.shape).to(self.anchor)
+        return self._unscaled(flat).to(self.anchor)
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """What the components are of: x, standardised or not, (B, D)."""
+        return (x if self.standardise is None else self.standardise.scaled(x)).flatten(1)
+
+    def _unscaled(self, flat: Tensor) -> Tensor:
+        x = flat.view(-1, *self.space.shape)
+        return x if self.standardise is None else self.standardise.inverse(x)[0]
 
     @torch.no_grad()
     def sample(
@@ -117,7 +135,7 @@ class PCA(Float64Buffers, Codec, Density):
         flat = z * (self.eigenvalues - self.variance).clamp(min=0).sqrt() @ self.components.T
         flat = flat + self.mean
         flat += self.variance.sqrt() * numerics.noise(flat, "normal", generator)
-        x, levels = flat.view(-1, *self.space.shape), self.space.level_count
+        x, levels = self._unscaled(flat), self.space.level_count
         x = x if levels is None else (x + 0.5).floor().clamp(0, levels - 1)
         return x.to(self.anchor)
 
@@ -132,7 +150,7 @@ class PCA(Float64Buffers, Codec, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
-        centred = x.flatten(1) - self.mean
+        centred = self.scaled(x) - self.mean
         code = centred @ self.components
         # Explicitly, because ‖x−μ‖² − ‖code‖² cancels where the reconstruction is good.
         residual = (centred - code @ self.components.T).square().sum(1)
@@ -140,6 +158,8 @@ class PCA(Float64Buffers, Codec, Density):
         rest = self.space.dimension - self.latent_dim
         log_det = self.eigenvalues.log().sum() + rest * self.variance.log()
         value = -0.5 * (mahalanobis + log_det + self.space.dimension * math.log(2 * math.pi))
+        if self.standardise is not None:
+            value = value + self.standardise(x)[1]
         if self.space.kind == "real":
             return LogProb(value, "exact")
         trace = (1 / self.eigenvalues).sum() + rest / self.variance
@@ -149,10 +169,11 @@ class PCA(Float64Buffers, Codec, Density):
 @torch.no_grad()
 def _solve(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, PCA)
-    n, mean = _mean(batches)
+    rows = _Rows(model, batches)
+    n, mean = _mean(rows)
     dimension, q = model.space.dimension, model.latent_dim
     model.refuse_rows(n)
-    spectrum, components = _spectrum(batches, mean, n)
+    spectrum, components = _spectrum(rows, mean, n)
     # σ² from the discarded eigenvalues themselves: the total less the kept ones would cancel.
     eigenvalues, rest = spectrum[:q], spectrum[q:].sum() / (dimension - q)
     if model.space.kind != "real":  # the variance of uniform noise
@@ -166,18 +187,24 @@ def _solve(model: Model, batches: Iterable[Batch]) -> None:
     model.eigenvalues.copy_(torch.maximum(eigenvalues, variance))
 
 
-def _rows(batches: Iterable[Batch]) -> Iterable[Tensor]:
-    return (x.flatten(1).to(numerics.accumulator(x)) for x, _ in batches)
+class _Rows:
+    """The training data block by block, in the units of the components, as often as asked for."""
+
+    def __init__(self, model: PCA, batches: Iterable[Batch]) -> None:
+        self.model, self.batches = model, batches
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self.model.scaled(x).to(numerics.accumulator(x)) for x, _ in self.batches)
 
 
-def _mean(batches: Iterable[Batch]) -> tuple[int, Tensor]:
+def _mean(rows: Iterable[Tensor]) -> tuple[int, Tensor]:
     n, total = 0, torch.zeros(())
-    for x in _rows(batches):
+    for x in rows:
         n, total = n + len(x), total.to(x) + x.sum(0)
     return n, total / n
 
 
-def _spectrum(batches: Iterable[Batch], mean: Tensor, n: int) -> tuple[Tensor, Tensor]:
+def _spectrum(rows: Iterable[Tensor], mean: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """Eigenvalues of the covariance in descending order and their vectors, (D, ·).
 
     Where D exceeds n, those that are not zero by construction: min(n, D) of them.
@@ -185,10 +212,10 @@ def _spectrum(batches: Iterable[Batch], mean: Tensor, n: int) -> tuple[Tensor, T
     dimension = len(mean)
     if dimension <= n:
         covariance = mean.new_zeros(dimension, dimension)
-        for x in _rows(batches):
+        for x in rows:
             covariance.addmm_((x - mean).T, x - mean, alpha=1 / n)
         values, vectors = torch.linalg.eigh(covariance)
         return values.flip(0).clamp(min=0), vectors.flip(1)
-    centred = torch.cat([x - mean for x in _rows(batches)])
+    centred = torch.cat([x - mean for x in rows])
     _, singular, vectors = torch.linalg.svd(centred, full_matrices=False)
     return singular.square() / n, vectors.T

@@ -132,6 +132,8 @@ def number(score: Score, name: str) -> tuple[str, str]:
 
     >>> number(Score(-91.5432, "nats", 9, "test", 0.0631), "elbo")
     ('−91.543', '0.063')
+    >>> number(Score(3.5835189, "nats", 9, "test", 3e-7), "mutual_information")
+    ('3.5835', '3e−07')
     """
     if name in ("linear_probe_accuracy", "neighbour_overlap"):
         error = "" if score.stderr is None else f"{100 * score.stderr:.1f} %"
@@ -141,8 +143,9 @@ def number(score: Score, name: str) -> tuple[str, str]:
     if score.stderr is None or not score.stderr > 0:
         return _minus(f"{score.value:.4g}"), ""
     digits = max(0, 1 - math.floor(math.log10(score.stderr)))
-    if digits > 5:
-        return _minus(f"{score.value:.2e}"), _minus(f"{score.stderr:.0e}")
+    if digits > 5:  # an error that tiny would pad the value with digits nobody compares
+        shown = f"{score.value:.5g}" if abs(score.value) >= 1e-3 else f"{score.value:.2e}"
+        return _minus(shown), _minus(f"{score.stderr:.0e}")
     return _minus(f"{score.value:,.{digits}f}"), f"{score.stderr:,.{digits}f}"
 
 

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from torch import nn
 
 from reparam.config import TrainConfig
+
+SHARED_FROM = 2**25  # multiplications of a forward pass from which they are worth several threads
 
 
 def find_device(name: str) -> torch.device:
@@ -49,6 +52,29 @@ def lacks_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     if config.precision != "bfloat16" or device.type != "cpu":
         return False
     return not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+@contextmanager
+def chosen_threads(model: nn.Module, rows: int) -> Iterator[None]:
+    """One thread inside for models whose steps are too small to be shared among several.
+
+    Where a core has other work to do, threads that wait for each other after every small product
+    make a step ten times longer, and on an idle machine they save nothing.
+
+    Args:
+        model: fully connected, or else nothing changes: other steps are larger than they look.
+        rows: of a batch.
+    """
+    before = torch.get_num_threads()
+    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
+    weights = [p for p in model.parameters() if p.dim() > 1]
+    products = rows * sum(p.numel() for p in weights)
+    if all(id(p) in linear for p in weights) and products < SHARED_FROM:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

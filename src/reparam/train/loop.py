@@ -21,7 +21,7 @@ from reparam.interrupt import Interrupt, interruptible
 from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
 from reparam.train.compiled import Compiled
-from reparam.train.device import autocast, flushed_denormals, lacks_bfloat16
+from reparam.train.device import autocast, chosen_threads, flushed_denormals, lacks_bfloat16
 from reparam.train.diagnosis import diagnose
 from reparam.train.folder import STATE_FILE, RunFolder
 from reparam.train.history import History, Row
@@ -166,6 +166,7 @@ def _run(
     with (
         seeded(ranks.seed(config.seed), training.device),
         flushed_denormals(),
+        chosen_threads(model, training.batches.batch_size),
         interruptible() as interrupt,
         bar(name, progress and watch is None and ranks.first) as shown,
     ):

@@ -1,0 +1,28 @@
+"""How many threads a step is worth."""
+
+import pytest
+import torch
+
+import reparam as rp
+
+
+@pytest.mark.parametrize(
+    ("preset", "parameters", "threads"),
+    [
+        ("vae", {"hidden": (16,)}, 1),
+        ("vae", {"hidden": (1024, 1024)}, 2),
+        ("vae", {"network": "conv"}, 2),
+        ("pixel-cnn", {"width": 4, "layers": 1}, 2),
+        ("made", {"hidden": (16,)}, 2),  # masked weights are not looked into
+    ],
+)
+def test_small_fully_connected_steps_take_one_thread(preset, parameters, threads):
+    before, seen = torch.get_num_threads(), []
+    data = rp.load_data("digits", binarize=0.5)
+    model = rp.build(preset, data.space, **parameters)
+    torch.set_num_threads(2)
+    try:
+        rp.fit(model, data, epochs=1, watch=lambda news: seen.append(torch.get_num_threads()))
+        assert set(seen) == {threads} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
