@@ -67,7 +67,7 @@ def chosen_threads(model: nn.Module, rows: int) -> Iterator[None]:
     """
     before = torch.get_num_threads()
     linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
-    weights = [p for p in model.parameters() if p.dim() > 1]
+    weights = [p for p in model.parameters() if p.squeeze().dim() > 1]
     products = rows * sum(p.numel() for p in weights)
     if all(id(p) in linear for p in weights) and products < SHARED_FROM:
         torch.set_num_threads(1)
