@@ -14,12 +14,13 @@ import reparam as rp
         ("vae", {"hidden": (1024, 1024)}, 2),
         ("vae", {"network": "conv"}, 2),
         ("pixel-cnn", {"width": 4, "layers": 1}, 2),
-        ("made", {"hidden": (16,)}, 2),  # masked weights are not looked into
+        ("image-transformer", {"width": 8, "layers": 1, "heads": 2}, 2),
+        ("made", {"hidden": (16,)}, 1),
     ],
 )
 def test_small_fully_connected_steps_take_one_thread(preset, parameters, threads):
     before, seen = torch.get_num_threads(), []
-    binary = preset in ("pixel-cnn", "made")
+    binary = preset in ("pixel-cnn", "made", "image-transformer")
     data = rp.load_data("digits", **({"binarize": 0.5} if binary else {"kind": "real"}))
     model = rp.build(preset, data.space, **parameters)
     torch.set_num_threads(2)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from torch import nn
 
 from reparam.config import TrainConfig
+from reparam.model import Model
 
 SHARED_FROM = 2**25  # multiplications of a forward pass from which they are worth several threads
 
@@ -55,21 +55,22 @@ def lacks_bfloat16(config: TrainConfig, device: torch.device) -> bool:
 
 
 @contextmanager
-def chosen_threads(model: nn.Module, rows: int) -> Iterator[None]:
+def chosen_threads(model: Model, rows: int) -> Iterator[None]:
     """One thread inside for models whose steps are too small to be shared among several.
 
     Where a core has other work to do, threads that wait for each other after every small product
     make a step ten times longer, and on an idle machine they save nothing.
 
     Args:
-        model: fully connected, or else nothing changes: other steps are larger than they look.
+        model: fully connected (some matrix has a side for all of x, and there are no kernels), or
+            else nothing changes: weights that are used at many places make more work than they show.
         rows: of a batch.
     """
     before = torch.get_num_threads()
-    linear = {id(m.weight) for m in model.modules() if isinstance(m, nn.Linear)}
-    weights = [p for p in model.parameters() if p.squeeze().dim() > 1]
-    products = rows * sum(p.numel() for p in weights)
-    if all(id(p) in linear for p in weights) and products < SHARED_FROM:
+    shapes = [p.squeeze().shape for p in model.parameters()]
+    matrices = [max(shape) for shape in shapes if len(shape) == 2]
+    connected = max(matrices, default=0) >= model.space.dimension and max(map(len, shapes)) < 3
+    if connected and rows * sum(shape.numel() for shape in shapes) < SHARED_FROM:
         torch.set_num_threads(1)
     try:
         yield
