@@ -23,9 +23,11 @@ def test_small_fully_connected_steps_take_one_thread(preset, parameters, threads
     binary = preset in ("pixel-cnn", "made", "image-transformer")
     data = rp.load_data("digits", **({"binarize": 0.5} if binary else {"kind": "real"}))
     model = rp.build(preset, data.space, **parameters)
+    for module in model.modules():
+        module.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
     torch.set_num_threads(2)
     try:
-        rp.fit(model, data, epochs=1, watch=lambda news: seen.append(torch.get_num_threads()))
+        rp.fit(model, data, epochs=1, progress=False)
         assert set(seen) == {threads} and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

@@ -63,7 +63,7 @@ def chosen_threads(model: Model, rows: int) -> Iterator[None]:
 
     Args:
         model: fully connected (some matrix has a side for all of x, and there are no kernels), or
-            else nothing changes: weights that are used at many places make more work than they show.
+            else nothing changes: weights used at many places make more work than they show.
         rows: of a batch.
     """
     before = torch.get_num_threads()
