@@ -21,7 +21,7 @@ Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the
 
 # Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
 # enough for activations to stay in the cache, and of large images few enough for any memory.
-ENTRIES_AT_ONCE, ROWS_AT_ONCE = 1_000_000, 500
+ENTRIES_AT_ONCE, ROWS_AT_ONCE = 1_000_000, 2000
 
 
 @dataclass(frozen=True)
