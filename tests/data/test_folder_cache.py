@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reparam.data import folder, folder_cache, load_data
+from reparam.data import folder, folder_cache, load_data, mapped
 
 RNG = np.random.default_rng(0)
 
@@ -32,7 +32,7 @@ def write(path, seed, shape=(6, 5, 3)):
 
 
 def kept(photos):
-    return sorted((photos.parent / "cache" / "folders").iterdir())
+    return sorted((photos.parent / "cache" / "folders").glob("*.npy"))
 
 
 def from_cache(data):
@@ -94,13 +94,14 @@ def test_what_has_changed_is_decoded_again(photos, change):
     assert from_cache(load_data(photos)) and same(after, load_data(photos))
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".json"])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no file of this kind", "empty", "headless"])
-def test_a_damaged_entry_is_rebuilt_silently(photos, damage):
+def test_a_damaged_entry_is_rebuilt_silently(photos, damage, suffix):
     first = load_data(photos)
-    (entry,) = kept(photos)
+    entry = kept(photos)[0].with_suffix(suffix)
     content = bytearray(entry.read_bytes())
     if damage == "flipped":
-        content[-5] ^= 1  # one bit of one pixel or row: safetensors itself does not notice
+        content[-5] ^= 1  # one bit of one pixel, or of a note
     other = {
         "cut": content[:-9],
         "no file of this kind": b"hello",
@@ -132,4 +133,28 @@ def test_by_default_it_lies_in_the_cache_folder_of_the_platform(photos, monkeypa
     monkeypatch.delenv(folder_cache.VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(photos.parent / "home"))  # Linux; others have theirs
     cache = folder_cache.folder_cache(photos, sorted(photos.rglob("*.png")), {})
-    assert "reparam" in str(cache.place) and cache.place.suffix == ".safetensors"
+    assert "reparam" in str(cache.place) and cache.place.suffix == ".npy"
+
+
+def test_a_large_folder_is_mapped_the_first_time_and_from_the_cache(photos, monkeypatch):
+    inside = load_data(photos)
+    (photos / "a" / "01.png").write_text("no image either")  # so that rows are taken out
+    os.utime(photos / "b" / "03.png", (1, 1))
+    inside = load_data(photos)
+    monkeypatch.setattr(mapped, "MAPPED_FROM", 1)
+    monkeypatch.setenv(folder_cache.VARIABLE, str(photos.parent / "other"))
+    decoded, again = load_data(photos), load_data(photos)
+    assert from_cache(again) and not from_cache(decoded)
+    assert decoded.train.streamed and again.train.streamed and not inside.train.streamed
+    assert same(decoded, inside) and same(again, inside)
+
+
+def test_a_disk_without_room_is_said_before_anything_is_decoded(photos, monkeypatch):
+    monkeypatch.setattr(mapped, "MAPPED_FROM", 1)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ValueError, match="no room for 0.0 GB .No space left on device.; TMPDIR"):
+        load_data(photos)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,9 +14,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from reparam.data import mapped
+from reparam.data.mapped import blank, take
 from reparam.data.pictures import Failure, Fit, Header, bombs_refused, decode, look
 from reparam.data.raw import Array
-from reparam.data.room import refuse_too_large
 from reparam.progress import progress_bars, watched_by_a_person
 
 LISTED = 5  # names of skipped files in a note
@@ -28,7 +30,7 @@ class Decoded(NamedTuple):
     """What a list of image files holds.
 
     Args:
-        x: uint8 (N, C, H, W), C 1 or 3.
+        x: uint8 (N, C, H, W), C 1 or 3; from 1 GB on in a file mapped into memory.
         rows: (N,), which of the files these are: the others could not be read.
         notes: decisions, a sentence each.
     """
@@ -50,7 +52,7 @@ def decode_all(
         fit: how an image of other proportions is brought to target.
 
     Raises:
-        ValueError: none can be read, sizes that differ, or too many for the memory.
+        ValueError: none can be read, sizes that differ, or too many for the disk.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -73,8 +75,8 @@ def decode_all(
         files = [paths[row] for row in rows]
         shape = target or _common_size(folder, files, headers)
         channels = 3 if any(h.colour for h in headers) else 1
-        refuse_too_large(str(folder), len(files) * channels * shape[0] * shape[1])
-        x = np.empty((len(files), channels, *shape), np.uint8)
+        all_shape = (len(files), channels, *shape)
+        x = blank(all_shape, np.uint8, on_disk=math.prod(all_shape) >= mapped.MAPPED_FROM)
         outcomes = counted(pool.map(partial(decode, fit=fit), files, x))
     remarks = Counter(header.remark for header in headers if header.remark)
     notes = [f"{len(files)} images, {remark} in {n}." for remark, n in sorted(remarks.items())]
@@ -83,7 +85,7 @@ def decode_all(
         notes.append(f"{resized} images resized to {shape[0]} × {shape[1]} ({fit}).")
     kept, more = _readable(folder, outcomes)
     notes += _skipped([*failures, *more], len(paths))
-    return Decoded(x[kept] if more else x, rows[kept], tuple(notes))
+    return Decoded(take(x, kept) if more else x, rows[kept], tuple(notes))
 
 
 def listed(names: Sequence[str]) -> str:

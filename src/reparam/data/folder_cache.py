@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 import PIL
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from reparam.atomic import write_atomically
 from reparam.data.decoding import MANY, Decoded
+from reparam.data.mapped import blocks, load
 from reparam.data.raw import Array
 
 VARIABLE = "REPARAM_CACHE"  # environment variable: a folder for the caches, or "off"
-FORMAT = 1  # of what is decoded and how it is kept
+FORMAT = 2  # of what is decoded and how it is kept
+# What a file that is missing, cut, or not ours makes of reading it.
+DAMAGE = (OSError, LookupError, TypeError, ValueError, EOFError, MemoryError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class FolderCache:
     these as they were would go unnoticed.
 
     Args:
-        place: the file.
+        place: the file of the pixels; what is known of them lies in a .json file beside it.
         fingerprint: of the files and of the decoder.
     """
 
@@ -43,29 +44,29 @@ class FolderCache:
     def read(self) -> Decoded | None:
         """What is kept; None where that is nothing, out of date or damaged."""
         try:
-            with safe_open(self.place, "np") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("fingerprint") != self.fingerprint:
-                    return None
-                x, rows = file.get_tensor("x"), file.get_tensor("rows")
-            notes = json.loads(metadata["notes"])
-        except (SafetensorError, OSError, LookupError, ValueError, RecursionError):
+            about = json.loads(self.place.with_suffix(".json").read_text())
+            if about["fingerprint"] != self.fingerprint:
+                return None
+            rows, notes = np.array(about["rows"], np.int64), tuple(about["notes"])
+            x = load(self.place)
+            whole = about["checksum"] == _checksum(x, rows, notes)
+        except DAMAGE:
             return None
-        whole = metadata.get("checksum") == _checksum(x, rows, metadata["notes"])
-        return Decoded(x, rows, tuple(notes)) if whole else None
+        return Decoded(x, rows, notes) if whole else None
 
     def write(self, decoded: Decoded) -> None:
         """Keep it for the next time; a disk that is full or read-only keeps nothing."""
-        x, rows = np.ascontiguousarray(decoded.x), decoded.rows
-        notes = json.dumps(decoded.notes)
-        metadata = {
+        about = {
             "fingerprint": self.fingerprint,
-            "notes": notes,
-            "checksum": _checksum(x, rows, notes),
+            "checksum": _checksum(*decoded),
+            "rows": decoded.rows.tolist(),
+            "notes": decoded.notes,
         }
-        try:
+        try:  # Pixels first: what is said about them holds for no others.
+            write_atomically(self.place, lambda file: _save(Path(file), decoded.x))
+            text = json.dumps(about)
             write_atomically(
-                self.place, lambda file: save_file({"x": x, "rows": rows}, file, metadata)
+                self.place.with_suffix(".json"), lambda file: Path(file).write_text(text)
             )
         except ValueError:
             return
@@ -91,7 +92,7 @@ def folder_cache(folder: Path, paths: Sequence[Path], options: Any) -> FolderCac
     name = _digest([str(folder.resolve()), options])
     files = [_state(path, folder) for path in paths]
     return FolderCache(
-        root / "folders" / f"{name}.safetensors", _digest([FORMAT, PIL.__version__, options, files])
+        root / "folders" / f"{name}.npy", _digest([FORMAT, PIL.__version__, options, files])
     )
 
 
@@ -104,9 +105,15 @@ def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _checksum(x: Array, rows: Array, notes: str) -> str:
-    crc = zlib.crc32(notes.encode())
+def _save(file: Path, x: Array) -> None:
+    with file.open("wb") as opened:  # of a path numpy would change the name
+        np.save(opened, x)
+
+
+def _checksum(x: Array, rows: Array, notes: Sequence[str]) -> str:
+    crc = zlib.crc32(json.dumps(notes).encode())
     for array in (x, rows):
         crc = zlib.crc32(f"{array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.data, crc)
+        for block in blocks(array):
+            crc = zlib.crc32(np.ascontiguousarray(array[block]).data, crc)
     return f"{crc:08x}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,11 +43,25 @@ def load(path: Path) -> Any:
     return np.load(path, mmap_mode="c" if is_large(path) else None, allow_pickle=False)
 
 
-def blank(shape: tuple[int, ...], dtype: Any, like: Array) -> Array:
-    """A new array, on disk where ``like`` is: in a temporary file that goes with the array."""
-    if not is_mapped(like):
+def blank(shape: tuple[int, ...], dtype: Any, on_disk: bool) -> Array:
+    """A new array in memory, or in a temporary file that goes with the array.
+
+    Raises:
+        ValueError: the disk has no room for it.
+    """
+    if not on_disk:
         return np.empty(shape, dtype)
     file = tempfile.TemporaryFile()  # noqa: SIM115  (the mapping keeps it; it has no name)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    try:  # Now: a mapping that finds the disk full later ends the process.
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        raise ValueError(
+            f"{tempfile.gettempdir()}: no room for {size / 1e9:,.1f} GB ({error.strerror}); TMPDIR "
+            "names another folder for temporary files"
+        ) from error
+    except AttributeError:  # systems without it
+        pass
     return np.memmap(file, dtype, "w+", shape=shape)
 
 
@@ -59,7 +75,7 @@ def changed(array: Array, change: Callable[[Array], Array], dtype: Any) -> Array
     """``change`` of every row, as ``dtype``; of a mapped array block by block."""
     if not is_mapped(array):
         return change(array).astype(dtype, copy=False)
-    result = blank(array.shape, dtype, array)
+    result = blank(array.shape, dtype, on_disk=True)
     for rows in blocks(array):
         result[rows] = change(array[rows])
     return result
@@ -69,7 +85,7 @@ def take(array: Array, chosen: Array) -> Array:
     """Some rows; of a mapped array in a file of their own."""
     if not is_mapped(array):
         return array[chosen]
-    result = blank((len(chosen), *array.shape[1:]), array.dtype, array)
+    result = blank((len(chosen), *array.shape[1:]), array.dtype, on_disk=True)
     for rows in blocks(result):
         result[rows] = array[chosen[rows]]
     return result

@@ -120,7 +120,7 @@ def _each(raw: Raw, holds: Callable[[Array], bool]) -> bool:
 
 
 def _drawn(x: Array, top: int, rng: np.random.Generator) -> Array:
-    drawn = blank(x.shape, np.uint8, x)
+    drawn = blank(x.shape, np.uint8, on_disk=is_mapped(x))
     for start in range(0, len(x), ROWS_PER_DRAW):
         rows = slice(start, start + ROWS_PER_DRAW)
         drawn[rows] = rng.random(x[rows].shape, np.float32) * np.float32(top) < x[rows]
