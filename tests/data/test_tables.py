@@ -231,6 +231,12 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
     [
         ("a,b\n1,2\n3,oops\n5,6\n", {}, r"t.csv: line 3, column 'b' holds text \('oops'\)"),
         ("1,oops\n3,4\n5,6\n", {}, "line 1, column '1' holds text"),
+        (
+            "a,b,c,d\n1,x,na,y z\n3,u,5,v\n",
+            {},
+            r"column 'b' holds text \('x'\); leave the 2 columns of text out with "
+            r"drop=\['b', 'd'\] \(--drop b --drop d\)",
+        ),
         ("a,b\n1,2\n3,\n5,6\n", {}, "line 3, column 'b' is missing"),
         ("a,b\n1,2\n3,NaN\n5,6\n", {}, r"line 3, column 'b' is missing \('NaN'\)"),
         ("1,NA\n3,4\n5,6\n", {}, "line 1, column '1' is missing"),

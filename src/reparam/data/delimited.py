@@ -132,7 +132,7 @@ def _labels(path: Path, layout: Layout, label: str | None) -> Array | None:
 
 
 def _refuse_cell(path: Path, layout: Layout, wanted: tuple[str, ...]) -> None:
-    """Find the first cell that is no number and say so."""
+    """Find the first cell that is no number and say so, naming the row's other text columns."""
     columns = {layout.names.index(name): name for name in wanted}
     for line, row in _rows(path, layout):
         _require_length(path, layout, line, row)
@@ -144,9 +144,11 @@ def _refuse_cell(path: Path, layout: Layout, wanted: tuple[str, ...]) -> None:
                     f"the line, or leave the column out with {drop_hint([name])}"
                 )
             if not _is_number(cell):
+                texts = [n for c, n in columns.items() if _is_text(row[c].strip())]
+                it = "it" if len(texts) == 1 else f"the {len(texts)} columns of text"
                 raise ValueError(
-                    f"{path}: line {line}, column {name!r} holds text ({cell!r}); leave it out "
-                    f"with {drop_hint([name])}, encode it as numbers, or make it the label"
+                    f"{path}: line {line}, column {name!r} holds text ({cell!r}); leave {it} out "
+                    f"with {drop_hint(texts)}, encode as numbers, or make one the label"
                 )
 
 
@@ -199,6 +201,10 @@ def _is_header(first: list[str], second: list[str], label: str | None) -> bool:
         _is_number(below) and not _is_number(cell) and cell.lower() not in MISSING
         for cell, below in zip(first, second, strict=False)
     )
+
+
+def _is_text(cell: str) -> bool:
+    return cell.lower() not in MISSING and not _is_number(cell)
 
 
 def _is_number(cell: str) -> bool:
