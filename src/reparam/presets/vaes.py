@@ -22,6 +22,7 @@ from reparam.distributions.posteriors import (
     Posterior,
 )
 from reparam.distributions.priors import (
+    AutoregressivePrior,
     ClassConditional,
     FlowPrior,
     MixturePrior,
@@ -41,7 +42,7 @@ LikelihoodName = Literal[
 ]
 Network = Literal["auto", "mlp", "conv"]
 PosteriorName = Literal["diagonal", "full", "mixture", "planar", "radial", "iaf", "categorical"]
-PriorName = Literal["auto", "mixture", "vamp", "flow"]
+PriorName = Literal["auto", "mixture", "vamp", "flow", "autoregressive"]
 
 
 def compose(
@@ -104,6 +105,8 @@ def find_prior(
     if name == "flow":
         maps = [MaskedAffine(latent_dim) for _ in range(4)]
         return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
+    if name == "autoregressive":
+        return AutoregressivePrior(latent_dim)
     if name == "class":
         if space.classes is None or space.attributes is not None:
             raise ValueError("prior: class needs data with labels and no attributes")
@@ -142,7 +145,8 @@ def vae(
         posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
             radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
         prior: auto is standard normal, uniform for categorical posteriors; others are learned: a
-            mixture of normals, of posteriors of pseudo-inputs (vamp), or an autoregressive flow.
+            mixture of normals, of posteriors of pseudo-inputs (vamp), an autoregressive flow, or
+            autoregressive, a normal of every entry given those before it.
         flows: steps of a flow posterior.
         components: of mixtures, pseudo-inputs of vamp.
         categories: values of a categorical variable.
