@@ -1,4 +1,4 @@
-"""The tables of VAEs: resumed measurements are whole ones, and every row is what it says."""
+"""Tables of the benchmarks: resumed runs are whole ones, and every row is what it says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 import reparam as rp
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+import iwae_table
 import resumable
 import vae_tables
 
@@ -90,3 +91,40 @@ def test_a_table(data, tmp_path, capsys):
 @pytest.mark.parametrize("side", sum(vae_tables.TABLES.values(), ())[1:], ids=lambda s: s.name)
 def test_every_side_builds(side, data):
     rp.build(side.preset, data.space, **vae_tables.NETWORKS | side.parameters)
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_an_interrupted_iwae_run_ends_with_the_same_weights(kind, data, tmp_path, monkeypatch):
+    grey = (
+        rp.load_data("digits").train.x.float() / 16 if kind == "dynamic" else data.train.x.float()
+    )
+
+    def run(folder):
+        torch.manual_seed(0)
+        model = iwae_table.build(data.space, 2, grey.mean(0))
+        asked = Namespace(set=kind, stages=2, out=tmp_path / folder)
+        iwae_table.train(asked, model, data, grey)
+        return model.state_dict()
+
+    whole, written, write = run("whole"), [], iwae_table.write_tensors
+
+    def write_tensors(path, *content):
+        if len(written) == 3:  # the best weights of the second epoch are kept, its state is not
+            written.append(None)
+            raise KeyboardInterrupt
+        written.append(path.stem)
+        write(path, *content)
+
+    monkeypatch.setattr(iwae_table, "write_tensors", write_tensors)
+    with pytest.raises(KeyboardInterrupt):
+        run("parts")
+    assert written[:3] == ["best", "state", "best"]
+    resumed = run("parts")
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_the_recipe_of_the_iwae_paper():
+    rates = iwae_table.epochs(8)
+    assert len(rates) == 3280
+    assert rates[0] == 1e-3 and rates[-1] == pytest.approx(1e-4)
+    assert rates.count(rates[-1]) == 3**7
