@@ -46,7 +46,10 @@ class SmallWalk:
 
 @dataclass(frozen=True)
 class TraversalCard:
-    """Every dimension of one model in order: the strongest, the others small, the last as text."""
+    """Every dimension of one model in order: the strongest, the others small, the last as text.
+
+    The amounts of the last are in ``unit``.
+    """
 
     model: int
     label: str
@@ -56,6 +59,7 @@ class TraversalCard:
     others: str
     small: list[SmallWalk]
     undrawn: list[str]
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,10 @@ class Axes:
     unit: str
     order: str
 
-    def text(self, dimension: int) -> str:
-        """Its name and what it carries."""
-        dead = "" if self.alive[dimension] else ", dead"
-        return f"z{dimension}: {self.amount[dimension].item():.3g} {self.unit}{dead}"
+    def text(self, dimension: int, unit: str = "") -> str:
+        """Its name, what it carries, and whether it is dead."""
+        dead = "" if self.alive[dimension] else " (dead)"
+        return f"z{dimension}: {self.amount[dimension].item():.3g}{unit}{dead}"
 
 
 def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[TraversalCard]:
@@ -158,15 +162,18 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
         picture, plot = brush.large(x, f"{alt} {dimension}")
         name, text = f"z{dimension}", f"{amount:.3g} {axes.unit}"
         dimensions.append(Dimension(name, text, share, picture, plot))
+    unit = f" {axes.unit}"
     small = [
-        SmallWalk(axes.text(dimension), brush.small(x, side, f"{alt} {dimension}"))
+        SmallWalk(axes.text(dimension, unit), brush.small(x, side, f"{alt} {dimension}"))
         for dimension, x in zip(
             others[:drawn].tolist(), walk.along(others[:drawn], SMALL_STEPS), strict=True
         )
     ]
     undrawn = [axes.text(dimension) for dimension in others[drawn:].tolist()]
     note, title = _note(len(order), len(alive)), _title(len(weaker), len(dead))
-    return TraversalCard(index, label, axes.order, note, dimensions, title, small, undrawn)
+    return TraversalCard(
+        index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit
+    )
 
 
 def _note(total: int, alive: int) -> str:
