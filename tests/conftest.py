@@ -63,6 +63,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
             {"prior": name, "components": 3}
             for name in ("mixture", "vamp", "flow", "autoregressive")
         ),
+        {"steps": 2},
     ),
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3},),

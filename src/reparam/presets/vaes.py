@@ -34,7 +34,7 @@ from reparam.distributions.priors import (
 from reparam.model import Space, positive_count
 from reparam.models.objectives import ELBO, IWAE, DReG, Objective
 from reparam.models.vae import VAE
-from reparam.models.weightings import Beta
+from reparam.models.weightings import Beta, Schedule, Weighting
 from reparam.presets.registry import Accepts, preset
 
 LikelihoodName = Literal[
@@ -114,6 +114,11 @@ def find_prior(
     return StandardNormal(latent_dim)
 
 
+def rising(steps: int) -> Weighting:
+    """Weight 1 of the rate after a linear rise over so many optimiser steps, or at once."""
+    return Schedule(steps=steps) if steps else Beta(1.0)
+
+
 def _reversed_between(maps: Sequence[Bijection]) -> list[Bijection]:
     """The maps with the entries reversed between each two, so that none is always the first."""
     return [part for one in maps for part in (one, Reverse())][:-1]
@@ -133,6 +138,7 @@ def vae(
     flows: int = 4,
     components: int = 10,
     categories: int = 10,
+    steps: int = 0,
 ) -> VAE:
     """A variational autoencoder; posterior, prior and likelihood are of your choice.
 
@@ -150,10 +156,14 @@ def vae(
         flows: steps of a flow posterior.
         components: of mixtures, pseudo-inputs of vamp.
         categories: values of a categorical variable.
+        steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
     """
     p_x = find_likelihood(likelihood, space, mixture)
     q_z = find_posterior(posterior, latent_dim, flows, components, categories)
-    return compose(space, latent_dim, hidden, network, p_x, ELBO(), False, q_z, prior, components)
+    objective = ELBO(rising(steps))
+    return compose(
+        space, latent_dim, hidden, network, p_x, objective, False, q_z, prior, components
+    )
 
 
 @preset("beta-vae", paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts")
