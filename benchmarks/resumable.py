@@ -56,10 +56,11 @@ def log_likelihoods(model: LatentVariable, split: Split, samples: int, file: Pat
     return done
 
 
-def elbos(model: LatentVariable, split: Split) -> Tensor:
-    """The bound of a single draw, for every row (N,)."""
+def bounds(model: LatentVariable, split: Split) -> tuple[Tensor, Tensor]:
+    """The ELBO of a single draw and its rate, for every row (N,)."""
     terms = bound_terms(model, split)
-    return -(terms["distortion"] + terms["rate"].flatten(1).sum(1)).cpu().double()
+    rate = terms["rate"].flatten(1).sum(1)
+    return -(terms["distortion"] + rate).cpu().double(), rate.cpu().double()
 
 
 def fingerprint(model: rp.Model) -> str:

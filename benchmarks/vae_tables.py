@@ -1,7 +1,7 @@
 """Posteriors, hierarchies and priors of VAEs beside each other, each table by one command.
 
     python benchmarks/vae_tables.py posteriors hierarchies priors     # or none: all of them
-    python benchmarks/vae_tables.py priors --epochs 30 --rows 4000    # a short run, and called one
+    python benchmarks/vae_tables.py priors --epochs 24 --rows 2000    # a short run, and called one
 
 posteriors    a diagonal normal q(z|x), planar flows, inverse autoregressive flows
 hierarchies   one layer of z, two from the bottom up, two of a ladder
@@ -103,6 +103,7 @@ class Row:
     elbo: tuple[float, float]
     gap: tuple[float, float]
     difference: tuple[float, float] | None  # of log p(x) from the first side's, row by row
+    rate: tuple[float, float]
     published: str
     best_epoch: float | None
     seconds: float
@@ -116,7 +117,7 @@ def table(name: str, data: Data, asked: argparse.Namespace) -> None:
         file = folder / f"samples={asked.samples}-rows={len(test)}.safetensors"
         values = resumable.log_likelihoods(model, test, asked.samples, file)
         first = values if first is None else first
-        rows.append(_row(side, values, resumable.elbos(model, test), first, history))
+        rows.append(_row(side, values, resumable.bounds(model, test), first, history))
     protocol = {
         "table": name,
         "data": data.name,
@@ -145,11 +146,18 @@ def _trained(
     return model, history, folder
 
 
-def _row(side: Side, values: Tensor, elbos: Tensor, first: Tensor, history: rp.History) -> Row:
-    difference = None if values is first else resumable.mean(values - first)
-    means = resumable.mean(values), resumable.mean(elbos), resumable.mean(values - elbos)
+def _row(
+    side: Side,
+    values: Tensor,
+    bounds: tuple[Tensor, Tensor],
+    first: Tensor,
+    history: rp.History,
+) -> Row:
+    (elbo, rate), mean = bounds, resumable.mean
+    difference = None if values is first else mean(values - first)
     seconds = history.rows[-1]["seconds"]  # of training; reading a finished run adds none
-    return Row(side.name, *means, difference, side.published, history.best_epoch, seconds)
+    means = mean(values), mean(elbo), mean(values - elbo), difference, mean(rate)
+    return Row(side.name, *means, side.published, history.best_epoch, seconds)
 
 
 def _word(item: tuple[str, Any]) -> str:
@@ -164,10 +172,10 @@ def _print(protocol: dict[str, Any], rows: list[Row]) -> None:
         f"{protocol['samples']} importance samples on {protocol['test_rows']} test rows; "
         f"{protocol['machine']}\n"
     )
-    print("| side | log p(x) ≥ | ELBO | gap | log p(x) − first | published | best epoch | s |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| side | log p(x) ≥ | ELBO | gap | difference | rate | published | best epoch | s |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
-        columns = (row.log_likelihood, row.elbo, row.gap, row.difference)
+        columns = (row.log_likelihood, row.elbo, row.gap, row.difference, row.rate)
         numbers = [
             "" if c is None else f"{c[0]:.2f} ± {c[1]:.2f}".replace("-", "−") for c in columns
         ]

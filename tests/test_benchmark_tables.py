@@ -65,8 +65,9 @@ def test_rows_average_to_the_scores_of_the_library(data, tmp_path):
     # Other noise: with 50 samples of 2 dimensions it moves a mean over all rows by far less.
     assert value == pytest.approx(scores["log_likelihood"].value, abs=0.05)
     assert stderr == pytest.approx(scores["log_likelihood"].stderr, rel=0.02)
-    elbo, _ = resumable.mean(resumable.elbos(model, data.test))
-    assert elbo == pytest.approx(scores["elbo"].value, abs=1e-4)  # the same noise
+    for values, name in zip(resumable.bounds(model, data.test), ("elbo", "rate"), strict=True):
+        mean, _ = resumable.mean(values)
+        assert mean == pytest.approx(scores[name].value, abs=1e-4)  # the same noise
 
 
 def test_a_table(data, tmp_path, capsys):
