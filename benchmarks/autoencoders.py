@@ -21,6 +21,7 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
+import resumable
 import torch
 from sklearn.linear_model import LogisticRegression
 
@@ -28,7 +29,7 @@ import reparam as rp
 from reparam.data import Data, Split
 from reparam.evaluation.reconstruction import squared_errors
 from reparam.evaluation.representation import code_features, linear_probe
-from reparam.model import Codec, Space
+from reparam.model import Codec
 from reparam.nets.sparse import KSparse
 
 EPOCHS = {"deep": 50, "k-sparse": 25, "features": 40}
@@ -108,21 +109,10 @@ def trained(
     preset: str, data: Data, folder: Path, parameters: dict[str, Any], name: str, seed: int = 0
 ) -> Codec:
     """The model of a run, which is begun, continued or only read."""
-    if (folder / "run.json").exists():
-        model, history = rp.resume(folder, data=data)
-    else:
-        space: Space = data.space
-        model = rp.build(preset, space, **parameters)
-        fields: dict[str, Any] = {
-            "epochs": EPOCHS[name],
-            "lr": 1e-3,
-            "schedule": "cosine",
-            "seed": seed,
-        }
-        history = rp.fit(model, data, out=folder, **fields)
-    print(f"{folder.name}: {history.ended}, {history.seconds:.0f} s of training", flush=True)
+    fields = {"epochs": EPOCHS[name], "lr": 1e-3, "schedule": "cosine", "seed": seed}
+    model, _ = resumable.trained(preset, data, folder, parameters, **fields)
     assert isinstance(model, Codec)
-    return model.eval()
+    return model
 
 
 def first(split: Split, n: int) -> Split:

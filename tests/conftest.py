@@ -59,7 +59,11 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
             {"posterior": name, "flows": 2, "components": 2, "categories": 3}
             for name in ("full", "mixture", "planar", "radial", "iaf", "categorical")
         ),
-        *({"prior": name, "components": 3} for name in ("mixture", "vamp", "flow")),
+        *(
+            {"prior": name, "components": 3}
+            for name in ("mixture", "vamp", "flow", "autoregressive")
+        ),
+        {"steps": 2},
     ),
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3},),

@@ -33,6 +33,7 @@ from .distributions.posteriors import (
     NormalMixture,
 )
 from .distributions.priors import (
+    AutoregressivePrior,
     ClassConditional,
     FlowPrior,
     MixturePrior,
@@ -86,6 +87,7 @@ __all__ = [
     "Autoencoder",
     "Autoregressive",
     "AutoregressiveLikelihood",
+    "AutoregressivePrior",
     "Bernoulli",
     "Beta",
     "Bijection",

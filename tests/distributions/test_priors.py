@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import distributions, nn
@@ -89,6 +90,93 @@ def test_a_flow_prior_is_a_density_and_draws_from_it():
     wanted = (density[:, None] * points).sum(0)
     error = draws.std(0) / math.sqrt(100_000)
     assert ((draws.mean(0) - wanted).abs() < 5 * error + 5e-3).all()
+
+
+def autoregressive(latent_dim: int) -> rp.AutoregressivePrior:
+    torch.manual_seed(0)
+    prior = rp.AutoregressivePrior(latent_dim, (8,)).double()
+    for parameter in prior.parameters():
+        parameter.data += 0.4 * torch.randn_like(parameter)
+    return prior
+
+
+def test_an_autoregressive_prior_is_a_density_and_draws_from_it():
+    prior = autoregressive(2)
+    line = torch.linspace(-40, 40, 1601, dtype=F64)
+    points = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).view(-1, 2)
+    rows = 100_000
+    with torch.no_grad():
+        density = prior().log_prob(points).sum(1).exp() * (line[1] - line[0]) ** 2
+        draws = prior().repeat(rows).sample()
+        assert prior().sample().shape == prior().center.shape == (1, 2)
+    # The trapezoid rule on a grid much finer than the scales, over nearly all of the mass.
+    assert density.sum().item() == pytest.approx(1, abs=1e-3)
+    # First moments, squares and the product, which only dependent entries have.
+    for f in (lambda z: z, lambda z: z**2, lambda z: z[:, :1] * z[:, 1:]):
+        wanted, found = (density[:, None] * f(points)).sum(0), f(draws)
+        error = found.std(0) / math.sqrt(rows)
+        assert ((found.mean(0) - wanted).abs() < 5 * error + 1e-2).all()
+    assert (draws.T.corrcoef()[0, 1] / (1 / math.sqrt(rows))).abs() > 10
+
+
+def test_columns_of_an_autoregressive_prior_are_normals_given_what_comes_before():
+    prior = autoregressive(4)
+    z = torch.randn(3, 4, dtype=F64, requires_grad=True)
+    columns = prior().log_prob(z)
+    assert columns.shape == (3, 4)
+    for i in range(4):
+        (slope,) = torch.autograd.grad(columns[:, i].sum(), z, create_graph=True)
+        assert not slope[:, i + 1 :].any() and slope[:, i].all()
+        assert i == 0 or slope[:, :i].any()
+        # Of a normal in z_i: the second derivative is −1/σ², and the rest follows from both.
+        (second,) = torch.autograd.grad(slope[:, i].sum(), z, retain_graph=True)
+        scale = (-second[:, i]) ** -0.5
+        mean = z[:, i] + slope[:, i] * scale**2
+        wanted = distributions.Normal(mean, scale).log_prob(z[:, i])
+        torch.testing.assert_close(columns[:, i], wanted)
+
+
+def test_an_autoregressive_prior_is_one_affine_flow(monkeypatch):
+    monkeypatch.setattr("reparam.bijections.autoregressive.LOG_SCALE_BOUNDS", (-7.0, 7.0))
+    prior, flow = autoregressive(3), rp.FlowPrior(3, rp.MaskedAffine(3, (8,))).double()
+    flow.bijection.network.load_state_dict(prior.network.state_dict())
+    z = torch.randn(7, 3, dtype=F64)
+    torch.testing.assert_close(prior().log_prob(z).sum(1), flow().log_prob(z).sum(1))
+
+
+def test_rates_under_an_autoregressive_prior_are_those_beyond_the_entries_before():
+    prior, rows = autoregressive(2), 200_000
+    q = rp.DiagonalNormal(2)(torch.tensor([[0.7, -0.4, 0.2, -0.5]], dtype=F64))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    first = q.mean[0, 0] + q.log_scale[0, 0].exp() * torch.from_numpy(nodes)
+    with torch.no_grad():
+        _, rates = q.repeat(rows).rsample_with_rate(prior())
+        given = torch.stack([first, torch.zeros_like(first)], 1)
+        p = prior.conditional(prior.network(given))  # of every z_1 of the quadrature
+        kl = distributions.kl_divergence(
+            distributions.Normal(q.mean, q.log_scale.exp()),
+            distributions.Normal(p.mean, p.log_scale.exp()),
+        )
+    wanted = torch.stack([kl[0, 0], (kl[:, 1] * torch.from_numpy(weights / weights.sum())).sum()])
+    error = rates.std(0) / math.sqrt(rows)
+    assert ((rates.mean(0) - wanted).abs() < 5 * error).all()
+
+
+def test_a_detached_autoregressive_prior_passes_gradients_to_z_alone():
+    prior, z = autoregressive(3), torch.randn(2, 3, dtype=F64, requires_grad=True)
+    fixed = prior().detach().log_prob(z)
+    torch.testing.assert_close(fixed, prior().log_prob(z))
+    fixed.sum().backward()
+    assert z.grad.all() and all(p.grad is None for p in prior.parameters())
+
+
+def test_an_autoregressive_prior_starts_near_the_standard_normal():
+    torch.manual_seed(0)
+    z = torch.randn(500, 5)
+    with torch.no_grad():
+        gap = rp.AutoregressivePrior(5)().log_prob(z) - rp.StandardNormal(5)().log_prob(z)
+    # Parameters of about a tenth: a shift of 0.1 z and a scale of e^0.1 move a log-density so far.
+    assert gap.abs().mean() < 0.1
 
 
 def test_a_class_conditional_prior_is_the_normal_of_its_class():

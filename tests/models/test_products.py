@@ -53,6 +53,7 @@ PRIORS: dict[str, Callable[..., Any]] = {
     "vamp": lambda q, encoder, shape: rp.VampPrior(encoder, q, shape, 3),
     "class": lambda q, encoder, shape: rp.ClassConditional(L, CLASSES),
     "flow": lambda q, encoder, shape: rp.FlowPrior(L, rp.MaskedAffine(L, (8,))),
+    "autoregressive": lambda q, encoder, shape: rp.AutoregressivePrior(L, (8,)),
     "uniform": lambda q, encoder, shape: rp.UniformOneHot(V, K),
 }
 KINDS = {"binary": None, "levels": 5, "real": None}
@@ -103,7 +104,8 @@ def refusal(one: dict[str, Any]) -> str | None:
         wrong.append("prior")
     if weighting in {"learned", "learned by dimension"} and kind == "real":
         wrong.append("weighting")
-    factorised = q in {"diagonal", "categorical"} and p in {"standard", "class", "uniform"}
+    factors = {"diagonal": {"standard", "class", "autoregressive"}, "categorical": {"uniform"}}
+    factorised = p in factors.get(q, ())
     if weighting in {"free bits", "learned by dimension"} and not factorised:
         wrong.append("weighting")
     if one["penalty"] in {"total correlation", "covariance", "two"} and q != "diagonal":

@@ -169,3 +169,22 @@ def test_beta_is_a_curve_and_a_score():
     score = rp.evaluate(model, data, samples=2)["beta"]
     assert score.value == pytest.approx(3.0)
     assert "beta" not in rp.evaluate(small("beta-vae"), data, samples=2)
+
+
+@pytest.mark.parametrize("name", ["vae", "hierarchical-vae"])
+def test_presets_whose_rate_gains_weight_by_steps(name):
+    """Over 4 steps from the distortion alone to the bound; without steps it is the bound."""
+    space, x = Space((6,), "binary"), torch.ones(5, 6)
+    model = rp.build(name, space, hidden=(8,), steps=4)
+    assert model.annealing_steps == 4
+    for step in range(6):
+        loss = model.loss(x)
+        rate = loss.terms["rate"].sum(1)
+        wanted = loss.terms["distortion"] + min(step / 4, 1) * rate
+        torch.testing.assert_close(loss.objective, wanted.mean())
+        torch.testing.assert_close(loss.terms["bound"], -loss.terms["distortion"] - rate)
+        model.after_step(loss)
+    model = rp.build(name, space, hidden=(8,))
+    loss = model.loss(x)
+    assert model.annealing_steps == 0
+    torch.testing.assert_close(loss.objective, -loss.terms["bound"].mean())

@@ -1,7 +1,8 @@
-"""A likelihood p(x|z) whose entries depend on each other: a masked network told about z."""
+"""Distributions whose entries depend on each other: a masked network told about a context."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,7 @@ class AutoregressiveDistribution(Distribution):
     Args:
         network: from x in network units and the context to the parameters of ``conditional``.
         conditional: p(x_i | …).
-        context: (B, F, H, W).
+        context: (B, F, H, W), or (B, F) for networks of vectors.
         top: of discrete x, by which it is divided for the network; 1 for real x.
     """
 
@@ -50,7 +51,8 @@ class AutoregressiveDistribution(Distribution):
         return replace(self, context=self.context.repeat_interleave(k, 0))
 
     def detach(self) -> AutoregressiveDistribution:
-        return replace(self, context=self.context.detach())
+        network = copy.deepcopy(self.network).requires_grad_(False)
+        return replace(self, network=network, context=self.context.detach())
 
     @torch.no_grad()
     def _walk(self, choose: Callable[[Distribution], Tensor]) -> Tensor:

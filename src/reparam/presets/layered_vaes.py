@@ -27,7 +27,7 @@ from reparam.models.objectives import ELBO, IWAE, Objective
 from reparam.models.vae import VAE
 from reparam.models.weightings import FreeBits, Schedule
 from reparam.presets.registry import Accepts, preset
-from reparam.presets.vaes import LikelihoodName, Network
+from reparam.presets.vaes import LikelihoodName, Network, rising
 
 
 class Finest(nn.Module):
@@ -48,6 +48,7 @@ def hierarchical_vae(
     latent_dims: tuple[int, ...] = (32, 16),
     between: tuple[int, ...] = (64,),
     k: int = 1,
+    steps: int = 0,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
@@ -58,6 +59,7 @@ def hierarchical_vae(
         latent_dims: entries of each layer, the one next to x first.
         between: widths of the networks between the layers.
         k: draws per example; above 1 the bound is importance weighted (Burda et al. 2016).
+        steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z1, as for vae.
@@ -69,7 +71,7 @@ def hierarchical_vae(
     q_z = LayeredPosterior(Ascent(latent_dims, between), 2 * finest)
     p_z = LayeredPrior(Descent(latent_dims[::-1], between))
     positive_count("k", k)
-    objective: Objective = ELBO() if k == 1 else IWAE(k)
+    objective: Objective = ELBO(rising(steps)) if k == 1 else IWAE(k, rising(steps))
     return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective)
 
 

@@ -22,6 +22,7 @@ from reparam.distributions.posteriors import (
     Posterior,
 )
 from reparam.distributions.priors import (
+    AutoregressivePrior,
     ClassConditional,
     FlowPrior,
     MixturePrior,
@@ -33,7 +34,7 @@ from reparam.distributions.priors import (
 from reparam.model import Space, positive_count
 from reparam.models.objectives import ELBO, IWAE, DReG, Objective
 from reparam.models.vae import VAE
-from reparam.models.weightings import Beta
+from reparam.models.weightings import Beta, Schedule, Weighting
 from reparam.presets.registry import Accepts, preset
 
 LikelihoodName = Literal[
@@ -41,7 +42,7 @@ LikelihoodName = Literal[
 ]
 Network = Literal["auto", "mlp", "conv"]
 PosteriorName = Literal["diagonal", "full", "mixture", "planar", "radial", "iaf", "categorical"]
-PriorName = Literal["auto", "mixture", "vamp", "flow"]
+PriorName = Literal["auto", "mixture", "vamp", "flow", "autoregressive"]
 
 
 def compose(
@@ -104,11 +105,18 @@ def find_prior(
     if name == "flow":
         maps = [MaskedAffine(latent_dim) for _ in range(4)]
         return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
+    if name == "autoregressive":
+        return AutoregressivePrior(latent_dim)
     if name == "class":
         if space.classes is None or space.attributes is not None:
             raise ValueError("prior: class needs data with labels and no attributes")
         return ClassConditional(latent_dim, space.classes)
     return StandardNormal(latent_dim)
+
+
+def rising(steps: int) -> Weighting:
+    """Weight 1 of the rate after a linear rise over so many optimiser steps, or at once."""
+    return Schedule(steps=steps) if steps else Beta(1.0)
 
 
 def _reversed_between(maps: Sequence[Bijection]) -> list[Bijection]:
@@ -130,6 +138,7 @@ def vae(
     flows: int = 4,
     components: int = 10,
     categories: int = 10,
+    steps: int = 0,
 ) -> VAE:
     """A variational autoencoder; posterior, prior and likelihood are of your choice.
 
@@ -142,14 +151,19 @@ def vae(
         posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
             radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
         prior: auto is standard normal, uniform for categorical posteriors; others are learned: a
-            mixture of normals, of posteriors of pseudo-inputs (vamp), or an autoregressive flow.
+            mixture of normals, of posteriors of pseudo-inputs (vamp), an autoregressive flow, or
+            autoregressive, a normal of every entry given those before it.
         flows: steps of a flow posterior.
         components: of mixtures, pseudo-inputs of vamp.
         categories: values of a categorical variable.
+        steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
     """
     p_x = find_likelihood(likelihood, space, mixture)
     q_z = find_posterior(posterior, latent_dim, flows, components, categories)
-    return compose(space, latent_dim, hidden, network, p_x, ELBO(), False, q_z, prior, components)
+    objective = ELBO(rising(steps))
+    return compose(
+        space, latent_dim, hidden, network, p_x, objective, False, q_z, prior, components
+    )
 
 
 @preset("beta-vae", paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts")

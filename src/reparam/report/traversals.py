@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from reparam import edit
 from reparam.data import Data, Split
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
@@ -18,10 +17,11 @@ from reparam.report import queries
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.vectors import Columns, response
+from reparam.report.vectors import Columns, colours, response
 
 SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
-Draw = Callable[[Tensor, str], tuple[Picture | None, str]]
+SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
+ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so that pages stay light
 NEGLIGIBLE = 1e-4  # of the largest variance: what counts as dead in a codec without a prior
 
 
@@ -37,14 +37,29 @@ class Dimension:
 
 
 @dataclass(frozen=True)
+class SmallWalk:
+    """One latent dimension among the others: its name with what it carries, and a small walk."""
+
+    text: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
 class TraversalCard:
-    """The dimensions of one model in order, and what was left out."""
+    """Every dimension of one model in order: the strongest, the others small, the last as text.
+
+    The amounts of the last are in ``unit``.
+    """
 
     model: int
     label: str
     order: str
     note: str
     dimensions: list[Dimension]
+    others: str
+    small: list[SmallWalk]
+    undrawn: list[str]
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -63,17 +78,23 @@ class Axes:
     unit: str
     order: str
 
+    def text(self, dimension: int, unit: str = "") -> str:
+        """Its name, what it carries, and whether it is dead."""
+        dead = "" if self.alive[dimension] else " (dead)"
+        return f"z{dimension}: {self.amount[dimension].item():.3g}{unit}{dead}"
+
 
 def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[TraversalCard]:
     """Traversals of every codec with real codes."""
     split, cards = subset(data.test, MOST_POINTS, seed), []
-    draw = _images(data) if data.space.is_image else _plots(data)
+    brush = _Images.of(data) if data.space.is_image else _Rows.of(data)
     for index, entry in enumerate(entries):
         if isinstance(entry.model, Codec):
             code = queries.encode(entry.model, split)
             if code is not None and features(code).isfinite().all() and len(split) > 2:
                 axes = importance(entry.model, split, features(code), seed)
-                cards.append(_card(split, index, entry, entry.model, code, axes, draw))
+                walk = _Walk.of(entry.model, split, code)
+                cards.append(_card(index, entry.label, axes, walk, brush))
     return cards
 
 
@@ -89,52 +110,135 @@ def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
     return Axes(variance, alive, "variance", "Ordered by the variance of the codes")
 
 
-def _card(
-    split: Split,
-    index: int,
-    entry: Entry,
-    model: Codec,
-    code: Tensor,
-    axes: Axes,
-    draw: Draw,
-) -> TraversalCard:
-    flat = features(code)
+@dataclass(frozen=True)
+class _Walk:
+    """Where the walks of a model start, and how far they go.
+
+    Args:
+        model: decodes them.
+        code: a single code (1, *event) that the decoder has met.
+        mean, deviation: of the codes, (F,).
+        c: the condition of ``code``.
+    """
+
+    model: Codec
+    code: Tensor
+    mean: Tensor
+    deviation: Tensor
+    c: Tensor | None
+
+    @classmethod
+    def of(cls, model: Codec, split: Split, code: Tensor) -> _Walk:
+        flat = features(code)
+        mean, deviation = flat.mean(0), flat.std(0, correction=0)
+        nearest = int((flat - mean).square().sum(1).argmin())
+        rows = slice(nearest, nearest + 1)
+        return cls(model, code[rows], mean, deviation, queries.condition(model, split, rows))
+
+    def along(self, dimensions: Tensor, steps: int) -> Tensor:
+        """x decoded along each of the dimensions, (n, steps, *shape)."""
+        if not len(dimensions):
+            return torch.empty(0)
+        reach = REACH * self.deviation[dimensions, None] * torch.linspace(-1, 1, steps)
+        values = self.mean[dimensions, None] + reach
+        codes = features(self.code).repeat(len(dimensions), steps, 1)
+        codes.scatter_(2, dimensions.view(-1, 1, 1).expand(-1, steps, 1), values.unsqueeze(2))
+        codes = codes.view(-1, *self.code.shape[1:])
+        c = None if self.c is None else self.c.expand(len(codes), *self.c.shape[1:])
+        return queries.decode(self.model, codes, c).unflatten(0, (len(dimensions), steps))
+
+
+def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Rows) -> TraversalCard:
     order = axes.amount.argsort(descending=True)
-    order = order[axes.alive[order]]
-    mean, deviation = flat.mean(0), flat.std(0, correction=0)
-    base = int((flat - mean).square().sum(1).argmin())  # a code that the decoder has met
+    alive, dead = order[axes.alive[order]], order[~axes.alive[order]]
+    first, weaker = alive[:SHOWN], alive[SHOWN:]
+    others = torch.cat([weaker, dead])
+    side, drawn = brush.small_size(len(others))
+    alt = f"{label}: x decoded along dimension"
     dimensions = []
-    for dimension in order[:SHOWN].tolist():
-        reach = REACH * deviation[dimension]
-        values = mean[dimension] + torch.linspace(-1, 1, STEPS) * reach
-        rows = slice(base, base + 1)
-        c = queries.condition(model, split, rows)
-        x = queries.plain(edit.traverse(model, split.x[rows], dimension, values, c)[0])
-        picture, plot = draw(x, f"{entry.label}: x decoded along dimension {dimension}")
+    for dimension, x in zip(first.tolist(), walk.along(first, STEPS), strict=True):
         amount = axes.amount[dimension].item()
         share = amount / max(axes.amount.max().item(), 1e-30)
-        text = f"{amount:.3g} {axes.unit}"
-        dimensions.append(Dimension(f"z{dimension}", text, share, picture, plot))
-    return TraversalCard(index, entry.label, axes.order, _note(axes, len(order)), dimensions)
+        picture, plot = brush.large(x, f"{alt} {dimension}")
+        name, text = f"z{dimension}", f"{amount:.3g} {axes.unit}"
+        dimensions.append(Dimension(name, text, share, picture, plot))
+    unit = f" {axes.unit}"
+    small = [
+        SmallWalk(axes.text(dimension, unit), brush.small(x, side, f"{alt} {dimension}"))
+        for dimension, x in zip(
+            others[:drawn].tolist(), walk.along(others[:drawn], SMALL_STEPS), strict=True
+        )
+    ]
+    undrawn = [axes.text(dimension) for dimension in others[drawn:].tolist()]
+    note, title = _note(len(order), len(alive)), _title(len(weaker), len(dead))
+    return TraversalCard(
+        index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit
+    )
 
 
-def _note(axes: Axes, alive: int) -> str:
-    total = len(axes.amount)
+def _note(total: int, alive: int) -> str:
     if alive == 0:
         return f"None of the {total} dimensions is used: all are dead"
-    parts = [f"{min(alive, SHOWN)} of {total} dimensions shown"]
-    if total - alive:
-        parts.append(f"{total - alive} dead ones counted, not shown")
-    if alive > SHOWN:
-        parts.append(f"{alive - SHOWN} weaker ones left out")
-    return ", ".join(parts)
+    return f"{min(alive, SHOWN)} of {total} dimensions" + (", the others below" * (total > SHOWN))
 
 
-def _images(data: Data) -> Draw:
-    brightness = Brightness.of(data)
-    return lambda x, alt: (grid(x, brightness, STEPS, alt, tile=(48, 64)), "")
+def _title(weaker: int, dead: int) -> str:
+    """What is folded away.
+
+    >>> _title(12, 1), _title(0, 2)
+    ('12 weaker dimensions and 1 dead one', '2 dead dimensions')
+    """
+    parts = [f"{weaker} weaker dimension{'s' * (weaker > 1)}"] if weaker else []
+    if dead:
+        noun = "one" if weaker else "dimension"
+        parts.append(f"{dead} dead {noun}{'s' * (dead > 1)}")
+    return " and ".join(parts)
 
 
-def _plots(data: Data) -> Draw:
-    columns = Columns.of(data)
-    return lambda x, alt: (None, response(columns, x, alt))
+@dataclass(frozen=True)
+class _Images:
+    """Draws walks of images."""
+
+    brightness: Brightness
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, data: Data) -> _Images:
+        return cls(Brightness.of(data), data.space.shape)
+
+    def large(self, x: Tensor, alt: str) -> tuple[Picture | None, str]:
+        return grid(x, self.brightness, STEPS, alt, tile=(48, 64)), ""
+
+    def small_size(self, count: int) -> tuple[int, int]:
+        """The longer side of a small image for so many walks, and how many walks have room."""
+        channels, (height, width) = min(3, self.shape[0]), self.shape[1:]
+        longest = max(height, width)
+        share = height * width / longest**2
+        each = SMALL_STEPS * channels * share  # bytes of a walk of images of one pixel
+        side = int((ROOM / (max(count, 1) * each)) ** 0.5)
+        side = min(max(side, SMALL_SIDE), LARGE_SIDE, longest)
+        return side, min(count, MOST_SMALL, int(ROOM / (each * side**2)))
+
+    def small(self, x: Tensor, side: int, alt: str) -> Picture:
+        return grid(x, self.brightness, SMALL_STEPS, alt, gap=0, tile=(1, side))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Draws walks of rows of a table."""
+
+    columns: Columns
+
+    @classmethod
+    def of(cls, data: Data) -> _Rows:
+        return cls(Columns.of(data))
+
+    def large(self, x: Tensor, alt: str) -> tuple[Picture | None, str]:
+        return None, response(self.columns, x, alt)
+
+    def small_size(self, count: int) -> tuple[int, int]:
+        each = SMALL_STEPS * 3 * len(self.columns.names)
+        return 0, min(count, MOST_SMALL, ROOM // each)
+
+    def small(self, x: Tensor, side: int, alt: str) -> Picture:
+        return colours(self.columns, x, alt)

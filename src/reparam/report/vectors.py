@@ -17,9 +17,11 @@ from reparam.report import plots, queries
 from reparam.report.colours import INK, model_colour, model_dash
 from reparam.report.entry import Entry
 from reparam.report.galleries import examples, rows_to_imitate
+from reparam.report.pictures import Picture, png
 
 ROWS, NAMED = 6, 24  # rows restored; columns at most whose names are written
 ALONE, PAIRED, DRAWN = 8, 3, 500  # columns with a histogram, columns paired, samples
+DIVERGING, RANGE = "RdBu_r", 2.5  # colours of standard deviations, up to so many
 LIGHT = "#808080"  # data behind the models, visible on both themes
 
 
@@ -175,8 +177,16 @@ def response(columns: Columns, x: Tensor, alt: str) -> str:
     shown = columns.names if columns.few else []
     with plots.style():
         figure, axis = plots.panel(2.9, 0.6 + (0.2 * len(shown) or 2.0))
-        axis.imshow(values, cmap="RdBu_r", vmin=-2.5, vmax=2.5, aspect="auto")
+        axis.imshow(values, cmap=DIVERGING, vmin=-RANGE, vmax=RANGE, aspect="auto")
         axis.grid(visible=False)
         axis.set_xticks([0, len(x) // 2, len(x) - 1], ["−2.5σ", "mean", "+2.5σ"])
         axis.set_yticks(range(len(shown)), shown)
         return plots.svg(figure, f"{alt}, response of every column")
+
+
+def colours(columns: Columns, x: Tensor, alt: str) -> Picture:
+    """``response`` without axes, a pixel for every column (downwards) and step (to the right)."""
+    from matplotlib import colormaps
+
+    values = columns.standardised(x.flatten(1)).T / (2 * RANGE) + 0.5
+    return png(colormaps[DIVERGING](values.numpy(), bytes=True)[..., :3], alt, crisp=True)

@@ -1,0 +1,129 @@
+"""Traversals: every latent dimension once, strongest first, on a page that stays small."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+import torch
+from PIL import Image
+
+import reparam as rp
+from reparam.data import Data, Split
+from reparam.model import Space
+from reparam.report import Entry, traversals, write_report
+from reparam.report.queries import evaluating
+from reparam.train.history import History
+
+IMAGES, TABLE = Space((1, 9, 7), "levels", 17), Space((5,), "real")
+
+
+def made(space, rows=60):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, *space.shape, generator=generator)
+    if space.kind == "levels":
+        x = (4 * x + 8).clamp(0, 16).to(torch.uint8)
+    part = Split(x)
+    return Data(part, part, part, space, "made")
+
+
+def vae(data, latent_dim, dead=()):
+    """An untrained VAE whose codes spread, those of some dimensions not at all."""
+    torch.manual_seed(0)
+    model = rp.build("vae", data.space, latent_dim=latent_dim, hidden=(8,), network="mlp")
+    with torch.no_grad():
+        last = [m for m in model.encoder.modules() if isinstance(m, torch.nn.Linear)][-1]
+        last.weight.mul_(20)
+        last.weight[list(dead)] = 0
+        last.bias[list(dead)] = 0
+    return Entry("VAE", model.eval(), {}, History())
+
+
+def card_of(data, entry):
+    with evaluating([entry.model]):
+        (card,) = traversals.traversals(data, [entry], 0)
+    return card
+
+
+def numbers(texts):
+    return [int(re.match(r"z(\d+)", text)[1]) for text in texts]
+
+
+def everything(card):
+    texts = [d.name for d in card.dimensions] + [w.text for w in card.small] + card.undrawn
+    return numbers(texts)
+
+
+@pytest.mark.parametrize("space", [IMAGES, TABLE])
+def test_every_dimension_once_used_ones_by_rate_and_the_dead_last(space):
+    data, dead = made(space), (1, 4)
+    entry = vae(data, 12, dead)
+    card = card_of(data, entry)
+    shown = everything(card)
+    assert sorted(shown) == list(range(12))
+    with evaluating([entry.model]):
+        codes = entry.model.encode(data.test.x)
+        axes = traversals.importance(entry.model, data.test, codes, 0)
+    rates = axes.amount[shown[:10]]
+    assert set(shown[10:]) == set(dead) and bool((rates.diff() <= 0).all())
+    assert len(card.dimensions) == 8
+    assert card.others == "2 weaker dimensions and 2 dead ones"
+    assert card.small[-1].text.endswith(" nats (dead)") and "dead" not in card.small[0].text
+
+
+def test_walks_are_those_of_edit(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        traversals,
+        "grid",
+        lambda x, *a, grid=traversals.grid, **k: seen.append(x) or grid(x, *a, **k),
+    )
+    data = made(IMAGES)
+    entry = vae(data, 10, dead=(3,))
+    card = card_of(data, entry)
+    model = entry.model
+    with evaluating([model]):
+        codes = model.encode(data.test.x)
+        mean, deviation = codes.mean(0), codes.std(0, correction=0)
+        nearest = int((codes - mean).square().sum(1).argmin())
+        for dimension, walk in zip(everything(card), seen, strict=True):
+            steps = torch.linspace(-2.5, 2.5, len(walk))
+            values = mean[dimension] + steps * deviation[dimension]
+            x = data.test.x[nearest : nearest + 1]
+            # The same decoder on rows one by one and together: float32 rounding of means up to 16.
+            wanted = rp.traverse(model, x, dimension, values)[0]
+            torch.testing.assert_close(walk, wanted, rtol=1e-5, atol=1e-4)
+    assert {len(walk) for walk in seen} == {9, 5}
+
+
+def test_all_dead():
+    data = made(IMAGES)
+    card = card_of(data, vae(data, 3, dead=(0, 1, 2)))
+    assert card.dimensions == [] and sorted(everything(card)) == [0, 1, 2]
+    assert card.others == "3 dead dimensions" and card.note.endswith("all are dead")
+
+
+@pytest.mark.parametrize("channels, side", [(1, 28), (3, 64)])
+def test_hundreds_of_dimensions_stay_small(channels, side, monkeypatch):
+    monkeypatch.setattr(traversals, "ROOM", 50_000)
+    data = made(Space((channels, side, side), "levels", 17), rows=12)
+    card = card_of(data, vae(data, 300))
+    assert sorted(everything(card)) == list(range(300))
+    sizes = [Image.open(io.BytesIO(walk.picture.data)).size for walk in card.small]
+    room = sum(width * height * channels for width, height in sizes)
+    assert 0.5 * traversals.ROOM < room <= traversals.ROOM
+    assert all(height >= traversals.SMALL_SIDE for _, height in sizes)
+    assert numbers(card.undrawn) and card.unit == "nats"
+
+
+def test_the_page_folds_the_others_away(tmp_path, monkeypatch):
+    monkeypatch.setattr(traversals, "MOST_SMALL", 5)
+    data = made(TABLE)
+    text = write_report(tmp_path / "r.html", data, [vae(data, 15)]).read_text("utf-8")
+    section = text[text.index('<section id="traversals"') :]
+    section = section[: section.index("</section>")]
+    front, folded = section.split("<details>")
+    assert front.count('class="dimension"') == 8 and folded.count("<figure>") == 5
+    assert "7 weaker dimensions" in folded and "Without a picture" in folded
+    assert len(re.findall(r"z\d+: ", folded)) == 7
