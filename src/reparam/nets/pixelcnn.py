@@ -71,6 +71,8 @@ class PixelCNN(PixelNetwork):
         first_kernel: width of the first one's.
         residual: whether blocks are residual, with half the units inside.
         context: F, numbers of a context, added in every layer: (B, F), or (B, F, H, W) by position.
+        codes: K, where entries are codes without an order, as in the grids of vector-quantised
+            autoencoders: the first layer sees them one-hot instead of as numbers.
 
     Shape: x (B, C, H, W) → (B, P, C, H, W).
 
@@ -93,16 +95,16 @@ class PixelCNN(PixelNetwork):
         first_kernel: int = 7,
         residual: bool = False,
         context: int = 0,
+        codes: int = 0,
     ) -> None:
-        super().__init__(shape)
+        super().__init__(shape, codes)
         check_width(width, self.channels)
         if first_kernel < 3:
             raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
         units = channel_groups(width, self.channels)
         outputs = torch.arange(self.channels).repeat(parameters)
-        self.first = CausalConv(
-            torch.arange(self.channels), units, first_kernel, "before", context=context
-        )
+        seen = channel_groups(self.channels * max(codes, 1), self.channels)
+        self.first = CausalConv(seen, units, first_kernel, "before", context=context)
         blocks = [Block(width, self.channels, kernel, residual, context) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)
         self.head = CausalConv(units, outputs, 1, context=context)
@@ -112,7 +114,7 @@ class PixelCNN(PixelNetwork):
         self.slope: int = max(wavefront_slope(conv.reach) for conv in convs)
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
-        h = self.first(x, context)  # (B, width, H, W)
+        h = self.first(self.seen(x), context)  # (B, width, H, W)
         for block in self.blocks:
             h = block(h, context)
         return self.head(F.relu(h), context).view(len(x), -1, *self.shape)
@@ -128,7 +130,7 @@ class _PlainWalk(Walk):
         _, *grid = network.shape
         slope = min(network.slope, network.width)
         blocks = [block for block in network.blocks if isinstance(block, Block)]
-        self.depth, self.rows = len(blocks), rows
+        self.depth, self.rows, self.entries = len(blocks), rows, network.entries
         self.residual = any(block.residual for block in blocks)
 
         def stack(*convs: CausalConv) -> Stack:
@@ -151,7 +153,7 @@ class _PlainWalk(Walk):
         return y.view(line.count, self.rows, -1).permute(1, 2, 0)
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
-        self.first.put(x.T.reshape(-1, 1), channel)
+        self.first.put(self.entries(x.T.flatten()), channel)
 
 
 def check_width(width: int, channels: int) -> None:
@@ -167,7 +169,7 @@ class GatedBlock(nn.Module):
     within its window, so that nothing above is hidden from it; it is shifted down by one row where
     the horizontal one reads it.
 
-    Shape: v, h (B, width, H, W) → the same; in the first block v = h = x (B, C, H, W).
+    Shape: v, h (B, width, H, W) → the same; in the first block v = h = x (B, C or C·K, H, W).
 
     Reference: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders",
     section 2.2 and figure 2.
@@ -226,13 +228,15 @@ class GatedPixelCNN(PixelNetwork):
         kernel: int = 3,
         first_kernel: int = 7,
         context: int = 0,
+        codes: int = 0,
     ) -> None:
-        super().__init__(shape)
+        super().__init__(shape, codes)
         check_width(width, self.channels)
         if first_kernel < 3:
             raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
         units = channel_groups(width, self.channels)
-        first = GatedBlock(self.channels, width, self.channels, first_kernel, True, context)
+        seen = self.channels * max(codes, 1)
+        first = GatedBlock(seen, width, self.channels, first_kernel, True, context)
         rest = [
             GatedBlock(width, width, self.channels, kernel, False, context) for _ in range(layers)
         ]
@@ -257,7 +261,7 @@ class GatedPixelCNN(PixelNetwork):
         return horizontal
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
-        v = h = x
+        v = h = self.seen(x)
         for block in self.blocks:
             v, h = block(v, h, context)
         h = F.relu(self.head[0](F.relu(h), context))
@@ -272,6 +276,7 @@ class _GatedWalk(Walk):
 
     def __init__(self, network: GatedPixelCNN, rows: int, context: Tensor | None) -> None:
         grid, self.width = network.shape[1:], network.width
+        self.entries = network.entries
         self.blocks = [block for block in network.blocks if isinstance(block, GatedBlock)]
         self.heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
         self.vertical = [block.vertical.start(rows, grid, context) for block in self.blocks]
@@ -311,7 +316,7 @@ class _GatedWalk(Walk):
         return y.transpose(1, 2)
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
-        self.blocks[0].horizontal.put(self.horizontal[0], x.unsqueeze(2), line, channel)
+        self.blocks[0].horizontal.put(self.horizontal[0], self.entries(x), line, channel)
 
 
 def _gate(h: Tensor, dim: int) -> Tensor:

@@ -33,15 +33,31 @@ class PixelNetwork(AutoregressiveNetwork):
 
     ``slope`` is the s for which all pixels of equal column + s · row may be drawn together, along
     wavefronts; None where there is none: pixels are drawn one by one.
+
+    Args:
+        shape: of x, (C, H, W).
+        codes: K, where entries are codes without an order, seen as unit vectors; 0: as numbers.
     """
 
     slope: int | None = None
 
-    def __init__(self, shape: Sequence[int]) -> None:
+    def __init__(self, shape: Sequence[int], codes: int = 0) -> None:
         super().__init__()
         if len(shape) != 3:
             raise ValueError(f"shape: expected images (C, H, W), got {tuple(shape)}")
         self.channels, self.height, self.width = self.shape = tuple(shape)
+        self.codes = codes
+
+    def entries(self, x: Tensor) -> Tensor:
+        """What layers see of entries in network units, innermost: (…) → (…, K or 1)."""
+        if not self.codes:
+            return x.unsqueeze(-1)
+        code = (x * (self.codes - 1)).round().unsqueeze(-1)  # networks are given k/(K−1)
+        return (code == torch.arange(self.codes, device=x.device)).to(x.dtype)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """The same as channels: (B, C, H, W) → (B, C or C·K, H, W)."""
+        return self.entries(x).movedim(-1, 2).flatten(1, 2) if self.codes else x
 
     @abstractmethod
     def start(self, rows: int, context: Tensor | None) -> Walk:
