@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from reparam.nets.autoregressive import AutoregressiveNetwork, Draw
 from reparam.nets.causal_conv import Line
@@ -67,13 +68,14 @@ class PixelNetwork(AutoregressiveNetwork):
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
     ) -> None:
-        walk = self.start(rows, context)
-        for line in self._lines():
-            if self.slope is None and line.column == 0:
-                walk.begin_row(line.row)
-            for channel in range(1 if self.whole_pixels else self.channels):
-                sites = line.sites(self.width, channel * self.height * self.width)
-                walk.put(line, channel, draw(walk.step(line, channel), sites))
+        with parametrize.cached():  # weights are normalised once, not at every pixel
+            walk = self.start(rows, context)
+            for line in self._lines():
+                if self.slope is None and line.column == 0:
+                    walk.begin_row(line.row)
+                for channel in range(1 if self.whole_pixels else self.channels):
+                    sites = line.sites(self.width, channel * self.height * self.width)
+                    walk.put(line, channel, draw(walk.step(line, channel), sites))
 
     def _lines(self) -> Iterable[Line]:
         if self.slope is not None:

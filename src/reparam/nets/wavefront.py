@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate, pairwise
 
 import torch
@@ -20,7 +21,8 @@ def wavefront_slope(reach: Reach) -> int:
     return max([1, *(right // up + 1 for up, right in reach.items() if up > 0)])
 
 
-def wavefronts(height: int, width: int, slope: int) -> list[Line]:
+@cache
+def wavefronts(height: int, width: int, slope: int) -> tuple[Line, ...]:
     """Lines of pixels of equal column + slope · row, each after all that it sees.
 
     A slope of the width gives single pixels in raster order, and so do steeper ones.
@@ -33,7 +35,7 @@ def wavefronts(height: int, width: int, slope: int) -> list[Line]:
         first = max(0, -((width - 1 - time) // slope))
         last = min(height - 1, time // slope)
         lines.append(Line(first, time - slope * first, last - first + 1, 1, -slope))
-    return lines
+    return tuple(lines)
 
 
 class Stack:
@@ -115,7 +117,8 @@ class Stack:
         else:
             if h is not None:
                 torch.clamp_min(h, 0, out=self.at[group][layer])
-            window = self.windows[layer].flatten(1)  # of several rows a copy
+            window = self.windows[layer]
+            window = window.flatten(1) if self.height > 1 else window  # of several rows a copy
         sums, weight = self.sums[group][layer], self.own[group][layer]
         if self.above is None:  # biases, which are those of other lines too
             return torch.addmm(sums, window, weight)
