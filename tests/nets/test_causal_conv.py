@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 import reparam as rp
-from reparam.nets import causal_conv, pixels
-from reparam.nets.causal_conv import CausalConv, Line, channel_groups, wavefront_slope, wavefronts
+from reparam.nets import causal_conv
+from reparam.nets.causal_conv import CausalConv, Line, channel_groups
 from reparam.nets.pixels import PixelNetwork
+from reparam.nets.wavefront import wavefront_slope, wavefronts
 
 F64 = torch.float64
 PLAIN = [
@@ -45,15 +46,18 @@ def seen_right(network: PixelNetwork, shape: tuple[int, int, int]) -> dict[int, 
 
 
 @pytest.mark.parametrize("sizes", PLAIN, ids=str)
-def test_pixels_along_a_wavefront_do_not_see_each_other_and_no_steeper_one_is_needed(sizes):
+def test_pixels_along_a_wavefront_do_not_see_each_other_and_no_gentler_one_would_do(sizes):
     shape = (1, 5, 17)
     network = linear_network(rp.PixelCNN, shape, **sizes)
     seen = seen_right(network, shape)
     assert network.slope is not None
     assert all(right < network.slope * up for up, right in seen.items() if up)
     assert max(right for up, right in seen.items() if not up) == -1
-    if network.slope > 1:
+    kernels = [sizes.get("first_kernel", 7), sizes.get("kernel", 3)]
+    if kernels[0] == max(kernels):  # pixels would see each other
         assert any(right >= (network.slope - 1) * up for up, right in seen.items() if up)
+    else:  # a hidden layer would see, one row up, what it computes on the same wavefront
+        assert max(kernels) // 2 == network.slope - 1
 
 
 @pytest.mark.parametrize(
@@ -104,27 +108,33 @@ def test_every_position_lies_on_one_wavefront_after_all_it_sees():
     assert len(wavefronts(28, 28, 4)) == 136
 
 
-@pytest.mark.parametrize("name", ["pixel-cnn", "gated-pixel-cnn"])
+WALKED: list[tuple[type[PixelNetwork], dict]] = [
+    (rp.PixelCNN, {"layers": 2, "first_kernel": 5}),
+    (rp.PixelCNN, {"layers": 1, "first_kernel": 3, "kernel": 5, "residual": True}),
+    (rp.PixelCNN, {"layers": 0, "first_kernel": 19}),  # steeper than wide: pixel by pixel
+    (rp.GatedPixelCNN, {"layers": 2, "first_kernel": 5}),
+]
+
+
+@pytest.mark.parametrize("cls,sizes", WALKED, ids=str)
 @pytest.mark.parametrize("shape", [(1, 6, 9), (3, 5, 8)], ids=str)
-def test_wavefronts_and_rows_give_the_same_parameters(name, shape, monkeypatch):
-    """The same image walked through in both forms, with a context by position."""
+@pytest.mark.parametrize("context", [(), (4,), (4, "by position")], ids=str)
+def test_a_walk_gives_the_parameters_of_a_full_pass(cls, sizes, shape, context):
     torch.manual_seed(1)
-    cls = {"pixel-cnn": rp.PixelCNN, "gated-pixel-cnn": rp.GatedPixelCNN}[name]
-    network = cls(shape, 2, width=6, layers=2, first_kernel=5, context=4).double()
+    network = cls(shape, 2, width=6, context=4 if context else 0, **sizes).double()
     x = torch.rand(3, *shape, dtype=F64)
-    for context in (torch.randn(3, 4, dtype=F64), torch.randn(3, 4, *shape[1:], dtype=F64)):
-        full = network(x, context).flatten(2)
-        for many in (1, 100):
-            monkeypatch.setattr(pixels, "MANY", many)
-            found = torch.zeros_like(full)
+    size = (3, 4, *shape[1:]) if len(context) > 1 else (3, 4)
+    given = torch.randn(size, dtype=F64) if context else None
+    full = network(x, given).flatten(2)
+    found = torch.full_like(full, torch.nan)
 
-            def draw(parameters: Tensor, sites: slice, found: Tensor = found) -> Tensor:
-                found[..., sites] = parameters
-                return x.flatten(1)[:, sites]
+    def draw(parameters: Tensor, sites: slice) -> Tensor:
+        found[..., sites] = parameters
+        return x.flatten(1)[:, sites]
 
-            with torch.no_grad():
-                network.generate(3, draw, context)
-            torch.testing.assert_close(found, full, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        network.generate(3, draw, given)
+    torch.testing.assert_close(found, full, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("sees", ["before", "up to", "all"])

@@ -192,13 +192,14 @@ class Autoregressive(Conditional, Density, Completer):
             known = (given if discrete else self.standardise.scaled(given)).reshape(layout)
             mask = mask.reshape(layout)
 
+        p_x, scaled, dtype = self.p_x, self.standardise.scaled, y.dtype  # looked up once
+
         def draw(parameters: Tensor, sites: slice) -> Tensor:
-            p = self.p_x.distribution(parameters.to(self.anchor.dtype))
-            drawn = p.rsample(generator)
+            drawn = p_x.distribution(parameters.to(dtype)).rsample(generator)
             if known is not None and mask is not None:
                 drawn = torch.where(mask[..., sites], known[..., sites], drawn)
             values[..., sites] = drawn
-            return self.standardise.scaled(drawn) if discrete else drawn
+            return scaled(drawn) if discrete else drawn
 
         self.network.generate(n, draw, self.context(c), member)
         return y if discrete else self.standardise.inverse(y)[0]

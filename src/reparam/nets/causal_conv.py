@@ -1,8 +1,7 @@
 """Causal convolutions: all positions at once, or some positions from cached activations.
 
-Positions are computed along lines: a pixel, a row, or a wavefront of pixels none of which sees
-another. Activations are cached channels last, with margins of zeros, so that the windows of a line
-are one strided view of the cache.
+Positions are computed along lines: a pixel or a row. Activations are cached channels last, with
+margins of zeros, so that the windows of a line are one strided view of the cache.
 """
 
 from __future__ import annotations
@@ -50,15 +49,6 @@ def widest(*reaches: Reach) -> dict[int, int]:
     return {up: max(reach[up] for reach in reaches if up in reach) for up in ups}
 
 
-def wavefront_slope(reach: Reach) -> int:
-    """The least s for which pixels of equal j + s·i do not see each other: right < s·up for all.
-
-    >>> wavefront_slope({0: -1, 1: 3, 2: 4})
-    4
-    """
-    return max([1, *(right // up + 1 for up, right in reach.items() if up > 0)])
-
-
 def channel_groups(units: int, channels: int) -> Tensor:
     """Which channel of x each unit belongs to, as evenly as can be, in order.
 
@@ -80,23 +70,9 @@ class Line:
 
     def sites(self, width: int, plane: int = 0) -> slice:
         """Their places in an image of that width, flattened; ``plane`` entries lie before it."""
-        first, stride = plane + self.row * width + self.column, self.down * width + self.right
+        first = plane + self.row * width + self.column
+        stride = self.down * width + self.right if self.count > 1 else 1
         return slice(first, first + (self.count - 1) * stride + 1, stride)
-
-
-def wavefronts(height: int, width: int, slope: int) -> list[Line]:
-    """Lines of pixels of equal column + slope · row, for a slope of less than the width.
-
-    >>> [(line.row, line.column, line.count) for line in wavefronts(2, 3, 2)]
-    [(0, 0, 1), (0, 1, 1), (0, 2, 2), (1, 1, 1), (1, 2, 1)]
-    """
-    lines = []
-    for time in range(width + slope * (height - 1)):
-        first = max(0, -((width - 1 - time) // slope))
-        last = min(height - 1, time // slope)
-        if first <= last:
-            lines.append(Line(first, time - slope * first, last - first + 1, 1, -slope))
-    return lines
 
 
 class Cache:
@@ -125,13 +101,6 @@ class Cache:
             corner,
         )
 
-    def window(self, line: Line, left: int) -> Tensor:
-        """The row of one position from ``left`` columns before it up to it, (B, (left + 1) · C)."""
-        corner = (line.row + self.up) * self.row_stride
-        corner += (line.column + self.left - left) * self.channels
-        size = (self.rows, (left + 1) * self.channels)
-        return self.values.as_strided(size, (self.values.stride(0), 1), corner)
-
     def at(self, line: Line) -> Tensor:
         """The activations themselves, (B, n, C), to be read or written."""
         return self.windows(line, 0, 1, 0, 1).squeeze(2)
@@ -143,9 +112,7 @@ class ConvState:
 
     cache: Cache | None  # none where it sees nothing but the position itself
     weights: list[Tensor]  # (what is seen at a step, outputs)
-    above_weights: list[Tensor]  # by rows: of the rows above, which are summed a row at a time
-    biases: list[Tensor]  # (1, outputs), or with context (B, 1 or H·W, outputs)
-    above: list[Tensor]  # by rows: (B, W, outputs) of the present row
+    biases: list[Tensor]  # (B or 1, H·W or 1, outputs)
 
 
 class CausalConv(nn.Module):
@@ -223,40 +190,25 @@ class CausalConv(nn.Module):
             return self.context(context)[:, :, None, None]
         return F.conv2d(context, self.context.weight[:, :, None, None])
 
-    def start(
-        self, rows: int, grid: Sequence[int], context: Tensor | None, by_rows: bool = False
-    ) -> ConvState:
+    def biases(self, context: Tensor | None) -> Tensor:
+        """The bias and what the context adds, (B or 1, H·W or 1, outputs)."""
+        bias = self.bias[None, None]
+        if self.context is None or context is None:
+            return bias
+        return bias + self._added(context).flatten(2).transpose(1, 2)
+
+    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ConvState:
         """A state for ``rows`` examples without any activation yet."""
         alone = self.up == self.side == 0 and len(self.taken) == 1
         margins = (self.up, self.side, self.right)
-        inputs = self.weight.shape[1]
-        cache = None if alone else Cache(rows, grid, inputs, margins, self.weight)
+        cache = None if alone else Cache(rows, grid, self.weight.shape[1], margins, self.weight)
         kernel = (self.weight * self.mask).permute(2, 3, 1, 0)  # as windows lie: (h, w, in, out)
-        split = self.up > 0 and by_rows and self.sees != "all"
-        own = kernel[-1:, : self.side + 1] if split else kernel
-        above = kernel[:-1] if split else kernel[:0]
-        bias = self.bias[None]
-        if self.context is not None and context is not None:  # by position, or one for all
-            bias = bias + self._added(context).flatten(2).transpose(1, 2)
+        bias = self.biases(context)
         return ConvState(
             cache,
-            [own[..., group].flatten(0, 2).contiguous() for group in self.groups],
-            [above[..., group].flatten(0, 2).contiguous() for group in self.groups] * split,
+            [kernel[..., group].flatten(0, 2).contiguous() for group in self.groups],
             [bias[..., group] for group in self.groups],
-            [],
         )
-
-    def begin_row(self, state: ConvState, row: int) -> None:
-        """By rows: sum up what the whole row sees above, before its pixels are stepped."""
-        if not state.above_weights or state.cache is None:
-            return
-        width = state.cache.width - self.side - self.right
-        line = Line(row, 0, width)
-        windows = state.cache.windows(line, self.up, self.up, self.side, 1 + 2 * self.side)
-        state.above = [
-            _affine(windows, weight, bias, line, width)
-            for weight, bias in zip(state.above_weights, state.biases, strict=True)
-        ]
 
     def step(
         self, state: ConvState, h: Tensor | None, line: Line, width: int, group: int = 0
@@ -265,18 +217,16 @@ class CausalConv(nn.Module):
 
         h (B, n, inputs of the group) is what came in at the line; None: it is in the cache already.
         """
-        cache, weight = state.cache, state.weights[group]
-        if cache is None:
-            assert h is not None
-            return _affine(h, weight, state.biases[group], line, width)
-        if h is not None:
-            self.put(state, h, line, group)
-        if state.above:
-            window = cache.window(line, self.side)
-            return torch.addmm(state.above[group][:, line.column], window, weight).unsqueeze(1)
-        up, columns = self.up, self.side + 1 + self.right
-        windows = cache.windows(line, up, up + 1, self.side, columns)
-        return _affine(windows, weight, state.biases[group], line, width)
+        cache, weight, windows = state.cache, state.weights[group], h
+        if cache is not None:
+            if h is not None:
+                self.put(state, h, line, group)
+            columns = self.side + 1 + self.right
+            windows = cache.windows(line, self.up, self.up + 1, self.side, columns)
+        assert windows is not None
+        y = torch.mm(windows.reshape(-1, len(weight)), weight).view(*windows.shape[:2], -1)
+        bias = state.biases[group]
+        return y.add_(bias if bias.shape[1] == 1 else bias[:, line.sites(width)])
 
     def put(self, state: ConvState, h: Tensor, line: Line, group: int = 0) -> None:
         """Keep the inputs of one group at a line, (B, n, units)."""
@@ -291,13 +241,3 @@ def _runs(groups: Tensor) -> list[slice]:
     assert (groups.diff() >= 0).all()
     ends = groups.unique(return_counts=True)[1].cumsum(0).tolist()
     return [slice(a, b) for a, b in pairwise([0, *ends])]
-
-
-def _affine(windows: Tensor, weight: Tensor, bias: Tensor, line: Line, width: int) -> Tensor:
-    """windows (B, n, …) of K entries times weight (K, O), and the bias of these positions."""
-    rows, count = windows.shape[:2]
-    flat = windows.reshape(rows * count, len(weight))
-    if bias.ndim == 2:  # of few rows addmm takes longer than the two
-        return torch.mm(flat, weight).add_(bias).view(rows, count, -1)
-    y = torch.mm(flat, weight).view(rows, count, -1)
-    return y + (bias if bias.shape[1] == 1 else bias[:, line.sites(width)])

@@ -8,19 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.nets.causal_conv import (
-    CausalConv,
-    ConvState,
-    Line,
-    Reach,
-    channel_groups,
-    compose,
-    wavefront_slope,
-    widest,
-)
+from reparam.nets.causal_conv import CausalConv, Line, Reach, channel_groups, compose, widest
 from reparam.nets.pixels import PixelNetwork, Walk
-
-Stepped = tuple[CausalConv, ConvState]
+from reparam.nets.wavefront import Stack, wavefront_slope
 
 
 class Block(nn.Module):
@@ -52,7 +42,7 @@ class Block(nn.Module):
 
     @property
     def reach(self) -> Reach:
-        inside = compose(*(conv.reach for conv in self._convs()))
+        inside = compose(*(conv.reach for conv in self.parts))
         return widest({0: 0}, inside) if self.residual else inside
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -61,20 +51,8 @@ class Block(nn.Module):
             h = conv(F.relu(h), context)
         return x + h if self.residual else h
 
-    def start(
-        self, rows: int, grid: Sequence[int], context: Tensor | None, by_rows: bool
-    ) -> list[Stepped]:
-        """Its convolutions, each with its state."""
-        return [(conv, conv.start(rows, grid, context, by_rows)) for conv in self._convs()]
-
-    def step(self, convs: list[Stepped], x: Tensor, line: Line, width: int, group: int) -> Tensor:
-        """The same along a line, channels last."""
-        h = x
-        for conv, state in convs:
-            h = conv.step(state, F.relu(h), line, width, group)
-        return x + h if self.residual else h
-
-    def _convs(self) -> list[CausalConv]:
+    @property
+    def parts(self) -> list[CausalConv]:
         return [conv for conv in self.convs if isinstance(conv, CausalConv)]
 
 
@@ -93,6 +71,8 @@ class PixelCNN(PixelNetwork):
         first_kernel: width of the first one's.
         residual: whether blocks are residual, with half the units inside.
         context: F, numbers of a context, added in every layer: (B, F), or (B, F, H, W) by position.
+        codes: K, where entries are codes without an order, as in the grids of vector-quantised
+            autoencoders: the first layer sees them one-hot instead of as numbers.
 
     Shape: x (B, C, H, W) → (B, P, C, H, W).
 
@@ -115,55 +95,65 @@ class PixelCNN(PixelNetwork):
         first_kernel: int = 7,
         residual: bool = False,
         context: int = 0,
+        codes: int = 0,
     ) -> None:
-        super().__init__(shape)
+        super().__init__(shape, codes)
         check_width(width, self.channels)
         if first_kernel < 3:
             raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
         units = channel_groups(width, self.channels)
         outputs = torch.arange(self.channels).repeat(parameters)
-        self.first = CausalConv(
-            torch.arange(self.channels), units, first_kernel, "before", context=context
-        )
+        seen = channel_groups(self.channels * max(codes, 1), self.channels)
+        self.first = CausalConv(seen, units, first_kernel, "before", context=context)
         blocks = [Block(width, self.channels, kernel, residual, context) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)
         self.head = CausalConv(units, outputs, 1, context=context)
         self.reach = compose(self.first.reach, *(block.reach for block in blocks))
-        self.slope = wavefront_slope(self.reach)
+        # Of single layers: what one sees above must have been computed on an earlier wavefront.
+        convs = [self.first, *(conv for block in blocks for conv in block.parts)]
+        self.slope: int = max(wavefront_slope(conv.reach) for conv in convs)
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
-        h = self.first(x, context)  # (B, width, H, W)
+        h = self.first(self.seen(x), context)  # (B, width, H, W)
         for block in self.blocks:
             h = block(h, context)
         return self.head(F.relu(h), context).view(len(x), -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
-        return _PlainWalk(self, rows, context, by_rows)
+    def start(self, rows: int, context: Tensor | None) -> Walk:
+        return _PlainWalk(self, rows, context)
 
 
 class _PlainWalk(Walk):
-    def __init__(self, network: PixelCNN, rows: int, context: Tensor | None, by_rows: bool) -> None:
-        grid, self.width = network.shape[1:], network.width
-        self.first, self.head = network.first, network.head
-        self.first_state = self.first.start(rows, grid, context, by_rows)
-        self.head_state = self.head.start(rows, grid, context, by_rows)
-        blocks = [block for block in network.blocks if isinstance(block, Block)]
-        self.blocks = [(block, block.start(rows, grid, context, by_rows)) for block in blocks]
+    """Along wavefronts; convolutions at the same place of all blocks share their caches."""
 
-    def begin_row(self, row: int) -> None:
-        self.first.begin_row(self.first_state, row)
-        for _, convs in self.blocks:
-            for conv, state in convs:
-                conv.begin_row(state, row)
+    def __init__(self, network: PixelCNN, rows: int, context: Tensor | None) -> None:
+        _, *grid = network.shape
+        slope = min(network.slope, network.width)
+        blocks = [block for block in network.blocks if isinstance(block, Block)]
+        self.depth, self.rows, self.entries = len(blocks), rows, network.entries
+        self.residual = any(block.residual for block in blocks)
+
+        def stack(*convs: CausalConv) -> Stack:
+            return Stack(convs, rows, grid, slope, context)
+
+        self.first, self.head = stack(network.first), stack(network.head)
+        self.inner = [stack(*convs) for convs in zip(*(b.parts for b in blocks), strict=True)]
 
     def step(self, line: Line, channel: int) -> Tensor:
-        h = self.first.step(self.first_state, None, line, self.width, channel)
-        for block, convs in self.blocks:
-            h = block.step(convs, h, line, self.width, channel)
-        return self.head.step(self.head_state, F.relu(h), line, self.width, channel)
+        if channel == 0:
+            for stack in (self.first, *self.inner, self.head):
+                stack.begin(line)
+        h = self.first.step(0, None, channel)
+        for block in range(self.depth):
+            x = h
+            for stack in self.inner:
+                h = stack.step(block, h, channel)
+            h = x + h if self.residual else h
+        y = self.head.step(0, h, channel)
+        return y.view(line.count, self.rows, -1).permute(1, 2, 0)
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
-        self.first.put(self.first_state, x.unsqueeze(2), line, channel)
+        self.first.put(self.entries(x.T.flatten()), channel)
 
 
 def check_width(width: int, channels: int) -> None:
@@ -179,7 +169,7 @@ class GatedBlock(nn.Module):
     within its window, so that nothing above is hidden from it; it is shifted down by one row where
     the horizontal one reads it.
 
-    Shape: v, h (B, width, H, W) → the same; in the first block v = h = x (B, C, H, W).
+    Shape: v, h (B, width, H, W) → the same; in the first block v = h = x (B, C or C·K, H, W).
 
     Reference: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders",
     section 2.2 and figure 2.
@@ -238,13 +228,15 @@ class GatedPixelCNN(PixelNetwork):
         kernel: int = 3,
         first_kernel: int = 7,
         context: int = 0,
+        codes: int = 0,
     ) -> None:
-        super().__init__(shape)
+        super().__init__(shape, codes)
         check_width(width, self.channels)
         if first_kernel < 3:
             raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
         units = channel_groups(width, self.channels)
-        first = GatedBlock(self.channels, width, self.channels, first_kernel, True, context)
+        seen = self.channels * max(codes, 1)
+        first = GatedBlock(seen, width, self.channels, first_kernel, True, context)
         rest = [
             GatedBlock(width, width, self.channels, kernel, False, context) for _ in range(layers)
         ]
@@ -269,13 +261,13 @@ class GatedPixelCNN(PixelNetwork):
         return horizontal
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
-        v = h = x
+        v = h = self.seen(x)
         for block in self.blocks:
             v, h = block(v, h, context)
         h = F.relu(self.head[0](F.relu(h), context))
         return self.head[1](h).view(len(x), -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
+    def start(self, rows: int, context: Tensor | None) -> Walk:
         return _GatedWalk(self, rows, context)
 
 
@@ -284,6 +276,7 @@ class _GatedWalk(Walk):
 
     def __init__(self, network: GatedPixelCNN, rows: int, context: Tensor | None) -> None:
         grid, self.width = network.shape[1:], network.width
+        self.entries = network.entries
         self.blocks = [block for block in network.blocks if isinstance(block, GatedBlock)]
         self.heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
         self.vertical = [block.vertical.start(rows, grid, context) for block in self.blocks]
@@ -319,10 +312,11 @@ class _GatedWalk(Walk):
             h = y if h is None else h + y
         assert h is not None
         h = self.heads[0].step(self.head[0], F.relu(h), line, self.width, channel)
-        return self.heads[1].step(self.head[1], F.relu(h), line, self.width, channel)
+        y = self.heads[1].step(self.head[1], F.relu(h), line, self.width, channel)
+        return y.transpose(1, 2)
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
-        self.blocks[0].horizontal.put(self.horizontal[0], x.unsqueeze(2), line, channel)
+        self.blocks[0].horizontal.put(self.horizontal[0], self.entries(x), line, channel)
 
 
 def _gate(h: Tensor, dim: int) -> Tensor:

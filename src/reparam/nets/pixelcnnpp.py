@@ -272,7 +272,7 @@ class PixelCNNPlusPlus(PixelNetwork):
                 v, h = self.double_v[scale - 1](v, grid), self.double_h[scale - 1](h, grid)
         return self.head(F.elu(h).movedim(1, -1)).movedim(-1, 1)
 
-    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
+    def start(self, rows: int, context: Tensor | None) -> Walk:
         return _PlusWalk(self, rows, context)
 
 
@@ -378,7 +378,7 @@ class _PlusWalk(Walk):
                 if (row | column) % 2 ** (scale + 1) == 0:
                     h, at = net.halve_h[scale].step(self.halve_h[scale], None, line), at + 1
                     self.hs[at] = h
-        return net.head(F.elu(self._up(row, column, scales)))
+        return net.head(F.elu(self._up(row, column, scales))).transpose(1, 2)
 
     def _up(self, row: int, column: int, scales: int) -> Tensor:
         """The way up of the horizontal stream through the scales that have a new position."""

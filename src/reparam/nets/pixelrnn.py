@@ -294,7 +294,7 @@ class PixelRNN(PixelNetwork):
             h = conv(F.relu(h))
         return h.view(len(x), -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
+    def start(self, rows: int, context: Tensor | None) -> Walk:
         return _RecurrentNetworkWalk(self, rows, context)
 
 
@@ -302,14 +302,13 @@ class _RecurrentNetworkWalk(Walk):
     def __init__(self, network: PixelRNN, rows: int, context: Tensor | None) -> None:
         grid, self.width = network.shape[1:], network.width
         self.first = network.first
-        self.first_state = self.first.start(rows, grid, context, by_rows=True)
+        self.first_state = self.first.start(rows, grid, context)
         layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
         self.layers = [layer.start(rows, grid, context) for layer in layers]
         heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
         self.head = [(conv, conv.start(rows, grid, None)) for conv in heads]
 
     def begin_row(self, row: int) -> None:
-        self.first.begin_row(self.first_state, row)
         for layer in self.layers:
             layer.begin_row(row)
 
@@ -319,7 +318,7 @@ class _RecurrentNetworkWalk(Walk):
             h = layer.step(h, line, channel)
         for conv, state in self.head:
             h = conv.step(state, F.relu(h), line, self.width, channel)
-        return h
+        return h.transpose(1, 2)
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
         self.first.put(self.first_state, x.unsqueeze(2), line, channel)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
+import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from reparam.nets.autoregressive import AutoregressiveNetwork, Draw
-from reparam.nets.causal_conv import Line, wavefronts
-
-MANY = 100  # examples from which pixels are drawn row by row, one by one, not by wavefronts
+from reparam.nets.causal_conv import Line
+from reparam.nets.wavefront import wavefronts
 
 
 class Walk(ABC):
     """What a network keeps while it draws: cached activations, the next parameters from them."""
 
     def begin_row(self, row: int) -> None:  # noqa: B027
-        """Row by row only: what all pixels of a row need of the rows above."""
+        """Without wavefronts: what all pixels of a row need of the rows above."""
 
     @abstractmethod
     def step(self, line: Line, channel: int) -> Tensor:
-        """The parameters of a channel along a line, (B, n, P), all before it being known."""
+        """The parameters of a channel along a line, (B, P, n), all before it being known."""
 
     @abstractmethod
     def put(self, line: Line, channel: int, x: Tensor) -> None:
@@ -31,42 +32,52 @@ class Walk(ABC):
 class PixelNetwork(AutoregressiveNetwork):
     """A network of images (C, H, W) in raster order, a pixel's channels one by one or together.
 
-    ``slope`` is the s for which all pixels of equal column + s · row may be drawn together; None
-    where there is none. A few examples are drawn along such wavefronts, many row by row.
+    ``slope`` is the s for which all pixels of equal column + s · row may be drawn together, along
+    wavefronts; None where there is none: pixels are drawn one by one.
+
+    Args:
+        shape: of x, (C, H, W).
+        codes: K, where entries are codes without an order, seen as unit vectors; 0: as numbers.
     """
 
     slope: int | None = None
 
-    def __init__(self, shape: Sequence[int]) -> None:
+    def __init__(self, shape: Sequence[int], codes: int = 0) -> None:
         super().__init__()
         if len(shape) != 3:
             raise ValueError(f"shape: expected images (C, H, W), got {tuple(shape)}")
         self.channels, self.height, self.width = self.shape = tuple(shape)
+        self.codes = codes
+
+    def entries(self, x: Tensor) -> Tensor:
+        """What layers see of entries in network units, innermost: (…) → (…, K or 1)."""
+        if not self.codes:
+            return x.unsqueeze(-1)
+        code = (x * (self.codes - 1)).round().unsqueeze(-1)  # networks are given k/(K−1)
+        return (code == torch.arange(self.codes, device=x.device)).to(x.dtype)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """The same as channels: (B, C, H, W) → (B, C or C·K, H, W)."""
+        return self.entries(x).movedim(-1, 2).flatten(1, 2) if self.codes else x
 
     @abstractmethod
-    def start(self, rows: int, context: Tensor | None, by_rows: bool) -> Walk:
+    def start(self, rows: int, context: Tensor | None) -> Walk:
         """A walk of ``rows`` examples that has drawn nothing yet."""
 
+    @torch.inference_mode()
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
     ) -> None:
-        by_rows = not self._has_wavefronts() or rows >= MANY
-        walk = self.start(rows, context, by_rows)
-        for line in self._rows() if by_rows else self._wavefronts():
-            if by_rows and line.column == 0:
-                walk.begin_row(line.row)
-            for channel in range(1 if self.whole_pixels else self.channels):
-                parameters = walk.step(line, channel).transpose(1, 2)
-                plane = channel * self.height * self.width
-                walk.put(line, channel, draw(parameters, line.sites(self.width, plane)))
+        with parametrize.cached():  # weights are normalised once, not at every pixel
+            walk = self.start(rows, context)
+            for line in self._lines():
+                if self.slope is None and line.column == 0:
+                    walk.begin_row(line.row)
+                for channel in range(1 if self.whole_pixels else self.channels):
+                    sites = line.sites(self.width, channel * self.height * self.width)
+                    walk.put(line, channel, draw(walk.step(line, channel), sites))
 
-    def _has_wavefronts(self) -> bool:
-        """Steeper ones than the image is wide hold one pixel each."""
-        return self.slope is not None and self.slope < self.width
-
-    def _rows(self) -> Iterator[Line]:
+    def _lines(self) -> Iterable[Line]:
+        if self.slope is not None:
+            return wavefronts(self.height, self.width, self.slope)
         return (Line(i, j) for i in range(self.height) for j in range(self.width))
-
-    def _wavefronts(self) -> list[Line]:
-        assert self.slope is not None
-        return wavefronts(self.height, self.width, self.slope)

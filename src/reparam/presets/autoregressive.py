@@ -20,11 +20,21 @@ from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import Network, compose
 
 LikelihoodName = Literal["auto", "bernoulli", "categorical", "discretized-logistic", "normal"]
+Inputs = Literal["numbers", "one-hot"]
 
 
 def context_size(space: Space, conditional: bool) -> int:
     """F, the numbers of the one-hot label or the attributes; 0 for a model that uses none."""
     return (space.attributes or space.classes or 0) if conditional else 0
+
+
+def codes_of(space: Space, inputs: Inputs) -> int:
+    """K, the codes that a network sees one-hot; 0 for one that sees numbers."""
+    if inputs == "numbers":
+        return 0
+    if space.level_count is None:
+        raise ValueError(f"inputs: {inputs} is for binary or levels data, got {space.kind} data")
+    return space.level_count
 
 
 @preset("fvbn", paper="Frey 1998, Graphical models for machine learning and digital communication")
@@ -111,6 +121,7 @@ def pixel_cnn(
     kernel: int = 3,
     first_kernel: int = 7,
     residual: bool = False,
+    inputs: Inputs = "numbers",
     conditional: bool = False,
     likelihood: LikelihoodName = "auto",
 ) -> Autoregressive:
@@ -122,6 +133,8 @@ def pixel_cnn(
         kernel: width of their windows.
         first_kernel: width of the first one's.
         residual: whether the layers are residual blocks with half as many units inside.
+        inputs: how the network sees entries: one-hot for codes without an order, as in the grids of
+            vector-quantised autoencoders, else as numbers.
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
@@ -135,6 +148,7 @@ def pixel_cnn(
         first_kernel,
         residual,
         context_size(space, conditional),
+        codes_of(space, inputs),
     )
     return Autoregressive(space, network, p_x, conditional)
 
@@ -151,6 +165,7 @@ def gated_pixel_cnn(
     layers: int = 7,
     kernel: int = 3,
     first_kernel: int = 7,
+    inputs: Inputs = "numbers",
     conditional: bool = False,
     likelihood: LikelihoodName = "auto",
 ) -> Autoregressive:
@@ -161,6 +176,8 @@ def gated_pixel_cnn(
         layers: how many follow the first one.
         kernel: width of their windows.
         first_kernel: width of the first one's.
+        inputs: how the network sees entries: one-hot for codes without an order, as in the grids of
+            vector-quantised autoencoders, else as numbers.
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
@@ -173,6 +190,7 @@ def gated_pixel_cnn(
         kernel,
         first_kernel,
         context_size(space, conditional),
+        codes_of(space, inputs),
     )
     return Autoregressive(space, network, p_x, conditional)
 
