@@ -131,7 +131,10 @@ def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
         model.load_state_dict(dict(tensors))
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"{file}: its weights do not fit the model: {reason}") from error
+        raise ValueError(
+            f"{file}: its weights do not fit the model, which another version may have built "
+            f"otherwise (this is {__version__}); fit it again: {reason}"
+        ) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ class TrainConfig:
             as many as give 5 000 steps, at least 10.
         budget: seconds after which training ends, whatever the epochs; None: no limit.
         batch_size: examples per step (all of them, when there are fewer); None: a twentieth of
-            them, at least 16 and at most 128, so that few examples make many steps as well.
+            them, about 16 at least and 128 at most, so that few examples make many steps as well.
         lr: learning rate of Adam.
         warmup: steps over which the learning rate rises from 0.
         schedule: ``"constant"``, or ``"cosine"`` to 0 over the epochs.

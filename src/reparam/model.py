@@ -21,7 +21,8 @@ Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the
 
 # Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
 # enough for activations to stay in the cache, and of large images few enough for any memory.
-ENTRIES_AT_ONCE, ROWS_AT_ONCE = 1_000_000, 2000
+ENTRIES_AT_ONCE, ROWS_AT_ONCE = 1_000_000, 500
+DRAWS_AT_ONCE = 2000  # rows of importance sampling: one network's alone, and none sees another
 
 
 @dataclass(frozen=True)
@@ -442,7 +443,8 @@ class LatentVariable(Codec, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         posterior = self.posterior(x, c)
-        at_once = min(samples, max(1, self.space.rows_at_once // len(x)))
+        rows = min(max(ENTRIES_AT_ONCE // self.space.dimension, 16), DRAWS_AT_ONCE)
+        at_once = min(samples, max(1, rows // len(x)))
         total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
         for start in range(0, samples, at_once):
             k = min(at_once, samples - start)

@@ -202,3 +202,13 @@ def test_compare_in_processes_gives_the_same_scores(reparam, tmp_path):
         scores.append({k: v["reconstruction_mse"]["value"] for k, v in models.items()})
     # Another number of threads sums in another order: float32 rounding, grown over 18 steps.
     assert scores[0] == pytest.approx(scores[1], rel=1e-3)
+
+
+def test_brackets_in_the_name_of_a_run_are_no_markup(reparam, tmp_path):
+    """The run is named as it is, and what comes next can be copied."""
+    run = tmp_path / "r[b]"
+    code, out, err = reparam("fit", "pca", "digits", "-o", run)
+    assert code == 0, err
+    assert "".join(out.split()).endswith(f"reparamevaluate{run}")
+    code, _, err = reparam("fit", "pca", "digits", "-o", tmp_path / "x[/b]")
+    assert code == 0, err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -95,7 +96,9 @@ def test_what_has_changed_is_decoded_again(photos, change):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".json"])
-@pytest.mark.parametrize("damage", ["cut", "flipped", "no file of this kind", "empty", "headless"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "no file of this kind", "empty", "headless", "zip", "huge"]
+)
 def test_a_damaged_entry_is_rebuilt_silently(photos, damage, suffix):
     first = load_data(photos)
     entry = kept(photos)[0].with_suffix(suffix)
@@ -107,11 +110,30 @@ def test_a_damaged_entry_is_rebuilt_silently(photos, damage, suffix):
         "no file of this kind": b"hello",
         "empty": b"",
         "headless": content[:40],
+        "zip": b"PK\x03\x04" + content,
+        "huge": content.replace(b"[0,", b"[1e400,").replace(b"(20,", b"(99,"),
     }
     entry.write_bytes(other.get(damage, content))
     again = load_data(photos)
     assert not from_cache(again) and same(first, again)
     assert from_cache(load_data(photos)) and same(first, load_data(photos))
+
+
+def test_no_flipped_bit_of_a_header_goes_further(photos):
+    first = load_data(photos)
+    (entry,) = kept(photos)
+    content = entry.read_bytes()
+    cache = folder_cache.FolderCache(
+        entry, json.loads(entry.with_suffix(".json").read_text())["fingerprint"]
+    )
+    assert cache.read() is not None
+    for bit in range(8 * 128):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        entry.write_bytes(flipped)
+        found = cache.read()
+        assert found is None or found.x.tobytes() == content[128:], bit
+    assert same(first, load_data(photos))
 
 
 def test_nothing_is_kept_where_that_is_not_wanted_or_not_worth_it(photos, monkeypatch):

@@ -40,15 +40,21 @@ def test_binarisation_is_repeated():
 
 
 @pytest.mark.parametrize("how", [0.5, "static"])
-def test_binarisation_takes_the_levels_of_the_data(how):
-    """Rows that show a few of the levels, or none but the darkest, do not change the scale."""
+def test_binarisation_takes_the_levels_of_the_data(how, tmp_path):
+    """Rows that show a few levels do not change the scale; binary rows and pictures have theirs."""
     digits = load_data("digits", binarize=how)
     again = Outline.from_json(json.loads(json.dumps(outline_json(digits))), digits.space)
     for like in (digits, again):
-        dark = load_rows(np.ones((2, 8, 8), np.uint8), like).x  # 1 of 0 … 16: grey, not white
+        dark = load_rows(np.full((2, 8, 8), 2, np.uint8), like).x  # 2 of 0 … 16, not of 0 … 255
         assert (dark.float().mean() < 0.5) and dark.max() <= 1
         white = load_rows(np.full((2, 8, 8), 16, np.uint8), like).x
         assert white.min() == 1  # of 256 levels it would be near black
+        binary = digits.test.x  # what the model itself draws is binary
+        for values in (binary, binary.float(), binary.double().numpy()):
+            assert load_rows(values, like).x.equal(binary)
+        pixels = binary[0, 0].numpy() * np.uint8(255)
+        Image.fromarray(pixels).save(tmp_path / "one.png")
+        assert np.array_equal(load_rows(tmp_path / "one.png", like).x[0, 0], pixels // 255)
     reloaded = load_data(**digits.source)
     assert reloaded.train.x.equal(digits.train.x) and reloaded.space == digits.space
 

@@ -130,6 +130,18 @@ def test_annealing_finds_the_likelihood_without_the_posterior():
     assert (true_log_prob(x) - importance).min() > 1, "which importance weighting misses"
 
 
+def test_annealing_takes_data_of_more_precision_than_the_model():
+    x = torch.tensor([[0.3, -1.0, 0.5]], dtype=F64)
+    found = annealed_log_prob(
+        linear_model().float(),
+        x,
+        temperatures=60,
+        chains=40,
+        generator=torch.Generator().manual_seed(0),
+    )
+    torch.testing.assert_close(found.value, true_log_prob(x).view(1), rtol=0, atol=0.2)
+
+
 def test_the_mean_weight_of_annealing_is_unbiased_even_with_few_temperatures():
     x = torch.tensor([[0.3, -1.0, 0.5]], dtype=F64).expand(2000, -1)
     found = annealed_log_prob(

@@ -14,7 +14,7 @@ import reparam as rp
         ("vae", {"hidden": (1024, 1024)}, 2),
         ("vae", {"network": "conv"}, 2),
         ("pixel-cnn", {"width": 4, "layers": 1}, 2),
-        ("image-transformer", {"width": 8, "layers": 1, "heads": 2}, 2),
+        ("image-transformer", {"width": 64, "layers": 1, "heads": 2}, 2),  # as wide as x is long
         ("made", {"hidden": (16,)}, 1),
     ],
 )

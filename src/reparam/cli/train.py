@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from reparam.cli.options import Force, takes_config, takes_data
 from reparam.cli.runs import Moved, Run, recorded_data
@@ -152,7 +153,7 @@ def _tell(history: History, out: Path) -> None:
     best = "" if history.best_epoch is None else f", best at epoch {history.best_epoch:g}"
     last = latest_value(history.rows[-1]) if history.rows else ""
     show(f"{history.ended} in {history.seconds:.1f} s{best}{'; last ' + last if last else ''}")
-    show(f"run in {told(out)}; next: reparam evaluate {out}")
+    show(f"run in {told(out)}; next: reparam evaluate {escape(str(out))}")
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:

@@ -49,10 +49,10 @@ def blank(shape: tuple[int, ...], dtype: Any, on_disk: bool) -> Array:
     Raises:
         ValueError: the disk has no room for it.
     """
-    if not on_disk:
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if not on_disk or size == 0:
         return np.empty(shape, dtype)
     file = tempfile.TemporaryFile()  # noqa: SIM115  (the mapping keeps it; it has no name)
-    size = math.prod(shape) * np.dtype(dtype).itemsize
     try:  # Now: a mapping that finds the disk full later ends the process.
         os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:

@@ -86,13 +86,21 @@ def _of_space(raw: Raw, space: Space, recipe: dict[str, Any]) -> Raw:
         raise ValueError(
             f"{raw.origin}: expected examples of shape {space.shape}, got {part.x.shape[1:]}"
         )
-    binarize, seed = recipe.get("binarize"), recipe.get("seed", 0)
-    if binarize is None:
+    # Binary rows, such as samples, are binarised already.
+    if recipe.get("binarize") is None or np.isin(part.x, (0, 1)).all():
         choices = Choices(space.kind, space.levels)
     else:
-        choices = Choices(recipe.get("kind"), recipe.get("levels"), binarize, seed)
+        choices = _as_before(raw, recipe)
     raw, *_ = settle(replace(raw, parts={"examples": part}), choices, vary=False)
     return raw
+
+
+def _as_before(raw: Raw, recipe: dict[str, Any]) -> Choices:
+    """As the data were binarised: by their own kind, but pictures in files by their 256 levels."""
+    how, seed = recipe["binarize"], recipe.get("seed", 0)
+    if raw.form == "images":
+        return Choices("levels", 256, how, seed)
+    return Choices(recipe.get("kind"), recipe.get("levels"), how, seed)
 
 
 def _labels(raw: Raw, like: Like) -> Array | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+HINTED = 10  # columns that a remedy names
 ROW_NUMBERS = "__index_level_"  # how pandas calls an unnamed index in a Parquet file
 
 
@@ -178,8 +179,9 @@ def drop_hint(columns: Sequence[str]) -> str:
     >>> drop_hint(["a b", "c"])
     "drop=['a b', 'c'] (--drop 'a b' --drop c)"
     """
-    words = " ".join(f"--drop {shlex.quote(name)}" for name in columns)
-    return f"drop={list(columns)!r} ({words})"
+    words = " ".join(f"--drop {shlex.quote(name)}" for name in columns[:HINTED])
+    more = f" and {len(columns) - HINTED} more" if len(columns) > HINTED else ""
+    return f"drop={list(columns[:HINTED])!r}{more} ({words}{more and ' …'})"
 
 
 def _table(

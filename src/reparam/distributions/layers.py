@@ -133,6 +133,7 @@ class LayeredDensity(Distribution):
         return LayeredDensity(self.walk, self.given.repeat_interleave(k, 0), self.upwards)
 
     def detach(self) -> LayeredDensity:
+        """A copy without gradients, of its path as well: its rates are those of the joint draw."""
         fixed = copy.deepcopy(self.walk).requires_grad_(False)
         return LayeredDensity(fixed, self.given.detach(), self.upwards)
 

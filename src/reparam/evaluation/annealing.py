@@ -54,7 +54,7 @@ def annealed_log_prob(
     rows = x.repeat_interleave(chains, 0)
     ramp = torch.sigmoid(torch.linspace(-4, 4, temperatures + 1, dtype=torch.float64))
     schedule = ((ramp - ramp[0]) / (ramp[-1] - ramp[0])).tolist()
-    first = rows.new_full((len(rows), 1), step)
+    first = model.anchor.new_full((len(rows), 1), step)
     _, sizes = _anneal(model, rows, schedule, [first], leapfrogs, generator)
     weights, _ = _anneal(model, rows, schedule, sizes, leapfrogs, generator)
     total = weights.view(len(x), chains).logsumexp(1) - math.log(chains)

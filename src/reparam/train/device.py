@@ -9,6 +9,7 @@ import torch
 
 from reparam.config import TrainConfig
 from reparam.model import Model
+from reparam.nets.transformer import CausalAttention
 
 SHARED_FROM = 2**25  # multiplications of a forward pass from which they are worth several threads
 
@@ -62,15 +63,19 @@ def chosen_threads(model: Model, rows: int) -> Iterator[None]:
     make a step ten times longer, and on an idle machine they save nothing.
 
     Args:
-        model: fully connected (some matrix has a side for all of x, and there are no kernels), or
-            else nothing changes: weights used at many places make more work than they show.
+        model: fully connected (some matrix has a side for all of x, and there are no kernels and no
+            attention), or else nothing changes: weights used at many places make more work than
+            they show.
         rows: of a batch.
+
+    The number of threads is the process's: fits in several of its threads share it.
     """
     before = torch.get_num_threads()
     shapes = [p.squeeze().shape for p in model.parameters()]
     matrices = [max(shape) for shape in shapes if len(shape) == 2]
     connected = max(matrices, default=0) >= model.space.dimension and max(map(len, shapes)) < 3
-    if connected and rows * sum(shape.numel() for shape in shapes) < SHARED_FROM:
+    attention = any(isinstance(m, CausalAttention) for m in model.modules())
+    if connected and not attention and rows * sum(shape.numel() for shape in shapes) < SHARED_FROM:
         torch.set_num_threads(1)
     try:
         yield

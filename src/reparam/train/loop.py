@@ -211,7 +211,8 @@ def _restore(
         name = f"{type(error).__name__}: " if isinstance(error, LookupError) else ""
         reason = " ".join(f"{name}{error}".split())
         raise ValueError(
-            f"{folder.path / STATE_FILE}: not a state of this run, or a damaged one: {reason}"
+            f"{folder.path / STATE_FILE}: not a state of this run, or a damaged one, or one "
+            f"of a version that built the model otherwise: {reason}"
         ) from error
 
 
