@@ -21,8 +21,7 @@ Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the
 
 # Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
 # enough for activations to stay in the cache, and of large images few enough for any memory.
-ENTRIES_AT_ONCE, ROWS_AT_ONCE = 1_000_000, 500
-DRAWS_AT_ONCE = 2000  # rows of importance sampling: one network's alone, and none sees another
+ENTRIES_AT_ONCE, ROWS_AT_ONCE, DRAWS_AT_ONCE = 1_000_000, 500, 2000
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,11 @@ class Space:
     def rows_at_once(self) -> int:
         """How many examples to put through a model at once where no batch size is asked for."""
         return min(max(ENTRIES_AT_ONCE // self.dimension, 16), ROWS_AT_ONCE)
+
+    @property
+    def draws_at_once(self) -> int:
+        """How many draws of z to decode at once: more, as no objective sees several of them."""
+        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), DRAWS_AT_ONCE)
 
     @property
     def is_image(self) -> bool:
@@ -443,8 +447,7 @@ class LatentVariable(Codec, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         posterior = self.posterior(x, c)
-        rows = min(max(ENTRIES_AT_ONCE // self.space.dimension, 16), DRAWS_AT_ONCE)
-        at_once = min(samples, max(1, rows // len(x)))
+        at_once = min(samples, max(1, self.space.draws_at_once // len(x)))
         total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
         for start in range(0, samples, at_once):
             k = min(at_once, samples - start)
