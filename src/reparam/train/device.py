@@ -60,7 +60,7 @@ def chosen_threads(model: Model, rows: int) -> Iterator[None]:
     """One thread inside for models whose steps are too small to be shared among several.
 
     Where a core has other work to do, threads that wait for each other after every small product
-    make a step ten times longer, and on an idle machine they save nothing.
+    make a step ten times longer, and on an idle machine they save little.
 
     Args:
         model: fully connected (some matrix has a side for all of x, and there are no kernels and no
