@@ -37,6 +37,7 @@ from reparam.model import Codec, LatentVariable
 from reparam.train.random import seeded
 
 SEEDS = 3
+BATCH = 128
 
 
 def overfitting(out: Path) -> None:
@@ -51,7 +52,8 @@ def overfitting(out: Path) -> None:
             found = []
             for seed in range(SEEDS):
                 model = rp.build(preset, data.space, latent_dim=64, **noise)
-                rp.fit(model, data, epochs=1500 * 128 // max(n, 128), seed=seed, progress=False)
+                epochs = 1500 * BATCH // max(n, BATCH)
+                rp.fit(model, data, epochs=epochs, batch_size=BATCH, seed=seed, progress=False)
                 assert isinstance(model, Codec)
                 found.append(errors(model, few, whole, mask))
             weights = sum(p.numel() for p in model.parameters())
@@ -115,7 +117,7 @@ def estimators(out: Path) -> None:
     x, rows = data.test.x[:100], []
     for latent_dim in (2, 16):
         model = rp.build("vae", data.space, latent_dim=latent_dim)
-        rp.fit(model, data, epochs=300, progress=False)
+        rp.fit(model, data, epochs=300, batch_size=BATCH, progress=False)
         assert isinstance(model, LatentVariable)
         for k in (10, 100, 1000, 10_000):
             for name, weights in (("prior", prior_weights), ("posterior", posterior_weights)):
@@ -168,7 +170,9 @@ def variance(out: Path) -> None:
 def compared(models: Sequence[str], folder: Path, **fields: Any) -> Comparison:
     """All models on the digits, with several seeds, and a report in the folder."""
     data = rp.load_data("digits")
-    comparison = rp.compare(data, models, out=folder, seeds=SEEDS, force=True, **fields)
+    comparison = rp.compare(
+        data, models, out=folder, seeds=SEEDS, force=True, batch_size=BATCH, **fields
+    )
     print(f"report: {folder / 'report.html'}\n")
     return comparison
 
