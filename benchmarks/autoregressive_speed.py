@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from rounds import machine, measured, parser, ratio
+from rounds import descend_by_hand, machine, measured, parser, ratio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -75,21 +75,12 @@ PLAIN: dict[str, Callable[[], nn.Module]] = {"made": PlainMADE, "pixel-cnn": pla
 
 def by_hand(name: str, train: Tensor, valid: Tensor, batch: int, epochs: int) -> None:
     model = PLAIN[name]()
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
 
     def loss_of(x: Tensor) -> Tensor:
         logits = model(x).view_as(x)
         return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
 
-    for _ in range(epochs):
-        order = torch.randperm(len(train))
-        for start in range(0, len(train) - batch + 1, batch):
-            loss = loss_of(train[order[start : start + batch]].float())
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-        with torch.no_grad():
-            sum(loss_of(part.float()).item() for part in valid.split(1000))
+    descend_by_hand(model.parameters(), loss_of, train, valid, batch, epochs)
 
 
 def by_fit(name: str, train: Tensor, valid: Tensor, batch: int, epochs: int) -> None:

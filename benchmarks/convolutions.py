@@ -58,7 +58,6 @@ def by_hand(train: Tensor, valid: Tensor, epochs: int) -> float:
     torch.manual_seed(0)
     encoder, decoder = networks()
     parameters = [*encoder.parameters(), *decoder.parameters()]
-    optimiser = torch.optim.Adam(parameters, 1e-3, fused=True)
 
     def loss_of(x: Tensor) -> Tensor:
         mean, log_variance = encoder(x).chunk(2, 1)
@@ -67,15 +66,7 @@ def by_hand(train: Tensor, valid: Tensor, epochs: int) -> float:
         rate = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
         return (distortion + rate) / len(x)
 
-    for _ in range(epochs):
-        order = torch.randperm(len(train))
-        for rows in order.split(BATCH):
-            loss = loss_of(train[rows].float())
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-    with torch.no_grad():
-        return loss_of(valid.float()).item()
+    return rounds.descend_by_hand(parameters, loss_of, train, valid, BATCH, epochs)
 
 
 def main() -> None:

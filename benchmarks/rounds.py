@@ -6,9 +6,10 @@ import argparse
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
+from torch import Tensor
 
 Seconds = dict[str, list[float]]
 
@@ -37,6 +38,33 @@ def measured(sides: Mapping[str, Callable[[], object]], arguments: argparse.Name
             run()
             seconds[name].append(clock() - start)
     return {name: taken[1:] for name, taken in seconds.items()}
+
+
+def descend_by_hand(
+    parameters: Iterable[Tensor],
+    loss_of: Callable[[Tensor], Tensor],
+    train: Tensor,
+    valid: Tensor,
+    batch: int,
+    epochs: int,
+) -> float:
+    """The fastest loop one writes by hand: data in memory by a permutation, a fused Adam.
+
+    A validation pass follows every epoch; the result is the mean of its losses in the last one.
+    """
+    optimiser = torch.optim.Adam(parameters, 1e-3, fused=True)
+    found = float("nan")
+    for _ in range(epochs):
+        order = torch.randperm(len(train))
+        for start in range(0, len(train) - batch + 1, batch):
+            loss = loss_of(train[order[start : start + batch]].float())
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+        with torch.no_grad():
+            losses = [loss_of(part.float()).item() * len(part) for part in valid.split(1000)]
+            found = sum(losses) / len(valid)
+    return found
 
 
 def machine(arguments: argparse.Namespace) -> str:

@@ -27,6 +27,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
+from rounds import descend_by_hand
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -64,16 +65,7 @@ class PlainVAE(nn.Module):
 
 def fastest_loop(train: Tensor, valid: Tensor, epochs: int) -> None:
     model = PlainVAE(sigmoid=False)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
-    for _ in range(epochs):
-        order = torch.randperm(len(train))
-        for start in range(0, len(train) - BATCH + 1, BATCH):
-            loss = model(train[order[start : start + BATCH]].float())
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-        with torch.no_grad():
-            sum(model(part.float()).item() for part in valid.split(1000))
+    descend_by_hand(model.parameters(), model, train, valid, BATCH, epochs)
 
 
 def plainest_loop(train: Tensor, valid: Tensor, epochs: int) -> None:

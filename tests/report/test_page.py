@@ -171,17 +171,20 @@ def test_every_kind_of_data(kind, tmp_path):
 def test_vectors_of_two_entries_and_few_rows(tmp_path):
     space, x = space_and_x("two")
     data = data_of(x[:3], space)
-    write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
+    page = write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
+    assert '<section id="samples"' in page.read_text("utf-8")
 
 
 def test_a_single_row(tmp_path):
     data = data_of(torch.ones(1, 1, 4, 4), Space((1, 4, 4), "binary"))
-    write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
+    page = write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
+    assert '<section id="reconstructions"' in page.read_text("utf-8")
 
 
 def test_double_precision(digits, tmp_path):
     vae = build("vae", digits).double()
-    write_report(tmp_path / "r.html", digits, [entry("VAE", vae)])
+    page = write_report(tmp_path / "r.html", digits, [entry("VAE", vae)])
+    assert '<section id="traversals"' in page.read_text("utf-8")
 
 
 class ClassMeans(Codec, Generator):
