@@ -166,13 +166,13 @@ class DeepPosterior(PosteriorWalk):
         views = (p.view(len(given), self.channels, *g) for p, g in zip(parts, grids, strict=True))
         return self.paths[0].start(given), dict(zip(grids, views, strict=True))
 
-    def prior_layer(self, index: int, state: tuple[Tensor, dict[Grid, Tensor]]) -> NormalDensity:
-        return self.paths[0].layer(index, state[0])
-
-    def layer(self, index: int, state: tuple[Tensor, dict[Grid, Tensor]]) -> NormalDensity:
+    def pair(
+        self, index: int, state: tuple[Tensor, dict[Grid, Tensor]]
+    ) -> tuple[NormalDensity, NormalDensity]:
         h, features = state
         both = torch.cat([h, features[self.paths[0].grids[index]]], 1)
-        return relative(flat_normal(self.heads[index](both)), self.prior_layer(index, state))
+        prior = self.paths[0].layer(index, h)
+        return relative(flat_normal(self.heads[index](both)), prior), prior
 
     def advance(
         self, index: int, state: tuple[Tensor, dict[Grid, Tensor]], z: Tensor

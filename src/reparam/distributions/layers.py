@@ -10,6 +10,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from reparam.distributions.posteriors import LOG_SCALE_BOUNDS, Posterior
 from reparam.distributions.priors import Prior
 from reparam.model import Distribution
 from reparam.nets.mlp import MLP
+from reparam.nets.norm import batch_norm
 
 
 class Walk(nn.Module, ABC):
@@ -47,7 +49,11 @@ class PosteriorWalk(Walk):
     paths: tuple[Any, ...]  # the generative walk, in a tuple so that it is another module's
 
     @abstractmethod
-    def prior_layer(self, index: int, state: Any) -> NormalDensity: ...
+    def pair(self, index: int, state: Any) -> tuple[NormalDensity, NormalDensity]:
+        """q and p of that layer, (B, size) each."""
+
+    def layer(self, index: int, state: Any) -> NormalDensity:
+        return self.pair(index, state)[0]
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class LayeredDensity(Distribution):
             return super().rsample_with_rate(prior, generator)
         state, draws, rates = walk.start(self.given), [], []
         for index in range(len(walk.sizes)):
-            q, p = walk.layer(index, state), walk.prior_layer(index, state)
+            q, p = walk.pair(index, state)
             kl = q.kl(p)
             assert kl is not None  # both are normal
             rates.append(kl.sum(1, keepdim=True))
@@ -207,13 +213,14 @@ class Descent(Walk):
     Args:
         sizes: of the layers, coarsest first.
         hidden: widths of the networks between them.
+        normalise: the batch, before their activations.
     """
 
-    def __init__(self, sizes: Sequence[int], hidden: Sequence[int]) -> None:
+    def __init__(
+        self, sizes: Sequence[int], hidden: Sequence[int], normalise: bool = False
+    ) -> None:
         super().__init__()
-        self.sizes = tuple(sizes)
-        pairs = zip(sizes, sizes[1:], strict=False)
-        self.networks = nn.ModuleList(MLP((a,), (2 * b,), hidden) for a, b in pairs)
+        self.sizes, self.networks = tuple(sizes), _between(sizes, hidden, normalise)
 
     def start(self, given: Tensor) -> Tensor:
         return given.new_zeros(len(given), self.sizes[0])
@@ -235,13 +242,14 @@ class Ascent(Walk):
     Args:
         sizes: of the layers, finest first.
         hidden: widths of the networks between them.
+        normalise: the batch, before their activations.
     """
 
-    def __init__(self, sizes: Sequence[int], hidden: Sequence[int]) -> None:
+    def __init__(
+        self, sizes: Sequence[int], hidden: Sequence[int], normalise: bool = False
+    ) -> None:
         super().__init__()
-        self.sizes = tuple(sizes)
-        pairs = zip(sizes, sizes[1:], strict=False)
-        self.networks = nn.ModuleList(MLP((a,), (2 * b,), hidden) for a, b in pairs)
+        self.sizes, self.networks = tuple(sizes), _between(sizes, hidden, normalise)
 
     def start(self, given: Tensor) -> Tensor:
         return given
@@ -251,6 +259,12 @@ class Ascent(Walk):
 
     def advance(self, index: int, state: Tensor, z: Tensor) -> Tensor:
         return z
+
+
+def _between(sizes: Sequence[int], hidden: Sequence[int], normalise: bool) -> nn.ModuleList:
+    """A network from every layer to the mean and log-scale of the next."""
+    pairs = pairwise(sizes)
+    return nn.ModuleList(MLP((a,), (2 * b,), hidden, normalise=normalise) for a, b in pairs)
 
 
 class LadderDescent(PosteriorWalk):
@@ -272,11 +286,11 @@ class LadderDescent(PosteriorWalk):
         evidence = given.split([2 * size for size in self.sizes], 1)
         return self.paths[0].start(given), evidence
 
-    def prior_layer(self, index: int, state: tuple[Tensor, tuple[Tensor, ...]]) -> NormalDensity:
-        return self.paths[0].layer(index, state[0])
-
-    def layer(self, index: int, state: tuple[Tensor, tuple[Tensor, ...]]) -> NormalDensity:
-        return precision_weighted(normal_of(state[1][index]), self.prior_layer(index, state))
+    def pair(
+        self, index: int, state: tuple[Tensor, tuple[Tensor, ...]]
+    ) -> tuple[NormalDensity, NormalDensity]:
+        prior = self.paths[0].layer(index, state[0])
+        return precision_weighted(normal_of(state[1][index]), prior), prior
 
     def advance(
         self, index: int, state: tuple[Tensor, tuple[Tensor, ...]], z: Tensor
@@ -307,6 +321,7 @@ class LadderEvidence(nn.Module):
     Args:
         sizes: of the layers, coarsest first.
         width: of every d.
+        normalise: the batch, d_1 and before the activations of the networks.
 
     Shape: (B, width) → (B, 2 Σ sizes), coarsest first.
 
@@ -314,13 +329,15 @@ class LadderEvidence(nn.Module):
     torch.Size([5, 10])
     """
 
-    def __init__(self, sizes: Sequence[int], width: int) -> None:
+    def __init__(self, sizes: Sequence[int], width: int, normalise: bool = False) -> None:
         super().__init__()
-        upwards = sizes[::-1]
-        self.up = nn.ModuleList(MLP((width,), (width,), (width,)) for _ in upwards[1:])
+        upwards, one = sizes[::-1], (width,)
+        self.first = nn.Sequential(*batch_norm(width, normalise))
+        self.up = nn.ModuleList(MLP(one, one, one, normalise=normalise) for _ in upwards[1:])
         self.heads = nn.ModuleList(nn.Linear(width, 2 * size) for size in upwards)
 
     def forward(self, h: Tensor) -> Tensor:
+        h = self.first(h)
         found = [self.heads[0](h)]
         for network, head in zip(self.up, self.heads[1:], strict=True):
             h = h + network(nn.functional.relu(h))

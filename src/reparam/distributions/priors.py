@@ -25,6 +25,7 @@ from reparam.distributions.posteriors import (
 from reparam.distributions.transformed import Transformed
 from reparam.model import Distribution, Space, positive_count
 from reparam.nets.masked import MADE
+from reparam.nets.norm import BatchNorm
 
 
 class Prior(nn.Module, ABC):
@@ -148,6 +149,11 @@ class VampPrior(Prior):
         if not isinstance(posterior, DiagonalNormal):
             raise ValueError(
                 f"prior: VampPrior mixes diagonal normal posteriors, got {type(posterior).__name__}"
+            )
+        if any(isinstance(part, BatchNorm) for part in encoder.modules()):
+            raise ValueError(
+                "prior: VampPrior needs an encoder without batch normalisation, whose statistics "
+                "would be those of pseudo-inputs as well; leave out batch_norm"
             )
         self.networks = (encoder, posterior)  # in a tuple: they are the model's, not this module's
         self.event_shape, self.examples = posterior.event_shape, components

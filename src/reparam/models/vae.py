@@ -27,6 +27,7 @@ from reparam.model import (
 )
 from reparam.models.conditional import Conditional
 from reparam.models.objectives import ELBO, Objective
+from reparam.nets.norm import BatchNorm
 
 
 class VAE(Conditional, LatentVariable):
@@ -85,7 +86,8 @@ class VAE(Conditional, LatentVariable):
         self.p_z, self.layers = prior, prior.layers
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
-        self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
+        normalised = any(isinstance(part, BatchNorm) for part in self.modules())
+        self.couples_rows = likelihood.couples_rows or self.objective.couples_rows or normalised
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -26,18 +26,21 @@ def encoder(
     *,
     activation: type[nn.Module] = nn.ReLU,
     condition: Space | None = None,
+    normalise: bool = False,
 ) -> nn.Module:
     """A network from x of ``shape`` (and a condition) to ``outputs``.
 
     ``mlp`` has the ``hidden`` widths; ``conv`` has stride-2 layers of 32, 64 … channels, at most
     ``hidden[-1]``, and one hidden layer of that width; ``auto`` is ``mlp`` for vectors and for
     images of up to 1024 entries. ``activation`` is that of ``mlp``. With ``condition``
-    the network takes labels or attributes of that space as its second argument.
+    the network takes labels or attributes of that space as its second argument; ``normalise``
+    normalises the batch before every activation.
     """
     if choose(shape, hidden, network) == "conv":
-        return ConvEncoder(shape, outputs, hidden[-1], _condition(condition, hidden[-1]))
+        given = _condition(condition, hidden[-1])
+        return ConvEncoder(shape, outputs, hidden[-1], given, normalise)
     first = hidden[0] if hidden else math.prod(outputs)
-    return MLP(shape, outputs, hidden, activation, _condition(condition, first))
+    return MLP(shape, outputs, hidden, activation, _condition(condition, first), normalise)
 
 
 def decoder(
@@ -49,13 +52,15 @@ def decoder(
     *,
     activation: type[nn.Module] = nn.ReLU,
     condition: Space | None = None,
+    normalise: bool = False,
 ) -> nn.Module:
     """The mirror of ``encoder``: from a code to ``outputs`` = (P, *shape), hidden in reverse."""
     if choose(shape, hidden, network) == "conv":
-        return ConvDecoder(inputs, outputs, hidden[-1], _condition(condition, hidden[-1]))
+        given = _condition(condition, hidden[-1])
+        return ConvDecoder(inputs, outputs, hidden[-1], given, normalise)
     first = hidden[-1] if hidden else math.prod(outputs)
     widths = tuple(reversed(hidden))
-    return MLP(inputs, outputs, widths, activation, _condition(condition, first))
+    return MLP(inputs, outputs, widths, activation, _condition(condition, first), normalise)
 
 
 def _condition(space: Space | None, width: int) -> Condition | None:

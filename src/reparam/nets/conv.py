@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.nets.norm import batch_norm
+
 SMALLEST_SIDE = 4  # halving stops here
 
 
@@ -34,7 +36,8 @@ def _widths(count: int, widest: int) -> list[int]:
 class ConvEncoder(nn.Module):
     """Stride-2 convolutions down to a small grid, then one hidden fully connected layer.
 
-    ``condition`` maps c to what is added to that layer, (B, widest).
+    ``condition`` maps c to what is added to that layer, (B, widest); ``normalise`` normalises the
+    batch before every activation.
 
     Shape: (B, C, H, W) → (B, *outputs).
 
@@ -48,6 +51,7 @@ class ConvEncoder(nn.Module):
         outputs: Sequence[int],
         widest: int,
         condition: nn.Module | None = None,
+        normalise: bool = False,
     ) -> None:
         super().__init__()
         channels, height, width = inputs
@@ -55,11 +59,13 @@ class ConvEncoder(nn.Module):
         widths = [channels, *_widths(len(grids) - 1, widest)]
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
-            layers += [nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1), nn.SiLU()]
+            layers.append(nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1))
+            layers += [*batch_norm(fan_out, normalise), nn.SiLU()]
         flat = widths[-1] * math.prod(grids[-1])
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, widest))
         self.condition = condition
-        self.head = nn.Sequential(nn.SiLU(), nn.Linear(widest, math.prod(outputs)))
+        last = nn.Linear(widest, math.prod(outputs))
+        self.head = nn.Sequential(*batch_norm(widest, normalise), nn.SiLU(), last)
         self.outputs = tuple(outputs)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -90,6 +96,7 @@ class ConvDecoder(nn.Module):
         outputs: Sequence[int],
         widest: int,
         condition: nn.Module | None = None,
+        normalise: bool = False,
     ) -> None:
         super().__init__()
         *channels, height, width = outputs
@@ -97,12 +104,15 @@ class ConvDecoder(nn.Module):
         widths = _widths(len(self.grids) - 1, widest)[::-1] or [widest]
         self.first, self.condition = nn.Linear(math.prod(inputs), widest), condition
         self.dense = nn.Sequential(
+            *batch_norm(widest, normalise),
             nn.SiLU(),
             nn.Linear(widest, widths[0] * math.prod(self.grids[0])),
-            nn.SiLU(),
             nn.Unflatten(1, (widths[0], *self.grids[0])),
+            *batch_norm(widths[0], normalise),
+            nn.SiLU(),
         )
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(nn.Sequential(*batch_norm(b, normalise)) for b in widths[1:])
         self.block = 1 if len(self.grids) == 1 else 2
         self.output = nn.Conv2d(widths[-1], math.prod(channels) * self.block**2, 3, padding=1)
         with torch.no_grad():
@@ -116,8 +126,8 @@ class ConvDecoder(nn.Module):
         if self.condition is not None:
             h = h + self.condition(c)
         h = self.dense(h)  # (B, channels, H', W')
-        for layer, grid in zip(self.layers, self.grids[1:-1], strict=True):
-            h = F.silu(layer(F.interpolate(h, size=grid)))
+        for layer, norm, grid in zip(self.layers, self.norms, self.grids[1:-1], strict=True):
+            h = F.silu(norm(layer(F.interpolate(h, size=grid))))
         height, width = self.grids[-1]
         h = F.pixel_shuffle(self.output(h), self.block)[..., :height, :width]  # odd sides lose one
         return h.reshape(-1, *self.outputs)

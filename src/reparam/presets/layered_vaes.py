@@ -51,6 +51,7 @@ def hierarchical_vae(
     steps: int = 0,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
+    batch_norm: bool = False,
     likelihood: LikelihoodName = "auto",
 ) -> VAE:
     """A VAE with several stochastic layers whose posterior goes up: q(z1|x) q(z2|z1) ...
@@ -62,14 +63,16 @@ def hierarchical_vae(
         steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
+        batch_norm: normalise the batch before every activation.
         likelihood: of x given z1, as for vae.
     """
     _refuse_sizes(latent_dims)
     p_x, finest = find_likelihood(likelihood, space), latent_dims[0]
-    encoder = nets.encoder(space.shape, (2 * finest,), hidden, network)
-    decoder = nets.decoder((finest,), p_x.parameter_shape, space.shape, hidden, network)
-    q_z = LayeredPosterior(Ascent(latent_dims, between), 2 * finest)
-    p_z = LayeredPrior(Descent(latent_dims[::-1], between))
+    encoder = nets.encoder(space.shape, (2 * finest,), hidden, network, normalise=batch_norm)
+    outputs = p_x.parameter_shape
+    decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, normalise=batch_norm)
+    q_z = LayeredPosterior(Ascent(latent_dims, between, batch_norm), 2 * finest)
+    p_z = LayeredPrior(Descent(latent_dims[::-1], between, batch_norm))
     positive_count("k", k)
     objective: Objective = ELBO(rising(steps)) if k == 1 else IWAE(k, rising(steps))
     return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective)
@@ -84,6 +87,7 @@ def ladder_vae(
     steps: int = 1000,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
+    batch_norm: bool = True,
     likelihood: LikelihoodName = "auto",
 ) -> VAE:
     """A VAE with several stochastic layers whose posterior goes down, prior times evidence.
@@ -94,16 +98,19 @@ def ladder_vae(
         steps: optimiser steps over which the weight of the rate rises to 1.
         hidden: widths of the hidden layers of the encoder, the last also of the way up.
         network: fully connected, convolutional, or by the size of the data.
+        batch_norm: normalise the batch before every activation; without it, and without a rise of
+            the rate's weight, upper layers collapse (Sønderby et al. 2016, section 3.2).
         likelihood: of x given z1, as for vae.
     """
     _refuse_sizes(latent_dims)
     p_x, finest, sizes = find_likelihood(likelihood, space), latent_dims[0], latent_dims[::-1]
     width = hidden[-1] if hidden else 2 * finest
-    features = nets.encoder(space.shape, (width,), hidden, network)
-    decoder = nets.decoder((finest,), p_x.parameter_shape, space.shape, hidden, network)
-    path = Descent(sizes, between)
+    features = nets.encoder(space.shape, (width,), hidden, network, normalise=batch_norm)
+    outputs = p_x.parameter_shape
+    decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, normalise=batch_norm)
+    path = Descent(sizes, between, batch_norm)
     q_z = LayeredPosterior(LadderDescent(path), 2 * sum(sizes))
-    encoder = nn.Sequential(features, LadderEvidence(sizes, width))
+    encoder = nn.Sequential(features, LadderEvidence(sizes, width, batch_norm))
     objective = ELBO(Schedule(steps=steps))
     return VAE(space, encoder, Finest(finest, decoder), q_z, LayeredPrior(path), p_x, objective)
 

@@ -56,12 +56,17 @@ def compose(
     posterior: Posterior | None = None,
     prior: PriorName | Literal["class"] = "auto",
     components: int = 10,
+    normalise: bool = False,
 ) -> VAE:
     """A VAE with networks by shape; by default a diagonal normal posterior and its usual prior."""
     q_z = DiagonalNormal(latent_dim) if posterior is None else posterior
     given, outputs = space if conditional else None, likelihood.parameter_shape
-    encoder = nets.encoder(space.shape, q_z.parameter_shape, hidden, network, condition=given)
-    decoder = nets.decoder(q_z.event_shape, outputs, space.shape, hidden, network, condition=given)
+    encoder = nets.encoder(
+        space.shape, q_z.parameter_shape, hidden, network, condition=given, normalise=normalise
+    )
+    decoder = nets.decoder(
+        q_z.event_shape, outputs, space.shape, hidden, network, condition=given, normalise=normalise
+    )
     p_z = find_prior(prior, q_z, encoder, space, components)
     return VAE(space, encoder, decoder, q_z, p_z, likelihood, objective, conditional)
 
@@ -139,6 +144,7 @@ def vae(
     components: int = 10,
     categories: int = 10,
     steps: int = 0,
+    batch_norm: bool = False,
 ) -> VAE:
     """A variational autoencoder; posterior, prior and likelihood are of your choice.
 
@@ -157,12 +163,22 @@ def vae(
         components: of mixtures, pseudo-inputs of vamp.
         categories: values of a categorical variable.
         steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
+        batch_norm: normalise the batch before every activation.
     """
     p_x = find_likelihood(likelihood, space, mixture)
     q_z = find_posterior(posterior, latent_dim, flows, components, categories)
     objective = ELBO(rising(steps))
     return compose(
-        space, latent_dim, hidden, network, p_x, objective, False, q_z, prior, components
+        space,
+        latent_dim,
+        hidden,
+        network,
+        p_x,
+        objective,
+        posterior=q_z,
+        prior=prior,
+        components=components,
+        normalise=batch_norm,
     )
 
 

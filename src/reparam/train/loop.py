@@ -288,7 +288,7 @@ class _Session:
         with torch.no_grad():
             training.model.after_step(loss, player.name)
             if training.average is not None and config.ema is not None:
-                for mean, weight in zip(training.average, training.model.parameters(), strict=True):
+                for mean, weight in zip(training.average, training.moving, strict=True):
                     mean.lerp_(weight, 1 - config.ema)
 
     def _ended(self) -> bool:
@@ -317,6 +317,7 @@ class _Session:
             means |= {f"{prefix}{name}": value for name, value in values.items()}
             training.tallies[player.name] = Tally()
         with training.averaged():
+            training.ranks.broadcast(training.model)  # each has statistics of its rows
             valid = validate(training, players[0].name)
             training.remember_if_best(judge(valid))
         if not math.isfinite(judge(valid)):

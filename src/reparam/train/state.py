@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from reparam.config import TrainConfig
 from reparam.data import Data, Split, condition, refuse_unfit
 from reparam.model import Batch, Descend, Model, Player
+from reparam.nets.norm import BatchNorm
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
 from reparam.train.history import History
@@ -101,6 +102,12 @@ class Training:
         per_epoch = self.batches.steps_per_epoch
         return per_epoch * math.ceil(STEPS_PER_ROW / per_epoch)
 
+    @property
+    def moving(self) -> list[Tensor]:
+        """What an average is kept of: the weights, and the statistics that go with them."""
+        norms = [part for part in self.model.modules() if isinstance(part, BatchNorm)]
+        return [*self.model.parameters(), *(value for norm in norms for value in norm.buffers())]
+
     def seconds(self) -> float:
         """Training time so far, earlier sessions counted in."""
         now = time.perf_counter()
@@ -129,7 +136,7 @@ class Training:
                 self.optimisers[player.name] = self._optimiser(player)
             self.tallies.setdefault(player.name, Tally())
         if self.config.ema is not None and self.average is None:
-            self.average = [p.detach().clone() for p in self.model.parameters()]
+            self.average = [value.detach().clone() for value in self.moving]
         return players
 
     def _optimiser(self, player: Player) -> torch.optim.Optimizer:
@@ -148,7 +155,7 @@ class Training:
         if self.average is None:
             yield
             return
-        weights = [p.detach().clone() for p in self.model.parameters()]
+        weights = [value.detach().clone() for value in self.moving]
         self._put(self.average)
         try:
             yield
@@ -157,7 +164,7 @@ class Training:
 
     @torch.no_grad()
     def _put(self, weights: Iterable[Tensor]) -> None:
-        for parameter, weight in zip(self.model.parameters(), weights, strict=True):
+        for parameter, weight in zip(self.moving, weights, strict=True):
             parameter.copy_(weight)
 
     def remember_if_best(self, value: float) -> None:
