@@ -19,6 +19,7 @@ ROWS = (
         "buffers",
         "conditions",
         "inspection",
+        "memory",
         "config",
         "data",
         "numerics",

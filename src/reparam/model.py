@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.conditions import check_attributes, check_labels
 from reparam.inspection import Inspectable
+from reparam.memory import keep_freed
+
+keep_freed()  # whatever is done with a model, it is done many times
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
