@@ -37,7 +37,8 @@ for _ in range(400):
     start = time.perf_counter()
     step()
     seconds.append(time.perf_counter() - start)
-print(statistics.median(seconds), (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 400)
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(statistics.median(seconds), faults / 400)
 """
 
 

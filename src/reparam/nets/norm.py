@@ -37,13 +37,12 @@ class BatchNorm(nn.Module):
         self.variance: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        running = self.mean, self.variance
         if not self.training or x.numel() == len(self.mean):
-            return F.batch_norm(x, *running, self.scale, self.shift, eps=self.eps)
-        moved = [value.clone() for value in running]  # kept by autograd: not to be written again
-        y = F.batch_norm(x, *moved, self.scale, self.shift, True, MOMENTUM, self.eps)
-        for value, new in zip(running, moved, strict=True):
-            value.copy_(torch.where(new.isfinite(), new, value))
+            return F.batch_norm(x, self.mean, self.variance, self.scale, self.shift, eps=self.eps)
+        mean, variance = self.mean.clone(), self.variance.clone()  # autograd keeps what it is given
+        y = F.batch_norm(x, mean, variance, self.scale, self.shift, True, MOMENTUM, self.eps)
+        self.mean.copy_(torch.where(mean.isfinite(), mean, self.mean))
+        self.variance.copy_(torch.where(variance.isfinite(), variance, self.variance))
         return y
 
 

@@ -142,7 +142,9 @@ class Training:
     def _optimiser(self, player: Player) -> torch.optim.Optimizer:
         config = self.config
         # Fused: one pass over the weights instead of a dozen, and it skips a step on found_inf.
-        return torch.optim.AdamW(
+        # Without decay both are the same, but AdamW multiplies every weight by 1.
+        kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
+        return kind(
             trainable(player.modules),
             lr=config.lr * player.lr,
             weight_decay=config.weight_decay,
