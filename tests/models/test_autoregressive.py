@@ -237,6 +237,24 @@ def test_completions_keep_what_is_given_and_draw_the_rest_from_its_conditional(w
 
 
 @every
+def test_channels_are_completed_given_those_before_them_in_their_pixel(which):
+    space = Space((2, 1, 2), "binary")
+    model = random_model(which, space)
+    if model.network.members > 1:
+        pytest.skip("orders in which the given channel does not come first")
+    red = torch.tensor([True, False])[:, None, None].expand(space.shape).clone()
+    red[:, :, 1] = False  # of the first pixel only
+    n, states = 6000, all_states(space)
+    for value in (0.0, 1.0):
+        x = torch.full((n, *space.shape), value, dtype=F64)
+        found = model.complete(x, red, generator=torch.Generator().manual_seed(3))
+        same = states[:, 0, 0, 0] == value
+        law = torch.where(same, model.log_prob(states).value.exp().detach(), 0.0)
+        index = (found.flatten(1) @ torch.tensor([8.0, 4.0, 2.0, 1.0], dtype=F64)).long()
+        assert chi_square(torch.bincount(index, minlength=16), n * law / law.sum()) > 1e-4
+
+
+@every
 def test_completions_of_any_mask_keep_the_given_bits_in_their_dtype(which):
     space = Space((3, 4, 5), "levels", 256)
     model = random_model(which, space)

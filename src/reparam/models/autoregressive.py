@@ -7,6 +7,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.bijections.elementwise import Standardise
+from reparam.distributions.channel_mixture import ChannelMixtureMass
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import Completer, Density, LogProb, Loss, Space, Stage, positive_count
 from reparam.models.conditional import Conditional
@@ -195,9 +196,13 @@ class Autoregressive(Conditional, Density, Completer):
         p_x, scaled, dtype = self.p_x, self.standardise.scaled, y.dtype  # looked up once
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
-            drawn = p_x.distribution(parameters.to(dtype)).rsample(generator)
-            if known is not None and mask is not None:
-                drawn = torch.where(mask[..., sites], known[..., sites], drawn)
+            p = p_x.distribution(parameters.to(dtype))
+            if known is None or mask is None:
+                drawn = p.rsample(generator)
+            elif isinstance(p, ChannelMixtureMass):  # channels of a pixel see those given
+                drawn = p.rsample_rest(known[..., sites], mask[..., sites], generator)
+            else:
+                drawn = torch.where(mask[..., sites], known[..., sites], p.rsample(generator))
             values[..., sites] = drawn
             return scaled(drawn) if discrete else drawn
 
