@@ -366,6 +366,26 @@ def test_an_ensemble_is_the_mean_of_the_probabilities_of_its_members():
     assert model.log_prob(x).per_dimension is None
 
 
+def test_an_ensemble_completes_by_the_members_that_find_the_given_entries_probable():
+    """p(rest | given) of the mean of probabilities weighs members by p_e(given), not equally."""
+    space = Space((6,), "binary")
+    model = random_model(("made", {"hidden": (9,), "masks": 4, "direct": False}), space)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)  # members that disagree
+    top = torch.arange(6) < 3
+    n, states = 8000, all_states(space)
+    probabilities = model.log_prob(states).value.exp().detach()
+    for given in states[::8, :3]:
+        x = torch.full((n, 6), 7.0, dtype=F64)
+        x[:, :3] = given
+        found = model.complete(x, top, generator=torch.Generator().manual_seed(0))
+        law = torch.where((states[:, :3] == given).all(1), probabilities, 0.0)
+        counts = torch.bincount((found @ 2.0 ** torch.arange(5, -1, -1, dtype=F64)).long())
+        counts = torch.nn.functional.pad(counts, (0, 64 - len(counts)))
+        assert chi_square(counts, n * law / law.sum()) > 1e-4
+
+
 def test_members_are_trained_in_turn():
     space = Space((6,), "binary")
     model = random_model(("made", {"hidden": (9,), "orders": 3}), space).train()

@@ -115,7 +115,9 @@ class Autoregressive(Conditional, Density, Completer):
         """x with the entries outside ``mask`` drawn anew, in order, each given all before it.
 
         Where the given entries come first in the order (the top rows of an image), this is a draw
-        of p(rest | given). Elsewhere a given entry acts on the entries after it only.
+        of p(rest | given). Elsewhere a given entry acts on the entries after it only. Of an
+        ensemble every member completes every row, and one of these is drawn by how probable that
+        member finds the given entries.
 
         Args:
             x: (B, *shape); the entries outside the mask are not looked at.
@@ -165,13 +167,40 @@ class Autoregressive(Conditional, Density, Completer):
         """n draws in data units, but for the given entries; each row by a member at random."""
         if self.network.members == 1:
             return self._fill_by(0, n, c, generator, given, mask)
+        if given is not None and mask is not None:
+            return self._fill_by_all(n, c, generator, given, mask)
         uniform = numerics.noise(self.anchor.new_empty(n), "uniform", generator)
         chosen = (uniform * self.network.members).long()
         x = self.anchor.new_empty(n, *self.space.shape)
         for member in chosen.unique().tolist():
             rows = (chosen == member).nonzero().squeeze(1)
-            labels, known, fixed = (None if v is None else v[rows] for v in (c, given, mask))
-            x[rows] = self._fill_by(member, len(rows), labels, generator, known, fixed)
+            labels = None if c is None else c[rows]
+            x[rows] = self._fill_by(member, len(rows), labels, generator)
+        return x
+
+    def _fill_by_all(
+        self,
+        n: int,
+        c: Tensor | None,
+        generator: torch.Generator | None,
+        given: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
+        """Rows by a member e drawn with probabilities p_e(given) / Σ p(given), as the mean has it.
+
+        Where given entries come after others, they are as probable as they are given these draws:
+        importance resampling of one completion by each member.
+        """
+        x, highest = given, self.anchor.new_full((n,), -torch.inf)
+        for member in range(self.network.members):
+            drawn = self._fill_by(member, n, c, generator, given, mask)
+            drawn = torch.where(mask, given, drawn.to(given))
+            factors = self._factors(drawn, self.context(c), member)
+            weight = torch.where(mask, factors, 0.0).flatten(1).sum(1)
+            score = weight + numerics.gumbel_noise(weight, generator)  # the largest: a draw
+            better = (score > highest).view(-1, *[1] * (x.ndim - 1))
+            x = torch.where(better, drawn, x) if member else drawn
+            highest = score.maximum(highest)
         return x
 
     def _fill_by(
