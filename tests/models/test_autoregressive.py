@@ -272,6 +272,47 @@ def test_completions_of_any_mask_keep_the_given_bits_in_their_dtype(which):
     assert torch.equal(*again)
 
 
+@pytest.mark.parametrize(
+    "kind,levels,dtype", [("real", None, torch.int64), ("levels", 300, torch.uint8)]
+)
+def test_completions_of_integers_that_cannot_hold_the_draws_are_floats(kind, levels, dtype):
+    model = random_model(DENSE[0], Space((40,), kind, levels))
+    with torch.no_grad():
+        model.network.head.bias += 0.5  # upper levels, too
+    x, mask = torch.full((20, 40), 3, dtype=dtype), torch.arange(40) < 20
+    found = model.complete(x, mask, generator=torch.Generator().manual_seed(0))
+    assert found.dtype == F64 and (found[:, mask] == 3).all()
+    drawn = found[:, ~mask]
+    assert (drawn != drawn.round()).all() if kind == "real" else drawn.max() > 255
+
+
+@pytest.mark.parametrize("which", [DENSE[1], DENSE[4], IMAGES[0]], ids=name_of)
+def test_many_examples_are_drawn_few_at_a_time(which, monkeypatch):
+    """Caches of thousands of examples would fill the memory."""
+    space = Space((1, 3, 3), "binary", classes=2)
+    model = random_model(which, space, conditional=True)
+    asked, generate = [], type(model.network).generate
+
+    def counted(network, rows, *given):
+        asked.append(rows)
+        generate(network, rows, *given)
+
+    monkeypatch.setattr(type(model.network), "generate", counted)
+    n = 2 * space.rows_at_once + 3
+    labels = torch.arange(n) % 2
+    x = model.sample(n, labels, generator=torch.Generator().manual_seed(0))
+    assert sum(asked) == n and max(asked) <= space.rows_at_once
+    by_label = torch.stack([x[labels == c].mean(0) for c in range(2)])  # each row by its own
+    law = torch.stack(
+        [model.log_prob(all_states(space), torch.full((512,), c)).value.exp() for c in range(2)]
+    )
+    means = torch.einsum("cs,sd->cd", law, all_states(space).flatten(1))
+    assert (by_label.flatten(1) - means).abs().max() < 5 * math.sqrt(0.25 / (n // 2))
+    mask = torch.rand(n, *space.shape, generator=torch.Generator().manual_seed(1)) < 0.5
+    found = model.complete(1 - x, mask, labels)
+    assert torch.equal(found[mask], (1 - x)[mask]) and max(asked) <= space.rows_at_once
+
+
 def test_completions_refuse_other_masks():
     model = random_model(DENSE[0], Space((4,), "binary"))
     for mask in (

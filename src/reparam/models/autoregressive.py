@@ -32,11 +32,12 @@ class Autoregressive(Conditional, Density, Completer):
 
     Shape: x (B, *space.shape).
 
-    Likelihood: exact if the conditionals are. ``per_dimension`` is −log p(x_i | x before i) with
-        its sign turned, so that its entries sum to the value; an ensemble has none.
+    Likelihood: exact if the conditionals are. ``per_dimension`` is log p(x_i | x before i) in nats,
+        so that its entries sum to the value; an ensemble has none.
 
     Cost: one pass of the network per loss, one per member of an ensemble per log-probability;
-    a sample costs about one pass, in as many steps as there are entries drawn one after the other.
+    a sample costs about one pass, in as many steps as there are entries drawn one after the other,
+    a completion by an ensemble two passes per member. Many rows are drawn some hundreds at a time.
 
     Reference: Larochelle & Murray 2011, eq. 1; Germain et al. 2015, sections 4.2 and 4.3.
 
@@ -120,7 +121,8 @@ class Autoregressive(Conditional, Density, Completer):
         member finds the given entries.
 
         Args:
-            x: (B, *shape); the entries outside the mask are not looked at.
+            x: (B, *shape); the entries outside the mask are not looked at. The result has its type,
+                but for integers that cannot hold what is drawn: then the model's.
             mask: bool, (*shape) or (B, *shape): the entries that are given; they stay bit for bit.
             c: labels, for a conditional model.
             generator: of the draws.
@@ -136,7 +138,15 @@ class Autoregressive(Conditional, Density, Completer):
             )
         mask = mask.to(given.device).expand_as(given)
         drawn = self._fill(len(given), c, generator, given, mask)
-        return torch.where(mask, x.to(drawn.device), drawn.to(x.dtype))
+        dtype = x.dtype if self._fits(x.dtype) else drawn.dtype
+        return torch.where(mask, x.to(drawn.device, dtype), drawn.to(dtype))
+
+    def _fits(self, dtype: torch.dtype) -> bool:
+        """Whether draws can be of that type: whole numbers hold no real ones, bytes few levels."""
+        if dtype.is_floating_point:
+            return True
+        levels = self.space.level_count or torch.inf
+        return levels <= (2 if dtype == torch.bool else torch.iinfo(dtype).max + 1)
 
     def _factors(self, x: Tensor, context: Tensor | None, member: int | Tensor = 0) -> Tensor:
         """log p(x_i | x before i) of one member, (B, *shape), in data units."""
@@ -164,7 +174,24 @@ class Autoregressive(Conditional, Density, Completer):
         given: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """n draws in data units, but for the given entries; each row by a member at random."""
+        """n draws in data units, but for the given entries; so many at once as memory allows."""
+        parts, at_once = [], self.space.rows_at_once
+        for start in range(0, n, at_once):
+            rows = slice(start, min(start + at_once, n))
+            some = [None if value is None else value[rows] for value in (given, mask)]
+            labels = None if c is None else c[rows]
+            parts.append(self._fill_rows(rows.stop - start, labels, generator, *some))
+        return torch.cat(parts)
+
+    def _fill_rows(
+        self,
+        n: int,
+        c: Tensor | None,
+        generator: torch.Generator | None,
+        given: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Each row by a member at random; given entries make some more probable than others."""
         if self.network.members == 1:
             return self._fill_by(0, n, c, generator, given, mask)
         if given is not None and mask is not None:
