@@ -12,10 +12,13 @@ import pytest
 import torch
 from frequencies import chi_square
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import reparam as rp
 from reparam.model import Space
 from reparam.models.autoregressive import Autoregressive
+from reparam.nets import masked
 from reparam.nets.autoregressive import raster_ranks
 
 F64 = torch.float64
@@ -379,6 +382,34 @@ def test_nade_is_its_naive_form():
             total += math.log(p if row[i] else 1 - p)
         expected.append(total)
     torch.testing.assert_close(model.log_prob(x).value, torch.tensor(expected, dtype=F64))
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers of any tensor that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **kwargs or {})
+        for value in tree_leaves(found):
+            if isinstance(value, Tensor):
+                self.numbers = max(self.numbers, value.numel())
+        return found
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_nade_without_gradients_keeps_the_sums_of_few_rows(conditional, monkeypatch):
+    space = Space((7,), "binary", classes=2)
+    model = random_model(("nade", {"hidden": 4}), space, conditional=conditional)
+    monkeypatch.setattr(masked, "SUMS_AT_ONCE", 10 * 7 * 4)
+    x = all_states(space)
+    c = torch.arange(128) % 2 if conditional else None
+    with torch.no_grad(), Largest() as largest:
+        found = model.log_prob(x, c).value
+    assert largest.numbers <= max(10 * 7 * 4, x.numel())
+    torch.testing.assert_close(found, model.log_prob(x, c).value.detach())
 
 
 def test_fvbn_is_a_logistic_regression_of_every_entry_on_those_before():
