@@ -329,6 +329,17 @@ def test_completions_refuse_other_masks():
             model.complete(torch.zeros(3, 4), mask)
 
 
+@pytest.mark.parametrize(
+    "shape,context,conditional", [((2, 3), 0, False), ((6,), 3, False), ((6,), 0, True)]
+)
+def test_networks_of_other_data_or_conditions_are_refused(shape, context, conditional):
+    """A network without a context would be conditional on nothing, and say nothing of it."""
+    space = Space((6,), "binary", classes=3)
+    network = rp.MADE(shape if len(shape) == 1 else (1, *shape), 1, (4,), context=context)
+    with pytest.raises(ValueError, match=r"network: expected one of x \(6,\) with a context of"):
+        Autoregressive(space, network, rp.Bernoulli(space), conditional)
+
+
 @every
 def test_labels_are_used_and_with_their_weights_at_zero_leave_the_model_as_it_was(which):
     space = Space((1, 3, 3), "binary", classes=3)

@@ -60,6 +60,12 @@ class Autoregressive(Conditional, Density, Completer):
         super().__init__(space, conditional)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
+        wanted = (space.attributes or space.classes or 0) if conditional else 0
+        if (network.shape, network.context_features) != (space.shape, wanted):
+            raise ValueError(
+                f"network: expected one of x {space.shape} with a context of {wanted} numbers, "
+                f"got one of {network.shape} with {network.context_features}"
+            )
         self.standardise = Standardise(space)
         self.network, self.p_x = network, likelihood
         if network.members > 1:

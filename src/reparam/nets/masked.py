@@ -104,6 +104,7 @@ class MADE(AutoregressiveNetwork):
             if value < 1:
                 raise ValueError(f"{name}: expected positive numbers, got {value}")
         self.shape, self.parameters_per_entry = tuple(shape), parameters
+        self.context_features = context
         self.members = max(orders, masks)
         self.degrees = _degrees(shape, tuple(hidden), orders, masks)
         layers = [MaskedLinear(a, b) for a, b in pairwise(self.degrees)]
@@ -221,6 +222,7 @@ class NADE(AutoregressiveNetwork):
         if hidden < 1:
             raise ValueError(f"hidden: expected a positive width, got {hidden}")
         self.shape, dimension = tuple(shape), math.prod(shape)
+        self.context_features = context
         self.order = raster_ranks(shape).argsort().tolist()
         self.weight = nn.Parameter(torch.empty(dimension, hidden))  # by place in the order
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))

@@ -97,7 +97,7 @@ class PixelCNN(PixelNetwork):
         context: int = 0,
         codes: int = 0,
     ) -> None:
-        super().__init__(shape, codes)
+        super().__init__(shape, codes, context)
         check_width(width, self.channels)
         if first_kernel < 3:
             raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
@@ -230,7 +230,7 @@ class GatedPixelCNN(PixelNetwork):
         context: int = 0,
         codes: int = 0,
     ) -> None:
-        super().__init__(shape, codes)
+        super().__init__(shape, codes, context)
         check_width(width, self.channels)
         if first_kernel < 3:
             raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")

@@ -272,7 +272,7 @@ class PixelRNN(PixelNetwork):
         first_kernel: int = 7,
         context: int = 0,
     ) -> None:
-        super().__init__(shape)
+        super().__init__(shape, context=context)
         check_width(width, self.channels)
         kinds: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
         kinds = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}

@@ -112,7 +112,7 @@ class CausalTransformer(AutoregressiveNetwork):
         context: int = 0,
     ) -> None:
         super().__init__()
-        self.shape, self.width = tuple(shape), width
+        self.shape, self.width, self.context_features = tuple(shape), width, context
         ranks = raster_ranks(shape)
         self.order = ranks.argsort().tolist()
         self.value = nn.Linear(1, width, bias=False)
