@@ -506,6 +506,26 @@ def test_made_refuses_empty_parts(bad):
         rp.build("made", Space((4,), "binary"), **bad)
 
 
+@pytest.mark.parametrize(
+    "name,bad",
+    [
+        ("pixel-cnn", {"layers": -1}),
+        ("gated-pixel-cnn", {"layers": -1}),
+        ("pixel-rnn", {"layers": -1}),
+        ("pixel-rnn", {"first_kernel": 1}),  # every pixel on its own, and no word of it
+        ("image-transformer", {"layers": -1}),
+        ("image-transformer", {"width": 0}),
+        ("pixel-vae", {"features": 0}),
+    ],
+    ids=str,
+)
+def test_sizes_that_make_no_network_are_refused_by_name(name, bad):
+    with pytest.raises(
+        ValueError, match=f"{next(iter(bad))}: expected .* got {next(iter(bad.values()))}"
+    ):
+        rp.build(name, Space((1, 4, 4), "binary"), **bad)
+
+
 CODES: list[tuple[str, dict[str, Any]]] = [
     which for which in IMAGES if which[1].get("inputs") == "one-hot"
 ]

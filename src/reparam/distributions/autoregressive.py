@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.distributions.likelihoods import Likelihood
-from reparam.model import Distribution, Space
+from reparam.model import Distribution, Space, positive_count
 from reparam.nets.autoregressive import AutoregressiveNetwork
 from reparam.nets.pixels import PixelNetwork
 
@@ -108,6 +108,7 @@ class AutoregressiveLikelihood(Likelihood):
         features: int,
     ) -> None:
         super().__init__(space)
+        positive_count("features", features)
         if conditional.space != space:
             raise ValueError(
                 f"conditional: expected one of {space}, got one of {conditional.space}"
