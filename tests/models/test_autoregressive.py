@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves
 
 import reparam as rp
 from reparam.model import Space
+from reparam.models import autoregressive
 from reparam.models.autoregressive import Autoregressive
 from reparam.nets import masked
 from reparam.nets.autoregressive import raster_ranks
@@ -286,6 +287,27 @@ def test_nade_without_gradients_keeps_the_sums_of_few_rows(conditional, monkeypa
         found = model.log_prob(x, c).value
     assert largest.numbers <= max(10 * 7 * 4, x.numel())
     torch.testing.assert_close(found, model.log_prob(x, c).value.detach())
+
+
+@pytest.mark.parametrize("which", [DENSE[4], IMAGES[0]], ids=name_of)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_likelihoods_without_gradients_keep_the_parameters_of_few_rows(
+    which, conditional, monkeypatch
+):
+    """256 numbers per entry of hundreds of colour images would be gigabytes."""
+    space = Space((1, 2, 2), "levels", 256, classes=2)
+    model = random_model(which, space, conditional=conditional, likelihood="categorical")
+    monkeypatch.setattr(autoregressive, "NUMBERS_AT_ONCE", 5 * 4 * 256)
+    x = torch.randint(256, (32, *space.shape), generator=torch.Generator().manual_seed(0))
+    c = torch.arange(32) % 2 if conditional else None
+    with torch.no_grad(), Largest() as largest:
+        found = model.log_prob(x, c)
+    # Masked weights are tensors of their own, and larger than these few rows.
+    assert largest.numbers <= max(5 * 4 * 256, *(p.numel() for p in model.parameters()))
+    known = model.log_prob(x, c)
+    torch.testing.assert_close(found.value, known.value.detach())
+    if known.per_dimension is not None:
+        torch.testing.assert_close(found.per_dimension, known.per_dimension.detach())
 
 
 def test_fvbn_is_a_logistic_regression_of_every_entry_on_those_before():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ from reparam.distributions.likelihoods import Likelihood
 from reparam.model import Completer, Density, LogProb, Loss, Space, Stage, positive_count
 from reparam.models.conditional import Conditional
 from reparam.nets.autoregressive import AutoregressiveNetwork
+
+NUMBERS_AT_ONCE = 2**25  # parameters of conditionals in a pass that needs no gradients
 
 
 class Autoregressive(Conditional, Density, Completer):
@@ -165,7 +169,18 @@ class Autoregressive(Conditional, Density, Completer):
 
     def _members(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """The factors of the last member, and log p(x) of all members together, (B,)."""
-        context, values = self.context(c), []
+        context = self.context(c)
+        rows = max(1, NUMBERS_AT_ONCE // math.prod(self.p_x.parameter_shape))
+        if torch.is_grad_enabled() or len(x) <= rows:
+            return self._members_of_few(x, context)
+        parts = x.split(rows)
+        contexts = [None] * len(parts) if context is None else context.split(rows)
+        found = [self._members_of_few(*part) for part in zip(parts, contexts, strict=True)]
+        factors, values = zip(*found, strict=True)
+        return torch.cat(factors), torch.cat(values)
+
+    def _members_of_few(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        values = []
         for member in range(self.network.members):
             factors = self._factors(x, context, member)
             values.append(factors.flatten(1).sum(1))
