@@ -34,9 +34,13 @@ def categorical_draw(logits: Tensor, dim: int, generator: torch.Generator | None
 
     The largest of logits plus Gumbel noise is a draw of the categorical.
     """
-    uniform = noise(logits, "uniform", generator)
-    gumbel = -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
-    return (logits + gumbel).argmax(dim)
+    return (logits + gumbel_noise(logits, generator)).argmax(dim)
+
+
+def gumbel_noise(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Standard Gumbel noise −log(−log u) of the shape, dtype and device of ``like``."""
+    uniform = noise(like, "uniform", generator)
+    return -torch.log(-torch.log(uniform.clamp(min=torch.finfo(uniform.dtype).tiny)))
 
 
 def accumulator(like: Tensor) -> torch.dtype:

@@ -53,11 +53,26 @@ def test_the_center_is_the_walk_through_the_means():
     torch.testing.assert_close(p.repeat(2).center, x.repeat_interleave(2, 0))
 
 
-def test_other_networks_are_refused():
-    conditional = rp.Bernoulli(SPACE)
-    with pytest.raises(ValueError, match="network: expected one of the single entries"):
-        rp.AutoregressiveLikelihood(SPACE, rp.MADE(SPACE.shape, 1, (4,), orders=2), conditional, 2)
+OTHER_NETWORKS = {
+    "two orders": lambda: rp.MADE(SPACE.shape, 1, (4,), orders=2, context=2),
+    "no positions": lambda: rp.CausalTransformer(SPACE.shape, 1, 4, 1, 2, context=2),
+    "whole pixels": lambda: rp.PixelCNNPlusPlus(SPACE.shape, 1, 4, 1, 0, context=2),
+    "blind to z": lambda: rp.PixelCNN(SPACE.shape, 1),
+    "another z": lambda: rp.GatedPixelCNN(SPACE.shape, 1, context=3),
+    "another x": lambda: rp.PixelRNN((1, 3, 2), 1, context=2),
+}
+
+
+@pytest.mark.parametrize("which", OTHER_NETWORKS)
+def test_other_networks_are_refused(which):
+    network, conditional = OTHER_NETWORKS[which](), rp.Bernoulli(SPACE)
+    said = rf"network: expected one of the single entries .*, got {type(network).__name__} of"
+    with pytest.raises(ValueError, match=said):
+        rp.AutoregressiveLikelihood(SPACE, network, conditional, 2)
+
+
+def test_conditionals_of_other_data_are_refused():
+    space = Space((1, 2, 4), "binary")
+    network = rp.PixelCNN(space.shape, 1, context=2)
     with pytest.raises(ValueError, match="conditional: expected one of"):
-        rp.AutoregressiveLikelihood(
-            Space((1, 2, 4), "binary"), rp.PixelCNN((1, 2, 4), 1, context=2), conditional, 2
-        )
+        rp.AutoregressiveLikelihood(space, network, rp.Bernoulli(SPACE), 2)

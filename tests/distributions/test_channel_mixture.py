@@ -73,6 +73,37 @@ def test_draws_come_as_often_as_they_are_probable():
     assert chi_square(counts, expected) > 1e-4
 
 
+@pytest.mark.parametrize("given", [(0,), (1,), (2,), (0, 1), (0, 2), ()], ids=str)
+def test_the_rest_of_a_pixel_is_drawn_given_the_channels_before(given):
+    """By enumeration: Π over the channels c that are not given of P(x_c | x_1 … x_{c−1})."""
+    p_x, parameters = mixture()
+    columns = p_x.distribution(parameters.expand(64, -1, -1)).log_prob(colours()[:, :, None])
+    drawn = [c for c in range(3) if c not in given]
+    n, mask = 8000, torch.tensor([c in given for c in range(3)])[:, None]
+    for values in itertools.product(range(4), repeat=len(given)):
+        same = (colours()[:, list(given)] == torch.tensor(values, dtype=F64)).all(1)
+        law = torch.where(same, columns[:, drawn].sum(1).exp(), 0.0)
+        assert law.sum().item() == pytest.approx(1)
+        x = torch.full((n, 3, 1), 9.0, dtype=F64)  # 9 is no level: it must not be looked at
+        x[:, list(given), 0] = torch.tensor(values, dtype=F64)
+        p = p_x.distribution(parameters.expand(n, -1, -1))
+        found = p.rsample_rest(x, mask.expand(n, -1, -1), torch.Generator().manual_seed(0))
+        assert torch.equal(found[:, list(given)], x[:, list(given)])
+        index = (found[..., 0] @ torch.tensor([16.0, 4.0, 1.0], dtype=F64)).long()
+        assert chi_square(torch.bincount(index, minlength=64), n * law) > 1e-4
+
+
+def test_the_center_of_the_first_channel_is_its_mean():
+    p_x, parameters = mixture(components=3)
+    parameters[:, 1] -= 1.5  # a location at the lower end, where only one side is cut off
+    p = p_x.distribution(parameters)
+    x = colours()[:, :, None]
+    law = p_x.distribution(parameters.expand(64, -1, -1)).log_prob(x).sum(1).exp()
+    torch.testing.assert_close(p.center[0, 0, 0], (law * x[:, 0, 0]).sum())
+    assert p.center.shape == (1, 3, 1)
+    assert (p.center >= 0).all() and (p.center <= 3).all()
+
+
 def test_channels_matter_to_each_other_and_sites_do_not():
     p_x, parameters = mixture(sites=5)
     x = torch.zeros(1, 3, 5, dtype=F64)

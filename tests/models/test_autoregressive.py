@@ -3,69 +3,34 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from autoregressive_models import (
+    DENSE,
+    IMAGES,
+    MODELS,
+    all_states,
+    every,
+    name_of,
+    random_model,
+)
 from frequencies import chi_square
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import reparam as rp
 from reparam.model import Space
+from reparam.models import autoregressive
 from reparam.models.autoregressive import Autoregressive
+from reparam.nets import masked
 from reparam.nets.autoregressive import raster_ranks
 
 F64 = torch.float64
-DENSE: list[tuple[str, dict[str, Any]]] = [
-    ("fvbn", {}),
-    ("nade", {"hidden": 5}),
-    ("made", {"hidden": (12,)}),
-    ("made", {"hidden": (11, 9), "direct": False}),
-    ("made", {"hidden": (12,), "orders": 3, "masks": 2}),
-]
-IMAGES: list[tuple[str, dict[str, Any]]] = [
-    ("pixel-cnn", {"width": 6, "layers": 3, "first_kernel": 5}),
-    ("pixel-cnn", {"width": 7, "layers": 1, "first_kernel": 3, "residual": True}),
-    ("gated-pixel-cnn", {"width": 6, "layers": 2, "first_kernel": 5}),
-    ("pixel-cnn", {"width": 6, "layers": 1, "first_kernel": 3, "inputs": "one-hot"}),
-    ("gated-pixel-cnn", {"width": 6, "layers": 1, "first_kernel": 3, "inputs": "one-hot"}),
-    ("pixel-rnn", {"width": 4, "layers": 2, "first_kernel": 3, "recurrence": "row"}),
-    ("pixel-rnn", {"width": 3, "layers": 2, "first_kernel": 3}),
-    ("pixel-cnn++", {"width": 3, "blocks": 1, "scales": 2, "components": 2}),
-    ("pixel-cnn++", {"width": 2, "blocks": 2, "scales": 1, "components": 3}),
-]
-OTHERS: list[tuple[str, dict[str, Any]]] = [
-    ("image-transformer", {"width": 6, "layers": 2, "heads": 2, "dropout": 0.2}),
-]
-MODELS = DENSE + IMAGES + OTHERS
-
-
-def name_of(model: Any) -> str:
-    return "-".join([model[0], *map(str, model[1].values())]) if isinstance(model, tuple) else None
-
-
-every = pytest.mark.parametrize("which", MODELS, ids=name_of)
-
-
-def random_model(which: tuple[str, dict[str, Any]], space: Space, **more: Any) -> Autoregressive:
-    """Weights large enough that the entries depend on each other."""
-    torch.manual_seed(3)
-    model = rp.build(which[0], space, **which[1], **more).double().eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn_like(parameter))
-    assert isinstance(model, Autoregressive)
-    return model
-
-
-def all_states(space: Space) -> Tensor:
-    values = [range(space.level_count or 0)] * space.dimension
-    return torch.tensor(list(itertools.product(*values)), dtype=F64).view(-1, *space.shape)
-
-
 SMALL = [
     Space((1, 3, 3), "binary"),
     Space((9,), "binary"),
@@ -154,8 +119,12 @@ def test_no_parameter_depends_on_its_entry_or_on_later_ones(which, shape):
 def compare_with_full_passes(
     model: Autoregressive, rows: int, context: Tensor | None = None, member: int = 0
 ) -> tuple[float, Tensor]:
-    """Sample from cached activations; at every step one full pass must give the same parameters."""
+    """Sample from cached activations; at every step one full pass must give the same parameters.
+
+    Returns the largest difference and the draws, of real data in standardised units.
+    """
     network, space = model.network, model.space
+    scaled = (lambda x: x) if space.kind == "real" else model.standardise.scaled
     values = torch.zeros(rows, *space.shape, dtype=model.anchor.dtype)
     layout = (rows, space.shape[0], -1) if network.whole_pixels else (rows, -1)
     generator = torch.Generator().manual_seed(7)
@@ -163,14 +132,14 @@ def compare_with_full_passes(
 
     def draw(parameters: Tensor, sites: slice) -> Tensor:
         nonlocal worst
-        full = network(model.standardise.scaled(values), context, member)
+        full = network(scaled(values), context, member)
         full = full.reshape(rows, parameters.shape[1], -1)[..., sites]
         assert parameters.shape == full.shape
         worst = max(worst, ((parameters - full).abs() / (1 + full.abs())).max().item())
         naive = model.p_x.distribution(full).sample(generator)
         values.view(layout)[..., sites] = naive
         asked[sites] += 1
-        return model.standardise.scaled(naive)
+        return scaled(naive)
 
     with torch.no_grad():
         network.generate(rows, draw, context, member)
@@ -201,6 +170,19 @@ def test_cached_samples_are_the_naive_ones(which, space, rows):
         assert compare_with_full_passes(model.float(), rows)[0] < 1e-5
 
 
+@pytest.mark.parametrize(
+    "which", [w for w in MODELS if w[0] != "pixel-cnn++" and "inputs" not in w[1]], ids=name_of
+)
+@pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 2)], ids=str)
+def test_cached_samples_of_real_images_are_the_naive_ones_in_data_units(which, shape):
+    model = random_model(which, Space(shape, "real"))
+    model.standardise.shift.fill_(100)
+    model.standardise.scale.copy_(2 + torch.arange(shape[0]).view(-1, 1, 1))
+    worst, naive = compare_with_full_passes(model, 4)
+    assert worst < 1e-12
+    torch.testing.assert_close(sampled(model, 4), 100 + model.standardise.scale * naive)
+
+
 @every
 def test_samples_come_as_often_as_they_are_probable(which):
     space = Space((1, 3, 3), "binary")
@@ -213,58 +195,15 @@ def test_samples_come_as_often_as_they_are_probable(which):
     assert chi_square(counts, expected) > 1e-4
 
 
-@every
-def test_completions_keep_what_is_given_and_draw_the_rest_from_its_conditional(which):
-    space = Space((1, 3, 3), "binary")
-    model = random_model(which, space)
-    top = torch.zeros(space.shape, dtype=torch.bool)
-    top[:, 0], top[:, 1, 0] = True, True  # the first four entries
-    given = torch.tensor([1.0, 0.0, 1.0, 1.0], dtype=F64)
-    n = 6000
-    x = torch.full((n, *space.shape), 7.0, dtype=F64).masked_scatter(
-        top.expand(n, -1, -1, -1), given.repeat(n)
-    )
-    found = model.complete(x, top, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(found[:, top], x[:, top])
-    if model.network.members > 1:
-        return  # orders in which the given entries do not come first
-    states = all_states(space)
-    states = states[(states[:, top] == given).all(1)]
-    probabilities = model.log_prob(states).value.exp().detach()
-    code = 2.0 ** torch.arange(4, -1, -1, dtype=F64)
-    counts = torch.bincount((found[:, ~top] @ code).long(), minlength=32)
-    assert chi_square(counts, n * probabilities / probabilities.sum()) > 1e-4
-
-
-@every
-def test_completions_of_any_mask_keep_the_given_bits_in_their_dtype(which):
-    space = Space((3, 4, 5), "levels", 256)
-    model = random_model(which, space)
-    generator = torch.Generator().manual_seed(2)
-    x = torch.randint(256, (4, *space.shape), generator=generator, dtype=torch.uint8)
-    mask = torch.rand(x.shape, generator=generator) < 0.5
-    found = model.complete(x, mask, generator=generator)
-    assert found.dtype == torch.uint8
-    assert torch.equal(found[mask], x[mask])
-    assert not torch.equal(found[~mask], x[~mask])
-    changed = torch.where(mask, x, 255 - x)  # what is not given is not looked at
-    again = [
-        model.complete(v, mask, generator=torch.Generator().manual_seed(4)) for v in (x, changed)
-    ]
-    assert torch.equal(*again)
-
-
-def test_completions_refuse_other_masks():
-    model = random_model(DENSE[0], Space((4,), "binary"))
-    for mask in (
-        torch.ones(4),
-        torch.ones(5, dtype=torch.bool),
-        torch.ones(2, 4, dtype=torch.bool),
-    ):
-        with pytest.raises(
-            ValueError, match=r"mask: expected bool of shape \(4,\) or \(3, 4\), got"
-        ):
-            model.complete(torch.zeros(3, 4), mask)
+@pytest.mark.parametrize(
+    "shape,context,conditional", [((2, 3), 0, False), ((6,), 3, False), ((6,), 0, True)]
+)
+def test_networks_of_other_data_or_conditions_are_refused(shape, context, conditional):
+    """A network without a context would be conditional on nothing, and say nothing of it."""
+    space = Space((6,), "binary", classes=3)
+    network = rp.MADE(shape if len(shape) == 1 else (1, *shape), 1, (4,), context=context)
+    with pytest.raises(ValueError, match=r"network: expected one of x \(6,\) with a context of"):
+        Autoregressive(space, network, rp.Bernoulli(space), conditional)
 
 
 @every
@@ -320,6 +259,55 @@ def test_nade_is_its_naive_form():
             total += math.log(p if row[i] else 1 - p)
         expected.append(total)
     torch.testing.assert_close(model.log_prob(x).value, torch.tensor(expected, dtype=F64))
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers of any tensor that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **kwargs or {})
+        for value in tree_leaves(found):
+            if isinstance(value, Tensor):
+                self.numbers = max(self.numbers, value.numel())
+        return found
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_nade_without_gradients_keeps_the_sums_of_few_rows(conditional, monkeypatch):
+    space = Space((7,), "binary", classes=2)
+    model = random_model(("nade", {"hidden": 4}), space, conditional=conditional)
+    monkeypatch.setattr(masked, "SUMS_AT_ONCE", 10 * 7 * 4)
+    x = all_states(space)
+    c = torch.arange(128) % 2 if conditional else None
+    with torch.no_grad(), Largest() as largest:
+        found = model.log_prob(x, c).value
+    assert largest.numbers <= max(10 * 7 * 4, x.numel())
+    torch.testing.assert_close(found, model.log_prob(x, c).value.detach())
+
+
+@pytest.mark.parametrize("which", [DENSE[4], IMAGES[0]], ids=name_of)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_likelihoods_without_gradients_keep_the_parameters_of_few_rows(
+    which, conditional, monkeypatch
+):
+    """256 numbers per entry of hundreds of colour images would be gigabytes."""
+    space = Space((1, 2, 2), "levels", 256, classes=2)
+    model = random_model(which, space, conditional=conditional, likelihood="categorical")
+    monkeypatch.setattr(autoregressive, "NUMBERS_AT_ONCE", 5 * 4 * 256)
+    x = torch.randint(256, (32, *space.shape), generator=torch.Generator().manual_seed(0))
+    c = torch.arange(32) % 2 if conditional else None
+    with torch.no_grad(), Largest() as largest:
+        found = model.log_prob(x, c)
+    # Masked weights are tensors of their own, and larger than these few rows.
+    assert largest.numbers <= max(5 * 4 * 256, *(p.numel() for p in model.parameters()))
+    known = model.log_prob(x, c)
+    torch.testing.assert_close(found.value, known.value.detach())
+    if known.per_dimension is not None:
+        torch.testing.assert_close(found.per_dimension, known.per_dimension.detach())
 
 
 def test_fvbn_is_a_logistic_regression_of_every_entry_on_those_before():
@@ -383,6 +371,26 @@ def test_masks_of_made_let_every_path_go_forward():
 def test_made_refuses_empty_parts(bad):
     with pytest.raises(ValueError, match=f"{next(iter(bad))}: expected positive"):
         rp.build("made", Space((4,), "binary"), **bad)
+
+
+@pytest.mark.parametrize(
+    "name,bad",
+    [
+        ("pixel-cnn", {"layers": -1}),
+        ("gated-pixel-cnn", {"layers": -1}),
+        ("pixel-rnn", {"layers": -1}),
+        ("pixel-rnn", {"first_kernel": 1}),  # every pixel on its own, and no word of it
+        ("image-transformer", {"layers": -1}),
+        ("image-transformer", {"width": 0}),
+        ("pixel-vae", {"features": 0}),
+    ],
+    ids=str,
+)
+def test_sizes_that_make_no_network_are_refused_by_name(name, bad):
+    with pytest.raises(
+        ValueError, match=f"{next(iter(bad))}: expected .* got {next(iter(bad.values()))}"
+    ):
+        rp.build(name, Space((1, 4, 4), "binary"), **bad)
 
 
 CODES: list[tuple[str, dict[str, Any]]] = [

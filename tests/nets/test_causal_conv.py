@@ -191,7 +191,9 @@ def test_the_diagonal_lstm_sees_all_before_a_pixel_and_the_row_lstm_a_triangle(
         assert not above[-1, -1]
         above[-1, -1] = True
     assert above.all() == sees_all
-    assert seen[i - 1, : j + 2].all()  # the column right of it in the row above
+    for up in range(1, i + 1):  # a column further to the right with every row
+        assert seen[i - up, : j + up + 1].all()
+        assert sees_all or not seen[i - up, j + up + 1 :].any()
 
 
 def test_skewing_puts_diagonals_into_columns():

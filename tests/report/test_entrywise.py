@@ -35,6 +35,21 @@ def test_receptive_fields_show_the_blind_spot_of_the_plain_network_only(data):
             assert (field[3, 4] == 0) == blind  # one row up, two to the right
 
 
+@pytest.mark.parametrize("likelihood", ["bernoulli", "categorical"])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_receptive_fields_of_codes_seen_one_hot_come_from_changes(data, likelihood, conditional):
+    """One-hot codes have no gradient: there the field was black, or no report at all."""
+    sizes = {"width": 8, "layers": 3, "first_kernel": 3, "inputs": "one-hot"}
+    sizes |= {"likelihood": likelihood, "conditional": conditional}
+    with evaluating([]):
+        for name, blind in (("pixel-cnn", True), ("gated-pixel-cnn", False)):
+            model = entry(name, data, **sizes).model
+            field = entrywise.receptive_field(model, data, (4, 2))[0, 0]
+            assert (field[4, 2:] == 0).all() and (field[5:] == 0).all()  # the future
+            assert field[3, 2] > 0 and field[4, 1] > 0
+            assert (field[3, 4] == 0) == blind
+
+
 def test_surprise_is_in_bits_and_sums_to_the_likelihood(data):
     model = entry("made", data, hidden=(8,)).model
     rows = torch.arange(5)

@@ -1,5 +1,6 @@
 """The page: complete, self-contained, for every kind of data and model."""
 
+import math
 import re
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import reparam as rp
 from reparam.data import Data, Split
 from reparam.evaluation.scores import Score
 from reparam.model import Codec, Generator, Loss, Space
-from reparam.report import Entry, write_report
+from reparam.report import Entry, plots, write_report
+from reparam.report.curves import training_curves
 from reparam.train.history import History
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -113,6 +115,20 @@ def test_ids_are_unique_and_colours_follow_the_theme(html):
 def test_the_objective_is_left_out_where_it_is_a_term_over_again(html):
     assert "Training curves of bound" in html and "Training curves of objective" not in html
     assert "Solved in closed form, so without curves: PCA." in html
+
+
+def test_curves_of_exact_likelihoods_have_a_scale_in_bits_per_dimension(digits, monkeypatch):
+    figures = []
+    drawn = plots.svg
+    monkeypatch.setattr(plots, "svg", lambda f, alt: figures.append(f) or drawn(f, alt))
+    rows = [{"epoch": e, "train/nll": 90 + 1 / e, "valid/nll": 91.0} for e in (1.0, 2.0)]
+    model = rp.build("made", digits.space, hidden=(4,))
+    found = training_curves([Entry("MADE", model, {}, History(rows, [], 1.0, 3.0))])
+    assert len(found.panels) == 1 and "bits/dim" in found.panels[0]
+    (axis,) = figures[0].axes
+    (right,) = axis.child_axes
+    wanted = [nats / (64 * math.log(2)) for nats in axis.get_ylim()]
+    assert right.get_ylim() == pytest.approx(wanted)
 
 
 def test_images_have_alternative_texts(html):

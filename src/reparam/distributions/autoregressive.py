@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from reparam.distributions.likelihoods import Likelihood
-from reparam.model import Distribution, Space
+from reparam.model import Distribution, Space, positive_count
 from reparam.nets.autoregressive import AutoregressiveNetwork
+from reparam.nets.pixels import PixelNetwork
 
 
 @dataclass(frozen=True)
@@ -107,12 +108,19 @@ class AutoregressiveLikelihood(Likelihood):
         features: int,
     ) -> None:
         super().__init__(space)
+        positive_count("features", features)
         if conditional.space != space:
             raise ValueError(
                 f"conditional: expected one of {space}, got one of {conditional.space}"
             )
-        if not space.is_image or network.whole_pixels or network.members > 1:
-            raise ValueError("network: expected one of the single entries of images, in one order")
+        single = isinstance(network, PixelNetwork) and not network.whole_pixels
+        if not single or (network.shape, network.context_features) != (space.shape, features):
+            name, seen = type(network).__name__, network.context_features
+            raise ValueError(
+                f"network: expected one of the single entries of images {space.shape}, pixel by "
+                f"pixel, with a context of {features} numbers, got {name} of {network.shape} with "
+                f"{seen}"
+            )
         self.network, self.conditional = network, conditional
         self.parameter_shape = (features, *space.shape[1:])
         self.top = 1 if space.level_count is None else space.level_count - 1

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.factorised import Factorised
+from reparam.distributions.factorised import DiscretizedLogisticMass, Factorised
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import Space
 
@@ -37,12 +37,12 @@ class ChannelMixtureMass(Factorised):
 
     @property
     def center(self) -> Tensor:
-        """E[x] if every component's channels before are at their own locations, (B, C, *sites)."""
-        places: list[Tensor] = []
+        """E[x] of the first channel; of others, where a component has those before at its means."""
+        means: list[Tensor] = []
         for channel in range(self.location.shape[2]):
-            places.append(self._location(channel, places).clamp(-1, 1))
-        means = (1 + torch.stack(places, 2)) * (self.levels - 1) / 2
-        return (self.logits.softmax(1).unsqueeze(2) * means).sum(1)
+            logistic = DiscretizedLogisticMass(*self._logistics(channel, means), self.levels)
+            means.append(logistic.center)
+        return (self.logits.softmax(1).unsqueeze(2) * torch.stack(means, 2)).sum(1)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         tiny = torch.finfo(self.logits.dtype).tiny
@@ -60,21 +60,53 @@ class ChannelMixtureMass(Factorised):
             drawn.append(x.round().clamp(0, self.levels - 1) + 0.0)  # 0, not −0
         return torch.stack(drawn, 1)
 
+    def rsample_rest(
+        self, x: Tensor, mask: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """x where the mask is, the other channels drawn in order, each given all before it.
+
+        What is known of a pixel says which component it is likely to be of: that of a channel is
+        drawn with probabilities π_k P_k(x_1 … x_{c−1}), normalised.
+
+        Args:
+            x: (B, C, *sites); entries outside the mask are not looked at.
+            mask: bool, of the same shape.
+            generator: of the draws.
+        """
+        joint = self.logits.log_softmax(1)
+        filled: list[Tensor] = []
+        for channel in range(x.shape[1]):
+            location, log_scale = self._logistics(channel, filled)
+            chosen = numerics.categorical_draw(joint, 1, generator).unsqueeze(1)
+            one, width = (self._at(chosen, v).squeeze(1) for v in (location, log_scale))
+            drawn = DiscretizedLogisticMass(one, width, self.levels).rsample(generator)
+            value = torch.where(mask[:, channel], x[:, channel], drawn).unsqueeze(1)
+            joint = joint + numerics.discretized_logistic_log_prob(
+                value, location, log_scale, self.levels
+            )
+            filled.append(value)
+        return torch.cat(filled, 1)
+
     def log_prob(self, x: Tensor) -> Tensor:
-        half = (self.levels - 1) / 2
         joint = self.logits.log_softmax(1)  # log π_k P_k(x_1 … x_c), (B, K, *sites)
         total, columns = joint.logsumexp(1), []
         for channel in range(x.shape[1]):
-            before = [(x[:, b] / half - 1).unsqueeze(1) for b in range(channel)]
+            logistics = self._logistics(channel, [x[:, b].unsqueeze(1) for b in range(channel)])
             joint = joint + numerics.discretized_logistic_log_prob(
-                x[:, channel].unsqueeze(1),
-                half * (1 + self._location(channel, before)),
-                self.log_scale[:, :, channel],
-                self.levels,
+                x[:, channel].unsqueeze(1), *logistics, self.levels
             )
             below, total = total, joint.logsumexp(1)
             columns.append(total - below)
         return torch.stack(columns, 1).flatten(1)
+
+    def _logistics(self, channel: int, before: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Location and log-scale of a channel, in levels, given those before, by component.
+
+        Shape: before (B, 1 or K, *sites) → (B, K, *sites).
+        """
+        half = (self.levels - 1) / 2
+        location = half * (1 + self._location(channel, [x / half - 1 for x in before]))
+        return location, self.log_scale[:, :, channel]
 
     def _location(self, channel: int, before: list[Tensor]) -> Tensor:
         """Of one channel given those before in [−1, 1], (B, K, *sites)."""

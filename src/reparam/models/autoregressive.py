@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from reparam import numerics
 from reparam.bijections.elementwise import Standardise
+from reparam.distributions.channel_mixture import ChannelMixtureMass
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import Completer, Density, LogProb, Loss, Space, Stage, positive_count
 from reparam.models.conditional import Conditional
 from reparam.nets.autoregressive import AutoregressiveNetwork
+
+NUMBERS_AT_ONCE = 2**25  # parameters of conditionals in a pass that needs no gradients
 
 
 class Autoregressive(Conditional, Density, Completer):
@@ -31,11 +36,12 @@ class Autoregressive(Conditional, Density, Completer):
 
     Shape: x (B, *space.shape).
 
-    Likelihood: exact if the conditionals are. ``per_dimension`` is −log p(x_i | x before i) with
-        its sign turned, so that its entries sum to the value; an ensemble has none.
+    Likelihood: exact if the conditionals are. ``per_dimension`` is log p(x_i | x before i) in nats,
+        so that its entries sum to the value; an ensemble has none.
 
     Cost: one pass of the network per loss, one per member of an ensemble per log-probability;
-    a sample costs about one pass, in as many steps as there are entries drawn one after the other.
+    a sample costs about one pass, in as many steps as there are entries drawn one after the other,
+    a completion by an ensemble two passes per member. Many rows are drawn some hundreds at a time.
 
     Reference: Larochelle & Murray 2011, eq. 1; Germain et al. 2015, sections 4.2 and 4.3.
 
@@ -58,6 +64,12 @@ class Autoregressive(Conditional, Density, Completer):
         super().__init__(space, conditional)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
+        wanted = (space.attributes or space.classes or 0) if conditional else 0
+        if (network.shape, network.context_features) != (space.shape, wanted):
+            raise ValueError(
+                f"network: expected one of x {space.shape} with a context of {wanted} numbers, "
+                f"got one of {network.shape} with {network.context_features}"
+            )
         self.standardise = Standardise(space)
         self.network, self.p_x = network, likelihood
         if network.members > 1:
@@ -114,10 +126,13 @@ class Autoregressive(Conditional, Density, Completer):
         """x with the entries outside ``mask`` drawn anew, in order, each given all before it.
 
         Where the given entries come first in the order (the top rows of an image), this is a draw
-        of p(rest | given). Elsewhere a given entry acts on the entries after it only.
+        of p(rest | given). Elsewhere a given entry acts on the entries after it only. Of an
+        ensemble every member completes every row, and one of these is drawn by how probable that
+        member finds the given entries.
 
         Args:
-            x: (B, *shape); the entries outside the mask are not looked at.
+            x: (B, *shape); the entries outside the mask are not looked at. The result has its type,
+                but for integers that cannot hold what is drawn: then the model's.
             mask: bool, (*shape) or (B, *shape): the entries that are given; they stay bit for bit.
             c: labels, for a conditional model.
             generator: of the draws.
@@ -133,7 +148,15 @@ class Autoregressive(Conditional, Density, Completer):
             )
         mask = mask.to(given.device).expand_as(given)
         drawn = self._fill(len(given), c, generator, given, mask)
-        return torch.where(mask, x.to(drawn.device), drawn.to(x.dtype))
+        dtype = x.dtype if self._fits(x.dtype) else drawn.dtype
+        return torch.where(mask, x.to(drawn.device, dtype), drawn.to(dtype))
+
+    def _fits(self, dtype: torch.dtype) -> bool:
+        """Whether draws can be of that type: whole numbers hold no real ones, bytes few levels."""
+        if dtype.is_floating_point:
+            return True
+        levels = self.space.level_count or torch.inf
+        return levels <= (2 if dtype == torch.bool else torch.iinfo(dtype).max + 1)
 
     def _factors(self, x: Tensor, context: Tensor | None, member: int | Tensor = 0) -> Tensor:
         """log p(x_i | x before i) of one member, (B, *shape), in data units."""
@@ -146,7 +169,18 @@ class Autoregressive(Conditional, Density, Completer):
 
     def _members(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """The factors of the last member, and log p(x) of all members together, (B,)."""
-        context, values = self.context(c), []
+        context = self.context(c)
+        rows = max(1, NUMBERS_AT_ONCE // math.prod(self.p_x.parameter_shape))
+        if torch.is_grad_enabled() or len(x) <= rows:
+            return self._members_of_few(x, context)
+        parts = x.split(rows)
+        contexts = [None] * len(parts) if context is None else context.split(rows)
+        found = [self._members_of_few(*part) for part in zip(parts, contexts, strict=True)]
+        factors, values = zip(*found, strict=True)
+        return torch.cat(factors), torch.cat(values)
+
+    def _members_of_few(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        values = []
         for member in range(self.network.members):
             factors = self._factors(x, context, member)
             values.append(factors.flatten(1).sum(1))
@@ -161,16 +195,60 @@ class Autoregressive(Conditional, Density, Completer):
         given: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        """n draws in data units, but for the given entries; each row by a member at random."""
+        """n draws in data units, but for the given entries; so many at once as memory allows."""
+        parts, at_once = [], self.space.rows_at_once
+        for start in range(0, n, at_once):
+            rows = slice(start, min(start + at_once, n))
+            some = [None if value is None else value[rows] for value in (given, mask)]
+            labels = None if c is None else c[rows]
+            parts.append(self._fill_rows(rows.stop - start, labels, generator, *some))
+        return torch.cat(parts)
+
+    def _fill_rows(
+        self,
+        n: int,
+        c: Tensor | None,
+        generator: torch.Generator | None,
+        given: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Each row by a member at random; given entries make some more probable than others."""
         if self.network.members == 1:
             return self._fill_by(0, n, c, generator, given, mask)
+        if given is not None and mask is not None:
+            return self._fill_by_all(n, c, generator, given, mask)
         uniform = numerics.noise(self.anchor.new_empty(n), "uniform", generator)
         chosen = (uniform * self.network.members).long()
         x = self.anchor.new_empty(n, *self.space.shape)
         for member in chosen.unique().tolist():
             rows = (chosen == member).nonzero().squeeze(1)
-            labels, known, fixed = (None if v is None else v[rows] for v in (c, given, mask))
-            x[rows] = self._fill_by(member, len(rows), labels, generator, known, fixed)
+            labels = None if c is None else c[rows]
+            x[rows] = self._fill_by(member, len(rows), labels, generator)
+        return x
+
+    def _fill_by_all(
+        self,
+        n: int,
+        c: Tensor | None,
+        generator: torch.Generator | None,
+        given: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
+        """Rows by a member e drawn with probabilities p_e(given) / Σ p(given), as the mean has it.
+
+        Where given entries come after others, they are as probable as they are given these draws:
+        importance resampling of one completion by each member.
+        """
+        x, highest = given, self.anchor.new_full((n,), -torch.inf)
+        for member in range(self.network.members):
+            drawn = self._fill_by(member, n, c, generator, given, mask)
+            drawn = torch.where(mask, given, drawn.to(given))
+            factors = self._factors(drawn, self.context(c), member)
+            weight = torch.where(mask, factors, 0.0).flatten(1).sum(1)
+            score = weight + numerics.gumbel_noise(weight, generator)  # the largest: a draw
+            better = (score > highest).view(-1, *[1] * (x.ndim - 1))
+            x = torch.where(better, drawn, x) if member else drawn
+            highest = score.maximum(highest)
         return x
 
     def _fill_by(
@@ -195,9 +273,13 @@ class Autoregressive(Conditional, Density, Completer):
         p_x, scaled, dtype = self.p_x, self.standardise.scaled, y.dtype  # looked up once
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
-            drawn = p_x.distribution(parameters.to(dtype)).rsample(generator)
-            if known is not None and mask is not None:
-                drawn = torch.where(mask[..., sites], known[..., sites], drawn)
+            p = p_x.distribution(parameters.to(dtype))
+            if known is None or mask is None:
+                drawn = p.rsample(generator)
+            elif isinstance(p, ChannelMixtureMass):  # channels of a pixel see those given
+                drawn = p.rsample_rest(known[..., sites], mask[..., sites], generator)
+            else:
+                drawn = torch.where(mask[..., sites], known[..., sites], p.rsample(generator))
             values[..., sites] = drawn
             return scaled(drawn) if discrete else drawn
 

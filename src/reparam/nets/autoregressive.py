@@ -24,9 +24,12 @@ class AutoregressiveNetwork(nn.Module, ABC):
     parameters of site after site, computing each from cached activations; ``draw`` may be asked for
     several sites at once where none of them depends on another.
 
-    A network has ``members`` that share weights but not their order: each alone is a network.
+    A network has ``members`` that share weights but not their order: each alone is a network. It
+    says what x it is of (``shape``) and how many numbers its context has (0: it takes none).
     """
 
+    shape: tuple[int, ...]
+    context_features: int = 0
     members: int = 1
     whole_pixels: bool = False
 

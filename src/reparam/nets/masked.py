@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
 
+SUMS_AT_ONCE = 2**24  # of NADE's hidden units where no gradient needs them all kept
+
 
 class MaskedLinear(nn.Module):
     """y = (W ⊙ M) x + b: unit k sees what comes no later than it.
@@ -102,6 +104,7 @@ class MADE(AutoregressiveNetwork):
             if value < 1:
                 raise ValueError(f"{name}: expected positive numbers, got {value}")
         self.shape, self.parameters_per_entry = tuple(shape), parameters
+        self.context_features = context
         self.members = max(orders, masks)
         self.degrees = _degrees(shape, tuple(hidden), orders, masks)
         layers = [MaskedLinear(a, b) for a, b in pairwise(self.degrees)]
@@ -202,7 +205,8 @@ class NADE(AutoregressiveNetwork):
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
 
-    Cost: O(HD) per example; training keeps B·D·H activations.
+    Cost: O(HD) per example; training keeps B·D·H activations, a pass without gradients those of a
+    few rows at a time.
 
     Reference: Larochelle & Murray 2011, "The neural autoregressive distribution estimator", eq. 6
     and 7.
@@ -218,6 +222,7 @@ class NADE(AutoregressiveNetwork):
         if hidden < 1:
             raise ValueError(f"hidden: expected a positive width, got {hidden}")
         self.shape, dimension = tuple(shape), math.prod(shape)
+        self.context_features = context
         self.order = raster_ranks(shape).argsort().tolist()
         self.weight = nn.Parameter(torch.empty(dimension, hidden))  # by place in the order
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
@@ -233,6 +238,16 @@ class NADE(AutoregressiveNetwork):
         self.places: Tensor
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
+        rows = max(1, SUMS_AT_ONCE // self.weight.numel())
+        if torch.is_grad_enabled() or len(x) <= rows:
+            return self._pass(x, context)
+        parts = x.split(rows)
+        contexts = [context] * len(parts)
+        if context is not None and len(context) > 1:
+            contexts = list(context.split(rows))
+        return torch.cat([self._pass(*part) for part in zip(parts, contexts, strict=True)])
+
+    def _pass(self, x: Tensor, context: Tensor | None) -> Tensor:
         ordered = x.flatten(1)[:, self.places]  # (B, D)
         seen = ordered[:, :-1, None] * self.weight[:-1]  # nothing sees the last entry
         first = self._first(context, x)[:, None].expand(len(x), 1, -1)

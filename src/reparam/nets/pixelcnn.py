@@ -97,10 +97,8 @@ class PixelCNN(PixelNetwork):
         context: int = 0,
         codes: int = 0,
     ) -> None:
-        super().__init__(shape, codes)
-        check_width(width, self.channels)
-        if first_kernel < 3:
-            raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
+        super().__init__(shape, codes, context)
+        check_sizes(width, layers, first_kernel, self.channels)
         units = channel_groups(width, self.channels)
         outputs = torch.arange(self.channels).repeat(parameters)
         seen = channel_groups(self.channels * max(codes, 1), self.channels)
@@ -156,10 +154,14 @@ class _PlainWalk(Walk):
         self.first.put(self.entries(x.T.flatten()), channel)
 
 
-def check_width(width: int, channels: int) -> None:
-    """Refuse layers in which some channel would have no unit."""
+def check_sizes(width: int, layers: int, first_kernel: int, channels: int) -> None:
+    """Refuse layers in which some channel would have no unit, and networks that see nothing."""
     if width < channels:
         raise ValueError(f"width: expected at least the {channels} channels of x, got {width}")
+    if layers < 0:
+        raise ValueError(f"layers: expected 0 or more, got {layers}")
+    if first_kernel < 3:  # a window of 1 holds no pixel but its own
+        raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
 
 
 class GatedBlock(nn.Module):
@@ -230,10 +232,8 @@ class GatedPixelCNN(PixelNetwork):
         context: int = 0,
         codes: int = 0,
     ) -> None:
-        super().__init__(shape, codes)
-        check_width(width, self.channels)
-        if first_kernel < 3:
-            raise ValueError(f"first_kernel: expected an odd width from 3, got {first_kernel}")
+        super().__init__(shape, codes, context)
+        check_sizes(width, layers, first_kernel, self.channels)
         units = channel_groups(width, self.channels)
         seen = self.channels * max(codes, 1)
         first = GatedBlock(seen, width, self.channels, first_kernel, True, context)

@@ -211,7 +211,7 @@ class PixelCNNPlusPlus(PixelNetwork):
         dropout: float = 0.5,
         context: int = 0,
     ) -> None:
-        super().__init__(shape)
+        super().__init__(shape, context=context)
         for name, value in (("width", width), ("blocks", blocks)):
             if value < 1:
                 raise ValueError(f"{name}: expected a positive number, got {value}")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.nets.causal_conv import CausalConv, ConvState, Line, channel_groups
-from reparam.nets.pixelcnn import check_width
+from reparam.nets.pixelcnn import check_sizes
 from reparam.nets.pixels import PixelNetwork, Walk
 
 Recurrence = Literal["row", "diagonal"]
@@ -272,8 +272,8 @@ class PixelRNN(PixelNetwork):
         first_kernel: int = 7,
         context: int = 0,
     ) -> None:
-        super().__init__(shape)
-        check_width(width, self.channels)
+        super().__init__(shape, context=context)
+        check_sizes(width, layers, first_kernel, self.channels)
         kinds: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
         kinds = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
         if recurrence not in kinds:

@@ -38,16 +38,17 @@ class PixelNetwork(AutoregressiveNetwork):
     Args:
         shape: of x, (C, H, W).
         codes: K, where entries are codes without an order, seen as unit vectors; 0: as numbers.
+        context: F, numbers of its context.
     """
 
     slope: int | None = None
 
-    def __init__(self, shape: Sequence[int], codes: int = 0) -> None:
+    def __init__(self, shape: Sequence[int], codes: int = 0, context: int = 0) -> None:
         super().__init__()
         if len(shape) != 3:
             raise ValueError(f"shape: expected images (C, H, W), got {tuple(shape)}")
         self.channels, self.height, self.width = self.shape = tuple(shape)
-        self.codes = codes
+        self.codes, self.context_features = codes, context
 
     def entries(self, x: Tensor) -> Tensor:
         """What layers see of entries in network units, innermost: (…) → (…, K or 1)."""

@@ -112,7 +112,10 @@ class CausalTransformer(AutoregressiveNetwork):
         context: int = 0,
     ) -> None:
         super().__init__()
-        self.shape, self.width = tuple(shape), width
+        for name, value, least in (("width", width, 1), ("layers", layers, 0)):
+            if value < least:
+                raise ValueError(f"{name}: expected {least} or more, got {value}")
+        self.shape, self.width, self.context_features = tuple(shape), width, context
         ranks = raster_ranks(shape)
         self.order = ranks.argsort().tolist()
         self.value = nn.Linear(1, width, bias=False)

@@ -7,7 +7,7 @@ from typing import Literal
 from reparam.distributions.autoregressive import AutoregressiveLikelihood
 from reparam.distributions.channel_mixture import ChannelMixture
 from reparam.distributions.conditionals import find_conditional
-from reparam.model import Space
+from reparam.model import Space, positive_count
 from reparam.models.autoregressive import Autoregressive
 from reparam.models.objectives import ELBO
 from reparam.models.vae import VAE
@@ -248,7 +248,8 @@ def pixel_rnn(
     Args:
         width: units of every layer.
         layers: how many recurrent ones.
-        recurrence: Diagonal BiLSTM, which sees all before a pixel, or Row LSTM.
+        recurrence: Diagonal BiLSTM, which sees all before a pixel but for the last one of the row
+            above, or Row LSTM, which sees a triangle of the rows above.
         first_kernel: width of the first convolution's window.
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
@@ -326,6 +327,7 @@ def pixel_vae(
         first_kernel: width of the first one's.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
+    positive_count("features", features)
     entry = find_conditional(likelihood, space, levels="categorical")
     pixels = PixelCNN(
         space.shape,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reparam import numerics
 from reparam.model import Descend
 from reparam.report import plots
 from reparam.report.colours import model_colour, model_dash
@@ -88,7 +89,18 @@ def _panel(entries: Sequence[Entry], term: str) -> str:
         axis.set_title(term.replace("_", " "))
         axis.set_xlabel("epoch")
         axis.set_ylabel(UNITS.get(term, ""))
+        if term == "nll":
+            _show_bits(axis, entries[0].model.space.dimension)
         return plots.svg(figure, f"Training curves of {term.replace('_', ' ')}")
+
+
+def _show_bits(axis: Any, dimension: int) -> None:
+    """A second scale on the right: bits per dimension, whose limits follow those of the nats."""
+    per_nat = numerics.bits_per_dim(-1.0, dimension)
+    right = axis.secondary_yaxis(
+        "right", functions=(lambda nats: nats * per_nat, lambda bits: bits / per_nat)
+    )
+    right.set_ylabel("bits/dim")
 
 
 def _draw(axis: Any, history: History, term: str, index: int) -> list[float]:

@@ -109,21 +109,51 @@ def _field_picture(data: Data, entry: Entry) -> tuple[str, Picture]:
         tile[:, row, column] = torch.tensor([0.9, 0.2, 0.2])
     alt = f"{entry.label}: which pixels the factors of three pixels, marked red, depend on"
     picture = grid(tiles, Brightness(0.0, 1.0), len(places), alt)
-    return f"Receptive fields of three pixels (red): gradients over {DECADES:.0f} decades", picture
+    return (
+        f"Receptive fields of three pixels (red): what they depend on, over {DECADES:.0f} decades",
+        picture,
+    )
 
 
 def receptive_field(model: Density, data: Data, place: tuple[int, int]) -> Tensor:
     """Mean |∂ log p(x_i | …) / ∂x| of test images for the pixel i there, without i, (1, 1, H, W).
 
-    What is exactly 0 is never seen: the future, and a blind spot.
+    What is exactly 0 is never seen: the future, and a blind spot. Where x has no gradient, as codes
+    that a network sees one-hot, it is the change of log p(x_i | …) that another code would make.
     """
     rows = slice(0, FIELD_EXAMPLES)
     row, column = place
     with torch.enable_grad():
         x = data.test.x[rows].to(model.anchor).requires_grad_()
-        factors = model.log_prob(x, queries.condition(model, data.test, rows)).per_dimension
-        assert factors is not None
-        (gradient,) = torch.autograd.grad(factors[:, :, row, column].sum(), x)
-    field = queries.plain(gradient).abs().sum(1, keepdim=True).mean(0, keepdim=True)
+        own = _factors(model, data, x, rows)[:, :, row, column].sum()
+        gradient = torch.autograd.grad(own, x, allow_unused=True)[0] if own.requires_grad else None
+    field = torch.zeros_like(x[:1]) if gradient is None else gradient.abs().mean(0, keepdim=True)
+    field = queries.plain(field).sum(1, keepdim=True)
     field[:, :, row, column] = 0
+    if not field.any() and data.space.level_count is not None:
+        field = _changes(model, data, place, data.space.level_count)
+        field[:, :, row, column] = 0
     return field
+
+
+def _changes(model: Density, data: Data, place: tuple[int, int], levels: int) -> Tensor:
+    """|Δ log p(x_i | …)| of one test image as each of its entries becomes the next level."""
+    x = data.test.x[:1].to(model.anchor)
+    known = _factors(model, data, x, slice(0, 1))[:, :, *place]  # (1, C)
+    others = x.flatten(1).repeat(data.space.dimension, 1)
+    others = ((others + torch.eye(len(others)).to(x)) % levels).view(-1, *data.space.shape)
+    parts = [
+        (_factors(model, data, part, slice(0, 1))[:, :, *place] - known).abs().sum(1)
+        for part in others.split(queries.at_once(model))
+    ]
+    return queries.plain(torch.cat(parts)).view(1, *data.space.shape).sum(1, keepdim=True)
+
+
+def _factors(model: Density, data: Data, x: Tensor, rows: slice) -> Tensor:
+    """log p(x_i | …) under the condition of these test rows, or of one for all x."""
+    c = queries.condition(model, data.test, rows)
+    if c is not None and len(c) != len(x):
+        c = c.repeat_interleave(len(x), 0)
+    factors = model.log_prob(x, c).per_dimension
+    assert factors is not None
+    return factors
