@@ -114,7 +114,7 @@ class DeepDescent(Walk):
         return self.first.expand(len(given), -1, -1, -1)
 
     def layer(self, index: int, state: Tensor) -> NormalDensity:
-        return flat_normal(self.heads[index](state))
+        return flat_normal(self.heads[index](state).to(state))
 
     def advance(self, index: int, state: Tensor, z: Tensor) -> Tensor:
         h = state + self.projections[index](
@@ -172,7 +172,8 @@ class DeepPosterior(PosteriorWalk):
     def layer(self, index: int, state: tuple[Tensor, dict[Grid, Tensor]]) -> NormalDensity:
         h, features = state
         both = torch.cat([h, features[self.paths[0].grids[index]]], 1)
-        return relative(flat_normal(self.heads[index](both)), self.prior_layer(index, state))
+        change = flat_normal(self.heads[index](both).to(h))
+        return relative(change, self.prior_layer(index, state))
 
     def advance(
         self, index: int, state: tuple[Tensor, dict[Grid, Tensor]], z: Tensor

@@ -24,7 +24,10 @@ from reparam.nets.mlp import MLP
 
 
 class Walk(nn.Module, ABC):
-    """Layers one after the other: from what is given and the draws so far to the next normal."""
+    """Layers one after the other: from what is given and the draws so far to the next normal.
+
+    Parameters of a layer have the precision of the state, whatever its networks compute in.
+    """
 
     sizes: tuple[int, ...]  # of the layers, in the order in which they are drawn
 
@@ -221,7 +224,7 @@ class Descent(Walk):
     def layer(self, index: int, state: Tensor) -> NormalDensity:
         if index == 0:
             return NormalDensity(state, state)  # zeros: N(0, I)
-        return normal_of(self.networks[index - 1](state))
+        return normal_of(self.networks[index - 1](state).to(state))
 
     def advance(self, index: int, state: Tensor, z: Tensor) -> Tensor:
         return z
@@ -247,7 +250,7 @@ class Ascent(Walk):
         return given
 
     def layer(self, index: int, state: Tensor) -> NormalDensity:
-        return normal_of(state if index == 0 else self.networks[index - 1](state))
+        return normal_of(state if index == 0 else self.networks[index - 1](state).to(state))
 
     def advance(self, index: int, state: Tensor, z: Tensor) -> Tensor:
         return z

@@ -158,7 +158,7 @@ class CriticTotalCorrelation(Penalty):
         self.critic = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
-        return self.critic(z).squeeze(1)
+        return self.critic(z).to(z).squeeze(1)
 
     @property
     def players(self) -> tuple[Player, ...]:
@@ -167,7 +167,7 @@ class CriticTotalCorrelation(Penalty):
     def play(self, z: Tensor) -> Tensor:
         order = numerics.noise(z, "uniform").argsort(0)
         shuffled = z.gather(0, order)
-        joint, product = self.critic(z), self.critic(shuffled)
+        joint, product = self.critic(z).to(z), self.critic(shuffled).to(z)
         return 0.5 * (F.softplus(-joint) + F.softplus(product)).mean()
 
     def refuse(self, posterior: Posterior, prior: Prior) -> None:
