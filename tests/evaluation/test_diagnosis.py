@@ -157,3 +157,41 @@ def test_the_mean_weight_of_annealing_is_unbiased_even_with_few_temperatures():
     assert weights.mean().item() == pytest.approx(1, abs=4.5 * error)
     assert error < 0.1
     assert found.value.mean() < true_log_prob(x[:1]).item()
+
+
+def test_annealing_of_a_conditional_model_is_that_of_its_conditions():
+    """p(x|z, c) = N(z + b_c, 1) and p(z|c) = N(m_c, 1) by class: p(x|c) = N(m_c + b_c, 2)."""
+
+    class Shifted(nn.Module):
+        def forward(self, z: Tensor, c: Tensor) -> Tensor:
+            return z + 3.0 * c[:, None]
+
+    class Anything(nn.Module):
+        def forward(self, x: Tensor, c: Tensor) -> Tensor:
+            return x.new_zeros(len(x), 2)
+
+    space = Space((1,), "real", classes=3)
+    parts = (rp.DiagonalNormal(1), rp.ClassConditional(1, 3), rp.Normal(space, "fixed"))
+    model = rp.VAE(space, Anything(), Shifted(), *parts, conditional=True).double().eval()
+    x, c = torch.tensor([[0.4], [0.4], [5.0]], dtype=F64), torch.tensor([0, 1, 2])
+    found = annealed_log_prob(
+        model, x, c, temperatures=60, chains=60, generator=torch.Generator().manual_seed(0)
+    )
+    mean = model.p_z.mean[c].detach() + 3.0 * c[:, None]
+    # Soft bounds of the prior's scales, −8 and 8, leave 1 to within a thousandth.
+    wanted = torch.distributions.Normal(mean, math.sqrt(2)).log_prob(x).sum(1)
+    torch.testing.assert_close(found.value, wanted, rtol=0, atol=0.15)
+    with pytest.raises(ValueError, match="c: expected"):
+        annealed_log_prob(model, x)
+
+
+def test_annealing_says_what_it_is_and_refuses_codes_without_gradients():
+    x = torch.ones(2, 4)
+    model = rp.build("vae", Space((4,), "binary"), latent_dim=2, posterior="categorical")
+    with pytest.raises(ValueError, match="model: expected .*continuous z.*categorical"):
+        annealed_log_prob(model.eval(), x, temperatures=2)
+    # A scale that has seen x in training is none of a density; in evaluation it is frozen.
+    model = rp.build("sigma-vae", Space((4,), "real"), latent_dim=2, hidden=(4,))
+    for training, kind in ((True, "estimate"), (False, "lower bound")):
+        model.train(training)
+        assert annealed_log_prob(model, x, temperatures=2).kind == kind
