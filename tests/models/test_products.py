@@ -110,7 +110,7 @@ def refusal(one: dict[str, Any]) -> str | None:
         wrong.append("weighting")
     if one["penalty"] in {"total correlation", "covariance", "two"} and q != "diagonal":
         wrong.append("penalty")
-    if one["penalty"] == "critic" and q == "categorical":
+    if one["penalty"] in {"critic", "discrepancy"} and q == "categorical":
         wrong.append("penalty")
     if one["objective"] != "elbo" and q == "categorical":
         wrong.append("objective")

@@ -151,7 +151,8 @@ class CriticTotalCorrelation(Penalty):
         super().__init__(weight)
         if not lr > 0:
             raise ValueError(f"lr: expected a positive multiple of the learning rate, got {lr}")
-        self.lr, layers, width = lr, [], latent_dim
+        self.lr, self.latent_dim = lr, latent_dim
+        layers, width = [], latent_dim
         for wider in hidden:
             layers += [nn.Linear(width, wider), nn.LeakyReLU(0.2)]
             width = wider
@@ -175,6 +176,11 @@ class CriticTotalCorrelation(Penalty):
             raise ValueError(
                 "penalty: CriticTotalCorrelation shuffles the columns of z, got "
                 f"{posterior.support} vectors, whose columns belong together"
+            )
+        if posterior.event_shape != (self.latent_dim,):
+            raise ValueError(
+                f"penalty: CriticTotalCorrelation judges {self.latent_dim} latent dimensions, "
+                f"got a posterior of {posterior.event_shape}"
             )
 
 
@@ -259,6 +265,14 @@ class MMD(Penalty):
             return torch.zeros_like(z[:, 0])
         drawn = p.repeat(len(z) // p.rows).rsample()
         return mmd_squared(z, drawn).expand(len(z))
+
+    def refuse(self, posterior: Posterior, prior: Prior) -> None:
+        if posterior.relaxed:
+            raise ValueError(
+                "penalty: MMD compares draws of q(z) with draws of p(z), got "
+                f"{type(posterior).__name__}, whose draws are relaxed in training and so differ "
+                "even where q(z) is p(z)"
+            )
 
 
 def mmd_squared(a: Tensor, b: Tensor) -> Tensor:
