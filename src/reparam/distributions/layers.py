@@ -168,6 +168,8 @@ class LayeredPrior(Prior):
     torch.Size([5, 2])
     """
 
+    walks: tuple[Walk, ...]
+
     def __init__(self, walk: Walk, owned: bool = True) -> None:
         super().__init__()
         self.walks = (walk,)
@@ -197,8 +199,9 @@ class LayeredPosterior(Posterior):
         super().__init__()
         self.walk = walk
         self.event_shape, self.parameter_shape = (sum(walk.sizes),), (features,)
-        down = isinstance(walk, PosteriorWalk)
-        self.factors = len(walk.sizes) if down else None  # else a layer's rate may be negative
+        if isinstance(walk, PosteriorWalk):
+            self.paths, self.factors = walk.paths, len(walk.sizes)
+        # Of the way up a layer's rate may be negative: no factors.
 
     def distribution(self, parameters: Tensor) -> LayeredDensity:
         return LayeredDensity(self.walk, parameters, not isinstance(self.walk, PosteriorWalk))
