@@ -88,6 +88,17 @@ def test_layers_have_rates_that_add_up_and_active_units_of_their_own():
     assert total == pytest.approx(found["rate"].value, rel=1e-6)
 
 
+@pytest.mark.parametrize(("name", "k"), [("vae", None), ("iwae", 4), ("hierarchical-vae", 3)])
+def test_scores_of_the_bound_say_how_many_draws_they_are_means_of(name, k):
+    space = Space((5,), "binary")
+    model = rp.build(name, space, hidden=(4,), **({} if k is None else {"k": k}))
+    split = Split((torch.rand(9, 5) > 0.5).float())
+    scores = rp.evaluate(model, rp.Data(split, split, split, space, "random bits"), samples=7)
+    measured = {"elbo", "distortion", "rate"} | {n for n in scores if n.startswith("rate_layer")}
+    assert {scores[n].samples for n in measured} == {k or 1}
+    assert scores["log_likelihood"].samples == scores["posterior_gap"].samples == 7
+
+
 def test_the_gap_is_what_importance_weighting_gains():
     model = linear_model(1.0)  # wide enough for 500 samples to find all of p(z|x)
     split = Split(torch.randn(40, 3, dtype=F64))

@@ -62,13 +62,14 @@ def annealed_log_prob(
             "model: expected one with continuous z, whose gradients annealing follows, got "
             "categorical z; log_prob with many samples is a bound without gradients"
         )
-    rows = Batch(*(None if t is None else t.repeat_interleave(chains, 0) for t in (x, c)))
+    x = x.repeat_interleave(chains, 0)
+    rows = Batch(x, None if c is None else c.repeat_interleave(chains, 0))
     ramp = torch.sigmoid(torch.linspace(-4, 4, temperatures + 1, dtype=torch.float64))
     schedule = ((ramp - ramp[0]) / (ramp[-1] - ramp[0])).tolist()
     first = model.anchor.new_full((len(rows.x), 1), step)
     _, sizes, _ = _anneal(model, rows, schedule, [first], leapfrogs, generator)
     weights, _, kind = _anneal(model, rows, schedule, sizes, leapfrogs, generator)
-    total = weights.view(len(x), chains).logsumexp(1) - math.log(chains)
+    total = weights.view(-1, chains).logsumexp(1) - math.log(chains)
     return LogProb(total, kind, chains)
 
 

@@ -37,7 +37,8 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
     scores: Scores = {}
     parts = code_features(model, split).split(model.layers, 1)
     for number, (column, means) in enumerate(zip(rate.T.flip(0), parts[::-1], strict=True), 1):
-        scores[f"rate_layer_{number}"] = mean_score(column, "nats", name, samples=1, seed=seed)
+        protocol = {"samples": model.draws, "seed": seed}
+        scores[f"rate_layer_{number}"] = mean_score(column, "nats", name, **protocol)
         active = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
         unit = f"of {means.shape[1]} dimensions"
         scores[f"active_units_layer_{number}"] = Score(float(active), unit, len(means), name)

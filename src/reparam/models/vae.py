@@ -85,6 +85,7 @@ class VAE(Conditional, LatentVariable):
         self.p_z, self.layers = prior, prior.layers
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
+        self.draws = self.objective.draws
         self.couples_rows = likelihood.couples_rows or self.objective.couples_rows
 
     @property
