@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
+from reparam.edit import traverse
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.rows import subset
@@ -116,13 +117,13 @@ class _Walk:
 
     Args:
         model: decodes them.
-        code: a single code (1, *event) that the decoder has met.
+        x: a single example (1, *shape), of an ordinary code.
         mean, deviation: of the codes, (F,).
-        c: the condition of ``code``.
+        c: the condition of ``x``.
     """
 
     model: Codec
-    code: Tensor
+    x: Tensor
     mean: Tensor
     deviation: Tensor
     c: Tensor | None
@@ -133,7 +134,7 @@ class _Walk:
         mean, deviation = flat.mean(0), flat.std(0, correction=0)
         nearest = int((flat - mean).square().sum(1).argmin())
         rows = slice(nearest, nearest + 1)
-        return cls(model, code[rows], mean, deviation, queries.condition(model, split, rows))
+        return cls(model, split.x[rows], mean, deviation, queries.condition(model, split, rows))
 
     def along(self, dimensions: Tensor, steps: int) -> Tensor:
         """x decoded along each of the dimensions, (n, steps, *shape)."""
@@ -141,11 +142,7 @@ class _Walk:
             return torch.empty(0)
         reach = REACH * self.deviation[dimensions, None] * torch.linspace(-1, 1, steps)
         values = self.mean[dimensions, None] + reach
-        codes = features(self.code).repeat(len(dimensions), steps, 1)
-        codes.scatter_(2, dimensions.view(-1, 1, 1).expand(-1, steps, 1), values.unsqueeze(2))
-        codes = codes.view(-1, *self.code.shape[1:])
-        c = None if self.c is None else self.c.expand(len(codes), *self.c.shape[1:])
-        return queries.decode(self.model, codes, c).unflatten(0, (len(dimensions), steps))
+        return queries.plain(traverse(self.model, self.x, dimensions.tolist(), values, self.c)[0])
 
 
 def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Rows) -> TraversalCard:
