@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.data import Split
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
@@ -64,16 +65,21 @@ def information_scores(
     q, p = model.posterior(x), model.prior()
     with seeded(seed, model.anchor.device):
         z, own = q.rsample_with_log_prob()
-    pairs = torch.stack([q.log_prob(row.expand_as(z)).sum(1) for row in z]).double()  # (z, q)
+    pairs = torch.stack([q.log_prob(row.expand_as(z)).sum(1) for row in z])  # (z, q)
     pairs.diagonal().copy_(own.sum(1))
-    aggregate = pairs.logsumexp(1) - torch.tensor(float(len(x)), dtype=torch.float64).log()
+    aggregate = numerics.log_mean_exp(pairs.cpu().double(), 1)
     protocol = {"samples": 1, "seed": seed}
-    information = own.sum(1).double() - aggregate
-    divergence = aggregate - p.log_prob(z).sum(1).double()
+    information = own.sum(1).cpu().double() - aggregate
+    divergence = aggregate - p.log_prob(z).sum(1).cpu().double()
     return {
         "mutual_information": mean_score(information, "nats", name, **protocol),
         "aggregate_kl": mean_score(divergence, "nats", name, **protocol),
     }
+
+
+def collapsed(rate: Tensor) -> Tensor:
+    """Which columns of the rates (N, G) carry next to nothing on average, (G,)."""
+    return rate.cpu().double().mean(0) < COLLAPSED_NATS
 
 
 def collapse_notes(rate: Tensor, layers: Sequence[int] = ()) -> list[str]:
@@ -86,17 +92,16 @@ def collapse_notes(rate: Tensor, layers: Sequence[int] = ()) -> list[str]:
     >>> collapse_notes(torch.tensor([[2.0, 0.001, 0.0]]))[0][:55]
     'collapsed: dimensions 1, 2 of 3 carry less than 0.01 na'
     """
-    means = rate.double().mean(0)
-    idle = [index for index, nats in enumerate(means.tolist()) if nats < COLLAPSED_NATS]
+    idle, count = collapsed(rate).nonzero().flatten().tolist(), rate.shape[1]
     if not idle:
         return []
     what = "layers" if layers else "dimensions"
-    numbers = [len(means) - index for index in idle][::-1] if layers else idle
+    numbers = [count - index for index in idle][::-1] if layers else idle
     listed = ", ".join(map(str, numbers[:12])) + (" …" if len(numbers) > 12 else "")
     remedy = "free bits, a slower rise of beta, or fewer layers"
     if not layers:
         remedy = "a smaller beta, annealed-vae, free-bits-vae, or, if this is enough, fewer of them"
-    which = f"{what} {listed} of {len(means)} carry" if len(means) > 1 else "all of z carries"
+    which = f"{what} {listed} of {count} carry" if count > 1 else "all of z carries"
     return [f"collapsed: {which} less than {COLLAPSED_NATS} nats; try {remedy}"]
 
 

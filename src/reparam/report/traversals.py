@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reparam.data import Data, Split
 from reparam.edit import traverse
+from reparam.evaluation.diagnosis import COLLAPSED_NATS, collapsed
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.rows import subset
@@ -69,9 +70,9 @@ class Axes:
 
     Args:
         amount: rate or variance of each dimension, (F,).
-        alive: which are used.
+        alive: which are used; the others are dead.
         unit: of the amounts.
-        order: what the order is, in words.
+        order: what the order is and who is dead, in words.
     """
 
     amount: Tensor
@@ -100,15 +101,23 @@ def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[Traversa
 
 
 def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
-    """Mean KL per dimension where the model has one, the variance of the codes otherwise."""
-    variance = flat.var(0, correction=0)
-    if isinstance(model, LatentVariable):
-        rates = bound_terms(model, split, seed)["rate"].flatten(1)
-        if rates.shape[1] == flat.shape[1]:
-            order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
-            return Axes(queries.plain(rates.mean(0)), variance > ACTIVE_VARIANCE, "nats", order)
-    alive = variance > NEGLIGIBLE * variance.max()
-    return Axes(variance, alive, "variance", "Ordered by the variance of the codes")
+    """Mean KL per dimension where the model has one, the variance of the codes otherwise.
+
+    By rate a dimension is dead where ``collapse_notes`` name it. By variance it is where it is no
+    active unit, or, in a codec without a prior to give codes a scale, where it hardly varies.
+    """
+    variance, order = flat.var(0, correction=0), "Ordered by the variance of the codes"
+    if not isinstance(model, LatentVariable):
+        least = NEGLIGIBLE * float(variance.max())
+        order += f"; dead: at most {NEGLIGIBLE:g} of the largest"
+        return Axes(variance, variance > least, "variance", order)
+    rates = bound_terms(model, split, seed)["rate"].flatten(1)
+    if rates.shape[1] == flat.shape[1]:
+        order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
+        order += f"; dead: less than {COLLAPSED_NATS} nats"
+        return Axes(queries.plain(rates.mean(0)), ~collapsed(rates), "nats", order)
+    order += f"; dead: at most {ACTIVE_VARIANCE}, no active unit"
+    return Axes(variance, variance > ACTIVE_VARIANCE, "variance", order)
 
 
 @dataclass(frozen=True)
