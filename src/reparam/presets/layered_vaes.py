@@ -37,8 +37,16 @@ class Finest(nn.Module):
         super().__init__()
         self.size, self.network = size, network
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.network(z[:, -self.size :])
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.network(z[:, -self.size :], c)
+
+
+class Conditioned(nn.Sequential):
+    """Networks one after the other, of which the first takes the condition."""
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        first, *others = self
+        return nn.Sequential(*others)(first(x, c))
 
 
 @preset("hierarchical-vae", paper="Rezende et al. 2014, Stochastic backpropagation")
@@ -49,6 +57,7 @@ def hierarchical_vae(
     between: tuple[int, ...] = (64,),
     k: int = 1,
     steps: int = 0,
+    conditional: bool = False,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
@@ -60,19 +69,22 @@ def hierarchical_vae(
         between: widths of the networks between the layers.
         k: draws per example; above 1 the bound is importance weighted (Burda et al. 2016).
         steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
+        conditional: on the class label, or on the attributes where there are any: x and the
+            posterior of z1 depend on it, the prior and the layers above do not.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z1, as for vae.
     """
     _refuse_sizes(latent_dims)
     p_x, finest = find_likelihood(likelihood, space), latent_dims[0]
-    encoder = nets.encoder(space.shape, (2 * finest,), hidden, network)
-    decoder = nets.decoder((finest,), p_x.parameter_shape, space.shape, hidden, network)
+    given, outputs = space if conditional else None, p_x.parameter_shape
+    encoder = nets.encoder(space.shape, (2 * finest,), hidden, network, condition=given)
+    decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, condition=given)
     q_z = LayeredPosterior(Ascent(latent_dims, between), 2 * finest)
     p_z = LayeredPrior(Descent(latent_dims[::-1], between))
     positive_count("k", k)
     objective: Objective = ELBO(rising(steps)) if k == 1 else IWAE(k, rising(steps))
-    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective)
+    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective, conditional)
 
 
 @preset("ladder-vae", paper="Sønderby et al. 2016, Ladder variational autoencoders")
@@ -82,6 +94,7 @@ def ladder_vae(
     latent_dims: tuple[int, ...] = (32, 16, 8),
     between: tuple[int, ...] = (64,),
     steps: int = 1000,
+    conditional: bool = False,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     likelihood: LikelihoodName = "auto",
@@ -92,6 +105,8 @@ def ladder_vae(
         latent_dims: entries of each layer, the one next to x first.
         between: widths of the networks between the layers.
         steps: optimiser steps over which the weight of the rate rises to 1.
+        conditional: on the class label, or on the attributes where there are any: x and the
+            evidence depend on it, the prior does not.
         hidden: widths of the hidden layers of the encoder, the last also of the way up.
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z1, as for vae.
@@ -99,13 +114,14 @@ def ladder_vae(
     _refuse_sizes(latent_dims)
     p_x, finest, sizes = find_likelihood(likelihood, space), latent_dims[0], latent_dims[::-1]
     width = hidden[-1] if hidden else 2 * finest
-    features = nets.encoder(space.shape, (width,), hidden, network)
-    decoder = nets.decoder((finest,), p_x.parameter_shape, space.shape, hidden, network)
+    given, outputs = space if conditional else None, p_x.parameter_shape
+    features = nets.encoder(space.shape, (width,), hidden, network, condition=given)
+    decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, condition=given)
     path = Descent(sizes, between)
     q_z = LayeredPosterior(LadderDescent(path), 2 * sum(sizes))
-    encoder = nn.Sequential(features, LadderEvidence(sizes, width))
-    objective = ELBO(Schedule(steps=steps))
-    return VAE(space, encoder, Finest(finest, decoder), q_z, LayeredPrior(path), p_x, objective)
+    p_z, objective = LayeredPrior(path), ELBO(Schedule(steps=steps))
+    encoder = Conditioned(features, LadderEvidence(sizes, width))
+    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective, conditional)
 
 
 @preset(

@@ -90,12 +90,16 @@ def _layer_bars(index: int, label: str, means: Sequence[float]) -> str:
 
 def _shared(data: Data, model: LatentVariable, seed: int) -> list[tuple[str, Picture]]:
     """Means of x in rows that share their coarsest layers, one more layer in each picture."""
-    prior, generator = model.prior(), queries.seeded_generator(seed)
+    generator, shared = queries.seeded_generator(seed), "layers"
+    c = model.draw_condition(SHARED_ROWS, generator)
+    prior = model.prior(c)
     assert isinstance(prior, LayeredDensity)
     z = prior.repeat(SHARED_ROWS).sample(generator).repeat_interleave(SHARED_COLUMNS, 0)
+    if c is not None:
+        c, shared = c.repeat_interleave(SHARED_COLUMNS, 0), "layers and the condition"
     pictures = []
     for kept in range(1, len(model.layers)):
-        x = queries.plain(model.decode(prior.resample(z, kept, generator)))
-        what = f"{kept} of {len(model.layers)} layers shared in each row"
+        x = queries.plain(model.decode(prior.resample(z, kept, generator), c))
+        what = f"{kept} of {len(model.layers)} {shared} shared in each row"
         pictures.append((what, grid(x, Brightness.of(data), SHARED_COLUMNS, what, tile=(28, 56))))
     return pictures
