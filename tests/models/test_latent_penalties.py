@@ -209,6 +209,11 @@ def test_info_vae_and_wae_weigh_the_rate_by_what_they_say():
         torch.testing.assert_close(loss.objective, wanted)
 
 
+def test_a_critic_without_units_is_refused():
+    with pytest.raises(ValueError, match="hidden: .*got 0"):
+        rp.build("factor-vae", Space((6,), "binary"), critic=(8, 0))
+
+
 def test_the_rate_of_info_vae_has_no_negative_weight():
     with pytest.raises(ValueError, match=r"^alpha: .*at most 1, got 1\.5"):
         rp.build("info-vae", Space((6,), "binary"), alpha=1.5)

@@ -14,13 +14,16 @@ from reparam import numerics
 from reparam.distributions.factorised import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
-from reparam.model import Distribution, Player
+from reparam.model import Distribution, Player, positive_count
 
 CRITIC = "critic"
 
 
 class Penalty(nn.Module, ABC):
-    """weight · penalty is added to the objective; the penalty itself is the term ``term``."""
+    """weight · penalty is added to the objective; the penalty itself is the term ``term``.
+
+    One that couples the rows of a batch couples, on each rank of several, that rank's own.
+    """
 
     term: str
     couples_rows: bool = False  # whether a row's penalty depends on the rest of its batch
@@ -154,6 +157,7 @@ class CriticTotalCorrelation(Penalty):
         self.lr, self.latent_dim = lr, latent_dim
         layers, width = [], latent_dim
         for wider in hidden:
+            positive_count("hidden", wider)
             layers += [nn.Linear(width, wider), nn.LeakyReLU(0.2)]
             width = wider
         self.critic = nn.Sequential(*layers, nn.Linear(width, 1))

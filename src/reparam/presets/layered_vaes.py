@@ -75,7 +75,7 @@ def hierarchical_vae(
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z1, as for vae.
     """
-    _refuse_sizes(latent_dims)
+    _refuse_sizes(latent_dims, between)
     p_x, finest = find_likelihood(likelihood, space), latent_dims[0]
     given, outputs = space if conditional else None, p_x.parameter_shape
     encoder = nets.encoder(space.shape, (2 * finest,), hidden, network, condition=given)
@@ -111,7 +111,7 @@ def ladder_vae(
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z1, as for vae.
     """
-    _refuse_sizes(latent_dims)
+    _refuse_sizes(latent_dims, between)
     p_x, finest, sizes = find_likelihood(likelihood, space), latent_dims[0], latent_dims[::-1]
     width = hidden[-1] if hidden else 2 * finest
     given, outputs = space if conditional else None, p_x.parameter_shape
@@ -164,8 +164,10 @@ def very_deep_vae(
     return VAE(space, encoder, decoder, q_z, p_z, p_x, objective)
 
 
-def _refuse_sizes(latent_dims: tuple[int, ...]) -> None:
+def _refuse_sizes(latent_dims: tuple[int, ...], between: tuple[int, ...]) -> None:
     if not latent_dims:
         raise ValueError("latent_dims: expected at least one layer, got none")
     for size in latent_dims:
         positive_count("latent_dims", size)
+    for width in between:
+        positive_count("between", width)
