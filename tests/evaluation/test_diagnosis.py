@@ -16,6 +16,9 @@ from reparam.evaluation.annealing import annealed_log_prob
 from reparam.evaluation.diagnosis import collapse_notes, information_scores, layer_scores
 from reparam.evaluation.likelihood import bound_terms
 from reparam.model import Space
+from reparam.report import Entry
+from reparam.report.rates import rates
+from reparam.train.history import History
 
 F64 = torch.float64
 WEIGHT = torch.tensor([[0.9, 0.3], [0.9, -0.3], [0.2, 0.8]], dtype=F64)
@@ -86,6 +89,23 @@ def test_layers_have_rates_that_add_up_and_active_units_of_their_own():
     found = rp.evaluate(model, data, samples=2)
     total = found["rate_layer_1"].value + found["rate_layer_2"].value
     assert total == pytest.approx(found["rate"].value, rel=1e-6)
+
+
+def test_layers_under_a_posterior_of_all_of_them_have_no_rates_of_their_own():
+    """A flow over both layers has one density: the rate is one number, and so it is in scores."""
+    space = Space((1, 6, 6), "binary")
+    q = rp.FlowPosterior(5, rp.Planar(5))
+    p = rp.LayeredPrior(rp.Descent((2, 3), (4,)))
+    networks = nn.Sequential(nn.Flatten(), nn.Linear(36, q.parameter_shape[0])), nn.Linear(5, 36)
+    decoder = nn.Sequential(networks[1], nn.Unflatten(1, (1, 6, 6)))
+    model = rp.VAE(space, networks[0], decoder, q, p, rp.Bernoulli(space)).eval()
+    split = Split((torch.rand(12, 1, 6, 6) > 0.5).float())
+    data = rp.Data(split, split, split, space, "random bits")
+    scores = rp.evaluate(model, data, samples=2)
+    assert not any(name.startswith("rate_layer") for name in scores)
+    assert scores["active_units_layer_2"].unit == "of 2 dimensions"
+    found = rates(data, [Entry("flow over layers", model, scores, History())], 0)
+    assert found is not None and not found.layers and len(found.shared[0][2]) == 1
 
 
 @pytest.mark.parametrize(("name", "k"), [("vae", None), ("iwae", 4), ("hierarchical-vae", 3)])

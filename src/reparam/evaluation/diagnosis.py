@@ -24,12 +24,13 @@ COLLAPSED_NATS = 0.01  # mean rate below which a dimension says nothing
 def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, seed: int) -> Scores:
     """Rate and active units of every layer of a hierarchy; nothing for a single layer.
 
-    ``rate_layer_1`` is that of the layer next to x, the last column of the rates.
+    ``rate_layer_1`` is that of the layer next to x, the last column of the rates. Layers have no
+    rates of their own under a posterior that draws all of z at once.
 
     Args:
         model: any latent-variable model.
         split: its examples.
-        rate: (N, G) over them, coarsest layer first.
+        rate: (N, G) over them, coarsest layer first, or (N, 1), of all layers together.
         name: of the split.
         seed: of the draws of the rates.
     """
@@ -37,9 +38,11 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
         return {}
     scores: Scores = {}
     parts = code_features(model, split).split(model.layers, 1)
-    for number, (column, means) in enumerate(zip(rate.T.flip(0), parts[::-1], strict=True), 1):
-        protocol = {"samples": model.draws, "seed": seed}
-        scores[f"rate_layer_{number}"] = mean_score(column, "nats", name, **protocol)
+    by_layer, protocol = rate.shape[1] == len(parts), {"samples": model.draws, "seed": seed}
+    for number, means in enumerate(parts[::-1], 1):
+        if by_layer:
+            score = mean_score(rate[:, -number], "nats", name, **protocol)
+            scores[f"rate_layer_{number}"] = score
         active = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
         unit = f"of {means.shape[1]} dimensions"
         scores[f"active_units_layer_{number}"] = Score(float(active), unit, len(means), name)

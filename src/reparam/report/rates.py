@@ -43,7 +43,9 @@ def rates(data: Data, entries: Sequence[Entry], seed: int) -> Rates | None:
         rate = terms["rate"].flatten(1)
         notes += [(index, entry.label, note) for note in collapse_notes(rate, model.layers)]
         if model.layers:
-            layers.append(_layer_bars(index, entry.label, rate.cpu().double().mean(0).tolist()))
+            if rate.shape[1] == len(model.layers):
+                means = rate.cpu().double().mean(0).tolist()
+                layers.append(_layer_bars(index, entry.label, means))
             if data.space.is_image:
                 shared.append((index, entry.label, _shared(data, model, seed)))
     return Rates(_plane(models), layers, notes, shared)
