@@ -91,6 +91,7 @@ def test_several_entries_move_each_by_itself(parts):
     assert walks.shape == (3, 2, 3, 4)
     for walk, entry, along in zip(walks.unbind(1), (3, 0), values, strict=True):
         assert walk.equal(rp.traverse(Identity(parts), FIRST, entry, along))
+        assert walk.equal(rp.traverse(Identity(parts), FIRST, torch.tensor(entry), along))
 
 
 def test_traversals_decode_few_rows_at_a_time_each_under_its_condition(monkeypatch):

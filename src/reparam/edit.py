@@ -106,8 +106,8 @@ def traverse(
     >>> rp.traverse(model, data.test.x[:2], 3, torch.linspace(-9, 9, 7)).shape
     torch.Size([2, 7, 1, 8, 8])
     """
-    if isinstance(dimension, int):
-        return traverse(model, x, [dimension], values.unsqueeze(0), c).squeeze(1)
+    if not isinstance(dimension, Sequence):  # an integer, of numpy or torch as well
+        return traverse(model, x, [int(dimension)], values.unsqueeze(0), c).squeeze(1)
     if values.ndim != 2 or len(values) != len(dimension) or not values.numel():
         raise ValueError(
             f"values: expected some for each of {len(dimension)} dimensions, got {values.numel()} "
