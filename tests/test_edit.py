@@ -84,6 +84,36 @@ def test_traversals_move_one_entry_only(parts):
         assert walk[:, :, others].equal(FIRST[:, None, others].expand(3, 3, 3))
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_several_entries_move_each_by_itself(parts):
+    values = torch.tensor([[-2.0, 0.5, 7.0], [1.0, 0.0, 3.0]])
+    walks = rp.traverse(Identity(parts), FIRST, [3, 0], values)
+    assert walks.shape == (3, 2, 3, 4)
+    for walk, entry, along in zip(walks.unbind(1), (3, 0), values, strict=True):
+        assert walk.equal(rp.traverse(Identity(parts), FIRST, entry, along))
+        assert walk.equal(rp.traverse(Identity(parts), FIRST, torch.tensor(entry), along))
+
+
+def test_traversals_decode_few_rows_at_a_time_each_under_its_condition(monkeypatch):
+    space = Space((4,), "real", classes=2)
+    decoder = Conditioned()
+    parts = (rp.DiagonalNormal(2), rp.StandardNormal(2), rp.Normal(space))
+    model = rp.VAE(space, Conditioned(2 * 2), decoder, *parts, conditional=True)
+    model.double().eval()
+    c = torch.tensor([0, 1, 1])
+    whole = rp.traverse(model, FIRST, [0, 1], torch.randn(2, 5), c)
+    values = model.encode(FIRST, c)[:1, :1]
+    at_rest = rp.traverse(model, FIRST[:1], 0, values.flatten(), c[:1])[:, 0]
+    torch.testing.assert_close(at_rest, model.reconstruct(FIRST[:1], c[:1]))
+    monkeypatch.setattr(Space, "rows_at_once", property(lambda self: 7))
+    decoder.seen.clear()
+    torch.manual_seed(0)
+    rp.traverse(model, FIRST, [0, 1], torch.randn(2, 5), c)
+    assert [len(seen) for seen in decoder.seen] == [7, 7, 7, 7, 2]
+    assert torch.cat(decoder.seen).equal(c.repeat_interleave(10))
+    assert whole.shape == (3, 2, 5, 4)
+
+
 def test_each_end_has_its_condition():
     space = Space((4,), "real", classes=2)
     decoder = Conditioned()
@@ -121,6 +151,10 @@ class Conditioned(nn.Module):
         (lambda: rp.traverse(Identity(), FIRST, 4, torch.zeros(1)), "0 to 3"),
         (lambda: rp.traverse(Identity(), FIRST, -1, torch.zeros(1)), "0 to 3"),
         (lambda: rp.traverse(Identity(), FIRST, 0, torch.zeros(0)), "values"),
+        (lambda: rp.traverse(Identity(), FIRST, [0, 4], torch.zeros(2, 1)), "0 to 3, got 4"),
+        (lambda: rp.traverse(Identity(), FIRST, [0, 1], torch.zeros(3, 2)), "values: .* of 2"),
+        (lambda: rp.traverse(Identity(), FIRST, [0, 1], torch.zeros(2)), "values: .* of 2"),
+        (lambda: rp.traverse(Identity(), FIRST, [], torch.zeros(0, 2)), "values"),
     ],
 )
 def test_what_means_nothing_is_refused(call, named):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from reparam.model import Code, Codec, Density, LatentVariable, positive_count
+from reparam.model import Code, Codec, Density, LatentVariable, features, positive_count
 
 Path = Literal["linear", "spherical"]
 PARALLEL = 1e-6  # radians from 0 or π, within which two codes have no great circle of their own
@@ -76,22 +76,28 @@ def interpolate(
 
 @torch.no_grad()
 def traverse(
-    model: Codec, x: Tensor, dimension: int, values: Tensor, c: Tensor | None = None
+    model: Codec,
+    x: Tensor,
+    dimension: int | Sequence[int],
+    values: Tensor,
+    c: Tensor | None = None,
 ) -> Tensor:
     """x decoded while one entry of its code takes the given values and the others stay.
+
+    Of several entries each is moved by itself, the others being those of x.
 
     Args:
         model: any codec with real codes.
         x: (B, *shape), in data units.
-        dimension: which entry of the code, from 0, as ``features`` orders them.
-        values: (S,), in units of the code.
+        dimension: which entry of the code, from 0, as ``features`` orders them; or n of them.
+        values: (S,), in units of the code; or (n, S), the values of each of n.
         c: the condition of x.
 
     Returns:
-        (B, S, *shape).
+        (B, S, *shape); or (B, n, S, *shape).
 
     Raises:
-        ValueError: no such entry, no values, or codes that are indices.
+        ValueError: no such entry, no values for it, or codes that are indices.
 
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
@@ -100,14 +106,24 @@ def traverse(
     >>> rp.traverse(model, data.test.x[:2], 3, torch.linspace(-9, 9, 7)).shape
     torch.Size([2, 7, 1, 8, 8])
     """
-    positive_count("values", len(values))
+    if not isinstance(dimension, Sequence):  # an integer, of numpy or torch as well
+        return traverse(model, x, [int(dimension)], values.unsqueeze(0), c).squeeze(1)
+    if values.ndim != 2 or len(values) != len(dimension) or not values.numel():
+        raise ValueError(
+            f"values: expected some for each of {len(dimension)} dimensions, got {values.numel()} "
+            f"in shape {tuple(values.shape)}"
+        )
     parts = _parts(model.encode(x, c))
-    entries = sum(part[0].numel() for part in parts)
-    if not 0 <= dimension < entries:
-        raise ValueError(f"dimension: expected 0 to {entries - 1}, got {dimension}")
-    return torch.stack(
-        [model.decode(_code(_set(parts, dimension, value)), c) for value in values.tolist()], 1
-    )
+    codes = features(parts)
+    for one in dimension:
+        if not 0 <= one < codes.shape[1]:
+            raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")
+    moved = codes[:, None, None].repeat(1, *values.shape, 1)
+    for row, (one, along) in enumerate(zip(dimension, values.to(codes), strict=True)):
+        moved[:, row, :, one] = along
+    c = None if c is None else c.repeat_interleave(values.numel(), 0)
+    decoded = _decode_rows(model, moved.flatten(0, 2), parts, c)
+    return decoded.unflatten(0, (len(x), *values.shape))
 
 
 @torch.no_grad()
@@ -220,13 +236,12 @@ def _code(parts: list[Tensor]) -> Code:
     return parts[0] if len(parts) == 1 else tuple(parts)
 
 
-def _set(parts: tuple[Tensor, ...], dimension: int, value: float) -> list[Tensor]:
-    """The parts with one entry of their concatenation at a value."""
-    moved = []
-    for part in parts:
-        flat = part.flatten(1).clone()
-        if 0 <= dimension < flat.shape[1]:
-            flat[:, dimension] = value
-        dimension -= flat.shape[1]
-        moved.append(flat.view_as(part))
-    return moved
+def _decode_rows(model: Codec, rows: Tensor, like: tuple[Tensor, ...], c: Tensor | None) -> Tensor:
+    """x of codes as rows (N, F), whose parts have the shapes of others, few at a time."""
+    decoded, at_once = [], model.space.rows_at_once
+    for start in range(0, len(rows), at_once):
+        part = slice(start, start + at_once)
+        flat = rows[part].split([p[0].numel() for p in like], 1)
+        code = [f.view(-1, *p.shape[1:]).to(p) for f, p in zip(flat, like, strict=True)]
+        decoded.append(model.decode(_code(code), None if c is None else c[part]))
+    return torch.cat(decoded)

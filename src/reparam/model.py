@@ -410,6 +410,7 @@ class LatentVariable(Codec, Density):
     """
 
     layers: tuple[int, ...] = ()  # sizes of the layers of z, coarsest first, where it has several
+    draws: int = 1  # of z for each example, of which the terms of a loss are means
 
     @abstractmethod
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution: ...

@@ -225,6 +225,28 @@ def test_free_bits_of_layers_are_refused_where_rates_may_be_negative():
     for bad in ((), (3, 0)):
         with pytest.raises(ValueError, match="latent_dims: "):
             rp.build("ladder-vae", space, latent_dims=bad)
+    with pytest.raises(ValueError, match="between: .*got 0"):
+        rp.build("hierarchical-vae", space, between=(8, 0))
+
+
+@pytest.mark.parametrize(
+    ("prior", "got"),
+    [
+        (lambda: rp.LayeredPrior(rp.Descent((2, 3), (4,))), "LayeredPrior of another walk"),
+        (lambda: rp.StandardNormal(5), "StandardNormal"),
+    ],
+)
+def test_a_posterior_that_goes_down_another_path_is_refused(prior, got):
+    """Its path would belong to no part of the model: neither trained, nor saved, nor moved."""
+    space, path = Space((4,), "binary"), rp.Descent((2, 3), (4,))
+    q = rp.LayeredPosterior(rp.LadderDescent(path), 10)
+    networks = torch.nn.Linear(4, 10), torch.nn.Linear(5, 4)
+    with pytest.raises(ValueError, match=f"prior: expected the LayeredPrior of the walk .*{got}"):
+        rp.VAE(space, *networks, q, prior(), rp.Bernoulli(space))
+    model = rp.VAE(space, *networks, q, rp.LayeredPrior(path), rp.Bernoulli(space))
+    assert {id(p) for p in path.parameters()} <= {id(p) for p in model.parameters()}
+    up = rp.LayeredPosterior(rp.Ascent((3, 2), (4,)), 6)  # which needs no path
+    rp.VAE(space, torch.nn.Linear(4, 6), networks[1], up, prior(), rp.Bernoulli(space))
 
 
 def test_a_detached_posterior_keeps_its_values_and_gives_no_gradient():

@@ -106,6 +106,12 @@ def test_normal_mixture_is_the_mixture():
     torch.testing.assert_close(q.variance, reference.variance)
 
 
+def test_the_variance_of_a_mixture_far_from_zero_keeps_its_digits():
+    q = rp.NormalMixture(1, 2)(torch.tensor([[300.0, 300.5, -3.0, -3.0]]))
+    wanted = torch.exp(2 * q.log_scale[0, 0]) + 0.25**2
+    torch.testing.assert_close(q.variance, wanted.view(1, 1), rtol=1e-5, atol=0)
+
+
 # ----------------------------------------------------- what a family costs on a known posterior
 
 

@@ -16,6 +16,9 @@ from reparam.evaluation.annealing import annealed_log_prob
 from reparam.evaluation.diagnosis import collapse_notes, information_scores, layer_scores
 from reparam.evaluation.likelihood import bound_terms
 from reparam.model import Space
+from reparam.report import Entry
+from reparam.report.rates import rates
+from reparam.train.history import History
 
 F64 = torch.float64
 WEIGHT = torch.tensor([[0.9, 0.3], [0.9, -0.3], [0.2, 0.8]], dtype=F64)
@@ -88,6 +91,34 @@ def test_layers_have_rates_that_add_up_and_active_units_of_their_own():
     assert total == pytest.approx(found["rate"].value, rel=1e-6)
 
 
+def test_layers_under_a_posterior_of_all_of_them_have_no_rates_of_their_own():
+    """A flow over both layers has one density: the rate is one number, and so it is in scores."""
+    space = Space((1, 6, 6), "binary")
+    q = rp.FlowPosterior(5, rp.Planar(5))
+    p = rp.LayeredPrior(rp.Descent((2, 3), (4,)))
+    networks = nn.Sequential(nn.Flatten(), nn.Linear(36, q.parameter_shape[0])), nn.Linear(5, 36)
+    decoder = nn.Sequential(networks[1], nn.Unflatten(1, (1, 6, 6)))
+    model = rp.VAE(space, networks[0], decoder, q, p, rp.Bernoulli(space)).eval()
+    split = Split((torch.rand(12, 1, 6, 6) > 0.5).float())
+    data = rp.Data(split, split, split, space, "random bits")
+    scores = rp.evaluate(model, data, samples=2)
+    assert not any(name.startswith("rate_layer") for name in scores)
+    assert scores["active_units_layer_2"].unit == "of 2 dimensions"
+    found = rates(data, [Entry("flow over layers", model, scores, History())], 0)
+    assert found is not None and not found.layers and len(found.shared[0][2]) == 1
+
+
+@pytest.mark.parametrize(("name", "k"), [("vae", None), ("iwae", 4), ("hierarchical-vae", 3)])
+def test_scores_of_the_bound_say_how_many_draws_they_are_means_of(name, k):
+    space = Space((5,), "binary")
+    model = rp.build(name, space, hidden=(4,), **({} if k is None else {"k": k}))
+    split = Split((torch.rand(9, 5) > 0.5).float())
+    scores = rp.evaluate(model, rp.Data(split, split, split, space, "random bits"), samples=7)
+    measured = {"elbo", "distortion", "rate"} | {n for n in scores if n.startswith("rate_layer")}
+    assert {scores[n].samples for n in measured} == {k or 1}
+    assert scores["log_likelihood"].samples == scores["posterior_gap"].samples == 7
+
+
 def test_the_gap_is_what_importance_weighting_gains():
     model = linear_model(1.0)  # wide enough for 500 samples to find all of p(z|x)
     split = Split(torch.randn(40, 3, dtype=F64))
@@ -157,3 +188,41 @@ def test_the_mean_weight_of_annealing_is_unbiased_even_with_few_temperatures():
     assert weights.mean().item() == pytest.approx(1, abs=4.5 * error)
     assert error < 0.1
     assert found.value.mean() < true_log_prob(x[:1]).item()
+
+
+def test_annealing_of_a_conditional_model_is_that_of_its_conditions():
+    """p(x|z, c) = N(z + b_c, 1) and p(z|c) = N(m_c, 1) by class: p(x|c) = N(m_c + b_c, 2)."""
+
+    class Shifted(nn.Module):
+        def forward(self, z: Tensor, c: Tensor) -> Tensor:
+            return z + 3.0 * c[:, None]
+
+    class Anything(nn.Module):
+        def forward(self, x: Tensor, c: Tensor) -> Tensor:
+            return x.new_zeros(len(x), 2)
+
+    space = Space((1,), "real", classes=3)
+    parts = (rp.DiagonalNormal(1), rp.ClassConditional(1, 3), rp.Normal(space, "fixed"))
+    model = rp.VAE(space, Anything(), Shifted(), *parts, conditional=True).double().eval()
+    x, c = torch.tensor([[0.4], [0.4], [5.0]], dtype=F64), torch.tensor([0, 1, 2])
+    found = annealed_log_prob(
+        model, x, c, temperatures=60, chains=60, generator=torch.Generator().manual_seed(0)
+    )
+    mean = model.p_z.mean[c].detach() + 3.0 * c[:, None]
+    # Soft bounds of the prior's scales, −8 and 8, leave 1 to within a thousandth.
+    wanted = torch.distributions.Normal(mean, math.sqrt(2)).log_prob(x).sum(1)
+    torch.testing.assert_close(found.value, wanted, rtol=0, atol=0.15)
+    with pytest.raises(ValueError, match="c: expected"):
+        annealed_log_prob(model, x)
+
+
+def test_annealing_says_what_it_is_and_refuses_codes_without_gradients():
+    x = torch.ones(2, 4)
+    model = rp.build("vae", Space((4,), "binary"), latent_dim=2, posterior="categorical")
+    with pytest.raises(ValueError, match="model: expected .*continuous z.*categorical"):
+        annealed_log_prob(model.eval(), x, temperatures=2)
+    # A scale that has seen x in training is none of a density; in evaluation it is frozen.
+    model = rp.build("sigma-vae", Space((4,), "real"), latent_dim=2, hidden=(4,))
+    for training, kind in ((True, "estimate"), (False, "lower bound")):
+        model.train(training)
+        assert annealed_log_prob(model, x, temperatures=2).kind == kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 import reparam as rp
 from reparam.data import Data, Split
 from reparam.model import Batch, Solve, Space
+from reparam.report import Entry, write_report
 
 F64 = torch.float64
 SPACES = [Space((7,), "binary", classes=3), Space((1, 8, 8), "levels", 5, classes=3)]
@@ -59,6 +61,79 @@ def test_with_the_weights_of_the_label_at_zero_it_is_the_vae_bit_for_bit(space, 
         for m, labels in ((model, (c,)), (plain, ()))
     ]
     assert torch.equal(*values)
+
+
+LAYERED = {"hierarchical-vae": {"latent_dims": (2, 1)}, "ladder-vae": {"latent_dims": (2, 2, 1)}}
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize("given", ["labels", "attributes"])
+@pytest.mark.parametrize("name", LAYERED)
+def test_hierarchies_take_conditions_as_the_vae_does(name, given, network):
+    """With the condition's weights at zero the model without it, bit for bit; else another."""
+    space = Space((1, 8, 8), "binary", classes=3, attributes=2 if given == "attributes" else None)
+    sizes = LAYERED[name] | {"between": (4,), "hidden": (8,), "network": network}
+    bare = dataclasses.replace(space, classes=None, attributes=None)
+    plain = rp.build(name, bare, **sizes).double()
+    model = rp.build(name, space, conditional=True, **sizes).double()
+    missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)
+    embeddings = [key for key in missing if "condition" in key]
+    assert not unexpected and len(embeddings) == 2  # of the encoder and of the decoder
+    x, c = labelled(space, 6)
+    x = x % 2
+    if given == "attributes":
+        c = torch.randn(6, 2, dtype=F64)
+    for zero in (False, True):
+        if zero:
+            with torch.no_grad():
+                for key in embeddings:
+                    model.get_parameter(key).zero_()
+        torch.manual_seed(5)
+        ours = model.loss(x, c).terms
+        torch.manual_seed(5)
+        theirs = plain.loss(x).terms
+        assert all(torch.equal(ours[key], term) for key, term in theirs.items()) == zero
+    generators = [torch.Generator().manual_seed(1) for _ in range(2)]
+    found = model.log_prob(x, c, samples=3, generator=generators[0]).value
+    assert torch.equal(found, plain.log_prob(x, samples=3, generator=generators[1]).value)
+
+
+@pytest.mark.parametrize(("name", "dims"), [("hierarchical-vae", (1, 1)), ("ladder-vae", (1, 1))])
+def test_the_likelihood_of_a_conditional_hierarchy_is_its_integral(name, dims):
+    """Of each class a grid over both layers against the importance-weighted bound."""
+    space = Space((4,), "binary", classes=3)
+    torch.manual_seed(0)
+    model = rp.build(
+        name, space, conditional=True, latent_dims=dims, between=(4,), hidden=(6,)
+    ).double()
+    line = torch.linspace(-8, 8, 401, dtype=F64)
+    z = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).view(-1, 2)
+    x, truths = torch.tensor([[1.0, 0.0, 1.0, 1.0]], dtype=F64), []
+    for label in range(3):
+        c = torch.tensor([label])
+        with torch.no_grad():
+            log_p = model.prior(c).log_prob(z).sum(1)
+            log_p = log_p + model.likelihood(z, c.expand(len(z))).log_prob_sum(x.expand(len(z), 4))
+            truths.append(log_p.logsumexp(0).item() + 2 * math.log((line[1] - line[0]).item()))
+            generator = torch.Generator().manual_seed(0)
+            found = model.log_prob(x, c, samples=20_000, generator=generator)
+        assert found.value.item() == pytest.approx(truths[-1], abs=0.03)
+    assert max(truths) - min(truths) > 0.1
+
+
+def test_a_trained_conditional_hierarchy_is_measured_and_reported(tmp_path):
+    space = Space((1, 6, 6), "binary", classes=3)
+    x, c = labelled(space, 60)
+    part = Split(x.float(), c)
+    data = Data(part, part, part, space=space, name="toy")
+    sizes = {"latent_dims": (3, 2), "between": (4,), "hidden": (8,)}
+    model = rp.build("hierarchical-vae", space, conditional=True, **sizes)
+    history = rp.fit(model, data, epochs=1, progress=False)
+    scores = rp.evaluate(model, data, samples=2)
+    assert {"conditional_log_likelihood", "rate_layer_1", "rate_layer_2"} <= scores.keys()
+    entry = Entry("layers", model, scores, history)
+    text = write_report(tmp_path / "r.html", data, [entry]).read_text("utf-8")
+    assert "1 of 2 layers and the condition shared in each row" in text
 
 
 def test_importance_samples_keep_the_label_of_their_row():
@@ -141,6 +216,11 @@ def test_data_without_labels_are_refused():
     space = Space((4,), "binary")
     with pytest.raises(ValueError, match="cvae: expected data with labels or attributes, got none"):
         rp.build("cvae", space)
+    for name in LAYERED:
+        with pytest.raises(
+            ValueError, match="conditional: expected data with labels or attributes"
+        ):
+            rp.build(name, space, conditional=True)
     parts = (rp.DiagonalNormal(1), rp.StandardNormal(1), rp.Bernoulli(space))
     with pytest.raises(ValueError, match="conditional: expected data with labels or attributes"):
         rp.VAE(space, nn.Linear(4, 2), nn.Linear(1, 4), *parts, conditional=True)

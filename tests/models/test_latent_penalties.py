@@ -209,12 +209,37 @@ def test_info_vae_and_wae_weigh_the_rate_by_what_they_say():
         torch.testing.assert_close(loss.objective, wanted)
 
 
+def test_a_critic_without_units_is_refused():
+    with pytest.raises(ValueError, match="hidden: .*got 0"):
+        rp.build("factor-vae", Space((6,), "binary"), critic=(8, 0))
+
+
+def test_the_rate_of_info_vae_has_no_negative_weight():
+    with pytest.raises(ValueError, match=r"^alpha: .*at most 1, got 1\.5"):
+        rp.build("info-vae", Space((6,), "binary"), alpha=1.5)
+
+
+def test_relaxed_draws_of_the_prior_itself_are_far_from_it():
+    """Why MMD refuses them: at q = p its unbiased estimate is 0, of one-hot draws, not of soft."""
+    posterior, p = rp.GumbelSoftmax(4, 5).double(), rp.UniformOneHot(4, 5).double()()
+    h = torch.zeros(300, 20, dtype=F64)
+    torch.manual_seed(0)
+    hard, soft = (
+        torch.stack([mmd_squared(q.rsample(), p.repeat(300).rsample()) for _ in range(20)])
+        for q in (posterior.eval()(h), posterior.train()(h))
+    )
+    assert abs(hard.mean().item()) < 4.5 * hard.std().item() / math.sqrt(20)
+    assert soft.mean().item() > 10 * soft.std().item()
+
+
 @pytest.mark.parametrize(
     ("penalty", "posterior", "message"),
     [
         (rp.TotalCorrelation(), rp.FullNormal(2), "TotalCorrelation needs .*FullNormal"),
         (rp.DIP(), rp.NormalMixture(2), "DIP needs .*NormalMixture"),
         (rp.CriticTotalCorrelation(6), rp.GumbelSoftmax(2, 3), "one-hot vectors"),
+        (rp.CriticTotalCorrelation(3), rp.DiagonalNormal(2), r"judges 3 .*got .*\(2,\)"),
+        (rp.MMD(1.0), rp.GumbelSoftmax(2, 3), "MMD compares .*relaxed"),
     ],
 )
 def test_penalties_refuse_posteriors_they_say_nothing_of(penalty, posterior, message):

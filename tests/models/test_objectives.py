@@ -240,6 +240,34 @@ def test_encoder_gradients_of_dreg_and_iwae_have_one_expectation(k):
     assert (means["dreg"].abs() > 10 * errors["dreg"]).all()
 
 
+@pytest.mark.parametrize("beta", [0.3, 2.0])
+def test_under_a_weighting_the_weights_are_those_of_distortion_and_weighted_rate(beta):
+    """−log 1/k Σ exp(−D − βR), and of it DReG has the value, the decoder's gradient and, on
+    average over 200 batches of 250 rows, the encoder's."""
+    rows, samples = X[:1].expand(250, -1), {}
+    model, epsilon = linear_vae(rp.IWAE(4, rp.Beta(beta)), 0.6, 0.4), draws(4)
+    value, plain = gradients(model, epsilon)
+    q = model.posterior(X)
+    z = q.mean[:, None] + q.log_scale.exp()[:, None] * epsilon.view(3, 4, 2)
+    log_p = torch.distributions.Normal(z @ WEIGHT.T, SIGMA).log_prob(X[:, None]).sum(2)
+    log_w = log_p + beta * (log_weights(model, X, z) - log_p)
+    wanted = -(log_w.logsumexp(1) - math.log(4)).mean()
+    torch.testing.assert_close(value, wanted.detach(), rtol=1e-12, atol=0)
+    doubly, found = gradients(linear_vae(rp.DReG(4, rp.Beta(beta)), 0.6, 0.4), epsilon)
+    torch.testing.assert_close(doubly, value, rtol=1e-13, atol=0)
+    for ours, theirs in zip(found[2:], plain[2:], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+    for objective, first in ((rp.IWAE, 0), (rp.DReG, 1000)):
+        one = linear_vae(objective(4, rp.Beta(beta)), 0.6, 0.4)
+        seeds = range(first, first + 200)  # other noise for each: independent estimates
+        of_bias = [gradients(one, draws(4, 250, seed), rows)[1][1] for seed in seeds]
+        samples[objective] = torch.stack(of_bias)
+    means = [values.mean(0) for values in samples.values()]
+    errors = [values.std(0) / math.sqrt(200) for values in samples.values()]
+    assert ((means[0] - means[1]).abs() < 4.5 * errors[0].hypot(errors[1])).all()
+    assert (means[1].abs() > 10 * errors[1]).any()
+
+
 def test_dreg_of_the_exact_posterior_has_no_encoder_gradient():
     """log w is constant in z there, so that each draw's gradient is zero, not only their mean."""
     _, doubly = gradients(linear_vae(rp.DReG(4)), draws(4))

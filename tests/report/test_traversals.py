@@ -12,7 +12,7 @@ from PIL import Image
 import reparam as rp
 from reparam.data import Data, Split
 from reparam.model import Space
-from reparam.report import Entry, traversals, write_report
+from reparam.report import Entry, rates, traversals, write_report
 from reparam.report.queries import evaluating
 from reparam.train.history import History
 
@@ -29,14 +29,15 @@ def made(space, rows=60):
 
 
 def vae(data, latent_dim, dead=()):
-    """An untrained VAE whose codes spread, those of some dimensions not at all."""
+    """An untrained VAE whose codes spread, but for some dimensions whose posterior is the prior."""
     torch.manual_seed(0)
     model = rp.build("vae", data.space, latent_dim=latent_dim, hidden=(8,), network="mlp")
     with torch.no_grad():
         last = [m for m in model.encoder.modules() if isinstance(m, torch.nn.Linear)][-1]
         last.weight.mul_(20)
-        last.weight[list(dead)] = 0
-        last.bias[list(dead)] = 0
+        rows = [*dead, *(latent_dim + d for d in dead)]  # of means and log-scales
+        last.weight[rows] = 0
+        last.bias[rows] = 0
     return Entry("VAE", model.eval(), {}, History())
 
 
@@ -72,7 +73,7 @@ def test_every_dimension_once_used_ones_by_rate_and_the_dead_last(space):
     assert card.small[-1].text.endswith(" nats (dead)") and "dead" not in card.small[0].text
 
 
-def test_walks_are_those_of_edit(monkeypatch):
+def test_walks_start_at_the_code_nearest_to_the_mean(monkeypatch):
     seen = []
     monkeypatch.setattr(
         traversals,
@@ -90,11 +91,45 @@ def test_walks_are_those_of_edit(monkeypatch):
         for dimension, walk in zip(everything(card), seen, strict=True):
             steps = torch.linspace(-2.5, 2.5, len(walk))
             values = mean[dimension] + steps * deviation[dimension]
-            x = data.test.x[nearest : nearest + 1]
-            # The same decoder on rows one by one and together: float32 rounding of means up to 16.
-            wanted = rp.traverse(model, x, dimension, values)[0]
-            torch.testing.assert_close(walk, wanted, rtol=1e-5, atol=1e-4)
+            moved = codes[nearest].repeat(len(walk), 1)
+            moved[:, dimension] = values
+            # The same networks on other numbers of rows: float32 rounding of means up to 16.
+            torch.testing.assert_close(walk, model.decode(moved), rtol=1e-5, atol=1e-4)
     assert {len(walk) for walk in seen} == {9, 5}
+
+
+def test_the_dead_are_those_that_the_rates_call_collapsed():
+    """Also one whose mean varies a little: an active unit, that carries next to nothing."""
+    data = made(TABLE)
+    entry = vae(data, 4, dead=(1,))
+    model = entry.model
+    last = [m for m in model.encoder.modules() if isinstance(m, torch.nn.Linear)][-1]
+    with torch.no_grad(), evaluating([model]):
+        # Of dimension 2 the mean varies by 0.011, worth 0.0055 nats at a scale of 1; of dimension
+        # 3 it does not vary, and the scale of 0.5 is worth 0.3 nats.
+        last.weight[2] *= (0.011 / model.encode(data.test.x)[:, 2].var(correction=0)).sqrt()
+        last.bias[2] -= model.encode(data.test.x)[:, 2].mean()
+        last.weight[[3, 6, 7]] = 0
+        last.bias[[3, 6, 7]] = torch.tensor([0.0, 0.0, -0.7])
+        codes = model.encode(data.test.x)
+        axes = traversals.importance(model, data.test, codes, 0)
+        (note,) = rates.rates(data, [entry], 0).notes
+    assert (codes.var(0, correction=0) > 0.01).tolist() == [True, False, True, False]
+    assert axes.alive.tolist() == [True, False, False, True]
+    assert "dimensions 1, 2 of 4" in note[2] and axes.order.endswith("dead: less than 0.01 nats")
+
+
+def test_codes_without_rates_of_their_own_are_dead_where_they_are_no_active_units():
+    data = made(TABLE)
+    torch.manual_seed(0)
+    model = rp.build("hierarchical-vae", TABLE, latent_dims=(3, 2), hidden=(4,)).eval()
+    with torch.no_grad():
+        for parameter in model.encoder.parameters():
+            parameter.mul_(1e-3)  # all of z collapsed, and some of it more than the rest
+        codes = model.encode(data.test.x)
+        axes = traversals.importance(model, data.test, codes, 0)
+    assert codes.var(0).max() > 0 and not axes.alive.any()
+    assert axes.order.endswith("no active unit") and axes.unit == "variance"
 
 
 def test_all_dead():

@@ -106,8 +106,7 @@ def traverse(
     mean, deviation = codes[:, chosen].mean(0), codes[:, chosen].std(0, correction=0)
     values = mean[:, None] + deviation[:, None] * torch.linspace(-reach, reach, steps)
     c = condition_of(opened, split, label)
-    rows = [along(model, split.x, d, v, c)[0].cpu() for d, v in zip(chosen, values, strict=True)]
-    x = torch.cat(rows)
+    x = along(model, split.x, chosen, values, c)[0].flatten(0, 1).cpu()
     if out.suffix.lower() == ".png":
         write_picture(out, x, outline, steps)
     else:

@@ -114,7 +114,7 @@ class DeepDescent(Walk):
         return self.first.expand(len(given), -1, -1, -1)
 
     def layer(self, index: int, state: Tensor) -> NormalDensity:
-        return flat_normal(self.heads[index](state))
+        return flat_normal(self.heads[index](state).to(state))
 
     def advance(self, index: int, state: Tensor, z: Tensor) -> Tensor:
         h = state + self.projections[index](
@@ -171,8 +171,8 @@ class DeepPosterior(PosteriorWalk):
     ) -> tuple[NormalDensity, NormalDensity]:
         h, features = state
         both = torch.cat([h, features[self.paths[0].grids[index]]], 1)
-        prior = self.paths[0].layer(index, h)
-        return relative(flat_normal(self.heads[index](both)), prior), prior
+        change, prior = flat_normal(self.heads[index](both).to(h)), self.paths[0].layer(index, h)
+        return relative(change, prior), prior
 
     def advance(
         self, index: int, state: tuple[Tensor, dict[Grid, Tensor]], z: Tensor

@@ -26,7 +26,10 @@ from reparam.nets.norm import batch_norm
 
 
 class Walk(nn.Module, ABC):
-    """Layers one after the other: from what is given and the draws so far to the next normal."""
+    """Layers one after the other: from what is given and the draws so far to the next normal.
+
+    Parameters of a layer have the precision of the state, whatever its networks compute in.
+    """
 
     sizes: tuple[int, ...]  # of the layers, in the order in which they are drawn
 
@@ -171,6 +174,8 @@ class LayeredPrior(Prior):
     torch.Size([5, 2])
     """
 
+    walks: tuple[Walk, ...]
+
     def __init__(self, walk: Walk, owned: bool = True) -> None:
         super().__init__()
         self.walks = (walk,)
@@ -200,8 +205,9 @@ class LayeredPosterior(Posterior):
         super().__init__()
         self.walk = walk
         self.event_shape, self.parameter_shape = (sum(walk.sizes),), (features,)
-        down = isinstance(walk, PosteriorWalk)
-        self.factors = len(walk.sizes) if down else None  # else a layer's rate may be negative
+        if isinstance(walk, PosteriorWalk):
+            self.paths, self.factors = walk.paths, len(walk.sizes)
+        # Of the way up a layer's rate may be negative: no factors.
 
     def distribution(self, parameters: Tensor) -> LayeredDensity:
         return LayeredDensity(self.walk, parameters, not isinstance(self.walk, PosteriorWalk))
@@ -228,7 +234,7 @@ class Descent(Walk):
     def layer(self, index: int, state: Tensor) -> NormalDensity:
         if index == 0:
             return NormalDensity(state, state)  # zeros: N(0, I)
-        return normal_of(self.networks[index - 1](state))
+        return normal_of(self.networks[index - 1](state).to(state))
 
     def advance(self, index: int, state: Tensor, z: Tensor) -> Tensor:
         return z
@@ -255,7 +261,7 @@ class Ascent(Walk):
         return given
 
     def layer(self, index: int, state: Tensor) -> NormalDensity:
-        return normal_of(state if index == 0 else self.networks[index - 1](state))
+        return normal_of(state if index == 0 else self.networks[index - 1](state).to(state))
 
     def advance(self, index: int, state: Tensor, z: Tensor) -> Tensor:
         return z

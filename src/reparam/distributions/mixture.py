@@ -37,9 +37,10 @@ class NormalMixtureDensity(Factorised):
 
     @property
     def variance(self) -> Tensor:
+        """Within the components and between them; E z² − (E z)² would cancel far from 0."""
+        between = (self.mean - self.center.unsqueeze(1)).square()
         weights = self.log_weights.exp().unsqueeze(2)
-        second = (weights * (self.mean.square() + torch.exp(2 * self.log_scale))).sum(1)
-        return second - self.center.square()
+        return (weights * (torch.exp(2 * self.log_scale) + between)).sum(1)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         rows = self.mean[:, 0]

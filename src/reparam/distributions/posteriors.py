@@ -31,6 +31,7 @@ class Posterior(nn.Module, ABC):
     parameter_shape: tuple[int, ...]
     factors: int | None = None  # columns of its density that are factors of z; None: one whole
     relaxed: bool = False  # whether draws in training are relaxed, and so without a density
+    paths: tuple[nn.Module, ...] = ()  # a generative walk that it goes down, which is its prior's
 
     def forward(self, parameters: Tensor) -> Distribution:
         if tuple(parameters.shape[1:]) != self.parameter_shape:

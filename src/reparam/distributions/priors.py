@@ -36,6 +36,7 @@ class Prior(nn.Module, ABC):
     layers: tuple[int, ...] = ()  # their sizes in z, coarsest first; (): there is but one
     examples: int = 0  # how many training examples ``start`` is to be given
     factors: int | None = None  # columns of its density that are factors of z; None: one whole
+    walks: tuple[nn.Module, ...] = ()  # the generative walk of a hierarchy
 
     @abstractmethod
     def forward(self, c: Tensor | None = None) -> Distribution: ...
@@ -55,6 +56,11 @@ class Prior(nn.Module, ABC):
             raise ValueError(
                 f"prior: expected events of the posterior's shape {posterior.event_shape}, "
                 f"got {self.event_shape}"
+            )
+        if posterior.paths and self.walks != posterior.paths:
+            raise ValueError(
+                "prior: expected the LayeredPrior of the walk that the posterior goes down, got "
+                f"{type(self).__name__}{' of another walk' if self.walks else ''}"
             )
 
 

@@ -135,7 +135,8 @@ def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], No
 def _latent_scores(model: LatentVariable, asked: _Asked) -> Scores:
     split, name, seed = asked.data.splits[asked.split], asked.split, asked.seed
     terms = bound_terms(model, split, seed)
-    scores = bound_scores(terms, name, seed) | {"active_units": active_units(model, split, name)}
+    scores = bound_scores(terms, name, seed, model.draws)
+    scores["active_units"] = active_units(model, split, name)
     scores |= layer_scores(model, split, terms["rate"], name, seed)
     return scores | information_scores(model, split, name, seed)
 

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.model import LatentVariable, LogProb, positive_count
+from reparam.distributions.one_hot import OneHotMass
+from reparam.model import Batch, Kind, LatentVariable, LogProb, positive_count
 
 
 @torch.enable_grad()
 def annealed_log_prob(
     model: LatentVariable,
     x: Tensor,
+    c: Tensor | None = None,
     *,
     temperatures: int = 200,
     chains: int = 16,
@@ -31,13 +33,17 @@ def annealed_log_prob(
     that followed a chain's own past would not leave its densities as they are.
 
     Args:
-        model: with continuous z and a prior that does not depend on a condition.
+        model: with continuous z.
         x: (B, *shape).
+        c: the conditions of a conditional model; the bound is then one on log p(x|c).
         temperatures: between prior and posterior, evenly in a sigmoid of t.
         chains: for every row.
         leapfrogs: of each Hamiltonian step.
         step: the pilots' first size.
         generator: of all draws.
+
+    Raises:
+        ValueError: z is categorical, so that there are no gradients to follow.
 
     Cost: twice ``temperatures`` · ``leapfrogs`` gradients of the decoder, for every chain.
 
@@ -50,44 +56,53 @@ def annealed_log_prob(
     """
     for name, count in (("temperatures", temperatures), ("chains", chains)):
         positive_count(name, count)
-    x, _ = model.prepare(x)
-    rows = x.repeat_interleave(chains, 0)
+    x, c = model.prepare(x, c)
+    if isinstance(model.prior(c), OneHotMass):
+        raise ValueError(
+            "model: expected one with continuous z, whose gradients annealing follows, got "
+            "categorical z; log_prob with many samples is a bound without gradients"
+        )
+    x = x.repeat_interleave(chains, 0)
+    rows = Batch(x, None if c is None else c.repeat_interleave(chains, 0))
     ramp = torch.sigmoid(torch.linspace(-4, 4, temperatures + 1, dtype=torch.float64))
     schedule = ((ramp - ramp[0]) / (ramp[-1] - ramp[0])).tolist()
-    first = model.anchor.new_full((len(rows), 1), step)
-    _, sizes = _anneal(model, rows, schedule, [first], leapfrogs, generator)
-    weights, _ = _anneal(model, rows, schedule, sizes, leapfrogs, generator)
-    total = weights.view(len(x), chains).logsumexp(1) - math.log(chains)
-    return LogProb(total, "lower bound", chains)
+    first = model.anchor.new_full((len(rows.x), 1), step)
+    _, sizes, _ = _anneal(model, rows, schedule, [first], leapfrogs, generator)
+    weights, _, kind = _anneal(model, rows, schedule, sizes, leapfrogs, generator)
+    total = weights.view(-1, chains).logsumexp(1) - math.log(chains)
+    return LogProb(total, kind, chains)
 
 
 def _anneal(
     model: LatentVariable,
-    x: Tensor,
+    rows: Batch,
     schedule: list[float],
     sizes: list[Tensor],
     leapfrogs: int,
     generator: torch.Generator | None,
-) -> tuple[Tensor, list[Tensor]]:
-    """Log-weights of a chain for each row, and step sizes by temperature.
+) -> tuple[Tensor, list[Tensor], Kind]:
+    """Log-weights of a chain for each row, step sizes by temperature, and what the weights give.
 
     A single size is that of a pilot's first step, which its acceptance then moves.
     """
-    prior, pilot = model.prior(), len(sizes) == 1
+    (x, c), pilot = rows, len(sizes) == 1
+    prior, bounded = model.prior(c), True
     z = prior.repeat(len(x) // prior.rows).sample(generator)
     weights = torch.zeros(len(x), dtype=numerics.accumulator(x), device=x.device)
     for index, (before, now) in enumerate(pairwise(schedule)):
         with torch.no_grad():
-            weights += (now - before) * model.likelihood(z).log_prob_sum(x).to(weights)
-        z, accepted = _hamiltonian(model, x, z, now, sizes[index], leapfrogs, generator)
+            likelihood = model.likelihood(z, c)
+            weights += (now - before) * likelihood.log_prob_sum(x).to(weights)
+            bounded = "estimate" not in (prior.kind, likelihood.kind)
+        z, accepted = _hamiltonian(model, rows, z, now, sizes[index], leapfrogs, generator)
         if pilot:  # about five in six are accepted
             sizes.append(sizes[-1] * torch.where(accepted, 1.02, 0.9).unsqueeze(1))
-    return weights, sizes
+    return weights, sizes, "lower bound" if bounded else "estimate"
 
 
 def _hamiltonian(
     model: LatentVariable,
-    x: Tensor,
+    rows: Batch,
     z: Tensor,
     t: float,
     size: Tensor,
@@ -98,7 +113,8 @@ def _hamiltonian(
 
     def energy(at: Tensor) -> tuple[Tensor, Tensor]:
         at = at.detach().requires_grad_()
-        log_p = model.prior().log_prob(at).sum(1) + t * model.likelihood(at).log_prob_sum(x)
+        log_p_x = model.likelihood(at, rows.c).log_prob_sum(rows.x)
+        log_p = model.prior(rows.c).log_prob(at).sum(1) + t * log_p_x
         (slope,) = torch.autograd.grad(-log_p.sum(), at)
         return -log_p.detach(), slope
 

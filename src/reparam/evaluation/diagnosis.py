@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.data import Split
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
@@ -23,12 +24,13 @@ COLLAPSED_NATS = 0.01  # mean rate below which a dimension says nothing
 def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, seed: int) -> Scores:
     """Rate and active units of every layer of a hierarchy; nothing for a single layer.
 
-    ``rate_layer_1`` is that of the layer next to x, the last column of the rates.
+    ``rate_layer_1`` is that of the layer next to x, the last column of the rates. Layers have no
+    rates of their own under a posterior that draws all of z at once.
 
     Args:
         model: any latent-variable model.
         split: its examples.
-        rate: (N, G) over them, coarsest layer first.
+        rate: (N, G) over them, coarsest layer first, or (N, 1), of all layers together.
         name: of the split.
         seed: of the draws of the rates.
     """
@@ -36,8 +38,11 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
         return {}
     scores: Scores = {}
     parts = code_features(model, split).split(model.layers, 1)
-    for number, (column, means) in enumerate(zip(rate.T.flip(0), parts[::-1], strict=True), 1):
-        scores[f"rate_layer_{number}"] = mean_score(column, "nats", name, samples=1, seed=seed)
+    by_layer, protocol = rate.shape[1] == len(parts), {"samples": model.draws, "seed": seed}
+    for number, means in enumerate(parts[::-1], 1):
+        if by_layer:
+            score = mean_score(rate[:, -number], "nats", name, **protocol)
+            scores[f"rate_layer_{number}"] = score
         active = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
         unit = f"of {means.shape[1]} dimensions"
         scores[f"active_units_layer_{number}"] = Score(float(active), unit, len(means), name)
@@ -63,16 +68,21 @@ def information_scores(
     q, p = model.posterior(x), model.prior()
     with seeded(seed, model.anchor.device):
         z, own = q.rsample_with_log_prob()
-    pairs = torch.stack([q.log_prob(row.expand_as(z)).sum(1) for row in z]).double()  # (z, q)
+    pairs = torch.stack([q.log_prob(row.expand_as(z)).sum(1) for row in z])  # (z, q)
     pairs.diagonal().copy_(own.sum(1))
-    aggregate = pairs.logsumexp(1) - torch.tensor(float(len(x)), dtype=torch.float64).log()
+    aggregate = numerics.log_mean_exp(pairs.cpu().double(), 1)
     protocol = {"samples": 1, "seed": seed}
-    information = own.sum(1).double() - aggregate
-    divergence = aggregate - p.log_prob(z).sum(1).double()
+    information = own.sum(1).cpu().double() - aggregate
+    divergence = aggregate - p.log_prob(z).sum(1).cpu().double()
     return {
         "mutual_information": mean_score(information, "nats", name, **protocol),
         "aggregate_kl": mean_score(divergence, "nats", name, **protocol),
     }
+
+
+def collapsed(rate: Tensor) -> Tensor:
+    """Which columns of the rates (N, G) carry next to nothing on average, (G,)."""
+    return rate.cpu().double().mean(0) < COLLAPSED_NATS
 
 
 def collapse_notes(rate: Tensor, layers: Sequence[int] = ()) -> list[str]:
@@ -85,17 +95,16 @@ def collapse_notes(rate: Tensor, layers: Sequence[int] = ()) -> list[str]:
     >>> collapse_notes(torch.tensor([[2.0, 0.001, 0.0]]))[0][:55]
     'collapsed: dimensions 1, 2 of 3 carry less than 0.01 na'
     """
-    means = rate.double().mean(0)
-    idle = [index for index, nats in enumerate(means.tolist()) if nats < COLLAPSED_NATS]
+    idle, count = collapsed(rate).nonzero().flatten().tolist(), rate.shape[1]
     if not idle:
         return []
     what = "layers" if layers else "dimensions"
-    numbers = [len(means) - index for index in idle][::-1] if layers else idle
+    numbers = [count - index for index in idle][::-1] if layers else idle
     listed = ", ".join(map(str, numbers[:12])) + (" …" if len(numbers) > 12 else "")
     remedy = "free bits, a slower rise of beta, or fewer layers"
     if not layers:
         remedy = "a smaller beta, annealed-vae, free-bits-vae, or, if this is enough, fewer of them"
-    which = f"{what} {listed} of {len(means)} carry" if len(means) > 1 else "all of z carries"
+    which = f"{what} {listed} of {count} carry" if count > 1 else "all of z carries"
     return [f"collapsed: {which} less than {COLLAPSED_NATS} nats; try {remedy}"]
 
 

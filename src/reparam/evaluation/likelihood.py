@@ -78,13 +78,13 @@ def bound_terms(model: LatentVariable, split: Split, seed: int = 0) -> dict[str,
     return {term: torch.cat(values) for term, values in parts.items()}
 
 
-def bound_scores(terms: dict[str, Tensor], name: str, seed: int) -> Scores:
-    """ELBO, distortion and rate in nats per example, one posterior draw each.
+def bound_scores(terms: dict[str, Tensor], name: str, seed: int, draws: int = 1) -> Scores:
+    """ELBO, distortion and rate in nats per example, from so many draws of z for each.
 
     And ``beta``, the weight of the rate that training ended with, where it moved.
     """
     distortion, rate = terms["distortion"], terms["rate"].flatten(1).sum(1)
-    protocol = {"samples": 1, "seed": seed}
+    protocol = {"samples": draws, "seed": seed}
     scores = {
         "elbo": mean_score(-distortion - rate, "nats", name, kind="lower bound", **protocol),
         "distortion": mean_score(distortion, "nats", name, **protocol),

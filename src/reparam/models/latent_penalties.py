@@ -14,13 +14,16 @@ from reparam import numerics
 from reparam.distributions.factorised import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
-from reparam.model import Distribution, Player
+from reparam.model import Distribution, Player, positive_count
 
 CRITIC = "critic"
 
 
 class Penalty(nn.Module, ABC):
-    """weight · penalty is added to the objective; the penalty itself is the term ``term``."""
+    """weight · penalty is added to the objective; the penalty itself is the term ``term``.
+
+    One that couples the rows of a batch couples, on each rank of several, that rank's own.
+    """
 
     term: str
     couples_rows: bool = False  # whether a row's penalty depends on the rest of its batch
@@ -151,14 +154,16 @@ class CriticTotalCorrelation(Penalty):
         super().__init__(weight)
         if not lr > 0:
             raise ValueError(f"lr: expected a positive multiple of the learning rate, got {lr}")
-        self.lr, layers, width = lr, [], latent_dim
+        self.lr, self.latent_dim = lr, latent_dim
+        layers, width = [], latent_dim
         for wider in hidden:
+            positive_count("hidden", wider)
             layers += [nn.Linear(width, wider), nn.LeakyReLU(0.2)]
             width = wider
         self.critic = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
-        return self.critic(z).squeeze(1)
+        return self.critic(z).to(z).squeeze(1)
 
     @property
     def players(self) -> tuple[Player, ...]:
@@ -167,7 +172,7 @@ class CriticTotalCorrelation(Penalty):
     def play(self, z: Tensor) -> Tensor:
         order = numerics.noise(z, "uniform").argsort(0)
         shuffled = z.gather(0, order)
-        joint, product = self.critic(z), self.critic(shuffled)
+        joint, product = self.critic(z).to(z), self.critic(shuffled).to(z)
         return 0.5 * (F.softplus(-joint) + F.softplus(product)).mean()
 
     def refuse(self, posterior: Posterior, prior: Prior) -> None:
@@ -175,6 +180,11 @@ class CriticTotalCorrelation(Penalty):
             raise ValueError(
                 "penalty: CriticTotalCorrelation shuffles the columns of z, got "
                 f"{posterior.support} vectors, whose columns belong together"
+            )
+        if posterior.event_shape != (self.latent_dim,):
+            raise ValueError(
+                f"penalty: CriticTotalCorrelation judges {self.latent_dim} latent dimensions, "
+                f"got a posterior of {posterior.event_shape}"
             )
 
 
@@ -259,6 +269,14 @@ class MMD(Penalty):
             return torch.zeros_like(z[:, 0])
         drawn = p.repeat(len(z) // p.rows).rsample()
         return mmd_squared(z, drawn).expand(len(z))
+
+    def refuse(self, posterior: Posterior, prior: Prior) -> None:
+        if posterior.relaxed:
+            raise ValueError(
+                "penalty: MMD compares draws of q(z) with draws of p(z), got "
+                f"{type(posterior).__name__}, whose draws are relaxed in training and so differ "
+                "even where q(z) is p(z)"
+            )
 
 
 def mmd_squared(a: Tensor, b: Tensor) -> Tensor:

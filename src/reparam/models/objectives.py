@@ -32,6 +32,7 @@ class Objective(nn.Module, ABC):
 
     weighting: Weighting
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
+    draws: int = 1  # of z for each example
 
     @abstractmethod
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss: ...
@@ -160,7 +161,7 @@ class IWAE(Objective):
     def __init__(self, k: int, weighting: Weighting | None = None) -> None:
         super().__init__()
         positive_count("k", k)
-        self.k = k
+        self.k = self.draws = k
         self.weighting = Beta() if weighting is None else weighting
         if not self.weighting.linear:
             raise ValueError(

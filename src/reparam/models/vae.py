@@ -86,6 +86,7 @@ class VAE(Conditional, LatentVariable):
         self.p_z, self.layers = prior, prior.layers
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
+        self.draws = self.objective.draws
         normalised = any(isinstance(part, BatchNorm) for part in self.modules())
         self.couples_rows = likelihood.couples_rows or self.objective.couples_rows or normalised
 

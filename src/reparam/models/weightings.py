@@ -20,7 +20,8 @@ class Weighting(nn.Module, ABC):
     """From distortion (B,) and rates (B, G), both in nats, to the objective, a scalar.
 
     What moves without gradients is a buffer that ``after_step`` moves; what is learned belongs to a
-    player of its own. Neither reaches the terms of a loss, which are never weighted.
+    player of its own. Neither reaches the terms of a loss, which are never weighted. What a
+    weighting makes of means over the batch, each rank of several makes of those over its own rows.
     """
 
     by_factor: bool = False  # whether it needs a rate for each factor of the posterior

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypedDict
 
 from torch import nn
 
@@ -14,6 +14,15 @@ from reparam.nets.conv import ConvDecoder, ConvEncoder
 from reparam.nets.mlp import MLP
 
 Network = Literal["auto", "mlp", "conv"]
+
+
+class Options(TypedDict, total=False):
+    """What encoder and decoder of one model have in common beside their shapes."""
+
+    activation: type[nn.Module]
+    condition: Space | None
+    normalise: bool
+
 
 LARGEST_MLP_IMAGE = 1024  # entries, 32 × 32: above it fully connected layers waste their weights
 

@@ -32,8 +32,9 @@ class Condition(nn.Module):
         self.map: nn.Module
         if space.attributes is not None:
             self.map = nn.Linear(space.attributes, width, bias=False)
+        elif space.classes is None:
+            raise ValueError("conditional: expected data with labels or attributes, got none")
         else:
-            assert space.classes is not None
             self.map = embedding = nn.Embedding(space.classes, width)
             nn.init.normal_(embedding.weight, std=space.classes**-0.5)
 

@@ -37,8 +37,16 @@ class Finest(nn.Module):
         super().__init__()
         self.size, self.network = size, network
 
-    def forward(self, z: Tensor) -> Tensor:
-        return self.network(z[:, -self.size :])
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.network(z[:, -self.size :], c)
+
+
+class Conditioned(nn.Sequential):
+    """Networks one after the other, of which the first takes the condition."""
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        first, *others = self
+        return nn.Sequential(*others)(first(x, c))
 
 
 @preset("hierarchical-vae", paper="Rezende et al. 2014, Stochastic backpropagation")
@@ -49,6 +57,7 @@ def hierarchical_vae(
     between: tuple[int, ...] = (64,),
     k: int = 1,
     steps: int = 0,
+    conditional: bool = False,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     batch_norm: bool = False,
@@ -61,21 +70,24 @@ def hierarchical_vae(
         between: widths of the networks between the layers.
         k: draws per example; above 1 the bound is importance weighted (Burda et al. 2016).
         steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
+        conditional: on the class label, or on the attributes where there are any: x and the
+            posterior of z1 depend on it, the prior and the layers above do not.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
         batch_norm: normalise the batch before every activation.
         likelihood: of x given z1, as for vae.
     """
-    _refuse_sizes(latent_dims)
+    _refuse_sizes(latent_dims, between)
     p_x, finest = find_likelihood(likelihood, space), latent_dims[0]
-    encoder = nets.encoder(space.shape, (2 * finest,), hidden, network, normalise=batch_norm)
-    outputs = p_x.parameter_shape
-    decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, normalise=batch_norm)
+    given, outputs = space if conditional else None, p_x.parameter_shape
+    more: nets.Options = {"condition": given, "normalise": batch_norm}
+    encoder = nets.encoder(space.shape, (2 * finest,), hidden, network, **more)
+    decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, **more)
     q_z = LayeredPosterior(Ascent(latent_dims, between, batch_norm), 2 * finest)
     p_z = LayeredPrior(Descent(latent_dims[::-1], between, batch_norm))
     positive_count("k", k)
     objective: Objective = ELBO(rising(steps)) if k == 1 else IWAE(k, rising(steps))
-    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective)
+    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective, conditional)
 
 
 @preset("ladder-vae", paper="Sønderby et al. 2016, Ladder variational autoencoders")
@@ -85,6 +97,7 @@ def ladder_vae(
     latent_dims: tuple[int, ...] = (32, 16, 8),
     between: tuple[int, ...] = (64,),
     steps: int = 1000,
+    conditional: bool = False,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
     batch_norm: bool = True,
@@ -96,23 +109,26 @@ def ladder_vae(
         latent_dims: entries of each layer, the one next to x first.
         between: widths of the networks between the layers.
         steps: optimiser steps over which the weight of the rate rises to 1.
+        conditional: on the class label, or on the attributes where there are any: x and the
+            evidence depend on it, the prior does not.
         hidden: widths of the hidden layers of the encoder, the last also of the way up.
         network: fully connected, convolutional, or by the size of the data.
         batch_norm: normalise the batch before every activation; without it, and without a rise of
             the rate's weight, upper layers collapse (Sønderby et al. 2016, section 3.2).
         likelihood: of x given z1, as for vae.
     """
-    _refuse_sizes(latent_dims)
+    _refuse_sizes(latent_dims, between)
     p_x, finest, sizes = find_likelihood(likelihood, space), latent_dims[0], latent_dims[::-1]
     width = hidden[-1] if hidden else 2 * finest
-    features = nets.encoder(space.shape, (width,), hidden, network, normalise=batch_norm)
-    outputs = p_x.parameter_shape
-    decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, normalise=batch_norm)
+    given, outputs = space if conditional else None, p_x.parameter_shape
+    more: nets.Options = {"condition": given, "normalise": batch_norm}
+    features = nets.encoder(space.shape, (width,), hidden, network, **more)
+    decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, **more)
     path = Descent(sizes, between, batch_norm)
     q_z = LayeredPosterior(LadderDescent(path), 2 * sum(sizes))
-    encoder = nn.Sequential(features, LadderEvidence(sizes, width, batch_norm))
-    objective = ELBO(Schedule(steps=steps))
-    return VAE(space, encoder, Finest(finest, decoder), q_z, LayeredPrior(path), p_x, objective)
+    p_z, objective = LayeredPrior(path), ELBO(Schedule(steps=steps))
+    encoder = Conditioned(features, LadderEvidence(sizes, width, batch_norm))
+    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective, conditional)
 
 
 @preset(
@@ -155,8 +171,10 @@ def very_deep_vae(
     return VAE(space, encoder, decoder, q_z, p_z, p_x, objective)
 
 
-def _refuse_sizes(latent_dims: tuple[int, ...]) -> None:
+def _refuse_sizes(latent_dims: tuple[int, ...], between: tuple[int, ...]) -> None:
     if not latent_dims:
         raise ValueError("latent_dims: expected at least one layer, got none")
     for size in latent_dims:
         positive_count("latent_dims", size)
+    for width in between:
+        positive_count("between", width)

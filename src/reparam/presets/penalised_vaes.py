@@ -127,13 +127,15 @@ def info_vae(
     """A VAE whose aggregate posterior is pulled to the prior, so that the rate may weigh less.
 
     Args:
-        alpha: of the paper: the rate is weighted by 1 - alpha.
+        alpha: of the paper, at most 1: the rate is weighted by 1 - alpha.
         weight: of the squared maximum mean discrepancy.
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z, as for vae.
     """
+    if not alpha <= 1:
+        raise ValueError(f"alpha: expected at most 1, got {alpha}")
     return _penalised(space, latent_dim, hidden, network, likelihood, MMD(weight), 1 - alpha)
 
 

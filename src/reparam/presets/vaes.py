@@ -61,12 +61,9 @@ def compose(
     """A VAE with networks by shape; by default a diagonal normal posterior and its usual prior."""
     q_z = DiagonalNormal(latent_dim) if posterior is None else posterior
     given, outputs = space if conditional else None, likelihood.parameter_shape
-    encoder = nets.encoder(
-        space.shape, q_z.parameter_shape, hidden, network, condition=given, normalise=normalise
-    )
-    decoder = nets.decoder(
-        q_z.event_shape, outputs, space.shape, hidden, network, condition=given, normalise=normalise
-    )
+    more: nets.Options = {"condition": given, "normalise": normalise}
+    encoder = nets.encoder(space.shape, q_z.parameter_shape, hidden, network, **more)
+    decoder = nets.decoder(q_z.event_shape, outputs, space.shape, hidden, network, **more)
     p_z = find_prior(prior, q_z, encoder, space, components)
     return VAE(space, encoder, decoder, q_z, p_z, likelihood, objective, conditional)
 

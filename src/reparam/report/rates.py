@@ -43,7 +43,9 @@ def rates(data: Data, entries: Sequence[Entry], seed: int) -> Rates | None:
         rate = terms["rate"].flatten(1)
         notes += [(index, entry.label, note) for note in collapse_notes(rate, model.layers)]
         if model.layers:
-            layers.append(_layer_bars(index, entry.label, rate.double().mean(0).tolist()))
+            if rate.shape[1] == len(model.layers):
+                means = rate.cpu().double().mean(0).tolist()
+                layers.append(_layer_bars(index, entry.label, means))
             if data.space.is_image:
                 shared.append((index, entry.label, _shared(data, model, seed)))
     return Rates(_plane(models), layers, notes, shared)
@@ -90,12 +92,16 @@ def _layer_bars(index: int, label: str, means: Sequence[float]) -> str:
 
 def _shared(data: Data, model: LatentVariable, seed: int) -> list[tuple[str, Picture]]:
     """Means of x in rows that share their coarsest layers, one more layer in each picture."""
-    prior, generator = model.prior(), queries.seeded_generator(seed)
+    generator, shared = queries.seeded_generator(seed), "layers"
+    c = model.draw_condition(SHARED_ROWS, generator)
+    prior = model.prior(c)
     assert isinstance(prior, LayeredDensity)
     z = prior.repeat(SHARED_ROWS).sample(generator).repeat_interleave(SHARED_COLUMNS, 0)
+    if c is not None:
+        c, shared = c.repeat_interleave(SHARED_COLUMNS, 0), "layers and the condition"
     pictures = []
     for kept in range(1, len(model.layers)):
-        x = queries.plain(model.decode(prior.resample(z, kept, generator)))
-        what = f"{kept} of {len(model.layers)} layers shared in each row"
+        x = queries.plain(model.decode(prior.resample(z, kept, generator), c))
+        what = f"{kept} of {len(model.layers)} {shared} shared in each row"
         pictures.append((what, grid(x, Brightness.of(data), SHARED_COLUMNS, what, tile=(28, 56))))
     return pictures

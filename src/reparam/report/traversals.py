@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
+from reparam.edit import traverse
+from reparam.evaluation.diagnosis import COLLAPSED_NATS, collapsed
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.rows import subset
@@ -68,9 +70,9 @@ class Axes:
 
     Args:
         amount: rate or variance of each dimension, (F,).
-        alive: which are used.
+        alive: which are used; the others are dead.
         unit: of the amounts.
-        order: what the order is, in words.
+        order: what the order is and who is dead, in words.
     """
 
     amount: Tensor
@@ -99,15 +101,23 @@ def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[Traversa
 
 
 def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
-    """Mean KL per dimension where the model has one, the variance of the codes otherwise."""
-    variance = flat.var(0, correction=0)
-    if isinstance(model, LatentVariable):
-        rates = bound_terms(model, split, seed)["rate"].flatten(1)
-        if rates.shape[1] == flat.shape[1]:
-            order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
-            return Axes(queries.plain(rates.mean(0)), variance > ACTIVE_VARIANCE, "nats", order)
-    alive = variance > NEGLIGIBLE * variance.max()
-    return Axes(variance, alive, "variance", "Ordered by the variance of the codes")
+    """Mean KL per dimension where the model has one, the variance of the codes otherwise.
+
+    By rate a dimension is dead where ``collapse_notes`` name it. By variance it is where it is no
+    active unit, or, in a codec without a prior to give codes a scale, where it hardly varies.
+    """
+    variance, order = flat.var(0, correction=0), "Ordered by the variance of the codes"
+    if not isinstance(model, LatentVariable):
+        least = NEGLIGIBLE * float(variance.max())
+        order += f"; dead: at most {NEGLIGIBLE:g} of the largest"
+        return Axes(variance, variance > least, "variance", order)
+    rates = bound_terms(model, split, seed)["rate"].flatten(1)
+    if rates.shape[1] == flat.shape[1]:
+        order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
+        order += f"; dead: less than {COLLAPSED_NATS} nats"
+        return Axes(queries.plain(rates.mean(0)), ~collapsed(rates), "nats", order)
+    order += f"; dead: at most {ACTIVE_VARIANCE}, no active unit"
+    return Axes(variance, variance > ACTIVE_VARIANCE, "variance", order)
 
 
 @dataclass(frozen=True)
@@ -116,13 +126,13 @@ class _Walk:
 
     Args:
         model: decodes them.
-        code: a single code (1, *event) that the decoder has met.
+        x: a single example (1, *shape), of an ordinary code.
         mean, deviation: of the codes, (F,).
-        c: the condition of ``code``.
+        c: the condition of ``x``.
     """
 
     model: Codec
-    code: Tensor
+    x: Tensor
     mean: Tensor
     deviation: Tensor
     c: Tensor | None
@@ -133,7 +143,7 @@ class _Walk:
         mean, deviation = flat.mean(0), flat.std(0, correction=0)
         nearest = int((flat - mean).square().sum(1).argmin())
         rows = slice(nearest, nearest + 1)
-        return cls(model, code[rows], mean, deviation, queries.condition(model, split, rows))
+        return cls(model, split.x[rows], mean, deviation, queries.condition(model, split, rows))
 
     def along(self, dimensions: Tensor, steps: int) -> Tensor:
         """x decoded along each of the dimensions, (n, steps, *shape)."""
@@ -141,11 +151,7 @@ class _Walk:
             return torch.empty(0)
         reach = REACH * self.deviation[dimensions, None] * torch.linspace(-1, 1, steps)
         values = self.mean[dimensions, None] + reach
-        codes = features(self.code).repeat(len(dimensions), steps, 1)
-        codes.scatter_(2, dimensions.view(-1, 1, 1).expand(-1, steps, 1), values.unsqueeze(2))
-        codes = codes.view(-1, *self.code.shape[1:])
-        c = None if self.c is None else self.c.expand(len(codes), *self.c.shape[1:])
-        return queries.decode(self.model, codes, c).unflatten(0, (len(dimensions), steps))
+        return queries.plain(traverse(self.model, self.x, dimensions.tolist(), values, self.c)[0])
 
 
 def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Rows) -> TraversalCard:
