@@ -106,6 +106,7 @@ def test_the_likelihood_of_a_conditional_hierarchy_is_its_integral(name, dims):
     model = rp.build(
         name, space, conditional=True, latent_dims=dims, between=(4,), hidden=(6,)
     ).double()
+    model.eval()
     line = torch.linspace(-8, 8, 401, dtype=F64)
     z = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).view(-1, 2)
     x, truths = torch.tensor([[1.0, 0.0, 1.0, 1.0]], dtype=F64), []

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import reparam as rp
-from reparam.nets.norm import BatchNorm
+from reparam.nets.norm import BatchNorm, after_step, statistics
 from reparam.train.state import Training
 
 F64 = torch.float64
@@ -33,33 +33,50 @@ def test_it_is_that_of_pytorch_in_training_and_after(shape):
         x = 3 + 2 * torch.randn(shape, dtype=F64)
         a, b = (x.clone().requires_grad_() for _ in range(2))
         y, wanted = ours(a), theirs(b)
+        ours.after_step(ours.batch)
         torch.testing.assert_close(y, wanted)
         weights = torch.randn_like(y)
         (y * weights).sum().backward()
         (wanted * weights).sum().backward()
         torch.testing.assert_close(a.grad, b.grad)
-    torch.testing.assert_close(ours.mean, theirs.running_mean)
-    torch.testing.assert_close(ours.variance, theirs.running_var)
+    torch.testing.assert_close(ours.running[0], theirs.running_mean)
+    torch.testing.assert_close(ours.running[1], theirs.running_var)
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
 def test_one_row_is_normalised_as_in_evaluation():
     norm, _ = pair((1, 3))
     norm(torch.randn(6, 3, dtype=F64))
-    x, before = torch.randn(1, 3, dtype=F64), norm.mean.clone()
-    assert norm(x).equal(norm.eval()(x)) and norm.mean.equal(before)
+    norm.after_step(norm.batch)
+    x = torch.randn(1, 3, dtype=F64)
+    assert norm(x).equal(norm.eval()(x)) and norm.batch is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_what_is_not_finite_leaves_no_trace(bad):
     norm, _ = pair((1, 2))
-    norm(torch.randn(6, 2, dtype=F64))
-    mean, variance = norm.mean.clone(), norm.variance.clone()
+    before = norm.running.clone()
     x = torch.randn(6, 2, dtype=F64)
     x[2, 0] = bad
     norm(x)
-    assert norm.mean[0] == mean[0] and norm.variance[0] == variance[0]
-    assert norm.mean[1] != mean[1]  # of the other channel nothing was wrong
+    norm.after_step(norm.batch)
+    assert norm.running[:, 0].equal(before[:, 0])
+    assert (norm.running[:, 1] != before[:, 1]).all()  # of the other channel nothing was wrong
+
+
+def test_statistics_of_processes_add_up_by_their_rows():
+    """Two parts of a batch: the running ones move by the mean of what each saw, by rows."""
+    model = nn.Sequential(nn.Linear(2, 3), BatchNorm(3)).double()
+    parts, seen = (torch.randn(4, 2, dtype=F64), torch.randn(2, 2, dtype=F64)), []
+    for part in parts:
+        model(part)
+        seen.append((statistics(model, len(part)), model[1].batch.clone()))
+    sums = {key: seen[0][0][key] + seen[1][0][key] for key in seen[0][0]}
+    after_step(model, sums)
+    wanted = (
+        0.9 * torch.tensor([[0.0], [1.0]], dtype=F64) + 0.1 * (4 * seen[0][1] + 2 * seen[1][1]) / 6
+    )
+    torch.testing.assert_close(model[1].running, wanted)
 
 
 def test_a_vamp_prior_refuses_an_encoder_that_normalises():
@@ -84,9 +101,11 @@ def test_presets_normalise_before_every_activation(preset, network, shape):
     assert len(norms) >= len(activations) > 0
     assert not any(isinstance(part, BatchNorm) for part in plain.modules())
     x = (torch.rand(5, *shape) > 0.5).float()
-    before = [norm.mean.clone() for norm in norms]
-    model.train().loss(x).objective.backward()
-    assert all(not norm.mean.equal(old) for norm, old in zip(norms, before, strict=True))
+    before = [norm.running.clone() for norm in norms]
+    loss = model.train().loss(x)
+    loss.objective.backward()
+    model.after_step(loss)
+    assert all(not norm.running.equal(old) for norm, old in zip(norms, before, strict=True))
     assert all(p.grad is not None for p in model.parameters())
     one = model.eval().log_prob(x[:1], samples=3, generator=torch.Generator().manual_seed(0))
     assert one.value.isfinite().all()
@@ -99,5 +118,5 @@ def test_averages_take_the_statistics_along():
     training = Training(model, data, config)
     norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
     names = {id(value) for value in training.moving}
-    assert all(id(norm.mean) in names and id(norm.variance) in names for norm in norms)
+    assert all(id(norm.running) in names for norm in norms)
     assert all(id(parameter) in names for parameter in model.parameters())

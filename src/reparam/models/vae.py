@@ -27,7 +27,7 @@ from reparam.model import (
 )
 from reparam.models.conditional import Conditional
 from reparam.models.objectives import ELBO, Objective
-from reparam.nets.norm import BatchNorm
+from reparam.nets import norm
 
 
 class VAE(Conditional, LatentVariable):
@@ -87,8 +87,9 @@ class VAE(Conditional, LatentVariable):
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
         self.draws = self.objective.draws
-        normalised = any(isinstance(part, BatchNorm) for part in self.modules())
-        self.couples_rows = likelihood.couples_rows or self.objective.couples_rows or normalised
+        self.normalised = any(isinstance(part, norm.BatchNorm) for part in self.modules())
+        coupled = likelihood.couples_rows or self.objective.couples_rows
+        self.couples_rows = coupled or self.normalised
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -131,12 +132,17 @@ class VAE(Conditional, LatentVariable):
         x, c = self.prepare(x, c)
         if player != "model":
             return self.objective.play(player, self, x, c)
-        return self.objective(self, x, c)
+        loss = self.objective(self, x, c)
+        if not (self.normalised and self.training):
+            return loss
+        return loss._replace(statistics=loss.statistics | norm.statistics(self, len(x)))
 
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:
         if player == "model":
             self.p_x.after_step(loss.statistics)
+            if self.normalised:
+                norm.after_step(self, loss.statistics)
         self.objective.after_step(loss.statistics, player)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:

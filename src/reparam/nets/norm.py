@@ -12,8 +12,8 @@ MOMENTUM = 0.1  # share of a batch in the running statistics
 class BatchNorm(nn.Module):
     """y = γ (x − m)/√(v + ε) + β, m and v by channel: of the batch in training, else running ones.
 
-    Of one single value per channel there is no variance: the running statistics serve then, too. A
-    batch that is not finite leaves these as they were, as the step it spoils is skipped.
+    Of one single value per channel there is no variance: the running statistics serve then, too.
+    A pass moves nothing; ``statistics`` and ``after_step`` do, once per optimiser step.
 
     Args:
         width: channels, dimension 1 of x.
@@ -31,21 +31,49 @@ class BatchNorm(nn.Module):
         super().__init__()
         self.eps = eps
         self.scale, self.shift = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("variance", torch.ones(width))
-        self.mean: Tensor
-        self.variance: Tensor
+        self.register_buffer("running", torch.stack([torch.zeros(width), torch.ones(width)]))
+        self.running: Tensor  # mean and variance
+        self.batch: Tensor | None = None  # those of the last pass in training, not saved
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.numel() == len(self.mean):
-            return F.batch_norm(x, self.mean, self.variance, self.scale, self.shift, eps=self.eps)
-        mean, variance = self.mean.clone(), self.variance.clone()  # autograd keeps what it is given
-        y = F.batch_norm(x, mean, variance, self.scale, self.shift, True, MOMENTUM, self.eps)
-        self.mean.copy_(torch.where(mean.isfinite(), mean, self.mean))
-        self.variance.copy_(torch.where(variance.isfinite(), variance, self.variance))
+        if not self.training or x.numel() == len(self.scale):
+            self.batch = None
+            mean, variance = self.running
+            return F.batch_norm(x, mean, variance, self.scale, self.shift, eps=self.eps)
+        mean, variance = (torch.empty_like(self.running[0]) for _ in range(2))
+        # A momentum of 1 leaves in them the mean and the unbiased variance of this batch.
+        y = F.batch_norm(x, mean, variance, self.scale, self.shift, True, 1.0, self.eps)
+        self.batch = torch.stack([mean, variance])
         return y
+
+    @torch.no_grad()
+    def after_step(self, batch: Tensor) -> None:
+        """Move the running statistics by what a batch had, where that is finite."""
+        self.running.lerp_(torch.where(batch.isfinite(), batch, self.running), MOMENTUM)
 
 
 def batch_norm(width: int, wanted: bool) -> list[nn.Module]:
     """What goes before an activation: batch normalisation, or nothing."""
     return [BatchNorm(width)] if wanted else []
+
+
+def statistics(model: nn.Module, rows: int) -> dict[str, Tensor]:
+    """What the last pass of every normalisation saw, as sums over rows that can be added up."""
+    found = {}
+    for name, norm in _norms(model):
+        if norm.batch is not None:
+            weight = norm.batch.new_full((1, norm.batch.shape[1]), rows)
+            found[f"{name} × rows"] = torch.cat([norm.batch * rows, weight])
+    return found
+
+
+def after_step(model: nn.Module, statistics: dict[str, Tensor]) -> None:
+    """Move every normalisation that was used by the mean of what was seen."""
+    for name, norm in _norms(model):
+        sums = statistics.get(f"{name} × rows")
+        if sums is not None:
+            norm.after_step(sums[:2] / sums[2])
+
+
+def _norms(model: nn.Module) -> list[tuple[str, BatchNorm]]:
+    return [(name, part) for name, part in model.named_modules() if isinstance(part, BatchNorm)]

@@ -317,7 +317,6 @@ class _Session:
             means |= {f"{prefix}{name}": value for name, value in values.items()}
             training.tallies[player.name] = Tally()
         with training.averaged():
-            training.ranks.broadcast(training.model)  # each has statistics of its rows
             valid = validate(training, players[0].name)
             training.remember_if_best(judge(valid))
         if not math.isfinite(judge(valid)):
