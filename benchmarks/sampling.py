@@ -21,7 +21,9 @@ import torch
 import reparam as rp
 
 SPACE = rp.Space((1, 28, 28), "binary")
-PRESETS = ["pixel-cnn", "gated-pixel-cnn", "pixel-cnn++", "pixel-rnn", "image-transformer"]
+ROW_LSTM = "pixel-rnn recurrence=row"
+PRESETS = ["pixel-cnn", "gated-pixel-cnn", "pixel-cnn++", "pixel-rnn", ROW_LSTM]
+PRESETS += ["image-transformer"]
 
 
 def seconds(work: Callable[[], object], device: str, cpu_time: bool) -> float:
@@ -47,7 +49,8 @@ def naive(model: rp.Autoregressive, batch: int, sites: int) -> None:
 
 def measure(name: str, batch: int, rounds: int, entries: int, device: str, cpu_time: bool) -> dict:
     torch.manual_seed(0)
-    model = rp.build(name, SPACE).eval().to(device)
+    preset, *words = name.split()
+    model = rp.build(preset, SPACE, **dict(word.split("=") for word in words)).eval().to(device)
     x = (torch.rand(batch, *SPACE.shape, device=device) < 0.5).float()
     sides: dict[str, Callable[[], object]] = {
         "pass": torch.inference_mode()(lambda: model.network(x)),

@@ -64,9 +64,11 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
             for name in ("mixture", "vamp", "flow", "autoregressive")
         ),
         {"steps": 2},
+        {"batch_norm": True},
     ),
     "cvae": ({"prior": "class"},),
-    "hierarchical-vae": ({"k": 3},),
+    "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
+    "ladder-vae": ({"batch_norm": False},),
     "dip-vae": ({"kind": "draws"},),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed")),
     "iwae": ({"gradient": "dreg"},),

@@ -41,5 +41,6 @@ def faults_per_step(how: str) -> float:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other rules")
 def test_a_step_does_not_get_its_pages_anew():
-    """Gradients of 1.1 million weights alone are 1070 pages of 4 KiB."""
-    assert faults_per_step("kept") < 30 < 300 < faults_per_step("given back")
+    """Gradients of 1.1 million weights alone are 1070 pages of 4 KiB, some of which stay."""
+    kept, given_back = faults_per_step("kept"), faults_per_step("given back")
+    assert given_back > 100 and kept < given_back / 4, (kept, given_back)

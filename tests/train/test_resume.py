@@ -255,7 +255,7 @@ else:
 
 def test_sigkill_at_random_moments_loses_nothing(tmp_path):
     """Killed twice by the kernel while it saves after every step, then resumed here."""
-    epochs = 120
+    epochs = 80
     made, folder = data(), tmp_path / "two"
     uninterrupted(tmp_path / "one", made, epochs=epochs)
     script = SCRIPT.format(here=str(Path(__file__).parent), folder=str(folder), epochs=epochs)

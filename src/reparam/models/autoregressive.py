@@ -82,9 +82,10 @@ class Autoregressive(Conditional, Density, Completer):
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
-        if self.training and self.network.members > 1:
-            # The mean over members bounds −log of their mean probability from above.
-            nll = -self._factors(x, self.context(c), self.turn).flatten(1).sum(1)
+        if self.training:
+            # Of several members the mean bounds −log of their mean probability from above.
+            member = self.turn if self.network.members > 1 else 0
+            nll = -self._factors(x, self.context(c), member).flatten(1).sum(1)
         else:
             nll = -self._members(x, c)[1]
         return Loss(nll.mean(), {"nll": nll})
