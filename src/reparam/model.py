@@ -254,6 +254,7 @@ class Model(nn.Module, ABC):
 
     conditional: bool = False  # whether it uses c
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
+    normalised: bool = False  # whether it has batch normalisation and moves its statistics
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
 
     def __init__(self, space: Space) -> None:

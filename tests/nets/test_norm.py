@@ -6,9 +6,12 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import reparam as rp
+from reparam import nets
+from reparam.model import Descend
+from reparam.nets.conv import ConvDecoder
 from reparam.nets.norm import BatchNorm, after_step, statistics
 from reparam.train.state import Training
 
@@ -52,11 +55,24 @@ def test_one_row_is_normalised_as_in_evaluation():
     assert norm(x).equal(norm.eval()(x)) and norm.batch is None
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_what_a_batch_had_is_its_mean_and_unbiased_variance(monkeypatch):
+    """Also where memory that was not written holds NaN, as it does in the deterministic mode."""
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        norm, x = BatchNorm(3).double(), torch.randn(6, 3, dtype=F64)
+        norm(x)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    torch.testing.assert_close(norm.batch, torch.stack([x.mean(0), x.var(0)]))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e25])
 def test_what_is_not_finite_leaves_no_trace(bad):
-    norm, _ = pair((1, 2))
+    """The mean of numbers whose squares overflow is finite, their variance is not."""
+    norm = pair((1, 2))[0].float()
     before = norm.running.clone()
-    x = torch.randn(6, 2, dtype=F64)
+    x = torch.randn(6, 2)
     x[2, 0] = bad
     norm(x)
     norm.after_step(norm.batch)
@@ -64,18 +80,25 @@ def test_what_is_not_finite_leaves_no_trace(bad):
     assert (norm.running[:, 1] != before[:, 1]).all()  # of the other channel nothing was wrong
 
 
-def test_statistics_of_processes_add_up_by_their_rows():
-    """Two parts of a batch: the running ones move by the mean of what each saw, by rows."""
-    model = nn.Sequential(nn.Linear(2, 3), BatchNorm(3)).double()
-    parts, seen = (torch.randn(4, 2, dtype=F64), torch.randn(2, 2, dtype=F64)), []
-    for part in parts:
+@pytest.mark.parametrize("sizes", [(4, 2), (2, 1)])
+def test_statistics_of_processes_add_up_by_their_rows(sizes):
+    """Parts of a batch: the running ones move by the mean of what each saw, by rows.
+
+    One row sees nothing, and says so in a message of the same length.
+    """
+    model, seen = nn.Sequential(nn.Linear(2, 3), BatchNorm(3)).double(), []
+    sums: dict[str, Tensor] = {}
+    for rows in sizes:
+        part = torch.randn(rows, 2, dtype=F64)
         model(part)
-        seen.append((statistics(model, len(part)), model[1].batch.clone()))
-    sums = {key: seen[0][0][key] + seen[1][0][key] for key in seen[0][0]}
+        for key, value in statistics(model, rows).items():
+            sums[key] = sums[key] + value if key in sums else value
+        h = model[0](part).detach()
+        if rows > 1:
+            seen.append((rows, torch.stack([h.mean(0), h.var(0)])))
     after_step(model, sums)
-    wanted = (
-        0.9 * torch.tensor([[0.0], [1.0]], dtype=F64) + 0.1 * (4 * seen[0][1] + 2 * seen[1][1]) / 6
-    )
+    batch = sum(rows * both for rows, both in seen) / sum(rows for rows, _ in seen)
+    wanted = 0.9 * torch.tensor([[0.0], [1.0]], dtype=F64) + 0.1 * batch
     torch.testing.assert_close(model[1].running, wanted)
 
 
@@ -86,7 +109,26 @@ def test_a_vamp_prior_refuses_an_encoder_that_normalises():
         rp.build("vae", space, prior="vamp", batch_norm=True)
 
 
-@pytest.mark.parametrize("shape", [(7,), (3, 9, 6)])
+def test_what_would_mix_other_rows_into_the_statistics_is_refused():
+    space = rp.Space((9,), "binary")
+    normalised = rp.build("vae", space, batch_norm=True)
+    mixture = rp.GaussianMixture(normalised.code_space, 2)
+    with pytest.raises(ValueError, match=r"^codec: .*batch_norm"):
+        rp.TwoStage(normalised, mixture)
+    walk = rp.Descent((2, 3), (4,), normalise=True)
+    with pytest.raises(ValueError, match=r"^penalty: MMD .*batch_norm"):
+        rp.MMD(1.0).refuse(rp.DiagonalNormal(5), rp.LayeredPrior(walk))
+
+
+def test_a_model_that_would_not_move_its_statistics_is_not_trained():
+    data = rp.load_data("digits")
+    encoder = nets.encoder(data.space.shape, (2,), (8,), normalise=True)
+    decoder = nets.decoder((2,), data.space.shape, data.space.shape, (8,))
+    with pytest.raises(ValueError, match=r"^model: Autoencoder .*normalise=False"):
+        Training(rp.Autoencoder(data.space, encoder, decoder, 2), data, rp.TrainConfig())
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 9, 6), (3, 20, 28)])
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 @pytest.mark.parametrize("preset", ["vae", "hierarchical-vae", "ladder-vae"])
 def test_presets_normalise_before_every_activation(preset, network, shape):
@@ -98,7 +140,9 @@ def test_presets_normalise_before_every_activation(preset, network, shape):
     assert model.couples_rows and not plain.couples_rows
     norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
     activations = [p for p in plain.modules() if isinstance(p, (nn.ReLU, nn.SiLU))]
-    assert len(norms) >= len(activations) > 0
+    stages = sum(len(p.layers) for p in plain.modules() if isinstance(p, ConvDecoder))
+    ladder = preset == "ladder-vae"  # d_1 is normalised as well
+    assert len(norms) == len(activations) + stages + ladder
     assert not any(isinstance(part, BatchNorm) for part in plain.modules())
     x = (torch.rand(5, *shape) > 0.5).float()
     before = [norm.running.clone() for norm in norms]
@@ -114,9 +158,11 @@ def test_presets_normalise_before_every_activation(preset, network, shape):
 def test_averages_take_the_statistics_along():
     data = rp.load_data("digits", binarize="dynamic")
     model = rp.build("vae", data.space, batch_norm=True, hidden=(8,), latent_dim=2)
-    config = rp.TrainConfig(epochs=1, ema=0.5)
-    training = Training(model, data, config)
+    training = Training(model, data, rp.TrainConfig(epochs=1, ema=0.5))
+    training.start(Descend())
     norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
-    names = {id(value) for value in training.moving}
-    assert all(id(norm.running) in names for norm in norms)
-    assert all(id(parameter) in names for parameter in model.parameters())
+    for norm in norms:
+        norm.running.fill_(3.0)
+    with training.averaged():
+        assert all(norm.running[0].eq(0).all() and norm.running[1].eq(1).all() for norm in norms)
+    assert all(norm.running.eq(3).all() for norm in norms)

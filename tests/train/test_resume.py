@@ -58,7 +58,7 @@ def data(kind: str = "binary") -> Data:
 
 def fresh(made: Data) -> Any:
     torch.manual_seed(123)  # not the seed of the config: the weights come from the caller
-    return rp.build("vae", made.space, latent_dim=2, hidden=(8,))
+    return rp.build("vae", made.space, latent_dim=2, hidden=(8,), batch_norm=True)
 
 
 def interrupt_at(step: int) -> Any:

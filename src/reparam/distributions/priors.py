@@ -25,7 +25,7 @@ from reparam.distributions.posteriors import (
 from reparam.distributions.transformed import Transformed
 from reparam.model import Distribution, Space, positive_count
 from reparam.nets.masked import MADE
-from reparam.nets.norm import BatchNorm
+from reparam.nets.norm import has_batch_norm
 
 
 class Prior(nn.Module, ABC):
@@ -156,7 +156,7 @@ class VampPrior(Prior):
             raise ValueError(
                 f"prior: VampPrior mixes diagonal normal posteriors, got {type(posterior).__name__}"
             )
-        if any(isinstance(part, BatchNorm) for part in encoder.modules()):
+        if has_batch_norm(encoder):
             raise ValueError(
                 "prior: VampPrior needs an encoder without batch normalisation, whose statistics "
                 "would be those of pseudo-inputs as well; leave out batch_norm"

@@ -15,6 +15,7 @@ from reparam.distributions.factorised import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
 from reparam.model import Distribution, Player, positive_count
+from reparam.nets.norm import has_batch_norm
 
 CRITIC = "critic"
 
@@ -276,6 +277,11 @@ class MMD(Penalty):
                 "penalty: MMD compares draws of q(z) with draws of p(z), got "
                 f"{type(posterior).__name__}, whose draws are relaxed in training and so differ "
                 "even where q(z) is p(z)"
+            )
+        if has_batch_norm(prior):
+            raise ValueError(
+                "penalty: MMD draws from the prior, got one with batch normalisation, whose "
+                "statistics would be those of these draws as well; leave out batch_norm"
             )
 
 

@@ -23,6 +23,7 @@ from reparam.model import (
     Stage,
     positive_count,
 )
+from reparam.nets.norm import has_batch_norm
 
 ON_CODES = " of codes"  # ends the names of the generator's players
 
@@ -66,8 +67,13 @@ class TwoStage(Codec, Generator):
                 raise ValueError(
                     f"{name}: expected an unconditional one, got {type(part).__name__}"
                 )
+        if has_batch_norm(codec):
+            raise ValueError(
+                "codec: expected one without batch normalisation, whose codes would be others "
+                "while the generator is trained; leave out batch_norm"
+            )
         self.codec, self.generator = codec, generator
-        self.couples_rows = codec.couples_rows
+        self.couples_rows, self.normalised = codec.couples_rows, generator.normalised
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -87,7 +87,7 @@ class VAE(Conditional, LatentVariable):
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
         self.draws = self.objective.draws
-        self.normalised = any(isinstance(part, norm.BatchNorm) for part in self.modules())
+        self.normalised = norm.has_batch_norm(self)
         coupled = likelihood.couples_rows or self.objective.couples_rows
         self.couples_rows = coupled or self.normalised
 
@@ -141,7 +141,7 @@ class VAE(Conditional, LatentVariable):
     def after_step(self, loss: Loss, player: str = "model") -> None:
         if player == "model":
             self.p_x.after_step(loss.statistics)
-            if self.normalised:
+            if self.normalised and self.training:
                 norm.after_step(self, loss.statistics)
         self.objective.after_step(loss.statistics, player)
 

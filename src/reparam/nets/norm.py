@@ -13,7 +13,7 @@ class BatchNorm(nn.Module):
     """y = γ (x − m)/√(v + ε) + β, m and v by channel: of the batch in training, else running ones.
 
     Of one single value per channel there is no variance: the running statistics serve then, too.
-    A pass moves nothing; ``statistics`` and ``after_step`` do, once per optimiser step.
+    A pass moves nothing that is saved: ``statistics`` and ``after_step`` do, once per step.
 
     Args:
         width: channels, dimension 1 of x.
@@ -40,7 +40,7 @@ class BatchNorm(nn.Module):
             self.batch = None
             mean, variance = self.running
             return F.batch_norm(x, mean, variance, self.scale, self.shift, eps=self.eps)
-        mean, variance = (torch.empty_like(self.running[0]) for _ in range(2))
+        mean, variance = torch.zeros_like(self.running)
         # A momentum of 1 leaves in them the mean and the unbiased variance of this batch.
         y = F.batch_norm(x, mean, variance, self.scale, self.shift, True, 1.0, self.eps)
         self.batch = torch.stack([mean, variance])
@@ -48,8 +48,13 @@ class BatchNorm(nn.Module):
 
     @torch.no_grad()
     def after_step(self, batch: Tensor) -> None:
-        """Move the running statistics by what a batch had, where that is finite."""
-        self.running.lerp_(torch.where(batch.isfinite(), batch, self.running), MOMENTUM)
+        """Move the running statistics by what a batch had, of channels where both are finite."""
+        finite = batch.isfinite().all(0)
+        self.running.lerp_(torch.where(finite, batch, self.running), MOMENTUM)
+
+
+def has_batch_norm(module: nn.Module) -> bool:
+    return any(isinstance(part, BatchNorm) for part in module.modules())
 
 
 def batch_norm(width: int, wanted: bool) -> list[nn.Module]:
@@ -58,21 +63,24 @@ def batch_norm(width: int, wanted: bool) -> list[nn.Module]:
 
 
 def statistics(model: nn.Module, rows: int) -> dict[str, Tensor]:
-    """What the last pass of every normalisation saw, as sums over rows that can be added up."""
+    """What the last pass of every normalisation saw, as sums over rows that can be added up.
+
+    A pass that saw too little is zero rows: other processes may have seen more.
+    """
     found = {}
     for name, norm in _norms(model):
+        seen = norm.running.new_zeros(3, norm.running.shape[1])
         if norm.batch is not None:
-            weight = norm.batch.new_full((1, norm.batch.shape[1]), rows)
-            found[f"{name} × rows"] = torch.cat([norm.batch * rows, weight])
+            seen[:2], seen[2] = norm.batch * rows, rows
+        found[f"{name} × rows"] = seen
     return found
 
 
 def after_step(model: nn.Module, statistics: dict[str, Tensor]) -> None:
-    """Move every normalisation that was used by the mean of what was seen."""
+    """Move every normalisation by the mean of what was seen; by nothing where nothing was."""
     for name, norm in _norms(model):
-        sums = statistics.get(f"{name} × rows")
-        if sums is not None:
-            norm.after_step(sums[:2] / sums[2])
+        sums = statistics[f"{name} × rows"]
+        norm.after_step(sums[:2] / sums[2])
 
 
 def _norms(model: nn.Module) -> list[tuple[str, BatchNorm]]:

@@ -46,7 +46,10 @@ class Conditioned(nn.Sequential):
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         first, *others = self
-        return nn.Sequential(*others)(first(x, c))
+        h = first(x, c)
+        for network in others:
+            h = network(h)
+        return h
 
 
 @preset("hierarchical-vae", paper="Rezende et al. 2014, Stochastic backpropagation")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from reparam.config import TrainConfig
 from reparam.data import Data, Split, condition, refuse_unfit
 from reparam.model import Batch, Descend, Model, Player
-from reparam.nets.norm import BatchNorm
+from reparam.nets.norm import BatchNorm, has_batch_norm
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
 from reparam.train.history import History
@@ -55,6 +55,11 @@ class Training:
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
         refuse_unfit(model, data, "train", "valid")
+        if has_batch_norm(model) and not model.normalised:
+            raise ValueError(
+                f"model: {type(model).__name__} does not move the statistics of batch "
+                "normalisation; build its networks with normalise=False"
+            )
         self.ranks = Ranks()  # first: it says which device is this process's
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
