@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from reparam.report.latent import MOST_POINTS
 from reparam.report.pictures import Brightness, Picture, grid
 
 SHARED_ROWS, SHARED_COLUMNS = 4, 6  # draws that share all layers but the finest, in each row
+TITLE_WIDTH = 34  # letters of a title over a panel of layers
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,13 @@ def _plane(models: Sequence[tuple[int, Entry]]) -> str | None:
 
 def _layer_bars(index: int, label: str, means: Sequence[float]) -> str:
     with plots.style():
-        figure, axis = plots.panel(3.9, 0.8 + 0.25 * len(means))
+        title = textwrap.wrap(label, TITLE_WIDTH)
+        figure, axis = plots.panel(3.9, 0.6 + 0.2 * len(title) + 0.25 * len(means))
         names = [f"layer {len(means) - i}" for i in range(len(means))]
         axis.barh(range(len(means)), means, color=model_colour(index), height=0.7)
         axis.set_yticks(range(len(means)), names)
         axis.invert_yaxis()
-        axis.set_title(label)
+        axis.set_title("\n".join(title))
         axis.set_xlabel("rate, nats")
         return plots.svg(figure, f"Rate of every layer of {label}")
 
