@@ -69,6 +69,8 @@ def test_default_models_fit_the_data():
     few = default_models(space, rows=10)
     assert "pca latent_dim=8 standardise=true" in few and "vae latent_dim=16" in few
     assert not any(m.startswith("pca") for m in default_models(space, rows=2))
+    constants = default_models(Space((3,), "real"), counted=2)  # PCA sees what varies
+    assert [m for m in constants if m.startswith("pca")] == ["pca latent_dim=1 standardise=true"]
     assert default_models(Space((1,), "real")) == ["ae latent_dim=1", "vae latent_dim=1"]
 
 

@@ -164,7 +164,8 @@ def compare(
     Raises:
         ValueError: bad models or parameters, a folder that is in use, or models that failed.
     """
-    models = default_models(data.space, len(data.train)) if models is None else models
+    known = data.space, len(data.train), data.counted
+    models = default_models(*known) if models is None else models
     candidates = [Candidate.parse(text) for text in models]
     _refuse_bad(candidates, data, seeds, jobs)
     if not fields.keys() & {"epochs", "budget", "patience"}:
@@ -187,12 +188,13 @@ def compare(
     return dataclasses.replace(comparison, found=before)
 
 
-def default_models(space: Space, rows: int | None = None) -> list[str]:
+def default_models(space: Space, rows: int | None = None, counted: int | None = None) -> list[str]:
     """Every default preset with codes smaller than x and, where PCA asks for it, than the data.
 
     Args:
         space: what x is.
         rows: how many training examples there are, where that is known.
+        counted: how many entries of x are no constants, where that is known.
 
     >>> default_models(Space((3,), "real"))[:2]
     ['pca latent_dim=2 standardise=true', 'ae latent_dim=2']
@@ -201,7 +203,7 @@ def default_models(space: Space, rows: int | None = None) -> list[str]:
     """
     chosen = []
     for name in DEFAULT_PRESETS:
-        most = space.dimension - 1
+        most = (counted or space.dimension) - 1
         if name == "pca" and rows is not None:  # n − 1 components would leave no noise at all
             most = min(most, rows - 2)
         codes = sorted({min(code, most) for code in DEFAULT_CODES if min(code, most) > 0})

@@ -270,6 +270,11 @@ class Model(nn.Module, ABC):
         return (Descend(),)
 
     @property
+    def counted(self) -> int:
+        """How many entries of x bits/dim are counted over: all but the constants of real x."""
+        return self.space.dimension
+
+    @property
     def class_frequencies(self) -> Tensor | None:
         """p(c) in training, (classes,); None for a model that is not conditional on labels."""
         return None

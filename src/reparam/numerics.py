@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -46,6 +47,33 @@ def gumbel_noise(like: Tensor, generator: torch.Generator | None = None) -> Tens
 def accumulator(like: Tensor) -> torch.dtype:
     """The widest float type of the tensor's device: float64, where the device has it."""
     return torch.float32 if like.device.type == "mps" else torch.float64
+
+
+def needs_float64(dtype: torch.dtype) -> bool:
+    """Whether float32 rounds numbers of a type: float64, and integers of 32 bits or more.
+
+    >>> needs_float64(torch.float64), needs_float64(torch.uint8)
+    (True, False)
+    """
+    return dtype == torch.float64 or (not dtype.is_floating_point and dtype.itemsize >= 4)
+
+
+def constant_entries(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """The first row of parts (N, *shape), and which of its entries all other rows share, (*shape).
+
+    Nothing more is read once no entry is shared.
+
+    >>> constant_entries([torch.tensor([[1, 2], [1, 3]]), torch.tensor([[1, 2]])])
+    (tensor([1, 2]), tensor([ True, False]))
+    """
+    rows = iter(parts)
+    first = next(rows)
+    row, same = first[0], (first == first[0]).all(0)
+    for part in rows:
+        if not same.any():
+            break
+        same = same & (part == row).all(0)
+    return row, same
 
 
 def log_mean_exp(values: Tensor, dim: int) -> Tensor:

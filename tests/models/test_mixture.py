@@ -111,8 +111,19 @@ def test_what_no_mixture_is_of_is_refused():
 
 
 def test_a_constant_column_and_float32_weights_do_no_harm():
-    x = np.random.default_rng(3).normal(size=(60, 2)) * [1, 0] + [0, 7]
-    model = fitted(x, 1).to(torch.float32)
+    """The density is that of the other columns, to rounding: scikit-learn is given the same."""
+    x = np.random.default_rng(3).normal(size=(60, 3)) * [1, 0, 3] + [0, 7, 1.7e9]
+    torch.manual_seed(0)  # of k-means
+    model = fitted(x, 2).to(torch.float32)
     assert model.covariances.dtype == torch.float64  # Float64Buffers
-    assert model.log_prob(torch.as_tensor(x)).value.isfinite().all()
-    assert model.sample(3).dtype == torch.float32
+    rows, kept = torch.as_tensor(x), x[:, [0, 2]]
+    torch.manual_seed(0)
+    alone = fitted(kept, 2)
+    wanted = alone.log_prob(torch.as_tensor(kept)).value
+    torch.testing.assert_close(model.log_prob(rows).value, wanted, rtol=1e-12, atol=0)
+    assert (model.counted, alone.counted) == (2, 2)
+    drawn = model.sample(500)
+    assert drawn.dtype == torch.float64 and (drawn[:, 1] == 7).all()
+    assert len(drawn[:, 2].unique()) == 500  # float32 knows one number in 128 there
+    rows[0, 1] = 7.5
+    assert model.log_prob(rows).value.isinf().tolist() == [True] + 59 * [False]

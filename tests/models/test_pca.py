@@ -238,20 +238,47 @@ def test_as_many_components_as_rows_are_refused():
         solved(data(3, 9), 3)
 
 
-def test_constant_columns_leave_a_finite_density():
+def test_a_column_that_follows_from_the_others_leaves_a_finite_density():
     x = data(100, 4)
-    x[:, 1] = 7.0
+    x[:, 1] = 2 * x[:, 0] - x[:, 2]
     model = solved(x, 3)  # the discarded eigenvalue is 0: nothing measures the noise
     found = model.log_prob(torch.as_tensor(x)).value
     assert found.isfinite().all()
     assert model.variance > 0
     torch.testing.assert_close(model.reconstruct(torch.as_tensor(x)), torch.as_tensor(x))
-    constant = np.full((10, 3), 2.5)
-    flat = solved(constant, 1)
-    assert flat.log_prob(torch.as_tensor(constant)).value.isfinite().all()
-    torch.testing.assert_close(
-        flat.sample(5), torch.full((5, 3), 2.5, dtype=F64), atol=1e-4, rtol=0
-    )
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("n", [100, 5], ids=["n>D", "n<D"])
+def test_constant_columns_change_nothing(standardise, n):
+    """The model of a table is that of the table without them, and they come back exactly."""
+    varying, places = data(n, 5), [0, 2, 3, 5, 6]
+    x = np.empty((n, 7))
+    x[:, places], x[:, 1], x[:, 4] = varying, 0.1, -7e8
+    whole, alone = (PCA(Space((d,), "real"), 2, standardise).to(F64) for d in (7, 5))
+    for model, rows in ((whole, x), (alone, varying)):
+        for stage in model.stages:
+            stage.solve(model, [Batch(torch.as_tensor(rows))])
+    rows, kept = torch.as_tensor(x), torch.as_tensor(varying)
+    wanted = alone.log_prob(kept).value
+    torch.testing.assert_close(whole.log_prob(rows).value, wanted, rtol=1e-10, atol=1e-10)
+    assert whole.variance.item() == pytest.approx(alone.variance.item(), rel=1e-12)
+    assert whole.counted == 5
+    back, drawn = whole.reconstruct(rows), whole.sample(20)
+    torch.testing.assert_close(back[:, places], alone.reconstruct(kept), rtol=1e-12, atol=1e-10)
+    for found in (back, drawn):
+        assert (found[:, 1] == 0.1).all() and (found[:, 4] == -7e8).all()
+    rows[1, 4] += 1.0
+    assert whole.log_prob(rows).value.isneginf().nonzero().flatten().tolist() == [1]
+
+
+def test_fewer_columns_that_vary_than_components_are_refused():
+    x = data(100, 4)
+    x[:, 1] = 7.0
+    with pytest.raises(ValueError, match="latent_dim: expected less than the 3 entries .*, got 3"):
+        solved(x, 3)
+    with pytest.raises(ValueError, match="training data: every row is the same"):
+        solved(np.full((10, 3), 2.5), 1)
 
 
 def test_standardised_components_are_those_of_the_correlations():

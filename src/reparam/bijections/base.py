@@ -29,6 +29,11 @@ class Bijection(nn.Module, ABC):
         """a where x = a·z + b entry by entry, to be broadcast over (B, *shape); None elsewhere."""
         return None
 
+    @property
+    def varies(self) -> Tensor | None:
+        """Mask (*shape) of the entries that are no constants of x; None: all of them."""
+        return None
+
 
 class Inverse(Bijection):
     """A bijection turned round: its forward is the other's inverse.
@@ -98,6 +103,10 @@ class Frozen(Bijection):
         super().__init__()
         self.parts = (bijection, Inverse(bijection))  # in a tuple, so that they are no children
         self.context_features = bijection.context_features
+
+    @property
+    def varies(self) -> Tensor | None:
+        return self.parts[0].varies
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self._call(self.parts[0], x, context)

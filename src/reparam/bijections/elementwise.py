@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.bijections.base import Bijection
+from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.model import Batch, Model, Solve, Space
 
@@ -19,7 +20,9 @@ class Standardise(Float64Buffers, Bijection):
 
     Binary data stay as they are, levels become x/(K−1) ∈ [0, 1], and real data are standardised by
     statistics that the stage ``stages`` reads off the training data: per column for vectors, per
-    channel for images. A constant column keeps scale 1.
+    channel for images. Real entries that are constant there become 0 and come back exactly; they
+    are no part of the Jacobian (see ``Varying``), and ladj is −∞ of an x in which they differ. Real
+    data come back in the precision of the training data.
 
     Shape: (B, *shape) both ways, ladj (B,).
 
@@ -36,6 +39,7 @@ class Standardise(Float64Buffers, Bijection):
         self.top = 1 if space.level_count is None else space.level_count - 1
         self.register_buffer("anchor", torch.empty(0), persistent=False)  # the networks' precision
         self.anchor: Tensor
+        self.varying = Varying(space) if space.kind == "real" else None
         if space.kind == "real":
             shape = (space.shape[0],) + (1,) * (len(space.shape) - 1)
             self.register_buffer("shift", torch.zeros(shape, dtype=torch.float64))
@@ -48,49 +52,76 @@ class Standardise(Float64Buffers, Bijection):
         """The pass over the training data that real data need."""
         return (Solve("standardise", self._solve),) if self.space.kind == "real" else ()
 
+    @property
+    def count(self) -> int:
+        """How many entries of x are no constants."""
+        return self.space.dimension if self.varying is None else self.varying.count
+
+    @property
+    def varies(self) -> Tensor | None:
+        return None if self.varying is None or self.varying.whole else self.varying.mask
+
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.scaled(x), self._ladj(x, -1.0)
+        ladj = self._ladj(x, -1.0)
+        return self.scaled(x), ladj if self.varying is None else ladj + self.varying.log_support(x)
 
     def scaled(self, x: Tensor) -> Tensor:
         """z alone: what networks take, without the cost of the Jacobian."""
-        if self.space.kind == "real":
+        if self.varying is not None:
             # Centred before it is rounded to the networks' precision.
-            return ((x - self.shift) / self.scale).to(self.anchor)
+            return self.varying(((x - self.shift) / self.scale).to(self.anchor))
         return x if self.top == 1 else x / self.top
 
+    def masked(self, z: Tensor) -> Tensor:
+        """Values in network units with 0 in place of constants, as ``scaled`` has them."""
+        return z if self.varying is None else self.varying(z)
+
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        x = (z * self.scale + self.shift).to(z) if self.space.kind == "real" else z * self.top
-        return x, self._ladj(z, 1.0)
+        if self.varying is None:
+            return z * self.top, self._ladj(z, 1.0)
+        return self.varying.restore(z * self.scale + self.shift), self._ladj(z, 1.0)
 
     @property
     def slope(self) -> Tensor:
-        return self.scale if self.space.kind == "real" else self.anchor.new_full((), self.top)
+        if self.varying is None:
+            return self.anchor.new_full((), self.top)
+        return self.varying(self.scale)
 
     def _ladj(self, x: Tensor, sign: float) -> Tensor:
-        if self.space.kind == "real":
-            log_scale = self.scale.log().expand(self.space.shape).sum()
+        if self.varying is not None:
+            log_scale = self.varying(self.scale.log().expand(self.space.shape)).sum()
         else:
             log_scale = self.anchor.new_full((), self.space.dimension * math.log(self.top))
         return (sign * log_scale).to(self.anchor).expand(len(x))
 
     @torch.no_grad()
     def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
-        mean = _column_means(batches, 0.0)
+        assert self.varying is not None
+        self.varying.learn(x for x, _ in batches)
+        mean = _column_means(batches, 0.0, self.varies)
         # A second pass around the mean: the one-pass formula cancels for columns far from zero.
-        deviation = _column_means(batches, mean, power=2).sqrt()
-        # What is left of a constant column is rounding noise of these sums, not a scale.
-        rounding = 1e4 * torch.finfo(mean.dtype).eps
-        constant = deviation <= rounding * mean.abs()
-        deviation = torch.where(constant, torch.ones_like(deviation), deviation)
+        deviation = _column_means(batches, mean, self.varies, power=2).sqrt()
+        deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
         self.shift.copy_(mean.reshape(self.shift.shape))
         self.scale.copy_(deviation.reshape(self.scale.shape))
 
 
-def _column_means(batches: Iterable[Batch], centre: Tensor | float, power: int = 1) -> Tensor:
-    """Means of (x − centre)^power by column of vectors, by channel of images."""
-    total, count = torch.zeros(()), 0
+def _column_means(
+    batches: Iterable[Batch], centre: Tensor | float, varies: Tensor | None, power: int = 1
+) -> Tensor:
+    """Means of (x − centre)^power by column of vectors, by channel of images.
+
+    Only over the entries ``varies`` (*shape), where not all do; 0 where none does.
+    """
+    total, count = torch.zeros(()), torch.zeros((), dtype=torch.float64)
     for x, _ in batches:
         columns = x.to(numerics.accumulator(x)).movedim(1, -1).flatten(0, -2)
-        total = total.to(columns) + (columns - centre).pow(power).sum(0)
-        count += len(columns)
-    return total / count
+        values = (columns - centre).pow(power)
+        if varies is None:
+            count = count + len(columns)
+        else:
+            kept = varies.to(x.device).expand(x.shape).movedim(1, -1).flatten(0, -2)
+            values = torch.where(kept, values, 0.0)
+            count = count.to(columns) + kept.sum(0)
+        total = total.to(columns) + values.sum(0)
+    return total / count.clamp(min=1).to(total)

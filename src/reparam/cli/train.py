@@ -86,7 +86,7 @@ def compare(
     from reparam import comparison
 
     show_notes(data.notes)
-    models = model or comparison.default_models(data.space, len(data.train))
+    models = model or comparison.default_models(data.space, len(data.train), data.counted)
     with _continued(), _overall_bar(len(models) * seeds) as watch:
         result = comparison.compare(
             data,

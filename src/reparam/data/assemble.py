@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.data.columns import column_notes
 from reparam.data.conditions import with_checked_attributes
 from reparam.data.grey import Grey
 from reparam.data.kinds import Choices
@@ -49,7 +50,7 @@ def assemble(raw: Raw, choices: Choices, source: dict[str, Any] | None = None) -
         kind, levels = "binary", None
     shape = tuple(splits["train"].x.shape[1:])
     space = Space(shape, kind, levels, None if names is None else len(names), attributes)
-    return Data(
+    data = Data(
         **splits,
         space=space,
         name=raw.name,
@@ -59,6 +60,7 @@ def assemble(raw: Raw, choices: Choices, source: dict[str, Any] | None = None) -
         notes=raw.notes,
         source=source,
     )
+    return replace(data, notes=(*data.notes, *column_notes(data)))
 
 
 def _with_all_splits(raw: Raw, seed: int) -> Raw:

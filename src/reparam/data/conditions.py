@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
+from reparam.data.columns import refuse_impossible
 from reparam.data.precision import fits_float32
 from reparam.data.raw import Array, Raw
 from reparam.data.splits import Data, Split
@@ -38,10 +39,14 @@ def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
 
 
 def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
-    """ValueError where the model cannot read these splits: another space, or no conditions."""
+    """ValueError where the model cannot read or score these splits.
+
+    They are of another space, or have no conditions, or a density gives them probability 0.
+    """
     model.refuse_other(data.space)
     for name in splits:
         condition(model, data.splits[name], f"{data.name}: {name}")
+    refuse_impossible(model, data, *splits)
 
 
 def with_checked_attributes(raw: Raw) -> tuple[Raw, int | None]:

@@ -1,4 +1,4 @@
-"""Whether a table of float64 may be stored as float32, and what float32 does to its columns."""
+"""Whether a table of float64 may be stored as float32, and which columns forbid it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fits_float32(parts: Sequence[Array]) -> bool:
 
 
 def far_columns(raw: Raw) -> list[str]:
-    """A note for every column of a table that float32 rounds when it comes out of a model."""
+    """A note for every column of a table of which float32 keeps less than a hundredth."""
     x, notes = raw.parts["train"].x, []
     for start, columns in _blocks(x.shape[1]):
         mean, deviation, varied = _spread(x[:, columns])
@@ -44,9 +44,8 @@ def far_columns(raw: Raw) -> list[str]:
         for column in start + np.flatnonzero(far):
             name = raw.columns[column] if raw.columns else str(column)
             notes.append(
-                f"Column {name!r} lies more than {FAR:,.0f} standard deviations from 0: "
-                "reconstructions and samples in float32 are rounded at that size; precision "
-                "float64, or subtracting an offset, helps."
+                f"Column {name!r} lies more than {FAR:,.0f} standard deviations from 0: the table "
+                "stays float64, and so does what leaves a model."
             )
     return notes
 

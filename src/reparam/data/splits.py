@@ -15,6 +15,7 @@ from torch import Tensor
 from reparam.data.grey import Grey
 from reparam.data.mapped import blocks
 from reparam.model import Space
+from reparam.numerics import constant_entries
 
 SPLITS = ("train", "valid", "test")
 VALID_SHARE, TEST_SHARE = 0.1, 0.2
@@ -122,6 +123,18 @@ class Data:
     @property
     def splits(self) -> dict[str, Split]:
         return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    @cached_property
+    def constants(self) -> tuple[Tensor, Tensor] | None:
+        """The first training row, and which entries all others share; None but for real data."""
+        if self.space.kind != "real":
+            return None
+        return constant_entries(self.train.x.split(ROWS))
+
+    @property
+    def counted(self) -> int:
+        """How many entries of x are no constants of real training data."""
+        return self.space.dimension - (int(self.constants[1].sum()) if self.constants else 0)
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits of SHA-256 over all splits: the same for the same contents."""

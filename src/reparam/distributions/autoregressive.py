@@ -24,12 +24,14 @@ class AutoregressiveDistribution(Distribution):
         conditional: p(x_i | …).
         context: (B, F, H, W), or (B, F) for networks of vectors.
         top: of discrete x, by which it is divided for the network; 1 for real x.
+        varies: of real x, the entries (*shape) that are not always 0; None: all.
     """
 
     network: AutoregressiveNetwork
     conditional: Likelihood
     context: Tensor
     top: int
+    varies: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -59,9 +61,12 @@ class AutoregressiveDistribution(Distribution):
     def _walk(self, choose: Callable[[Distribution], Tensor]) -> Tensor:
         x = self.context.new_zeros(self.rows, *self.conditional.space.shape)
         flat = x.view(self.rows, -1)
+        varies = None if self.varies is None else self.varies.flatten()
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
             chosen = choose(self.conditional.distribution(parameters))
+            if varies is not None:
+                chosen = torch.where(varies[sites], chosen, 0.0)
             flat[:, sites] = chosen
             return chosen / self.top
 
@@ -127,3 +132,7 @@ class AutoregressiveLikelihood(Likelihood):
 
     def distribution(self, parameters: Tensor) -> AutoregressiveDistribution:
         return AutoregressiveDistribution(self.network, self.conditional, parameters, self.top)
+
+    def hold(self, p: Distribution, varies: Tensor) -> Distribution:
+        assert isinstance(p, AutoregressiveDistribution)
+        return replace(p, varies=varies)

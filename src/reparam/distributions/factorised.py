@@ -357,6 +357,7 @@ class OptimalNormalDensity(Factorised):
     log_scale: Tensor
     levels: int | None
     least: float  # σ² of a perfect fit
+    varies: Tensor | None = None  # (B, *event): where the other entries of x are constants
     kind = "estimate"
 
     @property
@@ -371,17 +372,24 @@ class OptimalNormalDensity(Factorised):
         return self._frozen().rsample(generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        log_scale = 0.5 * self._squared_errors(x).mean().clamp(min=self.least).log()
+        errors = self._squared_errors(x)
+        mean = errors.mean() if self.varies is None else errors.sum() / self._counted(errors)
+        log_scale = 0.5 * mean.clamp(min=self.least).log()
         return replace(self, log_scale=log_scale.expand_as(self.mean))._frozen().log_prob(x)
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         errors = self._squared_errors(x).detach()
-        return {"squared_error": errors.sum(), "entries": torch.ones_like(errors).sum()}
+        return {"squared_error": errors.sum(), "entries": self._counted(errors)}
+
+    def _counted(self, errors: Tensor) -> Tensor:
+        """How many entries the errors are of."""
+        return (torch.ones_like(errors) if self.varies is None else self.varies.to(errors)).sum()
 
     def _squared_errors(self, x: Tensor) -> Tensor:
-        if self.levels is None:
-            return (x - self.mean).square()
-        return (x + 0.5 - self.mean).square() + 1 / 12
+        if self.levels is not None:
+            return (x + 0.5 - self.mean).square() + 1 / 12
+        errors = (x - self.mean).square()
+        return errors if self.varies is None else errors * self.varies
 
     def _frozen(self) -> NormalDensity | DequantisedNormalDensity:
         if self.levels is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
@@ -58,6 +59,13 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:
         """From parameters of shape (B, *parameter_shape)."""
+
+    def hold(self, p: Distribution, varies: Tensor) -> Distribution:
+        """p told which entries vary, (*shape), the others of x being always 0, in network units.
+
+        Only a density in which entries know of each other has to know it.
+        """
+        return p
 
     def after_step(self, statistics: dict[str, Tensor]) -> None:  # noqa: B027
         """What moves without gradients once per optimiser step."""
@@ -244,6 +252,11 @@ class Normal(Likelihood):
         if levels is None:
             return NormalDensity(mean, log_scale)
         return DequantisedNormalDensity(mean, log_scale, levels)
+
+    def hold(self, p: Distribution, varies: Tensor) -> Distribution:
+        if not isinstance(p, OptimalNormalDensity):
+            return p
+        return replace(p, varies=varies.expand_as(p.mean))
 
     def after_step(self, statistics: dict[str, Tensor]) -> None:
         """Follow the optimal σ² of the batches, in network units."""

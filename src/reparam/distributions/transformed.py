@@ -16,7 +16,8 @@ class Transformed(Distribution):
     """x = f⁻¹(y) with y ~ base: log p(x) = log p_base(f(x)) + ladj.
 
     ``log_prob`` is (B, G + 1), the base's columns and the Jacobian's, where f maps every entry
-    alone; otherwise no factor is left and it is (B, 1). Its kind is the base's.
+    alone; otherwise no factor is left and it is (B, 1). Columns of entries that the bijection says
+    are constants are 0. Its kind is the base's.
 
     >>> from reparam.bijections.elementwise import Standardise
     >>> from reparam.distributions.factorised import StandardNormalDensity
@@ -67,11 +68,16 @@ class Transformed(Distribution):
         return self._columns(self.base.log_prob(y), ladj)
 
     def _columns(self, log_prob: Tensor, ladj: Tensor) -> Tensor:
+        varies = self.bijection.varies
+        if varies is not None:
+            log_prob = torch.where(varies.flatten(), log_prob, 0.0)
         if self.bijection.slope is None:
             return (log_prob.sum(1) + ladj).unsqueeze(1)
         return torch.cat([log_prob, ladj.unsqueeze(1)], 1)
 
     def log_prob_sum(self, x: Tensor) -> Tensor:
+        if self.bijection.varies is not None:
+            return super().log_prob_sum(x)
         y, ladj = self.bijection(x, self.context)
         total = self.base.log_prob_sum(y)
         return total + ladj.repeat_interleave(len(total) // len(x))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from reparam.bijections.varying import Varying
 from reparam.data import Data, refuse_unfit
 from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.latents import active_units
@@ -128,7 +129,7 @@ def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], No
     prefix = "conditional_" if model.conditional else ""
     return {
         f"{prefix}log_likelihood": value,
-        f"{prefix}bits_per_dim": bits_per_dim(value, model.space.dimension),
+        f"{prefix}bits_per_dim": bits_per_dim(value, model.counted),
     }
 
 
@@ -177,6 +178,9 @@ def _sample_scores(model: Generator, asked: _Asked, extractor: Extractor | None)
 
 def learned_numbers(model: Model) -> int:
     """How many numbers the model took from the data: weights and solved statistics."""
-    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
-    learned = (t for name, t in model.state_dict().items() if name not in frozen)
+    others = {name for name, p in model.named_parameters() if not p.requires_grad}
+    for path, part in model.named_modules():
+        if isinstance(part, Varying):  # which entries are constants, and of what
+            others |= {f"{path}.{name}" for name, _ in part.named_buffers()}
+    learned = (t for name, t in model.state_dict().items() if name not in others)
     return sum(t.numel() for t in learned)

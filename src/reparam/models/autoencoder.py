@@ -115,15 +115,24 @@ class Autoencoder(Codec):
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         target = self.standardise.scaled(x)
-        seen = target if self.corruption is None else self.corruption(target)
+        seen = (
+            target if self.corruption is None else self.standardise.masked(self.corruption(target))
+        )
         code, hidden = through_sigmoids(self.encoder, seen)
         output, hidden_too = through_sigmoids(self.decoder, self._checked(code))
         error = self._error(self._shaped(output), target)
         if self.penalty is None:
             return Loss(error.mean(), {self.term: error})
-        value = self.penalty(self.encoder, seen, [*hidden, *hidden_too])
+        value = self.penalty(self._encoder_of_varying, seen, [*hidden, *hidden_too])
         objective = error.mean() + self.penalty.weight * value.mean()
         return Loss(objective, {self.term: error, self.penalty.term: value})
+
+    @property
+    def _encoder_of_varying(self) -> nn.Module:
+        """The encoder as a function of the entries that vary: of constants there is no slope."""
+        if self.standardise.varies is None or self.standardise.varying is None:
+            return self.encoder
+        return nn.Sequential(self.standardise.varying, self.encoder)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c)
@@ -140,7 +149,7 @@ class Autoencoder(Codec):
         if self.term == "cross_entropy":
             error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
         else:
-            error = (output - target).square()
+            error = self.standardise.masked((output - target).square())
         return error.flatten(1).sum(1)
 
     def _checked(self, code: Tensor) -> Tensor:

@@ -77,6 +77,10 @@ class Autoregressive(Conditional, Density, Completer):
             self.turn: Tensor  # the member that the next step trains
 
     @property
+    def counted(self) -> int:
+        return self.standardise.count
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         return (*self.standardise.stages, *self.condition_stages, *super().stages)
 
@@ -133,7 +137,7 @@ class Autoregressive(Conditional, Density, Completer):
 
         Args:
             x: (B, *shape); the entries outside the mask are not looked at. The result has its type,
-                but for integers that cannot hold what is drawn: then the model's.
+                but where that cannot hold what is drawn: then the type of samples.
             mask: bool, (*shape) or (B, *shape): the entries that are given; they stay bit for bit.
             c: labels, for a conditional model.
             generator: of the draws.
@@ -149,11 +153,13 @@ class Autoregressive(Conditional, Density, Completer):
             )
         mask = mask.to(given.device).expand_as(given)
         drawn = self._fill(len(given), c, generator, given, mask)
-        dtype = x.dtype if self._fits(x.dtype) else drawn.dtype
+        dtype = x.dtype if self._fits(x.dtype, drawn.dtype) else drawn.dtype
         return torch.where(mask, x.to(drawn.device, dtype), drawn.to(dtype))
 
-    def _fits(self, dtype: torch.dtype) -> bool:
+    def _fits(self, dtype: torch.dtype, drawn: torch.dtype) -> bool:
         """Whether draws can be of that type: whole numbers hold no real ones, bytes few levels."""
+        if self.space.kind == "real":
+            return torch.promote_types(dtype, drawn) == dtype
         if dtype.is_floating_point:
             return True
         levels = self.space.level_count or torch.inf
@@ -164,9 +170,11 @@ class Autoregressive(Conditional, Density, Completer):
         y = self.standardise.scaled(x)
         parameters = self.network(y, context, member)
         p = self.p_x(parameters.to(self.anchor.dtype))  # probabilities never in bfloat16
-        if self.space.kind != "real":
+        varying = self.standardise.varying
+        if varying is None:
             return p.log_prob(x).view_as(x)
-        return p.log_prob(y).view_as(y) - self.standardise.scale.log().to(y)
+        factors = p.log_prob(y).view_as(y) - self.standardise.scale.log().to(y)
+        return varying.factors(factors, x)
 
     def _members(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """The factors of the last member, and log p(x) of all members together, (B,)."""
@@ -220,12 +228,11 @@ class Autoregressive(Conditional, Density, Completer):
             return self._fill_by_all(n, c, generator, given, mask)
         uniform = numerics.noise(self.anchor.new_empty(n), "uniform", generator)
         chosen = (uniform * self.network.members).long()
-        x = self.anchor.new_empty(n, *self.space.shape)
+        parts = []
         for member in chosen.unique().tolist():
-            rows = (chosen == member).nonzero().squeeze(1)
-            labels = None if c is None else c[rows]
-            x[rows] = self._fill_by(member, len(rows), labels, generator)
-        return x
+            labels = None if c is None else c[chosen == member]
+            parts.append(self._fill_by(member, int((chosen == member).sum()), labels, generator))
+        return torch.cat(parts)[chosen.argsort(stable=True).argsort()]  # where their rows are
 
     def _fill_by_all(
         self,
@@ -243,7 +250,7 @@ class Autoregressive(Conditional, Density, Completer):
         x, highest = given, self.anchor.new_full((n,), -torch.inf)
         for member in range(self.network.members):
             drawn = self._fill_by(member, n, c, generator, given, mask)
-            drawn = torch.where(mask, given, drawn.to(given))
+            drawn = torch.where(mask, given, drawn)
             factors = self._factors(drawn, self.context(c), member)
             weight = torch.where(mask, factors, 0.0).flatten(1).sum(1)
             score = weight + numerics.gumbel_noise(weight, generator)  # the largest: a draw
@@ -266,10 +273,14 @@ class Autoregressive(Conditional, Density, Completer):
         discrete = self.space.kind != "real"
         y = self.anchor.new_zeros(n, *self.space.shape)
         values = y.view(layout)
-        known = None
+        known, varies = None, self.standardise.varies
         if given is not None and mask is not None:
-            known = (given if discrete else self.standardise.scaled(given)).reshape(layout)
-            mask = mask.reshape(layout)
+            known = given if discrete else self.standardise.scaled(given)
+            mask = mask if varies is None else mask | ~varies
+        elif varies is not None:  # constants are given: 0, in network units
+            known, mask = torch.zeros_like(y), (~varies).expand_as(y)
+        if known is not None and mask is not None:
+            known, mask = known.reshape(layout), mask.reshape(layout)
 
         p_x, scaled, dtype = self.p_x, self.standardise.scaled, y.dtype  # looked up once
 

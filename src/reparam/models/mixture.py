@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.model import (
     Batch,
@@ -29,7 +30,8 @@ class GaussianMixture(Float64Buffers, Density):
     """p(x) = Σ_k π_k N(x; μ_k, Σ_k) with full covariances, fitted by expectation maximisation.
 
     The fit is scikit-learn's, on standardised columns (so that units do not matter), from k-means;
-    the log-density is in the units of x.
+    the log-density is in the units of x. Columns that are constant in the training data are left
+    out and come back exactly; D counts the others.
 
     Args:
         space: real vectors.
@@ -54,12 +56,17 @@ class GaussianMixture(Float64Buffers, Density):
             raise ValueError(f"space: expected real vectors, got {space.kind} {space.shape}")
         positive_count("components", components)
         self.components, d = components, space.dimension
+        self.varying = Varying(space)
         self.register_buffer("weights", torch.full((components,), 1 / components).double())
         self.register_buffer("means", torch.zeros(components, d).double())
         self.register_buffer("covariances", torch.eye(d).double().repeat(components, 1, 1))
         self.weights: Tensor
         self.means: Tensor
         self.covariances: Tensor
+
+    @property
+    def counted(self) -> int:
+        return self.varying.count
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -87,12 +94,13 @@ class GaussianMixture(Float64Buffers, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         factor = torch.linalg.cholesky(self.covariances)  # (K, D, D)
-        centred = (x.to(self.means)[:, None] - self.means).movedim(0, 2)  # (K, D, B)
+        centred = self.varying(x.to(self.means)[:, None] - self.means).movedim(0, 2)  # (K, D, B)
         standardised = torch.linalg.solve_triangular(factor, centred, upper=False)
         log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1, keepdim=True)  # (K, 1)
-        constant = 0.5 * self.space.dimension * math.log(2 * math.pi)
+        constant = 0.5 * self.counted * math.log(2 * math.pi)
         log_normal = -0.5 * standardised.square().sum(1) - log_det - constant  # (K, B)
-        return LogProb((self.weights.log()[:, None] + log_normal).logsumexp(0), "exact")
+        value = (self.weights.log()[:, None] + log_normal).logsumexp(0)
+        return LogProb(value + self.varying.log_support(x), "exact")
 
     @torch.no_grad()
     def sample(
@@ -106,7 +114,7 @@ class GaussianMixture(Float64Buffers, Density):
         normal = numerics.noise(self.means.new_empty(n, self.space.dimension), "normal", generator)
         factor = torch.linalg.cholesky(self.covariances)[component]  # (n, D, D)
         x = self.means[component] + (factor @ normal[:, :, None]).squeeze(2)
-        return x.to(self.anchor)
+        return self.varying.restore(x)
 
 
 @torch.no_grad()
@@ -116,13 +124,22 @@ def _solve(model: Model, batches: Iterable[Batch]) -> None:
 
     x = torch.cat([x.cpu().double() for x, _ in batches])
     model.refuse_rows(len(x))
+    model.varying.learn(x for x, _ in batches)
+    varies = model.varying.mask.cpu()
+    x = x[:, varies]
     shift, scale = x.mean(0), x.std(0, correction=0)
-    scale = torch.where(scale > 1e-9 * shift.abs(), scale, torch.ones_like(scale))
     # The seed comes from the default generator, which training seeds.
     seed = int(torch.randint(2**31 - 1, ()))
     fit = Fit(model.components, max_iter=500, reg_covar=REGULARISATION, random_state=seed).fit(
         ((x - shift) / scale).numpy()
     )
     model.weights.copy_(torch.as_tensor(fit.weights_ / fit.weights_.sum()))
-    model.means.copy_(torch.as_tensor(fit.means_) * scale + shift)
-    model.covariances.copy_(torch.as_tensor(fit.covariances_) * torch.outer(scale, scale))
+    means = torch.zeros(model.means.shape, dtype=x.dtype)
+    means[:, varies] = torch.as_tensor(fit.means_) * scale + shift
+    # Constants have the identity's place in the factors, where it changes nothing.
+    covariances = torch.eye(len(varies), dtype=x.dtype).repeat(model.components, 1, 1)
+    both = varies[:, None] & varies
+    scaled = torch.as_tensor(fit.covariances_) * torch.outer(scale, scale)
+    covariances[:, both] = scaled.flatten(1)
+    model.means.copy_(means)
+    model.covariances.copy_(covariances)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.bijections.elementwise import Standardise
+from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters
 from reparam.model import (
@@ -37,6 +38,9 @@ class PCA(Float64Buffers, Codec, Density):
 
     Binary and levels data are dequantised, x + u with u uniform in [0, 1): the covariance gains
     I/12, the mean ½, and E_u log p(x+u) = log p(x+½) − tr(C⁻¹)/24 exactly.
+
+    Real entries that are constant in the training data are left out, as if there were none of them:
+    D counts the others, and the constants come back exactly.
 
     Args:
         space: what x is.
@@ -69,6 +73,8 @@ class PCA(Float64Buffers, Codec, Density):
                 f"standardise: the entries of {space.kind} data have one scale already"
             )
         self.standardise = Standardise(space) if standardise else None
+        # Standardised or not, real data have entries that vary and perhaps others.
+        self.own_varying = None if standardise or space.kind != "real" else Varying(space)
         positive_count("latent_dim", latent_dim)
         if latent_dim >= space.dimension:
             raise ValueError(
@@ -85,6 +91,15 @@ class PCA(Float64Buffers, Codec, Density):
         self.components: Tensor
         self.eigenvalues: Tensor
         self.variance: Tensor
+
+    @property
+    def varying(self) -> Varying | None:
+        """Which entries of real data vary; None for other data."""
+        return self.own_varying if self.standardise is None else self.standardise.varying
+
+    @property
+    def counted(self) -> int:
+        return self.space.dimension if self.varying is None else self.varying.count
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -111,19 +126,28 @@ class PCA(Float64Buffers, Codec, Density):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c)
-        return ((self.scaled(x) - self.mean) @ self.components).to(self.anchor)
+        return (self._centred(x) @ self.components).to(self.anchor)
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
         flat = self.prepare_code(code).to(self.mean) @ self.components.T + self.mean
-        return self._unscaled(flat).to(self.anchor)
+        return self._unscaled(flat)
 
     def scaled(self, x: Tensor) -> Tensor:
         """What the components are of: x, standardised or not, (B, D)."""
         return (x if self.standardise is None else self.standardise.scaled(x)).flatten(1)
 
+    def _centred(self, x: Tensor) -> Tensor:
+        """``scaled`` less its mean, (B, D), 0 where x is constant in training."""
+        centred = self.scaled(x) - self.mean
+        if self.varying is None or self.varying.whole:
+            return centred
+        return torch.where(self.varying.mask.flatten(), centred, 0.0)
+
     def _unscaled(self, flat: Tensor) -> Tensor:
         x = flat.view(-1, *self.space.shape)
-        return x if self.standardise is None else self.standardise.inverse(x)[0]
+        if self.standardise is not None:
+            return self.standardise.inverse(x)[0]
+        return x.to(self.anchor) if self.varying is None else self.varying.restore(x)
 
     @torch.no_grad()
     def sample(
@@ -135,9 +159,10 @@ class PCA(Float64Buffers, Codec, Density):
         flat = z * (self.eigenvalues - self.variance).clamp(min=0).sqrt() @ self.components.T
         flat = flat + self.mean
         flat += self.variance.sqrt() * numerics.noise(flat, "normal", generator)
-        x, levels = self._unscaled(flat), self.space.level_count
-        x = x if levels is None else (x + 0.5).floor().clamp(0, levels - 1)
-        return x.to(self.anchor)
+        levels = self.space.level_count
+        if levels is not None:
+            flat = (flat + 0.5).floor().clamp(0, levels - 1)
+        return self._unscaled(flat)
 
     def log_prob(
         self,
@@ -150,18 +175,18 @@ class PCA(Float64Buffers, Codec, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
-        centred = self.scaled(x) - self.mean
+        centred = self._centred(x)
         code = centred @ self.components
         # Explicitly, because ‖x−μ‖² − ‖code‖² cancels where the reconstruction is good.
         residual = (centred - code @ self.components.T).square().sum(1)
         mahalanobis = (code.square() / self.eigenvalues).sum(1) + residual / self.variance
-        rest = self.space.dimension - self.latent_dim
+        rest = self.counted - self.latent_dim
         log_det = self.eigenvalues.log().sum() + rest * self.variance.log()
-        value = -0.5 * (mahalanobis + log_det + self.space.dimension * math.log(2 * math.pi))
+        value = -0.5 * (mahalanobis + log_det + self.counted * math.log(2 * math.pi))
         if self.standardise is not None:
-            value = value + self.standardise(x)[1]
-        if self.space.kind == "real":
-            return LogProb(value, "exact")
+            return LogProb(value + self.standardise(x)[1], "exact")
+        if self.varying is not None:
+            return LogProb(value + self.varying.log_support(x), "exact")
         trace = (1 / self.eigenvalues).sum() + rest / self.variance
         return LogProb(value - trace / 24, "lower bound")
 
@@ -169,9 +194,15 @@ class PCA(Float64Buffers, Codec, Density):
 @torch.no_grad()
 def _solve(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, PCA)
+    if model.own_varying is not None:
+        model.own_varying.learn(x for x, _ in batches)
+    dimension, q = model.counted, model.latent_dim
+    if q >= dimension:
+        raise ValueError(
+            f"latent_dim: expected less than the {dimension} entries of x that vary, got {q}"
+        )
     rows = _Rows(model, batches)
     n, mean = _mean(rows)
-    dimension, q = model.space.dimension, model.latent_dim
     model.refuse_rows(n)
     spectrum, components = _spectrum(rows, mean, n)
     # σ² from the discarded eigenvalues themselves: the total less the kept ones would cancel.
@@ -181,20 +212,35 @@ def _solve(model: Model, batches: Iterable[Batch]) -> None:
     # What rounding leaves of a variance that is zero.
     floor = 10 * torch.finfo(mean.dtype).eps * dimension * eigenvalues[0]
     variance = torch.maximum(rest, floor).clamp(min=torch.finfo(mean.dtype).tiny)
-    model.mean.copy_(mean)
-    model.components.copy_(components[:, :q])
+    model.mean.copy_(rows.among_all(mean))
+    model.components.copy_(rows.among_all(components[:, :q]))
     model.variance.copy_(variance)
     model.eigenvalues.copy_(torch.maximum(eigenvalues, variance))
 
 
 class _Rows:
-    """The training data block by block, in the units of the components, as often as asked for."""
+    """What varies of the training data, in the units of the components, block by block.
+
+    It can be read as often as asked for.
+    """
 
     def __init__(self, model: PCA, batches: Iterable[Batch]) -> None:
         self.model, self.batches = model, batches
+        varying = model.varying
+        self.varies = None if varying is None or varying.whole else varying.mask.flatten()
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (self.model.scaled(x).to(numerics.accumulator(x)) for x, _ in self.batches)
+        for x, _ in self.batches:
+            flat = self.model.scaled(x).to(numerics.accumulator(x))
+            yield flat if self.varies is None else flat[:, self.varies]
+
+    def among_all(self, values: Tensor) -> Tensor:
+        """Values of the entries that vary, (…), with 0 for the constants: (D, …)."""
+        if self.varies is None:
+            return values
+        whole = values.new_zeros(len(self.varies), *values.shape[1:])
+        whole[self.varies] = values
+        return whole
 
 
 def _mean(rows: Iterable[Tensor]) -> tuple[int, Tensor]:

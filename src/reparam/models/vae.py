@@ -128,6 +128,10 @@ class VAE(Conditional, LatentVariable):
     def code_space(self) -> Space:
         return Space(self.q_z.event_shape, "real")
 
+    @property
+    def counted(self) -> int:
+        return self.standardise.count
+
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         if player != "model":
@@ -156,7 +160,10 @@ class VAE(Conditional, LatentVariable):
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         h = self._through(self.decoder, z, self._condition(c, len(z)))
         p = self.p_x(h.to(self.anchor.dtype))  # probabilities never in bfloat16
-        return Transformed(p, self.standardise) if self.space.kind == "real" else p
+        if self.space.kind != "real":
+            return p
+        varies = self.standardise.varies
+        return Transformed(p if varies is None else self.p_x.hold(p, varies), self.standardise)
 
     def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
         if not self.conditional:

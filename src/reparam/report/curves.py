@@ -90,7 +90,7 @@ def _panel(entries: Sequence[Entry], term: str) -> str:
         axis.set_xlabel("epoch")
         axis.set_ylabel(UNITS.get(term, ""))
         if term == "nll":
-            _show_bits(axis, entries[0].model.space.dimension)
+            _show_bits(axis, entries[0].model.counted)
         return plots.svg(figure, f"Training curves of {term.replace('_', ' ')}")
 
 

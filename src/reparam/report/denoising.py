@@ -112,7 +112,7 @@ def _strips(
     seed: int,
 ) -> list[Strip]:
     brightness, what = Brightness.of(data), names(data, rows)
-    clean = unit_range(data.test.x[rows].float(), data.space)
+    clean = unit_range(queries.in_data_units(data.test.x[rows]), data.space)
 
     def strip(index: int | None, label: str, x: Tensor, alt: str) -> Strip:
         error = (unit_range(x, data.space) - clean).square().mean().item()
@@ -127,10 +127,12 @@ def _strips(
         if not strips:
             label = "Corrupted" if level else "Clean"
             alt = f"{what.capitalize()} under {noise.name} of {level:.3g}"
-            strips.append(strip(None, label, queries.plain(seen), alt))
+            strips.append(strip(None, label, queries.in_data_units(seen), alt))
         repaired = model.reconstruct(seen, queries.condition(model, data.test, rows))
         label = entries[index].label
-        strips.append(strip(index, label, queries.plain(repaired), f"{label}: the same, repaired"))
+        strips.append(
+            strip(index, label, queries.in_data_units(repaired), f"{label}: the same, repaired")
+        )
     return strips
 
 

@@ -65,7 +65,7 @@ def _surprise_picture(
     data: Data, rows: Tensor, label: str, surprise: Tensor, brightest: float
 ) -> tuple[str, Picture]:
     shown = Brightness(0.0, max(brightest, 1e-6)).unit(surprise)
-    originals = Brightness.of(data).unit(data.test.x[rows].float())
+    originals = Brightness.of(data).unit(data.test.x[rows])
     tiles = torch.cat([originals, shown.expand(-1, originals.shape[1], -1, -1)])
     alt = f"{label}: surprise of {names(data, rows)}"
     picture = grid(tiles, Brightness(0.0, 1.0), len(rows), alt)
@@ -86,9 +86,12 @@ def _completion_picture(
     given[:, : data.space.shape[1] // 2] = True
     c = queries.condition(model, data.test, rows)
     generator = queries.seeded_generator(seed)
-    drawn = [queries.plain(model.complete(x, given, c, generator=generator)) for _ in range(DRAWS)]
+    drawn = [
+        queries.in_data_units(model.complete(x, given, c, generator=generator))
+        for _ in range(DRAWS)
+    ]
     brightness = Brightness.of(data)
-    x, grey = queries.plain(x), (brightness.low + brightness.high) / 2
+    x, grey = queries.in_data_units(x), (brightness.low + brightness.high) / 2
     tiles = torch.cat([x, torch.where(given, x, grey), *drawn])
     alt = f"{label}: completions of {names(data, rows)} from their upper half"
     picture = grid(tiles, brightness, len(rows), alt, tile=SMALL)
@@ -124,7 +127,7 @@ def receptive_field(model: Density, data: Data, place: tuple[int, int]) -> Tenso
     rows = slice(0, FIELD_EXAMPLES)
     row, column = place
     with torch.enable_grad():
-        x = data.test.x[rows].to(model.anchor).requires_grad_()
+        x = queries.in_data_units(data.test.x[rows]).to(model.anchor.device).requires_grad_()
         own = _factors(model, data, x, rows)[:, :, row, column].sum()
         gradient = torch.autograd.grad(own, x, allow_unused=True)[0] if own.requires_grad else None
     field = torch.zeros_like(x[:1]) if gradient is None else gradient.abs().mean(0, keepdim=True)

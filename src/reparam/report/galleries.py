@@ -74,7 +74,7 @@ def reconstructions(data: Data, entries: Sequence[Entry], seed: int) -> list[Str
         return []
     rows = examples(data.test, RECONSTRUCTED, seed)
     brightness, what = Brightness.of(data), names(data, rows)
-    x = data.test.x[rows].float()
+    x = queries.in_data_units(data.test.x[rows])
     original = unit_range(x, data.space)
     strips = [Strip(None, "Originals", "test", grid(x, brightness, len(rows), what.capitalize()))]
     for index, entry in enumerate(entries):
@@ -134,7 +134,7 @@ def interpolations(data: Data, entries: Sequence[Entry], seed: int) -> list[Stri
         if isinstance(entry.model, Codec):
             between = interpolate(entry.model, data.test, first, last)
             if between is not None:
-                ends = (data.test.x[first].float()[:, None], data.test.x[last].float()[:, None])
+                ends = [queries.in_data_units(data.test.x[at])[:, None] for at in (first, last)]
                 x = torch.cat([ends[0], between, ends[1]], 1)
                 alt = f"{entry.label}: interpolations between {names(data, rows)}"
                 picture = grid(
@@ -155,4 +155,4 @@ def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tens
     x = edit.interpolate(
         model, split.x[first], split.x[last], steps=STEPS, c=ends[0], c_second=ends[1]
     )
-    return queries.plain(x)
+    return queries.in_data_units(x)

@@ -74,10 +74,10 @@ def _pictures(
     data: Data, label: str, p: Distribution, rows: Tensor, seed: int
 ) -> list[tuple[str, Picture]]:
     brightness, n, what = Brightness.of(data), len(rows), names(data, rows)
-    drawn = queries.plain(p.sample(queries.seeded_generator(seed)))
+    drawn = queries.in_data_units(p.sample(queries.seeded_generator(seed)))
     shown = [
-        ("Test images", data.test.x[rows].float()),
-        ("Means E[x|z]", queries.plain(p.center)),
+        ("Test images", queries.in_data_units(data.test.x[rows])),
+        ("Means E[x|z]", queries.in_data_units(p.center)),
         ("Draws x ~ p(x|z), from the same z", drawn),
     ]
     return [

@@ -72,7 +72,8 @@ class Brightness:
 
     def unit(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) between 0, black, and 1, white."""
-        return ((x.float() - self.low) / (self.high - self.low)).nan_to_num(0.0).clamp(0, 1)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        return ((x - self.low) / (self.high - self.low)).nan_to_num(0.0).clamp(0, 1)
 
     def bytes(self, x: Tensor) -> Bytes:
         """Images (N, C, H, W) as bytes (N, H, W, 1 or 3)."""

@@ -1,4 +1,4 @@
-"""What the report asks of a model; every answer is float32 on the CPU, whatever the model is."""
+"""What the report asks of a model; answers are float32 on the CPU, but x keeps its precision."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def plain(x: Tensor) -> Tensor:
     return x.detach().to("cpu", torch.float32)
 
 
+def in_data_units(x: Tensor) -> Tensor:
+    """Values of x on the CPU, float64 where they come so: data far from 0 need it."""
+    return x.detach().to("cpu", torch.promote_types(x.dtype, torch.float32))
+
+
 def condition(model: Model, split: Split, rows: Tensor | slice = slice(None)) -> Tensor | None:
     """The conditions of these rows for a model that uses them, None for the others."""
     c = data.condition(model, split)
@@ -75,12 +80,12 @@ def decode(model: Codec, code: Tensor, c: Tensor | None) -> Tensor:
     for start in range(0, len(code), count):
         rows = slice(start, start + count)
         parts.append(model.decode(code[rows].to(model.anchor), _at(model, c, rows)))
-    return torch.cat([plain(part) for part in parts])
+    return torch.cat([in_data_units(part) for part in parts])
 
 
 def reconstruct(model: Codec, split: Split, rows: Tensor) -> Tensor:
     """The reconstructions of these rows, in data units."""
-    return plain(model.reconstruct(split.x[rows], condition(model, split, rows)))
+    return in_data_units(model.reconstruct(split.x[rows], condition(model, split, rows)))
 
 
 def outcome(model: LatentVariable, split: Split, rows: Tensor) -> Distribution | None:
@@ -106,10 +111,10 @@ def sample(model: Generator, n: int, like: Split, seed: int) -> Samples:
     generator = seeded_generator(seed)
     c = _at(model, condition(model, like), slice(n))
     if not isinstance(model, LatentVariable):
-        return Samples(plain(model.sample(n, c, generator=generator)))
+        return Samples(in_data_units(model.sample(n, c, generator=generator)))
     z = prior_draws(model, n, c, generator)
-    means = plain(model.decode(z, c))
-    return Samples(plain(model.likelihood(z, c).sample(generator)), means)
+    means = in_data_units(model.decode(z, c))
+    return Samples(in_data_units(model.likelihood(z, c).sample(generator)), means)
 
 
 def prior_draws(

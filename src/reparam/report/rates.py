@@ -104,7 +104,7 @@ def _shared(data: Data, model: LatentVariable, seed: int) -> list[tuple[str, Pic
         c, shared = c.repeat_interleave(SHARED_COLUMNS, 0), "layers and the condition"
     pictures = []
     for kept in range(1, len(model.layers)):
-        x = queries.plain(model.decode(prior.resample(z, kept, generator), c))
+        x = queries.in_data_units(model.decode(prior.resample(z, kept, generator), c))
         what = f"{kept} of {len(model.layers)} {shared} shared in each row"
         pictures.append((what, grid(x, Brightness.of(data), SHARED_COLUMNS, what, tile=(28, 56))))
     return pictures

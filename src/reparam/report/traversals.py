@@ -151,7 +151,9 @@ class _Walk:
             return torch.empty(0)
         reach = REACH * self.deviation[dimensions, None] * torch.linspace(-1, 1, steps)
         values = self.mean[dimensions, None] + reach
-        return queries.plain(traverse(self.model, self.x, dimensions.tolist(), values, self.c)[0])
+        return queries.in_data_units(
+            traverse(self.model, self.x, dimensions.tolist(), values, self.c)[0]
+        )
 
 
 def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Rows) -> TraversalCard:

@@ -118,7 +118,7 @@ def sampled_columns(
     }
     if not drawn:
         return [], []
-    real = subset(data.test, n, seed).x.float()
+    real = subset(data.test, n, seed).x.double()
     dimension, names = data.space.dimension, Columns.of(data).names
     alone = [_marginal(data, drawn, i, names[i]) for i in range(min(ALONE, dimension))]
     paired = list(combinations(range(min(PAIRED, dimension)), 2))
@@ -134,7 +134,7 @@ def sampled_columns(
 
 
 def _limits(data: Data, column: int) -> tuple[float, float]:
-    x = data.test.x[:, column].float()
+    x = data.test.x[:, column].double()
     low, high = x.min().item(), x.max().item()
     margin = 0.15 * (high - low) or 0.5
     return low - margin, high + margin
@@ -145,7 +145,7 @@ def _marginal(data: Data, drawn: dict[int, Tensor], column: int, name: str) -> s
     options: dict[str, Any] = {"bins": 30, "range": (low, high), "density": True}
     with plots.style():
         figure, axis = plots.panel(2.9, 2.2)
-        axis.hist(data.test.x[:, column].float().numpy(), color=LIGHT, alpha=0.35, **options)
+        axis.hist(data.test.x[:, column].double().numpy(), color=LIGHT, alpha=0.35, **options)
         for index, x in drawn.items():
             style = {"lw": 1.6, "color": model_colour(index), "ls": model_dash(index)}
             drawn_here = x[:, column][(x[:, column] >= low) & (x[:, column] <= high)]

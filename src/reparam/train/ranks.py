@@ -89,10 +89,10 @@ class Ranks:
     def broadcast(self, model: nn.Module) -> None:
         """Give every process the first one's weights and buffers."""
         if self.size > 1:
-            for value in model.state_dict().values():
-                sent = value.contiguous()
-                distributed.broadcast(sent, 0)
-                value.copy_(sent)
+            sent = {name: v.contiguous() for name, v in model.state_dict().items()}
+            for value in sent.values():
+                distributed.broadcast(value, 0)
+            model.load_state_dict(sent)  # which tells modules that their buffers have changed
 
     def largest(self, *values: float) -> list[float]:
         """The largest of each number over the processes: one clock, one wish to stop."""
