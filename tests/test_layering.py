@@ -26,6 +26,7 @@ ROWS = (
         "interrupt",
         "schema",
         "atomic",
+        "lock",
         "progress",
     ),
     ("nets",),
@@ -36,7 +37,7 @@ ROWS = (
     ("checkpoint",),
     ("train", "evaluation", "edit"),
     ("report",),
-    ("comparison",),
+    ("comparison", "compared"),
     ("cli", "estimator", "explore"),
     ("__main__",),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,31 +15,51 @@ class Unwritable(ValueError):
     """A file that cannot be written: no room, no permission. What was there is whole."""
 
 
-def write_atomically(path: Path, write: Callable[[str], object]) -> None:
+def write_atomically(
+    path: Path, write: Callable[[str], object], *, make_folder: bool = True
+) -> None:
     """Let ``write`` fill a temporary file beside ``path``, flush it and move it into place.
+
+    The file lies in a temporary folder of its own, for ``write`` may itself leave others beside it
+    when it is killed, as safetensors does; ``sweep`` knows that folder by its name.
+
+    Args:
+        path: where the file is to be.
+        write: is given the name of the temporary file.
+        make_folder: make the folder of ``path`` where there is none.
 
     Raises:
         Unwritable: where, and why.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise Unwritable(f"{path.parent}: cannot be written to: {error.strerror}") from error
-    os.close(descriptor)
-    try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files private
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        # Of the whole message the reason alone: the rest names the temporary file.
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        reason = reason.replace(temporary, str(path))
-        raise Unwritable(f"{path}: cannot be written: {reason}") from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with folder:
+        temporary = os.path.join(folder.name, path.name)
+        try:
+            write(temporary)
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())  # safetensors makes files private
+            os.replace(temporary, path)
+        except (OSError, SafetensorError) as error:
+            # Of the whole message the reason alone: the rest names the temporary file.
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            reason = reason.replace(temporary, str(path))
+            raise Unwritable(f"{path}: cannot be written: {reason}") from error
+
+
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove what ``write_atomically`` left of files of these names when it was killed."""
+    for name in names:
+        for left in folder.glob(f".{name}.????????"):  # as tempfile names them
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _umask() -> int:

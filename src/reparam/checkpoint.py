@@ -24,14 +24,15 @@ from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
 from reparam.schema import check
 
-FORMAT = 1  # of the header; a reader refuses a newer one
-MODEL_FILE = "model.safetensors"
+FORMAT = 2  # of the headers and of run.json; a reader refuses a newer one. 2: runs have an id
+MODEL_FILE, RUN_FILE = "model.safetensors", "run.json"
 
 
 class Description(TypedDict):
     """What a header says of a model: how to build it, and the type of its weights."""
 
     format: NotRequired[int]
+    run: NotRequired[str]
     preset: str | None
     parameters: dict[str, Any]
     space: Space
@@ -49,7 +50,8 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
         force: overwrite a model that lies there.
 
     Raises:
-        ValueError: the folder holds a model and ``force`` is not set.
+        ValueError: the folder holds a model and ``force`` is not set, or a run, whose own model
+            belongs there.
 
     >>> import tempfile
     >>> from reparam.presets import build
@@ -59,6 +61,10 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
     'PCA'
     """
     target = Path(path) / MODEL_FILE
+    if target.with_name(RUN_FILE).exists():
+        raise ValueError(
+            f"{path}: holds a run, whose model stays as it was trained; choose another folder"
+        )
     if target.exists() and not force:
         raise ValueError(f"{target}: exists already; choose another folder or set force")
     write_tensors(target, model.state_dict(), describe(model))
@@ -73,11 +79,20 @@ def load(path: str | os.PathLike[str], *, model: Model | None = None) -> Model:
         model: the module to fill, for models that no preset builds.
 
     Raises:
-        ValueError: no model there, a damaged or newer file, an unknown preset, wrong shapes.
+        ValueError: no model there, a damaged or newer file, one of another run than the
+            ``run.json`` beside it, an unknown preset, wrong shapes.
     """
     file = Path(path)
     file = file / MODEL_FILE if file.is_dir() else file
+    own = file.name == MODEL_FILE and file.with_name(RUN_FILE).exists()
+    return read_model(file, model, run=read_run(file.parent)["id"] if own else None)
+
+
+def read_model(file: Path, model: Model | None = None, *, run: str | None = None) -> Model:
+    """The model in a file, in evaluation mode; ValueError where it is not of that run."""
     tensors, header = read_tensors(file)
+    if run is not None:
+        refuse_other_run(header, run, file)
     if model is None:
         model = rebuild(header, file)
     model.to(_precision(header, file))
@@ -97,6 +112,36 @@ def describe(model: Model) -> dict[str, Any]:
         "precision": str(model.anchor.dtype).removeprefix("torch."),
         "version": __version__,
     }
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The ``run.json`` of a folder, with the id that the run's state, model and scores bear.
+
+    Raises:
+        ValueError: no run, or one of another version of this library.
+    """
+    file = folder / RUN_FILE
+    if not file.is_file():
+        raise ValueError(f"{folder}: holds no run; expected a folder that fit wrote")
+    content = read_json(file)
+    number = content.get("format", 1)
+    if type(number) is int and number > FORMAT:
+        raise ValueError(f"{file}: written by a newer reparam; this is {__version__}")
+    if number != FORMAT or not isinstance(content.get("id"), str):
+        raise ValueError(
+            f"{file}: of a run from before runs had an id, or damaged; this is reparam "
+            f"{__version__}: fit it again"
+        )
+    return content
+
+
+def refuse_other_run(header: Mapping[str, Any], run: str, file: Path) -> None:
+    """ValueError where a file in the folder of a run was written by another run."""
+    if header.get("run") != run:
+        raise ValueError(
+            f"{file}: is of another run than the {RUN_FILE} beside it; put back the one that "
+            "belongs there, or fit again"
+        )
 
 
 def rebuild(header: Mapping[str, Any], file: Path) -> Model:
@@ -137,11 +182,19 @@ def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
         ) from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, Any],
+    *,
+    make_folder: bool = True,
+) -> None:
     """Write tensors and a JSON header into one file, atomically."""
     stored, text = _unshared(tensors), json.dumps({"format": FORMAT, **header})
     metadata = {"reparam": text, "checksum": _checksum(stored, text)}
-    write_atomically(path, lambda temporary: save_file(stored, temporary, metadata))
+    write_atomically(
+        path, lambda temporary: save_file(stored, temporary, metadata), make_folder=make_folder
+    )
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -166,15 +219,19 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, header
 
 
-def write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object, *, make_folder: bool = True) -> None:
     """Write JSON that a person can read, atomically; NaN is refused."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_text(path, text)
+    write_text(path, text, make_folder=make_folder)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, make_folder: bool = True) -> None:
     """Write a text file atomically."""
-    write_atomically(path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+    write_atomically(
+        path,
+        lambda temporary: Path(temporary).write_text(text, encoding="utf-8"),
+        make_folder=make_folder,
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -3,99 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
-import shlex
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, TypedDict
+from typing import Any
 
 import joblib
 import torch
 
 from reparam.atomic import Unwritable
-from reparam.checkpoint import load, read_json, write_json
+from reparam.checkpoint import write_json
+from reparam.compared import (
+    REPORT_FILE,
+    WAIT,
+    Candidate,
+    Measured,
+    Run,
+    earlier,
+    is_of,
+    take_folder,
+)
 from reparam.config import TrainConfig
 from reparam.data import Data, refuse_unfit
-from reparam.evaluation import Score, Scores, evaluate
-from reparam.model import Space
+from reparam.evaluation import Scores, evaluate
+from reparam.interrupt import ending_with_parent
+from reparam.lock import locked
+from reparam.model import Model, Space
 from reparam.presets import build, find_preset
-from reparam.presets.registry import parse_assignments, shown
 from reparam.report import Entry, write_report
-from reparam.schema import check
 from reparam.train import History, News, RunFolder, fit, resume
+from reparam.train.device import threads
+from reparam.train.folder import SCORES_FILE
+from reparam.train.random import alone
 
 # What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
 SAMPLES, SAMPLES_OF_LARGE, LARGE = 1000, 100, 1024  # importance samples; entries of x
-REPORT_FILE, SCORES_FILE = "report.html", "scores.json"
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
 
 Watch = Callable[[str, float], None]  # what is being done, and how many runs are done so far
-Measured = tuple[Scores, History]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A preset with parameters of its own, in a comparison.
-
-    >>> Candidate.parse("vae latent_dim=2").label
-    'vae latent_dim=2'
-    """
-
-    preset: str
-    parameters: dict[str, Any]
-
-    @classmethod
-    def parse(cls, text: str) -> Candidate:
-        """From ``"PRESET key=value …"``; ValueError for an unknown name or bad value."""
-        try:
-            words = shlex.split(text)
-        except ValueError as error:
-            what = "unclosed quote" if "quotation" in str(error) else "unfinished escape"
-            raise ValueError(f"model: {what} in {text!r}") from error
-        if not words:
-            raise ValueError("model: expected PRESET key=value …, got nothing")
-        chosen = find_preset(words[0])
-        return cls(chosen.name, chosen.check(parse_assignments(words[1:])))
-
-    @property
-    def label(self) -> str:
-        given = (f"{name}={shown(value)}" for name, value in self.parameters.items())
-        return " ".join([self.preset, *given])
-
-    def folder(self, seed: int, seeds: int) -> str:
-        """The name of its run's folder; the seed is in it where there are several."""
-        name = _file_name(self.label)
-        return name if seeds == 1 else f"{name}_seed={seed}"
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "=.-" else "_" for c in text)
-
-
-class ScoresFile(TypedDict):
-    """The contents of ``scores.json``."""
-
-    data: dict[str, Any]
-    models: dict[str, dict[str, Score]]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training of a comparison: a candidate under one seed, and where it is written."""
-
-    data: Data
-    candidate: Candidate
-    config: TrainConfig
-    folder: Path
-    samples: int
 
 
 @dataclass(frozen=True)
@@ -162,7 +113,8 @@ def compare(
             trains for 40 seconds at most, less where 20 validations bring nothing better.
 
     Raises:
-        ValueError: bad models or parameters, a folder that is in use, or models that failed.
+        ValueError: bad models or parameters, a folder that holds something else or in which
+            another process is training, or models that failed.
     """
     known = data.space, len(data.train), data.counted
     models = default_models(*known) if models is None else models
@@ -174,16 +126,17 @@ def compare(
         samples = SAMPLES if data.space.dimension <= LARGE else SAMPLES_OF_LARGE
     first, folder = fields.pop("seed", 0), Path(out)
     work = [
-        Run(data, c, _config(c, seed, fields), folder / c.folder(seed, seeds), samples)
+        Run(data, c, _config(c, seed, fields), folder / c.folder(seed, seeds), samples, force)
         for c in candidates
         for seed in range(first, first + seeds)
     ]
-    _take_folder(folder, work, force)
     tell = watch or (lambda doing, done: None)
-    found = [_earlier(run) for run in work]
-    results = _measure_all(work, found, jobs, tell)
-    tell("writing the report", len(work))
-    comparison = _finish(data, work, results, folder)
+    with locked(folder):
+        take_folder(folder, work, force)
+        found = [earlier(run) for run in work]
+        results = _measure_all(work, found, jobs, tell)
+        tell("writing the report", len(work))
+        comparison = _finish(data, work, results, folder)
     before = tuple(run.folder for run, scores in zip(work, found, strict=True) if scores)
     return dataclasses.replace(comparison, found=before)
 
@@ -225,9 +178,9 @@ def _measure_all(
         for count, index in enumerate(todo):
             results[index] = _attempt(work[index], _from(done + count, tell))
     else:
-        threads = max(1, torch.get_num_threads() // jobs)
+        each = max(1, torch.get_num_threads() // jobs)
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
-        measured = parallel(joblib.delayed(_in_worker)(threads, work[i]) for i in todo)
+        measured = parallel(joblib.delayed(_in_worker)(each, work[i]) for i in todo)
         for count, (index, result) in enumerate(zip(todo, measured, strict=True)):
             results[index] = result
             tell(f"{jobs} at a time", done + count + 1)
@@ -238,9 +191,10 @@ def _from(start: int, tell: Watch) -> Watch:
     return lambda doing, share: tell(doing, start + share)
 
 
-def _in_worker(threads: int, run: Run) -> Measured | Failure:
-    torch.set_num_threads(threads)
-    return _attempt(run, lambda doing, share: None)
+def _in_worker(number: int, run: Run) -> Measured | Failure:
+    """A run in a process of its own, or in a thread of a process: these take turns."""
+    with ending_with_parent(), alone(wait=True), threads(number):
+        return _attempt(run, lambda doing, share: None)
 
 
 def _attempt(run: Run, tell: Watch) -> Measured | Failure:
@@ -254,29 +208,45 @@ def _attempt(run: Run, tell: Watch) -> Measured | Failure:
 
 
 def _train_and_measure(run: Run, tell: Watch) -> Measured:
+    """Hold the process and the folder of the run until its scores are written."""
+    with alone(wait=True), locked(run.folder, WAIT):
+        model, history = _train(run, tell)
+
+        def measuring(what: str, share: float) -> None:
+            tell(f"measuring {run.candidate.label}: {what}", 0.5 + 0.5 * share)
+
+        scores = evaluate(
+            model,
+            run.data,
+            samples=run.samples,
+            seed=run.config.seed,
+            history=history,
+            watch=measuring,
+        )
+        folder = RunFolder(run.folder)
+        content = scores_json(run.data, {run.candidate.label: scores})
+        content["run"] = folder.read()["id"]
+        write_json(run.folder / SCORES_FILE, content)
+        return Measured(scores, folder.history() or history, content["run"])
+
+
+def _train(run: Run, tell: Watch) -> tuple[Model, History]:
+    """The model of a run, trained afresh or to its end."""
     data, config, label = run.data, run.config, run.candidate.label
 
     def training(news: News) -> None:  # how long measuring will take is not known: as long again
         tell(f"training {label}", 0.5 * news.share)
 
-    def measuring(what: str, share: float) -> None:
-        tell(f"measuring {label}: {what}", 0.5 + 0.5 * share)
-
     tell(f"training {label}", 0.0)
+    there = is_of(run)
+    if there and RunFolder(run.folder).state() is not None:
+        return resume(run.folder, data=data, watch=training, progress=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = build(run.candidate.preset, data.space, **run.candidate.parameters)
-    if _is_of(run) and RunFolder(run.folder).state() is not None:
-        model, history = resume(run.folder, data=data, watch=training, progress=False)
-    else:
-        history = fit(
-            model, data, config, out=run.folder, force=True, watch=training, progress=False
-        )
-    scores = evaluate(
-        model, data, samples=run.samples, seed=config.seed, history=history, watch=measuring
-    )
-    write_json(run.folder / SCORES_FILE, scores_json(data, {label: scores}))
-    return scores, RunFolder(run.folder).history() or history
+    force = run.force or there  # else whatever another process has put there meanwhile stays
+    history = fit(model, data, config, out=run.folder, force=force, watch=training, progress=False)
+    return model, history
 
 
 def _finish(
@@ -305,9 +275,11 @@ def _finish(
 
 def _entry(label: str, runs: Sequence[tuple[Run, Measured]]) -> Entry:
     """A model with its scores over the seeds, and the weights and curves of the first."""
-    scores = over_seeds([scores for _, (scores, _) in runs], [run.config.seed for run, _ in runs])
-    run, (_, history) = runs[0]
-    return Entry(label, load(run.folder), scores, history)
+    scores = over_seeds(
+        [measured.scores for _, measured in runs], [run.config.seed for run, _ in runs]
+    )
+    run, (_, history, of) = runs[0]
+    return Entry(label, RunFolder(run.folder, of).model(), scores, history)
 
 
 def _config(candidate: Candidate, seed: int, fields: dict[str, Any]) -> TrainConfig:
@@ -334,85 +306,6 @@ def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: i
             model.refuse_rows(len(data.train))
         except ValueError as error:
             raise ValueError(f"{c.label}: {error}") from error
-
-
-def _take_folder(path: Path, work: Sequence[Run], force: bool) -> None:
-    """Refuse a folder in use, unless it holds some of these runs or is to be cleared."""
-    if path.exists() and not path.is_dir():
-        raise ValueError(f"{path}: is a file, expected a folder for the comparison")
-    if not path.is_dir():
-        return
-    if force:
-        _clear(path)
-        return
-    asked = {run.folder: run for run in work}
-    for there in path.iterdir():
-        if there in asked and not _is_of(asked[there]):
-            why = f"{there.name} is a run with other settings, or of other data"
-        elif there not in asked and there.name not in (REPORT_FILE, SCORES_FILE):
-            why = f"{there.name} is no part of this comparison"
-        else:
-            continue
-        raise ValueError(f"{path}: is not empty, and {why}; choose another folder or force")
-
-
-def _clear(path: Path) -> None:
-    """Remove what an earlier comparison left, so that nothing of it is taken for the new one."""
-    for name in (REPORT_FILE, SCORES_FILE):
-        (path / name).unlink(missing_ok=True)
-    for folder in sorted(path.iterdir()):
-        if folder.is_dir() and not folder.is_symlink() and _was_compared(folder):
-            shutil.rmtree(folder)
-
-
-def _was_compared(folder: Path) -> bool:
-    """Whether it holds a run under the name that ``compare`` gives it: others are left alone."""
-    try:
-        run = RunFolder(folder).read()
-        preset = find_preset(str(run["model"]["preset"]))
-        parameters = preset.check(run["model"]["parameters"])
-    except ValueError:
-        return False
-    words = [_file_name(f" {name}={shown(value)}") for name, value in parameters.items()]
-    rest = folder.name.removeprefix(preset.name)
-    for word in words * len(words):  # in any order, each or none
-        rest = rest.removeprefix(word)
-    return rest in ("", f"_seed={run['config'].get('seed')}")
-
-
-def _is_of(run: Run) -> bool:
-    """Whether its folder holds this very run: model, data and config are the same."""
-    try:
-        there = RunFolder(run.folder).read()
-    except ValueError:
-        return False
-    preset = find_preset(run.candidate.preset)
-    parameters = preset.complete(run.candidate.parameters)
-    model = {"preset": preset.name, "parameters": parameters}
-    asked = json.loads(json.dumps({"model": model, "config": dataclasses.asdict(run.config)}))
-    return (
-        {key: there["model"].get(key) for key in model} == asked["model"]
-        and there["config"] == asked["config"]
-        and there["data"].get("fingerprint") == run.data.fingerprint()
-    )
-
-
-def _earlier(run: Run) -> Measured | None:
-    """What an interrupted comparison measured of this run, with as many samples."""
-    file = run.folder / SCORES_FILE
-    history = RunFolder(run.folder).history() if file.is_file() and _is_of(run) else None
-    if history is None:
-        return None
-    content = read_json(file)
-    try:
-        check(content, ScoresFile, "scores")
-        found = content["models"][run.candidate.label]
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{file}: damaged, {error}; remove it to measure again") from error
-    scores = {name: Score(**score) for name, score in found.items()}
-    asked = (None, run.samples)
-    same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))
-    return (scores, history) if same else None
 
 
 def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:

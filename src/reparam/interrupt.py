@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+SECONDS_BETWEEN_LOOKS = 0.5  # after the process that started this one
 
 
 class Terminated(KeyboardInterrupt):
@@ -79,3 +83,42 @@ def interruptible() -> Iterator[Interrupt]:
     finally:
         for number in signals:
             signal.signal(number, before[number])
+
+
+@contextmanager
+def ending_with_parent() -> Iterator[None]:
+    """End this process, as SIGTERM would, where the one that started it is gone: in training after
+    the step, and saved, else at once.
+
+    A worker whose parent was killed has nobody to report to, and would write on into the folder of
+    a comparison that another process may have taken up.
+    """
+    if _orphaned():
+        os._exit(Terminated.code)
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(SECONDS_BETWEEN_LOOKS):
+            if _orphaned():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        yield
+    except Terminated:
+        if _orphaned():
+            os._exit(Terminated.code)  # what waits for this result would wait for ever
+        raise
+    finally:
+        done.set()
+
+
+def _orphaned() -> bool:
+    """Whether a process that multiprocessing started has outlived its parent."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return False
+    if parent.sentinel is None:  # started by joblib on POSIX, where orphans get another parent
+        return os.getppid() != parent.pid
+    return not parent.is_alive()

@@ -308,7 +308,9 @@ def test_no_reader_ever_sees_half_a_file(tmp_path):
     def write(temporary: str) -> None:
         Path(temporary).write_text("new")
         assert target.read_text() == "old"
-        assert Path(temporary).parent == tmp_path  # one file system, so that moving is atomic
+        assert (
+            Path(temporary).parent.parent == tmp_path
+        )  # one file system, so that moving is atomic
 
     checkpoint.write_atomically(target, write)
     assert target.read_text() == "new"

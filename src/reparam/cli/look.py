@@ -85,12 +85,11 @@ def evaluate(
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
     from reparam.evaluation.diagnosis import diagnose
-    from reparam.train import RunFolder
 
     if json is not None:
         check_place(json)
     opened = open_run(run, device)
-    data, model, history = opened.data(moved), opened.model, RunFolder(run).history()
+    data, model, history = opened.data(moved), opened.model, opened.folder.history()
     recipe = model.recipe or {"preset": str(run), "parameters": {}}
     label = Candidate(**recipe).label
     asked: dict[str, Any] = {"split": split, "samples": samples, "seed": seed}

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from reparam.data import Data, Outline
     from reparam.model import Model
+    from reparam.train import RunFolder
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run, as fit or compare wrote it.")]
 Moved = Annotated[
@@ -24,10 +25,14 @@ Device = Annotated[str, typer.Option(help="auto (CUDA, then MPS, then CPU) or a 
 class OpenRun:
     """A trained model, and what its run remembers of the data without reading them."""
 
-    path: Path
+    folder: RunFolder
     model: Model
     outline: Outline
     recorded: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
 
     def data(self, moved: str | None = None) -> Data:
         """The data it was trained on, perhaps from another place."""
@@ -38,22 +43,23 @@ def open_run(path: Path, device: str) -> OpenRun:
     """The model of a run on a device.
 
     Raises:
-        ValueError: no run there, a damaged one, or one that has no model yet.
+        ValueError: no run there, a damaged one, a model of another run, or none yet.
     """
-    from reparam.checkpoint import MODEL_FILE, load
+    from reparam.checkpoint import MODEL_FILE
     from reparam.data import Outline
     from reparam.train import RunFolder
     from reparam.train.device import find_device
 
-    recorded = RunFolder(path).read()["data"]
+    folder = RunFolder(path)
+    recorded = folder.read()["data"]
     if not (path / MODEL_FILE).exists():
         raise ValueError(
             f"{path}: ended before its first validation, so that it has no model yet; continue it "
             f"with: reparam resume {path}"
         )
-    model = load(path)
+    model = folder.model()
     model.to(find_device(device))
-    return OpenRun(path, model, Outline.from_json(recorded, model.space), recorded)
+    return OpenRun(folder, model, Outline.from_json(recorded, model.space), recorded)
 
 
 def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None) -> Data:

@@ -67,16 +67,21 @@ def chosen_threads(model: Model, rows: int) -> Iterator[None]:
             attention), or else nothing changes: weights used at many places make more work than
             they show.
         rows: of a batch.
-
-    The number of threads is the process's: fits in several of its threads share it.
     """
-    before = torch.get_num_threads()
     shapes = [p.squeeze().shape for p in model.parameters()]
     matrices = [max(shape) for shape in shapes if len(shape) == 2]
     connected = max(matrices, default=0) >= model.space.dimension and max(map(len, shapes)) < 3
     attention = any(isinstance(m, CausalAttention) for m in model.modules())
-    if connected and not attention and rows * sum(shape.numel() for shape in shapes) < SHARED_FROM:
-        torch.set_num_threads(1)
+    small = rows * sum(shape.numel() for shape in shapes) < SHARED_FROM
+    with threads(1 if connected and not attention and small else torch.get_num_threads()):
+        yield
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many threads of PyTorch's in this process inside, and as many as before outside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
     try:
         yield
     finally:

@@ -3,76 +3,85 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
 from torch import Tensor
 
+from reparam.atomic import Unwritable, sweep
 from reparam.checkpoint import (
+    FORMAT,
     MODEL_FILE,
+    RUN_FILE,
     Description,
     describe,
-    read_json,
+    read_model,
+    read_run,
     read_tensors,
+    refuse_other_run,
     write_json,
     write_tensors,
     write_text,
 )
 from reparam.config import TrainConfig
 from reparam.data import Data, check_outline, outline_json
+from reparam.lock import locked
 from reparam.model import Model
 from reparam.schema import check
 from reparam.train.history import History
 from reparam.train.state import Header
 
-STATE_FILE, RUN_FILE, HISTORY_FILE = "state.safetensors", "run.json", "history.csv"
+STATE_FILE, HISTORY_FILE, SCORES_FILE = "state.safetensors", "history.csv", "scores.json"
+FILES = (STATE_FILE, MODEL_FILE, HISTORY_FILE, SCORES_FILE)  # beside run.json
 
 
 class RunFolder:
-    """``run.json`` (model, data, config), ``state.safetensors``, ``model.safetensors``, curves.
+    """``run.json`` (id, model, data, config), ``state.safetensors``, ``model.safetensors``, curves.
 
     ``state.safetensors`` alone is what ``resume`` continues from: one file, replaced in one step,
-    so that a run killed at any moment leaves a whole one.
+    so that a run killed at any moment leaves a whole one. Whoever writes holds the lock, and says
+    in every file which run it is of.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, id: str = "") -> None:
         self.path = path
+        self.id = id  # of the run that is meant; else of the one that begins here, or is read
 
-    @classmethod
-    def create(
-        cls, path: Path, model: Model, data: Data, config: TrainConfig, force: bool
-    ) -> RunFolder:
+    def locked(self) -> AbstractContextManager[None]:
+        """Nobody else trains here inside; ``InUse`` where somebody does."""
+        return locked(self.path)
+
+    def begin(self, model: Model, data: Data, config: TrainConfig, force: bool) -> None:
         """A new run; ValueError where one lies there already and ``force`` is not set."""
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"{path}: is a file, expected a folder for the run")
-        old = [path / name for name in (STATE_FILE, MODEL_FILE, HISTORY_FILE, "scores.json")]
-        if any(file.exists() for file in (path / RUN_FILE, *old)):
+        old = [self.path / name for name in FILES]
+        if any(file.exists() for file in (self.path / RUN_FILE, *old)):
             if not force:
-                raise ValueError(f"{path}: holds a run already; resume it, or overwrite: force")
+                raise ValueError(
+                    f"{self.path}: holds a run already; resume it, or overwrite: force"
+                )
             for file in old:
                 file.unlink(missing_ok=True)
+        self.id = uuid.uuid4().hex
         content = {
+            "format": FORMAT,
+            "id": self.id,
             "model": describe(model),
             "data": outline_json(data),
             "config": dataclasses.asdict(config),
         }
-        write_json(path / RUN_FILE, content)
-        folder = cls(path)
-        folder.sweep()
-        return folder
+        write_json(self.path / RUN_FILE, content)
+        self.sweep()
 
     def sweep(self) -> None:
         """Remove what writes that were killed left half done."""
-        for name in (STATE_FILE, MODEL_FILE, RUN_FILE, HISTORY_FILE, "scores.json"):
-            for file in self.path.glob(f".{name}.????????"):  # as tempfile names them
-                file.unlink(missing_ok=True)
+        sweep(self.path, (RUN_FILE, *FILES))
 
     def read(self) -> dict[str, Any]:
-        """What ``run.json`` says; ValueError where that is not what ``create`` wrote."""
-        if not (self.path / RUN_FILE).is_file():
-            raise ValueError(f"{self.path}: holds no run; expected a folder that fit wrote")
-        content = read_json(self.path / RUN_FILE)
+        """What ``run.json`` says; ValueError where that is not what ``begin`` wrote."""
+        content = read_run(self.path)
         try:
             for part in ("model", "data", "config"):
                 if not isinstance(content.get(part), dict):
@@ -81,12 +90,14 @@ class RunFolder:
             check_outline(content["data"])
         except ValueError as error:
             raise ValueError(f"{self.path / RUN_FILE}: damaged, {error}") from error
+        self.id = content["id"]
         return content
 
     def change(self, config: TrainConfig) -> None:
         """Note another config, where it is one, so that the next ``resume`` has it."""
         if self.config() != config:
-            write_json(self.path / RUN_FILE, self.read() | {"config": dataclasses.asdict(config)})
+            content = self.read() | {"config": dataclasses.asdict(config)}
+            self._write(lambda: write_json(self.path / RUN_FILE, content, make_folder=False))
 
     def config(self) -> TrainConfig:
         content = self.read()["config"]
@@ -99,11 +110,35 @@ class RunFolder:
     def save_state(
         self, tensors: Mapping[str, Tensor], header: Mapping[str, Any], history: History
     ) -> None:
-        write_tensors(self.path / STATE_FILE, tensors, header)
-        write_text(self.path / HISTORY_FILE, history.to_csv())
+        state, curves = self.path / STATE_FILE, self.path / HISTORY_FILE
+        header = {"run": self.id, **header}
+        self._write(lambda: write_tensors(state, tensors, header, make_folder=False))
+        self._write(lambda: write_text(curves, history.to_csv(), make_folder=False))
 
     def save_model(self, model: Model, weights: Mapping[str, Tensor]) -> None:
-        write_tensors(self.path / MODEL_FILE, weights, describe(model))
+        file, header = self.path / MODEL_FILE, {"run": self.id, **describe(model)}
+        self._write(lambda: write_tensors(file, weights, header, make_folder=False))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write while the folder is still that of this run: one that was removed stays so."""
+        self._refuse_others()
+        try:
+            write()
+        except Unwritable:
+            self._refuse_others()  # if it was removed meanwhile, that is the reason
+            raise
+
+    def _refuse_others(self) -> None:
+        try:
+            there = read_run(self.path)["id"]
+        except ValueError:
+            there = None
+        if there != self.id:
+            what = "removed" if there is None else "replaced by another run"
+            raise ValueError(
+                f"{self.path}: was {what} while it was being trained, so that nothing more can "
+                "be saved; fit again"
+            )
 
     def state(self) -> tuple[dict[str, Tensor], Header] | None:
         """The last checkpoint; None where the run was killed before its first."""
@@ -111,6 +146,7 @@ class RunFolder:
         if not file.exists():
             return None
         tensors, header = read_tensors(file)
+        refuse_other_run(header, self._id(), file)
         try:
             check(header, Header, "header")
         except ValueError as error:
@@ -118,6 +154,13 @@ class RunFolder:
                 f"{file}: not a state of this run, or a damaged one: {error}"
             ) from error
         return tensors, cast(Header, header)
+
+    def model(self) -> Model:
+        """The weights that are kept, in evaluation mode."""
+        return read_model(self.path / MODEL_FILE, run=self._id())
+
+    def _id(self) -> str:
+        return self.id or read_run(self.path)["id"]
 
     def history(self) -> History | None:
         """The curves as of the last checkpoint."""

@@ -8,6 +8,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ from reparam.train.diagnosis import diagnose
 from reparam.train.folder import STATE_FILE, RunFolder
 from reparam.train.history import History, Row
 from reparam.train.progress import bar
-from reparam.train.random import seeded
+from reparam.train.random import alone, seeded
+from reparam.train.ranks import Ranks
 from reparam.train.state import Header, Training, validation_batches
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
@@ -73,7 +75,8 @@ def fit(
         **fields: of ``TrainConfig``, replacing those of ``config``.
 
     Raises:
-        ValueError: the data are not the model's, or the folder cannot be used.
+        ValueError: the data are not the model's, the folder cannot be used or another process
+            trains there, or another thread of this process is training.
         NonFinite: the loss stayed infinite or NaN.
 
     >>> import reparam as rp
@@ -83,13 +86,16 @@ def fit(
     'solved'
     """
     config = choose_config(model, config, fields)
-    training = Training(model, data, config)
-    folder = None
-    if out is not None and training.ranks.first:
-        folder = RunFolder.create(Path(out), model, data, config, force)
-    elif out is not None:
-        folder = RunFolder(Path(out))
-    return _run(training, folder, watch, progress)
+    folder = None if out is None else RunFolder(Path(out))
+    ranks = Ranks()
+    with alone(), ExitStack() as held:
+        with ranks.all_or_none():
+            training = Training(model, data, config)
+            if folder is not None and ranks.first:
+                held.enter_context(folder.locked())
+                folder.begin(model, data, config, force)
+        ranks.require_same(training.alike(data) | {"being saved": folder is not None})
+        return _run(training, folder, watch, progress)
 
 
 def resume(
@@ -112,17 +118,25 @@ def resume(
             depend on (batch_size, seed, precision) cannot be.
 
     Raises:
-        ValueError: no run there, a damaged one, or the data are not those it was trained on.
+        ValueError: no run there, a damaged one, one that is being trained, or the data are not
+            those it was trained on.
     """
-    folder = RunFolder(Path(path))
-    run = folder.read()
     for name in FIXED_FIELDS & fields.keys():
         raise ValueError(f"{name}: cannot change in a run that is resumed; fit a new one")
-    config = _replace(folder.config(), fields)
-    with seeded(config.seed, torch.device("cpu")):
-        model = model or rebuild(run["model"], folder.path)
-    training = Training(model, same_data(run["data"], data, folder.path), config)
-    return model, _run(training, folder, watch, progress, resumed=True)
+    folder, ranks = RunFolder(Path(path)), Ranks()
+    with alone(), ExitStack() as held:
+        with ranks.all_or_none():
+            run = folder.read()
+            if ranks.first:
+                held.enter_context(folder.locked())
+                run = folder.read()  # of whoever held it last
+            config = _replace(folder.config(), fields)
+            with seeded(config.seed, torch.device("cpu")):
+                model = model or rebuild(run["model"], folder.path)
+            data = same_data(run["data"], data, folder.path)
+            training = Training(model, data, config)
+        ranks.require_same(training.alike(data) | {"run": run["id"]})
+        return model, _run(training, folder, watch, progress, resumed=True)
 
 
 def choose_config(model: Model, config: TrainConfig | None, fields: dict[str, Any]) -> TrainConfig:
@@ -160,8 +174,7 @@ def _run(
 ) -> History:
     """Every stage in order, then the best weights."""
     model, config, history = training.model, training.config, training.history
-    saved = None if folder is None or not resumed else folder.state()
-    ranks = training.ranks
+    ranks, saved = training.ranks, None
     name = (model.recipe or {}).get("preset") or type(model).__name__
     with (
         seeded(ranks.seed(config.seed), training.device),
@@ -170,12 +183,16 @@ def _run(
         interruptible() as interrupt,
         bar(name, progress and watch is None and ranks.first) as shown,
     ):
-        if folder is not None and saved is not None:
-            _restore(training, folder, *saved)
-            history = training.history
-        if folder is not None and resumed and ranks.first:
-            folder.change(config)  # not before its state was accepted
-            folder.sweep()
+        if folder is not None and resumed:
+            with ranks.all_or_none():
+                saved = folder.state()
+                if saved is not None:
+                    _restore(training, folder, *saved)
+                    history = training.history
+                if ranks.first:
+                    folder.change(config)  # not before its state was accepted
+                    folder.sweep()
+            ranks.require_same({"checkpoint": (training.stage, training.step)})
         ranks.broadcast(model)
         session = _Session(training, folder, watch or shown, interrupt)
         if saved is None:

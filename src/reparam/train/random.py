@@ -1,12 +1,40 @@
-"""The default random generators: seeded for a stretch of code, saved and put back."""
+"""The default random generators: owned by one fit, seeded for a while, saved and put back."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+_training = threading.RLock()
+
+
+@contextmanager
+def alone(*, wait: bool = False) -> Iterator[None]:
+    """Whoever trains has the process to itself: default generators, threads, denormal flag.
+
+    They are the process's: of two fits in two threads each would draw from the other's noise, and
+    put back what the other had set. Within one thread a fit inside another (in a ``watch``) is
+    fine, as it puts everything back before the outer one goes on.
+
+    Args:
+        wait: for another thread's turn to end, instead of refusing.
+
+    Raises:
+        ValueError: another thread is training.
+    """
+    if not _training.acquire(blocking=wait):
+        raise ValueError(
+            "fit: another thread of this process is training, and both would draw from the same "
+            "random numbers; train one after the other, or in processes, as compare with jobs does"
+        )
+    try:
+        yield
+    finally:
+        _training.release()
 
 
 @contextmanager

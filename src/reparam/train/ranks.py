@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -49,6 +51,42 @@ class Ranks:
         if self.first:
             return key[0]
         return int(np.random.SeedSequence((*key, self.rank)).generate_state(1)[0])
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Refuse in every process what one of them refuses inside, so that none waits for it.
+
+        Raises:
+            ValueError: its own, where this process refused; else that another one did.
+        """
+        try:
+            yield
+        except ValueError:
+            self.largest(1.0)
+            raise
+        if self.largest(0.0) != [0.0]:
+            raise ValueError("torchrun: another process of this run cannot start; it says why")
+
+    def require_same(self, parts: Mapping[str, object]) -> None:
+        """Refuse, in every process, what the processes do not have alike.
+
+        Args:
+            parts: what must be the same, by the names that the message gives; its ``repr`` counts.
+
+        Raises:
+            ValueError: which parts differ.
+        """
+        if self.size == 1:
+            return
+        digests = [hashlib.sha256(repr(part).encode()).digest() for part in parts.values()]
+        everyone = self.gather(torch.tensor([list(digest) for digest in digests]))
+        differ = torch.stack([other != everyone[0] for other in everyone]).any(2).any(0)
+        names = [name for name, other in zip(parts, differ.tolist(), strict=True) if other]
+        if names:
+            raise ValueError(
+                f"torchrun: the processes of this run differ in {', '.join(names)}; give every one "
+                "the same command, data and folder"
+            )
 
     @torch.no_grad()
     def add_up(self, tensors: Iterable[Tensor]) -> None:

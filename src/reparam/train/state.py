@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any, TypedDict, cast
 import torch
 from torch import Tensor, nn
 
+from reparam.checkpoint import describe
 from reparam.config import TrainConfig
 from reparam.data import Data, Split, condition, refuse_unfit
 from reparam.model import Batch, Descend, Model, Player
@@ -38,6 +40,7 @@ class Header(TypedDict):
     """The numbers of a checkpoint, as its JSON keeps them."""
 
     format: int
+    run: str
     stage: int
     step: int
     best_value: float | None
@@ -77,6 +80,19 @@ class Training:
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self.average: list[Tensor] | None = None
         self._clock = time.perf_counter()
+
+    def alike(self, data: Data) -> dict[str, object]:
+        """What all processes of a run must have alike, by the names that a message gives it."""
+        if self.ranks.size == 1:
+            return {}
+        shapes = {name: tuple(value.shape) for name, value in self.model.state_dict().items()}
+        return {
+            "rows": {name: len(split) for name, split in data.splits.items()},
+            "data": data.fingerprint(),
+            "config": dataclasses.asdict(self.config),
+            "model": (type(self.model).__qualname__, describe(self.model), shapes),
+            "device": self.device.type,
+        }
 
     @property
     def total_steps(self) -> float:

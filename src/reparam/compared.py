@@ -1,0 +1,187 @@
+"""The runs of a comparison and their folder: taken over, resumed, refused or cleared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, NotRequired, TypedDict
+
+from reparam.atomic import sweep
+from reparam.checkpoint import RUN_FILE, read_json
+from reparam.config import TrainConfig
+from reparam.data import Data
+from reparam.evaluation import Score, Scores
+from reparam.lock import LOCK_FILE, locked
+from reparam.presets import find_preset
+from reparam.presets.registry import parse_assignments, shown
+from reparam.schema import check
+from reparam.train import History, RunFolder
+from reparam.train.folder import SCORES_FILE
+
+REPORT_FILE = "report.html"
+WAIT = 10.0  # seconds for the workers of a comparison that was killed to notice, and to save
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A preset with parameters of its own, in a comparison.
+
+    >>> Candidate.parse("vae latent_dim=2").label
+    'vae latent_dim=2'
+    """
+
+    preset: str
+    parameters: dict[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> Candidate:
+        """From ``"PRESET key=value …"``; ValueError for an unknown name or bad value."""
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            what = "unclosed quote" if "quotation" in str(error) else "unfinished escape"
+            raise ValueError(f"model: {what} in {text!r}") from error
+        if not words:
+            raise ValueError("model: expected PRESET key=value …, got nothing")
+        chosen = find_preset(words[0])
+        return cls(chosen.name, chosen.check(parse_assignments(words[1:])))
+
+    @property
+    def label(self) -> str:
+        given = (f"{name}={shown(value)}" for name, value in self.parameters.items())
+        return " ".join([self.preset, *given])
+
+    def folder(self, seed: int, seeds: int) -> str:
+        """The name of its run's folder; the seed is in it where there are several."""
+        name = _file_name(self.label)
+        return name if seeds == 1 else f"{name}_seed={seed}"
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() or c in "=.-" else "_" for c in text)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a comparison: a candidate under one seed, and where it is written."""
+
+    data: Data
+    candidate: Candidate
+    config: TrainConfig
+    folder: Path
+    samples: int
+    force: bool = False
+
+
+class Measured(NamedTuple):
+    """The scores and the curves of a run, and which run it was."""
+
+    scores: Scores
+    history: History
+    run: str
+
+
+class ScoresFile(TypedDict):
+    """The contents of ``scores.json``; that of a run says of which."""
+
+    data: dict[str, Any]
+    models: dict[str, dict[str, Score]]
+    run: NotRequired[str]
+
+
+def take_folder(path: Path, work: Sequence[Run], force: bool) -> None:
+    """Refuse a folder in use, unless it holds some of these runs or is to be cleared."""
+    sweep(path, (REPORT_FILE, SCORES_FILE))
+    if force:
+        _clear(path)
+        return
+    asked = {run.folder: run for run in work}
+    for there in path.iterdir():
+        if there in asked and not is_of(asked[there]):
+            why = f"{there.name} is a run with other settings, of other data or another version"
+        elif there not in asked and there.name not in (REPORT_FILE, SCORES_FILE, LOCK_FILE):
+            why = f"{there.name} is no part of this comparison"
+        else:
+            continue
+        raise ValueError(f"{path}: is not empty, and {why}; choose another folder or force")
+    for folder in sorted(asked.keys() & set(path.iterdir())):
+        with locked(folder, WAIT):  # before all else is trained
+            pass
+
+
+def _clear(path: Path) -> None:
+    """Remove what an earlier comparison left, so that nothing of it is taken for the new one."""
+    folders = (there for there in path.iterdir() if there.is_dir() and not there.is_symlink())
+    old = [folder for folder in sorted(folders) if _was_compared(folder)]
+    with ExitStack() as held:
+        for folder in old:  # nothing is removed where anything is in use
+            held.enter_context(locked(folder, WAIT))
+        for name in (REPORT_FILE, SCORES_FILE):
+            (path / name).unlink(missing_ok=True)
+        for item in (item for folder in old for item in folder.iterdir()):
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
+            elif item.name != LOCK_FILE:
+                item.unlink()
+    for folder in old:
+        folder.rmdir()
+
+
+def _was_compared(folder: Path) -> bool:
+    """Whether it holds a run under the name that ``compare`` gives it: others are left alone."""
+    try:
+        run = read_json(folder / RUN_FILE)  # of whatever version
+        preset = find_preset(str(run["model"]["preset"]))
+        parameters = preset.check(run["model"]["parameters"])
+        seed = run["config"].get("seed")
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return False
+    words = [_file_name(f" {name}={shown(value)}") for name, value in parameters.items()]
+    rest = folder.name.removeprefix(preset.name)
+    for word in words * len(words):  # in any order, each or none
+        rest = rest.removeprefix(word)
+    return rest in ("", f"_seed={seed}")
+
+
+def is_of(run: Run) -> bool:
+    """Whether its folder holds this very run: model, data and config are the same."""
+    try:
+        there = RunFolder(run.folder).read()
+    except ValueError:
+        return False
+    preset = find_preset(run.candidate.preset)
+    parameters = preset.complete(run.candidate.parameters)
+    model = {"preset": preset.name, "parameters": parameters}
+    asked = json.loads(json.dumps({"model": model, "config": dataclasses.asdict(run.config)}))
+    return (
+        {key: there["model"].get(key) for key in model} == asked["model"]
+        and there["config"] == asked["config"]
+        and there["data"].get("fingerprint") == run.data.fingerprint()
+    )
+
+
+def earlier(run: Run) -> Measured | None:
+    """What an interrupted comparison measured of this run, with as many samples."""
+    file, folder = run.folder / SCORES_FILE, RunFolder(run.folder)
+    if not file.is_file() or not is_of(run):
+        return None
+    content, of = read_json(file), folder.read()["id"]
+    try:
+        check(content, ScoresFile, "scores")
+        found = content["models"][run.candidate.label]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{file}: damaged, {error}; remove it to measure again") from error
+    history = folder.history() if content.get("run") == of else None
+    if history is None:  # they are of a run that stood here before
+        return None
+    folder.model()  # refused now where it is of another run, and not when all others are trained
+    scores = {name: Score(**score) for name, score in found.items()}
+    asked = (None, run.samples)
+    same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))
+    return Measured(scores, history, of) if same else None
