@@ -55,7 +55,7 @@ def descend_by_hand(
     optimiser = torch.optim.Adam(parameters, 1e-3, fused=True)
     found = float("nan")
     for _ in range(epochs):
-        order = torch.randperm(len(train))
+        order = torch.randperm(len(train), device=train.device)
         for start in range(0, len(train) - batch + 1, batch):
             loss = loss_of(train[order[start : start + batch]].float())
             optimiser.zero_grad(set_to_none=True)

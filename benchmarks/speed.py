@@ -63,9 +63,9 @@ class PlainVAE(nn.Module):
         return (distortion + rate) / len(x)
 
 
-def fastest_loop(train: Tensor, valid: Tensor, epochs: int) -> None:
-    model = PlainVAE(sigmoid=False)
-    descend_by_hand(model.parameters(), model, train, valid, BATCH, epochs)
+def fastest_loop(train: Tensor, valid: Tensor, epochs: int) -> float:
+    model = PlainVAE(sigmoid=False).to(train.device)
+    return descend_by_hand(model.parameters(), model, train, valid, BATCH, epochs)
 
 
 def plainest_loop(train: Tensor, valid: Tensor, epochs: int) -> None:
@@ -83,15 +83,18 @@ def plainest_loop(train: Tensor, valid: Tensor, epochs: int) -> None:
             sum(model(x).item() for (x,) in valid_loader)
 
 
-def reparam_fit(train: Tensor, valid: Tensor, epochs: int) -> None:
+def reparam_fit(
+    train: Tensor, valid: Tensor, epochs: int, device: str = "cpu", compiled: bool = False
+) -> rp.History:
     images = [x.view(-1, 1, 28, 28) for x in (train, valid)]
     splits = [rp.Split(x) for x in (*images, images[1][:1])]
     data = rp.Data(*splits, space=SPACE, name="random")
+    how = {"epochs": epochs, "device": device, "compile": compiled}
     with tempfile.TemporaryDirectory() as folder:
-        rp.fit(rp.build("vae", SPACE), data, epochs=epochs, device="cpu", out=Path(folder) / "run")
+        return rp.fit(rp.build("vae", SPACE), data, out=Path(folder) / "run", **how)
 
 
-def pythae_trainer(train: Tensor, valid: Tensor, epochs: int) -> None:
+def pythae_trainer(train: Tensor, valid: Tensor, epochs: int, device: str = "cpu") -> None:
     from pythae.data.datasets import BaseDataset
     from pythae.models import VAE, VAEConfig
     from pythae.models.base.base_utils import ModelOutput
@@ -131,14 +134,14 @@ def pythae_trainer(train: Tensor, valid: Tensor, epochs: int) -> None:
                 per_device_train_batch_size=BATCH,
                 per_device_eval_batch_size=BATCH,
                 optimizer_cls="Adam",
-                no_cuda=True,
+                no_cuda=device == "cpu",
             ),
         )
         trainer.train()
 
 
-def sides() -> dict[str, Callable[[Tensor, Tensor, int], None]]:
-    there: dict[str, Callable[[Tensor, Tensor, int], None]] = {
+def sides() -> dict[str, Callable[[Tensor, Tensor, int], object]]:
+    there: dict[str, Callable[[Tensor, Tensor, int], object]] = {
         "fit": reparam_fit,
         "fastest loop": fastest_loop,
         "plainest loop": plainest_loop,

@@ -291,12 +291,12 @@ class CategoricalMass(Factorised):
 
     @property
     def center(self) -> Tensor:
-        levels = torch.arange(self.logits.shape[1]).to(self.logits)
+        levels = torch.arange(self.logits.shape[1], device=self.logits.device).to(self.logits)
         return torch.einsum("bk...,k->b...", self.logits.softmax(1), levels)
 
     @property
     def variance(self) -> Tensor:
-        levels = torch.arange(self.logits.shape[1]).to(self.logits)
+        levels = torch.arange(self.logits.shape[1], device=self.logits.device).to(self.logits)
         levels = levels.view(-1, *[1] * (self.logits.ndim - 2))
         return (self.logits.softmax(1) * (levels - self.center.unsqueeze(1)).square()).sum(1)
 

@@ -168,8 +168,16 @@ class CausalConv(nn.Module):
         self.weight = nn.Parameter((2 * torch.rand(shape) - 1) * bound[:, None, None, None])
         self.bias = nn.Parameter((2 * torch.rand(len(outputs)) - 1) * bound)
         self.context = nn.Linear(context, len(outputs), bias=False) if context else None
-        self.groups = [(outputs == g).nonzero().squeeze(1) for g in outputs.unique()]
+        self.sizes = outputs.unique(return_counts=True)[1].tolist()
+        # A buffer: indices on another device would be waited for, and moved, at every use.
+        self.register_buffer("by_group", outputs.argsort(stable=True), persistent=False)
+        self.by_group: Tensor
         self.taken = _runs(inputs)
+
+    @property
+    def groups(self) -> tuple[Tensor, ...]:
+        """The outputs of each channel."""
+        return self.by_group.split(self.sizes)
 
     @property
     def reach(self) -> Reach:
@@ -203,11 +211,11 @@ class CausalConv(nn.Module):
         margins = (self.up, self.side, self.right)
         cache = None if alone else Cache(rows, grid, self.weight.shape[1], margins, self.weight)
         kernel = (self.weight * self.mask).permute(2, 3, 1, 0)  # as windows lie: (h, w, in, out)
-        bias = self.biases(context)
+        bias, groups = self.biases(context), self.groups
         return ConvState(
             cache,
-            [kernel[..., group].flatten(0, 2).contiguous() for group in self.groups],
-            [bias[..., group] for group in self.groups],
+            [kernel[..., group].flatten(0, 2).contiguous() for group in groups],
+            [bias[..., group] for group in groups],
         )
 
     def step(

@@ -58,6 +58,7 @@ class RecurrentWalk(ABC):
         weight = layer.out.weight
         self.columns = grid[1]
         self.input_to_state, self.out = layer.input_to_state, layer.out
+        self.gates = layer.input_to_state.groups
         self.input_state = self.input_to_state.start(rows, grid, context)
         self.out_state: ConvState = self.out.start(rows, grid, None)
         self.h, self.cell = (weight.new_zeros(rows, grid[1], layer.width) for _ in range(2))
@@ -112,7 +113,7 @@ class _RowWalk(RecurrentWalk):
         self.h = torch.zeros_like(self.h)
 
     def step(self, x: Tensor, line: Line, group: int) -> Tensor:
-        own, units = self.input_to_state.groups[group], self.out.taken[group]
+        own, units = self.gates[group], self.out.taken[group]
         gates = self.input_to_state.step(self.input_state, x, line, self.columns, group)
         gates = gates[:, 0] + self.from_above[:, line.column, own]
         h, cell = lstm(gates, self.cell[:, line.column, units], 1)
@@ -224,7 +225,7 @@ class _DiagonalWalk(RecurrentWalk):
         self.below = F.linear(self.right, layer.right_out.weight[:, :, 0, 0])
 
     def step(self, x: Tensor, line: Line, group: int) -> Tensor:
-        column, own, units = line.column, self.input_to_state.groups[group], self.out.taken[group]
+        column, own, units = line.column, self.gates[group], self.out.taken[group]
         self.x[:, column, units] = x[:, 0]
         gates = self.input_to_state.step(self.input_state, x, line, self.columns, group)
         gates = gates[:, 0] + self.from_above[:, column, own]

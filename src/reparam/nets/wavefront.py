@@ -80,12 +80,11 @@ class Stack:
 
     def _read(self, convs: Sequence[CausalConv], context: Tensor | None) -> None:
         """Weights as windows lie, outputs ordered by group."""
-        groups = convs[0].groups
-        ends = accumulate((len(group) for group in groups), initial=0)
+        order, ends = convs[0].by_group, accumulate(convs[0].sizes, initial=0)
         self.made = [slice(a, b) for a, b in pairwise(ends)]
-        kernel = torch.stack([conv.weight * conv.mask for conv in convs])[:, torch.cat(groups)]
+        kernel = torch.stack([conv.weight * conv.mask for conv in convs])[:, order]
         kernel = kernel.permute(0, 3, 4, 2, 1)  # (L, h, w, in, out)
-        bias = torch.stack([conv.biases(context) for conv in convs])[..., torch.cat(groups)]
+        bias = torch.stack([conv.biases(context) for conv in convs])[..., order]
         self.bias = bias.transpose(1, 2)
         self.constant = self.bias.shape[1] == self.bias.shape[2] == 1  # of all lines
         self.above, own = None, kernel

@@ -1,0 +1,172 @@
+"""Whether every preset computes on the device what it computes on the CPU, and comes back."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from gpu_task import Row, Settings, Task
+from torch import Tensor
+
+import reparam as rp
+from reparam import numerics
+from reparam.checkpoint import read_tensors
+from reparam.model import Descend, Generator
+from reparam.presets import PRESETS
+from reparam.train.folder import STATE_FILE
+
+# Sums of a few hundred float32 products in a few layers, in another order: 1e-7 each.
+LOSS, GRADIENT = 1e-4, 1e-3
+SMALL: dict[str, Any] = {"latent_dim": 4, "hidden": (32,), "width": 8, "layers": 1}
+SMALL |= {"first_kernel": 3, "channels": 8, "blocks": 1, "scales": 1, "dropout": 0.0}
+SMALL_OF: dict[str, dict[str, Any]] = {
+    "nade": {"hidden": 32},
+    "k-sparse-ae": {"latent_dim": 16, "k": 4},
+    "image-transformer": {"heads": 2},
+    "hierarchical-vae": {"latent_dims": (4, 2)},
+    "ladder-vae": {"latent_dims": (4, 2)},
+}
+
+
+def tasks(settings: Settings, presets: list[str]) -> list[Task]:
+    def task(preset: str) -> Task:
+        return Task(preset, lambda: contract(preset, settings))
+
+    return [task(preset) for preset in presets]
+
+
+def contract(preset: str, settings: Settings) -> Iterator[Row]:
+    """All points, of a model that was trained for a moment on the CPU."""
+    data = digits()
+    torch.backends.cudnn.allow_tf32 = False  # the CPU has no such rounding
+    model = small(preset, data.space)
+    rp.fit(model, data, epochs=1, device="cpu", progress=False)
+    yield from losses(model, data, settings.device)
+    if isinstance(model, Generator):
+        yield samples(model, settings.device)
+    yield saved(model, settings.device)
+    if any(isinstance(stage, Descend) for stage in model.stages):
+        yield resumed(preset, data, settings.device)
+
+
+def digits() -> rp.Data:
+    """A part of the digits of 8 × 8."""
+    data = rp.load_data("digits")
+    rows = {"train": 200, "valid": 50, "test": 50}
+    parts = [getattr(data, name).take(slice(0, n)) for name, n in rows.items()]
+    return rp.Data(*parts, space=data.space, name="digits")
+
+
+def small(preset: str, space: rp.Space) -> Any:
+    known = PRESETS[preset].parameters
+    wanted = {name: value for name, value in SMALL.items() if name in known}
+    torch.manual_seed(0)
+    return rp.build(preset, space, **wanted | SMALL_OF.get(preset, {}))
+
+
+@contextmanager
+def noise_from_the_cpu(seed: int) -> Iterator[None]:
+    """Inside, losses draw the same noise on every device."""
+    generator, drawn = torch.Generator().manual_seed(seed), numerics.noise
+
+    def noise(like: Tensor, kind: Any = "normal", _: object = None) -> Tensor:
+        return drawn(like, kind, generator)
+
+    numerics.noise = noise
+    try:
+        yield
+    finally:
+        numerics.noise = drawn
+
+
+def losses(model: Any, data: rp.Data, device: str) -> list[Row]:
+    """Loss and gradients of every player: largest differences, relative."""
+    batch = data.train.take(slice(0, 32))
+    sides = [copy.deepcopy(model).train(), copy.deepcopy(model).to(device).train()]
+    loss, gradient = 0.0, 0.0
+    descents = [stage for stage in model.stages if isinstance(stage, Descend)]
+    players = [p.name for d in descents for p in d.players] or ["model"]
+    for player in players:
+        found = []
+        for side in sides:
+            side.zero_grad()
+            with noise_from_the_cpu(1):
+                c = batch.labels if model.conditional else None
+                objective = side.loss(batch.x, c, player).objective
+            if objective.requires_grad:
+                objective.backward()
+            found.append((objective.detach().cpu().double(), gradients(side)))
+        (a, g), (b, h) = found
+        loss = max(loss, float((a - b).abs() / a.abs()))
+        if len(g):
+            gradient = max(gradient, float((g - h).norm() / g.norm()))
+    return [
+        Row("loss, relative", verdict(loss, LOSS)),
+        Row("gradient, relative", verdict(gradient, GRADIENT)),
+    ]
+
+
+def gradients(model: torch.nn.Module) -> Tensor:
+    found = [p.grad.cpu().double().flatten() for p in model.parameters() if p.grad is not None]
+    return torch.cat(found) if found else torch.empty(0)
+
+
+def verdict(difference: float, allowed: float) -> str:
+    """NaN is no agreement."""
+    return f"{difference:.1e}: {'equal' if difference <= allowed else 'DIFFERENT'}"
+
+
+def samples(model: Generator, device: str) -> Row:
+    """Seeded by a generator of the device, and with one of the CPU what the CPU draws."""
+    moved = copy.deepcopy(model).to(device).eval()
+
+    def draw(side: Generator, seed: int, generator: str) -> Tensor:
+        return side.sample(16, generator=torch.Generator(generator).manual_seed(seed))
+
+    one, again, other = (draw(moved, seed, device) for seed in (1, 1, 2))
+    seeded = torch.equal(one, again) and not torch.equal(one, other)
+    fine = seeded and bool(one.isfinite().all()) and one.device.type == torch.device(device).type
+    here, there = draw(model.eval(), 3, "cpu"), draw(moved, 3, "cpu").cpu()
+    same = float((here == there).float().mean())
+    return Row("samples", f"{'seeded' if fine else 'NOT SEEDED'}, {same:.1%} those of the CPU")
+
+
+def saved(model: Any, device: str) -> Row:
+    """Every number, there and back."""
+    moved = copy.deepcopy(model).to(device)
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = Path(folder) / "there", Path(folder) / "here"
+        rp.save(moved, first)
+        rp.save(model, second)
+        pairs = [(rp.load(first), model), (rp.load(second).to(device), moved)]
+    same = all(equal_weights(a.state_dict(), b.state_dict()) for a, b in pairs)
+    return Row("saved and loaded", "equal" if same else "DIFFERENT")
+
+
+def equal_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def resumed(preset: str, data: rp.Data, device: str) -> Row:
+    """A run in two pieces beside one in one piece, and that beside itself once more."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def trained(name: str, *epochs: int) -> Tensor:
+            out, how = Path(folder) / name, {"progress": False}
+            rp.fit(small(preset, data.space), data, epochs=epochs[0], device=device, out=out, **how)
+            for more in epochs[1:]:
+                rp.resume(out, data=data, epochs=more, **how)
+            tensors = read_tensors(out / STATE_FILE)[0]
+            weights = [t.double().flatten() for k, t in tensors.items() if k.startswith("model/")]
+            return torch.cat(weights)
+
+        whole, pieces, again = trained("whole", 2), trained("pieces", 1, 2), trained("again", 2)
+    if torch.equal(whole, pieces):
+        return Row("resumed", "equal bit for bit")
+    far = [float((whole - other).abs().max()) for other in (pieces, again)]
+    return Row("resumed", f"differs by {far[0]:.1e}; two whole runs by {far[1]:.1e}")
