@@ -14,9 +14,9 @@ from reparam.evaluation.likelihood import (
     bound_terms,
     log_likelihood,
 )
+from reparam.evaluation.random_features import Extractor
 from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
 from reparam.evaluation.representation import linear_probe, neighbour_overlap
-from reparam.evaluation.random_features import Extractor
 from reparam.evaluation.samples import (
     left_out,
     reference_scores,

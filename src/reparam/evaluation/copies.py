@@ -78,7 +78,8 @@ def copy_scores(drawn: Tensor, real: Tensor, rows: int, name: str, seed: int) ->
     scores = {"nearest_training": ratio_score(drawn, real, unit, name, seed=seed)}
     if len(real) >= FEWEST_ROWS and real.quantile(NEAR) > 0:
         share, error = near_copies(drawn, real).item(), near_copies_error(drawn, real, seed)
-        scores["near_copies"] = Score(share, "share", len(real), name, error, seed=seed)
+        # Where no draw is near, resampling shows no spread: that is no certainty.
+        scores["near_copies"] = Score(share, "share", len(real), name, error or None, seed=seed)
     return scores
 
 

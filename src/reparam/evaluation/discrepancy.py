@@ -111,10 +111,11 @@ def _u_statistic_error(sums: Tensor, squares: float) -> float:
 def discrepancy_scores(drawn: Tensor, real: Tensor, name: str, seed: int) -> Scores:
     """``frechet_distance`` and ``kernel_distance`` of features (N, F), as many of each.
 
-    The Fréchet distance has a floor: N rows of F independent features and N others of the same law
-    are about F²/(2N) apart. It is absent where N < 2F: the floor is then over a quarter of all the
-    variance F, and the least eigenvalue of a covariance below a tenth of what it should be. The
-    kernel distance has no floor; it is absent below 20 rows, where its error is not known.
+    The Fréchet distance has a floor: N rows of F independent normal features and N others of the
+    same law are (F² + 5F)/(2N) apart, to first order. It is absent where N < 2F: the floor is then
+    over a quarter of all the variance, F, and the least eigenvalue of a covariance below a tenth of
+    what it should be, (1 − √(F/N))² of it. The kernel distance has no floor; it is absent below 20
+    rows, where its error is not known.
 
     Args:
         drawn, real: the features.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -83,7 +82,10 @@ def manifold_scores(drawn: Tensor, real: Tensor, name: str, seed: int) -> Scores
     n = len(real)
     if n < FEWEST_ROWS or not real.std(0).square().sum() > ROUNDING**2:
         return {}
-    shares, errors = precision_and_recall(drawn, real), precision_and_recall_errors(drawn, real, seed)
+    shares, errors = (
+        precision_and_recall(drawn, real),
+        precision_and_recall_errors(drawn, real, seed),
+    )
     return {
         title: Score(share, "share", n, name, error, seed=seed)
         for title, share, error in zip(
