@@ -121,6 +121,12 @@ def test_failures_in_processes_are_kept_apart_too(tmp_path):
         compare(data, [AE, VAE], out=tmp_path, jobs=2, **QUICK)
 
 
+def test_without_generators_there_is_nothing_to_hold_training_data_against(tmp_path):
+    result = compare(table(60), [AE], out=tmp_path, **QUICK)
+    assert not result.reference and "reference" not in result.to_json()
+    assert "in place of samples" not in (tmp_path / "report.html").read_text("utf-8")
+
+
 # ------------------------------------------------------------------------------ over seeds
 
 
@@ -180,6 +186,10 @@ def test_an_interrupted_comparison_goes_on(tmp_path, monkeypatch):
     resumed = compare(data, [AE, VAE], out=tmp_path / "a", **QUICK)
     assert trained == ["VAE"]
     whole = compare(data, [AE, VAE], out=tmp_path / "b", **QUICK)
+    assert resumed.reference == whole.reference == rp.reference_scores(data)
+    written = json.loads((tmp_path / "a" / "scores.json").read_text())
+    assert set(written["models"]) == {AE, VAE}  # training data are none of them
+    assert set(written["reference"]) == set(whole.reference)
     for one, other in zip(resumed.entries, whole.entries, strict=True):
         for name in set(one.scores) - {"samples_per_second", "train_seconds"}:
             assert one.scores[name] == other.scores[name]

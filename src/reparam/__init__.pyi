@@ -42,7 +42,7 @@ from .distributions.priors import (
     VampPrior,
 )
 from .edit import classify, interpolate, traverse, variations
-from .evaluation import Score, evaluate
+from .evaluation import Score, evaluate, reference_scores
 from .evaluation.annealing import annealed_log_prob
 from .inspection import Filters, HiddenUnits, Noise
 from .model import (
@@ -185,6 +185,7 @@ __all__ = [
     "load",
     "load_data",
     "preset",
+    "reference_scores",
     "resume",
     "save",
     "traverse",

@@ -92,6 +92,7 @@ class ScoresFile(TypedDict):
 
     data: dict[str, Any]
     models: dict[str, dict[str, Score]]
+    reference: NotRequired[dict[str, Score]]
     run: NotRequired[str]
 
 

@@ -28,10 +28,10 @@ from reparam.compared import (
 )
 from reparam.config import TrainConfig
 from reparam.data import Data, refuse_unfit
-from reparam.evaluation import Scores, evaluate
+from reparam.evaluation import Scores, evaluate, reference_scores
 from reparam.interrupt import ending_with_parent
 from reparam.lock import locked
-from reparam.model import Model, Space
+from reparam.model import Generator, Model, Space
 from reparam.presets import build, find_preset
 from reparam.report import Entry, write_report
 from reparam.train import History, News, RunFolder, fit, resume
@@ -64,15 +64,19 @@ class Comparison:
         data: what all were trained and measured on.
         entries: a model each.
         found: the folders of the runs that were measured before and taken over.
+        reference: what training rows score in place of samples (``reference_scores``), where there
+            are generators.
     """
 
     data: Data
     entries: tuple[Entry, ...]
     found: tuple[Path, ...] = ()
+    reference: Scores = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The contents of ``scores.json``."""
-        return scores_json(self.data, {entry.label: dict(entry.scores) for entry in self.entries})
+        models = {entry.label: dict(entry.scores) for entry in self.entries}
+        return scores_json(self.data, models, self.reference)
 
 
 def compare(
@@ -261,9 +265,11 @@ def _finish(
         else:
             measured.setdefault(run.candidate.label, []).append((run, result))
     entries = [_entry(label, runs) for label, runs in measured.items()]
-    comparison = Comparison(data, tuple(entries))
+    generators = any(isinstance(entry.model, Generator) for entry in entries)
+    reference = reference_scores(data, seed=work[0].config.seed) if generators else {}
+    comparison = Comparison(data, tuple(entries), reference=reference)
     if entries:
-        write_report(folder / REPORT_FILE, data, entries)
+        write_report(folder / REPORT_FILE, data, entries, reference=reference)
         write_json(folder / SCORES_FILE, comparison.to_json())
     if failures:
         what = f"{len(failures)} of {len(work)} runs failed: {'; '.join(failures)}"
@@ -330,8 +336,13 @@ def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:
     return merged
 
 
-def scores_json(data: Data, models: dict[str, Scores]) -> dict[str, Any]:
-    """{"data": …, "models": {label: {score: …}}}, the shape of every scores file."""
+def scores_json(
+    data: Data, models: dict[str, Scores], reference: Scores | None = None
+) -> dict[str, Any]:
+    """{"data": …, "models": {label: {score: …}}, "reference": {score: …}}, as every scores file is.
+
+    The reference, where there is one, is what training rows score in place of samples.
+    """
     about = {
         "name": data.name,
         "shape": list(data.space.shape),
@@ -342,8 +353,9 @@ def scores_json(data: Data, models: dict[str, Scores]) -> dict[str, Any]:
         "fingerprint": data.fingerprint(),
         "notes": list(data.notes),
     }
-    scores = {
-        label: {name: score.to_json() for name, score in of_model.items()}
-        for label, of_model in models.items()
-    }
-    return {"data": about, "models": scores}
+    content = {"data": about, "models": {label: _to_json(found) for label, found in models.items()}}
+    return content | ({"reference": _to_json(reference)} if reference else {})
+
+
+def _to_json(scores: Scores) -> dict[str, Any]:
+    return {name: score.to_json() for name, score in scores.items()}

@@ -86,6 +86,10 @@ def test_evaluate_prints_and_writes_every_score(reparam, runs, tmp_path):
     score = content["models"][label]["log_likelihood"]
     assert set(score) == {"value", "stderr", "unit", "kind", "n", "samples", "split", "seed"}
     assert (score["kind"], score["samples"], score["split"]) == ("lower bound", 5, "test")
+    floor, found = content["reference"], content["models"][label]
+    assert floor["frechet_distance"]["value"] < 2 < found["frechet_distance"]["value"]
+    (line,) = (line for line in out.splitlines() if line.strip().startswith("frechet_distance"))
+    assert f"{floor['frechet_distance']['value']:.3g} " in line  # beside the model's
 
 
 def test_sample_is_reproducible_and_refuses_to_overwrite(reparam, runs, tmp_path):
@@ -186,7 +190,11 @@ def test_compare_leaves_report_scores_and_runs(reparam, tmp_path):
     assert vae["elbo"]["stderr"] == pytest.approx(np.std(single, ddof=1) / np.sqrt(2))
     assert vae["elbo"]["seed"] == [0, 1]
     assert "elbo" not in content["models"]["pca"]
-    assert (out / "report.html").stat().st_size > 10_000
+    floor = content["reference"]["frechet_distance"]["value"]
+    (row,) = (line for line in printed.splitlines() if line.strip().startswith("training data"))
+    assert f"{floor:.2f}" in row
+    report = (out / "report.html").read_text("utf-8")
+    assert len(report) > 10_000 and "in place of samples" in report
     code, _, err = reparam("compare", "digits", "--model", "pca", "-o", out)
     assert code == 2 and "not empty" in err
 

@@ -2,9 +2,7 @@
 
 import math
 
-import numpy as np
 import pytest
-import scipy.linalg
 import torch
 
 import reparam as rp
@@ -13,14 +11,8 @@ from reparam.evaluation import evaluate
 from reparam.evaluation.likelihood import bits_per_dim, log_likelihood
 from reparam.evaluation.reconstruction import reconstruction_scores
 from reparam.evaluation.representation import linear_probe
-from reparam.evaluation.samples import (
-    MOST_SAMPLES,
-    RandomFeatures,
-    frechet_distance,
-    frechet_score,
-)
 from reparam.evaluation.scores import Score, mean_score
-from reparam.model import Codec, Density, Generator, LogProb, Loss, Space
+from reparam.model import Codec, Density, LogProb, Space
 
 
 class Known(Codec, Density):
@@ -70,19 +62,6 @@ def test_a_score_that_is_not_finite_is_refused_by_its_name(bad):
     split = Split(torch.tensor([[1.0, 2.0, 3.0], [bad, 2.0, 3.0]]))
     with pytest.raises(ValueError, match=f"^log_likelihood: is {bad} on 2 test examples; .*lr$"):
         evaluate(Known(space), _data(split, space))
-
-
-def test_samples_that_are_not_finite_are_refused_by_name():
-    class Diverged(Generator):
-        def loss(self, x, c=None, player="model"):
-            return Loss(x.mean(), {})
-
-        def sample(self, n, c=None, *, generator=None):
-            return torch.full((n, 3), math.nan)
-
-    space = Space((3,), "real")
-    with pytest.raises(ValueError, match="^frechet_distance: is nan on 7 test examples"):
-        evaluate(Diverged(space), _data(Split(torch.randn(7, 3)), space))
 
 
 def test_evaluate_leaves_the_random_generator_alone():
@@ -184,72 +163,6 @@ def test_linear_probe_reads_separable_codes_and_nothing_from_noise():
     # Independent labels: 1/3 with standard error .019; six of them.
     assert abs(score.value - 1 / 3) < 6 * math.sqrt(2 / 9 / 600)
     assert linear_probe(model, Split(x), Split(x)) is None
-
-
-def test_frechet_distance_against_the_matrix_square_root_of_scipy():
-    rng = np.random.default_rng(0)
-    a = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 4)) + 1
-    b = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
-    s_a, s_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    root = scipy.linalg.sqrtm(s_a @ s_b).real
-    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s_a + s_b - 2 * root)
-    got = frechet_distance(torch.from_numpy(a), torch.from_numpy(b))
-    assert got == pytest.approx(expected, rel=1e-8)
-
-
-def test_frechet_score_tells_good_samples_from_bad_ones():
-    data = rp.load_data("digits")
-
-    class Fixed(Known):
-        def __init__(self, space, x):
-            super().__init__(space)
-            self.x = x
-
-        def sample(self, n, c=None, *, generator=None):
-            return self.x[torch.randperm(len(self.x), generator=generator)[:n]].float()
-
-    distances = [
-        frechet_score(Fixed(data.space, x), data.train, data.test).value
-        for x in (data.train.x, data.train.x.flip(3), torch.randint_like(data.train.x, 0, 17))
-    ]
-    # real images beat mirrored ones, which beat noise
-    assert distances[0] < distances[1] < distances[2]
-
-
-def test_frechet_reads_rows_at_random_and_not_the_first():
-    """Data stored class by class: the first 5000 rows are of one class only."""
-
-    class Mixture(Known):
-        def sample(self, n, c=None, *, generator=None):
-            side = torch.rand(n, 1, generator=generator).round() * 40
-            return side + torch.randn(n, 2, generator=generator)
-
-    space, rows = Space((2,), "real"), 2 * MOST_SAMPLES
-    x = torch.randn(rows, 2, generator=torch.Generator().manual_seed(0))
-    x[MOST_SAMPLES:] += 40
-    shuffled = x[torch.randperm(rows, generator=torch.Generator().manual_seed(1))]
-    ordered, mixed = (frechet_score(Mixture(space), Split(v), Split(v)) for v in (x, shuffled))
-    assert ordered.n == mixed.n == MOST_SAMPLES
-    assert ordered.samples is None  # that field means draws per example
-    # The same law in another order: what remains is the noise of 5000 rows among 64 features.
-    assert ordered.value < 1 and mixed.value < 1
-
-
-def test_frechet_of_large_values_and_of_parts_of_the_data():
-    """Features do not depend on the origin of real data, nor on how many rows pass at a time."""
-    space = Space((3,), "real")
-    x = torch.randn(1500, 3, dtype=torch.float64)
-    near, far = RandomFeatures(space, x)(x), RandomFeatures(space, x * 10 + 1.7e9)(x * 10 + 1.7e9)
-    assert torch.allclose(near, far, atol=1e-3)
-
-
-@pytest.mark.parametrize("shape", [(1,), (7,), (1, 3, 2), (3, 20, 28)])
-def test_random_features_work_for_any_shape_and_are_fixed(shape):
-    x = torch.rand(11, *shape, generator=torch.Generator().manual_seed(0))
-    space = Space(shape, "real")
-    first, again = RandomFeatures(space, x)(x), RandomFeatures(space, x)(x)
-    assert first.shape == (11, 64) and torch.equal(first, again)
-    assert first.mean(0).abs().max() < 1e-4  # standardised on the reference
 
 
 def test_evaluate_defines_only_what_the_model_does():

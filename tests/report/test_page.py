@@ -330,6 +330,20 @@ def test_more_models_than_colours(tmp_path):
     assert "P9" in text and "var(--model-8)" not in text
 
 
+def test_training_data_stay_below_the_models_and_few_rows_are_told(digits, tmp_path):
+    entries = [entry("PCA", build("pca", digits), sample_recall=Score(0.5, "share", 9, "test"))]
+    reference = {"sample_recall": Score(0.9, "share", 9, "test")}
+    write_report(tmp_path / "r.html", digits, entries, reference=reference)
+    text = (tmp_path / "r.html").read_text("utf-8")
+    foot = text[text.index("<tfoot>") : text.index("</tfoot>")]  # which sorting leaves alone
+    assert "training data" in foot and "90.0 %" in foot and "Left out" not in text
+    space, x = space_and_x("two")
+    few = data_of(x[:9], space)
+    few_entries = [entry("PCA", build("pca", few), sample_recall=Score(0.5, "share", 9, "test"))]
+    text = write_report(tmp_path / "f.html", few, few_entries).read_text("utf-8")
+    assert "<tfoot>" not in text and "Left out: frechet_distance, which needs 128 rows" in text
+
+
 @pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium at /usr/bin/chromium")
 def test_in_a_browser(page):
     sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")

@@ -142,6 +142,28 @@ def test_the_number_of_samples_of_the_frechet_distance_is_not_draws_per_example(
     assert "5,000 at most" in table.headers[0].tooltip
 
 
+def test_training_data_are_a_row_that_is_ranked_with_no_model():
+    def distance(value):
+        return {"frechet_distance": Score(value, "f", 359, "test", 0.1, seed=0)}
+
+    shares = {"sample_precision": Score(0.922, "share", 359, "test", 0.0174)}
+    entries = [entry("A", **distance(3.0)), entry("B", **distance(4.0), elbo=score(-1.0))]
+    table = score_table(entries, distance(1.6) | shares)
+    assert [row[1].rank for row in table.rows] == ["best", ""]
+    elbo, floor = table.reference  # of the columns that models have
+    assert (floor.value, floor.error, floor.rank, floor.key) == ("1.60", "0.10", "", None)
+    assert "training examples in place of samples; 359 test examples" in floor.title
+    assert elbo.absent == "A score of models, not of data"
+    assert score_table(entries).reference == []
+    assert number(shares["sample_precision"], "sample_precision") == ("92.2 %", "1.7 %")
+
+
+def test_being_near_training_data_is_neither_good_nor_bad():
+    for name in ("nearest_training", "near_copies", "sample_sharpness", "label_entropy"):
+        assert COLUMNS[name].better is None
+    assert "Below 1 alone says little" in COLUMNS["nearest_training"].definition
+
+
 def test_findings_name_ties_and_warn_of_bounds():
     one, two, three = findings_of(
         PCA=score(-10.0, 0.1, "exact"),

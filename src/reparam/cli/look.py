@@ -84,7 +84,9 @@ def evaluate(
     from reparam.cli.outputs import check_place
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
+    from reparam.evaluation import left_out, reference_scores
     from reparam.evaluation.diagnosis import diagnose
+    from reparam.model import Generator
 
     if json is not None:
         check_place(json)
@@ -93,9 +95,12 @@ def evaluate(
     recipe = model.recipe or {"preset": str(run), "parameters": {}}
     label = Candidate(**recipe).label
     asked: dict[str, Any] = {"split": split, "samples": samples, "seed": seed}
+    generates = isinstance(model, Generator)
     with working(f"measuring {label} on {data.name}") as watch:
         scores = measure(model, data, **asked, history=history, watch=watch)
-    show(score_table(scores))
+        reference = reference_scores(data, split, seed=seed) if generates else {}
+    show(score_table(scores, reference))
+    show_notes(left_out(data, split) if generates else [])
     show_notes(diagnose(model, data.splits[split], seed))
     if json is not None:
-        write_json(json, scores_json(data, {label: scores}))
+        write_json(json, scores_json(data, {label: scores}, reference))

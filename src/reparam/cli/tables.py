@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
@@ -73,11 +74,25 @@ def rows_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     return table
 
 
-def score_table(scores: Scores) -> Table:
-    """One model: a row per score, with its unit and protocol."""
-    table = Table("score", "value", "unit", "measured on", box=None, header_style="bold")
+REFERENCE = "training data"  # in place of samples: a row, or a column, beside models
+
+
+def score_table(scores: Scores, reference: Scores | None = None) -> Table:
+    """One model: a row per score, with its unit and protocol.
+
+    Args:
+        scores: by name.
+        reference: what training data score in place of samples, a column without errors.
+    """
+    beside = {name: replace(score, stderr=None) for name, score in (reference or {}).items()}
+    table = Table(box=None, header_style="bold")
+    for heading in ("score", "value", *([REFERENCE.replace(" ", "\n")] if beside else [])):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("unit", "measured on"):
+        table.add_column(heading)
     for name, score in scores.items():
-        table.add_row(name, value_text(name, score), score.unit, _protocol(score))
+        data = [value_text(name, beside.get(name))] if beside else []
+        table.add_row(name, value_text(name, score), *data, score.unit, _protocol(score))
     return table
 
 

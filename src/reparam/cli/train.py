@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from reparam.cli.options import Force, takes_config, takes_data
 from reparam.cli.runs import Moved, Run, recorded_data
-from reparam.cli.tables import comparison_table, show, show_notes, told
+from reparam.cli.tables import REFERENCE, comparison_table, show, show_notes, told
 
 if TYPE_CHECKING:
     from reparam.comparison import Comparison
@@ -157,8 +157,14 @@ def _tell(history: History, out: Path) -> None:
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:
+    from reparam.evaluation import left_out
+
     if result.found:
         names = ", ".join(folder.name for folder in result.found)
         show_notes([f"Measured before and taken over (--force starts afresh): {names}."])
-    show(comparison_table({entry.label: dict(entry.scores) for entry in result.entries}))
+    rows = {entry.label: dict(entry.scores) for entry in result.entries}
+    if result.reference:
+        rows[REFERENCE] = result.reference
+        show_notes(left_out(result.data))
+    show(comparison_table(rows))
     show(f"every score, with pictures: {told(report)}")

@@ -15,14 +15,21 @@ from reparam.evaluation.likelihood import (
     bound_terms,
     log_likelihood,
 )
+from reparam.evaluation.random_features import Extractor
 from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
 from reparam.evaluation.representation import linear_probe, neighbour_overlap
-from reparam.evaluation.samples import Extractor, frechet_score, sampling_speed
+from reparam.evaluation.samples import (
+    left_out,
+    reference_scores,
+    rows_compared,
+    sample_scores,
+    sampling_speed,
+)
 from reparam.evaluation.scores import Score, Scores, finite
 from reparam.model import Codec, Density, Generator, LatentVariable, Model
 from reparam.train import History
 
-__all__ = ["Extractor", "Score", "Scores", "Watch", "evaluate"]
+__all__ = ["Extractor", "Score", "Scores", "Watch", "evaluate", "left_out", "reference_scores"]
 
 Watch = Callable[[str, float], None]  # what is being measured, and the share that is done
 
@@ -47,7 +54,7 @@ def evaluate(
         samples: importance samples per example of the log-likelihood.
         seed: of all draws.
         history: of the training, for ``train_seconds``.
-        extractor: features of the Fréchet distance; None: ``RandomFeatures``.
+        extractor: features in which samples are compared; None: ``RandomFeatures``.
         watch: is told what is being measured and which share of the work is done.
 
     Returns:
@@ -119,7 +126,8 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         yield _Part("reconstructions", 2 * n, lambda _: _reconstruction_scores(model, asked))
         yield _Part("codes", n + len(asked.data.train), lambda _: _probe_scores(model, asked))
     if isinstance(model, Generator):
-        yield _Part("samples", 2 * n, lambda _: _sample_scores(model, asked, extractor))
+        drawn = 2 * rows_compared(asked.data, asked.split)
+        yield _Part("samples", drawn, lambda tell: _sample_scores(model, asked, extractor, tell))
 
 
 def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], None]) -> Scores:
@@ -169,10 +177,10 @@ def _probe_scores(model: Codec, asked: _Asked) -> Scores:
     return {title: score for title, score in found.items() if score is not None}
 
 
-def _sample_scores(model: Generator, asked: _Asked, extractor: Extractor | None) -> Scores:
-    train, split = asked.data.train, asked.data.splits[asked.split]
-    distance = frechet_score(model, train, split, asked.split, extractor, asked.seed)
-    scores = {} if distance is None else {"frechet_distance": distance}
+def _sample_scores(
+    model: Generator, asked: _Asked, extractor: Extractor | None, tell: Callable[[float], None]
+) -> Scores:
+    scores = sample_scores(model, asked.data, asked.split, extractor, asked.seed, tell)
     return scores | {"samples_per_second": sampling_speed(model, asked.seed)}
 
 

@@ -1,164 +1,241 @@
-"""How near a generator's samples are to the data, and how fast they come."""
+"""How near a generator's samples are to the data, by scores that are the same for all of them."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
-from reparam.data import Split
+from reparam.data import Data, Split
+from reparam.evaluation import copies, discrepancy, manifolds
+from reparam.evaluation.classes import Classifier, classifier, label_entropy
+from reparam.evaluation.copies import copy_scores, nearest_distances, scaled_vectors
+from reparam.evaluation.discrepancy import discrepancy_scores
+from reparam.evaluation.manifolds import manifold_scores
+from reparam.evaluation.random_features import FEATURES, Extractor, RandomFeatures
+from reparam.evaluation.reconstruction import deviations, laplacian_variance
 from reparam.evaluation.rows import subset
-from reparam.evaluation.scores import Score
+from reparam.evaluation.scores import Score, Scores, ratio_score
 from reparam.model import Generator, Space
 
-Extractor = Callable[[Tensor], Tensor]  # x in data units (B, *shape) → features (B, F)
+MOST_SAMPLES, TIMED_SAMPLES = 5000, 256
+MOST_NEAREST = 500  # draws whose nearest training rows are sought
+# Training entries, and rows, among which they are sought: all of MNIST's, in seconds.
+TRAINING_ENTRIES, TRAINING_ROWS = 50_000_000, 100_000
 
-FEATURES, MOST_SAMPLES, TIMED_SAMPLES = 64, 5000, 256
+
+class Traits(NamedTuple):
+    """What the scores read of rows, drawn or real.
+
+    ``features`` are (N, F) in float64, ``edges`` the Laplacian variances (N,) of images, and
+    ``nearest`` the distances to the nearest training rows, of at most 500 rows drawn at random.
+    """
+
+    features: Tensor
+    edges: Tensor | None
+    nearest: Tensor
 
 
-class RandomFeatures(nn.Module):
-    """Features of a fixed random network: what a Fréchet distance is measured in by default.
+class Yardstick:
+    """What samples are measured against, made of the data alone: the same for every generator.
 
-    Images pass three random 3×3 convolutions with ReLU, halved in between, and are averaged over
-    a 2×2 grid; vectors pass one random ReLU layer of 256 units. A random projection leaves 64
-    features. Input columns (channels) and features are standardised by the training data. Nothing
-    is downloaded and the same seed gives the same features everywhere; the distances compare
-    models on one data set, they are not those of Inception features.
+    At most 5000 rows of a split, drawn at random, and no more than there are training rows: as many
+    samples are to be drawn, so that training rows in their place have the same n.
 
     Args:
-        space: what x is.
-        reference: training examples that set the scales.
-        seed: of the random weights.
-
-    Shape: (B, *space.shape) → (B, 64).
-
-    >>> x = torch.rand(9, 5)
-    >>> RandomFeatures(Space((5,), "real"), x)(x).shape
-    torch.Size([9, 64])
+        data: its training split sets scales, and is what copies would be of.
+        split: ``"test"``, ``"valid"`` or ``"train"``: what samples are compared with.
+        extractor: features in which to compare; None: ``RandomFeatures``.
+        seed: of the rows.
     """
 
-    def __init__(self, space: Space, reference: Tensor, seed: int = 0) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(seed)
-        self.rows_at_once = space.rows_at_once
-        parts = reference.split(self.rows_at_once)
-        self.shift, self.scale = _moments(parts, (0, 2, 3) if space.is_image else (0,))
-        widths = [space.shape[0], 16, 32, 64] if space.is_image else [space.dimension, 256]
-        kernel = (3, 3) if space.is_image else ()
-        self.weights = [
-            _random_weight((fan_out, fan_in, *kernel), generator)
-            for fan_in, fan_out in zip(widths, widths[1:], strict=False)
-        ]
-        last = widths[-1] * (4 if space.is_image else 1)
-        self.projection = _random_weight((FEATURES, last), generator)
-        self.mean, self.deviation = torch.zeros(()), torch.ones(())
-        raw = self(reference)
-        mean, deviation = _moments((raw,), (0,), least=1e-6)  # rounding of equal rows is none
-        self.mean, self.deviation = mean.float(), deviation.float()
+    def __init__(
+        self, data: Data, split: str = "test", extractor: Extractor | None = None, seed: int = 0
+    ) -> None:
+        self.space, self.name, self.seed = data.space, split, seed
+        self.n = rows_compared(data, split)
+        self.scale = deviations(data.space, data.train)
+        # Subsets of one seed are nested: training rows in place of samples are among these.
+        among = min(TRAINING_ROWS, TRAINING_ENTRIES // data.space.dimension)
+        self.train = subset(data.train, max(self.n, among), seed)
+        known, rows = (
+            subset(data.train, MOST_SAMPLES, seed),
+            subset(data.splits[split], self.n, seed),
+        )
+        self.extractor = extractor or RandomFeatures(data.space, known.x)
+        self.labels = rows.labels
+        self.classifier = self._classifier(known)
+        self.real = self.traits(rows.x.split(data.space.rows_at_once))
+
+    def _classifier(self, train: Split) -> Classifier | None:
+        """Of features into the classes of the training data; None without labels."""
+        if self.labels is None or train.labels is None or len(train.labels.unique()) < 2:
+            return None
+        if isinstance(self.extractor, RandomFeatures):
+            return classifier(self.extractor.of_reference, train.labels)
+        parts = train.x.split(self.space.rows_at_once)
+        return classifier(torch.cat([self.features(x) for x in parts]), train.labels)
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self._features(part) for part in x.split(self.rows_at_once)])
+    def features(self, x: Tensor) -> Tensor:
+        return self.extractor(x).cpu().double()
 
-    def _features(self, x: Tensor) -> Tensor:
-        h = ((x.cpu().double() - self.shift) / self.scale).float()
-        for index, weight in enumerate(self.weights):
-            if weight.ndim == 2:
-                h = F.relu(h @ weight.T)
-                continue
-            if index and min(h.shape[2:]) > 2:
-                h = F.avg_pool2d(h, 2, ceil_mode=True)
-            h = F.relu(F.conv2d(h, weight, padding=1))
-        h = F.adaptive_avg_pool2d(h, 2).flatten(1) if h.ndim == 4 else h
-        return (h @ self.projection.T - self.mean) / self.deviation
+    def traits(self, parts: Iterable[Tensor]) -> Traits:
+        """The traits of n rows in data units that come in parts, which are not kept.
 
+        Raises:
+            ValueError: a row, or one of its features, is NaN or infinite.
+        """
+        order = torch.randperm(self.n, generator=torch.Generator().manual_seed(self.seed))
+        chosen = torch.zeros(self.n, dtype=torch.bool)
+        chosen[order[:MOST_NEAREST]] = True
+        features, edges, vectors, start = [], [], [], 0
+        for x in parts:
+            features.append(self.features(x))
+            _refuse_not_finite(x.cpu(), features[-1])
+            if has_edges(self.space):
+                edges.append(laplacian_variance(x.cpu().double()))
+            kept = x.cpu()[chosen[start : start + len(x)]]
+            vectors.append(scaled_vectors(kept, self.space, self.scale))
+            start += len(x)
+        nearest = nearest_distances(torch.cat(vectors), self.train, self.space, self.scale)
+        return Traits(torch.cat(features), torch.cat(edges) if edges else None, nearest)
 
-def _random_weight(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    weight = torch.randn(shape, generator=generator)
-    return weight * (2 / weight[0].numel()) ** 0.5
-
-
-def _moments(
-    parts: Sequence[Tensor], over: tuple[int, ...], least: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of data in parts, in float64; what is constant is not scaled.
-
-    In two passes over parts, so that neither large means nor large data do harm.
-    """
-    sums = [part.cpu().double().sum(over, keepdim=True) for part in parts]
-    count = sum(part.numel() for part in parts) / sums[0].numel()
-    mean = torch.stack(sums).sum(0) / count
-    squares = [(p.cpu().double() - mean).square().sum(over, keepdim=True) for p in parts]
-    deviation = (torch.stack(squares).sum(0) / count).sqrt()
-    varies = deviation > (1e-10 * mean.abs()).clamp(min=least)
-    return mean, torch.where(varies, deviation, torch.ones_like(deviation))
-
-
-def frechet_distance(first: Tensor, second: Tensor) -> float:
-    """‖μ₁−μ₂‖² + tr(S₁ + S₂ − 2 (S₁S₂)^½) between two sets of features (N, F).
-
-    NaN where a feature is not finite.
-
-    Reference: Dowson & Landau 1982, eq. 16; Heusel et al. 2017 for its use on samples.
-
-    >>> x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
-    >>> round(frechet_distance(x, x + 2), 6)  # a shift by (2, 2, 2)
-    12.0
-    """
-    a, b = first.double().numpy(), second.double().numpy()
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return math.nan
-    s_a, s_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
-    values, vectors = np.linalg.eigh(s_a)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    # The eigenvalues of S₁S₂ are those of the symmetric S₁^½ S₂ S₁^½.
-    cross = np.sqrt(np.linalg.eigvalsh(root @ s_b @ root).clip(min=0)).sum()
-    distance = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s_a) + np.trace(s_b) - 2 * cross
-    return float(max(distance, 0.0))
+    def scores(self, parts: Iterable[Tensor]) -> Scores:
+        """The scores of n rows, which come in parts: samples, or training rows in their place."""
+        drawn, real, name, seed = self.traits(parts), self.real, self.name, self.seed
+        scores = discrepancy_scores(drawn.features, real.features, name, seed)
+        scores |= manifold_scores(drawn.features, real.features, name, seed)
+        if drawn.edges is not None and real.edges is not None and real.edges.sum() > 0:
+            sharp = ratio_score(drawn.edges, real.edges, f"of {name} images", name, seed=seed)
+            scores["sample_sharpness"] = sharp
+        scores |= copy_scores(drawn.nearest, real.nearest, len(self.train), name, seed)
+        if self.classifier is not None and self.labels is not None:
+            predicted = self.classifier(drawn.features)
+            scores["label_entropy"] = label_entropy(predicted, self.labels, name, seed)
+        return scores
 
 
-@torch.no_grad()
-def frechet_score(
+_last: list[tuple[weakref.ref[Data], tuple[object, ...], Yardstick]] = []  # one, or none
+
+
+def _yardstick(data: Data, split: str, extractor: Extractor | None, seed: int) -> Yardstick:
+    """The yardstick of these arguments; the last one is kept, as long as its data are."""
+    asked = split, extractor, seed
+    if not (_last and _last[0][0]() is data and _last[0][1] == asked):
+        made = Yardstick(data, split, extractor, seed)
+        _last[:] = [(weakref.ref(data, lambda gone: _last.clear()), asked, made)]
+    return _last[0][2]
+
+
+def _refuse_not_finite(x: Tensor, features: Tensor) -> None:
+    good = x.flatten(1).isfinite().all(1) & features.isfinite().all(1)
+    if not good.all():
+        raise ValueError(
+            f"samples: {(~good).sum()} of {len(x)} are not finite, or too large for their "
+            "features; the model has diverged, train it with a smaller lr"
+        )
+
+
+def has_edges(space: Space) -> bool:
+    """Whether x is an image with inner pixels."""
+    return space.is_image and min(space.shape[1:]) >= 3
+
+
+def rows_compared(data: Data, split: str) -> int:
+    """How many rows of a split are compared with as many samples."""
+    return min(len(data.train), len(data.splits[split]), MOST_SAMPLES)
+
+
+def sample_scores(
     model: Generator,
-    train: Split,
-    split: Split,
-    name: str = "test",
+    data: Data,
+    split: str = "test",
     extractor: Extractor | None = None,
     seed: int = 0,
-) -> Score | None:
-    """Fréchet distance between a split and as many samples; None for a single row.
+    watch: Callable[[float], None] = lambda share: None,
+) -> Scores:
+    """How near samples are to a split: every score that so many rows allow (``left_out``).
 
-    At most 5000 rows of a split are read, drawn at random; ``n`` of the score says how many, and
-    as many samples were drawn.
+    Samples are drawn once, and all scores are of the same: ``frechet_distance``,
+    ``kernel_distance``, ``sample_precision``, ``sample_recall``, of images ``sample_sharpness``,
+    ``nearest_training``, ``near_copies`` and, where there are labels, ``label_entropy``. A
+    conditional model draws its conditions as they occur in training.
 
     Args:
         model: any generator.
-        train: sets the scales of the default extractor.
+        data: its training split sets scales, and is what copies would be of.
         split: what the samples are compared with.
-        name: of the split.
         extractor: features in which to compare; None: ``RandomFeatures``.
         seed: of the samples and of the rows.
+        watch: is told the share of the samples that is drawn.
+
+    Raises:
+        ValueError: samples that are not finite.
     """
-    real = subset(split, MOST_SAMPLES, seed)
-    n, at_once = len(real), model.space.rows_at_once
-    if n < 2:
-        return None
-    extractor = extractor or RandomFeatures(model.space, subset(train, MOST_SAMPLES, seed).x)
+    yardstick = _yardstick(data, split, extractor, seed)
+    return yardstick.scores(_draws(model, yardstick.n, seed, watch))
+
+
+@torch.no_grad()
+def _draws(model: Generator, n: int, seed: int, watch: Callable[[float], None]) -> Iterator[Tensor]:
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    draws = (model.sample(k, generator=generator).cpu() for k in _chunks(n, at_once))
-    drawn = torch.cat([extractor(x).cpu() for x in draws])
-    wanted = torch.cat([extractor(x).cpu() for x in real.x.split(at_once)])
-    unit = "squared feature deviations"
-    return Score(frechet_distance(drawn, wanted), unit, n, name, seed=seed)
+    at_once = model.space.rows_at_once
+    for start in range(0, n, at_once):
+        yield model.sample(min(at_once, n - start), generator=generator).cpu()
+        watch(min(1.0, (start + at_once) / n))
 
 
-def _chunks(n: int, at_once: int) -> Iterator[int]:
-    return (min(at_once, n - start) for start in range(0, n, at_once))
+def reference_scores(
+    data: Data, split: str = "test", extractor: Extractor | None = None, seed: int = 0
+) -> Scores:
+    """The ``sample_scores`` of training rows in place of samples: what real data score.
+
+    The Fréchet distance is then its floor at that n, and even real data have a precision below 1.
+    Training rows are copies of themselves, which samples should not be. Nothing for the training
+    split, as there are no other rows to hold against it.
+
+    Args:
+        data: of which splits are compared.
+        split: what the training rows are compared with.
+        extractor: features in which to compare; None: ``RandomFeatures``.
+        seed: of the rows.
+
+    >>> import reparam as rp
+    >>> found = reference_scores(rp.load_data("digits"))
+    >>> found["frechet_distance"].value < 2, found["near_copies"].value
+    (True, 1.0)
+    """
+    if split == "train":
+        return {}
+    yardstick = _yardstick(data, split, extractor, seed)
+    rows = subset(data.train, yardstick.n, seed)
+    return yardstick.scores(rows.x.split(data.space.rows_at_once))
+
+
+def left_out(data: Data, split: str = "test") -> list[str]:
+    """Which scores of samples so few rows do not allow, and how many they need.
+
+    >>> part = Split(torch.zeros(110, 2))
+    >>> left_out(Data(part, part, part, Space((2,), "real"), "few"))
+    ['Left out: frechet_distance, which needs 128 rows of test and of train; there are 110.']
+    """
+    n = rows_compared(data, split)
+    needed = {
+        "frechet_distance": discrepancy.ROWS_PER_FEATURE * FEATURES,
+        "near_copies": copies.FEWEST_ROWS,
+        "kernel_distance": discrepancy.FEWEST_ROWS,
+        "sample_precision and sample_recall": manifolds.FEWEST_ROWS,
+    }
+    return [
+        f"Left out: {names}, which needs {least} rows of {split} and of train; there are {n}."
+        for names, least in needed.items()
+        if n < least
+    ]
 
 
 @torch.no_grad()

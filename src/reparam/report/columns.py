@@ -164,9 +164,72 @@ COLUMNS = {
         Generator,
         "Distance between the mean and covariance of features of data and of as many samples "
         "(5,000 at most). Features of a fixed random network: compare within this page only, "
-        "these are not Inception's.",
+        "these are not Inception's. Its floor is what training data score in place of samples, and "
+        "falls as 1/n; fewer rows than twice the features are not measured.",
         "lower",
         "features²",
+    ),
+    "kernel_distance": Column(
+        "Kernel distance",
+        "Samples",
+        Generator,
+        "Unbiased squared maximum mean discrepancy of the same features, with the cubic kernel "
+        "(x·y/F + 1)³ (Bińkowski et al. 2018): 0 on average where samples are of the law of the "
+        "data, so that it may be negative.",
+        "lower",
+        "",
+    ),
+    "sample_precision": Column(
+        "Precision",
+        "Samples",
+        Generator,
+        "Share of samples within the manifold of the data: balls around all rows in feature space, "
+        "each as large as the distance to its third nearest (Kynkäänniemi et al. 2019). How "
+        "plausible samples are; real data do not reach 1 either.",
+        "higher",
+        "",
+    ),
+    "sample_recall": Column(
+        "Recall",
+        "Samples",
+        Generator,
+        "Share of the data within the manifold of as many samples, made in the same way: how much "
+        "of the variety of the data is there. Real data do not reach 1 either.",
+        "higher",
+        "",
+    ),
+    "sample_sharpness": Column(
+        "Sample sharpness",
+        "Samples",
+        Generator,
+        "Variance of the Laplacian of samples over that of data: 1 is as sharp, less is blurred, "
+        "more has edges or noise of its own.",
+    ),
+    "nearest_training": Column(
+        "Nearest training",
+        "Samples",
+        Generator,
+        "Mean distance of samples to their nearest training example over that of unseen data to "
+        "theirs, 500 of each at most; Euclidean, columns of real tables in training deviations. "
+        "Copies have 0, and noise lies above 1. Below 1 alone says little: what is smooth or "
+        "average, as the mean of a class, is near many examples without being a copy of any.",
+    ),
+    "near_copies": Column(
+        "Near copies",
+        "Samples",
+        Generator,
+        "Share of samples that are nearer to a training example than all but a hundredth of unseen "
+        "data are: 1 % where samples are as far as unseen data, all of them where training "
+        "examples are repeated. It takes 100 rows.",
+        None,
+        "",
+    ),
+    "label_entropy": Column(
+        "Label entropy",
+        "Samples",
+        Generator,
+        "Entropy of the classes of samples, as logistic regression on features of the training "
+        "data sees them: less than that of the labels where classes are missing or rare.",
     ),
     "samples_per_second": Column(
         "Speed", "Samples", Generator, "Draws x ~ p(x) per second on this computer.", "higher"

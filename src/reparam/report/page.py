@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -17,6 +17,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from reparam import __version__
 from reparam.checkpoint import write_text
 from reparam.data import Data
+from reparam.evaluation import Score, left_out
 from reparam.model import Codec, Generator
 from reparam.report import (
     curves,
@@ -56,7 +57,13 @@ class ModelName:
 
 
 def write_report(
-    path: Path, data: Data, entries: Sequence[Entry], *, title: str | None = None, seed: int = 0
+    path: Path,
+    data: Data,
+    entries: Sequence[Entry],
+    *,
+    title: str | None = None,
+    seed: int = 0,
+    reference: Mapping[str, Score] | None = None,
 ) -> Path:
     """Write one self-contained HTML page about trained models.
 
@@ -66,6 +73,8 @@ def write_report(
         entries: the models, in the order in which they are listed.
         title: of the page; None: the name of the data.
         seed: of the examples chosen and of everything drawn.
+        reference: what training rows score in place of samples (``reference_scores``): a row of the
+            score table that is ranked with no model.
 
     Returns:
         The path.
@@ -89,14 +98,16 @@ def write_report(
         if entry.model.space != data.space:
             raise ValueError(f"{entry.label}: expected {data.space}, got {entry.model.space}")
     with queries.evaluating([entry.model for entry in entries]):
-        content = _content(data, entries, seed)
+        content = _content(data, entries, seed, reference or {})
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"
     text = _environment().get_template(TEMPLATE).render(title=title, **content)
     write_text(Path(path), re.sub(r"\n\s*\n+", "\n", text).lstrip())
     return Path(path)
 
 
-def _content(data: Data, entries: Sequence[Entry], seed: int) -> dict[str, Any]:
+def _content(
+    data: Data, entries: Sequence[Entry], seed: int, reference: Mapping[str, Score]
+) -> dict[str, Any]:
     """What the template shows, by section."""
     shared = {
         "data": data,
@@ -104,7 +115,8 @@ def _content(data: Data, entries: Sequence[Entry], seed: int) -> dict[str, Any]:
         "class_counts": summary.class_counts(data),
         "findings": summary.findings(entries),
         "models": [ModelName.of(entry, index) for index, entry in enumerate(entries)],
-        "table": table.score_table(entries),
+        "table": table.score_table(entries, reference),
+        "left_out": left_out(data) if any(isinstance(e.model, Generator) for e in entries) else [],
         "denoising": denoising.denoising(data, entries, seed),
         "latent": latent.latent_maps(data, entries, seed),
         "distances": distances.shepard_diagrams(data, entries, seed),

@@ -52,17 +52,19 @@ class Header:
 class Table:
     """Groups of columns, and for every model one cell per column.
 
-    ``mixed`` says whether some column has likelihoods of several kinds, which cannot be ranked.
+    ``reference`` are the cells of the training data, which are no model's. ``mixed`` says whether
+    some column has likelihoods of several kinds, which cannot be ranked.
     """
 
     groups: list[tuple[str, int]]
     headers: list[Header]
     rows: list[list[Cell]]
     mixed: bool = False
+    reference: Sequence[Cell] = ()
 
 
-def score_table(entries: Sequence[Entry]) -> Table:
-    """All scores that any of the models has."""
+def score_table(entries: Sequence[Entry], reference: Mapping[str, Score] | None = None) -> Table:
+    """All scores that any of the models has, and of the training data those that are shown."""
     found = {name for entry in entries for name in entry.scores}
     names = sorted(found, key=lambda name: (order(name), name))
     ranks = {name: rank([entry.scores.get(name) for entry in entries], name) for name in names}
@@ -72,7 +74,17 @@ def score_table(entries: Sequence[Entry]) -> Table:
         for index, entry in enumerate(entries)
     ]
     headers = [_header(entries, name) for name in names]
-    return Table(_groups(names), headers, rows, bool(several))
+    data = [_reference_cell(reference, name) for name in names] if reference else []
+    return Table(_groups(names), headers, rows, bool(several), data)
+
+
+def _reference_cell(reference: Mapping[str, Score], name: str) -> Cell:
+    """What training rows score: no model's, so that it is neither best nor worse."""
+    if name not in reference:
+        return Cell(absent="A score of models, not of data")
+    value, error = number(reference[name], name)
+    words = [f"{reference[name].value:.6g}", "training examples in place of samples"]
+    return Cell("", value, error, title="; ".join([*words, protocol(reference[name])]))
 
 
 def rank(scores: Sequence[Score | None], name: str) -> list[Rank]:
@@ -135,8 +147,8 @@ def number(score: Score, name: str) -> tuple[str, str]:
     >>> number(Score(3.5835189, "nats", 9, "test", 3e-7), "mutual_information")
     ('3.5835', '3e−07')
     """
-    if name in ("linear_probe_accuracy", "neighbour_overlap"):
-        error = "" if score.stderr is None else f"{100 * score.stderr:.1f} %"
+    if score.unit == "share" or name in ("linear_probe_accuracy", "neighbour_overlap"):
+        error = f"{100 * score.stderr:.1f} %" if score.stderr else ""
         return f"{100 * score.value:.1f} %", error
     if name in ("parameters", "active_units", "samples_per_second"):
         return _whole(score.value), ""
