@@ -3,8 +3,8 @@
 A test that asks for ``case`` runs over every preset on vectors of every kind it accepts and on
 images of every shape, each shape with one kind, another one from preset to preset (with
 REPARAM_TEST_EVERY=1 with every kind). The mark ``role(cls)`` keeps the presets that build such a
-model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, the mark
-``labelled`` those that need labels.
+model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, the mark ``real``
+real data, the mark ``labelled`` those that need labels.
 Other parameters that change what a preset computes are in ``VARIANTS``, on vectors only.
 """
 
@@ -190,6 +190,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "role(cls): only presets that build such a model")
     config.addinivalue_line("markers", "one_shape: one shape of each kind")
     config.addinivalue_line("markers", "one_space: one kind and shape")
+    config.addinivalue_line("markers", "real: only real data")
     config.addinivalue_line("markers", "labelled: only presets that need labels")
 
 
@@ -201,6 +202,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if role is not None:
         kept = {c.name for c in cases if isinstance(_any_model(c.name, cases), role.kwargs["cls"])}
         cases = [c for c in cases if c.name in kept]
+    if metafunc.definition.get_closest_marker("real") is not None:
+        cases = [c for c in cases if c.space.kind == "real"]
     if metafunc.definition.get_closest_marker("labelled") is not None:
         cases = [c for c in cases if c.space.classes is not None]
     if metafunc.definition.get_closest_marker("one_shape") is not None:

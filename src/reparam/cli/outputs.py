@@ -72,7 +72,8 @@ def write_rows(
         flat = values.reshape(len(values), -1)
         numbered = [name] if values.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
         header += list(names) if names and index == 0 else numbered
-        columns.append(flat)
+        # Of float32 the shortest digits that read back the same: .1, not .10000000149011612.
+        columns.append(flat.astype(str) if flat.dtype == np.float32 else flat)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
