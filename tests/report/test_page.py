@@ -337,7 +337,7 @@ def test_training_data_stay_below_the_models_and_few_rows_are_told(digits, tmp_p
     text = (tmp_path / "r.html").read_text("utf-8")
     foot = text[text.index("<tfoot>") : text.index("</tfoot>")]  # which sorting leaves alone
     assert "training data" in foot and "90.0 %" in foot and "Left out" not in text
-    space, x = space_and_x("two")
+    space, x = space_and_x("table")
     few = data_of(x[:9], space)
     few_entries = [entry("PCA", build("pca", few), sample_recall=Score(0.5, "share", 9, "test"))]
     text = write_report(tmp_path / "f.html", few, few_entries).read_text("utf-8")
