@@ -29,10 +29,11 @@ import torch
 import torch._dynamo  # optimisers import it at their first step
 
 import reparam.comparison  # noqa: F401  (as commands do: once for all processes)
-from reparam.checkpoint import MODEL_FILE, read_tensors
+from reparam.checkpoint import MODEL_FILE, RUN_FILE, read_tensors
 from reparam.cli.main import main as reparam
 from reparam.data import load_data
-from reparam.train.folder import RUN_FILE, STATE_FILE
+from reparam.lock import LOCK_FILE
+from reparam.train.folder import STATE_FILE
 
 MODELS = {
     "vae": ["vae", "latent_dim=2", "hidden=8", "--ema", "0.9", "--clip", "1"],
@@ -68,8 +69,8 @@ def finished(words: list[str]) -> None:
 
 
 def half_written(run: Path) -> list[str]:
-    """Temporary files: those of a write that goes on, or that was killed."""
-    return [p.name for p in run.glob(".*")] if run.is_dir() else []
+    """Temporary folders: those of a write that goes on, or that was killed."""
+    return [p.name for p in run.glob(".*") if p.name != LOCK_FILE] if run.is_dir() else []
 
 
 def changed(file: Path) -> tuple[int, int] | None:
@@ -122,20 +123,21 @@ def kill_once(words: list[str], run: Path, rng: random.Random, seen: Counter[str
 
 
 def same(one: Path, two: Path) -> bool:
-    """Whether two runs ended alike, but for the seconds they took."""
+    """Whether two runs ended alike, but for their ids and the seconds they took."""
     for file in (STATE_FILE, MODEL_FILE):
         (ours, our_header), (theirs, their_header) = (
             read_tensors(one / file),
             read_tensors(two / file),
         )
-        if ours.keys() != theirs.keys() or _timeless(our_header) != _timeless(their_header):
+        if ours.keys() != theirs.keys() or _comparable(our_header) != _comparable(their_header):
             return False
         if not all(torch.equal(value, theirs[name]) for name, value in ours.items()):
             return False
     return not half_written(two)
 
 
-def _timeless(header: dict[str, Any]) -> Any:
+def _comparable(header: dict[str, Any]) -> Any:
+    header = header | {"run": None}
     if "history" not in header:
         return header
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in header["history"]["rows"]]

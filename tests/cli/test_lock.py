@@ -30,6 +30,12 @@ with locked(Path(sys.argv[1])):
 QUICK = {"epochs": 2, "progress": False}
 
 
+@pytest.fixture(autouse=True)
+def no_report(monkeypatch):
+    """Pictures take longer than all else here, and are no part of it."""
+    monkeypatch.setattr("reparam.comparison.write_report", lambda *arguments: None)
+
+
 @contextmanager
 def held_by_a_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process in the folder; it is killed at the end, so that its lock file stays."""

@@ -79,7 +79,7 @@ def every_step(monkeypatch) -> None:
 def without_seconds(header: dict[str, Any]) -> dict[str, Any]:
     history = header["history"]
     rows = [{k: v for k, v in row.items() if k != "seconds"} for row in history["rows"]]
-    return header | {"history": history | {"rows": rows, "seconds": None}}
+    return header | {"run": None, "history": history | {"rows": rows, "seconds": None}}
 
 
 def state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

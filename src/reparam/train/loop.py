@@ -85,11 +85,11 @@ def fit(
     >>> rp.fit(model, data, progress=False).ended
     'solved'
     """
-    config = choose_config(model, config, fields)
     folder = None if out is None else RunFolder(Path(out))
     ranks = Ranks()
     with alone(), ExitStack() as held:
         with ranks.all_or_none():
+            config = choose_config(model, config, fields)
             training = Training(model, data, config)
             if folder is not None and ranks.first:
                 held.enter_context(folder.locked())
@@ -121,11 +121,11 @@ def resume(
         ValueError: no run there, a damaged one, one that is being trained, or the data are not
             those it was trained on.
     """
-    for name in FIXED_FIELDS & fields.keys():
-        raise ValueError(f"{name}: cannot change in a run that is resumed; fit a new one")
     folder, ranks = RunFolder(Path(path)), Ranks()
     with alone(), ExitStack() as held:
         with ranks.all_or_none():
+            for name in FIXED_FIELDS & fields.keys():
+                raise ValueError(f"{name}: cannot change in a run that is resumed; fit a new one")
             run = folder.read()
             if ranks.first:
                 held.enter_context(folder.locked())
@@ -189,10 +189,11 @@ def _run(
                 if saved is not None:
                     _restore(training, folder, *saved)
                     history = training.history
+            ranks.require_same({"checkpoint": (training.stage, training.step)})
+            with ranks.all_or_none():
                 if ranks.first:
                     folder.change(config)  # not before its state was accepted
                     folder.sweep()
-            ranks.require_same({"checkpoint": (training.stage, training.step)})
         ranks.broadcast(model)
         session = _Session(training, folder, watch or shown, interrupt)
         if saved is None:
