@@ -28,6 +28,7 @@ from reparam.presets.registry import parse_assignments, shown
 from reparam.report import Entry, write_report
 from reparam.schema import check
 from reparam.train import History, News, RunFolder, fit, resume
+from reparam.train.state import refuse_patience
 
 # What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
@@ -159,21 +160,22 @@ def compare(
             scores and the runs that bear the names it gave.
         watch: is told what is being done and how many runs are done so far, a fraction too.
         **fields: of ``TrainConfig``, for all of them; without epochs, budget and patience each
-            trains for 40 seconds at most, less where 20 validations bring nothing better.
+            trains for 40 seconds at most, less where 20 validations bring nothing better (which
+            is not asked of models that keep their last weights).
 
     Raises:
         ValueError: bad models or parameters, a folder that is in use, or models that failed.
     """
     models = default_models(data.space, len(data.train)) if models is None else models
     candidates = [Candidate.parse(text) for text in models]
-    _refuse_bad(candidates, data, seeds, jobs)
+    _refuse_bad(candidates, data, seeds, jobs, fields)
     if not fields.keys() & {"epochs", "budget", "patience"}:
         fields |= BY_DEFAULT
     if samples is None:
         samples = SAMPLES if data.space.dimension <= LARGE else SAMPLES_OF_LARGE
     first, folder = fields.pop("seed", 0), Path(out)
     work = [
-        Run(data, c, _config(c, seed, fields), folder / c.folder(seed, seeds), samples)
+        Run(data, c, _config(c, data.space, seed, fields), folder / c.folder(seed, seeds), samples)
         for c in candidates
         for seed in range(first, first + seeds)
     ]
@@ -308,11 +310,17 @@ def _entry(label: str, runs: Sequence[tuple[Run, Measured]]) -> Entry:
     return Entry(label, load(run.folder), scores, history)
 
 
-def _config(candidate: Candidate, seed: int, fields: dict[str, Any]) -> TrainConfig:
-    return dataclasses.replace(find_preset(candidate.preset).train, seed=seed, **fields)
+def _config(candidate: Candidate, space: Space, seed: int, fields: dict[str, Any]) -> TrainConfig:
+    config = dataclasses.replace(find_preset(candidate.preset).train, seed=seed, **fields)
+    if config.patience is not None:  # by default: what was asked for is refused before
+        if build(candidate.preset, space, **candidate.parameters).keeps == "last":
+            return dataclasses.replace(config, patience=None)
+    return config
 
 
-def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: int) -> None:
+def _refuse_bad(
+    candidates: Sequence[Candidate], data: Data, seeds: int, jobs: int, fields: dict[str, Any]
+) -> None:
     """Everything that can be refused before the first model is trained."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("torchrun: divides one fit among processes; a comparison takes jobs")
@@ -330,6 +338,8 @@ def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: i
             model = build(c.preset, data.space, **c.parameters)
             refuse_unfit(model, data, *data.splits)
             model.refuse_rows(len(data.train))
+            if fields.get("patience") is not None:
+                refuse_patience(model)
         except ValueError as error:
             raise ValueError(f"{c.label}: {error}") from error
 

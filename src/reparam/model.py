@@ -20,6 +20,7 @@ keep_freed()  # whatever is done with a model, it is done many times
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
+Keeps = Literal["best", "last"]
 Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the finest
 
 # Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
@@ -238,12 +239,19 @@ class Player:
 class Descend:
     """A stage of stochastic gradient descent; without players, one that moves every parameter.
 
+    Args:
+        name: of the stage.
+        players: who is trained; none: every parameter, by one loss.
+        of: the part of the model whose objective it is, and which ``keeps`` its best weights or its
+            last; None: the model itself.
+
     >>> Descend().players
     ()
     """
 
     name: str = "descend"
     players: tuple[Player, ...] = field(default=())
+    of: Model | None = None
 
 
 Stage = Solve | Descend
@@ -288,9 +296,30 @@ class Model(nn.Module, ABC):
         """
 
     @property
-    def annealing_steps(self) -> int:
-        """Steps of a descent before which its objective is not yet what it is judged by."""
-        return 0
+    def keeps(self) -> Keeps:
+        """Which weights a training leaves.
+
+        The best by an unweighted validation term, where the objective is fixed or ends fixed. The
+        last, where the objective follows the weights (learned, controlled or adversarial): no
+        validation compares those of one step with those of another.
+        """
+        return "best"
+
+    @property
+    def judge(self) -> str | None:
+        """The unweighted term by which validations are judged; None: bound, nll, error as it has.
+
+        One that is part of the objective, or the best would be weights before they are trained.
+        """
+        return None
+
+    @property
+    def unsettled(self) -> str:
+        """What the objective still waits for, in a few words; empty once it is what it stays.
+
+        To be read at validations only: it may wait for the device.
+        """
+        return ""
 
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x and c on the model's device and dtype; what does not fit is refused here only."""

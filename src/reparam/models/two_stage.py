@@ -16,6 +16,7 @@ from reparam.model import (
     Codec,
     Descend,
     Generator,
+    Keeps,
     Loss,
     Player,
     Solve,
@@ -80,6 +81,19 @@ class TwoStage(Codec, Generator):
         first = (_of_codec(stage, self.codec) for stage in self.codec.stages)
         second = (_of_codes(stage, self.codec, self.generator) for stage in self.generator.stages)
         return (*first, *second)
+
+    @property
+    def keeps(self) -> Keeps:
+        """The last weights, where one of its parts keeps the last of its own."""
+        return "last" if "last" in (self.codec.keeps, self.generator.keeps) else "best"
+
+    @property
+    def judge(self) -> str | None:
+        return self.codec.judge
+
+    @property
+    def unsettled(self) -> str:
+        return self.codec.unsettled or self.generator.unsettled
 
     @property
     def code_space(self) -> Space:
@@ -155,7 +169,8 @@ def _of_codec(stage: Stage, codec: Codec) -> Stage:
     if isinstance(stage, Solve):
         solve = stage.solve
         return Solve(stage.name, lambda model, batches: solve(codec, batches))
-    return replace(stage, players=stage.players or (Player("model", (codec,)),))
+    players = stage.players or (Player("model", (codec,)),)
+    return replace(stage, players=players, of=stage.of or codec)
 
 
 def _of_codes(stage: Stage, codec: Codec, generator: Generator) -> Stage:
@@ -165,4 +180,5 @@ def _of_codes(stage: Stage, codec: Codec, generator: Generator) -> Stage:
         solve = stage.solve
         return Solve(name, lambda model, batches: solve(generator, _Codes(codec, batches)))
     players = stage.players or (Player("model", (generator,)),)
-    return Descend(name, tuple(replace(p, name=p.name + ON_CODES) for p in players))
+    players = tuple(replace(p, name=p.name + ON_CODES) for p in players)
+    return Descend(name, players, of=stage.of or generator)

@@ -17,6 +17,7 @@ from reparam.model import (
     Batch,
     Descend,
     Distribution,
+    Keeps,
     LatentVariable,
     Loss,
     Model,
@@ -121,8 +122,16 @@ class VAE(Conditional, LatentVariable):
         return (Player("model", parts), *others) if others else ()
 
     @property
-    def annealing_steps(self) -> int:
-        return self.objective.annealing_steps
+    def keeps(self) -> Keeps:
+        return self.objective.keeps
+
+    @property
+    def judge(self) -> str:
+        return self.objective.judge
+
+    @property
+    def unsettled(self) -> str:
+        return self.objective.unsettled
 
     @property
     def code_space(self) -> Space:

@@ -115,7 +115,7 @@ def l_vae(
     *,
     steps: int = 1000,
     weights_lr: float = 10.0,
-    floor: float = 1.0,
+    floor: float = 2.0,
     latent_dim: int = 20,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
