@@ -239,19 +239,13 @@ class Player:
 class Descend:
     """A stage of stochastic gradient descent; without players, one that moves every parameter.
 
-    Args:
-        name: of the stage.
-        players: who is trained; none: every parameter, by one loss.
-        of: the part of the model whose objective it is, and which ``keeps`` its best weights or its
-            last; None: the model itself.
-
     >>> Descend().players
     ()
     """
 
     name: str = "descend"
     players: tuple[Player, ...] = field(default=())
-    of: Model | None = None
+    of: Model | None = None  # the part of the model whose objective it is; None: the whole
 
 
 Stage = Solve | Descend
@@ -263,6 +257,8 @@ class Model(nn.Module, ABC):
     conditional: bool = False  # whether it uses c
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
     normalised: bool = False  # whether it has batch normalisation and moves its statistics
+    keeps: Keeps = "best"  # the weights that training leaves; the last, where its objective moves
+    judge: str | None = None  # the unweighted term by which they are the best; None: the likelihood
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
 
     def __init__(self, space: Space) -> None:
@@ -296,29 +292,8 @@ class Model(nn.Module, ABC):
         """
 
     @property
-    def keeps(self) -> Keeps:
-        """Which weights a training leaves.
-
-        The best by an unweighted validation term, where the objective is fixed or ends fixed. The
-        last, where the objective follows the weights (learned, controlled or adversarial): no
-        validation compares those of one step with those of another.
-        """
-        return "best"
-
-    @property
-    def judge(self) -> str | None:
-        """The unweighted term by which validations are judged; None: bound, nll, error as it has.
-
-        One that is part of the objective, or the best would be weights before they are trained.
-        """
-        return None
-
-    @property
     def unsettled(self) -> str:
-        """What the objective still waits for, in a few words; empty once it is what it stays.
-
-        To be read at validations only: it may wait for the device.
-        """
+        """What the objective waits for until it is what it stays; to be read at validations."""
         return ""
 
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

@@ -211,7 +211,7 @@ def test_control_has_settled_after_its_ramp_and_near_its_target():
     assert controller.unsettled == "step 499 of 500"
     run(controller, lambda beta: TARGET, 1)
     assert controller.unsettled == ""
-    run(controller, lambda beta: 5.0, 300)  # too little rate at the least β there is
+    run(controller, lambda beta: 5.0, 500)  # too little rate at the least β there is
     assert controller.unsettled == "the rate is 5 nats where 16 were asked for, beta 1, its least"
 
 

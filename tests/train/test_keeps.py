@@ -25,26 +25,18 @@ from reparam.train.judge import disagreement
 from reparam.train.state import refuse_patience
 
 loop = importlib.import_module("reparam.train.loop")
-# Their weights are learned or controlled, or a player estimates what the others minimise.
-KEEP_THE_LAST = {"l-vae", "dl-vae", "control-vae", "dynamic-vae", "factor-vae"}
+# Their weights are learned or controlled.
+KEEP_THE_LAST = {"l-vae", "dl-vae", "control-vae", "dynamic-vae"}
 
 
 class Pulled(Model):
     """w is pulled to 1 by the objective, and judged by ``bound`` = −w²: every step is worse."""
 
-    def __init__(self, keeps: str = "best", unsettled: str = "", spoiled_from: float = math.inf):
+    def __init__(self, keeps: Any = "best", spoiled_from: float = math.inf) -> None:
         super().__init__(Space((2,), "real"))
         self.w = nn.Parameter(torch.zeros(2))
-        self.word, self.waits, self.spoiled_from = keeps, unsettled, spoiled_from
+        self.keeps, self.spoiled_from = keeps, spoiled_from
         self.register_buffer("validations", torch.zeros(()), persistent=False)
-
-    @property
-    def keeps(self) -> Any:
-        return self.word
-
-    @property
-    def unsettled(self) -> str:
-        return self.waits
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
@@ -77,9 +69,7 @@ def test_the_best_are_those_of_the_best_unweighted_term_not_of_the_objective():
 class Unbounded(Pulled):
     """As a WAE: the bound is no part of the objective, the distortion is."""
 
-    @property
-    def judge(self) -> str:
-        return "distortion"
+    judge = "distortion"
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         loss = super().loss(x, c, player)

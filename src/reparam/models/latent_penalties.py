@@ -14,7 +14,7 @@ from reparam import numerics
 from reparam.distributions.factorised import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
-from reparam.model import Distribution, Keeps, Player, positive_count
+from reparam.model import Distribution, Player, positive_count
 from reparam.nets.norm import has_batch_norm
 
 CRITIC = "critic"
@@ -31,8 +31,6 @@ class Penalty(nn.Module, ABC):
     counts_rows: bool = (
         False  # whether ``start`` is to be told how many training examples there are
     )
-
-    keeps: Keeps = "best"  # "last" where what it is estimated by is trained beside the model
 
     def __init__(self, weight: float) -> None:
         super().__init__()
@@ -146,7 +144,6 @@ class CriticTotalCorrelation(Penalty):
     """
 
     term = "total_correlation"
-    keeps: Keeps = "last"
 
     def __init__(
         self,

@@ -51,9 +51,8 @@ class Objective(nn.Module, ABC):
 
     @property
     def keeps(self) -> Keeps:
-        """The last weights where a part of it moves with them, else the best."""
-        moving = "last" in (self.weighting.keeps, *(penalty.keeps for penalty in self.parts))
-        return "last" if moving else "best"
+        """The last weights where the weighting follows them, else the best by ``judge``."""
+        return self.weighting.keeps
 
     @property
     def judge(self) -> str:

@@ -16,7 +16,6 @@ from reparam.model import (
     Codec,
     Descend,
     Generator,
-    Keeps,
     Loss,
     Player,
     Solve,
@@ -74,6 +73,9 @@ class TwoStage(Codec, Generator):
                 "while the generator is trained; leave out batch_norm"
             )
         self.codec, self.generator = codec, generator
+        # Of either part that asks for it; each descent is kept by the word of its own part.
+        self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
+        self.judge = codec.judge
         self.couples_rows, self.normalised = codec.couples_rows, generator.normalised
 
     @property
@@ -81,15 +83,6 @@ class TwoStage(Codec, Generator):
         first = (_of_codec(stage, self.codec) for stage in self.codec.stages)
         second = (_of_codes(stage, self.codec, self.generator) for stage in self.generator.stages)
         return (*first, *second)
-
-    @property
-    def keeps(self) -> Keeps:
-        """The last weights, where one of its parts keeps the last of its own."""
-        return "last" if "last" in (self.codec.keeps, self.generator.keeps) else "best"
-
-    @property
-    def judge(self) -> str | None:
-        return self.codec.judge
 
     @property
     def unsettled(self) -> str:

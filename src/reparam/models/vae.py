@@ -17,7 +17,6 @@ from reparam.model import (
     Batch,
     Descend,
     Distribution,
-    Keeps,
     LatentVariable,
     Loss,
     Model,
@@ -88,6 +87,7 @@ class VAE(Conditional, LatentVariable):
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
         self.draws = self.objective.draws
+        self.keeps, self.judge = self.objective.keeps, self.objective.judge
         self.normalised = norm.has_batch_norm(self)
         coupled = likelihood.couples_rows or self.objective.couples_rows
         self.couples_rows = coupled or self.normalised
@@ -120,14 +120,6 @@ class VAE(Conditional, LatentVariable):
         others = self.objective.players
         parts = (self.encoder, self.decoder, self.q_z, self.p_z, self.p_x)
         return (Player("model", parts), *others) if others else ()
-
-    @property
-    def keeps(self) -> Keeps:
-        return self.objective.keeps
-
-    @property
-    def judge(self) -> str:
-        return self.objective.judge
 
     @property
     def unsettled(self) -> str:

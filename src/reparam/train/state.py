@@ -154,7 +154,7 @@ class Training:
             self.best, self.best_value, self.stale = None, math.inf, 0
 
     def take_best(self) -> None:
-        """Put the best weights of this stage into the model, and set it to evaluation."""
+        """Put the kept weights of this stage into the model, and set it to evaluation."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()
