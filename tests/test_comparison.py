@@ -330,3 +330,14 @@ def test_seeds_that_would_run_over_are_refused_before_anything(tmp_path):
     with pytest.raises(ValueError, match="seed: expected less than 2\\^63"):
         compare(table(60), ["pca"], out=tmp_path / "c", seeds=3, seed=2**63 - 2, **QUICK)
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
+def test_a_budget_that_ends_before_the_first_step_fails_no_comparison(tmp_path):
+    """What was not trained is measured as it is, and its history says so."""
+    models = ["vae latent_dim=1 hidden=4", "pca latent_dim=1"]
+    result = compare(table(40, 4), models, out=tmp_path / "c", budget=1e-9, samples=2)
+    vae, pca = result.entries
+    assert vae.history.ended == "budget used up" and pca.history.ended == "solved"
+    assert vae.history.best_epoch == 0.0 and "before the first step" in vae.history.warnings[0]
+    assert all(math.isfinite(score.value) for score in vae.scores.values())

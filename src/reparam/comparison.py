@@ -38,6 +38,7 @@ from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE
 from reparam.train.random import alone
+from reparam.train.state import refuse_patience
 
 # What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
@@ -114,7 +115,8 @@ def compare(
             scores and the runs that bear the names it gave.
         watch: is told what is being done and how many runs are done so far, a fraction too.
         **fields: of ``TrainConfig``, for all of them; without epochs, budget and patience each
-            trains for 40 seconds at most, less where 20 validations bring nothing better.
+            trains for 40 seconds at most, less where 20 validations bring nothing better (which
+            is not asked of models that keep their last weights).
 
     Raises:
         ValueError: bad models or parameters, a folder that holds something else or in which
@@ -123,14 +125,21 @@ def compare(
     known = data.space, len(data.train), data.counted
     models = default_models(*known) if models is None else models
     candidates = [Candidate.parse(text) for text in models]
-    _refuse_bad(candidates, data, seeds, jobs)
+    _refuse_bad(candidates, data, seeds, jobs, fields)
     if not fields.keys() & {"epochs", "budget", "patience"}:
         fields |= BY_DEFAULT
     if samples is None:
         samples = SAMPLES if data.space.dimension <= LARGE else SAMPLES_OF_LARGE
     first, folder = fields.pop("seed", 0), Path(out)
     work = [
-        Run(data, c, _config(c, seed, fields), folder / c.folder(seed, seeds), samples, force)
+        Run(
+            data,
+            c,
+            _config(c, data.space, seed, fields),
+            folder / c.folder(seed, seeds),
+            samples,
+            force,
+        )
         for c in candidates
         for seed in range(first, first + seeds)
     ]
@@ -288,11 +297,17 @@ def _entry(label: str, runs: Sequence[tuple[Run, Measured]]) -> Entry:
     return Entry(label, RunFolder(run.folder, of).model(), scores, history)
 
 
-def _config(candidate: Candidate, seed: int, fields: dict[str, Any]) -> TrainConfig:
-    return dataclasses.replace(find_preset(candidate.preset).train, seed=seed, **fields)
+def _config(candidate: Candidate, space: Space, seed: int, fields: dict[str, Any]) -> TrainConfig:
+    config = dataclasses.replace(find_preset(candidate.preset).train, seed=seed, **fields)
+    if config.patience is not None:  # by default: what was asked for is refused before
+        if build(candidate.preset, space, **candidate.parameters).keeps == "last":
+            return dataclasses.replace(config, patience=None)
+    return config
 
 
-def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: int) -> None:
+def _refuse_bad(
+    candidates: Sequence[Candidate], data: Data, seeds: int, jobs: int, fields: dict[str, Any]
+) -> None:
     """Everything that can be refused before the first model is trained."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("torchrun: divides one fit among processes; a comparison takes jobs")
@@ -310,6 +325,8 @@ def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: i
             model = build(c.preset, data.space, **c.parameters)
             refuse_unfit(model, data, *data.splits)
             model.refuse_rows(len(data.train))
+            if fields.get("patience") is not None:
+                refuse_patience(model)
         except ValueError as error:
             raise ValueError(f"{c.label}: {error}") from error
 

@@ -14,18 +14,21 @@ class TrainConfig:
     Args:
         epochs: passes over the training data; None: as many as the budget allows, or without one
             as many as give 5 000 steps, at least 10.
-        budget: seconds after which training ends, whatever the epochs; None: no limit.
+        budget: seconds after which training ends, whatever the epochs; each of several descents
+            gets an equal part; None: no limit.
         batch_size: examples per step (all of them, when there are fewer); None: a twentieth of
             them, about 16 at least and 128 at most, so that few examples make many steps as well.
         lr: learning rate of Adam.
         warmup: steps over which the learning rate rises from 0.
         schedule: ``"constant"``, or ``"cosine"`` to 0 over the epochs.
-        weight_decay: decoupled (AdamW).
+        weight_decay: decoupled (AdamW), of the matrices and kernels of networks; biases, scales,
+            embeddings and what is learned of an objective do not decay.
         clip: largest gradient norm; None: no clipping.
         ema: decay of an exponential moving average of the weights, which is then what is
             validated and kept; None: none.
         patience: validations without a better value after which training stops; there is one in
-            every epoch, or in every 50 steps where epochs are shorter.
+            every epoch, or in every 50 steps where epochs are shorter. Models that keep their last
+            weights refuse it.
         precision: ``"float32"``, ``"float64"`` or ``"bfloat16"`` (autocast).
         compile: run the loss through ``torch.compile``, on CUDA as CUDA graphs; where it cannot
             be compiled it runs as it is, and the history's warnings say why.

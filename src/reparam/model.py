@@ -20,6 +20,7 @@ keep_freed()  # whatever is done with a model, it is done many times
 
 DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
+Keeps = Literal["best", "last"]
 Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the finest
 
 # Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
@@ -244,6 +245,7 @@ class Descend:
 
     name: str = "descend"
     players: tuple[Player, ...] = field(default=())
+    of: Model | None = None  # the part of the model whose objective it is; None: the whole
 
 
 Stage = Solve | Descend
@@ -255,6 +257,8 @@ class Model(nn.Module, ABC):
     conditional: bool = False  # whether it uses c
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
     normalised: bool = False  # whether it has batch normalisation and moves its statistics
+    keeps: Keeps = "best"  # the weights that training leaves; the last, where its objective moves
+    judge: str | None = None  # the unweighted term by which they are the best; None: the likelihood
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
 
     def __init__(self, space: Space) -> None:
@@ -293,9 +297,9 @@ class Model(nn.Module, ABC):
         """
 
     @property
-    def annealing_steps(self) -> int:
-        """Steps of a descent before which its objective is not yet what it is judged by."""
-        return 0
+    def unsettled(self) -> str:
+        """What the objective waits for until it is what it stays; to be read at validations."""
+        return ""
 
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """x and c on the model's device and dtype; what does not fit is refused here only."""

@@ -1,5 +1,6 @@
 """How commands end: interrupted, out of memory, with warnings, unable to write their files."""
 
+import csv
 import io
 import os
 import signal
@@ -11,6 +12,7 @@ import warnings
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 from reparam import train
 from reparam.cli.messages import is_out_of_memory
@@ -197,3 +199,58 @@ def test_labels_in_the_comparison_are_whole(width):
     assert printed.count("latent_dim=16") == 2
     for number in ("≥ -88.71", "± 0.25", "± 0.00012", "12,345"):
         assert printed.count(number) == len(LABELS)
+
+
+def test_fit_prints_the_value_of_the_weights_it_kept(reparam, tmp_path):
+    """So fast that it overshoots: the last validation is not the best."""
+    words = [*FIT, "-o", tmp_path / "run", "--epochs", 40, "--lr", 0.1]
+    code, out, _ = reparam(*words)
+    with (tmp_path / "run" / "history.csv").open() as file:
+        rows = [(float(row["valid/bound"]), row["epoch"]) for row in csv.DictReader(file)]
+    best, epoch = max(rows)
+    assert code == 0 and f"{rows[-1][0]:.2f}" != f"{best:.2f}"
+    assert f"kept the best, of epoch {float(epoch):g}: valid/bound {best:.2f}" in " ".join(
+        out.split()
+    )
+
+
+def test_fit_says_where_the_last_are_kept(reparam, tmp_path):
+    words = ["fit", "l-vae", "digits", "latent_dim=1", "hidden=4", "steps=9", "--epochs", 3]
+    code, out, _ = reparam(*words, "-o", tmp_path / "run")
+    assert code == 0 and "kept the last, of epoch 3: valid/bound -" in " ".join(out.split())
+    code, _, err = reparam(*words, "-o", tmp_path / "other", "--patience", 3)
+    assert code == 2 and "patience: expected None for l-vae, which keeps its last" in err
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
+def test_a_budget_that_ends_before_the_first_step(reparam, tmp_path):
+    run = tmp_path / "run"
+    code, out, err = reparam(*FIT, "-o", run, "--budget", "0.000001s")
+    assert code == 0 and "diverged" not in err
+    assert "used up before the first step" in err
+    assert "kept the best, of epoch 0: valid/bound -" in " ".join(out.split())
+    weights = load_file(run / "model.safetensors")
+    code, out, err = reparam("resume", run)
+    assert code == 0 and same(weights, load_file(run / "model.safetensors"))
+    assert "nothing to do; its budget was used up: train on with more --budget than" in out
+    code, out, _ = reparam("resume", run, "--budget", "60s", "--epochs", 1)
+    assert code == 0 and "nothing to do" not in out and "all epochs in" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["vae", "digits", "latent_dim=1", "hidden=4", "--epochs", 2], "more --epochs than 2"),
+        (["pca", "digits"], "solved for, not trained"),
+    ],
+)
+def test_resuming_a_finished_run_says_that_there_is_nothing_to_do(reparam, tmp_path, words, said):
+    assert reparam("fit", *words, "-o", tmp_path / "run")[0] == 0
+    weights = load_file(tmp_path / "run" / "model.safetensors")
+    code, out, _ = reparam("resume", tmp_path / "run")
+    assert code == 0 and "nothing to do; " in out and said in " ".join(out.split())
+    assert same(weights, load_file(tmp_path / "run" / "model.safetensors"))
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)

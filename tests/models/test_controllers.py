@@ -184,3 +184,40 @@ def test_limits_that_are_whole_numbers_control_as_finely():
             control.after_step(control.statistics(torch.zeros(4), rate), "model")
         found.append(control.weight.item())
     assert found[0] == found[1] and found[0] != round(found[0])
+
+
+# ----------------------------------------------------------------------------- when it settles
+
+
+def test_dynamic_control_has_settled_when_the_rate_is_what_was_asked_for():
+    """From β = 50 down at 0.08 a step: unsettled all the way, however many steps that takes."""
+    controller = rp.DynamicControlled(TARGET).double()
+    assert (
+        controller.unsettled == "the rate is 0 nats where 16 were asked for, beta 50, its largest"
+    )
+    waits = []
+    for _ in range(40):
+        run(controller, decreasing, 50)
+        rate = decreasing(controller.beta().item())
+        waits.append((abs(rate - TARGET) > 0.1 * TARGET, bool(controller.unsettled)))
+    # Its rate is that of five steps: it may lag behind by one look.
+    assert sum(off != said for off, said in waits) <= 1
+    assert waits[0][1] and not waits[-1][1]
+
+
+def test_control_has_settled_after_its_ramp_and_near_its_target():
+    controller = rp.Controlled(TARGET, steps=500).double()
+    run(controller, lambda beta: TARGET, 499)
+    assert controller.unsettled == "step 499 of 500"
+    run(controller, lambda beta: TARGET, 1)
+    assert controller.unsettled == ""
+    run(controller, lambda beta: 5.0, 500)  # too little rate at the least β there is
+    assert controller.unsettled == "the rate is 5 nats where 16 were asked for, beta 1, its least"
+
+
+def test_a_run_says_that_its_controller_has_not_settled():
+    data = rp.load_data("digits", binarize=0.5)
+    model = rp.build("dynamic-vae", data.space, latent_dim=2, hidden=(8,), target=3.0)
+    with pytest.warns(RuntimeWarning, match="before the objective settled: the rate is .*beta 4"):
+        history = fit(model, data, epochs=10, progress=False)
+    assert history.best_epoch == 10.0

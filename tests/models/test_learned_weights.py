@@ -188,6 +188,21 @@ def test_descent_finds_the_optimum_and_keeps_weights_of_one_exactly():
     torch.testing.assert_close(weights.raw, moved.raw, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(("r", "k"), [(100.0, 0.0), (100.0, 1.5), (100.0, 4.0), (90.0, 25.0)])
+def test_the_objective_under_a_floor_is_what_the_docstring_says(r, k):
+    """By minimisation over σ₀² and σ₁² ≥ f: K/f + f up to K = f², 2√K beyond; and its β."""
+    f = 2.0
+    found = optimize.minimize(
+        lambda s: l_objective(r, k, *s), [5.0, 5.0], bounds=[(1e-3, None), (f, None)], tol=1e-14
+    )
+    rate_cost = k / f + f if k <= f * f else 2 * math.sqrt(k)
+    assert found.fun == pytest.approx(2 * math.sqrt(r) + rate_cost, rel=1e-8)
+    weights = rp.LearnedWeights(0, floor=f).double()
+    at_optimum(weights, r, k)
+    assert weights(*costs(r, k)).item() == pytest.approx(found.fun, rel=1e-8)
+    assert weights.beta().item() == pytest.approx(math.sqrt(r) / max(math.sqrt(k), f), rel=1e-12)
+
+
 # --------------------------------------------------------------------------- in training
 
 
@@ -232,8 +247,8 @@ def test_a_trained_model_ends_at_the_optimum_of_its_weights(name):
     row = fit(model, data, epochs=60, progress=False).rows[-1]
     r, k, beta = (row[f"train/{term}"] for term in ("distortion", "rate", "beta"))
     assert math.isfinite(row["train/weights/objective"])
-    if name == "l-vae":  # σ₁² at its floor of 1 where the rate is below one nat
-        assert beta == pytest.approx(math.sqrt(r / max(k, 1.0)), rel=0.05)
+    if name == "l-vae":  # σ₁² at its floor of 2 where the rate is below four nats
+        assert beta == pytest.approx(math.sqrt(r) / max(math.sqrt(k), 2.0), rel=0.05)
     else:
         at_least = rp.DimensionwiseLearnedWeights(4, 0).double()
         at_optimum(at_least, r, *[k / 4] * 4)

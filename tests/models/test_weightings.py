@@ -147,7 +147,9 @@ def test_weights_are_judged_when_the_annealing_has_ended():
 
 def test_a_run_that_ends_while_annealing_keeps_its_last_weights_and_says_so():
     data, model = digits(), small("annealed-vae", steps=100_000, end=5.0)
-    with pytest.warns(RuntimeWarning, match="of 100000 of annealing: the last weights are kept"):
+    with pytest.warns(
+        RuntimeWarning, match="settled: step .* of 100000; the last weights are kept"
+    ):
         history = fit(model, data, epochs=20, progress=False)
     assert history.best_epoch == 20.0
     assert model.objective.weighting.count.item() == history.rows[-1]["step"]
@@ -176,7 +178,7 @@ def test_presets_whose_rate_gains_weight_by_steps(name):
     """Over 4 steps from the distortion alone to the bound; without steps it is the bound."""
     space, x = Space((6,), "binary"), torch.ones(5, 6)
     model = rp.build(name, space, hidden=(8,), steps=4)
-    assert model.annealing_steps == 4
+    assert model.unsettled == "step 0 of 4"
     for step in range(6):
         loss = model.loss(x)
         rate = loss.terms["rate"].sum(1)
@@ -184,7 +186,8 @@ def test_presets_whose_rate_gains_weight_by_steps(name):
         torch.testing.assert_close(loss.objective, wanted.mean())
         torch.testing.assert_close(loss.terms["bound"], -loss.terms["distortion"] - rate)
         model.after_step(loss)
+        assert model.unsettled == (f"step {step + 1} of 4" if step < 3 else "")
     model = rp.build(name, space, hidden=(8,))
     loss = model.loss(x)
-    assert model.annealing_steps == 0
+    assert model.unsettled == ""
     torch.testing.assert_close(loss.objective, -loss.terms["bound"].mean())

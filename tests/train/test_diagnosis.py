@@ -95,7 +95,7 @@ def test_the_diagnosis_names_what_is_not_finite_and_changes_nothing():
 @pytest.mark.parametrize("layer", range(3))
 def test_an_error_signal_that_is_nan_is_seen_in_the_small_parameters(layer):
     """Wherever it begins, the bias of that layer has it, and so the sum of every step."""
-    from reparam.train.loop import SMALL, gradient_sum
+    from reparam.train.optimizers import SMALL, gradient_sum
 
     net = nn.Sequential(*(nn.Linear(SMALL // 8, SMALL // 8) for _ in range(3)))
 

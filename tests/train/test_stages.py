@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import signal
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from reparam.config import TrainConfig
 from reparam.data import Data, Split
 from reparam.model import Descend, Generator, Loss, Model, Player, Solve, Space
 from reparam.models.autoencoder import Autoencoder
 from reparam.models.mixture import GaussianMixture
 from reparam.models.two_stage import TwoStage
-from reparam.train import NonFinite, fit
+from reparam.train import NonFinite, fit, resume
+from reparam.train.state import Training
+
+loop = importlib.import_module("reparam.train.loop")
 
 
 def data() -> Data:
@@ -138,3 +146,61 @@ def test_a_descent_on_codes_leaves_the_codec_as_it_was():
     error = model.codec.loss(ramp().train.x).terms["squared_error"].mean().item()
     kept = [r["valid/squared_error"] for r in history.rows if "valid/squared_error" in r]
     assert error == pytest.approx(min(kept), rel=1e-5)
+
+
+# -------------------------------------------------------------------- budgets that are short
+
+
+def test_a_budget_that_ends_before_the_first_step_is_said_and_can_be_raised(tmp_path):
+    model = TwoParts(player("a"))
+    with pytest.warns(RuntimeWarning, match="budget: its 1e-09 s were used up before the first st"):
+        history = fit(model, data(), budget=1e-9, out=tmp_path, progress=False)
+    assert history.ended == "budget used up" and model.a.weight.item() == 0.0
+    (row,) = history.rows
+    assert (row["step"], row["epoch"], row["valid/squared_error"]) == (0.0, 0.0, 9.0)
+    assert history.kept == row
+    _, again = resume(tmp_path, data=data(), model=TwoParts(player("a")), progress=False)
+    assert again.rows == [row] and len(again.warnings) == 1  # and not said twice
+    _, more = resume(
+        tmp_path, data=data(), model=TwoParts(player("a")), budget=60.0, epochs=90, progress=False
+    )
+    assert more.ended == "all epochs" and more.rows[-1]["epoch"] == 90.0
+    assert more.rows[-1]["valid/squared_error"] < 9.0
+
+
+def test_a_budget_that_is_used_up_while_interrupted_is_no_divergence(tmp_path):
+    """Stopped in the first row; by when it goes on the seconds are over: that row is validated."""
+
+    def press(news):
+        if news.step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "SECONDS_BETWEEN_NEWS", 0.0)
+        fit(TwoParts(player("a")), data(), out=tmp_path, watch=press, progress=False)
+    model = TwoParts(player("a"))
+    _, history = resume(tmp_path, data=data(), model=model, budget=1e-9, progress=False)
+    assert history.ended == "budget used up" and history.warnings == []
+    assert [row["step"] for row in history.rows] == [7.0]
+
+
+def test_every_descent_has_its_part_of_a_budget():
+    """Of 0.6 seconds each of two gets half, not the first all of them."""
+    torch.manual_seed(0)
+    codec = Autoencoder(Space((1,), "real"), nn.Linear(1, 1), nn.Linear(1, 1), 1)
+    history = fit(TwoStage(codec, Centre()), ramp(), budget=0.6, progress=False)
+    first = [row for row in history.rows if "valid/squared_error" in row]
+    second = [row for row in history.rows if "valid/code_nll" in row]
+    assert first[-1]["step"] > 0 and second[-1]["step"] > 0
+    assert 0.3 <= first[-1]["seconds"] < 0.6 <= second[-1]["seconds"]
+
+
+def test_the_share_of_a_budget_begins_anew_with_every_descent():
+    """And with it a cosine schedule, which else would end the second before it begins."""
+    training = Training(TwoParts(player("a"), player("b")), data(), TrainConfig(budget=10.0))
+    found = []
+    for stage, seconds in ((0, 2.0), (0, 5.0), (1, 4.0), (1, 7.5), (1, 12.0)):
+        training.enter(stage)
+        training.history.seconds = seconds
+        found.append(training.share_of_budget)
+    assert found == [0.4, 1.0, 0.0, 0.5, 1.0]

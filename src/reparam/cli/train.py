@@ -34,7 +34,7 @@ def fit(
     force: Force = False,
     fields: dict[str, Any],
 ) -> None:
-    """Train a model on data and keep its best weights, curves and checkpoints in a folder."""
+    """Train a model on data; its best (or last) weights, curves and checkpoints go to a folder."""
     import torch
 
     from reparam import train
@@ -54,9 +54,12 @@ def resume(run: Run, *, moved: Moved = None, fields: dict[str, Any]) -> None:
     """Continue an interrupted run exactly, or a finished one with more --epochs."""
     from reparam import train
 
-    data = recorded_data(train.RunFolder(run).read()["data"], run, moved)
+    folder = train.RunFolder(run)
+    data, before = recorded_data(folder.read()["data"], run, moved), folder.history()
     with _resumable(run):
         _, history = train.resume(run, data=data, **fields)
+    if before is not None and before.ended == history.ended and before.rows == history.rows:
+        show(f"nothing to do; {_how_it_goes_on(history)}")
     _tell(history, run)
 
 
@@ -148,12 +151,25 @@ def _overall_bar(runs: int) -> Iterator[Callable[[str, float], None]]:
 
 def _tell(history: History, out: Path) -> None:
     """How a run ended, in a few lines."""
-    from reparam.train.progress import latest_value
+    from reparam.train.judge import judged
 
-    best = "" if history.best_epoch is None else f", best at epoch {history.best_epoch:g}"
-    last = latest_value(history.rows[-1]) if history.rows else ""
-    show(f"{history.ended} in {history.seconds:.1f} s{best}{'; last ' + last if last else ''}")
+    kept = ""
+    if history.best_epoch is not None:
+        value = judged(history.kept, history.judge)
+        kept = f"; kept the {history.keeps}, of epoch {history.best_epoch:g}: {value}"
+    show(f"{history.ended} in {history.seconds:.1f} s{kept}")
     show(f"run in {told(out)}; next: reparam evaluate {escape(str(out))}")
+
+
+def _how_it_goes_on(history: History) -> str:
+    """Why a run that was resumed made no step, and with what it would."""
+    if history.ended == "solved":
+        return "its last stage is solved for, not trained: more epochs change nothing"
+    if history.ended == "budget used up":
+        return f"its budget was used up: train on with more --budget than {history.seconds:.1f}s"
+    if history.ended == "no further improvement":
+        return "nothing better came: train on with more --patience"
+    return f"all was done: train on with more --epochs than {history.rows[-1]['epoch']:g}"
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:

@@ -7,16 +7,23 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from reparam.model import positive_count
-from reparam.models.weightings import Weighting
+from reparam.model import Keeps, positive_count
+from reparam.models.weightings import Weighting, steps_left
 
-SMOOTHED = 5  # steps over which DynamicVAE averages the rate
+SMOOTHED = 5  # steps over which the rate is averaged
+NEAR = 0.1  # of the rate that was asked for: an error that counts as settled
 
 
 class _Controller(Weighting):
-    """β as a buffer that follows e = C − rate, the rate's batch mean."""
+    """β as a buffer that follows e = C − rate, the rate's batch mean.
+
+    It has settled where e, averaged over a few steps, is within a tenth of C (of a nat, where C is
+    less than one): DynamicVAE's β takes thousands of steps down to where the rate answers, and a
+    target beyond the limits of β is never reached.
+    """
 
     linear, moves = True, True
+    keeps: Keeps = "last"
 
     def __init__(
         self, target: float, p_gain: float, i_gain: float, low: float, high: float, first: float
@@ -28,13 +35,24 @@ class _Controller(Weighting):
         self.target, self.p_gain, self.i_gain = target, p_gain, i_gain
         self.low, self.high = low, high
         self.register_buffer("weight", torch.tensor(float(first)))
+        self.register_buffer("error", torch.tensor(float(target)))  # as of a rate of 0
         self.weight: Tensor
+        self.error: Tensor
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
         return (distortion + self.weight * rate.sum(1)).mean()
 
     def beta(self) -> Tensor:
         return self.weight
+
+    @property
+    def unsettled(self) -> str:
+        error, beta = self.error.item(), self.weight.item()
+        if abs(error) <= NEAR * max(self.target, 1.0):
+            return ""
+        limit = ", its least" if beta <= self.low else ", its largest" if beta >= self.high else ""
+        asked = f"where {self.target:g} were asked for"
+        return f"the rate is {self.target - error:.3g} nats {asked}, beta {beta:.3g}{limit}"
 
     def statistics(self, distortion: Tensor, rate: Tensor) -> dict[str, Tensor]:
         total = rate.detach().sum()
@@ -87,16 +105,20 @@ class Controlled(_Controller):
     ) -> None:
         super().__init__(target, p_gain, i_gain, low, high, first=low)
         positive_count("steps", steps)
-        self.annealing_steps = steps
+        self.steps = steps
         self.register_buffer("integral", torch.zeros(()))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.integral: Tensor
         self.count: Tensor
 
+    @property
+    def unsettled(self) -> str:
+        return steps_left(self.count, self.steps) or super().unsettled
+
     def follow(self, rate: Tensor) -> None:
         self.count += 1
         finite = rate.isfinite()  # not after a skipped step
-        share = (self.count.to(rate.dtype) / self.annealing_steps).clamp(max=1)
+        share = (self.count.to(rate.dtype) / self.steps).clamp(max=1)
         error = torch.where(finite, self.target * share - rate, 0.0)
         held = self.low + self.p_gain * torch.sigmoid(-error) + self.integral
         step = -self.i_gain * error
@@ -104,6 +126,7 @@ class Controlled(_Controller):
         self.integral += torch.where(outwards, 0.0, step)
         moved = self.low + self.p_gain * torch.sigmoid(-error) + self.integral
         self.weight.copy_(torch.where(finite, moved.clamp(self.low, self.high), self.weight))
+        self.error.lerp_(torch.where(finite, error, self.error), 1 / SMOOTHED)
 
 
 class DynamicControlled(_Controller):
@@ -141,10 +164,8 @@ class DynamicControlled(_Controller):
         super().__init__(target, p_gain, i_gain, low, high, first=high)
         self.register_buffer("recent", torch.zeros(SMOOTHED))  # rates, newest first
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("error", torch.zeros(()))
         self.recent: Tensor
         self.count: Tensor
-        self.error: Tensor
 
     def follow(self, rate: Tensor) -> None:
         finite = rate.isfinite()  # not after a skipped step

@@ -13,6 +13,7 @@ from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.model import (
     Distribution,
+    Keeps,
     LatentVariable,
     Loss,
     Player,
@@ -49,8 +50,18 @@ class Objective(nn.Module, ABC):
         return (*self.weighting.players, *added)
 
     @property
-    def annealing_steps(self) -> int:
-        return self.weighting.annealing_steps
+    def keeps(self) -> Keeps:
+        """The last weights where the weighting follows them, else the best by ``judge``."""
+        return self.weighting.keeps
+
+    @property
+    def judge(self) -> str:
+        """The bound; the distortion where the rate has no weight and grows without end."""
+        return "bound" if self.weighting.weighs_rate else "distortion"
+
+    @property
+    def unsettled(self) -> str:
+        return self.weighting.unsettled
 
     def play(self, player: str, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         """The loss of one of ``players``, whose gradient reaches that player only."""

@@ -73,6 +73,9 @@ class TwoStage(Codec, Generator):
                 "while the generator is trained; leave out batch_norm"
             )
         self.codec, self.generator = codec, generator
+        # Of either part that asks for it; each descent is kept by the word of its own part.
+        self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
+        self.judge = codec.judge
         self.couples_rows, self.normalised = codec.couples_rows, generator.normalised
 
     @property
@@ -80,6 +83,10 @@ class TwoStage(Codec, Generator):
         first = (_of_codec(stage, self.codec) for stage in self.codec.stages)
         second = (_of_codes(stage, self.codec, self.generator) for stage in self.generator.stages)
         return (*first, *second)
+
+    @property
+    def unsettled(self) -> str:
+        return self.codec.unsettled or self.generator.unsettled
 
     @property
     def code_space(self) -> Space:
@@ -155,7 +162,8 @@ def _of_codec(stage: Stage, codec: Codec) -> Stage:
     if isinstance(stage, Solve):
         solve = stage.solve
         return Solve(stage.name, lambda model, batches: solve(codec, batches))
-    return replace(stage, players=stage.players or (Player("model", (codec,)),))
+    players = stage.players or (Player("model", (codec,)),)
+    return replace(stage, players=players, of=stage.of or codec)
 
 
 def _of_codes(stage: Stage, codec: Codec, generator: Generator) -> Stage:
@@ -165,4 +173,5 @@ def _of_codes(stage: Stage, codec: Codec, generator: Generator) -> Stage:
         solve = stage.solve
         return Solve(name, lambda model, batches: solve(generator, _Codes(codec, batches)))
     players = stage.players or (Player("model", (generator,)),)
-    return Descend(name, tuple(replace(p, name=p.name + ON_CODES) for p in players))
+    players = tuple(replace(p, name=p.name + ON_CODES) for p in players)
+    return Descend(name, players, of=stage.of or generator)

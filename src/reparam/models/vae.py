@@ -87,6 +87,7 @@ class VAE(Conditional, LatentVariable):
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
         self.draws = self.objective.draws
+        self.keeps, self.judge = self.objective.keeps, self.objective.judge
         self.normalised = norm.has_batch_norm(self)
         coupled = likelihood.couples_rows or self.objective.couples_rows
         self.couples_rows = coupled or self.normalised
@@ -121,8 +122,8 @@ class VAE(Conditional, LatentVariable):
         return (Player("model", parts), *others) if others else ()
 
     @property
-    def annealing_steps(self) -> int:
-        return self.objective.annealing_steps
+    def unsettled(self) -> str:
+        return self.objective.unsettled
 
     @property
     def code_space(self) -> Space:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
-from reparam.model import Player, Space, positive_count
+from reparam.model import Keeps, Player, Space, positive_count
 
 Curve = Literal["linear", "cosine", "cyclic"]
 
@@ -27,7 +27,8 @@ class Weighting(nn.Module, ABC):
     by_factor: bool = False  # whether it needs a rate for each factor of the posterior
     nonnegative: bool = False  # whether it needs distortion ≥ 0
     linear: bool = False  # whether it is distortion + β · rate, which importance weights take too
-    annealing_steps: int = 0  # optimiser steps until it is what it stays
+    keeps: Keeps = "best"  # "last" where it is learned or controlled, and so never fixed
+    weighs_rate: bool = True  # whether the rate has a weight at all in the end
     moves: bool = False  # whether β changes in training, so that there is something to log
 
     @abstractmethod
@@ -40,6 +41,11 @@ class Weighting(nn.Module, ABC):
     @property
     def players(self) -> tuple[Player, ...]:
         return ()
+
+    @property
+    def unsettled(self) -> str:
+        """What it still waits for, in a few words; empty once it is what it stays."""
+        return ""
 
     def statistics(self, distortion: Tensor, rate: Tensor) -> dict[str, Tensor]:
         """Detached sums over rows that ``after_step`` needs."""
@@ -84,7 +90,7 @@ class Beta(Weighting):
         super().__init__()
         if not beta >= 0:
             raise ValueError(f"beta: expected at least 0, got {beta}")
-        self.fixed = beta
+        self.fixed, self.weighs_rate = beta, beta > 0
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.anchor: Tensor
 
@@ -101,7 +107,7 @@ class _Timed(Weighting):
     def __init__(self, steps: int) -> None:
         super().__init__()
         positive_count("steps", steps)
-        self.annealing_steps = steps
+        self.steps = steps
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.count: Tensor
@@ -109,11 +115,25 @@ class _Timed(Weighting):
 
     def progress(self) -> Tensor:
         """The share of the steps that is done, from 0 to 1."""
-        return (self.count.to(self.anchor.dtype) / self.annealing_steps).clamp(max=1)
+        return (self.count.to(self.anchor.dtype) / self.steps).clamp(max=1)
+
+    @property
+    def unsettled(self) -> str:
+        return steps_left(self.count, self.steps)
 
     def after_step(self, statistics: dict[str, Tensor], player: str) -> None:
         if player == "model":
             self.count += 1
+
+
+def steps_left(count: Tensor, steps: int) -> str:
+    """Which of so many steps was reached; nothing where all were.
+
+    >>> steps_left(torch.tensor(3), 10)
+    'step 3 of 10'
+    """
+    done = int(count.item())
+    return f"step {done} of {steps}" if done < steps else ""
 
 
 class Schedule(_Timed):
@@ -158,6 +178,7 @@ class Schedule(_Timed):
                 raise ValueError(f"{name}: expected at least 0, got {value}")
         positive_count("cycles", cycles)
         self.curve, self.start_at, self.end_at, self.cycles = curve, start, end, cycles
+        self.weighs_rate = end > 0
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
         return (distortion + self.beta() * rate.sum(1)).mean()

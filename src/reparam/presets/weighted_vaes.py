@@ -115,7 +115,7 @@ def l_vae(
     *,
     steps: int = 1000,
     weights_lr: float = 10.0,
-    floor: float = 1.0,
+    floor: float = 2.0,
     latent_dim: int = 20,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
@@ -124,9 +124,11 @@ def l_vae(
     """A VAE that learns the weights of distortion and rate: beta ends at their root ratio.
 
     Args:
-        steps: optimiser steps as a VAE before the weights are learned and judged.
+        steps: optimiser steps as a VAE before the weights are learned.
         weights_lr: learning rate of the weights, as a multiple of the model's.
-        floor: least sigma² of the rate, so that a small rate does not make its weight huge.
+        floor: least sigma² of the rate. A rate below its square gets the weight 1 / floor, and beta
+            is at most the root of the distortion over it; small images collapse if it is too low
+            (digits at 1).
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
@@ -154,7 +156,7 @@ def dl_vae(
     """A VAE that learns a weight for the distortion and for the rate of every latent dimension.
 
     Args:
-        steps: optimiser steps as a VAE before the weights are learned and judged.
+        steps: optimiser steps as a VAE before the weights are learned.
         weights_lr: learning rate of the weights, as a multiple of the model's.
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
@@ -184,7 +186,7 @@ def control_vae(
 
     Args:
         target: the rate wanted, in nats.
-        steps: optimiser steps over which it rises from 0; weights are judged from then on.
+        steps: optimiser steps over which it rises from 0.
         p_gain: of the error itself.
         i_gain: of its sum.
         low: least beta; 1 to disentangle, 0 to generate.

@@ -27,7 +27,7 @@ def diagnose(model: Model, batch: Batch, player: str, seed: int) -> str:
     """
     if not bool(batch.x.isfinite().all()):
         return "the data of that batch are not finite"
-    weights = _listed([n for n, p in model.named_parameters() if not bool(p.isfinite().all())])
+    weights = listed([n for n, p in model.named_parameters() if not bool(p.isfinite().all())])
     if weights:
         return f"weights are not finite: {weights}"
     found: list[str] = []
@@ -42,7 +42,7 @@ def diagnose(model: Model, batch: Batch, player: str, seed: int) -> str:
     finally:
         for hook in hooks:
             hook.remove()
-    terms = _listed([name for name, term in loss.terms.items() if not bool(term.isfinite().all())])
+    terms = listed([name for name, term in loss.terms.items() if not bool(term.isfinite().all())])
     model.zero_grad(set_to_none=True)
     loss.objective.backward()
     spoiled = [
@@ -53,7 +53,7 @@ def diagnose(model: Model, batch: Batch, player: str, seed: int) -> str:
     model.zero_grad(set_to_none=True)
     said = [f"the first output that is not finite is that of {found[0]}"] if found else []
     said += [f"it arises in the term {terms}, after all modules"] if terms and not found else []
-    said += [f"gradients that are not finite: {_listed(spoiled)}"] if spoiled else []
+    said += [f"gradients that are not finite: {listed(spoiled)}"] if spoiled else []
     return "; ".join(said) or "computed again with other noise, that batch is finite"
 
 
@@ -68,6 +68,7 @@ def _noting(found: list[str], name: str) -> Any:
     return hook
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more

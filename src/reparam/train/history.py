@@ -7,6 +7,8 @@ import io
 from dataclasses import dataclass, field
 from typing import Any
 
+from reparam.model import Keeps
+
 Row = dict[str, float]
 
 
@@ -15,7 +17,9 @@ class History:
     """The curves of a run.
 
     Each row has ``epoch``, ``step``, ``seconds``, and ``train/TERM`` and ``valid/TERM`` for every
-    term of the loss in nats (or squared error) per example, unweighted.
+    term of the loss in nats (or squared error) per example, unweighted. ``best_epoch`` is that of
+    the weights that were kept: the best by the validation mean of the term ``judge``, or the last,
+    as ``keeps`` says.
 
     >>> history = History()
     >>> history.rows.append({"epoch": 1.0, "valid/bound": -90.0})
@@ -28,10 +32,22 @@ class History:
     seconds: float = 0.0
     best_epoch: float | None = None
     ended: str = ""
+    keeps: Keeps = "best"
+    judge: str = ""
 
     def curve(self, column: str) -> list[float]:
         """One column; rows that lack it are left out."""
         return [row[column] for row in self.rows if column in row]
+
+    @property
+    def kept(self) -> Row:
+        """The row of the weights that were kept; empty where none was validated.
+
+        >>> History([{"epoch": 1.0}, {"epoch": 2.0}], best_epoch=1.0).kept
+        {'epoch': 1.0}
+        """
+        # Of several descents the last one's: its rows come last, and their epochs begin anew.
+        return next((row for row in reversed(self.rows) if row["epoch"] == self.best_epoch), {})
 
     @property
     def columns(self) -> list[str]:

@@ -7,7 +7,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,9 +23,11 @@ from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
 from reparam.train.compiled import Compiled
 from reparam.train.device import autocast, chosen_threads, flushed_denormals, lacks_bfloat16
-from reparam.train.diagnosis import diagnose
+from reparam.train.diagnosis import diagnose, listed
 from reparam.train.folder import STATE_FILE, RunFolder
 from reparam.train.history import History, Row
+from reparam.train.judge import disagreement, judge
+from reparam.train.optimizers import gradient_sum
 from reparam.train.progress import bar
 from reparam.train.random import alone, seeded
 from reparam.train.ranks import Ranks
@@ -34,10 +36,7 @@ from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
 
 SECONDS_BETWEEN_NEWS = 0.2
-SMALL = 4096  # entries of a parameter whose gradient is looked at in every step
 FIXED_FIELDS = {"batch_size", "seed", "precision"}
-# What a validation is judged by: the first of these terms that the loss has, and its sign.
-JUDGES = {"bound": -1.0, "nll": 1.0, "squared_error": 1.0, "cross_entropy": 1.0}
 
 
 class News(NamedTuple):
@@ -62,7 +61,9 @@ def fit(
     progress: bool = True,
     **fields: Any,
 ) -> History:
-    """Train a model and leave it with its best weights, in evaluation mode.
+    """Train a model and leave it with the weights it ``keeps``, in evaluation mode.
+
+    These are the best by validation, or the last where the objective moves with the weights.
 
     Args:
         model: any model; its stages are run in order.
@@ -75,8 +76,9 @@ def fit(
         **fields: of ``TrainConfig``, replacing those of ``config``.
 
     Raises:
-        ValueError: the data are not the model's, the folder cannot be used or another process
-            trains there, or another thread of this process is training.
+        ValueError: the data are not the model's, patience is asked of a model that keeps its last
+            weights, the folder cannot be used or another process trains there, or another thread
+            of this process is training.
         NonFinite: the loss stayed infinite or NaN.
 
     >>> import reparam as rp
@@ -172,7 +174,7 @@ def _run(
     progress: bool,
     resumed: bool = False,
 ) -> History:
-    """Every stage in order, then the best weights."""
+    """Every stage in order, then the weights that are kept."""
     model, config, history = training.model, training.config, training.history
     ranks, saved = training.ranks, None
     name = (model.recipe or {}).get("preset") or type(model).__name__
@@ -272,15 +274,29 @@ class _Session:
             if training.step % training.steps_per_row == 0 or training.step == training.total_steps:
                 self._end_row(players)
             self._look_up()
-        if any(tally.steps for tally in training.tallies.values()):
-            self._end_row(players)  # seconds ran out within a row
-        if training.annealing and training.best is not None:
-            self._warn(
-                f"ended at step {training.step} of {training.model.annealing_steps} of annealing: "
-                "the last weights are kept, the best would be those of another objective"
-            )
+        self._finish(players)
+
+    def _finish(self, players: tuple[Player, ...]) -> None:
+        """Validate once in any case, and say what is to be known of the weights that are kept."""
+        training = self.training
+        unvalidated = training.step == 0 and training.best is None
+        if unvalidated or any(tally.steps for tally in training.tallies.values()):
+            self._end_row(players)  # seconds ran out within a row, or before the first step
         if training.best is None:
             raise NonFinite("no validation loss was finite: the model diverged; try a smaller lr")
+        if unvalidated:
+            self._warn(
+                f"budget: its {training.config.budget:g} s were used up before the first step: the "
+                "weights are those it started from; resume with a larger one"
+            )
+        elif training.part.unsettled:
+            self._warn(
+                f"ended at step {training.step}, before the objective settled: "
+                f"{training.part.unsettled}; the last weights are kept"
+            )
+        apart = disagreement(training.history.rows[-1], training.history.kept)
+        if apart:
+            self._warn(apart)
 
     def _optimise(self, player: Player, batch: Batch) -> None:
         training, config = self.training, self.training.config
@@ -290,7 +306,7 @@ class _Session:
             group["lr"] = rate
         with autocast(config, training.device):
             loss: Loss = self.forward(batch.x, batch.c, player.name)
-        parameters = optimiser.param_groups[0]["params"]
+        parameters = training.weights[player.name]
         for parameter in parameters:
             parameter.grad = None
         loss.objective.backward()
@@ -314,7 +330,7 @@ class _Session:
         training, config = self.training, self.training.config
         if training.step >= training.total_steps:
             training.history.ended = "all epochs"
-        elif config.budget is not None and training.history.seconds >= config.budget:
+        elif training.share_of_budget >= 1:
             training.history.ended = "budget used up"
         elif config.patience is not None and training.stale >= config.patience:
             training.history.ended = "no further improvement"
@@ -326,9 +342,16 @@ class _Session:
         """Close a row of the curves: training means, validation means, diagnosis."""
         training = self.training
         means: dict[str, float] = {}
+        spoiled = training.mend()
+        if spoiled:
+            self._warn(
+                f"not finite before step {training.step}: gradients of {listed(spoiled)} alone; "
+                "these entries are again those last kept, and the steps after it were skipped. "
+                "Try a smaller lr or clip=1.0"
+            )
         for player in players:
             values, bad, first = training.tallies[player.name].read()
-            if bad:
+            if bad and not (spoiled and values):
                 self._diagnose(player, bad, first, values)
             own = len(players) > 1 and player.name != "model"
             prefix = f"{player.name}/" if own else ""
@@ -336,9 +359,12 @@ class _Session:
             training.tallies[player.name] = Tally()
         with training.averaged():
             valid = validate(training, players[0].name)
-            training.remember_if_best(judge(valid))
-        if not math.isfinite(judge(valid)):
-            self._warn(f"the validation loss was not finite at step {training.step}")
+            training.remember(valid)
+        if not math.isfinite(judge(valid, training.part.judge)):
+            self._warn(
+                f"the validation loss was not finite at step {training.step}: "
+                "these weights are not kept"
+            )
         row = {
             "epoch": training.step / training.batches.steps_per_epoch,
             "step": float(training.step),
@@ -374,7 +400,9 @@ class _Session:
         self._warn(message)
 
     def _warn(self, message: str) -> None:
-        self.training.history.warnings.append(message)
+        said = self.training.history.warnings
+        if message not in said:  # a run that had ended and is resumed ends the same way again
+            said.append(message)
         if self.training.ranks.first:
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
@@ -441,26 +469,6 @@ def validate(training: Training, player: str) -> dict[str, float]:
     if not alone:
         ranks.add_up(sums.values())
     return {name: value.item() / len(training.valid) for name, value in sums.items()}
-
-
-def judge(valid: dict[str, float]) -> float:
-    """The validation value by which weights are kept; lower is better, NaN never the best."""
-    for name, sign in JUDGES.items():
-        if name in valid:
-            return sign * valid[name]
-    return valid["objective"]
-
-
-def gradient_sum(parameters: Sequence[torch.Tensor]) -> torch.Tensor:
-    """A scalar that is not finite where an error signal was not, at next to no cost.
-
-    It adds up the gradients of biases and other small parameters: reading all of them would take
-    2 % of the time of a step. An error signal that is not finite reaches the bias of its layer, and
-    those of all layers before it.
-    """
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    small = [g for g in gradients if g.numel() <= SMALL] or gradients
-    return torch.cat([g.flatten() for g in small]).sum()
 
 
 def learning_rate_factor(config: TrainConfig, training: Training) -> float:

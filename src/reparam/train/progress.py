@@ -7,14 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from reparam.progress import progress_bars, watched_by_a_person
-
-
-def latest_value(row: dict[str, float]) -> str:
-    """What the last row of the curves says in a few words."""
-    for name in ("valid/bound", "valid/nll", "valid/squared_error", "valid/cross_entropy"):
-        if name in row:
-            return f"{name} {row[name]:.2f}"
-    return ""
+from reparam.train.judge import judged
 
 
 @contextmanager
@@ -24,7 +17,6 @@ def bar(name: str, visible: bool) -> Iterator[Callable[[Any], None]]:
         task = bars.add_task(name, total=None, value="")
 
         def watch(news: Any) -> None:
-            value = latest_value(news.row)
-            bars.update(task, completed=news.share, total=1.0, value=value)
+            bars.update(task, completed=news.share, total=1.0, value=judged(news.row))
 
         yield watch

@@ -21,6 +21,15 @@ from reparam.nets.norm import BatchNorm, has_batch_norm
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
 from reparam.train.history import History
+from reparam.train.judge import find_judge, judge
+from reparam.train.optimizers import (
+    Moments,
+    make_optimizer,
+    mend,
+    moments,
+    restore_moments,
+    trainable,
+)
 from reparam.train.random import generator_states, restore_generators
 from reparam.train.ranks import Ranks
 from reparam.train.tally import Tally
@@ -63,6 +72,8 @@ class Training:
                 f"model: {type(model).__name__} does not move the statistics of batch "
                 "normalisation; build its networks with normalise=False"
             )
+        if config.patience is not None:
+            refuse_patience(model)
         self.ranks = Ranks()  # first: it says which device is this process's
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
@@ -78,6 +89,8 @@ class Training:
         self.best: dict[str, Tensor] | None = None
         self.best_value, self.stale = math.inf, 0
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.weights: dict[str, list[nn.Parameter]] = {}  # of every player, as the model has them
+        self.turn, self.turns = 0, 1  # which descent this is, of how many
         self.average: list[Tensor] | None = None
         self._clock = time.perf_counter()
 
@@ -107,15 +120,25 @@ class Training:
     @property
     def share(self) -> float:
         """How much of the steps or seconds, whichever end sooner, is used up."""
-        by_steps = self.step / self.total_steps
-        if self.config.budget is None:
-            return by_steps
-        return max(by_steps, min(1.0, self.history.seconds / self.config.budget))
+        return max(self.step / self.total_steps, self.share_of_budget)
 
     @property
-    def annealing(self) -> bool:
-        """Whether the objective is not yet what it is to be."""
-        return self.step < self.model.annealing_steps
+    def share_of_budget(self) -> float:
+        """How much of the seconds is used up; of several descents each has an equal part of them.
+
+        What one leaves is no more for the next, so that the parts do not depend on each other.
+        """
+        if self.config.budget is None:
+            return 0.0
+        used = self.history.seconds / self.config.budget * self.turns - self.turn
+        return min(1.0, max(0.0, used))
+
+    @property
+    def part(self) -> Model:
+        """Whose objective the descent of now is: the model's, or that of a part of it."""
+        stage = self.model.stages[self.stage]
+        part = stage.of if isinstance(stage, Descend) else None
+        return self.model if part is None else part
 
     @property
     def steps_per_row(self) -> int:
@@ -138,13 +161,16 @@ class Training:
 
     def enter(self, stage: int) -> None:
         """Go on to a stage; the last one stays entered, so that more epochs can follow."""
+        stages = self.model.stages
+        self.turn = sum(isinstance(one, Descend) for one in stages[:stage])
+        self.turns = max(1, sum(isinstance(one, Descend) for one in stages))
         if stage != self.stage:
             self.stage, self.step = stage, 0
             self.optimisers, self.average, self.tallies = {}, None, {}
             self.best, self.best_value, self.stale = None, math.inf, 0
 
     def take_best(self) -> None:
-        """Put the best weights of this stage into the model, and set it to evaluation."""
+        """Put the kept weights of this stage into the model, and set it to evaluation."""
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()
@@ -152,25 +178,29 @@ class Training:
     def start(self, stage: Descend) -> tuple[Player, ...]:
         """Make the optimisers of a descent, unless a checkpoint brought them."""
         players = stage.players or (Player("model", (self.model,)),)
+        self.weights = {player.name: trainable(player.modules) for player in players}
         for player in players:
             if player.name not in self.optimisers:
-                self.optimisers[player.name] = self._optimiser(player)
+                self.optimisers[player.name] = make_optimizer(player, self.config)
             self.tallies.setdefault(player.name, Tally())
         if self.config.ema is not None and self.average is None:
             self.average = [value.detach().clone() for value in self.moving]
         return players
 
-    def _optimiser(self, player: Player) -> torch.optim.Optimizer:
-        config = self.config
-        # Fused: one pass over the weights instead of a dozen, and it skips a step on found_inf.
-        # Without decay both are the same, but AdamW multiplies every weight by 1.
-        kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
-        return kind(
-            trainable(player.modules),
-            lr=config.lr * player.lr,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+    @torch.no_grad()
+    def mend(self) -> list[str]:
+        """The names of weights that a gradient spoiled; these entries are again those last kept."""
+        names = {id(weight): name for name, weight in self.model.named_parameters()}
+        spoiled, kept = [], self.best or {}
+        for player, optimizer in self.optimisers.items():
+            for weight in self.weights[player]:
+                name = names[id(weight)]
+                if mend(weight, kept.get(name), optimizer.state.get(weight, {})):
+                    spoiled.append(name)
+        if spoiled and self.average is not None:
+            for mean, value in zip(self.average, self.moving, strict=True):
+                mean.copy_(torch.where(mean.isfinite(), mean, value))
+        return spoiled
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -190,14 +220,19 @@ class Training:
         for parameter, weight in zip(self.moving, weights, strict=True):
             parameter.copy_(weight)
 
-    def remember_if_best(self, value: float) -> None:
-        """Keep a copy of the weights when the validation value (lower is better) is the best.
+    def remember(self, valid: dict[str, float]) -> None:
+        """Keep a copy of the weights with these validation means, where they are to be kept.
 
-        While the objective is annealed the last ones are kept.
+        The last, or those that are judged the best; the last as well while the objective has not
+        settled. Where the judge's value is not finite, those that are there stay.
         """
+        part = self.part
+        value = judge(valid, part.judge)
         if value < self.best_value:
+            last = part.keeps == "last" or bool(part.unsettled)
             self.best = copy.deepcopy(self.model.state_dict())
-            self.best_value, self.stale = math.inf if self.annealing else value, 0
+            self.best_value, self.stale = math.inf if last else value, 0
+            self.history.keeps, self.history.judge = part.keeps, find_judge(valid, part.judge)
             self.history.best_epoch = self.step / self.batches.steps_per_epoch
         else:
             self.stale += 1
@@ -213,7 +248,7 @@ class Training:
                 parts[f"rng/{rank}/{name}" if rank else f"rng/{name}"] = one
         parts |= {f"tally/{name}": tally.stacked() for name, tally in self.tallies.items()}
         for name, optimiser in self.optimisers.items():
-            for index, slots in optimiser.state_dict()["state"].items():
+            for index, slots in moments(optimiser, self.weights[name]).items():
                 parts |= {f"optimiser/{name}/{index}/{slot}": v for slot, v in slots.items()}
         return parts
 
@@ -240,6 +275,7 @@ class Training:
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
         self.history = History.from_json(cast(dict[str, Any], header["history"]))
+        self._clock = time.perf_counter()  # to read a state is no training
         self.tallies = {
             name: Tally(
                 tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]
@@ -269,36 +305,24 @@ class Training:
         assert isinstance(stage, Descend)
         self.start(stage)
         for name in names:
-            state: dict[int, dict[str, Tensor]] = {}
-            for path, value in _by_prefix(tensors)[name].items():
+            state: Moments = {}
+            # Before its first step an optimizer remembers nothing.
+            found = _by_prefix(tensors)[name] if self.step else {}
+            for path, value in found.items():
                 index, slot = path.split("/")
                 state.setdefault(int(index), {})[slot] = value
-            groups = self.optimisers[name].state_dict()["param_groups"]
-            weights = self.optimisers[name].param_groups[0]["params"]
-            _check_moments(state, weights)
-            for number, slots in state.items():
-                state[number] = {slot: _laid_out(v, weights[number]) for slot, v in slots.items()}
-            self.optimisers[name].load_state_dict({"state": state, "param_groups": groups})
+            restore_moments(self.optimisers[name], self.weights[name], state)
 
 
-def _laid_out(value: Tensor, weight: Tensor) -> Tensor:
-    """A moment in the memory layout of its weight: a fused optimiser reads both as they lie."""
-    return value if value.shape != weight.shape else torch.empty_like(weight).copy_(value)
-
-
-def _check_moments(state: Mapping[int, Mapping[str, Tensor]], weights: list[Tensor]) -> None:
-    """ValueError where Adam's means are not of these weights; PyTorch would notice it later."""
-    for index, slots in state.items():
-        shapes = {name: tuple(value.shape) for name, value in slots.items() if name != "step"}
-        expected = tuple(weights[index].shape) if index < len(weights) else None
-        for name, shape in shapes.items():
-            if shape != expected:
-                raise ValueError(f"{name} of weight {index} has shape {shape}, not {expected}")
-
-
-def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """The parameters of some modules that gradients move."""
-    return [p for module in modules for p in module.parameters() if p.requires_grad]
+def refuse_patience(model: Model) -> None:
+    """ValueError where patience has nothing to wait for: the last weights are kept."""
+    if model.keeps == "last":
+        name = (model.recipe or {}).get("preset") or type(model).__name__
+        raise ValueError(
+            f"patience: expected None for {name}, which keeps its last weights: its objective "
+            "moves with them, so that no validation is better than an earlier one; set epochs or "
+            "a budget instead"
+        )
 
 
 def validation_batches(
