@@ -261,9 +261,7 @@ def _train_and_measure(run: Run, tell: Watch) -> Measured:
         tell(f"measuring {label}: {what}", 0.5 + 0.5 * share)
 
     tell(f"training {label}", 0.0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = build(run.candidate.preset, data.space, **run.candidate.parameters)
+    model = build(run.candidate.preset, data.space, seed=config.seed, **run.candidate.parameters)
     if _is_of(run) and RunFolder(run.folder).state() is not None:
         model, history = resume(run.folder, data=data, watch=training, progress=False)
     else:
@@ -304,8 +302,10 @@ def _finish(
 def _entry(label: str, runs: Sequence[tuple[Run, Measured]]) -> Entry:
     """A model with its scores over the seeds, and the weights and curves of the first."""
     scores = over_seeds([scores for _, (scores, _) in runs], [run.config.seed for run, _ in runs])
-    run, (_, history) = runs[0]
-    return Entry(label, load(run.folder), scores, history)
+    trained = [(run.config, history) for run, (_, history) in runs]
+    config, history = trained[0]
+    model = load(runs[0][0].folder)
+    return Entry(label, model, scores, history, config, tuple(trained[1:]))
 
 
 def _config(candidate: Candidate, seed: int, fields: dict[str, Any]) -> TrainConfig:
@@ -327,7 +327,7 @@ def _refuse_bad(candidates: Sequence[Candidate], data: Data, seeds: int, jobs: i
             raise ValueError(f"models: {label!r} stands twice; give them other parameters")
     for c in candidates:
         try:
-            model = build(c.preset, data.space, **c.parameters)
+            model = build(c.preset, data.space, seed=0, **c.parameters)
             refuse_unfit(model, data, *data.splits)
             model.refuse_rows(len(data.train))
         except ValueError as error:

@@ -191,7 +191,7 @@ def _run(
                     with torch.no_grad():
                         stage.solve(model, training.batches)
                 ranks.broadcast(model)
-                training.step, history.ended = 1, "solved"
+                training.step, history.ended = 1, history.ended or "solved"
             session.save()
             training.take_best()
             if session.interrupted():  # while it was solved, or saved
