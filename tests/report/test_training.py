@@ -93,11 +93,11 @@ def test_a_row_for_every_training():
     ]
     rows = training_rows(entries)
     assert [(row.model, row.seed) for row in rows] == [(0, ""), (1, "seed 0"), (1, "seed 1")]
-    assert rows[0].cells == ["", "", "", "0.0", "", "solved in closed form"]
-    stopped = ["40 s, patience 20", "lr 0.01, batch size 64", "20", "40.1", "10"]
-    assert rows[1].cells == [*stopped, "stopped by the clock"]
-    over = ["20 epochs", "lr 0.001", "20", "12.0", "20", "all 20 epochs, still improving"]
-    assert rows[2].cells == over
+    assert rows[0].cells == ["solved in closed form", "", "", "0.0", "", ""]
+    stopped = ["20", "10", "40.1", "40 s, patience 20", "lr 0.01, batch size 64"]
+    assert rows[1].cells == ["stopped by the clock", *stopped]
+    over = ["20", "20", "12.0", "20 epochs", "lr 0.001"]
+    assert rows[2].cells == ["all 20 epochs, still improving", *over]
 
 
 def test_the_last_of_several_descents_is_judged():
@@ -106,10 +106,9 @@ def test_the_last_of_several_descents_is_judged():
     codec.__class__ = type("Twice", (Autoencoder,), {"stages": (stage, stage)})
     both = History([*history(peak(9, 10)).rows, *history(peak(0, 10)).rows], ended="all epochs")
     assert not still_improving(codec, both)
-    both.rows.reverse()
     both.rows[:] = [*history(peak(0, 10)).rows, *history(peak(9, 10)).rows]
     assert still_improving(codec, both)
-    assert training_rows([Entry("two", codec, {}, both)])[0].cells[2] == "10 + 10"
+    assert training_rows([Entry("two", codec, {}, both)])[0].cells[1] == "10 + 10"
 
 
 def scored(label, value, *runs):
@@ -132,6 +131,8 @@ def test_sentences_about_winners_name_those_that_were_cut_off():
     assert said(scored("A", -1.0, DONE), scored("B", -9.0, DONE)) == ""
     behind = said(scored("A", -1.0, DONE), scored("B", -9.0, CUT), scored("C", -8.0, CUT))
     assert behind == "B and C were still improving when the clock stopped them."
+    both = said(scored("A", -1.0, CUT), scored("B", -9.0, CUT))
+    assert both == "All of them were still improving when the clock stopped them."
     leading = said(scored("A", -1.0, CUT), scored("B", -9.0, OVER))
     assert leading == (
         "A was still improving when the clock stopped it. "
@@ -156,5 +157,5 @@ def test_the_page_shows_it(tmp_path):
     html = write_report(tmp_path / "r.html", data, [entry]).read_text("utf-8")
     section = html[html.index('<section id="training"') :]
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section[: section.index("</table>")]))
-    assert "&lt;VAE&gt; 3 s lr 0.001 20 3.0 — stopped by the clock, still improving" in text
+    assert "&lt;VAE&gt; stopped by the clock, still improving 20 — 3.0 3 s lr 0.001" in text
     assert "the best validation is among the last tenth" in text

@@ -98,16 +98,18 @@ def _caution(scores: Sequence[Score | None], best: Score, name: str) -> str:
 
 def _unfinished(entries: Sequence[Entry], scores: Sequence[Score | None]) -> str:
     """Which of the models compared might have gone further, had they been given more time."""
+    compared = [entry for entry, score in zip(entries, scores, strict=True) if score is not None]
     stopped: dict[str, list[str]] = {}
-    for entry, score in zip(entries, scores, strict=True):
-        by = None if score is None else cut_off(entry)
+    for entry in compared:
+        by = cut_off(entry)
         if by is not None:
             stopped.setdefault(by, []).append(entry.label)
-    return "".join(
-        f" {_listed(labels)} {'was' if len(labels) == 1 else 'were'} still improving when {by} "
-        f"{'it' if len(labels) == 1 else 'them'}."
-        for by, labels in stopped.items()
-    )
+    text = ""
+    for by, labels in stopped.items():
+        who = _listed(labels) if len(labels) < len(compared) else "All of them"
+        verb, whom = ("was", "it") if len(labels) == 1 else ("were", "them")
+        text += f" {who} {verb} still improving when {by} {whom}."
+    return text
 
 
 def trained_seeds(entries: Sequence[Entry]) -> list[int]:

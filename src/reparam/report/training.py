@@ -29,7 +29,7 @@ class TrainingRow:
     cells: list[str]
 
 
-HEADER = ["Limits", "Settings", "Epochs", "Seconds", "Kept epoch", "How it ended"]
+HEADER = ["How it ended", "Epochs", "Epoch kept", "Seconds", "Limits", "Settings"]
 
 
 def training_rows(entries: Sequence[Entry]) -> list[TrainingRow]:
@@ -47,15 +47,14 @@ def training_rows(entries: Sequence[Entry]) -> list[TrainingRow]:
 
 
 def _cells(model: Model, config: TrainConfig | None, history: History) -> list[str]:
-    descent = history.ended != "solved"
-    known = config is not None and descent
+    given = None if history.ended == "solved" else config
     return [
-        limits(config) if config is not None and known else "",
-        settings(config) if config is not None and known else "",
-        " + ".join(f"{rows[-1]['epoch']:.4g}" for rows in descents(model, history) if rows),
-        f"{history.seconds:.1f}",
-        "" if history.best_epoch is None else f"{history.best_epoch:.4g}",
         ending(model, config, history),
+        " + ".join(f"{rows[-1]['epoch']:.4g}" for rows in descents(model, history) if rows),
+        "" if history.best_epoch is None else f"{history.best_epoch:.4g}",
+        f"{history.seconds:.1f}",
+        "" if given is None else limits(given),
+        "" if given is None else settings(given),
     ]
 
 
