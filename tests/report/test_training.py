@@ -133,9 +133,11 @@ def test_sentences_about_winners_name_those_that_were_cut_off():
     assert behind == "B and C were still improving when the clock stopped them."
     both = said(scored("A", -1.0, CUT), scored("B", -9.0, CUT))
     assert both == "All of them were still improving when the clock stopped them."
+    third = said(scored("B", -9.0, CUT), scored("A", -1.0, CUT), scored("C", -8.0, DONE))
+    assert third == "It and B were still improving when the clock stopped them."
     leading = said(scored("A", -1.0, CUT), scored("B", -9.0, OVER))
     assert leading == (
-        "A was still improving when the clock stopped it. "
+        "It was still improving when the clock stopped it. "
         "B was still improving when the epochs were over for it."
     )
 

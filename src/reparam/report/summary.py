@@ -84,7 +84,7 @@ def _finding(entries: Sequence[Entry], name: str, claim: str) -> Finding | None:
     tied = [entries[i].label for i, ranked in enumerate(ranks) if ranked and i != leader]
     if tied:
         text += f"; {_listed(tied)} cannot be told apart from it (within one standard error)"
-    cautions = _caution(scores, best, name) + _unfinished(entries, scores)
+    cautions = _caution(scores, best, name) + _unfinished(entries, scores, leader)
     return Finding(leader, text + "." + cautions)
 
 
@@ -96,14 +96,15 @@ def _caution(scores: Sequence[Score | None], best: Score, name: str) -> str:
     return " The true values of models with a lower bound (≥) may be higher than shown."
 
 
-def _unfinished(entries: Sequence[Entry], scores: Sequence[Score | None]) -> str:
+def _unfinished(entries: Sequence[Entry], scores: Sequence[Score | None], leader: int) -> str:
     """Which of the models compared might have gone further, had they been given more time."""
-    compared = [entry for entry, score in zip(entries, scores, strict=True) if score is not None]
+    compared = [index for index, score in enumerate(scores) if score is not None]
     stopped: dict[str, list[str]] = {}
-    for entry in compared:
-        by = cut_off(entry)
+    for index in sorted(compared, key=lambda index: index != leader):
+        by = cut_off(entries[index])
         if by is not None:
-            stopped.setdefault(by, []).append(entry.label)
+            label = "It" if index == leader else entries[index].label
+            stopped.setdefault(by, []).append(label)
     text = ""
     for by, labels in stopped.items():
         who = _listed(labels) if len(labels) < len(compared) else "All of them"

@@ -119,8 +119,7 @@ def resume(
     for name in FIXED_FIELDS & fields.keys():
         raise ValueError(f"{name}: cannot change in a run that is resumed; fit a new one")
     config = _replace(folder.config(), fields)
-    with seeded(config.seed, torch.device("cpu")):
-        model = model or rebuild(run["model"], folder.path)
+    model = model or rebuild(run["model"], folder.path, config.seed)
     training = Training(model, same_data(run["data"], data, folder.path), config)
     return model, _run(training, folder, watch, progress, resumed=True)
 
