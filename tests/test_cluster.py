@@ -8,6 +8,8 @@ import pytest
 import reparam as rp
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+dask = pytest.importorskip("dask")
+PATIENT = {f"distributed.comm.timeouts.{name}": "600s" for name in ("connect", "tcp")}
 
 
 def scores(comparison: rp.Comparison) -> dict[str, dict[str, float]]:
@@ -22,8 +24,10 @@ def test_a_dask_cluster_trains_the_runs(tmp_path):
     models = ["pca latent_dim=2", "ae latent_dim=2 hidden=8", "ae latent_dim=3 hidden=8"]
     options = dict(epochs=1, samples=2, device="cpu")
     here = rp.compare(data, models, out=tmp_path / "here", **options)
+    local = dict(threads_per_worker=1, dashboard_address=None, memory_limit=None)
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None) as cluster,
+        dask.config.set(PATIENT),  # nor does what else the machine does matter
+        distributed.LocalCluster(2, **local) as cluster,
         distributed.Client(cluster),
         joblib.parallel_config("dask"),
     ):

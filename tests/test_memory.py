@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import platform
 import subprocess
 import sys
 
 import pytest
 
+# Bytes of one block of 30 MiB that glibc maps of its own, to be given back as soon as it is freed.
 SCRIPT = """
-import resource, sys
-import reparam.memory
-if sys.argv[1] == "given back":
-    reparam.memory.keep_freed = lambda: None
+import ctypes
 import torch
-import reparam as rp
-torch.set_num_threads(1)
-model, x = rp.build("vae", rp.Space((784,), "binary")), torch.ones(128, 784)
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-def step():
-    for parameter in model.parameters():
-        parameter.grad = None
-    model.loss(x).objective.backward()
-for _ in range(10):
-    step()
-before = faults()
-for _ in range(40):
-    step()
-print((faults() - before) / 40)
+import reparam.model
+
+class Info(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+mallinfo2 = ctypes.CDLL(None).mallinfo2
+mallinfo2.restype = Info
+before = mallinfo2().hblkhd
+block = torch.empty(30 * 2**20, dtype=torch.uint8)
+print(mallinfo2().hblkhd - before)
 """
 
 
-def faults_per_step(how: str) -> float:
-    run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True
-    )
-    return float(run.stdout)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators have other rules")
-def test_a_step_does_not_get_its_pages_anew():
-    """Gradients of 1.1 million weights alone are 1070 pages of 4 KiB, some of which stay."""
-    kept, given_back = faults_per_step("kept"), faults_per_step("given back")
-    assert given_back > 100 and kept < given_back / 4, (kept, given_back)
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or not hasattr(ctypes.CDLL(None), "mallinfo2"),
+    reason="other allocators have other rules, and glibc before 2.33 does not tell",
+)
+def test_large_blocks_come_from_memory_that_is_kept():
+    """What glibc does by default (benchmarks/memory.py counts what that costs) is to map them."""
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_", "LD_"))}
+    command = [sys.executable, "-c", SCRIPT]
+    run = subprocess.run(command, env=plain, capture_output=True, text=True, check=True)
+    assert int(run.stdout) == 0

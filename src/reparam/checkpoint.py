@@ -144,14 +144,14 @@ def refuse_other_run(header: Mapping[str, Any], run: str, file: Path) -> None:
         )
 
 
-def rebuild(header: Mapping[str, Any], file: Path) -> Model:
-    """The model, untrained, that a header describes."""
+def rebuild(header: Mapping[str, Any], file: Path, seed: int = 0) -> Model:
+    """The model, untrained, that a header describes; the default generator stays as it is."""
     if header.get("preset") is None:
         raise ValueError(f"{file}: holds a model that no preset builds; give it as model=")
     try:
         check(header, Description, "model")
         space = Space(**header["space"])
-        return build(header["preset"], space, **header["parameters"])
+        return build(header["preset"], space, seed=seed, **header["parameters"])
     except ValueError as error:
         raise ValueError(f"{file}: does not describe a model of this version: {error}") from error
 

@@ -254,9 +254,7 @@ def _train(run: Run, tell: Watch) -> tuple[Model, History]:
     there = is_of(run)
     if there and RunFolder(run.folder).state() is not None:
         return resume(run.folder, data=data, watch=training, progress=False)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = build(run.candidate.preset, data.space, **run.candidate.parameters)
+    model = build(run.candidate.preset, data.space, seed=config.seed, **run.candidate.parameters)
     force = run.force or there  # else whatever another process has put there meanwhile stays
     history = fit(model, data, config, out=run.folder, force=force, watch=training, progress=False)
     return model, history
@@ -290,17 +288,18 @@ def _finish(
 
 def _entry(label: str, runs: Sequence[tuple[Run, Measured]]) -> Entry:
     """A model with its scores over the seeds, and the weights and curves of the first."""
-    scores = over_seeds(
-        [measured.scores for _, measured in runs], [run.config.seed for run, _ in runs]
-    )
-    run, (_, history, of) = runs[0]
-    return Entry(label, RunFolder(run.folder, of).model(), scores, history)
+    seeds = [run.config.seed for run, _ in runs]
+    scores = over_seeds([measured.scores for _, measured in runs], seeds)
+    trained = [(run.config, measured.history) for run, measured in runs]
+    (run, (_, history, of)), (config, _) = runs[0], trained[0]
+    model = RunFolder(run.folder, of).model()
+    return Entry(label, model, scores, history, config, tuple(trained[1:]))
 
 
 def _config(candidate: Candidate, space: Space, seed: int, fields: dict[str, Any]) -> TrainConfig:
     config = dataclasses.replace(find_preset(candidate.preset).train, seed=seed, **fields)
     if config.patience is not None:  # by default: what was asked for is refused before
-        if build(candidate.preset, space, **candidate.parameters).keeps == "last":
+        if build(candidate.preset, space, seed=0, **candidate.parameters).keeps == "last":
             return dataclasses.replace(config, patience=None)
     return config
 
@@ -322,7 +321,7 @@ def _refuse_bad(
             raise ValueError(f"models: {label!r} stands twice; give them other parameters")
     for c in candidates:
         try:
-            model = build(c.preset, data.space, **c.parameters)
+            model = build(c.preset, data.space, seed=0, **c.parameters)
             refuse_unfit(model, data, *data.splits)
             model.refuse_rows(len(data.train))
             if fields.get("patience") is not None:

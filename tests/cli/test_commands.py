@@ -51,6 +51,7 @@ def test_data_lists_and_describes(reparam):
         (["fit", "pca", "digits", "latent_dim=64", "-o", "OUT"], ["latent_dim", "64"]),
         (["fit", "vae", "digits", "-o", "OUT", "--lr", "-1"], ["lr"]),
         (["fit", "vae", "digits", "-o", "OUT", "--seed", "9" * 20], ["seed", "2**63"]),
+        (["fit", "vae", "digits", "seed=3", "-o", "OUT"], ["seed", "no parameter of vae"]),
         (["fit", "vae", "digits", "-o", "OUT", "--patience", "x"], ["patience", "int | none"]),
         (["fit", "vae", "digits", "-o", "OUT", "--budget", "x"], ["budget", "60s", "none"]),
         (["fit", "vae", "digits", "-o", "OUT", "--levels", "0"], ["levels", "2"]),

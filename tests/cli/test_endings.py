@@ -3,10 +3,7 @@
 import csv
 import io
 import os
-import signal
-import subprocess
 import sys
-import time
 import warnings
 
 import pytest
@@ -28,23 +25,6 @@ def spent(error):
         raise error
 
     return fit
-
-
-def test_an_interrupted_fit_says_how_to_go_on(tmp_path):
-    run = tmp_path / "my run"
-    command = [sys.executable, "-m", "reparam", *FIT, "-o", str(run), "--epochs", "100000"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        for _ in range(600):
-            if (run / "state.safetensors").exists():
-                break
-            time.sleep(0.1)
-        time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    message = "interrupted; what was trained is saved; continue with: reparam resume "
-    assert f"{message}'{run}'" in err
-    assert "Traceback" not in err and "Aborted" not in err
 
 
 def test_an_interrupt_before_anything_was_saved(reparam, monkeypatch, tmp_path):

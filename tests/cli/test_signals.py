@@ -36,26 +36,28 @@ from reparam.cli.main import main
 main()
 """
 At = tuple[str, str, str, int]  # module, class or "", function, which call
+HANGS = 600  # seconds after which something waits for ever
 
 
 def signalled(place: Path, at: At, sent: int, *words: object) -> tuple[int, str]:
     """Send a signal to a command inside the nth call of some function; exit code and errors."""
     command = [sys.executable, "-c", SCRIPT, str(place), *map(str, at), *map(str, words)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
-        end = time.monotonic() + 120
+        end = time.monotonic() + HANGS
         while not (place / "now").exists():
             assert p.poll() is None and time.monotonic() < end, p.communicate()
             time.sleep(0.01)
         p.send_signal(sent)
         (place / "sent").touch()
-        _, err = p.communicate(timeout=120)
+        _, err = p.communicate(timeout=HANGS)
     return p.returncode, err
 
 
 @pytest.fixture
 def fit(tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32))
-    return ["fit", "vae", tmp_path / "x.npy", "latent_dim=2", "hidden=4", "-o", tmp_path / "run"]
+    run = tmp_path / "my run"  # which a command line has to quote
+    return ["fit", "vae", tmp_path / "x.npy", "latent_dim=2", "hidden=4", "-o", run]
 
 
 @pytest.mark.parametrize(
@@ -69,9 +71,9 @@ def fit(tmp_path):
 )
 def test_training_is_saved_and_goes_on(reparam, tmp_path, fit, at, sent, code):
     ended, err = signalled(tmp_path, at, sent, *fit, "--epochs", 200)
-    run = tmp_path / "run"
+    run = tmp_path / "my run"
     assert ended == code, err
-    said = f"interrupted; what was trained is saved; continue with: reparam resume {run}"
+    said = f"interrupted; what was trained is saved; continue with: reparam resume '{run}'"
     assert err.strip().splitlines()[-1] == said
     _, header = read_tensors(run / "state.safetensors")
     assert header["stage"] in (0, 1) and not list(run.glob(".*"))
@@ -83,7 +85,7 @@ def test_training_is_saved_and_goes_on(reparam, tmp_path, fit, at, sent, code):
 def test_measuring_ends_at_once(reparam, tmp_path, fit, sent, code):
     assert reparam(*fit, "--epochs", 1)[0] == 0
     at = ("reparam.evaluation", "", "evaluate", 1)
-    ended, err = signalled(tmp_path, at, sent, "evaluate", tmp_path / "run")
+    ended, err = signalled(tmp_path, at, sent, "evaluate", tmp_path / "my run")
     assert (ended, err.strip().splitlines()[-1]) == (code, "interrupted")
 
 

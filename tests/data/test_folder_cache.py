@@ -23,6 +23,8 @@ def photos(tmp_path, monkeypatch):
     for i in range(20):
         write(tmp_path / "photos" / "ab"[i % 2] / f"{i:02d}.png", i)
     (tmp_path / "photos" / "a" / "07.png").write_text("no image")
+    for file in (tmp_path / "photos").rglob("*.png"):  # long ago: some clocks of files are coarse
+        os.utime(file, (1000, 1000))
     return tmp_path / "photos"
 
 

@@ -17,6 +17,7 @@ from reparam.report.curves import training_curves
 from reparam.train.history import History
 
 CHROMIUM = Path("/usr/bin/chromium")
+HANGS = 600_000  # milliseconds after which something waits for ever
 
 
 def entry(label, model, **scores):
@@ -349,8 +350,11 @@ def test_in_a_browser(page):
     sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     problems, requests = [], []
     with sync.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        browser = p.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=HANGS
+        )
         tab = browser.new_page(viewport={"width": 360, "height": 800}, color_scheme="light")
+        tab.set_default_timeout(HANGS)
         tab.on("console", lambda message: problems.append(message.text))
         tab.on("pageerror", lambda error: problems.append(str(error)))
         tab.on("request", lambda request: requests.append(request.url))

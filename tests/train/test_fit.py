@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from clock import clock_of_steps
 from torch import Tensor, nn
 
 import reparam as rp
@@ -262,11 +263,13 @@ def test_patience_ends_a_run_that_no_longer_improves():
     )
 
 
-def test_a_budget_ends_a_run_and_its_last_steps_are_in_the_curves():
-    history = fit(Toy(constant().space), constant(), progress=False, epochs=10**7, budget=0.3)
+def test_a_budget_ends_a_run_and_its_last_steps_are_in_the_curves(monkeypatch):
+    """A second for every step: seven of them, in rows of 50."""
+    model = clock_of_steps(monkeypatch).counts(Toy(constant().space))
+    history = fit(model, constant(), progress=False, epochs=10**7, budget=7)
     assert history.ended == "budget used up"
-    assert 0.3 <= history.seconds < 3
-    assert history.rows[-1]["seconds"] >= 0.3
+    assert history.seconds == 7
+    assert [(row["step"], row["seconds"]) for row in history.rows] == [(7, 7)]
 
 
 def test_the_solved_run_has_no_rows():

@@ -238,7 +238,7 @@ def test_death_before_and_after_the_first_checkpoint(tmp_path, save_every):
 
 
 SCRIPT = """
-import sys, torch
+import sys, time, torch
 torch.set_num_threads(1)
 sys.path.insert(0, {here!r})
 import test_resume as t
@@ -246,35 +246,41 @@ from reparam.train import fit, resume
 folder = t.Path({folder!r})
 made = t.data()
 config = t.CONFIG | dict(save_every=0.0, epochs={epochs})
+t.loop.SECONDS_BETWEEN_NEWS = 0.0
+
+def watch(news):  # however late it is killed, it was not over before
+    while news.step == int(sys.argv[2]):
+        time.sleep(1)
+
 if sys.argv[1] == "fit":
-    fit(t.fresh(made), made, progress=False, out=folder, **config)
+    fit(t.fresh(made), made, watch=watch, out=folder, **config)
 else:
-    resume(folder, data=made, progress=False)
+    resume(folder, data=made, watch=watch)
 """
+HANGS = 600  # seconds after which something waits for ever
 
 
 def test_sigkill_at_random_moments_loses_nothing(tmp_path):
     """Killed twice by the kernel while it saves after every step, then resumed here."""
-    epochs = 80
+    epochs, total = 80, 80 * 9
     made, folder = data(), tmp_path / "two"
     uninterrupted(tmp_path / "one", made, epochs=epochs)
     script = SCRIPT.format(here=str(Path(__file__).parent), folder=str(folder), epochs=epochs)
     rng = np.random.default_rng(11)
     reached = [0]
-    for mode in ("fit", "resume"):
-        process = subprocess.Popen([sys.executable, "-c", script, mode])
-        patience = time.monotonic() + 60
-        while time.monotonic() < patience:
-            if (folder / "state.safetensors").is_file():
-                step = state(folder)[1]["step"]
-                if step > reached[-1]:  # it is in its loop
-                    break
-            time.sleep(0.01)
+    for mode, last in (("fit", total // 2), ("resume", total - 1)):
+        process = subprocess.Popen([sys.executable, "-c", script, mode, str(last)])
+        end = time.monotonic() + HANGS
+        while (
+            not (folder / "state.safetensors").is_file() or state(folder)[1]["step"] <= reached[-1]
+        ):
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.01)  # until it is in its loop
         time.sleep(float(rng.uniform(0, 0.3)))
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "it was over before it was killed"
+        assert process.wait() == -signal.SIGKILL
         reached.append(state(folder)[1]["step"])
-    assert 0 < reached[1] < reached[2] < epochs * 9
+    assert 0 < reached[1] < reached[2] < total
     resume(folder, data=made, progress=False)
     assert_same_state(tmp_path / "one", folder)
 

@@ -35,15 +35,13 @@ def fit(
     fields: dict[str, Any],
 ) -> None:
     """Train a model on data; its best (or last) weights, curves and checkpoints go to a folder."""
-    import torch
-
     from reparam import train
-    from reparam.presets import build
+    from reparam.presets import build, find_preset
     from reparam.presets.registry import parse_assignments
 
     show_notes(data.notes)
-    torch.manual_seed(fields.get("seed", 0))
-    model = build(preset, data.space, **parse_assignments(parameters or []))
+    given = find_preset(preset).check(parse_assignments(parameters or []))
+    model = build(preset, data.space, seed=fields.get("seed", 0), **given)
     with _resumable(out):
         history = train.fit(model, data, out=out, force=force, **fields)
     _tell(history, out)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import torch
+
 from reparam.config import TrainConfig
 from reparam.model import DataKind, Model, Space
 
@@ -142,12 +144,14 @@ def find_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def build(name: str, space: Space, **parameters: object) -> Model:
+def build(name: str, space: Space, *, seed: int | None = None, **parameters: object) -> Model:
     """Build a model by its preset's name, for data of this space.
 
     Args:
         name: a key of ``PRESETS``.
         space: what x is, ``load_data(...).space``.
+        seed: of the first weights, which then depend on nothing else and leave PyTorch's default
+            generator as it is; None: they are drawn from that generator.
         parameters: of the preset; values may be strings, as on the command line.
 
     Raises:
@@ -156,7 +160,13 @@ def build(name: str, space: Space, **parameters: object) -> Model:
     >>> build("vae", Space((1, 8, 8), "binary"), latent_dim=4).code_space.shape
     (4,)
     """
-    return find_preset(name)(space, **parameters)
+    chosen = find_preset(name)
+    if seed is None:
+        return chosen(space, **parameters)
+    with torch.random.fork_rng(devices=[]):
+        # Of the CPU alone, where weights are made: torch.manual_seed would seed GPUs as well.
+        torch.default_generator.manual_seed(TrainConfig(seed=seed).seed)
+        return chosen(space, **parameters)
 
 
 def markdown_table() -> str:

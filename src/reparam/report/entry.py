@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from reparam.config import TrainConfig
 from reparam.evaluation.scores import Score
 from reparam.model import Model
 from reparam.presets.registry import shown
@@ -20,12 +21,21 @@ class Entry:
         model: the trained model, on any device and in any precision.
         scores: its scores by name; what it does not define is absent.
         history: its training curves.
+        config: how it was trained, where that is known.
+        others: config and history of its trainings under other seeds, over which scores are means.
     """
 
     label: str
     model: Model
     scores: Mapping[str, Score]
     history: History
+    config: TrainConfig | None = None
+    others: tuple[tuple[TrainConfig, History], ...] = ()
+
+    @property
+    def runs(self) -> tuple[tuple[TrainConfig | None, History], ...]:
+        """Every training of the model, that of the weights shown first."""
+        return ((self.config, self.history), *self.others)
 
     @property
     def settings(self) -> str:

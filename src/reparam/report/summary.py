@@ -11,6 +11,7 @@ from reparam.data import Data
 from reparam.evaluation.scores import Score
 from reparam.report.entry import Entry
 from reparam.report.table import mark, number, rank
+from reparam.report.training import cut_off
 
 KINDS = {"binary": "binary (0 or 1)", "real": "real-valued"}
 CLAIMS = {
@@ -83,7 +84,8 @@ def _finding(entries: Sequence[Entry], name: str, claim: str) -> Finding | None:
     tied = [entries[i].label for i, ranked in enumerate(ranks) if ranked and i != leader]
     if tied:
         text += f"; {_listed(tied)} cannot be told apart from it (within one standard error)"
-    return Finding(leader, text + "." + _caution(scores, best, name))
+    cautions = _caution(scores, best, name) + _unfinished(entries, scores, leader)
+    return Finding(leader, text + "." + cautions)
 
 
 def _caution(scores: Sequence[Score | None], best: Score, name: str) -> str:
@@ -92,6 +94,23 @@ def _caution(scores: Sequence[Score | None], best: Score, name: str) -> str:
     if not others or not name.endswith("likelihood"):
         return ""
     return " The true values of models with a lower bound (≥) may be higher than shown."
+
+
+def _unfinished(entries: Sequence[Entry], scores: Sequence[Score | None], leader: int) -> str:
+    """Which of the models compared might have gone further, had they been given more time."""
+    compared = [index for index, score in enumerate(scores) if score is not None]
+    stopped: dict[str, list[str]] = {}
+    for index in sorted(compared, key=lambda index: index != leader):
+        by = cut_off(entries[index])
+        if by is not None:
+            label = "It" if index == leader else entries[index].label
+            stopped.setdefault(by, []).append(label)
+    text = ""
+    for by, labels in stopped.items():
+        who = _listed(labels) if len(labels) < len(compared) else "All of them"
+        verb, whom = ("was", "it") if len(labels) == 1 else ("were", "them")
+        text += f" {who} {verb} still improving when {by} {whom}."
+    return text
 
 
 def trained_seeds(entries: Sequence[Entry]) -> list[int]:
@@ -108,20 +127,3 @@ def trained_seeds(entries: Sequence[Entry]) -> list[int]:
 
 def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
-
-
-def rebuilding(data: Data, entries: Sequence[Entry]) -> str:
-    """Python that builds and trains the same kinds of models on the same data."""
-    if data.source is None:
-        arguments = "…  # these data came from memory"
-    else:
-        named = [f"{k}={v!r}" for k, v in data.source.items() if k != "source"]
-        arguments = ", ".join([repr(data.source.get("source")), *named])
-    lines = ["import reparam as rp", "", f"data = rp.load_data({arguments})"]
-    for entry in entries:
-        recipe = entry.model.recipe
-        if recipe is not None:
-            given = [f"{k}={v!r}" for k, v in recipe["parameters"].items()]
-            call = ", ".join([repr(recipe["preset"]), "data.space", *given])
-            lines += ["", f"# {entry.label}", f"model = rp.build({call})", "rp.fit(model, data)"]
-    return "\n".join(lines)

@@ -133,8 +133,7 @@ def resume(
                 held.enter_context(folder.locked())
                 run = folder.read()  # of whoever held it last
             config = _replace(folder.config(), fields)
-            with seeded(config.seed, torch.device("cpu")):
-                model = model or rebuild(run["model"], folder.path)
+            model = model or rebuild(run["model"], folder.path, config.seed)
             data = same_data(run["data"], data, folder.path)
             training = Training(model, data, config)
         ranks.require_same(training.alike(data) | {"run": run["id"]})
@@ -211,7 +210,7 @@ def _run(
                     with torch.no_grad():
                         stage.solve(model, training.batches)
                 ranks.broadcast(model)
-                training.step, history.ended = 1, "solved"
+                training.step, history.ended = 1, history.ended or "solved"
             session.save()
             training.take_best()
             if session.interrupted():  # while it was solved, or saved
