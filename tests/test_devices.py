@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from conftest import Case, cases_of
+from conftest import Case, cases_of, random_x, tiny_model
 from elsewhere import DEVICE, Elsewhere, There
 from torch import Tensor, nn
+from torch.optim import optimizer
 
-from reparam.model import Codec, Completer, Density, Descend, Generator, Model, Player
+import reparam as rp
+from reparam.model import Codec, Completer, Density, Descend, Generator, Model, Player, Space
 from reparam.nets.pixels import PixelNetwork
 from reparam.presets import PRESETS
 from reparam.train.loop import gradient_sum
@@ -107,6 +110,30 @@ def test_all_that_a_model_does_stays_on_the_device_and_waits_for_nothing(small):
             if name == "sample" and getattr(getattr(model, "network", None), "members", 1) > 1:
                 continue  # which rows a member of an ensemble draws is read
             assert not device.waits, name
+
+
+def waits_of_fit(steps: int, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Counter[str]:
+    """What is waited for in a run of one row of the curves, of so many steps."""
+    monkeypatch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: [DEVICE.type])
+    space = Space((7,), "binary")
+    parts = [rp.Split(random_x(space, n, n)) for n in (4 * steps, 4, 4)]
+    data = rp.Data(*parts, space=space, name="random")
+    model = tiny_model("vae", space, torch.float32, steps=3)
+    with Elsewhere() as device:
+        how |= {"device": DEVICE.type, "epochs": 1, "batch_size": 4, "progress": False}
+        assert rp.fit(model, data, **how).rows[-1]["step"] == steps
+    return device.waits
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"clip": 1.0, "ema": 0.9, "warmup": 2, "schedule": "cosine", "weight_decay": 0.1}],
+    ids=["plain", "everything"],
+)
+def test_more_steps_of_fit_wait_no_longer(how, monkeypatch):
+    """Optimiser and curves included: what is waited for belongs to the row, not to its steps."""
+    few, more = (waits_of_fit(steps, monkeypatch, **how) for steps in (3, 6))
+    assert few and more == few
 
 
 @pytest.mark.parametrize(
