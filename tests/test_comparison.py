@@ -1,6 +1,7 @@
 """Comparisons: what is refused early, what survives failures and interruptions, what is merged."""
 
 import json
+import math
 
 import numpy as np
 import pytest
