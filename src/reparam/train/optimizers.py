@@ -106,6 +106,21 @@ def gradient_sum(parameters: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
+def suspects(
+    optimizer: torch.optim.Optimizer, weights: Sequence[nn.Parameter]
+) -> list[nn.Parameter]:
+    """Those weights that a gradient may have spoiled: a sum over each, and one wait for all.
+
+    Adam's mean square is not finite where a gradient was not, or was too large to be squared.
+    """
+    known = [weight for weight in weights if weight in optimizer.state]
+    if not known:
+        return []
+    sums = torch.stack([optimizer.state[weight]["exp_avg_sq"].sum() for weight in known])
+    return [w for w, bad in zip(known, (~sums.isfinite()).tolist(), strict=True) if bad]
+
+
+@torch.no_grad()
 def mend(weight: Tensor, kept: Tensor | None, remembered: Mapping[str, Tensor]) -> bool:
     """Whether entries of a weight were spoiled; they are put back, to 0 where none was kept.
 

@@ -28,6 +28,7 @@ from reparam.train.optimizers import (
     mend,
     moments,
     restore_moments,
+    suspects,
     trainable,
 )
 from reparam.train.random import generator_states, restore_generators
@@ -193,9 +194,9 @@ class Training:
         names = {id(weight): name for name, weight in self.model.named_parameters()}
         spoiled, kept = [], self.best or {}
         for player, optimizer in self.optimisers.items():
-            for weight in self.weights[player]:
+            for weight in suspects(optimizer, self.weights[player]):
                 name = names[id(weight)]
-                if mend(weight, kept.get(name), optimizer.state.get(weight, {})):
+                if mend(weight, kept.get(name), optimizer.state[weight]):
                     spoiled.append(name)
         if spoiled and self.average is not None:
             for mean, value in zip(self.average, self.moving, strict=True):
