@@ -146,7 +146,7 @@ def classify(
         (B, classes), in nats; every row of its exponential sums to 1.
 
     Raises:
-        ValueError: the model is not conditional on labels.
+        ValueError: the model is not conditional on labels, or no class makes a row possible.
 
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
@@ -166,6 +166,12 @@ def classify(
         c = torch.full((len(x),), label)
         joint.append(model.log_prob(x, c, samples=samples, generator=generator).value)
     log_joint = torch.stack(joint, 1)
+    impossible = log_joint.isneginf().all(1)
+    if impossible.any():
+        raise ValueError(
+            f"x: row {int(impossible.nonzero()[0])} has probability 0 in every class: an entry "
+            "that never varied in training does so there; leave it out"
+        )
     return (log_joint + frequencies.to(log_joint).log()).log_softmax(1)
 
 

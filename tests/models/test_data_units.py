@@ -14,7 +14,7 @@ import reparam as rp
 from reparam import numerics
 from reparam.distributions.conditionals import ConditionalNormal
 from reparam.distributions.factorised import NormalDensity
-from reparam.model import Batch, Codec, Completer, Density, Generator, LatentVariable, Space
+from reparam.model import Batch, Codec, Completer, Density, Generator, LatentVariable, Solve, Space
 
 F64 = torch.float64
 OFFSET = 1.7e9  # seconds since 1970: float32 knows one number in 128 there
@@ -262,3 +262,33 @@ def test_draws_of_entries_after_a_constant_see_it_as_it_was(name, monkeypatch):
         assert len(calls) > 1  # the constant, the first pixel, is drawn alone
     assert torch.equal(*draws)
     assert (draws[0][:, 0, 0, 0] == 7).all() and len(draws[0].unique()) == 61
+
+
+def test_a_row_that_no_class_makes_possible_is_refused_by_name():
+    x, _ = with_constants(torch.randn(60, 7, dtype=F64))
+    c = torch.arange(60) % 3
+    model = rp.build("cvae", Space((7,), "real", classes=3), latent_dim=2, hidden=(8,)).double()
+    for stage in model.stages[:2]:
+        stage.solve(model, [Batch(x, c)])
+    assert rp.classify(model, x[:5], samples=2).isfinite().all()
+    x[3, 1] = 0.5
+    with pytest.raises(ValueError, match="x: row 3 has probability 0 in every class"):
+        rp.classify(model, x[:5], samples=2)
+
+
+@pytest.mark.parametrize("name", ["vae", "sigma-vae", "made", "pca", "contractive-ae"])
+def test_losses_with_constants_compile(name):
+    """Nothing in them depends on values: no graph breaks, and no host waits."""
+    x, _ = with_constants(torch.randn(40, 7, dtype=F64))
+    torch.manual_seed(0)
+    space = Space((7,), "real")
+    model = rp.build(name, space, **{"hidden": (8,)} if "vae" in name else {}).double()
+    for stage in model.stages:
+        if isinstance(stage, Solve):
+            stage.solve(model, [Batch(x)])
+    torch._dynamo.reset()
+    losses = []
+    for call in (model, torch.compile(model, backend="aot_eager", fullgraph=True)):
+        torch.manual_seed(1)
+        losses.append(call(x[:8]).objective)
+    torch.testing.assert_close(*losses)

@@ -58,10 +58,10 @@ def finite(scores: Mapping[str, Score]) -> Scores:
     for name, score in scores.items():
         if not math.isfinite(score.value):
             on = "samples" if score.split == "none" else f"{score.split} examples"
-            raise ValueError(
-                f"{name}: is {score.value} on {score.n} {on}; the model has diverged, train it "
-                "with a smaller lr"
-            )
+            why = "the model has diverged, train it with a smaller lr"
+            if score.value == -math.inf:
+                why += ", or an entry that never varied in its training data does so here"
+            raise ValueError(f"{name}: is {score.value} on {score.n} {on}; {why}")
     return dict(scores)
 
 

@@ -123,16 +123,13 @@ class Autoencoder(Codec):
         error = self._error(self._shaped(output), target)
         if self.penalty is None:
             return Loss(error.mean(), {self.term: error})
-        value = self.penalty(self._encoder_of_varying, seen, [*hidden, *hidden_too])
+        value = self.penalty(self._encode_varying, seen, [*hidden, *hidden_too])
         objective = error.mean() + self.penalty.weight * value.mean()
         return Loss(objective, {self.term: error, self.penalty.term: value})
 
-    @property
-    def _encoder_of_varying(self) -> nn.Module:
-        """The encoder as a function of the entries that vary: of constants there is no slope."""
-        if self.standardise.varies is None or self.standardise.varying is None:
-            return self.encoder
-        return nn.Sequential(self.standardise.varying, self.encoder)
+    def _encode_varying(self, z: Tensor) -> Tensor:
+        """The code as a function of the entries that vary: constants have no slope."""
+        return self.encoder(self.standardise.masked(z))
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c)

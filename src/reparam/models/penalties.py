@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from reparam.nets.sparse import count_sigmoids
+
+Encoder = Callable[[Tensor], Tensor]  # x in network units → code
 
 
 class CodePenalty(nn.Module, ABC):
@@ -24,7 +26,7 @@ class CodePenalty(nn.Module, ABC):
         self.weight = weight
 
     @abstractmethod
-    def forward(self, encoder: nn.Module, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+    def forward(self, encoder: Encoder, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         """(B,), given x in network units and the outputs (B, ·) of all sigmoid layers."""
 
     def refuse_networks(self, encoder: nn.Module, decoder: nn.Module) -> None:  # noqa: B027
@@ -59,7 +61,7 @@ class Sparsity(CodePenalty):
             raise ValueError(f"rho: expected between 0 and 1, got {rho}")
         self.rho = rho
 
-    def forward(self, encoder: nn.Module, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+    def forward(self, encoder: Encoder, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         return torch.stack([self.divergence(h) for h in hidden]).sum().expand(len(x))
 
     def divergence(self, hidden: Tensor) -> Tensor:
@@ -108,7 +110,7 @@ class Contraction(CodePenalty):
     def __init__(self, weight: float = 0.1) -> None:
         super().__init__(weight)
 
-    def forward(self, encoder: nn.Module, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
+    def forward(self, encoder: Encoder, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         def encode_one(row: Tensor) -> Tensor:
             return encoder(row.unsqueeze(0)).squeeze(0)
 

@@ -40,7 +40,8 @@ COLUMNS = {
         "Bits/dim",
         "Density",
         Density,
-        "−log p(x) / (D ln 2): the bits that a code made with the model needs per entry of x.",
+        "−log p(x) / (D ln 2): the bits that a code made with the model needs per entry of x, "
+        "real entries that never vary left out.",
         "lower",
     ),
     "conditional_log_likelihood": Column(
