@@ -10,6 +10,7 @@ from clock import clock_of_steps
 import reparam as rp
 from reparam.cli.main import app
 from reparam.config import TrainConfig
+from reparam.presets import PRESETS
 from reparam.report import recipes
 from reparam.report.entry import Entry
 from reparam.train.history import History
@@ -80,12 +81,12 @@ def stopped(data, monkeypatch, seconds, **fields):
 
 def test_a_run_that_the_clock_ended_after_its_best_epoch(noise, monkeypatch):
     """Rows end every 17 epochs of three steps; later ones are worse."""
-    entry = stopped(noise, monkeypatch, 300, lr=0.05)
+    entry = stopped(noise, monkeypatch, 300, lr=0.05, patience=9)
     best, last = int(entry.history.best_epoch), entry.history.rows[-1]["epoch"]
     assert best % 17 == 0 and last == 100 > best > 17
     code = recipes.python(noise, [entry])
-    assert "# 300 s were over; the weights that were kept are of this epoch\n" in code
-    assert code.endswith(f"rp.fit(model, data, seed=3, lr=0.05, epochs={best})")
+    assert "# the clock stopped it after 300 s: this is the epoch it kept\n" in code
+    assert code.endswith(f"rp.fit(model, data, seed=3, lr=0.05, patience=9, epochs={best})")
     assert_same_weights(rebuilt(noise, entry), entry.model)
 
 
@@ -101,6 +102,10 @@ def test_what_the_clock_decided_is_said(noise, monkeypatch, fields, what):
     code = recipes.python(noise, [entry])
     assert f"# the clock decides {what}: no two runs have quite the same weights\n" in code
     assert "budget=25" in code
+
+
+def test_no_preset_has_a_budget_of_its_own():
+    assert {preset.train.budget for preset in PRESETS.values()} == {None}
 
 
 def test_models_of_unknown_training_are_built_and_fitted_by_default(noise):

@@ -55,10 +55,9 @@ def _by_epochs(entry: Entry, config: TrainConfig, fields: dict[str, object]) -> 
         return []
     best, descents = history.best_epoch, [s for s in entry.model.stages if isinstance(s, Descend)]
     if constant and best is not None and best.is_integer() and len(descents) == 1:
-        for name in ("budget", "patience"):
-            fields.pop(name, None)
+        fields.pop("budget", None)  # no preset has one of its own
         fields["epochs"] = int(best)
-        return [f"# {config.budget:g} s were over; the weights that were kept are of this epoch"]
+        return [f"# the clock stopped it after {config.budget:g} s: this is the epoch it kept"]
     what = "when it ends" if constant else "how its learning rate falls and when it ends"
     return [f"# the clock decides {what}: no two runs have quite the same weights"]
 

@@ -69,7 +69,7 @@ def limits(config: TrainConfig) -> str:
         "" if config.budget is None else f"{config.budget:g} s",
         "" if config.patience is None else f"patience {config.patience}",
     ]
-    return ", ".join(filter(None, said)) or "by default"
+    return ", ".join(filter(None, said)) or "epochs by default"
 
 
 def settings(config: TrainConfig) -> str:
