@@ -137,7 +137,7 @@ def test_more_steps_of_fit_wait_no_longer(how, monkeypatch):
 
 
 def test_a_run_that_goes_on_on_another_device_draws_new_noise():
-    """It has no state of that device's generator: noise follows from the step, not from the seed."""
+    """It has no state of that device's generator: noise follows from the step."""
     space = Space((7,), "binary")
     data = rp.Data(*[rp.Split(random_x(space, 8))] * 3, space=space, name="random")
     config = rp.TrainConfig(device="cpu")
