@@ -19,7 +19,7 @@ from reparam.model import Codec, Completer, Density, Descend, Generator, Model, 
 from reparam.nets.pixels import PixelNetwork
 from reparam.presets import PRESETS
 from reparam.train.loop import gradient_sum
-from reparam.train.state import trainable
+from reparam.train.state import Training, trainable
 from reparam.train.tally import Tally
 
 PIXELS = (2, 2, 3)  # as few as show what many would
@@ -134,6 +134,20 @@ def test_more_steps_of_fit_wait_no_longer(how, monkeypatch):
     """Optimiser and curves included: what is waited for belongs to the row, not to its steps."""
     few, more = (waits_of_fit(steps, monkeypatch, **how) for steps in (3, 6))
     assert few and more == few
+
+
+def test_a_run_that_goes_on_on_another_device_draws_new_noise():
+    """It has no state of that device's generator: noise follows from the step."""
+    space = Space((7,), "binary")
+    data = rp.Data(*[rp.Split(random_x(space, 8))] * 3, space=space, name="random")
+    config = rp.TrainConfig(device="cpu")
+    training = Training(tiny_model("vae", space), data, config)
+    state, draws = torch.get_rng_state(), []
+    training.device = torch.device("cuda")
+    for training.step in (7, 8, 7):
+        training._restore_generators({"cpu": state})
+        draws.append(torch.rand(()))
+    assert draws[0] == draws[2] != draws[1]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.model import Code, Codec, Density, LatentVariable, features, positive_count
 
 Path = Literal["linear", "spherical"]
@@ -222,7 +223,8 @@ def _linear(first: Tensor, second: Tensor, t: float) -> Tensor:
 
 def _spherical(first: Tensor, second: Tensor, t: float) -> Tensor:
     a, b = first.flatten(1), second.flatten(1)
-    cosine = torch.nn.functional.cosine_similarity(a.double(), b.double(), 1).clamp(-1, 1)
+    wide = numerics.accumulator(a)
+    cosine = torch.nn.functional.cosine_similarity(a.to(wide), b.to(wide), 1).clamp(-1, 1)
     angle = cosine.arccos()[:, None].to(a)
     sine = angle.sin()
     circle = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / sine

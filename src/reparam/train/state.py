@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypedDict, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -294,10 +295,11 @@ class Training:
         if self.ranks.first:
             mine, states = "", {name: v for name, v in states.items() if "/" not in name}
         states = {n.removeprefix(mine): v for n, v in states.items() if n.startswith(mine)}
-        if states:
+        if self.device.type in states:
             restore_generators(states, self.device)
-        else:  # there are more processes now than there were
-            torch.manual_seed(self.ranks.seed(self.config.seed, self.stage, self.step))
+        else:  # another device, or more processes than there were: not the noise of its first steps
+            key = np.random.SeedSequence((self.config.seed, self.stage, self.step))
+            torch.manual_seed(self.ranks.seed(int(key.generate_state(1)[0])))
 
     def _restore_optimisers(self, tensors: Mapping[str, Tensor], names: list[str]) -> None:
         if not names:
