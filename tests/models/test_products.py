@@ -98,12 +98,12 @@ def refusal(one: dict[str, Any]) -> str | None:
     """Which part has no meaning with the others, said without looking at the code."""
     kind, q, p, weighting = (one[n] for n in ("kind", "posterior", "prior", "weighting"))
     of_kind = {
-        "binary": {"bernoulli", "categorical", "normal"},
-        "levels": {"categorical", "discretized-logistic", "discretized-normal", "normal"},
-        "real": {"normal"},
+        "binary": {"bernoulli", "categorical"},
+        "levels": {"categorical", "discretized-logistic", "discretized-normal"},
+        "real": set(),
     }
     wrong = []
-    if one["likelihood"] not in of_kind[kind]:
+    if one["likelihood"] not in of_kind[kind] | {"normal", "heteroscedastic-normal"}:
         wrong.append("likelihood")
     linear = {"beta", "schedule", "controlled", "dynamic"}
     if one["objective"] != "elbo" and weighting not in linear:
