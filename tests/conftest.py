@@ -70,7 +70,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
     "ladder-vae": ({"batch_norm": False},),
     "dip-vae": ({"kind": "draws"},),
-    "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed")),
+    "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed", "network")),
     "iwae": ({"gradient": "dreg"},),
     "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),
     "made": ({"orders": 2, "masks": 3}, {"likelihood": "categorical"}),

@@ -356,6 +356,8 @@ def test_wrong_conditions_are_refused(case):
         for got, bad in wrong.items():
             if bad is None and name == "sample":
                 continue  # it draws the classes
+            if name == "forward" and "…" in got:
+                continue  # the loss of training looks at no values: ``Data`` did
             with pytest.raises(ValueError) as refusal:
                 method(bad)
             message = str(refusal.value)

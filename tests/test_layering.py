@@ -16,6 +16,7 @@ PACKAGE = "reparam"
 ROWS = (
     (
         "model",
+        "space",
         "buffers",
         "conditions",
         "inspection",

@@ -23,6 +23,7 @@ from .distributions.likelihoods import (
     Categorical,
     DiscretizedLogistic,
     DiscretizedNormal,
+    HeteroscedasticNormal,
     Normal,
 )
 from .distributions.posteriors import (
@@ -129,6 +130,7 @@ __all__ = [
     "GaussianNoise",
     "Generator",
     "GumbelSoftmax",
+    "HeteroscedasticNormal",
     "HiddenUnits",
     "History",
     "IWAE",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from reparam.space import looked_at
 
-def check_labels(c: object, rows: int, classes: int | None) -> Tensor:
+
+def check_labels(c: object, rows: int, classes: int | None, name: str = "c") -> Tensor:
     """Labels, one integer 0 … classes−1 for each row; ValueError otherwise.
 
     >>> check_labels(torch.tensor([0, 2]), rows=2, classes=3)
@@ -14,16 +16,16 @@ def check_labels(c: object, rows: int, classes: int | None) -> Tensor:
     """
     if not isinstance(c, Tensor) or tuple(c.shape) != (rows,) or c.is_floating_point():
         raise ValueError(
-            f"c: expected a tensor of {rows} integer labels, one per row, got {_got(c)}"
+            f"{name}: expected a tensor of {rows} integer labels, one per row, got {_got(c)}"
         )
-    if classes is not None and _readable(c):
+    if classes is not None and looked_at():
         low, high = int(c.min()), int(c.max())
         if low < 0 or high >= classes:
-            raise ValueError(f"c: expected labels 0 … {classes - 1}, got {low} … {high}")
+            raise ValueError(f"{name}: expected labels 0 … {classes - 1}, got {low} … {high}")
     return c.to(torch.int64)
 
 
-def check_attributes(c: object, rows: int, count: int) -> Tensor:
+def check_attributes(c: object, rows: int, count: int, name: str = "c") -> Tensor:
     """Attributes, ``count`` finite floats for each row; ValueError otherwise.
 
     >>> check_attributes(torch.tensor([[0.5, 2.0]]), rows=1, count=2)
@@ -31,16 +33,11 @@ def check_attributes(c: object, rows: int, count: int) -> Tensor:
     """
     if not isinstance(c, Tensor) or tuple(c.shape) != (rows, count) or not c.is_floating_point():
         raise ValueError(
-            f"c: expected a float tensor of attributes, shape ({rows}, {count}), got {_got(c)}"
+            f"{name}: expected a float tensor of attributes, shape ({rows}, {count}), got {_got(c)}"
         )
-    if _readable(c) and not bool(c.isfinite().all()):
-        raise ValueError("c: expected finite attributes, got NaN or infinity")
+    if looked_at() and not bool(c.isfinite().all()):
+        raise ValueError(f"{name}: expected finite attributes, got NaN or infinity")
     return c
-
-
-def _readable(c: Tensor) -> bool:
-    # What lies on another device would be waited for, and a compiled loss cannot look at values.
-    return c.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _got(c: object) -> str:

@@ -15,79 +15,15 @@ from reparam import numerics
 from reparam.conditions import check_attributes, check_labels
 from reparam.inspection import Inspectable
 from reparam.memory import keep_freed
+from reparam.space import DataKind as DataKind
+from reparam.space import Domain, check_mask, check_shape, check_values, looked_at, trusted
+from reparam.space import Space as Space
 
 keep_freed()  # whatever is done with a model, it is done many times
 
-DataKind = Literal["binary", "levels", "real"]
 Kind = Literal["exact", "lower bound", "estimate"]
 Keeps = Literal["best", "last"]
 Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the finest
-
-# Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
-# enough for activations to stay in the cache, and of large images few enough for any memory.
-ENTRIES_AT_ONCE, ROWS_AT_ONCE, DRAWS_AT_ONCE = 1_000_000, 500, 2000
-
-
-@dataclass(frozen=True)
-class Space:
-    """What one example x is: its shape, the kind of its entries, and what labels it carries.
-
-    Args:
-        shape: ``(C, H, W)`` for images, ``(D,)`` for vectors.
-        kind: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 … levels−1) or ``"real"``.
-        levels: the number of levels K, for kind ``"levels"`` only.
-        classes: the number of classes, where the data have labels.
-        attributes: the number of float attributes, where the data have them; these are then what
-            conditional models take, not the classes.
-
-    >>> Space((1, 8, 8), "levels", levels=17).dimension
-    64
-    """
-
-    shape: tuple[int, ...]
-    kind: DataKind
-    levels: int | None = None
-    classes: int | None = None
-    attributes: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
-        if len(self.shape) not in (1, 3) or min(self.shape) < 1:
-            raise ValueError(
-                f"shape: expected (D,) or (C, H, W) of positive sizes, got {self.shape}"
-            )
-        if self.kind not in ("binary", "levels", "real"):
-            raise ValueError(f"kind: expected binary, levels or real, got {self.kind!r}")
-        if (self.kind == "levels") != (self.levels is not None):
-            raise ValueError(
-                f"levels: given exactly for kind levels, got {self.levels} for {self.kind}"
-            )
-        if self.levels is not None and self.levels < 2:
-            raise ValueError(f"levels: expected at least 2, got {self.levels}")
-
-    @property
-    def dimension(self) -> int:
-        """D, the number of entries of one example."""
-        return math.prod(self.shape)
-
-    @property
-    def rows_at_once(self) -> int:
-        """How many examples to put through a model at once where no batch size is asked for."""
-        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), ROWS_AT_ONCE)
-
-    @property
-    def draws_at_once(self) -> int:
-        """How many draws of z to decode at once: more, as no objective sees several of them."""
-        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), DRAWS_AT_ONCE)
-
-    @property
-    def is_image(self) -> bool:
-        return len(self.shape) == 3
-
-    @property
-    def level_count(self) -> int | None:
-        """K of discrete data (binary data have 2), None for real data."""
-        return 2 if self.kind == "binary" else self.levels
 
 
 class Batch(NamedTuple):
@@ -287,7 +223,11 @@ class Model(nn.Module, ABC):
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss: ...
 
     def forward(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
-        return self.loss(x, c, player)  # so that DDP and torch.compile wrap the loss
+        """The loss of checked data, whose values are not looked at: what training calls."""
+        if torch.compiler.is_compiling():
+            return self.loss(x, c, player)
+        with trusted():
+            return self.loss(x, c, player)
 
     def after_step(self, loss: Loss, player: str = "model") -> None:  # noqa: B027
         """What moves without gradients once per optimiser step; reads ``loss.statistics``.
@@ -301,11 +241,13 @@ class Model(nn.Module, ABC):
         """What the objective waits for until it is what it stays; to be read at validations."""
         return ""
 
-    def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def prepare(
+        self, x: Tensor, c: Tensor | None = None, domain: Domain = "support"
+    ) -> tuple[Tensor, Tensor | None]:
         """x and c on the model's device and dtype; what does not fit is refused here only."""
-        if x.ndim == 0 or tuple(x.shape[1:]) != self.space.shape or x.shape[0] == 0:
-            expected = ", ".join(["B ≥ 1", *map(str, self.space.shape)])
-            raise ValueError(f"x: expected shape ({expected}), got {tuple(x.shape)}")
+        check_shape(x, self.space.shape)
+        if looked_at():
+            check_values(x, self.space.level_count, domain)
         x = x.to(self.anchor.device)
         if self.space.kind != "real" or x.dtype != torch.float64:
             # Real data keep their precision until they are centred: 1.7e9 ± 10 has none in float32.
@@ -348,6 +290,8 @@ class Model(nn.Module, ABC):
 class Codec(Inspectable, Model):
     """A model with codes: x → code → x."""
 
+    encodes: Domain = "range"  # which x have a code; not only data have one
+
     @property
     @abstractmethod
     def code_space(self) -> Space: ...
@@ -361,7 +305,9 @@ class Codec(Inspectable, Model):
         """The mean of x given its code, in data units (B, *shape)."""
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.decode(self.encode(x, c), c)
+        code = self.encode(x, c)
+        with trusted():  # a code that is not finite is the model's fault, not the caller's
+            return self.decode(code, c)
 
     def prepare_code(self, code: Code) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""
@@ -369,6 +315,8 @@ class Codec(Inspectable, Model):
         if not isinstance(code, Tensor) or code.ndim == 0 or tuple(code.shape[1:]) != shape:
             got = tuple(code.shape) if isinstance(code, Tensor) else type(code).__name__
             raise ValueError(f"code: expected shape (B, {', '.join(map(str, shape))}), got {got}")
+        if looked_at():
+            check_values(code, self.code_space.level_count, name="code")
         return code.to(self.anchor)
 
 
@@ -395,6 +343,15 @@ class Completer(Generator):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """x with the entries outside ``mask`` (bool) drawn anew; those inside stay bit for bit."""
+
+    def prepare_given(
+        self, x: Tensor, mask: Tensor, c: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """``prepare`` for ``complete``: x with 0 outside of the mask, the mask (B, *shape), c."""
+        check_shape(x, self.space.shape)
+        check_mask(mask, x)
+        given, c = self.prepare(torch.where(mask.to(x.device), x, 0), c)
+        return given, mask.to(given.device).expand_as(given), c
 
 
 class Density(Generator):
@@ -423,7 +380,8 @@ class LatentVariable(Codec, Density):
     draws: int = 1  # of z for each example, of which the terms of a loss are means
 
     @abstractmethod
-    def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution: ...
+    def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
+        """q(z|x); it prepares x and c itself, with ``encodes`` as the domain."""
 
     @abstractmethod
     def prior(self, c: Tensor | None = None) -> Distribution:
@@ -433,7 +391,6 @@ class LatentVariable(Codec, Density):
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution: ...
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        x, c = self.prepare(x, c)
         return self.posterior(x, c).center
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
@@ -460,13 +417,14 @@ class LatentVariable(Codec, Density):
     ) -> LogProb:
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
-        posterior = self.posterior(x, c)
         at_once = min(samples, max(1, self.space.draws_at_once // len(x)))
         total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
-        for start in range(0, samples, at_once):
-            k = min(at_once, samples - start)
-            log_weights, bounded = self._log_weights(x, c, posterior, k, generator)
-            total = torch.logaddexp(total, log_weights.to(total).view(len(x), k).logsumexp(1))
+        with trusted():
+            posterior = self.posterior(x, c)
+            for start in range(0, samples, at_once):
+                k = min(at_once, samples - start)
+                log_weights, bounded = self._log_weights(x, c, posterior, k, generator)
+                total = torch.logaddexp(total, log_weights.to(total).view(len(x), k).logsumexp(1))
         kind: Kind = "lower bound" if bounded else "estimate"
         return LogProb(total - math.log(samples), kind, samples)
 

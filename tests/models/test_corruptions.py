@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+
 import pytest
 import torch
+from frequencies import chi_square
 from torch import nn
 
 import reparam as rp
@@ -23,19 +27,102 @@ def grid_of_noise(monkeypatch):
     monkeypatch.setattr(numerics, "noise", noise)
 
 
-def test_masking_sets_its_share_to_zero_and_leaves_the_rest(monkeypatch):
+PARTIAL = pytest.mark.parametrize("make", [rp.Masking, rp.SaltAndPepper])
+
+
+@PARTIAL
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.25, 0.5, 0.7, 1.0])
+@pytest.mark.parametrize("shape", [(1,), (7,), (100,), (1, 5, 3), (3, 8, 8)])
+def test_each_example_has_exactly_its_share_of_entries_changed(make, share, shape):
+    """round(νD), at least one where there is to be any noise; the others stay bit for bit."""
+    x = 2 + torch.rand(50, *shape, generator=torch.Generator().manual_seed(0), dtype=F64)
+    seen = make(share)(x)
+    changed = (seen != x).flatten(1)
+    entries = changed.shape[1]
+    wanted = 0 if share == 0 else max(1, round(share * entries))
+    assert changed.sum(1).tolist() == [wanted] * 50
+    ends = [0.0] if make is rp.Masking else [0.0, 1.0]
+    assert set(seen[seen != x].tolist()) <= set(ends)
+    if 5 < wanted < entries - 5:
+        assert len({tuple(row.tolist()) for row in changed}) == 50  # drawn for each example
+
+
+@PARTIAL
+def test_every_set_of_so_many_entries_is_as_likely(make):
+    """All 15 pairs of 6 entries, by a χ² test; so each entry with ν, and every pair alike."""
+    pairs = list(itertools.combinations(range(6), 2))
+    n = 6000
+    changed = make(1 / 3)(torch.full((n, 6), 0.5)) != 0.5
+    found = Counter(tuple(row.nonzero().flatten().tolist()) for row in changed)
+    assert set(found) == set(pairs)
+    counts = torch.tensor([found[pair] for pair in pairs])
+    assert chi_square(counts, torch.full((15,), n / 15)) > 1e-4
+
+
+@PARTIAL
+def test_equal_random_numbers_do_not_change_how_many_entries_are_hidden(make, monkeypatch):
+    """Two float32 numbers in [0, 1) are equal once in 2²⁴ pairs, so in most batches of images."""
+    monkeypatch.setattr(
+        numerics, "noise", lambda like, kind, generator=None: like.new_zeros(like.shape)
+    )
+    assert (make(0.3)(torch.full((4, 10), 0.5)) != 0.5).sum(1).tolist() == [3] * 4
+
+
+@PARTIAL
+def test_independent_entries_are_hidden_by_a_coin_each(make):
+    """The number of an example is binomial: mean νD, variance Dν(1−ν)."""
+    n, entries, share = 4000, 40, 0.3
+    counts = (make(share, independent=True)(torch.full((n, entries), 0.5)) != 0.5).sum(1).double()
+    variance = entries * share * (1 - share)
+    # Five standard errors: of a mean σ/√n, of a variance nearly σ²√(2/n).
+    assert abs(counts.mean().item() - entries * share) < 5 * (variance / n) ** 0.5
+    assert abs(counts.var().item() - variance) < 5 * variance * (2 / n) ** 0.5
+
+
+def test_independent_masking_is_that_of_one_uniform_number_an_entry(monkeypatch):
     grid_of_noise(monkeypatch)
     x = torch.linspace(1, 2, 1000, dtype=F64).view(10, 100)
-    seen = rp.Masking(0.3)(x)
-    assert (seen == 0).sum() == 300
-    assert torch.equal(seen[seen != 0], x[seen != 0])
+    seen = rp.Masking(0.3, independent=True)(x)
+    assert torch.equal(seen[:3], torch.zeros(3, 100)) and torch.equal(seen[3:], x[3:])
 
 
-def test_salt_and_pepper_are_equal_shares_of_the_two_ends(monkeypatch):
-    grid_of_noise(monkeypatch)
-    x = torch.full((10, 100), 0.4, dtype=F64)
-    values, counts = rp.SaltAndPepper(0.3, low=-2.0, high=2.0)(x).unique(return_counts=True)
-    assert dict(zip(values.tolist(), counts.tolist(), strict=True)) == {-2: 150, 0.4: 700, 2: 150}
+def test_the_two_ends_are_drawn_by_fair_coins():
+    seen = rp.SaltAndPepper(0.5, low=-2.0, high=2.0)(torch.full((500, 40), 0.4))
+    high = (seen == 2.0).sum().item()
+    assert (seen == -2.0).sum().item() == 500 * 20 - high
+    assert abs(high - 5000) < 5 * (10_000 * 0.25) ** 0.5  # five deviations of 10 000 coins
+
+
+@PARTIAL
+def test_a_corruption_is_reproducible(make):
+    x = torch.full((8, 30), 0.5)
+    one, two, other = (seeded_call(make(0.25), x, seed) for seed in (1, 1, 2))
+    assert torch.equal(one, two) and not torch.equal(one, other)
+
+
+def seeded_call(corruption, x, seed):
+    torch.manual_seed(seed)
+    return corruption(x)
+
+
+@pytest.mark.parametrize("name", ["masking", "salt-and-pepper"])
+def test_the_preset_draws_so_many_entries_or_each_by_itself(name):
+    space = Space((20,), "levels", 5)
+    for independent in (False, True):
+        model = rp.build(
+            "denoising-ae",
+            space,
+            corruption=name,
+            amount=0.35,
+            independent=independent,
+            hidden=(4,),
+        )
+        changed = (model.corruption(torch.full((200, 20), 0.5)) != 0.5).sum(1)
+        assert (changed == 7).all().item() is not independent
+        assert model.noise.name.startswith("independent") is independent
+        assert model.corruption.at(0.1).independent is independent
+    with pytest.raises(ValueError, match="^independent: "):
+        rp.build("denoising-ae", space, corruption="gaussian", independent=True)
 
 
 def test_gaussian_noise_is_added_at_its_scale(monkeypatch):

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam.conditions import check_attributes, check_labels
 from reparam.data.grey import Grey
 from reparam.data.mapped import blocks
-from reparam.model import Space
 from reparam.numerics import constant_entries
+from reparam.space import Space, check_values
 
 SPLITS = ("train", "valid", "test")
 VALID_SHARE, TEST_SHARE = 0.1, 0.2
@@ -33,7 +34,8 @@ class Split:
         factors: (N, F) known factors of variation, where there are any.
         attributes: (N, F), what conditional models take where there are any.
         grey: levels of which x is one fixed draw, where training draws afresh.
-        streamed: whether x is a file mapped into memory, to be read batch by batch.
+        streamed: whether x is a file mapped into memory, to be read batch by batch; ``load_data``
+            has looked at its values.
 
     Raises:
         ValueError: there are no rows, or not one label (or row of factors …) for each of them.
@@ -95,7 +97,8 @@ class Data:
             (JSON-able); None where the data came from memory.
 
     Raises:
-        ValueError: a split's examples have another shape than ``space``.
+        ValueError: a split's examples have another shape than ``space``, or values, labels or
+            attributes that it does not have. Training relies on that and looks at none of them.
 
     >>> split = Split(torch.zeros(3, 2))
     >>> data = Data(split, split, split, Space((2,), "real"), "zeros")
@@ -119,6 +122,16 @@ class Data:
             if tuple(split.x.shape[1:]) != self.space.shape:
                 got = tuple(split.x.shape[1:])
                 raise ValueError(f"{name}: expected examples of {self.space.shape}, got {got}")
+            self._check_values(name, split)
+
+    def _check_values(self, name: str, split: Split) -> None:
+        space = self.space
+        if not split.streamed:
+            check_values(split.x, space.level_count, name=name)
+        if split.labels is not None and space.classes is not None:
+            check_labels(split.labels, len(split), space.classes, f"{name}: labels")
+        if split.attributes is not None and space.attributes is not None:
+            check_attributes(split.attributes, len(split), space.attributes, f"{name}: attributes")
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -28,8 +28,8 @@ from reparam.distributions.factorised import (
 from reparam.distributions.mixtures import LogisticMixtureMass
 from reparam.model import Distribution, Space
 
-Scale = Literal["shared", "per-dimension", "optimal", "fixed"]
-LOG_SCALE_BOUNDS = (-7.0, 7.0)
+Scale = Literal["shared", "per-dimension", "optimal", "fixed", "network"]
+LOG_SCALE_BOUNDS = (-7.0, 7.0)  # of log σ in network units: σ from 0.0009 to 1100
 
 
 class Likelihood(nn.Module, ABC):
@@ -191,43 +191,54 @@ def _level_units(location: Tensor, log_scale: Tensor, levels: int) -> tuple[Tens
 
 
 class Normal(Likelihood):
-    """N(m, σ²) with m from the decoder.
+    """N(m, σ²) with m from the decoder, and σ learned, fixed or from the decoder as well.
+
+    Where σ is learned or the decoder's, it stays above e⁻⁷ ≈ 0.0009 in network units: a mean that
+    meets one entry exactly would otherwise have an infinite density, whatever it does elsewhere.
 
     Args:
         space: real data, or binary and levels data, which are then dequantised.
         scale: ``"shared"``, one learned σ; ``"per-dimension"``, one learned σ for each entry;
-            ``"optimal"``, σ² the mean squared error, of the batch in training and its running mean
-            in evaluation; ``"fixed"``, σ = ``fixed``.
+            ``"network"``, a σ for each entry of each example from the decoder, whose second output
+            is ln σ less that of ``fixed``; ``"optimal"``, σ² the mean squared error, of the batch
+            in training and its running mean in evaluation; ``"fixed"``, σ = ``fixed``.
         fixed: σ of ``scale="fixed"``, and where learning starts otherwise, in network units
             (standardised real data, levels divided by K−1).
 
-    Shape: (B, 1, *shape) → x (B, *shape).
+    Shape: (B, 1, *shape), of ``"network"`` (B, 2, *shape) → x (B, *shape).
 
     Likelihood: exact for real data; a lower bound for binary and levels data, by uniform
     dequantisation with its expectation in closed form. The optimal σ makes the training value
     D/2 (ln 2πσ² + 1), which depends on the whole batch.
 
-    Reference: Kingma & Welling 2014, appendix C.2; Rybkin et al. 2021 (σ-VAE), section 3.
+    Reference: Kingma & Welling 2014, appendix C.2, for means and variances by the decoder; Rybkin
+    et al. 2021 (σ-VAE), section 3, for one σ; Mattei & Frellsen 2018, "Leveraging the exact
+    likelihood of deep latent variable models", section 2, for why σ needs a floor
+    (https://arxiv.org/abs/1802.04826).
 
     >>> from reparam.model import Space
     >>> Normal(Space((3,), "real"))(torch.zeros(1, 3)).sample().shape
     torch.Size([1, 3])
+    >>> Normal(Space((3,), "real"), "network").parameter_shape
+    (2, 3)
     """
 
-    kinds = ("real", "levels", "binary")
+    kinds: tuple[str, ...] = ("real", "levels", "binary")
 
     def __init__(self, space: Space, scale: Scale = "shared", fixed: float = 1.0) -> None:
-        super().__init__(space)
         if scale not in get_args(Scale):
             raise ValueError(f"scale: expected {', '.join(get_args(Scale))}, got {scale!r}")
         if not fixed > 0:
             raise ValueError(f"fixed: expected a positive σ, got {fixed}")
-        self.learned = scale in ("shared", "per-dimension")
+        super().__init__(space, 2 if scale == "network" else 1)
+        self.scale, self.start = scale, math.log(fixed)
         self.couples_rows = scale == "optimal"
+        if scale == "network":
+            return
         shape = space.shape if scale == "per-dimension" else (1,) * len(space.shape)
-        log_scale = torch.full((1, *shape), math.log(fixed))
+        log_scale = torch.full((1, *shape), self.start)
         self.log_scale: Tensor
-        if self.learned:
+        if scale in ("shared", "per-dimension"):
             self.log_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_scale", log_scale)
@@ -236,11 +247,7 @@ class Normal(Likelihood):
             self.steps: Tensor
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        mean = parameters.squeeze(1)
-        log_scale = self.log_scale
-        if self.learned:  # the floor keeps a constant column from an infinite density
-            log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)
-        log_scale = log_scale.expand_as(mean)
+        mean, log_scale = self._mean_and_log_scale(parameters)
         levels = self.space.level_count
         if levels is not None:
             # Level k covers [k, k+1): the network's range [0, 1] maps to the bins' middles.
@@ -258,6 +265,16 @@ class Normal(Likelihood):
             return p
         return replace(p, varies=varies.expand_as(p.mean))
 
+    def _mean_and_log_scale(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """In network units, (B, *shape) each."""
+        if self.scale == "network":
+            mean, raw = parameters.unbind(1)
+            return mean, numerics.bound_softly(raw + self.start, *LOG_SCALE_BOUNDS)
+        mean, log_scale = parameters.squeeze(1), self.log_scale
+        if self.scale in ("shared", "per-dimension"):
+            log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)
+        return mean, log_scale.expand_as(mean)
+
     def after_step(self, statistics: dict[str, Tensor]) -> None:
         """Follow the optimal σ² of the batches, in network units."""
         if not self.couples_rows:
@@ -273,12 +290,28 @@ class Normal(Likelihood):
         self.log_scale.copy_((0.5 * running.log()).clamp(*LOG_SCALE_BOUNDS))
 
 
+class HeteroscedasticNormal(Normal):
+    """N(m, σ²) with a mean and a σ for each entry of each example: ``Normal`` with ``"network"``.
+
+    Shape: (B, 2, *shape) → x (B, *shape). Likelihood: as of ``Normal``.
+
+    >>> from reparam.model import Space
+    >>> p = HeteroscedasticNormal(Space((3,), "real"))(torch.zeros(1, 2, 3))
+    >>> round(p.log_prob(torch.zeros(1, 3)).sum().item(), 2)  # −3/2 ln 2π
+    -2.76
+    """
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space, "network")
+
+
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,
     "categorical": Categorical,
     "discretized-logistic": DiscretizedLogistic,
     "discretized-normal": DiscretizedNormal,
     "normal": Normal,
+    "heteroscedastic-normal": HeteroscedasticNormal,
 }
 
 

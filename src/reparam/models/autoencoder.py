@@ -76,6 +76,8 @@ class Autoencoder(Codec):
         self.encoder, self.decoder = encoder, decoder
         self.latent_dim, self.term = latent_dim, loss
         self.corruption, self.penalty = corruption, penalty
+        if corruption is not None:  # which may add noise to x
+            self.encodes = "finite"
         if penalty is not None:
             penalty.refuse_networks(encoder, decoder)
             self.couples_rows = penalty.couples_rows
@@ -106,7 +108,7 @@ class Autoencoder(Codec):
     def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
         if not isinstance(self.penalty, Sparsity):
             return None
-        x, c = self.prepare(x, c)
+        x, c = self.prepare(x, c, self.encodes)
         code, hidden = through_sigmoids(self.encoder, self.standardise.scaled(x))
         hidden += through_sigmoids(self.decoder, code)[1]
         units = torch.cat([layer.flatten(1) for layer in hidden], 1)
@@ -132,7 +134,7 @@ class Autoencoder(Codec):
         return self.encoder(self.standardise.masked(z))
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        x, c = self.prepare(x, c)
+        x, c = self.prepare(x, c, self.encodes)
         return self._checked(self.encoder(self.standardise.scaled(x)))
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:

@@ -145,13 +145,7 @@ class Autoregressive(Conditional, Density, Completer):
         Raises:
             ValueError: the mask is not bool, or of another shape.
         """
-        given, c = self.prepare(x, c)
-        if mask.dtype != torch.bool or mask.shape not in (x.shape, x.shape[1:]):
-            raise ValueError(
-                f"mask: expected bool of shape {tuple(x.shape[1:])} or {tuple(x.shape)}, "
-                f"got {mask.dtype} {tuple(mask.shape)}"
-            )
-        mask = mask.to(given.device).expand_as(given)
+        given, mask, c = self.prepare_given(x, mask, c)
         drawn = self._fill(len(given), c, generator, given, mask)
         dtype = x.dtype if self._fits(x.dtype, drawn.dtype) else drawn.dtype
         return torch.where(mask, x.to(drawn.device, dtype), drawn.to(dtype))

@@ -1,7 +1,7 @@
 """Corruptions x̃ ~ M(x̃|x) of denoising autoencoders, in network units.
 
 Network units are x for binary data, x/(K−1) for levels, standardised columns or channels for real
-data. Every entry is corrupted on its own. ``numerics.noise`` is the one source of the noise.
+data. ``numerics.noise`` is the one source of the noise.
 """
 
 from __future__ import annotations
@@ -35,36 +35,69 @@ class Corruption(nn.Module, ABC):
         """The same corruption at another level."""
 
 
-class Masking(Corruption):
-    """Each entry becomes 0 with probability ν: black, or the mean of real data.
+class _Partial(Corruption):
+    """What changes a share ν of the entries: so many of each example, or each by a coin."""
 
-    Args:
-        share: ν in [0, 1].
-
-    Shape: (B, *shape) both ways.
-
-    Reference: Vincent et al. 2008, section 2.3.
-
-    >>> Masking(1.0)(torch.ones(1, 3)).tolist()
-    [[0.0, 0.0, 0.0]]
-    """
-
-    name, unit = "masking", "share of entries set to 0"
-
-    def __init__(self, share: float = 0.25) -> None:
+    def __init__(self, share: float, independent: bool) -> None:
         super().__init__()
-        self.share = _share(share)
+        if not 0 <= share <= 1:
+            raise ValueError(f"share: expected between 0 and 1, got {share}")
+        self.share, self.independent = share, independent
 
     @property
     def level(self) -> float:
         return self.share
 
+    def _chosen(self, x: Tensor) -> Tensor:
+        """Which entries are changed, bool (B, *shape)."""
+        uniform = numerics.noise(x, "uniform")
+        if self.independent:
+            return uniform < self.share
+        flat = uniform.flatten(1)
+        # The entries with the least noise, by index: a threshold would take equal ones together.
+        least = flat.topk(_count(self.share, flat.shape[1]), 1, largest=False, sorted=False)
+        return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, least.indices, True).view_as(x)
+
+
+def _count(share: float, entries: int) -> int:
+    """νD to the nearest whole number; of noise that is not none at least one entry has some."""
+    return max(round(share * entries), int(share > 0))
+
+
+class Masking(_Partial):
+    """A share ν of the entries of each example becomes 0: black, or the mean of real data.
+
+    Which entries is drawn afresh for each example, without replacement: round(νD) of its D entries,
+    and where ν > 0 at least one. With ``independent`` each entry becomes 0 with probability ν by
+    itself, so that the number differs from example to example, by √(Dν(1−ν)).
+
+    Args:
+        share: ν in [0, 1].
+        independent: whether each entry is drawn by itself.
+
+    Shape: (B, *shape) both ways.
+
+    Cost: selecting the νD smallest of D random numbers in each row, which ``independent`` spares.
+
+    Reference: Vincent et al. 2008, section 2.3: "a fixed number νd of components are chosen at
+    random, and their value is forced to 0".
+
+    >>> (Masking(0.25)(torch.ones(3, 8)) == 0).sum(1).tolist()
+    [2, 2, 2]
+    """
+
+    name, unit = "masking", "share of entries set to 0"
+
+    def __init__(self, share: float = 0.25, independent: bool = False) -> None:
+        super().__init__(share, independent)
+        if independent:
+            self.name, self.unit = "independent masking", "probability of an entry to be set to 0"
+
     def at(self, level: float) -> Masking:
-        return Masking(level)
+        return Masking(level, self.independent)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = numerics.noise(x, "uniform") >= self.share
-        return x * kept
+        return x * ~self._chosen(x)
 
 
 class GaussianNoise(Corruption):
@@ -101,20 +134,23 @@ class GaussianNoise(Corruption):
         return x + self.scale * numerics.noise(x, "normal")
 
 
-class SaltAndPepper(Corruption):
-    """Each entry becomes, with probability ν, one of the two ends of the range, as by a coin.
+class SaltAndPepper(_Partial):
+    """A share ν of the entries of each example becomes one of the ends of the range, by a coin.
 
-    Binary and levels data end at 0 and 1. Standardised real data have no ends of their own: there
-    two standard deviations from the mean, low = −2 and high = 2, stand for them.
+    Which entries, and how many, is as for ``Masking``. Binary and levels data end at 0 and 1.
+    Standardised real data have no ends of their own: there two standard deviations from the mean,
+    low = −2 and high = 2, stand for them.
 
     Args:
         share: ν in [0, 1].
         low: the pepper, in network units.
         high: the salt, in network units.
+        independent: whether each entry is drawn by itself.
 
     Shape: (B, *shape) both ways.
 
-    Reference: Vincent et al. 2010, section 3.3.
+    Reference: Vincent et al. 2010, section 3.3: "a fraction ν of the elements of x (chosen at
+    random for each example) is set to their minimum or maximum possible value".
 
     >>> SaltAndPepper(1.0)(torch.full((1, 1000), 0.5)).unique().tolist()
     [0.0, 1.0]
@@ -122,41 +158,56 @@ class SaltAndPepper(Corruption):
 
     name, unit = "salt and pepper", "share of entries set to an end of the range"
 
-    def __init__(self, share: float = 0.25, low: float = 0.0, high: float = 1.0) -> None:
-        super().__init__()
-        self.share, self.low, self.high = _share(share), low, high
-
-    @property
-    def level(self) -> float:
-        return self.share
+    def __init__(
+        self,
+        share: float = 0.25,
+        low: float = 0.0,
+        high: float = 1.0,
+        independent: bool = False,
+    ) -> None:
+        super().__init__(share, independent)
+        self.low, self.high = low, high
+        if independent:
+            self.name = "independent salt and pepper"
+            self.unit = "probability of an entry to be set to an end of the range"
 
     def at(self, level: float) -> SaltAndPepper:
-        return SaltAndPepper(level, self.low, self.high)
+        return SaltAndPepper(level, self.low, self.high, self.independent)
 
     def forward(self, x: Tensor) -> Tensor:
-        uniform = numerics.noise(x, "uniform")  # below ν/2 pepper, from there to ν salt
-        ends = torch.where(uniform < self.share / 2, self.low, self.high).to(x)
-        return torch.where(uniform < self.share, ends, x)
+        coin = numerics.noise(x, "uniform")
+        ends = torch.where(coin < 0.5, self.low, self.high).to(x)
+        return torch.where(self._chosen(x), ends, x)
 
 
 CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
 
 
-def find_corruption(name: CorruptionName, level: float, space: Space) -> Corruption:
+def find_corruption(
+    name: CorruptionName, level: float, space: Space, independent: bool = False
+) -> Corruption:
     """The corruption of that name for data of a space.
+
+    Args:
+        name: of the kind of noise.
+        level: how much of it.
+        space: what x is.
+        independent: of masking and salt and pepper, whether each entry is drawn by itself.
 
     >>> find_corruption("gaussian", 0.5, Space((3,), "real")).level
     0.5
     """
     if name == "masking":
-        return Masking(level)
-    if name == "gaussian":
-        return GaussianNoise(level)
-    if name != "salt-and-pepper":
+        return Masking(level, independent)
+    if name == "salt-and-pepper":
+        low, high = (-2.0, 2.0) if space.kind == "real" else (0.0, 1.0)
+        return SaltAndPepper(level, low, high, independent)
+    if name != "gaussian":
         expected = ", ".join(get_args(CorruptionName))
         raise ValueError(f"corruption: expected one of {expected}, got {name!r}")
-    low, high = (-2.0, 2.0) if space.kind == "real" else (0.0, 1.0)
-    return SaltAndPepper(level, low, high)
+    if independent:
+        raise ValueError("independent: Gaussian noise is that of each entry anyway; leave it out")
+    return GaussianNoise(level)
 
 
 def noise_of(corruption: Corruption, standardise: Standardise) -> Noise:
@@ -175,9 +226,3 @@ def noise_of(corruption: Corruption, standardise: Standardise) -> Noise:
         return standardise.inverse(corruption.at(level)(scaled))[0]
 
     return Noise(corruption.name, corruption.unit, corruption.level, corruption.strongest, corrupt)
-
-
-def _share(share: float) -> float:
-    if not 0 <= share <= 1:
-        raise ValueError(f"share: expected between 0 and 1, got {share}")
-    return share

@@ -125,7 +125,7 @@ class PCA(Float64Buffers, Codec, Density):
         return Loss(nll.mean(), {"nll": nll})
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        x, c = self.prepare(x, c)
+        x, c = self.prepare(x, c, self.encodes)
         return (self._centred(x) @ self.components).to(self.anchor)
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:

@@ -151,7 +151,7 @@ class VAE(Conditional, LatentVariable):
         self.objective.after_step(loss.statistics, player)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
-        x, c = self.prepare(x, c)
+        x, c = self.prepare(x, c, self.encodes)
         h = self._through(self.encoder, self.standardise.scaled(x), c)
         return self.q_z(h.to(self.anchor.dtype))
 

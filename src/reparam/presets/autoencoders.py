@@ -86,6 +86,7 @@ def denoising_ae(
     *,
     corruption: CorruptionName = "masking",
     amount: float = 0.25,
+    independent: bool = False,
     latent_dim: int = 20,
     hidden: tuple[int, ...] = (512, 256),
     network: Network = "auto",
@@ -96,14 +97,16 @@ def denoising_ae(
     Args:
         corruption: entries set to 0, normal noise, or entries set to an end of the range (of real
             data: two standard deviations from the mean).
-        amount: probability of an entry, or the standard deviation of normal noise in network units
-            (the range of levels is 1, real columns have deviation 1).
+        amount: share of the entries of each example that are changed, so many in each; or the
+            standard deviation of normal noise in network units (the range of levels is 1, real
+            columns have deviation 1).
+        independent: draw each entry by itself, with probability amount, instead of so many.
         latent_dim: entries of the code.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
         loss: what is minimised, as for ae.
     """
-    noise = find_corruption(corruption, amount, space)
+    noise = find_corruption(corruption, amount, space, independent)
     return compose(space, latent_dim, hidden, network, loss, noise)
 
 

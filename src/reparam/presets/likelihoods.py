@@ -20,7 +20,7 @@ def likelihoods(preset: Preset) -> dict[str, list[str]]:
 
     >>> from reparam.presets import find_preset
     >>> likelihoods(find_preset("vae"))["binary"]
-    ['bernoulli', 'categorical', 'normal']
+    ['bernoulli', 'categorical', 'normal', 'heteroscedastic-normal']
     """
     if "likelihood" not in preset.parameters:
         return {}

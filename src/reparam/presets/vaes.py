@@ -12,7 +12,7 @@ from reparam.bijections.autoregressive import MaskedAffine
 from reparam.bijections.base import Bijection, Chain, Inverse
 from reparam.bijections.planar import Planar, Radial
 from reparam.bijections.shape import Reverse
-from reparam.distributions.likelihoods import Likelihood, Normal, find_likelihood
+from reparam.distributions.likelihoods import Likelihood, Normal, Scale, find_likelihood
 from reparam.distributions.posteriors import (
     DiagonalNormal,
     FlowPosterior,
@@ -38,7 +38,13 @@ from reparam.models.weightings import Beta, Schedule, Weighting
 from reparam.presets.registry import Accepts, preset
 
 LikelihoodName = Literal[
-    "auto", "bernoulli", "categorical", "discretized-logistic", "discretized-normal", "normal"
+    "auto",
+    "bernoulli",
+    "categorical",
+    "discretized-logistic",
+    "discretized-normal",
+    "normal",
+    "heteroscedastic-normal",
 ]
 Network = Literal["auto", "mlp", "conv"]
 PosteriorName = Literal["diagonal", "full", "mixture", "planar", "radial", "iaf", "categorical"]
@@ -149,7 +155,8 @@ def vae(
         latent_dim: entries of z, or categorical variables.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
-        likelihood: of x given z; auto fits the kind of the data. Normal has one learned scale.
+        likelihood: of x given z; auto fits the kind of the data. Normal has one learned scale,
+            heteroscedastic-normal one for each entry of each example, from the decoder.
         mixture: components of a discretized-logistic likelihood.
         posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
             radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
@@ -206,7 +213,7 @@ def beta_vae(
 def sigma_vae(
     space: Space,
     *,
-    scale: Literal["shared", "per-dimension", "optimal", "fixed"] = "optimal",
+    scale: Scale = "optimal",
     sigma: float = 1.0,
     latent_dim: int = 20,
     hidden: tuple[int, ...] = (512, 256),
@@ -215,8 +222,10 @@ def sigma_vae(
     """A VAE with a normal likelihood whose scale is learned: how sharp, the data decide.
 
     Args:
-        scale: one learned, one learned per entry, the optimum (the mean squared error), or fixed.
-        sigma: the fixed scale, and where learning starts, in network units.
+        scale: one learned, one learned per entry, the optimum (the mean squared error), fixed, or
+            one for each entry of each example from the decoder (network).
+        sigma: the fixed scale, and where learning starts, in network units. A learned scale stays
+            above 0.0009.
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.

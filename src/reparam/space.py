@@ -1,0 +1,214 @@
+"""Space: what one example x is, which values it may have, and when they are looked at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+DataKind = Literal["binary", "levels", "real"]
+# "support": what data can be, 0 … K−1 or finite reals; "range": also what lies between the levels,
+# as means and gray images do; "finite": any number, as noise makes of data.
+Domain = Literal["support", "range", "finite"]
+ROWS = 1024  # looked at together
+_TRUSTED = ContextVar("trusted", default=False)
+
+# Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
+# enough for activations to stay in the cache, and of large images few enough for any memory.
+ENTRIES_AT_ONCE, ROWS_AT_ONCE, DRAWS_AT_ONCE = 1_000_000, 500, 2000
+
+
+@dataclass(frozen=True)
+class Space:
+    """What one example x is: its shape, the kind of its entries, and what labels it carries.
+
+    Args:
+        shape: ``(C, H, W)`` for images, ``(D,)`` for vectors.
+        kind: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 … levels−1) or ``"real"``.
+        levels: the number of levels K, for kind ``"levels"`` only.
+        classes: the number of classes, where the data have labels.
+        attributes: the number of float attributes, where the data have them; these are then what
+            conditional models take, not the classes.
+
+    >>> Space((1, 8, 8), "levels", levels=17).dimension
+    64
+    """
+
+    shape: tuple[int, ...]
+    kind: DataKind
+    levels: int | None = None
+    classes: int | None = None
+    attributes: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        if len(self.shape) not in (1, 3) or min(self.shape) < 1:
+            raise ValueError(
+                f"shape: expected (D,) or (C, H, W) of positive sizes, got {self.shape}"
+            )
+        if self.kind not in ("binary", "levels", "real"):
+            raise ValueError(f"kind: expected binary, levels or real, got {self.kind!r}")
+        if (self.kind == "levels") != (self.levels is not None):
+            raise ValueError(
+                f"levels: given exactly for kind levels, got {self.levels} for {self.kind}"
+            )
+        if self.levels is not None and self.levels < 2:
+            raise ValueError(f"levels: expected at least 2, got {self.levels}")
+
+    @property
+    def dimension(self) -> int:
+        """D, the number of entries of one example."""
+        return math.prod(self.shape)
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many examples to put through a model at once where no batch size is asked for."""
+        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), ROWS_AT_ONCE)
+
+    @property
+    def draws_at_once(self) -> int:
+        """How many draws of z to decode at once: more, as no objective sees several of them."""
+        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), DRAWS_AT_ONCE)
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+    @property
+    def level_count(self) -> int | None:
+        """K of discrete data (binary data have 2), None for real data."""
+        return 2 if self.kind == "binary" else self.levels
+
+
+@contextmanager
+def trusted() -> Iterator[None]:
+    """Within, no values are looked at: they were before, or were computed from such.
+
+    A look costs a pass over x, and on a GPU the host waits for its result.
+
+    >>> with trusted():
+    ...     looked_at()
+    False
+    """
+    token = _TRUSTED.set(True)
+    try:
+        yield
+    finally:
+        _TRUSTED.reset(token)
+
+
+def looked_at() -> bool:
+    """Whether values are to be looked at here and now; compiled code never can."""
+    return not (torch.compiler.is_compiling() or _TRUSTED.get())
+
+
+def check_shape(x: object, shape: tuple[int, ...]) -> None:
+    """ValueError unless x is a tensor (B ≥ 1, *shape).
+
+    >>> check_shape(torch.zeros(2, 3), (3,))
+    """
+    if isinstance(x, Tensor) and x.ndim and tuple(x.shape[1:]) == shape and len(x):
+        return
+    expected = ", ".join(["B ≥ 1", *map(str, shape)])
+    got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+    raise ValueError(f"x: expected a tensor of shape ({expected}), got {got}")
+
+
+def check_mask(mask: Tensor, x: Tensor) -> None:
+    """ValueError unless the mask says of every entry of x (B, *shape) whether it is given.
+
+    >>> check_mask(torch.tensor([True, False]), torch.zeros(3, 2))
+    """
+    if mask.dtype != torch.bool or mask.shape not in (x.shape, x.shape[1:]):
+        raise ValueError(
+            f"mask: expected bool of shape {tuple(x.shape[1:])} or {tuple(x.shape)}, "
+            f"got {mask.dtype} {tuple(mask.shape)}"
+        )
+
+
+def check_values(
+    x: Tensor, levels: int | None, domain: Domain = "support", name: str = "x"
+) -> None:
+    """ValueError where x holds what its kind of data does not, with the row and the remedy.
+
+    Of more than two levels, values that all lie in [0, 1] and are not whole are refused in every
+    domain: they are data that were divided by K−1.
+
+    Args:
+        x: (B, *shape).
+        levels: K of discrete data, 2 of binary ones; None for real data.
+        domain: which values are allowed.
+        name: what the message calls x.
+
+    >>> check_values(torch.tensor([[0.0, 0.5]]), 17)
+    Traceback (most recent call last):
+        ...
+    ValueError: x: expected integers 0 … 16 (levels), got values in [0, 1]; they seem to be \
+divided by 16: give (x * 16).round()
+    """
+    x = x.detach()
+    holds = all(bool(_allowed(rows, levels, domain).all()) for rows in x.split(ROWS))
+    scale = None if domain == "support" and holds else _scale(x, levels)
+    if holds and scale != 1:
+        return
+    expected = _expected(levels, domain)
+    if levels is not None and scale is not None:
+        top = levels - 1
+        was = f"divided by {top}" if scale else "mapped to [-1, 1]"
+        back = f"x * {top}" if scale else f"(x + 1) * {top / 2:g}"
+        raise ValueError(
+            f"{name}: expected {expected}, got values in [{scale - 1}, 1]; they seem to be {was}: "
+            f"give ({back}).round()"
+        )
+    raise ValueError(f"{name}: expected {expected}, got {_first_wrong(x, levels, domain)}")
+
+
+def _allowed(x: Tensor, levels: int | None, domain: Domain) -> Tensor:
+    """Of each entry whether it is in the domain; NaN never is."""
+    if levels is None or domain == "finite":
+        return x.isfinite()
+    inside = (x >= 0) & (x <= levels - 1)
+    whole = domain == "range" or not x.is_floating_point()
+    return inside if whole else inside & (x == x.floor())
+
+
+def _scale(x: Tensor, levels: int | None) -> int | None:
+    """1 where levels seem to be mapped to [0, 1], 0 where to [−1, 1], else None."""
+    if levels is None or levels == 2 or not x.is_floating_point():
+        return None
+    low, high = (value.item() for value in x.aminmax())
+    if not (-1 <= low and high <= 1) or bool((x == x.floor()).all()):
+        return None
+    return int(low >= 0)
+
+
+def _expected(levels: int | None, domain: Domain) -> str:
+    if levels is None or domain == "finite":
+        return "finite numbers"
+    if domain == "range":
+        return f"values in [0, {levels - 1}]"
+    return "0 or 1 (binary)" if levels == 2 else f"integers 0 … {levels - 1} (levels)"
+
+
+def _first_wrong(x: Tensor, levels: int | None, domain: Domain) -> str:
+    """A value that is not allowed, in how many rows there are such, and what to do."""
+    wrong = ~_allowed(x, levels, domain)
+    rows = wrong.flatten(1).any(1)
+    first = int(rows.int().argmax())
+    value = x[first][wrong[first]][0].item()
+    got = f"{value:g}".replace("nan", "NaN") + f" in {int(rows.sum())} of {len(x)} rows"
+    return f"{got} (first: row {first}); {_remedy(value, levels)}"
+
+
+def _remedy(value: float, levels: int | None) -> str:
+    if not value - value == 0:  # NaN or infinite
+        return "leave such rows out, or fill them in"
+    if levels is None or not 0 <= value <= levels - 1:
+        return "give x in the units of the training data"
+    return "give (x > 0.5).float()" if levels == 2 else "give x.round()"
