@@ -69,7 +69,16 @@ def _file_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """One training of a comparison: a candidate under one seed, and where it is written."""
+    """One training of a comparison: a candidate under one seed, and where it is written.
+
+    Args:
+        data: what it is trained and measured on.
+        candidate: the model.
+        config: how it is trained, seed included.
+        folder: where it is written.
+        samples: importance samples per example.
+        force: whether whatever lies there is overwritten.
+    """
 
     data: Data
     candidate: Candidate
@@ -104,7 +113,7 @@ def take_folder(path: Path, work: Sequence[Run], force: bool) -> None:
         return
     asked = {run.folder: run for run in work}
     for there in path.iterdir():
-        if there in asked and not is_of(asked[there]):
+        if there in asked and not (is_of(asked[there]) or _is_empty(there)):
             why = f"{there.name} is a run with other settings, of other data or another version"
         elif there not in asked and there.name not in (REPORT_FILE, SCORES_FILE, LOCK_FILE):
             why = f"{there.name} is no part of this comparison"
@@ -114,6 +123,11 @@ def take_folder(path: Path, work: Sequence[Run], force: bool) -> None:
     for folder in sorted(asked.keys() & set(path.iterdir())):
         with locked(folder, WAIT):  # before all else is trained
             pass
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether there is nothing in it but what a process that was killed left before its run."""
+    return folder.is_dir() and all(item.name.startswith(".") for item in folder.iterdir())
 
 
 def _clear(path: Path) -> None:

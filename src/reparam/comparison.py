@@ -239,7 +239,7 @@ def _train_and_measure(run: Run, tell: Watch) -> Measured:
         folder = RunFolder(run.folder)
         content = scores_json(run.data, {run.candidate.label: scores})
         content["run"] = folder.read()["id"]
-        write_json(run.folder / SCORES_FILE, content)
+        write_json(run.folder / SCORES_FILE, content, make_folder=False)
         return Measured(scores, folder.history() or history, content["run"])
 
 

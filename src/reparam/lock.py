@@ -23,7 +23,9 @@ class InUse(ValueError):
 
 @contextmanager
 def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold a folder inside, made where there is none; a thread may hold it several times over.
+    """Hold a folder inside; a thread may hold it several times over.
+
+    Where there is no folder it is made, and removed again if nothing came into it.
 
     The system gives the lock back when its process ends in whatever way, so that none is ever
     left to remove: a lock file without a process holds nothing.
@@ -43,6 +45,7 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file, expected a folder")
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder.resolve() / LOCK_FILE
@@ -69,6 +72,9 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             if lock.lock_counter == 1 and file.read_text(encoding="utf-8") == me:
                 file.unlink()
         lock.release()
+        if made:
+            with contextlib.suppress(OSError):  # it is no longer empty, as it should be
+                folder.rmdir()
 
 
 def _holder(file: Path) -> str:

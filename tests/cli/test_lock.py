@@ -94,7 +94,10 @@ def test_another_process_is_named_and_a_dead_one_holds_nothing(tmp_path):
     with locked(run), locked(run):  # within a thread as often as wanted
         with pytest.raises(InUse, match=f"process {os.getpid()}, in another of its threads"):
             in_a_thread(lambda: locked(run).__enter__())
-    assert not list(run.iterdir())
+    assert run.exists() and not list(run.iterdir())
+    with locked(tmp_path / "new"):
+        pass
+    assert not (tmp_path / "new").exists()  # nothing came into it
 
 
 def in_a_thread(call) -> None:
@@ -234,7 +237,10 @@ def test_a_comparison_has_its_folder_and_its_runs_to_itself(tmp_path, monkeypatc
     assert contents(tmp_path) == before
     (tmp_path / LOCK_FILE).touch()  # of one that was killed, as was
     (tmp_path / ".report.html.abcdefgh").mkdir()  # what it was writing
-    assert len(compare(data, tmp_path).found) == 2
+    shutil.rmtree(tmp_path / "pca")
+    (tmp_path / "pca").mkdir()  # it was killed before the run began
+    (tmp_path / "pca" / LOCK_FILE).touch()
+    assert len(compare(data, tmp_path).found) == 1
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
