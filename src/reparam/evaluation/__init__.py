@@ -14,6 +14,7 @@ from reparam.evaluation.likelihood import (
     bound_terms,
     log_likelihood,
 )
+from reparam.evaluation.modes import evaluating
 from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
 from reparam.evaluation.representation import linear_probe, neighbour_overlap
 from reparam.evaluation.samples import Extractor, frechet_score, sampling_speed
@@ -40,7 +41,7 @@ def evaluate(
     """Measure everything the model defines, on one split of the data.
 
     Args:
-        model: any model; it is put into evaluation mode.
+        model: any model; it is measured in evaluation mode and left in the mode it was in.
         data: of the model's space.
         split: ``"test"``, ``"valid"`` or ``"train"``.
         samples: importance samples per example of the log-likelihood.
@@ -65,20 +66,11 @@ def evaluate(
     if split not in data.splits:
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
     refuse_unfit(model, data, "train", split)
-    model.eval()
-    tell = watch or (lambda what, share: None)
-    parts = list(_parts(_Asked(model, data, split, samples, seed), extractor))
-    work, done = sum(part.work for part in parts), 0.0
-    scores: Scores = {}
-    for part in parts:
-        tell(part.what, done / work)
-        scores |= finite(part.measure(_within(tell, part, done, work)))
-        done += part.work
-    scores |= _gap(scores)
+    with evaluating([model]):
+        scores = _measured(_Asked(model, data, split, samples, seed), extractor, watch)
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")
     if history is not None:
         scores["train_seconds"] = Score(history.seconds, "s", len(data.train), "train")
-    tell("measured", 1.0)
     return scores
 
 
@@ -100,6 +92,20 @@ class _Part:
     what: str
     work: float
     measure: Callable[[Callable[[float], None]], Scores]
+
+
+def _measured(asked: _Asked, extractor: Extractor | None, watch: Watch | None) -> Scores:
+    """What the passes through the model give, part by part."""
+    tell = watch or (lambda what, share: None)
+    parts = list(_parts(asked, extractor))
+    work, done = sum(part.work for part in parts), 0.0
+    scores: Scores = {}
+    for part in parts:
+        tell(part.what, done / work)
+        scores |= finite(part.measure(_within(tell, part, done, work)))
+        done += part.work
+    tell("measured", 1.0)
+    return scores | _gap(scores)
 
 
 def _within(tell: Watch, part: _Part, done: float, work: float) -> Callable[[float], None]:

@@ -11,6 +11,7 @@ from reparam import numerics
 from reparam.data import Split
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
+from reparam.evaluation.modes import evaluating
 from reparam.evaluation.representation import code_features
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import Score, Scores, mean_score
@@ -112,4 +113,6 @@ def diagnose(model: Model, split: Split, seed: int = 0) -> list[str]:
     """``collapse_notes`` of a trained model; none for models without latent variables."""
     if not isinstance(model, LatentVariable):
         return []
-    return collapse_notes(bound_terms(model, split, seed)["rate"], model.layers)
+    with evaluating([model]):
+        rate = bound_terms(model, split, seed)["rate"]
+    return collapse_notes(rate, model.layers)

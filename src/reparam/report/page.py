@@ -17,6 +17,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from reparam import __version__
 from reparam.checkpoint import write_text
 from reparam.data import Data
+from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Generator
 from reparam.report import (
     curves,
@@ -27,7 +28,6 @@ from reparam.report import (
     galleries,
     latent,
     likelihoods,
-    queries,
     rates,
     summary,
     table,
@@ -88,7 +88,7 @@ def write_report(
     for entry in entries:
         if entry.model.space != data.space:
             raise ValueError(f"{entry.label}: expected {data.space}, got {entry.model.space}")
-    with queries.evaluating([entry.model for entry in entries]):
+    with evaluating([entry.model for entry in entries]):
         content = _content(data, entries, seed)
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"
     text = _environment().get_template(TEMPLATE).render(title=title, **content)
