@@ -22,6 +22,8 @@ from reparam.checkpoint import load, read_json, write_json
 from reparam.config import TrainConfig
 from reparam.data import Data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate
+from reparam.evaluation.by_example import read_values, write_values
+from reparam.evaluation.scores import mean_score
 from reparam.model import Space
 from reparam.presets import build, find_preset
 from reparam.presets.registry import parse_assignments, shown
@@ -35,6 +37,7 @@ DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
 SAMPLES, SAMPLES_OF_LARGE, LARGE = 1000, 100, 1024  # importance samples; entries of x
 REPORT_FILE, SCORES_FILE = "report.html", "scores.json"
+VALUES_FILE = "scores.safetensors"  # by example, in the folder of a run
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
 
 Watch = Callable[[str, float], None]  # what is being done, and how many runs are done so far
@@ -148,7 +151,8 @@ def compare(
         models: ``"PRESET key=value …"`` each; a preset may stand several times; None: one of
             every family with a small code and with a larger one.
         out: the folder.
-        seeds: how many seeds of each; with more than one, standard errors are over the seeds.
+        seeds: how many seeds of each; with more than one, scores are means over them and have a
+            standard error over them beside that over the examples.
         jobs: how many train at a time, each in a process of its own, by joblib: with a Dask
             client, ``with joblib.parallel_config("dask"): compare(..., jobs=4)`` has its cluster
             train them; with Ray ``ray.util.joblib.register_ray()`` and ``"ray"``. The workers
@@ -273,6 +277,7 @@ def _train_and_measure(run: Run, tell: Watch) -> Measured:
     scores = evaluate(
         model, data, samples=run.samples, seed=config.seed, history=history, watch=measuring
     )
+    write_values(run.folder / VALUES_FILE, scores)  # first: where there are scores, there are these
     write_json(run.folder / SCORES_FILE, scores_json(data, {label: scores}))
     return scores, RunFolder(run.folder).history() or history
 
@@ -410,29 +415,52 @@ def _earlier(run: Run) -> Measured | None:
     scores = {name: Score(**score) for name, score in found.items()}
     asked = (None, run.samples)
     same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))
-    return (scores, history) if same else None
+    return (read_values(run.folder / VALUES_FILE, scores), history) if same else None
 
 
 def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:
-    """Means over seeds with the standard error over them; one seed's scores stay as they are.
+    """Means over seeds, with the standard errors over them and over the examples.
 
-    So does a score that is the same whatever the seed, such as the likelihood of PCA: that it does
-    not vary says nothing of how uncertain it is, which the standard error over the examples does.
+    One seed's scores stay as they are, and so does a score that is the same whatever the seed, such
+    as the likelihood of PCA. A score that some seeds lack is left out: a mean over the others would
+    be one over those that were chosen for it.
 
     >>> from reparam.evaluation import Score
-    >>> each = [{"elbo": Score(value, "nats", 9, "test")} for value in (1.0, 3.0)]
-    >>> over_seeds(each, [0, 1])["elbo"].stderr, over_seeds(each, [0, 1])["elbo"].seed
-    (1.0, [0, 1])
+    >>> each = [{"elbo": Score(value, "nats", 9, "test", 0.5)} for value in (1.0, 3.0)]
+    >>> mean = over_seeds(each, [0, 1])["elbo"]
+    >>> mean.value, mean.stderr, mean.seed_stderr, mean.seed
+    (2.0, 0.5, 1.0, [0, 1])
     """
-    merged = dict(scores[0])
-    for name, score in scores[0].items():
-        values = [each[name].value for each in scores]
-        if max(values) - min(values) > SAME * abs(score.value):
-            error = stdev(values) / math.sqrt(len(values))
-            merged[name] = dataclasses.replace(
-                score, value=mean(values), stderr=error, seed=list(seeds)
-            )
-    return merged
+    common = [name for name in scores[0] if all(name in one for one in scores)]
+    return {name: _over_seeds([one[name] for one in scores], list(seeds)) for name in common}
+
+
+def _over_seeds(scores: Sequence[Score], seeds: list[int]) -> Score:
+    first, values = scores[0], [score.value for score in scores]
+    if max(values) - min(values) <= SAME * abs(first.value):
+        return first
+    by_example = _mean_by_example(scores)
+    errors = [score.stderr for score in scores if score.stderr is not None]
+    if by_example is not None:
+        over_examples = mean_score(by_example, first.unit, first.split).stderr
+    else:  # the same examples: their errors do not cancel, the mean of them is the most there is
+        over_examples = mean(errors) if len(errors) == len(scores) else None
+    return dataclasses.replace(
+        first,
+        value=mean(values),
+        stderr=over_examples,
+        seed=seeds,
+        seed_stderr=stdev(values) / math.sqrt(len(values)),
+        values=by_example,
+    )
+
+
+def _mean_by_example(scores: Sequence[Score]) -> torch.Tensor | None:
+    """The values of every example, means over seeds; None unless each seed has them all."""
+    found = [score.values for score in scores if score.values is not None]
+    if len(found) < len(scores) or len({len(values) for values in found}) > 1:
+        return None
+    return torch.stack(found).mean(0)
 
 
 def scores_json(data: Data, models: dict[str, Scores]) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from reparam.data import Data, refuse_unfit
+from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import (
@@ -13,6 +14,7 @@ from reparam.evaluation.likelihood import (
     bound_scores,
     bound_terms,
     log_likelihood,
+    posterior_gap,
 )
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
@@ -105,7 +107,7 @@ def _measured(asked: _Asked, extractor: Extractor | None, watch: Watch | None) -
         scores |= finite(part.measure(_within(tell, part, done, work)))
         done += part.work
     tell("measured", 1.0)
-    return scores | _gap(scores)
+    return of_whole_split(scores | _gap(scores), len(asked.data.splits[asked.split]))
 
 
 def _within(tell: Watch, part: _Part, done: float, work: float) -> Callable[[float], None]:
@@ -122,6 +124,7 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         yield _Part("bound", 2 * n, lambda _: _latent_scores(model, asked))
     if isinstance(model, Codec):
         yield _Part("reconstructions", 2 * n, lambda _: _reconstruction_scores(model, asked))
+    if isinstance(model, Codec) and not model.conditional:
         yield _Part("codes", n + len(asked.data.train), lambda _: _probe_scores(model, asked))
     if isinstance(model, Generator):
         yield _Part("samples", 2 * n, lambda _: _sample_scores(model, asked, extractor))
@@ -130,30 +133,35 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
 def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], None]) -> Scores:
     examples, samples, seed = asked.data.splits[asked.split], asked.samples, asked.seed
     value = log_likelihood(model, examples, asked.split, samples, seed, tell)
-    # log p(x|c) is another quantity than log p(x), up to the entropy of c.
-    prefix = "conditional_" if model.conditional else ""
     return {
-        f"{prefix}log_likelihood": value,
-        f"{prefix}bits_per_dim": bits_per_dim(value, model.space.dimension),
+        f"{_prefix(model)}log_likelihood": value,
+        f"{_prefix(model)}bits_per_dim": bits_per_dim(value, model.space.dimension),
     }
+
+
+def _prefix(model: Model) -> str:
+    """Of a likelihood's name: log p(x|c) is another quantity than log p(x), up to c's entropy."""
+    return "conditional_" if model.conditional else ""
 
 
 def _latent_scores(model: LatentVariable, asked: _Asked) -> Scores:
     split, name, seed = asked.data.splits[asked.split], asked.split, asked.seed
     terms = bound_terms(model, split, seed)
-    scores = bound_scores(terms, name, seed, model.draws)
-    scores["active_units"] = active_units(model, split, name)
+    scores = bound_scores(terms, name, seed, model.draws, _prefix(model))
+    active = active_units(model, split, name)
+    scores |= {} if active is None else {"active_units": active}
     scores |= layer_scores(model, split, terms["rate"], name, seed)
-    return scores | information_scores(model, split, name, seed)
+    further = None if name == "train" else asked.data.train
+    return scores | information_scores(model, split, name, seed, further)
 
 
 def _gap(scores: Scores) -> Scores:
-    """What importance weighting gains over the ELBO: the least that the posterior's misfit is."""
-    known = next((s for n, s in scores.items() if n.endswith("log_likelihood")), None)
-    if known is None or "elbo" not in scores:
-        return {}
-    gap = known.value - scores["elbo"].value
-    return {"posterior_gap": replace(known, value=gap, stderr=None, kind=None)}
+    """What importance weighting gains over the ELBO: the posterior's misfit, or the least of it."""
+    names = ("", "conditional_")
+    for known, elbo in ((f"{p}log_likelihood", f"{p}elbo") for p in names):
+        if known in scores and elbo in scores:
+            return {"posterior_gap": posterior_gap(scores[known], scores[elbo])}
+    return {}
 
 
 def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:

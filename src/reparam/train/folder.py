@@ -27,6 +27,7 @@ from reparam.train.history import History
 from reparam.train.state import Header
 
 STATE_FILE, RUN_FILE, HISTORY_FILE = "state.safetensors", "run.json", "history.csv"
+MEASURED = ("scores.json", "scores.safetensors")  # what a comparison leaves beside them
 
 
 class RunFolder:
@@ -46,7 +47,7 @@ class RunFolder:
         """A new run; ValueError where one lies there already and ``force`` is not set."""
         if path.exists() and not path.is_dir():
             raise ValueError(f"{path}: is a file, expected a folder for the run")
-        old = [path / name for name in (STATE_FILE, MODEL_FILE, HISTORY_FILE, "scores.json")]
+        old = [path / name for name in (STATE_FILE, MODEL_FILE, HISTORY_FILE, *MEASURED)]
         if any(file.exists() for file in (path / RUN_FILE, *old)):
             if not force:
                 raise ValueError(f"{path}: holds a run already; resume it, or overwrite: force")
@@ -64,7 +65,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove what writes that were killed left half done."""
-        for name in (STATE_FILE, MODEL_FILE, RUN_FILE, HISTORY_FILE, "scores.json"):
+        for name in (STATE_FILE, MODEL_FILE, RUN_FILE, HISTORY_FILE, *MEASURED):
             for file in self.path.glob(f".{name}.????????"):  # as tempfile names them
                 file.unlink(missing_ok=True)
 
