@@ -23,6 +23,7 @@ from reparam.config import TrainConfig
 from reparam.data import Data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate
 from reparam.evaluation.by_example import read_values, write_values
+from reparam.evaluation.likelihood import default_samples
 from reparam.evaluation.scores import mean_score
 from reparam.model import Space
 from reparam.presets import build, find_preset
@@ -35,7 +36,6 @@ from reparam.train import History, News, RunFolder, fit, resume
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
-SAMPLES, SAMPLES_OF_LARGE, LARGE = 1000, 100, 1024  # importance samples; entries of x
 REPORT_FILE, SCORES_FILE = "report.html", "scores.json"
 VALUES_FILE = "scores.safetensors"  # by example, in the folder of a run
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
@@ -157,8 +157,8 @@ def compare(
             client, ``with joblib.parallel_config("dask"): compare(..., jobs=4)`` has its cluster
             train them; with Ray ``ray.util.joblib.register_ray()`` and ``"ray"``. The workers
             need ``out`` to be a folder that all of them see.
-        samples: importance samples per example of the log-likelihood; None: 1000, or 100 where x
-            has more than 1024 entries.
+        samples: importance samples per example of the log-likelihood; None: by the sizes of the
+            data, 1000 at most, as ``evaluate`` takes.
         force: remove an earlier comparison, finished or not, and start afresh: its report, its
             scores and the runs that bear the names it gave.
         watch: is told what is being done and how many runs are done so far, a fraction too.
@@ -174,7 +174,7 @@ def compare(
     if not fields.keys() & {"epochs", "budget", "patience"}:
         fields |= BY_DEFAULT
     if samples is None:
-        samples = SAMPLES if data.space.dimension <= LARGE else SAMPLES_OF_LARGE
+        samples = default_samples(data.space, len(data.test))
     first, folder = fields.pop("seed", 0), Path(out)
     work = [
         Run(data, c, _config(c, seed, fields), folder / c.folder(seed, seeds), samples)

@@ -14,7 +14,7 @@ from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.representation import linear_probe, neighbour_overlap
 from reparam.model import Space
 from reparam.report import Entry, distances, latent
-from reparam.report.columns import TOLD
+from reparam.report.columns import TOLD, left_out
 from reparam.report.table import score_table
 from reparam.train.history import History
 
@@ -95,6 +95,9 @@ def test_the_report_says_why_and_draws_no_distances_of_told_codes():
     assert "told the condition" in next(
         h.tooltip for h in table.headers if h.name == "reconstruction_mse"
     )
+    (note,) = left_out(told, entries[0].scores)
+    assert all(name in note for name in OF_CODES) and note.endswith(TOLD)
+    assert left_out(plain, entries[1].scores) == []
     maps = latent.latent_maps(data, entries, 0)
     assert maps is not None
     assert ["told the condition" in card.projection for card in maps.cards] == [True, False]

@@ -72,7 +72,7 @@ def data(data: Data | None = None) -> None:
 
 def evaluate(
     run: Run,
-    samples: Samples = 1000,
+    samples: Samples = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option(help="Also write the scores there.")] = None,
@@ -85,6 +85,7 @@ def evaluate(
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
     from reparam.evaluation.diagnosis import diagnose
+    from reparam.report.columns import left_out
     from reparam.train import RunFolder
 
     if json is not None:
@@ -97,6 +98,6 @@ def evaluate(
     with working(f"measuring {label} on {data.name}") as watch:
         scores = measure(model, data, **asked, history=history, watch=watch)
     show(score_table(scores))
-    show_notes(diagnose(model, data.splits[split], seed))
+    show_notes([*left_out(model, scores), *diagnose(model, data.splits[split], seed)])
     if json is not None:
         write_json(json, scores_json(data, {label: scores}))

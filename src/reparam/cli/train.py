@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from reparam.cli.options import Force, takes_config, takes_data
+from reparam.cli.options import Force, Samples, takes_config, takes_data
 from reparam.cli.runs import Moved, Run, recorded_data
 from reparam.cli.tables import comparison_table, show, show_notes, told
 
@@ -72,13 +72,7 @@ def compare(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report.")],
     seeds: Annotated[int, typer.Option(help="How many seeds of each model.")] = 1,
     jobs: Annotated[int, typer.Option(help="How many to train at a time.")] = 1,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Importance samples per example; none: 1000, 100 where x is large.",
-        ),
-    ] = None,
+    samples: Samples = None,
     force: Force = False,
     fields: dict[str, Any],
 ) -> None:

@@ -13,6 +13,7 @@ from reparam.evaluation.likelihood import (
     bits_per_dim,
     bound_scores,
     bound_terms,
+    default_samples,
     log_likelihood,
     posterior_gap,
 )
@@ -34,7 +35,7 @@ def evaluate(
     data: Data,
     *,
     split: str = "test",
-    samples: int = 1000,
+    samples: int | None = None,
     seed: int = 0,
     history: History | None = None,
     extractor: Extractor | None = None,
@@ -46,7 +47,8 @@ def evaluate(
         model: any model; it is measured in evaluation mode and left in the mode it was in.
         data: of the model's space.
         split: ``"test"``, ``"valid"`` or ``"train"``.
-        samples: importance samples per example of the log-likelihood.
+        samples: importance samples per example of the log-likelihood; None: by the sizes of the
+            data, 1000 at most (``default_samples``). The score says how many.
         seed: of all draws.
         history: of the training, for ``train_seconds``.
         extractor: features of the Fréchet distance; None: ``RandomFeatures``.
@@ -68,6 +70,8 @@ def evaluate(
     if split not in data.splits:
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
     refuse_unfit(model, data, "train", split)
+    if samples is None:
+        samples = default_samples(data.space, len(data.splits[split]))
     with evaluating([model]):
         scores = _measured(_Asked(model, data, split, samples, seed), extractor, watch)
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")

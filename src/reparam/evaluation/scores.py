@@ -85,6 +85,7 @@ def difference(first: Score, second: Score) -> Difference:
     Of the same examples, what makes some harder for every model cancels:
     Var(ā − b̄) = Var(a − b) / n. Models are trained apart, so that the errors over seeds add up.
 
+    >>> import torch
     >>> easy_and_hard = torch.tensor([-10.0, -90.0])
     >>> better = mean_score(easy_and_hard + 1, "nats", "test")
     >>> difference(better, mean_score(easy_and_hard, "nats", "test"))
@@ -138,6 +139,7 @@ def finite(scores: Mapping[str, Score]) -> Scores:
 def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:
     """The mean over examples (B,), in float64, with its standard error.
 
+    >>> import torch
     >>> score = mean_score(torch.tensor([1.0, 3.0]), "nats", "test")
     >>> score.value, score.stderr, score.n
     (2.0, 1.0, 2)
@@ -151,6 +153,7 @@ def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:
 def share_score(right: Tensor, split: str) -> Score:
     """The share of true entries (B,), with the standard error of a proportion.
 
+    >>> import torch
     >>> share_score(torch.tensor([True, False]), "test").stderr
     0.3535533905932738
     """
@@ -166,6 +169,7 @@ def ratio_score(above: Tensor, below: Tensor, unit: str, split: str, **protocol:
     Var R ≈ Var(above − R below) / (n mean(below)²), the delta method; the value of an example is
     R + (above − R below) / mean(below), the mean of which is R.
 
+    >>> import torch
     >>> ratio_score(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 6.0]), "of x", "test").stderr
     0.0
     """

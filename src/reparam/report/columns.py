@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,7 @@ WITHHELD = (
     "Withheld where it comes within a nat of ln M, all that a mixture of M examples can tell, "
     "or not measured"
 )
+REASONS = (TOLD, WITHHELD)
 GIVEN_C = "Conditional models are told the condition of x."
 LIKELIHOOD = "How probable the model finds data it has not seen"
 COLUMNS = {
@@ -233,6 +235,23 @@ def why_absent(model: Model, name: str) -> str:
         layered = isinstance(model, LatentVariable) and model.layers
         return "Not measured for hierarchies" if layered else WITHHELD
     return "Not measured for this model"
+
+
+def left_out(model: Model, names: Collection[str]) -> list[str]:
+    """Which scores were deliberately not measured, or withheld, and why; often none.
+
+    Args:
+        model: that was measured.
+        names: of the scores that it has.
+
+    >>> from reparam.model import Space
+    >>> from reparam.presets import build
+    >>> left_out(build("pca", Space((9,), "real"), latent_dim=2), ["log_likelihood"])
+    []
+    """
+    absent = {name: why_absent(model, name) for name in COLUMNS if name not in names}
+    by_reason = {reason: [n for n, why in absent.items() if why == reason] for reason in REASONS}
+    return [f"{', '.join(found)}: {why}" for why, found in by_reason.items() if found]
 
 
 def _lacks(model: Model, needs: type) -> str:

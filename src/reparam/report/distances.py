@@ -43,8 +43,10 @@ def shepard_diagrams(data: Data, entries: Sequence[Entry], seed: int) -> list[Di
     apart = _distances(vectors, first, second)
     panels = []
     for index, entry in enumerate(entries):
-        encodes = isinstance(entry.model, Codec) and not entry.model.conditional
-        code = queries.encode(entry.model, split) if encodes else None
+        model = entry.model
+        if not isinstance(model, Codec) or model.conditional:
+            continue
+        code = queries.encode(model, split)
         if code is not None and features(code).isfinite().all():
             between = _distances(features(code), first, second)
             panels.append(_diagram(apart, between, index, entry.label))
