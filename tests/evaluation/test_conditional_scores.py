@@ -15,6 +15,7 @@ from reparam.evaluation.representation import linear_probe, neighbour_overlap
 from reparam.model import Space
 from reparam.report import Entry, distances, latent
 from reparam.report.columns import TOLD, left_out
+from reparam.report.rates import rates
 from reparam.report.table import score_table
 from reparam.train.history import History
 
@@ -123,3 +124,5 @@ def test_bounds_on_two_quantities_do_not_share_a_column():
     assert first[names.index("elbo")].absent == "This model uses conditions"
     absent = second[names.index("conditional_elbo")].absent
     assert absent == "This model does not use conditions"
+    found = rates(data, entries, 0)
+    assert found is not None and found.plane is not None and "given c" in found.plane
