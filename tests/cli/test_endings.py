@@ -197,3 +197,17 @@ def test_labels_in_the_comparison_are_whole(width):
     assert printed.count("latent_dim=16") == 2
     for number in ("≥ -88.71", "± 0.25", "± 0.00012", "12,345"):
         assert printed.count(number) == len(LABELS)
+
+
+@pytest.mark.parametrize("width", [30, 200])
+def test_errors_over_seeds_stand_in_brackets_that_a_legend_explains(width):
+    over_seeds = Score(-88.71, "nats", 9, "test", stderr=0.25, seed=[0, 1], seed_stderr=0.031)
+    single = Score(-88.71, "nats", 9, "test", stderr=0.25, seed=0)
+    printed = []
+    for score in (over_seeds, single):
+        text = io.StringIO()
+        table = comparison_table({"vae": {"log_likelihood": score}}, width)
+        Console(file=text, width=width).print(table)
+        printed.append(" ".join(text.getvalue().split()))
+    assert "± 0.25 (±0.031)" in printed[0] and "(±) over the seeds" in printed[0]
+    assert "± 0.25" in printed[1] and "(±" not in printed[1]

@@ -140,7 +140,7 @@ def value_text(name: str, score: Score | None) -> str:
     >>> value_text("elbo", Score(-88.71, "nats", 100, "test", stderr=0.25, kind="lower bound"))
     '≥ -88.71 ± 0.25'
     >>> value_text("elbo", Score(-88.71, "nats", 100, "test", stderr=0.25, seed_stderr=0.031))
-    '-88.71 ± 0.25 (± 0.031)'
+    '-88.71 ± 0.25 (±0.031)'
     """
     if score is None:
         return "—"
@@ -155,7 +155,7 @@ def value_text(name: str, score: Score | None) -> str:
     over_examples = "" if score.stderr is None else f" ± {score.stderr:.{digits}f}"
     over_seeds = ""
     if score.seed_stderr is not None:
-        over_seeds = f" (± {score.seed_stderr:.{decimals(score.seed_stderr)}f})"
+        over_seeds = f" (±{score.seed_stderr:.{decimals(score.seed_stderr)}f})"
     return f"{sign} {score.value:.{digits}f}{over_examples}{over_seeds}".strip()
 
 
