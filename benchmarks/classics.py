@@ -183,7 +183,7 @@ def shown(scores: Mapping[str, Score], name: str) -> str:
     if score is None:
         return "–"
     bound = "≥ " if score.kind == "lower bound" else ""
-    return bound + with_error(score.value, score.stderr)
+    return bound + with_error(score.value, score.seed_stderr)
 
 
 def over_seeds(values: Sequence[float]) -> str:

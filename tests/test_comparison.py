@@ -11,7 +11,9 @@ import reparam as rp
 from reparam import comparison
 from reparam.comparison import Candidate, compare, default_models, over_seeds
 from reparam.evaluation import Score
+from reparam.evaluation.scores import mean_score
 from reparam.model import Space
+from reparam.report.table import score_table
 from reparam.train import NonFinite
 
 AE, VAE = "ae latent_dim=2 hidden=4", "vae latent_dim=2 hidden=4"
@@ -135,15 +137,84 @@ def scores(value, stderr=0.5):
     return {"elbo": Score(value, "nats", 9, "test", stderr, seed=7)}
 
 
-def test_scores_that_depend_on_the_seed_have_the_error_over_seeds():
-    merged = over_seeds([scores(1.0), scores(2.0), scores(6.0)], [0, 1, 2])["elbo"]
-    assert merged.value == 3.0 and merged.seed == [0, 1, 2]
-    assert merged.stderr == pytest.approx(np.sqrt(7 / 3))
+def by_example(*values):
+    return {"elbo": mean_score(torch.tensor(values), "nats", "test")}
+
+
+def test_scores_that_depend_on_the_seed_have_both_errors():
+    merged = over_seeds(
+        [by_example(0.0, 2.0), by_example(2.0, 2.0), by_example(1.0, 11.0)], [0, 1, 2]
+    )
+    found = merged["elbo"]
+    assert found.value == pytest.approx(3.0) and found.seed == [0, 1, 2]
+    assert found.seed_stderr == pytest.approx(np.sqrt(7 / 3))  # of 1, 2 and 6
+    assert found.values.tolist() == [1.0, 5.0]  # each example, mean over the seeds
+    assert found.stderr == pytest.approx(2.0)  # √8 / √2, of 1 and 5
+
+
+def test_without_values_by_example_the_error_over_them_is_the_mean_of_the_seeds():
+    merged = over_seeds([scores(1.0, 0.4), scores(2.0, 0.5), scores(6.0, 0.9)], [0, 1, 2])["elbo"]
+    assert merged.value == 3.0 and merged.seed == [0, 1, 2] and merged.values is None
+    assert merged.seed_stderr == pytest.approx(np.sqrt(7 / 3))
+    assert merged.stderr == pytest.approx(0.6)
+    assert over_seeds([scores(1.0, None), scores(2.0)], [0, 1])["elbo"].stderr is None
+
+
+def test_a_score_that_some_seeds_lack_is_left_out():
+    """Such as I(x; z), withheld where it is too large: the others were chosen by their values."""
+    more = scores(2.0) | {"mutual_information": Score(5.0, "nats", 9, "test")}
+    for order in ([scores(1.0), more], [more, scores(1.0)]):
+        assert over_seeds(order, [0, 1]).keys() == {"elbo"}
 
 
 def test_scores_that_do_not_depend_on_the_seed_keep_the_error_over_examples():
     same = [scores(1.0), scores(1.0 + 1e-9), scores(1.0)]  # another order of summation
     assert over_seeds(same, [0, 1, 2]) == scores(1.0)
+
+
+def test_values_by_example_survive_being_taken_over(tmp_path, monkeypatch):
+    data, asked = table(60), QUICK | {"seeds": 2}
+    first = compare(data, [AE, VAE], out=tmp_path, **asked)
+    monkeypatch.setattr(comparison, "fit", None)  # all is there now
+    second = compare(data, [AE, VAE], out=tmp_path, **asked)
+    assert len(second.found) == 4
+    for one, other in zip(first.entries, second.entries, strict=True):
+        assert {n for n, s in one.scores.items() if s.values is not None} >= {"reconstruction_mse"}
+        for name, score in one.scores.items():
+            assert score == other.scores[name]
+            if score.values is not None:
+                assert torch.equal(score.values, other.scores[name].values)
+                assert score.values.mean().item() == pytest.approx(score.value, rel=1e-9)
+    title = score_table(second.entries).rows[0]
+    assert any(
+        "(paired over" in cell.title for cell in [*title, *score_table(second.entries).rows[1]]
+    )
+    assert "values" not in (tmp_path / "scores.json").read_text()
+
+
+def test_values_that_are_not_of_the_scores_beside_them_are_refused(tmp_path):
+    data = table(60)
+    compare(data, ["pca"], out=tmp_path, **QUICK)
+    file, scores = tmp_path / "pca" / "scores.safetensors", tmp_path / "pca" / "scores.json"
+    content = json.loads(scores.read_text())
+    content["models"]["pca"]["reconstruction_mse"]["value"] += 1e-3
+    scores.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="scores.safetensors: is not of these scores, by recon"):
+        compare(data, ["pca"], out=tmp_path, **QUICK)
+    file.unlink()  # as of a run that was measured before there were such files
+    (entry,) = compare(data, ["pca"], out=tmp_path, **QUICK).entries
+    assert entry.scores["reconstruction_mse"].values is None
+
+
+def test_only_values_of_the_whole_split_are_paired():
+    """Of rows that were drawn at random, those of another seed are others."""
+    data = rp.load_data(np.random.default_rng(0).normal(size=(2600, 4)))
+    model = rp.build("pca", data.space, latent_dim=2)
+    rp.fit(model, data, progress=False)
+    scores = rp.evaluate(model, data, split="train")
+    assert len(data.train) > scores["neighbour_overlap"].n == 1000
+    assert scores["neighbour_overlap"].values is None
+    assert len(scores["log_likelihood"].values) == len(data.train)
 
 
 def test_pca_has_the_error_over_examples_whatever_the_seeds(tmp_path):
@@ -315,6 +386,7 @@ def test_a_run_that_was_interrupted_is_resumed(tmp_path, monkeypatch):
         ("scores.json", "{", "scores.json: cannot be read as JSON"),
         ("scores.json", '{"data": {}, "models": {"pca": {"a": {"value": "x"}}}}', "remove it to"),
         ("scores.json", '{"data": {}, "models": {}}', "scores.json: damaged, 'pca'"),
+        ("scores.safetensors", "", "scores.safetensors: not a file of reparam"),
         ("state.safetensors", "", "state.safetensors: not a file of reparam"),
         ("run.json", "{", "not empty, and pca is a run with other settings"),
     ],

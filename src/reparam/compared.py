@@ -17,12 +17,13 @@ from reparam.checkpoint import RUN_FILE, read_json
 from reparam.config import TrainConfig
 from reparam.data import Data
 from reparam.evaluation import Score, Scores
+from reparam.evaluation.by_example import read_values
 from reparam.lock import LOCK_FILE, locked
 from reparam.presets import find_preset
 from reparam.presets.registry import parse_assignments, shown
 from reparam.schema import check
 from reparam.train import History, RunFolder
-from reparam.train.folder import SCORES_FILE
+from reparam.train.folder import SCORES_FILE, VALUES_FILE
 
 REPORT_FILE = "report.html"
 WAIT = 10.0  # seconds for the workers of a comparison that was killed to notice, and to save
@@ -197,6 +198,7 @@ def earlier(run: Run) -> Measured | None:
         return None
     folder.model()  # refused now where it is of another run, and not when all others are trained
     scores = {name: Score(**score) for name, score in found.items()}
+    scores = read_values(run.folder / VALUES_FILE, scores, of)
     asked = (None, run.samples)
     same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))
     return Measured(scores, history, of) if same else None

@@ -28,7 +28,10 @@ from reparam.compared import (
 )
 from reparam.config import TrainConfig
 from reparam.data import Data, refuse_unfit
-from reparam.evaluation import Scores, evaluate, reference_scores
+from reparam.evaluation import Score, Scores, evaluate, reference_scores
+from reparam.evaluation.by_example import write_values
+from reparam.evaluation.likelihood import default_samples
+from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
 from reparam.lock import locked
 from reparam.model import Generator, Model, Space
@@ -36,7 +39,7 @@ from reparam.presets import build, find_preset
 from reparam.report import Entry, write_report
 from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
-from reparam.train.folder import SCORES_FILE
+from reparam.train.folder import SCORES_FILE, VALUES_FILE
 from reparam.train.random import alone
 from reparam.train.state import refuse_patience
 
@@ -44,7 +47,6 @@ from reparam.train.state import refuse_patience
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
-SAMPLES, SAMPLES_OF_LARGE, LARGE = 1000, 100, 1024  # importance samples; entries of x
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
 
 Watch = Callable[[str, float], None]  # what is being done, and how many runs are done so far
@@ -104,13 +106,14 @@ def compare(
         models: ``"PRESET key=value …"`` each; a preset may stand several times; None: one of
             every family with a small code and with a larger one.
         out: the folder.
-        seeds: how many seeds of each; with more than one, standard errors are over the seeds.
+        seeds: how many seeds of each; with more than one, scores are means over them and have a
+            standard error over them beside that over the examples.
         jobs: how many train at a time, each in a process of its own, by joblib: with a Dask
             client, ``with joblib.parallel_config("dask"): compare(..., jobs=4)`` has its cluster
             train them; with Ray ``ray.util.joblib.register_ray()`` and ``"ray"``. The workers
             need ``out`` to be a folder that all of them see.
-        samples: importance samples per example of the log-likelihood; None: 1000, or 100 where x
-            has more than 1024 entries.
+        samples: importance samples per example of the log-likelihood; None: by the sizes of the
+            data, 1000 at most, as ``evaluate`` takes.
         force: remove an earlier comparison, finished or not, and start afresh: its report, its
             scores and the runs that bear the names it gave.
         watch: is told what is being done and how many runs are done so far, a fraction too.
@@ -129,7 +132,7 @@ def compare(
     if not fields.keys() & {"epochs", "budget", "patience"}:
         fields |= BY_DEFAULT
     if samples is None:
-        samples = SAMPLES if data.space.dimension <= LARGE else SAMPLES_OF_LARGE
+        samples = default_samples(data.space, len(data.test))
     first, folder = fields.pop("seed", 0), Path(out)
     work = [
         Run(
@@ -239,6 +242,7 @@ def _train_and_measure(run: Run, tell: Watch) -> Measured:
         folder = RunFolder(run.folder)
         content = scores_json(run.data, {run.candidate.label: scores})
         content["run"] = folder.read()["id"]
+        write_values(run.folder / VALUES_FILE, scores, content["run"])  # first: no scores without
         write_json(run.folder / SCORES_FILE, content, make_folder=False)
         return Measured(scores, folder.history() or history, content["run"])
 
@@ -331,25 +335,48 @@ def _refuse_bad(
 
 
 def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:
-    """Means over seeds with the standard error over them; one seed's scores stay as they are.
+    """Means over seeds, with the standard errors over them and over the examples.
 
-    So does a score that is the same whatever the seed, such as the likelihood of PCA: that it does
-    not vary says nothing of how uncertain it is, which the standard error over the examples does.
+    One seed's scores stay as they are, and so does a score that is the same whatever the seed, such
+    as the likelihood of PCA. A score that some seeds lack is left out: a mean over the others would
+    be one over those that were chosen for it.
 
     >>> from reparam.evaluation import Score
-    >>> each = [{"elbo": Score(value, "nats", 9, "test")} for value in (1.0, 3.0)]
-    >>> over_seeds(each, [0, 1])["elbo"].stderr, over_seeds(each, [0, 1])["elbo"].seed
-    (1.0, [0, 1])
+    >>> each = [{"elbo": Score(value, "nats", 9, "test", 0.5)} for value in (1.0, 3.0)]
+    >>> mean = over_seeds(each, [0, 1])["elbo"]
+    >>> mean.value, mean.stderr, mean.seed_stderr, mean.seed
+    (2.0, 0.5, 1.0, [0, 1])
     """
-    merged = dict(scores[0])
-    for name, score in scores[0].items():
-        values = [each[name].value for each in scores]
-        if max(values) - min(values) > SAME * abs(score.value):
-            error = stdev(values) / math.sqrt(len(values))
-            merged[name] = dataclasses.replace(
-                score, value=mean(values), stderr=error, seed=list(seeds)
-            )
-    return merged
+    common = [name for name in scores[0] if all(name in one for one in scores)]
+    return {name: _over_seeds([one[name] for one in scores], list(seeds)) for name in common}
+
+
+def _over_seeds(scores: Sequence[Score], seeds: list[int]) -> Score:
+    first, values = scores[0], [score.value for score in scores]
+    if max(values) - min(values) <= SAME * abs(first.value):
+        return first
+    by_example = _mean_by_example(scores)
+    errors = [score.stderr for score in scores if score.stderr is not None]
+    if by_example is not None:
+        over_examples = mean_score(by_example, first.unit, first.split).stderr
+    else:  # the same examples: their errors do not cancel, the mean of them is the most there is
+        over_examples = mean(errors) if len(errors) == len(scores) else None
+    return dataclasses.replace(
+        first,
+        value=mean(values),
+        stderr=over_examples,
+        seed=seeds,
+        seed_stderr=stdev(values) / math.sqrt(len(values)),
+        values=by_example,
+    )
+
+
+def _mean_by_example(scores: Sequence[Score]) -> torch.Tensor | None:
+    """The values of every example, means over seeds; None unless each seed has them all."""
+    found = [score.values for score in scores if score.values is not None]
+    if len(found) < len(scores) or len({len(values) for values in found}) > 1:
+        return None
+    return torch.stack(found).mean(0)
 
 
 def scores_json(

@@ -85,7 +85,8 @@ def test_evaluate_prints_and_writes_every_score(reparam, runs, tmp_path):
     (label,) = content["models"]
     assert label == "vae latent_dim=2 hidden=16"
     score = content["models"][label]["log_likelihood"]
-    assert set(score) == {"value", "stderr", "unit", "kind", "n", "samples", "split", "seed"}
+    protocol = {"unit", "kind", "n", "samples", "split", "seed"}
+    assert set(score) == {"value", "stderr", "seed_stderr", *protocol}
     assert (score["kind"], score["samples"], score["split"]) == ("lower bound", 5, "test")
     floor, found = content["reference"], content["models"][label]
     assert floor["frechet_distance"]["value"] < 2 < found["frechet_distance"]["value"]
@@ -188,7 +189,7 @@ def test_compare_leaves_report_scores_and_runs(reparam, tmp_path):
     ]
     assert len(single) == 2 and single[0] != single[1]
     assert vae["elbo"]["value"] == pytest.approx(np.mean(single))
-    assert vae["elbo"]["stderr"] == pytest.approx(np.std(single, ddof=1) / np.sqrt(2))
+    assert vae["elbo"]["seed_stderr"] == pytest.approx(np.std(single, ddof=1) / np.sqrt(2))
     assert vae["elbo"]["seed"] == [0, 1]
     assert "elbo" not in content["models"]["pca"]
     floor = content["reference"]["frechet_distance"]["value"]

@@ -234,3 +234,17 @@ def test_resuming_a_finished_run_says_that_there_is_nothing_to_do(reparam, tmp_p
 
 def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("width", [30, 200])
+def test_errors_over_seeds_stand_in_brackets_that_a_legend_explains(width):
+    over_seeds = Score(-88.71, "nats", 9, "test", stderr=0.25, seed=[0, 1], seed_stderr=0.031)
+    single = Score(-88.71, "nats", 9, "test", stderr=0.25, seed=0)
+    printed = []
+    for score in (over_seeds, single):
+        text = io.StringIO()
+        table = comparison_table({"vae": {"log_likelihood": score}}, width)
+        Console(file=text, width=width).print(table)
+        printed.append(" ".join(text.getvalue().split()))
+    assert "± 0.25 (±0.031)" in printed[0] and "(±) over the seeds" in printed[0]
+    assert "± 0.25" in printed[1] and "(±" not in printed[1]

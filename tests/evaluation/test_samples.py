@@ -15,7 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import reparam as rp
 from reparam.data import Data, Split
-from reparam.evaluation import copies, left_out, reference_scores
+from reparam.evaluation import copies, reference_scores, too_few
 from reparam.evaluation.classes import entropy
 from reparam.evaluation.copies import near_copies, near_copies_error, nearest_distances
 from reparam.evaluation.discrepancy import (
@@ -433,7 +433,7 @@ def test_few_rows_leave_out_what_they_do_not_determine(n, columns):
     wanted |= {"kernel_distance", "sample_precision", "sample_recall"} if n >= 20 else set()
     wanted |= {"near_copies", "frechet_distance"} if n >= 128 else set()
     assert names == wanted
-    said = " ".join(left_out(data))
+    said = " ".join(too_few(data))
     spoken = IMAGES - {"sample_sharpness", "nearest_training"}
     assert all((name in said) != (name in names) for name in spoken)
 

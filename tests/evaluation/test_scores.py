@@ -8,6 +8,7 @@ import torch
 import reparam as rp
 from reparam.data import Data, Split
 from reparam.evaluation import evaluate
+from reparam.evaluation.diagnosis import diagnose
 from reparam.evaluation.likelihood import bits_per_dim, log_likelihood
 from reparam.evaluation.reconstruction import reconstruction_scores
 from reparam.evaluation.representation import linear_probe
@@ -218,3 +219,33 @@ def test_dynamic_data_are_measured_on_one_fixed_draw(monkeypatch):
     assert evaluate(model, data)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)
     again = rp.load_data("digits", binarize="dynamic")
     assert evaluate(model, again)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_models_are_measured_in_evaluation_mode_and_left_in_their_own(fails):
+    """Module by module, and also where measuring ends with an exception."""
+    data = rp.load_data("digits")
+    model = rp.build("vae", data.space, latent_dim=2, hidden=(8,)).train()
+    model.decoder.eval()  # a part that its owner has frozen
+    before, seen = [module.training for module in model.modules()], []
+
+    def watch(what, share):
+        seen.append(any(module.training for module in model.modules()))
+        if fails:
+            raise KeyboardInterrupt
+
+    if fails:
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(model, data, samples=1, watch=watch)
+    else:
+        evaluate(model, data, samples=1, watch=watch)
+    assert [module.training for module in model.modules()] == before
+    assert seen and not any(seen)
+
+
+def test_a_diagnosis_is_made_in_evaluation_mode_and_the_mode_put_back():
+    data = rp.load_data("digits")
+    model, seen = rp.build("vae", data.space, latent_dim=2, hidden=(8,)).train(), []
+    model.encoder.register_forward_pre_hook(lambda module, _: seen.append(module.training))
+    diagnose(model, data.test)
+    assert seen and not any(seen) and model.training

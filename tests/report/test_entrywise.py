@@ -8,10 +8,10 @@ import pytest
 import torch
 
 import reparam as rp
+from reparam.evaluation.modes import evaluating
 from reparam.report import entrywise
 from reparam.report.entry import Entry
 from reparam.report.pictures import Brightness
-from reparam.report.queries import evaluating
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def cells(html):
 def test_likelihoods_carry_their_marks_and_the_best_is_marked(html):
     pca, ae, vae = cells(html)
     assert 'class="best"' in pca and '<span class="mark">=</span>' in pca and "−80.50" in pca
-    assert "best" not in vae and '<span class="mark">≥</span>' in vae and "± 0.25" in vae
+    assert 'class="best"' not in vae and '<span class="mark">≥</span>' in vae and "± 0.25" in vae
     assert 'class="absent"' in ae and "data-key" not in ae and ">—<" in ae
     assert 'title="A plain autoencoder has no likelihood"' in ae
 
@@ -307,16 +307,17 @@ def test_the_page_says_what_is_over_seeds(tmp_path):
                 entry(
                     "P",
                     build("pca", data),
-                    log_likelihood=Score(1.0, "nats", 9, "test", 0.1, seed=s),
+                    log_likelihood=Score(1.0, "nats", 9, "test", 0.1, seed=s, seed_stderr=e),
                 )
             ],
         ).read_text("utf-8")
-        for s in (None, [3, 4])
+        for s, e in ((None, None), ([3, 4], 0.07))
     )
     said = "Trained with seeds 3, 4: scores are means over them, pictures and curves are those"
     assert said in several and "Trained with seeds" not in plain
     assert "One standard error over the examples." in plain
-    assert "over seeds where a score is a mean over them" in several
+    assert "and in brackets over the seeds" in several and "over the seeds" not in plain
+    assert "<small>± 0.10</small><small>(± 0.07)</small>" in several
 
 
 def test_the_legend_says_that_bounds_and_exact_values_are_not_ranked(html):

@@ -11,10 +11,10 @@ import torch
 import reparam as rp
 from reparam.comparison import Candidate
 from reparam.data import Data, Split
+from reparam.evaluation.modes import evaluating
 from reparam.model import Space
 from reparam.report import Entry, denoising, distances, filters, likelihoods, units, write_report
 from reparam.report.distances import rank_correlation
-from reparam.report.queries import evaluating
 from reparam.train.history import History
 
 SPACES = {

@@ -1,8 +1,11 @@
 """Marks, ranks and absences of the score table."""
 
-import pytest
+import dataclasses
 
-from reparam.evaluation.scores import Score
+import pytest
+import torch
+
+from reparam.evaluation.scores import Difference, Score, difference, mean_score
 from reparam.model import Space
 from reparam.presets import build
 from reparam.report.columns import COLUMNS
@@ -116,11 +119,63 @@ def test_the_best_of_bounds_and_exact_values_is_the_best_shown():
 
 
 def test_errors_say_what_they_are_over():
-    over_seeds = Score(-1.0, "nats", 90, "test", 0.1, seed=[0, 1, 2])
-    table = score_table([entry("A", elbo=over_seeds), entry("B", elbo=score(-3.0, 0.1))])
-    assert "standard error 0.1 over seeds; " in table.rows[0][0].title
-    assert "mean over seeds 0, 1, 2" in table.rows[0][0].title
-    assert "standard error 0.1 over the examples; " in table.rows[1][0].title
+    over_seeds = Score(-1.0, "nats", 90, "test", 0.1, seed=[0, 1, 2], seed_stderr=0.02)
+    only_seeds = Score(-2.0, "nats", 90, "test", seed=[0, 1, 2], seed_stderr=0.3)
+    entries = [entry("A", elbo=over_seeds), entry("B", elbo=only_seeds)]
+    cells = [row[0] for row in score_table([*entries, entry("C", elbo=score(-3.0, 0.1))]).rows]
+    assert "standard error 0.1 over the examples and 0.02 over seeds; " in cells[0].title
+    assert "mean over seeds 0, 1, 2" in cells[0].title
+    assert "standard error 0.3 over seeds; " in cells[1].title
+    assert "standard error 0.1 over the examples; " in cells[2].title
+    shown = [(cell.value, cell.error, cell.seed_error) for cell in cells]
+    assert shown == [("−1.00", "0.10", "0.02"), ("−2.00", "", "0.3"), ("−3.00", "0.10", "")]
+
+
+def measured(values, **more):
+    return dataclasses.replace(mean_score(torch.tensor(values), "nats", "test"), **more)
+
+
+def test_differences_are_taken_by_example():
+    """A constant apart on every example: no error of the difference, however large that of each."""
+    easy_and_hard = [-10.0, -200.0, -70.0, -130.0]
+    best = measured(easy_and_hard)
+    worse = measured([value - 0.5 for value in easy_and_hard])
+    assert min(best.stderr, worse.stderr) > 40
+    assert rank([best, worse], "elbo") == ["best", ""]
+    apart = difference(worse, best)
+    assert (apart.value, apart.stderr, apart.pairs) == (-0.5, pytest.approx(0, abs=1e-12), 4)
+    # Differences of −1, 0, 1 and 0 less a half: a mean of −.5 with a standard error of √(2/3/4).
+    noisy = measured([v - 0.5 + e for v, e in zip(easy_and_hard, (-1, 0, 1, 0), strict=True)])
+    assert difference(noisy, best).stderr == pytest.approx((2 / 3 / 4) ** 0.5)
+    assert rank([best, noisy], "elbo") == ["best", ""]
+    (cell,) = score_table([entry("A", elbo=best), entry("B", elbo=noisy)]).rows[1]
+    assert "difference from the best −0.5 ± 0.41 (paired over 4 examples)" in cell.title
+
+
+def test_the_error_over_seeds_is_part_of_that_of_a_difference():
+    values = [-10.0, -200.0, -70.0, -130.0]
+    best = measured(values, seed=[0, 1], seed_stderr=0.3)
+    worse = measured([v - 0.5 for v in values], value=best.value - 0.5, seed_stderr=0.4)
+    assert difference(worse, best).stderr == pytest.approx(0.5)  # √(.3² + .4²), none by example
+    assert rank([best, worse], "elbo") == ["best", "tied"]
+
+
+def test_without_values_by_example_errors_are_those_of_different_examples():
+    first, second = score(0.0, 0.3), dataclasses.replace(score(0.49, 0.4), seed_stderr=1.2)
+    assert difference(first, second) == Difference(-0.49, pytest.approx(1.3), None)  # 5, 12: 13
+    others = measured([0.0, 0.5, 1.0])
+    assert difference(measured([0.0, 1.0]), others).pairs is None  # of other examples
+    assert difference(measured([1.0]), measured([2.0])).stderr is None  # one tells of no error
+    (cell,) = score_table([entry("A", elbo=score(1.0, 0.3)), entry("B", elbo=first)]).rows[1]
+    assert "difference from the best −1 ± 0.42 (unpaired)" in cell.title
+
+
+def test_bounds_from_above_are_marked_and_have_no_best():
+    assert mark(score(1.0, kind="upper bound"), "aggregate_kl") == "≤"
+    assert mark(score(1.0, kind="lower bound"), "mutual_information") == "≥"
+    names = ("aggregate_kl", "mutual_information", "posterior_gap")
+    for name in names:
+        assert rank([score(1.0, 0.1), score(2.0, 0.1)], name) == ["", ""]
 
 
 def test_an_error_of_zero_is_known():

@@ -11,9 +11,9 @@ from PIL import Image
 
 import reparam as rp
 from reparam.data import Data, Split
+from reparam.evaluation.modes import evaluating
 from reparam.model import Space
 from reparam.report import Entry, rates, traversals, write_report
-from reparam.report.queries import evaluating
 from reparam.train.history import History
 
 IMAGES, TABLE = Space((1, 9, 7), "levels", 17), Space((5,), "real")

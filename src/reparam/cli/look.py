@@ -72,7 +72,7 @@ def data(data: Data | None = None) -> None:
 
 def evaluate(
     run: Run,
-    samples: Samples = 1000,
+    samples: Samples = None,
     split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
     seed: Seed = 0,
     json: Annotated[Path | None, typer.Option(help="Also write the scores there.")] = None,
@@ -84,9 +84,10 @@ def evaluate(
     from reparam.cli.outputs import check_place
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
-    from reparam.evaluation import left_out, reference_scores
+    from reparam.evaluation import reference_scores, too_few
     from reparam.evaluation.diagnosis import diagnose
     from reparam.model import Generator
+    from reparam.report.columns import left_out
 
     if json is not None:
         check_place(json)
@@ -100,7 +101,7 @@ def evaluate(
         scores = measure(model, data, **asked, history=history, watch=watch)
         reference = reference_scores(data, split, seed=seed) if generates else {}
     show(score_table(scores, reference))
-    show_notes(left_out(data, split) if generates else [])
-    show_notes(diagnose(model, data.splits[split], seed))
+    notes = [*left_out(model, scores), *(too_few(data, split) if generates else [])]
+    show_notes([*notes, *diagnose(model, data.splits[split], seed)])
     if json is not None:
         write_json(json, scores_json(data, {label: scores}, reference))

@@ -30,7 +30,12 @@ def _checked_seed(seed: int) -> int:
 
 Seed = Annotated[int, typer.Option(callback=_checked_seed, help="Of all draws.")]
 Samples = Annotated[
-    int, typer.Option(min=1, help="Importance samples per example of the log-likelihood.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Importance samples per example of the log-likelihood; none: 1000, fewer where the "
+        "data are large.",
+    ),
 ]
 
 

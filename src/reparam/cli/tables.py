@@ -23,6 +23,7 @@ HEADLINES = {
     "frechet_distance": "Fréchet\ndistance",
     "train_seconds": "training\nseconds",
 }
+OVER_SEEDS = "± one standard error over the examples, (±) over the seeds"
 
 
 def show(content: RenderableType) -> None:
@@ -113,14 +114,27 @@ def comparison_table(models: Mapping[str, Scores], width: int | None = None) -> 
     widest = [max(map(len, lines)) for lines in _lines_by_column([headings, *rows.values()])]
     narrow = sum(widest) + 2 * len(widest) > (width or Console().width)
     if narrow:
-        rows = {k: [cell.replace(" ± ", "\n± ") for cell in row] for k, row in rows.items()}
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+        rows = {k: [_broken(cell) for cell in row] for k, row in rows.items()}
+    found = [score for scores in models.values() for score in scores.values()]
+    several = any(score.seed_stderr is not None for score in found)
+    table = Table(
+        box=None,
+        header_style="bold",
+        padding=(0, 2, 0, 0),
+        caption=OVER_SEEDS if several else None,
+        caption_justify="left",
+    )
     words = [" ".join(lines).split() for lines in _lines_by_column([headings, *rows.values()])]
     for heading, in_column in zip(headings, words, strict=True):
         table.add_column(heading, min_width=max(map(len, in_column)), overflow="fold")
     for row in rows.values():
         table.add_row(*row)
     return table
+
+
+def _broken(cell: str) -> str:
+    """Errors below their value."""
+    return cell.replace(" ± ", "\n± ").replace(" (±", "\n(±")
 
 
 def _lines_by_column(rows: Iterable[Iterable[str]]) -> list[list[str]]:
@@ -135,22 +149,29 @@ def _protocol(score: Score) -> str:
 
 
 def value_text(name: str, score: Score | None) -> str:
-    """A value with its mark and error; a dash where the model does not define it.
+    """A value with its mark and errors; a dash where the model does not define it.
 
     >>> from reparam.evaluation import Score
     >>> value_text("elbo", Score(-88.71, "nats", 100, "test", stderr=0.25, kind="lower bound"))
     '≥ -88.71 ± 0.25'
+    >>> value_text("elbo", Score(-88.71, "nats", 100, "test", stderr=0.25, seed_stderr=0.031))
+    '-88.71 ± 0.25 (±0.031)'
     """
     if score is None:
         return "—"
     from reparam.report.table import mark
 
     sign = mark(score, name)
-    if score.stderr is None:
+    rounded = score.seed_stderr if score.stderr is None else score.stderr
+    if rounded is None:
         number = f"{score.value:,.0f}" if abs(score.value) >= 100 else f"{score.value:.3g}"
         return f"{sign} {number}".strip()
-    digits = decimals(score.stderr)
-    return f"{sign} {score.value:.{digits}f} ± {score.stderr:.{digits}f}".strip()
+    digits = decimals(rounded)
+    over_examples = "" if score.stderr is None else f" ± {score.stderr:.{digits}f}"
+    over_seeds = ""
+    if score.seed_stderr is not None:
+        over_seeds = f" (±{score.seed_stderr:.{decimals(score.seed_stderr)}f})"
+    return f"{sign} {score.value:.{digits}f}{over_examples}{over_seeds}".strip()
 
 
 def decimals(stderr: float) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from reparam.cli.options import Force, takes_config, takes_data
+from reparam.cli.options import Force, Samples, takes_config, takes_data
 from reparam.cli.runs import Moved, Run, recorded_data
 from reparam.cli.tables import REFERENCE, comparison_table, show, show_notes, told
 
@@ -73,13 +73,7 @@ def compare(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report.")],
     seeds: Annotated[int, typer.Option(help="How many seeds of each model.")] = 1,
     jobs: Annotated[int, typer.Option(help="How many to train at a time.")] = 1,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Importance samples per example; none: 1000, 100 where x is large.",
-        ),
-    ] = None,
+    samples: Samples = None,
     force: Force = False,
     fields: dict[str, Any],
 ) -> None:
@@ -171,7 +165,7 @@ def _how_it_goes_on(history: History) -> str:
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:
-    from reparam.evaluation import left_out
+    from reparam.evaluation import too_few
 
     if result.found:
         names = ", ".join(folder.name for folder in result.found)
@@ -179,6 +173,6 @@ def _tell_comparison(result: Comparison, report: Path) -> None:
     rows = {entry.label: dict(entry.scores) for entry in result.entries}
     if result.reference:
         rows[REFERENCE] = result.reference
-        show_notes(left_out(result.data))
+        show_notes(too_few(result.data))
     show(comparison_table(rows))
     show(f"every score, with pictures: {told(report)}")

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from reparam.bijections.varying import Varying
 from reparam.data import Data, refuse_unfit
+from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import (
     bits_per_dim,
     bound_scores,
     bound_terms,
+    default_samples,
     log_likelihood,
+    posterior_gap,
 )
+from reparam.evaluation.modes import evaluating
 from reparam.evaluation.random_features import Extractor
 from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
 from reparam.evaluation.representation import linear_probe, neighbour_overlap
 from reparam.evaluation.samples import (
-    left_out,
     reference_scores,
     rows_compared,
     sample_scores,
     sampling_speed,
+    too_few,
 )
 from reparam.evaluation.scores import Score, Scores, finite
 from reparam.model import Codec, Density, Generator, LatentVariable, Model
 from reparam.train import History
 
-__all__ = ["Extractor", "Score", "Scores", "Watch", "evaluate", "left_out", "reference_scores"]
+__all__ = ["Extractor", "Score", "Scores", "Watch", "evaluate", "reference_scores", "too_few"]
 
 Watch = Callable[[str, float], None]  # what is being measured, and the share that is done
 
@@ -39,7 +43,7 @@ def evaluate(
     data: Data,
     *,
     split: str = "test",
-    samples: int = 1000,
+    samples: int | None = None,
     seed: int = 0,
     history: History | None = None,
     extractor: Extractor | None = None,
@@ -48,10 +52,11 @@ def evaluate(
     """Measure everything the model defines, on one split of the data.
 
     Args:
-        model: any model; it is put into evaluation mode.
+        model: any model; it is measured in evaluation mode and left in the mode it was in.
         data: of the model's space.
         split: ``"test"``, ``"valid"`` or ``"train"``.
-        samples: importance samples per example of the log-likelihood.
+        samples: importance samples per example of the log-likelihood; None: by the sizes of the
+            data, 1000 at most (``default_samples``). The score says how many.
         seed: of all draws.
         history: of the training, for ``train_seconds``.
         extractor: features in which samples are compared; None: ``RandomFeatures``.
@@ -73,20 +78,13 @@ def evaluate(
     if split not in data.splits:
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
     refuse_unfit(model, data, "train", split)
-    model.eval()
-    tell = watch or (lambda what, share: None)
-    parts = list(_parts(_Asked(model, data, split, samples, seed), extractor))
-    work, done = sum(part.work for part in parts), 0.0
-    scores: Scores = {}
-    for part in parts:
-        tell(part.what, done / work)
-        scores |= finite(part.measure(_within(tell, part, done, work)))
-        done += part.work
-    scores |= _gap(scores)
+    if samples is None:
+        samples = default_samples(data.space, len(data.splits[split]))
+    with evaluating([model]):
+        scores = _measured(_Asked(model, data, split, samples, seed), extractor, watch)
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")
     if history is not None:
         scores["train_seconds"] = Score(history.seconds, "s", len(data.train), "train")
-    tell("measured", 1.0)
     return scores
 
 
@@ -110,6 +108,20 @@ class _Part:
     measure: Callable[[Callable[[float], None]], Scores]
 
 
+def _measured(asked: _Asked, extractor: Extractor | None, watch: Watch | None) -> Scores:
+    """What the passes through the model give, part by part."""
+    tell = watch or (lambda what, share: None)
+    parts = list(_parts(asked, extractor))
+    work, done = sum(part.work for part in parts), 0.0
+    scores: Scores = {}
+    for part in parts:
+        tell(part.what, done / work)
+        scores |= finite(part.measure(_within(tell, part, done, work)))
+        done += part.work
+    tell("measured", 1.0)
+    return of_whole_split(scores | _gap(scores), len(asked.data.splits[asked.split]))
+
+
 def _within(tell: Watch, part: _Part, done: float, work: float) -> Callable[[float], None]:
     return lambda share: tell(part.what, (done + share * part.work) / work)
 
@@ -124,6 +136,7 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         yield _Part("bound", 2 * n, lambda _: _latent_scores(model, asked))
     if isinstance(model, Codec):
         yield _Part("reconstructions", 2 * n, lambda _: _reconstruction_scores(model, asked))
+    if isinstance(model, Codec) and not model.conditional:
         yield _Part("codes", n + len(asked.data.train), lambda _: _probe_scores(model, asked))
     if isinstance(model, Generator):
         drawn = 2 * rows_compared(asked.data, asked.split)
@@ -133,30 +146,35 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
 def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], None]) -> Scores:
     examples, samples, seed = asked.data.splits[asked.split], asked.samples, asked.seed
     value = log_likelihood(model, examples, asked.split, samples, seed, tell)
-    # log p(x|c) is another quantity than log p(x), up to the entropy of c.
-    prefix = "conditional_" if model.conditional else ""
     return {
-        f"{prefix}log_likelihood": value,
-        f"{prefix}bits_per_dim": bits_per_dim(value, model.counted),
+        f"{_prefix(model)}log_likelihood": value,
+        f"{_prefix(model)}bits_per_dim": bits_per_dim(value, model.counted),
     }
+
+
+def _prefix(model: Model) -> str:
+    """Of a likelihood's name: log p(x|c) is another quantity than log p(x), up to c's entropy."""
+    return "conditional_" if model.conditional else ""
 
 
 def _latent_scores(model: LatentVariable, asked: _Asked) -> Scores:
     split, name, seed = asked.data.splits[asked.split], asked.split, asked.seed
     terms = bound_terms(model, split, seed)
-    scores = bound_scores(terms, name, seed, model.draws)
-    scores["active_units"] = active_units(model, split, name)
+    scores = bound_scores(terms, name, seed, model.draws, _prefix(model))
+    active = active_units(model, split, name)
+    scores |= {} if active is None else {"active_units": active}
     scores |= layer_scores(model, split, terms["rate"], name, seed)
-    return scores | information_scores(model, split, name, seed)
+    further = None if name == "train" else asked.data.train
+    return scores | information_scores(model, split, name, seed, further)
 
 
 def _gap(scores: Scores) -> Scores:
-    """What importance weighting gains over the ELBO: the least that the posterior's misfit is."""
-    known = next((s for n, s in scores.items() if n.endswith("log_likelihood")), None)
-    if known is None or "elbo" not in scores:
-        return {}
-    gap = known.value - scores["elbo"].value
-    return {"posterior_gap": replace(known, value=gap, stderr=None, kind=None)}
+    """What importance weighting gains over the ELBO: the posterior's misfit, or the least of it."""
+    names = ("", "conditional_")
+    for known, elbo in ((f"{p}log_likelihood", f"{p}elbo") for p in names):
+        if known in scores and elbo in scores:
+            return {"posterior_gap": posterior_gap(scores[known], scores[elbo])}
+    return {}
 
 
 def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:

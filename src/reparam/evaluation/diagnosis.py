@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from reparam import numerics
 from reparam.data import Split
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
+from reparam.evaluation.modes import evaluating
 from reparam.evaluation.representation import code_features
-from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import Score, Scores, mean_score
-from reparam.model import LatentVariable, Model
+from reparam.model import Distribution, LatentVariable, Model
 from reparam.train.random import seeded
 
-MOST_PAIRED = 500  # examples whose posteriors are mixed: their pairs are squared
+MOST_DRAWN, MOST_MIXED = 125, 2000  # examples whose z are drawn; whose posteriors are mixed
+PAIRS_AT_ONCE = 10_000  # of a z and a posterior
+LEAST_BELOW_LIMIT = 1.0  # nats: nearer to ln M a mixture of M posteriors says nothing else
 COLLAPSED_NATS = 0.01  # mean rate below which a dimension says nothing
 
 
@@ -43,6 +45,8 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
         if by_layer:
             score = mean_score(rate[:, -number], "nats", name, **protocol)
             scores[f"rate_layer_{number}"] = score
+        if model.conditional:  # whose means may vary with the condition alone
+            continue
         active = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
         unit = f"of {means.shape[1]} dimensions"
         scores[f"active_units_layer_{number}"] = Score(float(active), unit, len(means), name)
@@ -51,33 +55,98 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
 
 @torch.no_grad()
 def information_scores(
-    model: LatentVariable, split: Split, name: str = "test", seed: int = 0
+    model: LatentVariable,
+    split: Split,
+    name: str = "test",
+    seed: int = 0,
+    train: Split | None = None,
 ) -> Scores:
     """``mutual_information`` I(x; z) under q, and ``aggregate_kl``, KL(q(z) ‖ p(z)), in nats.
 
-    With q(z) the mixture of the posteriors of n examples (500 at most) the mean rate is the sum of
-    the two: E KL(q(z|x) ‖ p(z)) = I(x; z) + KL(q(z) ‖ p(z)). One draw of z per example; I is at
-    most ln n. Absent for conditional models and hierarchies.
+    With m(z) = 1/M Σ q(z|x_j) the mixture of the posteriors of M examples, that of z's own x among
+    them, the mean rate E KL(q(z|x) ‖ p(z)) is the sum of E log q(z|x) / m(z) and E log m(z) / p(z).
+    In expectation the first is I(x; z) − E KL(m ‖ q), a lower bound of at most ln M, and the second
+    KL(q(z) ‖ p(z)) + E KL(m ‖ q), an upper bound, as far as the posteriors of training examples are
+    distributed as those of the split. One draw of z for each of n examples, 125 at most; M is 2000
+    at most, of the split and, where it has fewer, of the training data. Absent for conditional
+    models, hierarchies, and where the bound comes within a nat of ln M: there it tells how many
+    examples were mixed, and little of the model.
 
-    Reference: Hoffman & Johnson 2016, "ELBO surgery", eq. 10.
+    Args:
+        model: any latent-variable model.
+        split: its examples.
+        name: of the split.
+        seed: of the rows and the draws.
+        train: further examples to mix; None: those of the split alone.
+
+    Reference: Hoffman & Johnson 2016, "ELBO surgery", eq. 10; Poole et al. 2019, "On variational
+    bounds of mutual information", eq. 10 for the bound of known densities.
     """
     if model.conditional or model.layers:
         return {}
-    examples = subset(split, MOST_PAIRED, seed)
-    x = torch.cat([batch.x for batch in batches(model, examples)])
-    q, p = model.posterior(x), model.prior()
-    with seeded(seed, model.anchor.device):
-        z, own = q.rsample_with_log_prob()
-    pairs = torch.stack([q.log_prob(row.expand_as(z)).sum(1) for row in z])  # (z, q)
-    pairs.diagonal().copy_(own.sum(1))
-    aggregate = numerics.log_mean_exp(pairs.cpu().double(), 1)
-    protocol = {"samples": 1, "seed": seed}
-    information = own.sum(1).cpu().double() - aggregate
-    divergence = aggregate - p.log_prob(z).sum(1).cpu().double()
+    own_rows, *further = _mixed_rows(split, train, seed)
+    draws, own = _draws(model, own_rows, seed)
+    total, count, kinds = torch.full_like(own, -torch.inf), 0, {model.prior().kind}
+    for q in _posteriors(model, own_rows, *further):
+        densities = _log_densities(q, draws)
+        if count < len(own):  # as they were drawn: families know the density of their draws best
+            rows = torch.arange(q.rows)
+            densities[rows, count + rows] = own[count : count + q.rows]
+        total = torch.logaddexp(total, densities.logsumexp(0))
+        count, kinds = count + q.rows, kinds | {q.kind}
+    aggregate = total - math.log(count)
+    if (own - aggregate).mean() > math.log(count) - LEAST_BELOW_LIMIT:
+        return {}
+    prior = model.prior().log_prob(draws).sum(1).cpu().double()
+    guess = "estimate" in kinds
     return {
-        "mutual_information": mean_score(information, "nats", name, **protocol),
-        "aggregate_kl": mean_score(divergence, "nats", name, **protocol),
+        score: mean_score(values, "nats", name, kind=kind, samples=1, seed=seed)
+        for score, values, kind in (
+            ("mutual_information", own - aggregate, "estimate" if guess else "lower bound"),
+            ("aggregate_kl", aggregate - prior, "estimate" if guess else "upper bound"),
+        )
     }
+
+
+Rows = tuple[Split, Tensor]  # a split and which of its rows
+
+
+def _mixed_rows(split: Split, train: Split | None, seed: int) -> list[Rows]:
+    """The examples of which z are drawn, and those that are mixed beside them."""
+    order = _shuffled(len(split), seed)
+    mixed = [(split, order[:MOST_DRAWN].sort().values), (split, order[MOST_DRAWN:MOST_MIXED])]
+    if train is not None and train is not split:
+        room = max(0, MOST_MIXED - len(split))
+        mixed.append((train, _shuffled(len(train), seed)[:room].sort().values))
+    return mixed
+
+
+def _shuffled(count: int, seed: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def _posteriors(model: LatentVariable, *chosen: Rows) -> Iterator[Distribution]:
+    """q(z|x) of these rows, as many at a time as memory allows."""
+    for split, rows in chosen:
+        for part in rows.split(model.space.rows_at_once) if len(rows) else ():
+            yield model.posterior(split.x[part])
+
+
+def _draws(model: LatentVariable, rows: Rows, seed: int) -> tuple[Tensor, Tensor]:
+    """One z ~ q(z|x) for each row, and log q(z|x), (n,) in float64 on the CPU."""
+    with seeded(seed, model.anchor.device):
+        drawn = [q.rsample_with_log_prob() for q in _posteriors(model, rows)]
+    own = torch.cat([log_q.sum(1) for _, log_q in drawn])
+    return torch.cat([z for z, _ in drawn]), own.cpu().double()
+
+
+def _log_densities(q: Distribution, z: Tensor) -> Tensor:
+    """log q_j(z_i) for each of the rows of q and each z, (rows, n) in float64 on the CPU."""
+    parts = []
+    for block in z.split(max(1, PAIRS_AT_ONCE // q.rows)):
+        every = block.repeat(q.rows, *[1] * (block.ndim - 1))
+        parts.append(q.repeat(len(block)).log_prob(every).sum(1).view(q.rows, len(block)))
+    return torch.cat(parts, 1).cpu().double()
 
 
 def collapsed(rate: Tensor) -> Tensor:
@@ -112,4 +181,6 @@ def diagnose(model: Model, split: Split, seed: int = 0) -> list[str]:
     """``collapse_notes`` of a trained model; none for models without latent variables."""
     if not isinstance(model, LatentVariable):
         return []
-    return collapse_notes(bound_terms(model, split, seed)["rate"], model.layers)
+    with evaluating([model]):
+        rate = bound_terms(model, split, seed)["rate"]
+    return collapse_notes(rate, model.layers)

@@ -28,10 +28,15 @@ def code_features(model: Codec, split: Split) -> torch.Tensor:
 def linear_probe(model: Codec, train: Split, split: Split, name: str = "test") -> Score | None:
     """Accuracy of logistic regression from standardised codes to labels; None without labels.
 
+    None as well of conditional models: their codes are told the condition, labels or attributes
+    that may give labels away, and the probe would read those.
+
     The probe is fitted on the codes of all training examples (scikit-learn's default strength of
     regularisation) and measured on the split; the standard error is that of a proportion.
     """
-    if train.labels is None or split.labels is None or len(train.labels.unique()) < 2:
+    if model.conditional or train.labels is None or split.labels is None:
+        return None
+    if len(train.labels.unique()) < 2:
         return None
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     probe.fit(code_features(model, train).numpy(), train.labels.numpy())
@@ -67,7 +72,8 @@ def neighbour_overlap(
 
     Euclidean distances on both sides. At most 1000 rows of the split, drawn at random, are each
     other's neighbours: a code that has nothing to do with the data keeps 10/(n−1) of them, the
-    data themselves keep all. None where there are not twice as many rows as neighbours.
+    data themselves keep all. None where there are not twice as many rows as neighbours, and of
+    conditional models: a code of the condition alone would keep neighbours of one class together.
 
     Args:
         model: any codec.
@@ -80,7 +86,7 @@ def neighbour_overlap(
     """
     chosen = subset(split, MOST_ROWS, seed)
     n = len(chosen)
-    if n < 2 * NEIGHBOURS:
+    if model.conditional or n < 2 * NEIGHBOURS:
         return None
     in_data = nearest(data_vectors(chosen, train, model.space), NEIGHBOURS)
     in_code = nearest(code_features(model, chosen), NEIGHBOURS)

@@ -159,7 +159,7 @@ def sample_scores(
     seed: int = 0,
     watch: Callable[[float], None] = lambda share: None,
 ) -> Scores:
-    """How near samples are to a split: every score that so many rows allow (``left_out``).
+    """How near samples are to a split: every score that so many rows allow (``too_few``).
 
     Samples are drawn once, and all scores are of the same: ``frechet_distance``,
     ``kernel_distance``, ``sample_precision``, ``sample_recall``, of images ``sample_sharpness``,
@@ -217,11 +217,11 @@ def reference_scores(
     return yardstick.scores(rows.x.split(data.space.rows_at_once))
 
 
-def left_out(data: Data, split: str = "test") -> list[str]:
+def too_few(data: Data, split: str = "test") -> list[str]:
     """Which scores of samples so few rows do not allow, and how many they need.
 
     >>> part = Split(torch.zeros(110, 2))
-    >>> left_out(Data(part, part, part, Space((2,), "real"), "few"))
+    >>> too_few(Data(part, part, part, Space((2,), "real"), "few"))
     ['Left out: frechet_distance, which needs 128 rows of test and of train; there are 110.']
     """
     n = rows_compared(data, split)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from torch import Tensor
 
 from reparam.model import Kind
+
+ScoreKind = Kind | Literal["upper bound"]  # no log p(x) is one; what is made of several may be
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,14 @@ class Score:
         unit: nats, bits, dimensions, seconds …
         n: how many examples it was measured on.
         split: of the data that was read.
-        stderr: standard error, over the examples, or over seeds where several were trained.
-        kind: of likelihoods: exact, lower bound (in nats) or estimate.
+        stderr: standard error over the examples.
+        kind: exact, a lower or an upper bound (in expectation), or an estimate; of bits/dim, that
+            of the log-likelihood in nats.
         samples: draws per example, where there are any.
-        seed: of the draws; a list where the value is a mean over trained seeds, and the standard
-            error therefore one over seeds.
+        seed: of the draws; a list where the value is a mean over trained seeds.
+        seed_stderr: standard error over the trained seeds, where there are several.
+        values: by example, all of the split in its order, of which ``value`` is the mean; for
+            differences in pairs. Not part of the JSON.
 
     >>> Score(0.5, "nats", n=10, split="test").stderr is None
     True
@@ -37,12 +42,78 @@ class Score:
     n: int
     split: str
     stderr: float | None = None
-    kind: Kind | None = None
+    kind: ScoreKind | None = None
     samples: int | None = None
     seed: int | list[int] | None = None
+    seed_stderr: float | None = None
+    values: Tensor | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def error(self) -> float | None:
+        """The standard error over examples and seeds together; None where neither is known.
+
+        >>> Score(0.5, "nats", 10, "test", stderr=0.3, seed_stderr=0.4).error
+        0.5
+        """
+        return _together(self.stderr, self.seed_stderr)
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(dataclasses.replace(self, values=None))
+        del content["values"]
+        return content
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two scores: its value, its standard error, and by how many pairs of examples.
+
+    Args:
+        value: the first less the second.
+        stderr: over examples and seeds together; None where it is not known.
+        pairs: examples on which both were measured; None where the errors were taken as those of
+            different examples.
+    """
+
+    value: float
+    stderr: float | None
+    pairs: int | None = None
+
+
+def difference(first: Score, second: Score) -> Difference:
+    """What one score exceeds the other by, example by example where both have their values.
+
+    Of the same examples, what makes some harder for every model cancels:
+    Var(ā − b̄) = Var(a − b) / n. Models are trained apart, so that the errors over seeds add up.
+
+    >>> import torch
+    >>> easy_and_hard = torch.tensor([-10.0, -90.0])
+    >>> better = mean_score(easy_and_hard + 1, "nats", "test")
+    >>> difference(better, mean_score(easy_and_hard, "nats", "test"))
+    Difference(value=1.0, stderr=0.0, pairs=2)
+    """
+    value, pairs = first.value - second.value, None
+    if _same_rows(first, second):
+        assert first.values is not None and second.values is not None
+        apart = mean_score(first.values - second.values, first.unit, first.split)
+        over_examples, pairs = apart.stderr, apart.n
+    elif first.error is None or second.error is None:
+        return Difference(value, None)
+    else:
+        over_examples = _together(first.stderr, second.stderr)
+    over_seeds = _together(first.seed_stderr, second.seed_stderr)
+    return Difference(value, _together(over_examples, over_seeds), pairs)
+
+
+def _same_rows(first: Score, second: Score) -> bool:
+    a, b = first.values, second.values
+    same = (first.split, first.unit) == (second.split, second.unit)
+    return same and a is not None and b is not None and len(a) == len(b) > 1
+
+
+def _together(first: float | None, second: float | None) -> float | None:
+    """The standard error of a sum of independent errors, of those that are known."""
+    known = [error for error in (first, second) if error is not None]
+    return math.hypot(*known) if known else None
 
 
 Scores = dict[str, Score]
@@ -69,13 +140,14 @@ def mean_score(values: Tensor, unit: str, split: str, **protocol: Any) -> Score:
     """The mean over examples (B,), in float64, with its standard error.
 
     >>> import torch
-    >>> mean_score(torch.tensor([1.0, 3.0]), "nats", "test")
-    Score(value=2.0, unit='nats', n=2, split='test', stderr=1.0, kind=None, samples=None, seed=None)
+    >>> score = mean_score(torch.tensor([1.0, 3.0]), "nats", "test")
+    >>> score.value, score.stderr, score.n
+    (2.0, 1.0, 2)
     """
     values = values.cpu().double()
     n = len(values)
     stderr = (values.std() / math.sqrt(n)).item() if n > 1 else None
-    return Score(values.mean().item(), unit, n, split, stderr, **protocol)
+    return Score(values.mean().item(), unit, n, split, stderr, values=values, **protocol)
 
 
 def share_score(right: Tensor, split: str) -> Score:
@@ -85,14 +157,17 @@ def share_score(right: Tensor, split: str) -> Score:
     >>> share_score(torch.tensor([True, False]), "test").stderr
     0.3535533905932738
     """
-    share, n = right.double().mean().item(), len(right)
-    return Score(share, "share", n, split, stderr=math.sqrt(share * (1 - share) / n))
+    values, n = right.cpu().double(), len(right)
+    share = values.mean().item()
+    stderr = math.sqrt(share * (1 - share) / n)
+    return Score(share, "share", n, split, stderr, values=values)
 
 
 def ratio_score(above: Tensor, below: Tensor, unit: str, split: str, **protocol: Any) -> Score:
     """R = mean(above) / mean(below) over examples (B,), with its linearised standard error.
 
-    Var R ≈ Var(above − R below) / (n mean(below)²), the delta method.
+    Var R ≈ Var(above − R below) / (n mean(below)²), the delta method; the value of an example is
+    R + (above − R below) / mean(below), the mean of which is R.
 
     >>> import torch
     >>> ratio_score(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 6.0]), "of x", "test").stderr
@@ -100,6 +175,5 @@ def ratio_score(above: Tensor, below: Tensor, unit: str, split: str, **protocol:
     """
     above, below = above.cpu().double(), below.cpu().double()
     ratio = above.mean() / below.mean()
-    error = mean_score(above - ratio * below, unit, split).stderr
-    stderr = None if error is None else error / below.mean().abs().item()
-    return Score(ratio.item(), unit, len(above), split, stderr, **protocol)
+    influence = ratio + (above - ratio * below) / below.mean()
+    return dataclasses.replace(mean_score(influence, unit, split, **protocol), value=ratio.item())

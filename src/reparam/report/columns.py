@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +22,7 @@ class Column:
         definition: one or two sentences.
         better: which direction is better; None where neither is.
         unit: shown with the title; None: the score's own.
+        told: whether conditional models lack it, since their codes are told the condition.
     """
 
     title: str
@@ -29,8 +31,16 @@ class Column:
     definition: str
     better: Better | None = None
     unit: str | None = None
+    told: bool = False
 
 
+TOLD = "Its codes are told the condition, which this score would read from them"
+WITHHELD = (
+    "Withheld where it comes within a nat of ln M, all that a mixture of M examples can tell, "
+    "or not measured"
+)
+REASONS = (TOLD, WITHHELD)
+GIVEN_C = "Conditional models are told the condition of x."
 LIKELIHOOD = "How probable the model finds data it has not seen"
 COLUMNS = {
     "log_likelihood": Column(
@@ -67,6 +77,14 @@ COLUMNS = {
         "itself a bound, the gap between the two is the least that the misfit can be.",
         "higher",
     ),
+    "conditional_elbo": Column(
+        "ELBO given c",
+        "Latents",
+        LatentVariable,
+        "Evidence lower bound on log p(x|c), from one draw of z. Not comparable with one on "
+        "log p(x).",
+        "higher",
+    ),
     "distortion": Column(
         "Distortion",
         "Latents",
@@ -83,23 +101,26 @@ COLUMNS = {
         "Gap",
         "Latents",
         LatentVariable,
-        "The log-likelihood shown minus the ELBO: where the former is a bound, the least that the "
-        "posterior's misfit KL(q(z|x) ‖ p(z|x)) can be.",
-        "lower",
+        "The log-likelihood shown minus the ELBO, KL(q(z|x) ‖ p(z|x)): where the former is a "
+        "bound, the least that this misfit of the posterior can be.",
     ),
     "mutual_information": Column(
         "I(x; z)",
         "Latents",
         LatentVariable,
-        "Nats about x in z under q(z|x), q(z) being the mixture of the posteriors of n examples, "
-        "500 at most: at most ln n. The rate is this and KL(q(z) ‖ p(z)).",
+        "Nats about x in z under q(z|x), q(z) being a mixture of the posteriors of M examples, "
+        "2,000 at most: a lower bound of ln M at most, withheld within a nat of it. The rate is "
+        "this and KL(q(z) ‖ p(z)).",
+        told=True,
     ),
     "aggregate_kl": Column(
         "KL(q(z) ‖ p(z))",
         "Latents",
         LatentVariable,
-        "How far the codes of all data lie from the prior that samples are drawn from.",
-        "lower",
+        "How far the codes of all data lie from the prior that samples are drawn from: the rate "
+        "without I(x; z), so that it bounds from above what that bounds from below. The gap "
+        "between bound and truth grows with I(x; z): models that differ in it do not compare.",
+        told=True,
     ),
     "beta": Column(
         "β",
@@ -116,13 +137,15 @@ COLUMNS = {
         LatentVariable,
         "Latent dimensions whose posterior mean varies over the data by more than 0.01 "
         "(Burda et al. 2016).",
+        told=True,
     ),
     "reconstruction_mse": Column(
         "MSE",
         "Reconstruction",
         Codec,
         "Mean squared error per entry between x and its reconstruction; discrete data are "
-        "divided by K − 1 first, columns of real tables by their training deviation.",
+        "divided by K − 1 first, columns of real tables by their training deviation. "
+        f"{GIVEN_C}",
         "lower",
     ),
     "psnr": Column(
@@ -130,7 +153,7 @@ COLUMNS = {
         "Reconstruction",
         Codec,
         "Peak signal-to-noise ratio of the reconstruction, 10 log₁₀(peak² / MSE), "
-        "averaged over images.",
+        f"averaged over images. {GIVEN_C}",
         "higher",
     ),
     "sharpness": Column(
@@ -139,7 +162,7 @@ COLUMNS = {
         Codec,
         "Variance of the Laplacian (four neighbours less four times the pixel) of reconstructions, "
         "means as they are, over that of their originals: 1 is as sharp, less is blurred, more has "
-        "edges or noise of its own. 500 images at most.",
+        f"edges or noise of its own. 500 images at most. {GIVEN_C}",
     ),
     "linear_probe_accuracy": Column(
         "Linear probe",
@@ -149,6 +172,7 @@ COLUMNS = {
         "measured on unseen ones.",
         "higher",
         "accuracy",
+        told=True,
     ),
     "neighbour_overlap": Column(
         "Neighbours kept",
@@ -158,6 +182,7 @@ COLUMNS = {
         "nearest in code space (Lee & Verleysen 2009), among 1,000 examples at most; Euclidean "
         "distances, columns of real tables in training deviations.",
         "higher",
+        told=True,
     ),
     "frechet_distance": Column(
         "Fréchet distance",
@@ -262,11 +287,39 @@ def order(name: str) -> int:
 
 def why_absent(model: Model, name: str) -> str:
     """Why a model has no such score, in a sentence."""
-    needs = column(name).needs
-    if name.startswith("conditional_") != model.conditional and needs is Density:
+    about = column(name)
+    of_likelihood = about.needs is Density or name.endswith("elbo")
+    if not isinstance(model, about.needs):
+        return _lacks(model, about.needs)
+    if of_likelihood and name.startswith("conditional_") != model.conditional:
         return "This model " + ("uses" if model.conditional else "does not use") + " conditions"
-    if isinstance(model, needs):
-        return "Not measured for this model"
+    if about.told and model.conditional:
+        return TOLD
+    if name in ("mutual_information", "aggregate_kl"):
+        layered = isinstance(model, LatentVariable) and model.layers
+        return "Not measured for hierarchies" if layered else WITHHELD
+    return "Not measured for this model"
+
+
+def left_out(model: Model, names: Collection[str]) -> list[str]:
+    """Which scores were deliberately not measured, or withheld, and why; often none.
+
+    Args:
+        model: that was measured.
+        names: of the scores that it has.
+
+    >>> from reparam.model import Space
+    >>> from reparam.presets import build
+    >>> left_out(build("pca", Space((9,), "real"), latent_dim=2), ["log_likelihood"])
+    []
+    """
+    absent = {name: why_absent(model, name) for name in COLUMNS if name not in names}
+    by_reason = {reason: [n for n, why in absent.items() if why == reason] for reason in REASONS}
+    return [f"{', '.join(found)}: {why}" for why, found in by_reason.items() if found]
+
+
+def _lacks(model: Model, needs: type) -> str:
+    """What a model is not, for which a score is defined."""
     if needs is Density:
         what = "A plain autoencoder" if not isinstance(model, Generator) else "This generator"
         return f"{what} has no likelihood"

@@ -32,7 +32,8 @@ class Diagram:
 def shepard_diagrams(data: Data, entries: Sequence[Entry], seed: int) -> list[Diagram]:
     """Random pairs of test examples: how far apart they are as x and as codes.
 
-    Both in multiples of their mean, so that codes of any scale compare.
+    Both in multiples of their mean, so that codes of any scale compare. Conditional models are left
+    out: their codes are told the condition.
     """
     split = subset(data.test, MOST_ROWS, seed)
     if len(split) < 3:
@@ -42,7 +43,10 @@ def shepard_diagrams(data: Data, entries: Sequence[Entry], seed: int) -> list[Di
     apart = _distances(vectors, first, second)
     panels = []
     for index, entry in enumerate(entries):
-        code = queries.encode(entry.model, split) if isinstance(entry.model, Codec) else None
+        model = entry.model
+        if not isinstance(model, Codec) or model.conditional:
+            continue
+        code = queries.encode(model, split)
         if code is not None and features(code).isfinite().all():
             between = _distances(features(code), first, second)
             panels.append(_diagram(apart, between, index, entry.label))

@@ -85,6 +85,7 @@ def _card(
 ) -> LatentCard:
     flat = features(code)
     points, projection = project(flat)
+    projection += "; told the condition, which alone may part them" if model.conditional else ""
     alt = f"{entry.label}: {len(flat)} test examples in code space"
     drawing = scatter(points, split.labels, class_names(data), alt)
     manifold, note = None, ""

@@ -17,7 +17,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from reparam import __version__
 from reparam.checkpoint import write_text
 from reparam.data import Data
-from reparam.evaluation import Score, left_out
+from reparam.evaluation import Score, too_few
+from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Generator
 from reparam.report import (
     curves,
@@ -28,7 +29,6 @@ from reparam.report import (
     galleries,
     latent,
     likelihoods,
-    queries,
     rates,
     recipes,
     summary,
@@ -99,7 +99,7 @@ def write_report(
     for entry in entries:
         if entry.model.space != data.space:
             raise ValueError(f"{entry.label}: expected {data.space}, got {entry.model.space}")
-    with queries.evaluating([entry.model for entry in entries]):
+    with evaluating([entry.model for entry in entries]):
         content = _content(data, entries, seed, reference or {})
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"
     text = _environment().get_template(TEMPLATE).render(title=title, **content)
@@ -118,7 +118,7 @@ def _content(
         "findings": summary.findings(entries),
         "models": [ModelName.of(entry, index) for index, entry in enumerate(entries)],
         "table": table.score_table(entries, reference),
-        "left_out": left_out(data) if any(isinstance(e.model, Generator) for e in entries) else [],
+        "too_few": too_few(data) if any(isinstance(e.model, Generator) for e in entries) else [],
         "denoising": denoising.denoising(data, entries, seed),
         "latent": latent.latent_maps(data, entries, seed),
         "distances": distances.shepard_diagrams(data, entries, seed),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,20 +12,6 @@ from reparam.data import Split
 from reparam.model import Codec, Distribution, Generator, LatentVariable, Model
 
 ROWS_AT_ONCE = 250  # at most
-
-
-@contextmanager
-def evaluating(models: Sequence[Model]) -> Iterator[None]:
-    """Without gradients and in evaluation mode, each module's own mode put back afterwards."""
-    modes = [(module, module.training) for model in models for module in model.modules()]
-    for model in models:
-        model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def seeded_generator(seed: int) -> torch.Generator:

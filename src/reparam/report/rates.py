@@ -56,7 +56,12 @@ def rates(data: Data, entries: Sequence[Entry], seed: int) -> Rates | None:
 def _plane(models: Sequence[tuple[int, Entry]]) -> str | None:
     """Distortion over rate, one point a model: lines of slope −1 have one ELBO."""
     points = [
-        (index, entry.label, entry.scores["rate"].value, entry.scores["distortion"].value)
+        (
+            index,
+            f"{entry.label}, given c" if entry.model.conditional else entry.label,
+            entry.scores["rate"].value,
+            entry.scores["distortion"].value,
+        )
         for index, entry in models
         if {"rate", "distortion"} <= entry.scores.keys()
     ]

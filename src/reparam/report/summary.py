@@ -10,7 +10,7 @@ import torch
 from reparam.data import Data
 from reparam.evaluation.scores import Score
 from reparam.report.entry import Entry
-from reparam.report.table import mark, number, rank
+from reparam.report.table import mark, number, rank, seed_error
 from reparam.report.training import cut_off
 
 KINDS = {"binary": "binary (0 or 1)", "real": "real-valued"}
@@ -77,9 +77,11 @@ def _finding(entries: Sequence[Entry], name: str, claim: str) -> Finding | None:
     assert best is not None
     value, error = number(best, name)
     text = f"{claim}: " + " ".join(filter(None, [mark(best, name), value]))
-    if best.stderr is None:
+    over_seeds = seed_error(best, name)
+    if best.error is None:
         text += " (standard error not known)"
     text += f" ± {error}" if error else ""
+    text += f" (± {over_seeds} over seeds)" if over_seeds else ""
     text += f" {best.unit}" if name.endswith("likelihood") else ""
     tied = [entries[i].label for i, ranked in enumerate(ranks) if ranked and i != leader]
     if tied:

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reparam.evaluation.scores import Score
+from reparam.evaluation.scores import Score, difference
 from reparam.report.columns import Better, Column, column, order, why_absent
 from reparam.report.entry import Entry
 
 Rank = Literal["best", "tied", ""]
-KINDS = {"exact": "=", "lower bound": "≥", "estimate": "≈"}
+KINDS = {"exact": "=", "lower bound": "≥", "upper bound": "≤", "estimate": "≈"}
+WHOLE = ("parameters", "active_units", "samples_per_second")
 KIND_WORDS = {
     "=": "exact",
     "≥": "a lower bound: the true value is at least this",
@@ -25,12 +26,13 @@ KIND_WORDS = {
 class Cell:
     """One score as it is printed; ``absent`` says why there is none.
 
-    ``key`` is what sorting compares.
+    ``error`` is over the examples, ``seed_error`` over the seeds; ``key`` is what sorting compares.
     """
 
     mark: str = ""
     value: str = "—"
     error: str = ""
+    seed_error: str = ""
     rank: Rank = ""
     key: float | None = None
     title: str = ""
@@ -67,15 +69,12 @@ def score_table(entries: Sequence[Entry], reference: Mapping[str, Score] | None 
     """All scores that any of the models has, and of the training data those that are shown."""
     found = {name for entry in entries for name in entry.scores}
     names = sorted(found, key=lambda name: (order(name), name))
-    ranks = {name: rank([entry.scores.get(name) for entry in entries], name) for name in names}
-    several = {name for name in names if mixed([entry.scores.get(name) for entry in entries])}
-    rows = [
-        [_cell(entry, name, ranks[name][index], name in several) for name in names]
-        for index, entry in enumerate(entries)
-    ]
+    columns = {name: [entry.scores.get(name) for entry in entries] for name in names}
+    cells = [_cells(entries, name, columns[name]) for name in names]
+    rows = [list(row) for row in zip(*cells, strict=True)] if cells else [[] for _ in entries]
     headers = [_header(entries, name) for name in names]
     data = [_reference_cell(reference, name) for name in names] if reference else []
-    return Table(_groups(names), headers, rows, bool(several), data)
+    return Table(_groups(names), headers, rows, any(map(mixed, columns.values())), data)
 
 
 def _reference_cell(reference: Mapping[str, Score], name: str) -> Cell:
@@ -90,17 +89,20 @@ def _reference_cell(reference: Mapping[str, Score], name: str) -> Cell:
 def rank(scores: Sequence[Score | None], name: str) -> list[Rank]:
     """The best of a column, and what is within one standard error of the difference from it.
 
-    A column without a direction, or with a single value, has no best.
+    Where both have values by example, of the difference in pairs. A column without a direction, or
+    with a single value, has no best.
 
     >>> rank([Score(1.0, "nats", 9, "test", 0.1), Score(1.1, "nats", 9, "test", 0.1)], "elbo")
     ['tied', 'best']
     """
+    best = _leader(scores, name)
+    return ["" if score is None or best is None else _rank(score, best) for score in scores]
+
+
+def _leader(scores: Sequence[Score | None], name: str) -> Score | None:
     better = column(name).better
     present = [score for score in scores if score is not None]
-    if better is None or len(present) < 2:
-        return ["" for _ in scores]
-    best = best_of(present, better)
-    return ["" if score is None else _rank(score, best) for score in scores]
+    return None if better is None or len(present) < 2 else best_of(present, better)
 
 
 def mixed(scores: Sequence[Score | None]) -> bool:
@@ -121,14 +123,12 @@ def best_of(scores: Sequence[Score], better: Better) -> Score:
 def _rank(score: Score, best: Score) -> Rank:
     if score.value == best.value:
         return "best"
-    if score.stderr is None or best.stderr is None:
-        return ""
-    error = math.hypot(score.stderr, best.stderr)
-    return "tied" if abs(score.value - best.value) <= error else ""
+    apart = difference(score, best)
+    return "tied" if apart.stderr is not None and abs(apart.value) <= apart.stderr else ""
 
 
 def mark(score: Score, name: str) -> str:
-    """=, ≥, ≤ or ≈ of a likelihood; a lower bound in nats bounds bits from above.
+    """=, ≥, ≤ or ≈; a lower bound in nats bounds bits from above.
 
     >>> mark(Score(1.2, "bits", 9, "test", kind="lower bound"), "bits_per_dim")
     '≤'
@@ -136,29 +136,51 @@ def mark(score: Score, name: str) -> str:
     if score.kind is None:
         return ""
     sign = KINDS[score.kind]
-    return "≤" if sign == "≥" and column(name).better == "lower" else sign
+    return {"≥": "≤", "≤": "≥"}.get(sign, sign) if name.endswith("bits_per_dim") else sign
 
 
 def number(score: Score, name: str) -> tuple[str, str]:
-    """Value and standard error, rounded to the error's second digit.
+    """Value and standard error over the examples, rounded to the error's second digit.
+
+    Where there is no error over the examples, the value is rounded by that over the seeds.
 
     >>> number(Score(-91.5432, "nats", 9, "test", 0.0631), "elbo")
     ('−91.543', '0.063')
     >>> number(Score(3.5835189, "nats", 9, "test", 3e-7), "mutual_information")
     ('3.5835', '3e−07')
     """
-    if score.unit == "share" or name in ("linear_probe_accuracy", "neighbour_overlap"):
+    if _is_share(score, name):
         error = f"{100 * score.stderr:.1f} %" if score.stderr else ""
         return f"{100 * score.value:.1f} %", error
-    if name in ("parameters", "active_units", "samples_per_second"):
+    if name in WHOLE:
         return _whole(score.value), ""
-    if score.stderr is None or not score.stderr > 0:
+    rounded = score.seed_stderr if score.stderr is None else score.stderr
+    if rounded is None or not rounded > 0:
         return _minus(f"{score.value:.4g}"), ""
-    digits = max(0, 1 - math.floor(math.log10(score.stderr)))
+    digits = max(0, 1 - math.floor(math.log10(rounded)))
     if digits > 5:  # an error that tiny would pad the value with digits nobody compares
         shown = f"{score.value:.5g}" if abs(score.value) >= 1e-3 else f"{score.value:.2e}"
-        return _minus(shown), _minus(f"{score.stderr:.0e}")
-    return _minus(f"{score.value:,.{digits}f}"), f"{score.stderr:,.{digits}f}"
+        value, error = shown, f"{rounded:.0e}"
+    else:
+        value, error = f"{score.value:,.{digits}f}", f"{rounded:,.{digits}f}"
+    return _minus(value), "" if score.stderr is None else _minus(error)
+
+
+def _is_share(score: Score, name: str) -> bool:
+    return score.unit == "share" or name in ("linear_probe_accuracy", "neighbour_overlap")
+
+
+def seed_error(score: Score, name: str) -> str:
+    """The standard error over the seeds, with two digits of its own.
+
+    >>> seed_error(Score(-91.5432, "nats", 9, "test", 0.0631, seed_stderr=0.00812), "elbo")
+    '0.0081'
+    """
+    if score.seed_stderr is None or name in WHOLE:
+        return ""
+    if _is_share(score, name):
+        return f"{100 * score.seed_stderr:.1f} %"
+    return _minus(f"{score.seed_stderr:.2g}")
 
 
 def _whole(value: float) -> str:
@@ -173,26 +195,50 @@ def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _cell(entry: Entry, name: str, ranked: Rank, several: bool) -> Cell:
-    score = entry.scores.get(name)
-    if score is None:
-        return Cell(absent=why_absent(entry.model, name))
-    sign = mark(score, name)
+def _cells(entries: Sequence[Entry], name: str, scores: Sequence[Score | None]) -> list[Cell]:
+    """One column."""
+    best, several = _leader(scores, name), mixed(scores)
+    return [
+        Cell(absent=why_absent(entry.model, name))
+        if score is None
+        else _cell(score, name, best, several)
+        for entry, score in zip(entries, scores, strict=True)
+    ]
+
+
+def _cell(score: Score, name: str, best: Score | None, several: bool) -> Cell:
+    sign, ranked = mark(score, name), "" if best is None else _rank(score, best)
     value, error = number(score, name)
     if name == "active_units" and score.unit.startswith("of "):
         value += " / " + score.unit.split()[1]
     words = [f"{score.value:.6g}"]
     words += [KIND_WORDS[sign]] if sign else []
-    over = "over seeds" if isinstance(score.seed, list) else "over the examples"
-    words += [] if score.stderr is None else [f"standard error {score.stderr:.2g} {over}"]
+    words += _error_words(score)
+    words += [] if best is None or ranked == "best" else _apart_words(score, best)
     words += _rank_words(ranked, name, several)
-    return Cell(sign, value, error, ranked, score.value, "; ".join([*words, protocol(score)]))
+    title = "; ".join([*words, protocol(score)])
+    return Cell(sign, value, error, seed_error(score, name), ranked, score.value, title)
+
+
+def _error_words(score: Score) -> list[str]:
+    errors = ((score.stderr, "over the examples"), (score.seed_stderr, "over seeds"))
+    found = [f"{error:.2g} {over}" for error, over in errors if error is not None]
+    return ["standard error " + " and ".join(found)] if found else []
+
+
+def _apart_words(score: Score, best: Score) -> list[str]:
+    """How far from the best, and how surely."""
+    apart = difference(score, best)
+    if apart.stderr is None:
+        return []
+    how = "unpaired" if apart.pairs is None else f"paired over {apart.pairs:,} examples"
+    return [_minus(f"difference from the best {apart.value:.2g} ± {apart.stderr:.2g} ({how})")]
 
 
 def _rank_words(ranked: Rank, name: str, several: bool) -> list[str]:
     """What the mark of the best means, and does not mean among several kinds of numbers."""
     if ranked == "tied":
-        return ["within one standard error of the best"]
+        return ["within one standard error of the difference from the best"]
     if ranked == "best" and several:
         extreme = "highest" if column(name).better == "higher" else "lowest"
         return [f"{extreme} value shown: a bound's true value may be better"]

@@ -35,7 +35,8 @@ from reparam.train.history import History
 from reparam.train.state import Header
 
 STATE_FILE, HISTORY_FILE, SCORES_FILE = "state.safetensors", "history.csv", "scores.json"
-FILES = (STATE_FILE, MODEL_FILE, HISTORY_FILE, SCORES_FILE)  # beside run.json
+VALUES_FILE = "scores.safetensors"  # of the scores, by example
+FILES = (STATE_FILE, MODEL_FILE, HISTORY_FILE, SCORES_FILE, VALUES_FILE)  # beside run.json
 
 
 class RunFolder:
