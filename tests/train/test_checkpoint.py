@@ -316,6 +316,26 @@ def test_no_reader_ever_sees_half_a_file(tmp_path):
     assert target.read_text() == "new"
 
 
+def test_a_file_that_is_replaced_while_it_is_read(tmp_path, monkeypatch):
+    """Header and tensors are of one file, the old or the new one."""
+    file = tmp_path / "f"
+    checkpoint.write_tensors(file, {"w": torch.zeros(9)}, {"which": "old"})
+    opened, real = [], checkpoint.safe_open
+
+    def safe_open(*arguments: Any) -> Any:
+        found = real(*arguments)
+        found.metadata()
+        if not opened:
+            checkpoint.write_tensors(file, {"w": torch.ones(9)}, {"which": "new"})
+        opened.append(found)
+        return found
+
+    monkeypatch.setattr(checkpoint, "safe_open", safe_open)
+    tensors, header = checkpoint.read_tensors(file)
+    assert (header["which"], tensors["w"].sum().item()) in (("old", 0.0), ("new", 9.0))
+    assert opened
+
+
 def test_files_get_the_usual_permissions(tmp_path):
     checkpoint.write_text(tmp_path / "ours", "x")
     (tmp_path / "theirs").write_text("x")
