@@ -198,7 +198,30 @@ def write_tensors(
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a file that ``write_tensors`` wrote."""
+    """Tensors and header of a file that ``write_tensors`` wrote.
+
+    safetensors opens a file twice, for its header and for its tensors: where training has replaced
+    it in between it is read again.
+    """
+    while True:
+        before = _identity(path)
+        try:
+            return _read_tensors(path)
+        except ValueError:
+            if _identity(path) == before:
+                raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from one that is put in its place."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_ino, there.st_mtime_ns
+
+
+def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file; expected a folder that fit or save wrote")
     try:

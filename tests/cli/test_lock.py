@@ -188,7 +188,8 @@ def test_a_fit_that_runs_is_neither_overwritten_nor_resumed(tmp_path, reparam):
                 code, _, err = reparam(*words)
                 assert code == 2 and err.count("\n") == 1
                 assert f"run: is being trained by process {process.pid}; " in err
-            assert reparam("evaluate", run)[0] == 0
+            code, _, err = reparam("evaluate", run)
+            assert code == 0, err
         finally:
             process.kill()
     code, out, err = reparam("resume", run, "--epochs", 1)

@@ -7,6 +7,7 @@ import os
 import struct
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -314,6 +315,28 @@ def test_no_reader_ever_sees_half_a_file(tmp_path):
 
     checkpoint.write_atomically(target, write)
     assert target.read_text() == "new"
+
+
+def test_a_file_that_is_replaced_while_it_is_read(tmp_path, monkeypatch):
+    """Header and tensors are of one file, the old or the new one."""
+    file = tmp_path / "f"
+    checkpoint.write_tensors(file, {"w": torch.zeros(9)}, {"which": "old"})
+    opened, real = [], checkpoint.safe_open
+
+    def safe_open(path: Path, framework: str) -> Any:
+        opened.append(real(path, framework))
+        if len(opened) > 1:
+            return opened[-1]
+        checkpoint.write_tensors(file, {"w": torch.ones(9)}, {"which": "new"})
+        mixed = MagicMock()
+        mixed.__enter__.return_value = mixed
+        mixed.metadata, mixed.keys = opened[0].metadata, opened[0].keys
+        mixed.get_tensor = real(path, framework).get_tensor
+        return mixed
+
+    monkeypatch.setattr(checkpoint, "safe_open", safe_open)
+    tensors, header = checkpoint.read_tensors(file)
+    assert (header["which"], tensors["w"].sum().item()) == ("new", 9.0)
 
 
 def test_files_get_the_usual_permissions(tmp_path):
