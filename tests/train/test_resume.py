@@ -459,6 +459,7 @@ def cut_weight(tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
         lambda tensors, header: [tensors.pop(n) for n in list(tensors) if n.startswith("model/")],
         lambda tensors, header: tensors.pop(next(n for n in tensors if n.startswith("model/"))),
         cut_weight,
+        lambda tensors, header: tensors.pop(next(n for n in tensors if n.endswith("exp_avg_sq"))),
     ],
     ids=[
         "no step",
@@ -473,6 +474,7 @@ def cut_weight(tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
         "no weights",
         "a weight missing",
         "a weight cut",
+        "a moment missing",
     ],
 )
 def test_a_tampered_state_is_refused_by_name(tmp_path, spoil):

@@ -19,6 +19,7 @@ GRAY_LEVELS = 256  # different values of images up to which these are taken for 
 def column_notes(data: Data) -> list[str]:
     """What there is to say about the entries of real data, one sentence each.
 
+    >>> import torch
     >>> from reparam.data.splits import Split
     >>> from reparam.model import Space
     >>> split = Split(torch.tensor([[7.0, 0.5], [7.0, 0.1], [7.0, 0.3]]))

@@ -84,6 +84,9 @@ def _laid_out(value: Tensor, weight: Tensor) -> Tensor:
 def _check(state: Mapping[int, Mapping[str, Tensor]], weights: list[nn.Parameter]) -> None:
     """ValueError where Adam's means are not of these weights; PyTorch would notice it later."""
     for index, slots in state.items():
+        for name in ("step", "exp_avg", "exp_avg_sq"):
+            if name not in slots:
+                raise ValueError(f"{name} of weight {index} is missing")
         shapes = {name: tuple(value.shape) for name, value in slots.items() if name != "step"}
         expected = tuple(weights[index].shape) if index < len(weights) else None
         for name, shape in shapes.items():
