@@ -65,7 +65,7 @@ def test_a_score_that_is_not_finite_is_refused_by_its_name(bad):
 
     space = Space((3,), "real")
     split = Split(torch.tensor([[1.0, 2.0, 3.0], [5.0, 2.0, 3.0]]))
-    with pytest.raises(ValueError, match=f"^log_likelihood: is {bad} on 2 test examples; .*lr$"):
+    with pytest.raises(ValueError, match=f"^log_likelihood: is {bad} on 2 test examples; .*lr"):
         evaluate(Spoiled(space), _data(split, space))
 
 

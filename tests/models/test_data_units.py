@@ -292,3 +292,13 @@ def test_losses_with_constants_compile(name):
         torch.manual_seed(1)
         losses.append(call(x[:8]).objective)
     torch.testing.assert_close(*losses)
+
+
+def test_wide_integers_keep_their_digits_on_the_way_in():
+    """An int64 tensor of real data is no less exact than the same numbers as float64."""
+    model = rp.build("vae", Space((2,), "real"), latent_dim=1, hidden=(4,), seed=0).eval()
+    x = torch.tensor([[1_700_000_001, 3], [1_700_000_003, 4]])
+    model.standardise.shift.fill_(1.7e9)
+    as_float = model.encode(x.double())
+    torch.testing.assert_close(model.encode(x), as_float, rtol=0, atol=0)
+    assert model.prepare(x)[0].dtype == F64
