@@ -16,6 +16,7 @@ import reparam as rp
 from reparam.evaluation.annealing import annealed_log_prob
 from reparam.evaluation.denoising import repair
 from reparam.model import Batch, Codec, Completer, Density, LatentVariable, Solve, Space
+from reparam.space import check_values
 from reparam.train import fit
 
 SPACES = {
@@ -107,6 +108,10 @@ def test_rows_that_are_not_finite_are_refused_and_others_are_not(name, kind):
 def test_values_beyond_the_range_are_refused(name, kind):
     space = SPACES[kind]
     model, x = built(name, space), rows(space)
+    if getattr(model, "encodes", "range") == "finite":  # of codecs whose means leave the range
+        with pytest.raises(ValueError, match="^x: expected"):
+            asked(model, x + 99)["loss"]()
+        return
     all_refuse(model, x + 99, r"got (1\d\d|99) in (12 of 12|1 of 1) rows")
     all_refuse(model, x - 99.5, r"got -\d\d.5 in (12 of 12|1 of 1) rows")
 
@@ -194,12 +199,12 @@ def test_gradients_reach_real_x():
 # ----------------------------------------------------------------------------- what has a code
 
 
-def test_a_denoiser_takes_noise_beyond_the_range_and_others_do_not():
+def test_a_denoiser_takes_noise_beyond_the_range_and_a_vae_does_not():
     space, x = SPACES["levels"], rows(SPACES["levels"])
     noisy = x + 16 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
     assert noisy.min() < 0 and noisy.max() > 16
     denoiser = rp.build("denoising-ae", space, corruption="gaussian", latent_dim=2, hidden=(4,))
-    plain = built("ae", space)
+    plain = built("vae", space)
     assert denoiser.reconstruct(noisy).isfinite().all()
     for bad in (noisy * math.nan, x / 16):
         with pytest.raises(ValueError, match="^x: expected finite numbers, got"):
@@ -323,3 +328,59 @@ def test_the_check_ends_with_the_loss_that_fails():
         model(x)
     with pytest.raises(ValueError, match="^x: expected"):
         model.log_prob(x / 16)
+
+
+def test_what_a_codec_decodes_it_encodes_again(model_and_rows):
+    """Linear decoders leave the range, dark means look like scaled data, and sums round."""
+    model, x, c = model_and_rows
+    for restored in (
+        model.reconstruct(x, c),
+        model.reconstruct(x[:1], None if c is None else c[:1]),
+    ):
+        model.encode(restored, None if c is None else c[: len(restored)])
+
+
+@pytest.fixture(params=sorted(SMALL))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(params=["dark", "bright"])
+def model_and_rows(request, name):
+    space = replace(SPACES["levels"], levels=256)
+    model = built(name, space)
+    if not isinstance(model, Codec):
+        pytest.skip("has no codes")
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():  # wide outputs, so that means come near both ends of the range
+        for p in parameters.values():
+            p.mul_(4)
+    x = torch.zeros(12, 4) if request.param == "dark" else torch.full((12, 4), 255.0)
+    x[0, 0] = 1.0 if request.param == "dark" else 254.0
+    return model, x, torch.arange(12) % 3 if model.conditional else None
+
+
+@pytest.mark.parametrize("mean", [255.0 * (1 + 1e-6), 0.3, 1e-6])
+def test_means_of_levels_have_codes(mean):
+    """Of one sum over levels that rounds beyond the last one, and of dark images."""
+    model = built("vae", replace(SPACES["levels"], levels=256))
+    assert model.encode(torch.full((2, 4), mean)).isfinite().all()
+
+
+@pytest.mark.parametrize("domain", ["support", "range", "finite"])
+def test_scaled_data_are_recognized_by_their_grid(domain):
+    """In float32 k/(K−1) times K−1 is k but for its rounding; a mean is hardly ever so."""
+    x = torch.randint(256, (5, 4), generator=torch.Generator().manual_seed(0)) / 255
+    with pytest.raises(ValueError, match="divided by 255"):
+        check_values(x, 256, domain)
+
+
+@pytest.mark.parametrize("name", ["vae", "pca"])
+def test_rows_may_be_mapped(name):
+    """Under vmap no value can be read: Jacobians of every row at once."""
+    model = built(name, SPACES["real"])
+    x = rows(SPACES["real"])
+    one = torch.func.vmap(lambda row: model.encode(row.unsqueeze(0)).squeeze(0))(x)
+    torch.testing.assert_close(one, model.encode(x))
+    slopes = torch.func.vmap(torch.func.jacrev(lambda r: model.encode(r.unsqueeze(0))[0]))(x)
+    assert slopes.shape == (12, 2, 4)

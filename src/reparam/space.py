@@ -14,9 +14,10 @@ from torch import Tensor
 
 DataKind = Literal["binary", "levels", "real"]
 # "support": what data can be, 0 … K−1 or finite reals; "range": also what lies between the levels,
-# as means and gray images do; "finite": any number, as noise makes of data.
+# as means and gray images do; "finite": any number, as noise and linear decoders make of data.
 Domain = Literal["support", "range", "finite"]
 ROWS = 1024  # looked at together
+ROUNDING = 1e-5  # of sums of a few hundred terms in float32, relative
 _TRUSTED = ContextVar("trusted", default=False)
 
 # Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
@@ -104,8 +105,10 @@ def trusted() -> Iterator[None]:
 
 
 def looked_at() -> bool:
-    """Whether values are to be looked at here and now; compiled code never can."""
-    return not (torch.compiler.is_compiling() or _TRUSTED.get())
+    """Whether values are to be looked at here and now; compiled and mapped code never can."""
+    if torch.compiler.is_compiling() or _TRUSTED.get():
+        return False
+    return torch._C._functorch.maybe_current_level() is None  # under vmap no value can be read
 
 
 def check_shape(x: object, shape: tuple[int, ...]) -> None:
@@ -137,8 +140,8 @@ def check_values(
 ) -> None:
     """ValueError where x holds what its kind of data does not, with the row and the remedy.
 
-    Of more than two levels, values that all lie in [0, 1] and are not whole are refused in every
-    domain: they are data that were divided by K−1.
+    Of more than two levels, data that were divided by K−1 are refused in every domain: all their
+    values are multiples of 1/(K−1), which means and noise are not.
 
     Args:
         x: (B, *shape).
@@ -155,7 +158,7 @@ divided by 16: give (x * 16).round()
     x = x.detach()
     holds = all(bool(_allowed(rows, levels, domain).all()) for rows in x.split(ROWS))
     scale = None if domain == "support" and holds else _scale(x, levels)
-    if holds and scale != 1:
+    if holds and (scale is None or not _on_grid(x, levels, scale)):
         return
     expected = _expected(levels, domain)
     if levels is not None and scale is not None:
@@ -173,9 +176,11 @@ def _allowed(x: Tensor, levels: int | None, domain: Domain) -> Tensor:
     """Of each entry whether it is in the domain; NaN never is."""
     if levels is None or domain == "finite":
         return x.isfinite()
+    if domain == "range":  # a mean over levels may round to a little more than the highest
+        slack = ROUNDING * (levels - 1)
+        return (x >= -slack) & (x <= levels - 1 + slack)
     inside = (x >= 0) & (x <= levels - 1)
-    whole = domain == "range" or not x.is_floating_point()
-    return inside if whole else inside & (x == x.floor())
+    return inside & (x == x.floor()) if x.is_floating_point() else inside
 
 
 def _scale(x: Tensor, levels: int | None) -> int | None:
@@ -186,6 +191,15 @@ def _scale(x: Tensor, levels: int | None) -> int | None:
     if not (-1 <= low and high <= 1) or bool((x == x.floor()).all()):
         return None
     return int(low >= 0)
+
+
+def _on_grid(x: Tensor, levels: int | None, scale: int) -> bool:
+    """Whether all values are scaled levels, to their rounding, and some an inner one."""
+    top = (levels or 2) - 1
+    levels_of = x * top if scale else (x + 1) * (top / 2)
+    whole = levels_of.round()
+    exact = (levels_of - whole).abs() <= 4 * torch.finfo(x.dtype).eps * top
+    return bool(exact.all()) and bool(((whole > 0) & (whole < top)).any())
 
 
 def _expected(levels: int | None, domain: Domain) -> str:

@@ -33,7 +33,7 @@ QUICK = {"epochs": 2, "progress": False}
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """Pictures take longer than all else here, and are no part of it."""
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *arguments: None)
+    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)
 
 
 @contextmanager

@@ -464,3 +464,12 @@ def test_tensorboard_gets_every_row(tmp_path):
     events = reader.EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     values = [event.value for event in events.Scalars("valid/squared_error")]
     assert values == pytest.approx(history.curve("valid/squared_error"))
+
+
+def test_gradients_are_there_whoever_calls():
+    """Also within no_grad, as where a fit is started while another model is measured."""
+    data = rp.load_data(torch.randn(40, 2, generator=torch.Generator().manual_seed(0)))
+    model = rp.build("ae", data.space, latent_dim=1, hidden=(2,), seed=0)
+    with torch.no_grad():
+        history = rp.fit(model, data, epochs=1, progress=False)
+    assert history.ended == "all epochs"

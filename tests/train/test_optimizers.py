@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from reparam.config import TrainConfig
 from reparam.data import Data, Split
@@ -46,9 +47,13 @@ def test_weight_decay_reaches_the_matrices_of_linear_maps_and_nothing_else(case)
             grouped = [(p, group["weight_decay"]) for group in groups for p in group["params"]]
             moved = [p for module in player.modules for p in module.parameters() if p.requires_grad]
             assert sorted(map(id, moved)) == sorted(id(p) for p, _ in grouped)
+            assert player.name == "weights" or any(decay for _, decay in grouped)
             for p, decay in grouped:
                 part, name = owners[id(p)]
-                linear = isinstance(part, MAPS) and "weight" in name
+                # Weight normalization keeps the two factors of a weight in a list of its own.
+                linear = isinstance(part, ParametrizationList) or (
+                    isinstance(part, MAPS) and "weight" in name
+                )
                 assert decay == (0.1 if linear else 0.0), (type(part).__name__, name)
 
 
@@ -58,7 +63,7 @@ class Still(Model):
     def __init__(self) -> None:
         super().__init__(Space((2,), "real"))
         self.net = nn.Linear(3, 2)
-        self.norm, self.table = nn.LayerNorm(2), nn.Embedding(3, 2)
+        self.norm, self.table = nn.LayerNorm((2, 3)), nn.Embedding(3, 2)
         self.log_scale = nn.Parameter(torch.full((1, 4, 4), 2.0))
         nn.init.ones_(self.net.bias)
 

@@ -76,7 +76,9 @@ class Autoencoder(Codec):
         self.encoder, self.decoder = encoder, decoder
         self.latent_dim, self.term = latent_dim, loss
         self.corruption, self.penalty = corruption, penalty
-        if corruption is not None:  # which may add noise to x
+        if (
+            corruption is not None or loss == "squared_error"
+        ):  # noise and such means leave the range
             self.encodes = "finite"
         if penalty is not None:
             penalty.refuse_networks(encoder, decoder)

@@ -66,6 +66,8 @@ class PCA(Float64Buffers, Codec, Density):
     [1.309, 0.191]
     """
 
+    encodes = "finite"  # also what it decodes, which may lie beyond the levels
+
     def __init__(self, space: Space, latent_dim: int, standardise: bool = False) -> None:
         super().__init__(space)
         if standardise and space.kind != "real":

@@ -73,6 +73,7 @@ class TwoStage(Codec, Generator):
                 "while the generator is trained; leave out batch_norm"
             )
         self.codec, self.generator = codec, generator
+        self.encodes = codec.encodes
         # Of either part that asks for it; each descent is kept by the word of its own part.
         self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
         self.judge = codec.judge

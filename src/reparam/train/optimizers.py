@@ -12,6 +12,8 @@ from reparam.model import Player
 
 SMALL = 4096  # entries of a parameter whose gradient is looked at in every step
 
+NO_MATRICES = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
+
 Moments = dict[int, dict[str, Tensor]]  # what Adam remembers, by the place of its weight
 
 
@@ -43,16 +45,22 @@ def decaying(module: nn.Module) -> Iterator[nn.Parameter]:
     They have two dimensions or more and are called weights, as PyTorch's layers call them. A scale,
     mean or logit of a distribution, a learned weight of an objective, an example or an embedding is
     no such thing: 0 is no simpler than another value of it. Nor is a bias or the gain of a norm.
+    Both factors decay of a weight under weight normalization.
 
     >>> [p.ndim for p in decaying(nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2)))]
     [2]
     """
     for part in module.modules():
-        if isinstance(part, (nn.Embedding, nn.EmbeddingBag)):
+        if isinstance(part, NO_MATRICES):
             continue
         for name, parameter in part.named_parameters(recurse=False):
             if parameter.ndim > 1 and "weight" in name:
                 yield parameter
+        # A weight that is computed from others: its direction and its gains, all of which decay, as
+        # the direction alone would not shrink the weight.
+        for name, computed in getattr(part, "parametrizations", {}).items():
+            if "weight" in name:
+                yield from computed.parameters()
 
 
 def moments(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter]) -> Moments:
