@@ -11,6 +11,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 import reparam as rp
+from reparam.bijections.autoregressive import MaskedAffine
+from reparam.bijections.base import Inverse
 from reparam.data import Split
 from reparam.evaluation.annealing import annealed_log_prob
 from reparam.evaluation.diagnosis import collapse_notes, information_scores, layer_scores
@@ -118,6 +120,30 @@ def test_information_beyond_what_the_examples_show_is_withheld():
     entries = [Entry("VAE", model, scores, History()), Entry("other", model, other, History())]
     reasons = {cell.absent for cell in score_table(entries).rows[0] if cell.absent}
     assert reasons == {WITHHELD}
+
+
+def test_draws_have_the_densities_they_were_drawn_with():
+    """An inverse flow with z₂ = y₂ − 10¹¹ y₁ loses y₂ on the way back from z, where y₁ is large.
+
+    Forty rows have one posterior, y₁ = .001 ε, and twenty each their own, y₁ = 10⁶ k + .001 ε:
+    log q(z|x) / m(z) is ln 60/40 of the former and ln 60 of the latter, whatever the draw.
+    """
+    space, flow = Space((1,), "real"), MaskedAffine(2, ())
+    q = rp.FlowPosterior(2, Inverse(flow))
+    parts = q, rp.StandardNormal(2), rp.Normal(space, "fixed")
+    model = rp.VAE(space, nn.Linear(1, 4), nn.Linear(2, 1), *parts).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        flow.network.head.weight[1, 0] = 1e11  # what is taken off the second entry
+        model.encoder.weight[0, 0] = 1.0
+        model.encoder.bias[2] = math.log(1e-3)
+    own = 1e6 * torch.arange(1, 21, dtype=F64)
+    split = Split(torch.cat([torch.zeros(40, dtype=F64), own])[:, None])
+    found = information_scores(model, split)["mutual_information"].value
+    wanted = (40 * math.log(60 / 40) + 20 * math.log(60)) / 60
+    # Among the forty y₂ is found to 10⁻⁷, the rounding of 10⁸ y₁ / σ in float64.
+    assert found == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_row_is_mixed_once_even_where_the_training_data_are_measured():

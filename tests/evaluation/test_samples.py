@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 from functools import partial
 
@@ -16,9 +17,10 @@ from sklearn.neighbors import NearestNeighbors
 import reparam as rp
 from reparam.data import Data, Split
 from reparam.evaluation import copies, reference_scores, too_few
-from reparam.evaluation.classes import entropy
+from reparam.evaluation.classes import entropy, label_entropy
 from reparam.evaluation.copies import near_copies, near_copies_error, nearest_distances
 from reparam.evaluation.discrepancy import (
+    _u_statistic_error,
     discrepancy_scores,
     frechet_distance,
     frechet_error,
@@ -128,7 +130,7 @@ def test_the_floor_of_the_frechet_distance_is_what_the_refusal_is_argued_with():
 @pytest.mark.parametrize("shift, most", [(0.5, 1.15), (0.0, 1.6)])
 def test_the_error_of_the_frechet_distance_is_its_spread_over_repetitions(shift, most):
     """300 repetitions know a spread to 4 %, and 40 jackknifes of a sixth each their root mean
-    square to 3 %; where both laws are equal the jackknife is up to √2 too large."""
+    square to 3 %; where both laws are equal the jackknife is about √2 too large."""
     sets = list(pairs(300, 100, 8, shift))
     wanted = spread([frechet_distance(x, y) for x, y in sets])
     found = typical([frechet_error(x, y) for x, y in sets[:40]])
@@ -208,6 +210,34 @@ def test_the_error_of_the_kernel_distance_is_its_spread_over_repetitions(shift, 
     found = torch.tensor([kernel_distance(x, y) for x, y in pairs(600, 60, 4, shift)])
     wanted, error = found[:, 0].std(), found[:, 1].square().mean().sqrt()
     assert 0.9 * wanted < error < most * wanted
+
+
+def of_pairs(h):
+    """Mean and standard error of the U-statistic of h(i, j), i ≠ j."""
+    h = h * ~torch.eye(len(h), dtype=torch.bool)
+    n = len(h)
+    return h.sum().item() / (n * (n - 1)), _u_statistic_error(h.sum(1), h.square().sum().item())
+
+
+def test_the_error_of_a_sum_of_two_is_that_of_their_mean():
+    """h(i, j) = aᵢ + aⱼ: twice the mean of a, with the error 2s/√n of the textbook."""
+    a = normal(7)
+    value, error = of_pairs(a[:, None] + a)
+    assert value == pytest.approx(2 * a.mean().item(), rel=1e-12)
+    assert error == pytest.approx(2 * a.std().item() / math.sqrt(7), rel=1e-10)
+
+
+def test_the_variance_of_a_u_statistic_is_estimated_without_bias():
+    """Over all 3⁵ samples of a law on three points the squared errors have the mean Var U.
+
+    With h = a + b + ab/2, a and b ≥ 0, no estimate of ζ₁ or ζ₂ is cut off at 0.
+    """
+    found = []
+    for values in itertools.product([0.0, 1.0, 3.0], repeat=5):
+        a = torch.tensor(values, dtype=torch.float64)
+        found.append(of_pairs(a[:, None] + a + a[:, None] * a / 2))
+    value, error = np.array(found).T
+    assert (error**2).mean() == pytest.approx(value.var(), rel=1e-10)
 
 
 def test_chunks_change_nothing(monkeypatch):
@@ -317,6 +347,15 @@ def test_copies_averages_and_unseen_rows_are_told_apart(digits, training):
     assert unseen["near_copies"].value < 0.06  # of 180 rows, the share is 1 % with error 1.3 %
 
 
+@pytest.mark.parametrize("n", [99, 100, 149, 200, 359])
+@pytest.mark.parametrize("power", [1, 8])
+def test_a_hundredth_of_draws_of_the_law_of_unseen_rows_are_near_copies(n, power):
+    """Whatever n and the law of the distances. A share has a deviation of 1.4 % at n = 100 (half of
+    its variance is the quantile's), so the mean of 2000 has one of .03 %."""
+    drawn, real = torch.rand(2, 2000, n, generator=torch.Generator().manual_seed(n)) ** power
+    assert near_copies(drawn, real).mean().item() == pytest.approx(0.01, abs=0.0013)
+
+
 def test_the_error_of_the_share_of_copies_is_its_spread():
     """The quantile's own spread is half of it. 400 repetitions know it to 4 %; the bootstrap of an
     extreme quantile is a little too large."""
@@ -358,6 +397,23 @@ def test_training_rows_have_about_the_entropy_of_the_labels(digits, training):
     one = digits.train.x[digits.train.labels == 3][:1].float()
     draws = Draws(digits.space, lambda n, generator: one.expand(n, -1, -1, -1))
     assert sample_scores(draws, digits)["label_entropy"].value == 0
+
+
+def test_an_entropy_takes_five_rows_for_every_class():
+    """Where the bias, (K − 1)/(2N), is below a tenth; said, where there are fewer."""
+    labels, space = torch.arange(60) % 3, Space((2,), "real", classes=3)
+    draws = Draws(space, lambda n, generator: torch.randn(n, 2, generator=generator))
+    for n, known in ((14, False), (15, True)):
+        train, test = Split(normal(60, 2), labels), Split(normal(n, 2, seed=1), labels[:n])
+        data = Data(train, test, test, space, "made")
+        assert ("label_entropy" in sample_scores(draws, data)) is known
+        said = any("label_entropy, which needs 15 rows" in text for text in too_few(data))
+        assert said is not known
+
+
+def test_samples_of_one_class_have_no_error_of_their_entropy():
+    score = label_entropy(torch.ones(40), torch.arange(40) % 2, "test", 0)
+    assert score.value == 0 and score.stderr is None
 
 
 @pytest.mark.parametrize("p", [[0.1] * 10, [0.7, 0.1, 0.1, 0.1]])
@@ -431,11 +487,24 @@ def test_few_rows_leave_out_what_they_do_not_determine(n, columns):
     names = set(sample_scores(draws, data))
     wanted = {"nearest_training"}
     wanted |= {"kernel_distance", "sample_precision", "sample_recall"} if n >= 20 else set()
-    wanted |= {"near_copies", "frechet_distance"} if n >= 128 else set()
+    wanted |= {"near_copies"} if n >= 99 else set()
+    wanted |= {"frechet_distance"} if n >= 128 else set()
     assert names == wanted
     said = " ".join(too_few(data))
     spoken = IMAGES - {"sample_sharpness", "nearest_training"}
     assert all((name in said) != (name in names) for name in spoken)
+
+
+def test_what_few_rows_leave_out_goes_by_the_features_of_the_extractor():
+    space = Space((3,), "real")
+    data = data_of(normal(18, 3), normal(18, 3, seed=1), space)
+    draws = Draws(space, lambda n, generator: torch.randn(n, 3, generator=generator))
+    for width, missing in ((1, False), (9, False), (10, True)):
+        extractor = lambda x, width=width: x[:, :1].expand(-1, width)  # noqa: E731
+        scores = sample_scores(draws, data, extractor=extractor)
+        said = " ".join(too_few(data, features=width))
+        assert ("frechet_distance" not in scores) is ("frechet_distance" in said) is missing
+    assert "sample_precision and sample_recall, which need 20 rows" in said
 
 
 def test_constant_columns_and_binary_tables():

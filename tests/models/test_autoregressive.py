@@ -336,6 +336,19 @@ def test_an_ensemble_is_the_mean_of_the_probabilities_of_its_members():
     assert model.log_prob(x).per_dimension is None
 
 
+def test_samples_of_a_conditional_ensemble_go_with_their_labels():
+    """Logits of ±50 by the label alone: a row that is moved to another's place shows."""
+    space, which = Space((6,), "binary", classes=2), ("made", {"hidden": (9,), "masks": 4})
+    model = random_model(which, space, conditional=True)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+        model.network.context[-1].weight.copy_(torch.tensor([[-50.0, 50.0]]).expand(6, 2))
+    c = torch.randint(2, (64,), generator=torch.Generator().manual_seed(0))
+    drawn = model.sample(64, c, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(drawn, c[:, None].expand(64, 6).to(drawn))
+
+
 def test_members_are_trained_in_turn():
     space = Space((6,), "binary")
     model = random_model(("made", {"hidden": (9,), "orders": 3}), space).train()

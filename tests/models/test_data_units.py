@@ -220,6 +220,24 @@ def of_rows(
     return {name: value.detach() for name, value in found.items()}
 
 
+@pytest.mark.parametrize("corruption", ["masking", "salt-and-pepper"])
+def test_a_share_of_the_entries_that_vary_is_changed(corruption):
+    """Of 100 columns 12 vary: a quarter is 3 in every row, in training and as noise by itself."""
+    x = torch.randn(60, 100, generator=torch.Generator().manual_seed(0), dtype=F64)
+    varies = torch.arange(100) % 8 == 1
+    varies[97] = False
+    x[:, ~varies] = 7.0
+    model = rp.build("denoising-ae", Space((100,), "real"), corruption=corruption, hidden=(4,))
+    model.double().stages[0].solve(model, [Batch(x)])
+    seen: list[Tensor] = []
+    model.encoder.first.register_forward_hook(lambda part, inputs, output: seen.append(inputs[0]))
+    model.loss(x)
+    differs = seen[0] != model.standardise.scaled(x)
+    for changed in (differs, (model.noise.corrupt(x, 0.25) - x).abs() > 1e-9):
+        assert changed[:, varies].sum(1).tolist() == [3] * 60
+        assert not changed[:, ~varies].any()
+
+
 def test_a_made_leaves_constants_out():
     """log p of a row is the sum of its other factors, each the normal that the network says."""
     torch.manual_seed(0)
@@ -276,7 +294,9 @@ def test_a_row_that_no_class_makes_possible_is_refused_by_name():
         rp.classify(model, x[:5], samples=2)
 
 
-@pytest.mark.parametrize("name", ["vae", "sigma-vae", "made", "pca", "contractive-ae"])
+@pytest.mark.parametrize(
+    "name", ["vae", "sigma-vae", "made", "pca", "contractive-ae", "denoising-ae"]
+)
 def test_losses_with_constants_compile(name):
     """Nothing in them depends on values: no graph breaks, and no host waits."""
     x, _ = with_constants(torch.randn(40, 7, dtype=F64))

@@ -134,6 +134,15 @@ def test_a_saved_mixture_comes_back_in_full_precision(solve, tmp_path):
     assert torch.equal(*draws)
 
 
+def test_codes_that_are_all_the_same_are_not_laid_to_the_data(solve):
+    model = rp.build("ae-gmm", Space((6,), "real"), latent_dim=2, hidden=(5,), components=2)
+    with torch.no_grad():
+        for parameter in model.codec.encoder.parameters():
+            parameter.zero_()
+    with pytest.raises(ValueError, match="^codes: .* got the same of every training row"):
+        solve(model, torch.randn(40, 6))
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="components: expected at most the 4 "):
         rp.build("ae-gmm", SPACE, components=5).refuse_rows(4)

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from reparam.evaluation.scores import Score
 
+ROWS_PER_CLASS = 5  # fewer make an entropy low by more than a tenth of a nat: (K − 1)/(2N)
+
 Classifier = Callable[[Tensor], Tensor]  # features (N, F) → class indices (N,)
 
 
@@ -57,5 +59,6 @@ def label_entropy(predicted: Tensor, labels: Tensor, name: str, seed: int) -> Sc
         seed: of the draws.
     """
     value, error = entropy(predicted)
+    # Where all are of one class, nothing is known of how rare the others are.
     unit = f"nats, {entropy(labels)[0]:.3g} of the labels of {name}"
-    return Score(value, unit, len(predicted), name, error, seed=seed)
+    return Score(value, unit, len(predicted), name, error or None, seed=seed)

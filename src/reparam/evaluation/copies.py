@@ -13,7 +13,7 @@ from reparam.evaluation.scores import Score, Scores, ratio_score
 from reparam.model import Space
 
 NEAR = 0.01  # a near copy lies below this quantile of the distances of unseen rows
-FEWEST_ROWS = 100  # of which one hundredth is a row
+FEWEST_ROWS = 99  # the nearest of which has a hundredth of all draws below it
 RESAMPLES = 200  # of the bootstrap: an error known to 1/√400, a twentieth
 ENTRIES_AT_ONCE, ROWS_AT_ONCE = 4_000_000, 4000  # of training vectors: 32 MB
 
@@ -63,7 +63,7 @@ def copy_scores(drawn: Tensor, real: Tensor, rows: int, name: str, seed: int) ->
     nearer than all but a hundredth of the unseen rows. A copy of a training example has distance 0;
     what is smooth or average is near many of them without being a copy of any, so a ratio below 1
     alone says little. Both are absent where all unseen rows are copies themselves, the share also
-    below 100 rows and where a hundredth of them are. Standard errors are given these training rows.
+    below 99 rows and where a hundredth of them are. Standard errors are given these training rows.
 
     Args:
         drawn: of the draws.
@@ -76,7 +76,7 @@ def copy_scores(drawn: Tensor, real: Tensor, rows: int, name: str, seed: int) ->
         return {}
     unit = f"of {name} rows, among {rows:,} training rows"
     scores = {"nearest_training": ratio_score(drawn, real, unit, name, seed=seed)}
-    if len(real) >= FEWEST_ROWS and real.quantile(NEAR) > 0:
+    if len(real) >= FEWEST_ROWS and _marks(real)[0][0] > 0:
         share, error = near_copies(drawn, real).item(), near_copies_error(drawn, real, seed)
         # Where no draw is near, resampling shows no spread: that is no certainty.
         scores["near_copies"] = Score(share, "share", len(real), name, error or None, seed=seed)
@@ -86,10 +86,24 @@ def copy_scores(drawn: Tensor, real: Tensor, rows: int, name: str, seed: int) ->
 def near_copies(drawn: Tensor, real: Tensor) -> Tensor:
     """The share of distances below the hundredth quantile of others, (…, N) → (…).
 
+    A draw of the same law lies below the k-th least of n others with probability k/(n+1). So the
+    shares below those with k next to (n+1)/100 are interpolated: for every law without ties the
+    expectation is a hundredth, where that of an interpolated quantile is 2 % at n = 100.
+
     >>> near_copies(torch.tensor([0.0, 5.0]), 1 + torch.arange(100.0)).item()
     0.5
     """
-    return (drawn < real.quantile(NEAR, -1, keepdim=True)).double().mean(-1)
+    marks, weights = _marks(real)
+    shares = (drawn.unsqueeze(-1) < marks.unsqueeze(-2)).double().mean(-2)
+    return (shares * weights).sum(-1)
+
+
+def _marks(real: Tensor) -> tuple[Tensor, Tensor]:
+    """The order statistics on either side of the hundredth quantile (…, 2), and their weights."""
+    position = NEAR * (real.shape[-1] + 1)
+    k = int(position)
+    marks = real.topk(k + 1, largest=False).values[..., k - 1 :]
+    return marks, torch.tensor([k + 1 - position, position - k], dtype=torch.float64)
 
 
 def near_copies_error(drawn: Tensor, real: Tensor, seed: int = 0) -> float:

@@ -80,7 +80,8 @@ def information_scores(
         train: further examples to mix; None: those of the split alone.
 
     Reference: Hoffman & Johnson 2016, "ELBO surgery", eq. 10; Poole et al. 2019, "On variational
-    bounds of mutual information", eq. 10 for the bound of known densities.
+    bounds of mutual information", for the bound of known densities
+    (https://arxiv.org/abs/1905.06922).
     """
     if model.conditional or model.layers:
         return {}

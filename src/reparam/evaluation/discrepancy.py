@@ -21,7 +21,7 @@ def frechet_distance(first: Tensor, second: Tensor) -> float:
 
     NaN where a feature is not finite.
 
-    Reference: Dowson & Landau 1982, eq. 16; Heusel et al. 2017 for its use on samples
+    Reference: Dowson & Landau 1982; Heusel et al. 2017 for its use on samples
     (https://arxiv.org/abs/1706.08500).
 
     >>> x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
@@ -46,10 +46,11 @@ def frechet_error(first: Tensor, second: Tensor) -> float:
     Each group leaves both sets (N, F) in turn; the error is √((G−1)/G Σ (d₋ᵢ − d̄)²). A bootstrap
     would not do: rows that are drawn twice make a covariance of fewer rows, and the distance twice
     its floor. At the floor itself, where the distance is flat in the laws of both sets, the
-    jackknife is up to √2 too large.
+    jackknife is about √2 too large.
 
     Reference: Efron & Stein 1981, "The jackknife estimate of variance", whose theorem 2 says that
-    its expectation is no less than the variance.
+    the expectation of Σ (d₋ᵢ − d̄)² is no less than the variance of the distance on (G−1)/G of the
+    rows; the factor stands for the rows that are left out.
     """
     groups = min(GROUPS, len(first))
     group = torch.arange(len(first)) % groups

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reparam.data import Data, Split
 from reparam.evaluation import copies, discrepancy, manifolds
-from reparam.evaluation.classes import Classifier, classifier, label_entropy
+from reparam.evaluation.classes import ROWS_PER_CLASS, Classifier, classifier, label_entropy
 from reparam.evaluation.copies import copy_scores, nearest_distances, scaled_vectors
 from reparam.evaluation.discrepancy import discrepancy_scores
 from reparam.evaluation.manifolds import manifold_scores
@@ -67,13 +67,13 @@ class Yardstick:
             subset(data.splits[split], self.n, seed),
         )
         self.extractor = extractor or RandomFeatures(data.space, known.x)
-        self.labels = rows.labels
+        self.labels, self.classes = rows.labels, classes_seen(data, split)
         self.classifier = self._classifier(known)
         self.real = self.traits(rows.x.split(data.space.rows_at_once))
 
     def _classifier(self, train: Split) -> Classifier | None:
-        """Of features into the classes of the training data; None without labels."""
-        if self.labels is None or train.labels is None or len(train.labels.unique()) < 2:
+        """Of features into the classes of the training data; None without labels, or too few."""
+        if self.n < ROWS_PER_CLASS * self.classes or train.labels is None or self.classes < 2:
             return None
         if isinstance(self.extractor, RandomFeatures):
             return classifier(self.extractor.of_reference, train.labels)
@@ -151,6 +151,13 @@ def rows_compared(data: Data, split: str) -> int:
     return min(len(data.train), len(data.splits[split]), MOST_SAMPLES)
 
 
+def classes_seen(data: Data, split: str) -> int:
+    """How many classes the training data have; 0 where these or the split have no labels."""
+    if data.train.labels is None or data.splits[split].labels is None:
+        return 0
+    return len(data.train.labels.unique())
+
+
 def sample_scores(
     model: Generator,
     data: Data,
@@ -217,8 +224,13 @@ def reference_scores(
     return yardstick.scores(rows.x.split(data.space.rows_at_once))
 
 
-def too_few(data: Data, split: str = "test") -> list[str]:
+def too_few(data: Data, split: str = "test", features: int = FEATURES) -> list[str]:
     """Which scores of samples so few rows do not allow, and how many they need.
+
+    Args:
+        data: that samples are compared with.
+        split: of these.
+        features: how many numbers the extractor makes of a row.
 
     >>> part = Split(torch.zeros(110, 2))
     >>> too_few(Data(part, part, part, Space((2,), "real"), "few"))
@@ -226,13 +238,15 @@ def too_few(data: Data, split: str = "test") -> list[str]:
     """
     n = rows_compared(data, split)
     needed = {
-        "frechet_distance": discrepancy.ROWS_PER_FEATURE * FEATURES,
+        "frechet_distance": discrepancy.ROWS_PER_FEATURE * features,
         "near_copies": copies.FEWEST_ROWS,
         "kernel_distance": discrepancy.FEWEST_ROWS,
         "sample_precision and sample_recall": manifolds.FEWEST_ROWS,
+        "label_entropy": ROWS_PER_CLASS * classes_seen(data, split),
     }
+    of = f"rows of {split} and of train; there are {n}."
     return [
-        f"Left out: {names}, which needs {least} rows of {split} and of train; there are {n}."
+        f"Left out: {names}, which {'need' if ' and ' in names else 'needs'} {least} {of}"
         for names, least in needed.items()
         if n < least
     ]

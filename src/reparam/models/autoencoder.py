@@ -119,9 +119,7 @@ class Autoencoder(Codec):
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         target = self.standardise.scaled(x)
-        seen = (
-            target if self.corruption is None else self.standardise.masked(self.corruption(target))
-        )
+        seen = self._corrupted(target)
         code, hidden = through_sigmoids(self.encoder, seen)
         output, hidden_too = through_sigmoids(self.decoder, self._checked(code))
         error = self._error(self._shaped(output), target)
@@ -130,6 +128,16 @@ class Autoencoder(Codec):
         value = self.penalty(self._encode_varying, seen, [*hidden, *hidden_too])
         objective = error.mean() + self.penalty.weight * value.mean()
         return Loss(objective, {self.term: error, self.penalty.term: value})
+
+    def _corrupted(self, target: Tensor) -> Tensor:
+        """What the encoder sees in training: x̃, of which constants are no part."""
+        if self.corruption is None:
+            return target
+        if isinstance(self.corruption, Corruption):
+            noisy = self.corruption(target, self.standardise.varying)
+        else:
+            noisy = self.corruption(target)
+        return self.standardise.masked(noisy)
 
     def _encode_varying(self, z: Tensor) -> Tensor:
         """The code as a function of the entries that vary: constants have no slope."""

@@ -15,12 +15,16 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.bijections.elementwise import Standardise
+from reparam.bijections.varying import Varying
 from reparam.inspection import Noise
 from reparam.model import Space
 
 
 class Corruption(nn.Module, ABC):
-    """x̃ ~ M(x̃|x) at a level; 0 leaves x as it is."""
+    """x̃ ~ M(x̃|x) at a level; 0 leaves x as it is.
+
+    Called with x (B, *shape), and for real data with what is known of its constants.
+    """
 
     name: str
     unit: str  # what the level counts
@@ -48,14 +52,17 @@ class _Partial(Corruption):
     def level(self) -> float:
         return self.share
 
-    def _chosen(self, x: Tensor) -> Tensor:
-        """Which entries are changed, bool (B, *shape)."""
+    def _chosen(self, x: Tensor, varying: Varying | None) -> Tensor:
+        """Which entries are changed, bool (B, *shape): a share of those that vary."""
         uniform = numerics.noise(x, "uniform")
         if self.independent:
             return uniform < self.share
         flat = uniform.flatten(1)
+        entries = flat.shape[1]
+        if varying is not None and not varying.whole:  # to change a constant hides nothing
+            flat, entries = torch.where(varying.mask.flatten(), flat, math.inf), varying.count
         # The entries with the least noise, by index: a threshold would take equal ones together.
-        least = flat.topk(_count(self.share, flat.shape[1]), 1, largest=False, sorted=False)
+        least = flat.topk(_count(self.share, entries), 1, largest=False, sorted=False)
         return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, least.indices, True).view_as(x)
 
 
@@ -69,7 +76,8 @@ class Masking(_Partial):
 
     Which entries is drawn afresh for each example, without replacement: round(νD) of its D entries,
     and where ν > 0 at least one. With ``independent`` each entry becomes 0 with probability ν by
-    itself, so that the number differs from example to example, by √(Dν(1−ν)).
+    itself, so that the number differs from example to example, by √(Dν(1−ν)). Entries of real data
+    that were constant in training are none of the D.
 
     Args:
         share: ν in [0, 1].
@@ -96,8 +104,8 @@ class Masking(_Partial):
     def at(self, level: float) -> Masking:
         return Masking(level, self.independent)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * ~self._chosen(x)
+    def forward(self, x: Tensor, varying: Varying | None = None) -> Tensor:
+        return x * ~self._chosen(x, varying)
 
 
 class GaussianNoise(Corruption):
@@ -130,7 +138,7 @@ class GaussianNoise(Corruption):
     def at(self, level: float) -> GaussianNoise:
         return GaussianNoise(level)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, varying: Varying | None = None) -> Tensor:
         return x + self.scale * numerics.noise(x, "normal")
 
 
@@ -174,10 +182,10 @@ class SaltAndPepper(_Partial):
     def at(self, level: float) -> SaltAndPepper:
         return SaltAndPepper(level, self.low, self.high, self.independent)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, varying: Varying | None = None) -> Tensor:
         coin = numerics.noise(x, "uniform")
         ends = torch.where(coin < 0.5, self.low, self.high).to(x)
-        return torch.where(self._chosen(x), ends, x)
+        return torch.where(self._chosen(x, varying), ends, x)
 
 
 CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
@@ -223,6 +231,6 @@ def noise_of(corruption: Corruption, standardise: Standardise) -> Noise:
         if level == 0:  # not even rounded on the way to network units and back
             return real
         scaled = standardise.scaled(real.to(standardise.anchor.device))
-        return standardise.inverse(corruption.at(level)(scaled))[0]
+        return standardise.inverse(corruption.at(level)(scaled, standardise.varying))[0]
 
     return Noise(corruption.name, corruption.unit, corruption.level, corruption.strongest, corrupt)

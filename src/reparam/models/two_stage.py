@@ -17,6 +17,7 @@ from reparam.model import (
     Descend,
     Generator,
     Loss,
+    Model,
     Player,
     Solve,
     Space,
@@ -140,6 +141,16 @@ class TwoStage(Codec, Generator):
         return (x + numerics.noise(x, "uniform", generator)).floor().clamp(0, levels - 1)
 
 
+def _refuse_collapsed(codes: Iterable[Batch]) -> None:
+    """Not the training data are at fault then, as the generator alone would say."""
+    if numerics.constant_entries(code for code, _ in codes)[1].all():
+        raise ValueError(
+            "codes: expected different codes of different rows, got the same of every training "
+            "row, of which no generator can be learned; train another codec, or give rows that "
+            "differ"
+        )
+
+
 class _Codes:
     """Batches of codes, encoded anew in every pass."""
 
@@ -172,7 +183,13 @@ def _of_codes(stage: Stage, codec: Codec, generator: Generator) -> Stage:
     name = stage.name + ON_CODES
     if isinstance(stage, Solve):
         solve = stage.solve
-        return Solve(name, lambda model, batches: solve(generator, _Codes(codec, batches)))
+
+        def solve_on_codes(model: Model, batches: Iterable[Batch]) -> None:
+            codes = _Codes(codec, batches)
+            _refuse_collapsed(codes)
+            solve(generator, codes)
+
+        return Solve(name, solve_on_codes)
     players = stage.players or (Player("model", (generator,)),)
     players = tuple(replace(p, name=p.name + ON_CODES) for p in players)
     return Descend(name, players, of=stage.of or generator)

@@ -245,8 +245,8 @@ COLUMNS = {
         "Samples",
         Generator,
         "Share of samples that are nearer to a training example than all but a hundredth of unseen "
-        "data are: 1 % where samples are as far as unseen data, all of them where training "
-        "examples are repeated. It takes 100 rows.",
+        "data are: 1 % on average where samples are as far as unseen data, less where distances "
+        "are often equal, all of them where training examples are repeated. It takes 99 rows.",
         None,
         "",
     ),
@@ -255,7 +255,8 @@ COLUMNS = {
         "Samples",
         Generator,
         "Entropy of the classes of samples, as logistic regression on features of the training "
-        "data sees them: less than that of the labels where classes are missing or rare.",
+        "data sees them: less than that of the labels where classes are missing or rare. It takes "
+        "five rows for every class.",
     ),
     "samples_per_second": Column(
         "Speed", "Samples", Generator, "Draws x ~ p(x) per second on this computer.", "higher"
