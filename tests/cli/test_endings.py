@@ -221,7 +221,10 @@ def test_a_budget_that_ends_before_the_first_step(reparam, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["vae", "digits", "latent_dim=1", "hidden=4", "--epochs", 2], "all epochs are done; to train on, give a larger --epochs (now 2)"),
+        (
+            ["vae", "digits", "latent_dim=1", "hidden=4", "--epochs", 2],
+            "all epochs are done; to train on, give a larger --epochs (now 2)",
+        ),
         (["pca", "digits"], "solved for, not trained"),
     ],
 )

@@ -104,6 +104,27 @@ def test_what_the_clock_decided_is_said(noise, monkeypatch, fields, what):
     assert "budget=25" in code
 
 
+def test_a_run_that_the_clock_ended_before_its_first_step():
+    data = rp.load_data("digits")
+    model, config = rp.build("vae", data.space, **SMALL, seed=3), TrainConfig(seed=3, budget=1e-9)
+    with pytest.warns(RuntimeWarning, match="before the first step"):
+        entry = Entry("VAE", model, {}, rp.fit(model, data, config, progress=False), config)
+    code = recipes.python(data, [entry])
+    assert "# no step of training was kept" in code and "rp.fit" not in code
+    assert "the clock" not in code
+    assert_same_weights(rebuilt(data, entry), model)
+
+
+def test_a_run_that_only_solved_is_not_only_built(noise, monkeypatch):
+    """Real data are standardized before the first step."""
+    model, config = rp.build("vae", noise.space, **SMALL, seed=3), TrainConfig(seed=3, budget=1e-9)
+    with pytest.warns(RuntimeWarning, match="before the first step"):
+        entry = Entry("VAE", model, {}, rp.fit(model, noise, config, progress=False), config)
+    code = recipes.python(noise, [entry])
+    assert "the clock decides when it ends" in code
+    assert code.endswith("rp.fit(model, data, seed=3, budget=1e-09)")
+
+
 def test_no_preset_has_a_budget_of_its_own():
     assert {preset.train.budget for preset in PRESETS.values()} == {None}
 

@@ -193,7 +193,9 @@ def test_making_optimizers_is_no_training(clock, tmp_path):
 
 @pytest.mark.parametrize("fields", [{"epochs": 3}, {"budget": 4}])
 def test_resuming_a_finished_run_leaves_its_seconds(clock, tmp_path, fields):
-    history = fit(clock.counts(TwoParts(player("a"))), data(), out=tmp_path, progress=False, **fields)
+    history = fit(
+        clock.counts(TwoParts(player("a"))), data(), out=tmp_path, progress=False, **fields
+    )
     for _ in range(2):
         model = TwoParts(player("a"))
         _, again = resume(tmp_path, data=data(), model=model, progress=False)

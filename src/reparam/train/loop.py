@@ -262,7 +262,7 @@ class _Session:
     def descend(self, stage: Descend) -> None:
         """Stochastic gradient descent by every player in turn.
 
-        Its seconds count only where it makes a step: to resume a run that has ended changes nothing.
+        Its seconds count only where it makes a step: resuming a run that has ended changes nothing.
         """
         training = self.training
         players = training.start(stage)  # torch may import its compiler here, for seconds
