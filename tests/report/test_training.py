@@ -46,7 +46,7 @@ def test_improving_is_a_best_value_among_the_last_tenth():
 
 
 def test_improving_is_judged_as_the_weights_are():
-    """The bound was best at the end, the distortion by which weights are kept early, and reversed."""
+    """By the distortion here, wherever the bound is best."""
     ended = history(peak(19, 20), judge="distortion")
     for best, improving in ((9, False), (19, True)):
         for row, value in zip(ended.rows, peak(best, 20), strict=True):
