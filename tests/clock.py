@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,17 @@ class Clock:
     def counts(self, model: Model) -> Model:
         model.register_forward_hook(self._tick)
         return model
+
+    def charges(self, monkeypatch: pytest.MonkeyPatch, name: str, seconds: float) -> None:
+        """Let every call of a function, named by its path, take so many seconds."""
+        module, _, function = name.rpartition(".")
+        inner = getattr(importlib.import_module(module), function)
+
+        def slow(*arguments: Any, **options: Any) -> Any:
+            self.now += seconds
+            return inner(*arguments, **options)
+
+        monkeypatch.setattr(name, slow)
 
     def _tick(self, model: Model, *_: object) -> None:
         self.now += model.training

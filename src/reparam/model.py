@@ -249,7 +249,7 @@ class Model(nn.Module, ABC):
         if looked_at():
             check_values(x, self.space.level_count, domain)
         x = x.to(self.anchor.device)
-        # Real data keep their precision until they are centred: 1.7e9 ± 10 has none in float32.
+        # Real data keep their precision until they are centered: 1.7e9 ± 10 has none in float32.
         wide = self.space.kind == "real" and numerics.needs_float64(x.dtype)
         x = x.to(torch.float64 if wide else self.anchor.dtype)
         return x, self._condition(c, x.shape[0])

@@ -205,14 +205,15 @@ def test_fit_says_where_the_last_are_kept(reparam, tmp_path):
 @pytest.mark.filterwarnings("default::RuntimeWarning")
 def test_a_budget_that_ends_before_the_first_step(reparam, tmp_path):
     run = tmp_path / "run"
-    code, out, err = reparam(*FIT, "-o", run, "--budget", "0.000001s")
+    code, out, err = reparam(*FIT, "-o", run, "--budget", "0.000000001s")
     assert code == 0 and "diverged" not in err
     assert "used up before the first step" in err
     assert "kept the best, of epoch 0: valid/bound -" in " ".join(out.split())
     weights = load_file(run / "model.safetensors")
     code, out, err = reparam("resume", run)
     assert code == 0 and same(weights, load_file(run / "model.safetensors"))
-    assert "nothing to do; its budget was used up: train on with more --budget than" in out
+    said = "nothing to do; its budget is used up; to train on, give a larger --budget (0 s used)"
+    assert said in " ".join(out.split()) and "budget used up in 0.0 s" in out
     code, out, _ = reparam("resume", run, "--budget", "60s", "--epochs", 1)
     assert code == 0 and "nothing to do" not in out and "all epochs in" in out
 
@@ -220,7 +221,10 @@ def test_a_budget_that_ends_before_the_first_step(reparam, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["vae", "digits", "latent_dim=1", "hidden=4", "--epochs", 2], "more --epochs than 2"),
+        (
+            ["vae", "digits", "latent_dim=1", "hidden=4", "--epochs", 2],
+            "all epochs are done; to train on, give a larger --epochs (now 2)",
+        ),
         (["pca", "digits"], "solved for, not trained"),
     ],
 )

@@ -132,6 +132,25 @@ def test_curves_of_exact_likelihoods_have_a_scale_in_bits_per_dimension(digits, 
     assert right.get_ylim() == pytest.approx(wanted)
 
 
+def test_the_python_keeps_its_blank_lines_and_the_page_has_no_others(html):
+    start, end = html.index("<pre"), html.index("</pre>")
+    code = html[start:end]
+    assert "import reparam as rp\n\ndata = " in code and code.count("\n\n#") == 3
+    assert not re.search(r"\n\s*\n", html[:start] + html[end:])
+
+
+def test_a_single_row_of_curves_has_an_axis_from_the_start(digits, monkeypatch):
+    figures = []
+    drawn = plots.svg
+    monkeypatch.setattr(plots, "svg", lambda f, alt: figures.append(f) or drawn(f, alt))
+    rows = [{"epoch": 3.0, "step": 60.0, "train/nll": 90.0, "valid/nll": 91.0}]
+    model = rp.build("made", digits.space, hidden=(4,))
+    for epoch, wanted in ((3.0, (0, 6)), (0.0, (0, 1))):
+        rows[0]["epoch"] = epoch
+        training_curves([Entry("MADE", model, {}, History(rows, [], 1.0, epoch))])
+        assert figures[-1].axes[0].get_xlim() == wanted
+
+
 def test_images_have_alternative_texts(html):
     assert all(re.search(r'alt="[^"]+"', image) for image in re.findall(r"<img[^>]*>", html))
 

@@ -42,7 +42,9 @@ def assert_same_weights(one, two):
 
 def test_comparison_command_and_code_have_the_same_weights(noise, tmp_path, monkeypatch):
     texts = ["vae latent_dim=2 hidden=8", "ae-gmm hidden=8 components=2", "pca latent_dim=2"]
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)  # which takes long
+    monkeypatch.setattr(
+        "reparam.comparison.write_report", lambda *_, **__: None
+    )  # which takes long
     fields = dict(epochs=2, batch_size=13, lr=0.02, clip=1.0, schedule="cosine", samples=2)
     found = rp.compare(noise, texts, out=tmp_path / "c", seeds=2, seed=5, **fields)
     for text, entry in zip(texts, found.entries, strict=True):
@@ -102,6 +104,27 @@ def test_what_the_clock_decided_is_said(noise, monkeypatch, fields, what):
     code = recipes.python(noise, [entry])
     assert f"# the clock decides {what}: no two runs have quite the same weights\n" in code
     assert "budget=25" in code
+
+
+def test_a_run_that_the_clock_ended_before_its_first_step():
+    data = rp.load_data("digits")
+    model, config = rp.build("vae", data.space, **SMALL, seed=3), TrainConfig(seed=3, budget=1e-9)
+    with pytest.warns(RuntimeWarning, match="before the first step"):
+        entry = Entry("VAE", model, {}, rp.fit(model, data, config, progress=False), config)
+    code = recipes.python(data, [entry])
+    assert "# no step of training was kept" in code and "rp.fit" not in code
+    assert "the clock" not in code
+    assert_same_weights(rebuilt(data, entry), model)
+
+
+def test_a_run_that_only_solved_is_not_only_built(noise, monkeypatch):
+    """Real data are standardized before the first step."""
+    model, config = rp.build("vae", noise.space, **SMALL, seed=3), TrainConfig(seed=3, budget=1e-9)
+    with pytest.warns(RuntimeWarning, match="before the first step"):
+        entry = Entry("VAE", model, {}, rp.fit(model, noise, config, progress=False), config)
+    code = recipes.python(noise, [entry])
+    assert "the clock decides when it ends" in code
+    assert code.endswith("rp.fit(model, data, seed=3, budget=1e-09)")
 
 
 def test_no_preset_has_a_budget_of_its_own():

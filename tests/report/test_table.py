@@ -225,9 +225,19 @@ def test_findings_name_ties_and_warn_of_bounds():
         VAE=score(-10.1, 0.1, "lower bound"),
         Far=score(-50.0, 0.1, "exact"),
     )
-    assert one.model == 0 and "= −10.00 ± 0.10 nats" in one.text
+    assert one.model == 0 and "= −10.00 ± 0.10 nats" in one.text.replace("\u00a0", " ")
     assert two == "VAE cannot be told apart from it (within one standard error)."
     assert three == "The true values of models with a lower bound (≥) may be higher than shown."
+
+
+def test_lines_of_findings_end_neither_within_a_number_nor_within_its_error():
+    over_seeds = dataclasses.replace(score(-10.0, 0.1, "exact"), seed=[0, 1], seed_stderr=0.37)
+    entries = [entry("A", log_likelihood=over_seeds), entry("B", log_likelihood=score(-20.0, 0.1))]
+    (only,) = findings(entries)
+    numbers = only.text.partition(": ")[2].split(" ")
+    assert [one.replace("\u00a0", " ") for one in numbers] == [
+        "= −10.00 ± 0.10", "(± 0.37 over seeds)", "nats."
+    ]  # fmt: skip
 
 
 def findings_of(**scores):

@@ -45,6 +45,26 @@ def test_improving_is_a_best_value_among_the_last_tenth():
     assert not still_improving(MODEL, history(peak(19, 20), "no further improvement"))
 
 
+def test_improving_is_judged_as_the_weights_are():
+    """By the distortion here, wherever the bound is best."""
+    ended = history(peak(19, 20), judge="distortion")
+    for best, improving in ((9, False), (19, True)):
+        for row, value in zip(ended.rows, peak(best, 20), strict=True):
+            row["valid/distortion"] = -value
+        assert still_improving(MODEL, ended) == improving
+    for row in ended.rows:
+        row["valid/bound"] *= -1
+    assert still_improving(MODEL, ended)
+
+
+def test_of_the_last_weights_nothing_is_said():
+    """Their objective moves with the weights: no validation is better than an earlier one."""
+    ended = history(peak(19, 20), "all epochs", best_epoch=20.0, keeps="last")
+    assert not still_improving(MODEL, ended)
+    (row,) = training_rows([Entry("l-vae", MODEL, {}, ended, TrainConfig(epochs=20))])
+    assert row.cells[:3] == ["all 20 epochs", "20", "last"]
+
+
 def test_a_single_validation_shows_no_improvement():
     assert not still_improving(MODEL, history([-1.0])) and not still_improving(MODEL, history([]))
 

@@ -164,12 +164,52 @@ def test_a_budget_that_ends_before_the_first_step_is_said_and_can_be_raised(tmp_
     assert (row["step"], row["epoch"], row["valid/squared_error"]) == (0.0, 0.0, 9.0)
     assert history.kept == row
     _, again = resume(tmp_path, data=data(), model=TwoParts(player("a")), progress=False)
+    assert again.seconds == history.seconds == 0.0  # what made no step was no training
     assert again.rows == [row] and len(again.warnings) == 1  # and not said twice
     _, more = resume(
         tmp_path, data=data(), model=TwoParts(player("a")), budget=60.0, epochs=90, progress=False
     )
     assert more.ended == "all epochs" and more.rows[-1]["epoch"] == 90.0
     assert more.rows[-1]["valid/squared_error"] < 9.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A second for every step, 6 for making an optimizer, 5 for a write: the first imports much."""
+    clock = clock_of_steps(monkeypatch)
+    for name, seconds in (("state.make_optimizer", 6.0), ("folder.write_tensors", 5.0)):
+        clock.charges(monkeypatch, f"reparam.train.{name}", seconds)
+    return clock
+
+
+def test_making_optimizers_is_no_training(clock, tmp_path):
+    """Else a budget of 4 s ends before the first step, and a resume never reaches its next."""
+    one, two = (clock.counts(TwoParts(player("a"))) for _ in range(2))
+    history = fit(one, data(), budget=4, out=tmp_path, progress=False)
+    assert history.seconds == 4 and history.rows[-1]["step"] == 4
+    _, more = resume(tmp_path, data=data(), model=two, budget=7, progress=False)
+    assert more.seconds == 7 and more.rows[-1]["step"] == 7
+
+
+@pytest.mark.parametrize("fields", [{"epochs": 3}, {"budget": 4}])
+def test_resuming_a_finished_run_leaves_its_seconds(clock, tmp_path, fields):
+    history = fit(
+        clock.counts(TwoParts(player("a"))), data(), out=tmp_path, progress=False, **fields
+    )
+    for _ in range(2):
+        model = TwoParts(player("a"))
+        _, again = resume(tmp_path, data=data(), model=model, progress=False)
+        assert again.seconds == history.seconds == history.rows[-1]["seconds"] > 0
+        assert again.rows == history.rows
+
+
+def test_the_seconds_of_a_solve_count(clock):
+    def slow(model, batches):
+        clock.now += 3
+
+    model = clock.counts(TwoParts(Solve("slow", slow), player("a")))
+    history = fit(model, data(), epochs=2, progress=False)
+    assert history.seconds == 3 + history.rows[-1]["step"] == 3 + 8
 
 
 def test_a_budget_that_is_used_up_while_interrupted_is_no_divergence(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -158,10 +159,12 @@ def _how_it_goes_on(history: History) -> str:
     if history.ended == "solved":
         return "its last stage is solved for, not trained: more epochs change nothing"
     if history.ended == "budget used up":
-        return f"its budget was used up: train on with more --budget than {history.seconds:.1f}s"
+        used = math.ceil(10 * history.seconds) / 10  # so that more than this is more than was used
+        return f"its budget is used up; to train on, give a larger --budget ({used:g} s used)"
     if history.ended == "no further improvement":
-        return "nothing better came: train on with more --patience"
-    return f"all was done: train on with more --epochs than {history.rows[-1]['epoch']:g}"
+        return "no validation is better; to train on, give a larger --patience"
+    done = history.rows[-1]["epoch"]
+    return f"all epochs are done; to train on, give a larger --epochs (now {done:g})"
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:

@@ -20,7 +20,7 @@ class RandomFeatures(nn.Module):
 
     Images pass three random 3×3 convolutions with ReLU, halved in between, and are averaged over
     a 2×2 grid; vectors pass one random ReLU layer of 256 units. A random projection leaves 64
-    features. Input columns (channels) and features are standardised by the training data. Nothing
+    features. Input columns (channels) and features are standardized by the training data. Nothing
     is downloaded and the same seed gives the same features everywhere; the distances compare
     models on one data set, they are not those of Inception features.
 

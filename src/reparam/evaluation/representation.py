@@ -72,8 +72,8 @@ def neighbour_overlap(
 
     Euclidean distances on both sides. At most 1000 rows of the split, drawn at random, are each
     other's neighbours: a code that has nothing to do with the data keeps 10/(n−1) of them, the
-    data themselves keep all. None where there are not twice as many rows as neighbours, and of
-    conditional models: a code of the condition alone would keep neighbours of one class together.
+    data themselves keep all. None where there are not twice as many rows as neighbors, and of
+    conditional models: a code of the condition alone would keep neighbors of one class together.
 
     Args:
         model: any codec.

@@ -75,7 +75,7 @@ class PCA(Float64Buffers, Codec, Density):
                 f"standardise: the entries of {space.kind} data have one scale already"
             )
         self.standardise = Standardise(space) if standardise else None
-        # Standardised or not, real data have entries that vary and perhaps others.
+        # Standardized or not, real data have entries that vary and perhaps others.
         self.own_varying = None if standardise or space.kind != "real" else Varying(space)
         positive_count("latent_dim", latent_dim)
         if latent_dim >= space.dimension:
@@ -128,7 +128,7 @@ class PCA(Float64Buffers, Codec, Density):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
-        return (self._centred(x) @ self.components).to(self.anchor)
+        return (self._centered(x) @ self.components).to(self.anchor)
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
         flat = self.prepare_code(code).to(self.mean) @ self.components.T + self.mean
@@ -138,7 +138,7 @@ class PCA(Float64Buffers, Codec, Density):
         """What the components are of: x, standardised or not, (B, D)."""
         return (x if self.standardise is None else self.standardise.scaled(x)).flatten(1)
 
-    def _centred(self, x: Tensor) -> Tensor:
+    def _centered(self, x: Tensor) -> Tensor:
         """``scaled`` less its mean, (B, D), 0 where x is constant in training."""
         centred = self.scaled(x) - self.mean
         if self.varying is None or self.varying.whole:
@@ -177,7 +177,7 @@ class PCA(Float64Buffers, Codec, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
-        centred = self._centred(x)
+        centred = self._centered(x)
         code = centred @ self.components
         # Explicitly, because ‖x−μ‖² − ‖code‖² cancels where the reconstruction is good.
         residual = (centred - code @ self.components.T).square().sum(1)

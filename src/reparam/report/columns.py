@@ -22,7 +22,7 @@ class Column:
         definition: one or two sentences.
         better: which direction is better; None where neither is.
         unit: shown with the title; None: the score's own.
-        told: whether conditional models lack it, since their codes are told the condition.
+        told: whether conditional models lack it, since their codes contain the condition.
     """
 
     title: str
@@ -34,10 +34,10 @@ class Column:
     told: bool = False
 
 
-TOLD = "Its codes are told the condition, which this score would read from them"
+TOLD = "Not measured: codes of a conditional model already contain the condition"
 WITHHELD = (
-    "Withheld where it comes within a nat of ln M, all that a mixture of M examples can tell, "
-    "or not measured"
+    "Withheld: the estimate is within a nat of ln M, the most that a mixture of M examples can "
+    "show; or not measured"
 )
 REASONS = (TOLD, WITHHELD)
 GIVEN_C = "Conditional models are told the condition of x."
@@ -316,7 +316,7 @@ def left_out(model: Model, names: Collection[str]) -> list[str]:
     """
     absent = {name: why_absent(model, name) for name in COLUMNS if name not in names}
     by_reason = {reason: [n for n, why in absent.items() if why == reason] for reason in REASONS}
-    return [f"{', '.join(found)}: {why}" for why, found in by_reason.items() if found]
+    return [f"{why} ({', '.join(found)})" for why, found in by_reason.items() if found]
 
 
 def _lacks(model: Model, needs: type) -> str:

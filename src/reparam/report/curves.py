@@ -86,6 +86,9 @@ def _panel(entries: Sequence[Entry], term: str) -> str:
         low, high = min(settled, default=0.0), max(settled, default=1.0)
         margin = 0.06 * (high - low) or 0.5
         axis.set_ylim(low - margin, high + margin)
+        first, last = axis.dataLim.intervalx
+        if first == last:  # a single validation, whose place would have an axis of its own
+            axis.set_xlim(0, 2 * last or 1)
         axis.set_title(term.replace("_", " "))
         axis.set_xlabel("epoch")
         axis.set_ylabel(UNITS.get(term, ""))

@@ -33,7 +33,7 @@ def shepard_diagrams(data: Data, entries: Sequence[Entry], seed: int) -> list[Di
     """Random pairs of test examples: how far apart they are as x and as codes.
 
     Both in multiples of their mean, so that codes of any scale compare. Conditional models are left
-    out: their codes are told the condition.
+    out: their codes contain the condition.
     """
     split = subset(data.test, MOST_ROWS, seed)
     if len(split) < 3:

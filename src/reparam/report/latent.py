@@ -85,7 +85,8 @@ def _card(
 ) -> LatentCard:
     flat = features(code)
     points, projection = project(flat)
-    projection += "; told the condition, which alone may part them" if model.conditional else ""
+    if model.conditional:
+        projection += "; the codes contain the condition, which alone may separate them"
     alt = f"{entry.label}: {len(flat)} test examples in code space"
     drawing = scatter(points, split.labels, class_names(data), alt)
     manifold, note = None, ""

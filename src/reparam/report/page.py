@@ -103,8 +103,18 @@ def write_report(
         content = _content(data, entries, seed, reference or {})
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"
     text = _environment().get_template(TEMPLATE).render(title=title, **content)
-    write_text(Path(path), re.sub(r"\n\s*\n+", "\n", text).lstrip())
+    write_text(Path(path), without_blank_lines(text))
     return Path(path)
+
+
+def without_blank_lines(html: str) -> str:
+    """The text without the blank lines of its template; those of preformatted text stay.
+
+    >>> without_blank_lines("<p>\\n\\n</p><pre>\\n\\n</pre>")
+    '<p>\\n</p><pre>\\n\\n</pre>'
+    """
+    either = re.compile(r"(<pre\b.*?</pre>)|\n\s*\n", re.DOTALL)
+    return either.sub(lambda found: found[1] or "\n", html).lstrip()
 
 
 def _content(

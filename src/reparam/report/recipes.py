@@ -44,8 +44,10 @@ def _model(entry: Entry, recipe: Mapping[str, Any]) -> list[str]:
     if entry.others:
         seeds = ", ".join(str(config.seed) for config, _ in entry.others)
         comments.append(f"# scores are means over this run and those of seeds {seeds}")
-    build = _call("rp.build", [repr(recipe["preset"]), "data.space"], given)
-    return [*comments, f"model = {build}", _call("rp.fit", ["model", "data"], fields)]
+    build = f"model = {_call('rp.build', [repr(recipe['preset']), 'data.space'], given)}"
+    if entry.history.best_epoch == 0 and len(entry.model.stages) == 1:
+        return ["# no step of training was kept: these are the weights it is built with", build]
+    return [*comments, build, _call("rp.fit", ["model", "data"], fields)]
 
 
 def _by_epochs(entry: Entry, config: TrainConfig, fields: dict[str, object]) -> list[str]:
@@ -54,7 +56,7 @@ def _by_epochs(entry: Entry, config: TrainConfig, fields: dict[str, object]) -> 
     if config.budget is None or (constant and history.ended != "budget used up"):
         return []
     best, descents = history.best_epoch, [s for s in entry.model.stages if isinstance(s, Descend)]
-    if constant and best is not None and best.is_integer() and len(descents) == 1:
+    if constant and best and best.is_integer() and len(descents) == 1:
         fields.pop("budget", None)  # no preset has one of its own
         fields["epochs"] = int(best)
         return [f"# the clock stopped it after {config.budget:g} s: this is the epoch it kept"]

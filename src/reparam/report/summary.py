@@ -13,6 +13,7 @@ from reparam.report.entry import Entry
 from reparam.report.table import mark, number, rank, seed_error
 from reparam.report.training import cut_off
 
+NBSP = "\u00a0"  # a number and its error are not parted at the end of a narrow line
 KINDS = {"binary": "binary (0 or 1)", "real": "real-valued"}
 CLAIMS = {
     "log_likelihood": "has the highest log-likelihood",
@@ -76,12 +77,12 @@ def _finding(entries: Sequence[Entry], name: str, claim: str) -> Finding | None:
     best = scores[leader]
     assert best is not None
     value, error = number(best, name)
-    text = f"{claim}: " + " ".join(filter(None, [mark(best, name), value]))
+    text = f"{claim}: " + NBSP.join(filter(None, [mark(best, name), value]))
     over_seeds = seed_error(best, name)
     if best.error is None:
         text += " (standard error not known)"
-    text += f" ± {error}" if error else ""
-    text += f" (± {over_seeds} over seeds)" if over_seeds else ""
+    text += f"{NBSP}±{NBSP}{error}" if error else ""
+    text += f" (±{NBSP}{over_seeds}{NBSP}over{NBSP}seeds)" if over_seeds else ""
     text += f" {best.unit}" if name.endswith("likelihood") else ""
     tied = [entries[i].label for i, ranked in enumerate(ranks) if ranked and i != leader]
     if tied:

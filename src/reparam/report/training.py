@@ -11,7 +11,7 @@ from reparam.config import TrainConfig
 from reparam.model import Descend, Model
 from reparam.report.entry import Entry
 from reparam.train.history import History, Row
-from reparam.train.loop import judge
+from reparam.train.judge import judge
 
 LAST = 0.1  # share of the validations, the last ones, among which the best shows improvement
 ENDINGS = {"solved": "solved in closed form", "budget used up": "stopped by the clock"}
@@ -33,7 +33,7 @@ HEADER = ["How it ended", "Epochs", "Epoch kept", "Seconds", "Limits", "Settings
 
 
 def training_rows(entries: Sequence[Entry]) -> list[TrainingRow]:
-    """A row for every training that has ended, or none where nothing is known of any."""
+    """One row for each training that has ended; no rows where no training is known."""
     return [
         TrainingRow(
             index,
@@ -51,11 +51,17 @@ def _cells(model: Model, config: TrainConfig | None, history: History) -> list[s
     return [
         ending(model, config, history),
         " + ".join(f"{rows[-1]['epoch']:.4g}" for rows in descents(model, history) if rows),
-        "" if history.best_epoch is None else f"{history.best_epoch:.4g}",
+        _epoch_kept(history),
         f"{history.seconds:.1f}",
         "" if given is None else limits(given),
         "" if given is None else settings(given),
     ]
+
+
+def _epoch_kept(history: History) -> str:
+    if history.keeps == "last":
+        return "last"
+    return "" if history.best_epoch is None else f"{history.best_epoch:.4g}"
 
 
 def limits(config: TrainConfig) -> str:
@@ -111,18 +117,19 @@ def ending(model: Model, config: TrainConfig | None, history: History) -> str:
 def still_improving(model: Model, history: History) -> bool:
     """Whether clock or epochs ended a descent whose best validation is among the last tenth.
 
-    The value is that by which weights are judged. A single validation shows nothing.
+    The value is that by which weights are judged. A single validation shows nothing, nor do any
+    where the last weights are kept: their objective moves, and no two of its values compare.
     """
-    if history.ended not in ("all epochs", "budget used up"):
+    if history.keeps == "last" or history.ended not in ("all epochs", "budget used up"):
         return False
-    values = [_judged(row) for row in descents(model, history)[-1]]
+    values = [_judged(row, history.judge) for row in descents(model, history)[-1]]
     best = min(range(len(values)), key=values.__getitem__, default=0)
     return len(values) > 1 and best >= len(values) - math.ceil(LAST * len(values))
 
 
-def _judged(row: Row) -> float:
+def _judged(row: Row, named: str) -> float:
     valid = {k.removeprefix("valid/"): v for k, v in row.items() if k.startswith("valid/")}
-    return judge({"objective": math.inf} | valid)  # what was not finite is no part of a row
+    return judge({"objective": math.inf} | valid, named)  # what was not finite is no part of a row
 
 
 def descents(model: Model, history: History) -> list[list[Row]]:

@@ -207,16 +207,17 @@ def _run(
             if isinstance(stage, Descend):
                 session.descend(stage)
             elif training.step == 0:
+                training.start_clock()
                 if ranks.first:
                     with torch.no_grad():
                         stage.solve(model, training.batches)
                 ranks.broadcast(model)
+                training.stop_clock()
                 training.step, history.ended = 1, history.ended or "solved"
             session.save()
             training.take_best()
             if session.interrupted():  # while it was solved, or saved
                 raise interrupt.error()
-    training.seconds()
     if folder is not None and ranks.first and training.best is None:
         folder.save_model(model, model.state_dict())  # otherwise the last save wrote it
     return history
@@ -260,10 +261,15 @@ class _Session:
             self.write_row = tensorboard_writer(folder.path, training.step)
 
     def descend(self, stage: Descend) -> None:
-        """Stochastic gradient descent by every player in turn."""
+        """Stochastic gradient descent by every player in turn.
+
+        Its seconds count only where it makes a step: resuming a run that has ended changes nothing.
+        """
         training = self.training
-        players = training.start(stage)
+        players = training.start(stage)  # torch may import its compiler here, for seconds
         training.model.train()
+        first, before = training.step, training.history.seconds
+        training.start_clock()
         self._agree()
         while not self._ended():
             batch = training.batches.at(training.step)
@@ -274,7 +280,11 @@ class _Session:
             if training.step % training.steps_per_row == 0 or training.step == training.total_steps:
                 self._end_row(players)
             self._look_up()
+        if training.step == first:
+            training.stop_clock()
+            training.history.seconds = before
         self._finish(players)
+        training.stop_clock()
 
     def _finish(self, players: tuple[Player, ...]) -> None:
         """Validate once in any case, and say what is to be known of the weights that are kept."""

@@ -94,7 +94,7 @@ class Training:
         self.weights: dict[str, list[nn.Parameter]] = {}  # of every player, as the model has them
         self.turn, self.turns = 0, 1  # which descent this is, of how many
         self.average: list[Tensor] | None = None
-        self._clock = time.perf_counter()
+        self._clock: float | None = None  # when seconds were last counted; None: it stands still
 
     def alike(self, data: Data) -> dict[str, object]:
         """What all processes of a run must have alike, by the names that a message gives it."""
@@ -154,11 +154,21 @@ class Training:
         norms = [part for part in self.model.modules() if isinstance(part, BatchNorm)]
         return [*self.model.parameters(), *(value for norm in norms for value in norm.buffers())]
 
+    def start_clock(self) -> None:
+        """Count seconds from now on: what was prepared before is no training."""
+        self._clock = time.perf_counter()
+
+    def stop_clock(self) -> None:
+        """Count the seconds until now, and none from now on."""
+        self.seconds()
+        self._clock = None
+
     def seconds(self) -> float:
         """Training time so far, earlier sessions counted in."""
-        now = time.perf_counter()
-        self.history.seconds += now - self._clock
-        self._clock = now
+        if self._clock is not None:
+            now = time.perf_counter()
+            self.history.seconds += now - self._clock
+            self._clock = now
         return self.history.seconds
 
     def enter(self, stage: int) -> None:
@@ -277,7 +287,6 @@ class Training:
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
         self.history = History.from_json(cast(dict[str, Any], header["history"]))
-        self._clock = time.perf_counter()  # to read a state is no training
         self.tallies = {
             name: Tally(
                 tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]
