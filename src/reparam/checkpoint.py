@@ -182,6 +182,17 @@ def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
         ) from error
 
 
+def checksum(model: Model) -> str:
+    """What tells these weights from others of the same model: a CRC-32, wherever they lie.
+
+    >>> from reparam.presets import build
+    >>> first, second = (build("ae", Space((3,), "real"), seed=seed) for seed in (0, 1))
+    >>> checksum(first) == checksum(first), checksum(first) == checksum(second)
+    (True, False)
+    """
+    return _checksum(_unshared(model.state_dict()), "")
+
+
 def write_tensors(
     path: Path,
     tensors: Mapping[str, Tensor],

@@ -21,7 +21,7 @@ MODEL = "ae latent_dim=2 hidden=4"
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """Pictures take longer than all else here, and are no part of it."""
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *arguments: None)
+    monkeypatch.setattr("reparam.comparison.write_report", lambda *arguments, **options: None)
 
 
 def table() -> rp.Data:
@@ -123,6 +123,22 @@ def test_a_comparison_takes_neither_scores_nor_models_of_another_run(tmp_path):
     with pytest.raises(ValueError, match="model.safetensors: is of another run"):
         rp.compare(data, [MODEL, "pca"], out=tmp_path / "a", epochs=1, samples=2, lr=0.001)
     assert not (tmp_path / "a" / "pca").exists()  # before all else is trained
+
+
+def test_a_comparison_takes_no_scores_of_other_weights_of_the_same_run(tmp_path):
+    data, asked = table(), {"epochs": 1, "samples": 2}
+    run = tmp_path / "ae_latent_dim=2_hidden=4"
+    first = rp.compare(data, [MODEL], out=tmp_path, **asked).entries[0]
+    rp.resume(run, data=data, epochs=9, progress=False)
+    rp.resume(run, data=data, epochs=1, progress=False)  # the config is what it was
+    assert checkpoint.checksum(rp.load(run)) != checkpoint.checksum(first.model)
+    again = rp.compare(data, [MODEL], out=tmp_path, **asked)
+    assert not again.found
+    measured = rp.evaluate(rp.load(run), data, samples=2)["reconstruction_mse"]
+    assert again.entries[0].scores["reconstruction_mse"] == measured
+    assert measured.value != first.scores["reconstruction_mse"].value
+    rp.resume(run, data=data, progress=False)  # makes no step
+    assert rp.compare(data, [MODEL], out=tmp_path, **asked).found == (run,)
 
 
 def test_force_clears_comparisons_of_an_older_format(tmp_path):

@@ -178,6 +178,7 @@ def _run(
     ranks, saved = training.ranks, None
     name = (model.recipe or {}).get("preset") or type(model).__name__
     with (
+        torch.enable_grad(),  # also for a fit in a ``watch`` of something that needs none
         seeded(ranks.seed(config.seed), training.device),
         flushed_denormals(),
         chosen_threads(model, training.batches.batch_size),
