@@ -130,7 +130,8 @@ def read_run(folder: Path) -> dict[str, Any]:
     if number != FORMAT or not isinstance(content.get("id"), str):
         raise ValueError(
             f"{file}: of a run from before runs had an id, or damaged; this is reparam "
-            f"{__version__}: fit it again"
+            f"{__version__}: fit it again; its weights alone can be used: move {MODEL_FILE} to "
+            "another folder"
         )
     return content
 

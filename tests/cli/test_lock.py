@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import reparam as rp
+from reparam.atomic import Unwritable
 from reparam.lock import LOCK_FILE, InUse, locked
 
 HOLD = """
@@ -123,6 +124,13 @@ def test_waiting_for_a_holder_that_ends(tmp_path):
         threading.Timer(0.2, holder.kill).start()
         with locked(tmp_path, wait=60):
             assert holder.wait(60) == -signal.SIGKILL
+
+
+def test_what_stands_where_the_lock_file_belongs_is_named(tmp_path):
+    (tmp_path / LOCK_FILE).mkdir()
+    with pytest.raises(Unwritable, match=rf"{tmp_path}/\.lock: cannot be written to: Is a dir"):
+        with locked(tmp_path):
+            pass
 
 
 def test_a_folder_that_was_made_again_keeps_the_lock_of_its_new_holder(tmp_path):

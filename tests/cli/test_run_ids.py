@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import reparam as rp
 from reparam import atomic, checkpoint
@@ -89,6 +90,25 @@ def test_a_run_keeps_its_id_and_every_run_has_its_own(tmp_path):
     rp.save(rp.load(tmp_path / "other"), tmp_path / "saved")
     assert "run" not in checkpoint.read_tensors(tmp_path / "saved" / "model.safetensors")[1]
     rp.load(tmp_path / "saved")
+
+
+def test_the_weights_of_a_run_without_id_can_be_moved_and_used(tmp_path):
+    """Its model is of the older format too: it says of no run."""
+    data, run, moved = fitted(tmp_path / "run", 1), tmp_path / "run", tmp_path / "moved"
+    weights = rp.load(run).state_dict()
+    tensors, header = checkpoint.read_tensors(run / "model.safetensors")
+    old = {name: part for name, part in header.items() if name != "run"} | {"format": 1}
+    checkpoint.write_tensors(run / "model.safetensors", tensors, old)
+    content = json.loads((run / "run.json").read_text())
+    del content["id"], content["format"]
+    (run / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"fit it again; .* move model.safetensors to another fol"):
+        rp.load(run)
+    moved.mkdir()
+    shutil.move(run / "model.safetensors", moved)
+    model = rp.load(moved)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
+    rp.evaluate(model, data)
 
 
 @pytest.mark.parametrize("number, said", [(None, "before runs had an id"), (99, "newer reparam")])

@@ -96,7 +96,8 @@ def fit(
             if folder is not None and ranks.first:
                 held.enter_context(folder.locked())
                 folder.begin(model, data, config, force)
-        ranks.require_same(training.alike(data) | {"being saved": folder is not None})
+        given = {"the folder (out), which only some are given": folder is not None}
+        ranks.require_same(training.alike(data) | given)
         return _run(training, folder, watch, progress)
 
 
