@@ -38,7 +38,7 @@ ROWS = (
     ("checkpoint",),
     ("train", "evaluation", "edit"),
     ("report",),
-    ("comparison", "compared"),
+    ("comparison", "comparison_runs"),
     ("cli", "estimator", "explore"),
     ("__main__",),
 )

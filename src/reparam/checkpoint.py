@@ -130,7 +130,8 @@ def read_run(folder: Path) -> dict[str, Any]:
     if number != FORMAT or not isinstance(content.get("id"), str):
         raise ValueError(
             f"{file}: of a run from before runs had an id, or damaged; this is reparam "
-            f"{__version__}: fit it again"
+            f"{__version__}: fit it again; its weights alone can be used: move {MODEL_FILE} to "
+            "another folder"
         )
     return content
 
@@ -180,6 +181,17 @@ def fill(model: Model, tensors: Mapping[str, Tensor], file: Path) -> None:
             f"{file}: its weights do not fit the model, which another version may have built "
             f"otherwise (this is {__version__}); fit it again: {reason}"
         ) from error
+
+
+def checksum(model: Model) -> str:
+    """What tells these weights from others of the same model: a CRC-32, wherever they lie.
+
+    >>> from reparam.presets import build
+    >>> first, second = (build("ae", Space((3,), "real"), seed=seed) for seed in (0, 1))
+    >>> checksum(first) == checksum(first), checksum(first) == checksum(second)
+    (True, False)
+    """
+    return _checksum(_unshared(model.state_dict()), "")
 
 
 def write_tensors(

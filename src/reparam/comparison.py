@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -15,15 +16,16 @@ import joblib
 import torch
 
 from reparam.atomic import Unwritable
-from reparam.checkpoint import write_json
-from reparam.compared import (
+from reparam.checkpoint import checksum, write_json
+from reparam.comparison_runs import (
     REPORT_FILE,
     WAIT,
     Candidate,
     Measured,
-    Run,
+    Trial,
     earlier,
     is_of,
+    measured_model,
     take_folder,
 )
 from reparam.config import TrainConfig
@@ -33,7 +35,7 @@ from reparam.evaluation.by_example import write_values
 from reparam.evaluation.likelihood import default_samples
 from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
-from reparam.lock import locked
+from reparam.lock import InUse, locked
 from reparam.model import Generator, Model, Space
 from reparam.presets import build, find_preset
 from reparam.report import Entry, write_report
@@ -57,6 +59,9 @@ class Failure:
     """Why a run has no scores."""
 
     reason: str
+
+
+Results = Iterator[tuple[int, Measured | Failure]]  # by the number of the run, as they are made
 
 
 @dataclass(frozen=True)
@@ -131,30 +136,39 @@ def compare(
     _refuse_bad(candidates, data, seeds, jobs, fields)
     if not fields.keys() & {"epochs", "budget", "patience"}:
         fields |= BY_DEFAULT
-    if samples is None:
-        samples = default_samples(data.space, len(data.test))
-    first, folder = fields.pop("seed", 0), Path(out)
-    work = [
-        Run(
-            data,
-            c,
-            _config(c, data.space, seed, fields),
-            folder / c.folder(seed, seeds),
-            samples,
-            force,
-        )
-        for c in candidates
-        for seed in range(first, first + seeds)
-    ]
-    tell = watch or (lambda doing, done: None)
-    with locked(folder):
+    folder, tell = Path(out), watch or (lambda doing, done: None)
+    work = _trials(data, candidates, folder, seeds, samples, force, fields)
+    with ExitStack() as held:
+        held.enter_context(locked(folder))
         take_folder(folder, work, force)
-        found = [earlier(run) for run in work]
-        results = _measure_all(work, found, jobs, tell)
+        found = [earlier(trial) for trial in work]
+        results = _measure_all(work, found, jobs, held, tell)
         tell("writing the report", len(work))
         comparison = _finish(data, work, results, folder)
-    before = tuple(run.folder for run, scores in zip(work, found, strict=True) if scores)
+    before = tuple(trial.folder for trial, scores in zip(work, found, strict=True) if scores)
     return dataclasses.replace(comparison, found=before)
+
+
+def _trials(
+    data: Data,
+    candidates: Sequence[Candidate],
+    folder: Path,
+    seeds: int,
+    samples: int | None,
+    force: bool,
+    fields: dict[str, Any],
+) -> list[Trial]:
+    """Every candidate under every seed, in the order of the report."""
+    if samples is None:
+        samples = default_samples(data.space, len(data.test))
+    first = fields.get("seed", 0)
+    trials = []
+    for c in candidates:
+        for seed in range(first, first + seeds):
+            config = _config(c, data.space, fields | {"seed": seed})
+            place = folder / c.folder(seed, seeds)
+            trials.append(Trial(data, c, config, place, samples, force))
+    return trials
 
 
 def default_models(space: Space, rows: int | None = None, counted: int | None = None) -> list[str]:
@@ -184,98 +198,132 @@ def default_models(space: Space, rows: int | None = None, counted: int | None = 
 
 
 def _measure_all(
-    work: Sequence[Run], found: Sequence[Measured | None], jobs: int, tell: Watch
+    work: Sequence[Trial],
+    found: Sequence[Measured | None],
+    jobs: int,
+    held: ExitStack,
+    tell: Watch,
 ) -> list[Measured | Failure]:
-    """The scores of every run: those that were found, and the others as they are made."""
-    results: list[Measured | Failure | None] = [*found]
-    todo = [index for index, result in enumerate(results) if result is None]
-    done = len(work) - len(todo)
-    if jobs == 1:
-        for count, index in enumerate(todo):
-            results[index] = _attempt(work[index], _from(done + count, tell))
-    else:
-        each = max(1, torch.get_num_threads() // jobs)
-        parallel = joblib.Parallel(n_jobs=jobs, return_as="generator")
-        measured = parallel(joblib.delayed(_in_worker)(each, work[i]) for i in todo)
-        for count, (index, result) in enumerate(zip(todo, measured, strict=True)):
-            results[index] = result
-            tell(f"{jobs} at a time", done + count + 1)
-    return [result for result in results if result is not None]
+    """The scores of every run: those that were found, and the others as they are made.
+
+    Whatever is measured is held from then on, so that nobody trains it further or overwrites it.
+    """
+    there = {index: result for index, result in enumerate(found) if result is not None}
+    results = {index: _keep(held, work[index], result) for index, result in there.items()}
+    todo = {index: trial for index, trial in enumerate(work) if index not in there}
+    made = _in_turn(todo, len(there), tell) if jobs == 1 else _at_once(todo, len(there), jobs, tell)
+    for index, result in made:
+        results[index] = _keep(held, work[index], result)
+    return [results[index] for index in range(len(work))]
+
+
+def _in_turn(todo: Mapping[int, Trial], done: int, tell: Watch) -> Results:
+    for start, (index, trial) in enumerate(todo.items(), done):
+        yield index, _attempt(trial, _from(start, tell))
 
 
 def _from(start: int, tell: Watch) -> Watch:
     return lambda doing, share: tell(doing, start + share)
 
 
-def _in_worker(number: int, run: Run) -> Measured | Failure:
+def _at_once(todo: Mapping[int, Trial], done: int, jobs: int, tell: Watch) -> Results:
+    """Whichever ends first comes first, so that none is left unheld while another trains."""
+    each = max(1, torch.get_num_threads() // jobs)
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    measured = parallel(joblib.delayed(_in_worker)(each, *item) for item in todo.items())
+    for count, numbered in enumerate(measured, done + 1):
+        tell(f"{jobs} at a time", count)
+        yield numbered
+
+
+def _in_worker(number: int, index: int, trial: Trial) -> tuple[int, Measured | Failure]:
     """A run in a process of its own, or in a thread of a process: these take turns."""
     with ending_with_parent(), alone(wait=True), threads(number):
-        return _attempt(run, lambda doing, share: None)
+        return index, _attempt(trial, lambda doing, share: None)
 
 
-def _attempt(run: Run, tell: Watch) -> Measured | Failure:
+def _keep(held: ExitStack, trial: Trial, result: Measured | Failure) -> Measured | Failure:
+    """Hold the folder of a run that was measured; a failure where somebody else does."""
+    if isinstance(result, Measured):
+        try:
+            held.enter_context(locked(trial.folder, WAIT))
+        except InUse as error:
+            return Failure(str(error))
+    return result
+
+
+def _attempt(trial: Trial, tell: Watch) -> Measured | Failure:
     """Its scores, or why there are none: bad data for this model, or a loss that diverged."""
     try:
-        return _train_and_measure(run, tell)
+        return _train_and_measure(trial, tell)
     except Unwritable:  # the others would fail as well
         raise
     except (ValueError, ArithmeticError) as error:
         return Failure(" ".join(str(error).split()))
 
 
-def _train_and_measure(run: Run, tell: Watch) -> Measured:
+def _train_and_measure(trial: Trial, tell: Watch) -> Measured:
     """Hold the process and the folder of the run until its scores are written."""
-    with alone(wait=True), locked(run.folder, WAIT):
-        model, history = _train(run, tell)
+    with alone(wait=True), locked(trial.folder, WAIT):
+        model, history = _train(trial, tell)
 
         def measuring(what: str, share: float) -> None:
-            tell(f"measuring {run.candidate.label}: {what}", 0.5 + 0.5 * share)
+            tell(f"measuring {trial.candidate.label}: {what}", 0.5 + 0.5 * share)
 
         scores = evaluate(
             model,
-            run.data,
-            samples=run.samples,
-            seed=run.config.seed,
+            trial.data,
+            samples=trial.samples,
+            seed=trial.config.seed,
             history=history,
             watch=measuring,
         )
-        folder = RunFolder(run.folder)
-        content = scores_json(run.data, {run.candidate.label: scores})
-        content["run"] = folder.read()["id"]
-        write_values(run.folder / VALUES_FILE, scores, content["run"])  # first: no scores without
-        write_json(run.folder / SCORES_FILE, content, make_folder=False)
-        return Measured(scores, folder.history() or history, content["run"])
+        folder = RunFolder(trial.folder)
+        content = scores_json(trial.data, {trial.candidate.label: scores})
+        run, weights = folder.read()["id"], checksum(model)
+        write_values(trial.folder / VALUES_FILE, scores, run)  # first: no scores without
+        content |= {"run": run, "weights": weights}
+        write_json(trial.folder / SCORES_FILE, content, make_folder=False)
+        return Measured(scores, folder.history() or history, run, weights)
 
 
-def _train(run: Run, tell: Watch) -> tuple[Model, History]:
+def _train(trial: Trial, tell: Watch) -> tuple[Model, History]:
     """The model of a run, trained afresh or to its end."""
-    data, config, label = run.data, run.config, run.candidate.label
+    data, config, label = trial.data, trial.config, trial.candidate.label
 
     def training(news: News) -> None:  # how long measuring will take is not known: as long again
         tell(f"training {label}", 0.5 * news.share)
 
     tell(f"training {label}", 0.0)
-    there = is_of(run)
-    if there and RunFolder(run.folder).state() is not None:
-        return resume(run.folder, data=data, watch=training, progress=False)
-    model = build(run.candidate.preset, data.space, seed=config.seed, **run.candidate.parameters)
-    force = run.force or there  # else whatever another process has put there meanwhile stays
-    history = fit(model, data, config, out=run.folder, force=force, watch=training, progress=False)
+    there = is_of(trial)
+    if there and RunFolder(trial.folder).state() is not None:
+        return resume(trial.folder, data=data, watch=training, progress=False)
+    model = build(
+        trial.candidate.preset, data.space, seed=config.seed, **trial.candidate.parameters
+    )
+    force = trial.force or there  # else whatever another process has put there meanwhile stays
+    history = fit(
+        model, data, config, out=trial.folder, force=force, watch=training, progress=False
+    )
     return model, history
 
 
 def _finish(
-    data: Data, work: Sequence[Run], results: Sequence[Measured | Failure], folder: Path
+    data: Data, work: Sequence[Trial], results: Sequence[Measured | Failure], folder: Path
 ) -> Comparison:
     """One entry per model, over its seeds; scores and report written; failures raised then."""
-    measured: dict[str, list[tuple[Run, Measured]]] = {}
+    runs: dict[str, list[tuple[Trial, Measured]]] = {}
+    models: dict[str, Model] = {}
     failures = []
-    for run, result in zip(work, results, strict=True):
-        if isinstance(result, Failure):
-            failures.append(f"{run.candidate.label} (seed {run.config.seed}): {result.reason}")
+    for trial, result in zip(work, results, strict=True):
+        label, found = trial.candidate.label, _read_back(trial, result)
+        if isinstance(found, Failure):
+            failures.append(f"{label} (seed {trial.config.seed}): {found.reason}")
         else:
-            measured.setdefault(run.candidate.label, []).append((run, result))
-    entries = [_entry(label, runs) for label, runs in measured.items()]
+            measured, model = found
+            runs.setdefault(label, []).append((trial, measured))
+            models.setdefault(label, model)
+    entries = [_entry(label, models[label], of) for label, of in runs.items()]
     generators = any(isinstance(entry.model, Generator) for entry in entries)
     reference = reference_scores(data, seed=work[0].config.seed) if generators else {}
     comparison = Comparison(data, tuple(entries), reference=reference)
@@ -290,18 +338,27 @@ def _finish(
     return comparison
 
 
-def _entry(label: str, runs: Sequence[tuple[Run, Measured]]) -> Entry:
+def _read_back(trial: Trial, result: Measured | Failure) -> tuple[Measured, Model] | Failure:
+    """What was measured with its weights, or why there is no such run, for locks are advice."""
+    if isinstance(result, Failure):
+        return result
+    try:
+        return result, measured_model(trial, result)
+    except ValueError as error:
+        return Failure(str(error))
+
+
+def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> Entry:
     """A model with its scores over the seeds, and the weights and curves of the first."""
-    seeds = [run.config.seed for run, _ in runs]
+    seeds = [trial.config.seed for trial, _ in runs]
     scores = over_seeds([measured.scores for _, measured in runs], seeds)
-    trained = [(run.config, measured.history) for run, measured in runs]
-    (run, (_, history, of)), (config, _) = runs[0], trained[0]
-    model = RunFolder(run.folder, of).model()
+    trained = [(trial.config, measured.history) for trial, measured in runs]
+    config, history = trained[0]
     return Entry(label, model, scores, history, config, tuple(trained[1:]))
 
 
-def _config(candidate: Candidate, space: Space, seed: int, fields: dict[str, Any]) -> TrainConfig:
-    config = dataclasses.replace(find_preset(candidate.preset).train, seed=seed, **fields)
+def _config(candidate: Candidate, space: Space, fields: dict[str, Any]) -> TrainConfig:
+    config = dataclasses.replace(find_preset(candidate.preset).train, **fields)
     if config.patience is not None:  # by default: what was asked for is refused before
         if build(candidate.preset, space, seed=0, **candidate.parameters).keeps == "last":
             return dataclasses.replace(config, patience=None)

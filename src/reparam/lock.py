@@ -45,10 +45,9 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: is a file, expected a folder")
-    made = not folder.exists()
+    made, file = not folder.exists(), folder.resolve() / LOCK_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder.resolve() / LOCK_FILE
         # One object for a file in each thread: it counts, so that a comparison may hold what the
         # fits in it hold. Another thread's is another one, and excluded as other processes are.
         lock = FileLock(file, is_singleton=True)
@@ -59,7 +58,8 @@ def locked(folder: Path, wait: float = 0.0) -> Iterator[None]:
             "choose another folder"
         ) from error
     except OSError as error:
-        raise Unwritable(f"{folder}: cannot be written to: {error.strerror or error}") from error
+        place = folder / LOCK_FILE if file.exists() else folder
+        raise Unwritable(f"{place}: cannot be written to: {error.strerror or error}") from error
     me = f"{os.getpid()} {socket.gethostname()} {threading.get_ident()}"
     try:
         with contextlib.suppress(OSError):  # where locks are mandatory, nobody may write it

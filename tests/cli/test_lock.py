@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 import reparam as rp
+from reparam.atomic import Unwritable
 from reparam.lock import LOCK_FILE, InUse, locked
 
 HOLD = """
@@ -124,6 +126,13 @@ def test_waiting_for_a_holder_that_ends(tmp_path):
             assert holder.wait(60) == -signal.SIGKILL
 
 
+def test_what_stands_where_the_lock_file_belongs_is_named(tmp_path):
+    (tmp_path / LOCK_FILE).mkdir()
+    with pytest.raises(Unwritable, match=rf"{tmp_path}/\.lock: cannot be written to: Is a dir"):
+        with locked(tmp_path):
+            pass
+
+
 def test_a_folder_that_was_made_again_keeps_the_lock_of_its_new_holder(tmp_path):
     run = tmp_path / "run"
     with locked(run):
@@ -225,7 +234,7 @@ def compare(data: rp.Data, out: Path, **options: object) -> rp.Comparison:
 
 
 def test_a_comparison_has_its_folder_and_its_runs_to_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr("reparam.compared.WAIT", 0.1)
+    monkeypatch.setattr("reparam.comparison_runs.WAIT", 0.1)
     monkeypatch.setattr("reparam.comparison.WAIT", 0.1)
     data = table()
     compare(data, tmp_path)
@@ -258,6 +267,79 @@ def test_a_run_stays_locked_until_it_is_measured(tmp_path, monkeypatch):
 
     compare(data, tmp_path, watch=watch)
     assert len(set(seen)) == 3
+
+
+def refused(folder: Path) -> bool:
+    """Whether another thread, as another process, is kept away from a folder."""
+    try:
+        in_a_thread(lambda: locked(folder).__enter__())
+    except InUse:
+        return True
+    return False
+
+
+def test_what_is_measured_stays_locked_until_the_report_is_written(tmp_path, monkeypatch):
+    data, asked = table(), []
+    ae, pca = tmp_path / "ae_latent_dim=2_hidden=4", tmp_path / "pca"
+
+    def watch(doing: str, done: float) -> None:
+        if "pca" in doing:
+            asked.append(refused(ae))
+
+    def write_report(*arguments: object, **options: object) -> None:
+        asked.extend(refused(folder) for folder in (tmp_path, ae, pca))
+
+    monkeypatch.setattr("reparam.comparison.write_report", write_report)
+    compare(data, tmp_path, watch=watch)
+    assert all(asked) and len(asked) > 4
+    asked.clear()
+    (pca / "scores.json").unlink()
+    assert compare(data, tmp_path, watch=watch).found == (ae,)  # nor does taking over differ
+    assert all(asked) and len(asked) > 4
+    assert not list(tmp_path.rglob(LOCK_FILE))
+
+
+def test_runs_are_locked_in_the_order_in_which_they_end(tmp_path, monkeypatch):
+    """The last one ends first here; scores belong to their models all the same."""
+    data, seen = table(), []
+
+    class Backwards:
+        def __init__(self, **options: object) -> None:
+            pass
+
+        def __call__(self, calls):
+            for call, arguments, options in reversed(list(calls)):
+                yield call(*arguments, **options)
+                seen.append([refused(path) for path in (tmp_path / "pca", tmp_path)])
+
+    monkeypatch.setattr("reparam.comparison.joblib.Parallel", Backwards)
+    entries = compare(data, tmp_path, jobs=2).entries
+    assert seen == [[True, True]] * 2
+    assert [type(entry.model).__name__ for entry in entries] == ["Autoencoder", "PCA"]
+    assert [entry.history.ended for entry in entries] == ["all epochs", "solved"]
+
+
+@pytest.mark.parametrize("what", ["removed", "replaced", "trained on"])
+def test_a_run_that_is_another_one_by_the_end_fails_alone(tmp_path, what):
+    """By who asks for no lock; here that is the thread that holds it."""
+    data, run, done_so = table(), tmp_path / "ae_latent_dim=2_hidden=4", []
+
+    def watch(doing: str, done: float) -> None:
+        if doing.startswith("training pca") and not done_so:
+            done_so.append(what)
+            if what == "removed":
+                shutil.rmtree(run)
+            elif what == "replaced":
+                rp.fit(small(data), data, out=run, force=True, **QUICK)
+            else:
+                rp.resume(run, data=data, epochs=9, progress=False)
+
+    with pytest.raises(ValueError) as failed:
+        compare(data, tmp_path, watch=watch)
+    assert str(failed.value).startswith("1 of 2 runs failed: ae latent_dim=2 hidden=4 (seed 0): ")
+    assert f"{run}: was removed, replaced or trained on since it was" in str(failed.value)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert set(scores["models"]) == {"pca"}
 
 
 def test_what_came_into_a_comparison_meanwhile_stays(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import reparam as rp
 from reparam import atomic, checkpoint
@@ -91,6 +92,25 @@ def test_a_run_keeps_its_id_and_every_run_has_its_own(tmp_path):
     rp.load(tmp_path / "saved")
 
 
+def test_the_weights_of_a_run_without_id_can_be_moved_and_used(tmp_path):
+    """Its model is of the older format too: it says of no run."""
+    data, run, moved = fitted(tmp_path / "run", 1), tmp_path / "run", tmp_path / "moved"
+    weights = rp.load(run).state_dict()
+    tensors, header = checkpoint.read_tensors(run / "model.safetensors")
+    old = {name: part for name, part in header.items() if name != "run"} | {"format": 1}
+    checkpoint.write_tensors(run / "model.safetensors", tensors, old)
+    content = json.loads((run / "run.json").read_text())
+    del content["id"], content["format"]
+    (run / "run.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"fit it again; .* move model.safetensors to another fol"):
+        rp.load(run)
+    moved.mkdir()
+    shutil.move(run / "model.safetensors", moved)
+    model = rp.load(moved)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
+    rp.evaluate(model, data)
+
+
 @pytest.mark.parametrize("number, said", [(None, "before runs had an id"), (99, "newer reparam")])
 def test_runs_of_another_format_are_refused_in_one_line(tmp_path, reparam, number, said):
     data = fitted(tmp_path / "run", 1)
@@ -123,6 +143,22 @@ def test_a_comparison_takes_neither_scores_nor_models_of_another_run(tmp_path):
     with pytest.raises(ValueError, match="model.safetensors: is of another run"):
         rp.compare(data, [MODEL, "pca"], out=tmp_path / "a", epochs=1, samples=2, lr=0.001)
     assert not (tmp_path / "a" / "pca").exists()  # before all else is trained
+
+
+def test_a_comparison_takes_no_scores_of_other_weights_of_the_same_run(tmp_path):
+    data, asked = table(), {"epochs": 1, "samples": 2}
+    run = tmp_path / "ae_latent_dim=2_hidden=4"
+    first = rp.compare(data, [MODEL], out=tmp_path, **asked).entries[0]
+    rp.resume(run, data=data, epochs=9, progress=False)
+    rp.resume(run, data=data, epochs=1, progress=False)  # the config is what it was
+    assert checkpoint.checksum(rp.load(run)) != checkpoint.checksum(first.model)
+    again = rp.compare(data, [MODEL], out=tmp_path, **asked)
+    assert not again.found
+    measured = rp.evaluate(rp.load(run), data, samples=2)["reconstruction_mse"]
+    assert again.entries[0].scores["reconstruction_mse"] == measured
+    assert measured.value != first.scores["reconstruction_mse"].value
+    rp.resume(run, data=data, progress=False)  # makes no step
+    assert rp.compare(data, [MODEL], out=tmp_path, **asked).found == (run,)
 
 
 def test_force_clears_comparisons_of_an_older_format(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.data.columns import column_notes
+from reparam.data.column_notes import column_notes
 from reparam.data.conditions import with_checked_attributes
 from reparam.data.grey import Grey
 from reparam.data.kinds import Choices

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from reparam.data.columns import refuse_impossible
+from reparam.data.column_notes import refuse_impossible
 from reparam.data.precision import fits_float32
 from reparam.data.raw import Array, Raw
 from reparam.data.splits import Data, Split

@@ -96,7 +96,8 @@ def fit(
             if folder is not None and ranks.first:
                 held.enter_context(folder.locked())
                 folder.begin(model, data, config, force)
-        ranks.require_same(training.alike(data) | {"being saved": folder is not None})
+        given = {"the folder (out), which only some are given": folder is not None}
+        ranks.require_same(training.alike(data) | given)
         return _run(training, folder, watch, progress)
 
 
@@ -178,7 +179,7 @@ def _run(
     ranks, saved = training.ranks, None
     name = (model.recipe or {}).get("preset") or type(model).__name__
     with (
-        torch.enable_grad(),  # whoever calls it
+        torch.enable_grad(),  # also for a fit in a ``watch`` of something that needs none
         seeded(ranks.seed(config.seed), training.device),
         flushed_denormals(),
         chosen_threads(model, training.batches.batch_size),

@@ -51,7 +51,7 @@ def refuse_impossible(model: Model, data: Data, *splits: str) -> None:
 
 
 def _exception(data: Data, split: str) -> str | None:
-    """The first row of a split that has another value than all training rows, in words."""
+    """What is impossible in a split, in words: a value where all training rows have another."""
     assert data.constants is not None
     first, same = data.constants
     if split == "train" or not same.any():
@@ -59,6 +59,12 @@ def _exception(data: Data, split: str) -> str | None:
     x, start = data.splits[split].x, 0
     for part in x.split(data.space.rows_at_once):
         differs = (part != first.to(part)) & same
+        if differs.any() and same.all():
+            only = " (there is only 1)" if len(data.train) == 1 else ""
+            return (
+                f"every training row is the same{only}, so that nothing can be learned; give rows "
+                "that differ"
+            )
         if differs.any():
             row, *entry = differs.nonzero()[0].tolist()
             name, value = _name(data, entry), part[row, *entry].item()

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from reparam.atomic import sweep
-from reparam.checkpoint import RUN_FILE, read_json
+from reparam.checkpoint import RUN_FILE, checksum, read_json, read_run
 from reparam.config import TrainConfig
 from reparam.data import Data
 from reparam.evaluation import Score, Scores
 from reparam.evaluation.by_example import read_values
 from reparam.lock import LOCK_FILE, locked
+from reparam.model import Model
 from reparam.presets import find_preset
 from reparam.presets.registry import parse_assignments, shown
 from reparam.schema import check
@@ -69,7 +70,7 @@ def _file_name(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Run:
+class Trial:
     """One training of a comparison: a candidate under one seed, and where it is written.
 
     Args:
@@ -90,29 +91,31 @@ class Run:
 
 
 class Measured(NamedTuple):
-    """The scores and the curves of a run, and which run it was."""
+    """The scores and the curves of a run, which run it was and, as a checksum, which weights."""
 
     scores: Scores
     history: History
     run: str
+    weights: str
 
 
 class ScoresFile(TypedDict):
-    """The contents of ``scores.json``; that of a run says of which."""
+    """The contents of ``scores.json``; that of a run says of which, and of which weights."""
 
     data: dict[str, Any]
     models: dict[str, dict[str, Score]]
     reference: NotRequired[dict[str, Score]]
     run: NotRequired[str]
+    weights: NotRequired[str]
 
 
-def take_folder(path: Path, work: Sequence[Run], force: bool) -> None:
+def take_folder(path: Path, work: Sequence[Trial], force: bool) -> None:
     """Refuse a folder in use, unless it holds some of these runs or is to be cleared."""
     sweep(path, (REPORT_FILE, SCORES_FILE))
     if force:
         _clear(path)
         return
-    asked = {run.folder: run for run in work}
+    asked = {trial.folder: trial for trial in work}
     for there in path.iterdir():
         if there in asked and not (is_of(asked[there]) or _is_empty(there)):
             why = f"{there.name} is a run with other settings, of other data or another version"
@@ -165,40 +168,56 @@ def _was_compared(folder: Path) -> bool:
     return rest in ("", f"_seed={seed}")
 
 
-def is_of(run: Run) -> bool:
+def is_of(trial: Trial) -> bool:
     """Whether its folder holds this very run: model, data and config are the same."""
     try:
-        there = RunFolder(run.folder).read()
+        there = RunFolder(trial.folder).read()
     except ValueError:
         return False
-    preset = find_preset(run.candidate.preset)
-    parameters = preset.complete(run.candidate.parameters)
+    preset = find_preset(trial.candidate.preset)
+    parameters = preset.complete(trial.candidate.parameters)
     model = {"preset": preset.name, "parameters": parameters}
-    asked = json.loads(json.dumps({"model": model, "config": dataclasses.asdict(run.config)}))
+    asked = json.loads(json.dumps({"model": model, "config": dataclasses.asdict(trial.config)}))
     return (
         {key: there["model"].get(key) for key in model} == asked["model"]
         and there["config"] == asked["config"]
-        and there["data"].get("fingerprint") == run.data.fingerprint()
+        and there["data"].get("fingerprint") == trial.data.fingerprint()
     )
 
 
-def earlier(run: Run) -> Measured | None:
+def earlier(trial: Trial) -> Measured | None:
     """What an interrupted comparison measured of this run, with as many samples."""
-    file, folder = run.folder / SCORES_FILE, RunFolder(run.folder)
-    if not file.is_file() or not is_of(run):
+    file, folder = trial.folder / SCORES_FILE, RunFolder(trial.folder)
+    if not file.is_file() or not is_of(trial):
         return None
     content, of = read_json(file), folder.read()["id"]
     try:
         check(content, ScoresFile, "scores")
-        found = content["models"][run.candidate.label]
+        found = content["models"][trial.candidate.label]
     except (KeyError, ValueError) as error:
         raise ValueError(f"{file}: damaged, {error}; remove it to measure again") from error
     history = folder.history() if content.get("run") == of else None
     if history is None:  # they are of a run that stood here before
         return None
-    folder.model()  # refused now where it is of another run, and not when all others are trained
+    weights = checksum(folder.model())  # of another run it is refused now, before all is trained
+    if content.get("weights") != weights:  # trained on since, even if not for long
+        return None
     scores = {name: Score(**score) for name, score in found.items()}
-    scores = read_values(run.folder / VALUES_FILE, scores, of)
-    asked = (None, run.samples)
+    scores = read_values(trial.folder / VALUES_FILE, scores, of)
+    asked = (None, trial.samples)
     same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))
-    return Measured(scores, history, of) if same else None
+    return Measured(scores, history, of, weights) if same else None
+
+
+def measured_model(trial: Trial, measured: Measured) -> Model:
+    """The weights that were measured; ValueError where others, or none, are in their place now."""
+    try:
+        model = RunFolder(trial.folder, measured.run).model()
+        same = read_run(trial.folder)["id"] == measured.run and checksum(model) == measured.weights
+    except ValueError:
+        same = False
+    if not same:
+        raise ValueError(
+            f"{trial.folder}: was removed, replaced or trained on since it was measured"
+        )
+    return model

@@ -59,6 +59,17 @@ def test_validation_rows_are_looked_at_before_training():
         rp.fit(rp.build("vae", data.space, latent_dim=1, hidden=(2,)), data, progress=False)
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_training_rows_that_are_all_the_same_are_called_that(rows, tmp_path):
+    """No single column is to blame, and to leave one out would help nothing."""
+    other = RNG.normal(size=(3, 2))
+    data = load_data({"train": np.repeat(other[:1], rows, 0), "valid": other[1:], "test": other})
+    with pytest.raises(ValueError) as refused:
+        rp.fit(rp.build("vae", data.space, latent_dim=1, hidden=(2,)), data, progress=False)
+    said = "every training row is the same" + (" (there is only 1)," if rows == 1 else ",")
+    assert said in str(refused.value) and "column" not in str(refused.value)
+
+
 def test_columns_of_few_or_whole_values_are_named_with_the_remedy():
     few = {
         "flag": RNG.integers(0, 2, N),  # 0/1
