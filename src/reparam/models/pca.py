@@ -18,6 +18,7 @@ from reparam.model import (
     Code,
     Codec,
     Density,
+    Domain,
     LogProb,
     Loss,
     Model,
@@ -66,7 +67,7 @@ class PCA(Float64Buffers, Codec, Density):
     [1.309, 0.191]
     """
 
-    encodes = "finite"  # also what it decodes, which may lie beyond the levels
+    encodes: Domain = "finite"  # also what it decodes, which may lie beyond the levels
 
     def __init__(self, space: Space, latent_dim: int, standardise: bool = False) -> None:
         super().__init__(space)
