@@ -73,7 +73,7 @@ def test_brightness_follows_the_kind_of_data():
     x = torch.tensor([-2.0, 6.0]).view(2, 1, 1, 1)
     real = Data(split(x), split(x), split(x), Space((1, 1, 1), "real"), "r")
     assert Brightness.of(real) == Brightness(-2.0, 6.0)
-    levels = Data(split(x), split(x), split(x), Space((1, 1, 1), "levels", 17), "l")
+    levels = Data(*[split(x + 2)] * 3, Space((1, 1, 1), "levels", 17), "l")
     assert Brightness.of(levels) == Brightness(0.0, 16.0)
     constant = torch.zeros(2, 1, 1, 1)
     flat = Data(*[split(constant)] * 3, Space((1, 1, 1), "real"), "c")
