@@ -38,6 +38,7 @@ GRID = (
     (3e-3, "cosine"),
     (1e-2, "cosine"),
 )
+MEASUREMENTS = 30  # of a tumor
 CLASSES, VALUES = 23, (6, 4, 10, 2, 9, 2, 2, 2, 12, 2, 5, 4, 4, 9, 9, 4, 3, 5, 9, 6, 7)
 # Their weights move or are learned, so that no validation term says which training is better.
 WITHOUT_JUDGE = {"l-vae", "dl-vae", "control-vae", "dynamic-vae", "pca"}
@@ -84,12 +85,14 @@ def train(preset: str, data: Data, setting: dict[str, Any]) -> dict[str, Any]:
         history = rp.fit(model, data, progress=False, device="cpu", **setting)
     except ArithmeticError as error:
         return {"failed": str(error)}
-    return {"value": kept_value(history), "seconds": history.seconds}
+    return {"value": kept_value(history), "judge": history.judge, "seconds": history.seconds}
 
 
-def work(presets: list[str], data: dict[str, Data]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every run of the grid, preset by preset."""
-    for preset, name, setting in itertools.product(presets, data, settings()):
+def work(
+    presets: list[str], data: dict[str, Data], first: int
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every run of the first settings of the grid, preset by preset."""
+    for preset, name, setting in itertools.product(presets, data, settings()[:first]):
         if rp.PRESETS[preset].accepts.refusal(data[name].space) is None:
             yield preset, name, setting
 
@@ -100,9 +103,10 @@ def shortfalls(runs: dict[str, dict[str, Any]], preset: str, name: str) -> dict[
     of = {key.removeprefix(prefix): run for key, run in runs.items() if key.startswith(prefix)}
     values = {key: run.get("value", math.inf) for key, run in of.items()}
     best = min(values.values(), default=math.inf)
-    size = abs(best)
-    if name == "tumors" and not preset.endswith("ae"):
-        size = 30 * 0.5 * math.log(2 * math.pi * math.e)
+    nats = any(run.get("judge") in ("bound", "nll") for run in of.values())
+    size = (
+        MEASUREMENTS * 0.5 * math.log(2 * math.pi * math.e) if name == "tumors" and nats else best
+    )
     return {key: (value - best) / size for key, value in values.items()}
 
 
@@ -114,7 +118,10 @@ def markdown(runs: dict[str, dict[str, Any]], presets: list[str], names: list[st
         found = [shortfalls(runs, preset, name) for name in names]
         found = [each for each in found if each]
         worst = {key: max(each.get(key, math.inf) for each in found) for key in heads if found}
-        cells = [f"{100 * worst[key]:.1f}" if key in worst else "" for key in heads]
+        cells = [
+            f"{100 * w:.1f}" if math.isfinite(w := worst.get(key, math.inf)) else ""
+            for key in heads
+        ]
         lines.append(f"| `{preset}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -128,6 +135,7 @@ def main() -> None:
     parser.add_argument("presets", nargs="*")
     parser.add_argument("--out", type=Path, required=True, help="file of the results")
     parser.add_argument("--data", nargs="*", default=["digits", "flags", "tumors"])
+    parser.add_argument("--first", type=int, default=len(GRID), help="settings of the grid to run")
     parser.add_argument("--table", action="store_true", help="only show what was found")
     asked = parser.parse_args()
     presets = asked.presets or [name for name in rp.PRESETS if name not in WITHOUT_JUDGE]
@@ -135,7 +143,7 @@ def main() -> None:
     if not asked.table:
         torch.set_num_threads(1)
         data = {name: table for name, table in tables().items() if name in asked.data}
-        for preset, name, setting in work(presets, data):
+        for preset, name, setting in work(presets, data, asked.first):
             key = f"{preset} {name} {key_of(setting)}"
             if key not in runs:
                 runs[key] = train(preset, data[name], setting)

@@ -18,6 +18,7 @@ import reparam as rp
 from reparam.model import Codec, Completer, Density, Descend, Generator, Model, Player, Space
 from reparam.nets.pixels import PixelNetwork
 from reparam.presets import PRESETS
+from reparam.space import trusted
 from reparam.train.loop import gradient_sum
 from reparam.train.state import Training, trainable
 from reparam.train.tally import Tally
@@ -69,7 +70,7 @@ def test_a_training_step_stays_on_the_device_and_waits_for_nothing(small):
         players = players_of(model) or [Player("model", (model,))]
         device.waits.clear()
         for player in players:
-            loss = model.loss(x, c, player.name)
+            loss = model(x, c, player.name)  # as training calls it: values were looked at before
             gradient = loss.objective
             if loss.objective.requires_grad:
                 loss.objective.backward()
@@ -85,8 +86,8 @@ def test_a_training_step_stays_on_the_device_and_waits_for_nothing(small):
 
 
 def uses(model: Any, x: Tensor, c: Tensor | None) -> dict[str, Callable[[], Tensor]]:
-    """What the model can do that asks for no value of a tensor."""
-    found: dict[str, Callable[[], Tensor]] = {"loss": lambda: model.loss(x, c).objective}
+    """What the model can do that asks for no value of a tensor, but to look whether it may be x."""
+    found: dict[str, Callable[[], Tensor]] = {"loss": lambda: model(x, c).objective}
     if isinstance(model, Codec):
         found["reconstruct"] = lambda: model.reconstruct(x, c)
     if isinstance(model, Generator):
@@ -106,7 +107,8 @@ def test_all_that_a_model_does_stays_on_the_device_and_waits_for_nothing(small):
         model, x, c = moved(small)
         for name, use in uses(model.eval(), x, c).items():
             device.waits.clear()
-            assert isinstance(use(), There), name
+            with trusted():
+                assert isinstance(use(), There), name
             if name == "sample" and getattr(getattr(model, "network", None), "members", 1) > 1:
                 continue  # which rows a member of an ensemble draws is read
             assert not device.waits, name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -181,8 +182,11 @@ def test_products_with_meaning_train_and_are_measured(one):
     torch.manual_seed(0)
     model, data = build(one), data_of(one["kind"])
     before = {name: p.clone() for name, p in model.named_parameters()}
-    history = fit(model, data, epochs=3, batch_size=8, progress=False)
-    assert history.rows and not history.warnings
+    with warnings.catch_warnings():  # three epochs settle no controller, which is said
+        warnings.filterwarnings("default", ".* before the objective settled: ")
+        history = fit(model, data, epochs=3, batch_size=8, progress=False)
+    said = [text for text in history.warnings if "before the objective settled: " not in text]
+    assert history.rows and not said
     moved = [name for name, p in model.named_parameters() if not torch.equal(p, before[name])]
     assert moved
     scores = rp.evaluate(model, data, samples=2)
