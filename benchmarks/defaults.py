@@ -34,6 +34,7 @@ from reparam.train.judge import judge
 GRID = (
     (1e-3, "constant"),
     (3e-4, "constant"),
+    (1e-3, "cosine"),
     (3e-3, "constant"),
     (3e-3, "cosine"),
     (1e-2, "cosine"),

@@ -23,7 +23,7 @@ from reparam.presets.vaes import Network, compose
 LikelihoodName = Literal["auto", "bernoulli", "categorical", "discretized-logistic", "normal"]
 Inputs = Literal["numbers", "one-hot"]
 # Logits of entries that are nearly certain have to grow large: at 0.001 they had not when training
-# ended, and tables of flags were 11 % short (benchmarks/README.md, "Training defaults").
+# ended, and tables of flags were 11 % short (benchmarks/README.md, Training defaults).
 QUICKER = TrainConfig(lr=3e-3)
 
 
