@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Split
-from reparam.evaluation.reconstruction import unit_range
+from reparam.evaluation.reconstruction import scaled_vectors
 from reparam.evaluation.scores import Score, Scores, ratio_score
 from reparam.model import Space
 
@@ -16,11 +16,6 @@ NEAR = 0.01  # a near copy lies below this quantile of the distances of unseen r
 FEWEST_ROWS = 99  # the nearest of which has a hundredth of all draws below it
 RESAMPLES = 200  # of the bootstrap: an error known to 1/√400, a twentieth
 ENTRIES_AT_ONCE, ROWS_AT_ONCE = 4_000_000, 4000  # of training vectors: 32 MB
-
-
-def scaled_vectors(x: Tensor, space: Space, scale: Tensor) -> Tensor:
-    """x as float64 vectors in which distances are taken, (N, D), as ``data_vectors`` has them."""
-    return (unit_range(x.cpu().double(), space) / scale).flatten(1)
 
 
 def nearest_distances(points: Tensor, train: Split, space: Space, scale: Tensor) -> Tensor:

@@ -31,6 +31,11 @@ def deviations(space: Space, train: Split) -> Tensor:
     return torch.where(deviation > 0, deviation, torch.ones_like(deviation))
 
 
+def scaled_vectors(x: Tensor, space: Space, scale: Tensor) -> Tensor:
+    """x as float64 vectors in which distances are taken, (N, D): ``unit_range`` over ``scale``."""
+    return (unit_range(x.cpu().double(), space) / scale).flatten(1)
+
+
 def distances(restored: Tensor, x: Tensor, space: Space, scale: Tensor) -> Tensor:
     """The mean squared error over the entries of each row, (N,), on ``unit_range`` values."""
     error = unit_range(restored.cpu().double(), space) - unit_range(x.cpu().double(), space)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from reparam.data import Split
-from reparam.evaluation.reconstruction import deviations, unit_range
+from reparam.evaluation.classes import classifier
+from reparam.evaluation.reconstruction import deviations, scaled_vectors
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import Score, mean_score, share_score
 from reparam.model import Codec, Space, features
@@ -38,9 +36,8 @@ def linear_probe(model: Codec, train: Split, split: Split, name: str = "test") -
         return None
     if len(train.labels.unique()) < 2:
         return None
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    probe.fit(code_features(model, train).numpy(), train.labels.numpy())
-    found = torch.from_numpy(probe.predict(code_features(model, split).numpy()))
+    probe = classifier(code_features(model, train), train.labels)
+    found = probe(code_features(model, split))
     return share_score(found == split.labels, name)
 
 
@@ -49,8 +46,7 @@ def data_vectors(split: Split, train: Split, space: Space) -> torch.Tensor:
 
     Discrete data are divided by K−1, columns of real tables by their training deviation.
     """
-    x = unit_range(split.x.cpu().double(), space) / deviations(space, train)
-    return x.flatten(1)
+    return scaled_vectors(split.x, space, deviations(space, train))
 
 
 def nearest(points: torch.Tensor, k: int) -> torch.Tensor:

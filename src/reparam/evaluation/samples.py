@@ -13,11 +13,11 @@ from torch import Tensor
 from reparam.data import Data, Split
 from reparam.evaluation import copies, discrepancy, manifolds
 from reparam.evaluation.classes import ROWS_PER_CLASS, Classifier, classifier, label_entropy
-from reparam.evaluation.copies import copy_scores, nearest_distances, scaled_vectors
+from reparam.evaluation.copies import copy_scores, nearest_distances
 from reparam.evaluation.discrepancy import discrepancy_scores
 from reparam.evaluation.manifolds import manifold_scores
 from reparam.evaluation.random_features import FEATURES, Extractor, RandomFeatures
-from reparam.evaluation.reconstruction import deviations, laplacian_variance
+from reparam.evaluation.reconstruction import deviations, laplacian_variance, scaled_vectors
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score, Scores, ratio_score
 from reparam.model import Generator, Space
