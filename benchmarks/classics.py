@@ -4,7 +4,7 @@
     python benchmarks/classics.py --help
 
 overfitting     an autoencoder with more weights than data, beside a denoising one
-one-dimension   a code of one number with a powerful network: is it organised?
+one-dimension   a code of one number with a powerful network: is it organized?
 latent-density  a density fitted on an autoencoder's codes afterwards, beside the VAE's prior
 estimators      log p(x) from prior samples and from importance samples, with effective samples
 variance        the decoder's variance from sharp to smooth
@@ -77,7 +77,7 @@ def errors(model: Codec, few: Split, whole: Data, mask: rp.Masking) -> tuple[flo
 
 
 def one_dimension(out: Path) -> None:
-    """Neighbours on the line of codes: of one class more often than by chance?"""
+    """Neighbors on the line of codes: of one class more often than by chance?"""
     network = "latent_dim=1 hidden=1024,512,256"
     models = ["pca latent_dim=1", f"ae {network}", f"vae {network}"]
     folder = out / "one-dimension"
@@ -91,9 +91,9 @@ def one_dimension(out: Path) -> None:
             order = code_features(model, comparison.data.test).flatten().argsort()
             labels = comparison.data.test.labels[order]
             same.append((labels[1:] == labels[:-1]).double().mean().item())
-        names = ("reconstruction_mse", "neighbour_overlap", "linear_probe_accuracy")
+        names = ("reconstruction_mse", "neighbor_overlap", "linear_probe_accuracy")
         rows.append([entry.label, *(shown(entry.scores, n) for n in names), over_seeds(same)])
-    header = ["model", "test MSE", "10 neighbours kept", "linear probe", "same class as the next"]
+    header = ["model", "test MSE", "10 neighbors kept", "linear probe", "same class as the next"]
     print_table(header, rows)
 
 
@@ -144,8 +144,8 @@ def posterior_weights(model: LatentVariable, x: Tensor, k: int) -> Tensor:
     """log p(x|z) p(z) / q(z|x) of k posterior draws for each row, (B, k)."""
     generator, found = torch.Generator().manual_seed(0), []
     for row in x:
-        z, log_q = model.posterior(row[None]).repeat(k).rsample_with_log_prob(generator)
-        log_p = model.prior().log_prob(z).sum(1) - log_q.sum(1)
+        z, log_q = model.posterior(row[None]).repeat(k).rsample_with_log_prob_terms(generator)
+        log_p = model.prior().log_prob(z) - log_q.sum(1)
         found.append(log_p.double() + rows_log_prob(model, row, z))
     return torch.stack(found)
 
@@ -153,7 +153,7 @@ def posterior_weights(model: LatentVariable, x: Tensor, k: int) -> Tensor:
 def rows_log_prob(model: LatentVariable, x: Tensor, z: Tensor) -> Tensor:
     """log p(x|z) of one x under every z, (K,)."""
     parts = [model.likelihood(part) for part in z.split(1000)]
-    return torch.cat([p.log_prob(x.expand(p.rows, *x.shape)).double().sum(1) for p in parts])
+    return torch.cat([p.log_prob_terms(x.expand(p.rows, *x.shape)).double().sum(1) for p in parts])
 
 
 def variance(out: Path) -> None:

@@ -34,6 +34,7 @@ from reparam.train.judge import judge
 GRID = (
     (1e-3, "constant"),
     (3e-4, "constant"),
+    (5e-4, "constant"),
     (1e-3, "cosine"),
     (3e-3, "constant"),
     (3e-3, "cosine"),
@@ -90,10 +91,11 @@ def train(preset: str, data: Data, setting: dict[str, Any]) -> dict[str, Any]:
 
 
 def work(
-    presets: list[str], data: dict[str, Data], first: int
+    presets: list[str], data: dict[str, Data], asked: list[str]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every run of the first settings of the grid, preset by preset."""
-    for preset, name, setting in itertools.product(presets, data, settings()[:first]):
+    """Every run of the settings asked for, or of the grid, preset by preset."""
+    chosen = [each for each in settings() if not asked or key_of(each) in asked]
+    for preset, name, setting in itertools.product(presets, data, chosen):
         if rp.PRESETS[preset].accepts.refusal(data[name].space) is None:
             yield preset, name, setting
 
@@ -136,7 +138,7 @@ def main() -> None:
     parser.add_argument("presets", nargs="*")
     parser.add_argument("--out", type=Path, required=True, help="file of the results")
     parser.add_argument("--data", nargs="*", default=["digits", "flags", "tumors"])
-    parser.add_argument("--first", type=int, default=len(GRID), help="settings of the grid to run")
+    parser.add_argument("--settings", nargs="*", default=[], help='as "0.001 constant"; none: all')
     parser.add_argument("--table", action="store_true", help="only show what was found")
     asked = parser.parse_args()
     presets = asked.presets or [name for name in rp.PRESETS if name not in WITHOUT_JUDGE]
@@ -144,7 +146,7 @@ def main() -> None:
     if not asked.table:
         torch.set_num_threads(1)
         data = {name: table for name, table in tables().items() if name in asked.data}
-        for preset, name, setting in work(presets, data, asked.first):
+        for preset, name, setting in work(presets, data, asked.settings):
             key = f"{preset} {name} {key_of(setting)}"
             if key not in runs:
                 runs[key] = train(preset, data[name], setting)

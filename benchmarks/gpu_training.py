@@ -98,13 +98,13 @@ def images(settings: Settings) -> tuple[str, Tensor, Tensor]:
 def captured_loop(train: Tensor, valid: Tensor, epochs: int) -> float:
     """The fastest loop on a GPU: rows, loss, gradients and Adam are one graph that is replayed."""
     model = speed.PlainVAE(sigmoid=False).to(train.device)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3, fused=True, capturable=True)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3, fused=True, capturable=True)
     rows = torch.zeros(speed.BATCH, dtype=torch.int64, device=train.device)
 
     def step() -> None:
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         model(train.index_select(0, rows).float()).backward()
-        optimiser.step()
+        optimizer.step()
 
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())

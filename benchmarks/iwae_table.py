@@ -53,13 +53,13 @@ def epochs(stages: int) -> list[float]:
 
 
 def load(kind: str) -> tuple[rp.Data, torch.Tensor]:
-    """Binary data for validation and test, and the training rows as grey values in [0, 1]."""
+    """Binary data for validation and test, and the training rows as gray values in [0, 1]."""
     if kind == "static":
         data = rp.load_data(SOURCES[kind])
         return data, data.train.x.float()
-    grey = rp.load_data(SOURCES[kind])
+    gray = rp.load_data(SOURCES[kind])
     data = rp.load_data(SOURCES[kind], binarize="static")
-    return data, grey.train.x.float() / 255
+    return data, gray.train.x.float() / 255
 
 
 def state_of(model: rp.VAE, adam: torch.optim.Adam) -> dict[str, torch.Tensor]:
@@ -83,9 +83,9 @@ def restore(path: Path, model: rp.VAE, adam: torch.optim.Adam) -> tuple[int, flo
     return header["epoch"], header["seconds"]
 
 
-def train(asked: argparse.Namespace, model: rp.VAE, data: rp.Data, grey: torch.Tensor) -> float:
+def train(asked: argparse.Namespace, model: rp.VAE, data: rp.Data, gray: torch.Tensor) -> float:
     """Train to the last epoch from wherever it stopped, load the weights to measure; seconds."""
-    device = grey.device
+    device = gray.device
     adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-4, fused=True)
     path, best = asked.out / "state.safetensors", asked.out / "best.safetensors"
     done, seconds = restore(path, model, adam)
@@ -94,7 +94,7 @@ def train(asked: argparse.Namespace, model: rp.VAE, data: rp.Data, grey: torch.T
     for epoch in range(done, len(rates)):
         start = time.perf_counter()
         torch.manual_seed(epoch)  # of order, pixels and noise: a resumed run is the same run
-        one_epoch(model, adam, grey, rates[epoch], drawn=asked.set == "dynamic")
+        one_epoch(model, adam, gray, rates[epoch], drawn=asked.set == "dynamic")
         with torch.no_grad():
             losses = [model.loss(x.to(device)).objective * len(x) for x in data.valid.x.split(500)]
         validation = (torch.stack(losses).sum() / len(data.valid)).item()
@@ -112,13 +112,13 @@ def train(asked: argparse.Namespace, model: rp.VAE, data: rp.Data, grey: torch.T
 
 
 def one_epoch(
-    model: rp.VAE, adam: torch.optim.Adam, grey: torch.Tensor, rate: float, drawn: bool
+    model: rp.VAE, adam: torch.optim.Adam, gray: torch.Tensor, rate: float, drawn: bool
 ) -> None:
-    """Every row once, in random order; ``drawn``: grey values are drawn as pixels anew."""
+    """Every row once, in random order; ``drawn``: gray values are drawn as pixels anew."""
     for group in adam.param_groups:
         group["lr"] = rate
-    for rows in torch.randperm(len(grey), device=grey.device).split(BATCH):
-        x = torch.bernoulli(grey[rows]) if drawn else grey[rows]
+    for rows in torch.randperm(len(gray), device=gray.device).split(BATCH):
+        x = torch.bernoulli(gray[rows]) if drawn else gray[rows]
         adam.zero_grad()
         model.loss(x).objective.backward()
         adam.step()
@@ -133,10 +133,10 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True)
     asked = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data, grey = load(asked.set)
+    data, gray = load(asked.set)
     torch.manual_seed(0)
-    model = build(data.space, asked.k, grey.mean(0)).to(device)
-    seconds = train(asked, model, data, grey.to(device))
+    model = build(data.space, asked.k, gray.mean(0)).to(device)
+    seconds = train(asked, model, data, gray.to(device))
     rows = asked.out / "rows.safetensors"
     values = resumable.log_likelihoods(model.eval(), data.test, asked.samples, rows)
     value, stderr = resumable.mean(values)

@@ -24,12 +24,12 @@ import reparam as rp
 torch.set_num_threads(int(sys.argv[2]))
 torch.manual_seed(0)
 model = rp.build("vae", rp.Space((1, 28, 28), "binary"))
-optimiser = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
+optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
 x = (torch.rand(128, 1, 28, 28) < 0.13).float()
 def step():
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     model.loss(x).objective.backward()
-    optimiser.step()
+    optimizer.step()
 for _ in range(50):
     step()
 seconds, before = [], resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -52,15 +52,15 @@ def descend_by_hand(
 
     A validation pass follows every epoch; the result is the mean of its losses in the last one.
     """
-    optimiser = torch.optim.Adam(parameters, 1e-3, fused=True)
+    optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
     found = float("nan")
     for _ in range(epochs):
         order = torch.randperm(len(train), device=train.device)
         for start in range(0, len(train) - batch + 1, batch):
             loss = loss_of(train[order[start : start + batch]].float())
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         with torch.no_grad():
             losses = [loss_of(part.float()).item() * len(part) for part in valid.split(1000)]
             found = sum(losses) / len(valid)

@@ -4,7 +4,7 @@
 
 Each model is trained once in one piece. Then it is trained again, saving after every step, and
 killed: after a random time, or when a file of the run is just being written or was just replaced.
-What was killed is resumed, and killed again. At the end its weights, best weights, optimiser,
+What was killed is resumed, and killed again. At the end its weights, best weights, optimizer,
 generators and curves must equal those of the run in one piece, bit for bit.
 
 Every training is a process of its own, forked from this one after PyTorch was loaded.
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # optimisers import it at their first step
+import torch._dynamo  # optimizers import it at their first step
 
 import reparam.comparison  # noqa: F401  (as commands do: once for all processes)
 from reparam.checkpoint import MODEL_FILE, RUN_FILE, read_tensors

@@ -70,15 +70,15 @@ def fastest_loop(train: Tensor, valid: Tensor, epochs: int) -> float:
 
 def plainest_loop(train: Tensor, valid: Tensor, epochs: int) -> None:
     model = PlainVAE(sigmoid=True)
-    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     loader = DataLoader(TensorDataset(train.float()), BATCH, shuffle=True)
     valid_loader = DataLoader(TensorDataset(valid.float()), BATCH)
     for _ in range(epochs):
         for (x,) in loader:
             loss = model(x)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
         with torch.no_grad():
             sum(model(x).item() for (x,) in valid_loader)
 

@@ -4,10 +4,10 @@
     python benchmarks/vae_tables.py priors --epochs 24 --rows 2000    # a short run, and called one
 
 posteriors    a diagonal normal q(z|x), planar flows, inverse autoregressive flows
-hierarchies   one layer of z, two from the bottom up, two of a ladder, all with batch normalisation
+hierarchies   one layer of z, two from the bottom up, two of a ladder, all with batch normalization
 priors        the standard normal, the VampPrior
 
-On MNIST as Larochelle and Murray binarised it once. All sides have the same networks between x and
+On MNIST as Larochelle and Murray binarized it once. All sides have the same networks between x and
 the first layer of z (784-200-200, ReLU), epochs, batches and learning rates; the weight of the rate
 rises from 0 to 1 over the first quarter of the epochs, without which posteriors whose rate is drawn
 collapse early. The weights kept are those of the best validation. Measured on the same test rows,
@@ -48,7 +48,7 @@ class Side:
     parameters: dict[str, Any] = field(default_factory=lambda: {"latent_dim": 50})
 
 
-# Batch normalisation in all networks, without which ladders carry little in their upper layers.
+# Batch normalization in all networks, without which ladders carry little in their upper layers.
 LAYERS = {"latent_dims": (100, 50), "between": (100, 100), "batch_norm": True}
 
 # One run, the first row of two tables.

@@ -4,7 +4,7 @@ A test that asks for ``case`` runs over every preset on vectors of every kind it
 images of every shape, each shape with one kind, another one from preset to preset (with
 REPARAM_TEST_EVERY=1 with every kind). The mark ``role(cls)`` keeps the presets that build such a
 model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, the mark ``real``
-real data, the mark ``labelled`` those that need labels.
+real data, the mark ``labeled`` those that need labels.
 Other parameters that change what a preset computes are in ``VARIANTS``, on vectors only.
 """
 
@@ -90,7 +90,7 @@ def spaces() -> list[Space]:
 
 
 def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
-    """Rows of the space in its own units, float64: correlated, off-centre, extremes included."""
+    """Rows of the space in its own units, float64: correlated, off-center, extremes included."""
     generator = torch.Generator().manual_seed(seed)
     flat = torch.randn(n, 3, generator=generator, dtype=torch.float64)
     mix = torch.randn(
@@ -191,7 +191,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "one_shape: one shape of each kind")
     config.addinivalue_line("markers", "one_space: one kind and shape")
     config.addinivalue_line("markers", "real: only real data")
-    config.addinivalue_line("markers", "labelled: only presets that need labels")
+    config.addinivalue_line("markers", "labeled: only presets that need labels")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -204,7 +204,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         cases = [c for c in cases if c.name in kept]
     if metafunc.definition.get_closest_marker("real") is not None:
         cases = [c for c in cases if c.space.kind == "real"]
-    if metafunc.definition.get_closest_marker("labelled") is not None:
+    if metafunc.definition.get_closest_marker("labeled") is not None:
         cases = [c for c in cases if c.space.classes is not None]
     if metafunc.definition.get_closest_marker("one_shape") is not None:
         first = {(c.name, c.variant, c.space.kind): c for c in reversed(cases)}
@@ -242,11 +242,11 @@ def solve() -> Any:
 
 
 @pytest.fixture
-def minimise() -> Any:
+def minimize() -> Any:
     """The exact minimum of a smooth loss on one batch, by L-BFGS; the noise must be fixed."""
 
     def descend(model: Model, x: Tensor) -> None:
-        optimiser = torch.optim.LBFGS(
+        optimizer = torch.optim.LBFGS(
             model.parameters(),
             max_iter=2000,
             tolerance_grad=1e-11,
@@ -256,12 +256,12 @@ def minimise() -> Any:
         )
 
         def closure() -> Tensor:
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             objective = model.loss(x).objective
             objective.backward()
             return objective
 
-        optimiser.step(closure)
+        optimizer.step(closure)
 
     return descend
 

@@ -127,7 +127,7 @@ def tampered(draw: Any, content: Any) -> Any:
         if isinstance(at, dict) and how == "remove":
             del at[key]
         elif isinstance(at, dict) and how == "add":
-            at["colour"] = draw(ODD)
+            at["color"] = draw(ODD)
         else:
             at[key] = draw(ODD)
         return content

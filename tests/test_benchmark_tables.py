@@ -96,15 +96,15 @@ def test_every_side_builds(side, data):
 
 @pytest.mark.parametrize("kind", ["static", "dynamic"])
 def test_an_interrupted_iwae_run_ends_with_the_same_weights(kind, data, tmp_path, monkeypatch):
-    grey = (
+    gray = (
         rp.load_data("digits").train.x.float() / 16 if kind == "dynamic" else data.train.x.float()
     )
 
     def run(folder):
         torch.manual_seed(0)
-        model = iwae_table.build(data.space, 2, grey.mean(0))
+        model = iwae_table.build(data.space, 2, gray.mean(0))
         asked = Namespace(set=kind, stages=2, out=tmp_path / folder)
-        iwae_table.train(asked, model, data, grey)
+        iwae_table.train(asked, model, data, gray)
         return model.state_dict()
 
     whole, written, write = run("whole"), [], iwae_table.write_tensors

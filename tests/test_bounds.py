@@ -47,15 +47,15 @@ def test_a_lower_bound_is_below_the_truth_on_average(samples):
     assert ((weights.mean(1) - 1).abs() < 4 * weights.std(1) / math.sqrt(4000)).all()
 
 
-def test_dequantised_densities_are_below_the_mass_of_their_cells():
+def test_dequantized_densities_are_below_the_mass_of_their_cells():
     """PCA on 2-D levels: log p is at most the log of the density's integral over the unit cell."""
     space = Space((2,), "levels", 9)
     x = random_levels()
     model = rp.build("pca", space, latent_dim=1).double()
     model.stages[0].solve(model, [Batch(x)])
-    centred = (x - x.mean(0)).numpy()
+    centered = (x - x.mean(0)).numpy()
     # pPCA with q = D − 1 reproduces the covariance itself (x and its uniform noise).
-    covariance = centred.T @ centred / len(x) + np.eye(2) / 12
+    covariance = centered.T @ centered / len(x) + np.eye(2) / 12
     cells = stats.multivariate_normal((x.mean(0) + 0.5).numpy(), covariance)
     bound = model.log_prob(x).value
     nodes, node_weights = np.polynomial.legendre.leggauss(24)  # smooth over a unit cell: exact
@@ -66,7 +66,7 @@ def test_dequantised_densities_are_below_the_mass_of_their_cells():
     mass = torch.as_tensor(np.log(cells.pdf(points) @ weights))
     gap = mass - bound
     assert (gap > 0).all()
-    assert gap.max() < 0.5  # σ of several levels: dequantisation costs little
+    assert gap.max() < 0.5  # σ of several levels: dequantization costs little
 
 
 def random_levels() -> Tensor:

@@ -68,12 +68,12 @@ def test_models_that_cannot_be_read_are_refused(text, message):
 
 def test_default_models_fit_the_data():
     space = Space((30,), "real")
-    assert "pca latent_dim=16 standardise=true" in default_models(space)
+    assert "pca latent_dim=16 standardize=true" in default_models(space)
     few = default_models(space, rows=10)
-    assert "pca latent_dim=8 standardise=true" in few and "vae latent_dim=16" in few
+    assert "pca latent_dim=8 standardize=true" in few and "vae latent_dim=16" in few
     assert not any(m.startswith("pca") for m in default_models(space, rows=2))
     constants = default_models(Space((3,), "real"), counted=2)  # PCA sees what varies
-    assert [m for m in constants if m.startswith("pca")] == ["pca latent_dim=1 standardise=true"]
+    assert [m for m in constants if m.startswith("pca")] == ["pca latent_dim=1 standardize=true"]
     assert default_models(Space((1,), "real")) == ["ae latent_dim=1", "vae latent_dim=1"]
 
 
@@ -212,8 +212,8 @@ def test_only_values_of_the_whole_split_are_paired():
     model = rp.build("pca", data.space, latent_dim=2)
     rp.fit(model, data, progress=False)
     scores = rp.evaluate(model, data, split="train")
-    assert len(data.train) > scores["neighbour_overlap"].n == 1000
-    assert scores["neighbour_overlap"].values is None
+    assert len(data.train) > scores["neighbor_overlap"].n == 1000
+    assert scores["neighbor_overlap"].values is None
     assert len(scores["log_likelihood"].values) == len(data.train)
 
 

@@ -115,7 +115,7 @@ def test_gradients_reach_every_parameter_within_three_steps(case, descent_of):
                 if gradient is not None and gradient.abs().max() > 0:
                     assert gradient.isfinite().all(), name
                     reached.add(name)
-            with torch.no_grad():  # small steps, so that zero-initialised layers wake up
+            with torch.no_grad():  # small steps, so that zero-initialized layers wake up
                 for parameter in wanted.values():
                     if parameter.grad is not None:
                         parameter -= 1e-6 * parameter.grad
@@ -244,7 +244,7 @@ def test_samples_are_seeded_and_values_of_the_space(case):
 
 @pytest.mark.role(cls=Generator)
 @pytest.mark.one_shape
-@pytest.mark.labelled
+@pytest.mark.labeled
 def test_samples_of_given_conditions_are_seeded_and_those_of_the_condition(case):
     model, c = case.model().eval(), case.c(40)
     state = torch.get_rng_state()
@@ -333,7 +333,7 @@ def test_conditions_are_refused_where_there_are_none(case):
 
 
 @pytest.mark.one_shape
-@pytest.mark.labelled
+@pytest.mark.labeled
 def test_wrong_conditions_are_refused(case):
     model, x, c = case.model(), case.x(4), case.c(4)
     code = model.encode(x, c)
@@ -366,7 +366,7 @@ def test_wrong_conditions_are_refused(case):
 
 
 @pytest.mark.one_shape
-@pytest.mark.labelled
+@pytest.mark.labeled
 def test_any_integer_type_of_labels_comes_in(case, monkeypatch):
     model, x, c = case.model().eval(), case.x(4), case.c(4)
     expected = results(model, x, c, monkeypatch, 4)

@@ -64,7 +64,7 @@ def players_of(model: Model) -> list[Player]:
 
 @every_small_case
 def test_a_training_step_stays_on_the_device_and_waits_for_nothing(small):
-    """But for the optimiser, which is PyTorch's and has kernels for real devices only."""
+    """But for the optimizer, which is PyTorch's and has kernels for real devices only."""
     with Elsewhere() as device:
         model, x, c = moved(small)
         players = players_of(model) or [Player("model", (model,))]
@@ -133,7 +133,7 @@ def waits_of_fit(steps: int, monkeypatch: pytest.MonkeyPatch, **how: Any) -> Cou
     ids=["plain", "everything"],
 )
 def test_more_steps_of_fit_wait_no_longer(how, monkeypatch):
-    """Optimiser and curves included: what is waited for belongs to the row, not to its steps."""
+    """Optimizer and curves included: what is waited for belongs to the row, not to its steps."""
     few, more = (waits_of_fit(steps, monkeypatch, **how) for steps in (3, 6))
     assert few and more == few
 

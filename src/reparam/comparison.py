@@ -180,7 +180,7 @@ def default_models(space: Space, rows: int | None = None, counted: int | None = 
         counted: how many entries of x are no constants, where that is known.
 
     >>> default_models(Space((3,), "real"))[:2]
-    ['pca latent_dim=2 standardise=true', 'ae latent_dim=2']
+    ['pca latent_dim=2 standardize=true', 'ae latent_dim=2']
     >>> default_models(Space((9,), "binary"), rows=5)[:3]
     ['pca latent_dim=2', 'pca latent_dim=3', 'ae latent_dim=2']
     """
@@ -192,7 +192,7 @@ def default_models(space: Space, rows: int | None = None, counted: int | None = 
         codes = sorted({min(code, most) for code in DEFAULT_CODES if min(code, most) > 0})
         codes = codes if name == "pca" else codes or [1]
         # Columns of tables come in all units, as those of images do not.
-        scaled = " standardise=true" if name == "pca" and space.kind == "real" else ""
+        scaled = " standardize=true" if name == "pca" and space.kind == "real" else ""
         chosen += [f"{name} latent_dim={code}{scaled}" for code in codes]
     return chosen
 

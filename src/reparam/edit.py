@@ -131,7 +131,7 @@ def traverse(
 def classify(
     model: Density, x: Tensor, *, samples: int = 100, generator: torch.Generator | None = None
 ) -> Tensor:
-    """log p(y|x) of every class y by Bayes' rule: log p(x|y) + log p(y), normalised over y.
+    """log p(y|x) of every class y by Bayes' rule: log p(x|y) + log p(y), normalized over y.
 
     p(y) are the frequencies of the classes in training. It is exact where log p(x|y) is; where that
     is a lower bound, as of a VAE, it is an estimate that more ``samples`` improve. The class of x

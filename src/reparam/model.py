@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 class Loss(NamedTuple):
     """What one call of ``Model.loss`` returns.
 
-    ``objective`` is the scalar that is minimised, a mean over the batch. ``terms`` are unweighted,
+    ``objective`` is the scalar that is minimized, a mean over the batch. ``terms`` are unweighted,
     in nats per example where they are nats: (B,), or (B, G) by latent dimension or layer.
     ``statistics`` are detached sums over rows that ``after_step`` needs.
 
@@ -58,7 +58,7 @@ class LogProb:
         value: (B,), in nats.
         kind: exact, a lower bound (in expectation, where samples are drawn), or an estimate.
         samples: importance samples per row.
-        per_dimension: (B, *shape), where the density factorises over the entries of x.
+        per_dimension: (B, *shape), where the density factorizes over the entries of x.
 
     >>> LogProb(torch.tensor([-80.0]), "lower bound", samples=1000).kind
     'lower bound'
@@ -73,7 +73,8 @@ class LogProb:
 class Distribution(ABC):
     """A batch of distributions, row i for example i; an unconditional one has a single row.
 
-    ``log_prob`` is (B, G): one column per factor, so that the sum over columns is the log-density.
+    ``log_prob`` is the log-density, (B,); ``log_prob_terms`` are the columns (B, G) that it is the
+    sum of, one for each factor.
     """
 
     kind: Kind = "exact"
@@ -92,16 +93,16 @@ class Distribution(ABC):
         """One draw per row, differentiable in the parameters where the family allows it."""
 
     @abstractmethod
-    def log_prob(self, x: Tensor) -> Tensor: ...
+    def log_prob_terms(self, x: Tensor) -> Tensor: ...
 
-    def log_prob_sum(self, x: Tensor) -> Tensor:
-        """log p(x), the sum of the columns of ``log_prob``, (B,); cheaper in some families.
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), (B,), the sum of the columns of ``log_prob_terms``; cheaper in some families.
 
         Of fewer rows x than the distribution has, each is that of as many consecutive rows as
         ``repeat`` makes of one.
         """
         times = max(1, self.rows // len(x))
-        return self.log_prob(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
+        return self.log_prob_terms(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
 
     @abstractmethod
     def repeat(self, k: int) -> Distribution:
@@ -127,12 +128,12 @@ class Distribution(ABC):
         with torch.no_grad():
             return self.rsample(generator)
 
-    def rsample_with_log_prob(
+    def rsample_with_log_prob_terms(
         self, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         """(z, log q(z)): a family whose draw already costs its density overrides this."""
         z = self.rsample(generator)
-        return z, self.log_prob(z)
+        return z, self.log_prob_terms(z)
 
     def rsample_with_rate(
         self, prior: Distribution, generator: torch.Generator | None = None
@@ -141,8 +142,8 @@ class Distribution(ABC):
         rate = self.kl(prior)
         if rate is not None:
             return self.rsample(generator), rate
-        z, log_q = self.rsample_with_log_prob(generator)
-        return z, numerics.rate_columns(log_q, prior.log_prob(z))
+        z, log_q = self.rsample_with_log_prob_terms(generator)
+        return z, numerics.rate_columns(log_q, prior.log_prob_terms(z))
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ class Model(nn.Module, ABC):
 
     conditional: bool = False  # whether it uses c
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
-    normalised: bool = False  # whether it has batch normalisation and moves its statistics
+    normalized: bool = False  # whether it has batch normalization and moves its statistics
     keeps: Keeps = "best"  # the weights that training leaves; the last, where its objective moves
     judge: str | None = None  # the unweighted term by which they are the best; None: the likelihood
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
@@ -230,7 +231,7 @@ class Model(nn.Module, ABC):
             return self.loss(x, c, player)
 
     def after_step(self, loss: Loss, player: str = "model") -> None:  # noqa: B027
-        """What moves without gradients once per optimiser step; reads ``loss.statistics``.
+        """What moves without gradients once per optimizer step; reads ``loss.statistics``.
 
         It is called without gradients, also after a step that was skipped because its objective was
         not finite: statistics that are not finite are to be left out.
@@ -443,9 +444,9 @@ class LatentVariable(Codec, Density):
         if k > 1:
             posterior = posterior.repeat(k)
             c = None if c is None else c.repeat_interleave(k, 0)
-        z, log_q = posterior.rsample_with_log_prob(generator)
+        z, log_q = posterior.rsample_with_log_prob_terms(generator)
         prior, likelihood = self.prior(c), self.likelihood(z, c)
-        log_p = prior.log_prob(z).sum(1) + likelihood.log_prob_sum(x)
+        log_p = prior.log_prob(z) + likelihood.log_prob(x)
         bounded = "estimate" not in (posterior.kind, prior.kind, likelihood.kind)
         return log_p - log_q.sum(1), bounded
 

@@ -101,8 +101,8 @@ def bound_softly(raw: Tensor, low: float, high: float) -> Tensor:
 
 def normal_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """log N(x; mean, exp(log_scale)²), elementwise."""
-    standardised = (x - mean) * torch.exp(-log_scale)
-    return -0.5 * standardised.square() - log_scale - 0.5 * math.log(2 * math.pi)
+    standardized = (x - mean) * torch.exp(-log_scale)
+    return -0.5 * standardized.square() - log_scale - 0.5 * math.log(2 * math.pi)
 
 
 def standard_normal_log_prob(x: Tensor) -> Tensor:
@@ -152,9 +152,9 @@ def discretized_logistic_log_prob(
     Everything is in level units: x ∈ {0 … levels−1}, scale 1 is one level.
     """
     inverse_scale = torch.exp(-log_scale)
-    centred = x - location
-    below_upper = F.logsigmoid((centred + 0.5) * inverse_scale)
-    above_lower = F.logsigmoid((0.5 - centred) * inverse_scale)
+    centered = x - location
+    below_upper = F.logsigmoid((centered + 0.5) * inverse_scale)
+    above_lower = F.logsigmoid((0.5 - centered) * inverse_scale)
     overlap = torch.log(-torch.expm1(-inverse_scale))
     zero = torch.zeros((), dtype=x.dtype, device=x.device)
     first, last = x <= 0, x >= levels - 1
@@ -180,10 +180,10 @@ def discretized_normal_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor, leve
     not saturate: Φ(a) − Φ(b) = Φ(−b) − Φ(−a). In level units.
     """
     inverse_scale = torch.exp(-log_scale)
-    centred = x - mean
+    centered = x - mean
     first, last = x <= 0, x >= levels - 1
-    folded = -centred.abs()
-    outer = torch.where(first, centred, torch.where(last, -centred, folded))
+    folded = -centered.abs()
+    outer = torch.where(first, centered, torch.where(last, -centered, folded))
     upper = normal_log_cdf((outer + 0.5) * inverse_scale)
     lower = normal_log_cdf((folded - 0.5) * inverse_scale)
     inside = torch.log(-torch.expm1(lower - upper))

@@ -120,8 +120,8 @@ def test_reconstruct_puts_originals_above_reconstructions(reparam, runs, tmp_pat
 
     first = rp.load_data("digits").test.x[0, 0].numpy()
     side = 64 // 8
-    grey = picture[..., 0] if picture.ndim == 3 else picture
-    tile = grey[side // 2 : 64 : side, side // 2 : 64 : side]
+    gray = picture[..., 0] if picture.ndim == 3 else picture
+    tile = gray[side // 2 : 64 : side, side // 2 : 64 : side]
     assert np.abs(tile / 255 - first / 16).max() < 1 / 255
 
 

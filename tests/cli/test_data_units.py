@@ -18,7 +18,7 @@ def test_a_time_and_a_constant_come_out_of_every_command_as_they_went_in(reparam
     frame = pd.DataFrame({"time": times, "one": 0.001, "a": values[:, 0], "b": values @ [0.5, 0.1]})
     frame.to_csv(tmp_path / "t.csv", index=False)
     run = tmp_path / "run"
-    words = ["fit", "pca", tmp_path / "t.csv", "latent_dim=2", "standardise=true", "-o", run]
+    words = ["fit", "pca", tmp_path / "t.csv", "latent_dim=2", "standardize=true", "-o", run]
     code, out, _ = reparam(*words)
     assert code == 0 and "Constant in training: 'one' (0.001)" in " ".join(out.split())
     for command in (["sample", run, "-n", 200], ["reconstruct", run]):

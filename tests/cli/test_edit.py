@@ -12,7 +12,7 @@ import reparam as rp
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
-    """Small runs: conditional, denoising, on a table, and on a folder of coloured images."""
+    """Small runs: conditional, denoising, on a table, and on a folder of colored images."""
     folder = tmp_path_factory.mktemp("made")
     digits = rp.load_data("digits")
     model = rp.build("cvae", digits.space, latent_dim=2, hidden=(16,))
@@ -90,8 +90,8 @@ def test_traversals_go_as_far_as_the_codes_spread(reparam, made, tmp_path):
     stored = np.load(out)
     data, model = rp.load_data("digits"), rp.load(made / "cvae")
     codes = model.encode(data.test.x, data.test.labels)[:, 1]
-    centre, spread = codes.mean().item(), codes.std(correction=0).item()
-    assert stored["value"] == pytest.approx(centre + spread * np.linspace(-2, 2, 5), rel=1e-4)
+    center, spread = codes.mean().item(), codes.std(correction=0).item()
+    assert stored["value"] == pytest.approx(center + spread * np.linspace(-2, 2, 5), rel=1e-4)
     expected = rp.traverse(
         model, data.test.x[5:6], 1, torch.from_numpy(stored["value"]), data.test.labels[5:6]
     )

@@ -95,8 +95,8 @@ def test_real_images_are_shown_in_the_brightness_of_their_data(reparam, tmp_path
     (tmp_path / "x.npy").unlink()
     code, _, err = reparam("sample", tmp_path / "run", "-n", 4, "-o", tmp_path / "s.png")
     assert code == 0, err
-    grey = np.asarray(Image.open(tmp_path / "s.png"))
-    assert len(np.unique(grey)) > 10
+    gray = np.asarray(Image.open(tmp_path / "s.png"))
+    assert len(np.unique(gray)) > 10
 
 
 def test_a_run_on_data_from_memory(reparam, tmp_path):
@@ -113,7 +113,7 @@ def test_a_run_on_data_from_memory(reparam, tmp_path):
 
 
 DAMAGE = {
-    "unknown argument": lambda run: run["data"]["source"].update(colour="red"),
+    "unknown argument": lambda run: run["data"]["source"].update(color="red"),
     "no fingerprint": lambda run: run["data"].pop("fingerprint"),
     "no source": lambda run: run["data"].pop("source"),
     "no source in source": lambda run: run["data"]["source"].pop("source"),

@@ -63,7 +63,7 @@ def fit(tmp_path):
 @pytest.mark.parametrize(
     ("at", "sent", "code"),
     [
-        (("reparam.bijections.elementwise", "Standardise", "_solve", 1), signal.SIGTERM, 143),
+        (("reparam.bijections.elementwise", "Standardize", "_solve", 1), signal.SIGTERM, 143),
         (("reparam.train.loop", "", "validate", 2), signal.SIGINT, 130),
         (("reparam.checkpoint", "", "save_file", 3), signal.SIGTERM, 143),
     ],

@@ -51,7 +51,7 @@ def test_vary_refuses_what_has_no_posterior(runs, tmp_path, reparam):
     assert not (tmp_path / "v.png").exists()
 
 
-def test_a_class_is_asked_of_unlabelled_files(reparam, tmp_path):
+def test_a_class_is_asked_of_unlabeled_files(reparam, tmp_path):
     """Brackets in a file's name are no markup of the message."""
     run, pixel = tmp_path / "run", tmp_path / "one[b].png"
     words = ["latent_dim=2", "hidden=8", "-o", run, "--epochs", 1]

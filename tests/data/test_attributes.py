@@ -146,5 +146,5 @@ def test_rows_are_taken_with_all_that_belongs_to_them():
     part = data.train.take(torch.tensor([3, 1]))
     for name in ("x", "labels", "attributes"):
         assert torch.equal(getattr(part, name), getattr(data.train, name)[[3, 1]])
-    grey = load_data("digits", binarize="dynamic").train.take(slice(2, 5))
-    assert len(grey.grey.values) == 3 and grey.grey.levels == 17
+    gray = load_data("digits", binarize="dynamic").train.take(slice(2, 5))
+    assert len(gray.gray.values) == 3 and gray.gray.levels == 17

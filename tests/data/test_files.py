@@ -144,7 +144,7 @@ def test_npz_of_unknown_names_lists_them(tmp_path):
         load_data(tmp_path / "a.npz", drop=["w"])
 
 
-def test_missing_file_suggests_its_neighbour(tmp_path):
+def test_missing_file_suggests_its_neighbor(tmp_path):
     np.save(tmp_path / "faces.npy", X)
     with pytest.raises(ValueError, match="neither a named set nor a file; did you mean .*faces.np"):
         load_data(tmp_path / "face.npy")

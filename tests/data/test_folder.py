@@ -16,7 +16,7 @@ def save(path, pixels, **options):
     return path
 
 
-def grey(shape=(4, 6)):
+def gray(shape=(4, 6)):
     return RNG.integers(0, 256, shape, np.uint8)
 
 
@@ -25,8 +25,8 @@ def whole(data):
     return torch.cat([split.x for split in data.splits.values()])
 
 
-def test_grey_pixels_land_where_they_should(tmp_path):
-    images = [grey() for _ in range(5)]
+def test_gray_pixels_land_where_they_should(tmp_path):
+    images = [gray() for _ in range(5)]
     for i, image in enumerate(images):
         save(tmp_path / "train" / f"{i}.png", image)
         save(tmp_path / "val" / f"{i}.bmp", image[::-1])
@@ -40,9 +40,9 @@ def test_grey_pixels_land_where_they_should(tmp_path):
     assert load_data(**data.source).fingerprint() == data.fingerprint()
 
 
-def test_any_colour_makes_three_channels(tmp_path):
-    image = grey((4, 6, 3))
-    plain = grey()
+def test_any_color_makes_three_channels(tmp_path):
+    image = gray((4, 6, 3))
+    plain = gray()
     save(tmp_path / "train" / "a.png", image)
     save(tmp_path / "train" / "b.png", plain)
     save(tmp_path / "test" / "c.png", image)
@@ -77,7 +77,7 @@ def test_classes_within_splits(tmp_path):
 
 def test_single_class_folder_is_no_label(tmp_path):
     for i in range(3):
-        save(tmp_path / "all" / f"{i}.png", grey())
+        save(tmp_path / "all" / f"{i}.png", gray())
     data = load_data(tmp_path)
     assert data.train.labels is None
     assert "A single folder, 'all': taken as no labels." in data.notes
@@ -85,14 +85,14 @@ def test_single_class_folder_is_no_label(tmp_path):
 
 def test_images_beside_class_folders_are_refused(tmp_path):
     for path in ("a/1.png", "b/2.png", "3.png"):
-        save(tmp_path / path, grey())
+        save(tmp_path / path, gray())
     with pytest.raises(ValueError, match=r"1 images lie beside class folders \(3.png\)"):
         load_data(tmp_path)
 
 
 def test_mixed_sizes_are_refused_with_the_remedy(tmp_path):
-    save(tmp_path / "a.png", grey((4, 6)))
-    save(tmp_path / "b.png", grey((5, 6)))
+    save(tmp_path / "a.png", gray((4, 6)))
+    save(tmp_path / "b.png", gray((5, 6)))
     with pytest.raises(ValueError, match=r"a.png is 4 × 6 and b.png is 5 × 6.*--size 64"):
         load_data(tmp_path)
 
@@ -107,7 +107,7 @@ def bars(height, width):
 def test_crop_keeps_the_middle(tmp_path, shape):
     for i in range(3):
         save(tmp_path / f"{i}.png", bars(*shape))
-        save(tmp_path / f"{i}b.png", grey((8, 8)))
+        save(tmp_path / f"{i}b.png", gray((8, 8)))
     data = load_data(tmp_path, size=10)
     middles = [image for image in whole(data)[:, 0] if (image == 128).all()]
     assert len(middles) == 3
@@ -123,7 +123,7 @@ def test_pad_keeps_everything_between_black_bars(tmp_path):
 
 def test_size_is_height_and_width(tmp_path):
     for i in range(3):
-        save(tmp_path / f"{i}.png", grey((20, 20)))
+        save(tmp_path / f"{i}.png", gray((20, 20)))
     assert load_data(tmp_path, size=(5, 7)).space.shape == (1, 5, 7)
     data = load_data(tmp_path, size=[5, 7])
     assert load_data(**data.source).fingerprint() == data.fingerprint()
@@ -139,13 +139,13 @@ def test_size_is_height_and_width(tmp_path):
     ],
 )
 def test_wrong_options(tmp_path, options, message):
-    save(tmp_path / "a.png", grey())
+    save(tmp_path / "a.png", gray())
     with pytest.raises(ValueError, match=message):
         load_data(tmp_path, **options)
 
 
 def test_corrupt_files_are_skipped_named_and_counted(tmp_path):
-    images = [grey((40, 40)) for _ in range(4)]
+    images = [gray((40, 40)) for _ in range(4)]
     for i, image in enumerate(images):
         save(tmp_path / "train" / f"{i}.png", image)
         save(tmp_path / "test" / f"{i}.png", image)
@@ -173,17 +173,17 @@ def test_folder_without_images(tmp_path):
     (tmp_path / "readme.txt").write_text("none")
     with pytest.raises(ValueError, match="holds no images"):
         load_data(tmp_path)
-    save(tmp_path / "test" / "a.png", grey())
+    save(tmp_path / "test" / "a.png", gray())
     with pytest.raises(ValueError, match="has a folder 'test', but none named 'train'"):
         load_data(tmp_path)
 
 
 def test_other_files_and_folders_are_noted(tmp_path):
     for i in range(3):
-        save(tmp_path / "train" / f"{i}.png", grey())
+        save(tmp_path / "train" / f"{i}.png", gray())
     (tmp_path / "train" / "Thumbs.db").write_bytes(b"")
     (tmp_path / "train" / ".hidden.png").write_bytes(b"")
-    save(tmp_path / "spare" / "a.png", grey())
+    save(tmp_path / "spare" / "a.png", gray())
     notes = load_data(tmp_path).notes
     assert "1 files that are no images left out: Thumbs.db." in notes
     assert "Not used, beside the folders of splits: spare." in notes
@@ -207,7 +207,7 @@ def same_three(folder, image, name, **options):
 
 
 def test_sideways_photographs_are_turned_upright(tmp_path):
-    pixels = grey((16, 32)) // 2
+    pixels = gray((16, 32)) // 2
     pixels[:8] = 255
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
@@ -223,20 +223,20 @@ def test_sixteen_bits_are_reduced_not_clipped(tmp_path):
     assert "3 images, 16-bit images were reduced to 8 bits in 3." in data.notes
 
 
-def test_palettes_count_as_colour_only_with_colours(tmp_path):
-    pixels = grey((6, 6))
+def test_palettes_count_as_color_only_with_colors(tmp_path):
+    pixels = gray((6, 6))
     palette = Image.fromarray(np.stack([pixels] * 3, -1)).quantize(256)
-    (tmp_path / "grey").mkdir()
-    data = same_three(tmp_path / "grey", palette, "png")
+    (tmp_path / "gray").mkdir()
+    data = same_three(tmp_path / "gray", palette, "png")
     assert data.space.shape[0] == 1
     assert np.array_equal(data.train.x[0, 0], np.asarray(palette.convert("RGB"))[..., 0])
-    (tmp_path / "colour").mkdir()
-    palette = Image.fromarray(grey((6, 6, 3))).quantize(256)
-    assert same_three(tmp_path / "colour", palette, "gif").space.shape[0] == 3
+    (tmp_path / "color").mkdir()
+    palette = Image.fromarray(gray((6, 6, 3))).quantize(256)
+    assert same_three(tmp_path / "color", palette, "gif").space.shape[0] == 3
 
 
 def test_transparency_is_ignored_and_noted(tmp_path):
-    pixels = grey((4, 4, 4))
+    pixels = gray((4, 4, 4))
     data = same_three(tmp_path, Image.fromarray(pixels), "png")
     assert np.array_equal(data.train.x[0].permute(1, 2, 0), pixels[..., :3])
     assert any("transparency was ignored" in note for note in data.notes)

@@ -50,7 +50,7 @@ def test_fingerprint_sees_values_labels_and_order():
 def test_source_loads_the_same_again():
     data = load_data("digits", binarize="static", seed=4)
     recipe = json.loads(json.dumps(data.source))
-    # With the kind before binarisation, so that new rows are binarised alike.
+    # With the kind before binarization, so that new rows are binarized alike.
     given = {"source": "digits", "binarize": "static", "seed": 4}
     assert recipe == given | {"kind": "levels", "levels": 17}
     assert load_data(**recipe).fingerprint() == data.fingerprint()

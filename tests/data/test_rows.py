@@ -32,15 +32,15 @@ def test_another_shape_or_range_is_refused():
         load_rows(np.full((1, 8, 8), 17.0), digits)
 
 
-def test_binarisation_is_repeated():
+def test_binarization_is_repeated():
     digits = load_data("digits", binarize=0.5)
-    grey = load_data("digits").test
+    gray = load_data("digits").test
     assert load_rows("digits", digits).x.equal(digits.test.x)
-    assert np.array_equal(load_rows("digits", digits).x, grey.x > 8)
+    assert np.array_equal(load_rows("digits", digits).x, gray.x > 8)
 
 
 @pytest.mark.parametrize("how", [0.5, "static"])
-def test_binarisation_takes_the_levels_of_the_data(how, tmp_path):
+def test_binarization_takes_the_levels_of_the_data(how, tmp_path):
     """Rows that show a few levels do not change the scale; binary rows and pictures have theirs."""
     digits = load_data("digits", binarize=how)
     again = Outline.from_json(json.loads(json.dumps(outline_json(digits))), digits.space)
@@ -118,7 +118,7 @@ def test_the_outline_spans_levels_or_training_values():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"source": {"source": "digits", "colour": "red"}}, "data.source.colour is unknown"),
+        ({"source": {"source": "digits", "color": "red"}}, "data.source.color is unknown"),
         ({"source": {"seed": 1}}, "data.source.source is missing"),
         ({"source": {"source": "digits", "levels": "x"}}, "data.source.levels cannot be 'x'"),
         ({"source": "digits"}, "data.source cannot be 'digits'"),

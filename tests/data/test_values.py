@@ -1,4 +1,4 @@
-"""Kinds of values: guessed from source and numbers, overruled, checked, binarised, stored."""
+"""Kinds of values: guessed from source and numbers, overruled, checked, binarized, stored."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from reparam.data import describe, load_data, load_rows
 
 RNG = np.random.default_rng(0)
 BITS = RNG.integers(0, 2, (20, 4))
-GREY = RNG.integers(0, 256, (20, 5, 5), np.uint8)
+GRAY = RNG.integers(0, 256, (20, 5, 5), np.uint8)
 REAL = RNG.normal(size=(20, 4))
 
 
@@ -24,12 +24,12 @@ def all_of(x, **options):
         (BITS.astype(np.uint8), "binary", None, torch.uint8),
         (BITS.astype(bool), "binary", None, torch.uint8),
         (BITS.astype(np.float32), "binary", None, torch.uint8),
-        (GREY, "levels", 256, torch.uint8),
-        (GREY.reshape(20, 25), "levels", 256, torch.uint8),
-        (GREY.astype(np.int64), "levels", 256, torch.uint8),
-        (GREY.reshape(20, 25).astype(np.int64), "real", None, torch.float32),
-        (GREY.astype(np.float32), "real", None, torch.float32),
-        (GREY.astype(np.int64) + 1000, "real", None, torch.float32),
+        (GRAY, "levels", 256, torch.uint8),
+        (GRAY.reshape(20, 25), "levels", 256, torch.uint8),
+        (GRAY.astype(np.int64), "levels", 256, torch.uint8),
+        (GRAY.reshape(20, 25).astype(np.int64), "real", None, torch.float32),
+        (GRAY.astype(np.float32), "real", None, torch.float32),
+        (GRAY.astype(np.int64) + 1000, "real", None, torch.float32),
         (REAL, "real", None, torch.float64),
         (REAL.astype(np.float32), "real", None, torch.float32),
         (REAL.astype(np.float16), "real", None, torch.float32),
@@ -51,13 +51,13 @@ def test_kind_is_decided_over_all_splits():
 @pytest.mark.parametrize(
     "x, options, kind, levels, dtype",
     [
-        (GREY, {"kind": "real"}, "real", None, torch.float32),
+        (GRAY, {"kind": "real"}, "real", None, torch.float32),
         (BITS, {"kind": "real"}, "real", None, torch.float32),
         (BITS, {"levels": 2}, "levels", 2, torch.uint8),
-        (GREY % 16, {"levels": 16}, "levels", 16, torch.uint8),
-        ((GREY % 16).astype(float), {"levels": 16}, "levels", 16, torch.uint8),
-        (GREY.astype(int) * 4, {"levels": 1024}, "levels", 1024, torch.int32),
-        (GREY, {"kind": "levels"}, "levels", 256, torch.uint8),
+        (GRAY % 16, {"levels": 16}, "levels", 16, torch.uint8),
+        ((GRAY % 16).astype(float), {"levels": 16}, "levels", 16, torch.uint8),
+        (GRAY.astype(int) * 4, {"levels": 1024}, "levels", 1024, torch.int32),
+        (GRAY, {"kind": "levels"}, "levels", 256, torch.uint8),
     ],
 )
 def test_kind_as_asked(x, options, kind, levels, dtype):
@@ -72,7 +72,7 @@ def test_kind_as_asked(x, options, kind, levels, dtype):
         ({"kind": "binary"}, r"array: train row 0, column 0 is .*expects 0 or 1"),
         ({"levels": 4}, r"array: train row 0, column 0 is .*expects an integer 0 … 3"),
         ({"kind": "levels"}, "levels: expected the number of levels"),
-        ({"kind": "grey"}, "kind: expected binary, levels or real, got 'grey'"),
+        ({"kind": "gray"}, "kind: expected binary, levels or real, got 'gray'"),
         ({"levels": 1}, "levels: expected 2 to"),
         ({"levels": 4, "kind": "real"}, "levels: given for kind real"),
         ({"binarize": "fresh"}, "binarize: expected a number, 'static' or 'dynamic', got 'fresh'"),
@@ -89,7 +89,7 @@ def test_choices_that_do_not_fit_are_refused(options, message):
 
 
 def test_value_outside_the_levels_is_named():
-    x = GREY % 16
+    x = GRAY % 16
     x[7, 2, 3] = 16
     with pytest.raises(ValueError, match=r"train row 7, channel 0, pixel \(2, 3\) is 16: kind lev"):
         load_data(x, levels=16)
@@ -124,14 +124,14 @@ def test_constant_data_are_refused_and_constant_columns_are_not():
 
 
 def test_binarize_by_threshold():
-    data = all_of(GREY, binarize=0.5)
+    data = all_of(GRAY, binarize=0.5)
     assert data.space.kind == "binary"
-    assert np.array_equal(data.train.x[:, 0], GREY > 127)
-    assert np.array_equal(all_of(GREY % 17, levels=17, binarize=0.25).train.x[:, 0], GREY % 17 > 4)
+    assert np.array_equal(data.train.x[:, 0], GRAY > 127)
+    assert np.array_equal(all_of(GRAY % 17, levels=17, binarize=0.25).train.x[:, 0], GRAY % 17 > 4)
     assert np.array_equal(all_of(REAL, binarize=-0.3).train.x, REAL > -0.3)
     assert np.array_equal(all_of(BITS, binarize=0.5).train.x, BITS)
     with pytest.raises(ValueError, match=r"threshold of x/\(K−1\) in \(0, 1\), got 127"):
-        load_data(GREY, binarize=127)
+        load_data(GRAY, binarize=127)
 
 
 def test_static_draw_is_fixed_and_has_the_right_frequencies():
@@ -142,7 +142,7 @@ def test_static_draw_is_fixed_and_has_the_right_frequencies():
     assert frequencies[1:3].tolist() == pytest.approx([0.2, 0.8], abs=4 * 0.4 / 20_000**0.5)
     assert data.fingerprint() == same.fingerprint() != other.fingerprint()
     assert not torch.equal(data.train.x, data.test.x)
-    assert "Binarised by one fixed Bernoulli draw of x/255, seed 5." in data.notes
+    assert "Binarized by one fixed Bernoulli draw of x/255, seed 5." in data.notes
 
 
 def test_dynamic_data_keep_their_levels_beside_one_fixed_draw():
@@ -150,29 +150,29 @@ def test_dynamic_data_keep_their_levels_beside_one_fixed_draw():
     dynamic, static, plain = (load_data(x, binarize=how) for how in ("dynamic", "static", None))
     assert dynamic.space == static.space and dynamic.space.kind == "binary"
     for name, split in dynamic.splits.items():
-        grey = split.grey
-        assert grey is not None and grey.levels == 256
-        assert torch.equal(grey.values, plain.splits[name].x)
+        gray = split.gray
+        assert gray is not None and gray.levels == 256
+        assert torch.equal(gray.values, plain.splits[name].x)
         assert torch.equal(split.x, static.splits[name].x)  # evaluation reads one fixed draw
     prints = {each.fingerprint() for each in (dynamic, static, plain)}
     assert len(prints) == 3 == len({each.name for each in (dynamic, static, plain)})
     assert load_data(x, binarize="dynamic").fingerprint() == dynamic.fingerprint()
-    assert describe(dynamic)["kind"].startswith("binary, drawn from 256 grey levels afresh")
+    assert describe(dynamic)["kind"].startswith("binary, drawn from 256 gray levels afresh")
     assert any("validation and evaluation read one fixed" in note for note in dynamic.notes)
-    x[0, 0, 0] ^= 1  # the same draws, most probably, but other grey values
+    x[0, 0, 0] ^= 1  # the same draws, most probably, but other gray values
     assert load_data(x, binarize="dynamic").fingerprint() != dynamic.fingerprint()
 
 
 def test_new_rows_of_dynamic_data_are_drawn_too(tmp_path):
-    np.save(tmp_path / "grey.npy", GREY)
-    data = load_data(tmp_path / "grey.npy", binarize="dynamic")
-    rows, again = (load_rows(GREY[:2], data) for _ in range(2))
+    np.save(tmp_path / "gray.npy", GRAY)
+    data = load_data(tmp_path / "gray.npy", binarize="dynamic")
+    rows, again = (load_rows(GRAY[:2], data) for _ in range(2))
     assert set(rows.x.unique().tolist()) == {0, 1} and torch.equal(rows.x, again.x)
 
 
-def test_dynamic_binarisation_of_binary_data_changes_nothing():
+def test_dynamic_binarization_of_binary_data_changes_nothing():
     data = all_of(BITS, binarize="dynamic")
-    assert data.train.grey is None and np.array_equal(data.train.x, BITS)
+    assert data.train.gray is None and np.array_equal(data.train.x, BITS)
 
 
 def test_black_and_white_arrays_keep_their_units():

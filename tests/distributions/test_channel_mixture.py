@@ -23,14 +23,14 @@ def mixture(sites: int = 1, components: int = 2) -> tuple[rp.ChannelMixture, Ten
     return p_x, torch.randn(1, p_x.parameter_shape[0], sites, dtype=F64)
 
 
-def colours() -> Tensor:
+def colors() -> Tensor:
     return torch.tensor(list(itertools.product(range(4), repeat=3)), dtype=F64)
 
 
-def test_it_is_the_sum_over_components_of_products_of_discretised_logistics():
+def test_it_is_the_sum_over_components_of_products_of_discretized_logistics():
     p_x, parameters = mixture()
-    x = colours()
-    found = p_x.distribution(parameters.expand(64, -1, -1)).log_prob(x[:, :, None])
+    x = colors()
+    found = p_x.distribution(parameters.expand(64, -1, -1)).log_prob_terms(x[:, :, None])
     p = p_x.distribution(parameters)
     total = torch.zeros(64, dtype=F64)
     for k in range(2):
@@ -53,11 +53,11 @@ def test_it_is_the_sum_over_components_of_products_of_discretised_logistics():
         total += value
     torch.testing.assert_close(found.sum(1).exp(), total, rtol=1e-9, atol=1e-12)
     # Each column is a conditional: summed over its own channel it gives 1.
-    by_colour = found.exp().view(4, 4, 4, 3)
+    by_color = found.exp().view(4, 4, 4, 3)
     ones = torch.ones(4, 4, dtype=F64)
-    torch.testing.assert_close(by_colour[..., 2].sum(2), ones)
-    torch.testing.assert_close(by_colour[:, :, 0, 1].sum(1), ones[0])
-    torch.testing.assert_close(by_colour[:, 0, 0, 0].sum(), ones[0, 0])
+    torch.testing.assert_close(by_color[..., 2].sum(2), ones)
+    torch.testing.assert_close(by_color[:, :, 0, 1].sum(1), ones[0])
+    torch.testing.assert_close(by_color[:, 0, 0, 0].sum(), ones[0, 0])
 
 
 def test_draws_come_as_often_as_they_are_probable():
@@ -68,7 +68,7 @@ def test_draws_come_as_often_as_they_are_probable():
     counts = torch.bincount(
         (x[..., 0] @ torch.tensor([16.0, 4.0, 1.0], dtype=F64)).long(), minlength=64
     )
-    each = p_x.distribution(parameters.expand(64, -1, -1)).log_prob(colours()[:, :, None])
+    each = p_x.distribution(parameters.expand(64, -1, -1)).log_prob_terms(colors()[:, :, None])
     expected = n * each.sum(1).exp()
     assert chi_square(counts, expected) > 1e-4
 
@@ -77,11 +77,11 @@ def test_draws_come_as_often_as_they_are_probable():
 def test_the_rest_of_a_pixel_is_drawn_given_the_channels_before(given):
     """By enumeration: Π over the channels c that are not given of P(x_c | x_1 … x_{c−1})."""
     p_x, parameters = mixture()
-    columns = p_x.distribution(parameters.expand(64, -1, -1)).log_prob(colours()[:, :, None])
+    columns = p_x.distribution(parameters.expand(64, -1, -1)).log_prob_terms(colors()[:, :, None])
     drawn = [c for c in range(3) if c not in given]
     n, mask = 8000, torch.tensor([c in given for c in range(3)])[:, None]
     for values in itertools.product(range(4), repeat=len(given)):
-        same = (colours()[:, list(given)] == torch.tensor(values, dtype=F64)).all(1)
+        same = (colors()[:, list(given)] == torch.tensor(values, dtype=F64)).all(1)
         law = torch.where(same, columns[:, drawn].sum(1).exp(), 0.0)
         assert law.sum().item() == pytest.approx(1)
         x = torch.full((n, 3, 1), 9.0, dtype=F64)  # 9 is no level: it must not be looked at
@@ -97,8 +97,8 @@ def test_the_center_of_the_first_channel_is_its_mean():
     p_x, parameters = mixture(components=3)
     parameters[:, 1] -= 1.5  # a location at the lower end, where only one side is cut off
     p = p_x.distribution(parameters)
-    x = colours()[:, :, None]
-    law = p_x.distribution(parameters.expand(64, -1, -1)).log_prob(x).sum(1).exp()
+    x = colors()[:, :, None]
+    law = p_x.distribution(parameters.expand(64, -1, -1)).log_prob_terms(x).sum(1).exp()
     torch.testing.assert_close(p.center[0, 0, 0], (law * x[:, 0, 0]).sum())
     assert p.center.shape == (1, 3, 1)
     assert (p.center >= 0).all() and (p.center <= 3).all()
@@ -108,10 +108,10 @@ def test_channels_matter_to_each_other_and_sites_do_not():
     p_x, parameters = mixture(sites=5)
     x = torch.zeros(1, 3, 5, dtype=F64)
     p = p_x.distribution(parameters)
-    plain = p.log_prob(x).view(3, 5)
+    plain = p.log_prob_terms(x).view(3, 5)
     changed = x.clone()
     changed[0, 0, 2] = 3
-    found = p.log_prob(changed).view(3, 5)
+    found = p.log_prob_terms(changed).view(3, 5)
     moved = found != plain
     assert moved[:, 2].all()
     assert moved.sum() == 3

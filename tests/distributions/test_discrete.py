@@ -1,4 +1,4 @@
-"""Masses over levels: discretised normal and categorical against SciPy and counted draws."""
+"""Masses over levels: discretized normal and categorical against SciPy and counted draws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 import reparam as rp
 from reparam import numerics
-from reparam.distributions.factorised import CategoricalMass, DiscretizedNormalMass
+from reparam.distributions.factorized import CategoricalMass, DiscretizedNormalMass
 from reparam.distributions.likelihoods import DEFAULTS, LIKELIHOODS, find_likelihood
 from reparam.model import Space
 from reparam.presets import PRESETS
@@ -30,7 +30,7 @@ def column(values: object) -> Tensor:
 
 
 def log_mass(k: np.ndarray, mean: float, scale: float, levels: int) -> np.ndarray:
-    """log P(k) of the discretised normal from SciPy's logarithms of both tails."""
+    """log P(k) of the discretized normal from SciPy's logarithms of both tails."""
     a, b = (k + 0.5 - mean) / scale, (k - 0.5 - mean) / scale
     a, b = np.where(k == levels - 1, np.inf, a), np.where(k == 0, -np.inf, b)
     flip = a + b > 0  # the side of the mean where neither Φ is near 1
@@ -44,14 +44,16 @@ def log_mass(k: np.ndarray, mean: float, scale: float, levels: int) -> np.ndarra
 
 @pytest.mark.parametrize("levels", [2, 5, 17, 256])
 @pytest.mark.parametrize("name", ["discretized-normal", "discretized-logistic"])
-def test_discretised_likelihoods_sum_to_one_for_any_decoder_output(name, levels):
+def test_discretized_likelihoods_sum_to_one_for_any_decoder_output(name, levels):
     """Saturated log-scales (the narrowest is 1/32 level) and locations far outside included."""
     likelihood = find_likelihood(name, Space((1,), "levels", levels))
     raw = [-1e3, -50.0, -7.0, -1.0, 0.0, 1.0, 7.0, 50.0, 1e3]
     where = [-3.0, -1.0, -0.1, 0.0, 0.4, 1 / 255, 1.0, 3.0]
     pairs = torch.tensor(list(itertools.product(where, raw)), dtype=F64)
     p = likelihood(pairs[:, :, None])
-    every = torch.stack([p.log_prob(torch.full((len(pairs), 1), float(k))) for k in range(levels)])
+    every = torch.stack(
+        [p.log_prob_terms(torch.full((len(pairs), 1), float(k))) for k in range(levels)]
+    )
     assert every.isfinite().all()
     assert (every <= 0).all()
     assert every.logsumexp(0).abs().max() < 1e-9
@@ -63,7 +65,7 @@ def test_categorical_sums_to_one(space):
     logits = torch.randn(4, k, 2, generator=torch.Generator().manual_seed(0), dtype=F64) * 30
     logits[0, 0] = 1e4  # a level that has everything
     p = rp.Categorical(space)(logits)
-    every = torch.stack([p.log_prob(torch.full((4, 2), float(level))) for level in range(k)])
+    every = torch.stack([p.log_prob_terms(torch.full((4, 2), float(level))) for level in range(k)])
     assert every.shape == (k, 4, 2)
     assert every.isfinite().all()
     assert every.logsumexp(0).abs().max() < 1e-9
@@ -77,7 +79,7 @@ def test_categorical_reads_images():
     generator = torch.Generator().manual_seed(1)
     logits = torch.randn(6, 5, 2, 3, 4, generator=generator, dtype=F64)
     x = torch.randint(5, (6, 2, 3, 4), generator=generator)
-    found = rp.Categorical(space)(logits.flatten(1)).log_prob(x.double())
+    found = rp.Categorical(space)(logits.flatten(1)).log_prob_terms(x.double())
     for i, (b, c, h, w) in enumerate(np.ndindex(6, 2, 3, 4)):
         weights = special.softmax(logits[b, :, c, h, w].numpy())
         mass = weights[int(x[b, c, h, w])]
@@ -89,12 +91,12 @@ def test_categorical_reads_images():
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
 @pytest.mark.parametrize("scale", [1 / 32, 0.3, 1.0, 20.0, 2048.0])
-def test_discretised_normal_is_the_difference_of_cdfs(levels, scale):
+def test_discretized_normal_is_the_difference_of_cdfs(levels, scale):
     """In both tails: means 50 scales and more beyond either end of the range."""
     k = np.arange(levels)
     for mean in (-300.0, -0.4, 0.5, levels / 2 + 0.13, levels - 1.0, levels + 300.0):
         p = DiscretizedNormalMass(column([mean]), column([math.log(scale)]), levels)
-        found = p.repeat(levels).log_prob(column(k))[:, 0].numpy()
+        found = p.repeat(levels).log_prob_terms(column(k))[:, 0].numpy()
         wanted = log_mass(k, mean, scale, levels)
         # log Φ of ±u is rounded at u²/2 · 2e-16, here at most 1e8 · 2e-16 of itself; a bin that is
         # 1/2048 of a scale wide takes a difference of logarithms 4e-4 apart: 1e-12 of the mass.
@@ -126,7 +128,7 @@ def test_log_cdf_and_its_slope_against_scipy():
 
 
 @pytest.mark.parametrize("dtype", [F64, torch.float32])
-def test_gradients_of_the_discretised_normal_far_from_the_data(dtype):
+def test_gradients_of_the_discretized_normal_far_from_the_data(dtype):
     """At d from the nearer edge of the bin, far out, log P ≈ −d²/2s²: slopes d/s² and d²/s²."""
     levels, top = 256, 255.0
     for scale in (1 / 32, 1.0, 5.0):
@@ -157,7 +159,7 @@ def test_gradients_are_finite_whatever_the_decoder_says(name, dtype):
     raw[:, :2, 0] = torch.tensor(list(itertools.product(extremes, extremes)), dtype=dtype)
     raw.requires_grad_()
     for level in (0.0, 1.0, 127.0, 128.0, 254.0, 255.0):
-        value = likelihood(raw).log_prob(torch.full((rows, 1), level, dtype=dtype))
+        value = likelihood(raw).log_prob_terms(torch.full((rows, 1), level, dtype=dtype))
         (gradient,) = torch.autograd.grad(value.sum(), raw)
         assert not value.isnan().any()
         assert (value <= 0).all()
@@ -185,12 +187,12 @@ def p_value(draws: Tensor, probabilities: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("mean,log_scale", PARAMETERS)
-def test_center_and_frequencies_of_the_discretised_normal(mean, log_scale):
+def test_center_and_frequencies_of_the_discretized_normal(mean, log_scale):
     p = DiscretizedNormalMass(column([mean]), column([log_scale]), 17)
     k = np.arange(17)
     masses = np.exp(log_mass(k, mean, math.exp(log_scale), 17))
     assert p.center.item() == pytest.approx((k * masses).sum(), rel=1e-11, abs=1e-12)
-    own = p.repeat(17).log_prob(column(k))[:, 0].exp().numpy()
+    own = p.repeat(17).log_prob_terms(column(k))[:, 0].exp().numpy()
     assert (k * own).sum() == pytest.approx(p.center.item(), rel=1e-11, abs=1e-12)
     draws = p.repeat(20_000).sample(torch.Generator().manual_seed(2))[:, 0]
     assert set(draws.unique().tolist()) <= set(range(17))
@@ -223,11 +225,11 @@ def test_rows_repeat_detach_and_generators(family):
     many = p.repeat(2)
     assert (p.rows, many.rows) == (4, 8)
     torch.testing.assert_close(
-        many.log_prob(x.repeat_interleave(2, 0)), p.log_prob(x).repeat_interleave(2, 0)
+        many.log_prob_terms(x.repeat_interleave(2, 0)), p.log_prob_terms(x).repeat_interleave(2, 0)
     )
     torch.testing.assert_close(many.center, p.center.repeat_interleave(2, 0))
-    assert p.log_prob(x).requires_grad
-    assert not p.detach().log_prob(x).requires_grad
+    assert p.log_prob_terms(x).requires_grad
+    assert not p.detach().log_prob_terms(x).requires_grad
     one, two, other = (many.sample(torch.Generator().manual_seed(s)) for s in (7, 7, 8))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)

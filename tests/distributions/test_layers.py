@@ -12,7 +12,7 @@ from torch import Tensor, distributions
 
 import reparam as rp
 from reparam.distributions.deep_layers import relative
-from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.factorized import NormalDensity
 from reparam.distributions.layers import LayeredDensity, precision_weighted
 from reparam.model import Space
 
@@ -74,8 +74,8 @@ def test_draws_come_with_their_density(name):
     model, x = model_of(name), data()
     for density in (model.posterior(x), model.prior().repeat(5)):
         torch.manual_seed(3)
-        z, log_prob = density.rsample_with_log_prob()
-        torch.testing.assert_close(density.log_prob(z), log_prob, rtol=1e-10, atol=1e-10)
+        z, log_prob = density.rsample_with_log_prob_terms()
+        torch.testing.assert_close(density.log_prob_terms(z), log_prob, rtol=1e-10, atol=1e-10)
         torch.manual_seed(3)
         torch.testing.assert_close(density.rsample(), z)
         assert log_prob.shape == (5, len(model.p_z.layers))
@@ -90,8 +90,8 @@ def test_closed_rates_of_the_way_down_are_right_on_average(name):
         q = model.posterior(data(rows=1)).repeat(rows)
         torch.manual_seed(1)
         _, closed = q.rsample_with_rate(model.prior())
-        z, log_q = q.rsample_with_log_prob()
-        sampled = log_q - model.prior().log_prob(z)
+        z, log_q = q.rsample_with_log_prob_terms()
+        sampled = log_q - model.prior().log_prob_terms(z)
     assert (closed >= -1e-12).all()
     error = (closed.var(0) + sampled.var(0)).div(rows).sqrt()
     assert ((closed.mean(0) - sampled.mean(0)).abs() < 4.5 * error).all()
@@ -108,7 +108,7 @@ def test_the_closed_rates_are_not_taken_for_another_prior(name):
         q = model.posterior(data())
         torch.manual_seed(1)
         z, rates = q.rsample_with_rate(other.prior())
-        torch.testing.assert_close(rates, q.log_prob(z) - other.prior().log_prob(z))
+        torch.testing.assert_close(rates, q.log_prob_terms(z) - other.prior().log_prob_terms(z))
 
 
 def linear_hierarchy() -> tuple[LayeredDensity, LayeredDensity]:
@@ -154,7 +154,7 @@ def test_the_rate_of_the_way_up_is_that_of_the_joint_draw():
 
 
 def test_a_rate_of_the_way_up_may_be_negative():
-    """q(z1|x) wider than p(z1|z2), whose centre follows the very z1: below zero on average."""
+    """q(z1|x) wider than p(z1|z2), whose center follows the very z1: below zero on average."""
     up, down = rp.Ascent((1, 1), ()).double(), rp.Descent((1, 1), ()).double()
     for walk in (up, down):
         walk.networks[0].first.weight.data = torch.tensor([[1.0], [0.0]], dtype=F64)
@@ -195,8 +195,8 @@ def test_log_likelihood_of_a_hierarchy_is_the_integral():
     line = torch.linspace(-8, 8, 401, dtype=F64)
     z = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).view(-1, 2)
     with torch.no_grad():
-        log_p = model.prior().log_prob(z).sum(1)
-        log_p = log_p + model.likelihood(z).log_prob(x.expand(len(z), 4)).sum(1)
+        log_p = model.prior().log_prob_terms(z).sum(1)
+        log_p = log_p + model.likelihood(z).log_prob_terms(x.expand(len(z), 4)).sum(1)
         truth = log_p.logsumexp(0).item() + 2 * math.log((line[1] - line[0]).item())
         found = model.log_prob(x, samples=50_000, generator=torch.Generator().manual_seed(0))
     assert found.kind == "lower bound"
@@ -220,7 +220,7 @@ def test_free_bits_of_layers_are_refused_where_rates_may_be_negative():
     q = rp.LayeredPosterior(rp.Ascent((2, 2), (4,)), 4)
     p = rp.LayeredPrior(rp.Descent((2, 2), (4,)))
     networks = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
-    with pytest.raises(ValueError, match="weighting: FreeBits .* does not factorise"):
+    with pytest.raises(ValueError, match="weighting: FreeBits .* does not factorize"):
         rp.VAE(space, *networks, q, p, rp.Bernoulli(space), rp.ELBO(rp.FreeBits()))
     for bad in ((), (3, 0)):
         with pytest.raises(ValueError, match="latent_dims: "):
@@ -253,9 +253,9 @@ def test_a_detached_posterior_keeps_its_values_and_gives_no_gradient():
     model, x = model_of("hierarchical-vae"), data()
     q = model.posterior(x)
     z = q.rsample().detach().requires_grad_()
-    torch.testing.assert_close(q.detach().log_prob(z), q.log_prob(z))
+    torch.testing.assert_close(q.detach().log_prob_terms(z), q.log_prob_terms(z))
     grads = torch.autograd.grad(
-        q.detach().log_prob(z).sum(), [z, *model.q_z.parameters()], allow_unused=True
+        q.detach().log_prob_terms(z).sum(), [z, *model.q_z.parameters()], allow_unused=True
     )
     assert grads[0].any() and all(g is None for g in grads[1:])
     assert np.isfinite(model.loss(x).objective.item())

@@ -1,4 +1,4 @@
-"""Likelihoods as modules: units, normalisation at the ends of their parameters, refusals."""
+"""Likelihoods as modules: units, normalization at the ends of their parameters, refusals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def test_discretized_logistic_sums_to_one_for_any_decoder_output(levels):
     raw = torch.tensor([-1e3, -50.0, -7.0, -1.0, 0.0, 1.0, 7.0, 50.0, 1e3], dtype=F64)
     pairs = torch.tensor(list(itertools.product([-3.0, -1.0, -0.1, 0.0, 0.4, 1.0, 3.0], raw)))
     p = likelihood(pairs.to(F64)[:, :, None])
-    every = torch.stack([p.log_prob(torch.full((len(pairs), 1), float(k))) for k in range(levels)])
+    every = torch.stack(
+        [p.log_prob_terms(torch.full((len(pairs), 1), float(k))) for k in range(levels)]
+    )
     assert every.isfinite().all()
     assert every.logsumexp(0).abs().max() < 1e-9
 
@@ -39,7 +41,7 @@ def test_discretized_logistic_units():
         mass = np.diff(stats.logistic(location, 255 / 8).cdf(edges))[0]
         # Near its location a mass goes as 1/scale, which the soft upper bound, ln(8 · 256 · 8/255)
         # = 4.16 away, lowers by a factor of up to 1 + e^−4.16 = 1.016.
-        found = p.log_prob(torch.full((1, 1), float(level))).exp().item()
+        found = p.log_prob_terms(torch.full((1, 1), float(level))).exp().item()
         assert found == pytest.approx(mass, rel=0.017)
 
 
@@ -48,7 +50,7 @@ def test_locations_of_the_discretized_logistic_are_levels():
     likelihood = rp.DiscretizedLogistic(Space((1,), "levels", 5))
     for raw, level in ((-1.0, 0), (-0.5, 1), (0.0, 2), (1.0, 4), (7.0, 4), (-7.0, 0)):
         p = likelihood(torch.tensor([[[raw], [-100.0]]], dtype=F64))
-        assert p.log_prob(torch.full((1, 1), float(level))).item() > -1e-6
+        assert p.log_prob_terms(torch.full((1, 1), float(level))).item() > -1e-6
         assert p.center.item() == pytest.approx(level, abs=1e-5)
 
 
@@ -57,7 +59,7 @@ def test_bernoulli_of_all_images_sums_to_one():
     logits = torch.tensor([-60.0, -3.0, 0.0, 0.5, 8.0, 60.0], dtype=F64).view(1, 1, 1, 2, 3)
     p = rp.Bernoulli(Space((1, 2, 3), "binary"))(logits)
     images = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=F64)
-    log_prob = p.repeat(64).log_prob(images.view(64, 1, 2, 3))
+    log_prob = p.repeat(64).log_prob_terms(images.view(64, 1, 2, 3))
     assert log_prob.shape == (64, 6)
     assert abs(log_prob.sum(1).logsumexp(0).item()) < 1e-9
 
@@ -71,14 +73,14 @@ def test_normal_of_real_data_is_the_normal(scale):
     # float32 log 0.7 before .double(), and the soft bounds 6.6 away: e^−6.6 = 1.4e-3 at worst.
     tolerance = 1e-6 if scale == "fixed" else 5e-3
     np.testing.assert_allclose(
-        likelihood(mean).log_prob(x).detach().numpy(), wanted, rtol=tolerance
+        likelihood(mean).log_prob_terms(x).detach().numpy(), wanted, rtol=tolerance
     )
     trainable = [p for p in likelihood.parameters() if p.requires_grad]
     assert sum(p.numel() for p in trainable) == {"shared": 1, "per-dimension": 3, "fixed": 0}[scale]
 
 
 @pytest.mark.parametrize("space", [Space((1,), "levels", 9), Space((1,), "binary")])
-def test_normal_of_discrete_data_is_dequantised_in_level_units(space):
+def test_normal_of_discrete_data_is_dequantized_in_level_units(space):
     """Network mean m ∈ [0, 1] stands for level m(K−1), whose bin's middle is half a level up."""
     top, sigma = space.level_count - 1, 0.3
     p = rp.Normal(space, "fixed", sigma).double()(torch.tensor([[0.25]], dtype=F64))
@@ -86,7 +88,7 @@ def test_normal_of_discrete_data_is_dequantised_in_level_units(space):
     nodes, weights = np.polynomial.legendre.leggauss(6)
     for level in range(top + 1):
         wanted = law.logpdf(level + (nodes + 1) / 2) @ (weights / 2)
-        found = p.log_prob(torch.full((1, 1), float(level), dtype=F64)).item()
+        found = p.log_prob_terms(torch.full((1, 1), float(level), dtype=F64)).item()
         assert found == pytest.approx(wanted, rel=1e-6)  # log σ was float32 before .double()
     assert p.center.item() == pytest.approx(0.25 * top)
     assert p.kind == "lower bound"
@@ -114,7 +116,7 @@ def test_normal_with_scales_of_the_network_is_the_normal_of_each_entry():
     p = likelihood(torch.stack([MEANS, raw], 1))
     x = torch.tensor([[0.0, -1.5, 6.0], [1.5, 0.2, 2.0]], dtype=F64)
     law = stats.norm(MEANS.numpy(), SCALES.numpy())
-    np.testing.assert_allclose(p.log_prob(x).numpy(), law.logpdf(x.numpy()), rtol=1e-12)
+    np.testing.assert_allclose(p.log_prob_terms(x).numpy(), law.logpdf(x.numpy()), rtol=1e-12)
     torch.testing.assert_close(p.variance, SCALES.square(), rtol=1e-12, atol=0)
     assert torch.equal(p.center, MEANS) and p.kind == "exact"
     # 5.7 or more within its bounds, ln σ is ln 0.7 plus what the decoder says, but for e⁻⁵·⁷.
@@ -126,7 +128,7 @@ def test_normal_with_scales_of_the_network_is_the_normal_of_each_entry():
 
 
 @pytest.mark.parametrize("space", [Space((3,), "levels", 9), Space((3,), "binary")])
-def test_scales_of_the_network_are_dequantised_entry_by_entry(space):
+def test_scales_of_the_network_are_dequantized_entry_by_entry(space):
     """E ln N(x + u) over the uniform u, by Gauss–Legendre quadrature: exact for a parabola."""
     top = space.level_count - 1
     p = rp.Normal(space, "network").double()(
@@ -138,7 +140,7 @@ def test_scales_of_the_network_are_dequantised_entry_by_entry(space):
         each = [
             w / 2 * law.logpdf(level + (n + 1) / 2) for n, w in zip(nodes, weights, strict=True)
         ]
-        found = p.log_prob(torch.full((2, 3), float(level), dtype=F64))
+        found = p.log_prob_terms(torch.full((2, 3), float(level), dtype=F64))
         np.testing.assert_allclose(found.numpy(), sum(each), rtol=1e-10)
     assert p.kind == "lower bound"
     # Draws are rounded down, and their variance is that of the levels.
@@ -156,7 +158,7 @@ def test_scales_of_the_network_are_dequantised_entry_by_entry(space):
 
 @pytest.mark.parametrize("kind", ["real", "levels"])
 def test_the_slope_in_the_scale_vanishes_at_the_squared_error(kind):
-    """∂ ln N / ∂ ln σ = z² − 1, and 1/(12σ²) more for dequantised levels: σ² = e² + 1/12."""
+    """∂ ln N / ∂ ln σ = z² − 1, and 1/(12σ²) more for dequantized levels: σ² = e² + 1/12."""
     space = Space((3,), kind, 9 if kind == "levels" else None)
     likelihood = rp.Normal(space, "network").double()
     top = 1 if kind == "real" else 8
@@ -165,7 +167,7 @@ def test_the_slope_in_the_scale_vanishes_at_the_squared_error(kind):
     variance = error.square() + (1 / 12 if kind == "levels" else 0)
     for factor in (1.0, 0.9, 1.1):
         raw = decoder_output((factor * variance).sqrt() / top).requires_grad_()
-        value = likelihood(torch.stack([(x - error) / top, raw], 1)).log_prob(x).sum()
+        value = likelihood(torch.stack([(x - error) / top, raw], 1)).log_prob_terms(x).sum()
         (slope,) = torch.autograd.grad(value, raw)
         wanted = torch.full((1, 3), 1 / factor - 1, dtype=F64)
         # ln σ is 4 or more from its bounds, where it moves by 1 to 1 − e⁻⁴ times the output.
@@ -179,7 +181,7 @@ def test_a_perfect_fit_of_one_entry_has_the_density_of_the_floor():
         parameters[:, 1] = torch.tensor([-1e4, -20.0, 0.0])
         parameters.requires_grad_()
         p = rp.Normal(Space((3,), "real"), "network")(parameters)
-        value = p.log_prob(torch.zeros(1, 3, dtype=dtype))
+        value = p.log_prob_terms(torch.zeros(1, 3, dtype=dtype))
         highest = 7 - 0.5 * math.log(2 * math.pi)
         assert value[0, :2].tolist() == pytest.approx([highest] * 2, abs=1e-4)
         value.sum().backward()
@@ -216,15 +218,15 @@ def test_scales_of_the_network_recover_the_deviations_of_every_class():
             stage.solve(model, [Batch(x, c)])
     table = model.decoder.table
     exactly: dict[str, Any] = {"tolerance_grad": 1e-12, "tolerance_change": 0.0}
-    optimiser = torch.optim.LBFGS([table], max_iter=500, line_search_fn="strong_wolfe", **exactly)
+    optimizer = torch.optim.LBFGS([table], max_iter=500, line_search_fn="strong_wolfe", **exactly)
 
     def closure() -> torch.Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         objective = model.loss(x, c).objective
         objective.backward()
         return objective
 
-    optimiser.step(closure)
+    optimizer.step(closure)
     p = model.likelihood(torch.zeros(classes, 1, dtype=F64), torch.arange(classes))
     rows = [x[c == k] for k in range(classes)]
     mean = torch.stack([r.mean(0) for r in rows])
@@ -269,7 +271,7 @@ def test_a_constant_column_does_not_give_an_infinite_density():
     likelihood = rp.Normal(Space((2,), "real"))
     with torch.no_grad():
         likelihood.log_scale.fill_(-1e4)
-    value = likelihood(torch.zeros(1, 2)).log_prob(torch.zeros(1, 2)).sum().item()
+    value = likelihood(torch.zeros(1, 2)).log_prob_terms(torch.zeros(1, 2)).sum().item()
     assert value == pytest.approx(2 * (7 - 0.5 * math.log(2 * math.pi)), abs=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Mixtures of discretised logistics: probabilities, their single component, means and draws."""
+"""Mixtures of discretized logistics: probabilities, their single component, means and draws."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def masses(p: LogisticMixtureMass) -> np.ndarray:
 def log_masses(p: LogisticMixtureMass) -> Tensor:
     """(levels, rows, entries) of the distribution itself."""
     x = torch.ones_like(p.location[:, 0])
-    return torch.stack([p.log_prob(x * level) for level in range(p.levels)])
+    return torch.stack([p.log_prob_terms(x * level) for level in range(p.levels)])
 
 
 @pytest.mark.parametrize("levels", [2, 17, 256])
@@ -78,14 +78,14 @@ def test_one_component_is_the_plain_logistic_and_so_are_equal_ones(shape):
     raw = torch.randn(5, *plain.parameter_shape, dtype=F64)
     x = torch.randint(LEVELS, (5, *shape)).double()
     assert one.parameter_shape == plain.parameter_shape
-    assert torch.equal(one(raw).log_prob(x), plain(raw).log_prob(x))
+    assert torch.equal(one(raw).log_prob_terms(x), plain(raw).log_prob_terms(x))
     three = rp.DiscretizedLogistic(space, mixture=3).double()
     assert three.parameter_shape == (9, *shape)
     location = raw[:, :1].expand(-1, 3, *shape[0:]) - three.start  # where all start together
     logits = torch.randn(5, 3, *shape, dtype=F64)
     alike = torch.cat([logits, location, raw[:, 1:].expand(-1, 3, *shape)], 1)
     p, q = three(alike), plain(raw)
-    torch.testing.assert_close(p.log_prob(x), q.log_prob(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(p.log_prob_terms(x), q.log_prob_terms(x), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(p.center, q.center, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(p.variance, q.variance, rtol=1e-9, atol=1e-9)
 
@@ -111,7 +111,8 @@ def test_rows_repeat_and_generators():
     x = torch.randint(LEVELS, (4, 2)).double()
     assert p.rows == 4 and p.repeat(2).rows == 8
     torch.testing.assert_close(
-        p.repeat(2).log_prob(x.repeat_interleave(2, 0)), p.log_prob(x).repeat_interleave(2, 0)
+        p.repeat(2).log_prob_terms(x.repeat_interleave(2, 0)),
+        p.log_prob_terms(x).repeat_interleave(2, 0),
     )
     one, two, other = (p.sample(torch.Generator().manual_seed(s)) for s in (7, 7, 8))
     assert torch.equal(one, two) and not torch.equal(one, other)

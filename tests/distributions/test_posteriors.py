@@ -44,7 +44,7 @@ def test_densities_integrate_to_one(name):
     points, area = grid()
     for row in range(2):
         q = posterior(0.5 * parameters(posterior, seed=row)[:1]).repeat(len(points))
-        total = q.log_prob(points).sum(1).exp().sum().item() * area
+        total = q.log_prob_terms(points).sum(1).exp().sum().item() * area
         assert total == pytest.approx(1, abs=2e-3)  # kinks of a rectified network: no better
 
 
@@ -54,10 +54,10 @@ def test_draws_come_with_their_density_and_are_of_it(name):
     posterior, rows = POSTERIORS[name](), 100_000
     q = posterior(0.5 * parameters(posterior)[:1])
     torch.manual_seed(2)
-    z, log_prob = q.repeat(rows).rsample_with_log_prob()
-    torch.testing.assert_close(log_prob, q.repeat(rows).log_prob(z), rtol=1e-6, atol=1e-6)
+    z, log_prob = q.repeat(rows).rsample_with_log_prob_terms()
+    torch.testing.assert_close(log_prob, q.repeat(rows).log_prob_terms(z), rtol=1e-6, atol=1e-6)
     points, area = grid()
-    density = q.repeat(len(points)).log_prob(points).sum(1).exp() * area
+    density = q.repeat(len(points)).log_prob_terms(points).sum(1).exp() * area
     for power in (1, 2):
         wanted = (density[:, None] * points**power).sum(0)
         error = (z**power).std(0) / math.sqrt(rows)
@@ -71,13 +71,13 @@ def test_rows_are_repeated_and_detached_whole(name):
     q = posterior(h)
     assert q.rows == 4
     z = torch.randn(12, 2, dtype=F64).requires_grad_()
-    many = q.repeat(3).log_prob(z)
+    many = q.repeat(3).log_prob_terms(z)
     for k in range(3):
-        torch.testing.assert_close(q.log_prob(z[k::3]), many[k::3])
+        torch.testing.assert_close(q.log_prob_terms(z[k::3]), many[k::3])
     fixed = q.detach()
-    torch.testing.assert_close(fixed.log_prob(z[:4]), q.log_prob(z[:4]))
+    torch.testing.assert_close(fixed.log_prob_terms(z[:4]), q.log_prob_terms(z[:4]))
     inputs = [h, *posterior.parameters()]
-    found = torch.autograd.grad(fixed.log_prob(z[:4]).sum(), [z, *inputs], allow_unused=True)
+    found = torch.autograd.grad(fixed.log_prob_terms(z[:4]).sum(), [z, *inputs], allow_unused=True)
     assert found[0].any() and all(g is None for g in found[1:])
 
 
@@ -86,7 +86,7 @@ def test_full_normal_is_the_multivariate_normal():
     q = posterior(parameters(posterior))
     reference = distributions.MultivariateNormal(q.mean, scale_tril=q.factor)
     z = torch.randn(4, 3, dtype=F64)
-    torch.testing.assert_close(q.log_prob(z).squeeze(1), reference.log_prob(z))
+    torch.testing.assert_close(q.log_prob_terms(z).squeeze(1), reference.log_prob(z))
     standard = distributions.MultivariateNormal(torch.zeros(3, dtype=F64), torch.eye(3, dtype=F64))
     kl = distributions.kl_divergence(reference, standard)
     torch.testing.assert_close(q.kl(rp.StandardNormal(3).double()()).squeeze(1), kl)
@@ -101,7 +101,7 @@ def test_normal_mixture_is_the_mixture():
     weights = distributions.Categorical(torch.ones(4, 3, dtype=F64))
     reference = distributions.MixtureSameFamily(weights, components)
     z = torch.randn(4, 2, dtype=F64)
-    torch.testing.assert_close(q.log_prob(z).squeeze(1), reference.log_prob(z))
+    torch.testing.assert_close(q.log_prob_terms(z).squeeze(1), reference.log_prob(z))
     torch.testing.assert_close(q.center, reference.mean)
     torch.testing.assert_close(q.variance, reference.variance)
 
@@ -125,7 +125,7 @@ def least_divergence(posterior: nn.Module, rho: float) -> float:
     covariance = torch.tensor([[1.0, rho], [rho, 1.0]], dtype=F64)
     target = distributions.MultivariateNormal(torch.zeros(2, dtype=F64), covariance)
     h = torch.zeros(1, *posterior.parameter_shape, dtype=F64, requires_grad=True)
-    optimiser = torch.optim.LBFGS(
+    optimizer = torch.optim.LBFGS(
         [h, *posterior.parameters()],
         max_iter=500,
         tolerance_grad=1e-12,
@@ -136,17 +136,17 @@ def least_divergence(posterior: nn.Module, rho: float) -> float:
     patch.setattr(numerics, "noise", lambda like, kind="normal", generator=None: sigma_points())
 
     def divergence() -> Tensor:
-        z, log_q = posterior(h).repeat(4).rsample_with_log_prob()
+        z, log_q = posterior(h).repeat(4).rsample_with_log_prob_terms()
         # Of the four points −½‖ε‖² is −1, its mean under N(0, I): so log q has its own mean too.
         return (log_q.sum(1) - target.log_prob(z)).mean()
 
     def closure() -> Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         value = divergence()
         value.backward()
         return value
 
-    optimiser.step(closure)
+    optimizer.step(closure)
     value = divergence().item()
     patch.undo()
     return value
@@ -190,7 +190,7 @@ def test_categorical_divergence_and_mass():
     kl = q.kl(rp.UniformOneHot(2, 3).double()())
     torch.testing.assert_close(kl, distributions.kl_divergence(reference, uniform))
     z = q.sample()
-    torch.testing.assert_close(q.log_prob(z), reference.log_prob(z.view(4, 2, 3).argmax(2)))
+    torch.testing.assert_close(q.log_prob_terms(z), reference.log_prob(z.view(4, 2, 3).argmax(2)))
     assert q.kind == "exact" and posterior.train()(parameters(posterior)).kind == "estimate"
 
 
@@ -209,10 +209,10 @@ def test_the_bound_of_a_discrete_code_is_below_its_enumerated_likelihood():
         [torch.cat([a, b])[None] for a in torch.eye(3, dtype=F64) for b in torch.eye(3, dtype=F64)]
     )
     with torch.no_grad():
-        log_p = model.likelihood(codes).log_prob(x.expand(9, 4)).sum(1) - math.log(9)
+        log_p = model.likelihood(codes).log_prob_terms(x.expand(9, 4)).sum(1) - math.log(9)
         truth = log_p.logsumexp(0).item()
         q = model.posterior(x)
-        log_q = q.repeat(9).log_prob(codes).sum(1)
+        log_q = q.repeat(9).log_prob_terms(codes).sum(1)
         wanted = (log_q.exp() * (log_p - log_q)).sum().item()
         torch.manual_seed(0)
         bounds = model.loss(x.expand(20_000, 4)).terms["bound"]

@@ -1,4 +1,4 @@
-"""Standardise and distributions pushed through bijections: Jacobians, integrals, statistics."""
+"""Standardize and distributions pushed through bijections: Jacobians, integrals, statistics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scipy import stats
 from torch import Tensor
 
 from reparam.bijections.base import Bijection
-from reparam.bijections.elementwise import Standardise
-from reparam.distributions.factorised import NormalDensity
+from reparam.bijections.elementwise import Standardize
+from reparam.distributions.factorized import NormalDensity
 from reparam.distributions.transformed import Transformed
 from reparam.model import Batch, Space
 
@@ -34,8 +34,8 @@ class Sinh(Bijection):
         return x, -self.forward(x)[1]
 
 
-def standardise_2d() -> Standardise:
-    bijection = Standardise(Space((2,), "real")).double()
+def standardize_2d() -> Standardize:
+    bijection = Standardize(Space((2,), "real")).double()
     with torch.no_grad():
         bijection.shift.copy_(torch.tensor([0.5, -3.0]))
         bijection.scale.copy_(torch.tensor([0.2, 4.0]))
@@ -45,13 +45,13 @@ def standardise_2d() -> Standardise:
 BASE = NormalDensity(torch.tensor([[0.3, -0.5]], dtype=F64), torch.tensor([[-0.4, 0.2]], dtype=F64))
 
 
-@pytest.mark.parametrize("bijection", [standardise_2d(), Sinh()], ids=["standardise", "sinh"])
+@pytest.mark.parametrize("bijection", [standardize_2d(), Sinh()], ids=["standardize", "sinh"])
 def test_log_prob_is_base_plus_slogdet_of_the_jacobian(bijection):
     p = Transformed(BASE, bijection)
     x = torch.tensor([[0.1, 0.7], [-1.0, 2.0], [0.6, -3.5]], dtype=F64)
-    found = p.log_prob(x)
+    found = p.log_prob_terms(x)
     # Columns of the base's two entries and of the Jacobian, where entries stay apart.
-    assert found.shape == ((3, 3) if isinstance(bijection, Standardise) else (3, 1))
+    assert found.shape == ((3, 3) if isinstance(bijection, Standardize) else (3, 1))
     for row, total in zip(x, found.sum(1), strict=True):
         jacobian = torch.autograd.functional.jacobian(lambda v: bijection(v[None])[0][0], row)
         y = bijection(row[None])[0][0].detach().numpy()
@@ -62,8 +62,8 @@ def test_log_prob_is_base_plus_slogdet_of_the_jacobian(bijection):
 
 @pytest.mark.parametrize(
     "bijection,low,high",
-    [(standardise_2d(), (-1.5, -45.0), (2.5, 40.0)), (Sinh(), (-4.5, -4.5), (4.5, 4.5))],
-    ids=["standardise", "sinh"],
+    [(standardize_2d(), (-1.5, -45.0), (2.5, 40.0)), (Sinh(), (-4.5, -4.5), (4.5, 4.5))],
+    ids=["standardize", "sinh"],
 )
 def test_density_integrates_to_one(bijection, low, high):
     """The trapezoid rule on a density that has died out at the borders converges faster than any
@@ -72,11 +72,11 @@ def test_density_integrates_to_one(bijection, low, high):
     grid = torch.as_tensor(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2))
     p = Transformed(BASE, bijection)
     cell = math.prod(axis[1] - axis[0] for axis in axes)
-    assert p.log_prob(grid).sum(1).exp().sum().item() * cell == pytest.approx(1.0, abs=1e-8)
+    assert p.log_prob_terms(grid).sum(1).exp().sum().item() * cell == pytest.approx(1.0, abs=1e-8)
 
 
 def test_draws_and_center_go_back_through_the_bijection():
-    for bijection in (standardise_2d(), Sinh()):
+    for bijection in (standardize_2d(), Sinh()):
         p = Transformed(BASE, bijection)
         torch.testing.assert_close(bijection(p.center)[0], BASE.mean)
         draws = p.repeat(5000).sample(torch.Generator().manual_seed(0))
@@ -94,10 +94,10 @@ def test_kind_rows_repeat_and_detach_are_those_of_the_base():
     assert p.kind == "exact"
     assert (p.rows, p.repeat(3).rows) == (2, 6)
     x = torch.tensor([[0.1, 0.2], [0.3, -0.4]], dtype=F64)
-    repeated = p.repeat(3).log_prob(x.repeat_interleave(3, 0))
-    torch.testing.assert_close(repeated, p.log_prob(x).repeat_interleave(3, 0))
-    assert p.log_prob(x).requires_grad
-    assert not p.detach().log_prob(x).requires_grad
+    repeated = p.repeat(3).log_prob_terms(x.repeat_interleave(3, 0))
+    torch.testing.assert_close(repeated, p.log_prob_terms(x).repeat_interleave(3, 0))
+    assert p.log_prob_terms(x).requires_grad
+    assert not p.detach().log_prob_terms(x).requires_grad
 
     class Bound(NormalDensity):
         kind = "lower bound"
@@ -105,11 +105,11 @@ def test_kind_rows_repeat_and_detach_are_those_of_the_base():
     assert Transformed(Bound(mean, mean), Sinh()).kind == "lower bound"
 
 
-# ------------------------------------------------------------------------- Standardise
+# ------------------------------------------------------------------------- Standardize
 
 
-def solved(x: Tensor, space: Space, dtype: torch.dtype = F64) -> Standardise:
-    bijection = Standardise(space).to(dtype)
+def solved(x: Tensor, space: Space, dtype: torch.dtype = F64) -> Standardize:
+    bijection = Standardize(space).to(dtype)
     (stage,) = bijection.stages
     cut = len(x) // 3
     stage.solve(None, [Batch(x[:cut]), Batch(x[cut:])])
@@ -127,12 +127,12 @@ def solved(x: Tensor, space: Space, dtype: torch.dtype = F64) -> Standardise:
     ],
     ids=lambda s: f"{s.kind}-{len(s.shape)}d",
 )
-def test_standardise_inverts_both_ways_with_the_jacobian_of_autograd(space):
+def test_standardize_inverts_both_ways_with_the_jacobian_of_autograd(space):
     generator = torch.Generator().manual_seed(1)
     data = 5 + 3 * torch.randn(50, *space.shape, generator=generator, dtype=F64)
     if space.kind != "real":
         data = data.abs().round().clamp(0, space.level_count - 1)
-    bijection = solved(data, space) if space.kind == "real" else Standardise(space).double()
+    bijection = solved(data, space) if space.kind == "real" else Standardize(space).double()
     x = data[:3]
     z, ladj = bijection(x)
     back, back_ladj = bijection.inverse(z)
@@ -231,7 +231,7 @@ def test_constant_pixels_of_images_are_left_out_of_the_statistics():
 def test_what_is_known_of_constants_is_saved():
     x = torch.randn(20, 3, dtype=F64)
     x[:, 1] = 0.1
-    bijection, other = solved(x, Space((3,), "real")), Standardise(Space((3,), "real"))
+    bijection, other = solved(x, Space((3,), "real")), Standardize(Space((3,), "real"))
     other.load_state_dict(bijection.state_dict())
     assert (other.count, other.inverse(torch.zeros(1, 3))[0].dtype) == (2, F64)
     assert torch.equal(other.inverse(torch.zeros(1, 3))[0], bijection.inverse(torch.zeros(1, 3))[0])
@@ -268,10 +268,10 @@ def test_integers_are_read_as_they_are_stored():
 
 
 def test_the_sum_over_repeated_rows_counts_the_jacobian_in_each():
-    bijection = Standardise(Space((2,), "real")).double()
+    bijection = Standardize(Space((2,), "real")).double()
     bijection.scale.copy_(torch.tensor([10.0, 0.5]))
     mean = torch.tensor([[0.5, -1.0], [0.0, 2.0]], dtype=torch.float64)
     p = Transformed(NormalDensity(mean, torch.zeros_like(mean)), bijection).repeat(3)
     x = torch.tensor([[3.0, 1.0], [-2.0, 0.25]], dtype=torch.float64)
-    expected = p.log_prob(x.repeat_interleave(3, 0)).sum(1)
-    torch.testing.assert_close(p.log_prob_sum(x), expected, rtol=1e-13, atol=1e-13)
+    expected = p.log_prob_terms(x.repeat_interleave(3, 0)).sum(1)
+    torch.testing.assert_close(p.log_prob(x), expected, rtol=1e-13, atol=1e-13)

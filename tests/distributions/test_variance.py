@@ -10,11 +10,11 @@ import torch
 from scipy import stats
 
 from reparam.bijections.base import Bijection
-from reparam.bijections.elementwise import Standardise
-from reparam.distributions.factorised import (
+from reparam.bijections.elementwise import Standardize
+from reparam.distributions.factorized import (
     BernoulliMass,
     CategoricalMass,
-    DequantisedNormalDensity,
+    DequantizedNormalDensity,
     DiscretizedLogisticMass,
     DiscretizedNormalMass,
     NormalDensity,
@@ -44,7 +44,9 @@ def moments(mass: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_variance_over_levels_is_the_sum_over_all_of_them(family, levels):
     p = family(*pairs(), levels)
-    mass = torch.stack([p.log_prob(torch.full_like(p.log_scale, k)).exp() for k in range(levels)])
+    mass = torch.stack(
+        [p.log_prob_terms(torch.full_like(p.log_scale, k)).exp() for k in range(levels)]
+    )
     wanted = moments(mass.view(levels, *p.log_scale.shape).numpy())
     # Differences of masses that round at 1e-16 and are weighted by up to K².
     np.testing.assert_allclose(p.variance.numpy(), wanted, rtol=1e-9, atol=1e-15 * levels**2)
@@ -55,7 +57,7 @@ def test_variance_over_levels_is_the_sum_over_all_of_them(family, levels):
 def test_variance_of_a_rounded_down_normal_is_that_of_its_draws():
     """P(k) = Φ((k+1−m)/σ) − Φ((k−m)/σ), the end levels taking what lies outside."""
     mean, log_scale = pairs()
-    p = DequantisedNormalDensity(mean, log_scale, 256)
+    p = DequantizedNormalDensity(mean, log_scale, 256)
     edges = np.concatenate([[-np.inf], np.arange(1, 256), [np.inf]]).reshape(-1, 1, 1)
     law = stats.norm(mean.numpy(), log_scale.exp().numpy())
     upper, lower = edges[1:], edges[:-1]
@@ -96,12 +98,12 @@ class Arsinh(Bijection):
 
 def test_variance_through_a_bijection_is_that_of_draws():
     base = NormalDensity(torch.zeros(1, 2, dtype=F64), torch.tensor([[-0.4, 0.2]], dtype=F64))
-    straight = Standardise(Space((2,), "real")).double()
+    straight = Standardize(Space((2,), "real")).double()
     straight.scale.copy_(torch.tensor([0.2, 4.0]))
     p = Transformed(base, straight)
     draws = p.repeat(200_000).sample(torch.Generator().manual_seed(0))
     # A variance of 200,000 normal draws has a relative deviation of √(2/n) = 0.3 %: five of them.
     np.testing.assert_allclose(p.variance[0].numpy(), draws.var(0).numpy(), rtol=0.016)
     assert Transformed(base, Arsinh()).variance is None
-    levels = Standardise(Space((2,), "levels", 11)).double()
+    levels = Standardize(Space((2,), "levels", 11)).double()
     torch.testing.assert_close(Transformed(base, levels).variance, 100 * base.variance)

@@ -11,7 +11,7 @@ from reparam.data import Data, Split
 from reparam.evaluation.diagnosis import layer_scores
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import bound_terms
-from reparam.evaluation.representation import linear_probe, neighbour_overlap
+from reparam.evaluation.representation import linear_probe, neighbor_overlap
 from reparam.model import Space
 from reparam.report import Entry, distances, latent
 from reparam.report.columns import TOLD, left_out
@@ -19,7 +19,7 @@ from reparam.report.rates import rates
 from reparam.report.table import score_table
 from reparam.train.history import History
 
-OF_CODES = {"linear_probe_accuracy", "neighbour_overlap", "active_units"}
+OF_CODES = {"linear_probe_accuracy", "neighbor_overlap", "active_units"}
 
 
 def noise(rows: int, seed: int, attributes: bool = False) -> Split:
@@ -47,7 +47,7 @@ def test_noise_tells_nothing_of_labels_that_the_encoder_was_told(attributes):
     scores = rp.evaluate(model, data, samples=2)
     assert not OF_CODES & scores.keys()
     assert linear_probe(model, data.train, data.test) is None
-    assert neighbour_overlap(model, data.train, data.test) is None
+    assert neighbor_overlap(model, data.train, data.test) is None
     assert active_units(model, data.test) is None
     plain = rp.build("vae", data.space, latent_dim=6, hidden=(32,))
     assert OF_CODES <= rp.evaluate(plain, data, samples=2).keys()

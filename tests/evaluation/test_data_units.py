@@ -26,7 +26,7 @@ def scores_of(x: np.ndarray, name: str, **parameters) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     "name, parameters",
-    [("pca", {}), ("pca", {"standardise": True}), ("vae", {"hidden": (4,)}), ("made", {})],
+    [("pca", {}), ("pca", {"standardize": True}), ("vae", {"hidden": (4,)}), ("made", {})],
 )
 def test_scores_of_data_far_from_zero_are_those_of_data_near_it(name, parameters):
     """1.7e9 ± 10 in a float32 model: means round at 2e-7 there, networks take z as float32."""
@@ -34,10 +34,10 @@ def test_scores_of_data_far_from_zero_are_those_of_data_near_it(name, parameters
     assert far == pytest.approx(near, rel=1e-4)
 
 
-@pytest.mark.parametrize("standardise", [False, True])
-def test_a_constant_column_changes_no_likelihood_and_no_bits(standardise):
+@pytest.mark.parametrize("standardize", [False, True])
+def test_a_constant_column_changes_no_likelihood_and_no_bits(standardize):
     x = np.column_stack([NEAR[:, :2], np.full(300, 0.001), NEAR[:, 2:]])
-    without, beside = (scores_of(v, "pca", standardise=standardise) for v in (NEAR, x))
+    without, beside = (scores_of(v, "pca", standardize=standardize) for v in (NEAR, x))
     for score in ("log_likelihood", "bits_per_dim"):
         assert beside[score] == pytest.approx(without[score], rel=1e-12)
     assert beside["bits_per_dim"] == pytest.approx(

@@ -67,7 +67,7 @@ def test_a_codec_that_knows_the_answer_repairs_everything():
 def test_columns_of_tables_count_in_their_deviations():
     space, split = made("real")
     model = codec(space, rp.GaussianNoise(0.5))
-    model.standardise.stages[0].solve(model, [Batch(split.x)])
+    model.standardize.stages[0].solve(model, [Batch(split.x)])
     found = repair(model, model.noise, split, split, 0.5)
     assert found.corrupted.value == pytest.approx(0.25, rel=0.12)
 

@@ -577,4 +577,4 @@ def test_random_features_work_for_any_shape_and_are_fixed(shape):
     first, again = features(x), RandomFeatures(space, x)(x)
     assert first.shape == (11, 64) and torch.equal(first, again)
     assert torch.equal(first, features.of_reference)
-    assert first.mean(0).abs().max() < 1e-4  # standardised on the reference
+    assert first.mean(0).abs().max() < 1e-4  # standardized on the reference

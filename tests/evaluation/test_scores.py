@@ -175,7 +175,7 @@ def test_evaluate_defines_only_what_the_model_does():
     autoencoder = rp.build("ae", data.space, latent_dim=2, hidden=(8,))
     names = set(evaluate(autoencoder, data))
     pictures = {"reconstruction_mse", "psnr", "sharpness"}
-    assert names == {*pictures, "linear_probe_accuracy", "neighbour_overlap", "parameters"}
+    assert names == {*pictures, "linear_probe_accuracy", "neighbor_overlap", "parameters"}
 
 
 def test_active_units_counts_the_dimensions_whose_means_vary():

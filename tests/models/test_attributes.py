@@ -66,7 +66,7 @@ def test_with_the_weights_of_the_attributes_at_zero_it_is_the_vae_bit_for_bit(sp
 
 
 def test_the_units_of_the_attributes_do_not_matter():
-    """Years or seconds since 1970: standardised, they are the same condition."""
+    """Years or seconds since 1970: standardized, they are the same condition."""
     x, c = torch.randn(20, 3, dtype=F64), torch.randn(20, 2, dtype=F64)
     moved = c * torch.tensor([3e7, -0.01], dtype=F64) + torch.tensor([1.7e9, 5.0], dtype=F64)
     one, two = (solved(REAL, x, c, latent_dim=2, hidden=(8,)) for c in (c, moved))
@@ -76,7 +76,7 @@ def test_the_units_of_the_attributes_do_not_matter():
     ours, theirs = terms(one, x, c), terms(two, x, moved)
     for name, value in ours.items():
         torch.testing.assert_close(theirs[name], value, rtol=1e-6, atol=1e-6)
-    # In float32 too: they are centred before they are rounded.
+    # In float32 too: they are centered before they are rounded.
     ours, theirs = terms(one.float(), x, c), terms(two.float(), x, moved)
     assert theirs["objective"].dtype == torch.float32
     for name, value in ours.items():
@@ -106,7 +106,7 @@ def test_the_true_linear_gaussian_model_gives_the_exact_conditional_density():
     """With the true weights the posterior is exact, and so is the bound at one sample."""
     x, y, exact = linear_gaussian(50, seed=0)
     model = solved(REAL, x, y, latent_dim=1, hidden=(), likelihood="normal")
-    shift, scale = model.standardise.shift, model.standardise.scale
+    shift, scale = model.standardize.shift, model.standardize.scale
     middle, spread = model.attributes.scale.shift, model.attributes.scale.scale
     scale.copy_(torch.from_numpy(DEVIATION))
     a, b = torch.from_numpy(LOADING) / scale, torch.from_numpy(MAP) / scale[:, None]

@@ -1,4 +1,4 @@
-"""Autoencoders: what is minimised, in which units, and PCA as the optimum of the linear one."""
+"""Autoencoders: what is minimized, in which units, and PCA as the optimum of the linear one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def linear(space: Space, latent_dim: int, loss: str = "auto") -> rp.Autoencoder:
     ).double()
 
 
-def test_the_linear_autoencoder_is_the_projector_of_pca(minimise):
+def test_the_linear_autoencoder_is_the_projector_of_pca(minimize):
     """Trained by L-BFGS: decoder · encoder is UUᵀ, while the columns need not be orthogonal."""
     rng = np.random.default_rng(0)
     scales = np.array([3.0, 2.0, 1.0, 0.5, 0.3])
@@ -32,7 +32,7 @@ def test_the_linear_autoencoder_is_the_projector_of_pca(minimise):
     x = x - x.mean(0) + torch.tensor([1.0, -2.0, 0.0, 5.0, 0.5])
     torch.manual_seed(0)
     model = rp.build("linear-ae", Space((5,), "real"), latent_dim=2).double()
-    minimise(model, x)
+    minimize(model, x)
     values, vectors = np.linalg.eigh(np.cov(x.numpy().T, bias=True))
     top = vectors[:, ::-1][:, :2]
     encode, decode = (m.first.weight.detach().numpy() for m in (model.encoder, model.decoder))
@@ -65,12 +65,12 @@ def test_squared_error_of_levels_is_a_sum_on_the_unit_range(levels):
     torch.testing.assert_close(model.encode(x), code)
 
 
-def test_squared_error_of_real_data_is_on_standardised_columns():
+def test_squared_error_of_real_data_is_on_standardized_columns():
     rng = np.random.default_rng(1)
     x = torch.as_tensor(rng.normal(size=(100, 3)) * [1, 100, 0.01] + [0, 1000, 5])
     model = linear(Space((3,), "real"), 2)
-    (standardise, descend) = model.stages
-    standardise.solve(model, [Batch(x)])
+    (standardize, descend) = model.stages
+    standardize.solve(model, [Batch(x)])
     difference = (model.reconstruct(x) - x).detach().numpy() / x.numpy().std(0)
     terms = model.loss(x).terms["squared_error"].detach().numpy()
     np.testing.assert_allclose(terms, (difference**2).sum(1), rtol=1e-9)

@@ -1,4 +1,4 @@
-"""Facts of every autoregressive model: normalised, causal, sampled as the naive sampler would."""
+"""Facts of every autoregressive model: normalized, causal, sampled as the naive sampler would."""
 
 from __future__ import annotations
 
@@ -121,10 +121,10 @@ def compare_with_full_passes(
 ) -> tuple[float, Tensor]:
     """Sample from cached activations; at every step one full pass must give the same parameters.
 
-    Returns the largest difference and the draws, of real data in standardised units.
+    Returns the largest difference and the draws, of real data in standardized units.
     """
     network, space = model.network, model.space
-    scaled = (lambda x: x) if space.kind == "real" else model.standardise.scaled
+    scaled = (lambda x: x) if space.kind == "real" else model.standardize.scaled
     values = torch.zeros(rows, *space.shape, dtype=model.anchor.dtype)
     layout = (rows, space.shape[0], -1) if network.whole_pixels else (rows, -1)
     generator = torch.Generator().manual_seed(7)
@@ -176,11 +176,11 @@ def test_cached_samples_are_the_naive_ones(which, space, rows):
 @pytest.mark.parametrize("shape", [(1, 4, 5), (3, 3, 2)], ids=str)
 def test_cached_samples_of_real_images_are_the_naive_ones_in_data_units(which, shape):
     model = random_model(which, Space(shape, "real"))
-    model.standardise.shift.fill_(100)
-    model.standardise.scale.copy_(2 + torch.arange(shape[0]).view(-1, 1, 1))
+    model.standardize.shift.fill_(100)
+    model.standardize.scale.copy_(2 + torch.arange(shape[0]).view(-1, 1, 1))
     worst, naive = compare_with_full_passes(model, 4)
     assert worst < 1e-12
-    torch.testing.assert_close(sampled(model, 4), 100 + model.standardise.scale * naive)
+    torch.testing.assert_close(sampled(model, 4), 100 + model.standardize.scale * naive)
 
 
 @every
@@ -294,7 +294,7 @@ def test_nade_without_gradients_keeps_the_sums_of_few_rows(conditional, monkeypa
 def test_likelihoods_without_gradients_keep_the_parameters_of_few_rows(
     which, conditional, monkeypatch
 ):
-    """256 numbers per entry of hundreds of colour images would be gigabytes."""
+    """256 numbers per entry of hundreds of color images would be gigabytes."""
     space = Space((1, 2, 2), "levels", 256, classes=2)
     model = random_model(which, space, conditional=conditional, likelihood="categorical")
     monkeypatch.setattr(autoregressive, "NUMBERS_AT_ONCE", 5 * 4 * 256)
@@ -411,7 +411,7 @@ CODES: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def relabelled(model: Autoregressive, new: Tensor) -> Autoregressive:
+def relabeled(model: Autoregressive, new: Tensor) -> Autoregressive:
     """The model whose weights at code ``new[k]``, of inputs and outputs, are those of this at k."""
     other = copy.deepcopy(model)
     network: Any = other.network
@@ -435,7 +435,7 @@ def test_a_prior_over_a_grid_of_codes_does_not_depend_on_how_they_are_numbered(w
     x = torch.randint(3, (64, *space.shape), generator=torch.Generator().manual_seed(0))
     value = model.log_prob(x).value
     new = torch.tensor([2, 0, 1])
-    torch.testing.assert_close(relabelled(model, new).log_prob(new[x]).value, value)
+    torch.testing.assert_close(relabeled(model, new).log_prob(new[x]).value, value)
     assert (model.log_prob(new[x]).value - value).abs().min() > 1e-6  # it is no symmetry of its own
 
 
@@ -464,12 +464,12 @@ def test_training_beats_independent_entries(solve):
         torch.manual_seed(0)
         wide = {"hidden": (40, 30)} if which[1].get("hidden") == (11, 9) else {}
         model = rp.build(which[0], Space((8,), "binary"), **which[1] | wide).train()
-        optimiser = torch.optim.Adam(model.parameters(), 0.05)
+        optimizer = torch.optim.Adam(model.parameters(), 0.05)
         for _ in range(150):
             loss = model.loss(x)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.objective.backward()
-            optimiser.step()
+            optimizer.step()
             model.after_step(loss)
         nll = -model.eval().log_prob(x).value.mean().item()
         assert nll < 6 * math.log(2), which

@@ -20,7 +20,7 @@ F64 = torch.float64
 SPACES = [Space((7,), "binary", classes=3), Space((1, 8, 8), "levels", 5, classes=3)]
 
 
-def labelled(space: Space, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+def labeled(space: Space, n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randint(space.level_count or 9, (n, *space.shape), generator=generator).double()
     return x, torch.randint(3, (n,), generator=generator)
@@ -40,7 +40,7 @@ def test_with_the_weights_of_the_label_at_zero_it_is_the_vae_bit_for_bit(space, 
     embeddings = [name for name in missing if "condition" in name]
     assert len(embeddings) == 2  # of the encoder and of the decoder
     assert set(missing) == {*embeddings, "frequencies"}
-    x, c = labelled(space, 6)
+    x, c = labeled(space, 6)
     for zero in (False, True):
         if zero:
             with torch.no_grad():
@@ -79,7 +79,7 @@ def test_hierarchies_take_conditions_as_the_vae_does(name, given, network):
     missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)
     embeddings = [key for key in missing if "condition" in key]
     assert not unexpected and len(embeddings) == 2  # of the encoder and of the decoder
-    x, c = labelled(space, 6)
+    x, c = labeled(space, 6)
     x = x % 2
     if given == "attributes":
         c = torch.randn(6, 2, dtype=F64)
@@ -113,8 +113,8 @@ def test_the_likelihood_of_a_conditional_hierarchy_is_its_integral(name, dims):
     for label in range(3):
         c = torch.tensor([label])
         with torch.no_grad():
-            log_p = model.prior(c).log_prob(z).sum(1)
-            log_p = log_p + model.likelihood(z, c.expand(len(z))).log_prob_sum(x.expand(len(z), 4))
+            log_p = model.prior(c).log_prob_terms(z).sum(1)
+            log_p = log_p + model.likelihood(z, c.expand(len(z))).log_prob(x.expand(len(z), 4))
             truths.append(log_p.logsumexp(0).item() + 2 * math.log((line[1] - line[0]).item()))
             generator = torch.Generator().manual_seed(0)
             found = model.log_prob(x, c, samples=20_000, generator=generator)
@@ -124,7 +124,7 @@ def test_the_likelihood_of_a_conditional_hierarchy_is_its_integral(name, dims):
 
 def test_a_trained_conditional_hierarchy_is_measured_and_reported(tmp_path):
     space = Space((1, 6, 6), "binary", classes=3)
-    x, c = labelled(space, 60)
+    x, c = labeled(space, 60)
     part = Split(x.float(), c)
     data = Data(part, part, part, space=space, name="toy")
     sizes = {"latent_dims": (3, 2), "between": (4,), "hidden": (8,)}
@@ -241,7 +241,7 @@ def test_labels_given_to_a_model_that_uses_none_are_refused():
 
 def test_scores_of_a_conditional_model_have_a_name_of_their_own():
     space = Space((7,), "binary", classes=3)
-    splits = [Split(*labelled(space, n, seed)) for seed, n in enumerate((60, 20, 20))]
+    splits = [Split(*labeled(space, n, seed)) for seed, n in enumerate((60, 20, 20))]
     data = Data(*splits, space=space, name="toy")
     model = rp.build("cvae", space, latent_dim=2, hidden=(8,))
     rp.fit(model, data, epochs=1, progress=False)

@@ -54,9 +54,9 @@ def test_control_brings_the_rate_to_its_set_point_from_both_sides(first):
 @pytest.mark.parametrize(("slope", "converges"), [(330.0, True), (340.0, False)])
 def test_control_is_stable_up_to_its_stated_slope(slope, converges):
     """K_i|f′| + ½K_p|f′| < 2 with K_p = .01 and K_i = .001: |f′| < 333⅓."""
-    centre = 50.0
-    start = controlled(centre + 1e-4)
-    errors, _ = run(start, lambda beta: TARGET - slope * (beta - centre), 4000)
+    center = 50.0
+    start = controlled(center + 1e-4)
+    errors, _ = run(start, lambda beta: TARGET - slope * (beta - center), 4000)
     late = abs(errors[-500:]).max()
     assert late < 1e-6 if converges else late > 1e-2
 
@@ -110,7 +110,7 @@ def test_dynamic_control_reaches_its_set_point(first):
 
 
 def largest_root(slope: float, p_gain: float = 0.01, i_gain: float = 0.005) -> float:
-    """Of the linearised loop: e = slope · δ, δ the error of β one step before, e averaged over 5.
+    """Of the linearized loop: e = slope · δ, δ the error of β one step before, e averaged over 5.
 
     δ_k = δ_{k−1} − (K_p/4) (ē_k − ē_{k−1}) − K_i ē_k with ē_k = slope · mean(δ_{k−1} … δ_{k−5}),
     as 1/(1+eᵉ) has slope −1/4 at 0. Its polynomial in z has degree 6.

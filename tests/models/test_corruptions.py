@@ -158,7 +158,7 @@ def test_the_target_is_the_clean_x_and_codes_are_of_what_is_given(training):
 
 @pytest.mark.parametrize("name", ["masking", "gaussian", "salt-and-pepper"])
 def test_the_preset_corrupts_real_data_around_their_mean(name, monkeypatch):
-    """Standardised, zero is the mean and the ends are two deviations off; amount 1 shows which."""
+    """Standardized, zero is the mean and the ends are two deviations off; amount 1 shows which."""
     monkeypatch.setattr(
         numerics, "noise", lambda like, kind, generator=None: torch.full_like(like, 0.25)
     )
@@ -169,7 +169,7 @@ def test_the_preset_corrupts_real_data_around_their_mean(name, monkeypatch):
     assert torch.equal(seen, torch.full((1, 2), wanted, dtype=F64))
 
 
-def test_the_linear_denoiser_of_a_gaussian_and_its_score(minimise, monkeypatch):
+def test_the_linear_denoiser_of_a_gaussian_and_its_score(minimize, monkeypatch):
     """f(x̃) = S(S+σ²I)⁻¹ x̃, and (f(x̃)−x̃)/σ² = ∇ log N(x̃; 0, S+σ²I).
 
     Data and noise have exactly the moments S, I and no correlation (columns of an orthogonal
@@ -186,7 +186,7 @@ def test_the_linear_denoiser_of_a_gaussian_and_its_score(minimise, monkeypatch):
     model = rp.Autoencoder(
         Space((d,), "real"), nn.Linear(d, d), nn.Linear(d, d), d, corruption=rp.GaussianNoise(sigma)
     ).double()
-    minimise(model, x)
+    minimize(model, x)
     smoothed = s + sigma**2 * torch.eye(d)
     wanted = s @ torch.linalg.inv(smoothed)
     # A gradient of 1e-11 over a curvature of σ² = 0.5 leaves 1e-10; 1e-6 allows for the product.
@@ -202,23 +202,23 @@ def test_the_linear_denoiser_of_a_gaussian_and_its_score(minimise, monkeypatch):
 @pytest.mark.parametrize("make", [rp.Masking, rp.GaussianNoise, rp.SaltAndPepper])
 @pytest.mark.parametrize("kind", ["levels", "real"])
 def test_the_noise_of_a_model_is_its_corruption_in_data_units(make, kind, monkeypatch):
-    """At level 0 x itself, at others M(x̃|x) of the standardised x, put back into data units."""
+    """At level 0 x itself, at others M(x̃|x) of the standardized x, put back into data units."""
     space = Space((3,), kind, 5 if kind == "levels" else None)
     model = rp.Autoencoder(space, nn.Identity(), nn.Identity(), 3, corruption=make(0.3)).double()
     x = torch.tensor([[0.0, 1.0, 4.0], [3.0, 3.0, 2.0]], dtype=F64)
     if kind == "real":
-        model.standardise.shift.copy_(torch.tensor([1.0, 2.0, 3.0]))
-        model.standardise.scale.copy_(torch.tensor([0.5, 1.0, 10.0]))
+        model.standardize.shift.copy_(torch.tensor([1.0, 2.0, 3.0]))
+        model.standardize.scale.copy_(torch.tensor([0.5, 1.0, 10.0]))
     fixed = torch.rand(2, 3, dtype=F64, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(numerics, "noise", lambda like, kind, generator=None: fixed)
     noise = model.noise
     assert noise.level == 0.3
     assert torch.equal(noise.corrupt(x, 0.0), x)
-    scaled = x / 4 if kind == "levels" else (x - model.standardise.shift) / model.standardise.scale
+    scaled = x / 4 if kind == "levels" else (x - model.standardize.shift) / model.standardize.scale
     wanted = make(0.8)(scaled)
     back = wanted * 4
     if kind == "real":
-        back = wanted * model.standardise.scale + model.standardise.shift
+        back = wanted * model.standardize.scale + model.standardize.shift
     torch.testing.assert_close(noise.corrupt(x, 0.8), back, rtol=1e-14, atol=1e-14)
     assert noise.corrupt(x, min(noise.strongest, 9.0)).isfinite().all()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 import reparam as rp
 from reparam import numerics
 from reparam.distributions.conditionals import ConditionalNormal
-from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.factorized import NormalDensity
 from reparam.model import Batch, Codec, Completer, Density, Generator, LatentVariable, Solve, Space
 
 F64 = torch.float64
@@ -193,7 +193,7 @@ def copy_less(whole: Any, alone: Any, places: Tensor, width: int) -> None:
     fewer = len(places)
     state = whole.state_dict()
     for name, target in alone.state_dict().items():
-        if "standardise" in name or "varying" in name:
+        if "standardize" in name or "varying" in name:
             continue  # solved already
         source = state[name]
         for axis, (size, wanted) in enumerate(zip(source.shape, target.shape, strict=True)):
@@ -232,7 +232,7 @@ def test_a_share_of_the_entries_that_vary_is_changed(corruption):
     seen: list[Tensor] = []
     model.encoder.first.register_forward_hook(lambda part, inputs, output: seen.append(inputs[0]))
     model.loss(x)
-    differs = seen[0] != model.standardise.scaled(x)
+    differs = seen[0] != model.standardize.scaled(x)
     for changed in (differs, (model.noise.corrupt(x, 0.25) - x).abs() > 1e-9):
         assert changed[:, varies].sum(1).tolist() == [3] * 60
         assert not changed[:, ~varies].any()
@@ -318,7 +318,7 @@ def test_wide_integers_keep_their_digits_on_the_way_in():
     """An int64 tensor of real data is no less exact than the same numbers as float64."""
     model = rp.build("vae", Space((2,), "real"), latent_dim=1, hidden=(4,), seed=0).eval()
     x = torch.tensor([[1_700_000_001, 3], [1_700_000_003, 4]])
-    model.standardise.shift.fill_(1.7e9)
+    model.standardize.shift.fill_(1.7e9)
     as_float = model.encode(x.double())
     torch.testing.assert_close(model.encode(x), as_float, rtol=0, atol=0)
     assert model.prepare(x)[0].dtype == F64

@@ -16,8 +16,8 @@ SHAPE = (1, 4, 5)
 def build(name, **parameters):
     torch.manual_seed(0)
     model = rp.build(name, Space(SHAPE, "real"), **parameters).double()
-    model.standardise.shift.fill_(3.0)
-    model.standardise.scale.fill_(7.0)
+    model.standardize.shift.fill_(3.0)
+    model.standardize.scale.fill_(7.0)
     return model
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributions, nn
 
 import reparam as rp
-from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.factorized import NormalDensity
 from reparam.model import Solve, Space
 from reparam.models.latent_penalties import mmd_squared, stratified_weights
 
@@ -96,7 +96,7 @@ def test_beta_tcvae_is_the_elbo_and_the_weighted_estimate():
 # -------------------------------------------------------------------------------- critic
 
 
-def test_the_critic_minimises_the_cross_entropy_of_true_against_shuffled_codes():
+def test_the_critic_minimizes_the_cross_entropy_of_true_against_shuffled_codes():
     torch.manual_seed(0)
     penalty = rp.CriticTotalCorrelation(2, hidden=(16,)).double()
     z = torch.randn(50, 2, dtype=F64)
@@ -117,16 +117,16 @@ def test_a_trained_critic_estimates_the_total_correlation_of_a_normal():
     """−½ ln(1 − ρ²) of a correlated pair; 0.51 nats at ρ = 0.8."""
     torch.manual_seed(0)
     penalty = rp.CriticTotalCorrelation(2, hidden=(64, 64))
-    optimiser = torch.optim.Adam(penalty.parameters(), lr=2e-3)
+    optimizer = torch.optim.Adam(penalty.parameters(), lr=2e-3)
 
     def draw(n: int) -> Tensor:
         z = torch.randn(n, 2)
         return torch.stack([z[:, 0], 0.8 * z[:, 0] + 0.6 * z[:, 1]], 1)
 
     for _ in range(600):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         penalty.play(draw(512)).backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         z = draw(20_000)
         found = penalty(z, z, None, None).mean().item()
@@ -172,8 +172,8 @@ def test_dip_draws_is_the_covariance_of_the_aggregate_posterior():
     q = posteriors(20)
     draws = q.repeat(20_000).rsample()
     sampled = np.cov(draws.numpy(), rowvar=False)
-    centred = q.mean - q.mean.mean(0)
-    ours = (centred.mT @ centred / 20 + torch.diag(q.variance.mean(0))).numpy()
+    centered = q.mean - q.mean.mean(0)
+    ours = (centered.mT @ centered / 20 + torch.diag(q.variance.mean(0))).numpy()
     assert abs(sampled - ours).max() < 0.02
 
 

@@ -30,11 +30,11 @@ def l_objective(r: float, k: float, s0: float, s1: float) -> float:
 
 def descend(weights: torch.nn.Module, distortion: Tensor, rate: Tensor, steps: int) -> None:
     """As training does: Adam on the weights alone, then ``after_step`` of their player."""
-    optimiser = torch.optim.Adam(weights.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(weights.parameters(), lr=0.01)
     for _ in range(steps):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         weights(distortion, rate).backward()
-        optimiser.step()
+        optimizer.step()
         weights.after_step(weights.statistics(distortion, rate), "weights")
 
 
@@ -107,11 +107,11 @@ def test_own_learning_rate_converges_where_that_of_the_model_does_not():
     for lr in (1e-3, 1e-2):
         weights = rp.LearnedWeights(0, floor=1e-3).double()
         distortion, rate = costs(500.0, 20.0)
-        optimiser = torch.optim.Adam(weights.parameters(), lr=lr)
+        optimizer = torch.optim.Adam(weights.parameters(), lr=lr)
         for _ in range(2000):
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             weights(distortion, rate).backward()
-            optimiser.step()
+            optimizer.step()
         ends.append(weights.raw.exp()[0].item())
     truth = math.sqrt(500.0)
     assert abs(ends[0] / truth - 1) > 0.2
@@ -158,7 +158,7 @@ def test_dl_vae_objective_is_its_equation():
 
 @pytest.mark.parametrize("k", [1e-3, 0.5, 1.0, 1.0001, 2.0, 9.0, 300.0])
 def test_the_optimum_of_a_dimension_is_zero_up_to_one_nat(k):
-    """s = 0 iff K ≤ 1, else (1+s)(1+ln(1+s))² = K: by minimisation and by a root of that."""
+    """s = 0 iff K ≤ 1, else (1+s)(1+ln(1+s))² = K: by minimization and by a root of that."""
     weights = rp.DimensionwiseLearnedWeights(1, 0).double()
     s = torch.expm1(at_optimum(weights, 0.0, k)[1]).item()
     grid = np.concatenate([[0.0], np.logspace(-8, 4, 400_001)])
@@ -190,7 +190,7 @@ def test_descent_finds_the_optimum_and_keeps_weights_of_one_exactly():
 
 @pytest.mark.parametrize(("r", "k"), [(100.0, 0.0), (100.0, 1.5), (100.0, 4.0), (90.0, 25.0)])
 def test_the_objective_under_a_floor_is_what_the_docstring_says(r, k):
-    """By minimisation over σ₀² and σ₁² ≥ f: K/f + f up to K = f², 2√K beyond; and its β."""
+    """By minimization over σ₀² and σ₁² ≥ f: K/f + f up to K = f², 2√K beyond; and its β."""
     f = 2.0
     found = optimize.minimize(
         lambda s: l_objective(r, k, *s), [5.0, 5.0], bounds=[(1e-3, None), (f, None)], tol=1e-14

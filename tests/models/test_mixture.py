@@ -18,11 +18,11 @@ def clusters():
     """Three clusters so far apart that every responsibility is 0 or 1 to e^-1000."""
     rng = np.random.default_rng(0)
     scales = np.array([[1.0, 2.0], [0.5, 0.5], [2.0, 1.0]])
-    centres = np.array([[0.0, 0.0], [300.0, 0.0], [0.0, 500.0]])
+    centers = np.array([[0.0, 0.0], [300.0, 0.0], [0.0, 500.0]])
     sizes = (50, 100, 150)
     return [
         c + rng.normal(size=(n, 2)) * s @ np.array([[1.0, 0.4], [0.0, 1.0]])
-        for c, s, n in zip(centres, scales, sizes, strict=True)
+        for c, s, n in zip(centers, scales, sizes, strict=True)
     ]
 
 

@@ -169,7 +169,7 @@ def level_data(n: int = 400) -> tuple[Array, Space]:
 
 
 @pytest.mark.parametrize("kind", ["levels", "binary"])
-def test_dequantised_value_is_its_closed_form_and_its_expectation(kind):
+def test_dequantized_value_is_its_closed_form_and_its_expectation(kind):
     x, space = level_data()
     if kind == "binary":
         x, space = (x > 8).astype(float), Space((4,), "binary")
@@ -208,12 +208,12 @@ def test_samples_have_the_covariance_of_the_density():
     # The standard error of a sample covariance of normals: √((c_ii c_jj + c_ij²)/n).
     error = np.sqrt((np.outer(sd, sd) ** 2 + covariance**2) / n)
     assert (np.abs(np.cov(draws.T) - covariance) < 4.5 * error).all()
-    # The normalised rows are χ² with D degrees of freedom: the law, not just its moments.
+    # The normalized rows are χ² with D degrees of freedom: the law, not just its moments.
     chi2 = np.einsum("ni,ij,nj->n", draws - mean, np.linalg.inv(covariance), draws - mean)
     assert stats.kstest(chi2, stats.chi2(4).cdf).pvalue > 1e-4
 
 
-def test_samples_of_levels_are_centred_on_the_data():
+def test_samples_of_levels_are_centered_on_the_data():
     """Rounded down from x + u with u in [0, 1): the mean is that of x, not half a level off."""
     x, space = level_data()
     inside = np.clip(x, 5, 11)  # far from the ends at 0 and 16, where clamping would move it
@@ -248,14 +248,14 @@ def test_a_column_that_follows_from_the_others_leaves_a_finite_density():
     torch.testing.assert_close(model.reconstruct(torch.as_tensor(x)), torch.as_tensor(x))
 
 
-@pytest.mark.parametrize("standardise", [False, True])
+@pytest.mark.parametrize("standardize", [False, True])
 @pytest.mark.parametrize("n", [100, 5], ids=["n>D", "n<D"])
-def test_constant_columns_change_nothing(standardise, n):
+def test_constant_columns_change_nothing(standardize, n):
     """The model of a table is that of the table without them, and they come back exactly."""
     varying, places = data(n, 5), [0, 2, 3, 5, 6]
     x = np.empty((n, 7))
     x[:, places], x[:, 1], x[:, 4] = varying, 0.1, -7e8
-    whole, alone = (PCA(Space((d,), "real"), 2, standardise).to(F64) for d in (7, 5))
+    whole, alone = (PCA(Space((d,), "real"), 2, standardize).to(F64) for d in (7, 5))
     for model, rows in ((whole, x), (alone, varying)):
         for stage in model.stages:
             stage.solve(model, [Batch(torch.as_tensor(rows))])
@@ -281,10 +281,10 @@ def test_fewer_columns_that_vary_than_components_are_refused():
         solved(np.full((10, 3), 2.5), 1)
 
 
-def test_standardised_components_are_those_of_the_correlations():
+def test_standardized_components_are_those_of_the_correlations():
     """Its density is that of pPCA on (x − m)/s, less Σ log s; units of x change nothing else."""
     x = data(200, 5) * [1, 1e3, 1e-2, 1e6, 1] + [0, 0, 0, 1.7e9, 0]
-    model = PCA(Space((5,), "real"), 2, standardise=True).to(F64)
+    model = PCA(Space((5,), "real"), 2, standardize=True).to(F64)
     for stage in model.stages:
         stage.solve(model, [Batch(torch.as_tensor(x))])
     z = (x - x.mean(0)) / x.std(0)
@@ -301,8 +301,8 @@ def test_standardised_components_are_those_of_the_correlations():
     drawn = (model.sample(20_000).numpy() - x.mean(0)) / x.std(0)
     # A correlation of 20 000 draws has a standard error below 0.008; four of them.
     np.testing.assert_allclose(np.cov(drawn.T), covariance, atol=0.03)
-    with pytest.raises(ValueError, match="standardise: the entries of levels data"):
-        PCA(Space((5,), "levels", 9), 2, standardise=True)
+    with pytest.raises(ValueError, match="standardize: the entries of levels data"):
+        PCA(Space((5,), "levels", 9), 2, standardize=True)
 
 
 def test_float32_agrees_far_from_zero():

@@ -122,8 +122,8 @@ def refusal(one: dict[str, Any]) -> str | None:
     # Layers of one dimension are factors; on the way up their rates may be negative.
     factors = {"categorical": {"uniform"}, "down": {"layered"}}
     factors["diagonal"] = {"standard", "class", "autoregressive", "layered"}
-    factorised = p in factors.get(q, ())
-    if weighting in {"free bits", "learned by dimension"} and not factorised:
+    factorized = p in factors.get(q, ())
+    if weighting in {"free bits", "learned by dimension"} and not factorized:
         wrong.append("weighting")
     if one["penalty"] in {"total correlation", "covariance", "two"} and q != "diagonal":
         wrong.append("penalty")

@@ -36,12 +36,12 @@ def sigma_vae(space: Space, **parameters: object) -> rp.VAE:
 
 
 def mean_squared_error(model: rp.VAE, x: Tensor, seed: int) -> Tensor:
-    """Of the draws that a loss under this seed makes: in standardised units, or in level units
-    with its expectation over the dequantising noise."""
+    """Of the draws that a loss under this seed makes: in standardized units, or in level units
+    with its expectation over the dequantizing noise."""
     torch.manual_seed(seed)
     outputs = model.decoder(model.posterior(x).rsample()).view(x.shape)
     if model.space.level_count is None:
-        return (model.standardise.scaled(x) - outputs).square().mean()
+        return (model.standardize.scaled(x) - outputs).square().mean()
     # u is uniform on [0, 1), the mean in the middle of its level's bin, [m, m + 1):
     # E (x + u − m − ½)² = (x − m)² + 1/12.
     return (x - outputs * (model.space.level_count - 1)).square().mean() + 1 / 12
@@ -58,7 +58,7 @@ def test_training_value_at_the_optimal_scale_is_its_closed_form(space):
     sigma2 = mean_squared_error(model, x, seed=7)
     wanted = space.dimension / 2 * (torch.log(2 * math.pi * sigma2) + 1)
     if space.kind == "real":  # in the data's own units: the columns' scales are the Jacobian
-        wanted = wanted + model.standardise.scale.log().sum()
+        wanted = wanted + model.standardize.scale.log().sum()
     torch.testing.assert_close(loss.terms["distortion"].mean(), wanted, rtol=1e-12, atol=0)
 
 
@@ -148,7 +148,7 @@ def test_gradient_at_fixed_sigma_is_that_of_the_weighted_squared_error(sigma):
     torch.manual_seed(3)
     q = model.posterior(x)
     z = q.rsample()
-    error = (model.standardise.scaled(x) - model.decoder(z).view(x.shape)).square().sum(1)
+    error = (model.standardize.scaled(x) - model.decoder(z).view(x.shape)).square().sum(1)
     kl = 0.5 * (q.mean**2 + (2 * q.log_scale).exp() - 1 - 2 * q.log_scale).sum(1)
     plain = torch.autograd.grad((error + 2 * sigma**2 * kl).mean(), weights)
     for ours, theirs in zip(found, plain, strict=True):
@@ -159,12 +159,12 @@ def test_a_perfect_fit_stays_finite():
     space = Space((3,), "real")
     p_x = rp.Normal(space, "optimal").double()
     mean = torch.zeros(4, 3, dtype=F64, requires_grad=True)
-    value = p_x(mean).log_prob(torch.zeros(4, 3, dtype=F64))
+    value = p_x(mean).log_prob_terms(torch.zeros(4, 3, dtype=F64))
     (gradient,) = torch.autograd.grad(value.sum(), mean)
     assert value.isfinite().all()
     assert gradient.isfinite().all()
     p_x.after_step(p_x(mean).statistics(torch.zeros(4, 3, dtype=F64)))
     p_x.eval()
     # Evaluation does not claim more than training could: one floor for both.
-    evaluated = p_x(mean).log_prob(torch.zeros(4, 3, dtype=F64))
+    evaluated = p_x(mean).log_prob_terms(torch.zeros(4, 3, dtype=F64))
     torch.testing.assert_close(evaluated, value, rtol=1e-9, atol=0)

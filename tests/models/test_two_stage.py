@@ -43,10 +43,10 @@ def test_the_mixture_is_of_the_codes(solve):
     model = rp.build("ae-gmm", space, latent_dim=2, hidden=(5,), components=1).double()
     x = 10 + 3 * torch.randn(40, 6, dtype=F64)
     names = [stage.name for stage in model.stages]
-    assert names == ["standardise", "descend", "expectation maximisation of codes"]
+    assert names == ["standardize", "descend", "expectation maximization of codes"]
     solve(model, x)
     code = model.encode(x).detach()
-    assert code.mean().abs() < 5, "standardised first: x is about 10"
+    assert code.mean().abs() < 5, "standardized first: x is about 10"
     torch.testing.assert_close(model.generator.means[0], code.mean(0))
     wanted = torch.cov(code.T, correction=0) + 1e-6 * torch.diag(code.var(0, correction=0))
     torch.testing.assert_close(model.generator.covariances[0], wanted)
@@ -71,7 +71,7 @@ def test_samples_of_levels_have_the_decoded_mean(kind, levels):
     assert mean.min() > 0.01 and mean.max() < top - 0.01 and mean.unique().numel() == 6
     x = model.sample(n, generator=torch.Generator().manual_seed(0))
     assert torch.isin(x, torch.arange(top + 1, dtype=F64)).all()
-    assert (x - mean).abs().max() < 1, "rounded to a neighbour"
+    assert (x - mean).abs().max() < 1, "rounded to a neighbor"
     part_of_level = mean - mean.floor()
     error = (part_of_level * (1 - part_of_level) / n).sqrt()
     assert ((x.mean(0) - mean).abs() < 4.5 * error).all()
@@ -151,9 +151,9 @@ def test_too_few_rows_are_refused():
 def test_parts_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="generator: expected one of the codes .*2.*got .*3"):
         rp.TwoStage(codec(), Constant([0.0, 0.0, 0.0]))
-    labelled = rp.build("cvae", Space((6,), "binary", classes=3), latent_dim=2, hidden=(5,))
+    labeled = rp.build("cvae", Space((6,), "binary", classes=3), latent_dim=2, hidden=(5,))
     with pytest.raises(ValueError, match="codec: expected an unconditional one"):
-        rp.TwoStage(labelled, Constant([0.0, 0.0]))
+        rp.TwoStage(labeled, Constant([0.0, 0.0]))
 
 
 def test_the_codecs_solves_are_given_the_codec():

@@ -22,7 +22,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 import reparam as rp
 from reparam import model as vocabulary
 from reparam import numerics
-from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.factorized import NormalDensity
 from reparam.model import Batch, Space
 from reparam.models.latent_penalties import Penalty
 
@@ -149,7 +149,7 @@ def test_importance_weighting_is_monotone_in_the_number_of_samples():
     own = MultivariateNormal(
         model.posterior(x).mean, torch.diag_embed(model.posterior(x).log_scale.exp().square())
     )
-    log_weights = true_log_prob(x) + q.log_prob(z) - own.log_prob(z)
+    log_weights = true_log_prob(x) + q.log_prob_terms(z) - own.log_prob_terms(z)
     wanted = torch.logsumexp(log_weights, 0).item() - math.log(6)
     assert averages[-1] == pytest.approx(wanted, rel=1e-10)
 
@@ -183,7 +183,7 @@ def test_chunks_of_samples_make_no_difference(monkeypatch, rows_per_chunk):
     q, p = model.posterior(x), true_posterior(x)
     z = q.mean + q.log_scale.exp() * draws
     own = MultivariateNormal(q.mean, torch.diag_embed(q.log_scale.exp().square()))
-    log_weights = true_log_prob(x) + p.log_prob(z) - own.log_prob(z)
+    log_weights = true_log_prob(x) + p.log_prob_terms(z) - own.log_prob_terms(z)
     wanted = log_weights.logsumexp(0).item() - math.log(11)
     stream, taken = iter(draws), []
 
@@ -330,7 +330,7 @@ def train_exactly(model: rp.VAE, x: Tensor, latent_dim: int) -> dict[str, Tensor
     """L-BFGS on the expected objective; the terms at the end, (N, G)."""
     signs = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=latent_dim)), dtype=F64)
     epsilon, rows = signs.repeat_interleave(len(x), 0), x.repeat(len(signs), 1)
-    optimiser = torch.optim.LBFGS(
+    optimizer = torch.optim.LBFGS(
         [p for p in model.parameters() if p.requires_grad],
         max_iter=1500,
         tolerance_grad=1e-10,
@@ -340,13 +340,13 @@ def train_exactly(model: rp.VAE, x: Tensor, latent_dim: int) -> dict[str, Tensor
     )
 
     def closure() -> Tensor:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         objective = model.loss(rows).objective
         objective.backward()
         return objective
 
     with noise_from(lambda like: epsilon):
-        optimiser.step(closure)
+        optimizer.step(closure)
         terms = model.loss(rows).terms
     return {name: term.detach() for name, term in terms.items()}
 
@@ -394,7 +394,7 @@ def test_the_linear_vae_with_learned_noise_is_probabilistic_pca():
 
 
 def test_real_data_in_other_units_shift_log_p_by_the_jacobian():
-    """log p(a·x + b) = log p(x) − Σ ln a, once Standardise has read the new units."""
+    """log p(a·x + b) = log p(x) − Σ ln a, once Standardize has read the new units."""
     gain = torch.tensor([2.0, 1e4, 1e-3, 0.5], dtype=F64)
     offset = torch.tensor([0.0, -3e4, 1.0, 100.0], dtype=F64)
     x = X.repeat(10, 1) + torch.randn(30, 4, dtype=F64)
@@ -416,8 +416,8 @@ def test_samples_have_the_law_of_the_model():
     """N(μ, WWᵀ + σ²I): the squared Mahalanobis lengths are χ² with four degrees of freedom."""
     x = linear_vae().sample(20_000, generator=torch.Generator().manual_seed(0)).numpy()
     covariance = (WEIGHT @ WEIGHT.T).numpy() + SIGMA**2 * np.eye(4)
-    centred = x - MEAN.numpy()
-    lengths = np.einsum("ni,ij,nj->n", centred, np.linalg.inv(covariance), centred)
+    centered = x - MEAN.numpy()
+    lengths = np.einsum("ni,ij,nj->n", centered, np.linalg.inv(covariance), centered)
     assert stats.kstest(lengths, stats.chi2(4).cdf).pvalue > 1e-4
     for column in range(4):
         law = stats.norm(MEAN[column].item(), math.sqrt(covariance[column, column]))

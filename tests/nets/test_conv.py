@@ -14,7 +14,7 @@ def test_any_size_comes_back(size):
 
 
 def test_blocks_start_out_as_an_enlargement():
-    """Before training, the four pixels of a block are one: nearest neighbours, no checkerboard."""
+    """Before training, the four pixels of a block are one: nearest neighbors, no checkerboard."""
     torch.manual_seed(0)
     out = ConvDecoder((4,), (1, 1, 16, 16), widest=32)(torch.randn(2, 4))[:, 0, 0]
     blocks = out.unfold(1, 2, 2).unfold(2, 2, 2).flatten(3)  # (2, 8, 8, 4)

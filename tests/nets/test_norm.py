@@ -1,4 +1,4 @@
-"""Batch normalisation: as PyTorch's own, but for one row and for batches that are not finite."""
+"""Batch normalization: as PyTorch's own, but for one row and for batches that are not finite."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_it_is_that_of_pytorch_in_training_and_after(shape):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
-def test_one_row_is_normalised_as_in_evaluation():
+def test_one_row_is_normalized_as_in_evaluation():
     norm, _ = pair((1, 3))
     norm(torch.randn(6, 3, dtype=F64))
     norm.after_step(norm.batch)
@@ -102,7 +102,7 @@ def test_statistics_of_processes_add_up_by_their_rows(sizes):
     torch.testing.assert_close(model[1].running, wanted)
 
 
-def test_a_vamp_prior_refuses_an_encoder_that_normalises():
+def test_a_vamp_prior_refuses_an_encoder_that_normalizes():
     space = rp.Space((9,), "binary")
     rp.build("vae", space, prior="vamp")
     with pytest.raises(ValueError, match="batch_norm"):
@@ -111,27 +111,27 @@ def test_a_vamp_prior_refuses_an_encoder_that_normalises():
 
 def test_what_would_mix_other_rows_into_the_statistics_is_refused():
     space = rp.Space((9,), "binary")
-    normalised = rp.build("vae", space, batch_norm=True)
-    mixture = rp.GaussianMixture(normalised.code_space, 2)
+    normalized = rp.build("vae", space, batch_norm=True)
+    mixture = rp.GaussianMixture(normalized.code_space, 2)
     with pytest.raises(ValueError, match=r"^codec: .*batch_norm"):
-        rp.TwoStage(normalised, mixture)
-    walk = rp.Descent((2, 3), (4,), normalise=True)
+        rp.TwoStage(normalized, mixture)
+    walk = rp.Descent((2, 3), (4,), normalize=True)
     with pytest.raises(ValueError, match=r"^penalty: MMD .*batch_norm"):
         rp.MMD(1.0).refuse(rp.DiagonalNormal(5), rp.LayeredPrior(walk))
 
 
 def test_a_model_that_would_not_move_its_statistics_is_not_trained():
     data = rp.load_data("digits")
-    encoder = nets.encoder(data.space.shape, (2,), (8,), normalise=True)
+    encoder = nets.encoder(data.space.shape, (2,), (8,), normalize=True)
     decoder = nets.decoder((2,), data.space.shape, data.space.shape, (8,))
-    with pytest.raises(ValueError, match=r"^model: Autoencoder .*normalise=False"):
+    with pytest.raises(ValueError, match=r"^model: Autoencoder .*normalize=False"):
         Training(rp.Autoencoder(data.space, encoder, decoder, 2), data, rp.TrainConfig())
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 9, 6), (3, 20, 28)])
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 @pytest.mark.parametrize("preset", ["vae", "hierarchical-vae", "ladder-vae"])
-def test_presets_normalise_before_every_activation(preset, network, shape):
+def test_presets_normalize_before_every_activation(preset, network, shape):
     if network == "conv" and len(shape) == 1:
         pytest.skip("no convolutions of vectors")
     space = rp.Space(shape, "binary")
@@ -141,7 +141,7 @@ def test_presets_normalise_before_every_activation(preset, network, shape):
     norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
     activations = [p for p in plain.modules() if isinstance(p, (nn.ReLU, nn.SiLU))]
     stages = sum(len(p.layers) for p in plain.modules() if isinstance(p, ConvDecoder))
-    ladder = preset == "ladder-vae"  # d_1 is normalised as well
+    ladder = preset == "ladder-vae"  # d_1 is normalized as well
     assert len(norms) == len(activations) + stages + ladder
     assert not any(isinstance(part, BatchNorm) for part in plain.modules())
     x = (torch.rand(5, *shape) > 0.5).float()

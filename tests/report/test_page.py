@@ -107,7 +107,7 @@ def test_text_of_users_is_escaped(html):
     assert "the rate collapsed &lt;at once&gt;" in html
 
 
-def test_ids_are_unique_and_colours_follow_the_theme(html):
+def test_ids_are_unique_and_colors_follow_the_theme(html):
     ids = re.findall(r'\sid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert "#0102" not in html and "var(--model-2)" in html and "<dc:date>" not in html
@@ -251,21 +251,21 @@ class ClassMeans(Codec, Generator):
         return self.decode(torch.zeros(n, 2), c)
 
 
-def labelled():
+def labeled():
     x = torch.randint(0, 4, (30, 1, 4, 4), generator=torch.Generator().manual_seed(0))
     space = Space((1, 4, 4), "levels", 4, classes=3)
     return data_of(x.to(torch.uint8), space, torch.arange(30) % 3, class_names=("a", "b", "c"))
 
 
 def test_conditional_models_get_their_labels(tmp_path):
-    data = labelled()
+    data = labeled()
     text = write_report(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space))])
     assert '<section id="interpolations"' in text.read_text("utf-8")
 
 
 @pytest.mark.parametrize("code", [lambda x: x[:, 0].long(), lambda x: (x[:, 0], x[:, 0, :1])])
 def test_codes_without_straight_lines_have_no_latent_sections(code, tmp_path):
-    data = labelled()
+    data = labeled()
     path = write_report(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space, code))])
     text = path.read_text("utf-8")
     assert '<section id="reconstructions"' in text and '<section id="samples"' in text
@@ -317,7 +317,7 @@ def test_traversals_and_pairs_read_rows_from_everywhere(monkeypatch, tmp_path):
 
 
 def test_the_page_says_what_is_over_seeds(tmp_path):
-    data = labelled()
+    data = labeled()
     plain, several = (
         write_report(
             tmp_path / "r.html",
@@ -343,8 +343,8 @@ def test_the_legend_says_that_bounds_and_exact_values_are_not_ranked(html):
     assert "best is the best value shown: a bound's true value may be better" in html
 
 
-def test_more_models_than_colours(tmp_path):
-    data = labelled()
+def test_more_models_than_colors(tmp_path):
+    data = labeled()
     pca = build("pca", data)
     entries = [entry(f"P{i}", pca) for i in range(10)]
     text = write_report(tmp_path / "r.html", data, entries).read_text("utf-8")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reparam.data import Split
-from reparam.data.grey import Grey, draw
+from reparam.data.gray import Gray, draw
 from reparam.train.batches import Batches
 
 CPU = torch.device("cpu")
@@ -71,19 +71,19 @@ def test_solves_read_every_row_once_in_order():
         assert torch.cat([x for x, _ in batches])[:, 0].tolist() == list(range(2500))
 
 
-# ------------------------------------------------------------------------- grey data
+# ------------------------------------------------------------------------- gray data
 
 LEVELS = 17
 
 
-def grey(n: int = 60, width: int = LEVELS) -> Split:
+def gray(n: int = 60, width: int = LEVELS) -> Split:
     """Row i holds the levels 0 … 16, all rows alike; the fixed draw is all zeros."""
     values = torch.arange(width, dtype=torch.uint8).expand(n, width).contiguous()
-    return Split(torch.zeros_like(values), grey=Grey(values, LEVELS))
+    return Split(torch.zeros_like(values), gray=Gray(values, LEVELS))
 
 
-def grey_batches(seed: int = 0, rows: int = 20) -> Batches:
-    return Batches(grey(), rows, seed, CPU)
+def gray_batches(seed: int = 0, rows: int = 20) -> Batches:
+    return Batches(gray(), rows, seed, CPU)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +100,8 @@ def test_a_draw_has_the_probability_of_its_level(levels, dtype):
     assert ((frequency - p).abs() <= 5 * (p * (1 - p) / n).sqrt()).all()
 
 
-def test_batches_of_grey_data_are_draws_whose_mean_is_the_grey_value():
-    batches, epochs = grey_batches(), 100
+def test_batches_of_gray_data_are_draws_whose_mean_is_the_gray_value():
+    batches, epochs = gray_batches(), 100
     drawn = torch.cat([batches.at(step).x for step in range(3 * epochs)]).double()
     assert len(drawn) == 60 * epochs and set(drawn.unique().tolist()) == {0.0, 1.0}
     p = torch.arange(LEVELS).double() / (LEVELS - 1)
@@ -109,17 +109,17 @@ def test_batches_of_grey_data_are_draws_whose_mean_is_the_grey_value():
 
 
 def test_draws_depend_on_seed_and_step_alone_and_differ_between_steps():
-    one, again = grey_batches(), grey_batches()
+    one, again = gray_batches(), gray_batches()
     state = torch.get_rng_state()
     for step in (17, 3, 4):
         assert torch.equal(again.at(step).x, one.at(step).x)
     assert torch.equal(torch.get_rng_state(), state)
-    each = [grey_batches(seed).at(step).x for seed in range(3) for step in range(9)]
+    each = [gray_batches(seed).at(step).x for seed in range(3) for step in range(9)]
     assert not any(torch.equal(a, b) for i, a in enumerate(each) for b in each[:i])
 
 
 def test_a_solve_reads_the_same_draw_in_every_pass():
-    batches = Batches(grey(2500), 64, seed=0, device=CPU)
+    batches = Batches(gray(2500), 64, seed=0, device=CPU)
     first, second = (torch.cat([x for x, _ in batches]) for _ in range(2))
     assert torch.equal(first, second) and len(first) == 2500
     assert not torch.equal(first[:1024], first[1024:2048])

@@ -189,7 +189,7 @@ def rewritten(file: Path, **changes: Any) -> None:
         ({"parameters": {"latent_dim": 3}}, "do not fit the model"),
         ({"parameters": {"latent_dim": -3}}, "latent_dim"),
         ({"parameters": {"latent_dim": "many"}}, "latent_dim: expected int"),
-        ({"parameters": {"colour": 1}}, "colour: no parameter of vae"),
+        ({"parameters": {"color": 1}}, "color: no parameter of vae"),
         ({"parameters": [1]}, "does not describe"),
         ({"parameters": None}, "does not describe"),
     ],

@@ -50,7 +50,7 @@ def constant(value: float = 1.0, n: int = 8) -> Data:
 
 
 def binary_digits() -> Data:
-    """scikit-learn's digits, grey over 7 of 16 as white."""
+    """scikit-learn's digits, gray over 7 of 16 as white."""
     from sklearn.datasets import load_digits
 
     x = torch.as_tensor(load_digits().images > 7).to(torch.uint8)[:, None]
@@ -139,7 +139,7 @@ def test_the_seed_decides_the_run():
     assert not torch.equal(weights[0], weights[2])
 
 
-# ------------------------------------------------------------------- the optimiser's parts
+# ------------------------------------------------------------------- the optimizer's parts
 
 
 def steps_of(config: dict[str, Any], data: Data | None = None) -> list[Tensor]:

@@ -44,7 +44,7 @@ def told(model, history):
     return [hashlib.sha256(weights).hexdigest(), history.rows[-1]["valid/bound"]]
 
 results = {"straight": told(*noisy("straight", 9)), "stopped": told(*noisy("resumed", 3))}
-results["normalised"] = told(*noisy("normalised", 2, "vae", batch_norm=True))
+results["normalized"] = told(*noisy("normalized", 2, "vae", batch_norm=True))
 results["resumed"] = told(*rp.resume(here / "resumed", epochs=9, progress=False))
 (here / f"rank{Ranks().rank}.json").write_text(json.dumps(results))
 """

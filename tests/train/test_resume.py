@@ -45,7 +45,7 @@ TOTAL = 24 * 9
 def data(kind: str = "binary") -> Data:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(400, 3, generator=generator) @ torch.randn(3, 12, generator=generator)
-    if kind == "grey":
+    if kind == "gray":
         levels = ((torch.tanh(x) + 1) * 127.5).to(torch.uint8)
         return rp.load_data(
             dict(zip(("train", "valid", "test"), levels.split([300, 60, 40]), strict=True)),
@@ -126,7 +126,7 @@ def in_pieces(folder: Path, made: Data, stops: list[int], **changes: Any) -> Non
         assert state(folder)[1]["step"] == stop
 
 
-@pytest.mark.parametrize("kind", ["binary", "real", "grey"])
+@pytest.mark.parametrize("kind", ["binary", "real", "gray"])
 def test_state_after_a_resume_is_the_uninterrupted_one(tmp_path, kind):
     """Weights, averages, best weights, Adam's moments, generators, tallies, curves: everything that
     is saved at step 150 (mid-epoch, mid-row), with interruptions at 77 and 120 and without."""
@@ -136,7 +136,7 @@ def test_state_after_a_resume_is_the_uninterrupted_one(tmp_path, kind):
     assert_same_state(tmp_path / "one", tmp_path / "two")
     tensors, header = state(tmp_path / "one")
     kinds = {name.split("/")[0] for name in tensors}
-    assert kinds == {"model", "best", "average", "rng", "tally", "optimiser"}
+    assert kinds == {"model", "best", "average", "rng", "tally", "optimizer"}
     assert len(header["history"]["rows"]) == 2
     assert len(tensors["tally/model"]) == 150 - 108
 
@@ -189,7 +189,7 @@ def test_skipped_steps_are_remembered(tmp_path):
         with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             # The statistics would be NaN; here only the loss is to be.
-            patch.setattr(type(model.standardise), "stages", property(lambda self: ()))
+            patch.setattr(type(model.standardize), "stages", property(lambda self: ()))
             if not stops:
                 history = fit(model, made, progress=False, out=folder, **(CONFIG | config))
             else:
@@ -316,7 +316,7 @@ def test_an_interrupt_while_solving_is_not_lost(tmp_path, monkeypatch):
     """What is solved is kept, and the run ends there; resumed, it is not solved again."""
     made = data("real")
     solves = []
-    solve = type(fresh(made).standardise)._solve
+    solve = type(fresh(made).standardize)._solve
 
     def slow(self: Any, *args: Any) -> None:
         solves.append(1)
@@ -324,7 +324,7 @@ def test_an_interrupt_while_solving_is_not_lost(tmp_path, monkeypatch):
         solve(self, *args)
 
     uninterrupted(tmp_path / "one", made, epochs=6)
-    monkeypatch.setattr(type(fresh(made).standardise), "_solve", slow)
+    monkeypatch.setattr(type(fresh(made).standardize), "_solve", slow)
     with pytest.raises(KeyboardInterrupt):
         fit(fresh(made), made, progress=False, out=tmp_path / "two", **(CONFIG | {"epochs": 6}))
     assert state(tmp_path / "two")[1]["step"] == 1
@@ -425,7 +425,7 @@ def test_a_damaged_run_file_is_refused(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": -1}, {"lr": "fast"}, {"colour": 1}, {"schedule": "linear"}], ids=str
+    "change", [{"epochs": -1}, {"lr": "fast"}, {"color": 1}, {"schedule": "linear"}], ids=str
 )
 def test_a_tampered_config_is_refused(tmp_path, change):
     made = resumable(tmp_path)
@@ -450,10 +450,10 @@ def cut_weight(tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
         without("step"),
         without("history"),
         without("tallies"),
-        without("optimisers"),
-        lambda tensors, header: header.update(history={"rows": [], "colour": 1}),
+        without("optimizers"),
+        lambda tensors, header: header.update(history={"rows": [], "color": 1}),
         lambda tensors, header: header.update(stage="first"),
-        lambda tensors, header: header.update(optimisers=["nobody"]),
+        lambda tensors, header: header.update(optimizers=["nobody"]),
         lambda tensors, header: tensors.pop("rng/cpu"),
         lambda tensors, header: tensors.update({"rng/cpu": torch.zeros(3, dtype=torch.uint8)}),
         lambda tensors, header: [tensors.pop(n) for n in list(tensors) if n.startswith("model/")],
@@ -465,7 +465,7 @@ def cut_weight(tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
         "no step",
         "no history",
         "no tally",
-        "no optimisers",
+        "no optimizers",
         "odd history",
         "odd stage",
         "unknown player",

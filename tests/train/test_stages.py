@@ -104,7 +104,7 @@ def test_a_budget_alone_is_not_cut_short(monkeypatch):
     assert history.rows[-1]["step"] == 70
 
 
-class Centre(Generator):
+class Center(Generator):
     """A code that follows the codes it is shown."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ def test_a_mixture_is_fitted_on_the_codes_of_the_best_weights():
 def test_a_descent_on_codes_leaves_the_codec_as_it_was():
     torch.manual_seed(0)
     codec = Autoencoder(Space((1,), "real"), nn.Linear(1, 1), nn.Linear(1, 1), 1)
-    model = TwoStage(codec, Centre())
+    model = TwoStage(codec, Center())
     history = fit(model, ramp(), epochs=100, lr=0.05, progress=False)
     assert history.rows[-1]["valid/code_nll"] >= 0
     assert "valid/nll" not in history.rows[-1]
@@ -232,7 +232,7 @@ def test_every_descent_has_its_part_of_a_budget():
     """Of 0.6 seconds each of two gets half, not the first all of them."""
     torch.manual_seed(0)
     codec = Autoencoder(Space((1,), "real"), nn.Linear(1, 1), nn.Linear(1, 1), 1)
-    history = fit(TwoStage(codec, Centre()), ramp(), budget=0.6, progress=False)
+    history = fit(TwoStage(codec, Center()), ramp(), budget=0.6, progress=False)
     first = [row for row in history.rows if "valid/squared_error" in row]
     second = [row for row in history.rows if "valid/code_nll" in row]
     assert first[-1]["step"] > 0 and second[-1]["step"] > 0

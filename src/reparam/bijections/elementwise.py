@@ -15,10 +15,10 @@ from reparam.buffers import Float64Buffers
 from reparam.model import Batch, Model, Solve, Space
 
 
-class Standardise(Float64Buffers, Bijection):
+class Standardize(Float64Buffers, Bijection):
     """z = (x − shift) / scale: from the data's units to those of networks, and back.
 
-    Binary data stay as they are, levels become x/(K−1) ∈ [0, 1], and real data are standardised by
+    Binary data stay as they are, levels become x/(K−1) ∈ [0, 1], and real data are standardized by
     statistics that the stage ``stages`` reads off the training data: per column for vectors, per
     channel for images. Real entries that are constant there become 0 and come back exactly; they
     are no part of the Jacobian (see ``Varying``), and ladj is −∞ of an x in which they differ. Real
@@ -28,7 +28,7 @@ class Standardise(Float64Buffers, Bijection):
 
     >>> import torch
     >>> from reparam.model import Space
-    >>> z, ladj = Standardise(Space((2,), "levels", levels=5))(torch.tensor([[0.0, 4.0]]))
+    >>> z, ladj = Standardize(Space((2,), "levels", levels=5))(torch.tensor([[0.0, 4.0]]))
     >>> z.tolist(), round(ladj.item(), 3)
     ([[0.0, 1.0]], -2.773)
     """
@@ -50,7 +50,7 @@ class Standardise(Float64Buffers, Bijection):
     @property
     def stages(self) -> tuple[Solve, ...]:
         """The pass over the training data that real data need."""
-        return (Solve("standardise", self._solve),) if self.space.kind == "real" else ()
+        return (Solve("standardize", self._solve),) if self.space.kind == "real" else ()
 
     @property
     def count(self) -> int:
@@ -68,7 +68,7 @@ class Standardise(Float64Buffers, Bijection):
     def scaled(self, x: Tensor) -> Tensor:
         """z alone: what networks take, without the cost of the Jacobian."""
         if self.varying is not None:
-            # Centred before it is rounded to the networks' precision.
+            # Centered before it is rounded to the networks' precision.
             return self.varying(((x - self.shift) / self.scale).to(self.anchor))
         return x if self.top == 1 else x / self.top
 
@@ -107,16 +107,16 @@ class Standardise(Float64Buffers, Bijection):
 
 
 def _column_means(
-    batches: Iterable[Batch], centre: Tensor | float, varies: Tensor | None, power: int = 1
+    batches: Iterable[Batch], center: Tensor | float, varies: Tensor | None, power: int = 1
 ) -> Tensor:
-    """Means of (x − centre)^power by column of vectors, by channel of images.
+    """Means of (x − center)^power by column of vectors, by channel of images.
 
     Only over the entries ``varies`` (*shape), where not all do; 0 where none does.
     """
     total, count = torch.zeros(()), torch.zeros((), dtype=torch.float64)
     for x, _ in batches:
         columns = x.to(numerics.accumulator(x)).movedim(1, -1).flatten(0, -2)
-        values = (columns - centre).pow(power)
+        values = (columns - center).pow(power)
         if varies is None:
             count = count + len(columns)
         else:

@@ -1,4 +1,4 @@
-"""Planar and radial flows: one direction or one centre at a time, with parameters for every row."""
+"""Planar and radial flows: one direction or one center at a time, with parameters for every row."""
 
 from __future__ import annotations
 
@@ -95,31 +95,31 @@ class Radial(Bijection):
         self.features, self.context_features = features, features + 2
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        centre, alpha, beta = self._given(context)
-        away = z - centre
-        return self._moved(away, away.norm(dim=1), alpha, beta, centre)
+        center, alpha, beta = self._given(context)
+        away = z - center
+        return self._moved(away, away.norm(dim=1), alpha, beta, center)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        centre, alpha, beta = self._given(context)
-        away = x - centre
+        center, alpha, beta = self._given(context)
+        away = x - center
         far = away.norm(dim=1)
         half = 0.5 * (far - alpha - beta)
         radius = half + (half.square() + alpha * far).sqrt()
         shrink = (alpha + radius) / (alpha + radius + beta)
         back = away * shrink.unsqueeze(1)
-        _, ladj = self._moved(back, radius, alpha, beta, centre)
-        return centre + back, -ladj
+        _, ladj = self._moved(back, radius, alpha, beta, center)
+        return center + back, -ladj
 
     def _moved(
-        self, away: Tensor, radius: Tensor, alpha: Tensor, beta: Tensor, centre: Tensor
+        self, away: Tensor, radius: Tensor, alpha: Tensor, beta: Tensor, center: Tensor
     ) -> tuple[Tensor, Tensor]:
         pull = beta / (alpha + radius)
         ladj = (self.features - 1) * torch.log1p(pull)
         ladj = ladj + torch.log1p(pull * alpha / (alpha + radius))
-        return centre + away * (1 + pull).unsqueeze(1), ladj
+        return center + away * (1 + pull).unsqueeze(1), ladj
 
     def _given(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         assert context is not None  # its features say so
-        centre, a, b = context.split([self.features, 1, 1], 1)
+        center, a, b = context.split([self.features, 1, 1], 1)
         alpha = F.softplus(a.squeeze(1)) + MARGIN
-        return centre, alpha, MARGIN - alpha + F.softplus(b.squeeze(1))
+        return center, alpha, MARGIN - alpha + F.softplus(b.squeeze(1))

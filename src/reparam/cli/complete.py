@@ -54,7 +54,7 @@ def complete(
     given = given_part(outline.space.shape, keep)
     x = _completions(model, split, given, draws, seed)  # (n, draws, *shape)
     if as_picture:
-        hidden = torch.where(given, split.x.to(x), _grey(outline))
+        hidden = torch.where(given, split.x.to(x), _gray(outline))
         rows = torch.cat([split.x.to(x)[:, None], hidden[:, None], x], 1)
         write_picture(out, rows.flatten(0, 1), outline, draws + 2, apart=(1, 2))
     else:
@@ -86,6 +86,6 @@ def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed
     return torch.cat(parts)
 
 
-def _grey(outline: Outline) -> float:
+def _gray(outline: Outline) -> float:
     """The middle of the brightness of the run's data, where nothing is given."""
     return (outline.low + outline.high) / 2

@@ -67,7 +67,7 @@ def _noise(
     run: OpenRun, moved: str | None, name: CorruptionName | None, level: float | None
 ) -> Noise:
     """What is done to clean examples: the model's own noise, or another at some level."""
-    from reparam.bijections.elementwise import Standardise
+    from reparam.bijections.elementwise import Standardize
     from reparam.model import Batch
     from reparam.models.corruptions import find_corruption, noise_of
 
@@ -81,11 +81,11 @@ def _noise(
         if level is not None and level > own.strongest:
             raise ValueError(f"amount: expected at most {own.strongest}, got {level}")
         return own if level is None else replace(own, level=level)
-    standardise = Standardise(run.outline.space)
-    for stage in standardise.stages:  # of real data only
+    standardize = Standardize(run.outline.space)
+    for stage in standardize.stages:  # of real data only
         stage.solve(run.model, [Batch(run.data(moved).train.x)])
     corruption = find_corruption(name, DEFAULT_LEVEL if level is None else level, run.outline.space)
-    return noise_of(corruption, standardise.to(run.model.anchor))
+    return noise_of(corruption, standardize.to(run.model.anchor))
 
 
 def _corrupted(split: Split, noise: Noise, seed: int) -> Split:
@@ -95,7 +95,7 @@ def _corrupted(split: Split, noise: Noise, seed: int) -> Split:
 
     with seeded(seed, torch.device("cpu")):
         x = noise.corrupt(split.x, noise.level).cpu()
-    return replace(split, x=x, grey=None)
+    return replace(split, x=x, gray=None)
 
 
 def _repaired(run: OpenRun, split: Split) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reparam.data.column_notes import column_notes
 from reparam.data.conditions import with_checked_attributes
-from reparam.data.grey import Grey
+from reparam.data.gray import Gray
 from reparam.data.kinds import Choices
 from reparam.data.labels import indexed
 from reparam.data.mapped import is_mapped, take
@@ -43,9 +43,9 @@ def assemble(raw: Raw, choices: Choices, source: dict[str, Any] | None = None) -
     raw, names = indexed(raw)
     raw, attributes = with_checked_attributes(raw)
     raw = _with_all_splits(raw, choices.seed)
-    splits = {s: to_split(part, raw.borrowed, raw.grey_levels) for s, part in raw.parts.items()}
+    splits = {s: to_split(part, raw.borrowed, raw.gray_levels) for s, part in raw.parts.items()}
     if choices.binarize is not None:
-        # New rows are binarised as these were, whatever they look like by themselves.
+        # New rows are binarized as these were, whatever they look like by themselves.
         source = source and source | {"kind": kind} | ({} if levels is None else {"levels": levels})
         kind, levels = "binary", None
     shape = tuple(splits["train"].x.shape[1:])
@@ -79,17 +79,17 @@ def _with_all_splits(raw: Raw, seed: int) -> Raw:
 
 
 def _rows(part: Part, rows: Array) -> Part:
-    arrays = (part.labels, part.factors, part.attributes, part.grey)
+    arrays = (part.labels, part.factors, part.attributes, part.gray)
     return Part(take(part.x, rows), *(None if a is None else take(a, rows) for a in arrays))
 
 
-def to_split(part: Part, borrowed: bool, grey_levels: int | None = None) -> Split:
+def to_split(part: Part, borrowed: bool, gray_levels: int | None = None) -> Split:
     """A split of checked arrays as tensors, copied if they are the caller's.
 
     Args:
         part: the arrays.
         borrowed: whether they belong to the caller.
-        grey_levels: K of ``part.grey``, which is left out without it.
+        gray_levels: K of ``part.gray``, which is left out without it.
 
     >>> to_split(Part(np.zeros((2, 3), np.uint8)), borrowed=False).x.dtype
     torch.uint8
@@ -100,8 +100,8 @@ def to_split(part: Part, borrowed: bool, grey_levels: int | None = None) -> Spli
         None if part.factors is None else _factors(part.factors, borrowed),
         None if part.attributes is None else _tensor(part.attributes, borrowed),
         None
-        if part.grey is None or grey_levels is None
-        else Grey(_tensor(part.grey, borrowed), grey_levels),
+        if part.gray is None or gray_levels is None
+        else Gray(_tensor(part.gray, borrowed), gray_levels),
     )
     return replace(split, streamed=is_mapped(part.x))
 

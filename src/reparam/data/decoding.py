@@ -74,7 +74,7 @@ def decode_all(
         headers = [header for header in looked if isinstance(header, Header)]
         files = [paths[row] for row in rows]
         shape = target or _common_size(folder, files, headers)
-        channels = 3 if any(h.colour for h in headers) else 1
+        channels = 3 if any(h.color for h in headers) else 1
         all_shape = (len(files), channels, *shape)
         x = blank(all_shape, np.uint8, on_disk=math.prod(all_shape) >= mapped.MAPPED_FROM)
         outcomes = counted(pool.map(partial(decode, fit=fit), files, x))

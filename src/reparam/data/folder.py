@@ -79,7 +79,7 @@ def read_picture(path: Path, size: tuple[int, int] | None, fit: Fit) -> Raw:
     """
     header = look(path)
     if not isinstance(header, Failure):
-        x = np.empty((1, 3 if header.colour else 1, *(size or header.size)), np.uint8)
+        x = np.empty((1, 3 if header.color else 1, *(size or header.size)), np.uint8)
         failure = decode(path, x[0], fit)
         if failure is None:
             return Raw({"train": Part(x)}, path.name, str(path), "images")

@@ -24,10 +24,10 @@ def indexed(raw: Raw) -> tuple[Raw, tuple[str, ...] | None]:
     >>> raw.parts["train"].labels.tolist(), names
     ([0, 1, 0], ('no', 'yes'))
     """
-    labelled = [split for split, part in raw.parts.items() if part.labels is not None]
-    if not labelled:
+    labeled = [split for split, part in raw.parts.items() if part.labels is not None]
+    if not labeled:
         return raw, None
-    labels = {split: _flat(raw, split, raw.parts[split]) for split in labelled}
+    labels = {split: _flat(raw, split, raw.parts[split]) for split in labeled}
     classes = _classes(raw, labels)
     indices = {split: np.searchsorted(classes, values) for split, values in labels.items()}
     parts = {
@@ -36,7 +36,7 @@ def indexed(raw: Raw) -> tuple[Raw, tuple[str, ...] | None]:
     }
     names = tuple(map(str, classes.tolist()))
     notes = [*raw.notes]
-    bare = [split for split in raw.parts if split not in labelled]
+    bare = [split for split in raw.parts if split not in labeled]
     if bare:
         notes.append(f"No labels in {' and '.join(bare)}: scores that need them are left out.")
     if names != tuple(map(str, range(len(names)))):

@@ -109,11 +109,11 @@ def _supplied(name: str) -> Raw | None:
 
 REGISTRY = {
     "digits": Source(
-        "1 797 handwritten digits, 8 × 8 grey (17 levels), 10 classes; bundled with scikit-learn.",
+        "1 797 handwritten digits, 8 × 8 gray (17 levels), 10 classes; bundled with scikit-learn.",
         _digits,
     ),
     "mnist": Source(
-        "70 000 handwritten digits, 28 × 28 grey (256 levels), 10 classes; 50k/10k/10k.", _mnist
+        "70 000 handwritten digits, 28 × 28 gray (256 levels), 10 classes; 50k/10k/10k.", _mnist
     ),
     "binarized-mnist": Source(
         "Static binarized MNIST: one fixed draw of black and white, no labels; 50k/10k/10k.",
@@ -123,7 +123,7 @@ REGISTRY = {
         "3 186 DNA sequences as 180 binary entries, no labels; 1400/600/1186. Needs dna.npz.", _dna
     ),
     "fashion-mnist": Source(
-        "70 000 pictures of clothes, 28 × 28 grey (256 levels), 10 classes; 50k/10k/10k.",
+        "70 000 pictures of clothes, 28 × 28 gray (256 levels), 10 classes; 50k/10k/10k.",
         _fashion_mnist,
     ),
 }

@@ -22,14 +22,14 @@ Fit = Literal["crop", "pad"]
 
 @dataclass(frozen=True)
 class Header:
-    """What there is to know before decoding: upright height and width, and whether in colour.
+    """What there is to know before decoding: upright height and width, and whether in color.
 
-    >>> Header((2, 3), colour=False).remark
+    >>> Header((2, 3), color=False).remark
     ''
     """
 
     size: tuple[int, int]
-    colour: bool
+    color: bool
     remark: str = ""
 
 
@@ -49,7 +49,7 @@ class Failure:
 
 
 def look(path: Path) -> Header | Failure:
-    """Size and colour of an image file; grey files (and palettes of greys) have no colour.
+    """Size and color of an image file; gray files (and palettes of grays) have no color.
 
     >>> look(Path("missing.png")).path.name
     'missing.png'
@@ -61,7 +61,7 @@ def look(path: Path) -> Header | Failure:
             width, height = image.size
             if image.getexif().get(ORIENTATION) in SIDEWAYS:
                 width, height = height, width
-            return Header((height, width), _in_colour(image), _remark(image))
+            return Header((height, width), _in_color(image), _remark(image))
     except Exception as error:  # Pillow's decoders raise anything on damage, TypeError too
         return Failure(path, _reason(error))
 
@@ -107,11 +107,11 @@ def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("P", "PA") and mode == "L":
-        image = image.convert("RGB")  # a palette of greys is one only after the look-up
+        image = image.convert("RGB")  # a palette of grays is one only after the look-up
     return image.convert(mode)
 
 
-def _in_colour(image: Image.Image) -> bool:
+def _in_color(image: Image.Image) -> bool:
     if image.mode in ("P", "PA"):
         pixels = np.asarray(image.convert("RGB"))
         return bool((pixels != pixels[..., :1]).any())

@@ -15,7 +15,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Part:
     """The examples of one split as a reader found them, not yet checked.
 
-    ``attributes`` are conditions that are numbers; ``grey`` the levels of which x was drawn, where
+    ``attributes`` are conditions that are numbers; ``gray`` the levels of which x was drawn, where
     it was.
 
     >>> len(Part(np.zeros((3, 2))).x)
@@ -26,7 +26,7 @@ class Part:
     labels: Array | None = None
     factors: Array | None = None
     attributes: Array | None = None
-    grey: Array | None = None
+    gray: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Raw:
         borrowed: whether the arrays belong to the caller, so that they have to be copied.
         origins: of the splits that come from somewhere else than ``origin``.
         attribute_names: of the parts' attributes, where they have names.
-        grey_levels: K of the parts' ``grey``, where x was drawn of it.
+        gray_levels: K of the parts' ``gray``, where x was drawn of it.
 
     >>> Raw({"train": Part(np.zeros((3, 2)))}, "zeros", "array").form
     'array'
@@ -61,7 +61,7 @@ class Raw:
     borrowed: bool = False
     origins: Mapping[str, str] = field(default_factory=dict)
     attribute_names: tuple[str, ...] | None = None
-    grey_levels: int | None = None
+    gray_levels: int | None = None
 
     def at(self, split: str) -> str:
         """How a message names a split."""

@@ -30,7 +30,7 @@ def load_rows(
     """Examples from anywhere, of the same space as other data and with its class indices.
 
     They are read as those data were: the same columns, the same size of images, the same
-    binarisation. There may be any number of them, one is enough. Where the source has splits, it
+    binarization. There may be any number of them, one is enough. Where the source has splits, it
     is the test split.
 
     Args:
@@ -81,12 +81,12 @@ def _read_like(source: Any, like: Like, reading: Reading, fit: Fit) -> Raw:
 def _of_space(raw: Raw, space: Space, recipe: dict[str, Any]) -> Raw:
     part = raw.parts["examples"]
     if space.is_image and space.shape[0] == 3 and part.x.shape[1:] == (1, *space.shape[1:]):
-        part = replace(part, x=np.repeat(part.x, 3, 1))  # grey among colour, as in a folder
+        part = replace(part, x=np.repeat(part.x, 3, 1))  # gray among color, as in a folder
     if part.x.shape[1:] != space.shape:
         raise ValueError(
             f"{raw.origin}: expected examples of shape {space.shape}, got {part.x.shape[1:]}"
         )
-    # Binary rows, such as samples, are binarised already.
+    # Binary rows, such as samples, are binarized already.
     if recipe.get("binarize") is None or np.isin(part.x, (0, 1)).all():
         choices = Choices(space.kind, space.levels)
     else:
@@ -96,7 +96,7 @@ def _of_space(raw: Raw, space: Space, recipe: dict[str, Any]) -> Raw:
 
 
 def _as_before(raw: Raw, recipe: dict[str, Any]) -> Choices:
-    """As the data were binarised: by their own kind, but pictures in files by their 256 levels."""
+    """As the data were binarized: by their own kind, but pictures in files by their 256 levels."""
     how, seed = recipe["binarize"], recipe.get("seed", 0)
     if raw.form == "images":
         return Choices("levels", 256, how, seed)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from reparam.conditions import check_attributes, check_labels
-from reparam.data.grey import Grey
+from reparam.data.gray import Gray
 from reparam.data.mapped import blocks
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_values
@@ -33,7 +33,7 @@ class Split:
         labels: (N,) int64 class indices, where there are labels.
         factors: (N, F) known factors of variation, where there are any.
         attributes: (N, F), what conditional models take where there are any.
-        grey: levels of which x is one fixed draw, where training draws afresh.
+        gray: levels of which x is one fixed draw, where training draws afresh.
         streamed: whether x is a file mapped into memory, to be read batch by batch; ``load_data``
             has looked at its values.
 
@@ -48,7 +48,7 @@ class Split:
     labels: Tensor | None = None
     factors: Tensor | None = None
     attributes: Tensor | None = None
-    grey: Grey | None = None
+    gray: Gray | None = None
     streamed: bool = False
 
     def __post_init__(self) -> None:
@@ -64,9 +64,9 @@ class Split:
 
     def beside_x(self) -> dict[str, Tensor | None]:
         """What goes with the rows of x, by name."""
-        grey = None if self.grey is None else self.grey.values
+        gray = None if self.gray is None else self.gray.values
         names = ("labels", "factors", "attributes")
-        return {name: getattr(self, name) for name in names} | {"grey": grey}
+        return {name: getattr(self, name) for name in names} | {"gray": gray}
 
     def take(self, rows: Tensor | slice) -> Split:
         """Some of the rows, with all that goes with them.
@@ -76,9 +76,9 @@ class Split:
         """
         beside = self.beside_x().items()
         taken: dict[str, Any] = {k: None if v is None else v[rows] for k, v in beside}
-        grey = taken.pop("grey")
-        kept = None if grey is None or self.grey is None else Grey(grey, self.grey.levels)
-        return Split(self.x[rows], **taken, grey=kept)
+        gray = taken.pop("gray")
+        kept = None if gray is None or self.gray is None else Gray(gray, self.gray.levels)
+        return Split(self.x[rows], **taken, gray=kept)
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class Data:
     def _tensors(self) -> Iterator[Tensor | None]:
         for split in self.splits.values():
             yield from (split.x, split.labels, split.factors)
-            yield from (t for t in (split.attributes, split.beside_x()["grey"]) if t is not None)
+            yield from (t for t in (split.attributes, split.beside_x()["gray"]) if t is not None)
 
 
 def carve(
@@ -238,6 +238,6 @@ def describe(data: Data) -> dict[str, str]:
 
 
 def _kind(data: Data) -> str:
-    if data.train.grey is not None:
-        return f"binary, drawn from {data.train.grey.levels} grey levels afresh in every batch"
+    if data.train.gray is not None:
+        return f"binary, drawn from {data.train.gray.levels} gray levels afresh in every batch"
     return f"{data.space.kind} {data.space.levels}" if data.space.levels else data.space.kind

@@ -1,4 +1,4 @@
-"""Values as they are stored: checked, of their kind, binarised if asked, in a compact type."""
+"""Values as they are stored: checked, of their kind, binarized if asked, in a compact type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROWS_PER_DRAW = 4096  # bounds the memory of a static draw
 
 
 def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataKind, int | None]:
-    """Checked values in their compact storage, with their kind and levels before binarisation.
+    """Checked values in their compact storage, with their kind and levels before binarization.
 
     Args:
         raw: arrays (N, *shape) of one shape.
@@ -62,16 +62,16 @@ def binarized(raw: Raw, kind: DataKind, levels: int | None, choices: Choices) ->
 
     Levels are divided by K−1 first, so that they are probabilities; real data are compared with
     the threshold in their own units. The name of the data says how too: numbers of different
-    binarisations are not to be compared. ``"dynamic"`` keeps the levels beside one fixed draw.
+    binarizations are not to be compared. ``"dynamic"`` keeps the levels beside one fixed draw.
 
     Raises:
         ValueError: a threshold outside (0, 1) for levels, or a draw from real data.
 
     >>> from reparam.data.raw import Part
-    >>> raw = Raw({"train": Part(np.array([[0, 130], [255, 127]], np.uint8))}, "grey", "array")
+    >>> raw = Raw({"train": Part(np.array([[0, 130], [255, 127]], np.uint8))}, "gray", "array")
     >>> half, how = binarized(raw, "levels", 256, Choices(binarize=0.5))
     >>> half.parts["train"].x.tolist(), how
-    ([[0, 1], [1, 0]], 'Binarised: x/255 > 0.5.')
+    ([[0, 1], [1, 0]], 'Binarized: x/255 > 0.5.')
     """
     threshold = choices.binarize
     if kind == "binary":
@@ -90,7 +90,7 @@ def binarized(raw: Raw, kind: DataKind, levels: int | None, choices: Choices) ->
     what = "x" if levels is None else f"x/{levels - 1}"
     raw = replace(raw, name=f"{raw.name}, {what} > {threshold}")
     raw = _each_as(raw, lambda x: changed(x, lambda rows: rows > cut, np.uint8))
-    return raw, f"Binarised: {what} > {threshold}."
+    return raw, f"Binarized: {what} > {threshold}."
 
 
 def _drawn_from(raw: Raw, levels: int, seed: int, afresh: bool) -> tuple[Raw, str]:
@@ -100,14 +100,14 @@ def _drawn_from(raw: Raw, levels: int, seed: int, afresh: bool) -> tuple[Raw, st
     fixed = f"one fixed Bernoulli draw of x/{top}, seed {seed}"
     if not afresh:
         name = f"{raw.name}, statically binarized"
-        return replace(drawn, name=name), f"Binarised by {fixed}."
-    parts = {s: replace(part, grey=raw.parts[s].x) for s, part in drawn.parts.items()}
+        return replace(drawn, name=name), f"Binarized by {fixed}."
+    parts = {s: replace(part, gray=raw.parts[s].x) for s, part in drawn.parts.items()}
     name = f"{raw.name}, dynamically binarized"
     how = (
-        f"Binarised dynamically: training draws x/{top} afresh in every batch; validation and "
+        f"Binarized dynamically: training draws x/{top} afresh in every batch; validation and "
         f"evaluation read {fixed}."
     )
-    return replace(drawn, parts=parts, name=name, grey_levels=levels), how
+    return replace(drawn, parts=parts, name=name, gray_levels=levels), how
 
 
 def _each_as(raw: Raw, change: Callable[[Array], Array]) -> Raw:

@@ -46,9 +46,9 @@ class AutoregressiveDistribution(Distribution):
         """A draw, entry by entry; no gradient passes through it."""
         return self._walk(lambda p: p.rsample(generator))
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         parameters = self.network(x / self.top, self.context)
-        return self.conditional(parameters.to(self.context.dtype)).log_prob(x)
+        return self.conditional(parameters.to(self.context.dtype)).log_prob_terms(x)
 
     def repeat(self, k: int) -> AutoregressiveDistribution:
         return replace(self, context=self.context.repeat_interleave(k, 0))
@@ -99,7 +99,7 @@ class AutoregressiveLikelihood(Likelihood):
     >>> p_x = AutoregressiveLikelihood(space, network, rp.Bernoulli(space), features=3)
     >>> p = p_x(torch.randn(1, 3, 2, 2)).repeat(16)
     >>> images = torch.cartesian_prod(*[torch.arange(2.0)] * 4).view(16, 1, 2, 2)
-    >>> round(p.log_prob(images).sum(1).exp().sum().item(), 5)  # of all there are
+    >>> round(p.log_prob(images).exp().sum().item(), 5)  # of all there are
     1.0
     """
 

@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.factorised import DiscretizedLogisticMass, Factorised
+from reparam.distributions.factorized import DiscretizedLogisticMass, Factorized
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import Space
 
 
 @dataclass(frozen=True)
-class ChannelMixtureMass(Factorised):
+class ChannelMixtureMass(Factorized):
     """P(x_1 … x_C) = Σ_k π_k Π_c P_k(x_c | x_1 … x_{c−1}) at every site.
 
-    P_k is a discretised logistic whose location is m_c + Σ_{b<c} a_{cb} x_b, with x_b in [−1, 1].
+    P_k is a discretized logistic whose location is m_c + Σ_{b<c} a_{cb} x_b, with x_b in [−1, 1].
     ``log_prob`` has a column per entry, log P(x_c | x_1 … x_{c−1}): they sum to that of the pixel.
 
     Args:
@@ -66,7 +66,7 @@ class ChannelMixtureMass(Factorised):
         """x where the mask is, the other channels drawn in order, each given all before it.
 
         What is known of a pixel says which component it is likely to be of: that of a channel is
-        drawn with probabilities π_k P_k(x_1 … x_{c−1}), normalised.
+        drawn with probabilities π_k P_k(x_1 … x_{c−1}), normalized.
 
         Args:
             x: (B, C, *sites); entries outside the mask are not looked at.
@@ -87,7 +87,7 @@ class ChannelMixtureMass(Factorised):
             filled.append(value)
         return torch.cat(filled, 1)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         joint = self.logits.log_softmax(1)  # log π_k P_k(x_1 … x_c), (B, K, *sites)
         total, columns = joint.logsumexp(1), []
         for channel in range(x.shape[1]):
@@ -121,7 +121,7 @@ class ChannelMixtureMass(Factorised):
 
 
 class ChannelMixture(Likelihood):
-    """A mixture of discretised logistics over pixels, in which channels depend on those before.
+    """A mixture of discretized logistics over pixels, in which channels depend on those before.
 
     Args:
         space: images of binary or levels data, of any number of channels.
@@ -136,8 +136,8 @@ class ChannelMixture(Likelihood):
     for narrow bins.
 
     >>> p = ChannelMixture(Space((3, 1, 1), "levels", levels=4), 2)(torch.zeros(1, 20, 1, 1))
-    >>> colours = torch.cartesian_prod(*[torch.arange(4.0)] * 3)
-    >>> total = sum(p.log_prob(x.view(1, 3, 1, 1)).sum().exp().item() for x in colours)
+    >>> colors = torch.cartesian_prod(*[torch.arange(4.0)] * 3)
+    >>> total = sum(p.log_prob_terms(x.view(1, 3, 1, 1)).sum().exp().item() for x in colors)
     >>> round(total, 5)
     1.0
     """

@@ -15,7 +15,7 @@ from reparam.model import Space
 class ConditionalNormal(HeteroscedasticNormal):
     """N(m, σ²) per entry, both from the network: σ may differ from entry to entry and row to row.
 
-    Shape: (B, 2, *shape), means and log-scales → real x (B, *shape) in standardised units.
+    Shape: (B, 2, *shape), means and log-scales → real x (B, *shape) in standardized units.
 
     Likelihood: exact; of discrete data it would be a bound, and is refused.
 
@@ -23,7 +23,7 @@ class ConditionalNormal(HeteroscedasticNormal):
 
     >>> import torch
     >>> p = ConditionalNormal(Space((3,), "real"))(torch.zeros(1, 2, 3))
-    >>> round(p.log_prob(torch.zeros(1, 3)).sum().item(), 2)  # −3/2 ln 2π
+    >>> round(p.log_prob_terms(torch.zeros(1, 3)).sum().item(), 2)  # −3/2 ln 2π
     -2.76
     """
 

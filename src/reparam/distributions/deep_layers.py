@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam import numerics
-from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.factorized import NormalDensity
 from reparam.distributions.layers import PosteriorWalk, Walk
 from reparam.distributions.posteriors import LOG_SCALE_BOUNDS
 from reparam.nets.conv import halvings
@@ -85,7 +85,7 @@ class DeepDescent(Walk):
     """A generative path over grids: h gathers what is drawn, and says what comes next.
 
     p(z_l|z_<l) = N(μ(h), σ(h)²); then h ← residual(h + projection(z_l)), enlarged by nearest
-    neighbours where the next layer lies on a larger grid. h starts learned.
+    neighbors where the next layer lies on a larger grid. h starts learned.
 
     Args:
         shape: (C, H, W) of x.

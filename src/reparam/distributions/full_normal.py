@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.factorised import Factorised, StandardNormalDensity
+from reparam.distributions.factorized import Factorized, StandardNormalDensity
 from reparam.model import Distribution
 
 
 @dataclass(frozen=True)
-class FullNormalDensity(Factorised):
+class FullNormalDensity(Factorized):
     """N(mean, C Cᵀ) with C = ``factor`` (B, L, L), lower triangular with a positive diagonal.
 
     ``log_prob`` is (B, 1). The KL to N(0, I) is ½ (‖C‖²_F + ‖μ‖² − L) − Σ ln C_ii.
@@ -21,7 +21,7 @@ class FullNormalDensity(Factorised):
     Likelihood: exact.
 
     >>> q = FullNormalDensity(torch.zeros(1, 2), torch.eye(2)[None])
-    >>> round(q.log_prob(torch.zeros(1, 2)).item(), 4)  # −ln 2π
+    >>> round(q.log_prob_terms(torch.zeros(1, 2)).item(), 4)  # −ln 2π
     -1.8379
     """
 
@@ -44,7 +44,7 @@ class FullNormalDensity(Factorised):
         noise = numerics.noise(self.mean, "normal", generator)
         return self.mean + (self.factor @ noise.unsqueeze(2)).squeeze(2)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         away = (x - self.mean).unsqueeze(2)
         noise = torch.linalg.solve_triangular(self.factor, away, upper=False).squeeze(2)
         log_prob = numerics.standard_normal_log_prob(noise).sum(1) - self._log_det()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.factorized import NormalDensity
 from reparam.distributions.posteriors import LOG_SCALE_BOUNDS, Posterior
 from reparam.distributions.priors import Prior
 from reparam.model import Distribution
@@ -85,13 +85,13 @@ class LayeredDensity(Distribution):
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return self._joined(self._go(lambda layer: layer.rsample(generator)))
 
-    def rsample_with_log_prob(
+    def rsample_with_log_prob_terms(
         self, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         columns: list[Tensor] = []
 
         def draw(layer: NormalDensity) -> Tensor:
-            z, log_prob = layer.rsample_with_log_prob(generator)
+            z, log_prob = layer.rsample_with_log_prob_terms(generator)
             columns.append(log_prob.sum(1, keepdim=True))
             return z
 
@@ -115,14 +115,14 @@ class LayeredDensity(Distribution):
             state = walk.advance(index, state, draws[-1])
         return self._joined(draws), self._joined(rates)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         sizes = self.walk.sizes
         parts = x.split(sizes[::-1] if self.upwards else sizes, 1)
         parts = parts[::-1] if self.upwards else parts
         given = self.given.expand(len(x), -1) if self.rows == 1 else self.given
         state, columns = self.walk.start(given), []
         for index, z in enumerate(parts):
-            columns.append(self.walk.layer(index, state).log_prob(z).sum(1, keepdim=True))
+            columns.append(self.walk.layer(index, state).log_prob_terms(z).sum(1, keepdim=True))
             state = self.walk.advance(index, state, z)
         return self._joined(columns)
 
@@ -170,7 +170,7 @@ class LayeredPrior(Prior):
         walk: from the coarsest layer down.
         owned: whether the walk is this module's, not another part's.
 
-    >>> LayeredPrior(Descent((2, 3), (8,)))().log_prob(torch.zeros(5, 5)).shape
+    >>> LayeredPrior(Descent((2, 3), (8,)))().log_prob_terms(torch.zeros(5, 5)).shape
     torch.Size([5, 2])
     """
 
@@ -219,14 +219,14 @@ class Descent(Walk):
     Args:
         sizes: of the layers, coarsest first.
         hidden: widths of the networks between them.
-        normalise: the batch, before their activations.
+        normalize: the batch, before their activations.
     """
 
     def __init__(
-        self, sizes: Sequence[int], hidden: Sequence[int], normalise: bool = False
+        self, sizes: Sequence[int], hidden: Sequence[int], normalize: bool = False
     ) -> None:
         super().__init__()
-        self.sizes, self.networks = tuple(sizes), _between(sizes, hidden, normalise)
+        self.sizes, self.networks = tuple(sizes), _between(sizes, hidden, normalize)
 
     def start(self, given: Tensor) -> Tensor:
         return given.new_zeros(len(given), self.sizes[0])
@@ -248,14 +248,14 @@ class Ascent(Walk):
     Args:
         sizes: of the layers, finest first.
         hidden: widths of the networks between them.
-        normalise: the batch, before their activations.
+        normalize: the batch, before their activations.
     """
 
     def __init__(
-        self, sizes: Sequence[int], hidden: Sequence[int], normalise: bool = False
+        self, sizes: Sequence[int], hidden: Sequence[int], normalize: bool = False
     ) -> None:
         super().__init__()
-        self.sizes, self.networks = tuple(sizes), _between(sizes, hidden, normalise)
+        self.sizes, self.networks = tuple(sizes), _between(sizes, hidden, normalize)
 
     def start(self, given: Tensor) -> Tensor:
         return given
@@ -267,14 +267,14 @@ class Ascent(Walk):
         return z
 
 
-def _between(sizes: Sequence[int], hidden: Sequence[int], normalise: bool) -> nn.ModuleList:
+def _between(sizes: Sequence[int], hidden: Sequence[int], normalize: bool) -> nn.ModuleList:
     """A network from every layer to the mean and log-scale of the next."""
     pairs = pairwise(sizes)
-    return nn.ModuleList(MLP((a,), (2 * b,), hidden, normalise=normalise) for a, b in pairs)
+    return nn.ModuleList(MLP((a,), (2 * b,), hidden, normalize=normalize) for a, b in pairs)
 
 
 class LadderDescent(PosteriorWalk):
-    """Down the generative path, each layer's prior times the encoder's evidence, normalised.
+    """Down the generative path, each layer's prior times the encoder's evidence, normalized.
 
     1/σ² = 1/σ̂² + 1/σ_p², μ = σ² (μ̂/σ̂² + μ_p/σ_p²). Given are all μ̂ and log σ̂, coarsest first.
 
@@ -305,7 +305,7 @@ class LadderDescent(PosteriorWalk):
 
 
 def precision_weighted(evidence: NormalDensity, prior: NormalDensity) -> NormalDensity:
-    """The product of two normals, normalised.
+    """The product of two normals, normalized.
 
     >>> one = NormalDensity(torch.tensor([[2.0]]), torch.zeros(1, 1))
     >>> product = precision_weighted(one, NormalDensity(torch.zeros(1, 1), torch.zeros(1, 1)))
@@ -327,7 +327,7 @@ class LadderEvidence(nn.Module):
     Args:
         sizes: of the layers, coarsest first.
         width: of every d.
-        normalise: the batch, d_1 and before the activations of the networks.
+        normalize: the batch, d_1 and before the activations of the networks.
 
     Shape: (B, width) → (B, 2 Σ sizes), coarsest first.
 
@@ -335,11 +335,11 @@ class LadderEvidence(nn.Module):
     torch.Size([5, 10])
     """
 
-    def __init__(self, sizes: Sequence[int], width: int, normalise: bool = False) -> None:
+    def __init__(self, sizes: Sequence[int], width: int, normalize: bool = False) -> None:
         super().__init__()
         upwards, one = sizes[::-1], (width,)
-        self.first = nn.Sequential(*batch_norm(width, normalise))
-        self.up = nn.ModuleList(MLP(one, one, one, normalise=normalise) for _ in upwards[1:])
+        self.first = nn.Sequential(*batch_norm(width, normalize))
+        self.up = nn.ModuleList(MLP(one, one, one, normalize=normalize) for _ in upwards[1:])
         self.heads = nn.ModuleList(nn.Linear(width, 2 * size) for size in upwards)
 
     def forward(self, h: Tensor) -> Tensor:

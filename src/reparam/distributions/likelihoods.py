@@ -1,7 +1,7 @@
 """Likelihoods p(x|z): modules from the decoder's output to a Distribution of x.
 
 A likelihood says which ``parameter_shape`` it wants of the decoder and returns x in the data's own
-units. ``Normal`` on real data is the exception: its units are those of ``Standardise``, which the
+units. ``Normal`` on real data is the exception: its units are those of ``Standardize``, which the
 model that holds the scale undoes.
 """
 
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.distributions.factorised import (
+from reparam.distributions.factorized import (
     BernoulliMass,
     CategoricalMass,
-    DequantisedNormalDensity,
+    DequantizedNormalDensity,
     DiscretizedLogisticMass,
     DiscretizedNormalMass,
     NormalDensity,
@@ -68,7 +68,7 @@ class Likelihood(nn.Module, ABC):
         return p
 
     def after_step(self, statistics: dict[str, Tensor]) -> None:  # noqa: B027
-        """What moves without gradients once per optimiser step."""
+        """What moves without gradients once per optimizer step."""
 
 
 class Bernoulli(Likelihood):
@@ -77,7 +77,7 @@ class Bernoulli(Likelihood):
     Shape: (B, 1, *shape) → binary x (B, *shape). Likelihood: exact.
 
     >>> from reparam.model import Space
-    >>> Bernoulli(Space((3,), "binary"))(torch.zeros(1, 3)).log_prob(torch.ones(1, 3)).exp()
+    >>> Bernoulli(Space((3,), "binary"))(torch.zeros(1, 3)).log_prob_terms(torch.ones(1, 3)).exp()
     tensor([[0.5000, 0.5000, 0.5000]])
     """
 
@@ -118,7 +118,7 @@ class DiscretizedLogistic(_Discretized):
 
     >>> from reparam.model import Space
     >>> p = DiscretizedLogistic(Space((1,), "levels", levels=4))(torch.zeros(1, 2))
-    >>> round(sum(p.log_prob(torch.tensor([[float(k)]])).exp().item() for k in range(4)), 5)
+    >>> round(sum(p.log_prob_terms(torch.tensor([[float(k)]])).exp().item() for k in range(4)), 5)
     1.0
     """
 
@@ -151,7 +151,7 @@ class DiscretizedNormal(_Discretized):
 
     >>> from reparam.model import Space
     >>> p = DiscretizedNormal(Space((1,), "levels", levels=4))(torch.zeros(1, 2))
-    >>> round(sum(p.log_prob(torch.tensor([[float(k)]])).exp().item() for k in range(4)), 5)
+    >>> round(sum(p.log_prob_terms(torch.tensor([[float(k)]])).exp().item() for k in range(4)), 5)
     1.0
     """
 
@@ -168,7 +168,7 @@ class Categorical(Likelihood):
 
     >>> from reparam.model import Space
     >>> p = Categorical(Space((1,), "levels", levels=4))(torch.zeros(1, 4))
-    >>> p.log_prob(torch.tensor([[3.0]])).exp().item()
+    >>> p.log_prob_terms(torch.tensor([[3.0]])).exp().item()
     0.25
     """
 
@@ -197,18 +197,18 @@ class Normal(Likelihood):
     meets one entry exactly would otherwise have an infinite density, whatever it does elsewhere.
 
     Args:
-        space: real data, or binary and levels data, which are then dequantised.
+        space: real data, or binary and levels data, which are then dequantized.
         scale: ``"shared"``, one learned σ; ``"per-dimension"``, one learned σ for each entry;
             ``"network"``, a σ for each entry of each example from the decoder, whose second output
             is ln σ less that of ``fixed``; ``"optimal"``, σ² the mean squared error, of the batch
             in training and its running mean in evaluation; ``"fixed"``, σ = ``fixed``.
         fixed: σ of ``scale="fixed"``, and where learning starts otherwise, in network units
-            (standardised real data, levels divided by K−1).
+            (standardized real data, levels divided by K−1).
 
     Shape: (B, 1, *shape), of ``"network"`` (B, 2, *shape) → x (B, *shape).
 
     Likelihood: exact for real data; a lower bound for binary and levels data, by uniform
-    dequantisation with its expectation in closed form. The optimal σ makes the training value
+    dequantization with its expectation in closed form. The optimal σ makes the training value
     D/2 (ln 2πσ² + 1), which depends on the whole batch.
 
     Reference: Kingma & Welling 2014, appendix C.2, for means and variances by the decoder; Rybkin
@@ -258,7 +258,7 @@ class Normal(Likelihood):
             return OptimalNormalDensity(mean, log_scale, levels, least)
         if levels is None:
             return NormalDensity(mean, log_scale)
-        return DequantisedNormalDensity(mean, log_scale, levels)
+        return DequantizedNormalDensity(mean, log_scale, levels)
 
     def hold(self, p: Distribution, varies: Tensor) -> Distribution:
         if not isinstance(p, OptimalNormalDensity):
@@ -297,7 +297,7 @@ class HeteroscedasticNormal(Normal):
 
     >>> from reparam.model import Space
     >>> p = HeteroscedasticNormal(Space((3,), "real"))(torch.zeros(1, 2, 3))
-    >>> round(p.log_prob(torch.zeros(1, 3)).sum().item(), 2)  # −3/2 ln 2π
+    >>> round(p.log_prob_terms(torch.zeros(1, 3)).sum().item(), 2)  # −3/2 ln 2π
     -2.76
     """
 

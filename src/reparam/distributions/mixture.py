@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.factorised import Factorised
+from reparam.distributions.factorized import Factorized
 
 
 @dataclass(frozen=True)
-class NormalMixtureDensity(Factorised):
+class NormalMixtureDensity(Factorized):
     """Σ_k w_k N(μ_k, diag σ_k²), each row with components of its own.
 
-    ``mean`` and ``log_scale`` are (B, K, L), ``log_weights`` (B, K), normalised; ``log_prob`` is
+    ``mean`` and ``log_scale`` are (B, K, L), ``log_weights`` (B, K), normalized; ``log_prob`` is
     (B, 1), since a mixture has no factors. Draws are differentiable in means and scales, not in the
     weights: a component is chosen, not blended.
 
@@ -23,7 +23,7 @@ class NormalMixtureDensity(Factorised):
 
     >>> one = torch.zeros(1, 1, 2)
     >>> p = NormalMixtureDensity(one, one, torch.zeros(1, 1))  # a single component, N(0, I)
-    >>> round(p.log_prob(torch.zeros(3, 2))[0].item(), 4)  # −ln 2π
+    >>> round(p.log_prob_terms(torch.zeros(3, 2))[0].item(), 4)  # −ln 2π
     -1.8379
     """
 
@@ -51,6 +51,6 @@ class NormalMixtureDensity(Factorised):
         mean, log_scale = (t.gather(1, chosen).squeeze(1) for t in (self.mean, self.log_scale))
         return mean + log_scale.exp() * numerics.noise(rows, "normal", generator)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         each = numerics.normal_log_prob(x.unsqueeze(1), self.mean, self.log_scale).sum(2)
         return (self.log_weights + each).logsumexp(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Mixtures of discretised logistics, every entry on its own."""
+"""Mixtures of discretized logistics, every entry on its own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.factorised import DiscretizedLogisticMass, Factorised
+from reparam.distributions.factorized import DiscretizedLogisticMass, Factorized
 
 
 @dataclass(frozen=True)
-class LogisticMixtureMass(Factorised):
+class LogisticMixtureMass(Factorized):
     """P(x) = Σ_k π_k ∫_bin logistic(m_k, s_k), the parameters (B, K, *event), π = softmax(logits).
 
     Everything is in level units, x ∈ {0 … levels−1}, the end bins open.
@@ -45,7 +45,7 @@ class LogisticMixtureMass(Factorised):
         location, log_scale = (v.gather(1, chosen)[:, 0] for v in (self.location, self.log_scale))
         return DiscretizedLogisticMass(location, log_scale, self.levels).rsample(generator)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         by_component = numerics.discretized_logistic_log_prob(
             x.unsqueeze(1), self.location, self.log_scale, self.levels
         )

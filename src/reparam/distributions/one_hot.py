@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reparam import numerics
-from reparam.distributions.factorised import Factorised
+from reparam.distributions.factorized import Factorized
 from reparam.model import Distribution, Kind
 
 
 @dataclass(frozen=True)
-class OneHotMass(Factorised):
+class OneHotMass(Factorized):
     """V categorical variables of K values each as V one-hot vectors in a row, (B, V·K).
 
     ``log_prob`` and ``kl`` are (B, V), a column for every variable. With a temperature τ, draws are
@@ -24,7 +24,7 @@ class OneHotMass(Factorised):
     Likelihood: exact without a temperature, none with one.
 
     >>> q = OneHotMass(torch.tensor([[[0.0, 0.0]]]))
-    >>> q.log_prob(torch.tensor([[0.0, 1.0]])).exp().item(), q.kl(q).item()
+    >>> q.log_prob_terms(torch.tensor([[0.0, 1.0]])).exp().item(), q.kl(q).item()
     (0.5, 0.0)
     """
 
@@ -53,7 +53,7 @@ class OneHotMass(Factorised):
         one_hot = F.one_hot(chosen, self.logits.shape[2]).to(self.logits.dtype)
         return one_hot.flatten(1)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         return (x.view(-1, *self.logits.shape[1:]) * self.logits.log_softmax(2)).sum(2)
 
     def kl(self, other: Distribution) -> Tensor | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.bijections.base import Bijection
-from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.factorized import NormalDensity
 from reparam.distributions.full_normal import FullNormalDensity
 from reparam.distributions.mixture import NormalMixtureDensity
 from reparam.distributions.one_hot import OneHotMass
@@ -53,7 +53,7 @@ class DiagonalNormal(Posterior):
     Args:
         latent_dim: L, the number of latent dimensions.
 
-    Shape: (B, 2L) → a distribution of (B, L), whose KL to a normal prior factorises.
+    Shape: (B, 2L) → a distribution of (B, L), whose KL to a normal prior factorizes.
 
     Reference: Kingma & Welling 2014, appendix C.2.
 
@@ -115,7 +115,7 @@ class NormalMixture(Posterior):
 
     Shape: (B, 2KL) → a distribution of (B, L), without a closed KL.
 
-    >>> NormalMixture(3, components=2)(torch.zeros(5, 12)).log_prob(torch.zeros(5, 3)).shape
+    >>> NormalMixture(3, components=2)(torch.zeros(5, 12)).log_prob_terms(torch.zeros(5, 3)).shape
     torch.Size([5, 1])
     """
 

@@ -13,7 +13,7 @@ from reparam import numerics
 from reparam.bijections.base import Bijection
 from reparam.distributions.autoregressive import AutoregressiveDistribution
 from reparam.distributions.conditionals import ConditionalNormal
-from reparam.distributions.factorised import NormalDensity, StandardNormalDensity
+from reparam.distributions.factorized import NormalDensity, StandardNormalDensity
 from reparam.distributions.mixture import NormalMixtureDensity
 from reparam.distributions.one_hot import OneHotMass
 from reparam.distributions.posteriors import (
@@ -84,7 +84,7 @@ class StandardNormal(Prior):
 class UniformOneHot(Prior):
     """p(z): V categorical variables of K values, all equally probable, one-hot.
 
-    >>> UniformOneHot(2, 4)().log_prob(torch.tensor([[1.0, 0, 0, 0, 0, 1, 0, 0]])).exp()
+    >>> UniformOneHot(2, 4)().log_prob_terms(torch.tensor([[1.0, 0, 0, 0, 0, 1, 0, 0]])).exp()
     tensor([[0.2500, 0.2500]])
     """
 
@@ -108,7 +108,7 @@ class MixturePrior(Prior):
         latent_dim: L.
         components: K.
 
-    >>> MixturePrior(2, components=3)().log_prob(torch.zeros(5, 2)).shape
+    >>> MixturePrior(2, components=3)().log_prob_terms(torch.zeros(5, 2)).shape
     torch.Size([5, 1])
     """
 
@@ -139,7 +139,7 @@ class VampPrior(Prior):
     Reference: Tomczak & Welling 2018, eq. 9.
 
     >>> q = DiagonalNormal(2)
-    >>> VampPrior(nn.Linear(5, 4), q, (5,), components=3)().log_prob(torch.zeros(7, 2)).shape
+    >>> VampPrior(nn.Linear(5, 4), q, (5,), components=3)().log_prob_terms(torch.zeros(7, 2)).shape
     torch.Size([7, 1])
     """
 
@@ -158,7 +158,7 @@ class VampPrior(Prior):
             )
         if has_batch_norm(encoder):
             raise ValueError(
-                "prior: VampPrior needs an encoder without batch normalisation, whose statistics "
+                "prior: VampPrior needs an encoder without batch normalization, whose statistics "
                 "would be those of pseudo-inputs as well; leave out batch_norm"
             )
         self.networks = (encoder, posterior)  # in a tuple: they are the model's, not this module's
@@ -223,7 +223,7 @@ class FlowPrior(Prior):
         bijection: of vectors of L, without context; its ``forward`` is used in training.
 
     >>> from reparam.bijections.autoregressive import MaskedAffine
-    >>> FlowPrior(3, MaskedAffine(3))().log_prob(torch.zeros(5, 3)).shape
+    >>> FlowPrior(3, MaskedAffine(3))().log_prob_terms(torch.zeros(5, 3)).shape
     torch.Size([5, 1])
     """
 
@@ -260,7 +260,7 @@ class AutoregressivePrior(Prior):
     Reference: Uria et al. 2013 (RNADE), eq. 7 to 9, with one component; Germain et al. 2015 (MADE)
     for the network. As a density it is one ``MaskedAffine`` flow (Papamakarios et al. 2017, eq. 3).
 
-    >>> AutoregressivePrior(3)().log_prob(torch.zeros(5, 3)).shape
+    >>> AutoregressivePrior(3)().log_prob_terms(torch.zeros(5, 3)).shape
     torch.Size([5, 3])
     """
 

@@ -21,7 +21,7 @@ from reparam.evaluation.likelihood import (
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.random_features import Extractor
 from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
-from reparam.evaluation.representation import linear_probe, neighbour_overlap
+from reparam.evaluation.representation import linear_probe, neighbor_overlap
 from reparam.evaluation.samples import (
     reference_scores,
     rows_compared,
@@ -188,7 +188,7 @@ def _probe_scores(model: Codec, asked: _Asked) -> Scores:
     data, name = asked.data, asked.split
     found = {
         "linear_probe_accuracy": linear_probe(model, data.train, data.splits[name], name),
-        "neighbour_overlap": neighbour_overlap(
+        "neighbor_overlap": neighbor_overlap(
             model, data.train, data.splits[name], name, asked.seed
         ),
     }

@@ -92,7 +92,7 @@ def _anneal(
     for index, (before, now) in enumerate(pairwise(schedule)):
         with torch.no_grad():
             likelihood = model.likelihood(z, c)
-            weights += (now - before) * likelihood.log_prob_sum(x).to(weights)
+            weights += (now - before) * likelihood.log_prob(x).to(weights)
             bounded = "estimate" not in (prior.kind, likelihood.kind)
         z, accepted = _hamiltonian(model, rows, z, now, sizes[index], leapfrogs, generator)
         if pilot:  # about five in six are accepted
@@ -113,8 +113,8 @@ def _hamiltonian(
 
     def energy(at: Tensor) -> tuple[Tensor, Tensor]:
         at = at.detach().requires_grad_()
-        log_p_x = model.likelihood(at, rows.c).log_prob_sum(rows.x)
-        log_p = model.prior(rows.c).log_prob(at).sum(1) + t * log_p_x
+        log_p_x = model.likelihood(at, rows.c).log_prob(rows.x)
+        log_p = model.prior(rows.c).log_prob(at) + t * log_p_x
         (slope,) = torch.autograd.grad(-log_p.sum(), at)
         return -log_p.detach(), slope
 

@@ -98,7 +98,7 @@ def information_scores(
     aggregate = total - math.log(count)
     if (own - aggregate).mean() > math.log(count) - LEAST_BELOW_LIMIT:
         return {}
-    prior = model.prior().log_prob(draws).sum(1).cpu().double()
+    prior = model.prior().log_prob(draws).cpu().double()
     guess = "estimate" in kinds
     return {
         score: mean_score(values, "nats", name, kind=kind, samples=1, seed=seed)
@@ -136,7 +136,7 @@ def _posteriors(model: LatentVariable, *chosen: Rows) -> Iterator[Distribution]:
 def _draws(model: LatentVariable, rows: Rows, seed: int) -> tuple[Tensor, Tensor]:
     """One z ~ q(z|x) for each row, and log q(z|x), (n,) in float64 on the CPU."""
     with seeded(seed, model.anchor.device):
-        drawn = [q.rsample_with_log_prob() for q in _posteriors(model, rows)]
+        drawn = [q.rsample_with_log_prob_terms() for q in _posteriors(model, rows)]
     own = torch.cat([log_q.sum(1) for _, log_q in drawn])
     return torch.cat([z for z, _ in drawn]), own.cpu().double()
 
@@ -146,7 +146,7 @@ def _log_densities(q: Distribution, z: Tensor) -> Tensor:
     parts = []
     for block in z.split(max(1, PAIRS_AT_ONCE // q.rows)):
         every = block.repeat(q.rows, *[1] * (block.ndim - 1))
-        parts.append(q.repeat(len(block)).log_prob(every).sum(1).view(q.rows, len(block)))
+        parts.append(q.repeat(len(block)).log_prob(every).view(q.rows, len(block)))
     return torch.cat(parts, 1).cpu().double()
 
 

@@ -81,7 +81,7 @@ def reconstruction_scores(model: Codec, split: Split, train: Split, name: str = 
 
 
 def laplacian_variance(x: Tensor) -> Tensor:
-    """The variance over the inner pixels of Σ (four neighbours) − 4 · pixel, mean of channels.
+    """The variance over the inner pixels of Σ (four neighbors) − 4 · pixel, mean of channels.
 
     Shape: (N, C, H, W), H and W at least 3 → (N,).
 

@@ -13,7 +13,7 @@ from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import Score, mean_score, share_score
 from reparam.model import Codec, Space, features
 
-NEIGHBOURS, MOST_ROWS = 10, 1000  # neighbours of each row, rows among which they are sought
+NEIGHBORS, MOST_ROWS = 10, 1000  # neighbors of each row, rows among which they are sought
 
 
 @torch.no_grad()
@@ -24,13 +24,13 @@ def code_features(model: Codec, split: Split) -> torch.Tensor:
 
 
 def linear_probe(model: Codec, train: Split, split: Split, name: str = "test") -> Score | None:
-    """Accuracy of logistic regression from standardised codes to labels; None without labels.
+    """Accuracy of logistic regression from standardized codes to labels; None without labels.
 
     None as well of conditional models: their codes are told the condition, labels or attributes
     that may give labels away, and the probe would read those.
 
     The probe is fitted on the codes of all training examples (scikit-learn's default strength of
-    regularisation) and measured on the split; the standard error is that of a proportion.
+    regularization) and measured on the split; the standard error is that of a proportion.
     """
     if model.conditional or train.labels is None or split.labels is None:
         return None
@@ -55,19 +55,19 @@ def nearest(points: torch.Tensor, k: int) -> torch.Tensor:
     >>> nearest(torch.tensor([[0.0], [1.0], [5.0]]), 1).flatten().tolist()
     [1, 0, 1]
     """
-    centred = points - points.mean(0)  # so that the squares below do not cancel
-    squares = centred.square().sum(1)
-    distances = squares - 2 * centred @ centred.T  # but for a term that is the row's own
+    centered = points - points.mean(0)  # so that the squares below do not cancel
+    squares = centered.square().sum(1)
+    distances = squares - 2 * centered @ centered.T  # but for a term that is the row's own
     return distances.fill_diagonal_(math.inf).topk(k, largest=False).indices
 
 
-def neighbour_overlap(
+def neighbor_overlap(
     model: Codec, train: Split, split: Split, name: str = "test", seed: int = 0
 ) -> Score | None:
-    """The share of each row's 10 nearest neighbours in the data that are so among the codes too.
+    """The share of each row's 10 nearest neighbors in the data that are so among the codes too.
 
     Euclidean distances on both sides. At most 1000 rows of the split, drawn at random, are each
-    other's neighbours: a code that has nothing to do with the data keeps 10/(n−1) of them, the
+    other's neighbors: a code that has nothing to do with the data keeps 10/(n−1) of them, the
     data themselves keep all. None where there are not twice as many rows as neighbors, and of
     conditional models: a code of the condition alone would keep neighbors of one class together.
 
@@ -82,11 +82,11 @@ def neighbour_overlap(
     """
     chosen = subset(split, MOST_ROWS, seed)
     n = len(chosen)
-    if model.conditional or n < 2 * NEIGHBOURS:
+    if model.conditional or n < 2 * NEIGHBORS:
         return None
-    in_data = nearest(data_vectors(chosen, train, model.space), NEIGHBOURS)
-    in_code = nearest(code_features(model, chosen), NEIGHBOURS)
+    in_data = nearest(data_vectors(chosen, train, model.space), NEIGHBORS)
+    in_code = nearest(code_features(model, chosen), NEIGHBORS)
     shared = (in_data[:, :, None] == in_code[:, None, :]).any(2).double().mean(1)
-    chance = NEIGHBOURS / (n - 1)
-    unit = f"of {NEIGHBOURS}, {chance:.1%} by chance"
+    chance = NEIGHBORS / (n - 1)
+    unit = f"of {NEIGHBORS}, {chance:.1%} by chance"
     return mean_score(shared, unit, name, seed=seed if n < len(split) else None)

@@ -164,7 +164,7 @@ def share_score(right: Tensor, split: str) -> Score:
 
 
 def ratio_score(above: Tensor, below: Tensor, unit: str, split: str, **protocol: Any) -> Score:
-    """R = mean(above) / mean(below) over examples (B,), with its linearised standard error.
+    """R = mean(above) / mean(below) over examples (B,), with its linearized standard error.
 
     Var R ≈ Var(above − R below) / (n mean(below)²), the delta method; the value of an example is
     R + (above − R below) / mean(below), the mean of which is R.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.bijections.elementwise import Standardise
+from reparam.bijections.elementwise import Standardize
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import Code, Codec, Loss, Space, Stage
 from reparam.models.corruptions import Corruption, noise_of
@@ -23,7 +23,7 @@ Reconstruction = Literal["auto", "squared_error", "cross_entropy"]
 class Autoencoder(Codec):
     """x′ = g(f(x)), trained to be near x; denoising, sparse and contractive ones by its arguments.
 
-    loss = Σ (x − x′)² in network units (levels divided by K−1, real data standardised), or the
+    loss = Σ (x − x′)² in network units (levels divided by K−1, real data standardized), or the
     cross-entropy Σ −x ln σ(x′) − (1−x) ln(1−σ(x′)) of values in [0, 1]. With a corruption,
     x′ = g(f(x̃)) in the loss, of validation too, and the target is still the clean x; codes and
     reconstructions are those of what is given. A penalty adds weight · penalty to the objective,
@@ -42,7 +42,7 @@ class Autoencoder(Codec):
 
     Shape: x (B, *space.shape), code (B, latent_dim).
 
-    Likelihood: none. Cross-entropy on grey values is none either.
+    Likelihood: none. Cross-entropy on gray values is none either.
 
     Reference: Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data"; Vincent et al.
     2008, "Extracting and composing robust features with denoising autoencoders".
@@ -72,7 +72,7 @@ class Autoencoder(Codec):
             raise ValueError("loss: cross_entropy needs binary or levels data, got real data")
         if loss == "auto":
             loss = "cross_entropy" if space.kind == "binary" else "squared_error"
-        self.standardise = Standardise(space)
+        self.standardize = Standardize(space)
         self.encoder, self.decoder = encoder, decoder
         self.latent_dim, self.term = latent_dim, loss
         self.corruption, self.penalty = corruption, penalty
@@ -86,7 +86,7 @@ class Autoencoder(Codec):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (*self.standardise.stages, *super().stages)
+        return (*self.standardize.stages, *super().stages)
 
     @property
     def code_space(self) -> Space:
@@ -96,7 +96,7 @@ class Autoencoder(Codec):
     def noise(self) -> Noise | None:
         if not isinstance(self.corruption, Corruption):
             return None
-        return noise_of(self.corruption, self.standardise)
+        return noise_of(self.corruption, self.standardize)
 
     def filters(self) -> Filters | None:
         into_x, from_x = single_matrix(self.decoder), single_matrix(self.encoder)
@@ -111,14 +111,14 @@ class Autoencoder(Codec):
         if not isinstance(self.penalty, Sparsity):
             return None
         x, c = self.prepare(x, c, self.encodes)
-        code, hidden = through_sigmoids(self.encoder, self.standardise.scaled(x))
+        code, hidden = through_sigmoids(self.encoder, self.standardize.scaled(x))
         hidden += through_sigmoids(self.decoder, code)[1]
         units = torch.cat([layer.flatten(1) for layer in hidden], 1)
         return HiddenUnits(units, self.penalty.rho, self.penalty.of_means, self.penalty.weight)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
-        target = self.standardise.scaled(x)
+        target = self.standardize.scaled(x)
         seen = self._corrupted(target)
         code, hidden = through_sigmoids(self.encoder, seen)
         output, hidden_too = through_sigmoids(self.decoder, self._checked(code))
@@ -134,31 +134,31 @@ class Autoencoder(Codec):
         if self.corruption is None:
             return target
         if isinstance(self.corruption, Corruption):
-            noisy = self.corruption(target, self.standardise.varying)
+            noisy = self.corruption(target, self.standardize.varying)
         else:
             noisy = self.corruption(target)
-        return self.standardise.masked(noisy)
+        return self.standardize.masked(noisy)
 
     def _encode_varying(self, z: Tensor) -> Tensor:
         """The code as a function of the entries that vary: constants have no slope."""
-        return self.encoder(self.standardise.masked(z))
+        return self.encoder(self.standardize.masked(z))
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
-        return self._checked(self.encoder(self.standardise.scaled(x)))
+        return self._checked(self.encoder(self.standardize.scaled(x)))
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
         output = self._shaped(self.decoder(self.prepare_code(code)))
         if self.term == "cross_entropy":
             output = output.sigmoid()
-        return self.standardise.inverse(output)[0]
+        return self.standardize.inverse(output)[0]
 
     def _error(self, output: Tensor, target: Tensor) -> Tensor:
         """What is not as it should be, summed over the entries of each row, (B,)."""
         if self.term == "cross_entropy":
             error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
         else:
-            error = self.standardise.masked((output - target).square())
+            error = self.standardize.masked((output - target).square())
         return error.flatten(1).sum(1)
 
     def _checked(self, code: Tensor) -> Tensor:

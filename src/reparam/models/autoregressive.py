@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.bijections.elementwise import Standardise
+from reparam.bijections.elementwise import Standardize
 from reparam.distributions.channel_mixture import ChannelMixtureMass
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import Completer, Density, LogProb, Loss, Space, Stage, positive_count
@@ -27,10 +27,10 @@ class Autoregressive(Conditional, Density, Completer):
 
     Args:
         space: what x is.
-        network: from x in network units (levels divided by K−1, real data standardised) to
+        network: from x in network units (levels divided by K−1, real data standardized) to
             ``likelihood.parameter_shape``.
         likelihood: module from the network's output to the conditionals.
-        conditional: whether the network's context is the class label, one-hot, or the standardised
+        conditional: whether the network's context is the class label, one-hot, or the standardized
             attributes; the model is then p(x|c), and its likelihood is not comparable with one of
             p(x).
 
@@ -70,7 +70,7 @@ class Autoregressive(Conditional, Density, Completer):
                 f"network: expected one of x {space.shape} with a context of {wanted} numbers, "
                 f"got one of {network.shape} with {network.context_features}"
             )
-        self.standardise = Standardise(space)
+        self.standardize = Standardize(space)
         self.network, self.p_x = network, likelihood
         if network.members > 1:
             self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
@@ -78,11 +78,11 @@ class Autoregressive(Conditional, Density, Completer):
 
     @property
     def counted(self) -> int:
-        return self.standardise.count
+        return self.standardize.count
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (*self.standardise.stages, *self.condition_stages, *super().stages)
+        return (*self.standardize.stages, *self.condition_stages, *super().stages)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
@@ -161,13 +161,13 @@ class Autoregressive(Conditional, Density, Completer):
 
     def _factors(self, x: Tensor, context: Tensor | None, member: int | Tensor = 0) -> Tensor:
         """log p(x_i | x before i) of one member, (B, *shape), in data units."""
-        y = self.standardise.scaled(x)
+        y = self.standardize.scaled(x)
         parameters = self.network(y, context, member)
         p = self.p_x(parameters.to(self.anchor.dtype))  # probabilities never in bfloat16
-        varying = self.standardise.varying
+        varying = self.standardize.varying
         if varying is None:
-            return p.log_prob(x).view_as(x)
-        factors = p.log_prob(y).view_as(y) - self.standardise.scale.log().to(y)
+            return p.log_prob_terms(x).view_as(x)
+        factors = p.log_prob_terms(y).view_as(y) - self.standardize.scale.log().to(y)
         return varying.factors(factors, x)
 
     def _members(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -267,16 +267,16 @@ class Autoregressive(Conditional, Density, Completer):
         discrete = self.space.kind != "real"
         y = self.anchor.new_zeros(n, *self.space.shape)
         values = y.view(layout)
-        known, varies = None, self.standardise.varies
+        known, varies = None, self.standardize.varies
         if given is not None and mask is not None:
-            known = given if discrete else self.standardise.scaled(given)
+            known = given if discrete else self.standardize.scaled(given)
             mask = mask if varies is None else mask | ~varies
         elif varies is not None:  # constants are given: 0, in network units
             known, mask = torch.zeros_like(y), (~varies).expand_as(y)
         if known is not None and mask is not None:
             known, mask = known.reshape(layout), mask.reshape(layout)
 
-        p_x, scaled, dtype = self.p_x, self.standardise.scaled, y.dtype  # looked up once
+        p_x, scaled, dtype = self.p_x, self.standardize.scaled, y.dtype  # looked up once
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
             p = p_x.distribution(parameters.to(dtype))
@@ -290,4 +290,4 @@ class Autoregressive(Conditional, Density, Completer):
             return scaled(drawn) if discrete else drawn
 
         self.network.generate(n, draw, self.context(c), member)
-        return y if discrete else self.standardise.inverse(y)[0]
+        return y if discrete else self.standardize.inverse(y)[0]

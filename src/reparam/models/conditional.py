@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reparam import numerics
-from reparam.bijections.elementwise import Standardise
+from reparam.bijections.elementwise import Standardize
 from reparam.buffers import Float64Buffers
 from reparam.model import Batch, Model, Solve, Space, Stage
 
@@ -63,13 +63,13 @@ class Conditional(Model):
         return torch.searchsorted(edges / edges[-1], uniform, right=True)
 
     def context(self, c: Tensor | None) -> Tensor | None:
-        """c as vectors (B, F): labels one-hot, attributes standardised."""
+        """c as vectors (B, F): labels one-hot, attributes standardized."""
         if c is None or self.space.attributes is not None:
             return None if c is None else self.network_condition(c)
         return F.one_hot(c, len(self.frequencies)).to(self.anchor)
 
     def network_condition(self, c: Tensor) -> Tensor:
-        """c as networks take it: labels as they are, attributes standardised."""
+        """c as networks take it: labels as they are, attributes standardized."""
         return c if self.space.attributes is None else self.attributes.scale.scaled(c)
 
 
@@ -78,7 +78,7 @@ class _Attributes(Float64Buffers):
 
     def __init__(self, count: int) -> None:
         super().__init__()
-        self.scale = Standardise(Space((count,), "real"))
+        self.scale = Standardize(Space((count,), "real"))
         self.register_buffer("rows", torch.zeros(KEPT_ROWS, count, dtype=torch.float64))
         self.rows: Tensor
 

@@ -1,6 +1,6 @@
 """Corruptions x̃ ~ M(x̃|x) of denoising autoencoders, in network units.
 
-Network units are x for binary data, x/(K−1) for levels, standardised columns or channels for real
+Network units are x for binary data, x/(K−1) for levels, standardized columns or channels for real
 data. ``numerics.noise`` is the one source of the noise.
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.bijections.elementwise import Standardise
+from reparam.bijections.elementwise import Standardize
 from reparam.bijections.varying import Varying
 from reparam.inspection import Noise
 from reparam.model import Space
@@ -146,7 +146,7 @@ class SaltAndPepper(_Partial):
     """A share ν of the entries of each example becomes one of the ends of the range, by a coin.
 
     Which entries, and how many, is as for ``Masking``. Binary and levels data end at 0 and 1.
-    Standardised real data have no ends of their own: there two standard deviations from the mean,
+    Standardized real data have no ends of their own: there two standard deviations from the mean,
     low = −2 and high = 2, stand for them.
 
     Args:
@@ -218,19 +218,19 @@ def find_corruption(
     return GaussianNoise(level)
 
 
-def noise_of(corruption: Corruption, standardise: Standardise) -> Noise:
+def noise_of(corruption: Corruption, standardize: Standardize) -> Noise:
     """The corruption on data units, given the way to network units and back.
 
-    >>> noise = noise_of(Masking(1.0), Standardise(Space((2,), "levels", levels=5)))
+    >>> noise = noise_of(Masking(1.0), Standardize(Space((2,), "levels", levels=5)))
     >>> noise.corrupt(torch.tensor([[4, 2]]), noise.level).tolist()
     [[0.0, 0.0]]
     """
 
     def corrupt(x: Tensor, level: float) -> Tensor:
-        real = x if x.is_floating_point() else x.to(standardise.anchor)
+        real = x if x.is_floating_point() else x.to(standardize.anchor)
         if level == 0:  # not even rounded on the way to network units and back
             return real
-        scaled = standardise.scaled(real.to(standardise.anchor.device))
-        return standardise.inverse(corruption.at(level)(scaled, standardise.varying))[0]
+        scaled = standardize.scaled(real.to(standardize.anchor.device))
+        return standardize.inverse(corruption.at(level)(scaled, standardize.varying))[0]
 
     return Noise(corruption.name, corruption.unit, corruption.level, corruption.strongest, corrupt)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam import numerics
-from reparam.distributions.factorised import NormalDensity
+from reparam.distributions.factorized import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
 from reparam.model import Distribution, Player, positive_count
@@ -48,7 +48,7 @@ class Penalty(nn.Module, ABC):
         return ()
 
     def play(self, z: Tensor) -> Tensor:
-        """What its player minimises, a scalar, given z ~ q(z|x) (B, L)."""
+        """What its player minimizes, a scalar, given z ~ q(z|x) (B, L)."""
         return z.new_zeros(())
 
     def start(self, rows: int) -> None:  # noqa: B027
@@ -126,7 +126,7 @@ class CriticTotalCorrelation(Penalty):
     """KL(q(z) ‖ Π_j q(z_j)) by a critic that tells z from z with its columns shuffled (FactorVAE).
 
     The critic's logit D(z) estimates log q(z) / Π q(z_j), whose mean is added with the weight. It
-    is a player of its own and minimises the cross-entropy between a batch of codes and the same
+    is a player of its own and minimizes the cross-entropy between a batch of codes and the same
     codes with every column permuted by itself (the paper permutes a second batch).
 
     Args:
@@ -227,8 +227,8 @@ class DIP(Penalty):
         self.kind, self.off_diagonal, self.diagonal = kind, off_diagonal, diagonal
 
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
-        centred = q.center - q.center.mean(0)
-        covariance = centred.mT @ centred / len(z)
+        centered = q.center - q.center.mean(0)
+        covariance = centered.mT @ centered / len(z)
         if self.kind == "draws":
             variance = q.variance
             assert variance is not None  # ``refuse`` lets diagonal normals through only
@@ -280,7 +280,7 @@ class MMD(Penalty):
             )
         if has_batch_norm(prior):
             raise ValueError(
-                "penalty: MMD draws from the prior, got one with batch normalisation, whose "
+                "penalty: MMD draws from the prior, got one with batch normalization, whose "
                 "statistics would be those of these draws as well; leave out batch_norm"
             )
 

@@ -59,7 +59,7 @@ class _Learned(Weighting):
 
     @abstractmethod
     def optimum(self, costs: Tensor) -> Tensor:
-        """The parameters that minimise the objective at these costs."""
+        """The parameters that minimize the objective at these costs."""
 
     @abstractmethod
     def project(self) -> None:
@@ -97,7 +97,7 @@ class LearnedWeights(_Learned):
     K/f + f instead of 2√K, and β is at most √R/f; above that nothing is changed. With f = 1 digits
     still collapse, with 2 they do not.
 
-    (A published slide subtracts the rate and adds its regulariser; read literally, that has no
+    (A published slide subtracts the rate and adds its regularizer; read literally, that has no
     optimum in either direction.) A negative R, which densities of real data can have, would leave
     the objective unbounded: real data are refused.
 
@@ -190,7 +190,7 @@ class DimensionwiseLearnedWeights(_Learned):
         return torch.cat([distortion.mean().unsqueeze(0), rate.mean(0)])
 
     def optimum(self, costs: Tensor) -> Tensor:
-        """t ≥ 0 that minimises K/(1+t) + eᵗ: the root of eᵗ (1+t)² = K, or 0 where K ≤ 1.
+        """t ≥ 0 that minimizes K/(1+t) + eᵗ: the root of eᵗ (1+t)² = K, or 0 where K ≤ 1.
 
         Newton's method on t + 2 ln(1+t) = ln K, which is concave and so approached from below.
         """

@@ -23,13 +23,13 @@ from reparam.model import (
     positive_count,
 )
 
-REGULARISATION = 1e-6  # on the covariances of standardised columns, as in scikit-learn
+REGULARIZATION = 1e-6  # on the covariances of standardized columns, as in scikit-learn
 
 
 class GaussianMixture(Float64Buffers, Density):
-    """p(x) = Σ_k π_k N(x; μ_k, Σ_k) with full covariances, fitted by expectation maximisation.
+    """p(x) = Σ_k π_k N(x; μ_k, Σ_k) with full covariances, fitted by expectation maximization.
 
-    The fit is scikit-learn's, on standardised columns (so that units do not matter), from k-means;
+    The fit is scikit-learn's, on standardized columns (so that units do not matter), from k-means;
     the log-density is in the units of x. Columns that are constant in the training data are left
     out and come back exactly; D counts the others.
 
@@ -70,7 +70,7 @@ class GaussianMixture(Float64Buffers, Density):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (Solve("expectation maximisation", _solve),)
+        return (Solve("expectation maximization", _solve),)
 
     def refuse_rows(self, rows: int) -> None:
         if rows < max(self.components, 2):
@@ -94,11 +94,11 @@ class GaussianMixture(Float64Buffers, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         factor = torch.linalg.cholesky(self.covariances)  # (K, D, D)
-        centred = self.varying(x.to(self.means)[:, None] - self.means).movedim(0, 2)  # (K, D, B)
-        standardised = torch.linalg.solve_triangular(factor, centred, upper=False)
+        centered = self.varying(x.to(self.means)[:, None] - self.means).movedim(0, 2)  # (K, D, B)
+        standardized = torch.linalg.solve_triangular(factor, centered, upper=False)
         log_det = factor.diagonal(dim1=1, dim2=2).log().sum(1, keepdim=True)  # (K, 1)
         constant = 0.5 * self.counted * math.log(2 * math.pi)
-        log_normal = -0.5 * standardised.square().sum(1) - log_det - constant  # (K, B)
+        log_normal = -0.5 * standardized.square().sum(1) - log_det - constant  # (K, B)
         value = (self.weights.log()[:, None] + log_normal).logsumexp(0)
         return LogProb(value + self.varying.log_support(x), "exact")
 
@@ -130,7 +130,7 @@ def _solve(model: Model, batches: Iterable[Batch]) -> None:
     shift, scale = x.mean(0), x.std(0, correction=0)
     # The seed comes from the default generator, which training seeds.
     seed = int(torch.randint(2**31 - 1, ()))
-    fit = Fit(model.components, max_iter=500, reg_covar=REGULARISATION, random_state=seed).fit(
+    fit = Fit(model.components, max_iter=500, reg_covar=REGULARIZATION, random_state=seed).fit(
         ((x - shift) / scale).numpy()
     )
     model.weights.copy_(torch.as_tensor(fit.weights_ / fit.weights_.sum()))

@@ -25,7 +25,7 @@ from reparam.models.weightings import Beta, Weighting
 
 
 class Objective(nn.Module, ABC):
-    """What a latent-variable model minimises: (model, x, c) → Loss.
+    """What a latent-variable model minimizes: (model, x, c) → Loss.
 
     Its terms ``distortion`` (B,), ``rate`` (B, G) and ``bound`` (B,) are unweighted whatever its
     ``weighting``; where that moves, ``beta`` (B,) is the weight of the rate it has reached.
@@ -101,7 +101,7 @@ class ELBO(Objective):
         penalties: what else is added; each is also a term of its own, unweighted.
 
     Shape: (model, x (B, *shape), c) → Loss with ``distortion`` (B,), ``rate`` (B, G), ``bound``
-        (B,). G is the latent dimension where the KL factorises.
+        (B,). G is the latent dimension where the KL factorizes.
 
     Reference: Kingma & Welling 2014, eq. 7. (Notes that write −log p(x) + KL(q‖p(z)) mean
     KL(q(z|x)‖p(z|x)); the loss is the *negative* bound.)
@@ -129,7 +129,7 @@ class ELBO(Objective):
         q, p = model.posterior(x, c), model.prior(c)
         z, rate = q.rsample_with_rate(p)
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob_sum(x)
+        distortion = -likelihood.log_prob(x)
         objective = self.weighting(distortion, rate)
         with torch.no_grad():
             bound = -distortion - rate.sum(1)
@@ -185,8 +185,8 @@ class IWAE(Objective):
         x, c = x.repeat_interleave(self.k, 0), _repeat(c, self.k)
         z, log_q = self._draw(model, q, x, c)
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob_sum(x)
-        rate = numerics.rate_columns(log_q, model.prior(c).log_prob(z))
+        distortion = -likelihood.log_prob(x)
+        rate = numerics.rate_columns(log_q, model.prior(c).log_prob_terms(z))
         bound = numerics.log_mean_exp((-distortion - rate.sum(1)).view(-1, self.k), 1)
         terms = {
             "distortion": distortion.view(-1, self.k).mean(1),
@@ -225,14 +225,14 @@ class IWAE(Objective):
         self, model: LatentVariable, q: Distribution, x: Tensor, c: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """z ~ q and log q(z), with the gradients of the bound."""
-        return q.rsample_with_log_prob()
+        return q.rsample_with_log_prob_terms()
 
 
 class DReG(IWAE):
-    """The bound of ``IWAE`` with the doubly reparametrised gradient for the encoder.
+    """The bound of ``IWAE`` with the doubly reparametrized gradient for the encoder.
 
     The decoder's gradient is Σ w̃ ∇ log w as before; the encoder's is Σ w̃² ∂log w/∂z ∂z/∂φ, whose
-    signal does not vanish against its noise as k grows (w̃ are the normalised weights). It costs one
+    signal does not vanish against its noise as k grows (w̃ are the normalized weights). It costs one
     more pass of the decoder, without gradients. Under a weighting β the factor w̃² is
     w̃ (1 − β (1 − w̃)).
 
@@ -257,13 +257,13 @@ class DReG(IWAE):
         z = q.rsample()
         fixed, beta = q.detach(), self._weight()
         with torch.no_grad():
-            rate = fixed.log_prob(z).sum(1) - model.prior(c).log_prob(z).sum(1)
-            log_w = model.likelihood(z, c).log_prob_sum(x) - beta * rate
+            rate = fixed.log_prob(z) - model.prior(c).log_prob(z)
+            log_w = model.likelihood(z, c).log_prob(x) - beta * rate
             weights = log_w.view(-1, self.k).softmax(1).view(-1, *[1] * (z.ndim - 1))
             factor = 1 - beta * (1 - weights)
         # The bound brings one factor w̃ to ∂z; the second comes from here, the value unchanged.
         z = z.detach() + factor * (z - z.detach())
-        return z, fixed.log_prob(z)
+        return z, fixed.log_prob_terms(z)
 
 
 def _repeat(c: Tensor | None, k: int) -> Tensor | None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.bijections.elementwise import Standardise
+from reparam.bijections.elementwise import Standardize
 from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters
@@ -37,7 +37,7 @@ class PCA(Float64Buffers, Codec, Density):
     ``encode`` is Uᵀ(x−μ) and ``decode`` μ + Uz, the orthogonal projector that users of PCA expect;
     the posterior mean of the density would shrink the code.
 
-    Binary and levels data are dequantised, x + u with u uniform in [0, 1): the covariance gains
+    Binary and levels data are dequantized, x + u with u uniform in [0, 1): the covariance gains
     I/12, the mean ½, and E_u log p(x+u) = log p(x+½) − tr(C⁻¹)/24 exactly.
 
     Real entries that are constant in the training data are left out, as if there were none of them:
@@ -46,7 +46,7 @@ class PCA(Float64Buffers, Codec, Density):
     Args:
         space: what x is.
         latent_dim: q, the number of components, less than D.
-        standardise: of real data, subtract means and divide by standard deviations first, for
+        standardize: of real data, subtract means and divide by standard deviations first, for
             columns in different units: components of the correlations. log p(x) is still that of
             x in its own units. Without it a column of large numbers is all that is seen.
 
@@ -69,15 +69,15 @@ class PCA(Float64Buffers, Codec, Density):
 
     encodes: Domain = "finite"  # also what it decodes, which may lie beyond the levels
 
-    def __init__(self, space: Space, latent_dim: int, standardise: bool = False) -> None:
+    def __init__(self, space: Space, latent_dim: int, standardize: bool = False) -> None:
         super().__init__(space)
-        if standardise and space.kind != "real":
+        if standardize and space.kind != "real":
             raise ValueError(
-                f"standardise: the entries of {space.kind} data have one scale already"
+                f"standardize: the entries of {space.kind} data have one scale already"
             )
-        self.standardise = Standardise(space) if standardise else None
+        self.standardize = Standardize(space) if standardize else None
         # Standardized or not, real data have entries that vary and perhaps others.
-        self.own_varying = None if standardise or space.kind != "real" else Varying(space)
+        self.own_varying = None if standardize or space.kind != "real" else Varying(space)
         positive_count("latent_dim", latent_dim)
         if latent_dim >= space.dimension:
             raise ValueError(
@@ -98,7 +98,7 @@ class PCA(Float64Buffers, Codec, Density):
     @property
     def varying(self) -> Varying | None:
         """Which entries of real data vary; None for other data."""
-        return self.own_varying if self.standardise is None else self.standardise.varying
+        return self.own_varying if self.standardize is None else self.standardize.varying
 
     @property
     def counted(self) -> int:
@@ -106,7 +106,7 @@ class PCA(Float64Buffers, Codec, Density):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        before = () if self.standardise is None else self.standardise.stages
+        before = () if self.standardize is None else self.standardize.stages
         return (*before, Solve("eigendecomposition", _solve))
 
     @property
@@ -136,20 +136,20 @@ class PCA(Float64Buffers, Codec, Density):
         return self._unscaled(flat)
 
     def scaled(self, x: Tensor) -> Tensor:
-        """What the components are of: x, standardised or not, (B, D)."""
-        return (x if self.standardise is None else self.standardise.scaled(x)).flatten(1)
+        """What the components are of: x, standardized or not, (B, D)."""
+        return (x if self.standardize is None else self.standardize.scaled(x)).flatten(1)
 
     def _centered(self, x: Tensor) -> Tensor:
         """``scaled`` less its mean, (B, D), 0 where x is constant in training."""
-        centred = self.scaled(x) - self.mean
+        centered = self.scaled(x) - self.mean
         if self.varying is None or self.varying.whole:
-            return centred
-        return torch.where(self.varying.mask.flatten(), centred, 0.0)
+            return centered
+        return torch.where(self.varying.mask.flatten(), centered, 0.0)
 
     def _unscaled(self, flat: Tensor) -> Tensor:
         x = flat.view(-1, *self.space.shape)
-        if self.standardise is not None:
-            return self.standardise.inverse(x)[0]
+        if self.standardize is not None:
+            return self.standardize.inverse(x)[0]
         return x.to(self.anchor) if self.varying is None else self.varying.restore(x)
 
     @torch.no_grad()
@@ -178,16 +178,16 @@ class PCA(Float64Buffers, Codec, Density):
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
         # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
-        centred = self._centered(x)
-        code = centred @ self.components
+        centered = self._centered(x)
+        code = centered @ self.components
         # Explicitly, because ‖x−μ‖² − ‖code‖² cancels where the reconstruction is good.
-        residual = (centred - code @ self.components.T).square().sum(1)
+        residual = (centered - code @ self.components.T).square().sum(1)
         mahalanobis = (code.square() / self.eigenvalues).sum(1) + residual / self.variance
         rest = self.counted - self.latent_dim
         log_det = self.eigenvalues.log().sum() + rest * self.variance.log()
         value = -0.5 * (mahalanobis + log_det + self.counted * math.log(2 * math.pi))
-        if self.standardise is not None:
-            return LogProb(value + self.standardise(x)[1], "exact")
+        if self.standardize is not None:
+            return LogProb(value + self.standardize(x)[1], "exact")
         if self.varying is not None:
             return LogProb(value + self.varying.log_support(x), "exact")
         trace = (1 / self.eigenvalues).sum() + rest / self.variance
@@ -265,6 +265,6 @@ def _spectrum(rows: Iterable[Tensor], mean: Tensor, n: int) -> tuple[Tensor, Ten
             covariance.addmm_((x - mean).T, x - mean, alpha=1 / n)
         values, vectors = torch.linalg.eigh(covariance)
         return values.flip(0).clamp(min=0), vectors.flip(1)
-    centred = torch.cat([x - mean for x in rows])
-    _, singular, vectors = torch.linalg.svd(centred, full_matrices=False)
+    centered = torch.cat([x - mean for x in rows])
+    _, singular, vectors = torch.linalg.svd(centered, full_matrices=False)
     return singular.square() / n, vectors.T

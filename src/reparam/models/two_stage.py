@@ -33,7 +33,7 @@ class TwoStage(Codec, Generator):
     """z ~ p(z), x = g(z): a codec trained first, then a generator on the codes it gives.
 
     Any codec becomes a generator: an autoencoder with a mixture of Gaussians on its codes, a VAE
-    whose aggregate posterior is modelled anew, latent diffusion. Samples are decoded means; binary
+    whose aggregate posterior is modeled anew, latent diffusion. Samples are decoded means; binary
     and levels data are rounded at random so that their expectation is that mean (for binary data, a
     coin of that probability).
 
@@ -70,7 +70,7 @@ class TwoStage(Codec, Generator):
                 )
         if has_batch_norm(codec):
             raise ValueError(
-                "codec: expected one without batch normalisation, whose codes would be others "
+                "codec: expected one without batch normalization, whose codes would be others "
                 "while the generator is trained; leave out batch_norm"
             )
         self.codec, self.generator = codec, generator
@@ -78,7 +78,7 @@ class TwoStage(Codec, Generator):
         # Of either part that asks for it; each descent is kept by the word of its own part.
         self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
         self.judge = codec.judge
-        self.couples_rows, self.normalised = codec.couples_rows, generator.normalised
+        self.couples_rows, self.normalized = codec.couples_rows, generator.normalized
 
     @property
     def stages(self) -> tuple[Stage, ...]:

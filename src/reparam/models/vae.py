@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.bijections.elementwise import Standardise
+from reparam.bijections.elementwise import Standardize
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
@@ -35,15 +35,15 @@ class VAE(Conditional, LatentVariable):
 
     Args:
         space: what x is.
-        encoder: network from x in network units (levels divided by K−1, real data standardised)
+        encoder: network from x in network units (levels divided by K−1, real data standardized)
             to ``posterior.parameter_shape``.
         decoder: network from z to ``likelihood.parameter_shape``.
         posterior: module from the encoder's output to q(z|x).
         prior: module from the condition to p(z).
         likelihood: module from the decoder's output to p(x|z).
-        objective: what is minimised; None: the negative ELBO.
+        objective: what is minimized; None: the negative ELBO.
         conditional: whether encoder and decoder take c as a second argument, class labels or, where
-            the data have them, standardised attributes; the model is then p(x|c), and its
+            the data have them, standardized attributes; the model is then p(x|c), and its
             likelihood is not comparable with one of p(x).
 
     Shape: x (B, *space.shape), z (B, L).
@@ -80,7 +80,7 @@ class VAE(Conditional, LatentVariable):
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
         prior.refuse(posterior, conditional)
-        self.standardise = Standardise(space)
+        self.standardize = Standardize(space)
         self.encoder, self.q_z = encoder, posterior
         self.decoder, self.p_x = decoder, likelihood
         self.p_z, self.layers = prior, prior.layers
@@ -88,9 +88,9 @@ class VAE(Conditional, LatentVariable):
         self.objective.refuse(space, posterior, prior)
         self.draws = self.objective.draws
         self.keeps, self.judge = self.objective.keeps, self.objective.judge
-        self.normalised = norm.has_batch_norm(self)
+        self.normalized = norm.has_batch_norm(self)
         coupled = likelihood.couples_rows or self.objective.couples_rows
-        self.couples_rows = coupled or self.normalised
+        self.couples_rows = coupled or self.normalized
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -98,7 +98,7 @@ class VAE(Conditional, LatentVariable):
         if any(penalty.counts_rows for penalty in self.objective.parts):
             first.append(Solve("training examples", self._count_rows))
         descend = Descend(players=self._players())
-        return (*self.standardise.stages, *self.condition_stages, *first, descend)
+        return (*self.standardize.stages, *self.condition_stages, *first, descend)
 
     def _count_rows(self, model: Model, batches: Iterable[Batch]) -> None:
         rows = sum(len(x) for x, _ in batches)
@@ -109,7 +109,7 @@ class VAE(Conditional, LatentVariable):
         """Give the prior training examples, each as likely as any other to be among them."""
         kept, keys = self.anchor.new_empty(0), self.anchor.new_empty(0)
         for x, _ in batches:
-            x = self.standardise.scaled(self.prepare(x)[0])
+            x = self.standardize.scaled(self.prepare(x)[0])
             keys = torch.cat([keys, numerics.noise(keys.new_empty(len(x)), "uniform")])
             kept = torch.cat([kept.view(-1, *x.shape[1:]), x])
             chosen = keys.topk(min(self.p_z.examples, len(keys))).indices
@@ -131,14 +131,14 @@ class VAE(Conditional, LatentVariable):
 
     @property
     def counted(self) -> int:
-        return self.standardise.count
+        return self.standardize.count
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
         if player != "model":
             return self.objective.play(player, self, x, c)
         loss = self.objective(self, x, c)
-        if not (self.normalised and self.training):
+        if not (self.normalized and self.training):
             return loss
         return loss._replace(statistics=loss.statistics | norm.statistics(self, len(x)))
 
@@ -146,13 +146,13 @@ class VAE(Conditional, LatentVariable):
     def after_step(self, loss: Loss, player: str = "model") -> None:
         if player == "model":
             self.p_x.after_step(loss.statistics)
-            if self.normalised and self.training:
+            if self.normalized and self.training:
                 norm.after_step(self, loss.statistics)
         self.objective.after_step(loss.statistics, player)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, c = self.prepare(x, c, self.encodes)
-        h = self._through(self.encoder, self.standardise.scaled(x), c)
+        h = self._through(self.encoder, self.standardize.scaled(x), c)
         return self.q_z(h.to(self.anchor.dtype))
 
     def prior(self, c: Tensor | None = None) -> Distribution:
@@ -163,8 +163,8 @@ class VAE(Conditional, LatentVariable):
         p = self.p_x(h.to(self.anchor.dtype))  # probabilities never in bfloat16
         if self.space.kind != "real":
             return p
-        varies = self.standardise.varies
-        return Transformed(p if varies is None else self.p_x.hold(p, varies), self.standardise)
+        varies = self.standardize.varies
+        return Transformed(p if varies is None else self.p_x.hold(p, varies), self.standardize)
 
     def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
         if not self.conditional:

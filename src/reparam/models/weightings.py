@@ -52,7 +52,7 @@ class Weighting(nn.Module, ABC):
         return {}
 
     def after_step(self, statistics: dict[str, Tensor], player: str) -> None:  # noqa: B027
-        """What moves once per optimiser step of a player, without gradients and branches."""
+        """What moves once per optimizer step of a player, without gradients and branches."""
 
     def refuse(self, space: Space, posterior: Posterior, prior: Prior) -> None:
         """ValueError where the weighting means nothing for such parts."""
@@ -66,7 +66,7 @@ class Weighting(nn.Module, ABC):
             raise ValueError(
                 f"weighting: {name} weighs the rate of every latent dimension, got "
                 f"{type(posterior).__name__} under {type(prior).__name__}, whose rate does not "
-                "factorise"
+                "factorize"
             )
 
 
@@ -102,7 +102,7 @@ class Beta(Weighting):
 
 
 class _Timed(Weighting):
-    """What follows a count of optimiser steps."""
+    """What follows a count of optimizer steps."""
 
     def __init__(self, steps: int) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class Schedule(_Timed):
 
     Args:
         curve: linear, cosine or cyclic.
-        steps: optimiser steps until ``end`` is reached for good.
+        steps: optimizer steps until ``end`` is reached for good.
         start: β ≥ 0 of the first step.
         end: β ≥ 0 from then on; 1 ends at the negative ELBO.
         cycles: of the cyclic curve.
@@ -203,7 +203,7 @@ class Capacity(_Timed):
     Args:
         capacity: C at the end, in nats.
         gamma: γ ≥ 0.
-        steps: optimiser steps until C is reached.
+        steps: optimizer steps until C is reached.
 
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 

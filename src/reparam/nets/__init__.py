@@ -21,7 +21,7 @@ class Options(TypedDict, total=False):
 
     activation: type[nn.Module]
     condition: Space | None
-    normalise: bool
+    normalize: bool
 
 
 LARGEST_MLP_IMAGE = 1024  # entries, 32 × 32: above it fully connected layers waste their weights
@@ -35,21 +35,21 @@ def encoder(
     *,
     activation: type[nn.Module] = nn.ReLU,
     condition: Space | None = None,
-    normalise: bool = False,
+    normalize: bool = False,
 ) -> nn.Module:
     """A network from x of ``shape`` (and a condition) to ``outputs``.
 
     ``mlp`` has the ``hidden`` widths; ``conv`` has stride-2 layers of 32, 64 … channels, at most
     ``hidden[-1]``, and one hidden layer of that width; ``auto`` is ``mlp`` for vectors and for
     images of up to 1024 entries. ``activation`` is that of ``mlp``. With ``condition``
-    the network takes labels or attributes of that space as its second argument; ``normalise``
-    normalises the batch before every activation.
+    the network takes labels or attributes of that space as its second argument; ``normalize``
+    normalizes the batch before every activation.
     """
     if choose(shape, hidden, network) == "conv":
         given = _condition(condition, hidden[-1])
-        return ConvEncoder(shape, outputs, hidden[-1], given, normalise)
+        return ConvEncoder(shape, outputs, hidden[-1], given, normalize)
     first = hidden[0] if hidden else math.prod(outputs)
-    return MLP(shape, outputs, hidden, activation, _condition(condition, first), normalise)
+    return MLP(shape, outputs, hidden, activation, _condition(condition, first), normalize)
 
 
 def decoder(
@@ -61,15 +61,15 @@ def decoder(
     *,
     activation: type[nn.Module] = nn.ReLU,
     condition: Space | None = None,
-    normalise: bool = False,
+    normalize: bool = False,
 ) -> nn.Module:
     """The mirror of ``encoder``: from a code to ``outputs`` = (P, *shape), hidden in reverse."""
     if choose(shape, hidden, network) == "conv":
         given = _condition(condition, hidden[-1])
-        return ConvDecoder(inputs, outputs, hidden[-1], given, normalise)
+        return ConvDecoder(inputs, outputs, hidden[-1], given, normalize)
     first = hidden[-1] if hidden else math.prod(outputs)
     widths = tuple(reversed(hidden))
-    return MLP(inputs, outputs, widths, activation, _condition(condition, first), normalise)
+    return MLP(inputs, outputs, widths, activation, _condition(condition, first), normalize)
 
 
 def _condition(space: Space | None, width: int) -> Condition | None:

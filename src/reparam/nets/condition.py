@@ -15,7 +15,7 @@ class Condition(nn.Module):
     zero the network computes exactly what it does without a condition.
 
     Args:
-        space: how many attributes (standardised) or, without any, classes there are.
+        space: how many attributes (standardized) or, without any, classes there are.
         width: units of the layer.
 
     Shape: c (B,) int64, or (B, attributes) → (B, width).

@@ -36,7 +36,7 @@ def _widths(count: int, widest: int) -> list[int]:
 class ConvEncoder(nn.Module):
     """Stride-2 convolutions down to a small grid, then one hidden fully connected layer.
 
-    ``condition`` maps c to what is added to that layer, (B, widest); ``normalise`` normalises the
+    ``condition`` maps c to what is added to that layer, (B, widest); ``normalize`` normalizes the
     batch before every activation.
 
     Shape: (B, C, H, W) → (B, *outputs).
@@ -51,7 +51,7 @@ class ConvEncoder(nn.Module):
         outputs: Sequence[int],
         widest: int,
         condition: nn.Module | None = None,
-        normalise: bool = False,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         channels, height, width = inputs
@@ -60,12 +60,12 @@ class ConvEncoder(nn.Module):
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths):
             layers.append(nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1))
-            layers += [*batch_norm(fan_out, normalise), nn.SiLU()]
+            layers += [*batch_norm(fan_out, normalize), nn.SiLU()]
         flat = widths[-1] * math.prod(grids[-1])
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, widest))
         self.condition = condition
         last = nn.Linear(widest, math.prod(outputs))
-        self.head = nn.Sequential(*batch_norm(widest, normalise), nn.SiLU(), last)
+        self.head = nn.Sequential(*batch_norm(widest, normalize), nn.SiLU(), last)
         self.outputs = tuple(outputs)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -78,7 +78,7 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """The mirror of ``ConvEncoder``: each stage enlarges to the recorded size, odd ones too.
 
-    Enlarging by nearest neighbours before a convolution, unlike a transposed convolution, leaves
+    Enlarging by nearest neighbors before a convolution, unlike a transposed convolution, leaves
     no checkerboard. The last stage, the dearest, is convolved before it is enlarged: to four times
     the channels, which become blocks of 2 × 2 pixels. They start out equal.
 
@@ -96,7 +96,7 @@ class ConvDecoder(nn.Module):
         outputs: Sequence[int],
         widest: int,
         condition: nn.Module | None = None,
-        normalise: bool = False,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         *channels, height, width = outputs
@@ -104,15 +104,15 @@ class ConvDecoder(nn.Module):
         widths = _widths(len(self.grids) - 1, widest)[::-1] or [widest]
         self.first, self.condition = nn.Linear(math.prod(inputs), widest), condition
         self.dense = nn.Sequential(
-            *batch_norm(widest, normalise),
+            *batch_norm(widest, normalize),
             nn.SiLU(),
             nn.Linear(widest, widths[0] * math.prod(self.grids[0])),
             nn.Unflatten(1, (widths[0], *self.grids[0])),
-            *batch_norm(widths[0], normalise),
+            *batch_norm(widths[0], normalize),
             nn.SiLU(),
         )
         self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in pairwise(widths))
-        self.norms = nn.ModuleList(nn.Sequential(*batch_norm(b, normalise)) for b in widths[1:])
+        self.norms = nn.ModuleList(nn.Sequential(*batch_norm(b, normalize)) for b in widths[1:])
         self.block = 1 if len(self.grids) == 1 else 2
         self.output = nn.Conv2d(widths[-1], math.prod(channels) * self.block**2, 3, padding=1)
         with torch.no_grad():

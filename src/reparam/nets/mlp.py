@@ -20,7 +20,7 @@ class MLP(nn.Module):
         hidden: widths of the hidden layers, first to last; () is one linear layer.
         activation: class of the activation.
         condition: module from c to what is added to the first layer's output, (B, width).
-        normalise: the batch, before every activation.
+        normalize: the batch, before every activation.
 
     Shape: (B, *inputs) → (B, *outputs).
 
@@ -36,7 +36,7 @@ class MLP(nn.Module):
         hidden: Sequence[int] = (512, 256),
         activation: type[nn.Module] = nn.ReLU,
         condition: nn.Module | None = None,
-        normalise: bool = False,
+        normalize: bool = False,
     ) -> None:
         super().__init__()
         widths = [math.prod(inputs), *hidden, math.prod(outputs)]
@@ -46,7 +46,7 @@ class MLP(nn.Module):
         for fan_in, fan_out in pairwise(widths[1:]):
             # What a rectifier overwrites nothing else needs: less memory to fetch, forth and back.
             act = nn.ReLU(inplace=True) if activation is nn.ReLU else activation()
-            layers += [*batch_norm(fan_in, normalise), act, nn.Linear(fan_in, fan_out)]
+            layers += [*batch_norm(fan_in, normalize), act, nn.Linear(fan_in, fan_out)]
         self.rest = nn.Sequential(*layers)
         self.outputs = tuple(outputs)
 

@@ -1,4 +1,4 @@
-"""Normalisation of activations."""
+"""Normalization of activations."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def has_batch_norm(module: nn.Module) -> bool:
 
 
 def batch_norm(width: int, wanted: bool) -> list[nn.Module]:
-    """What goes before an activation: batch normalisation, or nothing."""
+    """What goes before an activation: batch normalization, or nothing."""
     return [BatchNorm(width)] if wanted else []
 
 
 def statistics(model: nn.Module, rows: int) -> dict[str, Tensor]:
-    """What the last pass of every normalisation saw, as sums over rows that can be added up.
+    """What the last pass of every normalization saw, as sums over rows that can be added up.
 
     A pass that saw too little is zero rows: other processes may have seen more.
     """
@@ -77,7 +77,7 @@ def statistics(model: nn.Module, rows: int) -> dict[str, Tensor]:
 
 
 def after_step(model: nn.Module, statistics: dict[str, Tensor]) -> None:
-    """Move every normalisation by the mean of what was seen; by nothing where nothing was."""
+    """Move every normalization by the mean of what was seen; by nothing where nothing was."""
     for name, norm in _norms(model):
         sums = statistics[f"{name} × rows"]
         norm.after_step(sums[:2] / sums[2])

@@ -71,7 +71,7 @@ class PixelCNN(PixelNetwork):
         first_kernel: width of the first one's.
         residual: whether blocks are residual, with half the units inside.
         context: F, numbers of a context, added in every layer: (B, F), or (B, F, H, W) by position.
-        codes: K, where entries are codes without an order, as in the grids of vector-quantised
+        codes: K, where entries are codes without an order, as in the grids of vector-quantized
             autoencoders: the first layer sees them one-hot instead of as numbers.
 
     Shape: x (B, C, H, W) → (B, P, C, H, W).

@@ -17,7 +17,7 @@ from reparam.nets.pixels import PixelNetwork, Walk
 class ShiftedConv(nn.Module):
     """A convolution whose window ends at its own row: ``down`` around its column, else up to it.
 
-    Weights are normalised, w = g v / ‖v‖. With stride 2 it halves the grid, rounding up.
+    Weights are normalized, w = g v / ‖v‖. With stride 2 it halves the grid, rounding up.
 
     Args:
         inputs, outputs: units.

@@ -69,7 +69,7 @@ class PixelNetwork(AutoregressiveNetwork):
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
     ) -> None:
-        with parametrize.cached():  # weights are normalised once, not at every pixel
+        with parametrize.cached():  # weights are normalized once, not at every pixel
             walk = self.start(rows, context)
             for line in self._lines():
                 if self.slope is None and line.column == 0:

@@ -51,7 +51,7 @@ class CausalAttention(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention and a perceptron, each normalised before and added after, with dropout.
+    """Attention and a perceptron, each normalized before and added after, with dropout.
 
     >>> TransformerBlock(8, 2, 0.0)(torch.zeros(3, 5, 8)).shape
     torch.Size([3, 5, 8])

@@ -65,7 +65,7 @@ def ae(
         latent_dim: entries of the code.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
-        loss: what is minimised; auto is cross_entropy for binary data, else squared_error.
+        loss: what is minimized; auto is cross_entropy for binary data, else squared_error.
     """
     return compose(space, latent_dim, hidden, network, loss)
 
@@ -104,7 +104,7 @@ def denoising_ae(
         latent_dim: entries of the code.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
-        loss: what is minimised, as for ae.
+        loss: what is minimized, as for ae.
     """
     noise = find_corruption(corruption, amount, space, independent)
     return compose(space, latent_dim, hidden, network, loss, noise)
@@ -127,7 +127,7 @@ def sparse_ae(
         rho: mean activation wanted of each unit of every hidden layer, the code among them.
         latent_dim: entries of the code.
         hidden: widths of the other hidden layers of the encoder; the decoder mirrors it.
-        loss: what is minimised besides, as for ae.
+        loss: what is minimized besides, as for ae.
     """
     positive_count("latent_dim", latent_dim)
     encoder = nets.encoder(space.shape, (latent_dim,), hidden, "mlp", activation=nn.Sigmoid)
@@ -155,7 +155,7 @@ def k_sparse_ae(
         alpha: after training alpha times as many units are kept.
         threshold: whether kept units below 0 become 0.
         latent_dim: entries of the code.
-        loss: what is minimised, as for ae.
+        loss: what is minimized, as for ae.
     """
     if k > latent_dim:
         raise ValueError(f"k: expected at most latent_dim {latent_dim}, got {k}")
@@ -171,7 +171,7 @@ def contractive_ae(
     Args:
         weight: of the squared norm of the Jacobian of the code.
         latent_dim: entries of the code.
-        loss: what is minimised besides, as for ae.
+        loss: what is minimized besides, as for ae.
     """
     return tied(space, latent_dim, nn.Sigmoid(), loss, Contraction(weight))
 
@@ -193,7 +193,7 @@ def ae_gmm(
         latent_dim: entries of the code.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
-        loss: what is minimised, as for ae.
+        loss: what is minimized, as for ae.
     """
     codec = compose(space, latent_dim, hidden, network, loss)
     return TwoStage(codec, GaussianMixture(codec.code_space, components))

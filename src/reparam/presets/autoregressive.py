@@ -53,7 +53,7 @@ def fvbn(
 
     Args:
         conditional: on the class label, or on the attributes where there are any.
-        likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
+        likelihood: of an entry; auto is Bernoulli, a discretized logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)
     context = context_size(space, conditional)
@@ -74,7 +74,7 @@ def nade(
     Args:
         hidden: width H of the hidden layers.
         conditional: on the class label, or on the attributes where there are any.
-        likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
+        likelihood: of an entry; auto is Bernoulli, a discretized logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)
     context = context_size(space, conditional)
@@ -105,7 +105,7 @@ def made(
         masks: how many draws of the hidden connections; their probabilities are averaged.
         direct: whether inputs reach the outputs directly as well.
         conditional: on the class label, or on the attributes where there are any.
-        likelihood: of an entry; auto is Bernoulli, a discretised logistic, or a normal.
+        likelihood: of an entry; auto is Bernoulli, a discretized logistic, or a normal.
     """
     p_x = find_conditional(likelihood, space)
     network = MADE(
@@ -146,7 +146,7 @@ def pixel_cnn(
         first_kernel: width of the first one's.
         residual: whether the layers are residual blocks with half as many units inside.
         inputs: how the network sees entries: one-hot for codes without an order, as in the grids of
-            vector-quantised autoencoders, else as numbers.
+            vector-quantized autoencoders, else as numbers.
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
@@ -189,7 +189,7 @@ def gated_pixel_cnn(
         kernel: width of their windows.
         first_kernel: width of the first one's.
         inputs: how the network sees entries: one-hot for codes without an order, as in the grids of
-            vector-quantised autoencoders, else as numbers.
+            vector-quantized autoencoders, else as numbers.
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """

@@ -72,18 +72,18 @@ def hierarchical_vae(
         latent_dims: entries of each layer, the one next to x first.
         between: widths of the networks between the layers.
         k: draws per example; above 1 the bound is importance weighted (Burda et al. 2016).
-        steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
+        steps: optimizer steps over which the weight of the rate rises to 1; 0: it is 1 at once.
         conditional: on the class label, or on the attributes where there are any: x and the
             posterior of z1 depend on it, the prior and the layers above do not.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
-        batch_norm: normalise the batch before every activation.
+        batch_norm: normalize the batch before every activation.
         likelihood: of x given z1, as for vae.
     """
     _refuse_sizes(latent_dims, between)
     p_x, finest = find_likelihood(likelihood, space), latent_dims[0]
     given, outputs = space if conditional else None, p_x.parameter_shape
-    more: nets.Options = {"condition": given, "normalise": batch_norm}
+    more: nets.Options = {"condition": given, "normalize": batch_norm}
     encoder = nets.encoder(space.shape, (2 * finest,), hidden, network, **more)
     decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, **more)
     q_z = LayeredPosterior(Ascent(latent_dims, between, batch_norm), 2 * finest)
@@ -111,12 +111,12 @@ def ladder_vae(
     Args:
         latent_dims: entries of each layer, the one next to x first.
         between: widths of the networks between the layers.
-        steps: optimiser steps over which the weight of the rate rises to 1.
+        steps: optimizer steps over which the weight of the rate rises to 1.
         conditional: on the class label, or on the attributes where there are any: x and the
             evidence depend on it, the prior does not.
         hidden: widths of the hidden layers of the encoder, the last also of the way up.
         network: fully connected, convolutional, or by the size of the data.
-        batch_norm: normalise the batch before every activation; without it, and without a rise of
+        batch_norm: normalize the batch before every activation; without it, and without a rise of
             the rate's weight, upper layers collapse (Sønderby et al. 2016, section 3.2).
         likelihood: of x given z1, as for vae.
     """
@@ -124,7 +124,7 @@ def ladder_vae(
     p_x, finest, sizes = find_likelihood(likelihood, space), latent_dims[0], latent_dims[::-1]
     width = hidden[-1] if hidden else 2 * finest
     given, outputs = space if conditional else None, p_x.parameter_shape
-    more: nets.Options = {"condition": given, "normalise": batch_norm}
+    more: nets.Options = {"condition": given, "normalize": batch_norm}
     features = nets.encoder(space.shape, (width,), hidden, network, **more)
     decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, **more)
     path = Descent(sizes, between, batch_norm)
@@ -157,7 +157,7 @@ def very_deep_vae(
         latent_channels: of z on every grid.
         blocks: layers of z on every grid, and residual blocks of the encoder.
         weighting: of the rate: rising to 1, or free of cost up to some nats a layer.
-        steps: optimiser steps of the rise.
+        steps: optimizer steps of the rise.
         nats: free of cost in every layer.
         likelihood: of x given z, as for vae.
     """

@@ -8,11 +8,11 @@ from reparam.presets.registry import preset
 
 
 @preset("pca", paper="Tipping & Bishop 1999, Probabilistic principal component analysis")
-def pca(space: Space, *, latent_dim: int = 2, standardise: bool = False) -> PCA:
+def pca(space: Space, *, latent_dim: int = 2, standardize: bool = False) -> PCA:
     """Principal component analysis, in closed form, with its exact Gaussian density.
 
     Args:
         latent_dim: number of components.
-        standardise: columns of real data to unit variance first, for columns in different units.
+        standardize: columns of real data to unit variance first, for columns in different units.
     """
-    return PCA(space, latent_dim, standardise)
+    return PCA(space, latent_dim, standardize)

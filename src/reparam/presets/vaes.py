@@ -62,12 +62,12 @@ def compose(
     posterior: Posterior | None = None,
     prior: PriorName | Literal["class"] = "auto",
     components: int = 10,
-    normalise: bool = False,
+    normalize: bool = False,
 ) -> VAE:
     """A VAE with networks by shape; by default a diagonal normal posterior and its usual prior."""
     q_z = DiagonalNormal(latent_dim) if posterior is None else posterior
     given, outputs = space if conditional else None, likelihood.parameter_shape
-    more: nets.Options = {"condition": given, "normalise": normalise}
+    more: nets.Options = {"condition": given, "normalize": normalize}
     encoder = nets.encoder(space.shape, q_z.parameter_shape, hidden, network, **more)
     decoder = nets.decoder(q_z.event_shape, outputs, space.shape, hidden, network, **more)
     p_z = find_prior(prior, q_z, encoder, space, components)
@@ -123,7 +123,7 @@ def find_prior(
 
 
 def rising(steps: int) -> Weighting:
-    """Weight 1 of the rate after a linear rise over so many optimiser steps, or at once."""
+    """Weight 1 of the rate after a linear rise over so many optimizer steps, or at once."""
     return Schedule(steps=steps) if steps else Beta(1.0)
 
 
@@ -166,8 +166,8 @@ def vae(
         flows: steps of a flow posterior.
         components: of mixtures, pseudo-inputs of vamp.
         categories: values of a categorical variable.
-        steps: optimiser steps over which the weight of the rate rises to 1; 0: it is 1 at once.
-        batch_norm: normalise the batch before every activation.
+        steps: optimizer steps over which the weight of the rate rises to 1; 0: it is 1 at once.
+        batch_norm: normalize the batch before every activation.
     """
     p_x = find_likelihood(likelihood, space, mixture)
     q_z = find_posterior(posterior, latent_dim, flows, components, categories)
@@ -182,7 +182,7 @@ def vae(
         posterior=q_z,
         prior=prior,
         components=components,
-        normalise=batch_norm,
+        normalize=batch_norm,
     )
 
 
@@ -277,7 +277,7 @@ def iwae(
 
     Args:
         k: draws per example.
-        gradient: of the encoder: standard, or doubly reparametrised (Tucker et al. 2019).
+        gradient: of the encoder: standard, or doubly reparametrized (Tucker et al. 2019).
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.

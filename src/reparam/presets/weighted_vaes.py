@@ -43,7 +43,7 @@ def annealed_vae(
 
     Args:
         curve: of the rise: linear, cosine, or cyclic (Fu et al. 2019).
-        steps: optimiser steps that it takes; weights are judged from then on.
+        steps: optimizer steps that it takes; weights are judged from then on.
         start: beta of the first step.
         end: beta at the end; 1 is the VAE.
         cycles: rises of the cyclic curve.
@@ -73,7 +73,7 @@ def capacity_vae(
     Args:
         capacity: the rate at the end, in nats.
         gamma: weight of the distance from it.
-        steps: optimiser steps until the capacity is reached; weights are judged from then on.
+        steps: optimizer steps until the capacity is reached; weights are judged from then on.
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
         network: fully connected, convolutional, or by the size of the data.
@@ -124,7 +124,7 @@ def l_vae(
     """A VAE that learns the weights of distortion and rate: beta ends at their root ratio.
 
     Args:
-        steps: optimiser steps as a VAE before the weights are learned.
+        steps: optimizer steps as a VAE before the weights are learned.
         weights_lr: learning rate of the weights, as a multiple of the model's.
         floor: least sigma² of the rate. A rate below its square gets the weight 1 / floor, and beta
             is at most the root of the distortion over it; small images collapse if it is too low
@@ -156,7 +156,7 @@ def dl_vae(
     """A VAE that learns a weight for the distortion and for the rate of every latent dimension.
 
     Args:
-        steps: optimiser steps as a VAE before the weights are learned.
+        steps: optimizer steps as a VAE before the weights are learned.
         weights_lr: learning rate of the weights, as a multiple of the model's.
         latent_dim: entries of z.
         hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
@@ -186,7 +186,7 @@ def control_vae(
 
     Args:
         target: the rate wanted, in nats.
-        steps: optimiser steps over which it rises from 0.
+        steps: optimizer steps over which it rises from 0.
         p_gain: of the error itself.
         i_gain: of its sum.
         low: least beta; 1 to disentangle, 0 to generate.

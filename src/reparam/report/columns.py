@@ -160,7 +160,7 @@ COLUMNS = {
         "Sharpness",
         "Reconstruction",
         Codec,
-        "Variance of the Laplacian (four neighbours less four times the pixel) of reconstructions, "
+        "Variance of the Laplacian (four neighbors less four times the pixel) of reconstructions, "
         "means as they are, over that of their originals: 1 is as sharp, less is blurred, more has "
         f"edges or noise of its own. 500 images at most. {GIVEN_C}",
     ),
@@ -174,11 +174,11 @@ COLUMNS = {
         "accuracy",
         told=True,
     ),
-    "neighbour_overlap": Column(
-        "Neighbours kept",
+    "neighbor_overlap": Column(
+        "Neighbors kept",
         "Representation",
         Codec,
-        "Of the 10 nearest neighbours of each example in the data, how many are among its 10 "
+        "Of the 10 nearest neighbors of each example in the data, how many are among its 10 "
         "nearest in code space (Lee & Verleysen 2009), among 1,000 examples at most; Euclidean "
         "distances, columns of real tables in training deviations.",
         "higher",

@@ -10,7 +10,7 @@ from typing import Any
 from reparam import numerics
 from reparam.model import Descend
 from reparam.report import plots
-from reparam.report.colours import model_colour, model_dash
+from reparam.report.colors import model_color, model_dash
 from reparam.report.entry import Entry
 from reparam.train.history import History
 
@@ -24,7 +24,7 @@ UNITS = {
     "nll": "−log p(x), nats",
     "squared_error": "summed, network units",
     "cross_entropy": "nats, not a likelihood",
-    "objective": "what is minimised",
+    "objective": "what is minimized",
 }
 
 
@@ -117,10 +117,10 @@ def _draw(axis: Any, history: History, term: str, index: int) -> list[float]:
         ]
         if points:
             x, y = zip(*points, strict=True)
-            style = {"color": model_colour(index), "ls": model_dash(index), "alpha": alpha}
+            style = {"color": model_color(index), "ls": model_dash(index), "alpha": alpha}
             axis.plot(x, y, marker="" if len(x) > 1 else ".", lw=width, **style)
             shown += y[int(SETTLED * len(y)) :]
             if split == "valid":
                 best = [point for point in points if point[0] == history.best_epoch]
-                axis.plot(*zip(*best, strict=True), "o", ms=4, color=model_colour(index))
+                axis.plot(*zip(*best, strict=True), "o", ms=4, color=model_color(index))
     return shown

@@ -15,7 +15,7 @@ from reparam.evaluation.scores import Score
 from reparam.inspection import Noise
 from reparam.model import Codec
 from reparam.report import plots, queries
-from reparam.report.colours import INK, model_colour, model_dash
+from reparam.report.colors import INK, model_color, model_dash
 from reparam.report.entry import Entry
 from reparam.report.galleries import Strip, examples, names
 from reparam.report.pictures import Brightness, grid
@@ -163,12 +163,12 @@ def _plot(noise: Noise, noises: dict[int, Noise], measured: dict[int, list[Repai
         levels = [r.level for r in first]
         axis.plot(levels, [r.corrupted.value for r in first], color=INK, ls=(0, (1, 2)), lw=1.8)
         for index, repairs in measured.items():
-            style = {"color": model_colour(index), "ls": model_dash(index)}
+            style = {"color": model_color(index), "ls": model_dash(index)}
             width = 2.2 if index in noises else 1.2
             axis.plot(levels, [r.repaired.value for r in repairs], lw=width, **style)
             if index in noises:
                 trained = noises[index].level
-                axis.axvline(trained, color=model_colour(index), lw=0.8, ls=(0, (4, 3)), alpha=0.7)
+                axis.axvline(trained, color=model_color(index), lw=0.8, ls=(0, (4, 3)), alpha=0.7)
         axis.set_xlabel(f"{noise.name}: {noise.unit}")
         axis.set_ylabel(f"squared error, {first[0].corrupted.unit}")
         axis.set_ylim(bottom=0)

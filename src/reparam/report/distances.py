@@ -13,7 +13,7 @@ from reparam.evaluation.representation import data_vectors
 from reparam.evaluation.rows import subset
 from reparam.model import Codec, features
 from reparam.report import plots, queries
-from reparam.report.colours import model_colour
+from reparam.report.colors import model_color
 from reparam.report.entry import Entry
 
 PAIRS, MOST_ROWS = 800, 2000
@@ -79,7 +79,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
 def _diagram(apart: Tensor, between: Tensor, index: int, label: str) -> Diagram:
     with plots.style():
         figure, axis = plots.panel(2.9, 2.7)
-        plots.dots(axis, torch.stack([apart, between], 1), model_colour(index))
+        plots.dots(axis, torch.stack([apart, between], 1), model_color(index))
         top = 1.05 * max(float(apart.max()), float(between.max()))
         axis.plot([0, top], [0, top], color="#808080", lw=0.8, ls=(0, (4, 3)))
         axis.set_xlim(0, 1.05 * float(apart.max()))

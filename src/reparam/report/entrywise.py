@@ -91,8 +91,8 @@ def _completion_picture(
         for _ in range(DRAWS)
     ]
     brightness = Brightness.of(data)
-    x, grey = queries.in_data_units(x), (brightness.low + brightness.high) / 2
-    tiles = torch.cat([x, torch.where(given, x, grey), *drawn])
+    x, gray = queries.in_data_units(x), (brightness.low + brightness.high) / 2
+    tiles = torch.cat([x, torch.where(given, x, gray), *drawn])
     alt = f"{label}: completions of {names(data, rows)} from their upper half"
     picture = grid(tiles, brightness, len(rows), alt, tile=SMALL)
     return "Test images, the half that is given, and three draws of the rest", picture

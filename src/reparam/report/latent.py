@@ -12,7 +12,7 @@ from reparam.data import Data, Split
 from reparam.evaluation.rows import subset
 from reparam.model import Codec, LatentVariable, features
 from reparam.report import queries
-from reparam.report.colours import class_colours
+from reparam.report.colors import class_colors
 from reparam.report.entry import Entry
 from reparam.report.galleries import LARGE
 from reparam.report.pictures import Brightness, Picture, grid
@@ -41,7 +41,7 @@ class LatentCard:
 
 @dataclass(frozen=True)
 class Legend:
-    """A class with its colours on light and dark pages."""
+    """A class with its colors on light and dark pages."""
 
     name: str
     light: str
@@ -106,14 +106,14 @@ def project(flat: Tensor) -> tuple[Tensor, str]:
         return torch.cat([flat, torch.zeros_like(flat)], 1), "1-D codes: z₁ →"
     if width == 2:
         return flat, "2-D codes as they are: z₁ →, z₂ ↑"
-    centred = (flat - flat.mean(0)).double()
+    centered = (flat - flat.mean(0)).double()
     # The points of the two largest components are eigenvectors of the Gram matrix, or come from
     # those of the covariance: whichever is smaller, as the codes of a flow are as wide as x.
     if width <= len(flat):
-        values, vectors = torch.linalg.eigh(centred.T @ centred)
-        points = centred @ vectors[:, -2:].flip(1)
+        values, vectors = torch.linalg.eigh(centered.T @ centered)
+        points = centered @ vectors[:, -2:].flip(1)
     else:
-        values, vectors = torch.linalg.eigh(centred @ centred.T)
+        values, vectors = torch.linalg.eigh(centered @ centered.T)
         points = (vectors * values.clamp(min=0).sqrt())[:, -2:].flip(1)
     # The sign of an eigenvector is arbitrary: its farthest point is made positive.
     points = points * points.gather(0, points.abs().argmax(0, keepdim=True)).sign()
@@ -135,9 +135,9 @@ def class_names(data: Data) -> tuple[str, ...]:
 
 
 def legend(data: Data) -> list[Legend]:
-    """Every class with its colours."""
+    """Every class with its colors."""
     names = class_names(data)
-    light, dark = (class_colours(len(names), dark=dark) for dark in (False, True))
+    light, dark = (class_colors(len(names), dark=dark) for dark in (False, True))
     return [Legend(*row) for row in zip(names, light, dark, strict=True)]
 
 

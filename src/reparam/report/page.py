@@ -38,7 +38,7 @@ from reparam.report import (
     units,
     vectors,
 )
-from reparam.report.colours import MODELS
+from reparam.report.colors import MODELS
 from reparam.report.entry import Entry
 
 TEMPLATE = "template.html.j2"
@@ -46,11 +46,11 @@ TEMPLATE = "template.html.j2"
 
 @dataclass(frozen=True)
 class ModelName:
-    """A model as the page names it: label, settings if they add to it, number of its colour."""
+    """A model as the page names it: label, settings if they add to it, number of its color."""
 
     label: str
     settings: str
-    colour: int
+    color: int
 
     @classmethod
     def of(cls, entry: Entry, index: int) -> ModelName:

@@ -21,7 +21,7 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 TILE = 64  # pixels: tiles below are enlarged by a whole factor to at least this
 LARGEST_TILE = 96  # pixels: tiles above are reduced, so that the page stays light
 GAP = 0.1  # of a tile, between tiles
-FRAME = (128, 90)  # grey and alpha of a line around tiles, so that white ones show on white
+FRAME = (128, 90)  # gray and alpha of a line around tiles, so that white ones show on white
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Brightness:
 
 
 def _visible(x: Tensor) -> Tensor:
-    """One channel as grey, the first three as RGB; of two channels the blue one stays black."""
+    """One channel as gray, the first three as RGB; of two channels the blue one stays black."""
     channels = x.shape[1]
     if channels == 2:
         return torch.cat([x, torch.zeros_like(x[:, :1])], 1)
@@ -143,7 +143,7 @@ def _resize(tiles: Bytes, smallest: int, largest: int) -> tuple[Bytes, bool]:
 
 
 def png(pixels: Bytes, alt: str, crisp: bool) -> Picture:
-    """Bytes (H, W, channels) as a picture: grey, grey and alpha, RGB or RGB and alpha."""
+    """Bytes (H, W, channels) as a picture: gray, gray and alpha, RGB or RGB and alpha."""
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(flat)).save(file, "PNG", optimize=True)

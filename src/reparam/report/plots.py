@@ -15,7 +15,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from torch import Tensor
 
-from reparam.report.colours import FAINT, INK, as_css
+from reparam.report.colors import FAINT, INK, as_css
 
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, in the page's own font
@@ -59,12 +59,12 @@ def panel(width: float, height: float) -> tuple[Figure, Any]:
     return figure, figure.add_subplot()
 
 
-def dots(axis: Any, points: Tensor, colour: str) -> None:
+def dots(axis: Any, points: Tensor, color: str) -> None:
     """Points (N, 2) as lines of length zero with round ends: one path instead of N elements."""
     ends = points.repeat_interleave(2, 0).numpy()
     path = Path(ends, [Path.MOVETO, Path.LINETO] * len(points))
     path.should_simplify = False  # which would drop what has no length
-    style = {"facecolor": "none", "edgecolor": colour, "capstyle": "round"}
+    style = {"facecolor": "none", "edgecolor": color, "capstyle": "round"}
     axis.add_patch(PathPatch(path, lw=2.6, alpha=0.55, **style))
 
 

@@ -13,7 +13,7 @@ from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.rows import subset
 from reparam.model import LatentVariable
 from reparam.report import plots, queries
-from reparam.report.colours import model_colour
+from reparam.report.colors import model_color
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS
 from reparam.report.pictures import Brightness, Picture, grid
@@ -70,7 +70,7 @@ def _plane(models: Sequence[tuple[int, Entry]]) -> str | None:
     with plots.style():
         figure, axis = plots.panel(6.0, 4.2)
         for index, label, rate, distortion in points:
-            axis.plot([rate], [distortion], "o", color=model_colour(index), markersize=7)
+            axis.plot([rate], [distortion], "o", color=model_color(index), markersize=7)
             axis.annotate(label, (rate, distortion), xytext=(7, 3), textcoords="offset points")
         axis.margins(0.18)
         low, high = axis.get_xlim()
@@ -90,7 +90,7 @@ def _layer_bars(index: int, label: str, means: Sequence[float]) -> str:
         title = textwrap.wrap(label, TITLE_WIDTH)
         figure, axis = plots.panel(3.9, 0.6 + 0.2 * len(title) + 0.25 * len(means))
         names = [f"layer {len(means) - i}" for i in range(len(means))]
-        axis.barh(range(len(means)), means, color=model_colour(index), height=0.7)
+        axis.barh(range(len(means)), means, color=model_color(index), height=0.7)
         axis.set_yticks(range(len(means)), names)
         axis.invert_yaxis()
         axis.set_title("\n".join(title))

@@ -12,7 +12,7 @@ NAMED = 30  # classes at most whose names are written into the plot
 
 
 def scatter(points: Tensor, labels: Tensor | None, class_names: Sequence[str], alt: str) -> str:
-    """Points (N, 2) as an ``<svg>``, coloured by class, the classes named at their medians.
+    """Points (N, 2) as an ``<svg>``, colored by class, the classes named at their medians.
 
     A point is a line of length zero with round ends, twelve characters long. Each path lists the
     rows it holds, by which the page finds the image behind a point.
@@ -63,10 +63,10 @@ def _place(points: Tensor) -> Tensor:
 
 def _path(placed: Tensor, rows: Sequence[int], label: int | None) -> str:
     dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in placed.tolist())
-    colour = "var(--accent)" if label is None else f"var(--class-{label})"
+    color = "var(--accent)" if label is None else f"var(--class-{label})"
     known = "" if label is None else f' data-class="{label}"'
     return (
-        f'<path class="dots" style="stroke:{colour}"{known} '
+        f'<path class="dots" style="stroke:{color}"{known} '
         f'data-rows="{" ".join(map(str, rows))}" d="{dots}"/>'
     )
 

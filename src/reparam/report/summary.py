@@ -30,7 +30,7 @@ def facts(data: Data) -> list[tuple[str, str]]:
     shape = " × ".join(map(str, space.shape))
     if space.is_image:
         height, width = space.shape[1:]
-        channels = {1: "grey", 3: "RGB"}.get(space.shape[0], f"{space.shape[0]} channels")
+        channels = {1: "gray", 3: "RGB"}.get(space.shape[0], f"{space.shape[0]} channels")
         shape = f"images of {height} × {width}, {channels}"
     kind = KINDS.get(space.kind) or f"integer levels 0 … {(space.levels or 1) - 1}"
     lines = [

@@ -167,7 +167,7 @@ def number(score: Score, name: str) -> tuple[str, str]:
 
 
 def _is_share(score: Score, name: str) -> bool:
-    return score.unit == "share" or name in ("linear_probe_accuracy", "neighbour_overlap")
+    return score.unit == "share" or name in ("linear_probe_accuracy", "neighbor_overlap")
 
 
 def seed_error(score: Score, name: str) -> str:

@@ -19,7 +19,7 @@ from reparam.report import queries
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.vectors import Columns, colours, response
+from reparam.report.vectors import Columns, colors, response
 
 SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
@@ -249,4 +249,4 @@ class _Rows:
         return 0, min(count, MOST_SMALL, ROOM // each)
 
     def small(self, x: Tensor, side: int, alt: str) -> Picture:
-        return colours(self.columns, x, alt)
+        return colors(self.columns, x, alt)

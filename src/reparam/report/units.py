@@ -15,7 +15,7 @@ from reparam.evaluation.rows import batches, subset
 from reparam.inspection import HiddenUnits
 from reparam.model import Codec
 from reparam.report import plots
-from reparam.report.colours import INK, model_colour
+from reparam.report.colors import INK, model_color
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS
 
@@ -68,7 +68,7 @@ def _histogram(units: HiddenUnits, index: int, label: str) -> str:
     share, edges = np.histogram(values, bins=BINS, range=(0, 1))
     with plots.style():
         figure, axis = plots.panel(3.9, 2.7)
-        style: dict[str, Any] = {"color": model_colour(index), "alpha": 0.55, "fill": True}
+        style: dict[str, Any] = {"color": model_color(index), "alpha": 0.55, "fill": True}
         axis.stairs(share / len(values), edges, **style)
         _wanted(axis, units.target)
         axis.set_title("Activations of all units")
@@ -85,7 +85,7 @@ def _curve(units: HiddenUnits, mean: Tensor, index: int, label: str) -> str:
     with plots.style():
         figure, axis = plots.panel(3.9, 2.7)
         axis.plot(x.numpy(), y.numpy(), color=INK, lw=1.2, alpha=0.6)
-        axis.plot(mean.numpy(), at.numpy(), "o", ms=5, mew=0, alpha=0.4, color=model_colour(index))
+        axis.plot(mean.numpy(), at.numpy(), "o", ms=5, mew=0, alpha=0.4, color=model_color(index))
         _wanted(axis, units.target)
         top = max(1.3 * float(at.max()), float(units.penalty(x.new_tensor(0.5 * units.target))))
         axis.set_ylim(-0.05 * top, top)

@@ -14,14 +14,14 @@ from reparam.data import Data
 from reparam.evaluation.rows import subset
 from reparam.model import Codec, Generator
 from reparam.report import plots, queries
-from reparam.report.colours import INK, model_colour, model_dash
+from reparam.report.colors import INK, model_color, model_dash
 from reparam.report.entry import Entry
 from reparam.report.galleries import examples, rows_to_imitate
 from reparam.report.pictures import Picture, png
 
 ROWS, NAMED = 6, 24  # rows restored; columns at most whose names are written
 ALONE, PAIRED, DRAWN = 8, 3, 500  # columns with a histogram, columns paired, samples
-DIVERGING, RANGE = "RdBu_r", 2.5  # colours of standard deviations, up to so many
+DIVERGING, RANGE = "RdBu_r", 2.5  # colors of standard deviations, up to so many
 LIGHT = "#808080"  # data behind the models, visible on both themes
 
 
@@ -55,7 +55,7 @@ class Columns:
         """Whether there is room to name them all."""
         return len(self.names) <= NAMED
 
-    def standardised(self, x: Tensor) -> Tensor:
+    def standardized(self, x: Tensor) -> Tensor:
         """In standard deviations from the mean of the training data, column by column."""
         return ((x.double() - self.mean) / self.deviation).float()
 
@@ -70,9 +70,9 @@ def restored_rows(data: Data, entries: Sequence[Entry], seed: int) -> list[str]:
     if not codecs:
         return []
     rows, columns = examples(data.test, ROWS, seed), Columns.of(data)
-    originals = columns.standardised(data.test.x[rows])
+    originals = columns.standardized(data.test.x[rows])
     restored = [
-        (index, columns.standardised(queries.reconstruct(model, data.test, rows)))
+        (index, columns.standardized(queries.reconstruct(model, data.test, rows)))
         for index, model in codecs
     ]
     return [
@@ -88,7 +88,7 @@ def _row_plot(
         figure, axis = plots.panel(3.9, 3.0)
         axis.plot(original.numpy(), "-o" if columns.few else "-", color=INK, lw=4, ms=7, alpha=0.25)
         for index, x in restored:
-            style = {"color": model_colour(index), "ls": model_dash(index)}
+            style = {"color": model_color(index), "ls": model_dash(index)}
             axis.plot(x.numpy(), marker="o" if columns.few else "", ms=3.5, lw=1.3, **style)
         axis.set_title(f"Test row {row}")
         axis.set_ylabel("standard deviations")
@@ -147,7 +147,7 @@ def _marginal(data: Data, drawn: dict[int, Tensor], column: int, name: str) -> s
         figure, axis = plots.panel(2.9, 2.2)
         axis.hist(data.test.x[:, column].double().numpy(), color=LIGHT, alpha=0.35, **options)
         for index, x in drawn.items():
-            style = {"lw": 1.6, "color": model_colour(index), "ls": model_dash(index)}
+            style = {"lw": 1.6, "color": model_color(index), "ls": model_dash(index)}
             drawn_here = x[:, column][(x[:, column] >= low) & (x[:, column] <= high)]
             if len(drawn_here):  # a density needs something to count
                 axis.hist(drawn_here.numpy(), histtype="step", **options, **style)
@@ -163,7 +163,7 @@ def _pair(
     with plots.style():
         figure, axis = plots.panel(2.9, 2.6)
         plots.dots(axis, real[:, [i, j]], LIGHT)
-        plots.dots(axis, drawn[:, [i, j]], model_colour(index))
+        plots.dots(axis, drawn[:, [i, j]], model_color(index))
         axis.set_xlim(*_limits(data, i))
         axis.set_ylim(*_limits(data, j))
         axis.set_xlabel(names[i])
@@ -173,7 +173,7 @@ def _pair(
 
 def response(columns: Columns, x: Tensor, alt: str) -> str:
     """How the columns (rows of the plot) change along a walk x (steps, D)."""
-    values = columns.standardised(x.flatten(1)).T.numpy()
+    values = columns.standardized(x.flatten(1)).T.numpy()
     shown = columns.names if columns.few else []
     with plots.style():
         figure, axis = plots.panel(2.9, 0.6 + (0.2 * len(shown) or 2.0))
@@ -184,9 +184,9 @@ def response(columns: Columns, x: Tensor, alt: str) -> str:
         return plots.svg(figure, f"{alt}, response of every column")
 
 
-def colours(columns: Columns, x: Tensor, alt: str) -> Picture:
+def colors(columns: Columns, x: Tensor, alt: str) -> Picture:
     """``response`` without axes, a pixel for every column (downwards) and step (to the right)."""
     from matplotlib import colormaps
 
-    values = columns.standardised(x.flatten(1)).T / (2 * RANGE) + 0.5
+    values = columns.standardized(x.flatten(1)).T / (2 * RANGE) + 0.5
     return png(colormaps[DIVERGING](values.numpy(), bytes=True)[..., :3], alt, crisp=True)

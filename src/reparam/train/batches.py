@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from reparam.data import Split
-from reparam.data.grey import draw
+from reparam.data.gray import draw
 from reparam.model import Batch
 from reparam.train.device import fits
 from reparam.train.ranks import Ranks
@@ -29,7 +29,7 @@ class Batches:
 
     Data that do not fit the device's memory stay where they are, and each batch is moved.
 
-    Grey data are drawn on the device: every batch afresh, from (seed, step); what a ``Solve``
+    Gray data are drawn on the device: every batch afresh, from (seed, step); what a ``Solve``
     reads is one draw, the same in every pass.
 
     Args:
@@ -51,13 +51,13 @@ class Batches:
         c: torch.Tensor | None = None,
         ranks: Ranks | None = None,
     ) -> None:
-        grey = split.grey
-        x = split.x if grey is None else grey.values
+        gray = split.gray
+        x = split.x if gray is None else gray.values
         self.device, self.streamed = device, split.streamed or not fits(x, device)
         self.x = x if self.streamed else x.to(device)
         self.ahead: Future[Batch] | None = None
         self.ahead_of = -1
-        self.grey_levels = None if grey is None else grey.levels
+        self.gray_levels = None if gray is None else gray.levels
         self.c = None if c is None else c.to(self.x.device)
         self.batch_size, ranks = _even(len(split), batch_size), ranks or Ranks()
         self.part = ranks.share(self.batch_size)
@@ -74,7 +74,7 @@ class Batches:
         return len(self.x) // self.batch_size
 
     def at(self, step: int) -> Batch:
-        """The batch of an optimiser step; of several processes, this one's part of it.
+        """The batch of an optimizer step; of several processes, this one's part of it.
 
         Where data are streamed, a thread reads the next batch meanwhile.
         """
@@ -92,7 +92,7 @@ class Batches:
             self.epoch, self.order = epoch, self._permutation(epoch)
         rows = self.order[position * self.batch_size : (position + 1) * self.batch_size]
         c = None if self.c is None else self.c.index_select(0, rows[self.part])
-        if self.grey_levels is None:
+        if self.gray_levels is None:
             return self._moved(self.x.index_select(0, rows[self.part]), c)
         # Drawn for the whole batch: however many processes share it, the draw is the same.
         return self._moved(self._drawn(self.x.index_select(0, rows), step, "step")[self.part], c)
@@ -105,11 +105,11 @@ class Batches:
         return torch.randperm(len(self.x), generator=generator).to(self.x.device)
 
     def _drawn(self, x: torch.Tensor, number: int, what: Literal["step", "solve"]) -> torch.Tensor:
-        """x itself, or a draw of the grey values x that depends on the seed and a number alone."""
-        if self.grey_levels is None:
+        """x itself, or a draw of the gray values x that depends on the seed and a number alone."""
+        if self.gray_levels is None:
             return x
         stream = {"step": 1, "solve": 2}[what]  # beside the permutations
-        return draw(x, self.grey_levels, _generator(x.device, self.seed, number, stream))
+        return draw(x, self.gray_levels, _generator(x.device, self.seed, number, stream))
 
     def __iter__(self) -> Iterator[Batch]:
         """Every row once, in the data's order: what a ``Solve`` reads."""

@@ -276,7 +276,7 @@ class _Session:
             batch = training.batches.at(training.step)
             for player in players:
                 for _ in range(player.steps):
-                    self._optimise(player, batch)
+                    self._optimize(player, batch)
             training.step += 1
             if training.step % training.steps_per_row == 0 or training.step == training.total_steps:
                 self._end_row(players)
@@ -309,11 +309,11 @@ class _Session:
         if apart:
             self._warn(apart)
 
-    def _optimise(self, player: Player, batch: Batch) -> None:
+    def _optimize(self, player: Player, batch: Batch) -> None:
         training, config = self.training, self.training.config
-        optimiser = training.optimisers[player.name]
+        optimizer = training.optimizers[player.name]
         rate = config.lr * player.lr * learning_rate_factor(config, training)
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate
         with autocast(config, training.device):
             loss: Loss = self.forward(batch.x, batch.c, player.name)
@@ -322,14 +322,14 @@ class _Session:
             parameter.grad = None
         loss.objective.backward()
         loss = training.ranks.combine(loss, parameters, training.batches.weight)
-        # A fused optimiser leaves the weights alone where this is 1, without waiting for it.
+        # A fused optimizer leaves the weights alone where this is 1, without waiting for it.
         if config.clip is None:
             gradient = gradient_sum(parameters)
         else:
             gradient = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
         skip = training.tallies[player.name].add(loss, gradient)
-        optimiser.found_inf = skip  # type: ignore[attr-defined]
-        optimiser.step()
+        optimizer.found_inf = skip  # type: ignore[attr-defined]
+        optimizer.step()
         with torch.no_grad():
             training.model.after_step(loss, player.name)
             if training.average is not None and config.ema is not None:

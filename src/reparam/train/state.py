@@ -58,21 +58,21 @@ class Header(TypedDict):
     stale: int
     tallies: dict[str, TallyHeader]
     history: History
-    optimisers: list[str]
+    optimizers: list[str]
 
 
 class Training:
-    """A model on its way: weights, optimisers, generators, position and curves.
+    """A model on its way: weights, optimizers, generators, position and curves.
 
     ``tensors`` and ``header`` together are a checkpoint, ``restore`` takes them back.
     """
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
         refuse_unfit(model, data, "train", "valid")
-        if has_batch_norm(model) and not model.normalised:
+        if has_batch_norm(model) and not model.normalized:
             raise ValueError(
                 f"model: {type(model).__name__} does not move the statistics of batch "
-                "normalisation; build its networks with normalise=False"
+                "normalization; build its networks with normalize=False"
             )
         if config.patience is not None:
             refuse_patience(model)
@@ -90,7 +90,7 @@ class Training:
         self.history, self.tallies = History(), dict[str, Tally]()
         self.best: dict[str, Tensor] | None = None
         self.best_value, self.stale = math.inf, 0
-        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.weights: dict[str, list[nn.Parameter]] = {}  # of every player, as the model has them
         self.turn, self.turns = 0, 1  # which descent this is, of how many
         self.average: list[Tensor] | None = None
@@ -178,7 +178,7 @@ class Training:
         self.turns = max(1, sum(isinstance(one, Descend) for one in stages))
         if stage != self.stage:
             self.stage, self.step = stage, 0
-            self.optimisers, self.average, self.tallies = {}, None, {}
+            self.optimizers, self.average, self.tallies = {}, None, {}
             self.best, self.best_value, self.stale = None, math.inf, 0
 
     def take_best(self) -> None:
@@ -188,12 +188,12 @@ class Training:
         self.model.eval()
 
     def start(self, stage: Descend) -> tuple[Player, ...]:
-        """Make the optimisers of a descent, unless a checkpoint brought them."""
+        """Make the optimizers of a descent, unless a checkpoint brought them."""
         players = stage.players or (Player("model", (self.model,)),)
         self.weights = {player.name: trainable(player.modules) for player in players}
         for player in players:
-            if player.name not in self.optimisers:
-                self.optimisers[player.name] = make_optimizer(player, self.config)
+            if player.name not in self.optimizers:
+                self.optimizers[player.name] = make_optimizer(player, self.config)
             self.tallies.setdefault(player.name, Tally())
         if self.config.ema is not None and self.average is None:
             self.average = [value.detach().clone() for value in self.moving]
@@ -204,7 +204,7 @@ class Training:
         """The names of weights that a gradient spoiled; these entries are again those last kept."""
         names = {id(weight): name for name, weight in self.model.named_parameters()}
         spoiled, kept = [], self.best or {}
-        for player, optimizer in self.optimisers.items():
+        for player, optimizer in self.optimizers.items():
             for weight in suspects(optimizer, self.weights[player]):
                 name = names[id(weight)]
                 if mend(weight, kept.get(name), optimizer.state[weight]):
@@ -259,9 +259,9 @@ class Training:
             for rank, one in enumerate(self.ranks.gather(state)):
                 parts[f"rng/{rank}/{name}" if rank else f"rng/{name}"] = one
         parts |= {f"tally/{name}": tally.stacked() for name, tally in self.tallies.items()}
-        for name, optimiser in self.optimisers.items():
-            for index, slots in moments(optimiser, self.weights[name]).items():
-                parts |= {f"optimiser/{name}/{index}/{slot}": v for slot, v in slots.items()}
+        for name, optimizer in self.optimizers.items():
+            for index, slots in moments(optimizer, self.weights[name]).items():
+                parts |= {f"optimizer/{name}/{index}/{slot}": v for slot, v in slots.items()}
         return parts
 
     def header(self) -> dict[str, Any]:
@@ -273,7 +273,7 @@ class Training:
             "stale": self.stale,
             "tallies": {n: {"names": t.names, "rows": t.rows} for n, t in self.tallies.items()},
             "history": self.history.to_json(),
-            "optimisers": list(self.optimisers),
+            "optimizers": list(self.optimizers),
         }
 
     def restore(self, tensors: Mapping[str, Tensor], header: Header) -> None:
@@ -296,7 +296,7 @@ class Training:
         averages = groups.get("average", {})
         if averages:
             self.average = [averages[str(i)].to(self.device) for i in range(len(averages))]
-        self._restore_optimisers(groups.get("optimiser", {}), header["optimisers"])
+        self._restore_optimizers(groups.get("optimizer", {}), header["optimizers"])
         self._restore_generators(groups["rng"])
 
     def _restore_generators(self, states: Mapping[str, Tensor]) -> None:
@@ -310,7 +310,7 @@ class Training:
             key = np.random.SeedSequence((self.config.seed, self.stage, self.step))
             torch.manual_seed(self.ranks.seed(int(key.generate_state(1)[0])))
 
-    def _restore_optimisers(self, tensors: Mapping[str, Tensor], names: list[str]) -> None:
+    def _restore_optimizers(self, tensors: Mapping[str, Tensor], names: list[str]) -> None:
         if not names:
             return
         stage = self.model.stages[self.stage]
@@ -323,7 +323,7 @@ class Training:
             for path, value in found.items():
                 index, slot = path.split("/")
                 state.setdefault(int(index), {})[slot] = value
-            restore_moments(self.optimisers[name], self.weights[name], state)
+            restore_moments(self.optimizers[name], self.weights[name], state)
 
 
 def refuse_patience(model: Model) -> None:

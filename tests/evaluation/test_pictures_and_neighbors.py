@@ -1,4 +1,4 @@
-"""Sharpness and neighbourhoods against known answers, SciPy and scikit-learn."""
+"""Sharpness and neighborhoods against known answers, SciPy and scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.neighbors import NearestNeighbors
 import reparam as rp
 from reparam.data import Split
 from reparam.evaluation.reconstruction import laplacian_variance, sharpness
-from reparam.evaluation.representation import nearest, neighbour_overlap
+from reparam.evaluation.representation import nearest, neighbor_overlap
 from reparam.evaluation.scores import ratio_score
 from reparam.model import Codec, Space
 
@@ -93,7 +93,7 @@ def test_what_has_no_edges_has_no_sharpness():
 
 
 def test_the_standard_error_of_a_ratio_is_its_spread_over_repetitions():
-    """4000 repetitions measure a deviation to 1/√8000 = 1.1 %; the linearisation errs by 1/n."""
+    """4000 repetitions measure a deviation to 1/√8000 = 1.1 %; the linearization errs by 1/n."""
     below = 5 + noise(4000, 300, seed=2)
     above = 0.5 * below + 0.3 * noise(4000, 300, seed=3)
     spread = (above.mean(1) / below.mean(1)).std().item()
@@ -103,7 +103,7 @@ def test_the_standard_error_of_a_ratio_is_its_spread_over_repetitions():
     assert np.mean(errors) == pytest.approx(spread, rel=0.05)
 
 
-def test_nearest_neighbours_are_those_of_scikit_learn():
+def test_nearest_neighbors_are_those_of_scikit_learn():
     x = noise(60, 4) + 1e4
     wanted = (
         NearestNeighbors(n_neighbors=5, algorithm="brute").fit(x).kneighbors(return_distance=False)
@@ -113,10 +113,10 @@ def test_nearest_neighbours_are_those_of_scikit_learn():
 
 def overlap(encode, rows=400, x=None):
     x = noise(rows, 6) if x is None else x
-    return neighbour_overlap(Through(Space((6,), "real"), encode).double(), Split(x), Split(x))
+    return neighbor_overlap(Through(Space((6,), "real"), encode).double(), Split(x), Split(x))
 
 
-def test_codes_that_keep_distances_keep_all_neighbours():
+def test_codes_that_keep_distances_keep_all_neighbors():
     turn = torch.linalg.qr(noise(6, 6, seed=1)).Q
     score = overlap(lambda x: 0.01 * (x / x.std(0, correction=0)) @ turn + 3)
     assert score.value == 1.0 and score.n == 400 and score.seed is None
@@ -125,8 +125,8 @@ def test_codes_that_keep_distances_keep_all_neighbours():
 def test_codes_at_random_keep_what_chance_keeps():
     found = [overlap(lambda x, s=s: noise(len(x), 2, seed=s)) for s in range(5, 9)]
     assert found[0].unit == "of 10, 2.5% by chance"
-    # Four times 400 rows of 10 neighbours: a binomial deviation of 0.0012, of rows that are coupled
-    # through common neighbours: within 0.008 of 10/399.
+    # Four times 400 rows of 10 neighbors: a binomial deviation of 0.0012, of rows that are coupled
+    # through common neighbors: within 0.008 of 10/399.
     assert np.mean([score.value for score in found]) == pytest.approx(10 / 399, abs=0.008)
 
 
@@ -138,7 +138,7 @@ def test_columns_of_tables_count_alike_whatever_their_unit():
     assert overlap(lambda m: m, x=metres).value < 0.3
 
 
-def test_few_rows_have_no_neighbourhoods_and_many_are_drawn(monkeypatch):
+def test_few_rows_have_no_neighborhoods_and_many_are_drawn(monkeypatch):
     assert overlap(lambda x: x, rows=19) is None
     monkeypatch.setattr("reparam.evaluation.representation.MOST_ROWS", 100)
     x = noise(400, 6)
@@ -152,4 +152,4 @@ def test_evaluate_has_both():
     rp.fit(model, data, progress=False)
     scores = rp.evaluate(model, data)
     assert 0.5 < scores["sharpness"].value < 1
-    assert 0.3 < scores["neighbour_overlap"].value < 1
+    assert 0.3 < scores["neighbor_overlap"].value < 1

@@ -30,7 +30,7 @@ MIDPOINT_TERMS = (
 
 
 @dataclass(frozen=True)
-class Factorised(Distribution):
+class Factorized(Distribution):
     """What independent families share: every field is a parameter tensor (B, *event)."""
 
     @property
@@ -58,7 +58,7 @@ class Factorised(Distribution):
 
 
 @dataclass(frozen=True)
-class NormalDensity(Factorised):
+class NormalDensity(Factorized):
     """N(mean, exp(log_scale)²) in every entry; the KL between two has a closed form.
 
     KL = ½ Σ (σ₁²/σ₂² + (μ₁−μ₂)²/σ₂² − 1) + ln σ₂ − ln σ₁, one column per entry.
@@ -85,14 +85,14 @@ class NormalDensity(Factorised):
         noise = numerics.noise(self.mean, "normal", generator)
         return torch.addcmul(self.mean, self.log_scale.exp(), noise)
 
-    def rsample_with_log_prob(
+    def rsample_with_log_prob_terms(
         self, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
         noise = numerics.noise(self.mean, "normal", generator)
         z = torch.addcmul(self.mean, self.log_scale.exp(), noise)
         return z, (numerics.standard_normal_log_prob(noise) - self.log_scale).flatten(1)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         return numerics.normal_log_prob(x, self.mean, self.log_scale).flatten(1)
 
     def kl(self, other: Distribution) -> Tensor | None:
@@ -107,7 +107,7 @@ class NormalDensity(Factorised):
 
 
 @dataclass(frozen=True)
-class StandardNormalDensity(Factorised):
+class StandardNormalDensity(Factorized):
     """N(0, I), ``zeros`` giving shape, dtype and device. Likelihood: exact."""
 
     zeros: Tensor
@@ -123,12 +123,12 @@ class StandardNormalDensity(Factorised):
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return numerics.noise(self.zeros, "normal", generator)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         return numerics.standard_normal_log_prob(x).flatten(1)
 
 
 @dataclass(frozen=True)
-class BernoulliMass(Factorised):
+class BernoulliMass(Factorized):
     """P(x=1) = σ(logits) for x ∈ {0, 1}. Likelihood: exact."""
 
     logits: Tensor
@@ -145,17 +145,17 @@ class BernoulliMass(Factorised):
         uniform = numerics.noise(self.logits, "uniform", generator)
         return (uniform < torch.sigmoid(self.logits)).to(self.logits.dtype)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         return numerics.bernoulli_log_prob(x, self.logits).flatten(1)
 
-    def log_prob_sum(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Tensor) -> Tensor:
         if self.rows < len(x):
-            return super().log_prob_sum(x)
+            return super().log_prob(x)
         return numerics.bernoulli_log_prob_sum(x, self.logits)
 
 
 @dataclass(frozen=True)
-class DiscretizedLogisticMass(Factorised):
+class DiscretizedLogisticMass(Factorized):
     """A logistic in level units, integrated over each of ``levels`` bins, end bins open.
 
     Likelihood: exact, P(x) of x ∈ {0 … levels−1}.
@@ -193,7 +193,7 @@ class DiscretizedLogisticMass(Factorised):
         draw = self.location + self.log_scale.exp() * torch.logit(uniform, eps=tiny)
         return draw.round().clamp(0, self.levels - 1) + 0.0  # 0, not −0
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         return numerics.discretized_logistic_log_prob(
             x, self.location, self.log_scale, self.levels
         ).flatten(1)
@@ -248,7 +248,7 @@ def _integral_of_tails(location: Tensor, scale: Tensor, top: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class DiscretizedNormalMass(Factorised):
+class DiscretizedNormalMass(Factorized):
     """A normal in level units, integrated over each of ``levels`` bins, end bins open.
 
     Likelihood: exact, P(x) of x ∈ {0 … levels−1}.
@@ -277,14 +277,14 @@ class DiscretizedNormalMass(Factorised):
         draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
         return draw.round().clamp(0, self.levels - 1) + 0.0  # 0, not −0
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         return numerics.discretized_normal_log_prob(
             x, self.mean, self.log_scale, self.levels
         ).flatten(1)
 
 
 @dataclass(frozen=True)
-class CategoricalMass(Factorised):
+class CategoricalMass(Factorized):
     """P(x = k) = softmax(logits)_k over levels k, logits (B, K, *event). Likelihood: exact."""
 
     logits: Tensor
@@ -303,13 +303,13 @@ class CategoricalMass(Factorised):
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return numerics.categorical_draw(self.logits, 1, generator).to(self.logits.dtype)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         chosen = x.long().unsqueeze(1)
         return self.logits.log_softmax(1).gather(1, chosen).squeeze(1).flatten(1)
 
 
 @dataclass(frozen=True)
-class DequantisedNormalDensity(Factorised):
+class DequantizedNormalDensity(Factorized):
     """A normal density as a distribution of integers: a lower bound on its mass.
 
     The mass of level x is ∫ N(x+u) du over u ∈ [0, 1). By Jensen it is at least
@@ -337,18 +337,18 @@ class DequantisedNormalDensity(Factorised):
         draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
         return draw.floor().clamp(0, self.levels - 1)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         spread = torch.exp(-2 * self.log_scale) / 24
         middle = numerics.normal_log_prob(x + 0.5, self.mean, self.log_scale)
         return (middle - spread).flatten(1)
 
 
 @dataclass(frozen=True)
-class OptimalNormalDensity(Factorised):
+class OptimalNormalDensity(Factorized):
     """A normal density whose σ² is the mean squared error of the very batch it is asked about.
 
-    ``log_scale`` is the running value, for draws. Discrete x (``levels`` given) is dequantised as
-    in ``DequantisedNormalDensity``, its noise counted in σ².
+    ``log_scale`` is the running value, for draws. Discrete x (``levels`` given) is dequantized as
+    in ``DequantizedNormalDensity``, its noise counted in σ².
 
     Likelihood: none by itself, σ having seen x; the frozen σ of evaluation makes it one.
     """
@@ -371,11 +371,11 @@ class OptimalNormalDensity(Factorised):
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return self._frozen().rsample(generator)
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob_terms(self, x: Tensor) -> Tensor:
         errors = self._squared_errors(x)
         mean = errors.mean() if self.varies is None else errors.sum() / self._counted(errors)
         log_scale = 0.5 * mean.clamp(min=self.least).log()
-        return replace(self, log_scale=log_scale.expand_as(self.mean))._frozen().log_prob(x)
+        return replace(self, log_scale=log_scale.expand_as(self.mean))._frozen().log_prob_terms(x)
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         errors = self._squared_errors(x).detach()
@@ -391,7 +391,7 @@ class OptimalNormalDensity(Factorised):
         errors = (x - self.mean).square()
         return errors if self.varies is None else errors * self.varies
 
-    def _frozen(self) -> NormalDensity | DequantisedNormalDensity:
+    def _frozen(self) -> NormalDensity | DequantizedNormalDensity:
         if self.levels is None:
             return NormalDensity(self.mean, self.log_scale)
-        return DequantisedNormalDensity(self.mean, self.log_scale, self.levels)
+        return DequantizedNormalDensity(self.mean, self.log_scale, self.levels)

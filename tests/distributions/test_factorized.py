@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from reparam.distributions.factorised import (
+from reparam.distributions.factorized import (
     BernoulliMass,
-    DequantisedNormalDensity,
+    DequantizedNormalDensity,
     DiscretizedLogisticMass,
     NormalDensity,
     StandardNormalDensity,
@@ -41,7 +41,7 @@ def every_family() -> dict[str, object]:
         "standard": StandardNormalDensity(torch.zeros(1, 3, dtype=F64)),
         "bernoulli": BernoulliMass(q.mean),
         "logistic": DiscretizedLogisticMass(q.mean + 4, q.log_scale, 9),
-        "dequantised": DequantisedNormalDensity(q.mean + 4, q.log_scale, 9),
+        "dequantized": DequantizedNormalDensity(q.mean + 4, q.log_scale, 9),
     }
 
 
@@ -63,7 +63,7 @@ def test_kl_of_normals_is_its_gauss_hermite_quadrature(standard):
         p_mean[..., None], p_scale[..., None]
     ).logpdf(z)
     found = q.kl(p)
-    assert found.shape == (4, 3)  # it factorises: one column per latent dimension
+    assert found.shape == (4, 3)  # it factorizes: one column per latent dimension
     np.testing.assert_allclose(found.numpy(), log_ratio @ weights, rtol=1e-10, atol=1e-12)
 
 
@@ -90,12 +90,14 @@ def test_kl_branches_agree_and_others_have_none():
 def test_log_prob_of_normals_against_scipy():
     q, x = normals(0), tensor(np.random.default_rng(5).normal(size=(4, 3)))
     wanted = stats.norm(q.mean.numpy(), q.log_scale.exp().numpy()).logpdf(x.numpy())
-    np.testing.assert_allclose(q.log_prob(x).numpy(), wanted, rtol=1e-12)
+    np.testing.assert_allclose(q.log_prob_terms(x).numpy(), wanted, rtol=1e-12)
     p = StandardNormalDensity(torch.zeros(1, 3, dtype=F64))
-    np.testing.assert_allclose(p.log_prob(x).numpy(), stats.norm.logpdf(x.numpy()), rtol=1e-12)
+    np.testing.assert_allclose(
+        p.log_prob_terms(x).numpy(), stats.norm.logpdf(x.numpy()), rtol=1e-12
+    )
 
 
-def test_reparametrised_draws_of_a_normal():
+def test_reparametrized_draws_of_a_normal():
     """z = μ + σε: dz/dμ = 1 and dz/dlog σ = z − μ exactly, and the draws have that law."""
     mean = tensor([[1.0, -2.0]]).requires_grad_()
     log_scale = tensor([[0.3, -1.0]]).requires_grad_()
@@ -124,7 +126,7 @@ def test_extreme_parameters_stay_finite():
 @pytest.mark.parametrize("logit", [-60.0, -41.0, -20.5, -3.0, 0.0, 20.5, 39.9, 41.0, 60.0])
 def test_bernoulli_sums_to_one_and_is_exact_in_both_tails(logit):
     p = BernoulliMass(tensor([[logit]]))
-    zero, one = (p.log_prob(tensor([[v]])).item() for v in (0.0, 1.0))
+    zero, one = (p.log_prob_terms(tensor([[v]])).item() for v in (0.0, 1.0))
     assert abs(math.exp(zero) + math.exp(one) - 1) < 1e-9
     # A difference of numbers of up to 60: rounded at 60 · 2.2e-16.
     wanted = stats.logistic.logcdf([-logit, logit])
@@ -141,7 +143,7 @@ def test_bernoulli_center_and_frequencies():
         assert stats.binomtest(ones, 20_000, float(p.center[0, column])).pvalue > 1e-4
 
 
-# ------------------------------------------------------------------ discretised logistic
+# ------------------------------------------------------------------ discretized logistic
 
 PARAMETERS = [(4.0, 0.3), (-3.0, 1.0), (12.5, -0.5), (30.0, 1.2), (8.0, -2.0), (7.3, 3.0)]
 
@@ -154,12 +156,12 @@ def masses(p: DiscretizedLogisticMass) -> np.ndarray:
 
 
 @pytest.mark.parametrize("location,log_scale", PARAMETERS)
-def test_center_of_the_discretised_logistic_is_the_mean_over_levels(location, log_scale):
+def test_center_of_the_discretized_logistic_is_the_mean_over_levels(location, log_scale):
     p = DiscretizedLogisticMass(tensor([[location]]), tensor([[log_scale]]), 17)
     wanted = (np.arange(17) * masses(p)).sum()
     assert p.center.item() == pytest.approx(wanted, rel=1e-12, abs=1e-12)
     k = torch.arange(17, dtype=F64)[:, None]
-    own = (k * p.repeat(17).log_prob(k).exp()).sum().item()
+    own = (k * p.repeat(17).log_prob_terms(k).exp()).sum().item()
     assert own == pytest.approx(wanted, rel=1e-10, abs=1e-12)
 
 
@@ -187,7 +189,7 @@ def test_center_of_many_levels_takes_a_number_of_steps_that_does_not_grow(monkey
 
 
 def chi_square(draws: Tensor, probabilities: np.ndarray) -> float:
-    """The p-value of counted draws, cells of under 5 expected merged with their neighbours."""
+    """The p-value of counted draws, cells of under 5 expected merged with their neighbors."""
     counts = np.bincount(draws.long().numpy(), minlength=len(probabilities)).astype(float)
     expected = probabilities * len(draws)
     merged: list[list[float]] = [[0.0, 0.0]]
@@ -206,25 +208,25 @@ def chi_square(draws: Tensor, probabilities: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("location,log_scale", PARAMETERS)
-def test_frequencies_of_the_discretised_logistic(location, log_scale):
+def test_frequencies_of_the_discretized_logistic(location, log_scale):
     p = DiscretizedLogisticMass(tensor([[location]]), tensor([[log_scale]]), 17)
     draws = p.repeat(20_000).sample(torch.Generator().manual_seed(2))[:, 0]
     assert set(draws.unique().tolist()) <= set(range(17))
     assert chi_square(draws, masses(p)) > 1e-4
 
 
-# -------------------------------------------------------------------- dequantised normal
+# -------------------------------------------------------------------- dequantized normal
 
 
 @pytest.mark.parametrize("mean,log_scale", [(4.2, 0.0), (-1.0, 1.0), (8.7, -0.7), (4.0, 2.0)])
-def test_dequantised_normal_is_its_expectation_and_below_the_mass(mean, log_scale):
+def test_dequantized_normal_is_its_expectation_and_below_the_mass(mean, log_scale):
     """E_u log N(x+u) by Gauss–Legendre (a quadratic in u: exact), and Jensen's gap positive."""
-    p = DequantisedNormalDensity(tensor([[mean]]), tensor([[log_scale]]), 9)
+    p = DequantizedNormalDensity(tensor([[mean]]), tensor([[log_scale]]), 9)
     law = stats.norm(mean, math.exp(log_scale))
     nodes, weights = np.polynomial.legendre.leggauss(6)
     x = np.arange(9)
     expected = law.logpdf(x[:, None] + (nodes + 1) / 2) @ (weights / 2)
-    found = p.repeat(9).log_prob(tensor(x[:, None]))[:, 0].numpy()
+    found = p.repeat(9).log_prob_terms(tensor(x[:, None]))[:, 0].numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-11)
     upper = np.where(x > mean, law.sf(x) - law.sf(x + 1), law.cdf(x + 1) - law.cdf(x))
     assert (found < np.log(upper)).all()
@@ -232,15 +234,15 @@ def test_dequantised_normal_is_its_expectation_and_below_the_mass(mean, log_scal
     assert np.exp(found).sum() < 1
 
 
-def test_frequencies_and_center_of_the_dequantised_normal():
+def test_frequencies_and_center_of_the_dequantized_normal():
     """Draws are rounded down: the end cells take what lies outside."""
     mean, scale = 3.4, 2.5
-    p = DequantisedNormalDensity(tensor([[mean]]), tensor([[math.log(scale)]]), 9)
+    p = DequantizedNormalDensity(tensor([[mean]]), tensor([[math.log(scale)]]), 9)
     draws = p.repeat(20_000).sample(torch.Generator().manual_seed(3))[:, 0]
     edges = np.concatenate([[-np.inf], np.arange(1, 9), [np.inf]])
     assert chi_square(draws, np.diff(stats.norm(mean, scale).cdf(edges))) > 1e-4
     assert p.center.item() == pytest.approx(mean - 0.5)
-    outside = DequantisedNormalDensity(tensor([[-3.0, 40.0]]), tensor([[0.0, 0.0]]), 9)
+    outside = DequantizedNormalDensity(tensor([[-3.0, 40.0]]), tensor([[0.0, 0.0]]), 9)
     assert outside.center.tolist() == [[0.0, 8.0]]
 
 
@@ -254,7 +256,7 @@ def test_repeat_puts_every_row_k_times_in_a_row(name):
     assert many.rows == 3 * p.rows
     x = torch.ones(p.rows, 3, dtype=F64) * torch.arange(p.rows, dtype=F64)[:, None].fmod(2)
     torch.testing.assert_close(
-        many.log_prob(x.repeat_interleave(3, 0)), p.log_prob(x).repeat_interleave(3, 0)
+        many.log_prob_terms(x.repeat_interleave(3, 0)), p.log_prob_terms(x).repeat_interleave(3, 0)
     )
     torch.testing.assert_close(many.center, p.center.repeat_interleave(3, 0))
     draws = many.sample(torch.Generator().manual_seed(0))
@@ -263,24 +265,24 @@ def test_repeat_puts_every_row_k_times_in_a_row(name):
         assert not torch.equal(draws[0], draws[1]), "the copies are drawn separately"
 
 
-@pytest.mark.parametrize("name", ["normal", "bernoulli", "logistic", "dequantised"])
+@pytest.mark.parametrize("name", ["normal", "bernoulli", "logistic", "dequantized"])
 def test_detach_and_sample_cut_gradients(name):
     kinds = {
         "normal": NormalDensity,
         "bernoulli": lambda m, s: BernoulliMass(m + s),
         "logistic": lambda m, s: DiscretizedLogisticMass(m, s, 5),
-        "dequantised": lambda m, s: DequantisedNormalDensity(m, s, 5),
+        "dequantized": lambda m, s: DequantizedNormalDensity(m, s, 5),
     }
     mean = torch.ones(2, 3, dtype=F64, requires_grad=True)
     p = kinds[name](mean, torch.zeros(2, 3, dtype=F64, requires_grad=True))
     x = torch.ones(2, 3, dtype=F64)
-    assert p.log_prob(x).requires_grad
-    assert not p.detach().log_prob(x).requires_grad
-    assert torch.equal(p.detach().log_prob(x), p.log_prob(x).detach())
+    assert p.log_prob_terms(x).requires_grad
+    assert not p.detach().log_prob_terms(x).requires_grad
+    assert torch.equal(p.detach().log_prob_terms(x), p.log_prob_terms(x).detach())
     assert not p.sample().requires_grad
     if name == "normal":
         assert p.rsample().requires_grad
-    if name in ("logistic", "dequantised"):
+    if name in ("logistic", "dequantized"):
         assert p.repeat(2).levels == 5
         assert p.detach().levels == 5
 
@@ -293,9 +295,9 @@ def test_draws_belong_to_the_generator(name):
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
-    z, log_q = p.rsample_with_log_prob(torch.Generator().manual_seed(7))
+    z, log_q = p.rsample_with_log_prob_terms(torch.Generator().manual_seed(7))
     assert torch.equal(z, one)
-    torch.testing.assert_close(log_q, p.log_prob(one))
+    torch.testing.assert_close(log_q, p.log_prob_terms(one))
 
 
 # ----------------------------------------------------------------------- sums of log_prob
@@ -308,18 +310,18 @@ def test_the_sum_of_a_bernoulli_is_that_of_its_columns(entries):
     logits = tensor(rng.normal(size=(6, entries)) * 10.0 ** rng.uniform(-2, 2.3, size=(6, 1)))
     x = tensor(rng.random(size=(3, entries)) < 0.5)
     p = BernoulliMass(logits)
-    expected = p.log_prob(x.repeat_interleave(2, 0)).sum(1)
-    torch.testing.assert_close(p.log_prob_sum(x), expected, rtol=1e-13, atol=1e-10)
-    grey = x * 0.3 + 0.2  # x between 0 and 1: the same cross-entropy
-    expected = p.log_prob(grey.repeat_interleave(2, 0)).sum(1)
-    torch.testing.assert_close(p.log_prob_sum(grey), expected, rtol=1e-13, atol=1e-10)
+    expected = p.log_prob_terms(x.repeat_interleave(2, 0)).sum(1)
+    torch.testing.assert_close(p.log_prob(x), expected, rtol=1e-13, atol=1e-10)
+    gray = x * 0.3 + 0.2  # x between 0 and 1: the same cross-entropy
+    expected = p.log_prob_terms(gray.repeat_interleave(2, 0)).sum(1)
+    torch.testing.assert_close(p.log_prob(gray), expected, rtol=1e-13, atol=1e-10)
 
 
 @pytest.mark.parametrize("entries", [99, 199, 20_099])
 def test_the_sum_of_many_fair_coins_does_not_underflow(entries):
     """Every factor is ½, the least there is: in float32 a product of 150 would be 0."""
     p = BernoulliMass(torch.zeros(2, entries))
-    total = p.log_prob_sum(torch.ones(2, entries))
+    total = p.log_prob(torch.ones(2, entries))
     torch.testing.assert_close(total, torch.full((2,), -entries * math.log(2)), rtol=1e-6, atol=0)
 
 
@@ -327,8 +329,8 @@ def test_the_sum_of_a_bernoulli_in_float32_loses_next_to_nothing():
     """100 binary images of 784: rounding of a sum of that size, 784 · 10 · 6e-8, far from hit."""
     rng = np.random.default_rng(0)
     logits, x = tensor(rng.normal(size=(100, 784)) * 8), tensor(rng.random(size=(100, 784)) < 0.3)
-    exact = BernoulliMass(logits).log_prob(x).sum(1)
-    single = BernoulliMass(logits.float()).log_prob_sum(x.float()).double()
+    exact = BernoulliMass(logits).log_prob_terms(x).sum(1)
+    single = BernoulliMass(logits.float()).log_prob(x.float()).double()
     assert (single - exact).abs().max() < 5e-4  # nats, of some 2000
     assert (single - exact).mean().abs() < 5e-5  # the products lose nothing one-sidedly
 
@@ -338,7 +340,7 @@ def test_the_sum_of_a_bernoulli_has_the_gradient_of_its_columns():
     logits = tensor(rng.normal(size=(6, 5)) * 3).requires_grad_()
     x = tensor(rng.random(size=(3, 5)) < 0.5)
     weights = tensor(rng.normal(size=6))
-    (gradient,) = torch.autograd.grad(BernoulliMass(logits).log_prob_sum(x) @ weights, logits)
+    (gradient,) = torch.autograd.grad(BernoulliMass(logits).log_prob(x) @ weights, logits)
     expected = weights[:, None] * (x.repeat_interleave(2, 0) - torch.sigmoid(logits))
     torch.testing.assert_close(gradient, expected.detach(), rtol=1e-12, atol=1e-13)
 
@@ -348,10 +350,10 @@ def test_a_row_of_x_stands_for_the_rows_that_repeat_made(name):
     p = every_family()[name]
     assert isinstance(p, Distribution)
     x = torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]).double()
-    once = p.log_prob(x).sum(1)
-    torch.testing.assert_close(p.log_prob_sum(x), once, rtol=1e-12, atol=1e-12)
+    once = p.log_prob_terms(x).sum(1)
+    torch.testing.assert_close(p.log_prob(x), once, rtol=1e-12, atol=1e-12)
     if p.rows == len(x):
-        repeated = p.repeat(3).log_prob_sum(x)
+        repeated = p.repeat(3).log_prob(x)
         torch.testing.assert_close(repeated, once.repeat_interleave(3), rtol=1e-12, atol=1e-12)
 
 
@@ -359,6 +361,6 @@ def test_a_row_of_x_stands_for_the_rows_that_repeat_made(name):
 def test_a_draw_comes_with_its_own_density(name):
     p = every_family()[name]
     assert isinstance(p, Distribution)
-    z, log_prob = p.rsample_with_log_prob(torch.Generator().manual_seed(0))
+    z, log_prob = p.rsample_with_log_prob_terms(torch.Generator().manual_seed(0))
     assert torch.equal(z, p.rsample(torch.Generator().manual_seed(0)))
-    torch.testing.assert_close(log_prob, p.log_prob(z), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(log_prob, p.log_prob_terms(z), rtol=1e-12, atol=1e-12)

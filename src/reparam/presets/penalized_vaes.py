@@ -20,7 +20,7 @@ from reparam.presets.registry import preset
 from reparam.presets.vaes import LikelihoodName, Network, compose
 
 
-def _penalised(
+def _penalized(
     space: Space,
     latent_dim: int,
     hidden: tuple[int, ...],
@@ -56,10 +56,10 @@ def beta_tcvae(
     if not beta >= 1:
         raise ValueError(f"beta: expected at least 1, got {beta}")
     penalty = TotalCorrelation(beta - 1)
-    return _penalised(space, latent_dim, hidden, network, likelihood, penalty)
+    return _penalized(space, latent_dim, hidden, network, likelihood, penalty)
 
 
-@preset("factor-vae", paper="Kim & Mnih 2018, Disentangling by factorising")
+@preset("factor-vae", paper="Kim & Mnih 2018, Disentangling by factorizing")
 def factor_vae(
     space: Space,
     *,
@@ -83,7 +83,7 @@ def factor_vae(
         likelihood: of x given z, as for vae.
     """
     penalty = CriticTotalCorrelation(latent_dim, gamma, critic, critic_lr)
-    return _penalised(space, latent_dim, hidden, network, likelihood, penalty)
+    return _penalized(space, latent_dim, hidden, network, likelihood, penalty)
 
 
 @preset("dip-vae", paper="Kumar et al. 2018, Variational inference of disentangled concepts")
@@ -110,7 +110,7 @@ def dip_vae(
         likelihood: of x given z, as for vae.
     """
     penalty = DIP(kind, off_diagonal, diagonal)
-    return _penalised(space, latent_dim, hidden, network, likelihood, penalty)
+    return _penalized(space, latent_dim, hidden, network, likelihood, penalty)
 
 
 @preset("info-vae", paper="Zhao et al. 2019, InfoVAE: balancing learning and inference")
@@ -136,7 +136,7 @@ def info_vae(
     """
     if not alpha <= 1:
         raise ValueError(f"alpha: expected at most 1, got {alpha}")
-    return _penalised(space, latent_dim, hidden, network, likelihood, MMD(weight), 1 - alpha)
+    return _penalized(space, latent_dim, hidden, network, likelihood, MMD(weight), 1 - alpha)
 
 
 @preset("wae", paper="Tolstikhin et al. 2018, Wasserstein auto-encoders")
@@ -158,4 +158,4 @@ def wae(
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z, as for vae.
     """
-    return _penalised(space, latent_dim, hidden, network, likelihood, MMD(weight), 0.0)
+    return _penalized(space, latent_dim, hidden, network, likelihood, MMD(weight), 0.0)

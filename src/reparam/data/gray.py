@@ -1,4 +1,4 @@
-"""Grey values of which binary data are draws, for binarisation that is drawn afresh."""
+"""Gray values of which binary data are draws, for binarization that is drawn afresh."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Grey:
+class Gray:
     """Levels g of which binary x are draws, P(x = 1) = g/(K−1), every entry on its own.
 
     Args:
         values: (N, *shape), integers 0 … K−1.
         levels: K.
 
-    Reference: Burda et al. 2016 (IWAE), section 5, for grey images drawn afresh while training.
+    Reference: Burda et al. 2016 (IWAE), section 5, for gray images drawn afresh while training.
 
-    >>> Grey(torch.tensor([[0, 255]], dtype=torch.uint8), 256).values.shape
+    >>> Gray(torch.tensor([[0, 255]], dtype=torch.uint8), 256).values.shape
     torch.Size([1, 2])
     """
 
@@ -27,7 +27,7 @@ class Grey:
 
 
 def draw(values: Tensor, levels: int, generator: torch.Generator) -> Tensor:
-    """A draw of x ∈ {0, 1} for grey values of any shape, on their device, uint8.
+    """A draw of x ∈ {0, 1} for gray values of any shape, on their device, uint8.
 
     A uniform integer below K−1 is less than g with probability g/(K−1) exactly.
 

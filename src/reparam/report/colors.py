@@ -1,15 +1,15 @@
-"""Colours as names: plots hold placeholders that become CSS variables, one set per theme."""
+"""Colors as names: plots hold placeholders that become CSS variables, one set per theme."""
 
 from __future__ import annotations
 
 import colorsys
 
-MODELS = 8  # colours for models; a ninth model takes the first again, with another dash
+MODELS = 8  # colors for models; a ninth model takes the first again, with another dash
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
-INK, FAINT = "#010203", "#010204"  # stand for the text colour and for grid lines
+INK, FAINT = "#010203", "#010204"  # stand for the text color and for grid lines
 
-# Petroff 2021, "Accessible color sequences for data visualization": ten colours that stay apart
-# under the common colour-vision deficiencies; the second set is lighter, for dark pages.
+# Petroff 2021, "Accessible color sequences for data visualization": ten colors that stay apart
+# under the common color-vision deficiencies; the second set is lighter, for dark pages.
 CLASSES_LIGHT = (
     "#3f90da", "#e8960a", "#bd1f01", "#7f8f8d", "#832db6",
     "#a96b59", "#e76300", "#a1985a", "#5d6170", "#45b5ba",
@@ -20,8 +20,8 @@ CLASSES_DARK = (
 )  # fmt: skip
 
 
-def model_colour(index: int) -> str:
-    """The placeholder of a model's colour in a plot."""
+def model_color(index: int) -> str:
+    """The placeholder of a model's color in a plot."""
     return f"#0102{16 + index % MODELS:02x}"
 
 
@@ -34,14 +34,14 @@ def as_css(svg: str) -> str:
     """Every placeholder of a plot replaced by the CSS variable it stands for."""
     svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--grid)")
     for index in range(MODELS):
-        svg = svg.replace(model_colour(index), f"var(--model-{index})")
+        svg = svg.replace(model_color(index), f"var(--model-{index})")
     return svg
 
 
-def class_colours(count: int, *, dark: bool) -> list[str]:
-    """One colour per class: the ten of the palette, or hues around the circle for more.
+def class_colors(count: int, *, dark: bool) -> list[str]:
+    """One color per class: the ten of the palette, or hues around the circle for more.
 
-    >>> len(set(class_colours(26, dark=True)))
+    >>> len(set(class_colors(26, dark=True)))
     26
     """
     if count <= len(CLASSES_LIGHT):
