@@ -33,6 +33,7 @@ ROWS = (
     ("nets",),
     ("bijections",),
     ("distributions",),
+    ("objectives",),
     ("models",),
     ("presets",),
     ("checkpoint",),

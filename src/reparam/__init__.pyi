@@ -61,23 +61,23 @@ from .model import (
 )
 from .models.autoencoder import Autoencoder
 from .models.autoregressive import Autoregressive
-from .models.controllers import Controlled, DynamicControlled
-from .models.corruptions import GaussianNoise, Masking, SaltAndPepper
-from .models.latent_penalties import DIP, MMD, CriticTotalCorrelation, TotalCorrelation
-from .models.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from .models.mixture import GaussianMixture
-from .models.objectives import ELBO, IWAE, DReG
 from .models.pca import PCA
-from .models.penalties import Contraction, Sparsity
 from .models.two_stage import TwoStage
 from .models.vae import VAE
-from .models.weightings import Beta, Capacity, FreeBits, Schedule
 from .nets.masked import MADE, NADE
 from .nets.pixelcnn import GatedPixelCNN, PixelCNN
 from .nets.pixelcnnpp import PixelCNNPlusPlus
 from .nets.pixelrnn import PixelRNN
 from .nets.sparse import KSparse, Tied
 from .nets.transformer import CausalTransformer
+from .objectives.bounds import ELBO, IWAE, DReG
+from .objectives.code_penalties import Contraction, Sparsity
+from .objectives.controllers import Controlled, DynamicControlled
+from .objectives.corruptions import GaussianNoise, Masking, SaltAndPepper
+from .objectives.latent_penalties import DIP, MMD, CriticTotalCorrelation, TotalCorrelation
+from .objectives.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
+from .objectives.weightings import Beta, Capacity, FreeBits, Schedule
 from .presets import PRESETS, build, preset
 from .train import History, fit, resume
 

@@ -24,7 +24,7 @@ from reparam import model as vocabulary
 from reparam import numerics
 from reparam.distributions.factorized import NormalDensity
 from reparam.model import Batch, Space
-from reparam.models.latent_penalties import Penalty
+from reparam.objectives.latent_penalties import Penalty
 
 F64 = torch.float64
 SIGMA = 0.8

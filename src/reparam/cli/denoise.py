@@ -69,7 +69,7 @@ def _noise(
     """What is done to clean examples: the model's own noise, or another at some level."""
     from reparam.bijections.elementwise import Standardize
     from reparam.model import Batch
-    from reparam.models.corruptions import find_corruption, noise_of
+    from reparam.objectives.corruptions import find_corruption, noise_of
 
     own = codec(run).noise
     if name is None:

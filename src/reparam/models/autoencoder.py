@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from reparam.bijections.elementwise import Standardize
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import Code, Codec, Loss, Space, Stage
-from reparam.models.corruptions import Corruption, noise_of
-from reparam.models.penalties import CodePenalty, Sparsity
 from reparam.nets.single import single_matrix
 from reparam.nets.sparse import through_sigmoids
+from reparam.objectives.code_penalties import CodePenalty, Sparsity
+from reparam.objectives.corruptions import Corruption, noise_of
 
 Reconstruction = Literal["auto", "squared_error", "cross_entropy"]
 

@@ -26,8 +26,8 @@ from reparam.model import (
     Stage,
 )
 from reparam.models.conditional import Conditional
-from reparam.models.objectives import ELBO, Objective
 from reparam.nets import norm
+from reparam.objectives.bounds import ELBO, Objective
 
 
 class VAE(Conditional, LatentVariable):

@@ -9,11 +9,11 @@ from torch import nn
 from reparam import nets
 from reparam.model import Space, positive_count
 from reparam.models.autoencoder import Autoencoder
-from reparam.models.corruptions import Corruption, CorruptionName, find_corruption
 from reparam.models.mixture import GaussianMixture
-from reparam.models.penalties import CodePenalty, Contraction, Sparsity
 from reparam.models.two_stage import TwoStage
 from reparam.nets.sparse import KSparse, Tied
+from reparam.objectives.code_penalties import CodePenalty, Contraction, Sparsity
+from reparam.objectives.corruptions import Corruption, CorruptionName, find_corruption
 from reparam.presets.registry import preset
 
 LossName = Literal["auto", "squared_error", "cross_entropy"]

@@ -10,13 +10,13 @@ from reparam.distributions.channel_mixture import ChannelMixture
 from reparam.distributions.conditionals import find_conditional
 from reparam.model import Space, positive_count
 from reparam.models.autoregressive import Autoregressive
-from reparam.models.objectives import ELBO
 from reparam.models.vae import VAE
 from reparam.nets.masked import MADE, NADE
 from reparam.nets.pixelcnn import GatedPixelCNN, PixelCNN
 from reparam.nets.pixelcnnpp import PixelCNNPlusPlus
 from reparam.nets.pixelrnn import PixelRNN
 from reparam.nets.transformer import CausalTransformer
+from reparam.objectives.bounds import ELBO
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import Network, compose
 

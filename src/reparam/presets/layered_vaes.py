@@ -23,9 +23,9 @@ from reparam.distributions.layers import (
 )
 from reparam.distributions.likelihoods import find_likelihood
 from reparam.model import Space, positive_count
-from reparam.models.objectives import ELBO, IWAE, Objective
 from reparam.models.vae import VAE
-from reparam.models.weightings import FreeBits, Schedule
+from reparam.objectives.bounds import ELBO, IWAE, Objective
+from reparam.objectives.weightings import FreeBits, Schedule
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import LikelihoodName, Network, rising
 

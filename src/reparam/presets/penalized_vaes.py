@@ -6,16 +6,16 @@ from typing import Literal
 
 from reparam.distributions.likelihoods import find_likelihood
 from reparam.model import Space
-from reparam.models.latent_penalties import (
+from reparam.models.vae import VAE
+from reparam.objectives.bounds import ELBO
+from reparam.objectives.latent_penalties import (
     DIP,
     MMD,
     CriticTotalCorrelation,
     Penalty,
     TotalCorrelation,
 )
-from reparam.models.objectives import ELBO
-from reparam.models.vae import VAE
-from reparam.models.weightings import Beta
+from reparam.objectives.weightings import Beta
 from reparam.presets.registry import preset
 from reparam.presets.vaes import LikelihoodName, Network, compose
 

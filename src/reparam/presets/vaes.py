@@ -32,9 +32,9 @@ from reparam.distributions.priors import (
     VampPrior,
 )
 from reparam.model import Space, positive_count
-from reparam.models.objectives import ELBO, IWAE, DReG, Objective
 from reparam.models.vae import VAE
-from reparam.models.weightings import Beta, Schedule, Weighting
+from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
+from reparam.objectives.weightings import Beta, Schedule, Weighting
 from reparam.presets.registry import Accepts, preset
 
 LikelihoodName = Literal[

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from reparam.distributions.likelihoods import find_likelihood
 from reparam.model import Space
-from reparam.models.controllers import Controlled, DynamicControlled
-from reparam.models.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
-from reparam.models.objectives import ELBO
 from reparam.models.vae import VAE
-from reparam.models.weightings import Capacity, Curve, FreeBits, Schedule, Weighting
+from reparam.objectives.bounds import ELBO
+from reparam.objectives.controllers import Controlled, DynamicControlled
+from reparam.objectives.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
+from reparam.objectives.weightings import Capacity, Curve, FreeBits, Schedule, Weighting
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import LikelihoodName, Network, compose
 

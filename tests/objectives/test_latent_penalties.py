@@ -13,7 +13,7 @@ from torch import Tensor, distributions, nn
 import reparam as rp
 from reparam.distributions.factorized import NormalDensity
 from reparam.model import Solve, Space
-from reparam.models.latent_penalties import mmd_squared, stratified_weights
+from reparam.objectives.latent_penalties import mmd_squared, stratified_weights
 
 F64 = torch.float64
 

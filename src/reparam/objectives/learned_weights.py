@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.model import Keeps, Player, Space, positive_count
-from reparam.models.weightings import Weighting, steps_left
+from reparam.objectives.weightings import Weighting, steps_left
 
 PLAYER = "weights"
 AVERAGED = 50  # steps of which the costs are averaged for the first values

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam.model import Keeps, positive_count
-from reparam.models.weightings import Weighting, steps_left
+from reparam.objectives.weightings import Weighting, steps_left
 
 SMOOTHED = 5  # steps over which the rate is averaged
 NEAR = 0.1  # of the rate that was asked for: an error that counts as settled

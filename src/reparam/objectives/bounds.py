@@ -20,8 +20,8 @@ from reparam.model import (
     Space,
     positive_count,
 )
-from reparam.models.latent_penalties import Penalty
-from reparam.models.weightings import Beta, Weighting
+from reparam.objectives.latent_penalties import Penalty
+from reparam.objectives.weightings import Beta, Weighting
 
 
 class Objective(nn.Module, ABC):
