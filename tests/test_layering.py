@@ -25,7 +25,7 @@ ROWS = (
         "data",
         "numerics",
         "interrupt",
-        "schema",
+        "limits",
         "atomic",
         "lock",
         "progress",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, Protocol, TypedDict
 
 from reparam.data.splits import Data
+from reparam.limits import check
 from reparam.model import Space
-from reparam.schema import check
 
 
 class Recipe(TypedDict):
