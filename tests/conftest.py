@@ -35,7 +35,12 @@ TINY: dict[str, Any] = {"latent_dim": 2, "hidden": (8,)}
 TINY_OF: dict[str, dict[str, Any]] = {
     "k-sparse-ae": {"latent_dim": 5, "k": 2},
     # Untrained convolutions end in one bias for all pixels: below 0, every sample is rounded to 0.
-    "ae-gmm": {"components": 2, "network": "mlp"},
+    "ae-gmm": {
+        "codec.latent_dim": 2,
+        "codec.hidden": (8,),
+        "codec.network": "mlp",
+        "generator.components": 2,
+    },
     "iwae": {"k": 3},
     "l-vae": {"steps": 0},  # its weights are learned from the first step on
     "dl-vae": {"steps": 0},

@@ -18,8 +18,7 @@ from reparam.distributions.factorized import CategoricalMass, DiscretizedNormalM
 from reparam.distributions.likelihoods import DEFAULTS, LIKELIHOODS, find_likelihood
 from reparam.model import Space
 from reparam.presets import PRESETS
-from reparam.presets.likelihoods import likelihoods
-from reparam.presets.vaes import vae
+from reparam.presets.likelihoods import LikelihoodOptions, likelihoods
 
 F64 = torch.float64
 NARROWEST = -math.log(32)  # log-scale in level units, as the likelihoods bound it
@@ -239,7 +238,7 @@ def test_rows_repeat_detach_and_generators(family):
 
 
 def test_likelihoods_by_name():
-    offered = set(get_args(get_type_hints(vae)["likelihood"]))
+    offered = set(get_args(get_type_hints(LikelihoodOptions)["likelihood"]))
     assert offered == {"auto", *LIKELIHOODS}
     for kind, levels in (("binary", None), ("levels", 5), ("real", None)):
         space = Space((2,), kind, levels)

@@ -11,6 +11,7 @@ from reparam.model import Descend, Solve, Space
 
 F64 = torch.float64
 SPACE = Space((6,), "levels", 4)
+SMALL = {"latent_dim": 2, "hidden": (5,)}
 
 
 class Constant(rp.Generator):
@@ -40,7 +41,7 @@ def codec(space=SPACE):
 def test_the_mixture_is_of_the_codes(solve):
     """With one component: mean and covariance of encode(x), over all batches."""
     space = Space((6,), "real")
-    model = rp.build("ae-gmm", space, latent_dim=2, hidden=(5,), components=1).double()
+    model = rp.build("ae-gmm", space, codec=SMALL, generator={"components": 1}).double()
     x = 10 + 3 * torch.randn(40, 6, dtype=F64)
     names = [stage.name for stage in model.stages]
     assert names == ["standardize", "descend", "expectation maximization of codes"]
@@ -53,7 +54,7 @@ def test_the_mixture_is_of_the_codes(solve):
 
 
 def test_a_sample_is_a_decoded_draw_of_the_codes(solve):
-    model = rp.build("ae-gmm", Space((6,), "real"), latent_dim=2, hidden=(5,), components=2)
+    model = rp.build("ae-gmm", Space((6,), "real"), codec=SMALL, generator={"components": 2})
     solve(model.double(), torch.randn(40, 6, dtype=F64))
     codes = model.generator.sample(9, generator=torch.Generator().manual_seed(3))
     x = model.sample(9, generator=torch.Generator().manual_seed(3))
@@ -105,7 +106,7 @@ def test_each_descent_moves_and_shows_its_own_part():
 
 
 def test_it_is_a_codec_and_a_generator_without_a_likelihood():
-    model = rp.build("ae-gmm", SPACE, latent_dim=2, hidden=(5,))
+    model = rp.build("ae-gmm", SPACE, codec=SMALL)
     assert isinstance(model, rp.Codec) and isinstance(model, rp.Generator)
     assert not isinstance(model, rp.Density)
     x = torch.randint(0, 4, (5, 6)).float()
@@ -113,7 +114,7 @@ def test_it_is_a_codec_and_a_generator_without_a_likelihood():
 
 
 def test_the_vae_with_a_mixture_is_its_posterior_means_and_a_mixture(solve):
-    vae = rp.build("vae", SPACE, latent_dim=2, hidden=(5,))
+    vae = rp.build("vae", SPACE, codec=SMALL)
     model = rp.TwoStage(vae, rp.GaussianMixture(vae.code_space, 1)).double()
     x = torch.randint(0, 4, (40, 6)).double()
     solve(model, x)
@@ -121,7 +122,7 @@ def test_the_vae_with_a_mixture_is_its_posterior_means_and_a_mixture(solve):
 
 
 def test_a_saved_mixture_comes_back_in_full_precision(solve, tmp_path):
-    model = rp.build("ae-gmm", SPACE, latent_dim=2, hidden=(5,), components=3)
+    model = rp.build("ae-gmm", SPACE, codec=SMALL, generator={"components": 3})
     solve(model, torch.randint(0, 4, (40, 6)).float())
     rp.save(model, tmp_path)
     back = rp.load(tmp_path)
@@ -135,7 +136,7 @@ def test_a_saved_mixture_comes_back_in_full_precision(solve, tmp_path):
 
 
 def test_codes_that_are_all_the_same_are_not_laid_to_the_data(solve):
-    model = rp.build("ae-gmm", Space((6,), "real"), latent_dim=2, hidden=(5,), components=2)
+    model = rp.build("ae-gmm", Space((6,), "real"), codec=SMALL, generator={"components": 2})
     with torch.no_grad():
         for parameter in model.codec.encoder.parameters():
             parameter.zero_()
@@ -145,7 +146,7 @@ def test_codes_that_are_all_the_same_are_not_laid_to_the_data(solve):
 
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="components: expected at most the 4 "):
-        rp.build("ae-gmm", SPACE, components=5).refuse_rows(4)
+        rp.build("ae-gmm", SPACE, generator={"components": 5}).refuse_rows(4)
 
 
 def test_parts_that_do_not_fit_are_refused():

@@ -95,7 +95,10 @@ class ConvolutionOptions(PixelModelOptions):
     train=QUICKER,
 )
 def fvbn(space: Space, options: AutoregressiveOptions) -> Autoregressive:
-    """A fully visible belief network: a masked logistic regression of every entry on those before."""
+    """A fully visible belief network: a masked logistic regression of every entry on those before.
+
+    It is ``made`` without a hidden layer.
+    """
     return options.build(space, MADE, hidden=())
 
 

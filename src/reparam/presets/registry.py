@@ -137,10 +137,9 @@ class Preset:
         values = {**self.defaults, **self.fixed, **given}
         shared = {}
         for argument, options in self.options.items():
-            typed = typed_names(argument, options).items()
-            shared[argument] = options(
-                **{k: values.pop(name) for k, name in typed if name in values}
-            )
+            names = typed_names(argument, options).items()
+            chosen = {field: values.pop(typed) for field, typed in names if typed in values}
+            shared[argument] = options(**chosen)
         model = self.build(space, **shared, **values)
         special = {n: value for n, value in given.items() if value != self.parameters[n].default}
         model.recipe = {"preset": self.name, "parameters": special}
