@@ -123,7 +123,8 @@ class Limited:
     """A frozen dataclass whose fields keep to their annotations, however it is made."""
 
     def __post_init__(self) -> None:
-        known = hints(type(self))
+        kind: Any = type(self)
+        known = hints(kind)
         for name in (field.name for field in dataclasses.fields(self)):  # type: ignore[arg-type]
             value = convert(name, getattr(self, name), known[name], text=False)
             object.__setattr__(self, name, value)
