@@ -14,7 +14,7 @@ import numbers
 import re
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import msgspec
@@ -111,7 +111,7 @@ def described(annotation: Any) -> str:
         return f"{', '.join(others)} or {last}" if others else last
     if origin in (types.UnionType, typing.Union):
         return " or ".join(map(described, members))
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         one = described(members[0])
         return f"{one.removeprefix('a ').replace('number', 'numbers')}, as 2,1"
     if annotation is bool:

@@ -288,11 +288,11 @@ def test_refusals():
         rp.DiscretizedLogistic(Space((2,), "binary"))
     with pytest.raises(ValueError, match="scale: expected shared, .* got 'wide'"):
         rp.Normal(Space((2,), "real"), "wide")
-    with pytest.raises(ValueError, match="fixed: expected a positive .* got 0"):
+    with pytest.raises(ValueError, match="fixed: expected a number above 0, got 0"):
         rp.Normal(Space((2,), "real"), fixed=0)
     with pytest.raises(ValueError, match=r"decoder: Bernoulli expects .*\(B, 1, 2\), got \(3, 5\)"):
         rp.Bernoulli(Space((2,), "binary"))(torch.zeros(3, 5))
     with pytest.raises(ValueError, match=r"encoder: DiagonalNormal expects .*\(3, 5\)"):
         rp.DiagonalNormal(2)(torch.zeros(3, 5))
-    with pytest.raises(ValueError, match="latent_dim: expected a positive number, got 0"):
+    with pytest.raises(ValueError, match="latent_dim: expected a whole number .* got 0"):
         rp.DiagonalNormal(0)

@@ -136,7 +136,7 @@ def test_a_vae_with_a_mixture_is_built_by_its_preset_and_finds_two_peaks():
 
 
 def test_what_has_no_components_is_refused():
-    with pytest.raises(ValueError, match="mixture: expected at least 1 component, got 0"):
+    with pytest.raises(ValueError, match="mixture: expected a whole number of at least 1, got 0"):
         rp.build("vae", Space((4,), "levels", 5), mixture=0)
     for space, name in ((Space((4,), "binary"), "bernoulli"), (Space((4,), "real"), "normal")):
         with pytest.raises(

@@ -448,5 +448,5 @@ def test_parts_that_do_not_fit_are_refused():
     wrong_decoder = rp.VAE(space, encoder, nn.Linear(3, 4), q, p, likelihood)
     with pytest.raises(ValueError, match=r"decoder: Bernoulli .*\(B, 1, 5\), got \(2, 4\)"):
         wrong_decoder.loss(torch.zeros(2, 5))
-    with pytest.raises(ValueError, match="beta: expected at least 0, got -1"):
+    with pytest.raises(ValueError, match="beta: expected a number of at least 0, got -1"):
         rp.Beta(-1)

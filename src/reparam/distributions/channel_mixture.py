@@ -11,6 +11,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.distributions.factorized import DiscretizedLogisticMass, Factorized
 from reparam.distributions.likelihoods import Likelihood
+from reparam.limits import Count, limited
 from reparam.model import Space
 
 
@@ -144,12 +145,11 @@ class ChannelMixture(Likelihood):
 
     kinds = ("levels", "binary")
 
-    def __init__(self, space: Space, components: int = 10) -> None:
+    @limited
+    def __init__(self, space: Space, components: Count = 10) -> None:
         super().__init__(space)
         if not space.is_image:
             raise ValueError(f"likelihood: ChannelMixture is one of images, got {space.shape}")
-        if components < 1:
-            raise ValueError(f"components: expected a positive number, got {components}")
         assert space.level_count is not None
         self.levels, self.components, channels = space.level_count, components, space.shape[0]
         self.sizes = (1, channels, channels, channels * (channels - 1) // 2)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from reparam.distributions.factorized import (
     OptimalNormalDensity,
 )
 from reparam.distributions.mixtures import LogisticMixtureMass
+from reparam.limits import Count, Positive, limited
 from reparam.model import Distribution, Space
 
 Scale = Literal["shared", "per-dimension", "optimal", "fixed", "network"]
@@ -122,9 +123,8 @@ class DiscretizedLogistic(_Discretized):
     1.0
     """
 
-    def __init__(self, space: Space, mixture: int = 1) -> None:
-        if mixture < 1:
-            raise ValueError(f"mixture: expected at least 1 component, got {mixture}")
+    @limited
+    def __init__(self, space: Space, mixture: Count = 1) -> None:
         super().__init__(space, 2 if mixture == 1 else 3 * mixture)
         self.mixture = mixture
         # Components that start alike would be drawn to the same values.
@@ -225,11 +225,8 @@ class Normal(Likelihood):
 
     kinds: tuple[str, ...] = ("real", "levels", "binary")
 
-    def __init__(self, space: Space, scale: Scale = "shared", fixed: float = 1.0) -> None:
-        if scale not in get_args(Scale):
-            raise ValueError(f"scale: expected {', '.join(get_args(Scale))}, got {scale!r}")
-        if not fixed > 0:
-            raise ValueError(f"fixed: expected a positive σ, got {fixed}")
+    @limited
+    def __init__(self, space: Space, scale: Scale = "shared", fixed: Positive = 1.0) -> None:
         super().__init__(space, 2 if scale == "network" else 1)
         self.scale, self.start = scale, math.log(fixed)
         self.couples_rows = scale == "optimal"

@@ -16,7 +16,8 @@ from reparam.distributions.full_normal import FullNormalDensity
 from reparam.distributions.mixture import NormalMixtureDensity
 from reparam.distributions.one_hot import OneHotMass
 from reparam.distributions.transformed import Transformed
-from reparam.model import Distribution, positive_count
+from reparam.limits import Count, Positive, limited
+from reparam.model import Distribution
 
 Support = Literal["real", "one-hot"]  # what draws of z are
 
@@ -62,9 +63,9 @@ class DiagonalNormal(Posterior):
     torch.Size([5, 3])
     """
 
-    def __init__(self, latent_dim: int) -> None:
+    @limited
+    def __init__(self, latent_dim: Count) -> None:
         super().__init__()
-        positive_count("latent_dim", latent_dim)
         self.event_shape, self.factors = (latent_dim,), latent_dim
         self.parameter_shape = (2 * latent_dim,)
 
@@ -85,9 +86,9 @@ class FullNormal(Posterior):
     tensor([1., 1., 1.])
     """
 
-    def __init__(self, latent_dim: int) -> None:
+    @limited
+    def __init__(self, latent_dim: Count) -> None:
         super().__init__()
-        positive_count("latent_dim", latent_dim)
         self.event_shape = (latent_dim,)
         self.parameter_shape = (latent_dim * (latent_dim + 3) // 2,)
         rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
@@ -119,10 +120,9 @@ class NormalMixture(Posterior):
     torch.Size([5, 1])
     """
 
-    def __init__(self, latent_dim: int, components: int = 5) -> None:
+    @limited
+    def __init__(self, latent_dim: Count, components: Count = 5) -> None:
         super().__init__()
-        positive_count("latent_dim", latent_dim)
-        positive_count("components", components)
         self.event_shape, self.components = (latent_dim,), components
         self.parameter_shape = (2 * components * latent_dim,)
 
@@ -185,12 +185,11 @@ class GumbelSoftmax(Posterior):
     relaxed = True
     support = "one-hot"
 
-    def __init__(self, variables: int, categories: int = 10, temperature: float = 0.67) -> None:
+    @limited
+    def __init__(
+        self, variables: Count, categories: Count = 10, temperature: Positive = 0.67
+    ) -> None:
         super().__init__()
-        positive_count("variables", variables)
-        positive_count("categories", categories)
-        if not temperature > 0:
-            raise ValueError(f"temperature: expected a positive number, got {temperature}")
         self.variables, self.categories, self.temperature = variables, categories, temperature
         self.event_shape = self.parameter_shape = (variables * categories,)
         self.factors = variables

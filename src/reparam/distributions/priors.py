@@ -23,7 +23,8 @@ from reparam.distributions.posteriors import (
     Support,
 )
 from reparam.distributions.transformed import Transformed
-from reparam.model import Distribution, Space, positive_count
+from reparam.limits import Count, limited
+from reparam.model import Distribution, Space
 from reparam.nets.masked import MADE
 from reparam.nets.norm import has_batch_norm
 
@@ -112,9 +113,9 @@ class MixturePrior(Prior):
     torch.Size([5, 1])
     """
 
-    def __init__(self, latent_dim: int, components: int = 10) -> None:
+    @limited
+    def __init__(self, latent_dim: int, components: Count = 10) -> None:
         super().__init__()
-        positive_count("components", components)
         self.event_shape = (latent_dim,)
         self.mean = nn.Parameter(torch.randn(1, components, latent_dim))
         self.log_scale = nn.Parameter(torch.zeros(1, components, latent_dim))
@@ -143,15 +144,15 @@ class VampPrior(Prior):
     torch.Size([7, 1])
     """
 
+    @limited
     def __init__(
         self,
         encoder: nn.Module,
         posterior: Posterior,
         shape: tuple[int, ...],
-        components: int = 100,
+        components: Count = 100,
     ) -> None:
         super().__init__()
-        positive_count("components", components)
         if not isinstance(posterior, DiagonalNormal):
             raise ValueError(
                 f"prior: VampPrior mixes diagonal normal posteriors, got {type(posterior).__name__}"

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from reparam.bijections.elementwise import Standardize
 from reparam.inspection import Filters, HiddenUnits, Noise
+from reparam.limits import Count, limited
 from reparam.model import Codec, Loss, Space, Stage
 from reparam.nets.single import single_matrix
 from reparam.nets.sparse import through_sigmoids
@@ -55,19 +56,18 @@ class Autoencoder(Codec):
     torch.Size([5, 9])
     """
 
+    @limited
     def __init__(
         self,
         space: Space,
         encoder: nn.Module,
         decoder: nn.Module,
-        latent_dim: int,
+        latent_dim: Count,
         loss: Reconstruction = "auto",
         corruption: Callable[[Tensor], Tensor] | None = None,
         penalty: CodePenalty | None = None,
     ) -> None:
         super().__init__(space)
-        if loss not in ("auto", "squared_error", "cross_entropy"):
-            raise ValueError(f"loss: expected auto, squared_error or cross_entropy, got {loss!r}")
         if loss == "cross_entropy" and space.kind == "real":
             raise ValueError("loss: cross_entropy needs binary or levels data, got real data")
         if loss == "auto":

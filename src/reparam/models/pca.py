@@ -13,6 +13,7 @@ from reparam.bijections.elementwise import Standardize
 from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters
+from reparam.limits import Count, limited
 from reparam.model import (
     Batch,
     Codec,
@@ -23,7 +24,6 @@ from reparam.model import (
     Solve,
     Space,
     Stage,
-    positive_count,
 )
 
 
@@ -67,7 +67,8 @@ class PCA(Float64Buffers, Codec, Density):
 
     encodes: Domain = "finite"  # also what it decodes, which may lie beyond the levels
 
-    def __init__(self, space: Space, latent_dim: int, standardize: bool = False) -> None:
+    @limited
+    def __init__(self, space: Space, latent_dim: Count, standardize: bool = False) -> None:
         super().__init__(space)
         if standardize and space.kind != "real":
             raise ValueError(
@@ -76,7 +77,6 @@ class PCA(Float64Buffers, Codec, Density):
         self.standardize = Standardize(space) if standardize else None
         # Standardized or not, real data have entries that vary and perhaps others.
         self.own_varying = None if standardize or space.kind != "real" else Varying(space)
-        positive_count("latent_dim", latent_dim)
         if latent_dim >= space.dimension:
             raise ValueError(
                 f"latent_dim: expected less than the {space.dimension} entries of x, "

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.limits import Count, limited
 from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
 
 SUMS_AT_ONCE = 2**24  # of NADE's hidden units where no gradient needs them all kept
@@ -87,22 +88,20 @@ class MADE(AutoregressiveNetwork):
     torch.Size([2, 1, 1, 3, 3])
     """
 
+    @limited
     def __init__(
         self,
         shape: Sequence[int],
         parameters: int,
-        hidden: Sequence[int] = (500,),
+        hidden: Sequence[Count] = (500,),
         *,
-        orders: int = 1,
-        masks: int = 1,
+        orders: Count = 1,
+        masks: Count = 1,
         direct: bool = False,
         activation: type[nn.Module] = nn.ReLU,
         context: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in (("orders", orders), ("masks", masks), *(("hidden", h) for h in hidden)):
-            if value < 1:
-                raise ValueError(f"{name}: expected positive numbers, got {value}")
         self.shape, self.parameters_per_entry = tuple(shape), parameters
         self.context_features = context
         self.members = max(orders, masks)
@@ -215,12 +214,11 @@ class NADE(AutoregressiveNetwork):
     torch.Size([2, 1, 9])
     """
 
+    @limited
     def __init__(
-        self, shape: Sequence[int], parameters: int, hidden: int = 500, *, context: int = 0
+        self, shape: Sequence[int], parameters: int, hidden: Count = 500, *, context: int = 0
     ) -> None:
         super().__init__()
-        if hidden < 1:
-            raise ValueError(f"hidden: expected a positive width, got {hidden}")
         self.shape, dimension = tuple(shape), math.prod(shape)
         self.context_features = context
         self.order = raster_ranks(shape).argsort().tolist()

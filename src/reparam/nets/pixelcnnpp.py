@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from reparam.limits import Count, Whole, limited
 from reparam.nets.causal_conv import Cache, Line
 from reparam.nets.pixels import PixelNetwork, Walk
 
@@ -201,22 +202,18 @@ class PixelCNNPlusPlus(PixelNetwork):
 
     whole_pixels = True
 
+    @limited
     def __init__(
         self,
         shape: Sequence[int],
         parameters: int,
-        width: int = 64,
-        blocks: int = 2,
-        scales: int = 2,
+        width: Count = 64,
+        blocks: Count = 2,
+        scales: Whole = 2,
         dropout: float = 0.5,
         context: int = 0,
     ) -> None:
         super().__init__(shape, context=context)
-        for name, value in (("width", width), ("blocks", blocks)):
-            if value < 1:
-                raise ValueError(f"{name}: expected a positive number, got {value}")
-        if scales < 0:
-            raise ValueError(f"scales: expected at least 0, got {scales}")
         self.scales = scales
         self.grids = [(self.height, self.width)]
         for _ in range(scales):

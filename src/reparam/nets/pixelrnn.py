@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.limits import limited
 from reparam.nets.causal_conv import CausalConv, ConvState, Line, channel_groups
 from reparam.nets.pixelcnn import check_sizes
 from reparam.nets.pixels import PixelNetwork, Walk
@@ -263,6 +264,7 @@ class PixelRNN(PixelNetwork):
     torch.Size([2, 2, 3, 6, 5])
     """
 
+    @limited
     def __init__(
         self,
         shape: Sequence[int],
@@ -277,8 +279,6 @@ class PixelRNN(PixelNetwork):
         check_sizes(width, layers, first_kernel, self.channels)
         kinds: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
         kinds = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
-        if recurrence not in kinds:
-            raise ValueError(f"recurrence: expected {', '.join(kinds)}, got {recurrence!r}")
         units, kind = channel_groups(width, self.channels), kinds[recurrence]
         outputs = torch.arange(self.channels).repeat(parameters)
         self.first = CausalConv(

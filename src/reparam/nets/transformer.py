@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.limits import Count, Whole, limited
 from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
 
 
@@ -101,20 +102,18 @@ class CausalTransformer(AutoregressiveNetwork):
     torch.Size([2, 1, 3, 2, 4])
     """
 
+    @limited
     def __init__(
         self,
         shape: Sequence[int],
         parameters: int,
-        width: int = 64,
-        layers: int = 4,
-        heads: int = 4,
+        width: Count = 64,
+        layers: Whole = 4,
+        heads: Count = 4,
         dropout: float = 0.0,
         context: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, least in (("width", width, 1), ("layers", layers, 0)):
-            if value < least:
-                raise ValueError(f"{name}: expected {least} or more, got {value}")
         self.shape, self.width, self.context_features = tuple(shape), width, context
         ranks = raster_ranks(shape)
         self.order = ranks.argsort().tolist()

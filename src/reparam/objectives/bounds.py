@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
+from reparam.limits import Count, limited
 from reparam.model import (
     Distribution,
     Keeps,
@@ -18,7 +19,6 @@ from reparam.model import (
     Loss,
     Player,
     Space,
-    positive_count,
 )
 from reparam.objectives.latent_penalties import Penalty
 from reparam.objectives.weightings import Beta, Weighting
@@ -169,9 +169,9 @@ class IWAE(Objective):
     True
     """
 
-    def __init__(self, k: int, weighting: Weighting | None = None) -> None:
+    @limited
+    def __init__(self, k: Count, weighting: Weighting | None = None) -> None:
         super().__init__()
-        positive_count("k", k)
         self.k = self.draws = k
         self.weighting = Beta() if weighting is None else weighting
         if not self.weighting.linear:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from reparam.limits import ProperShare, limited
 from reparam.nets.sparse import count_sigmoids
 
 Encoder = Callable[[Tensor], Tensor]  # x in network units → code
@@ -55,10 +56,9 @@ class Sparsity(CodePenalty):
     term = "sparsity"
     couples_rows = True
 
-    def __init__(self, weight: float = 3.0, rho: float = 0.25) -> None:
+    @limited
+    def __init__(self, weight: float = 3.0, rho: ProperShare = 0.25) -> None:
         super().__init__(weight)
-        if not 0 < rho < 1:
-            raise ValueError(f"rho: expected between 0 and 1, got {rho}")
         self.rho = rho
 
     def forward(self, encoder: Encoder, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:

@@ -7,7 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from reparam.model import Keeps, positive_count
+from reparam.limits import Count, NonNegative, limited
+from reparam.model import Keeps
 from reparam.objectives.weightings import Weighting, steps_left
 
 SMOOTHED = 5  # steps over which the rate is averaged
@@ -25,11 +26,17 @@ class _Controller(Weighting):
     linear, moves = True, True
     keeps: Keeps = "last"
 
+    @limited
     def __init__(
-        self, target: float, p_gain: float, i_gain: float, low: float, high: float, first: float
+        self,
+        target: NonNegative,
+        p_gain: NonNegative,
+        i_gain: NonNegative,
+        low: NonNegative,
+        high: float,
+        first: float,
     ) -> None:
         super().__init__()
-        _refuse_negative(("target", target), ("p_gain", p_gain), ("i_gain", i_gain), ("low", low))
         if not high > low:
             raise ValueError(f"high: expected more than low = {low}, got {high}")
         self.target, self.p_gain, self.i_gain = target, p_gain, i_gain
@@ -94,17 +101,17 @@ class Controlled(_Controller):
     1.0138
     """
 
+    @limited
     def __init__(
         self,
         target: float = 16.0,
-        steps: int = 1000,
+        steps: Count = 1000,
         p_gain: float = 0.01,
         i_gain: float = 0.001,
         low: float = 1.0,
         high: float = 100.0,
     ) -> None:
         super().__init__(target, p_gain, i_gain, low, high, first=low)
-        positive_count("steps", steps)
         self.steps = steps
         self.register_buffer("integral", torch.zeros(()))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
@@ -179,9 +186,3 @@ class DynamicControlled(_Controller):
         moved = (self.weight + change - self.i_gain * error).clamp(self.low, self.high)
         self.weight.copy_(torch.where(finite, moved, self.weight))
         self.error.copy_(torch.where(finite, error, self.error))
-
-
-def _refuse_negative(*values: tuple[str, float]) -> None:
-    for name, value in values:
-        if not value >= 0:
-            raise ValueError(f"{name}: expected at least 0, got {value}")

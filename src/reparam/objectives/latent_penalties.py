@@ -14,7 +14,8 @@ from reparam import numerics
 from reparam.distributions.factorized import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
-from reparam.model import Distribution, Player, positive_count
+from reparam.limits import Count, NonNegative, Positive, limited
+from reparam.model import Distribution, Player
 from reparam.nets.norm import has_batch_norm
 
 CRITIC = "critic"
@@ -145,20 +146,18 @@ class CriticTotalCorrelation(Penalty):
 
     term = "total_correlation"
 
+    @limited
     def __init__(
         self,
-        latent_dim: int,
+        latent_dim: Count,
         weight: float = 10.0,
-        hidden: Sequence[int] = (256, 256),
-        lr: float = 1.0,
+        hidden: Sequence[Count] = (256, 256),
+        lr: Positive = 1.0,
     ) -> None:
         super().__init__(weight)
-        if not lr > 0:
-            raise ValueError(f"lr: expected a positive multiple of the learning rate, got {lr}")
         self.lr, self.latent_dim = lr, latent_dim
         layers, width = [], latent_dim
         for wider in hidden:
-            positive_count("hidden", wider)
             layers += [nn.Linear(width, wider), nn.LeakyReLU(0.2)]
             width = wider
         self.critic = nn.Sequential(*layers, nn.Linear(width, 1))
@@ -212,18 +211,14 @@ class DIP(Penalty):
     term = "dip"
     couples_rows = True
 
+    @limited
     def __init__(
         self,
         kind: Literal["means", "draws"] = "means",
-        off_diagonal: float = 10.0,
-        diagonal: float = 10.0,
+        off_diagonal: NonNegative = 10.0,
+        diagonal: NonNegative = 10.0,
     ) -> None:
         super().__init__(1.0)
-        if kind not in ("means", "draws"):
-            raise ValueError(f"kind: expected means or draws, got {kind!r}")
-        for name, value in (("off_diagonal", off_diagonal), ("diagonal", diagonal)):
-            if not value >= 0:
-                raise ValueError(f"{name}: expected at least 0, got {value}")
         self.kind, self.off_diagonal, self.diagonal = kind, off_diagonal, diagonal
 
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:

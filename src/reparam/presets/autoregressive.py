@@ -260,6 +260,8 @@ def pixel_vae(
         first_kernel: width of the first one's.
     """
     entry = options.p_x(space)
-    sizes = {"width": width, "layers": layers, "kernel": kernel, "first_kernel": first_kernel}
-    pixels = PixelCNN(space.shape, entry.parameter_shape[0], **sizes, context=features)
+    sizes: dict[str, Any] = {"width": width, "layers": layers, "kernel": kernel}
+    pixels = PixelCNN(
+        space.shape, entry.parameter_shape[0], **sizes, first_kernel=first_kernel, context=features
+    )
     return options.compose(space, AutoregressiveLikelihood(space, pixels, entry, features), ELBO())

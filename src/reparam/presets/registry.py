@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from inspect import isclass
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import torch
 
@@ -17,6 +17,7 @@ from reparam.limits import Limited, argument_help, convert, described, hints
 from reparam.model import DataKind, Model, Space
 
 Builder = Callable[..., Model]
+B = TypeVar("B", bound=Builder)
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Parameter:
     def type_name(self) -> str:
         """The type as a person reads it.
 
+        >>> from typing import Literal
         >>> Parameter("n", Literal["a", "b"], "a", "").type_name
         'a or b'
         """
@@ -160,10 +162,10 @@ def preset(
     train: TrainConfig | None = None,
     defaults: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
-) -> Callable[[Builder], Builder]:
+) -> Callable[[B], B]:
     """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
-    def register(build: Builder) -> Builder:
+    def register(build: B) -> B:
         if name in PRESETS:
             raise ValueError(f"preset: {name!r} is registered already")
         PRESETS[name] = Preset(
