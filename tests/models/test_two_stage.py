@@ -114,7 +114,7 @@ def test_it_is_a_codec_and_a_generator_without_a_likelihood():
 
 
 def test_the_vae_with_a_mixture_is_its_posterior_means_and_a_mixture(solve):
-    vae = rp.build("vae", SPACE, codec=SMALL)
+    vae = rp.build("vae", SPACE, **SMALL)
     model = rp.TwoStage(vae, rp.GaussianMixture(vae.code_space, 1)).double()
     x = torch.randint(0, 4, (40, 6)).double()
     solve(model, x)

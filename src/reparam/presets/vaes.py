@@ -73,11 +73,21 @@ class NetworkOptions(Limited):
 
 
 @dataclass(frozen=True)
-class LatentOptions(NetworkOptions):
-    """All of a VAE of one stochastic layer but p(x|z) and the objective.
+class CodeSize(Limited):
+    """How much of z there is, which is told first.
 
     Args:
         latent_dim: entries of z, or categorical variables.
+    """
+
+    latent_dim: Count = 20
+
+
+@dataclass(frozen=True)
+class LatentOptions(NetworkOptions, CodeSize):
+    """All of a VAE of one stochastic layer but p(x|z) and the objective.
+
+    Args:
         posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
             radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
         prior: auto is standard normal, uniform for categorical posteriors; others are learned: a
@@ -88,7 +98,6 @@ class LatentOptions(NetworkOptions):
         categories: values of a categorical variable.
     """
 
-    latent_dim: Count = 20
     posterior: Literal["diagonal", "full", "mixture", "planar", "radial", "iaf", "categorical"] = (
         "diagonal"
     )
