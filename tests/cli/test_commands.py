@@ -45,7 +45,7 @@ def test_data_lists_and_describes(reparam):
         (["fit", "vea", "digits", "-o", "OUT"], ["vea", "did you mean vae"]),
         (["fit", "vae", "digts", "-o", "OUT"], ["digts", "did you mean"]),
         (["fit", "vae", "digits", "latentdim=2", "-o", "OUT"], ["latentdim", "did you mean"]),
-        (["fit", "vae", "digits", "latent_dim=two", "-o", "OUT"], ["latent_dim", "whole number", "two"]),
+        (["fit", "vae", "digits", "latent_dim=two", "-o", "OUT"], ["latent_dim", "a whole", "two"]),
         (["fit", "vae", "digits", "latent_dim", "-o", "OUT"], ["key=value"]),
         (["fit", "vae", "digits", "network=cnn", "-o", "OUT"], ["network", "mlp"]),
         (["fit", "pca", "digits", "latent_dim=64", "-o", "OUT"], ["latent_dim", "64"]),
