@@ -1,7 +1,5 @@
 """Tables: DataFrames, Parquet and text, with the column and line of everything wrong in them."""
 
-import builtins
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -160,20 +158,6 @@ def test_broken_parquet_is_named(tmp_path):
         load_data(tmp_path / "a.parquet")
 
 
-def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
-    path = stored(FRAME, "parquet", tmp_path)
-    real_import = builtins.__import__
-
-    def without(name, *arguments, **options):
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real_import(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"pip install 'reparam\[parquet\]'"):
-        load_data(path, label="city")
-
-
 def table(folder, text, name="t.csv", encoding="utf-8"):
     path = folder / name
     path.write_bytes(text.encode(encoding))
@@ -234,7 +218,7 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
         (
             "a,b,c,d\n1,x,na,y z\n3,u,5,v\n",
             {},
-            r"column 'b' holds text \('x'\); leave the 2 columns of text out with "
+            r"column 'b' holds text \('x'\); leave the 2 columns without numbers out with "
             r"drop=\['b', 'd'\] \(--drop b --drop d\)",
         ),
         ("a,b\n1,2\n3,\n5,6\n", {}, "line 3, column 'b' is missing"),
