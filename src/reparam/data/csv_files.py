@@ -27,8 +27,6 @@ DELIMITERS = (",", ";", "\t")
 ENCODING = "utf-8-sig"  # UTF-8, with or without the mark that spreadsheets put first
 BLOCK = 2**20  # bytes that are parsed at a time, unless the header alone is long
 LARGEST_BLOCK = 2**31 - 1
-# As they are mostly written; other ways (" NA") cost a second, slower look at their column.
-NULLS = sorted({write(w) for w in MISSING for write in (str, str.upper, str.title)} | {"NaN"})
 
 
 @dataclass(frozen=True)
@@ -120,12 +118,7 @@ def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType], block: 
         str(path),
         parser.ReadOptions(column_names=layout.names, skip_rows=layout.skip, block_size=block),
         parser.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
-        parser.ConvertOptions(
-            column_types=types,
-            include_columns=list(types),
-            null_values=NULLS,
-            strings_can_be_null=True,
-        ),
+        parser.ConvertOptions(column_types=types, include_columns=list(types)),
     )
 
 
