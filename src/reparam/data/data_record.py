@@ -69,28 +69,26 @@ class DataRecord:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], space: Space) -> DataRecord:
         """The record in an entry that ``check_record`` lets pass."""
-        return cls(
-            space,
-            entry["name"],
-            _names(entry["class_names"]),
-            _names(entry["columns"]),
-            _names(entry["attribute_names"]),
-            entry["source"],
-            entry["low"],
-            entry["high"],
-        )
+        kept = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in entry.items()
+            if name != "fingerprint"
+        }
+        return cls(space, **kept)
 
 
 def record_json(data: Data) -> dict[str, Any]:
-    """Data without their examples, and their fingerprint, as JSON keeps it."""
+    """What a run remembers of its data, and their fingerprint, as JSON keeps it."""
     low, high = _span(data)
+    lists = {
+        name: None if (names := getattr(data, name)) is None else list(names)
+        for name in ("class_names", "columns", "attribute_names")
+    }
     return {
         "name": data.name,
         "source": data.source,
         "fingerprint": data.fingerprint(),
-        "class_names": None if data.class_names is None else list(data.class_names),
-        "columns": None if data.columns is None else list(data.columns),
-        "attribute_names": None if data.attribute_names is None else list(data.attribute_names),
+        **lists,
         "low": low,
         "high": high,
     }
@@ -104,10 +102,6 @@ def check_record(entry: Mapping[str, Any]) -> None:
     ValueError: data.fingerprint is missing
     """
     check(entry, RecordEntry, "data")
-
-
-def _names(found: list[str] | None) -> tuple[str, ...] | None:
-    return None if found is None else tuple(found)
 
 
 def _span(data: Data) -> tuple[float, float]:
