@@ -83,8 +83,8 @@ def load_data(
         DataUnavailable: a named set that cannot be had (a ValueError too).
 
     >>> data = load_data("digits")
-    >>> data.space
-    Space(shape=(1, 8, 8), kind='levels', levels=17, classes=10, attributes=None)
+    >>> data.space.shape, data.space.kind, data.space.levels, data.space.classes
+    ((1, 8, 8), 'levels', 17, 10)
     >>> [len(split) for split in (data.train, data.valid, data.test)]
     [1258, 180, 359]
     """
