@@ -69,7 +69,7 @@ class DataRecord:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], space: Space) -> DataRecord:
         """The record in an entry that ``check_record`` lets pass."""
-        kept = {
+        kept: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in entry.items()
             if name != "fingerprint"

@@ -203,10 +203,12 @@ def checked_data(
         source = source and source | {"kind": kind} | ({} if levels is None else {"levels": levels})
         kind, levels = "binary", None
     shape = tuple(splits["train"].x.shape[1:])
-    counts = (None if names is None else len(names) for names in (classes, attributes))
+    n_classes, n_attributes = (
+        None if names is None else len(names) for names in (classes, attributes)
+    )
     data = Data(
         **splits,
-        space=Space(shape, kind, levels, *counts),
+        space=Space(shape, kind, levels, n_classes, n_attributes),
         name=contents.name,
         class_names=classes,
         columns=contents.columns,
