@@ -10,16 +10,15 @@ from typing import IO
 
 import numpy as np
 
-from reparam.data.entries import parts_named
-from reparam.data.mapped import is_large, load
-from reparam.data.raw import Array, Part, Raw
-from reparam.data.room import refuse_too_large
+from reparam.data.arrays import named_contents
+from reparam.data.contents import Array, Contents, SplitArrays
+from reparam.data.large_arrays import is_large, load, refuse_too_large
 
 ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip file begins, one without entries too
 
 
-def read_npz(path: Path, drop: Collection[str] = ()) -> Raw:
-    """The splits of an .npz archive, by the names of its arrays (see ``parts_named``).
+def read_npz(path: Path, drop: Collection[str] = ()) -> Contents:
+    """The splits of an .npz archive, by the names of its arrays (see ``named_contents``).
 
     Args:
         path: the archive.
@@ -31,18 +30,16 @@ def read_npz(path: Path, drop: Collection[str] = ()) -> Raw:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "bits.npz")
     >>> np.savez(path, train=np.eye(4), test=np.eye(4))
-    >>> list(read_npz(path).parts)
+    >>> list(read_npz(path).splits)
     ['train', 'test']
     """
     arrays = _opened(path, drop)
     if not isinstance(arrays, dict):
         raise ValueError(f"{path}: is a single array, not an archive; name it .npy")
-    parts, unused = parts_named(arrays, str(path))
-    notes = (f"Arrays not used: {', '.join(unused)}.",) if unused else ()
-    return Raw(parts, path.stem, str(path), notes=notes)
+    return named_contents(arrays, path.stem, str(path))
 
 
-def read_npy(path: Path) -> Raw:
+def read_npy(path: Path) -> Contents:
     """The single array of an .npy file, as training examples.
 
     Raises:
@@ -51,13 +48,13 @@ def read_npy(path: Path) -> Raw:
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "eye.npy")
     >>> np.save(path, np.eye(4))
-    >>> read_npy(path).parts["train"].x.shape
+    >>> read_npy(path).splits["train"].x.shape
     (4, 4)
     """
     array = _opened(path)
     if isinstance(array, dict):
         raise ValueError(f"{path}: is an archive, not a single array; name it .npz")
-    return Raw({"train": Part(array)}, path.stem, str(path))
+    return Contents({"train": SplitArrays(array)}, path.stem, str(path))
 
 
 def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reparam.data import folder, folder_cache, load_data, mapped
+from reparam.data import image_folders, large_arrays, load_data
 
 RNG = np.random.default_rng(0)
 
@@ -18,8 +18,8 @@ RNG = np.random.default_rng(0)
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     """A folder of two classes with a broken file, few as they are worth a cache; and the cache."""
-    monkeypatch.setattr(folder_cache, "MANY", 5)
-    monkeypatch.setenv(folder_cache.VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setattr(image_folders, "MANY", 5)
+    monkeypatch.setenv(image_folders.VARIABLE, str(tmp_path / "cache"))
     for i in range(20):
         write(tmp_path / "photos" / "ab"[i % 2] / f"{i:02d}.png", i)
     (tmp_path / "photos" / "a" / "07.png").write_text("no image")
@@ -43,7 +43,7 @@ def from_cache(data):
 
 
 def no_decoding(monkeypatch):
-    monkeypatch.setattr(folder, "decode_all", lambda *a: pytest.fail("it decodes"))
+    monkeypatch.setattr(image_folders, "decode_all", lambda *a: pytest.fail("it decodes"))
 
 
 def same(one, two):
@@ -125,7 +125,7 @@ def test_no_flipped_bit_of_a_header_goes_further(photos):
     first = load_data(photos)
     (entry,) = kept(photos)
     content = entry.read_bytes()
-    cache = folder_cache.FolderCache(
+    cache = image_folders.FolderCache(
         entry, json.loads(entry.with_suffix(".json").read_text())["fingerprint"]
     )
     assert cache.read() is not None
@@ -139,10 +139,10 @@ def test_no_flipped_bit_of_a_header_goes_further(photos):
 
 
 def test_nothing_is_kept_where_that_is_not_wanted_or_not_worth_it(photos, monkeypatch):
-    monkeypatch.setenv(folder_cache.VARIABLE, "off")
+    monkeypatch.setenv(image_folders.VARIABLE, "off")
     assert not from_cache(load_data(photos)) and not from_cache(load_data(photos))
-    monkeypatch.setenv(folder_cache.VARIABLE, str(photos.parent / "cache"))
-    monkeypatch.setattr(folder_cache, "MANY", 100)
+    monkeypatch.setenv(image_folders.VARIABLE, str(photos.parent / "cache"))
+    monkeypatch.setattr(image_folders, "MANY", 100)
     load_data(photos)
     assert not (photos.parent / "cache").exists()
 
@@ -154,9 +154,9 @@ def test_a_cache_that_cannot_be_written_does_no_harm(photos):
 
 
 def test_by_default_it_lies_in_the_cache_folder_of_the_platform(photos, monkeypatch):
-    monkeypatch.delenv(folder_cache.VARIABLE)
+    monkeypatch.delenv(image_folders.VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(photos.parent / "home"))  # Linux; others have theirs
-    cache = folder_cache.folder_cache(photos, sorted(photos.rglob("*.png")), {})
+    cache = image_folders.folder_cache(photos, sorted(photos.rglob("*.png")), {})
     assert "reparam" in str(cache.place) and cache.place.suffix == ".npy"
 
 
@@ -165,8 +165,8 @@ def test_a_large_folder_is_mapped_the_first_time_and_from_the_cache(photos, monk
     (photos / "a" / "01.png").write_text("no image either")  # so that rows are taken out
     os.utime(photos / "b" / "03.png", (1, 1))
     inside = load_data(photos)
-    monkeypatch.setattr(mapped, "MAPPED_FROM", 1)
-    monkeypatch.setenv(folder_cache.VARIABLE, str(photos.parent / "other"))
+    monkeypatch.setattr(large_arrays, "MAPPED_FROM", 1)
+    monkeypatch.setenv(image_folders.VARIABLE, str(photos.parent / "other"))
     decoded, again = load_data(photos), load_data(photos)
     assert from_cache(again) and not from_cache(decoded)
     assert decoded.train.streamed and again.train.streamed and not inside.train.streamed
@@ -174,7 +174,7 @@ def test_a_large_folder_is_mapped_the_first_time_and_from_the_cache(photos, monk
 
 
 def test_a_disk_without_room_is_said_before_anything_is_decoded(photos, monkeypatch):
-    monkeypatch.setattr(mapped, "MAPPED_FROM", 1)
+    monkeypatch.setattr(large_arrays, "MAPPED_FROM", 1)
 
     def full(*_):
         raise OSError(28, "No space left on device")

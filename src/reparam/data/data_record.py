@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NotRequired, Protocol, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from reparam.data.splits import Data
 from reparam.limits import check
-from reparam.model import Space
+from reparam.space import Space
 
 
 class Recipe(TypedDict):
@@ -20,6 +20,7 @@ class Recipe(TypedDict):
     label: NotRequired[str | int]
     drop: NotRequired[str | list[str]]
     attributes: NotRequired[list[str]]
+    factors: NotRequired[list[str]]
     kind: NotRequired[str]
     levels: NotRequired[int]
     binarize: NotRequired[str | float]
@@ -28,8 +29,8 @@ class Recipe(TypedDict):
     seed: NotRequired[int]
 
 
-class Entry(TypedDict):
-    """What ``outline_json`` gives."""
+class RecordEntry(TypedDict):
+    """What ``record_json`` gives."""
 
     name: str
     fingerprint: str
@@ -41,33 +42,18 @@ class Entry(TypedDict):
     high: float
 
 
-class Like(Protocol):
-    """What ``load_rows`` has to know of the data that new examples are to be like."""
-
-    @property
-    def space(self) -> Space: ...
-    @property
-    def class_names(self) -> tuple[str, ...] | None: ...
-    @property
-    def columns(self) -> tuple[str, ...] | None: ...
-    @property
-    def attribute_names(self) -> tuple[str, ...] | None: ...
-    @property
-    def source(self) -> dict[str, Any] | None: ...
-
-
 @dataclass(frozen=True)
-class Outline:
-    """Data without their examples.
+class DataRecord:
+    """What a run remembers of its data: all but the examples.
 
     Args:
         space, name, class_names, columns, attribute_names, source: as in ``Data``.
         low, high: the range of the values: all levels, or what the real training values span.
 
-    >>> from reparam.data.load import load_data
+    >>> from reparam.data.loading import load_data
     >>> data = load_data("digits")
-    >>> outline = Outline.from_json(outline_json(data), data.space)
-    >>> outline.low, outline.high, outline.source
+    >>> record = DataRecord.from_json(record_json(data), data.space)
+    >>> record.low, record.high, record.source
     (0.0, 16.0, {'source': 'digits'})
     """
 
@@ -81,47 +67,41 @@ class Outline:
     high: float
 
     @classmethod
-    def from_json(cls, entry: Mapping[str, Any], space: Space) -> Outline:
-        """The outline in an entry that ``check_outline`` lets pass."""
-        return cls(
-            space,
-            entry["name"],
-            _names(entry["class_names"]),
-            _names(entry["columns"]),
-            _names(entry["attribute_names"]),
-            entry["source"],
-            entry["low"],
-            entry["high"],
-        )
+    def from_json(cls, entry: Mapping[str, Any], space: Space) -> DataRecord:
+        """The record in an entry that ``check_record`` lets pass."""
+        kept: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in entry.items()
+            if name != "fingerprint"
+        }
+        return cls(space, **kept)
 
 
-def outline_json(data: Data) -> dict[str, Any]:
-    """Data without their examples, and their fingerprint, as JSON keeps it."""
+def record_json(data: Data) -> dict[str, Any]:
+    """What a run remembers of its data, and their fingerprint, as JSON keeps it."""
     low, high = _span(data)
+    lists = {
+        name: None if (names := getattr(data, name)) is None else list(names)
+        for name in ("class_names", "columns", "attribute_names")
+    }
     return {
         "name": data.name,
         "source": data.source,
         "fingerprint": data.fingerprint(),
-        "class_names": None if data.class_names is None else list(data.class_names),
-        "columns": None if data.columns is None else list(data.columns),
-        "attribute_names": None if data.attribute_names is None else list(data.attribute_names),
+        **lists,
         "low": low,
         "high": high,
     }
 
 
-def check_outline(entry: Mapping[str, Any]) -> None:
-    """ValueError where an entry is not what ``outline_json`` gives.
+def check_record(entry: Mapping[str, Any]) -> None:
+    """ValueError where an entry is not what ``record_json`` gives.
 
-    >>> check_outline({"name": "digits"})
+    >>> check_record({"name": "digits"})
     Traceback (most recent call last):
     ValueError: data.fingerprint is missing
     """
-    check(entry, Entry, "data")
-
-
-def _names(found: list[str] | None) -> tuple[str, ...] | None:
-    return None if found is None else tuple(found)
+    check(entry, RecordEntry, "data")
 
 
 def _span(data: Data) -> tuple[float, float]:

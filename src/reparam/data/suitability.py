@@ -1,4 +1,4 @@
-"""Entries of real data that have no density to speak of: constants, few or whole values."""
+"""What models cannot take of data: no condition, impossible rows, columns without a density."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from reparam.data.splits import Data
+from reparam.data.splits import ROWS, Data, Split
 from reparam.model import Density, Model
 
 NAMED = 5  # columns at most that a sentence names
@@ -34,14 +34,39 @@ def column_notes(data: Data) -> list[str]:
     return [*_of_constants(data, row, same), *_of_few_values(data, same)]
 
 
-def refuse_impossible(model: Model, data: Data, *splits: str) -> None:
-    """ValueError where a density learned from the training rows gives others probability 0.
+def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
+    """What the model takes as c of these examples: labels, attributes, or None if it takes none.
 
     Args:
-        model: perhaps a density.
-        data: whose training rows it learns, or learned, from.
-        splits: those that are to be scored.
+        model: perhaps conditional; on attributes, where its space has them.
+        split: the examples.
+        name: of the split, for the message.
+
+    Raises:
+        ValueError: a conditional model, and examples without its condition.
     """
+    if not model.conditional:
+        return None
+    by_attributes = model.space.attributes is not None
+    c = split.attributes if by_attributes else split.labels
+    if c is None:
+        what = "attributes" if by_attributes else "labels"
+        remedy = "name " + (
+            "their columns" if by_attributes else "their column, or use class folders"
+        )
+        raise ValueError(f"{name}: expected {what} for a conditional model, got none; {remedy}")
+    return c
+
+
+def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
+    """ValueError where the model cannot read or score these splits.
+
+    They are of another space, or have no conditions, or a density that is learned from the training
+    rows gives some of theirs probability 0.
+    """
+    model.refuse_other(data.space)
+    for name in splits:
+        condition(model, data.splits[name], f"{data.name}: {name}")
     if data.constants is None or not isinstance(model, Density):
         return
     for name in splits:
@@ -57,7 +82,7 @@ def _exception(data: Data, split: str) -> str | None:
     if split == "train" or not same.any():
         return None
     x, start = data.splits[split].x, 0
-    for part in x.split(data.space.rows_at_once):
+    for part in x.split(ROWS):
         differs = (part != first.to(part)) & same
         if differs.any() and same.all():
             only = " (there is only 1)" if len(data.train) == 1 else ""

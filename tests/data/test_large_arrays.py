@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import reparam as rp
-from reparam.data import mapped
+from reparam.data import large_arrays
 
 CASES: dict[str, tuple[np.ndarray[Any, Any], dict[str, Any]]] = {}
 
@@ -38,8 +38,8 @@ case("dynamic draw", RNG.integers(0, 256, (600, 6), np.uint8), binarize="dynamic
 
 
 def loaded(path: Path, monkeypatch: pytest.MonkeyPatch, large: bool, **options: Any) -> rp.Data:
-    monkeypatch.setattr(mapped, "MAPPED_FROM", 1 if large else 2**40)
-    monkeypatch.setattr(mapped, "BLOCK", 1000)  # many blocks, the last one shorter
+    monkeypatch.setattr(large_arrays, "MAPPED_FROM", 1 if large else 2**40)
+    monkeypatch.setattr(large_arrays, "BLOCK", 1000)  # many blocks, the last one shorter
     return rp.load_data(path, **options)
 
 
@@ -91,7 +91,7 @@ def test_arrays_the_user_has_mapped_are_not_copied(tmp_path):
     addresses = [split.x.data_ptr() for split in data.splits.values()]
     assert addresses == [x[row:].ctypes.data for row in (0, 400, 500)]
     assert data.train.streamed
-    assert not mapped.is_mapped(x + 1) and not mapped.is_mapped(x[[1, 2]])
+    assert not large_arrays.is_mapped(x + 1) and not large_arrays.is_mapped(x[[1, 2]])
 
 
 class LargestTensor(TorchDispatchMode):
@@ -117,8 +117,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     What is counted is what the program asks for; what the allocator and the system make of it,
     benchmarks/mapped.py measures.
     """
-    monkeypatch.setattr(mapped, "MAPPED_FROM", 1)
-    monkeypatch.setattr(mapped, "BLOCK", 2**20)
+    monkeypatch.setattr(large_arrays, "MAPPED_FROM", 1)
+    monkeypatch.setattr(large_arrays, "BLOCK", 2**20)
 
     def use(rows: int) -> int:
         np.save(tmp_path / "x.npy", RNG.integers(0, 256, (rows, 4096), np.uint8))
@@ -141,7 +141,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
 def test_a_mapped_array_may_be_larger_than_memory(tmp_path, monkeypatch):
     values, _ = CASES["uint8"]
     np.save(tmp_path / "x.npy", values)
-    monkeypatch.setattr("reparam.data.room.memory", lambda: 1000)  # bytes
+    monkeypatch.setattr("reparam.data.large_arrays.memory", lambda: 1000)  # bytes
     with pytest.raises(ValueError, match="this machine has"):
         loaded(tmp_path / "x.npy", monkeypatch, False)
     assert len(loaded(tmp_path / "x.npy", monkeypatch, True).train) == 420

@@ -1,4 +1,4 @@
-"""Arrays larger than memory: read page by page from the file they lie in."""
+"""Arrays that memory has no room for: refused, or read page by page from their file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reparam.data.raw import Array
+from reparam.data.contents import Array
 
 MAPPED_FROM = 2**30  # bytes of an .npy file from which it is mapped instead of read
 BLOCK = 2**24  # bytes in memory at a time
@@ -89,3 +89,32 @@ def take(array: Array, chosen: Array) -> Array:
     for rows in blocks(result):
         result[rows] = array[chosen[rows]]
     return result
+
+
+def refuse_too_large(what: str, size: int) -> None:
+    """ValueError where ``size`` bytes are more than this machine has.
+
+    A few bytes of a file can claim, or be compressed from, any number of them.
+
+    >>> refuse_too_large("zeros.npz", 10**15)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: zeros.npz: would take 1,000,000.0 GB of memory, but this machine has ...
+    """
+    there = memory()
+    if size > there:
+        raise ValueError(
+            f"{what}: would take {size / 1e9:,.1f} GB of memory, but this machine has "
+            f"{there / 1e9:,.1f}; store fewer rows, or smaller types"
+        )
+
+
+def memory() -> int:
+    """Bytes of memory of this machine; where it does not say, more than any array has.
+
+    >>> memory() > 10**6
+    True
+    """
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # other systems have no such function, or name
+        return 2**62

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from reparam.data import Outline, check_outline, load_data, load_rows, outline_json
+from reparam.data import DataRecord, check_record, load_data, load_rows, record_json
 
 RNG = np.random.default_rng(0)
 
@@ -43,7 +43,7 @@ def test_binarization_is_repeated():
 def test_binarization_takes_the_levels_of_the_data(how, tmp_path):
     """Rows that show a few levels do not change the scale; binary rows and pictures have theirs."""
     digits = load_data("digits", binarize=how)
-    again = Outline.from_json(json.loads(json.dumps(outline_json(digits))), digits.space)
+    again = DataRecord.from_json(json.loads(json.dumps(record_json(digits))), digits.space)
     for like in (digits, again):
         dark = load_rows(np.full((2, 8, 8), 2, np.uint8), like).x  # 2 of 0 … 16, not of 0 … 255
         assert (dark.float().mean() < 0.5) and dark.max() <= 1
@@ -95,23 +95,23 @@ def test_folder_is_brought_to_the_size_and_channels(tmp_path):
     assert np.array_equal(rows.x[0], np.stack([pixels] * 3)) and (rows.x[1] == 9).all()
 
 
-def test_the_outline_of_data_is_enough(tmp_path):
+def test_the_record_of_data_is_enough(tmp_path):
     frame = pd.DataFrame(RNG.normal(size=(9, 2)), columns=["a", "b"]).assign(y=list("uvw" * 3))
     frame.to_csv(tmp_path / "t.csv", index=False)
     data = load_data(tmp_path / "t.csv", label="y", binarize=0.1)
-    entry = json.loads(json.dumps(outline_json(data)))
-    check_outline(entry)
-    outline = Outline.from_json(entry, data.space)
+    entry = json.loads(json.dumps(record_json(data)))
+    check_record(entry)
+    record = DataRecord.from_json(entry, data.space)
     new = pd.DataFrame({"b": [1.0, 0.0], "a": [0.0, 4.0], "y": ["w", "u"]})
-    rows, expected = (load_rows(new, like, label="y") for like in (outline, data))
+    rows, expected = (load_rows(new, like, label="y") for like in (record, data))
     assert rows.x.equal(expected.x) and rows.labels.tolist() == [2, 0]
 
 
-def test_the_outline_spans_levels_or_training_values():
+def test_the_record_spans_levels_or_training_values():
     x = RNG.normal(size=(20, 3))
-    entry = outline_json(load_data({"train": x, "valid": 3 * x, "test": 9 * x}))
+    entry = record_json(load_data({"train": x, "valid": 3 * x, "test": 9 * x}))
     assert (entry["low"], entry["high"]) == (x.min(), x.max())
-    digits = outline_json(load_data("digits"))
+    digits = record_json(load_data("digits"))
     assert (digits["low"], digits["high"]) == (0, 16)
 
 
@@ -126,15 +126,15 @@ def test_the_outline_spans_levels_or_training_values():
         ({"low": None}, "data.low: expected float, got null"),
     ],
 )
-def test_a_damaged_outline_is_refused(change, message):
-    entry = outline_json(load_data("digits"))
+def test_a_damaged_record_is_refused(change, message):
+    entry = record_json(load_data("digits"))
     with pytest.raises(ValueError, match=message):
-        check_outline(entry | change)
+        check_record(entry | change)
 
 
-@pytest.mark.parametrize("name", list(outline_json(load_data("digits"))))
-def test_an_outline_without_an_entry_is_refused(name):
-    entry = outline_json(load_data("digits"))
+@pytest.mark.parametrize("name", list(record_json(load_data("digits"))))
+def test_a_record_without_an_entry_is_refused(name):
+    entry = record_json(load_data("digits"))
     del entry[name]
     with pytest.raises(ValueError, match=f"data.{name} is missing"):
-        check_outline(entry)
+        check_record(entry)
