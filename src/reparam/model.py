@@ -116,6 +116,16 @@ class Distribution(ABC):
         """Of each entry of a draw, where a closed form exists."""
         return None
 
+    def table(self) -> Tensor | None:
+        """Probabilities of all levels, (B, entries, K), where discrete entries are independent."""
+        return None
+
+    def rsample_rest(
+        self, x: Tensor, given: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """x where the mask ``given`` is, elsewhere drawn as these entries allow."""
+        return torch.where(given, x, self.rsample(generator))
+
     def kl(self, other: Distribution) -> Tensor | None:
         """KL(self ‖ other) by factor, (B, G), where a closed form exists."""
         return None

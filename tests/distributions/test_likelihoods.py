@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 import reparam as rp
-from reparam.distributions.likelihoods import find_likelihood
+from reparam.distributions.likelihoods import make_likelihood
 from reparam.model import Batch, Solve, Space
 
 F64 = torch.float64
@@ -277,7 +277,7 @@ def test_a_constant_column_does_not_give_an_infinite_density():
 
 def test_the_default_likelihood_is_exact():
     for space in (Space((2,), "binary"), Space((2,), "levels", 5), Space((2,), "real")):
-        likelihood = find_likelihood("auto", space)
+        likelihood = make_likelihood("auto", space)
         assert likelihood(torch.zeros(1, *likelihood.parameter_shape)).kind == "exact"
 
 

@@ -11,7 +11,7 @@ from scipy import special, stats
 from torch import Tensor
 
 import reparam as rp
-from reparam.distributions.mixtures import LogisticMixtureMass
+from reparam.distributions.masses import LogisticMixtureMass
 from reparam.model import Space
 
 F64 = torch.float64

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributions, nn
 
 import reparam as rp
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
 from reparam.model import Solve, Space
 from reparam.objectives.latent_penalties import mmd_squared, stratified_weights
 

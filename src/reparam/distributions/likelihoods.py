@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -16,16 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.distributions.factorized import (
-    BernoulliMass,
-    CategoricalMass,
+from reparam.distributions.densities import (
     DequantizedNormalDensity,
-    DiscretizedLogisticMass,
-    DiscretizedNormalMass,
     NormalDensity,
     OptimalNormalDensity,
 )
-from reparam.distributions.mixtures import LogisticMixtureMass
+from reparam.distributions.masses import (
+    BernoulliMass,
+    CategoricalMass,
+    DiscretizedLogisticMass,
+    DiscretizedNormalMass,
+    LogisticMixtureMass,
+)
 from reparam.model import Distribution, Space
 
 Scale = Literal["shared", "per-dimension", "optimal", "fixed", "network"]
@@ -305,7 +308,27 @@ class HeteroscedasticNormal(Normal):
         super().__init__(space, "network")
 
 
-LIKELIHOODS: dict[str, type[Likelihood]] = {
+class ConditionalNormal(HeteroscedasticNormal):
+    """N(m, σ²) of an entry of real x given those before it, in autoregressive models.
+
+    Shape: (B, 2, *shape), means and log-scales → real x (B, *shape) in standardized units.
+
+    Likelihood: exact; of discrete data it would be a bound, and is refused.
+
+    Reference: Uria et al. 2013 (RNADE), eq. 7–9, with one component.
+
+    >>> from reparam.model import Space
+    >>> p = ConditionalNormal(Space((3,), "real"))(torch.zeros(1, 2, 3))
+    >>> round(p.log_prob_terms(torch.zeros(1, 3)).sum().item(), 2)  # −3/2 ln 2π
+    -2.76
+    """
+
+    kinds = ("real",)
+
+
+Likelihoods = Mapping[str, type[Likelihood]]
+
+LIKELIHOODS: Likelihoods = {
     "bernoulli": Bernoulli,
     "categorical": Categorical,
     "discretized-logistic": DiscretizedLogistic,
@@ -313,28 +336,42 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "normal": Normal,
     "heteroscedastic-normal": HeteroscedasticNormal,
 }
+# Of autoregressive models, whose networks give every parameter of an entry.
+CONDITIONALS: Likelihoods = {
+    "bernoulli": Bernoulli,
+    "categorical": Categorical,
+    "discretized-logistic": DiscretizedLogistic,
+    "normal": ConditionalNormal,
+}
 
 
-DEFAULTS = {"binary": "bernoulli", "levels": "discretized-logistic", "real": "normal"}
-
-
-def find_likelihood(name: str, space: Space, mixture: int = 1) -> Likelihood:
+def make_likelihood(
+    name: str,
+    space: Space,
+    mixture: int = 1,
+    *,
+    among: Likelihoods = LIKELIHOODS,
+    of_levels: str = "discretized-logistic",
+) -> Likelihood:
     """The likelihood of that name; ``auto`` fits the kind of the data without approximation.
 
     Args:
-        name: auto, or a key of ``LIKELIHOODS``.
+        name: auto, or a key of ``among``.
         space: what x is.
         mixture: components of the discretized logistic; no other likelihood has several.
+        among: which there are, ``LIKELIHOODS`` or ``CONDITIONALS``.
+        of_levels: what ``auto`` means for levels data.
 
     Raises:
         ValueError: there is none of that name, or it is none of this kind of data, or no mixture.
     """
-    name = DEFAULTS[space.kind] if name == "auto" else name
-    chosen = LIKELIHOODS.get(name)
+    if name == "auto":
+        name = {"binary": "bernoulli", "levels": of_levels, "real": "normal"}[space.kind]
+    chosen = among.get(name)
     if chosen is None:
-        raise ValueError(f"likelihood: expected auto, {', '.join(LIKELIHOODS)}, got {name!r}")
+        raise ValueError(f"likelihood: expected auto, {', '.join(among)}, got {name!r}")
     if space.kind not in chosen.kinds:
-        fitting = [other for other, kind in LIKELIHOODS.items() if space.kind in kind.kinds]
+        fitting = [other for other, made in among.items() if space.kind in made.kinds]
         raise ValueError(
             f"likelihood: {name} is none of {space.kind} data; these are {', '.join(fitting)}"
         )

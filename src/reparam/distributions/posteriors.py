@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.bijections.base import Bijection
-from reparam.distributions.factorized import NormalDensity
-from reparam.distributions.full_normal import FullNormalDensity
-from reparam.distributions.mixture import NormalMixtureDensity
-from reparam.distributions.one_hot import OneHotMass
+from reparam.distributions.densities import (
+    FullNormalDensity,
+    NormalDensity,
+    NormalMixtureDensity,
+)
+from reparam.distributions.masses import OneHotMass
 from reparam.distributions.transformed import Transformed
 from reparam.model import Distribution, positive_count
 
 Support = Literal["real", "one-hot"]  # what draws of z are
-
-LOG_SCALE_BOUNDS = (-8.0, 8.0)  # beyond them e^{2 log σ} over- or underflows in float32 arithmetic
 
 
 class Posterior(nn.Module, ABC):
@@ -31,7 +31,7 @@ class Posterior(nn.Module, ABC):
     parameter_shape: tuple[int, ...]
     factors: int | None = None  # columns of its density that are factors of z; None: one whole
     relaxed: bool = False  # whether draws in training are relaxed, and so without a density
-    paths: tuple[nn.Module, ...] = ()  # a generative walk that it goes down, which is its prior's
+    paths: tuple[nn.Module, ...] = ()  # a generative path that it goes down, which is its prior's
 
     def forward(self, parameters: Tensor) -> Distribution:
         if tuple(parameters.shape[1:]) != self.parameter_shape:
@@ -69,8 +69,7 @@ class DiagonalNormal(Posterior):
         self.parameter_shape = (2 * latent_dim,)
 
     def distribution(self, parameters: Tensor) -> NormalDensity:
-        mean, log_scale = parameters.chunk(2, 1)
-        return NormalDensity(mean, numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS))
+        return NormalDensity(*numerics.mean_and_log_scale(parameters))
 
 
 class FullNormal(Posterior):
@@ -99,7 +98,7 @@ class FullNormal(Posterior):
         mean, log_scale, below = parameters.split([n, n, len(self.below)], 1)
         flat = parameters.new_zeros(len(parameters), n * n)
         flat = flat.scatter(1, self.below.expand(len(parameters), -1), below)
-        scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS).exp()
+        scale = numerics.bound_softly(log_scale, *numerics.LOG_SCALE_BOUNDS).exp()
         return FullNormalDensity(mean, flat.view(-1, n, n) + torch.diag_embed(scale))
 
 
@@ -128,7 +127,7 @@ class NormalMixture(Posterior):
 
     def distribution(self, parameters: Tensor) -> NormalMixtureDensity:
         mean, log_scale = parameters.view(-1, 2, self.components, *self.event_shape).unbind(1)
-        log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)
+        log_scale = numerics.bound_softly(log_scale, *numerics.LOG_SCALE_BOUNDS)
         weights = torch.full_like(mean[:, :, 0], -math.log(self.components))
         return NormalMixtureDensity(mean, log_scale, weights)
 

@@ -20,7 +20,7 @@ class Transformed(Distribution):
     are constants are 0. Its kind is the base's.
 
     >>> from reparam.bijections.elementwise import Standardize
-    >>> from reparam.distributions.factorized import StandardNormalDensity
+    >>> from reparam.distributions.densities import StandardNormalDensity
     >>> from reparam.model import Space
     >>> bijection = Standardize(Space((2,), "real"))
     >>> _ = bijection.scale.fill_(10.0)  # x = 10 y, whose density is lower by ln 10 per entry

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
 
 SUMS_AT_ONCE = 2**24  # of NADE's hidden units where no gradient needs them all kept
 
@@ -75,6 +75,7 @@ class MADE(AutoregressiveNetwork):
         masks: how many draws of the hidden degrees; member m has order m mod ``orders``.
         direct: whether inputs reach the outputs directly as well.
         context: F, numbers of the context, added to the first hidden layer and to the outputs.
+        gain: factor of the outputs' first weights; a small one starts near 0, whatever is seen.
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
 
@@ -98,6 +99,7 @@ class MADE(AutoregressiveNetwork):
         direct: bool = False,
         activation: type[nn.Module] = nn.ReLU,
         context: int = 0,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
         for name, value in (("orders", orders), ("masks", masks), *(("hidden", h) for h in hidden)):
@@ -112,6 +114,9 @@ class MADE(AutoregressiveNetwork):
         ranks, last = self.degrees[0], self.degrees[-1]
         outputs = ranks.repeat(1, parameters)  # parameter by parameter, entries innermost
         self.head = MaskedLinear(last, outputs, strict=True)
+        with torch.no_grad():
+            for parameter in self.head.parameters():
+                parameter.mul_(gain)
         direct = direct and bool(hidden)
         self.direct = MaskedLinear(ranks, outputs, strict=True, bias=False) if direct else None
         widths = [*hidden[:1], outputs.shape[1]] if context else []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from reparam.nets.autoregressive import AutoregressiveNetwork, Draw
+from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw
 from reparam.nets.causal_conv import Line
 from reparam.nets.wavefront import wavefronts
 

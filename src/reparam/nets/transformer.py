@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
 
 
 class CausalAttention(nn.Module):

@@ -9,11 +9,11 @@ from torch import nn
 from reparam import nets
 from reparam.model import Space, positive_count
 from reparam.models.autoencoder import Autoencoder
-from reparam.models.mixture import GaussianMixture
+from reparam.models.gaussian_mixture import GaussianMixture
 from reparam.models.two_stage import TwoStage
 from reparam.nets.sparse import KSparse, Tied
 from reparam.objectives.code_penalties import CodePenalty, Contraction, Sparsity
-from reparam.objectives.corruptions import Corruption, CorruptionName, find_corruption
+from reparam.objectives.corruptions import Corruption, CorruptionName, make_corruption
 from reparam.presets.registry import preset
 
 LossName = Literal["auto", "squared_error", "cross_entropy"]
@@ -106,7 +106,7 @@ def denoising_ae(
         network: fully connected, convolutional, or by the size of the data.
         loss: what is minimized, as for ae.
     """
-    noise = find_corruption(corruption, amount, space, independent)
+    noise = make_corruption(corruption, amount, space, independent)
     return compose(space, latent_dim, hidden, network, loss, noise)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from reparam.config import TrainConfig
-from reparam.distributions.autoregressive import AutoregressiveLikelihood
+from reparam.distributions.autoregressive_likelihood import AutoregressiveLikelihood
 from reparam.distributions.channel_mixture import ChannelMixture
-from reparam.distributions.conditionals import find_conditional
+from reparam.distributions.likelihoods import CONDITIONALS, make_likelihood
 from reparam.model import Space, positive_count
 from reparam.models.autoregressive import Autoregressive
 from reparam.models.vae import VAE
@@ -55,7 +55,7 @@ def fvbn(
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretized logistic, or a normal.
     """
-    p_x = find_conditional(likelihood, space)
+    p_x = make_likelihood(likelihood, space, among=CONDITIONALS)
     context = context_size(space, conditional)
     network = MADE(space.shape, p_x.parameter_shape[0], (), context=context)
     return Autoregressive(space, network, p_x, conditional)
@@ -76,7 +76,7 @@ def nade(
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretized logistic, or a normal.
     """
-    p_x = find_conditional(likelihood, space)
+    p_x = make_likelihood(likelihood, space, among=CONDITIONALS)
     context = context_size(space, conditional)
     network = NADE(space.shape, p_x.parameter_shape[0], hidden, context=context)
     return Autoregressive(space, network, p_x, conditional)
@@ -107,7 +107,7 @@ def made(
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, a discretized logistic, or a normal.
     """
-    p_x = find_conditional(likelihood, space)
+    p_x = make_likelihood(likelihood, space, among=CONDITIONALS)
     network = MADE(
         space.shape,
         p_x.parameter_shape[0],
@@ -150,7 +150,7 @@ def pixel_cnn(
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
-    p_x = find_conditional(likelihood, space, levels="categorical")
+    p_x = make_likelihood(likelihood, space, among=CONDITIONALS, of_levels="categorical")
     network = PixelCNN(
         space.shape,
         p_x.parameter_shape[0],
@@ -193,7 +193,7 @@ def gated_pixel_cnn(
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
-    p_x = find_conditional(likelihood, space, levels="categorical")
+    p_x = make_likelihood(likelihood, space, among=CONDITIONALS, of_levels="categorical")
     network = GatedPixelCNN(
         space.shape,
         p_x.parameter_shape[0],
@@ -266,7 +266,7 @@ def pixel_rnn(
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
-    p_x = find_conditional(likelihood, space, levels="categorical")
+    p_x = make_likelihood(likelihood, space, among=CONDITIONALS, of_levels="categorical")
     network = PixelRNN(
         space.shape,
         p_x.parameter_shape[0],
@@ -300,7 +300,7 @@ def image_transformer(
         conditional: on the class label, or on the attributes where there are any.
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
-    p_x = find_conditional(likelihood, space, levels="categorical")
+    p_x = make_likelihood(likelihood, space, among=CONDITIONALS, of_levels="categorical")
     context = context_size(space, conditional)
     network = CausalTransformer(
         space.shape, p_x.parameter_shape[0], width, layers, heads, dropout, context
@@ -340,7 +340,7 @@ def pixel_vae(
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
     positive_count("features", features)
-    entry = find_conditional(likelihood, space, levels="categorical")
+    entry = make_likelihood(likelihood, space, among=CONDITIONALS, of_levels="categorical")
     pixels = PixelCNN(
         space.shape,
         entry.parameter_shape[0],

@@ -4,52 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor, nn
-
 from reparam import nets
-from reparam.distributions.deep_layers import (
-    DeepDecoder,
-    DeepDescent,
-    DeepEncoder,
-    DeepPosterior,
-)
-from reparam.distributions.layers import (
-    Ascent,
-    Descent,
-    LadderDescent,
-    LadderEvidence,
-    LayeredPosterior,
+from reparam.distributions.hierarchies import (
+    BottomUpPosterior,
+    LadderPosterior,
     LayeredPrior,
+    ResidualPosterior,
 )
-from reparam.distributions.likelihoods import find_likelihood
+from reparam.distributions.likelihoods import make_likelihood
 from reparam.model import Space, positive_count
 from reparam.models.vae import VAE
+from reparam.nets.hierarchy import BottomUp, FinestDecoder, LadderEncoder, TopDown
+from reparam.nets.very_deep import DeepDecoder, DeepEncoder, DeepEvidence, DeepTopDown
 from reparam.objectives.bounds import ELBO, IWAE, Objective
 from reparam.objectives.weightings import FreeBits, Schedule
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import LikelihoodName, Network, rising
-
-
-class Finest(nn.Module):
-    """The decoder of models whose p(x|z) depends on the finest layer z_1 alone."""
-
-    def __init__(self, size: int, network: nn.Module) -> None:
-        super().__init__()
-        self.size, self.network = size, network
-
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.network(z[:, -self.size :], c)
-
-
-class Conditioned(nn.Sequential):
-    """Networks one after the other, of which the first takes the condition."""
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        first, *others = self
-        h = first(x, c)
-        for network in others:
-            h = network(h)
-        return h
 
 
 @preset("hierarchical-vae", paper="Rezende et al. 2014, Stochastic backpropagation")
@@ -81,16 +51,18 @@ def hierarchical_vae(
         likelihood: of x given z1, as for vae.
     """
     _refuse_sizes(latent_dims, between)
-    p_x, finest = find_likelihood(likelihood, space), latent_dims[0]
+    p_x, finest = make_likelihood(likelihood, space), latent_dims[0]
     given, outputs = space if conditional else None, p_x.parameter_shape
     more: nets.Options = {"condition": given, "normalize": batch_norm}
     encoder = nets.encoder(space.shape, (2 * finest,), hidden, network, **more)
     decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, **more)
-    q_z = LayeredPosterior(Ascent(latent_dims, between, batch_norm), 2 * finest)
-    p_z = LayeredPrior(Descent(latent_dims[::-1], between, batch_norm))
+    q_z = BottomUpPosterior(BottomUp(latent_dims, between, batch_norm), 2 * finest)
+    p_z = LayeredPrior(TopDown(latent_dims[::-1], between, batch_norm))
     positive_count("k", k)
     objective: Objective = ELBO(rising(steps)) if k == 1 else IWAE(k, rising(steps))
-    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective, conditional)
+    return VAE(
+        space, encoder, FinestDecoder(finest, decoder), q_z, p_z, p_x, objective, conditional
+    )
 
 
 @preset("ladder-vae", paper="Sønderby et al. 2016, Ladder variational autoencoders")
@@ -121,17 +93,19 @@ def ladder_vae(
         likelihood: of x given z1, as for vae.
     """
     _refuse_sizes(latent_dims, between)
-    p_x, finest, sizes = find_likelihood(likelihood, space), latent_dims[0], latent_dims[::-1]
+    p_x, finest, sizes = make_likelihood(likelihood, space), latent_dims[0], latent_dims[::-1]
     width = hidden[-1] if hidden else 2 * finest
     given, outputs = space if conditional else None, p_x.parameter_shape
     more: nets.Options = {"condition": given, "normalize": batch_norm}
     features = nets.encoder(space.shape, (width,), hidden, network, **more)
     decoder = nets.decoder((finest,), outputs, space.shape, hidden, network, **more)
-    path = Descent(sizes, between, batch_norm)
-    q_z = LayeredPosterior(LadderDescent(path), 2 * sum(sizes))
+    path = TopDown(sizes, between, batch_norm)
+    q_z = LadderPosterior(path)
     p_z, objective = LayeredPrior(path), ELBO(Schedule(steps=steps))
-    encoder = Conditioned(features, LadderEvidence(sizes, width, batch_norm))
-    return VAE(space, encoder, Finest(finest, decoder), q_z, p_z, p_x, objective, conditional)
+    encoder = LadderEncoder(features, sizes, width, batch_norm)
+    return VAE(
+        space, encoder, FinestDecoder(finest, decoder), q_z, p_z, p_x, objective, conditional
+    )
 
 
 @preset(
@@ -164,11 +138,11 @@ def very_deep_vae(
     counts = {"channels": channels, "latent_channels": latent_channels, "blocks": blocks}
     for name, value in counts.items():
         positive_count(name, value)
-    p_x = find_likelihood(likelihood, space)
-    path = DeepDescent(space.shape, channels, latent_channels, blocks)
+    p_x = make_likelihood(likelihood, space)
+    path = DeepTopDown(space.shape, channels, latent_channels, blocks)
     encoder = DeepEncoder(space.shape, channels, blocks)
     decoder = DeepDecoder(path, channels, p_x.parameter_shape)
-    q_z = LayeredPosterior(DeepPosterior(path, channels), encoder.features)
+    q_z = ResidualPosterior(path, DeepEvidence(path, channels), encoder.features)
     p_z = LayeredPrior(path, owned=False)
     objective = ELBO(FreeBits(nats) if weighting == "free-bits" else Schedule(steps=steps))
     return VAE(space, encoder, decoder, q_z, p_z, p_x, objective)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from reparam.distributions.likelihoods import find_likelihood
+from reparam.distributions.likelihoods import make_likelihood
 from reparam.model import Space
 from reparam.models.vae import VAE
 from reparam.objectives.bounds import ELBO
@@ -29,7 +29,7 @@ def _penalized(
     penalty: Penalty,
     beta: float = 1.0,
 ) -> VAE:
-    p_x = find_likelihood(likelihood, space)
+    p_x = make_likelihood(likelihood, space)
     objective = ELBO(Beta(beta), penalties=(penalty,))
     return compose(space, latent_dim, hidden, network, p_x, objective)
 

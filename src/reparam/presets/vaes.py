@@ -8,11 +8,11 @@ from typing import Literal
 from torch import nn
 
 from reparam import nets
-from reparam.bijections.autoregressive import MaskedAffine
 from reparam.bijections.base import Bijection, Chain, Inverse
+from reparam.bijections.masked_affine import MaskedAffine
 from reparam.bijections.planar import Planar, Radial
 from reparam.bijections.shape import Reverse
-from reparam.distributions.likelihoods import Likelihood, Normal, Scale, find_likelihood
+from reparam.distributions.likelihoods import Likelihood, Normal, Scale, make_likelihood
 from reparam.distributions.posteriors import (
     DiagonalNormal,
     FlowPosterior,
@@ -33,6 +33,7 @@ from reparam.distributions.priors import (
 )
 from reparam.model import Space, positive_count
 from reparam.models.vae import VAE
+from reparam.nets.masked import MADE
 from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
 from reparam.objectives.weightings import Beta, Schedule, Weighting
 from reparam.presets.registry import Accepts, preset
@@ -114,7 +115,7 @@ def find_prior(
         maps = [MaskedAffine(latent_dim) for _ in range(4)]
         return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
     if name == "autoregressive":
-        return AutoregressivePrior(latent_dim)
+        return AutoregressivePrior(MADE((latent_dim,), 2, (64,), gain=0.1))
     if name == "class":
         if space.classes is None or space.attributes is not None:
             raise ValueError("prior: class needs data with labels and no attributes")
@@ -169,7 +170,7 @@ def vae(
         steps: optimizer steps over which the weight of the rate rises to 1; 0: it is 1 at once.
         batch_norm: normalize the batch before every activation.
     """
-    p_x = find_likelihood(likelihood, space, mixture)
+    p_x = make_likelihood(likelihood, space, mixture)
     q_z = find_posterior(posterior, latent_dim, flows, components, categories)
     objective = ELBO(rising(steps))
     return compose(
@@ -205,7 +206,7 @@ def beta_vae(
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z, as for vae.
     """
-    p_x = find_likelihood(likelihood, space)
+    p_x = make_likelihood(likelihood, space)
     return compose(space, latent_dim, hidden, network, p_x, ELBO(Beta(beta)))
 
 
@@ -257,7 +258,7 @@ def cvae(
         likelihood: of x given z and y, as for vae.
         prior: of z: standard normal, or a normal learned for every class.
     """
-    p_x = find_likelihood(likelihood, space)
+    p_x = make_likelihood(likelihood, space)
     p_z: Literal["auto", "class"] = "auto" if prior == "standard" else prior
     return compose(space, latent_dim, hidden, network, p_x, ELBO(), conditional=True, prior=p_z)
 
@@ -283,6 +284,6 @@ def iwae(
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z, as for vae.
     """
-    p_x = find_likelihood(likelihood, space)
+    p_x = make_likelihood(likelihood, space)
     objective = IWAE(k) if gradient == "standard" else DReG(k)
     return compose(space, latent_dim, hidden, network, p_x, objective)

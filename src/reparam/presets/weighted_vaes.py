@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reparam.distributions.likelihoods import find_likelihood
+from reparam.distributions.likelihoods import make_likelihood
 from reparam.model import Space
 from reparam.models.vae import VAE
 from reparam.objectives.bounds import ELBO
@@ -21,7 +21,7 @@ def _weighted(
     likelihood: LikelihoodName,
     weighting: Weighting,
 ) -> VAE:
-    p_x = find_likelihood(likelihood, space)
+    p_x = make_likelihood(likelihood, space)
     return compose(space, latent_dim, hidden, network, p_x, ELBO(weighting))
 
 

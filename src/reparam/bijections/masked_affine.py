@@ -37,10 +37,8 @@ class MaskedAffine(Bijection):
     def __init__(self, features: int, hidden: Sequence[int] = (64,), context: int = 0) -> None:
         super().__init__()
         self.features, self.context_features = features, context
-        self.network = MADE((features,), 2, hidden, context=context)
-        with torch.no_grad():  # near the identity, whatever the network's initial weights
-            for parameter in self.network.head.parameters():
-                parameter.mul_(0.1)
+        # Near the identity at first.
+        self.network = MADE((features,), 2, hidden, context=context, gain=0.1)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         shift, log_scale = self._given(x, context)
