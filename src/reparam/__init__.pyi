@@ -72,7 +72,7 @@ from .nets.transformer import CausalTransformer
 from .nets.very_deep import DeepDecoder, DeepEncoder, DeepEvidence, DeepTopDown
 from .objectives.bounds import ELBO, IWAE, DReG
 from .objectives.code_penalties import Contraction, Sparsity
-from .objectives.controllers import Controlled, DynamicControlled
+from .objectives.controllers import IncrementalPIController, PIController
 from .objectives.corruptions import GaussianNoise, Masking, SaltAndPepper
 from .objectives.latent_penalties import DIP, MMD, CriticTotalCorrelation, TotalCorrelation
 from .objectives.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
@@ -102,7 +102,6 @@ __all__ = [
     "Completer",
     "ConditionalNormal",
     "Contraction",
-    "Controlled",
     "CriticTotalCorrelation",
     "DIP",
     "DReG",
@@ -117,7 +116,6 @@ __all__ = [
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Distribution",
-    "DynamicControlled",
     "ELBO",
     "Filters",
     "FinestDecoder",
@@ -134,6 +132,7 @@ __all__ = [
     "HiddenUnits",
     "History",
     "IWAE",
+    "IncrementalPIController",
     "Inverse",
     "KSparse",
     "LadderEncoder",
@@ -154,6 +153,7 @@ __all__ = [
     "Normal",
     "NormalMixture",
     "PCA",
+    "PIController",
     "PRESETS",
     "PixelCNN",
     "PixelCNNPlusPlus",

@@ -27,7 +27,7 @@ MIDPOINT_TERMS = (
 
 def noise(
     like: Tensor,
-    kind: Literal["normal", "uniform"] = "normal",
+    law: Literal["normal", "uniform"] = "normal",
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Standard normal or uniform [0, 1) noise of the shape, dtype and device of ``like``.
@@ -36,8 +36,8 @@ def noise(
     and the result is moved, so that one CPU generator gives the same noise everywhere.
     """
     if generator is None:
-        return torch.randn_like(like) if kind == "normal" else torch.rand_like(like)
-    draw = torch.randn if kind == "normal" else torch.rand
+        return torch.randn_like(like) if law == "normal" else torch.rand_like(like)
+    draw = torch.randn if law == "normal" else torch.rand
     values = draw(like.shape, generator=generator, dtype=like.dtype, device=generator.device)
     return values.to(like.device)
 

@@ -288,7 +288,7 @@ def test_refusals():
         rp.DiscretizedLogistic(Space((2,), "binary"))
     with pytest.raises(ValueError, match="scale: expected shared, .* got 'wide'"):
         rp.Normal(Space((2,), "real"), "wide")
-    with pytest.raises(ValueError, match="fixed: expected a positive .* got 0"):
+    with pytest.raises(ValueError, match="sigma: expected a positive .* got 0"):
         rp.Normal(Space((2,), "real"), fixed=0)
     with pytest.raises(ValueError, match=r"decoder: Bernoulli expects .*\(B, 1, 2\), got \(3, 5\)"):
         rp.Bernoulli(Space((2,), "binary"))(torch.zeros(3, 5))

@@ -28,8 +28,8 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "free bits": lambda: rp.FreeBits(),
     "learned": lambda: rp.LearnedWeights(steps=1),
     "learned by dimension": lambda: rp.DimensionwiseLearnedWeights(L, steps=1),
-    "controlled": lambda: rp.Controlled(steps=2),
-    "dynamic": lambda: rp.DynamicControlled(),
+    "controlled": lambda: rp.PIController(steps=2),
+    "dynamic": lambda: rp.IncrementalPIController(),
 }
 PENALTIES: dict[str, Callable[[int], list[Any]]] = {
     "none": lambda width: [],

@@ -131,9 +131,9 @@ class DiscretizedLogistic(_Discretized):
         super().__init__(space, 2 if mixture == 1 else 3 * mixture)
         self.mixture = mixture
         # Components that start alike would be drawn to the same values.
-        start = (2 * torch.arange(mixture) + 1 - mixture) / mixture
-        self.register_buffer("start", start.view(-1, *[1] * len(space.shape)), persistent=False)
-        self.start: Tensor
+        middles = (2 * torch.arange(mixture) + 1 - mixture) / mixture
+        self.register_buffer("middles", middles.view(-1, *[1] * len(space.shape)), persistent=False)
+        self.middles: Tensor
 
     def distribution(self, parameters: Tensor) -> Distribution:
         if self.mixture == 1:
@@ -141,7 +141,7 @@ class DiscretizedLogistic(_Discretized):
             units = _level_units(location, log_scale, self.levels)
             return DiscretizedLogisticMass(*units, self.levels)
         logits, location, log_scale = parameters.unflatten(1, (3, self.mixture)).unbind(1)
-        units = _level_units(location + self.start, log_scale, self.levels)
+        units = _level_units(location + self.middles, log_scale, self.levels)
         return LogisticMixtureMass(logits, *units, self.levels)
 
 
@@ -203,9 +203,9 @@ class Normal(Likelihood):
         space: real data, or binary and levels data, which are then dequantized.
         scale: ``"shared"``, one learned σ; ``"per-dimension"``, one learned σ for each entry;
             ``"network"``, a σ for each entry of each example from the decoder, whose second output
-            is ln σ less that of ``fixed``; ``"optimal"``, σ² the mean squared error, of the batch
-            in training and its running mean in evaluation; ``"fixed"``, σ = ``fixed``.
-        fixed: σ of ``scale="fixed"``, and where learning starts otherwise, in network units
+            is ln σ less ln ``sigma``; ``"optimal"``, σ² the mean squared error, of the batch
+            in training and its running mean in evaluation; ``"fixed"``, σ = ``sigma``.
+        sigma: σ of ``scale="fixed"``, and where learning starts otherwise, in network units
             (standardized real data, levels divided by K−1).
 
     Shape: (B, 1, *shape), of ``"network"`` (B, 2, *shape) → x (B, *shape).
@@ -228,18 +228,18 @@ class Normal(Likelihood):
 
     kinds: tuple[str, ...] = ("real", "levels", "binary")
 
-    def __init__(self, space: Space, scale: Scale = "shared", fixed: float = 1.0) -> None:
+    def __init__(self, space: Space, scale: Scale = "shared", sigma: float = 1.0) -> None:
         if scale not in get_args(Scale):
             raise ValueError(f"scale: expected {', '.join(get_args(Scale))}, got {scale!r}")
-        if not fixed > 0:
-            raise ValueError(f"fixed: expected a positive σ, got {fixed}")
+        if not sigma > 0:
+            raise ValueError(f"sigma: expected a positive number, got {sigma}")
         super().__init__(space, 2 if scale == "network" else 1)
-        self.scale, self.start = scale, math.log(fixed)
+        self.scale, self.first_log_scale = scale, math.log(sigma)
         self.couples_rows = scale == "optimal"
         if scale == "network":
             return
         shape = space.shape if scale == "per-dimension" else (1,) * len(space.shape)
-        log_scale = torch.full((1, *shape), self.start)
+        log_scale = torch.full((1, *shape), self.first_log_scale)
         self.log_scale: Tensor
         if scale in ("shared", "per-dimension"):
             self.log_scale = nn.Parameter(log_scale)
@@ -272,7 +272,7 @@ class Normal(Likelihood):
         """In network units, (B, *shape) each."""
         if self.scale == "network":
             mean, raw = parameters.unbind(1)
-            return mean, numerics.bound_softly(raw + self.start, *LOG_SCALE_BOUNDS)
+            return mean, numerics.bound_softly(raw + self.first_log_scale, *LOG_SCALE_BOUNDS)
         mean, log_scale = parameters.squeeze(1), self.log_scale
         if self.scale in ("shared", "per-dimension"):
             log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)

@@ -31,14 +31,14 @@ class Prior(nn.Module, ABC):
     event_shape: tuple[int, ...]
     support: Support = "real"
     layers: tuple[int, ...] = ()  # their sizes in z, coarsest first; (): there is but one
-    examples: int = 0  # how many training examples ``start`` is to be given
+    examples: int = 0  # how many training examples ``initialize`` is to be given
     factors: int | None = None  # columns of its density that are factors of z; None: one whole
     paths: tuple[nn.Module, ...] = ()  # the generative path of a hierarchy
 
     @abstractmethod
     def forward(self, c: Tensor | None = None) -> Distribution: ...
 
-    def start(self, x: Tensor) -> None:  # noqa: B027
+    def initialize(self, x: Tensor) -> None:  # noqa: B027
         """First values from ``examples`` training examples in network units."""
 
     def refuse(self, posterior: Posterior, conditional: bool) -> None:
@@ -169,7 +169,7 @@ class VampPrior(Prior):
         return NormalMixtureDensity(q.mean[None], q.log_scale[None], weights)
 
     @torch.no_grad()
-    def start(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         rows = torch.arange(len(self.pseudo_inputs), device=x.device) % len(x)
         self.pseudo_inputs.copy_(x[rows])
 

@@ -103,7 +103,7 @@ class VAE(Conditional, LatentVariable):
     def _count_rows(self, model: Model, batches: Iterable[Batch]) -> None:
         rows = sum(len(x) for x, _ in batches)
         for penalty in self.objective.parts:
-            penalty.start(rows)
+            penalty.learn_rows(rows)
 
     def _start_prior(self, model: Model, batches: Iterable[Batch]) -> None:
         """Give the prior training examples, each as likely as any other to be among them."""
@@ -114,7 +114,7 @@ class VAE(Conditional, LatentVariable):
             kept = torch.cat([kept.view(-1, *x.shape[1:]), x])
             chosen = keys.topk(min(self.p_z.examples, len(keys))).indices
             kept, keys = kept[chosen], keys[chosen]
-        self.p_z.start(kept)
+        self.p_z.initialize(kept)
 
     def _players(self) -> tuple[Player, ...]:
         others = self.objective.players

@@ -102,7 +102,7 @@ class PixelCNN(PixelNetwork):
         units = channel_groups(width, self.channels)
         outputs = torch.arange(self.channels).repeat(parameters)
         seen = channel_groups(self.channels * max(codes, 1), self.channels)
-        self.first = CausalConv(seen, units, first_kernel, "before", context=context)
+        self.first = CausalConv(seen, units, first_kernel, "A", context=context)
         blocks = [Block(width, self.channels, kernel, residual, context) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)
         self.head = CausalConv(units, outputs, 1, context=context)
@@ -117,7 +117,7 @@ class PixelCNN(PixelNetwork):
             h = block(h, context)
         return self.head(F.relu(h), context).view(len(x), -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _PlainWalk(self, rows, context)
 
 
@@ -194,10 +194,10 @@ class GatedBlock(nn.Module):
         super().__init__()
         units = channel_groups(width, channels)
         gates, seen = units.repeat(2), channel_groups(inputs, channels)
-        self.vertical = CausalConv(inputs, 2 * width, kernel, "all", context=context)
+        self.vertical = CausalConv(inputs, 2 * width, kernel, "none", context=context)
         self.down = nn.Conv2d(2 * width, 2 * width, 1)
         self.horizontal = CausalConv(
-            seen, gates, kernel, "before" if first else "up to", rows_above=False, context=context
+            seen, gates, kernel, "A" if first else "B", rows_above=False, context=context
         )
         self.out = CausalConv(units, units, 1)
         self.first = first
@@ -267,7 +267,7 @@ class GatedPixelCNN(PixelNetwork):
         h = F.relu(self.head[0](F.relu(h), context))
         return self.head[1](h).view(len(x), -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _GatedWalk(self, rows, context)
 
 
@@ -279,11 +279,11 @@ class _GatedWalk(Walk):
         self.entries = network.entries
         self.blocks = [block for block in network.blocks if isinstance(block, GatedBlock)]
         self.heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
-        self.vertical = [block.vertical.start(rows, grid, context) for block in self.blocks]
-        self.horizontal = [block.horizontal.start(rows, grid, context) for block in self.blocks]
-        self.out = [block.out.start(rows, grid, None) for block in self.blocks]
+        self.vertical = [block.vertical.state(rows, grid, context) for block in self.blocks]
+        self.horizontal = [block.horizontal.state(rows, grid, context) for block in self.blocks]
+        self.out = [block.out.state(rows, grid, None) for block in self.blocks]
         first, last = self.heads
-        self.head = [first.start(rows, grid, context), last.start(rows, grid, None)]
+        self.head = [first.state(rows, grid, context), last.state(rows, grid, None)]
         self.gates = [block.horizontal.groups for block in self.blocks]
         self.links: list[Tensor] = []  # of the present row, (B, W, 2 width) for every block
 

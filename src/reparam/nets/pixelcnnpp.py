@@ -45,7 +45,7 @@ class ShiftedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (self.left, self.right, self.height - 1, 0)))
 
-    def start(self, rows: int, grid: Sequence[int]) -> ConvCache:
+    def state(self, rows: int, grid: Sequence[int]) -> ConvCache:
         """A cache of inputs on that grid."""
         weight = self.conv.weight
         margins = (self.height - 1, self.left, self.right)
@@ -121,9 +121,9 @@ class GatedResidual(nn.Module):
         a, b = h.chunk(2, 1)
         return x + a * torch.sigmoid(b)
 
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ResidualState:
+    def state(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ResidualState:
         added = None if self.context is None or context is None else self.context(context)[:, None]
-        return ResidualState(self.first.start(rows, grid), self.second.start(rows, grid), added)
+        return ResidualState(self.first.state(rows, grid), self.second.state(rows, grid), added)
 
     def step(
         self, state: ResidualState, x: Tensor, line: Line, aside: Tensor | None = None
@@ -272,7 +272,7 @@ class PixelCNNPlusPlus(PixelNetwork):
                 v, h = self.double_v[scale - 1](v, grid), self.double_h[scale - 1](h, grid)
         return self.head(F.elu(h).movedim(1, -1)).movedim(-1, 1)
 
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _PlusWalk(self, rows, context)
 
 
@@ -297,14 +297,14 @@ class _PlusWalk(Walk):
         weight = net.head.weight
         self.x = Cache(rows, grids[0], net.channels + 1, (1, 1, 1), weight)
         self.first = [
-            ConvCache(self.x, conv.start(1, (1, 1)).kernel, conv.bias)
+            ConvCache(self.x, conv.state(1, (1, 1)).kernel, conv.bias)
             for conv in (net.above, net.above_too, net.before)
         ]
         self.state_v, self.state_h = self._states(net.down_v), self._states(net.down_h)
         self.state_up_v, self.state_up_h = self._states(net.up_v), self._states(net.up_h)
         halves = range(net.scales)
-        self.halve_v = [net.halve_v[scale].start(rows, grids[scale]) for scale in halves]
-        self.halve_h = [net.halve_h[scale].start(rows, grids[scale]) for scale in halves]
+        self.halve_v = [net.halve_v[scale].state(rows, grids[scale]) for scale in halves]
+        self.halve_h = [net.halve_h[scale].state(rows, grids[scale]) for scale in halves]
         kept = 1 + sum(len(blocks) for blocks in net.down_v) + net.scales
         self.vs = [weight.new_empty(0)] * kept
         self.hs = [weight.new_empty(0)] * kept
@@ -404,6 +404,6 @@ class _PlusWalk(Walk):
     def _states(self, scales: list[list[GatedResidual]]) -> list[list[ResidualState]]:
         grids = self.network.grids
         return [
-            [block.start(self.rows, grid, self.context) for block in blocks]
+            [block.state(self.rows, grid, self.context) for block in blocks]
             for blocks, grid in zip(scales, grids, strict=True)
         ]

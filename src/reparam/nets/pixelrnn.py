@@ -46,7 +46,7 @@ class RecurrentLayer(nn.Module, ABC):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
 
     @abstractmethod
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk: ...
+    def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk: ...
 
 
 class RecurrentWalk(ABC):
@@ -59,8 +59,8 @@ class RecurrentWalk(ABC):
         self.columns = grid[1]
         self.input_to_state, self.out = layer.input_to_state, layer.out
         self.gates = layer.input_to_state.groups
-        self.input_state = self.input_to_state.start(rows, grid, context)
-        self.out_state: ConvState = self.out.start(rows, grid, None)
+        self.input_state = self.input_to_state.state(rows, grid, context)
+        self.out_state: ConvState = self.out.state(rows, grid, None)
         self.h, self.cell = (weight.new_zeros(rows, grid[1], layer.width) for _ in range(2))
         self.from_above = weight.new_zeros(rows, grid[1], 4 * layer.width)
 
@@ -97,7 +97,7 @@ class RowLSTM(RecurrentLayer):
             rows.append(h)
         return x + self.out(torch.stack(rows, 2))
 
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
+    def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
         return _RowWalk(self, rows, grid, context)
 
 
@@ -191,7 +191,7 @@ class DiagonalBiLSTM(RecurrentLayer):
         below = F.pad(self.right_out(right), (0, 0, 1, 0))[:, :, :-1]
         return x + self.out(left) + below
 
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
+    def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
         return _DiagonalWalk(self, rows, grid, context)
 
 
@@ -275,16 +275,16 @@ class PixelRNN(PixelNetwork):
     ) -> None:
         super().__init__(shape, context=context)
         check_sizes(width, layers, first_kernel, self.channels)
-        kinds: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
-        kinds = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
-        if recurrence not in kinds:
-            raise ValueError(f"recurrence: expected {', '.join(kinds)}, got {recurrence!r}")
-        units, kind = channel_groups(width, self.channels), kinds[recurrence]
+        layers_of: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
+        layers_of = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
+        if recurrence not in layers_of:
+            raise ValueError(f"recurrence: expected {', '.join(layers_of)}, got {recurrence!r}")
+        units, layer = channel_groups(width, self.channels), layers_of[recurrence]
         outputs = torch.arange(self.channels).repeat(parameters)
         self.first = CausalConv(
-            torch.arange(self.channels), units, first_kernel, "before", context=context
+            torch.arange(self.channels), units, first_kernel, "A", context=context
         )
-        self.layers = nn.ModuleList(kind(width, self.channels, context) for _ in range(layers))
+        self.layers = nn.ModuleList(layer(width, self.channels, context) for _ in range(layers))
         self.head = nn.ModuleList([CausalConv(units, units, 1), CausalConv(units, outputs, 1)])
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
@@ -295,7 +295,7 @@ class PixelRNN(PixelNetwork):
             h = conv(F.relu(h))
         return h.view(len(x), -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _RecurrentNetworkWalk(self, rows, context)
 
 
@@ -303,11 +303,11 @@ class _RecurrentNetworkWalk(Walk):
     def __init__(self, network: PixelRNN, rows: int, context: Tensor | None) -> None:
         grid, self.width = network.shape[1:], network.width
         self.first = network.first
-        self.first_state = self.first.start(rows, grid, context)
+        self.first_state = self.first.state(rows, grid, context)
         layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
-        self.layers = [layer.start(rows, grid, context) for layer in layers]
+        self.layers = [layer.walk(rows, grid, context) for layer in layers]
         heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
-        self.head = [(conv, conv.start(rows, grid, None)) for conv in heads]
+        self.head = [(conv, conv.state(rows, grid, None)) for conv in heads]
 
     def begin_row(self, row: int) -> None:
         for layer in self.layers:

@@ -20,7 +20,7 @@ from reparam.model import (
     Space,
     positive_count,
 )
-from reparam.objectives.latent_penalties import Penalty
+from reparam.objectives.latent_penalties import LatentPenalty
 from reparam.objectives.weightings import Beta, Weighting
 
 
@@ -39,7 +39,7 @@ class Objective(nn.Module, ABC):
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss: ...
 
     @property
-    def parts(self) -> tuple[Penalty, ...]:
+    def parts(self) -> tuple[LatentPenalty, ...]:
         """The penalties that are added to the bound."""
         return ()
 
@@ -114,7 +114,7 @@ class ELBO(Objective):
     """
 
     def __init__(
-        self, weighting: Weighting | None = None, penalties: Sequence[Penalty] = ()
+        self, weighting: Weighting | None = None, penalties: Sequence[LatentPenalty] = ()
     ) -> None:
         super().__init__()
         self.weighting = Beta() if weighting is None else weighting
@@ -122,8 +122,8 @@ class ELBO(Objective):
         self.couples_rows = any(penalty.couples_rows for penalty in penalties)
 
     @property
-    def parts(self) -> tuple[Penalty, ...]:
-        return tuple(part for part in self.penalties if isinstance(part, Penalty))
+    def parts(self) -> tuple[LatentPenalty, ...]:
+        return tuple(part for part in self.penalties if isinstance(part, LatentPenalty))
 
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q, p = model.posterior(x, c), model.prior(c)
@@ -136,9 +136,7 @@ class ELBO(Objective):
         terms = {"distortion": distortion, "rate": rate, "bound": bound}
         self._add_beta(terms)
         for penalty in self.parts:
-            value = penalty(x, z, q, p)
-            objective = objective + penalty.weight * value.mean()
-            terms[penalty.term] = value
+            objective = penalty.add(penalty(x, z, q, p), objective, terms)
         statistics = likelihood.statistics(x) | self.weighting.statistics(distortion, rate)
         return Loss(objective, terms, statistics)
 
@@ -216,7 +214,7 @@ class IWAE(Objective):
 
     def _weight(self) -> Tensor | float:
         if isinstance(self.weighting, Beta):
-            return self.weighting.fixed
+            return self.weighting.coefficient
         beta = self.weighting.beta()
         assert beta is not None  # a linear weighting has one
         return beta.detach()

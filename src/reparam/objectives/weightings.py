@@ -90,15 +90,15 @@ class Beta(Weighting):
         super().__init__()
         if not beta >= 0:
             raise ValueError(f"beta: expected at least 0, got {beta}")
-        self.fixed, self.weighs_rate = beta, beta > 0
+        self.coefficient, self.weighs_rate = beta, beta > 0
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.anchor: Tensor
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
-        return torch.add(distortion, rate.sum(1), alpha=self.fixed).mean()
+        return torch.add(distortion, rate.sum(1), alpha=self.coefficient).mean()
 
     def beta(self) -> Tensor:
-        return self.anchor.new_full((), self.fixed)
+        return self.anchor.new_full((), self.coefficient)
 
 
 class _Timed(Weighting):

@@ -12,7 +12,7 @@ from reparam.objectives.latent_penalties import (
     DIP,
     MMD,
     CriticTotalCorrelation,
-    Penalty,
+    LatentPenalty,
     TotalCorrelation,
 )
 from reparam.objectives.weightings import Beta
@@ -26,7 +26,7 @@ def _penalized(
     hidden: tuple[int, ...],
     network: Network,
     likelihood: LikelihoodName,
-    penalty: Penalty,
+    penalty: LatentPenalty,
     beta: float = 1.0,
 ) -> VAE:
     p_x = make_likelihood(likelihood, space)
@@ -90,7 +90,7 @@ def factor_vae(
 def dip_vae(
     space: Space,
     *,
-    kind: Literal["means", "draws"] = "means",
+    codes: Literal["means", "draws"] = "means",
     off_diagonal: float = 10.0,
     diagonal: float = 10.0,
     latent_dim: int = 20,
@@ -101,7 +101,7 @@ def dip_vae(
     """A VAE whose codes are to be uncorrelated and of variance one.
 
     Args:
-        kind: of the codes: posterior means (DIP-VAE-I) or draws (DIP-VAE-II).
+        codes: posterior means (DIP-VAE-I) or draws (DIP-VAE-II).
         off_diagonal: weight of the squared covariances.
         diagonal: weight of the squared deviations of the variances from 1.
         latent_dim: entries of z.
@@ -109,7 +109,7 @@ def dip_vae(
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z, as for vae.
     """
-    penalty = DIP(kind, off_diagonal, diagonal)
+    penalty = DIP(codes, off_diagonal, diagonal)
     return _penalized(space, latent_dim, hidden, network, likelihood, penalty)
 
 

@@ -6,7 +6,7 @@ from reparam.distributions.likelihoods import make_likelihood
 from reparam.model import Space
 from reparam.models.vae import VAE
 from reparam.objectives.bounds import ELBO
-from reparam.objectives.controllers import Controlled, DynamicControlled
+from reparam.objectives.controllers import IncrementalPIController, PIController
 from reparam.objectives.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from reparam.objectives.weightings import Capacity, Curve, FreeBits, Schedule, Weighting
 from reparam.presets.registry import Accepts, preset
@@ -196,7 +196,7 @@ def control_vae(
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z, as for vae.
     """
-    weighting = Controlled(target, steps, p_gain, i_gain, low, high)
+    weighting = PIController(target, steps, p_gain, i_gain, low, high)
     return _weighted(space, latent_dim, hidden, network, likelihood, weighting)
 
 
@@ -227,5 +227,5 @@ def dynamic_vae(
         network: fully connected, convolutional, or by the size of the data.
         likelihood: of x given z, as for vae.
     """
-    weighting = DynamicControlled(target, p_gain, i_gain, low, high)
+    weighting = IncrementalPIController(target, p_gain, i_gain, low, high)
     return _weighted(space, latent_dim, hidden, network, likelihood, weighting)
