@@ -101,7 +101,7 @@ class Distribution(ABC):
         Of fewer rows x than the distribution has, each is that of as many consecutive rows as
         ``repeat`` makes of one.
         """
-        times = max(1, self.rows // len(x))
+        times = max(1, self.rows // x.shape[0])
         return self.log_prob_terms(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
 
     @abstractmethod

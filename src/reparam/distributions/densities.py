@@ -19,7 +19,7 @@ class Parametric(Distribution):
 
     @property
     def rows(self) -> int:
-        return max(len(value) for value in self._parameters())
+        return max(value.shape[0] for value in self._parameters())
 
     def repeat(self, k: int) -> Self:
         return self._map(lambda value: value.repeat_interleave(k, 0))

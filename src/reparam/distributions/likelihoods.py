@@ -57,7 +57,7 @@ class Likelihood(nn.Module, ABC):
                 f"decoder: {type(self).__name__} expects outputs of shape "
                 f"(B, {', '.join(map(str, self.parameter_shape))}), got {tuple(parameters.shape)}"
             )
-        return self.distribution(parameters.reshape(len(parameters), *self.parameter_shape))
+        return self.distribution(parameters.reshape(parameters.shape[0], *self.parameter_shape))
 
     @abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:

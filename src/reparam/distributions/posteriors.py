@@ -96,8 +96,8 @@ class FullNormal(Posterior):
     def distribution(self, parameters: Tensor) -> FullNormalDensity:
         (n,) = self.event_shape
         mean, log_scale, below = parameters.split([n, n, len(self.below)], 1)
-        flat = parameters.new_zeros(len(parameters), n * n)
-        flat = flat.scatter(1, self.below.expand(len(parameters), -1), below)
+        flat = parameters.new_zeros(parameters.shape[0], n * n)
+        flat = flat.scatter(1, self.below.expand(parameters.shape[0], -1), below)
         scale = numerics.bound_softly(log_scale, *numerics.LOG_SCALE_BOUNDS).exp()
         return FullNormalDensity(mean, flat.view(-1, n, n) + torch.diag_embed(scale))
 

@@ -79,7 +79,7 @@ class Transformed(Distribution):
             return super().log_prob(x)
         y, ladj = self.bijection(x, self.context)
         total = self.base.log_prob(y)
-        return total + ladj.repeat_interleave(len(total) // len(x))
+        return total + ladj.repeat_interleave(total.shape[0] // x.shape[0])
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         return self.base.statistics(self.bijection(x, self.context)[0])

@@ -169,4 +169,4 @@ class Autoencoder(Codec):
         return code
 
     def _shaped(self, output: Tensor) -> Tensor:
-        return output.to(self.anchor.dtype).reshape(len(output), *self.space.shape)
+        return output.to(self.anchor.dtype).reshape(output.shape[0], *self.space.shape)

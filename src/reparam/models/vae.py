@@ -140,7 +140,7 @@ class VAE(Conditional, LatentVariable):
         loss = self.objective(self, x, c)
         if not (self.normalized and self.training):
             return loss
-        return loss._replace(statistics=loss.statistics | norm.statistics(self, len(x)))
+        return loss._replace(statistics=loss.statistics | norm.statistics(self, x.shape[0]))
 
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:
@@ -159,7 +159,7 @@ class VAE(Conditional, LatentVariable):
         return self.p_z(c)
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        h = self._through(self.decoder, z, self._condition(c, len(z)))
+        h = self._through(self.decoder, z, self._condition(c, z.shape[0]))
         p = self.p_x(h.to(self.anchor.dtype))  # probabilities never in bfloat16
         if self.space.kind != "real":
             return p

@@ -134,7 +134,7 @@ class MADE(AutoregressiveNetwork):
             y = y + self.direct(x, member)
         if self.context:
             y = y + self.context[-1](context)
-        return y.view(len(x), self.parameters_per_entry, *self.shape)
+        return y.view(x.shape[0], self.parameters_per_entry, *self.shape)
 
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
@@ -255,10 +255,10 @@ class NADE(AutoregressiveNetwork):
     def _pass(self, x: Tensor, context: Tensor | None) -> Tensor:
         ordered = x.flatten(1)[:, self.places]  # (B, D)
         seen = ordered[:, :-1, None] * self.weight[:-1]  # nothing sees the last entry
-        first = self._first(context, x)[:, None].expand(len(x), 1, -1)
+        first = self._first(context, x)[:, None].expand(x.shape[0], 1, -1)
         a = torch.cat([first, seen], 1).cumsum(1)  # (B, D, H)
         y = torch.einsum("bdh,dph->bdp", a.sigmoid(), self.out_weight) + self._bias(context)
-        return y[:, self.ranks].transpose(1, 2).reshape(len(x), -1, *self.shape)
+        return y[:, self.ranks].transpose(1, 2).reshape(x.shape[0], -1, *self.shape)
 
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0

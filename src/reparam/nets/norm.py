@@ -36,8 +36,9 @@ class BatchNorm(nn.Module):
         self.batch: Tensor | None = None  # those of the last pass in training, not saved
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.numel() == len(self.scale):
+        if self.training:
             self.batch = None
+        if not self.training or x.numel() == len(self.scale):
             mean, variance = self.running
             return F.batch_norm(x, mean, variance, self.scale, self.shift, eps=self.eps)
         mean, variance = torch.zeros_like(self.running)

@@ -115,7 +115,7 @@ class PixelCNN(PixelNetwork):
         h = self.first(self.seen(x), context)  # (B, width, H, W)
         for block in self.blocks:
             h = block(h, context)
-        return self.head(F.relu(h), context).view(len(x), -1, *self.shape)
+        return self.head(F.relu(h), context).view(x.shape[0], -1, *self.shape)
 
     def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _PlainWalk(self, rows, context)
@@ -265,7 +265,7 @@ class GatedPixelCNN(PixelNetwork):
         for block in self.blocks:
             v, h = block(v, h, context)
         h = F.relu(self.head[0](F.relu(h), context))
-        return self.head[1](h).view(len(x), -1, *self.shape)
+        return self.head[1](h).view(x.shape[0], -1, *self.shape)
 
     def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _GatedWalk(self, rows, context)

@@ -293,7 +293,7 @@ class PixelRNN(PixelNetwork):
             h = layer(h, context)
         for conv in self.head:
             h = conv(F.relu(h))
-        return h.view(len(x), -1, *self.shape)
+        return h.view(x.shape[0], -1, *self.shape)
 
     def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _RecurrentNetworkWalk(self, rows, context)

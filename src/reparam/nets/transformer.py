@@ -134,12 +134,12 @@ class CausalTransformer(AutoregressiveNetwork):
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
         before = self.value(x.flatten(1)[:, self.places[:-1], None])  # (B, D − 1, width)
-        begin = self.begin.expand(len(x), 1, -1)
+        begin = self.begin.expand(x.shape[0], 1, -1)
         h = torch.cat([begin, before], 1) + self._places(context)
         for block in self.blocks:
             h = block(h)
         y = self.head(self.norm(h))[:, self.ranks]  # (B, D, P)
-        return y.transpose(1, 2).reshape(len(x), -1, *self.shape)
+        return y.transpose(1, 2).reshape(x.shape[0], -1, *self.shape)
 
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
