@@ -123,7 +123,7 @@ class Autoencoder(Codec):
         code, hidden = through_sigmoids(self.encoder, seen)
         output, hidden_too = through_sigmoids(self.decoder, self._checked(code))
         error = self._error(self._shaped(output), target)
-        objective, terms = error.mean(), {self.term: error}
+        objective, terms = error.mean(), {str(self.term): error}
         if self.penalty is not None:
             value = self.penalty(self._encode_varying, seen, [*hidden, *hidden_too])
             objective = self.penalty.add(value, objective, terms)

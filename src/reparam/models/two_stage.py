@@ -124,17 +124,14 @@ class TwoStage(Codec, Generator):
             self.codec.after_step(loss, player)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
-        self._ignored(c, x.shape[0])
+        if c is not None:  # codes do not depend on it, but a wrong one is refused
+            self._condition(c, x.shape[0])
         return self.codec.encode(x)
 
     def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
-        self._ignored(c, code.shape[0])
-        return self.codec.decode(code)
-
-    def _ignored(self, c: Tensor | None, rows: int) -> None:
-        """Codes do not depend on c, which may be left out; a wrong one is refused even so."""
         if c is not None:
-            self._condition(c, rows)
+            self._condition(c, self.prepare_code(code).shape[0])
+        return self.codec.decode(code)
 
     @property
     def class_frequencies(self) -> Tensor | None:
