@@ -28,6 +28,7 @@ class MaskedAffine(Bijection):
     Shape: (B, L), context (B, F) → (B, L), ladj (B,).
 
     Reference: Papamakarios et al. 2017 (MAF), eq. 3 to 5; Kingma et al. 2016 (IAF), section 3.
+    https://arxiv.org/abs/1606.04934, https://arxiv.org/abs/1705.07057
 
     >>> z, ladj = MaskedAffine(3)(torch.zeros(2, 3))
     >>> z.shape, ladj.shape

@@ -106,6 +106,7 @@ class AutoregressiveLikelihood(Likelihood):
 
     Reference: Gulrajani et al. 2017, "PixelVAE: a latent variable model for natural images",
     section 3.1.
+    https://arxiv.org/abs/1611.05013
 
     >>> import reparam as rp
     >>> space = rp.Space((1, 2, 2), "binary")

@@ -133,6 +133,7 @@ class ChannelMixture(Likelihood):
 
     Reference: Salimans et al. 2017, "PixelCNN++", eq. 2 and 3, without the midpoint approximation
     for narrow bins.
+    https://arxiv.org/abs/1701.05517
 
     >>> p = ChannelMixture(Space((3, 1, 1), "levels", levels=4), 2)(torch.zeros(1, 20, 1, 1))
     >>> colors = torch.cartesian_prod(*[torch.arange(4.0)] * 3)

@@ -118,6 +118,7 @@ class DiscretizedLogistic(_Discretized):
 
     Reference: Kingma et al. 2016 (IAF), appendix; Salimans et al. 2017, eq. 1 and 2, without their
     midpoint approximation for narrow bins and with entries independent given the decoder's output.
+    https://arxiv.org/abs/1606.04934, https://arxiv.org/abs/1701.05517
 
     >>> from reparam.model import Space
     >>> p = DiscretizedLogistic(Space((1,), "levels", levels=4))(torch.zeros(1, 2))
@@ -218,6 +219,7 @@ class Normal(Likelihood):
     et al. 2021 (σ-VAE), section 3, for one σ; Mattei & Frellsen 2018, "Leveraging the exact
     likelihood of deep latent variable models", section 2, for why σ needs a floor
     (https://arxiv.org/abs/1802.04826).
+    https://arxiv.org/abs/1312.6114, https://arxiv.org/abs/2006.13202
 
     >>> from reparam.model import Space
     >>> Normal(Space((3,), "real"))(torch.zeros(1, 3)).sample().shape
@@ -316,6 +318,7 @@ class ConditionalNormal(HeteroscedasticNormal):
     Likelihood: exact; of discrete data it would be a bound, and is refused.
 
     Reference: Uria et al. 2013 (RNADE), eq. 7–9, with one component.
+    https://arxiv.org/abs/1306.0186
 
     >>> from reparam.model import Space
     >>> p = ConditionalNormal(Space((3,), "real"))(torch.zeros(1, 2, 3))

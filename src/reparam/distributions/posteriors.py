@@ -56,6 +56,7 @@ class DiagonalNormal(Posterior):
     Shape: (B, 2L) → a distribution of (B, L), whose KL to a normal prior factorizes.
 
     Reference: Kingma & Welling 2014, appendix C.2.
+    https://arxiv.org/abs/1312.6114
 
     >>> import torch
     >>> DiagonalNormal(3)(torch.zeros(5, 6)).center.shape
@@ -143,6 +144,7 @@ class FlowPosterior(Posterior):
     Shape: (B, 2L + bijection.context_features) → a distribution of (B, L), without a closed KL.
 
     Reference: Rezende & Mohamed 2015, eq. 15; Kingma et al. 2016, algorithm 1.
+    https://arxiv.org/abs/1606.04934, https://arxiv.org/abs/1505.05770
 
     >>> from reparam.bijections.planar import Planar
     >>> FlowPosterior(3, Planar(3))(torch.zeros(5, 13)).sample().shape
@@ -176,6 +178,7 @@ class GumbelSoftmax(Posterior):
     Shape: (B, V·K) logits → a distribution of (B, V·K), V one-hot vectors in a row.
 
     Reference: Jang et al. 2017, eq. 2; Maddison et al. 2017.
+    https://arxiv.org/abs/1611.01144, https://arxiv.org/abs/1611.00712
 
     >>> GumbelSoftmax(3, 4).eval()(torch.zeros(5, 12)).sample().sum(1)
     tensor([3., 3., 3., 3., 3.])

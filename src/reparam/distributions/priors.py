@@ -134,6 +134,7 @@ class VampPrior(Prior):
         components: K.
 
     Reference: Tomczak & Welling 2018, eq. 9.
+    https://arxiv.org/abs/1705.07120
 
     >>> q = DiagonalNormal(2)
     >>> VampPrior(nn.Linear(5, 4), q, (5,), components=3)().log_prob_terms(torch.zeros(7, 2)).shape
@@ -255,6 +256,8 @@ class AutoregressivePrior(Prior):
 
     Reference: Uria et al. 2013 (RNADE), eq. 7 to 9, with one component; Germain et al. 2015 (MADE)
     for the network. As a density it is one ``MaskedAffine`` flow (Papamakarios et al. 2017, eq. 3).
+    https://arxiv.org/abs/1502.03509, https://arxiv.org/abs/1705.07057
+    https://arxiv.org/abs/1306.0186
 
     >>> from reparam.nets.masked import MADE
     >>> AutoregressivePrior(MADE((3,), 2, (64,)))().log_prob_terms(torch.zeros(5, 3)).shape

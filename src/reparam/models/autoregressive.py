@@ -53,6 +53,7 @@ class Autoregressive(Conditional, Density, Completer):
     a completion by an ensemble two passes per member. Many rows are drawn some hundreds at a time.
 
     Reference: Larochelle & Murray 2011, eq. 1; Germain et al. 2015, sections 4.2 and 4.3.
+    https://arxiv.org/abs/1502.03509
 
     >>> import reparam as rp
     >>> space = rp.Space((1, 3, 3), "binary")

@@ -50,6 +50,7 @@ class TwoStage(Codec, Generator):
 
     Reference: Dai & Wipf 2019, "Diagnosing and enhancing VAE models"; Ghosh et al. 2020, "From
     variational to deterministic autoencoders", for densities fitted to an autoencoder's codes.
+    https://arxiv.org/abs/1903.05789, https://arxiv.org/abs/1903.12436
 
     >>> import reparam as rp
     >>> codec = rp.build("ae", rp.Space((9,), "binary"), latent_dim=2)

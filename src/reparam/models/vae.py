@@ -53,6 +53,7 @@ class VAE(Conditional, LatentVariable):
     Cost: one pass of encoder and decoder per loss, one of the decoder per importance sample.
 
     Reference: Kingma & Welling 2014, "Auto-encoding variational Bayes", eq. 7 and 10.
+    https://arxiv.org/abs/1312.6114
 
     >>> import torch
     >>> import reparam as rp

@@ -133,6 +133,7 @@ class CausalConv(nn.Module):
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.4; for caches
     Ramachandran et al. 2017, "Fast generation for convolutional autoregressive models".
+    https://arxiv.org/abs/1601.06759, https://arxiv.org/abs/1704.06001
 
     >>> CausalConv(1, 8, 3, "A")(torch.zeros(2, 1, 5, 4)).shape
     torch.Size([2, 8, 5, 4])

@@ -27,6 +27,7 @@ class MaskedLinear(nn.Module):
     Shape: (B, inputs) → (B, outputs).
 
     Reference: Germain et al. 2015 (MADE), eq. 8 and 9.
+    https://arxiv.org/abs/1502.03509
 
     >>> degrees = torch.arange(3)[None]
     >>> MaskedLinear(degrees, degrees, strict=True).masks[0].int().tolist()
@@ -83,6 +84,7 @@ class MADE(AutoregressiveNetwork):
 
     Reference: Germain et al. 2015, "MADE: masked autoencoder for distribution estimation", eq. 8 to
     11; Frey 1998 for fully visible belief networks.
+    https://arxiv.org/abs/1502.03509
 
     >>> MADE((1, 3, 3), 1, hidden=(16,))(torch.zeros(2, 1, 3, 3)).shape
     torch.Size([2, 1, 1, 3, 3])

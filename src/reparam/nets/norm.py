@@ -21,6 +21,7 @@ class BatchNorm(nn.Module):
     Shape: (B, width, …) → the same.
 
     Reference: Ioffe & Szegedy 2015, algorithms 1 and 2.
+    https://arxiv.org/abs/1502.03167
 
     >>> y = BatchNorm(3)(torch.arange(6.0).view(2, 3))
     >>> y.mean(0).abs().max().item() < 1e-6

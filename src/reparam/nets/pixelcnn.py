@@ -19,6 +19,7 @@ class Block(nn.Module):
     Shape: (B, width, H, W) → (B, width, H, W).
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", figure 5 and table 1.
+    https://arxiv.org/abs/1601.06759
 
     >>> Block(8, 1, 3, residual=True)(torch.zeros(2, 8, 5, 4)).shape
     torch.Size([2, 8, 5, 4])
@@ -80,6 +81,7 @@ class PixelCNN(PixelNetwork):
     W + s (H − 1) steps.
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", sections 3.4 to 3.6.
+    https://arxiv.org/abs/1601.06759
 
     >>> PixelCNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
     torch.Size([2, 2, 3, 6, 5])
@@ -175,6 +177,7 @@ class GatedBlock(nn.Module):
 
     Reference: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders",
     section 2.2 and figure 2.
+    https://arxiv.org/abs/1606.05328
 
     >>> block = GatedBlock(1, 8, 1, 3, first=True)
     >>> x = torch.zeros(2, 1, 5, 4)
@@ -216,6 +219,7 @@ class GatedPixelCNN(PixelNetwork):
     of a row for all its pixels at once, the horizontal one pixel by pixel.
 
     Reference: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders".
+    https://arxiv.org/abs/1606.05328
 
     >>> GatedPixelCNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
     torch.Size([2, 2, 3, 6, 5])

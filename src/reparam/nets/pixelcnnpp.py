@@ -28,6 +28,7 @@ class ShiftedConv(nn.Module):
     Shape: (B, inputs, H, W) → (B, outputs, H / stride, W / stride).
 
     Reference: Salimans et al. 2017, "PixelCNN++", section 2.
+    https://arxiv.org/abs/1701.05517
 
     >>> ShiftedConv(1, 4, 2, 3, down=True, stride=2)(torch.zeros(2, 1, 5, 4)).shape
     torch.Size([2, 4, 3, 2])
@@ -92,6 +93,7 @@ class GatedResidual(nn.Module):
     Shape: x (B, width, H, W), aside (B, aside, H, W), context (B, F) → (B, width, H, W).
 
     Reference: Salimans et al. 2017, section 2.5; their code, ``gated_resnet``.
+    https://arxiv.org/abs/1701.05517
 
     >>> block = GatedResidual(4, 2, down=False, dropout=0.0)
     >>> block(torch.zeros(1, 4, 3, 3), torch.zeros(1, 2, 3, 3)).shape
@@ -193,6 +195,7 @@ class PixelCNNPlusPlus(PixelNetwork):
 
     Reference: Salimans et al. 2017, "PixelCNN++: Improving the PixelCNN with discretized logistic
     mixture likelihood and other modifications", section 2 and figure 2.
+    https://arxiv.org/abs/1701.05517
 
     >>> net = PixelCNNPlusPlus((3, 5, 6), 10, width=4, blocks=1, scales=1)
     >>> net(torch.zeros(2, 3, 5, 6)).shape

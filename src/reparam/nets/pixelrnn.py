@@ -79,6 +79,7 @@ class RowLSTM(RecurrentLayer):
     What it sees above is a triangle, so that it has a blind spot.
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.1.
+    https://arxiv.org/abs/1601.06759
 
     >>> RowLSTM(4, 1)(torch.zeros(2, 4, 5, 6)).shape
     torch.Size([2, 4, 5, 6])
@@ -174,6 +175,7 @@ class DiagonalBiLSTM(RecurrentLayer):
     window reaches it, as the features at a pixel have not seen the pixel.
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.2 and 3.3.
+    https://arxiv.org/abs/1601.06759
 
     >>> DiagonalBiLSTM(4, 1)(torch.zeros(2, 4, 5, 6)).shape
     torch.Size([2, 4, 5, 6])
@@ -258,6 +260,7 @@ class PixelRNN(PixelNetwork):
     Cost: layers are sequential in H rows, or in H + W − 1 diagonals twice.
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", table 1.
+    https://arxiv.org/abs/1601.06759
 
     >>> PixelRNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
     torch.Size([2, 2, 3, 6, 5])

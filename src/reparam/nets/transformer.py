@@ -18,6 +18,7 @@ class CausalAttention(nn.Module):
     Shape: (B, T, width) → (B, T, width).
 
     Reference: Vaswani et al. 2017, "Attention is all you need", section 3.2.
+    https://arxiv.org/abs/1706.03762
 
     >>> CausalAttention(8, 2)(torch.zeros(3, 5, 8)).shape
     torch.Size([3, 5, 8])
@@ -96,6 +97,7 @@ class CausalTransformer(AutoregressiveNetwork):
 
     Reference: Parmar et al. 2018, "Image transformer", section 3; here with attention to all places
     before instead of to blocks, as in Chen et al. 2020, "Generative pretraining from pixels".
+    https://arxiv.org/abs/1802.05751
 
     >>> CausalTransformer((3, 2, 4), 1, width=8, layers=1, heads=2)(torch.zeros(2, 3, 2, 4)).shape
     torch.Size([2, 1, 3, 2, 4])

@@ -105,6 +105,7 @@ class ELBO(Objective):
 
     Reference: Kingma & Welling 2014, eq. 7. (Notes that write −log p(x) + KL(q‖p(z)) mean
     KL(q(z|x)‖p(z|x)); the loss is the *negative* bound.)
+    https://arxiv.org/abs/1312.6114
 
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2)
@@ -159,6 +160,7 @@ class IWAE(Objective):
     Cost: k passes of the decoder, one of the encoder.
 
     Reference: Burda et al. 2016, eq. 8.
+    https://arxiv.org/abs/1509.00519
 
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2)
@@ -241,6 +243,7 @@ class DReG(IWAE):
     Shape: as of ``IWAE``.
 
     Reference: Tucker et al. 2019, eq. 8.
+    https://arxiv.org/abs/1810.04152
 
     >>> import reparam as rp
     >>> model = rp.build("iwae", rp.Space((9,), "binary"), k=5, gradient="dreg", latent_dim=2)

@@ -87,6 +87,7 @@ class PIController(_Controller):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Shao et al. 2020, "ControlVAE", eq. 6 and algorithm 1, but for the anti-windup.
+    https://arxiv.org/abs/2004.06988
 
     >>> controller = PIController(target=5.0, steps=1)
     >>> controller.after_step({"rate": torch.tensor(900.0), "rows": torch.tensor(100.0)}, "model")

@@ -69,6 +69,7 @@ class TotalCorrelation(LatentPenalty):
     Cost: B² densities of z. A batch of one has no other row and gets 0.
 
     Reference: Chen et al. 2018, eq. 4 and appendix C.1 (minibatch stratified sampling).
+    https://arxiv.org/abs/1802.04942
 
     >>> weights = stratified_weights(4, 100)
     >>> [round(total, 6) for total in weights.sum(1).tolist()], round(weights[0, 0].item(), 4)
@@ -126,6 +127,7 @@ class CriticTotalCorrelation(LatentPenalty):
     Shape: z (B, L) → (B,).
 
     Reference: Kim & Mnih 2018, eq. 2 and 3, algorithm 1 and 2.
+    https://arxiv.org/abs/1802.05983
 
     >>> CriticTotalCorrelation(3)(torch.ones(5, 9), torch.zeros(5, 3), None, None).shape
     torch.Size([5])
@@ -191,6 +193,7 @@ class DIP(LatentPenalty):
     Shape: (B, L) → (B,), in squared units of z.
 
     Reference: Kumar et al. 2018, eq. 6 and 7.
+    https://arxiv.org/abs/1711.00848
 
     >>> q = NormalDensity(torch.tensor([[1.0, 1.0], [-1.0, -1.0]]), torch.zeros(2, 2))
     >>> DIP("means", 10.0, 5.0)(q.mean, q.mean, q, q)  # C is all ones
@@ -244,6 +247,7 @@ class MMD(LatentPenalty):
     Cost: B² distances, and B draws of the prior.
 
     Reference: Tolstikhin et al. 2018 (WAE), algorithm 2; Zhao et al. 2019 (InfoVAE), section 3.2.
+    https://arxiv.org/abs/1711.01558, https://arxiv.org/abs/1706.02262
 
     >>> z = torch.tensor([[0.0], [1.0]])
     >>> bool(mmd_squared(z, z + 100) > mmd_squared(z, z + 1))
