@@ -155,8 +155,9 @@ class TopDownDensity(LayeredDensity):
         evidence, prior = self.posterior.by_layer(self.given), super()._layers()
 
         def pair(index: int, state: Tensor) -> tuple[NormalDensity, NormalDensity]:
+            said = self.posterior.evidence_of(index, evidence[index], state)
             p = prior(index, state)
-            return self.posterior.infer(index, evidence[index], state, p), p
+            return self.posterior.combine(said, p), p
 
         return pair
 
@@ -236,10 +237,12 @@ class TopDownPosterior(Posterior):
         """What the encoder says of each layer, from its outputs (B, F)."""
 
     @abstractmethod
-    def infer(
-        self, index: int, of_layer: Tensor, state: Tensor, prior: NormalDensity
-    ) -> NormalDensity:
-        """q of a layer, given what the encoder says of it, the path's state and the prior."""
+    def evidence_of(self, index: int, of_layer: Tensor, state: Tensor) -> NormalDensity:
+        """The same as a normal, given the path's state."""
+
+    @abstractmethod
+    def combine(self, evidence: NormalDensity, prior: NormalDensity) -> NormalDensity:
+        """q of a layer."""
 
 
 class LadderPosterior(TopDownPosterior):
@@ -264,10 +267,11 @@ class LadderPosterior(TopDownPosterior):
     def by_layer(self, outputs: Tensor) -> Sequence[Tensor]:
         return outputs.split(self.sizes, 1)
 
-    def infer(
-        self, index: int, of_layer: Tensor, state: Tensor, prior: NormalDensity
-    ) -> NormalDensity:
-        return precision_weighted(NormalDensity(*numerics.mean_and_log_scale(of_layer)), prior)
+    def evidence_of(self, index: int, of_layer: Tensor, state: Tensor) -> NormalDensity:
+        return NormalDensity(*numerics.mean_and_log_scale(of_layer))
+
+    def combine(self, evidence: NormalDensity, prior: NormalDensity) -> NormalDensity:
+        return precision_weighted(evidence, prior)
 
 
 def precision_weighted(evidence: NormalDensity, prior: NormalDensity) -> NormalDensity:
@@ -278,9 +282,8 @@ def precision_weighted(evidence: NormalDensity, prior: NormalDensity) -> NormalD
     >>> product.mean.item(), round(product.log_scale.exp().item() ** 2, 3)
     (1.0, 0.5)
     """
-    ratio = 2 * (prior.log_scale - evidence.log_scale)
-    trust = torch.sigmoid(ratio)  # σ_p²/(σ_p² + σ̂²)
-    log_scale = evidence.log_scale + 0.5 * F.logsigmoid(ratio)
+    trust = torch.sigmoid(2 * (prior.log_scale - evidence.log_scale))  # σ_p²/(σ_p² + σ̂²)
+    log_scale = evidence.log_scale + 0.5 * F.logsigmoid(2 * (prior.log_scale - evidence.log_scale))
     return NormalDensity(prior.mean + trust * (evidence.mean - prior.mean), log_scale)
 
 
@@ -306,10 +309,11 @@ class ResidualPosterior(TopDownPosterior):
     def by_layer(self, outputs: Tensor) -> Sequence[Tensor]:
         return self.evidence.by_layer(outputs)
 
-    def infer(
-        self, index: int, of_layer: Tensor, state: Tensor, prior: NormalDensity
-    ) -> NormalDensity:
-        return relative(NormalDensity(*self.evidence(index, of_layer, state)), prior)
+    def evidence_of(self, index: int, of_layer: Tensor, state: Tensor) -> NormalDensity:
+        return NormalDensity(*self.evidence(index, of_layer, state))
+
+    def combine(self, evidence: NormalDensity, prior: NormalDensity) -> NormalDensity:
+        return relative(evidence, prior)
 
 
 def relative(change: NormalDensity, prior: NormalDensity) -> NormalDensity:
