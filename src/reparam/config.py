@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ class TrainConfig:
         batch_size: examples per step (all of them, when there are fewer); None: a twentieth of
             them, about 16 at least and 128 at most, so that few examples make many steps as well.
         lr: learning rate of Adam.
+        betas: decays of Adam's means of the gradient and of its square; a player may have others.
         warmup: steps over which the learning rate rises from 0.
         schedule: ``"constant"``, or ``"cosine"`` to 0 over the epochs.
         weight_decay: decoupled (AdamW), of the matrices and kernels of networks; biases, scales,
@@ -45,6 +47,7 @@ class TrainConfig:
     budget: float | None = None
     batch_size: int | None = None
     lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
     warmup: int = 0
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.0
@@ -81,8 +84,17 @@ class TrainConfig:
                 raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)!r}")
         if self.ema is not None and not 0 < self.ema < 1:
             raise ValueError(f"ema: expected a number between 0 and 1, got {self.ema!r}")
+        object.__setattr__(self, "betas", check_betas(self.betas))
         _one_of("schedule", self.schedule, ("constant", "cosine"))
         _one_of("precision", self.precision, ("float32", "float64", "bfloat16"))
+
+
+def check_betas(betas: Sequence[float]) -> tuple[float, float]:
+    """Adam's two decays, of a list as JSON has it too; ValueError where they are none."""
+    two = isinstance(betas, (tuple, list)) and len(betas) == 2
+    if not (two and all(type(beta) in (int, float) and 0 <= beta < 1 for beta in betas)):
+        raise ValueError(f"betas: expected two numbers of at least 0 and below 1, got {betas!r}")
+    return betas[0], betas[1]
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

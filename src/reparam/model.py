@@ -14,12 +14,9 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.conditions import check_attributes, check_labels
 from reparam.inspection import Inspectable
-from reparam.memory import keep_freed
 from reparam.space import DataKind as DataKind
 from reparam.space import Domain, check_mask, check_shape, check_values, looked_at, trusted
 from reparam.space import Space as Space
-
-keep_freed()  # whatever is done with a model, it is done many times
 
 Kind = Literal["exact", "lower bound", "estimate"]
 Keeps = Literal["best", "last"]
@@ -160,7 +157,7 @@ class Solve:
 
 @dataclass(frozen=True)
 class Player:
-    """Who is trained by one loss: its modules, learning-rate multiple and steps in turn.
+    """Who is trained by one loss: its modules, learning-rate multiple, steps in turn, Adam's betas.
 
     >>> Player("critic", (nn.Linear(2, 1),), steps=5).lr
     1.0
@@ -170,6 +167,7 @@ class Player:
     modules: tuple[nn.Module, ...]
     lr: float = 1.0
     steps: int = 1
+    betas: tuple[float, float] | None = None  # None: those of the ``TrainConfig``
 
 
 @dataclass(frozen=True)
