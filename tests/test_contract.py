@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -89,7 +89,7 @@ def results(
         loss = model.loss(x, c)
     found |= {f"loss/{name}": term for name, term in loss.terms.items()}
     if isinstance(model, Codec):
-        found["encode"] = rp.features(model.encode(x, c))
+        found["encode"] = model.embed(model.encode(x, c))
         found["reconstruct"] = model.reconstruct(x, c)
     if isinstance(model, Density):
         with patch.context() as patched:
@@ -403,7 +403,6 @@ def test_spaces_that_are_not_accepted_are_refused():
                 with pytest.raises(ValueError, match=f"{re.escape(name)}: expected .* got "):
                     rp.build(name, space)
     # However many of the presets are choosy, the refusal itself is tested here.
-    build = PRESETS["ae"].build
     choosy = [
         (Accepts(kinds=("binary",)), Space((7,), "real"), "expected binary data, got real"),
         (Accepts(vectors=False), Space((7,), "real"), "expected images, got vectors of 7 entries"),
@@ -412,7 +411,15 @@ def test_spaces_that_are_not_accepted_are_refused():
     ]
     for accepts, space, message in choosy:
         with pytest.raises(ValueError, match=f"^fussy: {message}"):
-            Preset("fussy", build, "no paper", accepts, rp.TrainConfig())(space)
+            Preset("fussy", _built_for(accepts), "no paper")(space)
+
+
+def _built_for(accepts: Accepts) -> Any:
+    def build(space):
+        raise AssertionError("data that are refused reached the builder")
+
+    build.__annotations__["space"] = Annotated[Space, accepts]
+    return build
 
 
 # ------------------------------------------------------------------- saved and compiled

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.one_hot import OneHotMass
+from reparam.distributions.masses import OneHotMass
 from reparam.model import Batch, Kind, LatentVariable, LogProb, positive_count
 
 
@@ -85,7 +85,7 @@ def _anneal(
 
     A single size is that of a pilot's first step, which its acceptance then moves.
     """
-    (x, c), pilot = rows, len(sizes) == 1
+    x, c, pilot = rows.x, rows.c, len(sizes) == 1
     prior, bounded = model.prior(c), True
     z = prior.repeat(len(x) // prior.rows).sample(generator)
     weights = torch.zeros(len(x), dtype=numerics.accumulator(x), device=x.device)
