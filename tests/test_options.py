@@ -70,7 +70,9 @@ COMPOSED = {
         rp.NormalMixture(L, 3), STANDARD, rp.ELBO(rp.PIController()), rp.Categorical(BINARY)
     ),
     "dl-vae prior=autoregressive": lambda: composed(
-        diagonal(), rp.AutoregressivePrior(rp.MADE((L,), 2, (64,), gain=0.1)), rp.ELBO(rp.DimensionwiseLearnedWeights(L))
+        diagonal(),
+        rp.AutoregressivePrior(rp.MADE((L,), 2, (64,), gain=0.1)),
+        rp.ELBO(rp.DimensionwiseLearnedWeights(L)),
     ),
     "annealed-vae posterior=categorical categories=3": lambda: composed(
         rp.GumbelSoftmax(L, 3), rp.UniformOneHot(L, 3), rp.ELBO(rp.Schedule(steps=1000))
