@@ -24,6 +24,7 @@ ROWS = (
         "config",
         "data",
         "numerics",
+        "terms",
         "interrupt",
         "schema",
         "atomic",

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 import reparam as rp
 from reparam.data import Data, Split
+from reparam.evaluation.absent import TOLD, left_out
 from reparam.evaluation.diagnosis import layer_scores
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.representation import linear_probe, neighbor_overlap
 from reparam.model import Space
 from reparam.report import Entry, distances, latent
-from reparam.report.columns import TOLD, left_out
 from reparam.report.rates import rates
 from reparam.report.table import score_table
 from reparam.train.history import History

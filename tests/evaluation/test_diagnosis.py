@@ -14,13 +14,13 @@ import reparam as rp
 from reparam.bijections.autoregressive import MaskedAffine
 from reparam.bijections.base import Inverse
 from reparam.data import Split
+from reparam.evaluation.absent import WITHHELD
 from reparam.evaluation.annealing import annealed_log_prob
 from reparam.evaluation.diagnosis import collapse_notes, information_scores, layer_scores
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.scores import mean_score
 from reparam.model import Space
 from reparam.report import Entry
-from reparam.report.columns import WITHHELD
 from reparam.report.rates import rates
 from reparam.report.table import score_table
 from reparam.train.history import History

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Split
-from reparam.evaluation.latents import ACTIVE_VARIANCE
+from reparam.evaluation.latents import ACTIVE_VARIANCE, COLLAPSED_NATS, collapsed
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.representation import code_features
@@ -20,7 +20,6 @@ from reparam.train.random import seeded
 MOST_DRAWN, MOST_MIXED = 125, 2000  # examples whose z are drawn; whose posteriors are mixed
 PAIRS_AT_ONCE = 10_000  # of a z and a posterior
 LEAST_BELOW_LIMIT = 1.0  # nats: nearer to ln M a mixture of M posteriors says nothing else
-COLLAPSED_NATS = 0.01  # mean rate below which a dimension says nothing
 
 
 def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, seed: int) -> Scores:
@@ -148,11 +147,6 @@ def _log_densities(q: Distribution, z: Tensor) -> Tensor:
         every = block.repeat(q.rows, *[1] * (block.ndim - 1))
         parts.append(q.repeat(len(block)).log_prob(every).view(q.rows, len(block)))
     return torch.cat(parts, 1).cpu().double()
-
-
-def collapsed(rate: Tensor) -> Tensor:
-    """Which columns of the rates (N, G) carry next to nothing on average, (G,)."""
-    return rate.cpu().double().mean(0) < COLLAPSED_NATS
 
 
 def collapse_notes(rate: Tensor, layers: Sequence[int] = ()) -> list[str]:

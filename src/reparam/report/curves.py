@@ -12,20 +12,10 @@ from reparam.model import Descend
 from reparam.report import plots
 from reparam.report.colors import model_color, model_dash
 from reparam.report.entry import Entry
+from reparam.terms import TERMS
 from reparam.train.history import History
 
 SETTLED = 0.04  # share of a run whose first values may lie outside a panel
-UNITS = {
-    "distortion": "−log p(x|z), nats",
-    "rate": "KL(q(z|x) ‖ p(z)), nats",
-    "bound": "evidence lower bound, nats",
-    "beta": "weight of the rate",
-    "total_correlation": "KL(q(z) ‖ Π q(zⱼ)), nats",
-    "nll": "−log p(x), nats",
-    "squared_error": "summed, network units",
-    "cross_entropy": "nats, not a likelihood",
-    "objective": "what is minimized",
-}
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,7 @@ def _panel(entries: Sequence[Entry], term: str) -> str:
             axis.set_xlim(0, 2 * last or 1)
         axis.set_title(term.replace("_", " "))
         axis.set_xlabel("epoch")
-        axis.set_ylabel(UNITS.get(term, ""))
+        axis.set_ylabel(TERMS[term].label if term in TERMS else "")
         if term == "nll":
             _show_bits(axis, entries[0].model.counted)
         return plots.svg(figure, f"Training curves of {term.replace('_', ' ')}")

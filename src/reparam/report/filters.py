@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
+from reparam.evaluation.latents import NEGLIGIBLE
 from reparam.evaluation.rows import subset
 from reparam.model import Codec, features
 from reparam.report import queries
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.traversals import NEGLIGIBLE
 
 SHOWN, COLUMNS, FEWEST = 100, 10, 4  # filters at most, in a row at most and at least
 TILE = (28, 64)  # pixels

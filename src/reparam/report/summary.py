@@ -8,20 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from reparam.data import Data
-from reparam.evaluation.scores import Score
+from reparam.evaluation.scores import Score, mark
 from reparam.report.entry import Entry
-from reparam.report.table import mark, number, rank, seed_error
+from reparam.report.table import number, rank, seed_error
 from reparam.report.training import cut_off
+from reparam.terms import CLAIMS
 
 NBSP = "\u00a0"  # a number and its error are not parted at the end of a narrow line
 KINDS = {"binary": "binary (0 or 1)", "real": "real-valued"}
-CLAIMS = {
-    "log_likelihood": "has the highest log-likelihood",
-    "conditional_log_likelihood": "has the highest log-likelihood given the condition",
-    "reconstruction_mse": "reconstructs best, by mean squared error",
-    "linear_probe_accuracy": "has the codes from which labels are read best",
-    "frechet_distance": "has the smallest Fréchet distance between samples and data",
-}
 
 
 def facts(data: Data) -> list[tuple[str, str]]:

@@ -10,11 +10,9 @@ from torch import Tensor
 
 from reparam.data import Data, Split
 from reparam.edit import traverse
-from reparam.evaluation.diagnosis import COLLAPSED_NATS, collapsed
-from reparam.evaluation.latents import ACTIVE_VARIANCE
-from reparam.evaluation.likelihood import bound_terms
+from reparam.evaluation.latents import Axes, importance
 from reparam.evaluation.rows import subset
-from reparam.model import Codec, LatentVariable, Model, features
+from reparam.model import Codec, features
 from reparam.report import queries
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS
@@ -24,7 +22,6 @@ from reparam.report.vectors import Columns, colors, response
 SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
 ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so that pages stay light
-NEGLIGIBLE = 1e-4  # of the largest variance: what counts as dead in a codec without a prior
 
 
 @dataclass(frozen=True)
@@ -64,28 +61,6 @@ class TraversalCard:
     unit: str
 
 
-@dataclass(frozen=True)
-class Axes:
-    """The dimensions of a code by importance.
-
-    Args:
-        amount: rate or variance of each dimension, (F,).
-        alive: which are used; the others are dead.
-        unit: of the amounts.
-        order: what the order is and who is dead, in words.
-    """
-
-    amount: Tensor
-    alive: Tensor
-    unit: str
-    order: str
-
-    def text(self, dimension: int, unit: str = "") -> str:
-        """Its name, what it carries, and whether it is dead."""
-        dead = "" if self.alive[dimension] else " (dead)"
-        return f"z{dimension}: {self.amount[dimension].item():.3g}{unit}{dead}"
-
-
 def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[TraversalCard]:
     """Traversals of every codec with real codes."""
     split, cards = subset(data.test, MOST_POINTS, seed), []
@@ -98,26 +73,6 @@ def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[Traversa
                 walk = _Walk.of(entry.model, split, code)
                 cards.append(_card(index, entry.label, axes, walk, brush))
     return cards
-
-
-def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
-    """Mean KL per dimension where the model has one, the variance of the codes otherwise.
-
-    By rate a dimension is dead where ``collapse_notes`` name it. By variance it is where it is no
-    active unit, or, in a codec without a prior to give codes a scale, where it hardly varies.
-    """
-    variance, order = flat.var(0, correction=0), "Ordered by the variance of the codes"
-    if not isinstance(model, LatentVariable):
-        least = NEGLIGIBLE * float(variance.max())
-        order += f"; dead: at most {NEGLIGIBLE:g} of the largest"
-        return Axes(variance, variance > least, "variance", order)
-    rates = bound_terms(model, split, seed)["rate"].flatten(1)
-    if rates.shape[1] == flat.shape[1]:
-        order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
-        order += f"; dead: less than {COLLAPSED_NATS} nats"
-        return Axes(queries.plain(rates.mean(0)), ~collapsed(rates), "nats", order)
-    order += f"; dead: at most {ACTIVE_VARIANCE}, no active unit"
-    return Axes(variance, variance > ACTIVE_VARIANCE, "variance", order)
 
 
 @dataclass(frozen=True)
