@@ -28,6 +28,7 @@ ROWS = (
         "interrupt",
         "schema",
         "atomic",
+        "batching",
         "lock",
         "progress",
     ),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.batching import draws_at_once
 from reparam.conditions import check_attributes, check_labels
 from reparam.inspection import Inspectable
 from reparam.memory import keep_freed
@@ -418,7 +419,7 @@ class LatentVariable(Codec, Density):
     ) -> LogProb:
         positive_count("samples", samples)
         x, c = self.prepare(x, c)
-        at_once = min(samples, max(1, self.space.draws_at_once // len(x)))
+        at_once = min(samples, max(1, draws_at_once(self.space) // len(x)))
         total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
         with trusted():
             posterior = self.posterior(x, c)

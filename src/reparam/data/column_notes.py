@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from reparam.batching import rows_at_once
 from reparam.data.splits import Data
 from reparam.model import Density, Model
 
@@ -57,7 +58,7 @@ def _exception(data: Data, split: str) -> str | None:
     if split == "train" or not same.any():
         return None
     x, start = data.splits[split].x, 0
-    for part in x.split(data.space.rows_at_once):
+    for part in x.split(rows_at_once(data.space)):
         differs = (part != first.to(part)) & same
         if differs.any() and same.all():
             only = " (there is only 1)" if len(data.train) == 1 else ""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from reparam.batching import rows_at_once
 from reparam.data import Split
 from reparam.evaluation.latents import ACTIVE_VARIANCE, COLLAPSED_NATS, collapsed
 from reparam.evaluation.likelihood import bound_terms
@@ -128,7 +129,7 @@ def _shuffled(count: int, seed: int) -> Tensor:
 def _posteriors(model: LatentVariable, *chosen: Rows) -> Iterator[Distribution]:
     """q(z|x) of these rows, as many at a time as memory allows."""
     for split, rows in chosen:
-        for part in rows.split(model.space.rows_at_once) if len(rows) else ():
+        for part in rows.split(rows_at_once(model.space)) if len(rows) else ():
             yield model.posterior(split.x[part])
 
 

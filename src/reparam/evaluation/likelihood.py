@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import rows_at_once
 from reparam.data import Split
 from reparam.evaluation.rows import batches
 from reparam.evaluation.scores import Score, Scores, difference, mean_score
@@ -83,7 +84,7 @@ def log_likelihood(
     """
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     drawn = samples if isinstance(model, LatentVariable) else 1
-    rows = max(1, model.space.rows_at_once // min(drawn, SAMPLES_AT_ONCE))
+    rows = max(1, rows_at_once(model.space) // min(drawn, SAMPLES_AT_ONCE))
     rows = min(rows, rows_between_news(model.space, drawn))
     parts = []
     for batch in batches(model, split, rows):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reparam.batching import in_batches, rows_at_once, slices
 from reparam.data import Data, Split
 from reparam.evaluation import copies, discrepancy, manifolds
 from reparam.evaluation.classes import ROWS_PER_CLASS, Classifier, classifier, label_entropy
@@ -69,7 +70,7 @@ class Yardstick:
         self.extractor = extractor or RandomFeatures(data.space, known.x)
         self.labels, self.classes = rows.labels, classes_seen(data, split)
         self.classifier = self._classifier(known)
-        self.real = self.traits(rows.x.split(data.space.rows_at_once))
+        self.real = self.traits(rows.x.split(rows_at_once(data.space)))
 
     def _classifier(self, train: Split) -> Classifier | None:
         """Of features into the classes of the training data; None without labels, or too few."""
@@ -77,8 +78,8 @@ class Yardstick:
             return None
         if isinstance(self.extractor, RandomFeatures):
             return classifier(self.extractor.of_reference, train.labels)
-        parts = train.x.split(self.space.rows_at_once)
-        return classifier(torch.cat([self.features(x) for x in parts]), train.labels)
+        known = in_batches(self.features, rows_at_once(self.space), train.x)
+        return classifier(known, train.labels)
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
@@ -191,10 +192,9 @@ def sample_scores(
 @torch.no_grad()
 def _draws(model: Generator, n: int, seed: int, watch: Callable[[float], None]) -> Iterator[Tensor]:
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    at_once = model.space.rows_at_once
-    for start in range(0, n, at_once):
-        yield model.sample(min(at_once, n - start), generator=generator).cpu()
-        watch(min(1.0, (start + at_once) / n))
+    for part in slices(0, n, rows_at_once(model.space)):
+        yield model.sample(part.stop - part.start, generator=generator).cpu()
+        watch(part.stop / n)
 
 
 def reference_scores(
@@ -221,7 +221,7 @@ def reference_scores(
         return {}
     yardstick = _yardstick(data, split, extractor, seed)
     rows = subset(data.train, yardstick.n, seed)
-    return yardstick.scores(rows.x.split(data.space.rows_at_once))
+    return yardstick.scores(rows.x.split(rows_at_once(data.space)))
 
 
 def too_few(data: Data, split: str = "test", features: int = FEATURES) -> list[str]:
@@ -256,7 +256,7 @@ def too_few(data: Data, split: str = "test", features: int = FEATURES) -> list[s
 def sampling_speed(model: Generator, seed: int = 0) -> Score:
     """Samples per second in batches of 256, fewer of large x: the median of three, warmed up."""
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    n = min(TIMED_SAMPLES, model.space.rows_at_once)
+    n = min(TIMED_SAMPLES, rows_at_once(model.space))
     rates = []
     for _ in range(4):
         start = time.perf_counter()

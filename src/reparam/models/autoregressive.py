@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import rows_at_once, slices
 from reparam.bijections.elementwise import Standardize
 from reparam.distributions.channel_mixture import ChannelMixtureMass
 from reparam.distributions.likelihoods import Likelihood
@@ -199,12 +200,11 @@ class Autoregressive(Conditional, Density, Completer):
         mask: Tensor | None = None,
     ) -> Tensor:
         """n draws in data units, but for the given entries; so many at once as memory allows."""
-        parts, at_once = [], self.space.rows_at_once
-        for start in range(0, n, at_once):
-            rows = slice(start, min(start + at_once, n))
+        parts = []
+        for rows in slices(0, n, rows_at_once(self.space)):
             some = [None if value is None else value[rows] for value in (given, mask)]
             labels = None if c is None else c[rows]
-            parts.append(self._fill_rows(rows.stop - start, labels, generator, *some))
+            parts.append(self._fill_rows(rows.stop - rows.start, labels, generator, *some))
         return torch.cat(parts)
 
     def _fill_rows(
