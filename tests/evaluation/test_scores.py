@@ -216,7 +216,7 @@ def test_dynamic_data_are_measured_on_one_fixed_draw(monkeypatch):
     rp.fit(model, data, progress=False, precision="float64")
     wanted = evaluate(model, data)["log_likelihood"]
     assert evaluate(model, data)["log_likelihood"] == wanted
-    monkeypatch.setattr("reparam.space.ENTRIES_AT_ONCE", 64 * 37)
+    monkeypatch.setattr("reparam.batching.ENTRIES_AT_ONCE", 64 * 37)
     assert evaluate(model, data)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)
     again = rp.load_data("digits", binarize="dynamic")
     assert evaluate(model, again)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)
