@@ -89,7 +89,7 @@ def results(
         loss = model.loss(x, c)
     found |= {f"loss/{name}": term for name, term in loss.terms.items()}
     if isinstance(model, Codec):
-        found["encode"] = rp.features(model.encode(x, c))
+        found["encode"] = model.embed(model.encode(x, c))
         found["reconstruct"] = model.reconstruct(x, c)
     if isinstance(model, Density):
         with patch.context() as patched:

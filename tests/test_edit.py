@@ -33,7 +33,7 @@ class Identity(Codec):
 
 
 class Indices(Identity):
-    code_space = Space((4,), "levels", 8)
+    code_space = Space((4,), "levels", 9)
 
     def encode(self, x, c=None):
         return x.long()
@@ -172,11 +172,10 @@ class ClassNormals(Density):
     def loss(self, x, c=None, player="model"):
         raise AssertionError
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         raise AssertionError
 
-    def log_prob(self, x, c=None, *, samples=1, generator=None):
-        x, c = self.prepare(x, c)
+    def density(self, x, c, samples, generator):
         value = [self.normals[label].log_prob(row) for row, label in zip(x, c, strict=True)]
         return LogProb(torch.stack(value), "exact")
 

@@ -16,6 +16,7 @@ PACKAGE = "reparam"
 ROWS = (
     (
         "model",
+        "distribution",
         "space",
         "buffers",
         "conditions",

@@ -51,13 +51,13 @@ from .model import (
     Completer,
     Density,
     Distribution,
+    Encoder,
     Generator,
     LatentVariable,
     LogProb,
     Loss,
     Model,
     Space,
-    features,
 )
 from .models.autoencoder import Autoencoder
 from .models.autoregressive import Autoregressive
@@ -120,6 +120,7 @@ __all__ = [
     "Distribution",
     "DynamicControlled",
     "ELBO",
+    "Encoder",
     "Filters",
     "FlowPosterior",
     "FlowPrior",
@@ -181,7 +182,6 @@ __all__ = [
     "classify",
     "compare",
     "evaluate",
-    "features",
     "fit",
     "interpolate",
     "load",

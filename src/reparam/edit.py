@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import in_batches, rows_at_once
-from reparam.model import Codec, Density, LatentVariable, features, positive_count
+from reparam.model import Codec, Density, LatentVariable, positive_count
 
 Path = Literal["linear", "spherical"]
 PARALLEL = 1e-6  # radians from 0 or π, within which two codes have no great circle of their own
@@ -91,7 +91,7 @@ def traverse(
     Args:
         model: any codec with real codes.
         x: (B, *shape), in data units.
-        dimension: which entry of the code, from 0, as ``features`` orders them; or n of them.
+        dimension: which entry of the code, from 0, of the code flattened; or n of them.
         values: (S,), in units of the code; or (n, S), the values of each of n.
         c: the condition of x.
 
@@ -116,7 +116,7 @@ def traverse(
             f"in shape {tuple(values.shape)}"
         )
     code = _real_code(model, x, c)
-    codes = features(code)
+    codes = code.flatten(1)
     for one in dimension:
         if not 0 <= one < codes.shape[1]:
             raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")

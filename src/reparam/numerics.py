@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_SHARING: ContextVar[int | None] = ContextVar("examples that share their noise", default=None)
 FACTORS = 100  # numbers of at least ½ whose product no float type in use rounds to 0
 
 
@@ -21,13 +24,40 @@ def noise(
     """Standard normal or uniform [0, 1) noise of the shape, dtype and device of ``like``.
 
     The one source of randomness in losses and samplers. A generator of another device draws there
-    and the result is moved, so that one CPU generator gives the same noise everywhere.
+    and the result is moved, so that one CPU generator gives the same noise everywhere. Within
+    ``shared_noise(n)`` the first dimension is of n examples, which all get the same.
     """
+    examples = sharing()
+    if examples is not None and examples > 1:
+        with shared_noise(1):
+            one = noise(like[: like.shape[0] // examples], kind, generator)
+        return one.repeat(examples, *[1] * (like.ndim - 1))
     if generator is None:
         return torch.randn_like(like) if kind == "normal" else torch.rand_like(like)
     draw = torch.randn if kind == "normal" else torch.rand
     values = draw(like.shape, generator=generator, dtype=like.dtype, device=generator.device)
     return values.to(like.device)
+
+
+def sharing() -> int | None:
+    """How many examples share their noise here and now; None: none do."""
+    return _SHARING.get()
+
+
+@contextmanager
+def shared_noise(examples: int) -> Iterator[None]:
+    """Within, ``noise`` is the same for each of so many examples, whose rows stand together.
+
+    >>> with shared_noise(3):
+    ...     drawn = noise(torch.zeros(6, 2))
+    >>> bool((drawn.view(3, 2, 2) == drawn[:2]).all())
+    True
+    """
+    token = _SHARING.set(examples)
+    try:
+        yield
+    finally:
+        _SHARING.reset(token)
 
 
 def categorical_draw(logits: Tensor, dim: int, generator: torch.Generator | None = None) -> Tensor:

@@ -52,14 +52,14 @@ class Draws(Generator):
 
     def __init__(self, space, draw):
         super().__init__(space)
-        self.draw, self.drawn = draw, 0
+        self.source, self.drawn = draw, 0
 
     def loss(self, x, c=None, player="model"):
         raise AssertionError("not trained")
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         self.drawn += n
-        return self.draw(n, generator)
+        return self.source(n, generator)
 
 
 def rows_of(x):

@@ -33,11 +33,11 @@ class Known(Codec, Density):
     def decode(self, code, c=None):
         return code + 1
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         return torch.zeros(n, *self.space.shape)
 
-    def log_prob(self, x, c=None, *, samples=1, generator=None):
-        return LogProb(self.prepare(x, c)[0].flatten(1)[:, 0], "exact")
+    def density(self, x, c, samples, generator):
+        return LogProb(x.flatten(1)[:, 0], "exact")
 
 
 def _split(rows=7, entries=3, seed=0):
@@ -61,7 +61,7 @@ def _data(split, space):
 @pytest.mark.parametrize("bad", [math.nan, -math.inf, math.inf])
 def test_a_score_that_is_not_finite_is_refused_by_its_name(bad):
     class Spoiled(Known):
-        def log_prob(self, x, c=None, *, samples=1, generator=None):
+        def density(self, x, c, samples, generator):
             return LogProb(torch.tensor([1.0, bad]), "exact")
 
     space = Space((3,), "real")
@@ -102,13 +102,13 @@ class Counting(Known):
         self.rows.append(len(x))
         return super().encode(x, c)
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         self.rows.append(n)
         return torch.rand(n, *self.space.shape, generator=generator)
 
-    def log_prob(self, x, c=None, *, samples=1, generator=None):
+    def density(self, x, c, samples, generator):
         self.rows.append(len(x))
-        return super().log_prob(x, c)
+        return super().density(x, c, samples, generator)
 
 
 def test_large_images_pass_few_at_a_time():

@@ -29,7 +29,7 @@ class Constant(rp.Generator):
     def after_step(self, loss, player="model"):
         self.seen.append(("after", player))
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         return self.code.expand(n, -1)
 
 

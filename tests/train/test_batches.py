@@ -68,7 +68,7 @@ def test_conditions_stay_with_their_rows():
 def test_solves_read_every_row_once_in_order():
     batches = Batches(numbered(2500), 64, seed=0, device=CPU)
     for _ in range(2):  # re-iterable
-        assert torch.cat([x for x, _ in batches])[:, 0].tolist() == list(range(2500))
+        assert torch.cat([batch.x for batch in batches])[:, 0].tolist() == list(range(2500))
 
 
 # ------------------------------------------------------------------------- gray data
@@ -120,7 +120,7 @@ def test_draws_depend_on_seed_and_step_alone_and_differ_between_steps():
 
 def test_a_solve_reads_the_same_draw_in_every_pass():
     batches = Batches(gray(2500), 64, seed=0, device=CPU)
-    first, second = (torch.cat([x for x, _ in batches]) for _ in range(2))
+    first, second = (torch.cat([batch.x for batch in batches]) for _ in range(2))
     assert torch.equal(first, second) and len(first) == 2500
     assert not torch.equal(first[:1024], first[1024:2048])
     p = torch.arange(LEVELS).double() / (LEVELS - 1)

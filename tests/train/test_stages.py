@@ -115,7 +115,7 @@ class Center(Generator):
         nll = (x - self.code).square().sum(1)
         return Loss(nll.mean(), {"nll": nll})
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         return self.code.detach().expand(n, 1)
 
 

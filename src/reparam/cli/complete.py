@@ -79,7 +79,7 @@ def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed
 
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     parts = []
-    for x, c in batches(model, split, max(1, ROWS_AT_ONCE // draws)):
+    for x, c, _ in batches(model, split, max(1, ROWS_AT_ONCE // draws)):
         labels = None if c is None else c.repeat_interleave(draws, 0)
         drawn = model.complete(x.repeat_interleave(draws, 0), given, labels, generator=generator)
         parts.append(drawn.cpu().unflatten(0, (len(x), draws)))

@@ -106,7 +106,7 @@ def _repaired(run: OpenRun, split: Split) -> Tensor:
 
     model = codec(run)
     with torch.no_grad(), trusted():  # noise may take x̃ anywhere
-        return torch.cat([model.reconstruct(*batch).cpu() for batch in batches(model, split)])
+        return torch.cat([model.reconstruct(x, c).cpu() for x, c, _ in batches(model, split)])
 
 
 def _in_rows(shown: list[Tensor]) -> Tensor:

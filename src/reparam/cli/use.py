@@ -77,7 +77,7 @@ def reconstruct(
     as_picture = out.suffix.lower() == ".png"
     split = examples_of(examples, opened, moved, label, n, WIDEST if as_picture else None)
     with torch.no_grad():
-        restored = torch.cat([model.reconstruct(*batch).cpu() for batch in batches(model, split)])
+        restored = torch.cat([model.reconstruct(x, c).cpu() for x, c, _ in batches(model, split)])
     if as_picture:
         width = min(WIDEST, len(split))
         rows = [

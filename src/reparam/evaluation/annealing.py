@@ -85,7 +85,7 @@ def _anneal(
 
     A single size is that of a pilot's first step, which its acceptance then moves.
     """
-    (x, c), pilot = rows, len(sizes) == 1
+    x, c, pilot = rows.x, rows.c, len(sizes) == 1
     prior, bounded = model.prior(c), True
     z = prior.repeat(len(x) // prior.rows).sample(generator)
     weights = torch.zeros(len(x), dtype=numerics.accumulator(x), device=x.device)

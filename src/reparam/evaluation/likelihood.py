@@ -88,7 +88,7 @@ def log_likelihood(
     rows = min(rows, rows_between_news(model.space, drawn))
     parts = []
     for batch in batches(model, split, rows):
-        parts.append(model.log_prob(*batch, samples=samples, generator=generator))
+        parts.append(model.log_prob(batch.x, batch.c, samples=samples, generator=generator))
         watch(min(1.0, len(parts) * rows / len(split)))
     values = torch.cat([part.value for part in parts])
     protocol = {"samples": parts[0].samples, "seed": seed}
@@ -124,7 +124,7 @@ def bound_terms(model: LatentVariable, split: Split, seed: int = 0) -> dict[str,
     parts: dict[str, list[Tensor]] = {}
     with seeded(seed, model.anchor.device):
         for batch in batches(model, split):
-            for term, values in model.loss(*batch).terms.items():
+            for term, values in model.loss(batch.x, batch.c).terms.items():
                 parts.setdefault(term, []).append(values)
     return {term: torch.cat(values) for term, values in parts.items()}
 

@@ -11,7 +11,7 @@ from reparam.evaluation.classes import classifier
 from reparam.evaluation.reconstruction import deviations, scaled_vectors
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import Score, mean_score, share_score
-from reparam.model import Codec, Space, features
+from reparam.model import Codec, Space
 
 NEIGHBORS, MOST_ROWS = 10, 1000  # neighbors of each row, rows among which they are sought
 
@@ -19,7 +19,7 @@ NEIGHBORS, MOST_ROWS = 10, 1000  # neighbors of each row, rows among which they 
 @torch.no_grad()
 def code_features(model: Codec, split: Split) -> torch.Tensor:
     """The codes of a split as float64 vectors on the CPU, (N, F)."""
-    codes = [features(model.encode(x, c)).cpu().double() for x, c in batches(model, split)]
+    codes = [model.embed(model.encode(x, c)).cpu().double() for x, c, _ in batches(model, split)]
     return torch.cat(codes)
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from reparam.bijections.elementwise import Standardize
 from reparam.inspection import Filters, HiddenUnits, Noise
-from reparam.model import Code, Codec, Loss, Space, Stage
+from reparam.model import Codec, Loss, Space, Stage
 from reparam.nets.single import single_matrix
 from reparam.nets.sparse import through_sigmoids
 from reparam.objectives.code_penalties import CodePenalty, Sparsity
@@ -147,7 +147,7 @@ class Autoencoder(Codec):
         x, c = self.prepare(x, c, self.encodes)
         return self._checked(self.encoder(self.standardize.scaled(x)))
 
-    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         output = self._shaped(self.decoder(self.prepare_code(code)))
         if self.term == "cross_entropy":
             output = output.sigmoid()

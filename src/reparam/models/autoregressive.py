@@ -12,7 +12,7 @@ from reparam.batching import rows_at_once, slices
 from reparam.bijections.elementwise import Standardize
 from reparam.distributions.channel_mixture import ChannelMixtureMass
 from reparam.distributions.likelihoods import Likelihood
-from reparam.model import Completer, Density, LogProb, Loss, Space, Stage, positive_count
+from reparam.model import Completer, Density, LogProb, Loss, Space, Stage
 from reparam.models.conditional import Conditional
 from reparam.nets.autoregressive import AutoregressiveNetwork
 
@@ -100,25 +100,14 @@ class Autoregressive(Conditional, Density, Completer):
         if self.network.members > 1:
             self.turn.copy_((self.turn + 1) % self.network.members)
 
-    def log_prob(
-        self,
-        x: Tensor,
-        c: Tensor | None = None,
-        *,
-        samples: int = 1,
-        generator: torch.Generator | None = None,
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        positive_count("samples", samples)
-        x, c = self.prepare(x, c)
         factors, value = self._members(x, c)
         alone = self.network.members == 1
         return LogProb(value, "exact", per_dimension=factors if alone else None)
 
-    def sample(
-        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        positive_count("n", n)
-        c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         return self._fill(n, c, generator)
 
     def complete(

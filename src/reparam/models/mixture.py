@@ -15,7 +15,6 @@ from reparam.model import (
     Batch,
     Density,
     LogProb,
-    Loss,
     Model,
     Solve,
     Space,
@@ -79,20 +78,9 @@ class GaussianMixture(Float64Buffers, Density):
                 f"got {self.components}"
             )
 
-    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
-        nll = -self.log_prob(x, c).value
-        return Loss(nll.mean(), {"nll": nll})
-
-    def log_prob(
-        self,
-        x: Tensor,
-        c: Tensor | None = None,
-        *,
-        samples: int = 1,
-        generator: torch.Generator | None = None,
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        positive_count("samples", samples)
-        x, c = self.prepare(x, c)
         factor = torch.linalg.cholesky(self.covariances)  # (K, D, D)
         centered = self.varying(x.to(self.means)[:, None] - self.means).movedim(0, 2)  # (K, D, B)
         standardized = torch.linalg.solve_triangular(factor, centered, upper=False)
@@ -102,12 +90,7 @@ class GaussianMixture(Float64Buffers, Density):
         value = (self.weights.log()[:, None] + log_normal).logsumexp(0)
         return LogProb(value + self.varying.log_support(x), "exact")
 
-    @torch.no_grad()
-    def sample(
-        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        positive_count("n", n)
-        self._condition(c, n)
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         uniform = numerics.noise(self.weights.new_empty(n), "uniform", generator)
         component = torch.searchsorted(self.weights.cumsum(0), uniform, right=True)
         component = component.clamp(max=self.components - 1)
@@ -122,9 +105,9 @@ def _solve(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, GaussianMixture)
     from sklearn.mixture import GaussianMixture as Fit  # here: it takes a second to import
 
-    x = torch.cat([x.cpu().double() for x, _ in batches])
+    x = torch.cat([batch.x.cpu().double() for batch in batches])
     model.refuse_rows(len(x))
-    model.varying.learn(x for x, _ in batches)
+    model.varying.learn(batch.x for batch in batches)
     varies = model.varying.mask.cpu()
     x = x[:, varies]
     shift, scale = x.mean(0), x.std(0, correction=0)

@@ -15,12 +15,10 @@ from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters
 from reparam.model import (
     Batch,
-    Code,
     Codec,
     Density,
     Domain,
     LogProb,
-    Loss,
     Model,
     Solve,
     Space,
@@ -123,15 +121,11 @@ class PCA(Float64Buffers, Codec, Density):
                 f"got {self.latent_dim}"
             )
 
-    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
-        nll = -self.log_prob(x, c).value
-        return Loss(nll.mean(), {"nll": nll})
-
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
         return (self._centered(x) @ self.components).to(self.anchor)
 
-    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         flat = self.prepare_code(code).to(self.mean) @ self.components.T + self.mean
         return self._unscaled(flat)
 
@@ -152,12 +146,7 @@ class PCA(Float64Buffers, Codec, Density):
             return self.standardize.inverse(x)[0]
         return x.to(self.anchor) if self.varying is None else self.varying.restore(x)
 
-    @torch.no_grad()
-    def sample(
-        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        positive_count("n", n)
-        self._condition(c, n)
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         z = numerics.noise(self.mean.new_empty(n, self.latent_dim), "normal", generator)
         flat = z * (self.eigenvalues - self.variance).clamp(min=0).sqrt() @ self.components.T
         flat = flat + self.mean
@@ -167,16 +156,9 @@ class PCA(Float64Buffers, Codec, Density):
             flat = (flat + 0.5).floor().clamp(0, levels - 1)
         return self._unscaled(flat)
 
-    def log_prob(
-        self,
-        x: Tensor,
-        c: Tensor | None = None,
-        *,
-        samples: int = 1,
-        generator: torch.Generator | None = None,
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        positive_count("samples", samples)
-        x, c = self.prepare(x, c)
         # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
         centered = self._centered(x)
         code = centered @ self.components
@@ -198,7 +180,7 @@ class PCA(Float64Buffers, Codec, Density):
 def _solve(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, PCA)
     if model.own_varying is not None:
-        model.own_varying.learn(x for x, _ in batches)
+        model.own_varying.learn(batch.x for batch in batches)
     dimension, q = model.counted, model.latent_dim
     if q >= dimension:
         raise ValueError(
@@ -233,8 +215,8 @@ class _Rows:
         self.varies = None if varying is None or varying.whole else varying.mask.flatten()
 
     def __iter__(self) -> Iterator[Tensor]:
-        for x, _ in self.batches:
-            flat = self.model.scaled(x).to(numerics.accumulator(x))
+        for batch in self.batches:
+            flat = self.model.scaled(batch.x).to(numerics.accumulator(batch.x))
             yield flat if self.varies is None else flat[:, self.varies]
 
     def among_all(self, values: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from reparam import numerics
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
     Batch,
-    Code,
     Codec,
     Descend,
     Generator,
@@ -22,7 +21,6 @@ from reparam.model import (
     Solve,
     Space,
     Stage,
-    positive_count,
 )
 from reparam.nets.norm import has_batch_norm
 
@@ -120,18 +118,13 @@ class TwoStage(Codec, Generator):
         else:
             self.codec.after_step(loss, player)
 
-    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.codec.encode(x, c)
 
-    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         return self.codec.decode(code, c)
 
-    @torch.no_grad()
-    def sample(
-        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        positive_count("n", n)
-        self._condition(c, n)
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         x, levels = (
             self.decode(self.generator.sample(n, generator=generator)),
             self.space.level_count,
@@ -143,7 +136,7 @@ class TwoStage(Codec, Generator):
 
 def _refuse_collapsed(codes: Iterable[Batch]) -> None:
     """Not the training data are at fault then, as the generator alone would say."""
-    if numerics.constant_entries(code for code, _ in codes)[1].all():
+    if numerics.constant_entries(batch.x for batch in codes)[1].all():
         raise ValueError(
             "codes: expected different codes of different rows, got the same of every training "
             "row, of which no generator can be learned; train another codec, or give rows that "
@@ -158,8 +151,8 @@ class _Codes:
         self.codec, self.batches = codec, batches
 
     def __iter__(self) -> Iterator[Batch]:
-        for x, _ in self.batches:
-            yield Batch(_code(self.codec, x))
+        for batch in self.batches:
+            yield Batch(_code(self.codec, batch.x))
 
 
 @torch.no_grad()

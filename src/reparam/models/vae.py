@@ -101,15 +101,15 @@ class VAE(Conditional, LatentVariable):
         return (*self.standardize.stages, *self.condition_stages, *first, descend)
 
     def _count_rows(self, model: Model, batches: Iterable[Batch]) -> None:
-        rows = sum(len(x) for x, _ in batches)
+        rows = sum(batch.x.shape[0] for batch in batches)
         for penalty in self.objective.parts:
             penalty.start(rows)
 
     def _start_prior(self, model: Model, batches: Iterable[Batch]) -> None:
         """Give the prior training examples, each as likely as any other to be among them."""
         kept, keys = self.anchor.new_empty(0), self.anchor.new_empty(0)
-        for x, _ in batches:
-            x = self.standardize.scaled(self.prepare(x)[0])
+        for batch in batches:
+            x = self.standardize.scaled(self.prepare(batch.x)[0])
             keys = torch.cat([keys, numerics.noise(keys.new_empty(len(x)), "uniform")])
             kept = torch.cat([kept.view(-1, *x.shape[1:]), x])
             chosen = keys.topk(min(self.p_z.examples, len(keys))).indices

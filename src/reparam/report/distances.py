@@ -11,7 +11,7 @@ from torch import Tensor
 from reparam.data import Data
 from reparam.evaluation.representation import data_vectors
 from reparam.evaluation.rows import subset
-from reparam.model import Codec, features
+from reparam.model import Codec
 from reparam.report import plots, queries
 from reparam.report.colors import model_color
 from reparam.report.entry import Entry
@@ -47,8 +47,8 @@ def shepard_diagrams(data: Data, entries: Sequence[Entry], seed: int) -> list[Di
         if not isinstance(model, Codec) or model.conditional:
             continue
         code = queries.encode(model, split)
-        if code is not None and features(code).isfinite().all():
-            between = _distances(features(code), first, second)
+        if code is not None and code.flatten(1).isfinite().all():
+            between = _distances(code.flatten(1), first, second)
             panels.append(_diagram(apart, between, index, entry.label))
     return panels
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from reparam.data import Data, Split
 from reparam.evaluation.latents import NEGLIGIBLE
 from reparam.evaluation.rows import subset
-from reparam.model import Codec, features
+from reparam.model import Codec
 from reparam.report import queries
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS
@@ -57,7 +57,7 @@ def _by_use(model: Codec, split: Split, count: int) -> tuple[Tensor, int]:
     code = queries.encode(model, split)
     if code is None:  # codes that are no numbers do not vary
         return torch.arange(count), 0
-    variance = features(code).var(0, correction=0)
+    variance = code.flatten(1).var(0, correction=0)
     dead = int((variance <= NEGLIGIBLE * variance.max()).sum())
     return variance.argsort(descending=True, stable=True), dead
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reparam.data import Data, Split
 from reparam.evaluation.rows import subset
-from reparam.model import Codec, LatentVariable, features
+from reparam.model import Codec, LatentVariable
 from reparam.report import queries
 from reparam.report.colors import class_colors
 from reparam.report.entry import Entry
@@ -73,7 +73,7 @@ def latent_maps(data: Data, entries: Sequence[Entry], seed: int) -> LatentMaps |
     for index, entry in enumerate(entries):
         if isinstance(entry.model, Codec):
             code = queries.encode(entry.model, split)
-            if code is not None and features(code).isfinite().all() and len(split) > 2:
+            if code is not None and code.flatten(1).isfinite().all() and len(split) > 2:
                 cards.append(_card(data, split, index, entry, entry.model, code, seed))
     if not cards:
         return None
@@ -83,7 +83,7 @@ def latent_maps(data: Data, entries: Sequence[Entry], seed: int) -> LatentMaps |
 def _card(
     data: Data, split: Split, index: int, entry: Entry, model: Codec, code: Tensor, seed: int
 ) -> LatentCard:
-    flat = features(code)
+    flat = code.flatten(1)
     points, projection = project(flat)
     if model.conditional:
         projection += "; the codes contain the condition, which alone may separate them"
@@ -152,7 +152,7 @@ def _manifold(
         axes = torch.quantile(queries.plain(z).flatten(1), levels, dim=0)
         note = f"Decoded at prior quantiles {EDGE:.0%} to {1 - EDGE:.0%} of each dimension"
     else:
-        low, high = torch.quantile(features(code), torch.tensor([EDGE, 1 - EDGE]), dim=0)
+        low, high = torch.quantile(code.flatten(1), torch.tensor([EDGE, 1 - EDGE]), dim=0)
         axes = low + (high - low) * torch.linspace(0, 1, side)[:, None]
         note = f"Decoded evenly between quantiles {EDGE:.0%} and {1 - EDGE:.0%} of the codes"
     across, up = torch.meshgrid(axes[:, 0], axes[:, 1].flip(0), indexing="xy")

@@ -12,7 +12,7 @@ from reparam.data import Data, Split
 from reparam.edit import traverse
 from reparam.evaluation.latents import Axes, importance
 from reparam.evaluation.rows import subset
-from reparam.model import Codec, features
+from reparam.model import Codec
 from reparam.report import queries
 from reparam.report.entry import Entry
 from reparam.report.latent import MOST_POINTS
@@ -68,8 +68,8 @@ def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[Traversa
     for index, entry in enumerate(entries):
         if isinstance(entry.model, Codec):
             code = queries.encode(entry.model, split)
-            if code is not None and features(code).isfinite().all() and len(split) > 2:
-                axes = importance(entry.model, split, features(code), seed)
+            if code is not None and code.flatten(1).isfinite().all() and len(split) > 2:
+                axes = importance(entry.model, split, code.flatten(1), seed)
                 walk = _Walk.of(entry.model, split, code)
                 cards.append(_card(index, entry.label, axes, walk, brush))
     return cards
@@ -94,7 +94,7 @@ class _Walk:
 
     @classmethod
     def of(cls, model: Codec, split: Split, code: Tensor) -> _Walk:
-        flat = features(code)
+        flat = code.flatten(1)
         mean, deviation = flat.mean(0), flat.std(0, correction=0)
         nearest = int((flat - mean).square().sum(1).argmin())
         rows = slice(nearest, nearest + 1)

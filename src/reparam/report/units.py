@@ -55,7 +55,7 @@ def _gathered(model: Codec, split: Split) -> HiddenUnits | None:
     parts: list[Tensor] = []
     found: HiddenUnits | None = None
     for batch in batches(model, split):
-        found = model.hidden_units(*batch)
+        found = model.hidden_units(batch.x, batch.c)
         if found is None:
             return None
         parts.append(found.activations.cpu())

@@ -471,7 +471,7 @@ def validate(training: Training, player: str) -> dict[str, float]:
     model.eval()
     seed = config.seed if alone else ranks.seed(config.seed)
     with seeded(seed, training.device), autocast(config, training.device):
-        for x, c in validation_batches(model, training.valid, training.device, rows):
+        for x, c, _ in validation_batches(model, training.valid, training.device, rows):
             loss = model(x, c, player)
             terms = loss.terms | {"objective": loss.objective * len(x)}
             for name, term in terms.items():
