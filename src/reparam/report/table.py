@@ -9,7 +9,7 @@ from typing import Literal
 
 from reparam.evaluation.absent import why_absent
 from reparam.evaluation.scores import Score, difference, mark
-from reparam.report.entry import Entry
+from reparam.report.trained import TrainedModel
 from reparam.terms import SCORES, Better, Measure, measure
 
 Rank = Literal["best", "tied", ""]
@@ -39,7 +39,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Header:
+class ColumnHead:
     """The head of a column: its title, unit, and the tooltip that defines it."""
 
     name: str
@@ -58,13 +58,15 @@ class Table:
     """
 
     groups: list[tuple[str, int]]
-    headers: list[Header]
+    headers: list[ColumnHead]
     rows: list[list[Cell]]
     mixed: bool = False
     reference: Sequence[Cell] = ()
 
 
-def score_table(entries: Sequence[Entry], reference: Mapping[str, Score] | None = None) -> Table:
+def score_table(
+    entries: Sequence[TrainedModel], reference: Mapping[str, Score] | None = None
+) -> Table:
     """All scores that any of the models has, and of the training data those that are shown."""
     found = {name for entry in entries for name in entry.scores}
     names = [n for n in SCORES if n in found] + sorted(found - SCORES.keys())
@@ -182,7 +184,9 @@ def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _cells(entries: Sequence[Entry], name: str, scores: Sequence[Score | None]) -> list[Cell]:
+def _cells(
+    entries: Sequence[TrainedModel], name: str, scores: Sequence[Score | None]
+) -> list[Cell]:
     """One column."""
     best, several = _leader(scores, name), mixed(scores)
     return [
@@ -255,14 +259,14 @@ def _groups(names: Sequence[str]) -> list[tuple[str, int]]:
     return list(groups.items())
 
 
-def _header(entries: Sequence[Entry], name: str) -> Header:
+def _header(entries: Sequence[TrainedModel], name: str) -> ColumnHead:
     about = measure(name)
     scores = [entry.scores[name] for entry in entries if name in entry.scores]
     unit = scores[0].unit if about.unit is None else about.unit
     if name == "active_units":
         unit = "dimensions"
     arrow = {"higher": "↑", "lower": "↓", None: ""}[about.better]
-    return Header(name, about.title, short(unit), arrow, _tooltip(about, unit, scores))
+    return ColumnHead(name, about.title, short(unit), arrow, _tooltip(about, unit, scores))
 
 
 def short(unit: str) -> str:

@@ -1,23 +1,20 @@
-"""What each latent dimension does: one code moved along one dimension at a time."""
+"""The section of what each latent dimension does: one code moved along one dimension at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from reparam.data import Data, Split
+from reparam.data import Split
 from reparam.edit import traverse
 from reparam.evaluation.latents import Axes, importance
-from reparam.evaluation.rows import subset
 from reparam.model import Codec
 from reparam.report import queries
-from reparam.report.entry import Entry
-from reparam.report.latent import MOST_POINTS
+from reparam.report.columns import Columns, colors, response
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.vectors import Columns, colors, response
+from reparam.report.section import Figure, Section, Shown, images
 
 SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
@@ -31,16 +28,7 @@ class Dimension:
     name: str
     amount: str
     share: float
-    picture: Picture | None
-    plot: str
-
-
-@dataclass(frozen=True)
-class SmallWalk:
-    """One latent dimension among the others: its name with what it carries, and a small walk."""
-
-    text: str
-    picture: Picture
+    figure: Figure
 
 
 @dataclass(frozen=True)
@@ -56,22 +44,19 @@ class TraversalCard:
     note: str
     dimensions: list[Dimension]
     others: str
-    small: list[SmallWalk]
+    small: list[tuple[str, Picture]]
     undrawn: list[str]
     unit: str
 
 
-def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[TraversalCard]:
+def build(shown: Shown) -> list[TraversalCard]:
     """Traversals of every codec with real codes."""
-    split, cards = subset(data.test, MOST_POINTS, seed), []
-    brush = _Images.of(data) if data.space.is_image else _Rows.of(data)
-    for index, entry in enumerate(entries):
-        if isinstance(entry.model, Codec):
-            code = queries.encode(entry.model, split)
-            if code is not None and code.flatten(1).isfinite().all() and len(split) > 2:
-                axes = importance(entry.model, split, code.flatten(1), seed)
-                walk = _Walk.of(entry.model, split, code)
-                cards.append(_card(index, entry.label, axes, walk, brush))
+    brush = _Images.of(shown) if images(shown) else _Rows.of(shown)
+    cards = []
+    for coded in shown.coded:
+        axes = importance(coded.model, shown.split, coded.code.flatten(1), shown.seed)
+        walk = _Walk.of(coded.model, shown.split, coded.code)
+        cards.append(_card(coded.index, coded.label, axes, walk, brush))
     return cards
 
 
@@ -122,12 +107,12 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
     for dimension, x in zip(first.tolist(), walk.along(first, STEPS), strict=True):
         amount = axes.amount[dimension].item()
         share = amount / max(axes.amount.max().item(), 1e-30)
-        picture, plot = brush.large(x, f"{alt} {dimension}")
         name, text = f"z{dimension}", f"{amount:.3g} {axes.unit}"
-        dimensions.append(Dimension(name, text, share, picture, plot))
+        figure = brush.large(x, f"{alt} {dimension}")
+        dimensions.append(Dimension(name, text, share, figure))
     unit = f" {axes.unit}"
     small = [
-        SmallWalk(axes.text(dimension, unit), brush.small(x, side, f"{alt} {dimension}"))
+        (axes.text(dimension, unit), brush.small(x, side, f"{alt} {dimension}"))
         for dimension, x in zip(
             others[:drawn].tolist(), walk.along(others[:drawn], SMALL_STEPS), strict=True
         )
@@ -166,11 +151,11 @@ class _Images:
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, data: Data) -> _Images:
-        return cls(Brightness.of(data), data.space.shape)
+    def of(cls, shown: Shown) -> _Images:
+        return cls(shown.brightness, shown.data.space.shape)
 
-    def large(self, x: Tensor, alt: str) -> tuple[Picture | None, str]:
-        return grid(x, self.brightness, STEPS, alt, tile=(48, 64)), ""
+    def large(self, x: Tensor, alt: str) -> Figure:
+        return grid(x, self.brightness, STEPS, alt, tile=(48, 64))
 
     def small_size(self, count: int) -> tuple[int, int]:
         """The longer side of a small image for so many walks, and how many walks have room."""
@@ -193,11 +178,11 @@ class _Rows:
     columns: Columns
 
     @classmethod
-    def of(cls, data: Data) -> _Rows:
-        return cls(Columns.of(data))
+    def of(cls, shown: Shown) -> _Rows:
+        return cls(Columns.of(shown.data))
 
-    def large(self, x: Tensor, alt: str) -> tuple[Picture | None, str]:
-        return None, response(self.columns, x, alt)
+    def large(self, x: Tensor, alt: str) -> Figure:
+        return response(self.columns, x, alt)
 
     def small_size(self, count: int) -> tuple[int, int]:
         each = SMALL_STEPS * 3 * len(self.columns.names)
@@ -205,3 +190,14 @@ class _Rows:
 
     def small(self, x: Tensor, side: int, alt: str) -> Picture:
         return colors(self.columns, x, alt)
+
+
+SECTION = Section(
+    "traversals",
+    "Traversals",
+    """The test code nearest to the mean of all, moved along one dimension from 2.5 standard
+deviations of the codes below their mean to 2.5 above.{% if not data.space.is_image %} Colors show
+each column in standard deviations from its training mean: blue below, red above.{% endif %}""",
+    build,
+    "traversals.html.j2",
+)

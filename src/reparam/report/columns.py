@@ -1,0 +1,67 @@
+"""The columns of a table: their names and scales, and how they answer a walk through code space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from markupsafe import Markup
+from torch import Tensor
+
+from reparam.data import Data
+from reparam.report import plots
+from reparam.report.pictures import Picture, png
+
+NAMED = 24  # columns at most whose names are written
+DIVERGING, RANGE = "RdBu_r", 2.5  # colors of standard deviations, up to so many
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns, x1 … where they have none, and their scale in the training data."""
+
+    names: list[str]
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, data: Data) -> Columns:
+        train = data.train.x.double()
+        deviation = train.std(0, correction=0)
+        deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+        names = list(data.columns or [f"x{i + 1}" for i in range(data.space.dimension)])
+        return cls([_clip(name) for name in names], train.mean(0), deviation)
+
+    @property
+    def few(self) -> bool:
+        """Whether there is room to name them all."""
+        return len(self.names) <= NAMED
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """In standard deviations from the mean of the training data, column by column."""
+        return ((x.double() - self.mean) / self.deviation).float()
+
+
+def _clip(name: str) -> str:
+    return name if len(name) <= 16 else name[:15] + "…"
+
+
+def response(columns: Columns, x: Tensor, alt: str) -> Markup:
+    """How the columns (rows of the plot) change along a walk x (steps, D)."""
+    values = columns.standardized(x.flatten(1)).T.numpy()
+    shown = columns.names if columns.few else []
+    with plots.style():
+        figure, axis = plots.panel(2.9, 0.6 + (0.2 * len(shown) or 2.0))
+        axis.imshow(values, cmap=DIVERGING, vmin=-RANGE, vmax=RANGE, aspect="auto")
+        axis.grid(visible=False)
+        axis.set_xticks([0, len(x) // 2, len(x) - 1], ["−2.5σ", "mean", "+2.5σ"])
+        axis.set_yticks(range(len(shown)), shown)
+        return plots.svg(figure, f"{alt}, response of every column")
+
+
+def colors(columns: Columns, x: Tensor, alt: str) -> Picture:
+    """``response`` without axes, a pixel for every column (downwards) and step (to the right)."""
+    from matplotlib import colormaps
+
+    values = columns.standardized(x.flatten(1)).T / (2 * RANGE) + 0.5
+    return png(colormaps[DIVERGING](values.numpy(), bytes=True)[..., :3], alt, crisp=True)
