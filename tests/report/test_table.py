@@ -8,9 +8,9 @@ import torch
 from reparam.evaluation.scores import Difference, Score, difference, mark, mean_score
 from reparam.model import Space
 from reparam.presets import build
-from reparam.report.entry import Entry
 from reparam.report.summary import findings
 from reparam.report.table import number, rank, score_table
+from reparam.report.trained import TrainedModel
 from reparam.terms import SCORES
 from reparam.train.history import History
 
@@ -22,7 +22,7 @@ def score(value, stderr=None, kind=None):
 
 
 def entry(label, preset="vae", **scores):
-    return Entry(label, build(preset, SPACE, latent_dim=2), scores, History())
+    return TrainedModel(label, build(preset, SPACE, latent_dim=2), scores, History())
 
 
 @pytest.mark.parametrize(

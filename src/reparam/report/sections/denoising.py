@@ -166,7 +166,7 @@ def _plot(noise: Noise, noises: dict[int, Noise], measured: dict[int, list[Repai
         return plots.svg(figure, f"Squared error over the level of {noise.name}, by model")
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "denoising",
     "Denoising",
     """Test examples corrupted, and reconstructed from what is left: the mean of x given the mean

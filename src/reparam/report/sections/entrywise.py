@@ -150,7 +150,7 @@ def _factors(model: Density, data: Data, x: Tensor, rows: slice) -> Tensor:
     return factors
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "entrywise",
     "Pixel by pixel",
     """Models whose log p(x) is a sum over pixels say which of them were hard, what one of them

@@ -58,7 +58,7 @@ def _note(of: str, total: int, examples: int, dead: int) -> str:
     return ", ".join(parts)
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "filters",
     "Filters",
     """The weights between x and single units of the code, where one linear layer is all there is:

@@ -93,7 +93,7 @@ def _wanted(axis: Any, target: float) -> None:
                   textcoords="offset points", color=INK)  # fmt: skip
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "units",
     "Hidden units",
     """How active the units are that a penalty holds at a mean activation ρ, and the curve of that

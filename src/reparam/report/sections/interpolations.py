@@ -46,7 +46,7 @@ def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tens
     return queries.in_data_units(x)
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "interpolations",
     "Interpolations",
     """Straight lines in code space between two test images, which stand at either end; what is

@@ -138,7 +138,7 @@ def _thumbnails(shown: Shown) -> Thumbnails | None:
     return Thumbnails(sheet, columns)
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "latent",
     "Latent map",
     """{{ "{:,}".format(content.points) }} test examples where their codes

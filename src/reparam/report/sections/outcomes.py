@@ -72,7 +72,7 @@ def _map(
     return (caption, grid(deviation, Brightness(0.0, white), len(deviation), alt)), ""
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "outcomes",
     "Means and draws",
     """p(x|z) at the mean code of test images, seed {{ seed }}. Its mean is smooth where it cannot

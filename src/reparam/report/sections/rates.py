@@ -108,7 +108,7 @@ def _shared(shown: Shown, model: LatentVariable) -> list[tuple[str, Picture]]:
     return pictures
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "rates",
     "Rates",
     """Nats about x that z carries (rate) against those still needed for x once z is known

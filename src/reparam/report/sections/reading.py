@@ -21,6 +21,6 @@ def build(shown: Shown) -> Reading:
     return Reading(score_table(shown.entries).headers, python(shown.data, shown.entries))
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "reading", "How to read", "", build, "reading.html.j2", heading="How to read these numbers"
 )

@@ -30,7 +30,7 @@ def build(shown: Shown) -> list[Card]:
     return cards
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "reconstructions",
     "Reconstructions",
     """The same {{ "class-balanced " if data.test.labels is not none }}test images through every

@@ -58,7 +58,7 @@ def _name_columns(axis: Any, columns: Columns) -> None:
     axis.set_xticks(range(len(columns.names)), columns.names, **place)
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "reconstructions",
     "Reconstructions",
     """Test rows over their columns, in standard deviations from the training mean: the wide gray

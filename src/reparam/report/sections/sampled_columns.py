@@ -93,7 +93,7 @@ def _pair(
         return plots.svg(figure, f"{names[i]} and {names[j]}: test data and samples")
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "samples",
     "Samples",
     "Draws x&nbsp;~&nbsp;p(x) in the models' colors over test data in gray.",

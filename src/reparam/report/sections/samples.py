@@ -96,7 +96,7 @@ def _class_card(
     return Card(index, label, rows, note + (f" {left_out} more classes." if left_out else ""))
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "samples",
     "Samples",
     """{% if content.have_means %}Means and draws of a model come from the same z, place by place:

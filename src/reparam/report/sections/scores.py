@@ -23,7 +23,7 @@ def build(shown: Shown) -> Scored | None:
     return Scored(table, few) if table.headers else None
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "scores",
     "Scores",
     """{% if "exact" in kinds %}<b>=</b> exact · {% endif %}

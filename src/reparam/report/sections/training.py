@@ -131,7 +131,7 @@ def _draw(axis: Any, history: History, term: str, index: int) -> list[float]:
     return shown
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "training",
     "Training",
     """{% if content.rows %}How each model was trained and what ended it. Still improving: the best

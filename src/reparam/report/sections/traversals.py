@@ -192,7 +192,7 @@ class _Rows:
         return colors(self.columns, x, alt)
 
 
-SECTION = Section(
+SECTION: Section = Section(
     "traversals",
     "Traversals",
     """The test code nearest to the mean of all, moved along one dimension from 2.5 standard
