@@ -41,7 +41,7 @@ def noise(
 
 def sharing() -> int | None:
     """How many examples share their noise here and now; None: none do."""
-    return _SHARING.get()
+    return None if torch.compiler.is_compiling() else _SHARING.get()  # no graph can ask
 
 
 @contextmanager
