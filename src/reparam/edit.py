@@ -202,6 +202,9 @@ def variations(
     Returns:
         (n, *shape), in data units.
 
+    Raises:
+        ValueError: not one example, n below 1, or codes that are indices.
+
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
     >>> variations(model, torch.ones(1, 9), 5).shape
@@ -210,6 +213,7 @@ def variations(
     positive_count("n", n)
     if len(x) != 1:
         raise ValueError(f"x: expected one example, got {len(x)}")
+    _refuse_indices(model)
     q = model.posterior(x, c)
     z = q.repeat(n).sample(generator)
     z = q.center + spread * (z - q.center)
@@ -235,6 +239,10 @@ def _spherical(first: Tensor, second: Tensor, t: float) -> Tensor:
 
 
 def _real_code(model: Codec, x: Tensor, c: Tensor | None) -> Tensor:
+    _refuse_indices(model)
+    return model.encode(x, c)
+
+
+def _refuse_indices(model: Codec) -> None:
     if model.code_space.kind != "real":
         raise ValueError("model: expected real codes, got indices, with nothing between them")
-    return model.encode(x, c)

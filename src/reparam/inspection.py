@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,10 @@ class HiddenUnits:
     target: float
     penalty: Callable[[Tensor], Tensor]
     weight: float
+
+
+class OfData(nn.Module):
+    """A module whose buffers describe the training data and are no part of what was learned."""
 
 
 @runtime_checkable

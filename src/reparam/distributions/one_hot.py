@@ -28,6 +28,8 @@ class OneHotMass(Factorized):
     (0.5, 0.0)
     """
 
+    continuous = False
+
     logits: Tensor  # (B, V, K)
     temperature: float | None = None
 

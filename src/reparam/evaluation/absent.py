@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from reparam.model import Codec, Density, Generator, LatentVariable, Model
+from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model
 from reparam.terms import SCORES, measure
 
 TOLD = "Not measured: codes of a conditional model already contain the condition"
@@ -18,7 +18,7 @@ _ROLE_OF: dict[str, type[Model]] = {
     "Density": Density,
     "Latents": LatentVariable,
     "Reconstruction": Codec,
-    "Representation": Codec,
+    "Representation": Encoder,
     "Samples": Generator,
 }
 
@@ -66,4 +66,6 @@ def _lacks(model: Model, role: type) -> str:
         return "Defined for models with q(z|x) and p(z) only"
     if role is Codec:
         return "This model has no codes, so it reconstructs nothing"
+    if role is Encoder:
+        return "This model has no codes"
     return "This model does not generate"

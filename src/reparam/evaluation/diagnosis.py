@@ -36,7 +36,7 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
         name: of the split.
         seed: of the draws of the rates.
     """
-    if not model.layers:
+    if not model.layers or model.code_space.kind != "real":
         return {}
     scores: Scores = {}
     parts = code_features(model, split).split(model.layers, 1)
@@ -69,8 +69,8 @@ def information_scores(
     KL(q(z) ‖ p(z)) + E KL(m ‖ q), an upper bound, as far as the posteriors of training examples are
     distributed as those of the split. One draw of z for each of n examples, 125 at most; M is 2000
     at most, of the split and, where it has fewer, of the training data. Absent for conditional
-    models, hierarchies, and where the bound comes within a nat of ln M: there it tells how many
-    examples were mixed, and little of the model.
+    models, hierarchies, codes that are indices, and where the bound comes within a nat of ln M:
+    there it tells how many examples were mixed, and little of the model.
 
     Args:
         model: any latent-variable model.
@@ -83,7 +83,7 @@ def information_scores(
     bounds of mutual information", for the bound of known densities
     (https://arxiv.org/abs/1905.06922).
     """
-    if model.conditional or model.layers:
+    if model.conditional or model.layers or model.code_space.kind != "real":
         return {}
     own_rows, *further = _mixed_rows(split, train, seed)
     draws, own = _draws(model, own_rows, seed)

@@ -20,11 +20,12 @@ NEGLIGIBLE = 1e-4  # of the largest variance: what counts as dead in a codec wit
 def active_units(model: LatentVariable, split: Split, name: str = "test") -> Score | None:
     """How many dimensions' posterior means vary by more than 0.01 over the data.
 
-    None of conditional models, whose means may vary with the condition alone.
+    None of conditional models, whose means may vary with the condition alone, and where codes are
+    indices.
 
     Reference: Burda et al. 2016, section 5 (A_u = Cov_x(E_{q(u|x)}[u]) > 10⁻²).
     """
-    if model.conditional:
+    if model.conditional or model.code_space.kind != "real":
         return None
     means = code_features(model, split)
     active = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
