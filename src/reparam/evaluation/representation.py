@@ -20,9 +20,16 @@ PROBED_ENTRIES, LEAST_PROBED = 10_000_000, 1000  # of codes that a probe is fitt
 
 @torch.no_grad()
 def code_features(model: Encoder, split: Split) -> torch.Tensor:
-    """The codes of a split as float64 vectors on the CPU, (N, F)."""
-    codes = [model.embed(model.encode(x, c)).cpu().double() for x, c, _ in batches(model, split)]
-    return torch.cat(codes)
+    """Vectors of the codes of a split, in which distances mean something, (N, E) in float64."""
+    found = [model.embed(model.encode(x, c)).cpu().double() for x, c, _ in batches(model, split)]
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def codes(model: Encoder, split: Split) -> torch.Tensor:
+    """The codes of a split, (N, F) on the CPU: real ones in float64, indices as they are."""
+    found = torch.cat([model.encode(x, c).flatten(1).cpu() for x, c, _ in batches(model, split)])
+    return found if model.code_space.kind == "levels" else found.double()
 
 
 def linear_probe(
@@ -40,13 +47,13 @@ def linear_probe(
     """
     if model.conditional or train.labels is None or split.labels is None:
         return None
-    codes = code_features(model, split)
-    fitted = subset(train, max(LEAST_PROBED, PROBED_ENTRIES // codes.shape[1]), seed)
+    measured = code_features(model, split)
+    fitted = subset(train, max(LEAST_PROBED, PROBED_ENTRIES // measured.shape[1]), seed)
     assert fitted.labels is not None
     if len(fitted.labels.unique()) < 2:
         return None
     probe = classifier(code_features(model, fitted), fitted.labels)
-    score = share_score(probe(codes) == split.labels, name)
+    score = share_score(probe(measured) == split.labels, name)
     if len(fitted) == len(train):
         return score
     return replace(score, unit=f"share, fitted on {len(fitted):,} codes", seed=seed)
