@@ -48,6 +48,8 @@ ROWS = (
 )
 ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}
 LONGEST_FILE = 500
+PARTS = ("nets", "bijections", "distributions", "objectives", "models")
+KNOW_NO_PARTS = ("evaluation", "report")
 
 
 def module_name(path: Path) -> str:
@@ -100,6 +102,13 @@ def test_imports_point_downwards(name):
     for other in IMPORTS[name] - {PACKAGE}:  # the package itself holds __version__ and lazy names
         assert other in FILES, f"{name} imports {other}, which is no module"
         assert ROW_OF[part(other)] <= ROW_OF[part(name)], f"{name} imports {other} from above"
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if part(n) in KNOW_NO_PARTS])
+def test_functions_over_models_know_no_concrete_part(name):
+    """What a model is made of, it says itself: by its class, its flags and its answers."""
+    named = {other for other in IMPORTS[name] if part(other) in PARTS}
+    assert not named, f"{name} names {named}"
 
 
 def test_the_lazy_package_is_imported_for_its_version_only():

@@ -238,6 +238,13 @@ def test_lines_of_findings_end_neither_within_a_number_nor_within_its_error():
     assert [one.replace("\u00a0", " ") for one in numbers] == [
         "= −10.00 ± 0.10", "(± 0.37 over seeds)", "nats."
     ]  # fmt: skip
+    shares = [entry(n, linear_probe_accuracy=Score(v, "share", 90, "test", 0.02, seed_stderr=0.01))
+              for n, v in (("A", 0.9), ("B", 0.1))]  # fmt: skip
+    (only,) = findings(shares)
+    shares = only.text.partition(": ")[2].split(" ")
+    assert [one.replace("\u00a0", " ") for one in shares] == [
+        "90.0 % ± 2.0 %", "(± 1.0 % over seeds)."
+    ]  # fmt: skip
 
 
 def findings_of(**scores):

@@ -81,6 +81,7 @@ def _finding(entries: Sequence[TrainedModel], name: str, claim: str) -> Finding 
     tied = [entries[i].label for i, ranked in enumerate(ranks) if ranked and i != leader]
     if tied:
         text += f"; {_listed(tied)} cannot be told apart from it (within one standard error)"
+    text = text.replace(" %", f"{NBSP}%")
     cautions = _caution(scores, best, name) + _unfinished(entries, scores, leader)
     return Finding(leader, text + "." + cautions)
 
