@@ -16,7 +16,7 @@ from reparam.model import Space
 from reparam.report import TrainedModel, distances, write_report
 from reparam.report.distances import rank_correlation
 from reparam.report.section import Shown
-from reparam.report.sections import denoising, filters, hidden_units, outcomes, samples
+from reparam.report.sections import denoising, filters, hidden_units, outcomes, sampled_images
 from reparam.train.history import History
 
 SPACES = {
@@ -179,14 +179,14 @@ def test_one_deviation_for_all_pixels_is_a_number():
 def test_samples_by_class_share_their_z(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        samples,
+        sampled_images,
         "grid",
-        lambda x, *a, grid=samples.grid, **k: seen.append(x) or grid(x, *a, **k),
+        lambda x, *a, grid=sampled_images.grid, **k: seen.append(x) or grid(x, *a, **k),
     )
     data = made("levels")
     conditional = entries(data, f"cvae {SMALL}", f"vae {SMALL}")
     with evaluating([]):
-        (card,) = samples.samples_by_class(Shown(data, conditional, 3))
+        (card,) = sampled_images.samples_by_class(Shown(data, conditional, 3))
     assert [name for name, _ in card.figures] == ["cat", "<dog>", "eel"]
     z = torch.randn(6, 2, generator=torch.Generator().manual_seed(3))
     for number, x in enumerate(seen):

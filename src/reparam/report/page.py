@@ -21,9 +21,9 @@ from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Generator
 from reparam.report import summary
 from reparam.report.colors import MODELS, class_colors
-from reparam.report.examples import class_names
 from reparam.report.section import Shown
 from reparam.report.sections import SECTIONS
+from reparam.report.selection import class_names
 from reparam.report.trained import TrainedModel
 
 TEMPLATE = "page.html.j2"

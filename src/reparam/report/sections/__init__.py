@@ -16,19 +16,19 @@ from reparam.report.sections import (
     reconstructions,
     restored_rows,
     sampled_columns,
-    samples,
-    scores,
+    sampled_images,
+    score_table,
     training,
     traversals,
 )
 
 SECTIONS: tuple[Section, ...] = (
-    scores.SECTION,
+    score_table.SECTION,
     reconstructions.SECTION,
     restored_rows.SECTION,
     denoising.SECTION,
     outcomes.SECTION,
-    samples.SECTION,
+    sampled_images.SECTION,
     sampled_columns.SECTION,
     entrywise.SECTION,
     interpolations.SECTION,

@@ -17,9 +17,9 @@ from reparam.inspection import Noise
 from reparam.model import Codec
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color, model_dash
-from reparam.report.examples import examples, names
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import examples, names
 from reparam.space import trusted
 from reparam.train.random import seeded
 

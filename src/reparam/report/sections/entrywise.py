@@ -12,9 +12,9 @@ from reparam.batching import rows_at_once
 from reparam.data import Data
 from reparam.model import Completer, Density, Generator
 from reparam.report import queries
-from reparam.report.examples import SMALL, examples, names
 from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import SMALL, examples, names
 
 EXAMPLES, DRAWS = 8, 3
 FIELD_EXAMPLES = 8  # whose gradients are averaged

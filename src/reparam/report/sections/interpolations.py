@@ -9,9 +9,9 @@ from reparam import edit
 from reparam.data import Split
 from reparam.model import Codec
 from reparam.report import queries
-from reparam.report.examples import SMALL, examples, names
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import SMALL, examples, names
 
 PAIRS, STEPS = 5, 8
 

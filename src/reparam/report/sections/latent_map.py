@@ -12,10 +12,10 @@ from torch import Tensor
 from reparam.model import LatentVariable
 from reparam.report import queries
 from reparam.report.distances import shepard_diagrams
-from reparam.report.examples import LARGE, class_names
 from reparam.report.pictures import Picture, grid
 from reparam.report.scatter import scatter
 from reparam.report.section import Card, Coded, Section, Shown
+from reparam.report.selection import LARGE, class_names
 
 THUMBNAIL, SHEET_BYTES = 28, 600_000
 PRIOR_DRAWS = 4096  # for quantiles of a prior that need not be normal

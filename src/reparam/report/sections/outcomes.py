@@ -8,9 +8,9 @@ from reparam.data import Data
 from reparam.evaluation.reconstruction import unit_range
 from reparam.model import Distribution, LatentVariable
 from reparam.report import queries
-from reparam.report.examples import examples, names
 from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import examples, names
 
 PICTURES = 8
 ALIKE = 1e-3  # relative: deviations that differ by less are the same

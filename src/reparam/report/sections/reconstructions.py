@@ -5,9 +5,9 @@ from __future__ import annotations
 from reparam.evaluation.reconstruction import unit_range
 from reparam.model import Codec
 from reparam.report import queries
-from reparam.report.examples import examples, names
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import examples, names
 
 PICTURES = 10
 

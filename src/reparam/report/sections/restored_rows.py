@@ -11,8 +11,8 @@ from reparam.model import Codec
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color, model_dash
 from reparam.report.columns import Columns
-from reparam.report.examples import examples
 from reparam.report.section import Section, Shown, vectors
+from reparam.report.selection import examples
 
 ROWS = 6
 

@@ -15,8 +15,8 @@ from reparam.model import Generator
 from reparam.report import plots, queries
 from reparam.report.colors import model_color, model_dash
 from reparam.report.columns import Columns
-from reparam.report.examples import rows_to_imitate
 from reparam.report.section import Card, Section, Shown, vectors
+from reparam.report.selection import rows_to_imitate
 
 ALONE, PAIRED, DRAWN = 8, 3, 500  # columns with a histogram, columns paired, samples
 LIGHT = "#808080"  # data behind the models, visible on both themes

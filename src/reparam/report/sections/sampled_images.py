@@ -11,9 +11,9 @@ from torch import Tensor
 from reparam.data import Split
 from reparam.model import Generator, LatentVariable
 from reparam.report import queries
-from reparam.report.examples import LARGE, SMALL, class_names, rows_to_imitate
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import LARGE, SMALL, class_names, rows_to_imitate
 
 PER_CLASS, CLASSES = 6, 20
 
@@ -103,6 +103,6 @@ SECTION: Section = Section(
 means show what the latent code decides, draws{% else %}Draws{% endif %} x&nbsp;~&nbsp;p(x) are what
 the likelihood judges, noise included.""",
     build,
-    "samples.html.j2",
+    "sampled_images.html.j2",
     images,
 )

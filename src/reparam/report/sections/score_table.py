@@ -39,5 +39,5 @@ Where a column has several kinds, best is the best value shown: a bound's true v
 {% endif %}
 Headings explain themselves on hover, and sort.""",
     build,
-    "scores.html.j2",
+    "score_table.html.j2",
 )
