@@ -14,6 +14,7 @@ import reparam as rp
 from reparam import numerics
 from reparam.model import Codec, Density, Generator, LatentVariable, Space
 from reparam.presets import PRESETS, Accepts, Preset
+from reparam.terms import TERMS
 
 # Rows of one batch go through one kernel, rows of batches of other sizes through another one that
 # sums in another order: D ≤ 768 products, each off by one rounding, are 768 · 2.2e-16 ≈ 2e-13 of
@@ -60,8 +61,7 @@ EXACT_ON |= {
 }
 EXACT_ON["pixel-cnn++"] = {"binary", "levels"}
 EXACT_ON["pixel-vae"] = set()
-# Terms that say something of the batch or of the training, not of their row.
-NOT_OF_A_ROW = ("sparsity", "total_correlation", "dip", "mmd")
+NOT_OF_A_ROW = tuple(name for name, term in TERMS.items() if not term.of_a_row)
 
 
 def rows_of_noise(rows: int) -> Callable[..., Tensor]:
@@ -202,6 +202,13 @@ def test_rows_do_not_see_each_other(case, monkeypatch):
         torch.testing.assert_close(theirs[name][:2], value[:2], **ROUNDING, msg=name)
         torch.testing.assert_close(alone[name], value[:1], **ROUNDING, msg=name)
         assert not torch.isclose(theirs[name][2:], value[2:], rtol=1e-9, atol=0).all(), name
+
+
+@pytest.mark.one_space
+def test_every_term_of_a_loss_is_named_in_terms(case):
+    """Those of a generator of codes by what they are of codes."""
+    names = case.model().loss(case.x(4), case.c(4)).terms
+    assert {name.removeprefix("code_") for name in names} <= TERMS.keys() - {"objective"}
 
 
 @pytest.mark.role(cls=Codec)

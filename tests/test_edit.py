@@ -94,7 +94,7 @@ def test_traversals_decode_few_rows_at_a_time_each_under_its_condition(monkeypat
     values = model.encode(FIRST, c)[:1, :1]
     at_rest = rp.traverse(model, FIRST[:1], 0, values.flatten(), c[:1])[:, 0]
     torch.testing.assert_close(at_rest, model.reconstruct(FIRST[:1], c[:1]))
-    monkeypatch.setattr(Space, "rows_at_once", property(lambda self: 7))
+    monkeypatch.setattr("reparam.batching.ROWS_AT_ONCE", 7)
     decoder.seen.clear()
     torch.manual_seed(0)
     rp.traverse(model, FIRST, [0, 1], torch.randn(2, 5), c)

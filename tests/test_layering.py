@@ -29,9 +29,11 @@ ROWS = (
         "config",
         "data",
         "numerics",
+        "terms",
         "interrupt",
         "limits",
         "atomic",
+        "batching",
         "lock",
         "progress",
     ),
@@ -56,7 +58,7 @@ SHARED_STEMS = {
     "denoising": "scores, and the section that shows them",
     "diagnosis": "of a model's codes, and of a training's course",
     "edit": "the functions, and their commands",
-    "likelihoods": "the classes, which of them a preset offers, and the section that shows them",
+    "likelihoods": "the classes, and which of them a preset offers",
     "progress": "the bars, and those of training",
 }
 # What knows models only by the vocabulary, and where it still names a network or distribution.
@@ -64,8 +66,6 @@ GENERAL = ("train", "evaluation", "report")
 CONCRETE_PARTS = {
     ("reparam.train.state", "BatchNorm"): "its statistics are averaged with the weights",
     ("reparam.train.device", "CausalAttention"): "its kernels are chosen by the device",
-    ("reparam.evaluation.annealing", "OneHotMass"): "draws without a gradient are refused",
-    ("reparam.report.rates", "LayeredDensity"): "draws that share layers are its own",
 }
 
 

@@ -38,7 +38,7 @@ from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
 from reparam.model import Generator, Model, Space
 from reparam.presets import build, find_preset
-from reparam.report import Entry, write_report
+from reparam.report import TrainedModel, write_report
 from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
@@ -77,7 +77,7 @@ class Comparison:
     """
 
     data: Data
-    entries: tuple[Entry, ...]
+    entries: tuple[TrainedModel, ...]
     found: tuple[Path, ...] = ()
     reference: Scores = dataclasses.field(default_factory=dict)
 
@@ -348,13 +348,13 @@ def _read_back(trial: Trial, result: Measured | FailedRun) -> tuple[Measured, Mo
         return FailedRun(str(error))
 
 
-def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> Entry:
+def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> TrainedModel:
     """A model with its scores over the seeds, and the weights and curves of the first."""
     seeds = [trial.config.seed for trial, _ in runs]
     scores = over_seeds([measured.scores for _, measured in runs], seeds)
     trained = [(trial.config, measured.history) for trial, measured in runs]
     config, history = trained[0]
-    return Entry(label, model, scores, history, config, tuple(trained[1:]))
+    return TrainedModel(label, model, scores, history, config, tuple(trained[1:]))
 
 
 def _config(candidate: Candidate, space: Space, fields: dict[str, Any]) -> TrainConfig:

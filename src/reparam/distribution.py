@@ -21,6 +21,7 @@ class Distribution(ABC):
     """
 
     kind: Kind = "exact"
+    continuous: bool = True  # whether log p has a gradient in x
 
     @property
     @abstractmethod

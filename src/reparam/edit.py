@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import in_batches, rows_at_once
 from reparam.model import Codec, Density, LatentVariable, positive_count
 
 Path = Literal["linear", "spherical"]
@@ -29,9 +30,9 @@ def interpolate(
     """x decoded along a path between the codes of two examples, both ends included.
 
     With t from 0 to 1, linear is z(t) = (1−t) z₀ + t z₁. Spherical is z(t) = [sin((1−t)θ) z₀ +
-    sin(tθ) z₁] / sin θ with θ the angle between z₀ and z₁, row by row and part by part of a code:
-    codes of high dimension lie near a sphere, and straight lines between them pass within it, where
-    no code is. Where θ is 0, π or (a code is 0) unknown, it is linear.
+    sin(tθ) z₁] / sin θ with θ the angle between z₀ and z₁, row by row: codes of high
+    dimension lie near a sphere, and straight lines between them pass within it, where no code is.
+    Where θ is 0, π or (a code is 0) unknown, it is linear.
 
     Args:
         model: any codec with real codes.
@@ -68,9 +69,10 @@ def interpolate(
     blend = _linear if path == "linear" else _spherical
     c_second = c if c_second is None else c_second
     start, end = _real_code(model, first, c), _real_code(model, second, c_second)
-    walk = []
-    for t in torch.linspace(0, 1, steps).tolist():
-        walk.append(model.decode(blend(start, end, t), c if t < 0.5 else c_second))
+    walk = [
+        model.decode(blend(start, end, t), c if t < 0.5 else c_second)
+        for t in torch.linspace(0, 1, steps).tolist()
+    ]
     return torch.stack(walk, 1)
 
 
@@ -122,7 +124,8 @@ def traverse(
     for row, (one, along) in enumerate(zip(dimension, values.to(codes), strict=True)):
         moved[:, row, :, one] = along
     c = None if c is None else c.repeat_interleave(values.numel(), 0)
-    decoded = _decode_rows(model, moved.reshape(-1, *code.shape[1:]), c)
+    rows = moved.view(-1, *code.shape[1:])
+    decoded = in_batches(model.decode, rows_at_once(model.space), rows, c)
     return decoded.unflatten(0, (len(x), *values.shape))
 
 
@@ -199,6 +202,9 @@ def variations(
     Returns:
         (n, *shape), in data units.
 
+    Raises:
+        ValueError: not one example, n below 1, or codes that are indices.
+
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
     >>> variations(model, torch.ones(1, 9), 5).shape
@@ -207,6 +213,7 @@ def variations(
     positive_count("n", n)
     if len(x) != 1:
         raise ValueError(f"x: expected one example, got {len(x)}")
+    _refuse_indices(model)
     q = model.posterior(x, c)
     z = q.repeat(n).sample(generator)
     z = q.center + spread * (z - q.center)
@@ -232,15 +239,10 @@ def _spherical(first: Tensor, second: Tensor, t: float) -> Tensor:
 
 
 def _real_code(model: Codec, x: Tensor, c: Tensor | None) -> Tensor:
-    if model.code_space.kind != "real":
-        raise ValueError("model: expected real codes, got indices, with nothing between them")
+    _refuse_indices(model)
     return model.encode(x, c)
 
 
-def _decode_rows(model: Codec, codes: Tensor, c: Tensor | None) -> Tensor:
-    """x of many codes, few at a time."""
-    decoded, at_once = [], model.space.rows_at_once
-    for start in range(0, codes.shape[0], at_once):
-        rows = slice(start, start + at_once)
-        decoded.append(model.decode(codes[rows], None if c is None else c[rows]))
-    return torch.cat(decoded)
+def _refuse_indices(model: Codec) -> None:
+    if model.code_space.kind != "real":
+        raise ValueError("model: expected real codes, got indices, with nothing between them")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.batching import draws_at_once
 from reparam.conditions import check_attributes, check_labels
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
@@ -361,7 +362,7 @@ class Density(Generator):
             return self.density(x, c, samples, generator)
         device = None if generator is None else generator.device
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        parts, rows = [], max(1, self.space.draws_at_once // min(samples, SHARED_AT_ONCE))
+        parts, rows = [], max(1, draws_at_once(self.space) // min(samples, SHARED_AT_ONCE))
         for start in range(0, x.shape[0], rows):
             block = slice(start, start + rows)
             of_block, same = None if c is None else c[block], torch.Generator().manual_seed(seed)
@@ -416,7 +417,7 @@ class LatentVariable(Codec, Density):
     ) -> LogProb:
         rows = x.shape[0]
         shared = numerics.sharing() is not None  # then it must not depend on the number of rows
-        most = SHARED_AT_ONCE if shared else max(1, self.space.draws_at_once // rows)
+        most = SHARED_AT_ONCE if shared else max(1, draws_at_once(self.space) // rows)
         total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
         with trusted():
             posterior = self.posterior(x, c)

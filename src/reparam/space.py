@@ -20,10 +20,6 @@ ROWS = 1024  # looked at together
 ROUNDING = 1e-5  # of sums of a few hundred terms in float32, relative
 _TRUSTED = ContextVar("trusted", default=False)
 
-# Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
-# enough for activations to stay in the cache, and of large images few enough for any memory.
-ENTRIES_AT_ONCE, ROWS_AT_ONCE, DRAWS_AT_ONCE = 1_000_000, 500, 2000
-
 
 @dataclass(frozen=True)
 class Column:
@@ -89,16 +85,6 @@ class Space:
     def dimension(self) -> int:
         """D, the number of entries of one example."""
         return math.prod(self.shape)
-
-    @property
-    def rows_at_once(self) -> int:
-        """How many examples to put through a model at once where no batch size is asked for."""
-        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), ROWS_AT_ONCE)
-
-    @property
-    def draws_at_once(self) -> int:
-        """How many draws of z to decode at once: more, as no objective sees several of them."""
-        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), DRAWS_AT_ONCE)
 
     @property
     def is_image(self) -> bool:

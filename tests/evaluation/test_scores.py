@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import reparam as rp
+from reparam.batching import rows_at_once
 from reparam.data import Data, Split
 from reparam.evaluation import evaluate
 from reparam.evaluation.diagnosis import diagnose
@@ -115,7 +116,7 @@ def test_large_images_pass_few_at_a_time():
     x = torch.randint(0, 5, (100, *space.shape), dtype=torch.uint8)
     model = Counting(space)
     evaluate(model, _data(Split(x, torch.arange(100) % 2), space))
-    assert max(model.rows) == space.rows_at_once == 36
+    assert max(model.rows) == rows_at_once(space) == 36
 
 
 def test_log_likelihood_counts_the_last_partial_batch():
@@ -215,7 +216,7 @@ def test_dynamic_data_are_measured_on_one_fixed_draw(monkeypatch):
     rp.fit(model, data, progress=False, precision="float64")
     wanted = evaluate(model, data)["log_likelihood"]
     assert evaluate(model, data)["log_likelihood"] == wanted
-    monkeypatch.setattr("reparam.space.ENTRIES_AT_ONCE", 64 * 37)
+    monkeypatch.setattr("reparam.batching.ENTRIES_AT_ONCE", 64 * 37)
     assert evaluate(model, data)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)
     again = rp.load_data("digits", binarize="dynamic")
     assert evaluate(model, again)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)

@@ -200,7 +200,7 @@ def _write_by_class(path: Path, split: Split, found: Tensor, outline: DataRecord
 
 def _strongest(model: Codec, split: Split, codes: Tensor) -> list[int]:
     """The entries of the code that carry most, by rate or variance, at most MOST_ROWS."""
-    from reparam.report.traversals import importance
+    from reparam.evaluation.latents import importance
 
     axes = importance(model, split, codes, seed=0)
     order = axes.amount.argsort(descending=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.data import DataRecord, Split
-    from reparam.model import Codec, Model
+    from reparam.model import Codec, Encoder, Model
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="File: .png (images), .npz or .csv.")]
 Input = Annotated[
@@ -35,15 +35,20 @@ Attributes = Annotated[
 Count = Annotated[int | None, typer.Option("-n", min=1, help="How many; none: all.")]
 
 
-def codec(run: OpenRun) -> Codec:
+def encoder(run: OpenRun) -> Encoder:
     """The model of a run, refused if it has no codes."""
-    from reparam.model import Codec
+    from reparam.model import Encoder
 
-    model = run.model
-    if not isinstance(model, Codec):
-        name = type(model).__name__
+    return run.model if isinstance(run.model, Encoder) else codec(run)
+
+
+def codec(run: OpenRun) -> Codec:
+    """A codec of the model of a run, refused if there is none."""
+    found = run.model.as_codec()
+    if found is None:
+        name = type(run.model).__name__
         raise ValueError(f"{run.path}: {name} has no codes; use an autoencoder or a VAE")
-    return model
+    return found
 
 
 def examples_of(

@@ -83,9 +83,9 @@ def evaluate(
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
     from reparam.evaluation import reference_scores, too_few
+    from reparam.evaluation.absent import left_out
     from reparam.evaluation.diagnosis import diagnose
     from reparam.model import Generator
-    from reparam.report.columns import left_out
 
     if json is not None:
         check_place(json)

@@ -18,6 +18,7 @@ from reparam.cli.examples import (
     Out,
     asked_condition,
     codec,
+    encoder,
     examples_of,
 )
 from reparam.cli.options import Force, Seed
@@ -103,13 +104,13 @@ def encode(
 ) -> None:
     """Write the codes of examples, with their labels where there are any."""
     from reparam.cli.outputs import check_output, write_rows
-    from reparam.evaluation.representation import code_features
+    from reparam.evaluation.representation import codes
 
     opened = open_run(run, device)
     check_output(out, force, images=False)
-    model = codec(opened)
+    model = encoder(opened)
     split = examples_of(examples, opened, moved, label, n)
-    arrays = {"z": code_features(model, split)}
+    arrays = {"z": codes(model, split)}
     if split.labels is not None:
         arrays["label"] = split.labels
     write_rows(out, arrays)

@@ -214,6 +214,8 @@ class OneHotMass(Parametric):
     (0.5, 0.0)
     """
 
+    continuous = False
+
     logits: Tensor  # (B, V, K)
     temperature: float | None = None
 

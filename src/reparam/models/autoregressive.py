@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import rows_at_once, slices
 from reparam.bijections.elementwise import Standardize
 from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution, Visit
 from reparam.distributions.likelihoods import Likelihood
@@ -216,10 +217,9 @@ class Autoregressive(Conditional, Density, Completer):
         mask: Tensor | None = None,
     ) -> Tensor:
         """n draws in data units, but for the given entries; so many at once as memory allows."""
-        parts, at_once = [], self.space.rows_at_once
-        for start in range(0, n, at_once):
-            rows = slice(start, min(start + at_once, n))
-            count, labels = rows.stop - start, None if c is None else c[rows]
+        parts = []
+        for rows in slices(0, n, rows_at_once(self.space)):
+            count, labels = rows.stop - rows.start, None if c is None else c[rows]
             if given is None or mask is None:
                 parts.append(self._sample(count, labels, generator))
             else:

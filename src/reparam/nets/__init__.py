@@ -8,6 +8,7 @@ from typing import Literal, TypedDict
 
 from torch import nn
 
+from reparam.batching import LARGEST_MLP_IMAGE
 from reparam.limits import Count, limited
 from reparam.model import Space
 from reparam.nets.condition import Condition
@@ -23,9 +24,6 @@ class Options(TypedDict, total=False):
     activation: type[nn.Module]
     condition: Space | None
     normalize: bool
-
-
-LARGEST_MLP_IMAGE = 1024  # entries, 32 × 32: above it fully connected layers waste their weights
 
 
 def encoder(

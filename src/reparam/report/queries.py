@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import data
+from reparam.batching import rows_at_once
 from reparam.data import Split
 from reparam.model import Codec, Distribution, Generator, LatentVariable, Model
 
@@ -37,7 +38,7 @@ def condition(model: Model, split: Split, rows: Tensor | slice = slice(None)) ->
 
 def at_once(model: Model) -> int:
     """How many rows of a model's space keep within a modest memory."""
-    return min(ROWS_AT_ONCE, model.space.rows_at_once)
+    return min(ROWS_AT_ONCE, rows_at_once(model.space))
 
 
 def encode(model: Codec, split: Split, rows: Tensor | None = None) -> Tensor | None:

@@ -10,11 +10,11 @@ from reparam.data import Data
 from reparam.model import Descend
 from reparam.presets import find_preset
 from reparam.presets.registry import nested
-from reparam.report.entry import Entry
-from reparam.report.training import changed
+from reparam.report.endings import changed
+from reparam.report.trained import TrainedModel
 
 
-def python(data: Data, entries: Sequence[Entry]) -> str:
+def python(data: Data, entries: Sequence[TrainedModel]) -> str:
     """Python that builds and trains the same models on the same data, with the same seeds.
 
     A run that the clock ended is made anew by the epochs that led to the weights it kept, where
@@ -32,7 +32,7 @@ def python(data: Data, entries: Sequence[Entry]) -> str:
     return "\n".join(lines)
 
 
-def _model(entry: Entry, recipe: Mapping[str, Any]) -> list[str]:
+def _model(entry: TrainedModel, recipe: Mapping[str, Any]) -> list[str]:
     """Comments, and the two calls for the run whose weights the report shows."""
     given = dict(recipe["parameters"])
     fields: dict[str, object] = {}
@@ -51,7 +51,7 @@ def _model(entry: Entry, recipe: Mapping[str, Any]) -> list[str]:
     return [*comments, build, _call("rp.fit", ["model", "data"], fields)]
 
 
-def _by_epochs(entry: Entry, config: TrainConfig, fields: dict[str, object]) -> list[str]:
+def _by_epochs(entry: TrainedModel, config: TrainConfig, fields: dict[str, object]) -> list[str]:
     """Put epochs in the place of seconds where these decided; what is to be said of it."""
     history, constant = entry.history, config.schedule == "constant"
     if config.budget is None or (constant and history.ended != "budget used up"):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reparam.batching import rows_at_once, slices
 from reparam.checkpoint import describe
 from reparam.config import TrainConfig
 from reparam.data import Data, Split, condition, refuse_unfit
@@ -366,10 +367,8 @@ def validation_batches(
 ) -> Iterator[Batch]:
     """The rows of a part of a split in large batches, the last one as long as it is."""
     start, stop, _ = part.indices(len(split))
-    at_once = model.space.rows_at_once
     c = condition(model, split)
-    for begin in range(start, stop, at_once):
-        chosen = slice(begin, min(begin + at_once, stop))
+    for chosen in slices(start, stop, rows_at_once(model.space)):
         yield Batch(split.x[chosen].to(device), None if c is None else c[chosen].to(device))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from reparam.config import TrainConfig
 from reparam.model import Descend, Model
-from reparam.report.entry import Entry
+from reparam.report.trained import TrainedModel
 from reparam.train.history import History, Row
 from reparam.train.judge import judge
 
@@ -29,10 +29,10 @@ class TrainingRow:
     cells: list[str]
 
 
-HEADER = ["How it ended", "Epochs", "Epoch kept", "Seconds", "Limits", "Settings"]
+HEADER = ("How it ended", "Epochs", "Epoch kept", "Seconds", "Limits", "Settings")
 
 
-def training_rows(entries: Sequence[Entry]) -> list[TrainingRow]:
+def training_rows(entries: Sequence[TrainedModel]) -> list[TrainingRow]:
     """One row for each training that has ended; no rows where no training is known."""
     return [
         TrainingRow(
@@ -143,7 +143,7 @@ def descents(model: Model, history: History) -> list[list[Row]]:
     return parts
 
 
-def cut_off(entry: Entry) -> str | None:
+def cut_off(entry: TrainedModel) -> str | None:
     """What ended some training of a model that was still improving: the clock, or its epochs."""
     ends = {history.ended for _, history in entry.runs if still_improving(entry.model, history)}
     if "budget used up" in ends:

@@ -1,4 +1,4 @@
-"""One line of a report: a trained model with its name, its scores and how it was trained."""
+"""A trained model as a report shows it: with its name, its scores and how it was trained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reparam.train.history import History
 
 
 @dataclass(frozen=True)
-class Entry:
+class TrainedModel:
     """A trained model as the report shows it.
 
     Args:
@@ -43,7 +43,8 @@ class Entry:
 
         >>> from reparam.model import Space
         >>> from reparam.presets import build
-        >>> Entry("A", build("ae", Space((9,), "real"), hidden=(8, 4)), {}, History()).settings
+        >>> model = build("ae", Space((9,), "real"), hidden=(8, 4))
+        >>> TrainedModel("A", model, {}, History()).settings
         'ae hidden=8,4'
         """
         recipe = self.model.recipe

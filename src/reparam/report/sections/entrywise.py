@@ -1,60 +1,50 @@
-"""Pixel by pixel: what surprised a model, what it completes, and what one pixel's factor sees."""
+"""The section of single pixels: what surprised a model, what it completes, and what one pixel's
+factor sees."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from reparam.batching import rows_at_once
 from reparam.data import Data
-from reparam.model import Completer, Density, Model
+from reparam.model import Completer, Density, Generator
 from reparam.report import queries
-from reparam.report.entry import Entry
-from reparam.report.galleries import SMALL, examples, names
 from reparam.report.pictures import Brightness, Picture, grid
+from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import SMALL, examples, names
 
 EXAMPLES, DRAWS = 8, 3
 FIELD_EXAMPLES = 8  # whose gradients are averaged
 DECADES = 4.0  # of gradients, from white to black
 
 
-@dataclass(frozen=True)
-class EntryCard:
-    """Captioned pictures of one model whose likelihood is a product over pixels."""
-
-    model: int
-    label: str
-    pictures: list[tuple[str, Picture]]
-
-
-def entry_by_entry(data: Data, entries: Sequence[Entry], seed: int) -> list[EntryCard]:
+def build(shown: Shown) -> list[Card]:
     """Surprise maps, completions from the top half and receptive fields of image models.
 
     For every density whose log p(x) comes by entry, and every model that completes.
     """
-    rows = examples(data.test, EXAMPLES, seed)
-    surprises = {i: _surprise(entry.model, data, rows, seed) for i, entry in enumerate(entries)}
+    data = shown.data
+    rows = examples(data.test, EXAMPLES, shown.seed)
+    surprises = {i: _surprise(model, data, rows, shown.seed) for i, _, model in shown.of(Density)}
     brightest = max((float(s.max()) for s in surprises.values() if s is not None), default=0.0)
     cards = []
-    for index, entry in enumerate(entries):
-        pictures, surprise = [], surprises[index]
-        if surprise is not None:
-            pictures.append(_surprise_picture(data, rows, entry.label, surprise, brightest))
-            pictures.append(_field_picture(data, entry))
-        if isinstance(entry.model, Completer):
-            pictures.append(_completion_picture(data, rows, entry.label, entry.model, seed))
+    for index, label, model in shown.of(Generator):
+        pictures, surprise = [], surprises.get(index)
+        if isinstance(model, Density) and surprise is not None:
+            pictures.append(_surprise_picture(data, rows, label, surprise, brightest))
+            pictures.append(_field_picture(data, label, model))
+        if isinstance(model, Completer):
+            pictures.append(_completion_picture(data, rows, label, model, shown.seed))
         if pictures:
-            cards.append(EntryCard(index, entry.label, pictures))
+            cards.append(Card(index, label, pictures))
     return cards
 
 
-def _surprise(model: Model, data: Data, rows: Tensor, seed: int) -> Tensor | None:
+def _surprise(model: Density, data: Data, rows: Tensor, seed: int) -> Tensor | None:
     """−log₂ p(x_i | …) of test images, summed over channels, (B, 1, H, W); None if not by entry."""
-    if not isinstance(model, Density):
-        return None
     c = queries.condition(model, data.test, rows)
     generator = queries.seeded_generator(seed)  # of those that draw to give a bound
     found = model.log_prob(data.test.x[rows], c, generator=generator).per_dimension
@@ -98,10 +88,8 @@ def _completion_picture(
     return "Test images, the half that is given, and three draws of the rest", picture
 
 
-def _field_picture(data: Data, entry: Entry) -> tuple[str, Picture]:
+def _field_picture(data: Data, label: str, model: Density) -> tuple[str, Picture]:
     """How strongly the factor of one pixel depends on every other, at three pixels."""
-    model = entry.model
-    assert isinstance(model, Density)
     height, width = data.space.shape[1:]
     places = [(height // 2, width // 4), (height // 2, width // 2), (height // 2, 3 * width // 4)]
     fields = torch.cat([receptive_field(model, data, place) for place in places])
@@ -110,7 +98,7 @@ def _field_picture(data: Data, entry: Entry) -> tuple[str, Picture]:
     tiles = shades.expand(-1, 3, -1, -1).clone()
     for tile, (row, column) in zip(tiles, places, strict=True):
         tile[:, row, column] = torch.tensor([0.9, 0.2, 0.2])
-    alt = f"{entry.label}: which pixels the factors of three pixels, marked red, depend on"
+    alt = f"{label}: which pixels the factors of three pixels, marked red, depend on"
     picture = grid(tiles, Brightness(0.0, 1.0), len(places), alt)
     return (
         f"Receptive fields of three pixels (red): what they depend on, over {DECADES:.0f} decades",
@@ -147,7 +135,7 @@ def _changes(model: Density, data: Data, place: tuple[int, int], levels: int) ->
     others = ((others + torch.eye(len(others)).to(x)) % levels).view(-1, *data.space.shape)
     parts = [
         (_factors(model, data, part, slice(0, 1))[:, :, *place] - known).abs().sum(1)
-        for part in others.split(queries.at_once(model))
+        for part in others.split(rows_at_once(model.space))
     ]
     return queries.plain(torch.cat(parts)).view(1, *data.space.shape).sum(1, keepdim=True)
 
@@ -160,3 +148,15 @@ def _factors(model: Density, data: Data, x: Tensor, rows: slice) -> Tensor:
     factors = model.log_prob(x, c).per_dimension
     assert factors is not None
     return factors
+
+
+SECTION: Section = Section(
+    "entrywise",
+    "Pixel by pixel",
+    """Models whose log p(x) is a sum over pixels say which of them were hard, what one of them
+depends on, and how an image whose upper half is given may go on. Test images chosen with seed {{
+seed }}.""",
+    build,
+    "entrywise.html.j2",
+    images,
+)

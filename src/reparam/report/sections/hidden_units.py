@@ -1,56 +1,47 @@
-"""Hidden units under a penalty on their mean: how active they are, and what the penalty is."""
+"""The section of hidden units: how active they are, and the penalty on their mean."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 from torch import Tensor
 
-from reparam.data import Data, Split
-from reparam.evaluation.rows import batches, subset
+from reparam.data import Split
+from reparam.evaluation.rows import batches
 from reparam.inspection import HiddenUnits
-from reparam.model import Codec
+from reparam.model import Encoder
 from reparam.report import plots
 from reparam.report.colors import INK, model_color
-from reparam.report.entry import Entry
-from reparam.report.latent import MOST_POINTS
+from reparam.report.section import Card, Section, Shown
 
 BINS = 50
 
 
-@dataclass(frozen=True)
-class UnitCard:
-    """One model: the histogram of its activations, its units on the curve of their penalty."""
+def build(shown: Shown) -> list[Card]:
+    """Every encoder with a penalty on the mean activation of hidden units.
 
-    model: int
-    label: str
-    note: str
-    plots: list[str]
-
-
-def hidden_units(data: Data, entries: Sequence[Entry], seed: int) -> list[UnitCard]:
-    """Every codec with a penalty on the mean activation of hidden units."""
-    split, cards = subset(data.test, MOST_POINTS, seed), []
-    for index, entry in enumerate(entries):
-        units = _gathered(entry.model, split) if isinstance(entry.model, Codec) else None
-        if units is not None:
-            mean = units.activations.double().mean(0)
-            penalty = units.penalty(mean)
-            note = (
-                f"{len(mean):,} units on {len(split):,} test examples: ρ̂ from {mean.min():.3f} to "
-                f"{mean.max():.3f}, mean {mean.mean():.3f}, wanted ρ = {units.target:g}; penalties "
-                f"sum to {penalty.sum():.3g} nats, weighted by {units.weight:g} in the objective"
-            )
-            drawn = [_histogram(units, index, entry.label), _curve(units, mean, index, entry.label)]
-            cards.append(UnitCard(index, entry.label, note, drawn))
-    return cards
+    The histogram of its activations, and its units on the curve of their penalty.
+    """
+    found = [(i, label, _gathered(model, shown.split)) for i, label, model in shown.of(Encoder)]
+    return [_card(index, label, units) for index, label, units in found if units is not None]
 
 
-def _gathered(model: Codec, split: Split) -> HiddenUnits | None:
+def _card(index: int, label: str, units: HiddenUnits) -> Card:
+    mean = units.activations.double().mean(0)
+    penalty = units.penalty(mean)
+    note = (
+        f"{len(mean):,} units on {len(units.activations):,} test examples: ρ̂ from {mean.min():.3f} "
+        f"to {mean.max():.3f}, mean {mean.mean():.3f}, wanted ρ = {units.target:g}; penalties "
+        f"sum to {penalty.sum():.3g} nats, weighted by {units.weight:g} in the objective"
+    )
+    drawn = [_histogram(units, index, label), _curve(units, mean, index, label)]
+    return Card(index, label, [("", plot) for plot in drawn], note)
+
+
+def _gathered(model: Encoder, split: Split) -> HiddenUnits | None:
     """The units of all rows, on the CPU."""
     parts: list[Tensor] = []
     found: HiddenUnits | None = None
@@ -63,7 +54,7 @@ def _gathered(model: Codec, split: Split) -> HiddenUnits | None:
     return HiddenUnits(torch.cat(parts), found.target, found.penalty, found.weight)
 
 
-def _histogram(units: HiddenUnits, index: int, label: str) -> str:
+def _histogram(units: HiddenUnits, index: int, label: str) -> Markup:
     values = units.activations.float().flatten().numpy()
     share, edges = np.histogram(values, bins=BINS, range=(0, 1))
     with plots.style():
@@ -77,7 +68,7 @@ def _histogram(units: HiddenUnits, index: int, label: str) -> str:
         return plots.svg(figure, f"{label}: histogram of activations, with ρ")
 
 
-def _curve(units: HiddenUnits, mean: Tensor, index: int, label: str) -> str:
+def _curve(units: HiddenUnits, mean: Tensor, index: int, label: str) -> Markup:
     """KL(ρ ‖ ρ̂) over ρ̂, as far as the units lie and a little farther."""
     low, high = 0.0, min(1.0, max(3 * units.target, 1.15 * float(mean.max())))
     x = torch.linspace(low + 1e-4, high - 1e-4, 400, dtype=torch.float64)
@@ -100,3 +91,13 @@ def _wanted(axis: Any, target: float) -> None:
     axis.axvline(target, color=INK, lw=1, ls=(0, (4, 3)))
     axis.annotate("ρ", (target, 1), xycoords=("data", "axes fraction"), xytext=(3, -10),
                   textcoords="offset points", color=INK)  # fmt: skip
+
+
+SECTION: Section = Section(
+    "units",
+    "Hidden units",
+    """How active the units are that a penalty holds at a mean activation ρ, and the curve of that
+penalty with every unit at its own mean ρ̂ over test examples.""",
+    build,
+    "hidden_units.html.j2",
+)

@@ -1,44 +1,49 @@
-"""Training curves: one small panel per term of the loss, all models overlaid."""
+"""The section of training: how it ended, and its curves, a panel for each term of the losses."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
 
 from reparam import numerics
 from reparam.model import Descend
 from reparam.report import plots
 from reparam.report.colors import model_color, model_dash
-from reparam.report.entry import Entry
+from reparam.report.endings import HEADER, TrainingRow, training_rows
+from reparam.report.section import Section, Shown
+from reparam.report.trained import TrainedModel
+from reparam.terms import TERMS
 from reparam.train.history import History
 
 SETTLED = 0.04  # share of a run whose first values may lie outside a panel
-UNITS = {
-    "distortion": "−log p(x|z), nats",
-    "rate": "KL(q(z|x) ‖ p(z)), nats",
-    "bound": "evidence lower bound, nats",
-    "beta": "weight of the rate",
-    "total_correlation": "KL(q(z) ‖ Π q(zⱼ)), nats",
-    "nll": "−log p(x), nats",
-    "squared_error": "summed, network units",
-    "cross_entropy": "nats, not a likelihood",
-    "objective": "what is minimized",
-}
 
 
-@dataclass(frozen=True)
-class Curves:
+class Curves(NamedTuple):
     """Panels of curves, the models in them, those without a descent, and the runs' warnings."""
 
-    panels: list[str]
+    panels: list[Markup]
     drawn: list[int]
     solved: list[str]
     warnings: list[tuple[int, str, str]]
 
 
-def training_curves(entries: Sequence[Entry]) -> Curves:
+class Training(NamedTuple):
+    """The table, its header, and the curves."""
+
+    header: tuple[str, ...]
+    rows: list[TrainingRow]
+    curves: Curves
+
+
+def build(shown: Shown) -> Training | None:
+    rows, curves = training_rows(shown.entries), training_curves(shown.entries)
+    return Training(HEADER, rows, curves) if rows or any(curves) else None
+
+
+def training_curves(entries: Sequence[TrainedModel]) -> Curves:
     """What there is to say about how the models were trained."""
     solved = [
         entry.label
@@ -77,7 +82,7 @@ def _same(first: list[float], second: list[float]) -> bool:
     )
 
 
-def _panel(entries: Sequence[Entry], term: str) -> str:
+def _panel(entries: Sequence[TrainedModel], term: str) -> Markup:
     with plots.style():
         figure, axis = plots.panel(3.9, 2.7)
         settled: list[float] = []
@@ -91,7 +96,7 @@ def _panel(entries: Sequence[Entry], term: str) -> str:
             axis.set_xlim(0, 2 * last or 1)
         axis.set_title(term.replace("_", " "))
         axis.set_xlabel("epoch")
-        axis.set_ylabel(UNITS.get(term, ""))
+        axis.set_ylabel(TERMS[term].label if term in TERMS else "")
         if term == "nll":
             _show_bits(axis, entries[0].model.counted)
         return plots.svg(figure, f"Training curves of {term.replace('_', ' ')}")
@@ -124,3 +129,13 @@ def _draw(axis: Any, history: History, term: str, index: int) -> list[float]:
                 best = [point for point in points if point[0] == history.best_epoch]
                 axis.plot(*zip(*best, strict=True), "o", ms=4, color=model_color(index))
     return shown
+
+
+SECTION: Section = Section(
+    "training",
+    "Training",
+    """{% if content.rows %}How each model was trained and what ended it. Still improving: the best
+validation is among the last tenth of them, so that more time may help.{% endif %}""",
+    build,
+    "training.html.j2",
+)

@@ -1,30 +1,24 @@
-"""What each latent dimension does: one code moved along one dimension at a time."""
+"""The section of what each latent dimension does: one code moved along one dimension at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from reparam.data import Data, Split
+from reparam.data import Split
 from reparam.edit import traverse
-from reparam.evaluation.diagnosis import COLLAPSED_NATS, collapsed
-from reparam.evaluation.latents import ACTIVE_VARIANCE
-from reparam.evaluation.likelihood import bound_terms
-from reparam.evaluation.rows import subset
-from reparam.model import Codec, LatentVariable, Model
+from reparam.evaluation.latents import Axes, importance
+from reparam.model import Codec
 from reparam.report import queries
-from reparam.report.entry import Entry
-from reparam.report.latent import MOST_POINTS
+from reparam.report.columns import Columns, colors, response
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.vectors import Columns, colors, response
+from reparam.report.section import Figure, Section, Shown, images
 
 SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
 ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so that pages stay light
-NEGLIGIBLE = 1e-4  # of the largest variance: what counts as dead in a codec without a prior
 
 
 @dataclass(frozen=True)
@@ -34,16 +28,7 @@ class Dimension:
     name: str
     amount: str
     share: float
-    picture: Picture | None
-    plot: str
-
-
-@dataclass(frozen=True)
-class SmallWalk:
-    """One latent dimension among the others: its name with what it carries, and a small walk."""
-
-    text: str
-    picture: Picture
+    figure: Figure
 
 
 @dataclass(frozen=True)
@@ -59,65 +44,20 @@ class TraversalCard:
     note: str
     dimensions: list[Dimension]
     others: str
-    small: list[SmallWalk]
+    small: list[tuple[str, Picture]]
     undrawn: list[str]
     unit: str
 
 
-@dataclass(frozen=True)
-class Axes:
-    """The dimensions of a code by importance.
-
-    Args:
-        amount: rate or variance of each dimension, (F,).
-        alive: which are used; the others are dead.
-        unit: of the amounts.
-        order: what the order is and who is dead, in words.
-    """
-
-    amount: Tensor
-    alive: Tensor
-    unit: str
-    order: str
-
-    def text(self, dimension: int, unit: str = "") -> str:
-        """Its name, what it carries, and whether it is dead."""
-        dead = "" if self.alive[dimension] else " (dead)"
-        return f"z{dimension}: {self.amount[dimension].item():.3g}{unit}{dead}"
-
-
-def traversals(data: Data, entries: Sequence[Entry], seed: int) -> list[TraversalCard]:
+def build(shown: Shown) -> list[TraversalCard]:
     """Traversals of every codec with real codes."""
-    split, cards = subset(data.test, MOST_POINTS, seed), []
-    brush = _Images.of(data) if data.space.is_image else _Rows.of(data)
-    for index, entry in enumerate(entries):
-        if isinstance(entry.model, Codec):
-            code = queries.encode(entry.model, split)
-            if code is not None and code.flatten(1).isfinite().all() and len(split) > 2:
-                axes = importance(entry.model, split, code.flatten(1), seed)
-                walk = _Walk.of(entry.model, split, code)
-                cards.append(_card(index, entry.label, axes, walk, brush))
+    brush = _Images.of(shown) if images(shown) else _Rows.of(shown)
+    cards = []
+    for coded in shown.coded:
+        axes = importance(coded.model, shown.split, coded.code.flatten(1), shown.seed)
+        walk = _Walk.of(coded.model, shown.split, coded.code)
+        cards.append(_card(coded.index, coded.label, axes, walk, brush))
     return cards
-
-
-def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
-    """Mean KL per dimension where the model has one, the variance of the codes otherwise.
-
-    By rate a dimension is dead where ``collapse_notes`` name it. By variance it is where it is no
-    active unit, or, in a codec without a prior to give codes a scale, where it hardly varies.
-    """
-    variance, order = flat.var(0, correction=0), "Ordered by the variance of the codes"
-    if not isinstance(model, LatentVariable):
-        least = NEGLIGIBLE * float(variance.max())
-        order += f"; dead: at most {NEGLIGIBLE:g} of the largest"
-        return Axes(variance, variance > least, "variance", order)
-    rates = bound_terms(model, split, seed)["rate"].flatten(1)
-    if rates.shape[1] == flat.shape[1]:
-        order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
-        order += f"; dead: less than {COLLAPSED_NATS} nats"
-        return Axes(queries.plain(rates.mean(0)), ~collapsed(rates), "nats", order)
-    order += f"; dead: at most {ACTIVE_VARIANCE}, no active unit"
-    return Axes(variance, variance > ACTIVE_VARIANCE, "variance", order)
 
 
 @dataclass(frozen=True)
@@ -167,12 +107,12 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
     for dimension, x in zip(first.tolist(), walk.along(first, STEPS), strict=True):
         amount = axes.amount[dimension].item()
         share = amount / max(axes.amount.max().item(), 1e-30)
-        picture, plot = brush.large(x, f"{alt} {dimension}")
         name, text = f"z{dimension}", f"{amount:.3g} {axes.unit}"
-        dimensions.append(Dimension(name, text, share, picture, plot))
+        figure = brush.large(x, f"{alt} {dimension}")
+        dimensions.append(Dimension(name, text, share, figure))
     unit = f" {axes.unit}"
     small = [
-        SmallWalk(axes.text(dimension, unit), brush.small(x, side, f"{alt} {dimension}"))
+        (axes.text(dimension, unit), brush.small(x, side, f"{alt} {dimension}"))
         for dimension, x in zip(
             others[:drawn].tolist(), walk.along(others[:drawn], SMALL_STEPS), strict=True
         )
@@ -211,11 +151,11 @@ class _Images:
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, data: Data) -> _Images:
-        return cls(Brightness.of(data), data.space.shape)
+    def of(cls, shown: Shown) -> _Images:
+        return cls(shown.brightness, shown.data.space.shape)
 
-    def large(self, x: Tensor, alt: str) -> tuple[Picture | None, str]:
-        return grid(x, self.brightness, STEPS, alt, tile=(48, 64)), ""
+    def large(self, x: Tensor, alt: str) -> Figure:
+        return grid(x, self.brightness, STEPS, alt, tile=(48, 64))
 
     def small_size(self, count: int) -> tuple[int, int]:
         """The longer side of a small image for so many walks, and how many walks have room."""
@@ -238,11 +178,11 @@ class _Rows:
     columns: Columns
 
     @classmethod
-    def of(cls, data: Data) -> _Rows:
-        return cls(Columns.of(data))
+    def of(cls, shown: Shown) -> _Rows:
+        return cls(Columns.of(shown.data))
 
-    def large(self, x: Tensor, alt: str) -> tuple[Picture | None, str]:
-        return None, response(self.columns, x, alt)
+    def large(self, x: Tensor, alt: str) -> Figure:
+        return response(self.columns, x, alt)
 
     def small_size(self, count: int) -> tuple[int, int]:
         each = SMALL_STEPS * 3 * len(self.columns.names)
@@ -250,3 +190,14 @@ class _Rows:
 
     def small(self, x: Tensor, side: int, alt: str) -> Picture:
         return colors(self.columns, x, alt)
+
+
+SECTION: Section = Section(
+    "traversals",
+    "Traversals",
+    """The test code nearest to the mean of all, moved along one dimension from 2.5 standard
+deviations of the codes below their mean to 2.5 above.{% if not data.space.is_image %} Colors show
+each column in standard deviations from its training mean: blue below, red above.{% endif %}""",
+    build,
+    "traversals.html.j2",
+)

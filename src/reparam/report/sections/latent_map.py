@@ -1,98 +1,77 @@
-"""Maps of the codes: the test set in two dimensions, and what 2-D codes decode to."""
+"""The section of maps: the test set in two dimensions, and what 2-D codes decode to."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
+from markupsafe import Markup
 from torch import Tensor
 
-from reparam.data import Data, Split
-from reparam.evaluation.rows import subset
-from reparam.model import Codec, LatentVariable
+from reparam.model import LatentVariable
 from reparam.report import queries
-from reparam.report.colors import class_colors
-from reparam.report.entry import Entry
-from reparam.report.galleries import LARGE
-from reparam.report.pictures import Brightness, Picture, grid
+from reparam.report.distances import shepard_diagrams
+from reparam.report.pictures import Picture, grid
 from reparam.report.scatter import scatter
+from reparam.report.section import Card, Coded, Section, Shown
+from reparam.report.selection import LARGE, class_names
 
-MOST_POINTS, THUMBNAIL, SHEET_BYTES = 2000, 28, 600_000
+THUMBNAIL, SHEET_BYTES = 28, 600_000
 PRIOR_DRAWS = 4096  # for quantiles of a prior that need not be normal
 EDGE = 0.03  # share of the codes left out on either side of a manifold
 
 
 @dataclass(frozen=True)
-class LatentCard:
+class MapCard:
     """The map of one model, and its manifold where codes are 2-D images."""
 
     model: int
     label: str
-    map: str
+    map: Markup
     projection: str
-    manifold: Picture | None
-    manifold_note: str
+    manifold: Picture | None = None
+    manifold_note: str = ""
 
     @property
     def full(self) -> bool:
         return self.manifold is not None
 
 
-@dataclass(frozen=True)
-class Legend:
-    """A class with its colors on light and dark pages."""
-
-    name: str
-    light: str
-    dark: str
-
-
-@dataclass(frozen=True)
-class Thumbnails:
+class Thumbnails(NamedTuple):
     """All mapped test images on one sheet, for the pointer to look up."""
 
     sheet: Picture
     columns: int
 
 
-@dataclass(frozen=True)
-class LatentMaps:
-    """The section: cards of all models with real codes, the legend, the images."""
+class LatentMaps(NamedTuple):
+    """Cards of all models with real codes, the images, and whether distances are kept."""
 
-    cards: list[LatentCard]
-    legend: list[Legend]
+    cards: list[MapCard]
     points: int
     thumbnails: Thumbnails | None
+    distances: list[Card]
 
 
-def latent_maps(data: Data, entries: Sequence[Entry], seed: int) -> LatentMaps | None:
+def build(shown: Shown) -> LatentMaps | None:
     """Where each codec puts the test set, or some of it, drawn at random."""
-    split = subset(data.test, MOST_POINTS, seed)
-    cards = []
-    for index, entry in enumerate(entries):
-        if isinstance(entry.model, Codec):
-            code = queries.encode(entry.model, split)
-            if code is not None and code.flatten(1).isfinite().all() and len(split) > 2:
-                cards.append(_card(data, split, index, entry, entry.model, code, seed))
+    cards = [_card(shown, coded) for coded in shown.coded]
     if not cards:
         return None
-    return LatentMaps(cards, legend(data), len(split), _thumbnails(data, split))
+    return LatentMaps(cards, len(shown.split), _thumbnails(shown), shepard_diagrams(shown))
 
 
-def _card(
-    data: Data, split: Split, index: int, entry: Entry, model: Codec, code: Tensor, seed: int
-) -> LatentCard:
-    flat = code.flatten(1)
+def _card(shown: Shown, coded: Coded) -> MapCard:
+    flat = coded.code.flatten(1)
     points, projection = project(flat)
-    if model.conditional:
+    if coded.model.conditional:
         projection += "; the codes contain the condition, which alone may separate them"
-    alt = f"{entry.label}: {len(flat)} test examples in code space"
-    drawing = scatter(points, split.labels, class_names(data), alt)
-    manifold, note = None, ""
-    if flat.shape[1] == 2 and data.space.is_image:
-        manifold, note = _manifold(data, entry, model, code, split, seed)
-    return LatentCard(index, entry.label, drawing, projection, manifold, note)
+    alt = f"{coded.label}: {len(flat)} test examples in code space"
+    drawing = scatter(points, shown.split.labels, class_names(shown.data), alt)
+    two = flat.shape[1] == 2 and shown.data.space.is_image
+    manifold = _manifold(shown, coded) if two else ()
+    return MapCard(coded.index, coded.label, drawing, projection, *manifold)
 
 
 def project(flat: Tensor) -> tuple[Tensor, str]:
@@ -125,30 +104,13 @@ def project(flat: Tensor) -> tuple[Tensor, str]:
     return points.float(), text
 
 
-def class_names(data: Data) -> tuple[str, ...]:
-    """A name for every class that occurs."""
-    if data.test.labels is None:
-        return ()
-    count = max(data.space.classes or 0, int(data.test.labels.max()) + 1)
-    known = data.class_names or ()
-    return tuple(known[i] if i < len(known) else str(i) for i in range(count))
-
-
-def legend(data: Data) -> list[Legend]:
-    """Every class with its colors."""
-    names = class_names(data)
-    light, dark = (class_colors(len(names), dark=dark) for dark in (False, True))
-    return [Legend(*row) for row in zip(names, light, dark, strict=True)]
-
-
-def _manifold(
-    data: Data, entry: Entry, model: Codec, code: Tensor, split: Split, seed: int
-) -> tuple[Picture, str]:
+def _manifold(shown: Shown, coded: Coded) -> tuple[Picture, str]:
+    data, model, code = shown.data, coded.model, coded.code
     side = 9 if max(data.space.shape[1:]) > LARGE else 12
     levels = torch.linspace(EDGE, 1 - EDGE, side)
-    c = queries.condition(model, split, slice(1))
+    c = queries.condition(model, shown.split, slice(1))
     if isinstance(model, LatentVariable):
-        z = queries.prior_draws(model, PRIOR_DRAWS, c, queries.seeded_generator(seed))
+        z = queries.prior_draws(model, PRIOR_DRAWS, c, queries.seeded_generator(shown.seed))
         axes = torch.quantile(queries.plain(z).flatten(1), levels, dim=0)
         note = f"Decoded at prior quantiles {EDGE:.0%} to {1 - EDGE:.0%} of each dimension"
     else:
@@ -159,17 +121,30 @@ def _manifold(
     points = torch.stack([across, up], -1).view(side * side, *code.shape[1:])
     c = None if c is None else c.expand(len(points), *c.shape[1:])
     x = queries.decode(model, points, c)
-    alt = f"{entry.label}: decoded images over a {side} by {side} grid of codes"
-    picture = grid(x, Brightness.of(data), side, alt, gap=0.06, tile=(32, LARGE))
+    alt = f"{coded.label}: decoded images over a {side} by {side} grid of codes"
+    picture = grid(x, shown.brightness, side, alt, gap=0.06, tile=(32, LARGE))
     return picture, note
 
 
-def _thumbnails(data: Data, split: Split) -> Thumbnails | None:
+def _thumbnails(shown: Shown) -> Thumbnails | None:
     """The mapped images, as small as a modest page weight asks for."""
+    data, split = shown.data, shown.split
     if not data.space.is_image:
         return None
     room = (SHEET_BYTES / (len(split) * min(3, data.space.shape[0]))) ** 0.5
     side = max(12, min(int(room), THUMBNAIL, max(data.space.shape[1:])))
     columns = int(len(split) ** 0.5) + 1
-    sheet = grid(split.x, Brightness.of(data), columns, "", gap=0, tile=(1, side))
+    sheet = grid(split.x, shown.brightness, columns, "", gap=0, tile=(1, side))
     return Thumbnails(sheet, columns)
+
+
+SECTION: Section = Section(
+    "latent",
+    "Latent map",
+    """{{ "{:,}".format(content.points) }} test examples where their codes
+lie{{ ", colored by class" if legend }}.
+{% if content.thumbnails %}Point at a map to see the image behind a point. {% endif %}
+{% if legend %}Choose a class to see it alone.{% endif %}""",
+    build,
+    "latent_map.html.j2",
+)

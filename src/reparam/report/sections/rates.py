@@ -1,69 +1,61 @@
-"""Rate against distortion of all models, the rate of every layer, and which parts collapsed."""
+"""The section of rates: against distortion, of every layer, and which parts collapsed."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from reparam.data import Data
-from reparam.distributions.hierarchies import LayeredDensity
+from markupsafe import Markup
+
 from reparam.evaluation.diagnosis import collapse_notes
 from reparam.evaluation.likelihood import bound_terms
-from reparam.evaluation.rows import subset
+from reparam.inspection import Layered
 from reparam.model import LatentVariable
 from reparam.report import plots, queries
 from reparam.report.colors import model_color
-from reparam.report.entry import Entry
-from reparam.report.latent import MOST_POINTS
-from reparam.report.pictures import Brightness, Picture, grid
+from reparam.report.pictures import Picture, grid
+from reparam.report.section import Card, Section, Shown
 
 SHARED_ROWS, SHARED_COLUMNS = 4, 6  # draws that share all layers but the finest, in each row
 TITLE_WIDTH = 34  # letters of a title over a panel of layers
 
 
-@dataclass(frozen=True)
-class Rates:
+class Rates(NamedTuple):
     """The plane, panels of the rates of layers, notes and pictures by model."""
 
-    plane: str | None
-    layers: list[str]
+    plane: Markup | None
+    layers: list[Markup]
     notes: list[tuple[int, str, str]]
-    shared: list[tuple[int, str, list[tuple[str, Picture]]]]
+    shared: list[Card]
 
 
-def rates(data: Data, entries: Sequence[Entry], seed: int) -> Rates | None:
+def build(shown: Shown) -> Rates | None:
     """What there is to say of the rates; None without a latent-variable model."""
-    models = [(i, e) for i, e in enumerate(entries) if isinstance(e.model, LatentVariable)]
-    if not models:
-        return None
-    notes, layers, shared = [], [], []
-    for index, entry in models:
-        model = entry.model
-        assert isinstance(model, LatentVariable)
-        terms = bound_terms(model, subset(data.test, MOST_POINTS, seed), seed)
-        rate = terms["rate"].flatten(1)
-        notes += [(index, entry.label, note) for note in collapse_notes(rate, model.layers)]
+    found = Rates(_plane(shown), [], [], [])
+    for index, label, model in shown.of(LatentVariable):
+        rate = bound_terms(model, shown.split, shown.seed)["rate"].flatten(1)
+        found.notes.extend((index, label, note) for note in collapse_notes(rate, model.layers))
         if model.layers:
             if rate.shape[1] == len(model.layers):
                 means = rate.cpu().double().mean(0).tolist()
-                layers.append(_layer_bars(index, entry.label, means))
-            if data.space.is_image:
-                shared.append((index, entry.label, _shared(data, model, seed)))
-    return Rates(_plane(models), layers, notes, shared)
+                found.layers.append(_layer_bars(index, label, means))
+            figures = _shared(shown, model) if shown.data.space.is_image else []
+            found.shared.extend([Card(index, label, figures)] if figures else [])
+    return found if any(shown.of(LatentVariable)) else None
 
 
-def _plane(models: Sequence[tuple[int, Entry]]) -> str | None:
+def _plane(shown: Shown) -> Markup | None:
     """Distortion over rate, one point a model: lines of slope −1 have one ELBO."""
     points = [
         (
             index,
-            f"{entry.label}, given c" if entry.model.conditional else entry.label,
-            entry.scores["rate"].value,
-            entry.scores["distortion"].value,
+            f"{label}, given c" if model.conditional else label,
+            shown.entries[index].scores["rate"].value,
+            shown.entries[index].scores["distortion"].value,
         )
-        for index, entry in models
-        if {"rate", "distortion"} <= entry.scores.keys()
+        for index, label, model in shown.of(LatentVariable)
+        if {"rate", "distortion"} <= shown.entries[index].scores.keys()
     ]
     if not points:
         return None
@@ -85,7 +77,7 @@ def _plane(models: Sequence[tuple[int, Entry]]) -> str | None:
         return plots.svg(figure, "Distortion over rate of every model; dotted lines have one ELBO")
 
 
-def _layer_bars(index: int, label: str, means: Sequence[float]) -> str:
+def _layer_bars(index: int, label: str, means: Sequence[float]) -> Markup:
     with plots.style():
         title = textwrap.wrap(label, TITLE_WIDTH)
         figure, axis = plots.panel(3.9, 0.6 + 0.2 * len(title) + 0.25 * len(means))
@@ -98,12 +90,13 @@ def _layer_bars(index: int, label: str, means: Sequence[float]) -> str:
         return plots.svg(figure, f"Rate of every layer of {label}")
 
 
-def _shared(data: Data, model: LatentVariable, seed: int) -> list[tuple[str, Picture]]:
+def _shared(shown: Shown, model: LatentVariable) -> list[tuple[str, Picture]]:
     """Means of x in rows that share their coarsest layers, one more layer in each picture."""
-    generator, shared = queries.seeded_generator(seed), "layers"
+    generator, shared = queries.seeded_generator(shown.seed), "layers"
     c = model.draw_condition(SHARED_ROWS, generator)
     prior = model.prior(c)
-    assert isinstance(prior, LayeredDensity)
+    if not isinstance(prior, Layered):
+        return []
     z = prior.repeat(SHARED_ROWS).sample(generator).repeat_interleave(SHARED_COLUMNS, 0)
     if c is not None:
         c, shared = c.repeat_interleave(SHARED_COLUMNS, 0), "layers and the condition"
@@ -111,5 +104,15 @@ def _shared(data: Data, model: LatentVariable, seed: int) -> list[tuple[str, Pic
     for kept in range(1, len(model.layers)):
         x = queries.in_data_units(model.decode(prior.resample(z, kept, generator), c))
         what = f"{kept} of {len(model.layers)} {shared} shared in each row"
-        pictures.append((what, grid(x, Brightness.of(data), SHARED_COLUMNS, what, tile=(28, 56))))
+        pictures.append((what, grid(x, shown.brightness, SHARED_COLUMNS, what, tile=(28, 56))))
     return pictures
+
+
+SECTION: Section = Section(
+    "rates",
+    "Rates",
+    """Nats about x that z carries (rate) against those still needed for x once z is known
+(distortion). Along a dotted line their sum, and so the ELBO, is the same.""",
+    build,
+    "rates.html.j2",
+)
