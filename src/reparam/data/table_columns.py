@@ -137,10 +137,13 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
                 raise ValueError(
                     f"{argument}: {name!r} is named twice, or is the label or dropped too"
                 )
+    if options.label in (options.only or ()):
+        raise ValueError(f"label: {options.label!r} is an entry of x; name another column")
     x_columns = tuple(options.only or (name for name in names if name not in apart))
     if not x_columns:
-        left = "label, attributes and drop" if not options.factors else "those with another part"
-        raise ValueError(f"{origin}: no columns are left besides {left}")
+        raise ValueError(
+            f"{origin}: no columns are left besides label, attributes, factors and drop"
+        )
     return x_columns
 
 
