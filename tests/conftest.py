@@ -35,7 +35,12 @@ TINY: dict[str, Any] = {"latent_dim": 2, "hidden": (8,)}
 TINY_OF: dict[str, dict[str, Any]] = {
     "k-sparse-ae": {"latent_dim": 5, "k": 2},
     # Untrained convolutions end in one bias for all pixels: below 0, every sample is rounded to 0.
-    "ae-gmm": {"components": 2, "network": "mlp"},
+    "ae-gmm": {
+        "codec.latent_dim": 2,
+        "codec.hidden": (8,),
+        "codec.network": "mlp",
+        "generator.components": 2,
+    },
     "iwae": {"k": 3},
     "l-vae": {"steps": 0},  # its weights are learned from the first step on
     "dl-vae": {"steps": 0},
@@ -69,7 +74,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
     "ladder-vae": ({"batch_norm": False},),
-    "dip-vae": ({"kind": "draws"},),
+    "dip-vae": ({"codes": "draws"},),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed", "network")),
     "iwae": ({"gradient": "dreg"},),
     "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -20,9 +21,9 @@ from torch import Tensor
 
 from reparam import __version__
 from reparam.atomic import write_atomically
+from reparam.limits import check
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
-from reparam.schema import check
 
 FORMAT = 2  # of the headers and of run.json; a reader refuses a newer one. 2: runs have an id
 MODEL_FILE, RUN_FILE = "model.safetensors", "run.json"
@@ -150,9 +151,8 @@ def rebuild(header: Mapping[str, Any], file: Path, seed: int = 0) -> Model:
     if header.get("preset") is None:
         raise ValueError(f"{file}: holds a model that no preset builds; give it as model=")
     try:
-        check(header, Description, "model")
-        space = Space(**header["space"])
-        return build(header["preset"], space, seed=seed, **header["parameters"])
+        model = check(header, Description, "model")
+        return build(header["preset"], model["space"], seed=seed, **model["parameters"])
     except ValueError as error:
         raise ValueError(f"{file}: does not describe a model of this version: {error}") from error
 
@@ -240,7 +240,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata["reparam"])
+        header = msgspec.json.decode(metadata["reparam"])  # in which every number is finite
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: {error}") from error
     if not isinstance(header, dict) or not isinstance(header.get("format"), int):
@@ -272,8 +272,8 @@ def write_text(path: Path, text: str, *, make_folder: bool = True) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; ValueError where it is absent or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # a number may be too long, or nesting
+        content = msgspec.json.decode(path.read_bytes())  # in which every number is finite
+    except (OSError, ValueError, RecursionError) as error:  # or nesting is too deep
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")

@@ -18,11 +18,11 @@ from reparam.config import TrainConfig
 from reparam.data import Data
 from reparam.evaluation import Score, Scores
 from reparam.evaluation.by_example import read_values
+from reparam.limits import check
 from reparam.lock import LOCK_FILE, locked
 from reparam.model import Model
 from reparam.presets import find_preset
 from reparam.presets.registry import parse_assignments, shown
-from reparam.schema import check
 from reparam.train import History, RunFolder
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
 
@@ -192,8 +192,7 @@ def earlier(trial: Trial) -> Measured | None:
         return None
     content, of = read_json(file), folder.read()["id"]
     try:
-        check(content, ScoresFile, "scores")
-        found = content["models"][trial.candidate.label]
+        scores = check(content, ScoresFile, "scores")["models"][trial.candidate.label]
     except (KeyError, ValueError) as error:
         raise ValueError(f"{file}: damaged, {error}; remove it to measure again") from error
     history = folder.history() if content.get("run") == of else None
@@ -202,7 +201,6 @@ def earlier(trial: Trial) -> Measured | None:
     weights = checksum(folder.model())  # of another run it is refused now, before all is trained
     if content.get("weights") != weights:  # trained on since, even if not for long
         return None
-    scores = {name: Score(**score) for name, score in found.items()}
     scores = read_values(trial.folder / VALUES_FILE, scores, of)
     asked = (None, trial.samples)
     same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))

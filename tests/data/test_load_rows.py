@@ -122,10 +122,10 @@ def test_the_record_spans_levels_or_training_values():
     [
         ({"source": {"source": "digits", "color": "red"}}, "data.source.color is unknown"),
         ({"source": {"seed": 1}}, "data.source.source is missing"),
-        ({"source": {"source": "digits", "levels": "x"}}, "data.source.levels cannot be 'x'"),
-        ({"source": "digits"}, "data.source cannot be 'digits'"),
-        ({"fingerprint": 7}, "data.fingerprint cannot be 7"),
-        ({"low": None}, "data.low cannot be None"),
+        ({"source": {"source": "digits", "levels": "x"}}, "data.source.levels: expected int"),
+        ({"source": "digits"}, "data.source: expected object"),
+        ({"fingerprint": 7}, "data.fingerprint: expected str, got int"),
+        ({"low": None}, "data.low: expected float, got null"),
     ],
 )
 def test_a_damaged_record_is_refused(change, message):

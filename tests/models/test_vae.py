@@ -22,7 +22,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 import reparam as rp
 from reparam import model as vocabulary
 from reparam import numerics
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
 from reparam.model import Batch, Space
 from reparam.objectives.latent_penalties import Penalty
 
@@ -448,5 +448,5 @@ def test_parts_that_do_not_fit_are_refused():
     wrong_decoder = rp.VAE(space, encoder, nn.Linear(3, 4), q, p, likelihood)
     with pytest.raises(ValueError, match=r"decoder: Bernoulli .*\(B, 1, 5\), got \(2, 4\)"):
         wrong_decoder.loss(torch.zeros(2, 5))
-    with pytest.raises(ValueError, match="beta: expected at least 0, got -1"):
+    with pytest.raises(ValueError, match="beta: expected a number of at least 0, got -1"):
         rp.Beta(-1)

@@ -41,7 +41,8 @@ def assert_same_weights(one, two):
 
 
 def test_comparison_command_and_code_have_the_same_weights(noise, tmp_path, monkeypatch):
-    texts = ["vae latent_dim=2 hidden=8", "ae-gmm hidden=8 components=2", "pca latent_dim=2"]
+    mixed = "ae-gmm codec.hidden=8 generator.components=2"
+    texts = ["vae latent_dim=2 hidden=8", mixed, "pca latent_dim=2"]
     monkeypatch.setattr(
         "reparam.comparison.write_report", lambda *_, **__: None
     )  # which takes long

@@ -188,7 +188,7 @@ def rewritten(file: Path, **changes: Any) -> None:
         ({"space": {"shape": [6], "kind": "levels", "levels": 9}}, "do not fit the model"),
         ({"parameters": {"latent_dim": 3}}, "do not fit the model"),
         ({"parameters": {"latent_dim": -3}}, "latent_dim"),
-        ({"parameters": {"latent_dim": "many"}}, "latent_dim: expected int"),
+        ({"parameters": {"latent_dim": "many"}}, "latent_dim: expected a whole number"),
         ({"parameters": {"color": 1}}, "color: no parameter of vae"),
         ({"parameters": [1]}, "does not describe"),
         ({"parameters": None}, "does not describe"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reparam.cli.options import Samples, Seed, argument_help, takes_data
+from reparam.cli.options import Samples, Seed, takes_data
 from reparam.cli.runs import Device, Moved, Run, open_run
 from reparam.cli.tables import (
     key_values,
@@ -45,10 +45,8 @@ def models(
             }
         )
     )
-    help_of = argument_help(preset.build)
     parameters = [
-        (p.name, p.type_name, p.shown_default, help_of.get(p.name, ""))
-        for p in preset.parameters.values()
+        (p.name, p.type_name, p.shown_default, p.meaning) for p in preset.parameters.values()
     ]
     show(rows_table(("parameter", "type", "default", "meaning"), parameters))
     fitting = [

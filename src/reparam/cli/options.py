@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 import typer
 
 from reparam.config import TrainConfig
+from reparam.limits import argument_help, convert
 
 if TYPE_CHECKING:
     from reparam.data import Data
@@ -130,29 +131,11 @@ def _config_option(
 
 def _config_value(name: str, value: Any, hint: Any) -> Any:
     """A field of TrainConfig as the command line gives it."""
-    from reparam.presets.registry import Parameter
-
     if name == "budget" and value.lower() != "none":
         return parse_seconds(value)
     if name == "seed":
         return _checked_seed(value)
-    return Parameter(name, hint, None).check(value)
-
-
-def argument_help(documented: Any) -> dict[str, str]:
-    """The sentences of a docstring's ``Args`` section, by name.
-
-    >>> argument_help(TrainConfig)["lr"]
-    'learning rate of Adam.'
-    """
-    text = (inspect.getdoc(documented) or "").partition("Args:\n")[2]
-    section = re.split(r"\n\S|\n\n", text)[0]
-    entries = re.split(r"^ {4}(?=\w)", section, flags=re.MULTILINE)[1:]
-    pairs = (entry.split(":", 1) for entry in entries)
-    return {
-        name: re.sub(r"\s+|``", lambda m: " " if m[0].isspace() else "", text).strip()
-        for name, text in pairs
-    }
+    return convert(name, value, hint)
 
 
 def open_data(source: str, options: dict[str, Any]) -> Data:

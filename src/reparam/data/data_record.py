@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from reparam.data.splits import Data
-from reparam.schema import check
+from reparam.limits import check
 from reparam.space import Space
 
 

@@ -9,6 +9,7 @@ from reparam.config import TrainConfig
 from reparam.data import Data
 from reparam.model import Descend
 from reparam.presets import find_preset
+from reparam.presets.registry import nested
 from reparam.report.entry import Entry
 from reparam.report.training import changed
 
@@ -44,7 +45,7 @@ def _model(entry: Entry, recipe: Mapping[str, Any]) -> list[str]:
     if entry.others:
         seeds = ", ".join(str(config.seed) for config, _ in entry.others)
         comments.append(f"# scores are means over this run and those of seeds {seeds}")
-    build = f"model = {_call('rp.build', [repr(recipe['preset']), 'data.space'], given)}"
+    build = f"model = {_call('rp.build', [repr(recipe['preset']), 'data.space'], nested(given))}"
     if entry.history.best_epoch == 0 and len(entry.model.stages) == 1:
         return ["# no step of training was kept: these are the weights it is built with", build]
     return [*comments, build, _call("rp.fit", ["model", "data"], fields)]

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
@@ -28,9 +28,9 @@ from reparam.checkpoint import (
 )
 from reparam.config import TrainConfig
 from reparam.data import Data, check_record, record_json
+from reparam.limits import check
 from reparam.lock import locked
 from reparam.model import Model
-from reparam.schema import check
 from reparam.train.history import History
 from reparam.train.state import Header
 
@@ -103,8 +103,7 @@ class RunFolder:
     def config(self) -> TrainConfig:
         content = self.read()["config"]
         try:
-            check(content, TrainConfig, "config")
-            return TrainConfig(**content)
+            return check(content, TrainConfig, "config")
         except ValueError as error:
             raise ValueError(f"{self.path / RUN_FILE}: its config is not valid: {error}") from error
 
@@ -149,12 +148,11 @@ class RunFolder:
         tensors, header = read_tensors(file)
         refuse_other_run(header, self._id(), file)
         try:
-            check(header, Header, "header")
+            return tensors, check(header, Header, "header")
         except ValueError as error:
             raise ValueError(
                 f"{file}: not a state of this run, or a damaged one: {error}"
             ) from error
-        return tensors, cast(Header, header)
 
     def model(self) -> Model:
         """The weights that are kept, in evaluation mode."""
@@ -166,6 +164,4 @@ class RunFolder:
     def history(self) -> History | None:
         """The curves as of the last checkpoint."""
         state = self.state()
-        return (
-            None if state is None else History.from_json(cast(dict[str, Any], state[1]["history"]))
-        )
+        return None if state is None else state[1]["history"]

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -286,7 +286,7 @@ class Training:
         self.stage, self.step, self.stale = header["stage"], header["step"], header["stale"]
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
-        self.history = History.from_json(cast(dict[str, Any], header["history"]))
+        self.history = header["history"]
         self.tallies = {
             name: Tally(
                 tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]

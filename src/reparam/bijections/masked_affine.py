@@ -28,6 +28,7 @@ class MaskedAffine(Bijection):
     Shape: (B, L), context (B, F) → (B, L), ladj (B,).
 
     Reference: Papamakarios et al. 2017 (MAF), eq. 3 to 5; Kingma et al. 2016 (IAF), section 3.
+    https://arxiv.org/abs/1606.04934, https://arxiv.org/abs/1705.07057
 
     >>> z, ladj = MaskedAffine(3)(torch.zeros(2, 3))
     >>> z.shape, ladj.shape
@@ -37,10 +38,8 @@ class MaskedAffine(Bijection):
     def __init__(self, features: int, hidden: Sequence[int] = (64,), context: int = 0) -> None:
         super().__init__()
         self.features, self.context_features = features, context
-        self.network = MADE((features,), 2, hidden, context=context)
-        with torch.no_grad():  # near the identity, whatever the network's initial weights
-            for parameter in self.network.head.parameters():
-                parameter.mul_(0.1)
+        # Near the identity at first.
+        self.network = MADE((features,), 2, hidden, context=context, gain=0.1)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         shift, log_scale = self._given(x, context)

@@ -1,4 +1,4 @@
-"""Many convolutional layers of z from a small grid to a large one: the very deep VAE's parts."""
+"""Convolutions of the very deep VAE, whose many layers of z lie on grids from small to large."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam import numerics
-from reparam.distributions.factorized import NormalDensity
-from reparam.distributions.layers import PosteriorWalk, Walk
-from reparam.distributions.posteriors import LOG_SCALE_BOUNDS
 from reparam.nets.conv import halvings
+from reparam.nets.hierarchy import Evidence, Normal, Path
 
 Grid = tuple[int, int]
 
@@ -28,11 +26,12 @@ def latent_grids(height: int, width: int) -> list[Grid]:
     return grids[:0:-1] or grids
 
 
-class Residual(nn.Module):
-    """h + a small convolutional network of h."""
+class ResidualConv(nn.Module):
+    """h + a small convolutional network of h, with half as many channels inside."""
 
-    def __init__(self, channels: int, inner: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
+        inner = max(1, channels // 2)
         self.network = nn.Sequential(
             nn.SiLU(),
             nn.Conv2d(channels, inner, 1),
@@ -68,8 +67,7 @@ class DeepEncoder(nn.Module):
         self.first = nn.Conv2d(shape[0], channels, 3, 2 if self.halve else 1, 1)
         self.down = nn.ModuleList(nn.Conv2d(channels, channels, 3, 2, 1) for _ in grids[1:])
         self.blocks = nn.ModuleList(
-            nn.Sequential(*(Residual(channels, max(1, channels // 2)) for _ in range(blocks)))
-            for _ in grids
+            nn.Sequential(*(ResidualConv(channels) for _ in range(blocks))) for _ in grids
         )
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
@@ -81,7 +79,7 @@ class DeepEncoder(nn.Module):
         return torch.cat([h.flatten(1) for h in found[::-1]], 1)
 
 
-class DeepDescent(Walk):
+class DeepTopDown(Path):
     """A generative path over grids: h gathers what is drawn, and says what comes next.
 
     p(z_l|z_<l) = N(μ(h), σ(h)²); then h ← residual(h + projection(z_l)), enlarged by nearest
@@ -93,7 +91,8 @@ class DeepDescent(Walk):
         latent_channels: of z on every grid.
         blocks: layers of z on every grid.
 
-    Reference: Child 2021, "Very deep VAEs generalize autoregressive models", section 3.
+    Reference: Child 2021, "Very deep VAEs generalize autoregressive models", section 3
+    (https://arxiv.org/abs/2011.10650).
     """
 
     def __init__(
@@ -108,47 +107,34 @@ class DeepDescent(Walk):
         for _ in self.grids:
             self.heads.append(nn.Conv2d(channels, 2 * latent_channels, 1))
             self.projections.append(nn.Conv2d(latent_channels, channels, 1))
-            self.residuals.append(Residual(channels, max(1, channels // 2)))
+            self.residuals.append(ResidualConv(channels))
 
-    def start(self, given: Tensor) -> Tensor:
-        return self.first.expand(len(given), -1, -1, -1)
+    def first_state(self, given: Tensor) -> Tensor:
+        return self.first.expand(given.shape[0], -1, -1, -1)
 
-    def layer(self, index: int, state: Tensor) -> NormalDensity:
-        return flat_normal(self.heads[index](state).to(state))
+    def layer(self, index: int, state: Tensor) -> Normal:
+        return numerics.mean_and_log_scale(self.heads[index](state).to(state))
 
-    def advance(self, index: int, state: Tensor, z: Tensor) -> Tensor:
-        h = state + self.projections[index](
-            z.view(len(z), self.latent_channels, *self.grids[index])
-        )
+    def next_state(self, index: int, state: Tensor, z: Tensor) -> Tensor:
+        h = state + self.projections[index](z.view(-1, self.latent_channels, *self.grids[index]))
         h = self.residuals[index](h)
         following = self.grids[index + 1] if index + 1 < len(self.grids) else self.grids[index]
         return h if following == self.grids[index] else F.interpolate(h, size=following)
 
 
-def flat_normal(parameters: Tensor) -> NormalDensity:
-    """Means and log-scales by channel, (B, 2C, H, W), as a normal of (B, C·H·W)."""
-    mean, log_scale = parameters.chunk(2, 1)
-    log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)
-    return NormalDensity(mean.flatten(1), log_scale.flatten(1))
-
-
-class DeepPosterior(PosteriorWalk):
-    """Down the generative path with the encoder's features of each grid: q relative to p.
-
-    μ = μ_p + δμ, σ = σ_p δσ with δμ, δσ from (h, features), so that the KL of a layer is
-    ½ (δμ²/σ_p² + δσ² − ln δσ² − 1), zero exactly where nothing is said.
+class DeepEvidence(Evidence):
+    """What an encoder says of each layer, given its features and h: a change of the prior's normal.
 
     Args:
-        path: the generative walk, which belongs to the decoder.
+        path: the generative path.
         channels: of h and of the features.
 
-    Reference: Vahdat & Kautz 2020 (NVAE), eq. 2.
+    Reference: Vahdat & Kautz 2020, "NVAE", section 3.2 (https://arxiv.org/abs/2007.03898).
     """
 
-    def __init__(self, path: DeepDescent, channels: int) -> None:
+    def __init__(self, path: DeepTopDown, channels: int) -> None:
         super().__init__()
-        self.paths, self.sizes = (path,), path.sizes
-        self.channels = channels
+        self.channels, self.grids = channels, path.grids
         self.heads = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(2 * channels, channels, 1),
@@ -160,55 +146,43 @@ class DeepPosterior(PosteriorWalk):
             for _ in path.grids
         )
 
-    def start(self, given: Tensor) -> tuple[Tensor, dict[Grid, Tensor]]:
-        grids = list(dict.fromkeys(self.paths[0].grids))
-        parts = given.split([self.channels * math.prod(grid) for grid in grids], 1)
-        views = (p.view(len(given), self.channels, *g) for p, g in zip(parts, grids, strict=True))
-        return self.paths[0].start(given), dict(zip(grids, views, strict=True))
+    def by_layer(self, outputs: Tensor) -> list[Tensor]:
+        """The feature map of every layer, (B, channels, H, W)."""
+        grids = list(dict.fromkeys(self.grids))
+        parts = outputs.split([self.channels * math.prod(grid) for grid in grids], 1)
+        maps = {g: p.view(-1, self.channels, *g) for p, g in zip(parts, grids, strict=True)}
+        return [maps[grid] for grid in self.grids]
 
-    def pair(
-        self, index: int, state: tuple[Tensor, dict[Grid, Tensor]]
-    ) -> tuple[NormalDensity, NormalDensity]:
-        h, features = state
-        both = torch.cat([h, features[self.paths[0].grids[index]]], 1)
-        change, prior = flat_normal(self.heads[index](both).to(h)), self.paths[0].layer(index, h)
-        return relative(change, prior), prior
-
-    def advance(
-        self, index: int, state: tuple[Tensor, dict[Grid, Tensor]], z: Tensor
-    ) -> tuple[Tensor, dict[Grid, Tensor]]:
-        return self.paths[0].advance(index, state[0], z), state[1]
-
-
-def relative(change: NormalDensity, prior: NormalDensity) -> NormalDensity:
-    """N(μ_p + δμ, (σ_p δσ)²), ``change`` holding δμ and log δσ."""
-    return NormalDensity(prior.mean + change.mean, prior.log_scale + change.log_scale)
+    def forward(self, index: int, of_layer: Tensor, state: Tensor) -> Normal:
+        return numerics.mean_and_log_scale(
+            self.heads[index](torch.cat([state, of_layer], 1)).to(state)
+        )
 
 
 class DeepDecoder(nn.Module):
     """All layers of z → h → parameters of p(x|z); owner of the generative path.
 
     Args:
-        path: the generative walk.
+        path: the generative path.
         channels: of h.
         outputs: (P, C, H, W).
 
     Shape: (B, Σ sizes) → (B, P, C, H, W).
     """
 
-    def __init__(self, path: DeepDescent, channels: int, outputs: Sequence[int]) -> None:
+    def __init__(self, path: DeepTopDown, channels: int, outputs: Sequence[int]) -> None:
         super().__init__()
         self.path, self.outputs = path, tuple(outputs)
         self.last = nn.Sequential(
-            Residual(channels, max(1, channels // 2)),
+            ResidualConv(channels),
             nn.SiLU(),
             nn.Conv2d(channels, math.prod(outputs[:-2]), 3, padding=1),
         )
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        h = self.path.start(z)
+        h = self.path.first_state(z)
         for index, part in enumerate(z.split(self.path.sizes, 1)):
-            h = self.path.advance(index, h, part)
+            h = self.path.next_state(index, h, part)
         if tuple(h.shape[2:]) != self.outputs[-2:]:
             h = F.interpolate(h, size=self.outputs[-2:])
         return self.last(h).view(-1, *self.outputs)

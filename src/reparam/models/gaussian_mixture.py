@@ -11,6 +11,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
+from reparam.limits import Count, limited
 from reparam.model import (
     Batch,
     Density,
@@ -19,7 +20,6 @@ from reparam.model import (
     Solve,
     Space,
     Stage,
-    positive_count,
 )
 
 REGULARIZATION = 1e-6  # on the covariances of standardized columns, as in scikit-learn
@@ -49,11 +49,11 @@ class GaussianMixture(Float64Buffers, Density):
     tensor([-0.9189], dtype=torch.float64)
     """
 
-    def __init__(self, space: Space, components: int = 10) -> None:
+    @limited
+    def __init__(self, space: Space, components: Count = 10) -> None:
         super().__init__(space)
         if space.kind != "real" or space.is_image:
             raise ValueError(f"space: expected real vectors, got {space.kind} {space.shape}")
-        positive_count("components", components)
         self.components, d = components, space.dimension
         self.varying = Varying(space)
         self.register_buffer("weights", torch.full((components,), 1 / components).double())

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import Distribution, Space, positive_count
-from reparam.nets.autoregressive import AutoregressiveNetwork
+from reparam.nets.autoregressive_network import AutoregressiveNetwork
 from reparam.nets.pixels import PixelNetwork
+
+# From p(x_i | x before i) of some sites, and which sites these are, to their values.
+Visit = Callable[[Distribution, slice], Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,10 @@ class AutoregressiveDistribution(Distribution):
     Args:
         network: from x in network units and the context to the parameters of ``conditional``.
         conditional: p(x_i | …).
-        context: (B, F, H, W), or (B, F) for networks of vectors.
+        context: (B, F, H, W), or (B, F) for networks of vectors; (B, 0) for networks without.
         top: of discrete x, by which it is divided for the network; 1 for real x.
         varies: of real x, the entries (*shape) that are not always 0; None: all.
+        member: of the network.
     """
 
     network: AutoregressiveNetwork
@@ -32,22 +36,25 @@ class AutoregressiveDistribution(Distribution):
     context: Tensor
     top: int
     varies: Tensor | None = None
+    member: int | Tensor = 0
 
     @property
     def rows(self) -> int:
-        return len(self.context)
+        return self.context.shape[0]
 
     @property
     def center(self) -> Tensor:
         """The mean of every entry given the means of those before: one walk, not E[x]."""
-        return self._walk(lambda p: p.center)
+        return self.walk(lambda p, sites: p.center)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         """A draw, entry by entry; no gradient passes through it."""
-        return self._walk(lambda p: p.rsample(generator))
+        return self.walk(lambda p, sites: p.rsample(generator))
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
-        parameters = self.network(x / self.top, self.context)
+        seen = x if self.top == 1 else x / self.top
+        parameters = self.network(seen, self.context, self.member)
+        # Probabilities are never in bfloat16.
         return self.conditional(parameters.to(self.context.dtype)).log_prob_terms(x)
 
     def repeat(self, k: int) -> AutoregressiveDistribution:
@@ -58,19 +65,26 @@ class AutoregressiveDistribution(Distribution):
         return replace(self, network=network, context=self.context.detach())
 
     @torch.no_grad()
-    def _walk(self, choose: Callable[[Distribution], Tensor]) -> Tensor:
+    def walk(self, visit: Visit) -> Tensor:
+        """x site by site, as ``visit`` chooses each given its distribution, (B, *shape).
+
+        Sites are numbered as the network's: values are (B, n) of n entries, or (B, C, n) of whole
+        pixels.
+        """
+        assert isinstance(self.member, int)
+        distribution, top, dtype = self.conditional.distribution, self.top, self.context.dtype
         x = self.context.new_zeros(self.rows, *self.conditional.space.shape)
-        flat = x.view(self.rows, -1)
+        values = x.view(self.network.layout(self.rows))
         varies = None if self.varies is None else self.varies.flatten()
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
-            chosen = choose(self.conditional.distribution(parameters))
+            value = visit(distribution(parameters.to(dtype)), sites)
             if varies is not None:
-                chosen = torch.where(varies[sites], chosen, 0.0)
-            flat[:, sites] = chosen
-            return chosen / self.top
+                value = torch.where(varies[sites], value, 0.0)
+            values[..., sites] = value
+            return value if top == 1 else value / top
 
-        self.network.generate(self.rows, draw, self.context)
+        self.network.generate(self.rows, draw, self.context, self.member)
         return x
 
 
@@ -92,6 +106,7 @@ class AutoregressiveLikelihood(Likelihood):
 
     Reference: Gulrajani et al. 2017, "PixelVAE: a latent variable model for natural images",
     section 3.1.
+    https://arxiv.org/abs/1611.05013
 
     >>> import reparam as rp
     >>> space = rp.Space((1, 2, 2), "binary")

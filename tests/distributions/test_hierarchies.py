@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, distributions
 
 import reparam as rp
-from reparam.distributions.deep_layers import relative
-from reparam.distributions.factorized import NormalDensity
-from reparam.distributions.layers import LayeredDensity, precision_weighted
+from reparam.distributions.densities import NormalDensity
+from reparam.distributions.hierarchies import LayeredDensity, precision_weighted, relative
 from reparam.model import Space
 
 F64 = torch.float64
@@ -113,7 +112,7 @@ def test_the_closed_rates_are_not_taken_for_another_prior(name):
 
 def linear_hierarchy() -> tuple[LayeredDensity, LayeredDensity]:
     """q(z1|x) = N(m, .1²), q(z2|z1) = N(.9 z1, .4²); p(z2) = N(0, 1), p(z1|z2) = N(.9 z2, .5²)."""
-    up, down = rp.Ascent((1, 1), ()).double(), rp.Descent((1, 1), ()).double()
+    up, down = rp.BottomUp((1, 1), ()).double(), rp.TopDown((1, 1), ()).double()
 
     def undo_bounds(log_scale: float) -> float:
         def inverse(v: float) -> float:
@@ -121,8 +120,8 @@ def linear_hierarchy() -> tuple[LayeredDensity, LayeredDensity]:
 
         return -8 + inverse(16 - inverse(8 - log_scale))
 
-    for walk, scale in ((up, 0.4), (down, 0.5)):
-        layer = walk.networks[0].first
+    for path, scale in ((up, 0.4), (down, 0.5)):
+        layer = path.networks[0].first
         layer.weight.data = torch.tensor([[0.9], [0.0]], dtype=F64)
         layer.bias.data = torch.tensor([0.0, undo_bounds(math.log(scale))], dtype=F64)
     given = torch.tensor([[1.5, undo_bounds(math.log(0.1))]], dtype=F64)
@@ -155,17 +154,17 @@ def test_the_rate_of_the_way_up_is_that_of_the_joint_draw():
 
 def test_a_rate_of_the_way_up_may_be_negative():
     """q(z1|x) wider than p(z1|z2), whose center follows the very z1: below zero on average."""
-    up, down = rp.Ascent((1, 1), ()).double(), rp.Descent((1, 1), ()).double()
-    for walk in (up, down):
-        walk.networks[0].first.weight.data = torch.tensor([[1.0], [0.0]], dtype=F64)
-        walk.networks[0].first.bias.data = torch.tensor([0.0, -3.0], dtype=F64)
+    up, down = rp.BottomUp((1, 1), ()).double(), rp.TopDown((1, 1), ()).double()
+    for path in (up, down):
+        path.networks[0].first.weight.data = torch.tensor([[1.0], [0.0]], dtype=F64)
+        path.networks[0].first.bias.data = torch.tensor([0.0, -3.0], dtype=F64)
     q = LayeredDensity(up, torch.tensor([[0.0, 1.0]], dtype=F64), upwards=True)
     p = LayeredDensity(down, torch.empty(1, 0, dtype=F64))
     with torch.no_grad():
         _, rates = q.repeat(5000).rsample_with_rate(p)
     assert rates[:, 1].mean() < -2
     assert rates.sum(1).mean() > 0, "the whole is a divergence"
-    assert rp.LayeredPosterior(up, 2).factors is None, "so free bits by layer are refused"
+    assert rp.BottomUpPosterior(up, 2).factors is None, "so free bits by layer are refused"
 
 
 @pytest.mark.parametrize("name", ["hierarchical-vae", "ladder-vae", "very-deep-vae"])
@@ -217,8 +216,8 @@ def test_very_deep_models_take_images_of_any_size(shape):
 
 def test_free_bits_of_layers_are_refused_where_rates_may_be_negative():
     space = Space((4,), "binary")
-    q = rp.LayeredPosterior(rp.Ascent((2, 2), (4,)), 4)
-    p = rp.LayeredPrior(rp.Descent((2, 2), (4,)))
+    q = rp.BottomUpPosterior(rp.BottomUp((2, 2), (4,)), 4)
+    p = rp.LayeredPrior(rp.TopDown((2, 2), (4,)))
     networks = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
     with pytest.raises(ValueError, match="weighting: FreeBits .* does not factorize"):
         rp.VAE(space, *networks, q, p, rp.Bernoulli(space), rp.ELBO(rp.FreeBits()))
@@ -232,30 +231,32 @@ def test_free_bits_of_layers_are_refused_where_rates_may_be_negative():
 @pytest.mark.parametrize(
     ("prior", "got"),
     [
-        (lambda: rp.LayeredPrior(rp.Descent((2, 3), (4,))), "LayeredPrior of another walk"),
+        (lambda: rp.LayeredPrior(rp.TopDown((2, 3), (4,))), "LayeredPrior of another path"),
         (lambda: rp.StandardNormal(5), "StandardNormal"),
     ],
 )
 def test_a_posterior_that_goes_down_another_path_is_refused(prior, got):
     """Its path would belong to no part of the model: neither trained, nor saved, nor moved."""
-    space, path = Space((4,), "binary"), rp.Descent((2, 3), (4,))
-    q = rp.LayeredPosterior(rp.LadderDescent(path), 10)
+    space, path = Space((4,), "binary"), rp.TopDown((2, 3), (4,))
+    q = rp.LadderPosterior(path)
     networks = torch.nn.Linear(4, 10), torch.nn.Linear(5, 4)
-    with pytest.raises(ValueError, match=f"prior: expected the LayeredPrior of the walk .*{got}"):
+    with pytest.raises(ValueError, match=f"prior: expected the LayeredPrior of the path .*{got}"):
         rp.VAE(space, *networks, q, prior(), rp.Bernoulli(space))
     model = rp.VAE(space, *networks, q, rp.LayeredPrior(path), rp.Bernoulli(space))
     assert {id(p) for p in path.parameters()} <= {id(p) for p in model.parameters()}
-    up = rp.LayeredPosterior(rp.Ascent((3, 2), (4,)), 6)  # which needs no path
+    up = rp.BottomUpPosterior(rp.BottomUp((3, 2), (4,)), 6)  # which needs no path
     rp.VAE(space, torch.nn.Linear(4, 6), networks[1], up, prior(), rp.Bernoulli(space))
 
 
-def test_a_detached_posterior_keeps_its_values_and_gives_no_gradient():
-    model, x = model_of("hierarchical-vae"), data()
+@pytest.mark.parametrize("name", ["hierarchical-vae", "ladder-vae", "very-deep-vae"])
+def test_a_detached_posterior_keeps_its_values_and_gives_no_gradient(name):
+    model, x = model_of(name), data()
     q = model.posterior(x)
     z = q.rsample().detach().requires_grad_()
     torch.testing.assert_close(q.detach().log_prob_terms(z), q.log_prob_terms(z))
+    weights = [*model.q_z.parameters(), *model.prior().path.parameters()]
     grads = torch.autograd.grad(
-        q.detach().log_prob_terms(z).sum(), [z, *model.q_z.parameters()], allow_unused=True
+        q.detach().log_prob_terms(z).sum(), [z, *weights], allow_unused=True
     )
     assert grads[0].any() and all(g is None for g in grads[1:])
     assert np.isfinite(model.loss(x).objective.item())

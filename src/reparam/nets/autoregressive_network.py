@@ -37,6 +37,10 @@ class AutoregressiveNetwork(nn.Module, ABC):
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
         """From x (B, *shape) in network units and context (B, F, …) to (B, P, *shape)."""
 
+    def layout(self, rows: int) -> tuple[int, ...]:
+        """The shape of x with its sites innermost: (B, D), or (B, C, H·W) of whole pixels."""
+        return (rows, self.shape[0], -1) if self.whole_pixels else (rows, -1)
+
     @abstractmethod
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
