@@ -53,16 +53,11 @@ LONGEST_FILE = 500
 # Names that several modules bear, and why a reader is not misled.
 SHARED_STEMS = {
     "autoregressive": "a family's model and its presets",
-    "conditions": "what c may be, and c read from files",
     "denoising": "scores, and the section that shows them",
     "diagnosis": "of a model's codes, and of a training's course",
     "edit": "the functions, and their commands",
-    "folder": "of a run, and of images",
     "likelihoods": "the classes, which of them a preset offers, and the section that shows them",
-    "pictures": "read from files, and drawn",
     "progress": "the bars, and those of training",
-    "rows": "of data, and of scores",
-    "tables": "read from files, and printed",
 }
 # What knows models only by the vocabulary, and where it still names a network or distribution.
 GENERAL = ("train", "evaluation", "report")
