@@ -21,6 +21,7 @@ ROUNDING = 1e-4  # of a column's standard deviation: less is lost in any model
 FAR = 1e5  # standard deviations from 0: float32 then keeps a hundredth of one
 COLUMNS_AT_ONCE = 64  # bounds the memory of temporaries
 
+OneKind = Literal["binary", "levels", "real"]  # of all entries; mixed data have several
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Decision = tuple[DataKind, int | None, str]  # kind, levels, the sentence that says why
 
@@ -42,7 +43,7 @@ class ValueOptions(Limited):
     'levels'
     """
 
-    kind: Literal["binary", "levels", "real"] | None = None
+    kind: OneKind | None = None
     levels: Annotated[int, Meta(ge=2, le=2**31)] | None = None
     binarize: Binarization | None = None
     seed: Whole = 0
