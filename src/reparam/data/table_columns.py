@@ -271,7 +271,7 @@ def _refuse_missing(
     table: pa.Table, columns: Sequence[str], label: str | None, origin: str, find: FindCell
 ) -> None:
     for column in columns:
-        missing = table.column(column).is_null(nan_is_null=True).to_numpy()
+        missing = _missing(table.column(column))
         if not missing.any():
             continue
         row, more = int(missing.argmax()), int(missing.sum()) - 1
@@ -288,6 +288,14 @@ def _refuse_missing(
             + (f" (and {more} more in this column)" if more else "")
             + f"; fill it in, drop the {line}, or leave the column out with {drop_hint([column])}"
         )
+
+
+def _missing(column: pa.ChunkedArray) -> Array:
+    """Which cells are null, or NaN where that can be."""
+    if column.null_count:
+        return column.is_null(nan_is_null=True).to_numpy()
+    values = _plain(column).to_numpy()  # without the compute module, which takes time to import
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(column), bool)
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
