@@ -286,6 +286,7 @@ def test_kind_and_generator_of_log_prob(case):
 
 
 @pytest.mark.role(cls=Density)
+@pytest.mark.one_case
 def test_log_prob_refuses_no_samples(case):
     with pytest.raises(ValueError, match="samples: .*0"):
         case.model().log_prob(case.x(2), case.c(2), samples=0)
@@ -301,6 +302,7 @@ def public_methods(model: Any) -> dict[str, Callable[[Tensor], Any]]:
     return {name: getattr(model, name) for name in names}
 
 
+@pytest.mark.one_space
 def test_wrong_shapes_are_refused_with_their_name(case):
     model, x = case.model(), case.x(3)
     shape = case.space.shape
@@ -323,14 +325,14 @@ def test_wrong_shapes_are_refused_with_their_name(case):
 
 
 @pytest.mark.role(cls=Generator)
-@pytest.mark.one_shape
+@pytest.mark.one_case
 @pytest.mark.parametrize("n", [0, -3])
 def test_sampling_nothing_is_refused(case, n):
     with pytest.raises(ValueError, match=f"n: .*{n}"):
         case.model().sample(n)
 
 
-@pytest.mark.one_shape
+@pytest.mark.one_case
 def test_conditions_are_refused_where_there_are_none(case):
     model, x = case.model(), case.x(3)
     if model.conditional:
@@ -382,6 +384,7 @@ def test_any_integer_type_of_labels_comes_in(case, monkeypatch):
         assert all(torch.equal(found[name], value) for name, value in expected.items()), dtype
 
 
+@pytest.mark.one_shape
 def test_any_dtype_comes_in(case, monkeypatch):
     model, x, c = case.model().eval(), case.x(4), case.c(4)
     if case.space.kind == "real":
@@ -429,6 +432,7 @@ def _built_for(accepts: Accepts) -> Any:
 # ------------------------------------------------------------------- saved and compiled
 
 
+@pytest.mark.one_space
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 def test_a_saved_model_comes_back_as_it_was(case, dtype, tmp_path, monkeypatch):
     model, x, c = case.model(dtype).eval(), case.x(4), case.c(4)
@@ -448,7 +452,7 @@ def test_a_saved_model_comes_back_as_it_was(case, dtype, tmp_path, monkeypatch):
         assert torch.equal(one, two)
 
 
-@pytest.mark.one_space
+@pytest.mark.one_graph
 def test_compiled_loss_is_the_loss(case):
     model, x, c = case.model(), case.x(4), case.c(4)
     torch._dynamo.reset()
@@ -467,3 +471,15 @@ def test_compiled_loss_is_the_loss(case):
     wanted = torch.autograd.grad(eager.objective, weights)
     for got, gradient in zip(torch.autograd.grad(captured.objective, weights), wanted, strict=True):
         torch.testing.assert_close(got, gradient, **ROUNDING)
+
+
+def test_a_new_preset_changes_nothing_in_what_is_tested_of_others(monkeypatch):
+    import conftest
+
+    before = [str(case) for case in conftest.all_cases()]
+    another = {"aaa": PRESETS["ae"], **PRESETS}
+    monkeypatch.setattr(conftest, "PRESETS", another)
+    after = [str(case) for case in conftest.all_cases()]
+    assert [name for name in after if not name.startswith("aaa")] == before
+    kinds = [sum(f"-{kind}-1x20x28" in name for name in before) for kind in ("binary", "real")]
+    assert min(kinds) > 5, "every shape is still met with every kind"

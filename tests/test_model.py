@@ -66,7 +66,7 @@ def test_codecs_are_encoders_and_their_own_codecs():
     assert isinstance(model, Encoder)
     assert model.as_codec() is model
     assert Coin().as_codec() is None
-    assert isinstance(rp.build("ae-gmm", BITS, latent_dim=2, components=2), Codec | Generator)
+    assert isinstance(rp.build("ae-gmm", BITS, **{"codec.latent_dim": 2}), Codec | Generator)
 
 
 def test_codes_become_vectors_in_which_distances_mean_something():

@@ -67,10 +67,12 @@ COMPOSED = {
         diagonal(), rp.MixturePrior(L, 3), rp.ELBO(rp.Beta(0.0), penalties=(rp.MMD(100.0),))
     ),
     "control-vae posterior=mixture components=3 likelihood=categorical": lambda: composed(
-        rp.NormalMixture(L, 3), STANDARD, rp.ELBO(rp.Controlled()), rp.Categorical(BINARY)
+        rp.NormalMixture(L, 3), STANDARD, rp.ELBO(rp.PIController()), rp.Categorical(BINARY)
     ),
     "dl-vae prior=autoregressive": lambda: composed(
-        diagonal(), rp.AutoregressivePrior(L), rp.ELBO(rp.DimensionwiseLearnedWeights(L))
+        diagonal(),
+        rp.AutoregressivePrior(rp.MADE((L,), 2, (64,), gain=0.1)),
+        rp.ELBO(rp.DimensionwiseLearnedWeights(L)),
     ),
     "annealed-vae posterior=categorical categories=3": lambda: composed(
         rp.GumbelSoftmax(L, 3), rp.UniformOneHot(L, 3), rp.ELBO(rp.Schedule(steps=1000))

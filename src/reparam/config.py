@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reparam.limits import Count, Limited, NonNegative, Positive, ProperShare, Whole
+from reparam.limits import BelowOne, Count, Limited, NonNegative, Positive, ProperShare, Whole
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class TrainConfig(Limited):
         batch_size: examples per step (all of them, when there are fewer); None: a twentieth of
             them, about 16 at least and 128 at most, so that few examples make many steps as well.
         lr: learning rate of Adam.
+        betas: decays of Adam's means of the gradient and of its square; a player may have others.
         warmup: steps over which the learning rate rises from 0.
         schedule: ``"constant"``, or ``"cosine"`` to 0 over the epochs.
         weight_decay: decoupled (AdamW), of the matrices and kernels of networks; biases, scales,
@@ -46,6 +47,7 @@ class TrainConfig(Limited):
     budget: Positive | None = None
     batch_size: Count | None = None
     lr: Positive = 1e-3
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     warmup: Whole = 0
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: NonNegative = 0.0

@@ -28,6 +28,7 @@ Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 AtLeastOne = Annotated[float, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+BelowOne = Annotated[float, Meta(ge=0, lt=1)]
 ProperShare = Annotated[float, Meta(gt=0, lt=1)]
 
 WORDS = {"none": None, "yes": True, "no": False}

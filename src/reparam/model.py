@@ -17,13 +17,10 @@ from reparam.conditions import check_attributes, check_labels
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.inspection import Inspectable
-from reparam.memory import keep_freed
 from reparam.space import Column as Column
 from reparam.space import DataKind as DataKind
 from reparam.space import Domain, check_mask, check_shape, check_values, looked_at, trusted
 from reparam.space import Space as Space
-
-keep_freed()  # whatever is done with a model, it is done many times
 
 Keeps = Literal["best", "last"]
 # How log p(x) is had: in closed form or by the chain rule, by a bound, a chain, an ODE solver.
@@ -94,7 +91,7 @@ class Solve:
 
 @dataclass(frozen=True)
 class Player:
-    """Who is trained by one loss: its modules, learning-rate multiple and steps in turn.
+    """Who is trained by one loss: its modules, learning-rate multiple, steps in turn, Adam's betas.
 
     >>> Player("critic", (nn.Linear(2, 1),), steps=5).lr
     1.0
@@ -104,6 +101,7 @@ class Player:
     modules: tuple[nn.Module, ...]
     lr: float = 1.0
     steps: int = 1
+    betas: tuple[float, float] | None = None  # None: those of the ``TrainConfig``
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import PIL
 
-from reparam.atomic import write_atomically
+from reparam.atomic import checksum, write_atomically
 from reparam.data.arrays import split_named
 from reparam.data.contents import Array, Contents, Fit, SplitArrays
 from reparam.data.image_files import (
@@ -281,9 +281,11 @@ def _save(file: Path, x: Array) -> None:
 
 
 def _checksum(x: Array, rows: Array, notes: Sequence[str]) -> str:
-    crc = zlib.crc32(json.dumps(notes).encode())
-    for array in (x, rows):
-        crc = zlib.crc32(f"{array.dtype} {array.shape}".encode(), crc)
-        for block in blocks(array):
-            crc = zlib.crc32(np.ascontiguousarray(array[block]).data, crc)
-    return f"{crc:08x}"
+    arrays = (part for array in (x, rows) for part in _parts(array))
+    return checksum(itertools.chain([json.dumps(notes)], arrays))
+
+
+def _parts(array: Array) -> Iterator[str | memoryview]:
+    yield f"{array.dtype} {array.shape}"
+    for block in blocks(array):
+        yield np.ascontiguousarray(array[block]).data

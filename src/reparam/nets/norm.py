@@ -28,6 +28,8 @@ class BatchNorm(nn.Module):
     True
     """
 
+    follows = ("running",)  # buffers that follow the weights, and are averaged where these are
+
     def __init__(self, width: int, eps: float = 1e-5) -> None:
         super().__init__()
         self.eps = eps

@@ -25,6 +25,8 @@ class CausalAttention(nn.Module):
     torch.Size([3, 5, 8])
     """
 
+    shares_weights = True  # among the places: there is more work than the weights show
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         if heads < 1 or width % heads:

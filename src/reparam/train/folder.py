@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -11,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from reparam.atomic import Unwritable, sweep
+from reparam.atomic import Unwritable, sweep, write_atomically
 from reparam.checkpoint import (
     FORMAT,
     MODEL_FILE,
@@ -32,19 +33,23 @@ from reparam.limits import check
 from reparam.lock import locked
 from reparam.model import Model
 from reparam.train.history import History
-from reparam.train.state import Header
+from reparam.train.state import StateHeader
 
 STATE_FILE, HISTORY_FILE, SCORES_FILE = "state.safetensors", "history.csv", "scores.json"
 VALUES_FILE = "scores.safetensors"  # of the scores, by example
+END_FILE = "state-{}.safetensors"  # of a descent that ended, by its stage
 FILES = (STATE_FILE, MODEL_FILE, HISTORY_FILE, SCORES_FILE, VALUES_FILE)  # beside run.json
+
+State = tuple[dict[str, Tensor], StateHeader]
 
 
 class RunFolder:
     """``run.json`` (id, model, data, config), ``state.safetensors``, ``model.safetensors``, curves.
 
-    ``state.safetensors`` alone is what ``resume`` continues from: one file, replaced in one step,
-    so that a run killed at any moment leaves a whole one. Whoever writes holds the lock, and says
-    in every file which run it is of.
+    ``state.safetensors`` is what ``resume`` continues from: one file, replaced in one step, so that
+    a run killed at any moment leaves a whole one. Of a descent that other stages follow, a copy as
+    it ended stays in ``state-STAGE.safetensors``: more epochs go on from there. Whoever writes
+    holds the lock, and says in every file which run it is of.
     """
 
     def __init__(self, path: Path, id: str = "") -> None:
@@ -57,7 +62,7 @@ class RunFolder:
 
     def begin(self, model: Model, data: Data, config: TrainConfig, force: bool) -> None:
         """A new run; ValueError where one lies there already and ``force`` is not set."""
-        old = [self.path / name for name in FILES]
+        old = [*(self.path / name for name in FILES), *self.path.glob(END_FILE.format("*"))]
         if any(file.exists() for file in (self.path / RUN_FILE, *old)):
             if not force:
                 raise ValueError(
@@ -78,7 +83,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove what writes that were killed left half done."""
-        sweep(self.path, (RUN_FILE, *FILES))
+        sweep(self.path, (RUN_FILE, *FILES, END_FILE.format("*")))
 
     def read(self) -> dict[str, Any]:
         """What ``run.json`` says; ValueError where that is not what ``begin`` wrote."""
@@ -140,15 +145,30 @@ class RunFolder:
                 "be saved; fit again"
             )
 
-    def state(self) -> tuple[dict[str, Tensor], Header] | None:
+    def keep_end(self, stage: int) -> None:
+        """Keep the state as it is now, at the end of a descent that other stages follow."""
+        state, end = self.path / STATE_FILE, self.path / END_FILE.format(stage)
+        self._write(
+            lambda: write_atomically(
+                end, lambda temporary: shutil.copyfile(state, temporary), make_folder=False
+            )
+        )
+
+    def state(self) -> State | None:
         """The last checkpoint; None where the run was killed before its first."""
-        file = self.path / STATE_FILE
+        return self._state(self.path / STATE_FILE)
+
+    def end(self, stage: int) -> State | None:
+        """The checkpoint of the end of a descent that other stages followed."""
+        return self._state(self.path / END_FILE.format(stage))
+
+    def _state(self, file: Path) -> State | None:
         if not file.exists():
             return None
         tensors, header = read_tensors(file)
         refuse_other_run(header, self._id(), file)
         try:
-            return tensors, check(header, Header, "header")
+            return tensors, check(header, StateHeader, "header")
         except ValueError as error:
             raise ValueError(
                 f"{file}: not a state of this run, or a damaged one: {error}"
