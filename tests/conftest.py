@@ -74,7 +74,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
     "ladder-vae": ({"batch_norm": False},),
-    "dip-vae": ({"kind": "draws"},),
+    "dip-vae": ({"codes": "draws"},),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed", "network")),
     "iwae": ({"gradient": "dreg"},),
     "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),

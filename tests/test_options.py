@@ -122,7 +122,7 @@ def test_presets_are_the_compositions_of_their_options(text):
     ("text", "space"),
     [
         ("factor-vae conditional=true posterior=iaf flows=2 critic=8", BINARY),
-        ("dip-vae kind=draws prior=flow batch_norm=true", BINARY),
+        ("dip-vae codes=draws prior=flow batch_norm=true", BINARY),
         ("info-vae posterior=radial", BINARY),
         ("capacity-vae prior=class conditional=true", BINARY),
         ("l-vae posterior=planar steps=0", BINARY),

@@ -44,7 +44,7 @@ class Distribution(ABC):
         Of fewer rows x than the distribution has, each is that of as many consecutive rows as
         ``repeat`` makes of one.
         """
-        times = max(1, self.rows // len(x))
+        times = max(1, self.rows // x.shape[0])
         return self.log_prob_terms(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
 
     @abstractmethod
@@ -58,6 +58,16 @@ class Distribution(ABC):
     def variance(self) -> Tensor | None:
         """Of each entry of a draw, where a closed form exists."""
         return None
+
+    def table(self) -> Tensor | None:
+        """Probabilities of all levels, (B, entries, K), where discrete entries are independent."""
+        return None
+
+    def rsample_rest(
+        self, x: Tensor, given: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """x where the mask ``given`` is, elsewhere drawn as these entries allow."""
+        return torch.where(given, x, self.rsample(generator))
 
     def kl(self, other: Distribution) -> Tensor | None:
         """KL(self ‖ other) by factor, (B, G), where a closed form exists."""

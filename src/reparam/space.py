@@ -139,7 +139,7 @@ def check_shape(x: object, shape: tuple[int, ...]) -> None:
 
     >>> check_shape(torch.zeros(2, 3), (3,))
     """
-    if isinstance(x, Tensor) and x.ndim and tuple(x.shape[1:]) == shape and len(x):
+    if isinstance(x, Tensor) and x.ndim and tuple(x.shape[1:]) == shape and x.shape[0]:
         return
     expected = ", ".join(["B ≥ 1", *map(str, shape)])
     got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__

@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 import reparam as rp
-from reparam.distributions.likelihoods import find_likelihood
+from reparam.distributions.likelihoods import make_likelihood
 from reparam.model import Batch, Solve, Space
 
 F64 = torch.float64
@@ -277,7 +277,7 @@ def test_a_constant_column_does_not_give_an_infinite_density():
 
 def test_the_default_likelihood_is_exact():
     for space in (Space((2,), "binary"), Space((2,), "levels", 5), Space((2,), "real")):
-        likelihood = find_likelihood("auto", space)
+        likelihood = make_likelihood("auto", space)
         assert likelihood(torch.zeros(1, *likelihood.parameter_shape)).kind == "exact"
 
 
@@ -288,7 +288,7 @@ def test_refusals():
         rp.DiscretizedLogistic(Space((2,), "binary"))
     with pytest.raises(ValueError, match="scale: expected shared, .* got 'wide'"):
         rp.Normal(Space((2,), "real"), "wide")
-    with pytest.raises(ValueError, match="fixed: expected a number above 0, got 0"):
+    with pytest.raises(ValueError, match="sigma: expected a number above 0, got 0"):
         rp.Normal(Space((2,), "real"), fixed=0)
     with pytest.raises(ValueError, match=r"decoder: Bernoulli expects .*\(B, 1, 2\), got \(3, 5\)"):
         rp.Bernoulli(Space((2,), "binary"))(torch.zeros(3, 5))

@@ -74,7 +74,7 @@ class Decoder(nn.Module):
 
 def test_units_and_layers_that_follow_the_condition_alone_are_not_called_active():
     space = Space((6,), "real", classes=3)
-    prior = rp.LayeredPrior(rp.Descent((2, 3), (4,)))
+    prior = rp.LayeredPrior(rp.TopDown((2, 3), (4,)))
     parts = (rp.FlowPosterior(5, rp.Planar(5)), prior, rp.Normal(space, "fixed"))
     told = ToldOnly(parts[0].parameter_shape[0])
     model = rp.VAE(space, told, Decoder(), *parts, conditional=True).eval()

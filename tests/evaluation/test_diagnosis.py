@@ -11,8 +11,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 import reparam as rp
-from reparam.bijections.autoregressive import MaskedAffine
 from reparam.bijections.base import Inverse
+from reparam.bijections.masked_affine import MaskedAffine
 from reparam.data import Split
 from reparam.evaluation.annealing import annealed_log_prob
 from reparam.evaluation.diagnosis import collapse_notes, information_scores, layer_scores
@@ -176,7 +176,7 @@ def test_layers_under_a_posterior_of_all_of_them_have_no_rates_of_their_own():
     """A flow over both layers has one density: the rate is one number, and so it is in scores."""
     space = Space((1, 6, 6), "binary")
     q = rp.FlowPosterior(5, rp.Planar(5))
-    p = rp.LayeredPrior(rp.Descent((2, 3), (4,)))
+    p = rp.LayeredPrior(rp.TopDown((2, 3), (4,)))
     networks = nn.Sequential(nn.Flatten(), nn.Linear(36, q.parameter_shape[0])), nn.Linear(5, 36)
     decoder = nn.Sequential(networks[1], nn.Unflatten(1, (1, 6, 6)))
     model = rp.VAE(space, networks[0], decoder, q, p, rp.Bernoulli(space)).eval()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -32,6 +34,10 @@ class Constant(rp.Generator):
 
     def draw(self, n, c, generator):
         return self.code.expand(n, -1)
+
+
+def identities():
+    return nn.Identity(), nn.Identity()
 
 
 def codec(space=SPACE):
@@ -142,6 +148,39 @@ def test_codes_that_are_all_the_same_are_not_laid_to_the_data(solve):
             parameter.zero_()
     with pytest.raises(ValueError, match="^codes: .* got the same of every training row"):
         solve(model, torch.randn(40, 6))
+
+
+def test_a_conditional_generator_is_told_the_labels(solve):
+    """Labels as bits of x: codes, and so samples, of a class are those of its rows."""
+    space, rows = Space((6,), "real", classes=2), 40
+    part = rp.Autoencoder(replace(space, classes=None), *identities(), 6, "squared_error")
+    prior = rp.build("made", Space((6,), "real", classes=2), conditional=True, hidden=(4,))
+    model = rp.TwoStage(part, prior).double()
+    assert model.conditional and model.space == space
+    c = torch.arange(rows) % 4 == 0
+    x = torch.cat([c[:, None].expand(-1, 3), torch.rand(rows, 3)], 1).double()
+    solve(model, x, c.long())
+    assert model.class_frequencies.tolist() == [0.75, 0.25]
+    loss = model.loss(x, c.long(), "model of codes")
+    wanted = prior.loss(model.encode(x), c.long()).terms["nll"]
+    assert torch.equal(loss.terms["code_nll"], wanted)
+    assert not torch.equal(wanted, prior.loss(model.encode(x), 1 - c.long()).terms["nll"])
+    one, two = (torch.Generator().manual_seed(0) for _ in range(2))
+    codes = prior.sample(rows, c.long(), generator=one)
+    assert torch.equal(model.sample(rows, c.long(), generator=two), model.decode(codes))
+    assert model.sample(3).shape == (3, 6), "it draws the labels"
+    assert torch.equal(model.encode(x, c.long()), model.encode(x))
+    for call in (model.loss, model.encode, model.decode):
+        with pytest.raises(ValueError, match="c: expected .* got"):
+            call(x, c.double())
+
+
+def test_a_generator_without_condition_sees_no_labels():
+    space = Space((6,), "binary", classes=2)
+    model = rp.TwoStage(codec(space), Constant([0.0, 0.0]))
+    assert not model.conditional and model.draw_condition(3) is None
+    with pytest.raises(ValueError, match="c: TwoStage is not conditional"):
+        model.loss(torch.zeros(3, 6), torch.zeros(3, dtype=torch.int64))
 
 
 def test_too_few_rows_are_refused():

@@ -22,7 +22,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 import reparam as rp
 from reparam import model as vocabulary
 from reparam import numerics
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
 from reparam.model import Batch, Space
 from reparam.objectives.latent_penalties import Penalty
 

@@ -16,7 +16,9 @@ TARGET = 16.0
 
 
 def run(
-    controller: rp.Controlled | rp.DynamicControlled, plant: Callable[[float], float], steps: int
+    controller: rp.PIController | rp.IncrementalPIController,
+    plant: Callable[[float], float],
+    steps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Errors C − rate and β over steps in which the rate answers β at once."""
     errors, betas = [], []
@@ -36,8 +38,8 @@ def decreasing(beta: float) -> float:
     return 40 / beta
 
 
-def controlled(first: float | None = None, **settings: float) -> rp.Controlled:
-    controller = rp.Controlled(TARGET, steps=1, **settings).double()
+def controlled(first: float | None = None, **settings: float) -> rp.PIController:
+    controller = rp.PIController(TARGET, steps=1, **settings).double()
     if first is not None:
         controller.weight.fill_(first)
         controller.integral.fill_(first - controller.low)
@@ -76,7 +78,9 @@ def test_the_integral_does_not_wind_up_and_does_not_freeze_at_a_limit():
 
 
 def test_the_first_steps_from_the_equation():
-    controller = rp.Controlled(TARGET, steps=4, p_gain=0.5, i_gain=0.1, low=1.0, high=9.0).double()
+    controller = rp.PIController(
+        TARGET, steps=4, p_gain=0.5, i_gain=0.1, low=1.0, high=9.0
+    ).double()
     integral = 0.0
     for step, rate in enumerate((20.0, 7.0, 11.0, 30.0, 16.5), 1):
         controller.after_step({"rate": torch.tensor(rate), "rows": torch.tensor(1.0)}, "model")
@@ -87,13 +91,13 @@ def test_the_first_steps_from_the_equation():
 
 
 def test_a_step_without_a_finite_rate_changes_nothing():
-    for controller in (controlled(), rp.DynamicControlled(TARGET).double()):
+    for controller in (controlled(), rp.IncrementalPIController(TARGET).double()):
         run(controller, decreasing, 20)
         before = {name: value.clone() for name, value in controller.state_dict().items()}
         bad = {"rate": torch.tensor(math.nan), "rows": torch.tensor(8.0)}
         controller.after_step(bad, "model")
         after = controller.state_dict()
-        counted = {"count"} if isinstance(controller, rp.Controlled) else set()
+        counted = {"count"} if isinstance(controller, rp.PIController) else set()
         assert all(torch.equal(after[name], before[name]) for name in before.keys() - counted)
 
 
@@ -102,7 +106,7 @@ def test_a_step_without_a_finite_rate_changes_nothing():
 
 @pytest.mark.parametrize("first", [0.1, 2.0, 50.0])
 def test_dynamic_control_reaches_its_set_point(first):
-    controller = rp.DynamicControlled(TARGET).double()
+    controller = rp.IncrementalPIController(TARGET).double()
     controller.weight.fill_(first)
     errors, betas = run(controller, decreasing, 12_000)
     assert abs(errors[-2000:]).max() < 1e-6
@@ -132,7 +136,7 @@ def test_dynamic_control_is_stable_up_to_the_slope_of_its_loop():
         middle = 0.5 * (low + high)
         low, high = (middle, high) if largest_root(middle) < 1 else (low, middle)
     for slope, converges in ((0.97 * low, True), (1.03 * low, False)):
-        controller = rp.DynamicControlled(TARGET).double()
+        controller = rp.IncrementalPIController(TARGET).double()
         controller.weight.fill_(20.0 + 1e-5)
         controller.recent.fill_(TARGET)
         controller.count.fill_(5)
@@ -143,7 +147,7 @@ def test_dynamic_control_is_stable_up_to_the_slope_of_its_loop():
 
 
 def test_dynamic_control_starts_above_and_averages_the_first_rates_that_there_are():
-    controller = rp.DynamicControlled(TARGET).double()
+    controller = rp.IncrementalPIController(TARGET).double()
     assert controller.beta().item() == 50.0
     beta, before, rates = 50.0, None, []
     for rate in (1.0, 3.0, 2.0, 8.0, 30.0, 40.0, 10.0):
@@ -178,7 +182,7 @@ def test_limits_that_are_whole_numbers_control_as_finely():
     """β of limits 1 and 100 is what it is of 1.0 and 100.0."""
     found = []
     for low, high in ((1, 100), (1.0, 100.0)):
-        control = rp.Controlled(target=5.0, low=low, high=high)
+        control = rp.PIController(target=5.0, low=low, high=high)
         rate = torch.full((4, 1), 9.0)
         for _ in range(50):
             control.after_step(control.statistics(torch.zeros(4), rate), "model")
@@ -191,7 +195,7 @@ def test_limits_that_are_whole_numbers_control_as_finely():
 
 def test_dynamic_control_has_settled_when_the_rate_is_what_was_asked_for():
     """From β = 50 down at 0.08 a step: unsettled all the way, however many steps that takes."""
-    controller = rp.DynamicControlled(TARGET).double()
+    controller = rp.IncrementalPIController(TARGET).double()
     assert (
         controller.unsettled == "the rate is 0 nats where 16 were asked for, beta 50, its largest"
     )
@@ -206,7 +210,7 @@ def test_dynamic_control_has_settled_when_the_rate_is_what_was_asked_for():
 
 
 def test_control_has_settled_after_its_ramp_and_near_its_target():
-    controller = rp.Controlled(TARGET, steps=500).double()
+    controller = rp.PIController(TARGET, steps=500).double()
     run(controller, lambda beta: TARGET, 499)
     assert controller.unsettled == "step 499 of 500"
     run(controller, lambda beta: TARGET, 1)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reparam.data import Split
-from reparam.data.gray import Gray, draw
+from reparam.data.binarization import Gray, draw
 from reparam.train.batches import Batches
 
 CPU = torch.device("cpu")

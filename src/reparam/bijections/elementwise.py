@@ -92,7 +92,7 @@ class Standardize(Float64Buffers, Bijection):
             log_scale = self.varying(self.scale.log().expand(self.space.shape)).sum()
         else:
             log_scale = self.anchor.new_full((), self.space.dimension * math.log(self.top))
-        return (sign * log_scale).to(self.anchor).expand(len(x))
+        return (sign * log_scale).to(self.anchor).expand(x.shape[0])
 
     @torch.no_grad()
     def _solve(self, model: Model, batches: Iterable[Batch]) -> None:

@@ -15,7 +15,7 @@ from reparam.cli.tables import show, told
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Outline, Split
+    from reparam.data import DataRecord, Split
     from reparam.model import Completer
 
 FEW = 8  # examples in a picture where no number is asked for
@@ -86,6 +86,6 @@ def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed
     return torch.cat(parts)
 
 
-def _gray(outline: Outline) -> float:
+def _gray(outline: DataRecord) -> float:
     """The middle of the brightness of the run's data, where nothing is given."""
     return (outline.low + outline.high) / 2

@@ -69,7 +69,7 @@ def _noise(
     """What is done to clean examples: the model's own noise, or another at some level."""
     from reparam.bijections.elementwise import Standardize
     from reparam.model import Batch
-    from reparam.objectives.corruptions import find_corruption, noise_of
+    from reparam.objectives.corruptions import make_corruption, noise_of
 
     own = codec(run).noise
     if name is None:
@@ -84,7 +84,7 @@ def _noise(
     standardize = Standardize(run.outline.space)
     for stage in standardize.stages:  # of real data only
         stage.solve(run.model, [Batch(run.data(moved).train.x)])
-    corruption = find_corruption(name, DEFAULT_LEVEL if level is None else level, run.outline.space)
+    corruption = make_corruption(name, DEFAULT_LEVEL if level is None else level, run.outline.space)
     return noise_of(corruption, standardize.to(run.model.anchor))
 
 

@@ -27,7 +27,7 @@ from reparam.cli.tables import score_table, show, told
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Outline, Split
+    from reparam.data import DataRecord, Split
     from reparam.model import Codec, Density
 
 MOST_ROWS = 16  # and columns of a picture, where nothing else is asked for
@@ -185,7 +185,7 @@ def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Te
     return torch.cat(parts)
 
 
-def _write_by_class(path: Path, split: Split, found: Tensor, outline: Outline) -> None:
+def _write_by_class(path: Path, split: Split, found: Tensor, outline: DataRecord) -> None:
     """A row of images for every class that was found, the first ones of each."""
     import torch
 

@@ -15,7 +15,7 @@ WIDEST = 16  # examples in a row of a picture, and in the picture where no numbe
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Outline, Split
+    from reparam.data import DataRecord, Split
     from reparam.model import Codec, Model
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="File: .png (images), .npz or .csv.")]
@@ -88,7 +88,7 @@ def one_example(which: str, run: OpenRun, moved: str | None) -> Split:
     return test.take(slice(index, index + 1))
 
 
-def class_tensor(name: str | None, n: int, outline: Outline) -> Tensor | None:
+def class_tensor(name: str | None, n: int, outline: DataRecord) -> Tensor | None:
     """n times the class of that name, for conditional models."""
     import torch
 
@@ -116,7 +116,7 @@ def condition_of(run: OpenRun, split: Split, label: str | None) -> Tensor | None
 
 
 def asked_condition(
-    model: Model, label: str | None, attributes: list[str] | None, n: int, outline: Outline
+    model: Model, label: str | None, attributes: list[str] | None, n: int, outline: DataRecord
 ) -> Tensor | None:
     """n times the condition that was asked for; None: drawn, or the model takes none."""
     by_attributes = model.conditional and model.space.attributes is not None

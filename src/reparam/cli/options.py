@@ -52,6 +52,12 @@ _DATA_OPTIONS: dict[str, tuple[Any, Any]] = {
         _data_option(list[str] | None, "Column of conditions; may be repeated.", "--attribute"),
         None,
     ),
+    "factors": (
+        _data_option(
+            list[str] | None, "Column of a known factor of variation; may be repeated.", "--factor"
+        ),
+        None,
+    ),
     "kind": (_data_option(str | None, "binary, levels or real, instead of the rules."), None),
     "levels": (_data_option(int | None, "K: the values are integers 0 to K−1."), None),
     "binarize": (

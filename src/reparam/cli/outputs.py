@@ -13,13 +13,13 @@ import numpy as np
 
 from reparam.atomic import write_atomically
 from reparam.checkpoint import write_text
-from reparam.data.raw import Array
+from reparam.data.contents import Array
 from reparam.report.pictures import Brightness, grid
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Outline
+    from reparam.data import DataRecord
 
 SUFFIXES = (".png", ".npz", ".csv")
 
@@ -83,7 +83,7 @@ def write_rows(
 
 
 def write_picture(
-    path: Path, x: Tensor, outline: Outline, columns: int, apart: Sequence[int] = ()
+    path: Path, x: Tensor, outline: DataRecord, columns: int, apart: Sequence[int] = ()
 ) -> None:
     """Images (N, C, H, W) as a grid of ``columns``, in the brightness of the run's data.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from reparam.data import Data, Outline
+    from reparam.data import Data, DataRecord
     from reparam.model import Model
     from reparam.train import RunFolder
 
@@ -27,7 +27,7 @@ class OpenRun:
 
     folder: RunFolder
     model: Model
-    outline: Outline
+    outline: DataRecord
     recorded: dict[str, Any]
 
     @property
@@ -46,7 +46,7 @@ def open_run(path: Path, device: str) -> OpenRun:
         ValueError: no run there, a damaged one, a model of another run, or none yet.
     """
     from reparam.checkpoint import MODEL_FILE
-    from reparam.data import Outline
+    from reparam.data import DataRecord
     from reparam.train import RunFolder
     from reparam.train.device import find_device
 
@@ -59,7 +59,7 @@ def open_run(path: Path, device: str) -> OpenRun:
         )
     model = folder.model()
     model.to(find_device(device))
-    return OpenRun(folder, model, Outline.from_json(recorded, model.space), recorded)
+    return OpenRun(folder, model, DataRecord.from_json(recorded, model.space), recorded)
 
 
 def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None) -> Data:

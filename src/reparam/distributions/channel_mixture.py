@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.factorized import DiscretizedLogisticMass, Factorized
+from reparam.distributions.densities import Parametric
 from reparam.distributions.likelihoods import Likelihood
+from reparam.distributions.masses import DiscretizedLogisticMass
 from reparam.limits import Count, limited
 from reparam.model import Space
 
 
 @dataclass(frozen=True)
-class ChannelMixtureMass(Factorized):
+class ChannelMixtureMass(Parametric):
     """P(x_1 … x_C) = Σ_k π_k Π_c P_k(x_c | x_1 … x_{c−1}) at every site.
 
     P_k is a discretized logistic whose location is m_c + Σ_{b<c} a_{cb} x_b, with x_b in [−1, 1].
@@ -46,9 +47,7 @@ class ChannelMixtureMass(Factorized):
         return (self.logits.softmax(1).unsqueeze(2) * torch.stack(means, 2)).sum(1)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        tiny = torch.finfo(self.logits.dtype).tiny
-        uniform = numerics.noise(self.logits, "uniform", generator).clamp(min=tiny)
-        chosen = (self.logits - torch.log(-torch.log(uniform))).argmax(1, keepdim=True)  # Gumbel
+        chosen = numerics.categorical_draw(self.logits, 1, generator).unsqueeze(1)
         uniform = numerics.noise(self.location[:, 0], "uniform", generator)
         logistic = torch.logit(uniform, eps=torch.finfo(uniform.dtype).eps)  # (B, C, *sites)
         scale = self._at(chosen.unsqueeze(2), self.log_scale).squeeze(1).exp()
@@ -135,6 +134,7 @@ class ChannelMixture(Likelihood):
 
     Reference: Salimans et al. 2017, "PixelCNN++", eq. 2 and 3, without the midpoint approximation
     for narrow bins.
+    https://arxiv.org/abs/1701.05517
 
     >>> p = ChannelMixture(Space((3, 1, 1), "levels", levels=4), 2)(torch.zeros(1, 20, 1, 1))
     >>> colors = torch.cartesian_prod(*[torch.arange(4.0)] * 3)

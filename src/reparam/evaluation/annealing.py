@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.one_hot import OneHotMass
+from reparam.distributions.masses import OneHotMass
 from reparam.model import Batch, Kind, LatentVariable, LogProb, positive_count
 
 

@@ -39,7 +39,7 @@ class Autoencoder(Codec):
             cross-entropy for binary data, squared error otherwise.
         corruption: from x (B, *space.shape) in network units to x̃; those of ``corruptions`` are
             known by name and level, as ``noise``.
-        penalty: of codes; see ``penalties``.
+        penalty: of codes, as ``Sparsity`` or ``Contraction``.
 
     Shape: x (B, *space.shape), code (B, latent_dim).
 
@@ -81,7 +81,7 @@ class Autoencoder(Codec):
         ):  # noise and such means leave the range
             self.encodes = "finite"
         if penalty is not None:
-            penalty.refuse_networks(encoder, decoder)
+            penalty.refuse(encoder, decoder)
             self.couples_rows = penalty.couples_rows
 
     @property
@@ -123,11 +123,11 @@ class Autoencoder(Codec):
         code, hidden = through_sigmoids(self.encoder, seen)
         output, hidden_too = through_sigmoids(self.decoder, self._checked(code))
         error = self._error(self._shaped(output), target)
-        if self.penalty is None:
-            return Loss(error.mean(), {self.term: error})
-        value = self.penalty(self._encode_varying, seen, [*hidden, *hidden_too])
-        objective = error.mean() + self.penalty.weight * value.mean()
-        return Loss(objective, {self.term: error, self.penalty.term: value})
+        objective, terms = error.mean(), {str(self.term): error}
+        if self.penalty is not None:
+            value = self.penalty(self._encode_varying, seen, [*hidden, *hidden_too])
+            objective = self.penalty.add(value, objective, terms)
+        return Loss(objective, terms)
 
     def _corrupted(self, target: Tensor) -> Tensor:
         """What the encoder sees in training: x̃, of which constants are no part."""
@@ -154,7 +154,7 @@ class Autoencoder(Codec):
         return self.standardize.inverse(output)[0]
 
     def _error(self, output: Tensor, target: Tensor) -> Tensor:
-        """What is not as it should be, summed over the entries of each row, (B,)."""
+        """The reconstruction error of each example, summed over its entries, (B,)."""
         if self.term == "cross_entropy":
             error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
         else:
@@ -169,4 +169,4 @@ class Autoencoder(Codec):
         return code
 
     def _shaped(self, output: Tensor) -> Tensor:
-        return output.to(self.anchor.dtype).reshape(len(output), *self.space.shape)
+        return output.to(self.anchor.dtype).reshape(output.shape[0], *self.space.shape)

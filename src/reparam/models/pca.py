@@ -41,6 +41,10 @@ class PCA(Float64Buffers, Codec, Density):
     Real entries that are constant in the training data are left out, as if there were none of them:
     D counts the others, and the constants come back exactly.
 
+    Attributes are named as scikit-learn's: ``mean`` (D,), ``components`` (q, D), with the shares
+    of the variance in ``explained_variance_ratio`` (q,), and σ² as ``noise_variance``. Variances
+    are divided by n, as maximum likelihood has them, where scikit-learn divides by n − 1.
+
     Args:
         space: what x is.
         latent_dim: q, the number of components, less than D.
@@ -61,8 +65,10 @@ class PCA(Float64Buffers, Codec, Density):
     >>> x = torch.tensor([[0.0, 0.0], [2.0, 2.0], [0.0, 1.0], [2.0, 1.0]])
     >>> model = PCA(Space((2,), "real"), latent_dim=1)
     >>> model.stages[0].solve(model, [Batch(x)])
-    >>> [round(v, 4) for v in [model.eigenvalues.item(), model.variance.item()]]  # (3 ± √5)/4
-    [1.309, 0.191]
+    >>> round(model.explained_variance.item(), 4), round(model.noise_variance.item(), 4)
+    (1.309, 0.191)
+    >>> round(model.explained_variance_ratio.item(), 4)  # of (3 ± √5)/4
+    0.8727
     """
 
     encodes: Domain = "finite"  # also what it decodes, which may lie beyond the levels
@@ -85,13 +91,15 @@ class PCA(Float64Buffers, Codec, Density):
         self.latent_dim = latent_dim
         # Solved and evaluated in float64: columns of very different scales share one σ².
         self.register_buffer("mean", torch.zeros(space.dimension).double())
-        self.register_buffer("components", torch.eye(space.dimension, latent_dim).double())
+        self.register_buffer("components", torch.eye(latent_dim, space.dimension).double())
         self.register_buffer("eigenvalues", torch.ones(latent_dim).double())
-        self.register_buffer("variance", torch.ones(()).double())
+        self.register_buffer("noise_variance", torch.ones(()).double())
         self.mean: Tensor
         self.components: Tensor
         self.eigenvalues: Tensor
-        self.variance: Tensor
+        self.noise_variance: Tensor
+        # Of the noise that dequantizes, which is no part of the data.
+        self.dequantization = 0.0 if space.kind == "real" else 1 / 12
 
     @property
     def varying(self) -> Varying | None:
@@ -108,11 +116,22 @@ class PCA(Float64Buffers, Codec, Density):
         return (*before, Solve("eigendecomposition", _solve))
 
     @property
+    def explained_variance(self) -> Tensor:
+        """Variance of the training data along each component, (q,)."""
+        return self.eigenvalues - self.dequantization
+
+    @property
+    def explained_variance_ratio(self) -> Tensor:
+        """The share of the variance of the training data that each component has, (q,)."""
+        rest = (self.counted - self.latent_dim) * (self.noise_variance - self.dequantization)
+        return self.explained_variance / (self.explained_variance.sum() + rest)
+
+    @property
     def code_space(self) -> Space:
         return Space((self.latent_dim,), "real")
 
     def filters(self) -> Filters:
-        return Filters(self.components.T.reshape(-1, *self.space.shape), "decoder")
+        return Filters(self.components.reshape(-1, *self.space.shape), "decoder")
 
     def refuse_rows(self, rows: int) -> None:
         if rows <= self.latent_dim:
@@ -123,10 +142,10 @@ class PCA(Float64Buffers, Codec, Density):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
-        return (self._centered(x) @ self.components).to(self.anchor)
+        return (self._centered(x) @ self.components.T).to(self.anchor)
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
-        flat = self.prepare_code(code).to(self.mean) @ self.components.T + self.mean
+        flat = self.prepare_code(code).to(self.mean) @ self.components + self.mean
         return self._unscaled(flat)
 
     def scaled(self, x: Tensor) -> Tensor:
@@ -148,9 +167,9 @@ class PCA(Float64Buffers, Codec, Density):
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         z = numerics.noise(self.mean.new_empty(n, self.latent_dim), "normal", generator)
-        flat = z * (self.eigenvalues - self.variance).clamp(min=0).sqrt() @ self.components.T
+        flat = z * (self.eigenvalues - self.noise_variance).clamp(min=0).sqrt() @ self.components
         flat = flat + self.mean
-        flat += self.variance.sqrt() * numerics.noise(flat, "normal", generator)
+        flat += self.noise_variance.sqrt() * numerics.noise(flat, "normal", generator)
         levels = self.space.level_count
         if levels is not None:
             flat = (flat + 0.5).floor().clamp(0, levels - 1)
@@ -161,18 +180,18 @@ class PCA(Float64Buffers, Codec, Density):
     ) -> LogProb:
         # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
         centered = self._centered(x)
-        code = centered @ self.components
+        code = centered @ self.components.T
         # Explicitly, because ‖x−μ‖² − ‖code‖² cancels where the reconstruction is good.
-        residual = (centered - code @ self.components.T).square().sum(1)
-        mahalanobis = (code.square() / self.eigenvalues).sum(1) + residual / self.variance
+        residual = (centered - code @ self.components).square().sum(1)
+        mahalanobis = (code.square() / self.eigenvalues).sum(1) + residual / self.noise_variance
         rest = self.counted - self.latent_dim
-        log_det = self.eigenvalues.log().sum() + rest * self.variance.log()
+        log_det = self.eigenvalues.log().sum() + rest * self.noise_variance.log()
         value = -0.5 * (mahalanobis + log_det + self.counted * math.log(2 * math.pi))
         if self.standardize is not None:
             return LogProb(value + self.standardize(x)[1], "exact")
         if self.varying is not None:
             return LogProb(value + self.varying.log_support(x), "exact")
-        trace = (1 / self.eigenvalues).sum() + rest / self.variance
+        trace = (1 / self.eigenvalues).sum() + rest / self.noise_variance
         return LogProb(value - trace / 24, "lower bound")
 
 
@@ -192,14 +211,13 @@ def _solve(model: Model, batches: Iterable[Batch]) -> None:
     spectrum, components = _spectrum(rows, mean, n)
     # σ² from the discarded eigenvalues themselves: the total less the kept ones would cancel.
     eigenvalues, rest = spectrum[:q], spectrum[q:].sum() / (dimension - q)
-    if model.space.kind != "real":  # the variance of uniform noise
-        eigenvalues, rest = eigenvalues + 1 / 12, rest + 1 / 12
+    eigenvalues, rest = eigenvalues + model.dequantization, rest + model.dequantization
     # What rounding leaves of a variance that is zero.
     floor = 10 * torch.finfo(mean.dtype).eps * dimension * eigenvalues[0]
     variance = torch.maximum(rest, floor).clamp(min=torch.finfo(mean.dtype).tiny)
     model.mean.copy_(rows.among_all(mean))
-    model.components.copy_(rows.among_all(components[:, :q]))
-    model.variance.copy_(variance)
+    model.components.copy_(rows.among_all(components[:, :q]).T)
+    model.noise_variance.copy_(variance)
     model.eigenvalues.copy_(torch.maximum(eigenvalues, variance))
 
 

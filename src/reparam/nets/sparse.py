@@ -26,6 +26,7 @@ class KSparse(nn.Module):
     Shape: (B, L) → (B, L).
 
     Reference: Makhzani & Frey 2013, "k-sparse autoencoders", section 2.
+    https://arxiv.org/abs/1312.5663
 
     >>> KSparse(2)(torch.tensor([[3.0, -1.0, 2.0, 0.5]])).tolist()
     [[3.0, 0.0, 2.0, 0.0]]

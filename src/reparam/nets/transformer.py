@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.limits import Count, Whole, limited
-from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
 
 
 class CausalAttention(nn.Module):
@@ -19,6 +19,7 @@ class CausalAttention(nn.Module):
     Shape: (B, T, width) → (B, T, width).
 
     Reference: Vaswani et al. 2017, "Attention is all you need", section 3.2.
+    https://arxiv.org/abs/1706.03762
 
     >>> CausalAttention(8, 2)(torch.zeros(3, 5, 8)).shape
     torch.Size([3, 5, 8])
@@ -97,6 +98,7 @@ class CausalTransformer(AutoregressiveNetwork):
 
     Reference: Parmar et al. 2018, "Image transformer", section 3; here with attention to all places
     before instead of to blocks, as in Chen et al. 2020, "Generative pretraining from pixels".
+    https://arxiv.org/abs/1802.05751
 
     >>> CausalTransformer((3, 2, 4), 1, width=8, layers=1, heads=2)(torch.zeros(2, 3, 2, 4)).shape
     torch.Size([2, 1, 3, 2, 4])
@@ -133,12 +135,12 @@ class CausalTransformer(AutoregressiveNetwork):
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
         before = self.value(x.flatten(1)[:, self.places[:-1], None])  # (B, D − 1, width)
-        begin = self.begin.expand(len(x), 1, -1)
+        begin = self.begin.expand(x.shape[0], 1, -1)
         h = torch.cat([begin, before], 1) + self._places(context)
         for block in self.blocks:
             h = block(h)
         y = self.head(self.norm(h))[:, self.ranks]  # (B, D, P)
-        return y.transpose(1, 2).reshape(len(x), -1, *self.shape)
+        return y.transpose(1, 2).reshape(x.shape[0], -1, *self.shape)
 
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0

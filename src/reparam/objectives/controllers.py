@@ -75,7 +75,7 @@ class _Controller(Weighting):
         """Move β after a step whose mean rate was this, in nats; what is not finite is ignored."""
 
 
-class Controlled(_Controller):
+class PIController(_Controller):
     """distortion + β · rate, β from a PI controller that holds the rate at C (ControlVAE).
 
     With e = C − rate: I ← I − K_i e, β = clamp(β_min + K_p/(1 + eᵉ) + I, β_min, β_max). I is held
@@ -94,8 +94,9 @@ class Controlled(_Controller):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Shao et al. 2020, "ControlVAE", eq. 6 and algorithm 1, but for the anti-windup.
+    https://arxiv.org/abs/2004.06988
 
-    >>> controller = Controlled(target=5.0, steps=1)
+    >>> controller = PIController(target=5.0, steps=1)
     >>> controller.after_step({"rate": torch.tensor(900.0), "rows": torch.tensor(100.0)}, "model")
     >>> round(controller.beta().item(), 4)  # 4 nats too many: 1 + 0.01 σ(4) + 0.001 · 4
     1.0138
@@ -136,7 +137,7 @@ class Controlled(_Controller):
         self.error.lerp_(torch.where(finite, error, self.error), 1 / SMOOTHED)
 
 
-class DynamicControlled(_Controller):
+class IncrementalPIController(_Controller):
     """distortion + β · rate, β moved by increments from above until the rate is C (DynamicVAE).
 
     β ← clamp(β + K_p (g(e) − g(e₋)) − K_i e, β_min, β_max) with g(e) = 1/(1 + eᵉ), e = C − rate
@@ -154,7 +155,7 @@ class DynamicControlled(_Controller):
 
     Reference: Shao et al. 2022, "Rethinking controllable variational autoencoders", eq. 7.
 
-    >>> controller = DynamicControlled(target=5.0)
+    >>> controller = IncrementalPIController(target=5.0)
     >>> controller.after_step({"rate": torch.tensor(100.0), "rows": torch.tensor(100.0)}, "model")
     >>> round(controller.beta().item(), 3)  # 4 nats too few: 50 − 0.005 · 4
     49.98

@@ -190,7 +190,7 @@ class SaltAndPepper(_Partial):
 CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
 
 
-def find_corruption(
+def make_corruption(
     name: CorruptionName, level: float, space: Space, independent: bool = False
 ) -> Corruption:
     """The corruption of that name for data of a space.
@@ -201,7 +201,7 @@ def find_corruption(
         space: what x is.
         independent: of masking and salt and pepper, whether each entry is drawn by itself.
 
-    >>> find_corruption("gaussian", 0.5, Space((3,), "real")).level
+    >>> make_corruption("gaussian", 0.5, Space((3,), "real")).level
     0.5
     """
     if name == "masking":

@@ -106,7 +106,7 @@ class LearnedWeights(_Learned):
 
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
-    Reference: Mogultay Ozcan, Kalkan & Yarman-Vural 2025, arXiv 2507.02619.
+    Reference: Mogultay Ozcan, Kalkan & Yarman-Vural 2025, arXiv 2507.02619 (https://arxiv.org/abs/2507.02619).
 
     >>> weights = LearnedWeights(steps=0)
     >>> _ = weights.raw.data.copy_(weights.optimum(torch.tensor([81.0, 9.0])))
@@ -156,7 +156,7 @@ class DimensionwiseLearnedWeights(_Learned):
 
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
-    Reference: Mogultay Ozcan, Kalkan & Yarman-Vural 2025, arXiv 2507.02619.
+    Reference: Mogultay Ozcan, Kalkan & Yarman-Vural 2025, arXiv 2507.02619 (https://arxiv.org/abs/2507.02619).
 
     >>> weights = DimensionwiseLearnedWeights(2, steps=0)
     >>> _ = weights.raw.data.copy_(weights.optimum(torch.tensor([1.0, 0.9, 9.0])))

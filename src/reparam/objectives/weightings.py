@@ -90,15 +90,15 @@ class Beta(Weighting):
     @limited
     def __init__(self, beta: NonNegative = 1.0) -> None:
         super().__init__()
-        self.fixed, self.weighs_rate = beta, beta > 0
+        self.coefficient, self.weighs_rate = beta, beta > 0
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.anchor: Tensor
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
-        return torch.add(distortion, rate.sum(1), alpha=self.fixed).mean()
+        return torch.add(distortion, rate.sum(1), alpha=self.coefficient).mean()
 
     def beta(self) -> Tensor:
-        return self.anchor.new_full((), self.fixed)
+        return self.anchor.new_full((), self.coefficient)
 
 
 class _Timed(Weighting):
@@ -153,6 +153,7 @@ class Schedule(_Timed):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Bowman et al. 2016, section 3.1; Fu et al. 2019, eq. 6 and 7 (cyclic, R = 0.5).
+    https://arxiv.org/abs/1511.06349, https://arxiv.org/abs/1903.10145
 
     >>> half_way = Schedule("linear", steps=2)
     >>> half_way.after_step({}, "model")
@@ -203,6 +204,7 @@ class Capacity(_Timed):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Burgess et al. 2018, eq. 8.
+    https://arxiv.org/abs/1804.03599
 
     >>> Capacity(25.0, gamma=10.0)(torch.tensor([90.0]), torch.tensor([[3.0, 4.0]]))  # C is 0 yet
     tensor(160.)
@@ -231,6 +233,7 @@ class FreeBits(Weighting):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Kingma et al. 2016 (IAF), eq. 15.
+    https://arxiv.org/abs/1606.04934
 
     >>> FreeBits(0.5)(torch.tensor([90.0]), torch.tensor([[0.2, 4.0]]))
     tensor(94.5000)

@@ -10,11 +10,11 @@ from reparam import nets
 from reparam.limits import AtLeastOne, Count, Limited, NonNegative, ProperShare
 from reparam.model import Space
 from reparam.models.autoencoder import Autoencoder, Reconstruction
-from reparam.models.mixture import GaussianMixture
+from reparam.models.gaussian_mixture import GaussianMixture
 from reparam.models.two_stage import TwoStage
 from reparam.nets.sparse import KSparse, Tied
 from reparam.objectives.code_penalties import CodePenalty, Contraction, Sparsity
-from reparam.objectives.corruptions import CorruptionName, find_corruption
+from reparam.objectives.corruptions import CorruptionName, make_corruption
 from reparam.presets.registry import preset
 
 
@@ -49,7 +49,7 @@ class CodeOptions(Limited):
     ) -> Autoencoder:
         noise = None
         if self.corruption is not None:
-            noise = find_corruption(self.corruption, self.amount, space, self.independent)
+            noise = make_corruption(self.corruption, self.amount, space, self.independent)
         return Autoencoder(space, encoder, decoder, self.latent_dim, self.loss, noise, penalty)
 
     def tied(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from reparam.config import TrainConfig
-from reparam.distributions.autoregressive import AutoregressiveLikelihood
+from reparam.distributions.autoregressive_likelihood import AutoregressiveLikelihood
 from reparam.distributions.channel_mixture import ChannelMixture
 from reparam.distributions.likelihoods import Likelihood
 from reparam.limits import Count, Limited, Share, Whole

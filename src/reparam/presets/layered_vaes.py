@@ -4,52 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from torch import Tensor, nn
-
-from reparam.distributions.deep_layers import (
-    DeepDecoder,
-    DeepDescent,
-    DeepEncoder,
-    DeepPosterior,
-)
-from reparam.distributions.layers import (
-    Ascent,
-    Descent,
-    LadderDescent,
-    LadderEvidence,
-    LayeredPosterior,
+from reparam.distributions.hierarchies import (
+    BottomUpPosterior,
+    LadderPosterior,
     LayeredPrior,
+    ResidualPosterior,
 )
 from reparam.limits import Count, NonNegative, Whole
 from reparam.model import Space
 from reparam.models.vae import VAE
+from reparam.nets.hierarchy import BottomUp, FinestDecoder, LadderEncoder, TopDown
+from reparam.nets.very_deep import DeepDecoder, DeepEncoder, DeepEvidence, DeepTopDown
 from reparam.objectives.bounds import ELBO, IWAE, Objective
 from reparam.objectives.weightings import FreeBits, Schedule
 from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import LayeredOptions, rising
-
-
-class Finest(nn.Module):
-    """The decoder of models whose p(x|z) depends on the finest layer z_1 alone."""
-
-    def __init__(self, size: int, network: nn.Module) -> None:
-        super().__init__()
-        self.size, self.network = size, network
-
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.network(z[:, -self.size :], c)
-
-
-class Conditioned(nn.Sequential):
-    """Networks one after the other, of which the first takes the condition."""
-
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        first, *others = self
-        h = first(x, c)
-        for network in others:
-            h = network(h)
-        return h
 
 
 @preset("hierarchical-vae", paper="Rezende et al. 2014, Stochastic backpropagation")
@@ -69,10 +39,10 @@ def hierarchical_vae(
     p_x, finest = options.p_x(space), sizes[0]
     encoder = options.encoder(space, (2 * finest,))
     decoder = options.decoder((finest,), p_x.parameter_shape, space)
-    q_z = LayeredPosterior(Ascent(sizes, between, normalize), 2 * finest)
-    p_z = LayeredPrior(Descent(sizes[::-1], between, normalize))
+    q_z = BottomUpPosterior(BottomUp(sizes, between, normalize), 2 * finest)
+    p_z = LayeredPrior(TopDown(sizes[::-1], between, normalize))
     objective: Objective = ELBO(rising(steps)) if k == 1 else IWAE(k, rising(steps))
-    finest_decoder = Finest(finest, decoder)
+    finest_decoder = FinestDecoder(finest, decoder)
     return VAE(space, encoder, finest_decoder, q_z, p_z, p_x, objective, options.conditional)
 
 
@@ -96,11 +66,11 @@ def ladder_vae(space: Space, options: LayeredOptions, *, steps: Count = 1000) ->
     width = hidden[-1] if hidden else 2 * finest
     features = options.encoder(space, (width,))
     decoder = options.decoder((finest,), p_x.parameter_shape, space)
-    path = Descent(sizes, between, normalize)
-    q_z = LayeredPosterior(LadderDescent(path), 2 * sum(sizes))
+    path = TopDown(sizes, between, normalize)
+    q_z = LadderPosterior(path)
     p_z, objective = LayeredPrior(path), ELBO(Schedule(steps=steps))
-    encoder = Conditioned(features, LadderEvidence(sizes, width, normalize))
-    finest_decoder = Finest(finest, decoder)
+    encoder = LadderEncoder(features, sizes, width, normalize)
+    finest_decoder = FinestDecoder(finest, decoder)
     return VAE(space, encoder, finest_decoder, q_z, p_z, p_x, objective, options.conditional)
 
 
@@ -127,10 +97,10 @@ def very_deep_vae(
         nats: free of cost in every layer.
     """
     p_x = options.p_x(space)
-    path = DeepDescent(space.shape, channels, latent_channels, blocks)
+    path = DeepTopDown(space.shape, channels, latent_channels, blocks)
     encoder = DeepEncoder(space.shape, channels, blocks)
     decoder = DeepDecoder(path, channels, p_x.parameter_shape)
-    q_z = LayeredPosterior(DeepPosterior(path, channels), encoder.features)
+    q_z = ResidualPosterior(path, DeepEvidence(path, channels), encoder.features)
     p_z = LayeredPrior(path, owned=False)
     objective = ELBO(FreeBits(nats) if weighting == "free-bits" else Schedule(steps=steps))
     return VAE(space, encoder, decoder, q_z, p_z, p_x, objective)

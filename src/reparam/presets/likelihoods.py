@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from reparam.distributions.conditionals import CONDITIONALS, find_conditional
-from reparam.distributions.likelihoods import DEFAULTS, LIKELIHOODS, Likelihood, find_likelihood
+from reparam.distributions.likelihoods import (
+    CONDITIONALS,
+    DEFAULTS,
+    LIKELIHOODS,
+    Likelihood,
+    make_likelihood,
+)
 from reparam.limits import Count, Limited
 from reparam.model import Space
 from reparam.presets.registry import Preset
@@ -44,7 +49,7 @@ class LikelihoodOptions(HasLikelihood):
     mixture: Count = 1
 
     def p_x(self, space: Space) -> Likelihood:
-        return find_likelihood(self.likelihood, space, self.mixture)
+        return make_likelihood(self.likelihood, space, self.mixture)
 
 
 @dataclass(frozen=True)
@@ -55,15 +60,14 @@ class EntryOptions(HasLikelihood):
         likelihood: of an entry; auto is Bernoulli, a discretized logistic, or a normal.
     """
 
-    choices = CONDITIONALS
-    auto: ClassVar = {"binary": "bernoulli", "levels": "discretized-logistic", "real": "normal"}
+    choices, auto = CONDITIONALS, DEFAULTS
 
     likelihood: Literal["auto", "bernoulli", "categorical", "discretized-logistic", "normal"] = (
         "auto"
     )
 
     def p_x(self, space: Space) -> Likelihood:
-        return find_conditional(self.likelihood, space, self.auto["levels"])
+        return make_likelihood(self.likelihood, space, choices=self.choices, auto=self.auto)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class PixelOptions(EntryOptions):
         likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
     """
 
-    auto: ClassVar = {**EntryOptions.auto, "levels": "categorical"}
+    auto: ClassVar = {**DEFAULTS, "levels": "categorical"}
 
 
 def likelihoods(preset: Preset) -> dict[str, list[str]]:

@@ -51,18 +51,18 @@ def dip_vae(
     space: Space,
     options: VAEOptions,
     *,
-    kind: Literal["means", "draws"] = "means",
+    codes: Literal["means", "draws"] = "means",
     off_diagonal: NonNegative = 10.0,
     diagonal: NonNegative = 10.0,
 ) -> VAE:
     """A VAE whose codes are to be uncorrelated and of variance one.
 
     Args:
-        kind: of the codes: posterior means (DIP-VAE-I) or draws (DIP-VAE-II).
+        codes: posterior means (DIP-VAE-I) or draws (DIP-VAE-II).
         off_diagonal: weight of the squared covariances.
         diagonal: weight of the squared deviations of the variances from 1.
     """
-    return options.build(space, ELBO(penalties=(DIP(kind, off_diagonal, diagonal),)))
+    return options.build(space, ELBO(penalties=(DIP(codes, off_diagonal, diagonal),)))
 
 
 @preset("info-vae", paper="Zhao et al. 2019, InfoVAE: balancing learning and inference")

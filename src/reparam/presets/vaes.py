@@ -10,8 +10,8 @@ from msgspec import Meta
 from torch import nn
 
 from reparam import nets
-from reparam.bijections.autoregressive import MaskedAffine
 from reparam.bijections.base import Bijection, Chain, Inverse
+from reparam.bijections.masked_affine import MaskedAffine
 from reparam.bijections.planar import Planar, Radial
 from reparam.bijections.shape import Reverse
 from reparam.distributions.likelihoods import Likelihood, Normal, Scale
@@ -36,6 +36,7 @@ from reparam.distributions.priors import (
 from reparam.limits import Count, Limited, NonNegative, Positive, Whole
 from reparam.model import Space
 from reparam.models.vae import VAE
+from reparam.nets.masked import MADE
 from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
 from reparam.objectives.weightings import Beta, Schedule, Weighting
 from reparam.presets.likelihoods import LikelihoodOptions, PixelOptions
@@ -147,7 +148,7 @@ class LatentOptions(NetworkOptions, CodeSize):
             maps = [MaskedAffine(latent_dim) for _ in range(4)]
             return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
         if self.prior == "autoregressive":
-            return AutoregressivePrior(latent_dim)
+            return AutoregressivePrior(MADE((latent_dim,), 2, (64,), gain=0.1))
         if self.prior == "class":
             if space.classes is None or space.attributes is not None:
                 raise ValueError("prior: class needs data with labels and no attributes")

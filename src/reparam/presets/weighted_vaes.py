@@ -8,7 +8,7 @@ from reparam.limits import Count, NonNegative, Positive, Whole
 from reparam.model import Space
 from reparam.models.vae import VAE
 from reparam.objectives.bounds import ELBO
-from reparam.objectives.controllers import Controlled, DynamicControlled
+from reparam.objectives.controllers import IncrementalPIController, PIController
 from reparam.objectives.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
 from reparam.objectives.weightings import Capacity, Curve, FreeBits, Schedule
 from reparam.presets.registry import Accepts, preset
@@ -136,7 +136,7 @@ def control_vae(
         low: least beta; 1 to disentangle, 0 to generate.
         high: largest beta.
     """
-    return options.build(space, ELBO(Controlled(target, steps, p_gain, i_gain, low, high)))
+    return options.build(space, ELBO(PIController(target, steps, p_gain, i_gain, low, high)))
 
 
 @preset("dynamic-vae", paper="Shao et al. 2022, Rethinking controllable variational autoencoders")
@@ -159,4 +159,4 @@ def dynamic_vae(
         low: least beta.
         high: beta of the first step, and the largest.
     """
-    return options.build(space, ELBO(DynamicControlled(target, p_gain, i_gain, low, high)))
+    return options.build(space, ELBO(IncrementalPIController(target, p_gain, i_gain, low, high)))

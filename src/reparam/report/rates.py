@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reparam.data import Data
-from reparam.distributions.layers import LayeredDensity
+from reparam.distributions.hierarchies import LayeredDensity
 from reparam.evaluation.diagnosis import collapse_notes
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.rows import subset

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from reparam.data import Split
-from reparam.data.gray import draw
+from reparam.data.binarization import draw
 from reparam.model import Batch
 from reparam.train.device import fits
 from reparam.train.ranks import Ranks

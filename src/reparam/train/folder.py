@@ -27,7 +27,7 @@ from reparam.checkpoint import (
     write_text,
 )
 from reparam.config import TrainConfig
-from reparam.data import Data, check_outline, outline_json
+from reparam.data import Data, check_record, record_json
 from reparam.limits import check
 from reparam.lock import locked
 from reparam.model import Model
@@ -70,7 +70,7 @@ class RunFolder:
             "format": FORMAT,
             "id": self.id,
             "model": describe(model),
-            "data": outline_json(data),
+            "data": record_json(data),
             "config": dataclasses.asdict(config),
         }
         write_json(self.path / RUN_FILE, content)
@@ -88,7 +88,7 @@ class RunFolder:
                 if not isinstance(content.get(part), dict):
                     raise ValueError(f"its entry {part!r} is missing")
             check(content["model"], Description, "model")
-            check_outline(content["data"])
+            check_record(content["data"])
         except ValueError as error:
             raise ValueError(f"{self.path / RUN_FILE}: damaged, {error}") from error
         self.id = content["id"]
