@@ -102,7 +102,7 @@ def described(annotation: Any) -> str:
     if origin is Annotated:
         base, meta = described(members[0]), members[1]
         said = [
-            f"{word} {limit:g}"
+            f"{word} {limit if isinstance(limit, int) else f'{limit:g}'}"
             for bound, word in BOUNDS.items()
             if (limit := getattr(meta, bound)) not in (None, LARGEST)
         ]
@@ -111,7 +111,8 @@ def described(annotation: Any) -> str:
         *others, last = map(str, members)
         return f"{', '.join(others)} or {last}" if others else last
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(map(described, members))
+        *others, last = map(described, members)
+        return f"{', '.join(one.replace(' or ', ', ') for one in others)} or {last}"
     if origin in (tuple, Sequence):
         one = described(members[0])
         return f"{one.removeprefix('a ').replace('number', 'numbers')}, as 2,1"

@@ -210,7 +210,7 @@ def test_info_vae_and_wae_weigh_the_rate_by_what_they_say():
 
 
 def test_a_critic_without_units_is_refused():
-    with pytest.raises(ValueError, match="hidden: .*got 0"):
+    with pytest.raises(ValueError, match=r"critic: .*got \(8, 0\)"):
         rp.build("factor-vae", Space((6,), "binary"), critic=(8, 0))
 
 

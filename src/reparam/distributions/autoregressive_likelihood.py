@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from reparam.distributions.likelihoods import Likelihood
-from reparam.model import Distribution, Space, positive_count
+from reparam.limits import Count, limited
+from reparam.model import Distribution, Space
 from reparam.nets.autoregressive_network import AutoregressiveNetwork
 from reparam.nets.pixels import PixelNetwork
 
@@ -120,15 +121,15 @@ class AutoregressiveLikelihood(Likelihood):
 
     kinds = ("binary", "levels", "real")
 
+    @limited
     def __init__(
         self,
         space: Space,
         network: AutoregressiveNetwork,
         conditional: Likelihood,
-        features: int,
+        features: Count,
     ) -> None:
         super().__init__(space)
-        positive_count("features", features)
         if conditional.space != space:
             raise ValueError(
                 f"conditional: expected one of {space}, got one of {conditional.space}"

@@ -6,6 +6,8 @@ from abc import ABC
 
 from torch import Tensor, nn
 
+from reparam.limits import NonNegative, limited
+
 
 class Penalty(nn.Module, ABC):
     """weight · penalty is added to the objective; the penalty itself is the term ``term``.
@@ -17,10 +19,9 @@ class Penalty(nn.Module, ABC):
     term: str
     couples_rows: bool = False  # whether a row's penalty depends on the rest of its batch
 
-    def __init__(self, weight: float) -> None:
+    @limited
+    def __init__(self, weight: NonNegative) -> None:
         super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"weight: expected at least 0, got {weight}")
         self.weight = weight
 
     def add(self, value: Tensor, objective: Tensor, terms: dict[str, Tensor]) -> Tensor:
