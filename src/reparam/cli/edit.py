@@ -55,7 +55,7 @@ def interpolate(
     import torch
 
     from reparam.cli.outputs import check_output, write_picture, write_rows
-    from reparam.edit import interpolate as between
+    from reparam.editing import interpolate as between
 
     opened = open_run(run, device)
     outline, model = opened.outline, codec(opened)
@@ -92,7 +92,7 @@ def traverse(
     import torch
 
     from reparam.cli.outputs import check_output, write_picture, write_rows
-    from reparam.edit import traverse as along
+    from reparam.editing import traverse as along
     from reparam.evaluation.representation import code_features
 
     opened = open_run(run, device)
@@ -174,7 +174,7 @@ def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Te
     import torch
 
     from reparam.cli.tables import working
-    from reparam.edit import classify as by_density
+    from reparam.editing import classify as by_density
 
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     parts: list[Tensor] = []

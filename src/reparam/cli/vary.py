@@ -34,7 +34,7 @@ def vary(
     import torch
 
     from reparam.cli.outputs import check_output, write_picture, write_rows
-    from reparam.edit import variations
+    from reparam.editing import variations
     from reparam.model import LatentVariable
 
     opened = open_run(run, device)

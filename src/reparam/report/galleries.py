@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reparam import edit
+from reparam import editing
 from reparam.data import Data, Split
 from reparam.evaluation.reconstruction import unit_range
 from reparam.model import Codec, Generator
@@ -152,7 +152,7 @@ def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tens
     if queries.encode(model, split, first[:1]) is None:
         return None
     ends = [queries.condition(model, split, rows) for rows in (first, last)]
-    x = edit.interpolate(
+    x = editing.interpolate(
         model, split.x[first], split.x[last], steps=STEPS, c=ends[0], c_second=ends[1]
     )
     return queries.in_data_units(x)

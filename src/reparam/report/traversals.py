@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
-from reparam.edit import traverse
+from reparam.editing import traverse
 from reparam.evaluation.diagnosis import COLLAPSED_NATS, collapsed
 from reparam.evaluation.latents import ACTIVE_VARIANCE
 from reparam.evaluation.likelihood import bound_terms
