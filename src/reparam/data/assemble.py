@@ -80,7 +80,9 @@ def _with_all_splits(raw: Raw, seed: int) -> Raw:
 
 def _rows(part: Part, rows: Array) -> Part:
     arrays = (part.labels, part.factors, part.attributes, part.gray)
-    return Part(take(part.x, rows), *(None if a is None else take(a, rows) for a in arrays))
+    files = None if part.files is None else part.files.take(rows)
+    taken = (None if a is None else take(a, rows) for a in arrays)
+    return Part(take(part.x, rows), *taken, files=files)
 
 
 def to_split(part: Part, borrowed: bool, gray_levels: int | None = None) -> Split:
@@ -103,7 +105,7 @@ def to_split(part: Part, borrowed: bool, gray_levels: int | None = None) -> Spli
         if part.gray is None or gray_levels is None
         else Gray(_tensor(part.gray, borrowed), gray_levels),
     )
-    return replace(split, streamed=is_mapped(part.x))
+    return replace(split, streamed=is_mapped(part.x), files=part.files)
 
 
 def _factors(factors: Array, borrowed: bool) -> Tensor:

@@ -12,7 +12,7 @@ from reparam.data.decoding import decode_all, listed
 from reparam.data.entries import split_named
 from reparam.data.folder_cache import VARIABLE, folder_cache
 from reparam.data.pictures import SUFFIXES, Failure, Fit, decode, look
-from reparam.data.raw import Array, Part, Raw
+from reparam.data.raw import Array, Files, Part, Raw
 from reparam.data.splits import SPLITS
 
 
@@ -82,7 +82,12 @@ def read_picture(path: Path, size: tuple[int, int] | None, fit: Fit) -> Raw:
         x = np.empty((1, 3 if header.color else 1, *(size or header.size)), np.uint8)
         failure = decode(path, x[0], fit)
         if failure is None:
-            return Raw({"train": Part(x)}, path.name, str(path), "images")
+            return Raw(
+                {"train": Part(x, files=Files(path.parent, np.array([path.name], object)))},
+                path.name,
+                str(path),
+                "images",
+            )
         header = failure
     raise ValueError(f"{path}: cannot be read as an image: {header.reason}")
 
@@ -154,7 +159,9 @@ def _by_split(folder: Path, items: Sequence[Item], x: Array, notes: Sequence[str
         if rows:
             # Folders are scanned split by split, so that each is one slice: no copy.
             part = x[rows[0] : rows[-1] + 1]
-            parts[split] = Part(part, np.array(classes) if classes else None)
+            names = np.array([str(items[i].path.relative_to(folder)) for i in rows], object)
+            labels = np.array(classes) if classes else None
+            parts[split] = Part(part, labels, files=Files(folder, names))
     if "train" not in parts:
         raise ValueError(f"{folder}: no image in 'train' can be read")
     return Raw(parts, folder.name, str(folder), "images", notes=tuple(notes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,37 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
+class Files:
+    """The image files that examples were decoded from.
+
+    Args:
+        folder: above all of them.
+        names: (N,), a path below folder for each example.
+
+    >>> Files(Path("photos"), np.array(["a.png", "b.png"], object)).take(slice(1)).paths
+    [PosixPath('photos/a.png')]
+    """
+
+    folder: Path
+    names: Array
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, rows: Array | slice) -> Files:
+        return Files(self.folder, self.names[rows])
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.folder / name for name in self.names]
+
+
+@dataclass(frozen=True)
 class Part:
     """The examples of one split as a reader found them, not yet checked.
 
     ``attributes`` are conditions that are numbers; ``gray`` the levels of which x was drawn, where
-    it was.
+    it was; ``files`` the images that the rows were decoded from.
 
     >>> len(Part(np.zeros((3, 2))).x)
     3
@@ -27,6 +54,7 @@ class Part:
     factors: Array | None = None
     attributes: Array | None = None
     gray: Array | None = None
+    files: Files | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
