@@ -200,6 +200,9 @@ def variations(
     Returns:
         (n, *shape), in data units.
 
+    Raises:
+        ValueError: no variations, several examples, or a spread below 0.
+
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
     >>> variations(model, torch.ones(1, 9), 5).shape
@@ -208,6 +211,8 @@ def variations(
     positive_count("n", n)
     if len(x) != 1:
         raise ValueError(f"x: expected one example, got {len(x)}")
+    if not spread >= 0:
+        raise ValueError(f"spread: expected at least 0, got {spread}")
     q = model.posterior(x, c)
     z = q.repeat(n).sample(generator)
     z = q.center + spread * (z - q.center)

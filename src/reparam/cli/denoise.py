@@ -68,6 +68,8 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
     from reparam.model import Batch
     from reparam.objectives.corruptions import find_corruption, noise_of
 
+    if level is not None and not level >= 0:
+        raise ValueError(f"amount: expected at least 0, got {level}")
     own = codec(run).noise
     if name is None:
         if own is None:

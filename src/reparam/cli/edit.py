@@ -99,6 +99,8 @@ def traverse(
     opened = where.open(run)
     outline, model = opened.outline, codec(opened)
     target = Target.of(out, force, outline.space.is_image)
+    if not reach >= 0:
+        raise ValueError(f"reach: expected at least 0, got {reach}")
     split, test = one_example(example, opened), opened.data().test
     codes = code_features(model, test)
     chosen = dimension or _strongest(model, test, codes)
@@ -168,12 +170,12 @@ def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Te
     """log p(y|x) of every row, in batches that news of progress can follow."""
     import torch
 
-    from reparam.cli.tables import working
     from reparam.editing import classify as by_density
+    from reparam.progress import bar
 
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     parts: list[Tensor] = []
-    with working("classifying") as watch:
+    with bar("classifying") as watch:
         for x in split.x.split(ROWS_AT_ONCE):
             watch("examples", len(parts) * ROWS_AT_ONCE / len(split))
             parts.append(by_density(model, x, samples=samples, generator=generator).cpu())

@@ -63,7 +63,8 @@ def several(place: Place, n: int) -> list[Place]:
 
 def refuse_places(folder: Path, found: Sequence[Place], force: bool) -> None:
     """Refuse names that several images would have, and files that exist already."""
-    name, count = Counter(place.name for place in found).most_common(1)[0]
+    counts = Counter(place.name for place in found)
+    name, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
     if count > 1:
         sources = ", ".join(p.source.name for p in found if p.name == name and p.source)
         raise ValueError(
@@ -116,7 +117,7 @@ def restored(image: Image.Image, size: tuple[int, int], fit: str) -> Image.Image
 
     >>> restored(Image.new("L", (4, 4), 255), (8, 4), "pad").size
     (8, 4)
-    >>> np.asarray(restored(Image.new("L", (2, 2), 255), (8, 4), "crop"))[0].tolist()
+    >>> list(restored(Image.new("L", (2, 2), 255), (8, 4), "crop").tobytes()[:8])
     [0, 0, 255, 255, 255, 255, 0, 0]
     """
     if image.size == size:

@@ -15,8 +15,8 @@ from reparam.cli.tables import (
     score_table,
     show,
     show_notes,
-    working,
 )
+from reparam.progress import bar
 
 
 def models(
@@ -95,7 +95,7 @@ def evaluate(
     label = Candidate(**recipe).label
     asked: dict[str, Any] = {"split": split, "samples": samples, "seed": seed}
     generates = isinstance(model, Generator)
-    with working(f"measuring {label} on {data.name}") as watch:
+    with bar(f"measuring {label} on {data.name}") as watch:
         scores = measure(model, data, **asked, history=history, watch=watch)
         reference = reference_scores(data, split, seed=seed) if generates else {}
     show(score_table(scores, reference))

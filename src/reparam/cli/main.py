@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import warnings
+from collections.abc import Callable
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
@@ -13,6 +15,25 @@ from reparam.cli import complete, denoise, edit, look, train, use, vary
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
 from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
+
+
+def usage(command: Callable[..., None]) -> str:
+    """The form of a command, in brackets what may be left out.
+
+    >>> usage(look.data)
+    'Usage: reparam data [SOURCE] [OPTIONS]'
+    """
+    words = ["Usage: reparam", command.__name__]
+    for p in inspect.signature(command).parameters.values():
+        name = p.name.upper()
+        if p.kind is p.VAR_POSITIONAL:
+            words.append("[KEY=VALUE ...]")
+        elif p.kind is p.POSITIONAL_ONLY:
+            words.append(name if p.default is p.empty else f"[{name}]")
+        elif p.default is p.empty:
+            words.append(f"--{p.name} PATH")
+    return " ".join([*words, *(["[OPTIONS]"] if command is not look.models else [])])
+
 
 app = App(
     name="reparam",
@@ -33,7 +54,7 @@ GROUPS = {
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
     for place, command in enumerate(commands):
-        app.command(command, group=group, sort_key=place)
+        app.command(command, group=group, sort_key=place, usage=usage(command))
 for flag in ("--help", "--version"):
     app[flag].group = OPTIONS
 

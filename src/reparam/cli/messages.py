@@ -41,7 +41,8 @@ def refusal(error: CycloptsError) -> str:
         if form:  # which says more than the type: INT|NONE
             return f"{error.argument.name}: expected {form}, got {error.token.value!r}"
     command = " ".join(["reparam", *(error.command_chain or ())])
-    return f"{str(error).rstrip('.')} (see {command} --help)"
+    said = str(error).partition(" Available commands:")[0]
+    return f"{said.rstrip('.')} (see {command} --help)"
 
 
 def show_warning(

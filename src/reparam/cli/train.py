@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +24,7 @@ from reparam.cli.options import (
 )
 from reparam.cli.runs import Moved, Run, recorded_data
 from reparam.cli.tables import REFERENCE, comparison_table, show, show_notes, told
+from reparam.progress import bar
 
 if TYPE_CHECKING:
     from reparam.comparison import Comparison
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 
 def fit(
-    preset: Annotated[str, Parameter(name="MODEL", help="Its name, from `reparam models`.")],
-    source: Annotated[Source, Parameter(name="DATA")],
+    model: Annotated[str, Parameter(help="Its name, from `reparam models`.")],
+    data: Source,
     /,
     *parameters: Annotated[
         str, Parameter(name="KEY=VALUE", help="Parameters of the model, as latent_dim=2.")
@@ -47,12 +48,12 @@ def fit(
     from reparam.presets import build, find_preset
     from reparam.presets.registry import parse_assignments
 
-    data = options.load(source)
-    show_notes(data.notes)
-    given = find_preset(preset).check(parse_assignments(parameters))
-    model = build(preset, data.space, seed=training.get("seed", 0), **given)
+    loaded = options.load(data)
+    show_notes(loaded.notes)
+    given = find_preset(model).check(parse_assignments(parameters))
+    built = build(model, loaded.space, seed=training.get("seed", 0), **given)
     with _resumable(out):
-        history = train.fit(model, data, out=out, force=force, **training)
+        history = train.fit(built, loaded, out=out, force=force, **training)
     _tell(history, out)
 
 
@@ -70,7 +71,7 @@ def resume(run: Run, /, *, moved: Moved = None, training: Training = NONE_GIVEN)
 
 
 def compare(
-    source: Annotated[Source, Parameter(name="DATA")],
+    data: Source,
     /,
     *,
     model: Annotated[
@@ -91,12 +92,12 @@ def compare(
     """Train several models on the same data under one budget; write a report and scores.json."""
     from reparam import comparison
 
-    data = options.load(source)
-    show_notes(data.notes)
-    models = model or comparison.default_models(data.space, len(data.train), data.counted)
-    with _continued(), _overall_bar(len(models) * seeds) as watch:
+    loaded = options.load(data)
+    show_notes(loaded.notes)
+    models = model or comparison.default_models(loaded.space, len(loaded.train), loaded.counted)
+    with _continued(), bar("comparing") as watch:
         result = comparison.compare(
-            data,
+            loaded,
             models,
             out=out,
             seeds=seeds,
@@ -137,20 +138,6 @@ def _continued() -> Iterator[None]:
         raise type(interrupt)(
             "interrupted; what was trained is saved; the same command without --force continues"
         ) from None
-
-
-@contextmanager
-def _overall_bar(runs: int) -> Iterator[Callable[[str, float], None]]:
-    """One bar over all runs of a comparison, with the time left."""
-    from reparam.progress import progress_bars
-
-    with progress_bars() as bars:
-        task = bars.add_task("", total=runs, value="")
-
-        def watch(doing: str, done: float) -> None:
-            bars.update(task, completed=done, value=f"{int(done)}/{runs} {doing}")
-
-        yield watch
 
 
 def _tell(history: History, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections import Counter
@@ -18,7 +19,7 @@ from reparam.data import mapped
 from reparam.data.mapped import blank, take
 from reparam.data.pictures import Failure, Fit, Header, bombs_refused, decode, look
 from reparam.data.raw import Array
-from reparam.progress import progress_bars, watched_by_a_person
+from reparam.progress import bar
 
 LISTED = 5  # names of skipped files in a note
 MANY = 500  # files that take a second or so: a bar is shown, and they are worth a cache
@@ -100,14 +101,14 @@ def listed(names: Sequence[str]) -> str:
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[Iterable[T]], list[T]]]:
     """A function that makes a list and counts along: on a bar, where there are many to wait for."""
-    with progress_bars(total > 2 * MANY and watched_by_a_person()) as bars:
-        task = bars.add_task("reading images", total=total, value="")
+    count = itertools.count(1)
+    with bar("reading images", total > 2 * MANY) as watch:
 
         def counted(outcomes: Iterable[T]) -> list[T]:
             found = []
             for outcome in outcomes:
                 found.append(outcome)
-                bars.advance(task)
+                watch("", next(count) / total)
             return found
 
         yield counted
