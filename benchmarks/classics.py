@@ -100,7 +100,7 @@ def one_dimension(out: Path) -> None:
 def latent_density(out: Path) -> None:
     """How far samples are from the data when the density of codes comes after the codes."""
     models = [
-        *(f"ae-gmm latent_dim=8 components={k}" for k in (1, 10, 50)),
+        *(f"ae-gmm codec.latent_dim=8 generator.components={k}" for k in (1, 10, 50)),
         "vae latent_dim=8",
         "vae latent_dim=8 likelihood=normal",
         "pca latent_dim=8",

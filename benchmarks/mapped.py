@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import reparam as rp
-from reparam.data import mapped
+from reparam.data import large_arrays
 
 PIXELS = 4096
 
@@ -51,7 +51,7 @@ def main() -> None:
     arguments.add_argument("--rows", type=int, default=2**16)
     asked = arguments.parse_args()
     torch.set_num_threads(1)
-    mapped.MAPPED_FROM = 1
+    large_arrays.MAPPED_FROM = 1
     trained(np.random.default_rng(0).integers(0, 256, (500, PIXELS), np.uint8))  # imports
     seen = [own()]
 

@@ -37,7 +37,7 @@ from reparam.train.folder import STATE_FILE
 
 MODELS = {
     "vae": ["vae", "latent_dim=2", "hidden=8", "--ema", "0.9", "--clip", "1"],
-    "two stages": ["ae-gmm", "latent_dim=2", "hidden=8", "components=2"],
+    "two stages": ["ae-gmm", "codec.latent_dim=2", "codec.hidden=8", "generator.components=2"],
     "running scale": ["sigma-vae", "scale=optimal", "latent_dim=2", "hidden=8"],
 }
 SOON = 2.0  # seconds within which a random moment lies

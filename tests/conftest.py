@@ -1,16 +1,18 @@
 """Spaces, data and tiny models that the tests share.
 
 A test that asks for ``case`` runs over every preset on vectors of every kind it accepts and on
-images of every shape, each shape with one kind, another one from preset to preset (with
+images of every shape, each shape with one kind, which the preset's name decides (with
 REPARAM_TEST_EVERY=1 with every kind). The mark ``role(cls)`` keeps the presets that build such a
-model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, the mark ``real``
-real data, the mark ``labeled`` those that need labels.
+model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, ``one_case`` that
+of the preset as it is by default, ``one_graph`` the first case with each class of module, the mark
+``real`` real data, the mark ``labeled`` those that need labels.
 Other parameters that change what a preset computes are in ``VARIANTS``, on vectors only.
 """
 
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -35,7 +37,12 @@ TINY: dict[str, Any] = {"latent_dim": 2, "hidden": (8,)}
 TINY_OF: dict[str, dict[str, Any]] = {
     "k-sparse-ae": {"latent_dim": 5, "k": 2},
     # Untrained convolutions end in one bias for all pixels: below 0, every sample is rounded to 0.
-    "ae-gmm": {"components": 2, "network": "mlp"},
+    "ae-gmm": {
+        "codec.latent_dim": 2,
+        "codec.hidden": (8,),
+        "codec.network": "mlp",
+        "generator.components": 2,
+    },
     "iwae": {"k": 3},
     "l-vae": {"steps": 0},  # its weights are learned from the first step on
     "dl-vae": {"steps": 0},
@@ -69,7 +76,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
     "ladder-vae": ({"batch_norm": False},),
-    "dip-vae": ({"kind": "draws"},),
+    "dip-vae": ({"codes": "draws"},),
     "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed", "network")),
     "iwae": ({"gradient": "dreg"},),
     "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),
@@ -190,6 +197,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "role(cls): only presets that build such a model")
     config.addinivalue_line("markers", "one_shape: one shape of each kind")
     config.addinivalue_line("markers", "one_space: one kind and shape")
+    config.addinivalue_line("markers", "one_case: one kind and shape, default parameters")
+    config.addinivalue_line("markers", "one_graph: every class of module once")
     config.addinivalue_line("markers", "real: only real data")
     config.addinivalue_line("markers", "labeled: only presets that need labels")
 
@@ -198,7 +207,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
     role = metafunc.definition.get_closest_marker("role")
-    cases = [case for i, name in enumerate(PRESETS) for case in cases_of(name) if met(i, case)]
+    cases = all_cases()
     if role is not None:
         kept = {c.name for c in cases if isinstance(_any_model(c.name, cases), role.kwargs["cls"])}
         cases = [c for c in cases if c.name in kept]
@@ -212,16 +221,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("one_space") is not None:
         alone = {(c.name, c.variant): c for c in reversed(cases)}
         cases = [c for c in cases if alone[c.name, c.variant] is c]
+    if metafunc.definition.get_closest_marker("one_case") is not None:
+        plain = {c.name: c for c in reversed(cases) if not c.variant}
+        cases = [c for c in cases if plain[c.name] is c]
+    if metafunc.definition.get_closest_marker("one_graph") is not None:
+        cases = list(graphs(cases))
     metafunc.parametrize("case", cases, ids=str)
 
 
-def met(preset: int, case: Case) -> bool:
+def graphs(cases: list[Case]) -> Iterator[Case]:
+    """Those cases that have a class of module that none before them has."""
+    seen: set[type] = set()
+    for case in cases:
+        parts = {type(part) for part in case.model().modules()}
+        if not parts <= seen:
+            seen |= parts
+            yield case
+
+
+def all_cases() -> list[Case]:
+    """Every preset on the data on which it is tested every time."""
+    return [case for name in PRESETS for case in cases_of(name) if met(case)]
+
+
+def met(case: Case) -> bool:
     """Whether a case is among those that are tested every time."""
     if not case.space.is_image or os.environ.get("REPARAM_TEST_EVERY"):
         return True
     image, kind = SHAPES.index(case.space.shape) - 1, ("binary", "levels", "real")
     accepted = [k for k in kind if k in PRESETS[case.name].accepts.kinds]
-    return case.space.kind == accepted[(preset + image) % len(accepted)]
+    # By the name, so that a new preset changes nothing for the others.
+    return case.space.kind == accepted[(zlib.crc32(case.name.encode()) + image) % len(accepted)]
 
 
 def _any_model(name: str, cases: list[Case]) -> Model:

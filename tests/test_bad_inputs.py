@@ -199,7 +199,7 @@ def good_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = ["latent_dim=2", "hidden=4"]
     for name, words in {
         "vae": ["vae", folder / "x.npy", *small, "--ema", "0.9"],
-        "ae-gmm": ["ae-gmm", folder / "x.npy", *small, "components=2"],
+        "ae-gmm": ["ae-gmm", folder / "x.npy", *(f"codec.{word}" for word in small)],
         "pca": ["pca", folder / "x.npy", "latent_dim=2"],
     }.items():
         code, _, err = run("fit", *words, "--epochs", 3, "-o", folder / name)

@@ -299,7 +299,22 @@ def test_force_removes_the_old_comparison_first_and_nothing_else(tmp_path, monke
     failing(monkeypatch, {"VAE"}, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         compare(data, [VAE], out=tmp_path, force=True, **QUICK)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "notes.txt"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["comparison.json", "mine", "notes.txt"]
+
+
+def test_force_removes_the_runs_that_are_written_down_and_no_others(tmp_path):
+    """A run of one's own stays though it bears a name that a comparison would give it."""
+    data = table(60)
+    compare(data, ["pca latent_dim=2"], out=tmp_path, **QUICK)
+    compare(data, ["pca latent_dim=2", "pca latent_dim=3"], out=tmp_path, **QUICK)
+    own = rp.build("pca", data.space, latent_dim=1)
+    rp.fit(own, data, out=tmp_path / "pca_latent_dim=1", progress=False)
+    compare(data, ["pca"], out=tmp_path, force=True, **QUICK)
+    folders = sorted(p.name for p in tmp_path.iterdir() if p.is_dir())
+    assert folders == ["pca", "pca_latent_dim=1"]
+    (tmp_path / "comparison.json").write_text('{"runs": ["../elsewhere", 3]}')
+    with pytest.raises(ValueError, match=r"comparison.json: damaged, comparison.runs.1. cannot be"):
+        compare(data, ["pca"], out=tmp_path, force=True, **QUICK)
 
 
 def test_a_refused_comparison_leaves_the_old_one(tmp_path):

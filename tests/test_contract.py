@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ import reparam as rp
 from reparam import numerics
 from reparam.model import Codec, Density, Generator, LatentVariable, Space
 from reparam.presets import PRESETS, Accepts, Preset
+from reparam.terms import TERMS
 
 # Rows of one batch go through one kernel, rows of batches of other sizes through another one that
 # sums in another order: D ≤ 768 products, each off by one rounding, are 768 · 2.2e-16 ≈ 2e-13 of
@@ -60,8 +61,7 @@ EXACT_ON |= {
 }
 EXACT_ON["pixel-cnn++"] = {"binary", "levels"}
 EXACT_ON["pixel-vae"] = set()
-# Terms that say something of the batch or of the training, not of their row.
-NOT_OF_A_ROW = ("sparsity", "total_correlation", "dip", "mmd")
+NOT_OF_A_ROW = tuple(name for name, term in TERMS.items() if not term.of_a_row)
 
 
 def rows_of_noise(rows: int) -> Callable[..., Tensor]:
@@ -89,7 +89,7 @@ def results(
         loss = model.loss(x, c)
     found |= {f"loss/{name}": term for name, term in loss.terms.items()}
     if isinstance(model, Codec):
-        found["encode"] = rp.features(model.encode(x, c))
+        found["encode"] = model.embed(model.encode(x, c))
         found["reconstruct"] = model.reconstruct(x, c)
     if isinstance(model, Density):
         with patch.context() as patched:
@@ -204,6 +204,13 @@ def test_rows_do_not_see_each_other(case, monkeypatch):
         assert not torch.isclose(theirs[name][2:], value[2:], rtol=1e-9, atol=0).all(), name
 
 
+@pytest.mark.one_space
+def test_every_term_of_a_loss_is_named_in_terms(case):
+    """Those of a generator of codes by what they are of codes."""
+    names = case.model().loss(case.x(4), case.c(4)).terms
+    assert {name.removeprefix("code_") for name in names} <= TERMS.keys() - {"objective"}
+
+
 @pytest.mark.role(cls=Codec)
 def test_codes_and_reconstructions_are_deterministic_and_in_data_units(case):
     model, x, c = case.model().eval(), case.x(6), case.c(6)
@@ -279,6 +286,7 @@ def test_kind_and_generator_of_log_prob(case):
 
 
 @pytest.mark.role(cls=Density)
+@pytest.mark.one_case
 def test_log_prob_refuses_no_samples(case):
     with pytest.raises(ValueError, match="samples: .*0"):
         case.model().log_prob(case.x(2), case.c(2), samples=0)
@@ -294,6 +302,7 @@ def public_methods(model: Any) -> dict[str, Callable[[Tensor], Any]]:
     return {name: getattr(model, name) for name in names}
 
 
+@pytest.mark.one_space
 def test_wrong_shapes_are_refused_with_their_name(case):
     model, x = case.model(), case.x(3)
     shape = case.space.shape
@@ -316,14 +325,14 @@ def test_wrong_shapes_are_refused_with_their_name(case):
 
 
 @pytest.mark.role(cls=Generator)
-@pytest.mark.one_shape
+@pytest.mark.one_case
 @pytest.mark.parametrize("n", [0, -3])
 def test_sampling_nothing_is_refused(case, n):
     with pytest.raises(ValueError, match=f"n: .*{n}"):
         case.model().sample(n)
 
 
-@pytest.mark.one_shape
+@pytest.mark.one_case
 def test_conditions_are_refused_where_there_are_none(case):
     model, x = case.model(), case.x(3)
     if model.conditional:
@@ -375,6 +384,7 @@ def test_any_integer_type_of_labels_comes_in(case, monkeypatch):
         assert all(torch.equal(found[name], value) for name, value in expected.items()), dtype
 
 
+@pytest.mark.one_shape
 def test_any_dtype_comes_in(case, monkeypatch):
     model, x, c = case.model().eval(), case.x(4), case.c(4)
     if case.space.kind == "real":
@@ -400,7 +410,6 @@ def test_spaces_that_are_not_accepted_are_refused():
                 with pytest.raises(ValueError, match=f"{re.escape(name)}: expected .* got "):
                     rp.build(name, space)
     # However many of the presets are choosy, the refusal itself is tested here.
-    build = PRESETS["ae"].build
     choosy = [
         (Accepts(kinds=("binary",)), Space((7,), "real"), "expected binary data, got real"),
         (Accepts(vectors=False), Space((7,), "real"), "expected images, got vectors of 7 entries"),
@@ -409,12 +418,21 @@ def test_spaces_that_are_not_accepted_are_refused():
     ]
     for accepts, space, message in choosy:
         with pytest.raises(ValueError, match=f"^fussy: {message}"):
-            Preset("fussy", build, "no paper", accepts, rp.TrainConfig())(space)
+            Preset("fussy", _built_for(accepts), "no paper")(space)
+
+
+def _built_for(accepts: Accepts) -> Any:
+    def build(space):
+        raise AssertionError("data that are refused reached the builder")
+
+    build.__annotations__["space"] = Annotated[Space, accepts]
+    return build
 
 
 # ------------------------------------------------------------------- saved and compiled
 
 
+@pytest.mark.one_space
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 def test_a_saved_model_comes_back_as_it_was(case, dtype, tmp_path, monkeypatch):
     model, x, c = case.model(dtype).eval(), case.x(4), case.c(4)
@@ -434,7 +452,7 @@ def test_a_saved_model_comes_back_as_it_was(case, dtype, tmp_path, monkeypatch):
         assert torch.equal(one, two)
 
 
-@pytest.mark.one_space
+@pytest.mark.one_graph
 def test_compiled_loss_is_the_loss(case):
     model, x, c = case.model(), case.x(4), case.c(4)
     torch._dynamo.reset()
@@ -453,3 +471,15 @@ def test_compiled_loss_is_the_loss(case):
     wanted = torch.autograd.grad(eager.objective, weights)
     for got, gradient in zip(torch.autograd.grad(captured.objective, weights), wanted, strict=True):
         torch.testing.assert_close(got, gradient, **ROUNDING)
+
+
+def test_a_new_preset_changes_nothing_in_what_is_tested_of_others(monkeypatch):
+    import conftest
+
+    before = [str(case) for case in conftest.all_cases()]
+    another = {"aaa": PRESETS["ae"], **PRESETS}
+    monkeypatch.setattr(conftest, "PRESETS", another)
+    after = [str(case) for case in conftest.all_cases()]
+    assert [name for name in after if not name.startswith("aaa")] == before
+    kinds = [sum(f"-{kind}-1x20x28" in name for name in before) for kind in ("binary", "real")]
+    assert min(kinds) > 5, "every shape is still met with every kind"

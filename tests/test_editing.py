@@ -19,21 +19,22 @@ class Identity(Codec):
 
     code_space = SPACE
 
-    def __init__(self, parts=1):
+    def __init__(self):
         super().__init__(SPACE)
-        self.parts = parts
 
     def loss(self, x, c=None, player="model"):
         raise AssertionError
 
     def encode(self, x, c=None):
-        return x if self.parts == 1 else tuple(x.chunk(self.parts, 1))
+        return x
 
     def decode(self, code, c=None):
-        return code if self.parts == 1 else torch.cat(code, 1)
+        return code
 
 
 class Indices(Identity):
+    code_space = Space((4,), "levels", 9)
+
     def encode(self, x, c=None):
         return x.long()
 
@@ -42,9 +43,8 @@ RNG = torch.Generator().manual_seed(0)
 FIRST, SECOND = (torch.randn(3, 4, generator=RNG, dtype=torch.float64) for _ in range(2))
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_linear_paths_are_straight_and_even(parts):
-    walk = rp.interpolate(Identity(parts), FIRST, SECOND, steps=5)
+def test_linear_paths_are_straight_and_even():
+    walk = rp.interpolate(Identity(), FIRST, SECOND, steps=5)
     assert walk[:, 0].equal(FIRST) and walk[:, -1].equal(SECOND)
     assert torch.allclose(walk.diff(dim=1), ((SECOND - FIRST) / 4)[:, None], atol=1e-15)
 
@@ -65,33 +65,22 @@ def test_spherical_paths_without_a_great_circle_are_straight():
     assert torch.allclose(walk[:, 1], (FIRST[:1] + ends) / 2)
 
 
-def test_a_part_of_a_code_turns_on_its_own_sphere():
-    walk = rp.interpolate(Identity(2), FIRST, SECOND, steps=5, path="spherical")
-    for half in (slice(0, 2), slice(2, 4)):
-        alone = rp.interpolate(
-            Identity(), FIRST[:, half], SECOND[:, half], steps=5, path="spherical"
-        )
-        assert walk[:, :, half].equal(alone)
-
-
-@pytest.mark.parametrize("parts", [1, 2])
-def test_traversals_move_one_entry_only(parts):
+def test_traversals_move_one_entry_only():
     values = torch.tensor([-2.0, 0.5, 7.0])
     for entry in range(4):
-        walk = rp.traverse(Identity(parts), FIRST, entry, values)
+        walk = rp.traverse(Identity(), FIRST, entry, values)
         others = [i for i in range(4) if i != entry]
         assert walk[:, :, entry].equal(values.double().expand(3, 3))
         assert walk[:, :, others].equal(FIRST[:, None, others].expand(3, 3, 3))
 
 
-@pytest.mark.parametrize("parts", [1, 2])
-def test_several_entries_move_each_by_itself(parts):
+def test_several_entries_move_each_by_itself():
     values = torch.tensor([[-2.0, 0.5, 7.0], [1.0, 0.0, 3.0]])
-    walks = rp.traverse(Identity(parts), FIRST, [3, 0], values)
+    walks = rp.traverse(Identity(), FIRST, [3, 0], values)
     assert walks.shape == (3, 2, 3, 4)
     for walk, entry, along in zip(walks.unbind(1), (3, 0), values, strict=True):
-        assert walk.equal(rp.traverse(Identity(parts), FIRST, entry, along))
-        assert walk.equal(rp.traverse(Identity(parts), FIRST, torch.tensor(entry), along))
+        assert walk.equal(rp.traverse(Identity(), FIRST, entry, along))
+        assert walk.equal(rp.traverse(Identity(), FIRST, torch.tensor(entry), along))
 
 
 def test_traversals_decode_few_rows_at_a_time_each_under_its_condition(monkeypatch):
@@ -105,7 +94,7 @@ def test_traversals_decode_few_rows_at_a_time_each_under_its_condition(monkeypat
     values = model.encode(FIRST, c)[:1, :1]
     at_rest = rp.traverse(model, FIRST[:1], 0, values.flatten(), c[:1])[:, 0]
     torch.testing.assert_close(at_rest, model.reconstruct(FIRST[:1], c[:1]))
-    monkeypatch.setattr(Space, "rows_at_once", property(lambda self: 7))
+    monkeypatch.setattr("reparam.batching.ROWS_AT_ONCE", 7)
     decoder.seen.clear()
     torch.manual_seed(0)
     rp.traverse(model, FIRST, [0, 1], torch.randn(2, 5), c)
@@ -183,11 +172,10 @@ class ClassNormals(Density):
     def loss(self, x, c=None, player="model"):
         raise AssertionError
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         raise AssertionError
 
-    def log_prob(self, x, c=None, *, samples=1, generator=None):
-        x, c = self.prepare(x, c)
+    def density(self, x, c, samples, generator):
         value = [self.normals[label].log_prob(row) for row, label in zip(x, c, strict=True)]
         return LogProb(torch.stack(value), "exact")
 

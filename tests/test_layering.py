@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
+from collections import defaultdict
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 import reparam
 
@@ -18,6 +20,7 @@ PACKAGE = "reparam"
 ROWS = (
     (
         "model",
+        "distribution",
         "space",
         "buffers",
         "conditions",
@@ -26,9 +29,11 @@ ROWS = (
         "config",
         "data",
         "numerics",
+        "terms",
         "interrupt",
-        "schema",
+        "limits",
         "atomic",
+        "batching",
         "lock",
         "progress",
     ),
@@ -47,6 +52,19 @@ ROWS = (
 )
 ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}
 LONGEST_FILE = 500
+# Names that several modules bear, and why a reader is not misled.
+SHARED_STEMS = {
+    "autoregressive": "a family's model and its presets",
+    "denoising": "scores, and the section that shows them",
+    "diagnosis": "of a model's codes, and of a training's course",
+    "likelihoods": "the classes, and which of them a preset offers",
+}
+# What knows models only by the vocabulary, and where it still names a network or distribution.
+GENERAL = ("train", "evaluation", "report")
+CONCRETE_PARTS = {
+    ("reparam.train.state", "BatchNorm"): "its statistics are averaged with the weights",
+    ("reparam.train.device", "CausalAttention"): "its kernels are chosen by the device",
+}
 
 
 def module_name(path: Path) -> str:
@@ -195,6 +213,56 @@ def test_no_module_bears_the_name_of_a_function_beside_it(name):
 def test_public_names_stay_what_they_are_once_everything_is_imported():
     for name in FILES:
         if not name.endswith("__main__"):
-            importlib.import_module(name)
+            import_module(name)
     modules = [name for name in reparam.__all__ if inspect.ismodule(getattr(reparam, name))]
     assert not modules
+
+
+def test_no_two_modules_share_a_name_without_a_reason():
+    by_stem = defaultdict(list)
+    for name, path in FILES.items():
+        if not path.stem.startswith("__"):
+            by_stem[path.stem].append(name)
+    shared = {stem: names for stem, names in by_stem.items() if len(names) > 1}
+    assert not shared.keys() - SHARED_STEMS.keys(), shared
+    assert not SHARED_STEMS.keys() - shared.keys(), "no longer shared: take it off the list"
+
+
+def classes_from(name: str, rows: tuple[str, ...]) -> dict[str, type]:
+    """The classes that a module imports from these parts of the house, anywhere in it."""
+    found = {}
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.ImportFrom) and part(node.module or "") in rows:
+            for alias in node.names:
+                value = getattr(import_module(node.module), alias.name)
+                if inspect.isclass(value):
+                    found[alias.name] = value
+    return found
+
+
+def test_what_is_general_names_no_concrete_network_or_distribution():
+    named = set()
+    for name in FILES:
+        if part(name) in GENERAL:
+            parts = classes_from(name, ("nets", "distributions", "models"))
+            named |= {(name, other) for other, c in parts.items() if not inspect.isabstract(c)}
+    assert named == CONCRETE_PARTS.keys()
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if part(n) == "distributions"])
+def test_distributions_hold_no_networks_of_their_own(name):
+    """They are given networks, by their base classes, and make parameters at most."""
+    for called, node in calls(TREES[name]):
+        made = called.removeprefix("nn.") if called.startswith("nn.") else ""
+        assert made in ("", "Parameter"), f"{name}:{node.lineno} makes nn.{made}"
+    concrete = {n for n, c in classes_from(name, ("nets",)).items() if not inspect.isabstract(c)}
+    assert not concrete, f"{name} names {concrete}"
+    module = import_module(name)
+    for value in vars(module).values():
+        own = inspect.isclass(value) and value.__module__ == name and issubclass(value, nn.Module)
+        assert not own or is_a_part(value), f"{value} is a network"
+
+
+def is_a_part(cls: type) -> bool:
+    """Whether it is made to return distributions, as posteriors, priors and likelihoods are."""
+    return any(base.__name__ in ("Posterior", "Prior", "Likelihood") for base in cls.__mro__)

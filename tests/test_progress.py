@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import reparam as rp
-from reparam.data import decoding
+from reparam.data import image_files
 from reparam.progress import bar
 
 
@@ -47,9 +47,9 @@ def test_training_shows_what_judges_it(terminal, capsys):
 
 def test_reading_many_images_counts_each_twice(terminal, capsys, monkeypatch, tmp_path):
     """Its header, then its pixels."""
-    monkeypatch.setattr(decoding, "MANY", 1)
+    monkeypatch.setattr(image_files, "MANY", 1)
     for i in range(4):
         Image.new("L", (2, 2)).save(tmp_path / f"{i}.png")
-    decoding.decode_all(tmp_path, sorted(tmp_path.iterdir()), None, "crop")
+    image_files.decode_all(tmp_path, sorted(tmp_path.iterdir()), None, "crop")
     err = capsys.readouterr().err
     assert "reading images" in err and "100%" in err

@@ -21,7 +21,7 @@ from PIL import Image
 
 import reparam as rp
 from reparam import checkpoint
-from reparam.data.room import memory
+from reparam.data.large_arrays import memory
 from reparam.model import Space
 
 
@@ -156,7 +156,7 @@ def test_zeros_that_unpack_to_more_than_memory(tmp_path, monkeypatch):
     zeros = np.zeros((2_000_000, 4))
     zipped(tmp_path / "a.npz", npy_header(zeros.shape) + zeros.tobytes())
     assert (tmp_path / "a.npz").stat().st_size < zeros.nbytes / 500
-    monkeypatch.setattr("reparam.data.room.memory", lambda: 10_000_000)
+    monkeypatch.setattr("reparam.data.large_arrays.memory", lambda: 10_000_000)
     with pytest.raises(ValueError, match="a.npz: would take 0.1 GB of memory, but this"):
         rp.load_data(tmp_path / "a.npz")
     assert memory() > 10**8

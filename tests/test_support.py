@@ -30,7 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "cvae": {"latent_dim": 2, "hidden": (4,)},
     "made": {"hidden": (4,)},
     "ae": {"latent_dim": 2, "hidden": (4,)},
-    "ae-gmm": {"latent_dim": 2, "hidden": (4,), "components": 2},
+    "ae-gmm": {"codec": {"latent_dim": 2, "hidden": (4,)}, "generator": {"components": 2}},
     "sparse-ae": {"latent_dim": 2},
     "hierarchical-vae": {"latent_dims": (2, 2), "hidden": (4,), "between": (4,)},
 }

@@ -1,26 +1,23 @@
-from .bijections.autoregressive import MaskedAffine
 from .bijections.base import Bijection, Chain, Inverse
+from .bijections.masked_affine import MaskedAffine
 from .bijections.planar import Planar, Radial
 from .bijections.shape import Reverse
 from .checkpoint import load, save
 from .comparison import compare
 from .config import TrainConfig
 from .data import Data, Split, load_data
-from .distributions.autoregressive import AutoregressiveLikelihood
+from .distributions.autoregressive_likelihood import AutoregressiveLikelihood
 from .distributions.channel_mixture import ChannelMixture
-from .distributions.conditionals import ConditionalNormal
-from .distributions.deep_layers import DeepDecoder, DeepDescent, DeepEncoder, DeepPosterior
-from .distributions.layers import (
-    Ascent,
-    Descent,
-    LadderDescent,
-    LadderEvidence,
-    LayeredPosterior,
+from .distributions.hierarchies import (
+    BottomUpPosterior,
+    LadderPosterior,
     LayeredPrior,
+    ResidualPosterior,
 )
 from .distributions.likelihoods import (
     Bernoulli,
     Categorical,
+    ConditionalNormal,
     DiscretizedLogistic,
     DiscretizedNormal,
     HeteroscedasticNormal,
@@ -51,29 +48,31 @@ from .model import (
     Completer,
     Density,
     Distribution,
+    Encoder,
     Generator,
     LatentVariable,
     LogProb,
     Loss,
     Model,
     Space,
-    features,
 )
 from .models.autoencoder import Autoencoder
 from .models.autoregressive import Autoregressive
-from .models.mixture import GaussianMixture
+from .models.gaussian_mixture import GaussianMixture
 from .models.pca import PCA
 from .models.two_stage import TwoStage
 from .models.vae import VAE
+from .nets.hierarchy import BottomUp, FinestDecoder, LadderEncoder, TopDown
 from .nets.masked import MADE, NADE
 from .nets.pixelcnn import GatedPixelCNN, PixelCNN
 from .nets.pixelcnnpp import PixelCNNPlusPlus
 from .nets.pixelrnn import PixelRNN
 from .nets.sparse import KSparse, Tied
 from .nets.transformer import CausalTransformer
+from .nets.very_deep import DeepDecoder, DeepEncoder, DeepEvidence, DeepTopDown
 from .objectives.bounds import ELBO, IWAE, DReG
 from .objectives.code_penalties import Contraction, Sparsity
-from .objectives.controllers import Controlled, DynamicControlled
+from .objectives.controllers import IncrementalPIController, PIController
 from .objectives.corruptions import GaussianNoise, Masking, SaltAndPepper
 from .objectives.latent_penalties import DIP, MMD, CriticTotalCorrelation, TotalCorrelation
 from .objectives.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
@@ -84,7 +83,6 @@ from .train import History, fit, resume
 __version__: str
 
 __all__ = [
-    "Ascent",
     "Autoencoder",
     "Autoregressive",
     "AutoregressiveLikelihood",
@@ -92,6 +90,8 @@ __all__ = [
     "Bernoulli",
     "Beta",
     "Bijection",
+    "BottomUp",
+    "BottomUpPosterior",
     "Capacity",
     "Categorical",
     "CausalTransformer",
@@ -102,25 +102,24 @@ __all__ = [
     "Completer",
     "ConditionalNormal",
     "Contraction",
-    "Controlled",
     "CriticTotalCorrelation",
     "DIP",
     "DReG",
     "Data",
     "DeepDecoder",
-    "DeepDescent",
     "DeepEncoder",
-    "DeepPosterior",
+    "DeepEvidence",
+    "DeepTopDown",
     "Density",
-    "Descent",
     "DiagonalNormal",
     "DimensionwiseLearnedWeights",
     "DiscretizedLogistic",
     "DiscretizedNormal",
     "Distribution",
-    "DynamicControlled",
     "ELBO",
+    "Encoder",
     "Filters",
+    "FinestDecoder",
     "FlowPosterior",
     "FlowPrior",
     "FreeBits",
@@ -134,12 +133,12 @@ __all__ = [
     "HiddenUnits",
     "History",
     "IWAE",
+    "IncrementalPIController",
     "Inverse",
     "KSparse",
-    "LadderDescent",
-    "LadderEvidence",
+    "LadderEncoder",
+    "LadderPosterior",
     "LatentVariable",
-    "LayeredPosterior",
     "LayeredPrior",
     "LearnedWeights",
     "LogProb",
@@ -155,12 +154,14 @@ __all__ = [
     "Normal",
     "NormalMixture",
     "PCA",
+    "PIController",
     "PRESETS",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelRNN",
     "Planar",
     "Radial",
+    "ResidualPosterior",
     "Reverse",
     "SaltAndPepper",
     "Schedule",
@@ -170,6 +171,7 @@ __all__ = [
     "Split",
     "StandardNormal",
     "Tied",
+    "TopDown",
     "TotalCorrelation",
     "TrainConfig",
     "TwoStage",
@@ -181,7 +183,6 @@ __all__ = [
     "classify",
     "compare",
     "evaluate",
-    "features",
     "fit",
     "interpolate",
     "load",

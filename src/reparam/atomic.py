@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def write_atomically(
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             reason = reason.replace(temporary, str(path))
             raise Unwritable(f"{path}: cannot be written: {reason}") from error
+
+
+def checksum(parts: Iterable[str | memoryview]) -> str:
+    """CRC-32 of texts and buffers, one after the other.
+
+    >>> checksum(["ab", memoryview(b"c")]) == checksum(["abc"])
+    True
+    """
+    crc = 0
+    for part in parts:
+        crc = zlib.crc32(part.encode() if isinstance(part, str) else part, crc)
+    return f"{crc:08x}"
 
 
 def sweep(folder: Path, names: Iterable[str]) -> None:

@@ -8,23 +8,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from reparam import __version__
+from reparam import __version__, atomic
 from reparam.atomic import write_atomically
+from reparam.limits import check
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
-from reparam.schema import check
 
-FORMAT = 2  # of the headers and of run.json; a reader refuses a newer one. 2: runs have an id
+FORMAT = 3  # of the headers and of run.json; a reader refuses every other
 MODEL_FILE, RUN_FILE = "model.safetensors", "run.json"
 
 
@@ -79,8 +79,8 @@ def load(path: str | os.PathLike[str], *, model: Model | None = None) -> Model:
         model: the module to fill, for models that no preset builds.
 
     Raises:
-        ValueError: no model there, a damaged or newer file, one of another run than the
-            ``run.json`` beside it, an unknown preset, wrong shapes.
+        ValueError: no model there, a damaged file, one of another version, one of another run than
+            the ``run.json`` beside it, an unknown preset, wrong shapes.
     """
     file = Path(path)
     file = file / MODEL_FILE if file.is_dir() else file
@@ -124,16 +124,22 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise ValueError(f"{folder}: holds no run; expected a folder that fit wrote")
     content = read_json(file)
-    number = content.get("format", 1)
-    if type(number) is int and number > FORMAT:
-        raise ValueError(f"{file}: written by a newer reparam; this is {__version__}")
-    if number != FORMAT or not isinstance(content.get("id"), str):
-        raise ValueError(
-            f"{file}: of a run from before runs had an id, or damaged; this is reparam "
-            f"{__version__}: fit it again; its weights alone can be used: move {MODEL_FILE} to "
-            "another folder"
-        )
+    _refuse_format(content, file)
+    if not isinstance(content.get("id"), str):
+        raise ValueError(f"{file}: damaged, its entry 'id' is missing; fit it again")
     return content
+
+
+def _refuse_format(content: Mapping[str, Any], file: Path) -> None:
+    """ValueError for what another version of this library wrote."""
+    number = content.get("format", 1)
+    if type(number) is not int:
+        raise ValueError(f"{file}: not a file of reparam, or a damaged one: no format number")
+    if number != FORMAT:
+        raise ValueError(
+            f"{file}: written by {'a newer' if number > FORMAT else 'an older'} reparam (format "
+            f"{number}); this is {__version__} (format {FORMAT}): fit it again"
+        )
 
 
 def refuse_other_run(header: Mapping[str, Any], run: str, file: Path) -> None:
@@ -150,9 +156,8 @@ def rebuild(header: Mapping[str, Any], file: Path, seed: int = 0) -> Model:
     if header.get("preset") is None:
         raise ValueError(f"{file}: holds a model that no preset builds; give it as model=")
     try:
-        check(header, Description, "model")
-        space = Space(**header["space"])
-        return build(header["preset"], space, seed=seed, **header["parameters"])
+        model = check(header, Description, "model")
+        return build(header["preset"], model["space"], seed=seed, **model["parameters"])
     except ValueError as error:
         raise ValueError(f"{file}: does not describe a model of this version: {error}") from error
 
@@ -240,15 +245,12 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata["reparam"])
+        header = msgspec.json.decode(metadata["reparam"])  # in which every number is finite
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: {error}") from error
-    if not isinstance(header, dict) or not isinstance(header.get("format"), int):
-        raise ValueError(f"{path}: not a file of reparam, or a damaged one: no format number")
-    if header["format"] > FORMAT:
-        raise ValueError(
-            f"{path}: written by a newer reparam ({header.get('version')}); this is {__version__}"
-        )
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: not a file of reparam, or a damaged one: no header")
+    _refuse_format(header, path)
     if metadata.get("checksum") != _checksum(tensors, metadata["reparam"]):
         raise ValueError(f"{path}: damaged, its checksum does not match its content")
     return tensors, header
@@ -272,8 +274,8 @@ def write_text(path: Path, text: str, *, make_folder: bool = True) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; ValueError where it is absent or damaged."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # a number may be too long, or nesting
+        content = msgspec.json.decode(path.read_bytes())  # in which every number is finite
+    except (OSError, ValueError, RecursionError) as error:  # or nesting is too deep
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(content).__name__}")
@@ -281,13 +283,13 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
-    """CRC-32 of header and tensors: safetensors itself notices no byte that flips in a weight."""
-    crc = zlib.crc32(text.encode())
+    """Of header and tensors: safetensors itself notices no byte that flips in a weight."""
+    parts: list[str | memoryview] = [text]
     for name in sorted(tensors):
         tensor = tensors[name]
-        crc = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), crc)
-        crc = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data, crc)
-    return f"{crc:08x}"
+        parts.append(f"{name} {tensor.dtype} {tuple(tensor.shape)}")
+        parts.append(tensor.flatten().view(torch.uint8).numpy().data)
+    return atomic.checksum(parts)
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ from reparam.lock import InUse, locked
 from reparam.model import Generator, Model, Space, positive_count
 from reparam.presets import build, find_preset
 from reparam.progress import Watch, unwatched
-from reparam.report import Entry, write_report
+from reparam.report import TrainedModel, write_report
 from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
@@ -54,13 +54,13 @@ SAME = 1e-6  # relative spread over seeds that is rounding: the model does not d
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedRun:
     """Why a run has no scores."""
 
     reason: str
 
 
-Results = Iterator[tuple[int, Measured | Failure]]  # by the number of the run, as they are made
+Results = Iterator[tuple[int, Measured | FailedRun]]  # by the number of the run, as they are made
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Comparison:
     """
 
     data: Data
-    entries: tuple[Entry, ...]
+    entries: tuple[TrainedModel, ...]
     found: tuple[Path, ...] = ()
     reference: Scores = dataclasses.field(default_factory=dict)
 
@@ -208,7 +208,7 @@ def _measure_all(
     jobs: int,
     held: ExitStack,
     tell: Watch,
-) -> list[Measured | Failure]:
+) -> list[Measured | FailedRun]:
     """The scores of every run: those that were found, and the others as they are made.
 
     Whatever is measured is held from then on, so that nobody trains it further or overwrites it.
@@ -241,30 +241,30 @@ def _at_once(todo: Mapping[int, Trial], done: int, jobs: int, tell: Watch) -> Re
         yield numbered
 
 
-def _in_worker(number: int, index: int, trial: Trial) -> tuple[int, Measured | Failure]:
+def _in_worker(number: int, index: int, trial: Trial) -> tuple[int, Measured | FailedRun]:
     """A run in a process of its own, or in a thread of a process: these take turns."""
     with ending_with_parent(), alone(wait=True), threads(number):
         return index, _attempt(trial, lambda doing, share: None)
 
 
-def _keep(held: ExitStack, trial: Trial, result: Measured | Failure) -> Measured | Failure:
+def _keep(held: ExitStack, trial: Trial, result: Measured | FailedRun) -> Measured | FailedRun:
     """Hold the folder of a run that was measured; a failure where somebody else does."""
     if isinstance(result, Measured):
         try:
             held.enter_context(locked(trial.folder, WAIT))
         except InUse as error:
-            return Failure(str(error))
+            return FailedRun(str(error))
     return result
 
 
-def _attempt(trial: Trial, tell: Watch) -> Measured | Failure:
+def _attempt(trial: Trial, tell: Watch) -> Measured | FailedRun:
     """Its scores, or why there are none: bad data for this model, or a loss that diverged."""
     try:
         return _train_and_measure(trial, tell)
     except Unwritable:  # the others would fail as well
         raise
     except (ValueError, ArithmeticError) as error:
-        return Failure(" ".join(str(error).split()))
+        return FailedRun(" ".join(str(error).split()))
 
 
 def _train_and_measure(trial: Trial, tell: Watch) -> Measured:
@@ -314,7 +314,7 @@ def _train(trial: Trial, tell: Watch) -> tuple[Model, History]:
 
 
 def _finish(
-    data: Data, work: Sequence[Trial], results: Sequence[Measured | Failure], folder: Path
+    data: Data, work: Sequence[Trial], results: Sequence[Measured | FailedRun], folder: Path
 ) -> Comparison:
     """One entry per model, over its seeds; scores and report written; failures raised then."""
     runs: dict[str, list[tuple[Trial, Measured]]] = {}
@@ -322,7 +322,7 @@ def _finish(
     failures = []
     for trial, result in zip(work, results, strict=True):
         label, found = trial.candidate.label, _read_back(trial, result)
-        if isinstance(found, Failure):
+        if isinstance(found, FailedRun):
             failures.append(f"{label} (seed {trial.config.seed}): {found.reason}")
         else:
             measured, model = found
@@ -343,23 +343,23 @@ def _finish(
     return comparison
 
 
-def _read_back(trial: Trial, result: Measured | Failure) -> tuple[Measured, Model] | Failure:
+def _read_back(trial: Trial, result: Measured | FailedRun) -> tuple[Measured, Model] | FailedRun:
     """What was measured with its weights, or why there is no such run, for locks are advice."""
-    if isinstance(result, Failure):
+    if isinstance(result, FailedRun):
         return result
     try:
         return result, measured_model(trial, result)
     except ValueError as error:
-        return Failure(str(error))
+        return FailedRun(str(error))
 
 
-def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> Entry:
+def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> TrainedModel:
     """A model with its scores over the seeds, and the weights and curves of the first."""
     seeds = [trial.config.seed for trial, _ in runs]
     scores = over_seeds([measured.scores for _, measured in runs], seeds)
     trained = [(trial.config, measured.history) for trial, measured in runs]
     config, history = trained[0]
-    return Entry(label, model, scores, history, config, tuple(trained[1:]))
+    return TrainedModel(label, model, scores, history, config, tuple(trained[1:]))
 
 
 def _config(candidate: Candidate, space: Space, fields: dict[str, Any]) -> TrainConfig:

@@ -6,27 +6,28 @@ import dataclasses
 import json
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from reparam.atomic import sweep
-from reparam.checkpoint import RUN_FILE, checksum, read_json, read_run
+from reparam.checkpoint import RUN_FILE, checksum, read_json, read_run, write_json
 from reparam.config import TrainConfig
 from reparam.data import Data
 from reparam.evaluation import Score, Scores
 from reparam.evaluation.by_example import read_values
+from reparam.limits import check
 from reparam.lock import LOCK_FILE, locked
 from reparam.model import Model
 from reparam.presets import find_preset
 from reparam.presets.registry import parse_assignments, shown
-from reparam.schema import check
 from reparam.train import History, RunFolder
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
 
 REPORT_FILE = "report.html"
+RUNS_FILE = "comparison.json"  # which folders are runs of the comparison: others are left alone
 WAIT = 10.0  # seconds for the workers of a comparison that was killed to notice, and to save
 
 
@@ -109,17 +110,31 @@ class ScoresFile(TypedDict):
     weights: NotRequired[str]
 
 
+class RunsFile(TypedDict):
+    """The contents of ``comparison.json``: the names of the folders that hold its runs."""
+
+    runs: list[str]
+
+
 def take_folder(path: Path, work: Sequence[Trial], force: bool) -> None:
     """Refuse a folder in use, unless it holds some of these runs or is to be cleared."""
-    sweep(path, (REPORT_FILE, SCORES_FILE))
+    sweep(path, (REPORT_FILE, SCORES_FILE, RUNS_FILE))
+    asked = {trial.folder: trial for trial in work}
     if force:
         _clear(path)
-        return
-    asked = {trial.folder: trial for trial in work}
+    else:
+        _refuse_others(path, asked)
+    names = {folder.name for folder in asked} | _names(path)
+    write_json(path / RUNS_FILE, {"runs": sorted(names)})
+
+
+def _refuse_others(path: Path, asked: Mapping[Path, Trial]) -> None:
+    """ValueError where the folder holds more than some of these runs and what is made of them."""
+    files = (REPORT_FILE, SCORES_FILE, RUNS_FILE, LOCK_FILE)
     for there in path.iterdir():
         if there in asked and not (is_of(asked[there]) or _is_empty(there)):
             why = f"{there.name} is a run with other settings, of other data or another version"
-        elif there not in asked and there.name not in (REPORT_FILE, SCORES_FILE, LOCK_FILE):
+        elif there not in asked and there.name not in files:
             why = f"{there.name} is no part of this comparison"
         else:
             continue
@@ -136,12 +151,13 @@ def _is_empty(folder: Path) -> bool:
 
 def _clear(path: Path) -> None:
     """Remove what an earlier comparison left, so that nothing of it is taken for the new one."""
+    names = _names(path)
     folders = (there for there in path.iterdir() if there.is_dir() and not there.is_symlink())
-    old = [folder for folder in sorted(folders) if _was_compared(folder)]
+    old = [f for f in sorted(folders) if f.name in names and (f / RUN_FILE).is_file()]
     with ExitStack() as held:
         for folder in old:  # nothing is removed where anything is in use
             held.enter_context(locked(folder, WAIT))
-        for name in (REPORT_FILE, SCORES_FILE):
+        for name in (REPORT_FILE, SCORES_FILE, RUNS_FILE):
             (path / name).unlink(missing_ok=True)
         for item in (item for folder in old for item in folder.iterdir()):
             if item.is_dir() and not item.is_symlink():
@@ -152,20 +168,17 @@ def _clear(path: Path) -> None:
         folder.rmdir()
 
 
-def _was_compared(folder: Path) -> bool:
-    """Whether it holds a run under the name that ``compare`` gives it: others are left alone."""
+def _names(path: Path) -> set[str]:
+    """The names of the folders that hold the runs of the comparison there."""
+    file = path / RUNS_FILE
+    if not file.is_file():
+        return set()
+    content = read_json(file)
     try:
-        run = read_json(folder / RUN_FILE)  # of whatever version
-        preset = find_preset(str(run["model"]["preset"]))
-        parameters = preset.check(run["model"]["parameters"])
-        seed = run["config"].get("seed")
-    except (AttributeError, LookupError, TypeError, ValueError):
-        return False
-    words = [_file_name(f" {name}={shown(value)}") for name, value in parameters.items()]
-    rest = folder.name.removeprefix(preset.name)
-    for word in words * len(words):  # in any order, each or none
-        rest = rest.removeprefix(word)
-    return rest in ("", f"_seed={seed}")
+        check(content, RunsFile, "comparison")
+    except ValueError as error:
+        raise ValueError(f"{file}: damaged, {error}; remove it") from error
+    return set(content["runs"])
 
 
 def is_of(trial: Trial) -> bool:
@@ -192,8 +205,7 @@ def earlier(trial: Trial) -> Measured | None:
         return None
     content, of = read_json(file), folder.read()["id"]
     try:
-        check(content, ScoresFile, "scores")
-        found = content["models"][trial.candidate.label]
+        scores = check(content, ScoresFile, "scores")["models"][trial.candidate.label]
     except (KeyError, ValueError) as error:
         raise ValueError(f"{file}: damaged, {error}; remove it to measure again") from error
     history = folder.history() if content.get("run") == of else None
@@ -202,7 +214,6 @@ def earlier(trial: Trial) -> Measured | None:
     weights = checksum(folder.model())  # of another run it is refused now, before all is trained
     if content.get("weights") != weights:  # trained on since, even if not for long
         return None
-    scores = {name: Score(**score) for name, score in found.items()}
     scores = read_values(trial.folder / VALUES_FILE, scores, of)
     asked = (None, trial.samples)
     same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
+from reparam.limits import BelowOne, Count, Limited, NonNegative, Positive, ProperShare, Whole
+
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Limited):
     """The fields of ``fit``.
 
     Args:
@@ -19,6 +20,7 @@ class TrainConfig:
         batch_size: examples per step (all of them, when there are fewer); None: a twentieth of
             them, about 16 at least and 128 at most, so that few examples make many steps as well.
         lr: learning rate of Adam.
+        betas: decays of Adam's means of the gradient and of its square; a player may have others.
         warmup: steps over which the learning rate rises from 0.
         schedule: ``"constant"``, or ``"cosine"`` to 0 over the epochs.
         weight_decay: decoupled (AdamW), of the matrices and kernels of networks; biases, scales,
@@ -41,50 +43,20 @@ class TrainConfig:
     0.001
     """
 
-    epochs: int | None = None
-    budget: float | None = None
-    batch_size: int | None = None
-    lr: float = 1e-3
-    warmup: int = 0
+    epochs: Count | None = None
+    budget: Positive | None = None
+    batch_size: Count | None = None
+    lr: Positive = 1e-3
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    warmup: Whole = 0
     schedule: Literal["constant", "cosine"] = "constant"
-    weight_decay: float = 0.0
-    clip: float | None = None
-    ema: float | None = None
-    patience: int | None = None
+    weight_decay: NonNegative = 0.0
+    clip: Positive | None = None
+    ema: ProperShare | None = None
+    patience: Count | None = None
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     compile: bool = False
-    save_every: float = 30.0
+    save_every: NonNegative = 30.0
     tensorboard: bool = False
-    seed: int = 0
+    seed: Whole = 0
     device: str = "auto"
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "warmup", "patience", "seed"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-                raise ValueError(f"{name}: expected a whole number, got {value!r}")
-        for name in ("budget", "lr", "weight_decay", "clip", "ema", "save_every"):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and math.isfinite(value)):
-                raise ValueError(f"{name}: expected a finite number, got {value!r}")
-        for name in ("epochs", "budget", "batch_size", "clip", "patience"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name}: expected a positive number or None, got {value!r}")
-        if not self.lr > 0:
-            raise ValueError(f"lr: expected a positive number, got {self.lr!r}")
-        if self.seed >= 2**63:
-            raise ValueError(f"seed: expected less than 2^63, got {self.seed}")
-        for name in ("warmup", "weight_decay", "save_every", "seed"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: expected at least 0, got {getattr(self, name)!r}")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema: expected a number between 0 and 1, got {self.ema!r}")
-        _one_of("schedule", self.schedule, ("constant", "cosine"))
-        _one_of("precision", self.precision, ("float32", "float64", "bfloat16"))
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.model import Code, Codec, Density, LatentVariable, features, positive_count
+from reparam.batching import in_batches, rows_at_once
+from reparam.model import Codec, Density, LatentVariable, positive_count
 
 Path = Literal["linear", "spherical"]
 PARALLEL = 1e-6  # radians from 0 or π, within which two codes have no great circle of their own
@@ -29,9 +30,9 @@ def interpolate(
     """x decoded along a path between the codes of two examples, both ends included.
 
     With t from 0 to 1, linear is z(t) = (1−t) z₀ + t z₁. Spherical is z(t) = [sin((1−t)θ) z₀ +
-    sin(tθ) z₁] / sin θ with θ the angle between z₀ and z₁, row by row and part by part of a code:
-    codes of high dimension lie near a sphere, and straight lines between them pass within it, where
-    no code is. Where θ is 0, π or (a code is 0) unknown, it is linear.
+    sin(tθ) z₁] / sin θ with θ the angle between z₀ and z₁, row by row: codes of high
+    dimension lie near a sphere, and straight lines between them pass within it, where no code is.
+    Where θ is 0, π or (a code is 0) unknown, it is linear.
 
     Args:
         model: any codec with real codes.
@@ -67,11 +68,11 @@ def interpolate(
         )
     blend = _linear if path == "linear" else _spherical
     c_second = c if c_second is None else c_second
-    start, end = _parts(model.encode(first, c)), _parts(model.encode(second, c_second))
-    walk = []
-    for t in torch.linspace(0, 1, steps).tolist():
-        code = _code([blend(a, b, t) for a, b in zip(start, end, strict=True)])
-        walk.append(model.decode(code, c if t < 0.5 else c_second))
+    start, end = _real_code(model, first, c), _real_code(model, second, c_second)
+    walk = [
+        model.decode(blend(start, end, t), c if t < 0.5 else c_second)
+        for t in torch.linspace(0, 1, steps).tolist()
+    ]
     return torch.stack(walk, 1)
 
 
@@ -90,7 +91,7 @@ def traverse(
     Args:
         model: any codec with real codes.
         x: (B, *shape), in data units.
-        dimension: which entry of the code, from 0, as ``features`` orders them; or n of them.
+        dimension: which entry of the code, from 0, of the code flattened; or n of them.
         values: (S,), in units of the code; or (n, S), the values of each of n.
         c: the condition of x.
 
@@ -114,8 +115,8 @@ def traverse(
             f"values: expected some for each of {len(dimension)} dimensions, got {values.numel()} "
             f"in shape {tuple(values.shape)}"
         )
-    parts = _parts(model.encode(x, c))
-    codes = features(parts)
+    code = _real_code(model, x, c)
+    codes = code.flatten(1)
     for one in dimension:
         if not 0 <= one < codes.shape[1]:
             raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")
@@ -123,7 +124,8 @@ def traverse(
     for row, (one, along) in enumerate(zip(dimension, values.to(codes), strict=True)):
         moved[:, row, :, one] = along
     c = None if c is None else c.repeat_interleave(values.numel(), 0)
-    decoded = _decode_rows(model, moved.flatten(0, 2), parts, c)
+    rows = moved.view(-1, *code.shape[1:])
+    decoded = in_batches(model.decode, rows_at_once(model.space), rows, c)
     return decoded.unflatten(0, (len(x), *values.shape))
 
 
@@ -201,7 +203,7 @@ def variations(
         (n, *shape), in data units.
 
     Raises:
-        ValueError: no variations, several examples, or a spread below 0.
+        ValueError: not one example, n below 1, a spread below 0, or codes that are indices.
 
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
@@ -213,6 +215,7 @@ def variations(
         raise ValueError(f"x: expected one example, got {len(x)}")
     if not spread >= 0:
         raise ValueError(f"spread: expected at least 0, got {spread}")
+    _refuse_indices(model)
     q = model.posterior(x, c)
     z = q.repeat(n).sample(generator)
     z = q.center + spread * (z - q.center)
@@ -237,24 +240,11 @@ def _spherical(first: Tensor, second: Tensor, t: float) -> Tensor:
     return torch.where(turns, circle, _linear(a, b, t)).view_as(first)
 
 
-def _parts(code: Code) -> tuple[Tensor, ...]:
-    parts = code if isinstance(code, tuple) else (code,)
-    for part in parts:
-        if not part.is_floating_point():
-            raise ValueError("model: expected real codes, got indices, with nothing between them")
-    return parts
+def _real_code(model: Codec, x: Tensor, c: Tensor | None) -> Tensor:
+    _refuse_indices(model)
+    return model.encode(x, c)
 
 
-def _code(parts: list[Tensor]) -> Code:
-    return parts[0] if len(parts) == 1 else tuple(parts)
-
-
-def _decode_rows(model: Codec, rows: Tensor, like: tuple[Tensor, ...], c: Tensor | None) -> Tensor:
-    """x of codes as rows (N, F), whose parts have the shapes of others, few at a time."""
-    decoded, at_once = [], model.space.rows_at_once
-    for start in range(0, len(rows), at_once):
-        part = slice(start, start + at_once)
-        flat = rows[part].split([p[0].numel() for p in like], 1)
-        code = [f.view(-1, *p.shape[1:]).to(p) for f, p in zip(flat, like, strict=True)]
-        decoded.append(model.decode(_code(code), None if c is None else c[part]))
-    return torch.cat(decoded)
+def _refuse_indices(model: Codec) -> None:
+    if model.code_space.kind != "real":
+        raise ValueError("model: expected real codes, got indices, with nothing between them")

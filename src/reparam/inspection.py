@@ -1,12 +1,12 @@
-"""What a codec may tell of its inside, for pictures: noise, filters, hidden units."""
+"""What models and their parts may tell of their inside, for pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Generator, Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,18 @@ class HiddenUnits:
     target: float
     penalty: Callable[[Tensor], Tensor]
     weight: float
+
+
+class OfData(nn.Module):
+    """A module whose buffers describe the training data and are no part of what was learned."""
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """A distribution over layers of z, coarsest first, whose finer ones can be drawn anew."""
+
+    def resample(self, z: Tensor, kept: int, generator: Generator | None = None) -> Tensor:
+        """Other draws that share with z its ``kept`` coarsest layers."""
 
 
 class Inspectable:

@@ -6,31 +6,38 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.batching import draws_at_once
 from reparam.conditions import check_attributes, check_labels
+from reparam.distribution import Distribution as Distribution
+from reparam.distribution import Kind as Kind
 from reparam.inspection import Inspectable
-from reparam.memory import keep_freed
+from reparam.space import Column as Column
 from reparam.space import DataKind as DataKind
 from reparam.space import Domain, check_mask, check_shape, check_values, looked_at, trusted
 from reparam.space import Space as Space
 
-keep_freed()  # whatever is done with a model, it is done many times
-
-Kind = Literal["exact", "lower bound", "estimate"]
 Keeps = Literal["best", "last"]
-Code = Tensor | tuple[Tensor, ...]  # a tuple runs from the coarsest part to the finest
+# How log p(x) is had: in closed form or by the chain rule, by a bound, a chain, an ODE solver.
+Approximation = Literal["tractable", "variational", "markov chain", "flow solver"]
+Draws = Literal["independent", "shared"]  # of each row's own, or the same for all rows
 
 
 class Batch(NamedTuple):
-    """Examples as models take them: x in data units (B, *shape), c the condition or None."""
+    """Examples as models take them.
+
+    x is in data units (B, *shape), c the condition or None, and target the labels that only a
+    classifier reads, never a condition.
+    """
 
     x: Tensor
     c: Tensor | None = None
+    target: Tensor | None = None
 
 
 class Loss(NamedTuple):
@@ -70,82 +77,6 @@ class LogProb:
     per_dimension: Tensor | None = None
 
 
-class Distribution(ABC):
-    """A batch of distributions, row i for example i; an unconditional one has a single row.
-
-    ``log_prob`` is the log-density, (B,); ``log_prob_terms`` are the columns (B, G) that it is the
-    sum of, one for each factor.
-    """
-
-    kind: Kind = "exact"
-
-    @property
-    @abstractmethod
-    def rows(self) -> int: ...
-
-    @property
-    @abstractmethod
-    def center(self) -> Tensor:
-        """The mean, or the base's mean pushed through."""
-
-    @abstractmethod
-    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One draw per row, differentiable in the parameters where the family allows it."""
-
-    @abstractmethod
-    def log_prob_terms(self, x: Tensor) -> Tensor: ...
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), (B,), the sum of the columns of ``log_prob_terms``; cheaper in some families.
-
-        Of fewer rows x than the distribution has, each is that of as many consecutive rows as
-        ``repeat`` makes of one.
-        """
-        times = max(1, self.rows // len(x))
-        return self.log_prob_terms(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
-
-    @abstractmethod
-    def repeat(self, k: int) -> Distribution:
-        """Every row k times in a row: (B, …) becomes (B·k, …)."""
-
-    @abstractmethod
-    def detach(self) -> Distribution: ...
-
-    @property
-    def variance(self) -> Tensor | None:
-        """Of each entry of a draw, where a closed form exists."""
-        return None
-
-    def kl(self, other: Distribution) -> Tensor | None:
-        """KL(self ‖ other) by factor, (B, G), where a closed form exists."""
-        return None
-
-    def statistics(self, x: Tensor) -> dict[str, Tensor]:
-        """Detached sums over rows that ``after_step`` of its module needs."""
-        return {}
-
-    def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        with torch.no_grad():
-            return self.rsample(generator)
-
-    def rsample_with_log_prob_terms(
-        self, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """(z, log q(z)): a family whose draw already costs its density overrides this."""
-        z = self.rsample(generator)
-        return z, self.log_prob_terms(z)
-
-    def rsample_with_rate(
-        self, prior: Distribution, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """(z, rates (B, G)): KL(self ‖ prior) where it is known, log q(z) − log p(z) otherwise."""
-        rate = self.kl(prior)
-        if rate is not None:
-            return self.rsample(generator), rate
-        z, log_q = self.rsample_with_log_prob_terms(generator)
-        return z, numerics.rate_columns(log_q, prior.log_prob_terms(z))
-
-
 @dataclass(frozen=True)
 class Solve:
     """A stage without gradients: ``solve(model, batches)`` over re-iterable training batches.
@@ -160,7 +91,7 @@ class Solve:
 
 @dataclass(frozen=True)
 class Player:
-    """Who is trained by one loss: its modules, learning-rate multiple and steps in turn.
+    """Who is trained by one loss: its modules, learning-rate multiple, steps in turn, Adam's betas.
 
     >>> Player("critic", (nn.Linear(2, 1),), steps=5).lr
     1.0
@@ -170,6 +101,7 @@ class Player:
     modules: tuple[nn.Module, ...]
     lr: float = 1.0
     steps: int = 1
+    betas: tuple[float, float] | None = None  # None: those of the ``TrainConfig``
 
 
 @dataclass(frozen=True)
@@ -186,6 +118,7 @@ class Descend:
 
 
 Stage = Solve | Descend
+SHARED_AT_ONCE = 100  # draws of each row at a time, where all rows share their noise
 
 
 class Model(nn.Module, ABC):
@@ -196,6 +129,7 @@ class Model(nn.Module, ABC):
     normalized: bool = False  # whether it has batch normalization and moves its statistics
     keeps: Keeps = "best"  # the weights that training leaves; the last, where its objective moves
     judge: str | None = None  # the unweighted term by which they are the best; None: the likelihood
+    takes_missing: bool = False  # whether x may hold NaN, for entries that are missing
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
 
     def __init__(self, space: Space) -> None:
@@ -248,7 +182,8 @@ class Model(nn.Module, ABC):
         """x and c on the model's device and dtype; what does not fit is refused here only."""
         check_shape(x, self.space.shape)
         if looked_at():
-            check_values(x, self.space.level_count, domain)
+            there = torch.where(x.isnan(), 0, x) if self.takes_missing else x
+            check_values(there, self.space.level_count, domain)
         x = x.to(self.anchor.device)
         # Real data keep their precision until they are centered: 1.7e9 ± 10 has none in float32.
         wide = self.space.kind == "real" and numerics.needs_float64(x.dtype)
@@ -271,6 +206,10 @@ class Model(nn.Module, ABC):
         if mine != theirs:
             raise ValueError(f"data: expected {mine}, got {theirs}")
 
+    def as_codec(self, **options: Any) -> Codec | None:
+        """A codec made of this model, at a price that ``options`` set; None where there is none."""
+        return None
+
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
         """n conditions as they occur in training; None for a model that uses none."""
         return None
@@ -288,8 +227,8 @@ class Model(nn.Module, ABC):
         return c.to(self.anchor.device)
 
 
-class Codec(Inspectable, Model):
-    """A model with codes: x → code → x."""
+class Encoder(Inspectable, Model):
+    """A model with codes: x → code, one tensor (B, *code_space.shape)."""
 
     encodes: Domain = "range"  # which x have a code; not only data have one
 
@@ -298,19 +237,38 @@ class Codec(Inspectable, Model):
     def code_space(self) -> Space: ...
 
     @abstractmethod
-    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """The code of x, deterministic: means, not draws."""
 
+    def embed(self, code: Tensor) -> Tensor:
+        """Codes as vectors (B, E) in which distances mean something.
+
+        They are the code itself where it is real or binary, and one-hot indices where it holds
+        indices, unless the model has vectors of its own for them.
+        """
+        if self.code_space.kind != "levels":
+            return code.flatten(1)
+        levels = self.code_space.level_count
+        assert levels is not None
+        return nn.functional.one_hot(code.long(), levels).to(self.anchor.dtype).flatten(1)
+
+
+class Codec(Encoder):
+    """An encoder whose codes can be decoded: x → code → x."""
+
     @abstractmethod
-    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         """The mean of x given its code, in data units (B, *shape)."""
+
+    def as_codec(self, **options: Any) -> Codec | None:
+        return self
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.encode(x, c)
         with trusted():  # a code that is not finite is the model's fault, not the caller's
             return self.decode(code, c)
 
-    def prepare_code(self, code: Code) -> Tensor:
+    def prepare_code(self, code: Tensor) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""
         shape = self.code_space.shape
         if not isinstance(code, Tensor) or code.ndim == 0 or tuple(code.shape[1:]) != shape:
@@ -324,11 +282,20 @@ class Codec(Inspectable, Model):
 class Generator(Model):
     """A model that makes new x."""
 
-    @abstractmethod
+    passes_per_draw: int = 1  # of a network, one after the other, that a draw of x takes
+
     def sample(
         self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
-        """n draws x ~ p(x), (n, *shape)."""
+        """n draws x ~ p(x), (n, *shape); without c under conditions as they occur in training."""
+        positive_count("n", n)
+        with torch.no_grad():
+            c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
+            return self.draw(n, c, generator)
+
+    @abstractmethod
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """What ``sample`` returns, of a checked n and c."""
 
 
 class Completer(Generator):
@@ -358,7 +325,15 @@ class Completer(Generator):
 class Density(Generator):
     """A model that says how probable x is."""
 
-    @abstractmethod
+    approximation: Approximation = "tractable"
+    log_prob_draws: bool = False  # whether log p(x) is found by draws, more with more ``samples``
+    passes_per_sample: int = 1  # of a network over x, that each of the samples takes
+
+    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        x, c = self.prepare(x, c)
+        nll = -self.density(x, c, 1, None).value
+        return Loss(nll.mean(), {"nll": nll})
+
     def log_prob(
         self,
         x: Tensor,
@@ -366,7 +341,40 @@ class Density(Generator):
         *,
         samples: int = 1,
         generator: torch.Generator | None = None,
-    ) -> LogProb: ...
+        noise: Draws = "independent",
+    ) -> LogProb:
+        """log p(x) of each row.
+
+        Args:
+            x: (B, *shape), in data units.
+            c: the condition, for models that use one.
+            samples: draws for each row, where log p(x) is found by draws.
+            generator: of the draws.
+            noise: ``"independent"`` for every row, so that errors of rows average out;
+                ``"shared"``: the same for all rows, so that the value of a row does not depend on
+                which others stand beside it, nor their order on luck.
+        """
+        positive_count("samples", samples)
+        if noise not in get_args(Draws):
+            raise ValueError(f"noise: expected {' or '.join(get_args(Draws))}, got {noise!r}")
+        x, c = self.prepare(x, c)
+        if noise == "independent" or not self.log_prob_draws:
+            return self.density(x, c, samples, generator)
+        device = None if generator is None else generator.device
+        seed = int(torch.randint(2**62, (), generator=generator, device=device))
+        parts, rows = [], max(1, draws_at_once(self.space) // min(samples, SHARED_AT_ONCE))
+        for start in range(0, x.shape[0], rows):
+            block = slice(start, start + rows)
+            of_block, same = None if c is None else c[block], torch.Generator().manual_seed(seed)
+            with numerics.shared_noise(x[block].shape[0]):
+                parts.append(self.density(x[block], of_block, samples, same))
+        return replace(parts[0], value=torch.cat([part.value for part in parts]))
+
+    @abstractmethod
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
+    ) -> LogProb:
+        """What ``log_prob`` returns, of prepared x and c."""
 
 
 class LatentVariable(Codec, Density):
@@ -377,6 +385,7 @@ class LatentVariable(Codec, Density):
     encoded once, memory is bounded, and the sum over samples is accumulated in float64.
     """
 
+    approximation, log_prob_draws = "variational", True
     layers: tuple[int, ...] = ()  # sizes of the layers of z, coarsest first, where it has several
     draws: int = 1  # of z for each example, of which the terms of a loss are means
 
@@ -394,38 +403,28 @@ class LatentVariable(Codec, Density):
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         return self.posterior(x, c).center
 
-    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         return self.likelihood(self.prepare_code(code), c).center
 
-    @torch.no_grad()
-    def sample(
-        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        positive_count("n", n)
-        c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         prior = self.prior(c)
         z = prior.repeat(n // prior.rows).sample(generator)
         return self.likelihood(z, c).sample(generator)
 
     @torch.no_grad()
-    def log_prob(
-        self,
-        x: Tensor,
-        c: Tensor | None = None,
-        *,
-        samples: int = 1,
-        generator: torch.Generator | None = None,
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        positive_count("samples", samples)
-        x, c = self.prepare(x, c)
-        at_once = min(samples, max(1, self.space.draws_at_once // len(x)))
-        total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
+        rows = x.shape[0]
+        shared = numerics.sharing() is not None  # then it must not depend on the number of rows
+        most = SHARED_AT_ONCE if shared else max(1, draws_at_once(self.space) // rows)
+        total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
         with trusted():
             posterior = self.posterior(x, c)
-            for start in range(0, samples, at_once):
-                k = min(at_once, samples - start)
+            for start in range(0, samples, most):
+                k = min(most, samples - start)
                 log_weights, bounded = self._log_weights(x, c, posterior, k, generator)
-                total = torch.logaddexp(total, log_weights.to(total).view(len(x), k).logsumexp(1))
+                total = torch.logaddexp(total, log_weights.to(total).view(rows, k).logsumexp(1))
         kind: Kind = "lower bound" if bounded else "estimate"
         return LogProb(total - math.log(samples), kind, samples)
 
@@ -455,9 +454,3 @@ def positive_count(name: str, n: int) -> None:
     """Refuse an empty selection."""
     if n < 1:
         raise ValueError(f"{name}: expected a positive number, got {n}")
-
-
-def features(code: Code) -> Tensor:
-    """A code as one vector per example, (B, F): the only place where codes are flattened."""
-    parts = code if isinstance(code, tuple) else (code,)
-    return torch.cat([part.flatten(1) for part in parts], 1)

@@ -3,31 +3,73 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_SHARING: ContextVar[int | None] = ContextVar("examples that share their noise", default=None)
 FACTORS = 100  # numbers of at least ½ whose product no float type in use rounds to 0
+LOG_SCALE_BOUNDS = (-8.0, 8.0)  # of z: beyond them e^{2 log σ} over- or underflows in float32
+LEVELS_AT_ONCE = 16  # of which sums are taken in one broadcast
+WIDE = 4.0  # levels: the scale from which a sum over levels is its integral, with corrections
+# σ⁽ⁿ⁾ for n = 1, 3, 5, 7, 9 as polynomials in w = σ(1−σ), from w upwards, each with its
+# coefficient B_{n+1}(½) / (n+1)! in the Euler–Maclaurin formula for midpoints.
+MIDPOINT_TERMS = (
+    (-1 / 24, (1,)),
+    (7 / 5760, (1, -6)),
+    (-31 / 967680, (1, -30, 120)),
+    (127 / 154828800, (1, -126, 1680, -5040)),
+    (-73 / 3503554560, (1, -510, 17640, -151200, 362880)),
+)
 
 
 def noise(
     like: Tensor,
-    kind: Literal["normal", "uniform"] = "normal",
+    law: Literal["normal", "uniform"] = "normal",
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Standard normal or uniform [0, 1) noise of the shape, dtype and device of ``like``.
 
     The one source of randomness in losses and samplers. A generator of another device draws there
-    and the result is moved, so that one CPU generator gives the same noise everywhere.
+    and the result is moved, so that one CPU generator gives the same noise everywhere. Within
+    ``shared_noise(n)`` the first dimension is of n examples, which all get the same.
     """
+    examples = sharing()
+    if examples is not None and examples > 1:
+        with shared_noise(1):
+            one = noise(like[: like.shape[0] // examples], law, generator)
+        return one.repeat(examples, *[1] * (like.ndim - 1))
     if generator is None:
-        return torch.randn_like(like) if kind == "normal" else torch.rand_like(like)
-    draw = torch.randn if kind == "normal" else torch.rand
+        return torch.randn_like(like) if law == "normal" else torch.rand_like(like)
+    draw = torch.randn if law == "normal" else torch.rand
     values = draw(like.shape, generator=generator, dtype=like.dtype, device=generator.device)
     return values.to(like.device)
+
+
+def sharing() -> int | None:
+    """How many examples share their noise here and now; None: none do."""
+    return None if torch.compiler.is_compiling() else _SHARING.get()  # no graph can ask
+
+
+@contextmanager
+def shared_noise(examples: int) -> Iterator[None]:
+    """Within, ``noise`` is the same for each of so many examples, whose rows stand together.
+
+    >>> with shared_noise(3):
+    ...     drawn = noise(torch.zeros(6, 2))
+    >>> bool((drawn.view(3, 2, 2) == drawn[:2]).all())
+    True
+    """
+    token = _SHARING.set(examples)
+    try:
+        yield
+    finally:
+        _SHARING.reset(token)
 
 
 def categorical_draw(logits: Tensor, dim: int, generator: torch.Generator | None = None) -> Tensor:
@@ -99,6 +141,17 @@ def bound_softly(raw: Tensor, low: float, high: float) -> Tensor:
     return high - F.softplus(high - low - F.softplus(raw - low))
 
 
+def mean_and_log_scale(parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """Means and bounded log-scales of z, (B, entries) each, side by side in dimension 1.
+
+    >>> mean, log_scale = mean_and_log_scale(torch.tensor([[3.0, 0.5]]))
+    >>> mean.item(), round(log_scale.item(), 3)
+    (3.0, 0.5)
+    """
+    mean, log_scale = parameters.chunk(2, 1)
+    return mean.flatten(1), bound_softly(log_scale, *LOG_SCALE_BOUNDS).flatten(1)
+
+
 def normal_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """log N(x; mean, exp(log_scale)²), elementwise."""
     standardized = (x - mean) * torch.exp(-log_scale)
@@ -163,6 +216,89 @@ def discretized_logistic_log_prob(
         + torch.where(first, zero, above_lower)
         + torch.where(first | last, zero, overlap)
     )
+
+
+def discretized_logistic_mean(location: Tensor, scale: Tensor, levels: int) -> Tensor:
+    """E[x] = Σ_{k ≥ 1} P(x ≥ k) of a logistic rounded to levels, in level units.
+
+    Of many levels only those near a narrow logistic are added up; a wide one has a closed form.
+    Either is exact to rounding.
+    """
+    top, reach = levels - 1, math.ceil(WIDE * -math.log(torch.finfo(scale.dtype).eps))
+    if top <= 2 * reach + 1:
+        return _sum_of_tails(torch.sigmoid, location, scale, 1, top)
+    first = (location.round() - reach).clamp(1, top - 2 * reach)
+    narrow = scale.clamp(max=WIDE)
+    tails = _sum_of_tails(torch.sigmoid, location, narrow, first, 2 * reach + 1)
+    wide = _integral_of_tails(location, scale.clamp(min=WIDE), top)
+    return torch.where(scale < WIDE, tails + (first - 1), wide)
+
+
+def discretized_normal_mean(mean: Tensor, scale: Tensor, levels: int) -> Tensor:
+    """E[x] = Σ_{k ≥ 1} P(x ≥ k) of a normal rounded to levels, in level units."""
+    return _sum_of_tails(torch.special.ndtr, mean, scale, 1, levels - 1)
+
+
+def discretized_variance(
+    cdf: Callable[[Tensor], Tensor], location: Tensor, scale: Tensor, levels: int
+) -> Tensor:
+    """Var x of a symmetric variable rounded to levels, by its tails about a, its middle level.
+
+    E(x−a) = Σ_{k>a} P(x ≥ k) − Σ_{k≤a} P(x < k), and E(x−a)² is the sum of the same tails times
+    |2(k−a) − 1|: around a nothing cancels, as it would around 0.
+    """
+    middle = location.round().clamp(0, levels - 1)
+    first, second = torch.zeros_like(location), torch.zeros_like(location)
+    for steps in _level_blocks(levels - 1, location):
+        level = steps + 1
+        side = torch.where(middle < level, 1.0, -1.0).to(location)
+        tail = cdf(side * (location - level + 0.5) / scale)
+        first = first + (side * tail).sum(0)
+        second = second + ((2 * (level - middle) - 1).abs() * tail).sum(0)
+    return second - first.square()
+
+
+def _sum_of_tails(
+    cdf: Callable[[Tensor], Tensor],
+    location: Tensor,
+    scale: Tensor,
+    first: Tensor | int,
+    count: int,
+) -> Tensor:
+    """Σ P(x ≥ k) of a symmetric variable over ``count`` levels k from ``first`` on."""
+    inverse_scale, start = 1 / scale, location - first + 0.5
+    total = torch.zeros_like(location)
+    for steps in _level_blocks(count, location):
+        total = total + cdf((start - steps) * inverse_scale).sum(0)
+    return total
+
+
+def _level_blocks(count: int, like: Tensor) -> Iterator[Tensor]:
+    """0 … count − 1 as (n, 1, …), so that n values of ``like`` are made at once, not all."""
+    for start in range(0, count, LEVELS_AT_ONCE):
+        stop = min(start + LEVELS_AT_ONCE, count)
+        steps = torch.arange(start, stop, dtype=like.dtype, device=like.device)
+        yield steps.view(-1, *[1] * like.ndim)
+
+
+def _integral_of_tails(location: Tensor, scale: Tensor, top: int) -> Tensor:
+    """Σ_{k=1}^{top} σ((m − k + ½)/s) for s ≥ ``WIDE``, by the Euler–Maclaurin formula.
+
+    The integral over [½, top + ½] is s (softplus(m/s) − softplus((m−top)/s)); the corrections at
+    its two ends are odd derivatives of σ. What remains after five is below 10⁻¹³ levels, and is
+    least of all in the middle, where both ends are far.
+    """
+    lower, upper = location / scale, (location - top) / scale
+    # Beyond the threshold softplus(u) is u; the default of 20 would show in float64.
+    total = scale * (F.softplus(lower, threshold=40) - F.softplus(upper, threshold=40))
+    for end, sign in ((lower, 1.0), (upper, -1.0)):
+        slope = torch.sigmoid(end) * torch.sigmoid(-end)
+        for index, (factor, polynomial) in enumerate(MIDPOINT_TERMS):
+            value = torch.zeros_like(slope)
+            for coefficient in reversed(polynomial):
+                value = (value + coefficient) * slope
+            total = total + sign * factor * value * scale ** (-2 * index - 1)
+    return total
 
 
 def normal_log_cdf(x: Tensor) -> Tensor:

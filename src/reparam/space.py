@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-DataKind = Literal["binary", "levels", "real"]
+DataKind = Literal["binary", "levels", "real", "mixed"]
 # "support": what data can be, 0 … K−1 or finite reals; "range": also what lies between the levels,
 # as means and gray images do; "finite": any number, as noise and linear decoders make of data.
 Domain = Literal["support", "range", "finite"]
@@ -20,9 +20,18 @@ ROWS = 1024  # looked at together
 ROUNDING = 1e-5  # of sums of a few hundred terms in float32, relative
 _TRUSTED = ContextVar("trusted", default=False)
 
-# Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
-# enough for activations to stay in the cache, and of large images few enough for any memory.
-ENTRIES_AT_ONCE, ROWS_AT_ONCE, DRAWS_AT_ONCE = 1_000_000, 500, 2000
+
+@dataclass(frozen=True)
+class Column:
+    """One entry of mixed data: its name, its kind, and its K levels where it has such.
+
+    >>> Column("age", "levels", 100).name
+    'age'
+    """
+
+    name: str
+    kind: Literal["binary", "levels", "category", "real"]
+    levels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -31,11 +40,14 @@ class Space:
 
     Args:
         shape: ``(C, H, W)`` for images, ``(D,)`` for vectors.
-        kind: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 … levels−1) or ``"real"``.
+        kind: ``"binary"`` (0 or 1), ``"levels"`` (integers 0 … levels−1), ``"real"``, or
+            ``"mixed"``, each entry of the kind of its column.
         levels: the number of levels K, for kind ``"levels"`` only.
         classes: the number of classes, where the data have labels.
         attributes: the number of float attributes, where the data have them; these are then what
             conditional models take, not the classes.
+        columns: one for each entry of a vector, for kind ``"mixed"`` only.
+        given: the shape of a condition that is an image.
 
     >>> Space((1, 8, 8), "levels", levels=17).dimension
     64
@@ -46,6 +58,8 @@ class Space:
     levels: int | None = None
     classes: int | None = None
     attributes: int | None = None
+    columns: tuple[Column, ...] | None = None
+    given: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -53,8 +67,13 @@ class Space:
             raise ValueError(
                 f"shape: expected (D,) or (C, H, W) of positive sizes, got {self.shape}"
             )
-        if self.kind not in ("binary", "levels", "real"):
-            raise ValueError(f"kind: expected binary, levels or real, got {self.kind!r}")
+        if self.kind not in get_args(DataKind):
+            raise ValueError(f"kind: expected {', '.join(get_args(DataKind))}, got {self.kind!r}")
+        if len(self.columns or ()) != (self.dimension if self.kind == "mixed" else 0):
+            raise ValueError(
+                f"columns: expected one for each entry of mixed data and none for others, got "
+                f"{len(self.columns or ())} for {self.kind} {self.shape}"
+            )
         if (self.kind == "levels") != (self.levels is not None):
             raise ValueError(
                 f"levels: given exactly for kind levels, got {self.levels} for {self.kind}"
@@ -66,16 +85,6 @@ class Space:
     def dimension(self) -> int:
         """D, the number of entries of one example."""
         return math.prod(self.shape)
-
-    @property
-    def rows_at_once(self) -> int:
-        """How many examples to put through a model at once where no batch size is asked for."""
-        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), ROWS_AT_ONCE)
-
-    @property
-    def draws_at_once(self) -> int:
-        """How many draws of z to decode at once: more, as no objective sees several of them."""
-        return min(max(ENTRIES_AT_ONCE // self.dimension, 16), DRAWS_AT_ONCE)
 
     @property
     def is_image(self) -> bool:
@@ -116,7 +125,7 @@ def check_shape(x: object, shape: tuple[int, ...]) -> None:
 
     >>> check_shape(torch.zeros(2, 3), (3,))
     """
-    if isinstance(x, Tensor) and x.ndim and tuple(x.shape[1:]) == shape and len(x):
+    if isinstance(x, Tensor) and x.ndim and tuple(x.shape[1:]) == shape and x.shape[0]:
         return
     expected = ", ".join(["B ≥ 1", *map(str, shape)])
     got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__

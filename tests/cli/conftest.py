@@ -1,6 +1,5 @@
 """The command line in this process, and small runs that it made."""
 
-import subprocess
 import sys
 
 import pytest
@@ -32,8 +31,8 @@ def runs(tmp_path_factory):
         ["fit", "pca", "digits", "-o", folder / "pca"],
         ["fit", "made", "digits", "hidden=16", "-o", folder / "made", "--epochs", 1],
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "reparam", *map(str, words)], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as exit_:
+            patch.setattr(sys, "argv", ["reparam", *map(str, words)])
+            main()
+        assert not exit_.value.code, words
     return folder

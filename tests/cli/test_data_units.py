@@ -45,3 +45,13 @@ def test_float32_is_written_in_the_digits_it_has(reparam, tmp_path):
     with np.load(tmp_path / "s.npz") as arrays:
         assert arrays["x"].dtype == np.float32
         np.testing.assert_array_equal(arrays["x"][:, 0], np.array(written["a"], np.float32))
+
+
+def test_data_shows_the_names_of_factors(reparam, tmp_path):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 4)), columns=list("abcd"))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    code, out, _ = reparam("data", tmp_path / "t.csv", "--factor", "d", "--factor", "b")
+    lines = [line.split() for line in out.splitlines()]
+    assert code == 0 and ["factors", "d,", "b"] in lines and ["columns", "a,", "c"] in lines
+    code, _, err = reparam("data", tmp_path / "t.csv", "--factor", "e")
+    assert code == 2 and "has no column 'e'" in err

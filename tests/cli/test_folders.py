@@ -103,10 +103,10 @@ def test_colliding_names_are_refused_before_anything_is_written(reparam, fitted,
 
 def test_a_source_that_is_gone_leaves_the_size_of_the_model(tmp_path):
     from reparam.cli.folders import Place, write_folder
-    from reparam.data import Outline
+    from reparam.data import DataRecord
 
     space = rp.Space((1, 6, 6), "levels", 256)
-    outline = Outline(space, "", None, None, None, {"source": "x"}, 0.0, 255.0)
+    outline = DataRecord(space, "", None, None, None, {"source": "x"}, 0.0, 255.0)
     (note,) = write_folder(
         tmp_path, torch.zeros(1, 1, 6, 6), [Place("a.png", tmp_path / "gone.png")], outline
     )

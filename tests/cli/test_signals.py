@@ -70,7 +70,7 @@ def fit(tmp_path):
     ids=["solve", "validation", "save"],
 )
 def test_training_is_saved_and_goes_on(reparam, tmp_path, fit, at, sent, code):
-    ended, err = signalled(tmp_path, at, sent, *fit, "--epochs", 200)
+    ended, err = signalled(tmp_path, at, sent, *fit, "--epochs", 10)
     run = tmp_path / "my run"
     assert ended == code, err
     said = f"interrupted; what was trained is saved; continue with: reparam resume '{run}'"

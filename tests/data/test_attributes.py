@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from reparam.data import Outline, check_outline, describe, load_data, load_rows, outline_json
+from reparam.data import DataRecord, check_record, describe, load_data, load_rows, record_json
 
 RNG = np.random.default_rng(0)
 TABLE = pd.DataFrame(
@@ -52,17 +52,17 @@ def test_columns_of_a_table_become_attributes_in_the_order_asked_for(tmp_path, k
 
 def test_new_rows_of_a_table_bring_their_attributes(tmp_path):
     data = load_data(stored("csv", tmp_path), **ASKED)
-    entry = outline_json(data)
-    check_outline(entry)
-    outline = Outline.from_json(entry, data.space)
-    assert outline.attribute_names == ("age", "born")
-    assert load_data(**outline.source).fingerprint() == data.fingerprint()
+    entry = record_json(data)
+    check_record(entry)
+    record = DataRecord.from_json(entry, data.space)
+    assert record.attribute_names == ("age", "born")
+    assert load_data(**record.source).fingerprint() == data.fingerprint()
     shuffled = TABLE[["sex", "born", "age", "weight", "height"]][:2]
-    rows = load_rows(shuffled, outline, label="sex")
+    rows = load_rows(shuffled, record, label="sex")
     np.testing.assert_array_equal(rows.attributes, TABLE[["age", "born"]][:2])
     np.testing.assert_allclose(rows.x, TABLE[["height", "weight"]][:2], rtol=1e-6)
     with pytest.raises(ValueError, match="attributes: DataFrame has no column 'born'"):
-        load_rows(TABLE.drop(columns="born")[:2], outline)
+        load_rows(TABLE.drop(columns="born")[:2], record)
 
 
 def test_a_test_file_brings_its_attributes(tmp_path):
@@ -93,7 +93,7 @@ def test_arrays_called_attributes(tmp_path, kind):
     ("source", "options", "message"),
     [
         (TABLE, {"attributes": ["agee"]}, "attributes: DataFrame has no column 'agee'; .*'age'"),
-        (TABLE, {"attributes": "sex"}, "column 'sex' holds no numbers"),
+        (TABLE, {"attributes": "sex"}, "row 0, column 'sex' holds text"),
         (TABLE, {"label": "sex", "attributes": ["sex"]}, "'sex' is named twice, or is the label"),
         (TABLE, {"drop": "age", "attributes": ["age"]}, "'age' is named twice, or is the label"),
         (TABLE, {"label": "sex", "attributes": ["age", "age"]}, "'age' is named twice"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from reparam.data import DataUnavailable, describe, download, load_data, sources
+from reparam.data import DataUnavailable, describe, load_data, named_sets, sources
 
 supplied = os.environ.get("REPARAM_DATA")
 needs_data = pytest.mark.skipif(
@@ -147,7 +147,7 @@ def test_broken_idx_file_is_refused(tmp_path, content):
     path = tmp_path / "broken.gz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="broken.gz: .*delete it to fetch it again"):
-        download.read_idx(path)
+        named_sets.read_idx(path)
 
 
 def test_supplied_archive_of_other_contents_is_refused(tmp_path, monkeypatch):

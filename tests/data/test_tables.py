@@ -1,13 +1,16 @@
 """Tables: DataFrames, Parquet and text, with the column and line of everything wrong in them."""
 
-import builtins
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
+from pyarrow import parquet
 
-from reparam.data import load_data
+from reparam.data import csv_files, load_data
 
 N = 12
 FRAME = pd.DataFrame(
@@ -160,20 +163,6 @@ def test_broken_parquet_is_named(tmp_path):
         load_data(tmp_path / "a.parquet")
 
 
-def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
-    path = stored(FRAME, "parquet", tmp_path)
-    real_import = builtins.__import__
-
-    def without(name, *arguments, **options):
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return real_import(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"pip install 'reparam\[parquet\]'"):
-        load_data(path, label="city")
-
-
 def table(folder, text, name="t.csv", encoding="utf-8"):
     path = folder / name
     path.write_bytes(text.encode(encoding))
@@ -234,7 +223,7 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
         (
             "a,b,c,d\n1,x,na,y z\n3,u,5,v\n",
             {},
-            r"column 'b' holds text \('x'\); leave the 2 columns of text out with "
+            r"column 'b' holds text \('x'\); leave the 2 columns without numbers out with "
             r"drop=\['b', 'd'\] \(--drop b --drop d\)",
         ),
         ("a,b\n1,2\n3,\n5,6\n", {}, "line 3, column 'b' is missing"),
@@ -246,6 +235,11 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
         ("a,y\n1,u\n3,\n5,v\n", {"label": "y"}, "line 3 has no label in column 'y'"),
         ("a,y\n1,0.5\n3,1.5\n5,2.5\n", {"label": "y"}, "labels of float64; expected integers"),
         ("a,b\n1,2\n3,1_000\n5,6\n", {}, r"line 3, column 'b' holds text \('1_000'\)"),
+        ("a,b\n1,2\n0x10,4\n5,6\n", {}, r"line 3, column 'a' holds text \('0x10'\)"),
+        ('a,b\n1,2\n" NA",4\n5,6\n', {}, r"line 3, column 'a' is missing \('NA'\)"),
+        ("a,b\n1,2\n3,nAn\n5,?\n", {}, r"line 3, column 'b' is missing \('nAn'\) \(and 1 more"),
+        ('"a\nb",c\n1,"2"\n\n3,\n5,6\n', {}, "line 5, column 'c' is missing"),
+        ("a,y\n1,u\n3,None \n5,v\n", {"label": "y"}, "line 3 has no label in column 'y'"),
         ("a;b\n1,5;2\n3,5;4\n5,5;6\n", {}, r"line 2, column 'a' holds text \('1,5'\)"),
         ("a,b\n1,2\n3,inf\n5,6\n", {}, "train row 1, column 'b' is inf"),
         ("a,b\n1,2\n3,1e60\n5,6\n", {}, r"column 'b' is 1e\+60: too large for float32"),
@@ -259,6 +253,79 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
 def test_broken_text_tables(tmp_path, text, options, message):
     with pytest.raises(ValueError, match=message):
         load_data(table(tmp_path, text), **options)
+
+
+def test_numbers_that_are_written_oddly_are_read(tmp_path):
+    """A column that the parser does not take as numbers is read cell by cell."""
+    odd = 'a,b,y\n" 1 ",0.1,u\n+2,1E-3,v\n"3",.5,u\n٤,-1.7e+9,"w\nx"\n'
+    data = load_data(table(tmp_path, odd), label="y")
+    rows = torch.cat([split.x for split in data.splits.values()])
+    expected = [[1, 0.1], [2, 1e-3], [3, 0.5], [4, -1.7e9]]
+    assert rows[rows[:, 0].argsort()].numpy() == pytest.approx(np.array(expected))
+    assert data.class_names == ("u", "v", "w\nx")
+
+
+def test_a_sound_file_is_parsed_once(tmp_path, monkeypatch):
+    parsed, as_types = [], csv_files._as_types
+    monkeypatch.setattr(csv_files, "_as_types", lambda *a: parsed.append(1) or as_types(*a))
+    monkeypatch.setattr(csv_files, "_rows", lambda *_: pytest.fail("it looks for lines"))
+    path = table(tmp_path, "a,b,y\n1,2.5,u\n3,4.5,v\n5,6.5,u\n")
+    load_data(path, label="y", drop="b")
+    assert parsed == [1]
+
+
+def test_a_row_may_be_longer_than_what_is_parsed_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_files, "BLOCK", 64)
+    rows = "".join(f"{i},{i / 7!r}\n" for i in range(40))
+    path = table(tmp_path, "a,b\n1,2\n" + rows + f"7,{'1' * 9000}e-8999\n")
+    x = torch.cat([split.x for split in load_data(path).splits.values()])
+    assert len(x) == 42 and x[:, 1].max() == pytest.approx(39 / 7)
+
+
+def test_a_line_may_end_within_a_cell_wherever_a_block_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(csv_files, "BLOCK", 64)
+    rows = (f'{i},"' + "u\n" * (i % 9) + '"\n' for i in range(1, 90))
+    path = table(tmp_path, "a,y\n" + "".join(rows))
+    looked, as_types = [], csv_files._as_types
+    monkeypatch.setattr(csv_files, "_as_types", lambda *a: looked.append(1) or as_types(*a))
+    with pytest.raises(ValueError, match="t.csv: line 46 has no label in column 'y'"):
+        load_data(path, label="y")
+    assert looked == [1]
+
+
+def test_columns_of_a_frame_may_be_of_any_type_of_numbers():
+    frame = pd.DataFrame(
+        {
+            "category": pd.Series([3, 1, 2, 1] * 3, dtype="category"),
+            "nullable": pd.array(range(N), dtype="Int64"),
+            "object": pd.Series(range(N), dtype=object) / 4,
+            "small": np.arange(N, dtype=np.int8),
+            "half": np.arange(N, dtype=np.float16) / 2,
+        }
+    )
+    data = load_data(frame.assign(y=FRAME["city"].astype("category")), label="y")
+    rows = torch.cat([split.x for split in data.splits.values()]).tolist()
+    assert sorted(rows) == sorted(frame.astype(float).to_numpy().tolist())
+    assert data.class_names == ("Bern", "Chur", "Genf") and data.train.x.dtype == torch.float32
+
+
+def test_a_column_of_several_types_is_refused():
+    frame = FRAME.drop(columns="city").assign(mixed=[1, "a"] * (N // 2))
+    for label in (None, "mixed"):
+        with pytest.raises(ValueError, match=r"column 'mixed' is of no one type.*--drop mixed"):
+            load_data(frame, label=label)
+
+
+def test_nan_in_parquet_is_missing_as_elsewhere(tmp_path):
+    parquet.write_table(pa.table({"a": [0.5, np.nan, 1.5], "b": [1, 2, 3]}), tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="row 1, column 'a' is missing; fill it in"):
+        load_data(tmp_path / "t.parquet")
+
+
+def test_pyarrow_waits_for_the_first_table():
+    code = "import sys; from reparam import load_data; load_data([[0.5], [1], [2]]); "
+    code += "assert 'pyarrow' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_text_in_another_encoding_is_refused(tmp_path):

@@ -14,12 +14,11 @@ from torch import Tensor
 
 import reparam as rp
 from reparam import numerics
-from reparam.distributions.factorized import CategoricalMass, DiscretizedNormalMass
-from reparam.distributions.likelihoods import DEFAULTS, LIKELIHOODS, find_likelihood
+from reparam.distributions.likelihoods import LIKELIHOODS, make_likelihood
+from reparam.distributions.masses import CategoricalMass, DiscretizedNormalMass
 from reparam.model import Space
 from reparam.presets import PRESETS
-from reparam.presets.likelihoods import likelihoods
-from reparam.presets.vaes import vae
+from reparam.presets.likelihoods import LikelihoodOptions, likelihoods
 
 F64 = torch.float64
 NARROWEST = -math.log(32)  # log-scale in level units, as the likelihoods bound it
@@ -46,7 +45,7 @@ def log_mass(k: np.ndarray, mean: float, scale: float, levels: int) -> np.ndarra
 @pytest.mark.parametrize("name", ["discretized-normal", "discretized-logistic"])
 def test_discretized_likelihoods_sum_to_one_for_any_decoder_output(name, levels):
     """Saturated log-scales (the narrowest is 1/32 level) and locations far outside included."""
-    likelihood = find_likelihood(name, Space((1,), "levels", levels))
+    likelihood = make_likelihood(name, Space((1,), "levels", levels))
     raw = [-1e3, -50.0, -7.0, -1.0, 0.0, 1.0, 7.0, 50.0, 1e3]
     where = [-3.0, -1.0, -0.1, 0.0, 0.4, 1 / 255, 1.0, 3.0]
     pairs = torch.tensor(list(itertools.product(where, raw)), dtype=F64)
@@ -152,7 +151,7 @@ def test_gradients_of_the_discretized_normal_far_from_the_data(dtype):
 @pytest.mark.parametrize("name", ["discretized-normal", "categorical"])
 def test_gradients_are_finite_whatever_the_decoder_says(name, dtype):
     space = Space((1,), "levels", 256)
-    likelihood = find_likelihood(name, space)
+    likelihood = make_likelihood(name, space)
     extremes = [-1e4, -30.0, -3.0, -1.0, 0.0, 1 / 255, 1.0, 3.0, 30.0, 1e4]
     rows = len(extremes) ** 2
     raw = torch.zeros(rows, *likelihood.parameter_shape, dtype=dtype)
@@ -239,28 +238,29 @@ def test_rows_repeat_detach_and_generators(family):
 
 
 def test_likelihoods_by_name():
-    offered = set(get_args(get_type_hints(vae)["likelihood"]))
+    offered = set(get_args(get_type_hints(LikelihoodOptions)["likelihood"]))
     assert offered == {"auto", *LIKELIHOODS}
     for kind, levels in (("binary", None), ("levels", 5), ("real", None)):
         space = Space((2,), kind, levels)
         for name, chosen in LIKELIHOODS.items():
             if kind in chosen.kinds:
-                assert type(find_likelihood(name, space)) is chosen
+                assert type(make_likelihood(name, space)) is chosen
                 continue
             with pytest.raises(ValueError, match=f"likelihood: {name} is none of {kind} data"):
                 rp.build("vae", space, likelihood=name)
             with pytest.raises(ValueError, match=f"likelihood: .* got {kind} data"):
                 chosen(space)
     with pytest.raises(ValueError, match="likelihood: expected auto, .*, got 'poisson'"):
-        find_likelihood("poisson", Space((2,), "real"))
+        make_likelihood("poisson", Space((2,), "real"))
 
 
 def test_what_is_shown_of_likelihoods_is_what_their_classes_say():
+    default = {"binary": "bernoulli", "levels": "discretized-logistic", "real": "normal"}
     for name in ("vae", "cvae", "iwae"):
         found = likelihoods(PRESETS[name])
         for kind in ("binary", "levels", "real"):
             fitting = {n for n, chosen in LIKELIHOODS.items() if kind in chosen.kinds}
-            assert set(found[kind]) == fitting and found[kind][0] == DEFAULTS[kind]
+            assert set(found[kind]) == fitting and found[kind][0] == default[kind]
     assert likelihoods(PRESETS["pixel-cnn"])["levels"][0] == "categorical"
     assert likelihoods(PRESETS["pca"]) == {}
 

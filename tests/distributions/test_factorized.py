@@ -10,13 +10,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from reparam.distributions.factorized import (
-    BernoulliMass,
+from reparam.distributions.densities import (
     DequantizedNormalDensity,
-    DiscretizedLogisticMass,
     NormalDensity,
     StandardNormalDensity,
 )
+from reparam.distributions.masses import BernoulliMass, DiscretizedLogisticMass
 from reparam.model import Distribution
 
 F64 = torch.float64

@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 import reparam as rp
-from reparam.distributions.likelihoods import find_likelihood
+from reparam.distributions.likelihoods import make_likelihood
 from reparam.model import Batch, Solve, Space
 
 F64 = torch.float64
@@ -66,7 +66,7 @@ def test_bernoulli_of_all_images_sums_to_one():
 
 @pytest.mark.parametrize("scale", ["shared", "per-dimension", "fixed"])
 def test_normal_of_real_data_is_the_normal(scale):
-    likelihood = rp.Normal(Space((3,), "real"), scale, fixed=0.7).double()
+    likelihood = rp.Normal(Space((3,), "real"), scale, sigma=0.7).double()
     mean = torch.tensor([[0.1, -2.0, 4.0]], dtype=F64)
     x = torch.tensor([[0.0, 1.0, 5.0]], dtype=F64)
     wanted = stats.norm(mean.numpy(), 0.7).logpdf(x.numpy())
@@ -110,7 +110,7 @@ def decoder_output(scales: torch.Tensor, start: float = 1.0) -> torch.Tensor:
 
 
 def test_normal_with_scales_of_the_network_is_the_normal_of_each_entry():
-    likelihood = rp.Normal(Space((3,), "real"), "network", fixed=0.7).double()
+    likelihood = rp.Normal(Space((3,), "real"), "network", sigma=0.7).double()
     assert likelihood.parameter_shape == (2, 3) and not list(likelihood.parameters())
     raw = decoder_output(SCALES, 0.7)
     p = likelihood(torch.stack([MEANS, raw], 1))
@@ -277,7 +277,7 @@ def test_a_constant_column_does_not_give_an_infinite_density():
 
 def test_the_default_likelihood_is_exact():
     for space in (Space((2,), "binary"), Space((2,), "levels", 5), Space((2,), "real")):
-        likelihood = find_likelihood("auto", space)
+        likelihood = make_likelihood("auto", space)
         assert likelihood(torch.zeros(1, *likelihood.parameter_shape)).kind == "exact"
 
 
@@ -288,11 +288,11 @@ def test_refusals():
         rp.DiscretizedLogistic(Space((2,), "binary"))
     with pytest.raises(ValueError, match="scale: expected shared, .* got 'wide'"):
         rp.Normal(Space((2,), "real"), "wide")
-    with pytest.raises(ValueError, match="fixed: expected a positive .* got 0"):
-        rp.Normal(Space((2,), "real"), fixed=0)
+    with pytest.raises(ValueError, match="sigma: expected a number above 0, got 0"):
+        rp.Normal(Space((2,), "real"), sigma=0)
     with pytest.raises(ValueError, match=r"decoder: Bernoulli expects .*\(B, 1, 2\), got \(3, 5\)"):
         rp.Bernoulli(Space((2,), "binary"))(torch.zeros(3, 5))
     with pytest.raises(ValueError, match=r"encoder: DiagonalNormal expects .*\(3, 5\)"):
         rp.DiagonalNormal(2)(torch.zeros(3, 5))
-    with pytest.raises(ValueError, match="latent_dim: expected a positive number, got 0"):
+    with pytest.raises(ValueError, match="latent_dim: expected a whole number .* got 0"):
         rp.DiagonalNormal(0)

@@ -11,7 +11,7 @@ from scipy import special, stats
 from torch import Tensor
 
 import reparam as rp
-from reparam.distributions.mixtures import LogisticMixtureMass
+from reparam.distributions.masses import LogisticMixtureMass
 from reparam.model import Space
 
 F64 = torch.float64
@@ -81,7 +81,7 @@ def test_one_component_is_the_plain_logistic_and_so_are_equal_ones(shape):
     assert torch.equal(one(raw).log_prob_terms(x), plain(raw).log_prob_terms(x))
     three = rp.DiscretizedLogistic(space, mixture=3).double()
     assert three.parameter_shape == (9, *shape)
-    location = raw[:, :1].expand(-1, 3, *shape[0:]) - three.start  # where all start together
+    location = raw[:, :1].expand(-1, 3, *shape[0:]) - three.middles  # where all start together
     logits = torch.randn(5, 3, *shape, dtype=F64)
     alike = torch.cat([logits, location, raw[:, 1:].expand(-1, 3, *shape)], 1)
     p, q = three(alike), plain(raw)
@@ -136,7 +136,7 @@ def test_a_vae_with_a_mixture_is_built_by_its_preset_and_finds_two_peaks():
 
 
 def test_what_has_no_components_is_refused():
-    with pytest.raises(ValueError, match="mixture: expected at least 1 component, got 0"):
+    with pytest.raises(ValueError, match="mixture: expected a whole number of at least 1, got 0"):
         rp.build("vae", Space((4,), "levels", 5), mixture=0)
     for space, name in ((Space((4,), "binary"), "bernoulli"), (Space((4,), "real"), "normal")):
         with pytest.raises(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reparam.bijections.base import Bijection
 from reparam.bijections.elementwise import Standardize
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
 from reparam.distributions.transformed import Transformed
 from reparam.model import Batch, Space
 

@@ -11,15 +11,17 @@ from scipy import stats
 
 from reparam.bijections.base import Bijection
 from reparam.bijections.elementwise import Standardize
-from reparam.distributions.factorized import (
-    BernoulliMass,
-    CategoricalMass,
+from reparam.distributions.densities import (
     DequantizedNormalDensity,
-    DiscretizedLogisticMass,
-    DiscretizedNormalMass,
     NormalDensity,
     OptimalNormalDensity,
     StandardNormalDensity,
+)
+from reparam.distributions.masses import (
+    BernoulliMass,
+    CategoricalMass,
+    DiscretizedLogisticMass,
+    DiscretizedNormalMass,
 )
 from reparam.distributions.transformed import Transformed
 from reparam.model import Space

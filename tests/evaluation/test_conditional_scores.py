@@ -8,14 +8,15 @@ from torch import Tensor, nn
 
 import reparam as rp
 from reparam.data import Data, Split
+from reparam.evaluation.absent import TOLD, left_out
 from reparam.evaluation.diagnosis import layer_scores
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.representation import linear_probe, neighbor_overlap
 from reparam.model import Space
-from reparam.report import Entry, distances, latent
-from reparam.report.columns import TOLD, left_out
-from reparam.report.rates import rates
+from reparam.report import TrainedModel, distances
+from reparam.report.section import Shown
+from reparam.report.sections import latent_map, rates
 from reparam.report.table import score_table
 from reparam.train.history import History
 
@@ -74,7 +75,7 @@ class Decoder(nn.Module):
 
 def test_units_and_layers_that_follow_the_condition_alone_are_not_called_active():
     space = Space((6,), "real", classes=3)
-    prior = rp.LayeredPrior(rp.Descent((2, 3), (4,)))
+    prior = rp.LayeredPrior(rp.TopDown((2, 3), (4,)))
     parts = (rp.FlowPosterior(5, rp.Planar(5)), prior, rp.Normal(space, "fixed"))
     told = ToldOnly(parts[0].parameter_shape[0])
     model = rp.VAE(space, told, Decoder(), *parts, conditional=True).eval()
@@ -87,7 +88,7 @@ def test_the_report_says_why_and_draws_no_distances_of_told_codes():
     data = noisy_data()
     told, plain = (rp.build(name, data.space, latent_dim=2) for name in ("cvae", "vae"))
     entries = [
-        Entry(name, model, rp.evaluate(model, data, samples=2), History())
+        TrainedModel(name, model, rp.evaluate(model, data, samples=2), History())
         for name, model in (("told", told), ("plain", plain))
     ]
     table = score_table(entries)
@@ -100,10 +101,12 @@ def test_the_report_says_why_and_draws_no_distances_of_told_codes():
     assert all(name in note for name in OF_CODES) and note.startswith(f"{TOLD} (")
     assert TOLD == "Not measured: codes of a conditional model already contain the condition"
     assert left_out(plain, entries[1].scores) == []
-    maps = latent.latent_maps(data, entries, 0)
+    maps = latent_map.build(Shown(data, entries))
     assert maps is not None
     assert ["contain the condition" in card.projection for card in maps.cards] == [True, False]
-    assert [diagram.label for diagram in distances.shepard_diagrams(data, entries, 0)] == ["plain"]
+    assert [diagram.label for diagram in distances.shepard_diagrams(Shown(data, entries))] == [
+        "plain"
+    ]
 
 
 def test_bounds_on_two_quantities_do_not_share_a_column():
@@ -116,7 +119,7 @@ def test_bounds_on_two_quantities_do_not_share_a_column():
     gap = told["conditional_log_likelihood"].value - told["conditional_elbo"].value
     assert told["posterior_gap"].value == pytest.approx(gap)
     entries = [
-        Entry(name, model, scores, History())
+        TrainedModel(name, model, scores, History())
         for name, model, scores in zip(("told", "plain"), models, (told, plain), strict=True)
     ]
     table = score_table(entries)
@@ -125,5 +128,5 @@ def test_bounds_on_two_quantities_do_not_share_a_column():
     assert first[names.index("elbo")].absent == "This model uses conditions"
     absent = second[names.index("conditional_elbo")].absent
     assert absent == "This model does not use conditions"
-    found = rates(data, entries, 0)
+    found = rates.build(Shown(data, entries))
     assert found is not None and found.plane is not None and "given c" in found.plane

@@ -11,17 +11,18 @@ from scipy import stats
 from torch import Tensor, nn
 
 import reparam as rp
-from reparam.bijections.autoregressive import MaskedAffine
 from reparam.bijections.base import Inverse
+from reparam.bijections.masked_affine import MaskedAffine
 from reparam.data import Split
+from reparam.evaluation.absent import WITHHELD
 from reparam.evaluation.annealing import annealed_log_prob
 from reparam.evaluation.diagnosis import collapse_notes, information_scores, layer_scores
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.scores import mean_score
 from reparam.model import Space
-from reparam.report import Entry
-from reparam.report.columns import WITHHELD
-from reparam.report.rates import rates
+from reparam.report import TrainedModel
+from reparam.report.section import Shown
+from reparam.report.sections import rates
 from reparam.report.table import score_table
 from reparam.train.history import History
 
@@ -117,7 +118,10 @@ def test_information_beyond_what_the_examples_show_is_withheld():
     scores = rp.evaluate(model, data, samples=2)
     assert "rate" in scores and not INFORMATION & scores.keys()
     other = {name: mean_score(torch.ones(3), "nats", "test") for name in INFORMATION}
-    entries = [Entry("VAE", model, scores, History()), Entry("other", model, other, History())]
+    entries = [
+        TrainedModel("VAE", model, scores, History()),
+        TrainedModel("other", model, other, History()),
+    ]
     reasons = {cell.absent for cell in score_table(entries).rows[0] if cell.absent}
     assert reasons == {WITHHELD}
 
@@ -176,7 +180,7 @@ def test_layers_under_a_posterior_of_all_of_them_have_no_rates_of_their_own():
     """A flow over both layers has one density: the rate is one number, and so it is in scores."""
     space = Space((1, 6, 6), "binary")
     q = rp.FlowPosterior(5, rp.Planar(5))
-    p = rp.LayeredPrior(rp.Descent((2, 3), (4,)))
+    p = rp.LayeredPrior(rp.TopDown((2, 3), (4,)))
     networks = nn.Sequential(nn.Flatten(), nn.Linear(36, q.parameter_shape[0])), nn.Linear(5, 36)
     decoder = nn.Sequential(networks[1], nn.Unflatten(1, (1, 6, 6)))
     model = rp.VAE(space, networks[0], decoder, q, p, rp.Bernoulli(space)).eval()
@@ -185,8 +189,8 @@ def test_layers_under_a_posterior_of_all_of_them_have_no_rates_of_their_own():
     scores = rp.evaluate(model, data, samples=2)
     assert not any(name.startswith("rate_layer") for name in scores)
     assert scores["active_units_layer_2"].unit == "of 2 dimensions"
-    found = rates(data, [Entry("flow over layers", model, scores, History())], 0)
-    assert found is not None and not found.layers and len(found.shared[0][2]) == 1
+    found = rates.build(Shown(data, [TrainedModel("flow over layers", model, scores, History())]))
+    assert found is not None and not found.layers and len(found.shared[0].figures) == 1
 
 
 @pytest.mark.parametrize(("name", "k"), [("vae", None), ("iwae", 4), ("hierarchical-vae", 3)])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import reparam as rp
+from reparam.batching import rows_at_once
 from reparam.data import Data, Split
 from reparam.evaluation import evaluate
 from reparam.evaluation.diagnosis import diagnose
@@ -32,11 +33,11 @@ class Known(Codec, Density):
     def decode(self, code, c=None):
         return code + 1
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         return torch.zeros(n, *self.space.shape)
 
-    def log_prob(self, x, c=None, *, samples=1, generator=None):
-        return LogProb(self.prepare(x, c)[0].flatten(1)[:, 0], "exact")
+    def density(self, x, c, samples, generator):
+        return LogProb(x.flatten(1)[:, 0], "exact")
 
 
 def _split(rows=7, entries=3, seed=0):
@@ -60,7 +61,7 @@ def _data(split, space):
 @pytest.mark.parametrize("bad", [math.nan, -math.inf, math.inf])
 def test_a_score_that_is_not_finite_is_refused_by_its_name(bad):
     class Spoiled(Known):
-        def log_prob(self, x, c=None, *, samples=1, generator=None):
+        def density(self, x, c, samples, generator):
             return LogProb(torch.tensor([1.0, bad]), "exact")
 
     space = Space((3,), "real")
@@ -101,13 +102,13 @@ class Counting(Known):
         self.rows.append(len(x))
         return super().encode(x, c)
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         self.rows.append(n)
         return torch.rand(n, *self.space.shape, generator=generator)
 
-    def log_prob(self, x, c=None, *, samples=1, generator=None):
+    def density(self, x, c, samples, generator):
         self.rows.append(len(x))
-        return super().log_prob(x, c)
+        return super().density(x, c, samples, generator)
 
 
 def test_large_images_pass_few_at_a_time():
@@ -115,7 +116,7 @@ def test_large_images_pass_few_at_a_time():
     x = torch.randint(0, 5, (100, *space.shape), dtype=torch.uint8)
     model = Counting(space)
     evaluate(model, _data(Split(x, torch.arange(100) % 2), space))
-    assert max(model.rows) == space.rows_at_once == 36
+    assert max(model.rows) == rows_at_once(space) == 36
 
 
 def test_log_likelihood_counts_the_last_partial_batch():
@@ -215,7 +216,7 @@ def test_dynamic_data_are_measured_on_one_fixed_draw(monkeypatch):
     rp.fit(model, data, progress=False, precision="float64")
     wanted = evaluate(model, data)["log_likelihood"]
     assert evaluate(model, data)["log_likelihood"] == wanted
-    monkeypatch.setattr("reparam.space.ENTRIES_AT_ONCE", 64 * 37)
+    monkeypatch.setattr("reparam.batching.ENTRIES_AT_ONCE", 64 * 37)
     assert evaluate(model, data)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)
     again = rp.load_data("digits", binarize="dynamic")
     assert evaluate(model, again)["log_likelihood"].value == pytest.approx(wanted.value, rel=1e-12)

@@ -28,7 +28,7 @@ from reparam.model import Space
 from reparam.models import autoregressive
 from reparam.models.autoregressive import Autoregressive
 from reparam.nets import masked
-from reparam.nets.autoregressive import raster_ranks
+from reparam.nets.autoregressive_network import raster_ranks
 
 F64 = torch.float64
 SMALL = [
@@ -149,7 +149,9 @@ def compare_with_full_passes(
 
 def sampled(model: Autoregressive, rows: int) -> Tensor:
     """What ``sample`` gives under the same noise as ``compare_with_full_passes``."""
-    return model._fill_by(0, rows, None, torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        return model.walk(rows, lambda p, sites: p.rsample(generator))
 
 
 @every
@@ -318,6 +320,24 @@ def test_fvbn_is_a_logistic_regression_of_every_entry_on_those_before():
     logits = x @ weight.tril(-1).T + bias
     expected = torch.distributions.Bernoulli(logits=logits).log_prob(x).sum(1)
     torch.testing.assert_close(model.log_prob(x).value, expected)
+
+
+@pytest.mark.parametrize(
+    "which", [DENSE[0], ("pixel-cnn++", {"width": 3, "blocks": 1})], ids=name_of
+)
+def test_a_walk_hands_out_the_distributions_of_its_own_choices(which):
+    """Their log-probabilities of what a visitor chose at each site sum to that of the whole."""
+    model = random_model(which, Space((3, 4, 2), "levels", 4))
+    given = torch.randint(4, (5, 3, 4, 2), generator=torch.Generator().manual_seed(1)).to(F64)
+    chosen, total = given.view(model.network.layout(5)), torch.zeros(5, dtype=F64)
+
+    def visit(p: Any, sites: slice) -> Tensor:
+        value = chosen[..., sites]
+        total.add_(p.log_prob_terms(value).sum(1))
+        return value
+
+    assert torch.equal(model.walk(5, visit), given)
+    torch.testing.assert_close(total, model.log_prob(given).value)
 
 
 def test_an_ensemble_is_the_mean_of_the_probabilities_of_its_members():

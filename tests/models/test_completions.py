@@ -9,6 +9,7 @@ import torch
 from autoregressive_models import DENSE, IMAGES, all_states, every, name_of, random_model
 from frequencies import chi_square
 
+from reparam.batching import rows_at_once
 from reparam.model import Space
 
 F64 = torch.float64
@@ -99,10 +100,10 @@ def test_many_examples_are_drawn_few_at_a_time(which, monkeypatch):
         generate(network, rows, *given)
 
     monkeypatch.setattr(type(model.network), "generate", counted)
-    n = 2 * space.rows_at_once + 3
+    n = 2 * rows_at_once(space) + 3
     labels = torch.arange(n) % 2
     x = model.sample(n, labels, generator=torch.Generator().manual_seed(0))
-    assert sum(asked) == n and max(asked) <= space.rows_at_once
+    assert sum(asked) == n and max(asked) <= rows_at_once(space)
     by_label = torch.stack([x[labels == c].mean(0) for c in range(2)])  # each row by its own
     law = torch.stack(
         [model.log_prob(all_states(space), torch.full((512,), c)).value.exp() for c in range(2)]
@@ -111,7 +112,7 @@ def test_many_examples_are_drawn_few_at_a_time(which, monkeypatch):
     assert (by_label.flatten(1) - means).abs().max() < 5 * math.sqrt(0.25 / (n // 2))
     mask = torch.rand(n, *space.shape, generator=torch.Generator().manual_seed(1)) < 0.5
     found = model.complete(1 - x, mask, labels)
-    assert torch.equal(found[mask], (1 - x)[mask]) and max(asked) <= space.rows_at_once
+    assert torch.equal(found[mask], (1 - x)[mask]) and max(asked) <= rows_at_once(space)
 
 
 def test_completions_refuse_other_masks():

@@ -12,8 +12,8 @@ from torch import Tensor
 
 import reparam as rp
 from reparam import numerics
-from reparam.distributions.conditionals import ConditionalNormal
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
+from reparam.distributions.likelihoods import ConditionalNormal
 from reparam.model import Batch, Codec, Completer, Density, Generator, LatentVariable, Solve, Space
 
 F64 = torch.float64

@@ -62,6 +62,26 @@ def test_log_prob_is_torchs_multivariate_normal():
     assert found.samples == 1
 
 
+@pytest.mark.parametrize("kind", ["real", "levels"])
+def test_attributes_are_scikit_learns(kind):
+    """Shares of the variance need no n or n − 1; noise that dequantizes is no part of the data."""
+    space = Space((6,), kind, 9 if kind == "levels" else None)
+    x = data(50, 6)
+    if kind == "levels":
+        x = np.clip(np.round(x - x.mean(0) + 4), 0, 8)
+    model, theirs = solved(x, 3, space), decomposition.PCA(3).fit(x)
+    ours = model.explained_variance_ratio.numpy()
+    np.testing.assert_allclose(ours, theirs.explained_variance_ratio_, rtol=1e-9)
+    wanted = theirs.explained_variance_ * 49 / 50
+    np.testing.assert_allclose(model.explained_variance.numpy(), wanted, rtol=1e-9)
+    noise = model.noise_variance.item() - (1 / 12 if kind == "levels" else 0)
+    assert noise == pytest.approx(theirs.noise_variance_ * 49 / 50, rel=1e-9)
+    assert model.components.shape == theirs.components_.shape
+    cosines = (model.components.numpy() * theirs.components_).sum(1)
+    np.testing.assert_allclose(np.abs(cosines), 1, rtol=1e-9)
+    np.testing.assert_allclose(model.mean.numpy(), theirs.mean_, rtol=1e-12)
+
+
 def test_log_prob_is_scikit_learns_after_its_covariance_is_rescaled():
     """scikit-learn divides by n−1: its Λ and σ² times (n−1)/n are the maximum likelihood."""
     x, q = data(60, 6), 3
@@ -98,7 +118,7 @@ def test_it_is_the_maximum_of_the_likelihood():
     x, q = data(150, 5), 2
     model, rows = solved(x, q), torch.as_tensor(data(150, 5))
     best = model.log_prob(rows).value.mean().item()
-    for name in ("variance", "eigenvalues", "mean"):
+    for name in ("noise_variance", "eigenvalues", "mean"):
         for factor in (0.97, 1.03):
             moved = solved(x, q)
             getattr(moved, name).mul_(factor)
@@ -115,7 +135,7 @@ def test_reconstruction_is_the_orthogonal_projector(n, dimension, q):
     projector = vectors[:, :q] @ vectors[:, :q].T
     wanted = (x - x.mean(0)) @ projector + x.mean(0)
     np.testing.assert_allclose(model.reconstruct(rows).numpy(), wanted, rtol=1e-9, atol=1e-9)
-    gram = (model.components.T @ model.components).numpy()
+    gram = (model.components @ model.components.T).numpy()
     np.testing.assert_allclose(gram, np.eye(q), atol=1e-12)
     np.testing.assert_allclose(
         model.encode(rows).var(0, correction=0).numpy(), values[:q], rtol=1e-9
@@ -130,7 +150,7 @@ def test_the_posterior_mean_reconstructs_worse_by_what_it_shrinks():
     x, q = data(300, 6), 2
     values, vectors = spectrum(x)
     model, rows = solved(x, q), torch.as_tensor(x)
-    sigma2 = model.variance.item()
+    sigma2 = model.noise_variance.item()
     # E[Wz + μ | x] = μ + (C − σ²I) C⁻¹ (x − μ), the covariance read off the density itself:
     # −∇² log p is C⁻¹.
     hessian = torch.autograd.functional.hessian(lambda v: model.log_prob(v[None]).value[0], rows[0])
@@ -141,9 +161,7 @@ def test_the_posterior_mean_reconstructs_worse_by_what_it_shrinks():
     error = (posterior - rows).square().sum(1).mean().item()
     projector = (model.reconstruct(rows) - rows).square().sum(1).mean().item()
     assert error - projector == pytest.approx((sigma2**2 / values[:q]).sum(), rel=1e-8)
-    np.testing.assert_allclose(
-        np.abs(vectors[:, 0] @ model.components.numpy()[:, 0]), 1, rtol=1e-10
-    )
+    np.testing.assert_allclose(np.abs(vectors[:, 0] @ model.components.numpy()[0]), 1, rtol=1e-10)
 
 
 def test_fewer_rows_than_entries():
@@ -153,7 +171,7 @@ def test_fewer_rows_than_entries():
     mean, covariance = closed_form(x, q)
     law = stats.multivariate_normal(mean, covariance)
     model = solved(x, q)
-    assert model.variance.item() == pytest.approx(spectrum(x)[0][q:].sum() / 26, rel=1e-10)
+    assert model.noise_variance.item() == pytest.approx(spectrum(x)[0][q:].sum() / 26, rel=1e-10)
     new = data(9, 30, seed=0) + 0.1
     found = model.log_prob(torch.as_tensor(new)).value.numpy()
     np.testing.assert_allclose(found, law.logpdf(new), rtol=1e-8)
@@ -244,7 +262,7 @@ def test_a_column_that_follows_from_the_others_leaves_a_finite_density():
     model = solved(x, 3)  # the discarded eigenvalue is 0: nothing measures the noise
     found = model.log_prob(torch.as_tensor(x)).value
     assert found.isfinite().all()
-    assert model.variance > 0
+    assert model.noise_variance > 0
     torch.testing.assert_close(model.reconstruct(torch.as_tensor(x)), torch.as_tensor(x))
 
 
@@ -262,7 +280,7 @@ def test_constant_columns_change_nothing(standardize, n):
     rows, kept = torch.as_tensor(x), torch.as_tensor(varying)
     wanted = alone.log_prob(kept).value
     torch.testing.assert_close(whole.log_prob(rows).value, wanted, rtol=1e-10, atol=1e-10)
-    assert whole.variance.item() == pytest.approx(alone.variance.item(), rel=1e-12)
+    assert whole.noise_variance.item() == pytest.approx(alone.noise_variance.item(), rel=1e-12)
     assert whole.counted == 5
     back, drawn = whole.reconstruct(rows), whole.sample(20)
     torch.testing.assert_close(back[:, places], alone.reconstruct(kept), rtol=1e-12, atol=1e-10)

@@ -15,7 +15,7 @@ from torch import nn
 
 import reparam as rp
 from reparam import nets
-from reparam.distributions.likelihoods import LIKELIHOODS, find_likelihood
+from reparam.distributions.likelihoods import LIKELIHOODS, make_likelihood
 from reparam.model import Space
 from reparam.train import fit
 
@@ -28,8 +28,8 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "free bits": lambda: rp.FreeBits(),
     "learned": lambda: rp.LearnedWeights(steps=1),
     "learned by dimension": lambda: rp.DimensionwiseLearnedWeights(L, steps=1),
-    "controlled": lambda: rp.Controlled(steps=2),
-    "dynamic": lambda: rp.DynamicControlled(),
+    "controlled": lambda: rp.PIController(steps=2),
+    "dynamic": lambda: rp.IncrementalPIController(),
 }
 PENALTIES: dict[str, Callable[[int], list[Any]]] = {
     "none": lambda width: [],
@@ -41,9 +41,9 @@ PENALTIES: dict[str, Callable[[int], list[Any]]] = {
 }
 
 
-def descent() -> rp.Descent:
+def path() -> rp.TopDown:
     """Two layers of one dimension each."""
-    return rp.Descent((1, 1), (4,))
+    return rp.TopDown((1, 1), (4,))
 
 
 POSTERIORS: dict[str, Callable[[], Any]] = {
@@ -54,8 +54,8 @@ POSTERIORS: dict[str, Callable[[], Any]] = {
     "radial": lambda: rp.FlowPosterior(L, rp.Radial(L)),
     "iaf": lambda: rp.FlowPosterior(L, rp.Inverse(rp.MaskedAffine(L, (8,), 2))),
     "categorical": lambda: rp.GumbelSoftmax(V, K),
-    "up": lambda: rp.LayeredPosterior(rp.Ascent((1, 1), (4,)), 2),
-    "down": lambda: rp.LayeredPosterior(rp.LadderDescent(descent()), 4),
+    "up": lambda: rp.BottomUpPosterior(rp.BottomUp((1, 1), (4,)), 2),
+    "down": lambda: rp.LadderPosterior(path()),
 }
 PRIORS: dict[str, Callable[..., Any]] = {
     "standard": lambda q, encoder, shape: rp.StandardNormal(L),
@@ -63,9 +63,11 @@ PRIORS: dict[str, Callable[..., Any]] = {
     "vamp": lambda q, encoder, shape: rp.VampPrior(encoder, q, shape, 3),
     "class": lambda q, encoder, shape: rp.ClassConditional(L, CLASSES),
     "flow": lambda q, encoder, shape: rp.FlowPrior(L, rp.MaskedAffine(L, (8,))),
-    "autoregressive": lambda q, encoder, shape: rp.AutoregressivePrior(L, (8,)),
+    "autoregressive": lambda q, encoder, shape: rp.AutoregressivePrior(
+        rp.MADE((L,), 2, (8,), gain=0.1)
+    ),
     "uniform": lambda q, encoder, shape: rp.UniformOneHot(V, K),
-    "layered": lambda q, encoder, shape: rp.LayeredPrior(q.paths[0] if q.paths else descent()),
+    "layered": lambda q, encoder, shape: rp.LayeredPrior(q.paths[0] if q.paths else path()),
 }
 KINDS = {"binary": None, "levels": 5, "real": None}
 AXES: dict[str, list[Any]] = {
@@ -137,7 +139,7 @@ def refusal(one: dict[str, Any]) -> str | None:
 def build(one: dict[str, Any]) -> rp.VAE:
     space = Space((4,), one["kind"], KINDS[one["kind"]], classes=CLASSES)
     condition = space if one["conditional"] else None
-    likelihood = find_likelihood(one["likelihood"], space)
+    likelihood = make_likelihood(one["likelihood"], space)
     q = POSTERIORS[one["posterior"]]()
     encoder = nets.encoder(space.shape, q.parameter_shape, (8,), condition=condition)
     decoder = nets.decoder(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from reparam.model import Descend, Solve, Space
 
 F64 = torch.float64
 SPACE = Space((6,), "levels", 4)
+SMALL = {"latent_dim": 2, "hidden": (5,)}
 
 
 class Constant(rp.Generator):
@@ -29,8 +32,12 @@ class Constant(rp.Generator):
     def after_step(self, loss, player="model"):
         self.seen.append(("after", player))
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         return self.code.expand(n, -1)
+
+
+def identities():
+    return nn.Identity(), nn.Identity()
 
 
 def codec(space=SPACE):
@@ -40,7 +47,7 @@ def codec(space=SPACE):
 def test_the_mixture_is_of_the_codes(solve):
     """With one component: mean and covariance of encode(x), over all batches."""
     space = Space((6,), "real")
-    model = rp.build("ae-gmm", space, latent_dim=2, hidden=(5,), components=1).double()
+    model = rp.build("ae-gmm", space, codec=SMALL, generator={"components": 1}).double()
     x = 10 + 3 * torch.randn(40, 6, dtype=F64)
     names = [stage.name for stage in model.stages]
     assert names == ["standardize", "descend", "expectation maximization of codes"]
@@ -53,7 +60,7 @@ def test_the_mixture_is_of_the_codes(solve):
 
 
 def test_a_sample_is_a_decoded_draw_of_the_codes(solve):
-    model = rp.build("ae-gmm", Space((6,), "real"), latent_dim=2, hidden=(5,), components=2)
+    model = rp.build("ae-gmm", Space((6,), "real"), codec=SMALL, generator={"components": 2})
     solve(model.double(), torch.randn(40, 6, dtype=F64))
     codes = model.generator.sample(9, generator=torch.Generator().manual_seed(3))
     x = model.sample(9, generator=torch.Generator().manual_seed(3))
@@ -105,7 +112,7 @@ def test_each_descent_moves_and_shows_its_own_part():
 
 
 def test_it_is_a_codec_and_a_generator_without_a_likelihood():
-    model = rp.build("ae-gmm", SPACE, latent_dim=2, hidden=(5,))
+    model = rp.build("ae-gmm", SPACE, codec=SMALL)
     assert isinstance(model, rp.Codec) and isinstance(model, rp.Generator)
     assert not isinstance(model, rp.Density)
     x = torch.randint(0, 4, (5, 6)).float()
@@ -113,7 +120,7 @@ def test_it_is_a_codec_and_a_generator_without_a_likelihood():
 
 
 def test_the_vae_with_a_mixture_is_its_posterior_means_and_a_mixture(solve):
-    vae = rp.build("vae", SPACE, latent_dim=2, hidden=(5,))
+    vae = rp.build("vae", SPACE, **SMALL)
     model = rp.TwoStage(vae, rp.GaussianMixture(vae.code_space, 1)).double()
     x = torch.randint(0, 4, (40, 6)).double()
     solve(model, x)
@@ -121,7 +128,7 @@ def test_the_vae_with_a_mixture_is_its_posterior_means_and_a_mixture(solve):
 
 
 def test_a_saved_mixture_comes_back_in_full_precision(solve, tmp_path):
-    model = rp.build("ae-gmm", SPACE, latent_dim=2, hidden=(5,), components=3)
+    model = rp.build("ae-gmm", SPACE, codec=SMALL, generator={"components": 3})
     solve(model, torch.randint(0, 4, (40, 6)).float())
     rp.save(model, tmp_path)
     back = rp.load(tmp_path)
@@ -135,7 +142,7 @@ def test_a_saved_mixture_comes_back_in_full_precision(solve, tmp_path):
 
 
 def test_codes_that_are_all_the_same_are_not_laid_to_the_data(solve):
-    model = rp.build("ae-gmm", Space((6,), "real"), latent_dim=2, hidden=(5,), components=2)
+    model = rp.build("ae-gmm", Space((6,), "real"), codec=SMALL, generator={"components": 2})
     with torch.no_grad():
         for parameter in model.codec.encoder.parameters():
             parameter.zero_()
@@ -143,9 +150,42 @@ def test_codes_that_are_all_the_same_are_not_laid_to_the_data(solve):
         solve(model, torch.randn(40, 6))
 
 
+def test_a_conditional_generator_is_told_the_labels(solve):
+    """Labels as bits of x: codes, and so samples, of a class are those of its rows."""
+    space, rows = Space((6,), "real", classes=2), 40
+    part = rp.Autoencoder(replace(space, classes=None), *identities(), 6, "squared_error")
+    prior = rp.build("made", Space((6,), "real", classes=2), conditional=True, hidden=(4,))
+    model = rp.TwoStage(part, prior).double()
+    assert model.conditional and model.space == space
+    c = torch.arange(rows) % 4 == 0
+    x = torch.cat([c[:, None].expand(-1, 3), torch.rand(rows, 3)], 1).double()
+    solve(model, x, c.long())
+    assert model.class_frequencies.tolist() == [0.75, 0.25]
+    loss = model.loss(x, c.long(), "model of codes")
+    wanted = prior.loss(model.encode(x), c.long()).terms["nll"]
+    assert torch.equal(loss.terms["code_nll"], wanted)
+    assert not torch.equal(wanted, prior.loss(model.encode(x), 1 - c.long()).terms["nll"])
+    one, two = (torch.Generator().manual_seed(0) for _ in range(2))
+    codes = prior.sample(rows, c.long(), generator=one)
+    assert torch.equal(model.sample(rows, c.long(), generator=two), model.decode(codes))
+    assert model.sample(3).shape == (3, 6), "it draws the labels"
+    assert torch.equal(model.encode(x, c.long()), model.encode(x))
+    for call in (model.loss, model.encode, model.decode):
+        with pytest.raises(ValueError, match="c: expected .* got"):
+            call(x, c.double())
+
+
+def test_a_generator_without_condition_sees_no_labels():
+    space = Space((6,), "binary", classes=2)
+    model = rp.TwoStage(codec(space), Constant([0.0, 0.0]))
+    assert not model.conditional and model.draw_condition(3) is None
+    with pytest.raises(ValueError, match="c: TwoStage is not conditional"):
+        model.loss(torch.zeros(3, 6), torch.zeros(3, dtype=torch.int64))
+
+
 def test_too_few_rows_are_refused():
     with pytest.raises(ValueError, match="components: expected at most the 4 "):
-        rp.build("ae-gmm", SPACE, components=5).refuse_rows(4)
+        rp.build("ae-gmm", SPACE, generator={"components": 5}).refuse_rows(4)
 
 
 def test_parts_that_do_not_fit_are_refused():

@@ -22,7 +22,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 import reparam as rp
 from reparam import model as vocabulary
 from reparam import numerics
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
 from reparam.model import Batch, Space
 from reparam.objectives.latent_penalties import Penalty
 
@@ -149,7 +149,7 @@ def test_importance_weighting_is_monotone_in_the_number_of_samples():
     own = MultivariateNormal(
         model.posterior(x).mean, torch.diag_embed(model.posterior(x).log_scale.exp().square())
     )
-    log_weights = true_log_prob(x) + q.log_prob_terms(z) - own.log_prob_terms(z)
+    log_weights = true_log_prob(x) + q.log_prob(z) - own.log_prob(z)
     wanted = torch.logsumexp(log_weights, 0).item() - math.log(6)
     assert averages[-1] == pytest.approx(wanted, rel=1e-10)
 
@@ -183,7 +183,7 @@ def test_chunks_of_samples_make_no_difference(monkeypatch, rows_per_chunk):
     q, p = model.posterior(x), true_posterior(x)
     z = q.mean + q.log_scale.exp() * draws
     own = MultivariateNormal(q.mean, torch.diag_embed(q.log_scale.exp().square()))
-    log_weights = true_log_prob(x) + p.log_prob_terms(z) - own.log_prob_terms(z)
+    log_weights = true_log_prob(x) + p.log_prob(z) - own.log_prob(z)
     wanted = log_weights.logsumexp(0).item() - math.log(11)
     stream, taken = iter(draws), []
 
@@ -191,7 +191,7 @@ def test_chunks_of_samples_make_no_difference(monkeypatch, rows_per_chunk):
         taken.append(len(like))
         return torch.stack([next(stream) for _ in range(len(like))])
 
-    monkeypatch.setattr(vocabulary.Space, "draws_at_once", rows_per_chunk)
+    monkeypatch.setattr(vocabulary, "draws_at_once", lambda space: rows_per_chunk)
     with noise_from(next_rows):
         found = model.log_prob(x, samples=11).value.item()
     assert found == pytest.approx(wanted, rel=1e-10)
@@ -448,5 +448,5 @@ def test_parts_that_do_not_fit_are_refused():
     wrong_decoder = rp.VAE(space, encoder, nn.Linear(3, 4), q, p, likelihood)
     with pytest.raises(ValueError, match=r"decoder: Bernoulli .*\(B, 1, 5\), got \(2, 4\)"):
         wrong_decoder.loss(torch.zeros(2, 5))
-    with pytest.raises(ValueError, match="beta: expected at least 0, got -1"):
+    with pytest.raises(ValueError, match="beta: expected a number of at least 0, got -1"):
         rp.Beta(-1)

@@ -137,21 +137,21 @@ def test_a_walk_gives_the_parameters_of_a_full_pass(cls, sizes, shape, context):
     torch.testing.assert_close(found, full, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("sees", ["before", "up to", "all"])
+@pytest.mark.parametrize("mask", ["A", "B", "none"])
 @pytest.mark.parametrize("kernel", [1, 3, 7])
-def test_a_masked_convolution_is_one_with_zeros_where_it_must_not_see(sees, kernel):
+def test_a_masked_convolution_is_one_with_zeros_where_it_must_not_see(mask, kernel):
     torch.manual_seed(0)
     channels, width = 3, 7
     inputs, outputs = channel_groups(5, channels), channel_groups(width, channels)
-    conv = CausalConv(inputs, outputs, kernel, sees).double()
+    conv = CausalConv(inputs, outputs, kernel, mask).double()
     half = kernel // 2
     weight = torch.zeros(width, 5, kernel, kernel, dtype=F64)
     right = conv.weight.shape[3]
     weight[:, :, : half + 1, :right] = conv.weight.detach()
     for out in range(width):
         for unit in range(5):
-            own = inputs[unit] < outputs[out] if sees == "before" else inputs[unit] <= outputs[out]
-            if sees != "all":
+            own = inputs[unit] < outputs[out] if mask == "A" else inputs[unit] <= outputs[out]
+            if mask != "none":
                 weight[out, unit, half, half] *= float(own)
                 weight[out, unit, half, half + 1 :] = 0
     x = torch.randn(2, 5, 6, 4, dtype=F64)

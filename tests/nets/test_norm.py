@@ -115,9 +115,9 @@ def test_what_would_mix_other_rows_into_the_statistics_is_refused():
     mixture = rp.GaussianMixture(normalized.code_space, 2)
     with pytest.raises(ValueError, match=r"^codec: .*batch_norm"):
         rp.TwoStage(normalized, mixture)
-    walk = rp.Descent((2, 3), (4,), normalize=True)
+    path = rp.TopDown((2, 3), (4,), normalize=True)
     with pytest.raises(ValueError, match=r"^penalty: MMD .*batch_norm"):
-        rp.MMD(1.0).refuse(rp.DiagonalNormal(5), rp.LayeredPrior(walk))
+        rp.MMD(1.0).refuse(rp.DiagonalNormal(5), rp.LayeredPrior(path))
 
 
 def test_a_model_that_would_not_move_its_statistics_is_not_trained():

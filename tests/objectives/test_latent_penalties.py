@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributions, nn
 
 import reparam as rp
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
 from reparam.model import Solve, Space
 from reparam.objectives.latent_penalties import mmd_squared, stratified_weights
 
@@ -62,7 +62,7 @@ def test_total_correlation_is_its_definition_by_loops():
     """Of 5 rows out of 30: weights 1/30 for the own posterior, 26/120 for one, 1/4 for the rest."""
     q = posteriors(5)
     penalty = rp.TotalCorrelation().double()
-    penalty.start(30)
+    penalty.learn_rows(30)
     z = q.mean + 0.2
     normal = distributions.Normal(q.mean, q.log_scale.exp())
     wanted = []
@@ -155,16 +155,16 @@ def test_critic_and_model_move_only_their_own_parts(descent_of):
 # ------------------------------------------------------------------- covariance, discrepancy
 
 
-@pytest.mark.parametrize("kind", ["means", "draws"])
-def test_dip_is_the_covariance_by_numpy(kind):
+@pytest.mark.parametrize("codes", ["means", "draws"])
+def test_dip_is_the_covariance_by_numpy(codes):
     q = posteriors(40, 3)
     covariance = np.cov(q.mean.numpy(), rowvar=False, bias=True)
-    if kind == "draws":
+    if codes == "draws":
         covariance += np.diag(torch.exp(2 * q.log_scale).mean(0).numpy())
     diagonal = np.diag(covariance)
     off = (covariance**2).sum() - (diagonal**2).sum()
     wanted = 7 * off + 3 * ((diagonal - 1) ** 2).sum()
-    found = rp.DIP(kind, 7.0, 3.0)(q.mean, q.mean, q, q)
+    found = rp.DIP(codes, 7.0, 3.0)(q.mean, q.mean, q, q)
     assert found.tolist() == pytest.approx([wanted] * 40, rel=1e-12)
 
 

@@ -29,9 +29,13 @@ def l_objective(r: float, k: float, s0: float, s1: float) -> float:
 
 
 def descend(weights: torch.nn.Module, distortion: Tensor, rate: Tensor, steps: int) -> None:
-    """As training does: Adam on the weights alone, then ``after_step`` of their player."""
-    optimizer = torch.optim.Adam(weights.parameters(), lr=0.01)
-    for _ in range(steps):
+    """As training does: Adam on the weights alone, then ``after_step`` of their player.
+
+    The learning rate falls to 0, so that a few hundred steps are near enough.
+    """
+    optimizer = torch.optim.Adam(weights.parameters(), lr=0.1)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 0.1 * (1 - step / steps) ** 2
         optimizer.zero_grad()
         weights(distortion, rate).backward()
         optimizer.step()
@@ -94,10 +98,10 @@ def test_the_floor_bounds_the_weight_of_a_vanishing_rate():
     weights = rp.LearnedWeights(0, floor=0.5).double()
     assert at_optimum(weights, 50.0, 0.0)[1].exp().item() == pytest.approx(0.5, rel=1e-12)
     distortion, rate = costs(50.0, 1e-9)
-    descend(weights, distortion, rate, 200)
+    descend(weights, distortion, rate, 100)
     assert weights.raw[1].exp().item() == pytest.approx(0.5, rel=1e-12)
     # The floor holds nothing back: when the rate grows, the weight follows.
-    descend(weights, distortion, costs(50.0, 16.0)[1], 1000)
+    descend(weights, distortion, costs(50.0, 16.0)[1], 250)
     assert weights.raw[1].exp().item() == pytest.approx(4.0, rel=1e-3)
 
 
@@ -176,13 +180,13 @@ def test_the_optimum_of_a_dimension_is_zero_up_to_one_nat(k):
 def test_descent_finds_the_optimum_and_keeps_weights_of_one_exactly():
     distortion, rate = costs(30.0, 0.2, 0.9, 1.5, 6.0)
     weights = rp.DimensionwiseLearnedWeights(4, 0).double()
-    descend(weights, distortion, rate, 3000)
+    descend(weights, distortion, rate, 400)
     optimum = rp.DimensionwiseLearnedWeights(4, 0).double()
     at_optimum(optimum, 30.0, 0.2, 0.9, 1.5, 6.0)
     assert weights.weights()[1:3].tolist() == [1.0, 1.0]
     torch.testing.assert_close(weights.raw, optimum.raw, rtol=1e-4, atol=1e-6)
     # Unlike σ, t leaves 0 when a dimension comes to carry more than a nat.
-    descend(weights, distortion, costs(30.0, 4.0, 0.9, 1.5, 6.0)[1], 3000)
+    descend(weights, distortion, costs(30.0, 4.0, 0.9, 1.5, 6.0)[1], 400)
     moved = rp.DimensionwiseLearnedWeights(4, 0).double()
     at_optimum(moved, 30.0, 4.0, 0.9, 1.5, 6.0)
     torch.testing.assert_close(weights.raw, moved.raw, rtol=1e-4, atol=1e-6)

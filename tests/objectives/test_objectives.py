@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import reparam as rp
 from reparam import numerics
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
 from reparam.model import Space
 
 F64 = torch.float64

@@ -9,9 +9,10 @@ import torch
 
 import reparam as rp
 from reparam.evaluation.modes import evaluating
-from reparam.report import entrywise
-from reparam.report.entry import Entry
 from reparam.report.pictures import Brightness
+from reparam.report.section import Shown
+from reparam.report.sections import entrywise
+from reparam.report.trained import TrainedModel
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def data():
 
 def entry(name, data, **parameters):
     torch.manual_seed(0)
-    return Entry(name, rp.build(name, data.space, **parameters).eval(), {}, rp.History())
+    return TrainedModel(name, rp.build(name, data.space, **parameters).eval(), {}, rp.History())
 
 
 def test_receptive_fields_show_the_blind_spot_of_the_plain_network_only(data):
@@ -67,9 +68,9 @@ def test_models_get_the_pictures_they_define(data):
         entry("made", data, hidden=(8,), orders=2),  # completes, but has no factors by entry
     ]
     with evaluating([e.model for e in entries]):
-        cards = entrywise.entry_by_entry(data, entries, seed=0)
-    assert [(card.model, len(card.pictures)) for card in cards] == [(1, 3), (2, 1)]
-    captions = " ".join(caption for card in cards for caption, _ in card.pictures)
+        cards = entrywise.build(Shown(data, entries))
+    assert [(card.model, len(card.figures)) for card in cards] == [(1, 3), (2, 1)]
+    captions = " ".join(caption for card in cards for caption, _ in card.figures)
     assert "bits" in captions and "Receptive fields" in captions and "half" in captions
 
 

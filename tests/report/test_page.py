@@ -12,8 +12,8 @@ import reparam as rp
 from reparam.data import Data, Split
 from reparam.evaluation.scores import Score
 from reparam.model import Codec, Generator, Loss, Space
-from reparam.report import Entry, plots, write_report
-from reparam.report.curves import training_curves
+from reparam.report import TrainedModel, plots, write_report
+from reparam.report.sections.training import training_curves
 from reparam.train.history import History
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -21,7 +21,7 @@ HANGS = 600_000  # milliseconds after which something waits for ever
 
 
 def entry(label, model, **scores):
-    return Entry(label, model.eval(), scores, History())
+    return TrainedModel(label, model.eval(), scores, History())
 
 
 def build(name, data, **parameters):
@@ -63,7 +63,7 @@ def page(digits, tmp_path_factory):
     entries = [
         entry("PCA", build("pca", digits), log_likelihood=exact),
         entry("<b>AE</b>", build("ae", digits, latent_dim=3)),
-        Entry("VAE", build("vae", digits).eval(), {"log_likelihood": bound}, curves()),
+        TrainedModel("VAE", build("vae", digits).eval(), {"log_likelihood": bound}, curves()),
     ]
     assert write_report(path, digits, entries) == path
     return path
@@ -124,7 +124,7 @@ def test_curves_of_exact_likelihoods_have_a_scale_in_bits_per_dimension(digits, 
     monkeypatch.setattr(plots, "svg", lambda f, alt: figures.append(f) or drawn(f, alt))
     rows = [{"epoch": e, "train/nll": 90 + 1 / e, "valid/nll": 91.0} for e in (1.0, 2.0)]
     model = rp.build("made", digits.space, hidden=(4,))
-    found = training_curves([Entry("MADE", model, {}, History(rows, [], 1.0, 3.0))])
+    found = training_curves([TrainedModel("MADE", model, {}, History(rows, [], 1.0, 3.0))])
     assert len(found.panels) == 1 and "bits/dim" in found.panels[0]
     (axis,) = figures[0].axes
     (right,) = axis.child_axes
@@ -147,7 +147,7 @@ def test_a_single_row_of_curves_has_an_axis_from_the_start(digits, monkeypatch):
     model = rp.build("made", digits.space, hidden=(4,))
     for epoch, wanted in ((3.0, (0, 6)), (0.0, (0, 1))):
         rows[0]["epoch"] = epoch
-        training_curves([Entry("MADE", model, {}, History(rows, [], 1.0, epoch))])
+        training_curves([TrainedModel("MADE", model, {}, History(rows, [], 1.0, epoch))])
         assert figures[-1].axes[0].get_xlim() == wanted
 
 
@@ -162,7 +162,7 @@ def test_weight(page):
 def test_nothing_global_changes(digits, tmp_path):
     vae = build("vae", digits).train()
     before, modes = torch.get_rng_state(), [m.training for m in vae.modules()]
-    write_report(tmp_path / "a.html", digits, [Entry("VAE", vae, {}, History())])
+    write_report(tmp_path / "a.html", digits, [TrainedModel("VAE", vae, {}, History())])
     assert torch.equal(torch.get_rng_state(), before) and torch.is_grad_enabled()
     assert [m.training for m in vae.modules()] == modes
 
@@ -224,14 +224,13 @@ def test_double_precision(digits, tmp_path):
 
 
 class ClassMeans(Codec, Generator):
-    """A conditional model that insists on labels; its codes are what ``code`` makes of x."""
+    """A conditional model that insists on labels; its codes are two numbers, or indices."""
 
     conditional = True
 
-    def __init__(self, space, code=lambda x: x[:, :, 0, :2].flatten(1)):
+    def __init__(self, space, indices=False):
         super().__init__(space)
-        self.code = code
-        self.code_space = Space((2,), "real")
+        self.code_space = Space((2,), "levels", 4) if indices else Space((2,), "real")
 
     code_space = None
 
@@ -240,14 +239,14 @@ class ClassMeans(Codec, Generator):
 
     def encode(self, x, c=None):
         x, c = self.prepare(x, c)
-        return self.code(x)
+        code = x[:, :, 0, :2].flatten(1)
+        return code.long() if self.code_space.kind == "levels" else code
 
     def decode(self, code, c=None):
-        n = len(code[0]) if isinstance(code, tuple) else len(code)
-        c = self._condition(c, n)
+        c = self._condition(c, len(code))
         return c.to(self.anchor).view(-1, 1, 1, 1).expand(-1, *self.space.shape)
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         return self.decode(torch.zeros(n, 2), c)
 
 
@@ -263,10 +262,11 @@ def test_conditional_models_get_their_labels(tmp_path):
     assert '<section id="interpolations"' in text.read_text("utf-8")
 
 
-@pytest.mark.parametrize("code", [lambda x: x[:, 0].long(), lambda x: (x[:, 0], x[:, 0, :1])])
-def test_codes_without_straight_lines_have_no_latent_sections(code, tmp_path):
+def test_codes_without_straight_lines_have_no_latent_sections(tmp_path):
     data = labeled()
-    path = write_report(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space, code))])
+    path = write_report(
+        tmp_path / "r.html", data, [entry("C", ClassMeans(data.space, indices=True))]
+    )
     text = path.read_text("utf-8")
     assert '<section id="reconstructions"' in text and '<section id="samples"' in text
     assert '<section id="latent"' not in text and '<section id="interpolations"' not in text
@@ -282,7 +282,7 @@ def test_wrong_entries_are_refused(digits, tmp_path):
 
 def test_maps_show_rows_from_everywhere(tmp_path, monkeypatch):
     """Data stored class by class: the first rows are of one class only."""
-    monkeypatch.setattr("reparam.report.latent.MOST_POINTS", 20)
+    monkeypatch.setattr("reparam.report.section.MOST_ROWS", 20)
     space = Space((1, 4, 4), "binary", classes=2)
     labels = torch.arange(100) // 50
     x = torch.rand(100, 1, 4, 4).round()
@@ -308,12 +308,12 @@ def test_traversals_and_pairs_read_rows_from_everywhere(monkeypatch, tmp_path):
 
     from reparam.evaluation import rows
 
-    for part in ("latent", "traversals", "vectors"):
+    for part in ("section", "sections.sampled_columns"):
         monkeypatch.setattr(f"reparam.report.{part}.subset", subset)
     space, x = space_and_x("table")
     data = data_of(x, space)
     write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))], seed=5)
-    assert sorted(seen) == [(40, 5), (2000, 5), (2000, 5)]
+    assert sorted(seen) == [(40, 5), (2000, 5)]
 
 
 def test_the_page_says_what_is_over_seeds(tmp_path):

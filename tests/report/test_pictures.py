@@ -86,7 +86,7 @@ def test_values_outside_and_nan_are_clipped():
 
 
 def test_projections_agree_on_either_side_of_the_matrix():
-    from reparam.report.latent import project
+    from reparam.report.sections.latent_map import project
 
     x = torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
     narrow, text = project(x)

@@ -12,7 +12,7 @@ from reparam.cli.main import app
 from reparam.config import TrainConfig
 from reparam.presets import PRESETS
 from reparam.report import recipes
-from reparam.report.entry import Entry
+from reparam.report.trained import TrainedModel
 from reparam.train.history import History
 
 SMALL = {"latent_dim": 2, "hidden": (8,)}
@@ -41,7 +41,8 @@ def assert_same_weights(one, two):
 
 
 def test_comparison_command_and_code_have_the_same_weights(noise, tmp_path, monkeypatch):
-    texts = ["vae latent_dim=2 hidden=8", "ae-gmm hidden=8 components=2", "pca latent_dim=2"]
+    mixed = "ae-gmm codec.hidden=8 generator.components=2"
+    texts = ["vae latent_dim=2 hidden=8", mixed, "pca latent_dim=2"]
     monkeypatch.setattr(
         "reparam.comparison.write_report", lambda *_, **__: None
     )  # which takes long
@@ -78,7 +79,7 @@ def stopped(data, monkeypatch, seconds, **fields):
         config = TrainConfig(seed=3, budget=seconds, **fields)
         history = rp.fit(model, data, config, progress=False)
     assert history.ended == "budget used up"
-    return Entry("VAE", model, {}, history, config)
+    return TrainedModel("VAE", model, {}, history, config)
 
 
 def test_a_run_that_the_clock_ended_after_its_best_epoch(noise, monkeypatch):
@@ -110,7 +111,7 @@ def test_a_run_that_the_clock_ended_before_its_first_step():
     data = rp.load_data("digits")
     model, config = rp.build("vae", data.space, **SMALL, seed=3), TrainConfig(seed=3, budget=1e-9)
     with pytest.warns(RuntimeWarning, match="before the first step"):
-        entry = Entry("VAE", model, {}, rp.fit(model, data, config, progress=False), config)
+        entry = TrainedModel("VAE", model, {}, rp.fit(model, data, config, progress=False), config)
     code = recipes.python(data, [entry])
     assert "# no step of training was kept" in code and "rp.fit" not in code
     assert "the clock" not in code
@@ -121,7 +122,7 @@ def test_a_run_that_only_solved_is_not_only_built(noise, monkeypatch):
     """Real data are standardized before the first step."""
     model, config = rp.build("vae", noise.space, **SMALL, seed=3), TrainConfig(seed=3, budget=1e-9)
     with pytest.warns(RuntimeWarning, match="before the first step"):
-        entry = Entry("VAE", model, {}, rp.fit(model, noise, config, progress=False), config)
+        entry = TrainedModel("VAE", model, {}, rp.fit(model, noise, config, progress=False), config)
     code = recipes.python(noise, [entry])
     assert "the clock decides when it ends" in code
     assert code.endswith("rp.fit(model, data, seed=3, budget=1e-09)")
@@ -133,5 +134,5 @@ def test_no_preset_has_a_budget_of_its_own():
 
 def test_models_of_unknown_training_are_built_and_fitted_by_default(noise):
     model = rp.build("ae", noise.space, latent_dim=2)
-    code = recipes.python(noise, [Entry("AE", model, {}, History())])
+    code = recipes.python(noise, [TrainedModel("AE", model, {}, History())])
     assert code.endswith("model = rp.build('ae', data.space, latent_dim=2)\nrp.fit(model, data)")

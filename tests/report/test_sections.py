@@ -13,8 +13,10 @@ from reparam.comparison import Candidate
 from reparam.data import Data, Split
 from reparam.evaluation.modes import evaluating
 from reparam.model import Space
-from reparam.report import Entry, denoising, distances, filters, likelihoods, units, write_report
+from reparam.report import TrainedModel, distances, write_report
 from reparam.report.distances import rank_correlation
+from reparam.report.section import Shown
+from reparam.report.sections import denoising, filters, hidden_units, outcomes, sampled_images
 from reparam.train.history import History
 
 SPACES = {
@@ -45,7 +47,7 @@ def entries(data, *texts):
         model = rp.build(asked.preset, data.space, **asked.parameters)
         if asked.preset == "pca":
             rp.fit(model, data, progress=False)
-        found.append(Entry(text, model.eval(), {}, History()))
+        found.append(TrainedModel(text, model.eval(), {}, History()))
     return found
 
 
@@ -89,7 +91,7 @@ def test_denoising_levels_and_errors(kind):
     """From none to twice the highest trained level, and never more than all entries masked."""
     data = made(kind)
     with evaluating([]):
-        masking, gaussian = denoising.denoising(data, entries(data, *ALL), 0)
+        masking, gaussian = denoising.build(Shown(data, entries(data, *ALL), 0))
     assert masking.header == ["0", "0.4", "0.8", "1"] and gaussian.header[-1] == "0.5"
     assert [text.rsplit(" (")[1] for _, text in masking.trained] == ["at 0.4)", "at 0.8)"]
     label, errors = masking.rows[0]
@@ -119,7 +121,7 @@ def test_filters_come_by_use_and_the_dead_are_counted(monkeypatch):
         encoder.weight.copy_(torch.eye(30)[:3] * torch.tensor([[1.0], [0.0], [5.0]]))
         decoder.weight.copy_(torch.eye(30)[:, :3] * torch.tensor([2.0, 4.0, -8.0]))
     with evaluating([]):
-        (card,) = filters.filters(data, linear, 0)
+        (card,) = filters.build(Shown(data, linear))
     # Unit 3 varies most, unit 2 not at all; each filter is over its largest absolute weight.
     wanted = torch.eye(30)[[2, 0, 1]] * torch.tensor([[-1.0], [1.0], [1.0]])
     assert torch.equal(seen[0].flatten(1), wanted)
@@ -134,23 +136,23 @@ def test_units_are_placed_at_their_means():
         linear.weight.zero_()
         linear.bias.copy_(torch.logit(torch.tensor([0.25, 0.25, 0.25, 0.25, 0.25, 0.75])))
     with evaluating([]):
-        (card,) = units.hidden_units(data, [sparse], 0)
+        (card,) = hidden_units.build(Shown(data, [sparse]))
     kl = 0.25 * np.log(0.25 / 0.75) + 0.75 * np.log(0.75 / 0.25)
     assert "ρ̂ from 0.250 to 0.750, mean 0.333, wanted ρ = 0.25" in card.note
-    assert f"sum to {kl:.3g} nats" in card.note and len(card.plots) == 2
+    assert f"sum to {kl:.3g} nats" in card.note and len(card.figures) == 2
 
 
 def test_means_draws_and_deviations_are_those_of_the_likelihood(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        likelihoods,
+        outcomes,
         "grid",
-        lambda x, b, *a, grid=likelihoods.grid, **k: seen.append((x, b)) or grid(x, b, *a, **k),
+        lambda x, b, *a, grid=outcomes.grid, **k: seen.append((x, b)) or grid(x, b, *a, **k),
     )
     data = made("levels")
     vaes = entries(data, f"vae {SMALL}", f"sigma-vae {SMALL} scale=fixed")
     with evaluating([]):
-        first, second = likelihoods.outcomes(data, vaes, 0)
+        first, second = outcomes.build(Shown(data, vaes))
     model = vaes[0].model
     x = seen[0][0]
     p = model.likelihood(model.encode(x))
@@ -161,7 +163,7 @@ def test_means_draws_and_deviations_are_those_of_the_likelihood(monkeypatch):
     # One scale for all models of the page, so that darker is less everywhere.
     whites = [b.high for _, b in seen if b.high != 16]
     assert len(set(whites)) == 1 and whites[0] >= deviation.max().item()
-    assert [caption.split()[0] for caption, _ in first.pictures] == [
+    assert [caption.split()[0] for caption, _ in first.figures] == [
         "Test", "Means", "Draws", "Standard",
     ]  # fmt: skip
 
@@ -169,23 +171,23 @@ def test_means_draws_and_deviations_are_those_of_the_likelihood(monkeypatch):
 def test_one_deviation_for_all_pixels_is_a_number():
     data = made("real")
     with evaluating([]):
-        (card,) = likelihoods.outcomes(data, entries(data, f"vae {SMALL}"), 0)
-    assert len(card.pictures) == 3
+        (card,) = outcomes.build(Shown(data, entries(data, f"vae {SMALL}")))
+    assert len(card.figures) == 3
     assert re.fullmatch(r"The standard deviation .* is 1 \(in the data's unit\) .*", card.note)
 
 
 def test_samples_by_class_share_their_z(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        likelihoods,
+        sampled_images,
         "grid",
-        lambda x, *a, grid=likelihoods.grid, **k: seen.append(x) or grid(x, *a, **k),
+        lambda x, *a, grid=sampled_images.grid, **k: seen.append(x) or grid(x, *a, **k),
     )
     data = made("levels")
     conditional = entries(data, f"cvae {SMALL}", f"vae {SMALL}")
     with evaluating([]):
-        (card,) = likelihoods.samples_by_class(data, conditional, 3)
-    assert [row.name for row in card.rows] == ["cat", "<dog>", "eel"]
+        (card,) = sampled_images.samples_by_class(Shown(data, conditional, 3))
+    assert [name for name, _ in card.figures] == ["cat", "<dog>", "eel"]
     z = torch.randn(6, 2, generator=torch.Generator().manual_seed(3))
     for number, x in enumerate(seen):
         means = conditional[0].model.decode(z, torch.full((6,), number)).detach()
@@ -195,8 +197,8 @@ def test_samples_by_class_share_their_z(monkeypatch):
 def test_shepard_diagrams_of_codes_that_keep_distances():
     data = made("table")
     with evaluating([]):
-        (card,) = distances.shepard_diagrams(data, entries(data, "pca latent_dim=4"), 0)
-    assert float(card.correlation) > 0.9
+        (card,) = distances.shepard_diagrams(Shown(data, entries(data, "pca latent_dim=4")))
+    assert float(card.figures[0][0]) > 0.9
     a = torch.randn(500, generator=torch.Generator().manual_seed(1))
     assert rank_correlation(a, -a.exp()) == -1
     assert abs(rank_correlation(a, a.flip(0))) < 0.2

@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from reparam.evaluation.scores import Difference, Score, difference, mean_score
+from reparam.evaluation.scores import Difference, Score, difference, mark, mean_score
 from reparam.model import Space
 from reparam.presets import build
-from reparam.report.columns import COLUMNS
-from reparam.report.entry import Entry
 from reparam.report.summary import findings
-from reparam.report.table import mark, number, rank, score_table
+from reparam.report.table import number, rank, score_table
+from reparam.report.trained import TrainedModel
+from reparam.terms import SCORES
 from reparam.train.history import History
 
 SPACE = Space((6,), "real")
@@ -22,7 +22,7 @@ def score(value, stderr=None, kind=None):
 
 
 def entry(label, preset="vae", **scores):
-    return Entry(label, build(preset, SPACE, latent_dim=2), scores, History())
+    return TrainedModel(label, build(preset, SPACE, latent_dim=2), scores, History())
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_an_error_of_zero_is_known():
 
 
 def test_the_elbo_is_explained_beside_a_bound():
-    definition = COLUMNS["elbo"].definition
+    definition = SCORES["elbo"].definition
     assert "itself a bound" in definition and "least that the misfit can be" in definition
 
 
@@ -215,8 +215,8 @@ def test_training_data_are_a_row_that_is_ranked_with_no_model():
 
 def test_being_near_training_data_is_neither_good_nor_bad():
     for name in ("nearest_training", "near_copies", "sample_sharpness", "label_entropy"):
-        assert COLUMNS[name].better is None
-    assert "Below 1 alone says little" in COLUMNS["nearest_training"].definition
+        assert SCORES[name].better is None
+    assert "Below 1 alone says little" in SCORES["nearest_training"].definition
 
 
 def test_findings_name_ties_and_warn_of_bounds():
@@ -237,6 +237,13 @@ def test_lines_of_findings_end_neither_within_a_number_nor_within_its_error():
     numbers = only.text.partition(": ")[2].split(" ")
     assert [one.replace("\u00a0", " ") for one in numbers] == [
         "= −10.00 ± 0.10", "(± 0.37 over seeds)", "nats."
+    ]  # fmt: skip
+    shares = [entry(n, linear_probe_accuracy=Score(v, "share", 90, "test", 0.02, seed_stderr=0.01))
+              for n, v in (("A", 0.9), ("B", 0.1))]  # fmt: skip
+    (only,) = findings(shares)
+    shares = only.text.partition(": ")[2].split(" ")
+    assert [one.replace("\u00a0", " ") for one in shares] == [
+        "90.0 % ± 2.0 %", "(± 1.0 % over seeds)."
     ]  # fmt: skip
 
 

@@ -12,10 +12,10 @@ from reparam.evaluation.scores import Score
 from reparam.model import Space
 from reparam.models.autoencoder import Autoencoder
 from reparam.presets import build
-from reparam.report.entry import Entry
+from reparam.report.endings import ending, still_improving, training_rows
 from reparam.report.page import write_report
 from reparam.report.summary import findings
-from reparam.report.training import ending, still_improving, training_rows
+from reparam.report.trained import TrainedModel
 from reparam.train.history import History
 
 SPACE = Space((6,), "real")
@@ -61,7 +61,7 @@ def test_of_the_last_weights_nothing_is_said():
     """Their objective moves with the weights: no validation is better than an earlier one."""
     ended = history(peak(19, 20), "all epochs", best_epoch=20.0, keeps="last")
     assert not still_improving(MODEL, ended)
-    (row,) = training_rows([Entry("l-vae", MODEL, {}, ended, TrainConfig(epochs=20))])
+    (row,) = training_rows([TrainedModel("l-vae", MODEL, {}, ended, TrainConfig(epochs=20))])
     assert row.cells[:3] == ["all 20 epochs", "20", "last"]
 
 
@@ -100,8 +100,8 @@ def test_a_row_for_every_training():
     config = TrainConfig(budget=40.0, patience=20, lr=0.01, batch_size=64, save_every=1.0)
     again = TrainConfig(epochs=20, seed=1)
     entries = [
-        Entry("PCA", pca, {}, History(ended="solved", seconds=0.04), TrainConfig()),
-        Entry(
+        TrainedModel("PCA", pca, {}, History(ended="solved", seconds=0.04), TrainConfig()),
+        TrainedModel(
             "VAE",
             MODEL,
             {},
@@ -109,7 +109,7 @@ def test_a_row_for_every_training():
             config,
             ((again, history(peak(19, 20), "all epochs", seconds=12.0, best_epoch=20.0)),),
         ),
-        Entry("from memory", MODEL, {}, History()),
+        TrainedModel("from memory", MODEL, {}, History()),
     ]
     rows = training_rows(entries)
     assert [(row.model, row.seed) for row in rows] == [(0, ""), (1, "seed 0"), (1, "seed 1")]
@@ -128,14 +128,14 @@ def test_the_last_of_several_descents_is_judged():
     assert not still_improving(codec, both)
     both.rows[:] = [*history(peak(0, 10)).rows, *history(peak(9, 10)).rows]
     assert still_improving(codec, both)
-    assert training_rows([Entry("two", codec, {}, both)])[0].cells[1] == "10 + 10"
+    assert training_rows([TrainedModel("two", codec, {}, both)])[0].cells[1] == "10 + 10"
 
 
 def scored(label, value, *runs):
     """A model with a likelihood and its trainings."""
     pairs = [(TrainConfig(seed=seed), run) for seed, run in enumerate(runs)]
     scores = {} if value is None else {"log_likelihood": Score(value, "nats", 9, "test", 0.1)}
-    return Entry(label, MODEL, scores, pairs[0][1], pairs[0][0], tuple(pairs[1:]))
+    return TrainedModel(label, MODEL, scores, pairs[0][1], pairs[0][0], tuple(pairs[1:]))
 
 
 def said(*entries):
@@ -175,7 +175,7 @@ def test_the_page_shows_it(tmp_path):
     data = rp.load_data("digits")
     model = rp.build("vae", data.space, latent_dim=2, hidden=(4,), seed=0).eval()
     config = TrainConfig(budget=3.0)
-    entry = Entry("<VAE>", model, {}, history(peak(19, 20), seconds=3.02), config)
+    entry = TrainedModel("<VAE>", model, {}, history(peak(19, 20), seconds=3.02), config)
     html = write_report(tmp_path / "r.html", data, [entry]).read_text("utf-8")
     section = html[html.index('<section id="training"') :]
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section[: section.index("</table>")]))

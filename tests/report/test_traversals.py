@@ -11,9 +11,12 @@ from PIL import Image
 
 import reparam as rp
 from reparam.data import Data, Split
+from reparam.evaluation.latents import importance
 from reparam.evaluation.modes import evaluating
 from reparam.model import Space
-from reparam.report import Entry, rates, traversals, write_report
+from reparam.report import TrainedModel, write_report
+from reparam.report.section import Shown
+from reparam.report.sections import rates, traversals
 from reparam.train.history import History
 
 IMAGES, TABLE = Space((1, 9, 7), "levels", 17), Space((5,), "real")
@@ -38,12 +41,12 @@ def vae(data, latent_dim, dead=()):
         rows = [*dead, *(latent_dim + d for d in dead)]  # of means and log-scales
         last.weight[rows] = 0
         last.bias[rows] = 0
-    return Entry("VAE", model.eval(), {}, History())
+    return TrainedModel("VAE", model.eval(), {}, History())
 
 
 def card_of(data, entry):
     with evaluating([entry.model]):
-        (card,) = traversals.traversals(data, [entry], 0)
+        (card,) = traversals.build(Shown(data, [entry]))
     return card
 
 
@@ -52,7 +55,7 @@ def numbers(texts):
 
 
 def everything(card):
-    texts = [d.name for d in card.dimensions] + [w.text for w in card.small] + card.undrawn
+    texts = [d.name for d in card.dimensions] + [text for text, _ in card.small] + card.undrawn
     return numbers(texts)
 
 
@@ -65,12 +68,12 @@ def test_every_dimension_once_used_ones_by_rate_and_the_dead_last(space):
     assert sorted(shown) == list(range(12))
     with evaluating([entry.model]):
         codes = entry.model.encode(data.test.x)
-        axes = traversals.importance(entry.model, data.test, codes, 0)
+        axes = importance(entry.model, data.test, codes, 0)
     rates = axes.amount[shown[:10]]
     assert set(shown[10:]) == set(dead) and bool((rates.diff() <= 0).all())
     assert len(card.dimensions) == 8
     assert card.others == "2 weaker dimensions and 2 dead ones"
-    assert card.small[-1].text.endswith(" nats (dead)") and "dead" not in card.small[0].text
+    assert card.small[-1][0].endswith(" nats (dead)") and "dead" not in card.small[0][0]
 
 
 def test_walks_start_at_the_code_nearest_to_the_mean(monkeypatch):
@@ -112,8 +115,8 @@ def test_the_dead_are_those_that_the_rates_call_collapsed():
         last.weight[[3, 6, 7]] = 0
         last.bias[[3, 6, 7]] = torch.tensor([0.0, 0.0, -0.7])
         codes = model.encode(data.test.x)
-        axes = traversals.importance(model, data.test, codes, 0)
-        (note,) = rates.rates(data, [entry], 0).notes
+        axes = importance(model, data.test, codes, 0)
+        (note,) = rates.build(Shown(data, [entry])).notes
     assert (codes.var(0, correction=0) > 0.01).tolist() == [True, False, True, False]
     assert axes.alive.tolist() == [True, False, False, True]
     assert "dimensions 1, 2 of 4" in note[2] and axes.order.endswith("dead: less than 0.01 nats")
@@ -127,7 +130,7 @@ def test_codes_without_rates_of_their_own_are_dead_where_they_are_no_active_unit
         for parameter in model.encoder.parameters():
             parameter.mul_(1e-3)  # all of z collapsed, and some of it more than the rest
         codes = model.encode(data.test.x)
-        axes = traversals.importance(model, data.test, codes, 0)
+        axes = importance(model, data.test, codes, 0)
     assert codes.var(0).max() > 0 and not axes.alive.any()
     assert axes.order.endswith("no active unit") and axes.unit == "variance"
 
@@ -145,7 +148,7 @@ def test_hundreds_of_dimensions_stay_small(channels, side, monkeypatch):
     data = made(Space((channels, side, side), "levels", 17), rows=12)
     card = card_of(data, vae(data, 300))
     assert sorted(everything(card)) == list(range(300))
-    sizes = [Image.open(io.BytesIO(walk.picture.data)).size for walk in card.small]
+    sizes = [Image.open(io.BytesIO(walk.data)).size for _, walk in card.small]
     room = sum(width * height * channels for width, height in sizes)
     assert 0.5 * traversals.ROOM < room <= traversals.ROOM
     assert all(height >= traversals.SMALL_SIDE for _, height in sizes)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reparam.data import Split
-from reparam.data.gray import Gray, draw
+from reparam.data.binarization import Gray, draw
 from reparam.train.batches import Batches
 
 CPU = torch.device("cpu")
@@ -57,6 +57,40 @@ def test_order_depends_on_seed_and_epoch_alone():
     assert len(orders) == 16  # seed 1, epoch 0 is not seed 0, epoch 1
 
 
+def test_every_turn_of_a_step_goes_through_the_data_in_an_order_of_its_own():
+    batches, again = (Batches(numbered(48), 6, seed=1, device=CPU) for _ in range(2))
+    asked = [(step, turn) for step in range(16) for turn in range(3)]
+    seen = {key: batches.at(*key).x[:, 0].tolist() for key in asked}
+    for turn in range(3):
+        for epoch in (range(8), range(8, 16)):
+            assert sorted(row for step in epoch for row in seen[step, turn]) == list(range(48))
+    assert len({tuple(rows) for rows in seen.values()}) == len(asked)
+    for key in ((11, 2), (3, 1), (3, 0), (12, 2)):  # in any order, as after a resume
+        assert again.at(*key).x[:, 0].tolist() == seen[key]
+    plain = [Batches(numbered(48), 6, seed=1, device=CPU).at(step) for step in range(16)]
+    assert [batch.x[:, 0].tolist() for batch in plain] == [seen[step, 0] for step in range(16)]
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_streamed_turns_are_those_of_data_on_the_device(monkeypatch, dynamic):
+    """What is read ahead is the turn that comes next, whichever that is."""
+    split = gray() if dynamic else numbered(60)
+    held = Batches(split, 20, seed=0, device=CPU)
+    monkeypatch.setattr("reparam.train.batches.fits", lambda x, device: False)
+    streamed = Batches(split, 20, seed=0, device=CPU)
+    streamed.turns, read = 2, []
+    monkeypatch.setattr(
+        streamed, "_read", lambda *key: read.append(key) or Batches._read(streamed, *key)
+    )
+    asked = [(step, turn) for step in range(6) for turn in range(2)]
+    for key in asked:
+        assert torch.equal(streamed.at(*key).x, held.at(*key).x)
+    assert streamed.ahead is not None and streamed.ahead.result()
+    assert read == [*asked, (6, 0)]  # each once
+    drawn = [held.at(3, turn).x for turn in range(3)]
+    assert not any(torch.equal(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
+
+
 def test_conditions_stay_with_their_rows():
     batches = Batches(numbered(20), 6, seed=0, device=CPU, c=torch.arange(20) * 10)
     for step in range(9):
@@ -68,7 +102,7 @@ def test_conditions_stay_with_their_rows():
 def test_solves_read_every_row_once_in_order():
     batches = Batches(numbered(2500), 64, seed=0, device=CPU)
     for _ in range(2):  # re-iterable
-        assert torch.cat([x for x, _ in batches])[:, 0].tolist() == list(range(2500))
+        assert torch.cat([batch.x for batch in batches])[:, 0].tolist() == list(range(2500))
 
 
 # ------------------------------------------------------------------------- gray data
@@ -120,7 +154,7 @@ def test_draws_depend_on_seed_and_step_alone_and_differ_between_steps():
 
 def test_a_solve_reads_the_same_draw_in_every_pass():
     batches = Batches(gray(2500), 64, seed=0, device=CPU)
-    first, second = (torch.cat([x for x, _ in batches]) for _ in range(2))
+    first, second = (torch.cat([batch.x for batch in batches]) for _ in range(2))
     assert torch.equal(first, second) and len(first) == 2500
     assert not torch.equal(first[:1024], first[1024:2048])
     p = torch.arange(LEVELS).double() / (LEVELS - 1)

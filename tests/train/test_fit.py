@@ -19,7 +19,7 @@ from torch import Tensor, nn
 import reparam as rp
 from reparam import checkpoint
 from reparam.data import Data, Split
-from reparam.model import Descend, Loss, Model, Player, Space
+from reparam.model import Loss, Model, Space
 from reparam.train import NonFinite, fit
 from reparam.train import fit as fit_function
 
@@ -174,7 +174,8 @@ def test_learning_rates_follow_warmup_and_schedule(every_step):
 
 
 def test_averaged_weights_are_what_is_validated_and_kept(every_step):
-    decay = 0.9
+    """The average warms up: it decays by (1 + s)/(10 + s) in step s while that is less."""
+    decay = 0.6  # reached in step 13
     data = constant()
     model, seen = Toy(data.space), []
     history = fit(
@@ -187,8 +188,9 @@ def test_averaged_weights_are_what_is_validated_and_kept(every_step):
         ema=decay,
     )
     average = torch.zeros(2, dtype=F64)
-    for w in seen:
-        average = decay * average + (1 - decay) * w
+    for s, w in enumerate(seen):
+        now = min(decay, (1 + s) / (10 + s))
+        average = now * average + (1 - now) * w
     assert len(seen) == 20
     assert (average - seen[-1]).abs().max() > 0.01
     torch.testing.assert_close(model.w.detach().double(), average, rtol=1e-5, atol=0)
@@ -211,38 +213,6 @@ def test_clipping_bounds_the_gradient_of_every_step(monkeypatch):
     norms.clear()
     fit(Toy(constant().space), constant(50.0), progress=False, epochs=3, lr=0.01)
     assert min(norms) > 100
-
-
-def test_players_move_only_their_modules_each_at_its_own_rate_and_turn():
-    class Two(Model):
-        def __init__(self) -> None:
-            super().__init__(Space((2,), "real"))
-            self.a, self.b = nn.Linear(2, 1), nn.Linear(2, 1)
-            self.asked: list[str] = []
-            self.stepped: list[str] = []
-
-        @property
-        def stages(self) -> tuple[Descend, ...]:
-            players = (Player("a", (self.a,)), Player("b", (self.b,), lr=0.1, steps=2))
-            return (Descend("both", players),)
-
-        def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
-            x, c = self.prepare(x, c)
-            if self.training:
-                self.asked.append(player)
-            value = (self.a(x) + self.b(x)).sum(1) + 3
-            return Loss(value.mean(), {"squared_error": value})
-
-        def after_step(self, loss: Loss, player: str = "model") -> None:
-            self.stepped.append(player)
-
-    model = Two()
-    before = {n: p.detach().clone() for n, p in model.named_parameters()}
-    fit(model, constant(), progress=False, epochs=1, lr=1e-3)
-    assert model.asked == model.stepped == ["a", "b", "b"]
-    moved = {n: (p.detach() - before[n]).abs().max().item() for n, p in model.named_parameters()}
-    assert moved["a.weight"] == pytest.approx(1e-3, rel=1e-2)
-    assert moved["b.weight"] == pytest.approx(2e-4, rel=1e-2)
 
 
 # ------------------------------------------------------------------------- when it ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,9 +27,10 @@ from reparam.train import fit, resume
 
 loop = importlib.import_module("reparam.train.loop")
 
-# Everything that a state can hold: 9 steps an epoch, a row of the curves every 54.
+# Everything that a state can hold: 9 steps an epoch, a row of the curves every 18.
+STEPS_PER_ROW = "reparam.train.state.STEPS_PER_ROW", 10
 CONFIG: dict[str, Any] = dict(
-    epochs=24,
+    epochs=8,
     batch_size=32,
     lr=3e-3,
     warmup=20,
@@ -39,7 +41,7 @@ CONFIG: dict[str, Any] = dict(
     seed=7,
     save_every=1e9,
 )
-TOTAL = 24 * 9
+TOTAL = 8 * 9
 
 
 def data(kind: str = "binary") -> Data:
@@ -74,6 +76,7 @@ def interrupt_at(step: int) -> Any:
 @pytest.fixture(autouse=True)
 def every_step(monkeypatch) -> None:
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_NEWS", 0.0)
+    monkeypatch.setattr(*STEPS_PER_ROW)
 
 
 def without_seconds(header: dict[str, Any]) -> dict[str, Any]:
@@ -110,14 +113,8 @@ def uninterrupted(folder: Path, made: Data, stop_at: int | None = None, **change
 def in_pieces(folder: Path, made: Data, stops: list[int], **changes: Any) -> None:
     """The same run, interrupted at every stop and resumed in between."""
     with pytest.raises(KeyboardInterrupt):
-        fit(
-            fresh(made),
-            made,
-            progress=False,
-            out=folder,
-            watch=interrupt_at(stops[0]),
-            **(CONFIG | changes),
-        )
+        watch = interrupt_at(stops[0])
+        fit(fresh(made), made, progress=False, out=folder, watch=watch, **(CONFIG | changes))
     assert state(folder)[1]["step"] == stops[0]
     for stop in stops[1:]:
         torch.manual_seed(stop)  # whatever happens between two sessions
@@ -129,19 +126,19 @@ def in_pieces(folder: Path, made: Data, stops: list[int], **changes: Any) -> Non
 @pytest.mark.parametrize("kind", ["binary", "real", "gray"])
 def test_state_after_a_resume_is_the_uninterrupted_one(tmp_path, kind):
     """Weights, averages, best weights, Adam's moments, generators, tallies, curves: everything that
-    is saved at step 150 (mid-epoch, mid-row), with interruptions at 77 and 120 and without."""
+    is saved at step 50 (mid-epoch, mid-row), with interruptions at 25 and 40 and without."""
     made = data(kind)
-    uninterrupted(tmp_path / "one", made, stop_at=150)
-    in_pieces(tmp_path / "two", made, [77, 120, 150])
+    uninterrupted(tmp_path / "one", made, stop_at=50)
+    in_pieces(tmp_path / "two", made, [25, 40, 50])
     assert_same_state(tmp_path / "one", tmp_path / "two")
     tensors, header = state(tmp_path / "one")
     kinds = {name.split("/")[0] for name in tensors}
     assert kinds == {"model", "best", "average", "rng", "tally", "optimizer"}
     assert len(header["history"]["rows"]) == 2
-    assert len(tensors["tally/model"]) == 150 - 108
+    assert len(tensors["tally/model"]) == 50 - 36
 
 
-@pytest.mark.parametrize("stop", [1, 53, 54, 55, TOTAL - 1])
+@pytest.mark.parametrize("stop", [1, 17, 18, 19, TOTAL - 1])
 def test_the_finished_run_is_the_uninterrupted_one(tmp_path, stop):
     """Interrupted after the first step, around the end of a row, and before the last."""
     made = data()
@@ -170,7 +167,7 @@ def test_patience_goes_on_counting(tmp_path):
     config = dict(lr=0.03, patience=2, epochs=2000, schedule="constant", ema=None)
     uninterrupted(tmp_path / "one", made, **config)
     steps = state(tmp_path / "one")[1]["step"]
-    in_pieces(tmp_path / "two", made, [steps - 60], **config)
+    in_pieces(tmp_path / "two", made, [steps - 20], **config)
     _, history = resume(tmp_path / "two", data=made, progress=False)
     assert history.ended == "no further improvement"
     assert_same_state(tmp_path / "one", tmp_path / "two")
@@ -190,22 +187,16 @@ def test_skipped_steps_are_remembered(tmp_path):
             warnings.simplefilter("ignore", RuntimeWarning)
             # The statistics would be NaN; here only the loss is to be.
             patch.setattr(type(model.standardize), "stages", property(lambda self: ()))
+            fields: dict[str, Any] = dict(progress=False, out=folder, **(CONFIG | config))
             if not stops:
-                history = fit(model, made, progress=False, out=folder, **(CONFIG | config))
+                history = fit(model, made, **fields)
             else:
                 with pytest.raises(KeyboardInterrupt):
-                    fit(
-                        model,
-                        made,
-                        progress=False,
-                        out=folder,
-                        watch=interrupt_at(10),
-                        **(CONFIG | config),
-                    )
+                    fit(model, made, watch=interrupt_at(10), **fields)
                 _, history = resume(folder, data=made, progress=False)
         found.append((history.warnings, without_seconds({"history": history.to_json()})))
     assert found[0] == found[1]
-    assert "in 12 steps" in found[0][0][0]  # once an epoch
+    assert "in 4 steps" in found[0][0][0]  # once an epoch
 
 
 # ------------------------------------------------------------------------- sudden death
@@ -230,7 +221,7 @@ def test_death_before_and_after_the_first_checkpoint(tmp_path, save_every):
     uninterrupted(tmp_path / "one", made)
     with pytest.raises(Death):
         config = CONFIG | {"save_every": save_every}
-        fit(fresh(made), made, progress=False, out=tmp_path / "two", watch=dies_at(40), **config)
+        fit(fresh(made), made, progress=False, out=tmp_path / "two", watch=dies_at(20), **config)
     resume(tmp_path / "two", data=made, progress=False)
     assert_same_state(tmp_path / "one", tmp_path / "two")
 
@@ -245,6 +236,7 @@ folder = t.Path({folder!r})
 made = t.data()
 config = t.CONFIG | dict(save_every=0.0, epochs={epochs})
 t.loop.SECONDS_BETWEEN_NEWS = 0.0
+t.pytest.MonkeyPatch().setattr(*t.STEPS_PER_ROW)
 
 def watch(news):  # however late it is killed, it was not over before
     while news.step == int(sys.argv[2]):
@@ -260,7 +252,7 @@ HANGS = 600  # seconds after which something waits for ever
 
 def test_sigkill_at_random_moments_loses_nothing(tmp_path):
     """Killed twice by the kernel while it saves after every step, then resumed here."""
-    epochs, total = 80, 80 * 9
+    epochs, total = 20, 20 * 9
     made, folder = data(), tmp_path / "two"
     uninterrupted(tmp_path / "one", made, epochs=epochs)
     script = SCRIPT.format(here=str(Path(__file__).parent), folder=str(folder), epochs=epochs)
@@ -323,10 +315,10 @@ def test_an_interrupt_while_solving_is_not_lost(tmp_path, monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         solve(self, *args)
 
-    uninterrupted(tmp_path / "one", made, epochs=6)
+    uninterrupted(tmp_path / "one", made, epochs=2)
     monkeypatch.setattr(type(fresh(made).standardize), "_solve", slow)
     with pytest.raises(KeyboardInterrupt):
-        fit(fresh(made), made, progress=False, out=tmp_path / "two", **(CONFIG | {"epochs": 6}))
+        fit(fresh(made), made, progress=False, out=tmp_path / "two", **(CONFIG | {"epochs": 2}))
     assert state(tmp_path / "two")[1]["step"] == 1
     resume(tmp_path / "two", data=made, progress=False)
     assert len(solves) == 1
@@ -355,16 +347,16 @@ def test_a_finished_run_can_be_given_more_epochs(tmp_path):
     """With a constant rate the longer run is the shorter one, continued."""
     made = data()
     plain = dict(schedule="constant")
-    uninterrupted(tmp_path / "one", made, **plain, epochs=12)
-    uninterrupted(tmp_path / "two", made, **plain, epochs=6)
-    _, history = resume(tmp_path / "two", data=made, progress=False, epochs=12)
+    uninterrupted(tmp_path / "one", made, **plain, epochs=4)
+    uninterrupted(tmp_path / "two", made, **plain, epochs=2)
+    _, history = resume(tmp_path / "two", data=made, progress=False, epochs=4)
     assert history.ended == "all epochs"
     assert_same_state(tmp_path / "one", tmp_path / "two")
 
 
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     made = data()
-    model = uninterrupted(tmp_path, made, epochs=6)
+    model = uninterrupted(tmp_path, made, epochs=2)
     before = state(tmp_path)
     back, history = resume(tmp_path, data=made, progress=False)
     after = state(tmp_path)
@@ -410,29 +402,37 @@ def test_a_folder_that_holds_no_run(tmp_path):
         fit(fresh(data()), data(), progress=False, out=tmp_path / "file", **CONFIG)
 
 
-def resumable(folder: Path) -> Data:
-    made = data()
-    in_pieces(folder, made, [60])
-    return made
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> Path:
+    """A run that was interrupted within a row: what is damaged is a copy."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "SECONDS_BETWEEN_NEWS", 0.0)
+        in_pieces(folder, data(), [60])
+    return folder
+
+
+@pytest.fixture
+def resumable(stopped, tmp_path) -> Data:
+    shutil.copytree(stopped, tmp_path, dirs_exist_ok=True)
+    return data()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"model": 1, "data": {}, "config": {}}'])
-def test_a_damaged_run_file_is_refused(tmp_path, content):
-    made = resumable(tmp_path)
+def test_a_damaged_run_file_is_refused(tmp_path, resumable, content):
     (tmp_path / "run.json").write_text(content)
     with pytest.raises(ValueError, match="run.json"):
-        resume(tmp_path, data=made, progress=False)
+        resume(tmp_path, data=resumable, progress=False)
 
 
 @pytest.mark.parametrize(
     "change", [{"epochs": -1}, {"lr": "fast"}, {"color": 1}, {"schedule": "linear"}], ids=str
 )
-def test_a_tampered_config_is_refused(tmp_path, change):
-    made = resumable(tmp_path)
+def test_a_tampered_config_is_refused(tmp_path, resumable, change):
     run = checkpoint.read_json(tmp_path / "run.json")
     checkpoint.write_json(tmp_path / "run.json", run | {"config": run["config"] | change})
     with pytest.raises(ValueError, match="run.json: its config is not valid"):
-        resume(tmp_path, data=made, progress=False)
+        resume(tmp_path, data=resumable, progress=False)
 
 
 def without(key: str) -> Any:
@@ -477,21 +477,19 @@ def cut_weight(tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
         "a moment missing",
     ],
 )
-def test_a_tampered_state_is_refused_by_name(tmp_path, spoil):
-    made = resumable(tmp_path)
+def test_a_tampered_state_is_refused_by_name(tmp_path, resumable, spoil):
     file = tmp_path / "state.safetensors"
     tensors, header = checkpoint.read_tensors(file)
     spoil(tensors, header)
     checkpoint.write_tensors(file, tensors, header)
     with pytest.raises(ValueError, match="state.safetensors"):
-        resume(tmp_path, data=made, progress=False)
+        resume(tmp_path, data=resumable, progress=False)
 
 
-def test_a_truncated_state_is_refused_by_name(tmp_path):
-    made = resumable(tmp_path)
+def test_a_truncated_state_is_refused_by_name(tmp_path, resumable):
     file = tmp_path / "state.safetensors"
     content = file.read_bytes()
     for size in (0, 7, 100, len(content) // 2, len(content) - 1):
         file.write_bytes(content[:size])
         with pytest.raises(ValueError, match="state.safetensors"):
-            resume(tmp_path, data=made, progress=False)
+            resume(tmp_path, data=resumable, progress=False)

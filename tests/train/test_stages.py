@@ -15,7 +15,7 @@ from reparam.config import TrainConfig
 from reparam.data import Data, Split
 from reparam.model import Descend, Generator, Loss, Model, Player, Solve, Space
 from reparam.models.autoencoder import Autoencoder
-from reparam.models.mixture import GaussianMixture
+from reparam.models.gaussian_mixture import GaussianMixture
 from reparam.models.two_stage import TwoStage
 from reparam.train import NonFinite, fit, resume
 from reparam.train.state import Training
@@ -115,7 +115,7 @@ class Center(Generator):
         nll = (x - self.code).square().sum(1)
         return Loss(nll.mean(), {"nll": nll})
 
-    def sample(self, n, c=None, *, generator=None):
+    def draw(self, n, c, generator):
         return self.code.detach().expand(n, 1)
 
 

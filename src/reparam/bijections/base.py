@@ -71,14 +71,14 @@ class Chain(Bijection):
         self.context_features = sum(b.context_features for b in bijections)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total = x.new_zeros(len(x))
+        total = x.new_zeros(x.shape[0])
         for bijection, part in self._parts(context):
             x, ladj = bijection(x, part)
             total = total + ladj
         return x, total
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total = z.new_zeros(len(z))
+        total = z.new_zeros(z.shape[0])
         for bijection, part in reversed(self._parts(context)):
             z, ladj = bijection.inverse(z, part)
             total = total + ladj

@@ -92,12 +92,12 @@ class Standardize(Float64Buffers, Bijection):
             log_scale = self.varying(self.scale.log().expand(self.space.shape)).sum()
         else:
             log_scale = self.anchor.new_full((), self.space.dimension * math.log(self.top))
-        return (sign * log_scale).to(self.anchor).expand(len(x))
+        return (sign * log_scale).to(self.anchor).expand(x.shape[0])
 
     @torch.no_grad()
     def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
         assert self.varying is not None
-        self.varying.learn(x for x, _ in batches)
+        self.varying.learn(batch.x for batch in batches)
         mean = _column_means(batches, 0.0, self.varies)
         # A second pass around the mean: the one-pass formula cancels for columns far from zero.
         deviation = _column_means(batches, mean, self.varies, power=2).sqrt()
@@ -114,7 +114,8 @@ def _column_means(
     Only over the entries ``varies`` (*shape), where not all do; 0 where none does.
     """
     total, count = torch.zeros(()), torch.zeros((), dtype=torch.float64)
-    for x, _ in batches:
+    for batch in batches:
+        x = batch.x
         columns = x.to(numerics.accumulator(x)).movedim(1, -1).flatten(0, -2)
         values = (columns - center).pow(power)
         if varies is None:

@@ -24,6 +24,7 @@ class Planar(Bijection):
     Shape: (B, L), context (B, 2L + 1) → (B, L), ladj (B,).
 
     Reference: Rezende & Mohamed 2015, eq. 10 to 12 and appendix A.1.
+    https://arxiv.org/abs/1505.05770
 
     >>> x, ladj = Planar(2).inverse(torch.zeros(1, 2), torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]]))
     >>> x.tolist(), round(ladj.item(), 4)  # w·û = −1 + δ + ln 2, where u was 0
@@ -84,6 +85,7 @@ class Radial(Bijection):
     Shape: (B, L), context (B, L + 2) → (B, L), ladj (B,).
 
     Reference: Rezende & Mohamed 2015, eq. 14 and appendix A.2.
+    https://arxiv.org/abs/1505.05770
 
     >>> x, ladj = Radial(2).inverse(torch.ones(1, 2), torch.zeros(1, 4))
     >>> bool((x - 1).abs().max() < 1e-3)  # a = b: hardly a move

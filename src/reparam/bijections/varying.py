@@ -11,10 +11,11 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.buffers import Float64Buffers
+from reparam.inspection import OfData
 from reparam.model import Space
 
 
-class Varying(Float64Buffers):
+class Varying(OfData, Float64Buffers):
     """What a model has to know of real training data to give such data back.
 
     An entry that is the same in every training row has probability 1: it is no part of the

@@ -14,7 +14,7 @@ from reparam.cli.tables import show, told
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Outline, Split
+    from reparam.data import DataRecord, Split
     from reparam.model import Completer
 
 FEW = 8  # examples in a picture where no number is asked for
@@ -85,13 +85,13 @@ def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed
 
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     parts = []
-    for x, c in batches(model, split, max(1, ROWS_AT_ONCE // draws)):
+    for x, c, _ in batches(model, split, max(1, ROWS_AT_ONCE // draws)):
         labels = None if c is None else c.repeat_interleave(draws, 0)
         drawn = model.complete(x.repeat_interleave(draws, 0), given, labels, generator=generator)
         parts.append(drawn.cpu().unflatten(0, (len(x), draws)))
     return torch.cat(parts)
 
 
-def _gray(outline: Outline) -> float:
+def _gray(outline: DataRecord) -> float:
     """The middle of the brightness of the run's data, where nothing is given."""
     return (outline.low + outline.high) / 2

@@ -66,7 +66,7 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
     """What is done to clean examples: the model's own noise, or another at some level."""
     from reparam.bijections.elementwise import Standardize
     from reparam.model import Batch
-    from reparam.objectives.corruptions import find_corruption, noise_of
+    from reparam.objectives.corruptions import make_corruption, noise_of
 
     if level is not None and not level >= 0:
         raise ValueError(f"amount: expected at least 0, got {level}")
@@ -83,7 +83,7 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
     standardize = Standardize(run.outline.space)
     for stage in standardize.stages:  # of real data only
         stage.solve(run.model, [Batch(run.data().train.x)])
-    corruption = find_corruption(name, DEFAULT_LEVEL if level is None else level, run.outline.space)
+    corruption = make_corruption(name, DEFAULT_LEVEL if level is None else level, run.outline.space)
     return noise_of(corruption, standardize.to(run.model.anchor))
 
 
@@ -105,7 +105,7 @@ def _repaired(run: OpenRun, split: Split) -> Tensor:
 
     model = codec(run)
     with torch.no_grad(), trusted():  # noise may take x̃ anywhere
-        return torch.cat([model.reconstruct(*batch).cpu() for batch in batches(model, split)])
+        return torch.cat([model.reconstruct(x, c).cpu() for x, c, _ in batches(model, split)])
 
 
 def _show_errors(run: OpenRun, clean: Tensor, found: dict[str, Tensor]) -> None:

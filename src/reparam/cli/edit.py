@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.cli.outputs import Result
-    from reparam.data import Outline, Split
+    from reparam.data import DataRecord, Split
     from reparam.model import Codec, Density
 
 MOST_ROWS = 16  # and columns of a picture, where nothing else is asked for
@@ -195,7 +195,7 @@ def _table(split: Split, log_p: Tensor, found: Tensor, names: tuple[str, ...]) -
     return Result(arrays, tuple(f"log p({name})" for name in names))
 
 
-def _by_class(split: Split, found: Tensor, names: tuple[str, ...], outline: Outline) -> Result:
+def _by_class(split: Split, found: Tensor, names: tuple[str, ...], outline: DataRecord) -> Result:
     """A row of images, or a folder of them, for every class that was found."""
     import torch
 
@@ -214,7 +214,7 @@ def _by_class(split: Split, found: Tensor, names: tuple[str, ...], outline: Outl
 
 def _strongest(model: Codec, split: Split, codes: Tensor) -> list[int]:
     """The entries of the code that carry most, by rate or variance, at most MOST_ROWS."""
-    from reparam.report.traversals import importance
+    from reparam.evaluation.latents import importance
 
     axes = importance(model, split, codes, seed=0)
     order = axes.amount.argsort(descending=True)

@@ -15,8 +15,8 @@ WIDEST = 16  # examples in a row of a picture, and in the picture where no numbe
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Outline, Split
-    from reparam.model import Codec, Model
+    from reparam.data import DataRecord, Split
+    from reparam.model import Codec, Encoder, Model
 
 Out = Annotated[
     str,
@@ -43,15 +43,20 @@ Attributes = Annotated[
 Count = Annotated[int | None, Parameter(name="-n", help="How many; none: all.")]
 
 
-def codec(run: OpenRun) -> Codec:
+def encoder(run: OpenRun) -> Encoder:
     """The model of a run, refused if it has no codes."""
-    from reparam.model import Codec
+    from reparam.model import Encoder
 
-    model = run.model
-    if not isinstance(model, Codec):
-        name = type(model).__name__
+    return run.model if isinstance(run.model, Encoder) else codec(run)
+
+
+def codec(run: OpenRun) -> Codec:
+    """A codec of the model of a run, refused if there is none."""
+    found = run.model.as_codec()
+    if found is None:
+        name = type(run.model).__name__
         raise ValueError(f"{run.path}: {name} has no codes; use an autoencoder or a VAE")
-    return model
+    return found
 
 
 def examples_of(
@@ -98,7 +103,7 @@ def one_example(which: str, run: OpenRun) -> Split:
     return test.take(slice(index, index + 1))
 
 
-def class_tensor(name: str | None, n: int, outline: Outline) -> Tensor | None:
+def class_tensor(name: str | None, n: int, outline: DataRecord) -> Tensor | None:
     """n times the class of that name, for conditional models."""
     import torch
 
@@ -126,7 +131,7 @@ def condition_of(run: OpenRun, split: Split, label: str | None) -> Tensor | None
 
 
 def asked_condition(
-    model: Model, label: str | None, attributes: list[str] | None, n: int, outline: Outline
+    model: Model, label: str | None, attributes: list[str] | None, n: int, outline: DataRecord
 ) -> Tensor | None:
     """n times the condition that was asked for; None: drawn, or the model takes none."""
     by_attributes = model.conditional and model.space.attributes is not None

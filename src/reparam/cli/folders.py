@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image
 
 from reparam.atomic import write_atomically
-from reparam.data.pictures import Header, look
+from reparam.data.image_files import ImageHeader, read_header
 from reparam.report.pictures import Brightness
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.data import Outline, Split
+    from reparam.data import DataRecord, Split
 
 Box = tuple[int, int, int, int]  # left, upper, right, lower, in pixels
 
@@ -79,7 +79,7 @@ def refuse_places(folder: Path, found: Sequence[Place], force: bool) -> None:
         )
 
 
-def write_folder(folder: Path, x: Tensor, found: Sequence[Place], outline: Outline) -> list[str]:
+def write_folder(folder: Path, x: Tensor, found: Sequence[Place], outline: DataRecord) -> list[str]:
     """Images (N, C, H, W) as 8-bit PNG files, and notes on what was decided.
 
     What was resized when it was loaded gets back the size of its source: without the bars that
@@ -104,8 +104,8 @@ def write_folder(folder: Path, x: Tensor, found: Sequence[Place], outline: Outli
 
 def _source_size(place: Place) -> tuple[int, int] | None:
     """Width and height of the source, where there is one that can be read."""
-    header = None if place.source is None else look(place.source)
-    return header.size[::-1] if isinstance(header, Header) else None
+    header = None if place.source is None else read_header(place.source)
+    return header.size[::-1] if isinstance(header, ImageHeader) else None
 
 
 def _cropped(image: Image.Image, size: tuple[int, int]) -> bool:

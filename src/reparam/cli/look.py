@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from reparam.cli.options import BY_RULES, DataOptions, Samples, Seed, Source, argument_help
+from reparam.cli.options import BY_RULES, DataOptions, Samples, Seed, Source
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import (
     key_values,
@@ -42,10 +42,8 @@ def models(
             }
         )
     )
-    help_of = argument_help(preset.build)
     parameters = [
-        (p.name, p.type_name, p.shown_default, help_of.get(p.name, ""))
-        for p in preset.parameters.values()
+        (p.name, p.type_name, p.shown_default, p.meaning) for p in preset.parameters.values()
     ]
     show(rows_table(("parameter", "type", "default", "meaning"), parameters))
     fitting = [
@@ -83,9 +81,9 @@ def evaluate(
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
     from reparam.evaluation import reference_scores, too_few
+    from reparam.evaluation.absent import left_out
     from reparam.evaluation.diagnosis import diagnose
     from reparam.model import Generator
-    from reparam.report.columns import left_out
 
     if json is not None:
         check_place(json)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict, get_args, get_type_hints
+from dataclasses import Field, dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
 
 from reparam.config import TrainConfig
+from reparam.limits import argument_help, convert, hints
 
 if TYPE_CHECKING:
     from reparam.data import Data
@@ -65,6 +65,7 @@ class DataOptions:
         label: Column of a table that holds the labels.
         drop: Column to leave out; may be repeated.
         attributes: Column of conditions; may be repeated.
+        factors: Column of a known factor of variation; may be repeated.
         kind: binary, levels or real, instead of the rules.
         levels: K: the values are integers 0 to K−1.
         binarize: A threshold, static (one random draw) or dynamic.
@@ -76,6 +77,7 @@ class DataOptions:
     label: Annotated[str | None, Parameter(metavar="COLUMN")] = None
     drop: Annotated[list[str] | None, option(metavar="COLUMN")] = None
     attributes: Annotated[list[str] | None, option("--attribute", metavar="COLUMN")] = None
+    factors: Annotated[list[str] | None, option("--factor", metavar="COLUMN")] = None
     kind: Annotated[str | None, Parameter(metavar="KIND")] = None
     levels: int | None = None
     binarize: Annotated[str | float | None, Parameter(converter=_binarize, metavar="HOW")] = None
@@ -112,11 +114,6 @@ def parse_seconds(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def _budget(kind: object, tokens: Sequence[Token]) -> float | None:
-    text = tokens[0].value
-    return None if text.lower() == "none" else parse_seconds(text)
-
-
 def parse_number(name: str, text: str, others: str = "") -> float:
     """A number; the message of any other text also says what else there is.
 
@@ -129,43 +126,50 @@ def parse_number(name: str, text: str, others: str = "") -> float:
         raise ValueError(f"{name}: expected a number{others}, got {text!r}") from None
 
 
-def argument_help(documented: Any) -> dict[str, str]:
-    """The sentences of a docstring's ``Args`` section, by name.
-
-    >>> argument_help(TrainConfig)["lr"]
-    'learning rate of Adam.'
-    """
-    text = (inspect.getdoc(documented) or "").partition("Args:\n")[2]
-    section = re.split(r"\n\S|\n\n", text)[0]
-    entries = re.split(r"^ {4}(?=\w)", section, flags=re.MULTILINE)[1:]
-    pairs = (entry.split(":", 1) for entry in entries)
-    return {
-        name: re.sub(r"\s+|``", lambda m: " " if m[0].isspace() else "", text).strip()
-        for name, text in pairs
-    }
-
-
 def _check_training(kind: object, given: Mapping[str, Any]) -> None:
     TrainConfig(**given)
 
 
 def _training() -> Any:
     """A dictionary of the fields of TrainConfig that were given, so that a preset's own stand."""
-    hints, help_of = get_type_hints(TrainConfig, include_extras=True), argument_help(TrainConfig)
-    shown = {}
-    for field in fields(TrainConfig):
-        text = help_of[field.name].replace("None:", "none:")
-        special: dict[str, Any] = {"help": text[0].upper() + text[1:]}
-        if type(None) in get_args(hints[field.name]):
-            plain = [arg.__name__ for arg in get_args(hints[field.name]) if arg is not type(None)]
-            special["metavar"] = "|".join([*plain, "none"]).upper()
-        if field.name == "budget":
-            special |= {"converter": _budget, "metavar": "60s|5m|none"}
-        if field.default is not None and field.default is not False:
-            special["show_default"] = str(field.default)
-        shown[field.name] = Annotated[hints[field.name], Parameter(**special)]
+    help_of, known = argument_help(TrainConfig), hints(TrainConfig)
+    shown = {field.name: _field(field, known[field.name], help_of) for field in fields(TrainConfig)}
     made = TypedDict("Training", shown, total=False)  # type: ignore[misc]
     return Annotated[made, Parameter(name="*", group=TRAINING, validator=_check_training)]
+
+
+def _field(field: Field[Any], hint: Any, help_of: Mapping[str, str]) -> Any:
+    """A field of TrainConfig as an option: flags and choices as they are, others by ``convert``."""
+
+    def read(kind: object, tokens: Sequence[Token]) -> Any:
+        text = tokens[0].value
+        if field.name == "budget" and text.lower() != "none":
+            return parse_seconds(text)
+        return convert(field.name, text, hint)
+
+    text = help_of[field.name].replace("None:", "none:")
+    words: dict[str, Any] = {"help": text[0].upper() + text[1:]}
+    if hint is not bool and get_origin(hint) is not Literal:
+        form = "60s|5m|none" if field.name == "budget" else _form(hint)
+        words |= {"converter": read, "n_tokens": 1, "metavar": form}
+    if field.default is not None and field.default is not False:
+        words["show_default"] = _typed(field.default)
+    return Annotated[hint, Parameter(**words)]
+
+
+def _form(hint: Any) -> str:
+    """What a value looks like: INT, FLOAT|NONE, FLOAT,FLOAT."""
+    origin, members = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _form(members[0])
+    if members:
+        return ("," if origin is tuple else "|").join(map(_form, members))
+    return "NONE" if hint is type(None) else hint.__name__.upper()
+
+
+def _typed(default: object) -> str:
+    """A default as it would be typed."""
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
 if TYPE_CHECKING:

@@ -18,11 +18,11 @@ from reparam.atomic import write_atomically
 from reparam.checkpoint import write_text
 from reparam.cli.folders import Place, refuse_places, write_folder
 from reparam.cli.tables import show_notes
-from reparam.data.raw import Array
+from reparam.data.contents import Array
 from reparam.report.pictures import Brightness, grid
 
 if TYPE_CHECKING:
-    from reparam.data import Outline
+    from reparam.data import DataRecord
 
 SUFFIXES = (".png", ".npz", ".csv")
 
@@ -92,7 +92,7 @@ class Result:
     places: Sequence[Place] = ()
 
 
-def emit(result: Result, target: Target, outline: Outline) -> None:
+def emit(result: Result, target: Target, outline: DataRecord) -> None:
     """Write what a command made, in the brightness of the run's data where it is a picture."""
     path = target.path
     if target.folder:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from reparam.cli.options import OPTIONS
 
 if TYPE_CHECKING:
-    from reparam.data import Data, Outline
+    from reparam.data import Data, DataRecord
     from reparam.model import Model
     from reparam.train import RunFolder
 
@@ -46,7 +46,7 @@ class Where:
             ValueError: no run there, a damaged one, a model of another run, or none yet.
         """
         from reparam.checkpoint import MODEL_FILE
-        from reparam.data import Outline
+        from reparam.data import DataRecord
         from reparam.train import RunFolder
         from reparam.train.device import find_device
 
@@ -59,7 +59,7 @@ class Where:
             )
         model = folder.model()
         model.to(find_device(self.device))
-        outline = Outline.from_json(recorded, model.space)
+        outline = DataRecord.from_json(recorded, model.space)
         return OpenRun(folder, model, outline, recorded, self.moved)
 
 
@@ -72,7 +72,7 @@ class OpenRun:
 
     folder: RunFolder
     model: Model
-    outline: Outline
+    outline: DataRecord
     recorded: dict[str, Any]
     moved: str | None = None
 

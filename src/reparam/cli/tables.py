@@ -11,17 +11,11 @@ from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from reparam.terms import HEADLINES
+
 if TYPE_CHECKING:
     from reparam.evaluation import Score, Scores
 
-HEADLINES = {
-    "log_likelihood": "log p(x)\nnats",
-    "conditional_log_likelihood": "log p(x|c)\nnats",
-    "reconstruction_mse": "error\nMSE",
-    "linear_probe_accuracy": "probe\naccuracy",
-    "frechet_distance": "Fréchet\ndistance",
-    "train_seconds": "training\nseconds",
-}
 OVER_SEEDS = "± one standard error over the examples, (±) over the seeds"
 
 
@@ -147,7 +141,7 @@ def value_text(name: str, score: Score | None) -> str:
     """
     if score is None:
         return "—"
-    from reparam.report.table import mark
+    from reparam.evaluation.scores import mark
 
     sign = mark(score, name)
     rounded = score.seed_stderr if score.stderr is None else score.stderr

@@ -17,6 +17,7 @@ from reparam.cli.examples import (
     Out,
     asked_condition,
     codec,
+    encoder,
     examples_of,
 )
 from reparam.cli.options import Force, Seed
@@ -80,7 +81,7 @@ def reconstruct(
     split = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(split))
     with torch.no_grad():
-        restored = torch.cat([model.reconstruct(*batch).cpu() for batch in batches(model, split)])
+        restored = torch.cat([model.reconstruct(x, c).cpu() for x, c, _ in batches(model, split)])
     tiles, width = lambda: in_rows([split.x, restored], WIDEST), min(WIDEST, len(split))
     emit(Result({"x": restored}, outline.columns, tiles, width, places=claimed), target, outline)
     show(f"{len(split)} reconstructions in {told(out)}")
@@ -99,13 +100,13 @@ def encode(
 ) -> None:
     """Write the codes of examples, with their labels where there are any."""
     from reparam.cli.outputs import Result, Target, emit
-    from reparam.evaluation.representation import code_features
+    from reparam.evaluation.representation import codes
 
     opened = where.open(run)
     target = Target.of(out, force, images=False)
-    model = codec(opened)
+    model = encoder(opened)
     split = examples_of(examples, opened, label, n)
-    arrays = {"z": code_features(model, split)}
+    arrays = {"z": codes(model, split)}
     if split.labels is not None:
         arrays["label"] = split.labels
     emit(Result(arrays), target, opened.outline)

@@ -1,24 +1,22 @@
 """Data: named sets, files, folders and objects in memory, all as one frozen ``Data``."""
 
-from reparam.data.conditions import condition, refuse_unfit
-from reparam.data.download import DataUnavailable
-from reparam.data.load import load_data
-from reparam.data.named_sets import sources
-from reparam.data.outline import Outline, check_outline, outline_json
-from reparam.data.rows import load_rows
+from reparam.data.data_record import DataRecord, check_record, record_json
+from reparam.data.loading import load_data, load_rows
+from reparam.data.named_sets import DataUnavailable, sources
 from reparam.data.splits import Data, Split, describe
+from reparam.data.suitability import condition, refuse_unfit
 
 __all__ = [
     "Data",
+    "DataRecord",
     "DataUnavailable",
-    "Outline",
     "Split",
-    "check_outline",
+    "check_record",
     "condition",
     "describe",
     "load_data",
     "load_rows",
-    "outline_json",
+    "record_json",
     "refuse_unfit",
     "sources",
 ]

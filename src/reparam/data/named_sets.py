@@ -1,33 +1,74 @@
-"""The named data sets: what each is, and how it is read."""
+"""The named data sets: what each is, how it is fetched and verified, and how it is read."""
 
 from __future__ import annotations
 
+import gzip
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from reparam.data import download
-from reparam.data.files import read_npz
-from reparam.data.raw import Part, Raw
-from reparam.data.splits import carve
+from reparam.data.contents import Array, Contents, SplitArrays
+from reparam.data.numpy_files import read_npz
+from reparam.data.splits import SPLITS, carve
 
 FOLDER = "REPARAM_DATA"  # environment variable: a folder with archives of the named sets
 VALIDATION_ROWS = 10_000  # the last training images of MNIST and its kin
 
+MNIST = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    {
+        "train-images-idx3-ubyte.gz": "md5:f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        "train-labels-idx1-ubyte.gz": "md5:d53e105ee54ea40749a09fcbcd1e9432",
+        "t10k-images-idx3-ubyte.gz": "md5:9fb629c4189551a2d022fa330f9573f3",
+        "t10k-labels-idx1-ubyte.gz": "md5:ec29112dd5afa0611ce80d1b7f02629c",
+    },
+)
+FASHION_MNIST = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    {
+        "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+    },
+)
+# Larochelle's files of Salakhutdinov & Murray's draw; checksums from TensorFlow Datasets.
+BINARIZED_MNIST = (
+    "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
+    {
+        "binarized_mnist_train.amat": "sha256:"
+        "ad693b29f94c14277b095f5238ddefbbdaaae0939789dd2f4f0205278cee3e4d",
+        "binarized_mnist_valid.amat": "sha256:"
+        "1de3d397c40fe8eeb33dafd4099a1f665ec01e96d9be234aaeeac8a34930e2e2",
+        "binarized_mnist_test.amat": "sha256:"
+        "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
+    },
+)
+
+
+class DataUnavailable(ValueError):
+    """A named data set that is neither on this computer nor to be had from the network.
+
+    >>> issubclass(DataUnavailable, ValueError)
+    True
+    """
+
 
 @dataclass(frozen=True)
-class Source:
+class NamedSet:
     """A named data set: one sentence on what it is, and the function that reads it.
 
-    >>> REGISTRY["digits"].read().levels
+    >>> NAMED_SETS["digits"].read().levels
     17
     """
 
     about: str
-    read: Callable[[], Raw]
+    read: Callable[[], Contents]
 
 
 def sources() -> list[tuple[str, str]]:
@@ -36,94 +77,178 @@ def sources() -> list[tuple[str, str]]:
     >>> [name for name, about in sources()]
     ['digits', 'mnist', 'binarized-mnist', 'dna', 'fashion-mnist']
     """
-    return [(name, source.about) for name, source in REGISTRY.items()]
+    return [(name, named.about) for name, named in NAMED_SETS.items()]
 
 
-def _digits() -> Raw:
+def _digits() -> Contents:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images = bunch.images.astype(np.uint8)
-    parts = {
-        split: Part(images[rows], bunch.target[rows])
+    splits = {
+        split: SplitArrays(images[rows], bunch.target[rows])
         for split, rows in carve(len(images), seed=0).items()
     }
     note = "A fixed random split: 70 % train, 10 % valid, 20 % test."
-    return Raw(parts, "digits", "digits", levels=17, notes=(note,))
+    return Contents(splits, "digits", "digits", levels=17, notes=(note,))
 
 
-def _mnist() -> Raw:
-    return _mnist_like("mnist", download.MNIST)
-
-
-def _fashion_mnist() -> Raw:
-    return _mnist_like("fashion-mnist", download.FASHION_MNIST)
-
-
-def _mnist_like(name: str, where: tuple[str, dict[str, str]]) -> Raw:
-    raw = _supplied(name)
-    if raw is None:
-        raw = Raw(download.mnist_like(name, *where), name, name)
-    train, test = raw.parts.get("train"), raw.parts.get("test")
+def _images(name: str, base: str, checksums: dict[str, str]) -> Contents:
+    """MNIST, or a set in its format: the last training images are valid."""
+    contents = _supplied(name)
+    if contents is None:
+        x, y, x_test, y_test = (read_idx(path) for path in fetch(name, base, checksums))
+        fetched = {"train": SplitArrays(x, y), "test": SplitArrays(x_test, y_test)}
+        contents = Contents(fetched, name, name)
+    train, test = contents.splits.get("train"), contents.splits.get("test")
     if train is None or test is None or train.labels is None or len(train.x) <= VALIDATION_ROWS:
         raise ValueError(
-            f"{raw.origin}: expected {name} as x_train, y_train, x_test, y_test, with more than "
-            f"{VALIDATION_ROWS} training images"
+            f"{contents.origin}: expected {name} as x_train, y_train, x_test, y_test, with more "
+            f"than {VALIDATION_ROWS} training images"
         )
     cut = len(train.x) - VALIDATION_ROWS
-    parts = {
-        "train": Part(train.x[:cut], train.labels[:cut]),
-        "valid": Part(train.x[cut:], train.labels[cut:]),
+    splits = {
+        "train": SplitArrays(train.x[:cut], train.labels[:cut]),
+        "valid": SplitArrays(train.x[cut:], train.labels[cut:]),
         "test": test,
     }
     note = f"The last {VALIDATION_ROWS} of the {len(train.x)} training images are valid."
-    return replace(raw, parts=parts, name=name, levels=256, notes=(*raw.notes, note))
+    return replace(contents, splits=splits, name=name, levels=256).noted(note)
 
 
-def _binarized_mnist() -> Raw:
+def _binarized_mnist() -> Contents:
     name = "binarized-mnist"
-    raw = _supplied(name) or Raw(download.binarized_mnist(), name, name)
-    if set(raw.parts) != {"train", "valid", "test"}:
-        raise ValueError(f"{raw.origin}: expected the arrays train, valid, test")
-    return replace(raw, name=name)
+    contents = _supplied(name)
+    if contents is None:
+        files = zip(SPLITS, fetch(name, *BINARIZED_MNIST), strict=True)
+        fetched = {split: SplitArrays(read_amat(path)) for split, path in files}
+        contents = Contents(fetched, name, name)
+    return _of_three_splits(contents, name)
 
 
-def _dna() -> Raw:
-    raw = _supplied("dna")
-    if raw is None:
-        raise download.DataUnavailable(
+def _dna() -> Contents:
+    contents = _supplied("dna")
+    if contents is None:
+        raise DataUnavailable(
             f"dna: not to be downloaded; put dna.npz, with the arrays train, valid, test, into the "
             f"folder that the environment variable {FOLDER} names"
         )
-    if set(raw.parts) != {"train", "valid", "test"}:
-        raise ValueError(f"{raw.origin}: expected the arrays train, valid, test")
-    return replace(raw, name="dna")
+    return _of_three_splits(contents, "dna")
 
 
-def _supplied(name: str) -> Raw | None:
+def _of_three_splits(contents: Contents, name: str) -> Contents:
+    if set(contents.splits) != set(SPLITS):
+        raise ValueError(f"{contents.origin}: expected the arrays train, valid, test")
+    return replace(contents, name=name)
+
+
+def _supplied(name: str) -> Contents | None:
     """The archive of a named set in the user's folder, where there is one."""
     folder = os.environ.get(FOLDER)
     path = Path(folder or "", f"{name.replace('-', '_')}.npz")
     return read_npz(path) if folder and path.is_file() else None
 
 
-REGISTRY = {
-    "digits": Source(
+def fetch(name: str, base: str, checksums: dict[str, str]) -> list[Path]:
+    """The files of a data set, from the cache or else downloaded and verified.
+
+    Args:
+        name: of the data set.
+        base: address of its folder.
+        checksums: of each file.
+
+    Raises:
+        DataUnavailable: offline, or what came is not what was published.
+
+    >>> fetch("nothing", "https://example.org/", {})
+    []
+    """
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")  # a library does not announce its downloads
+    try:
+        return [
+            Path(
+                pooch.retrieve(
+                    base + file,
+                    known_hash=checksum,
+                    fname=file,
+                    path=pooch.os_cache("reparam") / name,
+                    downloader=pooch.HTTPDownloader(timeout=30),
+                )
+            )
+            for file, checksum in checksums.items()
+        ]
+    except (OSError, ValueError) as error:  # no network or disk; or a wrong checksum
+        archive = f"{name.replace('-', '_')}.npz"
+        raise DataUnavailable(
+            f"{name}: not in the cache, and cannot be downloaded from {base} "
+            f"({type(error).__name__}); go online, or put {archive} into a folder and set the "
+            "environment variable REPARAM_DATA to that folder"
+        ) from error
+
+
+def read_idx(path: Path) -> Array:
+    """A gzipped array in the IDX format of MNIST: magic, sizes (big-endian), bytes.
+
+    Raises:
+        ValueError: another format.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "two.gz")
+    >>> _ = path.write_bytes(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9])))
+    >>> read_idx(path)
+    array([7, 9], dtype=uint8)
+    """
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: no gzip file ({error}); delete it to fetch it again") from error
+    axes = content[3] if content[:3] == b"\x00\x00\x08" and len(content) > 3 else 0
+    start = 4 + 4 * axes
+    shape = np.frombuffer(content[4:start], ">u4").astype(int)
+    if axes == 0 or len(content) != start + shape.prod():
+        raise ValueError(f"{path}: no IDX file of bytes; delete it to fetch it again")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def read_amat(path: Path) -> Array:
+    """Images (N, 28, 28) of 0 and 1 from text: each digit is followed by one space or line end.
+
+    Raises:
+        ValueError: another format.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "one.amat")
+    >>> _ = path.write_text(" ".join("01" * 392) + chr(10))
+    >>> read_amat(path)[0, 0, :4]
+    array([0, 1, 0, 1], dtype=uint8)
+    """
+    text = np.frombuffer(path.read_bytes(), np.uint8)
+    digits = text[::2] - ord("0")
+    if len(text) % (2 * 784) or len(text) == 0 or digits.max() > 1:
+        raise ValueError(f"{path}: not lines of 784 digits 0 or 1; delete it to fetch it again")
+    return digits.reshape(-1, 28, 28)
+
+
+NAMED_SETS = {
+    "digits": NamedSet(
         "1 797 handwritten digits, 8 × 8 gray (17 levels), 10 classes; bundled with scikit-learn.",
         _digits,
     ),
-    "mnist": Source(
-        "70 000 handwritten digits, 28 × 28 gray (256 levels), 10 classes; 50k/10k/10k.", _mnist
+    "mnist": NamedSet(
+        "70 000 handwritten digits, 28 × 28 gray (256 levels), 10 classes; 50k/10k/10k.",
+        partial(_images, "mnist", *MNIST),
     ),
-    "binarized-mnist": Source(
+    "binarized-mnist": NamedSet(
         "Static binarized MNIST: one fixed draw of black and white, no labels; 50k/10k/10k.",
         _binarized_mnist,
     ),
-    "dna": Source(
+    "dna": NamedSet(
         "3 186 DNA sequences as 180 binary entries, no labels; 1400/600/1186. Needs dna.npz.", _dna
     ),
-    "fashion-mnist": Source(
+    "fashion-mnist": NamedSet(
         "70 000 pictures of clothes, 28 × 28 gray (256 levels), 10 classes; 50k/10k/10k.",
-        _fashion_mnist,
+        partial(_images, "fashion-mnist", *FASHION_MNIST),
     ),
 }

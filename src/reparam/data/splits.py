@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from reparam.conditions import check_attributes, check_labels
-from reparam.data.gray import Gray
-from reparam.data.mapped import blocks
-from reparam.data.raw import Files
+from reparam.data.binarization import Gray
+from reparam.data.contents import Files
+from reparam.data.large_arrays import blocks
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_values
 
@@ -82,7 +82,7 @@ class Split:
         gray = taken.pop("gray")
         kept = None if gray is None or self.gray is None else Gray(gray, self.gray.levels)
         at = rows if isinstance(rows, slice) else np.asarray(rows)
-        files = None if self.files is None else self.files.take(at)
+        files = None if self.files is None else self.files[at]
         return Split(self.x[rows], **taken, gray=kept, files=files)
 
 
@@ -96,14 +96,15 @@ class Data:
         name: what tables and reports call the data.
         class_names: names of the classes, in the order of the label indices.
         columns: names of the entries, where the data are a table.
-        attribute_names: names of the attributes, in their order.
+        attribute_names, factor_names: names of the attributes and of the factors, in their order.
         notes: every decision taken in loading, one sentence each.
         source: arguments of ``load_data`` that load the same data again in another process
             (JSON-able); None where the data came from memory.
 
     Raises:
         ValueError: a split's examples have another shape than ``space``, or values, labels or
-            attributes that it does not have. Training relies on that and looks at none of them.
+            attributes that it does not have, which training relies on; or its factors are not as
+            many as their names.
 
     >>> split = Split(torch.zeros(3, 2))
     >>> data = Data(split, split, split, Space((2,), "real"), "zeros")
@@ -119,6 +120,7 @@ class Data:
     class_names: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
     attribute_names: tuple[str, ...] | None = None
+    factor_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     source: dict[str, Any] | None = None
 
@@ -137,6 +139,10 @@ class Data:
             check_labels(split.labels, len(split), space.classes, f"{name}: labels")
         if split.attributes is not None and space.attributes is not None:
             check_attributes(split.attributes, len(split), space.attributes, f"{name}: attributes")
+        if split.factors is not None and self.factor_names is not None:
+            got, expected = tuple(split.factors.shape[1:]), len(self.factor_names)
+            if got != (expected,):
+                raise ValueError(f"{name}: factors: expected {expected}, one per name, got {got}")
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -169,6 +175,9 @@ class Data:
             digest.update(f"{array.dtype.str}{array.shape};".encode())
             for rows in blocks(array):
                 digest.update(np.ascontiguousarray(array[rows]).data)
+        names = self.factor_names or ()
+        if names != tuple(map(str, range(len(names)))):  # numbers say nothing
+            digest.update(repr(names).encode())
         return digest.hexdigest()[:16]
 
     def _tensors(self) -> Iterator[Tensor | None]:
@@ -236,6 +245,8 @@ def describe(data: Data) -> dict[str, str]:
         lines["classes"] = ", ".join(f"{name} ({count} in train)" for name, count in pairs)
     if data.attribute_names is not None:
         lines["attributes"] = ", ".join(data.attribute_names)
+    if data.factor_names is not None:
+        lines["factors"] = ", ".join(data.factor_names)
     if data.columns is not None:
         lines["columns"] = ", ".join(data.columns)
     lines["fingerprint"] = data.fingerprint()

@@ -1,29 +1,154 @@
-"""Values as they are stored: checked, of their kind, binarized if asked, in a compact type."""
+"""Values of x: their kind, by rules or as asked, whether they are allowed, how they are stored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 
-from reparam.data.kinds import Choices, black_and_white, decide, zeros_and_ones
-from reparam.data.mapped import blank, blocks, changed, is_mapped
-from reparam.data.precision import far_columns, fits_float32
-from reparam.data.raw import Array, Raw
-from reparam.model import DataKind
+from reparam.data.binarization import Binarization, binarized
+from reparam.data.contents import Array, Contents
+from reparam.data.large_arrays import blocks, changed, is_mapped
+from reparam.space import DataKind
 
 FLOAT32_EXACT = 2**24  # float32 holds every integer up to here
 FLOAT32_LARGEST = float(np.finfo(np.float32).max)
-ROWS_PER_DRAW = 4096  # bounds the memory of a static draw
+ROUNDING = 1e-4  # of a column's standard deviation: less is lost in any model
+FAR = 1e5  # standard deviations from 0: float32 then keeps a hundredth of one
+COLUMNS_AT_ONCE = 64  # bounds the memory of temporaries
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Decision = tuple[DataKind, int | None, str]  # kind, levels, the sentence that says why
 
 
-def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataKind, int | None]:
+@dataclass(frozen=True)
+class ValueOptions:
+    """What the user says about the values; None: decide by source.
+
+    Args:
+        kind: ``"binary"``, ``"levels"`` or ``"real"``.
+        levels: K, for values 0 … K−1.
+        binarize: a threshold, ``"static"`` or ``"dynamic"``.
+        seed: of the static draw and of the carved splits.
+
+    Raises:
+        ValueError: choices that mean nothing, or contradict each other.
+
+    >>> ValueOptions(levels=16).kind
+    'levels'
+    """
+
+    kind: DataKind | None = None
+    levels: int | None = None
+    binarize: Binarization | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in (None, "binary", "levels", "real"):
+            raise ValueError(f"kind: expected binary, levels or real, got {self.kind!r}")
+        if self.levels is not None:
+            if not 2 <= self.levels <= 2**31:
+                raise ValueError(f"levels: expected 2 to 2**31, got {self.levels}")
+            if self.kind not in (None, "levels"):
+                raise ValueError(f"levels: given for kind {self.kind}; leave one of the two out")
+            object.__setattr__(self, "kind", "levels")
+            object.__setattr__(self, "levels", int(self.levels))
+        threshold = isinstance(self.binarize, Real) and not isinstance(self.binarize, bool)
+        if not (self.binarize in (None, "static", "dynamic") or threshold):
+            raise ValueError(
+                f"binarize: expected a number, 'static' or 'dynamic', got {self.binarize!r}"
+            )
+        if self.seed < 0:
+            raise ValueError(f"seed: expected 0 or more, got {self.seed}")
+
+
+def decide_kind(contents: Contents, options: ValueOptions) -> Decision:
+    """Kind and number of levels, over all splits at once, and the sentence that says why.
+
+    Args:
+        contents: arrays of finite numbers.
+        options: what the user says, which goes before everything else.
+
+    Raises:
+        ValueError: kind levels without a way to know how many.
+
+    >>> from reparam.data.contents import SplitArrays
+    >>> halves = SplitArrays(np.array([[0.0, 0.5]]))
+    >>> decide_kind(Contents({"train": halves}, "halves", "array"), ValueOptions())
+    ('real', None, 'Kind real: floats.')
+    """
+    arrays = [arrays.x for arrays in contents.splits.values()]
+    if options.kind is not None:
+        levels = _levels(contents, arrays, options) if options.kind == "levels" else None
+        return options.kind, levels, f"Kind {_say(options.kind, levels)}: as asked."
+    if contents.levels is not None:
+        return "levels", contents.levels, f"Kind levels {contents.levels}: known of this source."
+    if all(zeros_and_ones(x) for x in arrays):
+        return "binary", None, "Kind binary: all values are 0 or 1."
+    if contents.form == "images" and all(black_and_white(x) for x in arrays):
+        return "binary", None, "Kind binary: all pixels are 0 or 255, which became 0 and 1."
+    return _by_type(contents, arrays)
+
+
+def zeros_and_ones(x: Array) -> bool:
+    """Whether every value is 0 or 1."""
+    if x.dtype.kind in "bu":
+        return bool(x.max() <= 1)
+    head = x[:1]  # nearly always enough to say no
+    parts = (head, *(x[rows] for rows in blocks(x)))
+    return all(bool(((part == 0) | (part == 1)).all()) for part in parts)
+
+
+def black_and_white(x: Array) -> bool:
+    """Whether every value is 0 or 255."""
+    parts = (x[rows] for rows in blocks(x))
+    return all(bool(((part == 0) | (part == 255)).all()) for part in parts)
+
+
+def _by_type(contents: Contents, arrays: list[Array]) -> Decision:
+    integers = all(x.dtype.kind in "bui" for x in arrays)
+    if contents.form == "table":
+        return "real", None, "Kind real: columns of a table."
+    if all(x.dtype == np.uint8 for x in arrays):
+        hint = "; binarize=0.5 makes them binary" if all(map(black_and_white, arrays)) else ""
+        what = "image files" if contents.form == "images" else "uint8"
+        return "levels", 256, f"Kind levels 256: {what}{hint}."
+    if integers and arrays[0].ndim == 4 and all(x.min() >= 0 and x.max() <= 255 for x in arrays):
+        return "levels", 256, "Kind levels 256: images of integers 0 … 255; levels=K overrules."
+    if integers:
+        return "real", None, "Kind real: integers of no known range; levels=K makes them levels."
+    return "real", None, "Kind real: floats."
+
+
+def _levels(contents: Contents, arrays: list[Array], options: ValueOptions) -> int:
+    if options.levels is not None:
+        return options.levels
+    if contents.levels is not None:
+        return contents.levels
+    if all(x.dtype == np.uint8 for x in arrays):
+        return 256
+    largest = max(float(x.max()) for x in arrays)
+    raise ValueError(
+        f"levels: expected the number of levels for kind levels (the largest value of "
+        f"{contents.origin} is {largest:g}, so levels={int(max(largest, 1)) + 1} or more)"
+    )
+
+
+def _say(kind: DataKind, levels: int | None) -> str:
+    return kind if levels is None else f"{kind} {levels}"
+
+
+def store_values(
+    contents: Contents, options: ValueOptions, *, vary: bool = True
+) -> tuple[Contents, DataKind, int | None]:
     """Checked values in their compact storage, with their kind and levels before binarization.
 
     Args:
-        raw: arrays (N, *shape) of one shape.
-        choices: what the user says.
+        contents: arrays (N, *shape) of one shape.
+        options: what the user says.
         vary: whether the rows are data to learn from: values that are all the same are refused,
             and how a table is stored is decided by its spread.
 
@@ -31,100 +156,33 @@ def settle(raw: Raw, choices: Choices, *, vary: bool = True) -> tuple[Raw, DataK
         ValueError: values that are not numbers, not finite, all the same, or not of their kind;
             with the cell at fault and the remedy.
 
-    >>> from reparam.data.raw import Part
-    >>> raw = Raw({"train": Part(np.array([[0, 1], [1, 1]]))}, "bits", "array")
-    >>> settled, kind, levels = settle(raw, Choices())
-    >>> settled.parts["train"].x.dtype, kind, levels
+    >>> from reparam.data.contents import SplitArrays
+    >>> bits = SplitArrays(np.array([[0, 1], [1, 1]]))
+    >>> contents = Contents({"train": bits}, "bits", "array")
+    >>> stored, kind, levels = store_values(contents, ValueOptions())
+    >>> stored.splits["train"].x.dtype, kind, levels
     (dtype('uint8'), 'binary', None)
     """
-    _require_numbers(raw)
-    kind, levels, why = decide(raw, choices)
-    notes = [*raw.notes, why]
-    if kind == "binary" and raw.form == "images" and not _each(raw, zeros_and_ones):
-        raw = _each_as(raw, lambda x: x // 255 if black_and_white(x) else x)
-    _require_kind(raw, kind, levels)
-    raw = _each_as(raw, lambda x: _stored(x, kind, levels))
-    if kind == "real" and raw.form == "table" and vary:
-        notes += far_columns(raw)
-        raw = _narrowed(raw)
+    _require_numbers(contents)
+    kind, levels, why = decide_kind(contents, options)
+    notes = [why]
+    if kind == "binary" and contents.form == "images":
+        contents = contents.with_x(lambda x: x // 255 if black_and_white(x) else x)
+    _require_kind(contents, kind, levels)
+    contents = contents.with_x(lambda x: _stored(x, kind, levels))
+    if kind == "real" and contents.form == "table" and vary:
+        notes += far_columns(contents)
+        contents = _narrowed(contents)
     if vary:
-        _require_variation(raw, "nothing can be learned from it")
-    if choices.binarize is not None:
-        raw, how = binarized(raw, kind, levels, choices)
+        _require_variation(contents, "nothing can be learned from it")
+    if options.binarize is not None and kind == "binary":
+        notes.append("Binary already: binarize changed nothing.")
+    elif options.binarize is not None:
+        contents, how = binarized(contents, options.binarize, levels, options.seed)
         notes.append(how)
-        if vary:
-            _require_variation(raw, f"binarize={choices.binarize!r} leaves no difference")
-    return replace(raw, notes=tuple(notes)), kind, levels
-
-
-def binarized(raw: Raw, kind: DataKind, levels: int | None, choices: Choices) -> tuple[Raw, str]:
-    """The data as 0 and 1, by a threshold or by a Bernoulli draw, and a note on how.
-
-    Levels are divided by K−1 first, so that they are probabilities; real data are compared with
-    the threshold in their own units. The name of the data says how too: numbers of different
-    binarizations are not to be compared. ``"dynamic"`` keeps the levels beside one fixed draw.
-
-    Raises:
-        ValueError: a threshold outside (0, 1) for levels, or a draw from real data.
-
-    >>> from reparam.data.raw import Part
-    >>> raw = Raw({"train": Part(np.array([[0, 130], [255, 127]], np.uint8))}, "gray", "array")
-    >>> half, how = binarized(raw, "levels", 256, Choices(binarize=0.5))
-    >>> half.parts["train"].x.tolist(), how
-    ([[0, 1], [1, 0]], 'Binarized: x/255 > 0.5.')
-    """
-    threshold = choices.binarize
-    if kind == "binary":
-        return raw, "Binary already: binarize changed nothing."
-    if threshold == "static" or threshold == "dynamic":
-        if levels is None:
-            raise ValueError(
-                f"binarize: {threshold!r} draws with probability x/(K−1) and so needs levels; real "
-                "data take a threshold in their own units"
-            )
-        return _drawn_from(raw, levels, choices.seed, afresh=threshold == "dynamic")
-    assert threshold is not None
-    if levels is not None and not 0 < threshold < 1:
-        raise ValueError(f"binarize: expected a threshold of x/(K−1) in (0, 1), got {threshold}")
-    cut = threshold if levels is None else threshold * (levels - 1)
-    what = "x" if levels is None else f"x/{levels - 1}"
-    raw = replace(raw, name=f"{raw.name}, {what} > {threshold}")
-    raw = _each_as(raw, lambda x: changed(x, lambda rows: rows > cut, np.uint8))
-    return raw, f"Binarized: {what} > {threshold}."
-
-
-def _drawn_from(raw: Raw, levels: int, seed: int, afresh: bool) -> tuple[Raw, str]:
-    """x by one fixed Bernoulli draw of its levels, which stay beside it to be drawn afresh."""
-    rng, top = np.random.default_rng(seed), levels - 1
-    drawn = _each_as(raw, lambda x: _drawn(x, top, rng))
-    fixed = f"one fixed Bernoulli draw of x/{top}, seed {seed}"
-    if not afresh:
-        name = f"{raw.name}, statically binarized"
-        return replace(drawn, name=name), f"Binarized by {fixed}."
-    parts = {s: replace(part, gray=raw.parts[s].x) for s, part in drawn.parts.items()}
-    name = f"{raw.name}, dynamically binarized"
-    how = (
-        f"Binarized dynamically: training draws x/{top} afresh in every batch; validation and "
-        f"evaluation read {fixed}."
-    )
-    return replace(drawn, parts=parts, name=name, gray_levels=levels), how
-
-
-def _each_as(raw: Raw, change: Callable[[Array], Array]) -> Raw:
-    parts = {split: replace(part, x=change(part.x)) for split, part in raw.parts.items()}
-    return replace(raw, parts=parts)
-
-
-def _each(raw: Raw, holds: Callable[[Array], bool]) -> bool:
-    return all(holds(part.x) for part in raw.parts.values())
-
-
-def _drawn(x: Array, top: int, rng: np.random.Generator) -> Array:
-    drawn = blank(x.shape, np.uint8, on_disk=is_mapped(x))
-    for start in range(0, len(x), ROWS_PER_DRAW):
-        rows = slice(start, start + ROWS_PER_DRAW)
-        drawn[rows] = rng.random(x[rows].shape, np.float32) * np.float32(top) < x[rows]
-    return drawn
+    if options.binarize is not None and vary:
+        _require_variation(contents, f"binarize={options.binarize!r} leaves no difference")
+    return contents.noted(*notes), kind, levels
 
 
 def _stored(x: Array, kind: DataKind, levels: int | None) -> Array:
@@ -143,42 +201,42 @@ def _storage(x: Array, kind: DataKind, levels: int | None) -> type:
     return np.float64 if x.dtype.itemsize >= 8 else np.float32
 
 
-def _narrowed(raw: Raw) -> Raw:
+def _narrowed(contents: Contents) -> Contents:
     """A table of float64 as float32, where that loses nothing: text knows of no precision."""
-    arrays = [raw.parts["train"].x, *(p.x for s, p in raw.parts.items() if s != "train")]
-    if not fits_float32(arrays):
-        return raw
-    return _each_as(raw, lambda x: x.astype(np.float32, copy=False))
+    others = [arrays.x for split, arrays in contents.splits.items() if split != "train"]
+    if not fits_float32([contents.splits["train"].x, *others]):
+        return contents
+    return contents.with_x(lambda x: x.astype(np.float32, copy=False))
 
 
-def _require_numbers(raw: Raw) -> None:
-    for split, part in raw.parts.items():
-        if part.x.dtype.kind not in "buif":
+def _require_numbers(contents: Contents) -> None:
+    for split, arrays in contents.splits.items():
+        if arrays.x.dtype.kind not in "buif":
             raise ValueError(
-                f"{raw.at(split)} holds {part.x.dtype}, not numbers; encode it as numbers"
+                f"{contents.at(split)} holds {arrays.x.dtype}, not numbers; encode it as numbers"
             )
-        if part.x.dtype.kind == "f":
+        if arrays.x.dtype.kind == "f":
             # One pass without a temporary of the data's size: extremes carry NaN and infinities.
-            extremes = np.array([part.x.min(), part.x.max()], np.float64)
+            extremes = np.array([arrays.x.min(), arrays.x.max()], np.float64)
             if not (np.abs(extremes) <= FLOAT32_LARGEST).all():
-                _refuse_first(raw, split, ~np.isfinite(part.x), "impute it, or drop the row")
-                large = np.abs(part.x) > FLOAT32_LARGEST
-                _refuse_first(raw, split, large, "too large for float32; rescale the data")
+                _refuse_first(contents, split, ~np.isfinite(arrays.x), "impute it, or drop the row")
+                large = np.abs(arrays.x) > FLOAT32_LARGEST
+                _refuse_first(contents, split, large, "too large for float32; rescale the data")
 
 
-def _require_kind(raw: Raw, kind: DataKind, levels: int | None) -> None:
+def _require_kind(contents: Contents, kind: DataKind, levels: int | None) -> None:
     if kind == "real":
         return
     top = 1 if levels is None else levels - 1
     expected = "0 or 1" if levels is None else f"an integer 0 … {top}"
-    for split, part in raw.parts.items():
-        x = part.x
+    for split, arrays in contents.splits.items():
+        x = arrays.x
         if x.dtype.kind == "b" or (x.dtype.kind in "ui" and x.min() >= 0 and x.max() <= top):
             continue
         if is_mapped(x) and not any(_outside(x[rows], top).any() for rows in blocks(x)):
             continue
         remedy = f"kind {kind} expects {expected}; choose another kind or levels, or binarize"
-        _refuse_first(raw, split, _outside(x, top), remedy)
+        _refuse_first(contents, split, _outside(x, top), remedy)
 
 
 def _outside(x: Array, top: int) -> Array:
@@ -186,18 +244,64 @@ def _outside(x: Array, top: int) -> Array:
         return (x < 0) | (x > top) | (x != np.floor(x))
 
 
-def _refuse_first(raw: Raw, split: str, wrong: Array, remedy: str) -> None:
+def _refuse_first(contents: Contents, split: str, wrong: Array, remedy: str) -> None:
     if wrong.any():
         index = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        value = raw.parts[split].x[index].item()
-        where = raw.where(split, tuple(int(i) for i in index))
+        value = contents.splits[split].x[index].item()
+        where = contents.where(split, tuple(int(i) for i in index))
         others = int(wrong.sum()) - 1
         more = f" (and {others} more)" if others else ""
         raise ValueError(f"{where} is {value!r}{more}: {remedy}")
 
 
-def _require_variation(raw: Raw, consequence: str) -> None:
-    low = min(part.x.min() for part in raw.parts.values())
-    high = max(part.x.max() for part in raw.parts.values())
+def _require_variation(contents: Contents, consequence: str) -> None:
+    low = min(arrays.x.min() for arrays in contents.splits.values())
+    high = max(arrays.x.max() for arrays in contents.splits.values())
     if low == high:
-        raise ValueError(f"{raw.origin}: every value is {low.item()!r}; {consequence}")
+        raise ValueError(f"{contents.origin}: every value is {low.item()!r}; {consequence}")
+
+
+def fits_float32(splits: Sequence[Array]) -> bool:
+    """Whether float32 loses nothing of these rows (N, D) that a model could learn.
+
+    Args:
+        splits: their rows, the training rows first: their spread is what rounding is compared with.
+
+    >>> fits_float32([np.array([[0.1], [0.7]])]), fits_float32([1.7e9 + np.array([[0.1], [0.7]])])
+    (True, False)
+    """
+    for _, columns in _column_blocks(splits[0].shape[1]):
+        _, deviation, varied = _spread(splits[0][:, columns])
+        for rows in splits:
+            x = rows[:, columns].astype(np.float64, copy=False)
+            rounding = np.abs(x - x.astype(np.float32)).max(0)
+            if (varied & (rounding > ROUNDING * deviation)).any():
+                return False
+    return True
+
+
+def far_columns(contents: Contents) -> list[str]:
+    """A note for every column of a table of which float32 keeps less than a hundredth."""
+    x, notes = contents.splits["train"].x, []
+    for start, columns in _column_blocks(x.shape[1]):
+        mean, deviation, varied = _spread(x[:, columns])
+        far = varied & (np.abs(mean) > FAR * deviation)
+        for column in start + np.flatnonzero(far):
+            name = contents.columns[column] if contents.columns else str(column)
+            notes.append(
+                f"Column {name!r} lies more than {FAR:,.0f} standard deviations from 0: the table "
+                "stays float64, and so does what leaves a model."
+            )
+    return notes
+
+
+def _column_blocks(width: int) -> Iterator[tuple[int, slice]]:
+    for start in range(0, width, COLUMNS_AT_ONCE):
+        yield start, slice(start, start + COLUMNS_AT_ONCE)
+
+
+def _spread(x: Array) -> tuple[Floats, Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Mean and standard deviation of every column, and whether it varies at all."""
+    varied = x.min(0) < x.max(0)  # the deviation of a constant column is not always exactly 0
+    x = x.astype(np.float64, copy=False)
+    return x.mean(0), x.std(0), varied

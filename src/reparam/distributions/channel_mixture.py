@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.factorized import DiscretizedLogisticMass, Factorized
+from reparam.distributions.densities import Parametric
 from reparam.distributions.likelihoods import Likelihood
+from reparam.distributions.masses import DiscretizedLogisticMass
+from reparam.limits import Count, limited
 from reparam.model import Space
 
 
 @dataclass(frozen=True)
-class ChannelMixtureMass(Factorized):
+class ChannelMixtureMass(Parametric):
     """P(x_1 … x_C) = Σ_k π_k Π_c P_k(x_c | x_1 … x_{c−1}) at every site.
 
     P_k is a discretized logistic whose location is m_c + Σ_{b<c} a_{cb} x_b, with x_b in [−1, 1].
@@ -45,9 +47,7 @@ class ChannelMixtureMass(Factorized):
         return (self.logits.softmax(1).unsqueeze(2) * torch.stack(means, 2)).sum(1)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        tiny = torch.finfo(self.logits.dtype).tiny
-        uniform = numerics.noise(self.logits, "uniform", generator).clamp(min=tiny)
-        chosen = (self.logits - torch.log(-torch.log(uniform))).argmax(1, keepdim=True)  # Gumbel
+        chosen = numerics.categorical_draw(self.logits, 1, generator).unsqueeze(1)
         uniform = numerics.noise(self.location[:, 0], "uniform", generator)
         logistic = torch.logit(uniform, eps=torch.finfo(uniform.dtype).eps)  # (B, C, *sites)
         scale = self._at(chosen.unsqueeze(2), self.log_scale).squeeze(1).exp()
@@ -134,6 +134,7 @@ class ChannelMixture(Likelihood):
 
     Reference: Salimans et al. 2017, "PixelCNN++", eq. 2 and 3, without the midpoint approximation
     for narrow bins.
+    https://arxiv.org/abs/1701.05517
 
     >>> p = ChannelMixture(Space((3, 1, 1), "levels", levels=4), 2)(torch.zeros(1, 20, 1, 1))
     >>> colors = torch.cartesian_prod(*[torch.arange(4.0)] * 3)
@@ -144,12 +145,11 @@ class ChannelMixture(Likelihood):
 
     kinds = ("levels", "binary")
 
-    def __init__(self, space: Space, components: int = 10) -> None:
+    @limited
+    def __init__(self, space: Space, components: Count = 10) -> None:
         super().__init__(space)
         if not space.is_image:
             raise ValueError(f"likelihood: ChannelMixture is one of images, got {space.shape}")
-        if components < 1:
-            raise ValueError(f"components: expected a positive number, got {components}")
         assert space.level_count is not None
         self.levels, self.components, channels = space.level_count, components, space.shape[0]
         self.sizes = (1, channels, channels, channels * (channels - 1) // 2)

@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.distributions.factorized import (
-    BernoulliMass,
-    CategoricalMass,
+from reparam.distributions.densities import (
     DequantizedNormalDensity,
-    DiscretizedLogisticMass,
-    DiscretizedNormalMass,
     NormalDensity,
     OptimalNormalDensity,
 )
-from reparam.distributions.mixtures import LogisticMixtureMass
+from reparam.distributions.masses import (
+    BernoulliMass,
+    CategoricalMass,
+    DiscretizedLogisticMass,
+    DiscretizedNormalMass,
+    LogisticMixtureMass,
+)
+from reparam.limits import Count, Positive, limited
 from reparam.model import Distribution, Space
 
 Scale = Literal["shared", "per-dimension", "optimal", "fixed", "network"]
@@ -54,7 +58,7 @@ class Likelihood(nn.Module, ABC):
                 f"decoder: {type(self).__name__} expects outputs of shape "
                 f"(B, {', '.join(map(str, self.parameter_shape))}), got {tuple(parameters.shape)}"
             )
-        return self.distribution(parameters.reshape(len(parameters), *self.parameter_shape))
+        return self.distribution(parameters.reshape(parameters.shape[0], *self.parameter_shape))
 
     @abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:
@@ -115,6 +119,7 @@ class DiscretizedLogistic(_Discretized):
 
     Reference: Kingma et al. 2016 (IAF), appendix; Salimans et al. 2017, eq. 1 and 2, without their
     midpoint approximation for narrow bins and with entries independent given the decoder's output.
+    https://arxiv.org/abs/1606.04934, https://arxiv.org/abs/1701.05517
 
     >>> from reparam.model import Space
     >>> p = DiscretizedLogistic(Space((1,), "levels", levels=4))(torch.zeros(1, 2))
@@ -122,15 +127,14 @@ class DiscretizedLogistic(_Discretized):
     1.0
     """
 
-    def __init__(self, space: Space, mixture: int = 1) -> None:
-        if mixture < 1:
-            raise ValueError(f"mixture: expected at least 1 component, got {mixture}")
+    @limited
+    def __init__(self, space: Space, mixture: Count = 1) -> None:
         super().__init__(space, 2 if mixture == 1 else 3 * mixture)
         self.mixture = mixture
         # Components that start alike would be drawn to the same values.
-        start = (2 * torch.arange(mixture) + 1 - mixture) / mixture
-        self.register_buffer("start", start.view(-1, *[1] * len(space.shape)), persistent=False)
-        self.start: Tensor
+        middles = (2 * torch.arange(mixture) + 1 - mixture) / mixture
+        self.register_buffer("middles", middles.view(-1, *[1] * len(space.shape)), persistent=False)
+        self.middles: Tensor
 
     def distribution(self, parameters: Tensor) -> Distribution:
         if self.mixture == 1:
@@ -138,7 +142,7 @@ class DiscretizedLogistic(_Discretized):
             units = _level_units(location, log_scale, self.levels)
             return DiscretizedLogisticMass(*units, self.levels)
         logits, location, log_scale = parameters.unflatten(1, (3, self.mixture)).unbind(1)
-        units = _level_units(location + self.start, log_scale, self.levels)
+        units = _level_units(location + self.middles, log_scale, self.levels)
         return LogisticMixtureMass(logits, *units, self.levels)
 
 
@@ -200,9 +204,9 @@ class Normal(Likelihood):
         space: real data, or binary and levels data, which are then dequantized.
         scale: ``"shared"``, one learned σ; ``"per-dimension"``, one learned σ for each entry;
             ``"network"``, a σ for each entry of each example from the decoder, whose second output
-            is ln σ less that of ``fixed``; ``"optimal"``, σ² the mean squared error, of the batch
-            in training and its running mean in evaluation; ``"fixed"``, σ = ``fixed``.
-        fixed: σ of ``scale="fixed"``, and where learning starts otherwise, in network units
+            is ln σ less ln ``sigma``; ``"optimal"``, σ² the mean squared error, of the batch
+            in training and its running mean in evaluation; ``"fixed"``, σ = ``sigma``.
+        sigma: σ of ``scale="fixed"``, and where learning starts otherwise, in network units
             (standardized real data, levels divided by K−1).
 
     Shape: (B, 1, *shape), of ``"network"`` (B, 2, *shape) → x (B, *shape).
@@ -215,6 +219,7 @@ class Normal(Likelihood):
     et al. 2021 (σ-VAE), section 3, for one σ; Mattei & Frellsen 2018, "Leveraging the exact
     likelihood of deep latent variable models", section 2, for why σ needs a floor
     (https://arxiv.org/abs/1802.04826).
+    https://arxiv.org/abs/1312.6114, https://arxiv.org/abs/2006.13202
 
     >>> from reparam.model import Space
     >>> Normal(Space((3,), "real"))(torch.zeros(1, 3)).sample().shape
@@ -225,18 +230,15 @@ class Normal(Likelihood):
 
     kinds: tuple[str, ...] = ("real", "levels", "binary")
 
-    def __init__(self, space: Space, scale: Scale = "shared", fixed: float = 1.0) -> None:
-        if scale not in get_args(Scale):
-            raise ValueError(f"scale: expected {', '.join(get_args(Scale))}, got {scale!r}")
-        if not fixed > 0:
-            raise ValueError(f"fixed: expected a positive σ, got {fixed}")
+    @limited
+    def __init__(self, space: Space, scale: Scale = "shared", sigma: Positive = 1.0) -> None:
         super().__init__(space, 2 if scale == "network" else 1)
-        self.scale, self.start = scale, math.log(fixed)
+        self.scale, self.first_log_scale = scale, math.log(sigma)
         self.couples_rows = scale == "optimal"
         if scale == "network":
             return
         shape = space.shape if scale == "per-dimension" else (1,) * len(space.shape)
-        log_scale = torch.full((1, *shape), self.start)
+        log_scale = torch.full((1, *shape), self.first_log_scale)
         self.log_scale: Tensor
         if scale in ("shared", "per-dimension"):
             self.log_scale = nn.Parameter(log_scale)
@@ -269,7 +271,7 @@ class Normal(Likelihood):
         """In network units, (B, *shape) each."""
         if self.scale == "network":
             mean, raw = parameters.unbind(1)
-            return mean, numerics.bound_softly(raw + self.start, *LOG_SCALE_BOUNDS)
+            return mean, numerics.bound_softly(raw + self.first_log_scale, *LOG_SCALE_BOUNDS)
         mean, log_scale = parameters.squeeze(1), self.log_scale
         if self.scale in ("shared", "per-dimension"):
             log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)
@@ -305,7 +307,28 @@ class HeteroscedasticNormal(Normal):
         super().__init__(space, "network")
 
 
-LIKELIHOODS: dict[str, type[Likelihood]] = {
+class ConditionalNormal(HeteroscedasticNormal):
+    """N(m, σ²) of an entry of real x given those before it, in autoregressive models.
+
+    Shape: (B, 2, *shape), means and log-scales → real x (B, *shape) in standardized units.
+
+    Likelihood: exact; of discrete data it would be a bound, and is refused.
+
+    Reference: Uria et al. 2013 (RNADE), eq. 7–9, with one component.
+    https://arxiv.org/abs/1306.0186
+
+    >>> from reparam.model import Space
+    >>> p = ConditionalNormal(Space((3,), "real"))(torch.zeros(1, 2, 3))
+    >>> round(p.log_prob_terms(torch.zeros(1, 3)).sum().item(), 2)  # −3/2 ln 2π
+    -2.76
+    """
+
+    kinds = ("real",)
+
+
+Likelihoods = Mapping[str, type[Likelihood]]
+
+LIKELIHOODS: Likelihoods = {
     "bernoulli": Bernoulli,
     "categorical": Categorical,
     "discretized-logistic": DiscretizedLogistic,
@@ -313,28 +336,42 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "normal": Normal,
     "heteroscedastic-normal": HeteroscedasticNormal,
 }
-
-
 DEFAULTS = {"binary": "bernoulli", "levels": "discretized-logistic", "real": "normal"}
+# Of autoregressive models, whose networks give every parameter of an entry.
+CONDITIONALS: Likelihoods = {
+    "bernoulli": Bernoulli,
+    "categorical": Categorical,
+    "discretized-logistic": DiscretizedLogistic,
+    "normal": ConditionalNormal,
+}
 
 
-def find_likelihood(name: str, space: Space, mixture: int = 1) -> Likelihood:
+def make_likelihood(
+    name: str,
+    space: Space,
+    mixture: int = 1,
+    *,
+    choices: Likelihoods = LIKELIHOODS,
+    auto: Mapping[str, str] = DEFAULTS,
+) -> Likelihood:
     """The likelihood of that name; ``auto`` fits the kind of the data without approximation.
 
     Args:
-        name: auto, or a key of ``LIKELIHOODS``.
+        name: auto, or a key of ``choices``.
         space: what x is.
         mixture: components of the discretized logistic; no other likelihood has several.
+        choices: which there are, ``LIKELIHOODS`` or ``CONDITIONALS``.
+        auto: the name that ``auto`` stands for, by kind of data.
 
     Raises:
         ValueError: there is none of that name, or it is none of this kind of data, or no mixture.
     """
-    name = DEFAULTS[space.kind] if name == "auto" else name
-    chosen = LIKELIHOODS.get(name)
+    name = auto[space.kind] if name == "auto" else name
+    chosen = choices.get(name)
     if chosen is None:
-        raise ValueError(f"likelihood: expected auto, {', '.join(LIKELIHOODS)}, got {name!r}")
+        raise ValueError(f"likelihood: expected auto, {', '.join(choices)}, got {name!r}")
     if space.kind not in chosen.kinds:
-        fitting = [other for other, kind in LIKELIHOODS.items() if space.kind in kind.kinds]
+        fitting = [other for other, made in choices.items() if space.kind in made.kinds]
         raise ValueError(
             f"likelihood: {name} is none of {space.kind} data; these are {', '.join(fitting)}"
         )

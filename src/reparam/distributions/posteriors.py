@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.bijections.base import Bijection
-from reparam.distributions.factorized import NormalDensity
-from reparam.distributions.full_normal import FullNormalDensity
-from reparam.distributions.mixture import NormalMixtureDensity
-from reparam.distributions.one_hot import OneHotMass
+from reparam.distributions.densities import (
+    FullNormalDensity,
+    NormalDensity,
+    NormalMixtureDensity,
+)
+from reparam.distributions.masses import OneHotMass
 from reparam.distributions.transformed import Transformed
-from reparam.model import Distribution, positive_count
+from reparam.limits import Count, Positive, limited
+from reparam.model import Distribution
 
 Support = Literal["real", "one-hot"]  # what draws of z are
-
-LOG_SCALE_BOUNDS = (-8.0, 8.0)  # beyond them e^{2 log σ} over- or underflows in float32 arithmetic
 
 
 class Posterior(nn.Module, ABC):
@@ -31,7 +32,7 @@ class Posterior(nn.Module, ABC):
     parameter_shape: tuple[int, ...]
     factors: int | None = None  # columns of its density that are factors of z; None: one whole
     relaxed: bool = False  # whether draws in training are relaxed, and so without a density
-    paths: tuple[nn.Module, ...] = ()  # a generative walk that it goes down, which is its prior's
+    paths: tuple[nn.Module, ...] = ()  # a generative path that it goes down, which is its prior's
 
     def forward(self, parameters: Tensor) -> Distribution:
         if tuple(parameters.shape[1:]) != self.parameter_shape:
@@ -56,21 +57,21 @@ class DiagonalNormal(Posterior):
     Shape: (B, 2L) → a distribution of (B, L), whose KL to a normal prior factorizes.
 
     Reference: Kingma & Welling 2014, appendix C.2.
+    https://arxiv.org/abs/1312.6114
 
     >>> import torch
     >>> DiagonalNormal(3)(torch.zeros(5, 6)).center.shape
     torch.Size([5, 3])
     """
 
-    def __init__(self, latent_dim: int) -> None:
+    @limited
+    def __init__(self, latent_dim: Count) -> None:
         super().__init__()
-        positive_count("latent_dim", latent_dim)
         self.event_shape, self.factors = (latent_dim,), latent_dim
         self.parameter_shape = (2 * latent_dim,)
 
     def distribution(self, parameters: Tensor) -> NormalDensity:
-        mean, log_scale = parameters.chunk(2, 1)
-        return NormalDensity(mean, numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS))
+        return NormalDensity(*numerics.mean_and_log_scale(parameters))
 
 
 class FullNormal(Posterior):
@@ -85,9 +86,9 @@ class FullNormal(Posterior):
     tensor([1., 1., 1.])
     """
 
-    def __init__(self, latent_dim: int) -> None:
+    @limited
+    def __init__(self, latent_dim: Count) -> None:
         super().__init__()
-        positive_count("latent_dim", latent_dim)
         self.event_shape = (latent_dim,)
         self.parameter_shape = (latent_dim * (latent_dim + 3) // 2,)
         rows, columns = torch.tril_indices(latent_dim, latent_dim, -1)
@@ -97,9 +98,9 @@ class FullNormal(Posterior):
     def distribution(self, parameters: Tensor) -> FullNormalDensity:
         (n,) = self.event_shape
         mean, log_scale, below = parameters.split([n, n, len(self.below)], 1)
-        flat = parameters.new_zeros(len(parameters), n * n)
-        flat = flat.scatter(1, self.below.expand(len(parameters), -1), below)
-        scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS).exp()
+        flat = parameters.new_zeros(parameters.shape[0], n * n)
+        flat = flat.scatter(1, self.below.expand(parameters.shape[0], -1), below)
+        scale = numerics.bound_softly(log_scale, *numerics.LOG_SCALE_BOUNDS).exp()
         return FullNormalDensity(mean, flat.view(-1, n, n) + torch.diag_embed(scale))
 
 
@@ -119,16 +120,15 @@ class NormalMixture(Posterior):
     torch.Size([5, 1])
     """
 
-    def __init__(self, latent_dim: int, components: int = 5) -> None:
+    @limited
+    def __init__(self, latent_dim: Count, components: Count = 5) -> None:
         super().__init__()
-        positive_count("latent_dim", latent_dim)
-        positive_count("components", components)
         self.event_shape, self.components = (latent_dim,), components
         self.parameter_shape = (2 * components * latent_dim,)
 
     def distribution(self, parameters: Tensor) -> NormalMixtureDensity:
         mean, log_scale = parameters.view(-1, 2, self.components, *self.event_shape).unbind(1)
-        log_scale = numerics.bound_softly(log_scale, *LOG_SCALE_BOUNDS)
+        log_scale = numerics.bound_softly(log_scale, *numerics.LOG_SCALE_BOUNDS)
         weights = torch.full_like(mean[:, :, 0], -math.log(self.components))
         return NormalMixtureDensity(mean, log_scale, weights)
 
@@ -144,6 +144,7 @@ class FlowPosterior(Posterior):
     Shape: (B, 2L + bijection.context_features) → a distribution of (B, L), without a closed KL.
 
     Reference: Rezende & Mohamed 2015, eq. 15; Kingma et al. 2016, algorithm 1.
+    https://arxiv.org/abs/1606.04934, https://arxiv.org/abs/1505.05770
 
     >>> from reparam.bijections.planar import Planar
     >>> FlowPosterior(3, Planar(3))(torch.zeros(5, 13)).sample().shape
@@ -177,6 +178,7 @@ class GumbelSoftmax(Posterior):
     Shape: (B, V·K) logits → a distribution of (B, V·K), V one-hot vectors in a row.
 
     Reference: Jang et al. 2017, eq. 2; Maddison et al. 2017.
+    https://arxiv.org/abs/1611.01144, https://arxiv.org/abs/1611.00712
 
     >>> GumbelSoftmax(3, 4).eval()(torch.zeros(5, 12)).sample().sum(1)
     tensor([3., 3., 3., 3., 3.])
@@ -185,12 +187,11 @@ class GumbelSoftmax(Posterior):
     relaxed = True
     support = "one-hot"
 
-    def __init__(self, variables: int, categories: int = 10, temperature: float = 0.67) -> None:
+    @limited
+    def __init__(
+        self, variables: Count, categories: Count = 10, temperature: Positive = 0.67
+    ) -> None:
         super().__init__()
-        positive_count("variables", variables)
-        positive_count("categories", categories)
-        if not temperature > 0:
-            raise ValueError(f"temperature: expected a positive number, got {temperature}")
         self.variables, self.categories, self.temperature = variables, categories, temperature
         self.event_shape = self.parameter_shape = (variables * categories,)
         self.factors = variables

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.bijections.base import Bijection
-from reparam.distributions.autoregressive import AutoregressiveDistribution
-from reparam.distributions.conditionals import ConditionalNormal
-from reparam.distributions.factorized import NormalDensity, StandardNormalDensity
-from reparam.distributions.mixture import NormalMixtureDensity
-from reparam.distributions.one_hot import OneHotMass
-from reparam.distributions.posteriors import (
-    LOG_SCALE_BOUNDS,
-    DiagonalNormal,
-    Posterior,
-    Support,
+from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution
+from reparam.distributions.densities import (
+    NormalDensity,
+    NormalMixtureDensity,
+    StandardNormalDensity,
 )
+from reparam.distributions.likelihoods import ConditionalNormal
+from reparam.distributions.masses import OneHotMass
+from reparam.distributions.posteriors import DiagonalNormal, Posterior, Support
 from reparam.distributions.transformed import Transformed
-from reparam.model import Distribution, Space, positive_count
-from reparam.nets.masked import MADE
+from reparam.limits import Count, limited
+from reparam.model import Distribution, Space
+from reparam.nets.autoregressive_network import AutoregressiveNetwork
 from reparam.nets.norm import has_batch_norm
 
 
@@ -34,14 +32,14 @@ class Prior(nn.Module, ABC):
     event_shape: tuple[int, ...]
     support: Support = "real"
     layers: tuple[int, ...] = ()  # their sizes in z, coarsest first; (): there is but one
-    examples: int = 0  # how many training examples ``start`` is to be given
+    examples: int = 0  # how many training examples ``initialize`` is to be given
     factors: int | None = None  # columns of its density that are factors of z; None: one whole
-    walks: tuple[nn.Module, ...] = ()  # the generative walk of a hierarchy
+    paths: tuple[nn.Module, ...] = ()  # the generative path of a hierarchy
 
     @abstractmethod
     def forward(self, c: Tensor | None = None) -> Distribution: ...
 
-    def start(self, x: Tensor) -> None:  # noqa: B027
+    def initialize(self, x: Tensor) -> None:  # noqa: B027
         """First values from ``examples`` training examples in network units."""
 
     def refuse(self, posterior: Posterior, conditional: bool) -> None:
@@ -57,10 +55,10 @@ class Prior(nn.Module, ABC):
                 f"prior: expected events of the posterior's shape {posterior.event_shape}, "
                 f"got {self.event_shape}"
             )
-        if posterior.paths and self.walks != posterior.paths:
+        if posterior.paths and self.paths != posterior.paths:
             raise ValueError(
-                "prior: expected the LayeredPrior of the walk that the posterior goes down, got "
-                f"{type(self).__name__}{' of another walk' if self.walks else ''}"
+                "prior: expected the LayeredPrior of the path that the posterior goes down, got "
+                f"{type(self).__name__}{' of another path' if self.paths else ''}"
             )
 
 
@@ -112,16 +110,16 @@ class MixturePrior(Prior):
     torch.Size([5, 1])
     """
 
-    def __init__(self, latent_dim: int, components: int = 10) -> None:
+    @limited
+    def __init__(self, latent_dim: int, components: Count = 10) -> None:
         super().__init__()
-        positive_count("components", components)
         self.event_shape = (latent_dim,)
         self.mean = nn.Parameter(torch.randn(1, components, latent_dim))
         self.log_scale = nn.Parameter(torch.zeros(1, components, latent_dim))
         self.logits = nn.Parameter(torch.zeros(1, components))
 
     def forward(self, c: Tensor | None = None) -> NormalMixtureDensity:
-        log_scale = numerics.bound_softly(self.log_scale, *LOG_SCALE_BOUNDS)
+        log_scale = numerics.bound_softly(self.log_scale, *numerics.LOG_SCALE_BOUNDS)
         return NormalMixtureDensity(self.mean, log_scale, self.logits.log_softmax(1))
 
 
@@ -137,21 +135,22 @@ class VampPrior(Prior):
         components: K.
 
     Reference: Tomczak & Welling 2018, eq. 9.
+    https://arxiv.org/abs/1705.07120
 
     >>> q = DiagonalNormal(2)
     >>> VampPrior(nn.Linear(5, 4), q, (5,), components=3)().log_prob_terms(torch.zeros(7, 2)).shape
     torch.Size([7, 1])
     """
 
+    @limited
     def __init__(
         self,
         encoder: nn.Module,
         posterior: Posterior,
         shape: tuple[int, ...],
-        components: int = 100,
+        components: Count = 100,
     ) -> None:
         super().__init__()
-        positive_count("components", components)
         if not isinstance(posterior, DiagonalNormal):
             raise ValueError(
                 f"prior: VampPrior mixes diagonal normal posteriors, got {type(posterior).__name__}"
@@ -172,7 +171,7 @@ class VampPrior(Prior):
         return NormalMixtureDensity(q.mean[None], q.log_scale[None], weights)
 
     @torch.no_grad()
-    def start(self, x: Tensor) -> None:
+    def initialize(self, x: Tensor) -> None:
         rows = torch.arange(len(self.pseudo_inputs), device=x.device) % len(x)
         self.pseudo_inputs.copy_(x[rows])
 
@@ -206,7 +205,7 @@ class ClassConditional(Prior):
     def forward(self, c: Tensor | None = None) -> NormalDensity:
         if c is None:
             raise ValueError("c: expected a label for every row of a class-conditional prior")
-        log_scale = numerics.bound_softly(self.log_scale[c], *LOG_SCALE_BOUNDS)
+        log_scale = numerics.bound_softly(self.log_scale[c], *numerics.LOG_SCALE_BOUNDS)
         return NormalDensity(self.mean[c], log_scale)
 
     def refuse(self, posterior: Posterior, conditional: bool) -> None:
@@ -222,7 +221,7 @@ class FlowPrior(Prior):
         latent_dim: L.
         bijection: of vectors of L, without context; its ``forward`` is used in training.
 
-    >>> from reparam.bijections.autoregressive import MaskedAffine
+    >>> from reparam.bijections.masked_affine import MaskedAffine
     >>> FlowPrior(3, MaskedAffine(3))().log_prob_terms(torch.zeros(5, 3)).shape
     torch.Size([5, 1])
     """
@@ -245,12 +244,11 @@ class AutoregressivePrior(Prior):
 
     Its density has a column for every dimension, log p(z_i | z_<i), so that under a diagonal
     normal posterior the rate of a dimension is that beyond those before it: log q(z_i|x) −
-    log p(z_i|z_<i) of one draw, in expectation a KL divergence and at least 0. Close to N(0, I)
-    at first.
+    log p(z_i|z_<i) of one draw, in expectation a KL divergence and at least 0.
 
     Args:
-        latent_dim: L.
-        hidden: widths of the network's layers; () is linear.
+        network: of vectors of L, with two numbers per entry and without context. Outputs that
+            start small (the ``gain`` of ``MADE``) start close to N(0, I).
 
     Shape: z (B, L) → (B, L). Likelihood: exact.
 
@@ -259,19 +257,23 @@ class AutoregressivePrior(Prior):
 
     Reference: Uria et al. 2013 (RNADE), eq. 7 to 9, with one component; Germain et al. 2015 (MADE)
     for the network. As a density it is one ``MaskedAffine`` flow (Papamakarios et al. 2017, eq. 3).
+    https://arxiv.org/abs/1502.03509, https://arxiv.org/abs/1705.07057
+    https://arxiv.org/abs/1306.0186
 
-    >>> AutoregressivePrior(3)().log_prob_terms(torch.zeros(5, 3)).shape
+    >>> from reparam.nets.masked import MADE
+    >>> AutoregressivePrior(MADE((3,), 2, (64,)))().log_prob_terms(torch.zeros(5, 3)).shape
     torch.Size([5, 3])
     """
 
-    def __init__(self, latent_dim: int, hidden: Sequence[int] = (64,)) -> None:
+    def __init__(self, network: AutoregressiveNetwork) -> None:
         super().__init__()
-        self.event_shape, self.factors = (latent_dim,), latent_dim
-        self.network = MADE((latent_dim,), 2, hidden)
-        self.conditional = ConditionalNormal(Space((latent_dim,), "real"))
-        with torch.no_grad():
-            for parameter in self.network.head.parameters():
-                parameter.mul_(0.1)
+        if len(network.shape) > 1 or network.context_features:
+            raise ValueError(
+                f"network: expected one of vectors without context, got one of {network.shape} "
+                f"with {network.context_features} numbers"
+            )
+        self.event_shape, self.factors = network.shape, network.shape[0]
+        self.network, self.conditional = network, ConditionalNormal(Space(network.shape, "real"))
         self.register_buffer("no_context", torch.zeros(1, 0), persistent=False)
         self.no_context: Tensor
 

@@ -20,7 +20,7 @@ class Transformed(Distribution):
     are constants are 0. Its kind is the base's.
 
     >>> from reparam.bijections.elementwise import Standardize
-    >>> from reparam.distributions.factorized import StandardNormalDensity
+    >>> from reparam.distributions.densities import StandardNormalDensity
     >>> from reparam.model import Space
     >>> bijection = Standardize(Space((2,), "real"))
     >>> _ = bijection.scale.fill_(10.0)  # x = 10 y, whose density is lower by ln 10 per entry
@@ -79,7 +79,7 @@ class Transformed(Distribution):
             return super().log_prob(x)
         y, ladj = self.bijection(x, self.context)
         total = self.base.log_prob(y)
-        return total + ladj.repeat_interleave(len(total) // len(x))
+        return total + ladj.repeat_interleave(total.shape[0] // x.shape[0])
 
     def statistics(self, x: Tensor) -> dict[str, Tensor]:
         return self.base.statistics(self.bijection(x, self.context)[0])

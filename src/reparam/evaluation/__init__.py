@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from reparam.bijections.varying import Varying
 from reparam.data import Data, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.diagnosis import information_scores, layer_scores
@@ -30,7 +29,8 @@ from reparam.evaluation.samples import (
     too_few,
 )
 from reparam.evaluation.scores import Score, Scores, finite
-from reparam.model import Codec, Density, Generator, LatentVariable, Model, positive_count
+from reparam.inspection import OfData
+from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.train import History
 
@@ -54,8 +54,8 @@ def evaluate(
         model: any model; it is measured in evaluation mode and left in the mode it was in.
         data: of the model's space.
         split: ``"test"``, ``"valid"`` or ``"train"``.
-        samples: importance samples per example of the log-likelihood; None: by the sizes of the
-            data, 1000 at most (``default_samples``). The score says how many.
+        samples: draws per example of a log-likelihood that is found by draws; None: by what they
+            cost, 1000 at most (``default_samples``). The score says how many.
         seed: of all draws.
         history: of the training, for ``train_seconds``.
         extractor: features in which samples are compared; None: ``RandomFeatures``.
@@ -78,7 +78,8 @@ def evaluate(
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
     refuse_unfit(model, data, "train", split)
     if samples is None:
-        samples = default_samples(data.space, len(data.splits[split]))
+        passes = model.passes_per_sample if isinstance(model, Density) else 1
+        samples = default_samples(data.space, len(data.splits[split]), passes)
     positive_count("samples", samples)
     with evaluating([model]):
         scores = _measured(_Asked(model, data, split, samples, seed), extractor, watch)
@@ -129,16 +130,16 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
     """What the model defines, in the order of the scores."""
     model, n = asked.model, len(asked.data.splits[asked.split])
     if isinstance(model, Density):
-        passes = asked.samples if isinstance(model, LatentVariable) else 1
+        passes = model.passes_per_sample * (asked.samples if model.log_prob_draws else 1)
         yield _Part("likelihood", n * passes, lambda tell: _likelihood_scores(model, asked, tell))
     if isinstance(model, LatentVariable):
         yield _Part("bound", 2 * n, lambda _: _latent_scores(model, asked))
     if isinstance(model, Codec):
         yield _Part("reconstructions", 2 * n, lambda _: _reconstruction_scores(model, asked))
-    if isinstance(model, Codec) and not model.conditional:
+    if isinstance(model, Encoder) and not model.conditional:
         yield _Part("codes", n + len(asked.data.train), lambda _: _probe_scores(model, asked))
     if isinstance(model, Generator):
-        drawn = 2 * rows_compared(asked.data, asked.split)
+        drawn = rows_compared(asked.data, asked.split, model) * (1 + model.passes_per_draw)
         yield _Part("samples", drawn, lambda tell: _sample_scores(model, asked, extractor, tell))
 
 
@@ -183,10 +184,12 @@ def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:
     return scores if sharp is None else scores | {"sharpness": sharp}
 
 
-def _probe_scores(model: Codec, asked: _Asked) -> Scores:
+def _probe_scores(model: Encoder, asked: _Asked) -> Scores:
     data, name = asked.data, asked.split
     found = {
-        "linear_probe_accuracy": linear_probe(model, data.train, data.splits[name], name),
+        "linear_probe_accuracy": linear_probe(
+            model, data.train, data.splits[name], name, asked.seed
+        ),
         "neighbor_overlap": neighbor_overlap(
             model, data.train, data.splits[name], name, asked.seed
         ),
@@ -205,7 +208,7 @@ def learned_numbers(model: Model) -> int:
     """How many numbers the model took from the data: weights and solved statistics."""
     others = {name for name, p in model.named_parameters() if not p.requires_grad}
     for path, part in model.named_modules():
-        if isinstance(part, Varying):  # which entries are constants, and of what
+        if isinstance(part, OfData):  # as which entries are constants
             others |= {f"{path}.{name}" for name, _ in part.named_buffers()}
     learned = (t for name, t in model.state_dict().items() if name not in others)
     return sum(t.numel() for t in learned)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.one_hot import OneHotMass
 from reparam.model import Batch, Kind, LatentVariable, LogProb, positive_count
 
 
@@ -57,7 +56,7 @@ def annealed_log_prob(
     for name, count in (("temperatures", temperatures), ("chains", chains)):
         positive_count(name, count)
     x, c = model.prepare(x, c)
-    if isinstance(model.prior(c), OneHotMass):
+    if not model.prior(c).continuous:
         raise ValueError(
             "model: expected one with continuous z, whose gradients annealing follows, got "
             "categorical z; log_prob with many samples is a bound without gradients"
@@ -85,7 +84,7 @@ def _anneal(
 
     A single size is that of a pilot's first step, which its acceptance then moves.
     """
-    (x, c), pilot = rows, len(sizes) == 1
+    x, c, pilot = rows.x, rows.c, len(sizes) == 1
     prior, bounded = model.prior(c), True
     z = prior.repeat(len(x) // prior.rows).sample(generator)
     weights = torch.zeros(len(x), dtype=numerics.accumulator(x), device=x.device)

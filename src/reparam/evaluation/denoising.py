@@ -56,7 +56,7 @@ def repair(
     before: list[torch.Tensor] = []
     after: list[torch.Tensor] = []
     with seeded(seed, model.anchor.device):
-        for x, c in batches(model, split):
+        for x, c, _ in batches(model, split):
             seen = noise.corrupt(x, level)
             with trusted():  # noise may take x̃ where no code is asked for otherwise
                 restored = model.reconstruct(seen, c)

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from reparam.batching import rows_at_once
 from reparam.data import Split
-from reparam.evaluation.latents import ACTIVE_VARIANCE
+from reparam.evaluation.latents import ACTIVE_VARIANCE, COLLAPSED_NATS, collapsed
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.representation import code_features
@@ -20,7 +21,6 @@ from reparam.train.random import seeded
 MOST_DRAWN, MOST_MIXED = 125, 2000  # examples whose z are drawn; whose posteriors are mixed
 PAIRS_AT_ONCE = 10_000  # of a z and a posterior
 LEAST_BELOW_LIMIT = 1.0  # nats: nearer to ln M a mixture of M posteriors says nothing else
-COLLAPSED_NATS = 0.01  # mean rate below which a dimension says nothing
 
 
 def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, seed: int) -> Scores:
@@ -36,7 +36,7 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
         name: of the split.
         seed: of the draws of the rates.
     """
-    if not model.layers:
+    if not model.layers or model.code_space.kind != "real":
         return {}
     scores: Scores = {}
     parts = code_features(model, split).split(model.layers, 1)
@@ -69,8 +69,8 @@ def information_scores(
     KL(q(z) ‖ p(z)) + E KL(m ‖ q), an upper bound, as far as the posteriors of training examples are
     distributed as those of the split. One draw of z for each of n examples, 125 at most; M is 2000
     at most, of the split and, where it has fewer, of the training data. Absent for conditional
-    models, hierarchies, and where the bound comes within a nat of ln M: there it tells how many
-    examples were mixed, and little of the model.
+    models, hierarchies, codes that are indices, and where the bound comes within a nat of ln M:
+    there it tells how many examples were mixed, and little of the model.
 
     Args:
         model: any latent-variable model.
@@ -83,7 +83,7 @@ def information_scores(
     bounds of mutual information", for the bound of known densities
     (https://arxiv.org/abs/1905.06922).
     """
-    if model.conditional or model.layers:
+    if model.conditional or model.layers or model.code_space.kind != "real":
         return {}
     own_rows, *further = _mixed_rows(split, train, seed)
     draws, own = _draws(model, own_rows, seed)
@@ -129,7 +129,7 @@ def _shuffled(count: int, seed: int) -> Tensor:
 def _posteriors(model: LatentVariable, *chosen: Rows) -> Iterator[Distribution]:
     """q(z|x) of these rows, as many at a time as memory allows."""
     for split, rows in chosen:
-        for part in rows.split(model.space.rows_at_once) if len(rows) else ():
+        for part in rows.split(rows_at_once(model.space)) if len(rows) else ():
             yield model.posterior(split.x[part])
 
 
@@ -148,11 +148,6 @@ def _log_densities(q: Distribution, z: Tensor) -> Tensor:
         every = block.repeat(q.rows, *[1] * (block.ndim - 1))
         parts.append(q.repeat(len(block)).log_prob(every).view(q.rows, len(block)))
     return torch.cat(parts, 1).cpu().double()
-
-
-def collapsed(rate: Tensor) -> Tensor:
-    """Which columns of the rates (N, G) carry next to nothing on average, (G,)."""
-    return rate.cpu().double().mean(0) < COLLAPSED_NATS
 
 
 def collapse_notes(rate: Tensor, layers: Sequence[int] = ()) -> list[str]:

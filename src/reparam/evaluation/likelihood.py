@@ -9,57 +9,45 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import affordable, cost, rows_at_once
 from reparam.data import Split
 from reparam.evaluation.rows import batches
 from reparam.evaluation.scores import Score, Scores, difference, mean_score
 from reparam.model import Density, Kind, LatentVariable, Space
-from reparam.nets import LARGEST_MLP_IMAGE
 from reparam.train.random import seeded
 
 BOUND: Kind = "lower bound"
 SAMPLES_AT_ONCE = 16  # importance samples beside as many fewer rows: news of progress comes oftener
 MOST_SAMPLES, LEAST_SAMPLES, FEWEST_ROWS = 1000, 10, 1000
-CONVOLVED = 10  # times as dear is an entry of x where networks are convolutional
-# In entries of x that pass: for the samples of a whole split, and until the next news of progress.
-DEFAULT_COST, COST_BETWEEN_NEWS = 10**10, 2**25
+COST_BETWEEN_NEWS = 2**25  # in entries of x that pass
 
 
-def cost(space: Space) -> int:
-    """About what one pass through a network costs: the entries of x, those of large images tenfold.
+def default_samples(space: Space, rows: int, passes: int = 1) -> int:
+    """Draws of each example of a split, of a density that draws, where none are asked for.
 
-    Images of more than 1024 entries have convolutional networks by default. In the default VAE, on
-    one core, an entry took 30 ns for 1 × 28 × 28 and 260 ns for 3 × 64 × 64.
-    """
-    convolved = space.is_image and space.dimension > LARGEST_MLP_IMAGE
-    return space.dimension * (CONVOLVED if convolved else 1)
-
-
-def default_samples(space: Space, rows: int) -> int:
-    """Importance samples of each example of a split where none are asked for.
-
-    As many as keep the passes of all rows within ``DEFAULT_COST``, 1000 at most and 10 at least,
-    rounded down to one digit: a rule by sizes, not by clocks, so that scores are the same
-    everywhere. It knows the data only, as bounds of different models compare at the same number of
-    samples. Splits of fewer than 1000 rows count as 1000, so that a few images do not get another
-    bound than some hundreds.
+    As many as are ``affordable`` for all rows, 1000 at most and 10 at least, rounded down to one
+    digit. It knows of the model only what a draw costs, as bounds of different models compare at
+    the same number of samples. Splits of fewer than 1000 rows count as 1000, so that a few images
+    do not get another bound than some hundreds.
 
     Args:
         space: of the data.
         rows: of the split.
+        passes: of a network that a draw takes.
 
     >>> default_samples(Space((1, 28, 28), "binary"), 10_000)  # MNIST
     1000
     >>> default_samples(Space((3, 64, 64), "levels", 256), 30)
     80
     """
-    samples = DEFAULT_COST // (max(rows, FEWEST_ROWS) * cost(space))
+    samples = affordable(space, max(rows, FEWEST_ROWS), passes)
     digit = 10 ** (len(str(samples)) - 1)
     return max(LEAST_SAMPLES, min(MOST_SAMPLES, samples // digit * digit))
 
 
-def rows_between_news(space: Space, samples: int) -> int:
+def rows_between_news(space: Space, passes: int) -> int:
     """How many rows to measure at a time, so that news of progress come every few seconds."""
-    return max(1, COST_BETWEEN_NEWS // (samples * cost(space)))
+    return max(1, COST_BETWEEN_NEWS // (passes * cost(space)))
 
 
 @torch.no_grad()
@@ -77,27 +65,21 @@ def log_likelihood(
         model: any density.
         split: its examples.
         name: of the split.
-        samples: importance samples per example, for latent-variable models.
+        samples: draws per example, of a density that draws.
         seed: of these samples.
         watch: is told the share that is done.
     """
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    drawn = samples if isinstance(model, LatentVariable) else 1
-    rows = max(1, model.space.rows_at_once // min(drawn, SAMPLES_AT_ONCE))
-    rows = min(rows, rows_between_news(model.space, drawn))
+    drawn = samples if model.log_prob_draws else 1
+    rows = max(1, rows_at_once(model.space) // min(drawn, SAMPLES_AT_ONCE))
+    rows = min(rows, rows_between_news(model.space, drawn * model.passes_per_sample))
     parts = []
     for batch in batches(model, split, rows):
-        parts.append(model.log_prob(*batch, samples=samples, generator=generator))
+        parts.append(model.log_prob(batch.x, batch.c, samples=samples, generator=generator))
         watch(min(1.0, len(parts) * rows / len(split)))
     values = torch.cat([part.value for part in parts])
-    protocol = {"samples": parts[0].samples, "seed": seed}
-    return mean_score(
-        values,
-        "nats",
-        name,
-        kind=parts[0].kind,
-        **(protocol if isinstance(model, LatentVariable) else {}),
-    )
+    protocol = {"samples": parts[0].samples, "seed": seed} if model.log_prob_draws else {}
+    return mean_score(values, "nats", name, kind=parts[0].kind, **protocol)
 
 
 def bits_per_dim(score: Score, dimension: int) -> Score:
@@ -123,7 +105,7 @@ def bound_terms(model: LatentVariable, split: Split, seed: int = 0) -> dict[str,
     parts: dict[str, list[Tensor]] = {}
     with seeded(seed, model.anchor.device):
         for batch in batches(model, split):
-            for term, values in model.loss(*batch).terms.items():
+            for term, values in model.loss(batch.x, batch.c).terms.items():
                 parts.setdefault(term, []).append(values)
     return {term: torch.cat(values) for term, values in parts.items()}
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.batching import in_batches, rows_at_once
 from reparam.model import Space
 
 Extractor = Callable[[Tensor], Tensor]  # x in data units (B, *shape) → features (B, F)
@@ -41,7 +42,7 @@ class RandomFeatures(nn.Module):
     def __init__(self, space: Space, reference: Tensor, seed: int = 0) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        self.rows_at_once = space.rows_at_once
+        self.rows_at_once = rows_at_once(space)
         parts = reference.split(self.rows_at_once)
         self.shift, self.scale = _moments(parts, (0, 2, 3) if space.is_image else (0,))
         widths = [space.shape[0], 16, 32, 64] if space.is_image else [space.dimension, 256]
@@ -60,7 +61,7 @@ class RandomFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self._features(part) for part in x.split(self.rows_at_once)])
+        return in_batches(self._features, self.rows_at_once, x)
 
     def _features(self, x: Tensor) -> Tensor:
         h = ((x.cpu().double() - self.shift) / self.scale).float()

@@ -54,7 +54,7 @@ def squared_errors(model: Codec, split: Split, scale: Tensor) -> Tensor:
     """The ``distances`` of the reconstructions of a split, (N,)."""
     space = model.space
     return torch.cat(
-        [distances(model.reconstruct(x, c), x, space, scale) for x, c in batches(model, split)]
+        [distances(model.reconstruct(x, c), x, space, scale) for x, c, _ in batches(model, split)]
     )
 
 
@@ -115,7 +115,7 @@ def sharpness(model: Codec, split: Split, name: str = "test", seed: int = 0) -> 
         return None
     chosen = subset(split, MOST_PICTURES, seed)
     restored, originals = [], []
-    for x, c in batches(model, chosen):
+    for x, c, _ in batches(model, chosen):
         restored.append(laplacian_variance(model.reconstruct(x, c).cpu().double()))
         originals.append(laplacian_variance(x.cpu().double()))
     below = torch.cat(originals)

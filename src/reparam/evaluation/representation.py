@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 
@@ -11,34 +12,51 @@ from reparam.evaluation.classes import classifier
 from reparam.evaluation.reconstruction import deviations, scaled_vectors
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import Score, mean_score, share_score
-from reparam.model import Codec, Space, features
+from reparam.model import Encoder, Space
 
 NEIGHBORS, MOST_ROWS = 10, 1000  # neighbors of each row, rows among which they are sought
+PROBED_ENTRIES, LEAST_PROBED = 10_000_000, 1000  # of codes that a probe is fitted on; rows
 
 
 @torch.no_grad()
-def code_features(model: Codec, split: Split) -> torch.Tensor:
-    """The codes of a split as float64 vectors on the CPU, (N, F)."""
-    codes = [features(model.encode(x, c)).cpu().double() for x, c in batches(model, split)]
-    return torch.cat(codes)
+def code_features(model: Encoder, split: Split) -> torch.Tensor:
+    """Vectors of the codes of a split, in which distances mean something, (N, E) in float64."""
+    found = [model.embed(model.encode(x, c)).cpu().double() for x, c, _ in batches(model, split)]
+    return torch.cat(found)
 
 
-def linear_probe(model: Codec, train: Split, split: Split, name: str = "test") -> Score | None:
+@torch.no_grad()
+def codes(model: Encoder, split: Split) -> torch.Tensor:
+    """The codes of a split, (N, F) on the CPU: real ones in float64, indices as they are."""
+    found = torch.cat([model.encode(x, c).flatten(1).cpu() for x, c, _ in batches(model, split)])
+    return found if model.code_space.kind == "levels" else found.double()
+
+
+def linear_probe(
+    model: Encoder, train: Split, split: Split, name: str = "test", seed: int = 0
+) -> Score | None:
     """Accuracy of logistic regression from standardized codes to labels; None without labels.
 
     None as well of conditional models: their codes are told the condition, labels or attributes
     that may give labels away, and the probe would read those.
 
-    The probe is fitted on the codes of all training examples (scikit-learn's default strength of
-    regularization) and measured on the split; the standard error is that of a proportion.
+    The probe is fitted on the codes of the training examples (scikit-learn's default strength of
+    regularization) and measured on the split; the standard error is that of a proportion. Of large
+    data and wide codes it is fitted on so many examples, drawn at random, that they have ten
+    million entries, but no fewer than 1000; the unit then says on how many.
     """
     if model.conditional or train.labels is None or split.labels is None:
         return None
-    if len(train.labels.unique()) < 2:
+    measured = code_features(model, split)
+    fitted = subset(train, max(LEAST_PROBED, PROBED_ENTRIES // measured.shape[1]), seed)
+    assert fitted.labels is not None
+    if len(fitted.labels.unique()) < 2:
         return None
-    probe = classifier(code_features(model, train), train.labels)
-    found = probe(code_features(model, split))
-    return share_score(found == split.labels, name)
+    probe = classifier(code_features(model, fitted), fitted.labels)
+    score = share_score(probe(measured) == split.labels, name)
+    if len(fitted) == len(train):
+        return score
+    return replace(score, unit=f"share, fitted on {len(fitted):,} codes", seed=seed)
 
 
 def data_vectors(split: Split, train: Split, space: Space) -> torch.Tensor:
@@ -62,7 +80,7 @@ def nearest(points: torch.Tensor, k: int) -> torch.Tensor:
 
 
 def neighbor_overlap(
-    model: Codec, train: Split, split: Split, name: str = "test", seed: int = 0
+    model: Encoder, train: Split, split: Split, name: str = "test", seed: int = 0
 ) -> Score | None:
     """The share of each row's 10 nearest neighbors in the data that are so among the codes too.
 
@@ -72,7 +90,7 @@ def neighbor_overlap(
     conditional models: a code of the condition alone would keep neighbors of one class together.
 
     Args:
-        model: any codec.
+        model: any encoder.
         train: sets the deviations of the columns of real tables.
         split: its examples.
         name: of the split.

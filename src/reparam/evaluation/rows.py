@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
+from reparam.batching import rows_at_once, slices
 from reparam.data import Split, condition
 from reparam.model import Batch, Model
 
@@ -19,9 +20,7 @@ def batches(model: Model, split: Split, rows: int | None = None) -> Iterator[Bat
         rows: in a batch; None: as many as memory allows for the model's space.
     """
     c = condition(model, split)
-    rows = rows or model.space.rows_at_once
-    for start in range(0, len(split), rows):
-        part = slice(start, start + rows)
+    for part in slices(0, len(split), rows or rows_at_once(model.space)):
         yield Batch(split.x[part], None if c is None else c[part])
 
 

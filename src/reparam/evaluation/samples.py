@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from reparam.batching import affordable, in_batches, rows_at_once, slices
 from reparam.data import Data, Split
 from reparam.evaluation import copies, discrepancy, manifolds
 from reparam.evaluation.classes import ROWS_PER_CLASS, Classifier, classifier, label_entropy
@@ -22,7 +24,8 @@ from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score, Scores, ratio_score
 from reparam.model import Generator, Space
 
-MOST_SAMPLES, TIMED_SAMPLES = 5000, 256
+MOST_SAMPLES, LEAST_SAMPLES = 5000, 500
+TIMED_SAMPLES, TIMED_BATCHES, TIMED_SECONDS = 256, 4, 10.0
 MOST_NEAREST = 500  # draws whose nearest training rows are sought
 # Training entries, and rows, among which they are sought: all of MNIST's, in seconds.
 TRAINING_ENTRIES, TRAINING_ROWS = 50_000_000, 100_000
@@ -43,21 +46,27 @@ class Traits(NamedTuple):
 class Yardstick:
     """What samples are measured against, made of the data alone: the same for every generator.
 
-    At most 5000 rows of a split, drawn at random, and no more than there are training rows: as many
-    samples are to be drawn, so that training rows in their place have the same n.
+    ``n`` rows of a split, drawn at random, no more than there are training rows: as many samples
+    are to be drawn, so that training rows in their place have the same n.
 
     Args:
         data: its training split sets scales, and is what copies would be of.
         split: ``"test"``, ``"valid"`` or ``"train"``: what samples are compared with.
         extractor: features in which to compare; None: ``RandomFeatures``.
         seed: of the rows.
+        n: how many; None: as many as of a generator of one pass (``rows_compared``).
     """
 
     def __init__(
-        self, data: Data, split: str = "test", extractor: Extractor | None = None, seed: int = 0
+        self,
+        data: Data,
+        split: str = "test",
+        extractor: Extractor | None = None,
+        seed: int = 0,
+        n: int | None = None,
     ) -> None:
         self.space, self.name, self.seed = data.space, split, seed
-        self.n = rows_compared(data, split)
+        self.n = rows_compared(data, split) if n is None else n
         self.scale = deviations(data.space, data.train)
         # Subsets of one seed are nested: training rows in place of samples are among these.
         among = min(TRAINING_ROWS, TRAINING_ENTRIES // data.space.dimension)
@@ -69,7 +78,7 @@ class Yardstick:
         self.extractor = extractor or RandomFeatures(data.space, known.x)
         self.labels, self.classes = rows.labels, classes_seen(data, split)
         self.classifier = self._classifier(known)
-        self.real = self.traits(rows.x.split(data.space.rows_at_once))
+        self.real = self.traits(rows.x.split(rows_at_once(data.space)))
 
     def _classifier(self, train: Split) -> Classifier | None:
         """Of features into the classes of the training data; None without labels, or too few."""
@@ -77,8 +86,8 @@ class Yardstick:
             return None
         if isinstance(self.extractor, RandomFeatures):
             return classifier(self.extractor.of_reference, train.labels)
-        parts = train.x.split(self.space.rows_at_once)
-        return classifier(torch.cat([self.features(x) for x in parts]), train.labels)
+        known = in_batches(self.features, rows_at_once(self.space), train.x)
+        return classifier(known, train.labels)
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
@@ -123,11 +132,10 @@ class Yardstick:
 _last: list[tuple[weakref.ref[Data], tuple[object, ...], Yardstick]] = []  # one, or none
 
 
-def _yardstick(data: Data, split: str, extractor: Extractor | None, seed: int) -> Yardstick:
+def _yardstick(data: Data, *asked: Any) -> Yardstick:
     """The yardstick of these arguments; the last one is kept, as long as its data are."""
-    asked = split, extractor, seed
     if not (_last and _last[0][0]() is data and _last[0][1] == asked):
-        made = Yardstick(data, split, extractor, seed)
+        made = Yardstick(data, *asked)
         _last[:] = [(weakref.ref(data, lambda gone: _last.clear()), asked, made)]
     return _last[0][2]
 
@@ -146,9 +154,14 @@ def has_edges(space: Space) -> bool:
     return space.is_image and min(space.shape[1:]) >= 3
 
 
-def rows_compared(data: Data, split: str) -> int:
-    """How many rows of a split are compared with as many samples."""
-    return min(len(data.train), len(data.splits[split]), MOST_SAMPLES)
+def rows_compared(data: Data, split: str, model: Generator | None = None) -> int:
+    """How many rows of a split are compared with as many samples; fewer where draws are dear.
+
+    As many as are ``affordable``, 5000 at most and 500 at least.
+    """
+    passes = 1 if model is None else model.passes_per_draw
+    most = min(MOST_SAMPLES, max(LEAST_SAMPLES, affordable(data.space, 1, passes)))
+    return min(len(data.train), len(data.splits[split]), most)
 
 
 def classes_seen(data: Data, split: str) -> int:
@@ -184,17 +197,17 @@ def sample_scores(
     Raises:
         ValueError: samples that are not finite.
     """
-    yardstick = _yardstick(data, split, extractor, seed)
+    n = rows_compared(data, split, model)
+    yardstick = _yardstick(data, split, extractor, seed, n)
     return yardstick.scores(_draws(model, yardstick.n, seed, watch))
 
 
 @torch.no_grad()
 def _draws(model: Generator, n: int, seed: int, watch: Callable[[float], None]) -> Iterator[Tensor]:
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    at_once = model.space.rows_at_once
-    for start in range(0, n, at_once):
-        yield model.sample(min(at_once, n - start), generator=generator).cpu()
-        watch(min(1.0, (start + at_once) / n))
+    for part in slices(0, n, rows_at_once(model.space)):
+        yield model.sample(part.stop - part.start, generator=generator).cpu()
+        watch(part.stop / n)
 
 
 def reference_scores(
@@ -219,9 +232,9 @@ def reference_scores(
     """
     if split == "train":
         return {}
-    yardstick = _yardstick(data, split, extractor, seed)
+    yardstick = _yardstick(data, split, extractor, seed, rows_compared(data, split))
     rows = subset(data.train, yardstick.n, seed)
-    return yardstick.scores(rows.x.split(data.space.rows_at_once))
+    return yardstick.scores(rows.x.split(rows_at_once(data.space)))
 
 
 def too_few(data: Data, split: str = "test", features: int = FEATURES) -> list[str]:
@@ -254,12 +267,15 @@ def too_few(data: Data, split: str = "test", features: int = FEATURES) -> list[s
 
 @torch.no_grad()
 def sampling_speed(model: Generator, seed: int = 0) -> Score:
-    """Samples per second in batches of 256, fewer of large x: the median of three, warmed up."""
+    """Samples per second in batches of 256, fewer of large x: the median of three, warmed up.
+
+    No further batch is drawn once ten seconds have passed; of a single one the warming up counts.
+    """
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    n = min(TIMED_SAMPLES, model.space.rows_at_once)
-    rates = []
-    for _ in range(4):
-        start = time.perf_counter()
+    n = min(TIMED_SAMPLES, rows_at_once(model.space))
+    times = [time.perf_counter()]
+    while len(times) <= TIMED_BATCHES and times[-1] - times[0] < TIMED_SECONDS:
         model.sample(n, generator=generator).cpu()
-        rates.append(n / (time.perf_counter() - start))
-    return Score(sorted(rates[1:])[1], "samples/s", n, "none")
+        times.append(time.perf_counter())
+    rates = sorted(n / (end - start) for start, end in pairwise(times[len(times) > 2 :]))
+    return Score(rates[len(rates) // 2], "samples/s", n, "none")

@@ -13,6 +13,12 @@ from torch import Tensor
 from reparam.model import Kind
 
 ScoreKind = Kind | Literal["upper bound"]  # no log p(x) is one; what is made of several may be
+SIGNS: dict[ScoreKind, str] = {
+    "exact": "=",
+    "lower bound": "≥",
+    "upper bound": "≤",
+    "estimate": "≈",
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,18 @@ class Score:
         content = dataclasses.asdict(dataclasses.replace(self, values=None))
         del content["values"]
         return content
+
+
+def mark(score: Score, name: str) -> str:
+    """=, ≥, ≤ or ≈; a lower bound in nats bounds bits from above.
+
+    >>> mark(Score(1.2, "bits", 9, "test", kind="lower bound"), "bits_per_dim")
+    '≤'
+    """
+    if score.kind is None:
+        return ""
+    sign = SIGNS[score.kind]
+    return {"≥": "≤", "≤": "≥"}.get(sign, sign) if name.endswith("bits_per_dim") else sign
 
 
 @dataclass(frozen=True)

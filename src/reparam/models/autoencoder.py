@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from reparam.bijections.elementwise import Standardize
 from reparam.inspection import Filters, HiddenUnits, Noise
-from reparam.model import Code, Codec, Loss, Space, Stage
+from reparam.limits import Count, limited
+from reparam.model import Codec, Loss, Space, Stage
 from reparam.nets.single import single_matrix
 from reparam.nets.sparse import through_sigmoids
 from reparam.objectives.code_penalties import CodePenalty, Sparsity
@@ -38,7 +39,7 @@ class Autoencoder(Codec):
             cross-entropy for binary data, squared error otherwise.
         corruption: from x (B, *space.shape) in network units to x̃; those of ``corruptions`` are
             known by name and level, as ``noise``.
-        penalty: of codes; see ``penalties``.
+        penalty: of codes, as ``Sparsity`` or ``Contraction``.
 
     Shape: x (B, *space.shape), code (B, latent_dim).
 
@@ -55,19 +56,18 @@ class Autoencoder(Codec):
     torch.Size([5, 9])
     """
 
+    @limited
     def __init__(
         self,
         space: Space,
         encoder: nn.Module,
         decoder: nn.Module,
-        latent_dim: int,
+        latent_dim: Count,
         loss: Reconstruction = "auto",
         corruption: Callable[[Tensor], Tensor] | None = None,
         penalty: CodePenalty | None = None,
     ) -> None:
         super().__init__(space)
-        if loss not in ("auto", "squared_error", "cross_entropy"):
-            raise ValueError(f"loss: expected auto, squared_error or cross_entropy, got {loss!r}")
         if loss == "cross_entropy" and space.kind == "real":
             raise ValueError("loss: cross_entropy needs binary or levels data, got real data")
         if loss == "auto":
@@ -81,7 +81,7 @@ class Autoencoder(Codec):
         ):  # noise and such means leave the range
             self.encodes = "finite"
         if penalty is not None:
-            penalty.refuse_networks(encoder, decoder)
+            penalty.refuse(encoder, decoder)
             self.couples_rows = penalty.couples_rows
 
     @property
@@ -123,11 +123,11 @@ class Autoencoder(Codec):
         code, hidden = through_sigmoids(self.encoder, seen)
         output, hidden_too = through_sigmoids(self.decoder, self._checked(code))
         error = self._error(self._shaped(output), target)
-        if self.penalty is None:
-            return Loss(error.mean(), {self.term: error})
-        value = self.penalty(self._encode_varying, seen, [*hidden, *hidden_too])
-        objective = error.mean() + self.penalty.weight * value.mean()
-        return Loss(objective, {self.term: error, self.penalty.term: value})
+        objective, terms = error.mean(), {str(self.term): error}
+        if self.penalty is not None:
+            value = self.penalty(self._encode_varying, seen, [*hidden, *hidden_too])
+            objective = self.penalty.add(value, objective, terms)
+        return Loss(objective, terms)
 
     def _corrupted(self, target: Tensor) -> Tensor:
         """What the encoder sees in training: x̃, of which constants are no part."""
@@ -147,14 +147,14 @@ class Autoencoder(Codec):
         x, c = self.prepare(x, c, self.encodes)
         return self._checked(self.encoder(self.standardize.scaled(x)))
 
-    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         output = self._shaped(self.decoder(self.prepare_code(code)))
         if self.term == "cross_entropy":
             output = output.sigmoid()
         return self.standardize.inverse(output)[0]
 
     def _error(self, output: Tensor, target: Tensor) -> Tensor:
-        """What is not as it should be, summed over the entries of each row, (B,)."""
+        """The reconstruction error of each example, summed over its entries, (B,)."""
         if self.term == "cross_entropy":
             error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
         else:
@@ -169,4 +169,4 @@ class Autoencoder(Codec):
         return code
 
     def _shaped(self, output: Tensor) -> Tensor:
-        return output.to(self.anchor.dtype).reshape(len(output), *self.space.shape)
+        return output.to(self.anchor.dtype).reshape(output.shape[0], *self.space.shape)

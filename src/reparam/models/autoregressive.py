@@ -8,12 +8,21 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import rows_at_once, slices
 from reparam.bijections.elementwise import Standardize
-from reparam.distributions.channel_mixture import ChannelMixtureMass
+from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution, Visit
 from reparam.distributions.likelihoods import Likelihood
-from reparam.model import Completer, Density, LogProb, Loss, Space, Stage, positive_count
+from reparam.model import (
+    Completer,
+    Density,
+    Distribution,
+    LogProb,
+    Loss,
+    Space,
+    Stage,
+)
 from reparam.models.conditional import Conditional
-from reparam.nets.autoregressive import AutoregressiveNetwork
+from reparam.nets.autoregressive_network import AutoregressiveNetwork
 
 NUMBERS_AT_ONCE = 2**25  # parameters of conditionals in a pass that needs no gradients
 
@@ -44,6 +53,7 @@ class Autoregressive(Conditional, Density, Completer):
     a completion by an ensemble two passes per member. Many rows are drawn some hundreds at a time.
 
     Reference: Larochelle & Murray 2011, eq. 1; Germain et al. 2015, sections 4.2 and 4.3.
+    https://arxiv.org/abs/1502.03509
 
     >>> import reparam as rp
     >>> space = rp.Space((1, 3, 3), "binary")
@@ -89,7 +99,7 @@ class Autoregressive(Conditional, Density, Completer):
         if self.training:
             # Of several members the mean bounds −log of their mean probability from above.
             member = self.turn if self.network.members > 1 else 0
-            nll = -self._factors(x, self.context(c), member).flatten(1).sum(1)
+            nll = -self._factors(x, self._context(c, x.shape[0]), member).flatten(1).sum(1)
         else:
             nll = -self._members(x, c)[1]
         return Loss(nll.mean(), {"nll": nll})
@@ -99,25 +109,14 @@ class Autoregressive(Conditional, Density, Completer):
         if self.network.members > 1:
             self.turn.copy_((self.turn + 1) % self.network.members)
 
-    def log_prob(
-        self,
-        x: Tensor,
-        c: Tensor | None = None,
-        *,
-        samples: int = 1,
-        generator: torch.Generator | None = None,
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        positive_count("samples", samples)
-        x, c = self.prepare(x, c)
         factors, value = self._members(x, c)
         alone = self.network.members == 1
         return LogProb(value, "exact", per_dimension=factors if alone else None)
 
-    def sample(
-        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        positive_count("n", n)
-        c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         return self._fill(n, c, generator)
 
     def complete(
@@ -159,30 +158,49 @@ class Autoregressive(Conditional, Density, Completer):
         levels = self.space.level_count or torch.inf
         return levels <= (2 if dtype == torch.bool else torch.iinfo(dtype).max + 1)
 
-    def _factors(self, x: Tensor, context: Tensor | None, member: int | Tensor = 0) -> Tensor:
+    def walk(self, rows: int, visit: Visit, c: Tensor | None = None, member: int = 0) -> Tensor:
+        """x site by site, each as ``visit`` chooses it given what was chosen before it.
+
+        Args:
+            rows: B.
+            visit: from p(x_i | x before i) of some sites, and which these are, to their values, in
+                the likelihood's units: (B, n) of n entries, or (B, C, n) of whole pixels. Real
+                entries that are constant in the training data are what they are there.
+            c: as ``loss`` takes it, checked.
+            member: of an ensemble.
+        """
+        y = self._given(self._context(c, rows), member).walk(visit)
+        return y if self.space.kind != "real" else self.standardize.inverse(y)[0]
+
+    def _context(self, c: Tensor | None, rows: int) -> Tensor:
+        context = self.context(c)
+        return self.anchor.new_zeros(rows, 0) if context is None else context
+
+    def _given(self, context: Tensor, member: int | Tensor = 0) -> AutoregressiveDistribution:
+        """p(x|c) of one member, in the likelihood's units."""
+        top, varies = self.standardize.top, self.standardize.varies
+        return AutoregressiveDistribution(self.network, self.p_x, context, top, varies, member)
+
+    def _factors(self, x: Tensor, context: Tensor, member: int | Tensor = 0) -> Tensor:
         """log p(x_i | x before i) of one member, (B, *shape), in data units."""
-        y = self.standardize.scaled(x)
-        parameters = self.network(y, context, member)
-        p = self.p_x(parameters.to(self.anchor.dtype))  # probabilities never in bfloat16
-        varying = self.standardize.varying
+        p, varying = self._given(context, member), self.standardize.varying
         if varying is None:
             return p.log_prob_terms(x).view_as(x)
+        y = self.standardize.scaled(x)
         factors = p.log_prob_terms(y).view_as(y) - self.standardize.scale.log().to(y)
         return varying.factors(factors, x)
 
     def _members(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """The factors of the last member, and log p(x) of all members together, (B,)."""
-        context = self.context(c)
+        context = self._context(c, x.shape[0])
         rows = max(1, NUMBERS_AT_ONCE // math.prod(self.p_x.parameter_shape))
         if torch.is_grad_enabled() or len(x) <= rows:
             return self._members_of_few(x, context)
-        parts = x.split(rows)
-        contexts = [None] * len(parts) if context is None else context.split(rows)
-        found = [self._members_of_few(*part) for part in zip(parts, contexts, strict=True)]
-        factors, values = zip(*found, strict=True)
+        parts = zip(x.split(rows), context.split(rows), strict=True)
+        factors, values = zip(*(self._members_of_few(*part) for part in parts), strict=True)
         return torch.cat(factors), torch.cat(values)
 
-    def _members_of_few(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _members_of_few(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         values = []
         for member in range(self.network.members):
             factors = self._factors(x, context, member)
@@ -199,95 +217,55 @@ class Autoregressive(Conditional, Density, Completer):
         mask: Tensor | None = None,
     ) -> Tensor:
         """n draws in data units, but for the given entries; so many at once as memory allows."""
-        parts, at_once = [], self.space.rows_at_once
-        for start in range(0, n, at_once):
-            rows = slice(start, min(start + at_once, n))
-            some = [None if value is None else value[rows] for value in (given, mask)]
-            labels = None if c is None else c[rows]
-            parts.append(self._fill_rows(rows.stop - start, labels, generator, *some))
+        parts = []
+        for rows in slices(0, n, rows_at_once(self.space)):
+            count, labels = rows.stop - rows.start, None if c is None else c[rows]
+            if given is None or mask is None:
+                parts.append(self._sample(count, labels, generator))
+            else:
+                parts.append(self._complete(given[rows], mask[rows], labels, generator))
         return torch.cat(parts)
 
-    def _fill_rows(
-        self,
-        n: int,
-        c: Tensor | None,
-        generator: torch.Generator | None,
-        given: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Each row by a member at random; given entries make some more probable than others."""
+    def _sample(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        """Each row by a member at random."""
+
+        def visit(p: Distribution, sites: slice) -> Tensor:
+            return p.rsample(generator)
+
         if self.network.members == 1:
-            return self._fill_by(0, n, c, generator, given, mask)
-        if given is not None and mask is not None:
-            return self._fill_by_all(n, c, generator, given, mask)
+            return self.walk(n, visit, c)
         uniform = numerics.noise(self.anchor.new_empty(n), "uniform", generator)
         chosen = (uniform * self.network.members).long()
         parts = []
         for member in chosen.unique().tolist():
             labels = None if c is None else c[chosen == member]
-            parts.append(self._fill_by(member, int((chosen == member).sum()), labels, generator))
+            parts.append(self.walk(int((chosen == member).sum()), visit, labels, member))
         return torch.cat(parts)[chosen.argsort(stable=True).argsort()]  # where their rows are
 
-    def _fill_by_all(
-        self,
-        n: int,
-        c: Tensor | None,
-        generator: torch.Generator | None,
-        given: Tensor,
-        mask: Tensor,
+    def _complete(
+        self, given: Tensor, mask: Tensor, c: Tensor | None, generator: torch.Generator | None
     ) -> Tensor:
         """Rows by a member e drawn with probabilities p_e(given) / Σ p(given), as the mean has it.
 
         Where given entries come after others, they are as probable as they are given these draws:
         importance resampling of one completion by each member.
         """
+        n, layout = given.shape[0], self.network.layout(given.shape[0])
+        known = given if self.space.kind != "real" else self.standardize.scaled(given)
+        known, held = known.reshape(layout), mask.reshape(layout)
+
+        def visit(p: Distribution, sites: slice) -> Tensor:
+            return p.rsample_rest(known[..., sites], held[..., sites], generator)
+
+        if self.network.members == 1:
+            return self.walk(n, visit, c)
         x, highest = given, self.anchor.new_full((n,), -torch.inf)
         for member in range(self.network.members):
-            drawn = self._fill_by(member, n, c, generator, given, mask)
-            drawn = torch.where(mask, given, drawn)
-            factors = self._factors(drawn, self.context(c), member)
+            drawn = torch.where(mask, given, self.walk(n, visit, c, member))
+            factors = self._factors(drawn, self._context(c, n), member)
             weight = torch.where(mask, factors, 0.0).flatten(1).sum(1)
             score = weight + numerics.gumbel_noise(weight, generator)  # the largest: a draw
             better = (score > highest).view(-1, *[1] * (x.ndim - 1))
             x = torch.where(better, drawn, x) if member else drawn
             highest = score.maximum(highest)
         return x
-
-    def _fill_by(
-        self,
-        member: int,
-        n: int,
-        c: Tensor | None,
-        generator: torch.Generator | None,
-        given: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        """Draws of one member: values in likelihood units, sites innermost."""
-        layout = (n, self.space.shape[0], -1) if self.network.whole_pixels else (n, -1)
-        discrete = self.space.kind != "real"
-        y = self.anchor.new_zeros(n, *self.space.shape)
-        values = y.view(layout)
-        known, varies = None, self.standardize.varies
-        if given is not None and mask is not None:
-            known = given if discrete else self.standardize.scaled(given)
-            mask = mask if varies is None else mask | ~varies
-        elif varies is not None:  # constants are given: 0, in network units
-            known, mask = torch.zeros_like(y), (~varies).expand_as(y)
-        if known is not None and mask is not None:
-            known, mask = known.reshape(layout), mask.reshape(layout)
-
-        p_x, scaled, dtype = self.p_x, self.standardize.scaled, y.dtype  # looked up once
-
-        def draw(parameters: Tensor, sites: slice) -> Tensor:
-            p = p_x.distribution(parameters.to(dtype))
-            if known is None or mask is None:
-                drawn = p.rsample(generator)
-            elif isinstance(p, ChannelMixtureMass):  # channels of a pixel see those given
-                drawn = p.rsample_rest(known[..., sites], mask[..., sites], generator)
-            else:
-                drawn = torch.where(mask[..., sites], known[..., sites], p.rsample(generator))
-            values[..., sites] = drawn
-            return scaled(drawn) if discrete else drawn
-
-        self.network.generate(n, draw, self.context(c), member)
-        return y if discrete else self.standardize.inverse(y)[0]

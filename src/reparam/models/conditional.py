@@ -92,7 +92,7 @@ class _Attributes(Float64Buffers):
 @torch.no_grad()
 def _keep_attributes(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, Conditional)
-    rows = torch.cat([_required(c) for _, c in batches])
+    rows = torch.cat([_required(batch.c) for batch in batches])
     for stage in model.attributes.scale.stages:
         stage.solve(model, [Batch(rows)])
     model.attributes.keep(rows)
@@ -102,8 +102,8 @@ def _keep_attributes(model: Model, batches: Iterable[Batch]) -> None:
 def _count_classes(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, Conditional)
     counts = torch.zeros_like(model.frequencies, dtype=torch.int64)
-    for _, c in batches:
-        counts += torch.bincount(_required(c).to(counts), minlength=len(counts))
+    for batch in batches:
+        counts += torch.bincount(_required(batch.c).to(counts), minlength=len(counts))
     model.frequencies.copy_(counts / counts.sum())
 
 

@@ -13,19 +13,17 @@ from reparam.bijections.elementwise import Standardize
 from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters
+from reparam.limits import Count, limited
 from reparam.model import (
     Batch,
-    Code,
     Codec,
     Density,
     Domain,
     LogProb,
-    Loss,
     Model,
     Solve,
     Space,
     Stage,
-    positive_count,
 )
 
 
@@ -42,6 +40,10 @@ class PCA(Float64Buffers, Codec, Density):
 
     Real entries that are constant in the training data are left out, as if there were none of them:
     D counts the others, and the constants come back exactly.
+
+    Attributes are named as scikit-learn's: ``mean`` (D,), ``components`` (q, D), with the shares
+    of the variance in ``explained_variance_ratio`` (q,), and σ² as ``noise_variance``. Variances
+    are divided by n, as maximum likelihood has them, where scikit-learn divides by n − 1.
 
     Args:
         space: what x is.
@@ -63,13 +65,16 @@ class PCA(Float64Buffers, Codec, Density):
     >>> x = torch.tensor([[0.0, 0.0], [2.0, 2.0], [0.0, 1.0], [2.0, 1.0]])
     >>> model = PCA(Space((2,), "real"), latent_dim=1)
     >>> model.stages[0].solve(model, [Batch(x)])
-    >>> [round(v, 4) for v in [model.eigenvalues.item(), model.variance.item()]]  # (3 ± √5)/4
-    [1.309, 0.191]
+    >>> round(model.explained_variance.item(), 4), round(model.noise_variance.item(), 4)
+    (1.309, 0.191)
+    >>> round(model.explained_variance_ratio.item(), 4)  # of (3 ± √5)/4
+    0.8727
     """
 
     encodes: Domain = "finite"  # also what it decodes, which may lie beyond the levels
 
-    def __init__(self, space: Space, latent_dim: int, standardize: bool = False) -> None:
+    @limited
+    def __init__(self, space: Space, latent_dim: Count, standardize: bool = False) -> None:
         super().__init__(space)
         if standardize and space.kind != "real":
             raise ValueError(
@@ -78,7 +83,6 @@ class PCA(Float64Buffers, Codec, Density):
         self.standardize = Standardize(space) if standardize else None
         # Standardized or not, real data have entries that vary and perhaps others.
         self.own_varying = None if standardize or space.kind != "real" else Varying(space)
-        positive_count("latent_dim", latent_dim)
         if latent_dim >= space.dimension:
             raise ValueError(
                 f"latent_dim: expected less than the {space.dimension} entries of x, "
@@ -87,13 +91,15 @@ class PCA(Float64Buffers, Codec, Density):
         self.latent_dim = latent_dim
         # Solved and evaluated in float64: columns of very different scales share one σ².
         self.register_buffer("mean", torch.zeros(space.dimension).double())
-        self.register_buffer("components", torch.eye(space.dimension, latent_dim).double())
+        self.register_buffer("components", torch.eye(latent_dim, space.dimension).double())
         self.register_buffer("eigenvalues", torch.ones(latent_dim).double())
-        self.register_buffer("variance", torch.ones(()).double())
+        self.register_buffer("noise_variance", torch.ones(()).double())
         self.mean: Tensor
         self.components: Tensor
         self.eigenvalues: Tensor
-        self.variance: Tensor
+        self.noise_variance: Tensor
+        # Of the noise that dequantizes, which is no part of the data.
+        self.dequantization = 0.0 if space.kind == "real" else 1 / 12
 
     @property
     def varying(self) -> Varying | None:
@@ -110,11 +116,22 @@ class PCA(Float64Buffers, Codec, Density):
         return (*before, Solve("eigendecomposition", _solve))
 
     @property
+    def explained_variance(self) -> Tensor:
+        """Variance of the training data along each component, (q,)."""
+        return self.eigenvalues - self.dequantization
+
+    @property
+    def explained_variance_ratio(self) -> Tensor:
+        """The share of the variance of the training data that each component has, (q,)."""
+        rest = (self.counted - self.latent_dim) * (self.noise_variance - self.dequantization)
+        return self.explained_variance / (self.explained_variance.sum() + rest)
+
+    @property
     def code_space(self) -> Space:
         return Space((self.latent_dim,), "real")
 
     def filters(self) -> Filters:
-        return Filters(self.components.T.reshape(-1, *self.space.shape), "decoder")
+        return Filters(self.components.reshape(-1, *self.space.shape), "decoder")
 
     def refuse_rows(self, rows: int) -> None:
         if rows <= self.latent_dim:
@@ -123,16 +140,12 @@ class PCA(Float64Buffers, Codec, Density):
                 f"got {self.latent_dim}"
             )
 
-    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
-        nll = -self.log_prob(x, c).value
-        return Loss(nll.mean(), {"nll": nll})
-
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
-        return (self._centered(x) @ self.components).to(self.anchor)
+        return (self._centered(x) @ self.components.T).to(self.anchor)
 
-    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
-        flat = self.prepare_code(code).to(self.mean) @ self.components.T + self.mean
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
+        flat = self.prepare_code(code).to(self.mean) @ self.components + self.mean
         return self._unscaled(flat)
 
     def scaled(self, x: Tensor) -> Tensor:
@@ -152,45 +165,33 @@ class PCA(Float64Buffers, Codec, Density):
             return self.standardize.inverse(x)[0]
         return x.to(self.anchor) if self.varying is None else self.varying.restore(x)
 
-    @torch.no_grad()
-    def sample(
-        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        positive_count("n", n)
-        self._condition(c, n)
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         z = numerics.noise(self.mean.new_empty(n, self.latent_dim), "normal", generator)
-        flat = z * (self.eigenvalues - self.variance).clamp(min=0).sqrt() @ self.components.T
+        flat = z * (self.eigenvalues - self.noise_variance).clamp(min=0).sqrt() @ self.components
         flat = flat + self.mean
-        flat += self.variance.sqrt() * numerics.noise(flat, "normal", generator)
+        flat += self.noise_variance.sqrt() * numerics.noise(flat, "normal", generator)
         levels = self.space.level_count
         if levels is not None:
             flat = (flat + 0.5).floor().clamp(0, levels - 1)
         return self._unscaled(flat)
 
-    def log_prob(
-        self,
-        x: Tensor,
-        c: Tensor | None = None,
-        *,
-        samples: int = 1,
-        generator: torch.Generator | None = None,
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        positive_count("samples", samples)
-        x, c = self.prepare(x, c)
         # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
         centered = self._centered(x)
-        code = centered @ self.components
+        code = centered @ self.components.T
         # Explicitly, because ‖x−μ‖² − ‖code‖² cancels where the reconstruction is good.
-        residual = (centered - code @ self.components.T).square().sum(1)
-        mahalanobis = (code.square() / self.eigenvalues).sum(1) + residual / self.variance
+        residual = (centered - code @ self.components).square().sum(1)
+        mahalanobis = (code.square() / self.eigenvalues).sum(1) + residual / self.noise_variance
         rest = self.counted - self.latent_dim
-        log_det = self.eigenvalues.log().sum() + rest * self.variance.log()
+        log_det = self.eigenvalues.log().sum() + rest * self.noise_variance.log()
         value = -0.5 * (mahalanobis + log_det + self.counted * math.log(2 * math.pi))
         if self.standardize is not None:
             return LogProb(value + self.standardize(x)[1], "exact")
         if self.varying is not None:
             return LogProb(value + self.varying.log_support(x), "exact")
-        trace = (1 / self.eigenvalues).sum() + rest / self.variance
+        trace = (1 / self.eigenvalues).sum() + rest / self.noise_variance
         return LogProb(value - trace / 24, "lower bound")
 
 
@@ -198,7 +199,7 @@ class PCA(Float64Buffers, Codec, Density):
 def _solve(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, PCA)
     if model.own_varying is not None:
-        model.own_varying.learn(x for x, _ in batches)
+        model.own_varying.learn(batch.x for batch in batches)
     dimension, q = model.counted, model.latent_dim
     if q >= dimension:
         raise ValueError(
@@ -210,14 +211,13 @@ def _solve(model: Model, batches: Iterable[Batch]) -> None:
     spectrum, components = _spectrum(rows, mean, n)
     # σ² from the discarded eigenvalues themselves: the total less the kept ones would cancel.
     eigenvalues, rest = spectrum[:q], spectrum[q:].sum() / (dimension - q)
-    if model.space.kind != "real":  # the variance of uniform noise
-        eigenvalues, rest = eigenvalues + 1 / 12, rest + 1 / 12
+    eigenvalues, rest = eigenvalues + model.dequantization, rest + model.dequantization
     # What rounding leaves of a variance that is zero.
     floor = 10 * torch.finfo(mean.dtype).eps * dimension * eigenvalues[0]
     variance = torch.maximum(rest, floor).clamp(min=torch.finfo(mean.dtype).tiny)
     model.mean.copy_(rows.among_all(mean))
-    model.components.copy_(rows.among_all(components[:, :q]))
-    model.variance.copy_(variance)
+    model.components.copy_(rows.among_all(components[:, :q]).T)
+    model.noise_variance.copy_(variance)
     model.eigenvalues.copy_(torch.maximum(eigenvalues, variance))
 
 
@@ -233,8 +233,8 @@ class _Rows:
         self.varies = None if varying is None or varying.whole else varying.mask.flatten()
 
     def __iter__(self) -> Iterator[Tensor]:
-        for x, _ in self.batches:
-            flat = self.model.scaled(x).to(numerics.accumulator(x))
+        for batch in self.batches:
+            flat = self.model.scaled(batch.x).to(numerics.accumulator(batch.x))
             yield flat if self.varies is None else flat[:, self.varies]
 
     def among_all(self, values: Tensor) -> Tensor:

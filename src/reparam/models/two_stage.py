@@ -12,7 +12,6 @@ from reparam import numerics
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
     Batch,
-    Code,
     Codec,
     Descend,
     Generator,
@@ -22,7 +21,6 @@ from reparam.model import (
     Solve,
     Space,
     Stage,
-    positive_count,
 )
 from reparam.nets.norm import has_batch_norm
 
@@ -40,7 +38,8 @@ class TwoStage(Codec, Generator):
     Args:
         codec: x → z → x; its stages come first.
         generator: of vectors of ``codec.code_space``; its stages see encoded batches, and the codec
-            is fixed by then.
+            is fixed by then. It may be conditional: on labels or attributes that its own space
+            has; the codes themselves do not depend on c.
 
     Shape: x (B, *space.shape), code as the codec's.
 
@@ -49,6 +48,7 @@ class TwoStage(Codec, Generator):
 
     Reference: Dai & Wipf 2019, "Diagnosing and enhancing VAE models"; Ghosh et al. 2020, "From
     variational to deterministic autoencoders", for densities fitted to an autoencoder's codes.
+    https://arxiv.org/abs/1903.05789, https://arxiv.org/abs/1903.12436
 
     >>> import reparam as rp
     >>> codec = rp.build("ae", rp.Space((9,), "binary"), latent_dim=2)
@@ -58,22 +58,23 @@ class TwoStage(Codec, Generator):
     """
 
     def __init__(self, codec: Codec, generator: Generator) -> None:
-        super().__init__(codec.space)
-        if generator.space != codec.code_space:
+        given = generator.space
+        if replace(given, classes=None, attributes=None) != codec.code_space:
             raise ValueError(
-                f"generator: expected one of the codes {codec.code_space}, got {generator.space}"
+                f"generator: expected one of the codes {codec.code_space}, got {given}"
             )
-        for name, part in (("codec", codec), ("generator", generator)):
-            if part.conditional:
-                raise ValueError(
-                    f"{name}: expected an unconditional one, got {type(part).__name__}"
-                )
+        if codec.conditional:
+            raise ValueError(f"codec: expected an unconditional one, got {type(codec).__name__}")
+        space = codec.space
+        if generator.conditional:
+            space = replace(space, classes=given.classes, attributes=given.attributes)
+        super().__init__(space)
         if has_batch_norm(codec):
             raise ValueError(
                 "codec: expected one without batch normalization, whose codes would be others "
                 "while the generator is trained; leave out batch_norm"
             )
-        self.codec, self.generator = codec, generator
+        self.codec, self.generator, self.conditional = codec, generator, generator.conditional
         self.encodes = codec.encodes
         # Of either part that asks for it; each descent is kept by the word of its own part.
         self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
@@ -109,9 +110,10 @@ class TwoStage(Codec, Generator):
         self.generator.refuse_rows(rows)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        c = self._condition(c, x.shape[0])
         if not player.endswith(ON_CODES):
-            return self.codec.loss(x, c, player)
-        loss = self.generator.loss(_code(self.codec, x), None, player.removesuffix(ON_CODES))
+            return self.codec.loss(x, None, player)
+        loss = self.generator.loss(_code(self.codec, x), c, player.removesuffix(ON_CODES))
         return loss._replace(terms={f"code_{name}": term for name, term in loss.terms.items()})
 
     def after_step(self, loss: Loss, player: str = "model") -> None:
@@ -120,22 +122,26 @@ class TwoStage(Codec, Generator):
         else:
             self.codec.after_step(loss, player)
 
-    def encode(self, x: Tensor, c: Tensor | None = None) -> Code:
-        return self.codec.encode(x, c)
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        if c is not None:  # codes do not depend on it, but a wrong one is refused
+            self._condition(c, x.shape[0])
+        return self.codec.encode(x)
 
-    def decode(self, code: Code, c: Tensor | None = None) -> Tensor:
-        return self.codec.decode(code, c)
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
+        if c is not None:
+            self._condition(c, self.prepare_code(code).shape[0])
+        return self.codec.decode(code)
 
-    @torch.no_grad()
-    def sample(
-        self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Tensor:
-        positive_count("n", n)
-        self._condition(c, n)
-        x, levels = (
-            self.decode(self.generator.sample(n, generator=generator)),
-            self.space.level_count,
-        )
+    @property
+    def class_frequencies(self) -> Tensor | None:
+        return self.generator.class_frequencies
+
+    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
+        return self.generator.draw_condition(n, generator)
+
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        x = self.codec.decode(self.generator.sample(n, c, generator=generator))
+        levels = self.space.level_count
         if levels is None:
             return x
         return (x + numerics.noise(x, "uniform", generator)).floor().clamp(0, levels - 1)
@@ -143,7 +149,7 @@ class TwoStage(Codec, Generator):
 
 def _refuse_collapsed(codes: Iterable[Batch]) -> None:
     """Not the training data are at fault then, as the generator alone would say."""
-    if numerics.constant_entries(code for code, _ in codes)[1].all():
+    if numerics.constant_entries(batch.x for batch in codes)[1].all():
         raise ValueError(
             "codes: expected different codes of different rows, got the same of every training "
             "row, of which no generator can be learned; train another codec, or give rows that "
@@ -152,14 +158,15 @@ def _refuse_collapsed(codes: Iterable[Batch]) -> None:
 
 
 class _Codes:
-    """Batches of codes, encoded anew in every pass."""
+    """Batches of codes, encoded anew in every pass, with c where the generator is conditional."""
 
-    def __init__(self, codec: Codec, batches: Iterable[Batch]) -> None:
-        self.codec, self.batches = codec, batches
+    def __init__(self, codec: Codec, batches: Iterable[Batch], conditional: bool) -> None:
+        self.codec, self.batches, self.conditional = codec, batches, conditional
 
     def __iter__(self) -> Iterator[Batch]:
-        for x, _ in self.batches:
-            yield Batch(_code(self.codec, x))
+        for batch in self.batches:
+            c = batch.c if self.conditional else None
+            yield Batch(_code(self.codec, batch.x), c)
 
 
 @torch.no_grad()
@@ -185,7 +192,7 @@ def _of_codes(stage: Stage, codec: Codec, generator: Generator) -> Stage:
         solve = stage.solve
 
         def solve_on_codes(model: Model, batches: Iterable[Batch]) -> None:
-            codes = _Codes(codec, batches)
+            codes = _Codes(codec, batches, generator.conditional)
             _refuse_collapsed(codes)
             solve(generator, codes)
 

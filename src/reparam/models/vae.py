@@ -53,6 +53,7 @@ class VAE(Conditional, LatentVariable):
     Cost: one pass of encoder and decoder per loss, one of the decoder per importance sample.
 
     Reference: Kingma & Welling 2014, "Auto-encoding variational Bayes", eq. 7 and 10.
+    https://arxiv.org/abs/1312.6114
 
     >>> import torch
     >>> import reparam as rp
@@ -101,20 +102,20 @@ class VAE(Conditional, LatentVariable):
         return (*self.standardize.stages, *self.condition_stages, *first, descend)
 
     def _count_rows(self, model: Model, batches: Iterable[Batch]) -> None:
-        rows = sum(len(x) for x, _ in batches)
+        rows = sum(batch.x.shape[0] for batch in batches)
         for penalty in self.objective.parts:
-            penalty.start(rows)
+            penalty.learn_rows(rows)
 
     def _start_prior(self, model: Model, batches: Iterable[Batch]) -> None:
         """Give the prior training examples, each as likely as any other to be among them."""
         kept, keys = self.anchor.new_empty(0), self.anchor.new_empty(0)
-        for x, _ in batches:
-            x = self.standardize.scaled(self.prepare(x)[0])
+        for batch in batches:
+            x = self.standardize.scaled(self.prepare(batch.x)[0])
             keys = torch.cat([keys, numerics.noise(keys.new_empty(len(x)), "uniform")])
             kept = torch.cat([kept.view(-1, *x.shape[1:]), x])
             chosen = keys.topk(min(self.p_z.examples, len(keys))).indices
             kept, keys = kept[chosen], keys[chosen]
-        self.p_z.start(kept)
+        self.p_z.initialize(kept)
 
     def _players(self) -> tuple[Player, ...]:
         others = self.objective.players
@@ -140,7 +141,7 @@ class VAE(Conditional, LatentVariable):
         loss = self.objective(self, x, c)
         if not (self.normalized and self.training):
             return loss
-        return loss._replace(statistics=loss.statistics | norm.statistics(self, len(x)))
+        return loss._replace(statistics=loss.statistics | norm.statistics(self, x.shape[0]))
 
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:
@@ -159,7 +160,7 @@ class VAE(Conditional, LatentVariable):
         return self.p_z(c)
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        h = self._through(self.decoder, z, self._condition(c, len(z)))
+        h = self._through(self.decoder, z, self._condition(c, z.shape[0]))
         p = self.p_x(h.to(self.anchor.dtype))  # probabilities never in bfloat16
         if self.space.kind != "real":
             return p

@@ -8,6 +8,8 @@ from typing import Literal, TypedDict
 
 from torch import nn
 
+from reparam.batching import LARGEST_MLP_IMAGE
+from reparam.limits import Count, limited
 from reparam.model import Space
 from reparam.nets.condition import Condition
 from reparam.nets.conv import ConvDecoder, ConvEncoder
@@ -22,9 +24,6 @@ class Options(TypedDict, total=False):
     activation: type[nn.Module]
     condition: Space | None
     normalize: bool
-
-
-LARGEST_MLP_IMAGE = 1024  # entries, 32 × 32: above it fully connected layers waste their weights
 
 
 def encoder(
@@ -76,12 +75,9 @@ def _condition(space: Space | None, width: int) -> Condition | None:
     return None if space is None else Condition(space, width)
 
 
-def choose(shape: Sequence[int], hidden: Sequence[int], network: Network) -> Network:
+@limited
+def choose(shape: Sequence[int], hidden: Sequence[Count], network: Network) -> Network:
     """What ``network`` means for this shape: mlp or conv."""
-    if network not in ("auto", "mlp", "conv"):
-        raise ValueError(f"network: expected auto, mlp or conv, got {network!r}")
-    if any(width < 1 for width in hidden):
-        raise ValueError(f"hidden: expected positive widths, got {tuple(hidden)}")
     image = len(shape) == 3
     if network == "auto":
         entries = shape[0] * shape[1] * shape[2] if image else 0

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 # By rows upwards, the farthest column to the right (negative: to the left) that is seen there.
 Reach = Mapping[int, int]
-# What a convolution sees of its own row: the columns before and the channels before at its own
-# column (mask A), the same with its own channel (mask B), or all of the row.
-Sees = Literal["before", "up to", "all"]
+# What a convolution sees of its own row: the columns before and, at its own column, the channels
+# before ("A") or these and its own ("B"); or all of the row (van den Oord et al. 2016).
+Mask = Literal["A", "B", "none"]
 
 
 def compose(*reaches: Reach) -> dict[int, int]:
@@ -116,16 +116,16 @@ class ConvState:
 
 
 class CausalConv(nn.Module):
-    """A convolution that sees ``up`` rows above its own, and of its own what ``sees`` says.
+    """A convolution that sees ``up`` rows above its own, and of its own what its mask says.
 
     Units belong to channels of x, in whose order a pixel is drawn: a unit of channel g sees at its
-    own position units of channels up to g (or below g, with ``sees="before"``).
+    own position units of channels up to g (or below g, with mask A).
 
     Args:
         inputs: the channel of every input unit, or how many units of one channel.
         outputs: the same of the output units.
         kernel: k, the odd width of the window; it has k // 2 rows above.
-        sees: of its own row.
+        mask: A, B or none, of its own row.
         rows_above: whether it sees rows above at all.
         context: F, numbers of a context that is added through weights of its own.
 
@@ -133,8 +133,9 @@ class CausalConv(nn.Module):
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.4; for caches
     Ramachandran et al. 2017, "Fast generation for convolutional autoregressive models".
+    https://arxiv.org/abs/1601.06759, https://arxiv.org/abs/1704.06001
 
-    >>> CausalConv(1, 8, 3, "before")(torch.zeros(2, 1, 5, 4)).shape
+    >>> CausalConv(1, 8, 3, "A")(torch.zeros(2, 1, 5, 4)).shape
     torch.Size([2, 8, 5, 4])
     """
 
@@ -143,7 +144,7 @@ class CausalConv(nn.Module):
         inputs: Tensor | int,
         outputs: Tensor | int,
         kernel: int,
-        sees: Sees = "up to",
+        mask: Mask = "B",
         *,
         rows_above: bool = True,
         context: int = 0,
@@ -154,17 +155,17 @@ class CausalConv(nn.Module):
         inputs = torch.zeros(inputs, dtype=torch.int64) if isinstance(inputs, int) else inputs
         outputs = torch.zeros(outputs, dtype=torch.int64) if isinstance(outputs, int) else outputs
         self.side, self.up = kernel // 2, kernel // 2 if rows_above else 0
-        self.right = self.side if sees == "all" or self.up else 0  # columns kept right of its own
-        self.sees = sees
+        self.right = self.side if mask == "none" or self.up else 0  # columns kept right of its own
+        self.mask_type = mask
         shape = (len(outputs), len(inputs), self.up + 1, self.side + 1 + self.right)
-        mask = torch.ones(shape)
-        if sees != "all":
-            allowed = inputs < outputs[:, None] if sees == "before" else inputs <= outputs[:, None]
-            mask[:, :, -1, self.side] = allowed.float()
-            mask[:, :, -1, self.side + 1 :] = 0
-        self.register_buffer("mask", mask, persistent=False)
+        seen = torch.ones(shape)
+        if mask != "none":
+            allowed = inputs < outputs[:, None] if mask == "A" else inputs <= outputs[:, None]
+            seen[:, :, -1, self.side] = allowed.float()
+            seen[:, :, -1, self.side + 1 :] = 0
+        self.register_buffer("mask", seen, persistent=False)
         self.mask: Tensor
-        bound = mask.flatten(1).sum(1).clamp(min=1).rsqrt()  # of what a unit really sees
+        bound = seen.flatten(1).sum(1).clamp(min=1).rsqrt()  # of what a unit really sees
         self.weight = nn.Parameter((2 * torch.rand(shape) - 1) * bound[:, None, None, None])
         self.bias = nn.Parameter((2 * torch.rand(len(outputs)) - 1) * bound)
         self.context = nn.Linear(context, len(outputs), bias=False) if context else None
@@ -181,7 +182,7 @@ class CausalConv(nn.Module):
 
     @property
     def reach(self) -> Reach:
-        own = {"before": -1, "up to": 0, "all": self.side}[self.sees]
+        own = {"A": -1, "B": 0, "none": self.side}[self.mask_type]
         return {0: own} | {up: self.side for up in range(1, self.up + 1)}
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -205,7 +206,7 @@ class CausalConv(nn.Module):
             return bias
         return bias + self._added(context).flatten(2).transpose(1, 2)
 
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ConvState:
+    def state(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ConvState:
         """A state for ``rows`` examples without any activation yet."""
         alone = self.up == self.side == 0 and len(self.taken) == 1
         margins = (self.up, self.side, self.right)

@@ -83,6 +83,7 @@ class ConvDecoder(nn.Module):
     the channels, which become blocks of 2 × 2 pixels. They start out equal.
 
     Reference: Shi et al. 2016, section 3.2; Aitken et al. 2017, for the start.
+    https://arxiv.org/abs/1609.05158, https://arxiv.org/abs/1707.02937
 
     Shape: (B, *inputs) → (B, *outputs), the last two of ``outputs`` being H and W.
 

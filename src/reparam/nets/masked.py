@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.limits import Count, limited
+from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
 
 SUMS_AT_ONCE = 2**24  # of NADE's hidden units where no gradient needs them all kept
 
@@ -27,6 +28,7 @@ class MaskedLinear(nn.Module):
     Shape: (B, inputs) → (B, outputs).
 
     Reference: Germain et al. 2015 (MADE), eq. 8 and 9.
+    https://arxiv.org/abs/1502.03509
 
     >>> degrees = torch.arange(3)[None]
     >>> MaskedLinear(degrees, degrees, strict=True).masks[0].int().tolist()
@@ -75,6 +77,7 @@ class MADE(AutoregressiveNetwork):
         masks: how many draws of the hidden degrees; member m has order m mod ``orders``.
         direct: whether inputs reach the outputs directly as well.
         context: F, numbers of the context, added to the first hidden layer and to the outputs.
+        gain: factor of the outputs' first weights; a small one starts near 0, whatever is seen.
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
 
@@ -82,27 +85,27 @@ class MADE(AutoregressiveNetwork):
 
     Reference: Germain et al. 2015, "MADE: masked autoencoder for distribution estimation", eq. 8 to
     11; Frey 1998 for fully visible belief networks.
+    https://arxiv.org/abs/1502.03509
 
     >>> MADE((1, 3, 3), 1, hidden=(16,))(torch.zeros(2, 1, 3, 3)).shape
     torch.Size([2, 1, 1, 3, 3])
     """
 
+    @limited
     def __init__(
         self,
         shape: Sequence[int],
         parameters: int,
-        hidden: Sequence[int] = (500,),
+        hidden: Sequence[Count] = (500,),
         *,
-        orders: int = 1,
-        masks: int = 1,
+        orders: Count = 1,
+        masks: Count = 1,
         direct: bool = False,
         activation: type[nn.Module] = nn.ReLU,
         context: int = 0,
+        gain: float = 1.0,
     ) -> None:
         super().__init__()
-        for name, value in (("orders", orders), ("masks", masks), *(("hidden", h) for h in hidden)):
-            if value < 1:
-                raise ValueError(f"{name}: expected positive numbers, got {value}")
         self.shape, self.parameters_per_entry = tuple(shape), parameters
         self.context_features = context
         self.members = max(orders, masks)
@@ -112,6 +115,9 @@ class MADE(AutoregressiveNetwork):
         ranks, last = self.degrees[0], self.degrees[-1]
         outputs = ranks.repeat(1, parameters)  # parameter by parameter, entries innermost
         self.head = MaskedLinear(last, outputs, strict=True)
+        with torch.no_grad():
+            for parameter in self.head.parameters():
+                parameter.mul_(gain)
         direct = direct and bool(hidden)
         self.direct = MaskedLinear(ranks, outputs, strict=True, bias=False) if direct else None
         widths = [*hidden[:1], outputs.shape[1]] if context else []
@@ -129,7 +135,7 @@ class MADE(AutoregressiveNetwork):
             y = y + self.direct(x, member)
         if self.context:
             y = y + self.context[-1](context)
-        return y.view(len(x), self.parameters_per_entry, *self.shape)
+        return y.view(x.shape[0], self.parameters_per_entry, *self.shape)
 
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
@@ -215,12 +221,11 @@ class NADE(AutoregressiveNetwork):
     torch.Size([2, 1, 9])
     """
 
+    @limited
     def __init__(
-        self, shape: Sequence[int], parameters: int, hidden: int = 500, *, context: int = 0
+        self, shape: Sequence[int], parameters: int, hidden: Count = 500, *, context: int = 0
     ) -> None:
         super().__init__()
-        if hidden < 1:
-            raise ValueError(f"hidden: expected a positive width, got {hidden}")
         self.shape, dimension = tuple(shape), math.prod(shape)
         self.context_features = context
         self.order = raster_ranks(shape).argsort().tolist()
@@ -250,10 +255,10 @@ class NADE(AutoregressiveNetwork):
     def _pass(self, x: Tensor, context: Tensor | None) -> Tensor:
         ordered = x.flatten(1)[:, self.places]  # (B, D)
         seen = ordered[:, :-1, None] * self.weight[:-1]  # nothing sees the last entry
-        first = self._first(context, x)[:, None].expand(len(x), 1, -1)
+        first = self._first(context, x)[:, None].expand(x.shape[0], 1, -1)
         a = torch.cat([first, seen], 1).cumsum(1)  # (B, D, H)
         y = torch.einsum("bdh,dph->bdp", a.sigmoid(), self.out_weight) + self._bias(context)
-        return y[:, self.ranks].transpose(1, 2).reshape(len(x), -1, *self.shape)
+        return y[:, self.ranks].transpose(1, 2).reshape(x.shape[0], -1, *self.shape)
 
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0

@@ -21,11 +21,14 @@ class BatchNorm(nn.Module):
     Shape: (B, width, …) → the same.
 
     Reference: Ioffe & Szegedy 2015, algorithms 1 and 2.
+    https://arxiv.org/abs/1502.03167
 
     >>> y = BatchNorm(3)(torch.arange(6.0).view(2, 3))
     >>> y.mean(0).abs().max().item() < 1e-6
     True
     """
+
+    follows = ("running",)  # buffers that follow the weights, and are averaged where these are
 
     def __init__(self, width: int, eps: float = 1e-5) -> None:
         super().__init__()
@@ -36,8 +39,9 @@ class BatchNorm(nn.Module):
         self.batch: Tensor | None = None  # those of the last pass in training, not saved
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.numel() == len(self.scale):
+        if self.training:
             self.batch = None
+        if not self.training or x.numel() == len(self.scale):
             mean, variance = self.running
             return F.batch_norm(x, mean, variance, self.scale, self.shift, eps=self.eps)
         mean, variance = torch.zeros_like(self.running)

@@ -19,6 +19,7 @@ class Block(nn.Module):
     Shape: (B, width, H, W) → (B, width, H, W).
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", figure 5 and table 1.
+    https://arxiv.org/abs/1601.06759
 
     >>> Block(8, 1, 3, residual=True)(torch.zeros(2, 8, 5, 4)).shape
     torch.Size([2, 8, 5, 4])
@@ -80,6 +81,7 @@ class PixelCNN(PixelNetwork):
     W + s (H − 1) steps.
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", sections 3.4 to 3.6.
+    https://arxiv.org/abs/1601.06759
 
     >>> PixelCNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
     torch.Size([2, 2, 3, 6, 5])
@@ -102,7 +104,7 @@ class PixelCNN(PixelNetwork):
         units = channel_groups(width, self.channels)
         outputs = torch.arange(self.channels).repeat(parameters)
         seen = channel_groups(self.channels * max(codes, 1), self.channels)
-        self.first = CausalConv(seen, units, first_kernel, "before", context=context)
+        self.first = CausalConv(seen, units, first_kernel, "A", context=context)
         blocks = [Block(width, self.channels, kernel, residual, context) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)
         self.head = CausalConv(units, outputs, 1, context=context)
@@ -115,9 +117,9 @@ class PixelCNN(PixelNetwork):
         h = self.first(self.seen(x), context)  # (B, width, H, W)
         for block in self.blocks:
             h = block(h, context)
-        return self.head(F.relu(h), context).view(len(x), -1, *self.shape)
+        return self.head(F.relu(h), context).view(x.shape[0], -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _PlainWalk(self, rows, context)
 
 
@@ -175,6 +177,7 @@ class GatedBlock(nn.Module):
 
     Reference: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders",
     section 2.2 and figure 2.
+    https://arxiv.org/abs/1606.05328
 
     >>> block = GatedBlock(1, 8, 1, 3, first=True)
     >>> x = torch.zeros(2, 1, 5, 4)
@@ -194,10 +197,10 @@ class GatedBlock(nn.Module):
         super().__init__()
         units = channel_groups(width, channels)
         gates, seen = units.repeat(2), channel_groups(inputs, channels)
-        self.vertical = CausalConv(inputs, 2 * width, kernel, "all", context=context)
+        self.vertical = CausalConv(inputs, 2 * width, kernel, "none", context=context)
         self.down = nn.Conv2d(2 * width, 2 * width, 1)
         self.horizontal = CausalConv(
-            seen, gates, kernel, "before" if first else "up to", rows_above=False, context=context
+            seen, gates, kernel, "A" if first else "B", rows_above=False, context=context
         )
         self.out = CausalConv(units, units, 1)
         self.first = first
@@ -216,6 +219,7 @@ class GatedPixelCNN(PixelNetwork):
     of a row for all its pixels at once, the horizontal one pixel by pixel.
 
     Reference: van den Oord et al. 2016, "Conditional image generation with PixelCNN decoders".
+    https://arxiv.org/abs/1606.05328
 
     >>> GatedPixelCNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
     torch.Size([2, 2, 3, 6, 5])
@@ -265,9 +269,9 @@ class GatedPixelCNN(PixelNetwork):
         for block in self.blocks:
             v, h = block(v, h, context)
         h = F.relu(self.head[0](F.relu(h), context))
-        return self.head[1](h).view(len(x), -1, *self.shape)
+        return self.head[1](h).view(x.shape[0], -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _GatedWalk(self, rows, context)
 
 
@@ -279,11 +283,11 @@ class _GatedWalk(Walk):
         self.entries = network.entries
         self.blocks = [block for block in network.blocks if isinstance(block, GatedBlock)]
         self.heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
-        self.vertical = [block.vertical.start(rows, grid, context) for block in self.blocks]
-        self.horizontal = [block.horizontal.start(rows, grid, context) for block in self.blocks]
-        self.out = [block.out.start(rows, grid, None) for block in self.blocks]
+        self.vertical = [block.vertical.state(rows, grid, context) for block in self.blocks]
+        self.horizontal = [block.horizontal.state(rows, grid, context) for block in self.blocks]
+        self.out = [block.out.state(rows, grid, None) for block in self.blocks]
         first, last = self.heads
-        self.head = [first.start(rows, grid, context), last.start(rows, grid, None)]
+        self.head = [first.state(rows, grid, context), last.state(rows, grid, None)]
         self.gates = [block.horizontal.groups for block in self.blocks]
         self.links: list[Tensor] = []  # of the present row, (B, W, 2 width) for every block
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from reparam.limits import Count, Whole, limited
 from reparam.nets.causal_conv import Cache, Line
 from reparam.nets.pixels import PixelNetwork, Walk
 
@@ -28,6 +29,7 @@ class ShiftedConv(nn.Module):
     Shape: (B, inputs, H, W) → (B, outputs, H / stride, W / stride).
 
     Reference: Salimans et al. 2017, "PixelCNN++", section 2.
+    https://arxiv.org/abs/1701.05517
 
     >>> ShiftedConv(1, 4, 2, 3, down=True, stride=2)(torch.zeros(2, 1, 5, 4)).shape
     torch.Size([2, 4, 3, 2])
@@ -45,7 +47,7 @@ class ShiftedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (self.left, self.right, self.height - 1, 0)))
 
-    def start(self, rows: int, grid: Sequence[int]) -> ConvCache:
+    def state(self, rows: int, grid: Sequence[int]) -> ConvCache:
         """A cache of inputs on that grid."""
         weight = self.conv.weight
         margins = (self.height - 1, self.left, self.right)
@@ -92,6 +94,7 @@ class GatedResidual(nn.Module):
     Shape: x (B, width, H, W), aside (B, aside, H, W), context (B, F) → (B, width, H, W).
 
     Reference: Salimans et al. 2017, section 2.5; their code, ``gated_resnet``.
+    https://arxiv.org/abs/1701.05517
 
     >>> block = GatedResidual(4, 2, down=False, dropout=0.0)
     >>> block(torch.zeros(1, 4, 3, 3), torch.zeros(1, 2, 3, 3)).shape
@@ -121,9 +124,9 @@ class GatedResidual(nn.Module):
         a, b = h.chunk(2, 1)
         return x + a * torch.sigmoid(b)
 
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ResidualState:
+    def state(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ResidualState:
         added = None if self.context is None or context is None else self.context(context)[:, None]
-        return ResidualState(self.first.start(rows, grid), self.second.start(rows, grid), added)
+        return ResidualState(self.first.state(rows, grid), self.second.state(rows, grid), added)
 
     def step(
         self, state: ResidualState, x: Tensor, line: Line, aside: Tensor | None = None
@@ -193,6 +196,7 @@ class PixelCNNPlusPlus(PixelNetwork):
 
     Reference: Salimans et al. 2017, "PixelCNN++: Improving the PixelCNN with discretized logistic
     mixture likelihood and other modifications", section 2 and figure 2.
+    https://arxiv.org/abs/1701.05517
 
     >>> net = PixelCNNPlusPlus((3, 5, 6), 10, width=4, blocks=1, scales=1)
     >>> net(torch.zeros(2, 3, 5, 6)).shape
@@ -201,22 +205,18 @@ class PixelCNNPlusPlus(PixelNetwork):
 
     whole_pixels = True
 
+    @limited
     def __init__(
         self,
         shape: Sequence[int],
         parameters: int,
-        width: int = 64,
-        blocks: int = 2,
-        scales: int = 2,
+        width: Count = 64,
+        blocks: Count = 2,
+        scales: Whole = 2,
         dropout: float = 0.5,
         context: int = 0,
     ) -> None:
         super().__init__(shape, context=context)
-        for name, value in (("width", width), ("blocks", blocks)):
-            if value < 1:
-                raise ValueError(f"{name}: expected a positive number, got {value}")
-        if scales < 0:
-            raise ValueError(f"scales: expected at least 0, got {scales}")
         self.scales = scales
         self.grids = [(self.height, self.width)]
         for _ in range(scales):
@@ -272,7 +272,7 @@ class PixelCNNPlusPlus(PixelNetwork):
                 v, h = self.double_v[scale - 1](v, grid), self.double_h[scale - 1](h, grid)
         return self.head(F.elu(h).movedim(1, -1)).movedim(-1, 1)
 
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _PlusWalk(self, rows, context)
 
 
@@ -297,14 +297,14 @@ class _PlusWalk(Walk):
         weight = net.head.weight
         self.x = Cache(rows, grids[0], net.channels + 1, (1, 1, 1), weight)
         self.first = [
-            ConvCache(self.x, conv.start(1, (1, 1)).kernel, conv.bias)
+            ConvCache(self.x, conv.state(1, (1, 1)).kernel, conv.bias)
             for conv in (net.above, net.above_too, net.before)
         ]
         self.state_v, self.state_h = self._states(net.down_v), self._states(net.down_h)
         self.state_up_v, self.state_up_h = self._states(net.up_v), self._states(net.up_h)
         halves = range(net.scales)
-        self.halve_v = [net.halve_v[scale].start(rows, grids[scale]) for scale in halves]
-        self.halve_h = [net.halve_h[scale].start(rows, grids[scale]) for scale in halves]
+        self.halve_v = [net.halve_v[scale].state(rows, grids[scale]) for scale in halves]
+        self.halve_h = [net.halve_h[scale].state(rows, grids[scale]) for scale in halves]
         kept = 1 + sum(len(blocks) for blocks in net.down_v) + net.scales
         self.vs = [weight.new_empty(0)] * kept
         self.hs = [weight.new_empty(0)] * kept
@@ -404,6 +404,6 @@ class _PlusWalk(Walk):
     def _states(self, scales: list[list[GatedResidual]]) -> list[list[ResidualState]]:
         grids = self.network.grids
         return [
-            [block.start(self.rows, grid, self.context) for block in blocks]
+            [block.state(self.rows, grid, self.context) for block in blocks]
             for blocks, grid in zip(scales, grids, strict=True)
         ]

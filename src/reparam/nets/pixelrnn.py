@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.limits import limited
 from reparam.nets.causal_conv import CausalConv, ConvState, Line, channel_groups
 from reparam.nets.pixelcnn import check_sizes
 from reparam.nets.pixels import PixelNetwork, Walk
@@ -46,7 +47,7 @@ class RecurrentLayer(nn.Module, ABC):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor: ...
 
     @abstractmethod
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk: ...
+    def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk: ...
 
 
 class RecurrentWalk(ABC):
@@ -59,8 +60,8 @@ class RecurrentWalk(ABC):
         self.columns = grid[1]
         self.input_to_state, self.out = layer.input_to_state, layer.out
         self.gates = layer.input_to_state.groups
-        self.input_state = self.input_to_state.start(rows, grid, context)
-        self.out_state: ConvState = self.out.start(rows, grid, None)
+        self.input_state = self.input_to_state.state(rows, grid, context)
+        self.out_state: ConvState = self.out.state(rows, grid, None)
         self.h, self.cell = (weight.new_zeros(rows, grid[1], layer.width) for _ in range(2))
         self.from_above = weight.new_zeros(rows, grid[1], 4 * layer.width)
 
@@ -79,6 +80,7 @@ class RowLSTM(RecurrentLayer):
     What it sees above is a triangle, so that it has a blind spot.
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.1.
+    https://arxiv.org/abs/1601.06759
 
     >>> RowLSTM(4, 1)(torch.zeros(2, 4, 5, 6)).shape
     torch.Size([2, 4, 5, 6])
@@ -97,7 +99,7 @@ class RowLSTM(RecurrentLayer):
             rows.append(h)
         return x + self.out(torch.stack(rows, 2))
 
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
+    def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
         return _RowWalk(self, rows, grid, context)
 
 
@@ -174,6 +176,7 @@ class DiagonalBiLSTM(RecurrentLayer):
     window reaches it, as the features at a pixel have not seen the pixel.
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.2 and 3.3.
+    https://arxiv.org/abs/1601.06759
 
     >>> DiagonalBiLSTM(4, 1)(torch.zeros(2, 4, 5, 6)).shape
     torch.Size([2, 4, 5, 6])
@@ -191,7 +194,7 @@ class DiagonalBiLSTM(RecurrentLayer):
         below = F.pad(self.right_out(right), (0, 0, 1, 0))[:, :, :-1]
         return x + self.out(left) + below
 
-    def start(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
+    def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk:
         return _DiagonalWalk(self, rows, grid, context)
 
 
@@ -258,11 +261,13 @@ class PixelRNN(PixelNetwork):
     Cost: layers are sequential in H rows, or in H + W − 1 diagonals twice.
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", table 1.
+    https://arxiv.org/abs/1601.06759
 
     >>> PixelRNN((3, 6, 5), 2, width=6, layers=1)(torch.zeros(2, 3, 6, 5)).shape
     torch.Size([2, 2, 3, 6, 5])
     """
 
+    @limited
     def __init__(
         self,
         shape: Sequence[int],
@@ -275,16 +280,14 @@ class PixelRNN(PixelNetwork):
     ) -> None:
         super().__init__(shape, context=context)
         check_sizes(width, layers, first_kernel, self.channels)
-        kinds: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
-        kinds = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
-        if recurrence not in kinds:
-            raise ValueError(f"recurrence: expected {', '.join(kinds)}, got {recurrence!r}")
-        units, kind = channel_groups(width, self.channels), kinds[recurrence]
+        layers_of: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
+        layers_of = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
+        units, layer = channel_groups(width, self.channels), layers_of[recurrence]
         outputs = torch.arange(self.channels).repeat(parameters)
         self.first = CausalConv(
-            torch.arange(self.channels), units, first_kernel, "before", context=context
+            torch.arange(self.channels), units, first_kernel, "A", context=context
         )
-        self.layers = nn.ModuleList(kind(width, self.channels, context) for _ in range(layers))
+        self.layers = nn.ModuleList(layer(width, self.channels, context) for _ in range(layers))
         self.head = nn.ModuleList([CausalConv(units, units, 1), CausalConv(units, outputs, 1)])
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
@@ -293,9 +296,9 @@ class PixelRNN(PixelNetwork):
             h = layer(h, context)
         for conv in self.head:
             h = conv(F.relu(h))
-        return h.view(len(x), -1, *self.shape)
+        return h.view(x.shape[0], -1, *self.shape)
 
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _RecurrentNetworkWalk(self, rows, context)
 
 
@@ -303,11 +306,11 @@ class _RecurrentNetworkWalk(Walk):
     def __init__(self, network: PixelRNN, rows: int, context: Tensor | None) -> None:
         grid, self.width = network.shape[1:], network.width
         self.first = network.first
-        self.first_state = self.first.start(rows, grid, context)
+        self.first_state = self.first.state(rows, grid, context)
         layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
-        self.layers = [layer.start(rows, grid, context) for layer in layers]
+        self.layers = [layer.walk(rows, grid, context) for layer in layers]
         heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
-        self.head = [(conv, conv.start(rows, grid, None)) for conv in heads]
+        self.head = [(conv, conv.state(rows, grid, None)) for conv in heads]
 
     def begin_row(self, row: int) -> None:
         for layer in self.layers:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from reparam.nets.autoregressive import AutoregressiveNetwork, Draw
+from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw
 from reparam.nets.causal_conv import Line
 from reparam.nets.wavefront import wavefronts
 
@@ -62,7 +62,7 @@ class PixelNetwork(AutoregressiveNetwork):
         return self.entries(x).movedim(-1, 2).flatten(1, 2) if self.codes else x
 
     @abstractmethod
-    def start(self, rows: int, context: Tensor | None) -> Walk:
+    def walk(self, rows: int, context: Tensor | None) -> Walk:
         """A walk of ``rows`` examples that has drawn nothing yet."""
 
     @torch.inference_mode()
@@ -70,7 +70,7 @@ class PixelNetwork(AutoregressiveNetwork):
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
     ) -> None:
         with parametrize.cached():  # weights are normalized once, not at every pixel
-            walk = self.start(rows, context)
+            walk = self.walk(rows, context)
             for line in self._lines():
                 if self.slope is None and line.column == 0:
                     walk.begin_row(line.row)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.limits import AtLeastOne, Count, limited
 from reparam.nets.mlp import MLP
 
 
@@ -25,17 +26,15 @@ class KSparse(nn.Module):
     Shape: (B, L) → (B, L).
 
     Reference: Makhzani & Frey 2013, "k-sparse autoencoders", section 2.
+    https://arxiv.org/abs/1312.5663
 
     >>> KSparse(2)(torch.tensor([[3.0, -1.0, 2.0, 0.5]])).tolist()
     [[3.0, 0.0, 2.0, 0.0]]
     """
 
-    def __init__(self, k: int, alpha: float = 1.0, threshold: bool = False) -> None:
+    @limited
+    def __init__(self, k: Count, alpha: AtLeastOne = 1.0, threshold: bool = False) -> None:
         super().__init__()
-        if k < 1:
-            raise ValueError(f"k: expected a positive number, got {k}")
-        if not alpha >= 1:
-            raise ValueError(f"alpha: expected at least 1, got {alpha}")
         self.k, self.alpha, self.threshold = k, alpha, threshold
 
     def forward(self, h: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.nets.autoregressive import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.limits import Count, Whole, limited
+from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
 
 
 class CausalAttention(nn.Module):
@@ -18,10 +19,13 @@ class CausalAttention(nn.Module):
     Shape: (B, T, width) → (B, T, width).
 
     Reference: Vaswani et al. 2017, "Attention is all you need", section 3.2.
+    https://arxiv.org/abs/1706.03762
 
     >>> CausalAttention(8, 2)(torch.zeros(3, 5, 8)).shape
     torch.Size([3, 5, 8])
     """
+
+    shares_weights = True  # among the places: there is more work than the weights show
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -96,25 +100,24 @@ class CausalTransformer(AutoregressiveNetwork):
 
     Reference: Parmar et al. 2018, "Image transformer", section 3; here with attention to all places
     before instead of to blocks, as in Chen et al. 2020, "Generative pretraining from pixels".
+    https://arxiv.org/abs/1802.05751
 
     >>> CausalTransformer((3, 2, 4), 1, width=8, layers=1, heads=2)(torch.zeros(2, 3, 2, 4)).shape
     torch.Size([2, 1, 3, 2, 4])
     """
 
+    @limited
     def __init__(
         self,
         shape: Sequence[int],
         parameters: int,
-        width: int = 64,
-        layers: int = 4,
-        heads: int = 4,
+        width: Count = 64,
+        layers: Whole = 4,
+        heads: Count = 4,
         dropout: float = 0.0,
         context: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, least in (("width", width, 1), ("layers", layers, 0)):
-            if value < least:
-                raise ValueError(f"{name}: expected {least} or more, got {value}")
         self.shape, self.width, self.context_features = tuple(shape), width, context
         ranks = raster_ranks(shape)
         self.order = ranks.argsort().tolist()
@@ -134,12 +137,12 @@ class CausalTransformer(AutoregressiveNetwork):
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
         before = self.value(x.flatten(1)[:, self.places[:-1], None])  # (B, D − 1, width)
-        begin = self.begin.expand(len(x), 1, -1)
+        begin = self.begin.expand(x.shape[0], 1, -1)
         h = torch.cat([begin, before], 1) + self._places(context)
         for block in self.blocks:
             h = block(h)
         y = self.head(self.norm(h))[:, self.ranks]  # (B, D, P)
-        return y.transpose(1, 2).reshape(len(x), -1, *self.shape)
+        return y.transpose(1, 2).reshape(x.shape[0], -1, *self.shape)
 
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0

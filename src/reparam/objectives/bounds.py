@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
+from reparam.limits import Count, limited
 from reparam.model import (
     Distribution,
     Keeps,
@@ -18,9 +19,8 @@ from reparam.model import (
     Loss,
     Player,
     Space,
-    positive_count,
 )
-from reparam.objectives.latent_penalties import Penalty
+from reparam.objectives.latent_penalties import LatentPenalty
 from reparam.objectives.weightings import Beta, Weighting
 
 
@@ -39,7 +39,7 @@ class Objective(nn.Module, ABC):
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss: ...
 
     @property
-    def parts(self) -> tuple[Penalty, ...]:
+    def parts(self) -> tuple[LatentPenalty, ...]:
         """The penalties that are added to the bound."""
         return ()
 
@@ -105,6 +105,7 @@ class ELBO(Objective):
 
     Reference: Kingma & Welling 2014, eq. 7. (Notes that write −log p(x) + KL(q‖p(z)) mean
     KL(q(z|x)‖p(z|x)); the loss is the *negative* bound.)
+    https://arxiv.org/abs/1312.6114
 
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2)
@@ -114,7 +115,7 @@ class ELBO(Objective):
     """
 
     def __init__(
-        self, weighting: Weighting | None = None, penalties: Sequence[Penalty] = ()
+        self, weighting: Weighting | None = None, penalties: Sequence[LatentPenalty] = ()
     ) -> None:
         super().__init__()
         self.weighting = Beta() if weighting is None else weighting
@@ -122,8 +123,8 @@ class ELBO(Objective):
         self.couples_rows = any(penalty.couples_rows for penalty in penalties)
 
     @property
-    def parts(self) -> tuple[Penalty, ...]:
-        return tuple(part for part in self.penalties if isinstance(part, Penalty))
+    def parts(self) -> tuple[LatentPenalty, ...]:
+        return tuple(part for part in self.penalties if isinstance(part, LatentPenalty))
 
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q, p = model.posterior(x, c), model.prior(c)
@@ -136,9 +137,7 @@ class ELBO(Objective):
         terms = {"distortion": distortion, "rate": rate, "bound": bound}
         self._add_beta(terms)
         for penalty in self.parts:
-            value = penalty(x, z, q, p)
-            objective = objective + penalty.weight * value.mean()
-            terms[penalty.term] = value
+            objective = penalty.add(penalty(x, z, q, p), objective, terms)
         statistics = likelihood.statistics(x) | self.weighting.statistics(distortion, rate)
         return Loss(objective, terms, statistics)
 
@@ -161,6 +160,7 @@ class IWAE(Objective):
     Cost: k passes of the decoder, one of the encoder.
 
     Reference: Burda et al. 2016, eq. 8.
+    https://arxiv.org/abs/1509.00519
 
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2)
@@ -169,9 +169,9 @@ class IWAE(Objective):
     True
     """
 
-    def __init__(self, k: int, weighting: Weighting | None = None) -> None:
+    @limited
+    def __init__(self, k: Count, weighting: Weighting | None = None) -> None:
         super().__init__()
-        positive_count("k", k)
         self.k = self.draws = k
         self.weighting = Beta() if weighting is None else weighting
         if not self.weighting.linear:
@@ -216,7 +216,7 @@ class IWAE(Objective):
 
     def _weight(self) -> Tensor | float:
         if isinstance(self.weighting, Beta):
-            return self.weighting.fixed
+            return self.weighting.coefficient
         beta = self.weighting.beta()
         assert beta is not None  # a linear weighting has one
         return beta.detach()
@@ -243,6 +243,7 @@ class DReG(IWAE):
     Shape: as of ``IWAE``.
 
     Reference: Tucker et al. 2019, eq. 8.
+    https://arxiv.org/abs/1810.04152
 
     >>> import reparam as rp
     >>> model = rp.build("iwae", rp.Space((9,), "binary"), k=5, gradient="dreg", latent_dim=2)

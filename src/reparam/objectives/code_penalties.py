@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from reparam.limits import ProperShare, limited
 from reparam.nets.sparse import count_sigmoids
+from reparam.objectives.penalties import Penalty
 
 Encoder = Callable[[Tensor], Tensor]  # x in network units → code
 
 
-class CodePenalty(nn.Module, ABC):
-    """weight · penalty is added to the objective, the penalty itself is the term ``term``."""
-
-    term: str
-    couples_rows: bool = False  # whether a row's penalty depends on the batch
-
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"weight: expected at least 0, got {weight}")
-        self.weight = weight
+class CodePenalty(Penalty):
+    """A penalty of autoencoders, given x in network units."""
 
     @abstractmethod
     def forward(self, encoder: Encoder, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
         """(B,), given x in network units and the outputs (B, ·) of all sigmoid layers."""
 
-    def refuse_networks(self, encoder: nn.Module, decoder: nn.Module) -> None:  # noqa: B027
+    def refuse(self, encoder: nn.Module, decoder: nn.Module) -> None:  # noqa: B027
         """ValueError where the penalty says nothing about such networks."""
 
 
@@ -55,10 +48,9 @@ class Sparsity(CodePenalty):
     term = "sparsity"
     couples_rows = True
 
-    def __init__(self, weight: float = 3.0, rho: float = 0.25) -> None:
+    @limited
+    def __init__(self, weight: float = 3.0, rho: ProperShare = 0.25) -> None:
         super().__init__(weight)
-        if not 0 < rho < 1:
-            raise ValueError(f"rho: expected between 0 and 1, got {rho}")
         self.rho = rho
 
     def forward(self, encoder: Encoder, x: Tensor, hidden: Sequence[Tensor]) -> Tensor:
@@ -76,7 +68,7 @@ class Sparsity(CodePenalty):
         rho = torch.full_like(mean, self.rho)
         return rho * (rho / mean).log() + (1 - rho) * ((1 - rho) / (1 - mean)).log()
 
-    def refuse_networks(self, encoder: nn.Module, decoder: nn.Module) -> None:
+    def refuse(self, encoder: nn.Module, decoder: nn.Module) -> None:
         if not count_sigmoids(encoder) + count_sigmoids(decoder):
             raise ValueError(
                 "penalty: Sparsity expects nn.Sigmoid layers in the encoder or decoder "

@@ -7,7 +7,8 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from reparam.model import Keeps, positive_count
+from reparam.limits import Count, NonNegative, limited
+from reparam.model import Keeps
 from reparam.objectives.weightings import Weighting, steps_left
 
 SMOOTHED = 5  # steps over which the rate is averaged
@@ -25,11 +26,17 @@ class _Controller(Weighting):
     linear, moves = True, True
     keeps: Keeps = "last"
 
+    @limited
     def __init__(
-        self, target: float, p_gain: float, i_gain: float, low: float, high: float, first: float
+        self,
+        target: NonNegative,
+        p_gain: NonNegative,
+        i_gain: NonNegative,
+        low: NonNegative,
+        high: float,
+        first: float,
     ) -> None:
         super().__init__()
-        _refuse_negative(("target", target), ("p_gain", p_gain), ("i_gain", i_gain), ("low", low))
         if not high > low:
             raise ValueError(f"high: expected more than low = {low}, got {high}")
         self.target, self.p_gain, self.i_gain = target, p_gain, i_gain
@@ -68,7 +75,7 @@ class _Controller(Weighting):
         """Move β after a step whose mean rate was this, in nats; what is not finite is ignored."""
 
 
-class Controlled(_Controller):
+class PIController(_Controller):
     """distortion + β · rate, β from a PI controller that holds the rate at C (ControlVAE).
 
     With e = C − rate: I ← I − K_i e, β = clamp(β_min + K_p/(1 + eᵉ) + I, β_min, β_max). I is held
@@ -87,24 +94,25 @@ class Controlled(_Controller):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Shao et al. 2020, "ControlVAE", eq. 6 and algorithm 1, but for the anti-windup.
+    https://arxiv.org/abs/2004.06988
 
-    >>> controller = Controlled(target=5.0, steps=1)
+    >>> controller = PIController(target=5.0, steps=1)
     >>> controller.after_step({"rate": torch.tensor(900.0), "rows": torch.tensor(100.0)}, "model")
     >>> round(controller.beta().item(), 4)  # 4 nats too many: 1 + 0.01 σ(4) + 0.001 · 4
     1.0138
     """
 
+    @limited
     def __init__(
         self,
         target: float = 16.0,
-        steps: int = 1000,
+        steps: Count = 1000,
         p_gain: float = 0.01,
         i_gain: float = 0.001,
         low: float = 1.0,
         high: float = 100.0,
     ) -> None:
         super().__init__(target, p_gain, i_gain, low, high, first=low)
-        positive_count("steps", steps)
         self.steps = steps
         self.register_buffer("integral", torch.zeros(()))
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
@@ -129,7 +137,7 @@ class Controlled(_Controller):
         self.error.lerp_(torch.where(finite, error, self.error), 1 / SMOOTHED)
 
 
-class DynamicControlled(_Controller):
+class IncrementalPIController(_Controller):
     """distortion + β · rate, β moved by increments from above until the rate is C (DynamicVAE).
 
     β ← clamp(β + K_p (g(e) − g(e₋)) − K_i e, β_min, β_max) with g(e) = 1/(1 + eᵉ), e = C − rate
@@ -147,7 +155,7 @@ class DynamicControlled(_Controller):
 
     Reference: Shao et al. 2022, "Rethinking controllable variational autoencoders", eq. 7.
 
-    >>> controller = DynamicControlled(target=5.0)
+    >>> controller = IncrementalPIController(target=5.0)
     >>> controller.after_step({"rate": torch.tensor(100.0), "rows": torch.tensor(100.0)}, "model")
     >>> round(controller.beta().item(), 3)  # 4 nats too few: 50 − 0.005 · 4
     49.98
@@ -179,9 +187,3 @@ class DynamicControlled(_Controller):
         moved = (self.weight + change - self.i_gain * error).clamp(self.low, self.high)
         self.weight.copy_(torch.where(finite, moved, self.weight))
         self.error.copy_(torch.where(finite, error, self.error))
-
-
-def _refuse_negative(*values: tuple[str, float]) -> None:
-    for name, value in values:
-        if not value >= 0:
-            raise ValueError(f"{name}: expected at least 0, got {value}")

@@ -17,6 +17,7 @@ from reparam import numerics
 from reparam.bijections.elementwise import Standardize
 from reparam.bijections.varying import Varying
 from reparam.inspection import Noise
+from reparam.limits import NonNegative, Share, limited
 from reparam.model import Space
 
 
@@ -42,10 +43,9 @@ class Corruption(nn.Module, ABC):
 class _Partial(Corruption):
     """What changes a share ν of the entries: so many of each example, or each by a coin."""
 
-    def __init__(self, share: float, independent: bool) -> None:
+    @limited
+    def __init__(self, share: Share, independent: bool) -> None:
         super().__init__()
-        if not 0 <= share <= 1:
-            raise ValueError(f"share: expected between 0 and 1, got {share}")
         self.share, self.independent = share, independent
 
     @property
@@ -125,10 +125,9 @@ class GaussianNoise(Corruption):
     name, unit = "Gaussian noise", "standard deviation in network units"
     strongest = math.inf
 
-    def __init__(self, scale: float = 0.25) -> None:
+    @limited
+    def __init__(self, scale: NonNegative = 0.25) -> None:
         super().__init__()
-        if not scale >= 0:
-            raise ValueError(f"scale: expected at least 0, got {scale}")
         self.scale = scale
 
     @property
@@ -191,7 +190,7 @@ class SaltAndPepper(_Partial):
 CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
 
 
-def find_corruption(
+def make_corruption(
     name: CorruptionName, level: float, space: Space, independent: bool = False
 ) -> Corruption:
     """The corruption of that name for data of a space.
@@ -202,7 +201,7 @@ def find_corruption(
         space: what x is.
         independent: of masking and salt and pepper, whether each entry is drawn by itself.
 
-    >>> find_corruption("gaussian", 0.5, Space((3,), "real")).level
+    >>> make_corruption("gaussian", 0.5, Space((3,), "real")).level
     0.5
     """
     if name == "masking":

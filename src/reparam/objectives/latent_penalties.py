@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,32 +11,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam import numerics
-from reparam.distributions.factorized import NormalDensity
+from reparam.distributions.densities import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
-from reparam.model import Distribution, Player, positive_count
+from reparam.limits import Count, NonNegative, Positive, limited
+from reparam.model import Distribution, Player
 from reparam.nets.norm import has_batch_norm
+from reparam.objectives.penalties import Penalty
 
 CRITIC = "critic"
 
 
-class Penalty(nn.Module, ABC):
-    """weight · penalty is added to the objective; the penalty itself is the term ``term``.
+class LatentPenalty(Penalty):
+    """A penalty of latent-variable models, given draws, posteriors and the prior."""
 
-    One that couples the rows of a batch couples, on each rank of several, that rank's own.
-    """
-
-    term: str
-    couples_rows: bool = False  # whether a row's penalty depends on the rest of its batch
-    counts_rows: bool = (
-        False  # whether ``start`` is to be told how many training examples there are
-    )
-
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        if not weight >= 0:
-            raise ValueError(f"weight: expected at least 0, got {weight}")
-        self.weight = weight
+    counts_rows: bool = False  # whether it needs to know how many training examples there are
 
     @abstractmethod
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
@@ -51,8 +40,8 @@ class Penalty(nn.Module, ABC):
         """What its player minimizes, a scalar, given z ~ q(z|x) (B, L)."""
         return z.new_zeros(())
 
-    def start(self, rows: int) -> None:  # noqa: B027
-        """Learn how many training examples there are."""
+    def learn_rows(self, rows: int) -> None:  # noqa: B027
+        """Take note of how many training examples there are."""
 
     def refuse(self, posterior: Posterior, prior: Prior) -> None:  # noqa: B027
         """ValueError where the penalty means nothing for such parts."""
@@ -63,7 +52,7 @@ class Penalty(nn.Module, ABC):
             raise ValueError(f"penalty: {name} needs {why}, got {type(posterior).__name__}")
 
 
-class TotalCorrelation(Penalty):
+class TotalCorrelation(LatentPenalty):
     """KL(q(z) ‖ Π_j q(z_j)) of the aggregate posterior, estimated in the batch (β-TCVAE).
 
     E log q(z) − Σ_j log q(z_j) with log q(z_i) ≈ log Σ_j W_ij q(z_i|x_j) over the batch of B rows.
@@ -81,6 +70,7 @@ class TotalCorrelation(Penalty):
     Cost: B² densities of z. A batch of one has no other row and gets 0.
 
     Reference: Chen et al. 2018, eq. 4 and appendix C.1 (minibatch stratified sampling).
+    https://arxiv.org/abs/1802.04942
 
     >>> weights = stratified_weights(4, 100)
     >>> [round(total, 6) for total in weights.sum(1).tolist()], round(weights[0, 0].item(), 4)
@@ -95,7 +85,7 @@ class TotalCorrelation(Penalty):
         self.register_buffer("rows", torch.ones((), dtype=torch.int64))
         self.rows: Tensor
 
-    def start(self, rows: int) -> None:
+    def learn_rows(self, rows: int) -> None:
         self.rows.fill_(rows)
 
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
@@ -122,7 +112,7 @@ def stratified_weights(batch: int, rows: Tensor | int) -> Tensor:
     return own / rows + one_other * (rows - others) / (rows * others) + rest
 
 
-class CriticTotalCorrelation(Penalty):
+class CriticTotalCorrelation(LatentPenalty):
     """KL(q(z) ‖ Π_j q(z_j)) by a critic that tells z from z with its columns shuffled (FactorVAE).
 
     The critic's logit D(z) estimates log q(z) / Π q(z_j), whose mean is added with the weight. It
@@ -138,6 +128,7 @@ class CriticTotalCorrelation(Penalty):
     Shape: z (B, L) → (B,).
 
     Reference: Kim & Mnih 2018, eq. 2 and 3, algorithm 1 and 2.
+    https://arxiv.org/abs/1802.05983
 
     >>> CriticTotalCorrelation(3)(torch.ones(5, 9), torch.zeros(5, 3), None, None).shape
     torch.Size([5])
@@ -145,20 +136,18 @@ class CriticTotalCorrelation(Penalty):
 
     term = "total_correlation"
 
+    @limited
     def __init__(
         self,
-        latent_dim: int,
+        latent_dim: Count,
         weight: float = 10.0,
-        hidden: Sequence[int] = (256, 256),
-        lr: float = 1.0,
+        hidden: Sequence[Count] = (256, 256),
+        lr: Positive = 1.0,
     ) -> None:
         super().__init__(weight)
-        if not lr > 0:
-            raise ValueError(f"lr: expected a positive multiple of the learning rate, got {lr}")
         self.lr, self.latent_dim = lr, latent_dim
         layers, width = [], latent_dim
         for wider in hidden:
-            positive_count("hidden", wider)
             layers += [nn.Linear(width, wider), nn.LeakyReLU(0.2)]
             width = wider
         self.critic = nn.Sequential(*layers, nn.Linear(width, 1))
@@ -189,20 +178,21 @@ class CriticTotalCorrelation(Penalty):
             )
 
 
-class DIP(Penalty):
+class DIP(LatentPenalty):
     """λ_od Σ_{i≠j} C_ij² + λ_d Σ_i (C_ii − 1)², C the covariance of the codes (DIP-VAE).
 
-    Of kind "means" (DIP-VAE-I) C = Cov_x(μ(x)); of kind "draws" (DIP-VAE-II) it is that of the
+    Of posterior means (DIP-VAE-I) C = Cov_x(μ(x)); of draws (DIP-VAE-II) it is that of the
     aggregate posterior, Cov_x(μ(x)) + E_x Σ(x). Every row gets the batch's value.
 
     Args:
-        kind: means or draws.
+        codes: means or draws.
         off_diagonal: λ_od.
         diagonal: λ_d.
 
     Shape: (B, L) → (B,), in squared units of z.
 
     Reference: Kumar et al. 2018, eq. 6 and 7.
+    https://arxiv.org/abs/1711.00848
 
     >>> q = NormalDensity(torch.tensor([[1.0, 1.0], [-1.0, -1.0]]), torch.zeros(2, 2))
     >>> DIP("means", 10.0, 5.0)(q.mean, q.mean, q, q)  # C is all ones
@@ -212,24 +202,20 @@ class DIP(Penalty):
     term = "dip"
     couples_rows = True
 
+    @limited
     def __init__(
         self,
-        kind: Literal["means", "draws"] = "means",
-        off_diagonal: float = 10.0,
-        diagonal: float = 10.0,
+        codes: Literal["means", "draws"] = "means",
+        off_diagonal: NonNegative = 10.0,
+        diagonal: NonNegative = 10.0,
     ) -> None:
         super().__init__(1.0)
-        if kind not in ("means", "draws"):
-            raise ValueError(f"kind: expected means or draws, got {kind!r}")
-        for name, value in (("off_diagonal", off_diagonal), ("diagonal", diagonal)):
-            if not value >= 0:
-                raise ValueError(f"{name}: expected at least 0, got {value}")
-        self.kind, self.off_diagonal, self.diagonal = kind, off_diagonal, diagonal
+        self.codes, self.off_diagonal, self.diagonal = codes, off_diagonal, diagonal
 
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
         centered = q.center - q.center.mean(0)
         covariance = centered.mT @ centered / len(z)
-        if self.kind == "draws":
+        if self.codes == "draws":
             variance = q.variance
             assert variance is not None  # ``refuse`` lets diagonal normals through only
             covariance = covariance + torch.diag(variance.mean(0))
@@ -242,7 +228,7 @@ class DIP(Penalty):
         self._refuse_but_diagonal(posterior, "means and variances of every dimension")
 
 
-class MMD(Penalty):
+class MMD(LatentPenalty):
     """The squared maximum mean discrepancy between draws of q(z) and of p(z) (InfoVAE, WAE).
 
     The unbiased estimate with k(a, b) = Σ_s s/(s + ‖a − b‖²), s = 2L·{.1, .2, .5, 1, 2, 5, 10}.
@@ -256,6 +242,7 @@ class MMD(Penalty):
     Cost: B² distances, and B draws of the prior.
 
     Reference: Tolstikhin et al. 2018 (WAE), algorithm 2; Zhao et al. 2019 (InfoVAE), section 3.2.
+    https://arxiv.org/abs/1711.01558, https://arxiv.org/abs/1706.02262
 
     >>> z = torch.tensor([[0.0], [1.0]])
     >>> bool(mmd_squared(z, z + 100) > mmd_squared(z, z + 1))

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
-from reparam.model import Keeps, Player, Space, positive_count
+from reparam.limits import Count, Positive, Whole, limited
+from reparam.model import Keeps, Player, Space
 from reparam.objectives.weightings import Weighting, steps_left
 
 PLAYER = "weights"
@@ -28,12 +29,9 @@ class _Learned(Weighting):
     nonnegative, moves = True, True
     keeps: Keeps = "last"
 
-    def __init__(self, costs: int, steps: int, lr: float) -> None:
+    @limited
+    def __init__(self, costs: int, steps: Whole, lr: Positive) -> None:
         super().__init__()
-        if steps < 0:
-            raise ValueError(f"steps: expected at least 0, got {steps}")
-        if not lr > 0:
-            raise ValueError(f"lr: expected a positive multiple of the learning rate, got {lr}")
         self.steps, self.lr = steps, lr
         self.raw = nn.Parameter(torch.zeros(costs))
         self.register_buffer("reached", torch.zeros(costs))
@@ -108,7 +106,7 @@ class LearnedWeights(_Learned):
 
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
-    Reference: Mogultay Ozcan, Kalkan & Yarman-Vural 2025, arXiv 2507.02619.
+    Reference: Mogultay Ozcan, Kalkan & Yarman-Vural 2025, arXiv 2507.02619 (https://arxiv.org/abs/2507.02619).
 
     >>> weights = LearnedWeights(steps=0)
     >>> _ = weights.raw.data.copy_(weights.optimum(torch.tensor([81.0, 9.0])))
@@ -118,10 +116,9 @@ class LearnedWeights(_Learned):
     3.0
     """
 
-    def __init__(self, steps: int = 1000, lr: float = 10.0, floor: float = 2.0) -> None:
+    @limited
+    def __init__(self, steps: int = 1000, lr: float = 10.0, floor: Positive = 2.0) -> None:
         super().__init__(2, steps, lr)
-        if not floor > 0:
-            raise ValueError(f"floor: expected a positive σ₁², got {floor}")
         self.floor = floor
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
@@ -159,7 +156,7 @@ class DimensionwiseLearnedWeights(_Learned):
 
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
-    Reference: Mogultay Ozcan, Kalkan & Yarman-Vural 2025, arXiv 2507.02619.
+    Reference: Mogultay Ozcan, Kalkan & Yarman-Vural 2025, arXiv 2507.02619 (https://arxiv.org/abs/2507.02619).
 
     >>> weights = DimensionwiseLearnedWeights(2, steps=0)
     >>> _ = weights.raw.data.copy_(weights.optimum(torch.tensor([1.0, 0.9, 9.0])))
@@ -169,8 +166,8 @@ class DimensionwiseLearnedWeights(_Learned):
 
     by_factor = True
 
-    def __init__(self, factors: int, steps: int = 1000, lr: float = 10.0) -> None:
-        positive_count("factors", factors)
+    @limited
+    def __init__(self, factors: Count, steps: int = 1000, lr: float = 10.0) -> None:
         super().__init__(1 + factors, steps, lr)
         self.factors = factors
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
-from reparam.model import Keeps, Player, Space, positive_count
+from reparam.limits import Count, NonNegative, limited
+from reparam.model import Keeps, Player, Space
 
 Curve = Literal["linear", "cosine", "cyclic"]
 
@@ -86,27 +87,26 @@ class Beta(Weighting):
 
     linear = True
 
-    def __init__(self, beta: float = 1.0) -> None:
+    @limited
+    def __init__(self, beta: NonNegative = 1.0) -> None:
         super().__init__()
-        if not beta >= 0:
-            raise ValueError(f"beta: expected at least 0, got {beta}")
-        self.fixed, self.weighs_rate = beta, beta > 0
+        self.coefficient, self.weighs_rate = beta, beta > 0
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.anchor: Tensor
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
-        return torch.add(distortion, rate.sum(1), alpha=self.fixed).mean()
+        return torch.add(distortion, rate.sum(1), alpha=self.coefficient).mean()
 
     def beta(self) -> Tensor:
-        return self.anchor.new_full((), self.fixed)
+        return self.anchor.new_full((), self.coefficient)
 
 
 class _Timed(Weighting):
     """What follows a count of optimizer steps."""
 
-    def __init__(self, steps: int) -> None:
+    @limited
+    def __init__(self, steps: Count) -> None:
         super().__init__()
-        positive_count("steps", steps)
         self.steps = steps
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
         self.register_buffer("anchor", torch.empty(0), persistent=False)
@@ -153,6 +153,7 @@ class Schedule(_Timed):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Bowman et al. 2016, section 3.1; Fu et al. 2019, eq. 6 and 7 (cyclic, R = 0.5).
+    https://arxiv.org/abs/1511.06349, https://arxiv.org/abs/1903.10145
 
     >>> half_way = Schedule("linear", steps=2)
     >>> half_way.after_step({}, "model")
@@ -162,21 +163,16 @@ class Schedule(_Timed):
 
     linear, moves = True, True
 
+    @limited
     def __init__(
         self,
         curve: Curve = "linear",
-        steps: int = 1000,
-        start: float = 0.0,
-        end: float = 1.0,
-        cycles: int = 4,
+        steps: Count = 1000,
+        start: NonNegative = 0.0,
+        end: NonNegative = 1.0,
+        cycles: Count = 4,
     ) -> None:
         super().__init__(steps)
-        if curve not in get_args(Curve):
-            raise ValueError(f"curve: expected {', '.join(get_args(Curve))}, got {curve!r}")
-        for name, value in (("start", start), ("end", end)):
-            if not value >= 0:
-                raise ValueError(f"{name}: expected at least 0, got {value}")
-        positive_count("cycles", cycles)
         self.curve, self.start_at, self.end_at, self.cycles = curve, start, end, cycles
         self.weighs_rate = end > 0
 
@@ -208,16 +204,17 @@ class Capacity(_Timed):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Burgess et al. 2018, eq. 8.
+    https://arxiv.org/abs/1804.03599
 
     >>> Capacity(25.0, gamma=10.0)(torch.tensor([90.0]), torch.tensor([[3.0, 4.0]]))  # C is 0 yet
     tensor(160.)
     """
 
-    def __init__(self, capacity: float = 25.0, gamma: float = 10.0, steps: int = 1000) -> None:
+    @limited
+    def __init__(
+        self, capacity: NonNegative = 25.0, gamma: NonNegative = 10.0, steps: Count = 1000
+    ) -> None:
         super().__init__(steps)
-        for name, value in (("capacity", capacity), ("gamma", gamma)):
-            if not value >= 0:
-                raise ValueError(f"{name}: expected at least 0, got {value}")
         self.capacity, self.gamma = capacity, gamma
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:
@@ -236,6 +233,7 @@ class FreeBits(Weighting):
     Shape: distortion (B,) and rates (B, G), both in nats → ().
 
     Reference: Kingma et al. 2016 (IAF), eq. 15.
+    https://arxiv.org/abs/1606.04934
 
     >>> FreeBits(0.5)(torch.tensor([90.0]), torch.tensor([[0.2, 4.0]]))
     tensor(94.5000)
@@ -243,10 +241,9 @@ class FreeBits(Weighting):
 
     by_factor = True
 
-    def __init__(self, nats: float = 0.1) -> None:
+    @limited
+    def __init__(self, nats: NonNegative = 0.1) -> None:
         super().__init__()
-        if not nats >= 0:
-            raise ValueError(f"nats: expected at least 0, got {nats}")
         self.nats = nats
 
     def forward(self, distortion: Tensor, rate: Tensor) -> Tensor:

@@ -1,45 +1,101 @@
-"""Which likelihoods a preset offers for which kind of data, as the preset itself decides."""
+"""The option ``likelihood`` of presets, and which values it has for which kind of data."""
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from torch import nn
-
+from reparam.distributions.likelihoods import (
+    CONDITIONALS,
+    DEFAULTS,
+    LIKELIHOODS,
+    Likelihood,
+    make_likelihood,
+)
+from reparam.limits import Count, Limited
 from reparam.model import Space
 from reparam.presets.registry import Preset
 
-SIDE = 4  # of the smallest images, and of vectors, that are built to see what is refused
+
+class HasLikelihood(Limited):
+    """Options with a likelihood: what its names mean, and what ``auto`` is by kind of data."""
+
+    choices: ClassVar[Mapping[str, type[Likelihood]]]
+    auto: ClassVar[Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class LikelihoodOptions(HasLikelihood):
+    """The likelihood of a VAE.
+
+    Args:
+        likelihood: of x given z; auto fits the kind of the data. Normal has one learned scale,
+            heteroscedastic-normal one for each entry of each example, from the decoder.
+        mixture: components of a discretized-logistic likelihood.
+    """
+
+    choices, auto = LIKELIHOODS, DEFAULTS
+
+    likelihood: Literal[
+        "auto",
+        "bernoulli",
+        "categorical",
+        "discretized-logistic",
+        "discretized-normal",
+        "normal",
+        "heteroscedastic-normal",
+    ] = "auto"
+    mixture: Count = 1
+
+    def p_x(self, space: Space) -> Likelihood:
+        return make_likelihood(self.likelihood, space, self.mixture)
+
+
+@dataclass(frozen=True)
+class EntryOptions(HasLikelihood):
+    """The likelihood of an entry given those before it.
+
+    Args:
+        likelihood: of an entry; auto is Bernoulli, a discretized logistic, or a normal.
+    """
+
+    choices, auto = CONDITIONALS, DEFAULTS
+
+    likelihood: Literal["auto", "bernoulli", "categorical", "discretized-logistic", "normal"] = (
+        "auto"
+    )
+
+    def p_x(self, space: Space) -> Likelihood:
+        return make_likelihood(self.likelihood, space, choices=self.choices, auto=self.auto)
+
+
+@dataclass(frozen=True)
+class PixelOptions(EntryOptions):
+    """The likelihood of a value of a pixel given those before it.
+
+    Args:
+        likelihood: of an entry; auto is Bernoulli, categorical, or a normal.
+    """
+
+    auto: ClassVar = {**DEFAULTS, "levels": "categorical"}
 
 
 def likelihoods(preset: Preset) -> dict[str, list[str]]:
     """By kind of data, the values of the parameter ``likelihood``, the one of ``auto`` first.
 
-    Empty for a preset without that parameter. Nothing here knows a likelihood: the preset is asked
-    to build a small model with each, and what it refuses is left out.
+    Empty for a preset without that parameter.
 
     >>> from reparam.presets import find_preset
     >>> likelihoods(find_preset("vae"))["binary"]
     ['bernoulli', 'categorical', 'normal', 'heteroscedastic-normal']
     """
-    if "likelihood" not in preset.parameters:
-        return {}
-    names = [n for n in get_args(preset.parameters["likelihood"].annotation) if n != "auto"]
-    shape = (SIDE,) if preset.accepts.vectors else (1, SIDE, SIDE)
-    found: dict[str, list[str]] = {}
-    for kind in preset.accepts.kinds:
-        space = Space(shape, kind, SIDE if kind == "levels" else None, classes=2)
-        fitting = {name: p for name in names if (p := _built(preset, space, name)) is not None}
-        default = type(_built(preset, space, "auto"))
-        found[kind] = sorted(fitting, key=lambda name: type(fitting[name]) is not default)
-    return found
-
-
-def _built(preset: Preset, space: Space, name: str) -> nn.Module | None:
-    """p(x|·) of a model with this likelihood, None where the preset refuses it."""
-    try:
-        return preset(space, likelihood=name).get_submodule("p_x")
-    except ValueError as error:
-        if not str(error).startswith("likelihood:"):
-            raise
-        return None
+    return {
+        kind: sorted(
+            (name for name, p_x in options.choices.items() if kind in p_x.kinds),
+            key=lambda name: name != options.auto[kind],
+        )
+        for options in preset.options.values()
+        if issubclass(options, HasLikelihood)
+        for kind in preset.accepts.kinds
+    }

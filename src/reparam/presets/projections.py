@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from reparam.limits import Count
 from reparam.model import Space
 from reparam.models.pca import PCA
 from reparam.presets.registry import preset
 
 
 @preset("pca", paper="Tipping & Bishop 1999, Probabilistic principal component analysis")
-def pca(space: Space, *, latent_dim: int = 2, standardize: bool = False) -> PCA:
+def pca(space: Space, *, latent_dim: Count = 2, standardize: bool = False) -> PCA:
     """Principal component analysis, in closed form, with its exact Gaussian density.
 
     Args:

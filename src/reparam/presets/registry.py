@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
-import types
-import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from inspect import isclass
+from typing import Any, TypeVar, get_args
 
 import torch
 
 from reparam.config import TrainConfig
+from reparam.limits import Limited, argument_help, convert, described, hints
 from reparam.model import DataKind, Model, Space
 
 Builder = Callable[..., Model]
+B = TypeVar("B", bound=Builder)
 
 
 @dataclass(frozen=True)
 class Accepts:
-    """Which data a preset is for."""
+    """Which data a preset is for: a limit of its argument ``space``, in its annotation."""
 
     kinds: tuple[DataKind, ...] = ("binary", "levels", "real")
     images: bool = True
@@ -43,56 +44,82 @@ class Accepts:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One keyword of a preset, as its signature gives it."""
+    """One parameter of a preset, its own or a field of the options that it shares with others."""
 
     name: str
     annotation: Any
     default: Any
+    meaning: str
 
     @property
     def type_name(self) -> str:
         """The type as a person reads it.
 
-        >>> Parameter("n", Literal["a", "b"], "a").type_name
-        'a | b'
+        >>> from typing import Literal
+        >>> Parameter("n", Literal["a", "b"], "a", "").type_name
+        'a or b'
         """
-        return _type_name(self.annotation)
+        return described(self.annotation)
 
     @property
     def shown_default(self) -> str:
         return shown(self.default)
 
-    def check(self, value: object) -> object:
+    def check(self, value: object) -> Any:
         """The value in the parameter's type; ValueError where it cannot be that."""
-        try:
-            return convert(value, self.annotation)
-        except ValueError:
-            raise ValueError(f"{self.name}: expected {self.type_name}, got {value!r}") from None
+        return convert(self.name, value, self.annotation)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named builder with its paper, its data and its training defaults.
+    """A named builder with its paper and its training defaults.
 
-    Calling it builds the model: ``preset(space, **parameters)``.
+    Calling it builds the model: ``preset(space, **parameters)``. The builder's keywords are its
+    parameters, and so are the fields of the dataclasses among its arguments, the options that it
+    shares with others: those of an argument called ``options`` under their own names, those of any
+    other behind its name, as ``codec.latent_dim``. Of these fields the preset may change the
+    ``defaults``, or have values ``fixed``, which are then no parameters.
     """
 
     name: str
     build: Builder
     paper: str
-    accepts: Accepts
-    train: TrainConfig
+    train: TrainConfig = TrainConfig()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
         """The first line of the builder's docstring."""
         return (inspect.getdoc(self.build) or "").split("\n")[0]
 
-    @property
+    @cached_property
+    def accepts(self) -> Accepts:
+        limits = get_args(hints(self.build).get("space"))
+        return next((limit for limit in limits if isinstance(limit, Accepts)), Accepts())
+
+    @cached_property
+    def options(self) -> dict[str, type]:
+        """The classes of the options that it shares with other presets, by argument."""
+        known = hints(self.build).items()
+        return {k: kind for k, kind in known if isclass(kind) and issubclass(kind, Limited)}
+
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        hints = get_type_hints(self.build)
-        signature = list(inspect.signature(self.build).parameters.values())[1:]
-        return {p.name: Parameter(p.name, hints[p.name], p.default) for p in signature}
+        """What it takes by name, its own parameters first."""
+        known, meaning = hints(self.build), argument_help(self.build)
+        found = [
+            Parameter(name, known[name], p.default, meaning.get(name, ""))
+            for name, p in inspect.signature(self.build).parameters.items()
+            if p.kind is p.KEYWORD_ONLY
+        ]
+        for argument, options in self.options.items():
+            known, meaning = hints(options), argument_help(options)
+            for name, typed in typed_names(argument, options).items():
+                if typed not in self.fixed:
+                    default = self.defaults.get(typed, getattr(options, name))
+                    found.append(Parameter(typed, known[name], default, meaning[name]))
+        return {p.name: p for p in found}
 
     def check(self, given: Mapping[str, object]) -> dict[str, Any]:
         """The given parameters in their types; an unknown name or bad value lists what is valid."""
@@ -100,7 +127,7 @@ class Preset:
         for name in given:
             if name not in known:
                 hint = did_you_mean(name, known)
-                valid = ", ".join(f"{p.name} ({p.type_name})" for p in known.values())
+                valid = ", ".join(known)
                 raise ValueError(f"{name}: no parameter of {self.name}{hint}; it has {valid}")
         return {name: known[name].check(value) for name, value in given.items()}
 
@@ -108,9 +135,15 @@ class Preset:
         refusal = self.accepts.refusal(space)
         if refusal is not None:
             raise ValueError(f"{self.name}: expected {refusal}")
-        model = self.build(space, **(given := self.check(parameters)))
-        defaults = {name: p.default for name, p in self.parameters.items()}
-        special = {name: value for name, value in given.items() if value != defaults[name]}
+        given = self.check(flat(parameters))
+        values = {**self.defaults, **self.fixed, **given}
+        shared = {}
+        for argument, options in self.options.items():
+            names = typed_names(argument, options).items()
+            chosen = {field: values.pop(typed) for field, typed in names if typed in values}
+            shared[argument] = options(**chosen)
+        model = self.build(space, **shared, **values)
+        special = {n: value for n, value in given.items() if value != self.parameters[n].default}
         model.recipe = {"preset": self.name, "parameters": special}
         return model
 
@@ -123,14 +156,21 @@ PRESETS: dict[str, Preset] = {}
 
 
 def preset(
-    name: str, *, paper: str, accepts: Accepts | None = None, train: TrainConfig | None = None
-) -> Callable[[Builder], Builder]:
-    """Register a function ``(space, *, keyword: type = default …) -> Model`` under a name."""
+    name: str,
+    *,
+    paper: str,
+    train: TrainConfig | None = None,
+    defaults: Mapping[str, object] | None = None,
+    fixed: Mapping[str, object] | None = None,
+) -> Callable[[B], B]:
+    """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
-    def register(build: Builder) -> Builder:
+    def register(build: B) -> B:
         if name in PRESETS:
             raise ValueError(f"preset: {name!r} is registered already")
-        PRESETS[name] = Preset(name, build, paper, accepts or Accepts(), train or TrainConfig())
+        PRESETS[name] = Preset(
+            name, build, paper, train or TrainConfig(), defaults or {}, fixed or {}
+        )
         return build
 
     return register
@@ -152,7 +192,8 @@ def build(name: str, space: Space, *, seed: int | None = None, **parameters: obj
         space: what x is, ``load_data(...).space``.
         seed: of the first weights, which then depend on nothing else and leave PyTorch's default
             generator as it is; None: they are drawn from that generator.
-        parameters: of the preset; values may be strings, as on the command line.
+        parameters: of the preset; values may be strings, as on the command line. Those of a part,
+            such as ``codec.latent_dim``, are given as ``codec={"latent_dim": 2}``.
 
     Raises:
         ValueError: an unknown name or parameter, a bad value, or data it is not for.
@@ -182,42 +223,46 @@ def markdown_table() -> str:
     )
 
 
-def did_you_mean(name: str, known: Mapping[str, object]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint at the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, known, 1)
+    of_part = [other for other in known if other.endswith(f".{name}")]
+    near = of_part or difflib.get_close_matches(name, known, 1)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def convert(value: object, annotation: Any) -> Any:
-    """``value``, perhaps a string from the command line, as the annotated type.
+def typed_names(argument: str, options: type) -> dict[str, str]:
+    """By field of a preset's options, what it is called where one types it."""
+    prefix = "" if argument == "options" else f"{argument}."
+    return {field.name: f"{prefix}{field.name}" for field in fields(options)}
 
-    >>> convert("512,256", tuple[int, ...]), convert("()", tuple[int, ...])
-    ((512, 256), ())
-    >>> convert("none", int | None), convert("1e-3", float)
-    (None, 0.001)
+
+def flat(parameters: Mapping[str, object]) -> dict[str, object]:
+    """Parameters of parts under their full names.
+
+    >>> flat({"codec": {"latent_dim": 2}, "k": 3})
+    {'codec.latent_dim': 2, 'k': 3}
     """
-    origin = get_origin(annotation)
-    if origin is Literal:
-        if value in get_args(annotation):
-            return value
-        raise ValueError
-    if origin in (types.UnionType, typing.Union):
-        return _convert_union(value, get_args(annotation))
-    if origin is tuple:
-        parts = value.strip("()").split(",") if isinstance(value, str) else value
-        if not isinstance(parts, (list, tuple)):
-            parts = [parts]
-        return tuple(convert(p, get_args(annotation)[0]) for p in parts if p != "")
-    if annotation is bool:
-        words = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
-        if str(value).lower() not in words:
-            raise ValueError
-        return words[str(value).lower()]
-    if annotation in (int, float):
-        return _number(value, annotation)
-    if annotation is str and isinstance(value, str):
-        return value
-    raise ValueError
+    found: dict[str, object] = {}
+    for name, value in parameters.items():
+        inside = value if isinstance(value, Mapping) else {None: value}
+        found |= {name if field is None else f"{name}.{field}": v for field, v in inside.items()}
+    return found
+
+
+def nested(parameters: Mapping[str, object]) -> dict[str, object]:
+    """The inverse of ``flat``: as keywords of Python have to be given.
+
+    >>> nested({"codec.latent_dim": 2, "k": 3})
+    {'codec': {'latent_dim': 2}, 'k': 3}
+    """
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        part, dot, field = name.partition(".")
+        if dot:
+            found.setdefault(part, {})[field] = value
+        else:
+            found[name] = value
+    return found
 
 
 def shown(value: object) -> str:
@@ -229,41 +274,6 @@ def shown(value: object) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value)) or "()"
     return "none" if value is None else str(value)
-
-
-def _convert_union(value: object, members: tuple[Any, ...]) -> Any:
-    if type(None) in members and (value is None or str(value).lower() == "none"):
-        return None
-    for member in members:
-        try:
-            return convert(value, member)
-        except ValueError:
-            continue
-    raise ValueError
-
-
-def _number(value: object, kind: type) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ValueError
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    if kind is float:
-        return number
-    if not number.is_integer() or abs(number) >= 2**63:  # no tensor has such a size
-        raise ValueError
-    return int(number)
-
-
-def _type_name(annotation: Any) -> str:
-    origin, args = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return " | ".join(map(str, args))
-    if origin in (types.UnionType, typing.Union):
-        return " | ".join(_type_name(a) for a in args)
-    if origin is tuple:
-        return f"{_type_name(args[0])},{_type_name(args[0])},…"
-    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 
 def parse_assignments(words: Iterable[str]) -> dict[str, str]:

@@ -1,18 +1,20 @@
-"""Presets of variational autoencoders."""
+"""Variational autoencoders: their options, and presets that are these with an objective."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from msgspec import Meta
 from torch import nn
 
 from reparam import nets
-from reparam.bijections.autoregressive import MaskedAffine
 from reparam.bijections.base import Bijection, Chain, Inverse
+from reparam.bijections.masked_affine import MaskedAffine
 from reparam.bijections.planar import Planar, Radial
 from reparam.bijections.shape import Reverse
-from reparam.distributions.likelihoods import Likelihood, Normal, Scale, find_likelihood
+from reparam.distributions.likelihoods import Likelihood, Normal, Scale
 from reparam.distributions.posteriors import (
     DiagonalNormal,
     FlowPosterior,
@@ -31,95 +33,153 @@ from reparam.distributions.priors import (
     UniformOneHot,
     VampPrior,
 )
-from reparam.model import Space, positive_count
+from reparam.limits import Count, Limited, NonNegative, Positive, Whole
+from reparam.model import Space
 from reparam.models.vae import VAE
+from reparam.nets.masked import MADE
 from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
 from reparam.objectives.weightings import Beta, Schedule, Weighting
+from reparam.presets.likelihoods import LikelihoodOptions, PixelOptions
 from reparam.presets.registry import Accepts, preset
 
-LikelihoodName = Literal[
-    "auto",
-    "bernoulli",
-    "categorical",
-    "discretized-logistic",
-    "discretized-normal",
-    "normal",
-    "heteroscedastic-normal",
-]
-Network = Literal["auto", "mlp", "conv"]
-PosteriorName = Literal["diagonal", "full", "mixture", "planar", "radial", "iaf", "categorical"]
-PriorName = Literal["auto", "mixture", "vamp", "flow", "autoregressive"]
+
+@dataclass(frozen=True)
+class NetworkOptions(Limited):
+    """The networks of a VAE, of one stochastic layer or of several.
+
+    Args:
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: fully connected, convolutional, or by the size of the data.
+        batch_norm: normalize the batch before every activation.
+        conditional: on the class label, or on the attributes where there are any: encoder and
+            decoder take them, and the score is log p(x|y).
+    """
+
+    hidden: tuple[Count, ...] = (512, 256)
+    network: nets.Network = "auto"
+    batch_norm: bool = False
+    conditional: bool = False
+
+    def encoder(self, space: Space, outputs: Sequence[int]) -> nn.Module:
+        """From x, and c, to so many numbers."""
+        given = space if self.conditional else None
+        more: nets.Options = {"condition": given, "normalize": self.batch_norm}
+        return nets.encoder(space.shape, outputs, self.hidden, self.network, **more)
+
+    def decoder(self, inputs: Sequence[int], outputs: Sequence[int], space: Space) -> nn.Module:
+        """From z, and c, to so many numbers for every entry of x."""
+        given = space if self.conditional else None
+        more: nets.Options = {"condition": given, "normalize": self.batch_norm}
+        return nets.decoder(inputs, outputs, space.shape, self.hidden, self.network, **more)
 
 
-def compose(
-    space: Space,
-    latent_dim: int,
-    hidden: tuple[int, ...],
-    network: Network,
-    likelihood: Likelihood,
-    objective: Objective,
-    conditional: bool = False,
-    posterior: Posterior | None = None,
-    prior: PriorName | Literal["class"] = "auto",
-    components: int = 10,
-    normalize: bool = False,
-) -> VAE:
-    """A VAE with networks by shape; by default a diagonal normal posterior and its usual prior."""
-    q_z = DiagonalNormal(latent_dim) if posterior is None else posterior
-    given, outputs = space if conditional else None, likelihood.parameter_shape
-    more: nets.Options = {"condition": given, "normalize": normalize}
-    encoder = nets.encoder(space.shape, q_z.parameter_shape, hidden, network, **more)
-    decoder = nets.decoder(q_z.event_shape, outputs, space.shape, hidden, network, **more)
-    p_z = find_prior(prior, q_z, encoder, space, components)
-    return VAE(space, encoder, decoder, q_z, p_z, likelihood, objective, conditional)
+@dataclass(frozen=True)
+class CodeSize(Limited):
+    """How much of z there is, which is told first.
+
+    Args:
+        latent_dim: entries of z, or categorical variables.
+    """
+
+    latent_dim: Count = 20
 
 
-def find_posterior(
-    name: PosteriorName, latent_dim: int, flows: int, components: int, categories: int
-) -> Posterior:
-    """The posterior of that name over ``latent_dim`` dimensions, or as many categoricals."""
-    if name == "diagonal":
-        return DiagonalNormal(latent_dim)
-    if name == "full":
-        return FullNormal(latent_dim)
-    if name == "mixture":
-        return NormalMixture(latent_dim, components)
-    if name == "categorical":
-        return GumbelSoftmax(latent_dim, categories)
-    positive_count("flows", flows)
-    if name == "iaf":
-        context = 2 * latent_dim
-        maps = [Inverse(MaskedAffine(latent_dim, (64,), context)) for _ in range(flows)]
-        return FlowPosterior(latent_dim, Chain(*_reversed_between(maps)))
-    kind = Planar if name == "planar" else Radial
-    return FlowPosterior(latent_dim, Chain(*(kind(latent_dim) for _ in range(flows))))
+@dataclass(frozen=True)
+class LatentOptions(NetworkOptions, CodeSize):
+    """All of a VAE of one stochastic layer but p(x|z) and the objective.
+
+    Args:
+        posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
+            radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
+        prior: auto is standard normal, uniform for categorical posteriors; others are learned: a
+            normal for every class, a mixture of normals, of posteriors of pseudo-inputs (vamp), an
+            autoregressive flow, or autoregressive, a normal of every entry given those before it.
+        flows: layers of a flow posterior.
+        components: of mixtures, pseudo-inputs of vamp.
+        categories: values of a categorical variable.
+    """
+
+    posterior: Literal["diagonal", "full", "mixture", "planar", "radial", "iaf", "categorical"] = (
+        "diagonal"
+    )
+    prior: Literal["auto", "standard", "class", "mixture", "vamp", "flow", "autoregressive"] = (
+        "auto"
+    )
+    flows: Count = 4
+    components: Count = 10
+    categories: Count = 10
+
+    def compose(self, space: Space, p_x: Likelihood, objective: Objective) -> VAE:
+        """The VAE of these parts, with networks by shape."""
+        q_z = self.q_z()
+        encoder = self.encoder(space, q_z.parameter_shape)
+        decoder = self.decoder(q_z.event_shape, p_x.parameter_shape, space)
+        p_z = self.p_z(q_z, encoder, space)
+        return VAE(space, encoder, decoder, q_z, p_z, p_x, objective, self.conditional)
+
+    def q_z(self) -> Posterior:
+        """The posterior over ``latent_dim`` dimensions, or as many categoricals."""
+        latent_dim = self.latent_dim
+        if self.posterior == "diagonal":
+            return DiagonalNormal(latent_dim)
+        if self.posterior == "full":
+            return FullNormal(latent_dim)
+        if self.posterior == "mixture":
+            return NormalMixture(latent_dim, self.components)
+        if self.posterior == "categorical":
+            return GumbelSoftmax(latent_dim, self.categories)
+        if self.posterior == "iaf":
+            context = 2 * latent_dim
+            maps = [Inverse(MaskedAffine(latent_dim, (64,), context)) for _ in range(self.flows)]
+            return FlowPosterior(latent_dim, Chain(*_reversed_between(maps)))
+        kind = Planar if self.posterior == "planar" else Radial
+        return FlowPosterior(latent_dim, Chain(*(kind(latent_dim) for _ in range(self.flows))))
+
+    def p_z(self, q_z: Posterior, encoder: nn.Module, space: Space) -> Prior:
+        """The prior for draws of the posterior."""
+        if isinstance(q_z, GumbelSoftmax) and self.prior == "auto":
+            return UniformOneHot(q_z.variables, q_z.categories)
+        latent_dim = q_z.event_shape[0]
+        if self.prior == "mixture":
+            return MixturePrior(latent_dim, self.components)
+        if self.prior == "vamp":
+            return VampPrior(encoder, q_z, space.shape, self.components)
+        if self.prior == "flow":
+            maps = [MaskedAffine(latent_dim) for _ in range(4)]
+            return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
+        if self.prior == "autoregressive":
+            return AutoregressivePrior(MADE((latent_dim,), 2, (64,), gain=0.1))
+        if self.prior == "class":
+            if space.classes is None or space.attributes is not None:
+                raise ValueError("prior: class needs data with labels and no attributes")
+            return ClassConditional(latent_dim, space.classes)
+        return StandardNormal(latent_dim)
 
 
-def find_prior(
-    name: PriorName | Literal["class"],
-    posterior: Posterior,
-    encoder: nn.Module,
-    space: Space,
-    components: int,
-) -> Prior:
-    """The prior of that name for draws of the posterior."""
-    if isinstance(posterior, GumbelSoftmax) and name == "auto":
-        return UniformOneHot(posterior.variables, posterior.categories)
-    latent_dim = posterior.event_shape[0]
-    if name == "mixture":
-        return MixturePrior(latent_dim, components)
-    if name == "vamp":
-        return VampPrior(encoder, posterior, space.shape, components)
-    if name == "flow":
-        maps = [MaskedAffine(latent_dim) for _ in range(4)]
-        return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
-    if name == "autoregressive":
-        return AutoregressivePrior(latent_dim)
-    if name == "class":
-        if space.classes is None or space.attributes is not None:
-            raise ValueError("prior: class needs data with labels and no attributes")
-        return ClassConditional(latent_dim, space.classes)
-    return StandardNormal(latent_dim)
+@dataclass(frozen=True)
+class VAEOptions(LikelihoodOptions, LatentOptions):
+    """What every VAE of one stochastic layer takes."""
+
+    def build(self, space: Space, objective: Objective) -> VAE:
+        return self.compose(space, self.p_x(space), objective)
+
+
+@dataclass(frozen=True)
+class PixelVAEOptions(PixelOptions, LatentOptions):
+    """What a VAE takes whose p(x|z) is autoregressive."""
+
+
+@dataclass(frozen=True)
+class LayeredOptions(LikelihoodOptions, NetworkOptions):
+    """What VAEs of several stochastic layers of vectors take.
+
+    Args:
+        latent_dims: entries of each layer, the one next to x first.
+        between: widths of the networks between the layers.
+    """
+
+    latent_dims: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 16)
+    between: tuple[Count, ...] = (64,)
 
 
 def rising(steps: int) -> Weighting:
@@ -133,91 +193,28 @@ def _reversed_between(maps: Sequence[Bijection]) -> list[Bijection]:
 
 
 @preset("vae", paper="Kingma & Welling 2014, Auto-encoding variational Bayes")
-def vae(
-    space: Space,
-    *,
-    latent_dim: int = 20,
-    hidden: tuple[int, ...] = (512, 256),
-    network: Network = "auto",
-    likelihood: LikelihoodName = "auto",
-    mixture: int = 1,
-    posterior: PosteriorName = "diagonal",
-    prior: PriorName = "auto",
-    flows: int = 4,
-    components: int = 10,
-    categories: int = 10,
-    steps: int = 0,
-    batch_norm: bool = False,
-) -> VAE:
+def vae(space: Space, options: VAEOptions, *, steps: Whole = 0) -> VAE:
     """A variational autoencoder; posterior, prior and likelihood are of your choice.
 
     Args:
-        latent_dim: entries of z, or categorical variables.
-        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
-        network: fully connected, convolutional, or by the size of the data.
-        likelihood: of x given z; auto fits the kind of the data. Normal has one learned scale,
-            heteroscedastic-normal one for each entry of each example, from the decoder.
-        mixture: components of a discretized-logistic likelihood.
-        posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
-            radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
-        prior: auto is standard normal, uniform for categorical posteriors; others are learned: a
-            mixture of normals, of posteriors of pseudo-inputs (vamp), an autoregressive flow, or
-            autoregressive, a normal of every entry given those before it.
-        flows: steps of a flow posterior.
-        components: of mixtures, pseudo-inputs of vamp.
-        categories: values of a categorical variable.
         steps: optimizer steps over which the weight of the rate rises to 1; 0: it is 1 at once.
-        batch_norm: normalize the batch before every activation.
     """
-    p_x = find_likelihood(likelihood, space, mixture)
-    q_z = find_posterior(posterior, latent_dim, flows, components, categories)
-    objective = ELBO(rising(steps))
-    return compose(
-        space,
-        latent_dim,
-        hidden,
-        network,
-        p_x,
-        objective,
-        posterior=q_z,
-        prior=prior,
-        components=components,
-        normalize=batch_norm,
-    )
+    return options.build(space, ELBO(rising(steps)))
 
 
 @preset("beta-vae", paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts")
-def beta_vae(
-    space: Space,
-    *,
-    beta: float = 4.0,
-    latent_dim: int = 20,
-    hidden: tuple[int, ...] = (512, 256),
-    network: Network = "auto",
-    likelihood: LikelihoodName = "auto",
-) -> VAE:
+def beta_vae(space: Space, options: VAEOptions, *, beta: NonNegative = 4.0) -> VAE:
     """A VAE whose rate is weighted by beta; its scores stay those of the unweighted bound.
 
     Args:
         beta: weight of the rate; 1 is the VAE.
-        latent_dim: entries of z.
-        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
-        network: fully connected, convolutional, or by the size of the data.
-        likelihood: of x given z, as for vae.
     """
-    p_x = find_likelihood(likelihood, space)
-    return compose(space, latent_dim, hidden, network, p_x, ELBO(Beta(beta)))
+    return options.build(space, ELBO(Beta(beta)))
 
 
 @preset("sigma-vae", paper="Rybkin et al. 2021, Simple and effective VAE training")
 def sigma_vae(
-    space: Space,
-    *,
-    scale: Scale = "optimal",
-    sigma: float = 1.0,
-    latent_dim: int = 20,
-    hidden: tuple[int, ...] = (512, 256),
-    network: Network = "auto",
+    space: Space, options: LatentOptions, *, scale: Scale = "optimal", sigma: Positive = 1.0
 ) -> VAE:
     """A VAE with a normal likelihood whose scale is learned: how sharp, the data decide.
 
@@ -226,63 +223,32 @@ def sigma_vae(
             one for each entry of each example from the decoder (network).
         sigma: the fixed scale, and where learning starts, in network units. A learned scale stays
             above 0.0009.
-        latent_dim: entries of z.
-        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
-        network: fully connected, convolutional, or by the size of the data.
     """
-    p_x = Normal(space, scale, sigma)
-    return compose(space, latent_dim, hidden, network, p_x, ELBO())
+    return options.compose(space, Normal(space, scale, sigma), ELBO())
 
 
 @preset(
     "cvae",
     paper="Sohn et al. 2015, Learning structured output representation",
-    accepts=Accepts(condition=True),
+    fixed={"conditional": True},
 )
-def cvae(
-    space: Space,
-    *,
-    latent_dim: int = 20,
-    hidden: tuple[int, ...] = (512, 256),
-    network: Network = "auto",
-    likelihood: LikelihoodName = "auto",
-    prior: Literal["standard", "class"] = "standard",
-) -> VAE:
-    """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y).
-
-    Args:
-        latent_dim: entries of z.
-        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
-        network: fully connected, convolutional, or by the size of the data.
-        likelihood: of x given z and y, as for vae.
-        prior: of z: standard normal, or a normal learned for every class.
-    """
-    p_x = find_likelihood(likelihood, space)
-    p_z: Literal["auto", "class"] = "auto" if prior == "standard" else prior
-    return compose(space, latent_dim, hidden, network, p_x, ELBO(), conditional=True, prior=p_z)
+def cvae(space: Annotated[Space, Accepts(condition=True)], options: VAEOptions) -> VAE:
+    """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y)."""
+    return options.build(space, ELBO())
 
 
 @preset("iwae", paper="Burda et al. 2016, Importance weighted autoencoders")
 def iwae(
     space: Space,
+    options: VAEOptions,
     *,
-    k: int = 5,
+    k: Count = 5,
     gradient: Literal["standard", "dreg"] = "standard",
-    latent_dim: int = 20,
-    hidden: tuple[int, ...] = (512, 256),
-    network: Network = "auto",
-    likelihood: LikelihoodName = "auto",
 ) -> VAE:
     """A VAE trained on the importance-weighted bound of k draws.
 
     Args:
         k: draws per example.
         gradient: of the encoder: standard, or doubly reparametrized (Tucker et al. 2019).
-        latent_dim: entries of z.
-        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
-        network: fully connected, convolutional, or by the size of the data.
-        likelihood: of x given z, as for vae.
     """
-    p_x = find_likelihood(likelihood, space)
-    objective = IWAE(k) if gradient == "standard" else DReG(k)
-    return compose(space, latent_dim, hidden, network, p_x, objective)
+    return options.build(space, IWAE(k) if gradient == "standard" else DReG(k))

@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from reparam.data import Data
 from reparam.evaluation.representation import data_vectors
-from reparam.evaluation.rows import subset
-from reparam.model import Codec, features
 from reparam.report import plots, queries
 from reparam.report.colors import model_color
-from reparam.report.entry import Entry
+from reparam.report.section import Card, Shown
 
-PAIRS, MOST_ROWS = 800, 2000
-
-
-@dataclass(frozen=True)
-class Diagram:
-    """Distances of pairs, between codes over between x, and their rank correlation."""
-
-    model: int
-    label: str
-    correlation: str
-    plot: str
+PAIRS = 800
 
 
-def shepard_diagrams(data: Data, entries: Sequence[Entry], seed: int) -> list[Diagram]:
+def shepard_diagrams(shown: Shown) -> list[Card]:
     """Random pairs of test examples: how far apart they are as x and as codes.
 
     Both in multiples of their mean, so that codes of any scale compare. Conditional models are left
     out: their codes contain the condition.
     """
-    split = subset(data.test, MOST_ROWS, seed)
-    if len(split) < 3:
+    told_nothing = [coded for coded in shown.coded if not coded.model.conditional]
+    if not told_nothing:
         return []
-    first, second = _pairs(len(split), seed)
-    vectors = data_vectors(split, data.train, data.space).float()
+    first, second = _pairs(len(shown.split), shown.seed)
+    vectors = data_vectors(shown.split, shown.data.train, shown.data.space).float()
     apart = _distances(vectors, first, second)
-    panels = []
-    for index, entry in enumerate(entries):
-        model = entry.model
-        if not isinstance(model, Codec) or model.conditional:
-            continue
-        code = queries.encode(model, split)
-        if code is not None and features(code).isfinite().all():
-            between = _distances(features(code), first, second)
-            panels.append(_diagram(apart, between, index, entry.label))
-    return panels
+    return [
+        _diagram(apart, _distances(coded.code.flatten(1), first, second), coded.index, coded.label)
+        for coded in told_nothing
+    ]
 
 
 def _pairs(n: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -76,7 +54,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> float:
     return round(torch.corrcoef(ranks)[0, 1].item(), 6)
 
 
-def _diagram(apart: Tensor, between: Tensor, index: int, label: str) -> Diagram:
+def _diagram(apart: Tensor, between: Tensor, index: int, label: str) -> Card:
     with plots.style():
         figure, axis = plots.panel(2.9, 2.7)
         plots.dots(axis, torch.stack([apart, between], 1), model_color(index))
@@ -88,4 +66,4 @@ def _diagram(apart: Tensor, between: Tensor, index: int, label: str) -> Diagram:
         axis.set_ylabel("distance of codes")
         plot = plots.svg(figure, f"{label}: distances between codes over distances between x")
     correlation = f"{rank_correlation(apart, between):.2f}".replace("-", "−")
-    return Diagram(index, label, correlation, plot)
+    return Card(index, label, [(correlation, plot)])

@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reparam import __version__
 from reparam.checkpoint import write_text
 from reparam.data import Data
-from reparam.evaluation import Score, too_few
+from reparam.evaluation import Score
 from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Generator
-from reparam.report import (
-    curves,
-    denoising,
-    distances,
-    entrywise,
-    filters,
-    galleries,
-    latent,
-    likelihoods,
-    rates,
-    recipes,
-    summary,
-    table,
-    training,
-    traversals,
-    units,
-    vectors,
-)
-from reparam.report.colors import MODELS
-from reparam.report.entry import Entry
+from reparam.report import summary
+from reparam.report.colors import MODELS, class_colors
+from reparam.report.section import Shown
+from reparam.report.sections import SECTIONS
+from reparam.report.selection import class_names
+from reparam.report.trained import TrainedModel
 
-TEMPLATE = "template.html.j2"
+TEMPLATE = "page.html.j2"
 
 
 @dataclass(frozen=True)
@@ -53,7 +38,7 @@ class ModelName:
     color: int
 
     @classmethod
-    def of(cls, entry: Entry, index: int) -> ModelName:
+    def of(cls, entry: TrainedModel, index: int) -> ModelName:
         said = set(entry.settings.split()) <= set(entry.label.split())
         return cls(entry.label, "" if said else entry.settings, index % MODELS)
 
@@ -61,7 +46,7 @@ class ModelName:
 def write_report(
     path: Path,
     data: Data,
-    entries: Sequence[Entry],
+    entries: Sequence[TrainedModel],
     *,
     title: str | None = None,
     seed: int = 0,
@@ -91,7 +76,7 @@ def write_report(
     >>> history = rp.fit(model, data, progress=False)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "report.html")
-    ...     write_report(path, data, [Entry("PCA", model, {}, history)]).name
+    ...     write_report(path, data, [TrainedModel("PCA", model, {}, history)]).name
     'report.html'
     """
     if not entries:
@@ -99,10 +84,11 @@ def write_report(
     for entry in entries:
         if entry.model.space != data.space:
             raise ValueError(f"{entry.label}: expected {data.space}, got {entry.model.space}")
+    environment, shown = _environment(), Shown(data, entries, seed, reference or {})
     with evaluating([entry.model for entry in entries]):
-        content = _content(data, entries, seed, reference or {})
+        content = _content(shown, environment)
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"
-    text = _environment().get_template(TEMPLATE).render(title=title, **content)
+    text = environment.get_template(TEMPLATE).render(title=title, **content)
     write_text(Path(path), without_blank_lines(text))
     return Path(path)
 
@@ -117,67 +103,40 @@ def without_blank_lines(html: str) -> str:
     return either.sub(lambda found: found[1] or "\n", html).lstrip()
 
 
-def _content(
-    data: Data, entries: Sequence[Entry], seed: int, reference: Mapping[str, Score]
-) -> dict[str, Any]:
-    """What the template shows, by section."""
-    shared = {
-        "data": data,
-        "facts": summary.facts(data),
-        "class_counts": summary.class_counts(data),
+def _content(shown: Shown, environment: Environment) -> dict[str, Any]:
+    """What every template sees, and the sections that have something to show."""
+    entries = shown.entries
+    scores = [score for entry in entries for score in entry.scores.values()]
+    return {
+        "data": shown.data,
+        "seed": shown.seed,
+        "facts": summary.facts(shown.data),
+        "class_counts": summary.class_counts(shown.data),
         "findings": summary.findings(entries),
         "models": [ModelName.of(entry, index) for index, entry in enumerate(entries)],
-        "table": table.score_table(entries, reference),
-        "too_few": too_few(data) if any(isinstance(e.model, Generator) for e in entries) else [],
-        "denoising": denoising.denoising(data, entries, seed),
-        "latent": latent.latent_maps(data, entries, seed),
-        "distances": distances.shepard_diagrams(data, entries, seed),
-        "units": units.hidden_units(data, entries, seed),
-        "traversals": traversals.traversals(data, entries, seed),
-        "curves": curves.training_curves(entries),
-        "trained": training.training_rows(entries),
-        "trained_header": training.HEADER,
-        "rates": rates.rates(data, entries, seed),
-        "codecs": [i for i, e in enumerate(entries) if isinstance(e.model, Codec)],
-        "generators": [i for i, e in enumerate(entries) if isinstance(e.model, Generator)],
+        "legend": legend(shown.data),
+        "codecs": [index for index, *_ in shown.of(Codec)],
+        "generators": [index for index, *_ in shown.of(Generator)],
         "seeds": summary.trained_seeds(entries),
-        "kinds": sorted({s.kind for e in entries for s in e.scores.values() if s.kind}),
-        "code": recipes.python(data, entries),
+        "kinds": {score.kind for score in scores},
         "versions": _versions(),
-        "seed": seed,
-    }
-    return shared | (_images if data.space.is_image else _vectors)(data, entries, seed)
-
-
-def _images(data: Data, entries: Sequence[Entry], seed: int) -> dict[str, Any]:
-    return {
-        "reconstructions": galleries.reconstructions(data, entries, seed),
-        "samples": galleries.sample_cards(data, entries, seed),
-        "outcomes": likelihoods.outcomes(data, entries, seed),
-        "entrywise": entrywise.entry_by_entry(data, entries, seed),
-        "by_class": likelihoods.samples_by_class(data, entries, seed),
-        "filters": filters.filters(data, entries, seed),
-        "interpolations": galleries.interpolations(data, entries, seed),
-        "restored_rows": [],
-        "marginals": [],
-        "pairs": [],
+        "sections": list(_sections(shown, environment)),
     }
 
 
-def _vectors(data: Data, entries: Sequence[Entry], seed: int) -> dict[str, Any]:
-    marginals, pairs = vectors.sampled_columns(data, entries, seed)
-    return {
-        "reconstructions": [],
-        "samples": [],
-        "outcomes": [],
-        "entrywise": [],
-        "by_class": [],
-        "filters": [],
-        "interpolations": [],
-        "restored_rows": vectors.restored_rows(data, entries, seed),
-        "marginals": marginals,
-        "pairs": pairs,
-    }
+def _sections(shown: Shown, environment: Environment) -> Iterator[dict[str, Any]]:
+    for section in SECTIONS:
+        content = section.build(shown) if section.applies(shown) else None
+        if content:
+            lead = environment.from_string(section.lead)
+            yield {"about": section, "content": content, "lead": lead}
+
+
+def legend(data: Data) -> list[tuple[str, str, str]]:
+    """Every class: its name, its color on light pages and on dark ones."""
+    names = class_names(data)
+    light, dark = (class_colors(len(names), dark=dark) for dark in (False, True))
+    return list(zip(names, light, dark, strict=True))
 
 
 def _versions() -> str:
@@ -188,9 +147,8 @@ def _versions() -> str:
 
 def _environment() -> Environment:
     """Templates from this package; undefined names are errors, text is escaped."""
-    folder = files("reparam.report")
     return Environment(
-        loader=FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
+        loader=PackageLoader("reparam.report", "."),
         undefined=StrictUndefined,
         autoescape=True,
         trim_blocks=True,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import data
+from reparam.batching import rows_at_once
 from reparam.data import Split
 from reparam.model import Codec, Distribution, Generator, LatentVariable, Model
 
@@ -37,13 +38,13 @@ def condition(model: Model, split: Split, rows: Tensor | slice = slice(None)) ->
 
 def at_once(model: Model) -> int:
     """How many rows of a model's space keep within a modest memory."""
-    return min(ROWS_AT_ONCE, model.space.rows_at_once)
+    return min(ROWS_AT_ONCE, rows_at_once(model.space))
 
 
 def encode(model: Codec, split: Split, rows: Tensor | None = None) -> Tensor | None:
-    """The codes of these rows, (B, *event); None where a code is no real tensor.
+    """The codes of these rows, (B, *event); None where codes are not real.
 
-    Index codes and tuples of codes have no straight lines between them, which is what every
+    Index codes have no straight lines between them, which is what every
     picture of code space needs.
     """
     if model.code_space.kind != "real":
@@ -51,10 +52,7 @@ def encode(model: Codec, split: Split, rows: Tensor | None = None) -> Tensor | N
     rows = torch.arange(len(split)) if rows is None else rows
     codes = []
     for part in rows.split(at_once(model)):
-        code = model.encode(split.x[part], condition(model, split, part))
-        if not isinstance(code, Tensor) or not code.is_floating_point():
-            return None
-        codes.append(plain(code))
+        codes.append(plain(model.encode(split.x[part], condition(model, split, part))))
     return torch.cat(codes)
 
 
@@ -72,11 +70,10 @@ def reconstruct(model: Codec, split: Split, rows: Tensor) -> Tensor:
     return in_data_units(model.reconstruct(split.x[rows], condition(model, split, rows)))
 
 
-def outcome(model: LatentVariable, split: Split, rows: Tensor) -> Distribution | None:
-    """p(x|z) at the codes of these rows; None where a code is no tensor."""
+def outcome(model: LatentVariable, split: Split, rows: Tensor) -> Distribution:
+    """p(x|z) at the codes of these rows."""
     c = condition(model, split, rows)
-    z = model.encode(split.x[rows], c)
-    return model.likelihood(z, c) if isinstance(z, Tensor) else None
+    return model.likelihood(model.encode(split.x[rows], c), c)
 
 
 @dataclass(frozen=True)

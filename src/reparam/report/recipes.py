@@ -9,11 +9,12 @@ from reparam.config import TrainConfig
 from reparam.data import Data
 from reparam.model import Descend
 from reparam.presets import find_preset
-from reparam.report.entry import Entry
-from reparam.report.training import changed
+from reparam.presets.registry import nested
+from reparam.report.endings import changed
+from reparam.report.trained import TrainedModel
 
 
-def python(data: Data, entries: Sequence[Entry]) -> str:
+def python(data: Data, entries: Sequence[TrainedModel]) -> str:
     """Python that builds and trains the same models on the same data, with the same seeds.
 
     A run that the clock ended is made anew by the epochs that led to the weights it kept, where
@@ -31,7 +32,7 @@ def python(data: Data, entries: Sequence[Entry]) -> str:
     return "\n".join(lines)
 
 
-def _model(entry: Entry, recipe: Mapping[str, Any]) -> list[str]:
+def _model(entry: TrainedModel, recipe: Mapping[str, Any]) -> list[str]:
     """Comments, and the two calls for the run whose weights the report shows."""
     given = dict(recipe["parameters"])
     fields: dict[str, object] = {}
@@ -44,13 +45,13 @@ def _model(entry: Entry, recipe: Mapping[str, Any]) -> list[str]:
     if entry.others:
         seeds = ", ".join(str(config.seed) for config, _ in entry.others)
         comments.append(f"# scores are means over this run and those of seeds {seeds}")
-    build = f"model = {_call('rp.build', [repr(recipe['preset']), 'data.space'], given)}"
+    build = f"model = {_call('rp.build', [repr(recipe['preset']), 'data.space'], nested(given))}"
     if entry.history.best_epoch == 0 and len(entry.model.stages) == 1:
         return ["# no step of training was kept: these are the weights it is built with", build]
     return [*comments, build, _call("rp.fit", ["model", "data"], fields)]
 
 
-def _by_epochs(entry: Entry, config: TrainConfig, fields: dict[str, object]) -> list[str]:
+def _by_epochs(entry: TrainedModel, config: TrainConfig, fields: dict[str, object]) -> list[str]:
     """Put epochs in the place of seconds where these decided; what is to be said of it."""
     history, constant = entry.history, config.schedule == "constant"
     if config.budget is None or (constant and history.ended != "budget used up"):

@@ -8,20 +8,14 @@ from dataclasses import dataclass
 import torch
 
 from reparam.data import Data
-from reparam.evaluation.scores import Score
-from reparam.report.entry import Entry
-from reparam.report.table import mark, number, rank, seed_error
-from reparam.report.training import cut_off
+from reparam.evaluation.scores import Score, mark
+from reparam.report.endings import cut_off
+from reparam.report.table import number, rank, seed_error
+from reparam.report.trained import TrainedModel
+from reparam.terms import CLAIMS
 
 NBSP = "\u00a0"  # a number and its error are not parted at the end of a narrow line
 KINDS = {"binary": "binary (0 or 1)", "real": "real-valued"}
-CLAIMS = {
-    "log_likelihood": "has the highest log-likelihood",
-    "conditional_log_likelihood": "has the highest log-likelihood given the condition",
-    "reconstruction_mse": "reconstructs best, by mean squared error",
-    "linear_probe_accuracy": "has the codes from which labels are read best",
-    "frechet_distance": "has the smallest Fréchet distance between samples and data",
-}
 
 
 def facts(data: Data) -> list[tuple[str, str]]:
@@ -62,13 +56,13 @@ class Finding:
     text: str
 
 
-def findings(entries: Sequence[Entry]) -> list[Finding]:
+def findings(entries: Sequence[TrainedModel]) -> list[Finding]:
     """Which model leads in what, within errors."""
     found = [_finding(entries, name, claim) for name, claim in CLAIMS.items()]
     return [finding for finding in found if finding is not None]
 
 
-def _finding(entries: Sequence[Entry], name: str, claim: str) -> Finding | None:
+def _finding(entries: Sequence[TrainedModel], name: str, claim: str) -> Finding | None:
     scores = [entry.scores.get(name) for entry in entries]
     ranks = rank(scores, name)
     if "best" not in ranks:
@@ -87,6 +81,7 @@ def _finding(entries: Sequence[Entry], name: str, claim: str) -> Finding | None:
     tied = [entries[i].label for i, ranked in enumerate(ranks) if ranked and i != leader]
     if tied:
         text += f"; {_listed(tied)} cannot be told apart from it (within one standard error)"
+    text = text.replace(" %", f"{NBSP}%")
     cautions = _caution(scores, best, name) + _unfinished(entries, scores, leader)
     return Finding(leader, text + "." + cautions)
 
@@ -99,7 +94,9 @@ def _caution(scores: Sequence[Score | None], best: Score, name: str) -> str:
     return " The true values of models with a lower bound (≥) may be higher than shown."
 
 
-def _unfinished(entries: Sequence[Entry], scores: Sequence[Score | None], leader: int) -> str:
+def _unfinished(
+    entries: Sequence[TrainedModel], scores: Sequence[Score | None], leader: int
+) -> str:
     """Which of the models compared might have gone further, had they been given more time."""
     compared = [index for index, score in enumerate(scores) if score is not None]
     stopped: dict[str, list[str]] = {}
@@ -116,7 +113,7 @@ def _unfinished(entries: Sequence[Entry], scores: Sequence[Score | None], leader
     return text
 
 
-def trained_seeds(entries: Sequence[Entry]) -> list[int]:
+def trained_seeds(entries: Sequence[TrainedModel]) -> list[int]:
     """The seeds that any scores are means over; none where each model was trained once."""
     found = {
         seed

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reparam.evaluation.scores import Score, difference
-from reparam.report.columns import Better, Column, column, order, why_absent
-from reparam.report.entry import Entry
+from reparam.evaluation.absent import why_absent
+from reparam.evaluation.scores import Score, difference, mark
+from reparam.report.trained import TrainedModel
+from reparam.terms import SCORES, Better, Measure, measure
 
 Rank = Literal["best", "tied", ""]
-KINDS = {"exact": "=", "lower bound": "≥", "upper bound": "≤", "estimate": "≈"}
-WHOLE = ("parameters", "active_units", "samples_per_second")
 KIND_WORDS = {
     "=": "exact",
     "≥": "a lower bound: the true value is at least this",
@@ -40,7 +39,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Header:
+class ColumnHead:
     """The head of a column: its title, unit, and the tooltip that defines it."""
 
     name: str
@@ -59,16 +58,18 @@ class Table:
     """
 
     groups: list[tuple[str, int]]
-    headers: list[Header]
+    headers: list[ColumnHead]
     rows: list[list[Cell]]
     mixed: bool = False
     reference: Sequence[Cell] = ()
 
 
-def score_table(entries: Sequence[Entry], reference: Mapping[str, Score] | None = None) -> Table:
+def score_table(
+    entries: Sequence[TrainedModel], reference: Mapping[str, Score] | None = None
+) -> Table:
     """All scores that any of the models has, and of the training data those that are shown."""
     found = {name for entry in entries for name in entry.scores}
-    names = sorted(found, key=lambda name: (order(name), name))
+    names = [n for n in SCORES if n in found] + sorted(found - SCORES.keys())
     columns = {name: [entry.scores.get(name) for entry in entries] for name in names}
     cells = [_cells(entries, name, columns[name]) for name in names]
     rows = [list(row) for row in zip(*cells, strict=True)] if cells else [[] for _ in entries]
@@ -100,7 +101,7 @@ def rank(scores: Sequence[Score | None], name: str) -> list[Rank]:
 
 
 def _leader(scores: Sequence[Score | None], name: str) -> Score | None:
-    better = column(name).better
+    better = measure(name).better
     present = [score for score in scores if score is not None]
     return None if better is None or len(present) < 2 else best_of(present, better)
 
@@ -127,18 +128,6 @@ def _rank(score: Score, best: Score) -> Rank:
     return "tied" if apart.stderr is not None and abs(apart.value) <= apart.stderr else ""
 
 
-def mark(score: Score, name: str) -> str:
-    """=, ≥, ≤ or ≈; a lower bound in nats bounds bits from above.
-
-    >>> mark(Score(1.2, "bits", 9, "test", kind="lower bound"), "bits_per_dim")
-    '≤'
-    """
-    if score.kind is None:
-        return ""
-    sign = KINDS[score.kind]
-    return {"≥": "≤", "≤": "≥"}.get(sign, sign) if name.endswith("bits_per_dim") else sign
-
-
 def number(score: Score, name: str) -> tuple[str, str]:
     """Value and standard error over the examples, rounded to the error's second digit.
 
@@ -152,7 +141,7 @@ def number(score: Score, name: str) -> tuple[str, str]:
     if _is_share(score, name):
         error = f"{100 * score.stderr:.1f} %" if score.stderr else ""
         return f"{100 * score.value:.1f} %", error
-    if name in WHOLE:
+    if measure(name).form == "whole":
         return _whole(score.value), ""
     rounded = score.seed_stderr if score.stderr is None else score.stderr
     if rounded is None or not rounded > 0:
@@ -167,7 +156,7 @@ def number(score: Score, name: str) -> tuple[str, str]:
 
 
 def _is_share(score: Score, name: str) -> bool:
-    return score.unit == "share" or name in ("linear_probe_accuracy", "neighbor_overlap")
+    return score.unit == "share" or measure(name).form == "share"
 
 
 def seed_error(score: Score, name: str) -> str:
@@ -176,7 +165,7 @@ def seed_error(score: Score, name: str) -> str:
     >>> seed_error(Score(-91.5432, "nats", 9, "test", 0.0631, seed_stderr=0.00812), "elbo")
     '0.0081'
     """
-    if score.seed_stderr is None or name in WHOLE:
+    if score.seed_stderr is None or measure(name).form == "whole":
         return ""
     if _is_share(score, name):
         return f"{100 * score.seed_stderr:.1f} %"
@@ -195,7 +184,9 @@ def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _cells(entries: Sequence[Entry], name: str, scores: Sequence[Score | None]) -> list[Cell]:
+def _cells(
+    entries: Sequence[TrainedModel], name: str, scores: Sequence[Score | None]
+) -> list[Cell]:
     """One column."""
     best, several = _leader(scores, name), mixed(scores)
     return [
@@ -240,7 +231,7 @@ def _rank_words(ranked: Rank, name: str, several: bool) -> list[str]:
     if ranked == "tied":
         return ["within one standard error of the difference from the best"]
     if ranked == "best" and several:
-        extreme = "highest" if column(name).better == "higher" else "lowest"
+        extreme = "highest" if measure(name).better == "higher" else "lowest"
         return [f"{extreme} value shown: a bound's true value may be better"]
     return ["best of this column"] if ranked else []
 
@@ -264,18 +255,18 @@ def protocol(score: Score) -> str:
 def _groups(names: Sequence[str]) -> list[tuple[str, int]]:
     groups: dict[str, int] = {}
     for name in names:
-        groups[column(name).group] = groups.get(column(name).group, 0) + 1
+        groups[measure(name).group] = groups.get(measure(name).group, 0) + 1
     return list(groups.items())
 
 
-def _header(entries: Sequence[Entry], name: str) -> Header:
-    about = column(name)
+def _header(entries: Sequence[TrainedModel], name: str) -> ColumnHead:
+    about = measure(name)
     scores = [entry.scores[name] for entry in entries if name in entry.scores]
     unit = scores[0].unit if about.unit is None else about.unit
     if name == "active_units":
         unit = "dimensions"
     arrow = {"higher": "↑", "lower": "↓", None: ""}[about.better]
-    return Header(name, about.title, short(unit), arrow, _tooltip(about, unit, scores))
+    return ColumnHead(name, about.title, short(unit), arrow, _tooltip(about, unit, scores))
 
 
 def short(unit: str) -> str:
@@ -283,7 +274,7 @@ def short(unit: str) -> str:
     return unit.split(",")[0]
 
 
-def _tooltip(about: Column, unit: str, scores: Sequence[Score]) -> str:
+def _tooltip(about: Measure, unit: str, scores: Sequence[Score]) -> str:
     lines = [about.definition]
     lines += [f"Unit: {unit}."] if unit else []
     direction = "Neither direction is better as such."

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal
 
 import numpy as np
 import torch
 
 from reparam.data import Split
-from reparam.data.gray import draw
+from reparam.data.binarization import draw
 from reparam.model import Batch
 from reparam.train.device import fits
 from reparam.train.ranks import Ranks
 
 ROWS_PER_SOLVE = 1024
+STEP, SOLVE, TURN = 1, 2, 3  # the streams of random numbers beside the permutations
 READER = ThreadPoolExecutor(1, "batches")  # one at a time: each depends on the epoch's order
 
 
 class Batches:
-    """The training data on a device; batch ``step`` depends on (seed, step) alone.
+    """The training data on a device; a batch depends on (seed, step, turn) alone.
 
     Every epoch is one permutation, drawn on the CPU from (seed, epoch), so that a resumed run sees
     what the uninterrupted one would have. All steps have the same number of rows: an epoch leaves
     out those that do not fill its last batch, other ones each time. Where that would be more than a
-    tenth of the data, the batches are made a little smaller.
+    tenth of the data, the batches are made a little smaller. A player that moves several times in a
+    step sees another batch in each turn: every turn has a permutation of its own.
 
     Data that do not fit the device's memory stay where they are, and each batch is moved.
 
-    Gray data are drawn on the device: every batch afresh, from (seed, step); what a ``Solve``
+    Gray data are drawn on the device: every batch afresh, from (seed, step, turn); what a ``Solve``
     reads is one draw, the same in every pass.
 
     Args:
@@ -56,7 +57,8 @@ class Batches:
         self.device, self.streamed = device, split.streamed or not fits(x, device)
         self.x = x if self.streamed else x.to(device)
         self.ahead: Future[Batch] | None = None
-        self.ahead_of = -1
+        self.ahead_of = (-1, 0)
+        self.turns = 1  # of every step: what is read ahead depends on it
         self.gray_levels = None if gray is None else gray.levels
         self.c = None if c is None else c.to(self.x.device)
         self.batch_size, ranks = _even(len(split), batch_size), ranks or Ranks()
@@ -68,55 +70,67 @@ class Batches:
                 f"got {self.batch_size}"
             )
         self.seed, self.epoch = seed, -1
+        self.orders: dict[int, torch.Tensor] = {}  # of this epoch, by turn
 
     @property
     def steps_per_epoch(self) -> int:
         return len(self.x) // self.batch_size
 
-    def at(self, step: int) -> Batch:
-        """The batch of an optimizer step; of several processes, this one's part of it.
+    def at(self, step: int, turn: int = 0) -> Batch:
+        """The batch of a turn of an optimizer step; of several processes, this one's part of it.
 
         Where data are streamed, a thread reads the next batch meanwhile.
         """
         if not self.streamed:
-            return self._read(step)
+            return self._read(step, turn)
         batch = None if self.ahead is None else self.ahead.result()
-        if batch is None or self.ahead_of != step:
-            batch = self._read(step)
-        self.ahead, self.ahead_of = READER.submit(self._read, step + 1), step + 1
+        if batch is None or self.ahead_of != (step, turn):
+            batch = self._read(step, turn)
+        self.ahead_of = (step, turn + 1) if turn + 1 < self.turns else (step + 1, 0)
+        self.ahead = READER.submit(self._read, *self.ahead_of)
         return batch
 
-    def _read(self, step: int) -> Batch:
+    def _read(self, step: int, turn: int) -> Batch:
         epoch, position = divmod(step, self.steps_per_epoch)
-        if epoch != self.epoch:
-            self.epoch, self.order = epoch, self._permutation(epoch)
-        rows = self.order[position * self.batch_size : (position + 1) * self.batch_size]
+        order = self._order(epoch, turn)
+        rows = order[position * self.batch_size : (position + 1) * self.batch_size]
         c = None if self.c is None else self.c.index_select(0, rows[self.part])
         if self.gray_levels is None:
             return self._moved(self.x.index_select(0, rows[self.part]), c)
         # Drawn for the whole batch: however many processes share it, the draw is the same.
-        return self._moved(self._drawn(self.x.index_select(0, rows), step, "step")[self.part], c)
+        key = (step, STEP, *_later(turn))
+        return self._moved(self._drawn(self.x.index_select(0, rows), *key)[self.part], c)
 
     def _moved(self, x: torch.Tensor, c: torch.Tensor | None) -> Batch:
         return Batch(x.to(self.device), None if c is None else c.to(self.device))
 
-    def _permutation(self, epoch: int) -> torch.Tensor:
-        generator = _generator(torch.device("cpu"), self.seed, epoch)
-        return torch.randperm(len(self.x), generator=generator).to(self.x.device)
+    def _order(self, epoch: int, turn: int) -> torch.Tensor:
+        """The permutation of an epoch that a turn goes through."""
+        if epoch != self.epoch:
+            self.epoch, self.orders = epoch, {}
+        if turn not in self.orders:
+            generator = _generator(torch.device("cpu"), self.seed, epoch, *_later(turn))
+            order = torch.randperm(len(self.x), generator=generator)
+            self.orders[turn] = order.to(self.x.device)
+        return self.orders[turn]
 
-    def _drawn(self, x: torch.Tensor, number: int, what: Literal["step", "solve"]) -> torch.Tensor:
-        """x itself, or a draw of the gray values x that depends on the seed and a number alone."""
+    def _drawn(self, x: torch.Tensor, *key: int) -> torch.Tensor:
+        """x itself, or a draw of the gray values x that depends on the seed and a key alone."""
         if self.gray_levels is None:
             return x
-        stream = {"step": 1, "solve": 2}[what]  # beside the permutations
-        return draw(x, self.gray_levels, _generator(x.device, self.seed, number, stream))
+        return draw(x, self.gray_levels, _generator(x.device, self.seed, *key))
 
     def __iter__(self) -> Iterator[Batch]:
         """Every row once, in the data's order: what a ``Solve`` reads."""
         for start in range(0, len(self.x), ROWS_PER_SOLVE):
             rows = slice(start, start + ROWS_PER_SOLVE)
             c = None if self.c is None else self.c[rows]
-            yield self._moved(self._drawn(self.x[rows], start, "solve"), c)
+            yield self._moved(self._drawn(self.x[rows], start, SOLVE), c)
+
+
+def _later(turn: int) -> tuple[int, ...]:
+    """What a turn adds to the key of a draw: nothing to that of the first."""
+    return (TURN, turn) if turn else ()
 
 
 def _generator(device: torch.device, *key: int) -> torch.Generator:

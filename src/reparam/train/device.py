@@ -9,7 +9,6 @@ import torch
 
 from reparam.config import TrainConfig
 from reparam.model import Model
-from reparam.nets.transformer import CausalAttention
 
 SHARED_FROM = 2**25  # multiplications of a forward pass from which they are worth several threads
 
@@ -63,17 +62,17 @@ def chosen_threads(model: Model, rows: int) -> Iterator[None]:
     make a step ten times longer, and on an idle machine they save little.
 
     Args:
-        model: fully connected (some matrix has a side for all of x, and there are no kernels and no
-            attention), or else nothing changes: weights used at many places make more work than
-            they show.
+        model: fully connected (some matrix has a side for all of x, there are no kernels, and no
+            module says that it ``shares_weights`` among places), or else nothing changes: weights
+            used at many places make more work than they show.
         rows: of a batch.
     """
     shapes = [p.squeeze().shape for p in model.parameters()]
     matrices = [max(shape) for shape in shapes if len(shape) == 2]
     connected = max(matrices, default=0) >= model.space.dimension and max(map(len, shapes)) < 3
-    attention = any(isinstance(m, CausalAttention) for m in model.modules())
+    shared = any(getattr(module, "shares_weights", False) for module in model.modules())
     small = rows * sum(shape.numel() for shape in shapes) < SHARED_FROM
-    with threads(1 if connected and not attention and small else torch.get_num_threads()):
+    with threads(1 if connected and not shared and small else torch.get_num_threads()):
         yield
 
 

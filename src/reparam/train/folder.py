@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 
-from reparam.atomic import Unwritable, sweep
+from reparam.atomic import Unwritable, sweep, write_atomically
 from reparam.checkpoint import (
     FORMAT,
     MODEL_FILE,
@@ -27,24 +28,28 @@ from reparam.checkpoint import (
     write_text,
 )
 from reparam.config import TrainConfig
-from reparam.data import Data, check_outline, outline_json
+from reparam.data import Data, check_record, record_json
+from reparam.limits import check
 from reparam.lock import locked
 from reparam.model import Model
-from reparam.schema import check
 from reparam.train.history import History
-from reparam.train.state import Header
+from reparam.train.state import StateHeader
 
 STATE_FILE, HISTORY_FILE, SCORES_FILE = "state.safetensors", "history.csv", "scores.json"
 VALUES_FILE = "scores.safetensors"  # of the scores, by example
+END_FILE = "state-{}.safetensors"  # of a descent that ended, by its stage
 FILES = (STATE_FILE, MODEL_FILE, HISTORY_FILE, SCORES_FILE, VALUES_FILE)  # beside run.json
+
+State = tuple[dict[str, Tensor], StateHeader]
 
 
 class RunFolder:
     """``run.json`` (id, model, data, config), ``state.safetensors``, ``model.safetensors``, curves.
 
-    ``state.safetensors`` alone is what ``resume`` continues from: one file, replaced in one step,
-    so that a run killed at any moment leaves a whole one. Whoever writes holds the lock, and says
-    in every file which run it is of.
+    ``state.safetensors`` is what ``resume`` continues from: one file, replaced in one step, so that
+    a run killed at any moment leaves a whole one. Of a descent that other stages follow, a copy as
+    it ended stays in ``state-STAGE.safetensors``: more epochs go on from there. Whoever writes
+    holds the lock, and says in every file which run it is of.
     """
 
     def __init__(self, path: Path, id: str = "") -> None:
@@ -57,7 +62,7 @@ class RunFolder:
 
     def begin(self, model: Model, data: Data, config: TrainConfig, force: bool) -> None:
         """A new run; ValueError where one lies there already and ``force`` is not set."""
-        old = [self.path / name for name in FILES]
+        old = [*(self.path / name for name in FILES), *self.path.glob(END_FILE.format("*"))]
         if any(file.exists() for file in (self.path / RUN_FILE, *old)):
             if not force:
                 raise ValueError(
@@ -70,7 +75,7 @@ class RunFolder:
             "format": FORMAT,
             "id": self.id,
             "model": describe(model),
-            "data": outline_json(data),
+            "data": record_json(data),
             "config": dataclasses.asdict(config),
         }
         write_json(self.path / RUN_FILE, content)
@@ -78,7 +83,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Remove what writes that were killed left half done."""
-        sweep(self.path, (RUN_FILE, *FILES))
+        sweep(self.path, (RUN_FILE, *FILES, END_FILE.format("*")))
 
     def read(self) -> dict[str, Any]:
         """What ``run.json`` says; ValueError where that is not what ``begin`` wrote."""
@@ -88,7 +93,7 @@ class RunFolder:
                 if not isinstance(content.get(part), dict):
                     raise ValueError(f"its entry {part!r} is missing")
             check(content["model"], Description, "model")
-            check_outline(content["data"])
+            check_record(content["data"])
         except ValueError as error:
             raise ValueError(f"{self.path / RUN_FILE}: damaged, {error}") from error
         self.id = content["id"]
@@ -103,8 +108,7 @@ class RunFolder:
     def config(self) -> TrainConfig:
         content = self.read()["config"]
         try:
-            check(content, TrainConfig, "config")
-            return TrainConfig(**content)
+            return check(content, TrainConfig, "config")
         except ValueError as error:
             raise ValueError(f"{self.path / RUN_FILE}: its config is not valid: {error}") from error
 
@@ -141,20 +145,34 @@ class RunFolder:
                 "be saved; fit again"
             )
 
-    def state(self) -> tuple[dict[str, Tensor], Header] | None:
+    def keep_end(self, stage: int) -> None:
+        """Keep the state as it is now, at the end of a descent that other stages follow."""
+        state, end = self.path / STATE_FILE, self.path / END_FILE.format(stage)
+        self._write(
+            lambda: write_atomically(
+                end, lambda temporary: shutil.copyfile(state, temporary), make_folder=False
+            )
+        )
+
+    def state(self) -> State | None:
         """The last checkpoint; None where the run was killed before its first."""
-        file = self.path / STATE_FILE
+        return self._state(self.path / STATE_FILE)
+
+    def end(self, stage: int) -> State | None:
+        """The checkpoint of the end of a descent that other stages followed."""
+        return self._state(self.path / END_FILE.format(stage))
+
+    def _state(self, file: Path) -> State | None:
         if not file.exists():
             return None
         tensors, header = read_tensors(file)
         refuse_other_run(header, self._id(), file)
         try:
-            check(header, Header, "header")
+            return tensors, check(header, StateHeader, "header")
         except ValueError as error:
             raise ValueError(
                 f"{file}: not a state of this run, or a damaged one: {error}"
             ) from error
-        return tensors, cast(Header, header)
 
     def model(self) -> Model:
         """The weights that are kept, in evaluation mode."""
@@ -166,6 +184,4 @@ class RunFolder:
     def history(self) -> History | None:
         """The curves as of the last checkpoint."""
         state = self.state()
-        return (
-            None if state is None else History.from_json(cast(dict[str, Any], state[1]["history"]))
-        )
+        return None if state is None else state[1]["history"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from reparam.model import Keeps
 
-Row = dict[str, float]
+Row = dict[str, int | float]  # steps are whole
 
 
 @dataclass
@@ -62,7 +62,3 @@ class History:
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> History:
-        return cls(**content)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from reparam.terms import JUDGES
 from reparam.train.history import Row
 
-# The first of these terms that the loss has, where a model names none, and the sign of each:
-# unweighted, whatever the objective.
-SIGNS = {"bound": -1.0, "nll": 1.0, "squared_error": 1.0, "cross_entropy": 1.0, "distortion": 1.0}
 APART = 0.1  # of a rate, or of one nat where it is less: a difference that is worth a warning
 
 
@@ -20,13 +18,13 @@ def find_judge(terms: Iterable[str], named: str | None = None) -> str:
     ('bound', 'objective')
     """
     there = set(terms)
-    return next((name for name in (named, *SIGNS) if name in there and name), "objective")
+    return next((name for name in (named, *JUDGES) if name in there and name), "objective")
 
 
 def judge(valid: dict[str, float], named: str | None = None) -> float:
     """The validation value by which weights are kept; lower is better, NaN never the best."""
     name = find_judge(valid, named)
-    return SIGNS.get(name, 1.0) * valid[name]
+    return JUDGES.get(name, 1.0) * valid[name]
 
 
 def judged(row: Row, named: str | None = None) -> str:

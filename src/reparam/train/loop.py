@@ -19,19 +19,21 @@ from reparam.checkpoint import rebuild
 from reparam.config import TrainConfig
 from reparam.data import Data, load_data
 from reparam.interrupt import Interrupt, interruptible
+from reparam.memory import keep_freed
 from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
 from reparam.progress import Watch, bar
 from reparam.train.compiled import Compiled
 from reparam.train.device import autocast, chosen_threads, flushed_denormals, lacks_bfloat16
 from reparam.train.diagnosis import diagnose, listed
-from reparam.train.folder import STATE_FILE, RunFolder
+from reparam.train.folder import RunFolder
 from reparam.train.history import History, Row
 from reparam.train.judge import disagreement, judge, judged
 from reparam.train.optimizers import gradient_sum
 from reparam.train.random import alone, seeded
 from reparam.train.ranks import Ranks
-from reparam.train.state import Header, Training, validation_batches
+from reparam.train.resuming import put_back
+from reparam.train.state import Training, validation_batches
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
 
@@ -172,8 +174,9 @@ def _run(
     resumed: bool = False,
 ) -> History:
     """Every stage in order, then the weights that are kept."""
+    keep_freed()
     model, config, history = training.model, training.config, training.history
-    ranks, saved = training.ranks, None
+    ranks, restored = training.ranks, False
     name = (model.recipe or {}).get("preset") or type(model).__name__
     with (
         torch.enable_grad(),  # also for a fit in a ``watch`` of something that needs none
@@ -185,10 +188,8 @@ def _run(
     ):
         if folder is not None and resumed:
             with ranks.all_or_none():
-                saved = folder.state()
-                if saved is not None:
-                    _restore(training, folder, *saved)
-                    history = training.history
+                restored = put_back(training, folder)
+                history = training.history
             ranks.require_same({"checkpoint": (training.stage, training.step)})
             with ranks.all_or_none():
                 if ranks.first:
@@ -196,7 +197,7 @@ def _run(
                     folder.sweep()
         ranks.broadcast(model)
         session = _Session(training, folder, watch or _on(shown), interrupt)
-        if saved is None:
+        if not restored:
             session.save()  # the weights it starts from: no seed gives them back
         for index, stage in enumerate(model.stages):
             if index < training.stage:
@@ -212,27 +213,13 @@ def _run(
                 ranks.broadcast(model)
                 training.stop_clock()
                 training.step, history.ended = 1, history.ended or "solved"
-            session.save()
+            session.save(ended=isinstance(stage, Descend) and index + 1 < len(model.stages))
             training.take_best()
             if session.interrupted():  # while it was solved, or saved
                 raise interrupt.error()
     if folder is not None and ranks.first and training.best is None:
         folder.save_model(model, model.state_dict())  # otherwise the last save wrote it
     return history
-
-
-def _restore(
-    training: Training, folder: RunFolder, tensors: dict[str, torch.Tensor], header: Header
-) -> None:
-    try:
-        training.restore(tensors, header)
-    except (LookupError, TypeError, ValueError, RuntimeError, AssertionError) as error:
-        name = f"{type(error).__name__}: " if isinstance(error, LookupError) else ""
-        reason = " ".join(f"{name}{error}".split())
-        raise ValueError(
-            f"{folder.path / STATE_FILE}: not a state of this run, or a damaged one, or one "
-            f"of a version that built the model otherwise: {reason}"
-        ) from error
 
 
 def _on(bar: Watch) -> Callable[[News], None]:
@@ -274,15 +261,19 @@ class _Session:
         first, before = training.step, training.history.seconds
         training.start_clock()
         self._agree()
-        while not self._ended():
-            batch = training.batches.at(training.step)
+        while not training.ended:
+            batches: list[Batch] = []  # of the turns of this step, which the players share
             for player in players:
-                for _ in range(player.steps):
-                    self._optimize(player, batch)
+                for turn in range(player.steps):
+                    if turn == len(batches):
+                        batches.append(training.batches.at(training.step, turn))
+                    self._optimize(player, batches[turn])
+            training.move_average()
             training.step += 1
             if training.step % training.steps_per_row == 0 or training.step == training.total_steps:
                 self._end_row(players)
             self._look_up()
+        training.history.ended = training.ended
         if training.step == first:
             training.stop_clock()
             training.history.seconds = before
@@ -322,7 +313,8 @@ class _Session:
         parameters = training.weights[player.name]
         for parameter in parameters:
             parameter.grad = None
-        loss.objective.backward()
+        # Of a single player it would be the same, and a search for it through the graph.
+        loss.objective.backward(inputs=parameters if len(training.weights) > 1 else None)
         loss = training.ranks.combine(loss, parameters, training.batches.weight)
         # A fused optimizer leaves the weights alone where this is 1, without waiting for it.
         if config.clip is None:
@@ -334,22 +326,6 @@ class _Session:
         optimizer.step()
         with torch.no_grad():
             training.model.after_step(loss, player.name)
-            if training.average is not None and config.ema is not None:
-                for mean, weight in zip(training.average, training.moving, strict=True):
-                    mean.lerp_(weight, 1 - config.ema)
-
-    def _ended(self) -> bool:
-        """Whether steps, seconds or patience are used up; says which in the history."""
-        training, config = self.training, self.training.config
-        if training.step >= training.total_steps:
-            training.history.ended = "all epochs"
-        elif training.share_of_budget >= 1:
-            training.history.ended = "budget used up"
-        elif config.patience is not None and training.stale >= config.patience:
-            training.history.ended = "no further improvement"
-        else:
-            return False
-        return True
 
     def _end_row(self, players: tuple[Player, ...]) -> None:
         """Close a row of the curves: training means, validation means, diagnosis."""
@@ -397,9 +373,8 @@ class _Session:
         terms = ", ".join(f"{name} in {n} steps" for name, n in bad.items())
         made = len(training.tallies[player.name].steps)
         step = training.step - (made - first - 1) // player.steps - 1
-        where = diagnose(
-            training.model, training.batches.at(step), player.name, training.config.seed
-        )
+        batch = training.batches.at(step, first % player.steps)
+        where = diagnose(training.model, batch, player.name, training.config.seed)
         skipped = bad.keys() & {"objective", "gradient"}
         message = (
             f"not finite before step {training.step}: {terms}"
@@ -448,8 +423,12 @@ class _Session:
         rows = training.history.rows
         self.watch(News(training.step, training.share, rows[-1] if rows else {}))
 
-    def save(self) -> None:
-        """A checkpoint, unless the weights are spoiled: then the last good one stays."""
+    def save(self, ended: bool = False) -> None:
+        """A checkpoint, unless the weights are spoiled: then the last good one stays.
+
+        Args:
+            ended: whether a descent has ended and others follow: its end is kept beside theirs.
+        """
         training = self.training
         self._agree()
         self.saved_at = time.perf_counter()
@@ -459,6 +438,8 @@ class _Session:
         if not training.ranks.first:
             return
         self.folder.save_state(tensors, training.header(), training.history)
+        if ended:
+            self.folder.keep_end(training.stage)
         if training.best is not None:
             self.folder.save_model(training.model, training.best)
 
@@ -473,7 +454,7 @@ def validate(training: Training, player: str) -> dict[str, float]:
     model.eval()
     seed = config.seed if alone else ranks.seed(config.seed)
     with seeded(seed, training.device), autocast(config, training.device):
-        for x, c in validation_batches(model, training.valid, training.device, rows):
+        for x, c, _ in validation_batches(model, training.valid, training.device, rows):
             loss = model(x, c, player)
             terms = loss.terms | {"objective": loss.objective * len(x)}
             for name, term in terms.items():

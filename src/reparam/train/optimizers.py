@@ -28,15 +28,16 @@ def make_optimizer(player: Player, config: TrainConfig) -> torch.optim.Optimizer
     Fused: one pass over the weights instead of a dozen, and it skips a step on ``found_inf``.
     """
     parameters, rate = trainable(player.modules), config.lr * player.lr
+    betas = config.betas if player.betas is None else player.betas
     if not config.weight_decay:
         # Both would be the same, but AdamW multiplies every weight by 1.
-        return torch.optim.Adam(parameters, lr=rate, fused=True)
+        return torch.optim.Adam(parameters, rate, betas, fused=True)
     matrices = {id(p) for module in player.modules for p in decaying(module)}
     groups = [
         {"params": [p for p in parameters if (id(p) in matrices) == decays], "weight_decay": decay}
         for decays, decay in ((True, config.weight_decay), (False, 0.0))
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], rate, betas, fused=True)
 
 
 def decaying(module: nn.Module) -> Iterator[nn.Parameter]:

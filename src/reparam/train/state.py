@@ -8,17 +8,17 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from reparam.batching import rows_at_once, slices
 from reparam.checkpoint import describe
 from reparam.config import TrainConfig
 from reparam.data import Data, Split, condition, refuse_unfit
 from reparam.model import Batch, Descend, Model, Player
-from reparam.nets.norm import BatchNorm, has_batch_norm
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
 from reparam.train.history import History
@@ -47,7 +47,7 @@ class TallyHeader(TypedDict):
     rows: int
 
 
-class Header(TypedDict):
+class StateHeader(TypedDict):
     """The numbers of a checkpoint, as its JSON keeps them."""
 
     format: int
@@ -69,7 +69,7 @@ class Training:
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
         refuse_unfit(model, data, "train", "valid")
-        if has_batch_norm(model) and not model.normalized:
+        if running_statistics(model) and not model.normalized:
             raise ValueError(
                 f"model: {type(model).__name__} does not move the statistics of batch "
                 "normalization; build its networks with normalize=False"
@@ -136,6 +136,16 @@ class Training:
         return min(1.0, max(0.0, used))
 
     @property
+    def ended(self) -> str:
+        """Why the descent of now makes no further step; empty while it does."""
+        if self.step >= self.total_steps:
+            return "all epochs"
+        if self.share_of_budget >= 1:
+            return "budget used up"
+        patience = self.config.patience
+        return "no further improvement" if patience is not None and self.stale >= patience else ""
+
+    @property
     def part(self) -> Model:
         """Whose objective the descent of now is: the model's, or that of a part of it."""
         stage = self.model.stages[self.stage]
@@ -151,8 +161,7 @@ class Training:
     @property
     def moving(self) -> list[Tensor]:
         """What an average is kept of: the weights, and the statistics that go with them."""
-        norms = [part for part in self.model.modules() if isinstance(part, BatchNorm)]
-        return [*self.model.parameters(), *(value for norm in norms for value in norm.buffers())]
+        return [*self.model.parameters(), *running_statistics(self.model)]
 
     def start_clock(self) -> None:
         """Count seconds from now on: what was prepared before is no training."""
@@ -172,7 +181,7 @@ class Training:
         return self.history.seconds
 
     def enter(self, stage: int) -> None:
-        """Go on to a stage; the last one stays entered, so that more epochs can follow."""
+        """Go on to a stage."""
         stages = self.model.stages
         self.turn = sum(isinstance(one, Descend) for one in stages[:stage])
         self.turns = max(1, sum(isinstance(one, Descend) for one in stages))
@@ -191,6 +200,7 @@ class Training:
         """Make the optimizers of a descent, unless a checkpoint brought them."""
         players = stage.players or (Player("model", (self.model,)),)
         self.weights = {player.name: trainable(player.modules) for player in players}
+        self.batches.turns = max(player.steps for player in players)
         for player in players:
             if player.name not in self.optimizers:
                 self.optimizers[player.name] = make_optimizer(player, self.config)
@@ -198,6 +208,13 @@ class Training:
         if self.config.ema is not None and self.average is None:
             self.average = [value.detach().clone() for value in self.moving]
         return players
+
+    @torch.no_grad()
+    def move_average(self) -> None:
+        """Once per step: of early steps, whose weights are far from the last, little is to stay."""
+        if self.average is not None and self.config.ema is not None:
+            decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(self.average, self.moving, 1 - decay)
 
     @torch.no_grad()
     def mend(self) -> list[str]:
@@ -276,17 +293,18 @@ class Training:
             "optimizers": list(self.optimizers),
         }
 
-    def restore(self, tensors: Mapping[str, Tensor], header: Header) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], header: StateHeader) -> None:
         """Continue where the checkpoint was written; ValueError where it is of another run."""
         groups = _by_prefix(tensors)
         if not 0 <= header["stage"] < max(1, len(self.model.stages)) or header["step"] < 0:
             raise ValueError(f"there is no stage {header['stage']}, step {header['step']}")
+        self.enter(header["stage"])
         self.model.load_state_dict(groups["model"])
         self.best = {k: v.to(self.device) for k, v in groups.get("best", {}).items()} or None
-        self.stage, self.step, self.stale = header["stage"], header["step"], header["stale"]
+        self.step, self.stale = header["step"], header["stale"]
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
-        self.history = History.from_json(cast(dict[str, Any], header["history"]))
+        self.history = header["history"]
         self.tallies = {
             name: Tally(
                 tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]
@@ -326,6 +344,13 @@ class Training:
             restore_moments(self.optimizers[name], self.weights[name], state)
 
 
+def running_statistics(model: Model) -> list[Tensor]:
+    """The buffers that follow the weights, as the modules that have them say (``follows``)."""
+    return [
+        getattr(part, name) for part in model.modules() for name in getattr(part, "follows", ())
+    ]
+
+
 def refuse_patience(model: Model) -> None:
     """ValueError where patience has nothing to wait for: the last weights are kept."""
     if model.keeps == "last":
@@ -342,10 +367,8 @@ def validation_batches(
 ) -> Iterator[Batch]:
     """The rows of a part of a split in large batches, the last one as long as it is."""
     start, stop, _ = part.indices(len(split))
-    at_once = model.space.rows_at_once
     c = condition(model, split)
-    for begin in range(start, stop, at_once):
-        chosen = slice(begin, min(begin + at_once, stop))
+    for chosen in slices(start, stop, rows_at_once(model.space)):
         yield Batch(split.x[chosen].to(device), None if c is None else c[chosen].to(device))
 
 

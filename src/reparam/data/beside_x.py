@@ -1,0 +1,182 @@
+"""What stands beside x: labels as class indices, attributes and factors as checked numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from reparam.data.contents import Array, Contents
+from reparam.data.values import fits_float32
+
+NOTES = {
+    "attributes": "Attributes, to be conditions: {}.",
+    "factors": "Factors of variation, which models do not see: {}.",
+}
+
+
+def with_class_indices(contents: Contents) -> tuple[Contents, tuple[str, ...] | None]:
+    """The same data with labels as indices into the sorted classes of all splits, and their names.
+
+    Args:
+        contents: labels (N,) of integers or strings, in all splits or in some.
+
+    Raises:
+        ValueError: not one label for each row, or labels that are no classes.
+
+    >>> from reparam.data.contents import SplitArrays
+    >>> arrays = SplitArrays(np.zeros((3, 2)), np.array(["no", "yes", "no"]))
+    >>> contents, names = with_class_indices(Contents({"train": arrays}, "x", "array"))
+    >>> contents.splits["train"].labels.tolist(), names
+    ([0, 1, 0], ('no', 'yes'))
+    """
+    labels = {
+        split: _flat(contents, split, arrays.labels, len(arrays.x))
+        for split, arrays in contents.splits.items()
+        if arrays.labels is not None
+    }
+    if not labels:
+        return contents, None
+    classes = _classes(contents, labels)
+    splits = dict(contents.splits)
+    for split, values in labels.items():
+        indices = np.searchsorted(classes, values).astype(np.int64)
+        splits[split] = replace(splits[split], labels=indices)
+    names, notes = tuple(map(str, classes.tolist())), []
+    bare = [split for split in splits if split not in labels]
+    if bare:
+        notes.append(f"No labels in {' and '.join(bare)}: scores that need them are left out.")
+    if names != tuple(map(str, range(len(names)))):
+        notes.append(f"Labels became indices of {len(names)} sorted classes: {_listed(names)}.")
+    trained = labels.get("train", classes)
+    unseen = np.setdiff1d(classes, trained).astype(str).tolist()
+    if unseen:
+        notes.append(f"Classes without training examples: {_listed(unseen)}.")
+    return replace(contents, splits=splits).noted(*notes), names
+
+
+def _classes(contents: Contents, labels: Mapping[str, Array]) -> Array:
+    texts = {values.dtype.kind in "UT" for values in labels.values()}
+    if len(texts) > 1:
+        raise ValueError(
+            f"{contents.origin}: labels are strings in one split and integers in another"
+        )
+    return np.unique(np.concatenate(list(labels.values())))
+
+
+def _flat(contents: Contents, split: str, labels: Array, rows: int) -> Array:
+    """Labels (N,) of one split, of a type that sorts."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != (rows,):
+        raise ValueError(
+            f"{contents.at(split)} has {rows} rows, but labels of shape {labels.shape}; "
+            "expected one label for each row"
+        )
+    if labels.dtype == object:
+        labels = _sortable(contents, split, labels)
+    if labels.dtype.kind == "b":
+        return labels.astype(np.int64)
+    if labels.dtype.kind not in "uiUT":
+        raise ValueError(
+            f"{contents.at(split)} has labels of {labels.dtype}; expected integers or strings, "
+            "one for each class: convert whole numbers with .astype(int), bin or drop a quantity"
+        )
+    return labels
+
+
+def _sortable(contents: Contents, split: str, labels: Array) -> Array:
+    for row, label in enumerate(labels):
+        if label is None or label != label:  # NaN differs from itself
+            raise ValueError(
+                f"{contents.at(split)} row {row} has no label; fill it in, or drop the row"
+            )
+    types = {type(label) for label in labels}
+    if all(issubclass(kind, int) for kind in types):
+        return labels.astype(np.int64)
+    if all(issubclass(kind, str) for kind in types):
+        return labels.astype(str)
+    named = " and ".join(sorted(kind.__name__ for kind in types))
+    raise ValueError(f"{contents.at(split)} has labels of {named}; expected integers or strings")
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def with_checked_numbers(
+    contents: Contents, what: Literal["attributes", "factors"]
+) -> tuple[Contents, tuple[str, ...] | None]:
+    """The same data with attributes or factors (N, F), and their names; None if there are none.
+
+    They are float32 where that loses nothing, as the columns of a table are; attributes of new
+    rows alone stay float64.
+
+    Raises:
+        ValueError: they are no finite numbers, not one row for each of x, of different widths, or
+            not as many as their names.
+
+    >>> from reparam.data.contents import SplitArrays
+    >>> arrays = SplitArrays(np.zeros((2, 3)), attributes=np.array([30, 41]))
+    >>> contents, names = with_checked_numbers(
+    ...     Contents({"train": arrays}, "x", "array"), "attributes"
+    ... )
+    >>> contents.splits["train"].attributes.tolist(), names
+    ([[30.0], [41.0]], ('0',))
+    """
+    found = {
+        split: _checked(contents, split, what, values)
+        for split, arrays in contents.splits.items()
+        if (values := getattr(arrays, what)) is not None
+    }
+    if not found:
+        return contents, None
+    widths = {split: values.shape[1] for split, values in found.items()}
+    if len(set(widths.values())) > 1:
+        listed = ", ".join(f"{split} {width}" for split, width in widths.items())
+        raise ValueError(f"{contents.origin}: {what} must be as many in all splits, got {listed}")
+    count = next(iter(widths.values()))
+    names = _names_of(contents, what) or tuple(map(str, range(count)))
+    if len(set(names)) != count:
+        raise ValueError(
+            f"{contents.origin}: expected {count} different names of {what}, got {', '.join(names)}"
+        )
+    if what == "factors" or "train" in found:
+        first = found.get("train", next(iter(found.values())))
+        if fits_float32([first, *found.values()]):
+            found = {split: values.astype(np.float32) for split, values in found.items()}
+    splits = dict(contents.splits)
+    for split, values in found.items():
+        changed: dict[str, Any] = {what: values}
+        splits[split] = replace(splits[split], **changed)
+    notes = [NOTES[what].format(", ".join(names))]
+    bare = [split for split in splits if split not in found]
+    if bare:
+        notes.append(f"No {what} in {' and '.join(bare)}.")
+    return replace(contents, splits=splits).noted(*notes), names
+
+
+def _names_of(contents: Contents, what: str) -> tuple[str, ...] | None:
+    return contents.attribute_names if what == "attributes" else contents.factor_names
+
+
+def _checked(contents: Contents, split: str, what: str, values: Array) -> Array:
+    where, rows = f"{contents.at(split)} {what}", len(contents.splits[split].x)
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2 or len(values) != rows or values.shape[1] == 0:
+        raise ValueError(
+            f"{where}: expected shape ({rows}, F), one row for each of x, got {values.shape}"
+        )
+    if values.dtype.kind not in "buif":
+        raise ValueError(f"{where}: expected numbers, got {values.dtype}; encode them as numbers")
+    values = values.astype(np.float64)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0].tolist()
+        names = _names_of(contents, what)
+        name = names[column] if names and column < len(names) else str(column)
+        raise ValueError(
+            f"{where}: row {row}, {name!r} is {values[row, column]}: fill it in, or drop the row"
+        )
+    return values

@@ -1,0 +1,113 @@
+"""What a run remembers of its data: enough to read more of the same and to show samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict
+
+from reparam.data.splits import Data
+from reparam.limits import check
+from reparam.space import Space
+
+
+class Recipe(TypedDict):
+    """The arguments of ``load_data`` as JSON keeps them."""
+
+    source: str
+    test: NotRequired[str]
+    label: NotRequired[str | int]
+    drop: NotRequired[str | list[str]]
+    attributes: NotRequired[list[str]]
+    factors: NotRequired[list[str]]
+    kind: NotRequired[str]
+    levels: NotRequired[int]
+    binarize: NotRequired[str | float]
+    size: NotRequired[int | list[int]]
+    fit_size: NotRequired[str]
+    seed: NotRequired[int]
+
+
+class RecordEntry(TypedDict):
+    """What ``record_json`` gives."""
+
+    name: str
+    fingerprint: str
+    source: Recipe | None
+    class_names: list[str] | None
+    columns: list[str] | None
+    attribute_names: list[str] | None
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """What a run remembers of its data: all but the examples.
+
+    Args:
+        space, name, class_names, columns, attribute_names, source: as in ``Data``.
+        low, high: the range of the values: all levels, or what the real training values span.
+
+    >>> from reparam.data.loading import load_data
+    >>> data = load_data("digits")
+    >>> record = DataRecord.from_json(record_json(data), data.space)
+    >>> record.low, record.high, record.source
+    (0.0, 16.0, {'source': 'digits'})
+    """
+
+    space: Space
+    name: str
+    class_names: tuple[str, ...] | None
+    columns: tuple[str, ...] | None
+    attribute_names: tuple[str, ...] | None
+    source: dict[str, Any] | None
+    low: float
+    high: float
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any], space: Space) -> DataRecord:
+        """The record in an entry that ``check_record`` lets pass."""
+        kept: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in entry.items()
+            if name != "fingerprint"
+        }
+        return cls(space, **kept)
+
+
+def record_json(data: Data) -> dict[str, Any]:
+    """What a run remembers of its data, and their fingerprint, as JSON keeps it."""
+    low, high = _span(data)
+    lists = {
+        name: None if (names := getattr(data, name)) is None else list(names)
+        for name in ("class_names", "columns", "attribute_names")
+    }
+    return {
+        "name": data.name,
+        "source": data.source,
+        "fingerprint": data.fingerprint(),
+        **lists,
+        "low": low,
+        "high": high,
+    }
+
+
+def check_record(entry: Mapping[str, Any]) -> None:
+    """ValueError where an entry is not what ``record_json`` gives.
+
+    >>> check_record({"name": "digits"})
+    Traceback (most recent call last):
+    ValueError: data.fingerprint is missing
+    """
+    check(entry, RecordEntry, "data")
+
+
+def _span(data: Data) -> tuple[float, float]:
+    levels = data.space.level_count
+    if levels is not None:
+        return 0.0, float(levels - 1)
+    low, high = (float(end) for end in data.train.x.aminmax())
+    # Data built by hand may hold anything, which is for the training to report.
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (0.0, 1.0)

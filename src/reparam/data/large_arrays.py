@@ -1,0 +1,120 @@
+"""Arrays that memory has no room for: refused, or read page by page from their file."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reparam.data.contents import Array
+
+MAPPED_FROM = 2**30  # bytes of an .npy file from which it is mapped instead of read
+BLOCK = 2**24  # bytes in memory at a time
+
+
+def is_mapped(array: Array) -> bool:
+    """Whether an array, or what it is a view of, is a file mapped into memory.
+
+    >>> is_mapped(np.zeros(3))
+    False
+    """
+    base: Any = array
+    while base is not None:
+        if (
+            isinstance(base, np.memmap) and vars(base).get("_mmap") is not None
+        ):  # a copy of one has none
+            return True
+        base = getattr(base, "base", None)
+    return False
+
+
+def is_large(path: Path) -> bool:
+    """Whether a file is an array to map instead of reading it."""
+    return path.suffix.lower() == ".npy" and path.stat().st_size >= MAPPED_FROM
+
+
+def load(path: Path) -> Any:
+    """What ``np.load`` gives, a large array being mapped (its changes are never written)."""
+    return np.load(path, mmap_mode="c" if is_large(path) else None, allow_pickle=False)
+
+
+def blank(shape: tuple[int, ...], dtype: Any, on_disk: bool) -> Array:
+    """A new array in memory, or in a temporary file that goes with the array.
+
+    Raises:
+        ValueError: the disk has no room for it.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if not on_disk or size == 0:
+        return np.empty(shape, dtype)
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (the mapping keeps it; it has no name)
+    try:  # Now: a mapping that finds the disk full later ends the process.
+        os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        raise ValueError(
+            f"{tempfile.gettempdir()}: no room for {size / 1e9:,.1f} GB ({error.strerror}); TMPDIR "
+            "names another folder for temporary files"
+        ) from error
+    except AttributeError:  # systems without it
+        pass
+    return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def blocks(array: Array) -> Iterator[slice]:
+    """Slices of rows of at most ``BLOCK`` bytes that cover the array, in order."""
+    rows = max(1, BLOCK // max(1, array[:1].nbytes))
+    return (slice(start, start + rows) for start in range(0, len(array), rows))
+
+
+def changed(array: Array, change: Callable[[Array], Array], dtype: Any) -> Array:
+    """``change`` of every row, as ``dtype``; of a mapped array block by block."""
+    if not is_mapped(array):
+        return change(array).astype(dtype, copy=False)
+    result = blank(array.shape, dtype, on_disk=True)
+    for rows in blocks(array):
+        result[rows] = change(array[rows])
+    return result
+
+
+def take(array: Array, chosen: Array) -> Array:
+    """Some rows; of a mapped array in a file of their own."""
+    if not is_mapped(array):
+        return array[chosen]
+    result = blank((len(chosen), *array.shape[1:]), array.dtype, on_disk=True)
+    for rows in blocks(result):
+        result[rows] = array[chosen[rows]]
+    return result
+
+
+def refuse_too_large(what: str, size: int) -> None:
+    """ValueError where ``size`` bytes are more than this machine has.
+
+    A few bytes of a file can claim, or be compressed from, any number of them.
+
+    >>> refuse_too_large("zeros.npz", 10**15)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: zeros.npz: would take 1,000,000.0 GB of memory, but this machine has ...
+    """
+    there = memory()
+    if size > there:
+        raise ValueError(
+            f"{what}: would take {size / 1e9:,.1f} GB of memory, but this machine has "
+            f"{there / 1e9:,.1f}; store fewer rows, or smaller types"
+        )
+
+
+def memory() -> int:
+    """Bytes of memory of this machine; where it does not say, more than any array has.
+
+    >>> memory() > 10**6
+    True
+    """
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # other systems have no such function, or name
+        return 2**62

@@ -1,0 +1,401 @@
+"""load_data and load_rows: one door for every source, to checked and split examples."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reparam.data.arrays import read_memory, with_labels
+from reparam.data.beside_x import with_checked_numbers, with_class_indices
+from reparam.data.binarization import Binarization, Gray
+from reparam.data.contents import Array, Contents, Fit, ReadOptions, SplitArrays, with_axes
+from reparam.data.csv_files import read_csv
+from reparam.data.data_record import DataRecord
+from reparam.data.image_files import SUFFIXES
+from reparam.data.image_folders import is_image, read_folder, read_image
+from reparam.data.large_arrays import is_mapped, take
+from reparam.data.named_sets import NAMED_SETS
+from reparam.data.numpy_files import read_npy, read_npz
+from reparam.data.splits import Data, Split, carve
+from reparam.data.suitability import column_notes
+from reparam.data.table_columns import read_parquet
+from reparam.data.values import ValueOptions, store_values
+from reparam.space import DataKind, Space
+
+OF_TABLES = ("label", "drop", "attributes", "factors")  # the arguments that name columns
+FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
+
+
+def load_data(
+    source: Any,
+    *,
+    test: Any = None,
+    label: Any = None,
+    drop: str | Collection[str] = (),
+    attributes: str | Sequence[str] = (),
+    factors: str | Sequence[str] = (),
+    kind: DataKind | None = None,
+    levels: int | None = None,
+    binarize: Binarization | None = None,
+    size: int | tuple[int, int] | None = None,
+    fit_size: Fit = "crop",
+    seed: int = 0,
+) -> Data:
+    """Load examples from anywhere, check them, and split them into train, valid and test.
+
+    What the source does not say is decided by simple rules, and every decision is in the notes of
+    the result. uint8 arrays and image files are levels 256 (binary where only two values occur);
+    tables and floats are real; anything of only 0 and 1 is binary. Missing splits are carved from
+    the training rows: 10 % valid, 20 % test. Rows in messages count from 0, lines of text from 1.
+
+    Args:
+        source: a name (see ``sources``); the path of a folder of images, or of an .npz, .npy,
+            .csv, .tsv or .parquet file; an array, tensor, DataFrame or map-style torch Dataset;
+            a pair (x, labels); a dictionary of arrays with the names that an .npz may have.
+        test: the test split, as anything that source may be, where source has none.
+        label: name of the label column of a table; or the labels themselves, of an array.
+        drop: names of columns of a table, or of arrays of an .npz, to leave out.
+        attributes: names of numeric columns of a table that conditional models take as c, instead
+            of labels; they are no entries of x. Archives have them as an array ``attributes``.
+        factors: names of numeric columns of a table that are known factors of variation, which no
+            model sees: codes are compared with them. Archives have them as an array ``factors``,
+            perhaps with their names in ``factor_names``.
+        kind: ``"binary"``, ``"levels"`` or ``"real"``, instead of the rules.
+        levels: K, for integers 0 … K−1.
+        binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
+            data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
+            one in every batch of training, while validation and evaluation read a fixed one.
+        size: height and width for a folder of images of different sizes (one number: both).
+        fit_size: how an image of other proportions is made to fit: ``"crop"`` or ``"pad"``.
+        seed: of carved splits and of the fixed draw.
+
+    Raises:
+        ValueError: what is wrong with the arguments or the data, where, and the remedy.
+        DataUnavailable: a named set that cannot be had (a ValueError too).
+
+    >>> data = load_data("digits")
+    >>> data.space.shape, data.space.kind, data.space.levels, data.space.classes
+    ((1, 8, 8), 'levels', 17, 10)
+    >>> [len(split) for split in (data.train, data.valid, data.test)]
+    [1258, 180, 359]
+    """
+    asked = ValueOptions(kind, levels, binarize, seed)
+    column = str(label) if isinstance(label, str | int) else None
+    options = ReadOptions(column, _tuple(drop), _tuple(attributes), _tuple(factors), size, fit_size)
+    contents = read(source, options)
+    if label is not None and column is None:
+        contents = with_labels(contents, label)
+    if test is not None:
+        contents = _with_test(contents, test, options)
+    return checked_data(contents, asked, _recipe(source, test, label, options, asked))
+
+
+def _tuple(names: str | Collection[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def load_rows(
+    source: Any, trained_on: Data | DataRecord, *, label: str | None = None, attributes: bool = True
+) -> Split:
+    """Examples from anywhere, of the same space as other data and with its class indices.
+
+    They are read as those data were: the same columns, the same size of images, the same
+    binarization. There may be any number of them, one is enough. Where the source has splits, it
+    is the test split.
+
+    Args:
+        source: as in ``load_data``, or a single image file.
+        trained_on: the data that the model was trained on, or what its run remembers of them.
+        label: name of the label column of a table; None: no labels from a table.
+        attributes: whether the columns that were attributes in training have to be there.
+
+    Raises:
+        ValueError: examples of another space, classes that were not in training, or what
+            ``load_data`` refuses.
+
+    >>> digits = load_data("digits")
+    >>> load_rows(digits.test.x[:2], digits).x.equal(digits.test.x[:2])
+    True
+    """
+    recipe = trained_on.source or {}
+    # Of a table the same columns; an archive brings its attributes by itself.
+    names = trained_on.attribute_names or () if trained_on.columns and attributes else ()
+    options = ReadOptions(label, attributes=names, only=trained_on.columns)
+    contents = _read_alike(source, trained_on.space, options, recipe.get("fit_size", "crop"))
+    used = contents.splits["test" if "test" in contents.splits else "train"]
+    contents = with_axes(replace(contents, splits={"examples": used}))
+    contents = _of_space(contents, trained_on.space, recipe)
+    labels = _known_labels(contents, trained_on.class_names)
+    contents, found = with_checked_numbers(contents, "attributes")
+    contents, _ = with_checked_numbers(contents, "factors")
+    if found is not None and len(found) != trained_on.space.attributes:
+        expected = trained_on.space.attributes or "none"
+        raise ValueError(f"{contents.origin}: expected {expected} attributes, got {len(found)}")
+    return _to_split(replace(contents.splits["examples"], labels=labels), contents.borrowed)
+
+
+def read(source: Any, options: ReadOptions) -> Contents:
+    """What a source of any kind holds.
+
+    Args:
+        source: as in ``load_data``.
+        options: arguments for some readers, refused by the others.
+
+    Raises:
+        ValueError: see ``load_data``.
+
+    >>> read("digits", ReadOptions()).levels
+    17
+    """
+    if isinstance(source, str) and source in NAMED_SETS:
+        options.refuse(f"the named set {source!r}")
+        return NAMED_SETS[source].read()
+    if isinstance(source, str | os.PathLike) and source != "":
+        contents = _read_path(Path(source).expanduser(), options)
+    else:
+        contents = read_memory(source, options)
+        named = isinstance(source, Mapping)
+        taken = OF_TABLES if contents.form == "table" else ("drop",) if named else ()
+        options.refuse(f"data in memory without columns ({contents.origin})", *taken)
+    if options.drop:
+        contents = contents.noted(f"Left out as asked: {', '.join(options.drop)}.")
+    return contents
+
+
+def checked_data(
+    contents: Contents, options: ValueOptions, source: dict[str, Any] | None = None
+) -> Data:
+    """Checked data with all three splits.
+
+    Args:
+        contents: what a reader found.
+        options: what the user says about the values, and the seed of carving.
+        source: kept in the result, so that the same data can be loaded again.
+
+    Raises:
+        ValueError: what the data have wrong, where, and what to do about it.
+
+    >>> ten = SplitArrays(np.arange(10.0)[:, None])
+    >>> data = checked_data(Contents({"train": ten}, "ten", "array"), ValueOptions())
+    >>> len(data.train), data.notes[-1]
+    (7, 'Carved from 10 rows with seed 0: valid 1, test 2.')
+    """
+    contents, kind, levels = store_values(with_axes(contents), options)
+    contents, classes = with_class_indices(contents)
+    contents, attributes = with_checked_numbers(contents, "attributes")
+    contents, factors = with_checked_numbers(contents, "factors")
+    contents = _with_all_splits(contents, options.seed)
+    splits = {
+        split: _to_split(arrays, contents.borrowed, contents.gray_levels)
+        for split, arrays in contents.splits.items()
+    }
+    if options.binarize is not None:
+        # New rows are binarized as these were, whatever they look like by themselves.
+        source = source and source | {"kind": kind} | ({} if levels is None else {"levels": levels})
+        kind, levels = "binary", None
+    shape = tuple(splits["train"].x.shape[1:])
+    n_classes, n_attributes = (
+        None if names is None else len(names) for names in (classes, attributes)
+    )
+    data = Data(
+        **splits,
+        space=Space(shape, kind, levels, n_classes, n_attributes),
+        name=contents.name,
+        class_names=classes,
+        columns=contents.columns,
+        attribute_names=attributes,
+        factor_names=factors,
+        notes=contents.notes,
+        source=source,
+    )
+    return replace(data, notes=(*data.notes, *column_notes(data)))
+
+
+def _with_all_splits(contents: Contents, seed: int) -> Contents:
+    missing = [split for split in ("valid", "test") if split not in contents.splits]
+    if not missing:
+        return contents
+    whole = contents.splits["train"]
+    try:
+        rows = carve(len(whole.x), seed, valid="valid" in missing, test="test" in missing)
+    except ValueError as error:
+        raise ValueError(f"{contents.origin}: {error}; give more rows, or the splits") from error
+    carved = {split: _rows(whole, chosen) for split, chosen in rows.items()}
+    sizes = ", ".join(f"{split} {len(carved[split].x)}" for split in missing)
+    note = f"Carved from {len(whole.x)} rows with seed {seed}: {sizes}."
+    return replace(contents, splits={**contents.splits, **carved}).noted(note)
+
+
+def _rows(arrays: SplitArrays, rows: Array) -> SplitArrays:
+    found = ((what, a) for what, a in vars(arrays).items() if a is not None)
+    taken: dict[str, Any] = {what: take(a, rows) for what, a in found}
+    return SplitArrays(**taken)
+
+
+def _to_split(arrays: SplitArrays, borrowed: bool, gray_levels: int | None = None) -> Split:
+    """A split of checked arrays as tensors, copied if they are the caller's."""
+    found = {what: a for what, a in vars(arrays).items() if a is not None and what != "files"}
+    tensors = {what: _tensor(a, borrowed) for what, a in found.items()}
+    gray = tensors.pop("gray", None)
+    kept = None if gray is None or gray_levels is None else Gray(gray, gray_levels)
+    return Split(**tensors, gray=kept, streamed=is_mapped(arrays.x), files=arrays.files)
+
+
+def _read_path(path: Path, options: ReadOptions) -> Contents:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        raise ValueError(_missing(path))
+    if path.is_dir():
+        options.refuse("a folder of images", "size", "fit_size")
+        return read_folder(path, options.size, options.fit_size)
+    if not path.is_file():
+        raise ValueError(f"{path}: is neither a file nor a folder; save its content to a file")
+    if suffix in (".npz", ".npy"):
+        if suffix == ".npy":
+            options.refuse(f"{suffix} files")
+            return read_npy(path)
+        options.refuse(f"{suffix} files", "drop")
+        return read_npz(path, options.drop)
+    if suffix in (".csv", ".tsv", ".parquet"):
+        options.refuse(f"{suffix} files", *OF_TABLES)
+        return (read_parquet if suffix == ".parquet" else read_csv)(path, options)
+    if suffix in SUFFIXES:
+        raise ValueError(f"{path}: is a single image; give the folder it is in")
+    raise ValueError(f"{path}: expected {FORMATS}, got a file ending in {suffix or 'nothing'!r}")
+
+
+def _missing(path: Path) -> str:
+    """What a path that does not exist may have meant: a named set or a file beside it."""
+    text = str(path)
+    if path.is_symlink():
+        return f"source: {text!r} is a link to {os.readlink(path)!r}, which does not exist"
+    near = difflib.get_close_matches(text, NAMED_SETS, 1)
+    if not near and path.parent.is_dir():
+        beside = {other.name: str(other) for other in path.parent.iterdir()}
+        near = [beside[name] for name in difflib.get_close_matches(path.name, beside, 1)]
+    meant = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(NAMED_SETS)}, "
+    return f"source: {text!r} is neither a named set nor a file; {meant}" + (
+        "" if near else f"or the path of {FORMATS}"
+    )
+
+
+def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
+    """The data with the examples of another source (its test split, if it has one) as theirs."""
+    try:
+        other = read(test, options)
+    except ValueError as error:
+        raise ValueError(f"test: {str(error).removeprefix('source: ')}") from error
+    if "test" in contents.splits:
+        raise ValueError(f"test: {contents.origin} has a test split already; leave test out")
+    whole = len(other.splits) == 1
+    if not whole and "test" not in other.splits:
+        raise ValueError(f"test: {other.origin} has splits, but none for test")
+    arrays = other.splits["train" if whole else "test"]
+    arrays = replace(arrays, x=_in_order(contents, other, arrays.x))
+    note = f"Test examples: {other.origin}{'' if whole else ', its test split'}."
+    return replace(
+        contents,
+        splits={**contents.splits, "test": arrays},
+        origins={"test": other.origin},
+        borrowed=contents.borrowed or other.borrowed,
+    ).noted(note, *(n for n in other.notes if n not in contents.notes))
+
+
+def _in_order(contents: Contents, other: Contents, x: Array) -> Array:
+    """x of the other source, with its columns in the order of the first."""
+    if contents.columns == other.columns:
+        return x
+    if contents.columns is None or other.columns is None:
+        named = contents if other.columns is None else other
+        raise ValueError(f"test: only {named.origin} has named columns; give both or none")
+    differ = sorted(set(contents.columns) ^ set(other.columns))
+    if differ:
+        lacking = other if differ[0] in contents.columns else contents
+        raise ValueError(
+            f"test: expected the columns of the training data, but {lacking.origin} has no column "
+            f"{differ[0]!r}"
+        )
+    return x[:, [other.columns.index(name) for name in contents.columns]]
+
+
+def _recipe(
+    source: Any, test: Any, label: Any, options: ReadOptions, asked: ValueOptions
+) -> dict[str, Any] | None:
+    """Arguments that load the same data in another process; None, if something is in memory."""
+    places = {"source": source} if test is None else {"source": source, "test": test}
+    if not all(isinstance(place, str | os.PathLike) for place in places.values()):
+        return None
+    if label is not None and options.label is None:
+        return None
+    recipe: dict[str, Any] = {
+        name: place if place in NAMED_SETS else str(Path(place).expanduser().resolve())
+        for name, place in places.items()
+    }
+    for arguments in (options, asked):
+        for field in fields(arguments):
+            value = getattr(arguments, field.name)
+            if value != field.default:
+                recipe[field.name] = np.asarray(value).tolist()  # plain numbers, lists and strings
+    return recipe
+
+
+def _read_alike(source: Any, space: Space, options: ReadOptions, fit: Fit) -> Contents:
+    """What the source holds; images in files get the size of those in training."""
+    path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+    if path is None or not (path.is_dir() or is_image(path)):
+        return read(source, options)
+    size = (space.shape[1], space.shape[2]) if space.is_image else None
+    if is_image(path):
+        return read_image(path, size, fit)
+    return read(source, replace(options, size=size, fit_size=fit))
+
+
+def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Contents:
+    arrays = contents.splits["examples"]
+    if space.is_image and space.shape[0] == 3 and arrays.x.shape[1:] == (1, *space.shape[1:]):
+        arrays = replace(arrays, x=np.repeat(arrays.x, 3, 1))  # gray among color, as in a folder
+    if arrays.x.shape[1:] != space.shape:
+        raise ValueError(
+            f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"
+        )
+    how = recipe.get("binarize")
+    # Binary rows, such as samples, are binarized already.
+    if how is None or np.isin(arrays.x, (0, 1)).all():
+        options = ValueOptions(space.kind, space.levels)
+    elif contents.form == "images":  # in files they have 256 levels, whatever the data had
+        options = ValueOptions("levels", 256, how, recipe.get("seed", 0))
+    else:
+        options = ValueOptions(recipe.get("kind"), recipe.get("levels"), how, recipe.get("seed", 0))
+    return store_values(replace(contents, splits={"examples": arrays}), options, vary=False)[0]
+
+
+def _known_labels(contents: Contents, classes: tuple[str, ...] | None) -> Array | None:
+    """Labels as indices of the classes in training; None, where either has no classes."""
+    found, names = with_class_indices(contents)
+    labels = found.splits["examples"].labels
+    if names is None or labels is None or classes is None:
+        return None
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        known = ", ".join(classes[:10])
+        raise ValueError(f"{contents.origin}: class {unknown[0]!r} is none of the classes {known}")
+    return np.array([classes.index(name) for name in names], np.int64)[labels]
+
+
+def _tensor(array: Array, borrowed: bool) -> Tensor:
+    if is_mapped(array):
+        with warnings.catch_warnings():  # that it cannot be written to: nothing does
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(array)
+    if borrowed or not array.flags.writeable:
+        array = array.copy()
+    return torch.from_numpy(np.ascontiguousarray(array))

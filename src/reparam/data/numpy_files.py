@@ -1,0 +1,137 @@
+"""NumPy files: .npz archives and .npy arrays, never unpickled."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from reparam.data.arrays import named_contents
+from reparam.data.contents import Array, Contents, SplitArrays
+from reparam.data.large_arrays import is_large, load, refuse_too_large
+
+ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip file begins, one without entries too
+
+
+def read_npz(path: Path, drop: Collection[str] = ()) -> Contents:
+    """The splits of an .npz archive, by the names of its arrays (see ``named_contents``).
+
+    Args:
+        path: the archive.
+        drop: names of arrays to leave out.
+
+    Raises:
+        ValueError: a broken archive, arrays of Python objects, or names that say nothing.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "bits.npz")
+    >>> np.savez(path, train=np.eye(4), test=np.eye(4))
+    >>> list(read_npz(path).splits)
+    ['train', 'test']
+    """
+    arrays = _opened(path, drop)
+    if not isinstance(arrays, dict):
+        raise ValueError(f"{path}: is a single array, not an archive; name it .npy")
+    return named_contents(arrays, path.stem, str(path))
+
+
+def read_npy(path: Path) -> Contents:
+    """The single array of an .npy file, as training examples.
+
+    Raises:
+        ValueError: a broken file, or Python objects.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "eye.npy")
+    >>> np.save(path, np.eye(4))
+    >>> read_npy(path).splits["train"].x.shape
+    (4, 4)
+    """
+    array = _opened(path)
+    if isinstance(array, dict):
+        raise ValueError(f"{path}: is an archive, not a single array; name it .npz")
+    return Contents({"train": SplitArrays(array)}, path.stem, str(path))
+
+
+def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
+    """The array, or the arrays by name, in a file."""
+    try:
+        size = _claimed(path, drop)
+    except Exception as error:  # what a parser raises on damage is nowhere said
+        raise ValueError(_unreadable(path, error)) from error
+    if not is_large(path):
+        refuse_too_large(str(path), size)
+    try:
+        loaded = load(path)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            names = loaded.files
+            arrays = {name: loaded[name] for name in names if name not in drop}
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise ValueError(_unreadable(path, error)) from error
+    absent = sorted(set(drop) - set(names))
+    if absent:
+        raise ValueError(f"drop: no array {absent[0]!r} among {sorted(names)} in {path}")
+    return arrays
+
+
+def _claimed(path: Path, drop: Collection[str]) -> int:
+    """Bytes of all arrays by what their headers say; ValueError where the file has fewer."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+        file.seek(0)
+        if head.startswith(b"\x80"):
+            raise ValueError("a pickle")
+        if head not in ARCHIVE:
+            return _array_bytes(file, path.stat().st_size)
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            name = entry.filename.removesuffix(".npy")
+            if name in drop:
+                continue
+            with archive.open(entry) as file:
+                try:
+                    total += _array_bytes(file, entry.file_size)
+                except ValueError as error:
+                    raise ValueError(f"{name!r}: {error}") from error
+    return total
+
+
+def _array_bytes(file: IO[bytes], size: int) -> int:
+    """Bytes of the array in a file of this size, by its header."""
+    versions = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    version = np.lib.format.read_magic(file)
+    if version not in versions:
+        raise ValueError(f"an array in version {version} of the format, which is for named fields")
+    shape, _, dtype = versions[version](file)
+    if dtype.hasobject:
+        raise ValueError("Python objects (pickled)")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its shape cannot be {shape}")
+    claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if claimed > there:
+        raise ValueError(f"shape {shape} takes {claimed:,} bytes, of which there are {there:,}")
+    return claimed
+
+
+def _unreadable(path: Path, error: BaseException) -> str:
+    if "pickle" in str(error):
+        return (
+            f"{path}: holds Python objects (pickled), which are not read for safety; save arrays "
+            "of numbers, with rows of one shape"
+        )
+    return (
+        f"{path}: cannot be read ({error or type(error).__name__}); it may be cut short or "
+        "no NumPy file: save it again with np.savez or np.save"
+    )

@@ -1,0 +1,177 @@
+"""What models cannot take of data: no condition, impossible rows, columns without a density."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from reparam.data.splits import ROWS, Data, Split
+from reparam.model import Density, Model
+
+NAMED = 5  # columns at most that a sentence names
+LOOKED_AT, MOST_ROWS = 2_000_000, 10_000  # values and rows whose repetitions are counted
+REPEATED = 0.1  # of the rows with one value: a continuous quantity hardly ever repeats one
+GRAY_LEVELS = 256  # different values of images up to which these are taken for levels
+
+
+def column_notes(data: Data) -> list[str]:
+    """What there is to say about the entries of real data, one sentence each.
+
+    >>> import torch
+    >>> from reparam.data.splits import Split
+    >>> from reparam.model import Space
+    >>> split = Split(torch.tensor([[7.0, 0.5], [7.0, 0.1], [7.0, 0.3]]))
+    >>> column_notes(Data(split, split, split, Space((2,), "real"), "a", columns=("x", "y")))[0]
+    "Constant in training: 'x' (7). It is no part of densities and comes back as it is."
+    """
+    if data.constants is None:
+        return []
+    row, same = data.constants
+    if same.all():
+        return ["All training rows are the same: nothing can be learned from them."]
+    return [*_of_constants(data, row, same), *_of_few_values(data, same)]
+
+
+def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
+    """What the model takes as c of these examples: labels, attributes, or None if it takes none.
+
+    Args:
+        model: perhaps conditional; on attributes, where its space has them.
+        split: the examples.
+        name: of the split, for the message.
+
+    Raises:
+        ValueError: a conditional model, and examples without its condition.
+    """
+    if not model.conditional:
+        return None
+    by_attributes = model.space.attributes is not None
+    c = split.attributes if by_attributes else split.labels
+    if c is None:
+        what = "attributes" if by_attributes else "labels"
+        remedy = "name " + (
+            "their columns" if by_attributes else "their column, or use class folders"
+        )
+        raise ValueError(f"{name}: expected {what} for a conditional model, got none; {remedy}")
+    return c
+
+
+def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
+    """ValueError where the model cannot read or score these splits.
+
+    They are of another space, or have no conditions, or a density that is learned from the training
+    rows gives some of theirs probability 0.
+    """
+    model.refuse_other(data.space)
+    for name in splits:
+        condition(model, data.splits[name], f"{data.name}: {name}")
+    if data.constants is None or not isinstance(model, Density):
+        return
+    for name in splits:
+        found = _exception(data, name)
+        if found is not None:
+            raise ValueError(f"{data.name}: {found}")
+
+
+def _exception(data: Data, split: str) -> str | None:
+    """What is impossible in a split, in words: a value where all training rows have another."""
+    assert data.constants is not None
+    first, same = data.constants
+    if split == "train" or not same.any():
+        return None
+    x, start = data.splits[split].x, 0
+    for part in x.split(ROWS):
+        differs = (part != first.to(part)) & same
+        if differs.any() and same.all():
+            only = " (there is only 1)" if len(data.train) == 1 else ""
+            return (
+                f"every training row is the same{only}, so that nothing can be learned; give rows "
+                "that differ"
+            )
+        if differs.any():
+            row, *entry = differs.nonzero()[0].tolist()
+            name, value = _name(data, entry), part[row, *entry].item()
+            return (
+                f"{name} is {_number(first[*entry])} in every training row, but {value:g} in row "
+                f"{start + row} of {split}, which has probability 0 for a density; {_remedy(data)}"
+            )
+        start += len(part)
+    return None
+
+
+def _remedy(data: Data) -> str:
+    if data.space.is_image:
+        return "leave out such images, or load whole numbers 0 … K−1 with levels=K"
+    if data.columns is None:
+        return "leave that column out of the array, or such rows"
+    return "leave the column out (drop), or such rows"
+
+
+def _of_constants(data: Data, row: Tensor, same: Tensor) -> list[str]:
+    if not same.any():
+        return []
+    found = same.nonzero().tolist()
+    if data.space.is_image:
+        what, one = f"{len(found)} of {same.numel()} entries", len(found) == 1
+    else:
+        listed = [f"{_name(data, entry)} ({_number(row[*entry])})" for entry in found]
+        what, one = _listed(listed), len(found) == 1
+    kept = "It is no part of densities and comes back as it is."
+    several = "They are no part of densities and come back as they are."
+    notes = [f"Constant in training: {what}. {kept if one else several}"]
+    exceptions = (_exception(data, split) for split in ("valid", "test"))
+    return notes + [f"{text[0].upper()}{text[1:]}." for text in exceptions if text is not None]
+
+
+def _of_few_values(data: Data, same: Tensor) -> list[str]:
+    """Where values repeat as those of a continuous quantity do not.
+
+    A density that is high at such values alone has no bound, and a model finds that in the end: its
+    log p(x) then says how far it went. Columns count where one value has more than a tenth of the
+    rows, or where all are whole and each is there twice on average; of images the values as a
+    whole.
+    """
+    x = data.train.x.flatten(1)
+    rows = min(max(LOOKED_AT // x.shape[1], 20), MOST_ROWS)
+    x = x[:: math.ceil(len(x) / rows)]
+    if data.space.is_image:
+        distinct = len(x.unique())
+        if distinct > GRAY_LEVELS or 10 * distinct > x.numel():
+            return []
+        return [
+            f"The images take only {distinct} different values, of which a density has no bound: "
+            "log p(x) says little. As whole numbers 0 … K−1, with levels=K, they have "
+            "probabilities."
+        ]
+    x, apart = x.sort(0).values, max(1, int(REPEATED * len(x)))
+    repeated = (x[apart:] == x[:-apart]).any(0)
+    often = 2 * (1 + (x[1:] != x[:-1]).sum(0)) <= len(x)
+    whole = (x == x.floor()).all(0)
+    few = (repeated | (whole & often)) & ~same
+    if not few.any():
+        return []
+    listed = _listed([_name(data, [entry]) for entry in few.nonzero().flatten().tolist()])
+    levels = " As all are whole numbers, levels=K gives them probabilities." if whole.all() else ""
+    drop = "Leave them out (drop)" if data.columns is not None else "Leave them out"
+    given = ", or make them attributes, that others are conditional on" if data.columns else ""
+    return [
+        f"Few or only whole values: {listed}. A density of them has no bound, so that log p(x) "
+        f"says little. {drop}{given}.{levels}"
+    ]
+
+
+def _name(data: Data, entry: Sequence[int]) -> str:
+    if data.space.is_image:
+        return f"pixel {tuple(entry[1:])} of channel {entry[0]}"
+    return repr(data.columns[entry[0]]) if data.columns else f"column {entry[0]}"
+
+
+def _number(value: Tensor) -> str:
+    return f"{value.item():.6g}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,100 @@
+"""Distribution: what every density of x or z is asked, whichever family it is of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from reparam import numerics
+
+Kind = Literal["exact", "lower bound", "estimate"]
+
+
+class Distribution(ABC):
+    """A batch of distributions, row i for example i; an unconditional one has a single row.
+
+    ``log_prob`` is the log-density, (B,); ``log_prob_terms`` are the columns (B, G) that it is the
+    sum of, one for each factor.
+    """
+
+    kind: Kind = "exact"
+    continuous: bool = True  # whether log p has a gradient in x
+
+    @property
+    @abstractmethod
+    def rows(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def center(self) -> Tensor:
+        """The mean, or the base's mean pushed through."""
+
+    @abstractmethod
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw per row, differentiable in the parameters where the family allows it."""
+
+    @abstractmethod
+    def log_prob_terms(self, x: Tensor) -> Tensor: ...
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), (B,), the sum of the columns of ``log_prob_terms``; cheaper in some families.
+
+        Of fewer rows x than the distribution has, each is that of as many consecutive rows as
+        ``repeat`` makes of one.
+        """
+        times = max(1, self.rows // x.shape[0])
+        return self.log_prob_terms(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
+
+    @abstractmethod
+    def repeat(self, k: int) -> Distribution:
+        """Every row k times in a row: (B, …) becomes (B·k, …)."""
+
+    @abstractmethod
+    def detach(self) -> Distribution: ...
+
+    @property
+    def variance(self) -> Tensor | None:
+        """Of each entry of a draw, where a closed form exists."""
+        return None
+
+    def table(self) -> Tensor | None:
+        """Probabilities of all levels, (B, entries, K), where discrete entries are independent."""
+        return None
+
+    def rsample_rest(
+        self, x: Tensor, given: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """x where the mask ``given`` is, elsewhere drawn as these entries allow."""
+        return torch.where(given, x, self.rsample(generator))
+
+    def kl(self, other: Distribution) -> Tensor | None:
+        """KL(self ‖ other) by factor, (B, G), where a closed form exists."""
+        return None
+
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        """Detached sums over rows that ``after_step`` of its module needs."""
+        return {}
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(generator)
+
+    def rsample_with_log_prob_terms(
+        self, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(z, log q(z)): a family whose draw already costs its density overrides this."""
+        z = self.rsample(generator)
+        return z, self.log_prob_terms(z)
+
+    def rsample_with_rate(
+        self, prior: Distribution, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(z, rates (B, G)): KL(self ‖ prior) where it is known, log q(z) − log p(z) otherwise."""
+        rate = self.kl(prior)
+        if rate is not None:
+            return self.rsample(generator), rate
+        z, log_q = self.rsample_with_log_prob_terms(generator)
+        return z, numerics.rate_columns(log_q, prior.log_prob_terms(z))

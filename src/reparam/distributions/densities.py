@@ -1,0 +1,296 @@
+"""Densities of real vectors and of x: normal ones, full, mixed, and spread over levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from reparam import numerics
+from reparam.model import Distribution
+
+
+@dataclass(frozen=True)
+class Parametric(Distribution):
+    """What families share whose fields are parameters, those that are tensors being (B, …)."""
+
+    @property
+    def rows(self) -> int:
+        return max(value.shape[0] for value in self._parameters())
+
+    def repeat(self, k: int) -> Self:
+        return self._map(lambda value: value.repeat_interleave(k, 0))
+
+    def detach(self) -> Self:
+        return self._map(Tensor.detach)
+
+    def _parameters(self) -> list[Tensor]:
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if isinstance(value, Tensor)]
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        changed = {
+            field.name: function(value)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class NormalDensity(Parametric):
+    """N(mean, exp(log_scale)²) in every entry; the KL between two has a closed form.
+
+    KL = ½ Σ (σ₁²/σ₂² + (μ₁−μ₂)²/σ₂² − 1) + ln σ₂ − ln σ₁, one column per entry.
+
+    Likelihood: exact.
+
+    >>> q = NormalDensity(torch.zeros(1, 2), torch.zeros(1, 2))
+    >>> q.kl(q).sum().item()
+    0.0
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return self.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.exp(2 * self.log_scale).expand_as(self.mean)
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        noise = numerics.noise(self.mean, "normal", generator)
+        return torch.addcmul(self.mean, self.log_scale.exp(), noise)
+
+    def rsample_with_log_prob_terms(
+        self, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        noise = numerics.noise(self.mean, "normal", generator)
+        z = torch.addcmul(self.mean, self.log_scale.exp(), noise)
+        return z, (numerics.standard_normal_log_prob(noise) - self.log_scale).flatten(1)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        return numerics.normal_log_prob(x, self.mean, self.log_scale).flatten(1)
+
+    def kl(self, other: Distribution) -> Tensor | None:
+        if isinstance(other, StandardNormalDensity):
+            half = 0.5 * torch.addcmul(torch.expm1(2 * self.log_scale), self.mean, self.mean)
+            return (half - self.log_scale).flatten(1)
+        if not isinstance(other, NormalDensity):
+            return None
+        ratio = self.log_scale - other.log_scale
+        distance = (self.mean - other.mean) * torch.exp(-other.log_scale)
+        return (0.5 * (torch.exp(2 * ratio) + distance.square() - 1) - ratio).flatten(1)
+
+
+@dataclass(frozen=True)
+class StandardNormalDensity(Parametric):
+    """N(0, I), ``zeros`` giving shape, dtype and device. Likelihood: exact."""
+
+    zeros: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return self.zeros
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.ones_like(self.zeros)
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return numerics.noise(self.zeros, "normal", generator)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        return numerics.standard_normal_log_prob(x).flatten(1)
+
+
+@dataclass(frozen=True)
+class FullNormalDensity(Parametric):
+    """N(mean, C Cᵀ) with C = ``factor`` (B, L, L), lower triangular with a positive diagonal.
+
+    ``log_prob`` is (B, 1). The KL to N(0, I) is ½ (‖C‖²_F + ‖μ‖² − L) − Σ ln C_ii.
+
+    Likelihood: exact.
+
+    >>> q = FullNormalDensity(torch.zeros(1, 2), torch.eye(2)[None])
+    >>> round(q.log_prob_terms(torch.zeros(1, 2)).item(), 4)  # −ln 2π
+    -1.8379
+    """
+
+    mean: Tensor
+    factor: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return self.mean
+
+    @property
+    def variance(self) -> Tensor:
+        return self.factor.square().sum(2)
+
+    @property
+    def covariance(self) -> Tensor:
+        return self.factor @ self.factor.mT
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        noise = numerics.noise(self.mean, "normal", generator)
+        return self.mean + (self.factor @ noise.unsqueeze(2)).squeeze(2)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        away = (x - self.mean).unsqueeze(2)
+        noise = torch.linalg.solve_triangular(self.factor, away, upper=False).squeeze(2)
+        log_prob = numerics.standard_normal_log_prob(noise).sum(1) - self._log_det()
+        return log_prob.unsqueeze(1)
+
+    def kl(self, other: Distribution) -> Tensor | None:
+        if not isinstance(other, StandardNormalDensity):
+            return None
+        squares = self.factor.square().sum((1, 2)) + self.mean.square().sum(1)
+        kl = 0.5 * (squares - self.mean.shape[1]) - self._log_det()
+        return kl.unsqueeze(1)
+
+    def _log_det(self) -> Tensor:
+        return self.factor.diagonal(dim1=1, dim2=2).log().sum(1)
+
+
+@dataclass(frozen=True)
+class NormalMixtureDensity(Parametric):
+    """Σ_k w_k N(μ_k, diag σ_k²), each row with components of its own.
+
+    ``mean`` and ``log_scale`` are (B, K, L), ``log_weights`` (B, K), normalized; ``log_prob`` is
+    (B, 1), since a mixture has no factors. Draws are differentiable in means and scales, not in the
+    weights: a component is chosen, not blended.
+
+    Likelihood: exact.
+
+    >>> one = torch.zeros(1, 1, 2)
+    >>> p = NormalMixtureDensity(one, one, torch.zeros(1, 1))  # a single component, N(0, I)
+    >>> round(p.log_prob_terms(torch.zeros(3, 2))[0].item(), 4)  # −ln 2π
+    -1.8379
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+    log_weights: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return (self.log_weights.exp().unsqueeze(2) * self.mean).sum(1)
+
+    @property
+    def variance(self) -> Tensor:
+        """Within the components and between them; E z² − (E z)² would cancel far from 0."""
+        between = (self.mean - self.center.unsqueeze(1)).square()
+        weights = self.log_weights.exp().unsqueeze(2)
+        return (weights * (torch.exp(2 * self.log_scale) + between)).sum(1)
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        rows = self.mean[:, 0]
+        uniform = numerics.noise(rows[:, 0], "uniform", generator)
+        edges = self.log_weights.detach().exp().cumsum(1)
+        chosen = torch.searchsorted(edges / edges[:, -1:], uniform.unsqueeze(1), right=True)
+        chosen = chosen.unsqueeze(2).expand(-1, 1, rows.shape[1])
+        mean, log_scale = (t.gather(1, chosen).squeeze(1) for t in (self.mean, self.log_scale))
+        return mean + log_scale.exp() * numerics.noise(rows, "normal", generator)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        each = numerics.normal_log_prob(x.unsqueeze(1), self.mean, self.log_scale).sum(2)
+        return (self.log_weights + each).logsumexp(1, keepdim=True)
+
+
+@dataclass(frozen=True)
+class DequantizedNormalDensity(Parametric):
+    """A normal density as a distribution of integers: a lower bound on its mass.
+
+    The mass of level x is ∫ N(x+u) du over u ∈ [0, 1). By Jensen it is at least
+    E_u log N(x+u) = log N(x+½) − 1/(24 σ²), which has no noise.
+
+    Likelihood: lower bound.
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+    levels: int
+    kind = "lower bound"
+
+    @property
+    def center(self) -> Tensor:
+        # The level that u = ½ above it stands for.
+        return (self.mean - 0.5).clamp(0, self.levels - 1)
+
+    @property
+    def variance(self) -> Tensor:
+        """Of the levels that are drawn: rounding down is rounding to the nearest of x − ½."""
+        scale = self.log_scale.exp()
+        return numerics.discretized_variance(
+            torch.special.ndtr, self.mean - 0.5, scale, self.levels
+        )
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        draw = self.mean + self.log_scale.exp() * numerics.noise(self.mean, "normal", generator)
+        return draw.floor().clamp(0, self.levels - 1)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        spread = torch.exp(-2 * self.log_scale) / 24
+        middle = numerics.normal_log_prob(x + 0.5, self.mean, self.log_scale)
+        return (middle - spread).flatten(1)
+
+
+@dataclass(frozen=True)
+class OptimalNormalDensity(Parametric):
+    """A normal density whose σ² is the mean squared error of the very batch it is asked about.
+
+    ``log_scale`` is the running value, for draws. Discrete x (``levels`` given) is dequantized as
+    in ``DequantizedNormalDensity``, its noise counted in σ².
+
+    Likelihood: none by itself, σ having seen x; the frozen σ of evaluation makes it one.
+    """
+
+    mean: Tensor
+    log_scale: Tensor
+    levels: int | None
+    least: float  # σ² of a perfect fit
+    varies: Tensor | None = None  # (B, *event): where the other entries of x are constants
+    kind = "estimate"
+
+    @property
+    def center(self) -> Tensor:
+        return self._frozen().center
+
+    @property
+    def variance(self) -> Tensor:
+        return self._frozen().variance
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self._frozen().rsample(generator)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        errors = self._squared_errors(x)
+        mean = errors.mean() if self.varies is None else errors.sum() / self._counted(errors)
+        log_scale = 0.5 * mean.clamp(min=self.least).log()
+        return replace(self, log_scale=log_scale.expand_as(self.mean))._frozen().log_prob_terms(x)
+
+    def statistics(self, x: Tensor) -> dict[str, Tensor]:
+        errors = self._squared_errors(x).detach()
+        return {"squared_error": errors.sum(), "entries": self._counted(errors)}
+
+    def _counted(self, errors: Tensor) -> Tensor:
+        """How many entries the errors are of."""
+        return (torch.ones_like(errors) if self.varies is None else self.varies.to(errors)).sum()
+
+    def _squared_errors(self, x: Tensor) -> Tensor:
+        if self.levels is not None:
+            return (x + 0.5 - self.mean).square() + 1 / 12
+        errors = (x - self.mean).square()
+        return errors if self.varies is None else errors * self.varies
+
+    def _frozen(self) -> NormalDensity | DequantizedNormalDensity:
+        if self.levels is None:
+            return NormalDensity(self.mean, self.log_scale)
+        return DequantizedNormalDensity(self.mean, self.log_scale, self.levels)

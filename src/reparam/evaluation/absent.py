@@ -1,0 +1,71 @@
+"""Why a model lacks a score."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model
+from reparam.terms import SCORES, measure
+
+TOLD = "Not measured: codes of a conditional model already contain the condition"
+WITHHELD = (
+    "Withheld: the estimate is within a nat of ln M, the most that a mixture of M examples can "
+    "show; or not measured"
+)
+REASONS = (TOLD, WITHHELD)
+# What a model must be for the scores of a group.
+_ROLE_OF: dict[str, type[Model]] = {
+    "Density": Density,
+    "Latents": LatentVariable,
+    "Reconstruction": Codec,
+    "Representation": Encoder,
+    "Samples": Generator,
+}
+
+
+def why_absent(model: Model, name: str) -> str:
+    """Why a model has no such score, in a sentence."""
+    about = measure(name)
+    role = _ROLE_OF.get(about.group, Model)
+    if not isinstance(model, role):
+        return _lacks(model, role)
+    of_likelihood = about.group == "Density" or name.endswith("elbo")
+    if of_likelihood and name.startswith("conditional_") != model.conditional:
+        return "This model " + ("uses" if model.conditional else "does not use") + " conditions"
+    if about.told and model.conditional:
+        return TOLD
+    if name in ("mutual_information", "aggregate_kl"):
+        layered = isinstance(model, LatentVariable) and model.layers
+        return "Not measured for hierarchies" if layered else WITHHELD
+    return "Not measured for this model"
+
+
+def left_out(model: Model, names: Collection[str]) -> list[str]:
+    """Which scores were deliberately not measured, or withheld, and why; often none.
+
+    Args:
+        model: that was measured.
+        names: of the scores that it has.
+
+    >>> from reparam.model import Space
+    >>> from reparam.presets import build
+    >>> left_out(build("pca", Space((9,), "real"), latent_dim=2), ["log_likelihood"])
+    []
+    """
+    absent = {name: why_absent(model, name) for name in SCORES if name not in names}
+    by_reason = {reason: [n for n, why in absent.items() if why == reason] for reason in REASONS}
+    return [f"{why} ({', '.join(found)})" for why, found in by_reason.items() if found]
+
+
+def _lacks(model: Model, role: type) -> str:
+    """What a model is not, for which a score is defined."""
+    if role is Density:
+        what = "A plain autoencoder" if not isinstance(model, Generator) else "This generator"
+        return f"{what} has no likelihood"
+    if role is LatentVariable:
+        return "Defined for models with q(z|x) and p(z) only"
+    if role is Codec:
+        return "This model has no codes, so it reconstructs nothing"
+    if role is Encoder:
+        return "This model has no codes"
+    return "This model does not generate"

@@ -1,0 +1,124 @@
+"""What a report shows, the cards that sections are made of, and what a section is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+from markupsafe import Markup
+from torch import Tensor
+
+from reparam.data import Data, Split
+from reparam.evaluation.rows import subset
+from reparam.evaluation.scores import Score
+from reparam.model import Codec, Model
+from reparam.report import queries
+from reparam.report.pictures import Brightness, Picture
+from reparam.report.trained import TrainedModel
+
+MOST_ROWS = 2000  # test examples whose codes are looked at
+
+Role = TypeVar("Role", bound=Model)
+Figure = Picture | Markup  # an image, or a plot as an <svg> element
+
+
+@dataclass(frozen=True)
+class Card:
+    """Figures of one model with their captions, and a note.
+
+    Args:
+        model: its index, by which it has its color; None for the data themselves.
+        label: what the model is called.
+        figures: captions, often none, and figures.
+        note: what else there is to say.
+    """
+
+    model: int | None
+    label: str
+    figures: Sequence[tuple[str, Figure]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A codec with its real, finite codes (N, *event) of ``Shown.split``."""
+
+    index: int
+    label: str
+    model: Codec
+    code: Tensor
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a report is about.
+
+    Args:
+        data: what the models were trained on; the test split is shown.
+        entries: the models, in the order in which they are listed.
+        seed: of the examples chosen and of everything drawn.
+        reference: what training rows score in place of samples.
+    """
+
+    data: Data
+    entries: Sequence[TrainedModel]
+    seed: int = 0
+    reference: Mapping[str, Score] = field(default_factory=dict)
+
+    def of(self, role: type[Role]) -> Iterator[tuple[int, str, Role]]:
+        """Index, label and model of those that are of a class."""
+        for index, entry in enumerate(self.entries):
+            if isinstance(entry.model, role):
+                yield index, entry.label, entry.model
+
+    @cached_property
+    def split(self) -> Split:
+        """The test examples, or some of them, drawn at random."""
+        return subset(self.data.test, MOST_ROWS, self.seed)
+
+    @cached_property
+    def coded(self) -> list[Coded]:
+        """Every codec whose codes are real and finite, with the codes of ``split``."""
+        found = [(i, label, m, queries.encode(m, self.split)) for i, label, m in self.of(Codec)]
+        return [
+            Coded(index, label, model, code)
+            for index, label, model, code in found
+            if code is not None and bool(code.isfinite().all()) and len(code) > 2
+        ]
+
+    @cached_property
+    def brightness(self) -> Brightness:
+        return Brightness.of(self.data)
+
+
+def images(shown: Shown) -> bool:
+    return shown.data.space.is_image
+
+
+def vectors(shown: Shown) -> bool:
+    return not shown.data.space.is_image
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page.
+
+    Args:
+        id: of its element, and of the link to it.
+        title: in the navigation, and above the section.
+        lead: the paragraph below the title, a template that sees what the partial sees.
+        build: the content; an empty one leaves the section out.
+        partial: the template of the content, which it sees as ``content``.
+        applies: to which data and models the section belongs; to all by default.
+        heading: above the section, where it is not the title.
+    """
+
+    id: str
+    title: str
+    lead: str
+    build: Callable[[Shown], Any]
+    partial: str
+    applies: Callable[[Shown], bool] = lambda shown: True
+    heading: str = ""

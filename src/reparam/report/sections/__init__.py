@@ -1,0 +1,42 @@
+"""The sections of the page, in their order; a new one is a module, a partial and a line here."""
+
+from __future__ import annotations
+
+from reparam.report.section import Section
+from reparam.report.sections import (
+    denoising,
+    entrywise,
+    filters,
+    hidden_units,
+    interpolations,
+    latent_map,
+    outcomes,
+    rates,
+    reading,
+    reconstructions,
+    restored_rows,
+    sampled_columns,
+    sampled_images,
+    score_table,
+    training,
+    traversals,
+)
+
+SECTIONS: tuple[Section, ...] = (
+    score_table.SECTION,
+    reconstructions.SECTION,
+    restored_rows.SECTION,
+    denoising.SECTION,
+    outcomes.SECTION,
+    sampled_images.SECTION,
+    sampled_columns.SECTION,
+    entrywise.SECTION,
+    interpolations.SECTION,
+    latent_map.SECTION,
+    filters.SECTION,
+    hidden_units.SECTION,
+    traversals.SECTION,
+    rates.SECTION,
+    training.SECTION,
+    reading.SECTION,
+)

@@ -1,0 +1,178 @@
+"""The section of denoising: test examples corrupted more and more, what codecs make of them, and
+the errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from torch import Tensor
+
+from reparam.evaluation.denoising import Repair, repair
+from reparam.evaluation.reconstruction import unit_range
+from reparam.evaluation.rows import subset
+from reparam.evaluation.scores import Score
+from reparam.inspection import Noise
+from reparam.model import Codec
+from reparam.report import plots, queries
+from reparam.report.colors import INK, model_color, model_dash
+from reparam.report.pictures import grid
+from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import examples, names
+from reparam.space import trusted
+from reparam.train.random import seeded
+
+MULTIPLES = (0.0, 0.5, 1.0, 2.0)  # levels, in multiples of the one trained
+STEPS, TWICE = 9, 2.0  # levels measured, the last in these multiples
+PICTURES, MEASURED = 8, 500  # test examples at most
+
+
+@dataclass(frozen=True)
+class LevelCard:
+    """Some test images at one level of the noise: corrupted, and as each denoiser repairs them."""
+
+    caption: str
+    strips: list[Card]
+
+
+@dataclass(frozen=True)
+class NoiseCard:
+    """One kind of noise: who was trained on it, pictures by level, errors by level.
+
+    ``rows`` hold the errors of the corrupted examples and of each codec's repairs with their
+    standard errors, as text.
+    """
+
+    name: str
+    unit: str
+    trained: list[tuple[int, str]]
+    levels: list[LevelCard]
+    plot: Markup
+    header: list[str]
+    rows: list[tuple[str, list[tuple[str, str]]]]
+    examples: int
+
+
+def build(shown: Shown) -> list[NoiseCard]:
+    """A card for every kind of noise that some of the models were trained to undo."""
+    kinds: dict[tuple[str, str], dict[int, Noise]] = {}
+    for index, _, model in shown.of(Codec):
+        noise = model.noise
+        if noise is not None and noise.level > 0:
+            kinds.setdefault((noise.name, noise.unit), {})[index] = noise
+    return [_card(shown, noises) for noises in kinds.values()]
+
+
+def _card(shown: Shown, noises: dict[int, Noise]) -> NoiseCard:
+    data, seed = shown.data, shown.seed
+    noise = max(noises.values(), key=lambda noise: noise.level)
+    split = subset(data.test, MEASURED, seed)
+    levels = _levels(noise, MULTIPLES)
+    steps = _levels(noise, [TWICE * step / (STEPS - 1) for step in range(STEPS)])
+    measured = {
+        index: [
+            repair(model, noise, split, data.train, level, seed=seed)
+            for level in sorted({*levels, *steps})
+        ]
+        for index, _, model in shown.of(Codec)
+    }
+    pictures = _pictures(shown, noises, levels) if images(shown) else []
+    labels = [entry.label for entry in shown.entries]
+    said = [(index, f"{labels[index]} (at {n.level:g})") for index, n in noises.items()]
+    header, rows = _table(labels, measured, levels)
+    plot = _plot(noise, noises, measured)
+    return NoiseCard(noise.name, noise.unit, said, pictures, plot, header, rows, len(split))
+
+
+def _levels(noise: Noise, multiples: Sequence[float]) -> list[float]:
+    return sorted({min(m * noise.level, noise.strongest) for m in multiples})
+
+
+def _pictures(shown: Shown, noises: dict[int, Noise], levels: list[float]) -> list[LevelCard]:
+    strongest = max(noise.level for noise in noises.values())
+    cards = []
+    for level in levels:
+        multiple = level / strongest
+        trained = "the trained level" if len(noises) == 1 else "the highest trained level"
+        words = {0.0: "no noise", 0.5: f"half {trained}", 1.0: trained, 2.0: f"twice {trained}"}
+        caption = f"{level:.3g}: {words.get(multiple, f'{multiple:.3g} times {trained}')}"
+        cards.append(LevelCard(caption, _strips(shown, noises, level)))
+    return cards
+
+
+def _strips(shown: Shown, noises: dict[int, Noise], level: float) -> list[Card]:
+    data = shown.data
+    rows = examples(data.test, PICTURES, shown.seed)
+    what, x = names(data, rows), data.test.x[rows]
+    clean = unit_range(queries.in_data_units(x), data.space)
+
+    def strip(index: int | None, label: str, x: Tensor, alt: str) -> Card:
+        x = queries.in_data_units(x)
+        error = (unit_range(x, data.space) - clean).square().mean().item()
+        picture = grid(x, shown.brightness, len(rows), alt)
+        return Card(index, label, [("", picture)], f"MSE {error:.3g}")
+
+    strips: list[Card] = []
+    for index, label, model in shown.of(Codec):
+        noise = noises.get(index)
+        if noise is None:
+            continue
+        with seeded(shown.seed, model.anchor.device):
+            seen = noise.corrupt(x, level)
+        if not strips:
+            alt = f"{what.capitalize()} under {noise.name} of {level:.3g}"
+            strips.append(strip(None, "Corrupted" if level else "Clean", seen, alt))
+        with trusted():
+            repaired = model.reconstruct(seen, queries.condition(model, data.test, rows))
+        strips.append(strip(index, label, repaired, f"{label}: the same, repaired"))
+    return strips
+
+
+def _table(
+    labels: Sequence[str], measured: dict[int, list[Repair]], levels: Sequence[float]
+) -> tuple[list[str], list[tuple[str, list[tuple[str, str]]]]]:
+    """The errors at the levels that are shown: of x̃, then of each codec's reconstruction."""
+    first = next(iter(measured.values()))
+    rows = [("Corrupted", [_text(r.corrupted) for r in first if r.level in levels])]
+    for index, repairs in measured.items():
+        found = [_text(r.repaired) for r in repairs if r.level in levels]
+        rows.append((labels[index], found))
+    return [f"{level:.3g}" for level in levels], rows
+
+
+def _text(score: Score) -> tuple[str, str]:
+    """Value and standard error, shorter than in the table of scores."""
+    error = "" if score.stderr is None else f"{score.stderr:.1g}".replace("-", "−")
+    return f"{score.value:.3g}".replace("-", "−"), error
+
+
+def _plot(noise: Noise, noises: dict[int, Noise], measured: dict[int, list[Repair]]) -> Markup:
+    with plots.style():
+        figure, axis = plots.panel(5.2, 3.4)
+        first = next(iter(measured.values()))
+        levels = [r.level for r in first]
+        axis.plot(levels, [r.corrupted.value for r in first], color=INK, ls=(0, (1, 2)), lw=1.8)
+        for index, repairs in measured.items():
+            style = {"color": model_color(index), "ls": model_dash(index)}
+            width = 2.2 if index in noises else 1.2
+            axis.plot(levels, [r.repaired.value for r in repairs], lw=width, **style)
+            if index in noises:
+                trained = noises[index].level
+                axis.axvline(trained, color=model_color(index), lw=0.8, ls=(0, (4, 3)), alpha=0.7)
+        axis.set_xlabel(f"{noise.name}: {noise.unit}")
+        axis.set_ylabel(f"squared error, {first[0].corrupted.unit}")
+        axis.set_ylim(bottom=0)
+        return plots.svg(figure, f"Squared error over the level of {noise.name}, by model")
+
+
+SECTION: Section = Section(
+    "denoising",
+    "Denoising",
+    """Test examples corrupted, and reconstructed from what is left: the mean of x given the mean
+code of the corrupted x. Errors are from the clean x, per entry{{ ", values in [0, 1]" if
+data.space.kind != "real" else (", in the data's unit" if data.space.is_image else
+", in variances of each column") }}; noise of seed {{ seed }}, the same for every model.""",
+    build,
+    "denoising.html.j2",
+)

@@ -1,0 +1,71 @@
+"""The section of filters: the weights between x and each unit of a code, as pictures."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from reparam.evaluation.latents import NEGLIGIBLE
+from reparam.model import Encoder
+from reparam.report import queries
+from reparam.report.pictures import Brightness, grid
+from reparam.report.section import Card, Section, Shown, images
+
+SHOWN, COLUMNS, FEWEST = 100, 10, 4  # filters at most, in a row at most and at least
+TILE = (28, 64)  # pixels
+
+
+def build(shown: Shown) -> list[Card]:
+    """The filters of every encoder that has some."""
+    codes = {coded.index: coded.code for coded in shown.coded}
+    cards = []
+    for index, label, model in shown.of(Encoder):
+        found = model.filters()
+        if found is not None:
+            weights = queries.plain(found.weights)
+            order, dead = _by_use(codes.get(index), len(weights))
+            tiles = _own_scale(weights[order[:SHOWN]])
+            columns = min(COLUMNS, max(FEWEST, math.ceil(math.sqrt(len(tiles)))))
+            alt = f"{label}: {len(tiles)} filters of the {found.of}"
+            picture = grid(tiles, Brightness(-1, 1), columns, alt, gap=0.06, tile=TILE)
+            note = _note(found.of, len(weights), len(shown.split), dead)
+            cards.append(Card(index, label, [("", picture)], note))
+    return cards
+
+
+def _by_use(code: Tensor | None, count: int) -> tuple[Tensor, int]:
+    """The entries of the code from the one that varies most, and how many hardly vary."""
+    if code is None:  # codes that are no numbers do not vary
+        return torch.arange(count), 0
+    variance = code.flatten(1).var(0, correction=0)
+    dead = int((variance <= NEGLIGIBLE * variance.max()).sum())
+    return variance.argsort(descending=True, stable=True), dead
+
+
+def _own_scale(weights: Tensor) -> Tensor:
+    """Each filter over the largest of its absolute weights, so that it lies in [−1, 1]."""
+    largest = weights.flatten(1).abs().amax(1).clamp(min=1e-30)
+    return weights / largest.view(-1, *[1] * (weights.ndim - 1))
+
+
+def _note(of: str, total: int, examples: int, dead: int) -> str:
+    where = {"decoder": "columns of the decoder", "encoder": "rows of the encoder"}[of]
+    parts = [f"{min(SHOWN, total)} of {total:,} {where}" if total > SHOWN else f"{total} {where}"]
+    if dead:
+        parts.append(f"{dead:,} units hardly vary over {examples:,} test examples")
+    return ", ".join(parts)
+
+
+SECTION: Section = Section(
+    "filters",
+    "Filters",
+    """The weights between x and single units of the code, where one linear layer is all there is:
+columns of the decoder are what a unit adds to its output, rows of the encoder what a unit answers
+to most, in network units. Gray is zero, white positive, black negative, each picture on its own
+scale; units whose code varies most over test examples come first.""",
+    build,
+    "filters.html.j2",
+    images,
+)

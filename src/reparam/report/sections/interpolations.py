@@ -1,0 +1,59 @@
+"""The section of interpolated images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reparam import editing
+from reparam.data import Split
+from reparam.model import Codec
+from reparam.report import queries
+from reparam.report.pictures import grid
+from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import SMALL, examples, names
+
+PAIRS, STEPS = 5, 8
+
+
+def build(shown: Shown) -> list[Card]:
+    """Straight lines between the codes of test images, for every codec with real codes."""
+    test = shown.data.test
+    rows = examples(test, 2 * PAIRS, shown.seed)
+    first, last = rows[: len(rows) // 2], rows[(len(rows) + 1) // 2 :]
+    if len(first) == 0:
+        return []
+    cards = []
+    ends = [queries.in_data_units(test.x[at])[:, None] for at in (first, last)]
+    for index, label, model in shown.of(Codec):
+        if model.code_space.kind == "real":
+            between = interpolate(model, test, first, last)
+            x = torch.cat([ends[0], between, ends[1]], 1).flatten(0, 1)
+            alt = f"{label}: interpolations between {names(shown.data, rows)}"
+            apart = (1, STEPS + 1)
+            picture = grid(x, shown.brightness, STEPS + 2, alt, apart=apart, tile=SMALL)
+            cards.append(Card(index, label, [("", picture)]))
+    return cards
+
+
+def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tensor:
+    """Decoded steps on the line between codes, (pairs, STEPS, *shape); ends are reconstructions.
+
+    A conditional model is told the condition of the nearer end.
+    """
+    c, c_second = (queries.condition(model, split, rows) for rows in (first, last))
+    x = editing.interpolate(
+        model, split.x[first], split.x[last], steps=STEPS, c=c, c_second=c_second
+    )
+    return queries.in_data_units(x)
+
+
+SECTION: Section = Section(
+    "interpolations",
+    "Interpolations",
+    """Straight lines in code space between two test images, which stand at either end; what is
+between is decoded, the outermost being their reconstructions.""",
+    build,
+    "interpolations.html.j2",
+    images,
+)

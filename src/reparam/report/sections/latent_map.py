@@ -1,0 +1,150 @@
+"""The section of maps: the test set in two dimensions, and what 2-D codes decode to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from markupsafe import Markup
+from torch import Tensor
+
+from reparam.model import LatentVariable
+from reparam.report import queries
+from reparam.report.distances import shepard_diagrams
+from reparam.report.pictures import Picture, grid
+from reparam.report.scatter import scatter
+from reparam.report.section import Card, Coded, Section, Shown
+from reparam.report.selection import LARGE, class_names
+
+THUMBNAIL, SHEET_BYTES = 28, 600_000
+PRIOR_DRAWS = 4096  # for quantiles of a prior that need not be normal
+EDGE = 0.03  # share of the codes left out on either side of a manifold
+
+
+@dataclass(frozen=True)
+class MapCard:
+    """The map of one model, and its manifold where codes are 2-D images."""
+
+    model: int
+    label: str
+    map: Markup
+    projection: str
+    manifold: Picture | None = None
+    manifold_note: str = ""
+
+    @property
+    def full(self) -> bool:
+        return self.manifold is not None
+
+
+class Thumbnails(NamedTuple):
+    """All mapped test images on one sheet, for the pointer to look up."""
+
+    sheet: Picture
+    columns: int
+
+
+class LatentMaps(NamedTuple):
+    """Cards of all models with real codes, the images, and whether distances are kept."""
+
+    cards: list[MapCard]
+    points: int
+    thumbnails: Thumbnails | None
+    distances: list[Card]
+
+
+def build(shown: Shown) -> LatentMaps | None:
+    """Where each codec puts the test set, or some of it, drawn at random."""
+    cards = [_card(shown, coded) for coded in shown.coded]
+    if not cards:
+        return None
+    return LatentMaps(cards, len(shown.split), _thumbnails(shown), shepard_diagrams(shown))
+
+
+def _card(shown: Shown, coded: Coded) -> MapCard:
+    flat = coded.code.flatten(1)
+    points, projection = project(flat)
+    if coded.model.conditional:
+        projection += "; the codes contain the condition, which alone may separate them"
+    alt = f"{coded.label}: {len(flat)} test examples in code space"
+    drawing = scatter(points, shown.split.labels, class_names(shown.data), alt)
+    two = flat.shape[1] == 2 and shown.data.space.is_image
+    manifold = _manifold(shown, coded) if two else ()
+    return MapCard(coded.index, coded.label, drawing, projection, *manifold)
+
+
+def project(flat: Tensor) -> tuple[Tensor, str]:
+    """Codes (N, F) as points (N, 2), and how they were made so.
+
+    >>> project(torch.tensor([[3.0, 1, 0], [-3, 1, 0], [0, 3, 0], [0, -1, 0]]))[1]
+    '3-D codes on their first two principal components: 100 % of the variance'
+    """
+    width = flat.shape[1]
+    if width == 1:
+        return torch.cat([flat, torch.zeros_like(flat)], 1), "1-D codes: z₁ →"
+    if width == 2:
+        return flat, "2-D codes as they are: z₁ →, z₂ ↑"
+    centered = (flat - flat.mean(0)).double()
+    # The points of the two largest components are eigenvectors of the Gram matrix, or come from
+    # those of the covariance: whichever is smaller, as the codes of a flow are as wide as x.
+    if width <= len(flat):
+        values, vectors = torch.linalg.eigh(centered.T @ centered)
+        points = centered @ vectors[:, -2:].flip(1)
+    else:
+        values, vectors = torch.linalg.eigh(centered @ centered.T)
+        points = (vectors * values.clamp(min=0).sqrt())[:, -2:].flip(1)
+    # The sign of an eigenvector is arbitrary: its farthest point is made positive.
+    points = points * points.gather(0, points.abs().argmax(0, keepdim=True)).sign()
+    share = (values[-2:].sum() / values.sum().clamp(min=1e-30)).item()
+    text = (
+        f"{width}-D codes on their first two principal components: "
+        f"{100 * share:.0f} % of the variance"
+    )
+    return points.float(), text
+
+
+def _manifold(shown: Shown, coded: Coded) -> tuple[Picture, str]:
+    data, model, code = shown.data, coded.model, coded.code
+    side = 9 if max(data.space.shape[1:]) > LARGE else 12
+    levels = torch.linspace(EDGE, 1 - EDGE, side)
+    c = queries.condition(model, shown.split, slice(1))
+    if isinstance(model, LatentVariable):
+        z = queries.prior_draws(model, PRIOR_DRAWS, c, queries.seeded_generator(shown.seed))
+        axes = torch.quantile(queries.plain(z).flatten(1), levels, dim=0)
+        note = f"Decoded at prior quantiles {EDGE:.0%} to {1 - EDGE:.0%} of each dimension"
+    else:
+        low, high = torch.quantile(code.flatten(1), torch.tensor([EDGE, 1 - EDGE]), dim=0)
+        axes = low + (high - low) * torch.linspace(0, 1, side)[:, None]
+        note = f"Decoded evenly between quantiles {EDGE:.0%} and {1 - EDGE:.0%} of the codes"
+    across, up = torch.meshgrid(axes[:, 0], axes[:, 1].flip(0), indexing="xy")
+    points = torch.stack([across, up], -1).view(side * side, *code.shape[1:])
+    c = None if c is None else c.expand(len(points), *c.shape[1:])
+    x = queries.decode(model, points, c)
+    alt = f"{coded.label}: decoded images over a {side} by {side} grid of codes"
+    picture = grid(x, shown.brightness, side, alt, gap=0.06, tile=(32, LARGE))
+    return picture, note
+
+
+def _thumbnails(shown: Shown) -> Thumbnails | None:
+    """The mapped images, as small as a modest page weight asks for."""
+    data, split = shown.data, shown.split
+    if not data.space.is_image:
+        return None
+    room = (SHEET_BYTES / (len(split) * min(3, data.space.shape[0]))) ** 0.5
+    side = max(12, min(int(room), THUMBNAIL, max(data.space.shape[1:])))
+    columns = int(len(split) ** 0.5) + 1
+    sheet = grid(split.x, shown.brightness, columns, "", gap=0, tile=(1, side))
+    return Thumbnails(sheet, columns)
+
+
+SECTION: Section = Section(
+    "latent",
+    "Latent map",
+    """{{ "{:,}".format(content.points) }} test examples where their codes
+lie{{ ", colored by class" if legend }}.
+{% if content.thumbnails %}Point at a map to see the image behind a point. {% endif %}
+{% if legend %}Choose a class to see it alone.{% endif %}""",
+    build,
+    "latent_map.html.j2",
+)

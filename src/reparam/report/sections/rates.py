@@ -1,0 +1,118 @@
+"""The section of rates: against distortion, of every layer, and which parts collapsed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from reparam.evaluation.diagnosis import collapse_notes
+from reparam.evaluation.likelihood import bound_terms
+from reparam.inspection import Layered
+from reparam.model import LatentVariable
+from reparam.report import plots, queries
+from reparam.report.colors import model_color
+from reparam.report.pictures import Picture, grid
+from reparam.report.section import Card, Section, Shown
+
+SHARED_ROWS, SHARED_COLUMNS = 4, 6  # draws that share all layers but the finest, in each row
+TITLE_WIDTH = 34  # letters of a title over a panel of layers
+
+
+class Rates(NamedTuple):
+    """The plane, panels of the rates of layers, notes and pictures by model."""
+
+    plane: Markup | None
+    layers: list[Markup]
+    notes: list[tuple[int, str, str]]
+    shared: list[Card]
+
+
+def build(shown: Shown) -> Rates | None:
+    """What there is to say of the rates; None without a latent-variable model."""
+    found = Rates(_plane(shown), [], [], [])
+    for index, label, model in shown.of(LatentVariable):
+        rate = bound_terms(model, shown.split, shown.seed)["rate"].flatten(1)
+        found.notes.extend((index, label, note) for note in collapse_notes(rate, model.layers))
+        if model.layers:
+            if rate.shape[1] == len(model.layers):
+                means = rate.cpu().double().mean(0).tolist()
+                found.layers.append(_layer_bars(index, label, means))
+            figures = _shared(shown, model) if shown.data.space.is_image else []
+            found.shared.extend([Card(index, label, figures)] if figures else [])
+    return found if any(shown.of(LatentVariable)) else None
+
+
+def _plane(shown: Shown) -> Markup | None:
+    """Distortion over rate, one point a model: lines of slope −1 have one ELBO."""
+    points = [
+        (
+            index,
+            f"{label}, given c" if model.conditional else label,
+            shown.entries[index].scores["rate"].value,
+            shown.entries[index].scores["distortion"].value,
+        )
+        for index, label, model in shown.of(LatentVariable)
+        if {"rate", "distortion"} <= shown.entries[index].scores.keys()
+    ]
+    if not points:
+        return None
+    with plots.style():
+        figure, axis = plots.panel(6.0, 4.2)
+        for index, label, rate, distortion in points:
+            axis.plot([rate], [distortion], "o", color=model_color(index), markersize=7)
+            axis.annotate(label, (rate, distortion), xytext=(7, 3), textcoords="offset points")
+        axis.margins(0.18)
+        low, high = axis.get_xlim()
+        bottom, top = axis.get_ylim()
+        for total in sorted({round(rate + distortion, 3) for _, _, rate, distortion in points}):
+            axis.plot([low, high], [total - low, total - high], lw=0.7, ls=":", color="0.5")
+        axis.set_xlim(low, high)
+        axis.set_ylim(bottom, top)
+        axis.set_xlabel("rate, nats")
+        axis.set_ylabel("distortion, nats")
+        axis.set_title("Rate and distortion")
+        return plots.svg(figure, "Distortion over rate of every model; dotted lines have one ELBO")
+
+
+def _layer_bars(index: int, label: str, means: Sequence[float]) -> Markup:
+    with plots.style():
+        title = textwrap.wrap(label, TITLE_WIDTH)
+        figure, axis = plots.panel(3.9, 0.6 + 0.2 * len(title) + 0.25 * len(means))
+        names = [f"layer {len(means) - i}" for i in range(len(means))]
+        axis.barh(range(len(means)), means, color=model_color(index), height=0.7)
+        axis.set_yticks(range(len(means)), names)
+        axis.invert_yaxis()
+        axis.set_title("\n".join(title))
+        axis.set_xlabel("rate, nats")
+        return plots.svg(figure, f"Rate of every layer of {label}")
+
+
+def _shared(shown: Shown, model: LatentVariable) -> list[tuple[str, Picture]]:
+    """Means of x in rows that share their coarsest layers, one more layer in each picture."""
+    generator, shared = queries.seeded_generator(shown.seed), "layers"
+    c = model.draw_condition(SHARED_ROWS, generator)
+    prior = model.prior(c)
+    if not isinstance(prior, Layered):
+        return []
+    z = prior.repeat(SHARED_ROWS).sample(generator).repeat_interleave(SHARED_COLUMNS, 0)
+    if c is not None:
+        c, shared = c.repeat_interleave(SHARED_COLUMNS, 0), "layers and the condition"
+    pictures = []
+    for kept in range(1, len(model.layers)):
+        x = queries.in_data_units(model.decode(prior.resample(z, kept, generator), c))
+        what = f"{kept} of {len(model.layers)} {shared} shared in each row"
+        pictures.append((what, grid(x, shown.brightness, SHARED_COLUMNS, what, tile=(28, 56))))
+    return pictures
+
+
+SECTION: Section = Section(
+    "rates",
+    "Rates",
+    """Nats about x that z carries (rate) against those still needed for x once z is known
+(distortion). Along a dotted line their sum, and so the ELBO, is the same.""",
+    build,
+    "rates.html.j2",
+)

@@ -1,0 +1,26 @@
+"""The section that says how to read all others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from reparam.report.recipes import python
+from reparam.report.section import Section, Shown
+from reparam.report.table import ColumnHead, score_table
+
+
+class Reading(NamedTuple):
+    """What each score is, and the Python that makes the models again."""
+
+    headers: Sequence[ColumnHead]
+    code: str
+
+
+def build(shown: Shown) -> Reading:
+    return Reading(score_table(shown.entries).headers, python(shown.data, shown.entries))
+
+
+SECTION: Section = Section(
+    "reading", "How to read", "", build, "reading.html.j2", heading="How to read these numbers"
+)

@@ -1,0 +1,108 @@
+"""The section of sampled images, of all models alike and class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from reparam.data import Split
+from reparam.model import Generator, LatentVariable
+from reparam.report import queries
+from reparam.report.pictures import grid
+from reparam.report.section import Card, Section, Shown, images
+from reparam.report.selection import LARGE, SMALL, class_names, rows_to_imitate
+
+PER_CLASS, CLASSES = 6, 20
+
+
+class Samples(NamedTuple):
+    """Cards of all generators, and of those that take labels with a figure for each class."""
+
+    cards: list[Card]
+    by_class: list[Card]
+
+    @property
+    def have_means(self) -> bool:
+        return any(len(card.figures) > 1 for card in self.cards)
+
+
+def build(shown: Shown) -> Samples | None:
+    cards = sample_cards(shown)
+    return Samples(cards, samples_by_class(shown)) if cards else None
+
+
+def sample_cards(shown: Shown) -> list[Card]:
+    """Real test images, then each generator's: means where there are any, and draws."""
+    if not any(shown.of(Generator)):
+        return []
+    data, brightness, seed = shown.data, shown.brightness, shown.seed
+    columns = 4 if max(data.space.shape[1:]) > LARGE else 5
+    count = 4 * columns
+    drawn = torch.randperm(len(data.test), generator=queries.seeded_generator(seed + 1))
+    real = grid(data.test.x[drawn[:count]], brightness, columns, "Real test images", tile=SMALL)
+    cards = [Card(None, "Real data", [("Test images", real)])]
+    like = rows_to_imitate(data, count, seed)
+    for index, label, model in shown.of(Generator):
+        found = captioned(queries.sample(model, count, like, seed))
+        figures = [
+            (caption, grid(x, brightness, columns, f"{label}: {caption}", tile=SMALL))
+            for caption, x in found
+        ]
+        cards.append(Card(index, label, figures))
+    return cards
+
+
+def captioned(samples: queries.Samples) -> list[tuple[str, Tensor]]:
+    """What is shown of samples, named for what it is."""
+    shown = [] if samples.means is None else [("Means of p(x|z), z ~ p(z)", samples.means)]
+    return [*shown, ("Draws x ~ p(x)", samples.draws)]
+
+
+def samples_by_class(shown: Shown) -> list[Card]:
+    """A row of samples for each class, of every generator that takes labels."""
+    space = shown.data.space
+    by_label = space.classes is not None and space.attributes is None
+    known = class_names(shown.data)[: space.classes] if by_label else ()
+    return [
+        _class_card(shown, index, label, model, known[:CLASSES])
+        for index, label, model in shown.of(Generator)
+        if model.conditional and known
+    ]
+
+
+def _class_card(
+    shown: Shown, index: int, label: str, model: Generator, known: Sequence[str]
+) -> Card:
+    means = isinstance(model, LatentVariable)
+    # One seed for all classes: what stands in a column was made of the same random numbers.
+    count = PER_CLASS if means else 2 * PER_CLASS
+    x = shown.data.train.x[:1].expand(count, *shown.data.space.shape)
+    rows = []
+    for number, name in enumerate(known):
+        alike = Split(x, torch.full((count,), number))
+        samples = queries.sample(model, count, alike, shown.seed)
+        both = [part for part in (samples.means, samples.draws) if part is not None]
+        apart, alt = (PER_CLASS,) if means else (), f"{label}: samples of class {name}"
+        tiles = torch.cat(both)
+        picture = grid(tiles, shown.brightness, len(tiles), alt, apart=apart, tile=SMALL)
+        rows.append((name, picture))
+    note = "Draws x ~ p(x|c); a column shares its random numbers."
+    if means:
+        note = "Left means E[x|z, c], right draws x ~ p(x|z, c); a column shares its draw of z."
+    left_out = (shown.data.space.classes or 0) - len(known)
+    return Card(index, label, rows, note + (f" {left_out} more classes." if left_out else ""))
+
+
+SECTION: Section = Section(
+    "samples",
+    "Samples",
+    """{% if content.have_means %}Means and draws of a model come from the same z, place by place:
+means show what the latent code decides, draws{% else %}Draws{% endif %} x&nbsp;~&nbsp;p(x) are what
+the likelihood judges, noise included.""",
+    build,
+    "sampled_images.html.j2",
+    images,
+)

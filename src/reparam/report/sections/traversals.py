@@ -1,0 +1,203 @@
+"""The section of what each latent dimension does: one code moved along one dimension at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reparam.data import Split
+from reparam.editing import traverse
+from reparam.evaluation.latents import Axes, importance
+from reparam.model import Codec
+from reparam.report import queries
+from reparam.report.columns import Columns, colors, response
+from reparam.report.pictures import Brightness, Picture, grid
+from reparam.report.section import Figure, Section, Shown, images
+
+SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
+SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
+ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so that pages stay light
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One latent dimension: how much it carries, and the decoded walk along it."""
+
+    name: str
+    amount: str
+    share: float
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class TraversalCard:
+    """Every dimension of one model in order: the strongest, the others small, the last as text.
+
+    The amounts of the last are in ``unit``.
+    """
+
+    model: int
+    label: str
+    order: str
+    note: str
+    dimensions: list[Dimension]
+    others: str
+    small: list[tuple[str, Picture]]
+    undrawn: list[str]
+    unit: str
+
+
+def build(shown: Shown) -> list[TraversalCard]:
+    """Traversals of every codec with real codes."""
+    brush = _Images.of(shown) if images(shown) else _Rows.of(shown)
+    cards = []
+    for coded in shown.coded:
+        axes = importance(coded.model, shown.split, coded.code.flatten(1), shown.seed)
+        walk = _Walk.of(coded.model, shown.split, coded.code)
+        cards.append(_card(coded.index, coded.label, axes, walk, brush))
+    return cards
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """Where the walks of a model start, and how far they go.
+
+    Args:
+        model: decodes them.
+        x: a single example (1, *shape), of an ordinary code.
+        mean, deviation: of the codes, (F,).
+        c: the condition of ``x``.
+    """
+
+    model: Codec
+    x: Tensor
+    mean: Tensor
+    deviation: Tensor
+    c: Tensor | None
+
+    @classmethod
+    def of(cls, model: Codec, split: Split, code: Tensor) -> _Walk:
+        flat = code.flatten(1)
+        mean, deviation = flat.mean(0), flat.std(0, correction=0)
+        nearest = int((flat - mean).square().sum(1).argmin())
+        rows = slice(nearest, nearest + 1)
+        return cls(model, split.x[rows], mean, deviation, queries.condition(model, split, rows))
+
+    def along(self, dimensions: Tensor, steps: int) -> Tensor:
+        """x decoded along each of the dimensions, (n, steps, *shape)."""
+        if not len(dimensions):
+            return torch.empty(0)
+        reach = REACH * self.deviation[dimensions, None] * torch.linspace(-1, 1, steps)
+        values = self.mean[dimensions, None] + reach
+        return queries.in_data_units(
+            traverse(self.model, self.x, dimensions.tolist(), values, self.c)[0]
+        )
+
+
+def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Rows) -> TraversalCard:
+    order = axes.amount.argsort(descending=True)
+    alive, dead = order[axes.alive[order]], order[~axes.alive[order]]
+    first, weaker = alive[:SHOWN], alive[SHOWN:]
+    others = torch.cat([weaker, dead])
+    side, drawn = brush.small_size(len(others))
+    alt = f"{label}: x decoded along dimension"
+    dimensions = []
+    for dimension, x in zip(first.tolist(), walk.along(first, STEPS), strict=True):
+        amount = axes.amount[dimension].item()
+        share = amount / max(axes.amount.max().item(), 1e-30)
+        name, text = f"z{dimension}", f"{amount:.3g} {axes.unit}"
+        figure = brush.large(x, f"{alt} {dimension}")
+        dimensions.append(Dimension(name, text, share, figure))
+    unit = f" {axes.unit}"
+    small = [
+        (axes.text(dimension, unit), brush.small(x, side, f"{alt} {dimension}"))
+        for dimension, x in zip(
+            others[:drawn].tolist(), walk.along(others[:drawn], SMALL_STEPS), strict=True
+        )
+    ]
+    undrawn = [axes.text(dimension) for dimension in others[drawn:].tolist()]
+    note, title = _note(len(order), len(alive)), _title(len(weaker), len(dead))
+    return TraversalCard(
+        index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit
+    )
+
+
+def _note(total: int, alive: int) -> str:
+    if alive == 0:
+        return f"None of the {total} dimensions is used: all are dead"
+    return f"{min(alive, SHOWN)} of {total} dimensions" + (", the others below" * (total > SHOWN))
+
+
+def _title(weaker: int, dead: int) -> str:
+    """What is folded away.
+
+    >>> _title(12, 1), _title(0, 2)
+    ('12 weaker dimensions and 1 dead one', '2 dead dimensions')
+    """
+    parts = [f"{weaker} weaker dimension{'s' * (weaker > 1)}"] if weaker else []
+    if dead:
+        noun = "one" if weaker else "dimension"
+        parts.append(f"{dead} dead {noun}{'s' * (dead > 1)}")
+    return " and ".join(parts)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Draws walks of images."""
+
+    brightness: Brightness
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, shown: Shown) -> _Images:
+        return cls(shown.brightness, shown.data.space.shape)
+
+    def large(self, x: Tensor, alt: str) -> Figure:
+        return grid(x, self.brightness, STEPS, alt, tile=(48, 64))
+
+    def small_size(self, count: int) -> tuple[int, int]:
+        """The longer side of a small image for so many walks, and how many walks have room."""
+        channels, (height, width) = min(3, self.shape[0]), self.shape[1:]
+        longest = max(height, width)
+        share = height * width / longest**2
+        each = SMALL_STEPS * channels * share  # bytes of a walk of images of one pixel
+        side = int((ROOM / (max(count, 1) * each)) ** 0.5)
+        side = min(max(side, SMALL_SIDE), LARGE_SIDE, longest)
+        return side, min(count, MOST_SMALL, int(ROOM / (each * side**2)))
+
+    def small(self, x: Tensor, side: int, alt: str) -> Picture:
+        return grid(x, self.brightness, SMALL_STEPS, alt, gap=0, tile=(1, side))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Draws walks of rows of a table."""
+
+    columns: Columns
+
+    @classmethod
+    def of(cls, shown: Shown) -> _Rows:
+        return cls(Columns.of(shown.data))
+
+    def large(self, x: Tensor, alt: str) -> Figure:
+        return response(self.columns, x, alt)
+
+    def small_size(self, count: int) -> tuple[int, int]:
+        each = SMALL_STEPS * 3 * len(self.columns.names)
+        return 0, min(count, MOST_SMALL, ROOM // each)
+
+    def small(self, x: Tensor, side: int, alt: str) -> Picture:
+        return colors(self.columns, x, alt)
+
+
+SECTION: Section = Section(
+    "traversals",
+    "Traversals",
+    """The test code nearest to the mean of all, moved along one dimension from 2.5 standard
+deviations of the codes below their mean to 2.5 above.{% if not data.space.is_image %} Colors show
+each column in standard deviations from its training mean: blue below, red above.{% endif %}""",
+    build,
+    "traversals.html.j2",
+)

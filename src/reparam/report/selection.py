@@ -1,0 +1,56 @@
+"""Which examples are shown, and what they are called."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reparam.data import Data, Split
+from reparam.report import queries
+
+LARGE = 48  # pixels: images above are shown in smaller numbers
+SMALL = (40, 72)  # pixels: tiles where there are many
+
+
+def examples(split: Split, count: int, seed: int) -> Tensor:
+    """Rows of a split, drawn at random, the classes in turn where there are labels.
+
+    >>> split = Split(torch.zeros(6, 1), torch.tensor([1, 1, 1, 1, 1, 0]))
+    >>> split.labels[examples(split, 3, seed=0)].tolist()
+    [0, 1, 1]
+    """
+    drawn = torch.randperm(len(split), generator=queries.seeded_generator(seed))
+    if split.labels is None:
+        return drawn[:count].sort().values
+    labels = split.labels[drawn]
+    turn = torch.zeros_like(labels)  # how many of its class come before a row
+    for label in labels.unique():
+        mine = labels == label
+        turn[mine] = torch.arange(int(mine.sum()))
+    chosen = drawn[torch.argsort(turn, stable=True)[:count]]
+    return chosen[torch.argsort(split.labels[chosen], stable=True)]
+
+
+def rows_to_imitate(data: Data, count: int, seed: int) -> Split:
+    """Training rows drawn at random, sorted by label: conditional models draw under theirs."""
+    generator = queries.seeded_generator(seed + 2)
+    rows = data.train.take(torch.randint(len(data.train), (count,), generator=generator))
+    return rows if rows.labels is None else rows.take(rows.labels.argsort(stable=True))
+
+
+def class_names(data: Data) -> tuple[str, ...]:
+    """A name for every class that occurs."""
+    if data.test.labels is None:
+        return ()
+    count = max(data.space.classes or 0, int(data.test.labels.max()) + 1)
+    known = data.class_names or ()
+    return tuple(known[i] if i < len(known) else str(i) for i in range(count))
+
+
+def names(data: Data, rows: Tensor) -> str:
+    """The classes of these test rows in words, for readers of alternative texts."""
+    if data.test.labels is None:
+        return f"{len(rows)} test images"
+    known = class_names(data)
+    words = [known[label] for label in data.test.labels[rows].tolist()]
+    return "test images of classes " + ", ".join(words)

@@ -1,0 +1,332 @@
+"""Every term of a loss and every score: what it is called, counts and means, and how it is judged.
+
+A new term or score is entered here, and nowhere else: curves, tables, headlines and the weights
+that training keeps read it. Nothing is imported, so that a command line can.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["higher", "lower"]
+Form = Literal["number", "share", "whole"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One of the unweighted terms that ``Loss.terms`` may have.
+
+    Args:
+        definition: what it is.
+        unit: in which it is counted.
+        better: which direction is better; None where neither is as such.
+        judges: whether weights are kept by it, where a model names no other term.
+        of_a_row: whether it says something of its row, not of the batch or of the training.
+    """
+
+    definition: str
+    unit: str
+    better: Better | None = "lower"
+    judges: bool = False
+    of_a_row: bool = True
+
+    @property
+    def label(self) -> str:
+        """Beside a curve.
+
+        >>> TERMS["beta"].label, TERMS["nll"].label
+        ('weight of the rate', '−log p(x), nats')
+        """
+        return ", ".join(filter(None, (self.definition, self.unit)))
+
+
+# The first of those that judge which a loss has decides.
+TERMS = {
+    "bound": Term("evidence lower bound", "nats", "higher", judges=True),
+    "nll": Term("−log p(x)", "nats", judges=True),
+    "squared_error": Term("summed", "network units", judges=True),
+    "cross_entropy": Term("", "nats, not a likelihood", judges=True),
+    "distortion": Term("−log p(x|z)", "nats", judges=True),
+    "rate": Term("KL(q(z|x) ‖ p(z))", "nats", None),
+    "beta": Term("weight of the rate", "", None, of_a_row=False),
+    "total_correlation": Term("KL(q(z) ‖ Π q(zⱼ))", "nats", of_a_row=False),
+    "dip": Term("covariance of codes − identity, squared", "", of_a_row=False),
+    "mmd": Term("kernel distance of q(z) and p(z)", "", of_a_row=False),
+    "sparsity": Term("Σ KL(ρ ‖ ρ̂) of units", "nats", of_a_row=False),
+    "contraction": Term("‖∂z/∂x‖²", "network units"),
+    "objective": Term("what is minimized", "", of_a_row=False),
+}
+JUDGES = {name: -1.0 if t.better == "higher" else 1.0 for name, t in TERMS.items() if t.judges}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a score is, and its column in the table of the report.
+
+    Args:
+        title: what stands above it.
+        group: the scores it stands with, all defined for models of one role.
+        definition: one or two sentences.
+        better: which direction is better; None where neither is.
+        unit: shown with the title; None: the score's own.
+        told: whether conditional models lack it, since their codes contain the condition.
+        headline: above its column where commands print the scores that one looks at first.
+        claim: what the model with the best value does, to go on from its name.
+        form: how it is printed.
+    """
+
+    title: str
+    group: str
+    definition: str
+    better: Better | None = None
+    unit: str | None = None
+    told: bool = False
+    headline: str = ""
+    claim: str = ""
+    form: Form = "number"
+
+
+GIVEN_C = "Conditional models are told the condition of x."
+LIKELIHOOD = "How probable the model finds data it has not seen"
+SCORES: dict[str, Measure] = {
+    "log_likelihood": Measure(
+        "Log-likelihood",
+        "Density",
+        f"log p(x): {LIKELIHOOD}.",
+        "higher",
+        headline="log p(x)\nnats",
+        claim="has the highest log-likelihood",
+    ),
+    "bits_per_dim": Measure(
+        "Bits/dim",
+        "Density",
+        "−log p(x) / (D ln 2): the bits that a code made with the model needs per entry of x, "
+        "real entries that never vary left out.",
+        "lower",
+    ),
+    "conditional_log_likelihood": Measure(
+        "Log-likelihood given c",
+        "Density",
+        f"log p(x|c): {LIKELIHOOD}, once told c. Not comparable with log p(x).",
+        "higher",
+        headline="log p(x|c)\nnats",
+        claim="has the highest log-likelihood given the condition",
+    ),
+    "conditional_bits_per_dim": Measure(
+        "Bits/dim given c",
+        "Density",
+        "−log p(x|c) / (D ln 2), once told c. Not comparable with bits/dim of log p(x).",
+        "lower",
+    ),
+    "elbo": Measure(
+        "ELBO",
+        "Latents",
+        "Evidence lower bound: minus distortion minus rate, from one draw of z. It lies below "
+        "log p(x) by the posterior's misfit KL(q(z|x) ‖ p(z|x)); where the log-likelihood shown is "
+        "itself a bound, the gap between the two is the least that the misfit can be.",
+        "higher",
+    ),
+    "conditional_elbo": Measure(
+        "ELBO given c",
+        "Latents",
+        "Evidence lower bound on log p(x|c), from one draw of z. Not comparable with one on "
+        "log p(x).",
+        "higher",
+    ),
+    "distortion": Measure(
+        "Distortion",
+        "Latents",
+        "−log p(x|z), z ~ q(z|x): nats still needed for x once z is known. Traded against rate.",
+    ),
+    "rate": Measure(
+        "Rate",
+        "Latents",
+        "KL(q(z|x) ‖ p(z)): nats of information about x in z. Traded against distortion.",
+    ),
+    "posterior_gap": Measure(
+        "Gap",
+        "Latents",
+        "The log-likelihood shown minus the ELBO, KL(q(z|x) ‖ p(z|x)): where the former is a "
+        "bound, the least that this misfit of the posterior can be.",
+    ),
+    "mutual_information": Measure(
+        "I(x; z)",
+        "Latents",
+        "Nats about x in z under q(z|x), q(z) being a mixture of the posteriors of M examples, "
+        "2,000 at most: a lower bound of ln M at most, withheld within a nat of it. The rate is "
+        "this and KL(q(z) ‖ p(z)).",
+        told=True,
+    ),
+    "aggregate_kl": Measure(
+        "KL(q(z) ‖ p(z))",
+        "Latents",
+        "How far the codes of all data lie from the prior that samples are drawn from: the rate "
+        "without I(x; z), so that it bounds from above what that bounds from below. The gap "
+        "between bound and truth grows with I(x; z): models that differ in it do not compare.",
+        told=True,
+    ),
+    "beta": Measure(
+        "β",
+        "Latents",
+        "Weight of the rate relative to the distortion that training ended with, where it was "
+        "scheduled, learned or controlled. Every score is unweighted.",
+        None,
+        "",
+    ),
+    "active_units": Measure(
+        "Active units",
+        "Latents",
+        "Latent dimensions whose posterior mean varies over the data by more than 0.01 "
+        "(Burda et al. 2016).",
+        told=True,
+        form="whole",
+    ),
+    "reconstruction_mse": Measure(
+        "MSE",
+        "Reconstruction",
+        "Mean squared error per entry between x and its reconstruction; discrete data are "
+        "divided by K − 1 first, columns of real tables by their training deviation. "
+        f"{GIVEN_C}",
+        "lower",
+        headline="error\nMSE",
+        claim="reconstructs best, by mean squared error",
+    ),
+    "psnr": Measure(
+        "PSNR",
+        "Reconstruction",
+        "Peak signal-to-noise ratio of the reconstruction, 10 log₁₀(peak² / MSE), "
+        f"averaged over images. {GIVEN_C}",
+        "higher",
+    ),
+    "sharpness": Measure(
+        "Sharpness",
+        "Reconstruction",
+        "Variance of the Laplacian (four neighbors less four times the pixel) of reconstructions, "
+        "means as they are, over that of their originals: 1 is as sharp, less is blurred, more has "
+        f"edges or noise of its own. 500 images at most. {GIVEN_C}",
+    ),
+    "linear_probe_accuracy": Measure(
+        "Linear probe",
+        "Representation",
+        "Accuracy of logistic regression from codes to labels: fitted on training codes, "
+        "measured on unseen ones.",
+        "higher",
+        "accuracy",
+        told=True,
+        headline="probe\naccuracy",
+        claim="has the codes from which labels are read best",
+        form="share",
+    ),
+    "neighbor_overlap": Measure(
+        "Neighbors kept",
+        "Representation",
+        "Of the 10 nearest neighbors of each example in the data, how many are among its 10 "
+        "nearest in code space (Lee & Verleysen 2009), among 1,000 examples at most; Euclidean "
+        "distances, columns of real tables in training deviations.",
+        "higher",
+        told=True,
+        form="share",
+    ),
+    "frechet_distance": Measure(
+        "Fréchet distance",
+        "Samples",
+        "Distance between the mean and covariance of features of data and of as many samples "
+        "(5,000 at most). Features of a fixed random network: compare within this page only, "
+        "these are not Inception's. Its floor is what training data score in place of samples, and "
+        "falls as 1/n; fewer rows than twice the features are not measured.",
+        "lower",
+        "features²",
+        headline="Fréchet\ndistance",
+        claim="has the smallest Fréchet distance between samples and data",
+    ),
+    "kernel_distance": Measure(
+        "Kernel distance",
+        "Samples",
+        "Unbiased squared maximum mean discrepancy of the same features, with the cubic kernel "
+        "(x·y/F + 1)³ (Bińkowski et al. 2018): 0 on average where samples are of the law of the "
+        "data, so that it may be negative.",
+        "lower",
+        "",
+    ),
+    "sample_precision": Measure(
+        "Precision",
+        "Samples",
+        "Share of samples within the manifold of the data: balls around all rows in feature space, "
+        "each as large as the distance to its third nearest (Kynkäänniemi et al. 2019). How "
+        "plausible samples are; real data do not reach 1 either.",
+        "higher",
+        "",
+    ),
+    "sample_recall": Measure(
+        "Recall",
+        "Samples",
+        "Share of the data within the manifold of as many samples, made in the same way: how much "
+        "of the variety of the data is there. Real data do not reach 1 either.",
+        "higher",
+        "",
+    ),
+    "sample_sharpness": Measure(
+        "Sample sharpness",
+        "Samples",
+        "Variance of the Laplacian of samples over that of data: 1 is as sharp, less is blurred, "
+        "more has edges or noise of its own.",
+    ),
+    "nearest_training": Measure(
+        "Nearest training",
+        "Samples",
+        "Mean distance of samples to their nearest training example over that of unseen data to "
+        "theirs, 500 of each at most; Euclidean, columns of real tables in training deviations. "
+        "Copies have 0, and noise lies above 1. Below 1 alone says little: what is smooth or "
+        "average, as the mean of a class, is near many examples without being a copy of any.",
+    ),
+    "near_copies": Measure(
+        "Near copies",
+        "Samples",
+        "Share of samples that are nearer to a training example than all but a hundredth of unseen "
+        "data are: 1 % on average where samples are as far as unseen data, less where distances "
+        "are often equal, all of them where training examples are repeated. It takes 99 rows.",
+        None,
+        "",
+    ),
+    "label_entropy": Measure(
+        "Label entropy",
+        "Samples",
+        "Entropy of the classes of samples, as logistic regression on features of the training "
+        "data sees them: less than that of the labels where classes are missing or rare. It takes "
+        "five rows for every class.",
+    ),
+    "samples_per_second": Measure(
+        "Speed",
+        "Samples",
+        "Draws x ~ p(x) per second on this computer.",
+        "higher",
+        form="whole",
+    ),
+    "parameters": Measure(
+        "Parameters",
+        "Cost",
+        "Numbers that the model took from the training data.",
+        unit="",
+        form="whole",
+    ),
+    "train_seconds": Measure(
+        "Training",
+        "Cost",
+        "Wall-clock time of training on this computer.",
+        "lower",
+        headline="training\nseconds",
+    ),
+}
+HEADLINES = {name: about.headline for name, about in SCORES.items() if about.headline}
+CLAIMS = {name: about.claim for name, about in SCORES.items() if about.claim}
+
+
+def measure(name: str) -> Measure:
+    """What a score is; one that is not known yet shows its own name.
+
+    >>> measure("precision_at_5").title
+    'Precision at 5'
+    """
+    title = name.replace("_", " ").capitalize()
+    return SCORES.get(name) or Measure(title, "Other", title + ".")
