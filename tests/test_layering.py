@@ -61,10 +61,7 @@ SHARED_STEMS = {
 }
 # What knows models only by the vocabulary, and where it still names a network or distribution.
 GENERAL = ("train", "evaluation", "report")
-CONCRETE_PARTS = {
-    ("reparam.train.state", "BatchNorm"): "its statistics are averaged with the weights",
-    ("reparam.train.device", "CausalAttention"): "its kernels are chosen by the device",
-}
+CONCRETE_PARTS = {}
 
 
 def module_name(path: Path) -> str:

@@ -10,11 +10,10 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam.config import TrainConfig
 from reparam.editing import variations
 from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Loss, Solve, Space
-from reparam.presets import PRESETS, Accepts, Preset
+from reparam.presets import PRESETS, Preset
 from reparam.report import TrainedModel, write_report
 
 LEVELS = 5
@@ -55,8 +54,11 @@ class Columns(Codec):
 
 @pytest.fixture
 def named(monkeypatch):
-    preset = Preset("columns", lambda space: Columns(space), "", Accepts(), TrainConfig())
-    monkeypatch.setitem(PRESETS, "columns", preset)
+    def build(space):
+        """Two entries of x as indices."""
+        return Columns(space)
+
+    monkeypatch.setitem(PRESETS, "columns", Preset("columns", build, "no paper"))
 
 
 @pytest.fixture(params=["images", "table"])

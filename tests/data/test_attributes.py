@@ -100,7 +100,7 @@ def test_arrays_called_attributes(tmp_path, kind):
         (
             TABLE,
             {"label": "sex", "attributes": ["height", "weight", "age", "born"]},
-            "no columns are left besides label, attributes and drop",
+            "no columns are left besides label, attributes, factors and drop",
         ),
         (
             TABLE.assign(age=TABLE.age.where(TABLE.index != 4)),

@@ -82,6 +82,8 @@ def test_columns_are_found_by_name_and_others_ignored(form, tmp_path):
     assert load_rows(source, data, label="y").labels.tolist() == [2, 0]
     with pytest.raises(ValueError, match="class 's' is none of the classes u, v, w"):
         load_rows(source, data, label="text")
+    with pytest.raises(ValueError, match="label: 'a' is an entry of x; name another column"):
+        load_rows(source, data, label="a")
     with pytest.raises(ValueError, match="columns: DataFrame has no column 'a'"):
         load_rows(new.drop(columns="a"), data)
 

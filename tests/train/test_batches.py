@@ -94,7 +94,7 @@ def test_streamed_turns_are_those_of_data_on_the_device(monkeypatch, dynamic):
 def test_conditions_stay_with_their_rows():
     batches = Batches(numbered(20), 6, seed=0, device=CPU, c=torch.arange(20) * 10)
     for step in range(9):
-        x, c = batches.at(step)
+        x, c, _ = batches.at(step)
         assert torch.equal(c, x[:, 0] * 10)
     assert Batches(numbered(20), 6, 0, CPU).at(0).c is None
 

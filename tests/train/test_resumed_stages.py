@@ -13,7 +13,7 @@ import reparam as rp
 from reparam import checkpoint
 from reparam.data import Data, Split
 from reparam.model import Space
-from reparam.models import mixture
+from reparam.models import gaussian_mixture
 from reparam.train import RunFolder, fit, resume
 
 FIELDS: dict[str, Any] = dict(batch_size=10, lr=3e-3, ema=0.9, progress=False)  # 5 steps an epoch
@@ -64,7 +64,8 @@ def test_more_epochs_are_the_longer_run(tmp_path, kind):
 def test_a_preset_of_two_stages_is_given_more_epochs(tmp_path):
     fields = FIELDS | {"epochs": SHORT}
     for name, epochs in (("one", LONG), ("two", SHORT)):
-        model = rp.build("ae-gmm", data().space, latent_dim=2, hidden=(5,), components=2, seed=1)
+        options = {"codec.latent_dim": 2, "codec.hidden": (5,), "generator.components": 2}
+        model = rp.build("ae-gmm", data().space, seed=1, **options)
         fit(model, data(), out=tmp_path / name, **(fields | {"epochs": epochs}))
     resume(tmp_path / "two", data=data(), epochs=LONG, progress=False)
     assert_same_run(tmp_path / "one", tmp_path / "two")
@@ -83,7 +84,7 @@ def test_dying_in_what_is_done_again_loses_nothing(tmp_path, monkeypatch, died):
 
     where = {
         "in the first descent": (importlib.import_module("reparam.train.loop"), "validate"),
-        "in the last solve": (mixture, "_solve"),
+        "in the last solve": (gaussian_mixture, "_solve"),
     }[died]
     with monkeypatch.context() as patched, pytest.raises(Death):
         patched.setattr(*where, die)
@@ -95,7 +96,7 @@ def test_dying_in_what_is_done_again_loses_nothing(tmp_path, monkeypatch, died):
 
 def test_resuming_a_finished_run_solves_and_trains_nothing(tmp_path, monkeypatch):
     fit(two_stage("deep"), data(), out=tmp_path, epochs=SHORT, **FIELDS)
-    monkeypatch.setattr(mixture, "_solve", lambda *a: pytest.fail("solved again"))
+    monkeypatch.setattr(gaussian_mixture, "_solve", lambda *a: pytest.fail("solved again"))
     monkeypatch.setattr(torch.optim.Adam, "step", lambda *a: pytest.fail("trained"))
     files = {p.name for p in tmp_path.iterdir()}
     _, history = resume(tmp_path, data=data(), model=two_stage("deep"), progress=False)

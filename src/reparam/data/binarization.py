@@ -12,7 +12,7 @@ from torch import Tensor
 from reparam.data.contents import Array, Contents
 from reparam.data.large_arrays import blank, changed, is_mapped
 
-Binarization = float | Literal["static", "dynamic"]
+Binarization = int | float | Literal["static", "dynamic"]
 ROWS_PER_DRAW = 4096  # bounds the memory of a static draw
 
 

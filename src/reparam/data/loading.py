@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,8 +28,8 @@ from reparam.data.numpy_files import read_npy, read_npz
 from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
 from reparam.data.table_columns import read_parquet
-from reparam.data.values import ValueOptions, store_values
-from reparam.space import DataKind, Space
+from reparam.data.values import OneKind, ValueOptions, store_values
+from reparam.space import Space
 
 OF_TABLES = ("label", "drop", "attributes", "factors")  # the arguments that name columns
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
@@ -43,7 +43,7 @@ def load_data(
     drop: str | Collection[str] = (),
     attributes: str | Sequence[str] = (),
     factors: str | Sequence[str] = (),
-    kind: DataKind | None = None,
+    kind: OneKind | None = None,
     levels: int | None = None,
     binarize: Binarization | None = None,
     size: int | tuple[int, int] | None = None,
@@ -367,10 +367,10 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
         raise ValueError(
             f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"
         )
-    how = recipe.get("binarize")
+    how, kind = recipe.get("binarize"), cast(OneKind, space.kind)
     # Binary rows, such as samples, are binarized already.
     if how is None or np.isin(arrays.x, (0, 1)).all():
-        options = ValueOptions(space.kind, space.levels)
+        options = ValueOptions(kind, space.levels)
     elif contents.form == "images":  # in files they have 256 levels, whatever the data had
         options = ValueOptions("levels", 256, how, recipe.get("seed", 0))
     else:

@@ -137,10 +137,13 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
                 raise ValueError(
                     f"{argument}: {name!r} is named twice, or is the label or dropped too"
                 )
+    if options.label in (options.only or ()):
+        raise ValueError(f"label: {options.label!r} is an entry of x; name another column")
     x_columns = tuple(options.only or (name for name in names if name not in apart))
     if not x_columns:
-        left = "label, attributes and drop" if not options.factors else "those with another part"
-        raise ValueError(f"{origin}: no columns are left besides {left}")
+        raise ValueError(
+            f"{origin}: no columns are left besides label, attributes, factors and drop"
+        )
     return x_columns
 
 
@@ -268,7 +271,7 @@ def _refuse_missing(
     table: pa.Table, columns: Sequence[str], label: str | None, origin: str, find: FindCell
 ) -> None:
     for column in columns:
-        missing = table.column(column).is_null(nan_is_null=True).to_numpy()
+        missing = _missing(table.column(column))
         if not missing.any():
             continue
         row, more = int(missing.argmax()), int(missing.sum()) - 1
@@ -285,6 +288,14 @@ def _refuse_missing(
             + (f" (and {more} more in this column)" if more else "")
             + f"; fill it in, drop the {line}, or leave the column out with {drop_hint([column])}"
         )
+
+
+def _missing(column: pa.ChunkedArray) -> Array:
+    """Which cells are null, or NaN where that can be."""
+    if column.null_count:
+        return column.is_null(nan_is_null=True).to_numpy()
+    values = _plain(column).to_numpy()  # without the compute module, which takes time to import
+    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(column), bool)
 
 
 def _is_numeric(kind: pa.DataType) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from reparam.data.binarization import Binarization, binarized
 from reparam.data.contents import Array, Contents
 from reparam.data.large_arrays import blocks, changed, is_mapped
+from reparam.limits import Limited, Whole
 from reparam.space import DataKind
 
 FLOAT32_EXACT = 2**24  # float32 holds every integer up to here
@@ -20,12 +21,13 @@ ROUNDING = 1e-4  # of a column's standard deviation: less is lost in any model
 FAR = 1e5  # standard deviations from 0: float32 then keeps a hundredth of one
 COLUMNS_AT_ONCE = 64  # bounds the memory of temporaries
 
+OneKind = Literal["binary", "levels", "real"]  # of all entries; mixed data have several
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Decision = tuple[DataKind, int | None, str]  # kind, levels, the sentence that says why
 
 
 @dataclass(frozen=True)
-class ValueOptions:
+class ValueOptions(Limited):
     """What the user says about the values; None: decide by source.
 
     Args:
@@ -41,28 +43,17 @@ class ValueOptions:
     'levels'
     """
 
-    kind: DataKind | None = None
-    levels: int | None = None
+    kind: OneKind | None = None
+    levels: Annotated[int, Meta(ge=2, le=2**31)] | None = None
     binarize: Binarization | None = None
-    seed: int = 0
+    seed: Whole = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in (None, "binary", "levels", "real"):
-            raise ValueError(f"kind: expected binary, levels or real, got {self.kind!r}")
+        super().__post_init__()
         if self.levels is not None:
-            if not 2 <= self.levels <= 2**31:
-                raise ValueError(f"levels: expected 2 to 2**31, got {self.levels}")
             if self.kind not in (None, "levels"):
                 raise ValueError(f"levels: given for kind {self.kind}; leave one of the two out")
             object.__setattr__(self, "kind", "levels")
-            object.__setattr__(self, "levels", int(self.levels))
-        threshold = isinstance(self.binarize, Real) and not isinstance(self.binarize, bool)
-        if not (self.binarize in (None, "static", "dynamic") or threshold):
-            raise ValueError(
-                f"binarize: expected a number, 'static' or 'dynamic', got {self.binarize!r}"
-            )
-        if self.seed < 0:
-            raise ValueError(f"seed: expected 0 or more, got {self.seed}")
 
 
 def decide_kind(contents: Contents, options: ValueOptions) -> Decision:

@@ -64,7 +64,8 @@ class LayeredDensity(Distribution):
         return self._draw(choose), self._joined(columns)
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
-        sizes, columns = self.path.sizes, list[Tensor]()
+        sizes = self.path.sizes
+        columns: list[Tensor] = []
         parts = reversed(x.split(sizes[::-1], 1)) if self.upwards else iter(x.split(sizes, 1))
 
         def known(layer: NormalDensity) -> Tensor:
@@ -131,7 +132,8 @@ class TopDownDensity(LayeredDensity):
         # The closed KLs are those to its own path, not to another prior.
         if not isinstance(prior, LayeredDensity) or prior.path is not self.path:
             return super().rsample_with_rate(prior, generator)
-        pairs, rates = self._pairs(), list[Tensor]()
+        pairs = self._pairs()
+        rates: list[Tensor] = []
 
         def layer(index: int, state: Tensor) -> NormalDensity:
             q, p = pairs(index, state)

@@ -110,10 +110,13 @@ class TwoStage(Codec, Generator):
         self.generator.refuse_rows(rows)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
-        c = self._condition(c, x.shape[0])
         if not player.endswith(ON_CODES):
-            return self.codec.loss(x, None, player)
-        loss = self.generator.loss(_code(self.codec, x), c, player.removesuffix(ON_CODES))
+            loss = self.codec.loss(x, None, player)
+            self._condition(c, x.shape[0])  # seen by nothing here, but a wrong one is refused
+            return loss
+        code = _code(self.codec, x)
+        c = self._condition(c, code.shape[0])
+        loss = self.generator.loss(code, c, player.removesuffix(ON_CODES))
         return loss._replace(terms={f"code_{name}": term for name, term in loss.terms.items()})
 
     def after_step(self, loss: Loss, player: str = "model") -> None:
@@ -123,9 +126,10 @@ class TwoStage(Codec, Generator):
             self.codec.after_step(loss, player)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        code = self.codec.encode(x)
         if c is not None:  # codes do not depend on it, but a wrong one is refused
-            self._condition(c, x.shape[0])
-        return self.codec.encode(x)
+            self._condition(c, code.shape[0])
+        return code
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         if c is not None:
