@@ -7,6 +7,7 @@ from PIL import Image
 import reparam as rp
 from reparam.data import image_files
 from reparam.progress import bar
+from reparam.train import loop
 
 
 @pytest.fixture
@@ -37,10 +38,11 @@ def test_it_is_silent_where_it_is_not_wanted(terminal, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_training_shows_what_judges_it(terminal, capsys):
+def test_training_shows_what_judges_it(terminal, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_NEWS", 0.0)
     data = rp.load_data(np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32))
     model = rp.build("ae", data.space, latent_dim=1, hidden=(2,))
-    rp.fit(model, data, epochs=2)
+    rp.fit(model, data, epochs=60)  # a row of the curves every 50 steps
     err = capsys.readouterr().err
     assert "ae" in err and "100%" in err and "valid/squared_error" in err
 
