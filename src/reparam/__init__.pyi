@@ -39,7 +39,7 @@ from .distributions.priors import (
     UniformOneHot,
     VampPrior,
 )
-from .edit import classify, interpolate, traverse, variations
+from .editing import classify, interpolate, traverse, variations
 from .evaluation import Score, evaluate, reference_scores
 from .evaluation.annealing import annealed_log_prob
 from .inspection import Filters, HiddenUnits, Noise
