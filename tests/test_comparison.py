@@ -13,8 +13,10 @@ from reparam.comparison import Candidate, compare, default_models, over_seeds
 from reparam.evaluation import Score
 from reparam.evaluation.scores import mean_score
 from reparam.model import Space
+from reparam.presets import build
 from reparam.report.table import score_table
 from reparam.train import NonFinite
+from reparam.train.loop import choose_config
 
 AE, VAE = "ae latent_dim=2 hidden=4", "vae latent_dim=2 hidden=4"
 QUICK = {"epochs": 1, "samples": 2}
@@ -429,3 +431,26 @@ def test_a_budget_that_ends_before_the_first_step_fails_no_comparison(tmp_path):
     assert vae.history.ended == "budget used up" and pca.history.ended == "solved"
     assert vae.history.best_epoch == 0.0 and "before the first step" in vae.history.warnings[0]
     assert all(math.isfinite(score.value) for score in vae.scores.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "patience"),
+    [("ae", 20), ("sparse-ae", None), ("l-vae", None)],
+    ids=["fixed objective", "falling learning rate", "last weights kept"],
+)
+def test_limits_that_nobody_asked_for_fit_the_model(text, patience):
+    """Patience would end a cosine before its steps are small, and means nothing for l-vae."""
+    space = Space((9,), "binary")
+    found = comparison._config(Candidate.parse(text), space, {}, comparison.BY_DEFAULT)
+    assert (found.patience, found.budget) == (patience, 40.0)
+    asked = comparison._config(Candidate.parse(text), space, {"epochs": 3}, {})
+    assert (asked.epochs, asked.budget, asked.patience) == (3, None, None)
+
+
+def test_presets_may_be_trained_by_the_size_of_the_data():
+    """Of ae: small steps where networks are fully connected by default, up to 1024 entries."""
+    small, large = Space((1, 32, 32), "levels", 4), Space((1, 33, 32), "levels", 4)
+    for space, lr in ((small, 3e-4), (large, 1e-3)):
+        model = build("ae", space, latent_dim=2, hidden=(4,))
+        assert choose_config(model, None, {}).lr == lr
+        assert choose_config(model, None, {"lr": 0.5}).lr == 0.5

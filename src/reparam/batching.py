@@ -31,14 +31,18 @@ def draws_at_once(space: Space) -> int:
     return min(max(ENTRIES_AT_ONCE // space.dimension, LEAST_AT_ONCE), DRAWS_AT_ONCE)
 
 
+def convolved(space: Space) -> bool:
+    """Whether networks of such x are convolutional where nobody says which."""
+    return space.is_image and space.dimension > LARGEST_MLP_IMAGE
+
+
 def cost(space: Space) -> int:
     """About what one pass through a network costs: the entries of x, those of large images tenfold.
 
     Images of more than 1024 entries have convolutional networks by default. In the default VAE, on
     one core, an entry took 30 ns for 1 × 28 × 28 and 260 ns for 3 × 64 × 64.
     """
-    convolved = space.is_image and space.dimension > LARGEST_MLP_IMAGE
-    return space.dimension * (CONVOLVED if convolved else 1)
+    return space.dimension * (CONVOLVED if convolved(space) else 1)
 
 
 def affordable(space: Space, rows: int, passes: int = 1) -> int:

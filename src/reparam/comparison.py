@@ -123,7 +123,7 @@ def compare(
         watch: is told what is being done and the share of all that is done.
         **fields: of ``TrainConfig``, for all of them; without epochs, budget and patience each
             trains for 40 seconds at most, less where 20 validations bring nothing better (which
-            is not asked of models that keep their last weights).
+            is not asked of models that keep their last weights, or whose learning rate falls).
 
     Raises:
         ValueError: bad models or parameters, a folder that holds something else or in which
@@ -135,10 +135,9 @@ def compare(
     models = default_models(*known) if models is None else models
     candidates = [Candidate.parse(text) for text in models]
     _refuse_bad(candidates, data, seeds, jobs, fields)
-    if not fields.keys() & {"epochs", "budget", "patience"}:
-        fields |= BY_DEFAULT
+    limits = {} if fields.keys() & {"epochs", "budget", "patience"} else BY_DEFAULT
     folder = Path(out)
-    work = _trials(data, candidates, folder, seeds, samples, force, fields)
+    work = _trials(data, candidates, folder, seeds, samples, force, fields, limits)
 
     def tell(doing: str, done: float) -> None:
         watch(f"{doing} ({min(int(done) + 1, len(work))} of {len(work)})", done / len(work))
@@ -162,6 +161,7 @@ def _trials(
     samples: int | None,
     force: bool,
     fields: dict[str, Any],
+    limits: dict[str, Any],
 ) -> list[Trial]:
     """Every candidate under every seed, in the order of the report."""
     if samples is None:
@@ -170,7 +170,7 @@ def _trials(
     trials = []
     for c in candidates:
         for seed in range(first, first + seeds):
-            config = _config(c, data.space, fields | {"seed": seed})
+            config = _config(c, data.space, fields | {"seed": seed}, limits)
             place = folder / c.folder(seed, seeds)
             trials.append(Trial(data, c, config, place, samples, force))
     return trials
@@ -362,12 +362,17 @@ def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> 
     return TrainedModel(label, model, scores, history, config, tuple(trained[1:]))
 
 
-def _config(candidate: Candidate, space: Space, fields: dict[str, Any]) -> TrainConfig:
-    config = dataclasses.replace(find_preset(candidate.preset).train, **fields)
-    if config.patience is not None:  # by default: what was asked for is refused before
-        if build(candidate.preset, space, seed=0, **candidate.parameters).keeps == "last":
-            return dataclasses.replace(config, patience=None)
-    return config
+def _config(
+    candidate: Candidate, space: Space, fields: dict[str, Any], limits: dict[str, Any]
+) -> TrainConfig:
+    """How a candidate is trained: as its preset, but within the limits that nobody asked for."""
+    config = dataclasses.replace(find_preset(candidate.preset).train_on(space), **limits | fields)
+    if not limits:
+        return config
+    # A falling learning rate is at its best where it ends, not where nothing improves for a while.
+    falls = config.schedule != "constant"
+    model = build(candidate.preset, space, seed=0, **candidate.parameters)
+    return dataclasses.replace(config, patience=None) if falls or model.keeps == "last" else config
 
 
 def _refuse_bad(

@@ -10,6 +10,7 @@ from clock import clock_of_steps
 import reparam as rp
 from reparam.cli.main import app
 from reparam.config import TrainConfig
+from reparam.model import Space
 from reparam.presets import PRESETS
 from reparam.report import recipes
 from reparam.report.trained import TrainedModel
@@ -129,7 +130,7 @@ def test_a_run_that_only_solved_is_not_only_built(noise, monkeypatch):
 
 
 def test_no_preset_has_a_budget_of_its_own():
-    assert {preset.train.budget for preset in PRESETS.values()} == {None}
+    assert {preset.train_on(Space((9,), "binary")).budget for preset in PRESETS.values()} == {None}
 
 
 def test_models_of_unknown_training_are_built_and_fitted_by_default(noise):

@@ -16,6 +16,7 @@ from reparam.nets.sparse import KSparse, Tied
 from reparam.objectives.code_penalties import CodePenalty, Contraction, Sparsity
 from reparam.objectives.corruptions import CorruptionName, make_corruption
 from reparam.presets.registry import preset
+from reparam.presets.steps import LARGE_STEPS, QUICKER, small_steps
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,11 @@ class MixtureOptions(Limited):
     components: Count = 10
 
 
-@preset("ae", paper="Hinton & Salakhutdinov 2006, Reducing the dimensionality of data")
+@preset(
+    "ae",
+    paper="Hinton & Salakhutdinov 2006, Reducing the dimensionality of data",
+    train=small_steps,
+)
 def ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     """An autoencoder: a code and its reconstruction, no likelihood."""
     return options.build(space, *options.networks(space))
@@ -103,6 +108,7 @@ def ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
 @preset(
     "linear-ae",
     paper="Baldi & Hornik 1989, Neural networks and principal component analysis",
+    train=QUICKER,
     fixed={"hidden": (), "network": "mlp", "loss": "squared_error"},
 )
 def linear_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
@@ -123,6 +129,7 @@ def denoising_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
 @preset(
     "sparse-ae",
     paper="Ng 2011, Sparse autoencoder (lecture notes)",
+    train=LARGE_STEPS,
     defaults={"latent_dim": 100, "hidden": ()},
     fixed={"network": "mlp"},
 )
@@ -147,6 +154,7 @@ def sparse_ae(
 @preset(
     "k-sparse-ae",
     paper="Makhzani & Frey 2013, k-sparse autoencoders",
+    train=LARGE_STEPS,
     defaults={"latent_dim": 1000},
 )
 def k_sparse_ae(
@@ -172,6 +180,7 @@ def k_sparse_ae(
 @preset(
     "contractive-ae",
     paper="Rifai et al. 2011, Contractive auto-encoders",
+    train=LARGE_STEPS,
     defaults={"latent_dim": 100},
 )
 def contractive_ae(space: Space, options: CodeOptions, *, weight: NonNegative = 0.1) -> Autoencoder:
@@ -183,7 +192,11 @@ def contractive_ae(space: Space, options: CodeOptions, *, weight: NonNegative = 
     return options.tied(space, nn.Sigmoid(), Contraction(weight))
 
 
-@preset("ae-gmm", paper="Ghosh et al. 2020, From variational to deterministic autoencoders")
+@preset(
+    "ae-gmm",
+    paper="Ghosh et al. 2020, From variational to deterministic autoencoders",
+    train=small_steps,
+)
 def ae_gmm(space: Space, codec: AutoencoderOptions, generator: MixtureOptions) -> TwoStage:
     """An autoencoder made a generator by a Gaussian mixture on its codes; no likelihood."""
     first = ae(space, codec)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from reparam.config import TrainConfig
 from reparam.distributions.autoregressive_likelihood import AutoregressiveLikelihood
 from reparam.distributions.channel_mixture import ChannelMixture
 from reparam.distributions.likelihoods import Likelihood
@@ -22,13 +21,11 @@ from reparam.nets.transformer import CausalTransformer
 from reparam.objectives.bounds import ELBO
 from reparam.presets.likelihoods import EntryOptions, PixelOptions
 from reparam.presets.registry import Accepts, preset
+from reparam.presets.steps import QUICKER
 from reparam.presets.vaes import PixelVAEOptions
 
 Inputs = Literal["numbers", "one-hot"]
 IMAGES = Accepts(vectors=False)
-# Logits of entries that are nearly certain have to grow large: at 0.001 they had not when training
-# ended, and tables of flags were 11 % short (benchmarks/README.md, Training defaults).
-QUICKER = TrainConfig(lr=3e-3)
 
 
 @dataclass(frozen=True)

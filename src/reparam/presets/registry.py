@@ -17,6 +17,7 @@ from reparam.limits import Limited, argument_help, convert, described, hints
 from reparam.model import DataKind, Model, Space
 
 Builder = Callable[..., Model]
+Training = TrainConfig | Callable[[Space], TrainConfig]
 B = TypeVar("B", bound=Builder)
 
 
@@ -84,7 +85,7 @@ class Preset:
     name: str
     build: Builder
     paper: str
-    train: TrainConfig = TrainConfig()
+    train: Training = TrainConfig()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
@@ -92,6 +93,10 @@ class Preset:
     def summary(self) -> str:
         """The first line of the builder's docstring."""
         return (inspect.getdoc(self.build) or "").split("\n")[0]
+
+    def train_on(self, space: Space) -> TrainConfig:
+        """How the preset is trained on such data, unless something else is asked for."""
+        return self.train if isinstance(self.train, TrainConfig) else self.train(space)
 
     @cached_property
     def accepts(self) -> Accepts:
@@ -159,7 +164,7 @@ def preset(
     name: str,
     *,
     paper: str,
-    train: TrainConfig | None = None,
+    train: Training | None = None,
     defaults: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
 ) -> Callable[[B], B]:

@@ -41,6 +41,7 @@ from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
 from reparam.objectives.weightings import Beta, Schedule, Weighting
 from reparam.presets.likelihoods import LikelihoodOptions, PixelOptions
 from reparam.presets.registry import Accepts, preset
+from reparam.presets.steps import small_steps
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,11 @@ def beta_vae(space: Space, options: VAEOptions, *, beta: NonNegative = 4.0) -> V
     return options.build(space, ELBO(Beta(beta)))
 
 
-@preset("sigma-vae", paper="Rybkin et al. 2021, Simple and effective VAE training")
+@preset(
+    "sigma-vae",
+    paper="Rybkin et al. 2021, Simple and effective VAE training",
+    train=small_steps,
+)
 def sigma_vae(
     space: Space, options: LatentOptions, *, scale: Scale = "optimal", sigma: Positive = 1.0
 ) -> VAE:

@@ -39,7 +39,7 @@ def _model(entry: TrainedModel, recipe: Mapping[str, Any]) -> list[str]:
     comments = []
     if entry.config is not None:
         given["seed"] = entry.config.seed
-        usual = find_preset(str(recipe["preset"])).train
+        usual = find_preset(str(recipe["preset"])).train_on(entry.model.space)
         fields = {"seed": entry.config.seed} | changed(entry.config, usual)
         comments = _by_epochs(entry, entry.config, fields)
     if entry.others:

@@ -144,7 +144,7 @@ def choose_config(model: Model, config: TrainConfig | None, fields: dict[str, An
     """The config given, else the preset's, with some fields replaced."""
     if config is None:
         recipe = model.recipe
-        config = PRESETS[recipe["preset"]].train if recipe else TrainConfig()
+        config = PRESETS[recipe["preset"]].train_on(model.space) if recipe else TrainConfig()
     return _replace(config, fields)
 
 
