@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 import reparam as rp
+from reparam import numerics
+from reparam.batching import draws_at_once
 from reparam.model import Codec, Column, Density, Encoder, Generator, Loss
 from reparam.space import Space
 
@@ -102,6 +104,35 @@ def test_shared_noise_makes_a_row_the_same_in_any_company(posterior):
     apart = model.log_prob(twice, samples=3, generator=torch.Generator().manual_seed(1)).value
     assert apart[0] != apart[1]
     assert abs(of(twice)[0] - of(twice)[1]) < 1e-12
+
+
+def test_shared_noise_decodes_no_more_of_large_images_at_once_than_memory_allows():
+    space = Space((3, 256, 256), "binary")
+    model = rp.build("vae", space, latent_dim=1, hidden=(1,), network="mlp").eval()
+    decoded: list[int] = []
+    model.decoder.register_forward_hook(lambda module, given, out: decoded.append(len(out)))
+    model.log_prob(torch.zeros(2, *space.shape), samples=20, noise="shared")
+    assert max(decoded) <= draws_at_once(space) == 16
+    assert sum(decoded) == 40
+
+
+def test_shared_noise_keeps_what_is_said_of_every_entry():
+    class ByEntry(Coin):
+        log_prob_draws = True
+
+        def density(self, x, c, samples, generator):
+            noisy = x + numerics.noise(x, "normal", generator)
+            return rp.LogProb(noisy.sum(1), "estimate", samples, per_dimension=noisy)
+
+    x = torch.rand(2 * draws_at_once(BITS) + 1, 9).round()  # three blocks
+    found = ByEntry().log_prob(x, noise="shared")
+    assert found.per_dimension is not None
+    torch.testing.assert_close(found.per_dimension.sum(1), found.value)
+
+
+def test_shared_noise_is_not_drawn_for_what_has_no_row_for_every_example():
+    with numerics.shared_noise(3), pytest.raises(AssertionError):
+        numerics.noise(torch.zeros(1, 2))
 
 
 def test_shared_noise_gives_the_same_expectation():

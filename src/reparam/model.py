@@ -118,7 +118,7 @@ class Descend:
 
 
 Stage = Solve | Descend
-SHARED_AT_ONCE = 100  # draws of each row at a time, where all rows share their noise
+SHARED_AT_ONCE = 100  # draws of each row at a time at most, where all rows share their noise
 
 
 class Model(nn.Module, ABC):
@@ -362,13 +362,21 @@ class Density(Generator):
             return self.density(x, c, samples, generator)
         device = None if generator is None else generator.device
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        parts, rows = [], max(1, draws_at_once(self.space) // min(samples, SHARED_AT_ONCE))
+        parts, rows = [], max(1, draws_at_once(self.space) // min(samples, self._shared_at_once))
         for start in range(0, x.shape[0], rows):
             block = slice(start, start + rows)
             of_block, same = None if c is None else c[block], torch.Generator().manual_seed(seed)
             with numerics.shared_noise(x[block].shape[0]):
                 parts.append(self.density(x[block], of_block, samples, same))
-        return replace(parts[0], value=torch.cat([part.value for part in parts]))
+        columns = [part.per_dimension for part in parts if part.per_dimension is not None]
+        per_dimension = torch.cat(columns) if columns else None
+        value = torch.cat([part.value for part in parts])
+        return replace(parts[0], value=value, per_dimension=per_dimension)
+
+    @property
+    def _shared_at_once(self) -> int:
+        """Draws of a row at a time: by the size of x alone, as its value depends on no other."""
+        return min(SHARED_AT_ONCE, draws_at_once(self.space))
 
     @abstractmethod
     def density(
@@ -417,7 +425,7 @@ class LatentVariable(Codec, Density):
     ) -> LogProb:
         rows = x.shape[0]
         shared = numerics.sharing() is not None  # then it must not depend on the number of rows
-        most = SHARED_AT_ONCE if shared else max(1, draws_at_once(self.space) // rows)
+        most = self._shared_at_once if shared else max(1, draws_at_once(self.space) // rows)
         total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
         with trusted():
             posterior = self.posterior(x, c)

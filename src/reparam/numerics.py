@@ -41,6 +41,7 @@ def noise(
     """
     examples = sharing()
     if examples is not None and examples > 1:
+        assert like.shape[0] % examples == 0  # else these are no rows of examples
         with shared_noise(1):
             one = noise(like[: like.shape[0] // examples], law, generator)
         return one.repeat(examples, *[1] * (like.ndim - 1))

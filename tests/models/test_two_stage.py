@@ -175,6 +175,14 @@ def test_a_conditional_generator_is_told_the_labels(solve):
             call(x, c.double())
 
 
+def test_a_draw_costs_the_passes_of_the_generator():
+    codec = rp.build("ae", Space((9,), "binary"), latent_dim=2, hidden=(4,))
+    generator = rp.GaussianMixture(codec.code_space, 2)
+    assert rp.TwoStage(codec, generator).passes_per_draw == 1
+    generator.passes_per_draw = 50
+    assert rp.TwoStage(codec, generator).passes_per_draw == 50
+
+
 def test_a_generator_without_condition_sees_no_labels():
     space = Space((6,), "binary", classes=2)
     model = rp.TwoStage(codec(space), Constant([0.0, 0.0]))
