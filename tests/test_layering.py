@@ -63,8 +63,7 @@ SHARED_STEMS = {
 }
 # What knows models only by the vocabulary, and where it still names a network or distribution.
 GENERAL = ("train", "evaluation", "report")
-CONCRETE_PARTS = {
-}
+CONCRETE_PARTS = {}
 
 
 def module_name(path: Path) -> str:
