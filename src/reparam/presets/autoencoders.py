@@ -148,6 +148,7 @@ def sparse_ae(
     "k-sparse-ae",
     paper="Makhzani & Frey 2013, k-sparse autoencoders",
     defaults={"latent_dim": 1000},
+    small={"latent_dim": 5, "k": 2},
 )
 def k_sparse_ae(
     space: Space,
@@ -183,7 +184,16 @@ def contractive_ae(space: Space, options: CodeOptions, *, weight: NonNegative = 
     return options.tied(space, nn.Sigmoid(), Contraction(weight))
 
 
-@preset("ae-gmm", paper="Ghosh et al. 2020, From variational to deterministic autoencoders")
+@preset(
+    "ae-gmm",
+    paper="Ghosh et al. 2020, From variational to deterministic autoencoders",
+    small={
+        "codec.latent_dim": 2,
+        "codec.hidden": (8,),
+        "codec.network": "mlp",  # convolutions give all pixels one bias, perhaps below 0
+        "generator.components": 2,
+    },
+)
 def ae_gmm(space: Space, codec: AutoencoderOptions, generator: MixtureOptions) -> TwoStage:
     """An autoencoder made a generator by a Gaussian mixture on its codes; no likelihood."""
     first = ae(space, codec)

@@ -21,7 +21,7 @@ from reparam.nets.pixelrnn import PixelRNN, Recurrence
 from reparam.nets.transformer import CausalTransformer
 from reparam.objectives.bounds import ELBO
 from reparam.presets.likelihoods import EntryOptions, PixelOptions
-from reparam.presets.registry import Accepts, preset
+from reparam.presets.registry import KINDS, Accepts, preset
 from reparam.presets.vaes import PixelVAEOptions
 
 Inputs = Literal["numbers", "one-hot"]
@@ -93,6 +93,7 @@ class ConvolutionOptions(PixelModelOptions):
     "fvbn",
     paper="Frey 1998, Graphical models for machine learning and digital communication",
     train=QUICKER,
+    exact=KINDS,
 )
 def fvbn(space: Space, options: AutoregressiveOptions) -> Autoregressive:
     """A fully visible belief network: a masked logistic regression of every entry on those before.
@@ -102,7 +103,12 @@ def fvbn(space: Space, options: AutoregressiveOptions) -> Autoregressive:
     return options.build(space, MADE, hidden=())
 
 
-@preset("nade", paper="Larochelle & Murray 2011, The neural autoregressive distribution estimator")
+@preset(
+    "nade",
+    paper="Larochelle & Murray 2011, The neural autoregressive distribution estimator",
+    exact=KINDS,
+    small={"hidden": 8},
+)
 def nade(space: Space, options: AutoregressiveOptions, *, hidden: Count = 500) -> Autoregressive:
     """One hidden layer per entry with tied weights, all of them in O(HD).
 
@@ -116,6 +122,7 @@ def nade(space: Space, options: AutoregressiveOptions, *, hidden: Count = 500) -
     "made",
     paper="Germain et al. 2015, MADE: Masked autoencoder for distribution estimation",
     train=QUICKER,
+    exact=KINDS,
 )
 def made(
     space: Space,
@@ -138,7 +145,12 @@ def made(
     return options.build(space, MADE, hidden=hidden, direct=direct, **ensemble)
 
 
-@preset("pixel-cnn", paper="van den Oord et al. 2016, Pixel recurrent neural networks")
+@preset(
+    "pixel-cnn",
+    paper="van den Oord et al. 2016, Pixel recurrent neural networks",
+    exact=KINDS,
+    small={"width": 6, "layers": 1, "first_kernel": 3},
+)
 def pixel_cnn(
     space: Annotated[Space, IMAGES],
     options: ConvolutionOptions,
@@ -158,6 +170,8 @@ def pixel_cnn(
 @preset(
     "gated-pixel-cnn",
     paper="van den Oord et al. 2016, Conditional image generation with PixelCNN decoders",
+    exact=KINDS,
+    small={"width": 4, "layers": 1, "first_kernel": 3},
 )
 def gated_pixel_cnn(
     space: Annotated[Space, IMAGES], options: ConvolutionOptions, *, layers: Whole = 7
@@ -170,7 +184,12 @@ def gated_pixel_cnn(
     return options.convolve(space, GatedPixelCNN, layers=layers)
 
 
-@preset("pixel-cnn++", paper="Salimans et al. 2017, PixelCNN++")
+@preset(
+    "pixel-cnn++",
+    paper="Salimans et al. 2017, PixelCNN++",
+    exact=("binary", "levels"),
+    small={"width": 3, "blocks": 1, "scales": 1, "components": 2, "dropout": 0.0},
+)
 def pixel_cnn_plus_plus(
     space: Annotated[Space, Accepts(kinds=("binary", "levels"), vectors=False)],
     options: ConditionOptions,
@@ -194,7 +213,12 @@ def pixel_cnn_plus_plus(
     return options.compose(space, p_x, PixelCNNPlusPlus, **sizes, scales=scales, dropout=dropout)
 
 
-@preset("pixel-rnn", paper="van den Oord et al. 2016, Pixel recurrent neural networks")
+@preset(
+    "pixel-rnn",
+    paper="van den Oord et al. 2016, Pixel recurrent neural networks",
+    exact=KINDS,
+    small={"width": 3, "layers": 1, "first_kernel": 3},
+)
 def pixel_rnn(
     space: Annotated[Space, IMAGES],
     options: PixelModelOptions,
@@ -217,7 +241,12 @@ def pixel_rnn(
     return options.build(space, PixelRNN, recurrence=recurrence, **sizes)
 
 
-@preset("image-transformer", paper="Parmar et al. 2018, Image transformer")
+@preset(
+    "image-transformer",
+    paper="Parmar et al. 2018, Image transformer",
+    exact=KINDS,
+    small={"width": 4, "layers": 1, "heads": 2},
+)
 def image_transformer(
     space: Space,
     options: PixelModelOptions,
@@ -239,7 +268,11 @@ def image_transformer(
     return options.build(space, CausalTransformer, dropout=dropout, **sizes)
 
 
-@preset("pixel-vae", paper="Gulrajani et al. 2017, PixelVAE")
+@preset(
+    "pixel-vae",
+    paper="Gulrajani et al. 2017, PixelVAE",
+    small={"width": 3, "layers": 1, "first_kernel": 3, "features": 2},
+)
 def pixel_vae(
     space: Annotated[Space, IMAGES],
     options: PixelVAEOptions,

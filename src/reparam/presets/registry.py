@@ -18,13 +18,14 @@ from reparam.model import DataKind, Model, Space
 
 Builder = Callable[..., Model]
 B = TypeVar("B", bound=Builder)
+KINDS: tuple[DataKind, ...] = ("binary", "levels", "real")
 
 
 @dataclass(frozen=True)
 class Accepts:
     """Which data a preset is for: a limit of its argument ``space``, in its annotation."""
 
-    kinds: tuple[DataKind, ...] = ("binary", "levels", "real")
+    kinds: tuple[DataKind, ...] = KINDS
     images: bool = True
     vectors: bool = True
     condition: bool = False  # whether it needs labels or attributes
@@ -78,7 +79,8 @@ class Preset:
     parameters, and so are the fields of the dataclasses among its arguments, the options that it
     shares with others: those of an argument called ``options`` under their own names, those of any
     other behind its name, as ``codec.latent_dim``. Of these fields the preset may change the
-    ``defaults``, or have values ``fixed``, which are then no parameters.
+    ``defaults``, or have values ``fixed``, which are then no parameters. On ``exact`` kinds of data
+    log p(x) is exact, on others a bound; ``small`` are parameters of a model for tests.
     """
 
     name: str
@@ -87,11 +89,19 @@ class Preset:
     train: TrainConfig = TrainConfig()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    exact: tuple[DataKind, ...] = ()
+    small: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
         """The first line of the builder's docstring."""
         return (inspect.getdoc(self.build) or "").split("\n")[0]
+
+    @property
+    def model(self) -> type[Model]:
+        """The class of what it builds."""
+        found: type[Model] = hints(self.build).get("return", Model)
+        return found
 
     @cached_property
     def accepts(self) -> Accepts:
@@ -162,15 +172,16 @@ def preset(
     train: TrainConfig | None = None,
     defaults: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
+    exact: tuple[DataKind, ...] = (),
+    small: Mapping[str, object] | None = None,
 ) -> Callable[[B], B]:
     """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
     def register(build: B) -> B:
         if name in PRESETS:
             raise ValueError(f"preset: {name!r} is registered already")
-        PRESETS[name] = Preset(
-            name, build, paper, train or TrainConfig(), defaults or {}, fixed or {}
-        )
+        changes = (defaults or {}, fixed or {}, exact, small or {})
+        PRESETS[name] = Preset(name, build, paper, train or TrainConfig(), *changes)
         return build
 
     return register
