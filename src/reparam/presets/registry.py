@@ -221,19 +221,6 @@ def build(name: str, space: Space, *, seed: int | None = None, **parameters: obj
         return chosen(space, **parameters)
 
 
-def markdown_table() -> str:
-    """The registry as the README shows it.
-
-    >>> markdown_table().splitlines()[1]
-    '|---|---|---|'
-    """
-    cells = ((f"`{p.name}`", p.summary, p.paper) for p in PRESETS.values())
-    rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in cells]
-    return "\n".join(
-        ["| model | what it is | paper |", "|---|---|---|", *(f"| {row} |" for row in rows)]
-    )
-
-
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint at the nearest known name, or nothing."""
     of_part = [other for other in known if other.endswith(f".{name}")]
