@@ -44,7 +44,7 @@ ROWS = (
     ("models",),
     ("presets",),
     ("checkpoint",),
-    ("train", "evaluation", "edit"),
+    ("train", "evaluation", "editing"),
     ("report",),
     ("comparison", "comparison_runs"),
     ("cli", "estimator", "explore"),
@@ -57,9 +57,7 @@ SHARED_STEMS = {
     "autoregressive": "a family's model and its presets",
     "denoising": "scores, and the section that shows them",
     "diagnosis": "of a model's codes, and of a training's course",
-    "edit": "the functions, and their commands",
     "likelihoods": "the classes, and which of them a preset offers",
-    "progress": "the bars, and those of training",
 }
 # What knows models only by the vocabulary, and where it still names a network or distribution.
 GENERAL = ("train", "evaluation", "report")
@@ -185,6 +183,36 @@ def test_files_say_what_they_are_and_stay_short(name):
     text = FILES[name].read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LONGEST_FILE
     assert not text.strip() or ast.get_docstring(TREES[name]), f"{name}: no first line"
+
+
+def exported(name: str) -> set[str]:
+    """What a package offers by name: of the package itself the public names."""
+    if name == PACKAGE:
+        return set(reparam.__all__)
+    nodes = (n for n in TREES[name].body if isinstance(n, ast.ImportFrom | ast.FunctionDef))
+    return {
+        found
+        for n in nodes
+        for found in (
+            [n.name] if isinstance(n, ast.FunctionDef) else [a.asname or a.name for a in n.names]
+        )
+    }
+
+
+@pytest.mark.parametrize("name", [n for n, path in FILES.items() if path.name == "__init__.py"])
+def test_no_module_bears_the_name_of_a_function_beside_it(name):
+    """Importing ``package.name`` sets ``package.name`` to the module, in place of the function."""
+    modules = {n.rpartition(".")[2] for n in FILES if n.rpartition(".")[0] == name}
+    taken = {n for n in exported(name) & modules if f"{name}.{n}" not in IMPORTS.get(name, ())}
+    assert not taken, f"{name}: {taken} would be modules as soon as anything imports them"
+
+
+def test_public_names_stay_what_they_are_once_everything_is_imported():
+    for name in FILES:
+        if not name.endswith("__main__"):
+            import_module(name)
+    modules = [name for name in reparam.__all__ if inspect.ismodule(getattr(reparam, name))]
+    assert not modules
 
 
 def test_no_two_modules_share_a_name_without_a_reason():

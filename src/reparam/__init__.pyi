@@ -41,10 +41,10 @@ from .distributions.priors import MixturePrior as MixturePrior
 from .distributions.priors import StandardNormal as StandardNormal
 from .distributions.priors import UniformOneHot as UniformOneHot
 from .distributions.priors import VampPrior as VampPrior
-from .edit import classify as classify
-from .edit import interpolate as interpolate
-from .edit import traverse as traverse
-from .edit import variations as variations
+from .editing import classify as classify
+from .editing import interpolate as interpolate
+from .editing import traverse as traverse
+from .editing import variations as variations
 from .evaluation import Score as Score
 from .evaluation import evaluate as evaluate
 from .evaluation import reference_scores as reference_scores

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,9 @@ from reparam.evaluation.likelihood import default_samples
 from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
-from reparam.model import Generator, Model, Space
+from reparam.model import Generator, Model, Space, positive_count
 from reparam.presets import build, find_preset
+from reparam.progress import Watch, unwatched
 from reparam.report import TrainedModel, write_report
 from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
@@ -50,8 +51,6 @@ DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
-
-Watch = Callable[[str, float], None]  # what is being done, and how many runs are done so far
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def compare(
     jobs: int = 1,
     samples: int | None = None,
     force: bool = False,
-    watch: Watch | None = None,
+    watch: Watch = unwatched,
     **fields: Any,
 ) -> Comparison:
     """Train models on the same data under the same budget, measure them, and write a report.
@@ -121,7 +120,7 @@ def compare(
             data, 1000 at most, as ``evaluate`` takes.
         force: remove an earlier comparison, finished or not, and start afresh: its report, its
             scores and the runs that bear the names it gave.
-        watch: is told what is being done and how many runs are done so far, a fraction too.
+        watch: is told what is being done and the share of all that is done.
         **fields: of ``TrainConfig``, for all of them; without epochs, budget and patience each
             trains for 40 seconds at most, less where 20 validations bring nothing better (which
             is not asked of models that keep their last weights).
@@ -130,20 +129,26 @@ def compare(
         ValueError: bad models or parameters, a folder that holds something else or in which
             another process is training, or models that failed.
     """
+    if samples is not None:
+        positive_count("samples", samples)
     known = data.space, len(data.train), data.counted
     models = default_models(*known) if models is None else models
     candidates = [Candidate.parse(text) for text in models]
     _refuse_bad(candidates, data, seeds, jobs, fields)
     if not fields.keys() & {"epochs", "budget", "patience"}:
         fields |= BY_DEFAULT
-    folder, tell = Path(out), watch or (lambda doing, done: None)
+    folder = Path(out)
     work = _trials(data, candidates, folder, seeds, samples, force, fields)
+
+    def tell(doing: str, done: float) -> None:
+        watch(f"{doing} ({min(int(done) + 1, len(work))} of {len(work)})", done / len(work))
+
     with ExitStack() as held:
         held.enter_context(locked(folder))
         take_folder(folder, work, force)
         found = [earlier(trial) for trial in work]
         results = _measure_all(work, found, jobs, held, tell)
-        tell("writing the report", len(work))
+        watch("writing the report", 1.0)
         comparison = _finish(data, work, results, folder)
     before = tuple(trial.folder for trial, scores in zip(work, found, strict=True) if scores)
     return dataclasses.replace(comparison, found=before)

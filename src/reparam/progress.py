@@ -1,6 +1,9 @@
-"""Bars with the time left."""
+"""News of how far something is, and the bar that shows them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -12,22 +15,29 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-
-def watched_by_a_person() -> bool:
-    """Whether the error stream is a terminal, on which a bar makes sense."""
-    return Console(stderr=True).is_terminal
+Watch = Callable[[str, float], None]  # what is being done, and the share of all that is done
 
 
-def progress_bars(visible: bool = True) -> Progress:
-    """Bars on the error stream: description, share done, time taken and left, last value."""
-    return Progress(
+def unwatched(doing: str, share: float) -> None:
+    """The watch of who wants no news."""
+
+
+@contextmanager
+def bar(name: str, visible: bool = True) -> Iterator[Watch]:
+    """A watch that draws a bar on the error stream, if that is a terminal.
+
+    It shows the share that is done, the time taken and left, and what is being done.
+    """
+    console = Console(stderr=True)
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[value]}"),
-        console=Console(stderr=True),
-        disable=not visible,
+        TextColumn("{task.fields[doing]}"),
     )
+    with Progress(*columns, console=console, disable=not (visible and console.is_terminal)) as bars:
+        task = bars.add_task(name, total=1.0, doing="")
+        yield lambda doing, share: bars.update(task, completed=share, doing=doing)

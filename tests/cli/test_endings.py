@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from reparam import train
 from reparam.cli.messages import is_out_of_memory
-from reparam.cli.options import open_data
+from reparam.cli.options import DataOptions
 from reparam.cli.tables import comparison_table
 from reparam.evaluation import Score
 
@@ -151,10 +151,9 @@ def test_fields_of_the_config_arrive(reparam, monkeypatch, tmp_path, words, name
 
 
 def test_options_that_were_not_given_are_not_passed_on():
-    options = {"label": None, "drop": [], "levels": None, "pad": False}
-    assert open_data("digits", options).source == {"source": "digits"}
+    assert DataOptions().load("digits").source == {"source": "digits"}
     with pytest.raises(ValueError, match="levels: expected 2"):
-        open_data("digits", options | {"levels": 0})
+        DataOptions(levels=0).load("digits")
 
 
 LABELS = ("vae latent_dim=2", "vae latent_dim=16", "vae latent_dim=16 hidden=512,256 network=conv")

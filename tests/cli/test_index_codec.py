@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam.edit import variations
+from reparam.editing import variations
 from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Loss, Solve, Space
 from reparam.presets import PRESETS, Preset

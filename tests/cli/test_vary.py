@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import reparam as rp
-from reparam.edit import variations
+from reparam.editing import variations
 
 
 def test_variations_spread_as_asked_around_the_mean_code():

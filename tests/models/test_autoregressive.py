@@ -84,7 +84,8 @@ def test_no_factor_depends_on_a_later_entry(which, shape):
             if member % which[1].get("orders", 1):
                 ranks = model.network.degrees[0][member]
             before, after = (
-                model._factors(values, None, member).flatten(1) for values in (x, changed)
+                model._factors(values, model._context(None, len(values)), member).flatten(1)
+                for values in (x, changed)
             )
             same = torch.isclose(before, after, rtol=1e-12, atol=1e-13)  # row: the entry changed
             earlier = ranks[None, :] < ranks[:, None]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
 
 from reparam.cli.examples import Count, Input, Label, Out, examples_of
 from reparam.cli.options import Force, Seed
-from reparam.cli.runs import Device, Moved, Run, open_run
+from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import show, told
 
 if TYPE_CHECKING:
@@ -25,40 +24,45 @@ ROWS_AT_ONCE = 100
 def complete(
     run: Run,
     examples: Input = None,
-    out: Out = Path("completions.png"),
+    /,
+    *,
+    out: Out = "completions.png",
     keep: Annotated[
-        float, typer.Option(min=0, max=1, help="Share given: rows from the top, or first entries.")
+        float, Parameter(help="Share given: rows from the top, or first entries.")
     ] = 0.5,
-    draws: Annotated[int, typer.Option(min=1, help="Completions of each example.")] = 4,
+    draws: Annotated[int, Parameter(help="Completions of each example.")] = 4,
     n: Count = None,
     seed: Seed = 0,
     label: Label = None,
     force: Force = False,
-    moved: Moved = None,
-    device: Device = "auto",
+    where: Where = HERE,
 ) -> None:
     """Draw the rest of examples given their top: original, given part, completions in a row."""
     import torch
 
-    from reparam.cli.outputs import check_output, write_picture, write_rows
-    from reparam.model import Completer
+    from reparam.cli.folders import places, several
+    from reparam.cli.outputs import Result, Target, emit
+    from reparam.model import Completer, positive_count
 
-    opened = open_run(run, device)
+    opened = where.open(run)
     model, outline = opened.model, opened.outline
-    check_output(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline.space.is_image)
+    positive_count("draws", draws)
     if not isinstance(model, Completer):
         name = type(model).__name__
         raise ValueError(f"{run}: {name} does not complete; use an autoregressive model")
-    as_picture = out.suffix.lower() == ".png"
-    split = examples_of(examples, opened, moved, label, n, FEW if as_picture else None)
+    split = examples_of(examples, opened, label, n, FEW if target.picture else None)
+    claimed = target.claim([p for place in places(split) for p in several(place, draws)])
     given = given_part(outline.space.shape, keep)
     x = _completions(model, split, given, draws, seed)  # (n, draws, *shape)
-    if as_picture:
+
+    def tiles() -> Tensor:
         hidden = torch.where(given, split.x.to(x), _gray(outline))
-        rows = torch.cat([split.x.to(x)[:, None], hidden[:, None], x], 1)
-        write_picture(out, rows.flatten(0, 1), outline, draws + 2, apart=(1, 2))
-    else:
-        write_rows(out, {"x": x.flatten(0, 1)}, outline.columns)
+        return torch.cat([split.x.to(x)[:, None], hidden[:, None], x], 1).flatten(0, 1)
+
+    arrays = {"x": x.flatten(0, 1)}
+    result = Result(arrays, outline.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
+    emit(result, target, outline)
     show(f"{len(split)} x {draws} completions in {told(out)}")
 
 
@@ -66,6 +70,8 @@ def given_part(shape: tuple[int, ...], keep: float) -> Tensor:
     """The mask of a share of the rows from the top, or of a vector's first entries, rounded."""
     import torch
 
+    if not 0 <= keep <= 1:
+        raise ValueError(f"keep: expected a share, 0 to 1, got {keep}")
     mask = torch.zeros(shape, dtype=torch.bool)
     axis = 1 if len(shape) == 3 else 0
     mask.narrow(axis, 0, round(keep * shape[axis])).fill_(True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from cyclopts import Parameter
 
 from reparam.cli.examples import WIDEST, Count, Input, Label, Out, codec, examples_of
 from reparam.cli.options import Force, Seed
-from reparam.cli.runs import Device, Moved, OpenRun, Run, open_run
+from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import score_table, show, told
 
 if TYPE_CHECKING:
@@ -26,51 +25,51 @@ DEFAULT_LEVEL = 0.25
 def denoise(
     run: Run,
     examples: Input = None,
-    out: Out = Path("denoised.png"),
+    /,
+    *,
+    out: Out = "denoised.png",
     noise: Annotated[
         CorruptionName | None,
-        typer.Option(help="Corrupt the examples first; none: as in training, given ones not."),
+        Parameter(help="Corrupt the examples first; none: as in training, given ones not."),
     ] = None,
     amount: Annotated[
-        float | None, typer.Option(min=0, help="Its level; none: as in training, or 0.25.")
+        float | None, Parameter(help="Its level; none: as in training, or 0.25.")
     ] = None,
     n: Count = None,
     seed: Seed = 0,
     label: Label = None,
     force: Force = False,
-    moved: Moved = None,
-    device: Device = "auto",
+    where: Where = HERE,
 ) -> None:
     """Repair noisy examples, or corrupt test examples first: clean, corrupted, repaired."""
-    from reparam.cli.outputs import check_output, write_picture, write_rows
+    from reparam.cli.folders import places
+    from reparam.cli.outputs import Result, Target, emit, in_rows
 
-    opened = open_run(run, device)
+    opened = where.open(run)
     outline = opened.outline
     codec(opened)
-    check_output(out, force, outline.space.is_image)
-    as_picture = out.suffix.lower() == ".png"
-    clean = examples_of(examples, opened, moved, label, n, WIDEST if as_picture else None)
+    target = Target.of(out, force, outline.space.is_image)
+    clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
+    claimed = target.claim(places(clean))
     corrupt = examples is None or noise is not None or amount is not None
-    noisy = _corrupted(clean, _noise(opened, moved, noise, amount), seed) if corrupt else clean
+    noisy = _corrupted(clean, _noise(opened, noise, amount), seed) if corrupt else clean
     repaired = _repaired(opened, noisy)
-    if as_picture:
-        shown = [clean.x, noisy.x, repaired] if corrupt else [clean.x, repaired]
-        write_picture(out, _in_rows(shown), outline, min(WIDEST, len(clean)))
-    else:
-        write_rows(out, {"x": repaired}, outline.columns)
+    shown = [clean.x, noisy.x, repaired] if corrupt else [clean.x, repaired]
+    tiles, width = lambda: in_rows(shown, WIDEST), min(WIDEST, len(clean))
+    emit(Result({"x": repaired}, outline.columns, tiles, width, places=claimed), target, outline)
     show(f"{len(clean)} repaired examples in {told(out)}")
     if corrupt:
-        _show_errors(opened, moved, clean.x, {"corrupted": noisy.x, "repaired": repaired})
+        _show_errors(opened, clean.x, {"corrupted": noisy.x, "repaired": repaired})
 
 
-def _noise(
-    run: OpenRun, moved: str | None, name: CorruptionName | None, level: float | None
-) -> Noise:
+def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> Noise:
     """What is done to clean examples: the model's own noise, or another at some level."""
     from reparam.bijections.elementwise import Standardize
     from reparam.model import Batch
     from reparam.objectives.corruptions import make_corruption, noise_of
 
+    if level is not None and not level >= 0:
+        raise ValueError(f"amount: expected at least 0, got {level}")
     own = codec(run).noise
     if name is None:
         if own is None:
@@ -83,7 +82,7 @@ def _noise(
         return own if level is None else replace(own, level=level)
     standardize = Standardize(run.outline.space)
     for stage in standardize.stages:  # of real data only
-        stage.solve(run.model, [Batch(run.data(moved).train.x)])
+        stage.solve(run.model, [Batch(run.data().train.x)])
     corruption = make_corruption(name, DEFAULT_LEVEL if level is None else level, run.outline.space)
     return noise_of(corruption, standardize.to(run.model.anchor))
 
@@ -109,15 +108,7 @@ def _repaired(run: OpenRun, split: Split) -> Tensor:
         return torch.cat([model.reconstruct(x, c).cpu() for x, c, _ in batches(model, split)])
 
 
-def _in_rows(shown: list[Tensor]) -> Tensor:
-    """Sets of images one below the other, in blocks of WIDEST columns."""
-    import torch
-
-    blocks = [x.to(shown[-1]).split(WIDEST) for x in shown]
-    return torch.cat([row for block in zip(*blocks, strict=True) for row in block])
-
-
-def _show_errors(run: OpenRun, moved: str | None, clean: Tensor, found: dict[str, Tensor]) -> None:
+def _show_errors(run: OpenRun, clean: Tensor, found: dict[str, Tensor]) -> None:
     """The squared error per entry before and after, as ``evaluate`` measures it."""
     import torch
 
@@ -126,7 +117,7 @@ def _show_errors(run: OpenRun, moved: str | None, clean: Tensor, found: dict[str
 
     space = run.outline.space
     table = space.kind == "real" and not space.is_image
-    scale = deviations(space, run.data(moved).train) if table else torch.ones(())
+    scale = deviations(space, run.data().train) if table else torch.ones(())
     unit = error_unit(space)
     scores = {
         f"{name} error": mean_score(distances(x, clean, space, scale), unit, "shown")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
-import typer
+from cyclopts import Parameter
 from rich.markup import escape
 
 from reparam.cli.examples import (
     ClassName,
     Count,
+    Example,
     Input,
     Label,
     Out,
@@ -20,99 +19,104 @@ from reparam.cli.examples import (
     examples_of,
     one_example,
 )
-from reparam.cli.options import Force, Seed
-from reparam.cli.runs import Device, Moved, OpenRun, Run, open_run
+from reparam.cli.options import Force, Seed, option
+from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import score_table, show, told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from reparam.cli.outputs import Result
     from reparam.data import DataRecord, Split
     from reparam.model import Codec, Density
 
 MOST_ROWS = 16  # and columns of a picture, where nothing else is asked for
 ROWS_AT_ONCE = 100  # examples classified between two signs of life
-NUMBER_OR_FILE = "Number of a test example from 0, or a file with one."
-Example = Annotated[str, typer.Argument(help=NUMBER_OR_FILE)]
-Steps = Annotated[int, typer.Option(min=2, help="How many x on the way, both ends included.")]
+Steps = Annotated[int, Parameter(help="How many x on the way, both ends included.")]
 
 
 def interpolate(
     run: Run,
     first: Example,
     second: Example,
-    out: Out = Path("interpolation.png"),
+    /,
+    *,
+    out: Out = "interpolation.png",
     steps: Steps = 9,
     path: Annotated[
-        Literal["linear", "spherical"], typer.Option(help="Between the two codes.")
+        Literal["linear", "spherical"], Parameter(help="Between the two codes.")
     ] = "linear",
     label: ClassName = None,
     force: Force = False,
-    moved: Moved = None,
-    device: Device = "auto",
+    where: Where = HERE,
 ) -> None:
     """Decode a path between the codes of two examples, which frame it in a picture."""
     import torch
 
-    from reparam.cli.outputs import check_output, write_picture, write_rows
-    from reparam.edit import interpolate as between
+    from reparam.cli.folders import numbered
+    from reparam.cli.outputs import Result, Target, emit
+    from reparam.editing import interpolate as between
 
-    opened = open_run(run, device)
+    opened = where.open(run)
     outline, model = opened.outline, codec(opened)
-    check_output(out, force, outline.space.is_image)
-    a, b = (one_example(which, opened, moved) for which in (first, second))
+    target = Target.of(out, force, outline.space.is_image)
+    places = target.claim(numbered(steps))
+    a, b = (one_example(which, opened) for which in (first, second))
     c = [condition_of(opened, end, label) for end in (a, b)]
     x = between(model, a.x, b.x, steps=steps, path=path, c=c[0], c_second=c[1])[0].cpu()
-    if out.suffix.lower() == ".png":
-        tiles = torch.cat([a.x.to(x), x, b.x.to(x)])
-        write_picture(out, tiles, outline, len(tiles), apart=(1, steps + 1))
-    else:
-        write_rows(out, {"x": x, "t": torch.linspace(0, 1, steps)}, outline.columns)
+    tiles, arrays = torch.cat([a.x.to(x), x, b.x.to(x)]), {"x": x, "t": torch.linspace(0, 1, steps)}
+    result = Result(arrays, outline.columns, lambda: tiles, len(tiles), (1, steps + 1), places)
+    emit(result, target, outline)
     show(f"{steps} steps from {escape(first)} to {escape(second)} in {told(out)}")
 
 
 def traverse(
     run: Run,
     example: Example = "0",
+    /,
+    *,
     dimension: Annotated[
         list[int] | None,
-        typer.Option(min=0, help="Entry of the code, from 0; repeatable; none: the strongest."),
+        option(metavar="INT", help="Entry of the code, from 0; repeatable; none: the strongest."),
     ] = None,
-    out: Out = Path("traversal.png"),
+    out: Out = "traversal.png",
     steps: Steps = 9,
     reach: Annotated[
-        float, typer.Option(min=0, help="Standard deviations of the test codes to either side.")
+        float, Parameter(help="Standard deviations of the test codes to either side.")
     ] = 2.5,
     label: ClassName = None,
     force: Force = False,
-    moved: Moved = None,
-    device: Device = "auto",
+    where: Where = HERE,
 ) -> None:
     """Decode an example while one entry of its code moves and the others stay: a row for each."""
     import torch
 
-    from reparam.cli.outputs import check_output, write_picture, write_rows
-    from reparam.edit import traverse as along
+    from reparam.cli.folders import place_of, several
+    from reparam.cli.outputs import Result, Target, emit
+    from reparam.editing import traverse as along
     from reparam.evaluation.representation import code_features
 
-    opened = open_run(run, device)
+    opened = where.open(run)
     outline, model = opened.outline, codec(opened)
-    check_output(out, force, outline.space.is_image)
-    split, test = one_example(example, opened, moved), opened.data(moved).test
+    target = Target.of(out, force, outline.space.is_image)
+    if not reach >= 0:
+        raise ValueError(f"reach: expected at least 0, got {reach}")
+    split, test = one_example(example, opened), opened.data().test
     codes = code_features(model, test)
     chosen = dimension or _strongest(model, test, codes)
-    if max(chosen) >= codes.shape[1]:
-        raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {max(chosen)}")
+    for one in chosen:
+        if not 0 <= one < codes.shape[1]:
+            raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")
+    place = place_of(split, example)
+    rows = [place._replace(name=f"{place.name[:-4]}-z{one}.png") for one in chosen]
+    places = target.claim([step for row in rows for step in several(row, steps)])
     mean, deviation = codes[:, chosen].mean(0), codes[:, chosen].std(0, correction=0)
     values = mean[:, None] + deviation[:, None] * torch.linspace(-reach, reach, steps)
     c = condition_of(opened, split, label)
     x = along(model, split.x, chosen, values, c)[0].flatten(0, 1).cpu()
-    if out.suffix.lower() == ".png":
-        write_picture(out, x, outline, steps)
-    else:
-        number = torch.tensor(chosen).repeat_interleave(steps)
-        arrays = {"x": x, "dimension": number, "value": values.flatten()}
-        write_rows(out, arrays, outline.columns)
+    number = torch.tensor(chosen).repeat_interleave(steps)
+    arrays = {"x": x, "dimension": number, "value": values.flatten()}
+    emit(Result(arrays, outline.columns, lambda: x, steps, places=places), target, outline)
     listed = ", ".join(map(str, chosen))
     show(f"dimensions {listed}, {steps} steps each, in {told(out)}")
 
@@ -120,37 +124,30 @@ def traverse(
 def classify(
     run: Run,
     examples: Input = None,
-    out: Out = Path("classes.csv"),
+    /,
+    *,
+    out: Out = "classes.csv",
     n: Count = None,
-    samples: Annotated[
-        int, typer.Option(min=1, help="Importance samples per example and class.")
-    ] = 100,
+    samples: Annotated[int, Parameter(help="Importance samples per example and class.")] = 100,
     seed: Seed = 0,
     label: Label = None,
     force: Force = False,
-    moved: Moved = None,
-    device: Device = "auto",
+    where: Where = HERE,
 ) -> None:
-    """Classify examples by log p(x|y) + log p(y); a picture has a row for each class found."""
-    from reparam.cli.outputs import check_output, write_rows
+    """Classify examples by log p(x|y) + log p(y); a row, or a folder, of images for each class."""
+    from reparam.cli.outputs import Target, emit
     from reparam.evaluation.scores import share_score
 
-    opened = open_run(run, device)
+    opened = where.open(run)
     outline, model = opened.outline, _classifier(opened)
-    check_output(out, force, outline.space.is_image)
-    split = examples_of(examples, opened, moved, label, n)
+    target = Target.of(out, force, outline.space.is_image)
+    split = examples_of(examples, opened, label, n)
     log_p = _log_posteriors(model, split, samples, seed)
-    found, classes = (
-        log_p.argmax(1),
-        np.array(outline.class_names or [str(label) for label in range(log_p.shape[1])]),
-    )
-    if out.suffix.lower() == ".png":
-        _write_by_class(out, split, found, outline)
+    found, names = log_p.argmax(1), outline.class_names or tuple(map(str, range(log_p.shape[1])))
+    if target.folder or target.picture:
+        emit(_by_class(split, found, names, outline), target, outline)
     else:
-        arrays = {"log_p": log_p, "class": classes[found.numpy()]}
-        if split.labels is not None:
-            arrays["label"] = classes[split.labels.numpy()]
-        write_rows(out, arrays, tuple(f"log p({name})" for name in classes))
+        emit(_table(split, log_p, found, names), target, outline)
     show(f"{len(split)} classes in {told(out)}")
     if split.labels is not None:
         name = "test" if examples is None else "given"
@@ -173,29 +170,46 @@ def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Te
     """log p(y|x) of every row, in batches that news of progress can follow."""
     import torch
 
-    from reparam.cli.tables import working
-    from reparam.edit import classify as by_density
+    from reparam.editing import classify as by_density
+    from reparam.progress import bar
 
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     parts: list[Tensor] = []
-    with working("classifying") as watch:
+    with bar("classifying") as watch:
         for x in split.x.split(ROWS_AT_ONCE):
             watch("examples", len(parts) * ROWS_AT_ONCE / len(split))
             parts.append(by_density(model, x, samples=samples, generator=generator).cpu())
     return torch.cat(parts)
 
 
-def _write_by_class(path: Path, split: Split, found: Tensor, outline: DataRecord) -> None:
-    """A row of images for every class that was found, the first ones of each."""
+def _table(split: Split, log_p: Tensor, found: Tensor, names: tuple[str, ...]) -> Result:
+    """log p(y|x), the class that was found and, where it is known, the true one."""
+    import numpy as np
+
+    from reparam.cli.outputs import Result
+
+    classes = np.array(names)
+    arrays = {"log_p": log_p, "class": classes[found.numpy()]}
+    if split.labels is not None:
+        arrays["label"] = classes[split.labels.numpy()]
+    return Result(arrays, tuple(f"log p({name})" for name in names))
+
+
+def _by_class(split: Split, found: Tensor, names: tuple[str, ...], outline: DataRecord) -> Result:
+    """A row of images, or a folder of them, for every class that was found."""
     import torch
 
-    from reparam.cli.outputs import write_picture
+    from reparam.cli.folders import places
+    from reparam.cli.outputs import Result
 
     rows = [split.x[found == c][:MOST_ROWS] for c in found.unique().tolist()]
     width = max(map(len, rows))
     blank = split.x.new_full((1, *split.x.shape[1:]), outline.low)
     padded = [torch.cat([row, *[blank] * (width - len(row))]) for row in rows]
-    write_picture(path, torch.cat(padded), outline, width)
+    classes = [names[c] for c in found.tolist()]
+    below = [p._replace(name=f"{c}/{p.name}") for c, p in zip(classes, places(split), strict=True)]
+    tiles = torch.cat(padded)
+    return Result({"x": split.x}, tiles=lambda: tiles, width=width, places=below)
 
 
 def _strongest(model: Codec, split: Split, codes: Tensor) -> list[int]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
 
+from reparam.cli.options import option
 from reparam.cli.runs import OpenRun
 from reparam.cli.tables import show_notes
 
@@ -18,21 +18,29 @@ if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
     from reparam.model import Codec, Encoder, Model
 
-Out = Annotated[Path, typer.Option("-o", "--out", help="File: .png (images), .npz or .csv.")]
-Input = Annotated[
-    str | None, typer.Argument(help="Other examples of the same shape; none: the test split.")
+Out = Annotated[
+    str,
+    Parameter(alias="-o", metavar="PATH", help="A .png, .npz or .csv file, or a folder of images."),
 ]
-Label = Annotated[str | None, typer.Option(help="Column of a table that holds the labels.")]
-ClassName = Annotated[str | None, typer.Option("--label", help="Class, for a conditional model.")]
+Input = Annotated[
+    str | None, Parameter(help="Other examples of the same shape; none: the test split.")
+]
+Example = Annotated[str, Parameter(help="Number of a test example from 0, or a file with one.")]
+Label = Annotated[
+    str | None, Parameter(metavar="COLUMN", help="Column of a table that holds the labels.")
+]
+ClassName = Annotated[
+    str | None, Parameter(name="--label", metavar="CLASS", help="Class, for a conditional model.")
+]
 Attributes = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--attribute",
         metavar="NAME=VALUE",
         help="Condition of a model on attributes; one for each that it has.",
     ),
 ]
-Count = Annotated[int | None, typer.Option("-n", min=1, help="How many; none: all.")]
+Count = Annotated[int | None, Parameter(name="-n", help="How many; none: all.")]
 
 
 def encoder(run: OpenRun) -> Encoder:
@@ -54,7 +62,6 @@ def codec(run: OpenRun) -> Codec:
 def examples_of(
     source: str | None,
     run: OpenRun,
-    moved: str | None,
     label: str | None,
     n: int | None,
     most: int | None = None,
@@ -64,11 +71,14 @@ def examples_of(
     Where no number is asked for they are all of them, or ``most``, and it says so.
     """
     from reparam.data import load_rows
+    from reparam.model import positive_count
 
-    if source is not None and moved is not None:
+    if n is not None:
+        positive_count("n", n)
+    if source is not None and run.moved is not None:
         raise ValueError("data: says where the run's own data are; leave it out beside examples")
     if source is None:
-        split = run.data(moved).test
+        split = run.data().test
     else:
         taken = run.model.conditional
         split = load_rows(source, run.outline, label=label, attributes=taken)
@@ -78,7 +88,7 @@ def examples_of(
     return split if n is None or n >= len(split) else split.take(slice(0, n))
 
 
-def one_example(which: str, run: OpenRun, moved: str | None) -> Split:
+def one_example(which: str, run: OpenRun) -> Split:
     """The row of the test split with that number, or the one example in a file."""
     from reparam.data import load_rows
 
@@ -87,7 +97,7 @@ def one_example(which: str, run: OpenRun, moved: str | None) -> Split:
         if len(found) > 1:
             raise ValueError(f"{which}: expected one example, got {len(found)}")
         return found
-    index, test = int(which), run.data(moved).test
+    index, test = int(which), run.data().test
     if index >= len(test):
         raise ValueError(f"{which}: expected the number of a test example, 0 to {len(test) - 1}")
     return test.take(slice(index, index + 1))

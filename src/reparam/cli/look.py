@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
-from reparam.cli.options import Samples, Seed, takes_data
-from reparam.cli.runs import Device, Moved, Run, open_run
+from reparam.cli.options import BY_RULES, DataOptions, Samples, Seed, Source
+from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import (
     key_values,
     rows_table,
     score_table,
     show,
     show_notes,
-    working,
 )
-
-if TYPE_CHECKING:
-    from reparam.data import Data
+from reparam.progress import bar
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="A model; none: list them all.")] = None,
+    name: Annotated[str | None, Parameter(help="A model; none: list them all.")] = None, /
 ) -> None:
     """List the models, or describe one: its parameters, its paper, its data."""
     from reparam.presets import PRESETS, find_preset
@@ -56,26 +53,27 @@ def models(
         show(rows_table(("data", "likelihood by default", "others"), fitting))
 
 
-@takes_data
-def data(data: Data | None = None) -> None:
+def data(source: Source | None = None, /, *, options: DataOptions = BY_RULES) -> None:
     """List the named data sets, or describe one of them or your own: shape, kind, splits, range."""
     from reparam.data import describe, sources
 
-    if data is None:
+    if source is None:
         show(rows_table(("name", "what it is"), sources()))
         return
+    data = options.load(source)
     show(key_values(describe(data)))
     show_notes(data.notes)
 
 
 def evaluate(
     run: Run,
+    /,
+    *,
     samples: Samples = None,
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
+    split: Annotated[str, Parameter(help="train, valid or test.")] = "test",
     seed: Seed = 0,
-    json: Annotated[Path | None, typer.Option(help="Also write the scores there.")] = None,
-    moved: Moved = None,
-    device: Device = "auto",
+    json: Annotated[Path | None, Parameter(help="Also write the scores there.")] = None,
+    where: Where = HERE,
 ) -> None:
     """Measure a run: every score its model defines, with its uncertainty and protocol."""
     from reparam.checkpoint import write_json
@@ -89,13 +87,13 @@ def evaluate(
 
     if json is not None:
         check_place(json)
-    opened = open_run(run, device)
-    data, model, history = opened.data(moved), opened.model, opened.folder.history()
+    opened = where.open(run)
+    data, model, history = opened.data(), opened.model, opened.folder.history()
     recipe = model.recipe or {"preset": str(run), "parameters": {}}
     label = Candidate(**recipe).label
     asked: dict[str, Any] = {"split": split, "samples": samples, "seed": seed}
     generates = isinstance(model, Generator)
-    with working(f"measuring {label} on {data.name}") as watch:
+    with bar(f"measuring {label} on {data.name}") as watch:
         scores = measure(model, data, **asked, history=history, watch=watch)
         reference = reference_scores(data, split, seed=seed) if generates else {}
     show(score_table(scores, reference))

@@ -2,86 +2,73 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import warnings
-from typing import Any
+from collections.abc import Callable
 
-import typer
+from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
 from reparam.cli import complete, denoise, edit, look, train, use, vary
-from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, show_warning
+from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
+from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
 
-UsageError: Any = typer.BadParameter.__mro__[1]  # what Typer refuses; it exports this child only
+
+def usage(command: Callable[..., None]) -> str:
+    """The form of a command, in brackets what may be left out.
+
+    >>> usage(look.data)
+    'Usage: reparam data [SOURCE] [OPTIONS]'
+    """
+    words = ["Usage: reparam", command.__name__]
+    for p in inspect.signature(command).parameters.values():
+        name = p.name.upper()
+        if p.kind is p.VAR_POSITIONAL:
+            words.append("[KEY=VALUE ...]")
+        elif p.kind is p.POSITIONAL_ONLY:
+            words.append(name if p.default is p.empty else f"[{name}]")
+        elif p.default is p.empty:
+            words.append(f"--{p.name} PATH")
+    return " ".join([*words, *(["[OPTIONS]"] if command is not look.models else [])])
 
 
-class Commands(typer.core.TyperGroup):
-    """The commands; one that is interrupted says so, and what to do if it left a message."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:  # Typer would end without a word
-            typer.echo(str(interrupt) or "interrupted", err=True)
-            raise typer.Exit(exit_code(interrupt)) from None
-
-
-app = typer.Typer(
-    cls=Commands,
+app = App(
+    name="reparam",
     help="Train, measure, compare and use autoencoders, VAEs and explicit densities.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    version=f"reparam {__version__}",
+    help_format="plaintext",
+    group_parameters=OPTIONS,
+    default_parameter=Parameter(negative_iterable=()),
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
 )
-for command in (
-    look.models,
-    look.data,
-    train.fit,
-    train.resume,
-    look.evaluate,
-    train.compare,
-    use.sample,
-    use.reconstruct,
-    use.encode,
-    denoise.denoise,
-    complete.complete,
-    edit.interpolate,
-    edit.traverse,
-    edit.classify,
-    vary.vary,
-):
-    app.command()(command)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"reparam {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Show the version."
-    ),
-) -> None:
-    """The options before a command."""
+GROUPS = {
+    "Data and models": (look.models, look.data),
+    "Train and measure": (train.fit, train.resume, look.evaluate, train.compare),
+    "Use a run": (use.sample, use.reconstruct, use.encode, denoise.denoise, complete.complete),
+    "Edit and classify": (edit.interpolate, edit.traverse, vary.vary, edit.classify),
+}
+for height, (title, commands) in enumerate(GROUPS.items()):
+    group = Group(title, sort_key=height)
+    for place, command in enumerate(commands):
+        app.command(command, group=group, sort_key=place, usage=usage(command))
+for flag in ("--help", "--version"):
+    app[flag].group = OPTIONS
 
 
 def main() -> None:
     """Run a command; what the user can mend is one message and exit code 2."""
     warnings.showwarning = show_warning
+    words = sys.argv[1:]
     try:
         with terminable():
-            sys.exit(app(standalone_mode=False))
-    except UsageError as error:
-        if error.format_message():  # not where no command was given: the help stands there by now
-            usage = getattr(error, "ctx", None)
-            hint = f" (see {usage.command_path} --help)" if usage else ""
-            complain("error", error.format_message() + hint)
+            app(words, exit_on_error=False, print_error=False)
+        sys.exit(0 if words else 2)  # without a command that was the help
+    except CycloptsError as error:
+        complain("error", refusal(error))
         sys.exit(2)
     except (ValueError, ArithmeticError, OSError, MemoryError, RuntimeError) as error:
         memory = is_out_of_memory(error)
@@ -89,6 +76,6 @@ def main() -> None:
             raise
         complain("error", MEMORY_REMEDY if memory else str(error))
         sys.exit(2)
-    except KeyboardInterrupt as interrupt:
-        typer.echo("interrupted", err=True)
+    except KeyboardInterrupt as interrupt:  # perhaps with a message: what to do about it
+        sys.stderr.write(f"{str(interrupt) or 'interrupted'}\n")
         sys.exit(exit_code(interrupt))

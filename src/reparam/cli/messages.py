@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from cyclopts import CoercionError, CycloptsError, ValidationError
 from rich.console import Console
 
 OUT_OF_MEMORY = (
@@ -27,6 +28,21 @@ def complain(kind: str, message: str) -> None:
         console.print(" ".join(message.split()), markup=False)
     # Not by the console itself: while a bar is drawn, what stands here puts the line above it.
     sys.stderr.write(line.get())
+
+
+def refusal(error: CycloptsError) -> str:
+    """Why the words of a command are refused: its own check's sentence, or where to read more."""
+    if isinstance(error, ValidationError):
+        return error.exception_message
+    if isinstance(error, CoercionError) and error.msg:
+        return str(error.msg)
+    if isinstance(error, CoercionError) and error.argument and error.token:
+        form = error.argument.parameter.metavar
+        if form:  # which says more than the type: INT|NONE
+            return f"{error.argument.name}: expected {form}, got {error.token.value!r}"
+    command = " ".join(["reparam", *(error.command_chain or ())])
+    said = str(error).partition(" Available commands:")[0]
+    return f"{said.rstrip('.')} (see {command} --help)"
 
 
 def show_warning(

@@ -1,71 +1,144 @@
-"""Examples and codes into files: PNG for images, NPZ and CSV for anything."""
+"""What commands make, written as one asks: a picture, arrays, a table, or a folder of images."""
 
 from __future__ import annotations
 
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from reparam.atomic import write_atomically
 from reparam.checkpoint import write_text
+from reparam.cli.folders import Place, refuse_places, write_folder
+from reparam.cli.tables import show_notes
 from reparam.data.contents import Array
 from reparam.report.pictures import Brightness, grid
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from reparam.data import DataRecord
 
 SUFFIXES = (".png", ".npz", ".csv")
 
 
-def check_output(path: Path, force: bool, images: bool) -> None:
-    """Refuse, before any work is done, a file that cannot be written as asked."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}")
-    if path.suffix.lower() == ".png" and not images:
-        raise ValueError(f"{path}: these are not images; write .npz or .csv")
-    check_place(path)
-    if path.exists() and not force:
-        raise ValueError(f"{path}: exists already; choose another name or --force")
-
-
-def check_place(path: Path) -> None:
-    """Refuse, before any work is done, a place where no file can be written."""
-    if path.is_dir():
-        raise ValueError(f"{path}: is a folder; expected the name of a file")
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    if not folder.is_dir():
-        raise ValueError(f"{path}: cannot be written, as {folder} is a file")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ValueError(f"{path}: cannot be written, as {folder} does not allow it")
-
-
-def write_rows(
-    path: Path, arrays: Mapping[str, Tensor | Array], names: tuple[str, ...] | None = None
-) -> None:
-    """Arrays of as many rows each: every one under its name in NPZ, side by side in CSV.
+@dataclass(frozen=True)
+class Target:
+    """Where a command writes; what cannot be written is refused before any work is done.
 
     Args:
-        path: ends in .npz or .csv.
-        arrays: numbers or strings by name, (N, …); the first one's entries are the columns called
-            ``names``.
-        names: of the first array's columns; None: name and number.
+        path: a file, whose suffix says what it becomes, or a folder of images.
+        force: whether files that exist may be overwritten.
+        folder: whether it is a folder.
     """
-    stored: dict[str, Any] = {
-        name: values if isinstance(values, np.ndarray) else values.cpu().numpy()
-        for name, values in arrays.items()
-    }
-    if path.suffix.lower() == ".npz":
+
+    path: Path
+    force: bool
+    folder: bool
+
+    @classmethod
+    def of(cls, out: str, force: bool, images: bool) -> Target:
+        """The place that ``-o`` names: a folder where it ends in a slash or has no suffix.
+
+        Raises:
+            ValueError: it cannot be written as asked, or is there already.
+        """
+        path = Path(out)
+        folder = out.endswith(("/", os.sep)) or not path.suffix
+        if not folder and path.suffix.lower() not in SUFFIXES:
+            raise ValueError(f"{out}: expected a name ending in {', '.join(SUFFIXES)}, or a folder")
+        target = cls(path, force, folder)
+        if not images and (folder or target.picture):
+            raise ValueError(f"{out}: these are not images; write .npz or .csv")
+        check_place(path, folder)
+        if path.exists() and not force and not folder:
+            raise ValueError(f"{out}: exists already; choose another name or --force")
+        return target
+
+    @property
+    def picture(self) -> bool:
+        return not self.folder and self.path.suffix.lower() == ".png"
+
+    def claim(self, places: Sequence[Place]) -> Sequence[Place]:
+        """The files that images will have in a folder; refused where they cannot be written."""
+        if self.folder:
+            refuse_places(self.path, places, self.force)
+        return places
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command made.
+
+    Args:
+        arrays: numbers or strings by name, (N, …) each; the first one's entries are columns.
+        columns: what these are called; None: name and number.
+        tiles: gives the images of a picture, (M, C, H, W), row by row.
+        width: how many are in a row of it.
+        apart: columns of it with a wider gap before them.
+        places: of each image of the first array in a folder.
+    """
+
+    arrays: Mapping[str, Tensor | Array]
+    columns: tuple[str, ...] | None = None
+    tiles: Callable[[], Tensor] | None = None
+    width: int = 1
+    apart: Sequence[int] = ()
+    places: Sequence[Place] = ()
+
+
+def emit(result: Result, target: Target, outline: DataRecord) -> None:
+    """Write what a command made, in the brightness of the run's data where it is a picture."""
+    path = target.path
+    if target.folder:
+        target.claim(result.places)
+        show_notes(write_folder(path, torch.as_tensor(result.arrays["x"]), result.places, outline))
+    elif target.picture:
+        assert result.tiles is not None, "what gives none has refused pictures"
+        brightness = Brightness(outline.low, outline.high)
+        picture = grid(result.tiles().cpu(), brightness, result.width, "", apart=result.apart)
+        write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
+    elif path.suffix.lower() == ".npz":
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **stored)  # never of Python objects
+        np.savez_compressed(buffer, **_stored(result))  # never of Python objects
         write_atomically(path, lambda file: Path(file).write_bytes(buffer.getvalue()))
-        return
+    else:
+        write_text(path, _csv(_stored(result), result.columns))
+
+
+def in_rows(shown: Sequence[Tensor], most: int) -> Tensor:
+    """Sets of as many examples one below the other, in blocks of at most so many columns."""
+    blocks = [x.to(shown[-1]).split(most) for x in shown]
+    return torch.cat([row for block in zip(*blocks, strict=True) for row in block])
+
+
+def check_place(path: Path, folder: bool = False) -> None:
+    """Refuse, before any work is done, a place where no file or folder can be written."""
+    if path.is_dir() and not folder:
+        raise ValueError(f"{path}: is a folder; expected the name of a file")
+    there = next(
+        p for p in (path, *path.absolute().parents) if p.exists() and (folder or p != path)
+    )
+    if not there.is_dir():
+        raise ValueError(f"{path}: cannot be written, as {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{path}: cannot be written, as {there} does not allow it")
+
+
+def _stored(result: Result) -> dict[str, Any]:
+    return {
+        name: values if isinstance(values, np.ndarray) else values.cpu().numpy()
+        for name, values in result.arrays.items()
+    }
+
+
+def _csv(stored: Mapping[str, Array], names: tuple[str, ...] | None) -> str:
+    """Arrays of as many rows each side by side; the first one's columns are called ``names``."""
     header: list[str] = []
     columns = []
     for index, (name, values) in enumerate(stored.items()):
@@ -79,15 +152,4 @@ def write_rows(
     writer.writerow(header)
     for parts in zip(*columns, strict=True):
         writer.writerow([value for part in parts for value in part.tolist()])
-    write_text(path, text.getvalue())
-
-
-def write_picture(
-    path: Path, x: Tensor, outline: DataRecord, columns: int, apart: Sequence[int] = ()
-) -> None:
-    """Images (N, C, H, W) as a grid of ``columns``, in the brightness of the run's data.
-
-    There is a wider gap before the columns ``apart``.
-    """
-    picture = grid(x.cpu(), Brightness(outline.low, outline.high), columns, "", apart=apart)
-    write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
+    return text.getvalue()

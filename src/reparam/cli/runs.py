@@ -6,19 +6,64 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
+
+from reparam.cli.options import OPTIONS
 
 if TYPE_CHECKING:
     from reparam.data import Data, DataRecord
     from reparam.model import Model
     from reparam.train import RunFolder
 
-Run = Annotated[Path, typer.Argument(help="Folder of a run, as fit or compare wrote it.")]
+Run = Annotated[Path, Parameter(help="Folder of a run, as fit or compare wrote it.")]
 Moved = Annotated[
     str | None,
-    typer.Option("--data", help="Where the run's data lie now: a path, or a named set."),
+    Parameter(
+        name="--data",
+        metavar="SOURCE",
+        help="Where the run's data lie now: a path, or a named set.",
+    ),
 ]
-Device = Annotated[str, typer.Option(help="auto (CUDA, then MPS, then CPU) or a torch device.")]
+
+
+@Parameter(name="*", group=OPTIONS)
+@dataclass(frozen=True)
+class Where:
+    """Where a run's data lie, and where its model runs.
+
+    Args:
+        moved: Where the run's data lie now: a path, or a named set.
+        device: auto (CUDA, then MPS, then CPU) or a torch device.
+    """
+
+    moved: Moved = None
+    device: str = "auto"
+
+    def open(self, path: Path) -> OpenRun:
+        """The model of a run on that device.
+
+        Raises:
+            ValueError: no run there, a damaged one, a model of another run, or none yet.
+        """
+        from reparam.checkpoint import MODEL_FILE
+        from reparam.data import DataRecord
+        from reparam.train import RunFolder
+        from reparam.train.device import find_device
+
+        folder = RunFolder(path)
+        recorded = folder.read()["data"]
+        if not (path / MODEL_FILE).exists():
+            raise ValueError(
+                f"{path}: ended before its first validation, so that it has no model yet; "
+                f"continue it with: reparam resume {path}"
+            )
+        model = folder.model()
+        model.to(find_device(self.device))
+        outline = DataRecord.from_json(recorded, model.space)
+        return OpenRun(folder, model, outline, recorded, self.moved)
+
+
+HERE = Where()
 
 
 @dataclass(frozen=True)
@@ -29,37 +74,15 @@ class OpenRun:
     model: Model
     outline: DataRecord
     recorded: dict[str, Any]
+    moved: str | None = None
 
     @property
     def path(self) -> Path:
         return self.folder.path
 
-    def data(self, moved: str | None = None) -> Data:
+    def data(self) -> Data:
         """The data it was trained on, perhaps from another place."""
-        return recorded_data(self.recorded, self.path, moved)
-
-
-def open_run(path: Path, device: str) -> OpenRun:
-    """The model of a run on a device.
-
-    Raises:
-        ValueError: no run there, a damaged one, a model of another run, or none yet.
-    """
-    from reparam.checkpoint import MODEL_FILE
-    from reparam.data import DataRecord
-    from reparam.train import RunFolder
-    from reparam.train.device import find_device
-
-    folder = RunFolder(path)
-    recorded = folder.read()["data"]
-    if not (path / MODEL_FILE).exists():
-        raise ValueError(
-            f"{path}: ended before its first validation, so that it has no model yet; continue it "
-            f"with: reparam resume {path}"
-        )
-    model = folder.model()
-    model.to(find_device(device))
-    return OpenRun(folder, model, DataRecord.from_json(recorded, model.space), recorded)
+        return recorded_data(self.recorded, self.path, self.moved)
 
 
 def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None) -> Data:

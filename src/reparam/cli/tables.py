@@ -1,10 +1,9 @@
-"""What commands print: tables on the output stream, progress on the error stream."""
+"""What commands print: tables on the output stream."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,17 +39,6 @@ def show_notes(notes: Iterable[str]) -> None:
 def _speaks() -> bool:
     """Whether this is the first of the processes that torchrun started, or the only one."""
     return os.environ.get("RANK", "0") == "0"
-
-
-@contextmanager
-def working(what: str) -> Iterator[Callable[[str, float], None]]:
-    """A sign of life while something takes long, on a terminal; told of its parts, it says them."""
-    with Console(stderr=True).status(what) as status:
-
-        def watch(part: str, share: float) -> None:
-            status.update(f"{what}: {part} ({share:.0%})")
-
-        yield watch
 
 
 def key_values(rows: Mapping[str, str]) -> Table:

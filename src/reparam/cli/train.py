@@ -4,88 +4,100 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from cyclopts import Parameter
 from rich.markup import escape
 
-from reparam.cli.options import Force, Samples, takes_config, takes_data
+from reparam.cli.options import (
+    BY_RULES,
+    NONE_GIVEN,
+    DataOptions,
+    Force,
+    Samples,
+    Source,
+    Training,
+    option,
+)
 from reparam.cli.runs import Moved, Run, recorded_data
 from reparam.cli.tables import REFERENCE, comparison_table, show, show_notes, told
+from reparam.progress import bar
 
 if TYPE_CHECKING:
     from reparam.comparison import Comparison
-    from reparam.data import Data
     from reparam.train import History
 
 
-@takes_config
-@takes_data
 def fit(
-    preset: Annotated[str, typer.Argument(help="A model, from `reparam models`.")],
-    data: Data,
-    parameters: Annotated[
-        list[str] | None, typer.Argument(help="Of the model: key=value …, as latent_dim=2.")
-    ] = None,
-    *,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the run.")],
+    model: Annotated[str, Parameter(help="Its name, from `reparam models`.")],
+    data: Source,
+    /,
+    *parameters: Annotated[
+        str, Parameter(name="KEY=VALUE", help="Parameters of the model, as latent_dim=2.")
+    ],
+    out: Annotated[Path, Parameter(alias="-o", help="Folder for the run.")],
     force: Force = False,
-    fields: dict[str, Any],
+    options: DataOptions = BY_RULES,
+    training: Training = NONE_GIVEN,
 ) -> None:
     """Train a model on data; its best (or last) weights, curves and checkpoints go to a folder."""
     from reparam import train
     from reparam.presets import build, find_preset
     from reparam.presets.registry import parse_assignments
 
-    show_notes(data.notes)
-    given = find_preset(preset).check(parse_assignments(parameters or []))
-    model = build(preset, data.space, seed=fields.get("seed", 0), **given)
+    loaded = options.load(data)
+    show_notes(loaded.notes)
+    given = find_preset(model).check(parse_assignments(parameters))
+    built = build(model, loaded.space, seed=training.get("seed", 0), **given)
     with _resumable(out):
-        history = train.fit(model, data, out=out, force=force, **fields)
+        history = train.fit(built, loaded, out=out, force=force, **training)
     _tell(history, out)
 
 
-@takes_config
-def resume(run: Run, *, moved: Moved = None, fields: dict[str, Any]) -> None:
+def resume(run: Run, /, *, moved: Moved = None, training: Training = NONE_GIVEN) -> None:
     """Continue an interrupted run exactly, or a finished one with more --epochs."""
     from reparam import train
 
     folder = train.RunFolder(run)
     data, before = recorded_data(folder.read()["data"], run, moved), folder.history()
     with _resumable(run):
-        _, history = train.resume(run, data=data, **fields)
+        _, history = train.resume(run, data=data, **training)
     if before is not None and before.ended == history.ended and before.rows == history.rows:
         show(f"nothing to do; {_how_it_goes_on(history)}")
     _tell(history, run)
 
 
-@takes_config
-@takes_data
 def compare(
-    data: Data,
+    data: Source,
+    /,
     *,
     model: Annotated[
         list[str] | None,
-        typer.Option(help='As "vae latent_dim=2"; may be repeated. None: one of every family.'),
+        option(
+            metavar='"NAME KEY=VALUE…"',
+            help='As "vae latent_dim=2"; may be repeated; none: one of every family.',
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the report.")],
-    seeds: Annotated[int, typer.Option(help="How many seeds of each model.")] = 1,
-    jobs: Annotated[int, typer.Option(help="How many to train at a time.")] = 1,
+    out: Annotated[Path, Parameter(alias="-o", help="Folder for the report.")],
+    seeds: Annotated[int, Parameter(help="How many seeds of each model.")] = 1,
+    jobs: Annotated[int, Parameter(help="How many to train at a time.")] = 1,
     samples: Samples = None,
     force: Force = False,
-    fields: dict[str, Any],
+    options: DataOptions = BY_RULES,
+    training: Training = NONE_GIVEN,
 ) -> None:
     """Train several models on the same data under one budget; write a report and scores.json."""
     from reparam import comparison
 
-    show_notes(data.notes)
-    models = model or comparison.default_models(data.space, len(data.train), data.counted)
-    with _continued(), _overall_bar(len(models) * seeds) as watch:
+    loaded = options.load(data)
+    show_notes(loaded.notes)
+    models = model or comparison.default_models(loaded.space, len(loaded.train), loaded.counted)
+    with _continued(), bar("comparing") as watch:
         result = comparison.compare(
-            data,
+            loaded,
             models,
             out=out,
             seeds=seeds,
@@ -93,7 +105,7 @@ def compare(
             samples=samples,
             force=force,
             watch=watch,
-            **fields,
+            **training,
         )
     _tell_comparison(result, out / comparison.REPORT_FILE)
 
@@ -126,20 +138,6 @@ def _continued() -> Iterator[None]:
         raise type(interrupt)(
             "interrupted; what was trained is saved; the same command without --force continues"
         ) from None
-
-
-@contextmanager
-def _overall_bar(runs: int) -> Iterator[Callable[[str, float], None]]:
-    """One bar over all runs of a comparison, with the time left."""
-    from reparam.progress import progress_bars
-
-    with progress_bars() as bars:
-        task = bars.add_task("", total=runs, value="")
-
-        def watch(doing: str, done: float) -> None:
-            bars.update(task, completed=done, value=f"{int(done)}/{runs} {doing}")
-
-        yield watch
 
 
 def _tell(history: History, out: Path) -> None:

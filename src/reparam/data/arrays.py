@@ -149,10 +149,10 @@ def named_contents(arrays: Mapping[str, Array], name: str, origin: str) -> Conte
             f"{origin}: no training examples among {sorted(arrays)}; expected arrays named "
             "train/valid/test, or x_train, y_train, x_test …, or x and y, or a single array"
         )
-    splits = {
-        split: SplitArrays(**{what: arrays[key] for what, key in keys.items() if key is not None})
-        for split, keys in found.items()
-    }
+    splits = {}
+    for split, keys in found.items():
+        named: dict[str, Any] = {what: arrays[key] for what, key in keys.items() if key is not None}
+        splits[split] = SplitArrays(**named)
     attribute_names, factor_names = (
         None if key not in arrays else tuple(map(str, arrays[key].ravel().tolist()))
         for key in NAMES_OF

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -43,6 +44,32 @@ class ReadOptions:
 
 
 @dataclass(frozen=True)
+class Files:
+    """The image files that examples were decoded from.
+
+    Args:
+        folder: above all of them.
+        names: (N,), a path below folder for each example.
+
+    >>> Files(Path("photos"), np.array(["a.png", "b.png"], object))[:1].paths
+    [PosixPath('photos/a.png')]
+    """
+
+    folder: Path
+    names: Array
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, rows: Array | slice) -> Files:
+        return Files(self.folder, self.names[rows])
+
+    @property
+    def paths(self) -> list[Path]:
+        return [self.folder / name for name in self.names]
+
+
+@dataclass(frozen=True)
 class SplitArrays:
     """The examples of one split as a reader found them, not yet checked.
 
@@ -52,6 +79,7 @@ class SplitArrays:
         factors: (N, F), known factors of variation.
         attributes: (N, F), conditions that are numbers.
         gray: the levels of which x was drawn, where it was.
+        files: the images that the rows were decoded from.
 
     >>> len(SplitArrays(np.zeros((3, 2))).x)
     3
@@ -62,6 +90,7 @@ class SplitArrays:
     factors: Array | None = None
     attributes: Array | None = None
     gray: Array | None = None
+    files: Files | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import warnings
@@ -20,7 +21,7 @@ from PIL import Image, ImageOps
 from reparam.data import large_arrays
 from reparam.data.contents import Array, Fit
 from reparam.data.large_arrays import blank, take
-from reparam.progress import progress_bars, watched_by_a_person
+from reparam.progress import bar
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
@@ -220,14 +221,14 @@ def listed(names: Sequence[str]) -> str:
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[Iterable[T]], list[T]]]:
     """A function that makes a list and counts along: on a bar, where there are many to wait for."""
-    with progress_bars(total > 2 * MANY and watched_by_a_person()) as bars:
-        task = bars.add_task("reading images", total=total, value="")
+    count = itertools.count(1)
+    with bar("reading images", total > 2 * MANY) as watch:
 
         def counted(outcomes: Iterable[T]) -> list[T]:
             found = []
             for outcome in outcomes:
                 found.append(outcome)
-                bars.advance(task)
+                watch("", next(count) / total)
             return found
 
         yield counted

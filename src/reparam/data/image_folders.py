@@ -16,7 +16,7 @@ import PIL
 
 from reparam.atomic import checksum, write_atomically
 from reparam.data.arrays import split_named
-from reparam.data.contents import Array, Contents, Fit, SplitArrays
+from reparam.data.contents import Array, Contents, Files, Fit, SplitArrays
 from reparam.data.image_files import (
     MANY,
     SUFFIXES,
@@ -102,7 +102,8 @@ def read_image(path: Path, size: tuple[int, int] | None, fit: Fit) -> Contents:
         x = np.empty((1, 3 if header.color else 1, *(size or header.size)), np.uint8)
         failure = decode(path, x[0], fit)
         if failure is None:
-            return Contents({"train": SplitArrays(x)}, path.name, str(path), "images")
+            files = Files(path.parent, np.array([path.name], object))
+            return Contents({"train": SplitArrays(x, files=files)}, path.name, str(path), "images")
         header = failure
     raise ValueError(f"{path}: cannot be read as an image: {header.reason}")
 
@@ -176,7 +177,9 @@ def _by_split(
         if rows:
             # Folders are scanned split by split, so that each is one slice: no copy.
             pixels = x[rows[0] : rows[-1] + 1]
-            splits[split] = SplitArrays(pixels, np.array(classes) if classes else None)
+            names = np.array([str(items[i].path.relative_to(folder)) for i in rows], object)
+            labels = np.array(classes) if classes else None
+            splits[split] = SplitArrays(pixels, labels, files=Files(folder, names))
     if "train" not in splits:
         raise ValueError(f"{folder}: no image in 'train' can be read")
     return Contents(splits, folder.name, str(folder), "images", notes=tuple(notes))

@@ -236,15 +236,18 @@ def _with_all_splits(contents: Contents, seed: int) -> Contents:
 
 
 def _rows(arrays: SplitArrays, rows: Array) -> SplitArrays:
-    return SplitArrays(**{what: take(a, rows) for what, a in vars(arrays).items() if a is not None})
+    found = ((what, a) for what, a in vars(arrays).items() if a is not None)
+    taken: dict[str, Any] = {what: take(a, rows) for what, a in found}
+    return SplitArrays(**taken)
 
 
 def _to_split(arrays: SplitArrays, borrowed: bool, gray_levels: int | None = None) -> Split:
     """A split of checked arrays as tensors, copied if they are the caller's."""
-    tensors = {what: _tensor(a, borrowed) for what, a in vars(arrays).items() if a is not None}
+    found = {what: a for what, a in vars(arrays).items() if a is not None and what != "files"}
+    tensors = {what: _tensor(a, borrowed) for what, a in found.items()}
     gray = tensors.pop("gray", None)
     kept = None if gray is None or gray_levels is None else Gray(gray, gray_levels)
-    return Split(**tensors, gray=kept, streamed=is_mapped(arrays.x))
+    return Split(**tensors, gray=kept, streamed=is_mapped(arrays.x), files=arrays.files)
 
 
 def _read_path(path: Path, options: ReadOptions) -> Contents:

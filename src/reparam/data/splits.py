@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reparam.conditions import check_attributes, check_labels
 from reparam.data.binarization import Gray
+from reparam.data.contents import Files
 from reparam.data.large_arrays import blocks
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_values
@@ -36,6 +37,7 @@ class Split:
         gray: levels of which x is one fixed draw, where training draws afresh.
         streamed: whether x is a file mapped into memory, to be read batch by batch; ``load_data``
             has looked at its values.
+        files: the images that the rows were decoded from, where they were.
 
     Raises:
         ValueError: there are no rows, or not one label (or row of factors …) for each of them.
@@ -50,6 +52,7 @@ class Split:
     attributes: Tensor | None = None
     gray: Gray | None = None
     streamed: bool = False
+    files: Files | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) == 0:
@@ -78,7 +81,9 @@ class Split:
         taken: dict[str, Any] = {k: None if v is None else v[rows] for k, v in beside}
         gray = taken.pop("gray")
         kept = None if gray is None or self.gray is None else Gray(gray, self.gray.levels)
-        return Split(self.x[rows], **taken, gray=kept)
+        at = rows if isinstance(rows, slice) else np.asarray(rows)
+        files = None if self.files is None else self.files[at]
+        return Split(self.x[rows], **taken, gray=kept, files=files)
 
 
 @dataclass(frozen=True)

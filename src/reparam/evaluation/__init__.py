@@ -30,12 +30,11 @@ from reparam.evaluation.samples import (
 )
 from reparam.evaluation.scores import Score, Scores, finite
 from reparam.inspection import OfData
-from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model
+from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model, positive_count
+from reparam.progress import Watch, unwatched
 from reparam.train import History
 
-__all__ = ["Extractor", "Score", "Scores", "Watch", "evaluate", "reference_scores", "too_few"]
-
-Watch = Callable[[str, float], None]  # what is being measured, and the share that is done
+__all__ = ["Extractor", "Score", "Scores", "evaluate", "reference_scores", "too_few"]
 
 
 def evaluate(
@@ -47,7 +46,7 @@ def evaluate(
     seed: int = 0,
     history: History | None = None,
     extractor: Extractor | None = None,
-    watch: Watch | None = None,
+    watch: Watch = unwatched,
 ) -> Scores:
     """Measure everything the model defines, on one split of the data.
 
@@ -81,6 +80,7 @@ def evaluate(
     if samples is None:
         passes = model.passes_per_sample if isinstance(model, Density) else 1
         samples = default_samples(data.space, len(data.splits[split]), passes)
+    positive_count("samples", samples)
     with evaluating([model]):
         scores = _measured(_Asked(model, data, split, samples, seed), extractor, watch)
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")
@@ -109,9 +109,8 @@ class _Part:
     measure: Callable[[Callable[[float], None]], Scores]
 
 
-def _measured(asked: _Asked, extractor: Extractor | None, watch: Watch | None) -> Scores:
+def _measured(asked: _Asked, extractor: Extractor | None, tell: Watch) -> Scores:
     """What the passes through the model give, part by part."""
-    tell = watch or (lambda what, share: None)
     parts = list(_parts(asked, extractor))
     work, done = sum(part.work for part in parts), 0.0
     scores: Scores = {}

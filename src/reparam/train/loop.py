@@ -22,14 +22,14 @@ from reparam.interrupt import Interrupt, interruptible
 from reparam.memory import keep_freed
 from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
+from reparam.progress import Watch, bar
 from reparam.train.compiled import Compiled
 from reparam.train.device import autocast, chosen_threads, flushed_denormals, lacks_bfloat16
 from reparam.train.diagnosis import diagnose, listed
 from reparam.train.folder import RunFolder
 from reparam.train.history import History, Row
-from reparam.train.judge import disagreement, judge
+from reparam.train.judge import disagreement, judge, judged
 from reparam.train.optimizers import gradient_sum
-from reparam.train.progress import bar
 from reparam.train.random import alone, seeded
 from reparam.train.ranks import Ranks
 from reparam.train.resuming import put_back
@@ -49,9 +49,6 @@ class News(NamedTuple):
     row: dict[str, float]
 
 
-Watch = Callable[[News], None]
-
-
 def fit(
     model: Model,
     data: Data,
@@ -59,7 +56,7 @@ def fit(
     *,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
-    watch: Watch | None = None,
+    watch: Callable[[News], None] | None = None,
     progress: bool = True,
     **fields: Any,
 ) -> History:
@@ -108,7 +105,7 @@ def resume(
     *,
     data: Data | None = None,
     model: Model | None = None,
-    watch: Watch | None = None,
+    watch: Callable[[News], None] | None = None,
     progress: bool = True,
     **fields: Any,
 ) -> tuple[Model, History]:
@@ -172,7 +169,7 @@ def same_data(recorded: dict[str, Any], data: Data | None, path: Path) -> Data:
 def _run(
     training: Training,
     folder: RunFolder | None,
-    watch: Watch | None,
+    watch: Callable[[News], None] | None,
     progress: bool,
     resumed: bool = False,
 ) -> History:
@@ -199,7 +196,7 @@ def _run(
                     folder.change(config)  # not before its state was accepted
                     folder.sweep()
         ranks.broadcast(model)
-        session = _Session(training, folder, watch or shown, interrupt)
+        session = _Session(training, folder, watch or _on(shown), interrupt)
         if not restored:
             session.save()  # the weights it starts from: no seed gives them back
         for index, stage in enumerate(model.stages):
@@ -225,6 +222,11 @@ def _run(
     return history
 
 
+def _on(bar: Watch) -> Callable[[News], None]:
+    """News of training on a bar: the share that is done, and what the last validation found."""
+    return lambda news: bar(judged(news.row), news.share)
+
+
 class _Session:
     """One stretch of training: who watches, where it is saved, whether it was interrupted."""
 
@@ -232,7 +234,7 @@ class _Session:
         self,
         training: Training,
         folder: RunFolder | None,
-        watch: Watch,
+        watch: Callable[[News], None],
         interrupt: Interrupt,
     ) -> None:
         self.training, self.folder, self.watch = training, folder, watch

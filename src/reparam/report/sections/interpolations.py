@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reparam import edit
+from reparam import editing
 from reparam.data import Split
 from reparam.model import Codec
 from reparam.report import queries
@@ -42,7 +42,9 @@ def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tens
     A conditional model is told the condition of the nearer end.
     """
     c, c_second = (queries.condition(model, split, rows) for rows in (first, last))
-    x = edit.interpolate(model, split.x[first], split.x[last], steps=STEPS, c=c, c_second=c_second)
+    x = editing.interpolate(
+        model, split.x[first], split.x[last], steps=STEPS, c=c, c_second=c_second
+    )
     return queries.in_data_units(x)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Split
-from reparam.edit import traverse
+from reparam.editing import traverse
 from reparam.evaluation.latents import Axes, importance
 from reparam.model import Codec
 from reparam.report import queries

@@ -203,7 +203,7 @@ def variations(
         (n, *shape), in data units.
 
     Raises:
-        ValueError: not one example, n below 1, or codes that are indices.
+        ValueError: not one example, n below 1, a spread below 0, or codes that are indices.
 
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
@@ -213,6 +213,8 @@ def variations(
     positive_count("n", n)
     if len(x) != 1:
         raise ValueError(f"x: expected one example, got {len(x)}")
+    if not spread >= 0:
+        raise ValueError(f"spread: expected at least 0, got {spread}")
     _refuse_indices(model)
     q = model.posterior(x, c)
     z = q.repeat(n).sample(generator)
