@@ -2,11 +2,12 @@
 
 A test that asks for ``case`` runs over every preset on vectors of every kind it accepts and on
 images of every shape, each shape with one kind, which the preset's name decides (with
-REPARAM_TEST_EVERY=1 with every kind). The mark ``role(cls)`` keeps the presets that build such a
-model, the mark ``one_shape`` one shape a kind, ``one_space`` one kind and shape, ``one_case`` that
-of the preset as it is by default, ``one_graph`` the first case with each class of module, the mark
-``real`` real data, the mark ``labeled`` those that need labels.
-Other parameters that change what a preset computes are in ``VARIANTS``, on vectors only.
+REPARAM_TEST_EVERY=1 with every kind; with REPARAM_TEST_ONLY="vae pca" over these presets alone).
+The mark ``role(cls)`` keeps the presets that build such a model, the mark ``one_shape`` one shape a
+kind, ``one_space`` one kind and shape, ``one_case`` that of the preset as it is by default,
+``one_graph`` the first case with each class of module, the mark ``real`` real data, the mark
+``labeled`` those that need labels.
+On vectors every choice that is a preset's own is a case, and so are ``VARIANTS``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from inspect import signature
+from typing import Any, Literal, get_args, get_origin
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of pytest -n share the cores
 
@@ -23,41 +25,18 @@ import pytest
 import torch
 from torch import Tensor
 
-import reparam as rp
 from reparam.distributions.likelihoods import LIKELIHOODS
 from reparam.model import Batch, Descend, Model, Solve, Space
 from reparam.presets import PRESETS
+from reparam.presets.registry import KINDS
 
 torch.set_num_threads(1)
 
 SHAPES = ((7,), (1, 8, 8), (1, 20, 28), (3, 16, 16))
 LEVELS = {(7,): 2, (1, 8, 8): 17, (1, 20, 28): 5, (3, 16, 16): 256}
-# Whatever of these a preset takes. A preset with other parameters gets its own entry below.
+# Whatever of these a preset takes; what else makes one small is said where it is registered.
 TINY: dict[str, Any] = {"latent_dim": 2, "hidden": (8,)}
-TINY_OF: dict[str, dict[str, Any]] = {
-    "k-sparse-ae": {"latent_dim": 5, "k": 2},
-    # Untrained convolutions end in one bias for all pixels: below 0, every sample is rounded to 0.
-    "ae-gmm": {
-        "codec.latent_dim": 2,
-        "codec.hidden": (8,),
-        "codec.network": "mlp",
-        "generator.components": 2,
-    },
-    "iwae": {"k": 3},
-    "l-vae": {"steps": 0},  # its weights are learned from the first step on
-    "dl-vae": {"steps": 0},
-    "factor-vae": {"critic": (8,)},
-    "hierarchical-vae": {"latent_dims": (3, 2), "between": (6,)},
-    "ladder-vae": {"latent_dims": (3, 2, 2), "between": (6,)},
-    "very-deep-vae": {"channels": 4, "latent_channels": 2, "blocks": 1},
-    "nade": {"hidden": 8},
-    "pixel-cnn": {"width": 6, "layers": 1, "first_kernel": 3},
-    "gated-pixel-cnn": {"width": 4, "layers": 1, "first_kernel": 3},
-    "pixel-cnn++": {"width": 3, "blocks": 1, "scales": 1, "components": 2, "dropout": 0.0},
-    "pixel-vae": {"width": 3, "layers": 1, "first_kernel": 3, "features": 2},
-    "pixel-rnn": {"width": 3, "layers": 1, "first_kernel": 3},
-    "image-transformer": {"width": 4, "layers": 1, "heads": 2},
-}
+# Beside the choices of a preset's own: what it computes by shared options and by numbers.
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "vae": (
         *({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
@@ -76,10 +55,6 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
     "ladder-vae": ({"batch_norm": False},),
-    "dip-vae": ({"codes": "draws"},),
-    "sigma-vae": tuple({"scale": name} for name in ("shared", "per-dimension", "fixed", "network")),
-    "iwae": ({"gradient": "dreg"},),
-    "annealed-vae": tuple({"curve": name} for name in ("cosine", "cyclic")),
     "made": ({"orders": 2, "masks": 3}, {"likelihood": "categorical"}),
 }
 CLASSES, ATTRIBUTES = 3, 2  # of the data that presets are given which need a condition
@@ -91,7 +66,7 @@ def spaces() -> list[Space]:
     """Every kind on every shape."""
     return [
         Space(shape, kind, LEVELS[shape] if kind == "levels" else None)
-        for kind in ("binary", "levels", "real")
+        for kind in KINDS
         for shape in SHAPES
     ]
 
@@ -128,11 +103,11 @@ def tiny_model(
     name: str, space: Space, dtype: torch.dtype = torch.float64, **changes: Any
 ) -> Model:
     """A preset with few parameters, its solves done, in training mode."""
-    wanted = TINY | {"network": NETWORK_OF.get(space.shape, "auto")} | TINY_OF.get(name, {})
-    known = PRESETS[name].parameters
+    preset, everywhere = PRESETS[name], TINY | {"network": NETWORK_OF.get(space.shape, "auto")}
+    shared = {k: v for k, v in everywhere.items() if k in preset.parameters}
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = rp.build(name, space, **{k: v for k, v in wanted.items() if k in known} | changes)
+        model = preset(space, **shared | dict(preset.small) | changes)
     model.to(dtype)
     solve_stages(model, random_x(space, 40, seed=5), random_c(space, 40, seed=5))
     return model
@@ -174,6 +149,16 @@ class Case:
         return f"{self.name}{self.variant}-{self.space.kind}-{shape}"
 
 
+def variants(name: str) -> Iterator[dict[str, Any]]:
+    """Parameters that change what a preset computes: first every other choice of its own."""
+    preset = PRESETS[name]
+    for own, parameter in signature(preset.build).parameters.items():
+        kind = preset.parameters[own].annotation if own in preset.parameters else None
+        if get_origin(kind) is Literal:
+            yield from ({own: value} for value in get_args(kind) if value != parameter.default)
+    yield from VARIANTS.get(name, ())
+
+
 def cases_of(name: str) -> Iterator[Case]:
     """A preset on all it accepts, and its variants on vectors of the kinds they accept."""
     accepts = PRESETS[name].accepts
@@ -185,7 +170,7 @@ def cases_of(name: str) -> Iterator[Case]:
         if accepts.refusal(space) is not None:
             continue
         yield Case(name, space)
-        for changes in VARIANTS.get(name, ()) if not space.is_image else ():
+        for changes in variants(name) if not space.is_image else ():
             if {"posterior", "prior"} & changes.keys() and space.kind != "binary":
                 continue  # what z is does not depend on what x is
             likelihood = LIKELIHOODS.get(changes.get("likelihood", ""))
@@ -209,8 +194,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     role = metafunc.definition.get_closest_marker("role")
     cases = all_cases()
     if role is not None:
-        kept = {c.name for c in cases if isinstance(_any_model(c.name, cases), role.kwargs["cls"])}
-        cases = [c for c in cases if c.name in kept]
+        cases = [c for c in cases if issubclass(PRESETS[c.name].model, role.kwargs["cls"])]
     if metafunc.definition.get_closest_marker("real") is not None:
         cases = [c for c in cases if c.space.kind == "real"]
     if metafunc.definition.get_closest_marker("labeled") is not None:
@@ -230,7 +214,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def graphs(cases: list[Case]) -> Iterator[Case]:
-    """Those cases that have a class of module that none before them has."""
+    """Those cases that have a class of module that none before them has.
+
+    A new preset may take over a graph of another's, but no class is then left out.
+    """
     seen: set[type] = set()
     for case in cases:
         parts = {type(part) for part in case.model().modules()}
@@ -241,21 +228,18 @@ def graphs(cases: list[Case]) -> Iterator[Case]:
 
 def all_cases() -> list[Case]:
     """Every preset on the data on which it is tested every time."""
-    return [case for name in PRESETS for case in cases_of(name) if met(case)]
+    names = os.environ.get("REPARAM_TEST_ONLY", "").split() or PRESETS
+    return [case for name in names for case in cases_of(name) if met(case)]
 
 
 def met(case: Case) -> bool:
     """Whether a case is among those that are tested every time."""
     if not case.space.is_image or os.environ.get("REPARAM_TEST_EVERY"):
         return True
-    image, kind = SHAPES.index(case.space.shape) - 1, ("binary", "levels", "real")
-    accepted = [k for k in kind if k in PRESETS[case.name].accepts.kinds]
+    image = SHAPES.index(case.space.shape) - 1
+    accepted = [k for k in KINDS if k in PRESETS[case.name].accepts.kinds]
     # By the name, so that a new preset changes nothing for the others.
     return case.space.kind == accepted[(zlib.crc32(case.name.encode()) + image) % len(accepted)]
-
-
-def _any_model(name: str, cases: list[Case]) -> Model:
-    return next(c for c in cases if c.name == name).model()
 
 
 @pytest.fixture(autouse=True)

@@ -21,46 +21,6 @@ from reparam.terms import TERMS
 # the sum of their magnitudes. Ten times that leaves room for cancellation between them.
 ROUNDING = dict(rtol=2e-12, atol=2e-12)
 
-# On which kinds log p(x) is exact. A new density says so here.
-EXACT_ON: dict[str, set[str]] = {"pca": {"real"}} | {
-    name: set()
-    for name in (
-        "vae",
-        "beta-vae",
-        "sigma-vae",
-        "cvae",
-        "iwae",
-        "annealed-vae",
-        "capacity-vae",
-        "free-bits-vae",
-        "l-vae",
-        "dl-vae",
-        "control-vae",
-        "dynamic-vae",
-        "beta-tcvae",
-        "factor-vae",
-        "dip-vae",
-        "info-vae",
-        "wae",
-        "hierarchical-vae",
-        "ladder-vae",
-        "very-deep-vae",
-    )
-}
-EXACT_ON |= {
-    name: {"binary", "levels", "real"}
-    for name in (
-        "fvbn",
-        "nade",
-        "made",
-        "pixel-cnn",
-        "gated-pixel-cnn",
-        "pixel-rnn",
-        "image-transformer",
-    )
-}
-EXACT_ON["pixel-cnn++"] = {"binary", "levels"}
-EXACT_ON["pixel-vae"] = set()
 NOT_OF_A_ROW = tuple(name for name, term in TERMS.items() if not term.of_a_row)
 
 
@@ -270,8 +230,6 @@ def test_samples_of_given_conditions_are_seeded_and_those_of_the_condition(case)
 @pytest.mark.role(cls=Density)
 def test_kind_and_generator_of_log_prob(case):
     model, x, c = case.model().eval(), case.x(6), case.c(6)
-    if case.name not in EXACT_ON:
-        pytest.fail(f"say in EXACT_ON where log_prob of {case.name} is exact")
     state = torch.get_rng_state()
     first, second = (
         model.log_prob(x, c, samples=3, generator=torch.Generator().manual_seed(4))
@@ -279,10 +237,17 @@ def test_kind_and_generator_of_log_prob(case):
     )
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first.value, second.value)
-    assert first.kind == ("exact" if case.space.kind in EXACT_ON[case.name] else "lower bound")
+    kind = "exact" if case.space.kind in PRESETS[case.name].exact else "lower bound"
+    assert first.kind == kind, "the preset says on which kinds it is exact"
     assert first.value.shape == (6,)
     if case.space.level_count is not None:
         assert (first.value <= 0).all(), "a probability, or a bound on one"
+
+
+@pytest.mark.one_case
+def test_a_preset_says_what_it_builds(case):
+    """By its annotation, of which the tables of models are made."""
+    assert type(case.model()) is PRESETS[case.name].model
 
 
 @pytest.mark.role(cls=Density)
@@ -473,13 +438,16 @@ def test_compiled_loss_is_the_loss(case):
         torch.testing.assert_close(got, gradient, **ROUNDING)
 
 
-def test_a_new_preset_changes_nothing_in_what_is_tested_of_others(monkeypatch):
+@pytest.mark.parametrize("place", [0, len(PRESETS) // 2])
+def test_a_new_preset_changes_nothing_in_what_is_tested_of_others(monkeypatch, place):
     import conftest
 
     before = [str(case) for case in conftest.all_cases()]
-    another = {"aaa": PRESETS["ae"], **PRESETS}
-    monkeypatch.setattr(conftest, "PRESETS", another)
+    presets = list(PRESETS.items())
+    presets.insert(place, ("aaa", PRESETS["ae"]))
+    monkeypatch.setattr(conftest, "PRESETS", dict(presets))
     after = [str(case) for case in conftest.all_cases()]
+    assert len(after) > len(before)
     assert [name for name in after if not name.startswith("aaa")] == before
     kinds = [sum(f"-{kind}-1x20x28" in name for name in before) for kind in ("binary", "real")]
     assert min(kinds) > 5, "every shape is still met with every kind"

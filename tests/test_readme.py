@@ -1,4 +1,4 @@
-"""The README's commands run as they stand there, and its table of models is the registry's."""
+"""The README's commands run as they stand there, and tables of models are the registry's."""
 
 import re
 import shlex
@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from reparam.cli.main import main
-from reparam.presets.registry import markdown_table
+from reparam.presets import PRESETS
+from reparam.presets.__main__ import models, renewed, roles
 from reparam.train import state
 
 README = Path(__file__).parents[1] / "README.md"
@@ -56,7 +57,20 @@ def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
         assert not ended.value.code, f"{line}\n{capsys.readouterr().err}"
 
 
-def test_table_of_models_is_the_registry():
-    assert markdown_table() in README.read_text(), "write it anew with python -m reparam.presets"
-    rows = markdown_table().splitlines()
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {4}, "p(x|z) opens no cell"
+@pytest.mark.parametrize("page", ["README.md", "docs/vocabulary.md"])
+def test_tables_of_models_are_those_of_the_registry(page):
+    text = (README.parent / page).read_text(encoding="utf-8")
+    shown = [row for row in text.splitlines() if re.match(r"\| `", row)]
+    assert all(any(f"`{name}`" in row for row in shown) for name in PRESETS)
+    assert renewed(text) == text, "python -m reparam.presets README.md docs/vocabulary.md"
+
+
+def test_no_cell_of_a_table_opens_another():
+    for rows in (models().splitlines(), roles().splitlines()):
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1
+
+
+def test_roles_are_those_of_the_classes():
+    rows = {row.split(" |")[0]: row for row in roles().splitlines()}
+    assert rows["| `pca`"].endswith("| ✓ | ✓ |  | ✓ |  | real |")
+    assert rows["| `ae-gmm`"].endswith("| ✓ | ✓ |  |  |  |  |")

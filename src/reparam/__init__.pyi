@@ -1,196 +1,116 @@
-from .bijections.base import Bijection, Chain, Inverse
-from .bijections.masked_affine import MaskedAffine
-from .bijections.planar import Planar, Radial
-from .bijections.shape import Reverse
-from .checkpoint import load, save
-from .comparison import compare
-from .config import TrainConfig
-from .data import Data, Split, load_data
-from .distributions.autoregressive_likelihood import AutoregressiveLikelihood
-from .distributions.channel_mixture import ChannelMixture
-from .distributions.hierarchies import (
-    BottomUpPosterior,
-    LadderPosterior,
-    LayeredPrior,
-    ResidualPosterior,
+# The public names, each of them once: ``as`` makes it public to type checkers.
+
+from .bijections.base import Bijection as Bijection
+from .bijections.base import Chain as Chain
+from .bijections.base import Inverse as Inverse
+from .bijections.masked_affine import MaskedAffine as MaskedAffine
+from .bijections.planar import Planar as Planar
+from .bijections.planar import Radial as Radial
+from .bijections.shape import Reverse as Reverse
+from .checkpoint import load as load
+from .checkpoint import save as save
+from .comparison import compare as compare
+from .config import TrainConfig as TrainConfig
+from .data import Data as Data
+from .data import Split as Split
+from .data import load_data as load_data
+from .distributions.autoregressive_likelihood import (
+    AutoregressiveLikelihood as AutoregressiveLikelihood,
 )
-from .distributions.likelihoods import (
-    Bernoulli,
-    Categorical,
-    ConditionalNormal,
-    DiscretizedLogistic,
-    DiscretizedNormal,
-    HeteroscedasticNormal,
-    Normal,
-)
-from .distributions.posteriors import (
-    DiagonalNormal,
-    FlowPosterior,
-    FullNormal,
-    GumbelSoftmax,
-    NormalMixture,
-)
-from .distributions.priors import (
-    AutoregressivePrior,
-    ClassConditional,
-    FlowPrior,
-    MixturePrior,
-    StandardNormal,
-    UniformOneHot,
-    VampPrior,
-)
-from .editing import classify, interpolate, traverse, variations
-from .evaluation import Score, evaluate, reference_scores
-from .evaluation.annealing import annealed_log_prob
-from .inspection import Filters, HiddenUnits, Noise
-from .model import (
-    Codec,
-    Completer,
-    Density,
-    Distribution,
-    Encoder,
-    Generator,
-    LatentVariable,
-    LogProb,
-    Loss,
-    Model,
-    Space,
-)
-from .models.autoencoder import Autoencoder
-from .models.autoregressive import Autoregressive
-from .models.gaussian_mixture import GaussianMixture
-from .models.pca import PCA
-from .models.two_stage import TwoStage
-from .models.vae import VAE
-from .nets.hierarchy import BottomUp, FinestDecoder, LadderEncoder, TopDown
-from .nets.masked import MADE, NADE
-from .nets.pixelcnn import GatedPixelCNN, PixelCNN
-from .nets.pixelcnnpp import PixelCNNPlusPlus
-from .nets.pixelrnn import PixelRNN
-from .nets.sparse import KSparse, Tied
-from .nets.transformer import CausalTransformer
-from .nets.very_deep import DeepDecoder, DeepEncoder, DeepEvidence, DeepTopDown
-from .objectives.bounds import ELBO, IWAE, DReG
-from .objectives.code_penalties import Contraction, Sparsity
-from .objectives.controllers import IncrementalPIController, PIController
-from .objectives.corruptions import GaussianNoise, Masking, SaltAndPepper
-from .objectives.latent_penalties import DIP, MMD, CriticTotalCorrelation, TotalCorrelation
-from .objectives.learned_weights import DimensionwiseLearnedWeights, LearnedWeights
-from .objectives.weightings import Beta, Capacity, FreeBits, Schedule
-from .presets import PRESETS, build, preset
-from .train import History, fit, resume
+from .distributions.channel_mixture import ChannelMixture as ChannelMixture
+from .distributions.hierarchies import BottomUpPosterior as BottomUpPosterior
+from .distributions.hierarchies import LadderPosterior as LadderPosterior
+from .distributions.hierarchies import LayeredPrior as LayeredPrior
+from .distributions.hierarchies import ResidualPosterior as ResidualPosterior
+from .distributions.likelihoods import Bernoulli as Bernoulli
+from .distributions.likelihoods import Categorical as Categorical
+from .distributions.likelihoods import ConditionalNormal as ConditionalNormal
+from .distributions.likelihoods import DiscretizedLogistic as DiscretizedLogistic
+from .distributions.likelihoods import DiscretizedNormal as DiscretizedNormal
+from .distributions.likelihoods import HeteroscedasticNormal as HeteroscedasticNormal
+from .distributions.likelihoods import Normal as Normal
+from .distributions.posteriors import DiagonalNormal as DiagonalNormal
+from .distributions.posteriors import FlowPosterior as FlowPosterior
+from .distributions.posteriors import FullNormal as FullNormal
+from .distributions.posteriors import GumbelSoftmax as GumbelSoftmax
+from .distributions.posteriors import NormalMixture as NormalMixture
+from .distributions.priors import AutoregressivePrior as AutoregressivePrior
+from .distributions.priors import ClassConditional as ClassConditional
+from .distributions.priors import FlowPrior as FlowPrior
+from .distributions.priors import MixturePrior as MixturePrior
+from .distributions.priors import StandardNormal as StandardNormal
+from .distributions.priors import UniformOneHot as UniformOneHot
+from .distributions.priors import VampPrior as VampPrior
+from .editing import classify as classify
+from .editing import interpolate as interpolate
+from .editing import traverse as traverse
+from .editing import variations as variations
+from .evaluation import Score as Score
+from .evaluation import evaluate as evaluate
+from .evaluation import reference_scores as reference_scores
+from .evaluation.annealing import annealed_log_prob as annealed_log_prob
+from .inspection import Filters as Filters
+from .inspection import HiddenUnits as HiddenUnits
+from .inspection import Noise as Noise
+from .model import Codec as Codec
+from .model import Completer as Completer
+from .model import Density as Density
+from .model import Distribution as Distribution
+from .model import Encoder as Encoder
+from .model import Generator as Generator
+from .model import LatentVariable as LatentVariable
+from .model import LogProb as LogProb
+from .model import Loss as Loss
+from .model import Model as Model
+from .model import Space as Space
+from .models.autoencoder import Autoencoder as Autoencoder
+from .models.autoregressive import Autoregressive as Autoregressive
+from .models.gaussian_mixture import GaussianMixture as GaussianMixture
+from .models.pca import PCA as PCA
+from .models.two_stage import TwoStage as TwoStage
+from .models.vae import VAE as VAE
+from .nets.hierarchy import BottomUp as BottomUp
+from .nets.hierarchy import FinestDecoder as FinestDecoder
+from .nets.hierarchy import LadderEncoder as LadderEncoder
+from .nets.hierarchy import TopDown as TopDown
+from .nets.masked import MADE as MADE
+from .nets.masked import NADE as NADE
+from .nets.pixelcnn import GatedPixelCNN as GatedPixelCNN
+from .nets.pixelcnn import PixelCNN as PixelCNN
+from .nets.pixelcnnpp import PixelCNNPlusPlus as PixelCNNPlusPlus
+from .nets.pixelrnn import PixelRNN as PixelRNN
+from .nets.sparse import KSparse as KSparse
+from .nets.sparse import Tied as Tied
+from .nets.transformer import CausalTransformer as CausalTransformer
+from .nets.very_deep import DeepDecoder as DeepDecoder
+from .nets.very_deep import DeepEncoder as DeepEncoder
+from .nets.very_deep import DeepEvidence as DeepEvidence
+from .nets.very_deep import DeepTopDown as DeepTopDown
+from .objectives.bounds import ELBO as ELBO
+from .objectives.bounds import IWAE as IWAE
+from .objectives.bounds import DReG as DReG
+from .objectives.code_penalties import Contraction as Contraction
+from .objectives.code_penalties import Sparsity as Sparsity
+from .objectives.controllers import IncrementalPIController as IncrementalPIController
+from .objectives.controllers import PIController as PIController
+from .objectives.corruptions import GaussianNoise as GaussianNoise
+from .objectives.corruptions import Masking as Masking
+from .objectives.corruptions import SaltAndPepper as SaltAndPepper
+from .objectives.latent_penalties import DIP as DIP
+from .objectives.latent_penalties import MMD as MMD
+from .objectives.latent_penalties import CriticTotalCorrelation as CriticTotalCorrelation
+from .objectives.latent_penalties import TotalCorrelation as TotalCorrelation
+from .objectives.learned_weights import DimensionwiseLearnedWeights as DimensionwiseLearnedWeights
+from .objectives.learned_weights import LearnedWeights as LearnedWeights
+from .objectives.weightings import Beta as Beta
+from .objectives.weightings import Capacity as Capacity
+from .objectives.weightings import FreeBits as FreeBits
+from .objectives.weightings import Schedule as Schedule
+from .presets import PRESETS as PRESETS
+from .presets import build as build
+from .presets import preset as preset
+from .train import History as History
+from .train import fit as fit
+from .train import resume as resume
 
 __version__: str
-
-__all__ = [
-    "Autoencoder",
-    "Autoregressive",
-    "AutoregressiveLikelihood",
-    "AutoregressivePrior",
-    "Bernoulli",
-    "Beta",
-    "Bijection",
-    "BottomUp",
-    "BottomUpPosterior",
-    "Capacity",
-    "Categorical",
-    "CausalTransformer",
-    "Chain",
-    "ChannelMixture",
-    "ClassConditional",
-    "Codec",
-    "Completer",
-    "ConditionalNormal",
-    "Contraction",
-    "CriticTotalCorrelation",
-    "DIP",
-    "DReG",
-    "Data",
-    "DeepDecoder",
-    "DeepEncoder",
-    "DeepEvidence",
-    "DeepTopDown",
-    "Density",
-    "DiagonalNormal",
-    "DimensionwiseLearnedWeights",
-    "DiscretizedLogistic",
-    "DiscretizedNormal",
-    "Distribution",
-    "ELBO",
-    "Encoder",
-    "Filters",
-    "FinestDecoder",
-    "FlowPosterior",
-    "FlowPrior",
-    "FreeBits",
-    "FullNormal",
-    "GatedPixelCNN",
-    "GaussianMixture",
-    "GaussianNoise",
-    "Generator",
-    "GumbelSoftmax",
-    "HeteroscedasticNormal",
-    "HiddenUnits",
-    "History",
-    "IWAE",
-    "IncrementalPIController",
-    "Inverse",
-    "KSparse",
-    "LadderEncoder",
-    "LadderPosterior",
-    "LatentVariable",
-    "LayeredPrior",
-    "LearnedWeights",
-    "LogProb",
-    "Loss",
-    "MADE",
-    "MMD",
-    "MaskedAffine",
-    "Masking",
-    "MixturePrior",
-    "Model",
-    "NADE",
-    "Noise",
-    "Normal",
-    "NormalMixture",
-    "PCA",
-    "PIController",
-    "PRESETS",
-    "PixelCNN",
-    "PixelCNNPlusPlus",
-    "PixelRNN",
-    "Planar",
-    "Radial",
-    "ResidualPosterior",
-    "Reverse",
-    "SaltAndPepper",
-    "Schedule",
-    "Score",
-    "Space",
-    "Sparsity",
-    "Split",
-    "StandardNormal",
-    "Tied",
-    "TopDown",
-    "TotalCorrelation",
-    "TrainConfig",
-    "TwoStage",
-    "UniformOneHot",
-    "VAE",
-    "VampPrior",
-    "annealed_log_prob",
-    "build",
-    "classify",
-    "compare",
-    "evaluate",
-    "fit",
-    "interpolate",
-    "load",
-    "load_data",
-    "preset",
-    "reference_scores",
-    "resume",
-    "save",
-    "traverse",
-    "variations",
-]

@@ -25,7 +25,8 @@ from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
 
 FORMAT = 3  # of the headers and of run.json; a reader refuses every other
-MODEL_FILE, RUN_FILE = "model.safetensors", "run.json"
+MODEL_FILE = "model.safetensors"
+RUN_FILE = "run.json"
 
 
 class Description(TypedDict):

@@ -53,7 +53,7 @@ def test_comparison_command_and_code_have_the_same_weights(noise, tmp_path, monk
         preset, *parameters = text.split()
         words = ["fit", preset, str(tmp_path / "x.npy"), *parameters, "-o", str(tmp_path / preset)]
         words += "--epochs 2 --batch-size 13 --lr 0.02 --clip 1 --schedule cosine --seed 5".split()
-        app(words, standalone_mode=False)
+        app(words)
         assert_same_weights(rp.load(tmp_path / preset), entry.model)
         assert_same_weights(rebuilt(noise, entry), entry.model)
     code = recipes.python(noise, found.entries)

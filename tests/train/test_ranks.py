@@ -28,7 +28,7 @@ from reparam.cli.main import app
 from reparam.train.ranks import Ranks
 
 here = Path(sys.argv[1])
-app([*json.loads(sys.argv[2]), "-o", str(here / "ae")], standalone_mode=False)
+app([*json.loads(sys.argv[2]), "-o", str(here / "ae")])
 
 data = rp.load_data("digits", binarize="dynamic")
 options = dict(batch_size=61, clip=1.0, ema=0.9, progress=False, device="cpu")
@@ -79,7 +79,7 @@ def test_two_processes_have_the_loss_curve_of_one(together, tmp_path):
     of unequal parts, would show at 1e-2.
     """
     here, said = together
-    app([*FIT, "-o", str(tmp_path / "ae")], standalone_mode=False)
+    app([*FIT, "-o", str(tmp_path / "ae")])
     expected, got = curves(tmp_path / "ae"), curves(here / "ae")
     assert len(expected) == len(got) == 2
     assert {"train/objective", "train/squared_error", "valid/squared_error"} <= set(got[0])

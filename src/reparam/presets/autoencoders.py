@@ -156,6 +156,7 @@ def sparse_ae(
     paper="Makhzani & Frey 2013, k-sparse autoencoders",
     train=LARGE_STEPS,
     defaults={"latent_dim": 1000},
+    small={"latent_dim": 5, "k": 2},
 )
 def k_sparse_ae(
     space: Space,
@@ -196,6 +197,12 @@ def contractive_ae(space: Space, options: CodeOptions, *, weight: NonNegative = 
     "ae-gmm",
     paper="Ghosh et al. 2020, From variational to deterministic autoencoders",
     train=small_steps,
+    small={
+        "codec.latent_dim": 2,
+        "codec.hidden": (8,),
+        "codec.network": "mlp",  # convolutions give all pixels one bias, perhaps below 0
+        "generator.components": 2,
+    },
 )
 def ae_gmm(space: Space, codec: AutoencoderOptions, generator: MixtureOptions) -> TwoStage:
     """An autoencoder made a generator by a Gaussian mixture on its codes; no likelihood."""

@@ -20,7 +20,7 @@ from reparam.nets.pixelrnn import PixelRNN, Recurrence
 from reparam.nets.transformer import CausalTransformer
 from reparam.objectives.bounds import ELBO
 from reparam.presets.likelihoods import EntryOptions, PixelOptions
-from reparam.presets.registry import Accepts, preset
+from reparam.presets.registry import KINDS, Accepts, preset
 from reparam.presets.steps import QUICKER
 from reparam.presets.vaes import PixelVAEOptions
 
@@ -90,6 +90,7 @@ class ConvolutionOptions(PixelModelOptions):
     "fvbn",
     paper="Frey 1998, Graphical models for machine learning and digital communication",
     train=QUICKER,
+    exact=KINDS,
 )
 def fvbn(space: Space, options: AutoregressiveOptions) -> Autoregressive:
     """A fully visible belief network: a masked logistic regression of every entry on those before.
@@ -99,7 +100,12 @@ def fvbn(space: Space, options: AutoregressiveOptions) -> Autoregressive:
     return options.build(space, MADE, hidden=())
 
 
-@preset("nade", paper="Larochelle & Murray 2011, The neural autoregressive distribution estimator")
+@preset(
+    "nade",
+    paper="Larochelle & Murray 2011, The neural autoregressive distribution estimator",
+    exact=KINDS,
+    small={"hidden": 8},
+)
 def nade(space: Space, options: AutoregressiveOptions, *, hidden: Count = 500) -> Autoregressive:
     """One hidden layer per entry with tied weights, all of them in O(HD).
 
@@ -113,6 +119,7 @@ def nade(space: Space, options: AutoregressiveOptions, *, hidden: Count = 500) -
     "made",
     paper="Germain et al. 2015, MADE: Masked autoencoder for distribution estimation",
     train=QUICKER,
+    exact=KINDS,
 )
 def made(
     space: Space,
@@ -135,7 +142,12 @@ def made(
     return options.build(space, MADE, hidden=hidden, direct=direct, **ensemble)
 
 
-@preset("pixel-cnn", paper="van den Oord et al. 2016, Pixel recurrent neural networks")
+@preset(
+    "pixel-cnn",
+    paper="van den Oord et al. 2016, Pixel recurrent neural networks",
+    exact=KINDS,
+    small={"width": 6, "layers": 1, "first_kernel": 3},
+)
 def pixel_cnn(
     space: Annotated[Space, IMAGES],
     options: ConvolutionOptions,
@@ -155,6 +167,8 @@ def pixel_cnn(
 @preset(
     "gated-pixel-cnn",
     paper="van den Oord et al. 2016, Conditional image generation with PixelCNN decoders",
+    exact=KINDS,
+    small={"width": 4, "layers": 1, "first_kernel": 3},
 )
 def gated_pixel_cnn(
     space: Annotated[Space, IMAGES], options: ConvolutionOptions, *, layers: Whole = 7
@@ -167,7 +181,12 @@ def gated_pixel_cnn(
     return options.convolve(space, GatedPixelCNN, layers=layers)
 
 
-@preset("pixel-cnn++", paper="Salimans et al. 2017, PixelCNN++")
+@preset(
+    "pixel-cnn++",
+    paper="Salimans et al. 2017, PixelCNN++",
+    exact=("binary", "levels"),
+    small={"width": 3, "blocks": 1, "scales": 1, "components": 2, "dropout": 0.0},
+)
 def pixel_cnn_plus_plus(
     space: Annotated[Space, Accepts(kinds=("binary", "levels"), vectors=False)],
     options: ConditionOptions,
@@ -191,7 +210,12 @@ def pixel_cnn_plus_plus(
     return options.compose(space, p_x, PixelCNNPlusPlus, **sizes, scales=scales, dropout=dropout)
 
 
-@preset("pixel-rnn", paper="van den Oord et al. 2016, Pixel recurrent neural networks")
+@preset(
+    "pixel-rnn",
+    paper="van den Oord et al. 2016, Pixel recurrent neural networks",
+    exact=KINDS,
+    small={"width": 3, "layers": 1, "first_kernel": 3},
+)
 def pixel_rnn(
     space: Annotated[Space, IMAGES],
     options: PixelModelOptions,
@@ -214,7 +238,12 @@ def pixel_rnn(
     return options.build(space, PixelRNN, recurrence=recurrence, **sizes)
 
 
-@preset("image-transformer", paper="Parmar et al. 2018, Image transformer")
+@preset(
+    "image-transformer",
+    paper="Parmar et al. 2018, Image transformer",
+    exact=KINDS,
+    small={"width": 4, "layers": 1, "heads": 2},
+)
 def image_transformer(
     space: Space,
     options: PixelModelOptions,
@@ -236,7 +265,11 @@ def image_transformer(
     return options.build(space, CausalTransformer, dropout=dropout, **sizes)
 
 
-@preset("pixel-vae", paper="Gulrajani et al. 2017, PixelVAE")
+@preset(
+    "pixel-vae",
+    paper="Gulrajani et al. 2017, PixelVAE",
+    small={"width": 3, "layers": 1, "first_kernel": 3, "features": 2},
+)
 def pixel_vae(
     space: Annotated[Space, IMAGES],
     options: PixelVAEOptions,

@@ -22,7 +22,11 @@ from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import LayeredOptions, rising
 
 
-@preset("hierarchical-vae", paper="Rezende et al. 2014, Stochastic backpropagation")
+@preset(
+    "hierarchical-vae",
+    paper="Rezende et al. 2014, Stochastic backpropagation",
+    small={"latent_dims": (3, 2), "between": (6,)},
+)
 def hierarchical_vae(
     space: Space, options: LayeredOptions, *, k: Count = 1, steps: Whole = 0
 ) -> VAE:
@@ -50,6 +54,7 @@ def hierarchical_vae(
     "ladder-vae",
     paper="Sønderby et al. 2016, Ladder variational autoencoders",
     defaults={"latent_dims": (32, 16, 8), "batch_norm": True},
+    small={"latent_dims": (3, 2, 2), "between": (6,)},
 )
 def ladder_vae(space: Space, options: LayeredOptions, *, steps: Count = 1000) -> VAE:
     """A VAE with several stochastic layers whose posterior goes down, prior times evidence.
@@ -74,7 +79,11 @@ def ladder_vae(space: Space, options: LayeredOptions, *, steps: Count = 1000) ->
     return VAE(space, encoder, finest_decoder, q_z, p_z, p_x, objective, options.conditional)
 
 
-@preset("very-deep-vae", paper="Child 2021, Very deep VAEs generalize autoregressive models")
+@preset(
+    "very-deep-vae",
+    paper="Child 2021, Very deep VAEs generalize autoregressive models",
+    small={"channels": 4, "latent_channels": 2, "blocks": 1},
+)
 def very_deep_vae(
     space: Annotated[Space, Accepts(vectors=False)],
     options: LikelihoodOptions,

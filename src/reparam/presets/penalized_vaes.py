@@ -26,7 +26,7 @@ def beta_tcvae(space: Space, options: VAEOptions, *, beta: AtLeastOne = 6.0) -> 
     return options.build(space, ELBO(penalties=(TotalCorrelation(beta - 1),)))
 
 
-@preset("factor-vae", paper="Kim & Mnih 2018, Disentangling by factorizing")
+@preset("factor-vae", paper="Kim & Mnih 2018, Disentangling by factorizing", small={"critic": (8,)})
 def factor_vae(
     space: Space,
     options: VAEOptions,

@@ -8,7 +8,11 @@ from reparam.models.pca import PCA
 from reparam.presets.registry import preset
 
 
-@preset("pca", paper="Tipping & Bishop 1999, Probabilistic principal component analysis")
+@preset(
+    "pca",
+    paper="Tipping & Bishop 1999, Probabilistic principal component analysis",
+    exact=("real",),
+)
 def pca(space: Space, *, latent_dim: Count = 2, standardize: bool = False) -> PCA:
     """Principal component analysis, in closed form, with its exact Gaussian density.
 

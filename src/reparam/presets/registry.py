@@ -19,13 +19,14 @@ from reparam.model import DataKind, Model, Space
 Builder = Callable[..., Model]
 Training = TrainConfig | Callable[[Space], TrainConfig]
 B = TypeVar("B", bound=Builder)
+KINDS: tuple[DataKind, ...] = ("binary", "levels", "real")
 
 
 @dataclass(frozen=True)
 class Accepts:
     """Which data a preset is for: a limit of its argument ``space``, in its annotation."""
 
-    kinds: tuple[DataKind, ...] = ("binary", "levels", "real")
+    kinds: tuple[DataKind, ...] = KINDS
     images: bool = True
     vectors: bool = True
     condition: bool = False  # whether it needs labels or attributes
@@ -79,7 +80,8 @@ class Preset:
     parameters, and so are the fields of the dataclasses among its arguments, the options that it
     shares with others: those of an argument called ``options`` under their own names, those of any
     other behind its name, as ``codec.latent_dim``. Of these fields the preset may change the
-    ``defaults``, or have values ``fixed``, which are then no parameters.
+    ``defaults``, or have values ``fixed``, which are then no parameters. On ``exact`` kinds of data
+    log p(x) is exact, on others a bound; ``small`` are parameters of a model for tests.
     """
 
     name: str
@@ -88,6 +90,8 @@ class Preset:
     train: Training = TrainConfig()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    exact: tuple[DataKind, ...] = ()
+    small: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -97,6 +101,12 @@ class Preset:
     def train_on(self, space: Space) -> TrainConfig:
         """How the preset is trained on such data, unless something else is asked for."""
         return self.train if isinstance(self.train, TrainConfig) else self.train(space)
+
+    @property
+    def model(self) -> type[Model]:
+        """The class of what it builds."""
+        found: type[Model] = hints(self.build).get("return", Model)
+        return found
 
     @cached_property
     def accepts(self) -> Accepts:
@@ -167,15 +177,16 @@ def preset(
     train: Training | None = None,
     defaults: Mapping[str, object] | None = None,
     fixed: Mapping[str, object] | None = None,
+    exact: tuple[DataKind, ...] = (),
+    small: Mapping[str, object] | None = None,
 ) -> Callable[[B], B]:
     """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
     def register(build: B) -> B:
         if name in PRESETS:
             raise ValueError(f"preset: {name!r} is registered already")
-        PRESETS[name] = Preset(
-            name, build, paper, train or TrainConfig(), defaults or {}, fixed or {}
-        )
+        changes = (defaults or {}, fixed or {}, exact, small or {})
+        PRESETS[name] = Preset(name, build, paper, train or TrainConfig(), *changes)
         return build
 
     return register
@@ -213,19 +224,6 @@ def build(name: str, space: Space, *, seed: int | None = None, **parameters: obj
         # Of the CPU alone, where weights are made: torch.manual_seed would seed GPUs as well.
         torch.default_generator.manual_seed(TrainConfig(seed=seed).seed)
         return chosen(space, **parameters)
-
-
-def markdown_table() -> str:
-    """The registry as the README shows it.
-
-    >>> markdown_table().splitlines()[1]
-    '|---|---|---|'
-    """
-    cells = ((f"`{p.name}`", p.summary, p.paper) for p in PRESETS.values())
-    rows = [" | ".join(cell.replace("|", "\\|") for cell in row) for row in cells]
-    return "\n".join(
-        ["| model | what it is | paper |", "|---|---|---|", *(f"| {row} |" for row in rows)]
-    )
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

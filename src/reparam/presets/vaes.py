@@ -242,7 +242,7 @@ def cvae(space: Annotated[Space, Accepts(condition=True)], options: VAEOptions) 
     return options.build(space, ELBO())
 
 
-@preset("iwae", paper="Burda et al. 2016, Importance weighted autoencoders")
+@preset("iwae", paper="Burda et al. 2016, Importance weighted autoencoders", small={"k": 3})
 def iwae(
     space: Space,
     options: VAEOptions,

@@ -72,6 +72,7 @@ def free_bits_vae(space: Space, options: VAEOptions, *, nats: NonNegative = 0.1)
 @preset(
     "l-vae",
     paper="Mogultay Ozcan et al. 2025, L-VAE: variational autoencoder with learnable beta",
+    small={"steps": 0},
 )
 def l_vae(
     space: Annotated[Space, DISCRETE],
@@ -96,6 +97,7 @@ def l_vae(
 @preset(
     "dl-vae",
     paper="Mogultay Ozcan et al. 2025, L-VAE: variational autoencoder with learnable beta",
+    small={"steps": 0},
 )
 def dl_vae(
     space: Annotated[Space, DISCRETE],
