@@ -5,7 +5,7 @@ images of every shape, each shape with one kind, which the preset's name decides
 REPARAM_TEST_EVERY=1 with every kind; with REPARAM_TEST_ONLY="vae pca" over these presets alone).
 The mark ``role(cls)`` keeps the presets that build such a model, the mark ``one_shape`` one shape a
 kind, ``one_space`` one kind and shape, ``one_case`` that of the preset as it is by default,
-``one_graph`` the first case with each class of module, the mark ``real`` real data, the mark
+``one_graph`` the first case with each class of module and those of ``BRANCHES``, the mark ``real`` real data, the mark
 ``labeled`` those that need labels.
 On vectors every choice that is a preset's own is a case, and so are ``VARIANTS``.
 """
@@ -57,6 +57,13 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "ladder-vae": ({"batch_norm": False},),
     "made": ({"orders": 2, "masks": 3}, {"likelihood": "categorical"}),
 }
+# Of options on which a loss branches within a class, one of each class: graphs of their own.
+BRANCHES = (
+    ("sigma-vae", {}),
+    ("dip-vae", {"codes": "draws"}),
+    ("annealed-vae", {"curve": "cyclic"}),
+    ("made", {"orders": 2, "masks": 3}),
+)
 CLASSES, ATTRIBUTES = 3, 2  # of the data that presets are given which need a condition
 # Fully connected by default at these sizes: one image shape takes the other networks.
 NETWORK_OF = {(1, 20, 28): "conv"}
@@ -183,7 +190,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "one_shape: one shape of each kind")
     config.addinivalue_line("markers", "one_space: one kind and shape")
     config.addinivalue_line("markers", "one_case: one kind and shape, default parameters")
-    config.addinivalue_line("markers", "one_graph: every class of module once")
+    config.addinivalue_line("markers", "one_graph: every class of module, and branches, once")
     config.addinivalue_line("markers", "real: only real data")
     config.addinivalue_line("markers", "labeled: only presets that need labels")
 
@@ -214,16 +221,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def graphs(cases: list[Case]) -> Iterator[Case]:
-    """Those cases that have a class of module that none before them has.
+    """The first case with each class of module, and the first of each of ``BRANCHES``.
 
     A new preset may take over a graph of another's, but no class is then left out.
     """
     seen: set[type] = set()
+    branches = list(BRANCHES)
     for case in cases:
-        parts = {type(part) for part in case.model().modules()}
-        if not parts <= seen:
-            seen |= parts
-            yield case
+        parts, branch = {type(part) for part in case.model().modules()}, (case.name, case.changes)
+        if branch in branches:
+            branches.remove(branch)
+        elif parts <= seen:
+            continue
+        seen |= parts
+        yield case
 
 
 def all_cases() -> list[Case]:
