@@ -5,8 +5,8 @@ images of every shape, each shape with one kind, which the preset's name decides
 REPARAM_TEST_EVERY=1 with every kind; with REPARAM_TEST_ONLY="vae pca" over these presets alone).
 The mark ``role(cls)`` keeps the presets that build such a model, the mark ``one_shape`` one shape a
 kind, ``one_space`` one kind and shape, ``one_case`` that of the preset as it is by default,
-``one_graph`` the first case with each class of module and those of ``BRANCHES``, the mark ``real`` real data, the mark
-``labeled`` those that need labels.
+``one_graph`` the first case with each class of module and those of ``BRANCHES``, the mark ``real``
+real data, the mark ``labeled`` those that need labels.
 On vectors every choice that is a preset's own is a case, and so are ``VARIANTS``.
 """
 
