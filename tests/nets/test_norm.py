@@ -47,6 +47,18 @@ def test_it_is_that_of_pytorch_in_training_and_after(shape):
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
+def test_a_saved_model_brings_its_running_statistics_back(tmp_path):
+    model = rp.build("vae", rp.Space((3,), "real"), latent_dim=1, hidden=(4,), batch_norm=True)
+    norms = [part for part in model.modules() if isinstance(part, BatchNorm)]
+    for norm in norms:
+        norm.after_step(torch.tensor([[1.0, -2.0, 3.0, 4.0], [2.0, 3.0, 4.0, 5.0]]))
+    rp.save(model, tmp_path / "run")
+    back = [part for part in rp.load(tmp_path / "run").modules() if isinstance(part, BatchNorm)]
+    assert norms and len(back) == len(norms)
+    for norm, loaded in zip(norms, back, strict=True):
+        assert torch.equal(loaded.running, norm.running)
+
+
 def test_one_row_is_normalized_as_in_evaluation():
     norm, _ = pair((1, 3))
     norm(torch.randn(6, 3, dtype=F64))
