@@ -92,6 +92,33 @@ def test_files_that_exist_are_kept_unless_forced(reparam, fitted, tmp_path):
     assert len(opened(tmp_path)) == 4
 
 
+def test_images_that_are_read_are_never_written_over(reparam, fitted, tmp_path):
+    """Neither the run's own, by whatever command, nor those that are given; no force changes it."""
+    photos, given = fitted / "photos", tmp_path / "given"
+    given.mkdir()
+    Image.new("L", (6, 6), 9).save(given / "00.png")
+    files = [path for folder in (photos, given) for path in folder.rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+    for words in (
+        ["reconstruct", fitted / "pad", "-o", f"{photos}/"],
+        ["sample", fitted / "pad", "-n", 2, "-o", photos / "a"],
+        ["sample", fitted / "pad", "-o", photos / "a" / "one.png"],
+        ["reconstruct", fitted / "pad", given, "-o", given],
+    ):
+        code, _, err = reparam(*words, "--force")
+        assert code == 2 and "read as data" in err, words
+    found = [path for folder in (photos, given) for path in folder.rglob("*") if path.is_file()]
+    assert {path: path.read_bytes() for path in found} == before
+
+
+def test_a_folder_with_a_dot_in_its_name_and_an_empty_name(reparam, fitted, tmp_path):
+    (tmp_path / "out.v2").mkdir()
+    for out, wanted in ((tmp_path / "out.v2", 0), ("", 2)):
+        code, _, err = reparam("sample", fitted / "pad", "-n", 2, "-o", out)
+        assert code == wanted, err
+    assert len(opened(tmp_path / "out.v2")) == 2
+
+
 def test_colliding_names_are_refused_before_anything_is_written(reparam, fitted, tmp_path):
     for suffix in (".png", ".bmp"):
         Image.new("L", (6, 6)).save(tmp_path / f"x{suffix}")

@@ -46,7 +46,7 @@ def complete(
 
     opened = where.open(run)
     model, outline = opened.model, opened.outline
-    target = Target.of(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline)
     positive_count("draws", draws)
     if not isinstance(model, Completer):
         name = type(model).__name__

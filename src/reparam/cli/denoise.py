@@ -48,7 +48,7 @@ def denoise(
     opened = where.open(run)
     outline = opened.outline
     codec(opened)
-    target = Target.of(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline)
     clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(clean))
     corrupt = examples is None or noise is not None or amount is not None

@@ -59,7 +59,7 @@ def interpolate(
 
     opened = where.open(run)
     outline, model = opened.outline, codec(opened)
-    target = Target.of(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline)
     places = target.claim(numbered(steps))
     a, b = (one_example(which, opened) for which in (first, second))
     c = [condition_of(opened, end, label) for end in (a, b)]
@@ -98,7 +98,7 @@ def traverse(
 
     opened = where.open(run)
     outline, model = opened.outline, codec(opened)
-    target = Target.of(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline)
     if not reach >= 0:
         raise ValueError(f"reach: expected at least 0, got {reach}")
     split, test = one_example(example, opened), opened.data().test
@@ -140,7 +140,7 @@ def classify(
 
     opened = where.open(run)
     outline, model = opened.outline, _classifier(opened)
-    target = Target.of(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline)
     split = examples_of(examples, opened, label, n)
     log_p = _log_posteriors(model, split, samples, seed)
     found, names = log_p.argmax(1), outline.class_names or tuple(map(str, range(log_p.shape[1])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -61,8 +61,20 @@ def several(place: Place, n: int) -> list[Place]:
     return [place._replace(name=str(path.with_stem(f"{path.stem}-{i}"))) for i in numbers]
 
 
+def refuse_sources(path: Path, folders: Iterable[Path]) -> None:
+    """Refuse to write below folders of images that are read: over them, or as more of them."""
+    whole = path.resolve()
+    for folder in folders:
+        if folder.resolve() in (whole, *whole.parents):
+            raise ValueError(_read_as_data(path, folder))
+
+
+def _read_as_data(path: Path, folder: Path) -> str:
+    return f"{path}: would write in {folder}, whose images are read as data; choose another folder"
+
+
 def refuse_places(folder: Path, found: Sequence[Place], force: bool) -> None:
-    """Refuse names that several images would have, and files that exist already."""
+    """Refuse names that several images would have, folders of sources and files that exist."""
     counts = Counter(place.name for place in found)
     name, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
     if count > 1:
@@ -71,6 +83,9 @@ def refuse_places(folder: Path, found: Sequence[Place], force: bool) -> None:
             f"{folder}: {count} images would be called {name}"
             f"{f' ({sources})' if sources else ''}; rename one of the sources, or write .npz"
         )
+    read = {place.source.parent.resolve() for place in found if place.source}
+    for parent in {(folder / place.name).parent.resolve() for place in found} & read:
+        raise ValueError(_read_as_data(folder, parent))
     there = [place.name for place in found if (folder / place.name).exists()]
     if there and not force:
         more = f" and {len(there) - 1} others" if len(there) > 1 else ""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from reparam.atomic import write_atomically
 from reparam.checkpoint import write_text
-from reparam.cli.folders import Place, refuse_places, write_folder
+from reparam.cli.folders import Place, refuse_places, refuse_sources, write_folder
 from reparam.cli.tables import show_notes
 from reparam.data.contents import Array
 from reparam.report.pictures import Brightness, grid
@@ -42,22 +42,33 @@ class Target:
     folder: bool
 
     @classmethod
-    def of(cls, out: str, force: bool, images: bool) -> Target:
+    def of(cls, out: str, force: bool, outline: DataRecord, images: bool = True) -> Target:
         """The place that ``-o`` names: a folder where it ends in a slash or has no suffix.
+
+        Args:
+            outline: of the run's data, whose folder of images nothing is written over.
+            images: whether what is written are examples, which may be images.
 
         Raises:
             ValueError: it cannot be written as asked, or is there already.
         """
+        if not out:
+            raise ValueError("out: expected a path, got an empty one")
         path = Path(out)
-        folder = out.endswith(("/", os.sep)) or not path.suffix
-        if not folder and path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{out}: expected a name ending in {', '.join(SUFFIXES)}, or a folder")
+        known = path.suffix.lower() in SUFFIXES
+        folder = out.endswith(("/", os.sep)) or not path.suffix or (not known and path.is_dir())
+        if not folder and not known:
+            raise ValueError(
+                f"{out}: expected a name ending in {', '.join(SUFFIXES)}, or a folder, as {out}/"
+            )
         target = cls(path, force, folder)
-        if not images and (folder or target.picture):
+        if not (images and outline.space.is_image) and (folder or target.picture):
             raise ValueError(f"{out}: these are not images; write .npz or .csv")
         check_place(path, folder)
         if path.exists() and not force and not folder:
             raise ValueError(f"{out}: exists already; choose another name or --force")
+        if path.exists() or folder:
+            refuse_sources(path, data_folders(outline))
         return target
 
     @property
@@ -109,6 +120,13 @@ def emit(result: Result, target: Target, outline: DataRecord) -> None:
         write_atomically(path, lambda file: Path(file).write_bytes(buffer.getvalue()))
     else:
         write_text(path, _csv(_stored(result), result.columns))
+
+
+def data_folders(outline: DataRecord) -> list[Path]:
+    """The folders of images that the run's data are."""
+    recipe = outline.source or {}
+    places = [Path(recipe[split]) for split in ("source", "test") if split in recipe]
+    return [place for place in places if place.is_dir()]
 
 
 def in_rows(shown: Sequence[Tensor], most: int) -> Tensor:

@@ -46,7 +46,7 @@ def sample(
 
     opened = where.open(run)
     model, outline = opened.model, opened.outline
-    target = Target.of(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
     places = target.claim(numbered(n))
@@ -77,7 +77,7 @@ def reconstruct(
 
     opened = where.open(run)
     outline, model = opened.outline, codec(opened)
-    target = Target.of(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline)
     split = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(split))
     with torch.no_grad():
@@ -103,7 +103,7 @@ def encode(
     from reparam.evaluation.representation import codes
 
     opened = where.open(run)
-    target = Target.of(out, force, images=False)
+    target = Target.of(out, force, opened.outline, images=False)
     model = encoder(opened)
     split = examples_of(examples, opened, label, n)
     arrays = {"z": codes(model, split)}

@@ -39,7 +39,7 @@ def vary(
 
     opened = where.open(run)
     model, outline = opened.model, opened.outline
-    target = Target.of(out, force, outline.space.is_image)
+    target = Target.of(out, force, outline)
     if not isinstance(model, LatentVariable):
         raise ValueError(f"{run}: {type(model).__name__} has no q(z|x) to draw from; use a VAE")
     split = one_example(example, opened)
