@@ -97,6 +97,8 @@ def described(annotation: Any) -> str:
     ('a whole number of at least 1', 'a number above 0 and below 1 or none')
     >>> described(Literal["auto", "mlp", "conv"]), described(tuple[Count, ...])
     ('auto, mlp or conv', 'whole numbers of at least 1, as 2,1')
+    >>> described(tuple[Share, Share])
+    '2 numbers of at least 0 and of at most 1'
     """
     origin, members = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -115,7 +117,8 @@ def described(annotation: Any) -> str:
         return f"{', '.join(one.replace(' or ', ', ') for one in others)} or {last}"
     if origin in (tuple, Sequence):
         one = described(members[0])
-        return f"{one.removeprefix('a ').replace('number', 'numbers')}, as 2,1"
+        many = one.removeprefix("a ").replace("number", "numbers")
+        return f"{many}, as 2,1" if Ellipsis in members else f"{len(members)} {many}"
     if annotation is bool:
         return "true or false"
     return "none" if annotation is type(None) else NUMBERS.get(annotation, "a text")

@@ -64,6 +64,8 @@ def test_the_version_and_the_module(reparam):
         ("interpolate", "vae", [0, 1, "--steps", 1]),
         ("vary", "vae", ["--spread", -1]),
         ("traverse", "vae", ["--reach", -1]),
+        ("traverse", "vae", ["--reach", "inf"]),
+        ("traverse", "vae", ["--steps", 0]),
         ("traverse", "vae", ["--dimension", -1]),
         ("denoise", "vae", ["--noise", "masking", "--amount", -1]),
         ("complete", "made", ["--keep", 1.5]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -95,12 +96,14 @@ def traverse(
     from reparam.cli.outputs import Result, Target, emit
     from reparam.editing import traverse as along
     from reparam.evaluation.representation import code_features
+    from reparam.model import positive_count
 
     opened = where.open(run)
     outline, model = opened.outline, codec(opened)
     target = Target.of(out, force, outline)
-    if not reach >= 0:
-        raise ValueError(f"reach: expected at least 0, got {reach}")
+    if not 0 <= reach < math.inf:
+        raise ValueError(f"reach: expected a finite number of at least 0, got {reach}")
+    positive_count("steps", steps)
     split, test = one_example(example, opened), opened.data().test
     codes = code_features(model, test)
     chosen = dimension or _strongest(model, test, codes)

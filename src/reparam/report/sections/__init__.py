@@ -13,8 +13,8 @@ from reparam.report.sections import (
     outcomes,
     rates,
     reading,
+    reconstructed_rows,
     reconstructions,
-    restored_rows,
     sampled_columns,
     sampled_images,
     score_table,
@@ -25,7 +25,7 @@ from reparam.report.sections import (
 SECTIONS: tuple[Section, ...] = (
     score_table.SECTION,
     reconstructions.SECTION,
-    restored_rows.SECTION,
+    reconstructed_rows.SECTION,
     denoising.SECTION,
     outcomes.SECTION,
     sampled_images.SECTION,

@@ -64,6 +64,6 @@ SECTION: Section = Section(
     """Test rows over their columns, in standard deviations from the training mean: the wide gray
 line is the data, thin lines are the models.""",
     build,
-    "restored_rows.html.j2",
+    "reconstructed_rows.html.j2",
     vectors,
 )
