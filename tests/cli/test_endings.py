@@ -152,7 +152,7 @@ def test_fields_of_the_config_arrive(reparam, monkeypatch, tmp_path, words, name
 
 def test_options_that_were_not_given_are_not_passed_on():
     assert DataOptions().load("digits").source == {"source": "digits"}
-    with pytest.raises(ValueError, match="levels: expected 2"):
+    with pytest.raises(ValueError, match="levels: expected a whole number of at least 2"):
         DataOptions(levels=0).load("digits")
 
 
