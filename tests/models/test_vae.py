@@ -24,7 +24,7 @@ from reparam import model as vocabulary
 from reparam import numerics
 from reparam.distributions.densities import NormalDensity
 from reparam.model import Batch, Space
-from reparam.objectives.latent_penalties import Penalty
+from reparam.objectives.latent_penalties import LatentPenalty
 
 F64 = torch.float64
 SIGMA = 0.8
@@ -266,7 +266,7 @@ def test_weighting_changes_the_objective_and_no_term(beta):
         torch.testing.assert_close(other.objective, one.objective)
 
 
-class MeanSquare(Penalty):
+class MeanSquare(LatentPenalty):
     """Squared posterior means, and a record of what it was given."""
 
     term = "mean_square"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -124,7 +125,7 @@ class ELBO(Objective):
 
     @property
     def parts(self) -> tuple[LatentPenalty, ...]:
-        return tuple(part for part in self.penalties if isinstance(part, LatentPenalty))
+        return cast(tuple[LatentPenalty, ...], tuple(self.penalties))
 
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q, p = model.posterior(x, c), model.prior(c)
