@@ -357,6 +357,6 @@ def test_in_a_process_of_its_own(tmp_path, words):
     command = [sys.executable, "-m", "reparam", *(places.get(word, word) for word in words)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert refused(
-        (done.returncode, done.stdout, done.stderr), "bad.npz", "--lr", "--out", "fot", "--jobs"
+        (done.returncode, done.stdout, done.stderr), "bad.npz", "lr: ", "--out", "fot", "--jobs"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["bad.npz"]
