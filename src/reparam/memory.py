@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 
 LARGEST = 31 * 2**20  # bytes; from 32 MiB on glibc learns nothing
 
 
+@functools.cache  # once in a process is for good
 def keep_freed() -> None:
     """Let glibc keep what is freed, up to twice ``LARGEST``, instead of giving it back.
 
