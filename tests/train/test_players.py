@@ -134,7 +134,7 @@ def test_betas_are_those_of_the_config_unless_a_player_has_its_own(monkeypatch):
 
 @pytest.mark.parametrize("betas", [(0.9,), (0.9, 1.0), (-0.1, 0.9), 0.9, ("0.9", 0.9)], ids=str)
 def test_betas_that_are_none_are_refused(betas):
-    with pytest.raises(ValueError, match="^betas: expected numbers of at least 0 and below 1"):
+    with pytest.raises(ValueError, match="^betas: expected 2 numbers of at least 0 and below 1"):
         rp.TrainConfig(betas=betas)
 
 
