@@ -158,7 +158,9 @@ def resumed(preset: str, data: rp.Data, device: str) -> Row:
 
         def trained(name: str, *epochs: int) -> Tensor:
             out, how = Path(folder) / name, {"progress": False}
-            rp.fit(small(preset, data.space), data, epochs=epochs[0], device=device, out=out, **how)
+            # A falling learning rate would depend on how many epochs there are to be in all.
+            once = {"epochs": epochs[0], "device": device, "schedule": "constant"}
+            rp.fit(small(preset, data.space), data, out=out, **once, **how)
             for more in epochs[1:]:
                 rp.resume(out, data=data, epochs=more, **how)
             tensors = read_tensors(out / STATE_FILE)[0]
