@@ -133,9 +133,9 @@ def test_a_source_that_is_gone_leaves_the_size_of_the_model(tmp_path):
     from reparam.data import DataRecord
 
     space = rp.Space((1, 6, 6), "levels", 256)
-    outline = DataRecord(space, "", None, None, None, {"source": "x"}, 0.0, 255.0)
+    record = DataRecord(space, "", None, None, None, {"source": "x"}, 0.0, 255.0)
     (note,) = write_folder(
-        tmp_path, torch.zeros(1, 1, 6, 6), [Place("a.png", tmp_path / "gone.png")], outline
+        tmp_path, torch.zeros(1, 1, 6, 6), [Place("a.png", tmp_path / "gone.png")], record
     )
     assert "1 have the size that the model gives" in note
     assert opened(tmp_path)["a.png"].shape == (6, 6)

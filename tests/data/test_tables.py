@@ -339,3 +339,9 @@ def test_binary_file_called_csv_is_refused(tmp_path):
     path.write_bytes(bytes(200))
     with pytest.raises(ValueError, match="t.csv: "):
         load_data(path)
+
+
+def test_a_label_that_is_dropped_is_refused():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.5], "y": [0, 1, 0]})
+    with pytest.raises(ValueError, match="^label: 'y' is dropped too; leave one of both out"):
+        load_data(frame, label="y", drop=["y"])

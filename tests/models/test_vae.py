@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from noise import noise_from
 from scipy import stats
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, kl_divergence
 
 import reparam as rp
 from reparam import model as vocabulary
-from reparam import numerics
 from reparam.distributions.densities import NormalDensity
 from reparam.model import Batch, Space
 from reparam.objectives.latent_penalties import LatentPenalty
@@ -73,17 +71,6 @@ def true_posterior(x: Tensor = X) -> MultivariateNormal:
     precision = WEIGHT.T @ WEIGHT / SIGMA**2 + torch.eye(2, dtype=F64)
     mean = torch.linalg.solve(precision, WEIGHT.T @ (x - MEAN).T / SIGMA**2).T
     return MultivariateNormal(mean, precision_matrix=precision)
-
-
-@contextmanager
-def noise_from(values: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """``numerics.noise`` replaced by a function of the tensor it should be like."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(numerics, "noise", lambda like, kind="normal", generator=None: values(like))
-    try:
-        yield
-    finally:
-        patch.undo()
 
 
 def expected_loss(model: rp.VAE, x: Tensor) -> dict[str, Tensor]:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
+from noise import noise_from
 from scipy import stats
 from torch import Tensor, nn
 
 import reparam as rp
-from reparam import numerics
 from reparam.distributions.densities import NormalDensity
 from reparam.model import Space
 
@@ -22,17 +20,6 @@ F64 = torch.float64
 WEIGHT = torch.tensor([[0.9, 0.3], [0.9, -0.3], [0.9, 0.3], [0.9, -0.3]], dtype=F64)
 SIGMA = 0.8
 X = torch.tensor([[0.3, -1.0, 0.5, 2.0], [2.0, -2.1, -0.4, 3.3], [1.0, -5.0, 4.0, 0.0]], dtype=F64)
-
-
-@contextmanager
-def noise_from(values: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """``numerics.noise`` replaced by a function of the tensor it should be like."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(numerics, "noise", lambda like, kind="normal", generator=None: values(like))
-    try:
-        yield
-    finally:
-        patch.undo()
 
 
 def inverse_softplus(v: Tensor) -> Tensor:

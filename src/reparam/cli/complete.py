@@ -45,24 +45,24 @@ def complete(
     from reparam.model import Completer, positive_count
 
     opened = where.open(run)
-    model, outline = opened.model, opened.outline
-    target = Target.of(out, force, outline)
+    model, record = opened.model, opened.record
+    target = Target.of(out, force, record)
     positive_count("draws", draws)
     if not isinstance(model, Completer):
         name = type(model).__name__
         raise ValueError(f"{run}: {name} does not complete; use an autoregressive model")
     split = examples_of(examples, opened, label, n, FEW if target.picture else None)
     claimed = target.claim([p for place in places(split) for p in several(place, draws)])
-    given = given_part(outline.space.shape, keep)
+    given = given_part(record.space.shape, keep)
     x = _completions(model, split, given, draws, seed)  # (n, draws, *shape)
 
     def tiles() -> Tensor:
-        hidden = torch.where(given, split.x.to(x), _gray(outline))
+        hidden = torch.where(given, split.x.to(x), _gray(record))
         return torch.cat([split.x.to(x)[:, None], hidden[:, None], x], 1).flatten(0, 1)
 
     arrays = {"x": x.flatten(0, 1)}
-    result = Result(arrays, outline.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
-    emit(result, target, outline)
+    result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
+    emit(result, target, record)
     show(f"{len(split)} x {draws} completions in {told(out)}")
 
 
@@ -92,6 +92,6 @@ def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed
     return torch.cat(parts)
 
 
-def _gray(outline: DataRecord) -> float:
+def _gray(record: DataRecord) -> float:
     """The middle of the brightness of the run's data, where nothing is given."""
-    return (outline.low + outline.high) / 2
+    return (record.low + record.high) / 2

@@ -46,9 +46,9 @@ def denoise(
     from reparam.cli.outputs import Result, Target, emit, in_rows
 
     opened = where.open(run)
-    outline = opened.outline
+    record = opened.record
     codec(opened)
-    target = Target.of(out, force, outline)
+    target = Target.of(out, force, record)
     clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(clean))
     corrupt = examples is None or noise is not None or amount is not None
@@ -56,7 +56,7 @@ def denoise(
     repaired = _repaired(opened, noisy)
     shown = [clean.x, noisy.x, repaired] if corrupt else [clean.x, repaired]
     tiles, width = lambda: in_rows(shown, WIDEST), min(WIDEST, len(clean))
-    emit(Result({"x": repaired}, outline.columns, tiles, width, places=claimed), target, outline)
+    emit(Result({"x": repaired}, record.columns, tiles, width, places=claimed), target, record)
     show(f"{len(clean)} repaired examples in {told(out)}")
     if corrupt:
         _show_errors(opened, clean.x, {"corrupted": noisy.x, "repaired": repaired})
@@ -80,10 +80,10 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
         if level is not None and level > own.strongest:
             raise ValueError(f"amount: expected at most {own.strongest}, got {level}")
         return own if level is None else replace(own, level=level)
-    standardize = Standardize(run.outline.space)
+    standardize = Standardize(run.record.space)
     for stage in standardize.stages:  # of real data only
         stage.solve(run.model, [Batch(run.data().train.x)])
-    corruption = make_corruption(name, DEFAULT_LEVEL if level is None else level, run.outline.space)
+    corruption = make_corruption(name, DEFAULT_LEVEL if level is None else level, run.record.space)
     return noise_of(corruption, standardize.to(run.model.anchor))
 
 
@@ -115,7 +115,7 @@ def _show_errors(run: OpenRun, clean: Tensor, found: dict[str, Tensor]) -> None:
     from reparam.evaluation.reconstruction import deviations, distances, error_unit
     from reparam.evaluation.scores import mean_score
 
-    space = run.outline.space
+    space = run.record.space
     table = space.kind == "real" and not space.is_image
     scale = deviations(space, run.data().train) if table else torch.ones(())
     unit = error_unit(space)

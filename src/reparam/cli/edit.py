@@ -59,15 +59,15 @@ def interpolate(
     from reparam.editing import interpolate as between
 
     opened = where.open(run)
-    outline, model = opened.outline, codec(opened)
-    target = Target.of(out, force, outline)
+    record, model = opened.record, codec(opened)
+    target = Target.of(out, force, record)
     places = target.claim(numbered(steps))
     a, b = (one_example(which, opened) for which in (first, second))
     c = [condition_of(opened, end, label) for end in (a, b)]
     x = between(model, a.x, b.x, steps=steps, path=path, c=c[0], c_second=c[1])[0].cpu()
     tiles, arrays = torch.cat([a.x.to(x), x, b.x.to(x)]), {"x": x, "t": torch.linspace(0, 1, steps)}
-    result = Result(arrays, outline.columns, lambda: tiles, len(tiles), (1, steps + 1), places)
-    emit(result, target, outline)
+    result = Result(arrays, record.columns, lambda: tiles, len(tiles), (1, steps + 1), places)
+    emit(result, target, record)
     show(f"{steps} steps from {escape(first)} to {escape(second)} in {told(out)}")
 
 
@@ -99,8 +99,8 @@ def traverse(
     from reparam.model import positive_count
 
     opened = where.open(run)
-    outline, model = opened.outline, codec(opened)
-    target = Target.of(out, force, outline)
+    record, model = opened.record, codec(opened)
+    target = Target.of(out, force, record)
     if not 0 <= reach < math.inf:
         raise ValueError(f"reach: expected a finite number of at least 0, got {reach}")
     positive_count("steps", steps)
@@ -119,7 +119,7 @@ def traverse(
     x = along(model, split.x, chosen, values, c)[0].flatten(0, 1).cpu()
     number = torch.tensor(chosen).repeat_interleave(steps)
     arrays = {"x": x, "dimension": number, "value": values.flatten()}
-    emit(Result(arrays, outline.columns, lambda: x, steps, places=places), target, outline)
+    emit(Result(arrays, record.columns, lambda: x, steps, places=places), target, record)
     listed = ", ".join(map(str, chosen))
     show(f"dimensions {listed}, {steps} steps each, in {told(out)}")
 
@@ -142,15 +142,15 @@ def classify(
     from reparam.evaluation.scores import share_score
 
     opened = where.open(run)
-    outline, model = opened.outline, _classifier(opened)
-    target = Target.of(out, force, outline)
+    record, model = opened.record, _classifier(opened)
+    target = Target.of(out, force, record)
     split = examples_of(examples, opened, label, n)
     log_p = _log_posteriors(model, split, samples, seed)
-    found, names = log_p.argmax(1), outline.class_names or tuple(map(str, range(log_p.shape[1])))
+    found, names = log_p.argmax(1), record.class_names or tuple(map(str, range(log_p.shape[1])))
     if target.folder or target.picture:
-        emit(_by_class(split, found, names, outline), target, outline)
+        emit(_by_class(split, found, names, record), target, record)
     else:
-        emit(_table(split, log_p, found, names), target, outline)
+        emit(_table(split, log_p, found, names), target, record)
     show(f"{len(split)} classes in {told(out)}")
     if split.labels is not None:
         name = "test" if examples is None else "given"
@@ -198,7 +198,7 @@ def _table(split: Split, log_p: Tensor, found: Tensor, names: tuple[str, ...]) -
     return Result(arrays, tuple(f"log p({name})" for name in names))
 
 
-def _by_class(split: Split, found: Tensor, names: tuple[str, ...], outline: DataRecord) -> Result:
+def _by_class(split: Split, found: Tensor, names: tuple[str, ...], record: DataRecord) -> Result:
     """A row of images, or a folder of them, for every class that was found."""
     import torch
 
@@ -207,7 +207,7 @@ def _by_class(split: Split, found: Tensor, names: tuple[str, ...], outline: Data
 
     rows = [split.x[found == c][:MOST_ROWS] for c in found.unique().tolist()]
     width = max(map(len, rows))
-    blank = split.x.new_full((1, *split.x.shape[1:]), outline.low)
+    blank = split.x.new_full((1, *split.x.shape[1:]), record.low)
     padded = [torch.cat([row, *[blank] * (width - len(row))]) for row in rows]
     classes = [names[c] for c in found.tolist()]
     below = [p._replace(name=f"{c}/{p.name}") for c, p in zip(classes, places(split), strict=True)]

@@ -81,7 +81,7 @@ def examples_of(
         split = run.data().test
     else:
         taken = run.model.conditional
-        split = load_rows(source, run.outline, label=label, attributes=taken)
+        split = load_rows(source, run.record, label=label, attributes=taken)
     if n is None and most is not None and len(split) > most:
         show_notes([f"The first {most} of {len(split)}; -n says how many."])
         n = most
@@ -93,7 +93,7 @@ def one_example(which: str, run: OpenRun) -> Split:
     from reparam.data import load_rows
 
     if not which.isdigit():
-        found = load_rows(which, run.outline, attributes=run.model.conditional)
+        found = load_rows(which, run.record, attributes=run.model.conditional)
         if len(found) > 1:
             raise ValueError(f"{which}: expected one example, got {len(found)}")
         return found
@@ -103,13 +103,13 @@ def one_example(which: str, run: OpenRun) -> Split:
     return test.take(slice(index, index + 1))
 
 
-def class_tensor(name: str | None, n: int, outline: DataRecord) -> Tensor | None:
+def class_tensor(name: str | None, n: int, record: DataRecord) -> Tensor | None:
     """n times the class of that name, for conditional models."""
     import torch
 
     if name is None:
         return None
-    names = outline.class_names or ()
+    names = record.class_names or ()
     if name not in names:
         raise ValueError(f"label: expected one of {', '.join(names) or 'no classes'}, got {name!r}")
     return torch.full((n,), names.index(name))
@@ -124,24 +124,24 @@ def condition_of(run: OpenRun, split: Split, label: str | None) -> Tensor | None
             raise ValueError(f"label: {run.path} is not conditional; leave it out")
         return None
     if label is not None:
-        return asked_condition(run.model, label, None, len(split), run.outline)
+        return asked_condition(run.model, label, None, len(split), run.record)
     if split.labels is None and run.model.space.attributes is None:
         raise ValueError("label: the model is conditional; say with --label which class it is")
     return condition(run.model, split)
 
 
 def asked_condition(
-    model: Model, label: str | None, attributes: list[str] | None, n: int, outline: DataRecord
+    model: Model, label: str | None, attributes: list[str] | None, n: int, record: DataRecord
 ) -> Tensor | None:
     """n times the condition that was asked for; None: drawn, or the model takes none."""
     by_attributes = model.conditional and model.space.attributes is not None
     if label is not None and by_attributes:
         raise ValueError("label: the model is conditional on attributes; give --attribute")
     if not attributes:
-        return class_tensor(label, n, outline)
+        return class_tensor(label, n, record)
     if not by_attributes:
         raise ValueError("attribute: the model is not conditional on attributes; leave it out")
-    return attributes_tensor(attributes, n, outline.attribute_names or ())
+    return attributes_tensor(attributes, n, record.attribute_names or ())
 
 
 def attributes_tensor(words: list[str], n: int, names: tuple[str, ...]) -> Tensor:

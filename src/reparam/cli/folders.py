@@ -94,15 +94,15 @@ def refuse_places(folder: Path, found: Sequence[Place], force: bool) -> None:
         )
 
 
-def write_folder(folder: Path, x: Tensor, found: Sequence[Place], outline: DataRecord) -> list[str]:
+def write_folder(folder: Path, x: Tensor, found: Sequence[Place], record: DataRecord) -> list[str]:
     """Images (N, C, H, W) as 8-bit PNG files, and notes on what was decided.
 
     What was resized when it was loaded gets back the size of its source: without the bars that
     were added, or with black where the model saw nothing of what was cropped.
     """
-    fit = (outline.source or {}).get("fit_size", "crop")
+    fit = (record.source or {}).get("fit_size", "crop")
     lost = cropped = 0
-    rows = Brightness(outline.low, outline.high).bytes(x.cpu())
+    rows = Brightness(record.low, record.high).bytes(x.cpu())
     for pixels, place in zip(rows, found, strict=True):
         image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         size = _source_size(place)

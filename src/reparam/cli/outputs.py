@@ -42,11 +42,11 @@ class Target:
     folder: bool
 
     @classmethod
-    def of(cls, out: str, force: bool, outline: DataRecord, images: bool = True) -> Target:
+    def of(cls, out: str, force: bool, record: DataRecord, images: bool = True) -> Target:
         """The place that ``-o`` names: a folder where it ends in a slash or has no suffix.
 
         Args:
-            outline: of the run's data, whose folder of images nothing is written over.
+            record: of the run's data, whose folder of images nothing is written over.
             images: whether what is written are examples, which may be images.
 
         Raises:
@@ -62,13 +62,13 @@ class Target:
                 f"{out}: expected a name ending in {', '.join(SUFFIXES)}, or a folder, as {out}/"
             )
         target = cls(path, force, folder)
-        if not (images and outline.space.is_image) and (folder or target.picture):
+        if not (images and record.space.is_image) and (folder or target.picture):
             raise ValueError(f"{out}: these are not images; write .npz or .csv")
         check_place(path, folder)
         if path.exists() and not force and not folder:
             raise ValueError(f"{out}: exists already; choose another name or --force")
         if path.exists() or folder:
-            refuse_sources(path, data_folders(outline))
+            refuse_sources(path, data_folders(record))
         return target
 
     @property
@@ -103,15 +103,15 @@ class Result:
     places: Sequence[Place] = ()
 
 
-def emit(result: Result, target: Target, outline: DataRecord) -> None:
+def emit(result: Result, target: Target, record: DataRecord) -> None:
     """Write what a command made, in the brightness of the run's data where it is a picture."""
     path = target.path
     if target.folder:
         target.claim(result.places)
-        show_notes(write_folder(path, torch.as_tensor(result.arrays["x"]), result.places, outline))
+        show_notes(write_folder(path, torch.as_tensor(result.arrays["x"]), result.places, record))
     elif target.picture:
         assert result.tiles is not None, "what gives none has refused pictures"
-        brightness = Brightness(outline.low, outline.high)
+        brightness = Brightness(record.low, record.high)
         picture = grid(result.tiles().cpu(), brightness, result.width, "", apart=result.apart)
         write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
     elif path.suffix.lower() == ".npz":
@@ -122,9 +122,9 @@ def emit(result: Result, target: Target, outline: DataRecord) -> None:
         write_text(path, _csv(_stored(result), result.columns))
 
 
-def data_folders(outline: DataRecord) -> list[Path]:
+def data_folders(record: DataRecord) -> list[Path]:
     """The folders of images that the run's data are."""
-    recipe = outline.source or {}
+    recipe = record.source or {}
     places = [Path(recipe[split]) for split in ("source", "test") if split in recipe]
     return [place for place in places if place.is_dir()]
 

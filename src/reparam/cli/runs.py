@@ -59,8 +59,8 @@ class Where:
             )
         model = folder.model()
         model.to(find_device(self.device))
-        outline = DataRecord.from_json(recorded, model.space)
-        return OpenRun(folder, model, outline, recorded, self.moved)
+        record = DataRecord.from_json(recorded, model.space)
+        return OpenRun(folder, model, record, recorded, self.moved)
 
 
 HERE = Where()
@@ -72,7 +72,7 @@ class OpenRun:
 
     folder: RunFolder
     model: Model
-    outline: DataRecord
+    record: DataRecord
     recorded: dict[str, Any]
     moved: str | None = None
 

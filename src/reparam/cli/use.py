@@ -45,15 +45,15 @@ def sample(
     from reparam.model import Generator
 
     opened = where.open(run)
-    model, outline = opened.model, opened.outline
-    target = Target.of(out, force, outline)
+    model, record = opened.model, opened.record
+    target = Target.of(out, force, record)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
     places = target.claim(numbered(n))
-    c = asked_condition(model, label, attribute, n, outline)
+    c = asked_condition(model, label, attribute, n, record)
     x = model.sample(n, c, generator=torch.Generator(model.anchor.device).manual_seed(seed))
     width = math.ceil(math.sqrt(n))
-    emit(Result({"x": x}, outline.columns, lambda: x, width, places=places), target, outline)
+    emit(Result({"x": x}, record.columns, lambda: x, width, places=places), target, record)
     show(f"{n} samples in {told(out)}")
 
 
@@ -76,14 +76,14 @@ def reconstruct(
     from reparam.evaluation.rows import batches
 
     opened = where.open(run)
-    outline, model = opened.outline, codec(opened)
-    target = Target.of(out, force, outline)
+    record, model = opened.record, codec(opened)
+    target = Target.of(out, force, record)
     split = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(split))
     with torch.no_grad():
         restored = torch.cat([model.reconstruct(x, c).cpu() for x, c, _ in batches(model, split)])
     tiles, width = lambda: in_rows([split.x, restored], WIDEST), min(WIDEST, len(split))
-    emit(Result({"x": restored}, outline.columns, tiles, width, places=claimed), target, outline)
+    emit(Result({"x": restored}, record.columns, tiles, width, places=claimed), target, record)
     show(f"{len(split)} reconstructions in {told(out)}")
 
 
@@ -103,11 +103,11 @@ def encode(
     from reparam.evaluation.representation import codes
 
     opened = where.open(run)
-    target = Target.of(out, force, opened.outline, images=False)
+    target = Target.of(out, force, opened.record, images=False)
     model = encoder(opened)
     split = examples_of(examples, opened, label, n)
     arrays = {"z": codes(model, split)}
     if split.labels is not None:
         arrays["label"] = split.labels
-    emit(Result(arrays), target, opened.outline)
+    emit(Result(arrays), target, opened.record)
     show(f"{len(split)} codes in {told(out)}")

@@ -38,8 +38,8 @@ def vary(
     from reparam.model import LatentVariable
 
     opened = where.open(run)
-    model, outline = opened.model, opened.outline
-    target = Target.of(out, force, outline)
+    model, record = opened.model, opened.record
+    target = Target.of(out, force, record)
     if not isinstance(model, LatentVariable):
         raise ValueError(f"{run}: {type(model).__name__} has no q(z|x) to draw from; use a VAE")
     split = one_example(example, opened)
@@ -48,6 +48,6 @@ def vary(
     c = condition_of(opened, split, label)
     x = variations(model, split.x, n, c, spread, generator).cpu()
     tiles, width = torch.cat([split.x.to(x), x]), math.ceil(math.sqrt(n + 1))
-    result = Result({"x": x}, outline.columns, lambda: tiles, width, places=places)
-    emit(result, target, outline)
+    result = Result({"x": x}, record.columns, lambda: tiles, width, places=places)
+    emit(result, target, record)
     show(f"{n} variations of {escape(example)} in {told(out)}")

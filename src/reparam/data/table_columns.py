@@ -137,6 +137,8 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
                 raise ValueError(
                     f"{argument}: {name!r} is named twice, or is the label or dropped too"
                 )
+    if options.label in options.drop:
+        raise ValueError(f"label: {options.label!r} is dropped too; leave one of both out")
     if options.label in (options.only or ()):
         raise ValueError(f"label: {options.label!r} is an entry of x; name another column")
     x_columns = tuple(options.only or (name for name in names if name not in apart))

@@ -6,6 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
+from statistics import median
 from typing import Any, NamedTuple
 
 import torch
@@ -277,5 +278,5 @@ def sampling_speed(model: Generator, seed: int = 0) -> Score:
     while len(times) <= TIMED_BATCHES and times[-1] - times[0] < TIMED_SECONDS:
         model.sample(n, generator=generator).cpu()
         times.append(time.perf_counter())
-    rates = sorted(n / (end - start) for start, end in pairwise(times[len(times) > 2 :]))
-    return Score(rates[len(rates) // 2], "samples/s", n, "none")
+    rates = [n / (end - start) for start, end in pairwise(times[len(times) > 2 :])]
+    return Score(median(rates), "samples/s", n, "none")
