@@ -22,15 +22,8 @@ from reparam.train.folder import STATE_FILE
 
 # Sums of a few hundred float32 products in a few layers, in another order: 1e-7 each.
 LOSS, GRADIENT = 1e-4, 1e-3
-SMALL: dict[str, Any] = {"latent_dim": 4, "hidden": (32,), "width": 8, "layers": 1}
-SMALL |= {"first_kernel": 3, "channels": 8, "blocks": 1, "scales": 1, "dropout": 0.0}
-SMALL_OF: dict[str, dict[str, Any]] = {
-    "nade": {"hidden": 32},
-    "k-sparse-ae": {"latent_dim": 16, "k": 4},
-    "image-transformer": {"heads": 2},
-    "hierarchical-vae": {"latent_dims": (4, 2)},
-    "ladder-vae": {"latent_dims": (4, 2)},
-}
+# Whatever of these a preset takes; what else makes one small it says itself.
+SMALL: dict[str, Any] = {"latent_dim": 4, "hidden": (32,), "dropout": 0.0}
 
 
 def tasks(settings: Settings, presets: list[str]) -> list[Task]:
@@ -63,10 +56,10 @@ def digits() -> rp.Data:
 
 
 def small(preset: str, space: rp.Space) -> Any:
-    known = PRESETS[preset].parameters
-    wanted = {name: value for name, value in SMALL.items() if name in known}
+    chosen = PRESETS[preset]
+    wanted = {name: value for name, value in SMALL.items() if name in chosen.parameters}
     torch.manual_seed(0)
-    return rp.build(preset, space, **wanted | SMALL_OF.get(preset, {}))
+    return chosen(space, **wanted | dict(chosen.small))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The section of restored rows of a table."""
+"""The section of the rows of a table and their reconstructions."""
 
 from __future__ import annotations
 
