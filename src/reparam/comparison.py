@@ -371,8 +371,9 @@ def _config(
         return config
     # A falling learning rate is at its best where it ends, not where nothing improves for a while.
     falls = config.schedule != "constant"
-    model = build(candidate.preset, space, seed=0, **candidate.parameters)
-    return dataclasses.replace(config, patience=None) if falls or model.keeps == "last" else config
+    if falls or build(candidate.preset, space, seed=0, **candidate.parameters).keeps == "last":
+        return dataclasses.replace(config, patience=None)
+    return config
 
 
 def _refuse_bad(
