@@ -203,6 +203,18 @@ def test_a_class_that_never_occurs_is_never_found():
     assert log_p[0].tolist() == [0.0, -math.inf]
 
 
+def test_a_row_that_only_a_class_without_examples_allows_is_refused():
+    class Impossible(ClassNormals):
+        def density(self, x, c, samples, generator):
+            found = super().density(x, c, samples, generator).value
+            return LogProb(torch.where(c == 0, -math.inf, found), "exact")
+
+    identity, mean = torch.eye(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    model = Impossible([mean, mean], [identity, identity], torch.tensor([1.0, 0.0]))
+    with pytest.raises(ValueError, match="^x: row 0 has probability 0 in every class"):
+        rp.classify(model, mean[None])
+
+
 def test_only_densities_conditional_on_labels_classify():
     model = rp.build("vae", Space((4,), "real"), latent_dim=2, hidden=(4,))
     with pytest.raises(ValueError, match="conditional on labels"):

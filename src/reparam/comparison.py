@@ -244,7 +244,7 @@ def _at_once(todo: Mapping[int, Trial], done: int, jobs: int, tell: Watch) -> Re
 def _in_worker(number: int, index: int, trial: Trial) -> tuple[int, Measured | FailedRun]:
     """A run in a process of its own, or in a thread of a process: these take turns."""
     with ending_with_parent(), alone(wait=True), threads(number):
-        return index, _attempt(trial, lambda doing, share: None)
+        return index, _attempt(trial, unwatched)
 
 
 def _keep(held: ExitStack, trial: Trial, result: Measured | FailedRun) -> Measured | FailedRun:

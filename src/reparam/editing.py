@@ -169,13 +169,14 @@ def classify(
         c = torch.full((len(x),), label)
         joint.append(model.log_prob(x, c, samples=samples, generator=generator).value)
     log_joint = torch.stack(joint, 1)
+    log_joint = log_joint + frequencies.to(log_joint).log()
     impossible = log_joint.isneginf().all(1)
     if impossible.any():
         raise ValueError(
             f"x: row {int(impossible.nonzero()[0])} has probability 0 in every class: an entry "
             "that never varied in training does so there; leave it out"
         )
-    return (log_joint + frequencies.to(log_joint).log()).log_softmax(1)
+    return log_joint.log_softmax(1)
 
 
 @torch.no_grad()

@@ -30,13 +30,13 @@ def bar(name: str, visible: bool = True) -> Iterator[Watch]:
     """
     console = Console(stderr=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[doing]}"),
+        TextColumn("{task.fields[doing]}", markup=False),
     )
     with Progress(*columns, console=console, disable=not (visible and console.is_terminal)) as bars:
         task = bars.add_task(name, total=1.0, doing="")

@@ -55,3 +55,11 @@ def test_data_shows_the_names_of_factors(reparam, tmp_path):
     assert code == 0 and ["factors", "d,", "b"] in lines and ["columns", "a,", "c"] in lines
     code, _, err = reparam("data", tmp_path / "t.csv", "--factor", "e")
     assert code == 2 and "has no column 'e'" in err
+
+
+def test_data_shows_names_as_they_are(reparam, tmp_path):
+    """Brackets are no markup: [m/s] would vanish, and [/s] end in an error."""
+    rows = "".join(f"{i}.5,{i * i}.25\n" for i in range(30))
+    (tmp_path / "t.csv").write_text("speed [m/s],drift [/s]\n" + rows)
+    code, out, err = reparam("data", tmp_path / "t.csv")
+    assert code == 0 and "speed [m/s], drift [/s]" in out, err

@@ -345,3 +345,10 @@ def test_a_label_that_is_dropped_is_refused():
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.5], "y": [0, 1, 0]})
     with pytest.raises(ValueError, match="^label: 'y' is dropped too; leave one of both out"):
         load_data(frame, label="y", drop=["y"])
+
+
+def test_labels_that_python_alone_reads_as_numbers_stay_apart(tmp_path):
+    """int("1_0") is 10, but a file that says 1_0 means something else."""
+    rows = "".join(f"{i},{('1_0', '10')[i % 2]}\n" for i in range(20))
+    (tmp_path / "t.csv").write_text("x,y\n" + rows)
+    assert load_data(tmp_path / "t.csv", label="y").class_names == ("10", "1_0")

@@ -45,7 +45,7 @@ def key_values(rows: Mapping[str, str]) -> Table:
     """Two columns without lines."""
     table = Table.grid(padding=(0, 2))
     for key, value in rows.items():
-        table.add_row(f"[bold]{key}[/bold]", value)
+        table.add_row(f"[bold]{key}[/bold]", escape(value))
     return table
 
 
@@ -53,7 +53,7 @@ def rows_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """A table of text."""
     table = Table(*header, box=None, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     return table
 
 

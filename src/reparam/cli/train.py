@@ -94,11 +94,10 @@ def compare(
 
     loaded = options.load(data)
     show_notes(loaded.notes)
-    models = model or comparison.default_models(loaded.space, len(loaded.train), loaded.counted)
     with _continued(), bar("comparing") as watch:
         result = comparison.compare(
             loaded,
-            models,
+            model or None,
             out=out,
             seeds=seeds,
             jobs=jobs,

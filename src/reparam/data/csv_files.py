@@ -139,7 +139,8 @@ def _labels(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     encoded = column.combine_chunks().dictionary_encode()
     words = [None if is_missing(word) else word.strip() for word in encoded.dictionary.to_pylist()]
-    for number in (int, float):
+    numbers = all(word is None or is_number(word) for word in words)
+    for number in (int, float) if numbers else ():
         try:
             classes = pa.array([None if word is None else number(word) for word in words])
             break
