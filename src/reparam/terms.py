@@ -6,7 +6,7 @@ that training keeps read it. Nothing is imported, so that a command line can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Better = Literal["higher", "lower"]
@@ -323,10 +323,13 @@ CLAIMS = {name: about.claim for name, about in SCORES.items() if about.claim}
 
 
 def measure(name: str) -> Measure:
-    """What a score is; one that is not known yet shows its own name.
+    """What a score is; that of a layer is the model's, one that is not known shows its own name.
 
-    >>> measure("precision_at_5").title
-    'Precision at 5'
+    >>> measure("rate_layer_2").title, measure("precision_at_5").title
+    ('Rate, layer 2', 'Precision at 5')
     """
+    whole, _, layer = name.partition("_layer_")
+    if layer and whole in SCORES:
+        return replace(SCORES[whole], title=f"{SCORES[whole].title}, layer {layer}")
     title = name.replace("_", " ").capitalize()
     return SCORES.get(name) or Measure(title, "Other", title + ".")

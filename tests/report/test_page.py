@@ -96,6 +96,13 @@ def test_every_section_is_there_and_linked(html):
     assert re.findall(r'<li><a href="#(\w+)"', html) == sections
 
 
+def test_every_section_is_named_by_its_heading(html):
+    """For screen readers, by the attribute that they know."""
+    named = re.findall(r'<section id="\w+" aria-labelledby="([^"]+)"', html)
+    assert len(named) == len(re.findall("<section ", html)) > 3
+    assert all(re.search(rf'<h2[^>]* id="{name}"', html) for name in named)
+
+
 def test_the_page_asks_no_other_host(html):
     rest = html.replace("http://www.w3.org/", "")  # names of XML vocabularies, never fetched
     assert not re.search(r"https?://|//[a-z]+\.[a-z]", rest)

@@ -11,7 +11,7 @@ from reparam.presets import build
 from reparam.report.summary import findings
 from reparam.report.table import number, rank, score_table
 from reparam.report.trained import TrainedModel
-from reparam.terms import SCORES
+from reparam.terms import SCORES, measure
 from reparam.train.history import History
 
 SPACE = Space((6,), "real")
@@ -252,3 +252,22 @@ def findings_of(**scores):
     _, tied = only.text.split("; ")
     tie, caution = tied.split(". ")
     return only, tie + ".", caution
+
+
+def test_scores_of_layers_stand_with_those_of_the_whole_and_say_of_how_many():
+    """Each in dimensions of its own layer, whichever model has how many."""
+    layers = {
+        "rate_layer_1": score(2.0, 0.1),
+        "active_units_layer_1": Score(3.0, "of 6 dimensions", 90, "test"),
+        "parameters": Score(9.0, "numbers", 90, "test"),
+    }
+    other = {"active_units_layer_1": Score(1.0, "of 2 dimensions", 90, "test")}
+    table = score_table([entry("a", **layers), entry("b", **other)])
+    titles = {head.name: (head.title, head.unit) for head in table.headers}
+    assert titles["rate_layer_1"] == ("Rate, layer 1", "nats")
+    assert titles["active_units_layer_1"] == ("Active units, layer 1", "dimensions")
+    names = [head.name for head in table.headers]
+    shown = [row[names.index("active_units_layer_1")].value for row in table.rows]
+    assert shown == ["3 / 6", "1 / 2"]
+    above = [group for group, columns in table.groups for _ in range(columns)]
+    assert above == [measure(name).group for name in names]

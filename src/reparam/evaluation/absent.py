@@ -60,12 +60,13 @@ def left_out(model: Model, names: Collection[str]) -> list[str]:
 def _lacks(model: Model, role: type) -> str:
     """What a model is not, for which a score is defined."""
     if role is Density:
-        what = "A plain autoencoder" if not isinstance(model, Generator) else "This generator"
-        return f"{what} has no likelihood"
+        plain = isinstance(model, Codec) and not isinstance(model, Generator)
+        return f"{'A plain autoencoder' if plain else 'This model'} has no likelihood"
     if role is LatentVariable:
         return "Defined for models with q(z|x) and p(z) only"
     if role is Codec:
-        return "This model has no codes, so it reconstructs nothing"
+        lacks = "decoder" if isinstance(model, Encoder) else "codes"
+        return f"This model has no {lacks}, so it reconstructs nothing"
     if role is Encoder:
         return "This model has no codes"
     return "This model does not generate"

@@ -31,16 +31,15 @@ TEMPLATE = "page.html.j2"
 
 @dataclass(frozen=True)
 class ModelName:
-    """A model as the page names it: label, settings if they add to it, number of its color."""
+    """A model as the page names it: label, settings if they add to it."""
 
     label: str
     settings: str
-    color: int
 
     @classmethod
-    def of(cls, entry: TrainedModel, index: int) -> ModelName:
+    def of(cls, entry: TrainedModel) -> ModelName:
         said = set(entry.settings.split()) <= set(entry.label.split())
-        return cls(entry.label, "" if said else entry.settings, index % MODELS)
+        return cls(entry.label, "" if said else entry.settings)
 
 
 def write_report(
@@ -109,11 +108,12 @@ def _content(shown: Shown, environment: Environment) -> dict[str, Any]:
     scores = [score for entry in entries for score in entry.scores.values()]
     return {
         "data": shown.data,
+        "colors": MODELS,
         "seed": shown.seed,
         "facts": summary.facts(shown.data),
         "class_counts": summary.class_counts(shown.data),
         "findings": summary.findings(entries),
-        "models": [ModelName.of(entry, index) for index, entry in enumerate(entries)],
+        "models": [ModelName.of(entry) for entry in entries],
         "legend": legend(shown.data),
         "codecs": [index for index, *_ in shown.of(Codec)],
         "generators": [index for index, *_ in shown.of(Generator)],

@@ -16,6 +16,7 @@ from reparam.evaluation.scores import Score
 from reparam.model import Codec, Model
 from reparam.report import queries
 from reparam.report.pictures import Brightness, Picture
+from reparam.report.table import Table, score_table
 from reparam.report.trained import TrainedModel
 
 MOST_ROWS = 2000  # test examples whose codes are looked at
@@ -87,6 +88,10 @@ class Shown:
             for index, label, model, code in found
             if code is not None and bool(code.isfinite().all()) and len(code) > 2
         ]
+
+    @cached_property
+    def table(self) -> Table:
+        return score_table(self.entries, self.reference)
 
     @cached_property
     def brightness(self) -> Brightness:

@@ -69,7 +69,9 @@ def score_table(
 ) -> Table:
     """All scores that any of the models has, and of the training data those that are shown."""
     found = {name for entry in entries for name in entry.scores}
-    names = [n for n in SCORES if n in found] + sorted(found - SCORES.keys())
+    groups = [*dict.fromkeys(known.group for known in SCORES.values()), measure("").group]
+    ordered = [n for n in SCORES if n in found] + sorted(found - SCORES.keys())
+    names = sorted(ordered, key=lambda name: groups.index(measure(name).group))
     columns = {name: [entry.scores.get(name) for entry in entries] for name in names}
     cells = [_cells(entries, name, columns[name]) for name in names]
     rows = [list(row) for row in zip(*cells, strict=True)] if cells else [[] for _ in entries]
@@ -200,7 +202,7 @@ def _cells(
 def _cell(score: Score, name: str, best: Score | None, several: bool) -> Cell:
     sign, ranked = mark(score, name), "" if best is None else _rank(score, best)
     value, error = number(score, name)
-    if name == "active_units" and score.unit.startswith("of "):
+    if score.unit.startswith("of "):
         value += " / " + score.unit.split()[1]
     words = [f"{score.value:.6g}"]
     words += [KIND_WORDS[sign]] if sign else []
@@ -263,7 +265,7 @@ def _header(entries: Sequence[TrainedModel], name: str) -> ColumnHead:
     about = measure(name)
     scores = [entry.scores[name] for entry in entries if name in entry.scores]
     unit = scores[0].unit if about.unit is None else about.unit
-    if name == "active_units":
+    if name.startswith("active_units"):
         unit = "dimensions"
     arrow = {"higher": "↑", "lower": "↓", None: ""}[about.better]
     return ColumnHead(name, about.title, short(unit), arrow, _tooltip(about, unit, scores))

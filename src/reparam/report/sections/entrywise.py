@@ -34,10 +34,10 @@ def build(shown: Shown) -> list[Card]:
     for index, label, model in shown.of(Generator):
         pictures, surprise = [], surprises.get(index)
         if isinstance(model, Density) and surprise is not None:
-            pictures.append(_surprise_picture(data, rows, label, surprise, brightest))
+            pictures.append(_surprise_picture(shown, rows, label, surprise, brightest))
             pictures.append(_field_picture(data, label, model))
         if isinstance(model, Completer):
-            pictures.append(_completion_picture(data, rows, label, model, shown.seed))
+            pictures.append(_completion_picture(shown, rows, label, model))
         if pictures:
             cards.append(Card(index, label, pictures))
     return cards
@@ -52,11 +52,11 @@ def _surprise(model: Density, data: Data, rows: Tensor, seed: int) -> Tensor | N
 
 
 def _surprise_picture(
-    data: Data, rows: Tensor, label: str, surprise: Tensor, brightest: float
+    shown: Shown, rows: Tensor, label: str, surprise: Tensor, brightest: float
 ) -> tuple[str, Picture]:
-    shown = Brightness(0.0, max(brightest, 1e-6)).unit(surprise)
-    originals = Brightness.of(data).unit(data.test.x[rows])
-    tiles = torch.cat([originals, shown.expand(-1, originals.shape[1], -1, -1)])
+    data, bits = shown.data, Brightness(0.0, max(brightest, 1e-6)).unit(surprise)
+    originals = shown.brightness.unit(data.test.x[rows])
+    tiles = torch.cat([originals, bits.expand(-1, originals.shape[1], -1, -1)])
     alt = f"{label}: surprise of {names(data, rows)}"
     picture = grid(tiles, Brightness(0.0, 1.0), len(rows), alt)
     caption = (
@@ -68,19 +68,19 @@ def _surprise_picture(
 
 
 def _completion_picture(
-    data: Data, rows: Tensor, label: str, model: Completer, seed: int
+    shown: Shown, rows: Tensor, label: str, model: Completer
 ) -> tuple[str, Picture]:
     """The given upper half above, then the original and draws of the rest."""
+    data, brightness = shown.data, shown.brightness
     x = data.test.x[rows]
     given = torch.zeros(data.space.shape, dtype=torch.bool)
     given[:, : data.space.shape[1] // 2] = True
     c = queries.condition(model, data.test, rows)
-    generator = queries.seeded_generator(seed)
+    generator = queries.seeded_generator(shown.seed)
     drawn = [
         queries.in_data_units(model.complete(x, given, c, generator=generator))
         for _ in range(DRAWS)
     ]
-    brightness = Brightness.of(data)
     x, gray = queries.in_data_units(x), (brightness.low + brightness.high) / 2
     tiles = torch.cat([x, torch.where(given, x, gray), *drawn])
     alt = f"{label}: completions of {names(data, rows)} from their upper half"

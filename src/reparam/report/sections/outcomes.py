@@ -28,25 +28,24 @@ def build(shown: Shown) -> list[Card]:
     white = max((float(d.max()) for d in deviations if d is not None), default=0.0)
     cards = []
     for (index, label, p), deviation in zip(laws, deviations, strict=True):
-        pictures = _pictures(data, label, p, rows, shown.seed)
+        pictures = _pictures(shown, label, p, rows)
         map_of, note = _map(data, deviation, white, f"{label}: {names(data, rows)}")
         pictures += [] if map_of is None else [map_of]
         cards.append(Card(index, label, pictures, note))
     return cards
 
 
-def _pictures(
-    data: Data, label: str, p: Distribution, rows: Tensor, seed: int
-) -> list[tuple[str, Picture]]:
-    brightness, n, what = Brightness.of(data), len(rows), names(data, rows)
-    drawn = queries.in_data_units(p.sample(queries.seeded_generator(seed)))
-    shown = [
+def _pictures(shown: Shown, label: str, p: Distribution, rows: Tensor) -> list[tuple[str, Picture]]:
+    data, n, what = shown.data, len(rows), names(shown.data, rows)
+    drawn = queries.in_data_units(p.sample(queries.seeded_generator(shown.seed)))
+    sets = [
         ("Test images", queries.in_data_units(data.test.x[rows])),
         ("Means E[x|z]", queries.in_data_units(p.center)),
         ("Draws x ~ p(x|z), from the same z", drawn),
     ]
     return [
-        (caption, grid(x, brightness, n, f"{label}: {caption} of {what}")) for caption, x in shown
+        (caption, grid(x, shown.brightness, n, f"{label}: {caption} of {what}"))
+        for caption, x in sets
     ]
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from reparam.report.recipes import python
 from reparam.report.section import Section, Shown
-from reparam.report.table import ColumnHead, score_table
+from reparam.report.table import ColumnHead
 
 
 class Reading(NamedTuple):
@@ -18,7 +18,7 @@ class Reading(NamedTuple):
 
 
 def build(shown: Shown) -> Reading:
-    return Reading(score_table(shown.entries).headers, python(shown.data, shown.entries))
+    return Reading(shown.table.headers, python(shown.data, shown.entries))
 
 
 SECTION: Section = Section(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from reparam.evaluation import too_few
 from reparam.model import Generator
 from reparam.report.section import Section, Shown
-from reparam.report.table import Table, score_table
+from reparam.report.table import Table
 
 
 class Scored(NamedTuple):
@@ -18,7 +18,7 @@ class Scored(NamedTuple):
 
 
 def build(shown: Shown) -> Scored | None:
-    table = score_table(shown.entries, shown.reference)
+    table = shown.table
     few = too_few(shown.data) if any(shown.of(Generator)) else []
     return Scored(table, few) if table.headers else None
 
