@@ -118,7 +118,7 @@ class Descend:
 
 
 Stage = Solve | Descend
-SHARED_AT_ONCE = 100  # draws of each row at a time at most, where all rows share their noise
+DRAWS_OF_A_ROW = 100  # at a time at most, where the noise is that of each row
 
 
 class Model(nn.Module, ABC):
@@ -362,7 +362,7 @@ class Density(Generator):
             return self.density(x, c, samples, generator)
         device = None if generator is None else generator.device
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        parts, rows = [], max(1, draws_at_once(self.space) // min(samples, self._shared_at_once))
+        parts, rows = [], max(1, draws_at_once(self.space) // min(samples, self._draws_of_a_row))
         for start in range(0, x.shape[0], rows):
             block = slice(start, start + rows)
             of_block, same = None if c is None else c[block], torch.Generator().manual_seed(seed)
@@ -374,9 +374,9 @@ class Density(Generator):
         return replace(parts[0], value=value, per_dimension=per_dimension)
 
     @property
-    def _shared_at_once(self) -> int:
+    def _draws_of_a_row(self) -> int:
         """Draws of a row at a time: by the size of x alone, as its value depends on no other."""
-        return min(SHARED_AT_ONCE, draws_at_once(self.space))
+        return min(DRAWS_OF_A_ROW, draws_at_once(self.space))
 
     @abstractmethod
     def density(
@@ -424,8 +424,8 @@ class LatentVariable(Codec, Density):
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
         rows = x.shape[0]
-        shared = numerics.sharing() is not None  # then it must not depend on the number of rows
-        most = self._shared_at_once if shared else max(1, draws_at_once(self.space) // rows)
+        alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
+        most = self._draws_of_a_row if alone else max(1, draws_at_once(self.space) // rows)
         total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
         with trusted():
             posterior = self.posterior(x, c)

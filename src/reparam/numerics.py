@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_SHARING: ContextVar[int | None] = ContextVar("examples that share their noise", default=None)
+# How many examples there are, which share their noise, or a generator of each.
+_EXAMPLES: ContextVar[int | Sequence[torch.Generator] | None] = ContextVar("examples", default=None)
 FACTORS = 100  # numbers of at least ½ whose product no float type in use rounds to 0
 LOG_SCALE_BOUNDS = (-8.0, 8.0)  # of z: beyond them e^{2 log σ} over- or underflows in float32
 LEVELS_AT_ONCE = 16  # of which sums are taken in one broadcast
@@ -37,14 +38,22 @@ def noise(
 
     The one source of randomness in losses and samplers. A generator of another device draws there
     and the result is moved, so that one CPU generator gives the same noise everywhere. Within
-    ``shared_noise(n)`` the first dimension is of n examples, which all get the same.
+    ``shared_noise`` and ``own_noise`` the first dimension is of examples, rows of each together.
     """
-    examples = sharing()
-    if examples is not None and examples > 1:
-        assert like.shape[0] % examples == 0  # else these are no rows of examples
-        with shared_noise(1):
-            one = noise(like[: like.shape[0] // examples], law, generator)
-        return one.repeat(examples, *[1] * (like.ndim - 1))
+    examples = None if torch.compiler.is_compiling() else _EXAMPLES.get()  # no graph can ask
+    if examples is None:
+        return _drawn(like, law, generator)
+    count = examples if isinstance(examples, int) else len(examples)
+    assert like.shape[0] % count == 0  # else these are no rows of examples
+    of_one = like[: like.shape[0] // count]
+    if isinstance(examples, int):
+        return _drawn(of_one, law, generator).repeat(count, *[1] * (like.ndim - 1))
+    return torch.cat([_drawn(of_one, law, own) for own in examples])
+
+
+def _drawn(
+    like: Tensor, law: Literal["normal", "uniform"], generator: torch.Generator | None
+) -> Tensor:
     if generator is None:
         return torch.randn_like(like) if law == "normal" else torch.rand_like(like)
     draw = torch.randn if law == "normal" else torch.rand
@@ -52,25 +61,44 @@ def noise(
     return values.to(like.device)
 
 
-def sharing() -> int | None:
-    """How many examples share their noise here and now; None: none do."""
-    return None if torch.compiler.is_compiling() else _SHARING.get()  # no graph can ask
+def noise_is_by_example() -> bool:
+    """Whether noise here and now is that of each example, whichever stand beside it."""
+    return not torch.compiler.is_compiling() and _EXAMPLES.get() is not None
 
 
 @contextmanager
 def shared_noise(examples: int) -> Iterator[None]:
-    """Within, ``noise`` is the same for each of so many examples, whose rows stand together.
+    """Within, ``noise`` is the same for each of so many examples.
 
     >>> with shared_noise(3):
     ...     drawn = noise(torch.zeros(6, 2))
     >>> bool((drawn.view(3, 2, 2) == drawn[:2]).all())
     True
     """
-    token = _SHARING.set(examples)
+    with _by_example(examples):
+        yield
+
+
+@contextmanager
+def own_noise(generators: Sequence[torch.Generator]) -> Iterator[None]:
+    """Within, ``noise`` of each example is from a generator of its own.
+
+    >>> with own_noise([torch.Generator().manual_seed(row) for row in (5, 6, 5)]):
+    ...     first, _, last = noise(torch.zeros(3, 2))
+    >>> bool((first == last).all())
+    True
+    """
+    with _by_example(generators):
+        yield
+
+
+@contextmanager
+def _by_example(examples: int | Sequence[torch.Generator]) -> Iterator[None]:
+    token = _EXAMPLES.set(examples)
     try:
         yield
     finally:
-        _SHARING.reset(token)
+        _EXAMPLES.reset(token)
 
 
 def categorical_draw(logits: Tensor, dim: int, generator: torch.Generator | None = None) -> Tensor:

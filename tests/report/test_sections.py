@@ -12,7 +12,7 @@ import reparam as rp
 from reparam.comparison import Candidate
 from reparam.data import Data, Split
 from reparam.evaluation.modes import evaluating
-from reparam.model import Space
+from reparam.model import Encoder, Space
 from reparam.report import TrainedModel, distances, write_report
 from reparam.report.distances import rank_correlation
 from reparam.report.section import Shown
@@ -107,6 +107,33 @@ def test_denoising_levels_and_errors(kind):
         assert masking.levels[-1].caption == "1: 1.25 times the highest trained level"
     else:
         assert masking.levels == []
+
+
+class Halves(Encoder):
+    """A code of two numbers and no way back: the sums of the upper and the lower half."""
+
+    loss = None
+
+    @property
+    def code_space(self):
+        return Space((2,), "real")
+
+    def encode(self, x, c=None):
+        flat = self.prepare(x)[0].flatten(1)
+        return torch.stack([part.sum(1) for part in flat.tensor_split(2, 1)], 1)
+
+
+Halves.__abstractmethods__ = frozenset()
+
+
+def test_an_encoder_is_mapped_and_shows_nothing_that_a_decoder_makes(tmp_path):
+    data = made("levels")
+    model = TrainedModel("halves", Halves(data.space).eval(), {}, History())
+    text = write_report(tmp_path / "r.html", data, [model]).read_text("utf-8")
+    sections = set(re.findall(r'<section id="(\w+)"', text))
+    assert "latent" in sections and "2-D codes as they are" in text
+    assert not sections & {"reconstructions", "traversals", "interpolations", "denoising"}
+
 
 
 def test_filters_come_by_use_and_the_dead_are_counted(monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -10,11 +10,13 @@ import numpy as np
 
 from reparam.data.contents import Array, Contents
 from reparam.data.values import fits_float32
+from reparam.wording import listed
 
 NOTES = {
     "attributes": "Attributes, to be conditions: {}.",
     "factors": "Factors of variation, which models do not see: {}.",
 }
+CLASSES_NAMED = 10  # in a note
 
 
 def with_class_indices(contents: Contents) -> tuple[Contents, tuple[str, ...] | None]:
@@ -49,11 +51,13 @@ def with_class_indices(contents: Contents) -> tuple[Contents, tuple[str, ...] | 
     if bare:
         notes.append(f"No labels in {' and '.join(bare)}: scores that need them are left out.")
     if names != tuple(map(str, range(len(names)))):
-        notes.append(f"Labels became indices of {len(names)} sorted classes: {_listed(names)}.")
+        notes.append(
+            f"Labels became indices of {len(names)} sorted classes: {listed(names, CLASSES_NAMED)}."
+        )
     trained = labels.get("train", classes)
     unseen = np.setdiff1d(classes, trained).astype(str).tolist()
     if unseen:
-        notes.append(f"Classes without training examples: {_listed(unseen)}.")
+        notes.append(f"Classes without training examples: {listed(unseen, CLASSES_NAMED)}.")
     return replace(contents, splits=splits).noted(*notes), names
 
 
@@ -100,10 +104,6 @@ def _sortable(contents: Contents, split: str, labels: Array) -> Array:
         return labels.astype(str)
     named = " and ".join(sorted(kind.__name__ for kind in types))
     raise ValueError(f"{contents.at(split)} has labels of {named}; expected integers or strings")
-
-
-def _listed(names: Sequence[str], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
 
 
 def with_checked_numbers(

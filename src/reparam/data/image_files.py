@@ -22,10 +22,10 @@ from reparam.data import large_arrays
 from reparam.data.contents import Array, Fit
 from reparam.data.large_arrays import blank, take
 from reparam.progress import bar
+from reparam.wording import listed
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
-LISTED = 5  # names of skipped files in a note
 MANY = 500  # files that take a second or so: a bar is shown, and they are worth a cache
 
 T = TypeVar("T")
@@ -207,15 +207,6 @@ def decode_all(
     kept, more = _readable(folder, outcomes)
     notes += _skipped([*failures, *more], len(paths))
     return DecodedImages(take(x, kept) if more else x, rows[kept], tuple(notes))
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names.
-
-    >>> listed(["a"] * 9)
-    'a, a, a, a, a, …'
-    """
-    return ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
 
 
 @contextmanager

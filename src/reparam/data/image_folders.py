@@ -24,11 +24,11 @@ from reparam.data.image_files import (
     UnreadableImage,
     decode,
     decode_all,
-    listed,
     read_header,
 )
 from reparam.data.large_arrays import blocks, load
 from reparam.data.splits import SPLITS
+from reparam.wording import listed
 
 VARIABLE = "REPARAM_CACHE"  # environment variable: a folder for the caches, or "off"
 CACHE_FORMAT = 2  # of what is decoded and how it is kept

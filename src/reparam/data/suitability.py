@@ -9,8 +9,8 @@ from torch import Tensor
 
 from reparam.data.splits import ROWS, Data, Split
 from reparam.model import Density, Model
+from reparam.wording import listed
 
-NAMED = 5  # columns at most that a sentence names
 LOOKED_AT, MOST_ROWS = 2_000_000, 10_000  # values and rows whose repetitions are counted
 REPEATED = 0.1  # of the rows with one value: a continuous quantity hardly ever repeats one
 GRAY_LEVELS = 256  # different values of images up to which these are taken for levels
@@ -116,8 +116,8 @@ def _of_constants(data: Data, row: Tensor, same: Tensor) -> list[str]:
     if data.space.is_image:
         what, one = f"{len(found)} of {same.numel()} entries", len(found) == 1
     else:
-        listed = [f"{_name(data, entry)} ({_number(row[*entry])})" for entry in found]
-        what, one = _listed(listed), len(found) == 1
+        known = [f"{_name(data, entry)} ({_number(row[*entry])})" for entry in found]
+        what, one = listed(known), len(found) == 1
     kept = "It is no part of densities and comes back as it is."
     several = "They are no part of densities and come back as they are."
     notes = [f"Constant in training: {what}. {kept if one else several}"]
@@ -152,12 +152,12 @@ def _of_few_values(data: Data, same: Tensor) -> list[str]:
     few = (repeated | (whole & often)) & ~same
     if not few.any():
         return []
-    listed = _listed([_name(data, [entry]) for entry in few.nonzero().flatten().tolist()])
+    columns = listed([_name(data, [entry]) for entry in few.nonzero().flatten().tolist()])
     levels = " As all are whole numbers, levels=K gives them probabilities." if whole.all() else ""
     drop = "Leave them out (drop)" if data.columns is not None else "Leave them out"
     given = ", or make them attributes, that others are conditional on" if data.columns else ""
     return [
-        f"Few or only whole values: {listed}. A density of them has no bound, so that log p(x) "
+        f"Few or only whole values: {columns}. A density of them has no bound, so that log p(x) "
         f"says little. {drop}{given}.{levels}"
     ]
 
@@ -170,8 +170,3 @@ def _name(data: Data, entry: Sequence[int]) -> str:
 
 def _number(value: Tensor) -> str:
     return f"{value.item():.6g}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

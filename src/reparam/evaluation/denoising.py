@@ -8,12 +8,11 @@ import torch
 
 from reparam.data import Split
 from reparam.evaluation.reconstruction import deviations, distances, error_unit
-from reparam.evaluation.rows import batches
+from reparam.evaluation.rows import seeded_batches
 from reparam.evaluation.scores import Score, mean_score
 from reparam.inspection import Noise
 from reparam.model import Codec
 from reparam.space import trusted
-from reparam.train.random import seeded
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,13 @@ def repair(
     space, scale = model.space, deviations(train=train, space=model.space)
     before: list[torch.Tensor] = []
     after: list[torch.Tensor] = []
-    with seeded(seed, model.anchor.device):
-        for x, c, _ in batches(model, split):
+    for (x, c, _), own_noise in seeded_batches(model, split, seed):
+        with own_noise:
             seen = noise.corrupt(x, level)
-            with trusted():  # noise may take x̃ where no code is asked for otherwise
-                restored = model.reconstruct(seen, c)
-            for found, errors in ((seen, before), (restored, after)):
-                errors.append(distances(found, x, space, scale))
+        with trusted():  # noise may take x̃ where no code is asked for otherwise
+            restored = model.reconstruct(seen, c)
+        for found, errors in ((seen, before), (restored, after)):
+            errors.append(distances(found, x, space, scale))
     corrupted, repaired = (
         mean_score(torch.cat(errors), error_unit(space), name, seed=seed)
         for errors in (before, after)

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from reparam.batching import rows_at_once
 from reparam.data import Split
-from reparam.evaluation.latents import ACTIVE_VARIANCE, COLLAPSED_NATS, collapsed
+from reparam.evaluation.latents import COLLAPSED_NATS, active, collapsed
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.representation import code_features
-from reparam.evaluation.scores import Score, Scores, mean_score
+from reparam.evaluation.scores import Scores, mean_score
 from reparam.model import Distribution, LatentVariable, Model
 from reparam.train.random import seeded
 
@@ -47,9 +47,7 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
             scores[f"rate_layer_{number}"] = score
         if model.conditional:  # whose means may vary with the condition alone
             continue
-        active = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
-        unit = f"of {means.shape[1]} dimensions"
-        scores[f"active_units_layer_{number}"] = Score(float(active), unit, len(means), name)
+        scores[f"active_units_layer_{number}"] = active(means, name)
     return scores
 
 

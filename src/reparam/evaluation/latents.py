@@ -28,8 +28,13 @@ def active_units(model: LatentVariable, split: Split, name: str = "test") -> Sco
     if model.conditional or model.code_space.kind != "real":
         return None
     means = code_features(model, split)
-    active = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
-    return Score(float(active), f"of {means.shape[1]} dimensions", len(means), name)
+    return active(means, name)
+
+
+def active(means: Tensor, name: str) -> Score:
+    """How many entries of means of q(z|x) (N, L) vary over the rows of a split of that name."""
+    count = (means.var(0, correction=0) > ACTIVE_VARIANCE).sum().item()
+    return Score(float(count), f"of {means.shape[1]} dimensions", len(means), name)
 
 
 def collapsed(rate: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -11,10 +12,9 @@ from torch import Tensor
 from reparam import numerics
 from reparam.batching import affordable, cost, rows_at_once
 from reparam.data import Split
-from reparam.evaluation.rows import batches
+from reparam.evaluation.rows import seeded_batches
 from reparam.evaluation.scores import Score, Scores, difference, mean_score
 from reparam.model import Density, Kind, LatentVariable, Space
-from reparam.train.random import seeded
 
 BOUND: Kind = "lower bound"
 SAMPLES_AT_ONCE = 16  # importance samples beside as many fewer rows: news of progress comes oftener
@@ -69,13 +69,13 @@ def log_likelihood(
         seed: of these samples.
         watch: is told the share that is done.
     """
-    generator = torch.Generator(model.anchor.device).manual_seed(seed)
     drawn = samples if model.log_prob_draws else 1
     rows = max(1, rows_at_once(model.space) // min(drawn, SAMPLES_AT_ONCE))
     rows = min(rows, rows_between_news(model.space, drawn * model.passes_per_sample))
     parts = []
-    for batch in batches(model, split, rows):
-        parts.append(model.log_prob(batch.x, batch.c, samples=samples, generator=generator))
+    for batch, own_noise in seeded_batches(model, split, seed, rows):
+        with own_noise if model.log_prob_draws else nullcontext():
+            parts.append(model.log_prob(batch.x, batch.c, samples=samples))
         watch(min(1.0, len(parts) * rows / len(split)))
     values = torch.cat([part.value for part in parts])
     protocol = {"samples": parts[0].samples, "seed": seed} if model.log_prob_draws else {}
@@ -103,10 +103,11 @@ def bits_per_dim(score: Score, dimension: int) -> Score:
 def bound_terms(model: LatentVariable, split: Split, seed: int = 0) -> dict[str, Tensor]:
     """Every term of the loss for every row, under one fixed noise: (N,) or (N, G)."""
     parts: dict[str, list[Tensor]] = {}
-    with seeded(seed, model.anchor.device):
-        for batch in batches(model, split):
-            for term, values in model.loss(batch.x, batch.c).terms.items():
-                parts.setdefault(term, []).append(values)
+    for batch, own_noise in seeded_batches(model, split, seed):
+        with own_noise:
+            terms = model.loss(batch.x, batch.c).terms
+        for term, values in terms.items():
+            parts.setdefault(term, []).append(values)
     return {term: torch.cat(values) for term, values in parts.items()}
 
 

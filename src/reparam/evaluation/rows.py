@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import torch
 
 from reparam.batching import rows_at_once, slices
 from reparam.data import Split, condition
 from reparam.model import Batch, Model
+from reparam.numerics import own_noise
+from reparam.train.random import generator_of
 
 
 def batches(model: Model, split: Split, rows: int | None = None) -> Iterator[Batch]:
@@ -22,6 +25,28 @@ def batches(model: Model, split: Split, rows: int | None = None) -> Iterator[Bat
     c = condition(model, split)
     for part in slices(0, len(split), rows or rows_at_once(model.space)):
         yield Batch(split.x[part], None if c is None else c[part])
+
+
+def seeded_batches(
+    model: Model, split: Split, seed: int, rows: int | None = None
+) -> Iterator[tuple[Batch, AbstractContextManager[None]]]:
+    """``batches``, each with a context in which a row's noise is by the seed and its index alone.
+
+    Which rows stand beside it, how many at once and what was drawn before do not matter; the draws
+    of different rows are independent, so that standard errors over rows are right.
+
+    Args:
+        model: what the batches are for.
+        split: its rows, in order.
+        seed: of all noise.
+        rows: in a batch; None: as many as memory allows for the model's space.
+    """
+    start, device = 0, model.anchor.device
+    for batch in batches(model, split, rows):
+        stop = start + len(batch.x)
+        own = [generator_of(device, seed, index) for index in range(start, stop)]
+        yield batch, own_noise(own)
+        start = stop
 
 
 def subset(split: Split, count: int, seed: int) -> Split:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +14,7 @@ import torch
 from reparam.config import TrainConfig
 from reparam.limits import Limited, argument_help, convert, described, hints
 from reparam.model import DataKind, Model, Space
+from reparam.wording import did_you_mean
 
 Builder = Callable[..., Model]
 Training = TrainConfig | Callable[[Space], TrainConfig]
@@ -224,13 +224,6 @@ def build(name: str, space: Space, *, seed: int | None = None, **parameters: obj
         # Of the CPU alone, where weights are made: torch.manual_seed would seed GPUs as well.
         torch.default_generator.manual_seed(TrainConfig(seed=seed).seed)
         return chosen(space, **parameters)
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known name, or nothing."""
-    of_part = [other for other in known if other.endswith(f".{name}")]
-    near = of_part or difflib.get_close_matches(name, known, 1)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def typed_names(argument: str, options: type) -> dict[str, str]:

@@ -63,15 +63,16 @@ class NetworkOptions(Limited):
 
     def encoder(self, space: Space, outputs: Sequence[int]) -> nn.Module:
         """From x, and c, to so many numbers."""
-        given = space if self.conditional else None
-        more: nets.Options = {"condition": given, "normalize": self.batch_norm}
+        more = self._options(space)
         return nets.encoder(space.shape, outputs, self.hidden, self.network, **more)
 
     def decoder(self, inputs: Sequence[int], outputs: Sequence[int], space: Space) -> nn.Module:
         """From z, and c, to so many numbers for every entry of x."""
-        given = space if self.conditional else None
-        more: nets.Options = {"condition": given, "normalize": self.batch_norm}
+        more = self._options(space)
         return nets.decoder(inputs, outputs, space.shape, self.hidden, self.network, **more)
+
+    def _options(self, space: Space) -> nets.Options:
+        return {"condition": space if self.conditional else None, "normalize": self.batch_norm}
 
 
 @dataclass(frozen=True)

@@ -46,15 +46,15 @@ def _clip(name: str) -> str:
     return name if len(name) <= 16 else name[:15] + "…"
 
 
-def response(columns: Columns, x: Tensor, alt: str) -> Markup:
-    """How the columns (rows of the plot) change along a walk x (steps, D)."""
+def response(columns: Columns, x: Tensor, reach: float, alt: str) -> Markup:
+    """How the columns (rows of the plot) change along a walk x (steps, D), so many σ far."""
     values = columns.standardized(x.flatten(1)).T.numpy()
     shown = columns.names if columns.few else []
     with plots.style():
         figure, axis = plots.panel(2.9, 0.6 + (0.2 * len(shown) or 2.0))
         axis.imshow(values, cmap=DIVERGING, vmin=-RANGE, vmax=RANGE, aspect="auto")
         axis.grid(visible=False)
-        axis.set_xticks([0, len(x) // 2, len(x) - 1], ["−2.5σ", "mean", "+2.5σ"])
+        axis.set_xticks([0, len(x) // 2, len(x) - 1], [f"−{reach:g}σ", "mean", f"+{reach:g}σ"])
         axis.set_yticks(range(len(shown)), shown)
         return plots.svg(figure, f"{alt}, response of every column")
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from reparam import data
 from reparam.batching import rows_at_once
 from reparam.data import Split
-from reparam.model import Codec, Distribution, Generator, LatentVariable, Model
+from reparam.model import Codec, Distribution, Encoder, Generator, LatentVariable, Model
 
 ROWS_AT_ONCE = 250  # at most
 
@@ -41,7 +41,7 @@ def at_once(model: Model) -> int:
     return min(ROWS_AT_ONCE, rows_at_once(model.space))
 
 
-def encode(model: Codec, split: Split, rows: Tensor | None = None) -> Tensor | None:
+def encode(model: Encoder, split: Split, rows: Tensor | None = None) -> Tensor | None:
     """The codes of these rows, (B, *event); None where codes are not real.
 
     Index codes have no straight lines between them, which is what every

@@ -13,7 +13,7 @@ from torch import Tensor
 from reparam.data import Data, Split
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
-from reparam.model import Codec, Model
+from reparam.model import Encoder, Model
 from reparam.report import queries
 from reparam.report.pictures import Brightness, Picture
 from reparam.report.table import Table, score_table
@@ -44,11 +44,11 @@ class Card:
 
 @dataclass(frozen=True)
 class Coded:
-    """A codec with its real, finite codes (N, *event) of ``Shown.split``."""
+    """An encoder with its real, finite codes (N, *event) of ``Shown.split``."""
 
     index: int
     label: str
-    model: Codec
+    model: Encoder
     code: Tensor
 
 
@@ -81,8 +81,8 @@ class Shown:
 
     @cached_property
     def coded(self) -> list[Coded]:
-        """Every codec whose codes are real and finite, with the codes of ``split``."""
-        found = [(i, label, m, queries.encode(m, self.split)) for i, label, m in self.of(Codec)]
+        """Every encoder whose codes are real and finite, with the codes of ``split``."""
+        found = [(i, label, m, queries.encode(m, self.split)) for i, label, m in self.of(Encoder)]
         return [
             Coded(index, label, model, code)
             for index, label, model, code in found

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import numpy as np
 import torch
 
 from reparam.data import Split
 from reparam.data.binarization import draw
 from reparam.model import Batch
 from reparam.train.device import fits
+from reparam.train.random import generator_of
 from reparam.train.ranks import Ranks
 
 ROWS_PER_SOLVE = 1024
@@ -109,7 +109,7 @@ class Batches:
         if epoch != self.epoch:
             self.epoch, self.orders = epoch, {}
         if turn not in self.orders:
-            generator = _generator(torch.device("cpu"), self.seed, epoch, *_later(turn))
+            generator = generator_of(torch.device("cpu"), self.seed, epoch, *_later(turn))
             order = torch.randperm(len(self.x), generator=generator)
             self.orders[turn] = order.to(self.x.device)
         return self.orders[turn]
@@ -118,7 +118,7 @@ class Batches:
         """x itself, or a draw of the gray values x that depends on the seed and a key alone."""
         if self.gray_levels is None:
             return x
-        return draw(x, self.gray_levels, _generator(x.device, self.seed, *key))
+        return draw(x, self.gray_levels, generator_of(x.device, self.seed, *key))
 
     def __iter__(self) -> Iterator[Batch]:
         """Every row once, in the data's order: what a ``Solve`` reads."""
@@ -131,13 +131,6 @@ class Batches:
 def _later(turn: int) -> tuple[int, ...]:
     """What a turn adds to the key of a draw: nothing to that of the first."""
     return (TURN, turn) if turn else ()
-
-
-def _generator(device: torch.device, *key: int) -> torch.Generator:
-    """A generator on the device, seeded by some numbers."""
-    # Mixed into 32 bits: of a longer seed the CPU generator reads only the low 32.
-    mixed = np.random.SeedSequence(key).generate_state(1)
-    return torch.Generator(device).manual_seed(int(mixed[0]))
 
 
 def _even(n: int, batch_size: int | None) -> int:

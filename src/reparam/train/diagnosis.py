@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from reparam.model import Batch, Model
 from reparam.train.random import seeded
-
-LISTED = 3  # names of parameters in a message
+from reparam.wording import listed
 
 
 def diagnose(model: Model, batch: Batch, player: str, seed: int) -> str:
@@ -66,9 +65,3 @@ def _noting(found: list[str], name: str) -> Any:
             found.append(name)
 
     return hook
-
-
-def listed(names: list[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

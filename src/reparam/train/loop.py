@@ -25,7 +25,7 @@ from reparam.presets.registry import PRESETS
 from reparam.progress import Watch, bar
 from reparam.train.compiled import Compiled
 from reparam.train.device import autocast, chosen_threads, flushed_denormals, lacks_bfloat16
-from reparam.train.diagnosis import diagnose, listed
+from reparam.train.diagnosis import diagnose
 from reparam.train.folder import RunFolder
 from reparam.train.history import History, Row
 from reparam.train.judge import disagreement, judge, judged
@@ -36,6 +36,7 @@ from reparam.train.resuming import put_back
 from reparam.train.state import Training, validation_batches
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
+from reparam.wording import listed
 
 SECONDS_BETWEEN_NEWS = 0.2
 FIXED_FIELDS = {"batch_size", "seed", "precision"}

@@ -1,4 +1,4 @@
-"""The default random generators: owned by one fit, seeded for a while, saved and put back."""
+"""Random generators: one of a key; the default ones, owned by one fit, seeded, saved, put back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,6 +47,13 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
     finally:
         restore_generators(before, device)
+
+
+def generator_of(device: torch.device, *key: int) -> torch.Generator:
+    """A generator on the device, seeded by some numbers."""
+    # Mixed into 32 bits: of a longer seed the CPU generator reads only the low 32.
+    mixed = np.random.SeedSequence(key).generate_state(1)
+    return torch.Generator(device).manual_seed(int(mixed[0]))
 
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:

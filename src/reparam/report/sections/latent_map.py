@@ -9,7 +9,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from reparam.model import LatentVariable
+from reparam.model import Codec, LatentVariable
 from reparam.report import queries
 from reparam.report.distances import shepard_diagrams
 from reparam.report.pictures import Picture, grid
@@ -55,7 +55,7 @@ class LatentMaps(NamedTuple):
 
 
 def build(shown: Shown) -> LatentMaps | None:
-    """Where each codec puts the test set, or some of it, drawn at random."""
+    """Where each encoder puts the test set, or some of it, drawn at random."""
     cards = [_card(shown, coded) for coded in shown.coded]
     if not cards:
         return None
@@ -69,8 +69,9 @@ def _card(shown: Shown, coded: Coded) -> MapCard:
         projection += "; the codes contain the condition, which alone may separate them"
     alt = f"{coded.label}: {len(flat)} test examples in code space"
     drawing = scatter(points, shown.split.labels, class_names(shown.data), alt)
-    two = flat.shape[1] == 2 and shown.data.space.is_image
-    manifold = _manifold(shown, coded) if two else ()
+    manifold: tuple[()] | tuple[Picture, str] = ()
+    if isinstance(coded.model, Codec) and shown.data.space.is_image and flat.shape[1] == 2:
+        manifold = _manifold(shown, coded.label, coded.model, coded.code)
     return MapCard(coded.index, coded.label, drawing, projection, *manifold)
 
 
@@ -104,8 +105,8 @@ def project(flat: Tensor) -> tuple[Tensor, str]:
     return points.float(), text
 
 
-def _manifold(shown: Shown, coded: Coded) -> tuple[Picture, str]:
-    data, model, code = shown.data, coded.model, coded.code
+def _manifold(shown: Shown, label: str, model: Codec, code: Tensor) -> tuple[Picture, str]:
+    data = shown.data
     side = 9 if max(data.space.shape[1:]) > LARGE else 12
     levels = torch.linspace(EDGE, 1 - EDGE, side)
     c = queries.condition(model, shown.split, slice(1))
@@ -121,7 +122,7 @@ def _manifold(shown: Shown, coded: Coded) -> tuple[Picture, str]:
     points = torch.stack([across, up], -1).view(side * side, *code.shape[1:])
     c = None if c is None else c.expand(len(points), *c.shape[1:])
     x = queries.decode(model, points, c)
-    alt = f"{coded.label}: decoded images over a {side} by {side} grid of codes"
+    alt = f"{label}: decoded images over a {side} by {side} grid of codes"
     picture = grid(x, shown.brightness, side, alt, gap=0.06, tile=(32, LARGE))
     return picture, note
 

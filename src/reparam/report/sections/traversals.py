@@ -54,9 +54,10 @@ def build(shown: Shown) -> list[TraversalCard]:
     brush = _Images.of(shown) if images(shown) else _Rows.of(shown)
     cards = []
     for coded in shown.coded:
-        axes = importance(coded.model, shown.split, coded.code.flatten(1), shown.seed)
-        walk = _Walk.of(coded.model, shown.split, coded.code)
-        cards.append(_card(coded.index, coded.label, axes, walk, brush))
+        if isinstance(coded.model, Codec):
+            axes = importance(coded.model, shown.split, coded.code.flatten(1), shown.seed)
+            walk = _Walk.of(coded.model, shown.split, coded.code)
+            cards.append(_card(coded.index, coded.label, axes, walk, brush))
     return cards
 
 
@@ -182,7 +183,7 @@ class _Rows:
         return cls(Columns.of(shown.data))
 
     def large(self, x: Tensor, alt: str) -> Figure:
-        return response(self.columns, x, alt)
+        return response(self.columns, x, REACH, alt)
 
     def small_size(self, count: int) -> tuple[int, int]:
         each = SMALL_STEPS * 3 * len(self.columns.names)
@@ -195,8 +196,9 @@ class _Rows:
 SECTION: Section = Section(
     "traversals",
     "Traversals",
-    """The test code nearest to the mean of all, moved along one dimension from 2.5 standard
-deviations of the codes below their mean to 2.5 above.{% if not data.space.is_image %} Colors show
+    f"""The test code nearest to the mean of all, moved along one dimension from {REACH} standard
+deviations of the codes below their mean to {REACH} above."""
+    """{% if not data.space.is_image %} Colors show
 each column in standard deviations from its training mean: blue below, red above.{% endif %}""",
     build,
     "traversals.html.j2",

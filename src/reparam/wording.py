@@ -1,0 +1,27 @@
+"""Words that messages share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed("abc", most=2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the nearest known name, or nothing.
+
+    >>> did_you_mean("latent_dims", ["k", "latent_dim"])
+    ' (did you mean latent_dim?)'
+    """
+    of_part = [other for other in known if other.endswith(f".{name}")]
+    near = of_part or difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {near[0]}?)" if near else ""
