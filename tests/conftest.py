@@ -221,13 +221,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def graphs(cases: list[Case]) -> Iterator[Case]:
-    """The first case with each class of module, and the first of each of ``BRANCHES``.
+    """The first case with each class of module, small ones first, and that of each of ``BRANCHES``.
 
     A new preset may take over a graph of another's, but no class is then left out.
     """
     seen: set[type] = set()
     branches = list(BRANCHES)
-    for case in cases:
+    for case in sorted(cases, key=lambda case: case.space.dimension):
         parts, branch = {type(part) for part in case.model().modules()}, (case.name, case.changes)
         if branch in branches:
             branches.remove(branch)

@@ -159,7 +159,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "b.npz", "a.csv", "a.parquet"])
 def test_damaged_data_files(files, tmp_path_factory, name, data):
     good = files / name
-    bad = tmp_path_factory.getbasetemp() / f"bad_{name}"
+    bad = tmp_path_factory.getbasetemp() / f"bad_{name}" / name
+    bad.parent.mkdir(exist_ok=True)
     bad.write_bytes(data.draw(damaged(good.read_bytes())))
     label = ["--label", "sort"] if good.suffix in (".csv", ".parquet") else []
     before = contents(bad.parent)
