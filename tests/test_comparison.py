@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -24,6 +25,21 @@ QUICK = {"epochs": 1, "samples": 2}
 
 def table(rows, columns=4):
     return rp.load_data(np.random.default_rng(0).normal(size=(rows, columns)))
+
+
+@pytest.fixture
+def page():
+    """Reads the page of a comparison."""
+    return lambda folder: (folder / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(autouse=True)
+def word_for_a_page(request):
+    """The page is most of the work of so small a comparison: where none is read it is a word."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "page" not in request.fixturenames:
+            patch.setattr(comparison, "write_report", lambda path, *_, **__: path.write_text("-"))
+        yield
 
 
 def failing(monkeypatch, which, error):
@@ -126,10 +142,10 @@ def test_failures_in_processes_are_kept_apart_too(tmp_path):
         compare(data, [AE, VAE], out=tmp_path, jobs=2, **QUICK)
 
 
-def test_without_generators_there_is_nothing_to_hold_training_data_against(tmp_path):
+def test_without_generators_there_is_nothing_to_hold_training_data_against(page, tmp_path):
     result = compare(table(60), [AE], out=tmp_path, **QUICK)
     assert not result.reference and "reference" not in result.to_json()
-    assert "in place of samples" not in (tmp_path / "report.html").read_text("utf-8")
+    assert "in place of samples" not in page(tmp_path)
 
 
 # ------------------------------------------------------------------------------ over seeds
@@ -219,14 +235,14 @@ def test_only_values_of_the_whole_split_are_paired():
     assert len(scores["log_likelihood"].values) == len(data.train)
 
 
-def test_pca_has_the_error_over_examples_whatever_the_seeds(tmp_path):
+def test_pca_has_the_error_over_examples_whatever_the_seeds(page, tmp_path):
     data = table(200)
     several = compare(data, ["pca", AE], out=tmp_path / "a", seeds=2, **QUICK).entries
     single = compare(data, ["pca"], out=tmp_path / "b", **QUICK).entries[0].scores
     pca = several[0].scores["log_likelihood"]
     assert pca == single["log_likelihood"] and pca.stderr > 0
     assert several[1].scores["reconstruction_mse"].seed == [0, 1]
-    assert "Trained with seeds 0, 1" in (tmp_path / "a" / "report.html").read_text("utf-8")
+    assert "Trained with seeds 0, 1" in page(tmp_path / "a")
 
 
 # --------------------------------------------------------------------------------- folders
@@ -397,6 +413,13 @@ def test_a_run_that_was_interrupted_is_resumed(tmp_path, monkeypatch):
         assert resumed.scores[name] == whole.scores[name]
 
 
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compared")
+    compare(table(60), ["pca"], out=folder, **QUICK)
+    return folder
+
+
 @pytest.mark.parametrize(
     "file, content, message",
     [
@@ -408,12 +431,11 @@ def test_a_run_that_was_interrupted_is_resumed(tmp_path, monkeypatch):
         ("run.json", "{", "not empty, and pca is a run with other settings"),
     ],
 )
-def test_a_damaged_run_in_a_comparison_is_named(tmp_path, file, content, message):
-    data = table(60)
-    compare(data, ["pca"], out=tmp_path, **QUICK)
-    (tmp_path / "pca" / file).write_text(content)
+def test_a_damaged_run_in_a_comparison_is_named(compared, tmp_path, file, content, message):
+    folder = shutil.copytree(compared, tmp_path / "c")
+    (folder / "pca" / file).write_text(content)
     with pytest.raises(ValueError, match=message):
-        compare(data, ["pca"], out=tmp_path, **QUICK)
+        compare(table(60), ["pca"], out=folder, **QUICK)
 
 
 def test_seeds_that_would_run_over_are_refused_before_anything(tmp_path):
