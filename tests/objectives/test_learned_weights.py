@@ -247,8 +247,8 @@ def test_a_trained_model_ends_at_the_optimum_of_its_weights(name):
     """The weights follow R and K: at the end they are what the formulas give for those reached."""
     data = rp.load_data("digits", binarize=0.5)
     torch.manual_seed(0)
-    model = rp.build(name, data.space, latent_dim=4, hidden=(32,), steps=110)
-    row = fit(model, data, epochs=60, progress=False).rows[-1]
+    model = rp.build(name, data.space, latent_dim=4, hidden=(32,), steps=60)
+    row = fit(model, data, epochs=35, progress=False).rows[-1]
     r, k, beta = (row[f"train/{term}"] for term in ("distortion", "rate", "beta"))
     assert math.isfinite(row["train/weights/objective"])
     if name == "l-vae":  # σ₁² at its floor of 2 where the rate is below four nats

@@ -186,16 +186,16 @@ def tiny(name: str = "l-vae", **parameters: Any) -> Any:
 
 def test_a_resumed_run_keeps_the_last_weights_of_the_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_NEWS", 0.0)
-    config = dict(epochs=25, ema=0.9, weight_decay=0.01, seed=3, progress=False)
+    config = dict(epochs=12, ema=0.9, weight_decay=0.01, seed=3, progress=False)
 
     def press(news: Any) -> None:
-        if news.step == 150:  # within a row
+        if news.step == 75:  # within a row
             os.kill(os.getpid(), signal.SIGINT)
 
-    model = tiny(steps=100)
+    model = tiny(steps=50)
     fit(model, digits(), out=tmp_path / "one", **config)
     with pytest.raises(KeyboardInterrupt):
-        fit(tiny(steps=100), digits(), out=tmp_path / "two", watch=press, **config)
+        fit(tiny(steps=50), digits(), out=tmp_path / "two", watch=press, **config)
     back, _ = resume(tmp_path / "two", progress=False)
     files = ("state.safetensors", "model.safetensors")
     for one, two in (
