@@ -7,6 +7,8 @@ from typing import Literal
 
 from reparam.limits import BelowOne, Count, Limited, NonNegative, Positive, ProperShare, Whole
 
+Augmentation = Literal["flip", "shift", "crop"]
+
 
 @dataclass(frozen=True)
 class TrainConfig(Limited):
@@ -32,6 +34,9 @@ class TrainConfig(Limited):
             every epoch, or in every 50 steps where epochs are shorter. Models that keep their last
             weights refuse it.
         precision: ``"float32"``, ``"float64"`` or ``"bfloat16"`` (autocast).
+        augment: how images are moved at random, afresh in every step: ``"flip"`` left and right,
+            ``"shift"`` by up to an eighth of the sides, ``"crop"`` to 0.8 of them or more; nothing
+            but training sees it.
         compile: run the loss through ``torch.compile``, on CUDA as CUDA graphs; where it cannot
             be compiled it runs as it is, and the history's warnings say why.
         save_every: seconds between checkpoints.
@@ -55,6 +60,7 @@ class TrainConfig(Limited):
     ema: ProperShare | None = None
     patience: Count | None = None
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    augment: tuple[Augmentation, ...] = ()
     compile: bool = False
     save_every: NonNegative = 30.0
     tensorboard: bool = False

@@ -117,6 +117,8 @@ def described(annotation: Any) -> str:
         return f"{', '.join(one.replace(' or ', ', ') for one in others)} or {last}"
     if origin in (tuple, Sequence):
         one = described(members[0])
+        if get_origin(members[0]) is Literal:
+            return f"{one.replace(' or ', ', ')}, one or several with commas"
         many = one.removeprefix("a ").replace("number", "numbers")
         return f"{many}, as 2,1" if Ellipsis in members else f"{len(members)} {many}"
     if annotation is bool:

@@ -152,7 +152,7 @@ def _field(field: Field[Any], hint: Any, help_of: Mapping[str, str]) -> Any:
     if hint is not bool and get_origin(hint) is not Literal:
         form = "60s|5m|none" if field.name == "budget" else _form(hint)
         words |= {"converter": read, "n_tokens": 1, "metavar": form}
-    if field.default is not None and field.default is not False:
+    if field.default not in (None, False, ()):
         words["show_default"] = _typed(field.default)
     return Annotated[hint, Parameter(**words)]
 
@@ -162,6 +162,10 @@ def _form(hint: Any) -> str:
     origin, members = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _form(members[0])
+    if origin is Literal:
+        return "|".join(members)
+    if Ellipsis in members:
+        return f"{_form(members[0])},…"
     if members:
         return ("," if origin is tuple else "|").join(map(_form, members))
     return "NONE" if hint is type(None) else hint.__name__.upper()

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
+from reparam.config import Augmentation
 from reparam.data import Split
 from reparam.data.binarization import draw
 from reparam.model import Batch
+from reparam.train.augmentation import DRAWS, augmented
 from reparam.train.device import fits
 from reparam.train.random import generator_of
 from reparam.train.ranks import Ranks
 
 ROWS_PER_SOLVE = 1024
-STEP, SOLVE, TURN = 1, 2, 3  # the streams of random numbers beside the permutations
+STEP, SOLVE, TURN, AUGMENT = 1, 2, 3, 4  # the streams of random numbers beside the permutations
 READER = ThreadPoolExecutor(1, "batches")  # one at a time: each depends on the epoch's order
 
 
@@ -31,13 +33,15 @@ class Batches:
     Data that do not fit the device's memory stay where they are, and each batch is moved.
 
     Gray data are drawn on the device: every batch afresh, from (seed, step, turn); what a ``Solve``
-    reads is one draw, the same in every pass.
+    reads is one draw, the same in every pass. Images are augmented by the same rule, but for a
+    ``Solve``.
 
     Args:
         split: the data; all rows make one batch when there are fewer than ``batch_size``.
         batch_size: None: see ``TrainConfig``.
         c: the condition of every row of the split, for models that take one.
         ranks: the processes among which the rows of each batch are divided; None: this one alone.
+        augment: how images are moved at random.
 
     Raises:
         ValueError: there are fewer rows in a batch than processes.
@@ -51,6 +55,7 @@ class Batches:
         device: torch.device,
         c: torch.Tensor | None = None,
         ranks: Ranks | None = None,
+        augment: Collection[Augmentation] = (),
     ) -> None:
         gray = split.gray
         x = split.x if gray is None else gray.values
@@ -59,6 +64,7 @@ class Batches:
         self.ahead: Future[Batch] | None = None
         self.ahead_of = (-1, 0)
         self.turns = 1  # of every step: what is read ahead depends on it
+        self.augment = augment
         self.gray_levels = None if gray is None else gray.levels
         self.c = None if c is None else c.to(self.x.device)
         self.batch_size, ranks = _even(len(split), batch_size), ranks or Ranks()
@@ -96,10 +102,18 @@ class Batches:
         rows = order[position * self.batch_size : (position + 1) * self.batch_size]
         c = None if self.c is None else self.c.index_select(0, rows[self.part])
         if self.gray_levels is None:
-            return self._moved(self.x.index_select(0, rows[self.part]), c)
-        # Drawn for the whole batch: however many processes share it, the draw is the same.
-        key = (step, STEP, *_later(turn))
-        return self._moved(self._drawn(self.x.index_select(0, rows), *key)[self.part], c)
+            x = self.x.index_select(0, rows[self.part])
+        else:  # drawn for the whole batch: however many processes share it, the draw is the same
+            key = (step, STEP, *_later(turn))
+            x = self._drawn(self.x.index_select(0, rows), *key)[self.part]
+        return self._moved(self._augmented(x, step, turn), c)
+
+    def _augmented(self, x: torch.Tensor, step: int, turn: int) -> torch.Tensor:
+        if not self.augment:
+            return x
+        generator = generator_of(torch.device("cpu"), self.seed, step, AUGMENT, *_later(turn))
+        uniform = torch.rand(self.batch_size, DRAWS, generator=generator)
+        return augmented(x, self.augment, uniform[self.part])
 
     def _moved(self, x: torch.Tensor, c: torch.Tensor | None) -> Batch:
         return Batch(x.to(self.device), None if c is None else c.to(self.device))

@@ -39,7 +39,7 @@ from reparam.train.tensorboard import tensorboard_writer
 from reparam.wording import listed
 
 SECONDS_BETWEEN_NEWS = 0.2
-FIXED_FIELDS = {"batch_size", "seed", "precision"}
+FIXED_FIELDS = {"batch_size", "seed", "precision", "augment"}
 
 
 class News(NamedTuple):
@@ -118,7 +118,7 @@ def resume(
         model: needed where no preset builds it.
         watch, progress: as for ``fit``.
         **fields: of ``TrainConfig`` to change, such as a larger ``epochs``; what the steps so far
-            depend on (batch_size, seed, precision) cannot be.
+            depend on (batch_size, seed, precision, augment) cannot be.
 
     Raises:
         ValueError: no run there, a damaged one, one that is being trained, or the data are not

@@ -76,6 +76,8 @@ class Training:
             )
         if config.patience is not None:
             refuse_patience(model)
+        if config.augment and not model.space.is_image:
+            raise ValueError(f"augment: expected images, got vectors of {data.name}; leave it out")
         self.ranks = Ranks()  # first: it says which device is this process's
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
@@ -83,7 +85,7 @@ class Training:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         c = condition(model, data.train)
         self.batches = Batches(
-            data.train, config.batch_size, config.seed, self.device, c, self.ranks
+            data.train, config.batch_size, config.seed, self.device, c, self.ranks, config.augment
         )
         self.valid = data.valid
         self.stage, self.step = 0, 0
