@@ -34,3 +34,69 @@ def test_models_that_do_not_complete_are_refused(reparam, runs, tmp_path):
     assert code == 2 and "VAE does not complete; use an autoregressive model" in error
     code, _, _ = reparam("complete", runs / "made", "--keep", 1.5, "-o", tmp_path / "x.png")
     assert code == 2 and not (tmp_path / "x.png").exists()
+
+
+def test_a_mask_says_what_is_given_in_white(reparam, runs, tmp_path):
+    import reparam as rp
+
+    white = np.zeros((8, 8), np.uint8)
+    white[:, :3] = 255
+    Image.fromarray(white).save(tmp_path / "left.png")
+    words = [
+        "complete",
+        runs / "made",
+        "-n",
+        2,
+        "--draws",
+        3,
+        "--mask",
+        tmp_path / "left.png",
+        "-o",
+    ]
+    code, text, error = reparam(*words, tmp_path / "x.npz")
+    assert code == 0 and "what is given after one does not act on it" in " ".join(text.split()), (
+        error
+    )
+    x = np.load(tmp_path / "x.npz")["x"].reshape(2, 3, 8, 8)
+    test = rp.load_data("digits").test.x[:2].numpy()
+    assert (x[..., :3] == test[..., :3]).all()
+    assert not (x[..., 3:] == test[..., 3:]).all()
+
+
+def test_a_box_says_what_is_drawn(reparam, runs, tmp_path):
+    import reparam as rp
+
+    words = ["complete", runs / "made", "-n", 2, "--draws", 3, "--box", "2,1,4,5", "-o"]
+    code, _, error = reparam(*words, tmp_path / "x.npz")
+    assert code == 0, error
+    x = np.load(tmp_path / "x.npz")["x"].reshape(2, 3, 8, 8)
+    test = rp.load_data("digits").test.x[:2].numpy().reshape(2, 1, 8, 8)
+    outside = np.ones((8, 8), bool)
+    outside[2:6, 1:6] = False
+    assert (x == test)[..., outside].all() and not (x == test)[..., ~outside].all()
+
+
+def test_nothing_is_said_where_all_that_is_given_comes_first(reparam, runs, tmp_path):
+    words = ["complete", runs / "made", "-n", 1, "--box", "3,0,5,8", "-o", tmp_path / "x.npz"]
+    code, text, _ = reparam(*words)
+    assert code == 0 and "does not act" not in " ".join(text.split())
+
+
+def test_what_no_part_can_be_is_refused(reparam, runs, tmp_path):
+    Image.new("L", (9, 8)).save(tmp_path / "wide.png")
+    (tmp_path / "no.png").write_text("no image")
+    for words, said in (
+        (
+            ["--mask", tmp_path / "wide.png"],
+            "mask: expected an image of 8x8 (height x width), got 8x9",
+        ),
+        (["--mask", tmp_path / "no.png"], "no.png"),
+        (["--mask", tmp_path / "absent.png"], "absent.png"),
+        (["--box", "4,4,8,8"], "box: expected a part of 8x8 pixels, got 4,4,8,8"),
+        (["--box", "0,0,0,3"], "box: expected a part of"),
+        (["--box", "1,2,3"], "box: expected top,left,height,width in pixels"),
+        (["--box", "1,2,3,4", "--keep", 0.2], "keep, mask, box: expected one of them"),
+    ):
+        code, _, error = reparam("complete", runs / "made", *words, "-o", tmp_path / "x.png")
+        assert code == 2 and said in error, error
+        assert not (tmp_path / "x.png").exists()

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from reparam.cli.examples import Count, Input, Label, Out, examples_of
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import HERE, Run, Where
-from reparam.cli.tables import show, told
+from reparam.cli.tables import show, show_notes, told
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from reparam.data import DataRecord, Split
     from reparam.model import Completer
 
+Box = tuple[int, int, int, int]  # top, left, height, width
 FEW = 8  # examples in a picture where no number is asked for
 ROWS_AT_ONCE = 100
+
+
+def _box(kind: object, tokens: Sequence[Token]) -> Box:
+    numbers = tokens[0].value.split(",")
+    if len(numbers) != 4 or not all(number.strip().isdecimal() for number in numbers):
+        raise ValueError(
+            f"box: expected top,left,height,width in pixels, as 4,4,8,8, got {tokens[0].value!r}"
+        )
+    top, left, height, width = map(int, numbers)
+    return top, left, height, width
 
 
 def complete(
@@ -28,8 +42,22 @@ def complete(
     *,
     out: Out = "completions.png",
     keep: Annotated[
-        float, Parameter(help="Share given: rows from the top, or first entries.")
-    ] = 0.5,
+        float | None,
+        Parameter(help="Share given: rows from the top, or first entries; none: a half."),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        Parameter(metavar="IMAGE", help="Of the run's size: white is given, black is drawn."),
+    ] = None,
+    box: Annotated[
+        tuple[int, int, int, int] | None,
+        Parameter(
+            converter=_box,
+            n_tokens=1,
+            metavar="TOP,LEFT,HEIGHT,WIDTH",
+            help="The pixels that are drawn; all others are given.",
+        ),
+    ] = None,
     draws: Annotated[int, Parameter(help="Completions of each example.")] = 4,
     n: Count = None,
     seed: Seed = 0,
@@ -37,7 +65,7 @@ def complete(
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Draw the rest of examples given their top: original, given part, completions in a row."""
+    """Draw the rest of examples given a part: original, given part, completions in a row."""
     import torch
 
     from reparam.cli.folders import places, several
@@ -53,7 +81,8 @@ def complete(
         raise ValueError(f"{run}: {name} does not complete; use an autoregressive model")
     split = examples_of(examples, opened, label, n, FEW if target.picture else None)
     claimed = target.claim([p for place in places(split) for p in several(place, draws)])
-    given = given_part(record.space.shape, keep)
+    given = given_part(record.space.shape, keep, mask, box)
+    show_notes(unseen(given))
     x = _completions(model, split, given, draws, seed)  # (n, draws, *shape)
 
     def tiles() -> Tensor:
@@ -66,16 +95,70 @@ def complete(
     show(f"{len(split)} x {draws} completions in {told(out)}")
 
 
-def given_part(shape: tuple[int, ...], keep: float) -> Tensor:
-    """The mask of a share of the rows from the top, or of a vector's first entries, rounded."""
+def given_part(
+    shape: tuple[int, ...], keep: float | None, mask: Path | None, box: Box | None
+) -> Tensor:
+    """Which entries are given, (*shape), from whichever of the options says so."""
+    if sum(option is not None for option in (keep, mask, box)) > 1:
+        raise ValueError("keep, mask, box: expected one of them, got several")
+    if len(shape) != 3 and (mask or box):
+        raise ValueError("mask, box: expected a run of images, got vectors; use --keep")
+    if mask is not None:
+        return _white(mask, shape)
+    if box is not None:
+        return _outside(box, shape)
+    return _first(0.5 if keep is None else keep, shape)
+
+
+def _first(keep: float, shape: tuple[int, ...]) -> Tensor:
+    """A share of the rows from the top, or of a vector's first entries, rounded."""
     import torch
 
     if not 0 <= keep <= 1:
         raise ValueError(f"keep: expected a share, 0 to 1, got {keep}")
-    mask = torch.zeros(shape, dtype=torch.bool)
+    given = torch.zeros(shape, dtype=torch.bool)
     axis = 1 if len(shape) == 3 else 0
-    mask.narrow(axis, 0, round(keep * shape[axis])).fill_(True)
-    return mask
+    given.narrow(axis, 0, round(keep * shape[axis])).fill_(True)
+    return given
+
+
+def _outside(box: Box, shape: tuple[int, ...]) -> Tensor:
+    """All pixels but those of a box."""
+    import torch
+
+    top, left, height, width = box
+    if height < 1 or width < 1 or top + height > shape[1] or left + width > shape[2]:
+        size = "x".join(map(str, shape[1:]))
+        raise ValueError(f"box: expected a part of {size} pixels, got {','.join(map(str, box))}")
+    given = torch.ones(shape, dtype=torch.bool)
+    given[:, top : top + height, left : left + width] = False
+    return given
+
+
+def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """The pixels that are nearer to white than to black in an image of that size."""
+    import numpy as np
+    import torch
+
+    from reparam.data.image_files import UnreadableImage, bombs_refused, decode, read_header
+
+    with bombs_refused():
+        header, pixels = read_header(path), np.zeros((1, *shape[1:]), np.uint8)
+        fault = header if isinstance(header, UnreadableImage) else decode(path, pixels, "crop")
+    if fault is not None or isinstance(header, UnreadableImage):
+        raise ValueError(f"mask: {fault}")
+    if header.size != shape[1:]:
+        expected, got = ("x".join(map(str, size)) for size in (shape[1:], header.size))
+        raise ValueError(f"mask: expected an image of {expected} (height x width), got {got}")
+    return torch.from_numpy(pixels > 127).expand(shape)
+
+
+def unseen(given: Tensor) -> list[str]:
+    """What to know where not all that is given comes before all that is drawn."""
+    flat = given[0].flatten() if given.ndim == 3 else given
+    if bool((flat[1:] <= flat[:-1]).all()):
+        return []
+    return ["Entries are drawn in the model's order: what is given after one does not act on it."]
 
 
 def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed: int) -> Tensor:
