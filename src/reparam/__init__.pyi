@@ -43,6 +43,7 @@ from .distributions.priors import UniformOneHot as UniformOneHot
 from .distributions.priors import VampPrior as VampPrior
 from .editing import classify as classify
 from .editing import interpolate as interpolate
+from .editing import redraw as redraw
 from .editing import traverse as traverse
 from .editing import variations as variations
 from .evaluation import Score as Score

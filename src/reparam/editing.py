@@ -187,8 +187,9 @@ def variations(
     c: Tensor | None = None,
     spread: float = 1.0,
     generator: torch.Generator | None = None,
+    draw: bool = False,
 ) -> Tensor:
-    """n variations of one example: means of p(x|z), z drawn around its mean code.
+    """n variations of one example: means of p(x|z), or draws, z drawn around its mean code.
 
     z = μ + spread · (z' − μ) with z' ~ q(z|x) and μ the center of q(z|x).
 
@@ -199,6 +200,7 @@ def variations(
         c: its condition, for a conditional model.
         spread: 0 repeats the reconstruction, 1 draws from q(z|x), more goes further.
         generator: of the draws.
+        draw: x ~ p(x|z) in place of its mean.
 
     Returns:
         (n, *shape), in data units.
@@ -220,7 +222,36 @@ def variations(
     q = model.posterior(x, c)
     z = q.repeat(n).sample(generator)
     z = q.center + spread * (z - q.center)
-    return model.decode(z, None if c is None else c.expand(n, *c.shape[1:]))
+    c = None if c is None else c.expand(n, *c.shape[1:])
+    return model.likelihood(z, c).sample(generator) if draw else model.decode(z, c)
+
+
+@torch.no_grad()
+def redraw(
+    model: LatentVariable,
+    x: Tensor,
+    c: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Each example drawn anew through its code: z ~ q(z|x), then x' ~ p(x|z).
+
+    As grainy as the data where p(x|z) has noise, of which a reconstruction, its mean, has none.
+
+    Args:
+        model: any latent-variable model.
+        x: (B, *shape), in data units.
+        c: the condition of x, for a conditional model.
+        generator: of the draws.
+
+    Returns:
+        (B, *shape), in data units.
+
+    >>> import reparam as rp
+    >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
+    >>> redraw(model, torch.ones(3, 9)).shape
+    torch.Size([3, 9])
+    """
+    return model.likelihood(model.posterior(x, c).sample(generator), c).sample(generator)
 
 
 Blend = Callable[[Tensor, Tensor, float], Tensor]

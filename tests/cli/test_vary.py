@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import reparam as rp
-from reparam.editing import variations
+from reparam.editing import redraw, variations
 
 
 def test_variations_spread_as_asked_around_the_mean_code():
@@ -31,6 +31,39 @@ def test_variations_spread_as_asked_around_the_mean_code():
     torch.testing.assert_close(one, model.decode(z))
     with pytest.raises(ValueError, match="x: expected one example, got 2"):
         variations(model, data.test.x[:2], 3)
+
+
+def test_draws_have_the_noise_of_the_likelihood_and_means_have_none():
+    """Var x' − Var E[x'|z] = σ² for a normal p(x|z) of one σ, over many draws of one example."""
+    space = rp.Space((6,), "real")
+    torch.manual_seed(0)
+    model = rp.build("vae", space, latent_dim=2, hidden=(8,), likelihood="normal").double().eval()
+    x, n = torch.randn(1, 6).double(), 4000
+    with torch.no_grad():
+        sigma = model.likelihood(torch.zeros(1, 2).double()).variance.sqrt().flatten()
+    means, draws = (
+        variations(model, x, n, None, 1.0, torch.Generator().manual_seed(1), draw)
+        for draw in (False, True)
+    )
+    others = redraw(model, x.expand(n, -1), None, torch.Generator().manual_seed(2))
+    # A variance of n draws is off by √(2/n) of itself; of differences of two by twice that.
+    allowed = 4 * 2 * (2 / n) ** 0.5 * draws.var(0)
+    assert ((draws.var(0) - means.var(0) - sigma**2).abs() < allowed).all()
+    assert ((others.var(0) - draws.var(0)).abs() < allowed).all()
+    assert ((others.mean(0) - means.mean(0)).abs() < 4 * (2 * draws.var(0) / n).sqrt()).all()
+
+
+def test_reconstruct_draws_where_asked_and_only_from_what_can(runs, tmp_path, reparam):
+    words = ["reconstruct", runs / "vae", "-n", 4, "-o"]
+    assert reparam(*words, tmp_path / "a.npz", "--draw", "--seed", 1)[0] == 0
+    assert reparam(*words, tmp_path / "b.npz", "--draw", "--seed", 2)[0] == 0
+    assert reparam(*words, tmp_path / "mean.npz")[0] == 0
+    a, b, mean = (np.load(tmp_path / f"{name}.npz")["x"] for name in ("a", "b", "mean"))
+    assert (a == a.round()).all() and not (mean == mean.round()).all()
+    assert not (a == b).all()
+    code, _, err = reparam("reconstruct", runs / "ae", "--draw", "-o", tmp_path / "c.npz")
+    assert code == 2 and "draw: Autoencoder has no q(z|x)" in err
+    assert not (tmp_path / "c.npz").exists()
 
 
 def test_vary_writes_pictures_and_arrays(runs, tmp_path, reparam):

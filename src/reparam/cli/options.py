@@ -25,6 +25,10 @@ OPTIONS = Group("Options", sort_key=7)  # after the groups of commands
 DATA, TRAINING = Group("Data", sort_key=8), Group("Training", sort_key=9)
 Force = Annotated[bool, option(show_default=False, help="Overwrite what lies there.")]
 
+Draw = Annotated[
+    bool, option(show_default=False, help="Draw z ~ q(z|x) and x ~ p(x|z), not the mean of x.")
+]
+
 
 def _check_seed(kind: object, seed: int) -> None:
     TrainConfig(seed=seed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -20,9 +21,12 @@ from reparam.cli.examples import (
     encoder,
     examples_of,
 )
-from reparam.cli.options import Force, Seed
-from reparam.cli.runs import HERE, Run, Where
+from reparam.cli.options import Draw, Force, Seed
+from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import show, told
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def sample(
@@ -64,6 +68,8 @@ def reconstruct(
     *,
     out: Out = "reconstructions.png",
     n: Count = None,
+    draw: Draw = False,
+    seed: Seed = 0,
     label: Label = None,
     force: Force = False,
     where: Where = HERE,
@@ -80,11 +86,27 @@ def reconstruct(
     target = Target.of(out, force, record)
     split = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(split))
+    again = _redrawn(opened, seed) if draw else model.reconstruct
     with torch.no_grad():
-        restored = torch.cat([model.reconstruct(x, c).cpu() for x, c, _ in batches(model, split)])
+        restored = torch.cat([again(x, c).cpu() for x, c, _ in batches(model, split)])
     tiles, width = lambda: in_rows([split.x, restored], WIDEST), min(WIDEST, len(split))
     emit(Result({"x": restored}, record.columns, tiles, width, places=claimed), target, record)
     show(f"{len(split)} reconstructions in {told(out)}")
+
+
+def _redrawn(opened: OpenRun, seed: int) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """``redraw`` by the model of a run, one generator for all rows."""
+    import torch
+
+    from reparam.editing import redraw
+    from reparam.model import LatentVariable
+
+    model = opened.model
+    if not isinstance(model, LatentVariable):
+        name = type(model).__name__
+        raise ValueError(f"draw: {name} has no q(z|x) and p(x|z) to draw from; leave it out")
+    generator = torch.Generator(model.anchor.device).manual_seed(seed)
+    return lambda x, c: redraw(model, x, c, generator)
 
 
 def encode(

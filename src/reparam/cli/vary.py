@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from reparam.cli.examples import ClassName, Example, Out, condition_of, one_example
-from reparam.cli.options import Force, Seed
+from reparam.cli.options import Draw, Force, Seed
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import show, told
 
@@ -23,6 +23,7 @@ def vary(
     spread: Annotated[
         float, Parameter(help="How far from the mean code: 1 draws from q(z|x).")
     ] = 1.0,
+    draw: Draw = False,
     out: Out = "variations.png",
     label: ClassName = None,
     seed: Seed = 0,
@@ -46,7 +47,7 @@ def vary(
     places = target.claim(several(place_of(split, example), n))
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     c = condition_of(opened, split, label)
-    x = variations(model, split.x, n, c, spread, generator).cpu()
+    x = variations(model, split.x, n, c, spread, generator, draw).cpu()
     tiles, width = torch.cat([split.x.to(x), x]), math.ceil(math.sqrt(n + 1))
     result = Result({"x": x}, record.columns, lambda: tiles, width, places=places)
     emit(result, target, record)
