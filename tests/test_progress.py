@@ -55,3 +55,10 @@ def test_reading_many_images_counts_each_twice(terminal, capsys, monkeypatch, tm
     image_files.decode_all(tmp_path, sorted(tmp_path.iterdir()), None, "crop")
     err = capsys.readouterr().err
     assert "reading images" in err and "100%" in err
+
+
+def test_nothing_is_drawn_before_the_first_news(terminal, capsys):
+    """So that an error at once stands alone."""
+    with pytest.raises(ValueError), bar("measuring"):
+        raise ValueError
+    assert capsys.readouterr().err == ""

@@ -41,6 +41,24 @@ class Description(TypedDict):
     version: str
 
 
+def folder_named(name: str | os.PathLike[str]) -> Path:
+    """A folder of weights by its name; safetensors opens no file whose name is not in UTF-8.
+
+    >>> folder_named("")
+    Traceback (most recent call last):
+    ValueError: expected the name of a folder, got an empty one
+    """
+    text = os.fspath(name)
+    if not text:
+        raise ValueError("expected the name of a folder, got an empty one")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = text.encode(errors="replace").decode()
+        raise ValueError(f"{shown}: its name is not in UTF-8; give the folder another") from None
+    return Path(text)
+
+
 def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Write a model's weights and how to build it into the folder ``path``.
 
@@ -61,7 +79,7 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
     ...     type(load(folder)).__name__
     'PCA'
     """
-    target = Path(path) / MODEL_FILE
+    target = folder_named(path) / MODEL_FILE
     if target.with_name(RUN_FILE).exists():
         raise ValueError(
             f"{path}: holds a run, whose model stays as it was trained; choose another folder"
@@ -83,7 +101,7 @@ def load(path: str | os.PathLike[str], *, model: Model | None = None) -> Model:
         ValueError: no model there, a damaged file, one of another version, one of another run than
             the ``run.json`` beside it, an unknown preset, wrong shapes.
     """
-    file = Path(path)
+    file = folder_named(path)
     file = file / MODEL_FILE if file.is_dir() else file
     own = file.name == MODEL_FILE and file.with_name(RUN_FILE).exists()
     return read_model(file, model, run=read_run(file.parent)["id"] if own else None)

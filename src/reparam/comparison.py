@@ -16,7 +16,7 @@ import joblib
 import torch
 
 from reparam.atomic import Unwritable
-from reparam.checkpoint import checksum, write_json
+from reparam.checkpoint import checksum, folder_named, write_json
 from reparam.comparison_runs import (
     REPORT_FILE,
     WAIT,
@@ -50,6 +50,7 @@ from reparam.train.state import refuse_patience
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
+MOST = 1000  # seeds, and models trained at a time
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
 
 
@@ -136,7 +137,7 @@ def compare(
     candidates = [Candidate.parse(text) for text in models]
     _refuse_bad(candidates, data, seeds, jobs, fields)
     limits = {} if fields.keys() & {"epochs", "budget", "patience"} else BY_DEFAULT
-    folder = Path(out)
+    folder = folder_named(out)
     work = _trials(data, candidates, folder, seeds, samples, force, fields, limits)
 
     def tell(doing: str, done: float) -> None:
@@ -385,8 +386,8 @@ def _refuse_bad(
     if not candidates:
         raise ValueError("models: expected at least one")
     for name, count in (("seeds", seeds), ("jobs", jobs)):
-        if count < 1:
-            raise ValueError(f"{name}: expected at least 1, got {count}")
+        if not 1 <= count <= MOST:
+            raise ValueError(f"{name}: expected 1 to {MOST}, got {count}")
     labels = [c.label for c in candidates]
     for label in labels:
         if labels.count(label) > 1:

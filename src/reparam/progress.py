@@ -26,7 +26,8 @@ def unwatched(doing: str, share: float) -> None:
 def bar(name: str, visible: bool = True) -> Iterator[Watch]:
     """A watch that draws a bar on the error stream, if that is a terminal.
 
-    It shows the share that is done, the time taken and left, and what is being done.
+    It shows the share that is done, the time taken and left, and what is being done; nothing
+    before the first news, so that an error at once stands alone.
     """
     console = Console(stderr=True)
     columns = (
@@ -38,6 +39,16 @@ def bar(name: str, visible: bool = True) -> Iterator[Watch]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[doing]}", markup=False),
     )
-    with Progress(*columns, console=console, disable=not (visible and console.is_terminal)) as bars:
-        task = bars.add_task(name, total=1.0, doing="")
-        yield lambda doing, share: bars.update(task, completed=share, doing=doing)
+    bars = Progress(*columns, console=console, disable=not (visible and console.is_terminal))
+    task = bars.add_task(name, total=1.0, doing="")
+
+    def watch(doing: str, share: float) -> None:
+        if not bars.disable and not bars.live.is_started:
+            bars.start()
+        bars.update(task, completed=share, doing=doing)
+
+    try:
+        yield watch
+    finally:
+        if bars.live.is_started:
+            bars.stop()

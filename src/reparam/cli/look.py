@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from reparam.cli.options import BY_RULES, DataOptions, Samples, Seed, Source
+from reparam.cli.options import BY_RULES, PATH, DataOptions, Samples, Seed, Source
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import (
     key_values,
@@ -18,6 +19,8 @@ from reparam.cli.tables import (
 )
 from reparam.progress import bar
 
+NAMES = 26  # characters that a column of models takes
+
 
 def models(
     name: Annotated[str | None, Parameter(help="A model; none: list them all.")] = None, /
@@ -27,7 +30,8 @@ def models(
     from reparam.presets.likelihoods import likelihoods
 
     if name is None:
-        show(rows_table(("model", "what it is"), [(p.name, p.summary) for p in PRESETS.values()]))
+        for family, presets in groupby(PRESETS.values(), lambda preset: preset.family):
+            show(rows_table((family.ljust(NAMES), ""), [(p.name, p.summary) for p in presets]))
         return
     preset = find_preset(name)
     accepts = preset.accepts
@@ -72,7 +76,7 @@ def evaluate(
     samples: Samples = None,
     split: Annotated[str, Parameter(help="train, valid or test.")] = "test",
     seed: Seed = 0,
-    json: Annotated[Path | None, Parameter(help="Also write the scores there.")] = None,
+    json: Annotated[Path | None, PATH, Parameter(help="Also write the scores there.")] = None,
     where: Where = HERE,
 ) -> None:
     """Measure a run: every score its model defines, with its uncertainty and protocol."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args, get_origin
 
 from cyclopts import Group, Parameter, Token
@@ -28,6 +29,16 @@ Force = Annotated[bool, option(show_default=False, help="Overwrite what lies the
 Draw = Annotated[
     bool, option(show_default=False, help="Draw z ~ q(z|x) and x ~ p(x|z), not the mean of x.")
 ]
+
+
+def _path(kind: object, tokens: Sequence[Token]) -> Path:
+    text = tokens[0].value
+    if not text:
+        raise ValueError(f"{tokens[0].keyword or 'path'}: expected a path, got an empty one")
+    return Path(text)
+
+
+PATH = Parameter(converter=_path, n_tokens=1)
 
 
 def _check_seed(kind: object, seed: int) -> None:

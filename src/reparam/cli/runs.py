@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from reparam.cli.options import OPTIONS
+from reparam.cli.options import OPTIONS, PATH
 
 if TYPE_CHECKING:
     from reparam.data import Data, DataRecord
     from reparam.model import Model
     from reparam.train import RunFolder
 
-Run = Annotated[Path, Parameter(help="Folder of a run, as fit or compare wrote it.")]
+Run = Annotated[Path, PATH, Parameter(help="Folder of a run, as fit or compare wrote it.")]
 Moved = Annotated[
     str | None,
     Parameter(

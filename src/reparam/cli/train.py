@@ -15,6 +15,7 @@ from rich.markup import escape
 from reparam.cli.options import (
     BY_RULES,
     NONE_GIVEN,
+    PATH,
     DataOptions,
     Force,
     Samples,
@@ -38,7 +39,7 @@ def fit(
     *parameters: Annotated[
         str, Parameter(name="KEY=VALUE", help="Parameters of the model, as latent_dim=2.")
     ],
-    out: Annotated[Path, Parameter(alias="-o", help="Folder for the run.")],
+    out: Annotated[Path, PATH, Parameter(alias="-o", help="Folder for the run.")],
     force: Force = False,
     options: DataOptions = BY_RULES,
     training: Training = NONE_GIVEN,
@@ -48,9 +49,9 @@ def fit(
     from reparam.presets import build, find_preset
     from reparam.presets.registry import parse_assignments
 
+    given = find_preset(model).check(parse_assignments(parameters))
     loaded = options.load(data)
     show_notes(loaded.notes)
-    given = find_preset(model).check(parse_assignments(parameters))
     built = build(model, loaded.space, seed=training.get("seed", 0), **given)
     with _resumable(out):
         history = train.fit(built, loaded, out=out, force=force, **training)
@@ -81,7 +82,7 @@ def compare(
             help='As "vae latent_dim=2"; may be repeated; none: one of every family.',
         ),
     ] = None,
-    out: Annotated[Path, Parameter(alias="-o", help="Folder for the report.")],
+    out: Annotated[Path, PATH, Parameter(alias="-o", help="Folder for the report.")],
     seeds: Annotated[int, Parameter(help="How many seeds of each model.")] = 1,
     jobs: Annotated[int, Parameter(help="How many to train at a time.")] = 1,
     samples: Samples = None,
@@ -92,6 +93,8 @@ def compare(
     """Train several models on the same data under one budget; write a report and scores.json."""
     from reparam import comparison
 
+    for text in model or ():
+        comparison.Candidate.parse(text)  # what it says is wrong before data are read
     loaded = options.load(data)
     show_notes(loaded.notes)
     with _continued(), bar("comparing") as watch:

@@ -18,6 +18,8 @@ from reparam.objectives.corruptions import CorruptionName, make_corruption
 from reparam.presets.registry import preset
 from reparam.presets.steps import LARGE_STEPS, QUICKER, small_steps
 
+FAMILY = "Autoencoders"
+
 
 @dataclass(frozen=True)
 class CodeOptions(Limited):

@@ -24,6 +24,8 @@ from reparam.presets.registry import KINDS, Accepts, preset
 from reparam.presets.steps import QUICKER
 from reparam.presets.vaes import PixelVAEOptions
 
+FAMILY = "Autoregressive models"
+
 Inputs = Literal["numbers", "one-hot"]
 IMAGES = Accepts(vectors=False)
 

@@ -21,6 +21,8 @@ from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import LayeredOptions, rising
 
+FAMILY = "VAEs of several layers"
+
 
 @preset(
     "hierarchical-vae",

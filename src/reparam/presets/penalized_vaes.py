@@ -15,6 +15,8 @@ from reparam.objectives.weightings import Beta
 from reparam.presets.registry import preset
 from reparam.presets.vaes import VAEOptions
 
+FAMILY = "VAEs with penalties"
+
 
 @preset("beta-tcvae", paper="Chen et al. 2018, Isolating sources of disentanglement in VAEs")
 def beta_tcvae(space: Space, options: VAEOptions, *, beta: AtLeastOne = 6.0) -> VAE:

@@ -7,6 +7,8 @@ from reparam.model import Space
 from reparam.models.pca import PCA
 from reparam.presets.registry import preset
 
+FAMILY = "Linear projections"
+
 
 @preset(
     "pca",

@@ -43,6 +43,8 @@ from reparam.presets.likelihoods import LikelihoodOptions, PixelOptions
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.steps import small_steps
 
+FAMILY = "Variational autoencoders"
+
 
 @dataclass(frozen=True)
 class NetworkOptions(Limited):

@@ -14,6 +14,8 @@ from reparam.objectives.weightings import Capacity, Curve, FreeBits, Schedule
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import VAEOptions
 
+FAMILY = "VAEs whose weights move"
+
 DISCRETE = Accepts(kinds=("binary", "levels"))  # whose distortion is never negative
 
 

@@ -19,6 +19,7 @@ from reparam.checkpoint import (
     RUN_FILE,
     Description,
     describe,
+    folder_named,
     read_model,
     read_run,
     read_tensors,
@@ -53,7 +54,7 @@ class RunFolder:
     """
 
     def __init__(self, path: Path, id: str = "") -> None:
-        self.path = path
+        self.path = folder_named(path)
         self.id = id  # of the run that is meant; else of the one that begins here, or is read
 
     def locked(self) -> AbstractContextManager[None]:

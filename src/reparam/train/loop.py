@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from reparam import numerics
-from reparam.checkpoint import rebuild
+from reparam.checkpoint import folder_named, rebuild
 from reparam.config import TrainConfig
 from reparam.data import Data, load_data
 from reparam.interrupt import Interrupt, interruptible
@@ -87,7 +87,7 @@ def fit(
     >>> rp.fit(model, data, progress=False).ended
     'solved'
     """
-    folder = None if out is None else RunFolder(Path(out))
+    folder = None if out is None else RunFolder(folder_named(out))
     ranks = Ranks()
     with alone(), ExitStack() as held:
         with ranks.all_or_none():
