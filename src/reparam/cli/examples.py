@@ -82,6 +82,7 @@ def examples_of(
     else:
         taken = run.model.conditional
         split = load_rows(source, run.record, label=label, attributes=taken)
+        show_notes(split.notes)
     if n is None and most is not None and len(split) > most:
         show_notes([f"The first {most} of {len(split)}; -n says how many."])
         n = most
@@ -96,6 +97,7 @@ def one_example(which: str, run: OpenRun) -> Split:
         found = load_rows(which, run.record, attributes=run.model.conditional)
         if len(found) > 1:
             raise ValueError(f"{which}: expected one example, got {len(found)}")
+        show_notes(found.notes)
         return found
     index, test = int(which), run.data().test
     if index >= len(test):
