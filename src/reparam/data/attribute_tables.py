@@ -100,7 +100,7 @@ def _opened(path: Path) -> pa.Table:
 def _rows_of(files: Sequence[str], table: pa.Table, path: Path) -> tuple[pa.Table, list[str]]:
     """The rows of these files, in their order and without the column that names them.
 
-    It is the first one that holds a path, a name or a name without suffix of any.
+    It is the first one that holds the path, the name or the name without suffix of most.
     """
     ways = (str, lambda file: PurePosixPath(file).name, lambda file: PurePosixPath(file).stem)
     posix = [Path(file).as_posix() for file in files]
@@ -108,7 +108,7 @@ def _rows_of(files: Sequence[str], table: pa.Table, path: Path) -> tuple[pa.Tabl
         wanted = [way(file) for file in posix]
         for column in table.column_names:
             cells = [_as_path(cell) for cell in table.column(column).to_pylist()]
-            if not set(wanted).isdisjoint(cells):
+            if 2 * len(set(wanted) & set(cells)) > len(set(wanted)):
                 chosen, more = _chosen(wanted, cells, path), len(set(cells) - set(wanted))
                 notes = [f"{more} rows of {path.name} name no image that was read."] if more else []
                 return table.drop_columns([column]).take(chosen), notes

@@ -219,8 +219,8 @@ def _remarks(
 def _of_size(headers: Sequence[ImageHeader], reading: Reading, channels: int) -> list[str]:
     """What all images were brought to."""
     notes = []
-    if reading.size:
-        resized = sum(header.size != reading.size for header in headers)
+    resized = sum(header.size != reading.size for header in headers)
+    if reading.size and resized:
         height, width = reading.size
         notes.append(f"{resized} images resized to {height} × {width} ({reading.fit}).")
     colored = sum(header.color for header in headers)

@@ -226,7 +226,7 @@ def _eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image
     if not _has_alpha(image):
         return image
     image = image.convert("RGBA")
-    if image.getextrema()[3][0] == 255:  # nothing is transparent
+    if image.getchannel("A").getextrema()[0] == 255:  # nothing is transparent
         return image
     remarks.add(f"what is transparent became {reading.background} (background)")
     return Image.alpha_composite(Image.new("RGBA", image.size, reading.background), image)
