@@ -73,12 +73,14 @@ def several(place: Place, n: int) -> list[Place]:
     return [place._replace(name=str(path.with_stem(f"{path.stem}-{i}"))) for i in numbers]
 
 
-def refuse_sources(path: Path, folders: Iterable[Path]) -> None:
-    """Refuse to write below folders of images that are read: over them, or as more of them."""
+def refuse_sources(path: Path, sources: Iterable[Path]) -> None:
+    """Refuse to write over what is read, or below folders of images as more of them."""
     whole = path.resolve()
-    for folder in folders:
-        if folder.resolve() in (whole, *whole.parents):
-            raise ValueError(_read_as_data(path, folder))
+    for source in sources:
+        if source.is_file() and source.resolve() == whole:
+            raise ValueError(f"{path}: is read as data; choose another name")
+        if source.is_dir() and source.resolve() in (whole, *whole.parents):
+            raise ValueError(_read_as_data(path, source))
 
 
 def _read_as_data(path: Path, folder: Path) -> str:

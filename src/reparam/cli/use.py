@@ -77,7 +77,7 @@ def reconstruct(
 
     opened = where.open(run)
     record, model = opened.record, codec(opened)
-    target = Target.of(out, force, record)
+    target = Target.of(out, force, record, examples)
     split = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(split))
     with torch.no_grad():
@@ -103,7 +103,7 @@ def encode(
     from reparam.evaluation.representation import codes
 
     opened = where.open(run)
-    target = Target.of(out, force, opened.record, images=False)
+    target = Target.of(out, force, opened.record, examples, images=False)
     model = encoder(opened)
     split = examples_of(examples, opened, label, n)
     arrays = {"z": codes(model, split)}

@@ -47,7 +47,7 @@ def read_folder(folder: Path, options: ReadOptions) -> Contents:
     >>> read_folder(folder, ReadOptions()).splits["train"].x[:, 0, 0, 0]
     array([0, 1, 2], dtype=uint8)
     """
-    reading = _reading(options)
+    reading = Reading.of(options)
     places, notes = image_places(folder)
     paths = [place.path for place in places]
     cache = folder_cache(folder, paths, asdict(reading))
@@ -82,27 +82,10 @@ def read_image(path: Path, options: ReadOptions) -> Contents:
     >>> read_image(path, ReadOptions(size=(2, 3))).splits["train"].x.shape
     (1, 1, 2, 3)
     """
-    reading = _reading(options)
+    reading = Reading.of(options)
     decoded = decode_all(path, [path], reading)
     contents = _by_split(path.parent, [ImagePlace(path, "train", None)], decoded, reading)
     return replace(with_table(contents, options), name=path.name, origin=str(path))
-
-
-def _reading(options: ReadOptions) -> Reading:
-    size, span = options.size, options.range
-    return Reading(
-        (size, size) if isinstance(size, int | np.integer) else size and _pair(size),
-        options.fit_size,
-        None if span is None else _pair(span),
-        options.background,
-        options.frames or "first",
-        options.channels,
-    )
-
-
-def _pair(values: Sequence[Any]) -> tuple[Any, Any]:
-    """A list, as a recipe has it, as a tuple; of how many is for the reading to check."""
-    return tuple(values)
 
 
 def _by_split(

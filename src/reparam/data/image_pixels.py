@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageColor, ImageOps
 
-from reparam.data.contents import Array, Fit, Frames
+from reparam.data.contents import Array, Fit, Frames, ReadOptions
 
 # What Pillow decodes by itself: no vector graphics, and no icons of folders.
 SUFFIXES = {f".{suffix}" for suffix in (
@@ -72,6 +72,19 @@ class Reading:
                 f"background: expected a color, as white or #808080, got {self.background!r}"
             ) from None
 
+    @classmethod
+    def of(cls, options: ReadOptions) -> Reading:
+        """As arguments of ``load_data`` say it, which are lists where they come from a recipe.
+
+        >>> Reading.of(ReadOptions(size=8)).size
+        (8, 8)
+        """
+        size, span = options.size, options.range
+        both = (size, size) if isinstance(size, int | np.integer) else size and _pair(size)
+        found = None if span is None else _pair(span)
+        frames = options.frames or "first"
+        return cls(both, options.fit_size, found, options.background, frames, options.channels)
+
     @property
     def on_color(self) -> bool:
         """Whether the background is no gray."""
@@ -83,6 +96,10 @@ class Reading:
         low, high = self.range
         unit = (values.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
         return np.rint(255 * unit.clip(0, 1)).astype(np.uint8)
+
+
+def _pair(values: Sequence[Any]) -> tuple[Any, Any]:
+    return tuple(values)  # of how many is for the reading to check
 
 
 @dataclass(frozen=True)

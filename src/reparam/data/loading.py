@@ -18,7 +18,6 @@ from reparam.data.arrays import read_memory, with_labels
 from reparam.data.beside_x import with_checked_numbers, with_class_indices
 from reparam.data.binarization import Binarization, Gray
 from reparam.data.contents import (
-    CHANNELS,
     Array,
     Contents,
     Fit,
@@ -421,7 +420,7 @@ def _read_alike(
         return read(source, options)
     options = replace(options, **{name: recipe[name] for name in ALIKE if name in recipe})
     if space.is_image:
-        channels = space.shape[0] if space.shape[0] in CHANNELS else None
+        channels = space.shape[0] if space.shape[0] in (1, 3) else None
         options = replace(options, size=(space.shape[1], space.shape[2]), channels=channels)
     return read_image(path, options) if is_image(path) else read(source, options)
 
