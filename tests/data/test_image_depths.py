@@ -85,6 +85,11 @@ def test_a_range_that_is_asked_for(tmp_path):
     assert "values 100 to 400 became 0 to 255 (as asked" in deep_note(data)
     assert "3 of 3 images: values beyond the range were cut off." in data.notes
     assert data.source["range"] == [100, 400]
+    flat = load_data(
+        save_splits(tmp_path / "flat", [np.array([[3, 9]], np.uint8)] * 3), range=(0, 9)
+    )
+    assert flat.train.x.max() == 9
+    assert "No image has more than 8 bits: range changed nothing." in flat.notes
     for wrong in ((3, 3), (1,), (0, np.inf)):
         with pytest.raises(ValueError, match="range: expected two numbers, low and high, got"):
             load_data(tmp_path, range=wrong)

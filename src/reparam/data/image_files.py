@@ -105,7 +105,7 @@ def decode_all(origin: Path, paths: Sequence[Path], reading: Reading) -> Decoded
         np.repeat(rows, counts)[chosen],
         frames[chosen],
         tuple(notes),
-        reading.range if depth else None,
+        reading.range if any(header.deep for header in headers) else None,
     )
 
 
@@ -148,7 +148,8 @@ def _with_range(
     """The reading with one range for all files of more than 8 bits, and a note on it."""
     deep = [any(header.deep for header in found) for found in by_file]
     if not any(deep):
-        return reading, []
+        ignored = reading.range is not None and reading.channels is None
+        return reading, ["No image has more than 8 bits: range changed nothing."] * ignored
     how = "as asked"
     if reading.range is None:
         _refuse_mixture(origin, files, deep, reading)
