@@ -48,6 +48,8 @@ def test_how_images_are_read_is_asked_for_and_told(reparam, deep):
     assert "train 11, valid 2, test 3" in out and "left out" not in out
     code, out, err = reparam("data", deep / "a.tif")
     assert code == 0 and "train 3, valid 1, test 1" in out, err
+    code, out, err = reparam("data", deep, "--range", "-9,4095")
+    assert code == 0 and "values -9 to 4095 became" in " ".join(out.split()), err
     for wrong, message in (("5", "expected two numbers, as 0,65535"), ("9,x", "got 'x'")):
         code, _, err = reparam("data", deep, "--range", wrong)
         assert code == 2 and message in " ".join(err.split())

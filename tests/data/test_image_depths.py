@@ -82,7 +82,7 @@ def test_a_range_that_is_asked_for(tmp_path):
     arrays = [np.array([[0, 100, 300, 5000]], np.uint16)] * 3
     data = load_data(save_splits(tmp_path, arrays), range=(100, 400))
     assert pixels(data)[0].tolist() == [[0, 0, 170, 255]]
-    assert "values 100 to 400 became 0 to 255 (as asked" in deep_note(data)
+    assert "values 100 to 400 became 0 to 255 (as asked)" in deep_note(data)
     assert "3 of 3 images: values beyond the range were cut off." in data.notes
     assert data.source["range"] == [100, 400]
     flat = load_data(
@@ -163,6 +163,19 @@ def test_color_of_16_bits_is_reduced_with_a_note(tmp_path, form):
     data = load_data(tmp_path)
     assert abs(data.train.x[0].permute(1, 2, 0).numpy() - values / 257).max() < 1
     assert "3 of 3 images: 16 bits a color were reduced to the upper 8." in data.notes
+
+
+def test_color_of_12_bits_in_16_is_refused_by_name(tmp_path):
+    """Pillow would leave 16 levels of it."""
+    for split, most in zip(
+        ("train", "valid", "test", "train"), (65536,) * 3 + (4096,), strict=True
+    ):
+        (tmp_path / split).mkdir(exist_ok=True)
+        values = RNG.integers(0, most, (4, 5, 3))
+        values[0, 0] = most - 1
+        (tmp_path / split / f"{most}.png").write_bytes(color_png(values))
+    (note,) = [note for note in load_data(tmp_path).notes if "could not be read" in note]
+    assert "4096.png (of 16 bits a color 12 or fewer are used; save it with 8)" in note
 
 
 def test_a_folder_kept_as_decoded_keeps_its_range(tmp_path, monkeypatch):

@@ -98,7 +98,8 @@ class DataOptions:
     ] = None
     pad: Annotated[bool, Parameter(negative="--crop", show_default="crop")] = False
     range: Annotated[
-        tuple[float, float] | None, Parameter(converter=_range, n_tokens=1, metavar="LOW,HIGH")
+        tuple[float, float] | None,
+        Parameter(converter=_range, n_tokens=1, allow_leading_hyphen=True, metavar="LOW,HIGH"),
     ] = None
     background: Annotated[str, Parameter(metavar="COLOR")] = "white"
     frames: Annotated[Literal["first", "all"] | None, option()] = None

@@ -150,10 +150,10 @@ def _with_range(
     if not any(deep):
         ignored = reading.range is not None and reading.channels is None
         return reading, ["No image has more than 8 bits: range changed nothing."] * ignored
-    how = "as asked"
+    how = "as asked" if reading.channels is None else "as in the other data"
     if reading.range is None:
         _refuse_mixture(origin, files, deep, reading)
-        how = "the smallest and the largest of all"
+        how = "the smallest and the largest of all; range=LOW,HIGH (--range) says otherwise"
         found = list(each(extremes, files, map(len, by_file)))
         ranges = [one for one in found if not isinstance(one, UnreadableImage)]
         if ranges:  # else nothing can be decoded, which is said where that is tried
@@ -162,7 +162,7 @@ def _with_range(
     low, high = reading.range or (0, 1)
     note = (
         f"{sum(deep)} of {len(files)} images have more than 8 bits: values {low:.10g} to "
-        f"{high:.10g} became 0 to 255 ({how}; range=LOW,HIGH says otherwise)."
+        f"{high:.10g} became 0 to 255 ({how})."
     )
     return reading, [note]
 

@@ -184,7 +184,10 @@ def decode(path: Path, out: Array, reading: Reading) -> tuple[str, ...] | Unread
     try:
         with Image.open(path) as file:
             for index, frame in enumerate(_frames(file, frames)):
+                reduced = not _is_deep(frame) and _of_16_bits(frame)
                 image = _eight_bits(frame, reading, remarks)
+                if reduced and np.asarray(image.convert("RGB")).max() < 2**4:
+                    raise ValueError("of 16 bits a color 12 or fewer are used; save it with 8")
                 if image.mode in ("P", "PA") and channels == 1:
                     image = image.convert("RGB")  # a palette of grays is one after the look-up
                 image = image.convert("L" if channels == 1 else "RGB")
