@@ -55,6 +55,16 @@ def test_how_images_are_read_is_asked_for_and_told(reparam, deep):
         assert code == 2 and message in " ".join(err.split())
 
 
+def test_pictures_of_frames_have_their_numbers(reparam, deep, tmp_path):
+    words = ["fit", "pca", deep / "a.tif", "latent_dim=1", "-o", tmp_path / "run"]
+    assert reparam(*words)[0] == 0
+    words = ["reconstruct", tmp_path / "run", deep / "a.tif", "-o", tmp_path / "out"]
+    code, out, err = reparam(*words)
+    assert code == 0, err
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [f"a-{i}.png" for i in range(5)]
+    assert "(as in the other data)" in " ".join(out.split())
+
+
 def test_a_users_own_picture(reparam, photos, tmp_path):
     run = tmp_path / "run"
     words = ["fit", "pca", photos / "photos", "latent_dim=2", "-o", run]

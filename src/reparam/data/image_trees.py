@@ -21,6 +21,8 @@ NEUTRAL = {
 }
 NAMED = 5  # of a list, before its number has to do
 
+Steps = tuple[str, ...]  # folders on the way to an image, and its name
+
 
 class ImagePlace(NamedTuple):
     """An image file and where it belongs."""
@@ -70,18 +72,7 @@ def image_places(folder: Path) -> tuple[list[ImagePlace], list[str]]:
     if not tree.images:
         there = f"; there is {_named(tree.others)}" if tree.others else ""
         raise ValueError(f"{folder}: holds no images ({', '.join(sorted(SUFFIXES))}){there}")
-    steps = [path.relative_to(folder).parts for path in tree.images]
-    through: list[str] = []  # folders with a single one in them
-    roots, notes = _splits(folder, steps)
-    while not roots and (single := _single(steps)):
-        through.append(single)
-        steps = [parts[1:] for parts in steps]
-        roots, notes = _splits(folder.joinpath(*through), steps)
-    found = list(zip(tree.images, steps, strict=True))
-    if roots:
-        beside = sorted({parts[0] for _, parts in found if parts[0] not in roots})
-        notes += [f"Not used, beside the folders of splits: {listed(beside)}."] if beside else []
-        found = [(path, parts) for path, parts in found if parts[0] in roots]
+    roots, found, through, notes = _with_splits(folder, tree.images)
     splits = [roots.get(parts[0], "train") for _, parts in found]
     steps = [parts[1:] if roots else parts for _, parts in found]
     while single := _single(steps):
@@ -148,13 +139,30 @@ def _visible(path: Path) -> bool:
     return not path.name.startswith((".", "__MACOSX"))
 
 
-def _single(steps: Sequence[tuple[str, ...]]) -> str | None:
+def _single(steps: Sequence[Steps]) -> str | None:
     """The folder that all images are in, if there is one."""
     firsts = {parts[0] for parts in steps if len(parts) > 1}
     return firsts.pop() if len(firsts) == 1 and min(map(len, steps)) > 1 else None
 
 
-def _splits(folder: Path, steps: Iterable[tuple[str, ...]]) -> tuple[dict[str, str], list[str]]:
+def _with_splits(
+    folder: Path, images: Sequence[Path]
+) -> tuple[dict[str, str], list[tuple[Path, Steps]], list[str], list[str]]:
+    """Folders that are splits, images in them with the way to each, single folders, and notes."""
+    steps, through = [path.relative_to(folder).parts for path in images], list[str]()
+    roots, notes = _splits(folder, steps)
+    while not roots and (single := _single(steps)):
+        through.append(single)
+        steps = [parts[1:] for parts in steps]
+        roots, notes = _splits(folder.joinpath(*through), steps)
+    beside = {parts[0] for parts in steps if parts[0] not in roots} if roots else ()
+    if beside:
+        notes.append(f"Not used, beside the folders of splits: {_named(beside)}.")
+    found = [pair for pair in zip(images, steps, strict=True) if pair[1][0] not in beside]
+    return roots, found, through, notes
+
+
+def _splits(folder: Path, steps: Iterable[Steps]) -> tuple[dict[str, str], list[str]]:
     """Which folders are splits, and a note where that is not what they are called.
 
     By a word in their names they are where the other words are the same in all of them, as in
@@ -210,7 +218,7 @@ def _of_single(through: Sequence[str], classes: bool) -> list[str]:
     return [f"A single folder, {name!r}: taken as no labels."]
 
 
-def _of_names(steps: Sequence[tuple[str, ...]]) -> list[str]:
+def _of_names(steps: Sequence[Steps]) -> list[str]:
     """What the names of folders may mean that nothing is made of."""
     labels = {parts[0] for parts in steps if len(parts) > 1}
     below = {"/".join(parts[:2]) for parts in steps if len(parts) > 2}
