@@ -120,6 +120,12 @@ def test_what_is_wrong_is_said_by_file(photos, change, message):
         load_data(photos, attribute_table=path)
 
 
+def test_a_header_that_repeats_a_name_or_names_nothing(photos):
+    for header, message in (("file,age,age", "several columns 'age'"), ("", "cannot be read")):
+        with pytest.raises(ValueError, match=message):
+            load_data(photos, attribute_table=table(photos, rows() if header else [], header))
+
+
 def test_names_that_several_images_bear_need_their_folders(photos):
     Image.new("L", (3, 2)).save(photos / "dogs" / "0.png")
     path = table(photos, [*rows(lambda name: name.split("/")[1]), "0.png,3,red"])

@@ -90,7 +90,9 @@ def test_a_range_that_is_asked_for(tmp_path):
     )
     assert flat.train.x.max() == 9
     assert "No image has more than 8 bits: range changed nothing." in flat.notes
-    for wrong in ((3, 3), (1,), (0, np.inf)):
+    same = load_data(tmp_path, range=tuple(np.array([100, 400])))
+    assert json.dumps(same.source) and same.fingerprint() == data.fingerprint()
+    for wrong in ((3, 3), (1,), (0, np.inf), 7):
         with pytest.raises(ValueError, match="range: expected two numbers, low and high, got"):
             load_data(tmp_path, range=wrong)
     with pytest.raises(ValueError, match="range: does not apply to"):

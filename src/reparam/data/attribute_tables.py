@@ -87,6 +87,9 @@ def _opened(path: Path) -> pa.Table:
             line = next((line for line in file if line.strip()), "")
             delimiter = max(DELIMITERS, key=line.count)
             names = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise ValueError(f"attribute_table: {path} has several columns {repeated[0]!r}")
         return parser.read_csv(
             str(path),
             parser.ReadOptions(column_names=names, skip_rows=1),

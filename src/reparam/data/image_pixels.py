@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ class Reading:
         (8, 8)
         """
         size, span = options.size, options.range
-        both = (size, size) if isinstance(size, int | np.integer) else size and _pair(size)
+        both = None if size is None else _pair((size, size) if np.ndim(size) == 0 else size)
         found = None if span is None else _pair(span)
         frames = options.frames or "first"
         return cls(both, options.fit_size, found, options.background, frames, options.channels)
@@ -98,8 +98,8 @@ class Reading:
         return np.rint(255 * unit.clip(0, 1)).astype(np.uint8)
 
 
-def _pair(values: Sequence[Any]) -> tuple[Any, Any]:
-    return tuple(values)  # of how many is for the reading to check
+def _pair(values: Any) -> tuple[Any, Any]:
+    return tuple(np.ravel(values).tolist())  # plain numbers; how many is for the reading to check
 
 
 @dataclass(frozen=True)
