@@ -6,6 +6,7 @@ from PIL import Image
 
 import reparam as rp
 from reparam.data import image_files
+from reparam.data.image_pixels import Reading
 from reparam.progress import bar
 from reparam.train import loop
 
@@ -52,7 +53,7 @@ def test_reading_many_images_counts_each_twice(terminal, capsys, monkeypatch, tm
     monkeypatch.setattr(image_files, "MANY", 1)
     for i in range(4):
         Image.new("L", (2, 2)).save(tmp_path / f"{i}.png")
-    image_files.decode_all(tmp_path, sorted(tmp_path.iterdir()), None, "crop")
+    image_files.decode_all(tmp_path, sorted(tmp_path.iterdir()), Reading())
     err = capsys.readouterr().err
     assert "reading images" in err and "100%" in err
 

@@ -104,11 +104,33 @@ def test_images_that_are_read_are_never_written_over(reparam, fitted, tmp_path):
         ["sample", fitted / "pad", "-n", 2, "-o", photos / "a"],
         ["sample", fitted / "pad", "-o", photos / "a" / "one.png"],
         ["reconstruct", fitted / "pad", given, "-o", given],
+        ["reconstruct", fitted / "pad", given, "-o", given / "00.png"],
+        ["reconstruct", fitted / "pad", given / "00.png", "-o", given / "00.png"],
+        ["vary", fitted / "pad", given / "00.png", "-o", given / "00.png"],
     ):
         code, _, err = reparam(*words, "--force")
         assert code == 2 and "read as data" in err, words
     found = [path for folder in (photos, given) for path in folder.rglob("*") if path.is_file()]
     assert {path: path.read_bytes() for path in found} == before
+
+
+def test_tables_that_are_read_are_never_written_over(reparam, tmp_path):
+    """Neither the run's own nor one that is given."""
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    for name in ("x", "new"):
+        np.savetxt(tmp_path / f"{name}.csv", rows, delimiter=",", header="a,b,c", comments="")
+    run, before = tmp_path / "run", (tmp_path / "x.csv").read_bytes()
+    assert reparam("fit", "pca", tmp_path / "x.csv", "latent_dim=1", "-o", run)[0] == 0
+    for words in (
+        ["sample", run, "-o", tmp_path / "x.csv"],
+        ["encode", run, tmp_path / "new.csv", "-o", tmp_path / "new.csv"],
+        ["reconstruct", run, tmp_path / "new.csv", "-o", tmp_path / "x.csv"],
+    ):
+        code, _, err = reparam(*words, "--force")
+        assert code == 2 and "is read as data; choose another name" in err, words
+    assert (tmp_path / "x.csv").read_bytes() == (tmp_path / "new.csv").read_bytes() == before
+    code, _, err = reparam("encode", run, tmp_path / "new.csv", "-o", tmp_path / "codes.csv")
+    assert code == 0, err
 
 
 def test_a_folder_with_a_dot_in_its_name_and_an_empty_name(reparam, fitted, tmp_path):

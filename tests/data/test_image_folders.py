@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from reparam.data import load_data
+from reparam.data import load_data, load_rows
 
 RNG = np.random.default_rng(0)
 
@@ -216,13 +216,6 @@ def test_sideways_photographs_are_turned_upright(tmp_path):
     assert np.array_equal(data.train.x[0, 0], np.rot90(pixels, -1))
 
 
-def test_sixteen_bits_are_reduced_not_clipped(tmp_path):
-    pixels = (RNG.integers(0, 256, (4, 4)) * 256 + 17).astype(np.uint16)
-    data = same_three(tmp_path, Image.fromarray(pixels), "png")
-    assert np.array_equal(data.train.x[0, 0], pixels >> 8)
-    assert "3 images, 16-bit images were reduced to 8 bits in 3." in data.notes
-
-
 def test_palettes_count_as_color_only_with_colors(tmp_path):
     pixels = gray((6, 6))
     palette = Image.fromarray(np.stack([pixels] * 3, -1)).quantize(256)
@@ -235,8 +228,124 @@ def test_palettes_count_as_color_only_with_colors(tmp_path):
     assert same_three(tmp_path / "color", palette, "gif").space.shape[0] == 3
 
 
-def test_transparency_is_ignored_and_noted(tmp_path):
-    pixels = gray((4, 4, 4))
-    data = same_three(tmp_path, Image.fromarray(pixels), "png")
-    assert np.array_equal(data.train.x[0].permute(1, 2, 0), pixels[..., :3])
-    assert any("transparency was ignored" in note for note in data.notes)
+def test_icons_drawn_in_transparency_lie_on_a_background(tmp_path):
+    icon = np.zeros((4, 6, 4), np.uint8)  # black, and what is drawn is drawn in alpha
+    icon[1:3, 2:4, 3], icon[0, 0, 3] = 255, 128
+    data = same_three(tmp_path, Image.fromarray(icon), "png")
+    expected = 255 - icon[..., 3]
+    assert np.array_equal(data.train.x[0], np.stack([expected] * 3))
+    assert "3 of 3 images: what is transparent became white (background)." in data.notes
+    black = load_data(tmp_path, background="#202020", levels=256)
+    assert black.train.x[0, :, 0, 1].tolist() == [32] * 3 and black.train.x[0, 0, 1, 2] == 0
+    assert load_data(**black.source).fingerprint() == black.fingerprint()
+    with pytest.raises(ValueError, match="every value is 0"):
+        load_data(tmp_path, background="black")
+    with pytest.raises(ValueError, match="background: expected a color, as white .*'whitish'"):
+        load_data(tmp_path, background="whitish")
+
+
+@pytest.mark.parametrize("form", ["palette", "gray", "key", "opaque"])
+def test_every_form_of_transparency_is_composited(tmp_path, form):
+    """Of palettes, beside gray, of one color that is a key; and none where all is opaque."""
+    pixels, options = gray((4, 6)) // 2, {}
+    pixels[0] = 77
+    image = Image.fromarray(pixels)
+    if form == "palette":
+        image = image.convert("P")
+        image.putpalette([i for i in range(256) for _ in range(3)])
+    if form in ("palette", "key"):
+        options = {"transparency": 77}
+    if form in ("gray", "opaque"):
+        image = image.convert("LA")
+        image.putalpha(
+            Image.fromarray(np.where((pixels == 77) & (form == "gray"), 0, 255).astype("u1"))
+        )
+    data = same_three(tmp_path, image, "png", **options)
+    hidden = 77 if form == "opaque" else 255
+    assert data.space.shape == (1, 4, 6)
+    assert np.array_equal(data.train.x[0, 0], np.where(pixels == 77, hidden, pixels))
+    assert any("transparent" in note for note in data.notes) == (form != "opaque")
+    if form != "opaque":
+        assert load_data(tmp_path, background="red").space.shape[0] == 3
+
+
+def test_new_pictures_lie_on_the_background_of_the_data(tmp_path):
+    (tmp_path / "a").mkdir()
+    image = Image.fromarray(gray((4, 6, 4)))
+    for i in range(3):
+        image.save(tmp_path / "a" / f"{i}.png")
+    like = load_data(tmp_path / "a", background="black")
+    Image.new("RGBA", (6, 4), (9, 9, 9, 0)).save(tmp_path / "new.png")
+    rows = load_rows(tmp_path / "new.png", like)
+    assert (rows.x == 0).all() and "became black" in " ".join(rows.notes)
+
+
+def test_all_remarks_on_a_file_are_heard(tmp_path):
+    """A stack of 16-bit frames: that they are deep, and that 24 of 25 are left out."""
+    frames = [RNG.integers(0, 4096, (3, 5)).astype(np.uint16) for _ in range(25)]
+    for name in ("a", "b", "c"):
+        stack(tmp_path / f"{name}.tif", frames)
+    notes = " ".join(load_data(tmp_path).notes)
+    assert "3 of 3 images have more than 8 bits" in notes
+    assert (
+        "3 of 3 images have several frames, of which the first was taken and 72 left out" in notes
+    )
+    moving = [Image.fromarray(gray((4, 4, 4))) for _ in range(3)]
+    (tmp_path / "moving").mkdir()
+    for i in range(3):
+        path = tmp_path / "moving" / f"{i}.png"
+        moving[0].save(path, save_all=True, append_images=moving[1:])
+    notes = " ".join(load_data(tmp_path / "moving").notes)
+    assert "transparent became white" in notes and "6 left out; frames='all'" in notes
+
+
+def stack(path, frames):
+    first, *others = map(Image.fromarray, frames)
+    first.save(path, save_all=True, append_images=others)
+    return path
+
+
+def test_all_frames_where_they_are_asked_for(tmp_path):
+    frames = [RNG.integers(0, 4096, (3, 5)).astype(np.uint16) for _ in range(6)]
+    for split in ("train", "valid", "test"):
+        (tmp_path / split).mkdir()
+        stack(tmp_path / split / "a.tif", frames)
+    save(tmp_path / "train" / "b.tif", np.zeros((3, 5))).write_bytes(b"no image")
+    stack(tmp_path / "train" / "c.tif", frames[:1])
+    data = load_data(tmp_path, frames="all")
+    low, high = np.min(frames), np.max(frames)
+    expected = np.rint((np.array(frames, float) - low) / (high - low) * 255)
+    assert np.array_equal(data.train.x[:, 0], [*expected, expected[0]])
+    assert np.array_equal(data.test.x[:, 0], expected)
+    names = [f"train/a.tif[{i}]" for i in range(6)] + ["train/c.tif"]
+    assert data.train.files.names.tolist() == names
+    assert {path.name for path in data.train.files.paths} == {"a.tif", "c.tif"}
+    assert load_data(**data.source).fingerprint() == data.fingerprint()
+    with pytest.raises(ValueError, match="frames: expected 'first' or 'all', got 'last'"):
+        load_data(tmp_path, frames="last")
+
+
+def test_a_single_file_of_many_frames_is_a_source(tmp_path):
+    frames = [np.full((3, 5), 20 * i, np.uint8) for i in range(1, 11)]
+    path = stack(tmp_path / "a.tif", frames)
+    data = load_data(path)
+    assert sorted(whole(data)[:, 0, 0, 0].tolist()) == [20 * i for i in range(1, 11)]
+    assert load_data(**data.source).fingerprint() == data.fingerprint()
+    assert len(load_rows(path, data)) == 10
+    with pytest.raises(ValueError, match="b.png: is a single image; give the folder it is in"):
+        load_data(save(tmp_path / "b.png", gray()))
+    (tmp_path / "c.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match="c.png: cannot be read as an image: no image"):
+        load_data(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize(
+    "suffix", ["pgm", "ppm", "pbm", "tga", "jp2", "pcx", "webp", "avif", "sgi"]
+)
+def test_other_forms_that_pillow_reads_are_read(tmp_path, suffix):
+    image = Image.new("1" if suffix == "pbm" else "RGB", (16, 16))
+    image.paste(1 if suffix == "pbm" else (255, 0, 0), (0, 0, 8, 16))
+    data = same_three(tmp_path, image, suffix)
+    assert data.train.x[0, 0].float().mean() == pytest.approx(
+        0.5 if data.space.kind == "binary" else 127.5, rel=0.05
+    )

@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +198,86 @@ def test_dna_says_what_it_needs(monkeypatch):
     monkeypatch.delenv("REPARAM_DATA", raising=False)
     with pytest.raises(DataUnavailable, match="dna: .*dna.npz.*REPARAM_DATA"):
         load_data("dna")
+
+
+BATCHES = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+
+
+@pytest.fixture
+def cifar(tmp_path):
+    """A small CIFAR-10 in the published format: two records in each batch."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (12, 3, 32, 32), np.uint8), rng.integers(0, 10, 12, np.uint8)
+    folder = tmp_path / "data" / "cifar-10-batches-bin"
+    folder.mkdir(parents=True)
+    for i, name in enumerate(BATCHES):
+        rows = range(2 * i, 2 * i + 2)
+        (folder / name).write_bytes(b"".join(bytes([y[r]]) + x[r].tobytes() for r in rows))
+    return folder, x, y
+
+
+def packed(folder):
+    archive = folder.with_name("cifar-10-binary.tar.gz")
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(folder, folder.name)
+    return archive
+
+
+def is_cifar(data, x, y):
+    names = named_sets.CIFAR10_CLASSES
+    assert np.array_equal(data.train.x, x[:8]) and np.array_equal(data.valid.x, x[8:10])
+    assert np.array_equal(data.test.x, x[10:]) and data.train.x.dtype == torch.uint8
+    assert [data.class_names[label] for label in data.test.labels] == [names[i] for i in y[10:]]
+    assert data.space.shape == (3, 32, 32) and data.space.levels == 256
+
+
+@pytest.mark.parametrize("form", ["folder", "archive"])
+def test_cifar10_from_the_users_folder(cifar, monkeypatch, form):
+    folder, x, y = cifar
+    if form == "archive":
+        packed(folder)
+        shutil.rmtree(folder)
+    monkeypatch.setenv("REPARAM_DATA", str(folder.parent))
+    is_cifar(load_data("cifar10"), x, y)
+    assert load_data(**load_data("cifar10").source).name == "cifar10"
+
+
+def test_cifar10_is_downloaded_by_its_published_checksum(cifar, monkeypatch):
+    folder, x, y = cifar
+    asked = []
+
+    def retrieve(url, known_hash, **_):
+        asked.append((url, known_hash))
+        return str(packed(folder))
+
+    monkeypatch.delenv("REPARAM_DATA", raising=False)
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    is_cifar(load_data("cifar10"), x, y)
+    url = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+    assert asked == [(url, "md5:c32a1d4ab5d03f1284b67883e8d87530")]  # of the binary version
+
+    def fail(*_, **__):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(pooch, "retrieve", fail)
+    with pytest.raises(DataUnavailable, match="cifar10: .*put cifar-10-batches-bin into a folder"):
+        load_data("cifar10")
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "label", "archive"])
+def test_cifar10_of_another_format_is_refused(cifar, monkeypatch, damage):
+    folder, *_ = cifar
+    file = folder / "data_batch_2.bin"
+    if damage == "missing":
+        file.unlink()
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-1])
+    if damage == "label":
+        file.write_bytes(b"\xff" + file.read_bytes()[1:])
+    if damage == "archive":
+        archive = packed(folder)
+        archive.write_bytes(archive.read_bytes()[:3000])
+        shutil.rmtree(folder)
+    monkeypatch.setenv("REPARAM_DATA", str(folder.parent))
+    with pytest.raises(ValueError, match="is missing|no batches of CIFAR-10|no archive of gzip"):
+        load_data("cifar10")

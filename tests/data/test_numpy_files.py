@@ -157,5 +157,5 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="notes.txt: expected a folder of images.*got a file"):
         load_data(tmp_path / "notes.txt")
     (tmp_path / "one.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="one.png: is a single image; give the folder"):
+    with pytest.raises(ValueError, match="one.png: cannot be read as an image"):
         load_data(tmp_path / "one.png")

@@ -74,7 +74,7 @@ def complete(
 
     opened = where.open(run)
     model, record = opened.model, opened.record
-    target = Target.of(out, force, record)
+    target = Target.of(out, force, record, examples)
     positive_count("draws", draws)
     if not isinstance(model, Completer):
         name = type(model).__name__

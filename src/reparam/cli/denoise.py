@@ -48,7 +48,7 @@ def denoise(
     opened = where.open(run)
     record = opened.record
     codec(opened)
-    target = Target.of(out, force, record)
+    target = Target.of(out, force, record, examples)
     clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(clean))
     corrupt = examples is None or noise is not None or amount is not None

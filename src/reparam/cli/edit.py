@@ -60,7 +60,7 @@ def interpolate(
 
     opened = where.open(run)
     record, model = opened.record, codec(opened)
-    target = Target.of(out, force, record)
+    target = Target.of(out, force, record, first, second)
     places = target.claim(numbered(steps))
     a, b = (one_example(which, opened) for which in (first, second))
     c = [condition_of(opened, end, label) for end in (a, b)]
@@ -100,7 +100,7 @@ def traverse(
 
     opened = where.open(run)
     record, model = opened.record, codec(opened)
-    target = Target.of(out, force, record)
+    target = Target.of(out, force, record, example)
     if not 0 <= reach < math.inf:
         raise ValueError(f"reach: expected a finite number of at least 0, got {reach}")
     positive_count("steps", steps)
@@ -143,7 +143,7 @@ def classify(
 
     opened = where.open(run)
     record, model = opened.record, _classifier(opened)
-    target = Target.of(out, force, record)
+    target = Target.of(out, force, record, examples)
     split = examples_of(examples, opened, label, n)
     log_p = _log_posteriors(model, split, samples, seed)
     found, names = log_p.argmax(1), record.class_names or tuple(map(str, range(log_p.shape[1])))

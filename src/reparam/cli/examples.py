@@ -70,7 +70,6 @@ def examples_of(
 
     Where no number is asked for they are all of them, or ``most``, and it says so.
     """
-    from reparam.data import load_rows
     from reparam.model import positive_count
 
     if n is not None:
@@ -80,8 +79,7 @@ def examples_of(
     if source is None:
         split = run.data().test
     else:
-        taken = run.model.conditional
-        split = load_rows(source, run.record, label=label, attributes=taken)
+        split = _given(source, run, label)
     if n is None and most is not None and len(split) > most:
         show_notes([f"The first {most} of {len(split)}; -n says how many."])
         n = most
@@ -90,10 +88,8 @@ def examples_of(
 
 def one_example(which: str, run: OpenRun) -> Split:
     """The row of the test split with that number, or the one example in a file."""
-    from reparam.data import load_rows
-
     if not which.isdigit():
-        found = load_rows(which, run.record, attributes=run.model.conditional)
+        found = _given(which, run, None)
         if len(found) > 1:
             raise ValueError(f"{which}: expected one example, got {len(found)}")
         return found
@@ -101,6 +97,22 @@ def one_example(which: str, run: OpenRun) -> Split:
     if index >= len(test):
         raise ValueError(f"{which}: expected the number of a test example, 0 to {len(test) - 1}")
     return test.take(slice(index, index + 1))
+
+
+def _given(source: str, run: OpenRun, label: str | None) -> Split:
+    """Examples in a file or folder, and what was decided in reading them."""
+    from reparam.data import load_rows
+
+    by_attributes = run.model.conditional and run.model.space.attributes is not None
+    split = load_rows(source, run.record, label=label, attributes=run.model.conditional)
+    show_notes(split.notes)
+    if by_attributes and split.attributes is None:
+        names = ", ".join(run.record.attribute_names or ())
+        raise ValueError(
+            f"{source}: the model is conditional on attributes ({names}); give an .npz with the "
+            "arrays x and attributes, or leave it out for the test split"
+        )
+    return split
 
 
 def class_tensor(name: str | None, n: int, record: DataRecord) -> Tensor | None:
@@ -145,16 +157,34 @@ def asked_condition(
 
 
 def attributes_tensor(words: list[str], n: int, names: tuple[str, ...]) -> Tensor:
-    """n times the values in NAME=VALUE words, of which there is one for each name."""
+    """n times the values in NAME=VALUE words, of which there is one for each name.
+
+    Of attributes ``hair:gray`` and ``hair:red``, ``hair=red`` is ``hair:gray=0 hair:red=1``.
+    """
     import torch
 
     from reparam.cli.options import parse_number
     from reparam.presets.registry import parse_assignments
 
-    given = parse_assignments(words)
+    given = _of_words(parse_assignments(words), names)
     if given.keys() != set(names):
         raise ValueError(
             f"attribute: expected one of each of {', '.join(names)}, got {', '.join(given)}"
         )
     values = [parse_number(name, given[name]) for name in names]
     return torch.tensor([values], dtype=torch.float64).expand(n, -1)
+
+
+def _of_words(given: dict[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """The same with a word of a column of text as the attributes that its words are."""
+    found = {}
+    for name, value in given.items():
+        words = [other for other in names if other.startswith(f"{name}:")]
+        if name in names or not words:
+            found[name] = value
+        elif f"{name}:{value}" in words:
+            found |= {word: str(int(word == f"{name}:{value}")) for word in words}
+        else:
+            known = ", ".join(word.removeprefix(f"{name}:") for word in words)
+            raise ValueError(f"attribute: expected {name} as one of {known}, got {value!r}")
+    return found

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image
 
 from reparam.atomic import write_atomically
-from reparam.data.image_files import ImageHeader, read_header
+from reparam.data.contents import file_and_frame
+from reparam.data.image_pixels import Reading, UnreadableImage, read_headers
 from reparam.report.pictures import Brightness
 
 if TYPE_CHECKING:
@@ -33,8 +34,19 @@ def places(split: Split) -> list[Place]:
     """Of examples: the name of the file each was read from, with its folders; else its number."""
     if split.files is None:
         return numbered(len(split))
-    names = (Path(name).with_suffix(".png") for name in split.files.names)
-    return [Place(str(n), path) for n, path in zip(names, split.files.paths, strict=True)]
+    names = map(_name_of, split.files.names)
+    return [Place(name, path) for name, path in zip(names, split.files.paths, strict=True)]
+
+
+def _name_of(name: str) -> str:
+    """The name of an image's picture, with the number of its frame.
+
+    >>> _name_of("a/b.tif"), _name_of("a/b.tif[3]")
+    ('a/b.png', 'a/b-3.png')
+    """
+    file, frame = file_and_frame(name)
+    path = Path(file).with_suffix(".png")
+    return str(path.with_stem(f"{path.stem}-{frame}") if frame else path)
 
 
 def place_of(split: Split, number: str) -> Place:
@@ -61,12 +73,14 @@ def several(place: Place, n: int) -> list[Place]:
     return [place._replace(name=str(path.with_stem(f"{path.stem}-{i}"))) for i in numbers]
 
 
-def refuse_sources(path: Path, folders: Iterable[Path]) -> None:
-    """Refuse to write below folders of images that are read: over them, or as more of them."""
+def refuse_sources(path: Path, sources: Iterable[Path]) -> None:
+    """Refuse to write over what is read, or below folders of images as more of them."""
     whole = path.resolve()
-    for folder in folders:
-        if folder.resolve() in (whole, *whole.parents):
-            raise ValueError(_read_as_data(path, folder))
+    for source in sources:
+        if source.is_file() and source.resolve() == whole:
+            raise ValueError(f"{path}: is read as data; choose another name")
+        if source.is_dir() and source.resolve() in (whole, *whole.parents):
+            raise ValueError(_read_as_data(path, source))
 
 
 def _read_as_data(path: Path, folder: Path) -> str:
@@ -119,8 +133,10 @@ def write_folder(folder: Path, x: Tensor, found: Sequence[Place], record: DataRe
 
 def _source_size(place: Place) -> tuple[int, int] | None:
     """Width and height of the source, where there is one that can be read."""
-    header = None if place.source is None else read_header(place.source)
-    return header.size[::-1] if isinstance(header, ImageHeader) else None
+    if place.source is None:
+        return None
+    found = read_headers(place.source, Reading())
+    return None if isinstance(found, UnreadableImage) else found[0].size[::-1]
 
 
 def _cropped(image: Image.Image, size: tuple[int, int]) -> bool:

@@ -64,6 +64,14 @@ def _size(kind: object, tokens: Sequence[Token]) -> int | tuple[int, int]:
     return int(height) if width is None else (int(height), int(width))
 
 
+def _range(kind: object, tokens: Sequence[Token]) -> tuple[float, float]:
+    """Two numbers; that the second is larger is for the library to check."""
+    low, comma, high = tokens[0].value.partition(",")
+    if not comma:
+        raise ValueError(f"range: expected two numbers, as 0,65535, got {tokens[0].value!r}")
+    return parse_number("range", low), parse_number("range", high)
+
+
 def _binarize(kind: object, tokens: Sequence[Token]) -> str | float:
     text = tokens[0].value
     if text in ("static", "dynamic"):
@@ -86,6 +94,10 @@ class DataOptions:
         binarize: A threshold, static (one random draw) or dynamic.
         size: Image size: 64, or 48x64 (height x width).
         pad: How other proportions are made to fit.
+        range: What becomes black and white of images of more than 8 bits; none: their extremes.
+        background: A color to lay transparent images upon.
+        frames: first or all of image files with several.
+        attribute_table: A CSV file with a row for each image file: attributes, or a label.
         test: Where the test split lies, if elsewhere.
     """
 
@@ -100,6 +112,13 @@ class DataOptions:
         int | tuple[int, int] | None, Parameter(converter=_size, n_tokens=1, metavar="SIZE")
     ] = None
     pad: Annotated[bool, Parameter(negative="--crop", show_default="crop")] = False
+    range: Annotated[
+        tuple[float, float] | None,
+        Parameter(converter=_range, n_tokens=1, allow_leading_hyphen=True, metavar="LOW,HIGH"),
+    ] = None
+    background: Annotated[str, Parameter(metavar="COLOR")] = "white"
+    frames: Annotated[Literal["first", "all"] | None, option()] = None
+    attribute_table: Annotated[str | None, Parameter(metavar="TABLE.csv")] = None
     test: Annotated[str | None, Parameter(metavar="SOURCE")] = None
 
     def load(self, source: str) -> Data:

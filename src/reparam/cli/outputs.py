@@ -42,11 +42,19 @@ class Target:
     folder: bool
 
     @classmethod
-    def of(cls, out: str, force: bool, record: DataRecord, images: bool = True) -> Target:
+    def of(
+        cls,
+        out: str,
+        force: bool,
+        record: DataRecord,
+        *given: str | None,
+        images: bool = True,
+    ) -> Target:
         """The place that ``-o`` names: a folder where it ends in a slash or has no suffix.
 
         Args:
-            record: of the run's data, whose folder of images nothing is written over.
+            record: of the run's data, which nothing is written over.
+            given: other sources that are read, over which nothing is written either.
             images: whether what is written are examples, which may be images.
 
         Raises:
@@ -68,7 +76,9 @@ class Target:
         if path.exists() and not force and not folder:
             raise ValueError(f"{out}: exists already; choose another name or --force")
         if path.exists() or folder:
-            refuse_sources(path, data_folders(record))
+            refuse_sources(path, recorded_sources(record))
+        if path.exists() and not folder:  # in folders it is seen for each image
+            refuse_sources(path, [Path(source).expanduser() for source in given if source])
         return target
 
     @property
@@ -122,11 +132,11 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
         write_text(path, _csv(_stored(result), result.columns))
 
 
-def data_folders(record: DataRecord) -> list[Path]:
-    """The folders of images that the run's data are."""
+def recorded_sources(record: DataRecord) -> list[Path]:
+    """The files and folders that the run's data are."""
     recipe = record.source or {}
-    places = [Path(recipe[split]) for split in ("source", "test") if split in recipe]
-    return [place for place in places if place.is_dir()]
+    names = ("source", "test", "attribute_table")
+    return [Path(recipe[name]) for name in names if name in recipe]
 
 
 def in_rows(shown: Sequence[Tensor], most: int) -> Tensor:

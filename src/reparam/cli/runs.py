@@ -92,12 +92,13 @@ def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None
 
     recipe = dict(recorded["source"] or {})
     if moved is not None:
-        if recipe.get("test") and not _there(recipe["test"]):  # it moved along
-            recipe["test"] = str(Path(moved).parent / Path(recipe["test"]).name)
+        for name in ("test", "attribute_table"):
+            if recipe.get(name) and not _there(recipe[name]):  # it moved along
+                recipe[name] = str(Path(moved).parent / Path(recipe[name]).name)
         return same_data(recorded, load_data(**recipe | {"source": moved}), path)
     if not recipe:
         raise ValueError(f"{path}: its data came from memory; name a file of them with --data")
-    for place in (recipe["source"], recipe.get("test")):
+    for place in (recipe["source"], recipe.get("test"), recipe.get("attribute_table")):
         if place is not None and not _there(place):
             raise ValueError(
                 f"{path}: its data are not at {place} any more; say with --data where they are now"

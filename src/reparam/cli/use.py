@@ -83,7 +83,7 @@ def reconstruct(
 
     opened = where.open(run)
     record, model = opened.record, codec(opened)
-    target = Target.of(out, force, record)
+    target = Target.of(out, force, record, examples)
     split = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
     claimed = target.claim(places(split))
     again = _redrawn(opened, seed) if draw else model.reconstruct
@@ -125,7 +125,7 @@ def encode(
     from reparam.evaluation.representation import codes
 
     opened = where.open(run)
-    target = Target.of(out, force, opened.record, images=False)
+    target = Target.of(out, force, opened.record, examples, images=False)
     model = encoder(opened)
     split = examples_of(examples, opened, label, n)
     arrays = {"z": codes(model, split)}

@@ -40,7 +40,7 @@ def vary(
 
     opened = where.open(run)
     model, record = opened.model, opened.record
-    target = Target.of(out, force, record)
+    target = Target.of(out, force, record, example)
     if not isinstance(model, LatentVariable):
         raise ValueError(f"{run}: {type(model).__name__} has no q(z|x) to draw from; use a VAE")
     split = one_example(example, opened)

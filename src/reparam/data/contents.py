@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Fit = Literal["crop", "pad"]
+Frames = Literal["first", "all"]
 CHANNELS = (1, 3)
 
 
@@ -20,7 +22,8 @@ class ReadOptions:
 
     Args:
         label, drop, attributes, factors: columns of a table; drop also names arrays of an archive.
-        size, fit_size: of images in files.
+        size, fit_size, range, background, frames, attribute_table: of images in files.
+        channels: of images in files, 1 or 3 as other data have; None: as the files are.
         only: of a table, the columns to take as x, in this order; None: all others.
 
     >>> ReadOptions(label="y").refuse("an image folder", "size", "fit_size")
@@ -35,11 +38,19 @@ class ReadOptions:
     size: int | tuple[int, int] | None = None
     fit_size: Fit = "crop"
     only: tuple[str, ...] | None = None
+    range: tuple[float, float] | None = None
+    background: str = "white"
+    frames: Frames | None = None
+    attribute_table: str | None = None
+    channels: int | None = None
 
     def refuse(self, what: str, *taken: str) -> None:
         """Refuse arguments that this kind of source ignores."""
         for each in fields(self):
-            if each.name not in (*taken, "only") and getattr(self, each.name) != each.default:
+            if (
+                each.name not in (*taken, "only", "channels")
+                and getattr(self, each.name) != each.default
+            ):
                 raise ValueError(f"{each.name}: does not apply to {what}")
 
 
@@ -49,10 +60,11 @@ class Files:
 
     Args:
         folder: above all of them.
-        names: (N,), a path below folder for each example.
+        names: (N,), a path below folder for each example; of a file with several frames, each
+            has its number after it.
 
-    >>> Files(Path("photos"), np.array(["a.png", "b.png"], object))[:1].paths
-    [PosixPath('photos/a.png')]
+    >>> Files(Path("photos"), np.array(["a.png", "b.gif[3]"], object)).paths
+    [PosixPath('photos/a.png'), PosixPath('photos/b.gif')]
     """
 
     folder: Path
@@ -66,7 +78,17 @@ class Files:
 
     @property
     def paths(self) -> list[Path]:
-        return [self.folder / name for name in self.names]
+        return [self.folder / file_and_frame(name)[0] for name in self.names]
+
+
+def file_and_frame(name: str) -> tuple[str, str]:
+    """A name of ``Files`` as that of the file, and the frame's number where it has several.
+
+    >>> file_and_frame("b.gif[3]"), file_and_frame("a[1].png")
+    (('b.gif', '3'), ('a[1].png', ''))
+    """
+    match = re.fullmatch(r"(.*)\[(\d+)\]", name, re.DOTALL)
+    return (match[1], match[2]) if match else (name, "")
 
 
 @dataclass(frozen=True)
@@ -110,6 +132,7 @@ class Contents:
         origins: of the splits that come from somewhere else than ``origin``.
         attribute_names, factor_names: of the splits' attributes and factors, where there are some.
         gray_levels: K of the splits' ``gray``, where x was drawn of it.
+        found: arguments of ``load_data`` that the reader found out, by which more is read alike.
 
     >>> Contents({"train": SplitArrays(np.zeros((3, 2)))}, "zeros", "array").form
     'array'
@@ -127,6 +150,7 @@ class Contents:
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
     gray_levels: int | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
 
     def noted(self, *notes: str) -> Contents:
         """The same with more notes."""

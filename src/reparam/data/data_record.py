@@ -26,6 +26,10 @@ class Recipe(TypedDict):
     binarize: NotRequired[str | float]
     size: NotRequired[int | list[int]]
     fit_size: NotRequired[str]
+    range: NotRequired[list[float]]
+    background: NotRequired[str]
+    frames: NotRequired[str]
+    attribute_table: NotRequired[str]
     seed: NotRequired[int]
 
 
@@ -79,7 +83,7 @@ class DataRecord:
 
 def record_json(data: Data) -> dict[str, Any]:
     """What a run remembers of its data, and their fingerprint, as JSON keeps it."""
-    low, high = _span(data)
+    low, high = span(data)
     lists = {
         name: None if (names := getattr(data, name)) is None else list(names)
         for name in ("class_names", "columns", "attribute_names")
@@ -104,7 +108,8 @@ def check_record(entry: Mapping[str, Any]) -> None:
     check(entry, RecordEntry, "data")
 
 
-def _span(data: Data) -> tuple[float, float]:
+def span(data: Data) -> tuple[float, float]:
+    """The range of the values: all levels, or what the real training values span."""
     levels = data.space.level_count
     if levels is not None:
         return 0.0, float(levels - 1)

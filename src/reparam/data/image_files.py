@@ -1,150 +1,40 @@
-"""Image files as uint8 (C, H, W): one by one, and many into one array, in parallel."""
+"""Many image files into one uint8 array (N, C, H, W), in parallel."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from reparam.data import large_arrays
-from reparam.data.contents import Array, Fit
+from reparam.data.contents import Array
+from reparam.data.image_pixels import (
+    ImageHeader,
+    Range,
+    Reading,
+    UnreadableImage,
+    bombs_refused,
+    decode,
+    extremes,
+    read_headers,
+)
 from reparam.data.large_arrays import blank, take
 from reparam.progress import bar
 from reparam.wording import listed
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
 MANY = 500  # files that take a second or so: a bar is shown, and they are worth a cache
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ImageHeader:
-    """What there is to know before decoding: upright height and width, and whether in color.
-
-    >>> ImageHeader((2, 3), color=False).remark
-    ''
-    """
-
-    size: tuple[int, int]
-    color: bool
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class UnreadableImage:
-    """A file that could not be read, and why.
-
-    >>> str(UnreadableImage(Path("a/b.png"), "truncated"))
-    'a/b.png (truncated)'
-    """
-
-    path: Path
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path} ({self.reason})"
-
-
-def read_header(path: Path) -> ImageHeader | UnreadableImage:
-    """Size and color of an image file; gray files (and palettes of grays) have no color.
-
-    >>> read_header(Path("missing.png")).path.name
-    'missing.png'
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode == "F":
-                return UnreadableImage(path, "pixels are floats; use .npz")
-            width, height = image.size
-            if image.getexif().get(ORIENTATION) in SIDEWAYS:
-                width, height = height, width
-            return ImageHeader((height, width), _in_color(image), _remark(image))
-    except Exception as error:  # Pillow's decoders raise anything on damage, TypeError too
-        return UnreadableImage(path, _reason(error))
-
-
-def decode(path: Path, out: Array, fit: Fit) -> UnreadableImage | None:
-    """Write the pixels of an image file to ``out``, uint8 (C, H, W), resized where it has to be.
-
-    Args:
-        path: the file.
-        out: where the pixels go; its shape says how many channels and which size.
-        fit: ``"crop"`` cuts the middle out in the proportions of out, ``"pad"`` adds black bars.
-
-    >>> decode(Path("missing.png"), np.zeros((1, 2, 2), np.uint8), "crop").path.name
-    'missing.png'
-    """
-    channels, height, width = out.shape
-    try:
-        with Image.open(path) as file:
-            image = _eight_bits(ImageOps.exif_transpose(file), "L" if channels == 1 else "RGB")
-        if image.size != (width, height):
-            resize = ImageOps.fit if fit == "crop" else ImageOps.pad
-            image = resize(image, (width, height), Image.Resampling.LANCZOS)
-        pixels = np.asarray(image).reshape(height, width, channels)
-    except Exception as error:
-        return UnreadableImage(path, _reason(error))
-    out[:] = np.moveaxis(pixels, 2, 0)
-    return None
-
-
-@contextmanager
-def bombs_refused() -> Iterator[None]:
-    """Inside, files that would decode to far more pixels than a photo has count as broken.
-
-    A small file can claim any size. Above ``Image.MAX_IMAGE_PIXELS`` (89 million) Pillow warns,
-    which does not say of which file; here that is an error of this file, as twice as many are.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
-
-
-def _eight_bits(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("P", "PA") and mode == "L":
-        image = image.convert("RGB")  # a palette of grays is one only after the look-up
-    return image.convert(mode)
-
-
-def _in_color(image: Image.Image) -> bool:
-    if image.mode in ("P", "PA"):
-        pixels = np.asarray(image.convert("RGB"))
-        return bool((pixels != pixels[..., :1]).any())
-    return image.mode not in ("1", "L", "LA", "La") and not image.mode.startswith("I")
-
-
-def _remark(image: Image.Image) -> str:
-    if image.mode.startswith("I"):
-        return "16-bit images were reduced to 8 bits"
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return "transparency was ignored"
-    if getattr(image, "n_frames", 1) > 1:
-        return "of several frames the first was taken"
-    return ""
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "no image"
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, or it says so; make it smaller"
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class DecodedImages(NamedTuple):
@@ -153,34 +43,35 @@ class DecodedImages(NamedTuple):
     Args:
         x: uint8 (N, C, H, W), C 1 or 3; from 1 GB on in a file mapped into memory.
         rows: (N,), which of the files these are: the others could not be read.
+        frames: (N,), which frame of the file.
         notes: decisions, a sentence each.
+        range: what became 0 and 255 of files of more than 8 bits, where there are some.
     """
 
     x: Array
     rows: Array
+    frames: Array
     notes: tuple[str, ...]
+    range: Range | None = None
 
 
-def decode_all(
-    folder: Path, paths: Sequence[Path], target: tuple[int, int] | None, fit: Fit
-) -> DecodedImages:
+def decode_all(origin: Path, paths: Sequence[Path], reading: Reading) -> DecodedImages:
     """The pixels of image files, all of one size and one number of channels.
 
     Args:
-        folder: how messages call them together.
+        origin: how messages call them together.
         paths: the files.
-        target: height and width to bring them to; None: they have one size already.
-        fit: how an image of other proportions is brought to target.
+        reading: how they are read.
 
     Raises:
-        ValueError: none can be read, sizes that differ, or too many for the disk.
+        ValueError: none can be read, sizes or depths that differ, or too many for the disk.
 
     >>> import tempfile
     >>> from PIL import Image
     >>> folder = Path(tempfile.mkdtemp())
     >>> paths = [folder / "a.png", folder / "b.png"]
     >>> Image.fromarray(np.full((2, 3), 7, np.uint8)).save(paths[0])
-    >>> decoded = decode_all(folder, paths, None, "crop")
+    >>> decoded = decode_all(folder, paths, Reading())
     >>> decoded.x.shape, decoded.rows
     ((1, 1, 2, 3), array([0]))
     """
@@ -190,23 +81,32 @@ def decode_all(
         ThreadPoolExecutor(os.cpu_count()) as pool,
         _bar(2 * len(paths)) as counted,
     ):
-        looked = counted(pool.map(read_header, paths))
-        rows, failures = _readable(folder, looked)
-        headers = [header for header in looked if isinstance(header, ImageHeader)]
+        looked = counted(pool.map(partial(read_headers, reading=reading), paths))
+        rows, failures = _readable(origin, looked)
         files = [paths[row] for row in rows]
-        shape = target or _common_size(folder, files, headers)
-        channels = 3 if any(h.color for h in headers) else 1
-        all_shape = (len(files), channels, *shape)
-        x = blank(all_shape, np.uint8, on_disk=math.prod(all_shape) >= large_arrays.MAPPED_FROM)
-        outcomes = counted(pool.map(partial(decode, fit=fit), files, x))
-    remarks = Counter(header.remark for header in headers if header.remark)
-    notes = [f"{len(files)} images, {remark} in {n}." for remark, n in sorted(remarks.items())]
-    if target:
-        resized = sum(header.size != target for header in headers)
-        notes.append(f"{resized} images resized to {shape[0]} × {shape[1]} ({fit}).")
-    kept, more = _readable(folder, outcomes)
+        by_file = [found for found in looked if not isinstance(found, UnreadableImage)]
+        headers = [header for found in by_file for header in found]
+        reading, depth = _with_range(origin, files, by_file, reading, pool.map)
+        size = reading.size or _common_size(origin, files, by_file)
+        channels = reading.channels or (3 if any(h.color for h in headers) else 1)
+        shape = (len(headers), channels, *size)
+        x = blank(shape, np.uint8, on_disk=math.prod(shape) >= large_arrays.MAPPED_FROM)
+        counts = np.array([len(found) for found in by_file])
+        ends = np.cumsum(counts)
+        parts = (x[end - count : end] for end, count in zip(ends, counts, strict=True))
+        outcomes = counted(pool.map(partial(decode, reading=reading), files, parts))
+    kept, more = _readable(origin, outcomes)
+    notes = [*depth, *_remarks(by_file, outcomes), *_of_size(headers, reading, channels)]
     notes += _skipped([*failures, *more], len(paths))
-    return DecodedImages(take(x, kept) if more else x, rows[kept], tuple(notes))
+    chosen = np.flatnonzero(np.isin(np.repeat(np.arange(len(files)), counts), kept))
+    frames = np.arange(len(headers)) - np.repeat(ends - counts, counts)
+    return DecodedImages(
+        take(x, chosen) if more else x,
+        np.repeat(rows, counts)[chosen],
+        frames[chosen],
+        tuple(notes),
+        reading.range if any(header.deep for header in headers) else None,
+    )
 
 
 @contextmanager
@@ -225,33 +125,112 @@ def _bar(total: int) -> Iterator[Callable[[Iterable[T]], list[T]]]:
         yield counted
 
 
-def _readable(
-    folder: Path, outcomes: Sequence[ImageHeader | UnreadableImage | None]
-) -> tuple[Array, list[UnreadableImage]]:
+def _readable(origin: Path, outcomes: Sequence[object]) -> tuple[Array, list[UnreadableImage]]:
     """Which outcomes are no failures, and the failures."""
     failures = [outcome for outcome in outcomes if isinstance(outcome, UnreadableImage)]
+    if len(failures) == len(outcomes) == 1:
+        raise ValueError(f"{failures[0].path}: cannot be read as an image: {failures[0].reason}")
     if len(failures) == len(outcomes):
         raise ValueError(
-            f"{folder}: none of {len(failures)} images can be read, the first is {failures[0]}"
+            f"{origin}: none of {len(failures)} images can be read, the first is {failures[0]}"
         )
-    return np.array(
-        [i for i, o in enumerate(outcomes) if not isinstance(o, UnreadableImage)]
-    ), failures
+    kept = [i for i, o in enumerate(outcomes) if not isinstance(o, UnreadableImage)]
+    return np.array(kept), failures
+
+
+def _with_range(
+    origin: Path,
+    files: Sequence[Path],
+    by_file: Sequence[list[ImageHeader]],
+    reading: Reading,
+    each: Callable[..., Iterable[Any]],
+) -> tuple[Reading, list[str]]:
+    """The reading with one range for all files of more than 8 bits, and a note on it."""
+    deep = [any(header.deep for header in found) for found in by_file]
+    if not any(deep):
+        ignored = reading.range is not None and reading.channels is None
+        return reading, ["No image has more than 8 bits: range changed nothing."] * ignored
+    how = "as asked" if reading.channels is None else "as in the other data"
+    if reading.range is None:
+        _refuse_mixture(origin, files, deep, reading)
+        how = "the smallest and the largest of all; range=LOW,HIGH (--range) says otherwise"
+        found = list(each(extremes, files, map(len, by_file)))
+        ranges = [one for one in found if not isinstance(one, UnreadableImage)]
+        if ranges:  # else nothing can be decoded, which is said where that is tried
+            low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+            reading = replace(reading, range=(low, high))
+    low, high = reading.range or (0, 1)
+    note = (
+        f"{sum(deep)} of {len(files)} images have more than 8 bits: values {low:.10g} to "
+        f"{high:.10g} became 0 to 255 ({how})."
+    )
+    return reading, [note]
+
+
+def _refuse_mixture(
+    origin: Path, files: Sequence[Path], deep: Sequence[bool], reading: Reading
+) -> None:
+    """Beside images of 8 bits, whose 255 is white, that of deeper ones has to be known."""
+    first = files[deep.index(True)].name
+    if all(deep) and reading.channels is None:
+        return
+    other = "the data it is to be like" if all(deep) else files[deep.index(False)].name
+    verb = "have" if all(deep) else "has"
+    raise ValueError(
+        f"{origin}: {first} has more than 8 bits and {other} {verb} 8, so that which of its values "
+        "is white cannot be told; save it with 8 bits, or load data with range=(0, 65535) "
+        "(--range 0,65535), the values that become black and white"
+    )
 
 
 def _common_size(
-    folder: Path, files: Sequence[Path], headers: Sequence[ImageHeader]
+    origin: Path, files: Sequence[Path], by_file: Sequence[list[ImageHeader]]
 ) -> tuple[int, int]:
-    first = headers[0].size
-    for file, header in zip(files, headers, strict=True):
-        if header.size != first:
-            count = len({header.size for header in headers})
+    first = by_file[0][0].size
+    sizes = {header.size for found in by_file for header in found}
+    for file, found in zip(files, by_file, strict=True):
+        other = next((header.size for header in found if header.size != first), None)
+        if other is not None:
             raise ValueError(
-                f"{folder}: images have {count} sizes: {files[0].name} is {first[0]} × "
-                f"{first[1]} and {file.name} is {header.size[0]} × {header.size[1]} (height × "
+                f"{origin}: images have {len(sizes)} sizes: {files[0].name} is {first[0]} × "
+                f"{first[1]} and {file.name} is {other[0]} × {other[1]} (height × "
                 "width); bring them to one with size=64 (--size 64)"
             )
     return first
+
+
+def _remarks(
+    by_file: Sequence[list[ImageHeader]], outcomes: Sequence[tuple[str, ...] | UnreadableImage]
+) -> list[str]:
+    """What was lost or changed in some of the files, each remark with their number."""
+    counts: Counter[str] = Counter()
+    for found, outcome in zip(by_file, outcomes, strict=True):
+        decoded = () if isinstance(outcome, UnreadableImage) else outcome
+        counts.update({*(r for header in found for r in header.remarks), *decoded})
+    notes = [f"{n} of {len(by_file)} images: {remark}." for remark, n in sorted(counts.items())]
+    others = [found[0].others for found in by_file if found[0].others]
+    if others:
+        notes.append(
+            f"{len(others)} of {len(by_file)} images have several frames, of which the first was "
+            f"taken and {sum(others)} left out; frames='all' (--frames all) takes all."
+        )
+    return notes
+
+
+def _of_size(headers: Sequence[ImageHeader], reading: Reading, channels: int) -> list[str]:
+    """What all images were brought to."""
+    notes = []
+    resized = sum(header.size != reading.size for header in headers)
+    if reading.size and resized:
+        height, width = reading.size
+        notes.append(f"{resized} images resized to {height} × {width} ({reading.fit}).")
+    colored = sum(header.color for header in headers)
+    if channels == 1 and colored:
+        notes.append(f"{colored} images in color became gray, as the other data are.")
+    if channels == 3 and colored < len(headers):
+        gray = len(headers) - colored
+        notes.append(f"{gray} gray images got three equal channels, as others are in color.")
+    return notes
 
 
 def _skipped(failures: Sequence[UnreadableImage], total: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Folders of images: class folders are labels, split folders splits; decoded once if large."""
+"""Folders of images, and single ones: decoded once where they are many, and kept as decoded."""
 
 from __future__ import annotations
 
@@ -7,52 +7,33 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import PIL
 
 from reparam.atomic import checksum, write_atomically
-from reparam.data.arrays import split_named
-from reparam.data.contents import Array, Contents, Files, Fit, SplitArrays
-from reparam.data.image_files import (
-    MANY,
-    SUFFIXES,
-    DecodedImages,
-    UnreadableImage,
-    decode,
-    decode_all,
-    read_header,
-)
+from reparam.data.attribute_tables import with_table
+from reparam.data.contents import Array, Contents, Files, ReadOptions, SplitArrays
+from reparam.data.image_files import MANY, DecodedImages, decode_all
+from reparam.data.image_pixels import Reading
+from reparam.data.image_trees import ImagePlace, image_places
 from reparam.data.large_arrays import blocks, load
 from reparam.data.splits import SPLITS
-from reparam.wording import listed
 
 VARIABLE = "REPARAM_CACHE"  # environment variable: a folder for the caches, or "off"
-CACHE_FORMAT = 2  # of what is decoded and how it is kept
+CACHE_FORMAT = 3  # of what is decoded and how it is kept
 
 
-class ImagePlace(NamedTuple):
-    """An image file and where it belongs."""
-
-    path: Path
-    split: str
-    label: str | None
-
-
-def read_folder(
-    folder: Path, size: int | tuple[int, int] | None = None, fit: Fit = "crop"
-) -> Contents:
+def read_folder(folder: Path, options: ReadOptions) -> Contents:
     """The images of a folder, uint8 (N, C, H, W) with C 1 or 3, ordered by path.
 
     Args:
         folder: images; or one folder of images for each class; or folders train, valid and test
             that hold either.
-        size: height and width to bring all images to (one number: both); None: they have one
-            size already.
-        fit: ``"crop"`` cuts the middle out in the proportions of size, ``"pad"`` adds black bars.
+        options: how they are read, and a table of what stands beside them.
 
     Raises:
         ValueError: no images, none that can be read, sizes that differ, or images beside class
@@ -63,13 +44,13 @@ def read_folder(
     >>> folder = Path(tempfile.mkdtemp())
     >>> for i in range(3):
     ...     Image.fromarray(np.full((2, 2), i, np.uint8)).save(folder / f"{i}.png")
-    >>> read_folder(folder).splits["train"].x[:, 0, 0, 0]
+    >>> read_folder(folder, ReadOptions()).splits["train"].x[:, 0, 0, 0]
     array([0, 1, 2], dtype=uint8)
     """
-    target = _target(size, fit)
-    items, notes = _items(folder)
-    paths = [item.path for item in items]
-    cache = folder_cache(folder, paths, {"size": target, "fit": fit})
+    reading = Reading.of(options)
+    places, notes = image_places(folder)
+    paths = [place.path for place in places]
+    cache = folder_cache(folder, paths, asdict(reading))
     decoded = None if cache is None else cache.read()
     if decoded is not None:
         notes.append(
@@ -77,15 +58,19 @@ def read_folder(
             f"{VARIABLE}=off decodes all afresh."
         )
     else:
-        decoded = decode_all(folder, paths, target, fit)
+        decoded = decode_all(folder, paths, reading)
         if cache is not None:
             cache.write(decoded)
-    kept = [items[row] for row in decoded.rows]
-    return _by_split(folder, kept, decoded.x, [*notes, *decoded.notes])
+    contents = with_table(_by_split(folder, places, decoded, reading), options)
+    return replace(contents, notes=(*notes, *contents.notes))
 
 
-def read_image(path: Path, size: tuple[int, int] | None, fit: Fit) -> Contents:
-    """A single image file as one example; the arguments are those of ``read_folder``.
+def read_image(path: Path, options: ReadOptions) -> Contents:
+    """A single image file as one example, or one with several frames as as many.
+
+    Args:
+        path: the file.
+        options: how it is read.
 
     Raises:
         ValueError: it cannot be read.
@@ -94,108 +79,42 @@ def read_image(path: Path, size: tuple[int, int] | None, fit: Fit) -> Contents:
     >>> from PIL import Image
     >>> path = Path(tempfile.mkdtemp()) / "a.png"
     >>> Image.fromarray(np.full((4, 4), 7, np.uint8)).save(path)
-    >>> read_image(path, (2, 3), "crop").splits["train"].x.shape
+    >>> read_image(path, ReadOptions(size=(2, 3))).splits["train"].x.shape
     (1, 1, 2, 3)
     """
-    header = read_header(path)
-    if not isinstance(header, UnreadableImage):
-        x = np.empty((1, 3 if header.color else 1, *(size or header.size)), np.uint8)
-        failure = decode(path, x[0], fit)
-        if failure is None:
-            files = Files(path.parent, np.array([path.name], object))
-            return Contents({"train": SplitArrays(x, files=files)}, path.name, str(path), "images")
-        header = failure
-    raise ValueError(f"{path}: cannot be read as an image: {header.reason}")
-
-
-def _target(size: int | tuple[int, int] | None, fit: str) -> tuple[int, int] | None:
-    if fit not in ("crop", "pad"):
-        raise ValueError(f"fit_size: expected 'crop' or 'pad', got {fit!r}")
-    if size is None:
-        return None
-    sides = (size, size) if isinstance(size, int | np.integer) else tuple(size)
-    if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"size: expected positive height and width, or one number, got {size}")
-    return int(sides[0]), int(sides[1])
-
-
-def _items(folder: Path) -> tuple[list[ImagePlace], list[str]]:
-    """All image files with their split and class folder, and notes on what is left out."""
-    tops = [path for path in sorted(folder.iterdir()) if path.is_dir() and _visible(path)]
-    roots = [(path, split) for path in tops if (split := split_named(path.name)) is not None]
-    notes = []
-    if roots:
-        if "train" not in {split for _, split in roots}:
-            raise ValueError(f"{folder}: has a folder {roots[0][0].name!r}, but none named 'train'")
-        beside = [path.name for path in tops if split_named(path.name) is None]
-        beside += [path.name for path in sorted(folder.iterdir()) if is_image(path)]
-        if beside:
-            notes.append(f"Not used, beside the folders of splits: {listed(beside)}.")
-    items, others = [], []
-    for root, split in sorted(roots, key=lambda pair: pair[1]) or [(folder, "train")]:
-        of_root, of_others = _scan(root, split)
-        items += of_root
-        others += of_others
-    if others:
-        notes.append(f"{len(others)} files that are no images left out: {listed(others)}.")
-    if not items:
-        raise ValueError(f"{folder}: holds no images ({', '.join(sorted(SUFFIXES))})")
-    classes = {item.label for item in items}
-    if len(classes) == 1 and classes != {None}:
-        notes.append(f"A single folder, {classes.pop()!r}: taken as no labels.")
-        items = [item._replace(label=None) for item in items]
-    return items, notes
-
-
-def _scan(root: Path, split: str) -> tuple[list[ImagePlace], list[str]]:
-    """Images below one root; the first folder on the way to an image is its class."""
-    items, others = [], []
-    for path in sorted(root.rglob("*")):
-        steps = path.relative_to(root)
-        if not path.is_file() or not all(_visible(Path(step)) for step in steps.parts):
-            continue
-        if is_image(path):
-            items.append(ImagePlace(path, split, steps.parts[0] if len(steps.parts) > 1 else None))
-        else:
-            others.append(path.name)
-    loose = [item.path.name for item in items if item.label is None]
-    if loose and len(loose) < len(items):
-        raise ValueError(
-            f"{root}: {len(loose)} images lie beside class folders ({listed(loose)}); move them "
-            "into a class folder, or all images into one folder"
-        )
-    return items, others
+    reading = Reading.of(options)
+    decoded = decode_all(path, [path], reading)
+    contents = _by_split(path.parent, [ImagePlace(path, "train", None)], decoded, reading)
+    return replace(with_table(contents, options), name=path.name, origin=str(path))
 
 
 def _by_split(
-    folder: Path, items: Sequence[ImagePlace], x: Array, notes: Sequence[str]
+    folder: Path, places: Sequence[ImagePlace], decoded: DecodedImages, reading: Reading
 ) -> Contents:
     splits = {}
+    kept = [places[row] for row in decoded.rows]
+    several = set(decoded.rows[decoded.frames > 0].tolist())
+    names = [
+        str(place.path.relative_to(folder)) + (f"[{frame}]" if row in several else "")
+        for place, row, frame in zip(kept, decoded.rows.tolist(), decoded.frames, strict=True)
+    ]
     for split in SPLITS:
-        rows = [i for i, item in enumerate(items) if item.split == split]
-        classes = [label for i in rows if (label := items[i].label) is not None]
+        rows = [i for i, place in enumerate(kept) if place.split == split]
         if rows:
-            # Folders are scanned split by split, so that each is one slice: no copy.
-            pixels = x[rows[0] : rows[-1] + 1]
-            names = np.array([str(items[i].path.relative_to(folder)) for i in rows], object)
-            labels = np.array(classes) if classes else None
-            splits[split] = SplitArrays(pixels, labels, files=Files(folder, names))
+            # They are ordered split by split, so that each is one slice: no copy.
+            part = slice(rows[0], rows[-1] + 1)
+            classes = [label for place in kept[part] if (label := place.label) is not None]
+            splits[split] = SplitArrays(
+                decoded.x[part],
+                np.array(classes) if classes else None,
+                files=Files(folder, np.array(names[part], object)),
+            )
     if "train" not in splits:
         raise ValueError(f"{folder}: no image in 'train' can be read")
-    return Contents(splits, folder.name, str(folder), "images", notes=tuple(notes))
-
-
-def _visible(path: Path) -> bool:
-    return not path.name.startswith((".", "__MACOSX"))
-
-
-def is_image(path: Path) -> bool:
-    """Whether a path is that of an image file, by its name.
-
-    >>> is_image(Path("missing.png"))
-    False
-    """
-    return path.suffix.lower() in SUFFIXES and path.is_file() and _visible(path)
+    found: dict[str, Any] = {} if decoded.range is None else {"range": list(decoded.range)}
+    if reading.frames == "all":
+        found["frames"] = "all"
+    return Contents(splits, folder.name, str(folder), "images", notes=decoded.notes, found=found)
 
 
 @dataclass(frozen=True)
@@ -220,20 +139,23 @@ class FolderCache:
             about = json.loads(self.place.with_suffix(".json").read_text())
             if about["fingerprint"] != self.fingerprint:
                 return None
-            rows, notes = np.array(about["rows"], np.int64), tuple(about["notes"])
-            x = load(self.place)
-            whole = about["checksum"] == _checksum(x, rows, notes)
+            rows, frames = (np.array(about[name], np.int64) for name in ("rows", "frames"))
+            span = None if about["range"] is None else tuple(about["range"])
+            decoded = DecodedImages(load(self.place), rows, frames, tuple(about["notes"]), span)
+            whole = about["checksum"] == _checksum(decoded)
         except Exception:  # what parsers raise on damage is nowhere said; nothing is lost by it
             return None
-        return DecodedImages(x, rows, notes) if whole else None
+        return decoded if whole else None
 
     def write(self, decoded: DecodedImages) -> None:
         """Keep it for the next time; a disk that is full or read-only keeps nothing."""
         about = {
             "fingerprint": self.fingerprint,
-            "checksum": _checksum(*decoded),
+            "checksum": _checksum(decoded),
             "rows": decoded.rows.tolist(),
+            "frames": decoded.frames.tolist(),
             "notes": decoded.notes,
+            "range": decoded.range,
         }
         try:  # Pixels first: what is said about them holds for no others.
             write_atomically(self.place, lambda file: _save(Path(file), decoded.x))
@@ -283,9 +205,10 @@ def _save(file: Path, x: Array) -> None:
         np.save(opened, x)
 
 
-def _checksum(x: Array, rows: Array, notes: Sequence[str]) -> str:
-    arrays = (part for array in (x, rows) for part in _parts(array))
-    return checksum(itertools.chain([json.dumps(notes)], arrays))
+def _checksum(decoded: DecodedImages) -> str:
+    x, rows, frames, *others = decoded
+    arrays = (part for array in (x, rows, frames) for part in _parts(array))
+    return checksum(itertools.chain([json.dumps(others)], arrays))
 
 
 def _parts(array: Array) -> Iterator[str | memoryview]:

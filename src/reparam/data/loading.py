@@ -17,11 +17,20 @@ from torch import Tensor
 from reparam.data.arrays import read_memory, with_labels
 from reparam.data.beside_x import with_checked_numbers, with_class_indices
 from reparam.data.binarization import Binarization, Gray
-from reparam.data.contents import Array, Contents, Fit, ReadOptions, SplitArrays, with_axes
+from reparam.data.contents import (
+    Array,
+    Contents,
+    Fit,
+    Frames,
+    ReadOptions,
+    SplitArrays,
+    with_axes,
+)
 from reparam.data.csv_files import read_csv
-from reparam.data.data_record import DataRecord
-from reparam.data.image_files import SUFFIXES
-from reparam.data.image_folders import is_image, read_folder, read_image
+from reparam.data.data_record import DataRecord, span
+from reparam.data.image_folders import read_folder, read_image
+from reparam.data.image_trees import is_image
+from reparam.data.image_units import in_units, with_channels
 from reparam.data.large_arrays import is_mapped, take
 from reparam.data.named_sets import NAMED_SETS
 from reparam.data.numpy_files import read_npy, read_npz
@@ -32,6 +41,9 @@ from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
 
 OF_TABLES = ("label", "drop", "attributes", "factors")  # the arguments that name columns
+ALIKE = ("fit_size", "range", "background", "frames")  # how images of the same are read later
+OF_IMAGES = ("size", *ALIKE, "attribute_table")
+BESIDE_IMAGES = ("label", "drop", "attributes")  # the arguments that name columns of that table
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
 
@@ -48,6 +60,10 @@ def load_data(
     binarize: Binarization | None = None,
     size: int | tuple[int, int] | None = None,
     fit_size: Fit = "crop",
+    range: tuple[float, float] | None = None,
+    background: str = "white",
+    frames: Frames | None = None,
+    attribute_table: str | os.PathLike[str] | None = None,
     seed: int = 0,
 ) -> Data:
     """Load examples from anywhere, check them, and split them into train, valid and test.
@@ -59,8 +75,9 @@ def load_data(
 
     Args:
         source: a name (see ``sources``); the path of a folder of images, or of an .npz, .npy,
-            .csv, .tsv or .parquet file; an array, tensor, DataFrame or map-style torch Dataset;
-            a pair (x, labels); a dictionary of arrays with the names that an .npz may have.
+            .csv, .tsv or .parquet file, or of an image with several frames; an array, tensor,
+            DataFrame or map-style torch Dataset; a pair (x, labels); a dictionary of arrays with
+            the names that an .npz may have.
         test: the test split, as anything that source may be, where source has none.
         label: name of the label column of a table; or the labels themselves, of an array.
         drop: names of columns of a table, or of arrays of an .npz, to leave out.
@@ -76,6 +93,14 @@ def load_data(
             one in every batch of training, while validation and evaluation read a fixed one.
         size: height and width for a folder of images of different sizes (one number: both).
         fit_size: how an image of other proportions is made to fit: ``"crop"`` or ``"pad"``.
+        range: the values of images of more than 8 bits that become 0 and 255; None: the smallest
+            and the largest of all.
+        background: the color that transparent images are laid upon.
+        frames: of image files with several, the ``"first"`` or ``"all"``; None: the first in a
+            folder, all of a single file.
+        attribute_table: a text table with a row for each image file, which one of its columns
+            names. The other columns are attributes, or those named in ``attributes`` are, or
+            ``label`` is the label; of text each word is an attribute, ``column:word``.
         seed: of carved splits and of the fixed draw.
 
     Raises:
@@ -90,13 +115,25 @@ def load_data(
     """
     asked = ValueOptions(kind, levels, binarize, seed)
     column = str(label) if isinstance(label, str | int) else None
-    options = ReadOptions(column, _tuple(drop), _tuple(attributes), _tuple(factors), size, fit_size)
+    options = ReadOptions(
+        column,
+        _tuple(drop),
+        _tuple(attributes),
+        _tuple(factors),
+        size,
+        fit_size,
+        range=range,
+        background=background,
+        frames=frames,
+        attribute_table=None if attribute_table is None else _resolved(attribute_table),
+    )
     contents = read(source, options)
     if label is not None and column is None:
         contents = with_labels(contents, label)
     if test is not None:
         contents = _with_test(contents, test, options)
-    return checked_data(contents, asked, _recipe(source, test, label, options, asked))
+    recipe = _recipe(source, test, label, options, asked)
+    return checked_data(contents, asked, recipe and recipe | dict(contents.found))
 
 
 def _tuple(names: str | Collection[str]) -> tuple[str, ...]:
@@ -113,7 +150,8 @@ def load_rows(
     is the test split.
 
     Args:
-        source: as in ``load_data``, or a single image file.
+        source: as in ``load_data``, or a single image file. Images in files get size, channels and
+            range of values of the data, which the notes of the result say.
         trained_on: the data that the model was trained on, or what its run remembers of them.
         label: name of the label column of a table; None: no labels from a table.
         attributes: whether the columns that were attributes in training have to be there.
@@ -130,9 +168,13 @@ def load_rows(
     # Of a table the same columns; an archive brings its attributes by itself.
     names = trained_on.attribute_names or () if trained_on.columns and attributes else ()
     options = ReadOptions(label, attributes=names, only=trained_on.columns)
-    contents = _read_alike(source, trained_on.space, options, recipe.get("fit_size", "crop"))
+    contents = _read_alike(source, trained_on.space, options, recipe)
     used = contents.splits["test" if "test" in contents.splits else "train"]
     contents = with_axes(replace(contents, splits={"examples": used}))
+    contents = with_channels(contents, trained_on.space)
+    if recipe.get("binarize") is None:
+        contents = in_units(contents, trained_on.space, _span(trained_on))
+    notes = contents.notes
     contents = _of_space(contents, trained_on.space, recipe)
     labels = _known_labels(contents, trained_on.class_names)
     contents, found = with_checked_numbers(contents, "attributes")
@@ -140,7 +182,12 @@ def load_rows(
     if found is not None and len(found) != trained_on.space.attributes:
         expected = trained_on.space.attributes or "none"
         raise ValueError(f"{contents.origin}: expected {expected} attributes, got {len(found)}")
-    return _to_split(replace(contents.splits["examples"], labels=labels), contents.borrowed)
+    split = _to_split(replace(contents.splits["examples"], labels=labels), contents.borrowed)
+    return replace(split, notes=notes)
+
+
+def _span(data: Data | DataRecord) -> tuple[float, float]:
+    return span(data) if isinstance(data, Data) else (data.low, data.high)
 
 
 def read(source: Any, options: ReadOptions) -> Contents:
@@ -244,7 +291,7 @@ def _rows(arrays: SplitArrays, rows: Array) -> SplitArrays:
 def _to_split(arrays: SplitArrays, borrowed: bool, gray_levels: int | None = None) -> Split:
     """A split of checked arrays as tensors, copied if they are the caller's."""
     found = {what: a for what, a in vars(arrays).items() if a is not None and what != "files"}
-    tensors = {what: _tensor(a, borrowed) for what, a in found.items()}
+    tensors: dict[str, Any] = {what: _tensor(a, borrowed) for what, a in found.items()}
     gray = tensors.pop("gray", None)
     kept = None if gray is None or gray_levels is None else Gray(gray, gray_levels)
     return Split(**tensors, gray=kept, streamed=is_mapped(arrays.x), files=arrays.files)
@@ -255,8 +302,9 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
     if not path.exists():
         raise ValueError(_missing(path))
     if path.is_dir():
-        options.refuse("a folder of images", "size", "fit_size")
-        return read_folder(path, options.size, options.fit_size)
+        beside = BESIDE_IMAGES if options.attribute_table else ()
+        options.refuse("a folder of images", *OF_IMAGES, *beside)
+        return read_folder(path, options)
     if not path.is_file():
         raise ValueError(f"{path}: is neither a file nor a folder; save its content to a file")
     if suffix in (".npz", ".npy"):
@@ -268,9 +316,18 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
     if suffix in (".csv", ".tsv", ".parquet"):
         options.refuse(f"{suffix} files", *OF_TABLES)
         return (read_parquet if suffix == ".parquet" else read_csv)(path, options)
-    if suffix in SUFFIXES:
-        raise ValueError(f"{path}: is a single image; give the folder it is in")
+    if is_image(path):
+        return _read_frames(path, options)
     raise ValueError(f"{path}: expected {FORMATS}, got a file ending in {suffix or 'nothing'!r}")
+
+
+def _read_frames(path: Path, options: ReadOptions) -> Contents:
+    beside = BESIDE_IMAGES if options.attribute_table else ()
+    options.refuse("an image file", *OF_IMAGES, *beside)
+    contents = read_image(path, replace(options, frames=options.frames or "all"))
+    if len(contents.splits["train"].x) == 1:
+        raise ValueError(f"{path}: is a single image; give the folder it is in")
+    return contents
 
 
 def _missing(path: Path) -> str:
@@ -290,6 +347,9 @@ def _missing(path: Path) -> str:
 
 def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
     """The data with the examples of another source (its test split, if it has one) as theirs."""
+    shape = contents.splits["train"].x.shape
+    if contents.form == "images":
+        options = replace(options, channels=shape[1], **contents.found)
     try:
         other = read(test, options)
     except ValueError as error:
@@ -337,8 +397,7 @@ def _recipe(
     if label is not None and options.label is None:
         return None
     recipe: dict[str, Any] = {
-        name: place if place in NAMED_SETS else str(Path(place).expanduser().resolve())
-        for name, place in places.items()
+        name: place if place in NAMED_SETS else _resolved(place) for name, place in places.items()
     }
     for arguments in (options, asked):
         for field in fields(arguments):
@@ -348,21 +407,26 @@ def _recipe(
     return recipe
 
 
-def _read_alike(source: Any, space: Space, options: ReadOptions, fit: Fit) -> Contents:
-    """What the source holds; images in files get the size of those in training."""
+def _resolved(path: str | os.PathLike[str]) -> str:
+    return str(Path(path).expanduser().resolve())
+
+
+def _read_alike(
+    source: Any, space: Space, options: ReadOptions, recipe: Mapping[str, Any]
+) -> Contents:
+    """What the source holds; images in files are read as those in training were."""
     path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
     if path is None or not (path.is_dir() or is_image(path)):
         return read(source, options)
-    size = (space.shape[1], space.shape[2]) if space.is_image else None
-    if is_image(path):
-        return read_image(path, size, fit)
-    return read(source, replace(options, size=size, fit_size=fit))
+    options = replace(options, **{name: recipe[name] for name in ALIKE if name in recipe})
+    if space.is_image:
+        channels = space.shape[0] if space.shape[0] in (1, 3) else None
+        options = replace(options, size=(space.shape[1], space.shape[2]), channels=channels)
+    return read_image(path, options) if is_image(path) else read(source, options)
 
 
 def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Contents:
     arrays = contents.splits["examples"]
-    if space.is_image and space.shape[0] == 3 and arrays.x.shape[1:] == (1, *space.shape[1:]):
-        arrays = replace(arrays, x=np.repeat(arrays.x, 3, 1))  # gray among color, as in a folder
     if arrays.x.shape[1:] != space.shape:
         raise ValueError(
             f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import tarfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -49,6 +50,22 @@ BINARIZED_MNIST = (
         "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
     },
 )
+CIFAR10_ARCHIVE = "cifar-10-binary.tar.gz"
+CIFAR10 = (
+    "https://www.cs.toronto.edu/~kriz/",
+    {CIFAR10_ARCHIVE: "md5:c32a1d4ab5d03f1284b67883e8d87530"},
+)
+CIFAR10_FOLDER = "cifar-10-batches-bin"  # in the archive
+CIFAR10_RECORD = 1 + 3 * 32 * 32  # bytes: a label, then the planes of red, green and blue
+CIFAR10_BATCHES = {
+    "train": [f"data_batch_{i}.bin" for i in range(1, 5)],
+    "valid": ["data_batch_5.bin"],
+    "test": ["test_batch.bin"],
+}
+CIFAR10_CLASSES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
 
 
 class DataUnavailable(ValueError):
@@ -75,7 +92,7 @@ def sources() -> list[tuple[str, str]]:
     """The named data sets, each with one sentence on what it is.
 
     >>> [name for name, about in sources()]
-    ['digits', 'mnist', 'binarized-mnist', 'dna', 'fashion-mnist']
+    ['digits', 'mnist', 'binarized-mnist', 'dna', 'fashion-mnist', 'cifar10']
     """
     return [(name, named.about) for name, named in NAMED_SETS.items()]
 
@@ -136,6 +153,15 @@ def _dna() -> Contents:
     return _of_three_splits(contents, "dna")
 
 
+def _cifar10() -> Contents:
+    folder = os.environ.get(FOLDER)
+    supplied = [Path(folder, name) for name in (CIFAR10_FOLDER, CIFAR10_ARCHIVE)] if folder else []
+    there = [path for path in supplied if path.exists()]
+    path, *_ = there or fetch("cifar10", *CIFAR10, supplied=CIFAR10_FOLDER)
+    note = "The last of the five training batches is valid."
+    return Contents(read_cifar(path), "cifar10", "cifar10", levels=256, notes=(note,))
+
+
 def _of_three_splits(contents: Contents, name: str) -> Contents:
     if set(contents.splits) != set(SPLITS):
         raise ValueError(f"{contents.origin}: expected the arrays train, valid, test")
@@ -149,13 +175,16 @@ def _supplied(name: str) -> Contents | None:
     return read_npz(path) if folder and path.is_file() else None
 
 
-def fetch(name: str, base: str, checksums: dict[str, str]) -> list[Path]:
+def fetch(
+    name: str, base: str, checksums: dict[str, str], supplied: str | None = None
+) -> list[Path]:
     """The files of a data set, from the cache or else downloaded and verified.
 
     Args:
         name: of the data set.
         base: address of its folder.
         checksums: of each file.
+        supplied: what may lie in the user's folder instead; None: an .npz of its name.
 
     Raises:
         DataUnavailable: offline, or what came is not what was published.
@@ -180,7 +209,7 @@ def fetch(name: str, base: str, checksums: dict[str, str]) -> list[Path]:
             for file, checksum in checksums.items()
         ]
     except (OSError, ValueError) as error:  # no network or disk; or a wrong checksum
-        archive = f"{name.replace('-', '_')}.npz"
+        archive = supplied or f"{name.replace('-', '_')}.npz"
         raise DataUnavailable(
             f"{name}: not in the cache, and cannot be downloaded from {base} "
             f"({type(error).__name__}); go online, or put {archive} into a folder and set the "
@@ -231,6 +260,52 @@ def read_amat(path: Path) -> Array:
     return digits.reshape(-1, 28, 28)
 
 
+def read_cifar(path: Path) -> dict[str, SplitArrays]:
+    """The splits of CIFAR-10 in its binary batches: records of a label and 3 × 32 × 32 bytes.
+
+    Args:
+        path: the archive, or the folder in it.
+
+    Raises:
+        ValueError: another format, or a batch that is not there.
+
+    >>> read_cifar(Path("/"))
+    Traceback (most recent call last):
+    ValueError: /: data_batch_1.bin is missing
+    """
+    batches = {name for names in CIFAR10_BATCHES.values() for name in names}
+    if path.is_dir():
+        found = {name: (path / name).read_bytes() for name in batches if (path / name).is_file()}
+    else:
+        found = _members(path, batches)
+    splits = {}
+    for split, names in CIFAR10_BATCHES.items():
+        lacking = [name for name in names if name not in found]
+        if lacking:
+            raise ValueError(f"{path}: {lacking[0]} is missing")
+        content = np.frombuffer(b"".join(found[name] for name in names), np.uint8)
+        records = content[: len(content) // CIFAR10_RECORD * CIFAR10_RECORD]
+        records = records.reshape(-1, CIFAR10_RECORD)
+        if records.size != content.size or len(records) == 0 or records[:, 0].max() > 9:
+            raise ValueError(f"{path}: {', '.join(names)} are no batches of CIFAR-10")
+        labels = np.array(CIFAR10_CLASSES)[records[:, 0]]
+        splits[split] = SplitArrays(records[:, 1:].reshape(-1, 3, 32, 32), labels)
+    return splits
+
+
+def _members(path: Path, names: set[str]) -> dict[str, bytes]:
+    """Files of a gzipped tar archive by their names, wherever they lie in it."""
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            files = [member for member in archive if member.isfile()]
+            read = {Path(member.name).name: archive.extractfile(member) for member in files}
+            return {name: file.read() for name, file in read.items() if file and name in names}
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise ValueError(
+            f"{path}: no archive of gzip and tar ({error}); delete it to fetch it again"
+        ) from error
+
+
 NAMED_SETS = {
     "digits": NamedSet(
         "1 797 handwritten digits, 8 × 8 gray (17 levels), 10 classes; bundled with scikit-learn.",
@@ -250,5 +325,8 @@ NAMED_SETS = {
     "fashion-mnist": NamedSet(
         "70 000 pictures of clothes, 28 × 28 gray (256 levels), 10 classes; 50k/10k/10k.",
         partial(_images, "fashion-mnist", *FASHION_MNIST),
+    ),
+    "cifar10": NamedSet(
+        "60 000 photos, 32 × 32 in color (256 levels), 10 classes; 40k/10k/10k.", _cifar10
     ),
 }

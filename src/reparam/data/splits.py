@@ -38,6 +38,7 @@ class Split:
         streamed: whether x is a file mapped into memory, to be read batch by batch; ``load_data``
             has looked at its values.
         files: the images that the rows were decoded from, where they were.
+        notes: what was decided where they were read by themselves, as ``load_rows`` does.
 
     Raises:
         ValueError: there are no rows, or not one label (or row of factors …) for each of them.
@@ -53,6 +54,7 @@ class Split:
     gray: Gray | None = None
     streamed: bool = False
     files: Files | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.x) == 0:

@@ -1,0 +1,189 @@
+"""A text table with a row for each image file: its columns become attributes, or labels."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reparam.data.contents import Array, Contents, ReadOptions, file_and_frame
+from reparam.data.csv_files import DELIMITERS, ENCODING
+from reparam.data.table_columns import drop_hint, is_missing, is_number
+from reparam.wording import did_you_mean, listed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_WORDS = 50  # of a column of text, each of which becomes an attribute
+TRUTH = {"false": "0", "true": "1"}
+
+
+def with_table(contents: Contents, options: ReadOptions) -> Contents:
+    """The same images with what a table says of their files, where one is given.
+
+    Args:
+        contents: decoded image files.
+        options: the table; which of its columns are attributes (none named, and no label: all but
+            the file names and those to drop), and which is the label. Of a column of text each
+            word is an attribute of 0 and 1, called ``column:word``.
+
+    Raises:
+        ValueError: no column of file names, no row for a file or several, cells without a value.
+
+    >>> from reparam.data.contents import Files, SplitArrays
+    >>> import tempfile
+    >>> table = Path(tempfile.mkdtemp()) / "people.csv"
+    >>> _ = table.write_text("file,age,hair" + chr(10) + "b.png,41,red" + chr(10) + "a.png,30,gray")
+    >>> files = Files(Path("photos"), np.array(["a.png", "b.png"], object))
+    >>> photos = Contents({"train": SplitArrays(np.zeros((2, 3)), files=files)}, "photos", "photos")
+    >>> with_table(photos, ReadOptions(attribute_table=str(table))).splits["train"].attributes
+    array([[30.,  1.,  0.],
+           [41.,  0.,  1.]])
+    """
+    if options.attribute_table is None:
+        return contents
+    path = Path(options.attribute_table).expanduser()
+    names = {
+        split: [file_and_frame(name)[0] for name in arrays.files.names]
+        for split, arrays in contents.splits.items()
+        if arrays.files is not None
+    }
+    files = sorted({name for found in names.values() for name in found})
+    table, notes = _rows_of(files, _opened(path), path)
+    chosen = _columns(table.column_names, options, path)
+    unused = [name for name in table.column_names if name not in (*chosen, options.label)]
+    if unused:
+        notes.append(f"Columns of {path.name} not used: {listed(unused)}.")
+    found: dict[str, Array] = {}
+    for name in chosen:
+        found |= _numbers(name, _cells(table, name, files, path), path)
+    beside: dict[str, Array] = {"attributes": np.stack(list(found.values()), 1)} if found else {}
+    if options.label is not None:
+        cells = np.array(_cells(table, options.label, files, path))
+        beside["labels"] = cells.astype(np.int64) if _whole(cells) else cells
+        notes.append(f"Labels are in column {options.label!r} of {path.name}.")
+    index = {name: row for row, name in enumerate(files)}
+    splits = dict(contents.splits)
+    for split, in_split in names.items():
+        rows = [index[name] for name in in_split]
+        taken: dict[str, Any] = {what: values[rows] for what, values in beside.items()}
+        splits[split] = replace(splits[split], **taken)
+    contents = replace(contents, splits=splits, attribute_names=tuple(found) or None)
+    return contents.noted(*notes)
+
+
+def _opened(path: Path) -> pa.Table:
+    """All cells as text."""
+    import pyarrow as pa
+    from pyarrow import csv as parser
+
+    try:
+        with open(path, newline="", encoding=ENCODING) as file:
+            line = next((line for line in file if line.strip()), "")
+            delimiter = max(DELIMITERS, key=line.count)
+            names = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise ValueError(f"attribute_table: {path} has several columns {repeated[0]!r}")
+        return parser.read_csv(
+            str(path),
+            parser.ReadOptions(column_names=names, skip_rows=1),
+            parser.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            parser.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        raise ValueError(f"attribute_table: {path} cannot be read as text ({error})") from error
+
+
+def _rows_of(files: Sequence[str], table: pa.Table, path: Path) -> tuple[pa.Table, list[str]]:
+    """The rows of these files, in their order and without the column that names them.
+
+    It is the first one that holds the path, the name or the name without suffix of most.
+    """
+    ways = (str, lambda file: PurePosixPath(file).name, lambda file: PurePosixPath(file).stem)
+    posix = [Path(file).as_posix() for file in files]
+    for way in ways:
+        wanted = [way(file) for file in posix]
+        for column in table.column_names:
+            cells = [_as_path(cell) for cell in table.column(column).to_pylist()]
+            if 2 * len(set(wanted) & set(cells)) > len(set(wanted)):
+                chosen, more = _chosen(wanted, cells, path), len(set(cells) - set(wanted))
+                notes = [f"{more} rows of {path.name} name no image that was read."] if more else []
+                return table.drop_columns([column]).take(chosen), notes
+    raise ValueError(
+        f"attribute_table: {path} has no column that names the images, as {files[0]!r}; its "
+        f"columns are {listed(table.column_names)}"
+    )
+
+
+def _chosen(wanted: Sequence[str], cells: Sequence[str], path: Path) -> list[int]:
+    row_of = {cell: row for row, cell in enumerate(cells)}
+    lacking = [name for name in wanted if name not in row_of]
+    if lacking:
+        raise ValueError(
+            f"attribute_table: {path} has no row for {listed(lacking)}; add it, or move the images "
+            "elsewhere"
+        )
+    rows, images = Counter(cells), Counter(wanted)
+    for name in wanted:
+        if rows[name] > 1 or images[name] > 1:
+            raise ValueError(
+                f"attribute_table: {path} has {rows[name]} rows for {name!r}, which {images[name]} "
+                "images are called; give one row for each, with the path below the folder"
+            )
+    return [row_of[name] for name in wanted]
+
+
+def _as_path(cell: str | None) -> str:
+    return (cell or "").strip().replace("\\", "/").removeprefix("./")
+
+
+def _columns(there: Sequence[str], options: ReadOptions, path: Path) -> list[str]:
+    """Those that are attributes; refused where the table has none that is asked for."""
+    label = [] if options.label is None else [options.label]
+    for argument, names in (
+        ("label", label),
+        ("drop", options.drop),
+        ("attributes", options.attributes),
+    ):
+        for name in names:
+            if name not in there:
+                hint = did_you_mean(name, there)
+                raise ValueError(f"{argument}: {path} has no column {name!r}{hint}")
+    if options.attributes or label:
+        return list(options.attributes)
+    return [name for name in there if name and name not in options.drop]  # nameless: row numbers
+
+
+def _cells(table: pa.Table, column: str, files: Sequence[str], path: Path) -> list[str]:
+    cells = table.column(column).to_pylist()
+    for file, cell in zip(files, cells, strict=True):
+        if is_missing(cell):
+            raise ValueError(
+                f"attribute_table: {path} has no value in column {column!r} for {file}; fill it "
+                f"in, or leave the column out with {drop_hint([column])}"
+            )
+    return [cell.strip() for cell in cells]
+
+
+def _numbers(column: str, cells: Sequence[str], path: Path) -> dict[str, Array]:
+    """A column of numbers, or one of 0 and 1 for every word."""
+    cells = [TRUTH.get(cell.lower(), cell) for cell in cells]
+    if all(map(is_number, cells)):
+        return {column: np.array(cells, np.float64)}
+    words = sorted(set(cells))
+    if len(words) > MOST_WORDS:
+        raise ValueError(
+            f"attribute_table: column {column!r} of {path} holds {len(words)} different words; "
+            f"leave it out with {drop_hint([column])}, or name others as attributes"
+        )
+    return {f"{column}:{w}": np.array([cell == w for cell in cells], np.float64) for w in words}
+
+
+def _whole(cells: Array) -> bool:
+    return all(cell.isdecimal() and len(cell) < 19 for cell in cells)

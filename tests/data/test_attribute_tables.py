@@ -1,0 +1,144 @@
+"""A table with a row for each image file: attributes and labels land at their images."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reparam.data import load_data, record_json
+
+AGES = {f"cats/{i}.png": 10 * i for i in range(4)} | {f"dogs/{i + 4}.png": 7 * i for i in range(4)}
+HAIR = dict(zip(AGES, ["red", "gray", "gray", "brown"] * 2, strict=True))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Each image is as bright as its age."""
+    for name, age in AGES.items():
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((2, 3), age, np.uint8)
+        pixels[0, 0] = 255
+        Image.fromarray(pixels).save(path)
+    return tmp_path / "photos"
+
+
+def table(photos, rows, header="file,age,hair", name="people.csv", **options):
+    path = photos.parent / name
+    path.write_text("\n".join([header, *rows]) + "\n", **options)
+    return path
+
+
+def rows(key=lambda name: name):
+    """In another order than the files have."""
+    return [f"{key(name)},{AGES[name]},{HAIR[name]}" for name in reversed(AGES)]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda name: name,
+        lambda name: name.split("/")[1],
+        lambda name: name.split("/")[1][:-4],
+        lambda name: "./" + name.replace("/", "\\"),
+    ],
+)
+def test_attributes_land_at_their_images(photos, key):
+    data = load_data(photos, attribute_table=table(photos, rows(key)))
+    assert data.attribute_names == ("age", "hair:brown", "hair:gray", "hair:red")
+    for split in data.splits.values():
+        for x, name, c in zip(split.x, split.files.names, split.attributes, strict=True):
+            assert x[0, 1, 1] == c[0] == AGES[name]
+            assert data.attribute_names[1 + c[1:].argmax()] == f"hair:{HAIR[name]}"
+            assert c[1:].sum() == 1
+    assert data.class_names == ("cats", "dogs") and data.space.attributes == 4
+    recipe = json.loads(json.dumps(record_json(data)["source"]))
+    assert load_data(**recipe).fingerprint() == data.fingerprint()
+
+
+def test_columns_that_are_named_and_a_label(photos):
+    path = table(photos, rows())
+    data = load_data(photos, attribute_table=path, attributes="age")
+    assert data.attribute_names == ("age",) and data.class_names == ("cats", "dogs")
+    assert "Columns of people.csv not used: hair." in data.notes
+    data = load_data(photos, attribute_table=path, label="hair")
+    assert data.class_names == ("brown", "gray", "red") and data.attribute_names is None
+    for split in data.splits.values():
+        found = [data.class_names[label] for label in split.labels]
+        assert found == [HAIR[name] for name in split.files.names]
+    assert "Labels are in column 'hair' of people.csv." in data.notes
+    dropped = load_data(photos, attribute_table=path, drop="hair")
+    assert dropped.attribute_names == ("age",)
+    for options in ({"label": "height"}, {"drop": "height"}, {"attributes": "height"}):
+        with pytest.raises(ValueError, match="people.csv has no column 'height'"):
+            load_data(photos, attribute_table=path, **options)
+
+
+def test_truth_is_a_number_and_row_numbers_are_no_attribute(photos):
+    lines = [f"{i};{name};{bool(i % 2)}" for i, name in enumerate(AGES)]
+    path = table(photos, lines, ";name;smiling", encoding="utf-8-sig")
+    data = load_data(photos, attribute_table=path)
+    assert data.attribute_names == ("smiling",)
+    index = list(AGES).index
+    for split in data.splits.values():
+        assert split.attributes[:, 0].tolist() == [index(n) % 2 for n in split.files.names]
+
+
+def test_integer_labels_are_in_their_order(photos):
+    lines = [f"{name},{9 + i}" for i, name in enumerate(AGES)]
+    data = load_data(photos, attribute_table=table(photos, lines, "file,id"), label="id")
+    assert data.class_names == tuple(map(str, range(9, 17)))
+
+
+def test_rows_of_no_image_are_counted(photos):
+    path = table(photos, [*rows(), "cats/99.png,3,red"])
+    assert (
+        "1 rows of people.csv name no image that was read."
+        in load_data(photos, attribute_table=path).notes
+    )
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda lines: lines[1:], "has no row for dogs/7.png; add it"),
+        (lambda lines: [*lines, lines[0]], "2 rows for 'dogs/7.png'"),
+        (lambda lines: ["x" + line for line in lines], "no column that names the images"),
+        (
+            lambda lines: [lines[0].replace("21", ""), *lines[1:]],
+            r"no value in column 'age' for dogs/7.png; .*\(--drop age\)",
+        ),
+        (lambda lines: [lines[0] + ",9", *lines[1:]], "cannot be read as text"),
+    ],
+)
+def test_what_is_wrong_is_said_by_file(photos, change, message):
+    path = table(photos, change(rows()))
+    with pytest.raises(ValueError, match=message):
+        load_data(photos, attribute_table=path)
+
+
+def test_a_header_that_repeats_a_name_or_names_nothing(photos):
+    for header, message in (("file,age,age", "several columns 'age'"), ("", "cannot be read")):
+        with pytest.raises(ValueError, match=message):
+            load_data(photos, attribute_table=table(photos, rows() if header else [], header))
+
+
+def test_names_that_several_images_bear_need_their_folders(photos):
+    Image.new("L", (3, 2)).save(photos / "dogs" / "0.png")
+    path = table(photos, [*rows(lambda name: name.split("/")[1]), "0.png,3,red"])
+    with pytest.raises(ValueError, match="2 rows for '0.png', which 2 images are called"):
+        load_data(photos, attribute_table=path)
+
+
+def test_too_many_words_and_other_sources_are_refused(photos, monkeypatch):
+    path = table(photos, rows())
+    monkeypatch.setattr("reparam.data.attribute_tables.MOST_WORDS", 2)
+    with pytest.raises(ValueError, match="'hair' .* holds 3 different words; .*--drop hair"):
+        load_data(photos, attribute_table=path)
+    with pytest.raises(ValueError, match="attribute_table: does not apply to"):
+        load_data("digits", attribute_table=path)
+    with pytest.raises(ValueError, match="attribute_table: .*gone.csv cannot be read"):
+        load_data(photos, attribute_table=photos / "gone.csv")

@@ -1,0 +1,192 @@
+"""Images of more than 8 bits: one range for all of a folder, the order of values kept, and said."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reparam.data import DataRecord, image_folders, load_data, load_rows, record_json
+
+RNG = np.random.default_rng(0)
+SPLITS = ("train", "valid", "test")
+
+
+def save_splits(folder, arrays, name="a.png"):
+    for split, array in zip(SPLITS, arrays, strict=True):
+        (folder / split).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(folder / split / name)
+    return folder
+
+
+def pixels(data):
+    return [data.splits[split].x[0, 0].numpy() for split in SPLITS]
+
+
+def scaled(values, low, high):
+    return np.rint((values.astype(float) - low) / (high - low) * 255)
+
+
+def deep_note(data):
+    (note,) = [note for note in data.notes if "more than 8 bits" in note]
+    return note
+
+
+@pytest.mark.parametrize(
+    "dtype, low, high, suffix",
+    [
+        (np.uint16, 0, 4096, "png"),  # 12 bits in 16
+        (np.uint16, 0, 65536, "tif"),
+        (np.int32, 500, 90_000, "tif"),  # depth in millimeters
+        (np.int32, -70_000, 3, "tif"),
+        (np.float32, -1, 1, "tif"),
+    ],
+)
+def test_one_range_is_found_for_the_whole_folder(tmp_path, dtype, low, high, suffix):
+    arrays = [(low + (high - low) * RNG.random((9, 12))).astype(dtype) for _ in SPLITS]
+    arrays[2] = arrays[2] // 2 if low == 0 else arrays[2]  # a darker image stays darker
+    data = load_data(save_splits(tmp_path, arrays, f"a.{suffix}"))
+    found = min(a.min() for a in arrays), max(a.max() for a in arrays)
+    for array, x in zip(arrays, pixels(data), strict=True):
+        assert np.array_equal(x, scaled(array, *found))
+    assert f"values {found[0]:.10g} to {found[1]:.10g} became 0 to 255" in deep_note(data)
+    assert deep_note(data).startswith("3 of 3 images")
+    assert data.space.levels == 256
+    # As recorded, from JSON, the same again.
+    assert load_data(**json.loads(json.dumps(data.source))).fingerprint() == data.fingerprint()
+
+
+def test_integers_above_two_billion_do_not_become_negative(tmp_path):
+    """Pillow reads them as signed."""
+    values = np.array([[0, 2**31 + 7, 2**32 - 1], [1, 5, 2**31 - 1]], np.uint32)
+    for split in SPLITS:
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "a.tif").write_bytes(unsigned_tiff(values))
+    assert np.array_equal(pixels(load_data(tmp_path))[0], scaled(values, 0, 2**32 - 1))
+
+
+def unsigned_tiff(values):
+    height, width = values.shape
+    entries = [(256, width), (257, height), (258, 32), (259, 1), (262, 1), (273, 8)]
+    entries += [(277, 1), (278, height), (279, values.nbytes), (339, 1)]
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    start = struct.pack("<2sHI", b"II", 42, 8 + values.nbytes) + values.tobytes()
+    return start + struct.pack("<H", len(entries)) + table + bytes(4)
+
+
+def test_a_range_that_is_asked_for(tmp_path):
+    arrays = [np.array([[0, 100, 300, 5000]], np.uint16)] * 3
+    data = load_data(save_splits(tmp_path, arrays), range=(100, 400))
+    assert pixels(data)[0].tolist() == [[0, 0, 170, 255]]
+    assert "values 100 to 400 became 0 to 255 (as asked)" in deep_note(data)
+    assert "3 of 3 images: values beyond the range were cut off." in data.notes
+    assert data.source["range"] == [100, 400]
+    flat = load_data(
+        save_splits(tmp_path / "flat", [np.array([[3, 9]], np.uint8)] * 3), range=(0, 9)
+    )
+    assert flat.train.x.max() == 9
+    assert "No image has more than 8 bits: range changed nothing." in flat.notes
+    same = load_data(tmp_path, range=tuple(np.array([100, 400])))
+    assert json.dumps(same.source) and same.fingerprint() == data.fingerprint()
+    for wrong in ((3, 3), (1,), (0, np.inf), 7):
+        with pytest.raises(ValueError, match="range: expected two numbers, low and high, got"):
+            load_data(tmp_path, range=wrong)
+    with pytest.raises(ValueError, match="range: does not apply to"):
+        load_data("digits", range=(0, 1))
+
+
+def test_what_cannot_be_told_beside_8_bits_is_refused_by_name(tmp_path):
+    save_splits(tmp_path, [np.array([[3, 4095]], np.uint16)] * 3, "deep.png")
+    save_splits(tmp_path, [np.array([[3, 9]], np.uint8)] * 3, "flat.png")
+    with pytest.raises(ValueError, match=r"deep.png .* and flat.png has 8.*--range 0,65535"):
+        load_data(tmp_path)
+    data = load_data(tmp_path, range=(0, 4095))
+    assert sorted(data.train.x[:, 0, 0].tolist()) == [[0, 255], [3, 9]]
+
+
+def test_the_test_folder_has_the_range_of_the_other(tmp_path):
+    train = save_splits(tmp_path / "a", [np.array([[0, 1000]], np.uint16)] * 3) / "train"
+    Image.fromarray(np.array([[7, 8]], np.uint16)).save(train / "b.png")
+    Image.fromarray(np.array([[7, 8]], np.uint16)).save(train / "c.png")
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(np.array([[0, 500]], np.uint16)).save(other / "c.png")
+    data = load_data(train, test=other)
+    assert data.test.x.flatten().tolist() == [0, 128]
+    assert load_data(**data.source).fingerprint() == data.fingerprint()
+
+
+def test_new_pictures_are_read_by_the_range_of_the_data(tmp_path):
+    data = load_data(save_splits(tmp_path / "a", [np.array([[0, 9, 1000]], np.uint16)] * 3))
+    entry = json.loads(json.dumps(record_json(data)))
+    record = DataRecord.from_json(entry, data.space)
+    Image.fromarray(np.array([[0, 250, 500]], np.uint16)).save(tmp_path / "new.png")
+    for like in (data, record):
+        assert load_rows(tmp_path / "new.png", like).x.flatten().tolist() == [0, 64, 128]
+    flat = load_data(save_splits(tmp_path / "flat", [np.array([[3, 9]], np.uint8)] * 3))
+    with pytest.raises(ValueError, match="new.png has more than 8 bits.*save it with 8 bits"):
+        load_rows(tmp_path / "new.png", flat)
+
+
+def test_pixels_that_are_no_numbers_are_skipped_by_name(tmp_path):
+    arrays = [np.array([[0, 1]], np.float32)] * 3
+    save_splits(tmp_path, arrays, "a.tif")
+    Image.fromarray(np.array([[0, np.nan]], np.float32)).save(tmp_path / "train" / "b.tif")
+    (note,) = [note for note in load_data(tmp_path).notes if "could not be read" in note]
+    assert "b.tif (some pixels are no finite numbers)" in note
+
+
+def color_png(values):
+    """A PNG of 16 bits a color, which Pillow cannot write."""
+
+    def chunk(kind, content):
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    height, width, channels = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("form", ["png", "ppm"])
+def test_color_of_16_bits_is_reduced_with_a_note(tmp_path, form):
+    values = RNG.integers(0, 65536, (2, 3, 3)).astype(np.uint16)
+    maximum = b"P6 3 2 65535\n" + values.astype(">u2").tobytes()
+    for split in SPLITS:
+        (tmp_path / split).mkdir()
+        content = color_png(values) if form == "png" else maximum
+        (tmp_path / split / f"a.{form}").write_bytes(content)
+    data = load_data(tmp_path)
+    assert abs(data.train.x[0].permute(1, 2, 0).numpy() - values / 257).max() < 1
+    assert "3 of 3 images: 16 bits a color were reduced to the upper 8." in data.notes
+
+
+def test_color_of_12_bits_in_16_is_refused_by_name(tmp_path):
+    """Pillow would leave 16 levels of it."""
+    for split, most in zip(
+        ("train", "valid", "test", "train"), (65536,) * 3 + (4096,), strict=True
+    ):
+        (tmp_path / split).mkdir(exist_ok=True)
+        values = RNG.integers(0, most, (4, 5, 3))
+        values[0, 0] = most - 1
+        (tmp_path / split / f"{most}.png").write_bytes(color_png(values))
+    (note,) = [note for note in load_data(tmp_path).notes if "could not be read" in note]
+    assert "4096.png (of 16 bits a color 12 or fewer are used; save it with 8)" in note
+
+
+def test_a_folder_kept_as_decoded_keeps_its_range(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_folders, "MANY", 3)
+    monkeypatch.setenv(image_folders.VARIABLE, str(tmp_path / "cache"))
+    folder = save_splits(tmp_path / "a", [np.array([[0, 1000]], np.uint16)] * 3)
+    first, second = load_data(folder), load_data(folder)
+    assert any(note.startswith("Pixels from the cache") for note in second.notes)
+    assert second.source == first.source and second.source["range"] == [0, 1000]
+    assert second.fingerprint() == first.fingerprint()
+    other = load_data(folder, range=(0, 2000))
+    assert other.train.x.max() == 128
