@@ -137,20 +137,16 @@ def _outside(box: Box, shape: tuple[int, ...]) -> Tensor:
 
 def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
     """The pixels that are nearer to white than to black in an image of that size."""
-    import numpy as np
     import torch
 
-    from reparam.data.image_files import UnreadableImage, bombs_refused, decode, read_header
+    from reparam.data.contents import ReadOptions
+    from reparam.data.image_folders import read_image
 
-    with bombs_refused():
-        header, pixels = read_header(path), np.zeros((1, *shape[1:]), np.uint8)
-        fault = header if isinstance(header, UnreadableImage) else decode(path, pixels, "crop")
-    if fault is not None or isinstance(header, UnreadableImage):
-        raise ValueError(f"mask: {fault}")
-    if header.size != shape[1:]:
-        expected, got = ("x".join(map(str, size)) for size in (shape[1:], header.size))
+    pixels = read_image(path, ReadOptions(channels=1)).splits["train"].x  # (1, 1, H, W)
+    if pixels.shape[2:] != shape[1:]:
+        expected, got = ("x".join(map(str, size)) for size in (shape[1:], pixels.shape[2:]))
         raise ValueError(f"mask: expected an image of {expected} (height x width), got {got}")
-    return torch.from_numpy(pixels > 127).expand(shape)
+    return torch.from_numpy(pixels[0] > 127).expand(shape)
 
 
 def unseen(given: Tensor) -> list[str]:
