@@ -29,8 +29,16 @@ def halvings(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def _widths(count: int, widest: int) -> list[int]:
-    """Channels of ``count`` layers: 32, 64, 128 …, none over ``widest``."""
-    return [min(32 * 2**i, widest) for i in range(count)]
+    """Channels of ``count`` layers: a sixteenth of ``widest``, 8 at least, doubled until ``widest``.
+
+    Twice as many take four times as long for a step: on 150 photos of 64 × 64, whose steps were few
+    in a minute of a CPU, a sixteenth came further in that minute than an eighth.
+
+    >>> _widths(4, 256), _widths(3, 64), _widths(2, 4)
+    ([16, 32, 64, 128], [8, 16, 32], [4, 4])
+    """
+    first = max(widest // 16, 8)
+    return [min(first * 2**i, widest) for i in range(count)]
 
 
 class ConvEncoder(nn.Module):
