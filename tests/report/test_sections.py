@@ -13,7 +13,7 @@ from reparam.comparison import Candidate
 from reparam.data import Data, Split
 from reparam.evaluation.modes import evaluating
 from reparam.model import Encoder, Space
-from reparam.report import TrainedModel, distances, write_report
+from reparam.report import TrainedModel, distances, plots, write_report
 from reparam.report.distances import rank_correlation
 from reparam.report.section import Shown
 from reparam.report.sections import denoising, filters, hidden_units, outcomes, sampled_images
@@ -167,6 +167,34 @@ def test_units_are_placed_at_their_means():
     kl = 0.25 * np.log(0.25 / 0.75) + 0.75 * np.log(0.75 / 0.25)
     assert "ρ̂ from 0.250 to 0.750, mean 0.333, wanted ρ = 0.25" in card.note
     assert f"sum to {kl:.3g} nats" in card.note and len(card.figures) == 2
+
+
+def test_the_penalty_is_drawn_from_0_to_1_and_again_where_units_are_close(monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        plots, "svg", lambda f, alt, svg=plots.svg: figures.append(f) or svg(f, alt)
+    )
+    data = made("levels")
+    (sparse,) = entries(data, "sparse-ae latent_dim=6 rho=0.01")
+    with torch.no_grad():
+        linear = sparse.model.encoder[0].first
+        linear.weight.zero_()
+        linear.bias.copy_(torch.logit(torch.linspace(0.009, 0.012, 6)))
+    with evaluating([]):
+        (card,) = hidden_units.build(Shown(data, [sparse]))
+    _, whole, near = (figure.axes[0] for figure in figures)
+    assert whole.get_xlim() == (0, 1) and near.get_xlim() == (0, pytest.approx(0.03))
+    for axis in (whole, near):
+        curve, units = axis.lines[:2]
+        assert curve.get_xdata()[-1] == pytest.approx(axis.get_xlim()[1], abs=2e-4)
+        mean = units.get_xdata()
+        kl = 0.01 * np.log(0.01 / mean) + 0.99 * np.log(0.99 / (1 - mean))
+        np.testing.assert_allclose(units.get_ydata(), kl, atol=1e-6)
+    drawn = re.findall(r"<text[^>]*>([^<]+)<", card.figures[2][1])
+    for axis in (near.xaxis, near.yaxis):  # more than two decimals, and none cut off
+        low, high = axis.get_view_interval()
+        ticks = [axis.get_major_formatter()(v) for v in axis.get_majorticklocs() if low <= v <= high]
+        assert set(ticks) <= set(drawn) and len(ticks) == len(set(ticks)) > 3
 
 
 def test_means_draws_and_deviations_are_those_of_the_likelihood(monkeypatch):

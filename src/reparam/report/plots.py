@@ -81,11 +81,16 @@ def svg(figure: Figure, alt: str) -> Markup:
     prefix = f"p{zlib.crc32(text.encode()):08x}"  # ids must differ between figures of one page
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    text = re.sub(r"(>[^<]+<)|(\d+\.\d{2})\d+", _shorter, text)
     text = re.sub(r"M (\S+) (\S+) ?\nL \1 \2 ?\n", r"M\1 \2h0", text)  # see ``dots``
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     return Markup(as_css(_head(text, alt, figure)))  # noqa: S704  (made here, its text escaped)
+
+
+def _shorter(found: re.Match[str]) -> str:
+    """Text between tags as it is, a label of 0.0002 among it; a number of a drawing cut short."""
+    return found[1] or found[2]
 
 
 def _head(text: str, alt: str, figure: Figure) -> str:

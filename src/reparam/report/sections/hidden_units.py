@@ -18,6 +18,8 @@ from reparam.report.colors import INK, model_color
 from reparam.report.section import Card, Section, Shown
 
 BINS = 50
+EDGE = 1e-4  # of [0, 1], at whose ends the penalty has no bound
+CLOSE = 0.5  # units below are drawn once more, as far as they lie
 
 
 def build(shown: Shown) -> list[Card]:
@@ -38,6 +40,9 @@ def _card(index: int, label: str, units: HiddenUnits) -> Card:
         f"sum to {penalty.sum():.3g} nats, weighted by {units.weight:g} in the objective"
     )
     drawn = [_histogram(units, index, label), _curve(units, mean, index, label)]
+    farthest = max(3 * units.target, 1.15 * float(mean.max()))
+    if farthest < CLOSE:
+        drawn.append(_curve(units, mean, index, label, farthest))
     return Card(index, label, [("", plot) for plot in drawn], note)
 
 
@@ -68,23 +73,27 @@ def _histogram(units: HiddenUnits, index: int, label: str) -> Markup:
         return plots.svg(figure, f"{label}: histogram of activations, with ρ")
 
 
-def _curve(units: HiddenUnits, mean: Tensor, index: int, label: str) -> Markup:
-    """KL(ρ ‖ ρ̂) over ρ̂, as far as the units lie and a little farther."""
-    low, high = 0.0, min(1.0, max(3 * units.target, 1.15 * float(mean.max())))
-    x = torch.linspace(low + 1e-4, high - 1e-4, 400, dtype=torch.float64)
+def _curve(
+    units: HiddenUnits, mean: Tensor, index: int, label: str, farthest: float = 1.0
+) -> Markup:
+    """KL(ρ ‖ ρ̂) over ρ̂ with every unit on it: from 0 to 1, or as far as the units lie."""
+    whole = farthest == 1
+    x = torch.linspace(EDGE, farthest - EDGE, 400, dtype=torch.float64)
     y, at = units.penalty(x), units.penalty(mean)
+    least = x.new_tensor([0.01, 0.99] if whole else [0.5 * units.target])
+    top = max(1.3 * float(at.max()), float(units.penalty(least).max()))
     with plots.style():
         figure, axis = plots.panel(3.9, 2.7)
         axis.plot(x.numpy(), y.numpy(), color=INK, lw=1.2, alpha=0.6)
         axis.plot(mean.numpy(), at.numpy(), "o", ms=5, mew=0, alpha=0.4, color=model_color(index))
         _wanted(axis, units.target)
-        top = max(1.3 * float(at.max()), float(units.penalty(x.new_tensor(0.5 * units.target))))
         axis.set_ylim(-0.05 * top, top)
-        axis.set_xlim(low, high)
-        axis.set_title("Penalty of each unit")
+        axis.set_xlim(0, farthest)
+        axis.set_title("Penalty of each unit" if whole else "The same, near ρ")
         axis.set_xlabel("mean activation ρ̂ of a unit")
         axis.set_ylabel("KL(ρ ‖ ρ̂), nats")
-        return plots.svg(figure, f"{label}: penalty over mean activation, units as points")
+        alt = f"{label}: penalty over mean activation from 0 to {farthest:.2g}, units as points"
+        return plots.svg(figure, alt)
 
 
 def _wanted(axis: Any, target: float) -> None:
