@@ -152,7 +152,7 @@ def test_filters_come_by_use_and_the_dead_are_counted(monkeypatch):
     # Unit 3 varies most, unit 2 not at all; each filter is over its largest absolute weight.
     wanted = torch.eye(30)[[2, 0, 1]] * torch.tensor([[-1.0], [1.0], [1.0]])
     assert torch.equal(seen[0].flatten(1), wanted)
-    assert card.note == "3 columns of the decoder, 1 units hardly vary over 40 test examples"
+    assert card.note == "3 columns of the decoder, 1 hardly varies over 40 test examples"
 
 
 def test_units_are_placed_at_their_means():

@@ -31,14 +31,14 @@ def made(space, rows=60):
     return Data(part, part, part, space, "made")
 
 
-def vae(data, latent_dim, dead=()):
+def vae(data, latent_dim, idle=()):
     """An untrained VAE whose codes spread, but for some dimensions whose posterior is the prior."""
     torch.manual_seed(0)
     model = rp.build("vae", data.space, latent_dim=latent_dim, hidden=(8,), network="mlp")
     with torch.no_grad():
         last = [m for m in model.encoder.modules() if isinstance(m, torch.nn.Linear)][-1]
         last.weight.mul_(20)
-        rows = [*dead, *(latent_dim + d for d in dead)]  # of means and log-scales
+        rows = [*idle, *(latent_dim + d for d in idle)]  # of means and log-scales
         last.weight[rows] = 0
         last.bias[rows] = 0
     return TrainedModel("VAE", model.eval(), {}, History())
@@ -61,8 +61,8 @@ def everything(card):
 
 @pytest.mark.parametrize("space", [IMAGES, TABLE])
 def test_every_dimension_once_used_ones_by_rate_and_the_dead_last(space):
-    data, dead = made(space), (1, 4)
-    entry = vae(data, 12, dead)
+    data, idle = made(space), (1, 4)
+    entry = vae(data, 12, idle)
     card = card_of(data, entry)
     shown = everything(card)
     assert sorted(shown) == list(range(12))
@@ -70,10 +70,10 @@ def test_every_dimension_once_used_ones_by_rate_and_the_dead_last(space):
         codes = entry.model.encode(data.test.x)
         axes = importance(entry.model, data.test, codes, 0)
     rates = axes.amount[shown[:10]]
-    assert set(shown[10:]) == set(dead) and bool((rates.diff() <= 0).all())
+    assert set(shown[10:]) == set(idle) and bool((rates.diff() <= 0).all())
     assert len(card.dimensions) == 8
-    assert card.others == "2 weaker dimensions and 2 dead ones"
-    assert card.small[-1][0].endswith(" nats (dead)") and "dead" not in card.small[0][0]
+    assert card.others == "2 weaker dimensions and 2 idle ones"
+    assert card.small[-1][0].endswith(" nats (idle)") and "idle" not in card.small[0][0]
 
 
 def test_walks_start_at_the_code_nearest_to_the_mean(monkeypatch):
@@ -84,7 +84,7 @@ def test_walks_start_at_the_code_nearest_to_the_mean(monkeypatch):
         lambda x, *a, grid=traversals.grid, **k: seen.append(x) or grid(x, *a, **k),
     )
     data = made(IMAGES)
-    entry = vae(data, 10, dead=(3,))
+    entry = vae(data, 10, idle=(3,))
     card = card_of(data, entry)
     model = entry.model
     with evaluating([model]):
@@ -101,10 +101,10 @@ def test_walks_start_at_the_code_nearest_to_the_mean(monkeypatch):
     assert {len(walk) for walk in seen} == {9, 5}
 
 
-def test_the_dead_are_those_that_the_rates_call_collapsed():
+def test_the_idle_are_those_that_the_rates_call_so():
     """Also one whose mean varies a little: an active unit, that carries next to nothing."""
     data = made(TABLE)
-    entry = vae(data, 4, dead=(1,))
+    entry = vae(data, 4, idle=(1,))
     model = entry.model
     last = [m for m in model.encoder.modules() if isinstance(m, torch.nn.Linear)][-1]
     with torch.no_grad(), evaluating([model]):
@@ -116,13 +116,14 @@ def test_the_dead_are_those_that_the_rates_call_collapsed():
         last.bias[[3, 6, 7]] = torch.tensor([0.0, 0.0, -0.7])
         codes = model.encode(data.test.x)
         axes = importance(model, data.test, codes, 0)
-        (note,) = rates.build(Shown(data, [entry])).notes
+        shown = rates.build(Shown(data, [entry]))
     assert (codes.var(0, correction=0) > 0.01).tolist() == [True, False, True, False]
     assert axes.alive.tolist() == [True, False, False, True]
-    assert "dimensions 1, 2 of 4" in note[2] and axes.order.endswith("dead: less than 0.01 nats")
+    assert shown.idle[0][2].startswith("2 of 4 dimensions (z1, z2)") and not shown.collapsed
+    assert axes.order.endswith("idle: less than 0.01 nats")
 
 
-def test_codes_without_rates_of_their_own_are_dead_where_they_are_no_active_units():
+def test_codes_without_rates_of_their_own_are_idle_where_they_are_no_active_units():
     data = made(TABLE)
     torch.manual_seed(0)
     model = rp.build("hierarchical-vae", TABLE, latent_dims=(3, 2), hidden=(4,)).eval()
@@ -135,11 +136,20 @@ def test_codes_without_rates_of_their_own_are_dead_where_they_are_no_active_unit
     assert axes.order.endswith("no active unit") and axes.unit == "variance"
 
 
-def test_all_dead():
+def test_all_idle():
     data = made(IMAGES)
-    card = card_of(data, vae(data, 3, dead=(0, 1, 2)))
+    card = card_of(data, vae(data, 3, idle=(0, 1, 2)))
     assert card.dimensions == [] and sorted(everything(card)) == [0, 1, 2]
-    assert card.others == "3 dead dimensions" and card.note.endswith("all are dead")
+    assert card.others == "3 idle dimensions" and card.note.endswith("all are idle")
+
+
+def test_only_a_collapse_is_a_warning(tmp_path):
+    data = made(TABLE)
+    for name, unused, warned in (("some", (1,), False), ("all", (0, 1, 2), True)):
+        path = write_report(tmp_path / name, data, [vae(data, 3, idle=unused)])
+        text = path.read_text("utf-8")
+        assert ('<ul class="warnings">' in text) == warned
+        assert "1 of 3 dimensions (z1) is idle" in text or warned
 
 
 @pytest.mark.parametrize("channels, side", [(1, 28), (3, 64)])

@@ -25,12 +25,12 @@ def build(shown: Shown) -> list[Card]:
         found = model.filters()
         if found is not None:
             weights = queries.plain(found.weights)
-            order, dead = _by_use(codes.get(index), len(weights))
+            order, idle = _by_use(codes.get(index), len(weights))
             tiles = _own_scale(weights[order[:SHOWN]])
             columns = min(COLUMNS, max(FEWEST, math.ceil(math.sqrt(len(tiles)))))
             alt = f"{label}: {len(tiles)} filters of the {found.of}"
             picture = grid(tiles, Brightness(-1, 1), columns, alt, gap=0.06, tile=TILE)
-            note = _note(found.of, len(weights), len(shown.split), dead)
+            note = _note(found.of, len(weights), len(shown.split), idle)
             cards.append(Card(index, label, [("", picture)], note))
     return cards
 
@@ -40,8 +40,8 @@ def _by_use(code: Tensor | None, count: int) -> tuple[Tensor, int]:
     if code is None:  # codes that are no numbers do not vary
         return torch.arange(count), 0
     variance = code.flatten(1).var(0, correction=0)
-    dead = int((variance <= NEGLIGIBLE * variance.max()).sum())
-    return variance.argsort(descending=True, stable=True), dead
+    idle = int((variance <= NEGLIGIBLE * variance.max()).sum())
+    return variance.argsort(descending=True, stable=True), idle
 
 
 def _own_scale(weights: Tensor) -> Tensor:
@@ -50,11 +50,11 @@ def _own_scale(weights: Tensor) -> Tensor:
     return weights / largest.view(-1, *[1] * (weights.ndim - 1))
 
 
-def _note(of: str, total: int, examples: int, dead: int) -> str:
+def _note(of: str, total: int, examples: int, idle: int) -> str:
     where = {"decoder": "columns of the decoder", "encoder": "rows of the encoder"}[of]
     parts = [f"{min(SHOWN, total)} of {total:,} {where}" if total > SHOWN else f"{total} {where}"]
-    if dead:
-        parts.append(f"{dead:,} units hardly vary over {examples:,} test examples")
+    if idle:
+        parts.append(f"{idle:,} hardly var{'ies' if idle == 1 else 'y'} over {examples:,} test examples")
     return ", ".join(parts)
 
 

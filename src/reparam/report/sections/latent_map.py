@@ -83,9 +83,9 @@ def project(flat: Tensor) -> tuple[Tensor, str]:
     """
     width = flat.shape[1]
     if width == 1:
-        return torch.cat([flat, torch.zeros_like(flat)], 1), "1-D codes: z₁ →"
+        return torch.cat([flat, torch.zeros_like(flat)], 1), "1-D codes: z0 →"
     if width == 2:
-        return flat, "2-D codes as they are: z₁ →, z₂ ↑"
+        return flat, "2-D codes as they are: z0 →, z1 ↑"
     centered = (flat - flat.mean(0)).double()
     # The points of the two largest components are eigenvectors of the Gram matrix, or come from
     # those of the covariance: whichever is smaller, as the codes of a flow are as wide as x.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from reparam.evaluation.diagnosis import collapse_notes
+from reparam.evaluation.diagnosis import idle
 from reparam.evaluation.likelihood import bound_terms
 from reparam.inspection import Layered
 from reparam.model import LatentVariable
@@ -22,20 +22,24 @@ TITLE_WIDTH = 34  # letters of a title over a panel of layers
 
 
 class Rates(NamedTuple):
-    """The plane, panels of the rates of layers, notes and pictures by model."""
+    """The plane, panels of the rates of layers, what carries nothing, and pictures by model."""
 
     plane: Markup | None
     layers: list[Markup]
-    notes: list[tuple[int, str, str]]
+    collapsed: list[tuple[int, str, str]]
+    idle: list[tuple[int, str, str]]
     shared: list[Card]
 
 
 def build(shown: Shown) -> Rates | None:
     """What there is to say of the rates; None without a latent-variable model."""
-    found = Rates(_plane(shown), [], [], [])
+    found = Rates(_plane(shown), [], [], [], [])
     for index, label, model in shown.of(LatentVariable):
         rate = bound_terms(model, shown.split, shown.seed)["rate"].flatten(1)
-        found.notes.extend((index, label, note) for note in collapse_notes(rate, model.layers))
+        unused = idle(rate, model.layers)
+        if unused is not None:
+            notes = found.collapsed if unused.collapsed else found.idle
+            notes.append((index, label, unused.text))
         if model.layers:
             if rate.shape[1] == len(model.layers):
                 means = rate.cpu().double().mean(0).tolist()

@@ -99,9 +99,9 @@ class _Walk:
 
 def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Rows) -> TraversalCard:
     order = axes.amount.argsort(descending=True)
-    alive, dead = order[axes.alive[order]], order[~axes.alive[order]]
+    alive, unused = order[axes.alive[order]], order[~axes.alive[order]]
     first, weaker = alive[:SHOWN], alive[SHOWN:]
-    others = torch.cat([weaker, dead])
+    others = torch.cat([weaker, unused])
     side, drawn = brush.small_size(len(others))
     alt = f"{label}: x decoded along dimension"
     dimensions = []
@@ -119,7 +119,7 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
         )
     ]
     undrawn = [axes.text(dimension) for dimension in others[drawn:].tolist()]
-    note, title = _note(len(order), len(alive)), _title(len(weaker), len(dead))
+    note, title = _note(len(order), len(alive)), _title(len(weaker), len(unused))
     return TraversalCard(
         index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit
     )
@@ -127,20 +127,20 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
 
 def _note(total: int, alive: int) -> str:
     if alive == 0:
-        return f"None of the {total} dimensions is used: all are dead"
+        return f"None of the {total} dimensions is used: all are idle"
     return f"{min(alive, SHOWN)} of {total} dimensions" + (", the others below" * (total > SHOWN))
 
 
-def _title(weaker: int, dead: int) -> str:
+def _title(weaker: int, unused: int) -> str:
     """What is folded away.
 
     >>> _title(12, 1), _title(0, 2)
-    ('12 weaker dimensions and 1 dead one', '2 dead dimensions')
+    ('12 weaker dimensions and 1 idle one', '2 idle dimensions')
     """
     parts = [f"{weaker} weaker dimension{'s' * (weaker > 1)}"] if weaker else []
-    if dead:
+    if unused:
         noun = "one" if weaker else "dimension"
-        parts.append(f"{dead} dead {noun}{'s' * (dead > 1)}")
+        parts.append(f"{unused} idle {noun}{'s' * (unused > 1)}")
     return " and ".join(parts)
 
 
