@@ -135,7 +135,6 @@ def test_an_encoder_is_mapped_and_shows_nothing_that_a_decoder_makes(tmp_path):
     assert not sections & {"reconstructions", "traversals", "interpolations", "denoising"}
 
 
-
 def test_filters_come_by_use_and_the_dead_are_counted(monkeypatch):
     seen = []
     monkeypatch.setattr(
@@ -193,7 +192,8 @@ def test_the_penalty_is_drawn_from_0_to_1_and_again_where_units_are_close(monkey
     drawn = re.findall(r"<text[^>]*>([^<]+)<", card.figures[2][1])
     for axis in (near.xaxis, near.yaxis):  # more than two decimals, and none cut off
         low, high = axis.get_view_interval()
-        ticks = [axis.get_major_formatter()(v) for v in axis.get_majorticklocs() if low <= v <= high]
+        places = [value for value in axis.get_majorticklocs() if low <= value <= high]
+        ticks = [axis.get_major_formatter()(value) for value in places]
         assert set(ticks) <= set(drawn) and len(ticks) == len(set(ticks)) > 3
 
 

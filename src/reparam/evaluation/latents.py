@@ -70,15 +70,14 @@ def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
     By rate a dimension is idle where ``diagnosis.idle`` names it. By variance it is where it is no
     active unit, or, in a codec without a prior to give codes a scale, where it hardly varies.
     """
-    variance, order = flat.var(0, correction=0), "Ordered by the variance of the codes"
+    variance, order = flat.var(0, correction=0), "By the variance of the codes"
     if not isinstance(model, LatentVariable):
         least = NEGLIGIBLE * float(variance.max())
         order += f"; idle: at most {NEGLIGIBLE:g} of the largest"
         return Axes(variance, variance > least, "variance", order)
     rates = bound_terms(model, split, seed)["rate"].flatten(1)
     if rates.shape[1] == flat.shape[1]:
-        order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
-        order += f"; idle: less than {COLLAPSED_NATS} nats"
+        order = f"By rate, the mean KL(q(z|x) ‖ p(z)) in nats; idle: less than {COLLAPSED_NATS}"
         return Axes(rates.mean(0).float().cpu(), ~collapsed(rates), "nats", order)
     order += f"; idle: at most {ACTIVE_VARIANCE}, no active unit"
     return Axes(variance, variance > ACTIVE_VARIANCE, "variance", order)

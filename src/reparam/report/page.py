@@ -21,9 +21,10 @@ from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Generator
 from reparam.report import summary
 from reparam.report.colors import MODELS, class_colors
+from reparam.report.opening import opening
 from reparam.report.section import Shown
 from reparam.report.sections import SECTIONS
-from reparam.report.selection import class_names
+from reparam.report.selection import LARGE, class_names
 from reparam.report.trained import TrainedModel
 
 TEMPLATE = "page.html.j2"
@@ -109,10 +110,12 @@ def _content(shown: Shown, environment: Environment) -> dict[str, Any]:
     return {
         "data": shown.data,
         "colors": MODELS,
+        "large": shown.data.space.is_image and max(shown.data.space.shape[1:]) > LARGE,
         "seed": shown.seed,
         "facts": summary.facts(shown.data),
         "class_counts": summary.class_counts(shown.data),
         "findings": summary.findings(entries),
+        "opening": opening(shown),
         "models": [ModelName.of(entry) for entry in entries],
         "legend": legend(shown.data),
         "codecs": [index for index, *_ in shown.of(Codec)],

@@ -13,9 +13,10 @@ from torch import Tensor
 from reparam.data import Data, Split
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
-from reparam.model import Encoder, Model
+from reparam.model import Encoder, Generator, Model
 from reparam.report import queries
 from reparam.report.pictures import Brightness, Picture
+from reparam.report.selection import SAMPLE_ROWS, rows_to_imitate, sample_columns
 from reparam.report.table import Table, score_table
 from reparam.report.trained import TrainedModel
 
@@ -88,6 +89,13 @@ class Shown:
             for index, label, model, code in found
             if code is not None and bool(code.isfinite().all()) and len(code) > 2
         ]
+
+    @cached_property
+    def samples(self) -> dict[int, queries.Samples]:
+        """New images of every generator, a picture full, under conditions that occur."""
+        count = SAMPLE_ROWS * sample_columns(self.data.space)
+        like = rows_to_imitate(self.data, count, self.seed)
+        return {i: queries.sample(m, count, like, self.seed) for i, _, m in self.of(Generator)}
 
     @cached_property
     def table(self) -> Table:

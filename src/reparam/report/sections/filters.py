@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from reparam.evaluation.latents import NEGLIGIBLE
 from reparam.model import Encoder
 from reparam.report import queries
-from reparam.report.pictures import Brightness, grid
+from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Card, Section, Shown, images
 
-SHOWN, COLUMNS, FEWEST = 100, 10, 4  # filters at most, in a row at most and at least
-TILE = (28, 64)  # pixels
+SHOWN, FIRST, COLUMNS = 100, 25, 5  # filters at most, seen at once, in a row
+TILE = (48, 64)  # pixels: strokes are to be seen
 
 
 def build(shown: Shown) -> list[Card]:
@@ -27,12 +25,20 @@ def build(shown: Shown) -> list[Card]:
             weights = queries.plain(found.weights)
             order, idle = _by_use(codes.get(index), len(weights))
             tiles = _own_scale(weights[order[:SHOWN]])
-            columns = min(COLUMNS, max(FEWEST, math.ceil(math.sqrt(len(tiles)))))
-            alt = f"{label}: {len(tiles)} filters of the {found.of}"
-            picture = grid(tiles, Brightness(-1, 1), columns, alt, gap=0.06, tile=TILE)
+            pictures = [
+                _picture(part, f"{label}: filters of the {found.of}")
+                for part in (tiles[:FIRST], tiles[FIRST:])
+                if len(part)
+            ]
             note = _note(found.of, len(weights), len(shown.split), idle)
-            cards.append(Card(index, label, [("", picture)], note))
+            cards.append(Card(index, label, pictures, note))
     return cards
+
+
+def _picture(tiles: Tensor, alt: str) -> tuple[str, Picture]:
+    """The picture, and how many filters it shows."""
+    picture = grid(tiles, Brightness(-1, 1), COLUMNS, alt, gap=0.06, tile=TILE)
+    return f"{len(tiles)} more", picture
 
 
 def _by_use(code: Tensor | None, count: int) -> tuple[Tensor, int]:
@@ -54,16 +60,16 @@ def _note(of: str, total: int, examples: int, idle: int) -> str:
     where = {"decoder": "columns of the decoder", "encoder": "rows of the encoder"}[of]
     parts = [f"{min(SHOWN, total)} of {total:,} {where}" if total > SHOWN else f"{total} {where}"]
     if idle:
-        parts.append(f"{idle:,} hardly var{'ies' if idle == 1 else 'y'} over {examples:,} test examples")
+        verb = "varies" if idle == 1 else "vary"
+        parts.append(f"{idle:,} hardly {verb} over {examples:,} test examples")
     return ", ".join(parts)
 
 
 SECTION: Section = Section(
     "filters",
     "Filters",
-    """The weights between x and single units of the code, where one linear layer is all there is:
-columns of the decoder are what a unit adds to its output, rows of the encoder what a unit answers
-to most, in network units. Gray is zero, white positive, black negative, each picture on its own
+    """What one unit of the code adds to the output of a linear decoder (columns), or answers to
+most behind a linear encoder (rows). Gray is zero, white positive, black negative, each on its own
 scale; units whose code varies most over test examples come first.""",
     build,
     "filters.html.j2",

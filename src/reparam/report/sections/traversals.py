@@ -16,14 +16,14 @@ from reparam.report.columns import Columns, colors, response
 from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Figure, Section, Shown, images
 
-SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
+SHOWN, STEPS, REACH = 5, 7, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
 ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so that pages stay light
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One latent dimension: how much it carries, and the decoded walk along it."""
+    """One latent dimension: how much it carries, in the unit of all, and the decoded walk."""
 
     name: str
     amount: str
@@ -108,7 +108,7 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
     for dimension, x in zip(first.tolist(), walk.along(first, STEPS), strict=True):
         amount = axes.amount[dimension].item()
         share = amount / max(axes.amount.max().item(), 1e-30)
-        name, text = f"z{dimension}", f"{amount:.3g} {axes.unit}"
+        name, text = f"z{dimension}", f"{amount:.3g}"
         figure = brush.large(x, f"{alt} {dimension}")
         dimensions.append(Dimension(name, text, share, figure))
     unit = f" {axes.unit}"
@@ -119,16 +119,17 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
         )
     ]
     undrawn = [axes.text(dimension) for dimension in others[drawn:].tolist()]
-    note, title = _note(len(order), len(alive)), _title(len(weaker), len(unused))
+    note, title = _note(len(order), len(alive), axes.unit), _title(len(weaker), len(unused))
     return TraversalCard(
         index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit
     )
 
 
-def _note(total: int, alive: int) -> str:
+def _note(total: int, alive: int, unit: str) -> str:
     if alive == 0:
         return f"None of the {total} dimensions is used: all are idle"
-    return f"{min(alive, SHOWN)} of {total} dimensions" + (", the others below" * (total > SHOWN))
+    by = "rate, in nats" if unit == "nats" else unit
+    return f"{min(alive, SHOWN)} of {total} dimensions by {by}"
 
 
 def _title(weaker: int, unused: int) -> str:
