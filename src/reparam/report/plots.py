@@ -61,12 +61,15 @@ def panel(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def dots(axis: Any, points: Tensor, color: str) -> None:
-    """Points (N, 2) as lines of length zero with round ends: one path instead of N elements."""
+    """Points (N, 2) as lines of length zero with round ends: one path instead of N elements.
+
+    The limits of the axis are the caller's: finding them by path took longer than to draw it.
+    """
     ends = points.repeat_interleave(2, 0).numpy()
     path = Path(ends, [Path.MOVETO, Path.LINETO] * len(points))
     path.should_simplify = False  # which would drop what has no length
     style = {"facecolor": "none", "edgecolor": color, "capstyle": "round"}
-    axis.add_patch(PathPatch(path, lw=2.6, alpha=0.55, **style))
+    axis.add_artist(PathPatch(path, lw=2.6, alpha=0.55, **style))
 
 
 def svg(figure: Figure, alt: str) -> Markup:
@@ -75,6 +78,10 @@ def svg(figure: Figure, alt: str) -> Markup:
     Coordinates keep two decimals: a hundredth of a point is below what a screen shows.
     """
     file = io.StringIO()
+    engine = figure.get_layout_engine()
+    if engine is not None:  # here, as ``savefig`` would draw all of the figure twice for it
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     with matplotlib.rc_context({"svg.hashsalt": "reparam"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
