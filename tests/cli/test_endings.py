@@ -176,7 +176,7 @@ def test_labels_in_the_comparison_are_whole(width):
     for label in LABELS:
         assert all(word in printed for word in label.split())
     assert printed.count("latent_dim=16") == 2
-    for number in ("≥ -88.71", "± 0.25", "± 0.00012", "12,345", "0.931", "(0.613–0.991)"):
+    for number in ("≥ -88.71", "± 0.25", "± 0.00012", "12,345", "0.931", "(0.613–", "0.991)"):
         assert printed.count(number) == len(LABELS)
 
 

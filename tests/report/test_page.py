@@ -406,7 +406,7 @@ def test_the_page_says_what_is_over_seeds(tmp_path):
     assert said in several and "Trained with seeds" not in plain
     assert "One standard error over the examples." in plain
     assert "and in brackets over the seeds" in several and "over the seeds" not in plain
-    assert "<small>± 0.10</small> <small>(± 0.07)</small>" in several
+    assert '<small>± 0.10</small> <small class="seeds">(± 0.07)</small>' in several
 
 
 def test_the_legend_says_that_bounds_and_exact_values_are_not_ranked(html):

@@ -294,6 +294,12 @@ def test_scores_of_layers_stand_with_those_of_the_whole_and_say_of_how_many():
     names = [head.name for head in table.headers]
     shown = [row[names.index("active_units_layer_1")].value for row in table.rows]
     assert shown == ["3 / 6", "1 / 2"]
+    overlap, sharp = (
+        Score(0.9, "of 10, Euclidean", 9, "test"),
+        Score(1.5, "of the originals", 9, "t"),
+    )
+    (row,) = score_table([entry("a", neighbor_overlap=overlap, sharpness=sharp)]).rows
+    assert [cell.value for cell in row] == ["1.5", "90.0 %"]  # no numbers of dimensions
     latents, cost = table.more
     assert latents.title == "Latents" and [h.name for h in latents.headers] == names[:2]
     assert [index for index, _ in latents.rows] == [0, 1]

@@ -177,3 +177,5 @@ def test_the_page_folds_the_others_away(tmp_path, monkeypatch):
     assert front.count('class="dimension"') == 5 and folded.count("<figure>") == 5
     assert "10 weaker dimensions" in folded and "Without a picture" in folded
     assert len(re.findall(r"z\d+: ", folded)) == 10
+    columns = re.findall(r"<li>(x\d+)</li>", front)  # each once, beside all walks
+    assert columns == [f"x{i + 1}" for i in range(TABLE.dimension)]

@@ -118,7 +118,7 @@ def comparison_table(models: Mapping[str, Scores], width: int | None = None) -> 
 
 def _broken(cell: str) -> str:
     """Errors and intervals below their value."""
-    return cell.replace(" ± ", "\n± ").replace(" (", "\n(")
+    return cell.replace(" ± ", "\n± ").replace(" (", "\n(").replace("–", "–\n")
 
 
 def _lines_by_column(rows: Iterable[Iterable[str]]) -> list[list[str]]:

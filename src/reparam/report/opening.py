@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from reparam.model import Codec, Generator
 from reparam.report import queries
@@ -36,7 +37,9 @@ def opening(shown: Shown) -> list[Card]:
 def _strips(shown: Shown) -> Iterator[Card]:
     test, entries = shown.data.test, shown.entries
     rows = examples(test, PICTURES, shown.seed)
-    found = [(None, "Test images", "", queries.in_data_units(test.x[rows]))]
+    found: list[tuple[int | None, str, str, Tensor]] = [
+        (None, "Test images", "", queries.in_data_units(test.x[rows]))
+    ]
     codecs = {index: model for index, _, model in shown.of(Codec)}
     chosen = _best(shown, list(codecs), "reconstruction_mse")
     if chosen is not None:

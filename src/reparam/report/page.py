@@ -111,7 +111,7 @@ def _content(shown: Shown) -> dict[str, Any]:
     return {
         "data": shown.data,
         "colors": MODELS,
-        "large": shown.data.space.is_image and max(shown.data.space.shape[1:]) > LARGE,
+        "large": not shown.data.space.is_image or max(shown.data.space.shape[1:]) > LARGE,
         "seed": shown.seed,
         "facts": summary.facts(shown.data),
         "class_counts": summary.class_counts(shown.data),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -85,20 +85,19 @@ class Table:
     @property
     def first(self) -> Part:
         """The scores that one looks at first; what training data score stands in their heads."""
-        return replace(self._part("", lambda name: name in HEADLINES), reference=())
+        return replace(self._part("", HEADLINES), reference=())
 
     @property
     def more(self) -> list[Part]:
         """All others, a part for each group of them."""
-        groups = dict.fromkeys(measure(head.name).group for head in self.headers)
-        parts = [
-            self._part(group, lambda n, g=group: n not in HEADLINES and measure(n).group == g)
-            for group in groups
-        ]
-        return [part for part in parts if part.headers]
+        groups: dict[str, list[str]] = {}
+        for head in self.headers:
+            if head.name not in HEADLINES:
+                groups.setdefault(measure(head.name).group, []).append(head.name)
+        return [self._part(group, names) for group, names in groups.items()]
 
-    def _part(self, title: str, chosen: Callable[[str], bool]) -> Part:
-        at = [column for column, head in enumerate(self.headers) if chosen(head.name)]
+    def _part(self, title: str, names: Collection[str]) -> Part:
+        at = [column for column, head in enumerate(self.headers) if head.name in names]
         rows = [[row[column] for column in at] for row in (*self.rows, self.reference) if row]
         known = [(i, row) for i, row in enumerate(rows) if not all(cell.absent for cell in row)]
         models = [(i, row) for i, row in known if i < len(self.rows)]
@@ -188,7 +187,7 @@ def _cells(
 def _cell(score: Score, name: str, best: Score | None, several: bool) -> Cell:
     sign, ranked = mark(score, name), "" if best is None else _rank(score, best)
     value, error = number(score, name)
-    if score.unit.startswith("of "):
+    if measure(name).form == "whole" and score.unit.startswith("of "):
         value += " / " + score.unit.split()[1]
     words = [f"{score.value:.6g}"]
     words += [KIND_WORDS[sign]] if sign else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,9 +13,9 @@ from reparam.editing import traverse
 from reparam.evaluation.latents import Axes, importance
 from reparam.model import Codec
 from reparam.report import queries
-from reparam.report.columns import Columns, colors, response
+from reparam.report.columns import Columns, colors
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.section import Figure, Section, Shown, images
+from reparam.report.section import Section, Shown, images
 
 SHOWN, STEPS, REACH = 5, 7, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
@@ -28,14 +29,14 @@ class Dimension:
     name: str
     amount: str
     share: float
-    figure: Figure
+    figure: Picture
 
 
 @dataclass(frozen=True)
 class TraversalCard:
     """Every dimension of one model in order: the strongest, the others small, the last as text.
 
-    The amounts of the last are in ``unit``.
+    The amounts of the last are in ``unit``. ``columns`` are the names beside walks of rows.
     """
 
     model: int
@@ -47,6 +48,7 @@ class TraversalCard:
     small: list[tuple[str, Picture]]
     undrawn: list[str]
     unit: str
+    columns: Sequence[str] = ()
 
 
 def build(shown: Shown) -> list[TraversalCard]:
@@ -121,7 +123,7 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
     undrawn = [axes.text(dimension) for dimension in others[drawn:].tolist()]
     note, title = _note(len(order), len(alive), axes.unit), _title(len(weaker), len(unused))
     return TraversalCard(
-        index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit
+        index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit, brush.named
     )
 
 
@@ -151,12 +153,13 @@ class _Images:
 
     brightness: Brightness
     shape: tuple[int, ...]
+    named: Sequence[str] = ()
 
     @classmethod
     def of(cls, shown: Shown) -> _Images:
         return cls(shown.brightness, shown.data.space.shape)
 
-    def large(self, x: Tensor, alt: str) -> Figure:
+    def large(self, x: Tensor, alt: str) -> Picture:
         return grid(x, self.brightness, STEPS, alt, tile=(48, 64))
 
     def small_size(self, count: int) -> tuple[int, int]:
@@ -183,8 +186,12 @@ class _Rows:
     def of(cls, shown: Shown) -> _Rows:
         return cls(Columns.of(shown.data))
 
-    def large(self, x: Tensor, alt: str) -> Figure:
-        return response(self.columns, x, REACH, alt)
+    @property
+    def named(self) -> Sequence[str]:
+        return self.columns.names if self.columns.few else ()
+
+    def large(self, x: Tensor, alt: str) -> Picture:
+        return colors(self.columns, x, alt)
 
     def small_size(self, count: int) -> tuple[int, int]:
         each = SMALL_STEPS * 3 * len(self.columns.names)
