@@ -90,5 +90,5 @@ def test_a_probe_is_fitted_on_as_many_codes_as_are_bounded_and_says_so(monkeypat
     )
     first, again, other = (linear_probe(model, data.train, data.test, seed=s) for s in (0, 0, 1))
     assert [len(x) for x in fitted] == [60] * 3
-    assert first.unit == "share, fitted on 60 codes" and first.seed == 0 and first.n == 400
+    assert first.unit == "accuracy, fitted on 60 codes" and first.seed == 0 and first.n == 400
     assert first == again and not torch.equal(fitted[0], fitted[2])

@@ -459,6 +459,8 @@ def test_in_a_browser(page, browser):
     tab.on("request", lambda request: requests.append(request.url))
     tab.goto(page.as_uri())
     assert tab.evaluate("document.documentElement.scrollWidth") == 360  # only boxes scroll
+    picture = tab.locator("img").first.bounding_box()
+    assert picture["y"] + picture["height"] < 800  # on the first screen
     # An explanation by a finger, within the window.
     cell = tab.locator("td.explained.best")
     cell.tap()
