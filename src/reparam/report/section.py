@@ -125,7 +125,6 @@ class Section:
         build: the content; an empty one leaves the section out.
         partial: the template of the content, which it sees as ``content``.
         applies: to which data and models the section belongs; to all by default.
-        heading: above the section, where it is not the title.
     """
 
     id: str
@@ -134,4 +133,3 @@ class Section:
     build: Callable[[Shown], Any]
     partial: str
     applies: Callable[[Shown], bool] = lambda shown: True
-    heading: str = ""
