@@ -203,9 +203,9 @@ def test_values_by_example_survive_being_taken_over(tmp_path, monkeypatch):
             if score.values is not None:
                 assert torch.equal(score.values, other.scores[name].values)
                 assert score.values.mean().item() == pytest.approx(score.value, rel=1e-9)
-    title = score_table(second.entries).rows[0]
+    first_row = score_table(second.entries).rows[0]
     assert any(
-        "(paired over" in cell.title for cell in [*title, *score_table(second.entries).rows[1]]
+        "(paired over" in cell.why for cell in [*first_row, *score_table(second.entries).rows[1]]
     )
     assert "values" not in (tmp_path / "scores.json").read_text()
 
@@ -241,7 +241,9 @@ def test_pca_has_the_error_over_examples_whatever_the_seeds(page, tmp_path):
     single = compare(data, ["pca"], out=tmp_path / "b", **QUICK).entries[0].scores
     pca = several[0].scores["log_likelihood"]
     assert pca == single["log_likelihood"] and pca.stderr > 0
-    assert several[1].scores["reconstruction_mse"].seed == [0, 1]
+    mean, by_seed = several[1].scores["reconstruction_mse"], several[1].by_seed
+    assert mean.seed == [0, 1] and len(by_seed) == 2
+    assert mean.value == sum(one["reconstruction_mse"].value for one in by_seed) / 2
     assert "Trained with seeds 0, 1" in page(tmp_path / "a")
 
 

@@ -357,10 +357,12 @@ def _read_back(trial: Trial, result: Measured | FailedRun) -> tuple[Measured, Mo
 def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> TrainedModel:
     """A model with its scores over the seeds, and the weights and curves of the first."""
     seeds = [trial.config.seed for trial, _ in runs]
-    scores = over_seeds([measured.scores for _, measured in runs], seeds)
+    by_seed = tuple(measured.scores for _, measured in runs)
+    scores = over_seeds(by_seed, seeds)
     trained = [(trial.config, measured.history) for trial, measured in runs]
     config, history = trained[0]
-    return TrainedModel(label, model, scores, history, config, tuple(trained[1:]))
+    others = tuple(trained[1:])
+    return TrainedModel(label, model, scores, history, config, others, by_seed if others else ())
 
 
 def _config(

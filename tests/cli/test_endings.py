@@ -164,7 +164,7 @@ def test_labels_in_the_comparison_are_whole(width):
     scores = {
         "log_likelihood": Score(-88.71, "nats", 9, "test", stderr=0.25, kind="lower bound"),
         "reconstruction_mse": Score(0.01234, "", 9, "test", stderr=0.00012),
-        "linear_probe_accuracy": Score(0.931, "share", 9, "test", stderr=0.013),
+        "linear_probe_accuracy": Score(0.931, "accuracy", 9, "test", stderr=0.013),
         "frechet_distance": Score(1.234, "", 9, "test", stderr=0.05),
         "train_seconds": Score(12345.0, "s", 9, "train"),
     }
@@ -176,7 +176,7 @@ def test_labels_in_the_comparison_are_whole(width):
     for label in LABELS:
         assert all(word in printed for word in label.split())
     assert printed.count("latent_dim=16") == 2
-    for number in ("≥ -88.71", "± 0.25", "± 0.00012", "12,345"):
+    for number in ("≥ -88.71", "± 0.25", "± 0.00012", "12,345", "0.931", "(0.613–", "0.991)"):
         assert printed.count(number) == len(LABELS)
 
 

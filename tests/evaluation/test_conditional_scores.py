@@ -95,7 +95,7 @@ def test_the_report_says_why_and_draws_no_distances_of_told_codes():
     cells = {h.name: cell for h, cell in zip(table.headers, table.rows[0], strict=True)}
     assert {cells[name].absent for name in OF_CODES | {"mutual_information"}} == {TOLD}
     assert "told the condition" in next(
-        h.tooltip for h in table.headers if h.name == "reconstruction_mse"
+        h.definition for h in table.headers if h.name == "reconstruction_mse"
     )
     (note,) = left_out(told, entries[0].scores)
     assert all(name in note for name in OF_CODES) and note.startswith(f"{TOLD} (")

@@ -81,7 +81,7 @@ def test_a_probe_is_fitted_on_as_many_codes_as_are_bounded_and_says_so(monkeypat
     model = rp.build("pca", SPACE, latent_dim=2)
     rp.fit(model, data, progress=False)
     whole = linear_probe(model, data.train, data.test)
-    assert whole.unit == "share" and whole.seed is None
+    assert whole.unit == "accuracy" and whole.seed is None
     monkeypatch.setattr(representation, "PROBED_ENTRIES", 2 * 60)
     monkeypatch.setattr(representation, "LEAST_PROBED", 10)
     fitted, classifier = [], representation.classifier
@@ -90,5 +90,5 @@ def test_a_probe_is_fitted_on_as_many_codes_as_are_bounded_and_says_so(monkeypat
     )
     first, again, other = (linear_probe(model, data.train, data.test, seed=s) for s in (0, 0, 1))
     assert [len(x) for x in fitted] == [60] * 3
-    assert first.unit == "share, fitted on 60 codes" and first.seed == 0 and first.n == 400
+    assert first.unit == "accuracy, fitted on 60 codes" and first.seed == 0 and first.n == 400
     assert first == again and not torch.equal(fitted[0], fitted[2])

@@ -16,7 +16,7 @@ from reparam.bijections.masked_affine import MaskedAffine
 from reparam.data import Split
 from reparam.evaluation.absent import WITHHELD
 from reparam.evaluation.annealing import annealed_log_prob
-from reparam.evaluation.diagnosis import collapse_notes, information_scores, layer_scores
+from reparam.evaluation.diagnosis import idle, information_scores, layer_scores
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.scores import mean_score
 from reparam.model import Space
@@ -216,13 +216,32 @@ def test_the_gap_is_what_importance_weighting_gains():
     assert gap == pytest.approx(exact - scores["elbo"].value, abs=0.1)
 
 
-def test_collapsed_dimensions_are_named_with_what_to_try():
-    rate = torch.tensor([[1.0, 0.0, 2.0, 0.009]])
-    (note,) = collapse_notes(rate)
-    assert "dimensions 1, 3 of 4" in note and "free-bits-vae" in note
-    assert not collapse_notes(torch.tensor([[1.0, 0.02]]))
-    (note,) = collapse_notes(torch.tensor([[0.001, 3.0, 2.0]]), (2, 3, 4))
-    assert "layers 3 of 3" in note  # coarsest first: the first column is the third layer
+def test_idle_dimensions_are_counted_and_named():
+    found = idle(torch.tensor([[1.0, 0.0, 2.0, 0.009]]))
+    assert found.text == "2 of 4 dimensions (z1, z3) are idle: less than 0.01 nats"
+    assert not found.collapsed  # a VAE leaves idle what it does not need
+    one = torch.full((3, 16), 2.0)
+    one[:, 12] = 0.001
+    assert idle(one) == ("1 of 16 dimensions (z12) is idle: less than 0.01 nats", False)
+    assert idle(torch.tensor([[1.0, 0.02]])) is None
+    layer = idle(torch.tensor([[0.001, 3.0, 2.0]]), (2, 3, 4))
+    assert layer.text.startswith("1 of 3 layers (layer 3) is idle")  # coarsest first
+    many = idle(torch.cat([torch.zeros(1, 40), torch.ones(1, 2)], 1)).text
+    assert many.startswith("40 of 42 dimensions (z0, z1, ") and "z11 …) are idle" in many
+
+
+def test_collapsed_is_what_has_next_to_no_rate_left():
+    gone = idle(torch.tensor([[0.5, 0.001, 0.4]]))
+    assert gone.collapsed and gone.text.startswith("collapsed: z carries 0.9 nats in all; try a s")
+    assert gone.text.endswith("; 1 of 3 dimensions (z1) is idle: less than 0.01 nats")
+    assert idle(torch.tensor([[0.3, 0.2]])).text.endswith("free-bits-vae")  # none of them idle
+    every = idle(torch.full((2, 200), 0.009))  # 1.8 nats, of which no dimension has any
+    assert every.collapsed and "all 200 dimensions are idle" in every.text
+    assert idle(torch.tensor([[-0.002]])).text == (
+        "collapsed: z carries 0 nats in all; try a smaller beta, annealed-vae or free-bits-vae; "
+        "1 of 1 dimension (z0) is idle: less than 0.01 nats"
+    )
+    assert "free bits" in idle(torch.tensor([[0.0, 0.2]]), (2, 3)).text
 
 
 # ------------------------------------------------------- annealed importance sampling

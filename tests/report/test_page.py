@@ -12,8 +12,10 @@ import reparam as rp
 from reparam.data import Data, Split
 from reparam.evaluation.scores import Score
 from reparam.model import Codec, Generator, Loss, Space
+from reparam.presets import PRESETS
 from reparam.report import TrainedModel, plots, write_report
 from reparam.report.sections.training import training_curves
+from reparam.terms import HEADLINES
 from reparam.train.history import History
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -60,9 +62,10 @@ def page(digits, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     exact = Score(-80.5, "nats", 359, "test", 0.25, "exact")
     bound = Score(-90.5, "nats", 359, "test", 0.25, "lower bound", 50, 0)
+    error = Score(0.03, "per entry", 359, "test", 0.001)
     entries = [
         entry("PCA", build("pca", digits), log_likelihood=exact),
-        entry("<b>AE</b>", build("ae", digits, latent_dim=3)),
+        entry("<b>AE</b>", build("ae", digits, latent_dim=3), reconstruction_mse=error),
         TrainedModel("VAE", build("vae", digits).eval(), {"log_likelihood": bound}, curves()),
     ]
     assert write_report(path, digits, entries) == path
@@ -80,11 +83,71 @@ def cells(html):
 
 
 def test_likelihoods_carry_their_marks_and_the_best_is_marked(html):
-    pca, ae, vae = cells(html)
-    assert 'class="best"' in pca and '<span class="mark">=</span>' in pca and "−80.50" in pca
-    assert 'class="best"' not in vae and '<span class="mark">≥</span>' in vae and "± 0.25" in vae
-    assert 'class="absent"' in ae and "data-key" not in ae and ">—<" in ae
-    assert 'title="A plain autoencoder has no likelihood"' in ae
+    pca, no_error, ae, _, vae, _ = cells(html)
+    assert 'class="explained best"' in pca and '<span class="mark">=</span>' in pca
+    assert "−80.50" in pca and "± 0.25" in pca
+    assert 'class="explained"' in vae and '<span class="mark">≥</span>' in vae and "± 0.25" in vae
+    assert 'class="absent explained"' in ae and "data-key" not in ae and ">—<" in ae
+    assert "A plain autoencoder has no likelihood" in ae and "Not measured" in no_error
+
+
+def test_every_number_is_explained_without_a_pointer(html):
+    """By focus, so that keys and fingers reach it, and by name, so that screen readers read it."""
+    assert not re.search(r"<(?!svg|path)[^>]* title=", html)
+    for described in re.findall(r'aria-describedby="([^"]+)"', html):
+        assert f'role="tooltip" id="{described}">' in html
+    explained = cells(html)
+    assert len(explained) == 6
+    assert all('tabindex="0"' in cell and 'class="tip"' in cell for cell in explained)
+    assert "standard error 0.25 over the examples" in explained[0]
+
+
+def test_first_come_the_scores_that_everyone_looks_for(digits, tmp_path):
+    """Five columns; the others are folded, by group, with the models that have them."""
+    looked_for = {name: Score(1.5, "nats", 359, "test", 0.1) for name in HEADLINES}
+    looked_for.pop("conditional_log_likelihood")
+    further = {"psnr": Score(20.0, "dB", 359, "test", 0.1), "rate": Score(2.0, "nats", 9, "test")}
+    both = looked_for | further
+    entries = [
+        entry("VAE", build("vae", digits), **both),
+        entry("PCA", build("pca", digits), **looked_for, psnr=further["psnr"]),
+        entry("Bare", build("ae", digits)),
+    ]
+    floor = {"frechet_distance": Score(1.25, "features²", 359, "test", 0.01)}
+    path = write_report(tmp_path / "r.html", digits, entries, reference=floor)
+    text = path.read_text("utf-8")
+    first, *more = re.findall(r'<table class="scores">.*?</table>', text, re.DOTALL)
+    heads = re.findall(r"<button.*?<span>([^<&]+)", first)
+    assert heads == [
+        "Log-likelihood", "MSE", "Linear probe", "Fréchet distance", "Training"
+    ]  # fmt: skip
+    assert "floor 1.25" in first and "<tfoot" not in first and ">Bare<" not in first
+    assert "Without any of these scores: Bare." in text
+    assert text.index('<details class="more-scores">') < text.index(more[0])
+    rate, psnr = more
+    assert "Rate" in rate and "VAE" in rate and "PCA" not in rate
+    assert "PSNR" in psnr and "VAE" in psnr and "PCA" in psnr
+
+
+def test_the_page_says_what_each_model_is_and_when_to_use_it(digits, tmp_path):
+    score = Score(1.5, "nats", 359, "test", 0.1)
+    entries = [
+        entry(label, build(name, digits), log_likelihood=score)
+        for label, name in (("A", "vae"), ("B", "vae"), ("C", "pca"))
+    ]
+    text = write_report(tmp_path / "r.html", digits, entries).read_text("utf-8")
+    kinds = re.search(r'<dl class="kinds">.*?</dl>', text, re.DOTALL)[0]
+    assert [re.findall(r'class="name">(\w)<', dt) for dt in kinds.split("</dt>")[:2]] == [
+        ["A", "B"], ["C"]
+    ]  # fmt: skip
+    for preset in (PRESETS["vae"], PRESETS["pca"]):
+        assert f"<dd>{preset.summary} {preset.when}</dd>" in kinds
+
+
+def test_every_preset_says_in_a_sentence_when_to_use_it():
+    for name, preset in PRESETS.items():
+        assert preset.when.endswith(".") and preset.when[:-1].count(". ") == 0, name
+        assert len(preset.when) < 100, name
 
 
 def test_every_section_is_there_and_linked(html):
@@ -343,7 +406,7 @@ def test_the_page_says_what_is_over_seeds(tmp_path):
     assert said in several and "Trained with seeds" not in plain
     assert "One standard error over the examples." in plain
     assert "and in brackets over the seeds" in several and "over the seeds" not in plain
-    assert "<small>± 0.10</small><small>(± 0.07)</small>" in several
+    assert '<small>± 0.10</small> <small class="seeds">(± 0.07)</small>' in several
 
 
 def test_the_legend_says_that_bounds_and_exact_values_are_not_ranked(html):
@@ -372,35 +435,73 @@ def test_training_data_stay_below_the_models_and_few_rows_are_told(digits, tmp_p
     assert "<tfoot>" not in text and "Left out: frechet_distance, which needs 128 rows" in text
 
 
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Chromium at /usr/bin/chromium")
-def test_in_a_browser(page):
+@pytest.fixture
+def browser():
+    if not CHROMIUM.exists():
+        pytest.skip("needs Chromium at /usr/bin/chromium")
     sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    problems, requests = [], []
     with sync.sync_playwright() as p:
-        browser = p.chromium.launch(
+        made = p.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=HANGS
         )
-        tab = browser.new_page(viewport={"width": 360, "height": 800}, color_scheme="light")
-        tab.set_default_timeout(HANGS)
-        tab.on("console", lambda message: problems.append(message.text))
-        tab.on("pageerror", lambda error: problems.append(str(error)))
-        tab.on("request", lambda request: requests.append(request.url))
-        tab.goto(page.as_uri())
-        assert tab.evaluate("document.documentElement.scrollWidth") == 360  # only boxes scroll
-        tab.click("#theme")
-        assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
-        tab.click("thead th[aria-sort] button")
-        names = "rows => rows.map(row => row.textContent)"
-        assert tab.eval_on_selector_all("tbody th .name", names) == ["PCA", "VAE", "<b>AE</b>"]
-        tab.click(".classes button >> nth=1")
-        assert tab.locator("svg.scatter .away").count() > 0
-        loaded = "images => images.every(i => (i.loading = 'eager', i.naturalWidth > 0))"
-        tab.evaluate("scrollTo(0, document.body.scrollHeight)")
-        tab.eval_on_selector_all("img", loaded)
-        tab.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
-        browser.close()
+        yield made
+        made.close()
+
+
+def test_in_a_browser(page, browser):
+    problems, requests = [], []
+    tab = browser.new_page(
+        viewport={"width": 360, "height": 800}, color_scheme="light", has_touch=True
+    )
+    tab.set_default_timeout(HANGS)
+    tab.on("console", lambda message: problems.append(message.text))
+    tab.on("pageerror", lambda error: problems.append(str(error)))
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto(page.as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") == 360  # only boxes scroll
+    picture = tab.locator("img").first.bounding_box()
+    assert picture["y"] + picture["height"] < 800  # on the first screen
+    # An explanation by a finger, within the window.
+    cell = tab.locator("td.explained.best")
+    cell.tap()
+    tip = cell.locator(".tip").bounding_box()
+    assert tip["x"] >= 0 and tip["x"] + tip["width"] <= 360 and tip["y"] + tip["height"] <= 800
+    tab.click("#theme")
+    assert tab.evaluate("document.documentElement.dataset.theme") == "dark"
+    tab.click("thead th[aria-sort] button")
+    names = "rows => rows.map(row => row.textContent)"
+    assert tab.eval_on_selector_all("tbody th .name", names) == ["PCA", "VAE", "<b>AE</b>"]
+    tab.click(".classes button >> nth=1")
+    assert tab.locator("svg.scatter .away").count() > 0
+    loaded = "images => images.every(i => (i.loading = 'eager', i.naturalWidth > 0))"
+    tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+    tab.eval_on_selector_all("img", loaded)
+    tab.wait_for_function("[...document.images].every(i => i.complete && i.naturalWidth)")
     assert not problems
     assert [url for url in requests if not url.startswith(("data:", "file:"))] == []
+
+
+def test_by_keys_alone_and_without_scripts(page, browser):
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, java_script_enabled=False
+    )
+    tab = context.new_page()
+    tab.set_default_timeout(HANGS)
+    tab.goto(page.as_uri())
+    assert tab.evaluate("document.documentElement.scrollHeight") < 5000  # 8 768 before it folded
+    picture = tab.locator("img").first.bounding_box()
+    assert picture["y"] + picture["height"] < 800  # on the first screen
+    tab.locator(".first thead button").first.focus()
+    seen = tab.locator(".tip:visible")
+    assert seen.count() == 1 and "log p(x): How probable" in seen.inner_text()
+    for _ in range(2):  # the other heading, then the first number
+        tab.keyboard.press("Tab")
+    assert seen.count() == 1 and seen.inner_text().startswith("-80.5; exact")
+    folded = tab.locator("#reading details").first
+    folded.locator("summary").focus()
+    tab.keyboard.press("Enter")
+    assert folded.locator("dl").is_visible() and seen.count() == 0
+    context.close()
 
 
 def test_map_places_points_upwards_and_by_class():

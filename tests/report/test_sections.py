@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -12,11 +13,19 @@ import reparam as rp
 from reparam.comparison import Candidate
 from reparam.data import Data, Split
 from reparam.evaluation.modes import evaluating
+from reparam.evaluation.scores import Score
 from reparam.model import Encoder, Space
-from reparam.report import TrainedModel, distances, write_report
+from reparam.report import TrainedModel, distances, plots, write_report
 from reparam.report.distances import rank_correlation
 from reparam.report.section import Shown
-from reparam.report.sections import denoising, filters, hidden_units, outcomes, sampled_images
+from reparam.report.sections import (
+    denoising,
+    filters,
+    hidden_units,
+    outcomes,
+    rates,
+    sampled_images,
+)
 from reparam.train.history import History
 
 SPACES = {
@@ -151,7 +160,47 @@ def test_filters_come_by_use_and_the_dead_are_counted(monkeypatch):
     # Unit 3 varies most, unit 2 not at all; each filter is over its largest absolute weight.
     wanted = torch.eye(30)[[2, 0, 1]] * torch.tensor([[-1.0], [1.0], [1.0]])
     assert torch.equal(seen[0].flatten(1), wanted)
-    assert card.note == "3 columns of the decoder, 1 units hardly vary over 40 test examples"
+    assert card.note == "3 columns of the decoder, 1 hardly varies over 40 test examples"
+
+
+def test_filters_are_large_enough_to_see_strokes_and_the_rest_is_folded():
+    data = made("levels")
+    models = entries(data, "sparse-ae latent_dim=30", "sparse-ae latent_dim=9")
+    with evaluating([entry.model for entry in models]):
+        many, few = filters.build(Shown(data, models))
+    assert [caption for caption, _ in many.figures] == ["25 more", "5 more"]  # the first unfolded
+    assert len(few.figures) == 1
+    for _, picture in (*many.figures, *few.figures):  # five in a row, of 9 x 7 pixels
+        assert 5 * 42 <= picture.width <= 5 * 48
+
+
+def test_the_plane_is_as_wide_as_the_page_with_errors_and_single_seeds(monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        plots, "svg", lambda f, alt, svg=plots.svg: figures.append(f) or svg(f, alt)
+    )
+    data = made("table")
+
+    def scored(rate, distortion, **errors):
+        return {
+            "rate": Score(rate, "nats", 9, "test", **errors),
+            "distortion": Score(distortion, "nats", 9, "test", stderr=0.5),
+        }
+
+    (vae,) = entries(data, f"vae {SMALL}")
+    seeds = (scored(1.0, 8.0), scored(3.0, 6.0))
+    mean = scored(2.0, 7.0, stderr=0.3, seed_stderr=0.4)
+    with evaluating([vae.model]):
+        shown = rates.build(Shown(data, [dataclasses.replace(vae, scores=mean, by_seed=seeds)]))
+    axis, width = figures[0].axes[0], int(re.search(r"width:(\d+)px", shown.plane)[1])
+    assert width > 1100
+    (bars,) = axis.containers
+    horizontal, vertical = (lines.get_segments()[0] for lines in bars[2])
+    np.testing.assert_allclose(horizontal, [[1.5, 7], [2.5, 7]])  # √(.3² + .4²) to either side
+    np.testing.assert_allclose(vertical, [[2, 6.5], [2, 7.5]])
+    joined = [np.array(line.get_xydata()).tolist() for line in axis.lines]
+    for seed in ([1.0, 8.0], [3.0, 6.0]):
+        assert [[2.0, 7.0], seed] in joined and [seed] in joined
 
 
 def test_units_are_placed_at_their_means():
@@ -166,6 +215,37 @@ def test_units_are_placed_at_their_means():
     kl = 0.25 * np.log(0.25 / 0.75) + 0.75 * np.log(0.75 / 0.25)
     assert "ρ̂ from 0.250 to 0.750, mean 0.333, wanted ρ = 0.25" in card.note
     assert f"sum to {kl:.3g} nats" in card.note and len(card.figures) == 2
+
+
+def test_the_penalty_is_drawn_from_0_to_1_and_again_where_units_are_close(monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        plots, "svg", lambda f, alt, svg=plots.svg: figures.append(f) or svg(f, alt)
+    )
+    data = made("levels")
+    (sparse,) = entries(data, "sparse-ae latent_dim=6 rho=0.01")
+    with torch.no_grad():
+        linear = sparse.model.encoder[0].first
+        linear.weight.zero_()
+        linear.bias.copy_(torch.logit(torch.linspace(0.009, 0.012, 6)))
+    with evaluating([]):
+        (card,) = hidden_units.build(Shown(data, [sparse]))
+    _, whole, near = (figure.axes[0] for figure in figures)
+    assert whole.get_xlim() == (0, 1)
+    assert near.get_xlim() == (pytest.approx(0.00855), pytest.approx(0.01245))
+    for axis in (whole, near):
+        curve, units = axis.lines[:2]
+        ends = curve.get_xdata()[[0, -1]]
+        np.testing.assert_allclose(ends, axis.get_xlim(), atol=2e-4)
+        mean = units.get_xdata()
+        kl = 0.01 * np.log(0.01 / mean) + 0.99 * np.log(0.99 / (1 - mean))
+        np.testing.assert_allclose(units.get_ydata(), kl, atol=1e-6)
+    drawn = re.findall(r"<text[^>]*>([^<]+)<", card.figures[2][1])
+    for axis in (near.xaxis, near.yaxis):  # more than two decimals, and none cut off
+        low, high = axis.get_view_interval()
+        places = [value for value in axis.get_majorticklocs() if low <= value <= high]
+        ticks = [axis.get_major_formatter()(value) for value in places]
+        assert set(ticks) <= set(drawn) and len(ticks) == len(set(ticks)) > 3
 
 
 def test_means_draws_and_deviations_are_those_of_the_likelihood(monkeypatch):

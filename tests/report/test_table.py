@@ -4,14 +4,16 @@ import dataclasses
 
 import pytest
 import torch
+from scipy.stats import binomtest
 
-from reparam.evaluation.scores import Difference, Score, difference, mark, mean_score
+from reparam.evaluation.scores import Difference, Score, difference, mark, mean_score, share_score
 from reparam.model import Space
 from reparam.presets import build
+from reparam.report.numbers import number
 from reparam.report.summary import findings
-from reparam.report.table import number, rank, score_table
+from reparam.report.table import rank, score_table
 from reparam.report.trained import TrainedModel
-from reparam.terms import SCORES, measure
+from reparam.terms import SCORES
 from reparam.train.history import History
 
 SPACE = Space((6,), "real")
@@ -102,20 +104,21 @@ def test_scores_it_does_not_know_are_shown_without_a_best():
 def test_columns_stand_in_groups_and_tell_their_protocol():
     value = Score(-1.0, "nats", 360, "test", 0.1, "lower bound", samples=1000, seed=0)
     table = score_table([entry("A", log_likelihood=value, rate=score(1.0), elbo=value)])
-    assert table.groups == [("Density", 1), ("Latents", 2)]
-    assert "360 test examples, 1,000 samples, seed 0" in table.headers[0].tooltip
-    assert "Higher is better" in table.headers[0].tooltip and table.headers[0].unit == "nats"
+    assert [head.name for head in table.first.headers] == ["log_likelihood"]
+    assert [(part.title, len(part.headers)) for part in table.more] == [("Latents", 2)]
+    assert "360 test examples, 1,000 samples, seed 0" in table.headers[0].definition
+    assert "Higher is better" in table.headers[0].definition and table.headers[0].unit == "nats"
 
 
 def test_the_best_of_bounds_and_exact_values_is_the_best_shown():
     exact, bound = score(-10.0, 0.1, "exact"), score(-12.0, 0.1, "lower bound")
     mixed = score_table([entry("A", log_likelihood=exact), entry("B", log_likelihood=bound)])
     assert mixed.mixed
-    assert "highest value shown: a bound's true value may be better" in mixed.rows[0][0].title
+    assert "highest value shown: a bound's true value may be better" in mixed.rows[0][0].why
     bits = score_table([entry("A", bits_per_dim=exact), entry("B", bits_per_dim=bound)])
-    assert "lowest value shown" in bits.rows[1][0].title
+    assert "lowest value shown" in bits.rows[1][0].why
     same = score_table([entry("A", log_likelihood=exact), entry("B", log_likelihood=exact)])
-    assert not same.mixed and "best of this column" in same.rows[0][0].title
+    assert not same.mixed and "best of this column" in same.rows[0][0].why
 
 
 def test_errors_say_what_they_are_over():
@@ -123,10 +126,10 @@ def test_errors_say_what_they_are_over():
     only_seeds = Score(-2.0, "nats", 90, "test", seed=[0, 1, 2], seed_stderr=0.3)
     entries = [entry("A", elbo=over_seeds), entry("B", elbo=only_seeds)]
     cells = [row[0] for row in score_table([*entries, entry("C", elbo=score(-3.0, 0.1))]).rows]
-    assert "standard error 0.1 over the examples and 0.02 over seeds; " in cells[0].title
-    assert "mean over seeds 0, 1, 2" in cells[0].title
-    assert "standard error 0.3 over seeds; " in cells[1].title
-    assert "standard error 0.1 over the examples; " in cells[2].title
+    assert "standard error 0.1 over the examples and 0.02 over seeds; " in cells[0].why
+    assert "mean over seeds 0, 1, 2" in cells[0].why
+    assert "standard error 0.3 over seeds; " in cells[1].why
+    assert "standard error 0.1 over the examples; " in cells[2].why
     shown = [(cell.value, cell.error, cell.seed_error) for cell in cells]
     assert shown == [("−1.00", "0.10", "0.02"), ("−2.00", "", "0.3"), ("−3.00", "0.10", "")]
 
@@ -149,7 +152,7 @@ def test_differences_are_taken_by_example():
     assert difference(noisy, best).stderr == pytest.approx((2 / 3 / 4) ** 0.5)
     assert rank([best, noisy], "elbo") == ["best", ""]
     (cell,) = score_table([entry("A", elbo=best), entry("B", elbo=noisy)]).rows[1]
-    assert "difference from the best −0.5 ± 0.41 (paired over 4 examples)" in cell.title
+    assert "difference from the best −0.5 ± 0.41 (paired over 4 examples)" in cell.why
 
 
 def test_the_error_over_seeds_is_part_of_that_of_a_difference():
@@ -167,7 +170,7 @@ def test_without_values_by_example_errors_are_those_of_different_examples():
     assert difference(measured([0.0, 1.0]), others).pairs is None  # of other examples
     assert difference(measured([1.0]), measured([2.0])).stderr is None  # one tells of no error
     (cell,) = score_table([entry("A", elbo=score(1.0, 0.3)), entry("B", elbo=first)]).rows[1]
-    assert "difference from the best −1 ± 0.42 (unpaired)" in cell.title
+    assert "difference from the best −1 ± 0.42 (unpaired)" in cell.why
 
 
 def test_bounds_from_above_are_marked_and_have_no_best():
@@ -176,6 +179,28 @@ def test_bounds_from_above_are_marked_and_have_no_best():
     names = ("aggregate_kl", "mutual_information", "posterior_gap")
     for name in names:
         assert rank([score(1.0, 0.1), score(2.0, 0.1)], name) == ["", ""]
+
+
+def test_accuracies_have_an_interval_in_place_of_an_error():
+    """All of 30 right is no proof: an error of 0 stands nowhere, in the table or beside it."""
+    all_right = share_score(torch.ones(30, dtype=torch.bool), "test")
+    some = share_score(torch.arange(30) < 27, "test")
+    ends = binomtest(30, 30).proportion_ci(method="wilson")
+    assert all_right.interval == pytest.approx((ends.low, 1.0))
+    ends = binomtest(27, 30).proportion_ci(method="wilson")
+    assert some.interval == pytest.approx((ends.low, ends.high))
+    assert score(0.5, 0.1).interval is None
+    entries = [entry(n, linear_probe_accuracy=s) for n, s in (("A", all_right), ("B", some))]
+    best, other = (row[0] for row in score_table(entries).rows)
+    assert (best.value, best.error, best.interval) == ("100.0 %", "", "88.6–100.0 %")
+    assert "Wilson interval of 95 % 88.6–100.0 %" in best.why and "error 0" not in best.why
+    assert (other.value, other.interval) == ("90.0 %", "74.4–96.5 %")
+    (finding,) = findings(entries)
+    assert "100.0 % (88.6–100.0 %)" in finding.text.replace("\u00a0", " ")
+    assert "±" not in finding.text and "not known" not in finding.text
+    seeds = dataclasses.replace(all_right, unit="accuracy, fitted on 9 codes", seed_stderr=0.02)
+    (cell,) = score_table([entry("A", linear_probe_accuracy=seeds)]).rows[0]
+    assert cell.interval == best.interval and "; standard error 0.02 over seeds" in cell.why
 
 
 def test_an_error_of_zero_is_known():
@@ -193,8 +218,8 @@ def test_the_elbo_is_explained_beside_a_bound():
 
 def test_the_number_of_samples_of_the_frechet_distance_is_not_draws_per_example():
     table = score_table([entry("A", frechet_distance=Score(1.0, "f", 90, "test", seed=0))])
-    assert "samples, seed" not in table.headers[0].tooltip
-    assert "5,000 at most" in table.headers[0].tooltip
+    assert "samples, seed" not in table.headers[0].definition
+    assert "5,000 at most" in table.headers[0].definition
 
 
 def test_training_data_are_a_row_that_is_ranked_with_no_model():
@@ -207,7 +232,7 @@ def test_training_data_are_a_row_that_is_ranked_with_no_model():
     assert [row[1].rank for row in table.rows] == ["best", ""]
     elbo, floor = table.reference  # of the columns that models have
     assert (floor.value, floor.error, floor.rank, floor.key) == ("1.60", "0.10", "", None)
-    assert "training examples in place of samples; 359 test examples" in floor.title
+    assert "training examples in place of samples; 359 test examples" in floor.why
     assert elbo.absent == "A score of models, not of data"
     assert score_table(entries).reference == []
     assert number(shares["sample_precision"], "sample_precision") == ("92.2 %", "1.7 %")
@@ -269,5 +294,13 @@ def test_scores_of_layers_stand_with_those_of_the_whole_and_say_of_how_many():
     names = [head.name for head in table.headers]
     shown = [row[names.index("active_units_layer_1")].value for row in table.rows]
     assert shown == ["3 / 6", "1 / 2"]
-    above = [group for group, columns in table.groups for _ in range(columns)]
-    assert above == [measure(name).group for name in names]
+    overlap, sharp = (
+        Score(0.9, "of 10, Euclidean", 9, "test"),
+        Score(1.5, "of the originals", 9, "t"),
+    )
+    (row,) = score_table([entry("a", neighbor_overlap=overlap, sharpness=sharp)]).rows
+    assert [cell.value for cell in row] == ["1.5", "90.0 %"]  # no numbers of dimensions
+    latents, cost = table.more
+    assert latents.title == "Latents" and [h.name for h in latents.headers] == names[:2]
+    assert [index for index, _ in latents.rows] == [0, 1]
+    assert cost.title == "Cost" and [index for index, _ in cost.rows] == [0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -31,14 +32,14 @@ def made(space, rows=60):
     return Data(part, part, part, space, "made")
 
 
-def vae(data, latent_dim, dead=()):
+def vae(data, latent_dim, idle=()):
     """An untrained VAE whose codes spread, but for some dimensions whose posterior is the prior."""
     torch.manual_seed(0)
     model = rp.build("vae", data.space, latent_dim=latent_dim, hidden=(8,), network="mlp")
     with torch.no_grad():
         last = [m for m in model.encoder.modules() if isinstance(m, torch.nn.Linear)][-1]
         last.weight.mul_(20)
-        rows = [*dead, *(latent_dim + d for d in dead)]  # of means and log-scales
+        rows = [*idle, *(latent_dim + d for d in idle)]  # of means and log-scales
         last.weight[rows] = 0
         last.bias[rows] = 0
     return TrainedModel("VAE", model.eval(), {}, History())
@@ -60,9 +61,9 @@ def everything(card):
 
 
 @pytest.mark.parametrize("space", [IMAGES, TABLE])
-def test_every_dimension_once_used_ones_by_rate_and_the_dead_last(space):
-    data, dead = made(space), (1, 4)
-    entry = vae(data, 12, dead)
+def test_every_dimension_once_used_ones_by_rate_and_the_idle_last(space):
+    data, idle = made(space), (1, 4)
+    entry = vae(data, 12, idle)
     card = card_of(data, entry)
     shown = everything(card)
     assert sorted(shown) == list(range(12))
@@ -70,10 +71,10 @@ def test_every_dimension_once_used_ones_by_rate_and_the_dead_last(space):
         codes = entry.model.encode(data.test.x)
         axes = importance(entry.model, data.test, codes, 0)
     rates = axes.amount[shown[:10]]
-    assert set(shown[10:]) == set(dead) and bool((rates.diff() <= 0).all())
-    assert len(card.dimensions) == 8
-    assert card.others == "2 weaker dimensions and 2 dead ones"
-    assert card.small[-1][0].endswith(" nats (dead)") and "dead" not in card.small[0][0]
+    assert set(shown[10:]) == set(idle) and bool((rates.diff() <= 0).all())
+    assert len(card.dimensions) == 5 and card.note == "5 of 12 dimensions by rate, in nats"
+    assert card.others == "5 weaker dimensions and 2 idle ones"
+    assert card.small[-1][0].endswith(" nats (idle)") and "idle" not in card.small[0][0]
 
 
 def test_walks_start_at_the_code_nearest_to_the_mean(monkeypatch):
@@ -84,7 +85,7 @@ def test_walks_start_at_the_code_nearest_to_the_mean(monkeypatch):
         lambda x, *a, grid=traversals.grid, **k: seen.append(x) or grid(x, *a, **k),
     )
     data = made(IMAGES)
-    entry = vae(data, 10, dead=(3,))
+    entry = vae(data, 10, idle=(3,))
     card = card_of(data, entry)
     model = entry.model
     with evaluating([model]):
@@ -98,13 +99,13 @@ def test_walks_start_at_the_code_nearest_to_the_mean(monkeypatch):
             moved[:, dimension] = values
             # The same networks on other numbers of rows: float32 rounding of means up to 16.
             torch.testing.assert_close(walk, model.decode(moved), rtol=1e-5, atol=1e-4)
-    assert {len(walk) for walk in seen} == {9, 5}
+    assert {len(walk) for walk in seen} == {7, 5}
 
 
-def test_the_dead_are_those_that_the_rates_call_collapsed():
+def test_the_idle_are_those_that_the_rates_call_so():
     """Also one whose mean varies a little: an active unit, that carries next to nothing."""
     data = made(TABLE)
-    entry = vae(data, 4, dead=(1,))
+    entry = vae(data, 4, idle=(1,))
     model = entry.model
     last = [m for m in model.encoder.modules() if isinstance(m, torch.nn.Linear)][-1]
     with torch.no_grad(), evaluating([model]):
@@ -116,13 +117,14 @@ def test_the_dead_are_those_that_the_rates_call_collapsed():
         last.bias[[3, 6, 7]] = torch.tensor([0.0, 0.0, -0.7])
         codes = model.encode(data.test.x)
         axes = importance(model, data.test, codes, 0)
-        (note,) = rates.build(Shown(data, [entry])).notes
+        shown = rates.build(Shown(data, [entry]))
     assert (codes.var(0, correction=0) > 0.01).tolist() == [True, False, True, False]
     assert axes.alive.tolist() == [True, False, False, True]
-    assert "dimensions 1, 2 of 4" in note[2] and axes.order.endswith("dead: less than 0.01 nats")
+    assert shown.idle[0][2].startswith("2 of 4 dimensions (z1, z2)") and not shown.collapsed
+    assert axes.order.endswith("idle: less than 0.01")
 
 
-def test_codes_without_rates_of_their_own_are_dead_where_they_are_no_active_units():
+def test_codes_without_rates_of_their_own_are_idle_where_they_are_no_active_units():
     data = made(TABLE)
     torch.manual_seed(0)
     model = rp.build("hierarchical-vae", TABLE, latent_dims=(3, 2), hidden=(4,)).eval()
@@ -135,11 +137,21 @@ def test_codes_without_rates_of_their_own_are_dead_where_they_are_no_active_unit
     assert axes.order.endswith("no active unit") and axes.unit == "variance"
 
 
-def test_all_dead():
+def test_all_idle():
     data = made(IMAGES)
-    card = card_of(data, vae(data, 3, dead=(0, 1, 2)))
+    card = card_of(data, vae(data, 3, idle=(0, 1, 2)))
     assert card.dimensions == [] and sorted(everything(card)) == [0, 1, 2]
-    assert card.others == "3 dead dimensions" and card.note.endswith("all are dead")
+    assert card.others == "3 idle dimensions" and card.note.endswith("all are idle")
+
+
+def test_only_a_collapse_is_a_warning(tmp_path):
+    data = made(TABLE)
+    some, collapsed = vae(data, 3, idle=(1,)), vae(data, 3, idle=(0, 1, 2))
+    path = write_report(tmp_path / "r.html", data, [some, replace(collapsed, label="gone")])
+    (warned,) = re.findall(r'<ul class="warnings">(.*?)</ul>', path.read_text("utf-8"))
+    assert "gone" in warned and "all 3 dimensions are idle" in warned and "VAE" not in warned
+    (noted,) = re.findall(r'<ul class="note">(.*?)</ul>', path.read_text("utf-8"))
+    assert "VAE" in noted and "1 of 3 dimensions (z1) is idle" in noted
 
 
 @pytest.mark.parametrize("channels, side", [(1, 28), (3, 64)])
@@ -162,6 +174,8 @@ def test_the_page_folds_the_others_away(tmp_path, monkeypatch):
     section = text[text.index('<section id="traversals"') :]
     section = section[: section.index("</section>")]
     front, folded = section.split("<details>")
-    assert front.count('class="dimension"') == 8 and folded.count("<figure>") == 5
-    assert "7 weaker dimensions" in folded and "Without a picture" in folded
-    assert len(re.findall(r"z\d+: ", folded)) == 7
+    assert front.count('class="dimension"') == 5 and folded.count("<figure>") == 5
+    assert "10 weaker dimensions" in folded and "Without a picture" in folded
+    assert len(re.findall(r"z\d+: ", folded)) == 10
+    columns = re.findall(r"<li>(x\d+)</li>", front)  # each once, beside all walks
+    assert columns == [f"x{i + 1}" for i in range(TABLE.dimension)]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import reparam as rp
 from reparam import checkpoint
 from reparam.data import Data, Split
-from reparam.evaluation.diagnosis import collapse_notes
+from reparam.evaluation.diagnosis import idle
 from reparam.evaluation.likelihood import bound_terms
 from reparam.model import Descend, Loss, Model, Space
 from reparam.models.two_stage import TwoStage
@@ -224,10 +224,8 @@ def test_the_scores_of_a_collapsed_l_vae_show_it():
         math.sqrt(scores["distortion"].value) / 0.02, rel=0.1
     )
     assert weighting.count.item() == history.rows[-1]["step"]
-    assert (
-        "collapsed: dimensions 0, 1 of 2"
-        in collapse_notes(bound_terms(model, data.test)["rate"])[0]
-    )
+    found = idle(bound_terms(model, data.test)["rate"])
+    assert found.collapsed and "all 2 dimensions are idle" in found.text
 
 
 # ----------------------------------------------------------------- where both disagree in rate

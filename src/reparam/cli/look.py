@@ -41,6 +41,7 @@ def models(
             {
                 "model": preset.name,
                 "what it is": preset.summary,
+                **({"when to use it": preset.when} if preset.when else {}),
                 "paper": preset.paper,
                 "data": f"{', '.join(accepts.kinds)}; {' and '.join(forms)}",
             }

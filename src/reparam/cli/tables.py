@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reparam.evaluation import Score, Scores
 
 OVER_SEEDS = "± one standard error over the examples, (±) over the seeds"
+ACCURACIES = "of accuracies the interval of 95 %"
 
 
 def show(content: RenderableType) -> None:
@@ -99,11 +100,12 @@ def comparison_table(models: Mapping[str, Scores], width: int | None = None) -> 
         rows = {k: [_broken(cell) for cell in row] for k, row in rows.items()}
     found = [score for scores in models.values() for score in scores.values()]
     several = any(score.seed_stderr is not None for score in found)
+    shares = any(score.interval is not None for score in found)
     table = Table(
         box=None,
         header_style="bold",
         padding=(0, 2, 0, 0),
-        caption=OVER_SEEDS if several else None,
+        caption=", ".join([OVER_SEEDS] * several + [ACCURACIES] * shares) or None,
         caption_justify="left",
     )
     words = [" ".join(lines).split() for lines in _lines_by_column([headings, *rows.values()])]
@@ -115,8 +117,8 @@ def comparison_table(models: Mapping[str, Scores], width: int | None = None) -> 
 
 
 def _broken(cell: str) -> str:
-    """Errors below their value."""
-    return cell.replace(" ± ", "\n± ").replace(" (±", "\n(±")
+    """Errors and intervals below their value."""
+    return cell.replace(" ± ", "\n± ").replace(" (", "\n(").replace("–", "–\n")
 
 
 def _lines_by_column(rows: Iterable[Iterable[str]]) -> list[list[str]]:
@@ -138,21 +140,26 @@ def value_text(name: str, score: Score | None) -> str:
     '≥ -88.71 ± 0.25'
     >>> value_text("elbo", Score(-88.71, "nats", 100, "test", stderr=0.25, seed_stderr=0.031))
     '-88.71 ± 0.25 (±0.031)'
+    >>> value_text("linear_probe_accuracy", Score(1.0, "accuracy", 30, "test", stderr=0.0))
+    '1.000 (0.886–1.000)'
     """
     if score is None:
         return "—"
     from reparam.evaluation.scores import mark
 
     sign = mark(score, name)
+    over_seeds = ""
+    if score.seed_stderr is not None:
+        over_seeds = f" (±{score.seed_stderr:.{decimals(score.seed_stderr)}f})"
+    if score.interval is not None:  # a standard error of 0 would be none
+        low, high = score.interval
+        return f"{sign} {score.value:.3f} ({low:.3f}–{high:.3f}){over_seeds}".strip()
     rounded = score.seed_stderr if score.stderr is None else score.stderr
     if rounded is None:
         number = f"{score.value:,.0f}" if abs(score.value) >= 100 else f"{score.value:.3g}"
         return f"{sign} {number}".strip()
     digits = decimals(rounded)
     over_examples = "" if score.stderr is None else f" ± {score.stderr:.{digits}f}"
-    over_seeds = ""
-    if score.seed_stderr is not None:
-        over_seeds = f" (±{score.seed_stderr:.{decimals(score.seed_stderr)}f})"
     return f"{sign} {score.value:.{digits}f}{over_examples}{over_seeds}".strip()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from reparam.train.random import seeded
 
 MOST_DRAWN, MOST_MIXED = 125, 2000  # examples whose z are drawn; whose posteriors are mixed
 PAIRS_AT_ONCE = 10_000  # of a z and a posterior
+COLLAPSED_RATE = 1.0  # nats: a z of less cannot even tell three examples apart
+MOST_NAMED = 12  # idle dimensions at most
 LEAST_BELOW_LIMIT = 1.0  # nats: nearer to ln M a mixture of M posteriors says nothing else
 
 
@@ -148,33 +151,58 @@ def _log_densities(q: Distribution, z: Tensor) -> Tensor:
     return torch.cat(parts, 1).cpu().double()
 
 
-def collapse_notes(rate: Tensor, layers: Sequence[int] = ()) -> list[str]:
-    """What to say of latent dimensions, or layers, that carry next to nothing; often nothing.
+class Idle(NamedTuple):
+    """What there is to say of parts of z that carry next to nothing."""
+
+    text: str
+    collapsed: bool  # whether next to nothing is left of the rate, which is no good news
+
+
+def idle(rate: Tensor, layers: Sequence[int] = ()) -> Idle | None:
+    """Which latent dimensions, or layers, carry next to nothing, and whether z has collapsed.
+
+    A VAE leaves dimensions idle that it does not need; collapsed is a z that in all carries less
+    than ``COLLAPSED_RATE`` nats about x, or of which every part is idle.
 
     Args:
         rate: (N, G) in nats, by latent dimension or by layer, coarsest first.
         layers: their sizes, for a hierarchy.
 
-    >>> collapse_notes(torch.tensor([[2.0, 0.001, 0.0]]))[0][:55]
-    'collapsed: dimensions 1, 2 of 3 carry less than 0.01 na'
+    Returns:
+        None where all of z is used.
+
+    >>> idle(torch.tensor([[2.0, 0.001, 3.0]])).text
+    '1 of 3 dimensions (z1) is idle: less than 0.01 nats'
     """
-    idle, count = collapsed(rate).nonzero().flatten().tolist(), rate.shape[1]
-    if not idle:
-        return []
-    what = "layers" if layers else "dimensions"
-    numbers = [count - index for index in idle][::-1] if layers else idle
-    listed = ", ".join(map(str, numbers[:12])) + (" …" if len(numbers) > 12 else "")
-    remedy = "free bits, a slower rise of beta, or fewer layers"
-    if not layers:
-        remedy = "a smaller beta, annealed-vae, free-bits-vae, or, if this is enough, fewer of them"
-    which = f"{what} {listed} of {count} carry" if count > 1 else "all of z carries"
-    return [f"collapsed: {which} less than {COLLAPSED_NATS} nats; try {remedy}"]
+    columns = collapsed(rate).nonzero().flatten().tolist()
+    count, total = rate.shape[1], max(rate.cpu().double().sum(1).mean().item(), 0.0)
+    gone = len(columns) == count or total < COLLAPSED_RATE
+    if not columns and not gone:
+        return None
+    remedy = "a smaller beta, annealed-vae or free-bits-vae"
+    if layers:
+        remedy = "free bits, a slower rise of beta, or fewer layers"
+    all_of_it = f"collapsed: z carries {total:.2g} nats in all; try {remedy}" if gone else ""
+    which = f"{_named(columns, count, layers)}: less than {COLLAPSED_NATS} nats" if columns else ""
+    return Idle("; ".join(filter(None, (all_of_it, which))), gone)
+
+
+def _named(columns: Sequence[int], count: int, layers: Sequence[int]) -> str:
+    """How many of how many parts are idle, and which, the layer next to x being number 1."""
+    what, names = "dimension", [f"z{column}" for column in columns]
+    if layers:
+        what, names = "layer", [f"layer {count - column}" for column in reversed(columns)]
+    if len(columns) == count > 1:
+        return f"all {count} {what}s are idle"
+    some = ", ".join(names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
+    are = "is" if len(columns) == 1 else "are"
+    return f"{len(columns)} of {count} {what}{'s' * (count > 1)} ({some}) {are} idle"
 
 
 def diagnose(model: Model, split: Split, seed: int = 0) -> list[str]:
-    """``collapse_notes`` of a trained model; none for models without latent variables."""
+    """``idle`` of a trained model in words; none for models without latent variables."""
     if not isinstance(model, LatentVariable):
         return []
     with evaluating([model]):
-        rate = bound_terms(model, split, seed)["rate"]
-    return collapse_notes(rate, model.layers)
+        found = idle(bound_terms(model, split, seed)["rate"], model.layers)
+    return [] if found is None else [found.text]

@@ -14,7 +14,7 @@ from reparam.model import LatentVariable, Model
 
 ACTIVE_VARIANCE = 0.01  # of a mean over the data, at most: no active unit
 COLLAPSED_NATS = 0.01  # mean rate below which a dimension says nothing
-NEGLIGIBLE = 1e-4  # of the largest variance: what counts as dead in a codec without a prior
+NEGLIGIBLE = 1e-4  # of the largest variance: what counts as idle in a codec without a prior
 
 
 def active_units(model: LatentVariable, split: Split, name: str = "test") -> Score | None:
@@ -48,9 +48,9 @@ class Axes:
 
     Args:
         amount: rate or variance of each dimension, (F,).
-        alive: which are used; the others are dead.
+        alive: which are used; the others are idle.
         unit: of the amounts.
-        order: what the order is and who is dead, in words.
+        order: what the order is and who is idle, in words.
     """
 
     amount: Tensor
@@ -59,26 +59,25 @@ class Axes:
     order: str
 
     def text(self, dimension: int, unit: str = "") -> str:
-        """Its name, what it carries, and whether it is dead."""
-        dead = "" if self.alive[dimension] else " (dead)"
-        return f"z{dimension}: {self.amount[dimension].item():.3g}{unit}{dead}"
+        """Its name, what it carries, and whether it is idle."""
+        idle = "" if self.alive[dimension] else " (idle)"
+        return f"z{dimension}: {self.amount[dimension].item():.3g}{unit}{idle}"
 
 
 def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
     """Mean KL per dimension where the model has one, the variance of the codes otherwise.
 
-    By rate a dimension is dead where ``collapse_notes`` name it. By variance it is where it is no
+    By rate a dimension is idle where ``diagnosis.idle`` names it. By variance it is where it is no
     active unit, or, in a codec without a prior to give codes a scale, where it hardly varies.
     """
-    variance, order = flat.var(0, correction=0), "Ordered by the variance of the codes"
+    variance, order = flat.var(0, correction=0), "By the variance of the codes"
     if not isinstance(model, LatentVariable):
         least = NEGLIGIBLE * float(variance.max())
-        order += f"; dead: at most {NEGLIGIBLE:g} of the largest"
+        order += f"; idle: at most {NEGLIGIBLE:g} of the largest"
         return Axes(variance, variance > least, "variance", order)
     rates = bound_terms(model, split, seed)["rate"].flatten(1)
     if rates.shape[1] == flat.shape[1]:
-        order = "Ordered by rate, the mean KL(q(z|x) ‖ p(z)) of a dimension over the test set"
-        order += f"; dead: less than {COLLAPSED_NATS} nats"
+        order = f"By rate, the mean KL(q(z|x) ‖ p(z)) in nats; idle: less than {COLLAPSED_NATS}"
         return Axes(rates.mean(0).float().cpu(), ~collapsed(rates), "nats", order)
-    order += f"; dead: at most {ACTIVE_VARIANCE}, no active unit"
+    order += f"; idle: at most {ACTIVE_VARIANCE}, no active unit"
     return Axes(variance, variance > ACTIVE_VARIANCE, "variance", order)

@@ -41,7 +41,7 @@ def linear_probe(
     that may give labels away, and the probe would read those.
 
     The probe is fitted on the codes of the training examples (scikit-learn's default strength of
-    regularization) and measured on the split; the standard error is that of a proportion. Of large
+    regularization) and measured on the split. Of large
     data and wide codes it is fitted on so many examples, drawn at random, that they have ten
     million entries, but no fewer than 1000; the unit then says on how many.
     """
@@ -56,7 +56,7 @@ def linear_probe(
     score = share_score(probe(measured) == split.labels, name)
     if len(fitted) == len(train):
         return score
-    return replace(score, unit=f"share, fitted on {len(fitted):,} codes", seed=seed)
+    return replace(score, unit=f"{score.unit}, fitted on {len(fitted):,} codes", seed=seed)
 
 
 def data_vectors(split: Split, train: Split, space: Space) -> torch.Tensor:

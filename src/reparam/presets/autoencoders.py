@@ -101,6 +101,7 @@ class MixtureOptions(Limited):
     "ae",
     paper="Hinton & Salakhutdinov 2006, Reducing the dimensionality of data",
     train=small_steps,
+    when="For small codes and good reconstructions, where no samples or probabilities are needed.",
 )
 def ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     """An autoencoder: a code and its reconstruction, no likelihood."""
@@ -112,6 +113,7 @@ def ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     paper="Baldi & Hornik 1989, Neural networks and principal component analysis",
     train=QUICKER,
     fixed={"hidden": (), "network": "mlp", "loss": "squared_error"},
+    when="To see that an autoencoder without nonlinearities finds what PCA does.",
 )
 def linear_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     """One linear layer each side and squared error: the projector of PCA, found by descent."""
@@ -122,6 +124,7 @@ def linear_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     "denoising-ae",
     paper="Vincent et al. 2008, Extracting and composing robust features",
     defaults={"corruption": "masking"},
+    when="To clean corrupted data, and for features that noise does not change.",
 )
 def denoising_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     """An autoencoder that finds the clean x behind a corrupted one."""
@@ -134,6 +137,7 @@ def denoising_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     train=LARGE_STEPS,
     defaults={"latent_dim": 100, "hidden": ()},
     fixed={"network": "mlp"},
+    when="For features that each answer to one pattern, such as a stroke.",
 )
 def sparse_ae(
     space: Space,
@@ -159,6 +163,7 @@ def sparse_ae(
     train=LARGE_STEPS,
     defaults={"latent_dim": 1000},
     small={"latent_dim": 5, "k": 2},
+    when="For filters whose size k decides: many active units give strokes, few give whole shapes.",
 )
 def k_sparse_ae(
     space: Space,
@@ -185,6 +190,7 @@ def k_sparse_ae(
     paper="Rifai et al. 2011, Contractive auto-encoders",
     train=LARGE_STEPS,
     defaults={"latent_dim": 100},
+    when="For codes that small changes of x leave where they are.",
 )
 def contractive_ae(space: Space, options: CodeOptions, *, weight: NonNegative = 0.1) -> Autoencoder:
     """A layer of sigmoid units, tied weights, and a penalty on how much the code moves with x.
@@ -205,6 +211,7 @@ def contractive_ae(space: Space, options: CodeOptions, *, weight: NonNegative = 
         "codec.network": "mlp",  # convolutions give all pixels one bias, perhaps below 0
         "generator.components": 2,
     },
+    when="For samples from an autoencoder that is trained without noise.",
 )
 def ae_gmm(space: Space, codec: AutoencoderOptions, generator: MixtureOptions) -> TwoStage:
     """An autoencoder made a generator by a Gaussian mixture on its codes; no likelihood."""

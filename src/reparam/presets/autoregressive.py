@@ -93,6 +93,7 @@ class ConvolutionOptions(PixelModelOptions):
     paper="Frey 1998, Graphical models for machine learning and digital communication",
     train=QUICKER,
     exact=KINDS,
+    when="The simplest exact likelihood of binary data, as a baseline.",
 )
 def fvbn(space: Space, options: AutoregressiveOptions) -> Autoregressive:
     """A fully visible belief network: a masked logistic regression of every entry on those before.
@@ -107,6 +108,7 @@ def fvbn(space: Space, options: AutoregressiveOptions) -> Autoregressive:
     paper="Larochelle & Murray 2011, The neural autoregressive distribution estimator",
     exact=KINDS,
     small={"hidden": 8},
+    when="For exact likelihoods of binary data and tables, and for completing examples.",
 )
 def nade(space: Space, options: AutoregressiveOptions, *, hidden: Count = 500) -> Autoregressive:
     """One hidden layer per entry with tied weights, all of them in O(HD).
@@ -122,6 +124,7 @@ def nade(space: Space, options: AutoregressiveOptions, *, hidden: Count = 500) -
     paper="Germain et al. 2015, MADE: Masked autoencoder for distribution estimation",
     train=QUICKER,
     exact=KINDS,
+    when="For exact likelihoods in one pass; samples take a pass for every entry.",
 )
 def made(
     space: Space,
@@ -149,6 +152,7 @@ def made(
     paper="van den Oord et al. 2016, Pixel recurrent neural networks",
     exact=KINDS,
     small={"width": 6, "layers": 1, "first_kernel": 3},
+    when="For exact likelihoods of small images, where gated-pixel-cnn would take too long.",
 )
 def pixel_cnn(
     space: Annotated[Space, IMAGES],
@@ -171,6 +175,7 @@ def pixel_cnn(
     paper="van den Oord et al. 2016, Conditional image generation with PixelCNN decoders",
     exact=KINDS,
     small={"width": 4, "layers": 1, "first_kernel": 3},
+    when="For the best likelihoods of small images for their training time.",
 )
 def gated_pixel_cnn(
     space: Annotated[Space, IMAGES], options: ConvolutionOptions, *, layers: Whole = 7
@@ -188,6 +193,7 @@ def gated_pixel_cnn(
     paper="Salimans et al. 2017, PixelCNN++",
     exact=("binary", "levels"),
     small={"width": 3, "blocks": 1, "scales": 1, "components": 2, "dropout": 0.0},
+    when="For likelihoods of color images of many levels.",
 )
 def pixel_cnn_plus_plus(
     space: Annotated[Space, Accepts(kinds=("binary", "levels"), vectors=False)],
@@ -217,6 +223,7 @@ def pixel_cnn_plus_plus(
     paper="van den Oord et al. 2016, Pixel recurrent neural networks",
     exact=KINDS,
     small={"width": 3, "layers": 1, "first_kernel": 3},
+    when="To see what recurrence adds to masked convolutions, if time does not matter.",
 )
 def pixel_rnn(
     space: Annotated[Space, IMAGES],
@@ -245,6 +252,7 @@ def pixel_rnn(
     paper="Parmar et al. 2018, Image transformer",
     exact=KINDS,
     small={"width": 4, "layers": 1, "heads": 2},
+    when="For dependences over long distances, on images or vectors that are not large.",
 )
 def image_transformer(
     space: Space,
@@ -271,6 +279,7 @@ def image_transformer(
     "pixel-vae",
     paper="Gulrajani et al. 2017, PixelVAE",
     small={"width": 3, "layers": 1, "first_kernel": 3, "features": 2},
+    when="Where a code is wanted for what is global, and detail is left to the pixels.",
 )
 def pixel_vae(
     space: Annotated[Space, IMAGES],

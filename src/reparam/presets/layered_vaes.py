@@ -28,6 +28,7 @@ FAMILY = "VAEs of several layers"
     "hierarchical-vae",
     paper="Rezende et al. 2014, Stochastic backpropagation",
     small={"latent_dims": (3, 2), "between": (6,)},
+    when="To see what further layers of z carry, and how easily they collapse.",
 )
 def hierarchical_vae(
     space: Space, options: LayeredOptions, *, k: Count = 1, steps: Whole = 0
@@ -57,6 +58,7 @@ def hierarchical_vae(
     paper="Sønderby et al. 2016, Ladder variational autoencoders",
     defaults={"latent_dims": (32, 16, 8), "batch_norm": True},
     small={"latent_dims": (3, 2, 2), "between": (6,)},
+    when="For codes on several levels of abstraction that are all used.",
 )
 def ladder_vae(space: Space, options: LayeredOptions, *, steps: Count = 1000) -> VAE:
     """A VAE with several stochastic layers whose posterior goes down, prior times evidence.
@@ -85,6 +87,7 @@ def ladder_vae(space: Space, options: LayeredOptions, *, steps: Count = 1000) ->
     "very-deep-vae",
     paper="Child 2021, Very deep VAEs generalize autoregressive models",
     small={"channels": 4, "latent_channels": 2, "blocks": 1},
+    when="For the best likelihoods of a VAE on images, where there is time to train.",
 )
 def very_deep_vae(
     space: Annotated[Space, Accepts(vectors=False)],

@@ -18,7 +18,11 @@ from reparam.presets.vaes import VAEOptions
 FAMILY = "VAEs with penalties"
 
 
-@preset("beta-tcvae", paper="Chen et al. 2018, Isolating sources of disentanglement in VAEs")
+@preset(
+    "beta-tcvae",
+    paper="Chen et al. 2018, Isolating sources of disentanglement in VAEs",
+    when="For separate factors of variation at less loss of detail than beta-vae's.",
+)
 def beta_tcvae(space: Space, options: VAEOptions, *, beta: AtLeastOne = 6.0) -> VAE:
     """A VAE whose total correlation is weighted by beta, the other parts of its rate by 1.
 
@@ -28,7 +32,12 @@ def beta_tcvae(space: Space, options: VAEOptions, *, beta: AtLeastOne = 6.0) -> 
     return options.build(space, ELBO(penalties=(TotalCorrelation(beta - 1),)))
 
 
-@preset("factor-vae", paper="Kim & Mnih 2018, Disentangling by factorizing", small={"critic": (8,)})
+@preset(
+    "factor-vae",
+    paper="Kim & Mnih 2018, Disentangling by factorizing",
+    small={"critic": (8,)},
+    when="For separate factors of variation where the rate is not to be weighted more.",
+)
 def factor_vae(
     space: Space,
     options: VAEOptions,
@@ -48,7 +57,11 @@ def factor_vae(
     return options.build(space, ELBO(penalties=(penalty,)))
 
 
-@preset("dip-vae", paper="Kumar et al. 2018, Variational inference of disentangled concepts")
+@preset(
+    "dip-vae",
+    paper="Kumar et al. 2018, Variational inference of disentangled concepts",
+    when="For separate factors of variation without a critic or an estimate by batches.",
+)
 def dip_vae(
     space: Space,
     options: VAEOptions,
@@ -67,7 +80,11 @@ def dip_vae(
     return options.build(space, ELBO(penalties=(DIP(codes, off_diagonal, diagonal),)))
 
 
-@preset("info-vae", paper="Zhao et al. 2019, InfoVAE: balancing learning and inference")
+@preset(
+    "info-vae",
+    paper="Zhao et al. 2019, InfoVAE: balancing learning and inference",
+    when="For codes that say much about x and still follow the prior.",
+)
 def info_vae(
     space: Space,
     options: VAEOptions,
@@ -84,7 +101,11 @@ def info_vae(
     return options.build(space, ELBO(Beta(1 - alpha), penalties=(MMD(weight),)))
 
 
-@preset("wae", paper="Tolstikhin et al. 2018, Wasserstein auto-encoders")
+@preset(
+    "wae",
+    paper="Tolstikhin et al. 2018, Wasserstein auto-encoders",
+    when="For sharper reconstructions than a VAE's and still a prior to draw from.",
+)
 def wae(space: Space, options: VAEOptions, *, weight: NonNegative = 100.0) -> VAE:
     """A VAE without rate: only the aggregate posterior is pulled to the prior.
 

@@ -14,6 +14,7 @@ FAMILY = "Linear projections"
     "pca",
     paper="Tipping & Bishop 1999, Probabilistic principal component analysis",
     exact=("real",),
+    when="The baseline: in no time, and what others have to beat.",
 )
 def pca(space: Space, *, latent_dim: Count = 2, standardize: bool = False) -> PCA:
     """Principal component analysis, in closed form, with its exact Gaussian density.

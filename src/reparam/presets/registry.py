@@ -107,7 +107,8 @@ class Preset:
     shares with others: those of an argument called ``options`` under their own names, those of any
     other behind its name, as ``codec.latent_dim``. Of these fields the preset may change the
     ``defaults``, or have values ``fixed``, which are then no parameters. On ``exact`` kinds of data
-    log p(x) is exact, on others a bound; ``small`` are parameters of a model for tests.
+    log p(x) is exact, on others a bound; ``small`` are parameters of a model for tests; ``when``
+    says in a sentence what one uses it for.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Preset:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     exact: tuple[DataKind, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict)
+    when: str = ""
 
     @property
     def family(self) -> str:
@@ -210,13 +212,14 @@ def preset(
     fixed: Mapping[str, object] | None = None,
     exact: tuple[DataKind, ...] = (),
     small: Mapping[str, object] | None = None,
+    when: str = "",
 ) -> Callable[[B], B]:
     """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
     def register(build: B) -> B:
         if name in PRESETS:
             raise ValueError(f"preset: {name!r} is registered already")
-        changes = (defaults or {}, fixed or {}, exact, small or {})
+        changes = (defaults or {}, fixed or {}, exact, small or {}, when)
         PRESETS[name] = Preset(name, build, paper, train or TrainConfig(), *changes)
         return build
 

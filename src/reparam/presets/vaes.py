@@ -196,7 +196,11 @@ def _reversed_between(maps: Sequence[Bijection]) -> list[Bijection]:
     return [part for one in maps for part in (one, Reverse())][:-1]
 
 
-@preset("vae", paper="Kingma & Welling 2014, Auto-encoding variational Bayes")
+@preset(
+    "vae",
+    paper="Kingma & Welling 2014, Auto-encoding variational Bayes",
+    when="The first to try where codes, samples and a likelihood are all wanted.",
+)
 def vae(space: Space, options: VAEOptions, *, steps: Whole = 0) -> VAE:
     """A variational autoencoder; posterior, prior and likelihood are of your choice.
 
@@ -206,7 +210,11 @@ def vae(space: Space, options: VAEOptions, *, steps: Whole = 0) -> VAE:
     return options.build(space, ELBO(rising(steps)))
 
 
-@preset("beta-vae", paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts")
+@preset(
+    "beta-vae",
+    paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts",
+    when="To trade reconstruction for a simpler code of fewer, more separate dimensions.",
+)
 def beta_vae(space: Space, options: VAEOptions, *, beta: NonNegative = 4.0) -> VAE:
     """A VAE whose rate is weighted by beta; its scores stay those of the unweighted bound.
 
@@ -220,6 +228,7 @@ def beta_vae(space: Space, options: VAEOptions, *, beta: NonNegative = 4.0) -> V
     "sigma-vae",
     paper="Rybkin et al. 2021, Simple and effective VAE training",
     train=small_steps,
+    when="For real values and photos, where a fixed scale of the likelihood would blur.",
 )
 def sigma_vae(
     space: Space, options: LatentOptions, *, scale: Scale = "optimal", sigma: Positive = 1.0
@@ -239,13 +248,19 @@ def sigma_vae(
     "cvae",
     paper="Sohn et al. 2015, Learning structured output representation",
     fixed={"conditional": True},
+    when="To draw examples of a class, or with given attributes.",
 )
 def cvae(space: Annotated[Space, Accepts(condition=True)], options: VAEOptions) -> VAE:
     """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y)."""
     return options.build(space, ELBO())
 
 
-@preset("iwae", paper="Burda et al. 2016, Importance weighted autoencoders", small={"k": 3})
+@preset(
+    "iwae",
+    paper="Burda et al. 2016, Importance weighted autoencoders",
+    small={"k": 3},
+    when="For a higher likelihood than a VAE's, at k times the decoding.",
+)
 def iwae(
     space: Space,
     options: VAEOptions,

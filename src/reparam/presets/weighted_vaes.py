@@ -19,7 +19,11 @@ FAMILY = "VAEs whose weights move"
 DISCRETE = Accepts(kinds=("binary", "levels"))  # whose distortion is never negative
 
 
-@preset("annealed-vae", paper="Bowman et al. 2016, Generating sentences from a continuous space")
+@preset(
+    "annealed-vae",
+    paper="Bowman et al. 2016, Generating sentences from a continuous space",
+    when="Against a rate that collapses early in training.",
+)
 def annealed_vae(
     space: Space,
     options: VAEOptions,
@@ -42,7 +46,11 @@ def annealed_vae(
     return options.build(space, ELBO(Schedule(curve, steps, start, end, cycles)))
 
 
-@preset("capacity-vae", paper="Burgess et al. 2018, Understanding disentangling in beta-VAE")
+@preset(
+    "capacity-vae",
+    paper="Burgess et al. 2018, Understanding disentangling in beta-VAE",
+    when="To see factors of variation enter the code one after the other.",
+)
 def capacity_vae(
     space: Space,
     options: VAEOptions,
@@ -61,7 +69,11 @@ def capacity_vae(
     return options.build(space, ELBO(Capacity(capacity, gamma, steps)))
 
 
-@preset("free-bits-vae", paper="Kingma et al. 2016, Improving variational inference with IAF")
+@preset(
+    "free-bits-vae",
+    paper="Kingma et al. 2016, Improving variational inference with IAF",
+    when="Where dimensions or all of z stay idle.",
+)
 def free_bits_vae(space: Space, options: VAEOptions, *, nats: NonNegative = 0.1) -> VAE:
     """A VAE in which every latent dimension may carry some nats at no cost, against collapse.
 
@@ -75,6 +87,7 @@ def free_bits_vae(space: Space, options: VAEOptions, *, nats: NonNegative = 0.1)
     "l-vae",
     paper="Mogultay Ozcan et al. 2025, L-VAE: variational autoencoder with learnable beta",
     small={"steps": 0},
+    when="Where the balance of reconstruction and code is not to be searched by hand.",
 )
 def l_vae(
     space: Annotated[Space, DISCRETE],
@@ -100,6 +113,7 @@ def l_vae(
     "dl-vae",
     paper="Mogultay Ozcan et al. 2025, L-VAE: variational autoencoder with learnable beta",
     small={"steps": 0},
+    when="As l-vae, where dimensions differ much in what they carry.",
 )
 def dl_vae(
     space: Annotated[Space, DISCRETE],
@@ -118,7 +132,11 @@ def dl_vae(
     return options.build(space, ELBO(weighting))
 
 
-@preset("control-vae", paper="Shao et al. 2020, ControlVAE: controllable variational autoencoder")
+@preset(
+    "control-vae",
+    paper="Shao et al. 2020, ControlVAE: controllable variational autoencoder",
+    when="Where the code is to carry so many nats and no others.",
+)
 def control_vae(
     space: Space,
     options: VAEOptions,
@@ -143,7 +161,11 @@ def control_vae(
     return options.build(space, ELBO(PIController(target, steps, p_gain, i_gain, low, high)))
 
 
-@preset("dynamic-vae", paper="Shao et al. 2022, Rethinking controllable variational autoencoders")
+@preset(
+    "dynamic-vae",
+    paper="Shao et al. 2022, Rethinking controllable variational autoencoders",
+    when="As control-vae, for factors of variation: what is learned first stays apart.",
+)
 def dynamic_vae(
     space: Space,
     options: VAEOptions,

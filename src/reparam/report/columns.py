@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from markupsafe import Markup
 from torch import Tensor
 
 from reparam.data import Data
-from reparam.report import plots
 from reparam.report.pictures import Picture, png
 
 NAMED = 24  # columns at most whose names are written
@@ -46,21 +44,8 @@ def _clip(name: str) -> str:
     return name if len(name) <= 16 else name[:15] + "…"
 
 
-def response(columns: Columns, x: Tensor, reach: float, alt: str) -> Markup:
-    """How the columns (rows of the plot) change along a walk x (steps, D), so many σ far."""
-    values = columns.standardized(x.flatten(1)).T.numpy()
-    shown = columns.names if columns.few else []
-    with plots.style():
-        figure, axis = plots.panel(2.9, 0.6 + (0.2 * len(shown) or 2.0))
-        axis.imshow(values, cmap=DIVERGING, vmin=-RANGE, vmax=RANGE, aspect="auto")
-        axis.grid(visible=False)
-        axis.set_xticks([0, len(x) // 2, len(x) - 1], [f"−{reach:g}σ", "mean", f"+{reach:g}σ"])
-        axis.set_yticks(range(len(shown)), shown)
-        return plots.svg(figure, f"{alt}, response of every column")
-
-
 def colors(columns: Columns, x: Tensor, alt: str) -> Picture:
-    """``response`` without axes, a pixel for every column (downwards) and step (to the right)."""
+    """How the columns change along a walk x (steps, D): a pixel for each, downwards, and step."""
     from matplotlib import colormaps
 
     values = columns.standardized(x.flatten(1)).T / (2 * RANGE) + 0.5

@@ -61,7 +61,7 @@ def _diagram(apart: Tensor, between: Tensor, index: int, label: str) -> Card:
         top = 1.05 * max(float(apart.max()), float(between.max()))
         axis.plot([0, top], [0, top], color="#808080", lw=0.8, ls=(0, (4, 3)))
         axis.set_xlim(0, 1.05 * float(apart.max()))
-        axis.set_ylim(0, 1.05 * float(between.max()))
+        axis.set_ylim(0, 1.05 * (float(between.max()) or 1.0))
         axis.set_xlabel("distance of x")
         axis.set_ylabel("distance of codes")
         plot = plots.svg(figure, f"{label}: distances between codes over distances between x")

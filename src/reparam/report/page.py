@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from reparam import __version__
 from reparam.checkpoint import write_text
@@ -21,9 +22,10 @@ from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Generator
 from reparam.report import summary
 from reparam.report.colors import MODELS, class_colors
+from reparam.report.opening import opening
 from reparam.report.section import Shown
 from reparam.report.sections import SECTIONS
-from reparam.report.selection import class_names
+from reparam.report.selection import LARGE, class_names
 from reparam.report.trained import TrainedModel
 
 TEMPLATE = "page.html.j2"
@@ -83,11 +85,11 @@ def write_report(
     for entry in entries:
         if entry.model.space != data.space:
             raise ValueError(f"{entry.label}: expected {data.space}, got {entry.model.space}")
-    environment, shown = _environment(), Shown(data, entries, seed, reference or {})
+    shown = Shown(data, entries, seed, reference or {})
     with evaluating([entry.model for entry in entries]):
-        content = _content(shown, environment)
+        content = _content(shown)
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"
-    text = environment.get_template(TEMPLATE).render(title=title, **content)
+    text = _environment().get_template(TEMPLATE).render(title=title, **content)
     write_text(Path(path), without_blank_lines(text))
     return Path(path)
 
@@ -102,17 +104,19 @@ def without_blank_lines(html: str) -> str:
     return either.sub(lambda found: found[1] or "\n", html).lstrip()
 
 
-def _content(shown: Shown, environment: Environment) -> dict[str, Any]:
+def _content(shown: Shown) -> dict[str, Any]:
     """What every template sees, and the sections that have something to show."""
     entries = shown.entries
     scores = [score for entry in entries for score in entry.scores.values()]
     return {
         "data": shown.data,
         "colors": MODELS,
+        "large": not shown.data.space.is_image or max(shown.data.space.shape[1:]) > LARGE,
         "seed": shown.seed,
         "facts": summary.facts(shown.data),
         "class_counts": summary.class_counts(shown.data),
         "findings": summary.findings(entries),
+        "opening": opening(shown),
         "models": [ModelName.of(entry) for entry in entries],
         "legend": legend(shown.data),
         "codecs": [index for index, *_ in shown.of(Codec)],
@@ -120,16 +124,15 @@ def _content(shown: Shown, environment: Environment) -> dict[str, Any]:
         "seeds": summary.trained_seeds(entries),
         "kinds": {score.kind for score in scores},
         "versions": _versions(),
-        "sections": list(_sections(shown, environment)),
+        "sections": list(_sections(shown)),
     }
 
 
-def _sections(shown: Shown, environment: Environment) -> Iterator[dict[str, Any]]:
+def _sections(shown: Shown) -> Iterator[dict[str, Any]]:
     for section in SECTIONS:
         content = section.build(shown) if section.applies(shown) else None
         if content:
-            lead = environment.from_string(section.lead)
-            yield {"about": section, "content": content, "lead": lead}
+            yield {"about": section, "content": content, "lead": _lead(section.lead)}
 
 
 def legend(data: Data) -> list[tuple[str, str, str]]:
@@ -145,8 +148,17 @@ def _versions() -> str:
     return f"{now} · reparam {__version__}, torch {torch.__version__}, Python {python}"
 
 
+@cache
+def _lead(text: str) -> Template:
+    return _environment().from_string(text)
+
+
+@cache
 def _environment() -> Environment:
-    """Templates from this package; undefined names are errors, text is escaped."""
+    """Templates from this package; undefined names are errors, text is escaped.
+
+    It is kept, as compiling them takes as long as several figures.
+    """
     return Environment(
         loader=PackageLoader("reparam.report", "."),
         undefined=StrictUndefined,

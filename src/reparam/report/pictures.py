@@ -146,6 +146,7 @@ def png(pixels: Bytes, alt: str, crisp: bool) -> Picture:
     """Bytes (H, W, channels) as a picture: gray, gray and alpha, RGB or RGB and alpha."""
     flat = pixels[..., 0] if pixels.shape[2] == 1 else pixels
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(flat)).save(file, "PNG", optimize=True)
+    # Level 9 takes ten times as long and saves three percent.
+    Image.fromarray(np.ascontiguousarray(flat)).save(file, "PNG", compress_level=6)
     height, width = pixels.shape[:2]
     return Picture(file.getvalue(), width, height, alt, crisp)

@@ -61,12 +61,15 @@ def panel(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def dots(axis: Any, points: Tensor, color: str) -> None:
-    """Points (N, 2) as lines of length zero with round ends: one path instead of N elements."""
+    """Points (N, 2) as lines of length zero with round ends: one path instead of N elements.
+
+    The limits of the axis are the caller's: finding them by path took longer than to draw it.
+    """
     ends = points.repeat_interleave(2, 0).numpy()
     path = Path(ends, [Path.MOVETO, Path.LINETO] * len(points))
     path.should_simplify = False  # which would drop what has no length
     style = {"facecolor": "none", "edgecolor": color, "capstyle": "round"}
-    axis.add_patch(PathPatch(path, lw=2.6, alpha=0.55, **style))
+    axis.add_artist(PathPatch(path, lw=2.6, alpha=0.55, **style))
 
 
 def svg(figure: Figure, alt: str) -> Markup:
@@ -75,17 +78,26 @@ def svg(figure: Figure, alt: str) -> Markup:
     Coordinates keep two decimals: a hundredth of a point is below what a screen shows.
     """
     file = io.StringIO()
+    engine = figure.get_layout_engine()
+    if engine is not None:  # here, as ``savefig`` would draw all of the figure twice for it
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     with matplotlib.rc_context({"svg.hashsalt": "reparam"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     prefix = f"p{zlib.crc32(text.encode()):08x}"  # ids must differ between figures of one page
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
+    text = re.sub(r"(>[^<]+<)|(\d+\.\d{2})\d+", _shorter, text)
     text = re.sub(r"M (\S+) (\S+) ?\nL \1 \2 ?\n", r"M\1 \2h0", text)  # see ``dots``
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
     text = re.sub(r"\s*\n\s*", "\n", text)
     return Markup(as_css(_head(text, alt, figure)))  # noqa: S704  (made here, its text escaped)
+
+
+def _shorter(found: re.Match[str]) -> str:
+    """Text between tags as it is, a label of 0.0002 among it; a number of a drawing cut short."""
+    return found[1] or found[2]
 
 
 def _head(text: str, alt: str, figure: Figure) -> str:

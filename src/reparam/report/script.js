@@ -10,6 +10,14 @@
     try { localStorage.setItem("reparam-theme", root.dataset.theme); } catch (e) { /* private mode */ }
   });
 
+  // Explanations go with Escape; on paper nothing is folded.
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape") document.activeElement.blur();
+  });
+  addEventListener("beforeprint", () => {
+    for (const folded of document.querySelectorAll("details")) folded.open = true;
+  });
+
   // The section in view, in the navigation.
   const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
   const watch = new IntersectionObserver((seen) => {

@@ -13,9 +13,10 @@ from torch import Tensor
 from reparam.data import Data, Split
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
-from reparam.model import Encoder, Model
+from reparam.model import Encoder, Generator, Model
 from reparam.report import queries
 from reparam.report.pictures import Brightness, Picture
+from reparam.report.selection import SAMPLE_ROWS, rows_to_imitate, sample_columns
 from reparam.report.table import Table, score_table
 from reparam.report.trained import TrainedModel
 
@@ -90,6 +91,13 @@ class Shown:
         ]
 
     @cached_property
+    def samples(self) -> dict[int, queries.Samples]:
+        """New images of every generator, a picture full, under conditions that occur."""
+        count = SAMPLE_ROWS * sample_columns(self.data.space)
+        like = rows_to_imitate(self.data, count, self.seed)
+        return {i: queries.sample(m, count, like, self.seed) for i, _, m in self.of(Generator)}
+
+    @cached_property
     def table(self) -> Table:
         return score_table(self.entries, self.reference)
 
@@ -117,7 +125,6 @@ class Section:
         build: the content; an empty one leaves the section out.
         partial: the template of the content, which it sees as ``content``.
         applies: to which data and models the section belongs; to all by default.
-        heading: above the section, where it is not the title.
     """
 
     id: str
@@ -126,4 +133,3 @@ class Section:
     build: Callable[[Shown], Any]
     partial: str
     applies: Callable[[Shown], bool] = lambda shown: True
-    heading: str = ""

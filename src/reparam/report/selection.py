@@ -6,10 +6,18 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
+from reparam.model import Space
 from reparam.report import queries
 
 LARGE = 48  # pixels: images above are shown in smaller numbers
 SMALL = (40, 72)  # pixels: tiles where there are many
+
+SAMPLE_ROWS = 4  # of samples, in one picture
+
+
+def sample_columns(space: Space) -> int:
+    """How many samples stand in one of the rows."""
+    return 4 if max(space.shape[1:]) > LARGE else 5
 
 
 def examples(split: Split, count: int, seed: int) -> Tensor:

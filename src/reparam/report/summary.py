@@ -10,7 +10,8 @@ import torch
 from reparam.data import Data
 from reparam.evaluation.scores import Score, mark
 from reparam.report.endings import cut_off
-from reparam.report.table import number, rank, seed_error
+from reparam.report.numbers import interval, number, seed_error
+from reparam.report.table import rank
 from reparam.report.trained import TrainedModel
 from reparam.terms import CLAIMS
 
@@ -70,12 +71,13 @@ def _finding(entries: Sequence[TrainedModel], name: str, claim: str) -> Finding 
     leader = ranks.index("best")
     best = scores[leader]
     assert best is not None
-    value, error = number(best, name)
+    (value, error), within = number(best, name), interval(best)
     text = f"{claim}: " + NBSP.join(filter(None, [mark(best, name), value]))
     over_seeds = seed_error(best, name)
     if best.error is None:
         text += " (standard error not known)"
     text += f"{NBSP}±{NBSP}{error}" if error else ""
+    text += f" ({within})" if within else ""
     text += f" (±{NBSP}{over_seeds}{NBSP}over{NBSP}seeds)" if over_seeds else ""
     text += f" {best.unit}" if name.endswith("likelihood") else ""
     tied = [entries[i].label for i, ranked in enumerate(ranks) if ranked and i != leader]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from reparam.evaluation.absent import why_absent
 from reparam.evaluation.scores import Score, difference, mark
+from reparam.report.numbers import interval, minus, number, seed_error
 from reparam.report.trained import TrainedModel
-from reparam.terms import SCORES, Better, Measure, measure
+from reparam.terms import HEADLINES, SCORES, Better, Measure, measure
 
 Rank = Literal["best", "tied", ""]
 KIND_WORDS = {
@@ -25,43 +25,84 @@ KIND_WORDS = {
 class Cell:
     """One score as it is printed; ``absent`` says why there is none.
 
-    ``error`` is over the examples, ``seed_error`` over the seeds; ``key`` is what sorting compares.
+    ``error`` is over the examples, of accuracies an ``interval``, ``seed_error`` over the seeds;
+    ``key`` is what sorting compares, ``why`` explains the number.
     """
 
     mark: str = ""
     value: str = "—"
     error: str = ""
+    interval: str = ""
     seed_error: str = ""
     rank: Rank = ""
     key: float | None = None
-    title: str = ""
+    why: str = ""
     absent: str = ""
 
 
 @dataclass(frozen=True)
 class ColumnHead:
-    """The head of a column: its title, unit, and the tooltip that defines it."""
+    """The head of a column: its title, unit, definition, and what training data score."""
 
     name: str
     title: str
     unit: str
     arrow: str
-    tooltip: str
+    definition: str
+    floor: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some columns of the table, of the models that have any of these scores.
+
+    Args:
+        title: what the scores are of.
+        headers: of the columns.
+        rows: of each model, by its index, one cell per column.
+        reference: cells of the training data; none where they have no such score.
+    """
+
+    title: str
+    headers: Sequence[ColumnHead]
+    rows: Sequence[tuple[int, Sequence[Cell]]]
+    reference: Sequence[Cell] = ()
 
 
 @dataclass(frozen=True)
 class Table:
-    """Groups of columns, and for every model one cell per column.
+    """For every model one cell per column.
 
     ``reference`` are the cells of the training data, which are no model's. ``mixed`` says whether
     some column has likelihoods of several kinds, which cannot be ranked.
     """
 
-    groups: list[tuple[str, int]]
     headers: list[ColumnHead]
     rows: list[list[Cell]]
     mixed: bool = False
     reference: Sequence[Cell] = ()
+
+    @property
+    def first(self) -> Part:
+        """The scores that one looks at first; what training data score stands in their heads."""
+        return replace(self._part("", HEADLINES), reference=())
+
+    @property
+    def more(self) -> list[Part]:
+        """All others, a part for each group of them."""
+        groups: dict[str, list[str]] = {}
+        for head in self.headers:
+            if head.name not in HEADLINES:
+                groups.setdefault(measure(head.name).group, []).append(head.name)
+        return [self._part(group, names) for group, names in groups.items()]
+
+    def _part(self, title: str, names: Collection[str]) -> Part:
+        at = [column for column, head in enumerate(self.headers) if head.name in names]
+        rows = [[row[column] for column in at] for row in (*self.rows, self.reference) if row]
+        known = [(i, row) for i, row in enumerate(rows) if not all(cell.absent for cell in row)]
+        models = [(i, row) for i, row in known if i < len(self.rows)]
+        reference = [row for i, row in known if i == len(self.rows)]
+        return Part(title, [self.headers[c] for c in at], models, *reference)
 
 
 def score_table(
@@ -75,9 +116,9 @@ def score_table(
     columns = {name: [entry.scores.get(name) for entry in entries] for name in names}
     cells = [_cells(entries, name, columns[name]) for name in names]
     rows = [list(row) for row in zip(*cells, strict=True)] if cells else [[] for _ in entries]
-    headers = [_header(entries, name) for name in names]
+    headers = [_header(entries, name, reference or {}) for name in names]
     data = [_reference_cell(reference, name) for name in names] if reference else []
-    return Table(_groups(names), headers, rows, any(map(mixed, columns.values())), data)
+    return Table(headers, rows, any(map(mixed, columns.values())), data)
 
 
 def _reference_cell(reference: Mapping[str, Score], name: str) -> Cell:
@@ -86,7 +127,7 @@ def _reference_cell(reference: Mapping[str, Score], name: str) -> Cell:
         return Cell(absent="A score of models, not of data")
     value, error = number(reference[name], name)
     words = [f"{reference[name].value:.6g}", "training examples in place of samples"]
-    return Cell("", value, error, title="; ".join([*words, protocol(reference[name])]))
+    return Cell("", value, error, why="; ".join([*words, protocol(reference[name])]))
 
 
 def rank(scores: Sequence[Score | None], name: str) -> list[Rank]:
@@ -130,62 +171,6 @@ def _rank(score: Score, best: Score) -> Rank:
     return "tied" if apart.stderr is not None and abs(apart.value) <= apart.stderr else ""
 
 
-def number(score: Score, name: str) -> tuple[str, str]:
-    """Value and standard error over the examples, rounded to the error's second digit.
-
-    Where there is no error over the examples, the value is rounded by that over the seeds.
-
-    >>> number(Score(-91.5432, "nats", 9, "test", 0.0631), "elbo")
-    ('−91.543', '0.063')
-    >>> number(Score(3.5835189, "nats", 9, "test", 3e-7), "mutual_information")
-    ('3.5835', '3e−07')
-    """
-    if _is_share(score, name):
-        error = f"{100 * score.stderr:.1f} %" if score.stderr else ""
-        return f"{100 * score.value:.1f} %", error
-    if measure(name).form == "whole":
-        return _whole(score.value), ""
-    rounded = score.seed_stderr if score.stderr is None else score.stderr
-    if rounded is None or not rounded > 0:
-        return _minus(f"{score.value:.4g}"), ""
-    digits = max(0, 1 - math.floor(math.log10(rounded)))
-    if digits > 5:  # an error that tiny would pad the value with digits nobody compares
-        shown = f"{score.value:.5g}" if abs(score.value) >= 1e-3 else f"{score.value:.2e}"
-        value, error = shown, f"{rounded:.0e}"
-    else:
-        value, error = f"{score.value:,.{digits}f}", f"{rounded:,.{digits}f}"
-    return _minus(value), "" if score.stderr is None else _minus(error)
-
-
-def _is_share(score: Score, name: str) -> bool:
-    return score.unit == "share" or measure(name).form == "share"
-
-
-def seed_error(score: Score, name: str) -> str:
-    """The standard error over the seeds, with two digits of its own.
-
-    >>> seed_error(Score(-91.5432, "nats", 9, "test", 0.0631, seed_stderr=0.00812), "elbo")
-    '0.0081'
-    """
-    if score.seed_stderr is None or measure(name).form == "whole":
-        return ""
-    if _is_share(score, name):
-        return f"{100 * score.seed_stderr:.1f} %"
-    return _minus(f"{score.seed_stderr:.2g}")
-
-
-def _whole(value: float) -> str:
-    if value >= 10_000:  # three digits say enough of a speed or a size
-        for power, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-            if value >= power:
-                return f"{value / power:.3g}{suffix}"
-    return _minus(f"{value:,.0f}")
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
-
-
 def _cells(
     entries: Sequence[TrainedModel], name: str, scores: Sequence[Score | None]
 ) -> list[Cell]:
@@ -202,21 +187,26 @@ def _cells(
 def _cell(score: Score, name: str, best: Score | None, several: bool) -> Cell:
     sign, ranked = mark(score, name), "" if best is None else _rank(score, best)
     value, error = number(score, name)
-    if score.unit.startswith("of "):
+    if measure(name).form == "whole" and score.unit.startswith("of "):
         value += " / " + score.unit.split()[1]
     words = [f"{score.value:.6g}"]
     words += [KIND_WORDS[sign]] if sign else []
     words += _error_words(score)
     words += [] if best is None or ranked == "best" else _apart_words(score, best)
     words += _rank_words(ranked, name, several)
-    title = "; ".join([*words, protocol(score)])
-    return Cell(sign, value, error, seed_error(score, name), ranked, score.value, title)
+    why = "; ".join([*words, protocol(score)])
+    within, over_seeds = interval(score), seed_error(score, name)
+    return Cell(sign, value, error, within, over_seeds, ranked, score.value, why)
 
 
 def _error_words(score: Score) -> list[str]:
-    errors = ((score.stderr, "over the examples"), (score.seed_stderr, "over seeds"))
-    found = [f"{error:.2g} {over}" for error, over in errors if error is not None]
-    return ["standard error " + " and ".join(found)] if found else []
+    if score.interval is not None:
+        found = [f"Wilson interval of 95 % {interval(score)}"]
+        errors = [(score.seed_stderr, "over seeds")]
+    else:
+        found, errors = [], [(score.stderr, "over the examples"), (score.seed_stderr, "over seeds")]
+    known = [f"{error:.2g} {over}" for error, over in errors if error is not None]
+    return found + (["standard error " + " and ".join(known)] if known else [])
 
 
 def _apart_words(score: Score, best: Score) -> list[str]:
@@ -225,7 +215,7 @@ def _apart_words(score: Score, best: Score) -> list[str]:
     if apart.stderr is None:
         return []
     how = "unpaired" if apart.pairs is None else f"paired over {apart.pairs:,} examples"
-    return [_minus(f"difference from the best {apart.value:.2g} ± {apart.stderr:.2g} ({how})")]
+    return [minus(f"difference from the best {apart.value:.2g} ± {apart.stderr:.2g} ({how})")]
 
 
 def _rank_words(ranked: Rank, name: str, several: bool) -> list[str]:
@@ -254,29 +244,26 @@ def protocol(score: Score) -> str:
     return ", ".join(parts)
 
 
-def _groups(names: Sequence[str]) -> list[tuple[str, int]]:
-    groups: dict[str, int] = {}
-    for name in names:
-        groups[measure(name).group] = groups.get(measure(name).group, 0) + 1
-    return list(groups.items())
-
-
-def _header(entries: Sequence[TrainedModel], name: str) -> ColumnHead:
+def _header(
+    entries: Sequence[TrainedModel], name: str, reference: Mapping[str, Score]
+) -> ColumnHead:
     about = measure(name)
     scores = [entry.scores[name] for entry in entries if name in entry.scores]
     unit = scores[0].unit if about.unit is None else about.unit
     if name.startswith("active_units"):
         unit = "dimensions"
     arrow = {"higher": "↑", "lower": "↓", None: ""}[about.better]
-    return ColumnHead(name, about.title, short(unit), arrow, _tooltip(about, unit, scores))
+    floor = number(reference[name], name)[0] if name in reference else ""
+    text = _definition(about, unit, scores)
+    return ColumnHead(name, about.title, short(unit), arrow, text, floor)
 
 
 def short(unit: str) -> str:
-    """A unit that fits above a column: what follows a comma is left to the tooltip."""
+    """A unit that fits above a column: what follows a comma is left to the definition."""
     return unit.split(",")[0]
 
 
-def _tooltip(about: Measure, unit: str, scores: Sequence[Score]) -> str:
+def _definition(about: Measure, unit: str, scores: Sequence[Score]) -> str:
     lines = [about.definition]
     lines += [f"Unit: {unit}."] if unit else []
     direction = "Neither direction is better as such."

@@ -23,6 +23,7 @@ class TrainedModel:
         history: its training curves.
         config: how it was trained, where that is known.
         others: config and history of its trainings under other seeds, over which scores are means.
+        by_seed: the scores of every single training where there are several.
     """
 
     label: str
@@ -31,6 +32,7 @@ class TrainedModel:
     history: History
     config: TrainConfig | None = None
     others: tuple[tuple[TrainConfig, History], ...] = ()
+    by_seed: tuple[Mapping[str, Score], ...] = ()
 
     @property
     def runs(self) -> tuple[tuple[TrainConfig | None, History], ...]:

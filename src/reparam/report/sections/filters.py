@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from reparam.evaluation.latents import NEGLIGIBLE
 from reparam.model import Encoder
 from reparam.report import queries
-from reparam.report.pictures import Brightness, grid
+from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Card, Section, Shown, images
 
-SHOWN, COLUMNS, FEWEST = 100, 10, 4  # filters at most, in a row at most and at least
-TILE = (28, 64)  # pixels
+SHOWN, FIRST, COLUMNS = 100, 25, 5  # filters at most, seen at once, in a row
+TILE = (48, 64)  # pixels: strokes are to be seen
 
 
 def build(shown: Shown) -> list[Card]:
@@ -25,14 +23,22 @@ def build(shown: Shown) -> list[Card]:
         found = model.filters()
         if found is not None:
             weights = queries.plain(found.weights)
-            order, dead = _by_use(codes.get(index), len(weights))
+            order, idle = _by_use(codes.get(index), len(weights))
             tiles = _own_scale(weights[order[:SHOWN]])
-            columns = min(COLUMNS, max(FEWEST, math.ceil(math.sqrt(len(tiles)))))
-            alt = f"{label}: {len(tiles)} filters of the {found.of}"
-            picture = grid(tiles, Brightness(-1, 1), columns, alt, gap=0.06, tile=TILE)
-            note = _note(found.of, len(weights), len(shown.split), dead)
-            cards.append(Card(index, label, [("", picture)], note))
+            pictures = [
+                _picture(part, f"{label}: filters of the {found.of}")
+                for part in (tiles[:FIRST], tiles[FIRST:])
+                if len(part)
+            ]
+            note = _note(found.of, len(weights), len(shown.split), idle)
+            cards.append(Card(index, label, pictures, note))
     return cards
+
+
+def _picture(tiles: Tensor, alt: str) -> tuple[str, Picture]:
+    """The picture, and how many filters it shows."""
+    picture = grid(tiles, Brightness(-1, 1), COLUMNS, alt, gap=0.06, tile=TILE)
+    return f"{len(tiles)} more", picture
 
 
 def _by_use(code: Tensor | None, count: int) -> tuple[Tensor, int]:
@@ -40,8 +46,8 @@ def _by_use(code: Tensor | None, count: int) -> tuple[Tensor, int]:
     if code is None:  # codes that are no numbers do not vary
         return torch.arange(count), 0
     variance = code.flatten(1).var(0, correction=0)
-    dead = int((variance <= NEGLIGIBLE * variance.max()).sum())
-    return variance.argsort(descending=True, stable=True), dead
+    idle = int((variance <= NEGLIGIBLE * variance.max()).sum())
+    return variance.argsort(descending=True, stable=True), idle
 
 
 def _own_scale(weights: Tensor) -> Tensor:
@@ -50,20 +56,20 @@ def _own_scale(weights: Tensor) -> Tensor:
     return weights / largest.view(-1, *[1] * (weights.ndim - 1))
 
 
-def _note(of: str, total: int, examples: int, dead: int) -> str:
+def _note(of: str, total: int, examples: int, idle: int) -> str:
     where = {"decoder": "columns of the decoder", "encoder": "rows of the encoder"}[of]
     parts = [f"{min(SHOWN, total)} of {total:,} {where}" if total > SHOWN else f"{total} {where}"]
-    if dead:
-        parts.append(f"{dead:,} units hardly vary over {examples:,} test examples")
+    if idle:
+        verb = "varies" if idle == 1 else "vary"
+        parts.append(f"{idle:,} hardly {verb} over {examples:,} test examples")
     return ", ".join(parts)
 
 
 SECTION: Section = Section(
     "filters",
     "Filters",
-    """The weights between x and single units of the code, where one linear layer is all there is:
-columns of the decoder are what a unit adds to its output, rows of the encoder what a unit answers
-to most, in network units. Gray is zero, white positive, black negative, each picture on its own
+    """What one unit of the code adds to the output of a linear decoder (columns), or answers to
+most behind a linear encoder (rows). Gray is zero, white positive, black negative, each on its own
 scale; units whose code varies most over test examples come first.""",
     build,
     "filters.html.j2",

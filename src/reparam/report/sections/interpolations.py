@@ -13,7 +13,7 @@ from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
 from reparam.report.selection import SMALL, examples, names
 
-PAIRS, STEPS = 5, 8
+PAIRS, STEPS = 3, 8
 
 
 def build(shown: Shown) -> list[Card]:

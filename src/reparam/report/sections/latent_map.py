@@ -33,10 +33,6 @@ class MapCard:
     manifold: Picture | None = None
     manifold_note: str = ""
 
-    @property
-    def full(self) -> bool:
-        return self.manifold is not None
-
 
 class Thumbnails(NamedTuple):
     """All mapped test images on one sheet, for the pointer to look up."""
@@ -63,16 +59,21 @@ def build(shown: Shown) -> LatentMaps | None:
 
 
 def _card(shown: Shown, coded: Coded) -> MapCard:
-    flat = coded.code.flatten(1)
-    points, projection = project(flat)
-    if coded.model.conditional:
-        projection += "; the codes contain the condition, which alone may separate them"
-    alt = f"{coded.label}: {len(flat)} test examples in code space"
-    drawing = scatter(points, shown.split.labels, class_names(shown.data), alt)
+    drawing, projection = drawn_map(shown, coded)
     manifold: tuple[()] | tuple[Picture, str] = ()
-    if isinstance(coded.model, Codec) and shown.data.space.is_image and flat.shape[1] == 2:
+    flat = coded.code[0].numel() == 2
+    if isinstance(coded.model, Codec) and shown.data.space.is_image and flat:
         manifold = _manifold(shown, coded.label, coded.model, coded.code)
     return MapCard(coded.index, coded.label, drawing, projection, *manifold)
+
+
+def drawn_map(shown: Shown, coded: Coded) -> tuple[Markup, str]:
+    """The test examples of ``shown.split`` by their codes, and how these were made two numbers."""
+    points, projection = project(coded.code.flatten(1))
+    if coded.model.conditional:
+        projection += "; the codes contain the condition, which alone may separate them"
+    alt = f"{coded.label}: {len(points)} test examples in code space"
+    return scatter(points, shown.split.labels, class_names(shown.data), alt), projection
 
 
 def project(flat: Tensor) -> tuple[Tensor, str]:
@@ -83,9 +84,9 @@ def project(flat: Tensor) -> tuple[Tensor, str]:
     """
     width = flat.shape[1]
     if width == 1:
-        return torch.cat([flat, torch.zeros_like(flat)], 1), "1-D codes: z₁ →"
+        return torch.cat([flat, torch.zeros_like(flat)], 1), "1-D codes: z0 →"
     if width == 2:
-        return flat, "2-D codes as they are: z₁ →, z₂ ↑"
+        return flat, "2-D codes as they are: z0 →, z1 ↑"
     centered = (flat - flat.mean(0)).double()
     # The points of the two largest components are eigenvectors of the Gram matrix, or come from
     # those of the covariance: whichever is smaller, as the codes of a flow are as wide as x.

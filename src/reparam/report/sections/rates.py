@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from reparam.evaluation.diagnosis import collapse_notes
+from reparam.evaluation.diagnosis import idle
 from reparam.evaluation.likelihood import bound_terms
 from reparam.inspection import Layered
 from reparam.model import LatentVariable
@@ -16,26 +16,32 @@ from reparam.report import plots, queries
 from reparam.report.colors import model_color
 from reparam.report.pictures import Picture, grid
 from reparam.report.section import Card, Section, Shown
+from reparam.report.trained import TrainedModel
 
 SHARED_ROWS, SHARED_COLUMNS = 4, 6  # draws that share all layers but the finest, in each row
+PLANE = (11.7, 3.7)  # inches: as wide as the page
 TITLE_WIDTH = 34  # letters of a title over a panel of layers
 
 
 class Rates(NamedTuple):
-    """The plane, panels of the rates of layers, notes and pictures by model."""
+    """The plane, panels of the rates of layers, what carries nothing, and pictures by model."""
 
     plane: Markup | None
     layers: list[Markup]
-    notes: list[tuple[int, str, str]]
+    collapsed: list[tuple[int, str, str]]
+    idle: list[tuple[int, str, str]]
     shared: list[Card]
 
 
 def build(shown: Shown) -> Rates | None:
     """What there is to say of the rates; None without a latent-variable model."""
-    found = Rates(_plane(shown), [], [], [])
+    found = Rates(_plane(shown), [], [], [], [])
     for index, label, model in shown.of(LatentVariable):
         rate = bound_terms(model, shown.split, shown.seed)["rate"].flatten(1)
-        found.notes.extend((index, label, note) for note in collapse_notes(rate, model.layers))
+        unused = idle(rate, model.layers)
+        if unused is not None:
+            notes = found.collapsed if unused.collapsed else found.idle
+            notes.append((index, label, unused.text))
         if model.layers:
             if rate.shape[1] == len(model.layers):
                 means = rate.cpu().double().mean(0).tolist()
@@ -47,34 +53,41 @@ def build(shown: Shown) -> Rates | None:
 
 def _plane(shown: Shown) -> Markup | None:
     """Distortion over rate, one point a model: lines of slope −1 have one ELBO."""
-    points = [
-        (
-            index,
-            f"{label}, given c" if model.conditional else label,
-            shown.entries[index].scores["rate"].value,
-            shown.entries[index].scores["distortion"].value,
-        )
-        for index, label, model in shown.of(LatentVariable)
+    placed = [
+        index
+        for index, *_ in shown.of(LatentVariable)
         if {"rate", "distortion"} <= shown.entries[index].scores.keys()
     ]
-    if not points:
+    if not placed:
         return None
     with plots.style():
-        figure, axis = plots.panel(6.0, 4.2)
-        for index, label, rate, distortion in points:
-            axis.plot([rate], [distortion], "o", color=model_color(index), markersize=7)
-            axis.annotate(label, (rate, distortion), xytext=(7, 3), textcoords="offset points")
-        axis.margins(0.18)
+        figure, axis = plots.panel(*PLANE)
+        totals = {round(sum(_place(axis, shown.entries[index], index)), 3) for index in placed}
+        axis.margins(0.1, 0.18)
         low, high = axis.get_xlim()
         bottom, top = axis.get_ylim()
-        for total in sorted({round(rate + distortion, 3) for _, _, rate, distortion in points}):
+        for total in sorted(totals):
             axis.plot([low, high], [total - low, total - high], lw=0.7, ls=":", color="0.5")
         axis.set_xlim(low, high)
         axis.set_ylim(bottom, top)
         axis.set_xlabel("rate, nats")
         axis.set_ylabel("distortion, nats")
-        axis.set_title("Rate and distortion")
         return plots.svg(figure, "Distortion over rate of every model; dotted lines have one ELBO")
+
+
+def _place(axis: Any, entry: TrainedModel, index: int) -> tuple[float, float]:
+    """Draw a model with its errors, joined to its single seeds; its rate and distortion."""
+    rate, distortion = entry.scores["rate"], entry.scores["distortion"]
+    at, color = (rate.value, distortion.value), model_color(index)
+    for one in entry.by_seed:
+        seed = (one["rate"].value, one["distortion"].value)
+        axis.plot(*zip(at, seed, strict=True), "-", color=color, lw=1, alpha=0.6)
+        axis.plot(*seed, "o", color=color, ms=4, mew=0, alpha=0.6)
+    errors = {"xerr": rate.error, "yerr": distortion.error}
+    axis.errorbar(*at, **errors, fmt="o", color=color, ms=7, elinewidth=1.2, capsize=3)
+    label = f"{entry.label}, given c" if entry.model.conditional else entry.label
+    axis.annotate(label, at, xytext=(8, 6), textcoords="offset points")
+    return at
 
 
 def _layer_bars(index: int, label: str, means: Sequence[float]) -> Markup:
@@ -112,7 +125,8 @@ SECTION: Section = Section(
     "rates",
     "Rates",
     """Nats about x that z carries (rate) against those still needed for x once z is known
-(distortion). Along a dotted line their sum, and so the ELBO, is the same.""",
+(distortion). Along a dotted line their sum, and so the ELBO, is the same. Bars are standard errors
+{%- if seeds %}, small dots single seeds{% endif %}.""",
     build,
     "rates.html.j2",
 )

@@ -21,6 +21,4 @@ def build(shown: Shown) -> Reading:
     return Reading(shown.table.headers, python(shown.data, shown.entries))
 
 
-SECTION: Section = Section(
-    "reading", "How to read", "", build, "reading.html.j2", heading="How to read these numbers"
-)
+SECTION: Section = Section("reading", "How to read", "", build, "reading.html.j2")

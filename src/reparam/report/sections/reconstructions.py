@@ -9,7 +9,7 @@ from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
 from reparam.report.selection import examples, names
 
-PICTURES = 10
+PICTURES = 12
 
 
 def build(shown: Shown) -> list[Card]:

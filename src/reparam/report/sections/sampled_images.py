@@ -13,7 +13,7 @@ from reparam.model import Generator, LatentVariable
 from reparam.report import queries
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
-from reparam.report.selection import LARGE, SMALL, class_names, rows_to_imitate
+from reparam.report.selection import SAMPLE_ROWS, SMALL, class_names, sample_columns
 
 PER_CLASS, CLASSES = 6, 20
 
@@ -39,14 +39,13 @@ def sample_cards(shown: Shown) -> list[Card]:
     if not any(shown.of(Generator)):
         return []
     data, brightness, seed = shown.data, shown.brightness, shown.seed
-    columns = 4 if max(data.space.shape[1:]) > LARGE else 5
-    count = 4 * columns
+    columns = sample_columns(data.space)
+    count = SAMPLE_ROWS * columns
     drawn = torch.randperm(len(data.test), generator=queries.seeded_generator(seed + 1))
     real = grid(data.test.x[drawn[:count]], brightness, columns, "Real test images", tile=SMALL)
     cards = [Card(None, "Real data", [("Test images", real)])]
-    like = rows_to_imitate(data, count, seed)
-    for index, label, model in shown.of(Generator):
-        found = captioned(queries.sample(model, count, like, seed))
+    for index, label, _ in shown.of(Generator):
+        found = captioned(shown.samples[index])
         figures = [
             (caption, grid(x, brightness, columns, f"{label}: {caption}", tile=SMALL))
             for caption, x in found

@@ -6,21 +6,40 @@ from typing import NamedTuple
 
 from reparam.evaluation import too_few
 from reparam.model import Generator
+from reparam.presets import PRESETS
 from reparam.report.section import Section, Shown
 from reparam.report.table import Table
 
 
 class Scored(NamedTuple):
-    """The table, and which scores of samples so few rows do not allow."""
+    """The table, which scores of samples so few rows do not allow, and what the models are."""
 
     table: Table
     too_few: list[str]
+    kinds: list[Kind]
+
+
+class Kind(NamedTuple):
+    """What the models of one preset are, and when one uses them."""
+
+    models: list[int]
+    text: str
 
 
 def build(shown: Shown) -> Scored | None:
     table = shown.table
     few = too_few(shown.data) if any(shown.of(Generator)) else []
-    return Scored(table, few) if table.headers else None
+    return Scored(table, few, _kinds(shown)) if table.headers else None
+
+
+def _kinds(shown: Shown) -> list[Kind]:
+    """The presets among the models, in the order of the table."""
+    found: dict[str, list[int]] = {}
+    for index, entry in enumerate(shown.entries):
+        preset = PRESETS.get(str((entry.model.recipe or {}).get("preset")))
+        if preset is not None:
+            found.setdefault(f"{preset.summary} {preset.when}".strip(), []).append(index)
+    return [Kind(models, text) for text, models in found.items()]
 
 
 SECTION: Section = Section(
@@ -31,13 +50,13 @@ SECTION: Section = Section(
 {% endif %}
 {% if "upper bound" in kinds %}<b>≤</b> upper bound · {% endif %}
 {% if "estimate" in kinds %}<b>≈</b> estimate · {% endif %}
-<b>±</b> one standard error over the examples{% if seeds %}, <b>(±)</b> over the seeds{% endif %}
- · <span class="swatch best">best</span>
+<b>±</b> one standard error over the examples{% if seeds %}, <b>(±)</b> over the seeds{% endif %},
+of accuracies an interval of 95 % · <span class="swatch best">best</span>
 <span class="swatch tied">within one standard error of it</span>.
 {% if content.table.mixed %}
 Where a column has several kinds, best is the best value shown: a bound's true value may be better.
 {% endif %}
-Headings explain themselves on hover, and sort.""",
+Point at a number or heading, or move to it by key, and it explains itself; headings sort.""",
     build,
     "score_table.html.j2",
 )

@@ -84,7 +84,7 @@ def _same(first: list[float], second: list[float]) -> bool:
 
 def _panel(entries: Sequence[TrainedModel], term: str) -> Markup:
     with plots.style():
-        figure, axis = plots.panel(3.9, 2.7)
+        figure, axis = plots.panel(2.8, 2.2)
         settled: list[float] = []
         for index, entry in enumerate(entries):
             settled += _draw(axis, entry.history, term, index)
@@ -134,8 +134,9 @@ def _draw(axis: Any, history: History, term: str, index: int) -> list[float]:
 SECTION: Section = Section(
     "training",
     "Training",
-    """{% if content.rows %}How each model was trained and what ended it. Still improving: the best
-validation is among the last tenth of them, so that more time may help.{% endif %}""",
+    """{% if content.curves.panels %}Every term of the losses, unweighted, per example: strong lines
+are validation, faint ones training. A dot marks the epoch whose weights were kept. The first epochs
+may leave a panel.{% endif %}""",
     build,
     "training.html.j2",
 )

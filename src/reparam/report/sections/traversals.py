@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,30 +13,30 @@ from reparam.editing import traverse
 from reparam.evaluation.latents import Axes, importance
 from reparam.model import Codec
 from reparam.report import queries
-from reparam.report.columns import Columns, colors, response
+from reparam.report.columns import Columns, colors
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.section import Figure, Section, Shown, images
+from reparam.report.section import Section, Shown, images
 
-SHOWN, STEPS, REACH = 8, 9, 2.5  # dimensions, images per dimension, standard deviations
+SHOWN, STEPS, REACH = 5, 7, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
 ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so that pages stay light
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One latent dimension: how much it carries, and the decoded walk along it."""
+    """One latent dimension: how much it carries, in the unit of all, and the decoded walk."""
 
     name: str
     amount: str
     share: float
-    figure: Figure
+    figure: Picture
 
 
 @dataclass(frozen=True)
 class TraversalCard:
     """Every dimension of one model in order: the strongest, the others small, the last as text.
 
-    The amounts of the last are in ``unit``.
+    The amounts of the last are in ``unit``. ``columns`` are the names beside walks of rows.
     """
 
     model: int
@@ -47,6 +48,7 @@ class TraversalCard:
     small: list[tuple[str, Picture]]
     undrawn: list[str]
     unit: str
+    columns: Sequence[str] = ()
 
 
 def build(shown: Shown) -> list[TraversalCard]:
@@ -99,16 +101,16 @@ class _Walk:
 
 def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Rows) -> TraversalCard:
     order = axes.amount.argsort(descending=True)
-    alive, dead = order[axes.alive[order]], order[~axes.alive[order]]
+    alive, unused = order[axes.alive[order]], order[~axes.alive[order]]
     first, weaker = alive[:SHOWN], alive[SHOWN:]
-    others = torch.cat([weaker, dead])
+    others = torch.cat([weaker, unused])
     side, drawn = brush.small_size(len(others))
     alt = f"{label}: x decoded along dimension"
     dimensions = []
     for dimension, x in zip(first.tolist(), walk.along(first, STEPS), strict=True):
         amount = axes.amount[dimension].item()
         share = amount / max(axes.amount.max().item(), 1e-30)
-        name, text = f"z{dimension}", f"{amount:.3g} {axes.unit}"
+        name, text = f"z{dimension}", f"{amount:.3g}"
         figure = brush.large(x, f"{alt} {dimension}")
         dimensions.append(Dimension(name, text, share, figure))
     unit = f" {axes.unit}"
@@ -119,28 +121,29 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
         )
     ]
     undrawn = [axes.text(dimension) for dimension in others[drawn:].tolist()]
-    note, title = _note(len(order), len(alive)), _title(len(weaker), len(dead))
+    note, title = _note(len(order), len(alive), axes.unit), _title(len(weaker), len(unused))
     return TraversalCard(
-        index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit
+        index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit, brush.named
     )
 
 
-def _note(total: int, alive: int) -> str:
+def _note(total: int, alive: int, unit: str) -> str:
     if alive == 0:
-        return f"None of the {total} dimensions is used: all are dead"
-    return f"{min(alive, SHOWN)} of {total} dimensions" + (", the others below" * (total > SHOWN))
+        return f"None of the {total} dimensions is used: all are idle"
+    by = "rate, in nats" if unit == "nats" else unit
+    return f"{min(alive, SHOWN)} of {total} dimensions by {by}"
 
 
-def _title(weaker: int, dead: int) -> str:
+def _title(weaker: int, unused: int) -> str:
     """What is folded away.
 
     >>> _title(12, 1), _title(0, 2)
-    ('12 weaker dimensions and 1 dead one', '2 dead dimensions')
+    ('12 weaker dimensions and 1 idle one', '2 idle dimensions')
     """
     parts = [f"{weaker} weaker dimension{'s' * (weaker > 1)}"] if weaker else []
-    if dead:
+    if unused:
         noun = "one" if weaker else "dimension"
-        parts.append(f"{dead} dead {noun}{'s' * (dead > 1)}")
+        parts.append(f"{unused} idle {noun}{'s' * (unused > 1)}")
     return " and ".join(parts)
 
 
@@ -150,12 +153,13 @@ class _Images:
 
     brightness: Brightness
     shape: tuple[int, ...]
+    named: Sequence[str] = ()
 
     @classmethod
     def of(cls, shown: Shown) -> _Images:
         return cls(shown.brightness, shown.data.space.shape)
 
-    def large(self, x: Tensor, alt: str) -> Figure:
+    def large(self, x: Tensor, alt: str) -> Picture:
         return grid(x, self.brightness, STEPS, alt, tile=(48, 64))
 
     def small_size(self, count: int) -> tuple[int, int]:
@@ -182,8 +186,12 @@ class _Rows:
     def of(cls, shown: Shown) -> _Rows:
         return cls(Columns.of(shown.data))
 
-    def large(self, x: Tensor, alt: str) -> Figure:
-        return response(self.columns, x, REACH, alt)
+    @property
+    def named(self) -> Sequence[str]:
+        return self.columns.names if self.columns.few else ()
+
+    def large(self, x: Tensor, alt: str) -> Picture:
+        return colors(self.columns, x, alt)
 
     def small_size(self, count: int) -> tuple[int, int]:
         each = SMALL_STEPS * 3 * len(self.columns.names)
