@@ -29,7 +29,7 @@ def halvings(height: int, width: int) -> list[tuple[int, int]]:
 
 
 def _widths(count: int, widest: int) -> list[int]:
-    """Channels of ``count`` layers: a sixteenth of ``widest``, 8 at least, doubled until ``widest``.
+    """Channels of ``count`` layers: a sixteenth of ``widest``, 8 at least, doubled up to it.
 
     Twice as many take four times as long for a step: on 150 photos of 64 × 64, whose steps were few
     in a minute of a CPU, a sixteenth came further in that minute than an eighth.
