@@ -135,7 +135,6 @@ def test_an_encoder_is_mapped_and_shows_nothing_that_a_decoder_makes(tmp_path):
     assert not sections & {"reconstructions", "traversals", "interpolations", "denoising"}
 
 
-
 def test_filters_come_by_use_and_the_dead_are_counted(monkeypatch):
     seen = []
     monkeypatch.setattr(

@@ -71,6 +71,8 @@ class DataOptions:
         binarize: A threshold, static (one random draw) or dynamic.
         size: Image size: 64, or 48x64 (height x width).
         pad: How other proportions are made to fit.
+        x: Of an archive, the array of examples, if it has no common name.
+        y: The array of their labels.
         test: Where the test split lies, if elsewhere.
     """
 
@@ -85,6 +87,8 @@ class DataOptions:
         int | tuple[int, int] | None, Parameter(converter=_size, n_tokens=1, metavar="SIZE")
     ] = None
     pad: Annotated[bool, Parameter(negative="--crop", show_default="crop")] = False
+    x: Annotated[str | None, Parameter(metavar="ARRAY")] = None
+    y: Annotated[str | None, Parameter(metavar="ARRAY")] = None
     test: Annotated[str | None, Parameter(metavar="SOURCE")] = None
 
     def load(self, source: str) -> Data:

@@ -12,6 +12,9 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 Fit = Literal["crop", "pad"]
 CHANNELS = (1, 3)
+# The arguments of ``load_data`` that name columns, and those that name arrays.
+OF_TABLES = ("label", "drop", "attributes", "factors")
+OF_ARCHIVES = ("drop", "x", "y")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class ReadOptions:
         label, drop, attributes, factors: columns of a table; drop also names arrays of an archive.
         size, fit_size: of images in files.
         only: of a table, the columns to take as x, in this order; None: all others.
+        x, y: of named arrays, or of items of a dataset, the examples and their labels.
 
     >>> ReadOptions(label="y").refuse("an image folder", "size", "fit_size")
     Traceback (most recent call last):
@@ -35,6 +39,8 @@ class ReadOptions:
     size: int | tuple[int, int] | None = None
     fit_size: Fit = "crop"
     only: tuple[str, ...] | None = None
+    x: str | None = None
+    y: str | None = None
 
     def refuse(self, what: str, *taken: str) -> None:
         """Refuse arguments that this kind of source ignores."""

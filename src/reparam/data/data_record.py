@@ -26,6 +26,8 @@ class Recipe(TypedDict):
     binarize: NotRequired[str | float]
     size: NotRequired[int | list[int]]
     fit_size: NotRequired[str]
+    x: NotRequired[str]
+    y: NotRequired[str]
     seed: NotRequired[int]
 
 

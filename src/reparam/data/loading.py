@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,16 @@ from torch import Tensor
 from reparam.data.arrays import read_memory, with_labels
 from reparam.data.beside_x import with_checked_numbers, with_class_indices
 from reparam.data.binarization import Binarization, Gray
-from reparam.data.contents import Array, Contents, Fit, ReadOptions, SplitArrays, with_axes
+from reparam.data.contents import (
+    OF_ARCHIVES,
+    OF_TABLES,
+    Array,
+    Contents,
+    Fit,
+    ReadOptions,
+    SplitArrays,
+    with_axes,
+)
 from reparam.data.csv_files import read_csv
 from reparam.data.data_record import DataRecord
 from reparam.data.image_files import SUFFIXES
@@ -31,7 +40,6 @@ from reparam.data.table_columns import read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
 
-OF_TABLES = ("label", "drop", "attributes", "factors")  # the arguments that name columns
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
 
@@ -48,6 +56,8 @@ def load_data(
     binarize: Binarization | None = None,
     size: int | tuple[int, int] | None = None,
     fit_size: Fit = "crop",
+    x: str | None = None,
+    y: str | None = None,
     seed: int = 0,
 ) -> Data:
     """Load examples from anywhere, check them, and split them into train, valid and test.
@@ -60,7 +70,8 @@ def load_data(
     Args:
         source: a name (see ``sources``); the path of a folder of images, or of an .npz, .npy,
             .csv, .tsv or .parquet file; an array, tensor, DataFrame or map-style torch Dataset;
-            a pair (x, labels); a dictionary of arrays with the names that an .npz may have.
+            a pair (x, labels), or one for training and one for test; a dictionary of arrays with
+            the names that an .npz may have, or of any of these by split; a list of paths of images.
         test: the test split, as anything that source may be, where source has none.
         label: name of the label column of a table; or the labels themselves, of an array.
         drop: names of columns of a table, or of arrays of an .npz, to leave out.
@@ -76,6 +87,8 @@ def load_data(
             one in every batch of training, while validation and evaluation read a fixed one.
         size: height and width for a folder of images of different sizes (one number: both).
         fit_size: how an image of other proportions is made to fit: ``"crop"`` or ``"pad"``.
+        x, y: names of the examples and of their labels among named arrays, or among the parts of
+            the items of a Dataset; None: by common names.
         seed: of carved splits and of the fixed draw.
 
     Raises:
@@ -89,8 +102,9 @@ def load_data(
     [1258, 180, 359]
     """
     asked = ValueOptions(kind, levels, binarize, seed)
-    column = str(label) if isinstance(label, str | int) else None
-    options = ReadOptions(column, _tuple(drop), _tuple(attributes), _tuple(factors), size, fit_size)
+    column = str(label) if isinstance(label, str | int | np.integer) else None
+    names = (_tuple(drop), _tuple(attributes), _tuple(factors))
+    options = ReadOptions(column, *names, size, fit_size, x=x, y=y)
     contents = read(source, options)
     if label is not None and column is None:
         contents = with_labels(contents, label)
@@ -163,9 +177,6 @@ def read(source: Any, options: ReadOptions) -> Contents:
         contents = _read_path(Path(source).expanduser(), options)
     else:
         contents = read_memory(source, options)
-        named = isinstance(source, Mapping)
-        taken = OF_TABLES if contents.form == "table" else ("drop",) if named else ()
-        options.refuse(f"data in memory without columns ({contents.origin})", *taken)
     if options.drop:
         contents = contents.noted(f"Left out as asked: {', '.join(options.drop)}.")
     return contents
@@ -263,8 +274,8 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
         if suffix == ".npy":
             options.refuse(f"{suffix} files")
             return read_npy(path)
-        options.refuse(f"{suffix} files", "drop")
-        return read_npz(path, options.drop)
+        options.refuse(f"{suffix} files", *OF_ARCHIVES)
+        return read_npz(path, options)
     if suffix in (".csv", ".tsv", ".parquet"):
         options.refuse(f"{suffix} files", *OF_TABLES)
         return (read_parquet if suffix == ".parquet" else read_csv)(path, options)
