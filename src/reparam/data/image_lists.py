@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 
@@ -25,8 +25,9 @@ def are_paths(source: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
     >>> are_paths(["a.png", "b.png"]), are_paths([1, 2])
     (True, False)
     """
-    some = isinstance(source, list | tuple) and len(source) > 0
-    return some and all(isinstance(one, str | os.PathLike) for one in source)
+    if not isinstance(source, list | tuple) or not source:
+        return False
+    return all(isinstance(one, str | os.PathLike) for one in source)
 
 
 def read_paths(paths: Sequence[str | os.PathLike[str]], options: ReadOptions) -> Contents:
@@ -84,13 +85,13 @@ def pixels(picture: Image.Image) -> tuple[Array, list[str]]:
     """
     from PIL import Image, ImageOps
 
-    picture, notes = ImageOps.exif_transpose(picture), []
+    picture, notes = ImageOps.exif_transpose(picture), list[str]()
     mode = picture.mode
     if mode == "F" or mode.startswith("I"):
         return np.asarray(picture), notes
     if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
-        if picture.getextrema()[3] != (255, 255):
+        if picture.getchannel("A").getextrema() != (255, 255):
             notes.append(TRANSPARENT)
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     colors = np.asarray(picture.convert("RGB"))
