@@ -2,10 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from reparam.space import looked_at
+from reparam.space import as_tensor, looked_at
+
+
+def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> object:
+    """Labels by their numbers or by the names of their classes, each row's own or one for all.
+
+    >>> labels_of("dog", 2, ("cat", "dog")), labels_of([0, 1], 2)
+    (tensor([1, 1]), tensor([0, 1]))
+    """
+    if c is None or isinstance(c, Tensor):
+        return c
+    given = [c] if isinstance(c, str) else c
+    if isinstance(given, Sequence) and all(isinstance(one, str) for one in given):
+        known = tuple(names or ())
+        for one in given:
+            if one not in known:
+                listed = (
+                    f"one of {', '.join(known)}" if known else "numbers of classes (no names here)"
+                )
+                raise ValueError(f"c: expected {listed}, got {one!r}")
+        given = [known.index(str(one)) for one in given]
+        given = given[0] if isinstance(c, str) else given
+    labels = as_tensor(given, "c")
+    return labels.expand(rows) if labels.ndim == 0 else labels
+
+
+def attributes_of(c: object, rows: int, count: int) -> object:
+    """Attributes of each row, or those of one row for all.
+
+    >>> attributes_of(30, 2, 1), attributes_of([1.0, 2.0], 1, 2)
+    (tensor([[30.],
+            [30.]], dtype=torch.float64), tensor([[1., 2.]], dtype=torch.float64))
+    """
+    if c is None or isinstance(c, Tensor):
+        return c
+    values = as_tensor(c, "c").double()
+    if values.shape in ((), (count,)) and values.numel() == count:
+        return values.expand(rows, count)
+    return values
 
 
 def check_labels(c: object, rows: int, classes: int | None, name: str = "c") -> Tensor:
@@ -15,9 +55,7 @@ def check_labels(c: object, rows: int, classes: int | None, name: str = "c") -> 
     tensor([0, 2])
     """
     if not isinstance(c, Tensor) or tuple(c.shape) != (rows,) or c.is_floating_point():
-        raise ValueError(
-            f"{name}: expected a tensor of {rows} integer labels, one per row, got {_got(c)}"
-        )
+        raise ValueError(f"{name}: expected {rows} integer labels, one per row, got {_got(c)}")
     if classes is not None and looked_at():
         low, high = int(c.min()), int(c.max())
         if low < 0 or high >= classes:
@@ -33,7 +71,7 @@ def check_attributes(c: object, rows: int, count: int, name: str = "c") -> Tenso
     """
     if not isinstance(c, Tensor) or tuple(c.shape) != (rows, count) or not c.is_floating_point():
         raise ValueError(
-            f"{name}: expected a float tensor of attributes, shape ({rows}, {count}), got {_got(c)}"
+            f"{name}: expected floats, attributes of shape ({rows}, {count}), got {_got(c)}"
         )
     if looked_at() and not bool(c.isfinite().all()):
         raise ValueError(f"{name}: expected finite attributes, got NaN or infinity")

@@ -1,0 +1,146 @@
+"""What Python users give to models and what they get: arrays, conditions, gradients, printing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import reparam as rp
+
+RNG = np.random.default_rng(0)
+X = (RNG.normal(size=(60, 2)) @ RNG.normal(size=(2, 4))).astype(np.float32)
+Y = np.where(X[:, 0] > 0, "dog", "cat")
+DATA = rp.load_data((X, Y))
+
+
+def tiny(name="vae", space=DATA.space, **options):
+    sizes = {"latent_dim": 2, "hidden": (4,)} if name.endswith("vae") else {}
+    return rp.build(name, space, seed=0, **(sizes | options)).eval()
+
+
+@pytest.mark.parametrize("form", [X[:3], X[:3].tolist(), X[:3].astype(">f8"), pd.DataFrame(X[:3])])
+def test_models_take_arrays_lists_and_frames(form):
+    model, x = tiny(), torch.from_numpy(X[:3])
+    assert torch.allclose(model.encode(form).float(), model.encode(x))
+    assert torch.allclose(model.loss(form).terms["rate"].float(), model.loss(x).terms["rate"])
+    code = model.encode(x)
+    assert torch.equal(model.decode(code.tolist()), model.decode(code))
+    made = tiny("made", rp.Space((4,), "binary"))
+    bits = X[:3] > 0
+    mask = np.array([True, True, False, False])
+    done = made.complete(bits, mask, generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(done[:, :2], bits[:, :2])
+    assert torch.equal(made.log_prob(bits).value, made.log_prob(torch.tensor(bits)).value)
+
+
+def test_what_is_no_rows_of_numbers_is_refused():
+    model = tiny()
+    with pytest.raises(ValueError, match=r"got \(4,\); one example is x\[None\]"):
+        model.encode(X[0])
+    with pytest.raises(ValueError, match="x: rows must have one shape"):
+        model.encode([[1, 2, 3, 4], [1]])
+    with pytest.raises(ValueError, match="x: expected a tensor or array of numbers, got Split"):
+        model.encode(DATA.test)
+    for n in (0, 2.5, -1):
+        with pytest.raises(ValueError, match=f"n: expected a positive number, got {n}"):
+            model.sample(n)
+        with pytest.raises(ValueError, match="samples: expected a positive number"):
+            rp.evaluate(model, DATA, samples=n)
+
+
+def test_editing_takes_arrays():
+    model = tiny()
+    x = torch.from_numpy(X)
+    assert torch.equal(rp.interpolate(model, X[:2], X[2:4]), rp.interpolate(model, x[:2], x[2:4]))
+    values = np.array([-1.0, 1.0])
+    moved = rp.traverse(model, X[:2], 0, values)
+    assert torch.equal(moved, rp.traverse(model, x[:2], 0, torch.from_numpy(values)))
+    assert rp.variations(model, X[:1].tolist(), 3).shape == (3, 4)
+
+
+def fitted(tmp_path):
+    model = tiny("cvae")
+    rp.fit(model, DATA, epochs=1, progress=False, out=tmp_path / "run")
+    return model
+
+
+def test_a_condition_is_a_class_by_name_or_one_for_all(tmp_path):
+    model = fitted(tmp_path)
+
+    def drawn(c, model=model):
+        return model.sample(3, c, generator=torch.Generator().manual_seed(0))
+
+    dogs = drawn(torch.tensor([1, 1, 1]))
+    for c in (
+        "dog",
+        1,
+        np.int64(1),
+        [1, 1, 1],
+        np.array([1, 1, 1]),
+        ["dog"] * 3,
+        torch.ones(3).long(),
+    ):
+        assert torch.equal(drawn(c), dogs)
+    assert not torch.equal(drawn(["dog", "cat", "dog"]), dogs)
+    x = torch.from_numpy(X[:2])
+    assert torch.equal(model.reconstruct(X[:2], "cat"), model.reconstruct(x, torch.tensor([0, 0])))
+    moved = rp.traverse(model, X[:2], 0, [0.0, 1.0], "cat")
+    assert moved.shape == (2, 2, 4)
+    assert rp.variations(model, X[:1], 3, "dog").shape == (3, 4)
+    with pytest.raises(ValueError, match="c: expected one of cat, dog; got 'cow'"):
+        drawn("cow")
+    with pytest.raises(ValueError, match=r"c: expected labels 0 … 1, got 2 … 2"):
+        drawn(2)
+    with pytest.raises(
+        ValueError, match=r"the numbers of classes, whose names are not known; got 'dog'"
+    ):
+        tiny("cvae").sample(3, "dog")
+
+
+def test_names_of_classes_are_kept_with_the_model(tmp_path):
+    model = fitted(tmp_path)
+    rp.save(model, tmp_path / "saved")
+    x = X[:2]
+    for other in (rp.load(tmp_path / "run"), rp.load(tmp_path / "saved")):
+        assert torch.equal(other.reconstruct(x, "dog"), model.reconstruct(x, "dog"))
+
+
+def test_attributes_for_all_rows():
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    model = tiny("cvae", rp.load_data(frame, attributes="d").space)
+    x = X[:2, :3]
+    both = torch.tensor([[30.0], [30.0]])
+    for c in (30, 30.0, [30], [[30.0], [30.0]], np.full((2, 1), 30)):
+        assert torch.equal(model.reconstruct(x, c), model.reconstruct(x, both))
+    model = tiny("cvae", rp.load_data(frame, attributes=["c", "d"]).space)
+    assert torch.equal(
+        model.reconstruct(X[:2, :2], [1.0, 2.0]),
+        model.reconstruct(X[:2, :2], torch.tensor([[1.0, 2.0]] * 2)),
+    )
+    with pytest.raises(ValueError, match=r"c: expected floats, attributes of shape \(2, 2\)"):
+        model.reconstruct(X[:2, :2], 1.0)
+
+
+def test_gradients_are_what_the_words_say():
+    x = torch.from_numpy(X[:3])
+    vae, made = tiny(), tiny("made", rp.Space((4,), "real"))
+    assert vae.encode(x).requires_grad and made.log_prob(x).value.requires_grad
+    assert not vae.log_prob(x, samples=3).value.requires_grad  # of many draws nothing is kept
+    with torch.no_grad():
+        assert not vae.encode(x).requires_grad
+        assert not vae.log_prob(x.clone().requires_grad_()).value.requires_grad
+
+
+def test_gradient_of_a_bound_is_that_of_its_value():
+    model = tiny().double()
+
+    def bound(x):
+        draws = torch.Generator().manual_seed(0)
+        return model.log_prob(x, samples=5, generator=draws).value.sum()
+
+    x = torch.from_numpy(X[:3].astype(np.float64)).requires_grad_()
+    (gradient,) = torch.autograd.grad(bound(x), x)
+    step = torch.zeros_like(x)
+    step[1, 2] = 1e-6
+    slope = (bound(x.detach() + step) - bound(x.detach() - step)) / 2e-6
+    assert gradient[1, 2].item() == pytest.approx(slope.item(), rel=1e-5)
