@@ -78,6 +78,7 @@ def test_a_condition_is_a_class_by_name_or_one_for_all(tmp_path):
         [1, 1, 1],
         np.array([1, 1, 1]),
         ["dog"] * 3,
+        np.array(["dog"] * 3),
         torch.ones(3).long(),
     ):
         assert torch.equal(drawn(c), dogs)
@@ -144,3 +145,88 @@ def test_gradient_of_a_bound_is_that_of_its_value():
     step[1, 2] = 1e-6
     slope = (bound(x.detach() + step) - bound(x.detach() - step)) / 2e-6
     assert gradient[1, 2].item() == pytest.approx(slope.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("form", [(X, Y), DATA, {"x": X, "y": Y}, ((X, Y), (X[:9], Y[:9]))])
+def test_fit_and_evaluate_take_what_load_data_takes(form):
+    model, same = tiny("cvae"), tiny("cvae")
+    data = form if isinstance(form, rp.Data) else rp.load_data(form)
+    rp.fit(model, form, epochs=1, progress=False)
+    rp.fit(same, data, epochs=1, progress=False)
+    assert all(map(torch.equal, model.state_dict().values(), same.state_dict().values()))
+    scores = rp.evaluate(model, form, samples=2)
+    again = rp.evaluate(same, data, samples=2)
+    assert scores | {"samples_per_second": again["samples_per_second"]} == again
+    assert scores["conditional_elbo"].n == len(data.test)
+
+
+def test_arrays_are_read_as_values_of_the_models_kind():
+    bits = (X > 0).astype(np.float32)
+    model = tiny("made", rp.Space((4,), "real"))
+    rp.fit(model, bits, epochs=1, progress=False)
+    gray = (X * 50).astype(int) % 9
+    made = tiny("made", rp.Space((4,), "levels", 9))
+    rp.fit(made, gray / 8, epochs=1, progress=False)
+    assert rp.evaluate(made, pd.DataFrame(gray))["log_likelihood"].n == 12
+    with pytest.raises(ValueError, match="data: expected Space"):
+        rp.fit(model, X[:, :3], progress=False)
+
+
+def test_resume_takes_the_same_arrays(tmp_path):
+    model = tiny()
+    rp.fit(model, X, epochs=1, progress=False, out=tmp_path / "run")
+    resumed, history = rp.resume(tmp_path / "run", data=X, epochs=2, progress=False)
+    assert history.rows[-1]["epoch"] == 2
+
+
+def test_a_model_of_float64_stays_so():
+    model = tiny().double()
+    rp.fit(model, DATA, epochs=1, progress=False)
+    assert model.encode(DATA.test.x).dtype == torch.float64
+    rp.fit(model, DATA, epochs=1, progress=False, precision="float32")  # as asked
+    assert model.encode(DATA.test.x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_called_back_at_every_validation(ema):
+    seen, model, alone = [], tiny(), tiny()
+
+    def validated(step, terms, trained):
+        assert trained is model and not trained.training
+        seen.append((step, terms["rate"], trained.sample(2), torch.is_grad_enabled()))
+
+    words = {"epochs": 36, "seed": 0, "progress": False, "ema": ema}
+    history = rp.fit(model, DATA, validated=validated, **words)
+    assert [step for step, *_ in seen] == [row["step"] for row in history.rows]
+    assert [rate for _, rate, *_ in seen] == history.curve("valid/rate")
+    assert len(seen) > 1 and not any(gradients for *_, gradients in seen)
+    rp.fit(alone, DATA, **words)  # what it drew changed nothing
+    assert all(map(torch.equal, model.state_dict().values(), alone.state_dict().values()))
+
+
+def test_printed_in_ten_lines():
+    frame = pd.DataFrame(RNG.normal(size=(60, 40)), columns=[f"c{i}" for i in range(40)])
+    data = rp.load_data(frame.assign(y=Y, c7=1.0, c8=RNG.integers(0, 2, 60)), label="y")
+    model = tiny()
+    history = rp.fit(model, DATA, epochs=36, progress=False)
+    history.warnings += ["lr"] * 20
+    posterior = model.posterior(torch.from_numpy(X))
+    for shown in (data, data.train, history, posterior, model.likelihood(torch.zeros(50, 2))):
+        assert len(repr(shown).splitlines()) <= 10, repr(shown)
+        assert all(len(line) < 400 for line in repr(shown).splitlines())
+    assert repr(posterior) == "NormalDensity of 60 rows (mean (60, 2), log_scale (60, 2))"
+    assert repr(data.test) == "Split of 12: x (12, 40) float32, labels (12,) int64"
+    for words in ("train 42, valid 6, test 12", "class names: cat, dog", "columns: c0, c1", "real"):
+        assert words in repr(data)
+    assert f"valid/rate {history.kept['valid/rate']:.5g}" in repr(history)
+
+
+def test_frames():
+    model = tiny()
+    history = rp.fit(model, DATA, epochs=36, progress=False)
+    curves = history.to_frame()
+    assert curves["valid/rate"].tolist() == history.curve("valid/rate")
+    scores = rp.evaluate(model, DATA, samples=2)
+    table = scores.to_frame()
+    assert table.loc["elbo", "value"] == scores["elbo"].value
+    assert table.loc["elbo", "kind"] == "lower bound" and table.loc["elbo", "n"] == 12

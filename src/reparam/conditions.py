@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,19 +19,21 @@ def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> objec
     """
     if c is None or isinstance(c, Tensor):
         return c
-    given = [c] if isinstance(c, str) else c
-    if isinstance(given, Sequence) and all(isinstance(one, str) for one in given):
-        known = tuple(names or ())
-        for one in given:
-            if one not in known:
-                listed = (
-                    f"one of {', '.join(known)}" if known else "numbers of classes (no names here)"
-                )
-                raise ValueError(f"c: expected {listed}, got {one!r}")
-        given = [known.index(str(one)) for one in given]
-        given = given[0] if isinstance(c, str) else given
+    given = c.tolist() if isinstance(c, np.ndarray) else c
+    if isinstance(given, str):
+        given = _index(given, names)
+    elif isinstance(given, Sequence) and any(isinstance(one, str) for one in given):
+        given = [_index(one, names) for one in given]
     labels = as_tensor(given, "c")
     return labels.expand(rows) if labels.ndim == 0 else labels
+
+
+def _index(name: object, names: Sequence[str] | None) -> int:
+    known = list(map(str, names or ()))
+    if name not in known:
+        among = ", ".join(known) or "the numbers of classes, whose names are not known"
+        raise ValueError(f"c: expected one of {among}; got {name!r}")
+    return known.index(str(name))
 
 
 def attributes_of(c: object, rows: int, count: int) -> object:

@@ -113,6 +113,26 @@ def load_data(
     return checked_data(contents, asked, _recipe(source, test, label, options, asked))
 
 
+def as_data(source: Any, space: Space | None = None) -> Data:
+    """Data as they are; all else as ``load_data`` reads it, its values as those of a space.
+
+    Args:
+        source: data, or anything that ``load_data`` takes.
+        space: what a model is of; None: the kind of values is decided by the rules.
+
+    Raises:
+        ValueError: see ``load_data``.
+
+    >>> as_data(np.eye(9), Space((9,), "real")).space.kind
+    'real'
+    """
+    if isinstance(source, Data):
+        return source
+    if space is None or space.kind == "mixed":
+        return load_data(source)
+    return load_data(source, kind=space.kind, levels=space.levels)
+
+
 def _tuple(names: str | Collection[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 

@@ -18,13 +18,15 @@ from reparam.data.contents import Files
 from reparam.data.large_arrays import blocks
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_values
+from reparam.wording import listed
 
 SPLITS = ("train", "valid", "test")
 VALID_SHARE, TEST_SHARE = 0.1, 0.2
 ROWS = 4096  # converted to float64 at a time
+NOTES_SHOWN = 3  # where data are printed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """Some of the examples, in data units and compact storage.
 
@@ -42,8 +44,8 @@ class Split:
     Raises:
         ValueError: there are no rows, or not one label (or row of factors …) for each of them.
 
-    >>> len(Split(torch.zeros(3, 2)))
-    3
+    >>> Split(torch.zeros(3, 2))
+    Split of 3: x (3, 2) float32
     """
 
     x: Tensor
@@ -64,6 +66,14 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        there = {"x": self.x} | {name: t for name, t in self.beside_x().items() if t is not None}
+        parts = (
+            f"{name} {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+            for name, tensor in there.items()
+        )
+        return f"Split of {len(self)}: {', '.join(parts)}"
 
     def beside_x(self) -> dict[str, Tensor | None]:
         """What goes with the rows of x, by name."""
@@ -86,7 +96,7 @@ class Split:
         return Split(self.x[rows], **taken, gray=kept, files=files)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Data:
     """Training, validation and test examples of one space.
 
@@ -130,6 +140,21 @@ class Data:
                 got = tuple(split.x.shape[1:])
                 raise ValueError(f"{name}: expected examples of {self.space.shape}, got {got}")
             self._check_values(name, split)
+
+    def __repr__(self) -> str:
+        """In ten lines at most; ``describe`` says more."""
+        names = ("class_names", "attribute_names", "factor_names", "columns")
+        known = {name.replace("_", " "): getattr(self, name) for name in names}
+        notes = [f"note: {note}" for note in self.notes[:NOTES_SHOWN]]
+        more = len(self.notes) - len(notes)
+        lines = [
+            f"Data {self.name!r}: {_shape(self.space)}, {_kind(self)}",
+            ", ".join(f"{name} {len(split)}" for name, split in self.splits.items()),
+            *(f"{what}: {listed(values, 10)}" for what, values in known.items() if values),
+            *notes,
+            *([f"and {more} more notes"] if more else []),
+        ]
+        return "\n  ".join(lines)
 
     def _check_values(self, name: str, split: Split) -> None:
         space = self.space
@@ -233,7 +258,7 @@ def describe(data: Data) -> dict[str, str]:
     low, high, deviation = float(x.min()), float(x.max()), (square / x.numel()) ** 0.5
     lines = {
         "name": data.name,
-        "shape": " × ".join(map(str, space.shape)) + (" (C, H, W)" if space.is_image else ""),
+        "shape": _shape(space),
         "kind": _kind(data),
         "examples": ", ".join(f"{name} {len(split)}" for name, split in data.splits.items()),
         "range": f"{low:g} to {high:g} in train, mean {mean:.4g}, "
@@ -251,6 +276,10 @@ def describe(data: Data) -> dict[str, str]:
         lines["columns"] = ", ".join(data.columns)
     lines["fingerprint"] = data.fingerprint()
     return lines
+
+
+def _shape(space: Space) -> str:
+    return " × ".join(map(str, space.shape)) + (" (C, H, W)" if space.is_image else "")
 
 
 def _kind(data: Data) -> str:
