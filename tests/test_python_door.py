@@ -1,5 +1,7 @@
 """What Python users give to models and what they get: arrays, conditions, gradients, printing."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -230,3 +232,63 @@ def test_frames():
     table = scores.to_frame()
     assert table.loc["elbo", "value"] == scores["elbo"].value
     assert table.loc["elbo", "kind"] == "lower bound" and table.loc["elbo", "n"] == 12
+
+
+class Mine(rp.VAE):
+    """A VAE that no preset builds."""
+
+
+def mine(beta=1.0):
+    torch.manual_seed(0)
+    nets = torch.nn.Linear(4, 4), torch.nn.Linear(2, 8)
+    return Mine(
+        DATA.space,
+        encoder=nets[0],
+        decoder=nets[1],
+        posterior=rp.DiagonalNormal(2),
+        prior=rp.StandardNormal(2),
+        likelihood=rp.HeteroscedasticNormal(DATA.space),
+        objective=rp.ELBO(rp.Beta(beta)),
+    )
+
+
+def test_own_models_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)  # slow
+    first = mine()
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    models = {"one": first, "half": mine(0.5)}
+    words = {"out": tmp_path, "epochs": 1, "samples": 2}
+    found = rp.compare((X, Y), ["pca latent_dim=1", *models.items()], **words)
+    assert [entry.label for entry in found.entries] == ["pca latent_dim=1", "one", "half"]
+    trained = mine(0.5)
+    rp.fit(trained, DATA, epochs=1, progress=False)
+    for name, value in found.entries[2].model.state_dict().items():
+        assert torch.equal(value, trained.state_dict()[name])
+    assert all(
+        torch.equal(before[k], v) for k, v in first.state_dict().items()
+    )  # copies are trained
+    with pytest.raises(ValueError, match=r"is not empty.*choose another folder or force"):
+        rp.compare(DATA, models, **words)
+    with pytest.raises(ValueError, match="models: expected a model, got int for 'a'"):
+        rp.compare(DATA, {"a": 3}, **words)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert list(scores["models"]) == ["pca latent_dim=1", "one", "half"]
+
+
+def test_a_report_of_models_at_hand(tmp_path, monkeypatch):
+    pages = []
+    monkeypatch.setattr("reparam.own_report.write_page", lambda *given, **_: pages.append(given))
+    model, other = mine(), tiny("pca", latent_dim=1)
+    history = rp.fit(model, DATA, epochs=1, progress=False)
+    rp.fit(other, DATA, progress=False)
+    rp.write_report([(model, history), other, other], (X, Y), tmp_path / "r.html", samples=2)
+    _, data, entries = pages[0]
+    assert data.fingerprint() == DATA.fingerprint() and entries[0].history is history
+    assert [one.label for one in entries] == ["Mine", "pca latent_dim=1", "pca latent_dim=1 (2)"]
+    assert entries[0].scores["train_seconds"].value == history.seconds
+    rp.write_report({"by name": other}, DATA)
+    assert [one.label for one in pages[1][2]] == ["by name"]
+    with pytest.raises(ValueError, match="models: expected at least one"):
+        rp.write_report([], DATA)
+    with pytest.raises(ValueError, match="models: expected models, got str"):
+        rp.write_report(["vae"], DATA)

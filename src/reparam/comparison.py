@@ -22,14 +22,17 @@ from reparam.comparison_runs import (
     WAIT,
     Candidate,
     Measured,
+    OwnModel,
     Trial,
+    candidate,
     earlier,
+    folder_name,
     is_of,
     measured_model,
     take_folder,
 )
 from reparam.config import TrainConfig
-from reparam.data import Data, refuse_unfit
+from reparam.data import Data, as_data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate, reference_scores
 from reparam.evaluation.by_example import write_values
 from reparam.evaluation.likelihood import default_samples
@@ -37,7 +40,6 @@ from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
 from reparam.model import Generator, Model, Space, positive_count
-from reparam.presets import build, find_preset
 from reparam.progress import Watch, unwatched
 from reparam.report import TrainedModel, write_report
 from reparam.train import History, News, RunFolder, fit, resume
@@ -87,8 +89,8 @@ class Comparison:
 
 
 def compare(
-    data: Data,
-    models: Iterable[str] | None = None,
+    data: Any,
+    models: Iterable[str | Model | tuple[str, Model]] | Mapping[str, Model] | None = None,
     *,
     out: str | os.PathLike[str],
     seeds: int = 1,
@@ -106,9 +108,12 @@ def compare(
     take the others with it: they are reported first.
 
     Args:
-        data: what all are trained and measured on.
-        models: ``"PRESET key=value …"`` each; a preset may stand several times; None: one of
-            every family with a small code and with a larger one.
+        data: what all are trained and measured on; what is no ``Data`` is read by ``load_data``.
+        models: ``"PRESET key=value …"`` each, a preset may stand several times; or models of your
+            own, with their names as pairs or in a dictionary, of which copies are trained, for
+            every seed from the same weights (no file says what they are, so that their runs are
+            not taken over: a folder that holds some asks for ``force``); None: one of every family
+            with a small code and with a larger one.
         out: the folder.
         seeds: how many seeds of each; with more than one, scores are means over them and have a
             standard error over them beside that over the examples.
@@ -131,9 +136,10 @@ def compare(
     """
     if samples is not None:
         positive_count("samples", samples)
+    data = as_data(data)
     known = data.space, len(data.train), data.counted
     models = default_models(*known) if models is None else models
-    candidates = [Candidate.parse(text) for text in models]
+    candidates = list(map(candidate, models.items() if isinstance(models, Mapping) else models))
     _refuse_bad(candidates, data, seeds, jobs, fields)
     limits = {} if fields.keys() & {"epochs", "budget", "patience"} else BY_DEFAULT
     folder = Path(out)
@@ -155,7 +161,7 @@ def compare(
 
 def _trials(
     data: Data,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Candidate | OwnModel],
     folder: Path,
     seeds: int,
     samples: int | None,
@@ -171,7 +177,7 @@ def _trials(
     for c in candidates:
         for seed in range(first, first + seeds):
             config = _config(c, data.space, fields | {"seed": seed}, limits)
-            place = folder / c.folder(seed, seeds)
+            place = folder / folder_name(c.label, seed, seeds)
             trials.append(Trial(data, c, config, place, samples, force))
     return trials
 
@@ -303,9 +309,7 @@ def _train(trial: Trial, tell: Watch) -> tuple[Model, History]:
     there = is_of(trial)
     if there and RunFolder(trial.folder).state() is not None:
         return resume(trial.folder, data=data, watch=training, progress=False)
-    model = build(
-        trial.candidate.preset, data.space, seed=config.seed, **trial.candidate.parameters
-    )
+    model = trial.candidate.build(data.space, config.seed)
     force = trial.force or there  # else whatever another process has put there meanwhile stays
     history = fit(
         model, data, config, out=trial.folder, force=force, watch=training, progress=False
@@ -363,21 +367,28 @@ def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> 
 
 
 def _config(
-    candidate: Candidate, space: Space, fields: dict[str, Any], limits: dict[str, Any]
+    candidate: Candidate | OwnModel,
+    space: Space,
+    fields: dict[str, Any],
+    limits: dict[str, Any],
 ) -> TrainConfig:
     """How a candidate is trained: as its preset, but within the limits that nobody asked for."""
-    config = dataclasses.replace(find_preset(candidate.preset).train_on(space), **limits | fields)
+    config = dataclasses.replace(candidate.config(space), **limits | fields)
     if not limits:
         return config
     # A falling learning rate is at its best where it ends, not where nothing improves for a while.
     falls = config.schedule != "constant"
-    if falls or build(candidate.preset, space, seed=0, **candidate.parameters).keeps == "last":
+    if falls or candidate.build(space, seed=0).keeps == "last":
         return dataclasses.replace(config, patience=None)
     return config
 
 
 def _refuse_bad(
-    candidates: Sequence[Candidate], data: Data, seeds: int, jobs: int, fields: dict[str, Any]
+    candidates: Sequence[Candidate | OwnModel],
+    data: Data,
+    seeds: int,
+    jobs: int,
+    fields: dict[str, Any],
 ) -> None:
     """Everything that can be refused before the first model is trained."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -393,7 +404,7 @@ def _refuse_bad(
             raise ValueError(f"models: {label!r} stands twice; give them other parameters")
     for c in candidates:
         try:
-            model = build(c.preset, data.space, seed=0, **c.parameters)
+            model = c.build(data.space, seed=0)
             refuse_unfit(model, data, *data.splits)
             model.refuse_rows(len(data.train))
             if fields.get("patience") is not None:
