@@ -85,9 +85,9 @@ def test_unusual_channels_are_noted():
     x = RNG.integers(0, 256, (9, 4, 6, 6), np.uint8)
     data = load_data(x)
     assert data.space == Space((4, 6, 6), "levels", 256)
-    assert "The first axis, of 4, was taken for channels." in data.notes
+    assert data.notes[0].startswith("The first axis, of 4, was taken for channels. Pictures show")
     last = load_data(x.transpose(0, 2, 3, 1))
-    assert "Channels (the shorter axis, 4) came last, (H, W, C): moved to (C, H, W)." in last.notes
+    assert last.notes[0].startswith("Channels, 4, came last, on the shorter axis: moved to (C, H,")
     assert last.fingerprint() == data.fingerprint()
 
 

@@ -49,6 +49,13 @@ def _size(kind: object, tokens: Sequence[Token]) -> int | tuple[int, int]:
     return int(height) if width is None else (int(height), int(width))
 
 
+def _bands(kind: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    text = tokens[0].value
+    if re.fullmatch(r"\d+(,\d+)*", text) is None:
+        raise ValueError(f"bands: expected channels as 3,2,1, got {text!r}")
+    return tuple(map(int, text.split(",")))
+
+
 def _binarize(kind: object, tokens: Sequence[Token]) -> str | float:
     text = tokens[0].value
     if text in ("static", "dynamic"):
@@ -73,6 +80,7 @@ class DataOptions:
         pad: How other proportions are made to fit.
         x: Of an archive, the array of examples, if it has no common name.
         y: The array of their labels.
+        bands: Channels of images in arrays that pictures show, from 0: 3,2,1 as red, green, blue.
         test: Where the test split lies, if elsewhere.
     """
 
@@ -89,6 +97,9 @@ class DataOptions:
     pad: Annotated[bool, Parameter(negative="--crop", show_default="crop")] = False
     x: Annotated[str | None, Parameter(metavar="ARRAY")] = None
     y: Annotated[str | None, Parameter(metavar="ARRAY")] = None
+    bands: Annotated[
+        tuple[int, ...] | None, Parameter(converter=_bands, n_tokens=1, metavar="INT,INT,INT")
+    ] = None
     test: Annotated[str | None, Parameter(metavar="SOURCE")] = None
 
     def load(self, source: str) -> Data:

@@ -11,10 +11,11 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Fit = Literal["crop", "pad"]
+SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
 USUAL_CHANNELS = (1, 3)  # by which axis they are on is told
 # The arguments of ``load_data`` that name columns, and those that name arrays.
 OF_TABLES = ("label", "drop", "attributes", "factors")
-OF_ARCHIVES = ("drop", "x", "y")
+OF_ARCHIVES = ("drop", "x", "y", "bands")
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class ReadOptions:
         size, fit_size: of images in files.
         only: of a table, the columns to take as x, in this order; None: all others.
         x, y: of named arrays, or of items of a dataset, the examples and their labels.
+        bands: of images in arrays, the channels that pictures show.
 
     >>> ReadOptions(label="y").refuse("an image folder", "size", "fit_size")
     Traceback (most recent call last):
@@ -41,6 +43,7 @@ class ReadOptions:
     only: tuple[str, ...] | None = None
     x: str | None = None
     y: str | None = None
+    bands: tuple[int, ...] | None = None
 
     def refuse(self, what: str, *taken: str) -> None:
         """Refuse arguments that this kind of source ignores."""
@@ -210,10 +213,12 @@ def _with_channels(x: Array) -> tuple[Array, str | None]:
     comes_last = last in USUAL_CHANNELS or (first not in USUAL_CHANNELS and last < first)
     unusual = not {first, last} & set(USUAL_CHANNELS)
     if not comes_last:
-        return x, f"The first axis, of {first}, was taken for channels." if unusual else None
+        return x, f"The first axis, of {first}, was taken for channels.{SHOWN}" if unusual else None
     moved = np.moveaxis(x, 3, 1)
     note = "Channels came last, (H, W, C): moved to (C, H, W)."
-    return moved, f"{note[:8]} (the shorter axis, {last}){note[8:]}" if unusual else note
+    if unusual:
+        note = f"Channels, {last}, came last, on the shorter axis: moved to (C, H, W).{SHOWN}"
+    return moved, note
 
 
 def _refuse_other_shapes(origin: str, splits: dict[str, SplitArrays]) -> None:

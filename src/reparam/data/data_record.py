@@ -28,6 +28,7 @@ class Recipe(TypedDict):
     fit_size: NotRequired[str]
     x: NotRequired[str]
     y: NotRequired[str]
+    bands: NotRequired[list[int]]
     seed: NotRequired[int]
 
 
@@ -40,6 +41,7 @@ class RecordEntry(TypedDict):
     class_names: list[str] | None
     columns: list[str] | None
     attribute_names: list[str] | None
+    bands: NotRequired[list[int] | None]
     low: float
     high: float
 
@@ -49,7 +51,7 @@ class DataRecord:
     """What a run remembers of its data: all but the examples.
 
     Args:
-        space, name, class_names, columns, attribute_names, source: as in ``Data``.
+        space, name, class_names, columns, attribute_names, source, bands: as in ``Data``.
         low, high: the range of the values: all levels, or what the real training values span.
 
     >>> from reparam.data.loading import load_data
@@ -67,6 +69,7 @@ class DataRecord:
     source: dict[str, Any] | None
     low: float
     high: float
+    bands: tuple[int, ...] | None = None
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], space: Space) -> DataRecord:
@@ -84,7 +87,7 @@ def record_json(data: Data) -> dict[str, Any]:
     low, high = _span(data)
     lists = {
         name: None if (names := getattr(data, name)) is None else list(names)
-        for name in ("class_names", "columns", "attribute_names")
+        for name in ("class_names", "columns", "attribute_names", "bands")
     }
     return {
         "name": data.name,

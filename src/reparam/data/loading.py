@@ -58,6 +58,7 @@ def load_data(
     fit_size: Fit = "crop",
     x: str | None = None,
     y: str | None = None,
+    bands: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Data:
     """Load examples from anywhere, check them, and split them into train, valid and test.
@@ -89,6 +90,8 @@ def load_data(
         fit_size: how an image of other proportions is made to fit: ``"crop"`` or ``"pad"``.
         x, y: names of the examples and of their labels among named arrays, or among the parts of
             the items of a Dataset; None: by common names.
+        bands: one channel, or three as red, green and blue, counted from 0, that pictures show of
+            images in arrays; None: the first three.
         seed: of carved splits and of the fixed draw.
 
     Raises:
@@ -104,13 +107,16 @@ def load_data(
     asked = ValueOptions(kind, levels, binarize, seed)
     column = str(label) if isinstance(label, str | int | np.integer) else None
     names = (_tuple(drop), _tuple(attributes), _tuple(factors))
-    options = ReadOptions(column, *names, size, fit_size, x=x, y=y)
+    options = ReadOptions(
+        column, *names, size, fit_size, x=x, y=y, bands=None if bands is None else tuple(bands)
+    )
     contents = read(source, options)
     if label is not None and column is None:
         contents = with_labels(contents, label)
     if test is not None:
         contents = _with_test(contents, test, options)
-    return checked_data(contents, asked, _recipe(source, test, label, options, asked))
+    data = checked_data(contents, asked, _recipe(source, test, label, options, asked))
+    return data if options.bands is None else replace(data, bands=options.bands)
 
 
 def as_data(source: Any, space: Space | None = None) -> Data:
@@ -225,7 +231,7 @@ def checked_data(
     contents, attributes = with_checked_numbers(contents, "attributes")
     contents, factors = with_checked_numbers(contents, "factors")
     contents = _with_all_splits(contents, options.seed)
-    splits = {
+    splits: dict[str, Any] = {
         split: _to_split(arrays, contents.borrowed, contents.gray_levels)
         for split, arrays in contents.splits.items()
     }
@@ -292,7 +298,7 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
         raise ValueError(f"{path}: is neither a file nor a folder; save its content to a file")
     if suffix in (".npz", ".npy"):
         if suffix == ".npy":
-            options.refuse(f"{suffix} files")
+            options.refuse(f"{suffix} files", "bands")
             return read_npy(path)
         options.refuse(f"{suffix} files", *OF_ARCHIVES)
         return read_npz(path, options)

@@ -107,6 +107,7 @@ class Data:
         class_names: names of the classes, in the order of the label indices.
         columns: names of the entries, where the data are a table.
         attribute_names, factor_names: names of the attributes and of the factors, in their order.
+        bands: the channels that pictures show; None: the first three.
         notes: every decision taken in loading, one sentence each.
         source: arguments of ``load_data`` that load the same data again in another process
             (JSON-able); None where the data came from memory.
@@ -131,6 +132,7 @@ class Data:
     columns: tuple[str, ...] | None = None
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
+    bands: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
     source: dict[str, Any] | None = None
 
@@ -140,6 +142,14 @@ class Data:
                 got = tuple(split.x.shape[1:])
                 raise ValueError(f"{name}: expected examples of {self.space.shape}, got {got}")
             self._check_values(name, split)
+        channels = self.space.shape[0] if self.space.is_image else 0
+        if self.bands is not None and (
+            len(self.bands) not in (1, 3) or not all(0 <= band < channels for band in self.bands)
+        ):
+            raise ValueError(
+                f"bands: expected one or three of the {channels} channels, counted from 0, got "
+                f"{', '.join(map(str, self.bands))}"
+            )
 
     def __repr__(self) -> str:
         """In ten lines at most; ``describe`` says more."""
