@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 import reparam as rp
 
@@ -172,6 +173,8 @@ def test_arrays_are_read_as_values_of_the_models_kind():
     assert rp.evaluate(made, pd.DataFrame(gray))["log_likelihood"].n == 12
     with pytest.raises(ValueError, match="data: expected Space"):
         rp.fit(model, X[:, :3], progress=False)
+    with pytest.raises(ValueError, match=r"got a DataLoader; give loader\.dataset"):
+        rp.fit(model, DataLoader(TensorDataset(torch.from_numpy(X))))
 
 
 def test_resume_takes_the_same_arrays(tmp_path):
@@ -259,6 +262,7 @@ def test_own_models_are_compared(tmp_path, monkeypatch):
     models = {"one": first, "half": mine(0.5)}
     words = {"out": tmp_path, "epochs": 1, "samples": 2}
     found = rp.compare((X, Y), ["pca latent_dim=1", *models.items()], **words)
+    assert repr(found) == "Comparison of 3 models on 'array': pca latent_dim=1, one, half"
     assert [entry.label for entry in found.entries] == ["pca latent_dim=1", "one", "half"]
     trained = mine(0.5)
     rp.fit(trained, DATA, epochs=1, progress=False)

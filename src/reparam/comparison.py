@@ -47,6 +47,7 @@ from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
 from reparam.train.random import alone
 from reparam.train.state import refuse_patience
+from reparam.wording import listed
 
 # What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
@@ -65,7 +66,7 @@ class FailedRun:
 Results = Iterator[tuple[int, Measured | FailedRun]]  # by the number of the run, as they are made
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What ``compare`` returns: the data, and each model's scores and (first seed's) model.
 
@@ -81,6 +82,10 @@ class Comparison:
     entries: tuple[TrainedModel, ...]
     found: tuple[Path, ...] = ()
     reference: Scores = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        names = listed([entry.label for entry in self.entries])
+        return f"Comparison of {len(self.entries)} models on {self.data.name!r}: {names}"
 
     def to_json(self) -> dict[str, Any]:
         """The contents of ``scores.json``."""
