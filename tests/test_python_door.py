@@ -190,6 +190,8 @@ def test_a_model_of_float64_stays_so():
     assert model.encode(DATA.test.x).dtype == torch.float64
     rp.fit(model, DATA, epochs=1, progress=False, precision="float32")  # as asked
     assert model.encode(DATA.test.x).dtype == torch.float32
+    with pytest.raises(ValueError, match=r"got torch.float16; give model.float\(\), and precision"):
+        rp.fit(tiny().half(), DATA, epochs=1, progress=False)
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])
@@ -215,6 +217,7 @@ def test_printed_in_ten_lines():
     model = tiny()
     history = rp.fit(model, DATA, epochs=36, progress=False)
     history.warnings += ["lr"] * 20
+    assert repr(rp.History([{"valid/rate": 1.0}])).startswith("History of 1 validations")
     posterior = model.posterior(torch.from_numpy(X))
     for shown in (data, data.train, history, posterior, model.likelihood(torch.zeros(50, 2))):
         assert len(repr(shown).splitlines()) <= 10, repr(shown)

@@ -133,9 +133,7 @@ def test_palettes_in_memory_are_looked_up():
     assert data.space.shape == (3, 4, 4)  # gray among color, as in a folder
     black = Image.new("P", (4, 4), 0)
     black.putpalette([9, 9, 9])
-    items = [
-        {"image": one, "label": 3} for one in (gray, black, gray, black, gray)
-    ]  # as sets of pictures from hubs give them
+    items = [{"image": one, "label": 3} for one in (gray, black, gray, black, gray)]
     assert load_data(items).space.shape == (1, 4, 4)
     data = load_data([(gray, 3), (Image.new("L", (4, 4), 9), 4), (gray, 3)])
     assert data.space.shape == (1, 4, 4) and set(data.class_names) == {"3", "4"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,10 @@ class History:
         {'epoch': 1.0}
         """
         # Of several descents the last one's: its rows come last, and their epochs begin anew.
-        return next((row for row in reversed(self.rows) if row["epoch"] == self.best_epoch), {})
+        return next(
+            (row for row in reversed(self.rows) if row.get("epoch", math.nan) == self.best_epoch),
+            {},
+        )
 
     @property
     def columns(self) -> list[str]:

@@ -153,6 +153,11 @@ def choose_config(model: Model, config: TrainConfig | None, fields: dict[str, An
     if config is None:
         recipe = model.recipe
         config = PRESETS[recipe["preset"]].train_on(model.space) if recipe else TrainConfig()
+    if model.anchor.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"model: expected weights of float32 or float64, got {model.anchor.dtype}; give "
+            'model.float(), and precision="bfloat16" to compute in 16 bits'
+        )
     if model.anchor.dtype == torch.float64 and config.precision == "float32":
         config = dataclasses.replace(config, precision="float64")
     return _replace(config, fields)
