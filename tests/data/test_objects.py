@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from torch.utils.data import DataLoader, TensorDataset
 
-from reparam.data import load_data
+from reparam.data import load_data, load_rows
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20, 3)).astype(np.float32)
@@ -113,6 +113,7 @@ def test_list_of_paths(tmp_path):
     for split in data.splits.values():
         for x, label, path in zip(split.x, split.labels, split.files.paths, strict=True):
             assert int(path.stem) * 40 == x[0, 0, 0] and int(path.stem) % 2 == label
+    assert torch.equal(load_rows(paths[:1], data).x, load_rows(paths[0], data).x)  # of one size
     with pytest.raises(ValueError, match="no file '.*gone.png'"):
         load_data([paths[0], tmp_path / "gone.png"])
     paths[2].write_bytes(b"no image")

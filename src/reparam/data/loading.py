@@ -31,6 +31,7 @@ from reparam.data.csv_files import read_csv
 from reparam.data.data_record import DataRecord
 from reparam.data.image_files import SUFFIXES
 from reparam.data.image_folders import is_image, read_folder, read_image
+from reparam.data.image_lists import are_paths
 from reparam.data.large_arrays import is_mapped, take
 from reparam.data.named_sets import NAMED_SETS
 from reparam.data.numpy_files import read_npy, read_npz
@@ -388,12 +389,12 @@ def _recipe(
 def _read_alike(source: Any, space: Space, options: ReadOptions, fit: Fit) -> Contents:
     """What the source holds; images in files get the size of those in training."""
     path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
-    if path is None or not (path.is_dir() or is_image(path)):
-        return read(source, options)
     size = (space.shape[1], space.shape[2]) if space.is_image else None
-    if is_image(path):
+    if path is not None and is_image(path):
         return read_image(path, size, fit)
-    return read(source, replace(options, size=size, fit_size=fit))
+    if are_paths(source) or (path is not None and path.is_dir()):
+        options = replace(options, size=size, fit_size=fit)
+    return read(source, options)
 
 
 def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Contents:
