@@ -276,6 +276,7 @@ def test_own_models_are_compared(tmp_path, monkeypatch):
     )  # copies are trained
     with pytest.raises(ValueError, match=r"is not empty.*choose another folder or force"):
         rp.compare(DATA, models, **words)
+    assert len(rp.compare(DATA, "pca latent_dim=1", out=tmp_path / "two").entries) == 1
     with pytest.raises(ValueError, match="models: expected a model, got int for 'a'"):
         rp.compare(DATA, {"a": 3}, **words)
     scores = json.loads((tmp_path / "scores.json").read_text())

@@ -21,6 +21,7 @@ from reparam.comparison_runs import (
     REPORT_FILE,
     WAIT,
     Candidate,
+    Given,
     Measured,
     OwnModel,
     Trial,
@@ -95,7 +96,7 @@ class Comparison:
 
 def compare(
     data: Any,
-    models: Iterable[str | Model | tuple[str, Model]] | Mapping[str, Model] | None = None,
+    models: str | Model | Iterable[Given] | Mapping[str, Model] | None = None,
     *,
     out: str | os.PathLike[str],
     seeds: int = 1,
@@ -144,6 +145,7 @@ def compare(
     data = as_data(data)
     known = data.space, len(data.train), data.counted
     models = default_models(*known) if models is None else models
+    models = [models] if isinstance(models, str | Model) else models
     candidates = list(map(candidate, models.items() if isinstance(models, Mapping) else models))
     _refuse_bad(candidates, data, seeds, jobs, fields)
     limits = {} if fields.keys() & {"epochs", "budget", "patience"} else BY_DEFAULT

@@ -90,7 +90,10 @@ class OwnModel:
         return choose_config(self.model, None, {})
 
 
-def candidate(given: str | Model | tuple[str, Model]) -> Candidate | OwnModel:
+Given = str | Model | tuple[str, Model]  # as models are given to a comparison
+
+
+def candidate(given: Given) -> Candidate | OwnModel:
     """A preset with its parameters as text, or a model, perhaps with what it is to be called."""
     if isinstance(given, str):
         return Candidate.parse(given)

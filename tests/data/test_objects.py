@@ -132,6 +132,7 @@ def test_palettes_in_memory_are_looked_up():
     gray.putpalette([0, 0, 0, 200, 200, 200])
     data = load_data([gray, *palettes, (gray, 3)[0]])
     assert data.space.shape == (3, 4, 4)  # gray among color, as in a folder
+    assert np.array_equal(load_rows(palettes[3], data).x, expected[3:4])
     black = Image.new("P", (4, 4), 0)
     black.putpalette([9, 9, 9])
     items = [{"image": one, "label": 3} for one in (gray, black, gray, black, gray)]

@@ -74,7 +74,7 @@ class DataOptions:
         attributes: Column of conditions; may be repeated.
         factors: Column of a known factor of variation; may be repeated.
         kind: binary, levels or real, instead of the rules.
-        levels: K: the values are integers 0 to K−1.
+        levels: K: the values are integers 0 to K−1, or these divided by K−1.
         binarize: A threshold, static (one random draw) or dynamic.
         size: Image size: 64, or 48x64 (height x width).
         pad: How other proportions are made to fit.

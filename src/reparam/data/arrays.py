@@ -60,6 +60,8 @@ def read_memory(source: Any, options: ReadOptions) -> Contents:
         return read_frame(source, options)
     if isinstance(source, Mapping):
         return _from_mapping(source, options)
+    if is_picture(source):
+        return _stacked([source], "picture", options)
     if isinstance(source, tuple) and len(source) == 2:
         if _are_pairs(source):
             return _of_splits(dict(zip(("train", "test"), source, strict=True)), "pairs", options)

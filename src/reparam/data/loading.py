@@ -66,8 +66,9 @@ def load_data(
 
     What the source does not say is decided by simple rules, and every decision is in the notes of
     the result. uint8 arrays and image files are levels 256 (binary where only two values occur);
-    tables and floats are real; anything of only 0 and 1 is binary. Missing splits are carved from
-    the training rows: 10 % valid, 20 % test. Rows in messages count from 0, lines of text from 1.
+    tables and floats are real, unless all floats are k/255, which are levels; anything of only 0
+    and 1 is binary. Missing splits are carved from the training rows: 10 % valid, 20 % test. Rows in
+    messages count from 0, lines of text from 1.
 
     Args:
         source: a name (see ``sources``); the path of a folder of images, or of an .npz, .npy,
@@ -83,7 +84,7 @@ def load_data(
             model sees: codes are compared with them. Archives have them as an array ``factors``,
             perhaps with their names in ``factor_names``.
         kind: ``"binary"``, ``"levels"`` or ``"real"``, instead of the rules.
-        levels: K, for integers 0 … K−1.
+        levels: K, for integers 0 … K−1, or floats that are these divided by K−1.
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
             data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
             one in every batch of training, while validation and evaluation read a fixed one.
