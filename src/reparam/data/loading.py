@@ -67,8 +67,8 @@ def load_data(
     What the source does not say is decided by simple rules, and every decision is in the notes of
     the result. uint8 arrays and image files are levels 256 (binary where only two values occur);
     tables and floats are real, unless all floats are k/255, which are levels; anything of only 0
-    and 1 is binary. Missing splits are carved from the training rows: 10 % valid, 20 % test. Rows in
-    messages count from 0, lines of text from 1.
+    and 1 is binary. Missing splits are carved from the training rows: 10 % valid, 20 % test. Rows
+    in messages count from 0, lines of text from 1.
 
     Args:
         source: a name (see ``sources``); the path of a folder of images, or of an .npz, .npy,
