@@ -12,7 +12,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 Fit = Literal["crop", "pad"]
 SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
-USUAL_CHANNELS = (1, 3)  # by which axis they are on is told
+CHANNELS = (1, 3)  # by which axis they are on is told
 # The arguments of ``load_data`` that name columns, and those that name arrays.
 OF_TABLES = ("label", "drop", "attributes", "factors")
 OF_ARCHIVES = ("drop", "x", "y", "bands")
@@ -208,10 +208,10 @@ def _with_axes(x: Array, where: str) -> tuple[Array, str | None]:
 def _with_channels(x: Array) -> tuple[Array, str | None]:
     """Images (N, C, H, W), the channels being 1 or 3, or else the shorter of both axes."""
     first, last = x.shape[1], x.shape[3]
-    if first == last or {first, last} <= set(USUAL_CHANNELS):
+    if first == last or {first, last} <= set(CHANNELS):
         return x, f"Axes {x.shape[1:]} could be read both ways: taken as (C, H, W)."
-    comes_last = last in USUAL_CHANNELS or (first not in USUAL_CHANNELS and last < first)
-    unusual = not {first, last} & set(USUAL_CHANNELS)
+    comes_last = last in CHANNELS or (first not in CHANNELS and last < first)
+    unusual = not {first, last} & set(CHANNELS)
     if not comes_last:
         return x, f"The first axis, of {first}, was taken for channels.{SHOWN}" if unusual else None
     moved = np.moveaxis(x, 3, 1)
