@@ -321,7 +321,7 @@ def test_wrong_conditions_are_refused(case):
         "torch.float64 (4,)": c.double(),
         "(3,)": c[:3],
         "(4, 1)": c[:, None],
-        "[0, 1, 2, 0]": [0, 1, 2, 0],
+        "torch.int64 (2,)": [0, 1],
         "0 … 3": torch.tensor([0, 3, 1, 2]),
         "-1 … 2": torch.tensor([0, -1, 1, 2]),
         "None": None,

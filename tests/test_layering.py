@@ -47,7 +47,7 @@ ROWS = (
     ("checkpoint",),
     ("train", "evaluation", "editing"),
     ("report",),
-    ("comparison", "comparison_runs"),
+    ("comparison", "comparison_runs", "own_report"),
     ("cli", "estimator", "explore"),
     ("__main__",),
 )

@@ -158,7 +158,7 @@ def test_messages_say_what_was_expected_what_came_in_which_row_and_what_to_do():
         "x: expected integers 0 … 16 (levels), got values in [-1, 1]; they seem to be mapped to "
         "[-1, 1]: give ((x + 1) * 8).round()"
     )
-    assert refusal("made", "real", [[1.0] * 4]).startswith("x: expected a tensor of shape (B ≥ 1")
+    assert refusal("made", "real", [[1.0] * 3]).startswith("x: expected a tensor of shape (B ≥ 1")
 
 
 def refusal(name: str, kind: str, x: Any) -> str:

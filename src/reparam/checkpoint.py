@@ -39,6 +39,7 @@ class Description(TypedDict):
     space: Space
     precision: str
     version: str
+    class_names: NotRequired[list[str]]
 
 
 def folder_named(name: str | os.PathLike[str]) -> Path:
@@ -116,17 +117,21 @@ def read_model(file: Path, model: Model | None = None, *, run: str | None = None
         model = rebuild(header, file)
     model.to(_precision(header, file))
     fill(model, tensors, file)
+    names = header.get("class_names")
+    model.class_names = tuple(map(str, names)) if isinstance(names, list) else None
     return model.eval()
 
 
 def describe(model: Model) -> dict[str, Any]:
-    """What a header says of a model: {preset, parameters, space, precision, version}."""
+    """What a header says of a model: {preset, parameters, space, precision, version, names}."""
     recipe = model.recipe or {"preset": None, "parameters": {}}
     if model.recipe is not None:
         complete = find_preset(recipe["preset"]).complete(recipe["parameters"])
         recipe = {**recipe, "parameters": complete}
+    names = {} if model.class_names is None else {"class_names": list(model.class_names)}
     return {
         **recipe,
+        **names,
         "space": dataclasses.asdict(model.space),
         "precision": str(model.anchor.dtype).removeprefix("torch."),
         "version": __version__,

@@ -21,15 +21,19 @@ from reparam.comparison_runs import (
     REPORT_FILE,
     WAIT,
     Candidate,
+    Given,
     Measured,
+    OwnModel,
     Trial,
+    candidate,
     earlier,
+    folder_name,
     is_of,
     measured_model,
     take_folder,
 )
 from reparam.config import TrainConfig
-from reparam.data import Data, refuse_unfit
+from reparam.data import Data, as_data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate, reference_scores
 from reparam.evaluation.by_example import write_values
 from reparam.evaluation.likelihood import default_samples
@@ -37,7 +41,6 @@ from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
 from reparam.model import Generator, Model, Space, positive_count
-from reparam.presets import build, find_preset
 from reparam.progress import Watch, unwatched
 from reparam.report import TrainedModel, write_report
 from reparam.train import History, News, RunFolder, fit, resume
@@ -45,6 +48,7 @@ from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
 from reparam.train.random import alone
 from reparam.train.state import refuse_patience
+from reparam.wording import listed
 
 # What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
@@ -64,7 +68,7 @@ class FailedRun:
 Results = Iterator[tuple[int, Measured | FailedRun]]  # by the number of the run, as they are made
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What ``compare`` returns: the data, and each model's scores and (first seed's) model.
 
@@ -81,6 +85,10 @@ class Comparison:
     found: tuple[Path, ...] = ()
     reference: Scores = dataclasses.field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        names = listed([entry.label for entry in self.entries])
+        return f"Comparison of {len(self.entries)} models on {self.data.name!r}: {names}"
+
     def to_json(self) -> dict[str, Any]:
         """The contents of ``scores.json``."""
         models = {entry.label: dict(entry.scores) for entry in self.entries}
@@ -88,8 +96,8 @@ class Comparison:
 
 
 def compare(
-    data: Data,
-    models: Iterable[str] | None = None,
+    data: Any,
+    models: str | Model | Iterable[Given] | Mapping[str, Model] | None = None,
     *,
     out: str | os.PathLike[str],
     seeds: int = 1,
@@ -107,9 +115,12 @@ def compare(
     take the others with it: they are reported first.
 
     Args:
-        data: what all are trained and measured on.
-        models: ``"PRESET key=value …"`` each; a preset may stand several times; None: one of
-            every family with a small code and with a larger one.
+        data: what all are trained and measured on; what is no ``Data`` is read by ``load_data``.
+        models: ``"PRESET key=value …"`` each, a preset may stand several times; or models of your
+            own, with their names as pairs or in a dictionary, of which copies are trained, for
+            every seed from the same weights (no file says what they are, so that their runs are
+            not taken over: a folder that holds some asks for ``force``); None: one of every family
+            with a small code and with a larger one.
         out: the folder.
         seeds: how many seeds of each; with more than one, scores are means over them and have a
             standard error over them beside that over the examples.
@@ -132,9 +143,11 @@ def compare(
     """
     if samples is not None:
         positive_count("samples", samples)
+    data = as_data(data)
     known = data.space, len(data.train), data.counted
     models = default_models(*known) if models is None else models
-    candidates = [Candidate.parse(text) for text in models]
+    models = [models] if isinstance(models, str | Model) else models
+    candidates = list(map(candidate, models.items() if isinstance(models, Mapping) else models))
     _refuse_bad(candidates, data, seeds, jobs, fields)
     limits = {} if fields.keys() & {"epochs", "budget", "patience"} else BY_DEFAULT
     folder = folder_named(out)
@@ -156,7 +169,7 @@ def compare(
 
 def _trials(
     data: Data,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Candidate | OwnModel],
     folder: Path,
     seeds: int,
     samples: int | None,
@@ -172,7 +185,7 @@ def _trials(
     for c in candidates:
         for seed in range(first, first + seeds):
             config = _config(c, data.space, fields | {"seed": seed}, limits)
-            place = folder / c.folder(seed, seeds)
+            place = folder / folder_name(c.label, seed, seeds)
             trials.append(Trial(data, c, config, place, samples, force))
     return trials
 
@@ -304,9 +317,7 @@ def _train(trial: Trial, tell: Watch) -> tuple[Model, History]:
     there = is_of(trial)
     if there and RunFolder(trial.folder).state() is not None:
         return resume(trial.folder, data=data, watch=training, progress=False)
-    model = build(
-        trial.candidate.preset, data.space, seed=config.seed, **trial.candidate.parameters
-    )
+    model = trial.candidate.build(data.space, config.seed)
     force = trial.force or there  # else whatever another process has put there meanwhile stays
     history = fit(
         model, data, config, out=trial.folder, force=force, watch=training, progress=False
@@ -366,21 +377,28 @@ def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> 
 
 
 def _config(
-    candidate: Candidate, space: Space, fields: dict[str, Any], limits: dict[str, Any]
+    candidate: Candidate | OwnModel,
+    space: Space,
+    fields: dict[str, Any],
+    limits: dict[str, Any],
 ) -> TrainConfig:
     """How a candidate is trained: as its preset, but within the limits that nobody asked for."""
-    config = dataclasses.replace(find_preset(candidate.preset).train_on(space), **limits | fields)
+    config = dataclasses.replace(candidate.config(space), **limits | fields)
     if not limits:
         return config
     # A falling learning rate is at its best where it ends, not where nothing improves for a while.
     falls = config.schedule != "constant"
-    if falls or build(candidate.preset, space, seed=0, **candidate.parameters).keeps == "last":
+    if falls or candidate.build(space, seed=0).keeps == "last":
         return dataclasses.replace(config, patience=None)
     return config
 
 
 def _refuse_bad(
-    candidates: Sequence[Candidate], data: Data, seeds: int, jobs: int, fields: dict[str, Any]
+    candidates: Sequence[Candidate | OwnModel],
+    data: Data,
+    seeds: int,
+    jobs: int,
+    fields: dict[str, Any],
 ) -> None:
     """Everything that can be refused before the first model is trained."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -396,7 +414,7 @@ def _refuse_bad(
             raise ValueError(f"models: {label!r} stands twice; give them other parameters")
     for c in candidates:
         try:
-            model = build(c.preset, data.space, seed=0, **c.parameters)
+            model = c.build(data.space, seed=0)
             refuse_unfit(model, data, *data.splits)
             model.refuse_rows(len(data.train))
             if fields.get("patience") is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import shlex
@@ -20,11 +21,12 @@ from reparam.evaluation import Score, Scores
 from reparam.evaluation.by_example import read_values
 from reparam.limits import check
 from reparam.lock import LOCK_FILE, locked
-from reparam.model import Model
-from reparam.presets import find_preset
+from reparam.model import Model, Space
+from reparam.presets import build, find_preset
 from reparam.presets.registry import parse_assignments, shown
 from reparam.train import History, RunFolder
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
+from reparam.train.loop import choose_config
 
 REPORT_FILE = "report.html"
 RUNS_FILE = "comparison.json"  # which folders are runs of the comparison: others are left alone
@@ -55,15 +57,58 @@ class Candidate:
         chosen = find_preset(words[0])
         return cls(chosen.name, chosen.check(parse_assignments(words[1:])))
 
+    def build(self, space: Space, seed: int) -> Model:
+        """The model before training, its first weights by the seed."""
+        return build(self.preset, space, seed=seed, **self.parameters)
+
+    def config(self, space: Space) -> TrainConfig:
+        """How it is trained where nothing else is asked."""
+        return find_preset(self.preset).train_on(space)
+
     @property
     def label(self) -> str:
         given = (f"{name}={shown(value)}" for name, value in self.parameters.items())
         return " ".join([self.preset, *given])
 
-    def folder(self, seed: int, seeds: int) -> str:
-        """The name of its run's folder; the seed is in it where there are several."""
-        name = _file_name(self.label)
-        return name if seeds == 1 else f"{name}_seed={seed}"
+
+@dataclass(frozen=True, eq=False)
+class OwnModel:
+    """A model that Python brings to a comparison; every seed begins with a copy of its weights.
+
+    >>> import reparam as rp
+    >>> OwnModel("mine", rp.build("pca", rp.Space((3,), "real"))).label
+    'mine'
+    """
+
+    label: str
+    model: Model
+
+    def build(self, space: Space, seed: int) -> Model:
+        return copy.deepcopy(self.model)
+
+    def config(self, space: Space) -> TrainConfig:
+        return choose_config(self.model, None, {})
+
+
+Given = str | Model | tuple[str, Model]  # as models are given to a comparison
+
+
+def candidate(given: Given) -> Candidate | OwnModel:
+    """A preset with its parameters as text, or a model, perhaps with what it is to be called."""
+    if isinstance(given, str):
+        return Candidate.parse(given)
+    if isinstance(given, Model):
+        return OwnModel((given.recipe or {}).get("preset") or type(given).__name__, given)
+    label, model = given
+    if not isinstance(model, Model):
+        raise ValueError(f"models: expected a model, got {type(model).__name__} for {label!r}")
+    return OwnModel(label, model)
+
+
+def folder_name(label: str, seed: int, seeds: int) -> str:
+    """The name of a run's folder; the seed is in it where there are several."""
+    name = _file_name(label)
+    return name if seeds == 1 else f"{name}_seed={seed}"
 
 
 def _file_name(text: str) -> str:
@@ -84,7 +129,7 @@ class Trial:
     """
 
     data: Data
-    candidate: Candidate
+    candidate: Candidate | OwnModel
     config: TrainConfig
     folder: Path
     samples: int
@@ -182,7 +227,12 @@ def _names(path: Path) -> set[str]:
 
 
 def is_of(trial: Trial) -> bool:
-    """Whether its folder holds this very run: model, data and config are the same."""
+    """Whether its folder holds this very run: model, data and config are the same.
+
+    Of models that no preset builds nobody can tell.
+    """
+    if isinstance(trial.candidate, OwnModel):
+        return False
     try:
         there = RunFolder(trial.folder).read()
     except ValueError:
@@ -223,7 +273,8 @@ def earlier(trial: Trial) -> Measured | None:
 def measured_model(trial: Trial, measured: Measured) -> Model:
     """The weights that were measured; ValueError where others, or none, are in their place now."""
     try:
-        model = RunFolder(trial.folder, measured.run).model()
+        own = trial.candidate.model if isinstance(trial.candidate, OwnModel) else None
+        model = RunFolder(trial.folder, measured.run).model(copy.deepcopy(own))
         same = read_run(trial.folder)["id"] == measured.run and checksum(model) == measured.weights
     except ValueError:
         same = False

@@ -2,10 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.space import looked_at
+from reparam.space import as_tensor, looked_at
+
+
+def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> object:
+    """Labels by their numbers or by the names of their classes, each row's own or one for all.
+
+    >>> labels_of("dog", 2, ("cat", "dog")), labels_of([0, 1], 2)
+    (tensor([1, 1]), tensor([0, 1]))
+    """
+    if c is None or isinstance(c, Tensor):
+        return c
+    given = c.tolist() if isinstance(c, np.ndarray) else c
+    if isinstance(given, str):
+        given = _index(given, names)
+    elif isinstance(given, Sequence) and any(isinstance(one, str) for one in given):
+        given = [_index(one, names) for one in given]
+    labels = as_tensor(given, "c")
+    return labels.expand(rows) if labels.ndim == 0 else labels
+
+
+def _index(name: object, names: Sequence[str] | None) -> int:
+    known = list(map(str, names or ()))
+    if name not in known:
+        among = ", ".join(known) or "the numbers of classes, whose names are not known"
+        raise ValueError(f"c: expected one of {among}; got {name!r}")
+    return known.index(str(name))
+
+
+def attributes_of(c: object, rows: int, count: int) -> object:
+    """Attributes of each row, or those of one row for all.
+
+    >>> attributes_of(30, 2, 1), attributes_of([1.0, 2.0], 1, 2)
+    (tensor([[30.],
+            [30.]], dtype=torch.float64), tensor([[1., 2.]], dtype=torch.float64))
+    """
+    if c is None or isinstance(c, Tensor):
+        return c
+    values = as_tensor(c, "c").double()
+    if values.shape in ((), (count,)) and values.numel() == count:
+        return values.expand(rows, count)
+    return values
 
 
 def check_labels(c: object, rows: int, classes: int | None, name: str = "c") -> Tensor:
@@ -15,9 +58,7 @@ def check_labels(c: object, rows: int, classes: int | None, name: str = "c") -> 
     tensor([0, 2])
     """
     if not isinstance(c, Tensor) or tuple(c.shape) != (rows,) or c.is_floating_point():
-        raise ValueError(
-            f"{name}: expected a tensor of {rows} integer labels, one per row, got {_got(c)}"
-        )
+        raise ValueError(f"{name}: expected {rows} integer labels, one per row, got {_got(c)}")
     if classes is not None and looked_at():
         low, high = int(c.min()), int(c.max())
         if low < 0 or high >= classes:
@@ -33,7 +74,7 @@ def check_attributes(c: object, rows: int, count: int, name: str = "c") -> Tenso
     """
     if not isinstance(c, Tensor) or tuple(c.shape) != (rows, count) or not c.is_floating_point():
         raise ValueError(
-            f"{name}: expected a float tensor of attributes, shape ({rows}, {count}), got {_got(c)}"
+            f"{name}: expected floats, attributes of shape ({rows}, {count}), got {_got(c)}"
         )
     if looked_at() and not bool(c.isfinite().all()):
         raise ValueError(f"{name}: expected finite attributes, got NaN or infinity")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,6 +22,20 @@ class Distribution(ABC):
 
     kind: Kind = "exact"
     continuous: bool = True  # whether log p has a gradient in x
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        """Families are dataclasses, which would print every number."""
+        super().__init_subclass__(**arguments)
+        cls.__repr__ = Distribution.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        """Its name, its rows, and the shapes of its parameters."""
+        shown = [
+            f"{name} {tuple(part.shape) if isinstance(part, Tensor) else part}"
+            for name, part in vars(self).items()
+            if isinstance(part, Tensor | Distribution)
+        ]
+        return f"{type(self).__name__} of {self.rows} rows ({', '.join(shown)})"
 
     @property
     @abstractmethod

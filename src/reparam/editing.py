@@ -11,6 +11,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.batching import in_batches, rows_at_once
 from reparam.model import Codec, Density, LatentVariable, positive_count
+from reparam.space import as_tensor
 
 Path = Literal["linear", "spherical"]
 PARALLEL = 1e-6  # radians from 0 or π, within which two codes have no great circle of their own
@@ -108,6 +109,7 @@ def traverse(
     >>> rp.traverse(model, data.test.x[:2], 3, torch.linspace(-9, 9, 7)).shape
     torch.Size([2, 7, 1, 8, 8])
     """
+    values = as_tensor(values, "values")
     if not isinstance(dimension, Sequence):  # an integer, of numpy or torch as well
         return traverse(model, x, [int(dimension)], values.unsqueeze(0), c).squeeze(1)
     if values.ndim != 2 or len(values) != len(dimension) or not values.numel():
@@ -123,6 +125,7 @@ def traverse(
     moved = codes[:, None, None].repeat(1, *values.shape, 1)
     for row, (one, along) in enumerate(zip(dimension, values.to(codes), strict=True)):
         moved[:, row, :, one] = along
+    c = None if c is None else model.prepare(x, c, model.encodes)[1]
     c = None if c is None else c.repeat_interleave(values.numel(), 0)
     rows = moved.view(-1, *code.shape[1:])
     decoded = in_batches(model.decode, rows_at_once(model.space), rows, c)
@@ -219,6 +222,7 @@ def variations(
     if not spread >= 0:
         raise ValueError(f"spread: expected at least 0, got {spread}")
     _refuse_indices(model)
+    c = None if c is None else model.prepare(x, c, model.encodes)[1]
     q = model.posterior(x, c)
     z = q.repeat(n).sample(generator)
     z = q.center + spread * (z - q.center)

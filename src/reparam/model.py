@@ -8,18 +8,32 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.batching import draws_at_once
-from reparam.conditions import check_attributes, check_labels
+from reparam.conditions import (
+    attributes_of,
+    check_attributes,
+    check_labels,
+    labels_of,
+)
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.inspection import Inspectable
 from reparam.space import Column as Column
 from reparam.space import DataKind as DataKind
-from reparam.space import Domain, check_mask, check_shape, check_values, looked_at, trusted
+from reparam.space import (
+    Domain,
+    as_tensor,
+    check_mask,
+    check_shape,
+    check_values,
+    looked_at,
+    trusted,
+)
 from reparam.space import Space as Space
 
 Keeps = Literal["best", "last"]
@@ -122,7 +136,12 @@ DRAWS_OF_A_ROW = 100  # at a time at most, where the noise is that of each row
 
 
 class Model(nn.Module, ABC):
-    """A model of x ∈ ``space``; x, c and everything returned are in the data's own units."""
+    """A model of x ∈ ``space``; x, c and everything returned are in the data's own units.
+
+    Methods take arrays and lists where they say tensor; and as c, beside one condition a row, a
+    number or the name of a class, which then holds for all rows. What they return has gradients,
+    except draws, and log p(x) where it is found by draws; ``torch.no_grad()`` does without.
+    """
 
     conditional: bool = False  # whether it uses c
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
@@ -131,6 +150,7 @@ class Model(nn.Module, ABC):
     judge: str | None = None  # the unweighted term by which they are the best; None: the likelihood
     takes_missing: bool = False  # whether x may hold NaN, for entries that are missing
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
+    class_names: tuple[str, ...] | None = None  # of the labels it was trained on
 
     def __init__(self, space: Space) -> None:
         super().__init__()
@@ -180,6 +200,7 @@ class Model(nn.Module, ABC):
         self, x: Tensor, c: Tensor | None = None, domain: Domain = "support"
     ) -> tuple[Tensor, Tensor | None]:
         """x and c on the model's device and dtype; what does not fit is refused here only."""
+        x = as_tensor(x)
         check_shape(x, self.space.shape)
         if looked_at():
             there = torch.where(x.isnan(), 0, x) if self.takes_missing else x
@@ -214,14 +235,16 @@ class Model(nn.Module, ABC):
         """n conditions as they occur in training; None for a model that uses none."""
         return None
 
-    def _condition(self, c: Tensor | None, rows: int) -> Tensor | None:
+    def _condition(self, c: object, rows: int) -> Tensor | None:
         if not self.conditional:
             if c is not None:
                 raise ValueError(f"c: {type(self).__name__} is not conditional, expected None")
             return None
         if self.space.attributes is None:
-            return check_labels(c, rows, self.space.classes).to(self.anchor.device)
-        c = check_attributes(c, rows, self.space.attributes)
+            labels = labels_of(c, rows, self.class_names)
+            return check_labels(labels, rows, self.space.classes).to(self.anchor.device)
+        values = attributes_of(c, rows, self.space.attributes)
+        c = check_attributes(values, rows, self.space.attributes)
         if c.dtype != torch.float64 or self.anchor.device.type == "mps":  # it has no float64
             c = c.to(self.anchor.dtype)  # others keep their precision, as real x does
         return c.to(self.anchor.device)
@@ -238,7 +261,7 @@ class Encoder(Inspectable, Model):
 
     @abstractmethod
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The code of x, deterministic: means, not draws."""
+        """The code of x, deterministic: means, not draws. It has gradients."""
 
     def embed(self, code: Tensor) -> Tensor:
         """Codes as vectors (B, E) in which distances mean something.
@@ -270,9 +293,9 @@ class Codec(Encoder):
 
     def prepare_code(self, code: Tensor) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""
-        shape = self.code_space.shape
-        if not isinstance(code, Tensor) or code.ndim == 0 or tuple(code.shape[1:]) != shape:
-            got = tuple(code.shape) if isinstance(code, Tensor) else type(code).__name__
+        shape, code = self.code_space.shape, as_tensor(code, "code")
+        if code.ndim == 0 or tuple(code.shape[1:]) != shape:
+            got = tuple(code.shape)
             raise ValueError(f"code: expected shape (B, {', '.join(map(str, shape))}), got {got}")
         if looked_at():
             check_values(code, self.code_space.level_count, name="code")
@@ -316,6 +339,7 @@ class Completer(Generator):
         self, x: Tensor, mask: Tensor, c: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """``prepare`` for ``complete``: x with 0 outside of the mask, the mask (B, *shape), c."""
+        x, mask = as_tensor(x), as_tensor(mask, "mask")
         check_shape(x, self.space.shape)
         check_mask(mask, x)
         given, c = self.prepare(torch.where(mask.to(x.device), x, 0), c)
@@ -344,6 +368,10 @@ class Density(Generator):
         noise: Draws = "independent",
     ) -> LogProb:
         """log p(x) of each row.
+
+        It has gradients, unless it is found by draws: then it has them where x asks for them
+        (``x.requires_grad_()``), for which the graphs of all draws are kept. To train, descend
+        ``loss``.
 
         Args:
             x: (B, *shape), in data units.
@@ -419,8 +447,13 @@ class LatentVariable(Codec, Density):
         z = prior.repeat(n // prior.rows).sample(generator)
         return self.likelihood(z, c).sample(generator)
 
-    @torch.no_grad()
     def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
+    ) -> LogProb:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            return self._bound(x, c, samples, generator)
+
+    def _bound(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
         rows = x.shape[0]
@@ -459,6 +492,6 @@ class LatentVariable(Codec, Density):
 
 
 def positive_count(name: str, n: int) -> None:
-    """Refuse an empty selection."""
-    if n < 1:
-        raise ValueError(f"{name}: expected a positive number, got {n}")
+    """Refuse an empty selection, and what is no whole number."""
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"{name}: expected a positive number, got {n!r}")

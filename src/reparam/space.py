@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -120,16 +121,39 @@ def looked_at() -> bool:
     return torch._C._functorch.maybe_current_level() is None  # under vmap no value can be read
 
 
-def check_shape(x: object, shape: tuple[int, ...]) -> None:
-    """ValueError unless x is a tensor (B ≥ 1, *shape).
+def as_tensor(values: object, name: str = "x") -> Tensor:
+    """A tensor as it is; numbers in arrays, frames and lists as one, float64 where they are.
+
+    Raises:
+        ValueError: no numbers, or rows of different shapes.
+
+    >>> as_tensor([[1, 2]]), as_tensor(np.zeros(1, ">f4"))
+    (tensor([[1, 2]]), tensor([0.]))
+    """
+    if isinstance(values, Tensor):
+        return values
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # NumPy says at which axis the lengths differ
+        raise ValueError(f"{name}: rows must have one shape ({error})") from error
+    kept = {"b": np.bool_, "u": np.int64, "i": np.int64, "f": np.float32}
+    if array.dtype.kind not in kept:
+        what = type(values).__name__
+        raise ValueError(f"{name}: expected a tensor or array of numbers, got {what}")
+    dtype = np.float64 if array.dtype.kind == "f" and array.dtype.itemsize > 4 else None
+    return torch.from_numpy(np.array(array, dtype or kept[array.dtype.kind], order="C"))
+
+
+def check_shape(x: Tensor, shape: tuple[int, ...]) -> None:
+    """ValueError unless x has shape (B ≥ 1, *shape).
 
     >>> check_shape(torch.zeros(2, 3), (3,))
     """
-    if isinstance(x, Tensor) and x.ndim and tuple(x.shape[1:]) == shape and x.shape[0]:
+    if x.ndim and tuple(x.shape[1:]) == shape and x.shape[0]:
         return
-    expected = ", ".join(["B ≥ 1", *map(str, shape)])
-    got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-    raise ValueError(f"x: expected a tensor of shape ({expected}), got {got}")
+    expected, got = ", ".join(["B ≥ 1", *map(str, shape)]), tuple(x.shape)
+    one = "; one example is x[None]" if got == shape else ""
+    raise ValueError(f"x: expected a tensor of shape ({expected}), got {got}{one}")
 
 
 def check_mask(mask: Tensor, x: Tensor) -> None:

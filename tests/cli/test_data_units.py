@@ -63,3 +63,19 @@ def test_data_shows_names_as_they_are(reparam, tmp_path):
     (tmp_path / "t.csv").write_text("speed [m/s],drift [/s]\n" + rows)
     code, out, err = reparam("data", tmp_path / "t.csv")
     assert code == 0 and "speed [m/s], drift [/s]" in out, err
+
+
+def test_arrays_of_other_names_and_floats_that_are_levels(reparam, tmp_path):
+    gray = np.random.default_rng(0).integers(0, 256, (30, 4, 4))
+    archive = tmp_path / "a.npz"
+    np.savez(archive, pics=gray / 255, kinds=np.arange(30) % 3, about=np.zeros(2))
+    code, _, err = reparam("data", archive)
+    assert code == 2 and "(--x, --y)" in " ".join(err.split())
+    for levels in ([], ["--levels", 256]):
+        code, out, _ = reparam("data", archive, "--x", "pics", "--y", "kinds", *levels)
+        assert code == 0 and "levels 256" in out and "(10 in train)" not in out
+        assert "Arrays not used: about." in out and "0 (" in out
+    run = tmp_path / "run"
+    words = ["--x", "pics", "--y", "kinds", "latent_dim=2", "-o", run]
+    assert reparam("fit", "pca", archive, *words)[0] == 0
+    assert reparam("reconstruct", run, "-o", tmp_path / "r.npz")[0] == 0  # reads it again

@@ -281,3 +281,17 @@ def test_cifar10_of_another_format_is_refused(cifar, monkeypatch, damage):
     monkeypatch.setenv("REPARAM_DATA", str(folder.parent))
     with pytest.raises(ValueError, match="is missing|no batches of CIFAR-10|no archive of gzip"):
         load_data("cifar10")
+
+
+def test_supplied_validation_images_are_kept(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", 9), ("valid", 4), ("test", 3)):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (n, 28, 28)).astype(np.uint8)
+        arrays[f"y_{split}"] = np.arange(n) % 2
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    monkeypatch.setenv("REPARAM_DATA", str(tmp_path))
+    data = load_data("mnist")
+    for split, found in data.splits.items():
+        assert np.array_equal(found.x[:, 0], arrays[f"x_{split}"])
+    assert not any("are valid" in note for note in data.notes)

@@ -71,7 +71,7 @@ def test_kind_as_asked(x, options, kind, levels, dtype):
     [
         ({"kind": "binary"}, r"array: train row 0, column 0 is .*expects 0 or 1"),
         ({"levels": 4}, r"array: train row 0, column 0 is .*expects an integer 0 … 3"),
-        ({"kind": "levels"}, "levels: expected the number of levels"),
+        ({"kind": "levels"}, "levels: kind levels is of whole numbers, and array holds 0"),
         ({"kind": "gray"}, "kind: expected binary, levels, real or none, got 'gray'"),
         ({"levels": 1}, "levels: expected a whole number of at least 2 and"),
         ({"levels": 4, "kind": "real"}, "levels: given for kind real"),

@@ -2,13 +2,14 @@
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from reparam.data import Data, Split
+from reparam.data import Data, DataRecord, Split, load_data, record_json
 from reparam.model import Space
 from reparam.report.pictures import Brightness, grid
 
@@ -93,3 +94,23 @@ def test_projections_agree_on_either_side_of_the_matrix():
     wide, same = project(torch.cat([x, torch.zeros(7, 6)], 1))
     assert torch.allclose(narrow, wide, atol=1e-5) and text[4:] == same[5:]
     assert narrow[:, 0].var() > narrow[:, 1].var()
+
+
+def test_bands_that_are_asked_for_are_shown(tmp_path):
+    x = torch.arange(5).view(1, 5, 1, 1).expand(9, 5, 6, 6).numpy().astype("uint8") * 60
+    data = load_data({"train": x, "test": x}, bands=(4, 2, 0))
+    assert Brightness.of(data).bytes(data.test.x[:1])[0, 0, 0].tolist() == [240, 120, 0]
+    record = DataRecord.from_json(json.loads(json.dumps(record_json(data))), data.space)
+    shown = Brightness(record.low, record.high, record.bands).bytes(data.test.x[:1])
+    assert shown[0, 0, 0].tolist() == [240, 120, 0]
+    assert load_data(x, bands=[3]).bands == (3,)
+    np.save(tmp_path / "x.npy", x)
+    again = load_data(**load_data(tmp_path / "x.npy", bands=(1, 2, 3)).source)
+    assert again.bands == (1, 2, 3)
+    first = Brightness.of(load_data(x))
+    assert first.bytes(data.test.x[:1])[0, 0, 0].tolist() == [0, 60, 120]
+    for wrong in ((0, 1), (0, 1, 5), (-1,)):
+        with pytest.raises(ValueError, match="bands: expected one or three of the 5 channels"):
+            load_data(x, bands=wrong)
+    with pytest.raises(ValueError, match="bands: does not apply to the named set"):
+        load_data("digits", bands=(0,))

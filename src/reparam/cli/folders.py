@@ -116,7 +116,7 @@ def write_folder(folder: Path, x: Tensor, found: Sequence[Place], record: DataRe
     """
     fit = (record.source or {}).get("fit_size", "crop")
     lost = cropped = 0
-    rows = Brightness(record.low, record.high).bytes(x.cpu())
+    rows = Brightness(record.low, record.high, record.bands).bytes(x.cpu())
     for pixels, place in zip(rows, found, strict=True):
         image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         size = _source_size(place)

@@ -72,6 +72,13 @@ def _range(kind: object, tokens: Sequence[Token]) -> tuple[float, float]:
     return parse_number("range", low), parse_number("range", high)
 
 
+def _bands(kind: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    text = tokens[0].value
+    if re.fullmatch(r"\d+(,\d+)*", text) is None:
+        raise ValueError(f"bands: expected channels as 3,2,1, got {text!r}")
+    return tuple(map(int, text.split(",")))
+
+
 def _binarize(kind: object, tokens: Sequence[Token]) -> str | float:
     text = tokens[0].value
     if text in ("static", "dynamic"):
@@ -90,7 +97,7 @@ class DataOptions:
         attributes: Column of conditions; may be repeated.
         factors: Column of a known factor of variation; may be repeated.
         kind: binary, levels or real, instead of the rules.
-        levels: K: the values are integers 0 to K−1.
+        levels: K: the values are integers 0 to K−1, or these divided by K−1.
         binarize: A threshold, static (one random draw) or dynamic.
         size: Image size: 64, or 48x64 (height x width).
         pad: How other proportions are made to fit.
@@ -98,6 +105,9 @@ class DataOptions:
         background: A color to lay transparent images upon.
         frames: first or all of image files with several.
         attribute_table: A CSV file with a row for each image file: attributes, or a label.
+        x: Of an archive, the array of examples, if it has no common name.
+        y: The array of their labels.
+        bands: Channels of images in arrays that pictures show, from 0: 3,2,1 as red, green, blue.
         test: Where the test split lies, if elsewhere.
     """
 
@@ -119,6 +129,11 @@ class DataOptions:
     background: Annotated[str, Parameter(metavar="COLOR")] = "white"
     frames: Annotated[Literal["first", "all"] | None, option()] = None
     attribute_table: Annotated[str | None, Parameter(metavar="TABLE.csv")] = None
+    x: Annotated[str | None, Parameter(metavar="ARRAY")] = None
+    y: Annotated[str | None, Parameter(metavar="ARRAY")] = None
+    bands: Annotated[
+        tuple[int, ...] | None, Parameter(converter=_bands, n_tokens=1, metavar="INT,INT,INT")
+    ] = None
     test: Annotated[str | None, Parameter(metavar="SOURCE")] = None
 
     def load(self, source: str) -> Data:

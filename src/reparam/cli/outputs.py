@@ -121,7 +121,7 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
         show_notes(write_folder(path, torch.as_tensor(result.arrays["x"]), result.places, record))
     elif target.picture:
         assert result.tiles is not None, "what gives none has refused pictures"
-        brightness = Brightness(record.low, record.high)
+        brightness = Brightness(record.low, record.high, record.bands)
         picture = grid(result.tiles().cpu(), brightness, result.width, "", apart=result.apart)
         write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
     elif path.suffix.lower() == ".npz":

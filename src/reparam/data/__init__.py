@@ -1,7 +1,7 @@
 """Data: named sets, files, folders and objects in memory, all as one frozen ``Data``."""
 
 from reparam.data.data_record import DataRecord, check_record, record_json
-from reparam.data.loading import load_data, load_rows
+from reparam.data.loading import as_data, load_data, load_rows
 from reparam.data.named_sets import DataUnavailable, sources
 from reparam.data.splits import Data, Split, describe
 from reparam.data.suitability import condition, refuse_unfit
@@ -11,6 +11,7 @@ __all__ = [
     "DataRecord",
     "DataUnavailable",
     "Split",
+    "as_data",
     "check_record",
     "condition",
     "describe",

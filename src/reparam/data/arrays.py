@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
+from reparam.data.contents import (
+    OF_ARCHIVES,
+    OF_TABLES,
+    Array,
+    Contents,
+    ReadOptions,
+    SplitArrays,
+)
+from reparam.data.image_lists import are_paths, in_one_mode, is_picture, pixels, read_paths
 from reparam.data.table_columns import is_frame, read_frame
+from reparam.wording import listed
 
 SPLIT_NAMES = {
     "train": ("train", "training"),
     "valid": ("valid", "val", "validation"),
     "test": ("test", "testing"),
 }
-# What arrays of a collection without splits are called, and those beside the name of a split.
-NAMES_ALONE = {"x": ("x", "X", "data", "images"), "labels": ("y", "labels")}
-NAMES_IN_SPLIT = {
-    "x": ("x", "X"),
-    "labels": ("y", "labels"),
-    "factors": ("factors",),
+# What arrays, and parts of items, are called, in any case; also beside the name of a split.
+NAMES = {
+    "x": ("x", "images", "image", "imgs", "img", "data"),
+    "labels": ("y", "labels", "label", "targets", "target"),
+    "factors": ("factors", "latents_values"),
     "attributes": ("attributes",),
 }
-NAMES_OF = ("attribute_names", "factor_names")
+NAMES_OF = ("attribute_names", "factor_names", "feature_names", "target_names")
+AS_FOUND = ReadOptions()
 
 
 def read_memory(source: Any, options: ReadOptions) -> Contents:
     """What an object in memory holds.
 
     Args:
-        source: an array or tensor; a DataFrame; a pair (x, labels); a dictionary of arrays (names
-            as in an archive, see ``named_contents``); a map-style torch Dataset or a list, yielding
-            x or (x, label).
-        options: columns of a DataFrame; drop also names arrays of a dictionary.
+        source: an array or tensor; a DataFrame; a list of paths of images; a pair (x, labels), or
+            two of them, for training and test; a dictionary of arrays (names as in an archive, see
+            ``named_contents``), or of any of these by split; a map-style torch Dataset or a list,
+            whose items are x, (x, label, …) or dictionaries.
+        options: columns of a DataFrame; drop also names arrays of a dictionary, x and y too, or
+            parts of items.
 
     Raises:
         ValueError: something else, or rows of different shapes.
@@ -45,27 +56,42 @@ def read_memory(source: Any, options: ReadOptions) -> Contents:
     array([0, 1])
     """
     if is_frame(source):
+        options.refuse("a DataFrame", *OF_TABLES)
         return read_frame(source, options)
     if isinstance(source, Mapping):
-        return _from_mapping(source, options.drop)
+        return _from_mapping(source, options)
+    if is_picture(source):
+        return _stacked([source], "picture", options)
     if isinstance(source, tuple) and len(source) == 2:
+        if _are_pairs(source):
+            return _of_splits(dict(zip(("train", "test"), source, strict=True)), "pairs", options)
         return with_labels(read_memory(source[0], options), source[1])
     if isinstance(source, TensorDataset) and len(source.tensors) in (1, 2):
-        return _alone(SplitArrays(*(to_array(t, "tensors") for t in source.tensors)), "dataset")
+        found = SplitArrays(*(to_array(t, "tensors") for t in source.tensors))
+        return _alone(found, "dataset", options)
     if isinstance(source, torch.Tensor) or (
         hasattr(source, "__array__") and not isinstance(source, Dataset)
     ):
         name = "tensor" if isinstance(source, torch.Tensor) else "array"
-        return _alone(SplitArrays(to_array(source, name)), name)
+        return _alone(SplitArrays(to_array(source, name)), name, options)
+    if are_paths(source):
+        return read_paths(source, options)
+    _refuse_other(source)
+    return _stacked(source, "list" if isinstance(source, list) else "dataset", options)
+
+
+def _refuse_other(source: Any) -> None:
+    """ValueError for what has no rows to take by number."""
     if hasattr(source, "toarray"):
         raise ValueError("source: expected a dense array, got a sparse one; give x.toarray()")
+    if isinstance(source, DataLoader):
+        raise ValueError("source: expected a dataset, got a DataLoader; give loader.dataset")
     rows = hasattr(source, "__getitem__") and hasattr(source, "__len__")
     if not rows or isinstance(source, IterableDataset | str | bytes):
         raise ValueError(
             "source: expected a name, path, array, tensor, DataFrame or map-style Dataset, got "
             f"{type(source).__name__}"
         )
-    return _alone(_stacked(source), "list" if isinstance(source, list) else "dataset")
 
 
 def with_labels(contents: Contents, labels: Any) -> Contents:
@@ -118,15 +144,25 @@ def split_named(name: str) -> str | None:
     return next(matches, None)
 
 
-def named_contents(arrays: Mapping[str, Array], name: str, origin: str) -> Contents:
+def named_contents(
+    arrays: Mapping[str, Array],
+    name: str,
+    origin: str,
+    options: ReadOptions = AS_FOUND,
+    pickled: Iterable[str] = (),
+) -> Contents:
     """What a collection of arrays holds, by their names.
 
     Args:
         arrays: ``train, valid, test``; or ``x_train, y_train, x_test …``; or ``x, y``; in all
-            cases with ``attributes`` and ``factors`` beside them, and ``attribute_names`` and
-            ``factor_names``; or a single array of any name.
+            cases with ``attributes`` and ``factors`` beside them, and ``attribute_names``,
+            ``factor_names``, ``feature_names`` (of the entries of x) and ``target_names`` (of the
+            classes); or a single array of any name. Other common names do as well (``NAMES``).
         name: of the data.
         origin: how messages call the collection.
+        options: x and y, where they have names of their own.
+        pickled: names of further arrays, which cannot be read; noted, unless x or what belongs to
+            it is among them.
 
     Raises:
         ValueError: no array can be told to be the training examples.
@@ -135,89 +171,203 @@ def named_contents(arrays: Mapping[str, Array], name: str, origin: str) -> Conte
     >>> list(contents.splits), contents.notes
     (['train'], ('Arrays not used: about.',))
     """
-    if not arrays:
+    names = [*arrays, *pickled]
+    if not names:
         raise ValueError(f"{origin}: holds no arrays")
-    if len(arrays) == 1:
-        return Contents({"train": SplitArrays(next(iter(arrays.values())))}, name, origin)
-    found = {
-        split: {what: _first(arrays, _keys(split, what)) for what in NAMES_IN_SPLIT}
-        for split in SPLIT_NAMES
-    }
-    found = {split: keys for split, keys in found.items() if keys["x"] is not None}
-    if "train" not in found:
+    found = _by_split(names, origin, options)
+    used = [key for keys in found.values() for key in keys.values()]
+    unread = [key for key in pickled if key in used or not arrays]
+    if unread:
         raise ValueError(
-            f"{origin}: no training examples among {sorted(arrays)}; expected arrays named "
-            "train/valid/test, or x_train, y_train, x_test …, or x and y, or a single array"
+            f"{origin}: holds Python objects (pickled), which are not read for safety: "
+            f"{listed(unread)}; save numbers, or text with .astype(str), or drop it (--drop)"
         )
     splits = {}
     for split, keys in found.items():
-        named: dict[str, Any] = {what: arrays[key] for what, key in keys.items() if key is not None}
+        named: dict[str, Any] = {what: arrays[key] for what, key in keys.items()}
         splits[split] = SplitArrays(**named)
-    attribute_names, factor_names = (
+    notes = [
+        f"{what}: {listed(keys)}."
+        for what, keys in (
+            ("Arrays not used", [key for key in arrays if key not in (*used, *NAMES_OF)]),
+            ("Not read, as they hold Python objects (pickled)", list(pickled)),
+        )
+        if keys
+    ]
+    attribute_names, factor_names, feature_names, target_names = (
         None if key not in arrays else tuple(map(str, arrays[key].ravel().tolist()))
         for key in NAMES_OF
     )
-    used = {*NAMES_OF, *(key for keys in found.values() for key in keys.values())}
-    unused = [key for key in arrays if key not in used]
-    return Contents(
-        splits,
-        name,
-        origin,
-        notes=(f"Arrays not used: {', '.join(unused)}.",) if unused else (),
-        attribute_names=attribute_names,
-        factor_names=factor_names,
-    )
+    contents = Contents(splits, name, origin, notes=tuple(notes))
+    contents = _with_classes(_with_columns(contents, feature_names), target_names)
+    return replace(contents, attribute_names=attribute_names, factor_names=factor_names)
 
 
-def _keys(split: str, what: str) -> list[str]:
+def _by_split(names: list[str], origin: str, options: ReadOptions) -> dict[str, dict[str, str]]:
+    """Of every split that is there: the name of its x, and of what goes with it."""
+    asked = {"x": options.x, "labels": options.y}
+    found = {
+        split: {
+            what: key
+            for what in NAMES
+            if (key := _first(names, _keys(split, what, asked.get(what)))) is not None
+        }
+        for split in SPLIT_NAMES
+    }
+    for argument, what in (("x", "x"), ("y", "labels")):
+        if asked[what] is not None and not any(what in keys for keys in found.values()):
+            raise ValueError(f"{argument}: no array {asked[what]!r} among {sorted(names)}")
+    if len(names) == 1 and options.x is None:
+        return {"train": {"x": names[0]}}
+    found = {split: keys for split, keys in found.items() if "x" in keys}
+    if "train" not in found:
+        raise ValueError(
+            f"{origin}: no training examples among {sorted(names)}; expected arrays named "
+            "train/valid/test, or x_train, y_train, x_test …, or x and y, or a single array; say "
+            "which they are with x and y (--x, --y)"
+        )
+    return found
+
+
+def _keys(split: str, what: str, asked: str | None) -> list[str]:
     """The names under which one array of a split is looked for, the surest first."""
-    words = NAMES_IN_SPLIT[what]
-    keys = [] if split != "train" else list(NAMES_ALONE.get(what, words))
+    if asked is None:
+        return _keys_of(split, what, NAMES[what])
+    if asked.lower() in _keys_of("train", what, NAMES[what]):
+        return ([asked] if split == "train" else []) + _keys_of(split, what, NAMES[what])
+    return _keys_of(split, what, (asked,))
+
+
+def _keys_of(split: str, what: str, words: Iterable[str]) -> list[str]:
+    keys = list(words) if split == "train" else []
     for name in SPLIT_NAMES[split]:
         keys += [name] if what == "x" else []
-        keys += [f"{word}_{name}" for word in words] + [f"{name}_{word}" for word in words]
+        for word in words:
+            keys += [f"{word}_{name}", f"{name}_{word}", word + name, name + word]
     return keys
 
 
-def _first(arrays: Mapping[str, Array], keys: list[str]) -> str | None:
-    return next((key for key in keys if key in arrays), None)
+def _first(names: Iterable[str], keys: Iterable[str]) -> str | None:
+    """The first key that is a name, in any case where not as it is written."""
+    known = {name.lower(): name for name in reversed(list(names))}
+    known |= {name: name for name in names}
+    return next((known[k] for key in keys for k in (key, key.lower()) if k in known), None)
 
 
-def _alone(arrays: SplitArrays, name: str) -> Contents:
+def _with_columns(contents: Contents, names: tuple[str, ...] | None) -> Contents:
+    """Vectors of which every entry has a name are a table."""
+    widths = {arrays.x.shape[1:] for arrays in contents.splits.values()}
+    if names is None or widths != {(len(names),)}:
+        return contents
+    return replace(contents, columns=names, form="table")
+
+
+def _with_classes(contents: Contents, names: tuple[str, ...] | None) -> Contents:
+    """Labels by the names of their classes, where they are the numbers of these."""
+    splits = dict(contents.splits)
+    for split, arrays in splits.items():
+        labels = arrays.labels
+        if names is None or labels is None:
+            continue
+        if labels.dtype.kind in "ui" and labels.min() >= 0 and labels.max() < len(names):
+            splits[split] = replace(arrays, labels=np.array(names)[labels])
+    return replace(contents, splits=splits)
+
+
+def _alone(arrays: SplitArrays, name: str, options: ReadOptions, *taken: str) -> Contents:
+    options.refuse(f"data in memory without columns ({name})", "bands", *taken)
     return Contents({"train": arrays}, name, name, borrowed=True)
 
 
-def _from_mapping(source: Mapping[Any, Any], drop: Collection[str]) -> Contents:
-    absent = [name for name in drop if name not in source]
+def _are_pairs(source: tuple[Any, Any]) -> bool:
+    """Whether these are (x, labels) of training and of test, not rows and their labels."""
+    pairs = all(isinstance(one, tuple) and len(one) == 2 for one in source)
+    return pairs and np.ndim(source[1][0]) > 0
+
+
+def _from_mapping(source: Mapping[Any, Any], options: ReadOptions) -> Contents:
+    kept = {str(key): value for key, value in source.items() if key not in options.drop}
+    parts = {split_named(key): value for key, value in kept.items()}
+    of_splits = "train" in parts and None not in parts and len(parts) == len(kept)
+    if of_splits and not all(isinstance(one, np.ndarray | torch.Tensor) for one in kept.values()):
+        return _of_splits(parts, "dictionary", options)
+    options.refuse("data in memory without columns (dictionary)", *OF_ARCHIVES)
+    absent = [name for name in options.drop if name not in source]
     if absent:
         raise ValueError(f"drop: no array {absent[0]!r} among {sorted(map(str, source))}")
-    arrays = {str(k): to_array(value, str(k)) for k, value in source.items() if k not in drop}
-    return replace(named_contents(arrays, "arrays", "dictionary"), borrowed=True)
+    arrays = {key: to_array(value, key) for key, value in kept.items()}
+    notes = []
+    if "target" in arrays and arrays["target"].dtype.kind == "f":  # of scikit-learn's regressions
+        del arrays["target"]
+        notes = ["No labels: 'target' is a quantity."]
+    contents = named_contents(arrays, "arrays", "dictionary", options).noted(*notes)
+    return replace(contents, borrowed=True)
 
 
-def _stacked(dataset: Any) -> SplitArrays:
+def _of_splits(parts: Mapping[Any, Any], origin: str, options: ReadOptions) -> Contents:
+    """Splits that are anything that can be read, each by itself."""
+    found = {split: read_memory(part, options) for split, part in parts.items()}
+    first = found["train"]
+    for split, contents in found.items():
+        if len(contents.splits) > 1:
+            raise ValueError(f"{origin}: {split} is in several splits itself; expected one")
+        if contents.columns != first.columns:
+            raise ValueError(f"{origin}: {split} has other columns than train; give it the same")
+    splits = {split: contents.splits["train"] for split, contents in found.items()}
+    notes = tuple(dict.fromkeys(note for contents in found.values() for note in contents.notes))
+    return replace(first, splits=splits, name="arrays", origin=origin, notes=notes, borrowed=True)
+
+
+def _stacked(dataset: Any, origin: str, options: ReadOptions) -> Contents:
     """Every item of a dataset, as one array of x and one of labels."""
     rows: list[Array] = []
     labels: list[Any] = []
+    notes: dict[str, None] = {}
+    unused: dict[str, None] = {}
+    pictures = False
     for index in range(len(dataset)):
-        row, label = _item(dataset[index], f"item {index}")
-        if rows and row.shape != rows[0].shape:
-            raise ValueError(
-                f"item {index}: expected shape {rows[0].shape}, that of item 0, got {row.shape}; "
-                "give every item one shape"
-            )
-        rows.append(row)
+        x, label, rest = _item(dataset[index], f"item {index}", options)
+        if is_picture(x):
+            pictures = True
+            x, changes = pixels(x)
+            notes |= dict.fromkeys(changes)
+        rows.append(to_array(x, f"item {index}"))
         labels += [] if label is None else [label]
+        unused |= dict.fromkeys(rest)
         if labels and len(labels) != len(rows):
             raise ValueError(f"item {index}: labels for some items only; give all or none a label")
     if not rows:
         raise ValueError("dataset: is empty; expected at least 1 item")
-    return SplitArrays(np.stack(rows), to_array(labels, "labels") if labels else None)
+    x = _of_one_shape(in_one_mode(rows) if pictures else rows)
+    found = _alone(
+        SplitArrays(x, to_array(labels, "labels") if labels else None), origin, options, "x", "y"
+    )
+    if unused:
+        notes[f"Not used of the items: {listed(list(unused))}."] = None
+    return replace(found, form="images" if pictures else "array", notes=tuple(notes))
 
 
-def _item(item: Any, name: str) -> tuple[Array, Any]:
-    """x and label (or None) of one item; a pair of numbers is a vector."""
-    if isinstance(item, tuple) and len(item) == 2 and np.ndim(item[0]) > 0:
-        x, label = item
-        return to_array(x, name), label.tolist() if isinstance(label, torch.Tensor) else label
-    return to_array(item, name), None
+def _of_one_shape(rows: list[Array]) -> Array:
+    for index, row in enumerate(rows):
+        if row.shape != rows[0].shape:
+            raise ValueError(
+                f"item {index}: expected shape {rows[0].shape}, that of item 0, got {row.shape}; "
+                "give every item one shape"
+            )
+    return np.stack(rows)
+
+
+def _item(item: Any, name: str, options: ReadOptions) -> tuple[Any, Any, list[str]]:
+    """x, label (or None) and what else an item has; a pair of numbers is a vector."""
+    if isinstance(item, Mapping):
+        keys = _by_split(list(map(str, item)), name, options)["train"]
+        x, label = item[keys["x"]], item.get(keys.get("labels"))
+        rest = [str(key) for key in item if key not in (keys["x"], keys.get("labels"))]
+    elif options.x is not None or options.y is not None:
+        raise ValueError("x: names a part of items that are dictionaries, and these are not")
+    elif isinstance(item, tuple) and len(item) >= 2 and np.ndim(item[0]) > 0:
+        x, label = item[:2]
+        rest = [f"part {number}" for number in range(2, len(item))]
+    else:
+        return item, None, []
+    return x, label.tolist() if isinstance(label, torch.Tensor | np.ndarray) else label, rest

@@ -13,7 +13,11 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 Fit = Literal["crop", "pad"]
 Frames = Literal["first", "all"]
-CHANNELS = (1, 3)
+SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
+CHANNELS = (1, 3)  # by which axis they are on is told
+# The arguments of ``load_data`` that name columns, and those that name arrays.
+OF_TABLES = ("label", "drop", "attributes", "factors")
+OF_ARCHIVES = ("drop", "x", "y", "bands")
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class ReadOptions:
         size, fit_size, range, background, frames, attribute_table: of images in files.
         channels: of images in files, 1 or 3 as other data have; None: as the files are.
         only: of a table, the columns to take as x, in this order; None: all others.
+        x, y: of named arrays, or of items of a dataset, the examples and their labels.
+        bands: of images in arrays, the channels that pictures show.
 
     >>> ReadOptions(label="y").refuse("an image folder", "size", "fit_size")
     Traceback (most recent call last):
@@ -43,6 +49,9 @@ class ReadOptions:
     frames: Frames | None = None
     attribute_table: str | None = None
     channels: int | None = None
+    x: str | None = None
+    y: str | None = None
+    bands: tuple[int, ...] | None = None
 
     def refuse(self, what: str, *taken: str) -> None:
         """Refuse arguments that this kind of source ignores."""
@@ -179,7 +188,7 @@ def with_axes(contents: Contents) -> Contents:
     """The same data with axes (N, D) or (N, C, H, W), and a note where that took a decision.
 
     Args:
-        contents: x of (N,), (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3.
+        contents: x of (N,), (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W).
 
     Raises:
         ValueError: other axes, no rows, no entries, or splits whose examples differ in shape.
@@ -213,17 +222,27 @@ def _with_axes(x: Array, where: str) -> tuple[Array, str | None]:
     if x.ndim == 3:
         return x[:, None], "No channel axis: taken as images with 1 channel."
     if x.ndim == 4:
-        first, last = x.shape[1] in CHANNELS, x.shape[3] in CHANNELS
-        if first and last:
-            return x, f"Axes {x.shape[1:]} could be read both ways: taken as (C, H, W)."
-        if first:
-            return x, None
-        if last:
-            return np.moveaxis(x, 3, 1), "Channels came last, (H, W, C): moved to (C, H, W)."
+        return _with_channels(x)
     raise ValueError(
-        f"{where}: expected shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, "
-        f"got {x.shape}; drop other channels, or flatten to (N, D)"
+        f"{where}: expected shape (N, D), (N, H, W), (N, H, W, C) or (N, C, H, W), got {x.shape}; "
+        "leave axes out, or flatten to (N, D)"
     )
+
+
+def _with_channels(x: Array) -> tuple[Array, str | None]:
+    """Images (N, C, H, W), the channels being 1 or 3, or else the shorter of both axes."""
+    first, last = x.shape[1], x.shape[3]
+    if first == last or {first, last} <= set(CHANNELS):
+        return x, f"Axes {x.shape[1:]} could be read both ways: taken as (C, H, W)."
+    comes_last = last in CHANNELS or (first not in CHANNELS and last < first)
+    unusual = not {first, last} & set(CHANNELS)
+    if not comes_last:
+        return x, f"The first axis, of {first}, was taken for channels.{SHOWN}" if unusual else None
+    moved = np.moveaxis(x, 3, 1)
+    note = "Channels came last, (H, W, C): moved to (C, H, W)."
+    if unusual:
+        note = f"Channels, {last}, came last, on the shorter axis: moved to (C, H, W).{SHOWN}"
+    return moved, note
 
 
 def _refuse_other_shapes(origin: str, splits: dict[str, SplitArrays]) -> None:

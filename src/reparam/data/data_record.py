@@ -30,6 +30,9 @@ class Recipe(TypedDict):
     background: NotRequired[str]
     frames: NotRequired[str]
     attribute_table: NotRequired[str]
+    x: NotRequired[str]
+    y: NotRequired[str]
+    bands: NotRequired[list[int]]
     seed: NotRequired[int]
 
 
@@ -42,6 +45,7 @@ class RecordEntry(TypedDict):
     class_names: list[str] | None
     columns: list[str] | None
     attribute_names: list[str] | None
+    bands: NotRequired[list[int] | None]
     low: float
     high: float
 
@@ -51,7 +55,7 @@ class DataRecord:
     """What a run remembers of its data: all but the examples.
 
     Args:
-        space, name, class_names, columns, attribute_names, source: as in ``Data``.
+        space, name, class_names, columns, attribute_names, source, bands: as in ``Data``.
         low, high: the range of the values: all levels, or what the real training values span.
 
     >>> from reparam.data.loading import load_data
@@ -69,6 +73,7 @@ class DataRecord:
     source: dict[str, Any] | None
     low: float
     high: float
+    bands: tuple[int, ...] | None = None
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], space: Space) -> DataRecord:
@@ -86,7 +91,7 @@ def record_json(data: Data) -> dict[str, Any]:
     low, high = span(data)
     lists = {
         name: None if (names := getattr(data, name)) is None else list(names)
-        for name in ("class_names", "columns", "attribute_names")
+        for name in ("class_names", "columns", "attribute_names", "bands")
     }
     return {
         "name": data.name,

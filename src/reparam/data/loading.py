@@ -18,6 +18,8 @@ from reparam.data.arrays import read_memory, with_labels
 from reparam.data.beside_x import with_checked_numbers, with_class_indices
 from reparam.data.binarization import Binarization, Gray
 from reparam.data.contents import (
+    OF_ARCHIVES,
+    OF_TABLES,
     Array,
     Contents,
     Fit,
@@ -29,6 +31,7 @@ from reparam.data.contents import (
 from reparam.data.csv_files import read_csv
 from reparam.data.data_record import DataRecord, span
 from reparam.data.image_folders import read_folder, read_image
+from reparam.data.image_lists import are_paths
 from reparam.data.image_trees import is_image
 from reparam.data.image_units import in_units, with_channels
 from reparam.data.large_arrays import is_mapped, take
@@ -40,7 +43,6 @@ from reparam.data.table_columns import read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
 
-OF_TABLES = ("label", "drop", "attributes", "factors")  # the arguments that name columns
 ALIKE = ("fit_size", "range", "background", "frames")  # how images of the same are read later
 OF_IMAGES = ("size", *ALIKE, "attribute_table")
 BESIDE_IMAGES = ("label", "drop", "attributes")  # the arguments that name columns of that table
@@ -64,20 +66,25 @@ def load_data(
     background: str = "white",
     frames: Frames | None = None,
     attribute_table: str | os.PathLike[str] | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    bands: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Data:
     """Load examples from anywhere, check them, and split them into train, valid and test.
 
     What the source does not say is decided by simple rules, and every decision is in the notes of
     the result. uint8 arrays and image files are levels 256 (binary where only two values occur);
-    tables and floats are real; anything of only 0 and 1 is binary. Missing splits are carved from
-    the training rows: 10 % valid, 20 % test. Rows in messages count from 0, lines of text from 1.
+    tables and floats are real, unless all floats are k/255, which are levels; anything of only 0
+    and 1 is binary. Missing splits are carved from the training rows: 10 % valid, 20 % test. Rows
+    in messages count from 0, lines of text from 1.
 
     Args:
         source: a name (see ``sources``); the path of a folder of images, or of an .npz, .npy,
             .csv, .tsv or .parquet file, or of an image with several frames; an array, tensor,
-            DataFrame or map-style torch Dataset; a pair (x, labels); a dictionary of arrays with
-            the names that an .npz may have.
+            DataFrame or map-style torch Dataset; a pair (x, labels), or one for training and one
+            for test; a dictionary of arrays with the names that an .npz may have, or of any of
+            these by split; a list of paths of images.
         test: the test split, as anything that source may be, where source has none.
         label: name of the label column of a table; or the labels themselves, of an array.
         drop: names of columns of a table, or of arrays of an .npz, to leave out.
@@ -87,7 +94,7 @@ def load_data(
             model sees: codes are compared with them. Archives have them as an array ``factors``,
             perhaps with their names in ``factor_names``.
         kind: ``"binary"``, ``"levels"`` or ``"real"``, instead of the rules.
-        levels: K, for integers 0 … K−1.
+        levels: K, for integers 0 … K−1, or floats that are these divided by K−1.
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
             data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
             one in every batch of training, while validation and evaluation read a fixed one.
@@ -101,6 +108,10 @@ def load_data(
         attribute_table: a text table with a row for each image file, which one of its columns
             names. The other columns are attributes, or those named in ``attributes`` are, or
             ``label`` is the label; of text each word is an attribute, ``column:word``.
+        x, y: names of the examples and of their labels among named arrays, or among the parts of
+            the items of a Dataset; None: by common names.
+        bands: one channel, or three as red, green and blue, counted from 0, that pictures show of
+            images in arrays; None: the first three.
         seed: of carved splits and of the fixed draw.
 
     Raises:
@@ -114,18 +125,20 @@ def load_data(
     [1258, 180, 359]
     """
     asked = ValueOptions(kind, levels, binarize, seed)
-    column = str(label) if isinstance(label, str | int) else None
+    column = str(label) if isinstance(label, str | int | np.integer) else None
+    names = (_tuple(drop), _tuple(attributes), _tuple(factors))
     options = ReadOptions(
         column,
-        _tuple(drop),
-        _tuple(attributes),
-        _tuple(factors),
+        *names,
         size,
         fit_size,
         range=range,
         background=background,
         frames=frames,
         attribute_table=None if attribute_table is None else _resolved(attribute_table),
+        x=x,
+        y=y,
+        bands=None if bands is None else tuple(bands),
     )
     contents = read(source, options)
     if label is not None and column is None:
@@ -133,7 +146,28 @@ def load_data(
     if test is not None:
         contents = _with_test(contents, test, options)
     recipe = _recipe(source, test, label, options, asked)
-    return checked_data(contents, asked, recipe and recipe | dict(contents.found))
+    data = checked_data(contents, asked, recipe and recipe | dict(contents.found))
+    return data if options.bands is None else replace(data, bands=options.bands)
+
+
+def as_data(source: Any, space: Space | None = None) -> Data:
+    """Data as they are; all else as ``load_data`` reads it, its values as those of a space.
+
+    Args:
+        source: data, or anything that ``load_data`` takes.
+        space: what a model is of; None: the kind of values is decided by the rules.
+
+    Raises:
+        ValueError: see ``load_data``.
+
+    >>> as_data(np.eye(9), Space((9,), "real")).space.kind
+    'real'
+    """
+    if isinstance(source, Data):
+        return source
+    if space is None or space.kind == "mixed":
+        return load_data(source)
+    return load_data(source, kind=space.kind, levels=space.levels)
 
 
 def _tuple(names: str | Collection[str]) -> tuple[str, ...]:
@@ -210,9 +244,6 @@ def read(source: Any, options: ReadOptions) -> Contents:
         contents = _read_path(Path(source).expanduser(), options)
     else:
         contents = read_memory(source, options)
-        named = isinstance(source, Mapping)
-        taken = OF_TABLES if contents.form == "table" else ("drop",) if named else ()
-        options.refuse(f"data in memory without columns ({contents.origin})", *taken)
     if options.drop:
         contents = contents.noted(f"Left out as asked: {', '.join(options.drop)}.")
     return contents
@@ -241,7 +272,7 @@ def checked_data(
     contents, attributes = with_checked_numbers(contents, "attributes")
     contents, factors = with_checked_numbers(contents, "factors")
     contents = _with_all_splits(contents, options.seed)
-    splits = {
+    splits: dict[str, Any] = {
         split: _to_split(arrays, contents.borrowed, contents.gray_levels)
         for split, arrays in contents.splits.items()
     }
@@ -309,10 +340,10 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
         raise ValueError(f"{path}: is neither a file nor a folder; save its content to a file")
     if suffix in (".npz", ".npy"):
         if suffix == ".npy":
-            options.refuse(f"{suffix} files")
+            options.refuse(f"{suffix} files", "bands")
             return read_npy(path)
-        options.refuse(f"{suffix} files", "drop")
-        return read_npz(path, options.drop)
+        options.refuse(f"{suffix} files", *OF_ARCHIVES)
+        return read_npz(path, options)
     if suffix in (".csv", ".tsv", ".parquet"):
         options.refuse(f"{suffix} files", *OF_TABLES)
         return (read_parquet if suffix == ".parquet" else read_csv)(path, options)
@@ -416,13 +447,16 @@ def _read_alike(
 ) -> Contents:
     """What the source holds; images in files are read as those in training were."""
     path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
-    if path is None or not (path.is_dir() or is_image(path)):
+    files = are_paths(source) or (path is not None and (path.is_dir() or is_image(path)))
+    if not files:
         return read(source, options)
     options = replace(options, **{name: recipe[name] for name in ALIKE if name in recipe})
     if space.is_image:
         channels = space.shape[0] if space.shape[0] in (1, 3) else None
         options = replace(options, size=(space.shape[1], space.shape[2]), channels=channels)
-    return read_image(path, options) if is_image(path) else read(source, options)
+    if path is not None and is_image(path):
+        return read_image(path, options)
+    return read(source, options)
 
 
 def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Contents:

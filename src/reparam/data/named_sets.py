@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,20 +118,24 @@ def _images(name: str, base: str, checksums: dict[str, str]) -> Contents:
         x, y, x_test, y_test = (read_idx(path) for path in fetch(name, base, checksums))
         fetched = {"train": SplitArrays(x, y), "test": SplitArrays(x_test, y_test)}
         contents = Contents(fetched, name, name)
+    contents = replace(contents, name=name, levels=256)
     train, test = contents.splits.get("train"), contents.splits.get("test")
+    if train is not None and test is not None and "valid" in contents.splits:
+        return contents
     if train is None or test is None or train.labels is None or len(train.x) <= VALIDATION_ROWS:
         raise ValueError(
             f"{contents.origin}: expected {name} as x_train, y_train, x_test, y_test, with more "
-            f"than {VALIDATION_ROWS} training images"
+            f"than {VALIDATION_ROWS} training images, or with x_valid, y_valid"
         )
     cut = len(train.x) - VALIDATION_ROWS
-    splits = {
-        "train": SplitArrays(train.x[:cut], train.labels[:cut]),
-        "valid": SplitArrays(train.x[cut:], train.labels[cut:]),
-        "test": test,
-    }
+    splits = {"train": _part(train, slice(cut)), "valid": _part(train, slice(cut, None))}
     note = f"The last {VALIDATION_ROWS} of the {len(train.x)} training images are valid."
-    return replace(contents, splits=splits, name=name, levels=256).noted(note)
+    return replace(contents, splits=splits | {"test": test}).noted(note)
+
+
+def _part(arrays: SplitArrays, rows: slice) -> SplitArrays:
+    parts: dict[str, Any] = {what: a[rows] for what, a in vars(arrays).items() if a is not None}
+    return SplitArrays(**parts)
 
 
 def _binarized_mnist() -> Contents:

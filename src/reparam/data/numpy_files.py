@@ -10,22 +10,22 @@ from typing import IO
 
 import numpy as np
 
-from reparam.data.arrays import named_contents
-from reparam.data.contents import Array, Contents, SplitArrays
+from reparam.data.arrays import AS_FOUND, named_contents
+from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
 from reparam.data.large_arrays import is_large, load, refuse_too_large
 
 ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip file begins, one without entries too
 
 
-def read_npz(path: Path, drop: Collection[str] = ()) -> Contents:
+def read_npz(path: Path, options: ReadOptions = AS_FOUND) -> Contents:
     """The splits of an .npz archive, by the names of its arrays (see ``named_contents``).
 
     Args:
         path: the archive.
-        drop: names of arrays to leave out.
+        options: names of arrays to leave out (drop), and those of x and y.
 
     Raises:
-        ValueError: a broken archive, arrays of Python objects, or names that say nothing.
+        ValueError: a broken archive, x or labels of Python objects, or names that say nothing.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "bits.npz")
@@ -33,10 +33,11 @@ def read_npz(path: Path, drop: Collection[str] = ()) -> Contents:
     >>> list(read_npz(path).splits)
     ['train', 'test']
     """
-    arrays = _opened(path, drop)
-    if not isinstance(arrays, dict):
+    opened = _opened(path, options.drop)
+    if isinstance(opened, np.ndarray):
         raise ValueError(f"{path}: is a single array, not an archive; name it .npy")
-    return named_contents(arrays, path.stem, str(path))
+    arrays, pickled = opened
+    return named_contents(arrays, path.stem, str(path), options, pickled)
 
 
 def read_npy(path: Path) -> Contents:
@@ -52,15 +53,17 @@ def read_npy(path: Path) -> Contents:
     (4, 4)
     """
     array = _opened(path)
-    if isinstance(array, dict):
+    if isinstance(array, tuple):
         raise ValueError(f"{path}: is an archive, not a single array; name it .npz")
     return Contents({"train": SplitArrays(array)}, path.stem, str(path))
 
 
-def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
-    """The array, or the arrays by name, in a file."""
+def _opened(
+    path: Path, drop: Collection[str] = ()
+) -> Array | tuple[dict[str, Array], tuple[str, ...]]:
+    """The array in a file, or the arrays by name, and the names of those that are pickled."""
     try:
-        size = _claimed(path, drop)
+        size, pickled = _claimed(path, drop)
     except Exception as error:  # what a parser raises on damage is nowhere said
         raise ValueError(_unreadable(path, error)) from error
     if not is_large(path):
@@ -71,7 +74,7 @@ def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
             return loaded
         with loaded:
             names = loaded.files
-            arrays = {name: loaded[name] for name in names if name not in drop}
+            arrays = {name: loaded[name] for name in names if name not in (*drop, *pickled)}
     except MemoryError:
         raise
     except Exception as error:
@@ -79,19 +82,26 @@ def _opened(path: Path, drop: Collection[str] = ()) -> Array | dict[str, Array]:
     absent = sorted(set(drop) - set(names))
     if absent:
         raise ValueError(f"drop: no array {absent[0]!r} among {sorted(names)} in {path}")
-    return arrays
+    return arrays, pickled
 
 
-def _claimed(path: Path, drop: Collection[str]) -> int:
-    """Bytes of all arrays by what their headers say; ValueError where the file has fewer."""
+class _PickledError(ValueError):
+    """An array of Python objects, which only a pickle can hold."""
+
+
+def _claimed(path: Path, drop: Collection[str]) -> tuple[int, tuple[str, ...]]:
+    """Bytes of all arrays by what their headers say, and which of an archive's are pickled.
+
+    ValueError where the file has fewer.
+    """
     with open(path, "rb") as file:
         head = file.read(4)
         file.seek(0)
         if head.startswith(b"\x80"):
             raise ValueError("a pickle")
         if head not in ARCHIVE:
-            return _array_bytes(file, path.stat().st_size)
-    total = 0
+            return _array_bytes(file, path.stat().st_size), ()
+    total, pickled = 0, []
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             name = entry.filename.removesuffix(".npy")
@@ -100,9 +110,11 @@ def _claimed(path: Path, drop: Collection[str]) -> int:
             with archive.open(entry) as file:
                 try:
                     total += _array_bytes(file, entry.file_size)
+                except _PickledError:
+                    pickled.append(name)
                 except ValueError as error:
                     raise ValueError(f"{name!r}: {error}") from error
-    return total
+    return total, tuple(pickled)
 
 
 def _array_bytes(file: IO[bytes], size: int) -> int:
@@ -116,7 +128,7 @@ def _array_bytes(file: IO[bytes], size: int) -> int:
         raise ValueError(f"an array in version {version} of the format, which is for named fields")
     shape, _, dtype = versions[version](file)
     if dtype.hasobject:
-        raise ValueError("Python objects (pickled)")
+        raise _PickledError("Python objects (pickled)")
     if min(shape, default=0) < 0:
         raise ValueError(f"its shape cannot be {shape}")
     claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()

@@ -18,13 +18,15 @@ from reparam.data.contents import Files
 from reparam.data.large_arrays import blocks
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_values
+from reparam.wording import listed
 
 SPLITS = ("train", "valid", "test")
 VALID_SHARE, TEST_SHARE = 0.1, 0.2
 ROWS = 4096  # converted to float64 at a time
+NOTES_SHOWN = 3  # where data are printed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """Some of the examples, in data units and compact storage.
 
@@ -43,8 +45,8 @@ class Split:
     Raises:
         ValueError: there are no rows, or not one label (or row of factors …) for each of them.
 
-    >>> len(Split(torch.zeros(3, 2)))
-    3
+    >>> Split(torch.zeros(3, 2))
+    Split of 3: x (3, 2) float32
     """
 
     x: Tensor
@@ -67,6 +69,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __repr__(self) -> str:
+        there = {"x": self.x} | {name: t for name, t in self.beside_x().items() if t is not None}
+        parts = (
+            f"{name} {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+            for name, tensor in there.items()
+        )
+        return f"Split of {len(self)}: {', '.join(parts)}"
+
     def beside_x(self) -> dict[str, Tensor | None]:
         """What goes with the rows of x, by name."""
         gray = None if self.gray is None else self.gray.values
@@ -88,7 +98,7 @@ class Split:
         return Split(self.x[rows], **taken, gray=kept, files=files)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Data:
     """Training, validation and test examples of one space.
 
@@ -99,6 +109,7 @@ class Data:
         class_names: names of the classes, in the order of the label indices.
         columns: names of the entries, where the data are a table.
         attribute_names, factor_names: names of the attributes and of the factors, in their order.
+        bands: the channels that pictures show; None: the first three.
         notes: every decision taken in loading, one sentence each.
         source: arguments of ``load_data`` that load the same data again in another process
             (JSON-able); None where the data came from memory.
@@ -123,6 +134,7 @@ class Data:
     columns: tuple[str, ...] | None = None
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
+    bands: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
     source: dict[str, Any] | None = None
 
@@ -132,6 +144,29 @@ class Data:
                 got = tuple(split.x.shape[1:])
                 raise ValueError(f"{name}: expected examples of {self.space.shape}, got {got}")
             self._check_values(name, split)
+        channels = self.space.shape[0] if self.space.is_image else 0
+        if self.bands is not None and (
+            len(self.bands) not in (1, 3) or not all(0 <= band < channels for band in self.bands)
+        ):
+            raise ValueError(
+                f"bands: expected one or three of the {channels} channels, counted from 0, got "
+                f"{', '.join(map(str, self.bands))}"
+            )
+
+    def __repr__(self) -> str:
+        """In ten lines at most; ``describe`` says more."""
+        names = ("class_names", "attribute_names", "factor_names", "columns")
+        known = {name.replace("_", " "): getattr(self, name) for name in names}
+        notes = [f"note: {note}" for note in self.notes[:NOTES_SHOWN]]
+        more = len(self.notes) - len(notes)
+        lines = [
+            f"Data {self.name!r}: {_shape(self.space)}, {_kind(self)}",
+            ", ".join(f"{name} {len(split)}" for name, split in self.splits.items()),
+            *(f"{what}: {listed(values, 10)}" for what, values in known.items() if values),
+            *notes,
+            *([f"and {more} more notes"] if more else []),
+        ]
+        return "\n  ".join(lines)
 
     def _check_values(self, name: str, split: Split) -> None:
         space = self.space
@@ -235,7 +270,7 @@ def describe(data: Data) -> dict[str, str]:
     low, high, deviation = float(x.min()), float(x.max()), (square / x.numel()) ** 0.5
     lines = {
         "name": data.name,
-        "shape": " × ".join(map(str, space.shape)) + (" (C, H, W)" if space.is_image else ""),
+        "shape": _shape(space),
         "kind": _kind(data),
         "examples": ", ".join(f"{name} {len(split)}" for name, split in data.splits.items()),
         "range": f"{low:g} to {high:g} in train, mean {mean:.4g}, "
@@ -253,6 +288,10 @@ def describe(data: Data) -> dict[str, str]:
         lines["columns"] = ", ".join(data.columns)
     lines["fingerprint"] = data.fingerprint()
     return lines
+
+
+def _shape(space: Space) -> str:
+    return " × ".join(map(str, space.shape)) + (" (C, H, W)" if space.is_image else "")
 
 
 def _kind(data: Data) -> str:

@@ -12,6 +12,7 @@ from msgspec import Meta
 from reparam.data.binarization import Binarization, binarized
 from reparam.data.contents import Array, Contents
 from reparam.data.large_arrays import blocks, changed, is_mapped
+from reparam.data.scaled_levels import with_whole_levels
 from reparam.limits import Limited, Whole
 from reparam.space import DataKind
 
@@ -121,10 +122,16 @@ def _levels(contents: Contents, arrays: list[Array], options: ValueOptions) -> i
         return contents.levels
     if all(x.dtype == np.uint8 for x in arrays):
         return 256
-    largest = max(float(x.max()) for x in arrays)
+    broken = next((v for x in arrays for v in x[x % 1 != 0][:1].tolist()), None)
+    if broken is not None:
+        raise ValueError(
+            f"levels: kind levels is of whole numbers, and {contents.origin} holds {broken:g}; "
+            "leave kind out, or say with levels=K (--levels) that they are levels divided by K−1"
+        )
+    largest = max(int(x.max()) for x in arrays)
     raise ValueError(
         f"levels: expected the number of levels for kind levels (the largest value of "
-        f"{contents.origin} is {largest:g}, so levels={int(max(largest, 1)) + 1} or more)"
+        f"{contents.origin} is {largest}, so levels={max(largest, 1) + 1} or more)"
     )
 
 
@@ -155,6 +162,8 @@ def store_values(
     (dtype('uint8'), 'binary', None)
     """
     _require_numbers(contents)
+    if options.kind == "levels" or (options.kind is None and contents.form != "table"):
+        contents = with_whole_levels(contents, options.levels)
     kind, levels, why = decide_kind(contents, options)
     notes = [why]
     if kind == "binary" and contents.form == "images":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from reparam.data import Data, refuse_unfit
+from reparam.data import Data, as_data, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.latents import active_units
@@ -28,18 +29,18 @@ from reparam.evaluation.samples import (
     sampling_speed,
     too_few,
 )
-from reparam.evaluation.scores import Score, Scores, finite
+from reparam.evaluation.scores import Score, Scores, ScoreTable, finite
 from reparam.inspection import OfData
 from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.train import History
 
-__all__ = ["Extractor", "Score", "Scores", "evaluate", "reference_scores", "too_few"]
+__all__ = ["Extractor", "Score", "ScoreTable", "Scores", "evaluate", "reference_scores", "too_few"]
 
 
 def evaluate(
     model: Model,
-    data: Data,
+    data: Any,
     *,
     split: str = "test",
     samples: int | None = None,
@@ -47,12 +48,14 @@ def evaluate(
     history: History | None = None,
     extractor: Extractor | None = None,
     watch: Watch = unwatched,
-) -> Scores:
+) -> ScoreTable:
     """Measure everything the model defines, on one split of the data.
 
     Args:
         model: any model; it is measured in evaluation mode and left in the mode it was in.
-        data: of the model's space.
+        data: of the model's space. What is no ``Data`` is read and carved as ``fit`` does it: the
+            same arrays give the rows that it did not train on. For test rows of your own give
+            ``((x_train, y_train), (x_test, y_test))`` or a dictionary of splits.
         split: ``"test"``, ``"valid"`` or ``"train"``.
         samples: draws per example of a log-likelihood that is found by draws; None: by what they
             cost, 1000 at most (``default_samples``). The score says how many.
@@ -62,7 +65,7 @@ def evaluate(
         watch: is told what is being measured and which share of the work is done.
 
     Returns:
-        Scores by name. What a model does not define is absent.
+        Scores by name, a dictionary with ``to_frame``. What a model does not define is absent.
 
     Raises:
         ValueError: the data are not the model's, or a score is NaN or infinite: which, by name.
@@ -74,6 +77,7 @@ def evaluate(
     >>> rp.evaluate(model, data)["log_likelihood"].kind
     'lower bound'
     """
+    data = as_data(data, model.space)
     if split not in data.splits:
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
     refuse_unfit(model, data, "train", split)
@@ -86,7 +90,7 @@ def evaluate(
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")
     if history is not None:
         scores["train_seconds"] = Score(history.seconds, "s", len(data.train), "train")
-    return scores
+    return ScoreTable(scores)
 
 
 @dataclass(frozen=True)

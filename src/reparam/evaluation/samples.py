@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from reparam.batching import affordable, in_batches, rows_at_once, slices
-from reparam.data import Data, Split
+from reparam.data import Data, Split, as_data
 from reparam.evaluation import copies, discrepancy, manifolds
 from reparam.evaluation.classes import ROWS_PER_CLASS, Classifier, classifier, label_entropy
 from reparam.evaluation.copies import copy_scores, nearest_distances
@@ -22,7 +22,7 @@ from reparam.evaluation.manifolds import manifold_scores
 from reparam.evaluation.random_features import FEATURES, Extractor, RandomFeatures
 from reparam.evaluation.reconstruction import deviations, laplacian_variance, scaled_vectors
 from reparam.evaluation.rows import subset
-from reparam.evaluation.scores import Score, Scores, ratio_score
+from reparam.evaluation.scores import Score, Scores, ScoreTable, ratio_score
 from reparam.model import Generator, Space
 
 MOST_SAMPLES, LEAST_SAMPLES = 5000, 500
@@ -212,8 +212,8 @@ def _draws(model: Generator, n: int, seed: int, watch: Callable[[float], None]) 
 
 
 def reference_scores(
-    data: Data, split: str = "test", extractor: Extractor | None = None, seed: int = 0
-) -> Scores:
+    data: Any, split: str = "test", extractor: Extractor | None = None, seed: int = 0
+) -> ScoreTable:
     """The ``sample_scores`` of training rows in place of samples: what real data score.
 
     The Fréchet distance is then its floor at that n, and even real data have a precision below 1.
@@ -221,7 +221,7 @@ def reference_scores(
     split, as there are no other rows to hold against it.
 
     Args:
-        data: of which splits are compared.
+        data: of which splits are compared; what is no ``Data`` is read by ``load_data``.
         split: what the training rows are compared with.
         extractor: features in which to compare; None: ``RandomFeatures``.
         seed: of the rows.
@@ -231,11 +231,12 @@ def reference_scores(
     >>> found["frechet_distance"].value < 2, found["near_copies"].value
     (True, 1.0)
     """
+    data = as_data(data)
     if split == "train":
-        return {}
+        return ScoreTable()
     yardstick = _yardstick(data, split, extractor, seed, rows_compared(data, split))
     rows = subset(data.train, yardstick.n, seed)
-    return yardstick.scores(rows.x.split(rows_at_once(data.space)))
+    return ScoreTable(yardstick.scores(rows.x.split(rows_at_once(data.space))))
 
 
 def too_few(data: Data, split: str = "test", features: int = FEATURES) -> list[str]:

@@ -6,11 +6,14 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from reparam.model import Kind
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ScoreKind = Kind | Literal["upper bound"]  # no log p(x) is one; what is made of several may be
 SIGNS: dict[ScoreKind, str] = {
@@ -152,6 +155,21 @@ def _together(first: float | None, second: float | None) -> float | None:
 
 
 Scores = dict[str, Score]
+
+
+class ScoreTable(Scores):
+    """Scores by name, as ``evaluate`` gives them.
+
+    >>> ScoreTable(elbo=Score(-90.0, "nats", n=10, split="test")).to_frame().loc["elbo", "value"]
+    np.float64(-90.0)
+    """
+
+    def to_frame(self) -> pd.DataFrame:
+        """A DataFrame with a row for each score; it asks for pandas."""
+        import pandas as pd
+
+        rows = {name: score.to_json() for name, score in self.items()}
+        return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def finite(scores: Mapping[str, Score]) -> Scores:

@@ -23,6 +23,7 @@ from reparam.model import (
 )
 from reparam.models.conditional import Conditional
 from reparam.nets.autoregressive_network import AutoregressiveNetwork
+from reparam.space import as_tensor
 
 NUMBERS_AT_ONCE = 2**25  # parameters of conditionals in a pass that needs no gradients
 
@@ -144,6 +145,7 @@ class Autoregressive(Conditional, Density, Completer):
         Raises:
             ValueError: the mask is not bool, or of another shape.
         """
+        x = as_tensor(x)
         given, mask, c = self.prepare_given(x, mask, c)
         drawn = self._fill(len(given), c, generator, given, mask)
         dtype = x.dtype if self._fits(x.dtype, drawn.dtype) else drawn.dtype

@@ -112,7 +112,7 @@ class TwoStage(Codec, Generator):
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         if not player.endswith(ON_CODES):
             loss = self.codec.loss(x, None, player)
-            self._condition(c, x.shape[0])  # seen by nothing here, but a wrong one is refused
+            self._condition(c, len(x))  # seen by nothing here, but a wrong one is refused
             return loss
         code = _code(self.codec, x)
         c = self._condition(c, code.shape[0])

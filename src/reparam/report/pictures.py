@@ -53,6 +53,7 @@ class Brightness:
 
     Args:
         low, high: the values shown as 0 and 255; what lies outside is clipped.
+        bands: the channels that are shown of images that have them; None: the first three.
 
     >>> Brightness(0.0, 16.0).bytes(torch.tensor([[[[0.0, 8.0, 99.0]]]])).ravel().tolist()
     [0, 128, 255]
@@ -60,15 +61,16 @@ class Brightness:
 
     low: float
     high: float
+    bands: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, data: Data) -> Brightness:
         """Discrete data over their levels, real data over the range of the training split."""
         levels = data.space.level_count
         if levels is not None:
-            return cls(0.0, float(levels - 1))
+            return cls(0.0, float(levels - 1), data.bands)
         low, high = float(data.train.x.min()), float(data.train.x.max())
-        return cls(low, high if high > low else low + 1)
+        return cls(low, high if high > low else low + 1, data.bands)
 
     def unit(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) between 0, black, and 1, white."""
@@ -77,6 +79,7 @@ class Brightness:
 
     def bytes(self, x: Tensor) -> Bytes:
         """Images (N, C, H, W) as bytes (N, H, W, 1 or 3)."""
+        x = x[:, self.bands] if self.bands and x.shape[1] > max(self.bands) else x
         return (_visible(self.unit(x)) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
 
 

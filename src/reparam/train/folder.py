@@ -175,9 +175,9 @@ class RunFolder:
                 f"{file}: not a state of this run, or a damaged one: {error}"
             ) from error
 
-    def model(self) -> Model:
-        """The weights that are kept, in evaluation mode."""
-        return read_model(self.path / MODEL_FILE, run=self._id())
+    def model(self, model: Model | None = None) -> Model:
+        """The weights that are kept, in evaluation mode; in ``model``, if no preset builds it."""
+        return read_model(self.path / MODEL_FILE, model, run=self._id())
 
     def _id(self) -> str:
         return self.id or read_run(self.path)["id"]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reparam.model import Keeps
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+WARNINGS_SHOWN = 8  # where it is printed
 Row = dict[str, int | float]  # steps are whole
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """The curves of a run.
 
@@ -35,6 +40,27 @@ class History:
     keeps: Keeps = "best"
     judge: str = ""
 
+    def __repr__(self) -> str:
+        """In ten lines at most: how it ended, what the weights that were kept had, warnings."""
+        kept = (f"{k} {v:.5g}" for k, v in self.kept.items() if not k.startswith("train/"))
+        lines = [
+            f"History of {len(self.rows)} validations in {self.seconds:.1f} s: "
+            f"{self.ended or 'not ended'}",
+            f"kept ({self.keeps}): {', '.join(kept) or 'nothing validated'}",
+            *(f"warning: {text}" for text in self.warnings[:WARNINGS_SHOWN]),
+        ]
+        return "\n  ".join(lines)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The curves as a DataFrame, a row for each validation; it asks for pandas.
+
+        >>> History([{"epoch": 1.0, "valid/bound": -90.0}]).to_frame().columns.tolist()
+        ['epoch', 'valid/bound']
+        """
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=self.columns)
+
     def curve(self, column: str) -> list[float]:
         """One column; rows that lack it are left out."""
         return [row[column] for row in self.rows if column in row]
@@ -47,7 +73,10 @@ class History:
         {'epoch': 1.0}
         """
         # Of several descents the last one's: its rows come last, and their epochs begin anew.
-        return next((row for row in reversed(self.rows) if row["epoch"] == self.best_epoch), {})
+        return next(
+            (row for row in reversed(self.rows) if row.get("epoch", math.nan) == self.best_epoch),
+            {},
+        )
 
     @property
     def columns(self) -> list[str]:

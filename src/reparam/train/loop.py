@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from reparam import numerics
 from reparam.checkpoint import folder_named, rebuild
 from reparam.config import TrainConfig
-from reparam.data import Data, load_data
+from reparam.data import Data, as_data, load_data
 from reparam.interrupt import Interrupt, interruptible
 from reparam.memory import keep_freed
 from reparam.model import Batch, Descend, Loss, Model, Player
@@ -33,9 +32,10 @@ from reparam.train.optimizers import gradient_sum
 from reparam.train.random import alone, seeded
 from reparam.train.ranks import Ranks
 from reparam.train.resuming import put_back
-from reparam.train.state import Training, validation_batches
+from reparam.train.state import Training
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
+from reparam.train.validation import Validated, call_back, validate
 from reparam.wording import listed
 
 SECONDS_BETWEEN_NEWS = 0.2
@@ -52,12 +52,13 @@ class News(NamedTuple):
 
 def fit(
     model: Model,
-    data: Data,
+    data: Any,
     config: TrainConfig | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
     watch: Callable[[News], None] | None = None,
+    validated: Validated | None = None,
     progress: bool = True,
     **fields: Any,
 ) -> History:
@@ -66,12 +67,15 @@ def fit(
     These are the best by validation, or the last where the objective moves with the weights.
 
     Args:
-        model: any model; its stages are run in order.
-        data: its training and validation splits are read.
+        model: any model; its stages are run in order. One of float64 is trained in it.
+        data: its training and validation splits are read. What is no ``Data`` is read by
+            ``load_data``, whose notes then are not seen, as values of the model's kind.
         config: how; None: the preset's own, or the defaults.
         out: folder for the run; None: nothing is written.
         force: overwrite a run that lies there.
         watch: is told where the run stands, a few times a second.
+        validated: is called after every validation with the step, the means of the terms, and the
+            model as it was validated. What it draws or takes in seconds is no part of the training.
         progress: show a bar with the time left on a terminal.
         **fields: of ``TrainConfig``, replacing those of ``config``.
 
@@ -87,6 +91,7 @@ def fit(
     >>> rp.fit(model, data, progress=False).ended
     'solved'
     """
+    data = as_data(data, model.space)
     folder = None if out is None else RunFolder(folder_named(out))
     ranks = Ranks()
     with alone(), ExitStack() as held:
@@ -98,15 +103,16 @@ def fit(
                 folder.begin(model, data, config, force)
         given = {"the folder (out), which only some are given": folder is not None}
         ranks.require_same(training.alike(data) | given)
-        return _run(training, folder, watch, progress)
+        return _run(training, folder, watch, progress, validated)
 
 
 def resume(
     path: str | os.PathLike[str],
     *,
-    data: Data | None = None,
+    data: Any = None,
     model: Model | None = None,
     watch: Callable[[News], None] | None = None,
+    validated: Validated | None = None,
     progress: bool = True,
     **fields: Any,
 ) -> tuple[Model, History]:
@@ -116,7 +122,7 @@ def resume(
         path: the folder that ``fit`` wrote.
         data: needed where the run's data came from memory.
         model: needed where no preset builds it.
-        watch, progress: as for ``fit``.
+        watch, validated, progress: as for ``fit``.
         **fields: of ``TrainConfig`` to change, such as a larger ``epochs``; what the steps so far
             depend on (batch_size, seed, precision, augment) cannot be.
 
@@ -135,17 +141,25 @@ def resume(
                 run = folder.read()  # of whoever held it last
             config = _replace(folder.config(), fields)
             model = model or rebuild(run["model"], folder.path, config.seed)
+            data = None if data is None else as_data(data, model.space)
             data = same_data(run["data"], data, folder.path)
             training = Training(model, data, config)
         ranks.require_same(training.alike(data) | {"run": run["id"]})
-        return model, _run(training, folder, watch, progress, resumed=True)
+        return model, _run(training, folder, watch, progress, validated, resumed=True)
 
 
 def choose_config(model: Model, config: TrainConfig | None, fields: dict[str, Any]) -> TrainConfig:
-    """The config given, else the preset's, with some fields replaced."""
+    """The config given, else the preset's, in the model's precision, with some fields replaced."""
     if config is None:
         recipe = model.recipe
         config = PRESETS[recipe["preset"]].train_on(model.space) if recipe else TrainConfig()
+    if model.anchor.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"model: expected weights of float32 or float64, got {model.anchor.dtype}; give "
+            'model.float(), and precision="bfloat16" to compute in 16 bits'
+        )
+    if model.anchor.dtype == torch.float64 and config.precision == "float32":
+        config = dataclasses.replace(config, precision="float64")
     return _replace(config, fields)
 
 
@@ -172,6 +186,7 @@ def _run(
     folder: RunFolder | None,
     watch: Callable[[News], None] | None,
     progress: bool,
+    validated: Validated | None,
     resumed: bool = False,
 ) -> History:
     """Every stage in order, then the weights that are kept."""
@@ -197,7 +212,7 @@ def _run(
                     folder.change(config)  # not before its state was accepted
                     folder.sweep()
         ranks.broadcast(model)
-        session = _Session(training, folder, watch or _on(shown), interrupt)
+        session = _Session(training, folder, watch or _on(shown), interrupt, validated)
         if not restored:
             session.save()  # the weights it starts from: no seed gives them back
         for index, stage in enumerate(model.stages):
@@ -237,9 +252,10 @@ class _Session:
         folder: RunFolder | None,
         watch: Callable[[News], None],
         interrupt: Interrupt,
+        validated: Validated | None,
     ) -> None:
         self.training, self.folder, self.watch = training, folder, watch
-        self.interrupt = interrupt
+        self.interrupt, self.validated = interrupt, validated
         self.saved_at = self.told_at = time.perf_counter()
         config = training.config
         self.forward: Callable[..., Loss] = training.model
@@ -350,6 +366,8 @@ class _Session:
         with training.averaged():
             valid = validate(training, players[0].name)
             training.remember(valid)
+            if self.validated is not None:
+                call_back(self.validated, training, valid)
         if not math.isfinite(judge(valid, training.part.judge)):
             self._warn(
                 f"the validation loss was not finite at step {training.step}: "
@@ -443,27 +461,6 @@ class _Session:
             self.folder.keep_end(training.stage)
         if training.best is not None:
             self.folder.save_model(training.model, training.best)
-
-
-@torch.no_grad()
-def validate(training: Training, player: str) -> dict[str, float]:
-    """Means of the unweighted terms over the validation split, always under the same noise."""
-    model, config, ranks = training.model, training.config, training.ranks
-    alone = len(training.valid) < ranks.size  # too few rows: every process reads them all
-    rows = slice(None) if alone else ranks.share(len(training.valid))
-    sums: dict[str, torch.Tensor] = {}
-    model.eval()
-    seed = config.seed if alone else ranks.seed(config.seed)
-    with seeded(seed, training.device), autocast(config, training.device):
-        for x, c, _ in validation_batches(model, training.valid, training.device, rows):
-            loss = model(x, c, player)
-            terms = loss.terms | {"objective": loss.objective * len(x)}
-            for name, term in terms.items():
-                sums[name] = sums.get(name, 0) + term.to(numerics.accumulator(term)).sum()
-    model.train()
-    if not alone:
-        ranks.add_up(sums.values())
-    return {name: value.item() / len(training.valid) for name, value in sums.items()}
 
 
 def learning_rate_factor(config: TrainConfig, training: Training) -> float:

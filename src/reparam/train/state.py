@@ -81,6 +81,7 @@ class Training:
         self.ranks = Ranks()  # first: it says which device is this process's
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
+        model.class_names = data.class_names if model.conditional else None
         if config.precision == "bfloat16":  # whose convolutions are fastest in this layout
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         c = condition(model, data.train)

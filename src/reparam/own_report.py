@@ -1,0 +1,84 @@
+"""write_report: the page about models that Python has at hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from reparam.data import as_data
+from reparam.evaluation import evaluate, reference_scores
+from reparam.model import Generator, Model
+from reparam.report import TrainedModel
+from reparam.report import write_report as write_page
+from reparam.train import History
+
+Shown = Model | tuple[Model, History]  # with its curves, as ``resume`` gives them
+
+
+def write_report(
+    models: Model | Iterable[Shown] | Mapping[str, Shown],
+    data: Any,
+    path: str | os.PathLike[str] = "report.html",
+    *,
+    samples: int | None = None,
+    seed: int = 0,
+) -> Path:
+    """Measure trained models and write a report about them, one self-contained HTML page.
+
+    Args:
+        models: one, several, or by the names that the page calls them; each perhaps with the
+            history of its training, ``(model, history)``.
+        data: what they were trained on; what is no ``Data`` is read as ``fit`` does it.
+        path: the file to write.
+        samples: importance samples per example, as for ``evaluate``.
+        seed: of all draws.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no models, one of other data, or the file cannot be written.
+
+    >>> import tempfile
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> model = rp.build("pca", data.space, latent_dim=2)
+    >>> history = rp.fit(model, data, progress=False)
+    >>> path = Path(tempfile.mkdtemp(), "report.html")
+    >>> rp.write_report({"mine": (model, history)}, data, path).name
+    'report.html'
+    """
+    named = _named([models] if isinstance(models, Model) else models)
+    if not named:
+        raise ValueError("models: expected at least one, got none")
+    data = as_data(data, next(iter(named.values()))[0].space)
+    entries = [
+        TrainedModel(
+            label,
+            model,
+            evaluate(model, data, samples=samples, seed=seed, history=history),
+            history or History(),
+        )
+        for label, (model, history) in named.items()
+    ]
+    generates = any(isinstance(entry.model, Generator) for entry in entries)
+    reference = reference_scores(data, seed=seed) if generates else {}
+    return write_page(Path(path), data, entries, seed=seed, reference=reference)
+
+
+def _named(
+    models: Iterable[Shown] | Mapping[str, Shown],
+) -> dict[str, tuple[Model, History | None]]:
+    """Models by their names; those without one by their settings, numbered where these agree."""
+    pairs = models.items() if isinstance(models, Mapping) else ((None, one) for one in models)
+    named: dict[str, tuple[Model, History | None]] = {}
+    for given, one in pairs:
+        model, history = one if isinstance(one, tuple) else (one, None)
+        if not isinstance(model, Model):
+            raise ValueError(f"models: expected models, got {type(model).__name__}")
+        label = given or TrainedModel("", model, {}, History()).settings
+        again = sum(name == label or name.startswith(f"{label} (") for name in named)
+        named[f"{label} ({again + 1})" if again else label] = model, history
+    return named

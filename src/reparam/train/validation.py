@@ -1,0 +1,48 @@
+"""What is measured of the validation split while a model is trained, and who is shown it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from reparam import numerics
+from reparam.model import Model
+from reparam.train.device import autocast
+from reparam.train.random import seeded
+from reparam.train.state import Training, validation_batches
+
+Validated = Callable[[int, dict[str, float], Model], None]  # of the step, the terms, the model
+
+
+@torch.no_grad()
+def validate(training: Training, player: str) -> dict[str, float]:
+    """Means of the unweighted terms over the validation split, always under the same noise."""
+    model, config, ranks = training.model, training.config, training.ranks
+    alone = len(training.valid) < ranks.size  # too few rows: every process reads them all
+    rows = slice(None) if alone else ranks.share(len(training.valid))
+    sums: dict[str, torch.Tensor] = {}
+    model.eval()
+    seed = config.seed if alone else ranks.seed(config.seed)
+    with seeded(seed, training.device), autocast(config, training.device):
+        for x, c, _ in validation_batches(model, training.valid, training.device, rows):
+            loss = model(x, c, player)
+            terms = loss.terms | {"objective": loss.objective * len(x)}
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.to(numerics.accumulator(term)).sum()
+    model.train()
+    if not alone:
+        ranks.add_up(sums.values())
+    return {name: value.item() / len(training.valid) for name, value in sums.items()}
+
+
+def call_back(validated: Validated, training: Training, terms: dict[str, float]) -> None:
+    """Show a validation to whoever asked, without random numbers or seconds of the training."""
+    if not training.ranks.first:
+        return
+    training.stop_clock()
+    training.model.eval()
+    with seeded(training.config.seed, training.device), torch.no_grad():
+        validated(training.step, terms, training.model)
+    training.model.train()
+    training.start_clock()
