@@ -49,6 +49,15 @@ def _size(kind: object, tokens: Sequence[Token]) -> int | tuple[int, int]:
     return int(height) if width is None else (int(height), int(width))
 
 
+def _shape(kind: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    """Height and width, perhaps after the number of channels."""
+    if re.fullmatch(r"\d+(x\d+){1,2}", text := tokens[0].value) is None:
+        raise ValueError(
+            f"shape: expected 28x28 or 3x32x32 (channels x height x width), got {text!r}"
+        )
+    return tuple(map(int, text.split("x")))
+
+
 def _binarize(kind: object, tokens: Sequence[Token]) -> str | float:
     text = tokens[0].value
     if text in ("static", "dynamic"):
@@ -66,11 +75,15 @@ class DataOptions:
         drop: Column to leave out; may be repeated.
         attributes: Column of conditions; may be repeated.
         factors: Column of a known factor of variation; may be repeated.
+        header: Whether the first line of a text table names its columns; none: decide.
+        only: Class whose rows are kept, no others; may be repeated.
+        without: Class whose rows are left out; may be repeated.
         kind: binary, levels or real, instead of the rules.
         levels: K: the values are integers 0 to K−1.
         binarize: A threshold, static (one random draw) or dynamic.
         size: Image size: 64, or 48x64 (height x width).
         pad: How other proportions are made to fit.
+        shape: Of the images that rows are, one column for each pixel: 28x28 or 3x32x32.
         test: Where the test split lies, if elsewhere.
     """
 
@@ -78,6 +91,9 @@ class DataOptions:
     drop: Annotated[list[str] | None, option(metavar="COLUMN")] = None
     attributes: Annotated[list[str] | None, option("--attribute", metavar="COLUMN")] = None
     factors: Annotated[list[str] | None, option("--factor", metavar="COLUMN")] = None
+    header: bool | None = None
+    only: Annotated[list[str] | None, option(metavar="CLASS")] = None
+    without: Annotated[list[str] | None, option(metavar="CLASS")] = None
     kind: Annotated[str | None, Parameter(metavar="KIND")] = None
     levels: int | None = None
     binarize: Annotated[str | float | None, Parameter(converter=_binarize, metavar="HOW")] = None
@@ -85,6 +101,9 @@ class DataOptions:
         int | tuple[int, int] | None, Parameter(converter=_size, n_tokens=1, metavar="SIZE")
     ] = None
     pad: Annotated[bool, Parameter(negative="--crop", show_default="crop")] = False
+    shape: Annotated[
+        tuple[int, ...] | None, Parameter(converter=_shape, n_tokens=1, metavar="SHAPE")
+    ] = None
     test: Annotated[str | None, Parameter(metavar="SOURCE")] = None
 
     def load(self, source: str) -> Data:

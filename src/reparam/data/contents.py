@@ -16,12 +16,14 @@ CHANNELS = (1, 3)
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """The arguments of ``load_data`` that only some readers take, and ``only``.
+    """The arguments of ``load_data`` that only some readers take, and ``columns``.
 
     Args:
         label, drop, attributes, factors: columns of a table; drop also names arrays of an archive.
         size, fit_size: of images in files.
-        only: of a table, the columns to take as x, in this order; None: all others.
+        header: of a text table, whether its first line names the columns; None: decide.
+        shape: of the images that rows of a table, or vectors, are.
+        columns: of a table, those to take as x, in this order; None: all others.
 
     >>> ReadOptions(label="y").refuse("an image folder", "size", "fit_size")
     Traceback (most recent call last):
@@ -34,12 +36,20 @@ class ReadOptions:
     factors: tuple[str, ...] = ()
     size: int | tuple[int, int] | None = None
     fit_size: Fit = "crop"
-    only: tuple[str, ...] | None = None
+    header: bool | None = None
+    shape: tuple[int, ...] | None = None
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def named(self) -> set[str]:
+        """All columns that are named."""
+        label = () if self.label is None else (self.label,)
+        return {*label, *self.drop, *self.attributes, *self.factors, *(self.columns or ())}
 
     def refuse(self, what: str, *taken: str) -> None:
         """Refuse arguments that this kind of source ignores."""
         for each in fields(self):
-            if each.name not in (*taken, "only") and getattr(self, each.name) != each.default:
+            if each.name not in (*taken, "columns") and getattr(self, each.name) != each.default:
                 raise ValueError(f"{each.name}: does not apply to {what}")
 
 
@@ -164,7 +174,8 @@ def with_axes(contents: Contents) -> Contents:
     >>> with_axes(contents).splits["train"].x.shape
     (5, 3, 4, 6)
     """
-    arranged, note = {}, None
+    arranged: dict[str, SplitArrays] = {}
+    notes: dict[str, list[str]] = {}
     for split, arrays in contents.splits.items():
         if arrays.x.ndim == 0 or len(arrays.x) == 0:
             raise ValueError(f"{contents.at(split)} is empty; expected at least 1 row")
@@ -175,8 +186,15 @@ def with_axes(contents: Contents) -> Contents:
             )
         x, note = _with_axes(arrays.x, contents.at(split))
         arranged[split] = replace(arrays, x=x)
+        if note is not None:
+            notes.setdefault(note, []).append(split)
     _refuse_other_shapes(contents.origin, arranged)
-    return replace(contents, splits=arranged).noted(*([note] if note else []))
+    return replace(contents, splits=arranged).noted(
+        *(
+            note if len(splits) == len(arranged) else f"{note[:-1]} ({', '.join(splits)})."
+            for note, splits in notes.items()
+        )
+    )
 
 
 def _with_axes(x: Array, where: str) -> tuple[Array, str | None]:

@@ -13,9 +13,9 @@ from reparam.space import Space
 
 
 class Recipe(TypedDict):
-    """The arguments of ``load_data`` as JSON keeps them."""
+    """The arguments of ``load_data`` as JSON keeps them; ``source`` not of data in memory."""
 
-    source: str
+    source: NotRequired[str]
     test: NotRequired[str]
     label: NotRequired[str | int]
     drop: NotRequired[str | list[str]]
@@ -26,6 +26,10 @@ class Recipe(TypedDict):
     binarize: NotRequired[str | float]
     size: NotRequired[int | list[int]]
     fit_size: NotRequired[str]
+    header: NotRequired[bool]
+    shape: NotRequired[list[int]]
+    only: NotRequired[list[str]]
+    without: NotRequired[list[str]]
     seed: NotRequired[int]
 
 

@@ -99,7 +99,8 @@ class Data:
         attribute_names, factor_names: names of the attributes and of the factors, in their order.
         notes: every decision taken in loading, one sentence each.
         source: arguments of ``load_data`` that load the same data again in another process
-            (JSON-able); None where the data came from memory.
+            (JSON-able); without ``source`` where the data came from memory, and None where there is
+            nothing to say of how more of them are to be read.
 
     Raises:
         ValueError: a split's examples have another shape than ``space``, or values, labels or

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reparam.data.cells import first_text, numbers
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
 from reparam.data.large_arrays import refuse_too_large
+from reparam.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 HINTED = 10  # columns that a remedy names
 ROW_NUMBERS = "__index_level_"  # how pandas calls an unnamed index in a Parquet file
+UNNAMED = ("", "Unnamed: 0")  # an index that was written as a column, and what pandas reads it as
 ROWS_AT_ONCE = 4096  # written to a matrix while they are in the cache
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 
 # Where a cell is, "row 7" or "line 9", and what stands there, by row from 0 and column.
 FindCell = Callable[[int, str], tuple[str, Any]]
@@ -58,16 +60,33 @@ def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
     import pyarrow as pa
 
     names = [str(name) for name in frame.columns]
-    x_columns, columns = choose_columns(names, options, "DataFrame"), {}
-    for name in used_columns(x_columns, options):
-        try:
-            columns[name] = pa.array(frame.iloc[:, names.index(name)], from_pandas=True)
-        except pa.ArrowException as error:
+    x_columns = choose_columns(names, options, "DataFrame")
+    found = dict(zip(names, (series for _, series in frame.items()), strict=True))
+    columns = {name: _from_pandas(found[name], name) for name in used_columns(x_columns, options)}
+
+    def find(row: int, column: str) -> tuple[str, Any]:
+        return f"row {row}", found[column].iloc[row]
+
+    return table_contents(pa.table(columns), x_columns, options, "DataFrame", "DataFrame", find)
+
+
+def _from_pandas(series: pd.Series, name: str) -> pa.Array:
+    """A column of a DataFrame; one of several types as numbers, or as text that is refused."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(series, from_pandas=True)
+    except pa.ArrowException as error:
+        cells = [None if cell is None or cell != cell else str(cell) for cell in series]
+        values = numbers(cells, ".")
+        if values is None:
+            row = first_text(cells)
             raise ValueError(
-                f"DataFrame: column {name!r} is of no one type that is known ({error}); make it "
-                f"numbers or text, or leave it out with {drop_hint([name])}"
+                f"DataFrame: column {name!r} is of no one type that is known ({error}); row {row} "
+                f"is {cells[row or 0]!r}; make it numbers or text, or leave it out with "
+                f"{drop_hint([name])}"
             ) from error
-    return table_contents(pa.table(columns), x_columns, options, "DataFrame", "DataFrame")
+        return pa.array(values, pa.float64())
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Contents:
@@ -96,9 +115,12 @@ def read_parquet(path: Path, options: ReadOptions) -> Contents:
     names = [name for name in names if not name.startswith(ROW_NUMBERS)]
     x_columns = choose_columns(names, options, str(path))
     used = used_columns(x_columns, options)
+    words = [] if options.label is None else [options.label]  # of which few may fill many rows
     refuse_too_large(str(path), rows * len(used) * np.dtype(np.float64).itemsize)
     try:
-        table = parquet.read_table(path, columns=used, page_checksum_verification=True)
+        table = parquet.read_table(
+            path, columns=used, page_checksum_verification=True, read_dictionary=words
+        )
     except MemoryError:
         raise
     except Exception as error:
@@ -124,29 +146,43 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
         "attributes": options.attributes,
         "factors": options.factors,
     }
-    for argument, asked in (asked_for | {"columns": options.only or ()}).items():
+    place = _places(names)
+    for argument, asked in (asked_for | {"columns": options.columns or ()}).items():
         for name in asked:
-            if name not in names:
+            if name not in place:
                 near = difflib.get_close_matches(name, names, 1) or list(names[:8])
                 found = ", ".join(map(repr, near))
                 raise ValueError(f"{argument}: {origin} has no column {name!r}; there is {found}")
-    apart = [name for asked in asked_for.values() for name in asked]
+    apart = Counter(name for asked in asked_for.values() for name in asked)
     for argument in ("attributes", "factors"):
         for name in asked_for[argument]:
-            if apart.count(name) > 1:
+            if apart[name] > 1:
                 raise ValueError(
                     f"{argument}: {name!r} is named twice, or is the label or dropped too"
                 )
     if options.label in options.drop:
         raise ValueError(f"label: {options.label!r} is dropped too; leave one of both out")
-    if options.label in (options.only or ()):
+    if options.label in (options.columns or ()):
         raise ValueError(f"label: {options.label!r} is an entry of x; name another column")
-    x_columns = tuple(options.only or (name for name in names if name not in apart))
+    x_columns = tuple(options.columns or (name for name in names if name not in apart))
     if not x_columns:
         raise ValueError(
             f"{origin}: no columns are left besides label, attributes, factors and drop"
         )
     return x_columns
+
+
+def _places(names: Sequence[str]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(names)}
+
+
+def is_index_name(name: str, names: Sequence[str]) -> bool:
+    """Whether this is the first of several columns and has no name: perhaps numbers of rows.
+
+    >>> is_index_name("", ["", "a"]), is_index_name("a", ["a", "b"])
+    (True, False)
+    """
+    return len(names) > 1 and name == names[0] and name in UNNAMED
 
 
 def used_columns(x_columns: Sequence[str], options: ReadOptions) -> list[str]:
@@ -197,56 +233,53 @@ def table_contents(
     Traceback (most recent call last):
     ValueError: two.csv: row 1 has no label in column 'y'; fill it in, or drop the row
     """
+    import pyarrow as pa
+
     find = find or (lambda row, column: (f"row {row}", table.column(column)[row].as_py()))
     attributes, factors, label = options.attributes, options.factors, options.label
+    x_columns, notes = _without_index(table, x_columns, options)
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
     _refuse_missing(table, used_columns(x_columns, options), label, origin, find)
     arrays = SplitArrays(
         _matrix(table, x_columns),
-        None if label is None else _plain(table.column(label)).to_numpy(),
+        None if label is None else _labels(table.column(label)),
         _matrix(table, factors) if factors else None,
         _matrix(table, attributes) if attributes else None,
     )
+    truths = [name for name in x_columns if pa.types.is_boolean(table.column(name).type)]
+    if truths:
+        notes.append(f"True and False became 1 and 0: {listed(truths)}.")
     return Contents(
         {"train": arrays},
         name,
         origin,
         "table",
         columns=tuple(x_columns),
+        notes=tuple(notes),
         attribute_names=attributes or None,
         factor_names=factors or None,
     )
 
 
-def first_text(cells: Sequence[str | None]) -> int | None:
-    """The first of some cells that is neither a number nor missing, if there is one.
-
-    >>> first_text(["1", " NA", "1_000"])
-    2
-    """
-    texts = (i for i, cell in enumerate(cells) if not (is_missing(cell) or is_number(cell)))
-    return next(texts, None)
+def with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    """The same table with another column of that name."""
+    return table.set_column(table.column_names.index(name), name, column)
 
 
-def is_missing(cell: str | None) -> bool:
-    """Whether a cell of text says that there is nothing.
-
-    >>> is_missing(" N/A"), is_missing("0")
-    (True, False)
-    """
-    return cell is None or cell.strip().lower() in MISSING
-
-
-def is_number(cell: str | None) -> bool:
-    """Whether a cell of text is a number as files have them.
-
-    >>> is_number("1e5"), is_number("1_000"), is_number("nan")
-    (True, False, False)
-    """
-    try:
-        return "_" not in str(cell) and not np.isnan(float(str(cell)))  # 1_000 is Python only
-    except ValueError:
-        return False
+def _without_index(
+    table: pa.Table, x_columns: Sequence[str], options: ReadOptions
+) -> tuple[Sequence[str], list[str]]:
+    """The entries of x without a nameless first column that numbers or names the rows."""
+    if options.columns is not None or not is_index_name(x_columns[0], x_columns):
+        return x_columns, []
+    cells = _plain(table.column(x_columns[0])).to_pylist()
+    text = any(isinstance(cell, str) for cell in cells)
+    if text and len(set(cells)) < len(cells):
+        return x_columns, []
+    if not text and any(cell is None or cell != cell // 1 for cell in cells):
+        return x_columns, []
+    note = f"Left out: the first column, which has no name and {'names' if text else 'numbers'} "
+    return x_columns[1:], [f"{note}the rows; with a name it would be read."]
 
 
 def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: FindCell) -> None:
@@ -292,27 +325,48 @@ def _refuse_missing(
         )
 
 
+def _labels(column: pa.ChunkedArray) -> Array:
+    """The labels of a column without missing ones; of categories each name is kept once."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(column.type):
+        return column.to_numpy()
+    encoded = column.combine_chunks()
+    encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+    names = encoded.dictionary.to_pylist()
+    words = np.empty(len(names), object)
+    words[:] = names
+    return words[encoded.indices.to_numpy()]
+
+
 def _missing(column: pa.ChunkedArray) -> Array:
     """Which cells are null, or NaN where that can be."""
     if column.null_count:
         return column.is_null(nan_is_null=True).to_numpy()
-    values = _plain(column).to_numpy()  # without the compute module, which takes time to import
-    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(column), bool)
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not pa.types.is_floating(kind):
+        return np.zeros(len(column), bool)
+    return np.isnan(_plain(column).to_numpy())  # without the compute module, slow to import
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+    types = pa.types
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_null, types.is_decimal)
     return any(test(kind) for test in tests)  # where all cells are missing, that is to be said
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values themselves of a column of categories."""
+    """The values themselves of a column of categories, and decimal numbers as float64."""
     import pyarrow as pa
 
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
 
 
 def _matrix(table: pa.Table, columns: Sequence[str]) -> Array:
