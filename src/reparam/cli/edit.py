@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 from reparam.cli.examples import (
     ClassName,
@@ -22,7 +21,7 @@ from reparam.cli.examples import (
 )
 from reparam.cli.options import Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
-from reparam.cli.tables import score_table, show, told
+from reparam.cli.tables import named, score_table, show, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +67,7 @@ def interpolate(
     tiles, arrays = torch.cat([a.x.to(x), x, b.x.to(x)]), {"x": x, "t": torch.linspace(0, 1, steps)}
     result = Result(arrays, record.columns, lambda: tiles, len(tiles), (1, steps + 1), places)
     emit(result, target, record)
-    show(f"{steps} steps from {escape(first)} to {escape(second)} in {told(out)}")
+    show(f"{steps} steps from {named(first)} to {named(second)} in {told(out)}")
 
 
 def traverse(

@@ -96,8 +96,8 @@ def evaluate(
     with bar(f"measuring {label} on {data.name}") as watch:
         scores = measure(model, data, **asked, history=history, watch=watch)
         reference = reference_scores(data, split, seed=seed) if generates else {}
+    if json is not None:  # before anything is printed, which may fail
+        write_json(json, scores_json(data, {label: scores}, reference))
     show(score_table(scores, reference))
     notes = [*left_out(model, scores), *(too_few(data, split) if generates else [])]
     show_notes([*notes, *diagnose(model, data.splits[split], seed)])
-    if json is not None:
-        write_json(json, scores_json(data, {label: scores}, reference))

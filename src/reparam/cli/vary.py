@@ -6,12 +6,11 @@ import math
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 from reparam.cli.examples import ClassName, Example, Out, condition_of, one_example
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import HERE, Run, Where
-from reparam.cli.tables import show, told
+from reparam.cli.tables import named, show, told
 
 
 def vary(
@@ -50,4 +49,4 @@ def vary(
     tiles, width = torch.cat([split.x.to(x), x]), math.ceil(math.sqrt(n + 1))
     result = Result({"x": x}, record.columns, lambda: tiles, width, places=places)
     emit(result, target, record)
-    show(f"{n} variations of {escape(example)} in {told(out)}")
+    show(f"{n} variations of {named(example)} in {told(out)}")
