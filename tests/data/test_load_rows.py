@@ -121,7 +121,7 @@ def test_the_record_spans_levels_or_training_values():
     "change, message",
     [
         ({"source": {"source": "digits", "color": "red"}}, "data.source.color is unknown"),
-        ({"source": {"source": 1}}, "data.source.source: expected str"),
+        ({"source": {"seed": 1}}, "data.source.source is missing"),
         ({"source": {"source": "digits", "levels": "x"}}, "data.source.levels: expected int"),
         ({"source": "digits"}, "data.source: expected object"),
         ({"fingerprint": 7}, "data.fingerprint: expected str, got int"),

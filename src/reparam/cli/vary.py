@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from reparam.cli.examples import ClassName, Example, Out, condition_of, one_example
+from reparam.cli.examples import ClassName, Example, Out, Part, condition_of, one_example
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import named, show, told
@@ -23,6 +23,7 @@ def vary(
         float, Parameter(help="How far from the mean code: 1 draws from q(z|x).")
     ] = 1.0,
     out: Out = "variations.png",
+    split: Part = "test",
     label: ClassName = None,
     seed: Seed = 0,
     force: Force = False,
@@ -41,12 +42,12 @@ def vary(
     target = Target.of(out, force, record)
     if not isinstance(model, LatentVariable):
         raise ValueError(f"{run}: {type(model).__name__} has no q(z|x) to draw from; use a VAE")
-    split = one_example(example, opened)
-    places = target.claim(several(place_of(split, example), n))
+    found = one_example(example, opened, split)
+    places = target.claim(several(place_of(found, example), n))
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    c = condition_of(opened, split, label)
-    x = variations(model, split.x, n, c, spread, generator).cpu()
-    tiles, width = torch.cat([split.x.to(x), x]), math.ceil(math.sqrt(n + 1))
+    c = condition_of(opened, found, label)
+    x = variations(model, found.x, n, c, spread, generator).cpu()
+    tiles, width = torch.cat([found.x.to(x), x]), math.ceil(math.sqrt(n + 1))
     result = Result({"x": x}, record.columns, lambda: tiles, width, places=places)
     emit(result, target, record)
     show(f"{n} variations of {named(example)} in {told(out)}")

@@ -9,6 +9,7 @@ import numpy as np
 
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 TRUTH = {"true": True, "false": False}
+FORMULA = "=+-@\t\r"  # what a spreadsheet takes for one begins so
 SPACES = " \u00a0\u202f'’"  # between thousands, beside the mark that is not the decimal one
 # 1,234,567.8: the same separator before every three digits; and 1.234.567,8.
 GROUPED = {
@@ -45,6 +46,25 @@ def number(cell: str, decimal: str = ".") -> float | None:
     except ValueError:
         return None
     return None if np.isnan(value) else value
+
+
+def quoted(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula: after an apostrophe, numbers as they are.
+
+    >>> quoted("=1+1"), quoted("-1.5"), quoted("a-b")
+    ("'=1+1", '-1.5', 'a-b')
+    """
+    formula = text[:1] in FORMULA and text != "" and number(text) is None
+    return f"'{text}" if formula else text
+
+
+def unquoted(cell: str) -> str:
+    """What ``quoted`` was given.
+
+    >>> unquoted("'=1+1"), unquoted("'n")
+    ('=1+1', "'n")
+    """
+    return cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1:2] in FORMULA else cell
 
 
 def decimal_mark(cells: Sequence[str], delimiter: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from reparam.data.contents import Contents, SplitArrays
+from reparam.data.contents import Array, Contents, SplitArrays
 from reparam.data.large_arrays import take
 from reparam.wording import did_you_mean, listed
 
@@ -56,7 +56,7 @@ def chosen_classes(
                 f"{argument}: {contents.origin} has no labels; of a table, name their column "
                 "(label, --label)"
             )
-        for name in set(asked) - set(classes or ()):
+        for name in (name for name in asked if name not in (classes or ())):
             hint = did_you_mean(name, classes or ())
             known = listed(classes or (), CLASSES_NAMED)
             raise ValueError(f"{argument}: no class {name!r}; there is {known}{hint}")
@@ -89,8 +89,8 @@ def _rows_of(where: str, arrays: SplitArrays, kept: list[int]) -> SplitArrays:
     return replace(found, labels=np.searchsorted(kept, found.labels))
 
 
-def taken(arrays: SplitArrays, rows: Any) -> SplitArrays:
+def taken(arrays: SplitArrays, rows: Array) -> SplitArrays:
     """Some rows of a split, with all that goes with them."""
     there = {what: values for what, values in vars(arrays).items() if values is not None}
     found: dict[str, Any] = {what: take(values, rows) for what, values in there.items()}
-    return SplitArrays(**found)
+    return SplitArrays(**{"rows": np.asarray(rows)} | found)

@@ -90,6 +90,7 @@ class SplitArrays:
         attributes: (N, F), conditions that are numbers.
         gray: the levels of which x was drawn, where it was.
         files: the images that the rows were decoded from.
+        rows: (N,), which rows of the source these are; None: all of them, in their order.
 
     >>> len(SplitArrays(np.zeros((3, 2))).x)
     3
@@ -101,6 +102,7 @@ class SplitArrays:
     attributes: Array | None = None
     gray: Array | None = None
     files: Files | None = field(default=None, kw_only=True)
+    rows: Array | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reparam.data.cells import decimal_mark, is_grouped, is_missing, is_truth, numbers
+from reparam.data.cells import decimal_mark, is_grouped, is_missing, is_truth, numbers, unquoted
 from reparam.data.contents import Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
 from reparam.data.table_columns import (
@@ -170,7 +170,8 @@ def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
 
     encoded = column.combine_chunks().dictionary_encode()
     words = [None if is_missing(word) else word.strip() for word in encoded.dictionary.to_pylist()]
-    classes, values = pa.array(words, pa.string()), numbers(words, decimal)
+    values = numbers(words, decimal)
+    classes = pa.array([None if word is None else unquoted(word) for word in words], pa.string())
     if values is not None and not is_truth(words):
         whole = all(word is None or word.lstrip("+-").isdecimal() for word in words)
         exact = [None if word is None else int(word) for word in words] if whole else values

@@ -106,6 +106,9 @@ def check_record(entry: Mapping[str, Any]) -> None:
     ValueError: data.fingerprint is missing
     """
     check(entry, RecordEntry, "data")
+    source = entry["source"]
+    if source is not None and not {"source", "binarize"} & source.keys():
+        raise ValueError("data.source.source is missing")
 
 
 def _span(data: Data) -> tuple[float, float]:

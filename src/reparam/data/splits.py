@@ -38,6 +38,7 @@ class Split:
         streamed: whether x is a file mapped into memory, to be read batch by batch; ``load_data``
             has looked at its values.
         files: the images that the rows were decoded from, where they were.
+        rows: (N,), which rows of their source these are, from 0; None: all, in their order.
 
     Raises:
         ValueError: there are no rows, or not one label (or row of factors …) for each of them.
@@ -53,6 +54,7 @@ class Split:
     gray: Gray | None = None
     streamed: bool = False
     files: Files | None = None
+    rows: Tensor | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) == 0:
@@ -83,7 +85,12 @@ class Split:
         kept = None if gray is None or self.gray is None else Gray(gray, self.gray.levels)
         at = rows if isinstance(rows, slice) else np.asarray(rows)
         files = None if self.files is None else self.files[at]
-        return Split(self.x[rows], **taken, gray=kept, files=files)
+        return Split(self.x[rows], **taken, gray=kept, files=files, rows=self.numbers[rows])
+
+    @property
+    def numbers(self) -> Tensor:
+        """(N,), which row of its source each one is, from 0."""
+        return torch.arange(len(self)) if self.rows is None else self.rows
 
 
 @dataclass(frozen=True)

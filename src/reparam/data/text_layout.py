@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from reparam.data.cells import decimal_mark, is_truth, number
+from reparam.data.cells import decimal_mark, is_truth, number, unquoted
 from reparam.data.headers import column, names_columns
 
 DELIMITERS = (",", ";", "\t")
@@ -97,7 +97,7 @@ def text_layout(path: Path, header: bool | None, asked: Collection[str]) -> Layo
     data = below if header else [*first, *below]
     if not data:
         raise ValueError(f"{path}: has no rows")
-    names = first[0] if header else list(map(str, range(len(first[0]))))
+    names = list(map(unquoted, first[0]) if header else map(str, range(len(first[0]))))
     if header and _has_more_cells(data, len(names)):
         names = ["", *names]
     skip = rows[0][0] if header else comments[-1][0] if comments else 0
