@@ -17,7 +17,6 @@ from reparam.cli.tables import (
     show_notes,
 )
 from reparam.progress import bar
-from reparam.wording import listed
 
 NAMED = 50  # columns that are named where data are described
 
@@ -60,6 +59,7 @@ def data(source: Source | None = None, /, *, options: DataOptions = BY_RULES) ->
     """List the named data sets, or describe one of them or your own, a table by its columns."""
     from reparam.data import describe, describe_columns, sources
     from reparam.data.column_table import HEADINGS
+    from reparam.wording import listed
 
     if source is None:
         show(rows_table(("name", "what it is"), sources()))

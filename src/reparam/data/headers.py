@@ -8,7 +8,7 @@ import numpy as np
 
 from reparam.data.cells import is_missing, number
 
-SURELY = 8  # numbers at equal steps that no row of data has by chance
+SURELY, SEVERAL = 8, 4  # numbers that no row, or hardly one, has in such an order by chance
 ENOUGH = 10  # rows below whose range says what values of a column are like
 FAR = 10  # times the largest below: of another quantity
 
@@ -45,8 +45,10 @@ def names_columns(first: Row, below: Sequence[Row], asked: Collection[str], deci
     cells = [first[i] for i in at]
     counted = cells == positions[: len(cells)]
     over_numbers = any(_numeric(below, i, decimal) for i in words)
-    if counted and (over_numbers or (first[0] == "" and _numeric(below, 0, decimal))):
-        return True  # a DataFrame without column names, perhaps with its index
+    if counted and over_numbers:
+        return True  # a DataFrame without column names
+    if first[0] == "" and _counts(column(below, 0)):
+        return True  # its index, which has no name
     rows = [[row[i] for i in at] for row in below if len(row) == len(first)]
     return _stands_apart(cells, rows, decimal, over_numbers)
 
@@ -69,7 +71,7 @@ def _stands_apart(cells: Row, rows: Sequence[Row], decimal: str, over_numbers: b
         return False
     if even and (over_numbers or len(cells) >= SURELY):
         return True
-    if not (even or over_numbers or len(cells) >= SURELY):
+    if not (even or over_numbers or len(cells) >= SEVERAL):
         return False
     return _otherwise_written(cells, rows) or _elsewhere(values, table)
 
@@ -86,6 +88,13 @@ def _elsewhere(values: np.ndarray, table: np.ndarray) -> bool:
     outside = (values < table.min(0)) | (values > table.max(0))
     large = np.abs(values) > FAR * np.abs(table).max(0)
     return bool(large.all() or (outside.all() and len(table) >= ENOUGH))
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether these are the numbers of rows, from 0 or 1."""
+    return bool(cells) and any(
+        list(cells) == [str(start + i) for i in range(len(cells))] for start in (0, 1)
+    )
 
 
 def _rises(values: np.ndarray) -> bool:

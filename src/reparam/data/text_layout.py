@@ -81,38 +81,44 @@ def text_layout(path: Path, header: bool | None, asked: Collection[str]) -> Layo
     """
     delimiter, longest = _delimiter(path)
     comments, rows = _first_lines(path, delimiter)
-    if not rows:
-        comments, rows = [], comments[-1:]  # a name may begin so too
-    first, below = _cells(rows[:1]), _cells(rows[1:])
-    cells = islice((cell for row in below or first for cell in row), CELLS)
+    cells = islice((cell for _, row in rows[1:] or rows for cell in row), CELLS)
     decimal = decimal_mark(list(cells), delimiter)
-    said, above = header, _cells(comments[-1:])
+    named = header
     if header is None:
-        header = bool(first) and names_columns(first[0], below, asked, decimal)
-    if said is None and not header and above and len(above[0]) == len(first[0]):
-        named = [_uncommented(above[0][0]), *above[0][1:]]
-        if names_columns(named, [*first, *below], asked, decimal):
-            header, comments, rows = True, comments[:-1], [(comments[-1][0], named), *rows]
-            first, below = [named], [*first, *below]
-    data = below if header else [*first, *below]
+        named, comments, rows = _with_header(comments, rows, asked, decimal)
+    data = [row for _, row in (rows[1:] if named else rows)]
     if not data:
         raise ValueError(f"{path}: has no rows")
-    names = list(map(unquoted, first[0]) if header else map(str, range(len(first[0]))))
-    if header and _has_more_cells(data, len(names)):
+    names = list(map(unquoted, rows[0][1]) if named else map(str, range(len(data[0]))))
+    if named and _has_more_cells(data, len(names)):
         names = ["", *names]
-    skip = rows[0][0] if header else comments[-1][0] if comments else 0
+    above = rows[:1] if named else comments[-1:]
     return Layout(
         delimiter,
         tuple(names),
-        skip,
-        bool(header),
-        _decision(bool(header), said, names),
+        above[0][0] if above else 0,
+        bool(named),
+        _decision(bool(named), header, names),
         bool(comments),
         decimal,
         frozenset(name for i, name in enumerate(names) if is_truth(column(data, i))),
         min(max(BLOCK, 64 * longest), LARGEST_BLOCK),
         sum(len(cell) + 1 for row in data for cell in row) / len(data),
     )
+
+
+def _with_header(
+    comments: list[Line], rows: list[Line], asked: Collection[str], decimal: str
+) -> tuple[bool, list[Line], list[Line]]:
+    """Whether there is a header, perhaps in a comment; the other comments, and the rows from it."""
+    cells = [row for _, row in rows]
+    if not cells or names_columns(cells[0], cells[1:], asked, decimal):
+        return bool(cells), comments, rows
+    for at, above in comments[-1:]:
+        named = [above[0].removeprefix(COMMENT).strip() or above[0], *above[1:]]
+        if len(named) == len(cells[0]) and names_columns(named, cells, asked, decimal):
+            return True, comments[:-1], [(at, named), *rows]
+    return False, comments, rows
 
 
 def _decision(header: bool, said: bool | None, names: Sequence[str]) -> str:
@@ -149,7 +155,7 @@ def _delimiter(path: Path) -> tuple[str, int]:
 
 
 def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line]]:
-    """The comments that the file begins with, and the first lines after them."""
+    """The comments that the file begins with, and the first lines after them, if there are any."""
     comments: list[Line] = []
     rows: list[Line] = []
     for line in _lines(path, delimiter):
@@ -160,7 +166,7 @@ def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line]]:
             rows.append(line)
         if len(rows) > LOOKED_AT:
             break
-    return comments, rows
+    return (comments, rows) if rows else ([], comments)
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[Line]:
@@ -169,11 +175,3 @@ def _lines(path: Path, delimiter: str) -> Iterator[Line]:
         for cells in reader:
             if cells:
                 yield reader.line_num, [cell.strip() for cell in cells]
-
-
-def _cells(lines: Sequence[Line]) -> list[list[str]]:
-    return [cells for _, cells in lines]
-
-
-def _uncommented(cell: str) -> str:
-    return cell.removeprefix(COMMENT).strip() or cell
