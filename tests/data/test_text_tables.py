@@ -144,6 +144,7 @@ def test_a_nameless_column_of_quantities_stays(tmp_path):
         ("# by me, 2020\n# x\na,b\n1,2\n# mid\n3,4\n5,6\n#\n", [[1, 2], [3, 4], [5, 6]], "comment"),
         ("# a, b\n1.5,2\n3,4\n5,6\n", [[1.5, 2], [3, 4], [5, 6]], "first line"),
         ("#,b\n1.5,2\n3,4\n5,6\n", [[1.5, 2], [3, 4], [5, 6]], "first line"),
+        ("sep=;\na;b\n1,5;2\n2,5;3\n3;4\n", [[1.5, 2], [2.5, 3], [3, 4]], "Commas stand"),
         ("#ids\n1.5\n3\n5\n", [[1.5], [3], [5]], "first line"),
     ],
 )
@@ -208,8 +209,14 @@ def test_pixels_of_a_table_are_images(pixels):
     record = DataRecord.from_json(json.loads(json.dumps(record_json(data))), data.space)
     for source in (pixels, PIXELS):  # also beside its label, and without names
         assert torch.equal(load_rows(source, record).x.flatten(1).long(), torch.tensor(PIXELS))
-    vectors = load_data(pixels, label="label")
-    assert any("shape=(28, 28) (--shape 28x28)" in note for note in vectors.notes)
+    for asked in ({"label": "label"}, {}):
+        vectors = load_data(pixels, **asked)
+        assert any("shape=(28, 28) (--shape 28x28)" in note for note in vectors.notes)
+    names = [f"c{i}" for i in range(63)]  # no square
+    assert not any(
+        "--shape" in note
+        for note in load_data(pd.DataFrame(RNG.random((5, 63)), columns=names)).notes
+    )
 
 
 def test_shapes_that_do_not_fit(pixels, tmp_path):

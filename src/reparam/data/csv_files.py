@@ -18,7 +18,7 @@ from reparam.data.table_columns import (
     used_columns,
     with_column,
 )
-from reparam.data.text_layout import COMMENT, LARGEST_BLOCK, Layout, text_layout
+from reparam.data.text_layout import COMMENTS, LARGEST_BLOCK, Layout, text_layout
 from reparam.wording import listed
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _as_types(
     from pyarrow import csv as parser
 
     def other_length(row: parser.InvalidRow) -> str:
-        if not row.text.startswith(COMMENT):
+        if not row.text.startswith(COMMENTS):
             return "error"
         comments.append(row.text)
         return "skip"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -55,24 +55,23 @@ def _type_of_pixels(arrays: Sequence[Array]) -> np.dtype[Any]:
 
 
 def pixel_notes(columns: Sequence[str] | None) -> list[str]:
-    """A hint where the columns of a table are called as pixels are.
+    """A hint where columns of a table are called as pixels are.
 
-    >>> pixel_notes([f"pixel{i}" for i in range(784)])[0].split(": ")[1]
-    'shape=(28, 28) (--shape 28x28) makes them images.'
+    >>> pixel_notes(["label", *(f"pixel{i}" for i in range(784))])[0].split(": ")[1]
+    'shape=(28, 28) (--shape 28x28) makes them images, once 1 other is label or dropped.'
     """
     names = columns or ()
-    side = math.isqrt(len(names))
-    if len(names) < FEWEST or side**2 != len(names):
+    prefixes = Counter(name.rstrip("0123456789") for name in names)
+    prefix, count = max(prefixes.items(), key=lambda item: item[1], default=("", 0))
+    pixels = [name for name in names if name.rstrip("0123456789") == prefix]
+    side, start = math.isqrt(count), pixels[0].removeprefix(prefix) if pixels else ""
+    if count < FEWEST or side**2 != count or not start:
         return []
-    parts = [re.fullmatch(r"(\D*)(\d+)", name) for name in names]
-    first = parts[0]
-    ordered = first is not None and all(
-        part is not None and part[1] == first[1] and int(part[2]) == int(first[2]) + i
-        for i, part in enumerate(parts)
-    )
-    if not ordered:
+    if pixels != [f"{prefix}{int(start) + i}" for i in range(count)]:
         return []
+    others = len(names) - count
+    rest = f", once {others} other{'s are' if others > 1 else ' is'} label or dropped"
     return [
-        f"Columns {names[0]} … {names[-1]} look like pixels: shape=({side}, {side}) "
-        f"(--shape {side}x{side}) makes them images."
+        f"Columns {pixels[0]} … {pixels[-1]} look like pixels: shape=({side}, {side}) "
+        f"(--shape {side}x{side}) makes them images{rest if others else ''}."
     ]

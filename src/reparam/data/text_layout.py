@@ -12,7 +12,7 @@ from reparam.data.cells import decimal_mark, is_truth, number, unquoted
 from reparam.data.headers import column, names_columns
 
 DELIMITERS = (",", ";", "\t")
-COMMENT = "#"
+COMMENTS = ("#", "sep=")  # what lines begin with that are no rows; the second is Excel's
 ENCODING = "utf-8-sig"  # UTF-8, with or without the mark that spreadsheets put first
 BLOCK = 2**20  # bytes that are parsed at a time, unless the header alone is long
 LARGEST_BLOCK = 2**31 - 1
@@ -63,7 +63,7 @@ class Layout:
     def rows(self, path: Path) -> Iterator[Line]:
         """The rows of data as they are written, for messages."""
         for at, cells in _lines(path, self.delimiter):
-            comment = cells[0].startswith(COMMENT) and len(cells) != len(self.names)
+            comment = cells[0].startswith(COMMENTS) and len(cells) != len(self.names)
             if at > self.skip and not comment:
                 yield at, cells
 
@@ -115,7 +115,7 @@ def _with_header(
     if not cells or names_columns(cells[0], cells[1:], asked, decimal):
         return bool(cells), comments, rows
     for at, above in comments[-1:]:
-        named = [above[0].removeprefix(COMMENT).strip() or above[0], *above[1:]]
+        named = [above[0].removeprefix(COMMENTS[0]).strip() or above[0], *above[1:]]
         if len(named) == len(cells[0]) and names_columns(named, cells, asked, decimal):
             return True, comments[:-1], [(at, named), *rows]
     return False, comments, rows
@@ -144,7 +144,7 @@ def _delimiter(path: Path) -> tuple[str, int]:
         filled = (line for line in file if line.strip())
         first = next(filled, "")
         line = first
-        while line.startswith(COMMENT):
+        while line.startswith(COMMENTS):
             line = next(filled, "")
         line = line or first
     for mark in DELIMITERS[1:]:  # 1,5;2,5 has more commas
@@ -159,7 +159,7 @@ def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line]]:
     comments: list[Line] = []
     rows: list[Line] = []
     for line in _lines(path, delimiter):
-        comment = line[1][0].startswith(COMMENT)
+        comment = line[1][0].startswith(COMMENTS)
         if comment and not rows:
             comments.append(line)
         elif not comment or len(line[1]) == len(rows[0][1]):
