@@ -145,6 +145,7 @@ def test_a_nameless_column_of_quantities_stays(tmp_path):
         ("# a, b\n1.5,2\n3,4\n5,6\n", [[1.5, 2], [3, 4], [5, 6]], "first line"),
         ("#,b\n1.5,2\n3,4\n5,6\n", [[1.5, 2], [3, 4], [5, 6]], "first line"),
         ("sep=;\na;b\n1,5;2\n2,5;3\n3;4\n", [[1.5, 2], [2.5, 3], [3, 4]], "Commas stand"),
+        ("a,b,,\n1,2,,\n3,4,,\n5,6,,\n", [[1, 2], [3, 4], [5, 6]], "Left out: 2 columns"),
         ("#ids\n1.5\n3\n5\n", [[1.5], [3], [5]], "first line"),
     ],
 )

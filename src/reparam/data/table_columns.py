@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 HINTED = 10  # columns that a remedy names
 ROW_NUMBERS = "__index_level_"  # how pandas calls an unnamed index in a Parquet file
-UNNAMED = ("", "Unnamed: 0")  # an index that was written as a column, and what pandas reads it as
+UNNAMED = "Unnamed: "  # and its number: how pandas calls a column without a name
 ROWS_AT_ONCE = 4096  # written to a matrix while they are in the cache
 
 # Where a cell is, "row 7" or "line 9", and what stands there, by row from 0 and column.
@@ -182,7 +182,7 @@ def is_index_name(name: str, names: Sequence[str]) -> bool:
     >>> is_index_name("", ["", "a"]), is_index_name("a", ["a", "b"])
     (True, False)
     """
-    return len(names) > 1 and name == names[0] and name in UNNAMED
+    return len(names) > 1 and name == names[0] and name in ("", f"{UNNAMED}0")
 
 
 def used_columns(x_columns: Sequence[str], options: ReadOptions) -> list[str]:
@@ -237,7 +237,7 @@ def table_contents(
 
     find = find or (lambda row, column: (f"row {row}", table.column(column)[row].as_py()))
     attributes, factors, label = options.attributes, options.factors, options.label
-    x_columns, notes = _without_index(table, x_columns, options)
+    x_columns, notes = _with_names(table, x_columns, options)
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
     _refuse_missing(table, used_columns(x_columns, options), label, origin, find)
     arrays = SplitArrays(
@@ -266,11 +266,30 @@ def with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table
     return table.set_column(table.column_names.index(name), name, column)
 
 
-def _without_index(
+def _with_names(
     table: pa.Table, x_columns: Sequence[str], options: ReadOptions
 ) -> tuple[Sequence[str], list[str]]:
+    """The entries of x without nameless columns that are empty or stand for the rows."""
+    if options.columns is not None:
+        return x_columns, []
+    full = [
+        name
+        for name in x_columns
+        if not name.startswith(UNNAMED) or table.column(name).null_count < table.num_rows
+    ]
+    empty = len(x_columns) - len(full)
+    notes = (
+        [f"Left out: {empty} column{'s' if empty > 1 else ''} without a name and without cells."]
+        if empty and full
+        else []
+    )
+    x_columns, more = _without_index(table, full or x_columns)
+    return x_columns, notes + more
+
+
+def _without_index(table: pa.Table, x_columns: Sequence[str]) -> tuple[Sequence[str], list[str]]:
     """The entries of x without a nameless first column that numbers or names the rows."""
-    if options.columns is not None or not is_index_name(x_columns[0], x_columns):
+    if not is_index_name(x_columns[0], x_columns):
         return x_columns, []
     cells = _plain(table.column(x_columns[0])).to_pylist()
     text = any(isinstance(cell, str) for cell in cells)

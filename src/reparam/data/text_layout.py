@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reparam.data.cells import decimal_mark, is_truth, number, unquoted
 from reparam.data.headers import column, names_columns
+from reparam.data.table_columns import UNNAMED
 
 DELIMITERS = (",", ";", "\t")
 COMMENTS = ("#", "sep=")  # what lines begin with that are no rows; the second is Excel's
@@ -90,6 +91,8 @@ def text_layout(path: Path, header: bool | None, asked: Collection[str]) -> Layo
     if not data:
         raise ValueError(f"{path}: has no rows")
     names = list(map(unquoted, rows[0][1]) if named else map(str, range(len(data[0]))))
+    # As pandas calls them, so that several are told apart.
+    names = [name or (f"{UNNAMED}{i}" if i else "") for i, name in enumerate(names)]
     if named and _has_more_cells(data, len(names)):
         names = ["", *names]
     above = rows[:1] if named else comments[-1:]
