@@ -121,3 +121,12 @@ def test_numbers_beyond_float32_are_refused(what):
     c = np.array([1.0, 1e300, 3.0])
     with pytest.raises(ValueError, match=r"row 1, '0' is 1e\+300: too large for float32"):
         load_data({"x": RNG.random((3, 2)), what: c})
+
+
+def test_columns_without_names_are_no_columns_with_names():
+    named = pd.DataFrame(RNG.random((9, 2)), columns=["a", "b"])
+    with pytest.raises(ValueError, match="test: DataFrame has no column 'a', which the training"):
+        load_data(named, test=pd.DataFrame(RNG.random((4, 2))))
+    assert load_data(named, test=named[["b", "a"]]).test.x.equal(
+        load_data(named, test=named).test.x
+    )

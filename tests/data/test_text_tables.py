@@ -227,8 +227,13 @@ def test_shapes_that_do_not_fit(pixels, tmp_path):
         load_data("digits", shape=(8, 8))
     with pytest.raises(ValueError, match="shape: expected .H, W."):
         load_data(pixels, label="label", shape=(784,))
-    data = load_data(RNG.random((9, 12)).astype(np.float32), shape=(2, 2, 3))
+    x = RNG.random((9, 12)).astype(np.float32)
+    data = load_data(x, shape=(2, 2, 3))
     assert data.space.shape == (3, 2, 2) and data.space.kind == "real"
+    record = DataRecord.from_json(json.loads(json.dumps(record_json(data))), data.space)
+    for like in (data, record):
+        rows = load_rows(x, like).x
+        assert np.array_equal(rows.movedim(1, 3).flatten(1), x)
 
 
 @pytest.mark.parametrize(

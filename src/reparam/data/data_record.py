@@ -107,7 +107,7 @@ def check_record(entry: Mapping[str, Any]) -> None:
     """
     check(entry, RecordEntry, "data")
     source = entry["source"]
-    if source is not None and not {"source", "binarize"} & source.keys():
+    if source is not None and not {"source", "binarize", "shape"} & source.keys():
         raise ValueError("data.source.source is missing")
 
 

@@ -159,7 +159,7 @@ def load_rows(
     options = ReadOptions(label, attributes=names, columns=trained_on.columns)
     contents = _read_alike(source, trained_on.space, options, recipe)
     used = contents.splits["test" if "test" in contents.splits else "train"]
-    if trained_on.space.is_image and used.x.ndim == 2:
+    if trained_on.space.is_image and used.x.shape[1:] == (trained_on.space.dimension,):
         contents = with_shape(contents, tuple(recipe.get("shape", trained_on.space.shape)))
         used = contents.splits["test" if "test" in contents.splits else "train"]
     contents = with_axes(replace(contents, splits={"examples": used}))
@@ -232,11 +232,8 @@ def checked_data(
     }
     if options.binarize is not None:
         # New rows are binarized as these were, whatever they look like by themselves.
-        source = (
-            (source or _fields(options))
-            | {"kind": kind}
-            | ({} if levels is None else {"levels": levels})
-        )
+        read_so = {"kind": kind} | ({} if levels is None else {"levels": levels})
+        source = (source or {}) | _fields(options) | read_so
         kind, levels = "binary", None
     shape = tuple(splits["train"].x.shape[1:])
     n_classes, n_attributes = (
@@ -362,17 +359,21 @@ def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
     ).noted(note, *(n for n in other.notes if n not in contents.notes))
 
 
-def _recipe(source: Any, test: Any, label: Any, *arguments: Any) -> dict[str, Any] | None:
-    """Arguments that load the same data in another process; None, if something is in memory."""
+def _recipe(
+    source: Any, test: Any, label: Any, options: ReadOptions, *others: Any
+) -> dict[str, Any] | None:
+    """Arguments that load the same data in another process; None, if something is in memory.
+
+    Of vectors in memory that became images it is how they did.
+    """
     places = {"source": source} if test is None else {"source": source, "test": test}
-    if not all(isinstance(place, str | os.PathLike) for place in places.values()):
-        return None
-    if label is not None and not isinstance(label, str | int):
-        return None
+    stored = all(isinstance(place, str | os.PathLike) for place in places.values())
+    if not stored or (label is not None and not isinstance(label, str | int)):
+        return None if options.shape is None else {"shape": list(options.shape)}
     return {
         name: place if place in NAMED_SETS else str(Path(place).expanduser().resolve())
         for name, place in places.items()
-    } | _fields(*arguments)
+    } | _fields(options, *others)
 
 
 def _read_alike(
