@@ -240,13 +240,25 @@ def test_shapes_that_do_not_fit(pixels, tmp_path):
     "cells, message",
     [
         ([1, 2, "n/a", 4], r"row 2, column 'a' is missing \('n/a'\).*--drop a"),
-        ([1, 2.5, None, "x"], r"column 'a' is of no one type.*row 3 is 'x'.*--drop a"),
+        ([1, 2.5, None, "x"], r"row 3, column 'a' holds text \('x'\).*--drop a"),
+        (["1", "2", "n/a", "4"], r"row 2, column 'a' is missing \('n/a'\).*--drop a"),
+        (["1,5", "2,5", "x", "4"], r"row 2, column 'a' holds text \('x'\).*--drop a"),
     ],
 )
 def test_a_column_of_numbers_and_words(cells, message):
     frame = pd.DataFrame({"a": pd.Series(cells, dtype=object), "b": [0.5, 1.5, 3, 4]})
     with pytest.raises(ValueError, match=f"DataFrame: {message}"):
         load_data(frame)
+
+
+def test_numbers_that_a_frame_holds_as_text_are_read(tmp_path):
+    text = ["1,5", "2", "1.234,5", "-4"]
+    frame = pd.DataFrame({"a": text, "b": ["1", "2", "3e0", "4"], "c": ["True", "False"] * 2})
+    frame.to_parquet(tmp_path / "t.parquet")
+    for source in (frame, tmp_path / "t.parquet"):
+        data = load_data(source)
+        assert all_rows(data) == [[-4, 4, 0], [1.5, 1, 1], [2, 2, 0], [1234.5, 3, 1]]
+        assert "Text that is read as numbers: a, b, c." in data.notes
 
 
 def test_names_of_many_columns_are_not_compared_with_each_other():

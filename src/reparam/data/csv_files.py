@@ -8,18 +8,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reparam.data.cells import decimal_mark, is_grouped, is_missing, is_truth, numbers, unquoted
+from reparam.data.cells import is_missing, is_truth, numbers, unquoted
 from reparam.data.contents import Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
 from reparam.data.table_columns import (
     choose_columns,
+    decimal_notes,
     is_index_name,
     table_contents,
     used_columns,
     with_column,
 )
 from reparam.data.text_layout import COMMENTS, LARGEST_BLOCK, Layout, text_layout
-from reparam.wording import listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +58,9 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
             line, cells = next(islice(layout.rows(path), row, None))
             return f"line {line}", cells[layout.names.index(column)]
 
-        contents = table_contents(table, x_columns, options, path.stem, str(path), find)
+        contents = table_contents(
+            table, x_columns, options, path.stem, str(path), find, layout.delimiter
+        )
         del table
         pa.default_memory_pool().release_unused()
     except UnicodeDecodeError as error:
@@ -80,7 +82,7 @@ def _refuse_too_large(path: Path, layout: Layout, columns: int) -> None:
 def _parsed(
     path: Path, layout: Layout, columns: Sequence[str], label: str | None
 ) -> tuple[pa.Table, list[str]]:
-    """Columns as numbers, and notes; those that hold something else stay text, and are refused."""
+    """Columns as numbers where the parser takes all of them for such, else as text; and notes."""
     import pyarrow as pa
 
     texts = {name for name in columns if name == label or is_index_name(name, layout.names)}
@@ -89,7 +91,7 @@ def _parsed(
     comments: list[str] = []
     try:
         table = _as_types(path, layout, types, layout.block, comments)
-        notes = _decimal_notes(layout.decimal)
+        notes = decimal_notes(layout.decimal)
     except pa.ArrowInvalid:
         _refuse_other_lengths(path, layout)
         whole = min(
@@ -99,10 +101,9 @@ def _parsed(
             table = _as_types(path, layout, dict.fromkeys(columns, pa.string()), whole, comments)
         except pa.ArrowInvalid as error:
             raise ValueError(f"{path}: cannot be read as text ({error})") from error
-        table, notes = _converted(table, texts, layout.delimiter)
-    for name in texts:
-        convert = _labels if name == label else _whole_column
-        table = with_column(table, name, convert(table.column(name), layout.decimal))
+        notes = []
+    if label is not None:
+        table = with_column(table, label, _labels(table.column(label), layout.decimal))
     if comments or layout.comments:
         notes.append("Lines of comment, which begin with #, are left out.")
     return table, notes
@@ -132,38 +133,6 @@ def _as_types(
     )
 
 
-def _converted(table: pa.Table, texts: set[str], delimiter: str) -> tuple[pa.Table, list[str]]:
-    """A table of text with its numbers as such: by the parser, or cell by cell."""
-    import pyarrow as pa
-
-    odd: dict[str, list[str | None]] = {}
-    cells: list[str] = []
-    for name in table.column_names:
-        if name in texts:
-            continue
-        try:
-            table = with_column(table, name, table.column(name).cast(pa.float64()))
-            cells += ["0.5"] if (table.column(name).to_numpy() % 1 > 0).any() else []
-        except pa.ArrowInvalid:
-            odd[name] = table.column(name).to_pylist()
-    cells += [str(cell) for column in odd.values() for cell in column if not is_missing(cell)]
-    decimal, grouped = decimal_mark(cells, delimiter), []
-    for name, column in odd.items():
-        values = numbers(column, decimal)
-        if values is not None:
-            table = with_column(table, name, pa.chunked_array([pa.array(values)]))
-            if any(is_grouped(str(cell), decimal) for cell in column):
-                grouped.append(name)
-    notes = _decimal_notes(decimal)
-    if grouped:
-        notes.append(f"Separators of thousands are left out of: {listed(grouped)}.")
-    return table, notes
-
-
-def _decimal_notes(decimal: str) -> list[str]:
-    return [] if decimal == "." else ["Commas stand before decimals: 1,5 is 1.5."]
-
-
 def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
     """Labels as integers where all of them are, else as floats, else as they are written."""
     import pyarrow as pa
@@ -180,14 +149,6 @@ def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
         except OverflowError:  # identifiers of more than 18 digits stay text
             pass
     return pa.chunked_array([classes.take(encoded.indices)])
-
-
-def _whole_column(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
-    """A column as numbers, where all of it are."""
-    import pyarrow as pa
-
-    values = numbers(column.to_pylist(), decimal)
-    return column if values is None else pa.chunked_array([pa.array(values)])
 
 
 def _refuse_other_lengths(path: Path, layout: Layout) -> None:

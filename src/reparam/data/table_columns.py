@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.data.cells import first_text, numbers
+from reparam.data.cells import decimal_mark, first_text, is_grouped, is_missing, numbers
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
 from reparam.data.large_arrays import refuse_too_large
 from reparam.wording import listed
@@ -62,7 +62,8 @@ def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
     names = [str(name) for name in frame.columns]
     x_columns = choose_columns(names, options, "DataFrame")
     found = dict(zip(names, (series for _, series in frame.items()), strict=True))
-    columns = {name: _from_pandas(found[name], name) for name in used_columns(x_columns, options)}
+    used = used_columns(x_columns, options)
+    columns = {name: _from_pandas(found[name], name == options.label) for name in used}
 
     def find(row: int, column: str) -> tuple[str, Any]:
         return f"row {row}", found[column].iloc[row]
@@ -70,23 +71,20 @@ def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
     return table_contents(pa.table(columns), x_columns, options, "DataFrame", "DataFrame", find)
 
 
-def _from_pandas(series: pd.Series, name: str) -> pa.Array:
-    """A column of a DataFrame; one of several types as numbers, or as text that is refused."""
+def _from_pandas(series: pd.Series, label: bool) -> pa.Array:
+    """A column of a DataFrame; one of several types as text, but for labels."""
     import pyarrow as pa
 
     try:
         return pa.array(series, from_pandas=True)
     except pa.ArrowException as error:
-        cells = [None if cell is None or cell != cell else str(cell) for cell in series]
-        values = numbers(cells, ".")
-        if values is None:
-            row = first_text(cells)
+        if label:
             raise ValueError(
-                f"DataFrame: column {name!r} is of no one type that is known ({error}); row {row} "
-                f"is {cells[row or 0]!r}; make it numbers or text, or leave it out with "
-                f"{drop_hint([name])}"
+                f"label: column {series.name!r} is of no one type that is known ({error}); make "
+                "all labels text, or all numbers"
             ) from error
-        return pa.array(values, pa.float64())
+        cells = [None if cell is None or cell != cell else str(cell) for cell in series]
+        return pa.array(cells, pa.string())
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Contents:
@@ -213,6 +211,7 @@ def table_contents(
     name: str,
     origin: str,
     find: FindCell | None = None,
+    delimiter: str | None = None,
 ) -> Contents:
     """The rows of a table as training examples, once all cells are what their column needs.
 
@@ -223,6 +222,7 @@ def table_contents(
         name: of the data.
         origin: how messages call the table.
         find: how messages call a cell; None: by its row, from 0.
+        delimiter: of a text table, which says what 1,234 is where no other cell does.
 
     Raises:
         ValueError: text where numbers are needed, or missing cells, with the place and the remedy.
@@ -237,7 +237,10 @@ def table_contents(
 
     find = find or (lambda row, column: (f"row {row}", table.column(column)[row].as_py()))
     attributes, factors, label = options.attributes, options.factors, options.label
-    x_columns, notes = _with_names(table, x_columns, options)
+    of_numbers = [*x_columns, *attributes, *factors]
+    table, notes = _with_numbers(table, of_numbers, delimiter)
+    x_columns, more = _with_names(table, x_columns, options)
+    notes += more
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
     _refuse_missing(table, used_columns(x_columns, options), label, origin, find)
     arrays = SplitArrays(
@@ -264,6 +267,49 @@ def table_contents(
 def with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
     """The same table with another column of that name."""
     return table.set_column(table.column_names.index(name), name, column)
+
+
+def _with_numbers(
+    table: pa.Table, columns: Sequence[str], delimiter: str | None
+) -> tuple[pa.Table, list[str]]:
+    """The table with numbers that are written as text as such: by the parser, or cell by cell."""
+    import pyarrow as pa
+
+    odd: dict[str, list[str | None]] = {}
+    cells: list[str] = []
+    texts = [name for name in columns if _is_text(table.column(name).type)]
+    for name in texts:
+        try:
+            table = with_column(table, name, table.column(name).cast(pa.float64()))
+            cells += ["0.5"] if (table.column(name).to_numpy() % 1 > 0).any() else []
+        except pa.ArrowInvalid:
+            odd[name] = table.column(name).to_pylist()
+    cells += [str(cell) for column in odd.values() for cell in column if not is_missing(cell)]
+    decimal, grouped = decimal_mark(cells, delimiter or ","), []
+    for name, column in odd.items():
+        values = numbers(column, decimal)
+        if values is not None:
+            table = with_column(table, name, pa.chunked_array([pa.array(values)]))
+            if any(is_grouped(str(cell), decimal) for cell in column):
+                grouped.append(name)
+    notes = decimal_notes(decimal)
+    if grouped:
+        notes.append(f"Separators of thousands are left out of: {listed(grouped)}.")
+    read = [name for name in texts if not _is_text(table.column(name).type)]
+    if read and delimiter is None:
+        notes.append(f"Text that is read as numbers: {listed(read)}.")
+    return table, notes
+
+
+def decimal_notes(decimal: str) -> list[str]:
+    """What is said of the mark before decimals, where it is unusual."""
+    return [] if decimal == "." else ["Commas stand before decimals: 1,5 is 1.5."]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _with_names(
@@ -302,14 +348,12 @@ def _without_index(table: pa.Table, x_columns: Sequence[str]) -> tuple[Sequence[
 
 
 def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: FindCell) -> None:
-    import pyarrow as pa
-
     others = [column for column in columns if not _is_numeric(table.column(column).type)]
     if not others:
         return
-    cells, kind = table.column(others[0]), table.column(others[0]).type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    row = (first_text(cells.to_pylist()) if text else None) or 0
+    cells, text = table.column(others[0]), _is_text(table.column(others[0]).type)
+    found = [first_text(cells.to_pylist(), mark) for mark in (".", ",")] if text else []
+    row = max((row for row in found if row is not None), default=0)
     place, cell = find(row, others[0]) if len(cells) else ("no row", None)
     held = f"holds {'text' if text else 'no numbers'} ({cell!r})"
     what, them, one = "it", "it", "it"
