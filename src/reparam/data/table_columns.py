@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.data.cells import decimal_mark, first_text, is_grouped, is_missing, numbers
+from reparam.data.cells import first_text
+from reparam.data.column_values import is_text, plain, with_names, with_numbers
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
 from reparam.data.large_arrays import refuse_too_large
 from reparam.wording import listed
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 HINTED = 10  # columns that a remedy names
 ROW_NUMBERS = "__index_level_"  # how pandas calls an unnamed index in a Parquet file
-UNNAMED = "Unnamed: "  # and its number: how pandas calls a column without a name
 ROWS_AT_ONCE = 4096  # written to a matrix while they are in the cache
 
 # Where a cell is, "row 7" or "line 9", and what stands there, by row from 0 and column.
@@ -174,15 +174,6 @@ def _places(names: Sequence[str]) -> dict[str, int]:
     return {name: index for index, name in enumerate(names)}
 
 
-def is_index_name(name: str, names: Sequence[str]) -> bool:
-    """Whether this is the first of several columns and has no name: perhaps numbers of rows.
-
-    >>> is_index_name("", ["", "a"]), is_index_name("a", ["a", "b"])
-    (True, False)
-    """
-    return len(names) > 1 and name == names[0] and name in ("", f"{UNNAMED}0")
-
-
 def used_columns(x_columns: Sequence[str], options: ReadOptions) -> list[str]:
     """All columns that are read: those of numbers first, then the label.
 
@@ -238,8 +229,8 @@ def table_contents(
     find = find or (lambda row, column: (f"row {row}", table.column(column)[row].as_py()))
     attributes, factors, label = options.attributes, options.factors, options.label
     of_numbers = [*x_columns, *attributes, *factors]
-    table, notes = _with_numbers(table, of_numbers, delimiter)
-    x_columns, more = _with_names(table, x_columns, options)
+    table, notes = with_numbers(table, of_numbers, delimiter)
+    x_columns, more = with_names(table, x_columns, options)
     notes += more
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
     _refuse_missing(table, used_columns(x_columns, options), label, origin, find)
@@ -264,94 +255,11 @@ def table_contents(
     )
 
 
-def with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
-    """The same table with another column of that name."""
-    return table.set_column(table.column_names.index(name), name, column)
-
-
-def _with_numbers(
-    table: pa.Table, columns: Sequence[str], delimiter: str | None
-) -> tuple[pa.Table, list[str]]:
-    """The table with numbers that are written as text as such: by the parser, or cell by cell."""
-    import pyarrow as pa
-
-    odd: dict[str, list[str | None]] = {}
-    cells: list[str] = []
-    texts = [name for name in columns if _is_text(table.column(name).type)]
-    for name in texts:
-        try:
-            table = with_column(table, name, table.column(name).cast(pa.float64()))
-            cells += ["0.5"] if (table.column(name).to_numpy() % 1 > 0).any() else []
-        except pa.ArrowInvalid:
-            odd[name] = table.column(name).to_pylist()
-    cells += [str(cell) for column in odd.values() for cell in column if not is_missing(cell)]
-    decimal, grouped = decimal_mark(cells, delimiter or ","), []
-    for name, column in odd.items():
-        values = numbers(column, decimal)
-        if values is not None:
-            table = with_column(table, name, pa.chunked_array([pa.array(values)]))
-            if any(is_grouped(str(cell), decimal) for cell in column):
-                grouped.append(name)
-    notes = decimal_notes(decimal)
-    if grouped:
-        notes.append(f"Separators of thousands are left out of: {listed(grouped)}.")
-    read = [name for name in texts if not _is_text(table.column(name).type)]
-    if read and delimiter is None:
-        notes.append(f"Text that is read as numbers: {listed(read)}.")
-    return table, notes
-
-
-def decimal_notes(decimal: str) -> list[str]:
-    """What is said of the mark before decimals, where it is unusual."""
-    return [] if decimal == "." else ["Commas stand before decimals: 1,5 is 1.5."]
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow as pa
-
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _with_names(
-    table: pa.Table, x_columns: Sequence[str], options: ReadOptions
-) -> tuple[Sequence[str], list[str]]:
-    """The entries of x without nameless columns that are empty or stand for the rows."""
-    if options.columns is not None:
-        return x_columns, []
-    full = [
-        name
-        for name in x_columns
-        if not name.startswith(UNNAMED) or table.column(name).null_count < table.num_rows
-    ]
-    empty = len(x_columns) - len(full)
-    notes = (
-        [f"Left out: {empty} column{'s' if empty > 1 else ''} without a name and without cells."]
-        if empty and full
-        else []
-    )
-    x_columns, more = _without_index(table, full or x_columns)
-    return x_columns, notes + more
-
-
-def _without_index(table: pa.Table, x_columns: Sequence[str]) -> tuple[Sequence[str], list[str]]:
-    """The entries of x without a nameless first column that numbers or names the rows."""
-    if not is_index_name(x_columns[0], x_columns):
-        return x_columns, []
-    cells = _plain(table.column(x_columns[0])).to_pylist()
-    text = any(isinstance(cell, str) for cell in cells)
-    if text and len(set(cells)) < len(cells):
-        return x_columns, []
-    if not text and any(cell is None or cell != cell // 1 for cell in cells):
-        return x_columns, []
-    note = f"Left out: the first column, which has no name and {'names' if text else 'numbers'} "
-    return x_columns[1:], [f"{note}the rows; with a name it would be read."]
-
-
 def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: FindCell) -> None:
     others = [column for column in columns if not _is_numeric(table.column(column).type)]
     if not others:
         return
-    cells, text = table.column(others[0]), _is_text(table.column(others[0]).type)
+    cells, text = table.column(others[0]), is_text(table.column(others[0]).type)
     found = [first_text(cells.to_pylist(), mark) for mark in (".", ",")] if text else []
     row = max((row for row in found if row is not None), default=0)
     place, cell = find(row, others[0]) if len(cells) else ("no row", None)
@@ -411,7 +319,7 @@ def _missing(column: pa.ChunkedArray) -> Array:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not pa.types.is_floating(kind):
         return np.zeros(len(column), bool)
-    return np.isnan(_plain(column).to_numpy())  # without the compute module, slow to import
+    return np.isnan(plain(column).to_numpy())  # without the compute module, slow to import
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
@@ -423,20 +331,11 @@ def _is_numeric(kind: pa.DataType) -> bool:
     return any(test(kind) for test in tests)  # where all cells are missing, that is to be said
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values themselves of a column of categories, and decimal numbers as float64."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
-
-
 def _matrix(table: pa.Table, columns: Sequence[str]) -> Array:
     """(N, D) of the type that holds all columns of numbers, a block of rows after the other."""
     import pyarrow as pa
 
-    chosen = pa.table({str(i): _plain(table.column(name)) for i, name in enumerate(columns)})
+    chosen = pa.table({str(i): plain(table.column(name)) for i, name in enumerate(columns)})
     types = [kind.to_pandas_dtype() for kind in chosen.schema.types]
     matrix, start = np.empty((chosen.num_rows, len(columns)), np.result_type(*types)), 0
     for batch in chosen.to_batches(max_chunksize=ROWS_AT_ONCE):

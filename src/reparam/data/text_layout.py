@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from reparam.data.cells import decimal_mark, is_truth, number, unquoted
+from reparam.data.column_values import UNNAMED
 from reparam.data.headers import column, names_columns
-from reparam.data.table_columns import UNNAMED
 
 DELIMITERS = (",", ";", "\t")
 COMMENTS = ("#", "sep=")  # what lines begin with that are no rows; the second is Excel's
