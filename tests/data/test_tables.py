@@ -243,6 +243,7 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
         ("a,y\n1,u\n3,None \n5,v\n", {"label": "y"}, "line 3 has no label in column 'y'"),
         ("a;b\n1,5;2.5\n3,5;4.5\n", {}, r"line 2, column 'a' holds text \('1,5'\)"),
         ("a,b\n1,2\n3,inf\n5,6\n", {}, "train row 1, column 'b' is inf"),
+        ('a,b\n" 1",inf\n2,3\n4,5\n', {}, "train row 0, column 'b' is inf"),
         ("a,b\n1,2\n3,1e60\n5,6\n", {}, r"column 'b' is 1e\+60: too large for float32"),
         ("a,b\n", {}, "t.csv: has no rows"),
         ("", {}, "t.csv: has no rows"),

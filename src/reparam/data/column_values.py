@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from reparam.data.cells import decimal_mark, is_grouped, is_missing, numbers
 from reparam.data.contents import ReadOptions
 from reparam.wording import listed
@@ -41,23 +43,24 @@ def with_numbers(
     for name in texts:
         try:
             table = with_column(table, name, table.column(name).cast(pa.float64()))
-            cells += ["0.5"] if (table.column(name).to_numpy() % 1 > 0).any() else []
+            values = table.column(name).to_numpy()
+            cells += ["0.5"] if (np.floor(values) < values).any() else []
         except pa.ArrowInvalid:
             odd[name] = table.column(name).to_pylist()
     cells += [str(cell) for column in odd.values() for cell in column if not is_missing(cell)]
     decimal, grouped = decimal_mark(cells, delimiter or ","), []
     for name, column in odd.items():
-        values = numbers(column, decimal)
-        if values is not None:
-            table = with_column(table, name, pa.chunked_array([pa.array(values)]))
+        read = numbers(column, decimal)
+        if read is not None:
+            table = with_column(table, name, pa.chunked_array([pa.array(read)]))
             if any(is_grouped(str(cell), decimal) for cell in column):
                 grouped.append(name)
     notes = decimal_notes(decimal)
     if grouped:
         notes.append(f"Separators of thousands are left out of: {listed(grouped)}.")
-    read = [name for name in texts if not is_text(table.column(name).type)]
-    if read and delimiter is None:
-        notes.append(f"Text that is read as numbers: {listed(read)}.")
+    found = [name for name in texts if not is_text(table.column(name).type)]
+    if found and delimiter is None:
+        notes.append(f"Text that is read as numbers: {listed(found)}.")
     return table, notes
 
 

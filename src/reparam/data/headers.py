@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -109,7 +110,7 @@ def _even(values: np.ndarray) -> bool:
 
 def _numbers(cells: Row, decimal: str) -> np.ndarray:
     found = [number(cell, decimal) for cell in cells]
-    return np.array([np.nan if value is None else value for value in found])
+    return np.array([np.nan if value is None or math.isinf(value) else value for value in found])
 
 
 def column(below: Sequence[Row], index: int) -> list[str]:
