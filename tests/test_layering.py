@@ -36,6 +36,7 @@ ROWS = (
         "batching",
         "lock",
         "progress",
+        "terminal",
         "wording",
     ),
     ("nets",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -14,6 +13,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+
+from reparam.terminal import console, printable
 
 Watch = Callable[[str, float], None]  # what is being done, and the share of all that is done
 
@@ -29,7 +30,7 @@ def bar(name: str, visible: bool = True) -> Iterator[Watch]:
     It shows the share that is done, the time taken and left, and what is being done; nothing
     before the first news, so that an error at once stands alone.
     """
-    console = Console(stderr=True)
+    errors = console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -39,13 +40,13 @@ def bar(name: str, visible: bool = True) -> Iterator[Watch]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[doing]}", markup=False),
     )
-    bars = Progress(*columns, console=console, disable=not (visible and console.is_terminal))
-    task = bars.add_task(name, total=1.0, doing="")
+    bars = Progress(*columns, console=errors, disable=not (visible and errors.is_terminal))
+    task = bars.add_task(printable(name), total=1.0, doing="")
 
     def watch(doing: str, share: float) -> None:
         if not bars.disable and not bars.live.is_started:
             bars.start()
-        bars.update(task, completed=share, doing=doing)
+        bars.update(task, completed=share, doing=printable(doing))
 
     try:
         yield watch

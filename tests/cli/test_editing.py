@@ -107,7 +107,7 @@ def test_classes_are_written_by_name_with_their_accuracy(reparam, made, tmp_path
     code, said, err = reparam("classify", made / "cvae", "-n", 50, "--samples", 5, "-o", out)
     assert code == 0, err
     header, rows = read_csv(out)
-    assert header == [*(f"log p({i})" for i in range(10)), "class", "label"]
+    assert header == [*(f"log p({i})" for i in range(10)), "class", "label", "row"]
     log_p = rows[:, :10].astype(float)
     assert np.allclose(np.exp(log_p).sum(1), 1)
     assert (rows[:, 10] == log_p.argmax(1).astype(str)).all()
@@ -151,7 +151,7 @@ def test_noisy_examples_are_repaired_as_they_are(reparam, made, tmp_path):
 def test_columns_of_a_table_get_noise_in_their_own_deviations(reparam, made, tmp_path):
     words = ["denoise", made / "table", "--noise", "gaussian", "--amount", 1, "-o"]
     code, said, err = reparam(*words, tmp_path / "d.csv")
-    assert code == 0 and read_csv(tmp_path / "d.csv")[0] == ["height", "weight"], err
+    assert code == 0 and read_csv(tmp_path / "d.csv")[0] == ["height", "weight", "row"], err
     corrupted = next(line for line in said.splitlines() if "corrupted error" in line)
     # ε² of twelve rows of two columns has mean 1 and standard error √(2/24) < 0.3.
     assert abs(float(corrupted.split("error")[1].split()[0]) - 1) < 1.2

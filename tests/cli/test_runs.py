@@ -79,7 +79,7 @@ def test_new_rows_and_samples_need_no_training_data(reparam, table_run, tmp_path
     code, _, err = reparam("encode", *words, "-o", out)
     assert code == 0, err
     assert np.array_equal(np.load(codes)["z"], np.load(out)["z"])
-    assert set(np.load(out)["label"]) <= {0, 1}
+    assert set(np.load(out)["label"]) <= {"f", "m"} and np.load(out)["row"].tolist() == [0, 1, 2]
     assert reparam("reconstruct", *words, "-o", tmp_path / "r.csv")[0] == 0
     code, _, err = reparam("sample", run, "-n", 3, "-o", tmp_path / "s.csv")
     assert code == 0, err

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
 
-from reparam.cli.examples import Count, Input, Label, Out, examples_of
+from reparam.cli.examples import Count, Input, Label, Out, Part, examples_of
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import show, show_notes, told
@@ -60,6 +60,7 @@ def complete(
     ] = None,
     draws: Annotated[int, Parameter(help="Completions of each example.")] = 4,
     n: Count = None,
+    split: Part = "test",
     seed: Seed = 0,
     label: Label = None,
     force: Force = False,
@@ -69,7 +70,7 @@ def complete(
     import torch
 
     from reparam.cli.folders import places, several
-    from reparam.cli.outputs import Result, Target, emit
+    from reparam.cli.outputs import Result, Target, beside, emit
     from reparam.model import Completer, positive_count
 
     opened = where.open(run)
@@ -79,20 +80,21 @@ def complete(
     if not isinstance(model, Completer):
         name = type(model).__name__
         raise ValueError(f"{run}: {name} does not complete; use an autoregressive model")
-    split = examples_of(examples, opened, label, n, FEW if target.picture else None)
-    claimed = target.claim([p for place in places(split) for p in several(place, draws)])
+    found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
+    claimed = target.claim([p for place in places(found) for p in several(place, draws)])
     given = given_part(record.space.shape, keep, mask, box)
     show_notes(unseen(given))
-    x = _completions(model, split, given, draws, seed)  # (n, draws, *shape)
+    x = _completions(model, found, given, draws, seed)  # (n, draws, *shape)
 
     def tiles() -> Tensor:
-        hidden = torch.where(given, split.x.to(x), _gray(record))
-        return torch.cat([split.x.to(x)[:, None], hidden[:, None], x], 1).flatten(0, 1)
+        hidden = torch.where(given, found.x.to(x), _gray(record))
+        return torch.cat([found.x.to(x)[:, None], hidden[:, None], x], 1).flatten(0, 1)
 
-    arrays = {"x": x.flatten(0, 1)}
+    each = {name: values.repeat(draws) for name, values in beside(found, record).items()}
+    arrays = {"x": x.flatten(0, 1)} | each
     result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
     emit(result, target, record)
-    show(f"{len(split)} x {draws} completions in {told(out)}")
+    show(f"{len(found)} x {draws} completions in {told(out)}")
 
 
 def given_part(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from reparam.cli.examples import WIDEST, Count, Input, Label, Out, codec, examples_of
+from reparam.cli.examples import WIDEST, Count, Input, Label, Out, Part, codec, examples_of
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import score_table, show, told
@@ -36,6 +36,7 @@ def denoise(
         float | None, Parameter(help="Its level; none: as in training, or 0.25.")
     ] = None,
     n: Count = None,
+    split: Part = "test",
     seed: Seed = 0,
     label: Label = None,
     force: Force = False,
@@ -43,20 +44,21 @@ def denoise(
 ) -> None:
     """Repair noisy examples, or corrupt test examples first: clean, corrupted, repaired."""
     from reparam.cli.folders import places
-    from reparam.cli.outputs import Result, Target, emit, in_rows
+    from reparam.cli.outputs import Result, Target, beside, emit, in_rows
 
     opened = where.open(run)
     record = opened.record
     codec(opened)
     target = Target.of(out, force, record, examples)
-    clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
+    clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None, split)
     claimed = target.claim(places(clean))
     corrupt = examples is None or noise is not None or amount is not None
     noisy = _corrupted(clean, _noise(opened, noise, amount), seed) if corrupt else clean
     repaired = _repaired(opened, noisy)
     shown = [clean.x, noisy.x, repaired] if corrupt else [clean.x, repaired]
     tiles, width = lambda: in_rows(shown, WIDEST), min(WIDEST, len(clean))
-    emit(Result({"x": repaired}, record.columns, tiles, width, places=claimed), target, record)
+    arrays = {"x": repaired} | beside(clean, record)
+    emit(Result(arrays, record.columns, tiles, width, places=claimed), target, record)
     show(f"{len(clean)} repaired examples in {told(out)}")
     if corrupt:
         _show_errors(opened, clean.x, {"corrupted": noisy.x, "repaired": repaired})

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 from reparam.cli.examples import (
     ClassName,
@@ -15,6 +14,7 @@ from reparam.cli.examples import (
     Input,
     Label,
     Out,
+    Part,
     codec,
     condition_of,
     examples_of,
@@ -22,7 +22,7 @@ from reparam.cli.examples import (
 )
 from reparam.cli.options import Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
-from reparam.cli.tables import score_table, show, told
+from reparam.cli.tables import named, score_table, show, told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +44,7 @@ def interpolate(
     *,
     out: Out = "interpolation.png",
     steps: Steps = 9,
+    split: Part = "test",
     path: Annotated[
         Literal["linear", "spherical"], Parameter(help="Between the two codes.")
     ] = "linear",
@@ -62,13 +63,13 @@ def interpolate(
     record, model = opened.record, codec(opened)
     target = Target.of(out, force, record, first, second)
     places = target.claim(numbered(steps))
-    a, b = (one_example(which, opened) for which in (first, second))
+    a, b = (one_example(which, opened, split) for which in (first, second))
     c = [condition_of(opened, end, label) for end in (a, b)]
     x = between(model, a.x, b.x, steps=steps, path=path, c=c[0], c_second=c[1])[0].cpu()
     tiles, arrays = torch.cat([a.x.to(x), x, b.x.to(x)]), {"x": x, "t": torch.linspace(0, 1, steps)}
     result = Result(arrays, record.columns, lambda: tiles, len(tiles), (1, steps + 1), places)
     emit(result, target, record)
-    show(f"{steps} steps from {escape(first)} to {escape(second)} in {told(out)}")
+    show(f"{steps} steps from {named(first)} to {named(second)} in {told(out)}")
 
 
 def traverse(
@@ -85,6 +86,7 @@ def traverse(
     reach: Annotated[
         float, Parameter(help="Standard deviations of the test codes to either side.")
     ] = 2.5,
+    split: Part = "test",
     label: ClassName = None,
     force: Force = False,
     where: Where = HERE,
@@ -104,19 +106,19 @@ def traverse(
     if not 0 <= reach < math.inf:
         raise ValueError(f"reach: expected a finite number of at least 0, got {reach}")
     positive_count("steps", steps)
-    split, test = one_example(example, opened), opened.data().test
+    found, test = one_example(example, opened, split), opened.data().test
     codes = code_features(model, test)
     chosen = dimension or _strongest(model, test, codes)
     for one in chosen:
         if not 0 <= one < codes.shape[1]:
             raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")
-    place = place_of(split, example)
+    place = place_of(found, example)
     rows = [place._replace(name=f"{place.name[:-4]}-z{one}.png") for one in chosen]
     places = target.claim([step for row in rows for step in several(row, steps)])
     mean, deviation = codes[:, chosen].mean(0), codes[:, chosen].std(0, correction=0)
     values = mean[:, None] + deviation[:, None] * torch.linspace(-reach, reach, steps)
-    c = condition_of(opened, split, label)
-    x = along(model, split.x, chosen, values, c)[0].flatten(0, 1).cpu()
+    c = condition_of(opened, found, label)
+    x = along(model, found.x, chosen, values, c)[0].flatten(0, 1).cpu()
     number = torch.tensor(chosen).repeat_interleave(steps)
     arrays = {"x": x, "dimension": number, "value": values.flatten()}
     emit(Result(arrays, record.columns, lambda: x, steps, places=places), target, record)
@@ -133,6 +135,7 @@ def classify(
     n: Count = None,
     samples: Annotated[int, Parameter(help="Importance samples per example and class.")] = 100,
     seed: Seed = 0,
+    split: Part = "test",
     label: Label = None,
     force: Force = False,
     where: Where = HERE,
@@ -144,17 +147,17 @@ def classify(
     opened = where.open(run)
     record, model = opened.record, _classifier(opened)
     target = Target.of(out, force, record, examples)
-    split = examples_of(examples, opened, label, n)
-    log_p = _log_posteriors(model, split, samples, seed)
+    rows = examples_of(examples, opened, label, n, part=split)
+    log_p = _log_posteriors(model, rows, samples, seed)
     found, names = log_p.argmax(1), record.class_names or tuple(map(str, range(log_p.shape[1])))
     if target.folder or target.picture:
-        emit(_by_class(split, found, names, record), target, record)
+        emit(_by_class(rows, found, names, record), target, record)
     else:
-        emit(_table(split, log_p, found, names), target, record)
-    show(f"{len(split)} classes in {told(out)}")
-    if split.labels is not None:
-        name = "test" if examples is None else "given"
-        show(score_table({"accuracy": share_score(found == split.labels, name)}))
+        emit(_table(rows, log_p, found, record), target, record)
+    show(f"{len(rows)} classes in {told(out)}")
+    if rows.labels is not None:
+        name = split if examples is None else "given"
+        show(score_table({"accuracy": share_score(found == rows.labels, name)}))
 
 
 def _classifier(run: OpenRun) -> Density:
@@ -185,16 +188,14 @@ def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Te
     return torch.cat(parts)
 
 
-def _table(split: Split, log_p: Tensor, found: Tensor, names: tuple[str, ...]) -> Result:
+def _table(split: Split, log_p: Tensor, found: Tensor, record: DataRecord) -> Result:
     """log p(y|x), the class that was found and, where it is known, the true one."""
     import numpy as np
 
-    from reparam.cli.outputs import Result
+    from reparam.cli.outputs import Result, beside
 
-    classes = np.array(names)
-    arrays = {"log_p": log_p, "class": classes[found.numpy()]}
-    if split.labels is not None:
-        arrays["label"] = classes[split.labels.numpy()]
+    names = record.class_names or tuple(map(str, range(log_p.shape[1])))
+    arrays = {"log_p": log_p, "class": np.array(names)[found.numpy()], **beside(split, record)}
     return Result(arrays, tuple(f"log p({name})" for name in names))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -23,9 +23,11 @@ Out = Annotated[
     Parameter(alias="-o", metavar="PATH", help="A .png, .npz or .csv file, or a folder of images."),
 ]
 Input = Annotated[
-    str | None, Parameter(help="Other examples of the same shape; none: the test split.")
+    str | None, Parameter(help="Other examples of the same shape; none: those of --split.")
 ]
-Example = Annotated[str, Parameter(help="Number of a test example from 0, or a file with one.")]
+Example = Annotated[
+    str, Parameter(help="Number of an example of --split, from 0, or a file with one.")
+]
 Label = Annotated[
     str | None, Parameter(metavar="COLUMN", help="Column of a table that holds the labels.")
 ]
@@ -39,6 +41,10 @@ Attributes = Annotated[
         metavar="NAME=VALUE",
         help="Condition of a model on attributes; one for each that it has.",
     ),
+]
+Part = Annotated[
+    Literal["train", "valid", "test"],
+    Parameter(name="--split", help="Of the run's data, where no other examples are given."),
 ]
 Count = Annotated[int | None, Parameter(name="-n", help="How many; none: all.")]
 
@@ -65,8 +71,9 @@ def examples_of(
     label: str | None,
     n: int | None,
     most: int | None = None,
+    part: str = "test",
 ) -> Split:
-    """The first n rows of the run's test split, or of other data of the same space.
+    """The first n rows of a split of the run's data, or of other data of the same space.
 
     Where no number is asked for they are all of them, or ``most``, and it says so.
     """
@@ -76,8 +83,10 @@ def examples_of(
         positive_count("n", n)
     if source is not None and run.moved is not None:
         raise ValueError("data: says where the run's own data are; leave it out beside examples")
+    if source is not None and part != "test":
+        raise ValueError("split: is one of the run's own data; leave it out beside examples")
     if source is None:
-        split = run.data().test
+        split = run.data().splits[part]
     else:
         split = _given(source, run, label)
     if n is None and most is not None and len(split) > most:
@@ -86,17 +95,17 @@ def examples_of(
     return split if n is None or n >= len(split) else split.take(slice(0, n))
 
 
-def one_example(which: str, run: OpenRun) -> Split:
-    """The row of the test split with that number, or the one example in a file."""
+def one_example(which: str, run: OpenRun, part: str = "test") -> Split:
+    """The row of a split with that number, or the one example in a file."""
     if not which.isdigit():
         found = _given(which, run, None)
         if len(found) > 1:
             raise ValueError(f"{which}: expected one example, got {len(found)}")
         return found
-    index, test = int(which), run.data().test
-    if index >= len(test):
-        raise ValueError(f"{which}: expected the number of a test example, 0 to {len(test) - 1}")
-    return test.take(slice(index, index + 1))
+    index, split = int(which), run.data().splits[part]
+    if index >= len(split):
+        raise ValueError(f"{which}: expected the number of a {part} example, 0 to {len(split) - 1}")
+    return split.take(slice(index, index + 1))
 
 
 def _given(source: str, run: OpenRun, label: str | None) -> Split:

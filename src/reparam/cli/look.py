@@ -20,6 +20,7 @@ from reparam.cli.tables import (
 from reparam.progress import bar
 
 NAMES = 26  # characters that a column of models takes
+NAMED = 50  # columns that are named where data are described
 
 
 def models(
@@ -59,14 +60,22 @@ def models(
 
 
 def data(source: Source | None = None, /, *, options: DataOptions = BY_RULES) -> None:
-    """List the named data sets, or describe one of them or your own: shape, kind, splits, range."""
-    from reparam.data import describe, sources
+    """List the named data sets, or describe one of them or your own, a table by its columns."""
+    from reparam.data import describe, describe_columns, sources
+    from reparam.data.column_table import HEADINGS
+    from reparam.wording import listed
 
     if source is None:
         show(rows_table(("name", "what it is"), sources()))
         return
     data = options.load(source)
-    show(key_values(describe(data)))
+    facts = describe(data)
+    if data.columns is not None:
+        facts["columns"] = listed(data.columns, NAMED)
+    show(key_values(facts))
+    described = describe_columns(data)
+    if described:
+        show(rows_table(HEADINGS, described))
     show_notes(data.notes)
 
 
@@ -101,8 +110,10 @@ def evaluate(
     with bar(f"measuring {label} on {data.name}") as watch:
         scores = measure(model, data, **asked, history=history, watch=watch)
         reference = reference_scores(data, split, seed=seed) if generates else {}
-    show(score_table(scores, reference))
+    try:
+        show(score_table(scores, reference))
+    finally:  # neither a stream nor a disk that fails loses what was measured
+        if json is not None:
+            write_json(json, scores_json(data, {label: scores}, reference))
     notes = [*left_out(model, scores), *(too_few(data, split) if generates else [])]
     show_notes([*notes, *diagnose(model, data.splits[split], seed)])
-    if json is not None:
-        write_json(json, scores_json(data, {label: scores}, reference))

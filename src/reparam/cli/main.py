@@ -15,6 +15,7 @@ from reparam.cli import complete, denoise, edit, look, train, use, vary
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
 from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
+from reparam.terminal import printable, spell_out
 
 
 def usage(command: Callable[..., None]) -> str:
@@ -62,6 +63,7 @@ for flag in ("--help", "--version"):
 def main() -> None:
     """Run a command; what the user can mend is one message and exit code 2."""
     warnings.showwarning = show_warning
+    spell_out(sys.stdout, sys.stderr)
     words = sys.argv[1:]
     try:
         with terminable():
@@ -77,5 +79,5 @@ def main() -> None:
         complain("error", MEMORY_REMEDY if memory else str(error))
         sys.exit(2)
     except KeyboardInterrupt as interrupt:  # perhaps with a message: what to do about it
-        sys.stderr.write(f"{str(interrupt) or 'interrupted'}\n")
+        sys.stderr.write(f"{printable(interrupt) or 'interrupted'}\n")
         sys.exit(exit_code(interrupt))

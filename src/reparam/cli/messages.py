@@ -6,7 +6,9 @@ import sys
 from typing import TextIO
 
 from cyclopts import CoercionError, CycloptsError, ValidationError
-from rich.console import Console
+from rich.text import Text
+
+from reparam.terminal import console, printable
 
 OUT_OF_MEMORY = (
     "not enough memory",
@@ -22,10 +24,9 @@ MEMORY_REMEDY = (
 
 def complain(kind: str, message: str) -> None:
     """One line: the kind in bold, then the message as it is."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    with console.capture() as line:
-        console.print(f"[bold red]{kind}:[/bold red]", end=" ")
-        console.print(" ".join(message.split()), markup=False)
+    errors = console(stderr=True, soft_wrap=True)
+    with errors.capture() as line:
+        errors.print(Text(f"{kind}:", "bold red"), Text(printable(" ".join(message.split()))))
     # Not by the console itself: while a bar is drawn, what stands here puts the line above it.
     sys.stderr.write(line.get())
 

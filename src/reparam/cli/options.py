@@ -79,6 +79,15 @@ def _bands(kind: object, tokens: Sequence[Token]) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
+def _shape(kind: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+    """Height and width, perhaps after the number of channels."""
+    if re.fullmatch(r"\d+(x\d+){1,2}", text := tokens[0].value) is None:
+        raise ValueError(
+            f"shape: expected 28x28 or 3x32x32 (channels x height x width), got {text!r}"
+        )
+    return tuple(map(int, text.split("x")))
+
+
 def _binarize(kind: object, tokens: Sequence[Token]) -> str | float:
     text = tokens[0].value
     if text in ("static", "dynamic"):
@@ -96,6 +105,9 @@ class DataOptions:
         drop: Column to leave out; may be repeated.
         attributes: Column of conditions; may be repeated.
         factors: Column of a known factor of variation; may be repeated.
+        header: Whether the first line of a text table names its columns; none: decide.
+        only: Class whose rows are kept, no others; may be repeated.
+        without: Class whose rows are left out; may be repeated.
         kind: binary, levels or real, instead of the rules.
         levels: K: the values are integers 0 to K−1, or these divided by K−1.
         binarize: A threshold, static (one random draw) or dynamic.
@@ -108,6 +120,7 @@ class DataOptions:
         x: Of an archive, the array of examples, if it has no common name.
         y: The array of their labels.
         bands: Channels of images in arrays that pictures show, from 0: 3,2,1 as red, green, blue.
+        shape: Of the images that rows are, one column for each pixel: 28x28 or 3x32x32.
         test: Where the test split lies, if elsewhere.
     """
 
@@ -115,6 +128,9 @@ class DataOptions:
     drop: Annotated[list[str] | None, option(metavar="COLUMN")] = None
     attributes: Annotated[list[str] | None, option("--attribute", metavar="COLUMN")] = None
     factors: Annotated[list[str] | None, option("--factor", metavar="COLUMN")] = None
+    header: bool | None = None
+    only: Annotated[list[str] | None, option(metavar="CLASS")] = None
+    without: Annotated[list[str] | None, option(metavar="CLASS")] = None
     kind: Annotated[str | None, Parameter(metavar="KIND")] = None
     levels: int | None = None
     binarize: Annotated[str | float | None, Parameter(converter=_binarize, metavar="HOW")] = None
@@ -133,6 +149,9 @@ class DataOptions:
     y: Annotated[str | None, Parameter(metavar="ARRAY")] = None
     bands: Annotated[
         tuple[int, ...] | None, Parameter(converter=_bands, n_tokens=1, metavar="INT,INT,INT")
+    ] = None
+    shape: Annotated[
+        tuple[int, ...] | None, Parameter(converter=_shape, n_tokens=1, metavar="SHAPE")
     ] = None
     test: Annotated[str | None, Parameter(metavar="SOURCE")] = None
 

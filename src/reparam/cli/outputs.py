@@ -18,11 +18,12 @@ from reparam.atomic import write_atomically
 from reparam.checkpoint import write_text
 from reparam.cli.folders import Place, refuse_places, refuse_sources, write_folder
 from reparam.cli.tables import show_notes
+from reparam.data.cells import quoted
 from reparam.data.contents import Array
 from reparam.report.pictures import Brightness, grid
 
 if TYPE_CHECKING:
-    from reparam.data import DataRecord
+    from reparam.data import DataRecord, Split
 
 SUFFIXES = (".png", ".npz", ".csv")
 
@@ -158,6 +159,17 @@ def check_place(path: Path, folder: bool = False) -> None:
         raise ValueError(f"{path}: cannot be written, as {there} does not allow it")
 
 
+def beside(split: Split, record: DataRecord) -> dict[str, Array]:
+    """What tells which examples these are: their classes, and their files or numbers of rows."""
+    found: dict[str, Array] = {}
+    if split.labels is not None:
+        indices = split.labels.cpu().numpy()
+        found["label"] = np.array(record.class_names)[indices] if record.class_names else indices
+    if split.files is None:
+        return found | {"row": split.numbers.numpy()}
+    return found | {"path": split.files.names.astype(str)}
+
+
 def _stored(result: Result) -> dict[str, Any]:
     return {
         name: values if isinstance(values, np.ndarray) else values.cpu().numpy()
@@ -170,14 +182,21 @@ def _csv(stored: Mapping[str, Array], names: tuple[str, ...] | None) -> str:
     header: list[str] = []
     columns = []
     for index, (name, values) in enumerate(stored.items()):
+        while name in header:  # a column of the data is called so
+            name += "_"
         flat = values.reshape(len(values), -1)
         numbered = [name] if values.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
         header += list(names) if names and index == 0 else numbered
         # Of float32 the shortest digits that read back the same: .1, not .10000000149011612.
-        columns.append(flat.astype(str) if flat.dtype == np.float32 else flat)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+        text = values.dtype.kind not in "buif"
+        columns.append(
+            [list(map(quoted, row)) for row in flat.tolist()]
+            if text
+            else (flat.astype(str) if flat.dtype == np.float32 else flat).tolist()
+        )
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(map(quoted, header))
     for parts in zip(*columns, strict=True):
-        writer.writerow([value for part in parts for value in part.tolist()])
-    return text.getvalue()
+        writer.writerow([value for part in parts for value in part])
+    return written.getvalue()

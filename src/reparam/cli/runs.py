@@ -96,7 +96,7 @@ def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None
             if recipe.get(name) and not _there(recipe[name]):  # it moved along
                 recipe[name] = str(Path(moved).parent / Path(recipe[name]).name)
         return same_data(recorded, load_data(**recipe | {"source": moved}), path)
-    if not recipe:
+    if "source" not in recipe:
         raise ValueError(f"{path}: its data came from memory; name a file of them with --data")
     for place in (recipe["source"], recipe.get("test"), recipe.get("attribute_table")):
         if place is not None and not _there(place):

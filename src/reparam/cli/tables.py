@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from reparam.terminal import console, printable
 from reparam.terms import HEADLINES
 
 if TYPE_CHECKING:
@@ -23,18 +25,23 @@ ACCURACIES = "of accuracies the interval of 95 %"
 def show(content: RenderableType) -> None:
     """Print to the output stream; of several processes, the first does."""
     if _speaks():
-        Console().print(content)
+        console().print(content)
+
+
+def named(text: object) -> str:
+    """A name of a user's in a sentence for ``show``: as it is, brackets being no markup."""
+    return escape(printable(text))
 
 
 def told(path: object) -> str:
-    """A path or name as ``show`` prints it: bold, and brackets in it no markup."""
-    return f"[bold]{escape(str(path))}[/bold]"
+    """The same in bold."""
+    return f"[bold]{named(path)}[/bold]"
 
 
 def show_notes(notes: Iterable[str]) -> None:
     """What was decided on the way, quietly."""
     for note in notes if _speaks() else ():
-        Console().print(f"  • {note}", style="dim", markup=False, highlight=False)
+        console().print(Text(f"  • {printable(note)}"), style="dim")
 
 
 def _speaks() -> bool:
@@ -46,7 +53,7 @@ def key_values(rows: Mapping[str, str]) -> Table:
     """Two columns without lines."""
     table = Table.grid(padding=(0, 2))
     for key, value in rows.items():
-        table.add_row(f"[bold]{key}[/bold]", escape(value))
+        table.add_row(Text(printable(key), "bold"), Text(printable(value)))
     return table
 
 
@@ -54,7 +61,7 @@ def rows_table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """A table of text."""
     table = Table(*header, box=None, header_style="bold", padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
@@ -76,7 +83,8 @@ def score_table(scores: Scores, reference: Scores | None = None) -> Table:
         table.add_column(heading)
     for name, score in scores.items():
         data = [value_text(name, beside.get(name))] if beside else []
-        table.add_row(name, value_text(name, score), *data, score.unit, _protocol(score))
+        cells = (name, value_text(name, score), *data, score.unit, _protocol(score))
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -90,12 +98,12 @@ def comparison_table(models: Mapping[str, Scores], width: int | None = None) -> 
     """
     there = [name for name in HEADLINES if any(name in scores for scores in models.values())]
     rows = {
-        label: [label, *(value_text(name, scores.get(name)) for name in there)]
+        label: [printable(label), *(value_text(name, scores.get(name)) for name in there)]
         for label, scores in models.items()
     }
     headings = ["model", *(HEADLINES[name] for name in there)]
     widest = [max(map(len, lines)) for lines in _lines_by_column([headings, *rows.values()])]
-    narrow = sum(widest) + 2 * len(widest) > (width or Console().width)
+    narrow = sum(widest) + 2 * len(widest) > (width or console().width)
     if narrow:
         rows = {k: [_broken(cell) for cell in row] for k, row in rows.items()}
     found = [score for scores in models.values() for score in scores.values()]
@@ -112,7 +120,7 @@ def comparison_table(models: Mapping[str, Scores], width: int | None = None) -> 
     for heading, in_column in zip(headings, words, strict=True):
         table.add_column(heading, min_width=max(map(len, in_column)), overflow="fold")
     for row in rows.values():
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     return table
 
 

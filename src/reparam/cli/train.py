@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
 from reparam.cli.options import (
     BY_RULES,
@@ -24,7 +23,7 @@ from reparam.cli.options import (
     option,
 )
 from reparam.cli.runs import Moved, Run, recorded_data
-from reparam.cli.tables import REFERENCE, comparison_table, show, show_notes, told
+from reparam.cli.tables import REFERENCE, comparison_table, named, show, show_notes, told
 from reparam.progress import bar
 
 if TYPE_CHECKING:
@@ -151,7 +150,7 @@ def _tell(history: History, out: Path) -> None:
         value = judged(history.kept, history.judge)
         kept = f"; kept the {history.keeps}, of epoch {history.best_epoch:g}: {value}"
     show(f"{history.ended} in {history.seconds:.1f} s{kept}")
-    show(f"run in {told(out)}; next: reparam evaluate {escape(str(out))}")
+    show(f"run in {told(out)}; next: reparam evaluate {named(out)}")
 
 
 def _how_it_goes_on(history: History) -> str:

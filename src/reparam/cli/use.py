@@ -16,6 +16,7 @@ from reparam.cli.examples import (
     Input,
     Label,
     Out,
+    Part,
     asked_condition,
     codec,
     encoder,
@@ -68,6 +69,7 @@ def reconstruct(
     *,
     out: Out = "reconstructions.png",
     n: Count = None,
+    split: Part = "test",
     draw: Draw = False,
     seed: Seed = 0,
     label: Label = None,
@@ -78,20 +80,21 @@ def reconstruct(
     import torch
 
     from reparam.cli.folders import places
-    from reparam.cli.outputs import Result, Target, emit, in_rows
+    from reparam.cli.outputs import Result, Target, beside, emit, in_rows
     from reparam.evaluation.rows import batches
 
     opened = where.open(run)
     record, model = opened.record, codec(opened)
     target = Target.of(out, force, record, examples)
-    split = examples_of(examples, opened, label, n, WIDEST if target.picture else None)
-    claimed = target.claim(places(split))
+    found = examples_of(examples, opened, label, n, WIDEST if target.picture else None, split)
+    claimed = target.claim(places(found))
     again = _redrawn(opened, seed) if draw else model.reconstruct
     with torch.no_grad():
-        restored = torch.cat([again(x, c).cpu() for x, c, _ in batches(model, split)])
-    tiles, width = lambda: in_rows([split.x, restored], WIDEST), min(WIDEST, len(split))
-    emit(Result({"x": restored}, record.columns, tiles, width, places=claimed), target, record)
-    show(f"{len(split)} reconstructions in {told(out)}")
+        restored = torch.cat([again(x, c).cpu() for x, c, _ in batches(model, found)])
+    tiles, width = lambda: in_rows([found.x, restored], WIDEST), min(WIDEST, len(found))
+    arrays = {"x": restored} | beside(found, record)
+    emit(Result(arrays, record.columns, tiles, width, places=claimed), target, record)
+    show(f"{len(found)} reconstructions in {told(out)}")
 
 
 def _redrawn(opened: OpenRun, seed: int) -> Callable[[Tensor, Tensor | None], Tensor]:
@@ -116,20 +119,19 @@ def encode(
     *,
     out: Out = "codes.csv",
     n: Count = None,
+    split: Part = "test",
     label: Label = None,
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Write the codes of examples, with their labels where there are any."""
-    from reparam.cli.outputs import Result, Target, emit
+    """Write the codes of examples, with their classes and their files or numbers of rows."""
+    from reparam.cli.outputs import Result, Target, beside, emit
     from reparam.evaluation.representation import codes
 
     opened = where.open(run)
     target = Target.of(out, force, opened.record, examples, images=False)
     model = encoder(opened)
-    split = examples_of(examples, opened, label, n)
-    arrays = {"z": codes(model, split)}
-    if split.labels is not None:
-        arrays["label"] = split.labels
+    found = examples_of(examples, opened, label, n, part=split)
+    arrays = {"z": codes(model, found)} | beside(found, opened.record)
     emit(Result(arrays), target, opened.record)
-    show(f"{len(split)} codes in {told(out)}")
+    show(f"{len(found)} codes in {told(out)}")

@@ -6,12 +6,11 @@ import math
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.markup import escape
 
-from reparam.cli.examples import ClassName, Example, Out, condition_of, one_example
+from reparam.cli.examples import ClassName, Example, Out, Part, condition_of, one_example
 from reparam.cli.options import Draw, Force, Seed
 from reparam.cli.runs import HERE, Run, Where
-from reparam.cli.tables import show, told
+from reparam.cli.tables import named, show, told
 
 
 def vary(
@@ -25,6 +24,7 @@ def vary(
     ] = 1.0,
     draw: Draw = False,
     out: Out = "variations.png",
+    split: Part = "test",
     label: ClassName = None,
     seed: Seed = 0,
     force: Force = False,
@@ -43,12 +43,12 @@ def vary(
     target = Target.of(out, force, record, example)
     if not isinstance(model, LatentVariable):
         raise ValueError(f"{run}: {type(model).__name__} has no q(z|x) to draw from; use a VAE")
-    split = one_example(example, opened)
-    places = target.claim(several(place_of(split, example), n))
+    found = one_example(example, opened, split)
+    places = target.claim(several(place_of(found, example), n))
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    c = condition_of(opened, split, label)
-    x = variations(model, split.x, n, c, spread, generator, draw).cpu()
-    tiles, width = torch.cat([split.x.to(x), x]), math.ceil(math.sqrt(n + 1))
+    c = condition_of(opened, found, label)
+    x = variations(model, found.x, n, c, spread, generator, draw).cpu()
+    tiles, width = torch.cat([found.x.to(x), x]), math.ceil(math.sqrt(n + 1))
     result = Result({"x": x}, record.columns, lambda: tiles, width, places=places)
     emit(result, target, record)
-    show(f"{n} variations of {escape(example)} in {told(out)}")
+    show(f"{n} variations of {named(example)} in {told(out)}")

@@ -1,5 +1,6 @@
 """Data: named sets, files, folders and objects in memory, all as one frozen ``Data``."""
 
+from reparam.data.column_table import describe_columns
 from reparam.data.data_record import DataRecord, check_record, record_json
 from reparam.data.loading import as_data, load_data, load_rows
 from reparam.data.named_sets import DataUnavailable, sources
@@ -15,6 +16,7 @@ __all__ = [
     "check_record",
     "condition",
     "describe",
+    "describe_columns",
     "load_data",
     "load_rows",
     "record_json",

@@ -275,7 +275,7 @@ def _with_classes(contents: Contents, names: tuple[str, ...] | None) -> Contents
 
 
 def _alone(arrays: SplitArrays, name: str, options: ReadOptions, *taken: str) -> Contents:
-    options.refuse(f"data in memory without columns ({name})", "bands", *taken)
+    options.refuse(f"data in memory without columns ({name})", "bands", "shape", *taken)
     return Contents({"train": arrays}, name, name, borrowed=True)
 
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reparam.data.cells import TRUTH, is_missing, number
 from reparam.data.contents import Array, Contents, ReadOptions, file_and_frame
-from reparam.data.csv_files import DELIMITERS, ENCODING
-from reparam.data.table_columns import drop_hint, is_missing, is_number
+from reparam.data.table_columns import drop_hint
+from reparam.data.text_layout import text_layout
 from reparam.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_WORDS = 50  # of a column of text, each of which becomes an attribute
-TRUTH = {"false": "0", "true": "1"}
 
 
 def with_table(contents: Contents, options: ReadOptions) -> Contents:
@@ -78,26 +78,28 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
 
 
 def _opened(path: Path) -> pa.Table:
-    """All cells as text."""
+    """All cells as text, with decimal points."""
     import pyarrow as pa
-    from pyarrow import csv as parser
 
     try:
-        with open(path, newline="", encoding=ENCODING) as file:
-            line = next((line for line in file if line.strip()), "")
-            delimiter = max(DELIMITERS, key=line.count)
-            names = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-        repeated = [name for name, count in Counter(names).items() if count > 1]
-        if repeated:
-            raise ValueError(f"attribute_table: {path} has several columns {repeated[0]!r}")
-        return parser.read_csv(
-            str(path),
-            parser.ReadOptions(column_names=names, skip_rows=1),
-            parser.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            parser.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
-    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        layout = text_layout(path, True, ())
+        columns: list[list[str]] = [[] for _ in layout.names]
+        for line, cells in layout.rows(path):
+            if len(cells) != len(columns):
+                raise ValueError(
+                    f"attribute_table: {path} has {len(cells)} cells in line {line}, where the "
+                    f"header has {len(columns)}"
+                )
+            for column, cell in zip(columns, cells, strict=True):
+                column.append(_with_point(cell, layout.decimal))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"attribute_table: {path} cannot be read as text ({error})") from error
+    return pa.table(columns, names=layout.names)
+
+
+def _with_point(cell: str, decimal: str) -> str:
+    value = None if decimal == "." else number(cell, decimal)
+    return cell if value is None else repr(value)
 
 
 def _rows_of(files: Sequence[str], table: pa.Table, path: Path) -> tuple[pa.Table, list[str]]:
@@ -173,9 +175,9 @@ def _cells(table: pa.Table, column: str, files: Sequence[str], path: Path) -> li
 
 def _numbers(column: str, cells: Sequence[str], path: Path) -> dict[str, Array]:
     """A column of numbers, or one of 0 and 1 for every word."""
-    cells = [TRUTH.get(cell.lower(), cell) for cell in cells]
-    if all(map(is_number, cells)):
-        return {column: np.array(cells, np.float64)}
+    values = [TRUTH.get(cell.lower(), number(cell)) for cell in cells]
+    if None not in values:
+        return {column: np.array(values, np.float64)}
     words = sorted(set(cells))
     if len(words) > MOST_WORDS:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+import numbers
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -9,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 
 from reparam.data.contents import Array, Contents
-from reparam.data.values import fits_float32
+from reparam.data.large_arrays import refuse_too_large
+from reparam.data.values import FLOAT32_LARGEST, fits_float32
 from reparam.wording import listed
 
 NOTES = {
@@ -17,6 +20,7 @@ NOTES = {
     "factors": "Factors of variation, which models do not see: {}.",
 }
 CLASSES_NAMED = 10  # in a note
+EXACT = 2**53  # float64 holds every integer up to here
 
 
 def with_class_indices(contents: Contents) -> tuple[Contents, tuple[str, ...] | None]:
@@ -41,12 +45,14 @@ def with_class_indices(contents: Contents) -> tuple[Contents, tuple[str, ...] | 
     }
     if not labels:
         return contents, None
-    classes = _classes(contents, labels)
+    classes, found = _classes(contents, labels), contents.splits.values()
     splits = dict(contents.splits)
     for split, values in labels.items():
         indices = np.searchsorted(classes, values).astype(np.int64)
         splits[split] = replace(splits[split], labels=indices)
     names, notes = tuple(map(str, classes.tolist())), []
+    if any(arrays.labels is not None and arrays.labels.dtype.kind == "f" for arrays in found):
+        notes.append("Labels that are whole numbers, as 1.0, became integers.")
     bare = [split for split in splits if split not in labels]
     if bare:
         notes.append(f"No labels in {' and '.join(bare)}: scores that need them are left out.")
@@ -79,31 +85,96 @@ def _flat(contents: Contents, split: str, labels: Array, rows: int) -> Array:
             f"{contents.at(split)} has {rows} rows, but labels of shape {labels.shape}; "
             "expected one label for each row"
         )
+    where = contents.at(split)
     if labels.dtype == object:
-        labels = _sortable(contents, split, labels)
+        labels = _sortable(where, labels)
     if labels.dtype.kind == "b":
-        return labels.astype(np.int64)
+        return labels.astype(str)  # as text tables have them
+    if labels.dtype.kind == "f":
+        return _whole(where, labels)
     if labels.dtype.kind not in "uiUT":
-        raise ValueError(
-            f"{contents.at(split)} has labels of {labels.dtype}; expected integers or strings, "
-            "one for each class: convert whole numbers with .astype(int), bin or drop a quantity"
-        )
+        raise ValueError(f"{where} has labels of {labels.dtype}; expected integers or strings")
     return labels
 
 
-def _sortable(contents: Contents, split: str, labels: Array) -> Array:
+def _whole(where: str, labels: Array) -> Array:
+    """Labels 0.0, 1.0 … as integers."""
+    if np.isnan(labels).any():
+        raise ValueError(_without_label(where, int(np.isnan(labels).argmax())))
+    other = labels[(labels != np.floor(labels)) | (np.abs(labels) > EXACT)]
+    if len(other):
+        raise ValueError(
+            f"{where} has labels of {labels.dtype} ({other[0]:g}); expected integers or strings, "
+            "one for each class: bin the quantity, leave it out (drop, --drop), or take its column "
+            "as a condition (attributes, --attribute)"
+        )
+    return labels.astype(np.int64)
+
+
+def _sortable(where: str, labels: Array) -> Array:
+    """Labels of one type of Python's as an array of that type."""
     for row, label in enumerate(labels):
         if label is None or label != label:  # NaN differs from itself
-            raise ValueError(
-                f"{contents.at(split)} row {row} has no label; fill it in, or drop the row"
-            )
-    types = {type(label) for label in labels}
-    if all(issubclass(kind, int) for kind in types):
+            raise ValueError(_without_label(where, row))
+    kinds = {type(label) for label in labels}
+    if kinds == {bool}:
+        return labels.astype(bool)
+    if all(issubclass(kind, int) for kind in kinds):
         return labels.astype(np.int64)
-    if all(issubclass(kind, str) for kind in types):
+    if all(issubclass(kind, numbers.Real | decimal.Decimal) for kind in kinds):
+        return labels.astype(np.float64)
+    if all(issubclass(kind, str) for kind in kinds):
+        width = max(map(len, labels))  # which an array gives to all of them
+        refuse_too_large(f"{where} labels", len(labels) * width * np.dtype("U1").itemsize)
         return labels.astype(str)
-    named = " and ".join(sorted(kind.__name__ for kind in types))
-    raise ValueError(f"{contents.at(split)} has labels of {named}; expected integers or strings")
+    named = " and ".join(sorted(kind.__name__ for kind in kinds))
+    raise ValueError(f"{where} has labels of {named}; expected integers or strings")
+
+
+def _without_label(where: str, row: int) -> str:
+    return f"{where} row {row} has no label; fill it in, or drop the row"
+
+
+def in_order(
+    what: str,
+    values: Array,
+    names: tuple[str, ...] | None,
+    expected: tuple[str, ...] | None,
+    origin: str,
+) -> Array:
+    """Columns (N, F, …) in the order of those in training, where both have names.
+
+    Args:
+        what: ``"x"``, ``"attributes"`` or ``"factors"``.
+        values: the columns.
+        names: of them.
+        expected: those in training.
+        origin: how messages call the source of the values.
+
+    Raises:
+        ValueError: one is missing, or one is not in training.
+
+    >>> in_order("x", np.array([[1, 2]]), ("b", "a"), ("a", "b"), "t.csv")
+    array([[2, 1]])
+    """
+    if names is None or expected is None or names == expected:
+        return values
+    if what != "x" and (_numbered(names) or _numbered(expected)):
+        return values
+    place = {name: index for index, name in enumerate(names)}
+    one = {"x": "column"}.get(what, what.removesuffix("s"))
+    for name in expected:
+        if name not in place:
+            raise ValueError(f"{origin} has no {one} {name!r}, which the training data have")
+    for name in names:
+        if name not in expected:
+            raise ValueError(f"{origin} has the {one} {name!r}, which the training data have not")
+    return values[:, [place[name] for name in expected]]
+
+
+def _numbered(names: tuple[str, ...]) -> bool:
+    """Whether names say no more than that there are so many."""
+    return names == tuple(map(str, range(len(names))))
 
 
 def with_checked_numbers(
@@ -172,11 +243,13 @@ def _checked(contents: Contents, split: str, what: str, values: Array) -> Array:
     if values.dtype.kind not in "buif":
         raise ValueError(f"{where}: expected numbers, got {values.dtype}; encode them as numbers")
     values = values.astype(np.float64)
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0].tolist()
+    wrong = ~(np.abs(values) <= FLOAT32_LARGEST)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
         names = _names_of(contents, what)
         name = names[column] if names and column < len(names) else str(column)
-        raise ValueError(
-            f"{where}: row {row}, {name!r} is {values[row, column]}: fill it in, or drop the row"
-        )
+        value = values[row, column]
+        large = "too large for float32; rescale it"
+        remedy = large if np.isfinite(value) else "fill it in, or drop the row"
+        raise ValueError(f"{where}: row {row}, {name!r} is {value}: {remedy}")
     return values

@@ -16,21 +16,23 @@ Frames = Literal["first", "all"]
 SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
 CHANNELS = (1, 3)  # by which axis they are on is told
 # The arguments of ``load_data`` that name columns, and those that name arrays.
-OF_TABLES = ("label", "drop", "attributes", "factors")
-OF_ARCHIVES = ("drop", "x", "y", "bands")
+OF_TABLES = ("label", "drop", "attributes", "factors", "shape")  # and of text also header
+OF_ARCHIVES = ("drop", "x", "y", "bands", "shape")
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """The arguments of ``load_data`` that only some readers take, and ``only``.
+    """The arguments of ``load_data`` that only some readers take, and ``columns``.
 
     Args:
         label, drop, attributes, factors: columns of a table; drop also names arrays of an archive.
         size, fit_size, range, background, frames, attribute_table: of images in files.
         channels: of images in files, 1 or 3 as other data have; None: as the files are.
-        only: of a table, the columns to take as x, in this order; None: all others.
         x, y: of named arrays, or of items of a dataset, the examples and their labels.
         bands: of images in arrays, the channels that pictures show.
+        header: of a text table, whether its first line names the columns; None: decide.
+        shape: of the images that rows of a table, or vectors, are.
+        columns: of a table, those to take as x, in this order; None: all others.
 
     >>> ReadOptions(label="y").refuse("an image folder", "size", "fit_size")
     Traceback (most recent call last):
@@ -43,7 +45,6 @@ class ReadOptions:
     factors: tuple[str, ...] = ()
     size: int | tuple[int, int] | None = None
     fit_size: Fit = "crop"
-    only: tuple[str, ...] | None = None
     range: tuple[float, float] | None = None
     background: str = "white"
     frames: Frames | None = None
@@ -52,12 +53,21 @@ class ReadOptions:
     x: str | None = None
     y: str | None = None
     bands: tuple[int, ...] | None = None
+    header: bool | None = None
+    shape: tuple[int, ...] | None = None
+    columns: tuple[str, ...] | None = None
+
+    @property
+    def named(self) -> set[str]:
+        """All columns that are named."""
+        label = () if self.label is None else (self.label,)
+        return {*label, *self.drop, *self.attributes, *self.factors, *(self.columns or ())}
 
     def refuse(self, what: str, *taken: str) -> None:
         """Refuse arguments that this kind of source ignores."""
         for each in fields(self):
             if (
-                each.name not in (*taken, "only", "channels")
+                each.name not in (*taken, "columns", "channels")
                 and getattr(self, each.name) != each.default
             ):
                 raise ValueError(f"{each.name}: does not apply to {what}")
@@ -111,6 +121,7 @@ class SplitArrays:
         attributes: (N, F), conditions that are numbers.
         gray: the levels of which x was drawn, where it was.
         files: the images that the rows were decoded from.
+        rows: (N,), which rows of the source these are; None: all of them, in their order.
 
     >>> len(SplitArrays(np.zeros((3, 2))).x)
     3
@@ -122,6 +133,7 @@ class SplitArrays:
     attributes: Array | None = None
     gray: Array | None = None
     files: Files | None = field(default=None, kw_only=True)
+    rows: Array | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -197,7 +209,8 @@ def with_axes(contents: Contents) -> Contents:
     >>> with_axes(contents).splits["train"].x.shape
     (5, 3, 4, 6)
     """
-    arranged, note = {}, None
+    arranged: dict[str, SplitArrays] = {}
+    notes: dict[str, list[str]] = {}
     for split, arrays in contents.splits.items():
         if arrays.x.ndim == 0 or len(arrays.x) == 0:
             raise ValueError(f"{contents.at(split)} is empty; expected at least 1 row")
@@ -208,8 +221,15 @@ def with_axes(contents: Contents) -> Contents:
             )
         x, note = _with_axes(arrays.x, contents.at(split))
         arranged[split] = replace(arrays, x=x)
+        if note is not None:
+            notes.setdefault(note, []).append(split)
     _refuse_other_shapes(contents.origin, arranged)
-    return replace(contents, splits=arranged).noted(*([note] if note else []))
+    return replace(contents, splits=arranged).noted(
+        *(
+            note if len(splits) == len(arranged) else f"{note[:-1]} ({', '.join(splits)})."
+            for note, splits in notes.items()
+        )
+    )
 
 
 def _with_axes(x: Array, where: str) -> tuple[Array, str | None]:

@@ -13,9 +13,9 @@ from reparam.space import Space
 
 
 class Recipe(TypedDict):
-    """The arguments of ``load_data`` as JSON keeps them."""
+    """The arguments of ``load_data`` as JSON keeps them; ``source`` not of data in memory."""
 
-    source: str
+    source: NotRequired[str]
     test: NotRequired[str]
     label: NotRequired[str | int]
     drop: NotRequired[str | list[str]]
@@ -33,6 +33,10 @@ class Recipe(TypedDict):
     x: NotRequired[str]
     y: NotRequired[str]
     bands: NotRequired[list[int]]
+    header: NotRequired[bool]
+    shape: NotRequired[list[int]]
+    only: NotRequired[list[str]]
+    without: NotRequired[list[str]]
     seed: NotRequired[int]
 
 
@@ -111,6 +115,9 @@ def check_record(entry: Mapping[str, Any]) -> None:
     ValueError: data.fingerprint is missing
     """
     check(entry, RecordEntry, "data")
+    source = entry["source"]
+    if source is not None and not {"source", "binarize", "shape"} & source.keys():
+        raise ValueError("data.source.source is missing")
 
 
 def span(data: Data) -> tuple[float, float]:

@@ -15,6 +15,8 @@ from reparam.data.contents import Array
 
 MAPPED_FROM = 2**30  # bytes of an .npy file from which it is mapped instead of read
 BLOCK = 2**24  # bytes in memory at a time
+# Where Linux says what a container may use, in its second and first version of control groups.
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def is_mapped(array: Array) -> bool:
@@ -92,7 +94,7 @@ def take(array: Array, chosen: Array) -> Array:
 
 
 def refuse_too_large(what: str, size: int) -> None:
-    """ValueError where ``size`` bytes are more than this machine has.
+    """ValueError where ``size`` bytes are more than this machine, or its container, has.
 
     A few bytes of a file can claim, or be compressed from, any number of them.
 
@@ -109,12 +111,21 @@ def refuse_too_large(what: str, size: int) -> None:
 
 
 def memory() -> int:
-    """Bytes of memory of this machine; where it does not say, more than any array has.
+    """Bytes of memory of this machine or, where that is less, of the container.
+
+    Where neither says, they are more than any array has.
 
     >>> memory() > 10**6
     True
     """
+    limits = [2**62]
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):  # other systems have no such function, or name
-        return 2**62
+        pass
+    for path in LIMITS:
+        try:
+            limits.append(int(Path(path).read_text()))
+        except (ValueError, OSError):  # "max", or there is no such file
+            pass
+    return min(limits)

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from reparam.data.arrays import read_memory, with_labels
-from reparam.data.beside_x import with_checked_numbers, with_class_indices
+from reparam.data.beside_x import in_order, with_checked_numbers, with_class_indices
 from reparam.data.binarization import Binarization, Gray
+from reparam.data.chosen import ALL_CLASSES, Chosen, chosen_classes, taken
 from reparam.data.contents import (
     OF_ARCHIVES,
     OF_TABLES,
@@ -34,9 +35,10 @@ from reparam.data.image_folders import read_folder, read_image
 from reparam.data.image_lists import are_paths
 from reparam.data.image_trees import is_image
 from reparam.data.image_units import in_units, with_channels
-from reparam.data.large_arrays import is_mapped, take
+from reparam.data.large_arrays import is_mapped
 from reparam.data.named_sets import NAMED_SETS
 from reparam.data.numpy_files import read_npy, read_npz
+from reparam.data.pixel_tables import pixel_notes, with_shape
 from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
 from reparam.data.table_columns import read_parquet
@@ -46,6 +48,8 @@ from reparam.space import Space
 ALIKE = ("fit_size", "range", "background", "frames")  # how images of the same are read later
 OF_IMAGES = ("size", *ALIKE, "attribute_table")
 BESIDE_IMAGES = ("label", "drop", "attributes")  # the arguments that name columns of that table
+TEXT = (".csv", ".tsv")
+NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
 
@@ -69,6 +73,10 @@ def load_data(
     x: str | None = None,
     y: str | None = None,
     bands: Sequence[int] | None = None,
+    header: bool | None = None,
+    shape: tuple[int, ...] | None = None,
+    only: str | int | Collection[str | int] = (),
+    without: str | int | Collection[str | int] = (),
     seed: int = 0,
 ) -> Data:
     """Load examples from anywhere, check them, and split them into train, valid and test.
@@ -112,6 +120,10 @@ def load_data(
             the items of a Dataset; None: by common names.
         bands: one channel, or three as red, green and blue, counted from 0, that pictures show of
             images in arrays; None: the first three.
+        header: whether the first line of a text table names its columns; None: decide.
+        shape: (H, W) or (C, H, W), of the images that rows of a table, or vectors, are.
+        only: names of classes; all other rows are left out of all splits.
+        without: names of classes whose rows are left out.
         seed: of carved splits and of the fixed draw.
 
     Raises:
@@ -139,14 +151,22 @@ def load_data(
         x=x,
         y=y,
         bands=None if bands is None else tuple(bands),
+        header=header,
+        shape=None if shape is None else tuple(shape),
     )
+    chosen = Chosen(_tuple(only), _tuple(without))
     contents = read(source, options)
     if label is not None and column is None:
         contents = with_labels(contents, label)
     if test is not None:
         contents = _with_test(contents, test, options)
-    recipe = _recipe(source, test, label, options, asked)
-    data = checked_data(contents, asked, recipe and recipe | dict(contents.found))
+    if options.shape is None:
+        contents = contents.noted(*pixel_notes(contents.columns))
+    else:
+        contents = with_shape(contents, options.shape)
+    recipe = _recipe(source, test, label, options, asked, chosen)
+    recipe = recipe and recipe | dict(contents.found)
+    data = checked_data(contents, asked, recipe, chosen)
     return data if options.bands is None else replace(data, bands=options.bands)
 
 
@@ -170,8 +190,8 @@ def as_data(source: Any, space: Space | None = None) -> Data:
     return load_data(source, kind=space.kind, levels=space.levels)
 
 
-def _tuple(names: str | Collection[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _tuple(names: str | int | Collection[str | int]) -> tuple[str, ...]:
+    return (str(names),) if isinstance(names, str | int) else tuple(map(str, names))
 
 
 def load_rows(
@@ -201,9 +221,12 @@ def load_rows(
     recipe = trained_on.source or {}
     # Of a table the same columns; an archive brings its attributes by itself.
     names = trained_on.attribute_names or () if trained_on.columns and attributes else ()
-    options = ReadOptions(label, attributes=names, only=trained_on.columns)
+    options = ReadOptions(label, attributes=names, columns=trained_on.columns)
     contents = _read_alike(source, trained_on.space, options, recipe)
     used = contents.splits["test" if "test" in contents.splits else "train"]
+    if trained_on.space.is_image and used.x.shape[1:] == (trained_on.space.dimension,):
+        contents = with_shape(contents, tuple(recipe.get("shape", trained_on.space.shape)))
+        used = contents.splits["test" if "test" in contents.splits else "train"]
     contents = with_axes(replace(contents, splits={"examples": used}))
     contents = with_channels(contents, trained_on.space)
     if recipe.get("binarize") is None:
@@ -211,11 +234,8 @@ def load_rows(
     notes = contents.notes
     contents = _of_space(contents, trained_on.space, recipe)
     labels = _known_labels(contents, trained_on.class_names)
-    contents, found = with_checked_numbers(contents, "attributes")
+    contents = _known_attributes(contents, trained_on)
     contents, _ = with_checked_numbers(contents, "factors")
-    if found is not None and len(found) != trained_on.space.attributes:
-        expected = trained_on.space.attributes or "none"
-        raise ValueError(f"{contents.origin}: expected {expected} attributes, got {len(found)}")
     split = _to_split(replace(contents.splits["examples"], labels=labels), contents.borrowed)
     return replace(split, notes=notes)
 
@@ -250,7 +270,10 @@ def read(source: Any, options: ReadOptions) -> Contents:
 
 
 def checked_data(
-    contents: Contents, options: ValueOptions, source: dict[str, Any] | None = None
+    contents: Contents,
+    options: ValueOptions,
+    source: dict[str, Any] | None = None,
+    chosen: Chosen = ALL_CLASSES,
 ) -> Data:
     """Checked data with all three splits.
 
@@ -258,6 +281,7 @@ def checked_data(
         contents: what a reader found.
         options: what the user says about the values, and the seed of carving.
         source: kept in the result, so that the same data can be loaded again.
+        chosen: the classes to keep.
 
     Raises:
         ValueError: what the data have wrong, where, and what to do about it.
@@ -267,8 +291,9 @@ def checked_data(
     >>> len(data.train), data.notes[-1]
     (7, 'Carved from 10 rows with seed 0: valid 1, test 2.')
     """
-    contents, kind, levels = store_values(with_axes(contents), options)
-    contents, classes = with_class_indices(contents)
+    contents, classes = with_class_indices(with_axes(contents))
+    contents, classes = chosen_classes(contents, classes, chosen)
+    contents, kind, levels = store_values(contents, options)
     contents, attributes = with_checked_numbers(contents, "attributes")
     contents, factors = with_checked_numbers(contents, "factors")
     contents = _with_all_splits(contents, options.seed)
@@ -278,7 +303,8 @@ def checked_data(
     }
     if options.binarize is not None:
         # New rows are binarized as these were, whatever they look like by themselves.
-        source = source and source | {"kind": kind} | ({} if levels is None else {"levels": levels})
+        read_so = {"kind": kind} | ({} if levels is None else {"levels": levels})
+        source = (source or {}) | _fields(options) | read_so
         kind, levels = "binary", None
     shape = tuple(splits["train"].x.shape[1:])
     n_classes, n_attributes = (
@@ -298,6 +324,16 @@ def checked_data(
     return replace(data, notes=(*data.notes, *column_notes(data)))
 
 
+def _fields(*arguments: Any) -> dict[str, Any]:
+    """What was given of some arguments, as plain numbers, lists and strings."""
+    return {
+        field.name: np.asarray(value).tolist()
+        for given in arguments
+        for field in fields(given)
+        if (value := getattr(given, field.name)) != field.default
+    }
+
+
 def _with_all_splits(contents: Contents, seed: int) -> Contents:
     missing = [split for split in ("valid", "test") if split not in contents.splits]
     if not missing:
@@ -307,16 +343,10 @@ def _with_all_splits(contents: Contents, seed: int) -> Contents:
         rows = carve(len(whole.x), seed, valid="valid" in missing, test="test" in missing)
     except ValueError as error:
         raise ValueError(f"{contents.origin}: {error}; give more rows, or the splits") from error
-    carved = {split: _rows(whole, chosen) for split, chosen in rows.items()}
+    carved = {split: taken(whole, chosen) for split, chosen in rows.items()}
     sizes = ", ".join(f"{split} {len(carved[split].x)}" for split in missing)
     note = f"Carved from {len(whole.x)} rows with seed {seed}: {sizes}."
     return replace(contents, splits={**contents.splits, **carved}).noted(note)
-
-
-def _rows(arrays: SplitArrays, rows: Array) -> SplitArrays:
-    found = ((what, a) for what, a in vars(arrays).items() if a is not None)
-    taken: dict[str, Any] = {what: take(a, rows) for what, a in found}
-    return SplitArrays(**taken)
 
 
 def _to_split(arrays: SplitArrays, borrowed: bool, gray_levels: int | None = None) -> Split:
@@ -340,13 +370,16 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
         raise ValueError(f"{path}: is neither a file nor a folder; save its content to a file")
     if suffix in (".npz", ".npy"):
         if suffix == ".npy":
-            options.refuse(f"{suffix} files", "bands")
+            options.refuse(f"{suffix} files", "bands", "shape")
             return read_npy(path)
         options.refuse(f"{suffix} files", *OF_ARCHIVES)
         return read_npz(path, options)
-    if suffix in (".csv", ".tsv", ".parquet"):
+    if suffix in TEXT:
+        options.refuse(f"{suffix} files", "header", *OF_TABLES)
+        return read_csv(path, options)
+    if suffix == ".parquet":
         options.refuse(f"{suffix} files", *OF_TABLES)
-        return (read_parquet if suffix == ".parquet" else read_csv)(path, options)
+        return read_parquet(path, options)
     if is_image(path):
         return _read_frames(path, options)
     raise ValueError(f"{path}: expected {FORMATS}, got a file ending in {suffix or 'nothing'!r}")
@@ -391,51 +424,39 @@ def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
     if not whole and "test" not in other.splits:
         raise ValueError(f"test: {other.origin} has splits, but none for test")
     arrays = other.splits["train" if whole else "test"]
-    arrays = replace(arrays, x=_in_order(contents, other, arrays.x))
+    if (contents.columns is None) != (other.columns is None):
+        named = contents if other.columns is None else other
+        raise ValueError(f"test: only {named.origin} has named columns; give both or none")
+    ordered: dict[str, Any] = {
+        what: in_order(
+            what, values, getattr(other, names), getattr(contents, names), f"test: {other.origin}"
+        )
+        for what, names in NAMED.items()
+        if (values := getattr(arrays, what)) is not None
+    }
     note = f"Test examples: {other.origin}{'' if whole else ', its test split'}."
     return replace(
         contents,
-        splits={**contents.splits, "test": arrays},
+        splits={**contents.splits, "test": replace(arrays, **ordered)},
         origins={"test": other.origin},
         borrowed=contents.borrowed or other.borrowed,
     ).noted(note, *(n for n in other.notes if n not in contents.notes))
 
 
-def _in_order(contents: Contents, other: Contents, x: Array) -> Array:
-    """x of the other source, with its columns in the order of the first."""
-    if contents.columns == other.columns:
-        return x
-    if contents.columns is None or other.columns is None:
-        named = contents if other.columns is None else other
-        raise ValueError(f"test: only {named.origin} has named columns; give both or none")
-    differ = sorted(set(contents.columns) ^ set(other.columns))
-    if differ:
-        lacking = other if differ[0] in contents.columns else contents
-        raise ValueError(
-            f"test: expected the columns of the training data, but {lacking.origin} has no column "
-            f"{differ[0]!r}"
-        )
-    return x[:, [other.columns.index(name) for name in contents.columns]]
-
-
 def _recipe(
-    source: Any, test: Any, label: Any, options: ReadOptions, asked: ValueOptions
+    source: Any, test: Any, label: Any, options: ReadOptions, *others: Any
 ) -> dict[str, Any] | None:
-    """Arguments that load the same data in another process; None, if something is in memory."""
+    """Arguments that load the same data in another process; None, if something is in memory.
+
+    Of vectors in memory that became images it is how they did.
+    """
     places = {"source": source} if test is None else {"source": source, "test": test}
-    if not all(isinstance(place, str | os.PathLike) for place in places.values()):
-        return None
-    if label is not None and options.label is None:
-        return None
-    recipe: dict[str, Any] = {
+    stored = all(isinstance(place, str | os.PathLike) for place in places.values())
+    if not stored or (label is not None and options.label is None):
+        return None if options.shape is None else {"shape": list(options.shape)}
+    return {
         name: place if place in NAMED_SETS else _resolved(place) for name, place in places.items()
-    }
-    for arguments in (options, asked):
-        for field in fields(arguments):
-            value = getattr(arguments, field.name)
-            if value != field.default:
-                recipe[field.name] = np.asarray(value).tolist()  # plain numbers, lists and strings
-    return recipe
+    } | _fields(options, *others)
 
 
 def _resolved(path: str | os.PathLike[str]) -> str:
@@ -447,6 +468,8 @@ def _read_alike(
 ) -> Contents:
     """What the source holds; images in files are read as those in training were."""
     path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+    if path is not None and path.suffix.lower() in TEXT:
+        options = replace(options, header=recipe.get("header"))
     files = are_paths(source) or (path is not None and (path.is_dir() or is_image(path)))
     if not files:
         return read(source, options)
@@ -487,6 +510,21 @@ def _known_labels(contents: Contents, classes: tuple[str, ...] | None) -> Array 
         known = ", ".join(classes[:10])
         raise ValueError(f"{contents.origin}: class {unknown[0]!r} is none of the classes {known}")
     return np.array([classes.index(name) for name in names], np.int64)[labels]
+
+
+def _known_attributes(contents: Contents, trained_on: Data | DataRecord) -> Contents:
+    """Checked attributes, in the order of those in training."""
+    contents, found = with_checked_numbers(contents, "attributes")
+    if found is None:
+        return contents
+    if len(found) != trained_on.space.attributes:
+        expected = trained_on.space.attributes or "none"
+        raise ValueError(f"{contents.origin}: expected {expected} attributes, got {len(found)}")
+    arrays, names = contents.splits["examples"], contents.attribute_names
+    assert arrays.attributes is not None
+    expected_names = trained_on.attribute_names
+    ordered = in_order("attributes", arrays.attributes, names, expected_names, contents.origin)
+    return replace(contents, splits={"examples": replace(arrays, attributes=ordered)})
 
 
 def _tensor(array: Array, borrowed: bool) -> Tensor:

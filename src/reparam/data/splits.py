@@ -41,6 +41,7 @@ class Split:
             has looked at its values.
         files: the images that the rows were decoded from, where they were.
         notes: what was decided where they were read by themselves, as ``load_rows`` does.
+        rows: (N,), which rows of their source these are, from 0; None: all, in their order.
 
     Raises:
         ValueError: there are no rows, or not one label (or row of factors …) for each of them.
@@ -57,6 +58,7 @@ class Split:
     streamed: bool = False
     files: Files | None = None
     notes: tuple[str, ...] = ()
+    rows: Tensor | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) == 0:
@@ -95,7 +97,12 @@ class Split:
         kept = None if gray is None or self.gray is None else Gray(gray, self.gray.levels)
         at = rows if isinstance(rows, slice) else np.asarray(rows)
         files = None if self.files is None else self.files[at]
-        return Split(self.x[rows], **taken, gray=kept, files=files)
+        return Split(self.x[rows], **taken, gray=kept, files=files, rows=self.numbers[rows])
+
+    @property
+    def numbers(self) -> Tensor:
+        """(N,), which row of its source each one is, from 0."""
+        return torch.arange(len(self)) if self.rows is None else self.rows
 
 
 @dataclass(frozen=True, repr=False)
@@ -112,7 +119,8 @@ class Data:
         bands: the channels that pictures show; None: the first three.
         notes: every decision taken in loading, one sentence each.
         source: arguments of ``load_data`` that load the same data again in another process
-            (JSON-able); None where the data came from memory.
+            (JSON-able); without ``source`` where the data came from memory, and None where there is
+            nothing to say of how more of them are to be read.
 
     Raises:
         ValueError: a split's examples have another shape than ``space``, or values, labels or

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reparam.data.cells import first_text
+from reparam.data.column_values import is_text, plain, with_names, with_numbers
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
 from reparam.data.large_arrays import refuse_too_large
+from reparam.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
 HINTED = 10  # columns that a remedy names
 ROW_NUMBERS = "__index_level_"  # how pandas calls an unnamed index in a Parquet file
 ROWS_AT_ONCE = 4096  # written to a matrix while they are in the cache
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 
 # Where a cell is, "row 7" or "line 9", and what stands there, by row from 0 and column.
 FindCell = Callable[[int, str], tuple[str, Any]]
@@ -58,16 +60,31 @@ def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
     import pyarrow as pa
 
     names = [str(name) for name in frame.columns]
-    x_columns, columns = choose_columns(names, options, "DataFrame"), {}
-    for name in used_columns(x_columns, options):
-        try:
-            columns[name] = pa.array(frame.iloc[:, names.index(name)], from_pandas=True)
-        except pa.ArrowException as error:
+    x_columns = choose_columns(names, options, "DataFrame")
+    found = dict(zip(names, (series for _, series in frame.items()), strict=True))
+    used = used_columns(x_columns, options)
+    columns = {name: _from_pandas(found[name], name == options.label) for name in used}
+
+    def find(row: int, column: str) -> tuple[str, Any]:
+        return f"row {row}", found[column].iloc[row]
+
+    return table_contents(pa.table(columns), x_columns, options, "DataFrame", "DataFrame", find)
+
+
+def _from_pandas(series: pd.Series, label: bool) -> pa.Array:
+    """A column of a DataFrame; one of several types as text, but for labels."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(series, from_pandas=True)
+    except pa.ArrowException as error:
+        if label:
             raise ValueError(
-                f"DataFrame: column {name!r} is of no one type that is known ({error}); make it "
-                f"numbers or text, or leave it out with {drop_hint([name])}"
+                f"label: column {series.name!r} is of no one type that is known ({error}); make "
+                "all labels text, or all numbers"
             ) from error
-    return table_contents(pa.table(columns), x_columns, options, "DataFrame", "DataFrame")
+        cells = [None if cell is None or cell != cell else str(cell) for cell in series]
+        return pa.array(cells, pa.string())
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Contents:
@@ -96,9 +113,12 @@ def read_parquet(path: Path, options: ReadOptions) -> Contents:
     names = [name for name in names if not name.startswith(ROW_NUMBERS)]
     x_columns = choose_columns(names, options, str(path))
     used = used_columns(x_columns, options)
+    words = [] if options.label is None else [options.label]  # of which few may fill many rows
     refuse_too_large(str(path), rows * len(used) * np.dtype(np.float64).itemsize)
     try:
-        table = parquet.read_table(path, columns=used, page_checksum_verification=True)
+        table = parquet.read_table(
+            path, columns=used, page_checksum_verification=True, read_dictionary=words
+        )
     except MemoryError:
         raise
     except Exception as error:
@@ -124,29 +144,34 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
         "attributes": options.attributes,
         "factors": options.factors,
     }
-    for argument, asked in (asked_for | {"columns": options.only or ()}).items():
+    place = _places(names)
+    for argument, asked in (asked_for | {"columns": options.columns or ()}).items():
         for name in asked:
-            if name not in names:
+            if name not in place:
                 near = difflib.get_close_matches(name, names, 1) or list(names[:8])
                 found = ", ".join(map(repr, near))
                 raise ValueError(f"{argument}: {origin} has no column {name!r}; there is {found}")
-    apart = [name for asked in asked_for.values() for name in asked]
+    apart = Counter(name for asked in asked_for.values() for name in asked)
     for argument in ("attributes", "factors"):
         for name in asked_for[argument]:
-            if apart.count(name) > 1:
+            if apart[name] > 1:
                 raise ValueError(
                     f"{argument}: {name!r} is named twice, or is the label or dropped too"
                 )
     if options.label in options.drop:
         raise ValueError(f"label: {options.label!r} is dropped too; leave one of both out")
-    if options.label in (options.only or ()):
+    if options.label in (options.columns or ()):
         raise ValueError(f"label: {options.label!r} is an entry of x; name another column")
-    x_columns = tuple(options.only or (name for name in names if name not in apart))
+    x_columns = tuple(options.columns or (name for name in names if name not in apart))
     if not x_columns:
         raise ValueError(
             f"{origin}: no columns are left besides label, attributes, factors and drop"
         )
     return x_columns
+
+
+def _places(names: Sequence[str]) -> dict[str, int]:
+    return {name: index for index, name in enumerate(names)}
 
 
 def used_columns(x_columns: Sequence[str], options: ReadOptions) -> list[str]:
@@ -177,6 +202,7 @@ def table_contents(
     name: str,
     origin: str,
     find: FindCell | None = None,
+    delimiter: str | None = None,
 ) -> Contents:
     """The rows of a table as training examples, once all cells are what their column needs.
 
@@ -187,6 +213,7 @@ def table_contents(
         name: of the data.
         origin: how messages call the table.
         find: how messages call a cell; None: by its row, from 0.
+        delimiter: of a text table, which says what 1,234 is where no other cell does.
 
     Raises:
         ValueError: text where numbers are needed, or missing cells, with the place and the remedy.
@@ -197,67 +224,44 @@ def table_contents(
     Traceback (most recent call last):
     ValueError: two.csv: row 1 has no label in column 'y'; fill it in, or drop the row
     """
+    import pyarrow as pa
+
     find = find or (lambda row, column: (f"row {row}", table.column(column)[row].as_py()))
     attributes, factors, label = options.attributes, options.factors, options.label
+    of_numbers = [*x_columns, *attributes, *factors]
+    table, notes = with_numbers(table, of_numbers, delimiter)
+    x_columns, more = with_names(table, x_columns, options)
+    notes += more
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
     _refuse_missing(table, used_columns(x_columns, options), label, origin, find)
     arrays = SplitArrays(
         _matrix(table, x_columns),
-        None if label is None else _plain(table.column(label)).to_numpy(),
+        None if label is None else _labels(table.column(label)),
         _matrix(table, factors) if factors else None,
         _matrix(table, attributes) if attributes else None,
     )
+    truths = [name for name in x_columns if pa.types.is_boolean(table.column(name).type)]
+    if truths:
+        notes.append(f"True and False became 1 and 0: {listed(truths)}.")
     return Contents(
         {"train": arrays},
         name,
         origin,
         "table",
         columns=tuple(x_columns),
+        notes=tuple(notes),
         attribute_names=attributes or None,
         factor_names=factors or None,
     )
 
 
-def first_text(cells: Sequence[str | None]) -> int | None:
-    """The first of some cells that is neither a number nor missing, if there is one.
-
-    >>> first_text(["1", " NA", "1_000"])
-    2
-    """
-    texts = (i for i, cell in enumerate(cells) if not (is_missing(cell) or is_number(cell)))
-    return next(texts, None)
-
-
-def is_missing(cell: str | None) -> bool:
-    """Whether a cell of text says that there is nothing.
-
-    >>> is_missing(" N/A"), is_missing("0")
-    (True, False)
-    """
-    return cell is None or cell.strip().lower() in MISSING
-
-
-def is_number(cell: str | None) -> bool:
-    """Whether a cell of text is a number as files have them.
-
-    >>> is_number("1e5"), is_number("1_000"), is_number("nan")
-    (True, False, False)
-    """
-    try:
-        return "_" not in str(cell) and not np.isnan(float(str(cell)))  # 1_000 is Python only
-    except ValueError:
-        return False
-
-
 def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: FindCell) -> None:
-    import pyarrow as pa
-
     others = [column for column in columns if not _is_numeric(table.column(column).type)]
     if not others:
         return
-    cells, kind = table.column(others[0]), table.column(others[0]).type
-    text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
-    row = (first_text(cells.to_pylist()) if text else None) or 0
+    cells, text = table.column(others[0]), is_text(table.column(others[0]).type)
+    found = [first_text(cells.to_pylist(), mark) for mark in (".", ",")] if text else []
+    row = max((row for row in found if row is not None), default=0)
     place, cell = find(row, others[0]) if len(cells) else ("no row", None)
     held = f"holds {'text' if text else 'no numbers'} ({cell!r})"
     what, them, one = "it", "it", "it"
@@ -292,34 +296,46 @@ def _refuse_missing(
         )
 
 
+def _labels(column: pa.ChunkedArray) -> Array:
+    """The labels of a column without missing ones; of categories each name is kept once."""
+    import pyarrow as pa
+
+    if not pa.types.is_dictionary(column.type):
+        return column.to_numpy()
+    encoded = column.combine_chunks()
+    encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+    names = encoded.dictionary.to_pylist()
+    words = np.empty(len(names), object)
+    words[:] = names
+    return words[encoded.indices.to_numpy()]
+
+
 def _missing(column: pa.ChunkedArray) -> Array:
     """Which cells are null, or NaN where that can be."""
     if column.null_count:
         return column.is_null(nan_is_null=True).to_numpy()
-    values = _plain(column).to_numpy()  # without the compute module, which takes time to import
-    return np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(column), bool)
+    import pyarrow as pa
+
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not pa.types.is_floating(kind):
+        return np.zeros(len(column), bool)
+    return np.isnan(plain(column).to_numpy())  # without the compute module, slow to import
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+    types = pa.types
+    tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_null, types.is_decimal)
     return any(test(kind) for test in tests)  # where all cells are missing, that is to be said
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values themselves of a column of categories."""
-    import pyarrow as pa
-
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def _matrix(table: pa.Table, columns: Sequence[str]) -> Array:
     """(N, D) of the type that holds all columns of numbers, a block of rows after the other."""
     import pyarrow as pa
 
-    chosen = pa.table({str(i): _plain(table.column(name)) for i, name in enumerate(columns)})
+    chosen = pa.table({str(i): plain(table.column(name)) for i, name in enumerate(columns)})
     types = [kind.to_pandas_dtype() for kind in chosen.schema.types]
     matrix, start = np.empty((chosen.num_rows, len(columns)), np.result_type(*types)), 0
     for batch in chosen.to_batches(max_chunksize=ROWS_AT_ONCE):

@@ -20,11 +20,12 @@ def python(data: Data, entries: Sequence[TrainedModel]) -> str:
     A run that the clock ended is made anew by the epochs that led to the weights it kept, where
     these are whole ones; else a comment says that no other run makes as many steps.
     """
-    if data.source is None:
+    given = data.source or {}
+    if "source" not in given:
         arguments = "…  # these data came from memory"
     else:
-        named = [f"{k}={v!r}" for k, v in data.source.items() if k != "source"]
-        arguments = ", ".join([repr(data.source.get("source")), *named])
+        named = [f"{k}={v!r}" for k, v in given.items() if k != "source"]
+        arguments = ", ".join([repr(given["source"]), *named])
     lines = ["import reparam as rp", "", f"data = rp.load_data({arguments})"]
     for entry in entries:
         if entry.model.recipe is not None:

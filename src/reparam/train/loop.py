@@ -173,7 +173,7 @@ def _replace(config: TrainConfig, fields: dict[str, Any]) -> TrainConfig:
 
 def same_data(recorded: dict[str, Any], data: Data | None, path: Path) -> Data:
     if data is None:
-        if not recorded.get("source"):
+        if "source" not in (recorded.get("source") or {}):
             raise ValueError(f"{path}: its data came from memory; give them as data=")
         data = load_data(**recorded["source"])
     if data.fingerprint() != recorded["fingerprint"]:

@@ -1,0 +1,120 @@
+"""Columns of a table as what they hold: numbers that are written as text, names, the index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from reparam.data.cells import decimal_mark, is_grouped, is_missing, numbers
+from reparam.data.contents import ReadOptions
+from reparam.wording import listed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+UNNAMED = "Unnamed: "  # and its number: how pandas calls a column without a name
+
+
+def is_index_name(name: str, names: Sequence[str]) -> bool:
+    """Whether this is the first of several columns and has no name: perhaps numbers of rows.
+
+    >>> is_index_name("", ["", "a"]), is_index_name("a", ["a", "b"])
+    (True, False)
+    """
+    return len(names) > 1 and name == names[0] and name in ("", f"{UNNAMED}0")
+
+
+def with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
+    """The same table with another column of that name."""
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+def with_numbers(
+    table: pa.Table, columns: Sequence[str], delimiter: str | None
+) -> tuple[pa.Table, list[str]]:
+    """The table with numbers that are written as text as such: by the parser, or cell by cell."""
+    import pyarrow as pa
+
+    odd: dict[str, list[str | None]] = {}
+    cells: list[str] = []
+    texts = [name for name in columns if is_text(table.column(name).type)]
+    for name in texts:
+        try:
+            table = with_column(table, name, table.column(name).cast(pa.float64()))
+            values = table.column(name).to_numpy()
+            cells += ["0.5"] if (np.floor(values) < values).any() else []
+        except pa.ArrowInvalid:
+            odd[name] = table.column(name).to_pylist()
+    cells += [str(cell) for column in odd.values() for cell in column if not is_missing(cell)]
+    decimal, grouped = decimal_mark(cells, delimiter or ","), []
+    for name, column in odd.items():
+        read = numbers(column, decimal)
+        if read is not None:
+            table = with_column(table, name, pa.chunked_array([pa.array(read)]))
+            if any(is_grouped(str(cell), decimal) for cell in column):
+                grouped.append(name)
+    notes = decimal_notes(decimal)
+    if grouped:
+        notes.append(f"Separators of thousands are left out of: {listed(grouped)}.")
+    found = [name for name in texts if not is_text(table.column(name).type)]
+    if found and delimiter is None:
+        notes.append(f"Text that is read as numbers: {listed(found)}.")
+    return table, notes
+
+
+def decimal_notes(decimal: str) -> list[str]:
+    """What is said of the mark before decimals, where it is unusual."""
+    return [] if decimal == "." else ["Commas stand before decimals: 1,5 is 1.5."]
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether cells of this type are text."""
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def with_names(
+    table: pa.Table, x_columns: Sequence[str], options: ReadOptions
+) -> tuple[Sequence[str], list[str]]:
+    """The entries of x without nameless columns that are empty or stand for the rows."""
+    if options.columns is not None:
+        return x_columns, []
+    full = [
+        name
+        for name in x_columns
+        if not name.startswith(UNNAMED) or table.column(name).null_count < table.num_rows
+    ]
+    empty = len(x_columns) - len(full)
+    notes = (
+        [f"Left out: {empty} column{'s' if empty > 1 else ''} without a name and without cells."]
+        if empty and full
+        else []
+    )
+    x_columns, more = _without_index(table, full or x_columns)
+    return x_columns, notes + more
+
+
+def _without_index(table: pa.Table, x_columns: Sequence[str]) -> tuple[Sequence[str], list[str]]:
+    """The entries of x without a nameless first column that numbers or names the rows."""
+    if not is_index_name(x_columns[0], x_columns):
+        return x_columns, []
+    cells = plain(table.column(x_columns[0])).to_pylist()
+    text = any(isinstance(cell, str) for cell in cells)
+    if text and len(set(cells)) < len(cells):
+        return x_columns, []
+    if not text and any(cell is None or cell != cell // 1 for cell in cells):
+        return x_columns, []
+    note = f"Left out: the first column, which has no name and {'names' if text else 'numbers'} "
+    return x_columns[1:], [f"{note}the rows; with a name it would be read."]
+
+
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values themselves of a column of categories, and decimal numbers as float64."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
