@@ -111,7 +111,10 @@ def test_rows_of_no_image_are_counted(photos):
             lambda lines: [lines[0].replace("21", ""), *lines[1:]],
             r"no value in column 'age' for dogs/7.png; .*\(--drop age\)",
         ),
-        (lambda lines: [lines[0] + ",9", *lines[1:]], "cannot be read as text"),
+        (
+            lambda lines: [lines[0] + ",9", *lines[1:]],
+            "has 4 cells in line 2, where the header has 3",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_by_file(photos, change, message):
@@ -121,7 +124,7 @@ def test_what_is_wrong_is_said_by_file(photos, change, message):
 
 
 def test_a_header_that_repeats_a_name_or_names_nothing(photos):
-    for header, message in (("file,age,age", "several columns 'age'"), ("", "cannot be read")):
+    for header, message in (("file,age,age", "several columns 'age'"), ("", "has no rows")):
         with pytest.raises(ValueError, match=message):
             load_data(photos, attribute_table=table(photos, rows() if header else [], header))
 

@@ -83,6 +83,9 @@ def _opened(path: Path) -> pa.Table:
 
     try:
         layout = text_layout(path, True, ())
+        twice = [name for name, times in Counter(layout.names).items() if times > 1]
+        if twice:
+            raise ValueError(f"attribute_table: {path} has several columns {twice[0]!r}")
         columns: list[list[str]] = [[] for _ in layout.names]
         for line, cells in layout.rows(path):
             if len(cells) != len(columns):

@@ -1,0 +1,139 @@
+"""Examples for a model that is trained, read as the data of its run were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from reparam.data.beside_x import in_order, with_checked_numbers, with_class_indices
+from reparam.data.contents import Array, Contents, ReadOptions, with_axes
+from reparam.data.data_record import DataRecord, span
+from reparam.data.image_folders import read_image
+from reparam.data.image_lists import are_paths
+from reparam.data.image_trees import is_image
+from reparam.data.image_units import in_units, with_channels
+from reparam.data.loading import ALIKE, TEXT, read, to_split
+from reparam.data.pixel_tables import with_shape
+from reparam.data.splits import Data, Split
+from reparam.data.values import OneKind, ValueOptions, store_values
+from reparam.space import Space
+
+
+def load_rows(
+    source: Any, trained_on: Data | DataRecord, *, label: str | None = None, attributes: bool = True
+) -> Split:
+    """Examples from anywhere, of the same space as other data and with its class indices.
+
+    They are read as those data were: the same columns, the same size of images, the same
+    binarization. There may be any number of them, one is enough. Where the source has splits, it
+    is the test split.
+
+    Args:
+        source: as in ``load_data``, or a single image file. Images in files get size, channels and
+            range of values of the data, which the notes of the result say.
+        trained_on: the data that the model was trained on, or what its run remembers of them.
+        label: name of the label column of a table; None: no labels from a table.
+        attributes: whether the columns that were attributes in training have to be there.
+
+    Raises:
+        ValueError: examples of another space, classes that were not in training, or what
+            ``load_data`` refuses.
+
+    >>> import reparam as rp
+    >>> digits = rp.load_data("digits")
+    >>> load_rows(digits.test.x[:2], digits).x.equal(digits.test.x[:2])
+    True
+    """
+    recipe = trained_on.source or {}
+    # Of a table the same columns; an archive brings its attributes by itself.
+    names = trained_on.attribute_names or () if trained_on.columns and attributes else ()
+    options = ReadOptions(label, attributes=names, columns=trained_on.columns)
+    contents = _read_alike(source, trained_on.space, options, recipe)
+    used = contents.splits["test" if "test" in contents.splits else "train"]
+    if trained_on.space.is_image and used.x.shape[1:] == (trained_on.space.dimension,):
+        contents = with_shape(contents, tuple(recipe.get("shape", trained_on.space.shape)))
+        used = contents.splits["test" if "test" in contents.splits else "train"]
+    contents = with_axes(replace(contents, splits={"examples": used}))
+    contents = with_channels(contents, trained_on.space)
+    if recipe.get("binarize") is None:
+        contents = in_units(contents, trained_on.space, _span(trained_on))
+    notes = contents.notes
+    contents = _of_space(contents, trained_on.space, recipe)
+    labels = _known_labels(contents, trained_on.class_names)
+    contents = _known_attributes(contents, trained_on)
+    contents, _ = with_checked_numbers(contents, "factors")
+    split = to_split(replace(contents.splits["examples"], labels=labels), contents.borrowed)
+    return replace(split, notes=notes)
+
+
+def _read_alike(
+    source: Any, space: Space, options: ReadOptions, recipe: Mapping[str, Any]
+) -> Contents:
+    """What the source holds; images in files are read as those in training were."""
+    path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+    if path is not None and path.suffix.lower() in TEXT:
+        options = replace(options, header=recipe.get("header"))
+    files = are_paths(source) or (path is not None and (path.is_dir() or is_image(path)))
+    if not files:
+        return read(source, options)
+    options = replace(options, **{name: recipe[name] for name in ALIKE if name in recipe})
+    if space.is_image:
+        channels = space.shape[0] if space.shape[0] in (1, 3) else None
+        options = replace(options, size=(space.shape[1], space.shape[2]), channels=channels)
+    if path is not None and is_image(path):
+        return read_image(path, options)
+    return read(source, options)
+
+
+def _span(data: Data | DataRecord) -> tuple[float, float]:
+    return span(data) if isinstance(data, Data) else (data.low, data.high)
+
+
+def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Contents:
+    arrays = contents.splits["examples"]
+    if arrays.x.shape[1:] != space.shape:
+        raise ValueError(
+            f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"
+        )
+    how, kind = recipe.get("binarize"), cast(OneKind, space.kind)
+    # Binary rows, such as samples, are binarized already.
+    if how is None or np.isin(arrays.x, (0, 1)).all():
+        options = ValueOptions(kind, space.levels)
+    elif contents.form == "images":  # in files they have 256 levels, whatever the data had
+        options = ValueOptions("levels", 256, how, recipe.get("seed", 0))
+    else:
+        options = ValueOptions(recipe.get("kind"), recipe.get("levels"), how, recipe.get("seed", 0))
+    return store_values(replace(contents, splits={"examples": arrays}), options, vary=False)[0]
+
+
+def _known_labels(contents: Contents, classes: tuple[str, ...] | None) -> Array | None:
+    """Labels as indices of the classes in training; None, where either has no classes."""
+    found, names = with_class_indices(contents)
+    labels = found.splits["examples"].labels
+    if names is None or labels is None or classes is None:
+        return None
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        known = ", ".join(classes[:10])
+        raise ValueError(f"{contents.origin}: class {unknown[0]!r} is none of the classes {known}")
+    return np.array([classes.index(name) for name in names], np.int64)[labels]
+
+
+def _known_attributes(contents: Contents, trained_on: Data | DataRecord) -> Contents:
+    """Checked attributes, in the order of those in training."""
+    contents, found = with_checked_numbers(contents, "attributes")
+    if found is None:
+        return contents
+    if len(found) != trained_on.space.attributes:
+        expected = trained_on.space.attributes or "none"
+        raise ValueError(f"{contents.origin}: expected {expected} attributes, got {len(found)}")
+    arrays, names = contents.splits["examples"], contents.attribute_names
+    assert arrays.attributes is not None
+    expected_names = trained_on.attribute_names
+    ordered = in_order("attributes", arrays.attributes, names, expected_names, contents.origin)
+    return replace(contents, splits={"examples": replace(arrays, attributes=ordered)})
