@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import io
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ import torch
 from torch import Tensor
 
 from reparam.atomic import write_atomically
-from reparam.checkpoint import write_text
 from reparam.cli.folders import Place, refuse_places, refuse_sources, write_folder
 from reparam.cli.tables import show_notes
 from reparam.data.cells import quoted
@@ -94,11 +94,20 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Parts:
+    """So many rows, which come in parts."""
+
+    rows: int
+    each: Iterator[Tensor]
+
+
+@dataclass(frozen=True)
 class Result:
     """What a command made.
 
     Args:
-        arrays: numbers or strings by name, (N, …) each; the first one's entries are columns.
+        arrays: numbers or strings by name, (N, …) each; the first one's entries are columns, and it
+            may come in parts, which are made and written one after the other.
         columns: what these are called; None: name and number.
         tiles: gives the images of a picture, (M, C, H, W), row by row.
         width: how many are in a row of it.
@@ -106,7 +115,7 @@ class Result:
         places: of each image of the first array in a folder.
     """
 
-    arrays: Mapping[str, Tensor | Array]
+    arrays: Mapping[str, Tensor | Array | Parts]
     columns: tuple[str, ...] | None = None
     tiles: Callable[[], Tensor] | None = None
     width: int = 1
@@ -119,18 +128,18 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
     path = target.path
     if target.folder:
         target.claim(result.places)
-        show_notes(write_folder(path, torch.as_tensor(result.arrays["x"]), result.places, record))
+        for rows, block in _blocks(result.arrays):
+            x = torch.as_tensor(block["x"])
+            show_notes(write_folder(path, x, result.places[rows], record))
     elif target.picture:
         assert result.tiles is not None, "what gives none has refused pictures"
         brightness = Brightness(record.low, record.high, record.bands)
         picture = grid(result.tiles().cpu(), brightness, result.width, "", apart=result.apart)
         write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
     elif path.suffix.lower() == ".npz":
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **_stored(result))  # never of Python objects
-        write_atomically(path, lambda file: Path(file).write_bytes(buffer.getvalue()))
+        write_atomically(path, lambda file: _write_npz(file, result.arrays))
     else:
-        write_text(path, _csv(_stored(result), result.columns))
+        write_atomically(path, lambda file: _write_csv(file, result))
 
 
 def recorded_sources(record: DataRecord) -> list[Path]:
@@ -170,33 +179,72 @@ def beside(split: Split, record: DataRecord) -> dict[str, Array]:
     return found | {"path": split.files.names.astype(str)}
 
 
-def _stored(result: Result) -> dict[str, Any]:
-    return {
-        name: values if isinstance(values, np.ndarray) else values.cpu().numpy()
-        for name, values in result.arrays.items()
-    }
+def conditions(c: Tensor | None, record: DataRecord) -> dict[str, Array]:
+    """The condition of each sample: its class by name, or its attributes by theirs."""
+    if c is None:
+        return {}
+    if c.ndim == 1:
+        names = record.class_names or tuple(map(str, range(int(c.max()) + 1)))
+        return {"label": np.array(names)[c.cpu().numpy()]}
+    columns, narrow = c.T.cpu().numpy(), c.T.cpu().float().numpy()
+    exact = bool((columns == narrow).all())  # then float32 is written in fewer digits
+    return dict(zip(record.attribute_names or (), narrow if exact else columns, strict=True))
 
 
-def _csv(stored: Mapping[str, Array], names: tuple[str, ...] | None) -> str:
-    """Arrays of as many rows each side by side; the first one's columns are called ``names``."""
+def _numpy(values: Tensor | Array) -> Array:
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
+
+
+def _blocks(arrays: Mapping[str, Any]) -> Iterator[tuple[slice, dict[str, Array]]]:
+    """All arrays in the parts that the first one comes in, and which rows these are."""
+    (name, first), *others = arrays.items()
+    at = 0
+    for part in first.each if isinstance(first, Parts) else [first]:
+        rows = slice(at, at + len(part))
+        yield rows, {name: _numpy(part)} | {other: _numpy(x)[rows] for other, x in others}
+        at = rows.stop
+
+
+def _write_npz(file: str, arrays: Mapping[str, Any]) -> None:
+    """An archive as NumPy compresses it, never of Python objects."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():
+            count = values.rows if isinstance(values, Parts) else len(values)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                for rows, block in _blocks({name: values}):
+                    x = block[name]
+                    if rows.start == 0:
+                        header = np.lib.format.header_data_from_array_1_0(x[:0])
+                        header |= {"shape": (count, *x.shape[1:]), "fortran_order": False}
+                        np.lib.format.write_array_header_1_0(entry, header)
+                    entry.write(x.tobytes())
+
+
+def _write_csv(file: str, result: Result) -> None:
+    """Arrays of as many rows each side by side; the first one's columns may have names."""
+    with open(file, "w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        for rows, block in _blocks(result.arrays):
+            if rows.start == 0:
+                writer.writerow(map(quoted, _header(block, result.columns)))
+            for cells in zip(*map(_cells, block.values()), strict=True):
+                writer.writerow([cell for part in cells for cell in part])
+
+
+def _header(block: Mapping[str, Array], names: tuple[str, ...] | None) -> list[str]:
     header: list[str] = []
-    columns = []
-    for index, (name, values) in enumerate(stored.items()):
+    for index, (name, values) in enumerate(block.items()):
         while name in header:  # a column of the data is called so
             name += "_"
-        flat = values.reshape(len(values), -1)
-        numbered = [name] if values.ndim == 1 else [f"{name}{i}" for i in range(flat.shape[1])]
+        entries = math.prod(values.shape[1:])
+        numbered = [name] if values.ndim == 1 else [f"{name}{i}" for i in range(entries)]
         header += list(names) if names and index == 0 else numbered
-        # Of float32 the shortest digits that read back the same: .1, not .10000000149011612.
-        text = values.dtype.kind not in "buif"
-        columns.append(
-            [list(map(quoted, row)) for row in flat.tolist()]
-            if text
-            else (flat.astype(str) if flat.dtype == np.float32 else flat).tolist()
-        )
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(map(quoted, header))
-    for parts in zip(*columns, strict=True):
-        writer.writerow([value for part in parts for value in part])
-    return written.getvalue()
+    return header
+
+
+def _cells(values: Array) -> list[list[Any]]:
+    flat = values.reshape(len(values), -1)
+    if values.dtype.kind not in "buif":
+        return [list(map(quoted, row)) for row in flat.tolist()]
+    # Of float32 the shortest digits that read back the same: .1, not .10000000149011612.
+    return (flat.astype(str) if flat.dtype == np.float32 else flat).tolist()

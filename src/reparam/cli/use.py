@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -27,7 +27,10 @@ from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import show, told
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    from reparam.model import Generator
 
 
 def sample(
@@ -46,20 +49,40 @@ def sample(
     import torch
 
     from reparam.cli.folders import numbered
-    from reparam.cli.outputs import Result, Target, emit
-    from reparam.model import Generator
+    from reparam.cli.outputs import Parts, Result, Target, conditions, emit
+    from reparam.model import Generator, positive_count
 
     opened = where.open(run)
     model, record = opened.model, opened.record
     target = Target.of(out, force, record)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
+    positive_count("n", n)
     places = target.claim(numbered(n))
+    generator = torch.Generator(model.anchor.device).manual_seed(seed)
     c = asked_condition(model, label, attribute, n, record)
-    x = model.sample(n, c, generator=torch.Generator(model.anchor.device).manual_seed(seed))
-    width = math.ceil(math.sqrt(n))
-    emit(Result({"x": x}, record.columns, lambda: x, width, places=places), target, record)
+    c = model.draw_condition(n, generator) if c is None else c
+    parts = Parts(n, _drawn(model, n, c, generator))
+    result = Result(
+        {"x": parts, **conditions(c, record)},
+        record.columns,
+        lambda: torch.cat(list(parts.each)),
+        math.ceil(math.sqrt(n)),
+        places=places,
+    )
+    emit(result, target, record)
     show(f"{n} samples in {told(out)}")
+
+
+def _drawn(
+    model: Generator, n: int, c: Tensor | None, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """n samples, as many at a time as memory allows."""
+    from reparam.batching import draws_at_once, slices
+
+    for part in slices(0, n, draws_at_once(model.space)):
+        of_part = None if c is None else c[part]
+        yield model.sample(part.stop - part.start, of_part, generator=generator).cpu()
 
 
 def reconstruct(
