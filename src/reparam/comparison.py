@@ -405,9 +405,7 @@ def _refuse_bad(
         raise ValueError("torchrun: divides one fit among processes; a comparison takes jobs")
     if not candidates:
         raise ValueError("models: expected at least one")
-    for name, count in (("seeds", seeds), ("jobs", jobs)):
-        if not 1 <= count <= MOST:
-            raise ValueError(f"{name}: expected 1 to {MOST}, got {count}")
+    refuse_counts(seeds, jobs)
     labels = [c.label for c in candidates]
     for label in labels:
         if labels.count(label) > 1:
@@ -421,6 +419,13 @@ def _refuse_bad(
                 refuse_patience(model)
         except ValueError as error:
             raise ValueError(f"{c.label}: {error}") from error
+
+
+def refuse_counts(seeds: int, jobs: int) -> None:
+    """ValueError for no seeds or jobs, and for more than anyone means."""
+    for name, count in (("seeds", seeds), ("jobs", jobs)):
+        if not 1 <= count <= MOST:
+            raise ValueError(f"{name}: expected 1 to {MOST}, got {count}")
 
 
 def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:

@@ -99,6 +99,11 @@ def candidate(given: Given) -> Candidate | OwnModel:
         return Candidate.parse(given)
     if isinstance(given, Model):
         return OwnModel((given.recipe or {}).get("preset") or type(given).__name__, given)
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise ValueError(
+            "models: expected presets as text, models, or pairs of a name and a model, got "
+            f"{type(given).__name__}"
+        )
     label, model = given
     if not isinstance(model, Model):
         raise ValueError(f"models: expected a model, got {type(model).__name__} for {label!r}")
@@ -179,6 +184,8 @@ def _refuse_others(path: Path, asked: Mapping[Path, Trial]) -> None:
     for there in path.iterdir():
         if there in asked and not (is_of(asked[there]) or _is_empty(there)):
             why = f"{there.name} is a run with other settings, of other data or another version"
+            if isinstance(asked[there].candidate, OwnModel):
+                why = f"{there.name} is a run of a model of your own, which is never taken over"
         elif there not in asked and there.name not in files:
             why = f"{there.name} is no part of this comparison"
         else:

@@ -26,7 +26,8 @@ class Distribution(ABC):
     def __init_subclass__(cls, **arguments: Any) -> None:
         """Families are dataclasses, which would print every number."""
         super().__init_subclass__(**arguments)
-        cls.__repr__ = Distribution.__repr__  # type: ignore[method-assign]
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Distribution.__repr__  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
         """Its name, its rows, and the shapes of its parameters."""

@@ -57,7 +57,7 @@ def convert(name: str, value: object, annotation: Any, *, text: bool = True) -> 
     Traceback (most recent call last):
     ValueError: latent_dim: expected a whole number of at least 1, got 0
     """
-    for reading in _readings(value) if text else [value]:
+    for reading in _readings(value) if text else (value, (value,)):
         try:
             found = msgspec.convert(_builtin(reading), annotation, strict=not text)
         except msgspec.ValidationError:

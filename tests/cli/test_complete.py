@@ -63,6 +63,20 @@ def test_a_mask_says_what_is_given_in_white(reparam, runs, tmp_path):
     assert not (x[..., 3:] == test[..., 3:]).all()
 
 
+def test_what_is_transparent_in_a_mask_is_drawn(reparam, runs, tmp_path):
+    import reparam as rp
+
+    pixels = np.full((8, 8, 4), 255, np.uint8)
+    pixels[:, 4:, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "clear.png")
+    words = ["complete", runs / "made", "-n", 2, "--mask", tmp_path / "clear.png", "-o"]
+    code, text, error = reparam(*words, tmp_path / "x.npz")
+    assert code == 0 and "transparent" in text, error
+    x = np.load(tmp_path / "x.npz")["x"].reshape(2, 4, 8, 8)
+    test = rp.load_data("digits").test.x[:2].numpy()
+    assert (x[..., :4] == test[..., :4]).all() and not (x[..., 4:] == test[..., 4:]).all()
+
+
 def test_a_box_says_what_is_drawn(reparam, runs, tmp_path):
     import reparam as rp
 

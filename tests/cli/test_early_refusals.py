@@ -22,9 +22,9 @@ from reparam.presets.registry import NOT_YET
         (["fit", "glow", "nowhere"], "glow: normalizing flows are not here yet"),
         (["compare", "nowhere", "--model", "vea"], "vea: no such model (did you mean vae?)"),
         (["compare", "nowhere", "--model", "vae k=3"], "k: no parameter of vae"),
-        (["compare", "digits", "--model", "pca", "--seeds", "1000000000"], "expected 1 to 1000"),
-        (["compare", "digits", "--model", "pca", "--jobs", "1000000000"], "expected 1 to 1000"),
-        (["fit", "vae", "digits", "--device", "meta"], "device: 'meta' is not available here"),
+        (["compare", "nowhere", "--model", "pca", "--seeds", "1000000000"], "expected 1 to 1000"),
+        (["compare", "nowhere", "--model", "pca", "--jobs", "1000000000"], "expected 1 to 1000"),
+        (["fit", "vae", "nowhere", "--device", "meta"], "device: 'meta' is not available here"),
     ],
 )
 def test_one_line_at_once(reparam, tmp_path, words, said):

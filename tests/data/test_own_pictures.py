@@ -76,7 +76,8 @@ def test_pictures_in_the_units_of_the_data_stay_as_they_are(tmp_path):
     pixels = RNG.integers(0, 17, (8, 8), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "levels.png")
     rows = load_rows(tmp_path / "levels.png", load_data("digits"))
-    assert np.array_equal(rows.x[0, 0], pixels) and rows.notes == ()
+    assert np.array_equal(rows.x[0, 0], pixels)
+    assert rows.notes == ("No value is above 16: taken for levels, as the model's data are.",)
 
 
 def test_a_gray_photo_for_a_model_in_color(tmp_path):

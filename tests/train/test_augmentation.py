@@ -115,6 +115,7 @@ def test_vectors_are_refused_and_a_resumed_run_keeps_it(tmp_path):
     table = rp.load_data(torch.rand(40, 5).numpy())
     with pytest.raises(ValueError, match="augment: expected images, got vectors"):
         rp.fit(rp.build("ae", table.space, latent_dim=2), table, augment=("flip",))
+    assert rp.TrainConfig(augment="flip") == rp.TrainConfig(augment=("flip",))
     with pytest.raises(ValueError, match="augment: expected flip, shift, crop, one or several"):
         rp.TrainConfig(augment=("flop",))
     data = rp.load_data("digits")

@@ -47,7 +47,10 @@ def complete(
     ] = None,
     mask: Annotated[
         Path | None,
-        Parameter(metavar="IMAGE", help="Of the run's size: white is given, black is drawn."),
+        Parameter(
+            metavar="IMAGE",
+            help="Of the run's size: white is given; black, or transparent, is drawn.",
+        ),
     ] = None,
     box: Annotated[
         tuple[int, int, int, int] | None,
@@ -144,7 +147,9 @@ def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
     from reparam.data.contents import ReadOptions
     from reparam.data.image_folders import read_image
 
-    pixels = read_image(path, ReadOptions(channels=1)).splits["train"].x  # (1, 1, H, W)
+    contents = read_image(path, ReadOptions(channels=1, background="black"))
+    show_notes(contents.notes)
+    pixels = contents.splits["train"].x  # (1, 1, H, W)
     if pixels.shape[2:] != shape[1:]:
         expected, got = ("x".join(map(str, size)) for size in (shape[1:], pixels.shape[2:]))
         raise ValueError(f"mask: expected an image of {expected} (height x width), got {got}")

@@ -47,8 +47,10 @@ def fit(
     from reparam import train
     from reparam.presets import build, find_preset
     from reparam.presets.registry import parse_assignments
+    from reparam.train.device import find_device
 
     given = find_preset(model).check(parse_assignments(parameters))
+    find_device(training.get("device", "auto"))
     loaded = options.load(data)
     show_notes(loaded.notes)
     built = build(model, loaded.space, seed=training.get("seed", 0), **given)
@@ -91,9 +93,12 @@ def compare(
 ) -> None:
     """Train several models on the same data under one budget; write a report and scores.json."""
     from reparam import comparison
+    from reparam.train.device import find_device
 
-    for text in model or ():
-        comparison.Candidate.parse(text)  # what it says is wrong before data are read
+    for text in model or ():  # what is wrong is said before data are read
+        comparison.Candidate.parse(text)
+    comparison.refuse_counts(seeds, jobs)
+    find_device(training.get("device", "auto"))
     loaded = options.load(data)
     show_notes(loaded.notes)
     with _continued(), bar("comparing") as watch:

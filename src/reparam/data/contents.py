@@ -256,12 +256,13 @@ def _with_channels(x: Array) -> tuple[Array, str | None]:
         return x, f"Axes {x.shape[1:]} could be read both ways: taken as (C, H, W)."
     comes_last = last in CHANNELS or (first not in CHANNELS and last < first)
     unusual = not {first, last} & set(CHANNELS)
+    shown = SHOWN if (last if comes_last else first) > max(CHANNELS) else ""
     if not comes_last:
-        return x, f"The first axis, of {first}, was taken for channels.{SHOWN}" if unusual else None
+        return x, f"The first axis, of {first}, was taken for channels.{shown}" if unusual else None
     moved = np.moveaxis(x, 3, 1)
     note = "Channels came last, (H, W, C): moved to (C, H, W)."
     if unusual:
-        note = f"Channels, {last}, came last, on the shorter axis: moved to (C, H, W).{SHOWN}"
+        note = f"Channels, {last}, came last, on the shorter axis: moved to (C, H, W).{shown}"
     return moved, note
 
 

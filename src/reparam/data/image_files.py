@@ -96,7 +96,7 @@ def decode_all(origin: Path, paths: Sequence[Path], reading: Reading) -> Decoded
         parts = (x[end - count : end] for end, count in zip(ends, counts, strict=True))
         outcomes = counted(pool.map(partial(decode, reading=reading), files, parts))
     kept, more = _readable(origin, outcomes)
-    notes = [*depth, *_remarks(by_file, outcomes), *_of_size(headers, reading, channels)]
+    notes = [*depth, *_remarks(by_file, outcomes, reading), *_of_size(headers, reading, channels)]
     notes += _skipped([*failures, *more], len(paths))
     chosen = np.flatnonzero(np.isin(np.repeat(np.arange(len(files)), counts), kept))
     frames = np.arange(len(headers)) - np.repeat(ends - counts, counts)
@@ -176,10 +176,15 @@ def _refuse_mixture(
         return
     other = "the data it is to be like" if all(deep) else files[deep.index(False)].name
     verb = "have" if all(deep) else "has"
+    remedy = "save it with 8 bits"
+    if reading.channels is None:  # else data are there already, which were read in one way
+        remedy += (
+            ", or load data with range=(0, 65535) (--range 0,65535), the values that become black "
+            "and white"
+        )
     raise ValueError(
         f"{origin}: {first} has more than 8 bits and {other} {verb} 8, so that which of its values "
-        "is white cannot be told; save it with 8 bits, or load data with range=(0, 65535) "
-        "(--range 0,65535), the values that become black and white"
+        f"is white cannot be told; {remedy}"
     )
 
 
@@ -200,7 +205,9 @@ def _common_size(
 
 
 def _remarks(
-    by_file: Sequence[list[ImageHeader]], outcomes: Sequence[tuple[str, ...] | UnreadableImage]
+    by_file: Sequence[list[ImageHeader]],
+    outcomes: Sequence[tuple[str, ...] | UnreadableImage],
+    reading: Reading,
 ) -> list[str]:
     """What was lost or changed in some of the files, each remark with their number."""
     counts: Counter[str] = Counter()
@@ -209,10 +216,13 @@ def _remarks(
         counts.update({*(r for header in found for r in header.remarks), *decoded})
     notes = [f"{n} of {len(by_file)} images: {remark}." for remark, n in sorted(counts.items())]
     others = [found[0].others for found in by_file if found[0].others]
+    remedy = "frames='all' (--frames all) takes all"
+    if reading.channels is not None:
+        remedy = "save the others as files of their own"
     if others:
         notes.append(
             f"{len(others)} of {len(by_file)} images have several frames, of which the first was "
-            f"taken and {sum(others)} left out; frames='all' (--frames all) takes all."
+            f"taken and {sum(others)} left out; {remedy}."
         )
     return notes
 

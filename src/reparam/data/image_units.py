@@ -39,7 +39,11 @@ def in_units(contents: Contents, space: Space, span: tuple[float, float]) -> Con
         return _changed(contents, x > WHITE / 2, "0 (below 128) or 1")
     if space.kind == "levels" and space.levels is not None:
         if x.max() < space.levels <= WHITE + 1:  # they are levels themselves
-            return contents
+            full = space.levels == WHITE + 1
+            note = (
+                f"No value is above {space.levels - 1}: taken for levels, as the model's data are."
+            )
+            return contents if full else contents.noted(note)
         top = space.levels - 1
         return _changed(contents, np.rint(x * (top / WHITE)).astype(np.int64), f"0 to {top}")
     low, high = span

@@ -77,7 +77,7 @@ def decide_kind(contents: Contents, options: ValueOptions) -> Decision:
         levels = _levels(contents, arrays, options) if options.kind == "levels" else None
         return options.kind, levels, f"Kind {_say(options.kind, levels)}: as asked."
     if contents.levels is not None:
-        return "levels", contents.levels, f"Kind levels {contents.levels}: known of this source."
+        return "levels", contents.levels, f"Kind levels {contents.levels}: as its source says."
     if all(zeros_and_ones(x) for x in arrays):
         return "binary", None, "Kind binary: all values are 0 or 1."
     if contents.form == "images" and all(black_and_white(x) for x in arrays):

@@ -48,7 +48,8 @@ class Accepts:
 NOT_YET = {
     "normalizing flows": (
         ("flow", "nice", "realnvp", "real-nvp", "glow", "maf", "iaf", "nsf", "ffjord"),
-        "made for tables and pixel-cnn++ for images have exact densities, vae has prior=flow",
+        "made for tables and pixel-cnn++ for images have exact densities, vae takes posterior=iaf "
+        "and prior=flow",
     ),
     "models of discrete codes": (
         ("vq-vae", "vqvae", "vq-vae-2", "vqgan", "rq-vae", "fsq", "dvae", "dall-e"),
