@@ -299,3 +299,37 @@ def test_a_report_of_models_at_hand(tmp_path, monkeypatch):
         rp.write_report([], DATA)
     with pytest.raises(ValueError, match="models: expected models, got str"):
         rp.write_report(["vae"], DATA)
+
+
+def test_other_classes_than_those_in_training_are_refused():
+    """Their numbers would be those of other names."""
+    x, y = np.random.default_rng(0).normal(size=(60, 4)), np.array(["cat", "dog", "wolf"] * 20)
+    data = rp.load_data((x, y))
+    model = rp.build("cvae", data.space, latent_dim=1, hidden=(4,))
+    rp.fit(model, data, epochs=1, progress=False)
+    assert rp.evaluate(model, (x, y), samples=2)
+    for other in ("zebra", "ant"):
+        with pytest.raises(ValueError, match="expected the classes cat, dog, wolf, as in training"):
+            rp.evaluate(model, (x, np.where(y == "cat", other, y)), samples=2)
+
+
+def test_callbacks_cannot_change_what_is_judged():
+    data = rp.load_data("digits")
+    histories = []
+    for callback in (None, lambda step, terms, model: terms.clear()):
+        model = rp.build("ae", data.space, latent_dim=2, hidden=(4,), seed=0)
+        fitted = rp.fit(model, data, epochs=2, progress=False, validated=callback)
+        histories.append([{k: v for k, v in row.items() if k != "seconds"} for row in fitted.rows])
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.parametrize("label", ["..", ".", "", 3])
+def test_names_of_own_models_stay_in_their_folder(label, tmp_path):
+    data = rp.load_data(np.random.default_rng(0).normal(size=(40, 3)))
+    model = rp.build("ae", data.space, latent_dim=1, hidden=(2,))
+    with pytest.raises(ValueError, match="models: expected a name that a folder may have"):
+        rp.compare(data, [(label, model)], out=tmp_path / "c", epochs=1)
+    assert not list(tmp_path.iterdir())
+    pair = [("a b", model), ("a/b", model)]
+    with pytest.raises(ValueError, match="models: 'a b' would share the folder a_b with another"):
+        rp.compare(data, pair, out=tmp_path / "c", epochs=1)

@@ -410,6 +410,10 @@ def _refuse_bad(
     for label in labels:
         if labels.count(label) > 1:
             raise ValueError(f"models: {label!r} stands twice; give them other parameters")
+    folders = [folder_name(label, 0, 1) for label in labels]
+    for label, folder in zip(labels, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise ValueError(f"models: {label!r} would share the folder {folder} with another one")
     for c in candidates:
         try:
             model = c.build(data.space, seed=0)

@@ -107,6 +107,8 @@ def candidate(given: Given) -> Candidate | OwnModel:
     label, model = given
     if not isinstance(model, Model):
         raise ValueError(f"models: expected a model, got {type(model).__name__} for {label!r}")
+    if not (isinstance(label, str) and _file_name(label).strip(".")):
+        raise ValueError(f"models: expected a name that a folder may have, got {label!r}")
     return OwnModel(label, model)
 
 

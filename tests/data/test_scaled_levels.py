@@ -5,8 +5,9 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam.data import load_data, load_rows
+from reparam.data import DataRecord, load_data, load_rows
 from reparam.data.scaled_levels import scale_of
+from reparam.train import RunFolder
 
 RNG = np.random.default_rng(0)
 GRAY = RNG.integers(0, 256, (40, 3, 4, 4)).astype(np.uint8)
@@ -114,3 +115,29 @@ def test_tables_are_asked_first(tmp_path):
 
 def test_more_levels_than_floats_tell_apart_are_none():
     assert scale_of([np.array([0.5])], 2**20) is None
+
+
+def test_whole_numbers_are_no_scaled_levels():
+    """Of an odd number of levels 0 is also the middle of [-1, 1]."""
+    digits = rp.load_data("digits")
+    for values in ([0.0], [0.0, 1.0], [1.0]):
+        x = np.resize(values, (2, 1, 8, 8))
+        assert np.array_equal(load_rows(x, digits).x, x)
+    x = np.array([[0.0, 1], [1, 0], [1, 1], [0, 0]] * 4)
+    assert rp.load_data(x, levels=3).train.x.unique().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("low", [0, -1])
+def test_rows_are_scaled_as_the_data_were(low, tmp_path):
+    """Whatever they look like alone: all white, all black, gray in the middle."""
+    k = np.random.default_rng(0).integers(0, 256, (40, 1, 4, 4))
+    data = rp.load_data(low + k * (1 - low) / 255)
+    assert np.array_equal(np.sort(data.train.x.unique()), np.unique(data.train.x))
+    rp.fit(rp.build("pca", data.space, latent_dim=2), data, out=tmp_path / "r", progress=False)
+    record = DataRecord.from_json(RunFolder(tmp_path / "r").read()["data"], data.space)
+    for level in (0, 1, 127, 201, 255):
+        row = np.full((1, 1, 4, 4), low + level * (1 - low) / 255)
+        for trained_on in (data, record):
+            assert load_rows(row, trained_on).x.unique().tolist() == [level]
+    whole = np.full((1, 1, 4, 4), 7, np.uint8)
+    assert load_rows(whole, data).x.unique().tolist() == [7]

@@ -6,7 +6,7 @@ from reparam.data.loading import as_data, load_data
 from reparam.data.named_sets import DataUnavailable, sources
 from reparam.data.own_rows import load_rows
 from reparam.data.splits import Data, Split, describe
-from reparam.data.suitability import condition, refuse_unfit
+from reparam.data.suitability import condition, refuse_other_classes, refuse_unfit
 
 __all__ = [
     "Data",
@@ -21,6 +21,7 @@ __all__ = [
     "load_data",
     "load_rows",
     "record_json",
+    "refuse_other_classes",
     "refuse_unfit",
     "sources",
 ]

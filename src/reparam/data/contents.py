@@ -152,6 +152,7 @@ class Contents:
         borrowed: whether the arrays belong to the caller, so that they have to be copied.
         origins: of the splits that come from somewhere else than ``origin``.
         attribute_names, factor_names: of the splits' attributes and factors, where there are some.
+        scaled: what level 0 was, 0 or -1, where levels were divided by K−1 and became whole again.
         gray_levels: K of the splits' ``gray``, where x was drawn of it.
         found: arguments of ``load_data`` that the reader found out, by which more is read alike.
 
@@ -171,6 +172,7 @@ class Contents:
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
     gray_levels: int | None = None
+    scaled: int | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
 
     def noted(self, *notes: str) -> Contents:

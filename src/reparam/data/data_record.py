@@ -50,6 +50,7 @@ class RecordEntry(TypedDict):
     columns: list[str] | None
     attribute_names: list[str] | None
     bands: NotRequired[list[int] | None]
+    scaled: NotRequired[int | None]
     low: float
     high: float
 
@@ -59,7 +60,7 @@ class DataRecord:
     """What a run remembers of its data: all but the examples.
 
     Args:
-        space, name, class_names, columns, attribute_names, source, bands: as in ``Data``.
+        space, name, class_names, columns, attribute_names, source, bands, scaled: as in ``Data``.
         low, high: the range of the values: all levels, or what the real training values span.
 
     >>> from reparam.data.loading import load_data
@@ -78,6 +79,7 @@ class DataRecord:
     low: float
     high: float
     bands: tuple[int, ...] | None = None
+    scaled: int | None = None
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], space: Space) -> DataRecord:
@@ -102,6 +104,7 @@ def record_json(data: Data) -> dict[str, Any]:
         "source": data.source,
         "fingerprint": data.fingerprint(),
         **lists,
+        "scaled": data.scaled,
         "low": low,
         "high": high,
     }

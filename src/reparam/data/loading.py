@@ -267,6 +267,7 @@ def checked_data(
         factor_names=factors,
         notes=contents.notes,
         source=source,
+        scaled=contents.scaled,
     )
     return replace(data, notes=(*data.notes, *column_notes(data)))
 

@@ -63,6 +63,7 @@ def load_rows(
     if recipe.get("binarize") is None:
         contents = in_units(contents, trained_on.space, _span(trained_on))
     notes = contents.notes
+    contents = replace(contents, scaled=trained_on.scaled)
     contents = _of_space(contents, trained_on.space, recipe)
     labels = _known_labels(contents, trained_on.class_names)
     contents = _known_attributes(contents, trained_on)
@@ -108,7 +109,7 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
         options = ValueOptions("levels", 256, how, recipe.get("seed", 0))
     else:
         options = ValueOptions(recipe.get("kind"), recipe.get("levels"), how, recipe.get("seed", 0))
-    return store_values(replace(contents, splits={"examples": arrays}), options, vary=False)[0]
+    return store_values(contents, options, vary=False)[0]
 
 
 def _known_labels(contents: Contents, classes: tuple[str, ...] | None) -> Array | None:

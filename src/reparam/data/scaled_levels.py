@@ -31,12 +31,16 @@ class Scale(NamedTuple):
     levels: int
 
 
-def scale_of(arrays: Sequence[Array], levels: int | None = None) -> Scale | None:
+def scale_of(
+    arrays: Sequence[Array], levels: int | None = None, low: int | None = None
+) -> Scale | None:
     """How levels were scaled to floats; None where these are not all scaled levels.
 
     Args:
         arrays: of any shape.
         levels: K; None: 256, and only where no coarser grid would do.
+        low: 0 or -1, the level 0 of other data of the same; None: by the values, of which one has
+            to be no whole number.
 
     >>> scale_of([np.array([0, 7, 255]) / 255]), scale_of([np.array([0.0, 0.5])])
     (Scale(low=0, levels=256), None)
@@ -44,10 +48,12 @@ def scale_of(arrays: Sequence[Array], levels: int | None = None) -> Scale | None
     count = levels or USUAL
     if not 2 < count <= MOST or any(x.dtype.kind != "f" for x in arrays):
         return None
+    if low is not None:
+        return Scale(low, count) if _levels_of(arrays, Scale(low, count)) else None
     for low in (0, -1):
         scale = Scale(low, count)
         present = _levels_of(arrays, scale)
-        inner = [k for k in present if 0 < k < count - 1]
+        inner = [k for k in present if (1 - low) * k % (count - 1)]  # the others are 0, 1 and -1
         if inner and (levels is not None or math.gcd(count - 1, *inner) == 1):
             return scale
     return None
@@ -70,8 +76,12 @@ def _levels_of(arrays: Sequence[Array], scale: Scale) -> list[int]:
     return np.flatnonzero(present).tolist()
 
 
-def with_whole_levels(contents: Contents, levels: int | None = None) -> Contents:
+def with_whole_levels(
+    contents: Contents, levels: int | None = None, low: int | None = None
+) -> Contents:
     """The same data with scaled levels as the whole numbers they are, and a note.
+
+    The arguments are those of ``scale_of``.
 
     >>> from reparam.data.contents import SplitArrays
     >>> contents = Contents({"train": SplitArrays(np.array([[0, 7, 255]]) / 255)}, "x", "array")
@@ -79,7 +89,7 @@ def with_whole_levels(contents: Contents, levels: int | None = None) -> Contents
     >>> whole.splits["train"].x.tolist(), whole.levels
     ([[0, 7, 255]], 256)
     """
-    scale = scale_of([arrays.x for arrays in contents.splits.values()], levels)
+    scale = scale_of([arrays.x for arrays in contents.splits.values()], levels, low)
     if scale is None:
         return contents
     low, top = scale.low, scale.levels - 1
@@ -94,4 +104,4 @@ def with_whole_levels(contents: Contents, levels: int | None = None) -> Contents
         f"{' and mapped there' if low else ''}: they became whole numbers again, which have "
         'probabilities; kind="real" (--kind real) keeps them as they are.'
     )
-    return replace(scaled, levels=scale.levels).noted(note)
+    return replace(scaled, levels=scale.levels, scaled=low).noted(note)

@@ -117,6 +117,7 @@ class Data:
         columns: names of the entries, where the data are a table.
         attribute_names, factor_names: names of the attributes and of the factors, in their order.
         bands: the channels that pictures show; None: the first three.
+        scaled: what level 0 was, 0 or -1, where x came as floats of levels divided by K−1.
         notes: every decision taken in loading, one sentence each.
         source: arguments of ``load_data`` that load the same data again in another process
             (JSON-able); without ``source`` where the data came from memory, and None where there is
@@ -143,6 +144,7 @@ class Data:
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
     bands: tuple[int, ...] | None = None
+    scaled: int | None = None
     notes: tuple[str, ...] = ()
     source: dict[str, Any] | None = None
 

@@ -58,6 +58,19 @@ def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
     return c
 
 
+def refuse_other_classes(model: Model, data: Data) -> None:
+    """ValueError where a conditional model was trained on classes of other names, or in other order.
+
+    Labels are numbers of names, so that they would mean other classes.
+    """
+    known, names = model.class_names, data.class_names
+    if model.conditional and known and names and known != names:
+        raise ValueError(
+            f"{data.name}: expected the classes {listed(known)}, as in training, "
+            f"got {listed(names)}"
+        )
+
+
 def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
     """ValueError where the model cannot read or score these splits.
 

@@ -163,7 +163,7 @@ def store_values(
     """
     _require_numbers(contents)
     if options.kind == "levels" or (options.kind is None and contents.form != "table"):
-        contents = with_whole_levels(contents, options.levels)
+        contents = with_whole_levels(contents, options.levels, contents.scaled)
     kind, levels, why = decide_kind(contents, options)
     notes = [why]
     if kind == "binary" and contents.form == "images":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from reparam.data import Data, as_data, refuse_unfit
+from reparam.data import Data, as_data, refuse_other_classes, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.latents import active_units
@@ -81,6 +81,7 @@ def evaluate(
     if split not in data.splits:
         raise ValueError(f"split: expected one of {', '.join(data.splits)}, got {split!r}")
     refuse_unfit(model, data, "train", split)
+    refuse_other_classes(model, data)
     if samples is None:
         passes = model.passes_per_sample if isinstance(model, Density) else 1
         samples = default_samples(data.space, len(data.splits[split]), passes)

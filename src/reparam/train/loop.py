@@ -367,7 +367,7 @@ class _Session:
             valid = validate(training, players[0].name)
             training.remember(valid)
             if self.validated is not None:
-                call_back(self.validated, training, valid)
+                call_back(self.validated, training, dict(valid))
         if not math.isfinite(judge(valid, training.part.judge)):
             self._warn(
                 f"the validation loss was not finite at step {training.step}: "
