@@ -30,6 +30,8 @@ from reparam.comparison_runs import (
     folder_name,
     is_of,
     measured_model,
+    refuse_counts,
+    refuse_same,
     take_folder,
 )
 from reparam.config import TrainConfig
@@ -54,7 +56,6 @@ from reparam.wording import listed
 DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
-MOST = 1000  # seeds, and models trained at a time
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
 
 
@@ -406,14 +407,7 @@ def _refuse_bad(
     if not candidates:
         raise ValueError("models: expected at least one")
     refuse_counts(seeds, jobs)
-    labels = [c.label for c in candidates]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ValueError(f"models: {label!r} stands twice; give them other parameters")
-    folders = [folder_name(label, 0, 1) for label in labels]
-    for label, folder in zip(labels, folders, strict=True):
-        if folders.count(folder) > 1:
-            raise ValueError(f"models: {label!r} would share the folder {folder} with another one")
+    refuse_same([c.label for c in candidates])
     for c in candidates:
         try:
             model = c.build(data.space, seed=0)
@@ -423,13 +417,6 @@ def _refuse_bad(
                 refuse_patience(model)
         except ValueError as error:
             raise ValueError(f"{c.label}: {error}") from error
-
-
-def refuse_counts(seeds: int, jobs: int) -> None:
-    """ValueError for no seeds or jobs, and for more than anyone means."""
-    for name, count in (("seeds", seeds), ("jobs", jobs)):
-        if not 1 <= count <= MOST:
-            raise ValueError(f"{name}: expected 1 to {MOST}, got {count}")
 
 
 def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:

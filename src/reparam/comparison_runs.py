@@ -28,6 +28,7 @@ from reparam.train import History, RunFolder
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
 from reparam.train.loop import choose_config
 
+MOST = 1000  # seeds, and models trained at a time
 REPORT_FILE = "report.html"
 RUNS_FILE = "comparison.json"  # which folders are runs of the comparison: others are left alone
 WAIT = 10.0  # seconds for the workers of a comparison that was killed to notice, and to save
@@ -110,6 +111,24 @@ def candidate(given: Given) -> Candidate | OwnModel:
     if not (isinstance(label, str) and _file_name(label).strip(".")):
         raise ValueError(f"models: expected a name that a folder may have, got {label!r}")
     return OwnModel(label, model)
+
+
+def refuse_counts(seeds: int, jobs: int) -> None:
+    """ValueError for no seeds or jobs, and for more than anyone means."""
+    for name, count in (("seeds", seeds), ("jobs", jobs)):
+        if not 1 <= count <= MOST:
+            raise ValueError(f"{name}: expected 1 to {MOST}, got {count}")
+
+
+def refuse_same(labels: Sequence[str]) -> None:
+    """ValueError where two models would have one label, or one folder."""
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ValueError(f"models: {label!r} stands twice; give them other parameters")
+    folders = [_file_name(label) for label in labels]
+    for label, folder in zip(labels, folders, strict=True):
+        if folders.count(folder) > 1:
+            raise ValueError(f"models: {label!r} would share the folder {folder} with another one")
 
 
 def folder_name(label: str, seed: int, seeds: int) -> str:

@@ -145,3 +145,20 @@ def test_too_many_words_and_other_sources_are_refused(photos, monkeypatch):
         load_data("digits", attribute_table=path)
     with pytest.raises(ValueError, match="attribute_table: .*gone.csv cannot be read"):
         load_data(photos, attribute_table=photos / "gone.csv")
+
+
+def test_the_column_that_names_most_images_is_taken_and_a_tie_refused(tmp_path):
+    """Ranks and numbers of files are numbers both."""
+    for i in range(1, 11):
+        Image.new("L", (3, 3), i).save(tmp_path / f"{i}.png")
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "\n".join(["rank,id,val", *(f"{i * 7 % 12},{i},{i * 100}" for i in range(1, 11))])
+    )
+    data = load_data(tmp_path, attribute_table=path, attributes="val")
+    assert "The images are named in column 'id' of t.csv." in data.notes
+    for split in data.splits.values():
+        assert (split.attributes[:, 0] == 100 * split.x[:, 0, 0, 0].int()).all()
+    path.write_text("\n".join([head, *(f"{11 - i},{i},{i * 100}" for i in range(1, 11))]))
+    with pytest.raises(ValueError, match="the columns rank, id of .* could all name the images"):
+        load_data(tmp_path, attribute_table=path, attributes="val")

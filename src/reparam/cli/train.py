@@ -93,11 +93,12 @@ def compare(
 ) -> None:
     """Train several models on the same data under one budget; write a report and scores.json."""
     from reparam import comparison
+    from reparam.comparison_runs import refuse_counts
     from reparam.train.device import find_device
 
     for text in model or ():  # what is wrong is said before data are read
         comparison.Candidate.parse(text)
-    comparison.refuse_counts(seeds, jobs)
+    refuse_counts(seeds, jobs)
     find_device(training.get("device", "auto"))
     loaded = options.load(data)
     show_notes(loaded.notes)

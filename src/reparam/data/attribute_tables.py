@@ -108,18 +108,32 @@ def _with_point(cell: str, decimal: str) -> str:
 def _rows_of(files: Sequence[str], table: pa.Table, path: Path) -> tuple[pa.Table, list[str]]:
     """The rows of these files, in their order and without the column that names them.
 
-    It is the first one that holds the path, the name or the name without suffix of most.
+    It is the one that holds the path, else the name, else the name without suffix, of the most of
+    them, and of more than half.
     """
     ways = (str, lambda file: PurePosixPath(file).name, lambda file: PurePosixPath(file).stem)
     posix = [Path(file).as_posix() for file in files]
     for way in ways:
         wanted = [way(file) for file in posix]
-        for column in table.column_names:
-            cells = [_as_path(cell) for cell in table.column(column).to_pylist()]
-            if 2 * len(set(wanted) & set(cells)) > len(set(wanted)):
-                chosen, more = _chosen(wanted, cells, path), len(set(cells) - set(wanted))
-                notes = [f"{more} rows of {path.name} name no image that was read."] if more else []
-                return table.drop_columns([column]).take(chosen), notes
+        columns = {
+            name: [_as_path(cell) for cell in table.column(name).to_pylist()]
+            for name in table.column_names
+        }
+        named = {name: len(set(wanted) & set(cells)) for name, cells in columns.items()}
+        most = max(named.values())
+        best = [name for name, count in named.items() if count == most]
+        if 2 * most <= len(set(wanted)):
+            continue
+        if len(best) > 1:
+            raise ValueError(
+                f"attribute_table: the columns {listed(best)} of {path} could all name the images; "
+                "write the names with their suffix, or leave one out of the file"
+            )
+        cells = columns[best[0]]
+        chosen, more = _chosen(wanted, cells, path), len(set(cells) - set(wanted))
+        notes = [f"The images are named in column {best[0]!r} of {path.name}."]
+        notes += [f"{more} rows of {path.name} name no image that was read."] if more else []
+        return table.drop_columns(best).take(chosen), notes
     raise ValueError(
         f"attribute_table: {path} has no column that names the images, as {files[0]!r}; its "
         f"columns are {listed(table.column_names)}"

@@ -59,7 +59,7 @@ def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
 
 
 def refuse_other_classes(model: Model, data: Data) -> None:
-    """ValueError where a conditional model was trained on classes of other names, or in other order.
+    """ValueError where a conditional model was trained on other classes, or in another order.
 
     Labels are numbers of names, so that they would mean other classes.
     """
