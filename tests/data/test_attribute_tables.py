@@ -151,10 +151,8 @@ def test_the_column_that_names_most_images_is_taken_and_a_tie_refused(tmp_path):
     """Ranks and numbers of files are numbers both."""
     for i in range(1, 11):
         Image.new("L", (3, 3), i).save(tmp_path / f"{i}.png")
-    path = tmp_path / "t.csv"
-    path.write_text(
-        "\n".join(["rank,id,val", *(f"{i * 7 % 12},{i},{i * 100}" for i in range(1, 11))])
-    )
+    path, head = tmp_path / "t.csv", "rank,id,val"
+    path.write_text("\n".join([head, *(f"{i * 7 % 12},{i},{i * 100}" for i in range(1, 11))]))
     data = load_data(tmp_path, attribute_table=path, attributes="val")
     assert "The images are named in column 'id' of t.csv." in data.notes
     for split in data.splits.values():

@@ -142,3 +142,14 @@ def test_a_record_without_an_entry_is_refused(name):
     del entry[name]
     with pytest.raises(ValueError, match=f"data.{name} is missing"):
         check_record(entry)
+
+
+def test_arrays_of_other_names_are_found_in_rows_as_in_the_data(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"pixels": rng.normal(size=(40, 3)), "who": np.arange(40) % 2, "x": np.zeros((40, 3))}
+    np.savez(tmp_path / "a.npz", **arrays)
+    data = load_data(tmp_path / "a.npz", x="pixels", y="who")
+    rows = load_rows(tmp_path / "a.npz", data)
+    assert np.allclose(rows.x, arrays["pixels"]) and rows.labels.tolist() == arrays["who"].tolist()
+    np.savez(tmp_path / "b.npz", x=arrays["pixels"][:2])  # a common name, where that is not there
+    assert np.allclose(load_rows(tmp_path / "b.npz", data).x, arrays["pixels"][:2])

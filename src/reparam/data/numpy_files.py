@@ -17,6 +17,19 @@ from reparam.data.large_arrays import is_large, load, refuse_too_large
 ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")  # how a zip file begins, one without entries too
 
 
+def array_names(path: Path) -> set[str]:
+    """The names of the arrays in an archive; none where it cannot be read.
+
+    >>> array_names(Path("missing.npz"))
+    set()
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return set()
+
+
 def read_npz(path: Path, options: ReadOptions = AS_FOUND) -> Contents:
     """The splits of an .npz archive, by the names of its arrays (see ``named_contents``).
 

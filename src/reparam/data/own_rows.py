@@ -18,6 +18,7 @@ from reparam.data.image_lists import are_paths
 from reparam.data.image_trees import is_image
 from reparam.data.image_units import in_units, with_channels
 from reparam.data.loading import ALIKE, TEXT, read, to_split
+from reparam.data.numpy_files import array_names
 from reparam.data.pixel_tables import with_shape
 from reparam.data.splits import Data, Split
 from reparam.data.values import OneKind, ValueOptions, store_values
@@ -79,6 +80,8 @@ def _read_alike(
     path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
     if path is not None and path.suffix.lower() in TEXT:
         options = replace(options, header=recipe.get("header"))
+    if path is not None and path.suffix.lower() == ".npz" and recipe.get("x") in array_names(path):
+        options = replace(options, x=recipe["x"], y=recipe.get("y"))
     files = are_paths(source) or (path is not None and (path.is_dir() or is_image(path)))
     if not files:
         return read(source, options)
