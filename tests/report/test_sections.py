@@ -203,6 +203,17 @@ def test_the_plane_is_as_wide_as_the_page_with_errors_and_single_seeds(monkeypat
         assert [[2.0, 7.0], seed] in joined and [seed] in joined
 
 
+def test_a_point_alone_has_no_plane(tmp_path):
+    data = made("table")
+    scores = {name: Score(2.0, "nats", 9, "test") for name in ("rate", "distortion")}
+    (vae,) = entries(data, f"vae {SMALL}")
+    vae = dataclasses.replace(vae, scores=scores)
+    text = write_report(tmp_path / "r.html", data, [vae]).read_text("utf-8")
+    assert 'class="plane' not in text and "dotted line" not in text
+    text = write_report(tmp_path / "r.html", data, [vae, vae]).read_text("utf-8")
+    assert '<figure class="plane scroll"' in text and "dotted line" in text
+
+
 def test_units_are_placed_at_their_means():
     data = made("levels")
     (sparse,) = entries(data, "sparse-ae latent_dim=6 rho=0.25")
