@@ -142,8 +142,8 @@ SECTION: Section = Section(
     "rates",
     "Rates",
     """Nats about x that z carries (rate)
-{%- if content.plane %} against those still needed for x once z is known (distortion). Along a dotted
-line their sum, and so the ELBO, is the same. Bars are standard errors
+{%- if content.plane %} against those still needed for x once z is known (distortion). Along a
+dotted line their sum, and so the ELBO, is the same. Bars are standard errors
 {%- if seeds %}, small dots single seeds{% endif %}{% endif %}.""",
     build,
     "rates.html.j2",
