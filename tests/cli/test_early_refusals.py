@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import reparam as rp
-from reparam.presets import PRESETS
-from reparam.presets.registry import NOT_YET
+from reparam.presets import PRESETS, Preset
+from reparam.presets.registry import FAMILIES, NOT_YET
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,20 @@ def test_models_are_listed_by_family(reparam):
         above = firsts[: firsts.index(name)]
         families = [one for one in above if one in {p.family for p in PRESETS.values()}]
         assert families[-1] == preset.family, name
+
+
+def test_families_are_listed_in_the_order_of_a_reader(reparam, monkeypatch):
+    """What the order does not know stands last; what is known stands together, however it came."""
+
+    def one_more(space: rp.Space) -> rp.PCA:
+        """A model of a file without a family."""
+        return rp.PCA(space, 1)
+
+    monkeypatch.setitem(PRESETS, "one-more", Preset("one-more", one_more, "no paper"))
+    monkeypatch.setitem(PRESETS, "also-ae", Preset("also-ae", PRESETS["ae"].build, "no paper"))
+    _, out, _ = reparam("models")
+    families = {preset.family for preset in PRESETS.values()}
+    headings = [line.strip() for line in out.splitlines() if line.strip() in families]
+    assert headings[: len(FAMILIES)] == list(FAMILIES)
+    assert headings[0] == "Linear projections" and headings[-1] == "Others"
+    assert len(headings) == len(families)

@@ -251,3 +251,13 @@ def test_errors_over_seeds_stand_in_brackets_that_a_legend_explains(width):
         printed.append(" ".join(text.getvalue().split()))
     assert "± 0.25 (±0.031)" in printed[0] and "(±) over the seeds" in printed[0]
     assert "± 0.25" in printed[1] and "(±" not in printed[1]
+
+
+def test_intervals_of_accuracies_stand_in_brackets_that_a_legend_explains():
+    score = Score(1.0, "accuracy", 30, "test", stderr=0.0)
+    for name, said in (
+        ("linear_probe_accuracy", "accuracies: 95 % interval in brackets"),
+        ("psnr", ""),
+    ):
+        found = {name: score if said else Score(1.0, "dB", 30, "test")}
+        assert (comparison_table({"vae": found}, 200).caption or "") == said

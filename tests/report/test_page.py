@@ -1,4 +1,4 @@
-"""The page: complete, self-contained, for every kind of data and model."""
+"""The page: complete and self-contained, and what stands on it."""
 
 import math
 import re
@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pages import build, data_of, entry
 
 import reparam as rp
-from reparam.data import Data, Split
 from reparam.evaluation.scores import Score
-from reparam.model import Codec, Generator, Loss, Space
+from reparam.model import Space
 from reparam.presets import PRESETS
 from reparam.report import TrainedModel, plots, write_report
 from reparam.report.sections.training import training_curves
@@ -20,28 +20,6 @@ from reparam.train.history import History
 
 CHROMIUM = Path("/usr/bin/chromium")
 HANGS = 600_000  # milliseconds after which something waits for ever
-
-
-def entry(label, model, **scores):
-    return TrainedModel(label, model.eval(), scores, History())
-
-
-def build(name, data, **parameters):
-    torch.manual_seed(0)
-    small = {} if name == "pca" else {"hidden": (16,), "network": "mlp"}
-    model = rp.build(name, data.space, latent_dim=parameters.get("latent_dim", 2), **small)
-    if name == "pca":
-        rp.fit(model, data, progress=False)
-    return model
-
-
-def data_of(x, space, labels=None, **kwargs):
-    part = Split(x, labels)
-    return Data(part, part, part, space, "made", **kwargs)
-
-
-def models(data):
-    return [entry(name.upper(), build(name, data)) for name in ("pca", "ae", "vae")]
 
 
 def curves():
@@ -150,10 +128,15 @@ def test_every_preset_says_in_a_sentence_when_to_use_it():
         assert len(preset.when) < 100, name
 
 
+def test_the_opening_names_its_rows(html):
+    opening = html[html.index('<div class="opening">') : html.index("<summary>About the data")]
+    assert re.findall(r"<small>(.*?)</small>", opening) == ["", "restores them", "new samples"]
+
+
 def test_every_section_is_there_and_linked(html):
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == [
-        "scores", "reconstructions", "outcomes", "samples", "interpolations", "latent", "filters",
+        "scores", "reconstructions", "samples", "interpolations", "latent", "filters",
         "traversals", "rates", "training", "reading",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#(\w+)"', html) == sections
@@ -246,100 +229,10 @@ def test_same_seed_same_page(digits, tmp_path):
     assert texts[0] == texts[1]
 
 
-def space_and_x(kind):
-    generator = torch.Generator().manual_seed(0)
-    if kind == "rgb":
-        x = torch.randint(0, 256, (40, 3, 20, 28), generator=generator)
-        return Space((3, 20, 28), "levels", 256), x.to(torch.uint8)
-    if kind == "odd binary":
-        return Space((1, 13, 9), "binary"), torch.rand(40, 1, 13, 9, generator=generator).round()
-    if kind == "real images":
-        return Space((1, 6, 5), "real"), torch.randn(40, 1, 6, 5, generator=generator)
-    if kind == "large":
-        x = torch.randint(0, 256, (20, 3, 80, 64), generator=generator)
-        return Space((3, 80, 64), "levels", 256), x.to(torch.uint8)
-    width = {"table": 5, "long": 60, "two": 2}[kind]
-    return Space((width,), "real"), torch.randn(40, width, generator=generator) * 9 + 3
-
-
-@pytest.mark.parametrize("kind", ["rgb", "odd binary", "real images", "large", "table", "long"])
-def test_every_kind_of_data(kind, tmp_path):
-    space, x = space_and_x(kind)
-    columns = ("weight", "a & b", "c", "d", "e") if kind == "table" else None
-    data = data_of(x, space, columns=columns)
-    text = write_report(tmp_path / "r.html", data, models(data)).read_text("utf-8")
-    for section in ("reconstructions", "samples", "latent", "traversals"):
-        assert f'<section id="{section}"' in text
-    assert ('<section id="interpolations"' in text) == space.is_image
-    assert kind != "table" or "a &amp; b" in text
-
-
-def test_vectors_of_two_entries_and_few_rows(tmp_path):
-    space, x = space_and_x("two")
-    data = data_of(x[:3], space)
-    page = write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
-    assert '<section id="samples"' in page.read_text("utf-8")
-
-
-def test_a_single_row(tmp_path):
-    data = data_of(torch.ones(1, 1, 4, 4), Space((1, 4, 4), "binary"))
-    page = write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
-    assert '<section id="reconstructions"' in page.read_text("utf-8")
-
-
 def test_double_precision(digits, tmp_path):
     vae = build("vae", digits).double()
     page = write_report(tmp_path / "r.html", digits, [entry("VAE", vae)])
     assert '<section id="traversals"' in page.read_text("utf-8")
-
-
-class ClassMeans(Codec, Generator):
-    """A conditional model that insists on labels; its codes are two numbers, or indices."""
-
-    conditional = True
-
-    def __init__(self, space, indices=False):
-        super().__init__(space)
-        self.code_space = Space((2,), "levels", 4) if indices else Space((2,), "real")
-
-    code_space = None
-
-    def loss(self, x, c=None, player="model"):
-        return Loss(x.mean(), {})
-
-    def encode(self, x, c=None):
-        x, c = self.prepare(x, c)
-        code = x[:, :, 0, :2].flatten(1)
-        return code.long() if self.code_space.kind == "levels" else code
-
-    def decode(self, code, c=None):
-        c = self._condition(c, len(code))
-        return c.to(self.anchor).view(-1, 1, 1, 1).expand(-1, *self.space.shape)
-
-    def draw(self, n, c, generator):
-        return self.decode(torch.zeros(n, 2), c)
-
-
-def labeled():
-    x = torch.randint(0, 4, (30, 1, 4, 4), generator=torch.Generator().manual_seed(0))
-    space = Space((1, 4, 4), "levels", 4, classes=3)
-    return data_of(x.to(torch.uint8), space, torch.arange(30) % 3, class_names=("a", "b", "c"))
-
-
-def test_conditional_models_get_their_labels(tmp_path):
-    data = labeled()
-    text = write_report(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space))])
-    assert '<section id="interpolations"' in text.read_text("utf-8")
-
-
-def test_codes_without_straight_lines_have_no_latent_sections(tmp_path):
-    data = labeled()
-    path = write_report(
-        tmp_path / "r.html", data, [entry("C", ClassMeans(data.space, indices=True))]
-    )
-    text = path.read_text("utf-8")
-    assert '<section id="reconstructions"' in text and '<section id="samples"' in text
-    assert '<section id="latent"' not in text and '<section id="interpolations"' not in text
 
 
 def test_wrong_entries_are_refused(digits, tmp_path):
@@ -350,52 +243,15 @@ def test_wrong_entries_are_refused(digits, tmp_path):
         write_report(tmp_path / "r.html", digits, [entry("PCA", other)])
 
 
-def test_maps_show_rows_from_everywhere(tmp_path, monkeypatch):
-    """Data stored class by class: the first rows are of one class only."""
-    monkeypatch.setattr("reparam.report.section.MOST_ROWS", 20)
-    space = Space((1, 4, 4), "binary", classes=2)
-    labels = torch.arange(100) // 50
-    x = torch.rand(100, 1, 4, 4).round()
-    data = data_of(x, space, labels, class_names=("first", "last"))
-    path = write_report(tmp_path / "r.html", data, [entry("AE", build("ae", data))])
-    html = path.read_text("utf-8")
-    (first, rows), (last, others) = re.findall(
-        r'dots"[^>]*data-class="(.)" data-rows="(.*?)"', html
-    )
-    assert (first, last) == ("0", "1")
-    rows, others = rows.split(), others.split()
-    # the rows of the map number those shown, in their order, so that classes stay in turn
-    assert [*map(int, rows), *map(int, others)] == list(range(20))
-    assert min(len(rows), len(others)) >= 4
-
-
-def test_traversals_and_pairs_read_rows_from_everywhere(monkeypatch, tmp_path):
-    seen = []
-
-    def subset(split, count, seed):
-        seen.append((count, seed))
-        return rows.subset(split, count, seed)
-
-    from reparam.evaluation import rows
-
-    for part in ("section", "sections.sampled_columns"):
-        monkeypatch.setattr(f"reparam.report.{part}.subset", subset)
-    space, x = space_and_x("table")
-    data = data_of(x, space)
-    write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))], seed=5)
-    assert sorted(seen) == [(40, 5), (2000, 5)]
-
-
-def test_the_page_says_what_is_over_seeds(tmp_path):
-    data = labeled()
+def test_the_page_says_what_is_over_seeds(digits, tmp_path):
     plain, several = (
         write_report(
             tmp_path / "r.html",
-            data,
+            digits,
             [
                 entry(
                     "P",
-                    build("pca", data),
+                    build("pca", digits),
                     log_likelihood=Score(1.0, "nats", 9, "test", 0.1, seed=s, seed_stderr=e),
                 )
             ],
@@ -413,11 +269,29 @@ def test_the_legend_says_that_bounds_and_exact_values_are_not_ranked(html):
     assert "best is the best value shown: a bound's true value may be better" in html
 
 
-def test_more_models_than_colors(tmp_path):
-    data = labeled()
-    pca = build("pca", data)
+def test_the_legend_explains_only_what_some_number_bears(digits, tmp_path):
+    model = build("pca", digits)
+
+    def legend(*values):
+        entries = [entry(f"P{i}", model, **{name: s}) for i, (name, s) in enumerate(values)]
+        text = write_report(tmp_path / "r.html", digits, entries).read_text("utf-8")
+        lead = re.search(r'id="scores-h".*?<p class="lead">(.*?)</p>', text, re.DOTALL)[1]
+        return re.findall(r'class="swatch (\w+)"', lead), "an interval of 95 %" in lead
+
+    def psnr(value):
+        return "psnr", Score(value, "dB", 9, "test", 0.1)
+
+    accuracy = "linear_probe_accuracy", Score(0.5, "accuracy", 9, "test", 0.1)
+    assert legend(psnr(1.0)) == ([], False)
+    assert legend(psnr(1.0), psnr(2.0)) == (["best"], False)
+    assert legend(psnr(1.0), psnr(1.05)) == (["best", "tied"], False)
+    assert legend(accuracy) == ([], True)
+
+
+def test_more_models_than_colors(digits, tmp_path):
+    pca = build("pca", digits)
     entries = [entry(f"P{i}", pca) for i in range(10)]
-    text = write_report(tmp_path / "r.html", data, entries).read_text("utf-8")
+    text = write_report(tmp_path / "r.html", digits, entries).read_text("utf-8")
     assert "P9" in text and "var(--model-8)" not in text
 
 
@@ -428,8 +302,7 @@ def test_training_data_stay_below_the_models_and_few_rows_are_told(digits, tmp_p
     text = (tmp_path / "r.html").read_text("utf-8")
     foot = text[text.index("<tfoot>") : text.index("</tfoot>")]  # which sorting leaves alone
     assert "training data" in foot and "90.0 %" in foot and "Left out" not in text
-    space, x = space_and_x("table")
-    few = data_of(x[:9], space)
+    few = data_of(torch.randn(9, 5), Space((5,), "real"))
     few_entries = [entry("PCA", build("pca", few), sample_recall=Score(0.5, "share", 9, "test"))]
     text = write_report(tmp_path / "f.html", few, few_entries).read_text("utf-8")
     assert "<tfoot>" not in text and "Left out: frechet_distance, which needs 128 rows" in text
@@ -512,13 +385,3 @@ def test_map_places_points_upwards_and_by_class():
     found = re.findall(r'data-class="(\d)" data-rows="(\d)" d="M([\d.]+) ([\d.]+)h0"', svg)
     assert found == [("0", "1", "388.0", "12.0"), ("1", "0", "12.0", "388.0")]
     assert np.isfinite([float(v) for row in found for v in row]).all()
-
-
-def test_columns_with_dollars_and_outputs_that_are_not_finite(tmp_path):
-    space, x = space_and_x("two")
-    data = data_of(x, space, columns=("price $x_$", "$\\bad$"))
-    vae = build("vae", data)
-    with torch.no_grad():
-        next(vae.decoder.parameters()).fill_(float("nan"))
-    text = write_report(tmp_path / "r.html", data, [entry("VAE", vae)]).read_text("utf-8")
-    assert "price $x_$" in text

@@ -78,9 +78,11 @@ def test_every_section_on_every_kind_of_data(kind, tmp_path):
     text = write_report(tmp_path / "r.html", data, entries(data, *ALL)).read_text("utf-8")
     sections = re.findall(r'<section id="(\w+)"', text)
     wanted = {"denoising", "units", "latent"}
-    wanted |= {"outcomes", "filters"} if data.space.is_image else set()
     assert wanted <= set(sections)
-    assert {"outcomes", "filters"} & set(sections) == wanted & {"outcomes", "filters"}
+    assert ("filters" in sections) == data.space.is_image
+    _, _, restored = text.partition('<section id="reconstructions"')
+    folded = "<summary>Means, draws and deviations" in restored.partition("</section>")[0]
+    assert folded == data.space.is_image
     assert ("Class by class" in text) == data.space.is_image
     assert "Are distances kept?" in text and "<dog>" not in text
     assert re.findall(r'<li><a href="#(\w+)"', text) == sections
@@ -89,10 +91,8 @@ def test_every_section_on_every_kind_of_data(kind, tmp_path):
 def test_models_without_these_have_no_such_sections(tmp_path):
     data = made("levels")
     text = write_report(tmp_path / "r.html", data, entries(data, f"ae {SMALL}")).read_text("utf-8")
-    assert not {"denoising", "units", "outcomes", "filters"} & set(
-        re.findall(r'<section id="(\w+)"', text)
-    )
-    assert "Class by class" not in text
+    assert not {"denoising", "units", "filters"} & set(re.findall(r'<section id="(\w+)"', text))
+    assert "Means, draws" not in text and "Class by class" not in text
 
 
 @pytest.mark.parametrize("kind", ["levels", "table"])
@@ -201,6 +201,17 @@ def test_the_plane_is_as_wide_as_the_page_with_errors_and_single_seeds(monkeypat
     joined = [np.array(line.get_xydata()).tolist() for line in axis.lines]
     for seed in ([1.0, 8.0], [3.0, 6.0]):
         assert [[2.0, 7.0], seed] in joined and [seed] in joined
+
+
+def test_a_point_alone_has_no_plane(tmp_path):
+    data = made("table")
+    scores = {name: Score(2.0, "nats", 9, "test") for name in ("rate", "distortion")}
+    (vae,) = entries(data, f"vae {SMALL}")
+    vae = dataclasses.replace(vae, scores=scores)
+    text = write_report(tmp_path / "r.html", data, [vae]).read_text("utf-8")
+    assert 'class="plane' not in text and "dotted line" not in text
+    text = write_report(tmp_path / "r.html", data, [vae, vae]).read_text("utf-8")
+    assert '<figure class="plane scroll"' in text and "dotted line" in text
 
 
 def test_units_are_placed_at_their_means():

@@ -14,6 +14,7 @@ import reparam as rp
 from reparam.data import Data, Split
 from reparam.evaluation.latents import importance
 from reparam.evaluation.modes import evaluating
+from reparam.evaluation.scores import Score
 from reparam.model import Space
 from reparam.report import TrainedModel, write_report
 from reparam.report.section import Shown
@@ -152,6 +153,20 @@ def test_only_a_collapse_is_a_warning(tmp_path):
     assert "gone" in warned and "all 3 dimensions are idle" in warned and "VAE" not in warned
     (noted,) = re.findall(r'<ul class="note">(.*?)</ul>', path.read_text("utf-8"))
     assert "VAE" in noted and "1 of 3 dimensions (z1) is idle" in noted
+
+
+def test_a_collapse_is_told_beside_what_a_model_is_praised_for(tmp_path):
+    data = made(IMAGES)
+    some, gone = vae(data, 3, idle=(1,)), replace(vae(data, 3, idle=(0, 1, 2)), label="gone")
+    scores = [{"log_likelihood": Score(value, "nats", 9, "test", 0.1)} for value in (-9.0, -8.0)]
+    both = [replace(m, scores=s) for m, s in zip((some, gone), scores, strict=True)]
+    for entries, told in ((both, 2), ([gone], 1), (both[:1], 0)):
+        text = write_report(tmp_path / "r.html", data, entries).read_text("utf-8")
+        lines = re.findall(r"<li.*?</li>", text[text.index("<header>") : text.index("</header>")])
+        assert len(lines) == told and all(">gone<" in line for line in lines)
+        if told:
+            assert lines[0].startswith('<li class="warning">')
+            assert "collapsed: z carries 0 nats in all" in lines[0]
 
 
 @pytest.mark.parametrize("channels, side", [(1, 28), (3, 64)])

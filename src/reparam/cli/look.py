@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,11 +26,11 @@ def models(
     name: Annotated[str | None, Parameter(help="A model; none: list them all.")] = None, /
 ) -> None:
     """List the models, or describe one: its parameters, its paper, its data."""
-    from reparam.presets import PRESETS, find_preset
+    from reparam.presets import by_family, find_preset
     from reparam.presets.likelihoods import likelihoods
 
     if name is None:
-        for family, presets in groupby(PRESETS.values(), lambda preset: preset.family):
+        for family, presets in by_family().items():
             show(rows_table((family.ljust(NAMES), ""), [(p.name, p.summary) for p in presets]))
         return
     preset = find_preset(name)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reparam.evaluation import Score, Scores
 
 OVER_SEEDS = "± one standard error over the examples, (±) over the seeds"
-ACCURACIES = "of accuracies the interval of 95 %"
+ACCURACIES = "accuracies: 95 % interval in brackets"
 
 
 def show(content: RenderableType) -> None:

@@ -12,21 +12,26 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reparam.model import Codec, Completer, Density, Generator, LatentVariable
-from reparam.presets import PRESETS
+from reparam.presets import Preset, by_family
 
 ROLES = (Codec, Generator, Completer, Density, LatentVariable)
 
 
+def listed() -> list[Preset]:
+    """All presets, family by family."""
+    return [preset for presets in by_family().values() for preset in presets]
+
+
 def models() -> str:
     """What each preset is, and its paper."""
-    rows = ((f"`{p.name}`", p.summary.replace("|", "\\|"), p.paper) for p in PRESETS.values())
+    rows = ((f"`{p.name}`", p.summary.replace("|", "\\|"), p.paper) for p in listed())
     return table(("model", "what it is", "paper"), rows)
 
 
 def roles() -> str:
     """Which words of the vocabulary each preset is, and on which data its log p(x) is exact."""
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for p in PRESETS.values():
+    for p in listed():
         words = ("✓" if issubclass(p.model, role) else "" for role in ROLES)
         alike[*words, ", ".join(p.exact)].append(f"`{p.name}`")
     rows = ((", ".join(names), *cells) for cells, names in alike.items())

@@ -17,7 +17,7 @@ FAMILY = "Linear projections"
     when="The baseline: in no time, and what others have to beat.",
 )
 def pca(space: Space, *, latent_dim: Count = 2, standardize: bool = False) -> PCA:
-    """Principal component analysis, in closed form, with its exact Gaussian density.
+    """Principal component analysis in closed form; its density is exact on real data, else a bound.
 
     Args:
         latent_dim: number of components.

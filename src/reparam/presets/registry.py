@@ -202,6 +202,24 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {}
+# In what order families are listed, from what a reader knows; others follow.
+FAMILIES = (
+    "Linear projections",
+    "Autoencoders",
+    "Variational autoencoders",
+    "VAEs with penalties",
+    "VAEs whose weights move",
+    "VAEs of several layers",
+    "Autoregressive models",
+)
+
+
+def by_family() -> dict[str, list[Preset]]:
+    """All presets, those of ``FAMILIES`` first."""
+    found: dict[str, list[Preset]] = {family: [] for family in FAMILIES}
+    for one in PRESETS.values():
+        found.setdefault(one.family, []).append(one)
+    return {family: presets for family, presets in found.items() if presets}
 
 
 def preset(

@@ -49,7 +49,7 @@ def _strips(shown: Shown) -> Iterator[Card]:
     if chosen is not None:
         drawn = shown.samples[chosen].draws
         spread = torch.linspace(0, len(drawn) - 1, PICTURES).round().long()
-        found.append((chosen, entries[chosen].label, "draws others", drawn[spread]))
+        found.append((chosen, entries[chosen].label, "new samples", drawn[spread]))
     for index, label, what, x in found:
         alt = f"{label} {what or names(shown.data, rows)}"
         picture = grid(x, shown.brightness, PICTURES, alt, tile=SMALL)

@@ -25,6 +25,7 @@ from reparam.report.colors import MODELS, class_colors
 from reparam.report.opening import opening
 from reparam.report.section import Shown
 from reparam.report.sections import SECTIONS
+from reparam.report.sections.rates import collapses
 from reparam.report.selection import LARGE, class_names
 from reparam.report.trained import TrainedModel
 
@@ -116,6 +117,7 @@ def _content(shown: Shown) -> dict[str, Any]:
         "facts": summary.facts(shown.data),
         "class_counts": summary.class_counts(shown.data),
         "findings": summary.findings(entries),
+        "collapses": collapses(shown),
         "opening": opening(shown),
         "models": [ModelName.of(entry) for entry in entries],
         "legend": legend(shown.data),

@@ -11,9 +11,10 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam.data import Data, Split
+from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
-from reparam.model import Encoder, Generator, Model
+from reparam.model import Encoder, Generator, LatentVariable, Model
 from reparam.report import queries
 from reparam.report.pictures import Brightness, Picture
 from reparam.report.selection import SAMPLE_ROWS, rows_to_imitate, sample_columns
@@ -89,6 +90,14 @@ class Shown:
             for index, label, model, code in found
             if code is not None and bool(code.isfinite().all()) and len(code) > 2
         ]
+
+    @cached_property
+    def rates(self) -> dict[int, Tensor]:
+        """The rate of every example of ``split``, (N, G), by latent dimension or by layer."""
+        return {
+            index: bound_terms(model, self.split, self.seed)["rate"].flatten(1)
+            for index, _, model in self.of(LatentVariable)
+        }
 
     @cached_property
     def samples(self) -> dict[int, queries.Samples]:

@@ -83,6 +83,16 @@ class Table:
     reference: Sequence[Cell] = ()
 
     @property
+    def marked(self) -> Collection[Rank]:
+        """The marks that any number bears: what else a legend would explain is not there."""
+        return {cell.rank for row in self.rows for cell in row if cell.rank}
+
+    @property
+    def intervals(self) -> bool:
+        """Whether any number has an interval in place of an error."""
+        return any(cell.interval for row in self.rows for cell in row)
+
+    @property
     def first(self) -> Part:
         """The scores that one looks at first; what training data score stands in their heads."""
         return replace(self._part("", HEADLINES), reference=())

@@ -1,4 +1,4 @@
-"""The section of p(x|z): means beside draws, and how much each pixel varies."""
+"""What is folded below reconstructions: means of p(x|z), draws, and how much each pixel varies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reparam.evaluation.reconstruction import unit_range
 from reparam.model import Distribution, LatentVariable
 from reparam.report import queries
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.section import Card, Section, Shown, images
+from reparam.report.section import Card, Shown
 from reparam.report.selection import examples, names
 
 PICTURES = 8
@@ -69,15 +69,3 @@ def _map(
     caption = f"Standard deviation √Var(x|z): black 0, white {white:.2g} ({unit})"
     alt = f"{what}: standard deviation of each pixel"
     return (caption, grid(deviation, Brightness(0.0, white), len(deviation), alt)), ""
-
-
-SECTION: Section = Section(
-    "outcomes",
-    "Means and draws",
-    """p(x|z) at the mean code of test images, seed {{ seed }}. Its mean is smooth where it cannot
-tell what x was, its draws add the noise of every pixel on its own: neither is the whole of p(x|z),
-so here are both, and how far each pixel varies.""",
-    build,
-    "outcomes.html.j2",
-    images,
-)

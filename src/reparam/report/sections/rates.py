@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from reparam.evaluation.diagnosis import idle
-from reparam.evaluation.likelihood import bound_terms
 from reparam.inspection import Layered
 from reparam.model import LatentVariable
 from reparam.report import plots, queries
@@ -22,43 +21,61 @@ SHARED_ROWS, SHARED_COLUMNS = 4, 6  # draws that share all layers but the finest
 PLANE = (11.7, 3.7)  # inches: as wide as the page
 TITLE_WIDTH = 34  # letters of a title over a panel of layers
 
+Note = tuple[int, str, str]  # index and label of a model, and what there is to say of it
+
 
 class Rates(NamedTuple):
     """The plane, panels of the rates of layers, what carries nothing, and pictures by model."""
 
     plane: Markup | None
     layers: list[Markup]
-    collapsed: list[tuple[int, str, str]]
-    idle: list[tuple[int, str, str]]
+    collapsed: list[Note]
+    idle: list[Note]
     shared: list[Card]
 
 
 def build(shown: Shown) -> Rates | None:
-    """What there is to say of the rates; None without a latent-variable model."""
-    found = Rates(_plane(shown), [], [], [], [])
+    """What there is to say of the rates; None where that is nothing."""
+    found = Rates(_plane(shown), [], *_unused(shown), [])
     for index, label, model in shown.of(LatentVariable):
-        rate = bound_terms(model, shown.split, shown.seed)["rate"].flatten(1)
-        unused = idle(rate, model.layers)
-        if unused is not None:
-            notes = found.collapsed if unused.collapsed else found.idle
-            notes.append((index, label, unused.text))
+        rate = shown.rates[index]
         if model.layers:
             if rate.shape[1] == len(model.layers):
                 means = rate.cpu().double().mean(0).tolist()
                 found.layers.append(_layer_bars(index, label, means))
             figures = _shared(shown, model) if shown.data.space.is_image else []
             found.shared.extend([Card(index, label, figures)] if figures else [])
-    return found if any(shown.of(LatentVariable)) else None
+    return found if any(found) else None
+
+
+def collapses(shown: Shown) -> list[Note]:
+    """What there is to say of every model whose z has collapsed."""
+    return _unused(shown)[0]
+
+
+def _unused(shown: Shown) -> tuple[list[Note], list[Note]]:
+    """The notes on collapsed models, and on those that merely leave parts of z idle."""
+    collapsed: list[Note] = []
+    some: list[Note] = []
+    for index, label, model in shown.of(LatentVariable):
+        unused = idle(shown.rates[index], model.layers)
+        if unused is not None:
+            notes = collapsed if unused.collapsed else some
+            notes.append((index, label, unused.text))
+    return collapsed, some
 
 
 def _plane(shown: Shown) -> Markup | None:
-    """Distortion over rate, one point a model: lines of slope −1 have one ELBO."""
+    """Distortion over rate, one point a model: lines of slope −1 have one ELBO.
+
+    None where there is one point, which is compared with nothing.
+    """
     placed = [
         index
         for index, *_ in shown.of(LatentVariable)
         if {"rate", "distortion"} <= shown.entries[index].scores.keys()
     ]
-    if not placed:
+    if sum(1 + len(shown.entries[index].by_seed) for index in placed) < 2:
         return None
     with plots.style():
         figure, axis = plots.panel(*PLANE)
@@ -124,9 +141,10 @@ def _shared(shown: Shown, model: LatentVariable) -> list[tuple[str, Picture]]:
 SECTION: Section = Section(
     "rates",
     "Rates",
-    """Nats about x that z carries (rate) against those still needed for x once z is known
-(distortion). Along a dotted line their sum, and so the ELBO, is the same. Bars are standard errors
-{%- if seeds %}, small dots single seeds{% endif %}.""",
+    """Nats about x that z carries (rate)
+{%- if content.plane %} against those still needed for x once z is known (distortion). Along a
+dotted line their sum, and so the ELBO, is the same. Bars are standard errors
+{%- if seeds %}, small dots single seeds{% endif %}{% endif %}.""",
     build,
     "rates.html.j2",
 )

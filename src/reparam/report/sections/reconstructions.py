@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from reparam.evaluation.reconstruction import unit_range
 from reparam.model import Codec
 from reparam.report import queries
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
+from reparam.report.sections import outcomes
 from reparam.report.selection import examples, names
 
 PICTURES = 12
 
 
-def build(shown: Shown) -> list[Card]:
+class Restored(NamedTuple):
+    """A strip of each codec, and what the laws are of which strips show the means."""
+
+    strips: list[Card]
+    outcomes: list[Card]
+
+
+def build(shown: Shown) -> Restored | None:
     """The same test images, as they are and as each codec restores them."""
-    if not any(shown.of(Codec)):
-        return []
+    return Restored(_strips(shown), outcomes.build(shown)) if any(shown.of(Codec)) else None
+
+
+def _strips(shown: Shown) -> list[Card]:
     data, brightness = shown.data, shown.brightness
     rows = examples(data.test, PICTURES, shown.seed)
     what, x = names(data, rows), queries.in_data_units(data.test.x[rows])

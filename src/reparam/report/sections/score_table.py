@@ -50,9 +50,11 @@ SECTION: Section = Section(
 {% endif %}
 {% if "upper bound" in kinds %}<b>≤</b> upper bound · {% endif %}
 {% if "estimate" in kinds %}<b>≈</b> estimate · {% endif %}
-<b>±</b> one standard error over the examples{% if seeds %}, <b>(±)</b> over the seeds{% endif %},
-of accuracies an interval of 95 % · <span class="swatch best">best</span>
-<span class="swatch tied">within one standard error of it</span>.
+<b>±</b> one standard error over the examples{% if seeds %}, <b>(±)</b> over the seeds{% endif %}
+{%- if content.table.intervals %}, of accuracies an interval of 95 %{% endif %}
+{%- if "best" in content.table.marked %} · <span class="swatch best">best</span>{% endif %}
+{% if "tied" in content.table.marked %}
+<span class="swatch tied">within one standard error of it</span>{% endif %}.
 {% if content.table.mixed %}
 Where a column has several kinds, best is the best value shown: a bound's true value may be better.
 {% endif %}
