@@ -20,6 +20,7 @@ SUFFIXES = {f".{suffix}" for suffix in (
     "pbm pgm ppm pnm pfm tga pcx sgi"
 ).split()}  # fmt: skip
 ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
+WIDTH, HEIGHT = 256, 257  # TIFF tags
 WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
 
 Range = tuple[float, float]
@@ -146,7 +147,7 @@ def read_headers(path: Path, reading: Reading) -> list[ImageHeader] | Unreadable
     'missing.png'
     """
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             there = getattr(image, "n_frames", 1)
             read = there if reading.frames == "all" else 1
             return [_header(frame, reading, there - read) for frame in _frames(image, read)]
@@ -161,7 +162,7 @@ def extremes(path: Path, frames: int) -> Range | UnreadableImage:
     'missing.png'
     """
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             values = [_values(frame) for frame in _frames(image, frames)]
             return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
     except Exception as error:
@@ -182,7 +183,7 @@ def decode(path: Path, out: Array, reading: Reading) -> tuple[str, ...] | Unread
     frames, channels, height, width = out.shape
     remarks: set[str] = set()
     try:
-        with Image.open(path) as file:
+        with _opened(path) as file:
             for index, frame in enumerate(_frames(file, frames)):
                 reduced = not _is_deep(frame) and _of_16_bits(frame)
                 image = _eight_bits(frame, reading, remarks)
@@ -213,6 +214,13 @@ def bombs_refused() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file without its name, by which Pillow maps pixels into memory, sideways ones wrongly."""
+    with path.open("rb") as file, Image.open(file) as image:
+        yield image
+
+
 def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
     for index in range(count):
         if index:
@@ -224,7 +232,8 @@ def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
     deep, alpha, remarks = _is_deep(image), _has_alpha(image), []
     if not deep and _of_16_bits(image):  # to be asked first: once decoded, it does not say so
         remarks.append("16 bits a color were reduced to the upper 8")
-    width, height = image.size
+    tags = getattr(image, "tag_v2", {})  # of a TIFF, whose size Pillow may have turned already
+    width, height = tags.get(WIDTH, image.width), tags.get(HEIGHT, image.height)
     if image.getexif().get(ORIENTATION) in SIDEWAYS:
         width, height = height, width
     if deep and alpha:
