@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ SUFFIXES = {f".{suffix}" for suffix in (
     "pbm pgm ppm pnm pfm tga pcx sgi"
 ).split()}  # fmt: skip
 ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
-WIDTH, HEIGHT = 256, 257  # TIFF tags
+WIDTH, HEIGHT, PHOTOMETRIC, SAMPLE_FORMAT = 256, 257, 262, 339  # TIFF tags
+WHITE_IS_ZERO, SIGNED = 0, 2  # of the last two, values that Pillow reads as any other
+WHITE_16 = 2**16 - 1
 WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
 
 Range = tuple[float, float]
@@ -229,10 +231,14 @@ def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
 
 
 def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
+    tags = _tags(image)  # the size of a TIFF may have been turned by Pillow already
+    if not _is_deep(image) and SIGNED in np.ravel(tags.get(SAMPLE_FORMAT)):
+        raise ValueError("of 8 bits with a sign; save it with 8 bits without one, or with 16")
+    if image.mode == "F" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        raise ValueError("zero is white and no number says what is black; save it with black zero")
     deep, alpha, remarks = _is_deep(image), _has_alpha(image), []
     if not deep and _of_16_bits(image):  # to be asked first: once decoded, it does not say so
         remarks.append("16 bits a color were reduced to the upper 8")
-    tags = getattr(image, "tag_v2", {})  # of a TIFF, whose size Pillow may have turned already
     width, height = tags.get(WIDTH, image.width), tags.get(HEIGHT, image.height)
     if image.getexif().get(ORIENTATION) in SIDEWAYS:
         width, height = height, width
@@ -264,10 +270,21 @@ def _eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image
 def _values(file: Image.Image) -> Array:
     """The numbers of a frame of more than 8 bits, upright."""
     unsigned = any(str(arg).startswith("I;32") and "S" not in str(arg) for arg in _raw_modes(file))
+    top = next((arg for arg in _raw_modes(file) if isinstance(arg, int)), None)  # of a PGM
+    inverted = _tags(file).get(PHOTOMETRIC) == WHITE_IS_ZERO
     values = np.asarray(ImageOps.exif_transpose(file))
+    if top is not None:  # Pillow stretches to 16 bits what has fewer
+        return np.rint(values * (top / WHITE_16))
+    if inverted:
+        return WHITE_16 - values
     if not np.isfinite(values).all():
         raise ValueError("some pixels are no finite numbers")
     return values.view(np.uint32) if unsigned else values  # Pillow's own integers have a sign
+
+
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    """Those of a TIFF."""
+    return getattr(image, "tag_v2", {})
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -290,7 +307,7 @@ def _raw_modes(image: Image.Image) -> Iterator[Any]:
     tiles: list[Any] = getattr(image, "tile", [])
     for tile in tiles:
         args = list(tile.args) if isinstance(tile.args, tuple) else [tile.args]
-        yield from args[: 2 if tile.codec_name == "ppm" else 1]
+        yield from args[: 2 if tile.codec_name.startswith("ppm") else 1]
 
 
 def _in_color(image: Image.Image) -> bool:
