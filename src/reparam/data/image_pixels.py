@@ -232,7 +232,7 @@ def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
 
 def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
     tags = _tags(image)  # the size of a TIFF may have been turned by Pillow already
-    if not _is_deep(image) and SIGNED in np.ravel(tags.get(SAMPLE_FORMAT)):
+    if not _is_deep(image) and SIGNED in np.ravel(tags.get(SAMPLE_FORMAT, ())):
         raise ValueError("of 8 bits with a sign; save it with 8 bits without one, or with 16")
     if image.mode == "F" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         raise ValueError("zero is white and no number says what is black; save it with black zero")
