@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from reparam.data import DataRecord, load_data, load_rows, record_json
@@ -62,3 +63,18 @@ def test_lists_of_files_beside_a_folder_with_all_frames(tmp_path):
     for like in (data, DataRecord.from_json(entry, data.space)):
         for source in ([path], ([path], [0])):
             assert load_rows(source, like).x.flatten().tolist() == [128, 0, 2]
+
+
+@pytest.mark.parametrize("made", [np.array, torch.tensor])
+def test_numbers_of_numpy_and_torch_are_taken_as_plain_ones(tmp_path, made):
+    folder = saved(tmp_path / "deep", DEEP)
+    data = load_data(folder, range=made([0, 4000]), size=made([2, 3]))
+    assert data.fingerprint() == load_data(folder, range=(0, 4000), size=(2, 3)).fingerprint()
+    assert load_data(folder, size=made(2)).train.x.shape[2:] == (2, 2)
+    with pytest.raises(ValueError, match="range: does not apply to data in memory"):
+        load_data(DEEP, range=made([0, 4000]))
+    rows = np.random.default_rng(0).integers(0, 256, (10, 5, 4, 4), np.uint8)
+    data = load_data(rows, bands=made([3, 2, 1]))
+    assert json.loads(json.dumps(record_json(data)))["bands"] == [3, 2, 1]
+    data = load_data(rows.reshape(10, -1), shape=made([5, 4, 4]))
+    assert json.loads(json.dumps(record_json(data)))["source"] == {"shape": [5, 4, 4]}

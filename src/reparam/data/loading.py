@@ -140,17 +140,17 @@ def load_data(
     options = ReadOptions(
         column,
         *names,
-        size,
+        _plain(size),
         fit_size,
-        range=range,
+        range=_plain(range),
         background=background,
         frames=frames,
         attribute_table=None if attribute_table is None else _resolved(attribute_table),
         x=x,
         y=y,
-        bands=None if bands is None else tuple(bands),
+        bands=None if bands is None else _plain(np.ravel(bands)),
         header=header,
-        shape=None if shape is None else tuple(shape),
+        shape=None if shape is None else _plain(np.ravel(shape)),
     )
     chosen = Chosen(_tuple(only), _tuple(without))
     contents = read(source, options)
@@ -190,6 +190,12 @@ def as_data(source: Any, space: Space | None = None) -> Data:
 
 def _tuple(names: str | int | Collection[str | int]) -> tuple[str, ...]:
     return (str(names),) if isinstance(names, str | int) else tuple(map(str, names))
+
+
+def _plain(numbers: Any) -> Any:
+    """Numbers as Python's own, several as a tuple."""
+    found = np.asarray(numbers).tolist()
+    return tuple(found) if isinstance(found, list) else found
 
 
 def read(source: Any, options: ReadOptions) -> Contents:
