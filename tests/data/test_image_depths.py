@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from reparam.data import DataRecord, image_folders, load_data, load_rows, record_json
+from reparam.data.contents import ReadOptions
+from reparam.data.image_folders import read_folder
 
 RNG = np.random.default_rng(0)
 SPLITS = ("train", "valid", "test")
@@ -190,3 +192,26 @@ def test_a_folder_kept_as_decoded_keeps_its_range(tmp_path, monkeypatch):
     assert second.fingerprint() == first.fingerprint()
     other = load_data(folder, range=(0, 2000))
     assert other.train.x.max() == 128
+
+
+@pytest.mark.parametrize("value, dtype", [(0, np.uint16), (500, np.uint16), (1e30, np.float32)])
+def test_images_of_one_value_alone_are_black(tmp_path, value, dtype):
+    arrays = [np.full((2, 3), value, dtype)] * 3
+    contents = read_folder(save_splits(tmp_path / "a", arrays, "a.tif"), ReadOptions())
+    assert not contents.splits["train"].x.any()
+    assert f"every value is {arrays[0][0, 0]:.10g}, which became 0; range=LOW" in deep_note(
+        contents
+    )
+    with pytest.raises(ValueError, match="every value is 0; nothing can be learned from it"):
+        load_data(tmp_path / "a")  # as of images of 8 bits
+
+
+def test_stacks_whose_first_frames_are_black(tmp_path):
+    folder = save_splits(tmp_path, [np.zeros((2, 3), np.uint16)] * 3, "a.tif")
+    bright = Image.fromarray(np.full((2, 3), 9, np.uint16))
+    black = Image.fromarray(np.zeros((2, 3), np.uint16))
+    black.save(folder / "train" / "a.tif", save_all=True, append_images=[bright])
+    contents = read_folder(folder, ReadOptions())
+    assert not contents.splits["train"].x.any()
+    assert "1 of 3 images have several frames" in "\n".join(contents.notes)
+    assert load_data(folder, frames="all").train.x.flatten(1).tolist() == [[0] * 6, [1] * 6]

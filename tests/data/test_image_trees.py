@@ -73,6 +73,20 @@ def test_splits_by_other_names(tmp_path, train, test):
     assert f"{test} (test)" in notes(data) and f"{train} (train)" in notes(data)
 
 
+@pytest.mark.parametrize("train, test", [("seg_train", "seg_test"), ("training_set", "test_set")])
+def test_folders_of_splits_within_themselves_are_no_classes(tmp_path, train, test):
+    three(tmp_path, f"a/{train}/{train}/a", f"a/{train}/{train}/b", f"a/{test}/{test}/a")
+    data = load_data(tmp_path)
+    assert sizes(data) == [5, 1, 3] and data.class_names == ("a", "b")
+    assert data.test.labels.tolist() == [0, 0, 0]
+    said = f"Folders named as the splits they are in, looked through: {test}/{test}, "
+    assert f"{said}{train}/{train}." in data.notes
+    three(tmp_path / "one", f"{train}/{train}/a", f"{train}/{train}/b", f"{test}/a", f"{test}/b")
+    assert load_data(tmp_path / "one").class_names == ("a", "b")
+    three(tmp_path / "none", f"{train}/{train}", f"{test}/{test}")
+    assert load_data(tmp_path / "none").class_names is None
+
+
 def test_a_third_folder_beside_splits_is_named(tmp_path):
     three(tmp_path, "seg_train/a", "seg_train/b", "seg_dev/a", "seg_test/b", "seg_pred")
     data = load_data(tmp_path)
@@ -110,12 +124,14 @@ def test_links_to_folders_are_followed_once(tmp_path):
     (tmp_path / "photos" / "again").symlink_to(tmp_path / "photos" / "cats")
     (tmp_path / "photos" / "cats" / "loop").symlink_to(tmp_path / "photos")
     (tmp_path / "photos" / "lost.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "photos" / "self.png").symlink_to(tmp_path / "photos" / "self.png")
     data = load_data(tmp_path / "photos")
     assert data.class_names == ("cats", "dogs") and sum(sizes(data)) == 6
     (note,) = [note for note in data.notes if "could not be read" in note]
     assert note == (
-        "3 could not be read: again (leads to a folder that is read already), loop (leads to a "
-        "folder that is read already), lost.png (leads nowhere)."
+        "4 could not be read: again (leads to a folder that is read already), loop (leads to a "
+        "folder that is read already), lost.png (leads nowhere), self.png (Too many levels of "
+        "symbolic links)."
     )
 
 

@@ -11,6 +11,8 @@ from reparam.data.splits import Data
 from reparam.limits import check
 from reparam.space import Space
 
+OF_MEMORY = ("binarize", "shape", "range", "frames")  # what is recorded of data without a source
+
 
 class Recipe(TypedDict):
     """The arguments of ``load_data`` as JSON keeps them; ``source`` not of data in memory."""
@@ -119,7 +121,7 @@ def check_record(entry: Mapping[str, Any]) -> None:
     """
     check(entry, RecordEntry, "data")
     source = entry["source"]
-    if source is not None and not {"source", "binarize", "shape"} & source.keys():
+    if source is not None and not {"source", *OF_MEMORY} & source.keys():
         raise ValueError("data.source.source is missing")
 
 

@@ -33,6 +33,7 @@ from reparam.progress import bar
 from reparam.wording import listed
 
 MANY = 500  # files that take a second or so: a bar is shown, and they are worth a cache
+OTHERWISE = "range=LOW,HIGH (--range) says otherwise"
 
 T = TypeVar("T")
 
@@ -151,20 +152,21 @@ def _with_range(
         ignored = reading.range is not None and reading.channels is None
         return reading, ["No image has more than 8 bits: range changed nothing."] * ignored
     how = "as asked" if reading.channels is None else "as in the other data"
+    note = f"{sum(deep)} of {len(files)} images have more than 8 bits: "
     if reading.range is None:
         _refuse_mixture(origin, files, deep, reading)
-        how = "the smallest and the largest of all; range=LOW,HIGH (--range) says otherwise"
+        how = f"the smallest and the largest of all; {OTHERWISE}"
         found = list(each(extremes, files, map(len, by_file)))
         ranges = [one for one in found if not isinstance(one, UnreadableImage)]
         if ranges:  # else nothing can be decoded, which is said where that is tried
             low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+            if low == high:
+                above = max(low + 1, float(np.nextafter(low, np.inf)))  # anything, to be a range
+                note += f"every value is {low:.10g}, which became 0; {OTHERWISE}."
+                return replace(reading, range=(low, above)), [note]
             reading = replace(reading, range=(low, high))
     low, high = reading.range or (0, 1)
-    note = (
-        f"{sum(deep)} of {len(files)} images have more than 8 bits: values {low:.10g} to "
-        f"{high:.10g} became 0 to 255 ({how})."
-    )
-    return reading, [note]
+    return reading, [f"{note}values {low:.10g} to {high:.10g} became 0 to 255 ({how})."]
 
 
 def _refuse_mixture(

@@ -24,7 +24,7 @@ from reparam.data.large_arrays import blocks, load
 from reparam.data.splits import SPLITS
 
 VARIABLE = "REPARAM_CACHE"  # environment variable: a folder for the caches, or "off"
-CACHE_FORMAT = 3  # of what is decoded and how it is kept
+CACHE_FORMAT = 4  # of what is decoded and how it is kept
 
 
 def read_folder(folder: Path, options: ReadOptions) -> Contents:

@@ -18,6 +18,7 @@ from reparam.data.image_pixels import Reading
 if TYPE_CHECKING:
     from PIL import Image
 
+OF_LISTS = ("size", "fit_size", "range", "background")  # no frames: it is one example a file
 TRANSPARENT = "What is transparent became white."
 
 
@@ -49,7 +50,7 @@ def read_paths(paths: Sequence[str | os.PathLike[str]], options: ReadOptions) ->
     >>> read_paths([path, path], ReadOptions()).splits["train"].x.shape
     (2, 1, 2, 3)
     """
-    options.refuse("a list of image files", "size", "fit_size", "range", "background")
+    options.refuse("a list of image files", *OF_LISTS)
     files = [Path(path).expanduser().absolute() for path in paths]
     absent = [str(path) for path in files if not path.is_file()]
     if absent:
@@ -61,7 +62,11 @@ def read_paths(paths: Sequence[str | os.PathLike[str]], options: ReadOptions) ->
     names = np.array([str(path.relative_to(folder)) for path in files], object)
     train = SplitArrays(decoded.x, files=Files(folder, names))
     contents = Contents({"train": train}, "images", "list", "images", notes=decoded.notes)
-    return contents if decoded.range is None else replace(contents, found={"range": decoded.range})
+    return (
+        contents
+        if decoded.range is None
+        else replace(contents, found={"range": list(decoded.range)})
+    )
 
 
 def is_picture(item: object) -> TypeGuard[Image.Image]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,9 @@ SUFFIXES = {f".{suffix}" for suffix in (
     "pbm pgm ppm pnm pfm tga pcx sgi"
 ).split()}  # fmt: skip
 ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
+WIDTH, HEIGHT, PHOTOMETRIC, SAMPLE_FORMAT = 256, 257, 262, 339  # TIFF tags
+WHITE_IS_ZERO, SIGNED = 0, 2  # of the last two, values that Pillow reads as any other
+WHITE_16 = 2**16 - 1
 WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
 
 Range = tuple[float, float]
@@ -146,7 +149,7 @@ def read_headers(path: Path, reading: Reading) -> list[ImageHeader] | Unreadable
     'missing.png'
     """
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             there = getattr(image, "n_frames", 1)
             read = there if reading.frames == "all" else 1
             return [_header(frame, reading, there - read) for frame in _frames(image, read)]
@@ -161,7 +164,7 @@ def extremes(path: Path, frames: int) -> Range | UnreadableImage:
     'missing.png'
     """
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
             values = [_values(frame) for frame in _frames(image, frames)]
             return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
     except Exception as error:
@@ -182,7 +185,7 @@ def decode(path: Path, out: Array, reading: Reading) -> tuple[str, ...] | Unread
     frames, channels, height, width = out.shape
     remarks: set[str] = set()
     try:
-        with Image.open(path) as file:
+        with _opened(path) as file:
             for index, frame in enumerate(_frames(file, frames)):
                 reduced = not _is_deep(frame) and _of_16_bits(frame)
                 image = _eight_bits(frame, reading, remarks)
@@ -213,6 +216,13 @@ def bombs_refused() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A file without its name, by which Pillow maps pixels into memory, sideways ones wrongly."""
+    with path.open("rb") as file, Image.open(file) as image:
+        yield image
+
+
 def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
     for index in range(count):
         if index:
@@ -221,10 +231,15 @@ def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
 
 
 def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
+    tags = _tags(image)  # the size of a TIFF may have been turned by Pillow already
+    if not _is_deep(image) and SIGNED in np.ravel(tags.get(SAMPLE_FORMAT, ())):
+        raise ValueError("of 8 bits with a sign; save it with 8 bits without one, or with 16")
+    if image.mode == "F" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        raise ValueError("zero is white and no number says what is black; save it with black zero")
     deep, alpha, remarks = _is_deep(image), _has_alpha(image), []
     if not deep and _of_16_bits(image):  # to be asked first: once decoded, it does not say so
         remarks.append("16 bits a color were reduced to the upper 8")
-    width, height = image.size
+    width, height = tags.get(WIDTH, image.width), tags.get(HEIGHT, image.height)
     if image.getexif().get(ORIENTATION) in SIDEWAYS:
         width, height = height, width
     if deep and alpha:
@@ -255,10 +270,21 @@ def _eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image
 def _values(file: Image.Image) -> Array:
     """The numbers of a frame of more than 8 bits, upright."""
     unsigned = any(str(arg).startswith("I;32") and "S" not in str(arg) for arg in _raw_modes(file))
+    top = next((arg for arg in _raw_modes(file) if isinstance(arg, int)), None)  # of a PGM
+    inverted = _tags(file).get(PHOTOMETRIC) == WHITE_IS_ZERO
     values = np.asarray(ImageOps.exif_transpose(file))
+    if top is not None:  # Pillow stretches to 16 bits what has fewer
+        return np.rint(values * (top / WHITE_16))
+    if inverted:
+        return WHITE_16 - values
     if not np.isfinite(values).all():
         raise ValueError("some pixels are no finite numbers")
     return values.view(np.uint32) if unsigned else values  # Pillow's own integers have a sign
+
+
+def _tags(image: Image.Image) -> Mapping[int, Any]:
+    """Those of a TIFF."""
+    return getattr(image, "tag_v2", {})
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -281,7 +307,7 @@ def _raw_modes(image: Image.Image) -> Iterator[Any]:
     tiles: list[Any] = getattr(image, "tile", [])
     for tile in tiles:
         args = list(tile.args) if isinstance(tile.args, tuple) else [tile.args]
-        yield from args[: 2 if tile.codec_name == "ppm" else 1]
+        yield from args[: 2 if tile.codec_name.startswith("ppm") else 1]
 
 
 def _in_color(image: Image.Image) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +55,8 @@ def image_places(folder: Path) -> tuple[list[ImagePlace], list[str]]:
     """The image files below a folder with their splits and classes, and notes on all that is not.
 
     Folders with one folder alone are looked through, to any depth. Then come folders of splits, if
-    there are some, and below each of them a folder for each class, or images.
+    there are some, and below each of them a folder for each class, or images; perhaps in one more
+    folder of the split's name, as in ``seg_train/seg_train``.
 
     Raises:
         ValueError: no images, images beside class folders, or splits without one for training.
@@ -74,16 +75,18 @@ def image_places(folder: Path) -> tuple[list[ImagePlace], list[str]]:
         raise ValueError(f"{folder}: holds no images ({', '.join(sorted(SUFFIXES))}){there}")
     roots, found, through, notes = _with_splits(folder, tree.images)
     splits = [roots.get(parts[0], "train") for _, parts in found]
+    tops = [parts[0] if roots else "" for _, parts in found]
     steps = [parts[1:] if roots else parts for _, parts in found]
-    while single := _single(steps):
-        through.append(single)
-        steps = [parts[1:] for parts in steps]
+    steps, singles, again = _below_singles(roots, tops, steps)
+    through += singles
     labels = [parts[0] if len(parts) > 1 else None for parts in steps]
     places = [
         ImagePlace(path, split, label)
         for (path, _), split, label in zip(found, splits, labels, strict=True)
     ]
     _refuse_loose(folder, places)
+    if again:
+        notes.append(f"Folders named as the splits they are in, looked through: {_named(again)}.")
     notes += _of_single(through, any(labels)) + _of_names(steps) + _left_out(folder, tree)
     return sorted(places, key=lambda place: place.split), notes
 
@@ -110,20 +113,33 @@ def walk(folder: Path) -> Tree:
             continue
         tree.folders.append(here)
         for entry in entries:
-            path = Path(entry.path)
-            if not _visible(path):
-                tree.hidden.append(entry.name)
-            elif entry.is_dir():
-                (links if entry.is_symlink() else waiting).append(path)
-            elif not entry.is_file():
-                why = "leads nowhere" if entry.is_symlink() else "is no file"
-                tree.unread.append(f"{entry.name} ({why})")
-            elif path.suffix.lower() in SUFFIXES:
-                tree.images.append(path)
-            else:
-                tree.others.append(entry.name)
+            if _to_look_into(entry, tree):
+                (links if entry.is_symlink() else waiting).append(Path(entry.path))
     tree.images.sort()
     return tree
+
+
+def _to_look_into(entry: os.DirEntry[str], tree: Tree) -> bool:
+    """Whether an entry is a folder; all else is entered into the tree."""
+    path = Path(entry.path)
+    if not _visible(path):
+        tree.hidden.append(entry.name)
+        return False
+    try:
+        if entry.is_dir():
+            return True
+        there = entry.is_file()
+    except OSError as error:  # a link onto itself
+        tree.unread.append(f"{entry.name} ({error.strerror})")
+        return False
+    if not there:
+        why = "leads nowhere" if entry.is_symlink() else "is no file"
+        tree.unread.append(f"{entry.name} ({why})")
+    elif path.suffix.lower() in SUFFIXES:
+        tree.images.append(path)
+    else:
+        tree.others.append(entry.name)
+    return False
 
 
 def is_image(path: Path) -> bool:
@@ -143,6 +159,31 @@ def _single(steps: Sequence[Steps]) -> str | None:
     """The folder that all images are in, if there is one."""
     firsts = {parts[0] for parts in steps if len(parts) > 1}
     return firsts.pop() if len(firsts) == 1 and min(map(len, steps)) > 1 else None
+
+
+def _below_singles(
+    roots: Mapping[str, str], tops: Sequence[str], steps: list[Steps]
+) -> tuple[list[Steps], list[str], set[str]]:
+    """The steps below single folders; those of all images, and those that repeat their split.
+
+    A single folder in one split alone is else a class, the only one that is there.
+    """
+    through, again = list[str](), set[str]()
+    while True:
+        if single := _single(steps):
+            through.append(single)
+            passed = set(tops)
+        else:
+            inside: dict[str, list[Steps]] = defaultdict(list)
+            for top, parts in zip(tops, steps, strict=True):
+                inside[top].append(parts)
+            names = {top: _single(below) or "" for top, below in inside.items()}
+            passed = {t for t, n in names.items() if (_split_in(n) or ("",))[0] == roots.get(t)}
+            again |= {f"{top}/{names[top]}" for top in passed}
+        if not passed:
+            return steps, through, again
+        pairs = zip(tops, steps, strict=True)
+        steps = [parts[1:] if top in passed else parts for top, parts in pairs]
 
 
 def _with_splits(

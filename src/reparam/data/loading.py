@@ -31,6 +31,7 @@ from reparam.data.contents import (
 )
 from reparam.data.csv_files import read_csv
 from reparam.data.image_folders import read_folder, read_image
+from reparam.data.image_lists import OF_LISTS, are_paths
 from reparam.data.image_trees import is_image
 from reparam.data.large_arrays import is_mapped
 from reparam.data.named_sets import NAMED_SETS
@@ -139,17 +140,17 @@ def load_data(
     options = ReadOptions(
         column,
         *names,
-        size,
+        _plain(size),
         fit_size,
-        range=range,
+        range=_plain(range),
         background=background,
         frames=frames,
         attribute_table=None if attribute_table is None else _resolved(attribute_table),
         x=x,
         y=y,
-        bands=None if bands is None else tuple(bands),
+        bands=None if bands is None else _plain(np.ravel(bands)),
         header=header,
-        shape=None if shape is None else tuple(shape),
+        shape=None if shape is None else _plain(np.ravel(shape)),
     )
     chosen = Chosen(_tuple(only), _tuple(without))
     contents = read(source, options)
@@ -162,7 +163,7 @@ def load_data(
     else:
         contents = with_shape(contents, options.shape)
     recipe = _recipe(source, test, label, options, asked, chosen)
-    recipe = recipe and recipe | dict(contents.found)
+    recipe = {**(recipe or {}), **contents.found} or None  # found of files in a list, too
     data = checked_data(contents, asked, recipe, chosen)
     return data if options.bands is None else replace(data, bands=options.bands)
 
@@ -189,6 +190,12 @@ def as_data(source: Any, space: Space | None = None) -> Data:
 
 def _tuple(names: str | int | Collection[str | int]) -> tuple[str, ...]:
     return (str(names),) if isinstance(names, str | int) else tuple(map(str, names))
+
+
+def _plain(numbers: Any) -> Any:
+    """Numbers as Python's own, several as a tuple."""
+    found = np.asarray(numbers).tolist()
+    return tuple(found) if isinstance(found, list) else found
 
 
 def read(source: Any, options: ReadOptions) -> Contents:
@@ -342,6 +349,20 @@ def _read_frames(path: Path, options: ReadOptions) -> Contents:
     return contents
 
 
+def of_image_files(source: Any) -> tuple[str, ...]:
+    """The arguments for images in files that a source takes: none, where it holds no such.
+
+    >>> of_image_files("a.npy"), of_image_files((["a.png", "b.png"], [0, 1]))
+    ((), ('size', 'fit_size', 'range', 'background'))
+    """
+    if isinstance(source, tuple) and len(source) == 2 and not are_paths(source):
+        source = source[0]  # of a pair with labels
+    if are_paths(source):
+        return OF_LISTS
+    path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+    return OF_IMAGES if path is not None and (path.is_dir() or is_image(path)) else ()
+
+
 def _missing(path: Path) -> str:
     """What a path that does not exist may have meant: a named set or a file beside it."""
     text = str(path)
@@ -359,9 +380,11 @@ def _missing(path: Path) -> str:
 
 def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
     """The data with the examples of another source (its test split, if it has one) as theirs."""
-    shape = contents.splits["train"].x.shape
     if contents.form == "images":
-        options = replace(options, channels=shape[1], **contents.found)
+        channels = with_axes(contents).splits["train"].x.shape[1]
+        options = replace(options, channels=channels, **contents.found)
+        ours = {"size", *ALIKE}.difference(of_image_files(test))  # they are of the other data alone
+        options = replace(options, **{name: getattr(ReadOptions(), name) for name in ours})
     try:
         other = read(test, options)
     except ValueError as error:

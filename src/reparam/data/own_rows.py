@@ -14,10 +14,9 @@ from reparam.data.beside_x import in_order, with_checked_numbers, with_class_ind
 from reparam.data.contents import Array, Contents, ReadOptions, with_axes
 from reparam.data.data_record import DataRecord, span
 from reparam.data.image_folders import read_image
-from reparam.data.image_lists import are_paths
 from reparam.data.image_trees import is_image
 from reparam.data.image_units import in_units, with_channels
-from reparam.data.loading import ALIKE, TEXT, read, to_split
+from reparam.data.loading import ALIKE, TEXT, of_image_files, read, to_split
 from reparam.data.numpy_files import array_names
 from reparam.data.pixel_tables import with_shape
 from reparam.data.splits import Data, Split
@@ -82,10 +81,11 @@ def _read_alike(
         options = replace(options, header=recipe.get("header"))
     if path is not None and path.suffix.lower() == ".npz" and recipe.get("x") in array_names(path):
         options = replace(options, x=recipe["x"], y=recipe.get("y"))
-    files = are_paths(source) or (path is not None and (path.is_dir() or is_image(path)))
-    if not files:
+    taken = of_image_files(source)
+    if not taken:
         return read(source, options)
-    options = replace(options, **{name: recipe[name] for name in ALIKE if name in recipe})
+    alike = {name: recipe[name] for name in ALIKE if name in recipe and name in taken}
+    options = replace(options, **alike)
     if space.is_image:
         channels = space.shape[0] if space.shape[0] in (1, 3) else None
         options = replace(options, size=(space.shape[1], space.shape[2]), channels=channels)
