@@ -1,5 +1,7 @@
 """What Python users have at hand: items, pairs of pairs, Bunches, paths, pictures, named arrays."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,9 +148,9 @@ def test_pictures_in_memory_that_are_transparent_or_deep():
     icon = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
     icon.putpixel((0, 0), (0, 0, 0, 255))
     data = load_data([icon] * 3)
-    assert data.train.x[0].float().mean() == 0.75 and "What is transparent became white." in (
-        data.notes
-    )
+    assert data.train.x[
+        0
+    ].float().mean() == 0.75 and "What is transparent became white (background)." in (data.notes)
     assert data.space.kind == "binary"
     deep = Image.fromarray(np.array([[0, 4000]], np.uint16))
     assert load_data([deep] * 3).train.x.max() == 4000
@@ -220,3 +222,17 @@ def test_pickled_examples_or_labels_are_refused_by_name(tmp_path):
     np.savez(path, x=np.array(["a", 1] * 10, object), y=Y)
     with pytest.raises(ValueError, match="for safety: x;"):  # the labels are not taken for x
         load_data(path)
+
+
+def test_pictures_of_one_list_are_alike_or_it_is_said():
+    gray, color = Image.new("L", (4, 4), 9), Image.new("RGB", (4, 4), (1, 2, 3))
+    deep = Image.fromarray(np.full((4, 4), 40_000, np.uint16))
+    data = load_data([gray, color] * 10)
+    assert "10 gray images got three equal channels, as others are in color." in data.notes
+    with pytest.raises(ValueError, match="image 1 has more than 8 bits and image 0 has 8"):
+        load_data([gray, deep] * 10)
+    file = io.BytesIO()
+    frames = [Image.fromarray(np.full((4, 4), i, np.uint8)) for i in range(20)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    several = load_data([Image.open(file), *frames])
+    assert "Of images with several frames the one that they stand at was taken." in several.notes

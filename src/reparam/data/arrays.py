@@ -18,7 +18,7 @@ from reparam.data.contents import (
     ReadOptions,
     SplitArrays,
 )
-from reparam.data.image_lists import are_paths, in_one_mode, is_picture, pixels, read_paths
+from reparam.data.image_lists import alike, are_paths, is_picture, pixels, read_paths
 from reparam.data.table_columns import is_frame, read_frame
 from reparam.wording import listed
 
@@ -338,7 +338,10 @@ def _stacked(dataset: Any, origin: str, options: ReadOptions) -> Contents:
             raise ValueError(f"item {index}: labels for some items only; give all or none a label")
     if not rows:
         raise ValueError("dataset: is empty; expected at least 1 item")
-    x = _of_one_shape(in_one_mode(rows) if pictures else rows)
+    if pictures:
+        rows, changes = alike(rows)
+        notes |= dict.fromkeys(changes)
+    x = _of_one_shape(rows)
     found = _alone(
         SplitArrays(x, to_array(labels, "labels") if labels else None), origin, options, "x", "y"
     )

@@ -13,13 +13,12 @@ import numpy as np
 
 from reparam.data.contents import Array, Contents, Files, ReadOptions, SplitArrays
 from reparam.data.image_files import decode_all
-from reparam.data.image_pixels import Reading
+from reparam.data.image_pixels import Reading, eight_bits, is_deep
 
 if TYPE_CHECKING:
     from PIL import Image
 
 OF_LISTS = ("size", "fit_size", "range", "background")  # no frames: it is one example a file
-TRANSPARENT = "What is transparent became white."
 
 
 def are_paths(source: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
@@ -90,30 +89,40 @@ def pixels(picture: Image.Image) -> tuple[Array, list[str]]:
     >>> pixels(palette)[0]
     array([[9]], dtype=uint8)
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    picture, notes = ImageOps.exif_transpose(picture), list[str]()
-    mode = picture.mode
-    if mode == "F" or mode.startswith("I"):
-        return np.asarray(picture), notes
-    if mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        if picture.getchannel("A").getextrema() != (255, 255):
-            notes.append(TRANSPARENT)
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    colors = np.asarray(picture.convert("RGB"))
-    gray = mode in ("1", "L", "LA", "La") or (
-        mode.startswith("P") and bool((colors == colors[..., :1]).all())
+    more = getattr(picture, "n_frames", 1) > 1
+    notes = ["Of images with several frames the one that they stand at was taken."] * more
+    if is_deep(picture):
+        return np.asarray(ImageOps.exif_transpose(picture)), notes
+    remarks: set[str] = set()
+    image = eight_bits(picture, Reading(), remarks)
+    notes += [f"{remark[0].upper()}{remark[1:]}." for remark in sorted(remarks)]
+    colors = np.asarray(image.convert("RGB"))
+    gray = picture.mode in ("1", "L", "LA", "La") or (
+        picture.mode.startswith("P") and bool((colors == colors[..., :1]).all())
     )
     return colors[..., 0] if gray else colors, notes
 
 
-def in_one_mode(rows: list[Array]) -> list[Array]:
-    """Gray images among colored ones with three equal channels.
+def alike(rows: Sequence[Array]) -> tuple[list[Array], list[str]]:
+    """Pixels with as many channels in all images, three where some have them; and notes on it.
 
-    >>> [row.shape for row in in_one_mode([np.zeros((2, 2)), np.zeros((2, 2, 3))])]
-    [(2, 2, 3), (2, 2, 3)]
+    Raises:
+        ValueError: some have 8 bits and others more, so that white is not the same number.
+
+    >>> rows, notes = alike([np.zeros((2, 2)), np.zeros((2, 2, 3))])
+    >>> [row.shape for row in rows], notes
+    ([(2, 2, 3), (2, 2, 3)], ['1 gray images got three equal channels, as others are in color.'])
     """
-    if not any(row.ndim == 3 for row in rows):
-        return rows
-    return [row if row.ndim == 3 else np.stack([row] * 3, -1) for row in rows]
+    deep = [row.dtype != np.uint8 for row in rows]
+    if any(deep) and not all(deep):
+        raise ValueError(
+            f"source: image {deep.index(True)} has more than 8 bits and image {deep.index(False)} "
+            "has 8, so that which of its values is white cannot be told; convert it to 8 bits"
+        )
+    gray = sum(row.ndim == 2 for row in rows)
+    if gray in (0, len(rows)):
+        return list(rows), []
+    note = f"{gray} gray images got three equal channels, as others are in color."
+    return [row if row.ndim == 3 else np.stack([row] * 3, -1) for row in rows], [note]

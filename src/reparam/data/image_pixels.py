@@ -187,8 +187,8 @@ def decode(path: Path, out: Array, reading: Reading) -> tuple[str, ...] | Unread
     try:
         with _opened(path) as file:
             for index, frame in enumerate(_frames(file, frames)):
-                reduced = not _is_deep(frame) and _of_16_bits(frame)
-                image = _eight_bits(frame, reading, remarks)
+                reduced = not is_deep(frame) and _of_16_bits(frame)
+                image = eight_bits(frame, reading, remarks)
                 if reduced and np.asarray(image.convert("RGB")).max() < 2**4:
                     raise ValueError("of 16 bits a color 12 or fewer are used; save it with 8")
                 if image.mode in ("P", "PA") and channels == 1:
@@ -232,11 +232,11 @@ def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
 
 def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
     tags = _tags(image)  # the size of a TIFF may have been turned by Pillow already
-    if not _is_deep(image) and SIGNED in np.ravel(tags.get(SAMPLE_FORMAT, ())):
+    if not is_deep(image) and SIGNED in np.ravel(tags.get(SAMPLE_FORMAT, ())):
         raise ValueError("of 8 bits with a sign; save it with 8 bits without one, or with 16")
     if image.mode == "F" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         raise ValueError("zero is white and no number says what is black; save it with black zero")
-    deep, alpha, remarks = _is_deep(image), _has_alpha(image), []
+    deep, alpha, remarks = is_deep(image), _has_alpha(image), []
     if not deep and _of_16_bits(image):  # to be asked first: once decoded, it does not say so
         remarks.append("16 bits a color were reduced to the upper 8")
     width, height = tags.get(WIDTH, image.width), tags.get(HEIGHT, image.height)
@@ -248,9 +248,9 @@ def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
     return ImageHeader((height, width), color, deep, tuple(remarks), others)
 
 
-def _eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image.Image:
+def eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image.Image:
     """A frame upright, of 8 bits and without transparency."""
-    if _is_deep(file):
+    if is_deep(file):
         values = _values(file)
         if reading.range is not None and (
             values.min() < reading.range[0] or values.max() > reading.range[1]
@@ -287,7 +287,7 @@ def _tags(image: Image.Image) -> Mapping[int, Any]:
     return getattr(image, "tag_v2", {})
 
 
-def _is_deep(image: Image.Image) -> bool:
+def is_deep(image: Image.Image) -> bool:
     return image.mode == "F" or image.mode.startswith("I")
 
 
