@@ -65,8 +65,18 @@ def test_a_photo_for_real_values(photo, low, high):
     )
 
 
-def test_a_photo_for_values_of_no_known_scale_is_refused_with_a_remedy(photo):
-    data = load_data(RNG.normal(size=(9, 8, 8)))
+@pytest.mark.parametrize("low, high", [(0, 1), (-1, 1)])
+def test_ends_may_be_rounded(photo, low, high):
+    """As scalers leave them: a unit in the last place beyond."""
+    x = RNG.uniform(low, high, (9, 8, 8))
+    x[:, 0, 0], x[:, 0, 1] = np.nextafter(low, -9), np.nextafter(high, 9)
+    rows = load_rows(photo, load_data(x, kind="real"))
+    assert near(rows.x[0, 0], low + (high - low) * gray_of(photo, (8, 8)) / 255, (high - low) / 99)
+
+
+@pytest.mark.parametrize("x", [RNG.normal(size=(9, 8, 8)), RNG.uniform(0, 4, (9, 8, 8))])
+def test_a_photo_for_values_of_no_known_scale_is_refused_with_a_remedy(photo, x):
+    data = load_data(x)
     with pytest.raises(ValueError, match="photo.png: the data of the model reach .*give an .npy"):
         load_rows(photo, data)
 

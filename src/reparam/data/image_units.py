@@ -11,6 +11,8 @@ from reparam.data.values import black_and_white, zeros_and_ones
 from reparam.space import Space
 
 WHITE = 255
+DIGITS = 4  # of the ends of real data, by which they are told to be 0 and 1
+DARK = 16  # data of raw pixels reach beyond: what ends below has another scale
 
 
 def in_units(contents: Contents, space: Space, span: tuple[float, float]) -> Contents:
@@ -46,8 +48,8 @@ def in_units(contents: Contents, space: Space, span: tuple[float, float]) -> Con
             return contents if full else contents.noted(note)
         top = space.levels - 1
         return _changed(contents, np.rint(x * (top / WHITE)).astype(np.int64), f"0 to {top}")
-    low, high = span
-    if low < -1 or high > WHITE or (low < 0 and high > 1):
+    low, high = (round(end, DIGITS) for end in span)  # scalers end a little beyond 1
+    if low < -1 or high > WHITE or (low < 0 and high > 1) or 1 < high < DARK:
         raise ValueError(
             f"{contents.origin}: the data of the model reach from {low:g} to {high:g}, which the "
             "pixels of an image file (0 to 255) cannot be converted to; give an .npy file in their "
