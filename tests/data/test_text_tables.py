@@ -11,6 +11,7 @@ import torch
 
 from reparam.data import DataRecord, load_data, load_rows, record_json
 from reparam.data.contents import ReadOptions
+from reparam.data.csv_files import read_csv
 from reparam.data.large_arrays import memory
 from reparam.data.table_columns import choose_columns
 
@@ -307,3 +308,29 @@ def test_the_limit_is_that_of_the_container(tmp_path, monkeypatch):
     whole = memory()
     limit.write_text("1000000\n")
     assert memory() == 1_000_000 < whole
+
+
+@pytest.mark.parametrize(
+    "text, columns",
+    [
+        ("a;b\n1.000;2,5\n2.000;3,5\n3.000;1,5", ([1000, 2000, 3000], [2.5, 3.5, 1.5])),
+        ("a;b\n1.234;0,5\n999;0,7\n7;1,5", ([1234, 999, 7], [0.5, 0.7, 1.5])),
+        ("a,b\n1.234,x\n2.345,y\n3.456,x", ([1.234, 2.345, 3.456], None)),
+        ('a,b\n"0,123",1\n"0,456",2\n"0,789",3', ([0.123, 0.456, 0.789], [1, 2, 3])),
+    ],
+)
+def test_marks_are_those_of_the_whole_table(tmp_path, text, columns):
+    """A point before three digits is between thousands where other cells have decimal commas."""
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    label = "b" if columns[1] is None else None
+    contents = read_csv(path, ReadOptions(label=label))
+    expected = np.array([column for column in columns if column is not None]).T
+    assert np.array_equal(contents.splits["train"].x, expected)
+
+
+def test_labels_that_are_codes_keep_their_zeros(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n1,2,01\n3,4,1\n5,7,10")
+    labels = read_csv(path, ReadOptions(label="y")).splits["train"].labels
+    assert labels.tolist() == ["01", "1", "10"]

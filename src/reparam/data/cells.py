@@ -14,7 +14,7 @@ SPACES = " \u00a0\u202f'’"  # between thousands, beside the mark that is not t
 # 1,234,567.8: the same separator before every three digits; and 1.234.567,8.
 GROUPED = {
     decimal: re.compile(
-        rf"[+-]?\d{{1,3}}([{SPACES}{other}])\d{{3}}(?:\1\d{{3}})*(?:\{decimal}\d+)?"
+        rf"[+-]?[1-9]\d{{0,2}}([{SPACES}{other}])\d{{3}}(?:\1\d{{3}})*(?:\{decimal}\d+)?"
     )
     for decimal, other in ((".", ","), (",", "."))
 }

@@ -14,6 +14,7 @@ from reparam.wording import listed
 if TYPE_CHECKING:
     import pyarrow as pa
 
+THOUSANDS = r"^\s*[+-]?[1-9]\d{0,2}(\.\d{3})+\s*$"
 UNNAMED = "Unnamed: "  # and its number: how pandas calls a column without a name
 
 
@@ -37,24 +38,34 @@ def with_numbers(
     """The table with numbers that are written as text as such: by the parser, or cell by cell."""
     import pyarrow as pa
 
+    casts: dict[str, pa.ChunkedArray] = {}
     odd: dict[str, list[str | None]] = {}
     cells: list[str] = []
     texts = [name for name in columns if is_text(table.column(name).type)]
     for name in texts:
+        column = table.column(name)
         try:
-            table = with_column(table, name, table.column(name).cast(pa.float64()))
-            values = table.column(name).to_numpy()
-            cells += ["0.5"] if (np.floor(values) < values).any() else []
+            casts[name] = column.cast(pa.float64())
         except pa.ArrowInvalid:
-            odd[name] = table.column(name).to_pylist()
+            odd[name] = column.to_pylist()
+            continue
+        if _may_be_thousands(column):
+            odd[name] = column.to_pylist()
+        elif (values := casts[name].to_numpy()).size and (np.floor(values) < values).any():
+            cells.append("0.5")
     cells += [str(cell) for column in odd.values() for cell in column if not is_missing(cell)]
     decimal, grouped = decimal_mark(cells, delimiter or ","), []
     for name, column in odd.items():
+        if decimal == "." and name in casts:
+            continue
         read = numbers(column, decimal)
+        casts.pop(name, None)
         if read is not None:
-            table = with_column(table, name, pa.chunked_array([pa.array(read)]))
+            casts[name] = pa.chunked_array([pa.array(read)])
             if any(is_grouped(str(cell), decimal) for cell in column):
                 grouped.append(name)
+    names = table.column_names
+    table = pa.table([casts.get(name, table.column(name)) for name in names], names=names)
     notes = decimal_notes(decimal)
     if grouped:
         notes.append(f"Separators of thousands are left out of: {listed(grouped)}.")
@@ -62,6 +73,14 @@ def with_numbers(
     if found and delimiter is None:
         notes.append(f"Text that is read as numbers: {listed(found)}.")
     return table, notes
+
+
+def _may_be_thousands(column: pa.ChunkedArray) -> bool:
+    """Whether every point in a column of text may stand between thousands, as in 1.000."""
+    import pyarrow.compute as pc
+
+    pointed = column.filter(pc.match_substring(column, "."))
+    return bool(len(pointed)) and bool(pc.all(pc.match_substring_regex(pointed, THOUSANDS)).as_py())
 
 
 def decimal_notes(decimal: str) -> list[str]:

@@ -135,7 +135,8 @@ def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
     words = [None if is_missing(word) else word.strip() for word in encoded.dictionary.to_pylist()]
     values = numbers(words, decimal)
     classes = pa.array([None if word is None else unquoted(word) for word in words], pa.string())
-    if values is not None and not is_truth(words):
+    codes = any(word and word.isdecimal() and str(int(word)) != word for word in words)  # as 01
+    if values is not None and not is_truth(words) and not codes:
         whole = all(word is None or word.lstrip("+-").isdecimal() for word in words)
         exact = [None if word is None else int(word) for word in words] if whole else values
         try:

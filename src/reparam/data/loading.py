@@ -188,8 +188,13 @@ def as_data(source: Any, space: Space | None = None) -> Data:
     return load_data(source, kind=space.kind, levels=space.levels)
 
 
-def _tuple(names: str | int | Collection[str | int]) -> tuple[str, ...]:
-    return (str(names),) if isinstance(names, str | int) else tuple(map(str, names))
+def _tuple(names: Any) -> tuple[str, ...]:
+    """One name or several as texts; classes may be numbers, of NumPy too, 1.0 is class 1."""
+    several = names if isinstance(names, Collection) and not isinstance(names, str) else (names,)
+    return tuple(
+        str(int(name)) if isinstance(name, float) and name.is_integer() else str(name)
+        for name in several
+    )
 
 
 def _plain(numbers: Any) -> Any:
