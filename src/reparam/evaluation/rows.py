@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
+import numpy as np
 import torch
 
 from reparam.batching import rows_at_once, slices
 from reparam.data import Split, condition
 from reparam.model import Batch, Model
 from reparam.numerics import own_noise
-from reparam.train.random import generator_of
 
 
 def batches(model: Model, split: Split, rows: int | None = None) -> Iterator[Batch]:
@@ -42,10 +42,11 @@ def seeded_batches(
         rows: in a batch; None: as many as memory allows for the model's space.
     """
     start, device = 0, model.anchor.device
+    # Mixed for all rows at once, which is faster; the first of them are those of fewer rows.
+    seeds = np.random.SeedSequence(seed).generate_state(len(split)).tolist()
     for batch in batches(model, split, rows):
         stop = start + len(batch.x)
-        own = [generator_of(device, seed, index) for index in range(start, stop)]
-        yield batch, own_noise(own)
+        yield batch, own_noise([torch.Generator(device).manual_seed(s) for s in seeds[start:stop]])
         start = stop
 
 
