@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 import reparam as rp
-from reparam.data import image_files
-from reparam.data.image_pixels import Reading
+from reparam.data.images import image_files
+from reparam.data.images.image_pixels import Reading
 from reparam.progress import bar
 from reparam.train import loop
 

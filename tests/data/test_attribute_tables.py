@@ -138,7 +138,7 @@ def test_names_that_several_images_bear_need_their_folders(photos):
 
 def test_too_many_words_and_other_sources_are_refused(photos, monkeypatch):
     path = table(photos, rows())
-    monkeypatch.setattr("reparam.data.attribute_tables.MOST_WORDS", 2)
+    monkeypatch.setattr("reparam.data.tables.attribute_tables.MOST_WORDS", 2)
     with pytest.raises(ValueError, match="'hair' .* holds 3 different words; .*--drop hair"):
         load_data(photos, attribute_table=path)
     with pytest.raises(ValueError, match="attribute_table: does not apply to"):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reparam.data import DataRecord, image_folders, load_data, load_rows, record_json
+from reparam.data import DataRecord, load_data, load_rows, record_json
 from reparam.data.contents import ReadOptions
-from reparam.data.image_folders import read_folder
+from reparam.data.images import image_folders
+from reparam.data.images.image_folders import read_folder
 
 RNG = np.random.default_rng(0)
 SPLITS = ("train", "valid", "test")

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from reparam.data import image_folders, large_arrays, load_data
+from reparam.data import large_arrays, load_data
+from reparam.data.images import image_folders
 
 RNG = np.random.default_rng(0)
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from pyarrow import parquet
 
-from reparam.data import csv_files, load_data, text_layout
-from reparam.data.text_layout import Layout
+from reparam.data import load_data
+from reparam.data.tables import csv_files, text_layout
+from reparam.data.tables.text_layout import Layout
 
 N = 12
 FRAME = pd.DataFrame(

@@ -11,9 +11,9 @@ import torch
 
 from reparam.data import DataRecord, load_data, load_rows, record_json
 from reparam.data.contents import ReadOptions
-from reparam.data.csv_files import read_csv
 from reparam.data.large_arrays import memory
-from reparam.data.table_columns import choose_columns
+from reparam.data.tables.csv_files import read_csv
+from reparam.data.tables.table_columns import choose_columns
 
 RNG = np.random.default_rng(0)
 
@@ -283,7 +283,7 @@ def test_names_of_many_columns_are_not_compared_with_each_other():
 
 def test_a_table_too_large_for_memory_is_refused(tmp_path, monkeypatch):
     path = table(tmp_path, "a,b,y\n" + "1,2,u\n3,4,v\n" * 500)
-    monkeypatch.setattr("reparam.data.csv_files.memory", lambda: 15_000)
+    monkeypatch.setattr("reparam.data.tables.csv_files.memory", lambda: 15_000)
     monkeypatch.setattr("reparam.data.large_arrays.memory", lambda: 15_000)
     with pytest.raises(ValueError, match="t.csv: would take .* of memory"):
         load_data(path, label="y")

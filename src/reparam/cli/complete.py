@@ -145,7 +145,7 @@ def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
     import torch
 
     from reparam.data.contents import ReadOptions
-    from reparam.data.image_folders import read_image
+    from reparam.data.images.image_folders import read_image
 
     contents = read_image(path, ReadOptions(channels=1, background="black"))
     show_notes(contents.notes)

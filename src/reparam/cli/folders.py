@@ -12,7 +12,7 @@ from PIL import Image
 
 from reparam.atomic import write_atomically
 from reparam.data.contents import file_and_frame
-from reparam.data.image_pixels import Reading, UnreadableImage, read_headers
+from reparam.data.images.image_pixels import Reading, UnreadableImage, read_headers
 from reparam.report.pictures import Brightness
 
 if TYPE_CHECKING:

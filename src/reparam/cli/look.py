@@ -61,7 +61,7 @@ def models(
 def data(source: Source | None = None, /, *, options: DataOptions = BY_RULES) -> None:
     """List the named data sets, or describe one of them or your own, a table by its columns."""
     from reparam.data import describe, describe_columns, sources
-    from reparam.data.column_table import HEADINGS
+    from reparam.data.tables.column_table import HEADINGS
     from reparam.wording import listed
 
     if source is None:

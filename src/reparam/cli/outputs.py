@@ -18,8 +18,8 @@ from torch import Tensor
 from reparam.atomic import write_atomically
 from reparam.cli.folders import Place, refuse_places, refuse_sources, write_folder
 from reparam.cli.tables import show_notes
-from reparam.data.cells import quoted
 from reparam.data.contents import Array
+from reparam.data.tables.cells import quoted
 from reparam.report.pictures import Brightness, grid
 
 if TYPE_CHECKING:

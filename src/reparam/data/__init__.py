@@ -1,12 +1,12 @@
 """Data: named sets, files, folders and objects in memory, all as one frozen ``Data``."""
 
-from reparam.data.column_table import describe_columns
 from reparam.data.data_record import DataRecord, check_record, record_json
 from reparam.data.loading import as_data, load_data
 from reparam.data.named_sets import DataUnavailable, sources
 from reparam.data.own_rows import load_rows
 from reparam.data.splits import Data, Split, describe
 from reparam.data.suitability import condition, refuse_other_classes, refuse_unfit
+from reparam.data.tables.column_table import describe_columns
 
 __all__ = [
     "Data",

@@ -18,8 +18,8 @@ from reparam.data.contents import (
     ReadOptions,
     SplitArrays,
 )
-from reparam.data.image_lists import alike, are_paths, is_picture, pixels, read_paths
-from reparam.data.table_columns import is_frame, read_frame
+from reparam.data.images.image_lists import alike, are_paths, is_picture, pixels, read_paths
+from reparam.data.tables.table_columns import is_frame, read_frame
 from reparam.wording import listed
 
 SPLIT_NAMES = {

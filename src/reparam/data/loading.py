@@ -29,17 +29,17 @@ from reparam.data.contents import (
     SplitArrays,
     with_axes,
 )
-from reparam.data.csv_files import read_csv
-from reparam.data.image_folders import read_folder, read_image
-from reparam.data.image_lists import OF_LISTS, are_paths
-from reparam.data.image_trees import is_image
+from reparam.data.images.image_folders import read_folder, read_image
+from reparam.data.images.image_lists import OF_LISTS, are_paths
+from reparam.data.images.image_trees import is_image
 from reparam.data.large_arrays import is_mapped
 from reparam.data.named_sets import NAMED_SETS
 from reparam.data.numpy_files import read_npy, read_npz
-from reparam.data.pixel_tables import pixel_notes, with_shape
 from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
-from reparam.data.table_columns import read_parquet
+from reparam.data.tables.csv_files import read_csv
+from reparam.data.tables.pixel_tables import pixel_notes, with_shape
+from reparam.data.tables.table_columns import read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
 

@@ -13,13 +13,13 @@ import numpy as np
 from reparam.data.beside_x import in_order, with_checked_numbers, with_class_indices
 from reparam.data.contents import Array, Contents, ReadOptions, with_axes
 from reparam.data.data_record import DataRecord, span
-from reparam.data.image_folders import read_image
-from reparam.data.image_trees import is_image
-from reparam.data.image_units import in_units, with_channels
+from reparam.data.images.image_folders import read_image
+from reparam.data.images.image_trees import is_image
+from reparam.data.images.image_units import in_units, with_channels
 from reparam.data.loading import ALIKE, TEXT, of_image_files, read, to_split
 from reparam.data.numpy_files import array_names
-from reparam.data.pixel_tables import with_shape
 from reparam.data.splits import Data, Split
+from reparam.data.tables.pixel_tables import with_shape
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from reparam.data.cells import decimal_mark, is_truth, number, unquoted
-from reparam.data.column_values import UNNAMED
-from reparam.data.headers import column, names_columns
+from reparam.data.tables.cells import decimal_mark, is_truth, number, unquoted
+from reparam.data.tables.column_values import UNNAMED
+from reparam.data.tables.headers import column, names_columns
 
 DELIMITERS = (",", ";", "\t")
 COMMENTS = ("#", "sep=")  # what lines begin with that are no rows; the second is Excel's

@@ -15,13 +15,13 @@ import numpy as np
 import PIL
 
 from reparam.atomic import checksum, write_atomically
-from reparam.data.attribute_tables import with_table
 from reparam.data.contents import Array, Contents, Files, ReadOptions, SplitArrays
-from reparam.data.image_files import MANY, DecodedImages, decode_all
-from reparam.data.image_pixels import Reading
-from reparam.data.image_trees import ImagePlace, image_places
+from reparam.data.images.image_files import MANY, DecodedImages, decode_all
+from reparam.data.images.image_pixels import Reading
+from reparam.data.images.image_trees import ImagePlace, image_places
 from reparam.data.large_arrays import blocks, load
 from reparam.data.splits import SPLITS
+from reparam.data.tables.attribute_tables import with_table
 
 VARIABLE = "REPARAM_CACHE"  # environment variable: a folder for the caches, or "off"
 CACHE_FORMAT = 4  # of what is decoded and how it is kept

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from reparam.data.cells import is_missing, number
+from reparam.data.tables.cells import is_missing, number
 
 SURELY, SEVERAL = 8, 4  # numbers that no row, or hardly one, has in such an order by chance
 ENOUGH = 10  # rows below whose range says what values of a column are like

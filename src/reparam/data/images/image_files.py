@@ -18,7 +18,7 @@ import numpy as np
 
 from reparam.data import large_arrays
 from reparam.data.contents import Array
-from reparam.data.image_pixels import (
+from reparam.data.images.image_pixels import (
     ImageHeader,
     Range,
     Reading,

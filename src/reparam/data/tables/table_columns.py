@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.data.cells import first_text
-from reparam.data.column_values import is_text, plain, with_names, with_numbers
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
 from reparam.data.large_arrays import refuse_too_large
+from reparam.data.tables.cells import first_text
+from reparam.data.tables.column_values import is_text, plain, with_names, with_numbers
 from reparam.wording import listed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reparam.data.arrays import split_named
-from reparam.data.image_pixels import SUFFIXES
+from reparam.data.images.image_pixels import SUFFIXES
 from reparam.wording import listed
 
 # Words beside that of a split in the name of a folder that do not make it another thing's name.

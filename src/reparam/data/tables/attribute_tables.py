@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.data.cells import TRUTH, is_missing, number
 from reparam.data.contents import Array, Contents, ReadOptions, file_and_frame
-from reparam.data.table_columns import drop_hint
-from reparam.data.text_layout import text_layout
+from reparam.data.tables.cells import TRUTH, is_missing, number
+from reparam.data.tables.table_columns import drop_hint
+from reparam.data.tables.text_layout import text_layout
 from reparam.wording import did_you_mean, listed
 
 if TYPE_CHECKING:

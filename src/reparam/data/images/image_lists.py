@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeGuard
 import numpy as np
 
 from reparam.data.contents import Array, Contents, Files, ReadOptions, SplitArrays
-from reparam.data.image_files import decode_all
-from reparam.data.image_pixels import Reading, eight_bits, is_deep
+from reparam.data.images.image_files import decode_all
+from reparam.data.images.image_pixels import Reading, eight_bits, is_deep
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from reparam.data.cells import decimal_mark, is_grouped, is_missing, numbers
 from reparam.data.contents import ReadOptions
+from reparam.data.tables.cells import decimal_mark, is_grouped, is_missing, numbers
 from reparam.wording import listed
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reparam.data.cells import is_missing, is_truth, numbers, unquoted
-from reparam.data.column_values import decimal_notes, is_index_name, with_column
 from reparam.data.contents import Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
-from reparam.data.table_columns import choose_columns, table_contents, used_columns
-from reparam.data.text_layout import COMMENTS, LARGEST_BLOCK, Layout, text_layout
+from reparam.data.tables.cells import is_missing, is_truth, numbers, unquoted
+from reparam.data.tables.column_values import decimal_notes, is_index_name, with_column
+from reparam.data.tables.table_columns import choose_columns, table_contents, used_columns
+from reparam.data.tables.text_layout import COMMENTS, LARGEST_BLOCK, Layout, text_layout
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -1,0 +1,1 @@
+"""Tables: text and frames, from cells to columns of numbers, labels and attributes."""
