@@ -373,6 +373,8 @@ def test_labels_that_are_codes_keep_their_zeros(tmp_path):
         ('"a","b"\n"5",1,2\n"12",3,4\n"7",5,6\n', ("a", "b")),  # what R keeps of more rows
         ('"a" "b"\n"x y" 1 2\n"5" 3 4\n"z" 5 6\n', ("a", "b")),
         ("a,b\n1,2,\n3,4,\n5,6,\n", ("a", "b")),
+        ("a,b\n1,2\n,\n3,4\n5,6\n,\n,\n", ("a", "b")),  # what Excel leaves of cells
+        ("$1,$2\n$3,$4\n$5,$6\n", ("0", "1")),
         ("a|b\n1|2\n3|4\n5|6\n", ("a", "b")),
         ("a b\n1 2\n3 4\n5 6\n", ("a", "b")),
         ("  1    2\n  3 4 \n  5   6\n", ("0", "1")),

@@ -152,7 +152,7 @@ def _as_text(path: Path, layout: Layout, columns: Sequence[str], comments: list[
             if len(cells) != len(layout.names):
                 raise ValueError(
                     f"{path}: line {line} has {len(cells)} cells, expected {len(layout.names)} as "
-                    "in the first line"
+                    f"in the first line; quote cells with {layout.delimiter!r}, or mend the line"
                 )
         cut = [pa.array([cells[i] for _, cells in block], pa.string()) for i in at]
         blocks.append(pa.table(cut, names=columns))

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from reparam.data.tables.cells import is_missing, number
+from reparam.data.tables.cells import is_missing, number, without_sign
 
 SURELY, SEVERAL = 8, 4  # numbers that no row, or hardly one, has in such an order by chance
 ENOUGH = 10  # rows below whose range says what values of a column are like
@@ -39,7 +39,8 @@ def names_columns(first: Row, below: Sequence[Row], asked: Collection[str], deci
     positions = [str(i) for i in range(len(first))]
     if any(name in first for name in asked if name not in positions):
         return True
-    at = [i for i, cell in enumerate(first) if number(cell, decimal) is not None]
+    plain = [without_sign([cell])[0][0] or "" for cell in first]
+    at = [i for i, cell in enumerate(plain) if number(cell, decimal) is not None]
     words = [i for i, cell in enumerate(first) if i not in at and not is_missing(cell)]
     if not at:
         return bool(words)

@@ -67,7 +67,7 @@ class Layout:
         """What messages add to the name of the file, where columns have no names."""
         if self.named:
             return ""
-        return " (no header line was found: header=True or --header, if there is one)"
+        return " (no header line was found: add one, or header=True or --header if there is one)"
 
     def rows(self, path: Path, comments: list[Line] | None = None) -> Iterator[Line]:
         """The rows of data as they are written; comments among them are appended."""
@@ -229,7 +229,7 @@ def _is_comment(cells: Sequence[str], hashes: bool, width: int) -> bool:
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[Line]:
-    """All lines that are not blank, but for Excel's."""
+    """All lines that are not blank, nor of empty cells, but for Excel's."""
     with open(path, newline="", encoding=ENCODING) as file:
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         for line in reader:
@@ -237,5 +237,5 @@ def _lines(path: Path, delimiter: str) -> Iterator[Line]:
             if delimiter == " " and cells[-1:] == [""]:
                 cells.pop()  # spaces at the end
             said = reader.line_num == 1 and SAID.fullmatch(delimiter.join(line))
-            if cells not in ([], [""]) and not said:
+            if any(cells) and not said:
                 yield reader.line_num, cells
