@@ -48,7 +48,7 @@ def test_new_rows_and_test_files_are_read_as_in_training(tmp_path, trained, new,
     for like in (data, remembered(data)):
         assert np.allclose(load_rows(other, like).x, expected)
     assert load_data(**data.source).fingerprint() == data.fingerprint()
-    if data.columns == load_data(path, test=path).columns and "4,8" not in new:
+    if new != "4,8,6\n":  # a test file has the header that training has
         assert np.allclose(load_data(path, test=other).test.x, expected)
 
 

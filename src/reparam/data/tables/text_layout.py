@@ -13,7 +13,7 @@ from typing import Any
 from reparam.data.contents import ReadOptions
 from reparam.data.tables.cells import decimal_mark, is_missing, is_truth, number, unquoted
 from reparam.data.tables.column_values import UNNAMED
-from reparam.data.tables.headers import column, names_columns
+from reparam.data.tables.headers import Row, column, names_columns
 
 DELIMITERS = (",", ";", "\t", "|")
 COMMENT = "#"
@@ -113,14 +113,8 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
     if not data:
         raise ValueError(f"{path}: has no rows")
     names = list(map(unquoted, rows[0][1]) if named else map(str, range(len(data[0]))))
-    if named and all(len(row) == len(names) + 1 for row in data):
-        if not any(row[-1] for row in data):  # all lines but the first end in a delimiter
-            names = [*names, ""]
-        elif _names_rows(column(data, 0)):
-            names = ["", *names]
-    # As pandas calls them, so that several are told apart.
-    first = f"{UNNAMED}0" if f"{UNNAMED}0" in options.named else ""
-    names = [name or (f"{UNNAMED}{i}" if i else first) for i, name in enumerate(names)]
+    if named:
+        names = _with_more(names, data, options.named)
     above = rows[:1] if named else comments[-1:]
     found = {} if mark is None else {"decimal": mark}
     return Layout(
@@ -161,6 +155,17 @@ def _decision(header: bool, said: bool | None, names: Sequence[str]) -> str:
     doubtful = said is None and any(number(name) is not None for name in names)
     hint = ", as they are no row of data; if they are: header=False (--no-header)"
     return f"Column names: its first line{hint if doubtful else ''}."
+
+
+def _with_more(names: list[str], data: Sequence[Row], asked: Collection[str]) -> list[str]:
+    """All columns, those above which nothing stands as pandas calls them, so that they differ."""
+    if all(len(row) == len(names) + 1 for row in data):
+        if not any(row[-1] for row in data):  # all lines but the first end in a delimiter
+            names = [*names, ""]
+        elif _names_rows(column(data, 0)):
+            names = ["", *names]
+    first = f"{UNNAMED}0" if f"{UNNAMED}0" in asked else ""
+    return [name or (f"{UNNAMED}{i}" if i else first) for i, name in enumerate(names)]
 
 
 def _names_rows(own: Sequence[str]) -> bool:
