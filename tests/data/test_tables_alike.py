@@ -59,6 +59,14 @@ def test_frames_of_text_are_read_as_in_training():
         assert np.allclose(load_rows(new, like).x, [[1.234, 1]])
 
 
+def test_frames_by_split_are_read_alike():
+    frames = {
+        "test": pd.DataFrame({"a": ["1,234", "2,345"]}),
+        "train": pd.DataFrame({"a": ["1,5", "2,5", "3"]}),
+    }
+    assert np.allclose(load_data(frames).test.x, [[1.234], [2.345]])
+
+
 def test_a_run_that_remembers_no_marks_decides_them_anew(tmp_path):
     data = load_data(table(tmp_path, 'a,b\n"1,5",2\n"3,5",4\n5,6\n'))
     entry = record_json(data)
