@@ -23,6 +23,7 @@ from reparam.atomic import write_atomically
 from reparam.limits import check
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
+from reparam.terminal import printable
 
 FORMAT = 3  # of the headers and of run.json; a reader refuses every other
 MODEL_FILE = "model.safetensors"
@@ -282,15 +283,22 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def write_json(path: Path, content: object, *, make_folder: bool = True) -> None:
     """Write JSON that a person can read, atomically; NaN is refused."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text.split("\n")[text.count("\n", 0, error.start)].strip(" ,")
+        raise ValueError(
+            f"{path}: cannot hold a name that is not UTF-8, as {printable(line)}; rename it"
+        ) from None
     write_text(path, text, make_folder=make_folder)
 
 
 def write_text(path: Path, text: str, *, make_folder: bool = True) -> None:
-    """Write a text file atomically."""
+    """Write a text file atomically; what stands for bytes that are not UTF-8, as Python does."""
     write_atomically(
         path,
-        lambda temporary: Path(temporary).write_text(text, encoding="utf-8"),
+        lambda temporary: Path(temporary).write_text(text, "utf-8", "backslashreplace"),
         make_folder=make_folder,
     )
 
