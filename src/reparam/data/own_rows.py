@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +14,11 @@ from reparam.data.beside_x import in_order, with_checked_numbers, with_class_ind
 from reparam.data.contents import Array, Contents, ReadOptions, with_axes
 from reparam.data.data_record import DataRecord, span
 from reparam.data.images.image_folders import read_image
+from reparam.data.images.image_lists import image_kinds
+from reparam.data.images.image_reading import Reading
 from reparam.data.images.image_trees import is_image
 from reparam.data.images.image_units import in_units, with_channels
-from reparam.data.loading import ALIKE, TEXT, of_image_files, read, to_split
+from reparam.data.loading import TEXT, read, to_split
 from reparam.data.numpy_files import array_names
 from reparam.data.splits import Data, Split
 from reparam.data.tables.pixel_tables import with_shape
@@ -81,11 +83,12 @@ def _read_alike(
         options = replace(options, header=recipe.get("header"))
     if path is not None and path.suffix.lower() == ".npz" and recipe.get("x") in array_names(path):
         options = replace(options, x=recipe["x"], y=recipe.get("y"))
-    taken = of_image_files(source)
-    if not taken:
+    kinds = image_kinds(source)
+    if not kinds:
         return read(source, options)
-    alike = {name: recipe[name] for name in ALIKE if name in recipe and name in taken}
-    options = replace(options, **alike)
+    known = [each.name for each in fields(Reading) if each.name in recipe]
+    alike = Reading(**{name: recipe[name] for name in known}).without(*kinds)
+    options = replace(options, **vars(alike))
     if space.is_image:
         channels = space.shape[0] if space.shape[0] in (1, 3) else None
         options = replace(options, size=(space.shape[1], space.shape[2]), channels=channels)

@@ -1,4 +1,4 @@
-"""Many image files into one uint8 array (N, C, H, W), in parallel."""
+"""Many images into one uint8 array (N, C, H, W), in parallel."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from reparam.data import large_arrays
 from reparam.data.contents import Array
 from reparam.data.images.image_pixels import (
     ImageHeader,
-    Range,
-    Reading,
+    ImageSource,
     UnreadableImage,
     bombs_refused,
     decode,
     extremes,
     read_headers,
 )
+from reparam.data.images.image_reading import Range, Reading
 from reparam.data.large_arrays import blank, take
 from reparam.progress import bar
 from reparam.wording import listed
@@ -56,12 +56,12 @@ class DecodedImages(NamedTuple):
     range: Range | None = None
 
 
-def decode_all(origin: Path, paths: Sequence[Path], reading: Reading) -> DecodedImages:
+def decode_all(origin: Path, paths: Sequence[ImageSource], reading: Reading) -> DecodedImages:
     """The pixels of image files, all of one size and one number of channels.
 
     Args:
         origin: how messages call them together.
-        paths: the files.
+        paths: the files, or images.
         reading: how they are read.
 
     Raises:
@@ -141,7 +141,7 @@ def _readable(origin: Path, outcomes: Sequence[object]) -> tuple[Array, list[Unr
 
 def _with_range(
     origin: Path,
-    files: Sequence[Path],
+    files: Sequence[ImageSource],
     by_file: Sequence[list[ImageHeader]],
     reading: Reading,
     each: Callable[..., Iterable[Any]],
@@ -170,7 +170,7 @@ def _with_range(
 
 
 def _refuse_mixture(
-    origin: Path, files: Sequence[Path], deep: Sequence[bool], reading: Reading
+    origin: Path, files: Sequence[ImageSource], deep: Sequence[bool], reading: Reading
 ) -> None:
     """Beside images of 8 bits, whose 255 is white, that of deeper ones has to be known."""
     first = files[deep.index(True)].name
@@ -191,7 +191,7 @@ def _refuse_mixture(
 
 
 def _common_size(
-    origin: Path, files: Sequence[Path], by_file: Sequence[list[ImageHeader]]
+    origin: Path, files: Sequence[ImageSource], by_file: Sequence[list[ImageHeader]]
 ) -> tuple[int, int]:
     first = by_file[0][0].size
     sizes = {header.size for found in by_file for header in found}
@@ -218,12 +218,12 @@ def _remarks(
         counts.update({*(r for header in found for r in header.remarks), *decoded})
     notes = [f"{n} of {len(by_file)} images: {remark}." for remark, n in sorted(counts.items())]
     others = [found[0].others for found in by_file if found[0].others]
-    remedy = "frames='all' (--frames all) takes all"
-    if reading.channels is not None:
-        remedy = "save the others as files of their own"
+    remedy, which = "frames='all' (--frames all) takes all", "the first"
+    if reading.frames == "first" or reading.channels is not None:
+        remedy, which = "save the others as files of their own", "one"
     if others:
         notes.append(
-            f"{len(others)} of {len(by_file)} images have several frames, of which the first was "
+            f"{len(others)} of {len(by_file)} images have several frames, of which {which} was "
             f"taken and {sum(others)} left out; {remedy}."
         )
     return notes
@@ -235,7 +235,7 @@ def _of_size(headers: Sequence[ImageHeader], reading: Reading, channels: int) ->
     resized = sum(header.size != reading.size for header in headers)
     if reading.size and resized:
         height, width = reading.size
-        notes.append(f"{resized} images resized to {height} × {width} ({reading.fit}).")
+        notes.append(f"{resized} images resized to {height} × {width} ({reading.fit_size}).")
     colored = sum(header.color for header in headers)
     if channels == 1 and colored:
         notes.append(f"{colored} images in color became gray, as the other data are.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from reparam.data.arrays import split_named
+from reparam.data.contents import split_named
 from reparam.data.images.image_pixels import SUFFIXES
 from reparam.wording import listed
 
