@@ -258,7 +258,7 @@ def mine(beta=1.0):
 
 
 def test_own_models_are_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)  # slow
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)  # slow
     first = mine()
     before = {name: value.clone() for name, value in first.state_dict().items()}
     models = {"one": first, "half": mine(0.5)}

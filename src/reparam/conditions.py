@@ -17,7 +17,7 @@ def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> objec
     >>> labels_of("dog", 2, ("cat", "dog")), labels_of([0, 1], 2)
     (tensor([1, 1]), tensor([0, 1]))
     """
-    if c is None or isinstance(c, Tensor):
+    if c is None or (isinstance(c, Tensor) and c.ndim):
         return c
     given = c.tolist() if isinstance(c, np.ndarray) else c
     if isinstance(given, str):
@@ -43,7 +43,7 @@ def attributes_of(c: object, rows: int, count: int) -> object:
     (tensor([[30.],
             [30.]], dtype=torch.float64), tensor([[1., 2.]], dtype=torch.float64))
     """
-    if c is None or isinstance(c, Tensor):
+    if c is None or (isinstance(c, Tensor) and c.ndim):
         return c
     values = as_tensor(c, "c").double()
     if values.shape in ((), (count,)) and values.numel() == count:
