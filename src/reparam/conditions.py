@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.space import as_tensor, looked_at
+from reparam.space import as_tensor, looked_at, refuse_masked
 
 
 def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> object:
@@ -19,6 +19,7 @@ def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> objec
     """
     if c is None or (isinstance(c, Tensor) and c.ndim):
         return c
+    refuse_masked(c, "c")
     given = c.tolist() if isinstance(c, np.ndarray) else c
     if isinstance(given, str):
         given = _index(given, names)

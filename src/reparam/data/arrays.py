@@ -26,6 +26,7 @@ from reparam.data.images.image_lists import (
     read_pictures,
 )
 from reparam.data.tables.table_columns import is_frame, read_frame
+from reparam.space import refuse_masked
 from reparam.wording import listed
 
 # What arrays, and parts of items, are called, in any case; also beside the name of a split.
@@ -139,8 +140,7 @@ def to_array(values: Any, name: str) -> Array:
     if isinstance(values, torch.Tensor):
         tensor = values.detach().cpu().to_dense()
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name}: has masked cells, which cannot be learned from; fill them in")
+    refuse_masked(values, name)
     try:
         return np.asarray(values)
     except ValueError as error:  # NumPy says at which axis the lengths differ
@@ -367,7 +367,8 @@ def _item(item: Any, name: str, options: ReadOptions) -> tuple[Any, Any, list[st
         x, label = item[keys["x"]], item.get(keys.get("labels"))
         rest = [str(key) for key in item if key not in (keys["x"], keys.get("labels"))]
     elif options.x is not None or options.y is not None:
-        raise ValueError("x: names a part of items that are dictionaries, and these are not")
+        name = "y" if options.x is None else "x"
+        raise ValueError(f"{name}: names a part of items that are dictionaries, and these are not")
     elif isinstance(item, tuple) and len(item) >= 2 and np.ndim(item[0]) > 0:
         x, label = item[:2]
         rest = [f"part {number}" for number in range(2, len(item))]

@@ -33,6 +33,7 @@ from reparam.data.tables.pixel_tables import pixel_notes, with_shape
 from reparam.data.tables.table_columns import read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
+from reparam.wording import EMPTY_PATH
 
 TEXT = (".csv", ".tsv")
 NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
@@ -201,7 +202,9 @@ def read(source: Any, options: ReadOptions) -> Contents:
     if isinstance(source, str) and source in NAMED_SETS:
         options.refuse(f"the named set {source!r}")
         return NAMED_SETS[source].read()
-    if isinstance(source, str | os.PathLike) and source != "":
+    if isinstance(source, str | os.PathLike):
+        if not os.fspath(source):
+            raise ValueError(f"source: {EMPTY_PATH}")
         contents = _read_path(Path(source).expanduser(), options)
     else:
         contents = read_memory(source, options)
@@ -398,6 +401,8 @@ def _recipe(
 
 
 def _resolved(path: str | os.PathLike[str]) -> str:
+    if not os.fspath(path):  # which would be this folder
+        raise ValueError(EMPTY_PATH)
     return str(Path(path).expanduser().resolve())
 
 

@@ -22,6 +22,7 @@ from reparam.data.loading import TEXT, read, to_split
 from reparam.data.numpy_files import array_names
 from reparam.data.splits import Data, Split
 from reparam.data.tables.pixel_tables import with_shape
+from reparam.data.tables.table_columns import is_frame
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
 
@@ -52,8 +53,9 @@ def load_rows(
     True
     """
     recipe = trained_on.source or {}
-    # Of a table the same columns; an archive brings its attributes by itself.
-    names = trained_on.attribute_names or () if trained_on.columns and attributes else ()
+    # Of a table the same columns; arrays and archives bring their attributes by themselves.
+    table = trained_on.columns and attributes and _has_columns(source)
+    names = trained_on.attribute_names or () if table else ()
     options = ReadOptions(label, attributes=names, columns=trained_on.columns)
     contents = _read_alike(source, trained_on.space, options, recipe)
     used = contents.splits["test" if "test" in contents.splits else "train"]
@@ -95,6 +97,12 @@ def _read_alike(
     if path is not None and is_image(path):
         return read_image(path, options)
     return read(source, options)
+
+
+def _has_columns(source: Any) -> bool:
+    if isinstance(source, str | os.PathLike):
+        return Path(source).suffix.lower() in (*TEXT, ".parquet")
+    return is_frame(source[0] if isinstance(source, tuple) and source else source)
 
 
 def _span(data: Data | DataRecord) -> tuple[float, float]:

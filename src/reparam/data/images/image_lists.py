@@ -16,6 +16,7 @@ from reparam.data.images.image_files import decode_all
 from reparam.data.images.image_pixels import ImageSource, Picture
 from reparam.data.images.image_trees import is_image
 from reparam.data.tables.attribute_tables import with_table
+from reparam.wording import EMPTY_PATH
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -84,6 +85,8 @@ def read_paths(paths: Sequence[str | os.PathLike[str]], options: ReadOptions) ->
     (2, 1, 2, 3)
     """
     options.refuse("a list of image files", *image_kinds(paths, options))
+    if not all(map(os.fspath, paths)):
+        raise ValueError(f"source: {EMPTY_PATH}")
     files = [Path(path).expanduser().absolute() for path in paths]
     absent = [str(path) for path in files if not path.is_file()]
     if absent:

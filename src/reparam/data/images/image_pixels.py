@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from reparam.data.images.image_reading import Array, Range, Reading
+from reparam.data.images.image_reading import Array, Reading
 
 # What Pillow decodes by itself: no vector graphics, and no icons of folders.
 SUFFIXES = {f".{suffix}" for suffix in (
@@ -21,6 +21,7 @@ SUFFIXES = {f".{suffix}" for suffix in (
 ).split()}  # fmt: skip
 ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
 WIDTH, HEIGHT, PHOTOMETRIC, SAMPLE_FORMAT = 256, 257, 262, 339  # TIFF tags
+NO_DATA = 42113  # another, of GDAL: the value of pixels that have none
 WHITE_IS_ZERO, SIGNED = 0, 2  # of the last two, values that Pillow reads as any other
 WHITE_16 = 2**16 - 1
 WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
@@ -95,18 +96,24 @@ def read_headers(path: ImageSource, reading: Reading) -> list[ImageHeader] | Unr
         return UnreadableImage(path, _reason(error))
 
 
-def extremes(path: ImageSource, frames: int) -> Range | UnreadableImage:
-    """The smallest and the largest value of the first frames of a file.
+def extremes(path: ImageSource, frames: int) -> list[float] | UnreadableImage:
+    """The two smallest and the two largest values of the first frames of a file, rising.
 
     >>> extremes(Path("missing.png"), 1).path.name
     'missing.png'
     """
     try:
         with _opened(path) as image:
-            values = [_values(frame) for frame in _frames(image, frames)]
-            return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+            values = [v[~missing] for v, missing in map(_values, _frames(image, frames))]
+            return sorted({end for v in values if v.size for end in _ends(v)})
     except Exception as error:
         return UnreadableImage(path, _reason(error))
+
+
+def _ends(values: Array) -> list[float]:
+    low, high = values.min(), values.max()
+    inner = [values[values > low].min(), values[values < high].max()] if low < high else []
+    return [float(end) for end in (low, high, *inner)]
 
 
 def decode(path: ImageSource, out: Array, reading: Reading) -> tuple[str, ...] | UnreadableImage:
@@ -127,8 +134,11 @@ def decode(path: ImageSource, out: Array, reading: Reading) -> tuple[str, ...] |
             for index, frame in enumerate(_frames(file, frames)):
                 reduced = not is_deep(frame) and _of_16_bits(frame)
                 image = eight_bits(frame, reading, remarks)
-                if reduced and np.asarray(image.convert("RGB")).max() < 2**4:
-                    raise ValueError("of 16 bits a color 12 or fewer are used; save it with 8")
+                if reduced and 0 < np.asarray(image.convert("RGB")).max() < 2**4:
+                    raise ValueError(
+                        "of 16 bits a color 12 or fewer are used, and the upper 8 are read; bring "
+                        "its values to 0 … 255 and save it with 8"
+                    )
                 if image.mode in ("P", "PA") and channels == 1:
                     image = image.convert("RGB")  # a palette of grays is one after the look-up
                 image = image.convert("L" if channels == 1 else "RGB")
@@ -178,26 +188,30 @@ def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
     if image.mode == "F" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         raise ValueError("zero is white and no number says what is black; save it with black zero")
     deep, alpha, remarks = is_deep(image), _has_alpha(image), []
-    if not deep and _of_16_bits(image):  # to be asked first: once decoded, it does not say so
+    # To be asked first: once decoded, it does not say so, and Pillow makes RGBA of gray with alpha.
+    gray = any(str(mode).startswith("LA") for mode in _raw_modes(image))
+    if not deep and _of_16_bits(image):
         remarks.append("16 bits a color were reduced to the upper 8")
     width, height = tags.get(WIDTH, image.width), tags.get(HEIGHT, image.height)
     if image.getexif().get(ORIENTATION) in SIDEWAYS:
         width, height = height, width
     if deep and alpha:
         remarks.append("transparency of more than 8 bits was ignored")
-    color = not deep and (_in_color(image) or (alpha and len(set(reading.color or ())) > 1))
+    on_color = alpha and len(set(reading.color or ())) > 1
+    color = not deep and (on_color or (not gray and _in_color(image)))
     return ImageHeader((height, width), color, deep, tuple(remarks), others)
 
 
 def eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image.Image:
     """A frame upright, of 8 bits and without transparency."""
     if is_deep(file):
-        values = _values(file)
-        if reading.range is not None and (
-            values.min() < reading.range[0] or values.max() > reading.range[1]
-        ):
+        values, missing = _values(file)
+        low, high = reading.range or (-np.inf, np.inf)
+        if ((values < low) | (values > high))[~missing].any():
             remarks.add("values beyond the range were cut off")
-        return Image.fromarray(reading.scaled(values))
+        if missing.any():
+            remarks.add("pixels that have no data, as the file says, became 0")
+        return Image.fromarray(reading.scaled(np.where(missing, low, values)))
     image = ImageOps.exif_transpose(file)
     if not _has_alpha(image):
         return image
@@ -208,19 +222,31 @@ def eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image.
     return Image.alpha_composite(Image.new("RGBA", image.size, reading.background), image)
 
 
-def _values(file: Image.Image) -> Array:
-    """The numbers of a frame of more than 8 bits, upright."""
+def _values(file: Image.Image) -> tuple[Array, Array]:
+    """The numbers of a frame of more than 8 bits, upright, and which pixels have no data."""
     unsigned = any(str(arg).startswith("I;32") and "S" not in str(arg) for arg in _raw_modes(file))
     top = next((arg for arg in _raw_modes(file) if isinstance(arg, int)), None)  # of a PGM
     inverted = _tags(file).get(PHOTOMETRIC) == WHITE_IS_ZERO
     values = np.asarray(ImageOps.exif_transpose(file))
+    if unsigned:
+        values = values.view(np.uint32)  # Pillow's own integers have a sign
+    missing = _without_data(values, _tags(file).get(NO_DATA))
     if top is not None:  # Pillow stretches to 16 bits what has fewer
-        return np.rint(values * (top / WHITE_16))
+        return np.rint(values * (top / WHITE_16)), missing
     if inverted:
-        return WHITE_16 - values
-    if not np.isfinite(values).all():
+        return WHITE_16 - values, missing
+    if not np.isfinite(values[~missing]).all():
         raise ValueError("some pixels are no finite numbers")
-    return values.view(np.uint32) if unsigned else values  # Pillow's own integers have a sign
+    return values, missing
+
+
+def _without_data(values: Array, marker: object) -> Array:
+    """Where the value is the one that marks pixels without data, as a tag says it in text."""
+    try:
+        number = float(str(marker).strip("\0 "))
+    except ValueError:
+        return np.zeros(values.shape, bool)
+    return np.isnan(values) if np.isnan(number) else np.isclose(values, number, rtol=1e-6, atol=0)
 
 
 def _tags(image: Image.Image) -> Mapping[int, Any]:
@@ -252,7 +278,7 @@ def _raw_modes(image: Image.Image) -> Iterator[Any]:
 
 
 def _in_color(image: Image.Image) -> bool:
-    if image.mode in ("P", "PA"):
+    if image.mode in ("P", "PA") or image.format == "GIF":  # whose later frames become RGB
         pixels = np.asarray(image.convert("RGB"))
         return bool((pixels != pixels[..., :1]).any())
     return image.mode not in ("1", "L", "LA")
