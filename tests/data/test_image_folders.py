@@ -238,7 +238,7 @@ def test_icons_drawn_in_transparency_lie_on_a_background(tmp_path):
     black = load_data(tmp_path, background="#202020", levels=256)
     assert black.train.x[0, :, 0, 1].tolist() == [32] * 3 and black.train.x[0, 0, 1, 2] == 0
     assert load_data(**black.source).fingerprint() == black.fingerprint()
-    with pytest.raises(ValueError, match="every value is 0"):
+    with pytest.raises(ValueError, match="every pixel of all images is 0"):
         load_data(tmp_path, background="black")
     with pytest.raises(ValueError, match="background: expected a color, as white .*'whitish'"):
         load_data(tmp_path, background="whitish")

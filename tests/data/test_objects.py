@@ -1,6 +1,7 @@
 """What Python users have at hand: items, pairs of pairs, Bunches, paths, pictures, named arrays."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -259,3 +260,17 @@ def test_pictures_of_one_list_are_alike_or_it_is_said():
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     several = load_data([Image.open(file), *frames])
     assert any("several frames, of which one was taken and 19" in n for n in several.notes)
+
+
+def test_messages_blame_the_argument_that_was_given():
+    for given in ("x", "y"):
+        with pytest.raises(ValueError, match=f"^{given}: names a part of items"):
+            load_data([(X[0], 1)] * 3, **{given: "kinds"})
+
+
+@pytest.mark.parametrize("source", ["", [""], [Path("a.png"), ""]])
+def test_empty_paths_have_one_message(source):
+    with pytest.raises(ValueError, match="^source: expected a path, got an empty one$"):
+        load_data(source)
+    with pytest.raises(ValueError, match="^test: expected a path, got an empty one$"):
+        load_data(X, test=source)
