@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_diabetes, load_digits, load_iris
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from reparam.data import load_data, load_rows
 
@@ -145,6 +145,19 @@ def test_palettes_in_memory_are_looked_up():
     assert {int(s.x.max()) for s in data.splits.values()} == {9, 200}
 
 
+class Items(Dataset):
+    """Items by number, as datasets that people write have them."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
 @pytest.mark.parametrize("fit_size", ["crop", "pad"])
 def test_pictures_in_memory_are_read_as_files_are(tmp_path, fit_size):
     sizes = [(6, 4, 4), (9, 5, 4), (3, 7, 4)]
@@ -157,6 +170,9 @@ def test_pictures_in_memory_are_read_as_files_are(tmp_path, fit_size):
     for source in ((pictures, [0, 1, 0]), list(zip(pictures, [0, 1, 0], strict=True))):
         data = load_data(source, **options)
         assert data.fingerprint() == expected.fingerprint() and data.train.x.any()
+    items = Items([(picture, 0) for picture in pictures])
+    data = load_data(items, **options, test=items)  # by the channels and the size of the others
+    assert data.test.x.equal(load_data(paths, **options, test=paths).test.x)
     with pytest.raises(ValueError, match="frames: does not apply to images in memory"):
         load_data(pictures, frames="all")
     with pytest.raises(ValueError, match="image 0 is 6 × 4 and image 1 is 9 × 5"):

@@ -79,7 +79,7 @@ def load_data(
             .csv, .tsv or .parquet file, or of an image with several frames; an array, tensor,
             DataFrame or map-style torch Dataset; a pair (x, labels), or one for training and one
             for test; a dictionary of arrays with the names that an .npz may have, or of any of
-            these by split; a list of paths of images.
+            these by split; a list of paths of images, or of images of Pillow's.
         test: the test split, as anything that source may be, where source has none.
         label: name of the label column of a table; or the labels themselves, of an array.
         drop: names of columns of a table, or of arrays of an .npz, to leave out.
@@ -93,7 +93,7 @@ def load_data(
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
             data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
             one in every batch of training, while validation and evaluation read a fixed one.
-        size: height and width for a folder of images of different sizes (one number: both).
+        size: height and width for images of different sizes (one number: both).
         fit_size: how an image of other proportions is made to fit: ``"crop"`` or ``"pad"``.
         range: the values of images of more than 8 bits that become 0 and 255; None: the smallest
             and the largest of all.

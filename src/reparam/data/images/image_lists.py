@@ -61,7 +61,8 @@ def image_kinds(source: Any, options: ReadOptions | None = None) -> tuple[str, .
     if isinstance(source, str | os.PathLike):
         path = Path(source).expanduser()
         return ("folder", *beside) if path.is_dir() or is_image(path) else ()
-    first = source[0] if isinstance(source, list | tuple) and source else source
+    rows = hasattr(source, "__getitem__") and not hasattr(source, "__array__")
+    first = source[0] if rows and not isinstance(source, Mapping) and len(source) else source
     parts = first.values() if isinstance(first, Mapping) else first
     several = parts if isinstance(parts, list | tuple) or isinstance(first, Mapping) else (parts,)
     return ("pictures", "dataset", "array") if any(map(is_picture, several)) else ()
