@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter, Token
 
 from reparam.config import TrainConfig
 from reparam.limits import argument_help, convert, hints
+from reparam.wording import EMPTY_PATH
 
 if TYPE_CHECKING:
     from reparam.data import Data
@@ -34,7 +35,7 @@ Draw = Annotated[
 def _path(kind: object, tokens: Sequence[Token]) -> Path:
     text = tokens[0].value
     if not text:
-        raise ValueError(f"{tokens[0].keyword or 'path'}: expected a path, got an empty one")
+        raise ValueError(f"{tokens[0].keyword or 'path'}: {EMPTY_PATH}")
     return Path(text)
 
 

@@ -25,6 +25,7 @@ from reparam.data.tables.cells import quoted
 from reparam.report.pictures import Brightness, grid
 from reparam.terminal import printable
 from reparam.train.folder import FILES
+from reparam.wording import EMPTY_PATH
 
 if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
@@ -69,7 +70,7 @@ class Target:
             ValueError: it cannot be written as asked, or is there already.
         """
         if not out:
-            raise ValueError("out: expected a path, got an empty one")
+            raise ValueError(f"out: {EMPTY_PATH}")
         path = Path(out)
         known = path.suffix.lower() in SUFFIXES
         folder = out.endswith(("/", os.sep)) or not path.suffix or (not known and path.is_dir())

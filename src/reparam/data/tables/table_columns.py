@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+TEXT = (".csv", ".tsv")
+TABLES = (*TEXT, ".parquet")
 HINTED = 10  # columns that a remedy names
 ROW_NUMBERS = "__index_level_"  # how pandas calls an unnamed index in a Parquet file
 ROWS_AT_ONCE = 4096  # written to a matrix while they are in the cache
@@ -39,6 +43,21 @@ def is_frame(source: object) -> bool:
     """
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
+def written_alike(source: Any, options: ReadOptions, found: Mapping[str, Any]) -> ReadOptions:
+    """The options by which a table is read as another one was, in what it does not say itself.
+
+    >>> written_alike("new.csv", ReadOptions(), {"header": True, "decimal": ","}).decimal
+    ','
+    """
+    suffix = Path(source).suffix.lower() if isinstance(source, str | os.PathLike) else ""
+    takes = {"header": suffix in TEXT, "decimal": suffix in TABLES or is_frame(source)}
+    alike: dict[str, Any] = {
+        name: found.get(name, getattr(options, name)) if taken else None
+        for name, taken in takes.items()
+    }
+    return replace(options, **alike)
 
 
 def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
