@@ -56,7 +56,7 @@ class Target:
         out: str,
         force: bool,
         record: DataRecord,
-        *given: str | None,
+        *given: str | Path | None,
         images: bool = True,
     ) -> Target:
         """The place that ``-o`` names: a folder where it ends in a slash or has no suffix.
