@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import reparam as rp
+from reparam.train import RunFolder
+
 BAD = os.fsdecode(b"b\xff")  # no UTF-8
 
 
@@ -61,12 +64,30 @@ def test_names_that_are_not_utf8_are_refused_by_name_or_written_as_text(reparam,
     assert code == 2 and r"class folders that are not UTF-8: b\udcff; rename" in error
     root = images(tmp_path / BAD, [f"{i}.png" for i in range(9)])
     code, _, error = reparam("fit", "pca", root, "-o", tmp_path / "r")
-    assert code == 2 and "cannot hold a name that is not UTF-8" in error and r"b\udcff" in error
+    assert code == 2 and r"cannot hold the name b\udcff, which is not UTF-8; rename" in error
     assert not (tmp_path / "r").exists()
     files = images(tmp_path / "files", [f"{i}{BAD}.png" for i in range(9)])
     assert reparam("fit", "pca", files, "latent_dim=1", "-o", tmp_path / "r")[0] == 0
     assert reparam("encode", tmp_path / "r", "-o", tmp_path / "z.csv")[0] == 0
     assert all(row[-1].endswith(r"b\udcff.png") for row in cells(tmp_path / "z.csv")[1:])
+
+
+def test_weights_with_names_that_could_not_be_read_again_are_refused(tmp_path):
+    model = rp.build("cvae", rp.Space((3,), "real", classes=2), latent_dim=1, hidden=(2,))
+    model.class_names = ("a", BAD)
+    with pytest.raises(ValueError, match=r"cannot hold the name b.udcff, which is not UTF-8"):
+        rp.save(model, tmp_path / "m")
+    model.class_names = ("a", "naïve 💀")
+    assert rp.load(rp.save(model, tmp_path / "m").parent).class_names == model.class_names
+
+
+def test_a_damaged_run_is_not_called_removed(tmp_path):
+    folder, data = RunFolder(tmp_path / "r"), rp.load_data("digits")
+    model = rp.build("pca", data.space, latent_dim=2)
+    folder.begin(model, data, rp.TrainConfig(), False)
+    (tmp_path / "r" / "run.json").write_text("{")
+    with pytest.raises(ValueError, match="cannot be read as JSON"):
+        folder.save_model(model, model.state_dict())
 
 
 def test_tables_hold_no_controls_of_terminals(reparam, tmp_path):
