@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
 
 SUFFIXES = (".png", ".npz", ".csv")
-MOST_TILES = 10_000  # in one picture, which are 7000 x 7000 pixels of small ones and 0.3 GB at work
+MOST_TILES = 10_000  # in one picture, which are 7000 x 7000 pixels of small ones and 0.4 GB at work
 # Of names: what controls terminals, and what stands for bytes that are not UTF-8.
 UNWRITTEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
