@@ -108,6 +108,15 @@ def test_maps_of_fewer_values_say_that_they_are_stretched(tmp_path, plain):
     assert any("values 0 to 15 were stretched to 0 to 255" in note for note in data.notes)
 
 
+def test_pictures_of_other_formats_are_not_said_to_be_stretched(tmp_path):
+    """The numbers that decoders of other formats are given count no values."""
+    frames = [Image.fromarray(RNG.integers(0, 256, (4, 4)).astype(np.uint8)) for _ in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    for format in ("gif", "png", "tif", "bmp", "jpg", "webp"):
+        frames[0].save(tmp_path / f"b.{format}")
+    assert "stretched" not in "\n".join(load_data(tmp_path).notes)
+
+
 def test_plain_color_maps_of_16_bits_say_that_they_are_reduced(tmp_path):
     values = RNG.integers(0, 65536, (2, 3, 3))
     data = load_data(splits(tmp_path, "a.ppm", portable(values, 65535, plain=True)))
