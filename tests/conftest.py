@@ -25,10 +25,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from reparam.distributions.likelihoods import LIKELIHOODS
-from reparam.model import Batch, Descend, Model, Solve, Space
+from reparam.distributions.likelihood_names import LIKELIHOODS
+from reparam.model import Batch, Column, Descend, Model, Solve, Space
 from reparam.presets import PRESETS
-from reparam.presets.registry import KINDS
+from reparam.presets.registry import PURE
 
 torch.set_num_threads(1)
 
@@ -64,6 +64,14 @@ BRANCHES = (
     ("annealed-vae", {"curve": "cyclic"}),
     ("made", {"orders": 2, "masks": 3}),
 )
+# Of every kind of column.
+COLUMNS = (
+    Column("height", "real"),
+    Column("rooms", "levels", 4, low=2),
+    Column("city", "category", 3),
+    Column("owned", "binary"),
+    Column("income", "log"),
+)
 CLASSES, ATTRIBUTES = 3, 2  # of the data that presets are given which need a condition
 # Fully connected by default at these sizes: one image shape takes the other networks.
 NETWORK_OF = {(1, 20, 28): "conv"}
@@ -71,11 +79,12 @@ NETWORK_OF = {(1, 20, 28): "conv"}
 
 def spaces() -> list[Space]:
     """Every kind on every shape."""
-    return [
+    pure = [
         Space(shape, kind, LEVELS[shape] if kind == "levels" else None)
-        for kind in KINDS
+        for kind in PURE
         for shape in SHAPES
     ]
+    return [*pure, Space((len(COLUMNS),), "mixed", columns=COLUMNS)]
 
 
 def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
@@ -87,12 +96,22 @@ def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
     )
     noise = torch.randn(n, space.dimension, generator=generator, dtype=torch.float64)
     x = (flat @ mix + 0.5 * noise).view(n, *space.shape)
+    if space.columns:
+        return torch.stack([values_of(c, x[:, i]) for i, c in enumerate(space.columns)], 1)
     if space.kind == "binary":
         return (x > 0).double()
     if space.kind == "levels":
         assert space.levels is not None
         return ((torch.tanh(x) + 1) / 2 * space.levels).floor().clamp(0, space.levels - 1)
     return 3 + 2 * x
+
+
+def values_of(column: Column, x: Tensor) -> Tensor:
+    """Real numbers (B,) as values of a column."""
+    if column.count is None:
+        return 1 + x.exp() if column.kind == "log" else 3 + 2 * x
+    rank = ((torch.tanh(x) + 1) / 2 * column.count).floor().clamp(0, column.count - 1)
+    return column.low + rank
 
 
 def random_c(space: Space, n: int, seed: int = 0) -> Tensor | None:
@@ -248,7 +267,7 @@ def met(case: Case) -> bool:
     if not case.space.is_image or os.environ.get("REPARAM_TEST_EVERY"):
         return True
     image = SHAPES.index(case.space.shape) - 1
-    accepted = [k for k in KINDS if k in PRESETS[case.name].accepts.kinds]
+    accepted = [k for k in PURE if k in PRESETS[case.name].accepts.kinds]
     # By the name, so that a new preset changes nothing for the others.
     return case.space.kind == accepted[(zlib.crc32(case.name.encode()) + image) % len(accepted)]
 

@@ -28,6 +28,7 @@ from reparam.space import DataKind as DataKind
 from reparam.space import (
     Domain,
     as_tensor,
+    check_columns,
     check_mask,
     check_shape,
     check_values,
@@ -202,12 +203,13 @@ class Model(nn.Module, ABC):
         """x and c on the model's device and dtype; what does not fit is refused here only."""
         x = as_tensor(x)
         check_shape(x, self.space.shape)
-        if looked_at():
-            there = torch.where(x.isnan(), 0, x) if self.takes_missing else x
-            check_values(there, self.space.level_count, domain)
+        if looked_at() and self.space.columns:
+            check_columns(x, self.space.columns, self.takes_missing, domain)
+        elif looked_at():
+            check_values(x, self.space.level_count, domain)
         x = x.to(self.anchor.device)
         # Real data keep their precision until they are centered: 1.7e9 ± 10 has none in float32.
-        wide = self.space.kind == "real" and numerics.needs_float64(x.dtype)
+        wide = self.space.has_reals and numerics.needs_float64(x.dtype)
         x = x.to(torch.float64 if wide else self.anchor.dtype)
         return x, self._condition(c, x.shape[0])
 

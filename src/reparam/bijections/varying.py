@@ -26,7 +26,7 @@ class Varying(OfData, Float64Buffers):
     As a module it maps values in network units to the same with 0 in place of the constants.
 
     Args:
-        space: of real data.
+        space: of real data, or of mixed.
 
     Shape: (B, *shape) → (B, *shape).
 
@@ -46,6 +46,9 @@ class Varying(OfData, Float64Buffers):
         self.mask: Tensor
         self.constants: Tensor
         self.wide: Tensor
+        # Of mixed data only real entries can be constants that are no part of the density.
+        columns = space.columns or ()
+        self.real = torch.tensor([c.count is None for c in columns]) if columns else None
         self._read()
 
     def _read(self) -> None:
@@ -65,6 +68,8 @@ class Varying(OfData, Float64Buffers):
             ValueError: all rows are the same.
         """
         row, same = numerics.constant_entries(parts)
+        if self.real is not None:
+            same = same & self.real.to(same.device)
         if same.all():
             raise ValueError(
                 "training data: every row is the same, so that nothing can be learned; give rows "
@@ -105,4 +110,4 @@ class Varying(OfData, Float64Buffers):
         """Where x is not the constant; what differs by the rounding of a conversion does not."""
         known = self.constants.to(x.device)
         seen = x if self.precise else x.float()
-        return ~(self.mask | (seen == known) | (seen == known.float()))
+        return ~(self.mask | (seen == known) | (seen == known.float()) | x.isnan())

@@ -66,7 +66,7 @@ def denoise(
 
 def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> Noise:
     """What is done to clean examples: the model's own noise, or another at some level."""
-    from reparam.bijections.elementwise import Standardize
+    from reparam.bijections.standardization import standardization
     from reparam.model import Batch
     from reparam.objectives.corruptions import make_corruption, noise_of
 
@@ -82,7 +82,7 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
         if level is not None and level > own.strongest:
             raise ValueError(f"amount: expected at most {own.strongest}, got {level}")
         return own if level is None else replace(own, level=level)
-    standardize = Standardize(run.record.space)
+    standardize = standardization(run.record.space)
     for stage in standardize.stages:  # of real data only
         stage.solve(run.model, [Batch(run.data().train.x)])
     corruption = make_corruption(name, DEFAULT_LEVEL if level is None else level, run.record.space)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,6 +13,7 @@ from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
     Batch,
     Codec,
+    Column,
     Descend,
     Generator,
     Loss,
@@ -145,10 +146,23 @@ class TwoStage(Codec, Generator):
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         x = self.codec.decode(self.generator.sample(n, c, generator=generator))
+        if self.space.columns:
+            return _whole(x, self.space.columns, generator)
         levels = self.space.level_count
         if levels is None:
             return x
         return (x + numerics.noise(x, "uniform", generator)).floor().clamp(0, levels - 1)
+
+
+def _whole(
+    x: Tensor, columns: Sequence[Column], generator: torch.Generator | None = None
+) -> Tensor:
+    """Means of flags and of levels as whole numbers: up or down, so that the mean stays."""
+    low = torch.tensor([float(c.low) for c in columns]).to(x)
+    whole = torch.tensor([c.kind in ("levels", "binary") for c in columns], device=x.device)
+    top = torch.tensor([float((c.count or 1) - 1) for c in columns]).to(x)
+    drawn = (x - low + numerics.noise(x, "uniform", generator)).floor()
+    return torch.where(whole, drawn.clamp(min=0).minimum(top) + low, x)
 
 
 def _refuse_collapsed(codes: Iterable[Batch]) -> None:

@@ -45,6 +45,7 @@ class ConditionOptions(Limited):
     ) -> Autoregressive:
         """The model of a network that is made of shape, numbers per entry and sizes."""
         context = (space.attributes or space.classes or 0) if self.conditional else 0
+        sizes |= {"columns": space.columns} if space.columns else {}
         made = network(space.shape, p_x.parameter_shape[0], **sizes, context=context)
         return Autoregressive(space, made, p_x, self.conditional)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from reparam.limits import Count
 from reparam.model import Space
 from reparam.models.pca import PCA
-from reparam.presets.registry import preset
+from reparam.presets.registry import PURE, Accepts, preset
 
 FAMILY = "Linear projections"
 
@@ -16,7 +18,9 @@ FAMILY = "Linear projections"
     exact=("real",),
     when="The baseline: in no time, and what others have to beat.",
 )
-def pca(space: Space, *, latent_dim: Count = 2, standardize: bool = False) -> PCA:
+def pca(
+    space: Annotated[Space, Accepts(PURE)], *, latent_dim: Count = 2, standardize: bool = False
+) -> PCA:
     """Principal component analysis in closed form; its density is exact on real data, else a bound.
 
     Args:

@@ -19,7 +19,8 @@ from reparam.wording import did_you_mean
 Builder = Callable[..., Model]
 Training = TrainConfig | Callable[[Space], TrainConfig]
 B = TypeVar("B", bound=Builder)
-KINDS: tuple[DataKind, ...] = ("binary", "levels", "real")
+KINDS: tuple[DataKind, ...] = ("binary", "levels", "real", "mixed")
+PURE: tuple[DataKind, ...] = ("binary", "levels", "real")  # all entries of one kind
 
 
 @dataclass(frozen=True)
