@@ -76,6 +76,7 @@ class TwoStage(Codec, Generator):
                 "while the generator is trained; leave out batch_norm"
             )
         self.codec, self.generator, self.conditional = codec, generator, generator.conditional
+        self.takes_missing = codec.takes_missing
         self.encodes, self.passes_per_draw = codec.encodes, generator.passes_per_draw
         # Of either part that asks for it; each descent is kept by the word of its own part.
         self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
