@@ -46,7 +46,7 @@ ROWS = (
     ("models",),
     ("presets",),
     ("checkpoint",),
-    ("train", "evaluation", "editing"),
+    ("train", "evaluation", "editing", "imputation"),
     ("report",),
     ("comparison", "comparison_runs", "own_report"),
     ("cli", "estimator", "explore"),

@@ -50,10 +50,13 @@ from .evaluation import Score as Score
 from .evaluation import evaluate as evaluate
 from .evaluation import reference_scores as reference_scores
 from .evaluation.annealing import annealed_log_prob as annealed_log_prob
+from .imputation import Imputation as Imputation
+from .imputation import impute as impute
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
 from .model import Codec as Codec
+from .model import Column as Column
 from .model import Completer as Completer
 from .model import Density as Density
 from .model import Distribution as Distribution

@@ -337,14 +337,19 @@ class Completer(Generator):
     ) -> Tensor:
         """x with the entries outside ``mask`` (bool) drawn anew; those inside stay bit for bit."""
 
+    def refuse_given(self, given: Tensor) -> None:  # noqa: B027
+        """ValueError where ``complete`` draws no p(rest | given) of such masks (B, *shape)."""
+
     def prepare_given(
         self, x: Tensor, mask: Tensor, c: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """``prepare`` for ``complete``: x with 0 outside of the mask, the mask (B, *shape), c."""
+        """``prepare`` for ``complete``: x as if only the mask of it were there, the mask, and c."""
         x, mask = as_tensor(x), as_tensor(mask, "mask")
         check_shape(x, self.space.shape)
         check_mask(mask, x)
-        given, c = self.prepare(torch.where(mask.to(x.device), x, 0), c)
+        # What is not given is a missing cell to models that take these: 0 may be no value of it.
+        nothing = torch.nan if self.takes_missing else 0
+        given, c = self.prepare(torch.where(mask.to(x.device), x, nothing), c)
         return given, mask.to(given.device).expand_as(given), c
 
 

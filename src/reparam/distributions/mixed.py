@@ -161,11 +161,12 @@ class Mixed(Likelihood):
     def __init__(self, space: Space) -> None:
         columns = space.columns or ()
         super().__init__(space, max((self._needs(column) for column in columns), default=1))
-        self.parts = nn.ModuleDict()
+        self.parts: list[str] = []  # kinds, each the name of its module
         for kind in ("real", "levels", "binary", "category"):
             of_kind = [i for i, c in enumerate(columns) if KIND_OF.get(c.kind, c.kind) == kind]
             if of_kind:
-                self.parts[kind] = self._part(kind, [columns[i] for i in of_kind])
+                self.parts.append(kind)
+                self.add_module(kind, self._part(kind, [columns[i] for i in of_kind]))
                 self.register_buffer(f"places_{kind}", torch.tensor(of_kind), persistent=False)
         order = torch.cat([self._places(kind) for kind in self.parts]).argsort()
         self.register_buffer("order", order, persistent=False)
@@ -173,9 +174,9 @@ class Mixed(Likelihood):
 
     def distribution(self, parameters: Tensor) -> MixedDistribution:
         parts = []
-        for kind, part in self.parts.items():
+        for kind in self.parts:
             chosen = parameters[:, : self._width(kind), self._places(kind)]
-            parts.append(part(chosen))
+            parts.append(self.get_submodule(kind)(chosen))
         places = tuple(self._places(kind) for kind in self.parts)
         return MixedDistribution(tuple(parts), places, self.order)
 
@@ -217,17 +218,18 @@ class ConditionalMixed(Mixed):
     def __init__(self, space: Space) -> None:
         super().__init__(space)
         several = space.columns if space.dimension > 1 else None
-        spaces = [Space((1,), "mixed", columns=(column,)) for column in several or ()]
-        self.singles = nn.ModuleList(ConditionalMixed(one) for one in spaces)
+        for entry, column in enumerate(several or ()):
+            single = ConditionalMixed(Space((1,), "mixed", columns=(column,)))
+            self.add_module(f"entry_{entry}", single)
 
     def _normal(self, space: Space) -> Normal:
         return ConditionalNormal(space)
 
     def at(self, sites: slice) -> Likelihood:
         """The likelihood of one entry, or of all there are."""
-        if not self.singles or sites.stop - sites.start == len(self.singles):
+        if sites.stop - sites.start == self.space.dimension:
             return self
         assert sites.stop - sites.start == 1
-        single = self.singles[sites.start]
+        single = self.get_submodule(f"entry_{sites.start}")
         assert isinstance(single, Likelihood)
         return single

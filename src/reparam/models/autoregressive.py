@@ -118,24 +118,35 @@ class Autoregressive(Conditional, Density, Completer):
     ) -> LogProb:
         factors, value = self._members(x, c)
         alone = self.network.members == 1
-        kind: Kind = "exact" if self._marginal_is_exact(x) else "estimate"
+        kind: Kind = "exact"
+        if self.takes_missing and readable() and self._follows(~x.isnan()).any():
+            kind = "estimate"
         return LogProb(value, kind, per_dimension=factors if alone else None)
 
-    def _marginal_is_exact(self, x: Tensor) -> bool:
-        """Whether nothing is missing, or nothing that comes before what is there.
+    def refuse_given(self, given: Tensor) -> None:
+        follows = self._follows(given)
+        if follows.any():
+            row, entry = (int(place) for place in follows.flatten(1).nonzero()[0])
+            names = self.space.columns
+            what = f"column {names[entry].name!r}" if names else f"entry {entry}"
+            raise ValueError(
+                f"complete: {what} of row {row} is given and comes after one that is not, in whose "
+                "draw it would have no say; use a VAE or PCA, or put such columns first in training"
+            )
+
+    def _follows(self, given: Tensor) -> Tensor:
+        """Which entries (B, D) are given though one before them, in the order, is not.
 
         The product over the cells there are is a normalized density of these, but that of p(x)
         only if no factor would have to be summed over what is missing before it.
         """
-        if not (self.takes_missing and readable()) or not x.isnan().any():
-            return True
-        missing = x.isnan()
+        given = given.flatten(1)
+        follows = torch.zeros_like(given)
         for member in range(self.network.members):
-            ranks = self.network.ranks_of(member).to(x.device)
-            first = torch.where(missing, ranks, len(ranks)).amin(1)
-            if (torch.where(missing, -1, ranks).amax(1) > first).any():
-                return False
-        return True
+            ranks = self.network.ranks_of(member).to(given.device)
+            first = torch.where(given, len(ranks), ranks).amin(1, keepdim=True)
+            follows = follows | (given & (ranks > first))
+        return follows
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         return self._fill(n, c, generator)

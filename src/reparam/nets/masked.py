@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from reparam.limits import Count, limited
 from reparam.model import Column
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
-from reparam.nets.columns import ColumnEmbedding, ColumnInputs
+from reparam.nets.column_inputs import ColumnEmbedding, ColumnInputs
 
 SUMS_AT_ONCE = 2**24  # of NADE's hidden units where no gradient needs them all kept
 

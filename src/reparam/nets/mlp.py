@@ -9,7 +9,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from reparam.model import Column
-from reparam.nets.columns import ColumnLinear
+from reparam.nets.column_inputs import ColumnLinear
 from reparam.nets.norm import batch_norm
 
 

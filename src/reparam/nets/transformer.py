@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from reparam.limits import Count, Whole, limited
 from reparam.model import Column
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
-from reparam.nets.columns import ColumnEmbedding
+from reparam.nets.column_inputs import ColumnEmbedding
 
 
 class CausalAttention(nn.Module):
