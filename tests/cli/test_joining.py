@@ -66,7 +66,14 @@ def test_codes_can_be_joined_to_rows_of_a_table(reparam, tmp_path):
         assert [float(row["z0"]) for row in read(out)] == pytest.approx(codes, abs=1e-4)
         assert [row["label"] for row in read(out)] == ["uvw"[number % 3] for number in numbers]
         seen += numbers
-    assert sorted(seen) == [i for i in range(40) if i % 3 != 1]
+    kept = [i for i in range(40) if i % 3 != 1]
+    assert sorted(seen) == kept
+    out = tmp_path / "all.csv"
+    code, said, _ = reparam(
+        "encode", tmp_path / "run", tmp_path / "t.csv", "--label", "y", "-o", out
+    )
+    assert code == 0 and [int(row["row"]) for row in read(out)] == kept
+    assert "13 of 40 rows, of classes that training left out: v" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(

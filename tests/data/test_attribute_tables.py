@@ -160,3 +160,28 @@ def test_the_column_that_names_most_images_is_taken_and_a_tie_refused(tmp_path):
     path.write_text("\n".join([head, *(f"{11 - i},{i},{i * 100}" for i in range(1, 11))]))
     with pytest.raises(ValueError, match="the columns rank, id of .* could all name the images"):
         load_data(tmp_path, attribute_table=path, attributes="val")
+
+
+@pytest.mark.parametrize(
+    "header, way",
+    [
+        ("age, file, hair", '{age}, "{name}", {hair}'),
+        ("sep=;\nage;file;hair", "{age};{name};{hair}"),
+        ("age file hair", '{age} "{name}"   {hair}'),
+    ],
+)
+def test_names_of_files_are_read_however_cells_are_written(photos, header, way):
+    lines = [way.format(age=AGES[name], name=name, hair=HAIR[name]) for name in AGES]
+    data = load_data(photos, attribute_table=table(photos, lines, header))
+    assert data.attribute_names == ("age", "hair:brown", "hair:gray", "hair:red")
+    for split in data.splits.values():
+        assert [AGES[name] for name in split.files.names] == split.attributes[:, 0].tolist()
+
+
+def test_names_that_are_guarded_from_spreadsheets_are_read(photos):
+    name = next(iter(AGES))
+    (photos / name).rename((photos / name).with_name("-a.png"))
+    lines = [row.replace(name.split("/")[1], "'-a.png") for row in rows(lambda n: n.split("/")[1])]
+    data = load_data(photos, attribute_table=table(photos, lines))
+    ages = [age for split in data.splits.values() for age in split.attributes[:, 0].tolist()]
+    assert sorted(ages) == sorted(AGES.values())

@@ -232,7 +232,7 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
         ("a,b\n1,2\n3,NaN\n5,6\n", {}, r"line 3, column 'b' is missing \('NaN'\)"),
         ("1,NA\n3,4\n5,6\n", {}, "line 1, column '1' is missing"),
         ("a,b\n1,2\n3\n5,6\n", {}, "line 3 has 1 cells, expected 2"),
-        ("a,b\n1,2,9\n3,4,9\n5,6,9\n", {}, "line 2 has 3 cells, expected 2"),
+        ("a,b\n1,2,9\n1,4,9\n5,6,9\n", {}, "line 2 has 3 cells, expected 2"),
         ("a,b\n1,2\n3,4,9\n5,6\n", {"drop": "b"}, "line 3 has 3 cells, expected 2"),
         ("a,y\n1,u\n3,\n5,v\n", {"label": "y"}, "line 3 has no label in column 'y'"),
         ("a,y\n1,0.5\n3,1.5\n5,2.5\n", {"label": "y"}, "labels of float64 .*--attribute"),

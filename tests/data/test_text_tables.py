@@ -14,6 +14,7 @@ from reparam.data.contents import ReadOptions
 from reparam.data.large_arrays import memory
 from reparam.data.tables.csv_files import read_csv
 from reparam.data.tables.table_columns import choose_columns
+from reparam.data.tables.text_layout import text_layout
 
 RNG = np.random.default_rng(0)
 
@@ -53,6 +54,8 @@ def test_a_header_of_numbers_is_no_row(header, tmp_path):
         ["2001,1.5", "2002,1.7", "2003,1.8"],
         [",".join(str(i * k) for i in range(9)) for k in (1, 2, 3, 5)],  # curves that rise
         ["0.1,0.2,0.3", "0.9,0.1,0.3", "0.4,0.2,0.1"],
+        ["100,250,310,400", "1,2,3,1", "2,1,4,3", "4,2,1,2"],  # of another scale, of few
+        ["1950,1980,2010", "1944,1999,2003", "1901,1902,1950"],  # years, as the others are
     ],
 )
 def test_rows_of_numbers_are_no_header(rows, tmp_path):
@@ -60,6 +63,19 @@ def test_rows_of_numbers_are_no_header(rows, tmp_path):
     assert data.columns == tuple(str(i) for i in range(rows[0].count(",") + 1))
     assert len(all_rows(data)) == len(rows)
     assert any("no header line" in note and "--header" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    "header, rows",
+    [
+        ("2001,2002,2003", ["5,7,6", "7,8,2", "2201,9,12"]),
+        ("country,2001,2002", ["F,5,6", "G,2001,8", "H,5000000,12"]),
+        ("country,2010,2005,2000", ["F,5,6,1", "G,7,,8", "H,9,11,12"]),
+    ],
+)
+def test_years_are_a_header(header, rows, tmp_path):
+    contents = text_layout(table(tmp_path, "\n".join([header, *rows])), ReadOptions())
+    assert contents.named and contents.names == tuple(header.split(","))
 
 
 @pytest.mark.parametrize("asked", [{"label": "species"}, {"drop": "species"}])
@@ -148,6 +164,19 @@ def test_a_nameless_column_of_quantities_stays(tmp_path):
         ("sep=;\na;b\n1,5;2\n2,5;3\n3;4\n", [[1.5, 2], [2.5, 3], [3, 4]], "Commas stand"),
         ("a,b,,\n1,2,,\n3,4,,\n5,6,,\n", [[1, 2], [3, 4], [5, 6]], "Left out: 2 columns"),
         ("#ids\n1.5\n3\n5\n", [[1.5], [3], [5]], "first line"),
+        ("a,b\n1,2\n# me, 2020\n3,4\n5,6\n", [[1, 2], [3, 4], [5, 6]], "comment"),
+        ("#a, 1\na,b\n1,2\n3,4\n#x,7\n5,6\n", [[1, 2], [3, 4], [5, 6]], "comment"),
+        (
+            "a,b\n1%,$5\n2.5 %,-$6\n7%,$8\n",
+            [[1, 5], [2.5, -6], [7, 8]],
+            "Signs .*: % of a, \\$ of b",
+        ),
+        (
+            "a;b\n1,5%;2€\n2,5%;3,5 €\n7%;8€\n",
+            [[1.5, 2], [2.5, 3.5], [7, 8]],
+            "Signs .*: % of a, € of b",
+        ),
+        ("a,b\n\u22121,2\n3,\u22124\n5,6\n", [[-1, 2], [3, -4], [5, 6]], "first line"),
     ],
 )
 def test_marks_of_numbers(text, expected, note, tmp_path):
@@ -334,3 +363,108 @@ def test_labels_that_are_codes_keep_their_zeros(tmp_path):
     path.write_text("a,b,y\n1,2,01\n3,4,1\n5,7,10")
     labels = read_csv(path, ReadOptions(label="y")).splits["train"].labels
     assert labels.tolist() == ["01", "1", "10"]
+
+
+@pytest.mark.parametrize(
+    "text, columns",
+    [
+        ('a, b\n1, "2"\n3, "4"\n5, 6\n', ("a", "b")),
+        ("a,b\n1,2\n   \n3,4\n5,6\n \t \n", ("a", "b")),
+        ('"a","b"\n"5",1,2\n"12",3,4\n"7",5,6\n', ("a", "b")),  # what R keeps of more rows
+        ('"a" "b"\n"x y" 1 2\n"5" 3 4\n"z" 5 6\n', ("a", "b")),
+        ("a,b\n1,2,\n3,4,\n5,6,\n", ("a", "b")),
+        ("a,b\n1,2\n,\n3,4\n5,6\n,\n,\n", ("a", "b")),  # what Excel leaves of cells
+        ("$1,$2\n$3,$4\n$5,$6\n", ("0", "1")),
+        ("a|b\n1|2\n3|4\n5|6\n", ("a", "b")),
+        ("a b\n1 2\n3 4\n5 6\n", ("a", "b")),
+        ("  1    2\n  3 4 \n  5   6\n", ("0", "1")),
+        ("sep=;\na;b\n1;2\n3;4\n5;6\n", ("a", "b")),
+        ('"sep=|"\r\na|b\r\n1|2\r\n3|4\r\n5|6\r\n', ("a", "b")),
+        ("sep=,\n1,2\n3,4\n5,6\n", ("0", "1")),
+        ("SEP=\t\n\n1\t2\n3\t4\n5\t6\n", ("0", "1")),
+        ("sep=:\na:b\n1:2\n3:4\n5:6\n", ("a", "b")),
+    ],
+)
+def test_ways_to_separate_cells(tmp_path, text, columns):
+    data = load_data(table(tmp_path, text))
+    assert data.columns == columns and all_rows(data) == [[1, 2], [3, 4], [5, 6]]
+    assert not any("comment" in note for note in data.notes)
+
+
+def test_spaces_before_quotes_are_no_part_of_a_class(tmp_path):
+    path = table(tmp_path, 'a, y\n1, "u, or so"\n2, "v"\n3, v\n')
+    assert load_data(path, label="y").class_names == ("u, or so", "v")
+
+
+@pytest.mark.parametrize("text", ["n\n1 234\n5 678\n7 890\n", "1 234\n5 678\n7 890\n"])
+def test_spaces_between_thousands_separate_no_cells(tmp_path, text):
+    assert all_rows(load_data(table(tmp_path, text))) == [[1234], [5678], [7890]]
+
+
+def test_rows_that_begin_with_a_name_that_has_a_hash_are_rows(tmp_path):
+    path = table(tmp_path, "y,a\n#u,1\nv,2\n#u,3\n#, by me, 2020\nv,4\n")
+    data = load_data(path, label="y")
+    assert data.class_names == ("#u", "v") and all_rows(data) == [[1], [2], [3], [4]]
+
+
+@pytest.mark.parametrize("cells", [["5%", "0.05", "1%"], ["$5", "€6", "$7"], ["5%%", "6%%", "1%%"]])
+def test_signs_that_differ_are_text(tmp_path, cells):
+    with pytest.raises(ValueError, match="column 'a' holds text"):
+        load_data(table(tmp_path, "a\n" + "\n".join(cells)))
+
+
+def test_labels_that_are_codes_are_no_quantities(tmp_path):
+    rows = "".join(f"{i},{('1.1', '1.10', '2.0')[i % 3]}\n" for i in range(9))
+    assert load_data(table(tmp_path, "a,y\n" + rows), label="y").class_names == (
+        "1.1",
+        "1.10",
+        "2.0",
+    )
+    versions = table(tmp_path, "a,y\n" + "1,1.1\n2,1.2\n" * 4)
+    with pytest.raises(ValueError, match=r"codes such as versions need a letter \(v1.1\)"):
+        load_data(versions, label="y")
+
+
+@pytest.mark.parametrize("word", ["none", "NA"])
+def test_a_class_that_reads_as_missing_is_shown(tmp_path, word):
+    text = f"a,y\n1,u\n2,{word}\n3,u\n4,{word}\n"
+    message = f"line 3 has no label in column 'y', as '{word}' says .*another name .'{word}_'"
+    with pytest.raises(ValueError, match=message):
+        load_data(table(tmp_path, text), label="y")
+    path = table(tmp_path, text.replace(word, f"{word}_"))
+    assert load_data(path, label="y").class_names == tuple(sorted(["u", f"{word}_"]))
+
+
+def test_whole_numbers_that_lose_digits_are_noted(tmp_path):
+    note = (
+        "Whole numbers beyond 2^53 lost their last digits: a; leave identifiers out (drop, --drop)."
+    )
+    for value, lost in ((2**53 + 1, True), (2**53 + 2, False)):
+        frame = pd.DataFrame({"a": [value, 2, 3], "b": [0.5, 1, 2]})
+        frame.to_csv(tmp_path / "t.csv", index=False)
+        frame.to_parquet(tmp_path / "t.parquet")
+        for source in (frame, tmp_path / "t.csv", tmp_path / "t.parquet"):
+            assert (note in load_data(source).notes) == lost
+            assert note not in load_data(source, drop="a").notes
+
+
+def test_a_nameless_first_column_has_the_name_that_pandas_gives(tmp_path):
+    frame = frame_of(RNG.random(6))
+    frame.to_csv(tmp_path / "t.csv")
+    assert load_data(tmp_path / "t.csv", drop="Unnamed: 0").columns == ("a", "b", "c")
+    data = load_data(tmp_path / "t.csv", attributes="Unnamed: 0")
+    assert data.attribute_names == ("Unnamed: 0",)
+    assert len(load_rows(tmp_path / "t.csv", data).attributes) == 6
+
+
+def test_pixels_whose_channels_come_last_keep_the_names_of_their_columns(tmp_path):
+    names = [f"p{i}" for i in range(12)]
+    frame = pd.DataFrame(RNG.integers(0, 256, (9, 12)), columns=names).assign(y=list("uvw" * 3))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    data = load_data(tmp_path / "t.csv", label="y", shape=(2, 2, 3))
+    assert data.columns == tuple(names) and data.space.shape == (3, 2, 2)
+    record = DataRecord.from_json(json.loads(json.dumps(record_json(data))), data.space)
+    new = frame[[*reversed(names), "y"]]  # beside others, and in another order
+    x = frame[names].to_numpy().reshape(9, 2, 2, 3)
+    for like in (data, record):
+        assert np.array_equal(load_rows(new, like).x.movedim(1, 3), x)

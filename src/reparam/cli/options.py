@@ -106,6 +106,7 @@ class DataOptions:
         attributes: Column of conditions; may be repeated.
         factors: Column of a known factor of variation; may be repeated.
         header: Whether the first line of a text table names its columns; none: decide.
+        decimal: The mark before decimals, . or , where numbers as 1,234 do not tell; none: decide.
         only: Class whose rows are kept, no others; may be repeated.
         without: Class whose rows are left out; may be repeated.
         kind: binary, levels or real, instead of the rules.
@@ -129,6 +130,7 @@ class DataOptions:
     attributes: Annotated[list[str] | None, option("--attribute", metavar="COLUMN")] = None
     factors: Annotated[list[str] | None, option("--factor", metavar="COLUMN")] = None
     header: bool | None = None
+    decimal: Annotated[str | None, Parameter(metavar="MARK")] = None
     only: Annotated[list[str] | None, option(metavar="CLASS")] = None
     without: Annotated[list[str] | None, option(metavar="CLASS")] = None
     kind: Annotated[str | None, Parameter(metavar="KIND")] = None

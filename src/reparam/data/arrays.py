@@ -306,8 +306,11 @@ def _from_mapping(source: Mapping[Any, Any], options: ReadOptions) -> Contents:
 
 def _of_splits(parts: Mapping[Any, Any], origin: str, options: ReadOptions) -> Contents:
     """Splits that are anything that can be read, each by itself."""
-    found = {split: read_memory(part, options) for split, part in parts.items()}
-    first = found["train"]
+    first = read_memory(parts["train"], options)
+    if is_frame(parts["train"]):  # the others are written alike
+        options = replace(options, decimal=first.found.get("decimal", options.decimal))
+    others = {split: part for split, part in parts.items() if split != "train"}
+    found = {"train": first} | {split: read_memory(part, options) for split, part in others.items()}
     for split, contents in found.items():
         if len(contents.splits) > 1:
             raise ValueError(f"{origin}: {split} is in several splits itself; expected one")

@@ -12,7 +12,7 @@ import numpy as np
 
 from reparam.data.contents import Array, Contents
 from reparam.data.large_arrays import refuse_too_large
-from reparam.data.values import FLOAT32_LARGEST, fits_float32
+from reparam.data.values import FLOAT32_LARGEST, FLOAT64_EXACT, fits_float32
 from reparam.wording import listed
 
 NOTES = {
@@ -20,7 +20,6 @@ NOTES = {
     "factors": "Factors of variation, which models do not see: {}.",
 }
 CLASSES_NAMED = 10  # in a note
-EXACT = 2**53  # float64 holds every integer up to here
 
 
 def with_class_indices(contents: Contents) -> tuple[Contents, tuple[str, ...] | None]:
@@ -101,12 +100,12 @@ def _whole(where: str, labels: Array) -> Array:
     """Labels 0.0, 1.0 … as integers."""
     if np.isnan(labels).any():
         raise ValueError(_without_label(where, int(np.isnan(labels).argmax())))
-    other = labels[(labels != np.floor(labels)) | (np.abs(labels) > EXACT)]
+    other = labels[(labels != np.floor(labels)) | (np.abs(labels) > FLOAT64_EXACT)]
     if len(other):
         raise ValueError(
             f"{where} has labels of {labels.dtype} ({other[0]:g}); expected integers or strings, "
             "one for each class: bin the quantity, leave it out (drop, --drop), or take its column "
-            "as a condition (attributes, --attribute)"
+            "as a condition (attributes, --attribute); codes such as versions need a letter (v1.1)"
         )
     return labels.astype(np.int64)
 

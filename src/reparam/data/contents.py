@@ -16,7 +16,7 @@ Frames = Literal["first", "all"]
 SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
 CHANNELS = (1, 3)  # by which axis they are on is told
 # The arguments of ``load_data`` that name columns, and those that name arrays.
-OF_TABLES = ("label", "drop", "attributes", "factors", "shape")  # and of text also header
+OF_TABLES = ("label", "drop", "attributes", "factors", "shape", "decimal")  # of text also header
 OF_ARCHIVES = ("drop", "x", "y", "bands", "shape")
 
 
@@ -31,6 +31,7 @@ class ReadOptions:
         x, y: of named arrays, or of items of a dataset, the examples and their labels.
         bands: of images in arrays, the channels that pictures show.
         header: of a text table, whether its first line names the columns; None: decide.
+        decimal: of numbers written as text, the mark before decimals where no cell says it.
         shape: of the images that rows of a table, or vectors, are.
         columns: of a table, those to take as x, in this order; None: all others.
 
@@ -54,6 +55,7 @@ class ReadOptions:
     y: str | None = None
     bands: tuple[int, ...] | None = None
     header: bool | None = None
+    decimal: str | None = None
     shape: tuple[int, ...] | None = None
     columns: tuple[str, ...] | None = None
 

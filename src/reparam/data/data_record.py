@@ -11,7 +11,8 @@ from reparam.data.splits import Data
 from reparam.limits import check
 from reparam.space import Space
 
-OF_MEMORY = ("binarize", "shape", "range", "frames")  # what is recorded of data without a source
+# what is recorded of data without a source
+OF_MEMORY = ("binarize", "shape", "range", "frames", "header", "decimal", "only", "without")
 
 
 class Recipe(TypedDict):
@@ -36,6 +37,7 @@ class Recipe(TypedDict):
     y: NotRequired[str]
     bands: NotRequired[list[int]]
     header: NotRequired[bool]
+    decimal: NotRequired[str]
     shape: NotRequired[list[int]]
     only: NotRequired[list[str]]
     without: NotRequired[list[str]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
 from reparam.data.tables.csv_files import read_csv
 from reparam.data.tables.pixel_tables import pixel_notes, with_shape
-from reparam.data.tables.table_columns import read_parquet
+from reparam.data.tables.table_columns import is_frame, read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
 
@@ -47,6 +47,7 @@ ALIKE = ("fit_size", "range", "background", "frames")  # how images of the same 
 OF_IMAGES = ("size", *ALIKE, "attribute_table")
 BESIDE_IMAGES = ("label", "drop", "attributes")  # the arguments that name columns of that table
 TEXT = (".csv", ".tsv")
+TABLES = (*TEXT, ".parquet")
 NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
@@ -72,6 +73,7 @@ def load_data(
     y: str | None = None,
     bands: Sequence[int] | None = None,
     header: bool | None = None,
+    decimal: Literal[".", ","] | None = None,
     shape: tuple[int, ...] | None = None,
     only: str | int | Collection[str | int] = (),
     without: str | int | Collection[str | int] = (),
@@ -119,6 +121,8 @@ def load_data(
         bands: one channel, or three as red, green and blue, counted from 0, that pictures show of
             images in arrays; None: the first three.
         header: whether the first line of a text table names its columns; None: decide.
+        decimal: the mark before the decimals of a text table where its numbers do not tell, as
+            1,234 alone; None: a comma if no commas stand between cells.
         shape: (H, W) or (C, H, W), of the images that rows of a table, or vectors, are.
         only: names of classes; all other rows are left out of all splits.
         without: names of classes whose rows are left out.
@@ -134,6 +138,8 @@ def load_data(
     >>> [len(split) for split in (data.train, data.valid, data.test)]
     [1258, 180, 359]
     """
+    if decimal not in (None, ".", ","):
+        raise ValueError(f"decimal: expected '.' or ',', got {decimal!r}")
     asked = ValueOptions(kind, levels, binarize, seed)
     column = str(label) if isinstance(label, str | int | np.integer) else None
     names = (_tuple(drop), _tuple(attributes), _tuple(factors))
@@ -150,6 +156,7 @@ def load_data(
         y=y,
         bands=None if bands is None else _plain(np.ravel(bands)),
         header=header,
+        decimal=decimal,
         shape=None if shape is None else _plain(np.ravel(shape)),
     )
     chosen = Chosen(_tuple(only), _tuple(without))
@@ -162,9 +169,9 @@ def load_data(
         contents = contents.noted(*pixel_notes(contents.columns))
     else:
         contents = with_shape(contents, options.shape)
-    recipe = _recipe(source, test, label, options, asked, chosen)
-    recipe = {**(recipe or {}), **contents.found} or None  # found of files in a list, too
-    data = checked_data(contents, asked, recipe, chosen)
+    recipe = _recipe(source, test, label, options, asked) or {}
+    recipe |= {**_fields(chosen), **contents.found}  # of data in memory, too
+    data = checked_data(contents, asked, recipe or None, chosen)
     return data if options.bands is None else replace(data, bands=options.bands)
 
 
@@ -368,6 +375,21 @@ def of_image_files(source: Any) -> tuple[str, ...]:
     return OF_IMAGES if path is not None and (path.is_dir() or is_image(path)) else ()
 
 
+def written_alike(source: Any, options: ReadOptions, found: Mapping[str, Any]) -> ReadOptions:
+    """The options by which a table is read as another one was, in what it does not say itself.
+
+    >>> written_alike("new.csv", ReadOptions(), {"header": True, "decimal": ","}).decimal
+    ','
+    """
+    suffix = Path(source).suffix.lower() if isinstance(source, str | os.PathLike) else ""
+    takes = {"header": suffix in TEXT, "decimal": suffix in TABLES or is_frame(source)}
+    alike: dict[str, Any] = {
+        name: found.get(name, getattr(options, name)) if taken else None
+        for name, taken in takes.items()
+    }
+    return replace(options, **alike)
+
+
 def _missing(path: Path) -> str:
     """What a path that does not exist may have meant: a named set or a file beside it."""
     text = str(path)
@@ -390,6 +412,8 @@ def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
         options = replace(options, channels=channels, **contents.found)
         ours = {"size", *ALIKE}.difference(of_image_files(test))  # they are of the other data alone
         options = replace(options, **{name: getattr(ReadOptions(), name) for name in ours})
+    else:
+        options = written_alike(test, options, contents.found)
     try:
         other = read(test, options)
     except ValueError as error:

@@ -11,17 +11,19 @@ from typing import Any, cast
 import numpy as np
 
 from reparam.data.beside_x import in_order, with_checked_numbers, with_class_indices
-from reparam.data.contents import Array, Contents, ReadOptions, with_axes
+from reparam.data.chosen import Chosen, chosen_classes
+from reparam.data.contents import Contents, ReadOptions, SplitArrays, with_axes
 from reparam.data.data_record import DataRecord, span
 from reparam.data.images.image_folders import read_image
 from reparam.data.images.image_trees import is_image
 from reparam.data.images.image_units import in_units, with_channels
-from reparam.data.loading import ALIKE, TEXT, of_image_files, read, to_split
+from reparam.data.loading import ALIKE, of_image_files, read, to_split, written_alike
 from reparam.data.numpy_files import array_names
 from reparam.data.splits import Data, Split
 from reparam.data.tables.pixel_tables import with_shape
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
+from reparam.wording import listed
 
 
 def load_rows(
@@ -65,11 +67,11 @@ def load_rows(
     notes = contents.notes
     contents = replace(contents, scaled=trained_on.scaled)
     contents = _of_space(contents, trained_on.space, recipe)
-    labels = _known_labels(contents, trained_on.class_names)
+    contents, more = _known_labels(contents, trained_on.class_names, recipe)
     contents = _known_attributes(contents, trained_on)
     contents, _ = with_checked_numbers(contents, "factors")
-    split = to_split(replace(contents.splits["examples"], labels=labels), contents.borrowed)
-    return replace(split, notes=notes)
+    split = to_split(contents.splits["examples"], contents.borrowed)
+    return replace(split, notes=(*notes, *more))
 
 
 def _read_alike(
@@ -77,8 +79,7 @@ def _read_alike(
 ) -> Contents:
     """What the source holds; images in files are read as those in training were."""
     path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
-    if path is not None and path.suffix.lower() in TEXT:
-        options = replace(options, header=recipe.get("header"))
+    options = written_alike(source, options, recipe)
     if path is not None and path.suffix.lower() == ".npz" and recipe.get("x") in array_names(path):
         options = replace(options, x=recipe["x"], y=recipe.get("y"))
     taken = of_image_files(source)
@@ -115,17 +116,43 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
     return store_values(contents, options, vary=False)[0]
 
 
-def _known_labels(contents: Contents, classes: tuple[str, ...] | None) -> Array | None:
-    """Labels as indices of the classes in training; None, where either has no classes."""
+def _known_labels(
+    contents: Contents, classes: tuple[str, ...] | None, recipe: Mapping[str, Any]
+) -> tuple[Contents, list[str]]:
+    """Labels as indices of the classes in training; none, where either has no classes.
+
+    Rows of classes that were left out in training are left out again, which notes say.
+    """
     found, names = with_class_indices(contents)
-    labels = found.splits["examples"].labels
-    if names is None or labels is None or classes is None:
-        return None
-    unknown = sorted(set(names) - set(classes))
+    arrays = found.splits["examples"]
+    if names is None or classes is None:
+        return _with_examples(contents, replace(contents.splits["examples"], labels=None)), []
+    only, without = ({*recipe.get(argument, ())} for argument in ("only", "without"))
+    left = [name for name in names if name in without or (only and name not in only)]
+    unknown = [name for name in names if name not in classes and name not in left]
     if unknown:
         known = ", ".join(classes[:10])
         raise ValueError(f"{contents.origin}: class {unknown[0]!r} is none of the classes {known}")
-    return np.array([classes.index(name) for name in names], np.int64)[labels]
+    notes = []
+    if left == list(names):
+        raise ValueError(
+            f"{contents.origin}: all rows are of classes that training left out ({listed(left)})"
+        )
+    if left:
+        rows = len(arrays.x)
+        found, names = chosen_classes(found, names, Chosen(without=tuple(left)))
+        arrays = found.splits["examples"]
+        notes.append(
+            f"Left out: {rows - len(arrays.x)} of {rows} rows, of classes that training left out: "
+            f"{listed(left)}."
+        )
+    assert names is not None and arrays.labels is not None
+    indices = np.array([classes.index(name) for name in names], np.int64)
+    return _with_examples(contents, replace(arrays, labels=indices[arrays.labels])), notes
+
+
+def _with_examples(contents: Contents, arrays: SplitArrays) -> Contents:
+    return replace(contents, splits={"examples": arrays})
 
 
 def _known_attributes(contents: Contents, trained_on: Data | DataRecord) -> Contents:
@@ -140,4 +167,4 @@ def _known_attributes(contents: Contents, trained_on: Data | DataRecord) -> Cont
     assert arrays.attributes is not None
     expected_names = trained_on.attribute_names
     ordered = in_order("attributes", arrays.attributes, names, expected_names, contents.origin)
-    return replace(contents, splits={"examples": replace(arrays, attributes=ordered)})
+    return _with_examples(contents, replace(arrays, attributes=ordered))

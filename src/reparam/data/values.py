@@ -17,6 +17,7 @@ from reparam.limits import Limited, Whole
 from reparam.space import DataKind
 
 FLOAT32_EXACT = 2**24  # float32 holds every integer up to here
+FLOAT64_EXACT = 2**53
 FLOAT32_LARGEST = float(np.finfo(np.float32).max)
 ROUNDING = 1e-4  # of a column's standard deviation: less is lost in any model
 FAR = 1e5  # standard deviations from 0: float32 then keeps a hundredth of one

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam.data.contents import Array, Contents, ReadOptions, file_and_frame
-from reparam.data.tables.cells import TRUTH, is_missing, number
+from reparam.data.tables.cells import TRUTH, is_missing, number, unquoted
 from reparam.data.tables.table_columns import drop_hint
 from reparam.data.tables.text_layout import text_layout
 from reparam.wording import did_you_mean, listed
@@ -82,7 +82,7 @@ def _opened(path: Path) -> pa.Table:
     import pyarrow as pa
 
     try:
-        layout = text_layout(path, True, ())
+        layout = text_layout(path, ReadOptions(header=True))
         twice = [name for name, times in Counter(layout.names).items() if times > 1]
         if twice:
             raise ValueError(f"attribute_table: {path} has several columns {twice[0]!r}")
@@ -94,7 +94,7 @@ def _opened(path: Path) -> pa.Table:
                     f"header has {len(columns)}"
                 )
             for column, cell in zip(columns, cells, strict=True):
-                column.append(_with_point(cell, layout.decimal))
+                column.append(_with_point(unquoted(cell), layout.decimal))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"attribute_table: {path} cannot be read as text ({error})") from error
     return pa.table(columns, names=layout.names)
@@ -184,8 +184,9 @@ def _cells(table: pa.Table, column: str, files: Sequence[str], path: Path) -> li
     for file, cell in zip(files, cells, strict=True):
         if is_missing(cell):
             raise ValueError(
-                f"attribute_table: {path} has no value in column {column!r} for {file}; fill it "
-                f"in, or leave the column out with {drop_hint([column])}"
+                f"attribute_table: {path} has no value in column {column!r} for {file}"
+                + (f" ({cell!r})" if cell else "")
+                + f"; fill it in, or leave the column out with {drop_hint([column])}"
             )
     return [cell.strip() for cell in cells]
 

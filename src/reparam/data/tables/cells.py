@@ -10,6 +10,8 @@ import numpy as np
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
 TRUTH = {"true": True, "false": False}
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for one begins so
+SIGNS = "%$€£¥"
+MINUS = "\u2212"  # that of typesetting
 SPACES = " \u00a0\u202f'’"  # between thousands, beside the mark that is not the decimal one
 # 1,234,567.8: the same separator before every three digits; and 1.234.567,8.
 GROUPED = {
@@ -35,7 +37,7 @@ def number(cell: str, decimal: str = ".") -> float | None:
     >>> number("1e5"), number("1,234.5"), number("1.234,5", ","), number("1_000"), number("nan")
     (100000.0, 1234.5, 1234.5, None, None)
     """
-    cell = cell.strip()
+    cell = cell.strip().replace(MINUS, "-")
     grouped = GROUPED[decimal].fullmatch(cell)
     if grouped:
         cell = cell.replace(grouped[1], "")
@@ -67,13 +69,27 @@ def unquoted(cell: str) -> str:
     return cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1:2] in FORMULA else cell
 
 
-def decimal_mark(cells: Sequence[str], delimiter: str) -> str:
-    """Which mark stands before the decimals of the numbers among some cells.
+def without_sign(cells: Sequence[str | None]) -> tuple[list[str | None], str]:
+    """Cells without the one sign, of percent or of money, that all which are there have; and that.
 
-    What 1,234 is, other cells decide, else the delimiter: tables with decimal commas have no commas
-    between their cells.
+    >>> without_sign(["5%", None, "6 %"]), without_sign(["5%", "6"]), without_sign(["-$5"])
+    ((['5', None, '6 '], '%'), (['5%', '6'], ''), (['-5'], '$'))
+    """
+    filled = [cell.strip() for cell in cells if cell is not None and not is_missing(cell)]
+    sign = next((mark for mark in SIGNS if filled and mark in filled[0]), "")
+    for cell in filled:
+        begins = cell.lstrip(f"+-{MINUS}")[:1] == sign
+        if not sign or cell.count(sign) != 1 or not (begins or cell[-1] == sign):
+            return list(cells), ""
+    return [None if cell is None else cell.strip().replace(sign, "") for cell in cells], sign
 
-    >>> decimal_mark(["1,5", "2"], ";"), decimal_mark(["1,234"], ";"), decimal_mark(["1,234"], ",")
+
+def decimal_mark(cells: Sequence[str], otherwise: str) -> str | None:
+    """Which mark stands before the decimals of the numbers among some cells; None: there is none.
+
+    What 1,234 is, other cells decide, else what is said otherwise.
+
+    >>> decimal_mark(["1,5", "2"], "."), decimal_mark(["1,234"], ","), decimal_mark(["1,234"], ".")
     (',', ',', '.')
     """
     readings = [(number(cell), number(cell, ",")) for cell in cells]
@@ -81,8 +97,7 @@ def decimal_mark(cells: Sequence[str], delimiter: str) -> str:
     points = any(point is not None and comma is None for point, comma in readings)
     if commas or points:
         return "," if commas and not points else "."
-    differ = any(point != comma for point, comma in readings)
-    return "," if differ and delimiter != "," else "."
+    return otherwise if any(point != comma for point, comma in readings) else None
 
 
 def is_grouped(cell: str, decimal: str) -> bool:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reparam.data.contents import ReadOptions
-from reparam.data.tables.cells import decimal_mark, is_grouped, is_missing, numbers
+from reparam.data.tables.cells import (
+    decimal_mark,
+    is_grouped,
+    is_missing,
+    numbers,
+    without_sign,
+)
+from reparam.data.values import FLOAT64_EXACT
 from reparam.wording import listed
 
 if TYPE_CHECKING:
@@ -33,11 +40,16 @@ def with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table
 
 
 def with_numbers(
-    table: pa.Table, columns: Sequence[str], delimiter: str | None
-) -> tuple[pa.Table, list[str]]:
-    """The table with numbers that are written as text as such: by the parser, or cell by cell."""
+    table: pa.Table, columns: Sequence[str], otherwise: str, mark: str | None
+) -> tuple[pa.Table, list[str], str | None]:
+    """The table with numbers that are written as text as such: by the parser, or cell by cell.
+
+    Also notes, and the mark before decimals: that of the cells, else what is said otherwise where
+    these can be read in two ways, else the one that was found before, if it was.
+    """
     import pyarrow as pa
 
+    given, signs = table, {}
     casts: dict[str, pa.ChunkedArray] = {}
     odd: dict[str, list[str | None]] = {}
     cells: list[str] = []
@@ -47,14 +59,15 @@ def with_numbers(
         try:
             casts[name] = column.cast(pa.float64())
         except pa.ArrowInvalid:
-            odd[name] = column.to_pylist()
+            odd[name], signs[name] = without_sign(column.to_pylist())
             continue
         if _may_be_thousands(column):
             odd[name] = column.to_pylist()
         elif (values := casts[name].to_numpy()).size and (np.floor(values) < values).any():
             cells.append("0.5")
     cells += [str(cell) for column in odd.values() for cell in column if not is_missing(cell)]
-    decimal, grouped = decimal_mark(cells, delimiter or ","), []
+    mark, grouped = decimal_mark(cells, otherwise) or mark, []
+    decimal = mark or "."
     for name, column in odd.items():
         if decimal == "." and name in casts:
             continue
@@ -66,13 +79,34 @@ def with_numbers(
                 grouped.append(name)
     names = table.column_names
     table = pa.table([casts.get(name, table.column(name)) for name in names], names=names)
-    notes = decimal_notes(decimal)
+    notes = ["Commas stand before decimals: 1,5 is 1.5."] if decimal == "," else []
+    signed = [f"{signs[name]} of {name}" for name in casts if signs.get(name)]
+    if signed:
+        notes.append(f"Signs are left out: {listed(signed)}.")
+    rounded = [name for name in columns if _is_rounded(given.column(name), table.column(name))]
+    if rounded:
+        notes.append(
+            f"Whole numbers beyond 2^53 lost their last digits: {listed(rounded)}; leave "
+            "identifiers out (drop, --drop)."
+        )
     if grouped:
         notes.append(f"Separators of thousands are left out of: {listed(grouped)}.")
-    found = [name for name in texts if not is_text(table.column(name).type)]
-    if found and delimiter is None:
-        notes.append(f"Text that is read as numbers: {listed(found)}.")
-    return table, notes
+    return table, notes, mark
+
+
+def _is_rounded(given: pa.ChunkedArray, column: pa.ChunkedArray) -> bool:
+    """Whether float64 holds other whole numbers than those that a column was given."""
+    import pyarrow as pa
+
+    if not (is_text(given.type) or pa.types.is_integer(given.type)) or is_text(column.type):
+        return False
+    values = column.to_numpy().astype(np.float64)
+    large = np.flatnonzero((np.abs(values) >= FLOAT64_EXACT) & np.isfinite(values))
+    cells = (str(given[int(row)].as_py()).strip() for row in large)
+    return any(
+        cell.lstrip("+-").isdecimal() and int(cell) != int(values[row])
+        for cell, row in zip(cells, large, strict=True)
+    )
 
 
 def _may_be_thousands(column: pa.ChunkedArray) -> bool:
@@ -81,11 +115,6 @@ def _may_be_thousands(column: pa.ChunkedArray) -> bool:
 
     pointed = column.filter(pc.match_substring(column, "."))
     return bool(len(pointed)) and bool(pc.all(pc.match_substring_regex(pointed, THOUSANDS)).as_py())
-
-
-def decimal_notes(decimal: str) -> list[str]:
-    """What is said of the mark before decimals, where it is unusual."""
-    return [] if decimal == "." else ["Commas stand before decimals: 1,5 is 1.5."]
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import csv
+import mmap
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from reparam.data.contents import Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
 from reparam.data.tables.cells import is_missing, is_truth, numbers, unquoted
-from reparam.data.tables.column_values import decimal_notes, is_index_name, with_column
+from reparam.data.tables.column_values import is_index_name, with_column
 from reparam.data.tables.table_columns import choose_columns, table_contents, used_columns
-from reparam.data.tables.text_layout import COMMENTS, LARGEST_BLOCK, Layout, text_layout
+from reparam.data.tables.text_layout import COMMENT, Layout, Line, otherwise, text_layout
+from reparam.data.values import FLOAT64_EXACT
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 CELL = 8  # bytes of a number
+ROWS = 4096  # of text that are held as Python's objects at a time
 
 
 def read_csv(path: Path, options: ReadOptions) -> Contents:
     """The rows of a text table as training examples, numbers as float64.
 
     Args:
-        path: UTF-8 text, with or without a header line; commas, semicolons or tabs between cells,
-            which may be quoted; lines of comment begin with #.
+        path: UTF-8 text, with or without a header line; commas, semicolons, tabs, bars or spaces
+            between cells, which may be quoted; lines of comment begin with #.
         options: which columns are what; without a header they are called by their numbers.
 
     Raises:
@@ -42,7 +48,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
     import pyarrow as pa
 
     try:
-        layout = text_layout(path, options.header, options.named)
+        layout = text_layout(path, options)
         x_columns = choose_columns(layout.names, options, f"{path}{layout.without_header}")
         used = used_columns(x_columns, options)
         _refuse_too_large(path, layout, len(used))
@@ -52,16 +58,18 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
             line, cells = next(islice(layout.rows(path), row, None))
             return f"line {line}", cells[layout.names.index(column)]
 
-        contents = table_contents(
-            table, x_columns, options, path.stem, str(path), find, layout.delimiter
-        )
+        marks = otherwise(options, layout.delimiter), layout.found.get("decimal")
+        contents = table_contents(table, x_columns, options, path.stem, str(path), find, marks)
         del table
         pa.default_memory_pool().release_unused()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: is not UTF-8 text ({error}); save it as UTF-8") from error
     except (csv.Error, OSError) as error:
         raise ValueError(f"{path}: cannot be read as text ({error})") from error
-    return contents.noted(layout.header, *notes)
+    found = {**layout.found, **contents.found}
+    if "decimal" not in found and np.modf(contents.splits["train"].x)[0].any():
+        found["decimal"] = "."
+    return replace(contents, found=found).noted(layout.header, *notes)
 
 
 def _refuse_too_large(path: Path, layout: Layout, columns: int) -> None:
@@ -82,49 +90,73 @@ def _parsed(
     texts = {name for name in columns if name == label or is_index_name(name, layout.names)}
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
-    comments: list[str] = []
+    comments: list[Line] = []
     try:
-        table = _as_types(path, layout, types, layout.block, comments)
-        notes = decimal_notes(layout.decimal)
+        table = _as_types(path, layout, types) if _is_plain(path, layout) else None
     except pa.ArrowInvalid:
-        _refuse_other_lengths(path, layout)
-        whole = min(
-            max(path.stat().st_size, layout.block), LARGEST_BLOCK
-        )  # a row may be of any length
-        try:
-            table = _as_types(path, layout, dict.fromkeys(columns, pa.string()), whole, comments)
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{path}: cannot be read as text ({error})") from error
-        notes = []
+        table = None
+    if table is None or _lost(table):
+        table = _as_text(path, layout, columns, comments)
     if label is not None:
         table = with_column(table, label, _labels(table.column(label), layout.decimal))
-    if comments or layout.comments:
-        notes.append("Lines of comment, which begin with #, are left out.")
-    return table, notes
+    noted = "Lines of comment, which begin with #, are left out."
+    return table, [noted] if comments or layout.comments else []
 
 
-def _as_types(
-    path: Path, layout: Layout, types: dict[str, pa.DataType], block: int, comments: list[str]
-) -> pa.Table:
-    """The parser's table; of lines of another length it skips comments, which it appends."""
+def _is_plain(path: Path, layout: Layout) -> bool:
+    """Whether the rows have no comments, and no spaces before quotes, which the parser takes."""
+    with open(path, "rb") as file:
+        for _ in range(layout.skip):
+            file.readline()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            start = max(file.tell() - 1, 0)
+            return not any(
+                text.find(mark.encode(), start) >= 0
+                for mark in (f"\n{COMMENT}", f'{layout.delimiter} "', '\n "')
+            )
+
+
+def _lost(table: pa.Table) -> bool:
+    """Whether cells are missing, or of more digits than a number has: what is there is text."""
+    return any(column.null_count for column in table.columns) or any(
+        bool((np.abs(column.to_numpy()) >= FLOAT64_EXACT).any())
+        for column in table.columns
+        if column.type == "double"
+    )
+
+
+def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType]) -> pa.Table:
+    """The parser's table, numbers as such."""
     from pyarrow import csv as parser
-
-    def other_length(row: parser.InvalidRow) -> str:
-        if not row.text.startswith(COMMENTS):
-            return "error"
-        comments.append(row.text)
-        return "skip"
 
     return parser.read_csv(
         str(path),
-        parser.ReadOptions(column_names=layout.names, skip_rows=layout.skip, block_size=block),
-        parser.ParseOptions(
-            delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=other_length
+        parser.ReadOptions(
+            column_names=layout.names, skip_rows=layout.skip, block_size=layout.block
         ),
+        parser.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
         parser.ConvertOptions(
             column_types=types, include_columns=list(types), decimal_point=layout.decimal
         ),
     )
+
+
+def _as_text(path: Path, layout: Layout, columns: Sequence[str], comments: list[Line]) -> pa.Table:
+    """All cells of some columns as they are written, without the comments, which it appends."""
+    import pyarrow as pa
+
+    at, blocks = [layout.names.index(name) for name in columns], []
+    rows = layout.rows(path, comments)
+    while block := list(islice(rows, ROWS)):
+        for line, cells in block:
+            if len(cells) != len(layout.names):
+                raise ValueError(
+                    f"{path}: line {line} has {len(cells)} cells, expected {len(layout.names)} as "
+                    f"in the first line; quote cells with {layout.delimiter!r}, or mend the line"
+                )
+        cut = [pa.array([cells[i] for _, cells in block], pa.string()) for i in at]
+        blocks.append(pa.table(cut, names=columns))
+    return pa.concat_tables(blocks)
 
 
 def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
@@ -135,7 +167,7 @@ def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
     words = [None if is_missing(word) else word.strip() for word in encoded.dictionary.to_pylist()]
     values = numbers(words, decimal)
     classes = pa.array([None if word is None else unquoted(word) for word in words], pa.string())
-    codes = any(word and word.isdecimal() and str(int(word)) != word for word in words)  # as 01
+    codes = values is not None and _are_codes(words, values)
     if values is not None and not is_truth(words) and not codes:
         whole = all(word is None or word.lstrip("+-").isdecimal() for word in words)
         exact = [None if word is None else int(word) for word in words] if whole else values
@@ -146,10 +178,9 @@ def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
     return pa.chunked_array([classes.take(encoded.indices)])
 
 
-def _refuse_other_lengths(path: Path, layout: Layout) -> None:
-    for line, cells in layout.rows(path):
-        if len(cells) != len(layout.names):
-            raise ValueError(
-                f"{path}: line {line} has {len(cells)} cells, expected {len(layout.names)} as in "
-                "the first line"
-            )
+def _are_codes(words: Sequence[str | None], values: Sequence[float | None]) -> bool:
+    """Whether numbers do not say what is written: 01, or 1.1 and 1.10."""
+    parts = {word: value for word, value in zip(words, values, strict=True) if value is not None}
+    broken = [value for value in parts.values() if value % 1]
+    zeros = (word for word in parts if word and word.isdecimal() and str(int(word)) != word)
+    return len(set(broken)) < len(broken) or any(zeros)

@@ -7,10 +7,12 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from reparam.data.tables.cells import is_missing, number
+from reparam.data.tables.cells import is_missing, number, without_sign
 
 SURELY, SEVERAL = 8, 4  # numbers that no row, or hardly one, has in such an order by chance
 ENOUGH = 10  # rows below whose range says what values of a column are like
+FEW = 5  # rows that one may exceed by chance, as of another scale
+YEARS = 1800, 2100
 FAR = 10  # times the largest below: of another quantity
 
 Row = Sequence[str]
@@ -37,7 +39,8 @@ def names_columns(first: Row, below: Sequence[Row], asked: Collection[str], deci
     positions = [str(i) for i in range(len(first))]
     if any(name in first for name in asked if name not in positions):
         return True
-    at = [i for i, cell in enumerate(first) if number(cell, decimal) is not None]
+    plain = [without_sign([cell])[0][0] or "" for cell in first]
+    at = [i for i, cell in enumerate(plain) if number(cell, decimal) is not None]
     words = [i for i, cell in enumerate(first) if i not in at and not is_missing(cell)]
     if not at:
         return bool(words)
@@ -51,6 +54,9 @@ def names_columns(first: Row, below: Sequence[Row], asked: Collection[str], deci
     if first[0] == "" and _counts(column(below, 0)):
         return True  # its index, which has no name
     rows = [[row[i] for i in at] for row in below if len(row) == len(first)]
+    several = len(cells) + min(len(words), 1) >= 3
+    if several and _are_years(cells) and not any(map(_are_years, rows)):
+        return _even(_numbers(cells, decimal))
     return _stands_apart(cells, rows, decimal, over_numbers)
 
 
@@ -74,7 +80,7 @@ def _stands_apart(cells: Row, rows: Sequence[Row], decimal: str, over_numbers: b
         return True
     if not (even or over_numbers or len(cells) >= SEVERAL):
         return False
-    return _otherwise_written(cells, rows) or _elsewhere(values, table)
+    return _otherwise_written(cells, rows) or _elsewhere(values, table, 1 if over_numbers else FEW)
 
 
 def _otherwise_written(cells: Row, rows: Sequence[Row]) -> bool:
@@ -82,9 +88,13 @@ def _otherwise_written(cells: Row, rows: Sequence[Row]) -> bool:
     return all(map(str.isdigit, cells)) and not any(map(str.isdigit, np.ravel(rows).tolist()))
 
 
-def _elsewhere(values: np.ndarray, table: np.ndarray) -> bool:
+def _are_years(cells: Row) -> bool:
+    return all(cell.isdecimal() and YEARS[0] <= float(cell) <= YEARS[1] for cell in cells)
+
+
+def _elsewhere(values: np.ndarray, table: np.ndarray, few: int) -> bool:
     """Whether every number is beyond what the column below it has."""
-    if not len(table) or np.isnan(table).any():
+    if len(table) < few or np.isnan(table).any():
         return False
     outside = (values < table.min(0)) | (values > table.max(0))
     large = np.abs(values) > FAR * np.abs(table).max(0)

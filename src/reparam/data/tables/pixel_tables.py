@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from reparam.data.contents import CHANNELS, Array, Contents
+from reparam.data.contents import Array, Contents
 from reparam.data.values import fits_float32
 
 FEWEST = 64  # columns that may be pixels
@@ -42,9 +42,8 @@ def with_shape(contents: Contents, shape: tuple[int, ...]) -> Contents:
     if contents.form == "table":
         dtype = _type_of_pixels([arrays.x for arrays in contents.splits.values()])
         contents = contents.with_x(lambda x: x.astype(dtype))
-    channels_last = len(shape) == 3 and shape[0] not in CHANNELS
     images = contents.with_x(lambda x: x.reshape(len(x), *shape))
-    return replace(images, form="array", columns=None if channels_last else contents.columns)
+    return replace(images, form="array")
 
 
 def _type_of_pixels(arrays: Sequence[Array]) -> np.dtype[Any]:

@@ -202,7 +202,7 @@ def table_contents(
     name: str,
     origin: str,
     find: FindCell | None = None,
-    delimiter: str | None = None,
+    marks: tuple[str, str | None] | None = None,
 ) -> Contents:
     """The rows of a table as training examples, once all cells are what their column needs.
 
@@ -213,7 +213,8 @@ def table_contents(
         name: of the data.
         origin: how messages call the table.
         find: how messages call a cell; None: by its row, from 0.
-        delimiter: of a text table, which says what 1,234 is where no other cell does.
+        marks: of a text table, the mark before decimals where no cell says it, and that of the
+            first cells; None: columns of text are noted.
 
     Raises:
         ValueError: text where numbers are needed, or missing cells, with the place and the remedy.
@@ -229,7 +230,11 @@ def table_contents(
     find = find or (lambda row, column: (f"row {row}", table.column(column)[row].as_py()))
     attributes, factors, label = options.attributes, options.factors, options.label
     of_numbers = [*x_columns, *attributes, *factors]
-    table, notes = with_numbers(table, of_numbers, delimiter)
+    texts = [name for name in of_numbers if marks is None and is_text(table.column(name).type)]
+    table, notes, mark = with_numbers(table, of_numbers, *marks or (options.decimal or ".", None))
+    texts = [name for name in texts if not is_text(table.column(name).type)]
+    if texts:
+        notes.append(f"Text that is read as numbers: {listed(texts)}.")
     x_columns, more = with_names(table, x_columns, options)
     notes += more
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
@@ -252,6 +257,7 @@ def table_contents(
         notes=tuple(notes),
         attribute_names=attributes or None,
         factor_names=factors or None,
+        found={} if mark is None else {"decimal": mark},
     )
 
 
@@ -284,9 +290,12 @@ def _refuse_missing(
         place, cell = find(row, column)
         line = place.split()[0]
         if column == label:
+            word = isinstance(cell, str) and cell
             raise ValueError(
-                f"{origin}: {place} has no label in column {label!r}; fill it in, or drop the "
-                f"{line}"
+                f"{origin}: {place} has no label in column {label!r}"
+                + (f", as {cell!r} says that there is none" if word else "")
+                + f"; fill it in, or drop the {line}"
+                + (f"; if {cell!r} is a class, give it another name ('{cell}_')" if word else "")
             )
         raise ValueError(
             f"{origin}: {place}, column {column!r} is missing"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
-from reparam.data.tables.cells import decimal_mark, is_truth, number, unquoted
+from reparam.data.contents import ReadOptions
+from reparam.data.tables.cells import decimal_mark, is_missing, is_truth, number, unquoted
 from reparam.data.tables.column_values import UNNAMED
-from reparam.data.tables.headers import column, names_columns
+from reparam.data.tables.headers import Row, column, names_columns
 
-DELIMITERS = (",", ";", "\t")
-COMMENTS = ("#", "sep=")  # what lines begin with that are no rows; the second is Excel's
+DELIMITERS = (",", ";", "\t", "|")
+COMMENT = "#"
+SAID = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line, which says the delimiter
 ENCODING = "utf-8-sig"  # UTF-8, with or without the mark that spreadsheets put first
 BLOCK = 2**20  # bytes that are parsed at a time, unless the header alone is long
 LARGEST_BLOCK = 2**31 - 1
@@ -31,11 +35,13 @@ class Layout:
         delimiter: between cells.
         names: of the columns, from the header line or else their numbers.
         skip: lines before the first row of data.
+        found: arguments of ``load_data`` that read more of the same in the same way.
         named: whether a line names the columns.
         header: what was decided about that, in a sentence.
         comments: whether there are lines of comment before it.
         decimal: the mark before decimals.
         truths: columns of True and False.
+        hashes: whether rows may begin with #, as the first column is text.
         block: bytes that are parsed at a time, many rows.
         row_size: characters of an average row.
 
@@ -46,11 +52,13 @@ class Layout:
     delimiter: str
     names: tuple[str, ...]
     skip: int
+    found: Mapping[str, Any] = field(default_factory=dict)
     named: bool = True
     header: str = ""
     comments: bool = False
     decimal: str = "."
     truths: frozenset[str] = frozenset()
+    hashes: bool = False
     block: int = BLOCK
     row_size: float = 1.0
 
@@ -59,52 +67,68 @@ class Layout:
         """What messages add to the name of the file, where columns have no names."""
         if self.named:
             return ""
-        return " (no header line was found: header=True or --header, if there is one)"
+        return " (no header line was found: add one, or header=True or --header if there is one)"
 
-    def rows(self, path: Path) -> Iterator[Line]:
-        """The rows of data as they are written, for messages."""
+    def rows(self, path: Path, comments: list[Line] | None = None) -> Iterator[Line]:
+        """The rows of data as they are written; comments among them are appended."""
         for at, cells in _lines(path, self.delimiter):
-            comment = cells[0].startswith(COMMENTS) and len(cells) != len(self.names)
-            if at > self.skip and not comment:
+            if at <= self.skip:
+                continue
+            if _is_comment(cells, self.hashes, len(self.names)):
+                if comments is not None:
+                    comments.append((at, cells))
+            else:
                 yield at, cells
 
 
-def text_layout(path: Path, header: bool | None, asked: Collection[str]) -> Layout:
+def otherwise(options: ReadOptions, delimiter: str | None) -> str:
+    """The mark before decimals where no cell says it: tables with commas have none between cells.
+
+    >>> otherwise(ReadOptions(), ";"), otherwise(ReadOptions(), ","), otherwise(ReadOptions(), None)
+    (',', '.', '.')
+    """
+    return options.decimal or ("." if delimiter in (",", None) else ",")
+
+
+def text_layout(path: Path, options: ReadOptions) -> Layout:
     """How a text table is written, by its first lines.
 
     Args:
         path: the file.
-        header: whether its first line names the columns; None: decide.
-        asked: names of columns that the user gave.
+        options: whether there is a header, and names of columns that the user gave.
 
     Raises:
         ValueError: there are no rows.
     """
-    delimiter, longest = _delimiter(path)
-    comments, rows = _first_lines(path, delimiter)
+    delimiter, longest, said = _delimiter(path)
+    comments, rows, hashes = _first_lines(path, delimiter)
     cells = islice((cell for _, row in rows[1:] or rows for cell in row), CELLS)
-    decimal = decimal_mark(list(cells), delimiter)
-    named = header
-    if header is None:
-        named, comments, rows = _with_header(comments, rows, asked, decimal)
+    mark = decimal_mark(list(cells), otherwise(options, delimiter))
+    decimal, named, written = mark or ".", options.header, len(comments)
+    if named and rows and not set(options.columns or ()) <= {*map(unquoted, rows[0][1])}:
+        named = None  # new rows may have no header where those in training had one
+    if named is None:
+        named, comments, rows = _with_header(comments, rows, options.named, decimal)
     data = [row for _, row in (rows[1:] if named else rows)]
     if not data:
         raise ValueError(f"{path}: has no rows")
     names = list(map(unquoted, rows[0][1]) if named else map(str, range(len(data[0]))))
-    # As pandas calls them, so that several are told apart.
-    names = [name or (f"{UNNAMED}{i}" if i else "") for i, name in enumerate(names)]
-    if named and _has_more_cells(data, len(names)):
-        names = ["", *names]
+    if named:
+        names = _with_more(names, data, options.named)
     above = rows[:1] if named else comments[-1:]
+    found = {} if mark is None else {"decimal": mark}
     return Layout(
         delimiter,
         tuple(names),
-        above[0][0] if above else 0,
+        above[0][0] if above else int(said),
+        # A comment that names the columns is found again by these names.
+        found | ({"header": bool(named)} if written == len(comments) else {}),
         bool(named),
-        _decision(bool(named), header, names),
+        _decision(bool(named), options.header, names),
         bool(comments),
         decimal,
         frozenset(name for i, name in enumerate(names) if is_truth(column(data, i))),
+        hashes,
         min(max(BLOCK, 64 * longest), LARGEST_BLOCK),
         sum(len(cell) + 1 for row in data for cell in row) / len(data),
     )
@@ -118,7 +142,7 @@ def _with_header(
     if not cells or names_columns(cells[0], cells[1:], asked, decimal):
         return bool(cells), comments, rows
     for at, above in comments[-1:]:
-        named = [above[0].removeprefix(COMMENTS[0]).strip() or above[0], *above[1:]]
+        named = [above[0].removeprefix(COMMENT).strip() or above[0], *above[1:]]
         if len(named) == len(cells[0]) and names_columns(named, cells, asked, decimal):
             return True, comments[:-1], [(at, named), *rows]
     return False, comments, rows
@@ -133,48 +157,90 @@ def _decision(header: bool, said: bool | None, names: Sequence[str]) -> str:
     return f"Column names: its first line{hint if doubtful else ''}."
 
 
-def _has_more_cells(data: Sequence[Sequence[str]], width: int) -> bool:
+def _with_more(names: list[str], data: Sequence[Row], asked: Collection[str]) -> list[str]:
+    """All columns, those above which nothing stands as pandas calls them, so that they differ."""
+    if all(len(row) == len(names) + 1 for row in data):
+        if not any(row[-1] for row in data):  # all lines but the first end in a delimiter
+            names = [*names, ""]
+        elif _names_rows(column(data, 0)):
+            names = ["", *names]
+    first = f"{UNNAMED}0" if f"{UNNAMED}0" in asked else ""
+    return [name or (f"{UNNAMED}{i}" if i else first) for i, name in enumerate(names)]
+
+
+def _names_rows(own: Sequence[str]) -> bool:
     """Whether rows begin with names or numbers of theirs, above which R writes nothing."""
-    own = column(data, 0)
-    counted = [str(i) for i in range(1, len(data) + 1)]
-    named = len(set(own)) == len(own) > 1 and all(number(cell) is None for cell in own)
-    return all(len(row) == width + 1 for row in data) and (own == counted or named)
+    different = own == ["1"] or len(set(own)) == len(own) > 1
+    return different and all(cell.isdecimal() or number(cell) is None for cell in own)
 
 
-def _delimiter(path: Path) -> tuple[str, int]:
-    """The delimiter, and the length of the line that says it."""
+def _delimiter(path: Path) -> tuple[str, int, bool]:
+    """The delimiter, the length of the first row, and whether Excel's line says the delimiter."""
     with open(path, newline="", encoding=ENCODING) as file:
-        filled = (line for line in file if line.strip())
-        first = next(filled, "")
-        line = first
-        while line.startswith(COMMENTS):
-            line = next(filled, "")
-        line = line or first
+        first = file.readline()
+        said = SAID.fullmatch(first)
+        file.seek(0)
+        filled = (line for line in islice(file, int(bool(said)), None) if line.strip())
+        lines = list(islice((each for each in filled if not each.startswith(COMMENT)), LOOKED_AT))
+    line = lines[0] if lines else first
+    if said:
+        return said[1], len(line), True
     for mark in DELIMITERS[1:]:  # 1,5;2,5 has more commas
         cells = line.strip().split(mark)
         if len(cells) > 1 and all("," not in c or number(c, ",") is not None for c in cells):
-            return mark, len(line)
-    return max(DELIMITERS, key=line.count), len(line)  # the first one, where all are absent
+            return mark, len(line), False
+    mark = max(DELIMITERS, key=line.count)  # the first one, where all are absent
+    return " " if mark not in line and _by_spaces(lines) else mark, len(line), False
 
 
-def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line]]:
-    """The comments that the file begins with, and the first lines after them, if there are any."""
+def _by_spaces(lines: Sequence[str]) -> bool:
+    """Whether spaces stand between cells: as many in all lines, R's first one perhaps without."""
+    first, *others = [len(_split(line)) for line in lines] or [0]
+    width = others[0] if others else 0
+    return (
+        width > 1
+        and set(others) == {width}
+        and first in (width, width - 1)
+        and any(number(cell) is not None for cell in _split(lines[-1]))
+        and any(number(line) is None for line in lines[1:])  # 1 234 is a number
+    )
+
+
+def _split(line: str) -> list[str]:
+    return next(csv.reader([line.strip()], delimiter=" ", skipinitialspace=True))
+
+
+def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line], bool]:
+    """The comments that the file begins with, the first lines after them, and ``hashes``."""
     comments: list[Line] = []
     rows: list[Line] = []
     for line in _lines(path, delimiter):
-        comment = line[1][0].startswith(COMMENTS)
-        if comment and not rows:
+        if line[1][0].startswith(COMMENT) and not rows:
             comments.append(line)
-        elif not comment or len(line[1]) == len(rows[0][1]):
+        else:
             rows.append(line)
         if len(rows) > LOOKED_AT:
             break
-    return (comments, rows) if rows else ([], comments)
+    if not rows:
+        return [], comments, True
+    own = [row[0] for _, row in rows[1:] if not row[0].startswith(COMMENT)]
+    hashes = any(number(cell) is None and not is_missing(cell) for cell in own)
+    width = len(rows[0][1])
+    return comments, [row for row in rows if not _is_comment(row[1], hashes, width)], hashes
+
+
+def _is_comment(cells: Sequence[str], hashes: bool, width: int) -> bool:
+    return cells[0].startswith(COMMENT) and (not hashes or len(cells) != width)
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[Line]:
+    """All lines that are not blank, nor of empty cells, but for Excel's."""
     with open(path, newline="", encoding=ENCODING) as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        for cells in reader:
-            if cells:
-                yield reader.line_num, [cell.strip() for cell in cells]
+        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
+        for line in reader:
+            cells = [cell.strip() for cell in line]
+            if delimiter == " " and cells[-1:] == [""]:
+                cells.pop()  # spaces at the end
+            said = reader.line_num == 1 and SAID.fullmatch(delimiter.join(line))
+            if any(cells) and not said:
+                yield reader.line_num, cells
