@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +22,7 @@ from reparam.conditions import (
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.inspection import Inspectable
+from reparam.limits import positive_count as positive_count
 from reparam.space import Column as Column
 from reparam.space import DataKind as DataKind
 from reparam.space import (
@@ -496,9 +496,3 @@ class LatentVariable(Codec, Density):
         log_p = prior.log_prob(z) + likelihood.log_prob(x)
         bounded = "estimate" not in (posterior.kind, prior.kind, likelihood.kind)
         return log_p - log_q.sum(1), bounded
-
-
-def positive_count(name: str, n: int) -> None:
-    """Refuse an empty selection, and what is no whole number."""
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"{name}: expected a positive number, got {n!r}")

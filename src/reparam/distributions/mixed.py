@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reparam.distributions.likelihoods import (
-    Bernoulli,
     ConditionalNormal,
     Likelihood,
     Normal,
     level_units,
 )
-from reparam.distributions.masses import CategoricalMass, DiscretizedLogisticMass
+from reparam.distributions.masses import BernoulliMass, CategoricalMass, DiscretizedLogisticMass
 from reparam.model import Column, Distribution, Space
 
 KIND_OF = {"log": "real"}  # how a column is modeled once it is in network units
@@ -101,35 +100,6 @@ class NamesMass(CategoricalMass):
         return self.logits.argmax(1).to(self.logits.dtype)
 
 
-class _Levels(nn.Module):
-    """A location and a log-scale per column to ``LogisticColumns``."""
-
-    def __init__(self, columns: Sequence[Column]) -> None:
-        super().__init__()
-        levels = torch.tensor([float(column.count or 0) for column in columns])
-        self.register_buffer("levels", levels, persistent=False)
-        self.levels: Tensor
-
-    def forward(self, parameters: Tensor) -> LogisticColumns:
-        location, log_scale = parameters.unbind(1)
-        units = level_units(location, log_scale, self.levels)
-        return LogisticColumns(*units, self.levels.expand_as(location))
-
-
-class _Names(nn.Module):
-    """As many numbers as a column has names, and more that count nothing, to ``NamesMass``."""
-
-    def __init__(self, columns: Sequence[Column]) -> None:
-        super().__init__()
-        counts = torch.tensor([column.count or 0 for column in columns])
-        beyond = torch.arange(int(counts.max()))[:, None] >= counts
-        self.register_buffer("beyond", beyond, persistent=False)
-        self.beyond: Tensor
-
-    def forward(self, parameters: Tensor) -> NamesMass:
-        return NamesMass(parameters.masked_fill(self.beyond, -torch.inf))
-
-
 class Mixed(Likelihood):
     """p(x|z) = Π_i p(x_i|z), every entry by the kind of its column.
 
@@ -157,6 +127,8 @@ class Mixed(Likelihood):
 
     kinds = ("mixed",)
     numbers_of_reals = 1
+    levels: Tensor
+    beyond: Tensor
 
     def __init__(self, space: Space) -> None:
         columns = space.columns or ()
@@ -166,7 +138,7 @@ class Mixed(Likelihood):
             of_kind = [i for i, c in enumerate(columns) if KIND_OF.get(c.kind, c.kind) == kind]
             if of_kind:
                 self.parts.append(kind)
-                self.add_module(kind, self._part(kind, [columns[i] for i in of_kind]))
+                self._add(kind, [columns[i] for i in of_kind])
                 self.register_buffer(f"places_{kind}", torch.tensor(of_kind), persistent=False)
         order = torch.cat([self._places(kind) for kind in self.parts]).argsort()
         self.register_buffer("order", order, persistent=False)
@@ -176,7 +148,7 @@ class Mixed(Likelihood):
         parts = []
         for kind in self.parts:
             chosen = parameters[:, : self._width(kind), self._places(kind)]
-            parts.append(self.get_submodule(kind)(chosen))
+            parts.append(self._part(kind, chosen))
         places = tuple(self._places(kind) for kind in self.parts)
         return MixedDistribution(tuple(parts), places, self.order)
 
@@ -184,12 +156,29 @@ class Mixed(Likelihood):
         places: Tensor = getattr(self, f"places_{kind}")
         return places
 
-    def _part(self, kind: str, columns: Sequence[Column]) -> nn.Module:
+    def _add(self, kind: str, columns: Sequence[Column]) -> None:
+        """What the columns of a kind need beside their parameters."""
         if kind == "real":
-            return self._normal(Space((len(columns),), "real"))
+            self.real = self._normal(Space((len(columns),), "real"))
+            return
+        counts = torch.tensor([column.count or 0 for column in columns])
+        if kind == "levels":
+            self.register_buffer("levels", counts.float(), persistent=False)
+        if kind == "category":
+            beyond = torch.arange(int(counts.max()))[:, None] >= counts
+            self.register_buffer("beyond", beyond, persistent=False)
+
+    def _part(self, kind: str, parameters: Tensor) -> Distribution:
+        """The columns of a kind, from (B, numbers, columns)."""
+        if kind == "real":
+            return self.real(parameters)
         if kind == "binary":
-            return Bernoulli(Space((len(columns),), "binary"))
-        return _Levels(columns) if kind == "levels" else _Names(columns)
+            return BernoulliMass(parameters.squeeze(1))
+        if kind == "category":
+            return NamesMass(parameters.masked_fill(self.beyond, -torch.inf))
+        location, log_scale = parameters.unbind(1)
+        units = level_units(location, log_scale, self.levels)
+        return LogisticColumns(*units, self.levels.expand_as(location))
 
     def _normal(self, space: Space) -> Normal:
         return Normal(space, "per-dimension")
