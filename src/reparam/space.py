@@ -246,7 +246,11 @@ divided by 16: give (x * 16).round()
 
 
 def check_columns(
-    x: Tensor, columns: Sequence[Column], missing: bool = False, domain: Domain = "support"
+    x: Tensor,
+    columns: Sequence[Column],
+    missing: bool = False,
+    domain: Domain = "support",
+    name: str = "x",
 ) -> None:
     """ValueError where a column of mixed data holds what its kind does not.
 
@@ -255,6 +259,7 @@ def check_columns(
         columns: of x.
         missing: whether cells may be missing, NaN.
         domain: which values are allowed; names are whole numbers in each.
+        name: what the message calls x.
 
     >>> check_columns(torch.tensor([[17.0]]), [Column("age", "levels", 9, low=18)])
     Traceback (most recent call last):
@@ -268,7 +273,7 @@ def check_columns(
     if not bool(wrong.any()):
         return
     row, column = (int(place) for place in wrong.nonzero()[0])
-    place, value = f"x: column {columns[column].name!r}, row {row}", float(x[row, column])
+    place, value = f"{name}: column {columns[column].name!r}, row {row}", float(x[row, column])
     if value != value:
         raise ValueError(
             f"{place}: the cell is missing, and this model takes no missing cells; leave such "

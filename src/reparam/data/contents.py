@@ -10,13 +10,23 @@ from typing import Any, Literal
 
 import numpy as np
 
+from reparam.space import ColumnKind
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Fit = Literal["crop", "pad"]
 Frames = Literal["first", "all"]
 SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
 CHANNELS = (1, 3)  # by which axis they are on is told
 # The arguments of ``load_data`` that name columns, and those that name arrays.
-OF_TABLES = ("label", "drop", "attributes", "factors", "shape", "decimal")  # of text also header
+OF_TABLES = (
+    "label",
+    "drop",
+    "attributes",
+    "factors",
+    "shape",
+    "decimal",
+    "kinds",
+)  # of text also header
 OF_ARCHIVES = ("drop", "x", "y", "bands", "shape")
 
 
@@ -34,6 +44,8 @@ class ReadOptions:
         decimal: of numbers written as text, the mark before decimals where no cell says it.
         shape: of the images that rows of a table, or vectors, are.
         columns: of a table, those to take as x, in this order; None: all others.
+        kinds: of a table, by column what is said of its kind; None: all entries are to be of one
+            kind, and numbers.
 
     >>> ReadOptions(label="y").refuse("an image folder", "size", "fit_size")
     Traceback (most recent call last):
@@ -58,6 +70,7 @@ class ReadOptions:
     decimal: str | None = None
     shape: tuple[int, ...] | None = None
     columns: tuple[str, ...] | None = None
+    kinds: Mapping[str, ColumnKind] | None = None
 
     @property
     def named(self) -> set[str]:
@@ -68,8 +81,10 @@ class ReadOptions:
     def refuse(self, what: str, *taken: str) -> None:
         """Refuse arguments that this kind of source ignores."""
         for each in fields(self):
+            if each.name == "kinds" and self.kinds and "kinds" not in taken:
+                raise ValueError(f"kind: {what} has no columns of kinds of their own")
             if (
-                each.name not in (*taken, "columns", "channels")
+                each.name not in (*taken, "columns", "channels", "kinds")
                 and getattr(self, each.name) != each.default
             ):
                 raise ValueError(f"{each.name}: does not apply to {what}")
@@ -157,6 +172,7 @@ class Contents:
         scaled: what level 0 was, 0 or -1, where levels were divided by K−1 and became whole again.
         gray_levels: K of the splits' ``gray``, where x was drawn of it.
         found: arguments of ``load_data`` that the reader found out, by which more is read alike.
+        names: of the columns of a table that are text, what is written in them: x has indices.
 
     >>> Contents({"train": SplitArrays(np.zeros((3, 2)))}, "zeros", "array").form
     'array'
@@ -176,6 +192,7 @@ class Contents:
     gray_levels: int | None = None
     scaled: int | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def noted(self, *notes: str) -> Contents:
         """The same with more notes."""

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -37,15 +37,17 @@ from reparam.data.named_sets import NAMED_SETS
 from reparam.data.numpy_files import read_npy, read_npz
 from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
+from reparam.data.tables.column_kinds import Kinds, renamed, stored, with_columns, without_rows
 from reparam.data.tables.csv_files import read_csv
 from reparam.data.tables.pixel_tables import pixel_notes, with_shape
 from reparam.data.tables.table_columns import is_frame, read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
-from reparam.space import Space
+from reparam.space import ColumnKind, Space
 
 ALIKE = ("fit_size", "range", "background", "frames")  # how images of the same are read later
 OF_IMAGES = ("size", *ALIKE, "attribute_table")
 BESIDE_IMAGES = ("label", "drop", "attributes")  # the arguments that name columns of that table
+Missing = Literal["keep", "drop"]
 TEXT = (".csv", ".tsv")
 TABLES = (*TEXT, ".parquet")
 NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
@@ -60,7 +62,8 @@ def load_data(
     drop: str | Collection[str] = (),
     attributes: str | Sequence[str] = (),
     factors: str | Sequence[str] = (),
-    kind: OneKind | None = None,
+    kind: OneKind | Mapping[str, ColumnKind] | None = None,
+    missing: Missing = "keep",
     levels: int | None = None,
     binarize: Binarization | None = None,
     size: int | tuple[int, int] | None = None,
@@ -101,7 +104,11 @@ def load_data(
         factors: names of numeric columns of a table that are known factors of variation, which no
             model sees: codes are compared with them. Archives have them as an array ``factors``,
             perhaps with their names in ``factor_names``.
-        kind: ``"binary"``, ``"levels"`` or ``"real"``, instead of the rules.
+        kind: ``"binary"``, ``"levels"`` or ``"real"`` of all entries, instead of the rules; or by
+            column of a table ``"real"``, ``"log"`` (positive, modeled by the logarithm),
+            ``"levels"``, ``"binary"`` or ``"category"``.
+        missing: whether rows of a table in which a cell is missing are kept, or left out
+            (``"drop"``).
         levels: K, for integers 0 … K−1, or floats that are these divided by K−1.
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
             data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
@@ -140,7 +147,13 @@ def load_data(
     """
     if decimal not in (None, ".", ","):
         raise ValueError(f"decimal: expected '.' or ',', got {decimal!r}")
-    asked = ValueOptions(kind, levels, binarize, seed)
+    if missing not in get_args(Missing):
+        raise ValueError(f"missing: expected keep or drop, got {missing!r}")
+    kinds = dict(kind) if isinstance(kind, Mapping) else {}
+    asked = ValueOptions(None if isinstance(kind, Mapping) else kind, levels, binarize, seed)
+    of_one_kind = asked != ValueOptions(seed=seed) or shape is not None
+    if kinds and of_one_kind:
+        raise ValueError("kind: of single columns goes with no levels, binarize and shape")
     column = str(label) if isinstance(label, str | int | np.integer) else None
     names = (_tuple(drop), _tuple(attributes), _tuple(factors))
     options = ReadOptions(
@@ -158,6 +171,7 @@ def load_data(
         header=header,
         decimal=decimal,
         shape=None if shape is None else _plain(np.ravel(shape)),
+        kinds=None if of_one_kind else kinds,
     )
     chosen = Chosen(_tuple(only), _tuple(without))
     contents = read(source, options)
@@ -171,7 +185,11 @@ def load_data(
         contents = with_shape(contents, options.shape)
     recipe = _recipe(source, test, label, options, asked) or {}
     recipe |= {**_fields(chosen), **contents.found}  # of data in memory, too
-    data = checked_data(contents, asked, recipe or None, chosen)
+    recipe |= {"kind": kinds} if kinds else {}
+    recipe |= {"missing": missing} if missing == "drop" else {}
+    if contents.form == "table" and missing == "drop":
+        contents = without_rows(contents)
+    data = checked_data(contents, asked, recipe or None, chosen, options.kinds)
     return data if options.bands is None else replace(data, bands=options.bands)
 
 
@@ -190,9 +208,11 @@ def as_data(source: Any, space: Space | None = None) -> Data:
     """
     if isinstance(source, Data):
         return source
-    if space is None or space.kind == "mixed":
+    if space is None:
         return load_data(source)
-    return load_data(source, kind=space.kind, levels=space.levels)
+    if space.columns:
+        return load_data(source, kind={column.name: column.kind for column in space.columns})
+    return load_data(source, kind=cast(OneKind, space.kind), levels=space.levels)
 
 
 def _tuple(names: Any) -> tuple[str, ...]:
@@ -240,6 +260,7 @@ def checked_data(
     options: ValueOptions,
     source: dict[str, Any] | None = None,
     chosen: Chosen = ALL_CLASSES,
+    kinds: Kinds | None = None,
 ) -> Data:
     """Checked data with all three splits.
 
@@ -248,6 +269,7 @@ def checked_data(
         options: what the user says about the values, and the seed of carving.
         source: kept in the result, so that the same data can be loaded again.
         chosen: the classes to keep.
+        kinds: of columns of a table, as far as they are said; None: all are of one kind.
 
     Raises:
         ValueError: what the data have wrong, where, and what to do about it.
@@ -259,7 +281,13 @@ def checked_data(
     """
     contents, classes = with_class_indices(with_axes(contents))
     contents, classes = chosen_classes(contents, classes, chosen)
-    contents, kind, levels = store_values(contents, options)
+    columns = None
+    if contents.form == "table" and kinds is not None and not pixel_notes(contents.columns):
+        contents, columns = with_columns(contents, kinds)
+    if columns is None:
+        contents, kind, levels = store_values(contents, options)
+    else:
+        contents, kind, levels = stored(contents, columns), "mixed", None
     contents, attributes = with_checked_numbers(contents, "attributes")
     contents, factors = with_checked_numbers(contents, "factors")
     contents = _with_all_splits(contents, options.seed)
@@ -278,7 +306,7 @@ def checked_data(
     )
     data = Data(
         **splits,
-        space=Space(shape, kind, levels, n_classes, n_attributes),
+        space=Space(shape, kind, levels, n_classes, n_attributes, columns),
         name=contents.name,
         class_names=classes,
         columns=contents.columns,
@@ -434,6 +462,9 @@ def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
         for what, names in NAMED.items()
         if (values := getattr(arrays, what)) is not None
     }
+    if contents.columns is not None:
+        theirs = replace(other, columns=contents.columns)
+        ordered["x"] = renamed(ordered["x"], theirs, contents.names)
     note = f"Test examples: {other.origin}{'' if whole else ', its test split'}."
     return replace(
         contents,

@@ -17,7 +17,7 @@ from reparam.data.binarization import Gray
 from reparam.data.contents import Files
 from reparam.data.large_arrays import blocks
 from reparam.numerics import constant_entries
-from reparam.space import Space, check_values
+from reparam.space import Space, check_columns, check_values
 from reparam.wording import listed
 
 SPLITS = ("train", "valid", "test")
@@ -180,7 +180,9 @@ class Data:
 
     def _check_values(self, name: str, split: Split) -> None:
         space = self.space
-        if not split.streamed:
+        if space.columns:
+            check_columns(split.x, space.columns, missing=True, name=name)
+        elif not split.streamed:
             check_values(split.x, space.level_count, name=name)
         if split.labels is not None and space.classes is not None:
             check_labels(split.labels, len(split), space.classes, f"{name}: labels")

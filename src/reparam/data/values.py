@@ -220,9 +220,16 @@ def _require_numbers(contents: Contents) -> None:
             # One pass without a temporary of the data's size: extremes carry NaN and infinities.
             extremes = np.array([arrays.x.min(), arrays.x.max()], np.float64)
             if not (np.abs(extremes) <= FLOAT32_LARGEST).all():
-                _refuse_first(contents, split, ~np.isfinite(arrays.x), "impute it, or drop the row")
-                large = np.abs(arrays.x) > FLOAT32_LARGEST
-                _refuse_first(contents, split, large, "too large for float32; rescale the data")
+                refuse_first(contents, split, np.isnan(arrays.x), "impute it, or drop the row")
+                refuse_infinite(contents, split)
+
+
+def refuse_infinite(contents: Contents, split: str) -> None:
+    """ValueError where x of a split has infinite numbers, or such as single precision has not."""
+    x = contents.splits[split].x
+    refuse_first(contents, split, np.isinf(x), "impute it, or drop the row")
+    large = np.abs(x) > FLOAT32_LARGEST
+    refuse_first(contents, split, large, "too large for float32; rescale the data")
 
 
 def _require_kind(contents: Contents, kind: DataKind, levels: int | None) -> None:
@@ -237,7 +244,7 @@ def _require_kind(contents: Contents, kind: DataKind, levels: int | None) -> Non
         if is_mapped(x) and not any(_outside(x[rows], top).any() for rows in blocks(x)):
             continue
         remedy = f"kind {kind} expects {expected}; choose another kind or levels, or binarize"
-        _refuse_first(contents, split, _outside(x, top), remedy)
+        refuse_first(contents, split, _outside(x, top), remedy)
 
 
 def _outside(x: Array, top: int) -> Array:
@@ -245,7 +252,8 @@ def _outside(x: Array, top: int) -> Array:
         return (x < 0) | (x > top) | (x != np.floor(x))
 
 
-def _refuse_first(contents: Contents, split: str, wrong: Array, remedy: str) -> None:
+def refuse_first(contents: Contents, split: str, wrong: Array, remedy: str) -> None:
+    """ValueError with the first cell of x that is wrong, if one is."""
     if wrong.any():
         index = np.unravel_index(int(wrong.argmax()), wrong.shape)
         value = contents.splits[split].x[index].item()

@@ -52,7 +52,9 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
         x_columns = choose_columns(layout.names, options, f"{path}{layout.without_header}")
         used = used_columns(x_columns, options)
         _refuse_too_large(path, layout, len(used))
-        table, notes = _parsed(path, layout, used, options.label)
+        kinds = options.kinds or {}
+        written = {name for name in used if name == options.label or kinds.get(name) == "category"}
+        table, notes = _parsed(path, layout, used, options.label, written)
 
         def find(row: int, column: str) -> tuple[str, Any]:
             line, cells = next(islice(layout.rows(path), row, None))
@@ -82,12 +84,15 @@ def _refuse_too_large(path: Path, layout: Layout, columns: int) -> None:
 
 
 def _parsed(
-    path: Path, layout: Layout, columns: Sequence[str], label: str | None
+    path: Path, layout: Layout, columns: Sequence[str], label: str | None, written: set[str]
 ) -> tuple[pa.Table, list[str]]:
-    """Columns as numbers where the parser takes all of them for such, else as text; and notes."""
+    """Columns as numbers where the parser takes all of them for such, else as text; and notes.
+
+    Those that are ``written`` stay text in any case.
+    """
     import pyarrow as pa
 
-    texts = {name for name in columns if name == label or is_index_name(name, layout.names)}
+    texts = written | {name for name in columns if is_index_name(name, layout.names)}
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
     comments: list[Line] = []

@@ -15,7 +15,9 @@ import numpy as np
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
 from reparam.data.large_arrays import refuse_too_large
 from reparam.data.tables.cells import first_text
+from reparam.data.tables.column_kinds import check_kinds
 from reparam.data.tables.column_values import is_text, plain, with_names, with_numbers
+from reparam.data.tables.named_values import with_indices
 from reparam.wording import listed
 
 if TYPE_CHECKING:
@@ -231,14 +233,22 @@ def table_contents(
     attributes, factors, label = options.attributes, options.factors, options.label
     of_numbers = [*x_columns, *attributes, *factors]
     texts = [name for name in of_numbers if marks is None and is_text(table.column(name).type)]
-    table, notes, mark = with_numbers(table, of_numbers, *marks or (options.decimal or ".", None))
+    kinds = options.kinds
+    check_kinds(kinds or {}, x_columns)
+    as_named = [name for name, kind in (kinds or {}).items() if kind == "category"]
+    told = [name for name in of_numbers if name not in as_named]
+    table, notes, mark = with_numbers(table, told, *marks or (options.decimal or ".", None))
     texts = [name for name in texts if not is_text(table.column(name).type)]
     if texts:
         notes.append(f"Text that is read as numbers: {listed(texts)}.")
     x_columns, more = with_names(table, x_columns, options)
     notes += more
+    names: dict[str, tuple[str, ...]] = {}
+    if kinds is not None:
+        table, names = with_indices(table, x_columns, kinds, origin)
+    complete = used_columns(x_columns if kinds is None else (), options)
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
-    _refuse_missing(table, used_columns(x_columns, options), label, origin, find)
+    _refuse_missing(table, complete, label, origin, find)
     arrays = SplitArrays(
         _matrix(table, x_columns),
         None if label is None else _labels(table.column(label)),
@@ -258,6 +268,7 @@ def table_contents(
         attribute_names=attributes or None,
         factor_names=factors or None,
         found={} if mark is None else {"decimal": mark},
+        names=names,
     )
 
 
@@ -276,6 +287,7 @@ def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: Fin
     raise ValueError(
         f"{origin}: {place}, column {others[0]!r} {held}; leave {what} out with "
         f"{drop_hint(others)}, encode {them} as numbers, or make {one} the label"
+        + (f"; if all cells are names, --kind {others[0]}=category" if text else "")
     )
 
 
@@ -345,7 +357,8 @@ def _matrix(table: pa.Table, columns: Sequence[str]) -> Array:
     import pyarrow as pa
 
     chosen = pa.table({str(i): plain(table.column(name)) for i, name in enumerate(columns)})
-    types = [kind.to_pandas_dtype() for kind in chosen.schema.types]
+    holes = [np.dtype(np.float64) for column in chosen.columns if column.null_count]
+    types = [*(kind.to_pandas_dtype() for kind in chosen.schema.types), *holes]
     matrix, start = np.empty((chosen.num_rows, len(columns)), np.result_type(*types)), 0
     for batch in chosen.to_batches(max_chunksize=ROWS_AT_ONCE):
         rows = matrix[start : start + batch.num_rows]
