@@ -49,7 +49,7 @@ def test_no_preset_has_a_parameter_of_that_name():
 
 
 def test_comparing_loading_and_resuming_leave_the_default_generator_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)
     before, name = torch.get_rng_state(), "ae latent_dim=2 hidden=4"
     rp.compare(rp.load_data("digits"), [name], epochs=1, samples=2, out=tmp_path / "c")
     assert torch.equal(torch.get_rng_state(), before)

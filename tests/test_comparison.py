@@ -38,7 +38,7 @@ def word_for_a_page(request):
     """The page is most of the work of so small a comparison: where none is read it is a word."""
     with pytest.MonkeyPatch.context() as patch:
         if "page" not in request.fixturenames:
-            patch.setattr(comparison, "write_report", lambda path, *_, **__: path.write_text("-"))
+            patch.setattr(comparison, "write_page", lambda path, *_, **__: path.write_text("-"))
         yield
 
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 import reparam as rp
 from reparam.data.images import image_files
-from reparam.data.images.image_pixels import Reading
+from reparam.data.images.image_reading import Reading
 from reparam.progress import bar
 from reparam.train import loop
 

@@ -216,7 +216,7 @@ def test_printed_in_ten_lines():
     model = tiny()
     history = rp.fit(model, DATA, epochs=2, progress=False)
     history.warnings += ["lr"] * 20
-    assert repr(rp.History([{"valid/rate": 1.0}])).startswith("History of 1 validations")
+    assert repr(rp.History([{"valid/rate": 1.0}])).startswith("History of 1 validation in")
     posterior = model.posterior(torch.from_numpy(X))
     for shown in (data, data.train, history, posterior, model.likelihood(torch.zeros(50, 2))):
         assert len(repr(shown).splitlines()) <= 10, repr(shown)
@@ -258,7 +258,7 @@ def mine(beta=1.0):
 
 
 def test_own_models_are_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)  # slow
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)  # slow
     first = mine()
     before = {name: value.clone() for name, value in first.state_dict().items()}
     models = {"one": first, "half": mine(0.5)}
@@ -333,3 +333,48 @@ def test_names_of_own_models_stay_in_their_folder(label, tmp_path):
     pair = [("a b", model), ("a/b", model)]
     with pytest.raises(ValueError, match="models: 'a b' would share the folder a_b with another"):
         rp.compare(data, pair, out=tmp_path / "c", epochs=1)
+
+
+def test_masked_cells_are_nowhere_read_as_what_lies_below():
+    masked = np.ma.masked_greater(X, 1.0)
+    masked_rows = [np.ma.masked_greater(row, 1.0) for row in X]
+    model, conditional = tiny("pca"), tiny("cvae")
+    rp.fit(model, DATA, progress=False)
+    for rows in (masked, masked_rows, masked_rows[5:]):
+        for use in (
+            lambda x: model.encode(x),
+            lambda x: model.log_prob(x),
+            lambda x: model.decode(x),
+            lambda x: rp.fit(tiny("pca"), x, progress=False),
+            lambda x: rp.evaluate(model, x),
+            lambda x: rp.load_data((x, Y[: len(x)])),
+            lambda x: rp.load_rows(x, DATA),
+        ):
+            with pytest.raises(ValueError, match="has masked cells, which cannot be learned from"):
+                use(rows)
+    with pytest.raises(ValueError, match="c: has masked cells"):
+        conditional.encode(X[:2], np.ma.masked_array([0, 1], [False, True]))
+    whole = np.ma.masked_array(X, False)
+    assert torch.equal(model.encode(whole), model.encode(X))
+
+
+def test_a_scalar_tensor_is_a_condition_for_all_rows():
+    model, x = tiny("cvae"), X[:3]
+    assert torch.equal(model.encode(x, torch.tensor(1)), model.encode(x, 1))
+    data = rp.load_data({"x": X, "attributes": X[:, :1]})
+    model = tiny("cvae", data.space)
+    rp.fit(model, data, epochs=1, progress=False)
+    assert torch.equal(model.encode(x, torch.tensor(0.5)), model.encode(x, 0.5))
+    with pytest.raises(ValueError, match="c: expected 3 integer labels"):
+        tiny("cvae").encode(x, torch.tensor(0.5))
+
+
+def test_an_error_of_a_callback_leaves_the_model_in_training():
+    model = tiny()
+
+    def validated(step, terms, trained):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        rp.fit(model, DATA, epochs=1, progress=False, validated=validated)
+    assert model.training

@@ -14,6 +14,7 @@ from .config import TrainConfig as TrainConfig
 from .data import Data as Data
 from .data import Split as Split
 from .data import load_data as load_data
+from .data import load_rows as load_rows
 from .distributions.autoregressive_likelihood import (
     AutoregressiveLikelihood as AutoregressiveLikelihood,
 )

@@ -23,6 +23,7 @@ from reparam.atomic import write_atomically
 from reparam.limits import check
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
+from reparam.wording import EMPTY_PATH
 
 FORMAT = 3  # of the headers and of run.json; a reader refuses every other
 MODEL_FILE = "model.safetensors"
@@ -47,11 +48,11 @@ def folder_named(name: str | os.PathLike[str]) -> Path:
 
     >>> folder_named("")
     Traceback (most recent call last):
-    ValueError: expected the name of a folder, got an empty one
+    ValueError: expected a path, got an empty one
     """
     text = os.fspath(name)
     if not text:
-        raise ValueError("expected the name of a folder, got an empty one")
+        raise ValueError(EMPTY_PATH)
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -44,7 +44,7 @@ from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
 from reparam.model import Generator, Model, Space, positive_count
 from reparam.progress import Watch, unwatched
-from reparam.report import TrainedModel, write_report
+from reparam.report import TrainedModel, write_page
 from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
@@ -346,7 +346,7 @@ def _finish(
     reference = reference_scores(data, seed=work[0].config.seed) if generators else {}
     comparison = Comparison(data, tuple(entries), reference=reference)
     if entries:
-        write_report(folder / REPORT_FILE, data, entries, reference=reference)
+        write_page(folder / REPORT_FILE, data, entries, reference=reference)
         write_json(folder / SCORES_FILE, comparison.to_json())
     if failures:
         what = f"{len(failures)} of {len(work)} runs failed: {'; '.join(failures)}"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.space import as_tensor, looked_at
+from reparam.space import as_tensor, looked_at, refuse_masked
 
 
 def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> object:
@@ -17,8 +17,9 @@ def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> objec
     >>> labels_of("dog", 2, ("cat", "dog")), labels_of([0, 1], 2)
     (tensor([1, 1]), tensor([0, 1]))
     """
-    if c is None or isinstance(c, Tensor):
+    if c is None or (isinstance(c, Tensor) and c.ndim):
         return c
+    refuse_masked(c, "c")
     given = c.tolist() if isinstance(c, np.ndarray) else c
     if isinstance(given, str):
         given = _index(given, names)
@@ -43,7 +44,7 @@ def attributes_of(c: object, rows: int, count: int) -> object:
     (tensor([[30.],
             [30.]], dtype=torch.float64), tensor([[1., 2.]], dtype=torch.float64))
     """
-    if c is None or isinstance(c, Tensor):
+    if c is None or (isinstance(c, Tensor) and c.ndim):
         return c
     values = as_tensor(c, "c").double()
     if values.shape in ((), (count,)) and values.numel() == count:

@@ -10,8 +10,7 @@ from typing import Any
 from reparam.data import as_data
 from reparam.evaluation import evaluate, reference_scores
 from reparam.model import Generator, Model
-from reparam.report import TrainedModel
-from reparam.report import write_report as write_page
+from reparam.report import TrainedModel, write_page
 from reparam.train import History
 
 Shown = Model | tuple[Model, History]  # with its curves, as ``resume`` gives them

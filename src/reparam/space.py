@@ -123,6 +123,13 @@ class Space:
         return self.kind == "real" or any(c.count is None for c in self.columns or ())
 
     @property
+    def reals(self) -> Tensor:
+        """Which entries of x are real, (*shape)."""
+        if not self.columns:
+            return torch.full(self.shape, self.kind == "real")
+        return torch.tensor([column.count is None for column in self.columns])
+
+    @property
     def is_image(self) -> bool:
         return len(self.shape) == 3
 
@@ -172,6 +179,7 @@ def as_tensor(values: object, name: str = "x") -> Tensor:
     """
     if isinstance(values, Tensor):
         return values
+    refuse_masked(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:  # NumPy says at which axis the lengths differ
@@ -182,6 +190,18 @@ def as_tensor(values: object, name: str = "x") -> Tensor:
         raise ValueError(f"{name}: expected a tensor or array of numbers, got {what}")
     dtype = np.float64 if array.dtype.kind == "f" and array.dtype.itemsize > 4 else None
     return torch.from_numpy(np.array(array, dtype or kept[array.dtype.kind], order="C"))
+
+
+def refuse_masked(values: object, name: str) -> None:
+    """ValueError where cells of an array, or of one in a list, are masked.
+
+    >>> refuse_masked([np.ma.masked_equal([1, 2], 2)], "x")
+    Traceback (most recent call last):
+    ValueError: x: has masked cells, which cannot be learned from; fill them in
+    """
+    parts = values if isinstance(values, list | tuple) else (values,)
+    if any(isinstance(p, np.ma.MaskedArray) and np.ma.is_masked(p) for p in parts):
+        raise ValueError(f"{name}: has masked cells, which cannot be learned from; fill them in")
 
 
 def check_shape(x: Tensor, shape: tuple[int, ...]) -> None:

@@ -5,6 +5,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+EMPTY_PATH = "expected a path, got an empty one"
+
+
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """A number of things.
+
+    >>> counted(1, "file"), counted(2, "file"), counted(0, "class", "classes")
+    ('1 file', '2 files', '0 classes')
+    """
+    return f"{count} {one if count == 1 else several or one + 's'}"
+
 
 def listed(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are.

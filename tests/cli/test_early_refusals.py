@@ -46,7 +46,7 @@ def test_empty_paths_are_refused(reparam, tmp_path, monkeypatch):
         code, _, error = reparam(*words)
         assert code == 2 and "expected a path, got an empty one" in error, error
     data = rp.load_data("digits")
-    with pytest.raises(ValueError, match="expected the name of a folder, got an empty one"):
+    with pytest.raises(ValueError, match="expected a path, got an empty one"):
         rp.fit(rp.build("pca", data.space), data, out="")
     with pytest.raises(ValueError, match="got an empty one"):
         rp.compare(data, ["pca"], out="")

@@ -14,7 +14,7 @@ from reparam.editing import variations
 from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Loss, Solve, Space
 from reparam.presets import PRESETS, Preset
-from reparam.report import TrainedModel, write_report
+from reparam.report import TrainedModel, write_page
 
 LEVELS = 5
 REFUSED = "expected real codes, got indices, with nothing between them"
@@ -87,7 +87,7 @@ def test_scores_take_vectors_of_the_codes(trained):
 def test_the_report_leaves_out_what_lies_between_codes(trained, tmp_path):
     data, model, history, _ = trained
     entries = [TrainedModel("columns", model, rp.evaluate(model, data), history)]
-    text = write_report(tmp_path / "r.html", data, entries).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, entries).read_text("utf-8")
     assert '<section id="reconstructions"' in text
     for between in ("latent", "interpolations", "traversals", "rates", "filters"):
         assert f'<section id="{between}"' not in text

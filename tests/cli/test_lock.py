@@ -35,7 +35,7 @@ QUICK = {"epochs": 2, "progress": False}
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """Pictures take longer than all else here, and are no part of it."""
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)
 
 
 @contextmanager
@@ -286,10 +286,10 @@ def test_what_is_measured_stays_locked_until_the_report_is_written(tmp_path, mon
         if "pca" in doing:
             asked.append(refused(ae))
 
-    def write_report(*arguments: object, **options: object) -> None:
+    def write_page(*arguments: object, **options: object) -> None:
         asked.extend(refused(folder) for folder in (tmp_path, ae, pca))
 
-    monkeypatch.setattr("reparam.comparison.write_report", write_report)
+    monkeypatch.setattr("reparam.comparison.write_page", write_page)
     compare(data, tmp_path, watch=watch)
     assert all(asked) and len(asked) > 4
     asked.clear()

@@ -73,8 +73,8 @@ def test_a_users_own_picture(reparam, photos, tmp_path):
     code, out, err = reparam("reconstruct", run, tmp_path / "me.png", "-o", tmp_path / "r.png")
     assert code == 0, err
     out = " ".join(out.split())
-    assert "1 images resized to 6 × 6 (crop)." in out
-    assert "1 images in color became gray, as the other data are." in out
+    assert "1 image resized to 6 × 6 (crop)." in out
+    assert "1 image in color became gray, as the other data are." in out
     assert "what is transparent became white" in out
 
 

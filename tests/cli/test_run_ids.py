@@ -22,7 +22,7 @@ MODEL = "ae latent_dim=2 hidden=4"
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """Pictures take longer than all else here, and are no part of it."""
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)
 
 
 def table() -> rp.Data:

@@ -185,3 +185,25 @@ def test_names_that_are_guarded_from_spreadsheets_are_read(photos):
     data = load_data(photos, attribute_table=table(photos, lines))
     ages = [age for split in data.splits.values() for age in split.attributes[:, 0].tolist()]
     assert sorted(ages) == sorted(AGES.values())
+
+
+def test_a_test_split_that_is_no_folder(tmp_path):
+    """The table is of the folder; files in a list have rows in it too, arrays bring their own."""
+    (tmp_path / "faces").mkdir()
+    for i in range(10):
+        Image.new("L", (4, 4), 20 * i).save(tmp_path / "faces" / f"{i}.png")
+    table = tmp_path / "ages.csv"
+    table.write_text("file,age\n" + "".join(f"{i}.png,{30 + i}\n" for i in range(10)))
+    folder, arrays = tmp_path / "faces", np.zeros((2, 4, 4), np.uint8)
+
+    def attributes(test):
+        found = load_data(folder, attribute_table=table, test=test).test.attributes
+        return None if found is None else found.flatten().tolist()
+
+    assert attributes([folder / "7.png", folder / "2.png"]) == [37, 32]
+    assert attributes(arrays) is None
+    assert attributes({"x": arrays, "attributes": np.array([[3.0], [4.0]])}) == [3, 4]
+    data = load_data([folder / "3.png", *sorted(folder.iterdir())], attribute_table=table)
+    assert sorted(float(a) for s in data.splits.values() for a in s.attributes) == [
+        *range(30, 33), 33, *range(33, 40)
+    ]  # fmt: skip

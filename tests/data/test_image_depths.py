@@ -180,7 +180,7 @@ def test_color_of_12_bits_in_16_is_refused_by_name(tmp_path):
         values[0, 0] = most - 1
         (tmp_path / split / f"{most}.png").write_bytes(color_png(values))
     (note,) = [note for note in load_data(tmp_path).notes if "could not be read" in note]
-    assert "4096.png (of 16 bits a color 12 or fewer are used; save it with 8)" in note
+    assert "4096.png (of 16 bits a color 12 or fewer are used, and the upper 8 are read;" in note
 
 
 def test_a_folder_kept_as_decoded_keeps_its_range(tmp_path, monkeypatch):
@@ -203,7 +203,7 @@ def test_images_of_one_value_alone_are_black(tmp_path, value, dtype):
     assert f"every value is {arrays[0][0, 0]:.10g}, which became 0; range=LOW" in deep_note(
         contents
     )
-    with pytest.raises(ValueError, match="every value is 0; nothing can be learned from it"):
+    with pytest.raises(ValueError, match="every pixel of all images is 0; nothing can be learned"):
         load_data(tmp_path / "a")  # as of images of 8 bits
 
 
@@ -216,3 +216,48 @@ def test_stacks_whose_first_frames_are_black(tmp_path):
     assert not contents.splits["train"].x.any()
     assert "1 of 3 images have several frames" in "\n".join(contents.notes)
     assert load_data(folder, frames="all").train.x.flatten(1).tolist() == [[0] * 6, [1] * 6]
+
+
+def heights(folder, marker, tag=None):
+    values = np.random.default_rng(0).normal(100, 20, (5, 6, 7)).astype(np.float32).clip(40, 160)
+    values[0, 0, :2] = 40, 160
+    values[:, 3, 3] = marker
+    folder.mkdir()
+    for i, array in enumerate(values):
+        words = {} if tag is None else {"tiffinfo": {42113: tag}}
+        Image.fromarray(array).save(folder / f"{i}.tif", **words)
+    return values
+
+
+@pytest.mark.parametrize("marker", [-9999, 99999, np.nan, -3.4028234663852886e38])
+def test_pixels_that_the_file_marks_as_without_data_count_for_no_range(tmp_path, marker):
+    values = heights(tmp_path / "a", marker, str(marker))
+    data = load_data(tmp_path / "a", test=tmp_path / "a")
+    expected = scaled(np.where(values == values[0, 3, 3], 40, np.nan_to_num(values)), 40, 160)
+    expected[:, 3, 3] = 0
+    assert np.array_equal(data.test.x[:, 0], expected)
+    assert "values 40 to 160 became 0 to 255" in deep_note(load_data(tmp_path / "a"))
+    assert "5 of 5 images: pixels that have no data, as the file says, became 0." in data.notes
+
+
+def test_a_value_far_from_all_others_is_named_with_a_remedy_that_works(tmp_path):
+    values = heights(tmp_path / "a", -9999)
+    note = deep_note(load_data(tmp_path / "a"))
+    assert "All values but -9999 are 40 to 160: if it marks what has no data, range=40,160" in note
+    data = load_data(tmp_path / "a", range=(40, 160), test=tmp_path / "a")
+    assert np.array_equal(data.test.x[:, 0], scaled(values.clip(40, 160), 40, 160))
+    heights(tmp_path / "b", 30)
+    assert "All values" not in deep_note(load_data(tmp_path / "b"))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.full((4, 4), 255, np.uint8), "every pixel of all images is 255; nothing can be"),
+        (np.full((4, 4), 7, np.uint8), "every pixel of all images is 7; .*not all of one color$"),
+        (np.full((4, 4), 1000, np.uint16), "is 0; .*every value is 1000, which became 0; range"),
+    ],
+)
+def test_images_of_one_constant_are_refused_with_what_was_read(tmp_path, array, message):
+    with pytest.raises(ValueError, match=message):
+        load_data(save_splits(tmp_path / "a", [array] * 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -102,3 +103,48 @@ def test_plain_color_maps_of_16_bits_say_that_they_are_reduced(tmp_path):
     values = RNG.integers(0, 65536, (2, 3, 3))
     data = load_data(splits(tmp_path, "a.ppm", portable(values, 65535, plain=True)))
     assert "3 of 3 images: 16 bits a color were reduced to the upper 8." in data.notes
+
+
+def png16(path, values, color_type):
+    """A PNG file of 16 bits, which Pillow cannot write: 2 is in color, 4 is gray with alpha."""
+    height, width, _ = values.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
+    lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    parts = {b"IHDR": header, b"IDAT": zlib.compress(lines), b"IEND": b""}
+    chunks = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts.items()
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+def test_gray_with_alpha_of_16_bits_stays_gray(tmp_path):
+    for i in range(4):  # black and opaque, too
+        gray = np.full((4, 3), 256 * 50 * i, np.uint16)
+        png16(tmp_path / f"{i}.png", np.stack([gray, np.full_like(gray, 65535)], -1), 4)
+    data = load_data(tmp_path)
+    assert data.space.shape == (1, 4, 3)
+    assert sorted(int(x.max()) for s in data.splits.values() for x in s.x) == [0, 50, 100, 150]
+    assert "4 of 4 images: 16 bits a color were reduced to the upper 8." in data.notes
+
+
+def test_later_frames_of_gray_gif_files_stay_gray(tmp_path):
+    grays = np.random.default_rng(0).integers(0, 256, (5, 8, 6)).astype(np.uint8)
+    first, *others = map(Image.fromarray, grays)
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others)
+    data = load_data(tmp_path, frames="all", test=tmp_path / "a.gif")
+    assert data.space.shape == (1, 8, 6) and np.array_equal(data.test.x[:, 0], grays)
+    red = Image.new("RGB", (6, 8), (200, 0, 0))
+    red.save(tmp_path / "b.gif", save_all=True, append_images=[first])
+    assert load_data(tmp_path, frames="all").space.shape == (3, 8, 6)
+
+
+def test_color_of_12_in_16_bits_is_refused_with_a_remedy_that_works(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4096, (4, 5, 5, 3))
+    for i, one in enumerate(values):
+        png16(tmp_path / f"{i}.png", one, 2)
+    with pytest.raises(ValueError, match="bring its values to 0 … 255 and save it with 8"):
+        load_data(tmp_path)
+    for i, one in enumerate(values):
+        Image.fromarray((one // 16).astype(np.uint8)).save(tmp_path / f"{i}.png")
+    assert load_data(tmp_path).train.x.max() > 250

@@ -86,7 +86,7 @@ def test_single_class_folder_is_no_label(tmp_path):
 def test_images_beside_class_folders_are_refused(tmp_path):
     for path in ("a/1.png", "b/2.png", "3.png"):
         save(tmp_path / path, gray())
-    with pytest.raises(ValueError, match=r"1 images lie beside class folders \(3.png\)"):
+    with pytest.raises(ValueError, match=r"1 image beside class folders \(3.png\)"):
         load_data(tmp_path)
 
 
@@ -185,7 +185,7 @@ def test_other_files_and_folders_are_noted(tmp_path):
     (tmp_path / "train" / ".hidden.png").write_bytes(b"")
     save(tmp_path / "spare" / "a.png", gray())
     notes = load_data(tmp_path).notes
-    assert "1 files that are no images left out: Thumbs.db." in notes
+    assert "1 file of another kind than images left out: Thumbs.db." in notes
     assert "Not used, beside the folders of splits: spare." in notes
 
 
@@ -238,7 +238,7 @@ def test_icons_drawn_in_transparency_lie_on_a_background(tmp_path):
     black = load_data(tmp_path, background="#202020", levels=256)
     assert black.train.x[0, :, 0, 1].tolist() == [32] * 3 and black.train.x[0, 0, 1, 2] == 0
     assert load_data(**black.source).fingerprint() == black.fingerprint()
-    with pytest.raises(ValueError, match="every value is 0"):
+    with pytest.raises(ValueError, match="every pixel of all images is 0"):
         load_data(tmp_path, background="black")
     with pytest.raises(ValueError, match="background: expected a color, as white .*'whitish'"):
         load_data(tmp_path, background="whitish")

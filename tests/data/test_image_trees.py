@@ -145,8 +145,8 @@ def test_all_else_is_named(tmp_path):
     (tmp_path / "train" / "photo.heic").write_text("a")
     (tmp_path / "empty").mkdir()
     found = load_data(tmp_path).notes
-    assert "2 files that are no images left out: labels.csv, photo.heic." in found
-    assert "3 hidden files or folders left out: .DS_Store, .thumbs, __MACOSX." in found
+    assert "2 files of another kind than images left out: labels.csv, photo.heic." in found
+    assert "3 hidden entries left out: .DS_Store, .thumbs, __MACOSX." in found
     assert "1 could not be read: pipe.png (is no file)." in found
     assert "Not used, beside the folders of splits: top.png." in found
     assert "1 folders without images: empty." in found

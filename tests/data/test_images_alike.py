@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from reparam.cli.options import DataOptions
 from reparam.data import DataRecord, load_data, load_rows, record_json
+from reparam.data.contents import ReadOptions
 from reparam.data.data_record import check_record
 
 DEEP = np.array([[[0, 9, 1000]]] * 10, np.uint16)
@@ -78,3 +82,17 @@ def test_numbers_of_numpy_and_torch_are_taken_as_plain_ones(tmp_path, made):
     assert json.loads(json.dumps(record_json(data)))["bands"] == [3, 2, 1]
     data = load_data(rows.reshape(10, -1), shape=made([5, 4, 4]))
     assert json.loads(json.dumps(record_json(data)))["source"] == {"shape": [5, 4, 4]}
+
+
+def test_every_way_of_reading_is_an_argument_of_load_data_and_an_option():
+    """The recipe, refusals and what a test source ignores follow from the fields themselves."""
+    read = {each.name for each in fields(ReadOptions)} - {"channels", "columns"}
+    read -= {"kinds", "one_kind"}  # what kind says
+    arguments = set(inspect.signature(load_data).parameters) - {"source", "seed"}
+    assert read < arguments
+    assert {each.name for each in fields(DataOptions)} - {"pad"} == arguments - {"fit_size"}
+    takers = {name for each in fields(ReadOptions) for name in each.metadata.get("sources", ())}
+    assert takers == {
+        *("folder", "paths", "pictures", "beside images"),
+        *("table", "text", "archive", "array", "dataset"),
+    }

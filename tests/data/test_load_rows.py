@@ -153,3 +153,16 @@ def test_arrays_of_other_names_are_found_in_rows_as_in_the_data(tmp_path):
     assert np.allclose(rows.x, arrays["pixels"]) and rows.labels.tolist() == arrays["who"].tolist()
     np.savez(tmp_path / "b.npz", x=arrays["pixels"][:2])  # a common name, where that is not there
     assert np.allclose(load_rows(tmp_path / "b.npz", data).x, arrays["pixels"][:2])
+
+
+def test_arrays_are_not_asked_for_attributes_of_a_table():
+    frame = pd.DataFrame(RNG.normal(size=(20, 3)), columns=["a", "b", "age"])
+    data = load_data(frame, attributes="age")
+    rows = frame[["a", "b"]].to_numpy()
+    for source in (rows, rows.tolist(), (rows, np.zeros(20, int)), {"x": rows}):
+        assert load_rows(source, data).x.shape == (20, 2)
+        assert load_rows(source, data).attributes is None
+    brought = load_rows({"x": rows, "attributes": frame[["age"]].to_numpy()}, data)
+    assert np.allclose(brought.attributes[:, 0], frame["age"])
+    with pytest.raises(ValueError, match="has no column 'age'"):
+        load_rows(frame[["a", "b"]], data)

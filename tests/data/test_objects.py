@@ -1,6 +1,7 @@
 """What Python users have at hand: items, pairs of pairs, Bunches, paths, pictures, named arrays."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_diabetes, load_digits, load_iris
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from reparam.data import load_data, load_rows
 
@@ -144,16 +145,55 @@ def test_palettes_in_memory_are_looked_up():
     assert {int(s.x.max()) for s in data.splits.values()} == {9, 200}
 
 
+class Items(Dataset):
+    """Items by number, as datasets that people write have them."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        return self.items[index]
+
+
+@pytest.mark.parametrize("fit_size", ["crop", "pad"])
+def test_pictures_in_memory_are_read_as_files_are(tmp_path, fit_size):
+    sizes = [(6, 4, 4), (9, 5, 4), (3, 7, 4)]
+    pictures = [Image.fromarray(RNG.integers(0, 256, s).astype(np.uint8), "RGBA") for s in sizes]
+    paths = [tmp_path / f"{i}.png" for i in range(len(pictures))]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    options = {"size": (4, 5), "fit_size": fit_size, "background": "red"}
+    expected = load_data((paths, [0, 1, 0]), **options)
+    for source in ((pictures, [0, 1, 0]), list(zip(pictures, [0, 1, 0], strict=True))):
+        data = load_data(source, **options)
+        assert data.fingerprint() == expected.fingerprint() and data.train.x.any()
+    items = Items([(picture, 0) for picture in pictures])
+    data = load_data(items, **options, test=items)  # by the channels and the size of the others
+    assert data.test.x.equal(load_data(paths, **options, test=paths).test.x)
+    with pytest.raises(ValueError, match="frames: does not apply to images in memory"):
+        load_data(pictures, frames="all")
+    with pytest.raises(ValueError, match="image 0 is 6 × 4 and image 1 is 9 × 5"):
+        load_data(pictures)
+
+
 def test_pictures_in_memory_that_are_transparent_or_deep():
     icon = Image.new("RGBA", (2, 2), (0, 0, 0, 0))
     icon.putpixel((0, 0), (0, 0, 0, 255))
     data = load_data([icon] * 3)
-    assert data.train.x[
-        0
-    ].float().mean() == 0.75 and "What is transparent became white (background)." in (data.notes)
-    assert data.space.kind == "binary"
-    deep = Image.fromarray(np.array([[0, 4000]], np.uint16))
-    assert load_data([deep] * 3).train.x.max() == 4000
+    assert data.train.x[0].float().mean() == 0.75 and data.space.kind == "binary"
+    assert "3 of 3 images: what is transparent became white (background)." in data.notes
+    gray = load_data([icon.convert("LA")] * 3, background="gray")
+    assert gray.space.shape == (1, 2, 2) and gray.train.x[0, 0, 1].tolist() == [128] * 2
+    blue = load_data({"train": [icon], "valid": [icon], "test": [icon]}, background="#0000ff")
+    assert blue.test.x[0, :, 1, 1].tolist() == [0, 0, 1]  # 0, 0, 255 as binary
+    deep = [Image.fromarray(np.array([[0, top, 9]], np.uint16)) for top in (4000, 2000, 4000)]
+    data = load_data(deep, range=(0, 8000))
+    assert sorted({int(x.max()) for s in data.splits.values() for x in s.x}) == [64, 128]
+    assert load_rows(deep[:1], data).x.flatten().tolist() == [0, 128, 0]  # by the range of data
+    assert load_rows(deep[0], data).x.flatten().tolist() == [0, 128, 0]
 
 
 @pytest.mark.parametrize(
@@ -235,4 +275,18 @@ def test_pictures_of_one_list_are_alike_or_it_is_said():
     frames = [Image.fromarray(np.full((4, 4), i, np.uint8)) for i in range(20)]
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     several = load_data([Image.open(file), *frames])
-    assert "Of images with several frames the one that they stand at was taken." in several.notes
+    assert any("several frames, of which one was taken and 19" in n for n in several.notes)
+
+
+def test_messages_blame_the_argument_that_was_given():
+    for given in ("x", "y"):
+        with pytest.raises(ValueError, match=f"^{given}: names a part of items"):
+            load_data([(X[0], 1)] * 3, **{given: "kinds"})
+
+
+@pytest.mark.parametrize("source", ["", [""], [Path("a.png"), ""]])
+def test_empty_paths_have_one_message(source):
+    with pytest.raises(ValueError, match="^source: expected a path, got an empty one$"):
+        load_data(source)
+    with pytest.raises(ValueError, match="^test: expected a path, got an empty one$"):
+        load_data(X, test=source)

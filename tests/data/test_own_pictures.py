@@ -36,8 +36,8 @@ def test_a_color_photo_for_a_gray_model(photo, tmp_path):
     rows = load_rows(photo, load_data(tmp_path / "gray"))
     assert rows.x.shape == (1, 1, 8, 8) and near(rows.x[0, 0], gray_of(photo, (8, 8)), 1)
     assert rows.notes == (
-        "1 images resized to 8 × 8 (crop).",
-        "1 images in color became gray, as the other data are.",
+        "1 image resized to 8 × 8 (crop).",
+        "1 image in color became gray, as the other data are.",
     )
 
 
@@ -95,7 +95,7 @@ def test_a_gray_photo_for_a_model_in_color(tmp_path):
     data = load_data(RNG.integers(0, 256, (5, 3, 4, 6), np.uint8))
     rows = load_rows(tmp_path / "a.png", data)
     assert (rows.x == 9).all() and rows.x.shape == (1, 3, 4, 6)
-    assert "1 gray images got three equal channels, as others are in color." in rows.notes
+    assert "1 gray image got three equal channels, as others are in color." in rows.notes
     array = load_rows(np.full((2, 1, 4, 6), 9, np.uint8), data)
     assert array.notes == ("Gray rows got three equal channels, as the model's data are in color.",)
 

@@ -278,7 +278,7 @@ def test_shapes_that_do_not_fit(pixels, tmp_path):
 def test_a_column_of_numbers_and_words(cells, message):
     frame = pd.DataFrame({"a": pd.Series(cells, dtype=object), "b": [0.5, 1.5, 3, 4]})
     with pytest.raises(ValueError, match=f"DataFrame: {message}"):
-        load_data(frame)
+        load_data(frame, kind="real")
 
 
 def test_numbers_that_a_frame_holds_as_text_are_read(tmp_path):

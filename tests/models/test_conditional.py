@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import reparam as rp
 from reparam.data import Data, Split
 from reparam.model import Batch, Solve, Space
-from reparam.report import TrainedModel, write_report
+from reparam.report import TrainedModel, write_page
 
 F64 = torch.float64
 SPACES = [Space((7,), "binary", classes=3), Space((1, 8, 8), "levels", 5, classes=3)]
@@ -133,7 +133,7 @@ def test_a_trained_conditional_hierarchy_is_measured_and_reported(tmp_path):
     scores = rp.evaluate(model, data, samples=2)
     assert {"conditional_log_likelihood", "rate_layer_1", "rate_layer_2"} <= scores.keys()
     entry = TrainedModel("layers", model, scores, history)
-    text = write_report(tmp_path / "r.html", data, [entry]).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, [entry]).read_text("utf-8")
     assert "1 of 2 layers and the condition shared in each row" in text
 
 

@@ -7,7 +7,7 @@ import torch
 from pages import build, data_of, entry
 
 from reparam.model import Codec, Generator, Loss, Space
-from reparam.report import write_report
+from reparam.report import write_page
 
 
 def models(data):
@@ -35,7 +35,7 @@ def test_every_kind_of_data(kind, tmp_path):
     space, x = space_and_x(kind)
     columns = ("weight", "a & b", "c", "d", "e") if kind == "table" else None
     data = data_of(x, space, columns=columns)
-    text = write_report(tmp_path / "r.html", data, models(data)).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, models(data)).read_text("utf-8")
     for section in ("reconstructions", "samples", "latent", "traversals"):
         assert f'<section id="{section}"' in text
     assert ('<section id="interpolations"' in text) == space.is_image
@@ -45,13 +45,13 @@ def test_every_kind_of_data(kind, tmp_path):
 def test_vectors_of_two_entries_and_few_rows(tmp_path):
     space, x = space_and_x("two")
     data = data_of(x[:3], space)
-    page = write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
+    page = write_page(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
     assert '<section id="samples"' in page.read_text("utf-8")
 
 
 def test_a_single_row(tmp_path):
     data = data_of(torch.ones(1, 1, 4, 4), Space((1, 4, 4), "binary"))
-    page = write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
+    page = write_page(tmp_path / "r.html", data, [entry("VAE", build("vae", data))])
     assert '<section id="reconstructions"' in page.read_text("utf-8")
 
 
@@ -90,15 +90,13 @@ def labeled():
 
 def test_conditional_models_get_their_labels(tmp_path):
     data = labeled()
-    text = write_report(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space))])
+    text = write_page(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space))])
     assert '<section id="interpolations"' in text.read_text("utf-8")
 
 
 def test_codes_without_straight_lines_have_no_latent_sections(tmp_path):
     data = labeled()
-    path = write_report(
-        tmp_path / "r.html", data, [entry("C", ClassMeans(data.space, indices=True))]
-    )
+    path = write_page(tmp_path / "r.html", data, [entry("C", ClassMeans(data.space, indices=True))])
     text = path.read_text("utf-8")
     assert '<section id="reconstructions"' in text and '<section id="samples"' in text
     assert '<section id="latent"' not in text and '<section id="interpolations"' not in text
@@ -111,7 +109,7 @@ def test_maps_show_rows_from_everywhere(tmp_path, monkeypatch):
     labels = torch.arange(100) // 50
     x = torch.rand(100, 1, 4, 4).round()
     data = data_of(x, space, labels, class_names=("first", "last"))
-    path = write_report(tmp_path / "r.html", data, [entry("AE", build("ae", data))])
+    path = write_page(tmp_path / "r.html", data, [entry("AE", build("ae", data))])
     html = path.read_text("utf-8")
     (first, rows), (last, others) = re.findall(
         r'dots"[^>]*data-class="(.)" data-rows="(.*?)"', html
@@ -136,7 +134,7 @@ def test_traversals_and_pairs_read_rows_from_everywhere(monkeypatch, tmp_path):
         monkeypatch.setattr(f"reparam.report.{part}.subset", subset)
     space, x = space_and_x("table")
     data = data_of(x, space)
-    write_report(tmp_path / "r.html", data, [entry("VAE", build("vae", data))], seed=5)
+    write_page(tmp_path / "r.html", data, [entry("VAE", build("vae", data))], seed=5)
     assert sorted(seen) == [(40, 5), (2000, 5)]
 
 
@@ -146,5 +144,5 @@ def test_columns_with_dollars_and_outputs_that_are_not_finite(tmp_path):
     vae = build("vae", data)
     with torch.no_grad():
         next(vae.decoder.parameters()).fill_(float("nan"))
-    text = write_report(tmp_path / "r.html", data, [entry("VAE", vae)]).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, [entry("VAE", vae)]).read_text("utf-8")
     assert "price $x_$" in text

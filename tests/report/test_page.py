@@ -13,7 +13,7 @@ import reparam as rp
 from reparam.evaluation.scores import Score
 from reparam.model import Space
 from reparam.presets import PRESETS
-from reparam.report import TrainedModel, plots, write_report
+from reparam.report import TrainedModel, plots, write_page
 from reparam.report.sections.training import training_curves
 from reparam.terms import HEADLINES
 from reparam.train.history import History
@@ -46,7 +46,7 @@ def page(digits, tmp_path_factory):
         entry("<b>AE</b>", build("ae", digits, latent_dim=3), reconstruction_mse=error),
         TrainedModel("VAE", build("vae", digits).eval(), {"log_likelihood": bound}, curves()),
     ]
-    assert write_report(path, digits, entries) == path
+    assert write_page(path, digits, entries) == path
     return path
 
 
@@ -92,7 +92,7 @@ def test_first_come_the_scores_that_everyone_looks_for(digits, tmp_path):
         entry("Bare", build("ae", digits)),
     ]
     floor = {"frechet_distance": Score(1.25, "features²", 359, "test", 0.01)}
-    path = write_report(tmp_path / "r.html", digits, entries, reference=floor)
+    path = write_page(tmp_path / "r.html", digits, entries, reference=floor)
     text = path.read_text("utf-8")
     first, *more = re.findall(r'<table class="scores">.*?</table>', text, re.DOTALL)
     heads = re.findall(r"<button.*?<span>([^<&]+)", first)
@@ -113,7 +113,7 @@ def test_the_page_says_what_each_model_is_and_when_to_use_it(digits, tmp_path):
         entry(label, build(name, digits), log_likelihood=score)
         for label, name in (("A", "vae"), ("B", "vae"), ("C", "pca"))
     ]
-    text = write_report(tmp_path / "r.html", digits, entries).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", digits, entries).read_text("utf-8")
     kinds = re.search(r'<dl class="kinds">.*?</dl>', text, re.DOTALL)[0]
     assert [re.findall(r'class="name">(\w)<', dt) for dt in kinds.split("</dt>")[:2]] == [
         ["A", "B"], ["C"]
@@ -215,7 +215,7 @@ def test_weight(page):
 def test_nothing_global_changes(digits, tmp_path):
     vae = build("vae", digits).train()
     before, modes = torch.get_rng_state(), [m.training for m in vae.modules()]
-    write_report(tmp_path / "a.html", digits, [TrainedModel("VAE", vae, {}, History())])
+    write_page(tmp_path / "a.html", digits, [TrainedModel("VAE", vae, {}, History())])
     assert torch.equal(torch.get_rng_state(), before) and torch.is_grad_enabled()
     assert [m.training for m in vae.modules()] == modes
 
@@ -223,7 +223,7 @@ def test_nothing_global_changes(digits, tmp_path):
 def test_same_seed_same_page(digits, tmp_path):
     entries = [entry("VAE", build("vae", digits))]
     texts = [
-        re.sub(r"\d\d:\d\d UTC", "", write_report(tmp_path / n, digits, entries).read_text("utf-8"))
+        re.sub(r"\d\d:\d\d UTC", "", write_page(tmp_path / n, digits, entries).read_text("utf-8"))
         for n in ("a.html", "b.html")
     ]
     assert texts[0] == texts[1]
@@ -231,21 +231,21 @@ def test_same_seed_same_page(digits, tmp_path):
 
 def test_double_precision(digits, tmp_path):
     vae = build("vae", digits).double()
-    page = write_report(tmp_path / "r.html", digits, [entry("VAE", vae)])
+    page = write_page(tmp_path / "r.html", digits, [entry("VAE", vae)])
     assert '<section id="traversals"' in page.read_text("utf-8")
 
 
 def test_wrong_entries_are_refused(digits, tmp_path):
     with pytest.raises(ValueError, match="at least one"):
-        write_report(tmp_path / "r.html", digits, [])
+        write_page(tmp_path / "r.html", digits, [])
     other = rp.build("pca", Space((4,), "real"), latent_dim=2)
     with pytest.raises(ValueError, match="PCA: expected"):
-        write_report(tmp_path / "r.html", digits, [entry("PCA", other)])
+        write_page(tmp_path / "r.html", digits, [entry("PCA", other)])
 
 
 def test_the_page_says_what_is_over_seeds(digits, tmp_path):
     plain, several = (
-        write_report(
+        write_page(
             tmp_path / "r.html",
             digits,
             [
@@ -274,7 +274,7 @@ def test_the_legend_explains_only_what_some_number_bears(digits, tmp_path):
 
     def legend(*values):
         entries = [entry(f"P{i}", model, **{name: s}) for i, (name, s) in enumerate(values)]
-        text = write_report(tmp_path / "r.html", digits, entries).read_text("utf-8")
+        text = write_page(tmp_path / "r.html", digits, entries).read_text("utf-8")
         lead = re.search(r'id="scores-h".*?<p class="lead">(.*?)</p>', text, re.DOTALL)[1]
         return re.findall(r'class="swatch (\w+)"', lead), "an interval of 95 %" in lead
 
@@ -291,20 +291,20 @@ def test_the_legend_explains_only_what_some_number_bears(digits, tmp_path):
 def test_more_models_than_colors(digits, tmp_path):
     pca = build("pca", digits)
     entries = [entry(f"P{i}", pca) for i in range(10)]
-    text = write_report(tmp_path / "r.html", digits, entries).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", digits, entries).read_text("utf-8")
     assert "P9" in text and "var(--model-8)" not in text
 
 
 def test_training_data_stay_below_the_models_and_few_rows_are_told(digits, tmp_path):
     entries = [entry("PCA", build("pca", digits), sample_recall=Score(0.5, "share", 9, "test"))]
     reference = {"sample_recall": Score(0.9, "share", 9, "test")}
-    write_report(tmp_path / "r.html", digits, entries, reference=reference)
+    write_page(tmp_path / "r.html", digits, entries, reference=reference)
     text = (tmp_path / "r.html").read_text("utf-8")
     foot = text[text.index("<tfoot>") : text.index("</tfoot>")]  # which sorting leaves alone
     assert "training data" in foot and "90.0 %" in foot and "Left out" not in text
     few = data_of(torch.randn(9, 5), Space((5,), "real"))
     few_entries = [entry("PCA", build("pca", few), sample_recall=Score(0.5, "share", 9, "test"))]
-    text = write_report(tmp_path / "f.html", few, few_entries).read_text("utf-8")
+    text = write_page(tmp_path / "f.html", few, few_entries).read_text("utf-8")
     assert "<tfoot>" not in text and "Left out: frechet_distance, which needs 128 rows" in text
 
 

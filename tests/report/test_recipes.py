@@ -44,9 +44,7 @@ def assert_same_weights(one, two):
 def test_comparison_command_and_code_have_the_same_weights(noise, tmp_path, monkeypatch):
     mixed = "ae-gmm codec.hidden=8 generator.components=2"
     texts = ["vae latent_dim=2 hidden=8", mixed, "pca latent_dim=2"]
-    monkeypatch.setattr(
-        "reparam.comparison.write_report", lambda *_, **__: None
-    )  # which takes long
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)  # which takes long
     fields = dict(epochs=2, batch_size=13, lr=0.02, clip=1.0, schedule="cosine", samples=2)
     found = rp.compare(noise, texts, out=tmp_path / "c", seeds=2, seed=5, **fields)
     for text, entry in zip(texts, found.entries, strict=True):
@@ -63,7 +61,7 @@ def test_comparison_command_and_code_have_the_same_weights(noise, tmp_path, monk
 
 
 def test_a_run_that_patience_ended(noise, tmp_path, monkeypatch):
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)
     fields = dict(budget=1e6, patience=2, lr=0.05, samples=2)
     (entry,) = rp.compare(noise, ["vae hidden=8"], out=tmp_path / "c", **fields).entries
     assert entry.history.ended == "no further improvement"

@@ -15,7 +15,7 @@ from reparam.data import Data, Split
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.scores import Score
 from reparam.model import Encoder, Space
-from reparam.report import TrainedModel, distances, plots, write_report
+from reparam.report import TrainedModel, distances, plots, write_page
 from reparam.report.distances import rank_correlation
 from reparam.report.section import Shown
 from reparam.report.sections import (
@@ -75,7 +75,7 @@ ALL = (
 @pytest.mark.parametrize("kind", list(SPACES))
 def test_every_section_on_every_kind_of_data(kind, tmp_path):
     data = made(kind)
-    text = write_report(tmp_path / "r.html", data, entries(data, *ALL)).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, entries(data, *ALL)).read_text("utf-8")
     sections = re.findall(r'<section id="(\w+)"', text)
     wanted = {"denoising", "units", "latent"}
     assert wanted <= set(sections)
@@ -90,7 +90,7 @@ def test_every_section_on_every_kind_of_data(kind, tmp_path):
 
 def test_models_without_these_have_no_such_sections(tmp_path):
     data = made("levels")
-    text = write_report(tmp_path / "r.html", data, entries(data, f"ae {SMALL}")).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, entries(data, f"ae {SMALL}")).read_text("utf-8")
     assert not {"denoising", "units", "filters"} & set(re.findall(r'<section id="(\w+)"', text))
     assert "Means, draws" not in text and "Class by class" not in text
 
@@ -138,7 +138,7 @@ Halves.__abstractmethods__ = frozenset()
 def test_an_encoder_is_mapped_and_shows_nothing_that_a_decoder_makes(tmp_path):
     data = made("levels")
     model = TrainedModel("halves", Halves(data.space).eval(), {}, History())
-    text = write_report(tmp_path / "r.html", data, [model]).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, [model]).read_text("utf-8")
     sections = set(re.findall(r'<section id="(\w+)"', text))
     assert "latent" in sections and "2-D codes as they are" in text
     assert not sections & {"reconstructions", "traversals", "interpolations", "denoising"}
@@ -208,9 +208,9 @@ def test_a_point_alone_has_no_plane(tmp_path):
     scores = {name: Score(2.0, "nats", 9, "test") for name in ("rate", "distortion")}
     (vae,) = entries(data, f"vae {SMALL}")
     vae = dataclasses.replace(vae, scores=scores)
-    text = write_report(tmp_path / "r.html", data, [vae]).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, [vae]).read_text("utf-8")
     assert 'class="plane' not in text and "dotted line" not in text
-    text = write_report(tmp_path / "r.html", data, [vae, vae]).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, [vae, vae]).read_text("utf-8")
     assert '<figure class="plane scroll"' in text and "dotted line" in text
 
 

@@ -13,7 +13,7 @@ from reparam.model import Space
 from reparam.models.autoencoder import Autoencoder
 from reparam.presets import build
 from reparam.report.endings import ending, still_improving, training_rows
-from reparam.report.page import write_report
+from reparam.report.page import write_page
 from reparam.report.summary import findings
 from reparam.report.trained import TrainedModel
 from reparam.train.history import History
@@ -176,7 +176,7 @@ def test_the_page_shows_it(tmp_path):
     model = rp.build("vae", data.space, latent_dim=2, hidden=(4,), seed=0).eval()
     config = TrainConfig(budget=3.0)
     entry = TrainedModel("<VAE>", model, {}, history(peak(19, 20), seconds=3.02), config)
-    html = write_report(tmp_path / "r.html", data, [entry]).read_text("utf-8")
+    html = write_page(tmp_path / "r.html", data, [entry]).read_text("utf-8")
     section = html[html.index('<section id="training"') :]
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section[: section.index("</table>")]))
     assert "&lt;VAE&gt; stopped by the clock, still improving 20 — 3.0 3 s lr 0.001" in text

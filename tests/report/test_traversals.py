@@ -16,7 +16,7 @@ from reparam.evaluation.latents import importance
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.scores import Score
 from reparam.model import Space
-from reparam.report import TrainedModel, write_report
+from reparam.report import TrainedModel, write_page
 from reparam.report.section import Shown
 from reparam.report.sections import rates, traversals
 from reparam.train.history import History
@@ -148,7 +148,7 @@ def test_all_idle():
 def test_only_a_collapse_is_a_warning(tmp_path):
     data = made(TABLE)
     some, collapsed = vae(data, 3, idle=(1,)), vae(data, 3, idle=(0, 1, 2))
-    path = write_report(tmp_path / "r.html", data, [some, replace(collapsed, label="gone")])
+    path = write_page(tmp_path / "r.html", data, [some, replace(collapsed, label="gone")])
     (warned,) = re.findall(r'<ul class="warnings">(.*?)</ul>', path.read_text("utf-8"))
     assert "gone" in warned and "all 3 dimensions are idle" in warned and "VAE" not in warned
     (noted,) = re.findall(r'<ul class="note">(.*?)</ul>', path.read_text("utf-8"))
@@ -161,7 +161,7 @@ def test_a_collapse_is_told_beside_what_a_model_is_praised_for(tmp_path):
     scores = [{"log_likelihood": Score(value, "nats", 9, "test", 0.1)} for value in (-9.0, -8.0)]
     both = [replace(m, scores=s) for m, s in zip((some, gone), scores, strict=True)]
     for entries, told in ((both, 2), ([gone], 1), (both[:1], 0)):
-        text = write_report(tmp_path / "r.html", data, entries).read_text("utf-8")
+        text = write_page(tmp_path / "r.html", data, entries).read_text("utf-8")
         lines = re.findall(r"<li.*?</li>", text[text.index("<header>") : text.index("</header>")])
         assert len(lines) == told and all(">gone<" in line for line in lines)
         if told:
@@ -185,7 +185,7 @@ def test_hundreds_of_dimensions_stay_small(channels, side, monkeypatch):
 def test_the_page_folds_the_others_away(tmp_path, monkeypatch):
     monkeypatch.setattr(traversals, "MOST_SMALL", 5)
     data = made(TABLE)
-    text = write_report(tmp_path / "r.html", data, [vae(data, 15)]).read_text("utf-8")
+    text = write_page(tmp_path / "r.html", data, [vae(data, 15)]).read_text("utf-8")
     section = text[text.index('<section id="traversals"') :]
     section = section[: section.index("</section>")]
     front, folded = section.split("<details>")

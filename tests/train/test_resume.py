@@ -493,3 +493,15 @@ def test_a_truncated_state_is_refused_by_name(tmp_path, resumable):
         file.write_bytes(content[:size])
         with pytest.raises(ValueError, match="state.safetensors"):
             resume(tmp_path, data=resumable, progress=False)
+
+
+def test_what_cannot_change_may_be_said_again(tmp_path):
+    images = rp.load_data(np.random.default_rng(0).integers(0, 2, (40, 4, 4)).astype(np.uint8))
+    model = rp.build("vae", images.space, latent_dim=1, hidden=(2,), seed=0)
+    fit(model, images, out=tmp_path, epochs=1, augment=["flip"], seed=3, progress=False)
+    same = {"augment": ["flip"], "seed": np.int64(3), "precision": "float32", "batch_size": None}
+    resumed, history = resume(tmp_path, data=images, progress=False, epochs=2, **same)
+    assert history.rows[-1]["epoch"] == 2
+    for name, other in {"augment": ["shift"], "seed": 4, "batch_size": 8}.items():
+        with pytest.raises(ValueError, match=f"{name}: cannot change in a run that is resumed"):
+            resume(tmp_path, data=images, progress=False, **(same | {name: other}))

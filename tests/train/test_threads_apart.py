@@ -19,7 +19,7 @@ OPTIONS: dict[str, Any] = {"epochs": 3, "progress": False}
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
     monkeypatch.setattr("reparam.train.loop.SECONDS_BETWEEN_NEWS", 0.0)
-    monkeypatch.setattr("reparam.comparison.write_report", lambda *_, **__: None)  # slow
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)  # slow
 
 
 def table() -> rp.Data:

@@ -47,8 +47,7 @@ class Varying(OfData, Float64Buffers):
         self.constants: Tensor
         self.wide: Tensor
         # Of mixed data only real entries can be constants that are no part of the density.
-        columns = space.columns or ()
-        self.real = torch.tensor([c.count is None for c in columns]) if columns else None
+        self.real = space.reals if space.columns else None
         self._read()
 
     def _read(self) -> None:

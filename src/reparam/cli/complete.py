@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,32 +37,46 @@ def _box(kind: object, tokens: Sequence[Token]) -> Box:
     return top, left, height, width
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Given:
+    """Which part of the examples is given.
+
+    Args:
+        keep: Share given: rows from the top, or first entries; none: a half.
+        mask: Of the run's size: white is given; black, or transparent, is drawn.
+        box: The pixels that are drawn; all others are given.
+    """
+
+    keep: float | None = None
+    mask: Annotated[Path | None, Parameter(metavar="IMAGE")] = None
+    box: Annotated[
+        Box | None, Parameter(converter=_box, n_tokens=1, metavar="TOP,LEFT,HEIGHT,WIDTH")
+    ] = None
+
+    def entries(self, shape: tuple[int, ...]) -> Tensor:
+        """The given entries as True, (*shape), from whichever of the options says so."""
+        if sum(option is not None for option in (self.keep, self.mask, self.box)) > 1:
+            raise ValueError("keep, mask, box: expected one of them, got several")
+        if len(shape) != 3 and (self.mask or self.box):
+            raise ValueError("mask, box: expected a run of images, got vectors; use --keep")
+        if self.mask is not None:
+            return _white(self.mask, shape)
+        if self.box is not None:
+            return _outside(self.box, shape)
+        return _first(0.5 if self.keep is None else self.keep, shape)
+
+
+A_HALF = Given()
+
+
 def complete(
     run: Run,
     examples: Input = None,
     /,
     *,
     out: Out = "completions.png",
-    keep: Annotated[
-        float | None,
-        Parameter(help="Share given: rows from the top, or first entries; none: a half."),
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        Parameter(
-            metavar="IMAGE",
-            help="Of the run's size: white is given; black, or transparent, is drawn.",
-        ),
-    ] = None,
-    box: Annotated[
-        tuple[int, int, int, int] | None,
-        Parameter(
-            converter=_box,
-            n_tokens=1,
-            metavar="TOP,LEFT,HEIGHT,WIDTH",
-            help="The pixels that are drawn; all others are given.",
-        ),
-    ] = None,
+    given: Given = A_HALF,
     draws: Annotated[int, Parameter(help="Completions of each example.")] = 4,
     n: Count = None,
     split: Part = "test",
@@ -70,8 +86,6 @@ def complete(
     where: Where = HERE,
 ) -> None:
     """Draw the rest of examples given a part: original, given part, completions in a row."""
-    import torch
-
     from reparam.cli.folders import places, several
     from reparam.cli.outputs import Result, Target, beside, emit
     from reparam.model import Completer, positive_count
@@ -85,34 +99,23 @@ def complete(
         raise ValueError(f"{run}: {name} does not complete; use an autoregressive model")
     found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
     claimed = target.claim([p for place in places(found) for p in several(place, draws)])
-    given = given_part(record.space.shape, keep, mask, box)
-    show_notes(unseen(given))
-    x = _completions(model, found, given, draws, seed)  # (n, draws, *shape)
-
-    def tiles() -> Tensor:
-        hidden = torch.where(given, found.x.to(x), _gray(record))
-        return torch.cat([found.x.to(x)[:, None], hidden[:, None], x], 1).flatten(0, 1)
-
+    part = given.entries(record.space.shape)
+    show_notes(unseen(part))
+    x = _completions(model, found, part, draws, seed)  # (n, draws, *shape)
     each = {name: values.repeat(draws) for name, values in beside(found, record).items()}
+    tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
     arrays = {"x": x.flatten(0, 1)} | each
     result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
     emit(result, target, record)
     show(f"{len(found)} x {draws} completions in {told(out)}")
 
 
-def given_part(
-    shape: tuple[int, ...], keep: float | None, mask: Path | None, box: Box | None
-) -> Tensor:
-    """Which entries are given, (*shape), from whichever of the options says so."""
-    if sum(option is not None for option in (keep, mask, box)) > 1:
-        raise ValueError("keep, mask, box: expected one of them, got several")
-    if len(shape) != 3 and (mask or box):
-        raise ValueError("mask, box: expected a run of images, got vectors; use --keep")
-    if mask is not None:
-        return _white(mask, shape)
-    if box is not None:
-        return _outside(box, shape)
-    return _first(0.5 if keep is None else keep, shape)
+def _in_rows(original: Tensor, given: Tensor, x: Tensor, gray: float) -> Tensor:
+    """Original, given part and completions of each example, one after the other."""
+    import torch
+
+    hidden = torch.where(given, original, gray)
+    return torch.cat([original[:, None], hidden[:, None], x], 1).flatten(0, 1)
 
 
 def _first(keep: float, shape: tuple[int, ...]) -> Tensor:

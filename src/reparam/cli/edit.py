@@ -23,6 +23,7 @@ from reparam.cli.examples import (
 from reparam.cli.options import Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import named, score_table, show, told
+from reparam.wording import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,7 +155,7 @@ def classify(
         emit(_by_class(rows, found, names, record), target, record)
     else:
         emit(_table(rows, log_p, found, record), target, record)
-    show(f"{len(rows)} classes in {told(out)}")
+    show(f"{counted(len(rows), 'class', 'classes')} in {told(out)}")
     if rows.labels is not None:
         name = split if examples is None else "given"
         show(score_table({"accuracy": share_score(found == rows.labels, name)}))

@@ -12,7 +12,8 @@ from PIL import Image
 
 from reparam.atomic import write_atomically
 from reparam.data.contents import file_and_frame
-from reparam.data.images.image_pixels import Reading, UnreadableImage, read_headers
+from reparam.data.images.image_pixels import UnreadableImage, read_headers
+from reparam.data.images.image_reading import Reading
 from reparam.report.pictures import Brightness
 
 if TYPE_CHECKING:

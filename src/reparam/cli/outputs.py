@@ -21,6 +21,7 @@ from reparam.cli.tables import show_notes
 from reparam.data.contents import Array
 from reparam.data.tables.cells import quoted
 from reparam.report.pictures import Brightness, grid
+from reparam.wording import EMPTY_PATH
 
 if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
@@ -62,7 +63,7 @@ class Target:
             ValueError: it cannot be written as asked, or is there already.
         """
         if not out:
-            raise ValueError("out: expected a path, got an empty one")
+            raise ValueError(f"out: {EMPTY_PATH}")
         path = Path(out)
         known = path.suffix.lower() in SUFFIXES
         folder = out.endswith(("/", os.sep)) or not path.suffix or (not known and path.is_dir())

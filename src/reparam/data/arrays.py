@@ -11,22 +11,24 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from reparam.data.contents import (
-    OF_ARCHIVES,
-    OF_TABLES,
+    SPLIT_NAMES,
     Array,
     Contents,
     ReadOptions,
     SplitArrays,
+    split_named,
 )
-from reparam.data.images.image_lists import alike, are_paths, is_picture, pixels, read_paths
-from reparam.data.tables.table_columns import is_frame, read_frame
+from reparam.data.images.image_lists import (
+    are_paths,
+    image_kinds,
+    is_picture,
+    read_paths,
+    read_pictures,
+)
+from reparam.data.tables.table_columns import is_frame, read_frame, written_alike
+from reparam.space import refuse_masked
 from reparam.wording import listed
 
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "valid": ("valid", "val", "validation"),
-    "test": ("test", "testing"),
-}
 # What arrays, and parts of items, are called, in any case; also beside the name of a split.
 NAMES = {
     "x": ("x", "images", "image", "imgs", "img", "data"),
@@ -56,7 +58,7 @@ def read_memory(source: Any, options: ReadOptions) -> Contents:
     array([0, 1])
     """
     if is_frame(source):
-        options.refuse("a DataFrame", *OF_TABLES)
+        options.refuse("a DataFrame", "table")
         return read_frame(source, options)
     if isinstance(source, Mapping):
         return _from_mapping(source, options)
@@ -114,6 +116,18 @@ def with_labels(contents: Contents, labels: Any) -> Contents:
     return replace(contents, splits={"train": labeled})
 
 
+def options_like(first: Contents, other: Any, options: ReadOptions) -> ReadOptions:
+    """How more is read after the first data: images by their channels and range, tables alike.
+
+    What the first are read by, and the other source is not, is left out.
+    """
+    if first.form != "images":
+        return written_alike(other, options, first.found)
+    channels = first.splits["train"].x.shape[1]
+    options = replace(options, channels=channels, **first.found)
+    return options.without(*(image_kinds(other, options) or ("archive", "array", "dataset")))
+
+
 def to_array(values: Any, name: str) -> Array:
     """Values as a NumPy array, on the CPU and without gradients.
 
@@ -126,22 +140,11 @@ def to_array(values: Any, name: str) -> Array:
     if isinstance(values, torch.Tensor):
         tensor = values.detach().cpu().to_dense()
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name}: has masked cells, which cannot be learned from; fill them in")
+    refuse_masked(values, name)
     try:
         return np.asarray(values)
     except ValueError as error:  # NumPy says at which axis the lengths differ
         raise ValueError(f"{name}: rows must have one shape ({error})") from error
-
-
-def split_named(name: str) -> str | None:
-    """The split that a folder or array of this name is, if it is one.
-
-    >>> split_named("val"), split_named("cats")
-    ('valid', None)
-    """
-    matches = (split for split, names in SPLIT_NAMES.items() if name.lower() in names)
-    return next(matches, None)
 
 
 def named_contents(
@@ -274,8 +277,8 @@ def _with_classes(contents: Contents, names: tuple[str, ...] | None) -> Contents
     return replace(contents, splits=splits)
 
 
-def _alone(arrays: SplitArrays, name: str, options: ReadOptions, *taken: str) -> Contents:
-    options.refuse(f"data in memory without columns ({name})", "bands", "shape", *taken)
+def _alone(arrays: SplitArrays, name: str, options: ReadOptions, kind: str = "array") -> Contents:
+    options.refuse(f"data in memory without columns ({name})", "array", kind)
     return Contents({"train": arrays}, name, name, borrowed=True)
 
 
@@ -291,7 +294,7 @@ def _from_mapping(source: Mapping[Any, Any], options: ReadOptions) -> Contents:
     of_splits = "train" in parts and None not in parts and len(parts) == len(kept)
     if of_splits and not all(isinstance(one, np.ndarray | torch.Tensor) for one in kept.values()):
         return _of_splits(parts, "dictionary", options)
-    options.refuse("data in memory without columns (dictionary)", *OF_ARCHIVES)
+    options.refuse("data in memory without columns (dictionary)", "archive")
     absent = [name for name in options.drop if name not in source]
     if absent:
         raise ValueError(f"drop: no array {absent[0]!r} among {sorted(map(str, source))}")
@@ -307,10 +310,10 @@ def _from_mapping(source: Mapping[Any, Any], options: ReadOptions) -> Contents:
 def _of_splits(parts: Mapping[Any, Any], origin: str, options: ReadOptions) -> Contents:
     """Splits that are anything that can be read, each by itself."""
     first = read_memory(parts["train"], options)
-    if is_frame(parts["train"]):  # the others are written alike
-        options = replace(options, decimal=first.found.get("decimal", options.decimal))
-    others = {split: part for split, part in parts.items() if split != "train"}
-    found = {"train": first} | {split: read_memory(part, options) for split, part in others.items()}
+    found = {
+        split: first if split == "train" else read_memory(part, options_like(first, part, options))
+        for split, part in parts.items()
+    }
     for split, contents in found.items():
         if len(contents.splits) > 1:
             raise ValueError(f"{origin}: {split} is in several splits itself; expected one")
@@ -323,34 +326,28 @@ def _of_splits(parts: Mapping[Any, Any], origin: str, options: ReadOptions) -> C
 
 def _stacked(dataset: Any, origin: str, options: ReadOptions) -> Contents:
     """Every item of a dataset, as one array of x and one of labels."""
-    rows: list[Array] = []
+    rows: list[Any] = []
     labels: list[Any] = []
-    notes: dict[str, None] = {}
     unused: dict[str, None] = {}
-    pictures = False
     for index in range(len(dataset)):
         x, label, rest = _item(dataset[index], f"item {index}", options)
-        if is_picture(x):
-            pictures = True
-            x, changes = pixels(x)
-            notes |= dict.fromkeys(changes)
-        rows.append(to_array(x, f"item {index}"))
+        if rows and is_picture(x) != is_picture(rows[0]):
+            raise ValueError(f"item {index}: expected an image as item 0 is, or arrays only")
+        rows.append(x if is_picture(x) else to_array(x, f"item {index}"))
         labels += [] if label is None else [label]
         unused |= dict.fromkeys(rest)
         if labels and len(labels) != len(rows):
             raise ValueError(f"item {index}: labels for some items only; give all or none a label")
     if not rows:
         raise ValueError("dataset: is empty; expected at least 1 item")
-    if pictures:
-        rows, changes = alike(rows)
-        notes |= dict.fromkeys(changes)
-    x = _of_one_shape(rows)
-    found = _alone(
-        SplitArrays(x, to_array(labels, "labels") if labels else None), origin, options, "x", "y"
-    )
-    if unused:
-        notes[f"Not used of the items: {listed(list(unused))}."] = None
-    return replace(found, form="images" if pictures else "array", notes=tuple(notes))
+    if is_picture(rows[0]):
+        options.refuse("images in memory", "pictures", "dataset", "array")
+        contents = replace(read_pictures(rows, options), name=origin, origin=origin)
+    else:
+        contents = _alone(SplitArrays(_of_one_shape(rows)), origin, options, "dataset")
+    if labels:
+        contents = with_labels(contents, to_array(labels, "labels"))
+    return contents.noted(*[f"Not used of the items: {listed(list(unused))}."] * bool(unused))
 
 
 def _of_one_shape(rows: list[Array]) -> Array:
@@ -370,7 +367,8 @@ def _item(item: Any, name: str, options: ReadOptions) -> tuple[Any, Any, list[st
         x, label = item[keys["x"]], item.get(keys.get("labels"))
         rest = [str(key) for key in item if key not in (keys["x"], keys.get("labels"))]
     elif options.x is not None or options.y is not None:
-        raise ValueError("x: names a part of items that are dictionaries, and these are not")
+        name = "y" if options.x is None else "x"
+        raise ValueError(f"{name}: names a part of items that are dictionaries, and these are not")
     elif isinstance(item, tuple) and len(item) >= 2 and np.ndim(item[0]) > 0:
         x, label = item[:2]
         rest = [f"part {number}" for number in range(2, len(item))]

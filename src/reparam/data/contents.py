@@ -4,90 +4,65 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from reparam.data.images.image_reading import Array, Reading, taken_by
 from reparam.space import ColumnKind
 
-Array = np.ndarray[Any, np.dtype[Any]]
-Fit = Literal["crop", "pad"]
-Frames = Literal["first", "all"]
 SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
 CHANNELS = (1, 3)  # by which axis they are on is told
-# The arguments of ``load_data`` that name columns, and those that name arrays.
-OF_TABLES = (
-    "label",
-    "drop",
-    "attributes",
-    "factors",
-    "shape",
-    "decimal",
-    "kinds",
-)  # of text also header
-OF_ARCHIVES = ("drop", "x", "y", "bands", "shape")
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "valid": ("valid", "val", "validation"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True)
-class ReadOptions:
-    """The arguments of ``load_data`` that only some readers take, and ``columns``.
+class ReadOptions(Reading):
+    """The arguments of ``load_data`` that only some sources take, with those of images before them.
 
     Args:
         label, drop, attributes, factors: columns of a table; drop also names arrays of an archive.
-        size, fit_size, range, background, frames, attribute_table: of images in files.
-        channels: of images in files, 1 or 3 as other data have; None: as the files are.
+        attribute_table: of images in files, a table beside them.
         x, y: of named arrays, or of items of a dataset, the examples and their labels.
         bands: of images in arrays, the channels that pictures show.
         header: of a text table, whether its first line names the columns; None: decide.
         decimal: of numbers written as text, the mark before decimals where no cell says it.
         shape: of the images that rows of a table, or vectors, are.
         columns: of a table, those to take as x, in this order; None: all others.
-        kinds: of a table, by column what is said of its kind; None: all entries are to be of one
-            kind, and numbers.
+        kinds: of a table, by column what is said of its kind.
+        one_kind: whether all entries are to be numbers of one kind, and none missing.
 
-    >>> ReadOptions(label="y").refuse("an image folder", "size", "fit_size")
+    >>> ReadOptions(label="y").refuse("an image folder", "folder")
     Traceback (most recent call last):
     ValueError: label: does not apply to an image folder
     """
 
-    label: str | None = None
-    drop: tuple[str, ...] = ()
-    attributes: tuple[str, ...] = ()
-    factors: tuple[str, ...] = ()
-    size: int | tuple[int, int] | None = None
-    fit_size: Fit = "crop"
-    range: tuple[float, float] | None = None
-    background: str = "white"
-    frames: Frames | None = None
-    attribute_table: str | None = None
-    channels: int | None = None
-    x: str | None = None
-    y: str | None = None
-    bands: tuple[int, ...] | None = None
-    header: bool | None = None
-    decimal: str | None = None
-    shape: tuple[int, ...] | None = None
+    label: str | None = taken_by("table", "beside images")
+    drop: tuple[str, ...] = taken_by("table", "beside images", "archive", default=())
+    attributes: tuple[str, ...] = taken_by("table", "beside images", default=())
+    factors: tuple[str, ...] = taken_by("table", default=())
+    attribute_table: str | None = taken_by("folder", "paths")
+    x: str | None = taken_by("archive", "dataset")
+    y: str | None = taken_by("archive", "dataset")
+    bands: tuple[int, ...] | None = taken_by("archive", "array")
+    header: bool | None = taken_by("text")
+    decimal: str | None = taken_by("table")
+    shape: tuple[int, ...] | None = taken_by("archive", "array", "table")
     columns: tuple[str, ...] | None = None
-    kinds: Mapping[str, ColumnKind] | None = None
+    kinds: Mapping[str, ColumnKind] | None = taken_by("table")
+    one_kind: bool = False
 
     @property
     def named(self) -> set[str]:
         """All columns that are named."""
         label = () if self.label is None else (self.label,)
         return {*label, *self.drop, *self.attributes, *self.factors, *(self.columns or ())}
-
-    def refuse(self, what: str, *taken: str) -> None:
-        """Refuse arguments that this kind of source ignores."""
-        for each in fields(self):
-            if each.name == "kinds" and self.kinds and "kinds" not in taken:
-                raise ValueError(f"kind: {what} has no columns of kinds of their own")
-            if (
-                each.name not in (*taken, "columns", "channels", "kinds")
-                and getattr(self, each.name) != each.default
-            ):
-                raise ValueError(f"{each.name}: does not apply to {what}")
 
 
 @dataclass(frozen=True)
@@ -125,6 +100,16 @@ def file_and_frame(name: str) -> tuple[str, str]:
     """
     match = re.fullmatch(r"(.*)\[(\d+)\]", name, re.DOTALL)
     return (match[1], match[2]) if match else (name, "")
+
+
+def split_named(name: str) -> str | None:
+    """The split that a folder or array of this name is, if it is one.
+
+    >>> split_named("val"), split_named("cats")
+    ('valid', None)
+    """
+    matches = (split for split, names in SPLIT_NAMES.items() if name.lower() in names)
+    return next(matches, None)
 
 
 @dataclass(frozen=True)

@@ -5,43 +5,38 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
+from reparam.data.chosen import Chosen
+from reparam.data.contents import ReadOptions
 from reparam.data.splits import Data
-from reparam.limits import check
+from reparam.data.values import ValueOptions
+from reparam.limits import check, hints
 from reparam.space import Space
 
 # what is recorded of data without a source
-OF_MEMORY = ("binarize", "shape", "range", "frames", "header", "decimal", "only", "without")
+OF_MEMORY = (
+    *("binarize", "shape", "range", "frames", "header", "decimal"),
+    *("only", "without", "kind", "missing"),
+)
 
 
-class Recipe(TypedDict):
+def _recipe() -> Any:
     """The arguments of ``load_data`` as JSON keeps them; ``source`` not of data in memory."""
+    given: dict[str, Any] = {"source": str, "test": str}
+    for options in (ReadOptions, ValueOptions, Chosen):
+        given |= hints(options)
+    given["size"] = int | list[int]
+    given["kind"] = str | dict[str, str]  # of all entries, or by column
+    given["missing"] = str
+    made = TypedDict("Recipe", given, total=False)  # type: ignore[misc]
+    return made
 
-    source: NotRequired[str]
-    test: NotRequired[str]
-    label: NotRequired[str | int]
-    drop: NotRequired[str | list[str]]
-    attributes: NotRequired[list[str]]
-    factors: NotRequired[list[str]]
-    kind: NotRequired[str]
-    levels: NotRequired[int]
-    binarize: NotRequired[str | float]
-    size: NotRequired[int | list[int]]
-    fit_size: NotRequired[str]
-    range: NotRequired[list[float]]
-    background: NotRequired[str]
-    frames: NotRequired[str]
-    attribute_table: NotRequired[str]
-    x: NotRequired[str]
-    y: NotRequired[str]
-    bands: NotRequired[list[int]]
-    header: NotRequired[bool]
-    decimal: NotRequired[str]
-    shape: NotRequired[list[int]]
-    only: NotRequired[list[str]]
-    without: NotRequired[list[str]]
-    seed: NotRequired[int]
+
+if TYPE_CHECKING:
+    Recipe = dict[str, Any]
+else:
+    Recipe = _recipe()
 
 
 class RecordEntry(TypedDict):

@@ -14,23 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.data.arrays import read_memory, with_labels
+from reparam.data.arrays import options_like, read_memory, with_labels
 from reparam.data.beside_x import in_order, with_checked_numbers, with_class_indices
 from reparam.data.binarization import Binarization, Gray
 from reparam.data.chosen import ALL_CLASSES, Chosen, chosen_classes, taken
-from reparam.data.contents import (
-    OF_ARCHIVES,
-    OF_TABLES,
-    Array,
-    Contents,
-    Fit,
-    Frames,
-    ReadOptions,
-    SplitArrays,
-    with_axes,
-)
+from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays, with_axes
 from reparam.data.images.image_folders import read_folder, read_image
-from reparam.data.images.image_lists import OF_LISTS, are_paths
+from reparam.data.images.image_lists import image_kinds
+from reparam.data.images.image_reading import Fit, Frames, plain_numbers
 from reparam.data.images.image_trees import is_image
 from reparam.data.large_arrays import is_mapped
 from reparam.data.named_sets import NAMED_SETS
@@ -40,16 +31,12 @@ from reparam.data.suitability import column_notes
 from reparam.data.tables.column_kinds import Kinds, renamed, stored, with_columns, without_rows
 from reparam.data.tables.csv_files import read_csv
 from reparam.data.tables.pixel_tables import pixel_notes, with_shape
-from reparam.data.tables.table_columns import is_frame, read_parquet
+from reparam.data.tables.table_columns import TEXT, read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import ColumnKind, Space
+from reparam.wording import EMPTY_PATH
 
-ALIKE = ("fit_size", "range", "background", "frames")  # how images of the same are read later
-OF_IMAGES = ("size", *ALIKE, "attribute_table")
-BESIDE_IMAGES = ("label", "drop", "attributes")  # the arguments that name columns of that table
 Missing = Literal["keep", "drop"]
-TEXT = (".csv", ".tsv")
-TABLES = (*TEXT, ".parquet")
 NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
@@ -95,7 +82,7 @@ def load_data(
             .csv, .tsv or .parquet file, or of an image with several frames; an array, tensor,
             DataFrame or map-style torch Dataset; a pair (x, labels), or one for training and one
             for test; a dictionary of arrays with the names that an .npz may have, or of any of
-            these by split; a list of paths of images.
+            these by split; a list of paths of images, or of images of Pillow's.
         test: the test split, as anything that source may be, where source has none.
         label: name of the label column of a table; or the labels themselves, of an array.
         drop: names of columns of a table, or of arrays of an .npz, to leave out.
@@ -113,7 +100,7 @@ def load_data(
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
             data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
             one in every batch of training, while validation and evaluation read a fixed one.
-        size: height and width for a folder of images of different sizes (one number: both).
+        size: height and width for images of different sizes (one number: both).
         fit_size: how an image of other proportions is made to fit: ``"crop"`` or ``"pad"``.
         range: the values of images of more than 8 bits that become 0 and 255; None: the smallest
             and the largest of all.
@@ -159,19 +146,20 @@ def load_data(
     options = ReadOptions(
         column,
         *names,
-        _plain(size),
-        fit_size,
-        range=_plain(range),
+        size=size,
+        fit_size=fit_size,
+        range=range,
         background=background,
         frames=frames,
         attribute_table=None if attribute_table is None else _resolved(attribute_table),
         x=x,
         y=y,
-        bands=None if bands is None else _plain(np.ravel(bands)),
+        bands=None if bands is None else plain_numbers(np.ravel(bands)),
         header=header,
         decimal=decimal,
-        shape=None if shape is None else _plain(np.ravel(shape)),
-        kinds=None if of_one_kind else kinds,
+        shape=None if shape is None else plain_numbers(np.ravel(shape)),
+        kinds=kinds or None,
+        one_kind=of_one_kind,
     )
     chosen = Chosen(_tuple(only), _tuple(without))
     contents = read(source, options)
@@ -189,7 +177,7 @@ def load_data(
     recipe |= {"missing": missing} if missing == "drop" else {}
     if contents.form == "table" and missing == "drop":
         contents = without_rows(contents)
-    data = checked_data(contents, asked, recipe or None, chosen, options.kinds)
+    data = checked_data(contents, asked, recipe or None, chosen, None if of_one_kind else kinds)
     return data if options.bands is None else replace(data, bands=options.bands)
 
 
@@ -224,12 +212,6 @@ def _tuple(names: Any) -> tuple[str, ...]:
     )
 
 
-def _plain(numbers: Any) -> Any:
-    """Numbers as Python's own, several as a tuple."""
-    found = np.asarray(numbers).tolist()
-    return tuple(found) if isinstance(found, list) else found
-
-
 def read(source: Any, options: ReadOptions) -> Contents:
     """What a source of any kind holds.
 
@@ -246,7 +228,9 @@ def read(source: Any, options: ReadOptions) -> Contents:
     if isinstance(source, str) and source in NAMED_SETS:
         options.refuse(f"the named set {source!r}")
         return NAMED_SETS[source].read()
-    if isinstance(source, str | os.PathLike) and source != "":
+    if isinstance(source, str | os.PathLike):
+        if not os.fspath(source):
+            raise ValueError(f"source: {EMPTY_PATH}")
         contents = _read_path(Path(source).expanduser(), options)
     else:
         contents = read_memory(source, options)
@@ -358,22 +342,21 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
     if not path.exists():
         raise ValueError(_missing(path))
     if path.is_dir():
-        beside = BESIDE_IMAGES if options.attribute_table else ()
-        options.refuse("a folder of images", *OF_IMAGES, *beside)
+        options.refuse("a folder of images", *image_kinds(path, options))
         return read_folder(path, options)
     if not path.is_file():
         raise ValueError(f"{path}: is neither a file nor a folder; save its content to a file")
     if suffix in (".npz", ".npy"):
         if suffix == ".npy":
-            options.refuse(f"{suffix} files", "bands", "shape")
+            options.refuse(f"{suffix} files", "array")
             return read_npy(path)
-        options.refuse(f"{suffix} files", *OF_ARCHIVES)
+        options.refuse(f"{suffix} files", "archive")
         return read_npz(path, options)
     if suffix in TEXT:
-        options.refuse(f"{suffix} files", "header", *OF_TABLES)
+        options.refuse(f"{suffix} files", "table", "text")
         return read_csv(path, options)
     if suffix == ".parquet":
-        options.refuse(f"{suffix} files", *OF_TABLES)
+        options.refuse(f"{suffix} files", "table")
         return read_parquet(path, options)
     if is_image(path):
         return _read_frames(path, options)
@@ -381,41 +364,11 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
 
 
 def _read_frames(path: Path, options: ReadOptions) -> Contents:
-    beside = BESIDE_IMAGES if options.attribute_table else ()
-    options.refuse("an image file", *OF_IMAGES, *beside)
+    options.refuse("an image file", *image_kinds(path, options))
     contents = read_image(path, replace(options, frames=options.frames or "all"))
     if len(contents.splits["train"].x) == 1:
         raise ValueError(f"{path}: is a single image; give the folder it is in")
     return contents
-
-
-def of_image_files(source: Any) -> tuple[str, ...]:
-    """The arguments for images in files that a source takes: none, where it holds no such.
-
-    >>> of_image_files("a.npy"), of_image_files((["a.png", "b.png"], [0, 1]))
-    ((), ('size', 'fit_size', 'range', 'background'))
-    """
-    if isinstance(source, tuple) and len(source) == 2 and not are_paths(source):
-        source = source[0]  # of a pair with labels
-    if are_paths(source):
-        return OF_LISTS
-    path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
-    return OF_IMAGES if path is not None and (path.is_dir() or is_image(path)) else ()
-
-
-def written_alike(source: Any, options: ReadOptions, found: Mapping[str, Any]) -> ReadOptions:
-    """The options by which a table is read as another one was, in what it does not say itself.
-
-    >>> written_alike("new.csv", ReadOptions(), {"header": True, "decimal": ","}).decimal
-    ','
-    """
-    suffix = Path(source).suffix.lower() if isinstance(source, str | os.PathLike) else ""
-    takes = {"header": suffix in TEXT, "decimal": suffix in TABLES or is_frame(source)}
-    alike: dict[str, Any] = {
-        name: found.get(name, getattr(options, name)) if taken else None
-        for name, taken in takes.items()
-    }
-    return replace(options, **alike)
 
 
 def _missing(path: Path) -> str:
@@ -435,13 +388,7 @@ def _missing(path: Path) -> str:
 
 def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
     """The data with the examples of another source (its test split, if it has one) as theirs."""
-    if contents.form == "images":
-        channels = with_axes(contents).splits["train"].x.shape[1]
-        options = replace(options, channels=channels, **contents.found)
-        ours = {"size", *ALIKE}.difference(of_image_files(test))  # they are of the other data alone
-        options = replace(options, **{name: getattr(ReadOptions(), name) for name in ours})
-    else:
-        options = written_alike(test, options, contents.found)
+    options = options_like(contents, test, options)
     try:
         other = read(test, options)
     except ValueError as error:
@@ -487,10 +434,12 @@ def _recipe(
         return None if options.shape is None else {"shape": list(options.shape)}
     return {
         name: place if place in NAMED_SETS else _resolved(place) for name, place in places.items()
-    } | _fields(options, *others)
+    } | _fields(replace(options, kinds=None, one_kind=False), *others)
 
 
 def _resolved(path: str | os.PathLike[str]) -> str:
+    if not os.fspath(path):  # which would be this folder
+        raise ValueError(EMPTY_PATH)
     return str(Path(path).expanduser().resolve())
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,14 +15,18 @@ from reparam.data.chosen import Chosen, chosen_classes
 from reparam.data.contents import Contents, ReadOptions, SplitArrays, with_axes
 from reparam.data.data_record import DataRecord, span
 from reparam.data.images.image_folders import read_image
+from reparam.data.images.image_lists import image_kinds
+from reparam.data.images.image_reading import Reading
 from reparam.data.images.image_trees import is_image
 from reparam.data.images.image_units import in_units, with_channels
-from reparam.data.loading import ALIKE, of_image_files, read, to_split, written_alike
+from reparam.data.loading import read, to_split
 from reparam.data.numpy_files import array_names
 from reparam.data.splits import Data, Split
+from reparam.data.tables.column_kinds import Kinds, renamed, stored
 from reparam.data.tables.pixel_tables import with_shape
+from reparam.data.tables.table_columns import TABLES, is_frame, written_alike
 from reparam.data.values import OneKind, ValueOptions, store_values
-from reparam.space import Space
+from reparam.space import Column, Space, as_tensor, check_columns
 from reparam.wording import listed
 
 
@@ -52,9 +56,17 @@ def load_rows(
     True
     """
     recipe = trained_on.source or {}
-    # Of a table the same columns; an archive brings its attributes by itself.
-    names = trained_on.attribute_names or () if trained_on.columns and attributes else ()
-    options = ReadOptions(label, attributes=names, columns=trained_on.columns)
+    # Of a table the same columns; arrays and archives bring their attributes by themselves.
+    table = trained_on.columns and attributes and _has_columns(source)
+    names = trained_on.attribute_names or () if table else ()
+    written = {c.name: "category" for c in trained_on.space.columns or () if c.names is not None}
+    options = ReadOptions(
+        label,
+        attributes=names,
+        columns=trained_on.columns,
+        kinds=cast(Kinds, written) if trained_on.columns and _has_columns(source) else None,
+        one_kind=trained_on.space.columns is None,
+    )
     contents = _read_alike(source, trained_on.space, options, recipe)
     used = contents.splits["test" if "test" in contents.splits else "train"]
     if trained_on.space.is_image and used.x.shape[1:] == (trained_on.space.dimension,):
@@ -82,17 +94,24 @@ def _read_alike(
     options = written_alike(source, options, recipe)
     if path is not None and path.suffix.lower() == ".npz" and recipe.get("x") in array_names(path):
         options = replace(options, x=recipe["x"], y=recipe.get("y"))
-    taken = of_image_files(source)
-    if not taken:
+    kinds = image_kinds(source)
+    if not kinds:
         return read(source, options)
-    alike = {name: recipe[name] for name in ALIKE if name in recipe and name in taken}
-    options = replace(options, **alike)
+    known = [each.name for each in fields(Reading) if each.name in recipe]
+    alike = Reading(**{name: recipe[name] for name in known}).without(*kinds)
+    options = replace(options, **vars(alike))
     if space.is_image:
         channels = space.shape[0] if space.shape[0] in (1, 3) else None
         options = replace(options, size=(space.shape[1], space.shape[2]), channels=channels)
     if path is not None and is_image(path):
         return read_image(path, options)
     return read(source, options)
+
+
+def _has_columns(source: Any) -> bool:
+    if isinstance(source, str | os.PathLike):
+        return Path(source).suffix.lower() in TABLES
+    return is_frame(source[0] if isinstance(source, tuple) and source else source)
 
 
 def _span(data: Data | DataRecord) -> tuple[float, float]:
@@ -105,6 +124,8 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
         raise ValueError(
             f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"
         )
+    if space.columns:
+        return _of_columns(contents, space.columns)
     how, kind = recipe.get("binarize"), cast(OneKind, space.kind)
     # Binary rows, such as samples, are binarized already.
     if how is None or np.isin(arrays.x, (0, 1)).all():
@@ -114,6 +135,16 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
     else:
         options = ValueOptions(recipe.get("kind"), recipe.get("levels"), how, recipe.get("seed", 0))
     return store_values(contents, options, vary=False)[0]
+
+
+def _of_columns(contents: Contents, columns: Sequence[Column]) -> Contents:
+    """Names counted as in training, and cells of the kinds there, or missing."""
+    x = contents.splits["examples"].x
+    if contents.columns is not None:
+        known = {column.name: column.names for column in columns if column.names is not None}
+        x = renamed(x, contents, known)
+    check_columns(as_tensor(x), columns, missing=True, name=contents.origin)
+    return stored(contents.with_x(lambda _: x), columns)
 
 
 def _known_labels(

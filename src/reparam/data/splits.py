@@ -199,10 +199,11 @@ class Data:
 
     @cached_property
     def constants(self) -> tuple[Tensor, Tensor] | None:
-        """The first training row, and which entries all others share; None but for real data."""
-        if self.space.kind != "real":
+        """The first training row, and which real entries all others share; None without such."""
+        if not self.space.has_reals:
             return None
-        return constant_entries(self.train.x.split(ROWS))
+        row, same = constant_entries(self.train.x.split(ROWS))
+        return row, same & self.space.reals
 
     @property
     def counted(self) -> int:

@@ -96,7 +96,7 @@ def _exception(data: Data, split: str) -> str | None:
         return None
     x, start = data.splits[split].x, 0
     for part in x.split(ROWS):
-        differs = (part != first.to(part)) & same
+        differs = (part != first.to(part)) & same & ~part.isnan()
         if differs.any() and same.all():
             only = " (there is only 1)" if len(data.train) == 1 else ""
             return (
@@ -162,11 +162,12 @@ def _of_few_values(data: Data, same: Tensor) -> list[str]:
     repeated = (x[apart:] == x[:-apart]).any(0)
     often = 2 * (1 + (x[1:] != x[:-1]).sum(0)) <= len(x)
     whole = (x == x.floor()).all(0)
-    few = (repeated | (whole & often)) & ~same
+    few = (repeated | (whole & often)) & ~same & data.space.reals
     if not few.any():
         return []
     columns = listed([_name(data, [entry]) for entry in few.nonzero().flatten().tolist()])
-    levels = " As all are whole numbers, levels=K gives them probabilities." if whole.all() else ""
+    pure = whole.all() and not data.space.columns
+    levels = " As all are whole numbers, levels=K gives them probabilities." if pure else ""
     drop = "Leave them out (drop)" if data.columns is not None else "Leave them out"
     given = ", or make them attributes, that others are conditional on" if data.columns else ""
     return [

@@ -163,6 +163,8 @@ def store_values(
     (dtype('uint8'), 'binary', None)
     """
     _require_numbers(contents)
+    if vary and contents.form == "images":  # here: before black and white become 0 and 1
+        _require_variation(contents, "nothing can be learned from it")
     if options.kind == "levels" or (options.kind is None and contents.form != "table"):
         contents = with_whole_levels(contents, options.levels, contents.scaled)
     kind, levels, why = decide_kind(contents, options)
@@ -266,6 +268,12 @@ def refuse_first(contents: Contents, split: str, wrong: Array, remedy: str) -> N
 def _require_variation(contents: Contents, consequence: str) -> None:
     low = min(arrays.x.min() for arrays in contents.splits.values())
     high = max(arrays.x.max() for arrays in contents.splits.values())
+    if low == high and contents.form == "images":
+        notes = " ".join(note for note in contents.notes if "image" in note)
+        raise ValueError(
+            f"{contents.origin}: every pixel of all images is {low.item()}; {consequence}; give "
+            f"images that are not all of one color{'. ' if notes else ''}{notes}"
+        )
     if low == high:
         raise ValueError(f"{contents.origin}: every value is {low.item()!r}; {consequence}")
 

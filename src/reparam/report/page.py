@@ -1,4 +1,4 @@
-"""write_report: everything there is to see of several models, in one HTML file."""
+"""write_page: everything there is to see of several models, in one HTML file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ModelName:
         return cls(entry.label, "" if said else entry.settings)
 
 
-def write_report(
+def write_page(
     path: Path,
     data: Data,
     entries: Sequence[TrainedModel],
@@ -78,7 +78,7 @@ def write_report(
     >>> history = rp.fit(model, data, progress=False)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "report.html")
-    ...     write_report(path, data, [TrainedModel("PCA", model, {}, history)]).name
+    ...     write_page(path, data, [TrainedModel("PCA", model, {}, history)]).name
     'report.html'
     """
     if not entries:

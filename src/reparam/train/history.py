@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reparam.model import Keeps
+from reparam.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ class History:
         """In ten lines at most: how it ended, what the weights that were kept had, warnings."""
         kept = (f"{k} {v:.5g}" for k, v in self.kept.items() if not k.startswith("train/"))
         lines = [
-            f"History of {len(self.rows)} validations in {self.seconds:.1f} s: "
+            f"History of {counted(len(self.rows), 'validation')} in {self.seconds:.1f} s: "
             f"{self.ended or 'not ended'}",
             f"kept ({self.keeps}): {', '.join(kept) or 'nothing validated'}",
             *(f"warning: {text}" for text in self.warnings[:WARNINGS_SHOWN]),

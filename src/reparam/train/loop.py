@@ -39,7 +39,7 @@ from reparam.train.validation import Validated, call_back, validate
 from reparam.wording import listed
 
 SECONDS_BETWEEN_NEWS = 0.2
-FIXED_FIELDS = {"batch_size", "seed", "precision", "augment"}
+FIXED_FIELDS = ("batch_size", "seed", "precision", "augment")
 
 
 class News(NamedTuple):
@@ -133,13 +133,14 @@ def resume(
     folder, ranks = RunFolder(Path(path)), Ranks()
     with alone(), ExitStack() as held:
         with ranks.all_or_none():
-            for name in FIXED_FIELDS & fields.keys():
-                raise ValueError(f"{name}: cannot change in a run that is resumed; fit a new one")
             run = folder.read()
             if ranks.first:
                 held.enter_context(folder.locked())
                 run = folder.read()  # of whoever held it last
-            config = _replace(folder.config(), fields)
+            before = folder.config()
+            config = _replace(before, fields)
+            for name in (n for n in FIXED_FIELDS if getattr(config, n) != getattr(before, n)):
+                raise ValueError(f"{name}: cannot change in a run that is resumed; fit a new one")
             model = model or rebuild(run["model"], folder.path, config.seed)
             data = None if data is None else as_data(data, model.space)
             data = same_data(run["data"], data, folder.path)

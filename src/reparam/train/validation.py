@@ -42,7 +42,9 @@ def call_back(validated: Validated, training: Training, terms: dict[str, float])
         return
     training.stop_clock()
     training.model.eval()
-    with seeded(training.config.seed, training.device), torch.no_grad():
-        validated(training.step, terms, training.model)
-    training.model.train()
+    try:
+        with seeded(training.config.seed, training.device), torch.no_grad():
+            validated(training.step, terms, training.model)
+    finally:  # whoever handles its error finds the model as training has it
+        training.model.train()
     training.start_clock()

@@ -1,4 +1,4 @@
-"""Many image files into one uint8 array (N, C, H, W), in parallel."""
+"""Many images into one uint8 array (N, C, H, W), in parallel."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ from reparam.data import large_arrays
 from reparam.data.contents import Array
 from reparam.data.images.image_pixels import (
     ImageHeader,
-    Range,
-    Reading,
+    ImageSource,
     UnreadableImage,
     bombs_refused,
     decode,
     extremes,
     read_headers,
 )
+from reparam.data.images.image_reading import Range, Reading
 from reparam.data.large_arrays import blank, take
 from reparam.progress import bar
-from reparam.wording import listed
+from reparam.wording import counted, listed
 
 MANY = 500  # files that take a second or so: a bar is shown, and they are worth a cache
+FAR = 3  # times the range of all other values: these have 64 levels or fewer then
 OTHERWISE = "range=LOW,HIGH (--range) says otherwise"
 
 T = TypeVar("T")
@@ -56,12 +57,12 @@ class DecodedImages(NamedTuple):
     range: Range | None = None
 
 
-def decode_all(origin: Path, paths: Sequence[Path], reading: Reading) -> DecodedImages:
+def decode_all(origin: Path, paths: Sequence[ImageSource], reading: Reading) -> DecodedImages:
     """The pixels of image files, all of one size and one number of channels.
 
     Args:
         origin: how messages call them together.
-        paths: the files.
+        paths: the files, or images.
         reading: how they are read.
 
     Raises:
@@ -141,7 +142,7 @@ def _readable(origin: Path, outcomes: Sequence[object]) -> tuple[Array, list[Unr
 
 def _with_range(
     origin: Path,
-    files: Sequence[Path],
+    files: Sequence[ImageSource],
     by_file: Sequence[list[ImageHeader]],
     reading: Reading,
     each: Callable[..., Iterable[Any]],
@@ -151,26 +152,43 @@ def _with_range(
     if not any(deep):
         ignored = reading.range is not None and reading.channels is None
         return reading, ["No image has more than 8 bits: range changed nothing."] * ignored
-    how = "as asked" if reading.channels is None else "as in the other data"
+    apart, how = "", "as asked" if reading.channels is None else "as in the other data"
     note = f"{sum(deep)} of {len(files)} images have more than 8 bits: "
     if reading.range is None:
         _refuse_mixture(origin, files, deep, reading)
         how = f"the smallest and the largest of all; {OTHERWISE}"
         found = list(each(extremes, files, map(len, by_file)))
-        ranges = [one for one in found if not isinstance(one, UnreadableImage)]
-        if ranges:  # else nothing can be decoded, which is said where that is tried
-            low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
-            if low == high:
-                above = max(low + 1, float(np.nextafter(low, np.inf)))  # anything, to be a range
-                note += f"every value is {low:.10g}, which became 0; {OTHERWISE}."
-                return replace(reading, range=(low, above)), [note]
-            reading = replace(reading, range=(low, high))
+        ends = sorted({end for one in found if not isinstance(one, UnreadableImage) for end in one})
+        if len(ends) == 1:
+            above = max(ends[0] + 1, float(np.nextafter(ends[0], np.inf)))  # to be a range
+            note += f"every value is {ends[0]:.10g}, which became 0; {OTHERWISE}."
+            return replace(reading, range=(ends[0], above)), [note]
+        # Without any nothing can be decoded, which is said where that is tried.
+        reading = replace(reading, range=(ends[0], ends[-1]) if ends else (0, 1))
+        apart = _far_end(ends) if ends else ""
     low, high = reading.range or (0, 1)
-    return reading, [f"{note}values {low:.10g} to {high:.10g} became 0 to 255 ({how})."]
+    return reading, [f"{note}values {low:.10g} to {high:.10g} became 0 to 255 ({how}).{apart}"]
+
+
+def _far_end(ends: Sequence[float]) -> str:
+    """What to say of a single value far from all others, which leaves them few of the 256 levels.
+
+    >>> _far_end([-9999, 2, 50, 90])
+    ' All values but -9999 are 2 to 90: if it marks what has no data, range=2,90 (--range) cuts it.'
+    >>> _far_end([0, 1])
+    ''
+    """
+    for far, low, high in ((ends[0], ends[1], ends[-1]), (ends[-1], ends[0], ends[-2])):
+        if min(abs(far - low), abs(far - high)) > FAR * (high - low) > 0:
+            return (
+                f" All values but {far:.10g} are {low:.10g} to {high:.10g}: if it marks what has "
+                f"no data, range={low:.10g},{high:.10g} (--range) cuts it."
+            )
+    return ""
 
 
 def _refuse_mixture(
-    origin: Path, files: Sequence[Path], deep: Sequence[bool], reading: Reading
+    origin: Path, files: Sequence[ImageSource], deep: Sequence[bool], reading: Reading
 ) -> None:
     """Beside images of 8 bits, whose 255 is white, that of deeper ones has to be known."""
     first = files[deep.index(True)].name
@@ -191,7 +209,7 @@ def _refuse_mixture(
 
 
 def _common_size(
-    origin: Path, files: Sequence[Path], by_file: Sequence[list[ImageHeader]]
+    origin: Path, files: Sequence[ImageSource], by_file: Sequence[list[ImageHeader]]
 ) -> tuple[int, int]:
     first = by_file[0][0].size
     sizes = {header.size for found in by_file for header in found}
@@ -218,12 +236,12 @@ def _remarks(
         counts.update({*(r for header in found for r in header.remarks), *decoded})
     notes = [f"{n} of {len(by_file)} images: {remark}." for remark, n in sorted(counts.items())]
     others = [found[0].others for found in by_file if found[0].others]
-    remedy = "frames='all' (--frames all) takes all"
-    if reading.channels is not None:
-        remedy = "save the others as files of their own"
+    remedy, which = "frames='all' (--frames all) takes all", "the first"
+    if reading.frames == "first" or reading.channels is not None:
+        remedy, which = "save the others as files of their own", "one"
     if others:
         notes.append(
-            f"{len(others)} of {len(by_file)} images have several frames, of which the first was "
+            f"{len(others)} of {len(by_file)} images have several frames, of which {which} was "
             f"taken and {sum(others)} left out; {remedy}."
         )
     return notes
@@ -234,14 +252,15 @@ def _of_size(headers: Sequence[ImageHeader], reading: Reading, channels: int) ->
     notes = []
     resized = sum(header.size != reading.size for header in headers)
     if reading.size and resized:
-        height, width = reading.size
-        notes.append(f"{resized} images resized to {height} × {width} ({reading.fit}).")
+        (height, width), images = reading.size, counted(resized, "image")
+        notes.append(f"{images} resized to {height} × {width} ({reading.fit_size}).")
     colored = sum(header.color for header in headers)
     if channels == 1 and colored:
-        notes.append(f"{colored} images in color became gray, as the other data are.")
+        images = counted(colored, "image")
+        notes.append(f"{images} in color became gray, as the other data are.")
     if channels == 3 and colored < len(headers):
-        gray = len(headers) - colored
-        notes.append(f"{gray} gray images got three equal channels, as others are in color.")
+        images = counted(len(headers) - colored, "gray image")
+        notes.append(f"{images} got three equal channels, as others are in color.")
     return notes
 
 

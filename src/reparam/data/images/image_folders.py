@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import PIL
 from reparam.atomic import checksum, write_atomically
 from reparam.data.contents import Array, Contents, Files, ReadOptions, SplitArrays
 from reparam.data.images.image_files import MANY, DecodedImages, decode_all
-from reparam.data.images.image_pixels import Reading
+from reparam.data.images.image_reading import Reading
 from reparam.data.images.image_trees import ImagePlace, image_places
 from reparam.data.large_arrays import blocks, load
 from reparam.data.splits import SPLITS
@@ -47,10 +47,10 @@ def read_folder(folder: Path, options: ReadOptions) -> Contents:
     >>> read_folder(folder, ReadOptions()).splits["train"].x[:, 0, 0, 0]
     array([0, 1, 2], dtype=uint8)
     """
-    reading = Reading.of(options)
     places, notes = image_places(folder)
     paths = [place.path for place in places]
-    cache = folder_cache(folder, paths, asdict(reading))
+    reading = {each.name: getattr(options, each.name) for each in fields(Reading)}
+    cache = folder_cache(folder, paths, reading)
     decoded = None if cache is None else cache.read()
     if decoded is not None:
         notes.append(
@@ -58,10 +58,10 @@ def read_folder(folder: Path, options: ReadOptions) -> Contents:
             f"{VARIABLE}=off decodes all afresh."
         )
     else:
-        decoded = decode_all(folder, paths, reading)
+        decoded = decode_all(folder, paths, options)
         if cache is not None:
             cache.write(decoded)
-    contents = with_table(_by_split(folder, places, decoded, reading), options)
+    contents = with_table(_by_split(folder, places, decoded, options), options)
     return replace(contents, notes=(*notes, *contents.notes))
 
 
@@ -82,9 +82,8 @@ def read_image(path: Path, options: ReadOptions) -> Contents:
     >>> read_image(path, ReadOptions(size=(2, 3))).splits["train"].x.shape
     (1, 1, 2, 3)
     """
-    reading = Reading.of(options)
-    decoded = decode_all(path, [path], reading)
-    contents = _by_split(path.parent, [ImagePlace(path, "train", None)], decoded, reading)
+    decoded = decode_all(path, [path], options)
+    contents = _by_split(path.parent, [ImagePlace(path, "train", None)], decoded, options)
     return replace(with_table(contents, options), name=path.name, origin=str(path))
 
 

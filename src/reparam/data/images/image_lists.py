@@ -1,24 +1,25 @@
-"""Lists of images in memory: paths of files, and Pillow's own images."""
+"""Lists of images: paths of files, and Pillow's own images; read as the files of a folder are."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from reparam.data.contents import Array, Contents, Files, ReadOptions, SplitArrays
+from reparam.data.contents import Contents, Files, ReadOptions, SplitArrays
 from reparam.data.images.image_files import decode_all
-from reparam.data.images.image_pixels import Reading, eight_bits, is_deep
+from reparam.data.images.image_pixels import ImageSource, Picture
+from reparam.data.images.image_trees import is_image
+from reparam.data.tables.attribute_tables import with_table
+from reparam.wording import EMPTY_PATH
 
 if TYPE_CHECKING:
     from PIL import Image
-
-OF_LISTS = ("size", "fit_size", "range", "background")  # no frames: it is one example a file
 
 
 def are_paths(source: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
@@ -32,12 +33,47 @@ def are_paths(source: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
     return all(isinstance(one, str | os.PathLike) for one in source)
 
 
+def is_picture(item: object) -> TypeGuard[Image.Image]:
+    """Whether this is an image of Pillow's, without importing it for the question.
+
+    >>> is_picture(np.zeros((2, 2)))
+    False
+    """
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(item, pillow.Image)
+
+
+def image_kinds(source: Any, options: ReadOptions | None = None) -> tuple[str, ...]:
+    """What kinds of sources this is for ``ReadOptions.refuse``, if it is one of images.
+
+    Args:
+        source: as in ``load_data``.
+        options: with a table of attributes the arguments that name its columns are taken too.
+
+    >>> image_kinds("a.npy"), image_kinds((["a.png", "b.png"], [0, 1]))
+    ((), ('paths',))
+    """
+    beside = ("beside images",) if options is not None and options.attribute_table else ()
+    if isinstance(source, tuple) and len(source) == 2 and not are_paths(source):
+        source = source[0]  # of a pair with labels
+    if are_paths(source):
+        return ("paths", *beside)
+    if isinstance(source, str | os.PathLike):
+        path = Path(source).expanduser()
+        return ("folder", *beside) if path.is_dir() or is_image(path) else ()
+    rows = hasattr(source, "__getitem__") and not hasattr(source, "__array__")
+    first = source[0] if rows and not isinstance(source, Mapping) and len(source) else source
+    parts = first.values() if isinstance(first, Mapping) else first
+    several = parts if isinstance(parts, list | tuple) or isinstance(first, Mapping) else (parts,)
+    return ("pictures", "dataset", "array") if any(map(is_picture, several)) else ()
+
+
 def read_paths(paths: Sequence[str | os.PathLike[str]], options: ReadOptions) -> Contents:
     """The images in some files, in their order, as those of a folder are read.
 
     Args:
         paths: of image files.
-        options: size, fit_size, range and background.
+        options: how they are read, and a table of what stands beside them.
 
     Raises:
         ValueError: a file that is not there or cannot be read, or sizes that differ.
@@ -49,80 +85,44 @@ def read_paths(paths: Sequence[str | os.PathLike[str]], options: ReadOptions) ->
     >>> read_paths([path, path], ReadOptions()).splits["train"].x.shape
     (2, 1, 2, 3)
     """
-    options.refuse("a list of image files", *OF_LISTS)
+    options.refuse("a list of image files", *image_kinds(paths, options))
+    if not all(map(os.fspath, paths)):
+        raise ValueError(f"source: {EMPTY_PATH}")
     files = [Path(path).expanduser().absolute() for path in paths]
     absent = [str(path) for path in files if not path.is_file()]
     if absent:
         raise ValueError(f"source: no file {absent[0]!r}; a list of texts is one of image files")
-    decoded = decode_all(Path("list"), files, Reading.of(options))
-    if len(decoded.rows) < len(files):  # what else is given for each of them would not fit
-        raise ValueError(f"source: {decoded.notes[-1]} Leave them out")
+    contents = _decoded(files, options)
     folder = Path(os.path.commonpath([path.parent for path in files]))
     names = np.array([str(path.relative_to(folder)) for path in files], object)
-    train = SplitArrays(decoded.x, files=Files(folder, names))
-    contents = Contents({"train": train}, "images", "list", "images", notes=decoded.notes)
-    return (
-        contents
-        if decoded.range is None
-        else replace(contents, found={"range": list(decoded.range)})
-    )
+    train = replace(contents.splits["train"], files=Files(folder, names))
+    return with_table(replace(contents, splits={"train": train}), options)
 
 
-def is_picture(item: object) -> TypeGuard[Image.Image]:
-    """Whether this is an image of Pillow's, without importing it for the question.
+def read_pictures(pictures: Sequence[Image.Image], options: ReadOptions) -> Contents:
+    """Images of Pillow's, each as the frame that it stands at, as files are read.
 
-    >>> is_picture(np.zeros((2, 2)))
-    False
-    """
-    pillow = sys.modules.get("PIL.Image")
-    return pillow is not None and isinstance(item, pillow.Image)
-
-
-def pixels(picture: Image.Image) -> tuple[Array, list[str]]:
-    """An image as it looks, (H, W) gray or (H, W, 3), and notes on what was changed.
-
-    Images of more than 8 bits keep their numbers.
-
-    >>> from PIL import Image
-    >>> palette = Image.new("P", (1, 1))
-    >>> palette.putpalette([9, 9, 9])
-    >>> pixels(palette)[0]
-    array([[9]], dtype=uint8)
-    """
-    from PIL import ImageOps
-
-    more = getattr(picture, "n_frames", 1) > 1
-    notes = ["Of images with several frames the one that they stand at was taken."] * more
-    if is_deep(picture):
-        return np.asarray(ImageOps.exif_transpose(picture)), notes
-    remarks: set[str] = set()
-    image = eight_bits(picture, Reading(), remarks)
-    notes += [f"{remark[0].upper()}{remark[1:]}." for remark in sorted(remarks)]
-    colors = np.asarray(image.convert("RGB"))
-    gray = picture.mode in ("1", "L", "LA", "La") or (
-        picture.mode.startswith("P") and bool((colors == colors[..., :1]).all())
-    )
-    return colors[..., 0] if gray else colors, notes
-
-
-def alike(rows: Sequence[Array]) -> tuple[list[Array], list[str]]:
-    """Pixels with as many channels in all images, three where some have them; and notes on it.
+    Args:
+        pictures: the images.
+        options: how they are read.
 
     Raises:
-        ValueError: some have 8 bits and others more, so that white is not the same number.
+        ValueError: sizes or depths that differ.
 
-    >>> rows, notes = alike([np.zeros((2, 2)), np.zeros((2, 2, 3))])
-    >>> [row.shape for row in rows], notes
-    ([(2, 2, 3), (2, 2, 3)], ['1 gray images got three equal channels, as others are in color.'])
+    >>> from PIL import Image
+    >>> read_pictures([Image.new("L", (3, 2), 9)], ReadOptions(size=1)).splits["train"].x
+    array([[[[9]]]], dtype=uint8)
     """
-    deep = [row.dtype != np.uint8 for row in rows]
-    if any(deep) and not all(deep):
-        raise ValueError(
-            f"source: image {deep.index(True)} has more than 8 bits and image {deep.index(False)} "
-            "has 8, so that which of its values is white cannot be told; convert it to 8 bits"
-        )
-    gray = sum(row.ndim == 2 for row in rows)
-    if gray in (0, len(rows)):
-        return list(rows), []
-    note = f"{gray} gray images got three equal channels, as others are in color."
-    return [row if row.ndim == 3 else np.stack([row] * 3, -1) for row in rows], [note]
+    for picture in pictures:
+        picture.load()  # here: the same one may stand in the list twice, and files are threads'
+    return _decoded([Picture(f"image {i}", p) for i, p in enumerate(pictures)], options)
+
+
+def _decoded(sources: Sequence[ImageSource], options: ReadOptions) -> Contents:
+    """One example of each source."""
+    decoded = decode_all(Path("list"), sources, replace(options, frames="first"))
+    if len(decoded.rows) < len(sources):  # what else is given for each of them would not fit
+        raise ValueError(f"source: {decoded.notes[-1]} Leave them out")
+    found = {} if decoded.range is None else {"range": list(decoded.range)}
+    train = {"train": SplitArrays(decoded.x)}
+    return Contents(train, "images", "list", "images", notes=decoded.notes, found=found)

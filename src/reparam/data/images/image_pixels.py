@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageOps
 
-from reparam.data.contents import Array, Fit, Frames, ReadOptions
+from reparam.data.images.image_reading import Array, Reading
 
 # What Pillow decodes by itself: no vector graphics, and no icons of folders.
 SUFFIXES = {f".{suffix}" for suffix in (
@@ -21,88 +21,10 @@ SUFFIXES = {f".{suffix}" for suffix in (
 ).split()}  # fmt: skip
 ORIENTATION, SIDEWAYS = 0x0112, {5, 6, 7, 8}  # EXIF tag, and its values that swap height and width
 WIDTH, HEIGHT, PHOTOMETRIC, SAMPLE_FORMAT = 256, 257, 262, 339  # TIFF tags
+NO_DATA = 42113  # another, of GDAL: the value of pixels that have none
 WHITE_IS_ZERO, SIGNED = 0, 2  # of the last two, values that Pillow reads as any other
 WHITE_16 = 2**16 - 1
 WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
-
-Range = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the pixels of image files become numbers, the same for all files of some data.
-
-    Args:
-        size: height and width to bring all images to; None: they have one size already.
-        fit: ``"crop"`` cuts the middle out in the proportions of size, ``"pad"`` adds black bars.
-        range: the values of files of more than 8 bits that become 0 and 255; None: the smallest
-            and the largest of all files.
-        background: the color behind transparent pixels.
-        frames: of files with several, the first one or all.
-        channels: 1 or 3, as other data have; None: 3 where any image is in color.
-
-    Raises:
-        ValueError: sizes, ranges or colors that are none.
-
-    >>> Reading(range=(0, 4095)).scaled(np.array([[0, 4095, 9999]], np.uint16))
-    array([[  0, 255, 255]], dtype=uint8)
-    """
-
-    size: tuple[int, int] | None = None
-    fit: Fit = "crop"
-    range: Range | None = None
-    background: str = "white"
-    frames: Frames = "first"
-    channels: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.fit not in ("crop", "pad"):
-            raise ValueError(f"fit_size: expected 'crop' or 'pad', got {self.fit!r}")
-        if self.frames not in ("first", "all"):
-            raise ValueError(f"frames: expected 'first' or 'all', got {self.frames!r}")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise ValueError(
-                f"size: expected positive height and width, or one number, got {self.size}"
-            )
-        if self.range is not None and not (
-            len(self.range) == 2 and -np.inf < self.range[0] < self.range[1] < np.inf
-        ):
-            raise ValueError(f"range: expected two numbers, low and high, got {self.range}")
-        try:
-            ImageColor.getrgb(self.background)
-        except (ValueError, AttributeError):
-            raise ValueError(
-                f"background: expected a color, as white or #808080, got {self.background!r}"
-            ) from None
-
-    @classmethod
-    def of(cls, options: ReadOptions) -> Reading:
-        """As arguments of ``load_data`` say it, which are lists where they come from a recipe.
-
-        >>> Reading.of(ReadOptions(size=8)).size
-        (8, 8)
-        """
-        size, span = options.size, options.range
-        both = None if size is None else _pair((size, size) if np.ndim(size) == 0 else size)
-        found = None if span is None else _pair(span)
-        frames = options.frames or "first"
-        return cls(both, options.fit_size, found, options.background, frames, options.channels)
-
-    @property
-    def on_color(self) -> bool:
-        """Whether the background is no gray."""
-        return len(set(ImageColor.getrgb(self.background)[:3])) > 1
-
-    def scaled(self, values: Array) -> Array:
-        """Values of more than 8 bits as uint8, in their order; what is beyond the range is cut."""
-        assert self.range is not None, "it is found before anything is decoded"
-        low, high = self.range
-        unit = (values.astype(np.float64) - low) / max(high - low, np.finfo(np.float64).tiny)
-        return np.rint(255 * unit.clip(0, 1)).astype(np.uint8)
-
-
-def _pair(values: Any) -> tuple[Any, Any]:
-    return tuple(np.ravel(values).tolist())  # plain numbers; how many is for the reading to check
 
 
 @dataclass(frozen=True)
@@ -127,6 +49,23 @@ class ImageHeader:
     others: int = 0
 
 
+class Picture(NamedTuple):
+    """An image that is opened already, and how messages call it.
+
+    >>> str(Picture("image 3", Image.new("L", (1, 1))))
+    'image 3'
+    """
+
+    name: str
+    image: Image.Image
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ImageSource = Path | Picture
+
+
 @dataclass(frozen=True)
 class UnreadableImage:
     """A file that could not be read, and why.
@@ -135,14 +74,14 @@ class UnreadableImage:
     'a/b.png (truncated)'
     """
 
-    path: Path
+    path: ImageSource
     reason: str
 
     def __str__(self) -> str:
         return f"{self.path} ({self.reason})"
 
 
-def read_headers(path: Path, reading: Reading) -> list[ImageHeader] | UnreadableImage:
+def read_headers(path: ImageSource, reading: Reading) -> list[ImageHeader] | UnreadableImage:
     """The headers of the frames of a file that are read.
 
     >>> read_headers(Path("missing.png"), Reading()).path.name
@@ -157,25 +96,31 @@ def read_headers(path: Path, reading: Reading) -> list[ImageHeader] | Unreadable
         return UnreadableImage(path, _reason(error))
 
 
-def extremes(path: Path, frames: int) -> Range | UnreadableImage:
-    """The smallest and the largest value of the first frames of a file.
+def extremes(path: ImageSource, frames: int) -> list[float] | UnreadableImage:
+    """The two smallest and the two largest values of the first frames of a file, rising.
 
     >>> extremes(Path("missing.png"), 1).path.name
     'missing.png'
     """
     try:
         with _opened(path) as image:
-            values = [_values(frame) for frame in _frames(image, frames)]
-            return min(float(v.min()) for v in values), max(float(v.max()) for v in values)
+            values = [v[~missing] for v, missing in map(_values, _frames(image, frames))]
+            return sorted({end for v in values if v.size for end in _ends(v)})
     except Exception as error:
         return UnreadableImage(path, _reason(error))
 
 
-def decode(path: Path, out: Array, reading: Reading) -> tuple[str, ...] | UnreadableImage:
+def _ends(values: Array) -> list[float]:
+    low, high = values.min(), values.max()
+    inner = [values[values > low].min(), values[values < high].max()] if low < high else []
+    return [float(end) for end in (low, high, *inner)]
+
+
+def decode(path: ImageSource, out: Array, reading: Reading) -> tuple[str, ...] | UnreadableImage:
     """Write the pixels of a file's first frames, and return remarks on what was changed.
 
     Args:
-        path: the file.
+        path: the file, or an image.
         out: uint8 (frames, C, H, W), where the pixels go; frames of another size are resized.
         reading: how, its range known where the file has more than 8 bits.
 
@@ -189,13 +134,16 @@ def decode(path: Path, out: Array, reading: Reading) -> tuple[str, ...] | Unread
             for index, frame in enumerate(_frames(file, frames)):
                 reduced = not is_deep(frame) and _of_16_bits(frame)
                 image = eight_bits(frame, reading, remarks)
-                if reduced and np.asarray(image.convert("RGB")).max() < 2**4:
-                    raise ValueError("of 16 bits a color 12 or fewer are used; save it with 8")
+                if reduced and 0 < np.asarray(image.convert("RGB")).max() < 2**4:
+                    raise ValueError(
+                        "of 16 bits a color 12 or fewer are used, and the upper 8 are read; bring "
+                        "its values to 0 … 255 and save it with 8"
+                    )
                 if image.mode in ("P", "PA") and channels == 1:
                     image = image.convert("RGB")  # a palette of grays is one after the look-up
                 image = image.convert("L" if channels == 1 else "RGB")
                 if image.size != (width, height):
-                    resize = ImageOps.fit if reading.fit == "crop" else ImageOps.pad
+                    resize = ImageOps.fit if reading.fit_size == "crop" else ImageOps.pad
                     image = resize(image, (width, height), Image.Resampling.LANCZOS)
                 pixels = np.asarray(image).reshape(height, width, channels)
                 out[index] = np.moveaxis(pixels, 2, 0)
@@ -217,8 +165,11 @@ def bombs_refused() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: ImageSource) -> Iterator[Image.Image]:
     """A file without its name, by which Pillow maps pixels into memory, sideways ones wrongly."""
+    if isinstance(path, Picture):
+        yield path.image
+        return
     with path.open("rb") as file, Image.open(file) as image:
         yield image
 
@@ -237,26 +188,30 @@ def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
     if image.mode == "F" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         raise ValueError("zero is white and no number says what is black; save it with black zero")
     deep, alpha, remarks = is_deep(image), _has_alpha(image), []
-    if not deep and _of_16_bits(image):  # to be asked first: once decoded, it does not say so
+    # To be asked first: once decoded, it does not say so, and Pillow makes RGBA of gray with alpha.
+    gray = any(str(mode).startswith("LA") for mode in _raw_modes(image))
+    if not deep and _of_16_bits(image):
         remarks.append("16 bits a color were reduced to the upper 8")
     width, height = tags.get(WIDTH, image.width), tags.get(HEIGHT, image.height)
     if image.getexif().get(ORIENTATION) in SIDEWAYS:
         width, height = height, width
     if deep and alpha:
         remarks.append("transparency of more than 8 bits was ignored")
-    color = not deep and (_in_color(image) or (alpha and reading.on_color))
+    on_color = alpha and len(set(reading.color or ())) > 1
+    color = not deep and (on_color or (not gray and _in_color(image)))
     return ImageHeader((height, width), color, deep, tuple(remarks), others)
 
 
 def eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image.Image:
     """A frame upright, of 8 bits and without transparency."""
     if is_deep(file):
-        values = _values(file)
-        if reading.range is not None and (
-            values.min() < reading.range[0] or values.max() > reading.range[1]
-        ):
+        values, missing = _values(file)
+        low, high = reading.range or (-np.inf, np.inf)
+        if ((values < low) | (values > high))[~missing].any():
             remarks.add("values beyond the range were cut off")
-        return Image.fromarray(reading.scaled(values))
+        if missing.any():
+            remarks.add("pixels that have no data, as the file says, became 0")
+        return Image.fromarray(reading.scaled(np.where(missing, low, values)))
     image = ImageOps.exif_transpose(file)
     if not _has_alpha(image):
         return image
@@ -267,19 +222,31 @@ def eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image.
     return Image.alpha_composite(Image.new("RGBA", image.size, reading.background), image)
 
 
-def _values(file: Image.Image) -> Array:
-    """The numbers of a frame of more than 8 bits, upright."""
+def _values(file: Image.Image) -> tuple[Array, Array]:
+    """The numbers of a frame of more than 8 bits, upright, and which pixels have no data."""
     unsigned = any(str(arg).startswith("I;32") and "S" not in str(arg) for arg in _raw_modes(file))
     top = next((arg for arg in _raw_modes(file) if isinstance(arg, int)), None)  # of a PGM
     inverted = _tags(file).get(PHOTOMETRIC) == WHITE_IS_ZERO
     values = np.asarray(ImageOps.exif_transpose(file))
+    if unsigned:
+        values = values.view(np.uint32)  # Pillow's own integers have a sign
+    missing = _without_data(values, _tags(file).get(NO_DATA))
     if top is not None:  # Pillow stretches to 16 bits what has fewer
-        return np.rint(values * (top / WHITE_16))
+        return np.rint(values * (top / WHITE_16)), missing
     if inverted:
-        return WHITE_16 - values
-    if not np.isfinite(values).all():
+        return WHITE_16 - values, missing
+    if not np.isfinite(values[~missing]).all():
         raise ValueError("some pixels are no finite numbers")
-    return values.view(np.uint32) if unsigned else values  # Pillow's own integers have a sign
+    return values, missing
+
+
+def _without_data(values: Array, marker: object) -> Array:
+    """Where the value is the one that marks pixels without data, as a tag says it in text."""
+    try:
+        number = float(str(marker).strip("\0 "))
+    except ValueError:
+        return np.zeros(values.shape, bool)
+    return np.isnan(values) if np.isnan(number) else np.isclose(values, number, rtol=1e-6, atol=0)
 
 
 def _tags(image: Image.Image) -> Mapping[int, Any]:
@@ -311,7 +278,7 @@ def _raw_modes(image: Image.Image) -> Iterator[Any]:
 
 
 def _in_color(image: Image.Image) -> bool:
-    if image.mode in ("P", "PA"):
+    if image.mode in ("P", "PA") or image.format == "GIF":  # whose later frames become RGB
         pixels = np.asarray(image.convert("RGB"))
         return bool((pixels != pixels[..., :1]).any())
     return image.mode not in ("1", "L", "LA")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from reparam.data.arrays import split_named
+from reparam.data.contents import split_named
 from reparam.data.images.image_pixels import SUFFIXES
-from reparam.wording import listed
+from reparam.wording import counted, listed
 
 # Words beside that of a split in the name of a folder that do not make it another thing's name.
 NEUTRAL = {
@@ -245,8 +245,8 @@ def _refuse_loose(folder: Path, places: Sequence[ImagePlace]) -> None:
         loose = [place.path.name for place in places if (place.split, place.label) == (split, None)]
         if loose and len(loose) < len(labels):
             raise ValueError(
-                f"{folder}: {len(loose)} images lie beside class folders ({listed(loose)}); move "
-                "them into a class folder, or all images into one folder"
+                f"{folder}: {counted(len(loose), 'image')} beside class folders ({listed(loose)}); "
+                "move them into a class folder, or all images into one folder"
             )
 
 
@@ -281,11 +281,15 @@ def _left_out(folder: Path, tree: Tree) -> list[str]:
         kinds = sorted({Path(name).suffix.lower() or "no suffix" for name in tree.others})
         of_kinds = f" ({listed(kinds)})" if len(tree.others) > NAMED else ""
         notes.append(
-            f"{len(tree.others)} files that are no images left out: {listed(tree.others)}"
+            f"{counted(len(tree.others), 'file')} of another kind than images left out: "
+            f"{listed(tree.others)}"
             f"{of_kinds}."
         )
     if tree.hidden:
-        notes.append(f"{len(tree.hidden)} hidden files or folders left out: {_named(tree.hidden)}.")
+        notes.append(
+            f"{counted(len(tree.hidden), 'hidden entry', 'hidden entries')} left out: "
+            f"{_named(tree.hidden)}."
+        )
     if tree.unread:
         notes.append(f"{len(tree.unread)} could not be read: {_named(tree.unread)}.")
     full = {parent for path in tree.images for parent in path.parents}

@@ -69,7 +69,7 @@ def with_columns(contents: Contents, kinds: Kinds) -> tuple[Contents, tuple[Colu
 def stored(contents: Contents, columns: Sequence[Column]) -> Contents:
     """x in single precision where that loses nothing of the real columns, else in double."""
     reals = [i for i, column in enumerate(columns) if column.count is None]
-    arrays = [contents.splits["train"].x, *(a.x for a in contents.splits.values())]
+    arrays = [arrays.x for arrays in contents.splits.values()]
     filled = [_filled(x[:, reals]) for x in arrays]
     dtype = np.float32 if not reals or fits_float32(filled) else np.float64
     return contents.with_x(lambda x: x.astype(dtype))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reparam.data.tables.cells import is_missing, number, unquoted
+from reparam.data.tables.cells import SIGNS, is_missing, number, unquoted
 from reparam.data.tables.column_kinds import Kinds
 from reparam.data.tables.column_values import is_text, plain, with_column
 
@@ -48,7 +48,7 @@ def with_indices(
         if not (is_text(column.type) or asked):
             continue
         indices, names = _indexed(column)
-        if not asked and any(number(word) is not None for word in names):
+        if not asked and any(map(_is_number, names)):
             continue  # numbers, and text among them, which is to be said
         if not asked:
             _refuse(origin, name, names, len(column))
@@ -83,6 +83,12 @@ def _refuse(origin: str, name: str, names: Sequence[str], rows: int) -> None:
             f"(drop, --drop), or ask for it with kind={{{name!r}: 'category'}} "
             f"(--kind {name}=category)"
         )
+
+
+def _is_number(word: str) -> bool:
+    """Whether a name is a number after all, perhaps as written elsewhere, or with a sign."""
+    plain = word.strip(f"{SIGNS} ")
+    return any(number(plain, mark) is not None for mark in ".,")
 
 
 def _of_dates(origin: str, name: str, cell: str) -> str:

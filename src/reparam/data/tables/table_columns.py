@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+TEXT = (".csv", ".tsv")
+TABLES = (*TEXT, ".parquet")
 HINTED = 10  # columns that a remedy names
 ROW_NUMBERS = "__index_level_"  # how pandas calls an unnamed index in a Parquet file
 ROWS_AT_ONCE = 4096  # written to a matrix while they are in the cache
@@ -41,6 +45,21 @@ def is_frame(source: object) -> bool:
     """
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
+def written_alike(source: Any, options: ReadOptions, found: Mapping[str, Any]) -> ReadOptions:
+    """The options by which a table is read as another one was, in what it does not say itself.
+
+    >>> written_alike("new.csv", ReadOptions(), {"header": True, "decimal": ","}).decimal
+    ','
+    """
+    suffix = Path(source).suffix.lower() if isinstance(source, str | os.PathLike) else ""
+    takes = {"header": suffix in TEXT, "decimal": suffix in TABLES or is_frame(source)}
+    alike: dict[str, Any] = {
+        name: found.get(name, getattr(options, name)) if taken else None
+        for name, taken in takes.items()
+    }
+    return replace(options, **alike)
 
 
 def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
@@ -233,9 +252,9 @@ def table_contents(
     attributes, factors, label = options.attributes, options.factors, options.label
     of_numbers = [*x_columns, *attributes, *factors]
     texts = [name for name in of_numbers if marks is None and is_text(table.column(name).type)]
-    kinds = options.kinds
-    check_kinds(kinds or {}, x_columns)
-    as_named = [name for name, kind in (kinds or {}).items() if kind == "category"]
+    kinds = options.kinds or {}
+    check_kinds(kinds, x_columns)
+    as_named = [name for name, kind in kinds.items() if kind == "category"]
     told = [name for name in of_numbers if name not in as_named]
     table, notes, mark = with_numbers(table, told, *marks or (options.decimal or ".", None))
     texts = [name for name in texts if not is_text(table.column(name).type)]
@@ -244,9 +263,9 @@ def table_contents(
     x_columns, more = with_names(table, x_columns, options)
     notes += more
     names: dict[str, tuple[str, ...]] = {}
-    if kinds is not None:
+    if not options.one_kind:
         table, names = with_indices(table, x_columns, kinds, origin)
-    complete = used_columns(x_columns if kinds is None else (), options)
+    complete = used_columns(x_columns if options.one_kind else (), options)
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
     _refuse_missing(table, complete, label, origin, find)
     arrays = SplitArrays(

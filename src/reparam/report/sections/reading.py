@@ -10,15 +10,15 @@ from reparam.report.section import Section, Shown
 from reparam.report.table import ColumnHead
 
 
-class Reading(NamedTuple):
+class Explanations(NamedTuple):
     """What each score is, and the Python that makes the models again."""
 
     headers: Sequence[ColumnHead]
     code: str
 
 
-def build(shown: Shown) -> Reading:
-    return Reading(shown.table.headers, python(shown.data, shown.entries))
+def build(shown: Shown) -> Explanations:
+    return Explanations(shown.table.headers, python(shown.data, shown.entries))
 
 
 SECTION: Section = Section("reading", "How to read", "", build, "reading.html.j2")
