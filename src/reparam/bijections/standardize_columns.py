@@ -73,7 +73,10 @@ class StandardizeColumns(Float64Buffers, Bijection):
 
     def observed(self, x: Tensor) -> Tensor:
         """z alone: x as ``Mixed`` takes it."""
-        return self.varying(((self._log(x) - self.shift) / self.scale).to(self.anchor))
+        z = ((self._log(x) - self.shift) / self.scale).to(self.anchor)
+        if self.has_log:
+            z = torch.where(x.isnan(), torch.nan, z)
+        return self.varying(z)
 
     def scaled(self, x: Tensor) -> Tensor:
         """x as networks take it."""
@@ -88,7 +91,8 @@ class StandardizeColumns(Float64Buffers, Bijection):
         slope = -self.varying(self.scale.log())[None]
         if not self.has_log:
             return slope
-        return torch.where(self.log, slope - torch.where(self.log, x, 1.0).log(), slope)
+        logs = self._positive(x).log()
+        return slope - torch.where(self.log, logs, 0.0)
 
     def masked(self, z: Tensor) -> Tensor:
         """Values in network units with 0 in place of constants, as ``scaled`` has them."""
@@ -105,7 +109,12 @@ class StandardizeColumns(Float64Buffers, Bijection):
         return None if self.has_log else self.varying(self.scale)
 
     def _log(self, x: Tensor) -> Tensor:
-        return torch.where(self.log, torch.where(self.log, x, 1.0).log(), x) if self.has_log else x
+        """x with the logarithms of the columns that are modeled so."""
+        return torch.where(self.log, self._positive(x).log(), x) if self.has_log else x
+
+    def _positive(self, x: Tensor) -> Tensor:
+        """x where it has a logarithm, 1 elsewhere: a missing cell must not reach its gradient."""
+        return torch.where(self.log & ~x.isnan(), x, 1.0)
 
     @torch.no_grad()
     def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
@@ -122,8 +131,9 @@ class StandardizeColumns(Float64Buffers, Bijection):
         """Means of (x − center)^power by column, after the logarithm, over the cells there are."""
         total, count = torch.zeros(()), torch.zeros(())
         for batch in batches:
-            x = self._log(batch.x.to(self.log.device, numerics.accumulator(batch.x)))
+            x = batch.x.to(self.log.device, numerics.accumulator(batch.x))
             there = ~x.isnan()
-            total = total.to(x) + torch.where(there, (x - center).pow(power), 0.0).sum(0)
+            values = (self._log(x) - center).pow(power)
+            total = total.to(x) + torch.where(there, values, 0.0).sum(0)
             count = count.to(x) + there.sum(0)
         return total / count.clamp(min=1)
