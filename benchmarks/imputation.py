@@ -8,8 +8,8 @@ of training rows 10 % are missing. A model's imputation of a number is the mean 
 flag or name the most frequent draw; a single draw has twice the conditional variance. The error of
 numbers is the root mean squared one over the training deviation, that of flags and names the share
 of wrong ones; what is printed is their mean over the columns. Coverage is the share of hidden real
-cells within the central 90 % of the draws. scikit-learn's ``IterativeImputer`` (Bayesian ridge) sees
-names one-hot.
+cells within the central 90 % of the draws. scikit-learn's ``IterativeImputer`` (Bayesian ridge)
+sees names one-hot.
 """
 
 from __future__ import annotations

@@ -376,8 +376,10 @@ def _matrix(table: pa.Table, columns: Sequence[str]) -> Array:
     import pyarrow as pa
 
     chosen = pa.table({str(i): plain(table.column(name)) for i, name in enumerate(columns)})
-    holes = [np.dtype(np.float64) for column in chosen.columns if column.null_count]
-    types = [*(kind.to_pandas_dtype() for kind in chosen.schema.types), *holes]
+    types = [
+        np.float64 if column.null_count else column.type.to_pandas_dtype()
+        for column in chosen.columns
+    ]
     matrix, start = np.empty((chosen.num_rows, len(columns)), np.result_type(*types)), 0
     for batch in chosen.to_batches(max_chunksize=ROWS_AT_ONCE):
         rows = matrix[start : start + batch.num_rows]
