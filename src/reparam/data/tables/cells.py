@@ -119,6 +119,26 @@ def is_truth(cells: Sequence[str | None]) -> bool:
     return bool(words) and words <= TRUTH.keys()
 
 
+def are_words(cells: Sequence[str | None]) -> bool:
+    """Whether some cells are text, and no number in any way of writing, nor True or False.
+
+    >>> are_words(["u", "NA"]), are_words(["u", "1,5"]), are_words(["NA"]), are_words(["True"])
+    (True, False, False, False)
+    """
+    there = [cell for cell in cells if cell is not None and not is_missing(cell)]
+    return bool(there) and not is_truth(there) and not any(map(is_numeric, there))
+
+
+def is_numeric(word: str) -> bool:
+    """Whether text is a number, perhaps as it is written elsewhere, or with a sign.
+
+    >>> is_numeric("1.5"), is_numeric("1,5"), is_numeric("5 %"), is_numeric("u5")
+    (True, True, True, False)
+    """
+    plain = word.strip(f"{SIGNS} ")
+    return any(number(plain, mark) is not None for mark in ".,")
+
+
 def numbers(cells: Sequence[str | None], decimal: str) -> list[float | None] | None:
     """Some cells as numbers, or as True and False; None where one is neither of that nor missing.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from reparam.data.contents import Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
-from reparam.data.tables.cells import is_missing, is_truth, numbers, unquoted
+from reparam.data.tables.cells import MISSING, is_missing, is_truth, numbers, unquoted
 from reparam.data.tables.column_values import is_index_name, with_column
 from reparam.data.tables.table_columns import choose_columns, table_contents, used_columns
 from reparam.data.tables.text_layout import COMMENT, Layout, Line, otherwise, text_layout
@@ -23,6 +23,7 @@ from reparam.data.values import FLOAT64_EXACT
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NULLS = sorted({way(word) for word in MISSING for way in (str, str.upper, str.title)} | {"NaN"})
 CELL = 8  # bytes of a number
 ROWS = 4096  # of text that are held as Python's objects at a time
 
@@ -54,7 +55,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
         _refuse_too_large(path, layout, len(used))
         kinds = options.kinds or {}
         written = {name for name in used if name == options.label or kinds.get(name) == "category"}
-        table, notes = _parsed(path, layout, used, options.label, written)
+        table, notes = _parsed(path, layout, used, options, written)
 
         def find(row: int, column: str) -> tuple[str, Any]:
             line, cells = next(islice(layout.rows(path), row, None))
@@ -84,7 +85,7 @@ def _refuse_too_large(path: Path, layout: Layout, columns: int) -> None:
 
 
 def _parsed(
-    path: Path, layout: Layout, columns: Sequence[str], label: str | None, written: set[str]
+    path: Path, layout: Layout, columns: Sequence[str], options: ReadOptions, written: set[str]
 ) -> tuple[pa.Table, list[str]]:
     """Columns as numbers where the parser takes all of them for such, else as text; and notes.
 
@@ -92,7 +93,12 @@ def _parsed(
     """
     import pyarrow as pa
 
-    texts = written | {name for name in columns if is_index_name(name, layout.names)}
+    label, holes = options.label, not options.one_kind
+    texts = (
+        written
+        | (layout.words if holes else set())
+        | {name for name in columns if is_index_name(name, layout.names)}
+    )
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
     comments: list[Line] = []
@@ -100,7 +106,7 @@ def _parsed(
         table = _as_types(path, layout, types) if _is_plain(path, layout) else None
     except pa.ArrowInvalid:
         table = None
-    if table is None or _lost(table):
+    if table is None or _lost(table, holes):
         table = _as_text(path, layout, columns, comments)
     if label is not None:
         table = with_column(table, label, _labels(table.column(label), layout.decimal))
@@ -121,13 +127,27 @@ def _is_plain(path: Path, layout: Layout) -> bool:
             )
 
 
-def _lost(table: pa.Table) -> bool:
-    """Whether cells are missing, or of more digits than a number has: what is there is text."""
-    return any(column.null_count for column in table.columns) or any(
+def _lost(table: pa.Table, holes: bool) -> bool:
+    """Whether numbers are missing that may not, or have more digits than float64: as text they do.
+
+    Labels are text, of which the parser lets nothing be missing.
+    """
+    missing = [column.null_count for column in table.columns]
+    if (any(missing) and not holes) or (all(missing) and _has_empty_rows(table)):
+        return True
+    return any(
         bool((np.abs(column.to_numpy()) >= FLOAT64_EXACT).any())
         for column in table.columns
         if column.type == "double"
     )
+
+
+def _has_empty_rows(table: pa.Table) -> bool:
+    """Whether a row has no cell that is there: spreadsheets leave such behind."""
+    empty = np.ones(table.num_rows, bool)
+    for column in table.columns:
+        empty &= column.is_null().to_numpy()
+    return bool(empty.any())
 
 
 def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType]) -> pa.Table:
@@ -141,7 +161,10 @@ def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType]) -> pa.T
         ),
         parser.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
         parser.ConvertOptions(
-            column_types=types, include_columns=list(types), decimal_point=layout.decimal
+            column_types=types,
+            include_columns=list(types),
+            decimal_point=layout.decimal,
+            null_values=NULLS,
         ),
     )
 

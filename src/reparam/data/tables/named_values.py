@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reparam.data.tables.cells import SIGNS, is_missing, number, unquoted
+from reparam.data.tables.cells import are_words, is_missing, is_numeric, unquoted
 from reparam.data.tables.column_kinds import Kinds
 from reparam.data.tables.column_values import is_text, plain, with_column
 
@@ -48,7 +48,7 @@ def with_indices(
         if not (is_text(column.type) or asked):
             continue
         indices, names = _indexed(column)
-        if not asked and any(map(_is_number, names)):
+        if not asked and any(map(is_numeric, names)):
             continue  # numbers, and text among them, which is to be said
         if not asked:
             _refuse(origin, name, names, len(column))
@@ -57,12 +57,25 @@ def with_indices(
     return table, found
 
 
+def holds_words(column: pa.ChunkedArray) -> bool:
+    """Whether all cells that are there are text that is no number: each name is looked at once."""
+    if not is_text(column.type):
+        return False
+    return are_words(_encoded(column).dictionary.to_pylist())
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    import pyarrow as pa
+
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    return encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+
+
 def _indexed(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, tuple[str, ...]]:
     """Indices of cells, null where one is missing, and the names in their order."""
     import pyarrow as pa
 
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
+    encoded = _encoded(column)
     words = [
         None if is_missing(word) else unquoted(word.strip())
         for word in encoded.dictionary.to_pylist()
@@ -83,12 +96,6 @@ def _refuse(origin: str, name: str, names: Sequence[str], rows: int) -> None:
             f"(drop, --drop), or ask for it with kind={{{name!r}: 'category'}} "
             f"(--kind {name}=category)"
         )
-
-
-def _is_number(word: str) -> bool:
-    """Whether a name is a number after all, perhaps as written elsewhere, or with a sign."""
-    plain = word.strip(f"{SIGNS} ")
-    return any(number(plain, mark) is not None for mark in ".,")
 
 
 def _of_dates(origin: str, name: str, cell: str) -> str:

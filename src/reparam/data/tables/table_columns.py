@@ -19,7 +19,7 @@ from reparam.data.large_arrays import refuse_too_large
 from reparam.data.tables.cells import first_text
 from reparam.data.tables.column_kinds import check_kinds
 from reparam.data.tables.column_values import is_text, plain, with_names, with_numbers
-from reparam.data.tables.named_values import with_indices
+from reparam.data.tables.named_values import holds_words, with_indices
 from reparam.wording import listed
 
 if TYPE_CHECKING:
@@ -255,6 +255,8 @@ def table_contents(
     kinds = options.kinds or {}
     check_kinds(kinds, x_columns)
     as_named = [name for name, kind in kinds.items() if kind == "category"]
+    if not options.one_kind:
+        as_named += [name for name in x_columns if holds_words(table.column(name))]
     told = [name for name in of_numbers if name not in as_named]
     table, notes, mark = with_numbers(table, told, *marks or (options.decimal or ".", None))
     texts = [name for name in texts if not is_text(table.column(name).type)]
@@ -384,6 +386,8 @@ def _matrix(table: pa.Table, columns: Sequence[str]) -> Array:
     for batch in chosen.to_batches(max_chunksize=ROWS_AT_ONCE):
         rows = matrix[start : start + batch.num_rows]
         for index, column in enumerate(batch.columns):
+            if column.null_count:
+                column = column.cast(pa.float64())
             rows[:, index] = column.to_numpy(zero_copy_only=False)
         start += batch.num_rows
     return matrix

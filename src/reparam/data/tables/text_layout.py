@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from reparam.data.contents import ReadOptions
-from reparam.data.tables.cells import decimal_mark, is_missing, is_truth, number, unquoted
+from reparam.data.tables.cells import (
+    are_words,
+    decimal_mark,
+    is_missing,
+    is_truth,
+    number,
+    unquoted,
+)
 from reparam.data.tables.column_values import UNNAMED
 from reparam.data.tables.headers import Row, column, names_columns
 
@@ -41,6 +48,7 @@ class Layout:
         comments: whether there are lines of comment before it.
         decimal: the mark before decimals.
         truths: columns of True and False.
+        words: columns of text that is no number, as far as the first rows tell.
         hashes: whether rows may begin with #, as the first column is text.
         block: bytes that are parsed at a time, many rows.
         row_size: characters of an average row.
@@ -58,6 +66,7 @@ class Layout:
     comments: bool = False
     decimal: str = "."
     truths: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
     hashes: bool = False
     block: int = BLOCK
     row_size: float = 1.0
@@ -128,6 +137,7 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
         bool(comments),
         decimal,
         frozenset(name for i, name in enumerate(names) if is_truth(column(data, i))),
+        frozenset(name for i, name in enumerate(names) if are_words(column(data, i))),
         hashes,
         min(max(BLOCK, 64 * longest), LARGEST_BLOCK),
         sum(len(cell) + 1 for row in data for cell in row) / len(data),
