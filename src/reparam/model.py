@@ -340,11 +340,13 @@ class Completer(Generator):
     def prepare_given(
         self, x: Tensor, mask: Tensor, c: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """``prepare`` for ``complete``: x with 0 outside of the mask, the mask (B, *shape), c."""
+        """``prepare`` for ``complete``: x as if only the mask of it were there, the mask, and c."""
         x, mask = as_tensor(x), as_tensor(mask, "mask")
         check_shape(x, self.space.shape)
         check_mask(mask, x)
-        given, c = self.prepare(torch.where(mask.to(x.device), x, 0), c)
+        # What is not given is a missing cell to models that take these: 0 may be no value of it.
+        nothing = torch.nan if self.takes_missing else 0
+        given, c = self.prepare(torch.where(mask.to(x.device), x, nothing), c)
         return given, mask.to(given.device).expand_as(given), c
 
 

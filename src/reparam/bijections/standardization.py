@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reparam.bijections.columns import StandardizeColumns
+from reparam.bijections.standardize_columns import StandardizeColumns
 from reparam.bijections.elementwise import Standardize
 from reparam.model import Space
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -49,6 +50,7 @@ class Varying(OfData, Float64Buffers):
         # Of mixed data only real entries can be constants that are no part of the density.
         columns = space.columns or ()
         self.real = torch.tensor([c.count is None for c in columns]) if columns else None
+        self.names = [c.name for c in columns]
         self._read()
 
     def _read(self) -> None:
@@ -65,9 +67,11 @@ class Varying(OfData, Float64Buffers):
         """Read the training rows, part by part, (N, *shape) each.
 
         Raises:
-            ValueError: all rows are the same.
+            ValueError: all rows are the same, or a column of mixed data is missing in all of them.
         """
         row, same = numerics.constant_entries(parts)
+        if self.names:
+            self._refuse_absent(row.isnan().tolist())
         if self.real is not None:
             same = same & self.real.to(same.device)
         if same.all():
@@ -79,6 +83,15 @@ class Varying(OfData, Float64Buffers):
         self.constants.copy_(torch.where(same, row.to(self.constants.dtype), 0.0))
         self.wide.fill_(numerics.needs_float64(row.dtype))
         self._read()
+
+    def _refuse_absent(self, missing: list[bool]) -> None:
+        absent = [name for name, gone in zip(self.names, missing, strict=True) if gone]
+        if absent:
+            dropped = " ".join(f"--drop {shlex.quote(name)}" for name in absent)
+            raise ValueError(
+                f"training data: column {absent[0]!r} is missing in every row; leave it out "
+                f"({dropped})"
+            )
 
     def forward(self, z: Tensor) -> Tensor:
         return z if self.whole else torch.where(self.mask, z, 0.0)

@@ -73,7 +73,11 @@ class StandardizeColumns(Float64Buffers, Bijection):
 
     def observed(self, x: Tensor) -> Tensor:
         """z alone: x as ``Mixed`` takes it."""
-        return self.varying(((self._log(x) - self.shift) / self.scale).to(self.anchor))
+        return self.varying(self.precise(x).to(self.anchor))
+
+    def precise(self, x: Tensor) -> Tensor:
+        """z before it is rounded to the networks' precision, of constants too."""
+        return (self._log(x) - self.shift) / self.scale
 
     def scaled(self, x: Tensor) -> Tensor:
         """x as networks take it."""
