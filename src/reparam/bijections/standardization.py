@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reparam.bijections.standardize_columns import StandardizeColumns
 from reparam.bijections.elementwise import Standardize
+from reparam.bijections.standardize_columns import StandardizeColumns
 from reparam.model import Space
 
 Standardization = Standardize | StandardizeColumns

@@ -143,7 +143,7 @@ class PCA(Float64Buffers, Codec, Density):
         """ValueError where the model is none of such data."""
         if space.columns:
             raise ValueError(
-                "space: expected entries of one kind, got mixed data; RealPCA takes columns of reals"
+                "space: expected entries of one kind, got mixed data; RealPCA takes real columns"
             )
 
     def refuse_rows(self, rows: int) -> None:

@@ -204,7 +204,8 @@ class Posterior(NamedTuple):
     def of(cls, weight: Tensor, noise: Tensor, y: Tensor, seen: Tensor) -> Posterior:
         """Of centered rows y (B, D), 0 where the mask ``seen`` is not."""
         there = seen.to(y)
-        precision = _grams(weight, there) / noise + torch.eye(weight.shape[1]).to(y)
+        precision = _grams(weight, there) / noise
+        precision.diagonal(dim1=1, dim2=2).add_(1)
         factor = _factor(precision)
         mean = torch.cholesky_solve((y @ weight / noise)[:, :, None], factor).squeeze(2)
         # Explicitly, because ‖y‖² less what z explains cancels where the reconstruction is good.
@@ -217,10 +218,11 @@ class Posterior(NamedTuple):
 
 def _grams(weight: Tensor, there: Tensor) -> Tensor:
     """W_oᵀ W_o of each row, (B, q, q): Σ_i o_i w_i w_iᵀ, some columns at a time."""
-    q, total = weight.shape[1], torch.zeros(())
+    q = weight.shape[1]
+    total = weight.new_zeros(len(there), q**2)
     for columns in slices(0, len(weight), max(1, NUMBERS_AT_ONCE // q**2)):
         w = weight[columns]
-        total = total.to(w) + there[:, columns] @ (w[:, :, None] * w[:, None]).flatten(1)
+        total = total + there[:, columns] @ (w[:, :, None] * w[:, None]).flatten(1)
     return total.view(-1, q, q)
 
 
@@ -261,7 +263,7 @@ class _Units:
         return ((part - self.center) / self.scale for part in self.rows)
 
     def _moments(self, center: Tensor | float, power: int) -> tuple[Tensor, Tensor]:
-        """Means by column of (y − center)^power over the cells there are, and how many these are."""
+        """Means by column of (y − center)^power over the cells there are, and their number."""
         total, count = torch.zeros(()), torch.zeros(())
         for part in self.rows:
             total = total.to(part) + (part - center).pow(power).nansum(0)
