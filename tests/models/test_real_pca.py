@@ -73,7 +73,8 @@ def log_normal(mean: Tensor, covariance: Tensor, y: Tensor) -> Tensor:
         if not o.any():
             values.append(row.new_zeros(()))
             continue
-        block = torch.distributions.MultivariateNormal(mean[o], covariance[o][:, o])
+        normal = torch.distributions.MultivariateNormal
+        block = normal(mean[o], covariance[o][:, o], validate_args=False)
         values.append(block.log_prob(row[o]))
     return torch.stack(values)
 
@@ -146,17 +147,18 @@ def observed(model: RealPCA, x: Tensor) -> tuple[Tensor, list[Tensor]]:
 
 
 @pytest.mark.parametrize("standardize", [False, True])
-@pytest.mark.parametrize("n,kinds,q", [(90, "rrrrr", 2), (90, "rlrr", 3), (12, "r" * 15, 3)])
+@pytest.mark.parametrize("n,kinds,q", [(50, "rrrrr", 2), (50, "rlrr", 3), (12, "r" * 15, 3)])
 def test_the_fit_is_a_maximum_of_the_observed_likelihood(n, kinds, q, standardize):
     x = holed(table(n, kinds)[0])
     model = solved(x, table(n, kinds)[1], q, standardize)
     value, gradient = observed(model, x)
-    assert max(part.abs().max().item() for part in gradient) < 1e-5
+    assert max(part.abs().max().item() for part in gradient) < 5e-5
     for name in ("noise_variance", "eigenvalues", "mean"):
         for factor in (0.97, 1.03):
             moved = copy.deepcopy(model)
             getattr(moved, name).mul_(factor)
-            assert observed(moved, x)[0] <= value
+            y = units(model, x)[0]
+            assert log_normal(*law(moved), y).mean() < value
 
 
 def test_it_is_more_likely_than_filling_with_means_or_leaving_rows_out():
@@ -165,7 +167,9 @@ def test_it_is_more_likely_than_filling_with_means_or_leaving_rows_out():
     best = observed(solved(x, space), x)[0]
     filled = torch.where(x.isnan(), x.nanmean(0), x)
     for other in (filled, x[~x.isnan().any(1)]):
-        assert observed(solved(other, space), x)[0] < best - 0.05
+        value, gradient = observed(solved(other, space), x)
+        assert value < best - 0.05
+        assert max(part.abs().max().item() for part in gradient) > 1e-2
 
 
 def em_units(x: Tensor, space: Space, q: int):
@@ -182,12 +186,12 @@ def test_no_step_makes_the_data_less_likely(monkeypatch):
         now, value = real_pca.em_step(now, rows)
         values.append(value)
     assert all(b >= a - 1e-13 for a, b in zip(values, values[1:], strict=False))
-    assert values[-1] > values[0] + 0.1
+    assert values[-1] > values[0] + 0.02
     # The values are those of blocks of the covariance.
     weight, mean, log_noise = now
     covariance = weight @ weight.T + log_noise.exp() * torch.eye(8, dtype=F64)
     y = torch.cat(list(rows))[1:]
-    wanted = log_normal(mean, covariance, y).mean().item()
+    wanted = (log_normal(mean, covariance, y).sum() / (~y.isnan()).sum()).item()
     assert real_pca.em_step(now, rows)[1] == pytest.approx(wanted, rel=1e-10)
     # Nor do the extrapolated ones, wherever the next step starts.
     best = real_pca.maximize(lambda p: real_pca.em_step(p, rows), real_pca.start_of(rows, 3))
@@ -224,12 +228,12 @@ def test_from_anywhere_steps_lead_to_the_closed_form():
 def test_a_fit_that_has_not_ended_says_so(monkeypatch):
     x, space = table(60)
     monkeypatch.setattr(real_pca, "MOST_CYCLES", 1)
-    with pytest.warns(RuntimeWarning, match="PCA: the likelihood still rises after 3 steps of EM"):
+    with pytest.warns(RuntimeWarning, match="PCA: the likelihood still rises after 1 cycles of EM"):
         solved(holed(x), space)
 
 
 def test_standardized_statistics_are_of_the_cells_there_are():
-    x, space = table(90)
+    x, space = table(60)
     x = holed(x)
     model = solved(x, space, 2, standardize=True)
     deviation = (x - x.nanmean(0)).square().nanmean(0).sqrt()
@@ -245,7 +249,7 @@ def test_standardized_statistics_are_of_the_cells_there_are():
 
 
 def test_blocks_change_nothing(monkeypatch):
-    x, space = table(60, "r" * 7)
+    x, space = table(25, "r" * 7)
     x = holed(x)
     whole = solved(x, space, 3)
     results = whole.log_prob(x).value, whole.encode(x)

@@ -19,8 +19,8 @@ from reparam.models.pca import PCA, Law, Rows, spectrum_of
 from reparam.space import as_tensor
 
 NUMBERS_AT_ONCE = 2**22  # in the q × q matrices of some rows, or of some columns
-TOLERANCE = 1e-10  # nats of the mean log-likelihood of a row
-MOST_CYCLES = 1000  # of three steps of EM each
+TOLERANCE = 1e-9  # nats of the mean log-likelihood of a cell
+MOST_CYCLES = 500  # of three or four steps of EM each
 REAL_COLUMNS = ("real", "log")
 
 
@@ -37,8 +37,8 @@ class RealPCA(PCA, Completer):
     Of mixed data all columns have to be real; those modeled by logarithms have a log-normal law.
     Where cells of the training data are missing, the fit is expectation maximization over the
     cells that are there, with z scaled anew at each step (PX-EM) and the steps extrapolated
-    (SQUAREM) where that raises the likelihood; it ends where three steps add less than 1e-10 nats
-    to the mean log-likelihood of a row. σ² is then held above 4e-11 of the mean variance. The
+    (SQUAREM) where that raises the likelihood; it ends where three steps add less than 1e-9 nats
+    to the mean log-likelihood of a cell. σ² is then held above 4e-11 of the mean variance. The
     likelihood may have several maxima; the start is the solution for missing cells at column means.
     Shares in ``explained_variance_ratio`` are then of the fitted variance.
 
@@ -312,23 +312,32 @@ def maximize(
     """Where steps of EM lead, each of which also tells the likelihood of where it starts.
 
     Two steps from θ are extrapolated to θ + 2αr + α²v, r the first and v how the second differs
-    from it, α = ‖r‖/‖v‖; where that has not become less likely, it is taken.
+    from it, α = ‖r‖/‖v‖ up to a limit that moves with its success, and a step is made from there.
+    Where that has become less likely than before, the second step is taken.
     """
-    theta, value = start, -math.inf
+    theta, limit = start, 1.0
+    one, value = step(theta)
     for _ in range(MOST_CYCLES):
-        one, likelihood = step(theta)
-        if likelihood - value < TOLERANCE:
-            return one
-        value = likelihood
         two, second = step(one)
         first = one.flat() - theta.flat()
         change = two.flat() - one.flat() - first
-        alpha = (first.norm() / change.norm().clamp(min=torch.finfo(first.dtype).tiny)).clamp(min=1)
+        ratio = float(first.norm() / change.norm().clamp(min=torch.finfo(first.dtype).tiny))
+        alpha = min(max(ratio, 1.0), limit)
         jump = theta.like(theta.flat() + 2 * alpha * first + alpha**2 * change)
-        three, third = step(jump._replace(log_noise=_bounded(jump.log_noise)))
-        theta = three if third >= second else two
+        theta, _ = step(jump._replace(log_noise=_bounded(jump.log_noise)))
+        one, after = step(theta)
+        if after >= second:
+            limit = 4 * limit if alpha == limit else limit
+        else:
+            limit = max(alpha / 4, 1.0)
+            theta = two
+            one, after = step(theta)
+        if after - value < TOLERANCE:
+            return one
+        value = after
     warnings.warn(
-        f"PCA: the likelihood still rises after {3 * MOST_CYCLES} steps of EM",
+        f"PCA: the likelihood still rises after {MOST_CYCLES} cycles of EM; fewer components "
+        "(latent_dim) are found sooner",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -336,7 +345,7 @@ def maximize(
 
 
 def em_step(now: Parameters, units: _Units) -> tuple[Parameters, float]:
-    """One step of PX-EM, and the mean log-likelihood of a row before it.
+    """One step of PX-EM, and the mean log-likelihood of a cell before it.
 
     Normal equations of each column for [w_i, μ_i], of its rows' E[z zᵀ] and E[z], are solved for
     the change, and σ² is the error before it less what it gains: neither cancels.
@@ -350,7 +359,7 @@ def em_step(now: Parameters, units: _Units) -> tuple[Parameters, float]:
     root = _factor(sums.zz / sums.rows - torch.outer(m, m))
     log_noise = _bounded((error / sums.cells).log())
     after = Parameters(weight @ root, mean + weight @ m, log_noise)
-    return after, float(sums.log_prob / sums.rows)
+    return after, float(sums.log_prob / sums.cells)
 
 
 class _Sums(NamedTuple):
