@@ -77,7 +77,8 @@ class StandardizeColumns(Float64Buffers, Bijection):
 
     def precise(self, x: Tensor) -> Tensor:
         """z before it is rounded to the networks' precision, of constants too."""
-        return (self._log(x) - self.shift) / self.scale
+        z = (self._log(x) - self.shift) / self.scale
+        return torch.where(x.isnan(), torch.nan, z) if self.has_log else z
 
     def scaled(self, x: Tensor) -> Tensor:
         """x as networks take it."""

@@ -39,6 +39,7 @@ class Varying(OfData, Float64Buffers):
 
     def __init__(self, space: Space) -> None:
         super().__init__()
+        self.names = [column.name for column in space.columns or ()]
         self.register_buffer("anchor", torch.empty(0), persistent=False)  # the networks' precision
         self.register_buffer("mask", torch.ones(space.shape, dtype=torch.bool))
         self.register_buffer("constants", torch.zeros(space.shape, dtype=torch.float64))
@@ -50,7 +51,6 @@ class Varying(OfData, Float64Buffers):
         # Of mixed data only real entries can be constants that are no part of the density.
         columns = space.columns or ()
         self.real = torch.tensor([c.count is None for c in columns]) if columns else None
-        self.names = [c.name for c in columns]
         self._read()
 
     def _read(self) -> None:
