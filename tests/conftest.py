@@ -12,6 +12,7 @@ On vectors every choice that is a preset's own is a case, and so are ``VARIANTS`
 
 from __future__ import annotations
 
+import itertools
 import os
 import zlib
 from collections.abc import Iterator
@@ -72,6 +73,7 @@ COLUMNS = (
     Column("owned", "binary"),
     Column("income", "log"),
 )
+KINDS_OF_COLUMNS = [column.kind for column in COLUMNS]
 CLASSES, ATTRIBUTES = 3, 2  # of the data that presets are given which need a condition
 # Fully connected by default at these sizes: one image shape takes the other networks.
 NETWORK_OF = {(1, 20, 28): "conv"}
@@ -104,6 +106,12 @@ def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
         assert space.levels is not None
         return ((torch.tanh(x) + 1) / 2 * space.levels).floor().clamp(0, space.levels - 1)
     return 3 + 2 * x
+
+
+def columns_of(kinds: tuple[str, ...]) -> tuple[Column, ...]:
+    """As many columns as ``COLUMNS`` of some of its kinds in turn."""
+    kept = itertools.cycle(column for column in COLUMNS if column.kind in kinds)
+    return tuple(replace(next(kept), name=f"{column.name}-too") for column in COLUMNS)
 
 
 def values_of(column: Column, x: Tensor) -> Tensor:
@@ -193,6 +201,8 @@ def cases_of(name: str) -> Iterator[Case]:
             if not space.is_image:
                 yield Case(name, replace(space, attributes=ATTRIBUTES))
             space = replace(space, classes=CLASSES)
+        if space.columns and not set(KINDS_OF_COLUMNS) <= set(accepts.columns):
+            space = replace(space, columns=columns_of(accepts.columns))
         if accepts.refusal(space) is not None:
             continue
         yield Case(name, space)

@@ -143,7 +143,7 @@ def constant_entries(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         missing = part.isnan()
         if same is None:
             row, same = part[0], torch.ones_like(part[0], dtype=torch.bool)
-        if missing.any():  # the first value there is of each entry
+        if row.isnan().any():  # the first value there is of each entry
             first = (~missing).int().argmax(0, keepdim=True)
             row = torch.where(row.isnan(), part.gather(0, first)[0], row)
         same = same & ((part == row) | missing).all(0)

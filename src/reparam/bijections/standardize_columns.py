@@ -73,10 +73,12 @@ class StandardizeColumns(Float64Buffers, Bijection):
 
     def observed(self, x: Tensor) -> Tensor:
         """z alone: x as ``Mixed`` takes it."""
-        z = ((self._log(x) - self.shift) / self.scale).to(self.anchor)
-        if self.has_log:
-            z = torch.where(x.isnan(), torch.nan, z)
-        return self.varying(z)
+        return self.varying(self.precise(x).to(self.anchor))
+
+    def precise(self, x: Tensor) -> Tensor:
+        """z before it is rounded to the networks' precision, of constants too."""
+        z = (self._log(x) - self.shift) / self.scale
+        return torch.where(x.isnan(), torch.nan, z) if self.has_log else z
 
     def scaled(self, x: Tensor) -> Tensor:
         """x as networks take it."""
