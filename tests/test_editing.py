@@ -40,6 +40,8 @@ class Indices(Identity):
 
 
 RNG = torch.Generator().manual_seed(0)
+PLAIN = rp.build("made", Space((4,), "binary"), hidden=(4,))
+VAE = rp.build("vae", Space((4,), "real"), latent_dim=2, hidden=(4,))
 FIRST, SECOND = (torch.randn(3, 4, generator=RNG, dtype=torch.float64) for _ in range(2))
 
 
@@ -72,6 +74,16 @@ def test_traversals_move_one_entry_only():
         others = [i for i in range(4) if i != entry]
         assert walk[:, :, entry].equal(values.double().expand(3, 3))
         assert walk[:, :, others].equal(FIRST[:, None, others].expand(3, 3, 3))
+
+
+def test_entries_may_be_in_arrays_and_tensors():
+    values = torch.tensor([[-1.0, 1.0], [2.0, 3.0]])
+    expected = rp.traverse(Identity(), FIRST, [0, 2], values)
+    for dimension in (np.array([0, 2]), torch.tensor([0, 2]), (0, 2)):
+        assert torch.equal(rp.traverse(Identity(), FIRST, dimension, values), expected)
+    for dimension in (np.int64(2), torch.tensor(2), np.array(2)):
+        one = rp.traverse(Identity(), FIRST, dimension, values[1])
+        assert torch.equal(one, expected[:, 1])
 
 
 def test_several_entries_move_each_by_itself():
@@ -144,6 +156,16 @@ class Conditioned(nn.Module):
         (lambda: rp.traverse(Identity(), FIRST, [0, 1], torch.zeros(3, 2)), "values: .* of 2"),
         (lambda: rp.traverse(Identity(), FIRST, [0, 1], torch.zeros(2)), "values: .* of 2"),
         (lambda: rp.traverse(Identity(), FIRST, [], torch.zeros(0, 2)), "values"),
+        (lambda: rp.traverse(Identity(), FIRST, 1.5, torch.zeros(1)), "dimension: .* whole"),
+        (lambda: rp.traverse(Identity(), FIRST, "a", torch.zeros(1)), "dimension"),
+        (lambda: rp.interpolate(Identity(), FIRST, SECOND, steps=2.5), "steps"),
+        (lambda: rp.interpolate(PLAIN, FIRST, SECOND), "model: expected one with codes"),
+        (lambda: rp.traverse(PLAIN, FIRST, 0, torch.zeros(1)), "model: expected one with codes"),
+        (lambda: rp.redraw(Identity(), FIRST), "model: expected one with q"),
+        (lambda: rp.variations(Identity(), FIRST[:1], 2), "model: expected one with q"),
+        (lambda: rp.variations(VAE, FIRST[:1], 2, spread=None), "spread"),
+        (lambda: rp.variations(VAE, FIRST[:1], 2, spread=math.inf), "spread: .* finite"),
+        (lambda: rp.classify(Identity(), FIRST), "conditional on labels"),
     ],
 )
 def test_what_means_nothing_is_refused(call, named):

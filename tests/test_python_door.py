@@ -297,8 +297,34 @@ def test_a_report_of_models_at_hand(tmp_path, monkeypatch):
     assert [one.label for one in pages[1][2]] == ["by name"]
     with pytest.raises(ValueError, match="models: expected at least one"):
         rp.write_report([], DATA)
-    with pytest.raises(ValueError, match="models: expected models, got str"):
-        rp.write_report(["vae"], DATA)
+    rp.write_report({"a": other, "a (2)": other, "b": (model, history), "a (3)": other}, DATA)
+    assert [one.label for one in pages[2][2]] == ["a", "a (2)", "b", "a (3)"]
+    rp.write_report((model, history), DATA, samples=2)
+    assert [one.history for one in pages[3][2]] == [history]
+
+
+@pytest.mark.parametrize(
+    "models, said",
+    [
+        (["vae"], "models: expected models, got str"),
+        ("vae", "models: expected models, got str"),
+        (None, "models: expected models, got NoneType"),
+        ({3: None}, "models: expected names as text, got 3"),
+        ([(1, 2)], "models: expected models, got int"),
+        ({"a": (tiny("pca", latent_dim=1), 2)}, r"models: expected \(model, history\), got int"),
+    ],
+)
+def test_what_is_no_model_to_report_on_is_named(models, said):
+    with pytest.raises(ValueError, match=said):
+        rp.write_report(models, DATA)
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("reparam.own_report.evaluate", None)
+    with pytest.raises(ValueError, match="is a folder; expected the name of a file"):
+        rp.write_report(tiny("pca", latent_dim=1), DATA, tmp_path)
 
 
 def test_other_classes_than_those_in_training_are_refused():

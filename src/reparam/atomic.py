@@ -16,6 +16,19 @@ class Unwritable(ValueError):
     """A file that cannot be written: no room, no permission. What was there is whole."""
 
 
+def check_place(path: Path, folder: bool = False) -> None:
+    """Refuse, before any work is done, a place where no file or folder can be written."""
+    if path.is_dir() and not folder:
+        raise ValueError(f"{path}: is a folder; expected the name of a file")
+    there = next(
+        p for p in (path, *path.absolute().parents) if p.exists() and (folder or p != path)
+    )
+    if not there.is_dir():
+        raise ValueError(f"{path}: cannot be written, as {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"{path}: cannot be written, as {there} does not allow it")
+
+
 def write_atomically(
     path: Path, write: Callable[[str], object], *, make_folder: bool = True
 ) -> None:

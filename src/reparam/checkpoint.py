@@ -23,6 +23,7 @@ from reparam.atomic import write_atomically
 from reparam.limits import check
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
+from reparam.terminal import printable
 from reparam.wording import EMPTY_PATH
 
 FORMAT = 3  # of the headers and of run.json; a reader refuses every other
@@ -232,7 +233,7 @@ def write_tensors(
     make_folder: bool = True,
 ) -> None:
     """Write tensors and a JSON header into one file, atomically."""
-    stored, text = _unshared(tensors), json.dumps({"format": FORMAT, **header})
+    stored, text = _unshared(tensors), _json_text(path, {"format": FORMAT, **header})
     metadata = {"reparam": text, "checksum": _checksum(stored, text)}
     write_atomically(
         path, lambda temporary: save_file(stored, temporary, metadata), make_folder=make_folder
@@ -283,15 +284,32 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def write_json(path: Path, content: object, *, make_folder: bool = True) -> None:
     """Write JSON that a person can read, atomically; NaN is refused."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    write_text(path, text, make_folder=make_folder)
+    text = _json_text(path, content, indent=2, allow_nan=False)
+    write_text(path, f"{text}\n", make_folder=make_folder)
+
+
+def _json_text(path: Path, content: object, **options: Any) -> str:
+    """Content as JSON; refused where it has text that no reader of JSON takes."""
+    text = json.dumps(content, ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        before, after = (
+            text[: error.start].rpartition('"')[2],
+            text[error.start :].partition('"')[0],
+        )
+        raise ValueError(
+            f"{path}: cannot hold the name {printable(before + after)}, which is not UTF-8; "
+            "rename it"
+        ) from None
+    return text
 
 
 def write_text(path: Path, text: str, *, make_folder: bool = True) -> None:
-    """Write a text file atomically."""
+    """Write a text file atomically; what stands for bytes that are not UTF-8, as Python does."""
     write_atomically(
         path,
-        lambda temporary: Path(temporary).write_text(text, encoding="utf-8"),
+        lambda temporary: Path(temporary).write_text(text, "utf-8", "backslashreplace"),
         make_folder=make_folder,
     )
 

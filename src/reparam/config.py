@@ -35,8 +35,8 @@ class TrainConfig(Limited):
             weights refuse it.
         precision: ``"float32"``, ``"float64"`` or ``"bfloat16"`` (autocast).
         augment: how images are moved at random, afresh in every step: ``"flip"`` left and right,
-            ``"shift"`` by up to an eighth of the sides, ``"crop"`` to 0.8 of them or more; nothing
-            but training sees it.
+            ``"shift"`` by up to an eighth of the sides, or a pixel, ``"crop"`` to 0.8 of them or
+            more; nothing but training sees it.
         compile: run the loss through ``torch.compile``, on CUDA as CUDA graphs; where it cannot
             be compiled it runs as it is, and the history's warnings say why.
         save_every: seconds between checkpoints.

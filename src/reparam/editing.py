@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import in_batches, rows_at_once
-from reparam.model import Codec, Density, LatentVariable, positive_count
+from reparam.model import Codec, Density, LatentVariable, Model, positive_count
 from reparam.space import as_tensor
 
 Path = Literal["linear", "spherical"]
@@ -59,6 +61,7 @@ def interpolate(
     >>> rp.interpolate(model, data.test.x[:2], data.test.x[2:4], steps=5).shape
     torch.Size([2, 5, 1, 8, 8])
     """
+    positive_count("steps", steps)
     if steps < 2:
         raise ValueError(f"steps: expected at least 2, got {steps}")
     if path not in get_args(Path):
@@ -81,7 +84,7 @@ def interpolate(
 def traverse(
     model: Codec,
     x: Tensor,
-    dimension: int | Sequence[int],
+    dimension: int | Sequence[int] | Tensor,
     values: Tensor,
     c: Tensor | None = None,
 ) -> Tensor:
@@ -110,8 +113,12 @@ def traverse(
     torch.Size([2, 7, 1, 8, 8])
     """
     values = as_tensor(values, "values")
-    if not isinstance(dimension, Sequence):  # an integer, of numpy or torch as well
-        return traverse(model, x, [int(dimension)], values.unsqueeze(0), c).squeeze(1)
+    wanted = as_tensor(dimension, "dimension")
+    if wanted.is_floating_point() and wanted.numel():
+        raise ValueError(f"dimension: expected whole numbers, got {dimension!r}")
+    if not wanted.ndim:
+        return traverse(model, x, wanted[None], values.unsqueeze(0), c).squeeze(1)
+    dimension = wanted.flatten().tolist()
     if values.ndim != 2 or len(values) != len(dimension) or not values.numel():
         raise ValueError(
             f"values: expected some for each of {len(dimension)} dimensions, got {values.numel()} "
@@ -161,7 +168,7 @@ def classify(
     >>> rp.classify(model, data.test.x[:5], samples=10).shape
     torch.Size([5, 10])
     """
-    frequencies = model.class_frequencies
+    frequencies = model.class_frequencies if isinstance(model, Density) else None
     if frequencies is None:
         raise ValueError(
             f"model: expected a density that is conditional on labels, such as cvae, "
@@ -209,7 +216,8 @@ def variations(
         (n, *shape), in data units.
 
     Raises:
-        ValueError: not one example, n below 1, a spread below 0, or codes that are indices.
+        ValueError: not one example, n below 1, a spread below 0 or not finite, codes that are
+            indices, or a model that has no q(z|x).
 
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
@@ -219,8 +227,9 @@ def variations(
     positive_count("n", n)
     if len(x) != 1:
         raise ValueError(f"x: expected one example, got {len(x)}")
-    if not spread >= 0:
-        raise ValueError(f"spread: expected at least 0, got {spread}")
+    if not isinstance(spread, float | int | np.number) or not 0 <= spread < math.inf:
+        raise ValueError(f"spread: expected a finite number of at least 0, got {spread!r}")
+    _refuse_others(model, LatentVariable, "q(z|x) and p(x|z), as a VAE")
     _refuse_indices(model)
     c = None if c is None else model.prepare(x, c, model.encodes)[1]
     q = model.posterior(x, c)
@@ -250,11 +259,15 @@ def redraw(
     Returns:
         (B, *shape), in data units.
 
+    Raises:
+        ValueError: a model that has no q(z|x).
+
     >>> import reparam as rp
     >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,)).eval()
     >>> redraw(model, torch.ones(3, 9)).shape
     torch.Size([3, 9])
     """
+    _refuse_others(model, LatentVariable, "q(z|x) and p(x|z), as a VAE")
     return model.likelihood(model.posterior(x, c).sample(generator), c).sample(generator)
 
 
@@ -277,8 +290,14 @@ def _spherical(first: Tensor, second: Tensor, t: float) -> Tensor:
 
 
 def _real_code(model: Codec, x: Tensor, c: Tensor | None) -> Tensor:
+    _refuse_others(model, Codec, "codes, as an autoencoder or a VAE")
     _refuse_indices(model)
     return model.encode(x, c)
+
+
+def _refuse_others(model: object, kind: type[Model], what: str) -> None:
+    if not isinstance(model, kind):
+        raise ValueError(f"model: expected one with {what}, got {type(model).__name__}")
 
 
 def _refuse_indices(model: Codec) -> None:

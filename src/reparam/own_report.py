@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from reparam.atomic import check_place
 from reparam.data import as_data
 from reparam.evaluation import evaluate, reference_scores
 from reparam.model import Generator, Model
@@ -17,7 +18,7 @@ Shown = Model | tuple[Model, History]  # with its curves, as ``resume`` gives th
 
 
 def write_report(
-    models: Model | Iterable[Shown] | Mapping[str, Shown],
+    models: Shown | Iterable[Shown] | Mapping[str, Shown],
     data: Any,
     path: str | os.PathLike[str] = "report.html",
     *,
@@ -49,9 +50,10 @@ def write_report(
     >>> rp.write_report({"mine": (model, history)}, data, path).name
     'report.html'
     """
-    named = _named([models] if isinstance(models, Model) else models)
+    named = _named(models)
     if not named:
         raise ValueError("models: expected at least one, got none")
+    check_place(Path(path))
     data = as_data(data, next(iter(named.values()))[0].space)
     entries = [
         TrainedModel(
@@ -68,16 +70,30 @@ def write_report(
 
 
 def _named(
-    models: Iterable[Shown] | Mapping[str, Shown],
+    models: Shown | Iterable[Shown] | Mapping[str, Shown],
 ) -> dict[str, tuple[Model, History | None]]:
     """Models by their names; those without one by their settings, numbered where these agree."""
-    pairs = models.items() if isinstance(models, Mapping) else ((None, one) for one in models)
+    if isinstance(models, Mapping):
+        for name in models:
+            if not isinstance(name, str) or not name.strip():
+                raise ValueError(f"models: expected names as text, got {name!r}")
+        return {name: _pair(one) for name, one in models.items()}
+    if isinstance(models, Model) or (isinstance(models, tuple) and History in map(type, models)):
+        models = [models]  # one, perhaps with its history
+    if not isinstance(models, Iterable) or isinstance(models, str):
+        raise ValueError(f"models: expected models, got {type(models).__name__}")
     named: dict[str, tuple[Model, History | None]] = {}
-    for given, one in pairs:
-        model, history = one if isinstance(one, tuple) else (one, None)
-        if not isinstance(model, Model):
-            raise ValueError(f"models: expected models, got {type(model).__name__}")
-        label = given or TrainedModel("", model, {}, History()).settings
+    for model, history in map(_pair, models):
+        label = TrainedModel("", model, {}, History()).settings
         again = sum(name == label or name.startswith(f"{label} (") for name in named)
         named[f"{label} ({again + 1})" if again else label] = model, history
     return named
+
+
+def _pair(one: object) -> tuple[Model, History | None]:
+    model, history = one if isinstance(one, tuple) and len(one) == 2 else (one, None)
+    if not isinstance(model, Model):
+        raise ValueError(f"models: expected models, got {type(model).__name__}")
+    if not isinstance(history, History | None):
+        raise ValueError(f"models: expected (model, history), got {type(history).__name__} in it")
+    return model, history

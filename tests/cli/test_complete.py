@@ -1,6 +1,7 @@
 """The command that completes examples of which the top is given."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -75,6 +76,65 @@ def test_what_is_transparent_in_a_mask_is_drawn(reparam, runs, tmp_path):
     x = np.load(tmp_path / "x.npz")["x"].reshape(2, 4, 8, 8)
     test = rp.load_data("digits").test.x[:2].numpy()
     assert (x[..., :4] == test[..., :4]).all() and not (x[..., 4:] == test[..., 4:]).all()
+
+
+@pytest.mark.parametrize("form", ["color", "deep"])
+def test_masks_in_color_or_of_16_bits_are_read_as_others(reparam, runs, tmp_path, form):
+    white = np.zeros((8, 8), np.uint16)
+    white[:3] = 65535
+    rgb = Image.fromarray((white // 257).astype(np.uint8)).convert("RGB")
+    (rgb if form == "color" else Image.fromarray(white)).save(tmp_path / "m.png")
+    words = ["complete", runs / "made", "-n", 2, "--mask", tmp_path / "m.png", "-o"]
+    code, text, error = reparam(*words, tmp_path / "x.npz")
+    assert code == 0 and "•" not in text, error  # there is nothing to remark
+    assert (
+        reparam("complete", runs / "made", "-n", 2, "--keep", 0.375, "-o", tmp_path / "y.npz")[0]
+        == 0
+    )
+    assert (np.load(tmp_path / "x.npz")["x"] == np.load(tmp_path / "y.npz")["x"]).all()
+
+
+def test_a_mask_is_not_overwritten(reparam, runs, tmp_path):
+    Image.new("L", (8, 8), 255).save(tmp_path / "m.png")
+    before = (tmp_path / "m.png").read_bytes()
+    words = ["--mask", tmp_path / "m.png", "-o", tmp_path / "m.png", "--force"]
+    code, _, error = reparam("complete", runs / "made", *words)
+    assert code == 2 and "is read as data" in error
+    assert (tmp_path / "m.png").read_bytes() == before
+
+
+def test_it_is_said_where_all_or_nothing_is_given(reparam, runs, tmp_path):
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "ones.png")
+    for words, said in (
+        (["--mask", tmp_path / "ones.png"], "The mask is black: its brightest is 1, where white"),
+        (["--box", "0,0,8,8"], "Nothing is given, so that all is drawn"),
+        (["--keep", 1], "Nothing is drawn, as all is given"),
+    ):
+        out = ["-n", 1, "-o", tmp_path / "x.npz", "--force"]
+        code, text, error = reparam("complete", runs / "made", *words, *out)
+        assert code == 0 and said in " ".join(text.split()), error
+
+
+def test_only_so_many_are_drawn_at_once_and_rows_alike_whichever_stand_beside(
+    reparam, runs, tmp_path, monkeypatch
+):
+    from reparam.cli import complete
+    from reparam.models.autoregressive import Autoregressive
+
+    monkeypatch.setattr(complete, "AT_ONCE", 4)
+    at_once, draw = [], Autoregressive.complete
+    monkeypatch.setattr(
+        Autoregressive,
+        "complete",
+        lambda self, x, *rest, **words: (at_once.append(len(x)), draw(self, x, *rest, **words))[1],
+    )
+    x = {}
+    for n in (1, 3):
+        words = ["-n", n, "--draws", 6, "--box", "0,0,1,8", "-o", tmp_path / f"{n}.npz"]
+        assert reparam("complete", runs / "made", *words)[0] == 0
+        x[n] = np.load(tmp_path / f"{n}.npz")["x"].reshape(n, 6, -1)
+    assert at_once == 4 * [4, 2]
+    assert (x[1][0] == x[3][0]).all() and len(np.unique(x[1][0], axis=0)) == 6
 
 
 def test_a_box_says_what_is_drawn(reparam, runs, tmp_path):

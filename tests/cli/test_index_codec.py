@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import torch
 import reparam as rp
 from reparam.editing import variations
 from reparam.evaluation.modes import evaluating
-from reparam.model import Codec, Loss, Solve, Space
+from reparam.model import Codec, LatentVariable, Loss, Solve, Space
 from reparam.presets import PRESETS, Preset
 from reparam.report import TrainedModel, write_page
 
@@ -120,6 +120,6 @@ def test_commands_of_other_models_refuse_it_in_a_line(trained, reparam, tmp_path
 
 
 def test_variations_of_indices_are_refused():
-    model = SimpleNamespace(code_space=Columns.code_space)
+    model = Mock(spec=LatentVariable, code_space=Columns.code_space)
     with evaluating([]), pytest.raises(ValueError, match=REFUSED):
         variations(model, torch.zeros(1, 3), 2)

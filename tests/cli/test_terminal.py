@@ -1,5 +1,6 @@
 """What the terminal gets: names of data and users as they are, in encodings that know few signs."""
 
+import ast
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from reparam.cli.messages import complain
 from reparam.cli.tables import comparison_table, key_values, named, rows_table, score_table, show
 from reparam.evaluation import Score
 from reparam.progress import bar
-from reparam.terminal import spell_out
+from reparam.terminal import SPELLED, spell_out
 
 NASTY = ["[/red]", "[bold]", "a\x1b[2Jb", "\x9b31m", ":dog:", "\u202egnp.exe", "two\nlines", "\\"]
 SHOWN = [
@@ -90,6 +91,26 @@ def test_signs_that_an_encoding_lacks_are_spelled(encoding, shown):
     stream.write("≥ 1 ± 2 ä ℙ")
     stream.flush()
     assert stream.buffer.getvalue().decode(encoding) == shown
+
+
+SPEAKING = ("cli", "comparison.py", "data", "evaluation", "objectives", "train", "wording.py")
+
+
+def test_signs_that_are_printed_can_be_spelled():
+    paths = [path for name in SPEAKING for path in [ROOT / name, *(ROOT / name).rglob("*.py")]]
+    used = {sign: path for path in paths if path.is_file() for sign in _constants(path)}
+    used = {sign: path for sign, path in used.items() if path.name != "cells.py"}  # it reads them
+    assert {"≈", "–"} <= used.keys()
+    assert not used.keys() - SPELLED.keys(), used
+
+
+def _constants(path):
+    """The signs beyond ASCII in all strings of a module that are no docstrings."""
+    tree = ast.parse(path.read_text("utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield from (sign for sign in node.value if sign > "\x7f")
 
 
 def test_help_and_class_names_in_ascii(tmp_path, monkeypatch):

@@ -99,6 +99,15 @@ def test_gray_maps_keep_the_numbers_that_are_in_them(tmp_path, plain, top):
     assert load_data(tmp_path).source["range"] == [0, 4095]
 
 
+@pytest.mark.parametrize("plain", [False, True])
+def test_maps_of_fewer_values_say_that_they_are_stretched(tmp_path, plain):
+    values = np.array([[0, 15, 8, 1]])
+    content = portable(values, 15, plain) if plain else b"P5 4 1 15\n" + bytes(values[0].tolist())
+    data = load_data(splits(tmp_path, "a.pgm", content))
+    assert data.train.x[0, 0].tolist() == [[0, 255, 136, 17]]
+    assert any("values 0 to 15 were stretched to 0 to 255" in note for note in data.notes)
+
+
 def test_plain_color_maps_of_16_bits_say_that_they_are_reduced(tmp_path):
     values = RNG.integers(0, 65536, (2, 3, 3))
     data = load_data(splits(tmp_path, "a.ppm", portable(values, 65535, plain=True)))

@@ -135,6 +135,13 @@ def test_links_to_folders_are_followed_once(tmp_path):
     )
 
 
+@pytest.mark.parametrize("background", [None, 255])
+def test_a_background_that_is_no_color_is_refused(tmp_path, background):
+    three(tmp_path, "a")
+    with pytest.raises(ValueError, match="background: expected a color"):
+        load_data(tmp_path, background=background)
+
+
 def test_all_else_is_named(tmp_path):
     """Wherever it lies, beside the folders of splits too."""
     three(tmp_path, "train", "test")

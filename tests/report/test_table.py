@@ -1,6 +1,7 @@
 """Marks, ranks and absences of the score table."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from scipy.stats import binomtest
 from reparam.evaluation.scores import Difference, Score, difference, mark, mean_score, share_score
 from reparam.model import Space
 from reparam.presets import build
-from reparam.report.numbers import number
+from reparam.report.numbers import number, seed_error
 from reparam.report.summary import findings
 from reparam.report.table import rank, score_table
 from reparam.report.trained import TrainedModel
@@ -70,10 +71,21 @@ def test_equal_values_are_both_best():
         (-9668.4, 36.2, ("−9,668", "36")),
         (0.0, None, ("0", "")),
         (1e-9, 1e-10, ("1.00e−09", "1e−10")),
+        (1000000.123, 1e-7, ("1,000,000", "1e−07")),
+        (-91.5, math.inf, ("−91.5", "∞")),
+        (123456.7, None, ("123,457", "")),
+        (9999.96, None, ("10,000", "")),
     ],
 )
 def test_numbers_have_the_digits_of_their_error(value, stderr, text):
     assert number(score(value, stderr), "elbo") == text
+
+
+def test_numbers_keep_their_power_of_ten_when_they_are_rounded():
+    speeds = [score(value) for value in (999_600.0, 9_999.7, 12_345.0, 999.6e6)]
+    shown = [number(speed, "samples_per_second")[0] for speed in speeds]
+    assert shown == ["1 M", "10,000", "12.3 k", "1 G"]
+    assert seed_error(Score(1.0, "nats", 9, "test", seed_stderr=123.4), "elbo") == "123"
 
 
 def test_absent_scores_say_why_and_are_not_zero():

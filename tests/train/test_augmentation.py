@@ -42,6 +42,17 @@ def test_a_shift_repeats_the_edge():
     assert torch.equal(augmented(x, ["shift"], decided()), x)
 
 
+def test_a_shift_of_small_images_is_by_a_pixel():
+    x = image(4, 1)
+    assert torch.equal(augmented(x, ["shift"], decided(down=0.0, right=0.0)), x[:, :, [0, 0, 1, 2]])
+
+
+def test_a_model_that_is_solved_for_says_that_nothing_was_moved():
+    data = rp.load_data("digits")
+    with pytest.warns(RuntimeWarning, match="augment: this model is solved for"):
+        rp.fit(rp.build("pca", data.space, latent_dim=2), data, augment="flip", progress=False)
+
+
 def test_a_crop_is_a_window_enlarged():
     x = image(10, 10)
     found = augmented(x, ["crop"], decided(size=0.35, top=0.0, left=1.0))  # 8.7 of 10 pixels

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 FEW = 8  # examples in a picture where no number is asked for
-ROWS_AT_ONCE = 100
+AT_ONCE = 100  # completions
 
 
 def _box(kind: object, tokens: Sequence[Token]) -> Box:
@@ -92,7 +92,7 @@ def complete(
 
     opened = where.open(run)
     model, record = opened.model, opened.record
-    target = Target.of(out, force, record, examples)
+    target = Target.of(out, force, record, examples, given.mask)
     positive_count("draws", draws)
     if not isinstance(model, Completer):
         name = type(model).__name__
@@ -150,17 +150,24 @@ def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
     from reparam.data.contents import ReadOptions
     from reparam.data.images.image_folders import read_image
 
-    contents = read_image(path, ReadOptions(channels=1, background="black"))
-    show_notes(contents.notes)
-    pixels = contents.splits["train"].x  # (1, 1, H, W)
+    contents = read_image(path, ReadOptions(background="black"))
+    show_notes(note for note in contents.notes if "--range" not in note)  # no option of this
+    pixels = contents.splits["train"].x  # (1, 1 or 3, H, W)
     if pixels.shape[2:] != shape[1:]:
         expected, got = ("x".join(map(str, size)) for size in (shape[1:], pixels.shape[2:]))
         raise ValueError(f"mask: expected an image of {expected} (height x width), got {got}")
-    return torch.from_numpy(pixels[0] > 127).expand(shape)
+    white = torch.from_numpy(pixels[0].mean(0) > 127.5)
+    if not white.any():
+        show_notes([f"The mask is black: its brightest is {pixels.max()}, where white is 255."])
+    return white.expand(shape)
 
 
 def unseen(given: Tensor) -> list[str]:
-    """What to know where not all that is given comes before all that is drawn."""
+    """What to know where nothing is to be done, or what is given comes after what is drawn."""
+    if given.all():
+        return ["Nothing is drawn, as all is given."]
+    if not given.any():
+        return ["Nothing is given, so that all is drawn."]
     flat = given[0].flatten() if given.ndim == 3 else given
     if bool((flat[1:] <= flat[:-1]).all()):
         return []
@@ -170,15 +177,25 @@ def unseen(given: Tensor) -> list[str]:
 def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed: int) -> Tensor:
     import torch
 
-    from reparam.evaluation.rows import batches
+    from reparam.batching import slices
+    from reparam.evaluation.rows import seeded_batches
 
-    generator = torch.Generator(model.anchor.device).manual_seed(seed)
     parts = []
-    for x, c, _ in batches(model, split, max(1, ROWS_AT_ONCE // draws)):
-        labels = None if c is None else c.repeat_interleave(draws, 0)
-        drawn = model.complete(x.repeat_interleave(draws, 0), given, labels, generator=generator)
-        parts.append(drawn.cpu().unflatten(0, (len(x), draws)))
+    for (x, c, _), own_noise in seeded_batches(model, split, seed, max(1, AT_ONCE // draws)):
+        with own_noise:  # of a row in all its draws, one after the other
+            drawn = [
+                _some(model, x, c, given, part.stop - part.start)
+                for part in slices(0, draws, AT_ONCE)
+            ]
+        parts.append(torch.cat(drawn, 1))
     return torch.cat(parts)
+
+
+def _some(model: Completer, x: Tensor, c: Tensor | None, given: Tensor, draws: int) -> Tensor:
+    """So many completions of each of a few examples, (n, draws, *shape)."""
+    labels = None if c is None else c.repeat_interleave(draws, 0)
+    drawn = model.complete(x.repeat_interleave(draws, 0), given, labels)
+    return drawn.cpu().unflatten(0, (len(x), draws))
 
 
 def _gray(record: DataRecord) -> float:

@@ -53,7 +53,7 @@ def denoise(
     clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None, split)
     claimed = target.claim(places(clean))
     corrupt = examples is None or noise is not None or amount is not None
-    noisy = _corrupted(clean, _noise(opened, noise, amount), seed) if corrupt else clean
+    noisy = _corrupted(opened, clean, _noise(opened, noise, amount), seed) if corrupt else clean
     repaired = _repaired(opened, noisy)
     shown = [clean.x, noisy.x, repaired] if corrupt else [clean.x, repaired]
     tiles, width = lambda: in_rows(shown, WIDEST), min(WIDEST, len(clean))
@@ -89,14 +89,17 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
     return noise_of(corruption, standardize.to(run.model.anchor))
 
 
-def _corrupted(split: Split, noise: Noise, seed: int) -> Split:
+def _corrupted(run: OpenRun, split: Split, noise: Noise, seed: int) -> Split:
     import torch
 
-    from reparam.train.random import seeded
+    from reparam.batching import rows_at_once
+    from reparam.evaluation.rows import seeded_slices
 
-    with seeded(seed, torch.device("cpu")):
-        x = noise.corrupt(split.x, noise.level).cpu()
-    return replace(split, x=x, gray=None)
+    rows, device, parts = rows_at_once(run.model.space), run.model.anchor.device, []
+    for part, own_noise in seeded_slices(len(split), rows, seed, device):
+        with own_noise:
+            parts.append(noise.corrupt(split.x[part], noise.level).cpu())
+    return replace(split, x=torch.cat(parts), gray=None)
 
 
 def _repaired(run: OpenRun, split: Split) -> Tensor:

@@ -178,14 +178,16 @@ def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Te
     import torch
 
     from reparam.editing import classify as by_density
+    from reparam.evaluation.rows import seeded_slices
     from reparam.progress import bar
 
-    generator = torch.Generator(model.anchor.device).manual_seed(seed)
     parts: list[Tensor] = []
+    slices = seeded_slices(len(split), ROWS_AT_ONCE, seed, model.anchor.device)
     with bar("classifying") as watch:
-        for x in split.x.split(ROWS_AT_ONCE):
-            watch("examples", len(parts) * ROWS_AT_ONCE / len(split))
-            parts.append(by_density(model, x, samples=samples, generator=generator).cpu())
+        for part, own_noise in slices:
+            watch("examples", part.start / len(split))
+            with own_noise:
+                parts.append(by_density(model, split.x[part], samples=samples).cpu())
     return torch.cat(parts)
 
 

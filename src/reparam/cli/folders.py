@@ -101,12 +101,27 @@ def refuse_places(folder: Path, found: Sequence[Place], force: bool) -> None:
     read = {place.source.parent.resolve() for place in found if place.source}
     for parent in {(folder / place.name).parent.resolve() for place in found} & read:
         raise ValueError(_read_as_data(folder, parent))
+    _refuse_others(folder, found)
     there = [place.name for place in found if (folder / place.name).exists()]
     if there and not force:
         more = f" and {len(there) - 1} others" if len(there) > 1 else ""
         raise ValueError(
             f"{folder}: {there[0]}{more} exist already; choose another folder or --force"
         )
+
+
+def _refuse_others(folder: Path, found: Sequence[Place]) -> None:
+    """Refuse to mix what is numbered with what was numbered before, as 00.png beside 0.png."""
+    paths = (folder / place.name for place in found if place.source is None)
+    new = {path for path in paths if path.stem.isdecimal()}
+    for parent in {path.parent for path in new}:
+        there = {path for path in parent.glob("*.png") if path.stem.isdecimal()}
+        if left := sorted(there - new):
+            raise ValueError(
+                f"{parent}: {left[0].name} would stay among the new images"
+                f"{f' with {len(left) - 1} others' if len(left) > 1 else ''}; choose another "
+                "folder, or empty this one"
+            )
 
 
 def write_folder(folder: Path, x: Tensor, found: Sequence[Place], record: DataRecord) -> list[str]:

@@ -89,8 +89,8 @@ def evaluate(
     where: Where = HERE,
 ) -> None:
     """Measure a run: every score its model defines, with its uncertainty and protocol."""
+    from reparam.atomic import check_place
     from reparam.checkpoint import write_json
-    from reparam.cli.outputs import check_place
     from reparam.comparison import Candidate, scores_json
     from reparam.evaluation import evaluate as measure
     from reparam.evaluation import reference_scores, too_few

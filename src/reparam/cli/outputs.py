@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +16,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.atomic import write_atomically
+from reparam.atomic import check_place, write_atomically
+from reparam.checkpoint import RUN_FILE
 from reparam.cli.folders import Place, refuse_places, refuse_sources, write_folder
 from reparam.cli.tables import show_notes
 from reparam.data.contents import Array
 from reparam.data.tables.cells import quoted
 from reparam.report.pictures import Brightness, grid
+from reparam.terminal import printable
+from reparam.train.folder import FILES
 from reparam.wording import EMPTY_PATH
 
 if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
 
 SUFFIXES = (".png", ".npz", ".csv")
+MOST_TILES = 10_000  # in one picture, which are 7000 x 7000 pixels of small ones and 0.4 GB at work
+# Of names: what controls terminals, and what stands for bytes that are not UTF-8.
+UNWRITTEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Target:
         out: str,
         force: bool,
         record: DataRecord,
-        *given: str | None,
+        *given: str | Path | None,
         images: bool = True,
     ) -> Target:
         """The place that ``-o`` names: a folder where it ends in a slash or has no suffix.
@@ -77,10 +84,14 @@ class Target:
         check_place(path, folder)
         if path.exists() and not force and not folder:
             raise ValueError(f"{out}: exists already; choose another name or --force")
-        if path.exists() or folder:
-            refuse_sources(path, recorded_sources(record))
-        if path.exists() and not folder:  # in folders it is seen for each image
-            refuse_sources(path, [Path(source).expanduser() for source in given if source])
+        sources = recorded_sources(record)
+        if not folder:  # in folders it is seen for each image
+            sources += [Path(source).expanduser() for source in given if source]
+        if path.exists() or folder or target.picture:  # a new table among images is none of them
+            refuse_sources(path, sources)
+        run = path if folder else path.parent
+        if (run / RUN_FILE).exists() and (folder or path.name in FILES):
+            raise ValueError(f"{out}: is of the run in {run}; choose another name")
         return target
 
     @property
@@ -91,6 +102,11 @@ class Target:
         """The files that images will have in a folder; refused where they cannot be written."""
         if self.folder:
             refuse_places(self.path, places, self.force)
+        elif self.picture and len(places) > MOST_TILES:
+            raise ValueError(
+                f"{self.path}: expected at most {MOST_TILES} images in one picture, got "
+                f"{len(places)}; write .npz, or a folder, as {self.path.with_suffix('')}/"
+            )
         return places
 
 
@@ -156,19 +172,6 @@ def in_rows(shown: Sequence[Tensor], most: int) -> Tensor:
     return torch.cat([row for block in zip(*blocks, strict=True) for row in block])
 
 
-def check_place(path: Path, folder: bool = False) -> None:
-    """Refuse, before any work is done, a place where no file or folder can be written."""
-    if path.is_dir() and not folder:
-        raise ValueError(f"{path}: is a folder; expected the name of a file")
-    there = next(
-        p for p in (path, *path.absolute().parents) if p.exists() and (folder or p != path)
-    )
-    if not there.is_dir():
-        raise ValueError(f"{path}: cannot be written, as {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"{path}: cannot be written, as {there} does not allow it")
-
-
 def beside(split: Split, record: DataRecord) -> dict[str, Array]:
     """What tells which examples these are: their classes, and their files or numbers of rows."""
     found: dict[str, Array] = {}
@@ -189,7 +192,17 @@ def conditions(c: Tensor | None, record: DataRecord) -> dict[str, Array]:
         return {"label": np.array(names)[c.cpu().numpy()]}
     columns, narrow = c.T.cpu().numpy(), c.T.cpu().float().numpy()
     exact = bool((columns == narrow).all())  # then float32 is written in fewer digits
-    return dict(zip(record.attribute_names or (), narrow if exact else columns, strict=True))
+    names = record.attribute_names or ()
+    free = _other("x", ("x", *names))  # beside the samples, which are x
+    keys = [free if name == "x" else name for name in names]
+    return dict(zip(keys, narrow if exact else columns, strict=True))
+
+
+def _other(name: str, taken: Collection[str]) -> str:
+    """A name that is not taken: the same, or with underscores after it."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _numpy(values: Tensor | Array) -> Array:
@@ -227,7 +240,7 @@ def _write_csv(file: str, result: Result) -> None:
         writer = csv.writer(out, lineterminator="\n")
         for rows, block in _blocks(result.arrays):
             if rows.start == 0:
-                writer.writerow(map(quoted, _header(block, result.columns)))
+                writer.writerow(map(_text, _header(block, result.columns)))
             for cells in zip(*map(_cells, block.values()), strict=True):
                 writer.writerow([cell for part in cells for cell in part])
 
@@ -235,17 +248,21 @@ def _write_csv(file: str, result: Result) -> None:
 def _header(block: Mapping[str, Array], names: tuple[str, ...] | None) -> list[str]:
     header: list[str] = []
     for index, (name, values) in enumerate(block.items()):
-        while name in header:  # a column of the data is called so
-            name += "_"
+        name = _other(name, header)  # a column of the data is called so
         entries = math.prod(values.shape[1:])
         numbered = [name] if values.ndim == 1 else [f"{name}{i}" for i in range(entries)]
         header += list(names) if names and index == 0 else numbered
     return header
 
 
+def _text(cell: str) -> str:
+    """A cell of text that harms neither spreadsheets nor terminals, and is UTF-8."""
+    return UNWRITTEN.sub(lambda found: printable(found[0]), quoted(cell))
+
+
 def _cells(values: Array) -> list[list[Any]]:
     flat = values.reshape(len(values), -1)
     if values.dtype.kind not in "buif":
-        return [list(map(quoted, row)) for row in flat.tolist()]
+        return [list(map(_text, row)) for row in flat.tolist()]
     # Of float32 the shortest digits that read back the same: .1, not .10000000149011612.
     return (flat.astype(str) if flat.dtype == np.float32 else flat).tolist()

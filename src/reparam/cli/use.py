@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.model import Generator
+    from reparam.progress import Watch
 
 
 def sample(
@@ -51,6 +52,7 @@ def sample(
     from reparam.cli.folders import numbered
     from reparam.cli.outputs import Parts, Result, Target, conditions, emit
     from reparam.model import Generator, positive_count
+    from reparam.progress import bar
 
     opened = where.open(run)
     model, record = opened.model, opened.record
@@ -62,26 +64,28 @@ def sample(
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     c = asked_condition(model, label, attribute, n, record)
     c = model.draw_condition(n, generator) if c is None else c
-    parts = Parts(n, _drawn(model, n, c, generator))
-    result = Result(
-        {"x": parts, **conditions(c, record)},
-        record.columns,
-        lambda: torch.cat(list(parts.each)),
-        math.ceil(math.sqrt(n)),
-        places=places,
-    )
-    emit(result, target, record)
+    with bar("sampling") as watch:
+        parts = Parts(n, _drawn(model, n, c, generator, watch))
+        result = Result(
+            {"x": parts, **conditions(c, record)},
+            record.columns,
+            lambda: torch.cat(list(parts.each)),
+            math.ceil(math.sqrt(n)),
+            places=places,
+        )
+        emit(result, target, record)
     show(f"{n} samples in {told(out)}")
 
 
 def _drawn(
-    model: Generator, n: int, c: Tensor | None, generator: torch.Generator
+    model: Generator, n: int, c: Tensor | None, generator: torch.Generator, watch: Watch
 ) -> Iterator[Tensor]:
     """n samples, as many at a time as memory allows."""
     from reparam.batching import draws_at_once, slices
 
     for part in slices(0, n, draws_at_once(model.space)):
         of_part = None if c is None else c[part]
+        watch("samples", part.start / n)
         yield model.sample(part.stop - part.start, of_part, generator=generator).cpu()
 
 
@@ -104,26 +108,27 @@ def reconstruct(
 
     from reparam.cli.folders import places
     from reparam.cli.outputs import Result, Target, beside, emit, in_rows
-    from reparam.evaluation.rows import batches
+    from reparam.evaluation.rows import seeded_batches
 
     opened = where.open(run)
     record, model = opened.record, codec(opened)
     target = Target.of(out, force, record, examples)
     found = examples_of(examples, opened, label, n, WIDEST if target.picture else None, split)
     claimed = target.claim(places(found))
-    again = _redrawn(opened, seed) if draw else model.reconstruct
-    with torch.no_grad():
-        restored = torch.cat([again(x, c).cpu() for x, c, _ in batches(model, found)])
+    again = _redrawn(opened) if draw else model.reconstruct
+    parts = []
+    for (x, c, _), own_noise in seeded_batches(model, found, seed):
+        with torch.no_grad(), own_noise:
+            parts.append(again(x, c).cpu())
+    restored = torch.cat(parts)
     tiles, width = lambda: in_rows([found.x, restored], WIDEST), min(WIDEST, len(found))
     arrays = {"x": restored} | beside(found, record)
     emit(Result(arrays, record.columns, tiles, width, places=claimed), target, record)
     show(f"{len(found)} reconstructions in {told(out)}")
 
 
-def _redrawn(opened: OpenRun, seed: int) -> Callable[[Tensor, Tensor | None], Tensor]:
-    """``redraw`` by the model of a run, one generator for all rows."""
-    import torch
-
+def _redrawn(opened: OpenRun) -> Callable[[Tensor, Tensor | None], Tensor]:
+    """``redraw`` by the model of a run."""
     from reparam.editing import redraw
     from reparam.model import LatentVariable
 
@@ -131,8 +136,7 @@ def _redrawn(opened: OpenRun, seed: int) -> Callable[[Tensor, Tensor | None], Te
     if not isinstance(model, LatentVariable):
         name = type(model).__name__
         raise ValueError(f"draw: {name} has no q(z|x) and p(x|z) to draw from; leave it out")
-    generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    return lambda x, c: redraw(model, x, c, generator)
+    return lambda x, c: redraw(model, x, c)
 
 
 def encode(

@@ -41,13 +41,24 @@ def seeded_batches(
         seed: of all noise.
         rows: in a batch; None: as many as memory allows for the model's space.
     """
-    start, device = 0, model.anchor.device
+    rows = rows or rows_at_once(model.space)
+    noises = seeded_slices(len(split), rows, seed, model.anchor.device)
+    for batch, (_, noise) in zip(batches(model, split, rows), noises, strict=True):
+        yield batch, noise
+
+
+def seeded_slices(
+    count: int, rows: int, seed: int, device: torch.device
+) -> Iterator[tuple[slice, AbstractContextManager[None]]]:
+    """Slices of so many rows at a time, each with a context as of ``seeded_batches``.
+
+    >>> [part for part, _ in seeded_slices(3, 2, 0, torch.device("cpu"))]
+    [slice(0, 2, None), slice(2, 3, None)]
+    """
     # Mixed for all rows at once, which is faster; the first of them are those of fewer rows.
-    seeds = np.random.SeedSequence(seed).generate_state(len(split)).tolist()
-    for batch in batches(model, split, rows):
-        stop = start + len(batch.x)
-        yield batch, own_noise([torch.Generator(device).manual_seed(s) for s in seeds[start:stop]])
-        start = stop
+    seeds = np.random.SeedSequence(seed).generate_state(count).tolist()
+    for part in slices(0, count, rows):
+        yield part, own_noise([torch.Generator(device).manual_seed(s) for s in seeds[part]])
 
 
 def subset(split: Split, count: int, seed: int) -> Split:

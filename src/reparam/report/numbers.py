@@ -25,11 +25,11 @@ def number(score: Score, name: str) -> tuple[str, str]:
     if measure(name).form == "whole":
         return _whole(score.value), ""
     rounded = score.seed_stderr if score.stderr is None else score.stderr
-    if rounded is None or not rounded > 0:
-        return minus(f"{score.value:.4g}"), ""
+    if rounded is None or not 0 < rounded < math.inf:
+        return minus(_plain(score.value, 4)), "∞" if score.stderr == math.inf else ""
     digits = max(0, 1 - math.floor(math.log10(rounded)))
     if digits > 5:  # an error that tiny would pad the value with digits nobody compares
-        shown = f"{score.value:.5g}" if abs(score.value) >= 1e-3 else f"{score.value:.2e}"
+        shown = _plain(score.value, 5) if abs(score.value) >= 1e-3 else f"{score.value:.2e}"
         value, error = shown, f"{rounded:.0e}"
     else:
         value, error = f"{score.value:,.{digits}f}", f"{rounded:,.{digits}f}"
@@ -62,11 +62,18 @@ def seed_error(score: Score, name: str) -> str:
         return ""
     if _is_share(score, name):
         return f"{100 * score.seed_stderr:.1f} %"
-    return minus(f"{score.seed_stderr:.2g}")
+    return minus(_plain(score.seed_stderr, 2))
+
+
+def _plain(value: float, digits: int) -> str:
+    """So many digits, and up to a billion all that are before the point."""
+    rounded = float(f"{value:.{digits}g}")
+    return f"{value:,.0f}" if 10**digits <= abs(rounded) < 1e9 else f"{rounded:.{digits}g}"
 
 
 def _whole(value: float) -> str:
     if value >= 10_000:  # three digits say enough of a speed or a size
+        value = float(f"{value:.3g}")  # of 999 600 a million
         for power, suffix in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
             if value >= power:
                 return f"{value / power:.3g}{suffix}"

@@ -20,6 +20,7 @@ Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 TILE = 64  # pixels: tiles below are enlarged by a whole factor to at least this
 LARGEST_TILE = 96  # pixels: tiles above are reduced, so that the page stays light
+TILES_AT_ONCE = 500  # are numbers before they are bytes
 GAP = 0.1  # of a tile, between tiles
 FRAME = (128, 90)  # gray and alpha of a line around tiles, so that white ones show on white
 
@@ -113,7 +114,8 @@ def grid(
         apart: columns with a wider gap before them.
         tile: smallest and largest side of an image, in pixels.
     """
-    pixels, crisp = _resize(brightness.bytes(tiles), *tile)
+    parts = [_resize(brightness.bytes(part), *tile) for part in tiles.split(TILES_AT_ONCE)]
+    pixels, crisp = np.concatenate([part for part, _ in parts]), parts[0][1]
     n, height, width, channels = pixels.shape
     space, edge = (max(3, round(gap * max(height, width))), 1) if gap else (0, 0)
     steps = [c * (width + space) + 3 * space * sum(c >= a for a in apart) for c in range(columns)]

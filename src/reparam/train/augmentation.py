@@ -18,7 +18,7 @@ def augmented(x: Tensor, how: Collection[Augmentation], uniform: Tensor) -> Tens
 
     - ``flip``: left and right change places, in half of the images.
     - ``crop``: a window of 0.8 to 1 of both sides, anywhere, enlarged to the full size.
-    - ``shift``: by up to an eighth of the sides; the pixels of the edge are repeated.
+    - ``shift``: by up to an eighth of the sides, or a pixel; those of the edge are repeated.
 
     Args:
         x: (B, C, H, W), of any type.
@@ -44,6 +44,6 @@ def _sources(side: int, axis: int, how: Collection[Augmentation], uniform: Tenso
         at = (1 - size) * uniform[:, 2 + axis, None] + size * at
     pixel = (at * side).long()
     if "shift" in how:
-        most = int(FARTHEST * side)
+        most = max(1, int(FARTHEST * side))
         pixel = pixel + (uniform[:, 4 + axis, None] * (2 * most + 1)).long() - most
     return pixel.clamp(0, side - 1)

@@ -135,12 +135,9 @@ class RunFolder:
             raise
 
     def _refuse_others(self) -> None:
-        try:
-            there = read_run(self.path)["id"]
-        except ValueError:
-            there = None
-        if there != self.id:
-            what = "removed" if there is None else "replaced by another run"
+        gone = not (self.path / RUN_FILE).exists()
+        if gone or read_run(self.path)["id"] != self.id:
+            what = "removed" if gone else "replaced by another run"
             raise ValueError(
                 f"{self.path}: was {what} while it was being trained, so that nothing more can "
                 "be saved; fit again"

@@ -264,6 +264,8 @@ class _Session:
             self.forward = Compiled(training.model, training.device, self._warn)
         if lacks_bfloat16(config, training.device):
             self._warn("precision: this CPU has no instructions for bfloat16; float32 is faster")
+        if config.augment and not any(isinstance(one, Descend) for one in training.model.stages):
+            self._warn("augment: this model is solved for, not trained in steps: nothing is moved")
         self.write_row: Callable[[Row], None] = lambda row: None
         if config.tensorboard and folder is not None:
             self.write_row = tensorboard_writer(folder.path, training.step)

@@ -192,6 +192,12 @@ def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
     gray = any(str(mode).startswith("LA") for mode in _raw_modes(image))
     if not deep and _of_16_bits(image):
         remarks.append("16 bits a color were reduced to the upper 8")
+    top = next((arg for arg in _raw_modes(image) if isinstance(arg, int)), 255)  # of a PGM
+    if top < 255:
+        remarks.append(
+            f"values 0 to {top} were stretched to 0 to 255; to keep them, give them as an array "
+            f"with levels={top + 1} (--levels {top + 1})"
+        )
     width, height = tags.get(WIDTH, image.width), tags.get(HEIGHT, image.height)
     if image.getexif().get(ORIENTATION) in SIDEWAYS:
         width, height = height, width

@@ -95,7 +95,7 @@ class Reading:
 
         try:
             return ImageColor.getrgb(self.background)[:3]
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, TypeError):
             return None
 
     def scaled(self, values: Array) -> Array:

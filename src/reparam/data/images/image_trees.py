@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from reparam.data.contents import split_named
 from reparam.data.images.image_pixels import SUFFIXES
+from reparam.terminal import printable
 from reparam.wording import counted, listed
 
 # Words beside that of a split in the name of a folder that do not make it another thing's name.
@@ -85,6 +86,7 @@ def image_places(folder: Path) -> tuple[list[ImagePlace], list[str]]:
         for (path, _), split, label in zip(found, splits, labels, strict=True)
     ]
     _refuse_loose(folder, places)
+    _refuse_undecoded(folder, {label for label in labels if label is not None})
     if again:
         notes.append(f"Folders named as the splits they are in, looked through: {_named(again)}.")
     notes += _of_single(through, any(labels)) + _of_names(steps) + _left_out(folder, tree)
@@ -248,6 +250,15 @@ def _refuse_loose(folder: Path, places: Sequence[ImagePlace]) -> None:
                 f"{folder}: {counted(len(loose), 'image')} beside class folders ({listed(loose)}); "
                 "move them into a class folder, or all images into one folder"
             )
+
+
+def _refuse_undecoded(folder: Path, classes: Iterable[str]) -> None:
+    """Refuse classes whose names are bytes that are not UTF-8, which no file could keep."""
+    odd = [printable(name) for name in classes if re.search(r"[\ud800-\udfff]", name)]
+    if odd:
+        raise ValueError(
+            f"{folder}: names of class folders that are not UTF-8: {_named(odd)}; rename them"
+        )
 
 
 def _of_single(through: Sequence[str], classes: bool) -> list[str]:
