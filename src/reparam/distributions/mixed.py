@@ -70,6 +70,7 @@ class LogisticColumns(DiscretizedLogisticMass):
     """Columns of a ``DiscretizedLogisticMass`` that have numbers of levels of their own, (B, D)."""
 
     levels: Tensor  # type: ignore[assignment]
+    counts: tuple[int, ...] = ()  # the same as numbers, (D,)
 
     @property
     def center(self) -> Tensor:
@@ -83,12 +84,12 @@ class LogisticColumns(DiscretizedLogisticMass):
         return draw.round().clamp(min=0).minimum(self.levels - 1) + 0.0  # 0, not −0
 
     def _by_levels(self, find: Callable[[DiscretizedLogisticMass], Tensor]) -> Tensor:
-        found = torch.empty_like(self.location)
-        for levels in self.levels[0].unique().tolist():
-            at = self.levels[0] == levels
-            location, log_scale = self.location[:, at], self.log_scale[:, at]
-            found[:, at] = find(DiscretizedLogisticMass(location, log_scale, int(levels)))
-        return found
+        found = []
+        for column, levels in enumerate(self.counts):
+            at = slice(column, column + 1)
+            own = DiscretizedLogisticMass(self.location[:, at], self.log_scale[:, at], levels)
+            found.append(find(own))
+        return torch.cat(found, 1)
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ class Mixed(Likelihood):
             return
         counts = torch.tensor([column.count or 0 for column in columns])
         if kind == "levels":
+            self.counts = tuple(counts.tolist())
             self.register_buffer("levels", counts.float(), persistent=False)
         if kind == "category":
             beyond = torch.arange(int(counts.max()))[:, None] >= counts
@@ -178,7 +180,7 @@ class Mixed(Likelihood):
             return NamesMass(parameters.masked_fill(self.beyond, -torch.inf))
         location, log_scale = parameters.unbind(1)
         units = level_units(location, log_scale, self.levels)
-        return LogisticColumns(*units, self.levels.expand_as(location))
+        return LogisticColumns(*units, self.levels.expand_as(location), self.counts)
 
     def _normal(self, space: Space) -> Normal:
         return Normal(space, "per-dimension")
