@@ -11,6 +11,7 @@ import torch
 
 import reparam as rp
 from reparam.data import DataRecord, load_rows, record_json
+from reparam.data.tables.text_layout import Layout
 from reparam.space import Column
 
 N = 40
@@ -64,6 +65,27 @@ def test_every_column_is_read_as_what_it_is(form, tmp_path):
     assert "Positive and skewed: income; kind log (--kind income=log)" in notes
 
 
+def test_a_table_with_holes_and_names_is_parsed_once(tmp_path, monkeypatch):
+    """Words in the first rows make a column text; missing cells do not make numbers text."""
+    monkeypatch.setattr(Layout, "rows", lambda *_: pytest.fail("it looks for lines"))
+    path = tmp_path / "people.csv"
+    rows = [f"{20 + i},{'xyz'[i % 3]},{i}.5,{i % 2 == 0}" for i in range(9)]
+    path.write_text("a,b,c,d\n" + "\n".join(rows) + "\nNA,,?,None\n,x,nan,\n")
+    x = all_rows(rp.load_data(path))
+    assert x[:9].tolist() == [[20 + i, i % 3, i + 0.5, float(i % 2 == 0)] for i in range(9)]
+    assert x[9:].isnan().tolist() == [[True] * 4, [True, False, True, True]]
+
+
+def test_rows_without_any_cell_are_left_out(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("a,b\n1.5,\n,\n,2.5\n3.5,4.5\n,\n1,2\n")
+    assert all_rows(rp.load_data(path)).nan_to_num(-1).tolist() == [
+        [1.5, -1], [-1, 2.5], [3.5, 4.5], [1, 2]
+    ]  # fmt: skip
+    path.write_text("a,b\n1.5,x\n,\n,y\n3.5,\n,\n1,x\n")
+    assert len(all_rows(rp.load_data(path))) == 4
+
+
 def test_tables_of_one_kind_stay_what_they_were():
     reals = PEOPLE[["height", "income"]]
     assert rp.load_data(reals).space == rp.Space((2,), "real")
@@ -111,6 +133,7 @@ def test_a_logarithm_needs_positive_numbers():
     "column, message",
     [
         ([f"p{i}" for i in range(N)], "column 'z' is text with 40 names, every row has its own"),
+        ([None, *"abcd"] + [None] * (N - 5), "column 'z' is text with 4 names, every row has its"),
         (["1"] * (N - 1) + ["one"], r"column 'z' holds text \('one'\).*--kind z=category"),
         ([None] * N, "column 'z' has no cell that is there; leave it out"),
         ([1.0] * (N - 1) + [np.inf], "column 'z' is inf"),

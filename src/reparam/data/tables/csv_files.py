@@ -132,8 +132,10 @@ def _lost(table: pa.Table, holes: bool) -> bool:
 
     Labels are text, of which the parser lets nothing be missing.
     """
-    missing = [column.null_count for column in table.columns]
-    if (any(missing) and not holes) or (all(missing) and _has_empty_rows(table)):
+    missing = [bool(column.null_count) for column in table.columns]
+    texts = [column.type == "string" for column in table.columns]
+    possible = all(text or null for text, null in zip(texts, missing, strict=True))
+    if (any(missing) and not holes) or (possible and _has_empty_rows(table)):
         return True
     return any(
         bool((np.abs(column.to_numpy()) >= FLOAT64_EXACT).any())
@@ -143,10 +145,14 @@ def _lost(table: pa.Table, holes: bool) -> bool:
 
 
 def _has_empty_rows(table: pa.Table) -> bool:
-    """Whether a row has no cell that is there: spreadsheets leave such behind."""
+    """Whether a row may have no cell that is there: spreadsheets leave such behind."""
     empty = np.ones(table.num_rows, bool)
-    for column in table.columns:
-        empty &= column.is_null().to_numpy()
+    for column in sorted(table.columns, key=lambda column: column.type == "string"):
+        if column.type == "string":
+            rows = np.flatnonzero(empty)
+            empty[rows] = [not column[int(row)].as_py().strip() for row in rows]
+        else:
+            empty &= column.is_null().to_numpy()
     return bool(empty.any())
 
 

@@ -51,7 +51,7 @@ def with_indices(
         if not asked and any(map(is_numeric, names)):
             continue  # numbers, and text among them, which is to be said
         if not asked:
-            _refuse(origin, name, names, len(column))
+            _refuse(origin, name, names, len(column) - indices.null_count)
         found[name] = names
         table = with_column(table, name, indices)
     return table, found
@@ -86,11 +86,11 @@ def _indexed(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, tuple[str, ...]]
     return pa.chunked_array([values.take(encoded.indices)]), names
 
 
-def _refuse(origin: str, name: str, names: Sequence[str], rows: int) -> None:
+def _refuse(origin: str, name: str, names: Sequence[str], cells: int) -> None:
     if names and all(DATE.fullmatch(word) for word in names[:MOST_NAMES]):
         raise ValueError(_of_dates(origin, name, names[0]))
-    if len(names) > MOST_NAMES or 1 < len(names) == rows > 3:
-        which = "every row has its own" if len(names) == rows else f"more than {MOST_NAMES}"
+    if len(names) > MOST_NAMES or 1 < len(names) == cells > 3:
+        which = "every row has its own" if len(names) == cells else f"more than {MOST_NAMES}"
         raise ValueError(
             f"{origin}: column {name!r} is text with {len(names)} names, {which}; leave it out "
             f"(drop, --drop), or ask for it with kind={{{name!r}: 'category'}} "
