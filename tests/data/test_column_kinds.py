@@ -70,10 +70,10 @@ def test_a_table_with_holes_and_names_is_parsed_once(tmp_path, monkeypatch):
     monkeypatch.setattr(Layout, "rows", lambda *_: pytest.fail("it looks for lines"))
     path = tmp_path / "people.csv"
     rows = [f"{20 + i},{'xyz'[i % 3]},{i}.5,{i % 2 == 0}" for i in range(9)]
-    path.write_text("a,b,c,d\n" + "\n".join(rows) + "\nNA,,?,None\n,x,nan,\n")
+    path.write_text("a,b,c,d\n" + "\n".join(rows) + "\nNA,y,?,None\n,,1,\n")
     x = all_rows(rp.load_data(path))
     assert x[:9].tolist() == [[20 + i, i % 3, i + 0.5, float(i % 2 == 0)] for i in range(9)]
-    assert x[9:].isnan().tolist() == [[True] * 4, [True, False, True, True]]
+    assert x[9:].isnan().tolist() == [[True, False, True, True], [True, True, False, True]]
 
 
 def test_rows_without_any_cell_are_left_out(tmp_path):
