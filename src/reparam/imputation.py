@@ -102,9 +102,9 @@ def impute(
 
 def _filled(x: Tensor, drawn: Tensor, draws: int) -> Tensor:
     """Draws in the missing cells, and what is given as it is, (B, draws, D)."""
-    given = x.repeat_interleave(draws, 0)
     dtype = torch.promote_types(x.dtype, drawn.dtype)
-    filled = torch.where(given.isnan(), drawn.to(dtype), given.to(drawn.device, dtype))
+    given = x.repeat_interleave(draws, 0).to(drawn.device, dtype)
+    filled = torch.where(given.isnan(), drawn.to(dtype), given)
     return filled.unflatten(0, (len(x), draws))
 
 
@@ -123,14 +123,14 @@ def _by_chains(
         proposal = model.posterior(x, own).repeat(draws)
         x = x.repeat_interleave(draws, 0)
         z, weight = _proposed(model, proposal, x, c, generator)
-        accepted = x.new_zeros((), dtype=torch.float64)
+        accepted = x.new_zeros((), dtype=numerics.accumulator(x))
         for _ in range(steps):
             other, its_weight = _proposed(model, proposal, x, c, generator)
             uniform = numerics.noise(weight, "uniform", generator)
             better = uniform.log() < its_weight - weight
             z = torch.where(better.view(-1, *[1] * (z.ndim - 1)), other, z)
             weight = torch.where(better, its_weight, weight)
-            accepted += better.double().mean()
+            accepted += better.to(accepted).mean()
         drawn = model.likelihood(z, c).sample(generator)
     return drawn, (accepted / steps).item()
 

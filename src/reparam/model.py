@@ -209,7 +209,7 @@ class Model(nn.Module, ABC):
             check_values(x, self.space.level_count, domain)
         x = x.to(self.anchor.device)
         # Real data keep their precision until they are centered: 1.7e9 ± 10 has none in float32.
-        wide = self.space.has_reals and numerics.needs_float64(x.dtype)
+        wide = self.space.keeps_precision and numerics.needs_float64(x.dtype)
         x = x.to(torch.float64 if wide else self.anchor.dtype)
         return x, self._condition(c, x.shape[0])
 
@@ -347,9 +347,12 @@ class Completer(Generator):
         x, mask = as_tensor(x), as_tensor(mask, "mask")
         check_shape(x, self.space.shape)
         check_mask(mask, x)
-        # What is not given is a missing cell to models that take these: 0 may be no value of it.
+        mask = mask.to(x.device)
+        if self.takes_missing:  # then that is what is not given, as 0 may be no value of it
+            x = x.double() if numerics.needs_float64(x.dtype) else x
+            mask = mask & ~x.isnan()
         nothing = torch.nan if self.takes_missing else 0
-        given, c = self.prepare(torch.where(mask.to(x.device), x, nothing), c)
+        given, c = self.prepare(torch.where(mask, x, nothing), c)
         return given, mask.to(given.device).expand_as(given), c
 
 

@@ -19,6 +19,7 @@ ColumnKind = Literal["real", "log", "levels", "binary", "category"]
 # as means and gray images do; "finite": any number, as noise and linear decoders make of data.
 Domain = Literal["support", "range", "finite"]
 ROWS = 1024  # looked at together
+FLOAT32_EXACT = 2**24  # float32 holds every integer up to here
 ROUNDING = 1e-5  # of sums of a few hundred terms in float32, relative
 _TRUSTED = ContextVar("trusted", default=False)
 
@@ -49,6 +50,9 @@ class Column:
         if self.kind not in get_args(ColumnKind):
             expected = ", ".join(get_args(ColumnKind))
             raise ValueError(f"{self.name}: expected a kind of {expected}, got {self.kind!r}")
+        least = {"levels": 2, "category": 1}.get(self.kind, 0)
+        if self.levels is not None and (self.levels != int(self.levels) or self.levels < least):
+            raise ValueError(f"{self.name}: expected at least {least} values, got {self.levels}")
         if (self.kind in ("levels", "category")) != (self.levels is not None):
             raise ValueError(
                 f"{self.name}: levels are given exactly for levels and categories, got "
@@ -121,6 +125,12 @@ class Space:
     def has_reals(self) -> bool:
         """Whether log p(x) is a density in entries of x, which keep their precision."""
         return self.kind == "real" or any(c.count is None for c in self.columns or ())
+
+    @property
+    def keeps_precision(self) -> bool:
+        """Whether there are values that float32 may round: reals, and large whole numbers."""
+        largest = max((abs(c.low) + (c.count or 0) for c in self.columns or ()), default=0)
+        return self.has_reals or largest > FLOAT32_EXACT
 
     @property
     def reals(self) -> Tensor:

@@ -284,12 +284,87 @@ def test_columns_have_one_weight_in_autoencoders():
     for stage in model.stages[:-1]:
         stage.solve(model, [Batch(rows)])
     seen = model.standardize.scaled(rows)
-    outputs = torch.zeros(18, 3, 4, dtype=F64)
-    outputs[:, 0, 0] = torch.logit(seen[:, 0].mean())
-    outputs[:, 0, 1] = seen[:, 1].mean()
-    outputs[:, :, 2] = (seen[:, 2].long().bincount().double() / 18).log()
-    errors = model.columns(outputs, seen)
+    errors = model.columns(torch.zeros(18, 3, 4, dtype=F64), seen)
     torch.testing.assert_close(errors.mean(0), torch.ones(4, dtype=F64))
+    # One of 2 000: what hardly ever occurs costs less than 1, and does not rule the others.
+    rare = torch.zeros(2000, 4, dtype=F64)
+    rare[0] = 1
+    rare[:, 1], rare[:, 3] = torch.linspace(0, 1, 2000), torch.linspace(-1, 1, 2000)
+    model.columns.learn([rare])
+    outputs = torch.zeros(2000, 3, 4, dtype=F64, requires_grad=True)
+    error = model.columns(outputs, rare).mean(0)
+    assert error[[0, 2]].max() < 0.1
+    error.sum().backward()
+    size = outputs.grad[:, 0].norm(dim=0)
+    assert size[0] < size[3]
+
+
+@pytest.mark.parametrize("name", ["vae", "made", "ae"])
+def test_gradients_are_finite_where_numbers_are_large(name):
+    """exp of a column that is no logarithm would overflow, and its gradient be no number."""
+    columns = (rp.Column("year", "levels", 60, low=1960), rp.Column("income", "log"))
+    space = Space((2,), "mixed", columns=columns)
+    model = randomized(name, space, **EXACT.get(name, {"hidden": (4,), "latent_dim": 2}))
+    x = torch.tensor([[1970.0, 50.0], [2019.0, torch.nan]], dtype=F64, requires_grad=True)
+    model.loss(x).objective.backward()
+    if isinstance(model, rp.Codec):
+        model.reconstruct(x).sum().backward()
+        assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert x.grad.isfinite().all()
+
+
+def test_large_whole_numbers_are_not_rounded(tmp_path):
+    columns = (rp.Column("day", "levels", 31, low=20230101), rp.Column("ok", "binary"))
+    space = Space((2,), "mixed", columns=columns)
+    model = rp.build("made", space, hidden=(3,), seed=0)
+    days = torch.arange(20230101, 20230132)
+    rows = torch.stack([days.repeat(2), torch.arange(2).repeat_interleave(31)], 1)
+    model.standardize.stages[0].solve(model, [Batch(rows)])
+    for x in (rows, rows.double()):
+        assert model.log_prob(x).value.exp().sum().item() == pytest.approx(1, abs=1e-5)
+    draws = model.sample(400)[:, 0]
+    assert set(draws.tolist()) == set(days.tolist())
+    path = tmp_path / "days.csv"
+    path.write_text("day,v\n" + "".join(f"{d},{i % 7}.5\n" for i, d in enumerate(days.repeat(3))))
+    data = rp.load_data(path)
+    assert data.space.columns[0] == columns[0] and data.train.x.dtype == F64
+
+
+def test_integers_and_holes_given_to_complete():
+    columns = (rp.Column("time", "real"), rp.Column("k", "category", 4))
+    space = Space((2,), "mixed", columns=columns)
+    model = randomized("made", space, hidden=(3,))
+    rows = torch.tensor([[1.7e9, 0], [1.7e9 + 22, 1]], dtype=F64)
+    model.stages[0].solve(model, [Batch(rows)])
+    x, given = torch.tensor([[1_700_000_011, 2]]), torch.tensor([True, False])
+    assert model.prepare_given(x, given)[0][0, 0].item() == 1_700_000_011
+    filled = model.complete(torch.tensor([[torch.nan, 2.0]]), torch.tensor([True, True]))
+    assert filled.isfinite().all() and filled[0, 1] == 2  # NaN is not given, whatever is said
+
+
+def test_noise_hides_cells_and_leaves_the_others_as_they_are():
+    columns = (rp.Column("age", "levels", 100, low=18), rp.Column("income", "log"))
+    space = Space((2,), "mixed", columns=columns)
+    model = rp.build("denoising-ae", space, hidden=(2,), latent_dim=1)
+    x = torch.tensor([[117.0, 5.0], [19.0, 7.0]] * 20)
+    seen = model.noise.corrupt(x, 0.5)
+    assert seen.isnan().sum(1).tolist() == [1] * 40
+    assert torch.equal(seen[~seen.isnan()], x[~seen.isnan()])
+
+
+def test_a_constant_that_is_missing_hides_nothing():
+    space = Space((2,), "mixed", columns=(rp.Column("a", "real"), rp.Column("b", "real")))
+    model = rp.build("made", space, hidden=(3,)).double()
+    model.stages[0].solve(model, [Batch(torch.tensor([[7.0, 0.5], [7.0, 1.5]], dtype=F64))])
+    x = torch.tensor([[torch.nan, 1.0]], dtype=F64)
+    assert model.log_prob(x).kind == "exact"
+    assert rp.impute(model, x).x[0, 0].tolist() == [7, 1]
+
+
+def test_columns_have_as_many_values_as_their_kind_needs():
+    for kind, levels in (("levels", 1), ("levels", -2), ("category", 0), ("levels", 2.5)):
+        with pytest.raises(ValueError, match="a: expected at least"):
+            rp.Column("a", kind, levels)
 
 
 def test_standardization_uses_the_cells_there_are_and_keeps_large_numbers():

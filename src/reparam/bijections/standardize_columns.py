@@ -69,7 +69,8 @@ class StandardizeColumns(Float64Buffers, Bijection):
         return None if self.varying.whole else self.varying.mask
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.observed(x), self.factors(torch.zeros_like(x), x).sum(1).to(self.anchor)
+        zeros = self.anchor.new_zeros(x.shape)
+        return self.observed(x), self.factors(zeros, x).sum(1)
 
     def observed(self, x: Tensor) -> Tensor:
         """z alone: x as ``Mixed`` takes it."""
@@ -90,11 +91,10 @@ class StandardizeColumns(Float64Buffers, Bijection):
 
     def _log_slope(self, x: Tensor) -> Tensor:
         """ln dz/dx of every entry, (B, D) or (1, D), 0 of constants and of whole numbers."""
-        slope = -self.varying(self.scale.log())[None]
-        if not self.has_log:
-            return slope
-        logs = self._positive(x).log()
-        return slope - torch.where(self.log, logs, 0.0)
+        slope = -self.scale.log()[None]
+        if self.has_log:
+            slope = slope - torch.where(self.log, self._positive(x).log(), 0.0)
+        return self.varying(slope)
 
     def masked(self, z: Tensor) -> Tensor:
         """Values in network units with 0 in place of constants, as ``scaled`` has them."""
@@ -102,7 +102,8 @@ class StandardizeColumns(Float64Buffers, Bijection):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         y = z * self.scale + self.shift
-        x = torch.where(self.log, y.exp(), y) if self.has_log else y
+        # No exp of other columns: where it overflows, its gradient would be NaN though not used.
+        x = torch.where(self.log, torch.where(self.log, y, 0.0).exp(), y) if self.has_log else y
         return self.varying.restore(x), -self._log_slope(x).expand(x.shape).sum(1).to(self.anchor)
 
     @property

@@ -14,9 +14,8 @@ from reparam.data.contents import Array, Contents
 from reparam.data.large_arrays import blocks, changed, is_mapped
 from reparam.data.scaled_levels import with_whole_levels
 from reparam.limits import Limited, Whole
-from reparam.space import DataKind
+from reparam.space import FLOAT32_EXACT, DataKind
 
-FLOAT32_EXACT = 2**24  # float32 holds every integer up to here
 FLOAT64_EXACT = 2**53
 FLOAT32_LARGEST = float(np.finfo(np.float32).max)
 ROUNDING = 1e-4  # of a column's standard deviation: less is lost in any model

@@ -110,6 +110,8 @@ class Autoencoder(Codec):
         return noise_of(self.corruption, self.standardize)
 
     def filters(self) -> Filters | None:
+        if self.columns is not None:
+            return None
         into_x, from_x = single_matrix(self.decoder), single_matrix(self.encoder)
         if into_x is not None:
             return Filters(into_x.detach().T.reshape(-1, *self.space.shape), "decoder")

@@ -119,8 +119,8 @@ class Autoregressive(Conditional, Density, Completer):
         factors, value = self._members(x, c)
         alone = self.network.members == 1
         kind: Kind = "exact"
-        if self.takes_missing and readable() and self._follows(~x.isnan()).any():
-            kind = "estimate"
+        if self.takes_missing and (not readable() or self._follows(~x.isnan()).any()):
+            kind = "estimate"  # where nobody can look, what is missing may come first
         return LogProb(value, kind, per_dimension=factors if alone else None)
 
     def refuse_given(self, given: Tensor) -> None:
@@ -141,6 +141,8 @@ class Autoregressive(Conditional, Density, Completer):
         only if no factor would have to be summed over what is missing before it.
         """
         given = given.flatten(1)
+        if self.standardize.varies is not None:  # a constant is known
+            given = given | ~self.standardize.varies.flatten()
         follows = torch.zeros_like(given)
         for member in range(self.network.members):
             ranks = self.network.ranks_of(member).to(given.device)

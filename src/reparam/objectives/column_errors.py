@@ -8,15 +8,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam import numerics
 from reparam.model import Space
+
+LEAST = 0.1  # nats: the entropy of a flag that is set in 2 % of the rows
 
 
 class ColumnErrors(nn.Module):
     """Σ_i w_i e_i over the columns: squared errors of numbers, cross-entropies of flags and names.
 
     1/w_i is what the best constant answer costs in training: the variance of numbers, the entropy
-    of flags and names. So no column rules by its unit or by how many values it has, and the sum is
-    about D where nothing is reconstructed. Cells that are missing have no error.
+    of flags and names, but at least ``LEAST`` nats, as a value that hardly ever occurs would rule
+    the others. Outputs are deviations from these answers, of numbers in units of their deviation:
+    where nothing is reconstructed each column costs about 1, from the start. Cells that are missing
+    have no error.
 
     Args:
         space: of mixed data.
@@ -48,13 +53,18 @@ class ColumnErrors(nn.Module):
         for name, buffer in masks.items():
             self.register_buffer(name, buffer, persistent=False)
         self.register_buffer("costs", torch.ones(len(columns)))
+        self.register_buffer("scale", torch.ones(len(columns)))  # of numbers
+        self.register_buffer("start", torch.zeros(*self.parameter_shape))  # the best constants
         self.flags: Tensor
         self.names: Tensor
         self.beyond: Tensor
         self.costs: Tensor
+        self.scale: Tensor
+        self.start: Tensor
 
     def forward(self, outputs: Tensor, x: Tensor) -> Tensor:
-        missing, numbers = x.isnan(), outputs[:, 0]
+        missing, outputs = x.isnan(), self._answers(outputs)
+        numbers = outputs[:, 0]
         there = torch.where(missing, 0.0, x)
         flags = F.binary_cross_entropy_with_logits(numbers, there, reduction="none")
         errors = torch.where(self.flags, flags, (numbers - there).square())
@@ -66,6 +76,7 @@ class ColumnErrors(nn.Module):
 
     def center(self, outputs: Tensor) -> Tensor:
         """x in network units (B, D): numbers, probabilities of flags, the most probable names."""
+        outputs = self._answers(outputs)
         numbers = outputs[:, 0]
         x = torch.where(self.flags, numbers.sigmoid(), numbers)
         if self.named:
@@ -75,16 +86,27 @@ class ColumnErrors(nn.Module):
     @torch.no_grad()
     def learn(self, parts: Iterable[Tensor]) -> None:
         """Read what the best constant answers cost, of training rows (N, D) in network units."""
-        x = torch.cat([part.double() for part in parts])
+        x = torch.cat([part.to(numerics.accumulator(part)) for part in parts])
         for index in range(x.shape[1]):
             values = x[:, index][~x[:, index].isnan()]
             if self.flags[index] or index in self.named:
-                shares = values.long().bincount().double() / max(1, len(values))
-                cost = torch.special.entr(shares).sum()
+                counts = values.long().bincount(minlength=2).to(values)
+                shares = counts / counts.sum().clamp(min=1)
+                self.costs[index] = torch.special.entr(shares).sum().clamp(min=LEAST)
+                logs = counts.clamp(min=0.5).log()  # half a row of what never occurs
+                flag = bool(self.flags[index])
+                chosen = (logs[1] - logs[0])[None] if flag else logs[: len(self.start)]
+                self.start[: len(chosen), index] = chosen.to(self.start)
             else:
-                cost = values.var(correction=0)
-            # A column that is always the same costs nothing: it counts as it is.
-            self.costs[index] = torch.where(cost > 0, cost, 1.0)
+                deviation = values.std(correction=0)
+                # A number that is always the same costs nothing: it counts as it is.
+                scale = torch.where(deviation > 0, deviation, 1.0)
+                self.scale[index], self.costs[index] = scale, scale.square()
+                self.start[0, index] = values.mean()
+
+    def _answers(self, outputs: Tensor) -> Tensor:
+        """What the outputs say: numbers in network units, and logits."""
+        return self.start + outputs * self.scale
 
     def _logits(self, outputs: Tensor) -> Tensor:
         return outputs[:, :, self.names].masked_fill(self.beyond, -torch.inf)

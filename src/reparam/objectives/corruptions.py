@@ -261,6 +261,9 @@ def noise_of(corruption: Corruption, standardize: Standardization) -> Noise:
         if level == 0:  # not even rounded on the way to network units and back
             return real
         scaled = standardize.scaled(real.to(standardize.anchor.device))
+        if standardize.space.columns:  # cells go, and the others stay as they are
+            hidden = corruption.at(level)(scaled, standardize.varying).isnan()
+            return torch.where(hidden, torch.nan, real.to(hidden.device))
         return standardize.inverse(corruption.at(level)(scaled, standardize.varying))[0]
 
     return Noise(corruption.name, corruption.unit, corruption.level, corruption.strongest, corrupt)

@@ -10,7 +10,7 @@ import numpy as np
 
 from reparam.data.contents import Array, Contents
 from reparam.data.values import fits_float32, refuse_infinite
-from reparam.space import Column, ColumnKind
+from reparam.space import FLOAT32_EXACT, Column, ColumnKind
 from reparam.wording import did_you_mean, listed
 
 MOST_LEVELS = 100  # of a column of whole numbers that nobody says is one
@@ -68,6 +68,8 @@ def with_columns(contents: Contents, kinds: Kinds) -> tuple[Contents, tuple[Colu
 
 def stored(contents: Contents, columns: Sequence[Column]) -> Contents:
     """x in single precision where that loses nothing of the real columns, else in double."""
+    if any(abs(column.low) + (column.count or 0) > FLOAT32_EXACT for column in columns):
+        return contents.with_x(lambda x: x.astype(np.float64))
     reals = [i for i, column in enumerate(columns) if column.count is None]
     arrays = [arrays.x for arrays in contents.splits.values()]
     filled = [_filled(x[:, reals]) for x in arrays]
