@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.bijections.standardization import Standardization
+from reparam.bijections.standardize_columns import StandardizeColumns
 from reparam.bijections.varying import Varying
 from reparam.inspection import Noise
 from reparam.limits import NonNegative, Share, limited
@@ -251,6 +252,7 @@ def make_corruption(
 def noise_of(corruption: Corruption, standardize: Standardization) -> Noise:
     """The corruption on data units, given the way to network units and back.
 
+    >>> from reparam.bijections.standardization import standardization
     >>> noise = noise_of(Masking(1.0), standardization(Space((2,), "levels", levels=5)))
     >>> noise.corrupt(torch.tensor([[4, 2]]), noise.level).tolist()
     [[0.0, 0.0]]
@@ -261,6 +263,9 @@ def noise_of(corruption: Corruption, standardize: Standardization) -> Noise:
         if level == 0:  # not even rounded on the way to network units and back
             return real
         scaled = standardize.scaled(real.to(standardize.anchor.device))
-        return standardize.inverse(corruption.at(level)(scaled, standardize.varying))[0]
+        seen = corruption.at(level)(scaled, standardize.varying)
+        if isinstance(standardize, StandardizeColumns):  # whose inverse is of other units
+            seen = seen * standardize.top
+        return standardize.inverse(seen)[0]
 
     return Noise(corruption.name, corruption.unit, corruption.level, corruption.strongest, corrupt)

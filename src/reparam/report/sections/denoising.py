@@ -10,9 +10,9 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam.evaluation.denoising import Repair, repair
-from reparam.evaluation.reconstruction import unit_range
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
+from reparam.evaluation.vectors import unit_range
 from reparam.inspection import Noise
 from reparam.model import Codec
 from reparam.report import plots, queries
