@@ -78,8 +78,9 @@ def neighbor_overlap(
 
     Euclidean distances on both sides, in the data between ``Vectors``. At most 1000 rows of the
     split, drawn at random, are each other's neighbors: a code that has nothing to do with the data
-    keeps 10/(n−1) of them, the data themselves keep all. None where there are not twice as many rows as neighbors, and of
-    conditional models: a code of the condition alone would keep neighbors of one class together.
+    keeps 10/(n−1) of them, the data themselves keep all. None where there are not twice as many
+    rows as neighbors, and of conditional models: a code of the condition alone would keep neighbors
+    of one class together.
 
     Args:
         model: any encoder.

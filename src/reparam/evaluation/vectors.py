@@ -76,7 +76,7 @@ class Vectors:
         parts = [numbers[:, kept]]
         for index in self.named:
             count = (self.space.columns or ())[index].count or 1
-            parts.append(F.one_hot(numbers[:, index].long(), count) / math.sqrt(2))
+            parts.append(F.one_hot(numbers[:, index].long(), count).double() / math.sqrt(2))
         return torch.cat(parts, 1)
 
     def errors(self, other: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
