@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from reparam.report.section import Section
 from reparam.report.sections import (
+    column_pairs,
+    column_rows,
     denoising,
     entrywise,
     filters,
@@ -28,6 +30,8 @@ SECTIONS: tuple[Section, ...] = (
     denoising.SECTION,
     sampled_images.SECTION,
     sampled_columns.SECTION,
+    column_rows.SECTION,
+    column_pairs.SECTION,
     entrywise.SECTION,
     interpolations.SECTION,
     latent_map.SECTION,

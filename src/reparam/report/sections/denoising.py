@@ -170,9 +170,13 @@ SECTION: Section = Section(
     "denoising",
     "Denoising",
     """Test examples corrupted, and reconstructed from what is left: the mean of x given the mean
-code of the corrupted x. Errors are from the clean x, per entry{{ ", values in [0, 1]" if
-data.space.kind != "real" else (", in the data's unit" if data.space.is_image else
-", in variances of each column") }}; noise of seed {{ seed }}, the same for every model.""",
+code of the corrupted x. Errors are from the clean x, per entry
+{%- if data.space.kind == "mixed" %}, numbers in variances of their column, flags and names 0 or 1,
+cells made missing by what stands in for them, the mean or most frequent value
+{%- elif data.space.kind != "real" %}, values in [0, 1]
+{%- elif data.space.is_image %}, in the data's unit
+{%- else %}, in variances of each column{% endif %}; noise of seed {{ seed }}, the same for every
+model.""",
     build,
     "denoising.html.j2",
 )
