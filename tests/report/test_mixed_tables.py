@@ -15,13 +15,14 @@ from holes import with_holes
 import reparam as rp
 from reparam.data import Data, Split
 from reparam.evaluation.association import association
+from reparam.evaluation.column_scores import column_error
 from reparam.model import Space
 from reparam.report import TrainedModel, queries, summary, write_page
 from reparam.report.associations import triangle
 from reparam.report.marginals import marginal
 from reparam.report.queries import Samples
 from reparam.report.section import Shown
-from reparam.report.sections import SECTIONS, column_pairs, column_rows
+from reparam.report.sections import SECTIONS, column_pairs, column_rows, imputed
 from reparam.space import Column
 from reparam.train.history import History
 
@@ -205,3 +206,25 @@ def test_facts_say_which_cells_are_missing():
     )
     assert said.endswith("and 1 more")
     assert "Missing cells" not in dict(summary.facts(data_of()))
+
+
+# --------------------------------------------------------------------- missing cells
+
+
+def test_filled_cells_are_shown_where_the_data_have_holes_and_a_model_fills_them(tmp_path):
+    text = page(tmp_path, data_of(holes=True), entries("vae", "made"))
+    section = text.partition('<section id="missing"')[2].partition("</section>")[0]
+    assert "Of 30 test rows 20%" in section and "Iterative" in section
+    assert "missing anywhere in a row: MADE." in section
+    assert imputed.build(Shown(data_of(), entries("vae"))) is None
+    assert imputed.build(Shown(data_of(holes=True), entries("ae", "made"))) is None
+
+
+def test_the_best_way_to_fill_a_column_is_marked_by_its_kind():
+    error, accuracy = column_error, Column("owned", "binary")
+    x = torch.tensor([0.0, 1, 1, 0])
+    scores = [error(accuracy, x, x, "test"), error(accuracy, 1 - x, x, "test"), None]
+    assert [a.rank for a in imputed._answers(scores, lower=False)] == ["best", "", ""]
+    height = Column("height", "real")
+    scores = [error(height, x + by, x, "test") for by in (2, 1, torch.tensor([1, 1, 0.8, 1.3]))]
+    assert [a.rank for a in imputed._answers(scores, lower=True)] == ["", "best", "tied"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -132,10 +131,11 @@ def column_error(column: Column, answer: Tensor, x: Tensor, name: str) -> Score 
     if not is_number(column):
         halves = (answer - column.low + 0.5).floor() + column.low  # probabilities of flags
         return share_score(halves == x, name)
-    square = mean_score((answer - x).square(), RMS, name)
-    root = math.sqrt(square.value)
-    stderr = square.stderr / (2 * root) if square.stderr is not None and root > 0 else None
-    return Score(root, RMS, len(x), name, stderr)
+    squares = (answer - x).square()
+    root = squares.mean().sqrt()
+    # What each cell adds to the root, to first order, so that answers compare cell by cell.
+    values = root + (squares - squares.mean()) / (2 * root) if root > 0 else squares
+    return replace(mean_score(values, RMS, name), value=root.item())
 
 
 def _seed(given: Given | None, seed: int) -> int | None:

@@ -56,8 +56,7 @@ class Vectors:
     @property
     def width(self) -> int:
         """W, how many numbers a vector has."""
-        more = sum((self.space.columns or ())[i].count or 1 for i in self.named)
-        return self.space.dimension - len(self.named) + more
+        return self.space.dimension + sum(self._count(i) - 1 for i in self.named)
 
     @property
     def unit(self) -> str:
@@ -68,16 +67,36 @@ class Vectors:
             return "per entry, values in [0, 1]"
         return "squared data units" if self.space.is_image else "variances, per entry"
 
+    @property
+    def entries(self) -> Tensor:
+        """Which entry of a flat x each number of a vector is of, (W,): names come last."""
+        kept = [i for i in range(self.space.dimension) if i not in self.named]
+        return torch.tensor(kept + [i for i in self.named for _ in range(self._count(i))])
+
     def __call__(self, x: Tensor) -> Tensor:
         numbers = self._numbers(x).flatten(1)
         if not self.named:
             return numbers
-        kept = [i for i in range(numbers.shape[1]) if i not in self.named]
-        parts = [numbers[:, kept]]
+        parts = [numbers[:, [i for i in range(numbers.shape[1]) if i not in self.named]]]
         for index in self.named:
-            count = (self.space.columns or ())[index].count or 1
-            parts.append(F.one_hot(numbers[:, index].long(), count).double() / math.sqrt(2))
+            names = F.one_hot(numbers[:, index].long(), self._count(index))
+            parts.append(names.double() / math.sqrt(2))
         return torch.cat(parts, 1)
+
+    def inverse(self, vectors: Tensor) -> Tensor:
+        """x (B, D) of mixed data whose vectors these are, names by the largest of their numbers."""
+        x = vectors.new_empty(len(vectors), self.space.dimension)
+        kept = self.space.dimension - len(self.named)
+        x[:, self.entries[:kept]] = vectors[:, :kept]
+        x = x * self.scale + self.shift
+        x[:, self.log] = x[:, self.log].exp()
+        parts = vectors[:, kept:].split([self._count(i) for i in self.named], 1)
+        for index, part in zip(self.named, parts, strict=True):
+            x[:, index] = part.argmax(1).double()
+        return x
+
+    def _count(self, index: int) -> int:
+        return (self.space.columns or ())[index].count or 1
 
     def errors(self, other: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Σ of the squared errors of each row over the entries of x that are there, (B,), and how
