@@ -34,7 +34,7 @@ def default_models(space: Space, rows: int | None = None, counted: int | None = 
         codes = sorted({min(code, most) for code in DEFAULT_CODES if min(code, most) > 0})
         codes = codes if name == "pca" else codes or [1]
         # Columns of tables come in all units, as those of images do not.
-        scaled = " standardize=true" if name == "pca" and space.kind in ("real", "mixed") else ""
+        scaled = " standardize=true" if name == "pca" and space.has_reals else ""
         chosen += [f"{name} latent_dim={code}{scaled}" for code in codes]
     return chosen
 
