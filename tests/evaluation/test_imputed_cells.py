@@ -112,6 +112,11 @@ def test_the_iterative_imputer_finds_what_depends():
     assert errors[0].seed == 0 and errors[2].unit.startswith("root mean square")
 
 
+def test_the_iterative_imputer_is_left_out_where_it_would_take_minutes(data, monkeypatch):
+    monkeypatch.setattr(imputed_cells, "MOST_NUMBERS", 6)
+    assert iterative_answers(data, hide(data)) is None
+
+
 def test_vectors_and_their_inverse():
     x = random_x(SPACE, 30)
     vectors = Vectors(SPACE, x)

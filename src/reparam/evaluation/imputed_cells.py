@@ -23,6 +23,7 @@ from reparam.model import Completer, LatentVariable, Model
 from reparam.space import Column
 
 SHARE, MOST_ROWS, MOST_FITTED = 0.2, 200, 5000
+MOST_NUMBERS = 100  # in a vector that is regressed on itself: seconds
 DRAWS, STEPS = 20, 50
 
 
@@ -118,16 +119,19 @@ def constant_answers(data: Data, cells: HiddenCells) -> Tensor:
     return torch.tensor(row, dtype=torch.float64).expand(cells.x.shape)
 
 
-def iterative_answers(data: Data, cells: HiddenCells) -> Tensor:
+def iterative_answers(data: Data, cells: HiddenCells) -> Tensor | None:
     """What scikit-learn's ``IterativeImputer`` says, (N, D): a regression of each column on others.
 
     It is fitted to training rows, 5000 at most, as ``Vectors``: names are one-hot, and the largest
-    of their numbers is the answer.
+    of their numbers is the answer. None where these have more than 100 numbers, of which each would
+    be regressed on all others, round by round.
     """
     from sklearn.experimental import enable_iterative_imputer  # noqa: F401
     from sklearn.impute import IterativeImputer
 
     vectors = Vectors(data.space, data.train.x)
+    if vectors.width > MOST_NUMBERS:
+        return None
     rows = subset(data.train, MOST_FITTED, cells.seed).x
     fitted, asked = (
         torch.where(x[:, vectors.entries].isnan(), torch.nan, vectors(x)).numpy()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sklearn.exceptions import ConvergenceWarning
-from torch import Tensor
 
 from reparam.evaluation.column_scores import is_number
 from reparam.evaluation.imputed_cells import (
@@ -58,8 +57,9 @@ def build(shown: Shown) -> Imputed | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # within its 20 rounds
         iterative = iterative_answers(data, cells)
-    answers: list[Tensor] = [constant_answers(data, cells), iterative]
-    answers += [drawn_answers(shown.entries[i].model, cells) for i in models]
+    others = {"constant": constant_answers(data, cells)}
+    others |= {} if iterative is None else {"iterative": iterative}
+    answers = [*others.values(), *(drawn_answers(shown.entries[i].model, cells) for i in models)]
     errors = [imputation_errors(cells, one) for one in answers]
     rows = []
     for index, column in enumerate(cells.columns):
@@ -67,7 +67,7 @@ def build(shown: Shown) -> Imputed | None:
         what, numbers = ("rms", True) if is_number(column) else ("accuracy", False)
         count = int(cells.hidden[:, index].sum())
         rows.append((column.name, what, count, _answers(found, lower=numbers)))
-    return Imputed(["constant", "iterative"], models, rows, len(cells.x))
+    return Imputed(list(others), models, rows, len(cells.x))
 
 
 def _answers(scores: Sequence[Score | None], *, lower: bool) -> list[Answer]:
@@ -89,9 +89,10 @@ SECTION: Section = Section(
     "missing",
     "Missing cells",
     f"""Of {{{{ content.examples }}}} test rows {SHARE:.0%} of the cells are hidden, at random with
-seed {{{{ seed }}}}, and filled: with the training mean or most frequent value (constant), by
-scikit-learn's iterative imputer, and with the mean or most frequent value of a model's draws from
-p(hidden | seen). Errors are over the hidden cells.""",
+seed {{{{ seed }}}}, and filled: with the training mean or most frequent value (constant),
+{{% if "iterative" in content.others %}}by scikit-learn's iterative imputer, {{% endif %}}and with the
+mean or most frequent value of a model's draws from p(hidden | seen). Errors are over the hidden
+cells.""",
     build,
     "imputed.html.j2",
     mixed,
