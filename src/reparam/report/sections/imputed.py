@@ -90,8 +90,8 @@ SECTION: Section = Section(
     "Missing cells",
     f"""Of {{{{ content.examples }}}} test rows {SHARE:.0%} of the cells are hidden, at random with
 seed {{{{ seed }}}}, and filled: with the training mean or most frequent value (constant),
-{{% if "iterative" in content.others %}}by scikit-learn's iterative imputer, {{% endif %}}and with the
-mean or most frequent value of a model's draws from p(hidden | seen). Errors are over the hidden
+{{% if "iterative" in content.others %}}by scikit-learn's iterative imputer, {{% endif %}}and with
+the mean or most frequent value of a model's draws from p(hidden | seen). Errors are over the hidden
 cells.""",
     build,
     "imputed.html.j2",
