@@ -48,7 +48,7 @@ ROWS = (
     ("checkpoint",),
     ("train", "evaluation", "editing", "imputation"),
     ("report",),
-    ("comparison", "comparison_runs", "own_report"),
+    ("comparison", "comparison_defaults", "comparison_runs", "own_report"),
     ("cli", "estimator", "explore"),
     ("__main__",),
 )

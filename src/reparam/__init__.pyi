@@ -51,6 +51,8 @@ from .evaluation import Score as Score
 from .evaluation import evaluate as evaluate
 from .evaluation import reference_scores as reference_scores
 from .evaluation.annealing import annealed_log_prob as annealed_log_prob
+from .evaluation.column_scores import ColumnScores as ColumnScores
+from .evaluation.column_scores import by_column as by_column
 from .imputation import Imputation as Imputation
 from .imputation import impute as impute
 from .inspection import Filters as Filters

@@ -347,11 +347,10 @@ class Completer(Generator):
         x, mask = as_tensor(x), as_tensor(mask, "mask")
         check_shape(x, self.space.shape)
         check_mask(mask, x)
-        mask = mask.to(x.device)
+        mask, nothing = mask.to(x.device), torch.nan if self.takes_missing else 0
         if self.takes_missing:  # then that is what is not given, as 0 may be no value of it
             x = x.double() if numerics.needs_float64(x.dtype) else x
             mask = mask & ~x.isnan()
-        nothing = torch.nan if self.takes_missing else 0
         given, c = self.prepare(torch.where(mask, x, nothing), c)
         return given, mask.to(given.device).expand_as(given), c
 

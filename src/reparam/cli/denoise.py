@@ -117,15 +117,14 @@ def _show_errors(run: OpenRun, clean: Tensor, found: dict[str, Tensor]) -> None:
     """The squared error per entry before and after, as ``evaluate`` measures it."""
     import torch
 
-    from reparam.evaluation.reconstruction import deviations, distances, error_unit
-    from reparam.evaluation.scores import mean_score
+    from reparam.evaluation.reconstruction import error_score
+    from reparam.evaluation.vectors import Vectors
 
     space = run.record.space
-    table = space.kind == "real" and not space.is_image
-    scale = deviations(space, run.data().train) if table else torch.ones(())
-    unit = error_unit(space)
+    table = space.kind in ("real", "mixed") and not space.is_image
+    vectors = Vectors(space, run.data().train.x if table else torch.empty(0))
     scores = {
-        f"{name} error": mean_score(distances(x, clean, space, scale), unit, "shown")
+        f"{name} error": error_score([vectors.errors(x, clean)], vectors.unit, "shown")
         for name, x in found.items()
     }
     show(score_table(scores))

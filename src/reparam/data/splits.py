@@ -203,7 +203,7 @@ class Data:
         if not self.space.has_reals:
             return None
         row, same = constant_entries(self.train.x.split(ROWS))
-        return row, same & self.space.reals
+        return row, same & self.space.reals & ~row.isnan()
 
     @property
     def counted(self) -> int:

@@ -251,6 +251,7 @@ def make_corruption(
 def noise_of(corruption: Corruption, standardize: Standardization) -> Noise:
     """The corruption on data units, given the way to network units and back.
 
+    >>> from reparam.bijections.standardization import standardization
     >>> noise = noise_of(Masking(1.0), standardization(Space((2,), "levels", levels=5)))
     >>> noise.corrupt(torch.tensor([[4, 2]]), noise.level).tolist()
     [[0.0, 0.0]]
