@@ -20,11 +20,13 @@ from reparam.cli.folders import Place, refuse_places, refuse_sources, write_fold
 from reparam.cli.tables import show_notes
 from reparam.data.contents import Array
 from reparam.data.tables.cells import quoted
+from reparam.data.tables.column_text import as_written
 from reparam.report.pictures import Brightness, grid
 from reparam.wording import EMPTY_PATH
 
 if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
+    from reparam.space import Space
 
 SUFFIXES = (".png", ".npz", ".csv")
 
@@ -138,9 +140,10 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
         picture = grid(result.tiles().cpu(), brightness, result.width, "", apart=result.apart)
         write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
     elif path.suffix.lower() == ".npz":
-        write_atomically(path, lambda file: _write_npz(file, result.arrays))
+        arrays = {**result.arrays, **(_names(record) if "x" in result.arrays else {})}
+        write_atomically(path, lambda file: _write_npz(file, arrays))
     else:
-        write_atomically(path, lambda file: _write_csv(file, result))
+        write_atomically(path, lambda file: _write_csv(file, result, record.space))
 
 
 def recorded_sources(record: DataRecord) -> list[Path]:
@@ -221,13 +224,23 @@ def _write_npz(file: str, arrays: Mapping[str, Any]) -> None:
                     entry.write(x.tobytes())
 
 
-def _write_csv(file: str, result: Result) -> None:
+def _names(record: DataRecord) -> dict[str, Array]:
+    """What the columns of x are called, and what its indices stand for in those of names."""
+    if not record.space.columns:
+        return {}
+    named = {f"names_{c.name}": np.array(c.names) for c in record.space.columns if c.names}
+    return {"feature_names": np.array([c.name for c in record.space.columns]), **named}
+
+
+def _write_csv(file: str, result: Result, space: Space) -> None:
     """Arrays of as many rows each side by side; the first one's columns may have names."""
     with open(file, "w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         for rows, block in _blocks(result.arrays):
             if rows.start == 0:
                 writer.writerow(map(quoted, _header(block, result.columns)))
+            if "x" in block and space.kind != "real":
+                block["x"] = as_written(block["x"], space)
             for cells in zip(*map(_cells, block.values()), strict=True):
                 writer.writerow([cell for part in cells for cell in part])
 
