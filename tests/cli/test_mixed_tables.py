@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 
 from reparam.cli.main import main
 from reparam.cli.runs import HERE
-from reparam.data import load_rows
+from reparam.data import describe, describe_columns, load_data, load_rows
 
 N = 60
 COLUMNS = ["age", "city", "married", "children", "height"]
@@ -137,3 +139,38 @@ def test_levels_and_flags_of_one_kind_are_whole_numbers_too(reparam, tmp_path):
     assert reparam("sample", tmp_path / "run", "-n", 5, "-o", tmp_path / "x.csv")[0] == 0
     _, rows = read(tmp_path / "x.csv")
     assert {cell for row in rows for cell in row} <= {"0", "1"}
+
+
+def test_every_column_is_described_by_its_kind(made, reparam, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, error = reparam("data", made / "people.csv", "--drop", "code")
+    assert code == 0 and "nan" not in out, error
+    assert "mixed: 1 levels, 1 category, 2 binary, 1 real" in out
+    data = load_data(made / "people.csv", drop="code")
+    x = data.train.x.double()
+    there = ~x.isnan()
+    share = f"{(~there).double().mean():.1%} of the cells in train"
+    assert re.search(rf"missing +{share}", out)
+    lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
+    ages = x[there[:, 0], 0]
+    numbers = [ages.min(), ages.mean(), ages.std(correction=0), ages.max()]
+    gone = rf"{1 / len(x):.1%} +" if len(ages) < len(x) else ""
+    shown = " +".join(f"{number.item():.4g}" for number in numbers)
+    assert re.search(rf"age +levels +{gone}{shown} +{len(ages.unique())}", lines["age"])
+    cities = np.bincount(x[there[:, 1], 1].long(), minlength=3) / int(there[:, 1].sum())
+    order = np.argsort(-cities, kind="stable")
+    names = ["=Chur", "Bern", 'Genf "GE"']
+    assert ", ".join(f"{names[i]} {cities[i]:.0%}" for i in order) in lines["city"]
+    assert re.search(r"married +binary .*(yes \d+%, no \d+%|no \d+%, yes \d+%)", lines["married"])
+    assert re.search(r"children +binary .*(1 \d+%, 2 \d+%|2 \d+%, 1 \d+%)", lines["children"])
+
+
+def test_of_many_names_the_most_frequent_are_shown(tmp_path):
+    cells = [["a"] * 8, ["b"] * 5, ["c"] * 4, ["d", "e"] * 3]
+    write(tmp_path / "t.csv", [[name, i / 7] for i, name in enumerate(sum(cells, []))], "nv")
+    data = load_data(tmp_path / "t.csv", test=tmp_path / "t.csv")
+    data = replace(data, train=data.test)
+    names, numbers = describe_columns(data).values()
+    assert names == [("n", "category", "", "5", "a 35%, b 22%, c 17%, 2 more")]
+    assert numbers == [("v", "real", "", "0", "1.571", "0.9476", "3.143", "23")]
+    assert "missing" in describe(data) and "range" not in describe(data)
