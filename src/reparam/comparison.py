@@ -43,6 +43,7 @@ from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
 from reparam.model import Generator, Model, Space, positive_count
+from reparam.presets import find_preset
 from reparam.progress import Watch, unwatched
 from reparam.report import TrainedModel, write_page
 from reparam.train import History, News, RunFolder, fit, resume
@@ -206,6 +207,8 @@ def default_models(space: Space, rows: int | None = None, counted: int | None = 
     """
     chosen = []
     for name in DEFAULT_PRESETS:
+        if find_preset(name).accepts.refusal(space) is not None:
+            continue
         most = (counted or space.dimension) - 1
         if name == "pca" and rows is not None:  # n − 1 components would leave no noise at all
             most = min(most, rows - 2)

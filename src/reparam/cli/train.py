@@ -28,6 +28,7 @@ from reparam.progress import bar
 
 if TYPE_CHECKING:
     from reparam.comparison import Comparison
+    from reparam.data import Data
     from reparam.train import History
 
 
@@ -101,7 +102,7 @@ def compare(
     refuse_counts(seeds, jobs)
     find_device(training.get("device", "auto"))
     loaded = options.load(data)
-    show_notes(loaded.notes)
+    show_notes([*loaded.notes, *([] if model else _left_out(loaded))])
     with _continued(), bar("comparing") as watch:
         result = comparison.compare(
             loaded,
@@ -170,6 +171,15 @@ def _how_it_goes_on(history: History) -> str:
         return "no validation is better; to train on, give a larger --patience"
     done = history.rows[-1]["epoch"]
     return f"all epochs are done; to train on, give a larger --epochs (now {done:g})"
+
+
+def _left_out(data: Data) -> list[str]:
+    """Why models that are compared by default are not, a sentence for each."""
+    from reparam.comparison import DEFAULT_PRESETS
+    from reparam.presets import find_preset
+
+    refusals = {name: find_preset(name).accepts.refusal(data.space) for name in DEFAULT_PRESETS}
+    return [f"Left out: {name}, as it takes {why}." for name, why in refusals.items() if why]
 
 
 def _tell_comparison(result: Comparison, report: Path) -> None:

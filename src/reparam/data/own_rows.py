@@ -161,9 +161,8 @@ def _of_columns(contents: Contents, columns: Sequence[Column]) -> Contents:
     """Names counted as in training, and cells of the kinds there, or missing."""
     x, ours = contents.splits["examples"].x, tuple(column.name for column in columns)
     x = in_order("x", x, contents.columns, ours, contents.origin)
-    # Archives have names as indices, as samples in them have.
-    known = {c.name: c.names for c in columns if c.names is not None and c.name in contents.names}
-    if known:
+    if contents.names:  # archives have indices, as samples in them do
+        known = {column.name: column.names for column in columns if column.names is not None}
         x = renamed(x, replace(contents, columns=ours), known)
     check_columns(as_tensor(x), columns, missing=True, name=contents.origin)
     return stored(contents.with_x(lambda _: x), columns)
