@@ -174,3 +174,22 @@ def test_of_many_names_the_most_frequent_are_shown(tmp_path):
     assert names == [("n", "category", "", "5", "a 35%, b 22%, c 17%, 2 more")]
     assert numbers == [("v", "real", "", "0", "1.571", "0.9476", "3.143", "23")]
     assert "missing" in describe(data) and "range" not in describe(data)
+
+
+def test_x_of_a_table_without_a_header_has_none_either(reparam, tmp_path):
+    rng = np.random.default_rng(0)
+    columns = rng.integers(1, 5, 40), rng.choice(["u", "v", "w"], 40), rng.normal(size=40)
+    rows = [f"{a},{b},{c:.2f}" for a, b, c in zip(*columns, strict=True)]
+    (tmp_path / "bare.csv").write_text("\n".join(rows))
+    run = tmp_path / "run"
+    words = ["vae", tmp_path / "bare.csv", "latent_dim=1", "hidden=4", "--epochs", 1, "-o", run]
+    assert reparam("fit", *words, "--no-header")[0] == 0
+    record = HERE.open(run).record
+    for command in (["sample", "-n", 4], ["reconstruct", "--draw", "-n", 4]):
+        name, *more = command
+        found = []
+        for file in ("x.csv", "x.npz"):
+            code, _, error = reparam(name, run, *more, "-o", tmp_path / file, "--force")
+            assert code == 0, error
+            found.append(load_rows(tmp_path / file, record).x)
+        assert found[0].equal(found[1]) and len(found[0]) == 4

@@ -26,7 +26,6 @@ from reparam.wording import EMPTY_PATH
 
 if TYPE_CHECKING:
     from reparam.data import DataRecord, Split
-    from reparam.space import Space
 
 SUFFIXES = (".png", ".npz", ".csv")
 
@@ -143,7 +142,7 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
         arrays = {**result.arrays, **(_names(record) if "x" in result.arrays else {})}
         write_atomically(path, lambda file: _write_npz(file, arrays))
     else:
-        write_atomically(path, lambda file: _write_csv(file, result, record.space))
+        write_atomically(path, lambda file: _write_csv(file, result, record))
 
 
 def recorded_sources(record: DataRecord) -> list[Path]:
@@ -232,12 +231,16 @@ def _names(record: DataRecord) -> dict[str, Array]:
     return {"feature_names": np.array([c.name for c in record.space.columns]), **named}
 
 
-def _write_csv(file: str, result: Result, space: Space) -> None:
-    """Arrays of as many rows each side by side; the first one's columns may have names."""
+def _write_csv(file: str, result: Result, record: DataRecord) -> None:
+    """Arrays of as many rows each side by side; the first one's columns may have names.
+
+    x of a table without a header has none either, so that it is read as that is.
+    """
+    space, bare = record.space, (record.source or {}).get("header") is False
     with open(file, "w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         for rows, block in _blocks(result.arrays):
-            if rows.start == 0:
+            if rows.start == 0 and not (bare and "x" in block):
                 writer.writerow(map(quoted, _header(block, result.columns)))
             if "x" in block and space.kind != "real":
                 block["x"] = as_written(block["x"], space)
