@@ -109,7 +109,7 @@ def _refuse(run: OpenRun, draws: int, steps: int) -> None:
     if not (model.takes_missing and isinstance(model, Completer | LatentVariable)):
         name = type(model).__name__
         raise ValueError(
-            f"{run.path}: {name} draws no missing cells given the others; use a VAE, or an "
+            f"{run.path}: {name} draws no missing cells given the others; use a VAE, PCA or an "
             "autoregressive model"
         )
 
