@@ -307,7 +307,7 @@ def check_columns(
     if value != value:
         raise ValueError(
             f"{place}: the cell is missing, and this model takes no missing cells; leave such "
-            "rows out (missing=drop)"
+            "rows out (missing='drop', --missing drop)"
         )
     raise ValueError(f"{place}: expected {_expected_of(columns[column], domain)}, got {value:g}")
 

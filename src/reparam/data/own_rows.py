@@ -25,6 +25,7 @@ from reparam.data.splits import Data, Split
 from reparam.data.tables.column_kinds import Kinds, renamed, stored
 from reparam.data.tables.pixel_tables import with_shape
 from reparam.data.tables.table_columns import TABLES, is_frame, written_alike
+from reparam.data.tables.text_layout import Layout, text_layout
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Column, Space, as_tensor, check_columns
 from reparam.wording import listed
@@ -56,17 +57,7 @@ def load_rows(
     True
     """
     recipe = trained_on.source or {}
-    # Of a table the same columns; arrays and archives bring their attributes by themselves.
-    table = trained_on.columns and attributes and _has_columns(source)
-    names = trained_on.attribute_names or () if table else ()
-    written = {c.name: "category" for c in trained_on.space.columns or () if c.names is not None}
-    options = ReadOptions(
-        label,
-        attributes=names,
-        columns=trained_on.columns,
-        kinds=cast(Kinds, written) if trained_on.columns and _has_columns(source) else None,
-        one_kind=trained_on.space.columns is None,
-    )
+    options = _options(source, trained_on, label, attributes)
     contents = _read_alike(source, trained_on.space, options, recipe)
     used = contents.splits["test" if "test" in contents.splits else "train"]
     if trained_on.space.is_image and used.x.shape[1:] == (trained_on.space.dimension,):
@@ -84,6 +75,35 @@ def load_rows(
     contents, _ = with_checked_numbers(contents, "factors")
     split = to_split(contents.splits["examples"], contents.borrowed)
     return replace(split, notes=(*notes, *more))
+
+
+def layout_alike(path: Path, trained_on: Data | DataRecord, label: str | None = None) -> Layout:
+    """How a text table is written, whose rows ``load_rows`` reads.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "two.csv")
+    >>> _ = path.write_text("a;b" + chr(10) + "1,5;2" + chr(10) + "3;4" + chr(10) + "5;6")
+    >>> from reparam.data.loading import load_data
+    >>> layout_alike(path, load_data(path)).decimal
+    ','
+    """
+    options = _options(path, trained_on, label, attributes=False)
+    return text_layout(path, written_alike(path, options, trained_on.source or {}))
+
+
+def _options(
+    source: Any, trained_on: Data | DataRecord, label: str | None, attributes: bool
+) -> ReadOptions:
+    """Of a table the same columns; arrays and archives bring their attributes by themselves."""
+    table = trained_on.columns is not None and _has_columns(source)
+    written = {c.name: "category" for c in trained_on.space.columns or () if c.names is not None}
+    return ReadOptions(
+        label,
+        attributes=trained_on.attribute_names or () if table and attributes else (),
+        columns=trained_on.columns,
+        kinds=cast(Kinds, written) if table else None,
+        one_kind=trained_on.space.columns is None,
+    )
 
 
 def _read_alike(
@@ -139,10 +159,11 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
 
 def _of_columns(contents: Contents, columns: Sequence[Column]) -> Contents:
     """Names counted as in training, and cells of the kinds there, or missing."""
-    x = contents.splits["examples"].x
-    if contents.columns is not None:
+    x, ours = contents.splits["examples"].x, tuple(column.name for column in columns)
+    x = in_order("x", x, contents.columns, ours, contents.origin)
+    if contents.names:  # archives have indices, as samples in them do
         known = {column.name: column.names for column in columns if column.names is not None}
-        x = renamed(x, contents, known)
+        x = renamed(x, replace(contents, columns=ours), known)
     check_columns(as_tensor(x), columns, missing=True, name=contents.origin)
     return stored(contents.with_x(lambda _: x), columns)
 

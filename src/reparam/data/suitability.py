@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reparam.data.splits import ROWS, Data, Split
 from reparam.model import Density, Model
+from reparam.space import check_columns
 from reparam.wording import listed
 
 LOOKED_AT, MOST_ROWS = 2_000_000, 10_000  # values and rows whose repetitions are counted
@@ -74,12 +75,14 @@ def refuse_other_classes(model: Model, data: Data) -> None:
 def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
     """ValueError where the model cannot read or score these splits.
 
-    They are of another space, or have no conditions, or a density that is learned from the training
-    rows gives some of theirs probability 0.
+    They are of another space, or have no conditions, or missing cells that it does not take, or a
+    density that is learned from the training rows gives some of theirs probability 0.
     """
     model.refuse_other(data.space)
     for name in splits:
         condition(model, data.splits[name], f"{data.name}: {name}")
+        if data.space.columns and not model.takes_missing:
+            check_columns(data.splits[name].x, data.space.columns, name=f"{data.name}: {name}")
     if data.constants is None or not isinstance(model, Density):
         return
     for name in splits:

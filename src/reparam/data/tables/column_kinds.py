@@ -86,9 +86,10 @@ def renamed(x: Array, theirs: Contents, ours: Mapping[str, tuple[str, ...]]) -> 
         ours: likewise.
 
     Raises:
-        ValueError: a name that is none of ours.
+        ValueError: a name that is none of ours, or text where ours are numbers, or the reverse.
     """
     assert theirs.columns is not None
+    _refuse_other_types(x, theirs, ours)
     x = x.astype(np.float64) if ours else x
     for name, known in ours.items():
         if name not in theirs.columns:
@@ -108,6 +109,21 @@ def renamed(x: Array, theirs: Contents, ours: Mapping[str, tuple[str, ...]]) -> 
     return x
 
 
+def _refuse_other_types(x: Array, theirs: Contents, ours: Mapping[str, tuple[str, ...]]) -> None:
+    for index, name in enumerate(theirs.columns or ()):
+        is_text, there = bool(theirs.names.get(name)), ~np.isnan(x[:, index])
+        if is_text == (name in ours) or not there.any():
+            continue
+        row = int(there.argmax())
+        value = x[row, index]
+        held = f"text ({theirs.names[name][int(value)]!r})" if is_text else f"numbers ({value:g})"
+        what = "numbers" if is_text else "names"
+        raise ValueError(
+            f"{theirs.origin}: row {row}, column {name!r} holds {held}, and {what} in training; "
+            f"write {what}, or leave such rows out"
+        )
+
+
 def _column(
     contents: Contents, name: str, parts: Sequence[Array], asked: ColumnKind | None
 ) -> Column:
@@ -124,10 +140,7 @@ def _column(
         return Column(name, "category", len(names), names)
     values = np.concatenate([part[~np.isnan(part)] for part in parts]).astype(np.float64)
     if not len(values):
-        raise ValueError(
-            f"{contents.origin}: column {name!r} has no cell that is there; leave it out (drop, "
-            f"--drop)"
-        )
+        raise ValueError(_empty(contents.origin, name))
     low, high = values.min(), values.max()
     whole = bool((values == np.floor(values)).all())
     if asked is None:
@@ -141,6 +154,10 @@ def _column(
         odd = values[values != np.floor(values)][:1].tolist() or [high]
         raise ValueError(f"{contents.origin}: column {name!r} is to be {what}, and has {odd[0]:g}")
     return _whole(name, int(low), max(int(high), int(low) + 1))
+
+
+def _empty(origin: str, name: str) -> str:
+    return f"{origin}: column {name!r} has no cell that is there; leave it out (drop, --drop)"
 
 
 def _found(name: str, values: Array, whole: bool, low: int, high: int) -> Column:
@@ -220,7 +237,10 @@ def without_rows(contents: Contents) -> Contents:
 
     total, kept = 0, {}
     for split, arrays in contents.splits.items():
-        whole = ~np.isnan(arrays.x).any(1)
+        holes = np.isnan(arrays.x)
+        whole, empty = ~holes.any(1), holes.all(0)
+        if empty.any() and contents.columns:
+            raise ValueError(_empty(contents.origin, contents.columns[int(empty.argmax())]))
         if not whole.any():
             raise ValueError(f"{contents.at(split)}: every row has a missing cell")
         total += int((~whole).sum())

@@ -160,9 +160,10 @@ def _without_index(table: pa.Table, x_columns: Sequence[str]) -> tuple[Sequence[
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values themselves of a column of categories, and decimal numbers as float64."""
+    """The values themselves of a column of categories; decimal numbers, or none, as float64."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+    as_floats = pa.types.is_decimal(column.type) or pa.types.is_null(column.type)
+    return column.cast(pa.float64()) if as_floats else column

@@ -16,7 +16,12 @@ from reparam.data.contents import Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
 from reparam.data.tables.cells import MISSING, is_missing, is_truth, numbers, unquoted
 from reparam.data.tables.column_values import is_index_name, with_column
-from reparam.data.tables.table_columns import choose_columns, table_contents, used_columns
+from reparam.data.tables.table_columns import (
+    choose_columns,
+    order_notes,
+    table_contents,
+    used_columns,
+)
 from reparam.data.tables.text_layout import COMMENT, Layout, Line, otherwise, text_layout
 from reparam.data.values import FLOAT64_EXACT
 
@@ -72,6 +77,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
     found = {**layout.found, **contents.found}
     if "decimal" not in found and np.modf(contents.splits["train"].x)[0].any():
         found["decimal"] = "."
+    notes += order_notes(layout.names, options)
     return replace(contents, found=found).noted(layout.header, *notes)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
 from reparam.data.large_arrays import refuse_too_large
-from reparam.data.tables.cells import first_text
+from reparam.data.tables.cells import first_text, is_missing, number
 from reparam.data.tables.column_kinds import check_kinds
 from reparam.data.tables.column_values import is_text, plain, with_names, with_numbers
 from reparam.data.tables.named_values import holds_words, with_indices
@@ -89,7 +89,9 @@ def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
     def find(row: int, column: str) -> tuple[str, Any]:
         return f"row {row}", found[column].iloc[row]
 
-    return table_contents(pa.table(columns), x_columns, options, "DataFrame", "DataFrame", find)
+    table = pa.table(columns)
+    contents = table_contents(table, x_columns, options, "DataFrame", "DataFrame", find)
+    return contents.noted(*order_notes(names, options))
 
 
 def _from_pandas(series: pd.Series, label: bool) -> pa.Array:
@@ -144,7 +146,8 @@ def read_parquet(path: Path, options: ReadOptions) -> Contents:
         raise
     except Exception as error:
         raise ValueError(_unreadable(path, error)) from error
-    return table_contents(table, x_columns, options, path.stem, str(path))
+    contents = table_contents(table, x_columns, options, path.stem, str(path))
+    return contents.noted(*order_notes(names, options))
 
 
 def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> tuple[str, ...]:
@@ -189,6 +192,18 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
             f"{origin}: no columns are left besides label, attributes, factors and drop"
         )
     return x_columns
+
+
+def order_notes(names: Sequence[str], options: ReadOptions) -> list[str]:
+    """That columns of other rows are taken in the order of those in training, where it is another.
+
+    >>> order_notes(["b", "y", "a"], ReadOptions(columns=("a", "b")))
+    ['Columns are in another order than in training; they were ordered by their names.']
+    """
+    asked = list(options.columns or ())
+    if [name for name in names if name in asked] == asked or not asked:
+        return []
+    return ["Columns are in another order than in training; they were ordered by their names."]
 
 
 def _places(names: Sequence[str]) -> dict[str, int]:
@@ -298,6 +313,8 @@ def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: Fin
     if not others:
         return
     cells, text = table.column(others[0]), is_text(table.column(others[0]).type)
+    if text:
+        _refuse_marks(cells.to_pylist(), others[0], origin)
     found = [first_text(cells.to_pylist(), mark) for mark in (".", ",")] if text else []
     row = max((row for row in found if row is not None), default=0)
     place, cell = find(row, others[0]) if len(cells) else ("no row", None)
@@ -310,6 +327,18 @@ def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: Fin
         f"{drop_hint(others)}, encode {them} as numbers, or make {one} the label"
         + (f"; if all cells are names, --kind {others[0]}=category" if text else "")
     )
+
+
+def _refuse_marks(cells: Sequence[str | None], column: str, origin: str) -> None:
+    """ValueError where some numbers have points before their decimals, and others commas."""
+    firsts = [first_text(cells, mark) for mark in (",", ".")]
+    either = all(is_missing(c) or any(number(str(c), m) is not None for m in ".,") for c in cells)
+    if either and None not in firsts:
+        words = " and ".join(repr(cells[row]) for row in firsts if row is not None)
+        raise ValueError(
+            f"{origin}: column {column!r} has numbers with points and with commas before their "
+            f"decimals ({words}); write all with points"
+        )
 
 
 def _refuse_missing(
