@@ -153,3 +153,14 @@ def test_features_do_not_see_how_names_are_counted():
     features = RandomFeatures(Space((2,), "mixed", columns=column), x)
     assert features(x).shape == (4, 64) and features.shift.shape == (1, 4)
     assert (features.scale == 1).all()  # a rare name weighs no more than a frequent one
+
+
+def test_one_row_whose_marginal_is_an_estimate_makes_the_mean_one():
+    columns = (rp.Column("a", "category", 3), rp.Column("b", "binary"))
+    space = rp.Space((2,), "mixed", columns=columns)
+    rows = torch.tensor([[0.0, 1.0]] * 600)
+    rows[-1, 0] = torch.nan
+    model = rp.build("made", space, hidden=(3,), seed=0)
+    for x in (rows, rows.flip(0)):
+        data = rp.Data(rp.Split(rows), rp.Split(rows), rp.Split(x), space, "rows")
+        assert rp.evaluate(model, data)["log_likelihood"].kind == "estimate"
