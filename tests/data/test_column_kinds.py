@@ -192,3 +192,25 @@ def test_a_model_is_trained_on_a_frame_and_scored_on_others():
     assert rp.evaluate(model, data, samples=2)["log_likelihood"].value < 0
     with pytest.raises(ValueError, match="data: expected Space"):
         rp.evaluate(model, rp.load_data(PEOPLE.drop(columns="city"), label="married"))
+
+
+def test_rare_names_become_other_where_that_is_asked_for(tmp_path):
+    towns = ["Bern"] * 20 + ["Genf"] * 17 + ["Chur", "Wil", "Uzwil"]
+    frame = PEOPLE.assign(city=towns)
+    assert rp.load_data(frame).space.columns[1].count == 5
+    path = tmp_path / "towns.csv"
+    frame.to_csv(path, index=False)
+    data = rp.load_data(path, rare=0.1)
+    assert data.space.columns[1].names == ("Bern", "Genf", "other")
+    assert "Rare names became 'other': city (3 of 5 names)." in data.notes
+    assert all_rows(data)[:, 1].tolist() == [0] * 20 + [1] * 17 + [2] * 3
+    again = rp.load_data(**data.source)
+    assert again.fingerprint() == data.fingerprint()
+    new = load_rows(frame.assign(city="Rom").iloc[:2], remembered(data))
+    assert new.x[:, 1].tolist() == [2, 2]
+    assert "Counted as 'other' of city: Rom." in new.notes
+    tested = rp.load_data(frame, test=frame.assign(city="Wil").iloc[:3], rare=0.1)
+    assert tested.test.x[:, 1].tolist() == [2, 2, 2]
+    assert "No names are rare." in rp.load_data(frame, rare=0.01).notes
+    with pytest.raises(ValueError, match="rare: expected a share between 0 and 1, got 2"):
+        rp.load_data(frame, rare=2)

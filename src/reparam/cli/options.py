@@ -112,6 +112,7 @@ class DataOptions:
         without: Class whose rows are left out; may be repeated.
         kind: binary, levels or real, instead of the rules; or COLUMN=KIND, which may be repeated,
             with real, log, levels, binary or category.
+        rare: Names of a text column in less than this share of the rows become "other".
         missing: Of a table, whether rows with missing cells are kept or dropped.
         levels: K: the values are integers 0 to K−1, or these divided by K−1.
         binarize: A threshold, static (one random draw) or dynamic.
@@ -138,6 +139,7 @@ class DataOptions:
     without: Annotated[list[str] | None, option(metavar="CLASS")] = None
     kind: Annotated[list[str] | None, option(metavar="KIND")] = None
     missing: Annotated[Literal["keep", "drop"], option()] = "keep"
+    rare: Annotated[float | None, Parameter(metavar="SHARE")] = None
     levels: int | None = None
     binarize: Annotated[str | float | None, Parameter(converter=_binarize, metavar="HOW")] = None
     size: Annotated[

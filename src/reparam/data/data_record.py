@@ -17,7 +17,7 @@ from reparam.space import Space
 # what is recorded of data without a source
 OF_MEMORY = (
     *("binarize", "shape", "range", "frames", "header", "decimal"),
-    *("only", "without", "kind", "missing"),
+    *("only", "without", "kind", "missing", "rare"),
 )
 
 
@@ -29,6 +29,7 @@ def _recipe() -> Any:
     given["size"] = int | list[int]
     given["kind"] = str | dict[str, str]  # of all entries, or by column
     given["missing"] = str
+    given["rare"] = float
     made = TypedDict("Recipe", given, total=False)  # type: ignore[misc]
     return made
 

@@ -28,7 +28,14 @@ from reparam.data.named_sets import NAMED_SETS
 from reparam.data.numpy_files import read_npy, read_npz
 from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
-from reparam.data.tables.column_kinds import Kinds, renamed, stored, with_columns, without_rows
+from reparam.data.tables.column_kinds import (
+    Kinds,
+    renamed,
+    stored,
+    with_columns,
+    with_rare,
+    without_rows,
+)
 from reparam.data.tables.csv_files import read_csv
 from reparam.data.tables.pixel_tables import pixel_notes, with_shape
 from reparam.data.tables.table_columns import TEXT, read_parquet
@@ -51,6 +58,7 @@ def load_data(
     factors: str | Sequence[str] = (),
     kind: OneKind | Mapping[str, ColumnKind] | None = None,
     missing: Missing = "keep",
+    rare: float | None = None,
     levels: int | None = None,
     binarize: Binarization | None = None,
     size: int | tuple[int, int] | None = None,
@@ -94,6 +102,8 @@ def load_data(
         kind: ``"binary"``, ``"levels"`` or ``"real"`` of all entries, instead of the rules; or by
             column of a table ``"real"``, ``"log"`` (positive, modeled by the logarithm),
             ``"levels"``, ``"binary"`` or ``"category"``.
+        rare: names of a text column in less than this share of the rows become ``"other"``, and so
+            do names in new rows that training did not have.
         missing: whether rows of a table in which a cell is missing are kept, or left out
             (``"drop"``).
         levels: K, for integers 0 … K−1, or floats that are these divided by K−1.
@@ -163,10 +173,12 @@ def load_data(
     )
     chosen = Chosen(_tuple(only), _tuple(without))
     contents = read(source, options)
+    if rare is not None:
+        contents = with_rare(contents, rare)
     if label is not None and column is None:
         contents = with_labels(contents, label)
     if test is not None:
-        contents = _with_test(contents, test, options)
+        contents = _with_test(contents, test, options, rare is not None)
     if options.shape is None:
         contents = contents.noted(*pixel_notes(contents.columns))
     else:
@@ -174,6 +186,7 @@ def load_data(
     recipe = _recipe(source, test, label, options, asked) or {}
     recipe |= {**_fields(chosen), **contents.found}  # of data in memory, too
     recipe |= {"kind": kinds} if kinds else {}
+    recipe |= {} if rare is None else {"rare": rare}
     recipe |= {"missing": missing} if missing == "drop" else {}
     if contents.form == "table" and missing == "drop":
         contents = without_rows(contents)
@@ -386,7 +399,7 @@ def _missing(path: Path) -> str:
     )
 
 
-def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
+def _with_test(contents: Contents, test: Any, options: ReadOptions, rare: bool) -> Contents:
     """The data with the examples of another source (its test split, if it has one) as theirs."""
     options = options_like(contents, test, options)
     try:
@@ -411,7 +424,8 @@ def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
     }
     if contents.columns is not None:
         theirs = replace(other, columns=contents.columns)
-        ordered["x"] = renamed(ordered["x"], theirs, contents.names)
+        ordered["x"], more = renamed(ordered["x"], theirs, contents.names, rare)
+        contents = contents.noted(*more)
     note = f"Test examples: {other.origin}{'' if whole else ', its test split'}."
     return replace(
         contents,

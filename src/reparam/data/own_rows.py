@@ -70,6 +70,7 @@ def load_rows(
     notes = contents.notes
     contents = replace(contents, scaled=trained_on.scaled)
     contents = _of_space(contents, trained_on.space, recipe)
+    notes = contents.notes if trained_on.space.columns else notes
     contents, more = _known_labels(contents, trained_on.class_names, recipe)
     contents = _known_attributes(contents, trained_on)
     contents, _ = with_checked_numbers(contents, "factors")
@@ -145,7 +146,7 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
             f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"
         )
     if space.columns:
-        return _of_columns(contents, space.columns)
+        return _of_columns(contents, space.columns, "rare" in recipe)
     how, kind = recipe.get("binarize"), cast(OneKind, space.kind)
     # Binary rows, such as samples, are binarized already.
     if how is None or np.isin(arrays.x, (0, 1)).all():
@@ -157,13 +158,14 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
     return store_values(contents, options, vary=False)[0]
 
 
-def _of_columns(contents: Contents, columns: Sequence[Column]) -> Contents:
+def _of_columns(contents: Contents, columns: Sequence[Column], rare: bool) -> Contents:
     """Names counted as in training, and cells of the kinds there, or missing."""
     x, ours = contents.splits["examples"].x, tuple(column.name for column in columns)
     x = in_order("x", x, contents.columns, ours, contents.origin)
     if contents.names:  # archives have indices, as samples in them do
         known = {column.name: column.names for column in columns if column.names is not None}
-        x = renamed(x, replace(contents, columns=ours), known)
+        x, notes = renamed(x, replace(contents, columns=ours), known, rare)
+        contents = contents.noted(*notes)
     check_columns(as_tensor(x), columns, missing=True, name=contents.origin)
     return stored(contents.with_x(lambda _: x), columns)
 

@@ -14,6 +14,7 @@ from reparam.space import FLOAT32_EXACT, Column, ColumnKind
 from reparam.wording import did_you_mean, listed
 
 MOST_LEVELS = 100  # of a column of whole numbers that nobody says is one
+OTHER = "other"  # the name of all that are rare
 SKEWED = 2.0  # skewness from which a positive column is nearer to a log-normal one
 Kinds = Mapping[str, ColumnKind]
 
@@ -77,36 +78,78 @@ def stored(contents: Contents, columns: Sequence[Column]) -> Contents:
     return contents.with_x(lambda x: x.astype(dtype))
 
 
-def renamed(x: Array, theirs: Contents, ours: Mapping[str, tuple[str, ...]]) -> Array:
-    """x (N, D) of another table with its names counted as ours are.
+def with_rare(contents: Contents, share: float) -> Contents:
+    """Names of text columns that less than a share of the training cells have, as one: other.
+
+    >>> from reparam.data.contents import SplitArrays
+    >>> cells = SplitArrays(np.array([[0.0], [1.0], [1.0], [2.0], [1.0]]))
+    >>> names = {"city": ("Bern", "Genf", "Rome")}
+    >>> table = Contents({"train": cells}, "t", "t.csv", "table", columns=("city",), names=names)
+    >>> found = with_rare(table, 0.25)
+    >>> found.names, found.splits["train"].x.ravel().tolist()
+    ({'city': ('Genf', 'other')}, [1.0, 0.0, 0.0, 1.0, 0.0])
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"rare: expected a share between 0 and 1, got {share}")
+    names, notes = dict(contents.names), []
+    for name, known in contents.names.items():
+        assert contents.columns is not None
+        column = contents.columns.index(name)
+        cells = contents.splits["train"].x[:, column]
+        counts = np.bincount(cells[~np.isnan(cells)].astype(int), minlength=len(known))
+        few = counts < share * counts.sum()
+        if few.sum() < 1 or few.all():
+            continue
+        kept = [word for word, is_rare in zip(known, few, strict=True) if not is_rare]
+        names[name] = tuple(sorted({*kept, OTHER}))
+        notes.append(f"{name} ({few.sum()} of {len(known)} names)")
+    if not notes:
+        return contents.noted("No names are rare.")
+    splits = {
+        split: replace(arrays, x=renamed(arrays.x, contents, names, True)[0])
+        for split, arrays in contents.splits.items()
+    }
+    note = f"Rare names became {OTHER!r}: {listed(notes)}."
+    return replace(contents, splits=splits, names=names).noted(note)
+
+
+def renamed(
+    x: Array, theirs: Contents, ours: Mapping[str, tuple[str, ...]], other: bool = False
+) -> tuple[Array, list[str]]:
+    """x (N, D) of another table with its names counted as ours are, and notes.
 
     Args:
         x: of ``theirs``, in the order of its columns.
         theirs: names by column of text.
         ours: likewise.
+        other: whether names that are none of ours are the one that is called so, where there is.
 
     Raises:
         ValueError: a name that is none of ours, or text where ours are numbers, or the reverse.
     """
     assert theirs.columns is not None
     _refuse_other_types(x, theirs, ours)
-    x = x.astype(np.float64) if ours else x
+    x, notes = x.astype(np.float64) if ours else x, []
     for name, known in ours.items():
         if name not in theirs.columns:
             continue
         column, found = theirs.columns.index(name), theirs.names.get(name, ())
         places = {word: place for place, word in enumerate(known)}
         unknown = [word for word in found if word not in places]
-        if unknown:
+        if unknown and other and OTHER in places:
+            notes.append(f"Counted as {OTHER!r} of {name}: {listed(unknown)}.")
+            places |= dict.fromkeys(unknown, places[OTHER])
+        elif unknown:
             row = int((x[:, column] == found.index(unknown[0])).argmax())
             raise ValueError(
                 f"{theirs.origin}: row {row}, column {name!r}: {unknown[0]!r} is none of the "
-                f"{len(known)} names in training ({listed(known)}); leave such rows out"
+                f"{len(known)} names in training ({listed(known)}); leave such rows out, or train "
+                "with rare names as one (rare, --rare)"
             )
         table = np.array([places[word] for word in found] or [0], np.float64)
         there = ~np.isnan(x[:, column])
         x[there, column] = table[x[there, column].astype(int)]
-    return x
+    return x, notes
 
 
 def _refuse_other_types(x: Array, theirs: Contents, ours: Mapping[str, tuple[str, ...]]) -> None:
