@@ -327,8 +327,9 @@ def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(
         rp.write_report(tiny("pca", latent_dim=1), DATA, tmp_path)
     with pytest.raises(ValueError, match="^path: expected a path, got an empty one"):
         rp.write_report(tiny("pca", latent_dim=1), DATA, "")
-    with pytest.raises(ValueError, match="html: cannot be written: File name too long"):
-        rp.write_report(tiny("pca", latent_dim=1), DATA, tmp_path / f"{'a' * 300}.html")
+    for name in ("a" * 300, "a" * 245):
+        with pytest.raises(ValueError, match="html: cannot be written: File name too long"):
+            rp.write_report(tiny("pca", latent_dim=1), DATA, tmp_path / f"{name}.html")
 
 
 def test_other_classes_than_those_in_training_are_refused():

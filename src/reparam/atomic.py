@@ -27,6 +27,8 @@ def check_place(path: Path, folder: bool = False) -> None:
 def _check_place(path: Path, folder: bool) -> None:
     if path.is_dir() and not folder:
         raise ValueError(f"{path}: is a folder; expected the name of a file")
+    if not folder:  # the name that it is written by first may be too long, which raises here
+        path.with_name(f".{path.name}.????????").exists()
     there = next(
         p for p in (path, *path.absolute().parents) if p.exists() and (folder or p != path)
     )
