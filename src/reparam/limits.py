@@ -229,4 +229,4 @@ def _refuse_unknown(content: Any, expected: Any, name: str) -> None:
 def positive_count(name: str, n: int) -> None:
     """Refuse an empty selection, and what is no whole number."""
     if not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"{name}: expected a positive number, got {n!r}")
+        raise ValueError(f"{name}: expected a positive whole number, got {n!r}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, Token
 
 from reparam.cli.examples import Count, Input, Label, Out, Part, examples_of
-from reparam.cli.options import Force, Seed
+from reparam.cli.options import PATH, Force, Seed
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import show, show_notes, told
 
@@ -49,7 +49,7 @@ class Given:
     """
 
     keep: float | None = None
-    mask: Annotated[Path | None, Parameter(metavar="IMAGE")] = None
+    mask: Annotated[Path | None, PATH, Parameter(metavar="IMAGE")] = None
     box: Annotated[
         Box | None, Parameter(converter=_box, n_tokens=1, metavar="TOP,LEFT,HEIGHT,WIDTH")
     ] = None
@@ -174,8 +174,15 @@ def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
         expected, got = ("x".join(map(str, size)) for size in (shape[1:], pixels.shape[2:]))
         raise ValueError(f"mask: expected an image of {expected} (height x width), got {got}")
     white = torch.from_numpy(pixels[0].mean(0) > 127.5)
+    lowest = contents.found.get("range", (0,))[0]
+    if lowest and not pixels.any():  # of more than 8 bits, its smallest value is read as black
+        raise ValueError(
+            f"mask: every value is {lowest:.10g}, which may be black or white in an image of more "
+            "than 8 bits; save it with 8"
+        )
     if not white.any():
-        show_notes([f"The mask is black: its brightest is {pixels.max()}, where white is 255."])
+        brightest = pixels[0].mean(0).max()
+        show_notes([f"The mask is black: its brightest is {brightest:.3g}, where white is 255."])
     return white.expand(shape)
 
 
