@@ -206,7 +206,8 @@ class Model(nn.Module, ABC):
         if looked_at() and self.space.columns:
             check_columns(x, self.space.columns, self.takes_missing, domain)
         elif looked_at():
-            check_values(x, self.space.level_count, domain)
+            there = torch.where(x.isnan(), 0, x) if self.takes_missing else x
+            check_values(there, self.space.level_count, domain)
         x = x.to(self.anchor.device)
         # Real data keep their precision until they are centered: 1.7e9 ± 10 has none in float32.
         wide = self.space.keeps_precision and numerics.needs_float64(x.dtype)
@@ -486,9 +487,8 @@ class LatentVariable(Codec, Density):
         k: int,
         generator: torch.Generator | None,
     ) -> tuple[Tensor, bool]:
-        """log p(x|z) p(z) / q(z|x) of k draws for each row, (B·k,), and whether it is a bound.
-
-        It is one while no part is a mere estimate.
+        """log p(x|z) p(z) / q(z|x) of k draws for each row, (B·k,), and whether it is a bound: while no
+        part is a mere estimate.
         """
         if k > 1:
             posterior = posterior.repeat(k)
