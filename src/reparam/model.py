@@ -487,9 +487,7 @@ class LatentVariable(Codec, Density):
         k: int,
         generator: torch.Generator | None,
     ) -> tuple[Tensor, bool]:
-        """log p(x|z) p(z) / q(z|x) of k draws for each row, (B·k,), and whether it is a bound: while no
-        part is a mere estimate.
-        """
+        """log p(x|z) p(z) / q(z|x) of k draws a row, (B·k,), and whether no part is an estimate."""
         if k > 1:
             posterior = posterior.repeat(k)
             c = None if c is None else c.repeat_interleave(k, 0)
