@@ -61,7 +61,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
             line, cells = next(islice(layout.rows(path), row, None))
             return f"line {line}", cells[layout.names.index(column)]
 
-        marks = otherwise(options, layout.delimiter), layout.found.get("decimal")
+        marks = otherwise(options, layout.delimiter), layout.mark, layout.usual
         contents = table_contents(table, x_columns, options, path.stem, str(path), find, marks)
         del table
         pa.default_memory_pool().release_unused()
@@ -70,8 +70,6 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
     except (csv.Error, OSError) as error:
         raise ValueError(f"{path}: cannot be read as text ({error})") from error
     found = {**layout.found, **contents.found}
-    if "decimal" not in found and np.modf(contents.splits["train"].x)[0].any():
-        found["decimal"] = "."
     return replace(contents, found=found).noted(layout.header, *notes)
 
 

@@ -18,9 +18,11 @@ from reparam.data.tables.cells import (
     is_truth,
     number,
     unquoted,
+    usual_mark,
 )
 from reparam.data.tables.column_values import UNNAMED
 from reparam.data.tables.headers import Row, column, names_columns
+from reparam.wording import listed
 
 DELIMITERS = (",", ";", "\t", "|")
 COMMENT = "#"
@@ -46,9 +48,11 @@ class Layout:
         named: whether a line names the columns.
         header: what was decided about that, in a sentence.
         comments: whether there are lines of comment before it.
-        decimal: the mark before decimals.
+        mark: before decimals; None: no number has any.
+        usual: the one that its delimiter suggests, which tables need not remember.
         truths: columns of True and False.
         words: columns of text that is no number, as far as the first rows tell.
+        alike: whether the user cannot say more, as it is read as other data were.
         hashes: whether rows may begin with #, as the first column is text.
         block: bytes that are parsed at a time, many rows.
         row_size: characters of an average row.
@@ -64,7 +68,9 @@ class Layout:
     named: bool = True
     header: str = ""
     comments: bool = False
-    decimal: str = "."
+    mark: str | None = None
+    usual: str = "."
+    alike: bool = False
     truths: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     hashes: bool = False
@@ -72,9 +78,14 @@ class Layout:
     row_size: float = 1.0
 
     @property
+    def decimal(self) -> str:
+        """The mark before decimals, whether there are some or not."""
+        return self.mark or "."
+
+    @property
     def without_header(self) -> str:
         """What messages add to the name of the file, where columns have no names."""
-        if self.named:
+        if self.named or self.alike:
             return ""
         return " (no header line was found: add one, or header=True or --header if there is one)"
 
@@ -90,13 +101,15 @@ class Layout:
                 yield at, cells
 
 
-def otherwise(options: ReadOptions, delimiter: str | None) -> str:
-    """The mark before decimals where no cell says it: tables with commas have none between cells.
+def otherwise(options: ReadOptions, delimiter: str) -> str:
+    """The mark before decimals where no cell says it; "": a comma where one stands.
 
-    >>> otherwise(ReadOptions(), ";"), otherwise(ReadOptions(), ","), otherwise(ReadOptions(), None)
-    (',', '.', '.')
+    Semicolons are between cells where commas are before decimals.
+
+    >>> [otherwise(ReadOptions(), delimiter) for delimiter in ",;| "]
+    ['.', ',', '.', '.']
     """
-    return options.decimal or ("." if delimiter in (",", None) else ",")
+    return options.decimal or {";": ",", "\t": ""}.get(delimiter, ".")
 
 
 def text_layout(path: Path, options: ReadOptions) -> Layout:
@@ -111,11 +124,13 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
     """
     delimiter, longest, said = _delimiter(path)
     comments, rows, hashes = _first_lines(path, delimiter)
-    cells = islice((cell for _, row in rows[1:] or rows for cell in row), CELLS)
-    mark = decimal_mark(list(cells), otherwise(options, delimiter))
+    cells = list(islice((cell for _, row in rows[1:] or rows for cell in row), CELLS))
+    mark = decimal_mark(cells, otherwise(options, delimiter))
     decimal, named, written = mark or ".", options.header, len(comments)
     if named and rows and not set(options.columns or ()) <= {*map(unquoted, rows[0][1])}:
         named = None  # new rows may have no header where those in training had one
+    if named is False and options.alike and len(rows) > 1:
+        named = _has_positions(path, rows, options.named, decimal)
     if named is None:
         named, comments, rows = _with_header(comments, rows, options.named, decimal)
     data = [row for _, row in (rows[1:] if named else rows)]
@@ -125,17 +140,18 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
     if named:
         names = _with_more(names, data, options.named)
     above = rows[:1] if named else comments[-1:]
-    found = {} if mark is None else {"decimal": mark}
     return Layout(
         delimiter,
         tuple(names),
         above[0][0] if above else int(said),
         # A comment that names the columns is found again by these names.
-        found | ({"header": bool(named)} if written == len(comments) else {}),
+        {"header": bool(named)} if written == len(comments) else {},
         bool(named),
         _decision(bool(named), options.header, names),
         bool(comments),
-        decimal,
+        mark,
+        otherwise(ReadOptions(), delimiter) or usual_mark(cells),
+        options.alike,
         frozenset(name for i, name in enumerate(names) if is_truth(column(data, i))),
         frozenset(name for i, name in enumerate(names) if are_words(column(data, i))),
         hashes,
@@ -156,6 +172,25 @@ def _with_header(
         if len(named) == len(cells[0]) and names_columns(named, cells, asked, decimal):
             return True, comments[:-1], [(at, named), *rows]
     return False, comments, rows
+
+
+def _has_positions(path: Path, rows: list[Line], asked: Collection[str], decimal: str) -> bool:
+    """Whether the first line numbers the columns, as training without a header did.
+
+    Raises:
+        ValueError: it is another header, by which no column is found.
+    """
+    first, *below = [row for _, row in rows]
+    if {str(i) for i in range(max(len(below[0]) - 1, 1))} <= {*first}:
+        return names_columns(first, below, asked, decimal)
+    numeric = any(number(cell, decimal) is not None for cell in below[0])
+    if numeric and all(number(cell, decimal) is None for cell in first):
+        if names_columns(first, below, (), decimal):
+            raise ValueError(
+                f"{path}: line {rows[0][0]} names the columns ({listed(first)}), but in training "
+                "they had no names; remove that line"
+            )
+    return False
 
 
 def _decision(header: bool, said: bool | None, names: Sequence[str]) -> str:
