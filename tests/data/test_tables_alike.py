@@ -159,3 +159,17 @@ def test_frames_with_labels_are_read_as_in_training():
     data = load_data((pd.DataFrame({"a": ["1,5", "2,5", "3"]}), [0, 1, 0]))
     new = (pd.DataFrame({"a": ["1,234"]}), [1])
     assert np.allclose(load_rows(new, data).x, [[1.234]])
+
+
+def test_labels_are_codes_where_training_had_codes(tmp_path):
+    rows = [f"{i},{('1.1', '1.10', '1.2')[i % 3]}\n" for i in range(12)]
+    path = table(tmp_path, "a,y\n" + "".join(rows))
+    other = table(tmp_path, "a,y\n1,1.10\n2,1.2\n", "new.csv")
+    data = load_data(path, label="y")
+    for like in (data, remembered(data)):
+        assert load_rows(other, like, label="y").labels.tolist() == [1, 2]
+    both = load_data(path, test=other, label="y")
+    assert both.class_names == ("1.1", "1.10", "1.2") and both.test.labels.tolist() == [1, 2]
+    unknown = table(tmp_path, "a,y\n1,1.3\n", "o.csv")
+    with pytest.raises(ValueError, match="class '1.3' is none of the classes 1.1, 1.10, 1.2"):
+        load_rows(unknown, data, label="y")

@@ -54,7 +54,7 @@ class ReadOptions(Reading):
     y: str | None = taken_by("archive", "dataset")
     bands: tuple[int, ...] | None = taken_by("archive", "array")
     header: bool | None = taken_by("text")
-    decimal: str | None = taken_by("table")
+    decimal: str | None = taken_by("table", "beside images")
     shape: tuple[int, ...] | None = taken_by("archive", "array", "table")
     columns: tuple[str, ...] | None = None
     kinds: Mapping[str, ColumnKind] | None = taken_by("table")

@@ -66,6 +66,7 @@ def load_rows(
         columns=trained_on.columns,
         kinds=cast(Kinds, written) if trained_on.columns and _has_columns(source) else None,
         one_kind=trained_on.space.columns is None,
+        classes=trained_on.class_names or (),
     )
     contents = _read_alike(source, trained_on.space, options, recipe)
     used = contents.splits["test" if "test" in contents.splits else "train"]

@@ -107,7 +107,8 @@ def _parsed(
     if table is None or _lost(table, holes):
         table = _as_text(path, layout, columns, comments)
     if label is not None:
-        table = with_column(table, label, _labels(table.column(label), layout.decimal))
+        labels = as_labels(table.column(label), layout.decimal, options.classes)
+        table = with_column(table, label, labels)
     noted = "Lines of comment, which begin with #, are left out."
     return table, [noted] if comments or layout.comments else []
 
@@ -191,15 +192,18 @@ def _as_text(path: Path, layout: Layout, columns: Sequence[str], comments: list[
     return pa.concat_tables(blocks)
 
 
-def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
-    """Labels as integers where all of them are, else as floats, else as they are written."""
+def as_labels(column: pa.ChunkedArray, decimal: str, known: Sequence[str] = ()) -> pa.ChunkedArray:
+    """Labels as integers where all of them are, else as floats, else as they are written.
+
+    Those are as they are written, too, of which some, or some of the ``known`` classes, are codes.
+    """
     import pyarrow as pa
 
     encoded = column.combine_chunks().dictionary_encode()
     words = [None if is_missing(word) else word.strip() for word in encoded.dictionary.to_pylist()]
     values = numbers(words, decimal)
     classes = pa.array([None if word is None else unquoted(word) for word in words], pa.string())
-    codes = values is not None and _are_codes(words, values)
+    codes = values is not None and (_are_codes(words, decimal) or _are_codes(known, decimal))
     if values is not None and not is_truth(words) and not codes:
         whole = all(word is None or word.lstrip("+-").isdecimal() for word in words)
         exact = [None if word is None else int(word) for word in words] if whole else values
@@ -210,8 +214,9 @@ def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
     return pa.chunked_array([classes.take(encoded.indices)])
 
 
-def _are_codes(words: Sequence[str | None], values: Sequence[float | None]) -> bool:
+def _are_codes(words: Sequence[str | None], decimal: str) -> bool:
     """Whether numbers do not say what is written: 01, or 1.1 and 1.10."""
+    values = numbers(words, decimal) or [None] * len(words)
     parts = {word: value for word, value in zip(words, values, strict=True) if value is not None}
     broken = [value for value in parts.values() if value % 1]
     zeros = (word for word in parts if word and word.isdecimal() and str(int(word)) != word)
