@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}
+ERRORS = {"#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#value!"}  # of spreadsheets
 TRUTH = {"true": True, "false": False}
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for one begins so
 SIGNS = "%$€£¥"

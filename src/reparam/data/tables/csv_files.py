@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.data.contents import Contents, ReadOptions
+from reparam.data.contents import Array, Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
 from reparam.data.tables.cells import MISSING, is_missing, is_truth, numbers, unquoted
 from reparam.data.tables.column_values import is_index_name, with_column
 from reparam.data.tables.table_columns import choose_columns, table_contents, used_columns
 from reparam.data.tables.text_layout import COMMENT, Layout, Line, otherwise, text_layout
 from reparam.data.values import FLOAT64_EXACT
+from reparam.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,7 +56,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
         _refuse_too_large(path, layout, len(used))
         kinds = options.kinds or {}
         written = {name for name in used if name == options.label or kinds.get(name) == "category"}
-        table, notes = _parsed(path, layout, used, options, written)
+        table, notes, rows = _parsed(path, layout, used, options, written)
 
         def find(row: int, column: str) -> tuple[str, Any]:
             line, cells = next(islice(layout.rows(path), row, None))
@@ -63,6 +64,8 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
 
         marks = otherwise(options, layout.delimiter), layout.mark, layout.usual
         contents = table_contents(table, x_columns, options, path.stem, str(path), find, marks)
+        train = replace(contents.splits["train"], rows=rows)
+        contents = replace(contents, splits={"train": train})
         del table
         pa.default_memory_pool().release_unused()
     except UnicodeDecodeError as error:
@@ -84,10 +87,11 @@ def _refuse_too_large(path: Path, layout: Layout, columns: int) -> None:
 
 def _parsed(
     path: Path, layout: Layout, columns: Sequence[str], options: ReadOptions, written: set[str]
-) -> tuple[pa.Table, list[str]]:
+) -> tuple[pa.Table, list[str], Array | None]:
     """Columns as numbers where the parser takes all of them for such, else as text; and notes.
 
-    Those that are ``written`` stay text in any case.
+    Those that are ``written`` stay text in any case. Also which rows of the file these are, where
+    some between them are left out as they have no cell.
     """
     import pyarrow as pa
 
@@ -100,17 +104,23 @@ def _parsed(
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
     comments: list[Line] = []
+    empty: list[int] = []
     try:
         table = _as_types(path, layout, types) if _is_plain(path, layout) else None
     except pa.ArrowInvalid:
         table = None
     if table is None or _lost(table, holes):
-        table = _as_text(path, layout, columns, comments)
+        table = _as_text(path, layout, columns, comments, empty)
     if label is not None:
         labels = as_labels(table.column(label), layout.decimal, options.classes)
         table = with_column(table, label, labels)
-    noted = "Lines of comment, which begin with #, are left out."
-    return table, [noted] if comments or layout.comments else []
+    notes = ["Lines of comment, which begin with #, are left out."]
+    notes = notes if comments or layout.comments else []
+    kept = np.delete(np.arange(table.num_rows + len(empty)), empty)[: table.num_rows]
+    between = [row for row in empty if row < kept[-1]]  # not those that spreadsheets leave below
+    if between:
+        notes.append(f"Left out: {counted(len(between), 'row')} without any cell.")
+    return table, notes, kept if between else None
 
 
 def _is_plain(path: Path, layout: Layout) -> bool:
@@ -174,12 +184,15 @@ def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType]) -> pa.T
     )
 
 
-def _as_text(path: Path, layout: Layout, columns: Sequence[str], comments: list[Line]) -> pa.Table:
-    """All cells of some columns as they are written, without the comments, which it appends."""
+def _as_text(
+    path: Path, layout: Layout, columns: Sequence[str], comments: list[Line], empty: list[int]
+) -> pa.Table:
+    """All cells of some columns as they are written, without comments and empty rows (appended)."""
     import pyarrow as pa
 
-    at, blocks = [layout.names.index(name) for name in columns], []
-    rows = layout.rows(path, comments)
+    place = {name: index for index, name in enumerate(layout.names)}
+    at, blocks = [place[name] for name in columns], []
+    rows = layout.rows(path, comments, empty)
     while block := list(islice(rows, ROWS)):
         for line, cells in block:
             if len(cells) != len(layout.names):

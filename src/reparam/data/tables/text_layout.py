@@ -12,6 +12,7 @@ from typing import Any
 
 from reparam.data.contents import ReadOptions
 from reparam.data.tables.cells import (
+    ERRORS,
     are_words,
     decimal_mark,
     is_missing,
@@ -89,16 +90,27 @@ class Layout:
             return ""
         return " (no header line was found: add one, or header=True or --header if there is one)"
 
-    def rows(self, path: Path, comments: list[Line] | None = None) -> Iterator[Line]:
-        """The rows of data as they are written; comments among them are appended."""
+    def rows(
+        self, path: Path, comments: list[Line] | None = None, empty: list[int] | None = None
+    ) -> Iterator[Line]:
+        """The rows of data as they are written.
+
+        Comments among them are appended to the one list, places of rows without any cell to the
+        other.
+        """
+        row = 0
         for at, cells in _lines(path, self.delimiter):
             if at <= self.skip:
                 continue
             if _is_comment(cells, self.hashes, len(self.names)):
                 if comments is not None:
                     comments.append((at, cells))
-            else:
+                continue
+            if any(cells):
                 yield at, cells
+            elif empty is not None:
+                empty.append(row)
+            row += 1
 
 
 def otherwise(options: ReadOptions, delimiter: str) -> str:
@@ -122,7 +134,7 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
     Raises:
         ValueError: there are no rows.
     """
-    delimiter, longest, said = _delimiter(path)
+    delimiter, longest, said, quoted = _delimiter(path)
     comments, rows, hashes = _first_lines(path, delimiter)
     cells = list(islice((cell for _, row in rows[1:] or rows for cell in row), CELLS))
     mark = decimal_mark(cells, otherwise(options, delimiter))
@@ -138,7 +150,7 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
         raise ValueError(f"{path}: has no rows")
     names = list(map(unquoted, rows[0][1]) if named else map(str, range(len(data[0]))))
     if named:
-        names = _with_more(names, data, options.named)
+        names = _with_more(names, data, options.named, quoted)
     above = rows[:1] if named else comments[-1:]
     return Layout(
         delimiter,
@@ -202,40 +214,58 @@ def _decision(header: bool, said: bool | None, names: Sequence[str]) -> str:
     return f"Column names: its first line{hint if doubtful else ''}."
 
 
-def _with_more(names: list[str], data: Sequence[Row], asked: Collection[str]) -> list[str]:
+def _with_more(
+    names: list[str], data: Sequence[Row], asked: Collection[str], quoted: bool
+) -> list[str]:
     """All columns, those above which nothing stands as pandas calls them, so that they differ."""
     if all(len(row) == len(names) + 1 for row in data):
         if not any(row[-1] for row in data):  # all lines but the first end in a delimiter
             names = [*names, ""]
-        elif _names_rows(column(data, 0)):
+        elif _names_rows(column(data, 0), quoted):
             names = ["", *names]
     first = f"{UNNAMED}0" if f"{UNNAMED}0" in asked else ""
     return [name or (f"{UNNAMED}{i}" if i else first) for i, name in enumerate(names)]
 
 
-def _names_rows(own: Sequence[str]) -> bool:
-    """Whether rows begin with names or numbers of theirs, above which R writes nothing."""
-    different = own == ["1"] or len(set(own)) == len(own) > 1
-    return different and all(cell.isdecimal() or number(cell) is None for cell in own)
+def _names_rows(own: Sequence[str], quoted: bool) -> bool:
+    """Whether rows begin with names or numbers of theirs, above which R writes nothing.
+
+    Numbers without quotes are those of rows only if they count: a name may be missing above others.
+    """
+    if list(own) == [str(i + 1) for i in range(len(own))]:
+        return True
+    names = all(quoted and cell.isdecimal() for cell in own if number(cell) is not None)
+    return names and len(set(own)) == len(own) > 1
 
 
-def _delimiter(path: Path) -> tuple[str, int, bool]:
-    """The delimiter, the length of the first row, and whether Excel's line says the delimiter."""
+def _delimiter(path: Path) -> tuple[str, int, bool, bool]:
+    """The delimiter, the length of the first row, and whether Excel's line says the delimiter.
+
+    Also whether all rows but the first begin with a quote.
+    """
     with open(path, newline="", encoding=ENCODING) as file:
         first = file.readline()
         said = SAID.fullmatch(first)
         file.seek(0)
         filled = (line for line in islice(file, int(bool(said)), None) if line.strip())
         lines = list(islice((each for each in filled if not each.startswith(COMMENT)), LOOKED_AT))
-    line = lines[0] if lines else first
-    if said:
-        return said[1], len(line), True
-    for mark in DELIMITERS[1:]:  # 1,5;2,5 has more commas
+    line, below = lines[0] if lines else first, lines[1:]
+    quoted = all(each.lstrip().startswith('"') for each in below)
+    return said[1] if said else _likely(line, below), len(line), bool(said), quoted
+
+
+def _likely(line: str, below: Sequence[str]) -> str:
+    """The delimiter by the first row, of those that the others have, better as often."""
+    there = [mark for mark in DELIMITERS if mark in line]
+    others = [mark for mark in there if not below or any(mark in each for each in below)]
+    alike = [mark for mark in others if all(each.count(mark) >= line.count(mark) for each in below)]
+    for mark in alike or others:
         cells = line.strip().split(mark)
-        if len(cells) > 1 and all("," not in c or number(c, ",") is not None for c in cells):
-            return mark, len(line), False
-    mark = max(DELIMITERS, key=line.count)  # the first one, where all are absent
-    return " " if mark not in line and _by_spaces(lines) else mark, len(line), False
+        if mark != "," and all("," not in c or number(c, ",") is not None for c in cells):
+            return mark  # 1,5;2,5 has more commas
+    if not there and _by_spaces([line, *below]):
+        return " "
+    return max(alike or others or DELIMITERS[:1], key=line.count)
 
 
 def _by_spaces(lines: Sequence[str]) -> bool:
@@ -260,7 +290,9 @@ def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line], bo
     comments: list[Line] = []
     rows: list[Line] = []
     for line in _lines(path, delimiter):
-        if line[1][0].startswith(COMMENT) and not rows:
+        if not any(line[1]):
+            continue
+        if line[1][0].startswith(COMMENT) and not rows and line[1][0].lower() not in ERRORS:
             comments.append(line)
         else:
             rows.append(line)
@@ -269,17 +301,20 @@ def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line], bo
     if not rows:
         return [], comments, True
     own = [row[0] for _, row in rows[1:] if not row[0].startswith(COMMENT)]
-    hashes = any(number(cell) is None and not is_missing(cell) for cell in own)
     width = len(rows[0][1])
+    hashes = any(number(cell) is None and not is_missing(cell) for cell in own) or (
+        not own and width > 1 and all(len(row) == width for _, row in rows)
+    )
     return comments, [row for row in rows if not _is_comment(row[1], hashes, width)], hashes
 
 
 def _is_comment(cells: Sequence[str], hashes: bool, width: int) -> bool:
-    return cells[0].startswith(COMMENT) and (not hashes or len(cells) != width)
+    hash_cell = cells[0].startswith(COMMENT) and cells[0].lower() not in ERRORS
+    return hash_cell and (not hashes or len(cells) != width)
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[Line]:
-    """All lines that are not blank, nor of empty cells, but for Excel's."""
+    """All lines that are not blank, but for Excel's."""
     with open(path, newline="", encoding=ENCODING) as file:
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         for line in reader:
@@ -287,5 +322,5 @@ def _lines(path: Path, delimiter: str) -> Iterator[Line]:
             if delimiter == " " and cells[-1:] == [""]:
                 cells.pop()  # spaces at the end
             said = reader.line_num == 1 and SAID.fullmatch(delimiter.join(line))
-            if any(cells) and not said:
+            if (any(cells) or len(cells) > 1) and not said:
                 yield reader.line_num, cells
