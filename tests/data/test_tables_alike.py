@@ -141,6 +141,9 @@ def test_a_header_by_other_names_than_numbers_is_to_be_removed(tmp_path):
     for read in (lambda: load_rows(other, data), lambda: load_data(path, test=other)):
         with pytest.raises(ValueError, match=message):
             read()
+    for text in (",a,b\n0,2,3\n1,5,6\n", 'a,b\n"7",2,3\n"5",5,6\n'):
+        with pytest.raises(ValueError, match=r"\(a, b\).*remove that line and the names or num"):
+            load_rows(table(tmp_path, text, "new.csv"), data)
 
 
 def test_remedies_are_those_that_new_rows_can_take(tmp_path):

@@ -198,9 +198,11 @@ def _has_positions(path: Path, rows: list[Line], asked: Collection[str], decimal
     numeric = any(number(cell, decimal) is not None for cell in below[0])
     if numeric and all(number(cell, decimal) is None for cell in first):
         if names_columns(first, below, (), decimal):
+            numbered = not first[0] or len(first) < len(below[0])
             raise ValueError(
-                f"{path}: line {rows[0][0]} names the columns ({listed(first)}), but in training "
-                "they had no names; remove that line"
+                f"{path}: line {rows[0][0]} names the columns ({listed(list(filter(None, first)))})"
+                ", but in training they had no names; remove that line"
+                + (" and the names or numbers of the rows" if numbered else "")
             )
     return False
 
