@@ -61,6 +61,7 @@ def test_rows_without_any_cell_are_noted_and_counted(tmp_path):
         ("P(x|y),P(y|z)\n0.5,1\n2.5,3\n4.5,6\n", ("P(x|y)", "P(y|z)")),
         ("P(x|y)\n0.5\n2.5\n4.5\n", ("P(x|y)",)),
         ("P(x|y)\tP(y|z|w)\n0.5\t1\n2.5\t3\n4.5\t6\n", ("P(x|y)", "P(y|z|w)")),
+        ("P(x|y) z\n0.5 1\n2.5 3\n4.5 6\n", ("P(x|y)", "z")),
         ("a,b|c,d|e\n0.5|1|2\n2.5|3|4\n4.5|6|7\n", ("a,b", "c,d", "e")),
     ],
 )

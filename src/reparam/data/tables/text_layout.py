@@ -265,7 +265,7 @@ def _likely(line: str, below: Sequence[str]) -> str:
         cells = line.strip().split(mark)
         if mark != "," and all("," not in c or number(c, ",") is not None for c in cells):
             return mark  # 1,5;2,5 has more commas
-    if not there and _by_spaces([line, *below]):
+    if not others and _by_spaces([line, *below]):
         return " "
     return max(alike or others or DELIMITERS[:1], key=line.count)
 
