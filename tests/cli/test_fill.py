@@ -207,8 +207,8 @@ def test_tables_without_a_header_stay_without(reparam, tmp_path):
     "words, message",
     [
         (("ae", []), "Autoencoder draws no missing cells given the others; use a VAE"),
-        (("vae", ["--draws", 0]), "draws: expected a positive number"),
-        (("vae", ["--steps", 0]), "steps: expected a positive number"),
+        (("vae", ["--draws", 0]), "draws: expected a positive whole number"),
+        (("vae", ["--steps", 0]), "steps: expected a positive whole number"),
         (("vae", ["--keep", 0.5, "--steps", 9]), "steps: of chains that fill the missing cells"),
         (("vae", ["--keep", 0.5]), "VAE does not complete; use an autoregressive model"),
     ],

@@ -123,6 +123,9 @@ def options_like(first: Contents, other: Any, options: ReadOptions) -> ReadOptio
     What the first are read by, and the other source is not, is left out.
     """
     if first.form != "images":
+        labels = first.splits["train"].labels
+        if labels is not None and labels.dtype.kind in "OU":
+            options = replace(options, classes=tuple(sorted(set(map(str, labels)))))
         return written_alike(other, options, first.found)
     channels = first.splits["train"].x.shape[1]
     options = replace(options, channels=channels, **first.found)

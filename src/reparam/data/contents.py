@@ -37,6 +37,8 @@ class ReadOptions(Reading):
         columns: of a table, those to take as x, in this order; None: all others.
         kinds: of a table, by column what is said of its kind.
         one_kind: whether all entries are to be numbers of one kind, and none missing.
+        alike: whether ``header`` is that of other data, which this source may contradict.
+        classes: of other data, whose labels are written as these are.
 
     >>> ReadOptions(label="y").refuse("an image folder", "folder")
     Traceback (most recent call last):
@@ -52,11 +54,13 @@ class ReadOptions(Reading):
     y: str | None = taken_by("archive", "dataset")
     bands: tuple[int, ...] | None = taken_by("archive", "array")
     header: bool | None = taken_by("text")
-    decimal: str | None = taken_by("table")
+    decimal: str | None = taken_by("table", "beside images")
     shape: tuple[int, ...] | None = taken_by("archive", "array", "table")
     columns: tuple[str, ...] | None = None
     kinds: Mapping[str, ColumnKind] | None = taken_by("table")
     one_kind: bool = False
+    alike: bool = False
+    classes: tuple[str, ...] = ()
 
     @property
     def named(self) -> set[str]:

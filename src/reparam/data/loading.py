@@ -125,8 +125,9 @@ def load_data(
         bands: one channel, or three as red, green and blue, counted from 0, that pictures show of
             images in arrays; None: the first three.
         header: whether the first line of a text table names its columns; None: decide.
-        decimal: the mark before the decimals of a text table where its numbers do not tell, as
-            1,234 alone; None: a comma if no commas stand between cells.
+        decimal: the mark before the decimals of numbers that are written as text, in a table of
+            any kind or one beside images, where they do not tell, as 1,234 alone; None: a comma
+            if semicolons stand between cells, or tabs and some numbers have commas.
         shape: (H, W) or (C, H, W), of the images that rows of a table, or vectors, are.
         only: names of classes; all other rows are left out of all splits.
         without: names of classes whose rows are left out.
@@ -220,7 +221,7 @@ def _tuple(names: Any) -> tuple[str, ...]:
     """One name or several as texts; classes may be numbers, of NumPy too, 1.0 is class 1."""
     several = names if isinstance(names, Collection) and not isinstance(names, str) else (names,)
     return tuple(
-        str(int(name)) if isinstance(name, float) and name.is_integer() else str(name)
+        str(int(name)) if isinstance(name, float | np.floating) and name.is_integer() else str(name)
         for name in several
     )
 

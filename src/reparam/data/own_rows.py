@@ -104,6 +104,7 @@ def _options(
         columns=trained_on.columns,
         kinds=cast(Kinds, written) if table else None,
         one_kind=trained_on.space.columns is None,
+        classes=trained_on.class_names or (),
     )
 
 

@@ -171,6 +171,9 @@ def store_values(
     if kind == "binary" and contents.form == "images":
         contents = contents.with_x(lambda x: x // 255 if black_and_white(x) else x)
     _require_kind(contents, kind, levels)
+    if kind == "real" and contents.form != "table":  # whose columns are looked at one by one
+        lost = any(_loses_digits(arrays.x) for arrays in contents.splits.values())
+        notes += ["Whole numbers beyond 2^53 lost their last digits."] if lost else []
     contents = contents.with_x(lambda x: _stored(x, kind, levels))
     if kind == "real" and contents.form == "table" and vary:
         notes += far_columns(contents)
@@ -190,6 +193,15 @@ def store_values(
 def _stored(x: Array, kind: DataKind, levels: int | None) -> Array:
     dtype = np.dtype(_storage(x, kind, levels))
     return x if x.dtype == dtype else changed(x, lambda rows: rows.astype(dtype), dtype)
+
+
+def _loses_digits(x: Array) -> bool:
+    """Whether float64 does not hold the whole numbers of an array."""
+    if x.dtype.kind not in "iu" or max(abs(int(x.min())), abs(int(x.max()))) <= FLOAT64_EXACT:
+        return False
+    with np.errstate(invalid="ignore"):  # what is rounded beyond the largest integer is none
+        parts = (x[rows] for rows in blocks(x))
+        return any(bool((p.astype(np.float64).astype(p.dtype) != p).any()) for p in parts)
 
 
 def _storage(x: Array, kind: DataKind, levels: int | None) -> type:

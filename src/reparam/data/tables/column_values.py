@@ -98,9 +98,10 @@ def _is_rounded(given: pa.ChunkedArray, column: pa.ChunkedArray) -> bool:
     """Whether float64 holds other whole numbers than those that a column was given."""
     import pyarrow as pa
 
-    if not (is_text(given.type) or pa.types.is_integer(given.type)) or is_text(column.type):
+    whole = (is_text, pa.types.is_integer, pa.types.is_decimal)
+    if not any(test(given.type) for test in whole) or is_text(column.type):
         return False
-    values = column.to_numpy().astype(np.float64)
+    values = plain(column).to_numpy().astype(np.float64)
     large = np.flatnonzero((np.abs(values) >= FLOAT64_EXACT) & np.isfinite(values))
     cells = (str(given[int(row)].as_py()).strip() for row in large)
     return any(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.data.contents import Contents, ReadOptions
+from reparam.data.contents import Array, Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
 from reparam.data.tables.cells import MISSING, is_missing, is_truth, numbers, unquoted
 from reparam.data.tables.column_values import is_index_name, with_column
@@ -24,6 +24,7 @@ from reparam.data.tables.table_columns import (
 )
 from reparam.data.tables.text_layout import COMMENT, Layout, Line, otherwise, text_layout
 from reparam.data.values import FLOAT64_EXACT
+from reparam.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,14 +61,16 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
         _refuse_too_large(path, layout, len(used))
         kinds = options.kinds or {}
         written = {name for name in used if name == options.label or kinds.get(name) == "category"}
-        table, notes = _parsed(path, layout, used, options, written)
+        table, notes, rows = _parsed(path, layout, used, options, written)
 
         def find(row: int, column: str) -> tuple[str, Any]:
             line, cells = next(islice(layout.rows(path), row, None))
             return f"line {line}", cells[layout.names.index(column)]
 
-        marks = otherwise(options, layout.delimiter), layout.found.get("decimal")
+        marks = otherwise(options, layout.delimiter), layout.mark, layout.usual
         contents = table_contents(table, x_columns, options, path.stem, str(path), find, marks)
+        train = replace(contents.splits["train"], rows=rows)
+        contents = replace(contents, splits={"train": train})
         del table
         pa.default_memory_pool().release_unused()
     except UnicodeDecodeError as error:
@@ -75,8 +78,6 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
     except (csv.Error, OSError) as error:
         raise ValueError(f"{path}: cannot be read as text ({error})") from error
     found = {**layout.found, **contents.found}
-    if "decimal" not in found and np.modf(contents.splits["train"].x)[0].any():
-        found["decimal"] = "."
     notes += order_notes(layout.names, options)
     return replace(contents, found=found).noted(layout.header, *notes)
 
@@ -92,10 +93,11 @@ def _refuse_too_large(path: Path, layout: Layout, columns: int) -> None:
 
 def _parsed(
     path: Path, layout: Layout, columns: Sequence[str], options: ReadOptions, written: set[str]
-) -> tuple[pa.Table, list[str]]:
+) -> tuple[pa.Table, list[str], Array | None]:
     """Columns as numbers where the parser takes all of them for such, else as text; and notes.
 
-    Those that are ``written`` stay text in any case.
+    Those that are ``written`` stay text in any case. Also which rows of the file these are, where
+    some between them are left out as they have no cell.
     """
     import pyarrow as pa
 
@@ -108,16 +110,23 @@ def _parsed(
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
     comments: list[Line] = []
+    empty: list[int] = []
     try:
         table = _as_types(path, layout, types) if _is_plain(path, layout) else None
     except pa.ArrowInvalid:
         table = None
     if table is None or _lost(table, holes):
-        table = _as_text(path, layout, columns, comments)
+        table = _as_text(path, layout, columns, comments, empty)
     if label is not None:
-        table = with_column(table, label, _labels(table.column(label), layout.decimal))
-    noted = "Lines of comment, which begin with #, are left out."
-    return table, [noted] if comments or layout.comments else []
+        labels = as_labels(table.column(label), layout.decimal, options.classes)
+        table = with_column(table, label, labels)
+    notes = ["Lines of comment, which begin with #, are left out."]
+    notes = notes if comments or layout.comments else []
+    kept = np.delete(np.arange(table.num_rows + len(empty)), empty)[: table.num_rows]
+    between = [row for row in empty if row < kept[-1]]  # not those that spreadsheets leave below
+    if between:
+        notes.append(f"Left out: {counted(len(between), 'row')} without any cell.")
+    return table, notes, kept if between else None
 
 
 def _is_plain(path: Path, layout: Layout) -> bool:
@@ -181,12 +190,15 @@ def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType]) -> pa.T
     )
 
 
-def _as_text(path: Path, layout: Layout, columns: Sequence[str], comments: list[Line]) -> pa.Table:
-    """All cells of some columns as they are written, without the comments, which it appends."""
+def _as_text(
+    path: Path, layout: Layout, columns: Sequence[str], comments: list[Line], empty: list[int]
+) -> pa.Table:
+    """All cells of some columns as they are written, without comments and empty rows (appended)."""
     import pyarrow as pa
 
-    at, blocks = [layout.names.index(name) for name in columns], []
-    rows = layout.rows(path, comments)
+    place = {name: index for index, name in enumerate(layout.names)}
+    at, blocks = [place[name] for name in columns], []
+    rows = layout.rows(path, comments, empty)
     while block := list(islice(rows, ROWS)):
         for line, cells in block:
             if len(cells) != len(layout.names):
@@ -199,15 +211,18 @@ def _as_text(path: Path, layout: Layout, columns: Sequence[str], comments: list[
     return pa.concat_tables(blocks)
 
 
-def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
-    """Labels as integers where all of them are, else as floats, else as they are written."""
+def as_labels(column: pa.ChunkedArray, decimal: str, known: Sequence[str] = ()) -> pa.ChunkedArray:
+    """Labels as integers where all of them are, else as floats, else as they are written.
+
+    Those are as they are written, too, of which some, or some of the ``known`` classes, are codes.
+    """
     import pyarrow as pa
 
     encoded = column.combine_chunks().dictionary_encode()
     words = [None if is_missing(word) else word.strip() for word in encoded.dictionary.to_pylist()]
     values = numbers(words, decimal)
     classes = pa.array([None if word is None else unquoted(word) for word in words], pa.string())
-    codes = values is not None and _are_codes(words, values)
+    codes = values is not None and (_are_codes(words, decimal) or _are_codes(known, decimal))
     if values is not None and not is_truth(words) and not codes:
         whole = all(word is None or word.lstrip("+-").isdecimal() for word in words)
         exact = [None if word is None else int(word) for word in words] if whole else values
@@ -218,8 +233,9 @@ def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
     return pa.chunked_array([classes.take(encoded.indices)])
 
 
-def _are_codes(words: Sequence[str | None], values: Sequence[float | None]) -> bool:
+def _are_codes(words: Sequence[str | None], decimal: str) -> bool:
     """Whether numbers do not say what is written: 01, or 1.1 and 1.10."""
+    values = numbers(words, decimal) or [None] * len(words)
     parts = {word: value for word, value in zip(words, values, strict=True) if value is not None}
     broken = [value for value in parts.values() if value % 1]
     zeros = (word for word in parts if word and word.isdecimal() and str(int(word)) != word)

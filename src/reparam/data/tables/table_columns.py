@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
-from reparam.data.large_arrays import refuse_too_large
+from reparam.data.large_arrays import blocks, refuse_too_large
 from reparam.data.tables.cells import first_text, is_missing, number
 from reparam.data.tables.column_kinds import check_kinds
 from reparam.data.tables.column_values import is_text, plain, with_names, with_numbers
@@ -53,13 +53,15 @@ def written_alike(source: Any, options: ReadOptions, found: Mapping[str, Any]) -
     >>> written_alike("new.csv", ReadOptions(), {"header": True, "decimal": ","}).decimal
     ','
     """
+    if isinstance(source, tuple) and source:
+        source = source[0]  # of (x, labels)
     suffix = Path(source).suffix.lower() if isinstance(source, str | os.PathLike) else ""
     takes = {"header": suffix in TEXT, "decimal": suffix in TABLES or is_frame(source)}
     alike: dict[str, Any] = {
         name: found.get(name, getattr(options, name)) if taken else None
         for name, taken in takes.items()
     }
-    return replace(options, **alike)
+    return replace(options, alike=options.header is None, **alike)
 
 
 def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
@@ -238,7 +240,7 @@ def table_contents(
     name: str,
     origin: str,
     find: FindCell | None = None,
-    marks: tuple[str, str | None] | None = None,
+    marks: tuple[str, str | None, str] | None = None,
 ) -> Contents:
     """The rows of a table as training examples, once all cells are what their column needs.
 
@@ -249,8 +251,8 @@ def table_contents(
         name: of the data.
         origin: how messages call the table.
         find: how messages call a cell; None: by its row, from 0.
-        marks: of a text table, the mark before decimals where no cell says it, and that of the
-            first cells; None: columns of text are noted.
+        marks: of a text table, the mark before decimals where no cell says it, that of the first
+            cells, and the one that need not be remembered; None: columns of text are noted.
 
     Raises:
         ValueError: text where numbers are needed, or missing cells, with the place and the remedy.
@@ -273,7 +275,8 @@ def table_contents(
     if not options.one_kind:
         as_named += [name for name in x_columns if holds_words(table.column(name))]
     told = [name for name in of_numbers if name not in as_named]
-    table, notes, mark = with_numbers(table, told, *marks or (options.decimal or ".", None))
+    otherwise, first, usual = marks or (options.decimal or ".", None, ".")
+    table, notes, mark = with_numbers(table, told, otherwise, first)
     texts = [name for name in texts if not is_text(table.column(name).type)]
     if texts:
         notes.append(f"Text that is read as numbers: {listed(texts)}.")
@@ -291,6 +294,9 @@ def table_contents(
         _matrix(table, factors) if factors else None,
         _matrix(table, attributes) if attributes else None,
     )
+    usual = options.decimal or usual
+    if marks is not None and mark is None and usual == "," and _has_fractions(arrays.x):
+        mark = "."  # of numbers that the parser read, rows of which may say nothing
     truths = [name for name in x_columns if pa.types.is_boolean(table.column(name).type)]
     if truths:
         notes.append(f"True and False became 1 and 0: {listed(truths)}.")
@@ -303,9 +309,13 @@ def table_contents(
         notes=tuple(notes),
         attribute_names=attributes or None,
         factor_names=factors or None,
-        found={} if mark is None else {"decimal": mark},
+        found={} if mark in (None, usual) else {"decimal": mark},
         names=names,
     )
+
+
+def _has_fractions(x: Array) -> bool:
+    return any(bool(np.modf(x[rows])[0].any()) for rows in blocks(x))
 
 
 def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: FindCell) -> None:
