@@ -12,6 +12,7 @@ On vectors every choice that is a preset's own is a case, and so are ``VARIANTS`
 
 from __future__ import annotations
 
+import itertools
 import os
 import zlib
 from collections.abc import Iterator
@@ -25,10 +26,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from reparam.distributions.likelihoods import LIKELIHOODS
-from reparam.model import Batch, Descend, Model, Solve, Space
+from reparam.distributions.likelihood_names import LIKELIHOODS
+from reparam.model import Batch, Column, Descend, Model, Solve, Space
 from reparam.presets import PRESETS
-from reparam.presets.registry import KINDS
+from reparam.presets.registry import PURE
 
 torch.set_num_threads(1)
 
@@ -64,6 +65,15 @@ BRANCHES = (
     ("annealed-vae", {"curve": "cyclic"}),
     ("made", {"orders": 2, "masks": 3}),
 )
+# Of every kind of column.
+COLUMNS = (
+    Column("height", "real"),
+    Column("rooms", "levels", 4, low=2),
+    Column("city", "category", 3),
+    Column("owned", "binary"),
+    Column("income", "log"),
+)
+KINDS_OF_COLUMNS = [column.kind for column in COLUMNS]
 CLASSES, ATTRIBUTES = 3, 2  # of the data that presets are given which need a condition
 # Fully connected by default at these sizes: one image shape takes the other networks.
 NETWORK_OF = {(1, 20, 28): "conv"}
@@ -71,11 +81,12 @@ NETWORK_OF = {(1, 20, 28): "conv"}
 
 def spaces() -> list[Space]:
     """Every kind on every shape."""
-    return [
+    pure = [
         Space(shape, kind, LEVELS[shape] if kind == "levels" else None)
-        for kind in KINDS
+        for kind in PURE
         for shape in SHAPES
     ]
+    return [*pure, Space((len(COLUMNS),), "mixed", columns=COLUMNS)]
 
 
 def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
@@ -87,12 +98,28 @@ def random_x(space: Space, n: int, seed: int = 0) -> Tensor:
     )
     noise = torch.randn(n, space.dimension, generator=generator, dtype=torch.float64)
     x = (flat @ mix + 0.5 * noise).view(n, *space.shape)
+    if space.columns:
+        return torch.stack([values_of(c, x[:, i]) for i, c in enumerate(space.columns)], 1)
     if space.kind == "binary":
         return (x > 0).double()
     if space.kind == "levels":
         assert space.levels is not None
         return ((torch.tanh(x) + 1) / 2 * space.levels).floor().clamp(0, space.levels - 1)
     return 3 + 2 * x
+
+
+def columns_of(kinds: tuple[str, ...]) -> tuple[Column, ...]:
+    """As many columns as ``COLUMNS`` of some of its kinds in turn."""
+    kept = itertools.cycle(column for column in COLUMNS if column.kind in kinds)
+    return tuple(replace(next(kept), name=f"{column.name}-too") for column in COLUMNS)
+
+
+def values_of(column: Column, x: Tensor) -> Tensor:
+    """Real numbers (B,) as values of a column."""
+    if column.count is None:
+        return 1 + x.exp() if column.kind == "log" else 3 + 2 * x
+    rank = ((torch.tanh(x) + 1) / 2 * column.count).floor().clamp(0, column.count - 1)
+    return column.low + rank
 
 
 def random_c(space: Space, n: int, seed: int = 0) -> Tensor | None:
@@ -174,6 +201,8 @@ def cases_of(name: str) -> Iterator[Case]:
             if not space.is_image:
                 yield Case(name, replace(space, attributes=ATTRIBUTES))
             space = replace(space, classes=CLASSES)
+        if space.columns and not set(KINDS_OF_COLUMNS) <= set(accepts.columns):
+            space = replace(space, columns=columns_of(accepts.columns))
         if accepts.refusal(space) is not None:
             continue
         yield Case(name, space)
@@ -248,7 +277,7 @@ def met(case: Case) -> bool:
     if not case.space.is_image or os.environ.get("REPARAM_TEST_EVERY"):
         return True
     image = SHAPES.index(case.space.shape) - 1
-    accepted = [k for k in KINDS if k in PRESETS[case.name].accepts.kinds]
+    accepted = [k for k in PURE if k in PRESETS[case.name].accepts.kinds]
     # By the name, so that a new preset changes nothing for the others.
     return case.space.kind == accepted[(zlib.crc32(case.name.encode()) + image) % len(accepted)]
 

@@ -10,10 +10,12 @@ import torch
 
 import reparam as rp
 from reparam import comparison
-from reparam.comparison import Candidate, compare, default_models, over_seeds
+from reparam.comparison import Candidate, compare, over_seeds
+from reparam.comparison_defaults import default_models, refused_defaults
+from reparam.data import Data, Split
 from reparam.evaluation import Score
 from reparam.evaluation.scores import mean_score
-from reparam.model import Space
+from reparam.model import Column, Space
 from reparam.presets import build
 from reparam.report.table import score_table
 from reparam.train import NonFinite
@@ -93,6 +95,21 @@ def test_default_models_fit_the_data():
     constants = default_models(Space((3,), "real"), counted=2)  # PCA sees what varies
     assert [m for m in constants if m.startswith("pca")] == ["pca latent_dim=1 standardize=true"]
     assert default_models(Space((1,), "real")) == ["ae latent_dim=1", "vae latent_dim=1"]
+
+
+def test_default_models_that_do_not_take_the_data_are_left_out_and_named(tmp_path, page):
+    x = torch.stack([torch.arange(40.0) % 3, torch.randn(40)], 1)
+    columns = (Column("city", "category", 3), Column("height", "real"))
+    split = Split(x)
+    data = Data(split, split, split, Space((2,), "mixed", columns=columns), "mixed")
+    assert default_models(data.space) == ["ae latent_dim=1", "vae latent_dim=1"]
+    result = compare(data, out=tmp_path / "c", **QUICK)
+    assert [entry.label for entry in result.entries] == default_models(data.space)
+    (note,) = result.notes
+    assert note.startswith("Left out of the default models: pca, for ")
+    assert "Left out of the default models: pca" in page(tmp_path / "c")
+    asked = compare(data, "ae", out=tmp_path / "d", **QUICK)
+    assert asked.notes == () == refused_defaults(Space((3,), "real"))
 
 
 @pytest.mark.parametrize("rows, columns", [(5, 4), (12, 30)])
@@ -387,7 +404,7 @@ def test_a_model_may_be_added_to_a_comparison(tmp_path, monkeypatch):
     compare(data, [AE], out=tmp_path, **QUICK)
     seen = fitted(monkeypatch)
     result = compare(data, [AE, "pca"], out=tmp_path, **QUICK)
-    assert seen == [("fit", "PCA")] and len(result.entries) == 2
+    assert seen == [("fit", "RealPCA")] and len(result.entries) == 2
 
 
 def test_a_run_that_was_interrupted_is_resumed(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import torch
+from holes import with_holes
 from torch import Tensor
 
 import reparam as rp
@@ -69,7 +70,8 @@ def test_gradients_reach_every_parameter_within_three_steps(case, descent_of):
         reached: set[str] = set()
         for step in range(3):
             model.zero_grad()
-            model.loss(case.x(8, step), case.c(8, step), player).objective.backward()
+            x = with_holes(case.x(8, step)) if model.takes_missing else case.x(8, step)
+            model.loss(x, case.c(8, step), player).objective.backward()
             for name, parameter in wanted.items():
                 gradient = parameter.grad
                 if gradient is not None and gradient.abs().max() > 0:
@@ -352,7 +354,7 @@ def test_any_integer_type_of_labels_comes_in(case, monkeypatch):
 @pytest.mark.one_shape
 def test_any_dtype_comes_in(case, monkeypatch):
     model, x, c = case.model().eval(), case.x(4), case.c(4)
-    if case.space.kind == "real":
+    if case.space.has_reals:
         x, dtypes = x.round().clamp(0, 100), (torch.uint8, torch.int64, torch.float32)
     elif case.space.kind == "binary":
         dtypes = (torch.uint8, torch.bool, torch.int64, torch.float16)

@@ -158,19 +158,36 @@ class Conditioned(nn.Module):
         (lambda: rp.traverse(Identity(), FIRST, [], torch.zeros(0, 2)), "values"),
         (lambda: rp.traverse(Identity(), FIRST, 1.5, torch.zeros(1)), "dimension: .* whole"),
         (lambda: rp.traverse(Identity(), FIRST, "a", torch.zeros(1)), "dimension"),
-        (lambda: rp.interpolate(Identity(), FIRST, SECOND, steps=2.5), "steps"),
+        (
+            lambda: rp.interpolate(Identity(), FIRST, SECOND, steps=2.5),
+            "steps: .* whole number, got 2.5",
+        ),
         (lambda: rp.interpolate(PLAIN, FIRST, SECOND), "model: expected one with codes"),
         (lambda: rp.traverse(PLAIN, FIRST, 0, torch.zeros(1)), "model: expected one with codes"),
         (lambda: rp.redraw(Identity(), FIRST), "model: expected one with q"),
         (lambda: rp.variations(Identity(), FIRST[:1], 2), "model: expected one with q"),
         (lambda: rp.variations(VAE, FIRST[:1], 2, spread=None), "spread"),
         (lambda: rp.variations(VAE, FIRST[:1], 2, spread=math.inf), "spread: .* finite"),
+        (
+            lambda: rp.variations(VAE, FIRST[:1], 2, spread=torch.ones(1)),
+            "spread: .* finite number",
+        ),
+        (lambda: rp.variations(VAE, FIRST[:1], 2, spread="1"), "spread"),
         (lambda: rp.classify(Identity(), FIRST), "conditional on labels"),
     ],
 )
 def test_what_means_nothing_is_refused(call, named):
     with pytest.raises(ValueError, match=named):
         call()
+
+
+@pytest.mark.parametrize("spread", [torch.tensor(0.5), np.array(0.5), np.float32(0.5)])
+def test_the_spread_is_taken_as_a_number_of_numpys_or_torchs(spread):
+    x = [
+        rp.variations(VAE, FIRST[:1], 2, spread=s, generator=torch.Generator().manual_seed(0))
+        for s in (0.5, spread)
+    ]
+    assert x[0].equal(x[1])
 
 
 class ClassNormals(Density):

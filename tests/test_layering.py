@@ -46,9 +46,9 @@ ROWS = (
     ("models",),
     ("presets",),
     ("checkpoint",),
-    ("train", "evaluation", "editing"),
+    ("train", "evaluation", "editing", "imputation"),
     ("report",),
-    ("comparison", "comparison_runs", "own_report"),
+    ("comparison", "comparison_defaults", "comparison_runs", "own_report"),
     ("cli", "estimator", "explore"),
     ("__main__",),
 )

@@ -44,9 +44,9 @@ class Indices(Encoder):
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_no_draws_and_no_samples_are_refused(n):
-    with pytest.raises(ValueError, match=f"^n: expected a positive number, got {n}"):
+    with pytest.raises(ValueError, match=f"^n: expected a positive whole number, got {n}"):
         Coin().sample(n)
-    with pytest.raises(ValueError, match=f"^samples: expected a positive number, got {n}"):
+    with pytest.raises(ValueError, match=f"^samples: expected a positive whole number, got {n}"):
         Coin().log_prob(torch.ones(1, 9), samples=n)
     with pytest.raises(ValueError, match="^noise: expected independent or shared, got 'same'"):
         Coin().log_prob(torch.ones(1, 9), noise="same")

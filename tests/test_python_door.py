@@ -45,9 +45,9 @@ def test_what_is_no_rows_of_numbers_is_refused():
     with pytest.raises(ValueError, match="x: expected a tensor or array of numbers, got Split"):
         model.encode(DATA.test)
     for n in (0, 2.5, -1):
-        with pytest.raises(ValueError, match=f"n: expected a positive number, got {n}"):
+        with pytest.raises(ValueError, match=f"n: expected a positive whole number, got {n}"):
             model.sample(n)
-        with pytest.raises(ValueError, match="samples: expected a positive number"):
+        with pytest.raises(ValueError, match="samples: expected a positive whole number"):
             rp.evaluate(model, DATA, samples=n)
 
 
@@ -325,6 +325,11 @@ def test_a_page_that_cannot_be_written_is_refused_before_anything_is_measured(
     monkeypatch.setattr("reparam.own_report.evaluate", None)
     with pytest.raises(ValueError, match="is a folder; expected the name of a file"):
         rp.write_report(tiny("pca", latent_dim=1), DATA, tmp_path)
+    with pytest.raises(ValueError, match="^path: expected a path, got an empty one"):
+        rp.write_report(tiny("pca", latent_dim=1), DATA, "")
+    for name in ("a" * 300, "a" * 245):
+        with pytest.raises(ValueError, match="html: cannot be written: File name too long"):
+            rp.write_report(tiny("pca", latent_dim=1), DATA, tmp_path / f"{name}.html")
 
 
 def test_other_classes_than_those_in_training_are_refused():

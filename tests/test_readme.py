@@ -24,7 +24,7 @@ def commands():
 
 
 def make_data(folder):
-    """What a reader of the README would have: odd-sized photos in class folders, a table."""
+    """What a reader of the README would have: photos of odd sizes in class folders, tables."""
     rng = np.random.default_rng(0)
     for name in ("cats", "dogs"):
         (folder / "photos" / name).mkdir(parents=True)
@@ -36,6 +36,11 @@ def make_data(folder):
         for (a, b), s in zip(rng.normal(size=(80, 2)), rng.choice(["f", "m"], 80), strict=True)
     ]
     (folder / "people.csv").write_text("age,height,sex\n" + "\n".join(rows))
+    towns, owners = rng.choice(["Bern", "Chur", ""], 80), rng.choice(["no", "yes"], 80)
+    ages = ["" if i % 9 == 0 else str(age) for i, age in enumerate(rng.integers(20, 40, 80))]
+    columns = range(80), ages, towns, [f"{v:.2f}" for v in np.exp(rng.normal(8, 1, 80))], owners
+    rows = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    (folder / "survey.csv").write_text("id,age,town,income,owner\n" + "\n".join(rows))
 
 
 def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
@@ -72,5 +77,5 @@ def test_no_cell_of_a_table_opens_another():
 
 def test_roles_are_those_of_the_classes():
     rows = {row.split(" |")[0]: row for row in roles().splitlines()}
-    assert rows["| `pca`"].endswith("| ✓ | ✓ |  | ✓ |  | real |")
+    assert rows["| `pca`"].endswith("| ✓ | ✓ |  | ✓ |  | real, mixed |")
     assert rows["| `ae-gmm`"].endswith("| ✓ | ✓ |  |  |  |  |")

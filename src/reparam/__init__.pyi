@@ -51,10 +51,15 @@ from .evaluation import Score as Score
 from .evaluation import evaluate as evaluate
 from .evaluation import reference_scores as reference_scores
 from .evaluation.annealing import annealed_log_prob as annealed_log_prob
+from .evaluation.column_scores import ColumnScores as ColumnScores
+from .evaluation.column_scores import by_column as by_column
+from .imputation import Imputation as Imputation
+from .imputation import impute as impute
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
 from .model import Codec as Codec
+from .model import Column as Column
 from .model import Completer as Completer
 from .model import Density as Density
 from .model import Distribution as Distribution
@@ -69,6 +74,7 @@ from .models.autoencoder import Autoencoder as Autoencoder
 from .models.autoregressive import Autoregressive as Autoregressive
 from .models.gaussian_mixture import GaussianMixture as GaussianMixture
 from .models.pca import PCA as PCA
+from .models.real_pca import RealPCA as RealPCA
 from .models.two_stage import TwoStage as TwoStage
 from .models.vae import VAE as VAE
 from .nets.hierarchy import BottomUp as BottomUp

@@ -18,8 +18,17 @@ class Unwritable(ValueError):
 
 def check_place(path: Path, folder: bool = False) -> None:
     """Refuse, before any work is done, a place where no file or folder can be written."""
+    try:
+        _check_place(path, folder)
+    except OSError as error:  # a name that is too long, or a folder that cannot be looked into
+        raise ValueError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _check_place(path: Path, folder: bool) -> None:
     if path.is_dir() and not folder:
         raise ValueError(f"{path}: is a folder; expected the name of a file")
+    if not folder:  # the name that it is written by first may be too long, which raises here
+        path.with_name(f".{path.name}.????????").exists()
     there = next(
         p for p in (path, *path.absolute().parents) if p.exists() and (folder or p != path)
     )

@@ -17,6 +17,7 @@ import torch
 
 from reparam.atomic import Unwritable
 from reparam.checkpoint import checksum, folder_named, write_json
+from reparam.comparison_defaults import default_models, refused_defaults
 from reparam.comparison_runs import (
     REPORT_FILE,
     WAIT,
@@ -52,8 +53,6 @@ from reparam.train.random import alone
 from reparam.train.state import refuse_patience
 from reparam.wording import listed
 
-# What `compare` shows of a data set when nothing is asked: every family, a small code and a larger.
-DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
 SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
@@ -79,12 +78,14 @@ class Comparison:
         found: the folders of the runs that were measured before and taken over.
         reference: what training rows score in place of samples (``reference_scores``), where there
             are generators.
+        notes: which default models were left out, and why.
     """
 
     data: Data
     entries: tuple[TrainedModel, ...]
     found: tuple[Path, ...] = ()
     reference: Scores = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         names = listed([entry.label for entry in self.entries])
@@ -121,7 +122,7 @@ def compare(
             own, with their names as pairs or in a dictionary, of which copies are trained, for
             every seed from the same weights (no file says what they are, so that their runs are
             not taken over: a folder that holds some asks for ``force``); None: one of every family
-            with a small code and with a larger one.
+            that takes the data, with a small code and with a larger one.
         out: the folder.
         seeds: how many seeds of each; with more than one, scores are means over them and have a
             standard error over them beside that over the examples.
@@ -146,6 +147,7 @@ def compare(
         positive_count("samples", samples)
     data = as_data(data)
     known = data.space, len(data.train), data.counted
+    notes = refused_defaults(data.space) if models is None else ()
     models = default_models(*known) if models is None else models
     models = [models] if isinstance(models, str | Model) else models
     candidates = list(map(candidate, models.items() if isinstance(models, Mapping) else models))
@@ -163,7 +165,7 @@ def compare(
         found = [earlier(trial) for trial in work]
         results = _measure_all(work, found, jobs, held, tell)
         watch("writing the report", 1.0)
-        comparison = _finish(data, work, results, folder)
+        comparison = _finish(data, work, results, folder, notes)
     before = tuple(trial.folder for trial, scores in zip(work, found, strict=True) if scores)
     return dataclasses.replace(comparison, found=before)
 
@@ -189,32 +191,6 @@ def _trials(
             place = folder / folder_name(c.label, seed, seeds)
             trials.append(Trial(data, c, config, place, samples, force))
     return trials
-
-
-def default_models(space: Space, rows: int | None = None, counted: int | None = None) -> list[str]:
-    """Every default preset with codes smaller than x and, where PCA asks for it, than the data.
-
-    Args:
-        space: what x is.
-        rows: how many training examples there are, where that is known.
-        counted: how many entries of x are no constants, where that is known.
-
-    >>> default_models(Space((3,), "real"))[:2]
-    ['pca latent_dim=2 standardize=true', 'ae latent_dim=2']
-    >>> default_models(Space((9,), "binary"), rows=5)[:3]
-    ['pca latent_dim=2', 'pca latent_dim=3', 'ae latent_dim=2']
-    """
-    chosen = []
-    for name in DEFAULT_PRESETS:
-        most = (counted or space.dimension) - 1
-        if name == "pca" and rows is not None:  # n − 1 components would leave no noise at all
-            most = min(most, rows - 2)
-        codes = sorted({min(code, most) for code in DEFAULT_CODES if min(code, most) > 0})
-        codes = codes if name == "pca" else codes or [1]
-        # Columns of tables come in all units, as those of images do not.
-        scaled = " standardize=true" if name == "pca" and space.kind == "real" else ""
-        chosen += [f"{name} latent_dim={code}{scaled}" for code in codes]
-    return chosen
 
 
 def _measure_all(
@@ -327,7 +303,11 @@ def _train(trial: Trial, tell: Watch) -> tuple[Model, History]:
 
 
 def _finish(
-    data: Data, work: Sequence[Trial], results: Sequence[Measured | FailedRun], folder: Path
+    data: Data,
+    work: Sequence[Trial],
+    results: Sequence[Measured | FailedRun],
+    folder: Path,
+    notes: tuple[str, ...],
 ) -> Comparison:
     """One entry per model, over its seeds; scores and report written; failures raised then."""
     runs: dict[str, list[tuple[Trial, Measured]]] = {}
@@ -344,9 +324,9 @@ def _finish(
     entries = [_entry(label, models[label], of) for label, of in runs.items()]
     generators = any(isinstance(entry.model, Generator) for entry in entries)
     reference = reference_scores(data, seed=work[0].config.seed) if generators else {}
-    comparison = Comparison(data, tuple(entries), reference=reference)
+    comparison = Comparison(data, tuple(entries), reference=reference, notes=notes)
     if entries:
-        write_page(folder / REPORT_FILE, data, entries, reference=reference)
+        write_page(folder / REPORT_FILE, data, entries, reference=reference, notes=notes)
         write_json(folder / SCORES_FILE, comparison.to_json())
     if failures:
         what = f"{len(failures)} of {len(work)} runs failed: {'; '.join(failures)}"

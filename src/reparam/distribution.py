@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from collections.abc import Iterable
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -11,6 +12,15 @@ from torch import Tensor
 from reparam import numerics
 
 Kind = Literal["exact", "lower bound", "estimate"]
+
+
+def weakest(kinds: Iterable[Kind]) -> Kind:
+    """What a mean of several is: an estimate if one is, else a bound if one is.
+
+    >>> weakest(["exact", "lower bound"])
+    'lower bound'
+    """
+    return max(kinds, key=get_args(Kind).index)
 
 
 class Distribution(ABC):

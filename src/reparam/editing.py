@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -227,14 +226,15 @@ def variations(
     positive_count("n", n)
     if len(x) != 1:
         raise ValueError(f"x: expected one example, got {len(x)}")
-    if not isinstance(spread, float | int | np.number) or not 0 <= spread < math.inf:
+    given = as_tensor(spread, "spread")
+    if given.ndim or not 0 <= float(given) < math.inf:
         raise ValueError(f"spread: expected a finite number of at least 0, got {spread!r}")
     _refuse_others(model, LatentVariable, "q(z|x) and p(x|z), as a VAE")
     _refuse_indices(model)
     c = None if c is None else model.prepare(x, c, model.encodes)[1]
     q = model.posterior(x, c)
     z = q.repeat(n).sample(generator)
-    z = q.center + spread * (z - q.center)
+    z = q.center + float(given) * (z - q.center)
     c = None if c is None else c.expand(n, *c.shape[1:])
     return model.likelihood(z, c).sample(generator) if draw else model.decode(z, c)
 

@@ -15,6 +15,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import msgspec
@@ -223,3 +224,9 @@ def _refuse_unknown(content: Any, expected: Any, name: str) -> None:
             inside = dataclasses.is_dataclass(member) or typing.is_typeddict(member)
             if inside and isinstance(value, dict) and get_origin(hint) is not dict:
                 _refuse_unknown(value, member, f"{name}.{key}")
+
+
+def positive_count(name: str, n: int) -> None:
+    """Refuse an empty selection, and what is no whole number."""
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"{name}: expected a positive whole number, got {n!r}")

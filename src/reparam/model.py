@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,11 +22,13 @@ from reparam.conditions import (
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.inspection import Inspectable
+from reparam.limits import positive_count as positive_count
 from reparam.space import Column as Column
 from reparam.space import DataKind as DataKind
 from reparam.space import (
     Domain,
     as_tensor,
+    check_columns,
     check_mask,
     check_shape,
     check_values,
@@ -202,12 +203,14 @@ class Model(nn.Module, ABC):
         """x and c on the model's device and dtype; what does not fit is refused here only."""
         x = as_tensor(x)
         check_shape(x, self.space.shape)
-        if looked_at():
+        if looked_at() and self.space.columns:
+            check_columns(x, self.space.columns, self.takes_missing, domain)
+        elif looked_at():
             there = torch.where(x.isnan(), 0, x) if self.takes_missing else x
             check_values(there, self.space.level_count, domain)
         x = x.to(self.anchor.device)
         # Real data keep their precision until they are centered: 1.7e9 ± 10 has none in float32.
-        wide = self.space.kind == "real" and numerics.needs_float64(x.dtype)
+        wide = self.space.keeps_precision and numerics.needs_float64(x.dtype)
         x = x.to(torch.float64 if wide else self.anchor.dtype)
         return x, self._condition(c, x.shape[0])
 
@@ -335,14 +338,21 @@ class Completer(Generator):
     ) -> Tensor:
         """x with the entries outside ``mask`` (bool) drawn anew; those inside stay bit for bit."""
 
+    def refuse_given(self, given: Tensor) -> None:  # noqa: B027
+        """ValueError where ``complete`` draws no p(rest | given) of such masks (B, *shape)."""
+
     def prepare_given(
         self, x: Tensor, mask: Tensor, c: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """``prepare`` for ``complete``: x with 0 outside of the mask, the mask (B, *shape), c."""
+        """``prepare`` for ``complete``: x as if only the mask of it were there, the mask, and c."""
         x, mask = as_tensor(x), as_tensor(mask, "mask")
         check_shape(x, self.space.shape)
         check_mask(mask, x)
-        given, c = self.prepare(torch.where(mask.to(x.device), x, 0), c)
+        mask, nothing = mask.to(x.device), torch.nan if self.takes_missing else 0
+        if self.takes_missing:  # then that is what is not given, as 0 may be no value of it
+            x = x.double() if numerics.needs_float64(x.dtype) else x
+            mask = mask & ~x.isnan()
+        given, c = self.prepare(torch.where(mask, x, nothing), c)
         return given, mask.to(given.device).expand_as(given), c
 
 
@@ -477,10 +487,7 @@ class LatentVariable(Codec, Density):
         k: int,
         generator: torch.Generator | None,
     ) -> tuple[Tensor, bool]:
-        """log p(x|z) p(z) / q(z|x) of k draws for each row, (B·k,), and whether it is a bound.
-
-        It is one while no part is a mere estimate.
-        """
+        """log p(x|z) p(z) / q(z|x) of k draws a row, (B·k,), and whether no part is an estimate."""
         if k > 1:
             posterior = posterior.repeat(k)
             c = None if c is None else c.repeat_interleave(k, 0)
@@ -489,9 +496,3 @@ class LatentVariable(Codec, Density):
         log_p = prior.log_prob(z) + likelihood.log_prob(x)
         bounded = "estimate" not in (posterior.kind, prior.kind, likelihood.kind)
         return log_p - log_q.sum(1), bounded
-
-
-def positive_count(name: str, n: int) -> None:
-    """Refuse an empty selection, and what is no whole number."""
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"{name}: expected a positive number, got {n!r}")

@@ -132,18 +132,24 @@ def needs_float64(dtype: torch.dtype) -> bool:
 def constant_entries(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """The first row of parts (N, *shape), and which of its entries all other rows share, (*shape).
 
-    Nothing more is read once no entry is shared.
+    Entries that are missing, NaN, are passed over: the row has the first that are there. Nothing
+    more is read once no entry is shared.
 
     >>> constant_entries([torch.tensor([[1, 2], [1, 3]]), torch.tensor([[1, 2]])])
     (tensor([1, 2]), tensor([ True, False]))
     """
-    rows = iter(parts)
-    first = next(rows)
-    row, same = first[0], (first == first[0]).all(0)
-    for part in rows:
+    same: Tensor | None = None
+    for part in parts:
+        missing = part.isnan()
+        if same is None:
+            row, same = part[0], torch.ones_like(part[0], dtype=torch.bool)
+        if row.isnan().any():  # the first value there is of each entry
+            first = (~missing).int().argmax(0, keepdim=True)
+            row = torch.where(row.isnan(), part.gather(0, first)[0], row)
+        same = same & ((part == row) | missing).all(0)
         if not same.any():
             break
-        same = same & (part == row).all(0)
+    assert same is not None  # there is a part
     return row, same
 
 
@@ -165,7 +171,7 @@ def rate_columns(log_q: Tensor, log_p: Tensor) -> Tensor:
     return log_q - log_p
 
 
-def bound_softly(raw: Tensor, low: float, high: float) -> Tensor:
+def bound_softly(raw: Tensor, low: float, high: float | Tensor) -> Tensor:
     """A smooth clamp: the identity well inside (low, high), with a gradient everywhere."""
     return high - F.softplus(high - low - F.softplus(raw - low))
 

@@ -13,6 +13,7 @@ from reparam.evaluation import evaluate, reference_scores
 from reparam.model import Generator, Model
 from reparam.report import TrainedModel, write_page
 from reparam.train import History
+from reparam.wording import EMPTY_PATH
 
 Shown = Model | tuple[Model, History]  # with its curves, as ``resume`` gives them
 
@@ -53,6 +54,8 @@ def write_report(
     named = _named(models)
     if not named:
         raise ValueError("models: expected at least one, got none")
+    if not os.fspath(path):
+        raise ValueError(f"path: {EMPTY_PATH}")
     check_place(Path(path))
     data = as_data(data, next(iter(named.values()))[0].space)
     entries = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,25 +14,57 @@ import torch
 from torch import Tensor
 
 DataKind = Literal["binary", "levels", "real", "mixed"]
+ColumnKind = Literal["real", "log", "levels", "binary", "category"]
 # "support": what data can be, 0 … K−1 or finite reals; "range": also what lies between the levels,
 # as means and gray images do; "finite": any number, as noise and linear decoders make of data.
 Domain = Literal["support", "range", "finite"]
 ROWS = 1024  # looked at together
+FLOAT32_EXACT = 2**24  # float32 holds every integer up to here
 ROUNDING = 1e-5  # of sums of a few hundred terms in float32, relative
 _TRUSTED = ContextVar("trusted", default=False)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One entry of mixed data: its name, its kind, and its K levels where it has such.
+    """One entry of mixed data: its name and its kind.
 
-    >>> Column("age", "levels", 100).name
-    'age'
+    Args:
+        name: of the column.
+        kind: ``"real"``; ``"log"``, real and positive, modeled by its logarithm; ``"levels"``,
+            integers with an order; ``"binary"``; ``"category"``, names without an order.
+        levels: K, the number of values of a ``levels`` or ``category`` column.
+        names: of the values 0, 1, … of a ``category`` or ``binary`` column.
+        low: the smallest value of a ``levels`` or ``binary`` column, which has low … low+K−1.
+
+    >>> Column("age", "levels", 100, low=18).count
+    100
     """
 
     name: str
-    kind: Literal["binary", "levels", "category", "real"]
+    kind: ColumnKind
     levels: int | None = None
+    names: tuple[str, ...] | None = None
+    low: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(ColumnKind):
+            expected = ", ".join(get_args(ColumnKind))
+            raise ValueError(f"{self.name}: expected a kind of {expected}, got {self.kind!r}")
+        least = {"levels": 2, "category": 1}.get(self.kind, 0)
+        if self.levels is not None and (self.levels != int(self.levels) or self.levels < least):
+            raise ValueError(f"{self.name}: expected at least {least} values, got {self.levels}")
+        if (self.kind in ("levels", "category")) != (self.levels is not None):
+            raise ValueError(
+                f"{self.name}: levels are given exactly for levels and categories, got "
+                f"{self.levels} for {self.kind}"
+            )
+        if self.names is not None and len(self.names) != self.count:
+            raise ValueError(f"{self.name}: {len(self.names)} names for {self.count} values")
+
+    @property
+    def count(self) -> int | None:
+        """K, how many values there are; None for real ones."""
+        return 2 if self.kind == "binary" else self.levels
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,8 @@ class Space:
             )
         if self.kind not in get_args(DataKind):
             raise ValueError(f"kind: expected {', '.join(get_args(DataKind))}, got {self.kind!r}")
+        if self.kind == "mixed" and len(self.shape) != 1:
+            raise ValueError(f"shape: mixed data are vectors (D,), got {self.shape}")
         if len(self.columns or ()) != (self.dimension if self.kind == "mixed" else 0):
             raise ValueError(
                 f"columns: expected one for each entry of mixed data and none for others, got "
@@ -86,6 +120,24 @@ class Space:
     def dimension(self) -> int:
         """D, the number of entries of one example."""
         return math.prod(self.shape)
+
+    @property
+    def has_reals(self) -> bool:
+        """Whether log p(x) is a density in entries of x, which keep their precision."""
+        return self.kind == "real" or any(c.count is None for c in self.columns or ())
+
+    @property
+    def keeps_precision(self) -> bool:
+        """Whether there are values that float32 may round: reals, and large whole numbers."""
+        largest = max((abs(c.low) + (c.count or 0) for c in self.columns or ()), default=0)
+        return self.has_reals or largest > FLOAT32_EXACT
+
+    @property
+    def reals(self) -> Tensor:
+        """Which entries of x are real, (*shape)."""
+        if not self.columns:
+            return torch.full(self.shape, self.kind == "real")
+        return torch.tensor([column.count is None for column in self.columns])
 
     @property
     def is_image(self) -> bool:
@@ -116,7 +168,12 @@ def trusted() -> Iterator[None]:
 
 def looked_at() -> bool:
     """Whether values are to be looked at here and now; compiled and mapped code never can."""
-    if torch.compiler.is_compiling() or _TRUSTED.get():
+    return readable() and not _TRUSTED.get()
+
+
+def readable() -> bool:
+    """Whether values can be read here and now."""
+    if torch.compiler.is_compiling():
         return False
     return torch._C._functorch.maybe_current_level() is None  # under vmap no value can be read
 
@@ -216,6 +273,59 @@ divided by 16: give (x * 16).round()
             f"give ({back}).round()"
         )
     raise ValueError(f"{name}: expected {expected}, got {_first_wrong(x, levels, domain)}")
+
+
+def check_columns(
+    x: Tensor,
+    columns: Sequence[Column],
+    missing: bool = False,
+    domain: Domain = "support",
+    name: str = "x",
+) -> None:
+    """ValueError where a column of mixed data holds what its kind does not.
+
+    Args:
+        x: (B, D).
+        columns: of x.
+        missing: whether cells may be missing, NaN.
+        domain: which values are allowed; names are whole numbers in each.
+        name: what the message calls x.
+
+    >>> check_columns(torch.tensor([[17.0]]), [Column("age", "levels", 9, low=18)])
+    Traceback (most recent call last):
+        ...
+    ValueError: x: column 'age', row 0: expected whole numbers 18 … 26, got 17
+    """
+    x = x.detach()
+    wrong = torch.stack([_wrong_cells(x[:, i], c, domain) for i, c in enumerate(columns)], 1)
+    absent = x.isnan()
+    wrong = wrong & ~absent if missing else wrong | absent
+    if not bool(wrong.any()):
+        return
+    row, column = (int(place) for place in wrong.nonzero()[0])
+    place, value = f"{name}: column {columns[column].name!r}, row {row}", float(x[row, column])
+    if value != value:
+        raise ValueError(
+            f"{place}: the cell is missing, and this model takes no missing cells; leave such "
+            "rows out (missing='drop', --missing drop)"
+        )
+    raise ValueError(f"{place}: expected {_expected_of(columns[column], domain)}, got {value:g}")
+
+
+def _wrong_cells(x: Tensor, column: Column, domain: Domain) -> Tensor:
+    """Of each cell of a column whether it is there and not allowed."""
+    if column.count is None or (domain == "finite" and column.kind != "category"):
+        wrong = x.isinf()
+        return wrong | (x <= 0) if column.kind == "log" else wrong
+    whole: Domain = "support" if column.kind == "category" else domain
+    return ~_allowed(x - column.low, column.count, whole) & ~x.isnan()
+
+
+def _expected_of(column: Column, domain: Domain) -> str:
+    if column.count is None or (domain == "finite" and column.kind != "category"):
+        return "positive numbers" if column.kind == "log" else "finite numbers"
+    what = "values in" if domain == "range" and column.kind != "category" else "whole numbers"
+    return f"{what} {column.low} … {column.low + column.count - 1}"
 
 
 def _allowed(x: Tensor, levels: int | None, domain: Domain) -> Tensor:

@@ -47,6 +47,7 @@ TERMS = {
     "nll": Term("−log p(x)", "nats", judges=True),
     "squared_error": Term("summed", "network units", judges=True),
     "cross_entropy": Term("", "nats, not a likelihood", judges=True),
+    "column_error": Term("over columns, each over its best constant's", "", judges=True),
     "distortion": Term("−log p(x|z)", "nats", judges=True),
     "rate": Term("KL(q(z|x) ‖ p(z))", "nats", None),
     "beta": Term("weight of the rate", "", None, of_a_row=False),
@@ -89,11 +90,19 @@ class Measure:
 
 GIVEN_C = "Conditional models are told the condition of x."
 LIKELIHOOD = "How probable the model finds data it has not seen"
+MIXED = (
+    "Of mixed data it is a density in the real columns and a probability in the others, over the "
+    "cells that are there: values compare on the same columns and cells only."
+)
+DISTANCES = (
+    "Euclidean, columns of tables in training deviations, flags 0 or 1, names one-hot over √2, "
+    "missing cells as the training mean or most frequent value."
+)
 SCORES: dict[str, Measure] = {
     "log_likelihood": Measure(
         "Log-likelihood",
         "Density",
-        f"log p(x): {LIKELIHOOD}.",
+        f"log p(x): {LIKELIHOOD}. {MIXED}",
         "higher",
         headline="log p(x)\nnats",
         claim="has the highest log-likelihood",
@@ -102,13 +111,14 @@ SCORES: dict[str, Measure] = {
         "Bits/dim",
         "Density",
         "−log p(x) / (D ln 2): the bits that a code made with the model needs per entry of x, "
-        "real entries that never vary left out.",
+        "real entries that never vary left out. Mixed data have none: bits of densities, of names "
+        "and of flags are not of one kind.",
         "lower",
     ),
     "conditional_log_likelihood": Measure(
         "Log-likelihood given c",
         "Density",
-        f"log p(x|c): {LIKELIHOOD}, once told c. Not comparable with log p(x).",
+        f"log p(x|c): {LIKELIHOOD}, once told c. Not comparable with log p(x). {MIXED}",
         "higher",
         headline="log p(x|c)\nnats",
         claim="has the highest log-likelihood given the condition",
@@ -186,8 +196,9 @@ SCORES: dict[str, Measure] = {
         "MSE",
         "Reconstruction",
         "Mean squared error per entry between x and its reconstruction; discrete data are "
-        "divided by K − 1 first, columns of real tables by their training deviation. "
-        f"{GIVEN_C}",
+        "divided by K − 1 first, columns of real tables by their training deviation. Of mixed data "
+        "it is per cell that is there: numbers in training deviations, flags 0 or 1, another name "
+        f"an error of 1. {GIVEN_C}",
         "lower",
         headline="error\nMSE",
         claim="reconstructs best, by mean squared error",
@@ -222,8 +233,8 @@ SCORES: dict[str, Measure] = {
         "Neighbors kept",
         "Representation",
         "Of the 10 nearest neighbors of each example in the data, how many are among its 10 "
-        "nearest in code space (Lee & Verleysen 2009), among 1,000 examples at most; Euclidean "
-        "distances, columns of real tables in training deviations.",
+        "nearest in code space (Lee & Verleysen 2009), among 1,000 examples at most. Distances in "
+        f"the data: {DISTANCES}",
         "higher",
         told=True,
         form="share",
@@ -276,7 +287,7 @@ SCORES: dict[str, Measure] = {
         "Nearest training",
         "Samples",
         "Mean distance of samples to their nearest training example over that of unseen data to "
-        "theirs, 500 of each at most; Euclidean, columns of real tables in training deviations. "
+        f"theirs, 500 of each at most. {DISTANCES} "
         "Copies have 0, and noise lies above 1. Below 1 alone says little: what is smooth or "
         "average, as the mean of a class, is near many examples without being a copy of any.",
     ),

@@ -115,6 +115,24 @@ def test_it_is_said_where_all_or_nothing_is_given(reparam, runs, tmp_path):
         assert code == 0 and said in " ".join(text.split()), error
 
 
+def test_the_brightness_of_a_mask_is_the_mean_of_its_colors(reparam, runs, tmp_path):
+    Image.new("RGB", (8, 8), (0, 255, 0)).save(tmp_path / "green.png")
+    words = ["-n", 1, "--mask", tmp_path / "green.png", "-o", tmp_path / "x.npz"]
+    code, text, error = reparam("complete", runs / "made", *words)
+    assert code == 0 and "its brightest is 85, where" in " ".join(text.split()), error
+
+
+@pytest.mark.parametrize("value, dtype", [(65535, np.uint16), (1, np.float32), (0, np.uint16)])
+def test_of_deep_masks_of_one_value_zero_alone_is_known(reparam, runs, tmp_path, value, dtype):
+    Image.fromarray(np.full((8, 8), value, dtype)).save(tmp_path / "m.tif")
+    words = ["-n", 1, "--mask", tmp_path / "m.tif", "-o", tmp_path / "x.npz"]
+    code, text, error = reparam("complete", runs / "made", *words)
+    if value:
+        assert code == 2 and f"mask: every value is {value}, which may be black or white" in error
+    else:
+        assert code == 0 and "The mask is black" in text, error
+
+
 def test_only_so_many_are_drawn_at_once_and_rows_alike_whichever_stand_beside(
     reparam, runs, tmp_path, monkeypatch
 ):
@@ -166,6 +184,7 @@ def test_what_no_part_can_be_is_refused(reparam, runs, tmp_path):
         ),
         (["--mask", tmp_path / "no.png"], "no.png"),
         (["--mask", tmp_path / "absent.png"], "absent.png"),
+        (["--mask", ""], "--mask: expected a path, got an empty one"),
         (["--box", "4,4,8,8"], "box: expected a part of 8x8 pixels, got 4,4,8,8"),
         (["--box", "0,0,0,3"], "box: expected a part of"),
         (["--box", "1,2,3"], "box: expected top,left,height,width in pixels"),

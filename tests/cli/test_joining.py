@@ -113,7 +113,7 @@ def test_data_describes_a_table_by_column(reparam, tmp_path):
     data = rp.load_data(tmp_path / "t.csv", attributes="[c]")
     lines = {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
     b, c = data.train.x[:, 1].double(), data.train.attributes[:, 0].double()
-    for name, what, values in (("b", "x", b), ("[c]", "attribute", c)):
+    for name, what, values in (("b", "real", b), ("[c]", "attribute", c)):
         numbers = (values.min(), values.mean(), values.std(correction=0), values.max())
         assert lines[name] == [name, what, *(f"{v:.4g}" for v in numbers), str(len(values))], err
     assert lines["a"][-1] == "5" and code == 0

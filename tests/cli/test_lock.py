@@ -315,7 +315,7 @@ def test_runs_are_locked_in_the_order_in_which_they_end(tmp_path, monkeypatch):
     monkeypatch.setattr("reparam.comparison.joblib.Parallel", Backwards)
     entries = compare(data, tmp_path, jobs=2).entries
     assert seen == [[True, True]] * 2
-    assert [type(entry.model).__name__ for entry in entries] == ["Autoencoder", "PCA"]
+    assert [type(entry.model).__name__ for entry in entries] == ["Autoencoder", "RealPCA"]
     assert [entry.history.ended for entry in entries] == ["all epochs", "solved"]
 
 

@@ -132,6 +132,10 @@ def test_samples_are_not_mixed_with_others_that_are_numbered_otherwise(reparam, 
     code, _, error = reparam(*words, 5, "--force")
     assert code == 2 and "00.png would stay among the new images with 10 others" in error
     assert len(list((tmp_path / "s").iterdir())) == 11
+    words_of_two = ["sample", runs / "vae", "-o", f"{tmp_path}/two/", "-n", 2]
+    assert reparam(*words_of_two)[0] == 0
+    code, _, error = reparam(*words_of_two)
+    assert code == 2 and "0.png and 1 other exist already" in error
     assert reparam(*words, 11, "--force")[0] == 0
 
 

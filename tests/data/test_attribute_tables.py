@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -207,3 +208,49 @@ def test_a_test_split_that_is_no_folder(tmp_path):
     assert sorted(float(a) for s in data.splits.values() for a in s.attributes) == [
         *range(30, 33), 33, *range(33, 40)
     ]  # fmt: skip
+
+
+def beside(tmp_path, cells, delimiter="\t", **options):
+    for i in range(len(cells)):
+        Image.new("L", (3, 3), 50 * i).save(tmp_path / f"p{i}.png")
+    path = tmp_path / "t.tsv"
+    rows = [("file", "h"), *((f"p{i}.png", cell) for i, cell in enumerate(cells))]
+    path.write_text("\n".join(delimiter.join(row) for row in rows))
+    return load_data(tmp_path, attribute_table=path, **options)
+
+
+def attributes_of(data):
+    rows = {
+        name: row.tolist()
+        for split in data.splits.values()
+        for name, row in zip(split.files.names, split.attributes, strict=True)
+    }
+    return [rows[name] for name in sorted(rows)]
+
+
+@pytest.mark.parametrize(
+    "cells, options, expected, note",
+    [
+        (["1.700", "1.650", "1.812"], {}, [1.7, 1.65, 1.812], "images are named"),
+        (["1,700", "1,650", "1,812"], {}, [1.7, 1.65, 1.812], "Commas stand before decimals"),
+        (["1,700", "1,650", "1,812"], {"decimal": "."}, [1700, 1650, 1812], "thousands .*: h"),
+        (["5%", "6%", "7.5%"], {}, [5, 6, 7.5], "Signs are left out: % of h"),
+        (["$5", "$6", "-$7"], {}, [5, 6, -7], r"Signs are left out: \$ of h"),
+        (["True", "false", "TRUE"], {}, [1, 0, 1], "images are named"),
+        ([str(2**53 + 1), "2", "3"], {}, [2**53, 2, 3], "Whole numbers beyond 2.53"),
+    ],
+)
+def test_numbers_are_read_as_those_of_tables(tmp_path, cells, options, expected, note):
+    data = beside(tmp_path, cells, **options)
+    assert data.attribute_names == ("h",)
+    assert np.allclose(attributes_of(data), np.array(expected)[:, None])
+    assert any(re.search(note, said) for said in data.notes), data.notes
+    assert load_data(**data.source).fingerprint() == data.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "cells, classes",
+    [(["01", "1", "10"], ("01", "1", "10")), (["1.0", "0.0", "1.0"], ("0", "1"))],
+)
+def test_labels_are_read_as_those_of_tables(tmp_path, cells, classes):
+    assert beside(tmp_path, cells, label="h").class_names == classes

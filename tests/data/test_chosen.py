@@ -132,7 +132,9 @@ def test_columns_without_names_are_no_columns_with_names():
     )
 
 
-@pytest.mark.parametrize("only", [1, 1.0, np.int64(1), "1", [np.float64(1)], np.array([1])])
+@pytest.mark.parametrize(
+    "only", [1, 1.0, np.float32(1), np.int64(1), "1", [np.float64(1)], np.array([1])]
+)
 def test_classes_are_chosen_by_numbers_of_any_type(only):
     data = load_data((np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3), only=only)
     assert data.class_names == ("1",) or set(data.train.labels.tolist()) == {0}

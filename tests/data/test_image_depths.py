@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import struct
-import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
+from raw_images import color_png, unsigned_tiff
 
 from reparam.data import DataRecord, load_data, load_rows, record_json
 from reparam.data.contents import ReadOptions
@@ -72,15 +71,6 @@ def test_integers_above_two_billion_do_not_become_negative(tmp_path):
     assert np.array_equal(pixels(load_data(tmp_path))[0], scaled(values, 0, 2**32 - 1))
 
 
-def unsigned_tiff(values):
-    height, width = values.shape
-    entries = [(256, width), (257, height), (258, 32), (259, 1), (262, 1), (273, 8)]
-    entries += [(277, 1), (278, height), (279, values.nbytes), (339, 1)]
-    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
-    start = struct.pack("<2sHI", b"II", 42, 8 + values.nbytes) + values.tobytes()
-    return start + struct.pack("<H", len(entries)) + table + bytes(4)
-
-
 def test_a_range_that_is_asked_for(tmp_path):
     arrays = [np.array([[0, 100, 300, 5000]], np.uint16)] * 3
     data = load_data(save_splits(tmp_path, arrays), range=(100, 400))
@@ -141,20 +131,6 @@ def test_pixels_that_are_no_numbers_are_skipped_by_name(tmp_path):
     Image.fromarray(np.array([[0, np.nan]], np.float32)).save(tmp_path / "train" / "b.tif")
     (note,) = [note for note in load_data(tmp_path).notes if "could not be read" in note]
     assert "b.tif (some pixels are no finite numbers)" in note
-
-
-def color_png(values):
-    """A PNG of 16 bits a color, which Pillow cannot write."""
-
-    def chunk(kind, content):
-        checked = kind + content
-        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    height, width, channels = values.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    parts = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 @pytest.mark.parametrize("form", ["png", "ppm"])
@@ -238,6 +214,27 @@ def test_pixels_that_the_file_marks_as_without_data_count_for_no_range(tmp_path,
     assert np.array_equal(data.test.x[:, 0], expected)
     assert "values 40 to 160 became 0 to 255" in deep_note(load_data(tmp_path / "a"))
     assert "5 of 5 images: pixels that have no data, as the file says, became 0." in data.notes
+
+
+def test_a_pixel_beside_the_marker_has_data(tmp_path):
+    for split in SPLITS:
+        (tmp_path / split).mkdir()
+        image = Image.fromarray(np.array([[16777216, 16777217, 16777250]], np.int32))
+        image.save(tmp_path / split / "a.tif", tiffinfo={42113: "16777216"})
+    data = load_data(tmp_path, range=(16777200, 16777250))
+    assert data.train.x.flatten().tolist() == [0, round(17 / 50 * 255), 255]
+
+
+def test_of_images_without_any_data_no_range_is_said(tmp_path):
+    (tmp_path / "a").mkdir()
+    for i in range(3):
+        image = Image.fromarray(np.full((2, 3), -9999, np.float32))
+        image.save(tmp_path / "a" / f"{i}.tif", tiffinfo={42113: "-9999"})
+    contents = read_folder(tmp_path / "a", ReadOptions())
+    assert not contents.splits["train"].x.any()
+    assert contents.notes == (
+        "3 of 3 images: pixels that have no data, as the file says, became 0.",
+    )
 
 
 def test_a_value_far_from_all_others_is_named_with_a_remedy_that_works(tmp_path):

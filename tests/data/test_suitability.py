@@ -33,7 +33,7 @@ def test_constant_columns_are_named():
 def test_a_column_that_is_constant_in_training_only_is_said_and_refused_for_densities(tmp_path):
     flag = np.zeros(N)
     flag[7] = 1
-    data = load_data(TABLE.assign(flag=0.0), test=TABLE.assign(flag=flag))
+    data = load_data(TABLE.assign(flag=0.0), test=TABLE.assign(flag=flag), kind="real")
     sentence = "'flag' is 0 in every training row, but 1 in row 7 of test, which has probability 0"
     assert any(sentence in note and "(drop)" in note for note in data.notes)
     with pytest.raises(ValueError, match=f"{sentence}.*drop"):
@@ -78,10 +78,12 @@ def test_columns_of_few_or_whole_values_are_named_with_the_remedy():
         "count": RNG.poisson(3, N),
     }
     found = notes(TABLE.assign(**few))
+    assert "Few or only whole values: 'rare'. A density" in found  # the others have probabilities
+    found = notes(TABLE.assign(**few), kind="real")
     assert "Few or only whole values: 'flag', 'rare', 'age', 'count'. A density" in found
     assert "Leave them out (drop), or make them attributes" in found
     assert "levels=K" not in found  # not all are whole
-    assert "levels=K" in notes(pd.DataFrame({"age": few["age"], "count": few["count"]}))
+    assert "levels=K" in notes(pd.DataFrame({k: few[k] for k in ("age", "count")}), kind="real")
     assert "column 1" in notes(np.column_stack([RNG.normal(size=N), few["flag"]]))
 
 

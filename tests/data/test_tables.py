@@ -47,7 +47,7 @@ def test_columns_and_labels(form, tmp_path):
     source = stored(FRAME, form, tmp_path)
     data = load_data(source, label="city")
     assert data.columns == ("age", "height", "smokes")
-    assert data.class_names == ("Bern", "Chur", "Genf") and data.space.kind == "real"
+    assert data.class_names == ("Bern", "Chur", "Genf")
     cities = dict(zip(NUMBERS[:, 0], FRAME["city"], strict=True))
     for split in data.splits.values():
         for row, label in zip(split.x.numpy(), split.labels, strict=True):
@@ -64,11 +64,11 @@ def test_dropped_columns_are_noted(form, tmp_path):
 
 
 @FORMS
-def test_text_column_is_refused_with_the_remedy(form, tmp_path):
+def test_text_is_refused_where_all_is_of_one_kind(form, tmp_path):
     with pytest.raises(
         ValueError, match=r"column 'city' holds .*'Bern'.*drop=\['city'\] \(--drop city\)"
     ):
-        load_data(stored(FRAME, form, tmp_path))
+        load_data(stored(FRAME, form, tmp_path), kind="real")
 
 
 @FORMS
@@ -80,7 +80,10 @@ def test_missing_cell_is_refused_with_its_place(form, column, tmp_path):
     with pytest.raises(
         ValueError, match=rf"{place}, column '{column}' is missing.*drop=.*--drop {column}"
     ):
-        load_data(stored(frame, form, tmp_path))
+        load_data(stored(frame, form, tmp_path), kind="real")
+    data = load_data(stored(frame, form, tmp_path))
+    missing = torch.cat([split.x.isnan() for split in data.splits.values()]).sum(0)
+    assert missing.tolist() == [int(column == name) for name in data.columns]
 
 
 @FORMS
@@ -145,8 +148,10 @@ def test_repeated_column_names_are_refused():
 
 def test_dates_are_refused():
     frame = FRAME.assign(born=pd.Timestamp("2000-01-01"))
-    with pytest.raises(ValueError, match="column 'born' holds no numbers"):
+    with pytest.raises(ValueError, match="column 'born' holds dates .'2000-01-01 00:00:00'"):
         load_data(frame, label="city")
+    with pytest.raises(ValueError, match="column 'born' holds dates .'1.2.2000'"):
+        load_data(FRAME.assign(born=["1.2.2000", "3.4.2001"] * (N // 2)))
 
 
 def test_labels_beside_a_frame():
@@ -224,13 +229,13 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
         ("1,oops\n3,4\n5,6\n", {}, "line 1, column '1' holds text"),
         (
             "a,b,c,d\n1,x,na,y z\n3,u,5,v\n",
-            {},
+            {"kind": "real"},
             r"column 'b' holds text \('x'\); leave the 2 columns without numbers out with "
             r"drop=\['b', 'd'\] \(--drop b --drop d\)",
         ),
-        ("a,b\n1,2\n3,\n5,6\n", {}, "line 3, column 'b' is missing"),
-        ("a,b\n1,2\n3,NaN\n5,6\n", {}, r"line 3, column 'b' is missing \('NaN'\)"),
-        ("1,NA\n3,4\n5,6\n", {}, "line 1, column '1' is missing"),
+        ("a,b\n1,2\n3,\n5,6\n", {"kind": "real"}, "line 3, column 'b' is missing"),
+        ("a,b\n1,2\n3,NaN\n5,6\n", {"kind": "real"}, r"line 3, column 'b' is missing \('NaN'\)"),
+        ("1,NA\n3,4\n5,6\n", {"kind": "real"}, "line 1, column '1' is missing"),
         ("a,b\n1,2\n3\n5,6\n", {}, "line 3 has 1 cells, expected 2"),
         ("a,b\n1,2,9\n1,4,9\n5,6,9\n", {}, "line 2 has 3 cells, expected 2"),
         ("a,b\n1,2\n3,4,9\n5,6\n", {"drop": "b"}, "line 3 has 3 cells, expected 2"),
@@ -238,9 +243,13 @@ def test_labels_of_text_tables(tmp_path, text, label, names):
         ("a,y\n1,0.5\n3,1.5\n5,2.5\n", {"label": "y"}, "labels of float64 .*--attribute"),
         ("a,b\n1,2\n3,1_000\n5,6\n", {}, r"line 3, column 'b' holds text \('1_000'\)"),
         ("a,b\n1,2\n0x10,4\n5,6\n", {}, r"line 3, column 'a' holds text \('0x10'\)"),
-        ('a,b\n1,2\n" NA",4\n5,6\n', {}, r"line 3, column 'a' is missing \('NA'\)"),
-        ("a,b\n1,2\n3,nAn\n5,?\n", {}, r"line 3, column 'b' is missing \('nAn'\) \(and 1 more"),
-        ('"a\nb",c\n1,"2"\n\n3,\n5,6\n', {}, "line 5, column 'c' is missing"),
+        ('a,b\n1,2\n" NA",4\n5,6\n', {"kind": "real"}, r"line 3, column 'a' is missing \('NA'\)"),
+        (
+            "a,b\n1,2\n3,nAn\n5,?\n",
+            {"kind": "real"},
+            r"line 3, column 'b' is missing \('nAn'\) \(and 1 more",
+        ),
+        ('"a\nb",c\n1,"2"\n\n3,\n5,6\n', {"kind": "real"}, "line 5, column 'c' is missing"),
         ("a,y\n1,u\n3,None \n5,v\n", {"label": "y"}, "line 3 has no label in column 'y'"),
         ("a;b\n1,5;2.5\n3,5;4.5\n", {}, r"line 2, column 'a' holds text \('1,5'\)"),
         ("a,b\n1,2\n3,inf\n5,6\n", {}, "train row 1, column 'b' is inf"),
@@ -323,7 +332,7 @@ def test_a_column_of_several_types_is_refused():
 def test_nan_in_parquet_is_missing_as_elsewhere(tmp_path):
     parquet.write_table(pa.table({"a": [0.5, np.nan, 1.5], "b": [1, 2, 3]}), tmp_path / "t.parquet")
     with pytest.raises(ValueError, match="row 1, column 'a' is missing; fill it in"):
-        load_data(tmp_path / "t.parquet")
+        load_data(tmp_path / "t.parquet", kind="real")
 
 
 def test_pyarrow_waits_for_the_first_table():

@@ -176,6 +176,10 @@ def test_a_nameless_column_of_quantities_stays(tmp_path):
             [[1.5, 2], [2.5, 3.5], [7, 8]],
             "Signs .*: % of a, € of b",
         ),
+        ("a b\n573.629 2\n1.234 3\n7.5 4\n", [[1.234, 3], [7.5, 4], [573.629, 2]], "first line"),
+        ("a b\n573.629 2\n1.234 3\n7 4\n", [[1.234, 3], [7, 4], [573.629, 2]], "first line"),
+        ("a|b\n573.629|2\n1.234|3\n7|4\n", [[1.234, 3], [7, 4], [573.629, 2]], "first line"),
+        ("a\tb\n573.629\t2\n1.234\t3\n7\t4\n", [[1.234, 3], [7, 4], [573.629, 2]], "first"),
         ("a,b\n\u22121,2\n3,\u22124\n5,6\n", [[-1, 2], [3, -4], [5, 6]], "first line"),
     ],
 )
@@ -278,7 +282,7 @@ def test_shapes_that_do_not_fit(pixels, tmp_path):
 def test_a_column_of_numbers_and_words(cells, message):
     frame = pd.DataFrame({"a": pd.Series(cells, dtype=object), "b": [0.5, 1.5, 3, 4]})
     with pytest.raises(ValueError, match=f"DataFrame: {message}"):
-        load_data(frame)
+        load_data(frame, kind="real")
 
 
 def test_numbers_that_a_frame_holds_as_text_are_read(tmp_path):
@@ -443,9 +447,12 @@ def test_whole_numbers_that_lose_digits_are_noted(tmp_path):
         frame = pd.DataFrame({"a": [value, 2, 3], "b": [0.5, 1, 2]})
         frame.to_csv(tmp_path / "t.csv", index=False)
         frame.to_parquet(tmp_path / "t.parquet")
-        for source in (frame, tmp_path / "t.csv", tmp_path / "t.parquet"):
+        decimals = frame.assign(a=[Decimal(value), Decimal(2), None])
+        for source in (frame, decimals, tmp_path / "t.csv", tmp_path / "t.parquet"):
             assert (note in load_data(source).notes) == lost
             assert note not in load_data(source, drop="a").notes
+        for array in (np.array([[value], [2], [3]]), np.array([[value], [2], [2**63]], np.uint64)):
+            assert (note.partition(":")[0] + "." in load_data(array).notes) == lost
 
 
 def test_a_nameless_first_column_has_the_name_that_pandas_gives(tmp_path):

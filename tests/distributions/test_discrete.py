@@ -14,7 +14,7 @@ from torch import Tensor
 
 import reparam as rp
 from reparam import numerics
-from reparam.distributions.likelihoods import LIKELIHOODS, make_likelihood
+from reparam.distributions.likelihood_names import LIKELIHOODS, make_likelihood
 from reparam.distributions.masses import CategoricalMass, DiscretizedNormalMass
 from reparam.model import Space
 from reparam.presets import PRESETS

@@ -12,7 +12,7 @@ import torch
 from scipy import stats
 
 import reparam as rp
-from reparam.distributions.likelihoods import make_likelihood
+from reparam.distributions.likelihood_names import make_likelihood
 from reparam.model import Batch, Solve, Space
 
 F64 = torch.float64

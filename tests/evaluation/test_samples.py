@@ -21,6 +21,7 @@ from reparam.evaluation.discrepancy import (
 )
 from reparam.evaluation.random_features import RandomFeatures
 from reparam.evaluation.samples import TIMED_SAMPLES, Yardstick, sample_scores
+from reparam.evaluation.vectors import Vectors
 from reparam.model import Space
 
 IMAGES = {
@@ -39,13 +40,14 @@ IMAGES = {
 
 def test_distances_to_training_rows_are_those_of_scikit_learn(monkeypatch):
     space, train = Space((5,), "real"), Split(normal(70, 5, seed=1) + 1e6)
-    points = normal(40, 5) + 1e6
-    wanted = NearestNeighbors(n_neighbors=1).fit(train.x).kneighbors(points)[0][:, 0]
+    vectors = Vectors(space, train.x)
+    points, known = vectors(normal(40, 5) + 1e6), vectors(train.x)
+    wanted = NearestNeighbors(n_neighbors=1).fit(known).kneighbors(points)[0][:, 0]
     for at_once in (4000, 9):
         monkeypatch.setattr(copies, "ROWS_AT_ONCE", at_once)
-        found = nearest_distances(points, train, space, torch.ones(5).double())
+        found = nearest_distances(points, train, vectors)
         assert np.allclose(found, wanted, rtol=1e-9)
-    assert not nearest_distances(train.x[:3], train, space, torch.ones(5).double()).any()
+    assert not nearest_distances(known[:3], train, vectors).any()
 
 
 def test_copies_averages_and_unseen_rows_are_told_apart(digits, training):

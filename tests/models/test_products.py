@@ -15,7 +15,7 @@ from torch import nn
 
 import reparam as rp
 from reparam import nets
-from reparam.distributions.likelihoods import LIKELIHOODS, make_likelihood
+from reparam.distributions.likelihood_names import LIKELIHOODS, make_likelihood
 from reparam.model import Space
 from reparam.train import fit
 

@@ -34,6 +34,13 @@ class Bijection(nn.Module, ABC):
         """Mask (*shape) of the entries that are no constants of x; None: all of them."""
         return None
 
+    def factors(self, log_prob: Tensor, x: Tensor) -> Tensor | None:
+        """ln p(x_i | …) of every entry from that of z_i, both (B, *shape); None elsewhere.
+
+        It is there where each entry is mapped alone: ln p(x_i) = ln p(z_i) + ln |dz_i/dx_i|.
+        """
+        return None
+
 
 class Inverse(Bijection):
     """A bijection turned round: its forward is the other's inverse.

@@ -72,6 +72,15 @@ class Standardize(Float64Buffers, Bijection):
             return self.varying(((x - self.shift) / self.scale).to(self.anchor))
         return x if self.top == 1 else x / self.top
 
+    def observed(self, x: Tensor) -> Tensor:
+        """x as likelihoods take it: real data standardized, others as they are."""
+        return x if self.varying is None else self.scaled(x)
+
+    def factors(self, log_prob: Tensor, x: Tensor) -> Tensor:
+        if self.varying is None:
+            return log_prob - math.log(self.top)
+        return self.varying.factors(log_prob - self.scale.log().to(log_prob), x)
+
     def masked(self, z: Tensor) -> Tensor:
         """Values in network units with 0 in place of constants, as ``scaled`` has them."""
         return z if self.varying is None else self.varying(z)

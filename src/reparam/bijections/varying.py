@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,7 +27,7 @@ class Varying(OfData, Float64Buffers):
     As a module it maps values in network units to the same with 0 in place of the constants.
 
     Args:
-        space: of real data.
+        space: of real data, or of mixed.
 
     Shape: (B, *shape) → (B, *shape).
 
@@ -38,6 +39,7 @@ class Varying(OfData, Float64Buffers):
 
     def __init__(self, space: Space) -> None:
         super().__init__()
+        self.names = [column.name for column in space.columns or ()]
         self.register_buffer("anchor", torch.empty(0), persistent=False)  # the networks' precision
         self.register_buffer("mask", torch.ones(space.shape, dtype=torch.bool))
         self.register_buffer("constants", torch.zeros(space.shape, dtype=torch.float64))
@@ -46,6 +48,8 @@ class Varying(OfData, Float64Buffers):
         self.mask: Tensor
         self.constants: Tensor
         self.wide: Tensor
+        # Of mixed data only real entries can be constants that are no part of the density.
+        self.real = space.reals if space.columns else None
         self._read()
 
     def _read(self) -> None:
@@ -62,9 +66,13 @@ class Varying(OfData, Float64Buffers):
         """Read the training rows, part by part, (N, *shape) each.
 
         Raises:
-            ValueError: all rows are the same.
+            ValueError: all rows are the same, or a column of mixed data is missing in all of them.
         """
         row, same = numerics.constant_entries(parts)
+        if self.names:
+            self._refuse_absent(row.isnan().tolist())
+        if self.real is not None:
+            same = same & self.real.to(same.device)
         if same.all():
             raise ValueError(
                 "training data: every row is the same, so that nothing can be learned; give rows "
@@ -74,6 +82,15 @@ class Varying(OfData, Float64Buffers):
         self.constants.copy_(torch.where(same, row.to(self.constants.dtype), 0.0))
         self.wide.fill_(numerics.needs_float64(row.dtype))
         self._read()
+
+    def _refuse_absent(self, missing: list[bool]) -> None:
+        absent = [name for name, gone in zip(self.names, missing, strict=True) if gone]
+        if absent:
+            dropped = " ".join(f"--drop {shlex.quote(name)}" for name in absent)
+            raise ValueError(
+                f"training data: column {absent[0]!r} is missing in every row; leave it out "
+                f"({dropped})"
+            )
 
     def forward(self, z: Tensor) -> Tensor:
         return z if self.whole else torch.where(self.mask, z, 0.0)
@@ -105,4 +122,4 @@ class Varying(OfData, Float64Buffers):
         """Where x is not the constant; what differs by the rounding of a conversion does not."""
         known = self.constants.to(x.device)
         seen = x if self.precise else x.float()
-        return ~(self.mask | (seen == known) | (seen == known.float()))
+        return ~(self.mask | (seen == known) | (seen == known.float()) | x.isnan())

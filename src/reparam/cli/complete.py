@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, Token
 
 from reparam.cli.examples import Count, Input, Label, Out, Part, examples_of
-from reparam.cli.options import Force, Seed
+from reparam.cli.options import PATH, Force, Seed
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import show, show_notes, told
 
@@ -49,7 +49,7 @@ class Given:
     """
 
     keep: float | None = None
-    mask: Annotated[Path | None, Parameter(metavar="IMAGE")] = None
+    mask: Annotated[Path | None, PATH, Parameter(metavar="IMAGE")] = None
     box: Annotated[
         Box | None, Parameter(converter=_box, n_tokens=1, metavar="TOP,LEFT,HEIGHT,WIDTH")
     ] = None
@@ -77,7 +77,12 @@ def complete(
     *,
     out: Out = "completions.png",
     given: Given = A_HALF,
-    draws: Annotated[int, Parameter(help="Completions of each example.")] = 4,
+    draws: Annotated[
+        int | None, Parameter(help="Completions of each example; none: 4, of a table with holes 1.")
+    ] = None,
+    steps: Annotated[
+        int | None, Parameter(help="Of the Markov chains that fill a table; none: 100.")
+    ] = None,
     n: Count = None,
     split: Part = "test",
     seed: Seed = 0,
@@ -85,7 +90,12 @@ def complete(
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Draw the rest of examples given a part: original, given part, completions in a row."""
+    """Draw the rest of examples given a part, or the missing cells of a table given the others.
+
+    A picture has the original, the given part and the completions in a row. A text table with
+    missing cells comes back as it is written, but for these.
+    """
+    from reparam.cli.fill import Source, fill
     from reparam.cli.folders import places, several
     from reparam.cli.outputs import Result, Target, beside, emit
     from reparam.model import Completer, positive_count
@@ -93,6 +103,13 @@ def complete(
     opened = where.open(run)
     model, record = opened.model, opened.record
     target = Target.of(out, force, record, examples, given.mask)
+    if record.space.columns and given == A_HALF:
+        source = Source(examples, label, split)
+        draws, steps = 1 if draws is None else draws, 100 if steps is None else steps
+        return fill(opened, source, target, n, draws, steps, seed)
+    if steps is not None:
+        raise ValueError("steps: of chains that fill the missing cells of a table; leave it out")
+    draws = 4 if draws is None else draws
     positive_count("draws", draws)
     if not isinstance(model, Completer):
         name = type(model).__name__
@@ -157,8 +174,15 @@ def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
         expected, got = ("x".join(map(str, size)) for size in (shape[1:], pixels.shape[2:]))
         raise ValueError(f"mask: expected an image of {expected} (height x width), got {got}")
     white = torch.from_numpy(pixels[0].mean(0) > 127.5)
+    lowest = contents.found.get("range", (0,))[0]
+    if lowest and not pixels.any():  # of more than 8 bits, its smallest value is read as black
+        raise ValueError(
+            f"mask: every value is {lowest:.10g}, which may be black or white in an image of more "
+            "than 8 bits; save it with 8"
+        )
     if not white.any():
-        show_notes([f"The mask is black: its brightest is {pixels.max()}, where white is 255."])
+        brightest = pixels[0].mean(0).max()
+        show_notes([f"The mask is black: its brightest is {brightest:.3g}, where white is 255."])
     return white.expand(shape)
 
 

@@ -66,7 +66,7 @@ def denoise(
 
 def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> Noise:
     """What is done to clean examples: the model's own noise, or another at some level."""
-    from reparam.bijections.elementwise import Standardize
+    from reparam.bijections.standardization import standardization
     from reparam.model import Batch
     from reparam.objectives.corruptions import make_corruption, noise_of
 
@@ -82,7 +82,7 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
         if level is not None and level > own.strongest:
             raise ValueError(f"amount: expected at most {own.strongest}, got {level}")
         return own if level is None else replace(own, level=level)
-    standardize = Standardize(run.record.space)
+    standardize = standardization(run.record.space)
     for stage in standardize.stages:  # of real data only
         stage.solve(run.model, [Batch(run.data().train.x)])
     corruption = make_corruption(name, DEFAULT_LEVEL if level is None else level, run.record.space)
@@ -117,15 +117,14 @@ def _show_errors(run: OpenRun, clean: Tensor, found: dict[str, Tensor]) -> None:
     """The squared error per entry before and after, as ``evaluate`` measures it."""
     import torch
 
-    from reparam.evaluation.reconstruction import deviations, distances, error_unit
-    from reparam.evaluation.scores import mean_score
+    from reparam.evaluation.reconstruction import error_score
+    from reparam.evaluation.vectors import Vectors
 
     space = run.record.space
-    table = space.kind == "real" and not space.is_image
-    scale = deviations(space, run.data().train) if table else torch.ones(())
-    unit = error_unit(space)
+    table = space.kind in ("real", "mixed") and not space.is_image
+    vectors = Vectors(space, run.data().train.x if table else torch.empty(0))
     scores = {
-        f"{name} error": mean_score(distances(x, clean, space, scale), unit, "shown")
+        f"{name} error": error_score([vectors.errors(x, clean)], vectors.unit, "shown")
         for name, x in found.items()
     }
     show(score_table(scores))

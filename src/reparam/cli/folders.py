@@ -15,6 +15,7 @@ from reparam.data.contents import file_and_frame
 from reparam.data.images.image_pixels import UnreadableImage, read_headers
 from reparam.data.images.image_reading import Reading
 from reparam.report.pictures import Brightness
+from reparam.wording import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +105,7 @@ def refuse_places(folder: Path, found: Sequence[Place], force: bool) -> None:
     _refuse_others(folder, found)
     there = [place.name for place in found if (folder / place.name).exists()]
     if there and not force:
-        more = f" and {len(there) - 1} others" if len(there) > 1 else ""
+        more = f" and {counted(len(there) - 1, 'other')}" if len(there) > 1 else ""
         raise ValueError(
             f"{folder}: {there[0]}{more} exist already; choose another folder or --force"
         )
@@ -117,9 +118,9 @@ def _refuse_others(folder: Path, found: Sequence[Place]) -> None:
     for parent in {path.parent for path in new}:
         there = {path for path in parent.glob("*.png") if path.stem.isdecimal()}
         if left := sorted(there - new):
+            more = f" with {counted(len(left) - 1, 'other')}" if len(left) > 1 else ""
             raise ValueError(
-                f"{parent}: {left[0].name} would stay among the new images"
-                f"{f' with {len(left) - 1} others' if len(left) > 1 else ''}; choose another "
+                f"{parent}: {left[0].name} would stay among the new images{more}; choose another "
                 "folder, or empty this one"
             )
 

@@ -61,7 +61,6 @@ def models(
 def data(source: Source | None = None, /, *, options: DataOptions = BY_RULES) -> None:
     """List the named data sets, or describe one of them or your own, a table by its columns."""
     from reparam.data import describe, describe_columns, sources
-    from reparam.data.tables.column_table import HEADINGS
     from reparam.wording import listed
 
     if source is None:
@@ -72,9 +71,8 @@ def data(source: Source | None = None, /, *, options: DataOptions = BY_RULES) ->
     if data.columns is not None:
         facts["columns"] = listed(data.columns, NAMED)
     show(key_values(facts))
-    described = describe_columns(data)
-    if described:
-        show(rows_table(HEADINGS, described))
+    for headings, rows in describe_columns(data).items():
+        show(rows_table(headings, rows))
     show_notes(data.notes)
 
 

@@ -110,7 +110,10 @@ class DataOptions:
         decimal: The mark before decimals, . or , where numbers as 1,234 do not tell; none: decide.
         only: Class whose rows are kept, no others; may be repeated.
         without: Class whose rows are left out; may be repeated.
-        kind: binary, levels or real, instead of the rules.
+        kind: binary, levels or real, instead of the rules; or COLUMN=KIND, which may be repeated,
+            with real, log, levels, binary or category.
+        rare: Names of a text column in less than this share of the rows become "other".
+        missing: Of a table, whether rows with missing cells are kept or dropped.
         levels: K: the values are integers 0 to K−1, or these divided by K−1.
         binarize: A threshold, static (one random draw) or dynamic.
         size: Image size: 64, or 48x64 (height x width).
@@ -134,7 +137,9 @@ class DataOptions:
     decimal: Annotated[str | None, Parameter(metavar="MARK")] = None
     only: Annotated[list[str] | None, option(metavar="CLASS")] = None
     without: Annotated[list[str] | None, option(metavar="CLASS")] = None
-    kind: Annotated[str | None, Parameter(metavar="KIND")] = None
+    kind: Annotated[list[str] | None, option(metavar="KIND")] = None
+    missing: Annotated[Literal["keep", "drop"], option()] = "keep"
+    rare: Annotated[float | None, Parameter(metavar="SHARE")] = None
     levels: int | None = None
     binarize: Annotated[str | float | None, Parameter(converter=_binarize, metavar="HOW")] = None
     size: Annotated[
@@ -164,7 +169,20 @@ class DataOptions:
 
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         given = {name: value for name, value in values.items() if value is not None}
+        if self.kind is not None:
+            given["kind"] = _kinds(self.kind)
         return load_data(source, fit_size="pad" if given.pop("pad") else "crop", **given)
+
+
+def _kinds(words: Sequence[str]) -> str | dict[str, str]:
+    """The kind of all entries, or of each column that is named."""
+    if len(words) == 1 and "=" not in words[0]:
+        return words[0]
+    pairs = [word.rpartition("=") for word in words]
+    wrong = next((word for word, (name, _, _) in zip(words, pairs, strict=True) if not name), None)
+    if wrong is not None:
+        raise ValueError(f"kind: expected COLUMN=KIND, as age=real, got {wrong!r}")
+    return {name: kind for name, _, kind in pairs}
 
 
 BY_RULES = DataOptions()

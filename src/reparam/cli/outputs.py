@@ -22,6 +22,7 @@ from reparam.cli.folders import Place, refuse_places, refuse_sources, write_fold
 from reparam.cli.tables import show_notes
 from reparam.data.contents import Array
 from reparam.data.tables.cells import quoted
+from reparam.data.tables.column_text import as_written
 from reparam.report.pictures import Brightness, grid
 from reparam.terminal import printable
 from reparam.train.folder import FILES
@@ -154,9 +155,10 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
         picture = grid(result.tiles().cpu(), brightness, result.width, "", apart=result.apart)
         write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
     elif path.suffix.lower() == ".npz":
-        write_atomically(path, lambda file: _write_npz(file, result.arrays))
+        arrays = {**result.arrays, **(_names(record) if "x" in result.arrays else {})}
+        write_atomically(path, lambda file: _write_npz(file, arrays))
     else:
-        write_atomically(path, lambda file: _write_csv(file, result))
+        write_atomically(path, lambda file: _write_csv(file, result, record))
 
 
 def recorded_sources(record: DataRecord) -> list[Path]:
@@ -234,13 +236,27 @@ def _write_npz(file: str, arrays: Mapping[str, Any]) -> None:
                     entry.write(x.tobytes())
 
 
-def _write_csv(file: str, result: Result) -> None:
-    """Arrays of as many rows each side by side; the first one's columns may have names."""
+def _names(record: DataRecord) -> dict[str, Array]:
+    """What the columns of x are called, and what its indices stand for in those of names."""
+    if not record.space.columns:
+        return {}
+    named = {f"names_{c.name}": np.array(c.names) for c in record.space.columns if c.names}
+    return {"feature_names": np.array([c.name for c in record.space.columns]), **named}
+
+
+def _write_csv(file: str, result: Result, record: DataRecord) -> None:
+    """Arrays of as many rows each side by side; the first one's columns may have names.
+
+    x of a table without a header has none either, so that it is read as that is.
+    """
+    space, bare = record.space, (record.source or {}).get("header") is False
     with open(file, "w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         for rows, block in _blocks(result.arrays):
-            if rows.start == 0:
+            if rows.start == 0 and not (bare and "x" in block):
                 writer.writerow(map(_text, _header(block, result.columns)))
+            if "x" in block and space.kind != "real":
+                block["x"] = as_written(block["x"], space)
             for cells in zip(*map(_cells, block.values()), strict=True):
                 writer.writerow([cell for part in cells for cell in part])
 

@@ -93,6 +93,7 @@ def compare(
 ) -> None:
     """Train several models on the same data under one budget; write a report and scores.json."""
     from reparam import comparison
+    from reparam.comparison_defaults import refused_defaults
     from reparam.comparison_runs import refuse_counts
     from reparam.train.device import find_device
 
@@ -101,7 +102,7 @@ def compare(
     refuse_counts(seeds, jobs)
     find_device(training.get("device", "auto"))
     loaded = options.load(data)
-    show_notes(loaded.notes)
+    show_notes([*loaded.notes, *(() if model else refused_defaults(loaded.space))])
     with _continued(), bar("comparing") as watch:
         result = comparison.compare(
             loaded,

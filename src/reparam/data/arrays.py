@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -45,9 +46,9 @@ def read_memory(source: Any, options: ReadOptions) -> Contents:
 
     Args:
         source: an array or tensor; a DataFrame; a list of paths of images; a pair (x, labels), or
-            two of them, for training and test; a dictionary of arrays (names as in an archive, see
-            ``named_contents``), or of any of these by split; a map-style torch Dataset or a list,
-            whose items are x, (x, label, …) or dictionaries.
+            two of them, for training and test; a dictionary of arrays or lists of images (names as
+            in an archive, see ``named_contents``), or of any of these by split; a map-style torch
+            Dataset or a list, whose items are x, (x, label, …) or dictionaries.
         options: columns of a DataFrame; drop also names arrays of a dictionary, x and y too, or
             parts of items.
 
@@ -122,6 +123,9 @@ def options_like(first: Contents, other: Any, options: ReadOptions) -> ReadOptio
     What the first are read by, and the other source is not, is left out.
     """
     if first.form != "images":
+        labels = first.splits["train"].labels
+        if labels is not None and labels.dtype.kind in "OU":
+            options = replace(options, classes=tuple(sorted(set(map(str, labels)))))
         return written_alike(other, options, first.found)
     channels = first.splits["train"].x.shape[1]
     options = replace(options, channels=channels, **first.found)
@@ -294,17 +298,37 @@ def _from_mapping(source: Mapping[Any, Any], options: ReadOptions) -> Contents:
     of_splits = "train" in parts and None not in parts and len(parts) == len(kept)
     if of_splits and not all(isinstance(one, np.ndarray | torch.Tensor) for one in kept.values()):
         return _of_splits(parts, "dictionary", options)
-    options.refuse("data in memory without columns (dictionary)", "archive")
+    kinds = image_kinds(source)
+    options.refuse("data in memory without columns (dictionary)", "archive", *kinds)
     absent = [name for name in options.drop if name not in source]
     if absent:
         raise ValueError(f"drop: no array {absent[0]!r} among {sorted(map(str, source))}")
+    images = _decode_in(kept, options) if kinds else None
     arrays = {key: to_array(value, key) for key, value in kept.items()}
     notes = []
     if "target" in arrays and arrays["target"].dtype.kind == "f":  # of scikit-learn's regressions
         del arrays["target"]
         notes = ["No labels: 'target' is a quantity."]
     contents = named_contents(arrays, "arrays", "dictionary", options).noted(*notes)
+    if images is not None:
+        contents = replace(contents, form=images.form, found=images.found).noted(*images.notes)
     return replace(contents, borrowed=True)
+
+
+def _decode_in(arrays: dict[str, Any], options: ReadOptions) -> Contents | None:
+    """Put pixels in the place of all lists of images that are the x of a split, read as one."""
+    names = [keys["x"] for keys in _by_split(list(arrays), "dictionary", options).values()]
+    lists = {name: [x] if is_picture(x := arrays[name]) else x for name in names}
+    found = {
+        n: x for n, x in lists.items() if isinstance(x, list | tuple) and any(map(is_picture, x))
+    }
+    if not found:
+        return None
+    images = _stacked(list(chain(*found.values())), "dictionary", options.without("pictures"))
+    ends = np.cumsum([len(x) for x in found.values()])
+    pixels = np.split(images.splits["train"].x, ends[:-1])
+    arrays |= dict(zip(found, pixels, strict=True))
+    return images
 
 
 def _of_splits(parts: Mapping[Any, Any], origin: str, options: ReadOptions) -> Contents:

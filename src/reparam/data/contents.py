@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from reparam.data.images.image_reading import Array, Reading, taken_by
+from reparam.space import ColumnKind
 
 SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
 CHANNELS = (1, 3)  # by which axis they are on is told
@@ -34,6 +35,10 @@ class ReadOptions(Reading):
         decimal: of numbers written as text, the mark before decimals where no cell says it.
         shape: of the images that rows of a table, or vectors, are.
         columns: of a table, those to take as x, in this order; None: all others.
+        kinds: of a table, by column what is said of its kind.
+        one_kind: whether all entries are to be numbers of one kind, and none missing.
+        alike: whether ``header`` is that of other data, which this source may contradict.
+        classes: of other data, whose labels are written as these are.
 
     >>> ReadOptions(label="y").refuse("an image folder", "folder")
     Traceback (most recent call last):
@@ -49,9 +54,13 @@ class ReadOptions(Reading):
     y: str | None = taken_by("archive", "dataset")
     bands: tuple[int, ...] | None = taken_by("archive", "array")
     header: bool | None = taken_by("text")
-    decimal: str | None = taken_by("table")
+    decimal: str | None = taken_by("table", "beside images")
     shape: tuple[int, ...] | None = taken_by("archive", "array", "table")
     columns: tuple[str, ...] | None = None
+    kinds: Mapping[str, ColumnKind] | None = taken_by("table")
+    one_kind: bool = False
+    alike: bool = False
+    classes: tuple[str, ...] = ()
 
     @property
     def named(self) -> set[str]:
@@ -152,6 +161,7 @@ class Contents:
         scaled: what level 0 was, 0 or -1, where levels were divided by K−1 and became whole again.
         gray_levels: K of the splits' ``gray``, where x was drawn of it.
         found: arguments of ``load_data`` that the reader found out, by which more is read alike.
+        names: of the columns of a table that are text, what is written in them: x has indices.
 
     >>> Contents({"train": SplitArrays(np.zeros((3, 2)))}, "zeros", "array").form
     'array'
@@ -171,6 +181,7 @@ class Contents:
     gray_levels: int | None = None
     scaled: int | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def noted(self, *notes: str) -> Contents:
         """The same with more notes."""

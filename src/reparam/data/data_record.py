@@ -15,7 +15,10 @@ from reparam.limits import check, hints
 from reparam.space import Space
 
 # what is recorded of data without a source
-OF_MEMORY = ("binarize", "shape", "range", "frames", "header", "decimal", "only", "without")
+OF_MEMORY = (
+    *("binarize", "shape", "range", "frames", "header", "decimal"),
+    *("only", "without", "kind", "missing", "rare"),
+)
 
 
 def _recipe() -> Any:
@@ -24,6 +27,9 @@ def _recipe() -> Any:
     for options in (ReadOptions, ValueOptions, Chosen):
         given |= hints(options)
     given["size"] = int | list[int]
+    given["kind"] = str | dict[str, str]  # of all entries, or by column
+    given["missing"] = str
+    given["rare"] = float
     made = TypedDict("Recipe", given, total=False)  # type: ignore[misc]
     return made
 

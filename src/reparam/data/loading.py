@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -28,13 +28,22 @@ from reparam.data.named_sets import NAMED_SETS
 from reparam.data.numpy_files import read_npy, read_npz
 from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
+from reparam.data.tables.column_kinds import (
+    Kinds,
+    renamed,
+    stored,
+    with_columns,
+    with_rare,
+    without_rows,
+)
 from reparam.data.tables.csv_files import read_csv
 from reparam.data.tables.pixel_tables import pixel_notes, with_shape
 from reparam.data.tables.table_columns import TEXT, read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
-from reparam.space import Space
+from reparam.space import ColumnKind, Space
 from reparam.wording import EMPTY_PATH
 
+Missing = Literal["keep", "drop"]
 NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
@@ -47,7 +56,9 @@ def load_data(
     drop: str | Collection[str] = (),
     attributes: str | Sequence[str] = (),
     factors: str | Sequence[str] = (),
-    kind: OneKind | None = None,
+    kind: OneKind | Mapping[str, ColumnKind] | None = None,
+    missing: Missing = "keep",
+    rare: float | None = None,
     levels: int | None = None,
     binarize: Binarization | None = None,
     size: int | tuple[int, int] | None = None,
@@ -88,7 +99,13 @@ def load_data(
         factors: names of numeric columns of a table that are known factors of variation, which no
             model sees: codes are compared with them. Archives have them as an array ``factors``,
             perhaps with their names in ``factor_names``.
-        kind: ``"binary"``, ``"levels"`` or ``"real"``, instead of the rules.
+        kind: ``"binary"``, ``"levels"`` or ``"real"`` of all entries, instead of the rules; or by
+            column of a table ``"real"``, ``"log"`` (positive, modeled by the logarithm),
+            ``"levels"``, ``"binary"`` or ``"category"``.
+        rare: names of a text column in less than this share of the rows become ``"other"``, and so
+            do names in new rows that training did not have.
+        missing: whether rows of a table in which a cell is missing are kept, or left out
+            (``"drop"``).
         levels: K, for integers 0 … K−1, or floats that are these divided by K−1.
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
             data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
@@ -108,8 +125,9 @@ def load_data(
         bands: one channel, or three as red, green and blue, counted from 0, that pictures show of
             images in arrays; None: the first three.
         header: whether the first line of a text table names its columns; None: decide.
-        decimal: the mark before the decimals of a text table where its numbers do not tell, as
-            1,234 alone; None: a comma if no commas stand between cells.
+        decimal: the mark before the decimals of numbers that are written as text, in a table of
+            any kind or one beside images, where they do not tell, as 1,234 alone; None: a comma
+            if semicolons stand between cells, or tabs and some numbers have commas.
         shape: (H, W) or (C, H, W), of the images that rows of a table, or vectors, are.
         only: names of classes; all other rows are left out of all splits.
         without: names of classes whose rows are left out.
@@ -127,7 +145,13 @@ def load_data(
     """
     if decimal not in (None, ".", ","):
         raise ValueError(f"decimal: expected '.' or ',', got {decimal!r}")
-    asked = ValueOptions(kind, levels, binarize, seed)
+    if missing not in get_args(Missing):
+        raise ValueError(f"missing: expected keep or drop, got {missing!r}")
+    kinds = dict(kind) if isinstance(kind, Mapping) else {}
+    asked = ValueOptions(None if isinstance(kind, Mapping) else kind, levels, binarize, seed)
+    of_one_kind = asked != ValueOptions(seed=seed) or shape is not None
+    if kinds and of_one_kind:
+        raise ValueError("kind: of single columns goes with no levels, binarize and shape")
     column = str(label) if isinstance(label, str | int | np.integer) else None
     names = (_tuple(drop), _tuple(attributes), _tuple(factors))
     options = ReadOptions(
@@ -145,20 +169,29 @@ def load_data(
         header=header,
         decimal=decimal,
         shape=None if shape is None else plain_numbers(np.ravel(shape)),
+        kinds=kinds or None,
+        one_kind=of_one_kind,
     )
     chosen = Chosen(_tuple(only), _tuple(without))
     contents = read(source, options)
+    if rare is not None:
+        contents = with_rare(contents, rare)
     if label is not None and column is None:
         contents = with_labels(contents, label)
     if test is not None:
-        contents = _with_test(contents, test, options)
+        contents = _with_test(contents, test, options, rare is not None)
     if options.shape is None:
         contents = contents.noted(*pixel_notes(contents.columns))
     else:
         contents = with_shape(contents, options.shape)
     recipe = _recipe(source, test, label, options, asked) or {}
     recipe |= {**_fields(chosen), **contents.found}  # of data in memory, too
-    data = checked_data(contents, asked, recipe or None, chosen)
+    recipe |= {"kind": kinds} if kinds else {}
+    recipe |= {} if rare is None else {"rare": rare}
+    recipe |= {"missing": missing} if missing == "drop" else {}
+    if contents.form == "table" and missing == "drop":
+        contents = without_rows(contents)
+    data = checked_data(contents, asked, recipe or None, chosen, None if of_one_kind else kinds)
     return data if options.bands is None else replace(data, bands=options.bands)
 
 
@@ -177,16 +210,18 @@ def as_data(source: Any, space: Space | None = None) -> Data:
     """
     if isinstance(source, Data):
         return source
-    if space is None or space.kind == "mixed":
+    if space is None:
         return load_data(source)
-    return load_data(source, kind=space.kind, levels=space.levels)
+    if space.columns:
+        return load_data(source, kind={column.name: column.kind for column in space.columns})
+    return load_data(source, kind=cast(OneKind, space.kind), levels=space.levels)
 
 
 def _tuple(names: Any) -> tuple[str, ...]:
     """One name or several as texts; classes may be numbers, of NumPy too, 1.0 is class 1."""
     several = names if isinstance(names, Collection) and not isinstance(names, str) else (names,)
     return tuple(
-        str(int(name)) if isinstance(name, float) and name.is_integer() else str(name)
+        str(int(name)) if isinstance(name, float | np.floating) and name.is_integer() else str(name)
         for name in several
     )
 
@@ -223,6 +258,7 @@ def checked_data(
     options: ValueOptions,
     source: dict[str, Any] | None = None,
     chosen: Chosen = ALL_CLASSES,
+    kinds: Kinds | None = None,
 ) -> Data:
     """Checked data with all three splits.
 
@@ -231,6 +267,7 @@ def checked_data(
         options: what the user says about the values, and the seed of carving.
         source: kept in the result, so that the same data can be loaded again.
         chosen: the classes to keep.
+        kinds: of columns of a table, as far as they are said; None: all are of one kind.
 
     Raises:
         ValueError: what the data have wrong, where, and what to do about it.
@@ -242,7 +279,13 @@ def checked_data(
     """
     contents, classes = with_class_indices(with_axes(contents))
     contents, classes = chosen_classes(contents, classes, chosen)
-    contents, kind, levels = store_values(contents, options)
+    columns = None
+    if contents.form == "table" and kinds is not None and not pixel_notes(contents.columns):
+        contents, columns = with_columns(contents, kinds)
+    if columns is None:
+        contents, kind, levels = store_values(contents, options)
+    else:
+        contents, kind, levels = stored(contents, columns), "mixed", None
     contents, attributes = with_checked_numbers(contents, "attributes")
     contents, factors = with_checked_numbers(contents, "factors")
     contents = _with_all_splits(contents, options.seed)
@@ -261,7 +304,7 @@ def checked_data(
     )
     data = Data(
         **splits,
-        space=Space(shape, kind, levels, n_classes, n_attributes),
+        space=Space(shape, kind, levels, n_classes, n_attributes, columns),
         name=contents.name,
         class_names=classes,
         columns=contents.columns,
@@ -357,7 +400,7 @@ def _missing(path: Path) -> str:
     )
 
 
-def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
+def _with_test(contents: Contents, test: Any, options: ReadOptions, rare: bool) -> Contents:
     """The data with the examples of another source (its test split, if it has one) as theirs."""
     options = options_like(contents, test, options)
     try:
@@ -380,6 +423,10 @@ def _with_test(contents: Contents, test: Any, options: ReadOptions) -> Contents:
         for what, names in NAMED.items()
         if (values := getattr(arrays, what)) is not None
     }
+    if contents.columns is not None:
+        theirs = replace(other, columns=contents.columns)
+        ordered["x"], more = renamed(ordered["x"], theirs, contents.names, rare)
+        contents = contents.noted(*more)
     note = f"Test examples: {other.origin}{'' if whole else ', its test split'}."
     return replace(
         contents,
@@ -402,7 +449,7 @@ def _recipe(
         return None if options.shape is None else {"shape": list(options.shape)}
     return {
         name: place if place in NAMED_SETS else _resolved(place) for name, place in places.items()
-    } | _fields(options, *others)
+    } | _fields(replace(options, kinds=None, one_kind=False), *others)
 
 
 def _resolved(path: str | os.PathLike[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,10 +22,12 @@ from reparam.data.images.image_units import in_units, with_channels
 from reparam.data.loading import read, to_split
 from reparam.data.numpy_files import array_names
 from reparam.data.splits import Data, Split
+from reparam.data.tables.column_kinds import Kinds, renamed, stored
 from reparam.data.tables.pixel_tables import with_shape
 from reparam.data.tables.table_columns import TABLES, is_frame, written_alike
+from reparam.data.tables.text_layout import Layout, text_layout
 from reparam.data.values import OneKind, ValueOptions, store_values
-from reparam.space import Space
+from reparam.space import Column, Space, as_tensor, check_columns
 from reparam.wording import listed
 
 
@@ -55,10 +57,7 @@ def load_rows(
     True
     """
     recipe = trained_on.source or {}
-    # Of a table the same columns; arrays and archives bring their attributes by themselves.
-    table = trained_on.columns and attributes and _has_columns(source)
-    names = trained_on.attribute_names or () if table else ()
-    options = ReadOptions(label, attributes=names, columns=trained_on.columns)
+    options = _options(source, trained_on, label, attributes)
     contents = _read_alike(source, trained_on.space, options, recipe)
     used = contents.splits["test" if "test" in contents.splits else "train"]
     if trained_on.space.is_image and used.x.shape[1:] == (trained_on.space.dimension,):
@@ -71,11 +70,42 @@ def load_rows(
     notes = contents.notes
     contents = replace(contents, scaled=trained_on.scaled)
     contents = _of_space(contents, trained_on.space, recipe)
+    notes = contents.notes if trained_on.space.columns else notes
     contents, more = _known_labels(contents, trained_on.class_names, recipe)
     contents = _known_attributes(contents, trained_on)
     contents, _ = with_checked_numbers(contents, "factors")
     split = to_split(contents.splits["examples"], contents.borrowed)
     return replace(split, notes=(*notes, *more))
+
+
+def layout_alike(path: Path, trained_on: Data | DataRecord, label: str | None = None) -> Layout:
+    """How a text table is written, whose rows ``load_rows`` reads.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "two.csv")
+    >>> _ = path.write_text("a;b" + chr(10) + "1,5;2" + chr(10) + "3;4" + chr(10) + "5;6")
+    >>> from reparam.data.loading import load_data
+    >>> layout_alike(path, load_data(path)).decimal
+    ','
+    """
+    options = _options(path, trained_on, label, attributes=False)
+    return text_layout(path, written_alike(path, options, trained_on.source or {}))
+
+
+def _options(
+    source: Any, trained_on: Data | DataRecord, label: str | None, attributes: bool
+) -> ReadOptions:
+    """Of a table the same columns; arrays and archives bring their attributes by themselves."""
+    table = trained_on.columns is not None and _has_columns(source)
+    written = {c.name: "category" for c in trained_on.space.columns or () if c.names is not None}
+    return ReadOptions(
+        label,
+        attributes=trained_on.attribute_names or () if table and attributes else (),
+        columns=trained_on.columns,
+        kinds=cast(Kinds, written) if table else None,
+        one_kind=trained_on.space.columns is None,
+        classes=trained_on.class_names or (),
+    )
 
 
 def _read_alike(
@@ -116,6 +146,8 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
         raise ValueError(
             f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"
         )
+    if space.columns:
+        return _of_columns(contents, space.columns, "rare" in recipe)
     how, kind = recipe.get("binarize"), cast(OneKind, space.kind)
     # Binary rows, such as samples, are binarized already.
     if how is None or np.isin(arrays.x, (0, 1)).all():
@@ -125,6 +157,18 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
     else:
         options = ValueOptions(recipe.get("kind"), recipe.get("levels"), how, recipe.get("seed", 0))
     return store_values(contents, options, vary=False)[0]
+
+
+def _of_columns(contents: Contents, columns: Sequence[Column], rare: bool) -> Contents:
+    """Names counted as in training, and cells of the kinds there, or missing."""
+    x, ours = contents.splits["examples"].x, tuple(column.name for column in columns)
+    x = in_order("x", x, contents.columns, ours, contents.origin)
+    if contents.names:  # archives have indices, as samples in them do
+        known = {column.name: column.names for column in columns if column.names is not None}
+        x, notes = renamed(x, replace(contents, columns=ours), known, rare)
+        contents = contents.noted(*notes)
+    check_columns(as_tensor(x), columns, missing=True, name=contents.origin)
+    return stored(contents.with_x(lambda _: x), columns)
 
 
 def _known_labels(

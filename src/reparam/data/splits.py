@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ from reparam.data.binarization import Gray
 from reparam.data.contents import Files
 from reparam.data.large_arrays import blocks
 from reparam.numerics import constant_entries
-from reparam.space import Space, check_values
+from reparam.space import Space, check_columns, check_values
 from reparam.wording import listed
 
 SPLITS = ("train", "valid", "test")
@@ -180,7 +181,9 @@ class Data:
 
     def _check_values(self, name: str, split: Split) -> None:
         space = self.space
-        if not split.streamed:
+        if space.columns:
+            check_columns(split.x, space.columns, missing=True, name=name)
+        elif not split.streamed:
             check_values(split.x, space.level_count, name=name)
         if split.labels is not None and space.classes is not None:
             check_labels(split.labels, len(split), space.classes, f"{name}: labels")
@@ -197,10 +200,11 @@ class Data:
 
     @cached_property
     def constants(self) -> tuple[Tensor, Tensor] | None:
-        """The first training row, and which entries all others share; None but for real data."""
-        if self.space.kind != "real":
+        """The first training row, and which real entries all others share; None without such."""
+        if not self.space.has_reals:
             return None
-        return constant_entries(self.train.x.split(ROWS))
+        row, same = constant_entries(self.train.x.split(ROWS))
+        return row, same & self.space.reals & ~row.isnan()
 
     @property
     def counted(self) -> int:
@@ -274,18 +278,19 @@ def describe(data: Data) -> dict[str, str]:
     >>> describe(Data(split, split, split, space, "two", class_names=("a",)))["range"]
     '0 to 2 in train, mean 1, standard deviation 1'
     """
-    space, x = data.space, data.train.x
-    mean = sum(float(rows.sum(dtype=torch.float64)) for rows in x.split(ROWS)) / x.numel()
-    square = sum(float((rows.double() - mean).square().sum()) for rows in x.split(ROWS))
-    low, high, deviation = float(x.min()), float(x.max()), (square / x.numel()) ** 0.5
     lines = {
         "name": data.name,
-        "shape": _shape(space),
+        "shape": _shape(data.space),
         "kind": _kind(data),
         "examples": ", ".join(f"{name} {len(split)}" for name, split in data.splits.items()),
-        "range": f"{low:g} to {high:g} in train, mean {mean:.4g}, "
-        f"standard deviation {deviation:.4g}",
     }
+    if data.space.columns is None:
+        lines["range"] = _range(data.train.x)
+    else:  # each column has values of its own
+        missing = float(data.train.x.isnan().double().mean())
+        lines["missing"] = (
+            f"{missing:.1%} of the cells in train" if missing else "no cells in train"
+        )
     if data.class_names is not None and data.train.labels is not None:
         counts = torch.bincount(data.train.labels, minlength=len(data.class_names)).tolist()
         pairs = zip(data.class_names, counts, strict=True)
@@ -300,6 +305,13 @@ def describe(data: Data) -> dict[str, str]:
     return lines
 
 
+def _range(x: Tensor) -> str:
+    mean = sum(float(rows.sum(dtype=torch.float64)) for rows in x.split(ROWS)) / x.numel()
+    square = sum(float((rows.double() - mean).square().sum()) for rows in x.split(ROWS))
+    low, high, deviation = float(x.min()), float(x.max()), (square / x.numel()) ** 0.5
+    return f"{low:g} to {high:g} in train, mean {mean:.4g}, standard deviation {deviation:.4g}"
+
+
 def _shape(space: Space) -> str:
     return " × ".join(map(str, space.shape)) + (" (C, H, W)" if space.is_image else "")
 
@@ -307,4 +319,7 @@ def _shape(space: Space) -> str:
 def _kind(data: Data) -> str:
     if data.train.gray is not None:
         return f"binary, drawn from {data.train.gray.levels} gray levels afresh in every batch"
+    if data.space.columns:
+        counts = Counter(column.kind for column in data.space.columns)
+        return f"mixed: {', '.join(f'{count} {kind}' for kind, count in counts.items())}"
     return f"{data.space.kind} {data.space.levels}" if data.space.levels else data.space.kind

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reparam.data.splits import ROWS, Data, Split
 from reparam.model import Density, Model
+from reparam.space import check_columns
 from reparam.wording import listed
 
 LOOKED_AT, MOST_ROWS = 2_000_000, 10_000  # values and rows whose repetitions are counted
@@ -74,12 +75,14 @@ def refuse_other_classes(model: Model, data: Data) -> None:
 def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
     """ValueError where the model cannot read or score these splits.
 
-    They are of another space, or have no conditions, or a density that is learned from the training
-    rows gives some of theirs probability 0.
+    They are of another space, or have no conditions, or missing cells that it does not take, or a
+    density that is learned from the training rows gives some of theirs probability 0.
     """
     model.refuse_other(data.space)
     for name in splits:
         condition(model, data.splits[name], f"{data.name}: {name}")
+        if data.space.columns and not model.takes_missing:
+            check_columns(data.splits[name].x, data.space.columns, name=f"{data.name}: {name}")
     if data.constants is None or not isinstance(model, Density):
         return
     for name in splits:
@@ -96,7 +99,7 @@ def _exception(data: Data, split: str) -> str | None:
         return None
     x, start = data.splits[split].x, 0
     for part in x.split(ROWS):
-        differs = (part != first.to(part)) & same
+        differs = (part != first.to(part)) & same & ~part.isnan()
         if differs.any() and same.all():
             only = " (there is only 1)" if len(data.train) == 1 else ""
             return (
@@ -162,11 +165,12 @@ def _of_few_values(data: Data, same: Tensor) -> list[str]:
     repeated = (x[apart:] == x[:-apart]).any(0)
     often = 2 * (1 + (x[1:] != x[:-1]).sum(0)) <= len(x)
     whole = (x == x.floor()).all(0)
-    few = (repeated | (whole & often)) & ~same
+    few = (repeated | (whole & often)) & ~same & data.space.reals
     if not few.any():
         return []
     columns = listed([_name(data, [entry]) for entry in few.nonzero().flatten().tolist()])
-    levels = " As all are whole numbers, levels=K gives them probabilities." if whole.all() else ""
+    pure = whole.all() and not data.space.columns
+    levels = " As all are whole numbers, levels=K gives them probabilities." if pure else ""
     drop = "Leave them out (drop)" if data.columns is not None else "Leave them out"
     given = ", or make them attributes, that others are conditional on" if data.columns else ""
     return [

@@ -14,9 +14,8 @@ from reparam.data.contents import Array, Contents
 from reparam.data.large_arrays import blocks, changed, is_mapped
 from reparam.data.scaled_levels import with_whole_levels
 from reparam.limits import Limited, Whole
-from reparam.space import DataKind
+from reparam.space import FLOAT32_EXACT, DataKind
 
-FLOAT32_EXACT = 2**24  # float32 holds every integer up to here
 FLOAT64_EXACT = 2**53
 FLOAT32_LARGEST = float(np.finfo(np.float32).max)
 ROUNDING = 1e-4  # of a column's standard deviation: less is lost in any model
@@ -172,6 +171,9 @@ def store_values(
     if kind == "binary" and contents.form == "images":
         contents = contents.with_x(lambda x: x // 255 if black_and_white(x) else x)
     _require_kind(contents, kind, levels)
+    if kind == "real" and contents.form != "table":  # whose columns are looked at one by one
+        lost = any(_loses_digits(arrays.x) for arrays in contents.splits.values())
+        notes += ["Whole numbers beyond 2^53 lost their last digits."] if lost else []
     contents = contents.with_x(lambda x: _stored(x, kind, levels))
     if kind == "real" and contents.form == "table" and vary:
         notes += far_columns(contents)
@@ -191,6 +193,15 @@ def store_values(
 def _stored(x: Array, kind: DataKind, levels: int | None) -> Array:
     dtype = np.dtype(_storage(x, kind, levels))
     return x if x.dtype == dtype else changed(x, lambda rows: rows.astype(dtype), dtype)
+
+
+def _loses_digits(x: Array) -> bool:
+    """Whether float64 does not hold the whole numbers of an array."""
+    if x.dtype.kind not in "iu" or max(abs(int(x.min())), abs(int(x.max()))) <= FLOAT64_EXACT:
+        return False
+    with np.errstate(invalid="ignore"):  # what is rounded beyond the largest integer is none
+        parts = (x[rows] for rows in blocks(x))
+        return any(bool((p.astype(np.float64).astype(p.dtype) != p).any()) for p in parts)
 
 
 def _storage(x: Array, kind: DataKind, levels: int | None) -> type:
@@ -222,9 +233,16 @@ def _require_numbers(contents: Contents) -> None:
             # One pass without a temporary of the data's size: extremes carry NaN and infinities.
             extremes = np.array([arrays.x.min(), arrays.x.max()], np.float64)
             if not (np.abs(extremes) <= FLOAT32_LARGEST).all():
-                _refuse_first(contents, split, ~np.isfinite(arrays.x), "impute it, or drop the row")
-                large = np.abs(arrays.x) > FLOAT32_LARGEST
-                _refuse_first(contents, split, large, "too large for float32; rescale the data")
+                refuse_first(contents, split, np.isnan(arrays.x), "impute it, or drop the row")
+                refuse_infinite(contents, split)
+
+
+def refuse_infinite(contents: Contents, split: str) -> None:
+    """ValueError where x of a split has infinite numbers, or such as single precision has not."""
+    x = contents.splits[split].x
+    refuse_first(contents, split, np.isinf(x), "impute it, or drop the row")
+    large = np.abs(x) > FLOAT32_LARGEST
+    refuse_first(contents, split, large, "too large for float32; rescale the data")
 
 
 def _require_kind(contents: Contents, kind: DataKind, levels: int | None) -> None:
@@ -239,7 +257,7 @@ def _require_kind(contents: Contents, kind: DataKind, levels: int | None) -> Non
         if is_mapped(x) and not any(_outside(x[rows], top).any() for rows in blocks(x)):
             continue
         remedy = f"kind {kind} expects {expected}; choose another kind or levels, or binarize"
-        _refuse_first(contents, split, _outside(x, top), remedy)
+        refuse_first(contents, split, _outside(x, top), remedy)
 
 
 def _outside(x: Array, top: int) -> Array:
@@ -247,7 +265,8 @@ def _outside(x: Array, top: int) -> Array:
         return (x < 0) | (x > top) | (x != np.floor(x))
 
 
-def _refuse_first(contents: Contents, split: str, wrong: Array, remedy: str) -> None:
+def refuse_first(contents: Contents, split: str, wrong: Array, remedy: str) -> None:
+    """ValueError with the first cell of x that is wrong, if one is."""
     if wrong.any():
         index = np.unravel_index(int(wrong.argmax()), wrong.shape)
         value = contents.splits[split].x[index].item()

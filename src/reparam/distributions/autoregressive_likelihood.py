@@ -27,7 +27,8 @@ class AutoregressiveDistribution(Distribution):
         network: from x in network units and the context to the parameters of ``conditional``.
         conditional: p(x_i | …).
         context: (B, F, H, W), or (B, F) for networks of vectors; (B, 0) for networks without.
-        top: of discrete x, by which it is divided for the network; 1 for real x.
+        top: of discrete x, by which it is divided for the network, or that of each entry; 1 for
+            real x.
         varies: of real x, the entries (*shape) that are not always 0; None: all.
         member: of the network.
     """
@@ -35,7 +36,7 @@ class AutoregressiveDistribution(Distribution):
     network: AutoregressiveNetwork
     conditional: Likelihood
     context: Tensor
-    top: int
+    top: int | Tensor
     varies: Tensor | None = None
     member: int | Tensor = 0
 
@@ -53,8 +54,7 @@ class AutoregressiveDistribution(Distribution):
         return self.walk(lambda p, sites: p.rsample(generator))
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
-        seen = x if self.top == 1 else x / self.top
-        parameters = self.network(seen, self.context, self.member)
+        parameters = self.network(self._seen(x), self.context, self.member)
         # Probabilities are never in bfloat16.
         return self.conditional(parameters.to(self.context.dtype)).log_prob_terms(x)
 
@@ -73,20 +73,28 @@ class AutoregressiveDistribution(Distribution):
         pixels.
         """
         assert isinstance(self.member, int)
-        distribution, top, dtype = self.conditional.distribution, self.top, self.context.dtype
+        dtype = self.context.dtype
         x = self.context.new_zeros(self.rows, *self.conditional.space.shape)
         values = x.view(self.network.layout(self.rows))
         varies = None if self.varies is None else self.varies.flatten()
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
-            value = visit(distribution(parameters.to(dtype)), sites)
+            likelihood = self.conditional.at(sites)
+            own = parameters[:, : likelihood.parameter_shape[0]]
+            value = visit(likelihood.distribution(own.to(dtype)), sites)
             if varies is not None:
                 value = torch.where(varies[sites], value, 0.0)
             values[..., sites] = value
-            return value if top == 1 else value / top
+            return self._seen(value, sites)
 
         self.network.generate(self.rows, draw, self.context, self.member)
         return x
+
+    def _seen(self, x: Tensor, sites: slice = slice(None)) -> Tensor:
+        """x of some sites as the network sees it."""
+        if isinstance(self.top, Tensor):
+            return x / self.top[sites]
+        return x if self.top == 1 else x / self.top
 
 
 class AutoregressiveLikelihood(Likelihood):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -63,6 +62,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def distribution(self, parameters: Tensor) -> Distribution:
         """From parameters of shape (B, *parameter_shape)."""
+
+    def at(self, sites: slice) -> Likelihood:
+        """The likelihood of some entries, from parameters (B, P, n); of most it is the same."""
+        return self
 
     def hold(self, p: Distribution, varies: Tensor) -> Distribution:
         """p told which entries vary, (*shape), the others of x being always 0, in network units.
@@ -139,10 +142,10 @@ class DiscretizedLogistic(_Discretized):
     def distribution(self, parameters: Tensor) -> Distribution:
         if self.mixture == 1:
             location, log_scale = parameters.unbind(1)
-            units = _level_units(location, log_scale, self.levels)
+            units = level_units(location, log_scale, self.levels)
             return DiscretizedLogisticMass(*units, self.levels)
         logits, location, log_scale = parameters.unflatten(1, (3, self.mixture)).unbind(1)
-        units = _level_units(location + self.middles, log_scale, self.levels)
+        units = level_units(location + self.middles, log_scale, self.levels)
         return LogisticMixtureMass(logits, *units, self.levels)
 
 
@@ -161,7 +164,7 @@ class DiscretizedNormal(_Discretized):
 
     def distribution(self, parameters: Tensor) -> DiscretizedNormalMass:
         location, log_scale = parameters.unbind(1)
-        units = _level_units(location, log_scale, self.levels)
+        units = level_units(location, log_scale, self.levels)
         return DiscretizedNormalMass(*units, self.levels)
 
 
@@ -185,13 +188,17 @@ class Categorical(Likelihood):
         return CategoricalMass(parameters)
 
 
-def _level_units(location: Tensor, log_scale: Tensor, levels: int) -> tuple[Tensor, Tensor]:
+def level_units(location: Tensor, log_scale: Tensor, levels: int | Tensor) -> tuple[Tensor, Tensor]:
     """Location and log-scale in level units from the decoder's."""
-    half_range = (levels - 1) / 2
-    log_scale = log_scale + math.log(half_range / 4)
+    shift: float | Tensor
+    high: float | Tensor
+    if isinstance(levels, Tensor):  # of each column
+        shift, high = torch.log((levels - 1) / 8), torch.log(8 * levels)
+    else:
+        shift, high = math.log((levels - 1) / 8), math.log(8 * levels)
     # The narrowest scale leaves next to nothing outside one level's bin.
-    log_scale = numerics.bound_softly(log_scale, -math.log(32), math.log(8 * levels))
-    return half_range * (1 + location), log_scale
+    log_scale = numerics.bound_softly(log_scale + shift, -math.log(32), high)
+    return (levels - 1) / 2 * (1 + location), log_scale
 
 
 class Normal(Likelihood):
@@ -324,59 +331,3 @@ class ConditionalNormal(HeteroscedasticNormal):
     """
 
     kinds = ("real",)
-
-
-Likelihoods = Mapping[str, type[Likelihood]]
-
-LIKELIHOODS: Likelihoods = {
-    "bernoulli": Bernoulli,
-    "categorical": Categorical,
-    "discretized-logistic": DiscretizedLogistic,
-    "discretized-normal": DiscretizedNormal,
-    "normal": Normal,
-    "heteroscedastic-normal": HeteroscedasticNormal,
-}
-DEFAULTS = {"binary": "bernoulli", "levels": "discretized-logistic", "real": "normal"}
-# Of autoregressive models, whose networks give every parameter of an entry.
-CONDITIONALS: Likelihoods = {
-    "bernoulli": Bernoulli,
-    "categorical": Categorical,
-    "discretized-logistic": DiscretizedLogistic,
-    "normal": ConditionalNormal,
-}
-
-
-def make_likelihood(
-    name: str,
-    space: Space,
-    mixture: int = 1,
-    *,
-    choices: Likelihoods = LIKELIHOODS,
-    auto: Mapping[str, str] = DEFAULTS,
-) -> Likelihood:
-    """The likelihood of that name; ``auto`` fits the kind of the data without approximation.
-
-    Args:
-        name: auto, or a key of ``choices``.
-        space: what x is.
-        mixture: components of the discretized logistic; no other likelihood has several.
-        choices: which there are, ``LIKELIHOODS`` or ``CONDITIONALS``.
-        auto: the name that ``auto`` stands for, by kind of data.
-
-    Raises:
-        ValueError: there is none of that name, or it is none of this kind of data, or no mixture.
-    """
-    name = auto[space.kind] if name == "auto" else name
-    chosen = choices.get(name)
-    if chosen is None:
-        raise ValueError(f"likelihood: expected auto, {', '.join(choices)}, got {name!r}")
-    if space.kind not in chosen.kinds:
-        fitting = [other for other, made in choices.items() if space.kind in made.kinds]
-        raise ValueError(
-            f"likelihood: {name} is none of {space.kind} data; these are {', '.join(fitting)}"
-        )
-    if chosen is DiscretizedLogistic:
-        return DiscretizedLogistic(space, mixture)
-    if mixture != 1:
-        raise ValueError(f"mixture: only discretized-logistic has components, not {name}")
-    return chosen(space)

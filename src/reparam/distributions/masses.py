@@ -89,6 +89,9 @@ class DiscretizedLogisticMass(Mass):
         uniform = numerics.noise(self.location, "uniform", generator)
         tiny = torch.finfo(uniform.dtype).eps
         draw = self.location + self.log_scale.exp() * torch.logit(uniform, eps=tiny)
+        return self._whole(draw)
+
+    def _whole(self, draw: Tensor) -> Tensor:
         return draw.round().clamp(0, self.levels - 1) + 0.0  # 0, not −0
 
     def log_mass(self, x: Tensor) -> Tensor:

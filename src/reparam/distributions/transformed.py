@@ -15,9 +15,9 @@ from reparam.model import Distribution, Kind
 class Transformed(Distribution):
     """x = f⁻¹(y) with y ~ base: log p(x) = log p_base(f(x)) + ladj.
 
-    ``log_prob`` is (B, G + 1), the base's columns and the Jacobian's, where f maps every entry
-    alone; otherwise no factor is left and it is (B, 1). Columns of entries that the bijection says
-    are constants are 0. Its kind is the base's.
+    ``log_prob_terms`` are (B, D), a column for each entry, where f maps every entry alone and the
+    base has a column for each; otherwise no factor is left and they are (B, 1). Its kind is the
+    base's.
 
     >>> from reparam.bijections.elementwise import Standardize
     >>> from reparam.distributions.densities import StandardNormalDensity
@@ -60,19 +60,20 @@ class Transformed(Distribution):
     ) -> tuple[Tensor, Tensor]:
         y, log_prob = self.base.rsample_with_log_prob_terms(generator)
         x, ladj = self.bijection.inverse(y, self.context)
-        return x, self._columns(log_prob, -ladj)
+        return x, self._columns(log_prob, x, -ladj)
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
         y, ladj = self.bijection(x, self.context)
-        return self._columns(self.base.log_prob_terms(y), ladj)
+        return self._columns(self.base.log_prob_terms(y), x, ladj)
 
-    def _columns(self, log_prob: Tensor, ladj: Tensor) -> Tensor:
+    def _columns(self, log_prob: Tensor, x: Tensor, ladj: Tensor) -> Tensor:
+        if log_prob.shape[1] == x[0].numel():
+            factors = self.bijection.factors(log_prob.view(-1, *x.shape[1:]), x)
+            if factors is not None:
+                return factors.flatten(1)
         varies = self.bijection.varies
-        if varies is not None:
-            log_prob = torch.where(varies.flatten(), log_prob, 0.0)
-        if self.bijection.slope is None:
-            return (log_prob.sum(1) + ladj).unsqueeze(1)
-        return torch.cat([log_prob, ladj.unsqueeze(1)], 1)
+        assert varies is None or log_prob.shape[1] == 1
+        return (log_prob.sum(1) + ladj).unsqueeze(1)
 
     def log_prob(self, x: Tensor) -> Tensor:
         if self.bijection.varies is not None:

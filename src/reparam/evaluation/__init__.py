@@ -151,10 +151,10 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
 def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], None]) -> Scores:
     examples, samples, seed = asked.data.splits[asked.split], asked.samples, asked.seed
     value = log_likelihood(model, examples, asked.split, samples, seed, tell)
-    return {
-        f"{_prefix(model)}log_likelihood": value,
-        f"{_prefix(model)}bits_per_dim": bits_per_dim(value, model.counted),
-    }
+    scores = {f"{_prefix(model)}log_likelihood": value}
+    if not model.space.columns:  # bits of a density and bits of names are no bits of an entry
+        scores[f"{_prefix(model)}bits_per_dim"] = bits_per_dim(value, model.counted)
+    return scores
 
 
 def _prefix(model: Model) -> str:

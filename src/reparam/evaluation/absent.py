@@ -12,6 +12,7 @@ WITHHELD = (
     "Withheld: the estimate is within a nat of ln M, the most that a mixture of M examples can "
     "show; or not measured"
 )
+BITS = "Mixed data have densities and probabilities side by side: bits of no one kind"
 REASONS = (TOLD, WITHHELD)
 # What a model must be for the scores of a group.
 _ROLE_OF: dict[str, type[Model]] = {
@@ -29,6 +30,8 @@ def why_absent(model: Model, name: str) -> str:
     role = _ROLE_OF.get(about.group, Model)
     if not isinstance(model, role):
         return _lacks(model, role)
+    if name.endswith("bits_per_dim") and model.space.columns:
+        return BITS
     of_likelihood = about.group == "Density" or name.endswith("elbo")
     if of_likelihood and name.startswith("conditional_") != model.conditional:
         return "This model " + ("uses" if model.conditional else "does not use") + " conditions"

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from reparam.data import Split
-from reparam.evaluation.reconstruction import scaled_vectors
 from reparam.evaluation.scores import Score, Scores, ratio_score
-from reparam.model import Space
+from reparam.evaluation.vectors import Vectors
 
 NEAR = 0.01  # a near copy lies below this quantile of the distances of unseen rows
 FEWEST_ROWS = 99  # the nearest of which has a hundredth of all draws below it
@@ -18,18 +17,18 @@ RESAMPLES = 200  # of the bootstrap: an error known to 1/√400, a twentieth
 ENTRIES_AT_ONCE, ROWS_AT_ONCE = 4_000_000, 4000  # of training vectors: 32 MB
 
 
-def nearest_distances(points: Tensor, train: Split, space: Space, scale: Tensor) -> Tensor:
+def nearest_distances(points: Tensor, train: Split, vectors: Vectors) -> Tensor:
     """The Euclidean distance of each point to the nearest training row, (N,).
 
     Args:
-        points: (N, D), as ``scaled_vectors`` makes them.
+        points: (N, W), as ``vectors`` makes them.
         train: the rows among which the nearest is sought.
-        space: what x is.
-        scale: what the entries of x are divided by (``deviations``).
+        vectors: in which distances are taken.
 
+    >>> from reparam.model import Space
     >>> rows = Split(torch.tensor([[0, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.uint8))
     >>> points = torch.tensor([[1.0, 0, 0, 0], [1, 1, 1, 1]]).double()
-    >>> nearest_distances(points, rows, Space((4,), "binary"), torch.ones(())).tolist()
+    >>> nearest_distances(points, rows, Vectors(Space((4,), "binary"), rows.x)).tolist()
     [1.0, 0.0]
     """
     center = points.mean(0)  # so that the squares of distances do not cancel
@@ -37,18 +36,18 @@ def nearest_distances(points: Tensor, train: Split, space: Space, scale: Tensor)
     least = points.new_full((len(points),), math.inf)
     nearest = torch.zeros(len(points), dtype=torch.int64)
     for start in range(0, len(train), at_once):
-        rows = scaled_vectors(train.x[start : start + at_once], space, scale) - center
+        rows = vectors(train.x[start : start + at_once]) - center
         # Squared distances but for a term that is the point's own.
         distances = rows.square().sum(1) - 2 * (points - center) @ rows.T
         value, index = distances.min(1)
         nearest = torch.where(value < least, start + index, nearest)
         least = torch.minimum(value, least)
-    return _distances(points, train.x[nearest], space, scale)  # without rounding: 0 for a copy
+    return _distances(points, train.x[nearest], vectors)  # without rounding: 0 for a copy
 
 
-def _distances(points: Tensor, x: Tensor, space: Space, scale: Tensor) -> Tensor:
+def _distances(points: Tensor, x: Tensor, vectors: Vectors) -> Tensor:
     pairs = zip(points.split(ROWS_AT_ONCE), x.split(ROWS_AT_ONCE), strict=True)
-    return torch.cat([(p - scaled_vectors(part, space, scale)).norm(dim=1) for p, part in pairs])
+    return torch.cat([(p - vectors(part)).norm(dim=1) for p, part in pairs])
 
 
 def copy_scores(drawn: Tensor, real: Tensor, rows: int, name: str, seed: int) -> Scores:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from reparam.data import Split
-from reparam.evaluation.reconstruction import deviations, distances, error_unit
+from reparam.evaluation.reconstruction import Errors, error_score
 from reparam.evaluation.rows import seeded_batches
-from reparam.evaluation.scores import Score, mean_score
+from reparam.evaluation.scores import Score
+from reparam.evaluation.vectors import Vectors
 from reparam.inspection import Noise
 from reparam.model import Codec
 from reparam.space import trusted
@@ -51,18 +52,17 @@ def repair(
         name: of the split.
         seed: of the noise.
     """
-    space, scale = model.space, deviations(train=train, space=model.space)
-    before: list[torch.Tensor] = []
-    after: list[torch.Tensor] = []
+    vectors = Vectors(model.space, train.x)
+    before: list[Errors] = []
+    after: list[Errors] = []
     for (x, c, _), own_noise in seeded_batches(model, split, seed):
         with own_noise:
             seen = noise.corrupt(x, level)
         with trusted():  # noise may take x̃ where no code is asked for otherwise
             restored = model.reconstruct(seen, c)
         for found, errors in ((seen, before), (restored, after)):
-            errors.append(distances(found, x, space, scale))
+            errors.append(vectors.errors(found, x))
     corrupted, repaired = (
-        mean_score(torch.cat(errors), error_unit(space), name, seed=seed)
-        for errors in (before, after)
+        error_score(errors, vectors.unit, name, seed) for errors in (before, after)
     )
     return Repair(level, corrupted, repaired)

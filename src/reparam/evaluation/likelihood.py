@@ -12,6 +12,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.batching import affordable, cost, rows_at_once
 from reparam.data import Split
+from reparam.distribution import weakest
 from reparam.evaluation.rows import seeded_batches
 from reparam.evaluation.scores import Score, Scores, difference, mean_score
 from reparam.model import Density, Kind, LatentVariable, Space
@@ -79,7 +80,8 @@ def log_likelihood(
         watch(min(1.0, len(parts) * rows / len(split)))
     values = torch.cat([part.value for part in parts])
     protocol = {"samples": parts[0].samples, "seed": seed} if model.log_prob_draws else {}
-    return mean_score(values, "nats", name, kind=parts[0].kind, **protocol)
+    kind = weakest(part.kind for part in parts)
+    return mean_score(values, "nats", name, kind=kind, **protocol)
 
 
 def bits_per_dim(score: Score, dimension: int) -> Score:

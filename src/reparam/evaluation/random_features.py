@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.batching import in_batches, rows_at_once
+from reparam.evaluation.vectors import Vectors
 from reparam.model import Space
 
 Extractor = Callable[[Tensor], Tensor]  # x in data units (B, *shape) → features (B, F)
@@ -21,9 +22,10 @@ class RandomFeatures(nn.Module):
 
     Images pass three random 3×3 convolutions with ReLU, halved in between, and are averaged over
     a 2×2 grid; vectors pass one random ReLU layer of 256 units. A random projection leaves 64
-    features. Input columns (channels) and features are standardized by the training data. Nothing
-    is downloaded and the same seed gives the same features everywhere; the distances compare
-    models on one data set, they are not those of Inception features.
+    features. Input columns (channels) and features are standardized by the training data; mixed
+    data enter as ``Vectors``, centered. Nothing is downloaded and the same seed gives the same
+    features everywhere; the distances compare models on one data set, they are not those of
+    Inception features.
 
     Args:
         space: what x is.
@@ -43,9 +45,15 @@ class RandomFeatures(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
         self.rows_at_once = rows_at_once(space)
-        parts = reference.split(self.rows_at_once)
+        self.vectors = Vectors(space, reference) if space.columns else None
+        parts: Sequence[Tensor] = reference.split(self.rows_at_once)
+        if self.vectors is not None:
+            parts = [self.vectors(part) for part in parts]
         self.shift, self.scale = _moments(parts, (0, 2, 3) if space.is_image else (0,))
-        widths = [space.shape[0], 16, 32, 64] if space.is_image else [space.dimension, 256]
+        if self.vectors is not None:  # a rare name is not to weigh more than a frequent one
+            self.scale = torch.ones_like(self.scale)
+        width = space.dimension if self.vectors is None else self.vectors.width
+        widths = [space.shape[0], 16, 32, 64] if space.is_image else [width, 256]
         kernel = (3, 3) if space.is_image else ()
         self.weights = [
             _random_weight((fan_out, fan_in, *kernel), generator)
@@ -63,8 +71,11 @@ class RandomFeatures(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return in_batches(self._features, self.rows_at_once, x)
 
+    def _numbers(self, x: Tensor) -> Tensor:
+        return x.cpu().double() if self.vectors is None else self.vectors(x)
+
     def _features(self, x: Tensor) -> Tensor:
-        h = ((x.cpu().double() - self.shift) / self.scale).float()
+        h = ((self._numbers(x) - self.shift) / self.scale).float()
         for index, weight in enumerate(self.weights):
             if weight.ndim == 2:
                 h = F.relu(h @ weight.T)

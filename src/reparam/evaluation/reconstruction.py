@@ -2,67 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from reparam.data import Split
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import Score, Scores, mean_score, ratio_score
-from reparam.model import Codec, Space
+from reparam.evaluation.vectors import Vectors
+from reparam.model import Codec
 
 SMALLEST_ERROR = 1e-10  # a perfect picture counts as 100 dB
 MOST_PICTURES = 500  # whose sharpness is measured
 
 
-def unit_range(x: Tensor, space: Space) -> Tensor:
-    """Discrete data divided by K−1, into [0, 1]; real data as they are."""
-    return x if space.level_count is None else x / (space.level_count - 1)
+Errors = tuple[Tensor, Tensor]  # of each row: their sum, and over how many entries
 
 
-def deviations(space: Space, train: Split) -> Tensor:
-    """What the errors of real tables are divided by: each column's deviation in training, (D,).
+def error_score(parts: Iterable[Errors], unit: str, name: str, seed: int | None = None) -> Score:
+    """The mean squared error per entry that is there, from ``Vectors.errors`` in parts.
 
-    Columns have units of their own, and the one with the largest numbers would decide alone. Images
-    and discrete data have one unit: ones. A constant column keeps 1.
+    Args:
+        parts: of the rows of a split, in their order.
+        unit: of the errors.
+        name: of the split.
+        seed: of what is random in them.
+
+    >>> error_score([(torch.tensor([2.0, 1.0]), torch.tensor([2.0, 1.0]))], "", "test").value
+    1.0
     """
-    if space.is_image or space.kind != "real":
-        return torch.ones((), dtype=torch.float64)
-    deviation = train.x.cpu().double().std(0, correction=0)
-    return torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-
-
-def scaled_vectors(x: Tensor, space: Space, scale: Tensor) -> Tensor:
-    """x as float64 vectors in which distances are taken, (N, D): ``unit_range`` over ``scale``."""
-    return (unit_range(x.cpu().double(), space) / scale).flatten(1)
-
-
-def distances(restored: Tensor, x: Tensor, space: Space, scale: Tensor) -> Tensor:
-    """The mean squared error over the entries of each row, (N,), on ``unit_range`` values."""
-    error = unit_range(restored.cpu().double(), space) - unit_range(x.cpu().double(), space)
-    return (error / scale).flatten(1).square().mean(1)
-
-
-def error_unit(space: Space) -> str:
-    """The unit of ``distances``."""
-    if space.kind != "real":
-        return "per entry, values in [0, 1]"
-    return "squared data units" if space.is_image else "variances, per entry"
+    total, count = (torch.cat(column) for column in zip(*parts, strict=True))
+    if (count == count[0]).all():
+        return mean_score(total / count, unit, name, seed=seed)
+    return ratio_score(total, count, unit, name, seed=seed)
 
 
 @torch.no_grad()
-def squared_errors(model: Codec, split: Split, scale: Tensor) -> Tensor:
-    """The ``distances`` of the reconstructions of a split, (N,)."""
-    space = model.space
-    return torch.cat(
-        [distances(model.reconstruct(x, c), x, space, scale) for x, c, _ in batches(model, split)]
-    )
+def squared_errors(model: Codec, split: Split, vectors: Vectors) -> list[Errors]:
+    """The ``Vectors.errors`` of the reconstructions of a split, in parts."""
+    return [vectors.errors(model.reconstruct(x, c), x) for x, c, _ in batches(model, split)]
 
 
 def reconstruction_scores(model: Codec, split: Split, train: Split, name: str = "test") -> Scores:
     """``reconstruction_mse`` per entry and, for images, ``psnr`` in decibels.
 
     The error of discrete data is on x/(K−1), of real images in their own units, of real tables in
-    training standard deviations of each column: 1 is what the means alone would give.
+    training standard deviations of each column: 1 is what the means alone would give. Of mixed data
+    it is that of ``Vectors``: of names the share of wrong ones.
 
     Args:
         model: any codec.
@@ -71,10 +58,12 @@ def reconstruction_scores(model: Codec, split: Split, train: Split, name: str = 
         name: of the split.
     """
     space = model.space
-    errors = squared_errors(model, split, deviations(space, train))
-    scores = {"reconstruction_mse": mean_score(errors, error_unit(space), name)}
+    vectors = Vectors(space, train.x)
+    score = error_score(squared_errors(model, split, vectors), vectors.unit, name)
+    scores = {"reconstruction_mse": score}
     peak = 1.0 if space.kind != "real" else (train.x.max() - train.x.min()).item()
-    if space.is_image and peak:
+    errors = score.values
+    if space.is_image and peak and errors is not None:
         decibels = 10 * torch.log10(peak**2 / errors.clamp(min=SMALLEST_ERROR * peak**2))
         scores["psnr"] = mean_score(decibels, "dB", name)
     return scores

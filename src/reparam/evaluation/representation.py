@@ -9,10 +9,10 @@ import torch
 
 from reparam.data import Split
 from reparam.evaluation.classes import classifier
-from reparam.evaluation.reconstruction import deviations, scaled_vectors
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import Score, mean_score, share_score
-from reparam.model import Encoder, Space
+from reparam.evaluation.vectors import Vectors
+from reparam.model import Encoder
 
 NEIGHBORS, MOST_ROWS = 10, 1000  # neighbors of each row, rows among which they are sought
 PROBED_ENTRIES, LEAST_PROBED = 10_000_000, 1000  # of codes that a probe is fitted on; rows
@@ -59,14 +59,6 @@ def linear_probe(
     return replace(score, unit=f"{score.unit}, fitted on {len(fitted):,} codes", seed=seed)
 
 
-def data_vectors(split: Split, train: Split, space: Space) -> torch.Tensor:
-    """x as float64 vectors in which distances are taken, (N, D).
-
-    Discrete data are divided by K−1, columns of real tables by their training deviation.
-    """
-    return scaled_vectors(split.x, space, deviations(space, train))
-
-
 def nearest(points: torch.Tensor, k: int) -> torch.Tensor:
     """The rows of the k other points nearest to each point (N, F), (N, k).
 
@@ -84,14 +76,15 @@ def neighbor_overlap(
 ) -> Score | None:
     """The share of each row's 10 nearest neighbors in the data that are so among the codes too.
 
-    Euclidean distances on both sides. At most 1000 rows of the split, drawn at random, are each
-    other's neighbors: a code that has nothing to do with the data keeps 10/(n−1) of them, the
-    data themselves keep all. None where there are not twice as many rows as neighbors, and of
-    conditional models: a code of the condition alone would keep neighbors of one class together.
+    Euclidean distances on both sides, in the data between ``Vectors``. At most 1000 rows of the
+    split, drawn at random, are each other's neighbors: a code that has nothing to do with the data
+    keeps 10/(n−1) of them, the data themselves keep all. None where there are not twice as many
+    rows as neighbors, and of conditional models: a code of the condition alone would keep neighbors
+    of one class together.
 
     Args:
         model: any encoder.
-        train: sets the deviations of the columns of real tables.
+        train: sets the deviations of the columns of tables.
         split: its examples.
         name: of the split.
         seed: of the rows.
@@ -102,7 +95,7 @@ def neighbor_overlap(
     n = len(chosen)
     if model.conditional or n < 2 * NEIGHBORS:
         return None
-    in_data = nearest(data_vectors(chosen, train, model.space), NEIGHBORS)
+    in_data = nearest(Vectors(model.space, train.x)(chosen.x), NEIGHBORS)
     in_code = nearest(code_features(model, chosen), NEIGHBORS)
     shared = (in_data[:, :, None] == in_code[:, None, :]).any(2).double().mean(1)
     chance = NEIGHBORS / (n - 1)

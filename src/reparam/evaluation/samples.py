@@ -20,9 +20,10 @@ from reparam.evaluation.copies import copy_scores, nearest_distances
 from reparam.evaluation.discrepancy import discrepancy_scores
 from reparam.evaluation.manifolds import manifold_scores
 from reparam.evaluation.random_features import FEATURES, Extractor, RandomFeatures
-from reparam.evaluation.reconstruction import deviations, laplacian_variance, scaled_vectors
+from reparam.evaluation.reconstruction import laplacian_variance
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score, Scores, ScoreTable, ratio_score
+from reparam.evaluation.vectors import Vectors
 from reparam.model import Generator, Space
 
 MOST_SAMPLES, LEAST_SAMPLES = 5000, 500
@@ -68,7 +69,7 @@ class Yardstick:
     ) -> None:
         self.space, self.name, self.seed = data.space, split, seed
         self.n = rows_compared(data, split) if n is None else n
-        self.scale = deviations(data.space, data.train)
+        self.vectors = Vectors(data.space, data.train.x)
         # Subsets of one seed are nested: training rows in place of samples are among these.
         among = min(TRAINING_ROWS, TRAINING_ENTRIES // data.space.dimension)
         self.train = subset(data.train, max(self.n, among), seed)
@@ -98,7 +99,7 @@ class Yardstick:
         """The traits of n rows in data units that come in parts, which are not kept.
 
         Raises:
-            ValueError: a row, or one of its features, is NaN or infinite.
+            ValueError: a feature of a row is NaN or infinite.
         """
         order = torch.randperm(self.n, generator=torch.Generator().manual_seed(self.seed))
         chosen = torch.zeros(self.n, dtype=torch.bool)
@@ -106,13 +107,13 @@ class Yardstick:
         features, edges, vectors, start = [], [], [], 0
         for x in parts:
             features.append(self.features(x))
-            _refuse_not_finite(x.cpu(), features[-1])
+            _refuse_not_finite(features[-1])
             if has_edges(self.space):
                 edges.append(laplacian_variance(x.cpu().double()))
             kept = x.cpu()[chosen[start : start + len(x)]]
-            vectors.append(scaled_vectors(kept, self.space, self.scale))
+            vectors.append(self.vectors(kept))
             start += len(x)
-        nearest = nearest_distances(torch.cat(vectors), self.train, self.space, self.scale)
+        nearest = nearest_distances(torch.cat(vectors), self.train, self.vectors)
         return Traits(torch.cat(features), torch.cat(edges) if edges else None, nearest)
 
     def scores(self, parts: Iterable[Tensor]) -> Scores:
@@ -141,11 +142,12 @@ def _yardstick(data: Data, *asked: Any) -> Yardstick:
     return _last[0][2]
 
 
-def _refuse_not_finite(x: Tensor, features: Tensor) -> None:
-    good = x.flatten(1).isfinite().all(1) & features.isfinite().all(1)
+def _refuse_not_finite(rows: Tensor) -> None:
+    """Samples or their features; rows of data, whose cells may be missing, have features only."""
+    good = rows.flatten(1).isfinite().all(1)
     if not good.all():
         raise ValueError(
-            f"samples: {(~good).sum()} of {len(x)} are not finite, or too large for their "
+            f"samples: {(~good).sum()} of {len(rows)} are not finite, or too large for their "
             "features; the model has diverged, train it with a smaller lr"
         )
 
@@ -207,7 +209,9 @@ def sample_scores(
 def _draws(model: Generator, n: int, seed: int, watch: Callable[[float], None]) -> Iterator[Tensor]:
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     for part in slices(0, n, rows_at_once(model.space)):
-        yield model.sample(part.stop - part.start, generator=generator).cpu()
+        x = model.sample(part.stop - part.start, generator=generator).cpu()
+        _refuse_not_finite(x)
+        yield x
         watch(part.stop / n)
 
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.bijections.elementwise import Standardize
+from reparam.bijections.standardization import standardization
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.limits import Count, limited
-from reparam.model import Codec, Loss, Space, Stage
+from reparam.model import Batch, Codec, Loss, Model, Solve, Space, Stage
 from reparam.nets.single import single_matrix
 from reparam.nets.sparse import through_sigmoids
 from reparam.objectives.code_penalties import CodePenalty, Sparsity
+from reparam.objectives.column_errors import ColumnErrors
 from reparam.objectives.corruptions import Corruption, noise_of
 
 Reconstruction = Literal["auto", "squared_error", "cross_entropy"]
@@ -28,12 +29,13 @@ class Autoencoder(Codec):
     cross-entropy Σ −x ln σ(x′) − (1−x) ln(1−σ(x′)) of values in [0, 1]. With a corruption,
     x′ = g(f(x̃)) in the loss, of validation too, and the target is still the clean x; codes and
     reconstructions are those of what is given. A penalty adds weight · penalty to the objective,
-    and its unweighted value to the terms.
+    and its unweighted value to the terms. Of mixed data the loss is ``ColumnErrors``.
 
     Args:
         space: what x is.
         encoder: network from x in network units to the code (B, latent_dim).
-        decoder: network from the code to (B, *space.shape), or any shape of as many entries.
+        decoder: network from the code to (B, *space.shape), or any shape of as many entries; of
+            mixed data to ``ColumnErrors(space).parameter_shape``.
         latent_dim: entries of the code.
         loss: ``"squared_error"``, ``"cross_entropy"`` (binary and levels data), or ``"auto"``:
             cross-entropy for binary data, squared error otherwise.
@@ -70,11 +72,15 @@ class Autoencoder(Codec):
         super().__init__(space)
         if loss == "cross_entropy" and space.kind == "real":
             raise ValueError("loss: cross_entropy needs binary or levels data, got real data")
+        if loss != "auto" and space.columns:
+            raise ValueError(f"loss: of mixed data every column has its own (auto), got {loss}")
+        self.columns = ColumnErrors(space) if space.columns else None
+        self.takes_missing = space.kind == "mixed"
         if loss == "auto":
             loss = "cross_entropy" if space.kind == "binary" else "squared_error"
-        self.standardize = Standardize(space)
+        self.standardize = standardization(space)
         self.encoder, self.decoder = encoder, decoder
-        self.latent_dim, self.term = latent_dim, loss
+        self.latent_dim, self.term = latent_dim, "column_error" if space.columns else loss
         self.corruption, self.penalty = corruption, penalty
         if (
             corruption is not None or loss == "squared_error"
@@ -86,7 +92,12 @@ class Autoencoder(Codec):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (*self.standardize.stages, *super().stages)
+        first = [Solve("column errors", self._learn_errors)] if self.columns else []
+        return (*self.standardize.stages, *first, *super().stages)
+
+    def _learn_errors(self, model: Model, batches: Iterable[Batch]) -> None:
+        assert self.columns is not None
+        self.columns.learn(self.standardize.scaled(self.prepare(b.x)[0]) for b in batches)
 
     @property
     def code_space(self) -> Space:
@@ -99,6 +110,8 @@ class Autoencoder(Codec):
         return noise_of(self.corruption, self.standardize)
 
     def filters(self) -> Filters | None:
+        if self.columns is not None:
+            return None
         into_x, from_x = single_matrix(self.decoder), single_matrix(self.encoder)
         if into_x is not None:
             return Filters(into_x.detach().T.reshape(-1, *self.space.shape), "decoder")
@@ -149,12 +162,16 @@ class Autoencoder(Codec):
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         output = self._shaped(self.decoder(self.prepare_code(code)))
+        if self.columns is not None:
+            return self.standardize.inverse(self.columns.center(output) * self.standardize.top)[0]
         if self.term == "cross_entropy":
             output = output.sigmoid()
         return self.standardize.inverse(output)[0]
 
     def _error(self, output: Tensor, target: Tensor) -> Tensor:
         """The reconstruction error of each example, summed over its entries, (B,)."""
+        if self.columns is not None:
+            return self.standardize.masked(self.columns(output, target)).sum(1)
         if self.term == "cross_entropy":
             error = F.binary_cross_entropy_with_logits(output, target, reduction="none")
         else:
@@ -169,4 +186,5 @@ class Autoencoder(Codec):
         return code
 
     def _shaped(self, output: Tensor) -> Tensor:
-        return output.to(self.anchor.dtype).reshape(output.shape[0], *self.space.shape)
+        shape = self.space.shape if self.columns is None else self.columns.parameter_shape
+        return output.to(self.anchor.dtype).reshape(output.shape[0], *shape)

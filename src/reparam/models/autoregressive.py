@@ -9,13 +9,14 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import rows_at_once, slices
-from reparam.bijections.elementwise import Standardize
+from reparam.bijections.standardization import standardization
 from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution, Visit
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import (
     Completer,
     Density,
     Distribution,
+    Kind,
     LogProb,
     Loss,
     Space,
@@ -23,7 +24,7 @@ from reparam.model import (
 )
 from reparam.models.conditional import Conditional
 from reparam.nets.autoregressive_network import AutoregressiveNetwork
-from reparam.space import as_tensor
+from reparam.space import as_tensor, readable
 
 NUMBERS_AT_ONCE = 2**25  # parameters of conditionals in a pass that needs no gradients
 
@@ -46,7 +47,8 @@ class Autoregressive(Conditional, Density, Completer):
 
     Shape: x (B, *space.shape).
 
-    Likelihood: exact if the conditionals are. ``per_dimension`` is log p(x_i | x before i) in nats,
+    Likelihood: exact if the conditionals are; with missing cells an estimate, unless these come
+        last. ``per_dimension`` is log p(x_i | x before i) in nats,
         so that its entries sum to the value; an ensemble has none.
 
     Cost: one pass of the network per loss, one per member of an ensemble per log-probability;
@@ -81,7 +83,8 @@ class Autoregressive(Conditional, Density, Completer):
                 f"network: expected one of x {space.shape} with a context of {wanted} numbers, "
                 f"got one of {network.shape} with {network.context_features}"
             )
-        self.standardize = Standardize(space)
+        self.standardize = standardization(space)
+        self.takes_missing = space.kind == "mixed"
         self.network, self.p_x = network, likelihood
         if network.members > 1:
             self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
@@ -115,7 +118,37 @@ class Autoregressive(Conditional, Density, Completer):
     ) -> LogProb:
         factors, value = self._members(x, c)
         alone = self.network.members == 1
-        return LogProb(value, "exact", per_dimension=factors if alone else None)
+        kind: Kind = "exact"
+        if self.takes_missing and (not readable() or self._follows(~x.isnan()).any()):
+            kind = "estimate"  # where nobody can look, what is missing may come first
+        return LogProb(value, kind, per_dimension=factors if alone else None)
+
+    def refuse_given(self, given: Tensor) -> None:
+        follows = self._follows(given)
+        if follows.any():
+            row, entry = (int(place) for place in follows.flatten(1).nonzero()[0])
+            names = self.space.columns
+            what = f"column {names[entry].name!r}" if names else f"entry {entry}"
+            raise ValueError(
+                f"complete: {what} of row {row} is given and comes after one that is not, in whose "
+                "draw it would have no say; use a VAE or PCA, or put such columns first in training"
+            )
+
+    def _follows(self, given: Tensor) -> Tensor:
+        """Which entries (B, D) are given though one before them, in the order, is not.
+
+        The product over the cells there are is a normalized density of these, but that of p(x)
+        only if no factor would have to be summed over what is missing before it.
+        """
+        given = given.flatten(1)
+        if self.standardize.varies is not None:  # a constant is known
+            given = given | ~self.standardize.varies.flatten()
+        follows = torch.zeros_like(given)
+        for member in range(self.network.members):
+            ranks = self.network.ranks_of(member).to(given.device)
+            first = torch.where(given, len(ranks), ranks).amin(1, keepdim=True)
+            follows = follows | (given & (ranks > first))
+        return follows
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         return self._fill(n, c, generator)
@@ -153,7 +186,7 @@ class Autoregressive(Conditional, Density, Completer):
 
     def _fits(self, dtype: torch.dtype, drawn: torch.dtype) -> bool:
         """Whether draws can be of that type: whole numbers hold no real ones, bytes few levels."""
-        if self.space.kind == "real":
+        if self.space.has_reals:
             return torch.promote_types(dtype, drawn) == dtype
         if dtype.is_floating_point:
             return True
@@ -172,7 +205,7 @@ class Autoregressive(Conditional, Density, Completer):
             member: of an ensemble.
         """
         y = self._given(self._context(c, rows), member).walk(visit)
-        return y if self.space.kind != "real" else self.standardize.inverse(y)[0]
+        return y if self.standardize.varying is None else self.standardize.inverse(y)[0]
 
     def _context(self, c: Tensor | None, rows: int) -> Tensor:
         context = self.context(c)
@@ -185,12 +218,9 @@ class Autoregressive(Conditional, Density, Completer):
 
     def _factors(self, x: Tensor, context: Tensor, member: int | Tensor = 0) -> Tensor:
         """log p(x_i | x before i) of one member, (B, *shape), in data units."""
-        p, varying = self._given(context, member), self.standardize.varying
-        if varying is None:
-            return p.log_prob_terms(x).view_as(x)
-        y = self.standardize.scaled(x)
-        factors = p.log_prob_terms(y).view_as(y) - self.standardize.scale.log().to(y)
-        return varying.factors(factors, x)
+        factors = self._given(context, member).log_prob_terms(self.standardize.observed(x))
+        factors = factors.view_as(x)
+        return factors if self.standardize.varying is None else self.standardize.factors(factors, x)
 
     def _members(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """The factors of the last member, and log p(x) of all members together, (B,)."""
@@ -253,7 +283,7 @@ class Autoregressive(Conditional, Density, Completer):
         importance resampling of one completion by each member.
         """
         n, layout = given.shape[0], self.network.layout(given.shape[0])
-        known = given if self.space.kind != "real" else self.standardize.scaled(given)
+        known = self.standardize.observed(given)
         known, held = known.reshape(layout), mask.reshape(layout)
 
         def visit(p: Distribution, sites: slice) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.bijections.elementwise import Standardize
+from reparam.bijections.standardization import standardization
 from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters
@@ -40,6 +41,8 @@ class PCA(Float64Buffers, Codec, Density):
 
     Real entries that are constant in the training data are left out, as if there were none of them:
     D counts the others, and the constants come back exactly.
+
+    ``RealPCA`` is that of real data which also completes rows, and takes missing cells.
 
     Attributes are named as scikit-learn's: ``mean`` (D,), ``components`` (q, D), with the shares
     of the variance in ``explained_variance_ratio`` (q,), and σ² as ``noise_variance``. Variances
@@ -76,13 +79,16 @@ class PCA(Float64Buffers, Codec, Density):
     @limited
     def __init__(self, space: Space, latent_dim: Count, standardize: bool = False) -> None:
         super().__init__(space)
-        if standardize and space.kind != "real":
+        self.refuse_space(space)
+        if standardize and not space.has_reals:
             raise ValueError(
                 f"standardize: the entries of {space.kind} data have one scale already"
             )
-        self.standardize = Standardize(space) if standardize else None
+        self.scales = standardize
+        # Columns of mixed data are at least taken logarithms of, where they are modeled by these.
+        self.standardize = standardization(space) if standardize or space.columns else None
         # Standardized or not, real data have entries that vary and perhaps others.
-        self.own_varying = None if standardize or space.kind != "real" else Varying(space)
+        self.own_varying = None if self.standardize or not space.has_reals else Varying(space)
         if latent_dim >= space.dimension:
             raise ValueError(
                 f"latent_dim: expected less than the {space.dimension} entries of x, "
@@ -99,7 +105,7 @@ class PCA(Float64Buffers, Codec, Density):
         self.eigenvalues: Tensor
         self.noise_variance: Tensor
         # Of the noise that dequantizes, which is no part of the data.
-        self.dequantization = 0.0 if space.kind == "real" else 1 / 12
+        self.dequantization = 0.0 if space.has_reals else 1 / 12
 
     @property
     def varying(self) -> Varying | None:
@@ -112,7 +118,7 @@ class PCA(Float64Buffers, Codec, Density):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        before = () if self.standardize is None else self.standardize.stages
+        before = self.standardize.stages if self.standardize is not None and self.scales else ()
         return (*before, Solve("eigendecomposition", _solve))
 
     @property
@@ -132,6 +138,13 @@ class PCA(Float64Buffers, Codec, Density):
 
     def filters(self) -> Filters:
         return Filters(self.components.reshape(-1, *self.space.shape), "decoder")
+
+    def refuse_space(self, space: Space) -> None:
+        """ValueError where the model is none of such data."""
+        if space.columns:
+            raise ValueError(
+                "space: expected entries of one kind, got mixed data; RealPCA takes real columns"
+            )
 
     def refuse_rows(self, rows: int) -> None:
         if rows <= self.latent_dim:
@@ -178,50 +191,69 @@ class PCA(Float64Buffers, Codec, Density):
     def density(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        # In levels data mean and x both carry the ½ of the noise, which therefore cancels.
-        centered = self._centered(x)
+        value = self._log_normal(self._centered(x))
+        if self.standardize is not None:
+            return LogProb(value + self.standardize(x)[1], "exact")
+        if self.varying is not None:
+            return LogProb(value + self.varying.log_support(x), "exact")
+        rest = (self.counted - self.latent_dim) / self.noise_variance
+        return LogProb(value - ((1 / self.eigenvalues).sum() + rest) / 24, "lower bound")
+
+    def _log_normal(self, centered: Tensor) -> Tensor:
+        """ln N(0, C) of rows in the units of the components, (B,).
+
+        In levels data mean and x both carry the ½ of the noise, which therefore cancels.
+        """
         code = centered @ self.components.T
         # Explicitly, because ‖x−μ‖² − ‖code‖² cancels where the reconstruction is good.
         residual = (centered - code @ self.components).square().sum(1)
         mahalanobis = (code.square() / self.eigenvalues).sum(1) + residual / self.noise_variance
         rest = self.counted - self.latent_dim
         log_det = self.eigenvalues.log().sum() + rest * self.noise_variance.log()
-        value = -0.5 * (mahalanobis + log_det + self.counted * math.log(2 * math.pi))
-        if self.standardize is not None:
-            return LogProb(value + self.standardize(x)[1], "exact")
-        if self.varying is not None:
-            return LogProb(value + self.varying.log_support(x), "exact")
-        trace = (1 / self.eigenvalues).sum() + rest / self.noise_variance
-        return LogProb(value - trace / 24, "lower bound")
+        return -0.5 * (mahalanobis + log_det + self.counted * math.log(2 * math.pi))
+
+    def most_likely(self, rows: Rows) -> Law:
+        """The parameters that make the training data most probable."""
+        n, mean = mean_of(rows)
+        self.refuse_rows(n)
+        spectrum, components = spectrum_of(rows, mean, n)
+        # σ² from the discarded eigenvalues themselves: the total less the kept ones would cancel.
+        q, dimension = self.latent_dim, len(mean)
+        rest = spectrum[q:].sum() / (dimension - q) + self.dequantization
+        return Law(mean, components[:, :q], spectrum[:q] + self.dequantization, rest)
+
+
+class Law(NamedTuple):
+    """Parameters of a PCA of the D entries that vary: (D,), (D, q), (q,) and ()."""
+
+    mean: Tensor
+    components: Tensor
+    eigenvalues: Tensor
+    noise_variance: Tensor
 
 
 @torch.no_grad()
 def _solve(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, PCA)
-    if model.own_varying is not None:
-        model.own_varying.learn(batch.x for batch in batches)
+    if model.varying is not None and not model.scales:
+        model.varying.learn(batch.x for batch in batches)
     dimension, q = model.counted, model.latent_dim
     if q >= dimension:
         raise ValueError(
             f"latent_dim: expected less than the {dimension} entries of x that vary, got {q}"
         )
-    rows = _Rows(model, batches)
-    n, mean = _mean(rows)
-    model.refuse_rows(n)
-    spectrum, components = _spectrum(rows, mean, n)
-    # σ² from the discarded eigenvalues themselves: the total less the kept ones would cancel.
-    eigenvalues, rest = spectrum[:q], spectrum[q:].sum() / (dimension - q)
-    eigenvalues, rest = eigenvalues + model.dequantization, rest + model.dequantization
+    rows = Rows(model, batches)
+    law = model.most_likely(rows)
     # What rounding leaves of a variance that is zero.
-    floor = 10 * torch.finfo(mean.dtype).eps * dimension * eigenvalues[0]
-    variance = torch.maximum(rest, floor).clamp(min=torch.finfo(mean.dtype).tiny)
-    model.mean.copy_(rows.among_all(mean))
-    model.components.copy_(rows.among_all(components[:, :q]).T)
+    floor = 10 * torch.finfo(law.mean.dtype).eps * dimension * law.eigenvalues[0]
+    variance = torch.maximum(law.noise_variance, floor).clamp(min=torch.finfo(floor.dtype).tiny)
+    model.mean.copy_(rows.among_all(law.mean))
+    model.components.copy_(rows.among_all(law.components).T)
     model.noise_variance.copy_(variance)
-    model.eigenvalues.copy_(torch.maximum(eigenvalues, variance))
+    model.eigenvalues.copy_(torch.maximum(law.eigenvalues, variance))
 
 
-class _Rows:
+class Rows:
     """What varies of the training data, in the units of the components, block by block.
 
     It can be read as often as asked for.
@@ -246,14 +278,14 @@ class _Rows:
         return whole
 
 
-def _mean(rows: Iterable[Tensor]) -> tuple[int, Tensor]:
+def mean_of(rows: Iterable[Tensor]) -> tuple[int, Tensor]:
     n, total = 0, torch.zeros(())
     for x in rows:
         n, total = n + len(x), total.to(x) + x.sum(0)
     return n, total / n
 
 
-def _spectrum(rows: Iterable[Tensor], mean: Tensor, n: int) -> tuple[Tensor, Tensor]:
+def spectrum_of(rows: Iterable[Tensor], mean: Tensor, n: int) -> tuple[Tensor, Tensor]:
     """Eigenvalues of the covariance in descending order and their vectors, (D, ·).
 
     Where D exceeds n, those that are not zero by construction: min(n, D) of them.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
     Batch,
     Codec,
+    Column,
     Descend,
     Generator,
     Loss,
@@ -75,6 +76,8 @@ class TwoStage(Codec, Generator):
                 "while the generator is trained; leave out batch_norm"
             )
         self.codec, self.generator, self.conditional = codec, generator, generator.conditional
+        self.takes_missing = codec.takes_missing
+        self.rounding = _Rounding(space.columns) if space.columns else None
         self.encodes, self.passes_per_draw = codec.encodes, generator.passes_per_draw
         # Of either part that asks for it; each descent is kept by the word of its own part.
         self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
@@ -145,10 +148,30 @@ class TwoStage(Codec, Generator):
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         x = self.codec.decode(self.generator.sample(n, c, generator=generator))
+        if self.rounding is not None:
+            return self.rounding(x, generator)
         levels = self.space.level_count
         if levels is None:
             return x
         return (x + numerics.noise(x, "uniform", generator)).floor().clamp(0, levels - 1)
+
+
+class _Rounding(nn.Module):
+    """Means of flags and levels of mixed data as whole numbers: up or down, so that they stay."""
+
+    def __init__(self, columns: Sequence[Column]) -> None:
+        super().__init__()
+        counts = [c.count or 1 if c.kind in ("levels", "binary") else 0 for c in columns]
+        self.register_buffer("whole", torch.tensor(counts) > 0, persistent=False)
+        self.register_buffer("low", torch.tensor([float(c.low) for c in columns]), persistent=False)
+        self.register_buffer("top", torch.tensor(counts).float() - 1, persistent=False)
+        self.whole: Tensor
+        self.low: Tensor
+        self.top: Tensor
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        drawn = (x - self.low + numerics.noise(x, "uniform", generator)).floor()
+        return torch.where(self.whole, drawn.clamp(min=0).minimum(self.top) + self.low, x)
 
 
 def _refuse_collapsed(codes: Iterable[Batch]) -> None:

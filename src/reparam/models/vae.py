@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.bijections.elementwise import Standardize
+from reparam.bijections.standardization import standardization
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
@@ -81,7 +81,8 @@ class VAE(Conditional, LatentVariable):
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
         prior.refuse(posterior, conditional)
-        self.standardize = Standardize(space)
+        self.standardize = standardization(space)
+        self.takes_missing = space.kind == "mixed"
         self.encoder, self.q_z = encoder, posterior
         self.decoder, self.p_x = decoder, likelihood
         self.p_z, self.layers = prior, prior.layers
@@ -162,7 +163,7 @@ class VAE(Conditional, LatentVariable):
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         h = self._through(self.decoder, z, self._condition(c, z.shape[0]))
         p = self.p_x(h.to(self.anchor.dtype))  # probabilities never in bfloat16
-        if self.space.kind != "real":
+        if self.standardize.varying is None:
             return p
         varies = self.standardize.varies
         return Transformed(p if varies is None else self.p_x.hold(p, varies), self.standardize)

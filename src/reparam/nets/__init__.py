@@ -10,7 +10,7 @@ from torch import nn
 
 from reparam.batching import LARGEST_MLP_IMAGE
 from reparam.limits import Count, limited
-from reparam.model import Space
+from reparam.model import Column, Space
 from reparam.nets.condition import Condition
 from reparam.nets.conv import ConvDecoder, ConvEncoder
 from reparam.nets.mlp import MLP
@@ -35,6 +35,7 @@ def encoder(
     activation: type[nn.Module] = nn.ReLU,
     condition: Space | None = None,
     normalize: bool = False,
+    columns: Sequence[Column] | None = None,
 ) -> nn.Module:
     """A network from x of ``shape`` (and a condition) to ``outputs``.
 
@@ -42,13 +43,14 @@ def encoder(
     ``hidden[-1]``, and one hidden layer of that width; ``auto`` is ``mlp`` for vectors and for
     images of up to 1024 entries. ``activation`` is that of ``mlp``. With ``condition``
     the network takes labels or attributes of that space as its second argument; ``normalize``
-    normalizes the batch before every activation.
+    normalizes the batch before every activation; ``columns`` are those of mixed data.
     """
     if choose(shape, hidden, network) == "conv":
         given = _condition(condition, hidden[-1])
         return ConvEncoder(shape, outputs, hidden[-1], given, normalize)
     first = hidden[0] if hidden else math.prod(outputs)
-    return MLP(shape, outputs, hidden, activation, _condition(condition, first), normalize)
+    given = _condition(condition, first)
+    return MLP(shape, outputs, hidden, activation, given, normalize, columns)
 
 
 def decoder(

@@ -41,6 +41,10 @@ class AutoregressiveNetwork(nn.Module, ABC):
         """The shape of x with its sites innermost: (B, D), or (B, C, H·W) of whole pixels."""
         return (rows, self.shape[0], -1) if self.whole_pixels else (rows, -1)
 
+    def ranks_of(self, member: int = 0) -> Tensor:
+        """When each entry of x, flattened, comes in the order of a member."""
+        return raster_ranks(self.shape)
+
     @abstractmethod
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.limits import Count, limited
+from reparam.model import Column
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.nets.column_inputs import ColumnEmbedding, ColumnInputs
 
 SUMS_AT_ONCE = 2**24  # of NADE's hidden units where no gradient needs them all kept
 
@@ -78,6 +80,7 @@ class MADE(AutoregressiveNetwork):
         direct: whether inputs reach the outputs directly as well.
         context: F, numbers of the context, added to the first hidden layer and to the outputs.
         gain: factor of the outputs' first weights; a small one starts near 0, whatever is seen.
+        columns: of mixed x, whose names are seen one-hot, and missing entries as such.
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
 
@@ -104,38 +107,56 @@ class MADE(AutoregressiveNetwork):
         activation: type[nn.Module] = nn.ReLU,
         context: int = 0,
         gain: float = 1.0,
+        columns: Sequence[Column] | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.parameters_per_entry = tuple(shape), parameters
         self.context_features = context
         self.members = max(orders, masks)
         self.degrees = _degrees(shape, tuple(hidden), orders, masks)
-        layers = [MaskedLinear(a, b) for a, b in pairwise(self.degrees)]
-        self.layers, self.activation = nn.ModuleList(layers), activation()
-        ranks, last = self.degrees[0], self.degrees[-1]
+        ranks = self.degrees[0]
         outputs = ranks.repeat(1, parameters)  # parameter by parameter, entries innermost
-        self.head = MaskedLinear(last, outputs, strict=True)
+        self.inputs = ColumnInputs(columns) if columns else None
+        seen = ranks if self.inputs is None else ranks[:, self.inputs.entries]
+        before = [seen, *self.degrees[1:]]
+        layers = [MaskedLinear(a, b) for a, b in pairwise(before)]
+        self.layers, self.activation = nn.ModuleList(layers), activation()
+        self.head = MaskedLinear(before[-1], outputs, strict=True)
+        self.missing = None
+        if columns:
+            first, strict = (self.degrees[1], False) if hidden else (outputs, True)
+            self.missing = MaskedLinear(ranks, first, strict, bias=False)
+            nn.init.zeros_(self.missing.weight)
         with torch.no_grad():
             for parameter in self.head.parameters():
                 parameter.mul_(gain)
         direct = direct and bool(hidden)
-        self.direct = MaskedLinear(ranks, outputs, strict=True, bias=False) if direct else None
+        self.direct = MaskedLinear(seen, outputs, strict=True, bias=False) if direct else None
         widths = [*hidden[:1], outputs.shape[1]] if context else []
         self.context = nn.ModuleList(nn.Linear(context, width, bias=False) for width in widths)
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
-        h = x = x.flatten(1)
+        x = x.flatten(1)
+        missing = None if self.missing is None else self.missing(x.isnan().to(x), member)
+        h = x = x if self.inputs is None else self.inputs(x)
         for index, layer in enumerate(self.layers):
             h = layer(h, member)
+            if index == 0 and missing is not None:
+                h = h + missing
             if index == 0 and self.context:
                 h = h + self.context[0](context)
             h = self.activation(h)
         y = self.head(h, member)
+        if missing is not None and not self.layers:
+            y = y + missing
         if self.direct is not None:
             y = y + self.direct(x, member)
         if self.context:
             y = y + self.context[-1](context)
         return y.view(x.shape[0], self.parameters_per_entry, *self.shape)
+
+    def ranks_of(self, member: int = 0) -> Tensor:
+        return self.degrees[0][member]
 
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
@@ -160,7 +181,11 @@ class MADE(AutoregressiveNetwork):
             if self.direct is not None and direct is not None:
                 y = y + self.direct.step(h[0], outputs, direct)
             y = y + added[-1][:, outputs] if added else y
-            h[0][:, entry] = draw(y.unsqueeze(2), slice(entry, entry + 1)).squeeze(1)
+            value = draw(y.unsqueeze(2), slice(entry, entry + 1))
+            if self.inputs is None:
+                h[0][:, entry] = value.squeeze(1)
+            else:
+                h[0][:, self.inputs.slots[entry]] = self.inputs.of_entry(value, entry)
 
 
 def _degrees(
@@ -208,6 +233,7 @@ class NADE(AutoregressiveNetwork):
         parameters: P, numbers per entry.
         hidden: H, the width.
         context: F, numbers of the context, added to a and to y.
+        columns: of mixed x, of whose names each has a column of W, and missing entries one of M.
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
 
@@ -223,18 +249,27 @@ class NADE(AutoregressiveNetwork):
 
     @limited
     def __init__(
-        self, shape: Sequence[int], parameters: int, hidden: Count = 500, *, context: int = 0
+        self,
+        shape: Sequence[int],
+        parameters: int,
+        hidden: Count = 500,
+        *,
+        context: int = 0,
+        columns: Sequence[Column] | None = None,
     ) -> None:
         super().__init__()
         self.shape, dimension = tuple(shape), math.prod(shape)
         self.context_features = context
         self.order = raster_ranks(shape).argsort().tolist()
-        self.weight = nn.Parameter(torch.empty(dimension, hidden))  # by place in the order
+        self.columns = ColumnEmbedding(columns, hidden) if columns else None
+        if self.columns is None:
+            self.weight = nn.Parameter(torch.empty(dimension, hidden))  # by place in the order
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         self.out_weight = nn.Parameter(torch.empty(dimension, parameters, hidden))
         self.out_bias = nn.Parameter(torch.zeros(dimension, parameters))
-        for weight, fan_in in ((self.weight, dimension), (self.out_weight, hidden)):
-            nn.init.uniform_(weight, -(fan_in**-0.5), fan_in**-0.5)  # as nn.Linear has it
+        if self.columns is None:
+            nn.init.uniform_(self.weight, -(dimension**-0.5), dimension**-0.5)  # as nn.Linear's
+        nn.init.uniform_(self.out_weight, -(hidden**-0.5), hidden**-0.5)
         widths = (hidden, dimension * parameters) if context else ()
         self.context = nn.ModuleList(nn.Linear(context, width, bias=False) for width in widths)
         self.register_buffer("ranks", raster_ranks(shape), persistent=False)
@@ -243,7 +278,7 @@ class NADE(AutoregressiveNetwork):
         self.places: Tensor
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
-        rows = max(1, SUMS_AT_ONCE // self.weight.numel())
+        rows = max(1, SUMS_AT_ONCE // (self.out_weight.shape[0] * self.out_weight.shape[2]))
         if torch.is_grad_enabled() or len(x) <= rows:
             return self._pass(x, context)
         parts = x.split(rows)
@@ -254,8 +289,8 @@ class NADE(AutoregressiveNetwork):
 
     def _pass(self, x: Tensor, context: Tensor | None) -> Tensor:
         ordered = x.flatten(1)[:, self.places]  # (B, D)
-        seen = ordered[:, :-1, None] * self.weight[:-1]  # nothing sees the last entry
-        first = self._first(context, x)[:, None].expand(x.shape[0], 1, -1)
+        seen = self._seen(ordered[:, :-1], slice(0, -1))  # nothing sees the last entry
+        first = self._first(context)[:, None].expand(x.shape[0], 1, -1)
         a = torch.cat([first, seen], 1).cumsum(1)  # (B, D, H)
         y = torch.einsum("bdh,dph->bdp", a.sigmoid(), self.out_weight) + self._bias(context)
         return y[:, self.ranks].transpose(1, 2).reshape(x.shape[0], -1, *self.shape)
@@ -263,14 +298,21 @@ class NADE(AutoregressiveNetwork):
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
     ) -> None:
-        a = self._first(context, self.weight).expand(rows, -1)  # (B, H)
+        a = self._first(context).expand(rows, -1)  # (B, H)
         bias = self._bias(context).expand(rows, -1, -1)
         for place, entry in enumerate(self.order):
             y = a.sigmoid() @ self.out_weight[place].T + bias[:, place]
             x = draw(y.unsqueeze(2), slice(entry, entry + 1))  # (B, 1)
-            a = torch.addcmul(a, x, self.weight[place])
+            a = a + self._seen(x, slice(place, place + 1)).squeeze(1)
 
-    def _first(self, context: Tensor | None, like: Tensor) -> Tensor:
+    def _seen(self, x: Tensor, entries: slice) -> Tensor:
+        """What some entries (B, n) add to the sums of those after them, (B, n, H)."""
+        if self.columns is None:
+            return x.unsqueeze(2) * self.weight[entries]
+        added: Tensor = self.columns(x, entries)
+        return added
+
+    def _first(self, context: Tensor | None) -> Tensor:
         """a of the first entry, (1 or B, H)."""
         bias = self.hidden_bias[None]
         return bias + self.context[0](context) if self.context else bias

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from reparam.model import Column
+from reparam.nets.column_inputs import ColumnLinear
 from reparam.nets.norm import batch_norm
 
 
@@ -21,6 +23,7 @@ class MLP(nn.Module):
         activation: class of the activation.
         condition: module from c to what is added to the first layer's output, (B, width).
         normalize: the batch, before every activation.
+        columns: of mixed data, which the first layer sees as ``ColumnLinear`` does.
 
     Shape: (B, *inputs) → (B, *outputs).
 
@@ -37,10 +40,15 @@ class MLP(nn.Module):
         activation: type[nn.Module] = nn.ReLU,
         condition: nn.Module | None = None,
         normalize: bool = False,
+        columns: Sequence[Column] | None = None,
     ) -> None:
         super().__init__()
         widths = [math.prod(inputs), *hidden, math.prod(outputs)]
-        self.first = nn.Linear(widths[0], widths[1])
+        self.first: nn.Module
+        if columns:
+            self.first = ColumnLinear(columns, widths[1])
+        else:
+            self.first = nn.Linear(widths[0], widths[1])
         self.condition = condition
         layers: list[nn.Module] = []
         for fan_in, fan_out in pairwise(widths[1:]):

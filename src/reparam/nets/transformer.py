@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.limits import Count, Whole, limited
+from reparam.model import Column
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.nets.column_inputs import ColumnEmbedding
 
 
 class CausalAttention(nn.Module):
@@ -93,6 +95,7 @@ class CausalTransformer(AutoregressiveNetwork):
         heads: of attention, a divisor of the width.
         dropout: share of units dropped in training.
         context: F, numbers of the context, added at every place.
+        columns: of mixed x, whose values are embedded by ``ColumnEmbedding``.
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
 
@@ -116,12 +119,17 @@ class CausalTransformer(AutoregressiveNetwork):
         heads: Count = 4,
         dropout: float = 0.0,
         context: int = 0,
+        columns: Sequence[Column] | None = None,
     ) -> None:
         super().__init__()
         self.shape, self.width, self.context_features = tuple(shape), width, context
         ranks = raster_ranks(shape)
         self.order = ranks.argsort().tolist()
-        self.value = nn.Linear(1, width, bias=False)
+        self.value: nn.Module
+        if columns:
+            self.value = ColumnEmbedding(columns, width)
+        else:
+            self.value = nn.Linear(1, width, bias=False)
         sizes = shape if len(shape) == 3 else (1, 1, *shape)
         axes = (nn.Parameter(0.02 * torch.randn(size, width)) for size in sizes)
         self.axes = nn.ParameterList(axes)  # channels, rows, columns
@@ -136,7 +144,7 @@ class CausalTransformer(AutoregressiveNetwork):
         self.places: Tensor
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
-        before = self.value(x.flatten(1)[:, self.places[:-1], None])  # (B, D − 1, width)
+        before = self._values(x.flatten(1)[:, self.places[:-1]], slice(0, -1))  # (B, D−1, width)
         begin = self.begin.expand(x.shape[0], 1, -1)
         h = torch.cat([begin, before], 1) + self._places(context)
         for block in self.blocks:
@@ -158,7 +166,14 @@ class CausalTransformer(AutoregressiveNetwork):
             for block, cache in zip(blocks, caches, strict=True):
                 h = block.step(h, cache, place)
             y = self.head(self.norm(h)).transpose(1, 2)  # (B, P, 1)
-            h = self.value(draw(y, slice(entry, entry + 1)).unsqueeze(2))
+            h = self._values(draw(y, slice(entry, entry + 1)), slice(entry, entry + 1))
+
+    def _values(self, x: Tensor, entries: slice) -> Tensor:
+        """The embeddings of the values (B, n) of some entries, (B, n, width)."""
+        if isinstance(self.value, ColumnEmbedding):
+            return self.value(x, entries)
+        embedded: Tensor = self.value(x.unsqueeze(2))
+        return embedded
 
     def _places(self, context: Tensor | None) -> Tensor:
         """The embeddings of all places in order, with the context, (1 or B, D, width)."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.bijections.elementwise import Standardize
+from reparam.bijections.standardization import Standardization
 from reparam.bijections.varying import Varying
 from reparam.inspection import Noise
 from reparam.limits import NonNegative, Share, limited
@@ -190,6 +190,33 @@ class SaltAndPepper(_Partial):
 CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
 
 
+class MaskedCells(_Partial):
+    """A share ν of the cells of each row of mixed data is missing, NaN in place of what it is.
+
+    Which cells, and how many, is as for ``Masking``. Cells that are missing already may be chosen.
+
+    Args:
+        share: ν in [0, 1].
+        independent: whether each cell is drawn by itself.
+
+    Shape: (B, D) both ways.
+
+    >>> MaskedCells(0.5)(torch.ones(1, 4)).isnan().sum().item()
+    2
+    """
+
+    name, unit = "masking", "share of cells made missing"
+
+    def __init__(self, share: float = 0.25, independent: bool = False) -> None:
+        super().__init__(share, independent)
+
+    def at(self, level: float) -> MaskedCells:
+        return MaskedCells(level, self.independent)
+
+    def forward(self, x: Tensor, varying: Varying | None = None) -> Tensor:
+        return torch.where(self._chosen(x, varying), math.nan, x)
+
+
 def make_corruption(
     name: CorruptionName, level: float, space: Space, independent: bool = False
 ) -> Corruption:
@@ -204,6 +231,10 @@ def make_corruption(
     >>> make_corruption("gaussian", 0.5, Space((3,), "real")).level
     0.5
     """
+    if space.columns:
+        if name != "masking":
+            raise ValueError(f"corruption: of mixed data cells are hidden (masking), got {name}")
+        return MaskedCells(level, independent)
     if name == "masking":
         return Masking(level, independent)
     if name == "salt-and-pepper":
@@ -217,10 +248,11 @@ def make_corruption(
     return GaussianNoise(level)
 
 
-def noise_of(corruption: Corruption, standardize: Standardize) -> Noise:
+def noise_of(corruption: Corruption, standardize: Standardization) -> Noise:
     """The corruption on data units, given the way to network units and back.
 
-    >>> noise = noise_of(Masking(1.0), Standardize(Space((2,), "levels", levels=5)))
+    >>> from reparam.bijections.standardization import standardization
+    >>> noise = noise_of(Masking(1.0), standardization(Space((2,), "levels", levels=5)))
     >>> noise.corrupt(torch.tensor([[4, 2]]), noise.level).tolist()
     [[0.0, 0.0]]
     """
@@ -230,6 +262,9 @@ def noise_of(corruption: Corruption, standardize: Standardize) -> Noise:
         if level == 0:  # not even rounded on the way to network units and back
             return real
         scaled = standardize.scaled(real.to(standardize.anchor.device))
+        if standardize.space.columns:  # cells go, and the others stay as they are
+            hidden = corruption.at(level)(scaled, standardize.varying).isnan()
+            return torch.where(hidden, torch.nan, real.to(hidden.device))
         return standardize.inverse(corruption.at(level)(scaled, standardize.varying))[0]
 
     return Noise(corruption.name, corruption.unit, corruption.level, corruption.strongest, corrupt)

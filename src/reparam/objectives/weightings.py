@@ -58,7 +58,7 @@ class Weighting(nn.Module, ABC):
     def refuse(self, space: Space, posterior: Posterior, prior: Prior) -> None:
         """ValueError where the weighting means nothing for such parts."""
         name = type(self).__name__
-        if self.nonnegative and space.kind == "real":
+        if self.nonnegative and space.has_reals:
             raise ValueError(
                 f"weighting: {name} needs a distortion of at least 0, got real data, whose "
                 "densities may exceed 1: its objective would have no lower bound"

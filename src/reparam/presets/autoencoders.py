@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import nn
 
@@ -14,8 +15,9 @@ from reparam.models.gaussian_mixture import GaussianMixture
 from reparam.models.two_stage import TwoStage
 from reparam.nets.sparse import KSparse, Tied
 from reparam.objectives.code_penalties import CodePenalty, Contraction, Sparsity
+from reparam.objectives.column_errors import ColumnErrors
 from reparam.objectives.corruptions import CorruptionName, make_corruption
-from reparam.presets.registry import preset
+from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import LARGE_STEPS, QUICKER, small_steps
 
 FAMILY = "Autoencoders"
@@ -82,8 +84,9 @@ class AutoencoderOptions(CodeOptions):
         """Encoder and decoder by the shape of x."""
         shape, code = space.shape, (self.latent_dim,)
         form: tuple[tuple[int, ...], nets.Network] = (self.hidden, self.network)
-        encoder = nets.encoder(shape, code, *form, activation=activation)
-        return encoder, nets.decoder(code, (1, *shape), shape, *form, activation=activation)
+        encoder = nets.encoder(shape, code, *form, activation=activation, columns=space.columns)
+        outputs = ColumnErrors(space).parameter_shape if space.columns else (1, *shape)
+        return encoder, nets.decoder(code, outputs, shape, *form, activation=activation)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     fixed={"hidden": (), "network": "mlp", "loss": "squared_error"},
     when="To see that an autoencoder without nonlinearities finds what PCA does.",
 )
-def linear_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
+def linear_ae(space: Annotated[Space, Accepts(PURE)], options: AutoencoderOptions) -> Autoencoder:
     """One linear layer each side and squared error: the projector of PCA, found by descent."""
     return options.build(space, *options.networks(space))
 
@@ -166,7 +169,7 @@ def sparse_ae(
     when="For filters whose size k decides: many active units give strokes, few give whole shapes.",
 )
 def k_sparse_ae(
-    space: Space,
+    space: Annotated[Space, Accepts(PURE)],
     options: CodeOptions,
     *,
     k: Count = 25,
@@ -192,7 +195,9 @@ def k_sparse_ae(
     defaults={"latent_dim": 100},
     when="For codes that small changes of x leave where they are.",
 )
-def contractive_ae(space: Space, options: CodeOptions, *, weight: NonNegative = 0.1) -> Autoencoder:
+def contractive_ae(
+    space: Annotated[Space, Accepts(PURE)], options: CodeOptions, *, weight: NonNegative = 0.1
+) -> Autoencoder:
     """A layer of sigmoid units, tied weights, and a penalty on how much the code moves with x.
 
     Args:

@@ -20,7 +20,7 @@ from reparam.nets.pixelrnn import PixelRNN, Recurrence
 from reparam.nets.transformer import CausalTransformer
 from reparam.objectives.bounds import ELBO
 from reparam.presets.likelihoods import EntryOptions, PixelOptions
-from reparam.presets.registry import KINDS, Accepts, preset
+from reparam.presets.registry import KINDS, PURE, Accepts, preset
 from reparam.presets.steps import QUICKER
 from reparam.presets.vaes import PixelVAEOptions
 
@@ -45,6 +45,7 @@ class ConditionOptions(Limited):
     ) -> Autoregressive:
         """The model of a network that is made of shape, numbers per entry and sizes."""
         context = (space.attributes or space.classes or 0) if self.conditional else 0
+        sizes |= {"columns": space.columns} if space.columns else {}
         made = network(space.shape, p_x.parameter_shape[0], **sizes, context=context)
         return Autoregressive(space, made, p_x, self.conditional)
 
@@ -150,7 +151,7 @@ def made(
 @preset(
     "pixel-cnn",
     paper="van den Oord et al. 2016, Pixel recurrent neural networks",
-    exact=KINDS,
+    exact=PURE,
     small={"width": 6, "layers": 1, "first_kernel": 3},
     when="For exact likelihoods of small images, where gated-pixel-cnn would take too long.",
 )
@@ -173,7 +174,7 @@ def pixel_cnn(
 @preset(
     "gated-pixel-cnn",
     paper="van den Oord et al. 2016, Conditional image generation with PixelCNN decoders",
-    exact=KINDS,
+    exact=PURE,
     small={"width": 4, "layers": 1, "first_kernel": 3},
     when="For the best likelihoods of small images for their training time.",
 )
@@ -221,7 +222,7 @@ def pixel_cnn_plus_plus(
 @preset(
     "pixel-rnn",
     paper="van den Oord et al. 2016, Pixel recurrent neural networks",
-    exact=KINDS,
+    exact=PURE,
     small={"width": 3, "layers": 1, "first_kernel": 3},
     when="To see what recurrence adds to masked convolutions, if time does not matter.",
 )

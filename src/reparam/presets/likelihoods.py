@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from reparam.distributions.likelihoods import (
+from reparam.distributions.likelihood_names import (
     CONDITIONALS,
     DEFAULTS,
     LIKELIHOODS,
-    Likelihood,
     make_likelihood,
 )
+from reparam.distributions.likelihoods import Likelihood
 from reparam.limits import Count, Limited
 from reparam.model import Space
 from reparam.presets.registry import Preset
@@ -45,6 +45,7 @@ class LikelihoodOptions(HasLikelihood):
         "discretized-normal",
         "normal",
         "heteroscedastic-normal",
+        "mixed",
     ] = "auto"
     mixture: Count = 1
 
@@ -62,9 +63,9 @@ class EntryOptions(HasLikelihood):
 
     choices, auto = CONDITIONALS, DEFAULTS
 
-    likelihood: Literal["auto", "bernoulli", "categorical", "discretized-logistic", "normal"] = (
-        "auto"
-    )
+    likelihood: Literal[
+        "auto", "bernoulli", "categorical", "discretized-logistic", "normal", "mixed"
+    ] = "auto"
 
     def p_x(self, space: Space) -> Likelihood:
         return make_likelihood(self.likelihood, space, choices=self.choices, auto=self.auto)

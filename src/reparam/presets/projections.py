@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from reparam.limits import Count
 from reparam.model import Space
 from reparam.models.pca import PCA
-from reparam.presets.registry import preset
+from reparam.models.real_pca import REAL_COLUMNS, RealPCA
+from reparam.presets.registry import Accepts, preset
 
 FAMILY = "Linear projections"
 
@@ -13,14 +16,21 @@ FAMILY = "Linear projections"
 @preset(
     "pca",
     paper="Tipping & Bishop 1999, Probabilistic principal component analysis",
-    exact=("real",),
+    exact=("real", "mixed"),
     when="The baseline: in no time, and what others have to beat.",
 )
-def pca(space: Space, *, latent_dim: Count = 2, standardize: bool = False) -> PCA:
+def pca(
+    space: Annotated[Space, Accepts(columns=REAL_COLUMNS)],
+    *,
+    latent_dim: Count = 2,
+    standardize: bool = False,
+) -> PCA:
     """Principal component analysis in closed form; its density is exact on real data, else a bound.
+
+    Rows of real columns may have missing cells; the fit is then expectation maximization.
 
     Args:
         latent_dim: number of components.
         standardize: columns of real data to unit variance first, for columns in different units.
     """
-    return PCA(space, latent_dim, standardize)
+    return (RealPCA if space.has_reals else PCA)(space, latent_dim, standardize)

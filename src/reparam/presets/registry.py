@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from inspect import isclass
@@ -13,13 +14,15 @@ import torch
 
 from reparam.config import TrainConfig
 from reparam.limits import Limited, argument_help, convert, described, hints
-from reparam.model import DataKind, Model, Space
+from reparam.model import Column, DataKind, Model, Space
+from reparam.space import ColumnKind
 from reparam.wording import did_you_mean
 
 Builder = Callable[..., Model]
 Training = TrainConfig | Callable[[Space], TrainConfig]
 B = TypeVar("B", bound=Builder)
-KINDS: tuple[DataKind, ...] = ("binary", "levels", "real")
+KINDS: tuple[DataKind, ...] = ("binary", "levels", "real", "mixed")
+PURE: tuple[DataKind, ...] = ("binary", "levels", "real")  # all entries of one kind
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,15 @@ class Accepts:
     images: bool = True
     vectors: bool = True
     condition: bool = False  # whether it needs labels or attributes
+    columns: tuple[ColumnKind, ...] = get_args(ColumnKind)  # of mixed data
 
     def refusal(self, space: Space) -> str | None:
         """Why ``space`` is not accepted; None if it is."""
         if space.kind not in self.kinds:
             return f"{' or '.join(self.kinds)} data, got {space.kind}"
+        wrong = [column for column in space.columns or () if column.kind not in self.columns]
+        if wrong:
+            return f"{' or '.join(self.columns)} columns, got {_advice(wrong)}"
         if space.is_image and not self.images:
             return f"vectors, got images of shape {space.shape}"
         if not space.is_image and not self.vectors:
@@ -42,6 +49,15 @@ class Accepts:
         if self.condition and space.classes is None and space.attributes is None:
             return "data with labels or attributes, got none"
         return None
+
+
+def _advice(wrong: Sequence[Column]) -> str:
+    """The first of some columns that are not accepted, and how to do without all of them."""
+    names = [f"--drop {shlex.quote(c.name)}" for c in wrong if c.kind == "category" or c.names]
+    remedies = [f"leave names out with {' '.join(names)}"] if names else []
+    if len(names) < len(wrong):
+        remedies.append("read all as numbers with --kind real")
+    return f"{wrong[0].name!r} of {wrong[0].kind}; {', and '.join(remedies)}"
 
 
 # Names that people of the field ask for, and what comes nearest today.

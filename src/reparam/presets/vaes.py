@@ -40,7 +40,7 @@ from reparam.nets.masked import MADE
 from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
 from reparam.objectives.weightings import Beta, Schedule, Weighting
 from reparam.presets.likelihoods import LikelihoodOptions, PixelOptions
-from reparam.presets.registry import Accepts, preset
+from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import small_steps
 
 FAMILY = "Variational autoencoders"
@@ -66,7 +66,8 @@ class NetworkOptions(Limited):
     def encoder(self, space: Space, outputs: Sequence[int]) -> nn.Module:
         """From x, and c, to so many numbers."""
         more = self._options(space)
-        return nets.encoder(space.shape, outputs, self.hidden, self.network, **more)
+        form = (self.hidden, self.network)
+        return nets.encoder(space.shape, outputs, *form, **more, columns=space.columns)
 
     def decoder(self, inputs: Sequence[int], outputs: Sequence[int], space: Space) -> nn.Module:
         """From z, and c, to so many numbers for every entry of x."""
@@ -147,6 +148,8 @@ class LatentOptions(NetworkOptions, CodeSize):
         if self.prior == "mixture":
             return MixturePrior(latent_dim, self.components)
         if self.prior == "vamp":
+            if space.columns:
+                raise ValueError("prior: vamp learns inputs, which names and missing cells are not")
             return VampPrior(encoder, q_z, space.shape, self.components)
         if self.prior == "flow":
             maps = [MaskedAffine(latent_dim) for _ in range(4)]
@@ -231,7 +234,11 @@ def beta_vae(space: Space, options: VAEOptions, *, beta: NonNegative = 4.0) -> V
     when="For real values and photos, where a fixed scale of the likelihood would blur.",
 )
 def sigma_vae(
-    space: Space, options: LatentOptions, *, scale: Scale = "optimal", sigma: Positive = 1.0
+    space: Annotated[Space, Accepts(PURE)],
+    options: LatentOptions,
+    *,
+    scale: Scale = "optimal",
+    sigma: Positive = 1.0,
 ) -> VAE:
     """A VAE with a normal likelihood whose scale is learned: how sharp, the data decide.
 

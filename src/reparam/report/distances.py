@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reparam.evaluation.representation import data_vectors
+from reparam.evaluation.vectors import Vectors
 from reparam.report import plots, queries
 from reparam.report.colors import model_color
 from reparam.report.section import Card, Shown
@@ -23,7 +23,7 @@ def shepard_diagrams(shown: Shown) -> list[Card]:
     if not told_nothing:
         return []
     first, second = _pairs(len(shown.split), shown.seed)
-    vectors = data_vectors(shown.split, shown.data.train, shown.data.space).float()
+    vectors = Vectors(shown.data.space, shown.data.train.x)(shown.split.x).float()
     apart = _distances(vectors, first, second)
     return [
         _diagram(apart, _distances(coded.code.flatten(1), first, second), coded.index, coded.label)

@@ -53,6 +53,7 @@ def write_page(
     title: str | None = None,
     seed: int = 0,
     reference: Mapping[str, Score] | None = None,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write one self-contained HTML page about trained models.
 
@@ -64,6 +65,7 @@ def write_page(
         seed: of the examples chosen and of everything drawn.
         reference: what training rows score in place of samples (``reference_scores``): a row of the
             score table that is ranked with no model.
+        notes: what else there is to say of the choice of models.
 
     Returns:
         The path.
@@ -90,7 +92,7 @@ def write_page(
     with evaluating([entry.model for entry in entries]):
         content = _content(shown)
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"
-    text = _environment().get_template(TEMPLATE).render(title=title, **content)
+    text = _environment().get_template(TEMPLATE).render(title=title, notes=notes, **content)
     write_text(Path(path), without_blank_lines(text))
     return Path(path)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+import torch
 from markupsafe import Markup
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from reparam.report.table import Table, score_table
 from reparam.report.trained import TrainedModel
 
 MOST_ROWS = 2000  # test examples whose codes are looked at
+FEWEST_DRAWN = 500  # rows of a table that are drawn
 
 Role = TypeVar("Role", bound=Model)
 Figure = Picture | Markup  # an image, or a plot as an <svg> element
@@ -107,6 +109,17 @@ class Shown:
         return {i: queries.sample(m, count, like, self.seed) for i, _, m in self.of(Generator)}
 
     @cached_property
+    def drawn_rows(self) -> dict[int, Tensor]:
+        """New rows (N, D) of each generator of a table in random order, as many as in ``split``."""
+        count = max(FEWEST_DRAWN, len(self.split))
+        like = rows_to_imitate(self.data, count, self.seed)
+        order = torch.randperm(count, generator=queries.seeded_generator(self.seed))
+        return {
+            index: queries.sample(model, count, like, self.seed).draws[order]
+            for index, _, model in self.of(Generator)
+        }
+
+    @cached_property
     def table(self) -> Table:
         return score_table(self.entries, self.reference)
 
@@ -120,7 +133,12 @@ def images(shown: Shown) -> bool:
 
 
 def vectors(shown: Shown) -> bool:
-    return not shown.data.space.is_image
+    """Tables whose columns are all of one kind, so that they are drawn over one axis."""
+    return not (images(shown) or mixed(shown))
+
+
+def mixed(shown: Shown) -> bool:
+    return shown.data.space.kind == "mixed"
 
 
 @dataclass(frozen=True)

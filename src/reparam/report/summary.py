@@ -13,10 +13,19 @@ from reparam.report.endings import cut_off
 from reparam.report.numbers import interval, number, seed_error
 from reparam.report.table import rank
 from reparam.report.trained import TrainedModel
+from reparam.space import Column, Space
 from reparam.terms import CLAIMS
 
+MOST_NAMED = 4  # columns with missing cells
 NBSP = "\u00a0"  # a number and its error are not parted at the end of a narrow line
 KINDS = {"binary": "binary (0 or 1)", "real": "real-valued"}
+COLUMNS = {
+    "real": ("real", "real"),
+    "log": ("real by its logarithm", "real by their logarithms"),
+    "levels": ("of whole numbers", "of whole numbers"),
+    "binary": ("flag", "flags"),
+    "category": ("of names", "of names"),
+}
 
 
 def facts(data: Data) -> list[tuple[str, str]]:
@@ -28,16 +37,52 @@ def facts(data: Data) -> list[tuple[str, str]]:
         channels = {1: "gray", 3: "RGB"}.get(space.shape[0], f"{space.shape[0]} channels")
         shape = f"images of {height} × {width}, {channels}"
     kind = KINDS.get(space.kind) or f"integer levels 0 … {(space.levels or 1) - 1}"
+    kind = _kinds_of_columns(space.columns) if space.columns else kind
     lines = [
-        ("Examples", shape if space.is_image else f"vectors of {space.shape[0]} entries"),
+        ("Examples", shape if space.is_image else _vectors(space)),
         ("Values", kind),
     ]
     lines += [(name.capitalize(), f"{len(split):,}") for name, split in data.splits.items()]
+    missing = _missing(data)
+    if missing:
+        lines.append(("Missing cells", missing))
     if space.classes:
         lines.append(("Classes", str(space.classes)))
     if data.attribute_names:
         lines.append(("Attributes", ", ".join(data.attribute_names)))
     return lines
+
+
+def _vectors(space: Space) -> str:
+    what = "rows of {} columns" if space.columns else "vectors of {} entries"
+    return what.format(space.dimension)
+
+
+def _kinds_of_columns(columns: Sequence[Column]) -> str:
+    """How many columns are of which kind.
+
+    >>> _kinds_of_columns([Column("a", "real"), Column("b", "binary"), Column("c", "binary")])
+    'mixed: 1 real, 2 flags'
+    """
+    kinds = [column.kind for column in columns]
+    counts = [(sum(k == kind for k in kinds), words) for kind, words in COLUMNS.items()]
+    return "mixed: " + ", ".join(f"{n} {words[n > 1]}" for n, words in counts if n)
+
+
+def _missing(data: Data) -> str:
+    """The share of cells that are missing, and where most of them are; nothing where none is."""
+    if not data.space.columns:
+        return ""
+    parts = [split.x.isnan().sum(0) for split in data.splits.values()]
+    missing, rows = torch.stack(parts).sum(0), sum(map(len, data.splits.values()))
+    if not missing.any():
+        return ""
+    shares = {c.name: n / rows for c, n in zip(data.space.columns, missing.tolist(), strict=True)}
+    worst = sorted((name for name in shares if shares[name]), key=lambda name: -shares[name])
+    some = ", ".join(f"{name} {100 * shares[name]:.2g}{NBSP}%" for name in worst[:MOST_NAMED])
+    more = f" and {len(worst) - MOST_NAMED} more" if len(worst) > MOST_NAMED else ""
+    share = missing.sum().item() / (rows * len(data.space.columns))
+    return f"{100 * share:.2g}{NBSP}%: {some}{more}"
 
 
 def class_counts(data: Data) -> str:

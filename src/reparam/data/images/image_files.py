@@ -81,9 +81,9 @@ def decode_all(origin: Path, paths: Sequence[ImageSource], reading: Reading) -> 
     with (
         bombs_refused(),
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        _bar(2 * len(paths)) as counted,
+        _bar(2 * len(paths)) as collect,
     ):
-        looked = counted(pool.map(partial(read_headers, reading=reading), paths))
+        looked = collect(pool.map(partial(read_headers, reading=reading), paths))
         rows, failures = _readable(origin, looked)
         files = [paths[row] for row in rows]
         by_file = [found for found in looked if not isinstance(found, UnreadableImage)]
@@ -96,7 +96,7 @@ def decode_all(origin: Path, paths: Sequence[ImageSource], reading: Reading) -> 
         counts = np.array([len(found) for found in by_file])
         ends = np.cumsum(counts)
         parts = (x[end - count : end] for end, count in zip(ends, counts, strict=True))
-        outcomes = counted(pool.map(partial(decode, reading=reading), files, parts))
+        outcomes = collect(pool.map(partial(decode, reading=reading), files, parts))
     kept, more = _readable(origin, outcomes)
     notes = [*depth, *_remarks(by_file, outcomes, reading), *_of_size(headers, reading, channels)]
     notes += _skipped([*failures, *more], len(paths))
@@ -117,14 +117,14 @@ def _bar(total: int) -> Iterator[Callable[[Iterable[T]], list[T]]]:
     count = itertools.count(1)
     with bar("reading images", total > 2 * MANY) as watch:
 
-        def counted(outcomes: Iterable[T]) -> list[T]:
+        def collect(outcomes: Iterable[T]) -> list[T]:
             found = []
             for outcome in outcomes:
                 found.append(outcome)
                 watch("", next(count) / total)
             return found
 
-        yield counted
+        yield collect
 
 
 def _readable(origin: Path, outcomes: Sequence[object]) -> tuple[Array, list[UnreadableImage]]:
@@ -163,9 +163,10 @@ def _with_range(
             above = max(ends[0] + 1, float(np.nextafter(ends[0], np.inf)))  # to be a range
             note += f"every value is {ends[0]:.10g}, which became 0; {OTHERWISE}."
             return replace(reading, range=(ends[0], above)), [note]
-        # Without any nothing can be decoded, which is said where that is tried.
-        reading = replace(reading, range=(ends[0], ends[-1]) if ends else (0, 1))
-        apart = _far_end(ends) if ends else ""
+        if not ends:  # the pixels have no data, or cannot be decoded, which is said where they are
+            return replace(reading, range=(0, 1)), []
+        reading = replace(reading, range=(ends[0], ends[-1]))
+        apart = _far_end(ends)
     low, high = reading.range or (0, 1)
     return reading, [f"{note}values {low:.10g} to {high:.10g} became 0 to 255 ({how}).{apart}"]
 

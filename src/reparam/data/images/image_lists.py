@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
+from torch.utils.data import IterableDataset
 
-from reparam.data.contents import Contents, Files, ReadOptions, SplitArrays
+from reparam.data.contents import Contents, Files, ReadOptions, SplitArrays, split_named
 from reparam.data.images.image_files import decode_all
-from reparam.data.images.image_pixels import ImageSource, Picture
+from reparam.data.images.image_pixels import ImageSource, Picture, load
 from reparam.data.images.image_trees import is_image
 from reparam.data.tables.attribute_tables import with_table
 from reparam.wording import EMPTY_PATH
@@ -55,17 +56,36 @@ def image_kinds(source: Any, options: ReadOptions | None = None) -> tuple[str, .
     """
     beside = ("beside images",) if options is not None and options.attribute_table else ()
     if isinstance(source, tuple) and len(source) == 2 and not are_paths(source):
-        source = source[0]  # of a pair with labels
+        return image_kinds(source[0], options)  # of a pair with labels, or of two such pairs
+    if isinstance(source, Mapping):
+        return _kinds_of_parts(source, options)
     if are_paths(source):
         return ("paths", *beside)
     if isinstance(source, str | os.PathLike):
         path = Path(source).expanduser()
         return ("folder", *beside) if path.is_dir() or is_image(path) else ()
-    rows = hasattr(source, "__getitem__") and not hasattr(source, "__array__")
-    first = source[0] if rows and not isinstance(source, Mapping) and len(source) else source
+    first = source[0] if _has_rows(source) and len(source) else source
     parts = first.values() if isinstance(first, Mapping) else first
     several = parts if isinstance(parts, list | tuple) or isinstance(first, Mapping) else (parts,)
     return ("pictures", "dataset", "array") if any(map(is_picture, several)) else ()
+
+
+def _has_rows(source: Any) -> bool:
+    """Whether it has items by number, and is no array."""
+    if hasattr(source, "__array__") or isinstance(source, IterableDataset):
+        return False
+    return hasattr(source, "__getitem__") and hasattr(source, "__len__")
+
+
+def _kinds_of_parts(parts: Mapping[Any, Any], options: ReadOptions | None) -> tuple[str, ...]:
+    """Of a dictionary: of its splits, or of its arrays, of which texts may be labels."""
+    found = {
+        kind
+        for key, part in parts.items()
+        if split_named(str(key)) or not (isinstance(part, str | os.PathLike) or are_paths(part))
+        for kind in image_kinds(part, options)
+    }
+    return (*found, "archive") if found else ()
 
 
 def read_paths(paths: Sequence[str | os.PathLike[str]], options: ReadOptions) -> Contents:
@@ -114,7 +134,7 @@ def read_pictures(pictures: Sequence[Image.Image], options: ReadOptions) -> Cont
     array([[[[9]]]], dtype=uint8)
     """
     for picture in pictures:
-        picture.load()  # here: the same one may stand in the list twice, and files are threads'
+        load(picture)  # here: the same one may stand in the list twice, and files are threads'
     return _decoded([Picture(f"image {i}", p) for i, p in enumerate(pictures)], options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ WIDTH, HEIGHT, PHOTOMETRIC, SAMPLE_FORMAT = 256, 257, 262, 339  # TIFF tags
 NO_DATA = 42113  # another, of GDAL: the value of pixels that have none
 WHITE_IS_ZERO, SIGNED = 0, 2  # of the last two, values that Pillow reads as any other
 WHITE_16 = 2**16 - 1
+RAW_MODES = "_reparam_raw_modes"  # where a decoded image keeps them
 WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
 
 
@@ -152,6 +153,17 @@ def decode(path: ImageSource, out: Array, reading: Reading) -> tuple[str, ...] |
     return tuple(sorted(remarks))
 
 
+def load(image: Image.Image) -> None:
+    """Decode an image that is opened, which forgets how its file has it: that is kept on it.
+
+    >>> load(Image.new("L", (1, 1)))
+    """
+    raw = _raw_modes(image)
+    with suppress(Exception):  # damage is told with the image's name, where its pixels are read
+        image.load()
+    setattr(image, RAW_MODES, raw)
+
+
 @contextmanager
 def bombs_refused() -> Iterator[None]:
     """Inside, files that would decode to far more pixels than a photo has count as broken.
@@ -188,7 +200,7 @@ def _header(image: Image.Image, reading: Reading, others: int) -> ImageHeader:
     if image.mode == "F" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
         raise ValueError("zero is white and no number says what is black; save it with black zero")
     deep, alpha, remarks = is_deep(image), _has_alpha(image), []
-    # To be asked first: once decoded, it does not say so, and Pillow makes RGBA of gray with alpha.
+    # To be asked first: once decoded, it may not say so; Pillow makes RGBA of gray with alpha.
     gray = any(str(mode).startswith("LA") for mode in _raw_modes(image))
     if not deep and _of_16_bits(image):
         remarks.append("16 bits a color were reduced to the upper 8")
@@ -230,13 +242,16 @@ def eight_bits(file: Image.Image, reading: Reading, remarks: set[str]) -> Image.
 
 def _values(file: Image.Image) -> tuple[Array, Array]:
     """The numbers of a frame of more than 8 bits, upright, and which pixels have no data."""
-    unsigned = any(str(arg).startswith("I;32") and "S" not in str(arg) for arg in _raw_modes(file))
+    tags = _tags(file)
+    unsigned = (
+        file.mode == "I" and bool(tags) and SIGNED not in np.ravel(tags.get(SAMPLE_FORMAT, ()))
+    )
     top = next((arg for arg in _raw_modes(file) if isinstance(arg, int)), None)  # of a PGM
-    inverted = _tags(file).get(PHOTOMETRIC) == WHITE_IS_ZERO
+    inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
     values = np.asarray(ImageOps.exif_transpose(file))
     if unsigned:
         values = values.view(np.uint32)  # Pillow's own integers have a sign
-    missing = _without_data(values, _tags(file).get(NO_DATA))
+    missing = _without_data(values, tags.get(NO_DATA))
     if top is not None:  # Pillow stretches to 16 bits what has fewer
         return np.rint(values * (top / WHITE_16)), missing
     if inverted:
@@ -252,7 +267,10 @@ def _without_data(values: Array, marker: object) -> Array:
         number = float(str(marker).strip("\0 "))
     except ValueError:
         return np.zeros(values.shape, bool)
-    return np.isnan(values) if np.isnan(number) else np.isclose(values, number, rtol=1e-6, atol=0)
+    if np.isnan(number):
+        return np.isnan(values)
+    digits = 1e-6 if values.dtype.kind == "f" else 0  # that text keeps of it
+    return np.isclose(values, number, rtol=digits, atol=0)
 
 
 def _tags(image: Image.Image) -> Mapping[int, Any]:
@@ -275,12 +293,14 @@ def _of_16_bits(image: Image.Image) -> bool:
     )
 
 
-def _raw_modes(image: Image.Image) -> Iterator[Any]:
+def _raw_modes(image: Image.Image) -> list[Any]:
     """How the decoder of an opened file calls what is in it; of portable maps also the maximum."""
     tiles: list[Any] = getattr(image, "tile", [])
+    found = [] if tiles else list(getattr(image, RAW_MODES, ()))
     for tile in tiles:
         args = list(tile.args) if isinstance(tile.args, tuple) else [tile.args]
-        yield from args[: 2 if tile.codec_name.startswith("ppm") else 1]
+        found += args[: 2 if tile.codec_name.startswith("ppm") else 1]
+    return found
 
 
 def _in_color(image: Image.Image) -> bool:

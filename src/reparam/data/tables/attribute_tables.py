@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam.data.contents import Array, Contents, ReadOptions, file_and_frame
-from reparam.data.tables.cells import TRUTH, is_missing, number, unquoted
+from reparam.data.tables.cells import is_missing, unquoted
+from reparam.data.tables.column_values import is_text, with_numbers
+from reparam.data.tables.csv_files import as_labels
 from reparam.data.tables.table_columns import drop_hint
-from reparam.data.tables.text_layout import text_layout
+from reparam.data.tables.text_layout import Layout, otherwise, text_layout
 from reparam.wording import did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
     """
     if options.attribute_table is None:
         return contents
+    import pyarrow as pa
+
     path = Path(options.attribute_table).expanduser()
     names = {
         split: [file_and_frame(name)[0] for name in arrays.files.names]
@@ -54,18 +58,23 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
         if arrays.files is not None
     }
     files = sorted({name for found in names.values() for name in found})
-    table, notes = _rows_of(files, _opened(path), path)
+    layout, opened = _opened(path, options)
+    table, notes = _rows_of(files, opened, path)
     chosen = _columns(table.column_names, options, path)
     unused = [name for name in table.column_names if name not in (*chosen, options.label)]
     if unused:
         notes.append(f"Columns of {path.name} not used: {listed(unused)}.")
+    marks = otherwise(options, layout.delimiter), layout.mark
+    cells = pa.table({name: _cells(table, name, files, path) for name in chosen})
+    columns, more, mark = with_numbers(cells, chosen, *marks)
+    notes += more
     found: dict[str, Array] = {}
     for name in chosen:
-        found |= _numbers(name, _cells(table, name, files, path), path)
+        found |= _numbers(name, columns.column(name), path)
     beside: dict[str, Array] = {"attributes": np.stack(list(found.values()), 1)} if found else {}
     if options.label is not None:
-        cells = np.array(_cells(table, options.label, files, path))
-        beside["labels"] = cells.astype(np.int64) if _whole(cells) else cells
+        written = pa.chunked_array([_cells(table, options.label, files, path)])
+        beside["labels"] = as_labels(written, mark or ".").to_numpy()
         notes.append(f"Labels are in column {options.label!r} of {path.name}.")
     index = {name: row for row, name in enumerate(files)}
     splits = dict(contents.splits)
@@ -77,12 +86,12 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
     return contents.noted(*notes)
 
 
-def _opened(path: Path) -> pa.Table:
-    """All cells as text, with decimal points."""
+def _opened(path: Path, options: ReadOptions) -> tuple[Layout, pa.Table]:
+    """How the table is written, and all its cells as text."""
     import pyarrow as pa
 
     try:
-        layout = text_layout(path, ReadOptions(header=True))
+        layout = text_layout(path, ReadOptions(header=True, decimal=options.decimal))
         twice = [name for name, times in Counter(layout.names).items() if times > 1]
         if twice:
             raise ValueError(f"attribute_table: {path} has several columns {twice[0]!r}")
@@ -94,15 +103,10 @@ def _opened(path: Path) -> pa.Table:
                     f"header has {len(columns)}"
                 )
             for column, cell in zip(columns, cells, strict=True):
-                column.append(_with_point(unquoted(cell), layout.decimal))
+                column.append(unquoted(cell))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"attribute_table: {path} cannot be read as text ({error})") from error
-    return pa.table(columns, names=layout.names)
-
-
-def _with_point(cell: str, decimal: str) -> str:
-    value = None if decimal == "." else number(cell, decimal)
-    return cell if value is None else repr(value)
+    return layout, pa.table(columns, names=layout.names)
 
 
 def _rows_of(files: Sequence[str], table: pa.Table, path: Path) -> tuple[pa.Table, list[str]]:
@@ -191,11 +195,11 @@ def _cells(table: pa.Table, column: str, files: Sequence[str], path: Path) -> li
     return [cell.strip() for cell in cells]
 
 
-def _numbers(column: str, cells: Sequence[str], path: Path) -> dict[str, Array]:
+def _numbers(column: str, values: pa.ChunkedArray, path: Path) -> dict[str, Array]:
     """A column of numbers, or one of 0 and 1 for every word."""
-    values = [TRUTH.get(cell.lower(), number(cell)) for cell in cells]
-    if None not in values:
-        return {column: np.array(values, np.float64)}
+    if not is_text(values.type):
+        return {column: values.to_numpy().astype(np.float64)}
+    cells = values.to_pylist()
     words = sorted(set(cells))
     if len(words) > MOST_WORDS:
         raise ValueError(
@@ -203,7 +207,3 @@ def _numbers(column: str, cells: Sequence[str], path: Path) -> dict[str, Array]:
             f"leave it out with {drop_hint([column])}, or name others as attributes"
         )
     return {f"{column}:{w}": np.array([cell == w for cell in cells], np.float64) for w in words}
-
-
-def _whole(cells: Array) -> bool:
-    return all(cell.isdecimal() and len(cell) < 19 for cell in cells)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?"}
+MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}
+ERRORS = {"#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#value!"}  # of spreadsheets
 TRUTH = {"true": True, "false": False}
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for one begins so
 SIGNS = "%$€£¥"
@@ -87,7 +88,7 @@ def without_sign(cells: Sequence[str | None]) -> tuple[list[str | None], str]:
 def decimal_mark(cells: Sequence[str], otherwise: str) -> str | None:
     """Which mark stands before the decimals of the numbers among some cells; None: there is none.
 
-    What 1,234 is, other cells decide, else what is said otherwise.
+    What 1,234 is, other cells decide, else what is said otherwise; "": a comma where one stands.
 
     >>> decimal_mark(["1,5", "2"], "."), decimal_mark(["1,234"], ","), decimal_mark(["1,234"], ".")
     (',', ',', '.')
@@ -97,7 +98,19 @@ def decimal_mark(cells: Sequence[str], otherwise: str) -> str | None:
     points = any(point is not None and comma is None for point, comma in readings)
     if commas or points:
         return "," if commas and not points else "."
-    return otherwise if any(point != comma for point, comma in readings) else None
+    if all(point == comma for point, comma in readings):
+        return None
+    return otherwise or usual_mark(cells)
+
+
+def usual_mark(cells: Sequence[str]) -> str:
+    """The mark before decimals where cells may hold commas: a comma if a number has one.
+
+    >>> usual_mark(["1,234", "u"]), usual_mark(["1.234", "u, v"])
+    (',', '.')
+    """
+    commas = (cell for cell in cells if "," in cell)
+    return "," if any(number(cell, mark) is not None for cell in commas for mark in ".,") else "."
 
 
 def is_grouped(cell: str, decimal: str) -> bool:
@@ -117,6 +130,26 @@ def is_truth(cells: Sequence[str | None]) -> bool:
     """
     words = {cell.strip().lower() for cell in cells if cell is not None and not is_missing(cell)}
     return bool(words) and words <= TRUTH.keys()
+
+
+def are_words(cells: Sequence[str | None]) -> bool:
+    """Whether some cells are text, and no number in any way of writing, nor True or False.
+
+    >>> are_words(["u", "NA"]), are_words(["u", "1,5"]), are_words(["NA"]), are_words(["True"])
+    (True, False, False, False)
+    """
+    there = [cell for cell in cells if cell is not None and not is_missing(cell)]
+    return bool(there) and not is_truth(there) and not any(map(is_numeric, there))
+
+
+def is_numeric(word: str) -> bool:
+    """Whether text is a number, perhaps as it is written elsewhere, or with a sign.
+
+    >>> is_numeric("1.5"), is_numeric("1,5"), is_numeric("5 %"), is_numeric("u5")
+    (True, True, True, False)
+    """
+    plain = word.strip(f"{SIGNS} ")
+    return any(number(plain, mark) is not None for mark in ".,")
 
 
 def numbers(cells: Sequence[str | None], decimal: str) -> list[float | None] | None:

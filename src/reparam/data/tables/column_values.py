@@ -98,9 +98,10 @@ def _is_rounded(given: pa.ChunkedArray, column: pa.ChunkedArray) -> bool:
     """Whether float64 holds other whole numbers than those that a column was given."""
     import pyarrow as pa
 
-    if not (is_text(given.type) or pa.types.is_integer(given.type)) or is_text(column.type):
+    whole = (is_text, pa.types.is_integer, pa.types.is_decimal)
+    if not any(test(given.type) for test in whole) or is_text(column.type):
         return False
-    values = column.to_numpy().astype(np.float64)
+    values = plain(column).to_numpy().astype(np.float64)
     large = np.flatnonzero((np.abs(values) >= FLOAT64_EXACT) & np.isfinite(values))
     cells = (str(given[int(row)].as_py()).strip() for row in large)
     return any(
@@ -160,9 +161,10 @@ def _without_index(table: pa.Table, x_columns: Sequence[str]) -> tuple[Sequence[
 
 
 def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values themselves of a column of categories, and decimal numbers as float64."""
+    """The values themselves of a column of categories; decimal numbers, or none, as float64."""
     import pyarrow as pa
 
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column.cast(pa.float64()) if pa.types.is_decimal(column.type) else column
+    as_floats = pa.types.is_decimal(column.type) or pa.types.is_null(column.type)
+    return column.cast(pa.float64()) if as_floats else column

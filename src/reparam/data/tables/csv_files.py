@@ -12,17 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.data.contents import Contents, ReadOptions
+from reparam.data.contents import Array, Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
-from reparam.data.tables.cells import is_missing, is_truth, numbers, unquoted
+from reparam.data.tables.cells import MISSING, is_missing, is_truth, numbers, unquoted
 from reparam.data.tables.column_values import is_index_name, with_column
-from reparam.data.tables.table_columns import choose_columns, table_contents, used_columns
+from reparam.data.tables.table_columns import (
+    choose_columns,
+    order_notes,
+    table_contents,
+    used_columns,
+)
 from reparam.data.tables.text_layout import COMMENT, Layout, Line, otherwise, text_layout
 from reparam.data.values import FLOAT64_EXACT
+from reparam.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NULLS = sorted({way(word) for word in MISSING for way in (str, str.upper, str.title)} | {"NaN"})
 CELL = 8  # bytes of a number
 ROWS = 4096  # of text that are held as Python's objects at a time
 
@@ -52,14 +59,18 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
         x_columns = choose_columns(layout.names, options, f"{path}{layout.without_header}")
         used = used_columns(x_columns, options)
         _refuse_too_large(path, layout, len(used))
-        table, notes = _parsed(path, layout, used, options.label)
+        kinds = options.kinds or {}
+        written = {name for name in used if name == options.label or kinds.get(name) == "category"}
+        table, notes, rows = _parsed(path, layout, used, options, written)
 
         def find(row: int, column: str) -> tuple[str, Any]:
             line, cells = next(islice(layout.rows(path), row, None))
             return f"line {line}", cells[layout.names.index(column)]
 
-        marks = otherwise(options, layout.delimiter), layout.found.get("decimal")
+        marks = otherwise(options, layout.delimiter), layout.mark, layout.usual
         contents = table_contents(table, x_columns, options, path.stem, str(path), find, marks)
+        train = replace(contents.splits["train"], rows=rows)
+        contents = replace(contents, splits={"train": train})
         del table
         pa.default_memory_pool().release_unused()
     except UnicodeDecodeError as error:
@@ -67,8 +78,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
     except (csv.Error, OSError) as error:
         raise ValueError(f"{path}: cannot be read as text ({error})") from error
     found = {**layout.found, **contents.found}
-    if "decimal" not in found and np.modf(contents.splits["train"].x)[0].any():
-        found["decimal"] = "."
+    notes += order_notes(layout.names, options)
     return replace(contents, found=found).noted(layout.header, *notes)
 
 
@@ -82,25 +92,41 @@ def _refuse_too_large(path: Path, layout: Layout, columns: int) -> None:
 
 
 def _parsed(
-    path: Path, layout: Layout, columns: Sequence[str], label: str | None
-) -> tuple[pa.Table, list[str]]:
-    """Columns as numbers where the parser takes all of them for such, else as text; and notes."""
+    path: Path, layout: Layout, columns: Sequence[str], options: ReadOptions, written: set[str]
+) -> tuple[pa.Table, list[str], Array | None]:
+    """Columns as numbers where the parser takes all of them for such, else as text; and notes.
+
+    Those that are ``written`` stay text in any case. Also which rows of the file these are, where
+    some between them are left out as they have no cell.
+    """
     import pyarrow as pa
 
-    texts = {name for name in columns if name == label or is_index_name(name, layout.names)}
+    label, holes = options.label, not options.one_kind
+    texts = (
+        written
+        | (layout.words if holes else set())
+        | {name for name in columns if is_index_name(name, layout.names)}
+    )
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
     comments: list[Line] = []
+    empty: list[int] = []
     try:
         table = _as_types(path, layout, types) if _is_plain(path, layout) else None
     except pa.ArrowInvalid:
         table = None
-    if table is None or _lost(table):
-        table = _as_text(path, layout, columns, comments)
+    if table is None or _lost(table, holes):
+        table = _as_text(path, layout, columns, comments, empty)
     if label is not None:
-        table = with_column(table, label, _labels(table.column(label), layout.decimal))
-    noted = "Lines of comment, which begin with #, are left out."
-    return table, [noted] if comments or layout.comments else []
+        labels = as_labels(table.column(label), layout.decimal, options.classes)
+        table = with_column(table, label, labels)
+    notes = ["Lines of comment, which begin with #, are left out."]
+    notes = notes if comments or layout.comments else []
+    kept = np.delete(np.arange(table.num_rows + len(empty)), empty)[: table.num_rows]
+    between = [row for row in empty if row < kept[-1]]  # not those that spreadsheets leave below
+    if between:
+        notes.append(f"Left out: {counted(len(between), 'row')} without any cell.")
+    return table, notes, kept if between else None
 
 
 def _is_plain(path: Path, layout: Layout) -> bool:
@@ -116,13 +142,33 @@ def _is_plain(path: Path, layout: Layout) -> bool:
             )
 
 
-def _lost(table: pa.Table) -> bool:
-    """Whether cells are missing, or of more digits than a number has: what is there is text."""
-    return any(column.null_count for column in table.columns) or any(
+def _lost(table: pa.Table, holes: bool) -> bool:
+    """Whether numbers are missing that may not, or have more digits than float64: as text they do.
+
+    Labels are text, of which the parser lets nothing be missing.
+    """
+    missing = [bool(column.null_count) for column in table.columns]
+    texts = [column.type == "string" for column in table.columns]
+    possible = all(text or null for text, null in zip(texts, missing, strict=True))
+    if (any(missing) and not holes) or (possible and _has_empty_rows(table)):
+        return True
+    return any(
         bool((np.abs(column.to_numpy()) >= FLOAT64_EXACT).any())
         for column in table.columns
         if column.type == "double"
     )
+
+
+def _has_empty_rows(table: pa.Table) -> bool:
+    """Whether a row may have no cell that is there: spreadsheets leave such behind."""
+    empty = np.ones(table.num_rows, bool)
+    for column in sorted(table.columns, key=lambda column: column.type == "string"):
+        if column.type == "string":
+            rows = np.flatnonzero(empty)
+            empty[rows] = [not column[int(row)].as_py().strip() for row in rows]
+        else:
+            empty &= column.is_null().to_numpy()
+    return bool(empty.any())
 
 
 def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType]) -> pa.Table:
@@ -136,17 +182,23 @@ def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType]) -> pa.T
         ),
         parser.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
         parser.ConvertOptions(
-            column_types=types, include_columns=list(types), decimal_point=layout.decimal
+            column_types=types,
+            include_columns=list(types),
+            decimal_point=layout.decimal,
+            null_values=NULLS,
         ),
     )
 
 
-def _as_text(path: Path, layout: Layout, columns: Sequence[str], comments: list[Line]) -> pa.Table:
-    """All cells of some columns as they are written, without the comments, which it appends."""
+def _as_text(
+    path: Path, layout: Layout, columns: Sequence[str], comments: list[Line], empty: list[int]
+) -> pa.Table:
+    """All cells of some columns as they are written, without comments and empty rows (appended)."""
     import pyarrow as pa
 
-    at, blocks = [layout.names.index(name) for name in columns], []
-    rows = layout.rows(path, comments)
+    place = {name: index for index, name in enumerate(layout.names)}
+    at, blocks = [place[name] for name in columns], []
+    rows = layout.rows(path, comments, empty)
     while block := list(islice(rows, ROWS)):
         for line, cells in block:
             if len(cells) != len(layout.names):
@@ -159,15 +211,18 @@ def _as_text(path: Path, layout: Layout, columns: Sequence[str], comments: list[
     return pa.concat_tables(blocks)
 
 
-def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
-    """Labels as integers where all of them are, else as floats, else as they are written."""
+def as_labels(column: pa.ChunkedArray, decimal: str, known: Sequence[str] = ()) -> pa.ChunkedArray:
+    """Labels as integers where all of them are, else as floats, else as they are written.
+
+    Those are as they are written, too, of which some, or some of the ``known`` classes, are codes.
+    """
     import pyarrow as pa
 
     encoded = column.combine_chunks().dictionary_encode()
     words = [None if is_missing(word) else word.strip() for word in encoded.dictionary.to_pylist()]
     values = numbers(words, decimal)
     classes = pa.array([None if word is None else unquoted(word) for word in words], pa.string())
-    codes = values is not None and _are_codes(words, values)
+    codes = values is not None and (_are_codes(words, decimal) or _are_codes(known, decimal))
     if values is not None and not is_truth(words) and not codes:
         whole = all(word is None or word.lstrip("+-").isdecimal() for word in words)
         exact = [None if word is None else int(word) for word in words] if whole else values
@@ -178,8 +233,9 @@ def _labels(column: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
     return pa.chunked_array([classes.take(encoded.indices)])
 
 
-def _are_codes(words: Sequence[str | None], values: Sequence[float | None]) -> bool:
+def _are_codes(words: Sequence[str | None], decimal: str) -> bool:
     """Whether numbers do not say what is written: 01, or 1.1 and 1.10."""
+    values = numbers(words, decimal) or [None] * len(words)
     parts = {word: value for word, value in zip(words, values, strict=True) if value is not None}
     broken = [value for value in parts.values() if value % 1]
     zeros = (word for word in parts if word and word.isdecimal() and str(int(word)) != word)

@@ -44,6 +44,8 @@ def names_columns(first: Row, below: Sequence[Row], asked: Collection[str], deci
     words = [i for i, cell in enumerate(first) if i not in at and not is_missing(cell)]
     if not at:
         return bool(words)
+    if not below and len(at) == len(first):
+        return False  # a row alone
     if any(first[i] in column(below, i) for i in words):
         return False  # a class, which is in other rows too
     cells = [first[i] for i in at]

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays
-from reparam.data.large_arrays import refuse_too_large
-from reparam.data.tables.cells import first_text
+from reparam.data.large_arrays import blocks, refuse_too_large
+from reparam.data.tables.cells import first_text, is_missing, number
+from reparam.data.tables.column_kinds import check_kinds
 from reparam.data.tables.column_values import is_text, plain, with_names, with_numbers
+from reparam.data.tables.named_values import holds_words, with_indices
 from reparam.wording import listed
 
 if TYPE_CHECKING:
@@ -51,13 +53,15 @@ def written_alike(source: Any, options: ReadOptions, found: Mapping[str, Any]) -
     >>> written_alike("new.csv", ReadOptions(), {"header": True, "decimal": ","}).decimal
     ','
     """
+    if isinstance(source, tuple) and source:
+        source = source[0]  # of (x, labels)
     suffix = Path(source).suffix.lower() if isinstance(source, str | os.PathLike) else ""
     takes = {"header": suffix in TEXT, "decimal": suffix in TABLES or is_frame(source)}
     alike: dict[str, Any] = {
         name: found.get(name, getattr(options, name)) if taken else None
         for name, taken in takes.items()
     }
-    return replace(options, **alike)
+    return replace(options, alike=options.header is None, **alike)
 
 
 def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
@@ -87,7 +91,9 @@ def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
     def find(row: int, column: str) -> tuple[str, Any]:
         return f"row {row}", found[column].iloc[row]
 
-    return table_contents(pa.table(columns), x_columns, options, "DataFrame", "DataFrame", find)
+    table = pa.table(columns)
+    contents = table_contents(table, x_columns, options, "DataFrame", "DataFrame", find)
+    return contents.noted(*order_notes(names, options))
 
 
 def _from_pandas(series: pd.Series, label: bool) -> pa.Array:
@@ -142,7 +148,8 @@ def read_parquet(path: Path, options: ReadOptions) -> Contents:
         raise
     except Exception as error:
         raise ValueError(_unreadable(path, error)) from error
-    return table_contents(table, x_columns, options, path.stem, str(path))
+    contents = table_contents(table, x_columns, options, path.stem, str(path))
+    return contents.noted(*order_notes(names, options))
 
 
 def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> tuple[str, ...]:
@@ -189,6 +196,18 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
     return x_columns
 
 
+def order_notes(names: Sequence[str], options: ReadOptions) -> list[str]:
+    """That columns of other rows are taken in the order of those in training, where it is another.
+
+    >>> order_notes(["b", "y", "a"], ReadOptions(columns=("a", "b")))
+    ['Columns are in another order than in training; they were ordered by their names.']
+    """
+    asked = list(options.columns or ())
+    if [name for name in names if name in asked] == asked or not asked:
+        return []
+    return ["Columns are in another order than in training; they were ordered by their names."]
+
+
 def _places(names: Sequence[str]) -> dict[str, int]:
     return {name: index for index, name in enumerate(names)}
 
@@ -221,7 +240,7 @@ def table_contents(
     name: str,
     origin: str,
     find: FindCell | None = None,
-    marks: tuple[str, str | None] | None = None,
+    marks: tuple[str, str | None, str] | None = None,
 ) -> Contents:
     """The rows of a table as training examples, once all cells are what their column needs.
 
@@ -232,8 +251,8 @@ def table_contents(
         name: of the data.
         origin: how messages call the table.
         find: how messages call a cell; None: by its row, from 0.
-        marks: of a text table, the mark before decimals where no cell says it, and that of the
-            first cells; None: columns of text are noted.
+        marks: of a text table, the mark before decimals where no cell says it, that of the first
+            cells, and the one that need not be remembered; None: columns of text are noted.
 
     Raises:
         ValueError: text where numbers are needed, or missing cells, with the place and the remedy.
@@ -250,20 +269,34 @@ def table_contents(
     attributes, factors, label = options.attributes, options.factors, options.label
     of_numbers = [*x_columns, *attributes, *factors]
     texts = [name for name in of_numbers if marks is None and is_text(table.column(name).type)]
-    table, notes, mark = with_numbers(table, of_numbers, *marks or (options.decimal or ".", None))
+    kinds = options.kinds or {}
+    check_kinds(kinds, x_columns)
+    as_named = [name for name, kind in kinds.items() if kind == "category"]
+    if not options.one_kind:
+        as_named += [name for name in x_columns if holds_words(table.column(name))]
+    told = [name for name in of_numbers if name not in as_named]
+    otherwise, first, usual = marks or (options.decimal or ".", None, ".")
+    table, notes, mark = with_numbers(table, told, otherwise, first)
     texts = [name for name in texts if not is_text(table.column(name).type)]
     if texts:
         notes.append(f"Text that is read as numbers: {listed(texts)}.")
     x_columns, more = with_names(table, x_columns, options)
     notes += more
+    names: dict[str, tuple[str, ...]] = {}
+    if not options.one_kind:
+        table, names = with_indices(table, x_columns, kinds, origin)
+    complete = used_columns(x_columns if options.one_kind else (), options)
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
-    _refuse_missing(table, used_columns(x_columns, options), label, origin, find)
+    _refuse_missing(table, complete, label, origin, find)
     arrays = SplitArrays(
         _matrix(table, x_columns),
         None if label is None else _labels(table.column(label)),
         _matrix(table, factors) if factors else None,
         _matrix(table, attributes) if attributes else None,
     )
+    usual = options.decimal or usual
+    if marks is not None and mark is None and usual == "," and _has_fractions(arrays.x):
+        mark = "."  # of numbers that the parser read, rows of which may say nothing
     truths = [name for name in x_columns if pa.types.is_boolean(table.column(name).type)]
     if truths:
         notes.append(f"True and False became 1 and 0: {listed(truths)}.")
@@ -276,8 +309,13 @@ def table_contents(
         notes=tuple(notes),
         attribute_names=attributes or None,
         factor_names=factors or None,
-        found={} if mark is None else {"decimal": mark},
+        found={} if mark in (None, usual) else {"decimal": mark},
+        names=names,
     )
+
+
+def _has_fractions(x: Array) -> bool:
+    return any(bool(np.modf(x[rows])[0].any()) for rows in blocks(x))
 
 
 def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: FindCell) -> None:
@@ -285,6 +323,8 @@ def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: Fin
     if not others:
         return
     cells, text = table.column(others[0]), is_text(table.column(others[0]).type)
+    if text:
+        _refuse_marks(cells.to_pylist(), others[0], origin)
     found = [first_text(cells.to_pylist(), mark) for mark in (".", ",")] if text else []
     row = max((row for row in found if row is not None), default=0)
     place, cell = find(row, others[0]) if len(cells) else ("no row", None)
@@ -295,7 +335,20 @@ def _refuse_text(table: pa.Table, columns: Sequence[str], origin: str, find: Fin
     raise ValueError(
         f"{origin}: {place}, column {others[0]!r} {held}; leave {what} out with "
         f"{drop_hint(others)}, encode {them} as numbers, or make {one} the label"
+        + (f"; if all cells are names, --kind {others[0]}=category" if text else "")
     )
+
+
+def _refuse_marks(cells: Sequence[str | None], column: str, origin: str) -> None:
+    """ValueError where some numbers have points before their decimals, and others commas."""
+    firsts = [first_text(cells, mark) for mark in (",", ".")]
+    either = all(is_missing(c) or any(number(str(c), m) is not None for m in ".,") for c in cells)
+    if either and None not in firsts:
+        words = " and ".join(repr(cells[row]) for row in firsts if row is not None)
+        raise ValueError(
+            f"{origin}: column {column!r} has numbers with points and with commas before their "
+            f"decimals ({words}); write all with points"
+        )
 
 
 def _refuse_missing(
@@ -364,11 +417,16 @@ def _matrix(table: pa.Table, columns: Sequence[str]) -> Array:
     import pyarrow as pa
 
     chosen = pa.table({str(i): plain(table.column(name)) for i, name in enumerate(columns)})
-    types = [kind.to_pandas_dtype() for kind in chosen.schema.types]
+    types = [
+        np.float64 if column.null_count else column.type.to_pandas_dtype()
+        for column in chosen.columns
+    ]
     matrix, start = np.empty((chosen.num_rows, len(columns)), np.result_type(*types)), 0
     for batch in chosen.to_batches(max_chunksize=ROWS_AT_ONCE):
         rows = matrix[start : start + batch.num_rows]
         for index, column in enumerate(batch.columns):
+            if column.null_count:
+                column = column.cast(pa.float64())
             rows[:, index] = column.to_numpy(zero_copy_only=False)
         start += batch.num_rows
     return matrix

@@ -11,9 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from reparam.data.contents import ReadOptions
-from reparam.data.tables.cells import decimal_mark, is_missing, is_truth, number, unquoted
+from reparam.data.tables.cells import (
+    ERRORS,
+    are_words,
+    decimal_mark,
+    is_missing,
+    is_truth,
+    number,
+    unquoted,
+    usual_mark,
+)
 from reparam.data.tables.column_values import UNNAMED
 from reparam.data.tables.headers import Row, column, names_columns
+from reparam.wording import listed
 
 DELIMITERS = (",", ";", "\t", "|")
 COMMENT = "#"
@@ -39,8 +49,11 @@ class Layout:
         named: whether a line names the columns.
         header: what was decided about that, in a sentence.
         comments: whether there are lines of comment before it.
-        decimal: the mark before decimals.
+        mark: before decimals; None: no number has any.
+        usual: the one that its delimiter suggests, which tables need not remember.
         truths: columns of True and False.
+        words: columns of text that is no number, as far as the first rows tell.
+        alike: whether the user cannot say more, as it is read as other data were.
         hashes: whether rows may begin with #, as the first column is text.
         block: bytes that are parsed at a time, many rows.
         row_size: characters of an average row.
@@ -56,38 +69,59 @@ class Layout:
     named: bool = True
     header: str = ""
     comments: bool = False
-    decimal: str = "."
+    mark: str | None = None
+    usual: str = "."
+    alike: bool = False
     truths: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
     hashes: bool = False
     block: int = BLOCK
     row_size: float = 1.0
 
     @property
+    def decimal(self) -> str:
+        """The mark before decimals, whether there are some or not."""
+        return self.mark or "."
+
+    @property
     def without_header(self) -> str:
         """What messages add to the name of the file, where columns have no names."""
-        if self.named:
+        if self.named or self.alike:
             return ""
         return " (no header line was found: add one, or header=True or --header if there is one)"
 
-    def rows(self, path: Path, comments: list[Line] | None = None) -> Iterator[Line]:
-        """The rows of data as they are written; comments among them are appended."""
+    def rows(
+        self, path: Path, comments: list[Line] | None = None, empty: list[int] | None = None
+    ) -> Iterator[Line]:
+        """The rows of data as they are written.
+
+        Comments among them are appended to the one list, places of rows without any cell to the
+        other.
+        """
+        row = 0
         for at, cells in _lines(path, self.delimiter):
             if at <= self.skip:
                 continue
             if _is_comment(cells, self.hashes, len(self.names)):
                 if comments is not None:
                     comments.append((at, cells))
-            else:
+                continue
+            if any(cells):
                 yield at, cells
+            elif empty is not None:
+                empty.append(row)
+            row += 1
 
 
-def otherwise(options: ReadOptions, delimiter: str | None) -> str:
-    """The mark before decimals where no cell says it: tables with commas have none between cells.
+def otherwise(options: ReadOptions, delimiter: str) -> str:
+    """The mark before decimals where no cell says it; "": a comma where one stands.
 
-    >>> otherwise(ReadOptions(), ";"), otherwise(ReadOptions(), ","), otherwise(ReadOptions(), None)
-    (',', '.', '.')
+    Semicolons are between cells where commas are before decimals.
+
+    >>> [otherwise(ReadOptions(), delimiter) for delimiter in ",;| "]
+    ['.', ',', '.', '.']
     """
-    return options.decimal or ("." if delimiter in (",", None) else ",")
+    return options.decimal or {";": ",", "\t": ""}.get(delimiter, ".")
 
 
 def text_layout(path: Path, options: ReadOptions) -> Layout:
@@ -100,13 +134,15 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
     Raises:
         ValueError: there are no rows.
     """
-    delimiter, longest, said = _delimiter(path)
+    delimiter, longest, said, quoted = _delimiter(path)
     comments, rows, hashes = _first_lines(path, delimiter)
-    cells = islice((cell for _, row in rows[1:] or rows for cell in row), CELLS)
-    mark = decimal_mark(list(cells), otherwise(options, delimiter))
+    cells = list(islice((cell for _, row in rows[1:] or rows for cell in row), CELLS))
+    mark = decimal_mark(cells, otherwise(options, delimiter))
     decimal, named, written = mark or ".", options.header, len(comments)
     if named and rows and not set(options.columns or ()) <= {*map(unquoted, rows[0][1])}:
         named = None  # new rows may have no header where those in training had one
+    if named is False and options.alike and len(rows) > 1:
+        named = _has_positions(path, rows, options.named, decimal)
     if named is None:
         named, comments, rows = _with_header(comments, rows, options.named, decimal)
     data = [row for _, row in (rows[1:] if named else rows)]
@@ -114,20 +150,22 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
         raise ValueError(f"{path}: has no rows")
     names = list(map(unquoted, rows[0][1]) if named else map(str, range(len(data[0]))))
     if named:
-        names = _with_more(names, data, options.named)
+        names = _with_more(names, data, options.named, quoted)
     above = rows[:1] if named else comments[-1:]
-    found = {} if mark is None else {"decimal": mark}
     return Layout(
         delimiter,
         tuple(names),
         above[0][0] if above else int(said),
         # A comment that names the columns is found again by these names.
-        found | ({"header": bool(named)} if written == len(comments) else {}),
+        {"header": bool(named)} if written == len(comments) else {},
         bool(named),
         _decision(bool(named), options.header, names),
         bool(comments),
-        decimal,
+        mark,
+        otherwise(ReadOptions(), delimiter) or usual_mark(cells),
+        options.alike,
         frozenset(name for i, name in enumerate(names) if is_truth(column(data, i))),
+        frozenset(name for i, name in enumerate(names) if are_words(column(data, i))),
         hashes,
         min(max(BLOCK, 64 * longest), LARGEST_BLOCK),
         sum(len(cell) + 1 for row in data for cell in row) / len(data),
@@ -148,6 +186,27 @@ def _with_header(
     return False, comments, rows
 
 
+def _has_positions(path: Path, rows: list[Line], asked: Collection[str], decimal: str) -> bool:
+    """Whether the first line numbers the columns, as training without a header did.
+
+    Raises:
+        ValueError: it is another header, by which no column is found.
+    """
+    first, *below = [row for _, row in rows]
+    if {str(i) for i in range(max(len(below[0]) - 1, 1))} <= {*first}:
+        return names_columns(first, below, asked, decimal)
+    numeric = any(number(cell, decimal) is not None for cell in below[0])
+    if numeric and all(number(cell, decimal) is None for cell in first):
+        if names_columns(first, below, (), decimal):
+            numbered = not first[0] or len(first) < len(below[0])
+            raise ValueError(
+                f"{path}: line {rows[0][0]} names the columns ({listed(list(filter(None, first)))})"
+                ", but in training they had no names; remove that line"
+                + (" and the names or numbers of the rows" if numbered else "")
+            )
+    return False
+
+
 def _decision(header: bool, said: bool | None, names: Sequence[str]) -> str:
     if not header:
         hint = "" if said is False else "; if the first line names them: header=True (--header)"
@@ -157,40 +216,58 @@ def _decision(header: bool, said: bool | None, names: Sequence[str]) -> str:
     return f"Column names: its first line{hint if doubtful else ''}."
 
 
-def _with_more(names: list[str], data: Sequence[Row], asked: Collection[str]) -> list[str]:
+def _with_more(
+    names: list[str], data: Sequence[Row], asked: Collection[str], quoted: bool
+) -> list[str]:
     """All columns, those above which nothing stands as pandas calls them, so that they differ."""
     if all(len(row) == len(names) + 1 for row in data):
         if not any(row[-1] for row in data):  # all lines but the first end in a delimiter
             names = [*names, ""]
-        elif _names_rows(column(data, 0)):
+        elif _names_rows(column(data, 0), quoted):
             names = ["", *names]
     first = f"{UNNAMED}0" if f"{UNNAMED}0" in asked else ""
     return [name or (f"{UNNAMED}{i}" if i else first) for i, name in enumerate(names)]
 
 
-def _names_rows(own: Sequence[str]) -> bool:
-    """Whether rows begin with names or numbers of theirs, above which R writes nothing."""
-    different = own == ["1"] or len(set(own)) == len(own) > 1
-    return different and all(cell.isdecimal() or number(cell) is None for cell in own)
+def _names_rows(own: Sequence[str], quoted: bool) -> bool:
+    """Whether rows begin with names or numbers of theirs, above which R writes nothing.
+
+    Numbers without quotes are those of rows only if they count: a name may be missing above others.
+    """
+    if list(own) == [str(i + 1) for i in range(len(own))]:
+        return True
+    names = all(quoted and cell.isdecimal() for cell in own if number(cell) is not None)
+    return names and len(set(own)) == len(own) > 1
 
 
-def _delimiter(path: Path) -> tuple[str, int, bool]:
-    """The delimiter, the length of the first row, and whether Excel's line says the delimiter."""
+def _delimiter(path: Path) -> tuple[str, int, bool, bool]:
+    """The delimiter, the length of the first row, and whether Excel's line says the delimiter.
+
+    Also whether all rows but the first begin with a quote.
+    """
     with open(path, newline="", encoding=ENCODING) as file:
         first = file.readline()
         said = SAID.fullmatch(first)
         file.seek(0)
         filled = (line for line in islice(file, int(bool(said)), None) if line.strip())
         lines = list(islice((each for each in filled if not each.startswith(COMMENT)), LOOKED_AT))
-    line = lines[0] if lines else first
-    if said:
-        return said[1], len(line), True
-    for mark in DELIMITERS[1:]:  # 1,5;2,5 has more commas
+    line, below = lines[0] if lines else first, lines[1:]
+    quoted = all(each.lstrip().startswith('"') for each in below)
+    return said[1] if said else _likely(line, below), len(line), bool(said), quoted
+
+
+def _likely(line: str, below: Sequence[str]) -> str:
+    """The delimiter by the first row, of those that the others have, better as often."""
+    there = [mark for mark in DELIMITERS if mark in line]
+    others = [mark for mark in there if not below or any(mark in each for each in below)]
+    alike = [mark for mark in others if all(each.count(mark) >= line.count(mark) for each in below)]
+    for mark in alike or others:
         cells = line.strip().split(mark)
-        if len(cells) > 1 and all("," not in c or number(c, ",") is not None for c in cells):
-            return mark, len(line), False
-    mark = max(DELIMITERS, key=line.count)  # the first one, where all are absent
-    return " " if mark not in line and _by_spaces(lines) else mark, len(line), False
+        if mark != "," and all("," not in c or number(c, ",") is not None for c in cells):
+            return mark  # 1,5;2,5 has more commas
+    if not others and _by_spaces([line, *below]):
+        return " "
+    return max(alike or others or DELIMITERS[:1], key=line.count)
 
 
 def _by_spaces(lines: Sequence[str]) -> bool:
@@ -215,7 +292,9 @@ def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line], bo
     comments: list[Line] = []
     rows: list[Line] = []
     for line in _lines(path, delimiter):
-        if line[1][0].startswith(COMMENT) and not rows:
+        if not any(line[1]):
+            continue
+        if line[1][0].startswith(COMMENT) and not rows and line[1][0].lower() not in ERRORS:
             comments.append(line)
         else:
             rows.append(line)
@@ -224,17 +303,20 @@ def _first_lines(path: Path, delimiter: str) -> tuple[list[Line], list[Line], bo
     if not rows:
         return [], comments, True
     own = [row[0] for _, row in rows[1:] if not row[0].startswith(COMMENT)]
-    hashes = any(number(cell) is None and not is_missing(cell) for cell in own)
     width = len(rows[0][1])
+    hashes = any(number(cell) is None and not is_missing(cell) for cell in own) or (
+        not own and width > 1 and all(len(row) == width for _, row in rows)
+    )
     return comments, [row for row in rows if not _is_comment(row[1], hashes, width)], hashes
 
 
 def _is_comment(cells: Sequence[str], hashes: bool, width: int) -> bool:
-    return cells[0].startswith(COMMENT) and (not hashes or len(cells) != width)
+    hash_cell = cells[0].startswith(COMMENT) and cells[0].lower() not in ERRORS
+    return hash_cell and (not hashes or len(cells) != width)
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[Line]:
-    """All lines that are not blank, nor of empty cells, but for Excel's."""
+    """All lines that are not blank, but for Excel's."""
     with open(path, newline="", encoding=ENCODING) as file:
         reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
         for line in reader:
@@ -242,5 +324,5 @@ def _lines(path: Path, delimiter: str) -> Iterator[Line]:
             if delimiter == " " and cells[-1:] == [""]:
                 cells.pop()  # spaces at the end
             said = reader.line_num == 1 and SAID.fullmatch(delimiter.join(line))
-            if any(cells) and not said:
+            if (any(cells) or len(cells) > 1) and not said:
                 yield reader.line_num, cells

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from reparam.report.section import Section
 from reparam.report.sections import (
+    column_pairs,
+    column_rows,
     denoising,
     entrywise,
     filters,
     hidden_units,
+    imputed,
     interpolations,
     latent_map,
     rates,
@@ -28,6 +31,9 @@ SECTIONS: tuple[Section, ...] = (
     denoising.SECTION,
     sampled_images.SECTION,
     sampled_columns.SECTION,
+    column_rows.SECTION,
+    column_pairs.SECTION,
+    imputed.SECTION,
     entrywise.SECTION,
     interpolations.SECTION,
     latent_map.SECTION,

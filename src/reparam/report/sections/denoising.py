@@ -10,9 +10,9 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam.evaluation.denoising import Repair, repair
-from reparam.evaluation.reconstruction import unit_range
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
+from reparam.evaluation.vectors import unit_range
 from reparam.inspection import Noise
 from reparam.model import Codec
 from reparam.report import plots, queries
@@ -170,9 +170,13 @@ SECTION: Section = Section(
     "denoising",
     "Denoising",
     """Test examples corrupted, and reconstructed from what is left: the mean of x given the mean
-code of the corrupted x. Errors are from the clean x, per entry{{ ", values in [0, 1]" if
-data.space.kind != "real" else (", in the data's unit" if data.space.is_image else
-", in variances of each column") }}; noise of seed {{ seed }}, the same for every model.""",
+code of the corrupted x. Errors are from the clean x, per entry
+{%- if data.space.kind == "mixed" %}, numbers in variances of their column, flags and names 0 or 1,
+cells made missing by what stands in for them, the mean or most frequent value
+{%- elif data.space.kind != "real" %}, values in [0, 1]
+{%- elif data.space.is_image %}, in the data's unit
+{%- else %}, in variances of each column{% endif %}; noise of seed {{ seed }}, the same for every
+model.""",
     build,
     "denoising.html.j2",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from reparam.data import Data
-from reparam.evaluation.reconstruction import unit_range
+from reparam.evaluation.vectors import unit_range
 from reparam.model import Distribution, LatentVariable
 from reparam.report import queries
 from reparam.report.pictures import Brightness, Picture, grid

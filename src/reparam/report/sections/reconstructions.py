@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from reparam.evaluation.reconstruction import unit_range
+from reparam.evaluation.vectors import unit_range
 from reparam.model import Codec
 from reparam.report import queries
 from reparam.report.pictures import grid

@@ -46,7 +46,8 @@ SECTION: Section = Section(
     "scores",
     "Scores",
     """{% if "exact" in kinds %}<b>=</b> exact · {% endif %}
-{% if "lower bound" in kinds %}<b>≥</b> lower bound (<b>≤</b> in bits, where less is better) ·
+{% if "lower bound" in kinds %}<b>≥</b> lower bound
+{%- if data.space.kind != "mixed" %} (<b>≤</b> in bits, where less is better){% endif %} ·
 {% endif %}
 {% if "upper bound" in kinds %}<b>≤</b> upper bound · {% endif %}
 {% if "estimate" in kinds %}<b>≈</b> estimate · {% endif %}

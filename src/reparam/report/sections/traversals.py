@@ -15,7 +15,7 @@ from reparam.model import Codec
 from reparam.report import queries
 from reparam.report.columns import Columns, colors
 from reparam.report.pictures import Brightness, Picture, grid
-from reparam.report.section import Section, Shown, images
+from reparam.report.section import Section, Shown, images, mixed
 
 SHOWN, STEPS, REACH = 5, 7, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
@@ -210,4 +210,5 @@ deviations of the codes below their mean to {REACH} above."""
 each column in standard deviations from its training mean: blue below, red above.{% endif %}""",
     build,
     "traversals.html.j2",
+    lambda shown: not mixed(shown),  # names have no colors between them
 )

@@ -1,0 +1,293 @@
+"""Kinds of the columns of a table: reals, whole numbers, flags, names; and missing cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+
+from reparam.data.contents import Array, Contents
+from reparam.data.values import fits_float32, refuse_infinite
+from reparam.space import FLOAT32_EXACT, Column, ColumnKind
+from reparam.wording import did_you_mean, listed
+
+MOST_LEVELS = 100  # of a column of whole numbers that nobody says is one
+OTHER = "other"  # the name of all that are rare
+SKEWED = 2.0  # skewness from which a positive column is nearer to a log-normal one
+Kinds = Mapping[str, ColumnKind]
+
+
+def check_kinds(kinds: Mapping[str, str], columns: Sequence[str]) -> None:
+    """ValueError where a kind is none, or of no entry of x.
+
+    >>> check_kinds({"age": "real"}, ["age", "city"])
+    """
+    for name, kind in kinds.items():
+        if kind not in get_args(ColumnKind):
+            expected = ", ".join(get_args(ColumnKind))
+            raise ValueError(f"kind: expected {name}={expected}, got {name}={kind}")
+        if name not in columns:
+            hint = did_you_mean(name, columns)
+            raise ValueError(f"kind: {name!r} is no column that is an entry of x{hint}")
+
+
+def with_columns(contents: Contents, kinds: Kinds) -> tuple[Contents, tuple[Column, ...] | None]:
+    """Kinds of all columns, over all splits at once; None where they are one kind as a whole.
+
+    Text is names, of two values flags. Whole numbers of up to 100 levels that repeat, each twice on
+    average, are levels, with two neighbors flags; all else is real.
+
+    Args:
+        contents: of a table, NaN where a cell is missing, text as indices of ``names``.
+        kinds: by column, what the user says.
+
+    Raises:
+        ValueError: a column that cannot be of the kind that is asked for.
+
+    >>> from reparam.data.contents import SplitArrays
+    >>> x = np.array([[18, 0.5], [19, 0.25], [18, np.nan], [25, 2.5], [19, 1.0], [25, 3.5]])
+    >>> table = Contents({"train": SplitArrays(x)}, "two", "two.csv", "table", columns=("a", "b"))
+    >>> [(c.name, c.kind, c.levels, c.low) for c in with_columns(table, {})[1]]
+    [('a', 'levels', 8, 18), ('b', 'real', None, 0)]
+    """
+    assert contents.columns is not None
+    for split in contents.splits:
+        refuse_infinite(contents, split)
+    arrays = [arrays.x for arrays in contents.splits.values()]
+    columns = tuple(
+        _column(contents, name, [x[:, index] for x in arrays], kinds.get(name))
+        for index, name in enumerate(contents.columns)
+    )
+    complete = not any(bool(np.isnan(x).any()) for x in arrays if x.dtype.kind == "f")
+    plain = {column.kind for column in columns}
+    if complete and (plain == {"real"} or plain == {"binary"}) and not any(map(_is_own, columns)):
+        return contents, None
+    return contents.noted(*_notes(contents, columns, arrays, kinds)), columns
+
+
+def stored(contents: Contents, columns: Sequence[Column]) -> Contents:
+    """x in single precision where that loses nothing of the real columns, else in double."""
+    if any(abs(column.low) + (column.count or 0) > FLOAT32_EXACT for column in columns):
+        return contents.with_x(lambda x: x.astype(np.float64))
+    reals = [i for i, column in enumerate(columns) if column.count is None]
+    arrays = [arrays.x for arrays in contents.splits.values()]
+    filled = [_filled(x[:, reals]) for x in arrays]
+    dtype = np.float32 if not reals or fits_float32(filled) else np.float64
+    return contents.with_x(lambda x: x.astype(dtype))
+
+
+def with_rare(contents: Contents, share: float) -> Contents:
+    """Names of text columns that less than a share of the training cells have, as one: other.
+
+    >>> from reparam.data.contents import SplitArrays
+    >>> cells = SplitArrays(np.array([[0.0], [1.0], [1.0], [2.0], [1.0]]))
+    >>> names = {"city": ("Bern", "Genf", "Rome")}
+    >>> table = Contents({"train": cells}, "t", "t.csv", "table", columns=("city",), names=names)
+    >>> found = with_rare(table, 0.25)
+    >>> found.names, found.splits["train"].x.ravel().tolist()
+    ({'city': ('Genf', 'other')}, [1.0, 0.0, 0.0, 1.0, 0.0])
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"rare: expected a share between 0 and 1, got {share}")
+    names, notes = dict(contents.names), []
+    for name, known in contents.names.items():
+        assert contents.columns is not None
+        column = contents.columns.index(name)
+        cells = contents.splits["train"].x[:, column]
+        counts = np.bincount(cells[~np.isnan(cells)].astype(int), minlength=len(known))
+        few = counts < share * counts.sum()
+        if few.sum() < 1 or few.all():
+            continue
+        kept = [word for word, is_rare in zip(known, few, strict=True) if not is_rare]
+        names[name] = tuple(sorted({*kept, OTHER}))
+        notes.append(f"{name} ({few.sum()} of {len(known)} names)")
+    if not notes:
+        return contents.noted("No names are rare.")
+    splits = {
+        split: replace(arrays, x=renamed(arrays.x, contents, names, True)[0])
+        for split, arrays in contents.splits.items()
+    }
+    note = f"Rare names became {OTHER!r}: {listed(notes)}."
+    return replace(contents, splits=splits, names=names).noted(note)
+
+
+def renamed(
+    x: Array, theirs: Contents, ours: Mapping[str, tuple[str, ...]], other: bool = False
+) -> tuple[Array, list[str]]:
+    """x (N, D) of another table with its names counted as ours are, and notes.
+
+    Args:
+        x: of ``theirs``, in the order of its columns.
+        theirs: names by column of text.
+        ours: likewise.
+        other: whether names that are none of ours are the one that is called so, where there is.
+
+    Raises:
+        ValueError: a name that is none of ours, or text where ours are numbers, or the reverse.
+    """
+    assert theirs.columns is not None
+    _refuse_other_types(x, theirs, ours)
+    x, notes = x.astype(np.float64) if ours else x, []
+    for name, known in ours.items():
+        if name not in theirs.columns:
+            continue
+        column, found = theirs.columns.index(name), theirs.names.get(name, ())
+        places = {word: place for place, word in enumerate(known)}
+        unknown = [word for word in found if word not in places]
+        if unknown and other and OTHER in places:
+            notes.append(f"Counted as {OTHER!r} of {name}: {listed(unknown)}.")
+            places |= dict.fromkeys(unknown, places[OTHER])
+        elif unknown:
+            row = int((x[:, column] == found.index(unknown[0])).argmax())
+            raise ValueError(
+                f"{theirs.origin}: row {row}, column {name!r}: {unknown[0]!r} is none of the "
+                f"{len(known)} names in training ({listed(known)}); leave such rows out, or train "
+                "with rare names as one (rare, --rare)"
+            )
+        table = np.array([places[word] for word in found] or [0], np.float64)
+        there = ~np.isnan(x[:, column])
+        x[there, column] = table[x[there, column].astype(int)]
+    return x, notes
+
+
+def _refuse_other_types(x: Array, theirs: Contents, ours: Mapping[str, tuple[str, ...]]) -> None:
+    for index, name in enumerate(theirs.columns or ()):
+        is_text, there = bool(theirs.names.get(name)), ~np.isnan(x[:, index])
+        if is_text == (name in ours) or not there.any():
+            continue
+        row = int(there.argmax())
+        value = x[row, index]
+        held = f"text ({theirs.names[name][int(value)]!r})" if is_text else f"numbers ({value:g})"
+        what = "numbers" if is_text else "names"
+        raise ValueError(
+            f"{theirs.origin}: row {row}, column {name!r} holds {held}, and {what} in training; "
+            f"write {what}, or leave such rows out"
+        )
+
+
+def _column(
+    contents: Contents, name: str, parts: Sequence[Array], asked: ColumnKind | None
+) -> Column:
+    """What one column is, of its cells in all splits, the training rows first."""
+    names = contents.names.get(name)
+    if names is not None:
+        if asked not in (None, "category", "binary") or (asked == "binary" and len(names) != 2):
+            raise ValueError(
+                f"{contents.origin}: column {name!r} holds text ({names[0]!r}), which is no "
+                f"{asked} column"
+            )
+        if len(names) == 2 and asked != "category":
+            return Column(name, "binary", names=names)
+        return Column(name, "category", len(names), names)
+    values = np.concatenate([part[~np.isnan(part)] for part in parts]).astype(np.float64)
+    if not len(values):
+        raise ValueError(_empty(contents.origin, name))
+    low, high = values.min(), values.max()
+    whole = bool((values == np.floor(values)).all())
+    if asked is None:
+        return _found(name, values, whole, int(low), int(high))
+    if asked == "log" and low <= 0:
+        raise ValueError(f"{contents.origin}: column {name!r} has {low:g}, which has no logarithm")
+    if asked == "real" or asked == "log":
+        return Column(name, asked)
+    if not whole or (asked == "binary" and high - low != 1):
+        what = "two whole numbers side by side" if asked == "binary" else "whole numbers"
+        odd = values[values != np.floor(values)][:1].tolist() or [high]
+        raise ValueError(f"{contents.origin}: column {name!r} is to be {what}, and has {odd[0]:g}")
+    return _whole(name, int(low), max(int(high), int(low) + 1))
+
+
+def _empty(origin: str, name: str) -> str:
+    return f"{origin}: column {name!r} has no cell that is there; leave it out (drop, --drop)"
+
+
+def _found(name: str, values: Array, whole: bool, low: int, high: int) -> Column:
+    repeats = 2 * len(np.unique(values)) <= len(values)
+    if whole and repeats and 0 < high - low < MOST_LEVELS:
+        return _whole(name, low, high)
+    return Column(name, "real")
+
+
+def _whole(name: str, low: int, high: int) -> Column:
+    if high - low == 1:
+        return Column(name, "binary", low=low)
+    return Column(name, "levels", high - low + 1, low=low)
+
+
+def _is_own(column: Column) -> bool:
+    """Whether a flag is not just 0 or 1."""
+    return column.low != 0 or column.names is not None
+
+
+def _filled(x: Array) -> Array:
+    """x (N, D) with the first cell that is there of each column in place of those missing."""
+    missing = np.isnan(x)
+    first = x[(~missing).argmax(0), np.arange(x.shape[1])]
+    return np.where(missing, first, x)
+
+
+def _notes(
+    contents: Contents, columns: Sequence[Column], arrays: Sequence[Array], kinds: Kinds
+) -> list[str]:
+    """What the columns were found to be, which cells are missing, and what may be better."""
+    said = {
+        "real": [c.name for c in columns if c.kind == "real"],
+        "logarithm": [c.name for c in columns if c.kind == "log"],
+        "whole numbers": [
+            f"{c.name} ({c.low} … {c.low + (c.count or 1) - 1})"
+            for c in columns
+            if c.kind == "levels"
+        ],
+        "flags": [
+            f"{c.name} ({', '.join(c.names or (str(c.low), str(c.low + 1)))})"
+            for c in columns
+            if c.kind == "binary"
+        ],
+        "names": [f"{c.name} ({c.count})" for c in columns if c.kind == "category"],
+    }
+    found = "; ".join(f"{kind}: {listed(names, 10)}" for kind, names in said.items() if names)
+    notes = [f"Kind mixed: {found}. kind={{column: kind}} (--kind COLUMN=KIND) overrules."]
+    missing = np.sum([np.isnan(x).sum(0) for x in arrays], 0)
+    if missing.any():
+        share = missing.sum() / sum(x.size for x in arrays)
+        where = [f"{c.name} ({n})" for c, n in zip(columns, missing, strict=True) if n]
+        notes.append(f"Missing cells: {share:.1%}, in {listed(where)}.")
+    skewed = [
+        column.name
+        for index, column in enumerate(columns)
+        if column.kind == "real" and column.name not in kinds and _is_skewed(arrays[0][:, index])
+    ]
+    if skewed:
+        notes.append(
+            f"Positive and skewed: {listed(skewed)}; kind log (--kind {skewed[0]}=log) models the "
+            "logarithm."
+        )
+    return notes
+
+
+def _is_skewed(x: Array) -> bool:
+    x = x[~np.isnan(x)].astype(np.float64)
+    if len(x) < 3 or x.min() <= 0 or x.min() == x.max():
+        return False
+    return bool((((x - x.mean()) / x.std()) ** 3).mean() > SKEWED)
+
+
+def without_rows(contents: Contents) -> Contents:
+    """The rows in which no cell is missing, with a note."""
+    from reparam.data.chosen import taken
+
+    total, kept = 0, {}
+    for split, arrays in contents.splits.items():
+        holes = np.isnan(arrays.x)
+        whole, empty = ~holes.any(1), holes.all(0)
+        if empty.any() and contents.columns:
+            raise ValueError(_empty(contents.origin, contents.columns[int(empty.argmax())]))
+        if not whole.any():
+            raise ValueError(f"{contents.at(split)}: every row has a missing cell")
+        total += int((~whole).sum())
+        kept[split] = arrays if whole.all() else taken(arrays, np.flatnonzero(whole))
+    if not total:
+        return contents
+    return replace(contents, splits=kept).noted(f"Left out: {total} rows with missing cells.")

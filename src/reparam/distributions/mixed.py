@@ -1,0 +1,226 @@
+"""The likelihood of mixed data: every column by its kind, and cells that are missing left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from reparam.distributions.likelihoods import (
+    ConditionalNormal,
+    Likelihood,
+    Normal,
+    level_units,
+)
+from reparam.distributions.masses import BernoulliMass, CategoricalMass, DiscretizedLogisticMass
+from reparam.model import Column, Distribution, Space
+
+KIND_OF = {"log": "real"}  # how a column is modeled once it is in network units
+
+
+@dataclass(frozen=True)
+class MixedDistribution(Distribution):
+    """Independent entries of several kinds; those of x that are NaN count nothing.
+
+    The most probable name stands for the mean of a category in ``center``.
+
+    Likelihood: exact, a density in the real entries and a probability in the others.
+    """
+
+    parts: tuple[Distribution, ...]  # one for each kind
+    places: tuple[Tensor, ...]  # the entries of x of each
+    order: Tensor  # of the entries of x among those of all parts
+
+    @property
+    def rows(self) -> int:
+        return max(part.rows for part in self.parts)
+
+    @property
+    def center(self) -> Tensor:
+        return self._together([part.center for part in self.parts])
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self._together([part.rsample(generator) for part in self.parts])
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        missing = x.isnan()
+        there = torch.where(missing, 0.0, x)
+        pairs = zip(self.parts, self.places, strict=True)
+        terms = [part.log_prob_terms(there[:, places]) for part, places in pairs]
+        return torch.where(missing, 0.0, self._together(terms))
+
+    def repeat(self, k: int) -> MixedDistribution:
+        return self._map(lambda part: part.repeat(k))
+
+    def detach(self) -> MixedDistribution:
+        return self._map(lambda part: part.detach())
+
+    def _map(self, function: Callable[[Distribution], Distribution]) -> MixedDistribution:
+        parts = tuple(function(part) for part in self.parts)
+        return MixedDistribution(parts, self.places, self.order)
+
+    def _together(self, values: list[Tensor]) -> Tensor:
+        return values[0] if len(values) == 1 else torch.cat(values, 1)[:, self.order]
+
+
+@dataclass(frozen=True)
+class LogisticColumns(DiscretizedLogisticMass):
+    """Columns of a ``DiscretizedLogisticMass`` that have numbers of levels of their own, (B, D)."""
+
+    levels: Tensor  # type: ignore[assignment]
+    counts: tuple[int, ...] = ()  # the same as numbers, (D,)
+
+    @property
+    def center(self) -> Tensor:
+        return self._by_levels(lambda mass: mass.center)
+
+    @property
+    def variance(self) -> Tensor:
+        return self._by_levels(lambda mass: mass.variance)
+
+    def _whole(self, draw: Tensor) -> Tensor:
+        return draw.round().clamp(min=0).minimum(self.levels - 1) + 0.0  # 0, not −0
+
+    def _by_levels(self, find: Callable[[DiscretizedLogisticMass], Tensor]) -> Tensor:
+        found = []
+        for column, levels in enumerate(self.counts):
+            at = slice(column, column + 1)
+            own = DiscretizedLogisticMass(self.location[:, at], self.log_scale[:, at], levels)
+            found.append(find(own))
+        return torch.cat(found, 1)
+
+
+@dataclass(frozen=True)
+class NamesMass(CategoricalMass):
+    """A ``CategoricalMass`` of values without an order, whose center is the most probable one."""
+
+    @property
+    def center(self) -> Tensor:
+        return self.logits.argmax(1).to(self.logits.dtype)
+
+
+class Mixed(Likelihood):
+    """p(x|z) = Π_i p(x_i|z), every entry by the kind of its column.
+
+    A normal with a learned scale for real columns, a discretized logistic for levels, Bernoulli for
+    flags, a categorical for names. Cells of x that are NaN are left out of the product. x is in the
+    units of ``StandardizeColumns``.
+
+    The decoder gives P numbers for every entry, P being what the column that needs most needs; the
+    others take the first of theirs.
+
+    Shape: (B, P, D) → x (B, D).
+
+    Likelihood: exact: a density in real columns, a probability in the others.
+
+    Reference: Nazabal et al. 2020 (HI-VAE), section 3 (https://arxiv.org/abs/1807.03653).
+
+    >>> columns = (Column("height", "real"), Column("city", "category", 3))
+    >>> p_x = Mixed(Space((2,), "mixed", columns=columns))
+    >>> p_x.parameter_shape
+    (3, 2)
+    >>> x = torch.tensor([[torch.nan, 2.0]])
+    >>> p_x(torch.zeros(1, 3, 2)).log_prob_terms(x).exp()  # 1 of what is missing
+    tensor([[1.0000, 0.3333]])
+    """
+
+    kinds = ("mixed",)
+    numbers_of_reals = 1
+    levels: Tensor
+    beyond: Tensor
+
+    def __init__(self, space: Space) -> None:
+        columns = space.columns or ()
+        super().__init__(space, max((self._needs(column) for column in columns), default=1))
+        self.parts: list[str] = []  # kinds, each the name of its module
+        for kind in ("real", "levels", "binary", "category"):
+            of_kind = [i for i, c in enumerate(columns) if KIND_OF.get(c.kind, c.kind) == kind]
+            if of_kind:
+                self.parts.append(kind)
+                self._add(kind, [columns[i] for i in of_kind])
+                self.register_buffer(f"places_{kind}", torch.tensor(of_kind), persistent=False)
+        order = torch.cat([self._places(kind) for kind in self.parts]).argsort()
+        self.register_buffer("order", order, persistent=False)
+        self.order: Tensor
+
+    def distribution(self, parameters: Tensor) -> MixedDistribution:
+        parts = []
+        for kind in self.parts:
+            chosen = parameters[:, : self._width(kind), self._places(kind)]
+            parts.append(self._part(kind, chosen))
+        places = tuple(self._places(kind) for kind in self.parts)
+        return MixedDistribution(tuple(parts), places, self.order)
+
+    def _places(self, kind: str) -> Tensor:
+        places: Tensor = getattr(self, f"places_{kind}")
+        return places
+
+    def _add(self, kind: str, columns: Sequence[Column]) -> None:
+        """What the columns of a kind need beside their parameters."""
+        if kind == "real":
+            self.real = self._normal(Space((len(columns),), "real"))
+            return
+        counts = torch.tensor([column.count or 0 for column in columns])
+        if kind == "levels":
+            self.counts = tuple(counts.tolist())
+            self.register_buffer("levels", counts.float(), persistent=False)
+        if kind == "category":
+            beyond = torch.arange(int(counts.max()))[:, None] >= counts
+            self.register_buffer("beyond", beyond, persistent=False)
+
+    def _part(self, kind: str, parameters: Tensor) -> Distribution:
+        """The columns of a kind, from (B, numbers, columns)."""
+        if kind == "real":
+            return self.real(parameters)
+        if kind == "binary":
+            return BernoulliMass(parameters.squeeze(1))
+        if kind == "category":
+            return NamesMass(parameters.masked_fill(self.beyond, -torch.inf))
+        location, log_scale = parameters.unbind(1)
+        units = level_units(location, log_scale, self.levels)
+        return LogisticColumns(*units, self.levels.expand_as(location), self.counts)
+
+    def _normal(self, space: Space) -> Normal:
+        return Normal(space, "per-dimension")
+
+    def _width(self, kind: str) -> int:
+        """Numbers that a column of a kind needs at most."""
+        of_kind = [c for c in self.space.columns or () if KIND_OF.get(c.kind, c.kind) == kind]
+        return max(self._needs(column) for column in of_kind)
+
+    def _needs(self, column: Column) -> int:
+        if column.kind in ("real", "log"):
+            return self.numbers_of_reals
+        return {"levels": 2, "binary": 1}.get(column.kind) or column.count or 1
+
+
+class ConditionalMixed(Mixed):
+    """``Mixed`` in autoregressive models, the network giving scales of real columns too.
+
+    >>> columns = (Column("height", "real"), Column("city", "category", 3))
+    >>> ConditionalMixed(Space((2,), "mixed", columns=columns)).at(slice(0, 1)).parameter_shape
+    (2, 1)
+    """
+
+    numbers_of_reals = 2
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(space)
+        several = space.columns if space.dimension > 1 else None
+        for entry, column in enumerate(several or ()):
+            single = ConditionalMixed(Space((1,), "mixed", columns=(column,)))
+            self.add_module(f"entry_{entry}", single)
+
+    def _normal(self, space: Space) -> Normal:
+        return ConditionalNormal(space)
+
+    def at(self, sites: slice) -> Likelihood:
+        """The likelihood of one entry, or of all there are."""
+        if sites.stop - sites.start == self.space.dimension:
+            return self
+        assert sites.stop - sites.start == 1
+        single = self.get_submodule(f"entry_{sites.start}")
+        assert isinstance(single, Likelihood)
+        return single

@@ -1,0 +1,216 @@
+"""Kinds of the columns of a table: how they are found, asked for, remembered and refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import reparam as rp
+from reparam.data import DataRecord, load_rows, record_json
+from reparam.data.tables.text_layout import Layout
+from reparam.space import Column
+
+N = 40
+RNG = np.random.default_rng(3)
+PEOPLE = pd.DataFrame(
+    {
+        "age": RNG.integers(18, 25, N),
+        "city": RNG.choice(["Bern", "Chur", "Genf"], N),
+        "married": RNG.choice(["no", "yes"], N),
+        "children": RNG.integers(1, 3, N),
+        "height": RNG.normal(170, 10, N).round(2),
+        "income": np.exp(RNG.normal(8, 2, N)),
+    }
+)
+HOLES = PEOPLE.astype({"age": "Int64"}).copy()
+HOLES.loc[3, "age"] = None
+HOLES.loc[[1, 5], "city"] = None
+HOLES.loc[7, "height"] = None
+
+
+def all_rows(data):
+    order = torch.cat([split.numbers for split in data.splits.values()]).argsort()
+    return torch.cat([split.x for split in data.splits.values()])[order]
+
+
+@pytest.mark.parametrize("form", ["frame", "csv", "parquet"])
+def test_every_column_is_read_as_what_it_is(form, tmp_path):
+    source = HOLES
+    if form != "frame":
+        source = tmp_path / f"people.{form}"
+        HOLES.to_csv(source, index=False) if form == "csv" else HOLES.to_parquet(source)
+    data = rp.load_data(source)
+    assert data.space.kind == "mixed"
+    assert data.space.columns == (
+        Column("age", "levels", 7, low=18),
+        Column("city", "category", 3, ("Bern", "Chur", "Genf")),
+        Column("married", "binary", names=("no", "yes")),
+        Column("children", "binary", low=1),
+        Column("height", "real"),
+        Column("income", "real"),
+    )
+    x = all_rows(data)
+    assert x[:, 1].nan_to_num(-1).tolist() == [
+        -1 if pd.isna(city) else ["Bern", "Chur", "Genf"].index(city) for city in HOLES["city"]
+    ]
+    assert x[:, 0].isnan().nonzero().tolist() == [[3]]
+    assert x[:, 4].nan_to_num(0).numpy() == pytest.approx(HOLES["height"].fillna(0), rel=1e-6)
+    notes = "\n".join(data.notes)
+    assert "flags: married (no, yes), children (1, 2); names: city (3)" in notes
+    assert "Missing cells: 1.7%, in age (1), city (2), height (1)." in notes
+    assert "Positive and skewed: income; kind log (--kind income=log)" in notes
+
+
+def test_a_table_with_holes_and_names_is_parsed_once(tmp_path, monkeypatch):
+    """Words in the first rows make a column text; missing cells do not make numbers text."""
+    monkeypatch.setattr(Layout, "rows", lambda *_: pytest.fail("it looks for lines"))
+    path = tmp_path / "people.csv"
+    rows = [f"{20 + i},{'xyz'[i % 3]},{i}.5,{i % 2 == 0}" for i in range(9)]
+    path.write_text("a,b,c,d\n" + "\n".join(rows) + "\nNA,y,?,None\n,,1,\n")
+    x = all_rows(rp.load_data(path))
+    assert x[:9].tolist() == [[20 + i, i % 3, i + 0.5, float(i % 2 == 0)] for i in range(9)]
+    assert x[9:].isnan().tolist() == [[True, False, True, True], [True, True, False, True]]
+
+
+def test_rows_without_any_cell_are_left_out(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("a,b\n1.5,\n,\n,2.5\n3.5,4.5\n,\n1,2\n")
+    assert all_rows(rp.load_data(path)).nan_to_num(-1).tolist() == [
+        [1.5, -1], [-1, 2.5], [3.5, 4.5], [1, 2]
+    ]  # fmt: skip
+    path.write_text("a,b\n1.5,x\n,\n,y\n3.5,\n,\n1,x\n")
+    assert len(all_rows(rp.load_data(path))) == 4
+
+
+def test_tables_of_one_kind_stay_what_they_were():
+    reals = PEOPLE[["height", "income"]]
+    assert rp.load_data(reals).space == rp.Space((2,), "real")
+    flags = pd.DataFrame({"a": RNG.integers(0, 2, N), "b": RNG.integers(0, 2, N)})
+    assert rp.load_data(flags).space == rp.Space((2,), "binary")
+    assert rp.load_data(PEOPLE[["age", "height"]], kind="real").space == rp.Space((2,), "real")
+    few = pd.DataFrame({"a": [1, 2, 3, 4], "b": [7, 9, 3, 1]})  # nothing repeats
+    assert rp.load_data(few).space.kind == "real"
+
+
+def test_kinds_may_be_said():
+    kind = {"age": "real", "children": "category", "income": "log", "married": "category"}
+    data = rp.load_data(PEOPLE, kind=kind)
+    found = {column.name: column for column in data.space.columns}
+    assert found["children"] == Column("children", "category", 2, ("1", "2"))
+    assert found["married"].kind == "category" and found["age"].kind == "real"
+    assert found["income"].kind == "log"
+    again = rp.load_data(PEOPLE, kind=data.source["kind"])
+    assert again.fingerprint() == data.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ({"height": "levels"}, "'height' is to be whole numbers, and has 1"),
+        ({"age": "binary"}, "'age' is to be two whole numbers side by side, and has 24"),
+        ({"age": "ordinal"}, "expected age=real, log, levels, binary, category, got age=ordinal"),
+        ({"agee": "real"}, "'agee' is no column that is an entry of x .did you mean age"),
+        ({"city": "real"}, "column 'city' holds text .'Bern'., which is no real column"),
+    ],
+)
+def test_kinds_that_cannot_be_are_refused(kind, message):
+    with pytest.raises(ValueError, match=message):
+        rp.load_data(PEOPLE, kind=kind)
+
+
+def test_a_logarithm_needs_positive_numbers():
+    with pytest.raises(ValueError, match="column 'gain' has -1, which has no logarithm"):
+        rp.load_data(PEOPLE.assign(gain=[-1.0, 2.5] * (N // 2)), kind={"gain": "log"})
+    with pytest.raises(ValueError, match="kind: of single columns goes with no levels"):
+        rp.load_data(PEOPLE, kind={"age": "real"}, levels=5)
+
+
+@pytest.mark.parametrize(
+    "column, message",
+    [
+        ([f"p{i}" for i in range(N)], "column 'z' is text with 40 names, every row has its own"),
+        ([None, *"abcd"] + [None] * (N - 5), "column 'z' is text with 4 names, every row has its"),
+        (["1"] * (N - 1) + ["one"], r"column 'z' holds text \('one'\).*--kind z=category"),
+        ([None] * N, "column 'z' has no cell that is there; leave it out"),
+        ([1.0] * (N - 1) + [np.inf], "column 'z' is inf"),
+    ],
+)
+def test_columns_that_are_no_use_are_refused_by_name(column, message):
+    with pytest.raises(ValueError, match=message):
+        rp.load_data(PEOPLE.assign(z=column))
+
+
+def test_rows_with_missing_cells_may_be_dropped():
+    data = rp.load_data(HOLES, missing="drop")
+    assert "Left out: 4 rows with missing cells." in data.notes
+    assert sum(map(len, data.splits.values())) == N - 4
+    numbers = torch.cat([split.numbers for split in data.splits.values()]).tolist()
+    assert sorted(numbers) == sorted(set(range(N)) - {1, 3, 5, 7})
+    with pytest.raises(ValueError, match="missing: expected keep or drop, got 'fill'"):
+        rp.load_data(HOLES, missing="fill")
+
+
+def remembered(data):
+    return DataRecord.from_json(json.loads(json.dumps(record_json(data))), data.space)
+
+
+def test_new_rows_have_the_names_of_training(tmp_path):
+    data = rp.load_data(PEOPLE, label="married")
+    new = PEOPLE[["city", "income", "age", "children", "height"]].iloc[[4, 9]]  # another order
+    path = tmp_path / "new.csv"
+    new.assign(city=["Genf", None]).to_csv(path, index=False)
+    for record in (data, remembered(data)):
+        rows = load_rows(path, record)
+        assert rows.x[0].tolist() == pytest.approx(
+            [new.iloc[0]["age"], 2, new.iloc[0]["children"], *new.iloc[0][["height", "income"]]]
+        )
+        assert rows.x[1, 1].isnan()
+    new.assign(city=["Genf", "Rom"]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="row 1, column 'city': 'Rom' is none of the 3 names"):
+        load_rows(path, data)
+    new.assign(age=[99, 18]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match="column 'age', row 0: expected whole numbers 18 … 24"):
+        load_rows(path, data)
+
+
+def test_a_test_file_counts_names_as_the_training_file_does():
+    test = PEOPLE.iloc[:6].assign(city=["Genf", "Chur"] * 3)
+    data = rp.load_data(PEOPLE, test=test)
+    assert data.test.x[:, 1].tolist() == [2, 1] * 3
+    with pytest.raises(ValueError, match="row 0, column 'city': 'Rom' is none of the 3 names"):
+        rp.load_data(PEOPLE, test=test.assign(city="Rom"))
+
+
+def test_a_model_is_trained_on_a_frame_and_scored_on_others():
+    data = rp.load_data(HOLES, label="married")
+    model = rp.build("vae", data.space, latent_dim=2, hidden=(4,), seed=0)
+    rp.fit(model, data, epochs=1, progress=False)
+    assert rp.evaluate(model, data, samples=2)["log_likelihood"].value < 0
+    with pytest.raises(ValueError, match="data: expected Space"):
+        rp.evaluate(model, rp.load_data(PEOPLE.drop(columns="city"), label="married"))
+
+
+def test_rare_names_become_other_where_that_is_asked_for(tmp_path):
+    towns = ["Bern"] * 20 + ["Genf"] * 17 + ["Chur", "Wil", "Uzwil"]
+    frame = PEOPLE.assign(city=towns)
+    assert rp.load_data(frame).space.columns[1].count == 5
+    path = tmp_path / "towns.csv"
+    frame.to_csv(path, index=False)
+    data = rp.load_data(path, rare=0.1)
+    assert data.space.columns[1].names == ("Bern", "Genf", "other")
+    assert "Rare names became 'other': city (3 of 5 names)." in data.notes
+    assert all_rows(data)[:, 1].tolist() == [0] * 20 + [1] * 17 + [2] * 3
+    again = rp.load_data(**data.source)
+    assert again.fingerprint() == data.fingerprint()
+    new = load_rows(frame.assign(city="Rom").iloc[:2], remembered(data))
+    assert new.x[:, 1].tolist() == [2, 2]
+    assert "Counted as 'other' of city: Rom." in new.notes
+    tested = rp.load_data(frame, test=frame.assign(city="Wil").iloc[:3], rare=0.1)
+    assert tested.test.x[:, 1].tolist() == [2, 2, 2]
+    assert "No names are rare." in rp.load_data(frame, rare=0.01).notes
+    with pytest.raises(ValueError, match="rare: expected a share between 0 and 1, got 2"):
+        rp.load_data(frame, rare=2)
