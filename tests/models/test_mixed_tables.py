@@ -116,9 +116,8 @@ def test_renaming_a_category_with_its_parameters_changes_nothing():
     first = model.encoder.first.linear.weight
     first[:, 2:][:, order] = first[:, 2:].clone()
     last = model.decoder.rest[-1]
-    outputs = torch.arange(9).view(3, 3)  # parameter by parameter, entries innermost
-    for values in (last.weight, last.bias):
-        values[outputs[order, 2]] = values[outputs[:, 2]].clone()
+    for values in (last.weight, last.bias):  # after two numbers of levels and one of the flag
+        values[3 + order] = values[3:].clone()
     renamed = torch.cat([x[:, :2], order[x[:, 2].long()][:, None].to(x)], 1)
     again = model.log_prob(renamed, samples=3, generator=torch.Generator().manual_seed(0)).value
     torch.testing.assert_close(again, value)
@@ -428,6 +427,6 @@ def test_bad_cells_are_refused_by_column_and_row():
 def test_parts_say_their_shapes():
     columns = (*DISCRETE, rp.Column("street", "category", 7))
     space = Space((4,), "mixed", columns=columns)
-    assert Mixed(space).parameter_shape == (7, 4)
+    assert Mixed(space).parameter_shape == (2 + 1 + 3 + 7,)
     assert ConditionalMixed(space).at(slice(3, 4)).parameter_shape == (7, 1)
     assert ColumnLinear(columns, 5).linear.in_features == 1 + 1 + 3 + 7

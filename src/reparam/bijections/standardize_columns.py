@@ -69,8 +69,12 @@ class StandardizeColumns(Float64Buffers, Bijection):
         return None if self.varying.whole else self.varying.mask
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        zeros = self.anchor.new_zeros(x.shape)
-        return self.observed(x), self.factors(zeros, x).sum(1)
+        if self.has_log:
+            zeros = self.anchor.new_zeros(x.shape)
+            return self.observed(x), self.factors(zeros, x).sum(1)
+        there = (~x.isnan()).to(self.anchor)
+        ladj = there @ self._log_slope(x)[0].to(self.anchor)
+        return self.observed(x), ladj + self.varying.log_support(x)
 
     def observed(self, x: Tensor) -> Tensor:
         """z alone: x as ``Mixed`` takes it."""

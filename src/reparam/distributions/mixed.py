@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,8 +30,9 @@ class MixedDistribution(Distribution):
     """
 
     parts: tuple[Distribution, ...]  # one for each kind
-    places: tuple[Tensor, ...]  # the entries of x of each
-    order: Tensor  # of the entries of x among those of all parts
+    sizes: tuple[int, ...]  # how many entries each has
+    places: Tensor  # which entries of x these are, one kind after the other
+    order: Tensor  # of the entries of x among those
 
     @property
     def rows(self) -> int:
@@ -39,30 +40,33 @@ class MixedDistribution(Distribution):
 
     @property
     def center(self) -> Tensor:
-        return self._together([part.center for part in self.parts])
+        return torch.cat([part.center for part in self.parts], 1)[:, self.order]
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        return self._together([part.rsample(generator) for part in self.parts])
+        return torch.cat([part.rsample(generator) for part in self.parts], 1)[:, self.order]
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
+        return self._terms(x)[:, self.order]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """The sum of the terms, for which none has to find its place."""
+        times = max(1, self.rows // x.shape[0])
+        return self._terms(x if times == 1 else x.repeat_interleave(times, 0)).sum(1)
+
+    def _terms(self, x: Tensor) -> Tensor:
+        """The terms one kind after the other, 0 of what is missing."""
+        x = x[:, self.places]
         missing = x.isnan()
-        there = torch.where(missing, 0.0, x)
-        pairs = zip(self.parts, self.places, strict=True)
-        terms = [part.log_prob_terms(there[:, places]) for part, places in pairs]
-        return torch.where(missing, 0.0, self._together(terms))
+        there = torch.where(missing, 0.0, x).split(self.sizes, 1)
+        pairs = zip(self.parts, there, strict=True)
+        terms = torch.cat([part.log_prob_terms(own) for part, own in pairs], 1)
+        return torch.where(missing, 0.0, terms)
 
     def repeat(self, k: int) -> MixedDistribution:
-        return self._map(lambda part: part.repeat(k))
+        return replace(self, parts=tuple(part.repeat(k) for part in self.parts))
 
     def detach(self) -> MixedDistribution:
-        return self._map(lambda part: part.detach())
-
-    def _map(self, function: Callable[[Distribution], Distribution]) -> MixedDistribution:
-        parts = tuple(function(part) for part in self.parts)
-        return MixedDistribution(parts, self.places, self.order)
-
-    def _together(self, values: list[Tensor]) -> Tensor:
-        return values[0] if len(values) == 1 else torch.cat(values, 1)[:, self.order]
+        return replace(self, parts=tuple(part.detach() for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,10 @@ class Mixed(Likelihood):
     flags, a categorical for names. Cells of x that are NaN are left out of the product. x is in the
     units of ``StandardizeColumns``.
 
-    The decoder gives P numbers for every entry, P being what the column that needs most needs; the
-    others take the first of theirs.
+    The decoder gives as many numbers as all columns together need: one for each real column, two
+    for levels, one for flags, one for every name; kind by kind, in this order.
 
-    Shape: (B, P, D) → x (B, D).
+    Shape: (B, P) → x (B, D).
 
     Likelihood: exact: a density in real columns, a probability in the others.
 
@@ -120,9 +124,9 @@ class Mixed(Likelihood):
     >>> columns = (Column("height", "real"), Column("city", "category", 3))
     >>> p_x = Mixed(Space((2,), "mixed", columns=columns))
     >>> p_x.parameter_shape
-    (3, 2)
+    (4,)
     >>> x = torch.tensor([[torch.nan, 2.0]])
-    >>> p_x(torch.zeros(1, 3, 2)).log_prob_terms(x).exp()  # 1 of what is missing
+    >>> p_x(torch.zeros(1, 4)).log_prob_terms(x).exp()  # 1 of what is missing
     tensor([[1.0000, 0.3333]])
     """
 
@@ -130,10 +134,11 @@ class Mixed(Likelihood):
     numbers_of_reals = 1
     levels: Tensor
     beyond: Tensor
+    numbers_of_names: Tensor
 
     def __init__(self, space: Space) -> None:
         columns = space.columns or ()
-        super().__init__(space, max((self._needs(column) for column in columns), default=1))
+        super().__init__(space)
         self.parts: list[str] = []  # kinds, each the name of its module
         for kind in ("real", "levels", "binary", "category"):
             of_kind = [i for i, c in enumerate(columns) if KIND_OF.get(c.kind, c.kind) == kind]
@@ -141,17 +146,33 @@ class Mixed(Likelihood):
                 self.parts.append(kind)
                 self._add(kind, [columns[i] for i in of_kind])
                 self.register_buffer(f"places_{kind}", torch.tensor(of_kind), persistent=False)
-        order = torch.cat([self._places(kind) for kind in self.parts]).argsort()
-        self.register_buffer("order", order, persistent=False)
+        places = torch.cat([self._places(kind) for kind in self.parts])
+        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("order", places.argsort(), persistent=False)
+        self.places: Tensor
         self.order: Tensor
+        self.entries = tuple(len(self._places(kind)) for kind in self.parts)
+        self.sizes = [sum(map(self._needs, self._of(kind))) for kind in self.parts]
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Set ``parameter_shape``: all numbers side by side, as many as are needed."""
+        self.parameter_shape = (sum(self.sizes),)
 
     def distribution(self, parameters: Tensor) -> MixedDistribution:
-        parts = []
-        for kind in self.parts:
-            chosen = parameters[:, : self._width(kind), self._places(kind)]
-            parts.append(self._part(kind, chosen))
-        places = tuple(self._places(kind) for kind in self.parts)
-        return MixedDistribution(tuple(parts), places, self.order)
+        chosen = self._by_kind(parameters)
+        parts = (self._part(kind, own) for kind, own in zip(self.parts, chosen, strict=True))
+        return MixedDistribution(tuple(parts), self.entries, self.places, self.order)
+
+    def _by_kind(self, parameters: Tensor) -> list[Tensor]:
+        """The numbers of each kind, (B, numbers of a column, columns)."""
+        found = []
+        for kind, own in zip(self.parts, parameters.split(self.sizes, 1), strict=True):
+            if kind == "category":
+                found.append(own[:, self.numbers_of_names])
+            else:
+                found.append(own.unflatten(1, (-1, len(self._places(kind)))))
+        return found
 
     def _places(self, kind: str) -> Tensor:
         places: Tensor = getattr(self, f"places_{kind}")
@@ -167,8 +188,10 @@ class Mixed(Likelihood):
             self.counts = tuple(counts.tolist())
             self.register_buffer("levels", counts.float(), persistent=False)
         if kind == "category":
-            beyond = torch.arange(int(counts.max()))[:, None] >= counts
-            self.register_buffer("beyond", beyond, persistent=False)
+            names = torch.arange(int(counts.max()))[:, None]
+            self.register_buffer("beyond", names >= counts, persistent=False)
+            numbers = counts.cumsum(0) - counts + torch.minimum(names, counts - 1)
+            self.register_buffer("numbers_of_names", numbers, persistent=False)
 
     def _part(self, kind: str, parameters: Tensor) -> Distribution:
         """The columns of a kind, from (B, numbers, columns)."""
@@ -185,10 +208,8 @@ class Mixed(Likelihood):
     def _normal(self, space: Space) -> Normal:
         return Normal(space, "per-dimension")
 
-    def _width(self, kind: str) -> int:
-        """Numbers that a column of a kind needs at most."""
-        of_kind = [c for c in self.space.columns or () if KIND_OF.get(c.kind, c.kind) == kind]
-        return max(self._needs(column) for column in of_kind)
+    def _of(self, kind: str) -> list[Column]:
+        return [c for c in self.space.columns or () if KIND_OF.get(c.kind, c.kind) == kind]
 
     def _needs(self, column: Column) -> int:
         if column.kind in ("real", "log"):
@@ -198,6 +219,11 @@ class Mixed(Likelihood):
 
 class ConditionalMixed(Mixed):
     """``Mixed`` in autoregressive models, the network giving scales of real columns too.
+
+    Their networks give P numbers for every entry, P being what the column that needs most needs;
+    the others take the first of theirs.
+
+    Shape: (B, P, D) → x (B, D).
 
     >>> columns = (Column("height", "real"), Column("city", "category", 3))
     >>> ConditionalMixed(Space((2,), "mixed", columns=columns)).at(slice(0, 1)).parameter_shape
@@ -212,6 +238,15 @@ class ConditionalMixed(Mixed):
         for entry, column in enumerate(several or ()):
             single = ConditionalMixed(Space((1,), "mixed", columns=(column,)))
             self.add_module(f"entry_{entry}", single)
+
+    def _lay_out(self) -> None:
+        most = max(map(self._needs, self.space.columns or ()))
+        self.parameter_shape = (most, *self.space.shape)
+
+    def _by_kind(self, parameters: Tensor) -> list[Tensor]:
+        widths = [max(map(self._needs, self._of(kind))) for kind in self.parts]
+        places = map(self._places, self.parts)
+        return [parameters[:, :n, own] for n, own in zip(widths, places, strict=True)]
 
     def _normal(self, space: Space) -> Normal:
         return ConditionalNormal(space)
