@@ -80,7 +80,7 @@ def save(model: Model, path: str | os.PathLike[str], *, force: bool = False) -> 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = save(build("pca", Space((3,), "real")), folder)
     ...     type(load(folder)).__name__
-    'PCA'
+    'RealPCA'
     """
     target = folder_named(path) / MODEL_FILE
     if target.with_name(RUN_FILE).exists():

@@ -129,8 +129,8 @@ class Space:
     @property
     def keeps_precision(self) -> bool:
         """Whether there are values that float32 may round: reals, and large whole numbers."""
-        largest = max((abs(c.low) + (c.count or 0) for c in self.columns or ()), default=0)
-        return self.has_reals or largest > FLOAT32_EXACT
+        large = any(abs(c.low) + (c.count or 0) > FLOAT32_EXACT for c in self.columns or ())
+        return self.has_reals or large
 
     @property
     def reals(self) -> Tensor:

@@ -76,7 +76,7 @@ AXES: dict[str, list[Any]] = {
     "penalty": ["none", *PENALTIES],
     "posterior": ["diagonal", "diagonal", "diagonal", *POSTERIORS],
     "prior": ["standard", "standard", *PRIORS],
-    "likelihood": list(LIKELIHOODS),
+    "likelihood": [name for name, p_x in LIKELIHOODS.items() if "mixed" not in p_x.kinds],
     "kind": list(KINDS),
     "conditional": [False, True],
 }

@@ -120,8 +120,8 @@ def column_error(column: Column, answer: Tensor, x: Tensor, name: str) -> Score 
     The standard error of a root is that of what is under it over twice the root.
 
     >>> answer, x = torch.tensor([1.0, 7.0]), torch.tensor([1.0, 3.0])
-    >>> column_error(Column("age", "real"), answer, x, "test").value
-    2.8284271247461903
+    >>> round(column_error(Column("age", "real"), answer, x, "test").value, 6)
+    2.828427
     >>> column_error(Column("owned", "binary"), torch.tensor([0.4]), torch.zeros(1), "test").value
     1.0
     """

@@ -130,7 +130,7 @@ class RealPCA(PCA, Completer):
             x: (B, *shape); the entries outside the mask are not looked at. The result has its type,
                 but where that cannot hold what is drawn: then the type of samples.
             mask: bool, (*shape) or (B, *shape): the entries that are given; they stay bit for bit.
-                One that is missing stays missing, and says nothing.
+                One that is missing is not given.
             c: None.
             generator: of the draws.
 
