@@ -1,6 +1,6 @@
 """Cells hidden at random, imputed by models, by mean and mode, and by an iterative imputer.
 
-    python benchmarks/imputation.py [vae made …] [--tables people wines tumors]
+    python benchmarks/imputation.py [vae iwae pca …] [--tables people wines tumors]
 
 Three tables: scikit-learn's breast cancer and wine measurements, and 2 000 people made in code with
 known dependences (whole numbers, flags, names). Of the cells of test rows 20 % are hidden, of those
