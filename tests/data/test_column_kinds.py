@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import reparam as rp
 from reparam.data import DataRecord, load_rows, record_json
@@ -152,6 +153,14 @@ def test_rows_with_missing_cells_may_be_dropped():
     assert sorted(numbers) == sorted(set(range(N)) - {1, 3, 5, 7})
     with pytest.raises(ValueError, match="missing: expected keep or drop, got 'fill'"):
         rp.load_data(HOLES, missing="fill")
+
+
+def test_what_is_said_of_columns_is_refused_where_there_are_none(tmp_path):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    for source in ("digits", tmp_path, np.zeros((9, 2))):
+        for name, value in (("missing", "drop"), ("rare", 0.1), ("kind", {"a": "real"})):
+            with pytest.raises(ValueError, match=f"{name}: does not apply to"):
+                rp.load_data(source, **{name: value})
 
 
 def remembered(data):

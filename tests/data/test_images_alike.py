@@ -87,7 +87,7 @@ def test_numbers_of_numpy_and_torch_are_taken_as_plain_ones(tmp_path, made):
 def test_every_way_of_reading_is_an_argument_of_load_data_and_an_option():
     """The recipe, refusals and what a test source ignores follow from the fields themselves."""
     read = {each.name for each in fields(ReadOptions)} - {"channels", "columns"}
-    read -= {"kinds", "one_kind"}  # what kind says
+    read -= {"one_kind"}  # which others say
     read -= {"alike", "classes"}  # what other data say
     arguments = set(inspect.signature(load_data).parameters) - {"source", "seed"}
     assert read < arguments

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from reparam.data.images.image_reading import Array, Reading, taken_by
 from reparam.space import ColumnKind
 
+Missing = Literal["keep", "drop"]
 SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
 CHANNELS = (1, 3)  # by which axis they are on is told
 SPLIT_NAMES = {
@@ -35,7 +36,9 @@ class ReadOptions(Reading):
         decimal: of numbers written as text, the mark before decimals where no cell says it.
         shape: of the images that rows of a table, or vectors, are.
         columns: of a table, those to take as x, in this order; None: all others.
-        kinds: of a table, by column what is said of its kind.
+        kind: of a table, by column what is said of its kind.
+        missing: of a table, whether rows with missing cells are kept.
+        rare: of a table, the share of rows under which names become one.
         one_kind: whether all entries are to be numbers of one kind, and none missing.
         alike: whether ``header`` is that of other data, which this source may contradict.
         classes: of other data, whose labels are written as these are.
@@ -57,7 +60,9 @@ class ReadOptions(Reading):
     decimal: str | None = taken_by("table", "beside images")
     shape: tuple[int, ...] | None = taken_by("archive", "array", "table")
     columns: tuple[str, ...] | None = None
-    kinds: Mapping[str, ColumnKind] | None = taken_by("table")
+    kind: Mapping[str, ColumnKind] | None = taken_by("table")
+    missing: Missing = taken_by("table", default="keep")
+    rare: float | None = taken_by("table")
     one_kind: bool = False
     alike: bool = False
     classes: tuple[str, ...] = ()

@@ -28,8 +28,6 @@ def _recipe() -> Any:
         given |= hints(options)
     given["size"] = int | list[int]
     given["kind"] = str | dict[str, str]  # of all entries, or by column
-    given["missing"] = str
-    given["rare"] = float
     made = TypedDict("Recipe", given, total=False)  # type: ignore[misc]
     return made
 

@@ -18,7 +18,7 @@ from reparam.data.arrays import options_like, read_memory, with_labels
 from reparam.data.beside_x import in_order, with_checked_numbers, with_class_indices
 from reparam.data.binarization import Binarization, Gray
 from reparam.data.chosen import ALL_CLASSES, Chosen, chosen_classes, taken
-from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays, with_axes
+from reparam.data.contents import Array, Contents, Missing, ReadOptions, SplitArrays, with_axes
 from reparam.data.images.image_folders import read_folder, read_image
 from reparam.data.images.image_lists import image_kinds
 from reparam.data.images.image_reading import Fit, Frames, plain_numbers
@@ -43,7 +43,6 @@ from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import ColumnKind, Space
 from reparam.wording import EMPTY_PATH
 
-Missing = Literal["keep", "drop"]
 NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
@@ -169,7 +168,9 @@ def load_data(
         header=header,
         decimal=decimal,
         shape=None if shape is None else plain_numbers(np.ravel(shape)),
-        kinds=kinds or None,
+        kind=kinds or None,
+        missing=missing,
+        rare=rare,
         one_kind=of_one_kind,
     )
     chosen = Chosen(_tuple(only), _tuple(without))
@@ -186,10 +187,9 @@ def load_data(
         contents = with_shape(contents, options.shape)
     recipe = _recipe(source, test, label, options, asked) or {}
     recipe |= {**_fields(chosen), **contents.found}  # of data in memory, too
-    recipe |= {"kind": kinds} if kinds else {}
-    recipe |= {} if rare is None else {"rare": rare}
-    recipe |= {"missing": missing} if missing == "drop" else {}
-    if contents.form == "table" and missing == "drop":
+    of_columns = ("kind", "missing", "rare")
+    recipe |= {name: value for name, value in _fields(options).items() if name in of_columns}
+    if missing == "drop":
         contents = without_rows(contents)
     data = checked_data(contents, asked, recipe or None, chosen, None if of_one_kind else kinds)
     return data if options.bands is None else replace(data, bands=options.bands)
@@ -449,7 +449,7 @@ def _recipe(
         return None if options.shape is None else {"shape": list(options.shape)}
     return {
         name: place if place in NAMED_SETS else _resolved(place) for name, place in places.items()
-    } | _fields(replace(options, kinds=None, one_kind=False), *others)
+    } | _fields(replace(options, one_kind=False), *others)
 
 
 def _resolved(path: str | os.PathLike[str]) -> str:

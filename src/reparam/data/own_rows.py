@@ -102,7 +102,7 @@ def _options(
         label,
         attributes=trained_on.attribute_names or () if table and attributes else (),
         columns=trained_on.columns,
-        kinds=cast(Kinds, written) if table else None,
+        kind=cast(Kinds, written) if table else None,
         one_kind=trained_on.space.columns is None,
         classes=trained_on.class_names or (),
     )

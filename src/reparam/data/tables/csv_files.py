@@ -59,7 +59,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
         x_columns = choose_columns(layout.names, options, f"{path}{layout.without_header}")
         used = used_columns(x_columns, options)
         _refuse_too_large(path, layout, len(used))
-        kinds = options.kinds or {}
+        kinds = options.kind or {}
         written = {name for name in used if name == options.label or kinds.get(name) == "category"}
         table, notes, rows = _parsed(path, layout, used, options, written)
 
@@ -102,11 +102,8 @@ def _parsed(
     import pyarrow as pa
 
     label, holes = options.label, not options.one_kind
-    texts = (
-        written
-        | (layout.words if holes else set())
-        | {name for name in columns if is_index_name(name, layout.names)}
-    )
+    texts = written | {name for name in columns if is_index_name(name, layout.names)}
+    texts |= layout.words.intersection(columns) if holes else set()
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
     comments: list[Line] = []

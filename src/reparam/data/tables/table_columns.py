@@ -269,7 +269,7 @@ def table_contents(
     attributes, factors, label = options.attributes, options.factors, options.label
     of_numbers = [*x_columns, *attributes, *factors]
     texts = [name for name in of_numbers if marks is None and is_text(table.column(name).type)]
-    kinds = options.kinds or {}
+    kinds = options.kind or {}
     check_kinds(kinds, x_columns)
     as_named = [name for name, kind in kinds.items() if kind == "category"]
     if not options.one_kind:
