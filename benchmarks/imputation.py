@@ -9,7 +9,7 @@ flag or name the most frequent draw; a single draw has twice the conditional var
 numbers is the root mean squared one over the training deviation, that of flags and names the share
 of wrong ones; what is printed is their mean over the columns. Coverage is the share of hidden real
 cells within the central 90 % of the draws. scikit-learn's ``IterativeImputer`` (Bayesian ridge)
-sees names one-hot.
+sees names one-hot. What hides and fills is what reports show (``evaluation.imputed_cells``).
 """
 
 from __future__ import annotations
@@ -17,14 +17,24 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.datasets import load_breast_cancer, load_wine
-from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import IterativeImputer
+from torch import Tensor
 
 import reparam as rp
+from reparam.evaluation.column_scores import is_number
+from reparam.evaluation.imputed_cells import (
+    HiddenCells,
+    constant_answers,
+    drawn_answers,
+    fills,
+    hide,
+    imputation_errors,
+    iterative_answers,
+)
 
-HIDDEN, MISSING, DRAWS = 0.2, 0.1, 100
+HIDDEN, MISSING, DRAWS, STEPS = 0.2, 0.1, 100, 100
 
 
 def people(n: int = 2000) -> dict[str, np.ndarray]:
@@ -44,138 +54,75 @@ def people(n: int = 2000) -> dict[str, np.ndarray]:
     }
 
 
-def tables() -> dict[str, object]:
+def tables() -> dict[str, pd.DataFrame]:
     """The tables as data frames."""
-    import pandas as pd
-
-    found: dict[str, object] = {"people": pd.DataFrame(people())}
+    found = {"people": pd.DataFrame(people())}
     for name, load in (("tumors", load_breast_cancer), ("wines", load_wine)):
         bunch = load()
         found[name] = pd.DataFrame(bunch.data, columns=list(map(str, bunch.feature_names)))
     return found
 
 
-def with_holes(frame: object, share: float, seed: int) -> object:
-    """A frame with cells missing at random; the first row is kept whole."""
-    import pandas as pd
-
-    assert isinstance(frame, pd.DataFrame)
-    hidden = np.random.default_rng(seed).random(frame.shape) < share
-    hidden[0] = False
-    return frame.astype(object).mask(hidden)
-
-
-def one_hot(x: np.ndarray, columns: tuple[rp.Column, ...]) -> np.ndarray:
-    """Names as indicator columns, NaN in all of them where one is missing."""
-    parts = []
-    for values, column in zip(x.T, columns, strict=True):
-        if column.kind == "category":
-            coded = (values[:, None] == np.arange(column.count or 1)).astype(float)
-            coded[np.isnan(values)] = np.nan
-            parts.append(coded)
-        else:
-            parts.append(values[:, None])
-    return np.concatenate(parts, 1)
-
-
-def from_one_hot(x: np.ndarray, columns: tuple[rp.Column, ...]) -> np.ndarray:
-    """The inverse: the largest indicator."""
-    parts, start = [], 0
-    for column in columns:
-        width = (column.count or 1) if column.kind == "category" else 1
-        block = x[:, start : start + width]
-        parts.append(block.argmax(1) if column.kind == "category" else block[:, 0])
-        start += width
-    return np.stack(parts, 1)
-
-
-def most_likely(draws: np.ndarray, columns: tuple[rp.Column, ...]) -> np.ndarray:
-    """Of draws (B, S, D) the mean of numbers and the most frequent flag or name, (B, D)."""
-    found = draws.mean(1)
-    for index, column in enumerate(columns):
-        if column.kind in ("binary", "category"):
-            values = draws[:, :, index].astype(int) - column.low
-            counts = np.stack([(values == k).sum(1) for k in range(column.count or 2)], 1)
-            found[:, index] = counts.argmax(1) + column.low
-    return found
-
-
-def error(
-    filled: np.ndarray,
-    truth: np.ndarray,
-    hidden: np.ndarray,
-    train: np.ndarray,
-    columns: tuple[rp.Column, ...],
-) -> float:
-    """The mean over columns of their errors on hidden cells."""
-    errors = []
-    for index, column in enumerate(columns):
-        at = hidden[:, index]
-        if column.kind in ("binary", "category"):
-            wrong = filled[at, index].round() != truth[at, index]
-            errors.append(wrong.mean())
-        else:
-            squares = (filled[at, index] - truth[at, index]) ** 2
-            errors.append(np.sqrt(squares.mean()) / np.nanstd(train[:, index]))
-    return float(np.mean(errors))
-
-
-def measure(name: str, frame: object, presets: list[str]) -> list[tuple[str, str, float, float]]:
-    """The rows of the table of one data set: table, method, error, coverage."""
-    import pandas as pd
-
-    assert isinstance(frame, pd.DataFrame)
+def split(frame: pd.DataFrame) -> rp.Data:
+    """Four fifths of the rows, with cells missing at random, and the others as test rows."""
     n = len(frame) * 4 // 5
     order = np.random.default_rng(1).permutation(len(frame))
-    data = rp.load_data(with_holes(frame.iloc[order[:n]], MISSING, 2), test=frame.iloc[order[n:]])
-    columns = data.space.columns
-    assert columns is not None
-    train, truth = data.train.x.double().numpy(), data.test.x.double().numpy()
-    hidden = np.random.default_rng(3).random(truth.shape) < HIDDEN
-    seen = np.where(hidden, np.nan, truth)
+    train = frame.iloc[order[:n]].astype(object)
+    hidden = np.random.default_rng(2).random(train.shape) < MISSING
+    return rp.load_data(train.mask(hidden), test=frame.iloc[order[n:]])
+
+
+def error(data: rp.Data, cells: HiddenCells, answers: Tensor) -> float:
+    """The mean over columns of their errors on hidden cells."""
+    deviation = np.nanstd(data.train.x.double().numpy(), 0)
     found = []
+    for index, score in enumerate(imputation_errors(cells, answers)):
+        if score is not None:
+            number = is_number(cells.columns[index])
+            found.append(score.value / deviation[index] if number else 1 - score.value)
+    return float(np.mean(found))
 
-    def tell(method: str, filled: np.ndarray, coverage: float = np.nan) -> None:
-        found.append((name, method, error(filled, truth, hidden, train, columns), coverage))
 
-    usual = np.nanmean(train, 0)
-    for index, column in enumerate(columns):
-        if column.kind in ("binary", "category"):
-            values, counts = np.unique(
-                train[:, index][~np.isnan(train[:, index])], return_counts=True
-            )
-            usual[index] = values[counts.argmax()]
-    tell("mean or mode", np.where(hidden, usual, truth))
-    imputer = IterativeImputer(random_state=0, max_iter=20).fit(one_hot(train, columns))
-    tell("iterative imputer", from_one_hot(imputer.transform(one_hot(seen, columns)), columns))
+def coverage(model: rp.Model, cells: HiddenCells) -> float:
+    """The share of hidden real cells within the central 90 % of the draws."""
+    generator = torch.Generator().manual_seed(0)
+    filled = rp.impute(model, cells.seen.x, draws=DRAWS, steps=STEPS, generator=generator)
+    low, high = filled.x.double().quantile(torch.tensor([0.05, 0.95]).double(), 1)
+    at = cells.hidden & model.space.reals
+    return ((cells.x >= low) & (cells.x <= high))[at].double().mean().item()
+
+
+def measure(name: str, frame: pd.DataFrame, presets: list[str]) -> None:
+    """Print the rows of one table."""
+    data = split(frame)
+    cells = hide(data, share=HIDDEN, seed=3, rows=len(data.test))
+    answers = {
+        "mean or mode": constant_answers(data, cells),
+        "iterative imputer": iterative_answers(data, cells),
+    }
+    for method, found in answers.items():
+        if found is not None:
+            print(f"| {name} | {method} | {error(data, cells, found):.3f} | |", flush=True)
     for preset in presets:
         if rp.PRESETS[preset].accepts.refusal(data.space) is not None:
             continue
         model = rp.build(preset, data.space, seed=0)
-        rp.fit(model, data, progress=False)
-        x = torch.from_numpy(seen)
-        generator = torch.Generator().manual_seed(0)
-        draws = rp.impute(model, x, draws=DRAWS, generator=generator).x.numpy()
-        reals = np.array([column.count is None for column in columns])
-        low, high = np.quantile(draws, [0.05, 0.95], axis=1)
-        inside = ((truth >= low) & (truth <= high))[hidden & reals]
-        tell(preset, most_likely(draws, columns), float(inside.mean()))
-    return found
+        if fills(model, cells):
+            rp.fit(model, data, progress=False)
+            drawn = error(data, cells, drawn_answers(model, cells, DRAWS, STEPS))
+            share = coverage(model, cells)
+            print(f"| {name} | {preset} | {drawn:.3f} | {share:.3f} |", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("presets", nargs="*", default=["vae"])
     parser.add_argument("--tables", nargs="*", default=["people", "wines", "tumors"])
     arguments = parser.parse_args()
     print("| table | method | error | coverage of 90 % |\n|---|---|---|---|")
     found = tables()
     for name in arguments.tables:
-        for table, method, value, coverage in measure(name, found[name], arguments.presets):
-            share = "" if np.isnan(coverage) else f"{coverage:.3f}"
-            print(f"| {table} | {method} | {value:.3f} | {share} |", flush=True)
+        measure(name, found[name], arguments.presets)
 
 
 if __name__ == "__main__":

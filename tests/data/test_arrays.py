@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+from loading import Items
+from torch.utils.data import IterableDataset, Subset, TensorDataset
 
 from reparam.data import Data, Split, load_data
 from reparam.model import Space
@@ -135,19 +136,6 @@ def test_memory_is_not_shared_with_the_caller():
 def test_other_objects_hold_the_same_numbers(source):
     data = load_data(source)
     assert np.array_equal(whole(data), whole(load_data(REAL)))
-
-
-class Items(Dataset):
-    """A dataset of given items."""
-
-    def __init__(self, items):
-        self.items = items
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        return self.items[index]
 
 
 def test_dataset_of_pairs_has_labels():

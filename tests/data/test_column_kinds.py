@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from loading import remembered
 from PIL import Image
 
 import reparam as rp
-from reparam.data import DataRecord, load_rows, record_json
+from reparam.data import load_rows
 from reparam.data.tables.text_layout import Layout
 from reparam.space import Column
 
@@ -161,10 +160,6 @@ def test_what_is_said_of_columns_is_refused_where_there_are_none(tmp_path):
         for name, value in (("missing", "drop"), ("rare", 0.1), ("kind", {"a": "real"})):
             with pytest.raises(ValueError, match=f"{name}: does not apply to"):
                 rp.load_data(source, **{name: value})
-
-
-def remembered(data):
-    return DataRecord.from_json(json.loads(json.dumps(record_json(data))), data.space)
 
 
 def test_new_rows_have_the_names_of_training(tmp_path):

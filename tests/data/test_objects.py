@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from loading import Items
 from PIL import Image
 from sklearn.datasets import load_diabetes, load_digits, load_iris
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from reparam.data import load_data, load_rows
 
@@ -143,19 +144,6 @@ def test_palettes_in_memory_are_looked_up():
     data = load_data([(gray, 3), (Image.new("L", (4, 4), 9), 4), (gray, 3)])
     assert data.space.shape == (1, 4, 4) and set(data.class_names) == {"3", "4"}
     assert {int(s.x.max()) for s in data.splits.values()} == {9, 200}
-
-
-class Items(Dataset):
-    """Items by number, as datasets that people write have them."""
-
-    def __init__(self, items):
-        self.items = items
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, index):
-        return self.items[index]
 
 
 @pytest.mark.parametrize("fit_size", ["crop", "pad"])

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from loading import table
 from pyarrow import parquet
 
 from reparam.data import load_data
@@ -168,12 +169,6 @@ def test_broken_parquet_is_named(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(ValueError, match="a.parquet: cannot be read as Parquet"):
         load_data(tmp_path / "a.parquet")
-
-
-def table(folder, text, name="t.csv", encoding="utf-8"):
-    path = folder / name
-    path.write_bytes(text.encode(encoding))
-    return path
 
 
 ROWS = "1,2.5\n3,4.5\n5,6.5\n7,8.5\n"

@@ -1,26 +1,13 @@
 """New rows and test files are read as the training file was, where they do not say how."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
+from loading import remembered, table
 
 from reparam.data import DataRecord, check_record, load_data, load_rows, record_json
 
 RNG = np.random.default_rng(0)
-
-
-def table(folder, text, name="t.csv"):
-    path = folder / name
-    path.write_text(text)
-    return path
-
-
-def remembered(data):
-    entry = json.loads(json.dumps(record_json(data)))
-    check_record(entry)
-    return DataRecord.from_json(entry, data.space)
 
 
 @pytest.mark.parametrize(
