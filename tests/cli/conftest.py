@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from commands import succeed
 
 from reparam.cli.main import main
 
@@ -31,8 +32,5 @@ def runs(tmp_path_factory):
         ["fit", "pca", "digits", "-o", folder / "pca"],
         ["fit", "made", "digits", "hidden=16", "-o", folder / "made", "--epochs", 1],
     ):
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as exit_:
-            patch.setattr(sys, "argv", ["reparam", *map(str, words)])
-            main()
-        assert not exit_.value.code, words
+        succeed(*words)
     return folder

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-
-from reparam.cli.main import main
+from commands import succeed
 
 RNG = np.random.default_rng(4)
 N = 48
@@ -72,11 +70,7 @@ def made(tmp_path_factory):
     read = ["--drop", "id", "--drop", "note", "--epochs", 1, "hidden=4"]
     for model, *more in (("vae", "latent_dim=2"), ("fvbn",), ("ae", "latent_dim=2")):
         own = [word for word in [*read, *more] if model != "fvbn" or word != "hidden=4"]
-        words = ["fit", model, folder / "odd.csv", *own, "-o", folder / model]
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as exit_:
-            patch.setattr(sys, "argv", ["reparam", *map(str, words)])
-            main()
-        assert not exit_.value.code
+        succeed("fit", model, folder / "odd.csv", *own, "-o", folder / model)
     return folder
 
 

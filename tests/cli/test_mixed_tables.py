@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from commands import succeed
 
-from reparam.cli.main import main
 from reparam.cli.runs import HERE
 from reparam.data import describe, describe_columns, load_data, load_rows
 
@@ -49,11 +48,7 @@ def made(tmp_path_factory):
     write(folder / "people.csv", people())
     read = ["--drop", "code", "--epochs", 1, "hidden=4"]
     for model, *more in (("vae", "latent_dim=2"), ("made",)):
-        words = ["fit", model, folder / "people.csv", *read, *more, "-o", folder / model]
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as exit_:
-            patch.setattr(sys, "argv", ["reparam", *map(str, words)])
-            main()
-        assert not exit_.value.code
+        succeed("fit", model, folder / "people.csv", *read, *more, "-o", folder / model)
     return folder
 
 
