@@ -47,7 +47,7 @@ TERMS = {
     "nll": Term("−log p(x)", "nats", judges=True),
     "squared_error": Term("summed", "network units", judges=True),
     "cross_entropy": Term("", "nats, not a likelihood", judges=True),
-    "column_error": Term("over columns, each over its best constant's", "", judges=True),
+    "column_error": Term("times the best constant's", "", judges=True),
     "distortion": Term("−log p(x|z)", "nats", judges=True),
     "rate": Term("KL(q(z|x) ‖ p(z))", "nats", None),
     "beta": Term("weight of the rate", "", None, of_a_row=False),

@@ -14,6 +14,7 @@ from reparam.report.colors import MODELS
 from reparam.space import Column
 
 WIDTH, HEIGHT, FLOOR = 340, 112, 88  # of a histogram, in its own units, and its base line
+LONG = 8  # letters of a label, of which six find room
 BINS = 30  # of a histogram at most
 TAILS = 0.005  # of the data on either side, that are out of sight
 NAMED, LINE = 9, 19  # names of their own at most; height of a name's line
@@ -60,7 +61,7 @@ def _histogram(column: Column, real: Tensor, drawn: Mapping[int, Tensor]) -> Ite
         else:
             yield f'<path class="drawn"{_style("stroke", index)} d="{path}"/>'
     yield f'<path class="base" d="M0 {FLOOR}H{WIDTH}"/>'
-    for value, place in _ticks(edges, logs):
+    for value, place in _ticks(edges, logs, column.kind == "levels"):
         end = "start" if place < 0.06 else "end" if place > 0.94 else "middle"
         x = place * WIDTH
         yield f'<path class="base" d="M{x:.1f} {FLOOR}v4"/>'
@@ -87,7 +88,7 @@ def _steps(across: Bars, down: Bars) -> str:
     return f"M{across[0]:.1f} {FLOOR}{up}V{FLOOR}"
 
 
-def _ticks(edges: Bars, logs: bool) -> Iterator[tuple[str, float]]:
+def _ticks(edges: Bars, logs: bool, whole: bool) -> Iterator[tuple[str, float]]:
     """A few round values with their places in [0, 1]."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
@@ -97,12 +98,18 @@ def _ticks(edges: Bars, logs: bool) -> Iterator[tuple[str, float]]:
         locator = LogLocator(subs=(1,) if wide else (1, 2, 5), numticks=9)
         values = np.array(locator.tick_values(np.exp(low), np.exp(high)))
         places = np.log(values.clip(min=1e-300))
+        labels = [f"{value:,.6g}" for value in values]
     else:
-        values = np.array(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high))
-        places = values
-    for value, place in zip(values, (places - low) / (high - low), strict=True):
+        for count in (6, 2):  # fewer where they are long
+            ticks = MaxNLocator(count, steps=[1, 2, 5, 10], integer=whole)
+            values = places = np.array(ticks.tick_values(low, high))
+            decimals = max(0, -int(np.floor(np.log10(values[1] - values[0]))))
+            labels = [f"{value:,.{decimals}f}" for value in values]
+            if max(map(len, labels)) <= LONG:
+                break
+    for label, place in zip(labels, (places - low) / (high - low), strict=True):
         if 0 <= place <= 1:
-            yield f"{value:,.6g}".replace("-", "−"), float(place)
+            yield label.replace("-", "−"), float(place)
 
 
 def _names(column: Column, real: Tensor, drawn: Mapping[int, Tensor]) -> tuple[int, list[str]]:

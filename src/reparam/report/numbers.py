@@ -48,6 +48,18 @@ def interval(score: Score) -> str:
     return f"{low:.1f}–{high:.1f} %"
 
 
+def with_error(score: Score | None, name: str) -> tuple[str, str]:
+    """The number, and how sure it is: an error, or the interval of an accuracy.
+
+    >>> with_error(Score(1.0, "accuracy", 30, "test", stderr=0.0), "accuracy")
+    ('100.0 %', '88.6–100.0 %')
+    """
+    if score is None:
+        return "", ""
+    value, error = number(score, name)
+    return value, interval(score) or (f"± {error}" if error else "")
+
+
 def _is_share(score: Score, name: str) -> bool:
     return score.unit == "share" or score.interval is not None or measure(name).form == "share"
 

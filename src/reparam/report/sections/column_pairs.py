@@ -3,6 +3,8 @@ samples."""
 
 from __future__ import annotations
 
+import math
+
 from reparam.evaluation.association import apart, association
 from reparam.evaluation.rows import subset
 from reparam.report.associations import triangle
@@ -19,14 +21,19 @@ def build(shown: Shown) -> list[Card]:
     rows = shown.split.x[:, :MOST]
     wanted = association(rows, columns)
     train = subset(shown.data.train, len(rows), shown.seed).x[:, :MOST]
-    floor = f"training data: {apart(association(train, columns), wanted):.2f} apart from these"
+    floor = _note("training data: {} apart from these", apart(association(train, columns), wanted))
     cards = [Card(None, "Test data", [("", triangle(wanted, columns, "Test data"))], floor)]
     for index, drawn in shown.drawn_rows.items():
         label = shown.entries[index].label
         found = association(drawn[: len(rows), :MOST], columns)
-        note = f"{apart(found, wanted):.2f} apart from the data"
+        note = _note("{} apart from the data", apart(found, wanted))
         cards.append(Card(index, label, [("", triangle(found, columns, label))], note))
     return cards
+
+
+def _note(text: str, value: float) -> str:
+    """Nothing where no pair is known, as of columns that are the same in all rows."""
+    return "" if math.isnan(value) else text.format(f"{value:.2f}")
 
 
 SECTION: Section = Section(

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from reparam.evaluation.column_scores import ColumnScores, by_column, is_number
-from reparam.evaluation.scores import Score
 from reparam.report.marginals import marginal
-from reparam.report.numbers import interval, number
+from reparam.report.numbers import with_error
 from reparam.report.section import Section, Shown, mixed
 from reparam.space import Column
 
@@ -63,7 +62,7 @@ def build(shown: Shown) -> list[ColumnRow]:
                 marginal(column, x[~x.isnan()], drawn, alt),
                 [_line(i, scores) for i, scores in enumerate(of_models)],
                 NUMBERS if is_number(column) else ANSWERS,
-                _number(of_models[0].constant)[0],
+                with_error(of_models[0].constant, "column")[0],
             )
         )
     return rows
@@ -89,18 +88,10 @@ def _missing(count: int, rows: int) -> str:
 
 
 def _line(model: int, scores: ColumnScores) -> Line:
-    log_prob, _ = _number(scores.log_prob)
+    log_prob, about = with_error(scores.log_prob, "column")
     given = {"z": "given z", "what is before": "given those before"}.get(scores.given or "", "")
-    error, within = _number(scores.error)
-    return Line(model, log_prob, given if log_prob else "", error, within)
-
-
-def _number(score: Score | None) -> tuple[str, str]:
-    """The number, and how sure it is."""
-    if score is None:
-        return "", ""
-    value, error = number(score, "column")
-    return value, interval(score) or (f"± {error}" if error else "")
+    error, within = with_error(scores.error, "column")
+    return Line(model, log_prob, f"{about} {given}".strip() if log_prob else "", error, within)
 
 
 SECTION: Section = Section(

@@ -19,7 +19,7 @@ from reparam.evaluation.imputed_cells import (
     iterative_answers,
 )
 from reparam.evaluation.scores import Score, difference
-from reparam.report.numbers import number
+from reparam.report.numbers import with_error
 from reparam.report.section import Section, Shown, mixed
 
 
@@ -79,7 +79,7 @@ def _answers(scores: Sequence[Score | None], *, lower: bool) -> list[Answer]:
 
 
 def _answer(score: Score, best: Score) -> Answer:
-    value, error = number(score, "column")
+    value, error = with_error(score, "column")
     apart = difference(score, best)
     near = apart.stderr is not None and abs(apart.value) <= apart.stderr
     return Answer(value, error, "best" if apart.value == 0 else "tied" if near else "")
@@ -92,7 +92,7 @@ SECTION: Section = Section(
 seed {{{{ seed }}}}, and filled: with the training mean or most frequent value (constant),
 {{% if "iterative" in content.others %}}by scikit-learn's iterative imputer, {{% endif %}}and with
 the mean or most frequent value of a model's draws from p(hidden | seen). Errors are over the hidden
-cells.""",
+cells. Green is the best of a column, and paler what is within one standard error of it.""",
     build,
     "imputed.html.j2",
     mixed,
