@@ -53,6 +53,8 @@ def log_p(model: Model) -> Tensor:
         ("vae", {"latent_dim": 1, "hidden": (6,)}, (0, 1)),
         ("vae", {"latent_dim": 1, "hidden": (6,)}, (0, 1, 2)),
         ("vae", {"latent_dim": 1, "hidden": (6,)}, (2,)),
+        ("vae", {"latent_dim": 1, "hidden": (6,), "posterior": "iaf", "flows": 1}, (0, 1)),
+        ("vae", {"latent_dim": 1, "hidden": (6,), "prior": "mixture", "components": 2}, (0, 2)),
         ("made", {"hidden": (6,)}, (1, 2)),
         ("made", {"hidden": (6,), "masks": 2}, (1, 2)),
         ("nade", {"hidden": 6}, (2,)),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import draws_at_once
-from reparam.model import Completer, Distribution, LatentVariable, Model, positive_count
+from reparam.model import Completer, LatentVariable, Model, positive_count
 from reparam.space import as_tensor, check_shape, trusted
+
+# The prior covers whatever there is: with it a chain leaves any z, however narrow q may be.
+PRIOR_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -20,7 +24,7 @@ class Imputation:
     Args:
         x: (B, draws, D); cells that were given are as they were.
         steps: of each Markov chain; None: draws are exact.
-        acceptance: the share of the proposals that the chains accepted.
+        acceptance: the share of the proposals of q that the chains accepted.
     """
 
     x: Tensor
@@ -43,8 +47,10 @@ def impute(
     Models with a closed form, and autoregressive ones where all that is missing comes last, draw
     exactly. VAEs do by Metropolis steps on z alone, a chain for every draw: q(z|x_observed)
     proposes, and z′ replaces z with probability min(1, w′/w), w = p(x_observed|z) p(z) / q(z|x);
-    then x_missing ~ p(x_missing|z). A chain starts at a proposal; a low acceptance says that more
-    steps are needed.
+    then x_missing ~ p(x_missing|z). Every tenth step the prior proposes instead, accepted with
+    probability min(1, p(x_observed|z′) / p(x_observed|z)): it reaches what a q narrower than the
+    truth seldom does. A chain starts at a proposal of q; a low acceptance says that more steps are
+    needed.
 
     Args:
         model: one that takes missing cells.
@@ -122,27 +128,39 @@ def _by_chains(
     with trusted():
         proposal = model.posterior(x, own).repeat(draws)
         x = x.repeat_interleave(draws, 0)
-        z, weight = _proposed(model, proposal, x, c, generator)
+        prior = model.prior(c)
+        prior = prior.repeat(len(x) // prior.rows)
+        here = _weigh(model, x, c, *proposal.rsample_with_log_prob_terms(generator))
         accepted = x.new_zeros((), dtype=numerics.accumulator(x))
-        for _ in range(steps):
-            other, its_weight = _proposed(model, proposal, x, c, generator)
-            uniform = numerics.noise(weight, "uniform", generator)
-            better = uniform.log() < its_weight - weight
-            z = torch.where(better.view(-1, *[1] * (z.ndim - 1)), other, z)
-            weight = torch.where(better, its_weight, weight)
-            accepted += better.to(accepted).mean()
-        drawn = model.likelihood(z, c).sample(generator)
-    return drawn, (accepted / steps).item()
+        for step in range(1, steps + 1):
+            if step % PRIOR_EVERY:
+                there = _weigh(model, x, c, *proposal.rsample_with_log_prob_terms(generator))
+                ratio = there.weight - here.weight
+            else:
+                z = prior.sample(generator)
+                there = _weigh(model, x, c, z, proposal.log_prob_terms(z))
+                ratio = there.evidence - here.evidence  # p(z) cancels: it proposed
+            moves = numerics.noise(ratio, "uniform", generator).log() < ratio
+            here = here.moved(there, moves)
+            if step % PRIOR_EVERY:
+                accepted += moves.to(accepted).mean()
+        drawn = model.likelihood(here.z, c).sample(generator)
+    return drawn, (accepted / (steps - steps // PRIOR_EVERY)).item()
 
 
-def _proposed(
-    model: LatentVariable,
-    proposal: Distribution,
-    x: Tensor,
-    c: Tensor | None,
-    generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor]:
-    """z ~ q(z|x_observed) and ln p(x_observed|z) p(z) / q(z|x_observed), (B·draws,)."""
-    z, log_q = proposal.rsample_with_log_prob_terms(generator)
-    prior = model.prior(c).log_prob(z)
-    return z, model.likelihood(z, c).log_prob(x) + prior - log_q.sum(1)
+class _Point(NamedTuple):
+    """Where the chains are: z, ln p(x_observed|z), and that + ln p(z) − ln q(z|x_observed)."""
+
+    z: Tensor
+    evidence: Tensor
+    weight: Tensor
+
+    def moved(self, there: _Point, moves: Tensor) -> _Point:
+        """``there`` in the chains that move."""
+        of_z = moves.view(-1, *[1] * (self.z.ndim - 1))
+        return _Point(*map(torch.where, (of_z, moves, moves), there, self))
+
+
+def _weigh(model: LatentVariable, x: Tensor, c: Tensor | None, z: Tensor, log_q: Tensor) -> _Point:
+    evidence = model.likelihood(z, c).log_prob(x)
+    return _Point(z, evidence, evidence + model.prior(c).log_prob(z) - log_q.sum(1))

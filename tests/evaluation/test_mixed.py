@@ -164,3 +164,21 @@ def test_one_row_whose_marginal_is_an_estimate_makes_the_mean_one():
     for x in (rows, rows.flip(0)):
         data = rp.Data(rp.Split(rows), rp.Split(rows), rp.Split(x), space, "rows")
         assert rp.evaluate(model, data)["log_likelihood"].kind == "estimate"
+
+
+def test_columns_that_are_constant_keep_their_unit():
+    """Their sums round, so that their deviation is not 0 by itself: 0.3 a thousand times."""
+    x = torch.randn(1000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x[:, 0] = 0.3
+    columns = tuple(Column(name, "real") for name in "abc")
+    for space in (Space((3,), "real"), Space((3,), "mixed", columns=columns)):
+        vectors = Vectors(space, x)
+        assert vectors.scale[0] == 1
+        squares, _ = vectors.errors(x[:1] + torch.tensor([[0.1, 0, 0]]).double(), x[:1])
+        assert squares.item() == pytest.approx(0.01)
+
+
+def test_a_flag_beyond_its_values_is_the_nearest_one():
+    space = Space((1,), "mixed", columns=(Column("owned", "binary", low=1),))
+    vectors = Vectors(space, torch.tensor([[1.0], [2.0]]))
+    assert vectors.inverse(torch.tensor([[-0.6], [1.7]]).double()).tolist() == [[1], [2]]

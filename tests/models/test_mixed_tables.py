@@ -405,6 +405,26 @@ def test_a_constant_real_column_is_no_part_of_the_density_though_cells_of_it_mis
     assert (model.sample(5)[:, 0] == 7).all()
 
 
+def test_means_become_whole_numbers_that_have_them_as_their_mean():
+    columns = (
+        rp.Column("owned", "binary", low=1),
+        rp.Column("age", "levels", 9, low=18),
+        rp.Column("code", "levels", 10, low=20000001),
+        rp.Column("height", "real"),
+    )
+    space = Space((4,), "mixed", columns=columns)
+    model = rp.build("ae-gmm", space, codec={"latent_dim": 1, "hidden": ()})
+    mean = torch.tensor([[1.3, 19.25, 20000009.5, 170.25]], dtype=F64)
+    draws = model.rounding(mean.expand(4000, -1), torch.Generator().manual_seed(0))
+    for column, share in ((0, 0.3), (1, 0.25), (2, 0.5)):
+        assert draws[:, column].unique().tolist() == [
+            math.floor(mean[0, column]) + k for k in (0, 1)
+        ]
+        found = (draws[:, column] - math.floor(mean[0, column])).mean().item()
+        assert abs(found - share) < 4 * math.sqrt(share * (1 - share) / 4000)
+    assert (draws[:, 3] == 170.25).all()
+
+
 def test_bad_cells_are_refused_by_column_and_row():
     model = rp.build("vae", SPACE, latent_dim=1, hidden=(2,))
     for row, message in (

@@ -39,8 +39,8 @@ def data_of(holes=False):
     return Data(*splits, SPACE, "mixed", columns=tuple(c.name for c in NAMED))
 
 
-def entries(*names):
-    return [TrainedModel(n.upper(), tiny_model(n, SPACE).eval(), {}, History()) for n in names]
+def entries(*names, space=SPACE):
+    return [TrainedModel(n.upper(), tiny_model(n, space).eval(), {}, History()) for n in names]
 
 
 def page(path, data, models):
@@ -90,7 +90,7 @@ def test_rows_say_what_columns_score():
     for row, score in zip(rows, scores, strict=True):
         ae, vae, made = row.lines
         assert (ae.log_prob, ae.given, made.error) == ("", "", "")
-        assert (vae.given, made.given) == ("given z", "given those before")
+        assert re.fullmatch("± [0-9.]+ given z", vae.given) and made.given.endswith("those before")
         shown = float(vae.log_prob.replace("−", "-"))
         assert shown == pytest.approx(score.log_prob.value, abs=0.02)
         assert row.missing.startswith(f"{score.missing} of 30")
@@ -144,7 +144,23 @@ def test_areas_of_histograms_are_shares():
     assert steps(svg, "real") == pytest.approx([41, 20.5, 20.5])
     assert steps(svg, "drawn") == pytest.approx([0, 0, 82])
     assert "var(--model-1);stroke-dasharray" in svg
-    assert re.findall(r">(\d+)</text>", svg) == ["2", "3", "4"]
+    assert re.findall(r">([^<]+)</text>", svg) == ["2", "3", "4"]
+
+
+def test_labels_of_an_axis_differ():
+    for values in ([0.0, 1, 2], [1.7e9 - 10, 1.7e9, 1.7e9 + 10], [0.001, 0.0012, 0.002]):
+        svg = marginal(Column("a", "real"), torch.tensor(values, dtype=torch.float64), {}, "")
+        labels = re.findall(r">([^<]+)</text>", svg)
+        assert len(labels) >= 2 and len({*labels}) == len(labels)
+
+
+def test_pairs_that_nobody_knows_are_not_far_apart():
+    columns = (Column("a", "binary"), Column("b", "real"))
+    x = torch.tensor([[1.0, 0.5], [1.0, 1.5], [1.0, 2.5]] * 9)
+    split = Split(x)
+    data = Data(split, split, split, Space((2,), "mixed", columns=columns), "two")
+    cards = column_pairs.build(Shown(data, entries("vae", space=data.space)))
+    assert not any("nan" in str(card.note).lower() for card in cards)
 
 
 def test_what_lies_out_of_sight_counts_in_the_areas():

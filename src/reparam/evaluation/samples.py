@@ -107,7 +107,10 @@ class Yardstick:
         features, edges, vectors, start = [], [], [], 0
         for x in parts:
             features.append(self.features(x))
-            _refuse_not_finite(features[-1])
+            if x.isfinite().all():
+                _refuse_not_finite(features[-1])
+            elif not features[-1].isfinite().all():
+                raise ValueError("extractor: has no finite features of rows with missing cells")
             if has_edges(self.space):
                 edges.append(laplacian_variance(x.cpu().double()))
             kept = x.cpu()[chosen[start : start + len(x)]]

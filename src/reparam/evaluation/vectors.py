@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reparam import numerics
 from reparam.model import Space
 
 
@@ -90,6 +91,9 @@ class Vectors:
         x[:, self.entries[:kept]] = vectors[:, :kept]
         x = x * self.scale + self.shift
         x[:, self.log] = x[:, self.log].exp()
+        for index in self.flags:  # what is no value of a flag is nearest to one
+            low = (self.space.columns or ())[index].low
+            x[:, index] = x[:, index].clamp(low, low + 1)
         parts = vectors[:, kept:].split([self._count(i) for i in self.named], 1)
         for index, part in zip(self.named, parts, strict=True):
             x[:, index] = part.argmax(1).double()
@@ -128,7 +132,9 @@ class Vectors:
         count = there.sum(0).clamp(min=1)
         mean = torch.where(there, x, 0.0).sum(0) / count
         deviation = (torch.where(there, x - mean, 0.0).square().sum(0) / count).sqrt()
-        self.scale = torch.where(deviation > 0, deviation, 1.0)
+        row, same = numerics.constant_entries([x])  # whose sums round
+        mean = torch.where(same, row, mean)
+        self.scale = torch.where(same | (deviation == 0), 1.0, deviation)
         if not self.space.columns:
             return
         self.stand_in, self.shift = mean, torch.zeros_like(mean)

@@ -16,7 +16,7 @@ from reparam.bijections.standardize_columns import StandardizeColumns
 from reparam.limits import Count
 from reparam.model import Completer, LogProb, Solve, Space, Stage
 from reparam.models.pca import PCA, Law, Rows, spectrum_of
-from reparam.space import as_tensor
+from reparam.space import as_tensor, readable
 
 NUMBERS_AT_ONCE = 2**22  # in the q × q matrices of some rows, or of some columns
 TOLERANCE = 1e-9  # nats of the mean log-likelihood of a cell
@@ -110,8 +110,10 @@ class RealPCA(PCA, Completer):
         there = ~x.isnan()
         y, seen = self._seen(x, there)
         whole = (there | ~self.standardize.varying.mask).all(1)
-        part = in_batches(self._log_marginal, self._rows_at_once, y, seen)
-        value = torch.where(whole, self._log_normal(y), part)
+        value = self._log_normal(y)
+        if not _surely_all(whole):
+            part = in_batches(self._log_marginal, self._rows_at_once, y, seen)
+            value = torch.where(whole, value, part)
         slopes = self.standardize.factors(torch.zeros_like(y), _with_ones(x, there).to(y))
         return LogProb(value + torch.where(there, slopes, 0.0).sum(1), "exact")
 
@@ -152,6 +154,8 @@ class RealPCA(PCA, Completer):
         if not self.takes_missing:
             return super()._centered(x)
         y, seen = self._seen(x, ~x.isnan())
+        if _surely_all(~x.isnan()):
+            return y
         z = in_batches(self._mean_z, self._rows_at_once, y, seen)
         return torch.where(seen, y, z @ self.weight.T)
 
@@ -181,6 +185,11 @@ class RealPCA(PCA, Completer):
         root = posterior.factor.mT
         deviation = torch.linalg.solve_triangular(root, normal[:, :, None], upper=True)
         return posterior.mean + deviation.squeeze(2)
+
+
+def _surely_all(mask: Tensor) -> bool:
+    """Whether a mask is known to hold everywhere: nothing waits for a device to say so."""
+    return mask.device.type == "cpu" and readable() and bool(mask.all())
 
 
 def _with_ones(x: Tensor, there: Tensor) -> Tensor:
@@ -341,7 +350,7 @@ def maximize(
         RuntimeWarning,
         stacklevel=2,
     )
-    return theta
+    return one
 
 
 def em_step(now: Parameters, units: _Units) -> tuple[Parameters, float]:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from reparam import numerics
+from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
     Batch,
@@ -156,14 +157,15 @@ class TwoStage(Codec, Generator):
         return (x + numerics.noise(x, "uniform", generator)).floor().clamp(0, levels - 1)
 
 
-class _Rounding(nn.Module):
+class _Rounding(Float64Buffers):
     """Means of flags and levels of mixed data as whole numbers: up or down, so that they stay."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         super().__init__()
         counts = [c.count or 1 if c.kind in ("levels", "binary") else 0 for c in columns]
         self.register_buffer("whole", torch.tensor(counts) > 0, persistent=False)
-        self.register_buffer("low", torch.tensor([float(c.low) for c in columns]), persistent=False)
+        low = torch.tensor([float(c.low) for c in columns], dtype=torch.float64)
+        self.register_buffer("low", low)  # saved, so that no cast rounds it
         self.register_buffer("top", torch.tensor(counts).float() - 1, persistent=False)
         self.whole: Tensor
         self.low: Tensor
@@ -171,7 +173,8 @@ class _Rounding(nn.Module):
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         drawn = (x - self.low + numerics.noise(x, "uniform", generator)).floor()
-        return torch.where(self.whole, drawn.clamp(min=0).minimum(self.top) + self.low, x)
+        whole = drawn.clamp(min=0).minimum(self.top) + self.low
+        return torch.where(self.whole, whole.to(x), x)
 
 
 def _refuse_collapsed(codes: Iterable[Batch]) -> None:

@@ -90,7 +90,7 @@ class ColumnErrors(nn.Module):
         for index in range(x.shape[1]):
             values = x[:, index][~x[:, index].isnan()]
             if self.flags[index] or index in self.named:
-                counts = values.long().bincount(minlength=2).to(values)
+                counts = values.long().bincount(minlength=max(2, len(self.start))).to(values)
                 shares = counts / counts.sum().clamp(min=1)
                 self.costs[index] = torch.special.entr(shares).sum().clamp(min=LEAST)
                 logs = counts.clamp(min=0.5).log()  # half a row of what never occurs
