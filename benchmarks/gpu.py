@@ -30,8 +30,8 @@ from reparam.presets import PRESETS
 # What the parts are called, and the most seconds of each: less than eight minutes in all.
 PARTS: dict[str, tuple[str, float]] = {
     "contract": ("the same on the device as on the CPU", 110),
-    "step": ("a step, compiled and as it is", 80),
-    "fit": ("training beside others", 170),
+    "step": ("a step, captured and as it is", 120),
+    "fit": ("training beside others", 130),
     "densities": ("likelihoods and samples", 70),
     "bfloat16": ("bfloat16 beside float32", 40),
 }

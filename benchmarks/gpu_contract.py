@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import mixed_speed
 import torch
 from gpu_task import Row, Settings, Task
 from torch import Tensor
@@ -27,15 +28,22 @@ SMALL: dict[str, Any] = {"latent_dim": 4, "hidden": (32,), "dropout": 0.0}
 
 
 def tasks(settings: Settings, presets: list[str]) -> list[Task]:
-    def task(preset: str) -> Task:
-        return Task(preset, lambda: contract(preset, settings))
+    """On digits, and on a table where a preset takes columns of all kinds."""
+    on = {"": digits(), ", table": few(mixed_speed.sides()["mixed"])}
 
-    return [task(preset) for preset in presets]
+    def task(preset: str, where: str) -> Task:
+        return Task(f"{preset}{where}", lambda: contract(preset, on[where], settings))
+
+    pairs = ((preset, where) for where in on for preset in presets)
+    return [task(*pair) for pair in pairs if fits(pair[0], on[pair[1]].space)]
 
 
-def contract(preset: str, settings: Settings) -> Iterator[Row]:
+def fits(preset: str, space: rp.Space) -> bool:
+    return PRESETS[preset].accepts.refusal(space) is None
+
+
+def contract(preset: str, data: rp.Data, settings: Settings) -> Iterator[Row]:
     """All points, of a model that was trained for a moment on the CPU."""
-    data = digits()
     torch.backends.cudnn.allow_tf32 = False  # the CPU has no such rounding
     model = small(preset, data.space)
     rp.fit(model, data, epochs=1, device="cpu", progress=False)
@@ -49,10 +57,13 @@ def contract(preset: str, settings: Settings) -> Iterator[Row]:
 
 def digits() -> rp.Data:
     """A part of the digits of 8 × 8."""
-    data = rp.load_data("digits")
+    return few(rp.load_data("digits"))
+
+
+def few(data: rp.Data) -> rp.Data:
     rows = {"train": 200, "valid": 50, "test": 50}
     parts = [getattr(data, name).take(slice(0, n)) for name, n in rows.items()]
-    return rp.Data(*parts, space=data.space, name="digits")
+    return rp.Data(*parts, space=data.space, name=data.name)
 
 
 def small(preset: str, space: rp.Space) -> Any:
@@ -147,13 +158,15 @@ def equal_weights(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def resumed(preset: str, data: rp.Data, device: str) -> Row:
     """A run in two pieces beside one in one piece, and that beside itself once more."""
+    said: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
 
         def trained(name: str, *epochs: int) -> Tensor:
             out, how = Path(folder) / name, {"progress": False}
             # A falling learning rate would depend on how many epochs there are to be in all.
             once = {"epochs": epochs[0], "device": device, "schedule": "constant"}
-            rp.fit(small(preset, data.space), data, out=out, **once, **how)
+            history = rp.fit(small(preset, data.space), data, out=out, **once, **how)
+            said.update(w for w in history.warnings if "captured" in w)
             for more in epochs[1:]:
                 rp.resume(out, data=data, epochs=more, **how)
             tensors = read_tensors(out / STATE_FILE)[0]
@@ -161,7 +174,8 @@ def resumed(preset: str, data: rp.Data, device: str) -> Row:
             return torch.cat(weights)
 
         whole, pieces, again = trained("whole", 2), trained("pieces", 1, 2), trained("again", 2)
+    why = f"; {said.pop()}" if said else ""
     if torch.equal(whole, pieces):
-        return Row("resumed", "equal bit for bit")
+        return Row("resumed", f"equal bit for bit{why}")
     far = [float((whole - other).abs().max()) for other in (pieces, again)]
-    return Row("resumed", f"differs by {far[0]:.1e}; two whole runs by {far[1]:.1e}")
+    return Row("resumed", f"differs by {far[0]:.1e}; two whole runs by {far[1]:.1e}{why}")

@@ -19,9 +19,9 @@ from reparam.model import Codec, Completer, Density, Descend, Generator, Model, 
 from reparam.nets.pixels import PixelNetwork
 from reparam.presets import PRESETS
 from reparam.space import trusted
-from reparam.train.loop import gradient_sum
+from reparam.train.optimizers import gradient_sum
 from reparam.train.state import Training, trainable
-from reparam.train.tally import Tally
+from reparam.train.tally import Measured
 
 PIXELS = (2, 2, 3)  # as few as show what many would
 CONVOLUTIONS = ("ae", "vae")  # the networks of all others that take vectors too are theirs
@@ -77,7 +77,7 @@ def test_a_training_step_stays_on_the_device_and_waits_for_nothing(small):
                 parameters = trainable(player.modules)
                 nn.utils.clip_grad_norm_(parameters, 1.0)
                 gradient = gradient_sum(parameters)
-            skip = Tally().add(loss, gradient)
+            skip = Measured.of(loss, gradient).skip
             with torch.no_grad():
                 model.after_step(loss, player.name)
     assert not device.waits

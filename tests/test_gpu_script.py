@@ -36,9 +36,8 @@ def test_the_script_runs_on_a_cpu_and_measures_nothing_twice(tmp_path, monkeypat
     assert "equal bit for bit" in shown and "seeded, 100.0% those of the CPU" in shown
     assert "CUDA only" in shown
     tasks = json.loads(file.read_text())["tasks"]
-    assert set(tasks) == {"contract/k-sparse-ae", "contract/pca", "step/vae, as it is"} | {
-        "step/vae, compiled"
-    }
+    steps = {f"step/vae, {how}" for how in gpu_training.HOW}
+    assert set(tasks) == {"contract/k-sparse-ae", "contract/pca"} | steps
     assert not any(task["failed"] for task in tasks.values())
     monkeypatch.setattr(gpu, "measure", lambda *_: pytest.fail("measured again"))
     gpu.main(words)

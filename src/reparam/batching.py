@@ -12,6 +12,7 @@ from reparam.space import Space
 # Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
 # enough for activations to stay in the cache, and of large images few enough for any memory.
 ENTRIES_AT_ONCE, ROWS_AT_ONCE, DRAWS_AT_ONCE, LEAST_AT_ONCE = 1_000_000, 500, 2000, 16
+ON_CUDA = 16  # times as many draws: fewer would not keep so many cores busy
 LARGEST_MLP_IMAGE = 1024  # entries, 32 × 32: above it fully connected layers waste their weights
 MOST_PASSED = 10**10  # entries of x, through networks, for all draws of a score by default
 CONVOLVED = 10  # times as dear is an entry of x where networks are convolutional
@@ -26,9 +27,15 @@ def rows_at_once(space: Space) -> int:
     return min(max(ENTRIES_AT_ONCE // space.dimension, LEAST_AT_ONCE), ROWS_AT_ONCE)
 
 
-def draws_at_once(space: Space) -> int:
-    """How many draws of z to decode at once: more, as no objective sees several of them."""
-    return min(max(ENTRIES_AT_ONCE // space.dimension, LEAST_AT_ONCE), DRAWS_AT_ONCE)
+def draws_at_once(space: Space, device: torch.device | None = None) -> int:
+    """How many draws of z to decode at once: more, as no objective sees several of them.
+
+    >>> space = Space((1, 28, 28), "binary")
+    >>> draws_at_once(space), draws_at_once(space, torch.device("cuda"))
+    (1275, 20400)
+    """
+    most = min(max(ENTRIES_AT_ONCE // space.dimension, LEAST_AT_ONCE), DRAWS_AT_ONCE)
+    return most * ON_CUDA if device is not None and device.type == "cuda" else most
 
 
 def convolved(space: Space) -> bool:

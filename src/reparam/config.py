@@ -37,8 +37,8 @@ class TrainConfig(Limited):
         augment: how images are moved at random, afresh in every step: ``"flip"`` left and right,
             ``"shift"`` by up to an eighth of the sides, or a pixel, ``"crop"`` to 0.8 of them or
             more; nothing but training sees it.
-        compile: run the loss through ``torch.compile``, on CUDA as CUDA graphs; where it cannot
-            be compiled it runs as it is, and the history's warnings say why.
+        compile: run the loss through ``torch.compile``; where it cannot be compiled it runs as it
+            is, and the history's warnings say why.
         save_every: seconds between checkpoints.
         tensorboard: also write the curves for TensorBoard into the run's folder.
         seed: of weights, noise and data order.

@@ -96,7 +96,7 @@ def impute(
     if not isinstance(model, LatentVariable):
         raise ValueError(f"impute: {type(model).__name__} has no p(x_missing | x_observed)")
     parts, accepted, tried = [], 0.0, 0
-    rows = max(1, draws_at_once(model.space) // draws)
+    rows = max(1, draws_at_once(model.space, model.anchor.device) // draws)
     for start in range(0, len(x), rows):
         block = slice(start * draws, (start + rows) * draws)
         of_block = None if repeated is None else repeated[block]

@@ -468,7 +468,9 @@ class LatentVariable(Codec, Density):
     ) -> LogProb:
         rows = x.shape[0]
         alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
-        most = self._draws_of_a_row if alone else max(1, draws_at_once(self.space) // rows)
+        most = (
+            self._draws_of_a_row if alone else max(1, draws_at_once(self.space, x.device) // rows)
+        )
         total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
         with trusted():
             posterior = self.posterior(x, c)

@@ -15,7 +15,7 @@ from reparam import batching
 @pytest.fixture
 def parts_of_seven(monkeypatch):
     """At most seven draws at a time."""
-    monkeypatch.setattr(batching, "draws_at_once", lambda space: 7)
+    monkeypatch.setattr(batching, "draws_at_once", lambda space, device=None: 7)
 
 
 @pytest.fixture(scope="module")

@@ -148,7 +148,7 @@ def test_samples_say_how_far_they_are(reparam, runs, tmp_path, monkeypatch):
     from reparam import batching, progress
 
     news, bar = [], progress.bar
-    monkeypatch.setattr(batching, "draws_at_once", lambda space: 2)
+    monkeypatch.setattr(batching, "draws_at_once", lambda space, device=None: 2)
 
     def recorded(name):
         shown = bar(name)

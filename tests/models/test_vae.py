@@ -178,7 +178,7 @@ def test_chunks_of_samples_make_no_difference(monkeypatch, rows_per_chunk):
         taken.append(len(like))
         return torch.stack([next(stream) for _ in range(len(like))])
 
-    monkeypatch.setattr(vocabulary, "draws_at_once", lambda space: rows_per_chunk)
+    monkeypatch.setattr(vocabulary, "draws_at_once", lambda space, device=None: rows_per_chunk)
     with noise_from(next_rows):
         found = model.log_prob(x, samples=11).value.item()
     assert found == pytest.approx(wanted, rel=1e-10)

@@ -24,7 +24,7 @@ def test_compiled_training_is_training(monkeypatch):
     """The same steps within the rounding of a fused kernel: float64, six steps."""
     real = torch.compile
     plain, _ = trained("ae", False)
-    monkeypatch.setattr(torch, "compile", lambda m, mode: real(m, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", lambda m: real(m, backend="aot_eager"))
     compiled, history = trained("ae", True)
     assert not history.warnings
     # Adam's first steps divide a gradient by its own size: entries near 0 amplify rounding.
@@ -44,7 +44,7 @@ def test_what_cannot_be_compiled_runs_as_it_is_and_says_why(fails, monkeypatch):
         def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("no kernel\nand a long trace")
 
-    def broken(model: rp.Model, mode: str) -> Any:
+    def broken(model: rp.Model) -> Any:
         def run(*arguments: Any) -> Any:
             loss = model(*arguments)
             if fails == "forward":
@@ -74,7 +74,7 @@ def test_the_trial_moves_no_running_statistics(monkeypatch):
             value = self.norm(self.prepare(x)[0].flatten(1)).square().mean(1)
             return Loss(value.mean() + 0 * self.norm.weight.sum(), {"loss": value})
 
-    def broken(model: rp.Model, mode: str) -> Any:
+    def broken(model: rp.Model) -> Any:
         def run(*arguments: Any) -> Any:
             model(*arguments)
             raise RuntimeError("no kernel")

@@ -83,7 +83,7 @@ def _drawn(
     """n samples, as many at a time as memory allows."""
     from reparam.batching import draws_at_once, slices
 
-    for part in slices(0, n, draws_at_once(model.space)):
+    for part in slices(0, n, draws_at_once(model.space, model.anchor.device)):
         of_part = None if c is None else c[part]
         watch("samples", part.start / n)
         yield model.sample(part.stop - part.start, of_part, generator=generator).cpu()

@@ -12,7 +12,7 @@ from reparam.train.random import generator_states, restore_generators
 
 
 class Compiled:
-    """A model's loss as compiled code; on CUDA its forward and backward passes are CUDA graphs.
+    """A model's loss as compiled code.
 
     Each player's loss is tried once, with its backward pass, and what that moved is put back:
     random generators, buffers, gradients. Where it fails, the loss runs uncompiled from then on.
@@ -25,16 +25,12 @@ class Compiled:
 
     def __init__(self, model: Model, device: torch.device, warn: Callable[[str], None]) -> None:
         self.model, self.device, self.warn = model, device, warn
-        self.graphs = device.type == "cuda"
-        mode = "reduce-overhead" if self.graphs else "default"
-        self.run: Callable[..., Loss] = torch.compile(model, mode=mode)
+        self.run: Callable[..., Loss] = torch.compile(model)
         self.tried: set[str] = set()
 
     def __call__(self, x: Tensor, c: Tensor | None, player: str) -> Loss:
         if self.run is not self.model and player not in self.tried:
             self._try(x, c, player)
-        if self.graphs:  # results of the last step may be overwritten: the tally holds copies
-            torch.compiler.cudagraph_mark_step_begin()
         return self.run(x, c, player)
 
     def _try(self, x: Tensor, c: Tensor | None, player: str) -> None:

@@ -7,7 +7,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,19 +22,21 @@ from reparam.memory import keep_freed
 from reparam.model import Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
 from reparam.progress import Watch, bar
+from reparam.train.captured import captured
 from reparam.train.compiled import Compiled
-from reparam.train.device import autocast, chosen_threads, flushed_denormals, lacks_bfloat16
+from reparam.train.device import chosen_threads, flushed_denormals, lacks_bfloat16
 from reparam.train.diagnosis import diagnose
 from reparam.train.folder import RunFolder
 from reparam.train.history import History, Row
 from reparam.train.judge import disagreement, judge, judged
-from reparam.train.optimizers import gradient_sum
+from reparam.train.optimizers import set_learning_rate
 from reparam.train.random import alone, seeded
 from reparam.train.ranks import Ranks
 from reparam.train.resuming import put_back
 from reparam.train.state import Training
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
+from reparam.train.updates import Step, Update, turns
 from reparam.train.validation import Validated, call_back, validate
 from reparam.wording import listed
 
@@ -281,13 +283,12 @@ class _Session:
         first, before = training.step, training.history.seconds
         training.start_clock()
         self._agree()
+        steps: Mapping[str, Step] = {p.name: Update(training, p, self.forward) for p in players}
+        if not training.ended:
+            steps = captured(training, players, steps, self._warn)
         while not training.ended:
-            batches: list[Batch] = []  # of the turns of this step, which the players share
-            for player in players:
-                for turn in range(player.steps):
-                    if turn == len(batches):
-                        batches.append(training.batches.at(training.step, turn))
-                    self._optimize(player, batches[turn])
+            for player, batch in turns(training.batches, training.step, players):
+                self._optimize(player, steps[player.name], batch)
             training.move_average()
             training.step += 1
             if training.step % training.steps_per_row == 0 or training.step == training.total_steps:
@@ -322,30 +323,11 @@ class _Session:
         if apart:
             self._warn(apart)
 
-    def _optimize(self, player: Player, batch: Batch) -> None:
+    def _optimize(self, player: Player, update: Step, batch: Batch) -> None:
         training, config = self.training, self.training.config
-        optimizer = training.optimizers[player.name]
         rate = config.lr * player.lr * learning_rate_factor(config, training)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with autocast(config, training.device):
-            loss: Loss = self.forward(batch.x, batch.c, player.name)
-        parameters = training.weights[player.name]
-        for parameter in parameters:
-            parameter.grad = None
-        # Of a single player it would be the same, and a search for it through the graph.
-        loss.objective.backward(inputs=parameters if len(training.weights) > 1 else None)
-        loss = training.ranks.combine(loss, parameters, training.batches.weight)
-        # A fused optimizer leaves the weights alone where this is 1, without waiting for it.
-        if config.clip is None:
-            gradient = gradient_sum(parameters)
-        else:
-            gradient = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-        skip = training.tallies[player.name].add(loss, gradient)
-        optimizer.found_inf = skip  # type: ignore[attr-defined]
-        optimizer.step()
-        with torch.no_grad():
-            training.model.after_step(loss, player.name)
+        set_learning_rate(training.optimizers[player.name], rate)
+        training.tallies[player.name].add(update(batch))
 
     def _end_row(self, players: tuple[Player, ...]) -> None:
         """Close a row of the curves: training means, validation means, diagnosis."""

@@ -25,19 +25,25 @@ def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
 def make_optimizer(player: Player, config: TrainConfig) -> torch.optim.Optimizer:
     """Adam on a player's parameters; with weight decay AdamW, which decays the matrices alone.
 
-    Fused: one pass over the weights instead of a dozen, and it skips a step on ``found_inf``.
+    Fused: one pass over the weights instead of a dozen, and it skips a step on ``found_inf``. On
+    CUDA the learning rate is a tensor, so that a captured step reads what it is now.
     """
-    parameters, rate = trainable(player.modules), config.lr * player.lr
+    parameters = trainable(player.modules)
+    rate: float | Tensor = config.lr * player.lr
+    captured = bool(parameters) and parameters[0].is_cuda
+    if captured:
+        rate = torch.tensor(rate, device=parameters[0].device)
     betas = config.betas if player.betas is None else player.betas
     if not config.weight_decay:
         # Both would be the same, but AdamW multiplies every weight by 1.
-        return torch.optim.Adam(parameters, rate, betas, fused=True)
+        return torch.optim.Adam(parameters, rate, betas, fused=True, capturable=captured)
     matrices = {id(p) for module in player.modules for p in decaying(module)}
     groups = [
         {"params": [p for p in parameters if (id(p) in matrices) == decays], "weight_decay": decay}
         for decays, decay in ((True, config.weight_decay), (False, 0.0))
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], rate, betas, fused=True)
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, rate, betas, fused=True, capturable=captured)
 
 
 def decaying(module: nn.Module) -> Iterator[nn.Parameter]:
@@ -62,6 +68,15 @@ def decaying(module: nn.Module) -> Iterator[nn.Parameter]:
         for name, computed in getattr(part, "parametrizations", {}).items():
             if "weight" in name:
                 yield from computed.parameters()
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """In place where it is a tensor."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def moments(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter]) -> Moments:

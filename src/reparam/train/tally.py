@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +17,38 @@ class NonFinite(ArithmeticError):
     """A loss stayed infinite or NaN."""
 
 
+class Measured(NamedTuple):
+    """What one optimizer step had, still on the device.
+
+    Args:
+        names: objective, gradient (whatever is finite while they are), all terms.
+        rows: of its batch.
+        values: (2 + terms,), the terms summed over the rows.
+    """
+
+    names: tuple[str, ...]
+    rows: int
+    values: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, loss: Loss, gradient: Tensor) -> Measured:
+        """
+        Args:
+            loss: of the step.
+            gradient: a scalar that is finite where the gradients are.
+        """
+        sums = [term.sum() for term in loss.terms.values()]
+        values = torch.stack([loss.objective, gradient.to(loss.objective), *sums])
+        rows = max(map(len, loss.terms.values()), default=1)
+        return cls(("objective", "gradient", *loss.terms), rows, values)
+
+    @property
+    def skip(self) -> Tensor:
+        """1.0 where objective or gradients are not finite, and no update is made; else 0.0."""
+        return (self.values[:2].sum() * 0).isnan().float()  # infinity · 0 is NaN too
+
+
 @dataclass
 class Tally:
     """Means of every term over the steps since the last row, and which were not finite.
@@ -24,30 +57,20 @@ class Tally:
     """
 
     names: tuple[str, ...] = ()
-    # Of each: objective, gradient (whatever is finite while they are), sums of all terms.
-    steps: list[Tensor] = field(default_factory=list)
+    steps: list[Tensor] = field(default_factory=list)  # the values of ``Measured``
     rows: int = 1  # of every step's batch
     blank: list[Tensor] = field(default_factory=list)  # where the next steps will be written
 
     @torch.no_grad()
-    def add(self, loss: Loss, gradient: Tensor) -> Tensor:
-        """Count one step in; returns 1.0 where its update must be skipped, else 0.0.
-
-        Args:
-            loss: of the step.
-            gradient: a scalar that is finite where the gradients are.
-        """
-        self.names = self.names or ("objective", "gradient", *loss.terms)
-        self.rows = max(map(len, loss.terms.values()), default=1)
-        sums = [term.sum() for term in loss.terms.values()]
+    def add(self, measured: Measured) -> None:
+        """Count one step in."""
+        self.names, self.rows = self.names or measured.names, measured.rows
         if not self.blank:
             # Many at a time: small tensors that stay would keep a step's large ones apart on the
             # heap, and memory would grow with every step.
-            self.blank = list(loss.objective.new_empty(STEPS_AT_ONCE, 2 + len(sums)).unbind())
-        parts = [loss.objective, gradient.to(loss.objective), *sums]
-        step = torch.stack(parts, out=self.blank.pop())
-        self.steps.append(step)
-        return (step[:2].sum() * 0).isnan().float()  # infinity · 0 is NaN too
+            values = measured.values
+            self.blank = list(values.new_empty(STEPS_AT_ONCE, len(values)).unbind())
+        self.steps.append(self.blank.pop().copy_(measured.values))
 
     def stacked(self) -> Tensor:
         """All steps, (steps, 1 + terms): what a checkpoint keeps."""

@@ -1,0 +1,140 @@
+"""Steps captured whole, optimizer included, as CUDA graphs: what is replayed needs no Python."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from reparam.model import Batch, Player
+from reparam.train.random import generator_states, restore_generators
+from reparam.train.state import Training
+from reparam.train.tally import Measured
+from reparam.train.updates import Step, turns
+
+# Of the values of two steps, relative, or in nats of a whole batch: float32 sums in another order,
+# as some kernels form them, through one update of the weights.
+TOLERANCE = 1e-3
+TRIED = 2  # what changes between two steps outside of the device is seen in the second
+
+
+class Captured:
+    """A step as a graph on batches of one shape; what it returns is overwritten by the next."""
+
+    def __init__(self, step: Step, like: Batch) -> None:
+        self.batch = Batch(like.x.clone(), None if like.c is None else like.c.clone())
+        self.graph = torch.cuda.CUDAGraph()
+        # A capture that fails leaves its stream the current one: the outer context puts it back.
+        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(self.graph):
+            self.measured = step(self.batch)
+
+    def __call__(self, batch: Batch) -> Measured:
+        self.batch.x.copy_(batch.x)
+        if self.batch.c is not None and batch.c is not None:
+            self.batch.c.copy_(batch.c)
+        self.graph.replay()
+        return self.measured
+
+
+def captured(
+    training: Training,
+    players: Sequence[Player],
+    steps: Mapping[str, Step],
+    warn: Callable[[str], None],
+) -> Mapping[str, Step]:
+    """The steps of all players as graphs, where that can be done; else as they are.
+
+    Two steps are made as they are and two by replaying, from the same weights and generators; both
+    must have the same losses, and what they moved is put back. A model whose loss waits for the
+    device, or depends on what Python counts from step to step, trains as it is, with the reason.
+    On CPUs, and with several processes, there is nothing to capture.
+    """
+    if not _capturable(training):
+        return steps
+    before = _Snapshot(training)
+    try:
+        with _aside():
+            wanted = _trial(training, players, steps)
+        like = {p.name: batch for p, batch in turns(training.batches, training.step, players)}
+        graphs = {name: Captured(step, like[name]) for name, step in steps.items()}
+        before.put_back()
+        replayed = _trial(training, players, graphs)
+        if not all(map(_near, replayed, wanted)):
+            raise ValueError("replayed, its losses are others")
+    except Exception as error:  # of any kind: CUDA's, or the model's own, raised again as it is
+        _renew_generator(training.device)
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
+        warn(f"a step cannot be captured, and runs as it is: {type(error).__name__}: {reason}")
+        return steps
+    finally:
+        before.put_back()
+    return graphs
+
+
+def _capturable(training: Training) -> bool:
+    return training.device.type == "cuda" and training.ranks.size == 1
+
+
+def _renew_generator(device: torch.device) -> None:
+    """After a capture that failed the default generator still counts for a graph: give it a state
+    of its own, whose numbers are then put back.
+    """
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].graphsafe_set_state(torch.Generator(device))
+
+
+@contextmanager
+def _aside() -> Iterator[None]:
+    """On a stream of its own, where libraries prepare what a capture must find prepared."""
+    aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        yield
+    torch.cuda.current_stream().wait_stream(aside)
+
+
+def _trial(
+    training: Training, players: Sequence[Player], steps: Mapping[str, Step]
+) -> list[Tensor]:
+    """The objective and the terms of the steps that come next."""
+    found = []
+    for step in range(training.step, training.step + TRIED):
+        for player, batch in turns(training.batches, step, players):
+            values = steps[player.name](batch).values.clone()
+            found.append(values[[0, *range(2, len(values))]])  # the gradients' sum cancels
+    return found
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+
+
+class _Snapshot:
+    """Weights, buffers, what optimizers remember, and generators."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.copies = {id(t): t.detach().clone() for t in self._tensors()}
+        self.generators = generator_states(training.device)
+
+    def _tensors(self) -> Iterable[Tensor]:
+        model, optimizers = self.training.model, self.training.optimizers.values()
+        slots = (slot.values() for one in optimizers for slot in one.state.values())
+        remembered = (value for value in itertools.chain(*slots) if isinstance(value, Tensor))
+        return itertools.chain(model.parameters(), model.buffers(), remembered)
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """What an optimizer remembers since is that of none: zeros."""
+        for tensor in self._tensors():
+            if id(tensor) in self.copies:
+                tensor.copy_(self.copies[id(tensor)])
+            else:
+                tensor.zero_()
+        for parameter in self.training.model.parameters():
+            parameter.grad = None
+        restore_generators(self.generators, self.training.device)
