@@ -102,7 +102,7 @@ def test_default_models_that_do_not_take_the_data_are_left_out_and_named(tmp_pat
     columns = (Column("city", "category", 3), Column("height", "real"))
     split = Split(x)
     data = Data(split, split, split, Space((2,), "mixed", columns=columns), "mixed")
-    assert default_models(data.space) == ["ae latent_dim=1", "vae latent_dim=1"]
+    assert default_models(data.space) == ["ae latent_dim=1", "vae latent_dim=1", "made"]
     result = compare(data, out=tmp_path / "c", **QUICK)
     assert [entry.label for entry in result.entries] == default_models(data.space)
     (note,) = result.notes

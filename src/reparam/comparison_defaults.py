@@ -6,13 +6,14 @@ from reparam.model import Space
 from reparam.presets import find_preset
 
 # Every family, with a small code and a larger one.
-DEFAULT_PRESETS, DEFAULT_CODES = ("pca", "ae", "vae"), (2, 16)
+DEFAULT_PRESETS, DEFAULT_CODES, EXACT = ("pca", "ae", "vae"), (2, 16), "made"
 
 
 def default_models(space: Space, rows: int | None = None, counted: int | None = None) -> list[str]:
     """Every default preset with codes smaller than x and, where PCA asks for it, than the data.
 
-    Those that do not take such data are left out (``refused_defaults``).
+    Those that do not take such data are left out (``refused_defaults``). Mixed data have ``made``
+    as well: else no density among them would be exact.
 
     Args:
         space: what x is.
@@ -23,6 +24,10 @@ def default_models(space: Space, rows: int | None = None, counted: int | None = 
     ['pca latent_dim=2 standardize=true', 'ae latent_dim=2']
     >>> default_models(Space((9,), "binary"), rows=5)[:3]
     ['pca latent_dim=2', 'pca latent_dim=3', 'ae latent_dim=2']
+    >>> from reparam.model import Column
+    >>> columns = (Column("age", "levels", 90), Column("city", "category", 3))
+    >>> default_models(Space((2,), "mixed", columns=columns))
+    ['ae latent_dim=1', 'vae latent_dim=1', 'made']
     """
     chosen = []
     for name in DEFAULT_PRESETS:
@@ -36,7 +41,7 @@ def default_models(space: Space, rows: int | None = None, counted: int | None = 
         # Columns of tables come in all units, as those of images do not.
         scaled = " standardize=true" if name == "pca" and space.has_reals else ""
         chosen += [f"{name} latent_dim={code}{scaled}" for code in codes]
-    return chosen
+    return [*chosen, EXACT] if space.columns else chosen
 
 
 def refused_defaults(space: Space) -> tuple[str, ...]:
