@@ -50,7 +50,7 @@ def template():
         for row in holes:
             table[name][row] = f"<<{name}>>"
     lines = [";".join(row) for row in zip(*table.values(), strict=True)]
-    lines = ["# people", HEAD, *lines[:20], "# so far", "", *lines[20:]]
+    lines = ["# people", HEAD, *lines[:20], "# so far", "", ";" * 7, *lines[20:]]
     return "\ufeff" + "\r\n".join(lines)
 
 

@@ -96,7 +96,7 @@ def _opened(path: Path, options: ReadOptions) -> tuple[Layout, pa.Table]:
         if twice:
             raise ValueError(f"attribute_table: {path} has several columns {twice[0]!r}")
         columns: list[list[str]] = [[] for _ in layout.names]
-        for line, cells in layout.rows(path):
+        for _, line, cells in layout.rows(path):
             if len(cells) != len(columns):
                 raise ValueError(
                     f"attribute_table: {path} has {len(cells)} cells in line {line}, where the "

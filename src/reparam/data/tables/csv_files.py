@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import mmap
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -64,7 +65,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
         table, notes, rows = _parsed(path, layout, used, options, written)
 
         def find(row: int, column: str) -> tuple[str, Any]:
-            line, cells = next(islice(layout.rows(path), row, None))
+            _, line, cells = next(islice(layout.rows(path), row, None))
             return f"line {line}", cells[layout.names.index(column)]
 
         marks = otherwise(options, layout.delimiter), layout.mark, layout.usual
@@ -107,23 +108,22 @@ def _parsed(
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
     comments: list[Line] = []
-    empty: list[int] = []
+    kept = array("q")
     try:
         table = _as_types(path, layout, types) if _is_plain(path, layout) else None
     except pa.ArrowInvalid:
         table = None
     if table is None or _lost(table, holes):
-        table = _as_text(path, layout, columns, comments, empty)
+        table = _as_text(path, layout, columns, comments, kept)
     if label is not None:
         labels = as_labels(table.column(label), layout.decimal, options.classes)
         table = with_column(table, label, labels)
     notes = ["Lines of comment, which begin with #, are left out."]
     notes = notes if comments or layout.comments else []
-    kept = np.delete(np.arange(table.num_rows + len(empty)), empty)[: table.num_rows]
-    between = [row for row in empty if row < kept[-1]]  # not those that spreadsheets leave below
+    between = kept[-1] + 1 - len(kept) if kept else 0  # not those that spreadsheets leave below
     if between:
-        notes.append(f"Left out: {counted(len(between), 'row')} without any cell.")
-    return table, notes, kept if between else None
+        notes.append(f"Left out: {counted(between, 'row')} without any cell.")
+    return table, notes, np.array(kept) if between else None
 
 
 def _is_plain(path: Path, layout: Layout) -> bool:
@@ -188,22 +188,26 @@ def _as_types(path: Path, layout: Layout, types: dict[str, pa.DataType]) -> pa.T
 
 
 def _as_text(
-    path: Path, layout: Layout, columns: Sequence[str], comments: list[Line], empty: list[int]
+    path: Path, layout: Layout, columns: Sequence[str], comments: list[Line], kept: array[int]
 ) -> pa.Table:
-    """All cells of some columns as they are written, without comments and empty rows (appended)."""
+    """All cells of some columns as they are written, but for comments, which are appended.
+
+    So are the numbers of rows that have a cell, which alone are kept.
+    """
     import pyarrow as pa
 
     place = {name: index for index, name in enumerate(layout.names)}
     at, blocks = [place[name] for name in columns], []
-    rows = layout.rows(path, comments, empty)
+    rows = layout.rows(path, comments)
     while block := list(islice(rows, ROWS)):
-        for line, cells in block:
+        for row, line, cells in block:
             if len(cells) != len(layout.names):
                 raise ValueError(
                     f"{path}: line {line} has {len(cells)} cells, expected {len(layout.names)} as "
                     f"in the first line; quote cells with {layout.delimiter!r}, or mend the line"
                 )
-        cut = [pa.array([cells[i] for _, cells in block], pa.string()) for i in at]
+            kept.append(row)
+        cut = [pa.array([cells[i] for *_, cells in block], pa.string()) for i in at]
         blocks.append(pa.table(cut, names=columns))
     return pa.concat_tables(blocks)
 

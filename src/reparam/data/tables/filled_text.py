@@ -89,8 +89,8 @@ def _records(path: Path, layout: Layout) -> Iterator[tuple[int | None, int, str]
     Lines go together where a cell goes over several.
     """
     taken: list[str] = []
-    data = enumerate(layout.rows(path))
-    row, (at, _) = next(data)
+    data = layout.rows(path)
+    row, at, _ = next(data)
     with open(path, newline="", encoding=ENCODING) as file:
         reader = csv.reader(
             (taken.append(line) or line for line in file),  # type: ignore[func-returns-value]
@@ -103,7 +103,7 @@ def _records(path: Path, layout: Layout) -> Iterator[tuple[int | None, int, str]
             is_row = reader.line_num == at
             yield row if is_row else None, reader.line_num, raw
             if is_row:
-                row, (at, _) = next(data, (row, (-1, [])))
+                row, at, _ = next(data, (row, -1, []))
 
 
 def _split(text: str, delimiter: str, path: Path, line: int) -> list[str]:

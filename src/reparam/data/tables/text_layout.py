@@ -91,12 +91,11 @@ class Layout:
         return " (no header line was found: add one, or header=True or --header if there is one)"
 
     def rows(
-        self, path: Path, comments: list[Line] | None = None, empty: list[int] | None = None
-    ) -> Iterator[Line]:
-        """The rows of data as they are written.
+        self, path: Path, comments: list[Line] | None = None
+    ) -> Iterator[tuple[int, int, list[str]]]:
+        """The rows of data as they are written: their number, from 0, their line, and their cells.
 
-        Comments among them are appended to the one list, places of rows without any cell to the
-        other.
+        Comments among them are appended to the list. Rows without any cell are counted, not given.
         """
         row = 0
         for at, cells in _lines(path, self.delimiter):
@@ -107,9 +106,7 @@ class Layout:
                     comments.append((at, cells))
                 continue
             if any(cells):
-                yield at, cells
-            elif empty is not None:
-                empty.append(row)
+                yield row, at, cells
             row += 1
 
 
