@@ -10,6 +10,7 @@ import numpy as np
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "?"}
 ERRORS = {"#div/0!", "#n/a", "#name?", "#null!", "#num!", "#ref!", "#value!"}  # of spreadsheets
 TRUTH = {"true": True, "false": False}
+WHOLE = re.compile(r"([+-]?\d+)[.,]0")  # as floats that are whole are written
 FORMULA = "=+-@\t\r"  # what a spreadsheet takes for one begins so
 SIGNS = "%$€£¥"
 MINUS = "\u2212"  # that of typesetting
@@ -68,6 +69,16 @@ def unquoted(cell: str) -> str:
     ('=1+1', "'n")
     """
     return cell[1:] if cell[:1] == "'" and cell[1:2] and cell[1:2] in FORMULA else cell
+
+
+def plain_name(name: str) -> str:
+    """A name as it is compared with others: a whole number without the decimals of a float.
+
+    >>> plain_name("1000.0"), plain_name("01"), plain_name("1.10")
+    ('1000', '01', '1.10')
+    """
+    whole = WHOLE.fullmatch(name)
+    return whole[1] if whole else name
 
 
 def without_sign(cells: Sequence[str | None]) -> tuple[list[str | None], str]:

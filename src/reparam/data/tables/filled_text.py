@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reparam.data.contents import Array, ReadOptions
-from reparam.data.tables.cells import TRUTH, decimal_mark, quoted, without_sign
+from reparam.data.contents import Array
+from reparam.data.tables.cells import TRUTH, number, plain_name, quoted, unquoted, without_sign
 from reparam.data.tables.column_text import as_written
-from reparam.data.tables.text_layout import ENCODING, Layout, otherwise
+from reparam.data.tables.text_layout import ENCODING, Layout
 from reparam.space import Space
 
 MARK = b"\xef\xbb\xbf"  # of UTF-8, which spreadsheets put first
@@ -194,25 +194,49 @@ def _texts(filled: Filled) -> Mapping[int, Array]:
 def _styles(filled: Filled) -> tuple[list[_Style], str]:
     """How the cells of each column that are there are written, and the mark before decimals."""
     layout, discrete = filled.layout, ~filled.space.reals.numpy()
-    named = [column.names is not None for column in filled.space.columns or ()]
+    names = [column.names for column in filled.space.columns or ()]
     at = [layout.names.index(name) for name in filled.columns]
-    cells: list[list[str]] = [[] for _ in at]
+    cells: list[list[tuple[str, float]]] = [[] for _ in at]
     styles = [_Style() for _ in at]
     place = {int(row): index for index, row in enumerate(filled.rows)}
     for row, line, raw in _records(filled.path, layout):
         if row not in place:
             continue
         split = _split(raw.rstrip("\r\n"), layout.delimiter, filled.path, line)
-        for j, value in enumerate(filled.x[place[row]]):
-            word = split[at[j]].strip()
-            if value == value and discrete[j]:
-                styles[j].words.setdefault(float(value), word)
-            if value == value and not named[j]:
-                cells[j].append(word.strip('"'))
-    numbers: list[str] = []
+        for j, value in enumerate(filled.x[place[row]].tolist()):
+            word, known, words = split[at[j]].strip(), names[j], styles[j].words
+            if value == value and known is None:
+                cells[j].append((word.strip('"'), value))
+            if value == value and discrete[j] and value not in words:
+                # Not one of the rare names for all of them, which are another one.
+                if known is None or _is_name(word, known[int(value)]):
+                    words[value] = word
+    numbers: list[tuple[str | None, float]] = []
     for style, column in zip(styles, cells, strict=True):
-        plain, style.sign = without_sign(column)
-        style.before = not (column or [""])[0].endswith(style.sign)
-        numbers += [cell for cell in plain if cell]
-    mark = decimal_mark(numbers, otherwise(ReadOptions(), layout.delimiter))
-    return styles, layout.found.get("decimal") or mark or layout.decimal
+        words_of, values = [word for word, _ in column], [value for _, value in column]
+        plain, style.sign = without_sign(words_of)
+        style.before = not (words_of or [""])[0].endswith(style.sign)
+        numbers += zip(plain, values, strict=True)
+    said = layout.mark or layout.found.get("decimal") or layout.usual
+    return styles, _decimal(numbers) or said
+
+
+def _is_name(cell: str, name: str) -> bool:
+    """Whether a cell, perhaps in quotes, holds a name."""
+    text = cell[1:-1].replace('""', '"').strip() if cell.startswith('"') else cell
+    return plain_name(unquoted(text)) == plain_name(name)
+
+
+def _decimal(cells: Sequence[tuple[str | None, float]]) -> str | None:
+    """The mark before decimals by which cells were read as numbers; None: no cell tells.
+
+    >>> _decimal([("12", 12.0), ("3,911", 3.911)]), _decimal([("3,911", 3911.0)]), _decimal([])
+    (',', '.', None)
+    """
+    for cell, value in cells:
+        point, comma = number(cell or ""), number(cell or "", ",")
+        if point != comma:
+            points = np.inf if point is None else abs(point - value)
+            commas = np.inf if comma is None else abs(comma - value)
+            return "," if commas < points else "."
+    return None

@@ -154,7 +154,8 @@ def text_layout(path: Path, options: ReadOptions) -> Layout:
         tuple(names),
         above[0][0] if above else int(said),
         # A comment that names the columns is found again by these names.
-        {"header": bool(named)} if written == len(comments) else {},
+        ({"header": bool(named)} if written == len(comments) else {})
+        | ({"decimal": options.decimal} if options.decimal else {}),
         bool(named),
         _decision(bool(named), options.header, names),
         bool(comments),
