@@ -132,10 +132,11 @@ def test_the_same_seed_draws_the_same(made, reparam, tmp_path):
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_without_examples_the_runs_own_rows_are_filled(made, reparam, tmp_path):
-    code, _, error = reparam(
-        "complete", made / "vae", "-o", tmp_path / "x.csv", "--split", "train", "-n", 12
-    )
+@pytest.mark.parametrize("moved", [False, True])
+def test_without_examples_the_runs_own_rows_are_filled(made, reparam, tmp_path, moved):
+    words = ["complete", made / "vae", "-o", tmp_path / "x.csv", "--split", "train", "-n", 12]
+    more = ["--data", written(tmp_path / "new.csv")] if moved else []
+    code, _, error = reparam(*words, *more)
     assert code == 0, error
     header, *found = cells(tmp_path / "x.csv")
     given = {row[0]: row for row in cells(made / "odd.csv")[1:]}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reparam.cli.examples import examples_of
-from reparam.cli.runs import OpenRun
+from reparam.cli.runs import OpenRun, recipe_of
 from reparam.cli.tables import show, show_notes, told
 from reparam.wording import counted
 
@@ -39,8 +39,8 @@ class Source:
         """The text table that holds the rows, if one does."""
         from reparam.data.tables.table_columns import TEXT
 
-        recipe, path = run.record.source or {}, self.examples
-        if path is None and run.moved is None:
+        recipe, path = recipe_of(run.recorded, run.moved), self.examples
+        if path is None:
             path = recipe.get("test" if self.split == "test" and "test" in recipe else "source")
         if path is None or Path(path).suffix.lower() not in TEXT:
             return None

@@ -90,20 +90,26 @@ def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None
     from reparam.data import load_data
     from reparam.train.loop import same_data
 
-    recipe = dict(recorded["source"] or {})
-    if moved is not None:
-        for name in ("test", "attribute_table"):
-            if recipe.get(name) and not _there(recipe[name]):  # it moved along
-                recipe[name] = str(Path(moved).parent / Path(recipe[name]).name)
-        return same_data(recorded, load_data(**recipe | {"source": moved}), path)
+    recipe = recipe_of(recorded, moved)
     if "source" not in recipe:
         raise ValueError(f"{path}: its data came from memory; name a file of them with --data")
     for place in (recipe["source"], recipe.get("test"), recipe.get("attribute_table")):
-        if place is not None and not _there(place):
+        if moved is None and place is not None and not _there(place):
             raise ValueError(
                 f"{path}: its data are not at {place} any more; say with --data where they are now"
             )
     return same_data(recorded, load_data(**recipe), path)
+
+
+def recipe_of(recorded: dict[str, Any], moved: str | None = None) -> dict[str, Any]:
+    """The arguments that load the data of a run, perhaps from another place, as far as known."""
+    recipe = dict(recorded["source"] or {})
+    if moved is None:
+        return recipe
+    for name in ("test", "attribute_table"):
+        if recipe.get(name) and not _there(recipe[name]):  # it moved along
+            recipe[name] = str(Path(moved).parent / Path(recipe[name]).name)
+    return recipe | {"source": moved}
 
 
 def _there(place: str) -> bool:
