@@ -11,6 +11,7 @@ from PIL import Image
 
 import reparam as rp
 from reparam.data import load_rows
+from reparam.data.tables import named_values
 from reparam.data.tables.text_layout import Layout
 from reparam.space import Column
 
@@ -187,6 +188,51 @@ def test_a_test_file_counts_names_as_the_training_file_does():
     assert data.test.x[:, 1].tolist() == [2, 1] * 3
     with pytest.raises(ValueError, match="row 0, column 'city': 'Rom' is none of the 3 names"):
         rp.load_data(PEOPLE, test=test.assign(city="Rom"))
+
+
+def test_frames_by_split_count_names_as_that_of_training_does():
+    valid, test = PEOPLE.assign(city="Genf"), PEOPLE.iloc[:4].assign(city=["Genf", None] * 2)
+    data = rp.load_data({"train": PEOPLE, "valid": valid, "test": test})
+    assert data.space.columns[1].names == ("Bern", "Chur", "Genf")
+    assert data.valid.x[:, 1].unique().tolist() == [2]
+    assert data.test.x[:, 1].nan_to_num(-1).tolist() == [2, -1] * 2
+    pairs = rp.load_data(((PEOPLE, [0, 1] * (N // 2)), (test, [0, 1] * 2)))
+    assert pairs.test.x[:, 1].nan_to_num(-1).tolist() == [2, -1] * 2
+    new = test.assign(city="Rom")
+    with pytest.raises(ValueError, match="dictionary: test: row 0, column 'city': 'Rom' is none"):
+        rp.load_data({"train": PEOPLE, "test": new})
+    with pytest.raises(ValueError, match="test: row 0, column 'age' holds text .'x'., and numbers"):
+        rp.load_data({"train": PEOPLE, "test": test.assign(age="x")})
+    towns = PEOPLE.assign(city=["Bern"] * 20 + ["Genf"] * 17 + ["Chur", "Wil", "Uzwil"])
+    data = rp.load_data({"train": towns, "test": new}, rare=0.1)
+    assert data.space.columns[1].names == ("Bern", "Genf", "other")
+    assert data.test.x[:, 1].unique().tolist() == [2]
+
+
+@pytest.mark.parametrize("trained_on", ["whole", "holes", "written with holes"])
+@pytest.mark.parametrize("low", [1_000_000, 10**10])
+def test_names_that_are_numbers_are_the_same_with_holes_and_without(tmp_path, trained_on, low):
+    """Frames and pandas write them with decimals where one is missing."""
+    whole = PEOPLE.assign(zip=low + np.arange(N) % 3)
+    holes = whole.assign(zip=whole["zip"].where(whole["zip"].index != 1))
+    whole.to_csv(tmp_path / "whole.csv", index=False)
+    holes.to_csv(tmp_path / "holes.csv", index=False)
+    sources = [whole, holes, tmp_path / "whole.csv", tmp_path / "holes.csv"]
+    train = {"whole": whole, "holes": holes, "written with holes": sources[3]}[trained_on]
+    data = rp.load_data(train, kind={"zip": "category"})
+    end = ".0" if "written" in trained_on else ""
+    assert data.space.columns[-1].names == tuple(f"{low + i}{end}" for i in range(3))
+    for source in sources:
+        rows = load_rows(source, remembered(data)).x[:, -1]
+        assert rows[2:].tolist() == [i % 3 for i in range(2, N)]
+
+
+def test_a_table_is_made_once_for_all_columns_of_text(monkeypatch):
+    made = []
+    inner = named_values.exchanged
+    monkeypatch.setattr(named_values, "exchanged", lambda *a: made.append(1) or inner(*a))
+    rp.load_data(pd.DataFrame({f"c{i}": ["u", "v"] * 9 for i in range(20)}))
+    assert made == [1]
 
 
 def test_a_model_is_trained_on_a_frame_and_scored_on_others():

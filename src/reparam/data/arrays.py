@@ -26,6 +26,7 @@ from reparam.data.images.image_lists import (
     read_paths,
     read_pictures,
 )
+from reparam.data.tables.column_kinds import renamed
 from reparam.data.tables.table_columns import is_frame, read_frame, written_alike
 from reparam.space import refuse_masked
 from reparam.wording import listed
@@ -343,9 +344,27 @@ def _of_splits(parts: Mapping[Any, Any], origin: str, options: ReadOptions) -> C
             raise ValueError(f"{origin}: {split} is in several splits itself; expected one")
         if contents.columns != first.columns:
             raise ValueError(f"{origin}: {split} has other columns than train; give it the same")
+    names = _names_of(first, found.values(), options.rare is not None)
     splits = {split: contents.splits["train"] for split, contents in found.items()}
+    if first.columns is not None:
+        for split, contents in found.items():
+            theirs = replace(contents, origin=f"{origin}: {split}")
+            x, _ = renamed(splits[split].x, theirs, names)
+            splits[split] = replace(splits[split], x=x)
     notes = tuple(dict.fromkeys(note for contents in found.values() for note in contents.notes))
-    return replace(first, splits=splits, name="arrays", origin=origin, notes=notes, borrowed=True)
+    whole = replace(first, splits=splits, names=names, notes=notes)
+    return replace(whole, name="arrays", origin=origin, borrowed=True)
+
+
+def _names_of(
+    first: Contents, splits: Iterable[Contents], rare: bool
+) -> dict[str, tuple[str, ...]]:
+    """Names by column of text: those in training; those of all splits, if rare ones become one."""
+    names = {name: {*known} for name, known in first.names.items()}
+    for contents in splits if rare else ():
+        for name in names:
+            names[name] |= {*contents.names.get(name, ())}
+    return {name: tuple(sorted(known)) for name, known in names.items()}
 
 
 def _stacked(dataset: Any, origin: str, options: ReadOptions) -> Contents:

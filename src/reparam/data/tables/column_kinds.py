@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 
 from reparam.data.contents import Array, Contents
+from reparam.data.tables.cells import plain_name
 from reparam.data.values import fits_float32, refuse_infinite
 from reparam.space import FLOAT32_EXACT, Column, ColumnKind
 from reparam.wording import did_you_mean, listed
@@ -135,6 +136,9 @@ def renamed(
             continue
         column, found = theirs.columns.index(name), theirs.names.get(name, ())
         places = {word: place for place, word in enumerate(known)}
+        plain = {plain_name(word): place for word, place in places.items()}
+        alike = {word: plain.get(plain_name(word)) for word in found if word not in places}
+        places |= {word: place for word, place in alike.items() if place is not None}
         unknown = [word for word in found if word not in places]
         if unknown and other and OTHER in places:
             notes.append(f"Counted as {OTHER!r} of {name}: {listed(unknown)}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,9 +34,12 @@ def is_index_name(name: str, names: Sequence[str]) -> bool:
     return len(names) > 1 and name == names[0] and name in ("", f"{UNNAMED}0")
 
 
-def with_column(table: pa.Table, name: str, column: pa.ChunkedArray) -> pa.Table:
-    """The same table with another column of that name."""
-    return table.set_column(table.column_names.index(name), name, column)
+def exchanged(table: pa.Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Table:
+    """The same table with some columns in place of those of their names."""
+    import pyarrow as pa
+
+    names = zip(table.column_names, table.columns, strict=True)
+    return pa.table({name: columns.get(name, column) for name, column in names})
 
 
 def with_numbers(
@@ -77,8 +80,7 @@ def with_numbers(
             casts[name] = pa.chunked_array([pa.array(read)])
             if any(is_grouped(str(cell), decimal) for cell in column):
                 grouped.append(name)
-    names = table.column_names
-    table = pa.table([casts.get(name, table.column(name)) for name in names], names=names)
+    table = exchanged(table, casts)
     notes = ["Commas stand before decimals: 1,5 is 1.5."] if decimal == "," else []
     signed = [f"{signs[name]} of {name}" for name in casts if signs.get(name)]
     if signed:

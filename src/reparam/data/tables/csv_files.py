@@ -16,7 +16,7 @@ import numpy as np
 from reparam.data.contents import Array, Contents, ReadOptions
 from reparam.data.large_arrays import memory, refuse_too_large
 from reparam.data.tables.cells import MISSING, is_missing, is_truth, numbers, unquoted
-from reparam.data.tables.column_values import is_index_name, with_column
+from reparam.data.tables.column_values import exchanged, is_index_name
 from reparam.data.tables.table_columns import (
     choose_columns,
     order_notes,
@@ -117,7 +117,7 @@ def _parsed(
         table = _as_text(path, layout, columns, comments, kept)
     if label is not None:
         labels = as_labels(table.column(label), layout.decimal, options.classes)
-        table = with_column(table, label, labels)
+        table = exchanged(table, {label: labels})
     notes = ["Lines of comment, which begin with #, are left out."]
     notes = notes if comments or layout.comments else []
     between = kept[-1] + 1 - len(kept) if kept else 0  # not those that spreadsheets leave below

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reparam.data.tables.cells import are_words, is_missing, is_numeric, unquoted
 from reparam.data.tables.column_kinds import Kinds
-from reparam.data.tables.column_values import is_text, plain, with_column
+from reparam.data.tables.column_values import exchanged, is_text, plain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +40,7 @@ def with_indices(
     import pyarrow as pa
 
     found: dict[str, tuple[str, ...]] = {}
+    counted: dict[str, pa.ChunkedArray] = {}
     for name in columns:
         column = plain(table.column(name))
         asked = kinds.get(name) == "category"
@@ -52,9 +53,8 @@ def with_indices(
             continue  # numbers, and text among them, which is to be said
         if not asked:
             _refuse(origin, name, names, len(column) - indices.null_count)
-        found[name] = names
-        table = with_column(table, name, indices)
-    return table, found
+        found[name], counted[name] = names, indices
+    return exchanged(table, counted), found
 
 
 def holds_words(column: pa.ChunkedArray) -> bool:
@@ -75,15 +75,21 @@ def _indexed(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, tuple[str, ...]]
     """Indices of cells, null where one is missing, and the names in their order."""
     import pyarrow as pa
 
-    encoded = _encoded(column)
+    encoded, floats = _encoded(column), pa.types.is_floating(column.type)
     words = [
-        None if is_missing(word) else unquoted(word.strip())
+        None if is_missing(word) else _whole(word) if floats else unquoted(word.strip())
         for word in encoded.dictionary.to_pylist()
     ]
     names = tuple(sorted({word for word in words if word is not None}))
     places = {word: float(place) for place, word in enumerate(names)}
     values = pa.array([None if word is None else places[word] for word in words], pa.float64())
     return pa.chunked_array([values.take(encoded.indices)]), names
+
+
+def _whole(word: str) -> str:
+    """A float as the integer that it is, if it is one: frames have floats where cells miss."""
+    value = float(word)
+    return str(int(value)) if value.is_integer() else word
 
 
 def _refuse(origin: str, name: str, names: Sequence[str], cells: int) -> None:
