@@ -97,6 +97,16 @@ def test_tables_of_one_kind_stay_what_they_were():
     assert rp.load_data(few).space.kind == "real"
 
 
+def test_columns_beside_pixels_are_read_as_what_they_are():
+    pixels = pd.DataFrame(RNG.integers(0, 256, (N, 64))).add_prefix("p")
+    assert rp.load_data(pixels).space == rp.Space((64,), "real")
+    city = rp.load_data(pixels.assign(city=PEOPLE["city"])).space.columns[64]
+    assert city == Column("city", "category", 3, ("Bern", "Chur", "Genf"))
+    assert rp.load_data(pixels, kind={"p3": "levels"}).space.columns[3].kind == "levels"
+    pixels.loc[2, "p1"] = None
+    assert rp.load_data(pixels).test.x.shape[1] == 64
+
+
 def test_kinds_may_be_said():
     kind = {"age": "real", "children": "category", "income": "log", "married": "category"}
     data = rp.load_data(PEOPLE, kind=kind)

@@ -280,7 +280,7 @@ def checked_data(
     contents, classes = with_class_indices(with_axes(contents))
     contents, classes = chosen_classes(contents, classes, chosen)
     columns = None
-    if contents.form == "table" and kinds is not None and not pixel_notes(contents.columns):
+    if contents.form == "table" and kinds is not None and not _are_pixels(contents, kinds):
         contents, columns = with_columns(contents, kinds)
     if columns is None:
         contents, kind, levels = store_values(contents, options)
@@ -315,6 +315,13 @@ def checked_data(
         scaled=contents.scaled,
     )
     return replace(data, notes=(*data.notes, *column_notes(data)))
+
+
+def _are_pixels(contents: Contents, kinds: Kinds) -> bool:
+    """Whether columns that are called as pixels are may be of one kind as a whole."""
+    if kinds or contents.names or not pixel_notes(contents.columns):
+        return False
+    return not any(bool(np.isnan(arrays.x).any()) for arrays in contents.splits.values())
 
 
 def _fields(*arguments: Any) -> dict[str, Any]:
