@@ -254,6 +254,54 @@ def test_a_model_is_trained_on_a_frame_and_scored_on_others():
         rp.evaluate(model, rp.load_data(PEOPLE.drop(columns="city"), label="married"))
 
 
+def archive(path, x=None, towns=("Bern", "Chur", "Genf"), **more):
+    """Samples as commands write them: numbers of names, and beside them what these are."""
+    if x is None:
+        x = np.array([[18 + i % 5, i % 3, i / 7] for i in range(N)])
+    features = ["age", "city", "height"]
+    np.savez(path, x=x, feature_names=features, names_city=np.array(towns), **more)
+    return path
+
+
+def test_an_archive_says_what_its_names_are(tmp_path):
+    path = archive(tmp_path / "x.npz")
+    data = rp.load_data(path)
+    assert data.space.columns[1] == Column("city", "category", 3, ("Bern", "Chur", "Genf"))
+    assert not any("not used" in note for note in data.notes)
+    x = np.array([[18, 0, 1.5], [19, 1, 2.5], [20, np.nan, 0.0]])
+    for towns, expected in ((("Chur", "Bern"), [1, 0]), (("Genf", "Bern", "Chur"), [2, 0])):
+        other = archive(tmp_path / "other.npz", x, towns)
+        for rows in (load_rows(other, data), rp.load_data(path, test=other).test):
+            assert rows.x[:2, 1].tolist() == expected and rows.x[2, 1].isnan()
+    other = archive(tmp_path / "other.npz", x, ("Rom", "Bern"))
+    with pytest.raises(ValueError, match="row 0, column 'city': 'Rom' is none of the 3 names"):
+        load_rows(other, data)
+    means = archive(tmp_path / "means.npz", x + 0.25)
+    assert "Arrays not used: names_city." in rp.load_data(means).notes
+
+
+def test_columns_of_an_archive_have_kinds_as_those_of_tables(tmp_path):
+    path = archive(tmp_path / "x.npz")
+    data = rp.load_data(path, kind={"age": "real", "city": "category"})
+    assert [column.kind for column in data.space.columns] == ["real", "category", "real"]
+    assert rp.load_data(**data.source).fingerprint() == data.fingerprint()
+    with np.load(path) as arrays:
+        assert rp.load_data(dict(arrays), kind={"age": "real"}).space.columns[0].kind == "real"
+    with pytest.raises(ValueError, match="kind: 'town' is no column that is an entry of x"):
+        rp.load_data(path, kind={"town": "real"})
+    with pytest.raises(ValueError, match="'age' is no category in .*as an array names_age"):
+        rp.load_data(path, kind={"age": "category"})
+    x = np.array([[18 + i % 5, np.nan if i == 4 else i % 3, i / 7] for i in range(N)])
+    data = rp.load_data(archive(path, x), missing="drop")
+    assert "Left out: 1 rows with missing cells." in data.notes
+    x = np.array([[i, i % 9 == 0, i / 7] for i in range(N)])
+    data = rp.load_data(archive(path, x, ["Bern", "Rom"]), rare=0.2)
+    assert data.space.columns[1].names == ("Bern", "other")
+    np.savez(path, x=x)
+    with pytest.raises(ValueError, match="kind: does not apply to an archive without feature_nam"):
+        rp.load_data(path, kind={"age": "real"})
+
+
 def test_rare_names_become_other_where_that_is_asked_for(tmp_path):
     towns = ["Bern"] * 20 + ["Genf"] * 17 + ["Chur", "Wil", "Uzwil"]
     frame = PEOPLE.assign(city=towns)

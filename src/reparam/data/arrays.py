@@ -26,7 +26,7 @@ from reparam.data.images.image_lists import (
     read_paths,
     read_pictures,
 )
-from reparam.data.tables.column_kinds import renamed
+from reparam.data.tables.column_kinds import Kinds, check_kinds, renamed
 from reparam.data.tables.table_columns import is_frame, read_frame, written_alike
 from reparam.space import refuse_masked
 from reparam.wording import listed
@@ -39,6 +39,7 @@ NAMES = {
     "attributes": ("attributes",),
 }
 NAMES_OF = ("attribute_names", "factor_names", "feature_names", "target_names")
+NAMES_IN = "names_"  # before a column's name: what its numbers 0 … K−1 stand for
 AS_FOUND = ReadOptions()
 
 
@@ -164,8 +165,9 @@ def named_contents(
     Args:
         arrays: ``train, valid, test``; or ``x_train, y_train, x_test …``; or ``x, y``; in all
             cases with ``attributes`` and ``factors`` beside them, and ``attribute_names``,
-            ``factor_names``, ``feature_names`` (of the entries of x) and ``target_names`` (of the
-            classes); or a single array of any name. Other common names do as well (``NAMES``).
+            ``factor_names``, ``feature_names`` (of the entries of x), ``names_COLUMN`` (of one of
+            these: what 0 … K−1 in it stand for) and ``target_names`` (of the classes); or a single
+            array of any name. Other common names do as well (``NAMES``).
         name: of the data.
         origin: how messages call the collection.
         options: x and y, where they have names of their own.
@@ -194,21 +196,27 @@ def named_contents(
     for split, keys in found.items():
         named: dict[str, Any] = {what: arrays[key] for what, key in keys.items()}
         splits[split] = SplitArrays(**named)
+    attribute_names, factor_names, feature_names, target_names = (
+        None if key not in arrays else _words(arrays[key]) for key in NAMES_OF
+    )
+    contents = Contents(splits, name, origin)
+    contents = _with_names(_with_columns(contents, feature_names), arrays, options.kind or {})
+    contents = _with_classes(contents, target_names)
+    used += [*NAMES_OF, *(NAMES_IN + column for column in contents.names)]
     notes = [
         f"{what}: {listed(keys)}."
         for what, keys in (
-            ("Arrays not used", [key for key in arrays if key not in (*used, *NAMES_OF)]),
+            ("Arrays not used", [key for key in arrays if key not in used]),
             ("Not read, as they hold Python objects (pickled)", list(pickled)),
         )
         if keys
     ]
-    attribute_names, factor_names, feature_names, target_names = (
-        None if key not in arrays else tuple(map(str, arrays[key].ravel().tolist()))
-        for key in NAMES_OF
-    )
-    contents = Contents(splits, name, origin, notes=tuple(notes))
-    contents = _with_classes(_with_columns(contents, feature_names), target_names)
-    return replace(contents, attribute_names=attribute_names, factor_names=factor_names)
+    contents = replace(contents, attribute_names=attribute_names, factor_names=factor_names)
+    return contents.noted(*notes)
+
+
+def _words(array: Array) -> tuple[str, ...]:
+    return tuple(map(str, array.ravel().tolist()))
 
 
 def _by_split(names: list[str], origin: str, options: ReadOptions) -> dict[str, dict[str, str]]:
@@ -270,6 +278,24 @@ def _with_columns(contents: Contents, names: tuple[str, ...] | None) -> Contents
     return replace(contents, columns=names, form="table")
 
 
+def _with_names(contents: Contents, arrays: Mapping[str, Array], kinds: Kinds) -> Contents:
+    """A table with the names that columns of indices, and of nothing else, have beside them."""
+    columns, names = contents.columns or (), {}
+    if columns:
+        check_kinds(kinds, columns)
+    for index, column in enumerate(columns):
+        words = _words(arrays.get(NAMES_IN + column, np.empty(0)))
+        parts = [split.x[:, index] for split in contents.splits.values()]
+        if words and all(np.isin(x[x == x], range(len(words))).all() for x in parts):
+            names[column] = words
+        elif kinds.get(column) == "category":
+            raise ValueError(
+                f"kind: {column!r} is no category in {contents.origin}; give its cells as numbers "
+                f"0 … K−1, and what they stand for as an array {NAMES_IN}{column}"
+            )
+    return replace(contents, names=names)
+
+
 def _with_classes(contents: Contents, names: tuple[str, ...] | None) -> Contents:
     """Labels by the names of their classes, where they are the numbers of these."""
     splits = dict(contents.splits)
@@ -300,7 +326,7 @@ def _from_mapping(source: Mapping[Any, Any], options: ReadOptions) -> Contents:
     if of_splits and not all(isinstance(one, np.ndarray | torch.Tensor) for one in kept.values()):
         return _of_splits(parts, "dictionary", options)
     kinds = image_kinds(source)
-    options.refuse("data in memory without columns (dictionary)", "archive", *kinds)
+    options.refuse("data in memory without columns (dictionary)", "archive", "features", *kinds)
     absent = [name for name in options.drop if name not in source]
     if absent:
         raise ValueError(f"drop: no array {absent[0]!r} among {sorted(map(str, source))}")
@@ -311,6 +337,8 @@ def _from_mapping(source: Mapping[Any, Any], options: ReadOptions) -> Contents:
         del arrays["target"]
         notes = ["No labels: 'target' is a quantity."]
     contents = named_contents(arrays, "arrays", "dictionary", options).noted(*notes)
+    if contents.columns is None:
+        options.refuse("a dictionary without feature_names", "archive", *kinds)
     if images is not None:
         contents = replace(contents, form=images.form, found=images.found).noted(*images.notes)
     return replace(contents, borrowed=True)

@@ -36,9 +36,9 @@ class ReadOptions(Reading):
         decimal: of numbers written as text, the mark before decimals where no cell says it.
         shape: of the images that rows of a table, or vectors, are.
         columns: of a table, those to take as x, in this order; None: all others.
-        kind: of a table, by column what is said of its kind.
-        missing: of a table, whether rows with missing cells are kept.
-        rare: of a table, the share of rows under which names become one.
+        kind: of a table, or of arrays with ``feature_names``, by column what is said of its kind.
+        missing: of these, whether rows with missing cells are kept.
+        rare: of these, the share of rows under which names become one.
         one_kind: whether all entries are to be numbers of one kind, and none missing.
         alike: whether ``header`` is that of other data, which this source may contradict.
         classes: of other data, whose labels are written as these are.
@@ -60,9 +60,9 @@ class ReadOptions(Reading):
     decimal: str | None = taken_by("table", "beside images")
     shape: tuple[int, ...] | None = taken_by("archive", "array", "table")
     columns: tuple[str, ...] | None = None
-    kind: Mapping[str, ColumnKind] | None = taken_by("table")
-    missing: Missing = taken_by("table", default="keep")
-    rare: float | None = taken_by("table")
+    kind: Mapping[str, ColumnKind] | None = taken_by("table", "features")
+    missing: Missing = taken_by("table", "features", default="keep")
+    rare: float | None = taken_by("table", "features")
     one_kind: bool = False
     alike: bool = False
     classes: tuple[str, ...] = ()

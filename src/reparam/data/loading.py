@@ -371,7 +371,7 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
         if suffix == ".npy":
             options.refuse(f"{suffix} files", "array")
             return read_npy(path)
-        options.refuse(f"{suffix} files", "archive")
+        options.refuse(f"{suffix} files", "archive", "features")
         return read_npz(path, options)
     if suffix in TEXT:
         options.refuse(f"{suffix} files", "table", "text")

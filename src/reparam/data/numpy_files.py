@@ -50,7 +50,10 @@ def read_npz(path: Path, options: ReadOptions = AS_FOUND) -> Contents:
     if isinstance(opened, np.ndarray):
         raise ValueError(f"{path}: is a single array, not an archive; name it .npy")
     arrays, pickled = opened
-    return named_contents(arrays, path.stem, str(path), options, pickled)
+    contents = named_contents(arrays, path.stem, str(path), options, pickled)
+    if contents.columns is None:
+        options.refuse("an archive without feature_names", "archive")
+    return contents
 
 
 def read_npy(path: Path) -> Contents:
