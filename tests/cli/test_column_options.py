@@ -56,7 +56,7 @@ def test_kinds_are_said_and_kept_in_the_run(people, reparam, tmp_path):
 
 def test_rows_with_missing_cells_may_be_dropped(people, reparam, tmp_path):
     code, out, error = reparam("data", people, "--missing", "drop")
-    assert code == 0 and "Left out: 1 rows with missing cells." in out, error
+    assert code == 0 and "Left out: 1 row with missing cells." in out, error
     assert "no cells in train" in out
     words = ["compare", people, "--missing", "drop", "--model", "fvbn", "--epochs", 1]
     code, out, error = reparam(*words, "--samples", 2, "-o", tmp_path / "compared")

@@ -165,6 +165,49 @@ def test_rows_with_missing_cells_may_be_dropped():
         rp.load_data(HOLES, missing="fill")
 
 
+@pytest.mark.parametrize("form", ["frame", "csv", "parquet"])
+def test_rows_are_dropped_before_all_is_of_one_kind(form, tmp_path):
+    source = numbers = HOLES[["age", "height", "income", "children"]]
+    if form != "frame":
+        source = tmp_path / f"t.{form}"
+        numbers.to_csv(source, index=False) if form == "csv" else numbers.to_parquet(source)
+    whole = numbers.dropna().astype(float)
+    for more in ({"kind": "real"}, {"binarize": 20.0}, {"shape": (2, 2)}):
+        data, expected = rp.load_data(source, missing="drop", **more), rp.load_data(whole, **more)
+        assert all_rows(data).equal(all_rows(expected)) and data.space == expected.space
+        assert "Left out: 2 rows with missing cells." in data.notes
+    data = rp.load_data(source, missing="drop", attributes=["age"], factors=["height"])
+    assert sum(map(len, data.splits.values())) == N - 2
+    for more in ({"kind": "real"}, {"attributes": ["age"]}):
+        with pytest.raises(ValueError, match="'age' is missing.*missing='drop' .--missing drop. l"):
+            rp.load_data(source, **more)
+
+
+@pytest.mark.parametrize("cells", [["no", None, "yes", "no"], [1, None, 2, 1]])
+@pytest.mark.parametrize("form", ["frame", "categories", "csv", "parquet", "beside"])
+def test_rows_without_a_label_may_be_dropped(form, cells, tmp_path):
+    labels = pd.Series(cells * (N // 4), dtype="category" if form == "categories" else None)
+    source = table = HOLES[["age", "city"]].assign(label=labels)
+    if form in ("csv", "parquet"):
+        source = tmp_path / f"t.{form}"
+        table.to_csv(source, index=False) if form == "csv" else table.to_parquet(source)
+    label, remedy = "label", ".*missing='drop' .--missing drop. leaves such rows out"
+    if form == "beside":  # of arrays, which have no such option, too
+        source, label, remedy = table[["age", "city"]], labels.to_numpy(), ""
+    with pytest.raises(ValueError, match=f"has no label{remedy}"):
+        rp.load_data(source, label=label)
+    data = rp.load_data(source, label=label, missing="drop")
+    kept = (~table.isna().any(axis=1)).to_numpy()
+    assert kept.sum() < kept.size - N // 4
+    found = {n: k for s in data.splits.values() for n, k in zip(s.numbers.tolist(), s.labels)}
+    assert sorted(found) == np.flatnonzero(kept).tolist()
+    assert all(cells[n % 4] == type(cells[0])(data.class_names[k]) for n, k in found.items())
+    bare = int((table["label"].isna() & ~table[["age", "city"]].isna().any(axis=1)).sum())
+    holes = int(table[["age", "city"]].isna().any(axis=1).sum())
+    said = f"Left out: {holes} rows with missing cells, {bare} rows without a label."
+    assert said in data.notes
+
+
 def test_what_is_said_of_columns_is_refused_where_there_are_none(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     for source in ("digits", tmp_path, np.zeros((9, 2))):
@@ -293,7 +336,7 @@ def test_columns_of_an_archive_have_kinds_as_those_of_tables(tmp_path):
         rp.load_data(path, kind={"age": "category"})
     x = np.array([[18 + i % 5, np.nan if i == 4 else i % 3, i / 7] for i in range(N)])
     data = rp.load_data(archive(path, x), missing="drop")
-    assert "Left out: 1 rows with missing cells." in data.notes
+    assert "Left out: 1 row with missing cells." in data.notes
     x = np.array([[i, i % 9 == 0, i / 7] for i in range(N)])
     data = rp.load_data(archive(path, x, ["Bern", "Rom"]), rare=0.2)
     assert data.space.columns[1].names == ("Bern", "other")

@@ -39,7 +39,7 @@ class ReadOptions(Reading):
         kind: of a table, or of arrays with ``feature_names``, by column what is said of its kind.
         missing: of these, whether rows with missing cells are kept.
         rare: of these, the share of rows under which names become one.
-        one_kind: whether all entries are to be numbers of one kind, and none missing.
+        one_kind: whether all entries are to be numbers of one kind, and none missing in the end.
         alike: whether ``header`` is that of other data, which this source may contradict.
         classes: of other data, whose labels are written as these are.
 
@@ -72,6 +72,11 @@ class ReadOptions(Reading):
         """All columns that are named."""
         label = () if self.label is None else (self.label,)
         return {*label, *self.drop, *self.attributes, *self.factors, *(self.columns or ())}
+
+    @property
+    def dropping(self) -> bool:
+        """Whether rows with missing cells are left out, once all are read."""
+        return self.missing == "drop"
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,8 @@ def load_data(
             ``"levels"``, ``"binary"`` or ``"category"``.
         rare: names of a text column in less than this share of the rows become ``"other"``, and so
             do names in new rows that training did not have.
-        missing: whether rows of a table in which a cell is missing are kept, or left out
-            (``"drop"``).
+        missing: whether rows of a table in which a cell is missing, or the label, are kept, or left
+            out (``"drop"``); without a label they cannot be kept.
         levels: K, for integers 0 … K−1, or floats that are these divided by K−1.
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
             data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
@@ -181,6 +181,8 @@ def load_data(
         contents = with_labels(contents, label)
     if test is not None:
         contents = _with_test(contents, test, options, rare is not None)
+    if options.dropping:
+        contents = without_rows(contents)
     if options.shape is None:
         contents = contents.noted(*pixel_notes(contents.columns))
     else:
@@ -189,8 +191,6 @@ def load_data(
     recipe |= {**_fields(chosen), **contents.found}  # of data in memory, too
     of_columns = ("kind", "missing", "rare")
     recipe |= {name: value for name, value in _fields(options).items() if name in of_columns}
-    if missing == "drop":
-        contents = without_rows(contents)
     data = checked_data(contents, asked, recipe or None, chosen, None if of_one_kind else kinds)
     return data if options.bands is None else replace(data, bands=options.bands)
 

@@ -12,7 +12,7 @@ from reparam.data.contents import Array, Contents
 from reparam.data.tables.cells import plain_name
 from reparam.data.values import fits_float32, refuse_infinite
 from reparam.space import FLOAT32_EXACT, Column, ColumnKind
-from reparam.wording import did_you_mean, listed
+from reparam.wording import counted, did_you_mean, listed
 
 MOST_LEVELS = 100  # of a column of whole numbers that nobody says is one
 OTHER = "other"  # the name of all that are rare
@@ -279,19 +279,37 @@ def _is_skewed(x: Array) -> bool:
 
 
 def without_rows(contents: Contents) -> Contents:
-    """The rows in which no cell is missing, with a note."""
+    """The rows in which no cell is missing, nor the label, attributes or factors; with a note.
+
+    >>> from reparam.data.contents import SplitArrays
+    >>> rows = SplitArrays(np.array([[1.0], [np.nan], [3.0]]), np.array(["a", "a", None], object))
+    >>> found = without_rows(Contents({"train": rows}, "t", "t.csv", "table", columns=("a",)))
+    >>> found.splits["train"].x.tolist(), found.notes
+    ([[1.0]], ('Left out: 1 row with missing cells, 1 row without a label.',))
+    """
     from reparam.data.chosen import taken
 
-    total, kept = 0, {}
+    kept, holes, bare = {}, 0, 0
     for split, arrays in contents.splits.items():
-        holes = np.isnan(arrays.x)
-        whole, empty = ~holes.any(1), holes.all(0)
-        if empty.any() and contents.columns:
-            raise ValueError(_empty(contents.origin, contents.columns[int(empty.argmax())]))
-        if not whole.any():
+        missing = _missing(arrays.x)
+        if missing.all(0).any() and contents.columns:
+            column = contents.columns[int(missing.all(0).argmax())]
+            raise ValueError(_empty(contents.origin, column))
+        incomplete = missing.any(1)
+        for beside in (arrays.attributes, arrays.factors):
+            incomplete |= False if beside is None else _missing(beside).any(1)
+        unlabeled = ~incomplete & (False if arrays.labels is None else _missing(arrays.labels))
+        rows = np.flatnonzero(~(incomplete | unlabeled))
+        if not len(rows):
             raise ValueError(f"{contents.at(split)}: every row has a missing cell")
-        total += int((~whole).sum())
-        kept[split] = arrays if whole.all() else taken(arrays, np.flatnonzero(whole))
-    if not total:
-        return contents
-    return replace(contents, splits=kept).noted(f"Left out: {total} rows with missing cells.")
+        holes, bare = holes + int(incomplete.sum()), bare + int(unlabeled.sum())
+        kept[split] = arrays if len(rows) == len(missing) else taken(arrays, rows)
+    left = {"with missing cells": holes, "without a label": bare}
+    said = [f"{counted(count, 'row')} {what}" for what, count in left.items() if count]
+    return replace(contents, splits=kept).noted(*[f"Left out: {', '.join(said)}."] * bool(said))
+
+
+def _missing(cells: Array) -> Array:
+    """Which cells are NaN or, of objects, None."""
+    absent = cells != cells
+    return absent | np.equal(cells, None).astype(bool) if cells.dtype == object else absent

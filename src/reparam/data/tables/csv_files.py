@@ -102,9 +102,9 @@ def _parsed(
     """
     import pyarrow as pa
 
-    label, holes = options.label, not options.one_kind
+    label, holes = options.label, not options.one_kind or options.dropping
     texts = written | {name for name in columns if is_index_name(name, layout.names)}
-    texts |= layout.words.intersection(columns) if holes else set()
+    texts |= set() if options.one_kind else layout.words.intersection(columns)
     types = {name: pa.bool_() if name in layout.truths else pa.float64() for name in columns}
     types |= dict.fromkeys(texts, pa.string())
     comments: list[Line] = []

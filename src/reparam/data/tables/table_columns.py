@@ -259,9 +259,9 @@ def table_contents(
 
     >>> import pyarrow as pa
     >>> table = pa.table({"a": [1, 2], "y": ["u", None]})
-    >>> table_contents(table, ["a"], ReadOptions("y"), "two", "two.csv")
+    >>> table_contents(table, ["a"], ReadOptions("y"), "two", "two.csv")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: two.csv: row 1 has no label in column 'y'; fill it in, or drop the row
+    ValueError: two.csv: row 1 has no label in column 'y'; fill it in, or drop the row; ...
     """
     import pyarrow as pa
 
@@ -285,9 +285,10 @@ def table_contents(
     names: dict[str, tuple[str, ...]] = {}
     if not options.one_kind:
         table, names = with_indices(table, x_columns, kinds, origin)
-    complete = used_columns(x_columns if options.one_kind else (), options)
     _refuse_text(table, [*x_columns, *attributes, *factors], origin, find)
-    _refuse_missing(table, complete, label, origin, find)
+    if not options.dropping:
+        complete = used_columns(x_columns if options.one_kind else (), options)
+        _refuse_missing(table, complete, options, origin, find)
     arrays = SplitArrays(
         _matrix(table, x_columns),
         None if label is None else _labels(table.column(label)),
@@ -352,8 +353,10 @@ def _refuse_marks(cells: Sequence[str | None], column: str, origin: str) -> None
 
 
 def _refuse_missing(
-    table: pa.Table, columns: Sequence[str], label: str | None, origin: str, find: FindCell
+    table: pa.Table, columns: Sequence[str], options: ReadOptions, origin: str, find: FindCell
 ) -> None:
+    of_training = options.columns is None  # new rows are left out by none but their owner
+    dropped = "; missing='drop' (--missing drop) leaves such rows out" if of_training else ""
     for column in columns:
         missing = _missing(table.column(column))
         if not missing.any():
@@ -361,12 +364,12 @@ def _refuse_missing(
         row, more = int(missing.argmax()), int(missing.sum()) - 1
         place, cell = find(row, column)
         line = place.split()[0]
-        if column == label:
+        if column == options.label:
             word = isinstance(cell, str) and cell
             raise ValueError(
-                f"{origin}: {place} has no label in column {label!r}"
+                f"{origin}: {place} has no label in column {column!r}"
                 + (f", as {cell!r} says that there is none" if word else "")
-                + f"; fill it in, or drop the {line}"
+                + f"; fill it in, or drop the {line}{dropped}"
                 + (f"; if {cell!r} is a class, give it another name ('{cell}_')" if word else "")
             )
         raise ValueError(
@@ -374,11 +377,12 @@ def _refuse_missing(
             + (f" ({cell!r})" if isinstance(cell, str) else "")
             + (f" (and {more} more in this column)" if more else "")
             + f"; fill it in, drop the {line}, or leave the column out with {drop_hint([column])}"
+            + dropped
         )
 
 
 def _labels(column: pa.ChunkedArray) -> Array:
-    """The labels of a column without missing ones; of categories each name is kept once."""
+    """The labels of a column, None or NaN where there is none; of categories each name is kept."""
     import pyarrow as pa
 
     if not pa.types.is_dictionary(column.type):
@@ -386,9 +390,11 @@ def _labels(column: pa.ChunkedArray) -> Array:
     encoded = column.combine_chunks()
     encoded = encoded.chunk(0) if isinstance(encoded, pa.ChunkedArray) else encoded
     names = encoded.dictionary.to_pylist()
-    words = np.empty(len(names), object)
-    words[:] = names
-    return words[encoded.indices.to_numpy()]
+    words = np.empty(len(names) + 1, object)  # None is the last
+    words[:-1] = names
+    indices = encoded.indices.to_numpy(zero_copy_only=False)
+    absent = encoded.indices.is_null().to_numpy(zero_copy_only=False)
+    return words[np.where(absent, len(names), indices).astype(int)]
 
 
 def _missing(column: pa.ChunkedArray) -> Array:
