@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from reparam.presets import PRESETS, Preset, find_preset
+from reparam.space import Column, Space
 
 RNG = np.random.default_rng(2)
 N = 50
@@ -61,6 +63,26 @@ def test_rows_with_missing_cells_may_be_dropped(people, reparam, tmp_path):
     words = ["compare", people, "--missing", "drop", "--model", "fvbn", "--epochs", 1]
     code, out, error = reparam(*words, "--samples", 2, "-o", tmp_path / "compared")
     assert code == 0 and "fvbn" in out, error
+
+
+@pytest.mark.parametrize("model", ["pca", "linear-ae"])
+def test_what_a_refusal_of_columns_says_helps(people, reparam, tmp_path, model):
+    words = ["fit", model, people, "latent_dim=1", "--epochs", 1, "--kind", "income=log"]
+    said = []
+    while (code := (result := reparam(*words, "-o", tmp_path / "run"))[0]) == 2:
+        said.append(result[2])
+        found = re.findall(r"--(?:drop|kind|missing) [\w=]+", result[2])
+        assert found and len(said) < 4, result[2]
+        words += " ".join(found).split()
+    assert code == 0, result[2]
+    assert "--drop city --drop owner, and read numbers as real with --kind age=real" in said[0]
+    assert model == "pca" or "got mixed: cells are missing; leave such rows out with" in said[1]
+
+
+def test_of_many_columns_a_refusal_names_three():
+    columns = tuple(Column(f"n{i}", "levels", 5) for i in range(5))
+    advice = find_preset("linear-ae").accepts.refusal(Space((5,), "mixed", columns=columns))
+    assert advice.endswith("--kind n0=real --kind n1=real --kind n2=real and 2 more")
 
 
 def test_defaults_that_do_not_take_the_data_are_left_out_and_named(people, reparam, tmp_path):

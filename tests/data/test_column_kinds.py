@@ -199,7 +199,8 @@ def test_rows_without_a_label_may_be_dropped(form, cells, tmp_path):
     data = rp.load_data(source, label=label, missing="drop")
     kept = (~table.isna().any(axis=1)).to_numpy()
     assert kept.sum() < kept.size - N // 4
-    found = {n: k for s in data.splits.values() for n, k in zip(s.numbers.tolist(), s.labels)}
+    pairs = ((s.numbers.tolist(), s.labels.tolist()) for s in data.splits.values())
+    found = {n: k for numbers, labels in pairs for n, k in zip(numbers, labels, strict=True)}
     assert sorted(found) == np.flatnonzero(kept).tolist()
     assert all(cells[n % 4] == type(cells[0])(data.class_names[k]) for n, k in found.items())
     bare = int((table["label"].isna() & ~table[["age", "city"]].isna().any(axis=1)).sum())

@@ -449,10 +449,10 @@ def test_columns_that_are_no_reals_are_refused_with_what_to_do():
     )
     assert refusal(real, rooms, city, sex) == (
         "pca: expected real or log columns, got 'rooms' of levels; leave names out with "
-        "--drop 'home city' --drop sex, and read all as numbers with --kind real"
+        "--drop 'home city' --drop sex, and read numbers as real with --kind rooms=real"
     )
     assert refusal(rooms, Column("owned", "binary")).endswith(
-        "got 'rooms' of levels; read all as numbers with --kind real"
+        "got 'rooms' of levels; read numbers as real with --kind rooms=real --kind owned=real"
     )
     with pytest.raises(ValueError, match="expected columns of real or log, got 'rooms' of levels"):
         RealPCA(Space((2,), "mixed", columns=(real, rooms)), 1)

@@ -22,6 +22,7 @@ Builder = Callable[..., Model]
 Training = TrainConfig | Callable[[Space], TrainConfig]
 B = TypeVar("B", bound=Builder)
 KINDS: tuple[DataKind, ...] = ("binary", "levels", "real", "mixed")
+WORDS = 3  # of a remedy, for as many columns
 PURE: tuple[DataKind, ...] = ("binary", "levels", "real")  # all entries of one kind
 
 
@@ -38,7 +39,9 @@ class Accepts:
     def refusal(self, space: Space) -> str | None:
         """Why ``space`` is not accepted; None if it is."""
         if space.kind not in self.kinds:
-            return f"{' or '.join(self.kinds)} data, got {space.kind}"
+            others = [column for column in space.columns or () if column.kind != "real"]
+            advice = f": {_advice(others)}" if space.columns and "real" in self.kinds else ""
+            return f"{' or '.join(self.kinds)} data, got {space.kind}{advice}"
         wrong = [column for column in space.columns or () if column.kind not in self.columns]
         if wrong:
             return f"{' or '.join(self.columns)} columns, got {_advice(wrong)}"
@@ -52,12 +55,23 @@ class Accepts:
 
 
 def _advice(wrong: Sequence[Column]) -> str:
-    """The first of some columns that are not accepted, and how to do without all of them."""
-    names = [f"--drop {shlex.quote(c.name)}" for c in wrong if c.kind == "category" or c.names]
-    remedies = [f"leave names out with {' '.join(names)}"] if names else []
-    if len(names) < len(wrong):
-        remedies.append("read all as numbers with --kind real")
+    """The first of some columns that are not accepted, and how to do without all of them.
+
+    Columns of numbers are named one by one, since ``--kind real`` of all allows no missing cells.
+    """
+    if not wrong:
+        return "cells are missing; leave such rows out with --missing drop"
+    no_numbers = [c for c in wrong if c.kind == "category" or c.names]
+    drops = [f"--drop {shlex.quote(c.name)}" for c in no_numbers]
+    kinds = [f"--kind {shlex.quote(c.name + '=real')}" for c in wrong if c not in no_numbers]
+    remedies = [f"leave names out with {_first(drops)}"] if drops else []
+    remedies += [f"read numbers as real with {_first(kinds)}"] if kinds else []
     return f"{wrong[0].name!r} of {wrong[0].kind}; {', and '.join(remedies)}"
+
+
+def _first(words: Sequence[str]) -> str:
+    more = f" and {len(words) - WORDS} more" if len(words) > WORDS else ""
+    return " ".join(words[:WORDS]) + more
 
 
 # Names that people of the field ask for, and what comes nearest today.

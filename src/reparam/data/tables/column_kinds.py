@@ -311,5 +311,6 @@ def without_rows(contents: Contents) -> Contents:
 
 def _missing(cells: Array) -> Array:
     """Which cells are NaN or, of objects, None."""
-    absent = cells != cells
-    return absent | np.equal(cells, None).astype(bool) if cells.dtype == object else absent
+    if cells.dtype != object:
+        return cells != cells
+    return np.array([cell is None or cell != cell for cell in cells.flat]).reshape(cells.shape)
