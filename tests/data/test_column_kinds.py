@@ -10,7 +10,7 @@ from loading import remembered
 from PIL import Image
 
 import reparam as rp
-from reparam.data import load_rows
+from reparam.data import as_data, load_rows
 from reparam.data.tables import named_values
 from reparam.data.tables.text_layout import Layout
 from reparam.space import Column
@@ -296,6 +296,37 @@ def test_a_model_is_trained_on_a_frame_and_scored_on_others():
     assert rp.evaluate(model, data, samples=2)["log_likelihood"].value < 0
     with pytest.raises(ValueError, match="data: expected Space"):
         rp.evaluate(model, rp.load_data(PEOPLE.drop(columns="city"), label="married"))
+
+
+@pytest.mark.parametrize("form", ["frame", "columns", "splits", "array", "csv", "npz"])
+def test_rows_of_any_form_are_read_by_the_columns_of_the_model(form, tmp_path):
+    """Few rows have fewer names and levels than the model knows."""
+    data = rp.load_data(HOLES)
+    model = rp.build("made", data.space, hidden=(4,), seed=0)
+    few = HOLES.iloc[:12]
+    x = all_rows(data)[:12]
+    few.to_csv(tmp_path / "few.csv", index=False)
+    np.savez(tmp_path / "few.npz", x=x)
+    source = {
+        "frame": few,
+        "columns": few[few.columns[::-1]],
+        "splits": {"train": few, "test": few},
+        "array": x.numpy(),
+        "csv": tmp_path / "few.csv",
+        "npz": tmp_path / "few.npz",
+    }[form]
+    read = as_data(source, data.space)
+    assert read.space == data.space
+    assert all_rows(read)[:12].nan_to_num(-1).equal(x.nan_to_num(-1)) or form == "splits"
+    rp.fit(model, source, epochs=1, progress=False)
+    scores = [rp.evaluate(model, rows)["log_likelihood"].value for rows in (source, read)]
+    assert scores[0] == scores[1]
+    with pytest.raises(ValueError, match="'Rom' is none of the 3 names"):
+        rp.evaluate(model, few.assign(city="Rom"))
+    with pytest.raises(ValueError, match="array: column 'age', row 0: expected whole numbers 18"):
+        rp.evaluate(model, np.full((12, 6), 7.0))
+    with pytest.raises(ValueError, match=r"array: expected shape \(6,\), got \(2,\)"):
+        rp.evaluate(model, np.zeros((12, 2)))
 
 
 def archive(path, x=None, towns=("Bern", "Chur", "Genf"), **more):

@@ -30,6 +30,8 @@ from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
 from reparam.data.tables.column_kinds import (
     Kinds,
+    kinds_of_names,
+    of_columns,
     renamed,
     stored,
     with_columns,
@@ -38,9 +40,9 @@ from reparam.data.tables.column_kinds import (
 )
 from reparam.data.tables.csv_files import read_csv
 from reparam.data.tables.pixel_tables import pixel_notes, with_shape
-from reparam.data.tables.table_columns import TEXT, read_parquet
+from reparam.data.tables.table_columns import TEXT, has_columns, read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
-from reparam.space import ColumnKind, Space
+from reparam.space import Column, ColumnKind, Space
 from reparam.wording import EMPTY_PATH
 
 NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
@@ -213,8 +215,18 @@ def as_data(source: Any, space: Space | None = None) -> Data:
     if space is None:
         return load_data(source)
     if space.columns:
-        return load_data(source, kind={column.name: column.kind for column in space.columns})
+        return _of_known_columns(source, space, space.columns)
     return load_data(source, kind=cast(OneKind, space.kind), levels=space.levels)
+
+
+def _of_known_columns(source: Any, space: Space, columns: Sequence[Column]) -> Data:
+    """Rows of a table whose columns are known, whatever would be found of these rows alone."""
+    kinds = kinds_of_names(columns) if has_columns(source) else None
+    contents = with_axes(read(source, ReadOptions(kind=kinds or None)))
+    shape = contents.splits["train"].x.shape[1:]
+    if shape != space.shape:
+        raise ValueError(f"{contents.origin}: expected shape {space.shape}, got {shape}")
+    return checked_data(of_columns(contents, columns), ValueOptions(), columns=tuple(columns))
 
 
 def _tuple(names: Any) -> tuple[str, ...]:
@@ -259,6 +271,7 @@ def checked_data(
     source: dict[str, Any] | None = None,
     chosen: Chosen = ALL_CLASSES,
     kinds: Kinds | None = None,
+    columns: tuple[Column, ...] | None = None,
 ) -> Data:
     """Checked data with all three splits.
 
@@ -268,6 +281,7 @@ def checked_data(
         source: kept in the result, so that the same data can be loaded again.
         chosen: the classes to keep.
         kinds: of columns of a table, as far as they are said; None: all are of one kind.
+        columns: of a table, where they are known, as x has them; None: they are found.
 
     Raises:
         ValueError: what the data have wrong, where, and what to do about it.
@@ -279,7 +293,6 @@ def checked_data(
     """
     contents, classes = with_class_indices(with_axes(contents))
     contents, classes = chosen_classes(contents, classes, chosen)
-    columns = None
     if contents.form == "table" and kinds is not None and not _are_pixels(contents, kinds):
         contents, columns = with_columns(contents, kinds)
     if columns is None:

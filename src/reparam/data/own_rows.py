@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,12 +22,12 @@ from reparam.data.images.image_units import in_units, with_channels
 from reparam.data.loading import read, to_split
 from reparam.data.numpy_files import array_names
 from reparam.data.splits import Data, Split
-from reparam.data.tables.column_kinds import Kinds, renamed, stored
+from reparam.data.tables.column_kinds import kinds_of_names, of_columns
 from reparam.data.tables.pixel_tables import with_shape
-from reparam.data.tables.table_columns import TABLES, is_frame, written_alike
+from reparam.data.tables.table_columns import has_columns, written_alike
 from reparam.data.tables.text_layout import Layout, text_layout
 from reparam.data.values import OneKind, ValueOptions, store_values
-from reparam.space import Column, Space, as_tensor, check_columns
+from reparam.space import Space
 from reparam.wording import listed
 
 
@@ -96,13 +96,13 @@ def _options(
     source: Any, trained_on: Data | DataRecord, label: str | None, attributes: bool
 ) -> ReadOptions:
     """Of a table the same columns; arrays and archives bring their attributes by themselves."""
-    table = trained_on.columns is not None and _has_columns(source)
-    written = {c.name: "category" for c in trained_on.space.columns or () if c.names is not None}
+    table = trained_on.columns is not None and has_columns(source)
+    written = kinds_of_names(trained_on.space.columns or ())
     return ReadOptions(
         label,
         attributes=trained_on.attribute_names or () if table and attributes else (),
         columns=trained_on.columns,
-        kind=cast(Kinds, written) if table else None,
+        kind=written if table else None,
         one_kind=trained_on.space.columns is None,
         classes=trained_on.class_names or (),
     )
@@ -130,12 +130,6 @@ def _read_alike(
     return read(source, options)
 
 
-def _has_columns(source: Any) -> bool:
-    if isinstance(source, str | os.PathLike):
-        return Path(source).suffix.lower() in TABLES
-    return is_frame(source[0] if isinstance(source, tuple) and source else source)
-
-
 def _span(data: Data | DataRecord) -> tuple[float, float]:
     return span(data) if isinstance(data, Data) else (data.low, data.high)
 
@@ -147,7 +141,7 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
             f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"
         )
     if space.columns:
-        return _of_columns(contents, space.columns, "rare" in recipe)
+        return of_columns(contents, space.columns, "rare" in recipe)
     how, kind = recipe.get("binarize"), cast(OneKind, space.kind)
     # Binary rows, such as samples, are binarized already.
     if how is None or np.isin(arrays.x, (0, 1)).all():
@@ -157,18 +151,6 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
     else:
         options = ValueOptions(recipe.get("kind"), recipe.get("levels"), how, recipe.get("seed", 0))
     return store_values(contents, options, vary=False)[0]
-
-
-def _of_columns(contents: Contents, columns: Sequence[Column], rare: bool) -> Contents:
-    """Names counted as in training, and cells of the kinds there, or missing."""
-    x, ours = contents.splits["examples"].x, tuple(column.name for column in columns)
-    x = in_order("x", x, contents.columns, ours, contents.origin)
-    if contents.names:  # archives have indices, as samples in them do
-        known = {column.name: column.names for column in columns if column.names is not None}
-        x, notes = renamed(x, replace(contents, columns=ours), known, rare)
-        contents = contents.noted(*notes)
-    check_columns(as_tensor(x), columns, missing=True, name=contents.origin)
-    return stored(contents.with_x(lambda _: x), columns)
 
 
 def _known_labels(

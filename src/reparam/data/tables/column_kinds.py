@@ -8,10 +8,11 @@ from typing import get_args
 
 import numpy as np
 
+from reparam.data.beside_x import in_order
 from reparam.data.contents import Array, Contents
 from reparam.data.tables.cells import plain_name
 from reparam.data.values import fits_float32, refuse_infinite
-from reparam.space import FLOAT32_EXACT, Column, ColumnKind
+from reparam.space import FLOAT32_EXACT, Column, ColumnKind, as_tensor, check_columns
 from reparam.wording import counted, did_you_mean, listed
 
 MOST_LEVELS = 100  # of a column of whole numbers that nobody says is one
@@ -66,6 +67,39 @@ def with_columns(contents: Contents, kinds: Kinds) -> tuple[Contents, tuple[Colu
     if complete and (plain == {"real"} or plain == {"binary"}) and not any(map(_is_own, columns)):
         return contents, None
     return contents.noted(*_notes(contents, columns, arrays, kinds)), columns
+
+
+def kinds_of_names(columns: Sequence[Column]) -> dict[str, ColumnKind]:
+    """By column with names that more is read as names, whichever of them it has.
+
+    >>> kinds_of_names([Column("age", "real"), Column("married", "binary", names=("no", "yes"))])
+    {'married': 'category'}
+    """
+    return {column.name: "category" for column in columns if column.names is not None}
+
+
+def of_columns(contents: Contents, columns: Sequence[Column], rare: bool = False) -> Contents:
+    """More of a table that is known: names counted as there, cells of the kinds there, or missing.
+
+    Args:
+        contents: x (N, D) of as many columns.
+        columns: of the table that is known.
+        rare: whether other names are the one that rare ones became.
+
+    Raises:
+        ValueError: other columns, names or values.
+    """
+    ours = tuple(column.name for column in columns)
+    known = {column.name: column.names for column in columns if column.names is not None}
+    splits, notes = {}, list[str]()
+    for split, arrays in contents.splits.items():
+        x = in_order("x", arrays.x, contents.columns, ours, contents.origin)
+        if contents.names:  # arrays may have indices alone
+            x, more = renamed(x, replace(contents, columns=ours), known, rare)
+            notes += more
+        check_columns(as_tensor(x), columns, missing=True, name=contents.origin)
+        splits[split] = replace(arrays, x=x)
+    return stored(replace(contents, splits=splits, columns=ours).noted(*notes), columns)
 
 
 def stored(contents: Contents, columns: Sequence[Column]) -> Contents:

@@ -47,6 +47,19 @@ def is_frame(source: object) -> bool:
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
 
+def has_columns(source: Any) -> bool:
+    """Whether this is a table, or labels beside one, or one for each split.
+
+    >>> has_columns("people.csv"), has_columns([1, 2])
+    (True, False)
+    """
+    if isinstance(source, Mapping):
+        return bool(source) and all(map(has_columns, source.values()))
+    if isinstance(source, str | os.PathLike):
+        return Path(source).suffix.lower() in TABLES
+    return is_frame(source[0] if isinstance(source, tuple) and source else source)
+
+
 def written_alike(source: Any, options: ReadOptions, found: Mapping[str, Any]) -> ReadOptions:
     """The options by which a table is read as another one was, in what it does not say itself.
 
