@@ -229,6 +229,9 @@ class Data:
         names = self.factor_names or ()
         if names != tuple(map(str, range(len(names)))):  # numbers say nothing
             digest.update(repr(names).encode())
+        for column in self.space.columns or ():  # whose indices say nothing without
+            if column.names is not None:
+                digest.update(repr((column.name, column.names)).encode())
         return digest.hexdigest()[:16]
 
     def _tensors(self) -> Iterator[Tensor | None]:
