@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -291,10 +292,11 @@ def check_columns(
         domain: which values are allowed; names are whole numbers in each.
         name: what the message calls x.
 
-    >>> check_columns(torch.tensor([[17.0]]), [Column("age", "levels", 9, low=18)])
+    >>> age = Column("age", "levels", 9, low=18)
+    >>> check_columns(torch.tensor([[17.0]]), [age])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: x: column 'age', row 0: expected whole numbers 18 … 26, got 17
+    ValueError: x: column 'age', row 0: expected whole numbers 18 … 26, got 17; leave such rows ...
     """
     x = x.detach()
     wrong = torch.stack([_wrong_cells(x[:, i], c, domain) for i, c in enumerate(columns)], 1)
@@ -309,7 +311,16 @@ def check_columns(
             f"{place}: the cell is missing, and this model takes no missing cells; leave such "
             "rows out (missing='drop', --missing drop)"
         )
-    raise ValueError(f"{place}: expected {_expected_of(columns[column], domain)}, got {value:g}")
+    expected = _expected_of(columns[column], domain)
+    raise ValueError(f"{place}: expected {expected}, got {value:g}; {_remedy_for(columns[column])}")
+
+
+def _remedy_for(column: Column) -> str:
+    leave = "leave such rows out"
+    if column.kind in ("real", "category") or column.names:  # it is, or never can be, real
+        return leave
+    said = f"kind={{{column.name!r}: 'real'}}, --kind {shlex.quote(column.name + '=real')}"
+    return f"{leave}, or train with the column as real ({said})"
 
 
 def _wrong_cells(x: Tensor, column: Column, domain: Domain) -> Tensor:

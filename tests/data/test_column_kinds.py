@@ -232,8 +232,19 @@ def test_new_rows_have_the_names_of_training(tmp_path):
     with pytest.raises(ValueError, match="row 1, column 'city': 'Rom' is none of the 3 names"):
         load_rows(path, data)
     new.assign(age=[99, 18]).to_csv(path, index=False)
-    with pytest.raises(ValueError, match="column 'age', row 0: expected whole numbers 18 … 24"):
+    with pytest.raises(ValueError, match="row 0: expected whole numbers 18 … 24, got 99") as found:
         load_rows(path, data)
+    remedy = "leave such rows out, or train with the column as real (kind={'age': 'real'}, --kind "
+    assert str(found.value).endswith(f"; {remedy}age=real)")
+    data = rp.load_data(PEOPLE, label="married", kind={"age": "real"})
+    assert load_rows(path, data).x[0, 0] == 99
+
+
+def test_data_of_other_names_have_another_fingerprint():
+    """Their numbers may be the same."""
+    towns = PEOPLE["city"].replace("Bern", "Aarau")
+    found = {rp.load_data(PEOPLE.assign(city=city)).fingerprint() for city in (PEOPLE.city, towns)}
+    assert len(found) == 2
 
 
 def test_a_test_file_counts_names_as_the_training_file_does():
