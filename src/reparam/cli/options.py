@@ -113,7 +113,7 @@ class DataOptions:
         kind: binary, levels or real, instead of the rules; or COLUMN=KIND, which may be repeated,
             with real, log, levels, binary or category.
         rare: Names of a text column in less than this share of the rows become "other".
-        missing: Of a table, whether rows with missing cells are kept or dropped.
+        missing: Of a table, whether rows with missing cells are kept or dropped (labels, too).
         levels: K: the values are integers 0 to K−1, or these divided by K−1.
         binarize: A threshold, static (one random draw) or dynamic.
         size: Image size: 64, or 48x64 (height x width).
@@ -188,7 +188,9 @@ def _kinds(words: Sequence[str]) -> str | dict[str, str]:
 BY_RULES = DataOptions()
 
 
-Source = Annotated[str, Parameter(help="A named set, a folder of images, .npz .npy .csv .parquet.")]
+Source = Annotated[
+    str, Parameter(help="A named set, a folder of images, .npz .npy .csv .tsv .parquet.")
+]
 
 
 def parse_seconds(text: str) -> float:

@@ -82,9 +82,10 @@ def load_data(
 
     What the source does not say is decided by simple rules, and every decision is in the notes of
     the result. uint8 arrays and image files are levels 256 (binary where only two values occur);
-    tables and floats are real, unless all floats are k/255, which are levels; anything of only 0
-    and 1 is binary. Missing splits are carved from the training rows: 10 % valid, 20 % test. Rows
-    in messages count from 0, lines of text from 1.
+    floats are real, unless all are k/255, which are levels; anything of only 0 and 1 is binary;
+    every column of a table is of the kind that its cells are (``kind``). Missing splits are carved
+    from the training rows: 10 % valid, 20 % test. Rows in messages count from 0, lines of text
+    from 1.
 
     Args:
         source: a name (see ``sources``); the path of a folder of images, or of an .npz, .npy,
@@ -102,7 +103,8 @@ def load_data(
             perhaps with their names in ``factor_names``.
         kind: ``"binary"``, ``"levels"`` or ``"real"`` of all entries, instead of the rules; or by
             column of a table ``"real"``, ``"log"`` (positive, modeled by the logarithm),
-            ``"levels"``, ``"binary"`` or ``"category"``.
+            ``"levels"``, ``"binary"`` or ``"category"``. Without it text is names (of two, a flag),
+            whole numbers that repeat are levels, and all other columns are real.
         rare: names of a text column in less than this share of the rows become ``"other"``, and so
             do names in new rows that training did not have.
         missing: whether rows of a table in which a cell is missing, or the label, are kept, or left

@@ -36,7 +36,7 @@ ROWS = 4096  # of text that are held as Python's objects at a time
 
 
 def read_csv(path: Path, options: ReadOptions) -> Contents:
-    """The rows of a text table as training examples, numbers as float64.
+    """The rows of a text table as training examples, numbers as float64, missing cells as NaN.
 
     Args:
         path: UTF-8 text, with or without a header line; commas, semicolons, tabs, bars or spaces
@@ -44,7 +44,8 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
         options: which columns are what; without a header they are called by their numbers.
 
     Raises:
-        ValueError: cells that are missing or no numbers, lines of another length; with the line.
+        ValueError: numbers and text in one column, or what ``read_frame`` refuses; lines of another
+            length; with the line.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "two.csv")

@@ -81,11 +81,12 @@ def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
     """The rows of a DataFrame as training examples.
 
     Args:
-        frame: numeric columns; other ones must be the label or dropped.
+        frame: columns of numbers, truth values or text, whose cells may be missing.
         options: which columns are what.
 
     Raises:
-        ValueError: columns that do not exist or hold no numbers, missing cells.
+        ValueError: columns that do not exist, or hold dates, numbers and text, or too many names;
+            missing labels, attributes or factors, or cells where all are of one kind.
 
     >>> import pandas as pd
     >>> frame = pd.DataFrame({"a": [1, 2], "b": [3.5, 4], "y": ["no", "yes"]})
@@ -268,7 +269,8 @@ def table_contents(
             cells, and the one that need not be remembered; None: columns of text are noted.
 
     Raises:
-        ValueError: text where numbers are needed, or missing cells, with the place and the remedy.
+        ValueError: text where numbers are needed, or cells missing where all have to be there, with
+            the place and the remedy.
 
     >>> import pyarrow as pa
     >>> table = pa.table({"a": [1, 2], "y": ["u", None]})
