@@ -95,5 +95,5 @@ def test_every_way_of_reading_is_an_argument_of_load_data_and_an_option():
     takers = {name for each in fields(ReadOptions) for name in each.metadata.get("sources", ())}
     assert takers == {
         *("folder", "paths", "pictures", "beside images"),
-        *("table", "text", "archive", "array", "dataset"),
+        *("table", "text", "archive", "features", "array", "dataset"),
     }
