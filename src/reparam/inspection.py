@@ -73,6 +73,25 @@ class HiddenUnits:
     weight: float
 
 
+@dataclass(frozen=True)
+class Station:
+    """Where a member of a flow, on the way from noise to data, has put some points.
+
+    Args:
+        name: of the member, or of where the way starts.
+        points: (B, *shape) after it.
+        ladj: of the member, log |det ∂after/∂before|, (B,).
+
+    >>> import torch
+    >>> Station("noise", torch.zeros(4, 2), torch.zeros(4)).points.shape
+    torch.Size([4, 2])
+    """
+
+    name: str
+    points: Tensor
+    ladj: Tensor
+
+
 class OfData(nn.Module):
     """A module whose buffers describe the training data and are no part of what was learned."""
 
@@ -96,6 +115,14 @@ class Inspectable:
     def filters(self) -> Filters | None:
         """One picture of weights per entry of the code; None where no single layer has them."""
         return None
+
+    def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor | None:
+        """log |det ∂code/∂x| of real x, (B,), where the code has as many entries; None elsewhere."""
+        return None
+
+    def stations(self, code: Tensor, c: Tensor | None = None) -> list[Station]:
+        """Codes on their way to data, member by member; none where there is but one step."""
+        return []
 
     def hidden_units(self, x: Tensor, c: Tensor | None = None) -> HiddenUnits | None:
         """Activations of the units whose mean a penalty holds; None where none does."""

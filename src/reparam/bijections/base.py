@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -29,6 +29,10 @@ class Bijection(nn.Module, ABC):
     def gives(self) -> Shape | None:
         """The shape of a row of z; None: that of x, whatever it is."""
         return self.takes
+
+    def members(self, context: Tensor | None = None) -> Iterator[tuple[Bijection, Tensor | None]]:
+        """What it is a chain of, from data to noise, each with its part of the context."""
+        yield self, context
 
     def learn(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """z of training rows, after what they set is set: member by member in a ``Chain``."""
@@ -114,6 +118,10 @@ class Chain(Bijection):
     @property
     def gives(self) -> Shape | None:
         return self._gives
+
+    def members(self, context: Tensor | None = None) -> Iterator[tuple[Bijection, Tensor | None]]:
+        for bijection, part in self._parts(context):
+            yield from bijection.members(part)
 
     def learn(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         for bijection, part in self._parts(context):

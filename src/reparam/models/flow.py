@@ -1,0 +1,253 @@
+"""Normalizing flows: exact densities by an invertible map to a known one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from reparam import numerics
+from reparam.bijections.base import Bijection, Chain
+from reparam.bijections.dequantization import Dequantization
+from reparam.bijections.logit import Rescale
+from reparam.bijections.shape import Flatten
+from reparam.bijections.standardization import Standardization, standardization
+from reparam.distributions.priors import Prior
+from reparam.inspection import Station
+from reparam.model import (
+    Batch,
+    Codec,
+    Density,
+    Distribution,
+    Domain,
+    LogProb,
+    Loss,
+    Model,
+    Solve,
+    Space,
+    Stage,
+    positive_count,
+)
+from reparam.models.conditional import Conditional
+
+LEARNED = 1024  # rows at least, where there are as many, from which layers are set
+
+
+class Flow(Conditional, Codec, Density):
+    """x = f⁻¹(z) with z ~ base: log p(x) = log p_base(f(x)) + log|det ∂f/∂x|.
+
+    f goes from data to noise; lectures often write x = f(z) for its inverse. Real data are
+    standardized first. Binary and levels data are dequantized, y = (x + u)/K with u in [0, 1):
+    log p(x) ≥ E_q(u|x) log p(y) K^−D / q(u|x), of which ``log_prob`` takes the mean inside of the
+    logarithm over ``samples`` draws of u, a lower bound as well. Real entries that are constant in
+    training are no part of the density: f sees noise in their place, whose density is divided
+    out, so that log p(x) is a lower bound then, too.
+
+    ``encode`` is z whole, with u = ½ and no noise, and ``decode`` undoes it.
+
+    Args:
+        space: what x is.
+        bijection: f, from rows of ``space.shape``, standardized or in [0, 1), to rows whose
+            entries are z; its context is the condition, where the model is conditional.
+        base: of z, flat.
+        dequantization: of binary and levels data; None of real data.
+        conditional: whether f and the base take the condition.
+
+    Shape: x (B, *space.shape), code (B, D), the coarsest scale first where f has several.
+
+    Likelihood: exact for real data, a lower bound for binary and levels data.
+
+    Cost: a pass of f for the loss; a pass of its inverse for a sample.
+
+    Raises:
+        ValueError: parts that do not fit each other.
+
+    Reference: Rezende & Mohamed 2015, eq. 5 to 7; Dinh et al. 2017, eq. 2 and 3; dequantization
+    by Ho et al. 2019, eq. 5.
+    https://arxiv.org/abs/1505.05770, https://arxiv.org/abs/1605.08803
+
+    >>> import reparam as rp
+    >>> model = Flow(rp.Space((2,), "real"), Chain(), rp.StandardNormal(2))
+    >>> round(model.log_prob(torch.zeros(1, 2)).value.item(), 4)  # −ln 2π
+    -1.8379
+    """
+
+    encodes: Domain = "finite"  # also what it decodes, which may lie beyond the levels
+
+    def __init__(
+        self,
+        space: Space,
+        bijection: Bijection,
+        base: Prior,
+        dequantization: Dequantization | None = None,
+        conditional: bool = False,
+    ) -> None:
+        super().__init__(space, conditional)
+        if (dequantization is None) != bool(space.reals.all()):
+            what = "none for real data" if dequantization else f"one for {space.kind} data"
+            raise ValueError(f"dequantization: expected {what}")
+        if bijection.takes not in (None, space.shape):
+            raise ValueError(
+                f"bijection: expected one of rows of {space.shape}, got one of {bijection.takes}"
+            )
+        if base.event_shape != (space.dimension,):
+            raise ValueError(f"base: expected one of {space.dimension} entries, got {base}")
+        self.dequantization, self.base = dequantization, base
+        self.scale: Standardization | Rescale
+        if space.level_count is None:
+            self.scale = standardization(space)
+        else:
+            self.scale = Rescale(space.level_count)
+        shape = bijection.gives or space.shape
+        flat = bijection if len(shape) == 1 else Chain(bijection, Flatten(shape), context="shared")
+        self.bijection = flat
+
+    @property
+    def code_space(self) -> Space:
+        return Space((self.space.dimension,), "real")
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Sizes of the scales in a code, coarsest first; (): there is but one."""
+        found = (getattr(part, "layers", ()) for part in self.bijection.modules())
+        return next(filter(None, found), ())
+
+    @property
+    def counted(self) -> int:
+        return self.space.dimension if isinstance(self.scale, Rescale) else self.scale.count
+
+    @property
+    def log_prob_draws(self) -> bool:  # type: ignore[override]
+        return self.dequantization is not None or self._constants is not None
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        before = () if isinstance(self.scale, Rescale) else self.scale.stages
+        learned = (Solve("actnorm", self._learn),) if self.bijection.learns else ()
+        return (*before, *self.condition_stages, *learned, *super().stages)
+
+    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        x, c = self.prepare(x, c)
+        nll = -self._log_weights(x, c, None)
+        return Loss(nll.mean(), {"nll": nll})
+
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
+    ) -> LogProb:
+        if not self.log_prob_draws:
+            return LogProb(self._log_weights(x, c, generator), "exact")
+        total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            for _ in range(samples):
+                total = torch.logaddexp(total, self._log_weights(x, c, generator).to(total))
+        return LogProb(total - math.log(samples), "lower bound", samples)
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        x, c = self.prepare(x, c, self.encodes)
+        y = x if self.dequantization is None else self.dequantization.middle(x)
+        return self.bijection(self.scale(y)[0], self.context(c))[0]
+
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
+        code = self.prepare_code(code)
+        return self._data(code, self._condition(c, len(code)))
+
+    def p_z(self, c: Tensor | None, rows: int) -> Distribution:
+        """The base, a row for each of so many."""
+        base = self.base(c)
+        return base.repeat(rows // base.rows)
+
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        return self._data(self.p_z(c, n).sample(generator), c)
+
+    def sample(
+        self,
+        n: int,
+        c: Tensor | None = None,
+        *,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """n draws x ~ p(x), (n, *shape); of z, what lies off the base's center is scaled.
+
+        Args:
+            n: how many.
+            c: the condition; None: as conditions occur in training.
+            temperature: 1: draws of the model; below, those nearer to its center, which are no
+                draws of it.
+            generator: of the draws.
+        """
+        if temperature == 1:
+            return super().sample(n, c, generator=generator)
+        if not 0 <= temperature < math.inf:
+            raise ValueError(f"temperature: expected a number of at least 0, got {temperature}")
+        positive_count("n", n)
+        with torch.no_grad():
+            c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
+            p_z = self.p_z(c, n)
+            return self._data(p_z.center.lerp(p_z.sample(generator), temperature), c)
+
+    def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """log |det ∂z/∂x| of real x, (B,), from the data's units to the noise's."""
+        x, c = self.prepare(x, c)
+        y, ladj = self.scale(x)
+        return self.bijection(y, self.context(c))[1] + ladj
+
+    def stations(self, code: Tensor, c: Tensor | None = None) -> list[Station]:
+        code = self.prepare_code(code)
+        context = self.context(self._condition(c, len(code)))
+        found = [Station("noise", code, code.new_zeros(len(code)))]
+        for member, part in reversed(list(self.bijection.members(context))):
+            code, ladj = member.inverse(code, part)
+            found.append(Station(type(member).__name__, code, ladj))
+        y, ladj = self.scale.inverse(code.view(-1, *self.space.shape))
+        return [*found, Station("data", y, ladj)]
+
+    @property
+    def _constants(self) -> Tensor | None:
+        """Mask (*shape) of the entries of real x that never vary; None: there are none."""
+        varies = self.scale.varies
+        return None if varies is None else ~varies
+
+    def _noisy(
+        self, x: Tensor, context: Tensor | None, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """x as f takes it, with noise where it has to be, and the log-density of that noise."""
+        log_q = x.new_zeros(len(x))
+        if self.dequantization is not None:
+            x, log_q = self.dequantization.draw(x, context, generator)
+        y, ladj = self.scale(x)
+        log_q, constants = log_q.to(ladj) - ladj, self._constants
+        if constants is None:
+            return y, log_q
+        noise = numerics.noise(y, "normal", generator)
+        of_noise = torch.where(constants, numerics.standard_normal_log_prob(noise), 0.0)
+        return torch.where(constants, noise, y), log_q + of_noise.flatten(1).sum(1)
+
+    def _log_weights(
+        self, x: Tensor, c: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        """log p(x, noise) − log q(noise|x), (B,); log p(x) itself where there is no noise."""
+        context = self.context(c)
+        y, log_q = self._noisy(x, context, generator)
+        z, ladj = self.bijection(y, context)
+        return self.p_z(c, len(z)).log_prob(z) + ladj - log_q
+
+    def _data(self, z: Tensor, c: Tensor | None) -> Tensor:
+        y = self.bijection.inverse(z, self.context(c))[0].view(-1, *self.space.shape)
+        y = self.scale.inverse(y)[0]
+        return y if self.dequantization is None else self.dequantization.quantize(y)
+
+    @torch.no_grad()
+    def _learn(self, model: Model, batches: Iterable[Batch]) -> None:
+        """Set what the first rows set, of as many rows spread over the training data."""
+        step = max(1, sum(len(batch.x) for batch in batches) // LEARNED)
+        xs, cs = [], []
+        for batch in batches:
+            x, c = self.prepare(batch.x[::step], None if batch.c is None else batch.c[::step])
+            xs.append(x)
+            cs.append(c)
+        c = None if cs[0] is None else torch.cat([part for part in cs if part is not None])
+        context = self.context(c)
+        self.bijection.learn(self._noisy(torch.cat(xs), context, None)[0], context)

@@ -1,0 +1,195 @@
+"""The section of the plane: data of two real columns, what models draw, and how dense they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from markupsafe import Markup
+from torch import Tensor
+
+from reparam.batching import in_batches
+from reparam.data.toys import true_log_density
+from reparam.model import Codec, Density, Generator
+from reparam.report import plots, queries
+from reparam.report.colors import INK, model_color
+from reparam.report.section import Card, Section, Shown
+
+SIDE = 120  # cells of a map of the density, across and up
+DRAWS = 50  # for each cell, of a density that draws
+NATS = 8.0  # below the densest cell of any map everything has one color
+MARGIN, EDGE = 0.08, 0.001  # of the data's width, around all but such a share of it
+LINES, POINTS = 21, 161  # of the carried grid, and of each of its lines
+FAR = 2.5  # deviations of the noise, to either side, that its grid reaches
+STATIONS, CARRIED = 8, 1000  # pictures of steps at most, and points in each
+SIZE, SMALL = (3.5, 3.3), (1.9, 1.8)  # inches
+
+Figures = list[tuple[str, Markup]]
+
+
+class Window(NamedTuple):
+    """The part of the plane that is shown: left, right, bottom, top."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    @classmethod
+    def around(cls, x: Tensor) -> Window:
+        """Where nearly all rows (N, 2) are."""
+        low, high = torch.quantile(x, x.new_tensor([EDGE, 1 - EDGE]), dim=0)
+        wide = (high - low).clamp(min=1e-6) * MARGIN
+        (left, bottom), (right, top) = (low - wide).tolist(), (high + wide).tolist()
+        return cls(left, right, bottom, top)
+
+    def cells(self) -> Tensor:
+        """The centers of all cells, (SIDE², 2), row by row from the top."""
+        steps = (torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE
+        across = self.left + (self.right - self.left) * steps
+        up = self.top - (self.top - self.bottom) * steps
+        return torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class PlaneCard(Card):
+    """Also the way of the noise, step by step, where there are steps."""
+
+    steps: Figures = field(default_factory=list)
+
+
+def build(shown: Shown) -> list[PlaneCard]:
+    """A card of the data, and one of every generator."""
+    window = Window.around(shown.split.x.double())
+    truth = true_log_density(shown.data)
+    maps = {i: _log_p(model, window.cells(), shown.seed) for i, _, model in shown.of(Density)}
+    wanted = None if truth is None else truth(window.cells())
+    found = [log_p for log_p in (wanted, *maps.values()) if log_p is not None]
+    most = max((float(log_p.max()) for log_p in found), default=0.0)
+    figures = [("Test data", _points(shown.split.x, window, INK, "Test data"))]
+    if wanted is not None:
+        figures.append((f"log p, true: {_scale(most)}", _heat(wanted, window, most, "True density")))
+    cards = [PlaneCard(None, "Data", figures)]
+    for index, label, model in shown.of(Generator):
+        drawn = shown.drawn_rows[index]
+        steps: Figures = []
+        figures = [("Samples", _points(drawn, window, model_color(index), f"{label}: samples"))]
+        log_p = maps.get(index)
+        if log_p is not None:
+            caption = f"log p: {_scale(most)}"
+            figures.append((caption, _heat(log_p, window, most, f"{label}: density")))
+        if isinstance(model, Codec) and not model.conditional:
+            figures += _carried(index, label, model, window)
+            steps = _steps(index, label, model, shown.seed)
+        cards.append(PlaneCard(index, label, figures, steps=steps))
+    return cards
+
+
+def _scale(most: float) -> str:
+    return f"from {most - NATS:.1f} nats, dark, to {most:.1f}"
+
+
+def _log_p(model: Density, x: Tensor, seed: int) -> Tensor | None:
+    """ln p of every cell; None of a model of p(x|c), which is another thing."""
+    if model.conditional:
+        return None
+    generator = queries.seeded_generator(seed)
+
+    def of(part: Tensor) -> Tensor:
+        return queries.plain(model.log_prob(part, samples=DRAWS, generator=generator).value)
+
+    return in_batches(of, 2000, x)
+
+
+def _axes(window: Window) -> tuple[Any, Any]:
+    figure, axis = plots.panel(*SIZE)
+    axis.set(xlim=window[:2], ylim=window[2:])
+    axis.grid(False)
+    return figure, axis
+
+
+def _points(x: Tensor, window: Window, color: str, alt: str) -> Markup:
+    with plots.style():
+        figure, axis = _axes(window)
+        plots.dots(axis, x.double(), color)
+        return plots.svg(figure, alt)
+
+
+def _heat(values: Tensor, window: Window, most: float, alt: str) -> Markup:
+    """Values (SIDE²,) as colors, one scale for all maps."""
+    with plots.style():
+        figure, axis = _axes(window)
+        picture = values.view(SIDE, SIDE).clamp(min=most - NATS).numpy()
+        scale = {"vmin": most - NATS, "vmax": most, "cmap": "viridis"}
+        axis.imshow(picture, extent=window, aspect="auto", interpolation="bilinear", **scale)
+        return plots.svg(figure, alt)
+
+
+def _carried(index: int, label: str, model: Codec, window: Window) -> Figures:
+    """The grid of the noise where a flow carries it, and where it stretches the plane."""
+    with torch.no_grad():
+        slope = model.log_slope(window.cells())
+    if slope is None:
+        return []
+    lines = torch.linspace(-FAR, FAR, LINES)[:, None].expand(-1, POINTS)
+    along = torch.linspace(-FAR, FAR, POINTS).expand(LINES, -1)
+    both = torch.cat([torch.stack([lines, along], -1), torch.stack([along, lines], -1)])
+    x = queries.decode(model, both.flatten(0, 1), None).view(2 * LINES, POINTS, 2)
+    with plots.style():
+        figure, axis = _axes(window)
+        for line in x.numpy():
+            axis.plot(line[:, 0], line[:, 1], color=model_color(index), lw=0.7, alpha=0.8)
+        carried = plots.svg(figure, f"{label}: the grid of the noise carried to the data")
+    ladj = queries.plain(slope)
+    most = max(float(ladj.abs().quantile(0.98)), 1e-3)
+    with plots.style():
+        figure, axis = _axes(window)
+        scale = {"vmin": -most, "vmax": most, "cmap": "RdBu_r"}
+        axis.imshow(ladj.view(SIDE, SIDE).numpy(), extent=window, aspect="auto", **scale)
+        stretched = plots.svg(figure, f"{label}: how the flow stretches the plane")
+    return [
+        (f"Lines of the noise, to {FAR:g} deviations, in the data", carried),
+        (f"log |det ∂z/∂x|: blue −{most:.2g}, red +{most:.2g} nats", stretched),
+    ]
+
+
+def _steps(index: int, label: str, model: Codec, seed: int) -> Figures:
+    """Draws of the noise after every member of a flow, or some of them: p₀ … p_K."""
+    code = torch.randn(CARRIED, 2, generator=queries.seeded_generator(seed))
+    with torch.no_grad():
+        stations = model.stations(code)
+    kept = torch.linspace(0, len(stations) - 1, min(len(stations), STATIONS)).round().long()
+    figures: Figures = []
+    added = 0.0
+    for place, station in enumerate(stations):
+        added += float(station.ladj.mean())
+        if place not in kept.tolist():
+            continue
+        points = queries.plain(station.points)
+        with plots.style():
+            figure, axis = plots.panel(*SMALL)
+            low, high = torch.quantile(points, torch.tensor([EDGE, 1 - EDGE]), dim=0).tolist()
+            axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+            axis.grid(False)
+            plots.dots(axis, points, model_color(index))
+            drawn = plots.svg(figure, f"{label}: after {place} steps")
+        name = station.name if place else "noise"
+        figures.append((f"p{place}: {name}{f', {added:+.2f} nats' if place else ''}", drawn))
+        added = 0.0
+    return figures
+
+
+def plane(shown: Shown) -> bool:
+    return shown.data.space.shape == (2,) and shown.data.space.kind == "real"
+
+
+SECTION: Section = Section(
+    "plane",
+    "The plane",
+    """Two columns can be seen whole: test rows, as many samples of each model, and how dense
+every density says that each place is, all on one scale.""",
+    build,
+    "plane.html.j2",
+    plane,
+)

@@ -1,0 +1,194 @@
+"""Flows: densities that integrate to 1, codes that come back, bounds below the truth."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+from scipy import integrate, stats
+from torch import Tensor
+
+import reparam as rp
+from reparam.model import Batch, Space
+from reparam.models.flow import Flow
+from reparam.presets import PRESETS
+
+PLANE, LINE = Space((2,), "real"), Space((1,), "real")
+SMALL = {
+    "planar-flow": {"layers": 3},
+    "radial-flow": {"layers": 3},
+    "nice": {"hidden": (8,)},
+    "real-nvp": {"layers": 3, "hidden": (8,)},
+    "maf": {"layers": 2, "hidden": (8,)},
+    "iaf": {"layers": 2, "hidden": (8,)},
+    "spline-coupling": {"layers": 2, "hidden": (8,), "bins": 4},
+    "spline-autoregressive": {"layers": 2, "hidden": (8,), "bins": 4},
+}
+EXACT_STARTS = [name for name in SMALL if name != "radial-flow"]
+
+
+def built(name: str, space: Space = PLANE, jitter: float = 0.0, **parameters: object) -> Flow:
+    model = rp.build(name, space, seed=0, **(SMALL.get(name, {}) | parameters)).double()
+    assert isinstance(model, Flow)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.add_(jitter * noise)
+    return model.eval()
+
+
+def test_every_flow_is_tested_here():
+    flows = {name for name, found in PRESETS.items() if issubclass(found.model, Flow)}
+    assert flows == {*SMALL, "glow", "spline-1d"}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@torch.no_grad()
+def test_densities_of_the_plane_integrate_to_one(name):
+    model = built(name, jitter=0.3)
+    side = torch.linspace(-12, 12, 601, dtype=torch.float64)
+    x = torch.cartesian_prod(side, side)
+    mass = model.log_prob(x).value.exp().sum() * (side[1] - side[0]) ** 2
+    assert mass.item() == pytest.approx(1, abs=1e-2)
+
+
+@torch.no_grad()
+def test_a_density_of_the_line_integrates_to_one():
+    model = built("spline-1d", LINE, jitter=1.0)
+
+    def p(x: float) -> float:
+        return model.log_prob(torch.tensor([[x]], dtype=torch.float64)).value.exp().item()
+
+    # The spline is C¹, so that the density has kinks, at knots; and jumps nowhere.
+    knots = torch.linspace(-5, 5, 101).tolist()
+    mass = sum(integrate.quad(p, a, b, epsabs=1e-9)[0] for a, b in itertools.pairwise(knots))
+    mass += integrate.quad(p, -40, -5, epsabs=1e-9)[0] + integrate.quad(p, 5, 40, epsabs=1e-9)[0]
+    assert mass == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [*EXACT_STARTS, "spline-1d"])
+@torch.no_grad()
+def test_a_flow_starts_at_its_base(name):
+    space = LINE if name == "spline-1d" else PLANE
+    model, x = built(name, space), 3 * torch.randn(50, space.dimension, dtype=torch.float64)
+    wanted = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(1)
+    torch.testing.assert_close(model.log_prob(x).value, wanted, rtol=0, atol=1e-6 if "planar" in name else 1e-12)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@torch.no_grad()
+def test_codes_come_back_and_samples_follow_the_density(name):
+    model = built(name, jitter=0.2)
+    x = torch.randn(40, 2, dtype=torch.float64)
+    torch.testing.assert_close(model.reconstruct(x), x, rtol=0, atol=1e-8)
+    drawn = model.sample(4000, generator=torch.Generator().manual_seed(0))
+    # Shares of four quadrants against the mass of the density there.
+    side = torch.linspace(-12, 12, 600, dtype=torch.float64)  # no point on an axis
+    grid = torch.cartesian_prod(side, side)
+    mass = model.log_prob(grid).value.exp()
+    quadrant = lambda at: (at[:, 0] > 0).long() * 2 + (at[:, 1] > 0)
+    wanted = torch.zeros(4, dtype=torch.float64).index_add(0, quadrant(grid), mass)
+    found = quadrant(drawn).bincount(minlength=4)
+    assert stats.chisquare(found, wanted / wanted.sum() * 4000).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("dequantize", ["uniform", "variational"])
+@torch.no_grad()
+def test_a_dequantized_density_is_a_bound_on_a_mass(dequantize):
+    """Σ_x P(x), the mass of the boxes by quadrature, is at most 1, and bounds lie below it."""
+    space = Space((2,), "levels", levels=4)
+    model = built("real-nvp", space, jitter=0.2, dequantize=dequantize, alpha=0.05)
+    images = torch.cartesian_prod(torch.arange(4.0), torch.arange(4.0)).double()
+    steps = (torch.arange(60, dtype=torch.float64) + 0.5) / 60
+    u = torch.cartesian_prod(steps, steps)
+    y, ladj = model.scale((images[:, None] + u).flatten(0, 1))
+    z, more = model.bijection(y)
+    log_p = (model.base().log_prob(z) + ladj + more).view(16, -1)
+    mass = log_p.logsumexp(1) - math.log(u.shape[0])
+    assert 0.5 < mass.exp().sum() <= 1 + 1e-3
+    generator = torch.Generator().manual_seed(0)
+    one = torch.stack([model.log_prob(images, generator=generator).value for _ in range(400)])
+    error = one.std(0) / 20
+    assert (one.mean(0) <= mass + 4 * error).all()
+    many = model.log_prob(images, samples=4000, generator=generator)
+    assert many.kind == "lower bound" and (many.value - mass).abs().max() < 0.1
+    assert torch.equal(model.reconstruct(images), images)
+
+
+@torch.no_grad()
+def test_constants_are_no_part_of_the_density():
+    """log p of the rest: at its start the flow is standard normal in what varies."""
+    x = torch.stack([torch.randn(200), torch.full((200,), 7.0), torch.randn(200)], 1).double()
+    model = built("real-nvp", Space((3,), "real"))
+    for stage in model.stages[:-1]:
+        stage.solve(model, [Batch(x)])
+    assert model.counted == 2 and model.log_prob_draws
+    scale = x[:, [0, 2]].std(0, correction=0)
+    y = (x[:, [0, 2]] - x[:, [0, 2]].mean(0)) / scale
+    wanted = torch.distributions.Normal(0.0, 1.0).log_prob(y).sum(1) - scale.log().sum()
+    found = model.log_prob(x)
+    assert found.kind == "lower bound"
+    torch.testing.assert_close(found.value, wanted, rtol=0, atol=1e-6)
+    assert torch.equal(model.sample(5)[:, 1], torch.full((5,), 7.0).double())
+    torch.testing.assert_close(model.reconstruct(x), x)
+
+
+def test_a_linear_maf_reaches_the_closed_form_of_normal_data():
+    torch.manual_seed(0)
+    root = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.5, 0.3, 0.9]])
+    x = torch.randn(2000, 3) @ root.T + 1
+    split = rp.Split(x)
+    data = rp.Data(split, split, split, Space((3,), "real"), "normal")
+    model = rp.build("maf", data.space, hidden=(), layers=1)
+    rp.fit(model, data, epochs=30, lr=0.02, schedule="cosine", progress=False, device="cpu")
+    found = model.log_prob(x).value.mean().item()
+    covariance = torch.cov(x.T.double(), correction=0)
+    wanted = -0.5 * (3 * math.log(2 * math.pi) + covariance.logdet().item() + 3)
+    assert wanted - 3 * 2e-3 < found <= wanted + 1e-4
+
+
+@torch.no_grad()
+def test_samples_at_a_temperature_are_nearer_to_the_center():
+    model = built("nice", jitter=0.1)
+    generator = lambda: torch.Generator().manual_seed(0)
+    cold = model.encode(model.sample(500, temperature=0.5, generator=generator()))
+    warm = model.encode(model.sample(500, generator=generator()))
+    torch.testing.assert_close(cold, 0.5 * warm)
+    with pytest.raises(ValueError, match="temperature"):
+        model.sample(2, temperature=-1)
+
+
+def test_a_table_of_several_kinds_is_dequantized_where_it_is_whole():
+    columns = (rp.Column("age", "levels", 50, low=18), rp.Column("pay", "log"), rp.Column("x", "real"))
+    space = Space((3,), "mixed", columns=columns)
+    x = torch.stack([torch.randint(18, 68, (300,)), torch.randn(300).exp(), torch.randn(300)], 1)
+    data = rp.Data(*[rp.Split(x)] * 3, space, "table")
+    model = rp.build("spline-coupling", space, layers=2, hidden=(8,))
+    rp.fit(model, data, epochs=1, progress=False, device="cpu")
+    assert model.log_prob(x).kind == "lower bound"
+    drawn = model.sample(20)
+    assert (drawn[:, 0] == drawn[:, 0].floor()).all() and (drawn[:, 1] > 0).all()
+    torch.testing.assert_close(model.reconstruct(x), x, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="names"):
+        city = rp.Column("city", "category", 3)
+        rp.build("maf", Space((1,), "mixed", columns=(city,)))
+
+
+def test_one_entry_and_odd_images_are_refused_with_a_remedy():
+    with pytest.raises(ValueError, match="spline-1d"):
+        rp.build("real-nvp", LINE)
+    with pytest.raises(ValueError, match="spline-coupling"):
+        rp.build("spline-1d", PLANE)
+    with pytest.raises(ValueError, match="--pad"):
+        rp.build("glow", Space((1, 7, 7), "levels", levels=4))
+
+
+def test_codes_of_images_say_their_scales():
+    model = rp.build("glow", Space((1, 8, 8), "levels", levels=17), layers=1, channels=4)
+    assert sum(model.layers) == 64 and len(model.layers) == 2
+    x = torch.randint(0, 17, (4, 1, 8, 8)).float()
+    model.stages[0].solve(model, [Batch(x)])
+    assert torch.equal(model.reconstruct(x), x)
