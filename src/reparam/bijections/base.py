@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+Context = Literal["split", "shared"]
 
 
 class Bijection(nn.Module, ABC):
@@ -17,6 +22,17 @@ class Bijection(nn.Module, ABC):
     """
 
     context_features: int = 0  # F: numbers (B, F) that it takes for every row
+    takes: Shape | None = None  # the shape of a row of x; None: any, and z has the same
+    learns: bool = False  # whether numbers of it are set by the first training rows
+
+    @property
+    def gives(self) -> Shape | None:
+        """The shape of a row of z; None: that of x, whatever it is."""
+        return self.takes
+
+    def learn(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """z of training rows, after what they set is set: member by member in a ``Chain``."""
+        return self(x, context)[0]
 
     @abstractmethod
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
@@ -52,8 +68,15 @@ class Inverse(Bijection):
 
     def __init__(self, bijection: Bijection) -> None:
         super().__init__()
+        if bijection.learns:
+            raise ValueError("Inverse: expected a bijection that sets nothing by the data")
         self.bijection = bijection
         self.context_features = bijection.context_features
+        self.takes = bijection.gives
+
+    @property
+    def gives(self) -> Shape | None:
+        return self.bijection.takes
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.bijection.inverse(x, context)
@@ -65,17 +88,37 @@ class Inverse(Bijection):
 class Chain(Bijection):
     """Bijections one after the other, first to last from data to noise; ladj is their sum.
 
-    The context is cut into consecutive parts, one for each bijection.
+    Args:
+        bijections: each takes the shape that the one before gives.
+        context: ``"split"``: cut into consecutive parts, one for each bijection; ``"shared"``: the
+            same for all of them.
+
+    Raises:
+        ValueError: shapes, or contexts that are shared, which do not fit.
 
     >>> from reparam.bijections.shape import Reverse
     >>> Chain(Reverse(), Reverse())(torch.tensor([[1.0, 2.0]]))
     (tensor([[1., 2.]]), tensor([0.]))
     """
 
-    def __init__(self, *bijections: Bijection) -> None:
+    def __init__(self, *bijections: Bijection, context: Context = "split") -> None:
         super().__init__()
-        self.bijections = nn.ModuleList(bijections)
-        self.context_features = sum(b.context_features for b in bijections)
+        self.bijections, self.shared = nn.ModuleList(bijections), context == "shared"
+        self.takes, self._gives = _ends(bijections)
+        self.learns = any(b.learns for b in bijections)
+        features = [b.context_features for b in bijections if b.context_features]
+        if self.shared and len(set(features)) > 1:
+            raise ValueError(f"Chain: a shared context cannot have {features} numbers at once")
+        self.context_features = max(features, default=0) if self.shared else sum(features)
+
+    @property
+    def gives(self) -> Shape | None:
+        return self._gives
+
+    def learn(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        for bijection, part in self._parts(context):
+            x = bijection.learn(x, part)
+        return x
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(x.shape[0])
@@ -98,9 +141,29 @@ class Chain(Bijection):
             assert isinstance(bijection, Bijection)
             stop = start + bijection.context_features
             part = None if context is None or stop == start else context[:, start:stop]
+            stop = start if self.shared else stop
             parts.append((bijection, part))
             start = stop
         return parts
+
+
+def _ends(bijections: Sequence[Bijection]) -> tuple[Shape | None, Shape | None]:
+    """What a chain takes and gives."""
+    first: Shape | None = None
+    now: Shape | None = None
+    before = ""
+    for bijection in bijections:
+        name = type(bijection).__name__
+        if bijection.takes is None:
+            before = before or name
+            continue
+        if now is not None and bijection.takes != now:
+            raise ValueError(
+                f"Chain: {name} takes rows of {bijection.takes}, and {before} before it gives {now}"
+            )
+        first = bijection.takes if first is None else first
+        now, before = bijection.gives, name
+    return first, now
 
 
 class Frozen(Bijection):
@@ -109,7 +172,11 @@ class Frozen(Bijection):
     def __init__(self, bijection: Bijection) -> None:
         super().__init__()
         self.parts = (bijection, Inverse(bijection))  # in a tuple, so that they are no children
-        self.context_features = bijection.context_features
+        self.context_features, self.takes = bijection.context_features, bijection.takes
+
+    @property
+    def gives(self) -> Shape | None:
+        return self.parts[0].gives
 
     @property
     def varies(self) -> Tensor | None:
