@@ -1,10 +1,16 @@
 # The public names, each of them once: ``as`` makes it public to type checkers.
 
+from .bijections.autoregressive import AutoregressiveTransform as AutoregressiveTransform
 from .bijections.base import Bijection as Bijection
 from .bijections.base import Chain as Chain
 from .bijections.base import Inverse as Inverse
 from .bijections.coupling import Coupling as Coupling
 from .bijections.masked_affine import MaskedAffine as MaskedAffine
+from .bijections.mixing import Invertible1x1 as Invertible1x1
+from .bijections.mixing import LULinear as LULinear
+from .bijections.mixing import Permutation as Permutation
+from .bijections.own import Elementwise as Elementwise
+from .bijections.own import Own as Own
 from .bijections.planar import Planar as Planar
 from .bijections.planar import Radial as Radial
 from .bijections.shape import Reverse as Reverse
