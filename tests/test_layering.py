@@ -56,7 +56,8 @@ ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}
 LONGEST_FILE = 500
 # Names that several modules bear, and why a reader is not misled.
 SHARED_STEMS = {
-    "autoregressive": "a family's model and its presets",
+    "autoregressive": "a family's model and its presets, and the bijection",
+    "coupling": "the bijection, and networks for it",
     "denoising": "scores, and the section that shows them",
     "diagnosis": "of a model's codes, and of a training's course",
     "likelihoods": "the classes, and which of them a preset offers",

@@ -1,12 +1,23 @@
 # The public names, each of them once: ``as`` makes it public to type checkers.
 
+from .bijections.autoregressive import AutoregressiveTransform as AutoregressiveTransform
 from .bijections.base import Bijection as Bijection
 from .bijections.base import Chain as Chain
 from .bijections.base import Inverse as Inverse
+from .bijections.coupling import Coupling as Coupling
 from .bijections.masked_affine import MaskedAffine as MaskedAffine
+from .bijections.mixing import Invertible1x1 as Invertible1x1
+from .bijections.mixing import LULinear as LULinear
+from .bijections.mixing import Permutation as Permutation
+from .bijections.own import Elementwise as Elementwise
+from .bijections.own import Own as Own
 from .bijections.planar import Planar as Planar
 from .bijections.planar import Radial as Radial
 from .bijections.shape import Reverse as Reverse
+from .bijections.transforms import Additive as Additive
+from .bijections.transforms import Affine as Affine
+from .bijections.transforms import Spline as Spline
+from .bijections.transforms import Transform as Transform
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .comparison import compare as compare
@@ -77,6 +88,7 @@ from .models.pca import PCA as PCA
 from .models.real_pca import RealPCA as RealPCA
 from .models.two_stage import TwoStage as TwoStage
 from .models.vae import VAE as VAE
+from .nets.coupling import CouplingMLP as CouplingMLP
 from .nets.hierarchy import BottomUp as BottomUp
 from .nets.hierarchy import FinestDecoder as FinestDecoder
 from .nets.hierarchy import LadderEncoder as LadderEncoder

@@ -44,6 +44,10 @@ class Bijection(nn.Module, ABC):
     @abstractmethod
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]: ...
 
+    def first_context(self) -> Tensor:
+        """Where a row of context (F,) that is learned starts: at the identity, if it can."""
+        return torch.zeros(self.context_features)
+
     @property
     def slope(self) -> Tensor | None:
         """a where x = a·z + b entry by entry, to be broadcast over (B, *shape); None elsewhere."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -46,6 +48,12 @@ class Planar(Bijection):
         along = _root(target, b, slope)
         bend = torch.tanh(along + b)
         return x - u * bend.unsqueeze(1), -torch.log1p((1 - bend.square()) * slope)
+
+    def first_context(self) -> Tensor:
+        """A random direction w, and the u along it that makes û = 0."""
+        w = torch.randn(self.features) / self.features**0.5
+        along = math.log(math.expm1(1 - MARGIN))  # w·u = softplus⁻¹(1 − δ)
+        return torch.cat([along * w / w.square().sum(), w, torch.randn(1)])
 
     def _given(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """û, w, b and w·û."""
@@ -119,6 +127,10 @@ class Radial(Bijection):
         ladj = (self.features - 1) * torch.log1p(pull)
         ladj = ladj + torch.log1p(pull * alpha / (alpha + radius))
         return center + away * (1 + pull).unsqueeze(1), ladj
+
+    def first_context(self) -> Tensor:
+        """A random center, and a = b, which makes β = 0."""
+        return torch.cat([torch.randn(self.features), torch.zeros(2)])
 
     def _given(self, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         assert context is not None  # its features say so

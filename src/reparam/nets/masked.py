@@ -79,7 +79,8 @@ class MADE(AutoregressiveNetwork):
         masks: how many draws of the hidden degrees; member m has order m mod ``orders``.
         direct: whether inputs reach the outputs directly as well.
         context: F, numbers of the context, added to the first hidden layer and to the outputs.
-        gain: factor of the outputs' first weights; a small one starts near 0, whatever is seen.
+        gain: factor of the outputs' first weights; a small one starts near 0, whatever is seen; 0
+            at 0, whatever the context, too.
         columns: of mixed x, whose names are seen one-hot, and missing entries as such.
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
@@ -134,6 +135,9 @@ class MADE(AutoregressiveNetwork):
         self.direct = MaskedLinear(seen, outputs, strict=True, bias=False) if direct else None
         widths = [*hidden[:1], outputs.shape[1]] if context else []
         self.context = nn.ModuleList(nn.Linear(context, width, bias=False) for width in widths)
+        for layer in () if gain else (self.direct, *self.context[-1:]):
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
         x = x.flatten(1)

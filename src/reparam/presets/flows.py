@@ -24,7 +24,6 @@ from reparam.bijections.coupling import (
 from reparam.bijections.dequantization import Dequantization, Uniform, Variational, beside
 from reparam.bijections.logit import Logit
 from reparam.bijections.mixing import Invertible1x1, LULinear
-from reparam.bijections.masked_affine import MaskedAffine
 from reparam.bijections.multiscale import MultiScale
 from reparam.bijections.own import Elementwise, Own
 from reparam.bijections.planar import Planar, Radial
@@ -379,10 +378,12 @@ def iaf(
 
 
 def _masked(space: Space, layers: int, hidden: Hidden, context: int) -> list[Bijection]:
+    affine = Affine()
     members: list[Bijection] = []
     for index in range(layers):
         members += [Reverse()] if index else []
-        members.append(MaskedAffine(space.dimension, hidden, context))
+        network = MADE((space.dimension,), affine.parameters, hidden, context=context, gain=0.0)
+        members.append(AutoregressiveTransform(affine, network))
     return members
 
 
