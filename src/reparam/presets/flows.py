@@ -17,9 +17,11 @@ from reparam.bijections.base import Bijection, Chain, Inverse, Shape
 from reparam.bijections.coupling import (
     Coupling,
     alternating,
-    channels as by_channels,
     checkerboard,
     coupled_shapes,
+)
+from reparam.bijections.coupling import (
+    channels as by_channels,
 )
 from reparam.bijections.dequantization import Dequantization, Uniform, Variational, beside
 from reparam.bijections.logit import Logit
@@ -33,12 +35,12 @@ from reparam.config import TrainConfig
 from reparam.distributions.priors import ClassConditional, MixturePrior, Prior, StandardNormal
 from reparam.limits import Count, Limited, Positive
 from reparam.model import Space
-from reparam.space import ColumnKind
 from reparam.models.flow import Flow
 from reparam.nets.coupling import CouplingMLP
 from reparam.nets.coupling_conv import CouplingConv
 from reparam.nets.masked import MADE
 from reparam.presets.registry import PURE, Accepts, preset
+from reparam.space import ColumnKind
 
 FAMILY = "Normalizing flows"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
@@ -120,9 +122,7 @@ def _noise_flow(space: Space, context: int) -> Chain:
     return Chain(*parts, context="shared")
 
 
-def _coupling(
-    transform: Transform, split: Tensor, hidden: Hidden, context: int
-) -> Coupling:
+def _coupling(transform: Transform, split: Tensor, hidden: Hidden, context: int) -> Coupling:
     """One of vectors."""
     if len(split) == 1:
         raise ValueError("couplings: expected two entries or more, got one; use spline-1d")

@@ -76,10 +76,9 @@ def _first(words: Sequence[str]) -> str:
 
 # Names that people of the field ask for, and what comes nearest today.
 NOT_YET = {
-    "normalizing flows": (
-        ("flow", "nice", "realnvp", "real-nvp", "glow", "maf", "iaf", "nsf", "ffjord"),
-        "made for tables and pixel-cnn++ for images have exact densities, vae takes posterior=iaf "
-        "and prior=flow",
+    "flows by other names": (
+        ("flow", "realnvp", "nsf", "rq-nsf", "ffjord", "cnf", "residual-flow"),
+        "spline-coupling and spline-autoregressive for tables, glow and real-nvp for images",
     ),
     "models of discrete codes": (
         ("vq-vae", "vqvae", "vq-vae-2", "vqgan", "rq-vae", "fsq", "dvae", "dall-e"),
