@@ -1,12 +1,18 @@
 # The public names, each of them once: ``as`` makes it public to type checkers.
 
+from .bijections.actnorm import ActNorm as ActNorm
 from .bijections.base import Bijection as Bijection
 from .bijections.base import Chain as Chain
 from .bijections.base import Inverse as Inverse
+from .bijections.logit import Logit as Logit
+from .bijections.logit import Rescale as Rescale
 from .bijections.masked_affine import MaskedAffine as MaskedAffine
+from .bijections.multiscale import MultiScale as MultiScale
 from .bijections.planar import Planar as Planar
 from .bijections.planar import Radial as Radial
+from .bijections.shape import Flatten as Flatten
 from .bijections.shape import Reverse as Reverse
+from .bijections.shape import Squeeze as Squeeze
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .comparison import compare as compare
