@@ -41,10 +41,8 @@ class ActNorm(Bijection):
     @torch.no_grad()
     def _set(self, x: Tensor) -> None:
         columns = x.detach().to(numerics.accumulator(x)).movedim(1, -1).flatten(0, -2)
-        # Around the first row: what is constant is then exactly 0.
-        first = columns[0]
-        variance, offset = torch.var_mean(columns - first, 0, correction=0)
-        mean, scale = first + offset, variance.sqrt()
+        variance, mean = torch.var_mean(columns, 0, correction=0)
+        scale = variance.sqrt()
         constant = scale <= torch.finfo(x.dtype).eps * mean.abs()
         scale = torch.where(constant, 1.0, scale)
         self.shift.copy_(mean.view_as(self.shift))
