@@ -1,5 +1,6 @@
 # The public names, each of them once: ``as`` makes it public to type checkers.
 
+<<<<<<< HEAD
 from .bijections.autoregressive import AutoregressiveTransform as AutoregressiveTransform
 from .bijections.base import Bijection as Bijection
 from .bijections.base import Chain as Chain
@@ -11,13 +12,28 @@ from .bijections.mixing import LULinear as LULinear
 from .bijections.mixing import Permutation as Permutation
 from .bijections.own import Elementwise as Elementwise
 from .bijections.own import Own as Own
+=======
+from .bijections.actnorm import ActNorm as ActNorm
+from .bijections.base import Bijection as Bijection
+from .bijections.base import Chain as Chain
+from .bijections.base import Inverse as Inverse
+from .bijections.logit import Logit as Logit
+from .bijections.logit import Rescale as Rescale
+from .bijections.masked_affine import MaskedAffine as MaskedAffine
+from .bijections.multiscale import MultiScale as MultiScale
+>>>>>>> fb
 from .bijections.planar import Planar as Planar
 from .bijections.planar import Radial as Radial
+from .bijections.shape import Flatten as Flatten
 from .bijections.shape import Reverse as Reverse
+<<<<<<< HEAD
 from .bijections.transforms import Additive as Additive
 from .bijections.transforms import Affine as Affine
 from .bijections.transforms import Spline as Spline
 from .bijections.transforms import Transform as Transform
+=======
+from .bijections.shape import Squeeze as Squeeze
+>>>>>>> fb
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .comparison import compare as compare

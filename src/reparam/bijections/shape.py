@@ -1,10 +1,13 @@
-"""Bijections that move entries about."""
+"""Bijections that move entries about: the values are the same, and ladj is 0."""
 
 from __future__ import annotations
 
-from torch import Tensor
+import math
 
-from reparam.bijections.base import Bijection
+from torch import Tensor
+from torch.nn import functional as F
+
+from reparam.bijections.base import Bijection, Shape
 
 
 class Reverse(Bijection):
@@ -22,3 +25,75 @@ class Reverse(Bijection):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.forward(z)
+
+
+class Squeeze(Bijection):
+    """Blocks of 2 × 2 pixels become channels: half the height and width, four times the channels.
+
+    The four pixels of a channel stand side by side, row by row.
+
+    Args:
+        shape: (C, H, W), H and W even.
+
+    Shape: (B, C, H, W) → (B, 4C, H/2, W/2), ladj 0.
+
+    Raises:
+        ValueError: no image, or one with an odd side.
+
+    Reference: Dinh et al. 2017, section 3.6.
+    https://arxiv.org/abs/1605.08803
+
+    >>> import torch
+    >>> Squeeze((1, 2, 2))(torch.arange(4.0).view(1, 1, 2, 2))[0].flatten()
+    tensor([0., 1., 2., 3.])
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        if len(shape) != 3:
+            raise ValueError(f"shape: expected images (C, H, W), got {shape}")
+        channels, height, width = self.takes = tuple(shape)
+        if height % 2 or width % 2:
+            raise ValueError(
+                f"shape: expected even sides, as scales halve them, got {height} × {width}; take "
+                "fewer scales, or bring image files to even sides with size=… (--size, and --pad "
+                "for bars rather than a cut)"
+            )
+        self._gives = (4 * channels, height // 2, width // 2)
+
+    @property
+    def gives(self) -> Shape:
+        return self._gives
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return F.pixel_unshuffle(x, 2), x.new_zeros(x.shape[0])
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return F.pixel_shuffle(z, 2), z.new_zeros(z.shape[0])
+
+
+class Flatten(Bijection):
+    """Rows of any shape as vectors.
+
+    Args:
+        shape: of a row.
+
+    Shape: (B, *shape) → (B, D), ladj 0.
+
+    >>> Flatten((3, 4, 4)).gives
+    (48,)
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.takes = self.shape = tuple(shape)
+
+    @property
+    def gives(self) -> Shape:
+        return (math.prod(self.shape),)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return x.flatten(1), x.new_zeros(x.shape[0])
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z.unflatten(1, self.shape), z.new_zeros(z.shape[0])
