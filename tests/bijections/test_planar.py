@@ -1,5 +1,6 @@
 """The planar map at the edge of what it can be."""
 
+import pytest
 import torch
 
 from reparam.bijections.planar import Planar
@@ -14,3 +15,23 @@ def test_a_planar_map_without_direction_only_shifts():
     jacobian = torch.autograd.functional.jacobian(lambda v: flow.inverse(v, context)[0], z)
     assert ladj.item() == torch.linalg.slogdet(jacobian[0, :, 0]).logabsdet.item() == 0
     assert torch.allclose(flow(x, context)[0], z)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 30.0, 1e3])
+def test_planar_maps_stay_invertible_in_float32(size):
+    """w·û ≥ −1 + δ however u and w lie: û against w for the largest part, in single precision."""
+    torch.manual_seed(0)
+    planar = Planar(5)
+    w = torch.randn(4000, 5)
+    u = -size * w / w.norm(dim=1, keepdim=True) + 0.1 * torch.randn(4000, 5)
+    context = torch.cat([u, w, torch.randn(4000, 1)], 1)
+    moved, w, b, slope = planar._given(context)
+    assert (slope >= -1 + 1e-3 - 1e-6).all()
+    along = (moved.double() * w.double()).sum(1)
+    # û is rounded to float32 where it is added up: |û||w| roundings of 6e-8.
+    rounding = 1e-6 * moved.norm(dim=1).double() * w.norm(dim=1).double()
+    assert (along >= -1 + 1e-3 - rounding - 1e-6).all()
+    z = torch.randn(4000, 5)
+    x, ladj = planar.inverse(z, context)
+    assert x.isfinite().all() and ladj.isfinite().all()
+    assert (ladj >= torch.log(torch.tensor(0.9e-3))).all()
