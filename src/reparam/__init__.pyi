@@ -1,39 +1,29 @@
 # The public names, each of them once: ``as`` makes it public to type checkers.
 
-<<<<<<< HEAD
+from .bijections.actnorm import ActNorm as ActNorm
 from .bijections.autoregressive import AutoregressiveTransform as AutoregressiveTransform
 from .bijections.base import Bijection as Bijection
 from .bijections.base import Chain as Chain
 from .bijections.base import Inverse as Inverse
 from .bijections.coupling import Coupling as Coupling
+from .bijections.logit import Logit as Logit
+from .bijections.logit import Rescale as Rescale
 from .bijections.masked_affine import MaskedAffine as MaskedAffine
 from .bijections.mixing import Invertible1x1 as Invertible1x1
 from .bijections.mixing import LULinear as LULinear
 from .bijections.mixing import Permutation as Permutation
+from .bijections.multiscale import MultiScale as MultiScale
 from .bijections.own import Elementwise as Elementwise
 from .bijections.own import Own as Own
-=======
-from .bijections.actnorm import ActNorm as ActNorm
-from .bijections.base import Bijection as Bijection
-from .bijections.base import Chain as Chain
-from .bijections.base import Inverse as Inverse
-from .bijections.logit import Logit as Logit
-from .bijections.logit import Rescale as Rescale
-from .bijections.masked_affine import MaskedAffine as MaskedAffine
-from .bijections.multiscale import MultiScale as MultiScale
->>>>>>> fb
 from .bijections.planar import Planar as Planar
 from .bijections.planar import Radial as Radial
 from .bijections.shape import Flatten as Flatten
 from .bijections.shape import Reverse as Reverse
-<<<<<<< HEAD
+from .bijections.shape import Squeeze as Squeeze
 from .bijections.transforms import Additive as Additive
 from .bijections.transforms import Affine as Affine
 from .bijections.transforms import Spline as Spline
 from .bijections.transforms import Transform as Transform
-=======
-from .bijections.shape import Squeeze as Squeeze
->>>>>>> fb
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .comparison import compare as compare
@@ -99,6 +89,7 @@ from .model import Model as Model
 from .model import Space as Space
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.autoregressive import Autoregressive as Autoregressive
+from .models.flow import Flow as Flow
 from .models.gaussian_mixture import GaussianMixture as GaussianMixture
 from .models.pca import PCA as PCA
 from .models.real_pca import RealPCA as RealPCA

@@ -117,7 +117,7 @@ class Inspectable:
         return None
 
     def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor | None:
-        """log |det ∂code/∂x| of real x, (B,), where the code has as many entries; None elsewhere."""
+        """log |det ∂code/∂x| of real x, (B,); None where a code has not as many entries."""
         return None
 
     def stations(self, code: Tensor, c: Tensor | None = None) -> list[Station]:

@@ -94,7 +94,10 @@ class Uniform(Dequantization):
 
 
 class Variational(Dequantization):
-    """u = σ(v), v from standard normal noise by a flow that sees x: log q(u|x) is learned.
+    """u = σ(v), v from logistic noise by a flow that sees x: log q(u|x) is learned.
+
+    A flow that is the identity makes u uniform. Of normal noise q would vanish at the edges of a
+    box faster than any p, and importance weights p/q have no variance.
 
     The flow is a bijection of rows with x and v side by side, (2C, H, W) or (2D,), x first and
     scaled to [−1, 1]. It leaves x as it is: couplings do whose split keeps these entries
@@ -126,13 +129,15 @@ class Variational(Dequantization):
     def noise(
         self, x: Tensor, context: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
-        noise = numerics.noise(x, "normal", generator)
+        uniform = numerics.noise(x, "uniform", generator)
+        tiny = torch.finfo(x.dtype).eps
+        noise = torch.logit(uniform.clamp(tiny, 1 - tiny))
         seen = 2 * x / self.top - 1
         own = context if self.context_features else None
         both, ladj = self.flow.inverse(torch.cat([seen, noise], 1), own)
         v = both[:, x.shape[1] :]
         squash = F.logsigmoid(v) + F.logsigmoid(-v)
-        log_q = numerics.standard_normal_log_prob(noise) - squash
+        log_q = F.logsigmoid(noise) + F.logsigmoid(-noise) - squash
         return torch.sigmoid(v), log_q.flatten(1).sum(1) - ladj
 
 
