@@ -39,6 +39,8 @@ LEVELS = {(7,): 2, (1, 8, 8): 17, (1, 20, 28): 5, (3, 16, 16): 256}
 TINY: dict[str, Any] = {"latent_dim": 2, "hidden": (8,)}
 # Beside the choices of a preset's own: what it computes by shared options and by numbers.
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "real-nvp": ({"dequantize": "variational"},),
+    "maf": ({"base": "mixture", "components": 2},),
     "vae": (
         *({"likelihood": name} for name in ("categorical", "discretized-normal", "normal")),
         {"likelihood": "discretized-logistic", "mixture": 3},
@@ -204,6 +206,8 @@ def cases_of(name: str) -> Iterator[Case]:
             space = replace(space, classes=CLASSES)
         if space.columns and not set(KINDS_OF_COLUMNS) <= set(accepts.columns):
             space = replace(space, columns=columns_of(accepts.columns))
+        if accepts.one and not space.is_image:
+            space = replace(space, shape=(1,), columns=space.columns and space.columns[:1])
         if accepts.refusal(space) is not None:
             continue
         yield Case(name, space)

@@ -192,7 +192,7 @@ def test_a_table_of_several_kinds_is_dequantized_where_it_is_whole():
 def test_one_entry_and_odd_images_are_refused_with_a_remedy():
     with pytest.raises(ValueError, match="spline-1d"):
         rp.build("real-nvp", LINE)
-    with pytest.raises(ValueError, match="spline-coupling"):
+    with pytest.raises(ValueError, match="vectors of one entry, got 2"):
         rp.build("spline-1d", PLANE)
     with pytest.raises(ValueError, match="--pad"):
         rp.build("glow", Space((1, 7, 7), "levels", levels=4))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
@@ -45,7 +44,8 @@ from reparam.space import ColumnKind
 FAMILY = "Normalizing flows"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
 VECTORS, BOTH = Accepts(images=False, columns=COLUMNS), Accepts(columns=COLUMNS)
-IMAGES = Accepts(PURE, vectors=False)
+SQUEEZED, LINES = replace(BOTH, even=True), replace(VECTORS, one=True)
+IMAGES = Accepts(PURE, vectors=False, even=True)
 STEPS = TrainConfig(schedule="cosine")
 NOISE_CHANNELS, NOISE_HIDDEN = 16, (32,)  # of the small flow that dequantizes
 
@@ -265,7 +265,7 @@ def nice(
     when="The plain flow of tables and images, fast in both directions.",
 )
 def real_nvp(
-    space: Annotated[Space, BOTH],
+    space: Annotated[Space, SQUEEZED],
     options: FlowOptions,
     *,
     layers: Count = 8,
@@ -396,7 +396,7 @@ def _masked(space: Space, layers: int, hidden: Hidden, context: int) -> list[Bij
     when="The strongest flow that is fast in both directions.",
 )
 def spline_coupling(
-    space: Annotated[Space, BOTH],
+    space: Annotated[Space, SQUEEZED],
     options: FlowOptions,
     *,
     layers: Count = 6,
@@ -477,7 +477,7 @@ def spline_autoregressive(
     when="The density of a single column.",
 )
 def spline_1d(
-    space: Annotated[Space, VECTORS],
+    space: Annotated[Space, LINES],
     options: FlowOptions,
     *,
     bins: Count = 32,
@@ -489,8 +489,4 @@ def spline_1d(
         bins: of the spline.
         bound: beyond it the spline is the identity, in training deviations.
     """
-    if math.prod(space.shape) != 1:
-        raise ValueError(
-            f"spline-1d: expected vectors of one entry, got {space.dimension}; use spline-coupling"
-        )
     return options.build(space, lambda context: [Elementwise(Spline(bins, bound), (1,))])

@@ -35,6 +35,8 @@ class Accepts:
     vectors: bool = True
     condition: bool = False  # whether it needs labels or attributes
     columns: tuple[ColumnKind, ...] = get_args(ColumnKind)  # of mixed data
+    even: bool = False  # whether images need even sides
+    one: bool = False  # whether vectors need to be of one entry
 
     def refusal(self, space: Space) -> str | None:
         """Why ``space`` is not accepted; None if it is."""
@@ -49,6 +51,10 @@ class Accepts:
             return f"vectors, got images of shape {space.shape}"
         if not space.is_image and not self.vectors:
             return f"images, got vectors of {space.dimension} entries"
+        if self.even and space.is_image and any(side % 2 for side in space.shape[1:]):
+            return f"even sides, got images of shape {space.shape}; scale files (--size, --pad)"
+        if self.one and space.dimension > 1:
+            return f"vectors of one entry, got {space.dimension}"
         if self.condition and space.classes is None and space.attributes is None:
             return "data with labels or attributes, got none"
         return None
