@@ -233,7 +233,7 @@ def _curves(name: str, about: str, curves: Curves) -> Toy:
 
 
 def _energy_toy(which: int, about: str) -> Toy:
-    how = "Rezende & Mohamed 2015, on [−4, 4]²; 50k/5k/10k."
+    how = "Rezende & Mohamed 2015, within −4 and 4; 50k/5k/10k."
     draw, log_p = partial(_draw_energy, which), partial(_of_cells, which)
     return Toy(f"{about}, energy {which} of {how}", draw, log_p, edges=True)
 
