@@ -115,6 +115,16 @@ SCORES: dict[str, Measure] = {
         "and of flags are not of one kind.",
         "lower",
     ),
+    "regret": Measure(
+        "Regret",
+        "Density",
+        "log p*(x) − log p(x), p* the density that the data were drawn of: the nats that an "
+        "example costs for not knowing it. On average it is KL(p* ‖ p), 0 at best; on finitely "
+        "many examples chance may bring it below 0. Its error is that of the difference example "
+        "by example. Where log p(x) is a lower bound, this is an upper one.",
+        "lower",
+        headline="regret\nnats",
+    ),
     "conditional_log_likelihood": Measure(
         "Log-likelihood given c",
         "Density",

@@ -96,6 +96,8 @@ def test_data_lists_and_describes(reparam):
     assert code == 0 and "binarized-mnist" in out
     code, out, _ = reparam("data", "digits")
     assert code == 0 and "levels 17" in out and "train 1258" in out
+    code, out, _ = reparam("data", "checkerboard")
+    assert code == 0 and "train 50000" in out and "mean -3.4657 in train" in out
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,15 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from reparam.data.images.image_reading import Array, Reading, taken_by
 from reparam.space import ColumnKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Missing = Literal["keep", "drop"]
 SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
@@ -172,6 +175,7 @@ class Contents:
         gray_levels: K of the splits' ``gray``, where x was drawn of it.
         found: arguments of ``load_data`` that the reader found out, by which more is read alike.
         names: of the columns of a table that are text, what is written in them: x has indices.
+        true_log_density: of which all rows were drawn, where it is known.
 
     >>> Contents({"train": SplitArrays(np.zeros((3, 2)))}, "zeros", "array").form
     'array'
@@ -192,6 +196,7 @@ class Contents:
     scaled: int | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    true_log_density: Callable[[Tensor], Tensor] | None = None
 
     def noted(self, *notes: str) -> Contents:
         """The same with more notes."""

@@ -328,6 +328,7 @@ def checked_data(
         notes=contents.notes,
         source=source,
         scaled=contents.scaled,
+        true_log_density=contents.true_log_density if kind == "real" else None,
     )
     return replace(data, notes=(*data.notes, *column_notes(data)))
 

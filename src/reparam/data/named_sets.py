@@ -17,6 +17,7 @@ import numpy as np
 from reparam.data.contents import Array, Contents, SplitArrays
 from reparam.data.numpy_files import read_npz
 from reparam.data.splits import SPLITS, carve
+from reparam.data.toys import TOYS, toy_contents
 
 FOLDER = "REPARAM_DATA"  # environment variable: a folder with archives of the named sets
 VALIDATION_ROWS = 10_000  # the last training images of MNIST and its kin
@@ -92,7 +93,7 @@ class NamedSet:
 def sources() -> list[tuple[str, str]]:
     """The named data sets, each with one sentence on what it is.
 
-    >>> [name for name, about in sources()]
+    >>> [name for name, about in sources()][:6]
     ['digits', 'mnist', 'binarized-mnist', 'dna', 'fashion-mnist', 'cifar10']
     """
     return [(name, named.about) for name, named in NAMED_SETS.items()]
@@ -334,4 +335,4 @@ NAMED_SETS = {
     "cifar10": NamedSet(
         "60 000 photos, 32 × 32 in color (256 levels), 10 classes; 40k/10k/10k.", _cifar10
     ),
-}
+} | {name: NamedSet(toy.about, partial(toy_contents, name)) for name, toy in TOYS.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -123,6 +123,8 @@ class Data:
         source: arguments of ``load_data`` that load the same data again in another process
             (JSON-able); without ``source`` where the data came from memory, and None where there is
             nothing to say of how more of them are to be read.
+        true_log_density: log p*(x) in nats, (N,), of points (N, *shape), where it is known of which
+            density all rows were drawn; ``evaluate`` then measures the regret.
 
     Raises:
         ValueError: a split's examples have another shape than ``space``, or values, labels or
@@ -148,6 +150,7 @@ class Data:
     scaled: int | None = None
     notes: tuple[str, ...] = ()
     source: dict[str, Any] | None = None
+    true_log_density: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
@@ -210,6 +213,34 @@ class Data:
     def counted(self) -> int:
         """How many entries of x are no constants of real training data."""
         return self.space.dimension - (int(self.constants[1].sum()) if self.constants else 0)
+
+    def true_log_probs(self, split: str) -> Tensor | None:
+        """log p*(x) of every row of a split, (N,) in float64; None where it is not known.
+
+        Raises:
+            ValueError: a row that has no density, so that it cannot have been drawn of it.
+
+        >>> from reparam.data.loading import load_data
+        >>> load_data("checkerboard").true_log_probs("test").mean()
+        tensor(-3.4657, dtype=torch.float64)
+        """
+        if self.true_log_density is None:
+            return None
+        if split not in self._true:
+            values = self.true_log_density(self.splits[split].x).double()
+            wrong = (~values.isfinite()).nonzero()
+            if len(wrong):
+                row = int(wrong[0])
+                raise ValueError(
+                    f"{split} row {row}: expected a finite true_log_density, got {values[row]}; "
+                    "give rows drawn of it, or Data without it"
+                )
+            self._true[split] = values
+        return self._true[split]
+
+    @cached_property
+    def _true(self) -> dict[str, Tensor]:
+        return {}
 
     def fingerprint(self) -> str:
         """16 hexadecimal digits of SHA-256 over all splits: the same for the same contents."""
@@ -304,6 +335,10 @@ def describe(data: Data) -> dict[str, str]:
         lines["factors"] = ", ".join(data.factor_names)
     if data.columns is not None:
         lines["columns"] = ", ".join(data.columns)
+    true = {name: data.true_log_probs(name) for name in data.splits}
+    means = [f"{p.mean():.4f} in {name}" for name, p in true.items() if p is not None]
+    if means:
+        lines["true log p"] = f"mean {', '.join(means)}, nats"
     lines["fingerprint"] = data.fingerprint()
     return lines
 

@@ -17,6 +17,7 @@ from reparam.evaluation.likelihood import (
     default_samples,
     log_likelihood,
     posterior_gap,
+    regret,
 )
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.random_features import Extractor
@@ -154,6 +155,9 @@ def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], No
     scores = {f"{_prefix(model)}log_likelihood": value}
     if not model.space.columns:  # bits of a density and bits of names are no bits of an entry
         scores[f"{_prefix(model)}bits_per_dim"] = bits_per_dim(value, model.counted)
+    true = None if model.conditional else asked.data.true_log_probs(asked.split)
+    if true is not None:
+        scores["regret"] = regret(value, true)
     return scores
 
 

@@ -14,7 +14,7 @@ from reparam.batching import affordable, cost, rows_at_once
 from reparam.data import Split
 from reparam.distribution import weakest
 from reparam.evaluation.rows import seeded_batches
-from reparam.evaluation.scores import Score, Scores, difference, mean_score
+from reparam.evaluation.scores import Score, ScoreKind, Scores, difference, mean_score
 from reparam.model import Density, Kind, LatentVariable, Space
 
 BOUND: Kind = "lower bound"
@@ -82,6 +82,26 @@ def log_likelihood(
     protocol = {"samples": parts[0].samples, "seed": seed} if model.log_prob_draws else {}
     kind = weakest(part.kind for part in parts)
     return mean_score(values, "nats", name, kind=kind, **protocol)
+
+
+def regret(score: Score, true: Tensor) -> Score:
+    """What a row loses by the model instead of the truth, mean(log p* − log p) in nats.
+
+    The error is that of the difference row by row, in which what all densities find hard cancels.
+
+    Args:
+        score: log p(x), with its values by example.
+        true: log p*(x) of the same rows, (N,).
+
+    >>> values = torch.tensor([-3.0, -5.0])
+    >>> found = regret(mean_score(values, "nats", "test", kind="lower bound"), values + 1)
+    >>> found.value, found.stderr, found.kind
+    (1.0, 0.0, 'upper bound')
+    """
+    assert score.values is not None
+    kind: ScoreKind | None = "upper bound" if score.kind == "lower bound" else score.kind
+    protocol = {"samples": score.samples, "seed": score.seed}
+    return mean_score(true - score.values, score.unit, score.split, kind=kind, **protocol)
 
 
 def bits_per_dim(score: Score, dimension: int) -> Score:

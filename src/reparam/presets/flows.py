@@ -261,7 +261,7 @@ def nice(
     paper="Dinh et al. 2017, Density estimation using Real NVP",
     train=STEPS,
     exact=("real",),
-    small={"layers": 2, "blocks": 1, "channels": 4},
+    small={"layers": 1, "blocks": 1, "channels": 4},
     when="The plain flow of tables and images, fast in both directions.",
 )
 def real_nvp(
@@ -392,7 +392,7 @@ def _masked(space: Space, layers: int, hidden: Hidden, context: int) -> list[Bij
     paper="Durkan et al. 2019, Neural spline flows",
     train=STEPS,
     exact=("real",),
-    small={"layers": 2, "bins": 3, "channels": 4},
+    small={"layers": 1, "bins": 3, "channels": 4},
     when="The strongest flow that is fast in both directions.",
 )
 def spline_coupling(

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from reparam.batching import in_batches
 
-true_log_density = lambda data: None
 from reparam.model import Codec, Density, Generator
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color
@@ -63,7 +62,7 @@ class PlaneCard(Card):
 def build(shown: Shown) -> list[PlaneCard]:
     """A card of the data, and one of every generator."""
     window = Window.around(shown.split.x.double())
-    truth = true_log_density(shown.data)
+    truth = shown.data.true_log_density
     maps = {i: _log_p(model, window.cells(), shown.seed) for i, _, model in shown.of(Density)}
     wanted = None if truth is None else truth(window.cells())
     found = [log_p for log_p in (wanted, *maps.values()) if log_p is not None]
