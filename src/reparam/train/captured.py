@@ -28,7 +28,9 @@ class Captured:
         self.batch = Batch(like.x.clone(), None if like.c is None else like.c.clone())
         self.graph = torch.cuda.CUDAGraph()
         # A capture that fails leaves its stream the current one: the outer context puts it back.
-        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(self.graph):
+        # Other threads, which may read the next batch meanwhile, are none of its business.
+        capture = torch.cuda.graph(self.graph, capture_error_mode="thread_local")
+        with torch.cuda.stream(torch.cuda.current_stream()), capture:
             self.measured = step(self.batch)
 
     def __call__(self, batch: Batch) -> Measured:
@@ -50,7 +52,8 @@ def captured(
     Two steps are made as they are and two by replaying, from the same weights and generators; both
     must have the same losses, and what they moved is put back. A model whose loss waits for the
     device, or depends on what Python counts from step to step, trains as it is, with the reason.
-    On CPUs, and with several processes, there is nothing to capture.
+    On CPUs, on a device that is not the current one, and with several processes, nothing is
+    captured.
     """
     if not _capturable(training):
         return steps
@@ -75,7 +78,10 @@ def captured(
 
 
 def _capturable(training: Training) -> bool:
-    return training.device.type == "cuda" and training.ranks.size == 1
+    if training.device.type != "cuda" or training.ranks.size > 1:
+        return False
+    # Streams and captures are those of the current device.
+    return training.device.index in (None, torch.cuda.current_device())
 
 
 def _renew_generator(device: torch.device) -> None:
