@@ -10,7 +10,6 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam.batching import in_batches
-
 from reparam.model import Codec, Density, Generator
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color
