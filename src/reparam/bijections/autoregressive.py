@@ -60,16 +60,17 @@ class AutoregressiveTransform(Bijection):
         return x, ladj.flatten(1).sum(1)
 
     def _walk(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        flat = z.flatten(1)
-        x, ladj = torch.empty_like(flat), torch.empty_like(flat)
+        columns = z.flatten(1).T.contiguous()  # an entry's values lie together
+        x, ladj = torch.empty_like(columns), torch.empty_like(columns)
 
         def draw(p: Tensor, sites: slice) -> Tensor:
-            x[:, sites], ladj[:, sites] = self.transform.inverse(flat[:, sites], p.to(z))
-            return x[:, sites]
+            value, own = self.transform.inverse(columns[sites].T, p.to(z))
+            x[sites], ladj[sites] = value.T, own.T
+            return value
 
         with torch.no_grad():
             self.network.generate(len(z), draw, context)
-        return x.view_as(z), ladj.sum(1)
+        return x.T.reshape(z.shape), ladj.sum(0)
 
     def _has_gradients(self, z: Tensor, context: Tensor | None) -> bool:
         inputs = (z,) if context is None else (z, context)
