@@ -102,7 +102,7 @@ class LULinear(Bijection):
         return columns.T
 
     def _ladj(self, x: Tensor) -> Tensor:
-        return self.parts.diagonal().sum().expand(len(x))
+        return self.parts.diagonal().sum().expand(x.shape[0])
 
 
 class Invertible1x1(LULinear):
@@ -130,7 +130,7 @@ class Invertible1x1(LULinear):
         return x.transpose(0, 1).flatten(1)
 
     def _rows(self, columns: Tensor, like: Tensor) -> Tensor:
-        return columns.view(-1, len(like), *like.shape[2:]).transpose(0, 1)
+        return columns.view(-1, like.shape[0], *like.shape[2:]).transpose(0, 1)
 
     def _ladj(self, x: Tensor) -> Tensor:
         return self.pixels * super()._ladj(x)
