@@ -17,8 +17,8 @@ class AutoregressiveTransform(Bijection):
 
     Data → noise takes one pass (masked autoregressive flow). Noise → data goes entry by entry: one
     walk through the network, in which every unit is computed once; D passes where gradients are
-    asked for, and under autocast, where a pass rounds otherwise than a walk. Turned round by
-    ``Inverse`` it is the inverse autoregressive flow.
+    asked for, in captured graphs, and under autocast, where a pass rounds otherwise than a walk.
+    Turned round by ``Inverse`` it is the inverse autoregressive flow.
 
     Args:
         transform: g, entry by entry.
@@ -48,7 +48,8 @@ class AutoregressiveTransform(Bijection):
         return z, ladj.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if torch.is_autocast_enabled(z.device.type) or self._has_gradients(z, context):
+        rounded = torch.is_autocast_enabled(z.device.type)
+        if rounded or torch.compiler.is_compiling() or self._has_gradients(z, context):
             return self.inverse_by_passes(z, context)
         return self._walk(z, context)
 
@@ -60,16 +61,17 @@ class AutoregressiveTransform(Bijection):
         return x, ladj.flatten(1).sum(1)
 
     def _walk(self, z: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
-        flat = z.flatten(1)
-        x, ladj = torch.empty_like(flat), torch.empty_like(flat)
+        columns = z.flatten(1).T.contiguous()  # an entry's values lie together
+        x, ladj = torch.empty_like(columns), torch.empty_like(columns)
 
         def draw(p: Tensor, sites: slice) -> Tensor:
-            x[:, sites], ladj[:, sites] = self.transform.inverse(flat[:, sites], p.to(z))
-            return x[:, sites]
+            value, own = self.transform.inverse(columns[sites].T, p.to(z))
+            x[sites], ladj[sites] = value.T, own.T
+            return value
 
         with torch.no_grad():
-            self.network.generate(len(z), draw, context)
-        return x.view_as(z), ladj.sum(1)
+            self.network.generate(z.shape[0], draw, context)
+        return x.T.reshape(z.shape), ladj.sum(0)
 
     def _has_gradients(self, z: Tensor, context: Tensor | None) -> bool:
         inputs = (z,) if context is None else (z, context)

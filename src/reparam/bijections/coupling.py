@@ -72,7 +72,7 @@ class Coupling(Bijection):
         """Parameters of the entries that move, (B, P, M)."""
         seen = x.index_select(1, self.kept) if self.along_first else x * self.split
         # Whatever the network computes in: a Jacobian summed in bfloat16 is off by up to a nat.
-        p = self.network(seen, context).to(x).reshape(len(x), self.transform.parameters, -1)
+        p = self.network(seen, context).to(x).reshape(x.shape[0], self.transform.parameters, -1)
         return p if self.along_first else p.index_select(2, self.moved)
 
 

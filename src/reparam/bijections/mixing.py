@@ -84,7 +84,7 @@ class LULinear(Bijection):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         lower, upper = self._factors()
-        columns = self._columns(z)[..., self.order.argsort(), :]
+        columns = self._columns(z)[self.order.argsort()]
         columns = torch.linalg.solve_triangular(lower, columns, upper=False, unitriangular=True)
         x = torch.linalg.solve_triangular(upper, columns, upper=True)
         return self._rows(x, z), -self._ladj(z)
@@ -95,14 +95,14 @@ class LULinear(Bijection):
         return lower, self.parts.triu(1) + (self.signs * self.parts.diagonal().exp()).diag()
 
     def _columns(self, x: Tensor) -> Tensor:
-        """What W multiplies, (D, B)."""
+        """What W multiplies, (D, B) or (C, B · H · W)."""
         return x.T
 
     def _rows(self, columns: Tensor, like: Tensor) -> Tensor:
         return columns.T
 
     def _ladj(self, x: Tensor) -> Tensor:
-        return self.parts.diagonal().sum().expand(len(x))
+        return self.parts.diagonal().sum().expand(x.shape[0])
 
 
 class Invertible1x1(LULinear):
@@ -127,10 +127,10 @@ class Invertible1x1(LULinear):
         self.takes, self.pixels = tuple(shape), shape[1] * shape[2]
 
     def _columns(self, x: Tensor) -> Tensor:
-        return x.flatten(2)
+        return x.transpose(0, 1).flatten(1)
 
     def _rows(self, columns: Tensor, like: Tensor) -> Tensor:
-        return columns.view_as(like)
+        return columns.view(-1, like.shape[0], *like.shape[2:]).transpose(0, 1)
 
     def _ladj(self, x: Tensor) -> Tensor:
         return self.pixels * super()._ladj(x)

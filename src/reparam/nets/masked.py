@@ -56,11 +56,6 @@ class MaskedLinear(nn.Module):
             return self.weight * self.masks[member]
         return self.weight * self.masks.index_select(0, member.view(1)).squeeze(0)
 
-    def step(self, h: Tensor, units: slice, weight: Tensor) -> Tensor:
-        """The outputs ``units`` alone, ``weight`` being ``masked(member)``."""
-        y = h @ weight[units].T
-        return y if self.bias is None else y + self.bias[units]
-
 
 class MADE(AutoregressiveNetwork):
     """A masked multilayer perceptron whose outputs for entry i see the entries before i.
@@ -165,31 +160,44 @@ class MADE(AutoregressiveNetwork):
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
     ) -> None:
-        """Every hidden unit is computed once, as soon as all that it sees is drawn."""
-        weights = [layer.masked(member) for layer in (*self.layers, self.head)]
-        direct = None if self.direct is None else self.direct.masked(member)
-        added = [module(context) for module in self.context]
-        h = [weights[0].new_zeros(rows, weight.shape[1]) for weight in weights]
+        """Every hidden unit is computed once, as soon as all that it sees is drawn.
+
+        Rows are innermost, so that what is read and written is in one piece. Units are sorted by
+        degree: those which are not computed yet are the last, and left out.
+        """
         order = self.degrees[0][member].argsort().tolist()
-        groups = [_units_by_degree(d[member], len(order)) for d in self.degrees[1:]]
+        added = [module(context).T for module in self.context]
         layers = [layer for layer in self.layers if isinstance(layer, MaskedLinear)]
+        weights = [layer.masked(member) for layer in layers]
+        heads = [self._by_entry(self.head.masked(member)), self._by_entry(self.head.bias[:, None])]
+        heads += [] if self.direct is None else [self._by_entry(self.direct.masked(member))]
+        heads += [self._by_entry(term) for term in added[-1:]]
+        groups = [_units_by_degree(d[member], len(order)) for d in self.degrees[1:]]
+        h = [heads[0].new_zeros(w.shape[1], rows) for w in [*weights, heads[0][0]]]
         for place, entry in enumerate(order):
+            seen = len(h[0])
             for index, layer in enumerate(layers):
                 units = groups[index][place]
                 if units.start < units.stop:
-                    y = layer.step(h[index], units, weights[index])
-                    y = y + added[0][:, units] if index == 0 and added else y
-                    h[index + 1][:, units] = self.activation(y)
-            outputs = slice(entry, None, len(order))  # the P parameters of this entry
-            y = self.head.step(h[-1], outputs, weights[-1])
-            if self.direct is not None and direct is not None:
-                y = y + self.direct.step(h[0], outputs, direct)
-            y = y + added[-1][:, outputs] if added else y
-            value = draw(y.unsqueeze(2), slice(entry, entry + 1))
+                    y = weights[index][units, :seen] @ h[index][:seen] + layer.bias[units, None]
+                    y = y + added[0][units] if index == 0 and added else y
+                    h[index + 1][units] = self.activation(y)
+                seen = units.stop
+            weight, bias, *terms = (term[entry] for term in heads)
+            y = weight[:, :seen] @ h[-1][:seen] + bias
+            if self.direct is not None:
+                y = y + terms.pop(0) @ h[0]
+            y = y + terms[0] if terms else y
+            value = draw(y.T.unsqueeze(2), slice(entry, entry + 1))
             if self.inputs is None:
-                h[0][:, entry] = value.squeeze(1)
+                h[0][entry] = value.squeeze(1)
             else:
-                h[0][:, self.inputs.slots[entry]] = self.inputs.of_entry(value, entry)
+                h[0][self.inputs.slots[entry]] = self.inputs.of_entry(value, entry).T
+
+    def _by_entry(self, of_outputs: Tensor) -> Tensor:
+        """What belongs to the outputs (P · D, n), as that of each entry's, (D, P, n)."""
+        parts = of_outputs.view(self.parameters_per_entry, -1, of_outputs.shape[1])
+        return parts.transpose(0, 1).contiguous()
 
 
 def _degrees(
