@@ -5,7 +5,7 @@ from __future__ import annotations
 from reparam.model import Space
 from reparam.presets import find_preset
 
-# Every family, with a small code and a larger one.
+# Every family, with a small code and a larger one; and what is exact where no cell is missing.
 DEFAULT_PRESETS, DEFAULT_CODES, EXACT = ("pca", "ae", "vae"), (2, 16), "made"
 
 
@@ -13,7 +13,7 @@ def default_models(space: Space, rows: int | None = None, counted: int | None = 
     """Every default preset with codes smaller than x and, where PCA asks for it, than the data.
 
     Those that do not take such data are left out (``refused_defaults``). Mixed data have ``made``
-    as well: else no density among them would be exact.
+    as well: else no density among them would be exact, as it is where no cell is missing.
 
     Args:
         space: what x is.

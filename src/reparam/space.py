@@ -61,6 +61,9 @@ class Column:
             )
         if self.names is not None and len(self.names) != self.count:
             raise ValueError(f"{self.name}: {len(self.names)} names for {self.count} values")
+        names = self.names or ()
+        if len({*names}) < len(names):
+            raise ValueError(f"{self.name}: expected different names, got {', '.join(names)}")
 
     @property
     def count(self) -> int | None:

@@ -76,13 +76,21 @@ def test_what_a_refusal_of_columns_says_helps(people, reparam, tmp_path, model):
         words += " ".join(found).split()
     assert code == 0, result[2]
     assert "--drop city --drop owner, and read numbers as real with --kind age=real" in said[0]
-    assert model == "pca" or "got mixed: cells are missing; leave such rows out with" in said[1]
+    assert len(said) == 1 and ("and, if cells are missing, --missing drop" in said[0]) == (
+        model == "linear-ae"
+    )
+
+
+def test_where_cells_are_missing_alone_rows_are_to_be_left_out():
+    reals = Space((2,), "mixed", columns=(Column("a", "real"), Column("b", "real")))
+    advice = find_preset("linear-ae").accepts.refusal(reals)
+    assert advice.endswith("got mixed: cells are missing; leave such rows out with --missing drop")
 
 
 def test_of_many_columns_a_refusal_names_three():
     columns = tuple(Column(f"n{i}", "levels", 5) for i in range(5))
     advice = find_preset("linear-ae").accepts.refusal(Space((5,), "mixed", columns=columns))
-    assert advice.endswith("--kind n0=real --kind n1=real --kind n2=real and 2 more")
+    assert "--kind n0=real --kind n1=real --kind n2=real and 2 more, and, if cells" in advice
 
 
 def test_defaults_that_do_not_take_the_data_are_left_out_and_named(people, reparam, tmp_path):

@@ -87,7 +87,9 @@ def test_all_but_the_missing_cells_comes_back_byte_for_byte(made, reparam, tmp_p
     assert code == 0, error
     said = " ".join(said.split())
     assert "9 missing cells of 8 rows filled in" in said
-    assert re.search(r"by chains of 100 steps, of which \d+\.\d% were accepted", said)
+    assert re.search(
+        r"by chains of 100 steps, of whose proposals by q.z.x. \d+\.\d% were accepted", said
+    )
     text, *others = HOLE.split(TEMPLATE)
     filled, at = out.read_bytes().decode(), len(text)
     assert filled[:at] == text

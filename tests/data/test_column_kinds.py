@@ -209,6 +209,34 @@ def test_rows_without_a_label_may_be_dropped(form, cells, tmp_path):
     assert said in data.notes
 
 
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NA, pd.NaT])
+def test_objects_that_say_nothing_are_no_labels(nothing):
+    labels = np.array(["a", "b"] * (N // 2), object)
+    labels[3] = nothing
+    x, frame = np.arange(2.0 * N).reshape(N, 2), PEOPLE[["height", "income"]]
+    expected = "train row 3 has no label; fill it in, or drop the row"
+    with pytest.raises(ValueError, match=f"{expected}$"):
+        rp.load_data((x, labels))
+    with pytest.raises(ValueError, match=f"{expected}; missing='drop' .--missing drop. leaves"):
+        rp.load_data((frame, labels))
+    data = rp.load_data((frame, labels), missing="drop")
+    assert len(all_rows(data)) == N - 1 and "Left out: 1 row without a label." in data.notes
+    with pytest.raises(ValueError, match="row 3 has no label; fill it in, or drop the row$"):
+        load_rows((frame, labels), data)
+
+
+def test_columns_of_pandas_own_types_may_say_nothing():
+    labels = pd.Series(["a", "b"] * (N // 2), dtype="string")
+    labels[3] = pd.NA
+    frame = PEOPLE[["height", "income"]]
+    data = rp.load_data((frame, labels), missing="drop")
+    assert "Left out: 1 row without a label." in data.notes
+    cells = pd.array(["u", 1, pd.NA, "v"] * (N // 4), dtype=object)  # of no one type
+    data = rp.load_data(frame.assign(cell=cells), kind={"cell": "category"})
+    assert data.space.columns[2].names == ("1", "u", "v")
+    assert int(all_rows(data)[:, 2].isnan().sum()) == N // 4
+
+
 def test_what_is_said_of_columns_is_refused_where_there_are_none(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     for source in ("digits", tmp_path, np.zeros((9, 2))):
@@ -336,8 +364,34 @@ def test_rows_of_any_form_are_read_by_the_columns_of_the_model(form, tmp_path):
         rp.evaluate(model, few.assign(city="Rom"))
     with pytest.raises(ValueError, match="array: column 'age', row 0: expected whole numbers 18"):
         rp.evaluate(model, np.full((12, 6), 7.0))
-    with pytest.raises(ValueError, match=r"array: expected shape \(6,\), got \(2,\)"):
+    with pytest.raises(ValueError, match=r"array: expected 6 .* got shape \(2,\); .* age, city, m"):
         rp.evaluate(model, np.zeros((12, 2)))
+
+
+@pytest.mark.parametrize("form", ["frame", "csv", "features"])
+def test_rows_of_other_columns_are_told_by_name(form, tmp_path):
+    people = HOLES.drop(columns="married")
+    data = rp.load_data(people)
+    numbers = pd.DataFrame(all_rows(data).numpy(), columns=people.columns)
+
+    def read(change):
+        frame = change(numbers if form == "features" else people)
+        frame.to_csv(tmp_path / "rows.csv", index=False)
+        features = {"x": frame.to_numpy(), "feature_names": np.array(frame.columns, str)}
+        source = {"frame": frame, "csv": tmp_path / "rows.csv", "features": features}[form]
+        return all_rows(as_data(source, data.space)), load_rows(source, data).x
+
+    for column in ("city", "height"):
+        with pytest.raises(ValueError, match=f"has no column '{column}'"):
+            read(lambda frame, column=column: frame.drop(columns=column))
+    if form == "features":
+        with pytest.raises(ValueError, match="has the column 'more', which the training data have"):
+            read(lambda frame: frame.assign(more=1.0))
+    else:
+        for x in read(lambda frame: frame.assign(more="u")):
+            assert x.nan_to_num(-1).equal(all_rows(data).nan_to_num(-1))
+    with pytest.raises(ValueError, match=r"got shape \(2,\); give the columns age, city, children"):
+        load_rows(np.zeros((3, 2)), data)
 
 
 def archive(path, x=None, towns=("Bern", "Chur", "Genf"), **more):
@@ -347,6 +401,36 @@ def archive(path, x=None, towns=("Bern", "Chur", "Genf"), **more):
     features = ["age", "city", "height"]
     np.savez(path, x=x, feature_names=features, names_city=np.array(towns), **more)
     return path
+
+
+@pytest.mark.parametrize(
+    "towns, said",
+    [
+        (("Bern", "Bern", "Chur"), "'Bern' repeats"),
+        (("Bern", "Chur", "Bern "), "'Bern' repeats"),
+        (("=a", "'=a", "Chur"), "'=a' repeats"),
+        (("Bern", "", "Chur"), "'' says that a cell is missing"),
+        (("Bern", "Chur", "n/a"), "'n/a' says that a cell is missing"),
+    ],
+)
+def test_names_that_a_text_table_cannot_tell_apart_are_refused(tmp_path, towns, said):
+    with pytest.raises(ValueError, match=rf"x.npz: names_city: expected a name of .*{said}; give"):
+        rp.load_data(archive(tmp_path / "x.npz", towns=towns))
+
+
+def test_names_of_a_column_differ():
+    with pytest.raises(ValueError, match="city: expected different names, got Bern, Rom, Bern"):
+        Column("city", "category", 3, ("Bern", "Rom", "Bern"))
+
+
+def test_a_name_that_may_be_either_of_two_is_refused(tmp_path):
+    codes = pd.DataFrame({"code": ["1", "1.0", "u", "2.0"] * 10, "height": np.arange(40) / 7})
+    data = rp.load_data(codes, kind={"code": "category"})
+    assert data.space.columns[0].names == ("1", "1.0", "2.0", "u")
+    rows = codes.iloc[:4].assign(code=["1", "1.0", "2", "2,0"])
+    assert load_rows(rows, data).x[:, 0].tolist() == [0, 1, 2, 2]
+    with pytest.raises(ValueError, match="row 1, column 'code': '1,0' is none of the 4 names"):
+        load_rows(rows.assign(code=["u", "1,0", "2", "2"]), data)
 
 
 def test_an_archive_says_what_its_names_are(tmp_path):

@@ -44,6 +44,22 @@ def test_all_rare_names_are_not_called_like_one_of_them(tmp_path, cells, drawn, 
     assert last_line(tmp_path / "t.csv", text, (TOWNS, ROOMS), x, [drawn, 4]) == f"{word},4"
 
 
+@pytest.mark.parametrize(
+    "cells, values, drawn, word",
+    [
+        (['"3,305,401"', '"25,000"'], (3305401, 25000), 20711248, "20711248.0"),
+        (["0.25", "0.5"], (0.25, 0.5), 0.1, "0.1"),
+        (["0.25", "0.5"], (0.25, 0.5), -1.5e-7, "-0.00000015"),
+        (["0.25", "5e-1"], (0.25, 0.5), -1.5e-7, "-1.5e-07"),
+    ],
+)
+def test_numbers_have_exponents_where_others_have(tmp_path, cells, values, drawn, word):
+    text = "share,rooms\n" + "".join(f"{cell},3\n" for cell in cells) + ",4\n"
+    x = np.array([[values[0], 3], [values[1], 3], [np.nan, 4]], np.float32)
+    drawn = np.array([drawn, 4], np.float32)
+    assert last_line(tmp_path / "t.csv", text, (SHARE, ROOMS), x, drawn) == f"{word},4"
+
+
 def test_names_that_are_numbers_are_written_as_the_others(tmp_path):
     zips = Column("zip", "category", 2, ("3000", "8000"))
     text = "zip,rooms\n3000.0,3\n8000.0,2\n,4\n"

@@ -166,3 +166,16 @@ def test_arrays_are_not_asked_for_attributes_of_a_table():
     assert np.allclose(brought.attributes[:, 0], frame["age"])
     with pytest.raises(ValueError, match="has no column 'age'"):
         load_rows(frame[["a", "b"]], data)
+
+
+def test_named_features_are_ordered_as_in_training(tmp_path):
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    data = load_data({"x": x, "feature_names": ["a", "b", "c"]})
+    assert data.space.kind == "real"
+    np.savez(tmp_path / "rows.npz", x=x[:, ::-1], feature_names=["c", "b", "a"])
+    for source in (tmp_path / "rows.npz", dict(np.load(tmp_path / "rows.npz"))):
+        rows = load_rows(source, data)
+        np.testing.assert_array_equal(rows.x, x)
+        assert any("ordered by their names" in note for note in rows.notes)
+    with pytest.raises(ValueError, match="dictionary has no column 'b', which the training data"):
+        load_rows({"x": x, "feature_names": ["a", "d", "c"]}, data)

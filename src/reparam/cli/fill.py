@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reparam.data import Split
     from reparam.imputation import Imputation
 
-FEW = 0.05  # accepted steps under which chains may not have forgotten where they began
+FEW = 0.05  # accepted proposals of q under which chains may not have forgotten where they began
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,8 @@ def _show_chains(imputed: Imputation) -> None:
         show("drawn exactly")
         return
     steps = counted(imputed.steps, "step")
-    show(f"by chains of {steps}, of which {imputed.acceptance:.1%} were accepted")
+    show(
+        f"by chains of {steps}, of whose proposals by q(z|x) {imputed.acceptance:.1%} were accepted"
+    )
     if imputed.acceptance < FEW:
-        show_notes([f"Few steps are accepted: try more, --steps {10 * imputed.steps}."])
+        show_notes([f"Few proposals are accepted: try more steps, --steps {10 * imputed.steps}."])

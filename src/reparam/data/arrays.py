@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -26,6 +27,7 @@ from reparam.data.images.image_lists import (
     read_paths,
     read_pictures,
 )
+from reparam.data.tables.cells import is_missing, unquoted
 from reparam.data.tables.column_kinds import Kinds, check_kinds, renamed
 from reparam.data.tables.table_columns import is_frame, read_frame, written_alike
 from reparam.space import refuse_masked
@@ -286,6 +288,7 @@ def _with_names(contents: Contents, arrays: Mapping[str, Array], kinds: Kinds) -
     for index, column in enumerate(columns):
         words = _words(arrays.get(NAMES_IN + column, np.empty(0)))
         parts = [split.x[:, index] for split in contents.splits.values()]
+        _refuse_unreadable(words, f"{contents.origin}: {NAMES_IN}{column}")
         if words and all(np.isin(x[x == x], range(len(words))).all() for x in parts):
             names[column] = words
         elif kinds.get(column) == "category":
@@ -294,6 +297,18 @@ def _with_names(contents: Contents, arrays: Mapping[str, Array], kinds: Kinds) -
                 f"0 … K−1, and what they stand for as an array {NAMES_IN}{column}"
             )
     return replace(contents, names=names)
+
+
+def _refuse_unreadable(words: Sequence[str], where: str) -> None:
+    """ValueError where a text table could not tell two names apart, or one from a missing cell."""
+    cells = Counter(unquoted(word.strip()) for word in words)
+    odd = next((cell for cell, count in cells.items() if count > 1 or is_missing(cell)), None)
+    if odd is not None:
+        what = "says that a cell is missing" if is_missing(odd) else "repeats"
+        raise ValueError(
+            f"{where}: expected a name of its own for each of 0 … {len(words) - 1}, but {odd!r} "
+            f"{what}; give it another name"
+        )
 
 
 def _with_classes(contents: Contents, names: tuple[str, ...] | None) -> Contents:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reparam.data.contents import Array, Contents
+from reparam.data.contents import SPLIT_NAMES, Array, Contents
 from reparam.data.large_arrays import refuse_too_large
-from reparam.data.values import FLOAT32_LARGEST, FLOAT64_EXACT, fits_float32
+from reparam.data.values import FLOAT32_LARGEST, FLOAT64_EXACT, fits_float32, is_absent
 from reparam.wording import listed
 
 NOTES = {
@@ -86,20 +86,21 @@ def _flat(contents: Contents, split: str, labels: Array, rows: int) -> Array:
         )
     where = contents.at(split)
     if labels.dtype == object:
-        labels = _sortable(where, labels)
+        labels = _sortable(contents, split, labels)
     if labels.dtype.kind == "b":
         return labels.astype(str)  # as text tables have them
     if labels.dtype.kind == "f":
-        return _whole(where, labels)
+        return _whole(contents, split, labels)
     if labels.dtype.kind not in "uiUT":
         raise ValueError(f"{where} has labels of {labels.dtype}; expected integers or strings")
     return labels
 
 
-def _whole(where: str, labels: Array) -> Array:
+def _whole(contents: Contents, split: str, labels: Array) -> Array:
     """Labels 0.0, 1.0 … as integers."""
+    where = contents.at(split)
     if np.isnan(labels).any():
-        raise ValueError(_without_label(where, int(np.isnan(labels).argmax())))
+        raise ValueError(_without_label(contents, split, int(np.isnan(labels).argmax())))
     other = labels[(labels != np.floor(labels)) | (np.abs(labels) > FLOAT64_EXACT)]
     if len(other):
         raise ValueError(
@@ -110,11 +111,12 @@ def _whole(where: str, labels: Array) -> Array:
     return labels.astype(np.int64)
 
 
-def _sortable(where: str, labels: Array) -> Array:
+def _sortable(contents: Contents, split: str, labels: Array) -> Array:
     """Labels of one type of Python's as an array of that type."""
+    where = contents.at(split)
     for row, label in enumerate(labels):
-        if label is None or label != label:  # NaN differs from itself
-            raise ValueError(_without_label(where, row))
+        if is_absent(label):
+            raise ValueError(_without_label(contents, split, row))
     kinds = {type(label) for label in labels}
     if kinds == {bool}:
         return labels.astype(bool)
@@ -130,8 +132,10 @@ def _sortable(where: str, labels: Array) -> Array:
     raise ValueError(f"{where} has labels of {named}; expected integers or strings")
 
 
-def _without_label(where: str, row: int) -> str:
-    return f"{where} row {row} has no label; fill it in, or drop the row"
+def _without_label(contents: Contents, split: str, row: int) -> str:
+    droppable = contents.columns is not None and split in SPLIT_NAMES  # not of new rows
+    remedy = "; missing='drop' (--missing drop) leaves such rows out" if droppable else ""
+    return f"{contents.at(split)} row {row} has no label; fill it in, or drop the row{remedy}"
 
 
 def in_order(

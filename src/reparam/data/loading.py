@@ -223,11 +223,11 @@ def as_data(source: Any, space: Space | None = None) -> Data:
 
 def _of_known_columns(source: Any, space: Space, columns: Sequence[Column]) -> Data:
     """Rows of a table whose columns are known, whatever would be found of these rows alone."""
-    kinds = kinds_of_names(columns) if has_columns(source) else None
-    contents = with_axes(read(source, ReadOptions(kind=kinds or None)))
-    shape = contents.splits["train"].x.shape[1:]
-    if shape != space.shape:
-        raise ValueError(f"{contents.origin}: expected shape {space.shape}, got {shape}")
+    options = ReadOptions()
+    if has_columns(source):
+        names = tuple(column.name for column in columns)
+        options = ReadOptions(columns=names, kind=kinds_of_names(columns) or None)
+    contents = with_axes(read(source, options))
     return checked_data(of_columns(contents, columns), ValueOptions(), columns=tuple(columns))
 
 

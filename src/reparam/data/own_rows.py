@@ -24,7 +24,7 @@ from reparam.data.numpy_files import array_names
 from reparam.data.splits import Data, Split
 from reparam.data.tables.column_kinds import kinds_of_names, of_columns
 from reparam.data.tables.pixel_tables import with_shape
-from reparam.data.tables.table_columns import has_columns, written_alike
+from reparam.data.tables.table_columns import has_columns, order_notes, written_alike
 from reparam.data.tables.text_layout import Layout, text_layout
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Space
@@ -59,6 +59,7 @@ def load_rows(
     recipe = trained_on.source or {}
     options = _options(source, trained_on, label, attributes)
     contents = _read_alike(source, trained_on.space, options, recipe)
+    contents = _ordered(contents, options)
     used = contents.splits["test" if "test" in contents.splits else "train"]
     if trained_on.space.is_image and used.x.shape[1:] == (trained_on.space.dimension,):
         contents = with_shape(contents, tuple(recipe.get("shape", trained_on.space.shape)))
@@ -130,18 +131,28 @@ def _read_alike(
     return read(source, options)
 
 
+def _ordered(contents: Contents, options: ReadOptions) -> Contents:
+    """x with its columns in the order of those in training, where both have names."""
+    names, ours, origin = contents.columns, options.columns, contents.origin
+    if names is None or ours is None:
+        return contents
+    notes = order_notes(names, options)
+    found = contents.with_x(lambda x: in_order("x", x, names, ours, origin))
+    return replace(found, columns=ours).noted(*notes)
+
+
 def _span(data: Data | DataRecord) -> tuple[float, float]:
     return span(data) if isinstance(data, Data) else (data.low, data.high)
 
 
 def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Contents:
     arrays = contents.splits["examples"]
+    if space.columns:
+        return of_columns(contents, space.columns, "rare" in recipe)
     if arrays.x.shape[1:] != space.shape:
         raise ValueError(
             f"{contents.origin}: expected examples of shape {space.shape}, got {arrays.x.shape[1:]}"
         )
-    if space.columns:
-        return of_columns(contents, space.columns, "rare" in recipe)
     how, kind = recipe.get("binarize"), cast(OneKind, space.kind)
     # Binary rows, such as samples, are binarized already.
     if how is None or np.isin(arrays.x, (0, 1)).all():

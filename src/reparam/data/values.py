@@ -57,6 +57,20 @@ class ValueOptions(Limited):
             object.__setattr__(self, "kind", "levels")
 
 
+def is_absent(cell: object) -> bool:
+    """Whether an object says that there is nothing: None, NaN, or pandas' own missing value.
+
+    NaN differs from itself, and of its own value pandas says neither that nor the reverse.
+
+    >>> is_absent(None), is_absent(np.nan), is_absent(""), is_absent(np.arange(2))
+    (True, True, False, False)
+    """
+    if cell is None:
+        return True
+    same = cell == cell
+    return not same if isinstance(same, bool | np.bool_) else np.ndim(same) == 0
+
+
 def decide_kind(contents: Contents, options: ValueOptions) -> Decision:
     """Kind and number of levels, over all splits at once, and the sentence that says why.
 

@@ -43,6 +43,7 @@ class Accepts:
         if space.kind not in self.kinds:
             others = [column for column in space.columns or () if column.kind != "real"]
             advice = f": {_advice(others)}" if space.columns and "real" in self.kinds else ""
+            advice += ", and, if cells are missing, --missing drop" if advice and others else ""
             return f"{' or '.join(self.kinds)} data, got {space.kind}{advice}"
         wrong = [column for column in space.columns or () if column.kind not in self.columns]
         if wrong:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
@@ -11,7 +12,7 @@ import numpy as np
 from reparam.data.beside_x import in_order
 from reparam.data.contents import Array, Contents
 from reparam.data.tables.cells import plain_name
-from reparam.data.values import fits_float32, refuse_infinite
+from reparam.data.values import fits_float32, is_absent, refuse_infinite
 from reparam.space import FLOAT32_EXACT, Column, ColumnKind, as_tensor, check_columns
 from reparam.wording import counted, did_you_mean, listed
 
@@ -93,6 +94,11 @@ def of_columns(contents: Contents, columns: Sequence[Column], rare: bool = False
     known = {column.name: column.names for column in columns if column.names is not None}
     splits, notes = {}, list[str]()
     for split, arrays in contents.splits.items():
+        if contents.columns is None and arrays.x.shape[1:] != (len(ours),):
+            raise ValueError(
+                f"{contents.origin}: expected {len(ours)} entries in each row, got shape "
+                f"{arrays.x.shape[1:]}; give the columns {listed(ours)}, in this order"
+            )
         x = in_order("x", arrays.x, contents.columns, ours, contents.origin)
         if contents.names:  # arrays may have indices alone
             x, more = renamed(x, replace(contents, columns=ours), known, rare)
@@ -170,7 +176,8 @@ def renamed(
             continue
         column, found = theirs.columns.index(name), theirs.names.get(name, ())
         places = {word: place for place, word in enumerate(known)}
-        plain = {plain_name(word): place for word, place in places.items()}
+        alone = Counter(map(plain_name, known))
+        plain = {p: places[word] for word in known if alone[p := plain_name(word)] == 1}
         alike = {word: plain.get(plain_name(word)) for word in found if word not in places}
         places |= {word: place for word, place in alike.items() if place is not None}
         unknown = [word for word in found if word not in places]
@@ -344,7 +351,7 @@ def without_rows(contents: Contents) -> Contents:
 
 
 def _missing(cells: Array) -> Array:
-    """Which cells are NaN or, of objects, None."""
+    """Which cells are NaN or, of objects, absent."""
     if cells.dtype != object:
         return cells != cells
-    return np.array([cell is None or cell != cell for cell in cells.flat]).reshape(cells.shape)
+    return np.array([is_absent(cell) for cell in cells.flat]).reshape(cells.shape)

@@ -142,11 +142,13 @@ class _Style:
     Args:
         sign: of percent or of money, that all cells have.
         before: whether it comes before the number.
+        exponent: whether some numbers have one.
         words: as values are written.
     """
 
     sign: str = ""
     before: bool = False
+    exponent: bool = False
     words: dict[float, str] = field(default_factory=dict)
 
     def write(self, value: float, plain: str, name: bool, decimal: str, delimiter: str) -> str:
@@ -182,6 +184,8 @@ def _texts(filled: Filled) -> Mapping[int, Array]:
     plain = as_written(flat, filled.space)
     texts = {}
     for j in np.flatnonzero(np.isnan(filled.x).any(0)):
+        if columns[j].count is None and not styles[j].exponent:
+            plain[:, j] = [np.format_float_positional(value, trim="0") for value in flat[:, j]]
         named = columns[j].names is not None
         cells = [
             styles[j].write(float(value), text, named, decimal, delimiter)
@@ -215,6 +219,7 @@ def _styles(filled: Filled) -> tuple[list[_Style], str]:
     for style, column in zip(styles, cells, strict=True):
         words_of, values = [word for word, _ in column], [value for _, value in column]
         plain, style.sign = without_sign(words_of)
+        style.exponent = any("e" in word.lower() for word in words_of)
         style.before = not (words_of or [""])[0].endswith(style.sign)
         numbers += zip(plain, values, strict=True)
     said = layout.mark or layout.found.get("decimal") or layout.usual

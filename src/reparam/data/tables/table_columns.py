@@ -20,6 +20,7 @@ from reparam.data.tables.cells import first_text, is_missing, number
 from reparam.data.tables.column_kinds import check_kinds
 from reparam.data.tables.column_values import is_text, plain, with_names, with_numbers
 from reparam.data.tables.named_values import holds_words, with_indices
+from reparam.data.values import is_absent
 from reparam.wording import listed
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _from_pandas(series: pd.Series, label: bool) -> pa.Array:
                 f"label: column {series.name!r} is of no one type that is known ({error}); make "
                 "all labels text, or all numbers"
             ) from error
-        cells = [None if cell is None or cell != cell else str(cell) for cell in series]
+        cells = [None if is_absent(cell) else str(cell) for cell in series]
         return pa.array(cells, pa.string())
 
 
