@@ -9,6 +9,7 @@ import torch
 
 from reparam.data import Data
 from reparam.evaluation.scores import Score, mark
+from reparam.model import Encoder, Model
 from reparam.report.endings import cut_off
 from reparam.report.numbers import interval, number, seed_error
 from reparam.report.table import rank
@@ -110,6 +111,8 @@ def findings(entries: Sequence[TrainedModel]) -> list[Finding]:
 
 def _finding(entries: Sequence[TrainedModel], name: str, claim: str) -> Finding | None:
     scores = [entry.scores.get(name) for entry in entries]
+    if name.startswith("reconstruction"):
+        scores = [s if _smaller(e.model) else None for s, e in zip(scores, entries, strict=True)]
     ranks = rank(scores, name)
     if "best" not in ranks:
         return None
@@ -131,6 +134,12 @@ def _finding(entries: Sequence[TrainedModel], name: str, claim: str) -> Finding 
     text = text.replace(" %", f"{NBSP}%")
     cautions = _caution(scores, best, name) + _unfinished(entries, scores, leader)
     return Finding(leader, text + "." + cautions)
+
+
+def _smaller(model: Model) -> bool:
+    """Whether a code has fewer numbers than x: one that has as many can be x itself, as flows'."""
+    space = model.code_space if isinstance(model, Encoder) else None
+    return space is not None and space.dimension < model.space.dimension
 
 
 def _caution(scores: Sequence[Score | None], best: Score, name: str) -> str:
