@@ -23,7 +23,7 @@ from reparam.train.optimizers import gradient_sum
 from reparam.train.state import Training, trainable
 from reparam.train.tally import Measured
 
-PIXELS = (2, 2, 3)  # as few as show what many would
+PIXELS = (2, 2, 4)  # as few as show what many would
 CONVOLUTIONS = ("ae", "vae")  # the networks of all others that take vectors too are theirs
 
 

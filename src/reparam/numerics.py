@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -364,3 +364,17 @@ def discretized_normal_log_prob(x: Tensor, mean: Tensor, log_scale: Tensor, leve
 def bits_per_dim(nats: float, dimension: int) -> float:
     """−log p in bits per dimension from log p in nats: −nats / (D ln 2)."""
     return -nats / (dimension * math.log(2))
+
+
+def autocasts(x: Tensor) -> bool:
+    """Whether products on the device of x are rounded to fewer digits here and now."""
+    kind = x.device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """Inside, products on the device of x are in the precision of their factors.
+
+    Of what comes back by a bijection the digits that were lost would be, too.
+    """
+    return torch.autocast(x.device.type, enabled=False) if autocasts(x) else nullcontext()

@@ -19,7 +19,7 @@ from reparam.presets.registry import FAMILIES, NOT_YET
         (["fit", "vae", "nowhere", "space=x"], "space: no parameter of vae"),
         (["fit", "vae", "nowhere", "self=x"], "self: no parameter of vae"),
         (["fit", "vae", "nowhere", "latent_dim=0"], "latent_dim: expected a whole number"),
-        (["fit", "glow", "nowhere"], "glow: normalizing flows are not here yet"),
+        (["fit", "ffjord", "nowhere"], "ffjord: continuous and residual flows are not here yet"),
         (["compare", "nowhere", "--model", "vea"], "vea: no such model (did you mean vae?)"),
         (["compare", "nowhere", "--model", "vae k=3"], "k: no parameter of vae"),
         (["compare", "nowhere", "--model", "pca", "--seeds", "1000000000"], "expected 1 to 1000"),

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.bijections.base import Bijection
 from reparam.bijections.transforms import Transform
 from reparam.nets.autoregressive_network import AutoregressiveNetwork
@@ -48,7 +49,7 @@ class AutoregressiveTransform(Bijection):
         return z, ladj.flatten(1).sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        rounded = torch.is_autocast_enabled(z.device.type)
+        rounded = numerics.autocasts(z)
         if rounded or torch.compiler.is_compiling() or self._has_gradients(z, context):
             return self.inverse_by_passes(z, context)
         return self._walk(z, context)

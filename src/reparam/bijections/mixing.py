@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from reparam import numerics
 from reparam.bijections.base import Bijection, Shape
 from reparam.limits import Count, Whole, limited
 
@@ -78,7 +79,7 @@ class LULinear(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         # x is no activation that may be rounded: it is to come back.
-        with torch.autocast(x.device.type, enabled=False):
+        with numerics.without_autocast(x):
             z = self.weight @ self._columns(x)
         return self._rows(z, x), self._ladj(x)
 

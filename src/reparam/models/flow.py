@@ -138,7 +138,7 @@ class Flow(Conditional, Codec, Density):
     ) -> LogProb:
         if not self.log_prob_draws:
             return LogProb(self._log_weights(x, c, generator), "exact")
-        total = x.new_full((len(x),), -math.inf, dtype=numerics.accumulator(x))
+        total = x.new_full((x.shape[0],), -math.inf, dtype=numerics.accumulator(x))
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
             for _ in range(samples):
                 total = torch.logaddexp(total, self._log_weights(x, c, generator).to(total))
@@ -151,7 +151,7 @@ class Flow(Conditional, Codec, Density):
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.prepare_code(code)
-        return self._data(code, self._condition(c, len(code)))
+        return self._data(code, self._condition(c, code.shape[0]))
 
     def p_z(self, c: Tensor | None, rows: int) -> Distribution:
         """The base, a row for each of so many."""
@@ -196,8 +196,8 @@ class Flow(Conditional, Codec, Density):
 
     def stations(self, code: Tensor, c: Tensor | None = None) -> list[Station]:
         code = self.prepare_code(code)
-        context = self.context(self._condition(c, len(code)))
-        found = [Station("noise", code, code.new_zeros(len(code)))]
+        context = self.context(self._condition(c, code.shape[0]))
+        found = [Station("noise", code, code.new_zeros(code.shape[0]))]
         for member, part in reversed(list(self.bijection.members(context))):
             code, ladj = member.inverse(code, part)
             found.append(Station(type(member).__name__, code, ladj))
@@ -214,7 +214,7 @@ class Flow(Conditional, Codec, Density):
         self, x: Tensor, context: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """x as f takes it, with noise where it has to be, and the log-density of that noise."""
-        log_q = x.new_zeros(len(x))
+        log_q = x.new_zeros(x.shape[0])
         if self.dequantization is not None:
             x, log_q = self.dequantization.draw(x, context, generator)
         y, ladj = self.scale(x)
@@ -232,7 +232,7 @@ class Flow(Conditional, Codec, Density):
         context = self.context(c)
         y, log_q = self._noisy(x, context, generator)
         z, ladj = self.bijection(y, context)
-        return self.p_z(c, len(z)).log_prob(z) + ladj - log_q
+        return self.p_z(c, z.shape[0]).log_prob(z) + ladj - log_q
 
     def _data(self, z: Tensor, c: Tensor | None) -> Tensor:
         y = self.bijection.inverse(z, self.context(c))[0].view(-1, *self.space.shape)

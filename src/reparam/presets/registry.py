@@ -83,8 +83,8 @@ def _first(words: Sequence[str]) -> str:
 
 # Names that people of the field ask for, and what comes nearest today.
 NOT_YET = {
-    "flows by other names": (
-        ("flow", "realnvp", "nsf", "rq-nsf", "ffjord", "cnf", "residual-flow"),
+    "continuous and residual flows": (
+        ("ffjord", "cnf", "residual-flow"),
         "spline-coupling and spline-autoregressive for tables, glow and real-nvp for images",
     ),
     "models of discrete codes": (
