@@ -26,6 +26,11 @@ class Bijection(nn.Module, ABC):
     learns: bool = False  # whether numbers of it are set by the first training rows
 
     @property
+    def title(self) -> str:
+        """What it is called in pictures."""
+        return type(self).__name__
+
+    @property
     def gives(self) -> Shape | None:
         """The shape of a row of z; None: that of x, whatever it is."""
         return self.takes
@@ -81,6 +86,10 @@ class Inverse(Bijection):
         self.bijection = bijection
         self.context_features = bijection.context_features
         self.takes = bijection.gives
+
+    @property
+    def title(self) -> str:
+        return self.bijection.title
 
     @property
     def gives(self) -> Shape | None:

@@ -72,6 +72,10 @@ class Own(Bijection):
         self.row = _Row(bijection.first_context(), context)
 
     @property
+    def title(self) -> str:
+        return self.bijection.title
+
+    @property
     def gives(self) -> tuple[int, ...] | None:
         return self.bijection.gives
 

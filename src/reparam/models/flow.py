@@ -200,7 +200,7 @@ class Flow(Conditional, Codec, Density):
         found = [Station("noise", code, code.new_zeros(code.shape[0]))]
         for member, part in reversed(list(self.bijection.members(context))):
             code, ladj = member.inverse(code, part)
-            found.append(Station(type(member).__name__, code, ladj))
+            found.append(Station(member.title, code, ladj))
         y, ladj = self.scale.inverse(code.view(-1, *self.space.shape))
         return [*found, Station("data", y, ladj)]
 

@@ -21,7 +21,7 @@ NATS = 8.0  # below the densest cell of any map everything has one color
 MARGIN, EDGE = 0.08, 0.001  # of the data's width, around all but such a share of it
 LINES, POINTS = 21, 161  # of the carried grid, and of each of its lines
 FAR = 2.5  # deviations of the noise, to either side, that its grid reaches
-STATIONS, CARRIED = 8, 1000  # pictures of steps at most, and points in each
+STATIONS, CARRIED = 7, 1000  # pictures of steps at most, and points in each
 SIZE, SMALL = (3.5, 3.3), (1.9, 1.8)  # inches
 
 Figures = list[tuple[str, Markup]]
@@ -88,7 +88,7 @@ def build(shown: Shown) -> list[PlaneCard]:
 
 
 def _scale(most: float) -> str:
-    return f"from {most - NATS:.1f} nats, dark, to {most:.1f}"
+    return f"from {most - NATS:.1f} nats, dark, to {most:.1f}".replace("-", "−")
 
 
 def _log_p(model: Density, x: Tensor, seed: int) -> Tensor | None:
@@ -175,8 +175,8 @@ def _steps(index: int, label: str, model: Codec, seed: int) -> Figures:
             axis.grid(False)
             plots.dots(axis, points, model_color(index))
             drawn = plots.svg(figure, f"{label}: after {place} steps")
-        name = station.name if place else "noise"
-        figures.append((f"p{place}: {name}{f', {added:+.2f} nats' if place else ''}", drawn))
+        gained = f", {added:+.2f} nats".replace("-", "−") if place else ""
+        figures.append((f"p{place}: {station.name}{gained}", drawn))
         added = 0.0
     return figures
 
