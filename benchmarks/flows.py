@@ -1,0 +1,129 @@
+"""Flows beside zuko: the training step, log p and samples; and regret on points of the plane.
+
+    python benchmarks/flows.py                                # speed, 64 entries, batches of 512
+    python benchmarks/flows.py --toys checkerboard two-moons --budget 60s
+
+The same architectures on both sides, float32, on the CPU, in turn; medians over rounds. Regret is
+mean log p* − log p on test rows, of models trained by `fit` for so many seconds each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import zuko
+
+import reparam as rp
+from reparam.presets import find_preset
+
+FEATURES, BATCH, LAYERS, HIDDEN = 64, 512, 5, (128, 128)
+BINS = 8
+PRESETS = ("spline-coupling", "spline-autoregressive", "real-nvp", "maf", "nice", "planar-flow")
+Side = tuple[rp.Flow, torch.nn.Module]
+
+
+def pairs() -> dict[str, Side]:
+    """Ours and zuko's, alike."""
+    space, spline = rp.Space((FEATURES,), "real"), {"bins": BINS, "layers": 3, "hidden": HIDDEN}
+    theirs = {"hidden_features": HIDDEN, "transforms": LAYERS}
+    return {
+        "maf": (rp.build("maf", space, layers=LAYERS), zuko.flows.MAF(FEATURES, **theirs)),
+        "real-nvp": (
+            rp.build("real-nvp", space, layers=LAYERS),
+            zuko.flows.RealNVP(FEATURES, **theirs),
+        ),
+        "spline-autoregressive": (
+            rp.build("spline-autoregressive", space, **spline),
+            zuko.flows.NSF(FEATURES, bins=BINS, transforms=3, hidden_features=HIDDEN),
+        ),
+    }
+
+
+def steps(sides: Side) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A step of Adam on random rows, on either side."""
+    x = torch.randn(BATCH, FEATURES)
+
+    def of(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> Callable[[], object]:
+        optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
+
+        def step() -> None:
+            optimizer.zero_grad(set_to_none=True)
+            loss().backward()
+            optimizer.step()
+
+        return step
+
+    ours, theirs = sides
+    return of(ours, lambda: ours(x).objective), of(theirs, lambda: -theirs().log_prob(x).mean())
+
+
+def draws(sides: Side) -> tuple[Callable[[], object], Callable[[], object]]:
+    ours, theirs = sides
+
+    @torch.no_grad()
+    def zukos() -> object:
+        return theirs().sample((BATCH,))
+
+    return lambda: ours.sample(BATCH), zukos
+
+
+def in_turn(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> str:
+    """Milliseconds of both, and the median of their ratios."""
+    took: list[tuple[float, float]] = []
+    for _ in range(rounds + 1):  # the first warms up
+        times = []
+        for work in (ours, theirs):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+        took.append((times[0], times[1]))
+    mine, other = (statistics.median(side) * 1e3 for side in zip(*took[1:], strict=True))
+    ratio = statistics.median(b / a for a, b in took[1:])
+    return f"{mine:.1f} ms | {other:.1f} ms | {ratio:.2f}"
+
+
+def speed(rounds: int) -> None:
+    print("| | ours | zuko | times as fast |\n|---|---|---|---|")
+    for name, sides in pairs().items():
+        print(f"| {name}, step | {in_turn(*steps(sides), rounds)} |", flush=True)
+        few = max(3, rounds // 5)
+        print(f"| {name}, {BATCH} samples | {in_turn(*draws(sides), few)} |", flush=True)
+
+
+def toys(names: list[str], presets: list[str], budget: str) -> None:
+    print(f"Regret in nats after {budget} s each.\n\n| | " + " | ".join(names) + " |")
+    print("|---" * (1 + len(names)) + "|")
+    for preset in presets:
+        found = []
+        for name in names:
+            data = rp.load_data(name)
+            model = rp.build(preset, data.space, seed=0)
+            train = find_preset(preset).train_on(data.space)
+            rp.fit(model, data, train, budget=float(budget), progress=False, device="cpu")
+            with torch.no_grad():
+                log_p = model.log_prob(data.test.x).value.double()
+            gap = data.true_log_probs("test") - log_p
+            found.append(f"{gap.mean():.3f} ± {gap.std() / len(gap) ** 0.5:.3f}")
+        print(f"| `{preset}` | " + " | ".join(found) + " |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--toys", nargs="+", default=[])
+    parser.add_argument("--presets", nargs="+", default=list(PRESETS))
+    parser.add_argument("--budget", default="60", help="seconds of each training")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.toys:
+        toys(asked.toys, asked.presets, asked.budget.removesuffix("s"))
+    else:
+        speed(asked.rounds)
+
+
+if __name__ == "__main__":
+    main()
