@@ -35,6 +35,12 @@ from reparam.models.conditional import Conditional
 LEARNED = 1024  # rows at least, where there are as many, from which layers are set
 
 
+def check_temperature(temperature: float) -> float:
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature: expected a number of at least 0, got {temperature}")
+    return temperature
+
+
 class Flow(Conditional, Codec, Density):
     """x = f⁻¹(z) with z ~ base: log p(x) = log p_base(f(x)) + log|det ∂f/∂x|.
 
@@ -180,8 +186,7 @@ class Flow(Conditional, Codec, Density):
         """
         if temperature == 1:
             return super().sample(n, c, generator=generator)
-        if not 0 <= temperature < math.inf:
-            raise ValueError(f"temperature: expected a number of at least 0, got {temperature}")
+        check_temperature(temperature)
         positive_count("n", n)
         with torch.no_grad():
             c = self._condition(self.draw_condition(n, generator) if c is None else c, n)

@@ -11,6 +11,7 @@ from reparam import data
 from reparam.batching import rows_at_once
 from reparam.data import Split
 from reparam.model import Codec, Distribution, Encoder, Generator, LatentVariable, Model
+from reparam.models.flow import Flow
 
 ROWS_AT_ONCE = 250  # at most
 
@@ -96,6 +97,13 @@ def sample(model: Generator, n: int, like: Split, seed: int) -> Samples:
     z = prior_draws(model, n, c, generator)
     means = in_data_units(model.decode(z, c))
     return Samples(in_data_units(model.likelihood(z, c).sample(generator)), means)
+
+
+def cooled(model: Flow, temperature: float, n: int, like: Split, seed: int) -> Tensor:
+    """What ``sample`` draws of a flow, from the same noise, scaled."""
+    c = _at(model, condition(model, like), slice(n))
+    generator = seeded_generator(seed)
+    return in_data_units(model.sample(n, c, temperature=temperature, generator=generator))
 
 
 def prior_draws(
