@@ -85,11 +85,11 @@ def sample(
 
 def _drawing(model: Generator, temperature: float) -> Callable[..., Tensor]:
     """``sample`` of the model, at a temperature where it has one."""
-    from reparam.models.flow import Flow, check_temperature
+    from reparam.models.invertible import Invertible, check_temperature
 
     if temperature == 1:
         return model.sample
-    if not isinstance(model, Flow):
+    if not isinstance(model, Invertible):
         name = type(model).__name__
         raise ValueError(f"temperature: {name} has no base to scale, only flows do; leave it out")
     return partial(model.sample, temperature=check_temperature(temperature))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reparam.data import Split
 from reparam.model import Generator, LatentVariable
-from reparam.models.flow import Flow
+from reparam.models.invertible import Invertible
 from reparam.report import queries
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
@@ -37,7 +37,7 @@ class Samples(NamedTuple):
 
 def build(shown: Shown) -> Samples | None:
     cards = sample_cards(shown)
-    have_means, cooled = (any(shown.of(role)) for role in (LatentVariable, Flow))
+    have_means, cooled = (any(shown.of(role)) for role in (LatentVariable, Invertible))
     return Samples(cards, samples_by_class(shown), have_means, cooled) if cards else None
 
 
@@ -53,7 +53,7 @@ def sample_cards(shown: Shown) -> list[Card]:
     cards = [Card(None, "Real data", [("Test images", real)])]
     for index, label, model in shown.of(Generator):
         found = captioned(shown.samples[index])
-        if isinstance(model, Flow):
+        if isinstance(model, Invertible):
             like = rows_to_imitate(data, count, seed)
             found.append((f"At temperature {COOL}", queries.cooled(model, COOL, count, like, seed)))
         figures = [
