@@ -111,7 +111,7 @@ SECTION: Section = Section(
     """{% if content.have_means %}Means and draws of a model come from the same z, place by place:
 means show what the latent code decides, draws{% else %}Draws{% endif %} x&nbsp;~&nbsp;p(x) are what
 the likelihood judges, noise included.{% if content.cooled %} Beside those of a flow stand what its
-noise, scaled, becomes: typical x, but no draws of p(x).{% endif %}""",
+noise, scaled, becomes: x nearer to the center, no draws of p(x).{% endif %}""",
     build,
     "sampled_images.html.j2",
     images,
