@@ -50,7 +50,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         ),
         *(
             {"prior": name, "components": 3}
-            for name in ("mixture", "vamp", "flow", "autoregressive")
+            for name in ("mixture", "vamp", "flow-affine", "autoregressive")
         ),
         {"steps": 2},
         {"batch_norm": True},

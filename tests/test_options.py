@@ -50,6 +50,15 @@ def diagonal() -> rp.DiagonalNormal:
     return rp.DiagonalNormal(L)
 
 
+def splines(context: int = 0) -> rp.AutoregressiveTransform:
+    network = rp.MADE((L,), rp.Spline().parameters, (64,), context=context, gain=0.0)
+    return rp.AutoregressiveTransform(rp.Spline(), network)
+
+
+def reversed_between(one: Any, layers: int) -> list[Any]:
+    return [part for _ in range(layers) for part in (one(), rp.Reverse())][:-1]
+
+
 STANDARD = rp.StandardNormal(L)
 COMPOSED = {
     "beta-vae posterior=full": lambda: composed(rp.FullNormal(L), STANDARD, rp.ELBO(rp.Beta(4.0))),
@@ -77,12 +86,19 @@ COMPOSED = {
     "annealed-vae posterior=categorical categories=3": lambda: composed(
         rp.GumbelSoftmax(L, 3), rp.UniformOneHot(L, 3), rp.ELBO(rp.Schedule(steps=1000))
     ),
-    "cvae posterior=full batch_norm=true prior=flow": lambda: composed(
+    "cvae posterior=full batch_norm=true prior=flow-affine": lambda: composed(
         rp.FullNormal(L),
-        rp.FlowPrior(L, PRESETS["vae"](BINARY, latent_dim=L, prior="flow").p_z.bijection),
+        rp.FlowPrior(L, rp.Chain(*reversed_between(lambda: rp.MaskedAffine(L), 4))),
         rp.ELBO(),
         conditional=True,
         normalize=True,
+    ),
+    "vae posterior=spline flows=2 prior=flow-spline": lambda: composed(
+        rp.FlowPosterior(
+            L, rp.Chain(*reversed_between(lambda: rp.Inverse(splines(context=2 * L)), 2))
+        ),
+        rp.FlowPrior(L, rp.Chain(*reversed_between(splines, 4))),
+        rp.ELBO(),
     ),
 }
 
@@ -124,7 +140,7 @@ def test_presets_are_the_compositions_of_their_options(text):
     ("text", "space"),
     [
         ("factor-vae conditional=true posterior=iaf flows=2 critic=8", BINARY),
-        ("dip-vae codes=draws prior=flow batch_norm=true", BINARY),
+        ("dip-vae codes=draws prior=flow-spline batch_norm=true", BINARY),
         ("info-vae posterior=radial", BINARY),
         ("capacity-vae prior=class conditional=true", BINARY),
         ("l-vae posterior=planar steps=0", BINARY),

@@ -64,6 +64,20 @@ def test_draws_come_with_their_density_and_are_of_it(name):
         assert ((z**power).mean(0) - wanted).abs().max() < 5 * error.max() + 2e-3
 
 
+def test_a_posterior_of_splines_is_a_density_that_comes_with_its_draws():
+    torch.manual_seed(0)
+    network = rp.MADE((2,), rp.Spline(4).parameters, (8,), context=3, gain=0.7)
+    posterior = flow(rp.Inverse(rp.AutoregressiveTransform(rp.Spline(4), network)))
+    h = 0.5 * parameters(posterior)[:1]
+    q = posterior(h)
+    z, log_prob = q.repeat(100).rsample_with_log_prob_terms()
+    torch.testing.assert_close(log_prob, q.repeat(100).log_prob_terms(z), rtol=1e-6, atol=1e-6)
+    assert (log_prob - posterior.base(h[:, :4]).log_prob(z)).std() > 0.05  # the splines bend
+    points, area = grid(points=161)
+    total = q.repeat(len(points)).log_prob_terms(points).sum(1).exp().sum().item() * area
+    assert total == pytest.approx(1, abs=5e-3)
+
+
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_rows_are_repeated_and_detached_whole(name):
     posterior = POSTERIORS[name]()

@@ -311,6 +311,25 @@ def test_samples_by_class_share_their_z(monkeypatch):
         torch.testing.assert_close(x[:6], means)
 
 
+def test_samples_of_flows_stand_beside_those_of_the_same_noise_scaled(monkeypatch):
+    seen, grid = {}, sampled_images.grid
+
+    def keep(x, brightness, columns, alt, **options):
+        seen[alt] = x
+        return grid(x, brightness, columns, alt, **options)
+
+    monkeypatch.setattr(sampled_images, "grid", keep)
+    data = made("real")
+    with evaluating([]):
+        shown = Shown(data, entries(data, "nice layers=1 hidden=8", f"vae {SMALL}"), 3)
+        found = sampled_images.build(shown)
+    assert [len(card.figures) for card in found.cards] == [1, 2, 2]
+    assert found.cooled and found.have_means
+    flow, (draws, cool) = shown.entries[0].model, [x for alt, x in seen.items() if "nice" in alt]
+    z = flow.encode(draws).detach()
+    torch.testing.assert_close(flow.encode(cool), 0.7 * z, rtol=1e-3, atol=1e-4)
+
+
 def test_shepard_diagrams_of_codes_that_keep_distances():
     data = made("table")
     with evaluating([]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -42,6 +43,9 @@ def sample(
     out: Out = "samples.png",
     label: ClassName = None,
     attribute: Attributes = None,
+    temperature: Annotated[
+        float, Parameter(help="Of a flow: by what its noise is scaled; below 1 no draws of p(x).")
+    ] = 1.0,
     seed: Seed = 0,
     force: Force = False,
     where: Where = HERE,
@@ -60,12 +64,13 @@ def sample(
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
     positive_count("n", n)
+    draw = _drawing(model, temperature)
     places = target.claim(numbered(n))
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     c = asked_condition(model, label, attribute, n, record)
     c = model.draw_condition(n, generator) if c is None else c
     with bar("sampling") as watch:
-        parts = Parts(n, _drawn(model, n, c, generator, watch))
+        parts = Parts(n, _drawn(model, draw, n, c, generator, watch))
         result = Result(
             {"x": parts, **conditions(c, record)},
             record.columns,
@@ -74,11 +79,29 @@ def sample(
             places=places,
         )
         emit(result, target, record)
-    show(f"{n} samples in {told(out)}")
+    at = "" if temperature == 1 else f" at temperature {temperature:g}, not of p(x),"
+    show(f"{n} samples{at} in {told(out)}")
+
+
+def _drawing(model: Generator, temperature: float) -> Callable[..., Tensor]:
+    """``sample`` of the model, at a temperature where it has one."""
+    from reparam.models.invertible import Invertible, check_temperature
+
+    if temperature == 1:
+        return model.sample
+    if not isinstance(model, Invertible):
+        name = type(model).__name__
+        raise ValueError(f"temperature: {name} has no base to scale, only flows do; leave it out")
+    return partial(model.sample, temperature=check_temperature(temperature))
 
 
 def _drawn(
-    model: Generator, n: int, c: Tensor | None, generator: torch.Generator, watch: Watch
+    model: Generator,
+    draw: Callable[..., Tensor],
+    n: int,
+    c: Tensor | None,
+    generator: torch.Generator,
+    watch: Watch,
 ) -> Iterator[Tensor]:
     """n samples, as many at a time as memory allows."""
     from reparam.batching import draws_at_once, slices
@@ -86,7 +109,7 @@ def _drawn(
     for part in slices(0, n, draws_at_once(model.space, model.anchor.device)):
         of_part = None if c is None else c[part]
         watch("samples", part.start / n)
-        yield model.sample(part.stop - part.start, of_part, generator=generator).cpu()
+        yield draw(part.stop - part.start, of_part, generator=generator).cpu()
 
 
 def reconstruct(

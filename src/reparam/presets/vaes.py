@@ -10,10 +10,12 @@ from msgspec import Meta
 from torch import nn
 
 from reparam import nets
+from reparam.bijections.autoregressive import AutoregressiveTransform
 from reparam.bijections.base import Bijection, Chain, Inverse
 from reparam.bijections.masked_affine import MaskedAffine
 from reparam.bijections.planar import Planar, Radial
 from reparam.bijections.shape import Reverse
+from reparam.bijections.transforms import Spline
 from reparam.distributions.likelihoods import Likelihood, Normal, Scale
 from reparam.distributions.posteriors import (
     DiagonalNormal,
@@ -94,22 +96,31 @@ class LatentOptions(NetworkOptions, CodeSize):
     """All of a VAE of one stochastic layer but p(x|z) and the objective.
 
     Args:
-        posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar,
-            radial or inverse autoregressive flow, or categorical by Gumbel-softmax.
+        posterior: normal with a diagonal or full covariance, a mixture of diagonal normals, planar
+            or radial flow, inverse autoregressive flow, affine (iaf) or of splines, or categorical
+            by Gumbel-softmax.
         prior: auto is standard normal, uniform for categorical posteriors; others are learned: a
             normal for every class, a mixture of normals, of posteriors of pseudo-inputs (vamp), an
-            autoregressive flow, or autoregressive, a normal of every entry given those before it.
+            autoregressive flow, affine or of splines, or autoregressive, a normal of every entry
+            given those before it.
         flows: layers of a flow posterior.
         components: of mixtures, pseudo-inputs of vamp.
         categories: values of a categorical variable.
     """
 
-    posterior: Literal["diagonal", "full", "mixture", "planar", "radial", "iaf", "categorical"] = (
-        "diagonal"
-    )
-    prior: Literal["auto", "standard", "class", "mixture", "vamp", "flow", "autoregressive"] = (
-        "auto"
-    )
+    posterior: Literal[
+        "diagonal", "full", "mixture", "planar", "radial", "iaf", "spline", "categorical"
+    ] = "diagonal"
+    prior: Literal[
+        "auto",
+        "standard",
+        "class",
+        "mixture",
+        "vamp",
+        "flow-affine",
+        "flow-spline",
+        "autoregressive",
+    ] = "auto"
     flows: Count = 4
     components: Count = 10
     categories: Count = 10
@@ -133,9 +144,9 @@ class LatentOptions(NetworkOptions, CodeSize):
             return NormalMixture(latent_dim, self.components)
         if self.posterior == "categorical":
             return GumbelSoftmax(latent_dim, self.categories)
-        if self.posterior == "iaf":
-            context = 2 * latent_dim
-            maps = [Inverse(MaskedAffine(latent_dim, (64,), context)) for _ in range(self.flows)]
+        if self.posterior in ("iaf", "spline"):
+            one = MaskedAffine if self.posterior == "iaf" else _masked_spline
+            maps = [Inverse(one(latent_dim, (64,), 2 * latent_dim)) for _ in range(self.flows)]
             return FlowPosterior(latent_dim, Chain(*_reversed_between(maps)))
         kind = Planar if self.posterior == "planar" else Radial
         return FlowPosterior(latent_dim, Chain(*(kind(latent_dim) for _ in range(self.flows))))
@@ -151,8 +162,9 @@ class LatentOptions(NetworkOptions, CodeSize):
             if space.columns:
                 raise ValueError("prior: vamp learns inputs, which names and missing cells are not")
             return VampPrior(encoder, q_z, space.shape, self.components)
-        if self.prior == "flow":
-            maps = [MaskedAffine(latent_dim) for _ in range(4)]
+        if self.prior in ("flow-affine", "flow-spline"):
+            one = MaskedAffine if self.prior == "flow-affine" else _masked_spline
+            maps = [one(latent_dim) for _ in range(4)]
             return FlowPrior(latent_dim, Chain(*_reversed_between(maps)))
         if self.prior == "autoregressive":
             return AutoregressivePrior(MADE((latent_dim,), 2, (64,), gain=0.1))
@@ -192,6 +204,15 @@ class LayeredOptions(LikelihoodOptions, NetworkOptions):
 def rising(steps: int) -> Weighting:
     """Weight 1 of the rate after a linear rise over so many optimizer steps, or at once."""
     return Schedule(steps=steps) if steps else Beta(1.0)
+
+
+def _masked_spline(
+    latent_dim: int, hidden: Sequence[int] = (64,), context: int = 0
+) -> AutoregressiveTransform:
+    """What ``MaskedAffine`` is, of splines; the identity at first."""
+    spline = Spline()
+    network = MADE((latent_dim,), spline.parameters, hidden, context=context, gain=0.0)
+    return AutoregressiveTransform(spline, network)
 
 
 def _reversed_between(maps: Sequence[Bijection]) -> list[Bijection]:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from reparam import data
-from reparam.batching import rows_at_once
+from reparam.batching import in_batches, rows_at_once
 from reparam.data import Split
-from reparam.model import Codec, Distribution, Encoder, Generator, LatentVariable, Model
+from reparam.model import Codec, Density, Distribution, Encoder, Generator, LatentVariable, Model
+from reparam.models.invertible import Invertible
 
 ROWS_AT_ONCE = 250  # at most
 
@@ -76,6 +77,16 @@ def outcome(model: LatentVariable, split: Split, rows: Tensor) -> Distribution:
     return model.likelihood(model.encode(split.x[rows], c), c)
 
 
+def log_p(model: Density, x: Tensor, draws: int, seed: int) -> Tensor:
+    """ln p of rows (N, *shape), by so many draws where it is had by draws."""
+    generator = seeded_generator(seed)
+
+    def of(part: Tensor) -> Tensor:
+        return plain(model.log_prob(part, samples=draws, generator=generator).value)
+
+    return in_batches(of, 2000, x)
+
+
 @dataclass(frozen=True)
 class Samples:
     """New x of a model: draws x ~ p(x) and, for latent-variable models, the means behind them."""
@@ -96,6 +107,13 @@ def sample(model: Generator, n: int, like: Split, seed: int) -> Samples:
     z = prior_draws(model, n, c, generator)
     means = in_data_units(model.decode(z, c))
     return Samples(in_data_units(model.likelihood(z, c).sample(generator)), means)
+
+
+def cooled(model: Invertible, temperature: float, n: int, like: Split, seed: int) -> Tensor:
+    """What ``sample`` draws of a flow, from the same noise, scaled."""
+    c = _at(model, condition(model, like), slice(n))
+    generator = seeded_generator(seed)
+    return in_data_units(model.sample(n, c, temperature=temperature, generator=generator))
 
 
 def prior_draws(

@@ -9,7 +9,6 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from reparam.batching import in_batches
 from reparam.model import Codec, Density, Generator
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color
@@ -62,9 +61,13 @@ def build(shown: Shown) -> list[PlaneCard]:
     """A card of the data, and one of every generator."""
     window = Window.around(shown.split.x.double())
     truth = shown.data.true_log_density
-    maps = {i: _log_p(model, window.cells(), shown.seed) for i, _, model in shown.of(Density)}
+    maps = {
+        index: queries.log_p(model, window.cells(), DRAWS, shown.seed)
+        for index, _, model in shown.of(Density)
+        if not model.conditional  # p(x|c) is another thing
+    }
     wanted = None if truth is None else truth(window.cells())
-    found = [log_p for log_p in (wanted, *maps.values()) if log_p is not None]
+    found = [*maps.values(), *([] if wanted is None else [wanted])]
     most = max((float(log_p.max()) for log_p in found), default=0.0)
     figures = [("Test data", _points(shown.split.x, window, INK, "Test data"))]
     if wanted is not None:
@@ -89,18 +92,6 @@ def build(shown: Shown) -> list[PlaneCard]:
 
 def _scale(most: float) -> str:
     return f"from {most - NATS:.1f} nats, dark, to {most:.1f}".replace("-", "−")
-
-
-def _log_p(model: Density, x: Tensor, seed: int) -> Tensor | None:
-    """ln p of every cell; None of a model of p(x|c), which is another thing."""
-    if model.conditional:
-        return None
-    generator = queries.seeded_generator(seed)
-
-    def of(part: Tensor) -> Tensor:
-        return queries.plain(model.log_prob(part, samples=DRAWS, generator=generator).value)
-
-    return in_batches(of, 2000, x)
 
 
 def _axes(window: Window) -> tuple[Any, Any]:

@@ -10,12 +10,20 @@ from torch import Tensor
 
 from reparam.data import Split
 from reparam.model import Generator, LatentVariable
+from reparam.models.invertible import Invertible
 from reparam.report import queries
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
-from reparam.report.selection import SAMPLE_ROWS, SMALL, class_names, sample_columns
+from reparam.report.selection import (
+    SAMPLE_ROWS,
+    SMALL,
+    class_names,
+    rows_to_imitate,
+    sample_columns,
+)
 
 PER_CLASS, CLASSES = 6, 20
+COOL = 0.7  # by which the noise of flows is scaled for their second picture, as papers do
 
 
 class Samples(NamedTuple):
@@ -23,15 +31,14 @@ class Samples(NamedTuple):
 
     cards: list[Card]
     by_class: list[Card]
-
-    @property
-    def have_means(self) -> bool:
-        return any(len(card.figures) > 1 for card in self.cards)
+    have_means: bool
+    cooled: bool
 
 
 def build(shown: Shown) -> Samples | None:
     cards = sample_cards(shown)
-    return Samples(cards, samples_by_class(shown)) if cards else None
+    have_means, cooled = (any(shown.of(role)) for role in (LatentVariable, Invertible))
+    return Samples(cards, samples_by_class(shown), have_means, cooled) if cards else None
 
 
 def sample_cards(shown: Shown) -> list[Card]:
@@ -44,8 +51,11 @@ def sample_cards(shown: Shown) -> list[Card]:
     drawn = torch.randperm(len(data.test), generator=queries.seeded_generator(seed + 1))
     real = grid(data.test.x[drawn[:count]], brightness, columns, "Real test images", tile=SMALL)
     cards = [Card(None, "Real data", [("Test images", real)])]
-    for index, label, _ in shown.of(Generator):
+    for index, label, model in shown.of(Generator):
         found = captioned(shown.samples[index])
+        if isinstance(model, Invertible):
+            like = rows_to_imitate(data, count, seed)
+            found.append((f"At temperature {COOL}", queries.cooled(model, COOL, count, like, seed)))
         figures = [
             (caption, grid(x, brightness, columns, f"{label}: {caption}", tile=SMALL))
             for caption, x in found
@@ -100,7 +110,8 @@ SECTION: Section = Section(
     "Samples",
     """{% if content.have_means %}Means and draws of a model come from the same z, place by place:
 means show what the latent code decides, draws{% else %}Draws{% endif %} x&nbsp;~&nbsp;p(x) are what
-the likelihood judges, noise included.""",
+the likelihood judges, noise included.{% if content.cooled %} Beside those of a flow stand what its
+noise, scaled, becomes: x nearer to the center, no draws of p(x).{% endif %}""",
     build,
     "sampled_images.html.j2",
     images,
