@@ -46,8 +46,13 @@ COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names h
 VECTORS, BOTH = Accepts(images=False, columns=COLUMNS), Accepts(columns=COLUMNS)
 SQUEEZED, LINES = replace(BOTH, even=True), replace(VECTORS, one=True)
 IMAGES = Accepts(PURE, vectors=False, even=True)
-STEPS = TrainConfig(schedule="cosine")
 NOISE_CHANNELS, NOISE_HIDDEN = 16, (32,)  # of the small flow that dequantizes
+
+
+def steps(space: Space) -> TrainConfig:
+    """Of points of the plane the best of a few (benchmarks/README.md); of images not searched."""
+    return TrainConfig(lr=1e-3 if space.is_image else 3e-3, schedule="cosine")
+
 
 Layers = Callable[[int], Sequence[Bijection]]  # of the numbers of the context
 Hidden = tuple[Count, ...]
@@ -173,7 +178,7 @@ class _Images:
 @preset(
     "planar-flow",
     paper="Rezende & Mohamed 2015, Variational inference with normalizing flows",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 2},
     when="To see what a flow does, one bend at a time.",
@@ -197,7 +202,7 @@ def planar_flow(
 @preset(
     "radial-flow",
     paper="Rezende & Mohamed 2015, Variational inference with normalizing flows",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 2},
     when="To see what a flow does, one center at a time.",
@@ -228,7 +233,7 @@ def _own(
 @preset(
     "nice",
     paper="Dinh et al. 2014, NICE: Non-linear independent components estimation",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 2},
     when="The first flow of images, kept for comparison.",
@@ -259,7 +264,7 @@ def nice(
 @preset(
     "real-nvp",
     paper="Dinh et al. 2017, Density estimation using Real NVP",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 1, "blocks": 1, "channels": 4},
     when="The plain flow of tables and images, fast in both directions.",
@@ -297,7 +302,7 @@ def real_nvp(
 @preset(
     "glow",
     paper="Kingma & Dhariwal 2018, Glow: Generative flow with invertible 1×1 convolutions",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 1, "channels": 4},
     when="For images whose likelihood and codes both matter, and fast samples.",
@@ -328,7 +333,7 @@ def glow(
 @preset(
     "maf",
     paper="Papamakarios et al. 2017, Masked autoregressive flow for density estimation",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 2},
     when="For log p(x) of tables in one pass; samples take a step for every entry.",
@@ -352,7 +357,7 @@ def maf(
 @preset(
     "iaf",
     paper="Kingma et al. 2016, Improved variational inference with inverse autoregressive flow",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 2},
     when="For samples of tables in one pass; log p(x) takes a step for every entry.",
@@ -390,7 +395,7 @@ def _masked(space: Space, layers: int, hidden: Hidden, context: int) -> list[Bij
 @preset(
     "spline-coupling",
     paper="Durkan et al. 2019, Neural spline flows",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 1, "bins": 3, "channels": 4},
     when="The strongest flow that is fast in both directions.",
@@ -434,7 +439,7 @@ def spline_coupling(
 @preset(
     "spline-autoregressive",
     paper="Durkan et al. 2019, Neural spline flows",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"layers": 1, "bins": 3},
     when="The best log p(x) of small tables; samples take a step for every entry.",
@@ -471,7 +476,7 @@ def spline_autoregressive(
 @preset(
     "spline-1d",
     paper="Durkan et al. 2019, Neural spline flows",
-    train=STEPS,
+    train=steps,
     exact=("real",),
     small={"bins": 4},
     when="The density of a single column.",
