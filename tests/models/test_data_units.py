@@ -15,6 +15,7 @@ from reparam import numerics
 from reparam.distributions.densities import NormalDensity
 from reparam.distributions.likelihoods import ConditionalNormal
 from reparam.model import Batch, Codec, Completer, Density, Generator, LatentVariable, Solve, Space
+from reparam.models.invertible import Invertible
 
 F64 = torch.float64
 OFFSET = 1.7e9  # seconds since 1970: float32 knows one number in 128 there
@@ -28,7 +29,8 @@ def small(case: Any) -> Any:
     """The case, on images no larger than they need to be."""
     if not case.space.is_image:
         return case
-    return replace(case, space=replace(case.space, shape=(1, 3, 4)))
+    shape = (1, 4, 4) if rp.PRESETS[case.name].accepts.even else (1, 3, 4)
+    return replace(case, space=replace(case.space, shape=shape))
 
 
 def results(model: Any, x: Tensor, c: Tensor | None) -> dict[str, Tensor]:
@@ -86,6 +88,8 @@ def test_float32_data_leave_as_float32(small, solve):
 
 def with_constants(x: Tensor) -> tuple[Tensor, Tensor]:
     """x with two constant entries, and which entries vary."""
+    if x[0].numel() < 5:
+        pytest.skip("too few entries for constants among them")
     varies = torch.ones(x.shape[1:], dtype=torch.bool)
     varies.view(-1)[[1, 4]] = False
     changed = x.clone()
@@ -103,7 +107,8 @@ def test_constants_come_back_exactly_and_are_no_part_of_the_density(small, solve
     x, c = x[:6], None if c is None else c[:6]
     for name, out in results(model, x, c).items():
         assert (out[:, ~varies] == x[0, ~varies]).all(), name
-        assert not torch.equal(out[:1, varies], x[:1, varies]), name
+        if name != "reconstruct" or not isinstance(model, Invertible):  # which loses nothing
+            assert not torch.equal(out[:1, varies], x[:1, varies]), name
     if not isinstance(model, Density):
         return
     assert model.counted == int(varies.sum())
@@ -170,6 +175,8 @@ def test_a_model_of_a_table_is_that_of_the_table_without_its_constants(small, so
     """The same weights, less those of the constants, have the same loss and the same log p(x)."""
     if small.space.is_image or small.name in OTHERWISE:
         pytest.skip("its networks depend on where the entries are")
+    if issubclass(rp.PRESETS[small.name].model, Invertible):
+        pytest.skip("its networks see noise in place of constants")
     c = small.c(40, seed=5)
     x, varies = with_constants(small.x(40, seed=5))
     places, width = varies.nonzero().flatten(), len(varies)
