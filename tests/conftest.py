@@ -39,6 +39,7 @@ LEVELS = {(7,): 2, (1, 8, 8): 17, (1, 20, 28): 5, (3, 16, 16): 256}
 TINY: dict[str, Any] = {"latent_dim": 2, "hidden": (8,)}
 # Beside the choices of a preset's own: what it computes by shared options and by numbers.
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "planar-flow": ({"closed_form": "samples"},),
     "real-nvp": ({"dequantize": "variational"},),
     "maf": ({"base": "mixture", "components": 2},),
     "vae": (

@@ -6,38 +6,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-import torch
 from msgspec import Meta
-from torch import Tensor
 
 from reparam.bijections.actnorm import ActNorm
 from reparam.bijections.autoregressive import AutoregressiveTransform
-from reparam.bijections.base import Bijection, Chain, Inverse, Shape
-from reparam.bijections.coupling import (
-    Coupling,
-    alternating,
-    checkerboard,
-    coupled_shapes,
-)
-from reparam.bijections.coupling import (
-    channels as by_channels,
-)
-from reparam.bijections.dequantization import Dequantization, Uniform, Variational, beside
+from reparam.bijections.base import Bijection, Chain, Inverse
+from reparam.bijections.coupling import alternating
+from reparam.bijections.dequantization import Dequantization, Uniform, Variational
 from reparam.bijections.logit import Logit
-from reparam.bijections.mixing import Invertible1x1, LULinear
+from reparam.bijections.mixing import LULinear
 from reparam.bijections.multiscale import MultiScale
 from reparam.bijections.own import Elementwise, Own
 from reparam.bijections.planar import Planar, Radial
-from reparam.bijections.shape import Flatten, Reverse, Squeeze
-from reparam.bijections.transforms import Additive, Affine, Spline, Transform
+from reparam.bijections.shape import Reverse
+from reparam.bijections.transforms import Additive, Affine, Spline
 from reparam.config import TrainConfig
 from reparam.distributions.priors import ClassConditional, MixturePrior, Prior, StandardNormal
 from reparam.limits import Count, Limited, Positive
 from reparam.model import Space
 from reparam.models.flow import Flow
-from reparam.nets.coupling import CouplingMLP
-from reparam.nets.coupling_conv import CouplingConv
 from reparam.nets.masked import MADE
+from reparam.presets.flow_parts import Scales, coupling, flat, noise_flow
 from reparam.presets.registry import PURE, Accepts, preset
 from reparam.space import ColumnKind
 
@@ -46,7 +35,6 @@ COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names h
 VECTORS, BOTH = Accepts(images=False, columns=COLUMNS), Accepts(columns=COLUMNS)
 SQUEEZED, LINES = replace(BOTH, even=True), replace(VECTORS, one=True)
 IMAGES = Accepts(PURE, vectors=False, even=True)
-NOISE_CHANNELS, NOISE_HIDDEN = 16, (32,)  # of the small flow that dequantizes
 
 
 def steps(space: Space) -> TrainConfig:
@@ -75,7 +63,7 @@ class FlowOptions(Limited):
     base: Literal["normal", "mixture", "class"] = "normal"
     components: Count = 10
     dequantize: Literal["uniform", "variational"] = "uniform"
-    alpha: Annotated[float, Meta(ge=0, lt=0.5)] | None = None
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] | None = None
     conditional: bool = False
 
     def build(self, space: Space, layers: Layers) -> Flow:
@@ -83,8 +71,8 @@ class FlowOptions(Limited):
         context = (space.attributes or space.classes or 0) if self.conditional else 0
         before: list[Bijection] = []
         if space.level_count is not None:
-            alpha = self.alpha or (0.05 if space.is_image else 1e-6)
-            before.append(Logit(alpha))
+            usual = 0.05 if space.is_image else 1e-6
+            before.append(Logit(usual if self.alpha is None else self.alpha))
         if space.kind != "real":
             before.append(ActNorm(space.shape))
         bijection = Chain(*before, *layers(context), context="shared")
@@ -106,73 +94,27 @@ class FlowOptions(Limited):
             return None
         if self.dequantize == "uniform":
             return Uniform(space)
-        return Variational(space, _noise_flow(space, context))
-
-
-def _flat(space: Space) -> list[Bijection]:
-    return [Flatten(space.shape)] if space.is_image else []
-
-
-def _noise_flow(space: Space, context: int) -> Chain:
-    """Two couplings of the noise of dequantization, which see what is dequantized, too."""
-    if space.is_image:
-        halves = [checkerboard(space.shape, odd) for odd in (False, True)]
-        width = NOISE_CHANNELS
-        parts = [_image_coupling(Affine(), beside(half), width, context) for half in halves]
-    elif space.dimension == 1:
-        parts = [_coupling(Affine(), beside(torch.tensor([False])), NOISE_HIDDEN, context)]
-    else:
-        halves = [alternating(space.dimension, odd) for odd in (False, True)]
-        parts = [_coupling(Affine(), beside(half), NOISE_HIDDEN, context) for half in halves]
-    return Chain(*parts, context="shared")
-
-
-def _coupling(transform: Transform, split: Tensor, hidden: Hidden, context: int) -> Coupling:
-    """One of vectors."""
-    if len(split) == 1:
-        raise ValueError("couplings: expected two entries or more, got one; use spline-1d")
-    (kept,), (moved,) = coupled_shapes(split)
-    network = CouplingMLP(kept, transform.parameters * moved, hidden, context)
-    return Coupling(transform, network, split)
-
-
-def _image_coupling(transform: Transform, split: Tensor, width: int, context: int) -> Coupling:
-    seen, moved = coupled_shapes(split)
-    network = CouplingConv(seen, transform.parameters * moved[0], width, context)
-    return Coupling(transform, network, split)
+        return Variational(space, noise_flow(space, context))
 
 
 @dataclass(frozen=True)
-class _Images:
-    """How images become vectors, scale by scale: ActNorm, mixing and couplings, glow's steps."""
+class BendOptions(FlowOptions):
+    """What planar and radial flows have.
 
-    transform: Transform
-    layers: int
-    width: int
-    context: int
+    Args:
+        layers: how many.
+        closed_form: the direction that is; the other one is found by bisection.
+    """
 
-    def steps(self, shape: Shape, scale: int) -> Bijection:
-        squeeze = Squeeze(shape)
-        shape = squeeze.gives
-        members: list[Bijection] = [squeeze]
-        for _ in range(self.layers):
-            coupling = _image_coupling(self.transform, by_channels(shape), self.width, self.context)
-            members += [ActNorm(shape), Invertible1x1(shape), coupling]
-        return Chain(*members, context="shared")
+    layers: Count = 16
+    closed_form: Literal["density", "samples"] = "density"
 
-    def checkered(self, shape: Shape, scale: int) -> Bijection:
-        """RealNVP's block: couplings over the checkerboard, then over channels."""
-        squeeze = Squeeze(shape)
-        members: list[Bijection] = []
-        for index in range(self.layers):
-            members += self._normed(shape, checkerboard(shape, index % 2 == 1))
-        members.append(squeeze)
-        for index in range(self.layers):
-            members += self._normed(squeeze.gives, by_channels(squeeze.gives, index % 2 == 1))
-        return Chain(*members, context="shared")
+    def bend(self, space: Space, kind: type[Planar] | type[Radial]) -> Flow:
+        def members(context: int) -> list[Bijection]:
+            found = [Own(kind(space.dimension), context) for _ in range(self.layers)]
+            return [Inverse(b) for b in found] if self.closed_form == "density" else [*found]
 
-    def _normed(self, shape: Shape, split: Tensor) -> list[Bijection]:
-        return [ActNorm(shape), _image_coupling(self.transform, split, self.width, self.context)]
+        return self.build(space, members)
 
 
 @preset(
@@ -183,20 +125,9 @@ class _Images:
     small={"layers": 2},
     when="To see what a flow does, one bend at a time.",
 )
-def planar_flow(
-    space: Annotated[Space, VECTORS],
-    options: FlowOptions,
-    *,
-    layers: Count = 16,
-    closed_form: Literal["density", "samples"] = "density",
-) -> Flow:
-    """Planar layers, each bending space along one direction.
-
-    Args:
-        layers: how many.
-        closed_form: the direction that is; the other one is found by bisection.
-    """
-    return options.build(space, lambda context: _own(Planar, space, layers, closed_form, context))
+def planar_flow(space: Annotated[Space, VECTORS], options: BendOptions) -> Flow:
+    """Planar layers, each bending space along one direction."""
+    return options.bend(space, Planar)
 
 
 @preset(
@@ -207,27 +138,9 @@ def planar_flow(
     small={"layers": 2},
     when="To see what a flow does, one center at a time.",
 )
-def radial_flow(
-    space: Annotated[Space, VECTORS],
-    options: FlowOptions,
-    *,
-    layers: Count = 16,
-    closed_form: Literal["density", "samples"] = "density",
-) -> Flow:
-    """Radial layers, each pulling or pushing around one center.
-
-    Args:
-        layers: how many.
-        closed_form: the direction that is; the other one is found by bisection.
-    """
-    return options.build(space, lambda context: _own(Radial, space, layers, closed_form, context))
-
-
-def _own(
-    kind: type[Planar] | type[Radial], space: Space, layers: int, closed_form: str, context: int
-) -> list[Bijection]:
-    members = [Own(kind(space.dimension), context) for _ in range(layers)]
-    return [Inverse(member) for member in members] if closed_form == "density" else [*members]
+def radial_flow(space: Annotated[Space, VECTORS], options: BendOptions) -> Flow:
+    """Radial layers, each pulling or pushing around one center."""
+    return options.bend(space, Radial)
 
 
 @preset(
@@ -255,8 +168,8 @@ def nice(
 
     def members(context: int) -> list[Bijection]:
         splits = [alternating(size, i % 2 == 1) for i in range(layers)]
-        couplings = [_coupling(Additive(), split, hidden, context) for split in splits]
-        return [*_flat(space), *couplings, Elementwise(Affine(), (size,))]
+        couplings = [coupling(Additive(), split, hidden, context) for split in splits]
+        return [*flat(space), *couplings, Elementwise(Affine(), (size,))]
 
     return options.build(space, members)
 
@@ -291,10 +204,10 @@ def real_nvp(
 
     def members(context: int) -> list[Bijection]:
         if space.is_image:
-            block = _Images(Affine(), blocks, channels, context).checkered
+            block = Scales(Affine(), blocks, channels, context).checkered
             return [MultiScale(space.shape, scales, block)]
         splits = [alternating(space.dimension, i % 2 == 1) for i in range(layers)]
-        return [_coupling(Affine(), split, hidden, context) for split in splits]
+        return [coupling(Affine(), split, hidden, context) for split in splits]
 
     return options.build(space, members)
 
@@ -324,10 +237,32 @@ def glow(
     """
 
     def members(context: int) -> list[Bijection]:
-        block = _Images(Affine(), layers, channels, context).steps
+        block = Scales(Affine(), layers, channels, context).steps
         return [MultiScale(space.shape, scales, block)]
 
     return options.build(space, members)
+
+
+@dataclass(frozen=True)
+class MaskedOptions(FlowOptions):
+    """What affine autoregressive flows have.
+
+    Args:
+        layers: how many, in alternating orders.
+        hidden: widths of their masked networks.
+    """
+
+    layers: Count = 5
+    hidden: Hidden = (128, 128)
+
+    def members(self, space: Space, context: int) -> list[Bijection]:
+        affine, size = Affine(), space.dimension
+        found: list[Bijection] = []
+        for index in range(self.layers):
+            network = MADE((size,), affine.parameters, self.hidden, context=context, gain=0.0)
+            found += [Reverse()] if index else []
+            found.append(AutoregressiveTransform(affine, network))
+        return found
 
 
 @preset(
@@ -338,20 +273,9 @@ def glow(
     small={"layers": 2},
     when="For log p(x) of tables in one pass; samples take a step for every entry.",
 )
-def maf(
-    space: Annotated[Space, VECTORS],
-    options: FlowOptions,
-    *,
-    layers: Count = 5,
-    hidden: Hidden = (128, 128),
-) -> Flow:
-    """Affine autoregressive layers whose density takes one pass, in alternating orders.
-
-    Args:
-        layers: how many.
-        hidden: widths of their masked networks.
-    """
-    return options.build(space, lambda context: _masked(space, layers, hidden, context))
+def maf(space: Annotated[Space, VECTORS], options: MaskedOptions) -> Flow:
+    """Affine autoregressive layers whose density takes one pass."""
+    return options.build(space, lambda context: options.members(space, context))
 
 
 @preset(
@@ -362,34 +286,9 @@ def maf(
     small={"layers": 2},
     when="For samples of tables in one pass; log p(x) takes a step for every entry.",
 )
-def iaf(
-    space: Annotated[Space, VECTORS],
-    options: FlowOptions,
-    *,
-    layers: Count = 5,
-    hidden: Hidden = (128, 128),
-) -> Flow:
-    """``maf`` turned round: samples take one pass.
-
-    Args:
-        layers: how many.
-        hidden: widths of their masked networks.
-    """
-
-    def members(context: int) -> list[Bijection]:
-        return [Inverse(b) for b in _masked(space, layers, hidden, context)]
-
-    return options.build(space, members)
-
-
-def _masked(space: Space, layers: int, hidden: Hidden, context: int) -> list[Bijection]:
-    affine = Affine()
-    members: list[Bijection] = []
-    for index in range(layers):
-        members += [Reverse()] if index else []
-        network = MADE((space.dimension,), affine.parameters, hidden, context=context, gain=0.0)
-        members.append(AutoregressiveTransform(affine, network))
-    return members
+def iaf(space: Annotated[Space, VECTORS], options: MaskedOptions) -> Flow:
+    """``maf`` turned round: samples take one pass."""
+    return options.build(space, lambda context: list(map(Inverse, options.members(space, context))))
 
 
 @preset(
@@ -400,7 +299,7 @@ def _masked(space: Space, layers: int, hidden: Hidden, context: int) -> list[Bij
     small={"layers": 1, "bins": 3, "channels": 4},
     when="The strongest flow that is fast in both directions.",
 )
-def spline_coupling(
+def splinecoupling(
     space: Annotated[Space, SQUEEZED],
     options: FlowOptions,
     *,
@@ -425,12 +324,12 @@ def spline_coupling(
 
     def members(context: int) -> list[Bijection]:
         if space.is_image:
-            block = _Images(spline, layers, channels, context).steps
+            block = Scales(spline, layers, channels, context).steps
             return [MultiScale(space.shape, scales, block)]
         found: list[Bijection] = []
         for index in range(layers):
-            coupling = _coupling(spline, alternating(size, index % 2 == 1), hidden, context)
-            found += [LULinear(size), coupling]
+            split = alternating(size, index % 2 == 1)
+            found += [LULinear(size), coupling(spline, split, hidden, context)]
         return found
 
     return options.build(space, members)
