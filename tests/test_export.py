@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from reparam.model import Codec, Space
 from reparam.models.two_stage import TwoStage
 
-# Decoders that walk through the entries of x, one after the other, in caches that they write to.
-WALKS = {"pixel-vae"}
+# Decoders that walk through the entries of x, one after the other: in caches that they write to,
+# or in a pass for each, as those of `maf` do, which are exported.
+WALKS = {"pixel-vae", "spline-autoregressive"}
 # Presets that say how the nets, posteriors and likelihoods of all others look.
 FIRST = ("ae", "vae")
 

@@ -122,7 +122,7 @@ class BendOptions(FlowOptions):
     paper="Rezende & Mohamed 2015, Variational inference with normalizing flows",
     train=steps,
     exact=("real",),
-    small={"layers": 2},
+    small={"layers": 1},
     when="To see what a flow does, one bend at a time.",
 )
 def planar_flow(space: Annotated[Space, VECTORS], options: BendOptions) -> Flow:
@@ -135,7 +135,7 @@ def planar_flow(space: Annotated[Space, VECTORS], options: BendOptions) -> Flow:
     paper="Rezende & Mohamed 2015, Variational inference with normalizing flows",
     train=steps,
     exact=("real",),
-    small={"layers": 2},
+    small={"layers": 1},
     when="To see what a flow does, one center at a time.",
 )
 def radial_flow(space: Annotated[Space, VECTORS], options: BendOptions) -> Flow:
