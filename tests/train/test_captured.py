@@ -99,6 +99,31 @@ def test_a_resumed_run_goes_on_from_what_adam_remembered(monkeypatch, anywhere, 
     assert same(whole, {name: value.cpu() for name, value in model.state_dict().items()})
 
 
+class Replacing(rp.Model):
+    """It makes another tensor of its running mean, as is often written."""
+
+    def __init__(self, space: rp.Space) -> None:
+        super().__init__(space)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.register_buffer("mean", torch.full((), 5.0))
+
+    def loss(self, x: Any, c: Any = None, player: str = "model") -> Loss:
+        value = (self.weight - self.prepare(x)[0].flatten(1).mean(1)).square()
+        return Loss(value.mean(), {"loss": value})
+
+    def after_step(self, loss: Loss, player: str = "model") -> None:
+        self.mean = 0.9 * self.mean + 0.1 * self.weight.detach()
+
+
+def test_a_buffer_that_is_replaced_is_put_back_and_the_step_not_captured(monkeypatch, anywhere):
+    space = rp.load_data("digits", binarize=0.5).space
+    monkeypatch.setattr(captured, "Captured", Replayed)
+    with pytest.warns(RuntimeWarning, match="mean is replaced in a step; change it in place"):
+        fallen, _ = trained(Replacing(space), epochs=1)
+    monkeypatch.undo()
+    assert same(fallen, trained(Replacing(space), epochs=1)[0])
+
+
 class Counting(rp.Model):
     """Its loss depends on how often Python called it."""
 

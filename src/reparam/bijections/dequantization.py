@@ -20,6 +20,8 @@ from reparam.model import Space
 class Dequantization(nn.Module, ABC):
     """What draws y in [x, x + 1) and brings it back; entries that are real stay as they are.
 
+    Whole numbers count from 0 on, so that float32 has digits for what is drawn.
+
     Args:
         space: of binary data, of levels, or of a table of these and real columns.
 
@@ -34,16 +36,12 @@ class Dequantization(nn.Module, ABC):
     def __init__(self, space: Space) -> None:
         super().__init__()
         _refuse_names(space)
-        # Whole numbers, which no cast to another precision rounds.
-        low = torch.zeros(space.shape, dtype=torch.int64)
-        top = torch.full_like(low, (space.level_count or 1) - 1)
+        top = torch.full(space.shape, (space.level_count or 1) - 1)
         for index, column in enumerate(space.columns or ()):
-            low[index], top[index] = column.low, column.low + (column.count or 1) - 1
+            top[index] = (column.count or 1) - 1
         self.register_buffer("discrete", ~space.reals, persistent=False)
-        self.register_buffer("low", low, persistent=False)
         self.register_buffer("top", top, persistent=False)
         self.discrete: Tensor
-        self.low: Tensor
         self.top: Tensor
         if not self.discrete.any():
             raise ValueError("dequantize: expected levels or binary data, got real ones")
@@ -68,7 +66,7 @@ class Dequantization(nn.Module, ABC):
 
     def quantize(self, y: Tensor) -> Tensor:
         """The x in whose box y is; the next one where y is in none."""
-        return self._moved(y, torch.clamp(y.floor(), self.low.to(y), self.top.to(y)))
+        return self._moved(y, torch.clamp(y.floor(), torch.zeros_like(y), self.top.to(y)))
 
     def _moved(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.where(self.discrete, y, x)

@@ -41,27 +41,27 @@ class LULinear(Bijection):
     """z = W x with W = P L (U + diag(sign · s)), P a fixed permutation.
 
     L has ones and U zeros on the diagonal; log |det W| = Σ log s, and back go two triangular
-    solves. W starts as a permutation that a seed draws, or as such a rotation.
+    solves. W starts as the identity, or as a permutation or a rotation that a seed draws.
 
     Args:
         features: D.
-        seed: of the start.
-        rotated: whether it starts as a rotation.
+        seed: of the start; None: the identity.
+        rotated: whether it starts as a rotation, of seed 0 where there is none.
 
     Shape: (B, D) both ways, ladj (B,).
 
     Reference: Kingma & Dhariwal 2018 (Glow), eq. 10 and 11; Oliva et al. 2018.
     https://arxiv.org/abs/1807.03039, https://arxiv.org/abs/1801.09819
 
-    >>> LULinear(3)(torch.tensor([[1.0, 2.0, 3.0]]))[0].sort().values.tolist()
-    [[1.0, 2.0, 3.0]]
+    >>> LULinear(3, seed=0)(torch.tensor([[1.0, 2.0, 3.0]]))[0].tolist()
+    [[3.0, 1.0, 2.0]]
     """
 
     @limited
-    def __init__(self, features: Count, seed: Whole = 0, rotated: bool = False) -> None:
+    def __init__(self, features: Count, seed: Whole | None = None, rotated: bool = False) -> None:
         super().__init__()
         self.takes: Shape | None = (features,)
-        p, lower, upper = torch.linalg.lu(_start(features, _seeded(seed), rotated))
+        p, lower, upper = torch.linalg.lu(_start(features, seed, rotated))
         diagonal, dtype = upper.diagonal(), torch.get_default_dtype()
         self.register_buffer("order", p.argmax(1))  # (P v)_i = v_order(i)
         self.register_buffer("signs", diagonal.sign().to(dtype))
@@ -111,8 +111,8 @@ class Invertible1x1(LULinear):
 
     Args:
         shape: of the image, (C, H, W).
-        seed: of the start.
-        rotated: whether it starts as a rotation, not as a permutation.
+        seed: of the start; None: the identity.
+        rotated: whether it starts as a rotation, of seed 0 where there is none.
 
     Shape: (B, C, H, W) both ways, ladj (B,), which is H · W · Σ log s.
 
@@ -123,7 +123,7 @@ class Invertible1x1(LULinear):
     tensor([1.], grad_fn=<Unique2Backward0>)
     """
 
-    def __init__(self, shape: Shape, seed: Whole = 0, rotated: bool = False) -> None:
+    def __init__(self, shape: Shape, seed: Whole | None = None, rotated: bool = False) -> None:
         super().__init__(shape[0], seed, rotated)
         self.takes, self.pixels = tuple(shape), shape[1] * shape[2]
 
@@ -141,8 +141,9 @@ def _seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _start(features: int, generator: torch.Generator, rotated: bool) -> Tensor:
+def _start(features: int, seed: int | None, rotated: bool) -> Tensor:
+    identity = torch.eye(features, dtype=torch.float64)
     if rotated:
-        normal = torch.randn(features, features, dtype=torch.float64, generator=generator)
+        normal = torch.randn(identity.shape, dtype=identity.dtype, generator=_seeded(seed or 0))
         return torch.linalg.qr(normal).Q
-    return torch.eye(features, dtype=torch.float64)[torch.randperm(features, generator=generator)]
+    return identity if seed is None else identity[torch.randperm(features, generator=_seeded(seed))]

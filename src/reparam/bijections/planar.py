@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from reparam.bijections.base import Bijection
 
 MARGIN = 1e-3  # δ: how far the maps stay from those that are not invertible
-# They leave 2⁻³¹ |slope| of the root unknown, and one Newton step the square of it, times at most
+# They leave 2⁻³¹ |slope| of the root unknown, and a Newton step the square of it, times at most
 # 400, the curvature of the map over its least steepness: nothing in float64.
 BISECTIONS = 32
 
@@ -71,7 +71,14 @@ class Planar(Bijection):
 
 
 def _root(target: Tensor, b: Tensor, slope: Tensor) -> Tensor:
-    """a with a + slope · tanh(a + b) = target, slope > −1: differentiable by one Newton step."""
+    """a with a + slope · tanh(a + b) = target, slope > −1: differentiable by a last Newton step."""
+
+    def newton(a: Tensor, steepness: Tensor) -> Tensor:
+        return a - (a + slope * torch.tanh(a + b) - target) / steepness
+
+    def steepness(a: Tensor) -> Tensor:
+        return 1 + slope * (1 - torch.tanh(a + b).square())
+
     with torch.no_grad():
         low, high = target - slope.abs(), target + slope.abs()
         for _ in range(BISECTIONS):
@@ -79,8 +86,9 @@ def _root(target: Tensor, b: Tensor, slope: Tensor) -> Tensor:
             above = middle + slope * torch.tanh(middle + b) > target
             low, high = torch.where(above, low, middle), torch.where(above, middle, high)
         a = 0.5 * (low + high)
-        steepness = 1 + slope * (1 - torch.tanh(a + b).square())
-    return a - (a + slope * torch.tanh(a + b) - target) / steepness
+        a = newton(a, steepness(a))
+        steep = steepness(a)
+    return newton(a, steep)
 
 
 class Radial(Bijection):

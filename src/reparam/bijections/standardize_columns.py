@@ -73,7 +73,8 @@ class StandardizeColumns(Float64Buffers, Bijection):
             zeros = self.anchor.new_zeros(x.shape)
             return self.observed(x), self.factors(zeros, x).sum(1)
         there = (~x.isnan()).to(self.anchor)
-        ladj = there @ self._log_slope(x)[0].to(self.anchor)
+        # No matrix product: autocast would round it.
+        ladj = (there * self._log_slope(x)[0].to(self.anchor)).sum(1)
         return self.observed(x), ladj + self.varying.log_support(x)
 
     def observed(self, x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from reparam.bijections.coupling import Coupling
 from reparam.bijections.dequantization import Dequantization
 from reparam.bijections.logit import Rescale
 from reparam.bijections.shape import Flatten
-from reparam.bijections.standardization import Standardization, standardization
+from reparam.bijections.standardization import standardization
 from reparam.distributions.priors import Prior
 from reparam.inspection import Station
 from reparam.model import (
@@ -33,7 +33,7 @@ from reparam.models.conditional import Conditional
 from reparam.models.invertible import Invertible
 
 PRODUCTS = 1400
-LEARNED = 1024  # rows at least, where there are as many, from which layers are set
+LEARNED = 512  # rows at least, where there are as many, from which layers are set
 
 
 class Flow(Conditional, Invertible):
@@ -96,14 +96,11 @@ class Flow(Conditional, Invertible):
         if base.event_shape != (space.dimension,):
             raise ValueError(f"base: expected one of {space.dimension} entries, got {base}")
         self.dequantization, self.base = dequantization, base
-        self.scale: Standardization | Rescale
-        if space.level_count is None:
-            self.scale = standardization(space)
-        else:
-            self.scale = Rescale(space.level_count)
+        self.standardize = standardization(space) if space.level_count is None else None
+        before = [] if space.level_count is None else [Rescale(space.level_count)]
         shape = bijection.gives or space.shape
-        flat = bijection if len(shape) == 1 else Chain(bijection, Flatten(shape), context="shared")
-        self.bijection = flat
+        after = [] if len(shape) == 1 else [Flatten(shape)]
+        self.bijection = Chain(*before, bijection, *after, context="shared")
 
     @property
     def code_space(self) -> Space:
@@ -117,7 +114,7 @@ class Flow(Conditional, Invertible):
 
     @property
     def counted(self) -> int:
-        return self.space.dimension if isinstance(self.scale, Rescale) else self.scale.count
+        return self.space.dimension if self.standardize is None else self.standardize.count
 
     @property
     def log_prob_draws(self) -> bool:  # type: ignore[override]
@@ -138,7 +135,7 @@ class Flow(Conditional, Invertible):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        before = () if isinstance(self.scale, Rescale) else self.scale.stages
+        before = () if self.standardize is None else self.standardize.stages
         learned = (Solve("actnorm", self._learn),) if self.bijection.learns else ()
         return (*before, *self.condition_stages, *learned, *super().stages)
 
@@ -160,8 +157,9 @@ class Flow(Conditional, Invertible):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
-        y = x if self.dequantization is None else self.dequantization.middle(x)
-        return self.bijection(self.scale(y)[0], self.context(c))[0]
+        y = self._units(x)[0]
+        y = y if self.dequantization is None else self.dequantization.middle(y)
+        return self.bijection(y, self.context(c))[0]
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.prepare_code(code)
@@ -175,7 +173,7 @@ class Flow(Conditional, Invertible):
     def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """log |det ∂z/∂x| of real x, (B,), from the data's units to the noise's."""
         x, c = self.prepare(x, c)
-        y, ladj = self.scale(x)
+        y, ladj = self._units(x)
         return self.bijection(y, self.context(c))[1] + ladj
 
     def stations(self, code: Tensor, c: Tensor | None = None) -> list[Station]:
@@ -185,24 +183,33 @@ class Flow(Conditional, Invertible):
         for member, part in reversed(list(self.bijection.members(context))):
             code, ladj = member.inverse(code, part)
             found.append(Station(member.title, code, ladj))
-        y, ladj = self.scale.inverse(code.view(-1, *self.space.shape))
+        y = code.view(-1, *self.space.shape)
+        ladj = code.new_zeros(code.shape[0])
+        if self.standardize is not None:
+            y, ladj = self.standardize.inverse(y)
         return [*found, Station("data", y, ladj)]
 
     @property
     def _constants(self) -> Tensor | None:
         """Mask (*shape) of the entries of real x that never vary; None: there are none."""
-        varies = self.scale.varies
+        varies = None if self.standardize is None else self.standardize.varies
         return None if varies is None else ~varies
+
+    def _units(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x standardized, whole numbers from 0 on, and log |det| of that."""
+        if self.standardize is None:
+            return x, x.new_zeros(x.shape[0])
+        return self.standardize(x)
 
     def _noisy(
         self, x: Tensor, context: Tensor | None, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         """x as f takes it, with noise where it has to be, and the log-density of that noise."""
-        log_q = x.new_zeros(x.shape[0])
+        y, ladj = self._units(x)
+        log_q, constants = -ladj, self._constants
         if self.dequantization is not None:
-            x, log_q = self.dequantization.draw(x, context, generator)
-        y, ladj = self.scale(x)
-        log_q, constants = log_q.to(ladj) - ladj, self._constants
+            y, of_noise = self.dequantization.draw(y, context, generator)
+            log_q = log_q + of_noise
         if constants is None:
             return y, log_q
         noise = numerics.noise(y, "normal", generator)
@@ -220,18 +227,31 @@ class Flow(Conditional, Invertible):
 
     def carry(self, z: Tensor, c: Tensor | None) -> Tensor:
         y = self.bijection.inverse(z, self.context(c))[0].view(-1, *self.space.shape)
-        y = self.scale.inverse(y)[0]
-        return y if self.dequantization is None else self.dequantization.quantize(y)
+        y = y if self.dequantization is None else self.dequantization.quantize(y)
+        return y if self.standardize is None else self.standardize.inverse(y)[0]
 
     @torch.no_grad()
     def _learn(self, model: Model, batches: Iterable[Batch]) -> None:
         """Set what the first rows set, of as many rows spread over the training data."""
-        step = max(1, sum(len(batch.x) for batch in batches) // LEARNED)
-        xs, cs = [], []
-        for batch in batches:
-            x, c = self.prepare(batch.x[::step], None if batch.c is None else batch.c[::step])
-            xs.append(x)
-            cs.append(c)
-        c = None if cs[0] is None else torch.cat([part for part in cs if part is not None])
+        rows = _spread(batches, LEARNED)
+        x, c = self.prepare(rows.x, rows.c)
         context = self.context(c)
-        self.bijection.learn(self._noisy(torch.cat(xs), context, None)[0], context)
+        self.bijection.learn(self._noisy(x, context, None)[0], context)
+
+
+def _spread(batches: Iterable[Batch], least: int) -> Batch:
+    """So many rows of a split, up to twice as many, spread over it evenly; all where it has fewer.
+
+    >>> _spread([Batch(torch.arange(5)), Batch(torch.arange(5, 9))], 3).x
+    tensor([0, 2, 4, 6, 8])
+    """
+    x, c, step, seen = [], [], 1, 0
+    for batch in batches:
+        kept = slice(-seen % step, None, step)
+        x.append(batch.x[kept])
+        c += [] if batch.c is None else [batch.c[kept]]
+        seen += len(batch.x)
+        while sum(map(len, x)) >= 2 * least:
+            step, x = 2 * step, [torch.cat(x)[::2]]
+            c = [torch.cat(c)[::2]] if c else c
+    return Batch(torch.cat(x), torch.cat(c) if c else None)

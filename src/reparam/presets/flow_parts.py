@@ -73,7 +73,7 @@ class Scales:
         shape = squeeze.gives
         members: list[Bijection] = [squeeze]
         for index in range(self.layers):
-            # The halves take turns: a matrix starts as a permutation, which may keep them.
+            # The halves take turns, as a matrix starts as the identity.
             split = by_channels(shape, index % 2 == 1)
             members += [ActNorm(shape), Invertible1x1(shape), self._coupling(split)]
         return Chain(*members, context="shared")

@@ -310,7 +310,7 @@ def splinecoupling(
     scales: Count | None = None,
     channels: Count = 64,
 ) -> Flow:
-    """Couplings by monotone rational-quadratic splines, between linear maps that mix all entries.
+    """Couplings by monotone rational-quadratic splines, between learned linear maps.
 
     Args:
         layers: couplings; of images at every scale.
@@ -352,7 +352,7 @@ def spline_autoregressive(
     bound: Positive = 5.0,
     hidden: Hidden = (64, 64),
 ) -> Flow:
-    """Autoregressive splines, between linear maps that mix all entries.
+    """Autoregressive splines in alternating orders, between learned linear maps.
 
     Args:
         layers: how many.
@@ -366,6 +366,7 @@ def spline_autoregressive(
         found: list[Bijection] = []
         for _ in range(layers):
             network = MADE((size,), spline.parameters, hidden, context=context, gain=0.0)
+            found += [Reverse()] if found else []  # a matrix starts as the identity
             found += [LULinear(size), AutoregressiveTransform(spline, network)]
         return found
 

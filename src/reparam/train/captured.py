@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from reparam.model import Batch, Player
+from reparam.train.optimizers import moments
 from reparam.train.random import generator_states, restore_generators
 from reparam.train.state import Training
 from reparam.train.tally import Measured
@@ -51,7 +51,9 @@ def captured(
 
     Two steps are made as they are and two by replaying, from the same weights and generators; both
     must have the same losses, and what they moved is put back. A model whose loss waits for the
-    device, or depends on what Python counts from step to step, trains as it is, with the reason.
+    device, depends on what Python counts from step to step, or replaces its buffers, trains as it
+    is, with the reason. What Python counts is not put back, and a change of it after these two
+    steps is not seen: counters belong in buffers.
     On CPUs, on a device that is not the current one, and with several processes, nothing is
     captured.
     """
@@ -61,6 +63,7 @@ def captured(
     try:
         with _aside():
             wanted = _trial(training, players, steps)
+        before.refuse_replaced()
         like = {p.name: batch for p, batch in turns(training.batches, training.step, players)}
         graphs = {name: Captured(step, like[name]) for name, step in steps.items()}
         before.put_back()
@@ -120,27 +123,36 @@ def _near(one: Tensor, other: Tensor) -> bool:
 
 
 class _Snapshot:
-    """Weights, buffers, what optimizers remember, and generators."""
+    """Weights, buffers, what optimizers remember, and generators, all by name."""
 
     def __init__(self, training: Training) -> None:
         self.training = training
-        self.copies = {id(t): t.detach().clone() for t in self._tensors()}
+        self.places = {name: tensor.data_ptr() for name, tensor in self._of_model()}
+        self.copies = {key: t.detach().clone() for key, t in (*self._of_model(), *self._moments())}
         self.generators = generator_states(training.device)
 
-    def _tensors(self) -> Iterable[Tensor]:
-        model, optimizers = self.training.model, self.training.optimizers.values()
-        slots = (slot.values() for one in optimizers for slot in one.state.values())
-        remembered = (value for value in itertools.chain(*slots) if isinstance(value, Tensor))
-        return itertools.chain(model.parameters(), model.buffers(), remembered)
+    def _of_model(self) -> Iterator[tuple[str, Tensor]]:
+        yield from self.training.model.named_parameters()
+        yield from self.training.model.named_buffers()
+
+    def _moments(self) -> Iterator[tuple[tuple[str, int, str], Tensor]]:
+        for player, optimizer in self.training.optimizers.items():
+            for place, slots in moments(optimizer, self.training.weights[player]).items():
+                yield from (((player, place, name), slot) for name, slot in slots.items())
+
+    def refuse_replaced(self) -> None:
+        """ValueError where a step made another tensor of one that the graph would go on reading."""
+        for name, tensor in self._of_model():
+            if tensor.data_ptr() != self.places[name]:
+                raise ValueError(f"{name} is replaced in a step; change it in place, as by copy_")
 
     @torch.no_grad()
     def put_back(self) -> None:
         """What an optimizer remembers since is that of none: zeros."""
-        for tensor in self._tensors():
-            if id(tensor) in self.copies:
-                tensor.copy_(self.copies[id(tensor)])
-            else:
-                tensor.zero_()
+        for name, tensor in self._of_model():
+            tensor.copy_(self.copies[name])
+        for key, slot in self._moments():
+            slot.copy_(self.copies[key]) if key in self.copies else slot.zero_()
         for parameter in self.training.model.parameters():
             parameter.grad = None
         restore_generators(self.generators, self.training.device)

@@ -32,7 +32,7 @@ def make_optimizer(player: Player, config: TrainConfig) -> torch.optim.Optimizer
     rate: float | Tensor = config.lr * player.lr
     captured = bool(parameters) and parameters[0].is_cuda
     if captured:
-        rate = torch.tensor(rate, device=parameters[0].device)
+        rate = torch.tensor(rate, device=parameters[0].device)  # float32, which the kernel reads
     betas = config.betas if player.betas is None else player.betas
     if not config.weight_decay:
         # Both would be the same, but AdamW multiplies every weight by 1.

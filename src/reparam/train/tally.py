@@ -61,7 +61,6 @@ class Tally:
     rows: int = 1  # of every step's batch
     blank: list[Tensor] = field(default_factory=list)  # where the next steps will be written
 
-    @torch.no_grad()
     def add(self, measured: Measured) -> None:
         """Count one step in."""
         self.names, self.rows = self.names or measured.names, measured.rows
