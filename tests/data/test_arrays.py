@@ -281,3 +281,96 @@ def test_split_and_data_check_themselves():
     split = Split(torch.zeros(3, 2))
     with pytest.raises(ValueError, match=r"train: expected examples of \(4,\), got \(2,\)"):
         Data(split, split, split, Space((4,), "real"), "x")
+
+
+CELLS = np.where(np.arange(150).reshape(50, 3) == 10, np.nan, REAL)  # one is missing in row 3
+HOLE = {"x": CELLS, "feature_names": list("abc")}
+
+
+def test_rows_are_dropped_whatever_the_shape_of_what_stands_beside_x():
+    y, c = np.arange(50), np.arange(50.0)
+    for beside in ({"y": y[:, None]}, {"attributes": c}, {"factors": c}, {"y": y, "factors": c}):
+        data = load_data({**HOLE, **beside}, missing="drop")
+        assert np.array_equal(
+            sorted_rows(whole(data)), sorted_rows(np.float32(np.delete(REAL, 3, 0)))
+        )
+        for split in data.splits.values():
+            rows = [int((np.float32(REAL[:, 0]) == x[0].item()).argmax()) for x in split.x]
+            assert "factors" not in beside or split.factors.ravel().tolist() == rows
+            assert "attributes" not in beside or split.attributes.ravel().tolist() == rows
+            if "y" in beside:
+                assert [int(data.class_names[label]) for label in split.labels] == rows
+    c = np.where(c == 7, np.nan, c)
+    data = load_data({**HOLE, "attributes": c}, missing="drop")
+    assert len(whole(data)) == 48 and "Left out: 2 rows with missing cells." in data.notes
+
+
+@pytest.mark.parametrize(
+    "beside, expected",
+    [
+        ({"y": np.arange(49)}, "50 rows, but labels of shape .49,."),
+        ({"y": np.zeros((50, 2), int)}, "rows, but labels of shape"),
+        ({"y": np.array(1)}, "50 rows, but labels of shape .."),
+        ({"attributes": np.zeros((49, 1))}, "attributes: expected shape .50, F., .* got .49, 1."),
+        ({"factors": np.zeros(51)}, "factors: expected shape .50, F., .* got .51, 1."),
+    ],
+)
+def test_dropping_rows_leaves_other_lengths_to_be_refused(beside, expected):
+    with pytest.raises(ValueError, match=expected):
+        load_data({**HOLE, **beside}, missing="drop")
+
+
+@pytest.mark.parametrize("by_test", [False, True])
+def test_splits_are_ordered_by_the_names_in_training(by_test):
+    def loaded(test):
+        return load_data(train, test=test) if by_test else load_data({"train": train, "test": test})
+
+    train = {"x": REAL, "feature_names": list("abc")}
+    train |= {"attributes": REAL[:, :2], "attribute_names": ["u", "v"]}
+    train |= {"factors": REAL[:, 1:], "factor_names": ["s", "t"]}
+    test = {"x": REAL[:, ::-1], "feature_names": list("cba")}
+    test |= {"attributes": REAL[:, 1::-1], "attribute_names": ["v", "u"]}
+    test |= {"factors": REAL[:, :0:-1], "factor_names": ["t", "s"]}
+    split = loaded(test).test
+    assert np.array_equal(split.x, np.float32(REAL))
+    assert np.array_equal(split.attributes, np.float32(REAL[:, :2]))
+    assert np.array_equal(split.factors, np.float32(REAL[:, 1:]))
+    for key, names, expected in (
+        ("feature_names", ["a", "b", "d"], "has no column 'c', which the training data have"),
+        ("attribute_names", ["v", "w"], "has no attribute 'u'"),
+        ("factor_names", ["s", "t", "r"], "expected 2 different names of factors, got s, t, r"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            loaded({**test, key: names})
+    with pytest.raises(ValueError, match="expected 1 different names of attributes, got v, u"):
+        loaded({**test, "attributes": REAL[:, 0]})
+
+
+@pytest.mark.parametrize("missing", ["keep", "drop"])
+@pytest.mark.parametrize(
+    "x, held",
+    [(REAL.astype(str), "<U"), (REAL.astype("M8[s]"), "datetime"), (1j * REAL, "complex")],
+)
+def test_named_columns_that_hold_no_numbers_are_refused(x, held, missing):
+    named = {"x": x, "feature_names": list("abc")}
+    numbers = {**named, "x": REAL}
+    for source in (named, {"train": named, "test": named}, {"train": numbers, "test": named}):
+        with pytest.raises(ValueError, match=f"train holds {held}.*, not numbers; encode it as"):
+            load_data(source, missing=missing)
+    with pytest.raises(ValueError, match=f"test: .*train holds {held}.*, not numbers"):
+        load_data(numbers, test=named, missing=missing)
+
+
+def test_columns_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="columns must have different names; 'a' repeats"):
+        load_data({"x": REAL, "feature_names": ["a", "b", "a"]})
+
+
+@pytest.mark.parametrize("label", ["a", torch.tensor(1), np.array(1)])
+@pytest.mark.parametrize("absent", [None, float("nan"), torch.tensor(float("nan"))])
+def test_labels_that_are_tensors_or_text_are_there_unless_nan(label, absent):
+    labels = [label] * 49 + [absent]
+    for source in ((REAL, labels), {"x": REAL, "y": labels}):
+        with pytest.raises(ValueError, match="train row 49 has no label"):
+            load_data(source)
+    assert load_data((REAL, labels[:49] + [label])).class_names == (str(np.asarray(label)),)

@@ -75,8 +75,12 @@ def test_a_dictionary_of_splits_holds_anything():
     assert np.array_equal(data.test.x, X[:3])
     sets = {"train": TensorDataset(torch.tensor(X)), "val": list(X[:4]), "test": (X[:5], Y[:5])}
     assert [len(split) for split in load_data(sets).splits.values()] == [20, 4, 5]
-    with pytest.raises(ValueError, match="test has other columns than train"):
+    with pytest.raises(ValueError, match="test has no column 'a', which the training data"):
         load_data({"train": frame[["a"]], "test": frame[["b"]]})
+    with pytest.raises(ValueError, match="test has other columns than train"):
+        load_data({"train": frame[["a", "b", "c"]], "test": X[:3]})
+    data = load_data({"train": frame, "test": frame[["kind", "c", "a", "b"]][:3]}, label="kind")
+    assert np.array_equal(data.test.x, X[:3])
 
 
 @pytest.mark.parametrize("as_frame", [False, True])

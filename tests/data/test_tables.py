@@ -360,3 +360,17 @@ def test_labels_that_python_alone_reads_as_numbers_stay_apart(tmp_path):
     rows = "".join(f"{i},{('1_0', '10')[i % 2]}\n" for i in range(20))
     (tmp_path / "t.csv").write_text("x,y\n" + rows)
     assert load_data(tmp_path / "t.csv", label="y").class_names == ("10", "1_0")
+
+
+@pytest.mark.parametrize(
+    "cell", [[1, 2], (1, 2), {"a": 1}, {1}, np.arange(900.0), torch.ones(2), torch.tensor(1)]
+)
+@pytest.mark.parametrize("other", [True, False])
+def test_cells_of_several_values_are_no_names(cell, other):
+    cells = ["u" if other and row % 2 == 0 else cell for row in range(N)]
+    frame = FRAME.assign(deep=pd.Series(cells, dtype=object))
+    what = f"row {int(other)}, column 'deep' holds a {type(cell).__name__}, not one number"
+    for more in ({}, {"kind": {"deep": "category"}}, {"attributes": "deep"}):
+        with pytest.raises(ValueError, match=f"^DataFrame: {what}.*leave it out with drop=.*$"):
+            load_data(frame, **more)
+    assert len(load_data(frame, drop="deep").columns) == 4

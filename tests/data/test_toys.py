@@ -127,3 +127,10 @@ def test_points_of_another_shape_and_impossible_rows_are_refused():
     data = rp.Data(split, split, split, rp.Space((2,), "real"), "zeros", true_log_density=density)
     with pytest.raises(ValueError, match=r"test row 0: expected a finite true_log_density"):
         data.true_log_probs("test")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_densities_far_away_are_numbers_or_minus_infinity(name):
+    far = torch.tensor([[scale] * TOYS[name].dimension for scale in (700.0, 1e3, -1e3, 1e5)])
+    log_p = log_density(name, far)
+    assert not log_p.isnan().any() and (log_p < -1e5).all()

@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
+from reparam.data.beside_x import ordered_as
 from reparam.data.contents import (
     SPLIT_NAMES,
     Array,
     Contents,
     ReadOptions,
     SplitArrays,
+    require_numbers,
     split_named,
 )
 from reparam.data.images.image_lists import (
@@ -29,7 +31,13 @@ from reparam.data.images.image_lists import (
 )
 from reparam.data.tables.cells import is_missing, unquoted
 from reparam.data.tables.column_kinds import Kinds, check_kinds, renamed
-from reparam.data.tables.table_columns import is_frame, read_frame, written_alike
+from reparam.data.tables.table_columns import (
+    is_frame,
+    read_frame,
+    refuse_repeated,
+    written_alike,
+)
+from reparam.data.values import is_absent
 from reparam.space import refuse_masked
 from reparam.wording import listed
 
@@ -150,9 +158,12 @@ def to_array(values: Any, name: str) -> Array:
         return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
     refuse_masked(values, name)
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
     except ValueError as error:  # NumPy says at which axis the lengths differ
         raise ValueError(f"{name}: rows must have one shape ({error})") from error
+    if array.dtype.kind == "U" and isinstance(values, list | tuple) and any(map(is_absent, values)):
+        return np.array(values, object)  # NumPy makes None and NaN beside text words
+    return array
 
 
 def named_contents(
@@ -277,6 +288,9 @@ def _with_columns(contents: Contents, names: tuple[str, ...] | None) -> Contents
     widths = {arrays.x.shape[1:] for arrays in contents.splits.values()}
     if names is None or widths != {(len(names),)}:
         return contents
+    refuse_repeated(names, contents.origin)
+    for split, arrays in contents.splits.items():
+        require_numbers(arrays.x, contents.at(split))
     return replace(contents, columns=names, form="table")
 
 
@@ -385,13 +399,16 @@ def _of_splits(parts: Mapping[Any, Any], origin: str, options: ReadOptions) -> C
     for split, contents in found.items():
         if len(contents.splits) > 1:
             raise ValueError(f"{origin}: {split} is in several splits itself; expected one")
-        if contents.columns != first.columns:
+        if (contents.columns is None) != (first.columns is None):
             raise ValueError(f"{origin}: {split} has other columns than train; give it the same")
     names = _names_of(first, found.values(), options.rare is not None)
-    splits = {split: contents.splits["train"] for split, contents in found.items()}
+    splits = {
+        split: ordered_as(first, contents, "train", f"{origin}: {split}")
+        for split, contents in found.items()
+    }
     if first.columns is not None:
         for split, contents in found.items():
-            theirs = replace(contents, origin=f"{origin}: {split}")
+            theirs = replace(contents, columns=first.columns, origin=f"{origin}: {split}")
             x, _ = renamed(splits[split].x, theirs, names)
             splits[split] = replace(splits[split], x=x)
     notes = tuple(dict.fromkeys(note for contents in found.values() for note in contents.notes))

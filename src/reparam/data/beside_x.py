@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from reparam.data.contents import SPLIT_NAMES, Array, Contents
+from reparam.data.contents import SPLIT_NAMES, Array, Contents, SplitArrays
 from reparam.data.large_arrays import refuse_too_large
 from reparam.data.values import FLOAT32_LARGEST, FLOAT64_EXACT, fits_float32, is_absent
 from reparam.wording import listed
@@ -19,6 +19,7 @@ NOTES = {
     "attributes": "Attributes, to be conditions: {}.",
     "factors": "Factors of variation, which models do not see: {}.",
 }
+NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
 CLASSES_NAMED = 10  # in a note
 
 
@@ -155,7 +156,7 @@ def in_order(
         origin: how messages call the source of the values.
 
     Raises:
-        ValueError: one is missing, or one is not in training.
+        ValueError: one is missing, or one is not in training, or they are not one for each column.
 
     >>> in_order("x", np.array([[1, 2]]), ("b", "a"), ("a", "b"), "t.csv")
     array([[2, 1]])
@@ -165,6 +166,11 @@ def in_order(
     if what != "x" and (_numbered(names) or _numbered(expected)):
         return values
     place = {name: index for index, name in enumerate(names)}
+    width = values.shape[1] if values.ndim > 1 else 1
+    if not len(place) == len(names) == width:
+        raise ValueError(
+            f"{origin}: expected {width} different names of {what}, got {', '.join(names)}"
+        )
     one = {"x": "column"}.get(what, what.removesuffix("s"))
     for name in expected:
         if name not in place:
@@ -173,6 +179,27 @@ def in_order(
         if name not in expected:
             raise ValueError(f"{origin} has the {one} {name!r}, which the training data have not")
     return values[:, [place[name] for name in expected]]
+
+
+def ordered_as(ours: Contents, theirs: Contents, split: str, origin: str) -> SplitArrays:
+    """A split of other contents with all that has names, in both, in the order that is ours.
+
+    Raises:
+        ValueError: see ``in_order``.
+
+    >>> rows = {"train": SplitArrays(np.array([[1, 2]]))}
+    >>> ours = Contents(rows, "t", "t.csv", columns=("a", "b"))
+    >>> theirs = Contents(rows, "t", "t.csv", columns=("b", "a"))
+    >>> ordered_as(ours, theirs, "train", "t.csv").x
+    array([[2, 1]])
+    """
+    arrays = theirs.splits[split]
+    ordered: dict[str, Any] = {
+        what: in_order(what, values, getattr(theirs, names), getattr(ours, names), origin)
+        for what, names in NAMED.items()
+        if (values := getattr(arrays, what)) is not None
+    }
+    return replace(arrays, **ordered)
 
 
 def _numbered(names: tuple[str, ...]) -> bool:

@@ -239,11 +239,7 @@ def with_axes(contents: Contents) -> Contents:
     for split, arrays in contents.splits.items():
         if arrays.x.ndim == 0 or len(arrays.x) == 0:
             raise ValueError(f"{contents.at(split)} is empty; expected at least 1 row")
-        if arrays.x.dtype == object:
-            raise ValueError(
-                f"{contents.at(split)} holds Python objects, not numbers (rows of different "
-                "lengths, or pickled); give one array of numbers with rows of one shape"
-            )
+        require_numbers(arrays.x, contents.at(split))
         x, note = _with_axes(arrays.x, contents.at(split))
         arranged[split] = replace(arrays, x=x)
         if note is not None:
@@ -255,6 +251,20 @@ def with_axes(contents: Contents) -> Contents:
             for note, splits in notes.items()
         )
     )
+
+
+def require_numbers(x: Array, where: str) -> None:
+    """ValueError where an array holds anything but real numbers and truth values.
+
+    >>> require_numbers(np.zeros(2), "array")
+    """
+    if x.dtype == object:
+        raise ValueError(
+            f"{where} holds Python objects, not numbers (rows of different lengths, or pickled); "
+            "give one array of numbers with rows of one shape"
+        )
+    if x.dtype.kind not in "buif":
+        raise ValueError(f"{where} holds {x.dtype}, not numbers; encode it as numbers")
 
 
 def _with_axes(x: Array, where: str) -> tuple[Array, str | None]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from reparam.data.arrays import options_like, read_memory, with_labels
-from reparam.data.beside_x import in_order, with_checked_numbers, with_class_indices
+from reparam.data.beside_x import ordered_as, with_checked_numbers, with_class_indices
 from reparam.data.binarization import Binarization, Gray
 from reparam.data.chosen import ALL_CLASSES, Chosen, chosen_classes, taken
 from reparam.data.contents import Array, Contents, Missing, ReadOptions, SplitArrays, with_axes
@@ -45,7 +45,6 @@ from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Column, ColumnKind, Space
 from reparam.wording import EMPTY_PATH
 
-NAMED = {"x": "columns", "attributes": "attribute_names", "factors": "factor_names"}
 FORMATS = "a folder of images, .npz, .npy, .csv, .tsv or .parquet"
 
 
@@ -435,25 +434,20 @@ def _with_test(contents: Contents, test: Any, options: ReadOptions, rare: bool) 
     whole = len(other.splits) == 1
     if not whole and "test" not in other.splits:
         raise ValueError(f"test: {other.origin} has splits, but none for test")
-    arrays = other.splits["train" if whole else "test"]
     if (contents.columns is None) != (other.columns is None):
         named = contents if other.columns is None else other
         raise ValueError(f"test: only {named.origin} has named columns; give both or none")
-    ordered: dict[str, Any] = {
-        what: in_order(
-            what, values, getattr(other, names), getattr(contents, names), f"test: {other.origin}"
-        )
-        for what, names in NAMED.items()
-        if (values := getattr(arrays, what)) is not None
-    }
+    split = "train" if whole else "test"
+    arrays = ordered_as(contents, other, split, f"test: {other.origin}")
     if contents.columns is not None:
         theirs = replace(other, columns=contents.columns)
-        ordered["x"], more = renamed(ordered["x"], theirs, contents.names, rare)
+        x, more = renamed(arrays.x, theirs, contents.names, rare)
+        arrays = replace(arrays, x=x)
         contents = contents.noted(*more)
     note = f"Test examples: {other.origin}{'' if whole else ', its test split'}."
     return replace(
         contents,
-        splits={**contents.splits, "test": replace(arrays, **ordered)},
+        splits={**contents.splits, "test": arrays},
         origins={"test": other.origin},
         borrowed=contents.borrowed or other.borrowed,
     ).noted(note, *(n for n in other.notes if n not in contents.notes))

@@ -19,6 +19,7 @@ POINTS = 4096  # whose density is computed at a time
 SQUARES, SIDE = 4, 2.0  # of the checkerboard, in a row and as a length
 RADII, WIDTH = (1.0, 2.0, 3.0), 0.2  # of the middle of each ring, and across it
 ARMS, ALONG, ACROSS, TWIST = 5, 0.3, 0.1, 0.25  # of the pinwheel; deviations at radius 1
+FARTHEST = 700.0  # radius up to which the pinwheel's twist grows: its exponential is finite
 BLUR = 0.1  # deviation of the normal that draws moons and spirals off their curves
 NODES = {"two-moons": 96, "spirals": 320}  # of the quadrature along each of two curves
 HALF, CELLS = 4.0, 1000  # of the energies: the square [−4, 4]² and its cells along a side
@@ -129,7 +130,7 @@ def _turned(x: Array, angle: Array) -> Array:
 
 def _arm_angle(x: Array, arm: int | Array) -> Array:
     """How far a point is turned: by its radius, which turning keeps, so that areas stay."""
-    return 2 * np.pi * arm / ARMS + TWIST * np.exp(np.hypot(*x.T))
+    return 2 * np.pi * arm / ARMS + TWIST * np.exp(np.minimum(np.hypot(*x.T), FARTHEST))
 
 
 def _draw_pinwheel(rng: np.random.Generator, n: int) -> Array:

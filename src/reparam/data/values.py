@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 
 from reparam.data.binarization import Binarization, binarized
-from reparam.data.contents import Array, Contents
+from reparam.data.contents import Array, Contents, require_numbers
 from reparam.data.large_arrays import blocks, changed, is_mapped
 from reparam.data.scaled_levels import with_whole_levels
 from reparam.limits import Limited, Whole
@@ -64,11 +64,16 @@ def is_absent(cell: object) -> bool:
 
     >>> is_absent(None), is_absent(np.nan), is_absent(""), is_absent(np.arange(2))
     (True, True, False, False)
+    >>> import torch
+    >>> is_absent(torch.tensor(1)), is_absent(torch.tensor(np.nan))
+    (False, True)
     """
     if cell is None:
         return True
     same = cell == cell
-    return not same if isinstance(same, bool | np.bool_) else np.ndim(same) == 0
+    if hasattr(same, "item") and np.ndim(same) == 0:  # of NumPy or torch
+        same = same.item()
+    return not same if isinstance(same, bool) else np.ndim(same) == 0
 
 
 def decide_kind(contents: Contents, options: ValueOptions) -> Decision:
@@ -239,10 +244,7 @@ def _narrowed(contents: Contents) -> Contents:
 
 def _require_numbers(contents: Contents) -> None:
     for split, arrays in contents.splits.items():
-        if arrays.x.dtype.kind not in "buif":
-            raise ValueError(
-                f"{contents.at(split)} holds {arrays.x.dtype}, not numbers; encode it as numbers"
-            )
+        require_numbers(arrays.x, contents.at(split))
         if arrays.x.dtype.kind == "f":
             # One pass without a temporary of the data's size: extremes carry NaN and infinities.
             extremes = np.array([arrays.x.min(), arrays.x.max()], np.float64)

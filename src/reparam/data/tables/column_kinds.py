@@ -330,24 +330,32 @@ def without_rows(contents: Contents) -> Contents:
     """
     from reparam.data.chosen import taken
 
-    kept, holes, bare = {}, 0, 0
+    kept, holes, bare = dict(contents.splits), 0, 0
     for split, arrays in contents.splits.items():
+        beside = [b for b in (arrays.attributes, arrays.factors) if b is not None]
+        labels = np.zeros(len(arrays.x)) if arrays.labels is None else arrays.labels
+        if any(values.shape[:1] != arrays.x.shape[:1] for values in (*beside, labels)):
+            continue  # which is refused where they are checked
         missing = _missing(arrays.x)
         if missing.all(0).any() and contents.columns:
             column = contents.columns[int(missing.all(0).argmax())]
             raise ValueError(_empty(contents.origin, column))
-        incomplete = missing.any(1)
-        for beside in (arrays.attributes, arrays.factors):
-            incomplete |= False if beside is None else _missing(beside).any(1)
-        unlabeled = ~incomplete & (False if arrays.labels is None else _missing(arrays.labels))
+        incomplete = np.any([_has_missing(values) for values in (arrays.x, *beside)], 0)
+        unlabeled = ~incomplete & _has_missing(labels)
         rows = np.flatnonzero(~(incomplete | unlabeled))
         if not len(rows):
             raise ValueError(f"{contents.at(split)}: every row has a missing cell")
         holes, bare = holes + int(incomplete.sum()), bare + int(unlabeled.sum())
-        kept[split] = arrays if len(rows) == len(missing) else taken(arrays, rows)
+        if len(rows) < len(missing):
+            kept[split] = taken(arrays, rows)
     left = {"with missing cells": holes, "without a label": bare}
     said = [f"{counted(count, 'row')} {what}" for what, count in left.items() if count]
     return replace(contents, splits=kept).noted(*[f"Left out: {', '.join(said)}."] * bool(said))
+
+
+def _has_missing(values: Array) -> Array:
+    """Which rows of values (N, …) have a missing cell."""
+    return np.any(_missing(values).reshape(len(values), -1), axis=1)
 
 
 def _missing(cells: Array) -> Array:

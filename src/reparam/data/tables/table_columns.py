@@ -116,8 +116,9 @@ def _from_pandas(series: pd.Series, label: bool) -> pa.Array:
     import pyarrow as pa
 
     try:
-        return pa.array(series, from_pandas=True)
+        column = pa.array(series, from_pandas=True)
     except pa.ArrowException as error:
+        _refuse_containers(series)
         if label:
             raise ValueError(
                 f"label: column {series.name!r} is of no one type that is known ({error}); make "
@@ -125,6 +126,21 @@ def _from_pandas(series: pd.Series, label: bool) -> pa.Array:
             ) from error
         cells = [None if is_absent(cell) else str(cell) for cell in series]
         return pa.array(cells, pa.string())
+    if pa.types.is_nested(column.type):
+        _refuse_containers(series)
+    return column
+
+
+def _refuse_containers(series: pd.Series) -> None:
+    """ValueError where a cell of a DataFrame is a list, an array or the like."""
+    for row, cell in enumerate(series):
+        single = isinstance(cell, str) or (isinstance(cell, np.ndarray) and cell.ndim == 0)
+        if hasattr(cell, "__len__") and not single:
+            raise ValueError(
+                f"DataFrame: row {row}, column {series.name!r} holds a {type(cell).__name__}, not "
+                "one number or name; give each of its values a column, or leave it out with "
+                f"{drop_hint([str(series.name)])}"
+            )
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Contents:
@@ -176,9 +192,7 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
     >>> choose_columns(["a", "b", "y"], ReadOptions("y", ("a",)), "table")
     ('b',)
     """
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
-        raise ValueError(f"{origin}: columns must have different names; {repeated[0]!r} repeats")
+    refuse_repeated(names, origin)
     asked_for = {
         "label": () if options.label is None else (options.label,),
         "drop": options.drop,
@@ -209,6 +223,16 @@ def choose_columns(names: Sequence[str], options: ReadOptions, origin: str) -> t
             f"{origin}: no columns are left besides label, attributes, factors and drop"
         )
     return x_columns
+
+
+def refuse_repeated(names: Sequence[str], origin: str) -> None:
+    """ValueError where two columns have one name.
+
+    >>> refuse_repeated(["a", "b"], "table")
+    """
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise ValueError(f"{origin}: columns must have different names; {repeated[0]!r} repeats")
 
 
 def order_notes(names: Sequence[str], options: ReadOptions) -> list[str]:
