@@ -29,19 +29,20 @@ def spline_knots(raw: Tensor, bins: int, bound: float) -> Tensor:
     >>> spline_knots(torch.zeros(1, 5), 2, 3.0)[:2, 0].tolist()
     [[-3.0, 0.0, 3.0], [-3.0, 0.0, 3.0]]
     """
-    widths, heights, slopes = raw.split([bins, bins, bins - 1], 1)
+    sides, slopes = raw.split([2 * bins, bins - 1], 1)
     inner = LEAST_SLOPE + F.softplus(slopes + SLOPE_BIAS)
     end = torch.ones_like(raw[:, :1])
-    return torch.stack(
-        [_ticks(widths, bound), _ticks(heights, bound), torch.cat([end, inner, end], 1)]
-    )
+    ticks = _ticks(sides.unflatten(1, (2, bins)), bound)
+    return torch.cat([ticks, torch.cat([end, inner, end], 1)[:, None]], 1).transpose(0, 1)
 
 
 def _ticks(raw: Tensor, bound: float) -> Tensor:
-    share = LEAST_SHARE / raw.shape[1] + (1 - LEAST_SHARE) * raw.softmax(1)
-    inner = bound * (2 * share[:, :-1].cumsum(1) - 1)
-    end = torch.full_like(raw[:, :1], bound)
-    return torch.cat([-end, inner, end], 1)
+    """Where bins end along both sides, (B, 2, K + 1, *rest): together, as small steps cost."""
+    bins = raw.shape[2]
+    share = LEAST_SHARE / bins + (1 - LEAST_SHARE) * raw.softmax(2)
+    inner = bound * (2 * share[:, :, :-1].cumsum(2) - 1)
+    end = torch.full_like(raw[:, :, :1], bound)
+    return torch.cat([-end, inner, end], 2)
 
 
 def spline(x: Tensor, knots: Tensor, bound: float) -> tuple[Tensor, Tensor]:
@@ -117,7 +118,7 @@ def _denominator(theta: Tensor, piece: _Piece) -> Tensor:
 def _log_slope(theta: Tensor, piece: _Piece) -> Tensor:
     rest = 1 - theta
     slope = piece.last * theta.square() + 2 * piece.s * theta * rest + piece.first * rest.square()
-    return slope.log() + 2 * (piece.s / _denominator(theta, piece)).log()
+    return (slope * (piece.s / _denominator(theta, piece)).square()).log()
 
 
 def _outside_identity(
