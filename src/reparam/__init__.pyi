@@ -56,6 +56,7 @@ from .distributions.priors import AutoregressivePrior as AutoregressivePrior
 from .distributions.priors import ClassConditional as ClassConditional
 from .distributions.priors import FlowPrior as FlowPrior
 from .distributions.priors import MixturePrior as MixturePrior
+from .distributions.priors import SquashedUniform as SquashedUniform
 from .distributions.priors import StandardNormal as StandardNormal
 from .distributions.priors import UniformOneHot as UniformOneHot
 from .distributions.priors import VampPrior as VampPrior

@@ -400,8 +400,8 @@ class Density(Generator):
             return self.density(x, c, samples, generator)
         device = None if generator is None else generator.device
         seed = int(torch.randint(2**62, (), generator=generator, device=device))
-        rows = max(1, draws_at_once(self.space, x.device) // min(samples, self._draws_of_a_row))
-        parts = []
+        most, parts = draws_at_once(self.space, x.device), []
+        rows = max(1, most // min(samples, self._draws_of_a_row))
         for start in range(0, x.shape[0], rows):
             block = slice(start, start + rows)
             of_block, same = None if c is None else c[block], torch.Generator().manual_seed(seed)

@@ -80,6 +80,20 @@ def test_a_flow_starts_at_its_base(name):
     )
 
 
+@torch.no_grad()
+def test_a_uniform_base_is_uniform_behind_the_logistic_function():
+    x = 3 * torch.randn(50, 2, dtype=torch.float64)
+    model = built("real-nvp", base="uniform")
+    wanted = stats.logistic.logpdf(x.numpy()).sum(1)
+    torch.testing.assert_close(model.log_prob(x).value.numpy(), wanted, rtol=0, atol=1e-12)
+    far = torch.tensor([[300.0, -300.0]], dtype=torch.float64, requires_grad=True)
+    with torch.enable_grad():
+        model.log_prob(far).value.sum().backward()
+    torch.testing.assert_close(far.grad, torch.tensor([[-1.0, 1.0]], dtype=torch.float64))
+    u = torch.sigmoid(model.encode(model.sample(4000)))
+    assert stats.kstest(u.flatten().numpy(), "uniform").pvalue > 1e-4
+
+
 def quadrant(at: Tensor) -> Tensor:
     return (at[:, 0] > 0).long() * 2 + (at[:, 1] > 0)
 

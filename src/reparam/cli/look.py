@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from reparam.cli.options import BY_RULES, PATH, DataOptions, Samples, Seed, Source
+from reparam.cli.options import BY_RULES, PATH, DataOptions, Force, Samples, Seed, Source
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import (
     key_values,
@@ -19,6 +19,7 @@ from reparam.cli.tables import (
 from reparam.progress import bar
 
 NAMES = 26  # characters that a column of models takes
+DRAWN = (".png", ".svg", ".pdf")  # what figures are written as
 NAMED = 50  # columns that are named where data are described
 
 
@@ -114,3 +115,26 @@ def evaluate(
             write_json(json, scores_json(data, {label: scores}, reference))
     notes = [*left_out(model, scores), *(too_few(data, split) if generates else [])]
     show_notes([*notes, *diagnose(model, data.splits[split], seed)])
+
+
+def gallery(
+    bend: Annotated[Literal["planar", "radial"], Parameter(help="Kind of the layers.")] = "planar",
+    /,
+    *,
+    out: Annotated[Path, PATH, Parameter(alias="-o", help="A .png, .svg or .pdf file.")] = Path(
+        "gallery.png"
+    ),
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Draw what 1, 2 and 10 random layers of a flow do to a normal and a uniform density."""
+    from reparam.atomic import check_place, write_atomically
+    from reparam.report.bends import draw_bends
+
+    if out.suffix.lower() not in DRAWN:
+        raise ValueError(f"{out}: expected a name ending in {', '.join(DRAWN)}")
+    check_place(out)
+    if out.exists() and not force:
+        raise ValueError(f"{out}: exists already; choose another name or --force")
+    write_atomically(out, draw_bends(bend, seed).savefig)
+    show(f"{bend} layers in {out}")

@@ -47,7 +47,7 @@ app = App(
     result_action="return_value",
 )
 GROUPS = {
-    "Data and models": (look.models, look.data),
+    "Data and models": (look.models, look.data, look.gallery),
     "Train and measure": (train.fit, train.resume, look.evaluate, train.compare),
     "Use a run": (use.sample, use.reconstruct, use.encode, denoise.denoise, complete.complete),
     "Edit and classify": (edit.interpolate, edit.traverse, vary.vary, edit.classify),

@@ -111,6 +111,35 @@ class StandardNormalDensity(Parametric):
 
 
 @dataclass(frozen=True)
+class StandardUniformDensity(Parametric):
+    """Uniform on (0, 1) in every entry, ``zeros`` giving shape, dtype and device; exact.
+
+    Both ends count as inside, as what rounds to them came from within.
+
+    >>> StandardUniformDensity(torch.zeros(1, 2)).log_prob(torch.tensor([[0.5, 1.0], [0.5, 1.5]]))
+    tensor([0., -inf])
+    """
+
+    zeros: Tensor
+
+    @property
+    def center(self) -> Tensor:
+        return self.zeros + 0.5
+
+    @property
+    def variance(self) -> Tensor:
+        return torch.full_like(self.zeros, 1 / 12)
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        info = torch.finfo(self.zeros.dtype)
+        return numerics.noise(self.zeros, "uniform", generator).clamp(info.tiny, 1 - info.eps)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        outside = (x - 0.5).abs() > 0.5
+        return torch.zeros_like(x).masked_fill(outside, -torch.inf).flatten(1)
+
+
+@dataclass(frozen=True)
 class FullNormalDensity(Parametric):
     """N(mean, C Cᵀ) with C = ``factor`` (B, L, L), lower triangular with a positive diagonal.
 

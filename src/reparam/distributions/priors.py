@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.bijections.base import Bijection
+from reparam.bijections.base import Bijection, Inverse
+from reparam.bijections.logit import Logit
 from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution
 from reparam.distributions.densities import (
     NormalDensity,
     NormalMixtureDensity,
     StandardNormalDensity,
+    StandardUniformDensity,
 )
 from reparam.distributions.likelihoods import ConditionalNormal
 from reparam.distributions.masses import OneHotMass
@@ -77,6 +79,27 @@ class StandardNormal(Prior):
 
     def forward(self, c: Tensor | None = None) -> StandardNormalDensity:
         return StandardNormalDensity(self.zeros)
+
+
+class SquashedUniform(Prior):
+    """p(z): the logistic function of z is uniform on (0, 1), in each of L latent dimensions.
+
+    That is the standard logistic distribution. Of a uniform density alone a z outside of its cube
+    has log p(z) = −∞ and no gradient that would lead it back.
+
+    >>> round(SquashedUniform(2)().log_prob(torch.zeros(1, 2)).item(), 4)  # −2 ln 4
+    -2.7726
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.event_shape = (latent_dim,)
+        self.squash = Inverse(Logit())
+        self.register_buffer("zeros", torch.zeros(1, latent_dim), persistent=False)
+        self.zeros: Tensor
+
+    def forward(self, c: Tensor | None = None) -> Transformed:
+        return Transformed(StandardUniformDensity(self.zeros), self.squash)
 
 
 class UniformOneHot(Prior):

@@ -89,6 +89,10 @@ class Scales:
             members += self._normed(squeeze.gives, by_channels(squeeze.gives, index % 2 == 1))
         return Chain(*members, context="shared")
 
+    def prior(self, shape: Shape, scale: int) -> Bijection:
+        """Of what is done at a scale, given what goes on to the next."""
+        return image_coupling(Affine(), by_channels(shape), self.width, self.context)
+
     def _normed(self, shape: Shape, split: Tensor) -> list[Bijection]:
         return [ActNorm(shape), self._coupling(split)]
 

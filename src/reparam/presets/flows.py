@@ -21,7 +21,13 @@ from reparam.bijections.planar import Planar, Radial
 from reparam.bijections.shape import Reverse
 from reparam.bijections.transforms import Additive, Affine, Spline
 from reparam.config import TrainConfig
-from reparam.distributions.priors import ClassConditional, MixturePrior, Prior, StandardNormal
+from reparam.distributions.priors import (
+    ClassConditional,
+    MixturePrior,
+    Prior,
+    SquashedUniform,
+    StandardNormal,
+)
 from reparam.limits import Count, Limited, Positive
 from reparam.model import Space
 from reparam.models.flow import Flow
@@ -51,8 +57,8 @@ class FlowOptions(Limited):
     """What all flows have.
 
     Args:
-        base: of the noise: standard normal, a learned mixture of normals, or a learned normal for
-            every class.
+        base: of the noise: standard normal, uniform in a cube behind a logistic function, a learned
+            mixture of normals, or a learned normal for every class.
         components: of the mixture.
         dequantize: of binary and levels data, uniform noise or a learned one.
         alpha: of these data, α of the logit that they are mapped by; none: 0.05 of images, 1e-6 of
@@ -60,7 +66,7 @@ class FlowOptions(Limited):
         conditional: on the class label, or on the attributes where there are any.
     """
 
-    base: Literal["normal", "mixture", "class"] = "normal"
+    base: Literal["normal", "uniform", "mixture", "class"] = "normal"
     components: Count = 10
     dequantize: Literal["uniform", "variational"] = "uniform"
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] | None = None
@@ -83,8 +89,9 @@ class FlowOptions(Limited):
     def _base(self, space: Space) -> Prior:
         if self.base == "mixture":
             return MixturePrior(space.dimension, self.components)
-        if self.base == "normal":
-            return StandardNormal(space.dimension)
+        if self.base != "class":
+            usual = StandardNormal if self.base == "normal" else SquashedUniform
+            return usual(space.dimension)
         if not self.conditional or space.classes is None or space.attributes is not None:
             raise ValueError("base: class needs conditional=true and data with class labels")
         return ClassConditional(space.dimension, space.classes)
@@ -227,6 +234,7 @@ def glow(
     scales: Count | None = None,
     layers: Count = 8,
     channels: Count = 128,
+    split_prior: bool = True,
 ) -> Flow:
     """Steps of ActNorm, an invertible 1×1 convolution and an affine coupling, at several scales.
 
@@ -234,11 +242,13 @@ def glow(
         scales: none: as many as the sides allow.
         layers: steps at every scale.
         channels: of the convolutions.
+        split_prior: whether what is done at a scale has means and deviations by what goes on.
     """
 
     def members(context: int) -> list[Bijection]:
-        block = Scales(Affine(), layers, channels, context).steps
-        return [MultiScale(space.shape, scales, block)]
+        parts = Scales(Affine(), layers, channels, context)
+        prior = parts.prior if split_prior else None
+        return [MultiScale(space.shape, scales, parts.steps, prior)]
 
     return options.build(space, members)
 

@@ -14,7 +14,8 @@ from reparam.models.invertible import Invertible
 from reparam.report import plots, queries
 from reparam.report.colors import FAINT, INK, model_color
 from reparam.report.section import Section, Shown
-from reparam.report.sections.plane import DRAWS, EDGE, MARGIN, Figures, PlaneCard
+from reparam.report.sections.plane import DRAWS, Figures, PlaneCard
+from reparam.report.window import EDGE, MARGIN
 
 POINTS = 400  # of a curve
 BINS = 50  # of a histogram

@@ -3,51 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from reparam.model import Codec, Density, Generator
+from reparam.model import Density, Generator
+from reparam.models.invertible import Invertible
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color
 from reparam.report.section import Card, Section, Shown
+from reparam.report.window import EDGE, Window
 
 SIDE = 120  # cells of a map of the density, across and up
 DRAWS = 50  # for each cell, of a density that draws
 NATS = 8.0  # below the densest cell of any map everything has one color
-MARGIN, EDGE = 0.08, 0.001  # of the data's width, around all but such a share of it
 LINES, POINTS = 21, 161  # of the carried grid, and of each of its lines
-FAR = 2.5  # deviations of the noise, to either side, that its grid reaches
+WITHIN = 0.99  # share of the noise, by entry, that its grid reaches
 STATIONS, CARRIED = 7, 1000  # pictures of steps at most, and points in each
 SIZE, SMALL = (3.5, 3.3), (1.9, 1.8)  # inches
 
 Figures = list[tuple[str, Markup]]
-
-
-class Window(NamedTuple):
-    """The part of the plane that is shown: left, right, bottom, top."""
-
-    left: float
-    right: float
-    bottom: float
-    top: float
-
-    @classmethod
-    def around(cls, x: Tensor) -> Window:
-        """Where nearly all rows (N, 2) are."""
-        low, high = torch.quantile(x, x.new_tensor([EDGE, 1 - EDGE]), dim=0)
-        wide = (high - low).clamp(min=1e-6) * MARGIN
-        (left, bottom), (right, top) = (low - wide).tolist(), (high + wide).tolist()
-        return cls(left, right, bottom, top)
-
-    def cells(self) -> Tensor:
-        """The centers of all cells, (SIDE², 2), row by row from the top."""
-        steps = (torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE
-        across = self.left + (self.right - self.left) * steps
-        up = self.top - (self.top - self.bottom) * steps
-        return torch.stack(torch.meshgrid(across, up, indexing="xy"), -1).flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -62,11 +39,11 @@ def build(shown: Shown) -> list[PlaneCard]:
     window = Window.around(shown.split.x.double())
     truth = shown.data.true_log_density
     maps = {
-        index: queries.log_p(model, window.cells(), DRAWS, shown.seed)
+        index: queries.log_p(model, window.cells(SIDE), DRAWS, shown.seed)
         for index, _, model in shown.of(Density)
         if not model.conditional  # p(x|c) is another thing
     }
-    wanted = None if truth is None else truth(window.cells())
+    wanted = None if truth is None else truth(window.cells(SIDE))
     found = [*maps.values(), *([] if wanted is None else [wanted])]
     most = max((float(log_p.max()) for log_p in found), default=0.0)
     figures = [("Test data", _points(shown.split.x, window, INK, "Test data"))]
@@ -83,8 +60,8 @@ def build(shown: Shown) -> list[PlaneCard]:
         if log_p is not None:
             caption = f"log p: {_scale(most)}"
             figures.append((caption, _heat(log_p, window, most, f"{label}: density")))
-        if isinstance(model, Codec) and not model.conditional:
-            figures += _carried(index, label, model, window)
+        if isinstance(model, Invertible) and not model.conditional:
+            figures += _carried(index, label, model, window, shown.seed)
             steps = _steps(index, label, model, shown.seed)
         cards.append(PlaneCard(index, label, figures, steps=steps))
     return cards
@@ -118,15 +95,11 @@ def _heat(values: Tensor, window: Window, most: float, alt: str) -> Markup:
         return plots.svg(figure, alt)
 
 
-def _carried(index: int, label: str, model: Codec, window: Window) -> Figures:
+def _carried(index: int, label: str, model: Invertible, window: Window, seed: int) -> Figures:
     """The grid of the noise where a flow carries it, and where it stretches the plane."""
     with torch.no_grad():
-        slope = model.log_slope(window.cells())
-    if slope is None:
-        return []
-    lines = torch.linspace(-FAR, FAR, LINES)[:, None].expand(-1, POINTS)
-    along = torch.linspace(-FAR, FAR, POINTS).expand(LINES, -1)
-    both = torch.cat([torch.stack([lines, along], -1), torch.stack([along, lines], -1)])
+        slope = model.log_slope(window.cells(SIDE))
+    both = _grid(_noise(model, seed))
     x = queries.decode(model, both.flatten(0, 1), None).view(2 * LINES, POINTS, 2)
     with plots.style():
         figure, axis = _axes(window)
@@ -141,16 +114,34 @@ def _carried(index: int, label: str, model: Codec, window: Window) -> Figures:
         axis.imshow(ladj.view(SIDE, SIDE).numpy(), extent=window, aspect="auto", **scale)
         stretched = plots.svg(figure, f"{label}: how the flow stretches the plane")
     return [
-        (f"Lines of the noise, to {FAR:g} deviations, in the data", carried),
+        (f"Lines of {WITHIN:.0%} of the noise, in the data", carried),
         (f"log |det ∂z/∂x|: blue −{most:.2g}, red +{most:.2g} nats", stretched),
     ]
 
 
-def _steps(index: int, label: str, model: Codec, seed: int) -> Figures:
-    """Draws of the noise after every member of a flow, or some of them: p₀ … p_K."""
-    code = torch.randn(CARRIED, 2, generator=queries.seeded_generator(seed))
+def _noise(model: Invertible, seed: int) -> Tensor:
+    """Draws of the base, (CARRIED, 2)."""
     with torch.no_grad():
-        stations = model.stations(code)
+        return model.p_z(None, CARRIED).sample(queries.seeded_generator(seed))
+
+
+def _grid(noise: Tensor) -> Tensor:
+    """Lines across nearly all of the noise and up, (2 LINES, POINTS, 2)."""
+    side = 0.5 * (1 - WITHIN)
+    ends = torch.quantile(noise, noise.new_tensor([side, 1 - side]), dim=0)
+
+    def ticks(axis: int, count: int) -> Tensor:
+        return ends[0, axis].lerp(ends[1, axis], torch.linspace(0, 1, count).to(ends))
+
+    across = torch.meshgrid(ticks(0, LINES), ticks(1, POINTS), indexing="ij")
+    up = torch.meshgrid(ticks(0, POINTS), ticks(1, LINES), indexing="xy")
+    return torch.cat([torch.stack(across, -1), torch.stack(up, -1)])
+
+
+def _steps(index: int, label: str, model: Invertible, seed: int) -> Figures:
+    """Draws of the noise after every member of a flow, or some of them: p₀ … p_K."""
+    with torch.no_grad():
+        stations = model.stations(_noise(model, seed))
     kept = torch.linspace(0, len(stations) - 1, min(len(stations), STATIONS)).round().long()
     figures: Figures = []
     added = 0.0
