@@ -404,13 +404,12 @@ class Density(Generator):
         rows = max(1, most // min(samples, self._draws_of_a_row))
         for start in range(0, x.shape[0], rows):
             block = slice(start, start + rows)
-            of_block, same = None if c is None else c[block], torch.Generator().manual_seed(seed)
-            with numerics.shared_noise(x[block].shape[0]):
+            of_block, same = c if c is None else c[block], torch.Generator().manual_seed(seed)
+            with numerics.shared_noise(len(x[block])):
                 parts.append(self.density(x[block], of_block, samples, same))
-        columns = [part.per_dimension for part in parts if part.per_dimension is not None]
-        per_dimension = torch.cat(columns) if columns else None
-        value = torch.cat([part.value for part in parts])
-        return replace(parts[0], value=value, per_dimension=per_dimension)
+        columns = [p.per_dimension for p in parts if p.per_dimension is not None]
+        whole = torch.cat(columns) if columns else None
+        return replace(parts[0], value=torch.cat([p.value for p in parts]), per_dimension=whole)
 
     @property
     def _draws_of_a_row(self) -> int:
