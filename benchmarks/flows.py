@@ -6,7 +6,7 @@
 
 The same architectures on both sides, float32, on the CPU, in turn; medians over rounds. Regret is
 mean log p* − log p on test rows, of models trained by `fit` for so many seconds each; `--peer`: of
-zuko's spline flow as well, of the same architecture as `spline-autoregressive`, in the same seconds.
+zuko's spline flow as well, the architecture of `spline-autoregressive`, in the same seconds.
 """
 
 from __future__ import annotations
