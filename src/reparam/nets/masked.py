@@ -179,12 +179,13 @@ class MADE(AutoregressiveNetwork):
             for index, layer in enumerate(layers):
                 units = groups[index][place]
                 if units.start < units.stop:
-                    y = weights[index][units, :seen] @ h[index][:seen] + layer.bias[units, None]
+                    at = weights[index][units, :seen]
+                    y = torch.addmm(layer.bias[units, None], at, h[index][:seen])
                     y = y + added[0][units] if index == 0 and added else y
                     h[index + 1][units] = self.activation(y)
                 seen = units.stop
             weight, bias, *terms = (term[entry] for term in heads)
-            y = weight[:, :seen] @ h[-1][:seen] + bias
+            y = torch.addmm(bias, weight[:, :seen], h[-1][:seen])
             if self.direct is not None:
                 y = y + terms.pop(0) @ h[0]
             y = y + terms[0] if terms else y
