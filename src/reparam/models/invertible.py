@@ -14,6 +14,11 @@ from reparam.model import Codec, Density, Distribution, positive_count
 class Invertible(Codec, Density):
     """x of noise z and back: log p(x) = log p(z) + log |det ∂z/∂x|, and a code is z."""
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Sizes of the scales in a code, coarsest first; (): there is but one."""
+        return ()
+
     @abstractmethod
     def p_z(self, c: Tensor | None, rows: int) -> Distribution:
         """The base, from which z is drawn: a row for each of so many."""
