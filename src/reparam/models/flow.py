@@ -30,7 +30,7 @@ from reparam.model import (
     Stage,
 )
 from reparam.models.conditional import Conditional
-from reparam.models.invertible import Invertible
+from reparam.models.invertible import Invertible, Members
 
 PRODUCTS = 1400
 LEARNED = 512  # rows at least, where there are as many, from which layers are set
@@ -157,9 +157,7 @@ class Flow(Conditional, Invertible):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
-        y = self._units(x)[0]
-        y = y if self.dequantization is None else self.dequantization.middle(y)
-        return self.bijection(y, self.context(c))[0]
+        return self.bijection(self._middle(x), self.context(c))[0]
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.prepare_code(code)
@@ -169,6 +167,10 @@ class Flow(Conditional, Invertible):
         """The base, a row for each of so many."""
         base = self.base(c)
         return base.repeat(rows // base.rows)
+
+    def passage(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Members]:
+        x, c = self.prepare(x, c, self.encodes)
+        return self._middle(x), list(self.bijection.members(self.context(c)))
 
     def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """log |det ∂z/∂x| of real x, (B,), from the data's units to the noise's."""
@@ -200,6 +202,11 @@ class Flow(Conditional, Invertible):
         if self.standardize is None:
             return x, x.new_zeros(x.shape[0])
         return self.standardize(x)
+
+    def _middle(self, x: Tensor) -> Tensor:
+        """x as f takes it, without noise."""
+        y = self._units(x)[0]
+        return y if self.dequantization is None else self.dequantization.middle(y)
 
     def _noisy(
         self, x: Tensor, context: Tensor | None, generator: torch.Generator | None
