@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import draws_at_once
 from reparam.bijections.autoregressive import AutoregressiveTransform
 from reparam.bijections.base import Bijection, Chain
 from reparam.bijections.coupling import Coupling
@@ -149,10 +150,17 @@ class Flow(Conditional, Invertible):
     ) -> LogProb:
         if not self.log_prob_draws:
             return LogProb(self._log_weights(x, c, generator), "exact")
-        total = x.new_full((x.shape[0],), -math.inf, dtype=numerics.accumulator(x))
+        rows = x.shape[0]
+        alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
+        most = self._draws_of_a_row if alone else draws_at_once(self.space, x.device) // rows
+        total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
-            for _ in range(samples):
-                total = torch.logaddexp(total, self._log_weights(x, c, generator).to(total))
+            for start in range(0, samples, max(1, most)):
+                # Several of each row at once: passes of few rows take as long as those of many.
+                k = min(max(1, most), samples - start)
+                c_each = None if c is None else c.repeat_interleave(k, 0)
+                weights = self._log_weights(x.repeat_interleave(k, 0), c_each, generator)
+                total = torch.logaddexp(total, weights.to(total).view(rows, k).logsumexp(1))
         return LogProb(total - math.log(samples), "lower bound", samples)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
