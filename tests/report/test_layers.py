@@ -9,7 +9,7 @@ import reparam as rp
 from reparam.data import Data, Split
 from reparam.model import Space
 from reparam.report.section import Shown
-from reparam.report.sections import layers
+from reparam.report.sections import interpolations, layers
 from reparam.report.trained import TrainedModel
 from reparam.train.history import History
 
@@ -67,3 +67,13 @@ def test_a_test_image_keeps_its_coarse_or_fine_scales(data, monkeypatch, conditi
 def test_scales_that_hang_together_and_codes_of_one_scale_have_no_pictures(data, monkeypatch):
     for options in ({"base": "mixture"}, {"scales": 1}):
         assert tiles_of(monkeypatch, shown(data, "glow", **options, **SMALL)[0])[0] is None
+
+
+def test_codes_between_those_of_a_flow_keep_their_length(data):
+    _, model = shown(data, "glow", **SMALL)
+    first, last = torch.arange(5), torch.arange(5, 10)
+    with torch.no_grad():
+        x = interpolations.interpolate(model, data.test, first, last)
+        length = model.encode(x.flatten(0, 1)).norm(dim=1).view(5, interpolations.STEPS)
+    lowest = torch.minimum(length[:, 0], length[:, -1])
+    assert (length > 0.95 * lowest[:, None]).all()  # on a line, halfway, it is 0.7 of them

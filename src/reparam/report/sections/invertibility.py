@@ -41,6 +41,8 @@ def _plot(alt: str, color: str, found: dict[Precision, list[RoundTrip]]) -> Mark
                 style = {"xytext": (0, 6), "textcoords": "offset points", "ha": "right"}
                 axis.annotate(precision, ends[-1], color=of, **style)
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter("{x:.0e}")  # powers would be set as mathematics
+        axis.set_xlim(left=0)
         axis.margins(y=0.15)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlabel("members passed, and back")
