@@ -22,7 +22,7 @@ from reparam.evaluation.scores import mean_score
 from reparam.model import Space
 from reparam.report import TrainedModel
 from reparam.report.section import Shown
-from reparam.report.sections import rates
+from reparam.report.sections import layers, rates
 from reparam.report.table import score_table
 from reparam.train.history import History
 
@@ -189,8 +189,10 @@ def test_layers_under_a_posterior_of_all_of_them_have_no_rates_of_their_own():
     scores = rp.evaluate(model, data, samples=2)
     assert not any(name.startswith("rate_layer") for name in scores)
     assert scores["active_units_layer_2"].unit == "of 2 dimensions"
-    found = rates.build(Shown(data, [TrainedModel("flow over layers", model, scores, History())]))
-    assert found is not None and not found.layers and len(found.shared[0].figures) == 1
+    shown = Shown(data, [TrainedModel("flow over layers", model, scores, History())])
+    found, pictures = rates.build(shown), layers.build(shown)
+    assert found is None or not found.layers
+    assert pictures is not None and len(pictures.cards[0].figures) == 1
 
 
 @pytest.mark.parametrize(("name", "k"), [("vae", None), ("iwae", 4), ("hierarchical-vae", 3)])

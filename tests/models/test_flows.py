@@ -288,3 +288,15 @@ def test_codes_of_images_say_their_scales():
     x = torch.randint(0, 17, (4, 1, 8, 8)).float()
     model.stages[0].solve(model, [Batch(x)])
     assert torch.equal(model.reconstruct(x), x)
+
+
+@torch.no_grad()
+def test_many_draws_of_few_rows_take_few_passes():
+    model = built("nice", Space((4,), "levels", levels=4))
+    passes: list[int] = []
+    model.bijection.register_forward_hook(lambda part, given, out: passes.append(len(out[0])))
+    x = torch.tensor([[0.0, 1.0, 2.0, 3.0], [3.0, 3.0, 0.0, 1.0]])
+    value = model.log_prob(x, samples=700).value
+    alone = model.log_prob(x[:1], samples=1000).value
+    assert passes == [1400, 1000] and value.shape == (2,)
+    assert value[0].item() == pytest.approx(alone.item(), abs=0.3)

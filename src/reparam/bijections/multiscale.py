@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -102,19 +102,28 @@ class Split(Bijection):
 
     def __init__(self, shape: Shape, rest: Bijection) -> None:
         super().__init__()
-        self.takes, self.rest = tuple(shape), rest
-        kept, self.done = split_shapes(shape)
-        if rest.takes != kept or rest.gives is None or len(rest.gives) != 1:
+        self.takes: Shape = tuple(shape)
+        self.rest, (self.kept, self.done) = rest, split_shapes(shape)
+        if rest.takes != self.kept or rest.gives is None or len(rest.gives) != 1:
             raise ValueError(
-                f"rest: expected a bijection from {kept} to vectors, got one from {rest.takes} to "
-                f"{rest.gives}"
+                f"rest: expected a bijection from {self.kept} to vectors, got one from "
+                f"{rest.takes} to {rest.gives}"
             )
-        self.channels, self.length = kept[0], rest.gives[0]
+        self.channels, self.length = self.kept[0], rest.gives[0]
         self.context_features, self.learns = rest.context_features, rest.learns
 
     @property
     def gives(self) -> Shape:
         return (self.length + math.prod(self.done),)
+
+    def members(self, context: Tensor | None = None) -> Iterator[tuple[Bijection, Tensor | None]]:
+        """Those of ``rest``, each of which leaves alone what is done."""
+        shape, behind = self.kept, math.prod(self.done)
+        yield Split(self.takes, Flatten(shape)), None
+        for member, part in self.rest.members(context):
+            ahead = Ahead(member, shape, behind)
+            shape = ahead.shapes[1]
+            yield ahead, part
 
     def learn(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         return torch.cat([self.rest.learn(x[:, : self.channels], context), self._done(x)], 1)
@@ -129,6 +138,41 @@ class Split(Bijection):
 
     def _done(self, x: Tensor) -> Tensor:
         return x[:, self.channels :].flatten(1)
+
+
+class Ahead(Bijection):
+    """A bijection of the first entries of vectors, those behind them staying as they are.
+
+    Args:
+        bijection: of rows of ``shape``.
+        shape: of what it takes, which the vectors begin with, flat.
+        behind: how many entries follow.
+
+    Shape: (B, D) both ways, context that of ``bijection``, ladj (B,).
+
+    >>> from reparam.bijections.shape import Reverse
+    >>> Ahead(Reverse(), (2,), 1)(torch.tensor([[1.0, 2.0, 3.0]]))[0]
+    tensor([[2., 1., 3.]])
+    """
+
+    def __init__(self, bijection: Bijection, shape: Shape, behind: int) -> None:
+        super().__init__()
+        self.bijection, self.shapes = bijection, (shape, bijection.gives or shape)
+        self.takes, self.length = (math.prod(shape) + behind,), math.prod(shape)
+        self.context_features = bijection.context_features
+
+    @property
+    def title(self) -> str:
+        return self.bijection.title
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z, ladj = self.bijection(x[:, : self.length].unflatten(1, self.shapes[0]), context)
+        return torch.cat([z.flatten(1), x[:, self.length :]], 1), ladj
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        first = z[:, : self.length].unflatten(1, self.shapes[1])
+        x, ladj = self.bijection.inverse(first, context)
+        return torch.cat([x.flatten(1), z[:, self.length :]], 1), ladj
 
 
 def split_shapes(shape: Shape) -> tuple[Shape, Shape]:

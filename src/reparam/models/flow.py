@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import draws_at_once
 from reparam.bijections.autoregressive import AutoregressiveTransform
 from reparam.bijections.base import Bijection, Chain
 from reparam.bijections.coupling import Coupling
@@ -30,7 +31,7 @@ from reparam.model import (
     Stage,
 )
 from reparam.models.conditional import Conditional
-from reparam.models.invertible import Invertible
+from reparam.models.invertible import Invertible, Members
 
 PRODUCTS = 1400
 LEARNED = 512  # rows at least, where there are as many, from which layers are set
@@ -149,17 +150,22 @@ class Flow(Conditional, Invertible):
     ) -> LogProb:
         if not self.log_prob_draws:
             return LogProb(self._log_weights(x, c, generator), "exact")
-        total = x.new_full((x.shape[0],), -math.inf, dtype=numerics.accumulator(x))
+        rows = x.shape[0]
+        alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
+        most = self._draws_of_a_row if alone else draws_at_once(self.space, x.device) // rows
+        total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
-            for _ in range(samples):
-                total = torch.logaddexp(total, self._log_weights(x, c, generator).to(total))
+            for start in range(0, samples, max(1, most)):
+                # Several of each row at once: passes of few rows take as long as those of many.
+                k = min(max(1, most), samples - start)
+                c_each = None if c is None else c.repeat_interleave(k, 0)
+                weights = self._log_weights(x.repeat_interleave(k, 0), c_each, generator)
+                total = torch.logaddexp(total, weights.to(total).view(rows, k).logsumexp(1))
         return LogProb(total - math.log(samples), "lower bound", samples)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
-        y = self._units(x)[0]
-        y = y if self.dequantization is None else self.dequantization.middle(y)
-        return self.bijection(y, self.context(c))[0]
+        return self.bijection(self._middle(x), self.context(c))[0]
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.prepare_code(code)
@@ -169,6 +175,10 @@ class Flow(Conditional, Invertible):
         """The base, a row for each of so many."""
         base = self.base(c)
         return base.repeat(rows // base.rows)
+
+    def passage(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Members]:
+        x, c = self.prepare(x, c, self.encodes)
+        return self._middle(x), list(self.bijection.members(self.context(c)))
 
     def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """log |det ∂z/∂x| of real x, (B,), from the data's units to the noise's."""
@@ -200,6 +210,11 @@ class Flow(Conditional, Invertible):
         if self.standardize is None:
             return x, x.new_zeros(x.shape[0])
         return self.standardize(x)
+
+    def _middle(self, x: Tensor) -> Tensor:
+        """x as f takes it, without noise."""
+        y = self._units(x)[0]
+        return y if self.dequantization is None else self.dequantization.middle(y)
 
     def _noisy(
         self, x: Tensor, context: Tensor | None, generator: torch.Generator | None

@@ -8,15 +8,30 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from reparam.bijections.base import Bijection
 from reparam.model import Codec, Density, Distribution, positive_count
+
+Members = list[tuple[Bijection, Tensor | None]]
 
 
 class Invertible(Codec, Density):
     """x of noise z and back: log p(x) = log p(z) + log |det ∂z/∂x|, and a code is z."""
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Sizes of the scales in a code, coarsest first; (): there is but one."""
+        return ()
+
     @abstractmethod
     def p_z(self, c: Tensor | None, rows: int) -> Distribution:
         """The base, from which z is drawn: a row for each of so many."""
+
+    @abstractmethod
+    def passage(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Members]:
+        """x as the first member takes it, and all members from data to noise with their contexts.
+
+        Real x come in training deviations, levels as the middles of their boxes, x + ½.
+        """
 
     @abstractmethod
     def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from reparam import editing
 from reparam.data import Split
 from reparam.model import Codec
+from reparam.models.invertible import Invertible
 from reparam.report import queries
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
@@ -17,7 +18,7 @@ PAIRS, STEPS = 3, 8
 
 
 def build(shown: Shown) -> list[Card]:
-    """Straight lines between the codes of test images, for every codec with real codes."""
+    """Lines between the codes of test images, for every codec with real codes."""
     test = shown.data.test
     rows = examples(test, 2 * PAIRS, shown.seed)
     first, last = rows[: len(rows) // 2], rows[(len(rows) + 1) // 2 :]
@@ -39,11 +40,13 @@ def build(shown: Shown) -> list[Card]:
 def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tensor:
     """Decoded steps on the line between codes, (pairs, STEPS, *shape); ends are reconstructions.
 
-    A conditional model is told the condition of the nearer end.
+    A conditional model is told the condition of the nearer end. Codes of flows hold all of x and
+    lie near a sphere, within which a line would pass: theirs is an arc.
     """
     c, c_second = (queries.condition(model, split, rows) for rows in (first, last))
+    path: editing.Path = "spherical" if isinstance(model, Invertible) else "linear"
     x = editing.interpolate(
-        model, split.x[first], split.x[last], steps=STEPS, c=c, c_second=c_second
+        model, split.x[first], split.x[last], steps=STEPS, path=path, c=c, c_second=c_second
     )
     return queries.in_data_units(x)
 
@@ -52,7 +55,8 @@ SECTION: Section = Section(
     "interpolations",
     "Interpolations",
     """Straight lines in code space between two test images, which stand at either end; what is
-between is decoded, the outermost being their reconstructions.""",
+between is decoded, the outermost being their reconstructions. Of flows, whose codes lie near a
+sphere, arcs in place of lines.""",
     build,
     "interpolations.html.j2",
     images,

@@ -9,15 +9,12 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from reparam.evaluation.diagnosis import idle
-from reparam.inspection import Layered
 from reparam.model import LatentVariable
-from reparam.report import plots, queries
+from reparam.report import plots
 from reparam.report.colors import model_color
-from reparam.report.pictures import Picture, grid
-from reparam.report.section import Card, Section, Shown
+from reparam.report.section import Section, Shown
 from reparam.report.trained import TrainedModel
 
-SHARED_ROWS, SHARED_COLUMNS = 4, 6  # draws that share all layers but the finest, in each row
 PLANE = (11.7, 3.7)  # inches: as wide as the page
 TITLE_WIDTH = 34  # letters of a title over a panel of layers
 
@@ -25,26 +22,22 @@ Note = tuple[int, str, str]  # index and label of a model, and what there is to 
 
 
 class Rates(NamedTuple):
-    """The plane, panels of the rates of layers, what carries nothing, and pictures by model."""
+    """The plane, panels of the rates of layers, and what carries nothing."""
 
     plane: Markup | None
     layers: list[Markup]
     collapsed: list[Note]
     idle: list[Note]
-    shared: list[Card]
 
 
 def build(shown: Shown) -> Rates | None:
     """What there is to say of the rates; None where that is nothing."""
-    found = Rates(_plane(shown), [], *_unused(shown), [])
+    found = Rates(_plane(shown), [], *_unused(shown))
     for index, label, model in shown.of(LatentVariable):
         rate = shown.rates[index]
-        if model.layers:
-            if rate.shape[1] == len(model.layers):
-                means = rate.cpu().double().mean(0).tolist()
-                found.layers.append(_layer_bars(index, label, means))
-            figures = _shared(shown, model) if shown.data.space.is_image else []
-            found.shared.extend([Card(index, label, figures)] if figures else [])
+        if model.layers and rate.shape[1] == len(model.layers):
+            means = rate.cpu().double().mean(0).tolist()
+            found.layers.append(_layer_bars(index, label, means))
     return found if any(found) else None
 
 
@@ -118,24 +111,6 @@ def _layer_bars(index: int, label: str, means: Sequence[float]) -> Markup:
         axis.set_title("\n".join(title))
         axis.set_xlabel("rate, nats")
         return plots.svg(figure, f"Rate of every layer of {label}")
-
-
-def _shared(shown: Shown, model: LatentVariable) -> list[tuple[str, Picture]]:
-    """Means of x in rows that share their coarsest layers, one more layer in each picture."""
-    generator, shared = queries.seeded_generator(shown.seed), "layers"
-    c = model.draw_condition(SHARED_ROWS, generator)
-    prior = model.prior(c)
-    if not isinstance(prior, Layered):
-        return []
-    z = prior.repeat(SHARED_ROWS).sample(generator).repeat_interleave(SHARED_COLUMNS, 0)
-    if c is not None:
-        c, shared = c.repeat_interleave(SHARED_COLUMNS, 0), "layers and the condition"
-    pictures = []
-    for kept in range(1, len(model.layers)):
-        x = queries.in_data_units(model.decode(prior.resample(z, kept, generator), c))
-        what = f"{kept} of {len(model.layers)} {shared} shared in each row"
-        pictures.append((what, grid(x, shown.brightness, SHARED_COLUMNS, what, tile=(28, 56))))
-    return pictures
 
 
 SECTION: Section = Section(
