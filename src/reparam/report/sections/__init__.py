@@ -14,6 +14,7 @@ from reparam.report.sections import (
     interpolations,
     latent_map,
     line,
+    out_of_distribution,
     plane,
     rates,
     reading,
@@ -45,6 +46,7 @@ SECTIONS: tuple[Section, ...] = (
     hidden_units.SECTION,
     traversals.SECTION,
     rates.SECTION,
+    out_of_distribution.SECTION,
     training.SECTION,
     reading.SECTION,
 )
