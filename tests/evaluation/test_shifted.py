@@ -100,9 +100,9 @@ def test_aurocs_in_closed_form():
 @pytest.mark.parametrize(
     ("preset", "options", "epochs"),
     [
-        ("vae", {"latent_dim": 8, "hidden": (64,)}, 8),
+        ("vae", {"latent_dim": 8, "hidden": (64,)}, 4),
         ("made", {"hidden": (64,)}, 3),
-        ("nice", {"layers": 2, "hidden": (32,)}, 3),
+        ("nice", {"layers": 2, "hidden": (32,)}, 2),
     ],
 )
 def test_blank_digits_are_likely_and_inverted_ones_are_not(preset, options, epochs):
