@@ -75,7 +75,9 @@ def measured(
 
 
 def cell(told: Told) -> str:
-    return f"{told.log_p.value:.1f}, {told.low:.2f}, {told.atypical:.2f}".replace("-", "−")
+    mean = told.log_p.value
+    shown = f"{mean:.1f}" if abs(mean) < 1e5 else f"{mean:.1e}"
+    return f"{shown}, {told.low:.2f}, {told.atypical:.2f}".replace("-", "−")
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def build(shown: Shown) -> Content | None:
         told = found[index]
         plot = _histograms(told, ends, index, label)
         test, *others = told.items()
-        likelier = [name for name, t in others if t.log_p.value > test[1].log_p.value]
+        likelier = [name for name, one in others if _likelier(one, test[1])]
         log_p, rows = test[1].log_p, [_row(*item) for item in told.items()]
         card = (index, label, model.conditional, plot, rows, likelier, log_p.n, log_p.samples)
         cards.append(ToldCard(*card))
@@ -116,6 +116,12 @@ def _row(name: str, told: Told) -> Row:
 def _log_p(told: Told) -> torch.Tensor:
     assert told.log_p.values is not None
     return told.log_p.values
+
+
+def _likelier(told: Told, test: Told) -> bool:
+    """Whether rows are likelier than those that they were made of by two standard errors."""
+    gap = _log_p(told) - _log_p(test)
+    return bool(gap.mean() > 2 * gap.std() / len(gap) ** 0.5)
 
 
 def _ends(found: Mapping[int, Mapping[str, Told]]) -> tuple[float, float]:
