@@ -324,6 +324,21 @@ SCORES: dict[str, Measure] = {
         "higher",
         form="whole",
     ),
+    "shifted_auroc": Measure(
+        "AUROC of −log p",
+        "Out of distribution",
+        "How often an image of another set has a lower log p(x) than a test image, ties counted "
+        "half: 1 where log p(x) tells all of them from test images, 0 where it prefers each.",
+        unit="",
+    ),
+    "typicality_auroc": Measure(
+        "AUROC of typicality",
+        "Out of distribution",
+        "The same of |log p(x) − m|, m the mean of validation images: data have a log p(x) near "
+        "their mean, and what lies far above it is as unlike them as what lies far below "
+        "(Nalisnick et al. 2019). Other images may have the same log p(x): it fails there too.",
+        unit="",
+    ),
     "parameters": Measure(
         "Parameters",
         "Cost",

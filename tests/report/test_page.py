@@ -138,7 +138,7 @@ def test_every_section_is_there_and_linked(html):
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == [
         "scores", "reconstructions", "samples", "interpolations", "latent", "filters",
-        "traversals", "rates", "training", "reading",
+        "traversals", "rates", "shifted", "training", "reading",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#(\w+)"', html) == sections
 

@@ -16,6 +16,7 @@ from reparam.report.sections import (
     latent_map,
     layers,
     line,
+    out_of_distribution,
     plane,
     rates,
     reading,
@@ -49,6 +50,7 @@ SECTIONS: tuple[Section, ...] = (
     traversals.SECTION,
     invertibility.SECTION,
     rates.SECTION,
+    out_of_distribution.SECTION,
     training.SECTION,
     reading.SECTION,
 )
