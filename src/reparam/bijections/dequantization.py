@@ -65,8 +65,9 @@ class Dequantization(nn.Module, ABC):
         return self._moved(x, x + 0.5)
 
     def quantize(self, y: Tensor) -> Tensor:
-        """The x in whose box y is; the next one where y is in none."""
-        return self._moved(y, torch.clamp(y.floor(), torch.zeros_like(y), self.top.to(y)))
+        """The x in whose box y is; the next one where y is in none, y itself where infinite."""
+        x = torch.clamp(y.floor(), torch.zeros_like(y), self.top.to(y))
+        return self._moved(y, torch.where(y.isinf(), y, x))
 
     def _moved(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.where(self.discrete, y, x)
