@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from reparam.bijections.base import Bijection, Chain, Shape
+from reparam.bijections.base import OF_PART, Bijection, Chain, Shape
 from reparam.bijections.shape import Flatten
 
 SMALLEST_SIDE = 4  # of the coarsest grid; of small images a quarter
@@ -99,6 +99,8 @@ class Split(Bijection):
     >>> part(torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1))[0]
     tensor([[1., 2., 3.]])
     """
+
+    costs = OF_PART
 
     def __init__(self, shape: Shape, rest: Bijection) -> None:
         super().__init__()
