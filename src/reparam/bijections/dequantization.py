@@ -154,6 +154,6 @@ def _refuse_names(space: Space) -> None:
     if names:
         dropped = " ".join(f"--drop {shlex.quote(name)}" for name in names)
         raise ValueError(
-            f"{names[0]}: expected numbers, got names, which have no order; leave them out "
-            f"({dropped})"
+            f"{names[0]}: expected numbers, got names, which have no order; make flags of them "
+            f"(one_hot=True, --one-hot) or leave them out (drop=…, {dropped})"
         )
