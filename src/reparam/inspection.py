@@ -92,6 +92,10 @@ class Station:
     ladj: Tensor
 
 
+class SamplesNotFinite(RuntimeWarning):
+    """Samples have entries that are infinite or NaN, and which part of the model made them."""
+
+
 class OfData(nn.Module):
     """A module whose buffers describe the training data and are no part of what was learned."""
 

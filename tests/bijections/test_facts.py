@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import reparam as rp
+from reparam.bijections.__main__ import concrete, table
 from reparam.bijections.base import Frozen
 from reparam.bijections.coupling import alternating, channels, checkerboard, coupled_shapes, halves
 
@@ -307,3 +310,24 @@ def test_a_frozen_bijection_is_the_same_map_without_gradient_of_its_own():
         found = torch.autograd.grad(ours[0].sum() + ours[1].sum(), weights, allow_unused=True)
         assert all(g is None for g in found)
     assert not list(frozen.parameters())
+
+
+def subclasses(cls):
+    return {cls}.union(*map(subclasses, cls.__subclasses__()))
+
+
+def test_the_guide_has_the_costs_of_every_bijection():
+    found = {c for c in subclasses(rp.Bijection) if c.__module__.startswith("reparam.")}
+    assert {c for c in found if not inspect.isabstract(c)} == set(concrete())
+    guide = (Path(__file__).parents[2] / "docs" / "flows.md").read_text(encoding="utf-8")
+    assert f"\n\n{table()}\n\n" in guide, "python -m reparam.bijections"
+    assert all(f"`{cls.__name__}`" in table() for cls in concrete())
+
+
+def test_what_is_said_to_only_move_entries_has_no_log_determinant():
+    said = [name for name in MAPS if made(name)[0].costs.ladj == "0"]
+    assert said
+    for name in said:
+        bijection, x, context = made(name)
+        z, ladj = bijection(x, context)
+        assert not ladj.any() and torch.equal(z.sort(1).values, x.sort(1).values)

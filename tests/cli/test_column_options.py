@@ -65,17 +65,24 @@ def test_rows_with_missing_cells_may_be_dropped(people, reparam, tmp_path):
     assert code == 0 and "fvbn" in out, error
 
 
-@pytest.mark.parametrize("model", ["pca", "linear-ae"])
-def test_what_a_refusal_of_columns_says_helps(people, reparam, tmp_path, model):
-    words = ["fit", model, people, "latent_dim=1", "--epochs", 1, "--kind", "income=log"]
+@pytest.mark.parametrize("remedy", [r"make .* or (?=leave)", r" or leave .*?\)"])
+@pytest.mark.parametrize("model", ["pca", "linear-ae", "real-nvp"])
+def test_what_a_refusal_of_columns_says_helps(people, reparam, tmp_path, model, remedy):
+    """Of the two things that can be done with names, the one that is left in the message."""
+    small = "layers=1" if model == "real-nvp" else "latent_dim=1"
+    words = ["fit", model, people, small, "--epochs", 1, "--kind", "income=log"]
     said = []
     while (code := (result := reparam(*words, "-o", tmp_path / "run"))[0]) == 2:
         said.append(result[2])
-        found = re.findall(r"--(?:drop|kind|missing) [\w=]+", result[2])
+        left = re.sub(remedy, "", result[2])
+        found = re.findall(r"--one-hot|--(?:drop|kind|missing) [\w=]+", left)
         assert found and len(said) < 4, result[2]
         words += " ".join(found).split()
     assert code == 0, result[2]
-    assert "--drop city --drop owner, and read numbers as real with --kind age=real" in said[0]
+    assert "(drop=…, --drop city" in said[0]
+    if model == "real-nvp":
+        return
+    assert "--drop owner), and read numbers as real with --kind age=real" in said[0]
     assert len(said) == 1 and ("and, if cells are missing, --missing drop" in said[0]) == (
         model == "linear-ae"
     )
@@ -224,3 +231,40 @@ def test_a_model_that_takes_no_missing_cells_says_where_and_what_to_do(
     assert "this model takes no missing cells" in error and "--missing drop" in error
     code, _, error = reparam(*words, "--missing", "drop")
     assert code == 0, error
+
+
+def test_flags_of_names_are_kept_in_the_run(people, reparam, tmp_path):
+    run, x = tmp_path / "run", tmp_path / "x.csv"
+    words = ["fit", "real-nvp", people, "--one-hot", "--missing", "drop", "layers=1", "hidden=4"]
+    for command in (
+        [*words, "--epochs", 1, "-o", run],
+        ["resume", run, "--epochs", 2],
+        ["evaluate", run, "--samples", 2],
+        ["sample", run, "-n", 3, "-o", x],
+        ["reconstruct", run, x, "-o", tmp_path / "again.csv"],
+    ):
+        code, _, error = reparam(*command)
+        assert code == 0, error
+    header, *rows = x.read_text().splitlines()
+    assert header == "age,city=Bern,city=Chur,city=Genf,income,owner"
+    assert all({*row.split(",")[1:4]} <= {"0", "1"} for row in rows)
+    again = (tmp_path / "again.csv").read_text().splitlines()
+    assert [line.split(",")[:4] for line in again[1:]] == [row.split(",")[:4] for row in rows]
+    # The user's own table still has the names.
+    code, _, error = reparam("encode", run, people, "-o", tmp_path / "z.csv")
+    assert code == 2 and "the cell is missing" in error
+
+
+def test_missing_names_are_filled_as_flags(people, reparam, tmp_path):
+    """The table that has the names has no cell for what is drawn of a flag."""
+    lines = people.read_text().splitlines()
+    lines[3] = lines[3].replace(lines[3].split(",")[1], "")
+    people.write_text("\n".join(lines) + "\n")
+    run, filled = tmp_path / "run", tmp_path / "filled.csv"
+    words = ["fit", "vae", people, "--one-hot", "latent_dim=1", "hidden=4", "--epochs", 1]
+    assert reparam(*words, "-o", run)[0] == 0
+    code, out, error = reparam("complete", run, people, "--steps", 2, "-o", filled)
+    assert code == 0 and "4 missing cells of 2 rows" in out, error
+    header, *rows = filled.read_text().splitlines()
+    assert header.startswith("age,city=Bern,city=Chur,city=Genf,income,owner")
+    assert len(rows) == N and not any(",," in row for row in rows)

@@ -11,6 +11,14 @@ from scipy import integrate, stats
 from torch import Tensor
 
 import reparam as rp
+from reparam.bijections.base import Bijection, Chain
+from reparam.bijections.dequantization import Uniform
+from reparam.bijections.logit import Logit
+from reparam.bijections.own import Elementwise
+from reparam.bijections.shape import Reverse
+from reparam.bijections.transforms import Affine
+from reparam.evaluation.samples import sample_scores
+from reparam.inspection import SamplesNotFinite
 from reparam.model import Batch, Space
 from reparam.models.flow import Flow
 from reparam.presets import PRESETS
@@ -300,3 +308,44 @@ def test_many_draws_of_few_rows_take_few_passes():
     alone = model.log_prob(x[:1], samples=1000).value
     assert passes == [1400, 1000] and value.shape == (2,)
     assert value[0].item() == pytest.approx(alone.item(), abs=0.3)
+
+
+class Overflowing(Bijection):
+    """The identity from data to noise; back, rows whose first entry is positive are infinite."""
+
+    def forward(self, x, context=None):
+        return x, x.new_zeros(len(x))
+
+    def inverse(self, z, context=None):
+        return torch.where(z[:, :1] > 0, math.inf, z), z.new_zeros(len(z))
+
+
+@pytest.mark.parametrize("temperature", [1, 0.5])
+@pytest.mark.parametrize("kind", ["real", "levels"])
+def test_samples_that_are_not_finite_name_the_member_that_made_them(kind, temperature):
+    """Also where a member after it squashes, and levels would hide what is infinite."""
+    members = [Reverse(), Overflowing(), Elementwise(Affine(), (2,))]  # data first
+    if kind == "levels":
+        space, before = Space((2,), "levels", levels=4), [Logit(0.05)]
+        noise = Uniform(space)
+    else:
+        space, before, noise = PLANE, [], None
+    model = Flow(space, Chain(*before, *members), rp.StandardNormal(2), noise)
+    with pytest.warns(SamplesNotFinite) as told:
+        x = model.sample(50, temperature=temperature, generator=torch.Generator().manual_seed(0))
+    lost = (~x.isfinite().all(1)).sum().item()
+    assert 10 < lost < 40 and len(told) == 1
+    count = len(list(model.bijection.members()))
+    assert str(told[0].message) == (
+        f"samples: {lost} of 50 are not finite, the first of them since Overflowing, member 2 of "
+        f"{count} from noise to data; the model has diverged, train it with a smaller lr"
+    )
+
+
+def test_evaluation_refuses_samples_that_are_not_finite_by_the_member_that_made_them():
+    model = Flow(PLANE, Chain(Overflowing(), Reverse()), rp.StandardNormal(2))
+    split = rp.Split(torch.randn(20, 2))
+    with pytest.raises(
+        ValueError, match="^samples: .* since Overflowing, member 2 of 2 from .*lr$"
+    ):
+        sample_scores(model, rp.Data(split, split, split, PLANE, "normal"))

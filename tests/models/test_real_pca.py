@@ -445,11 +445,13 @@ def test_columns_that_are_no_reals_are_refused_with_what_to_do():
 
     assert refusal(real, city) == (
         "pca: expected real or log columns, got 'home city' of category; "
-        "leave names out with --drop 'home city'"
+        "make real flags of names (one_hot=True, --one-hot --kind 'home city=real') or leave them "
+        "out (drop=…, --drop 'home city')"
     )
     assert refusal(real, rooms, city, sex) == (
-        "pca: expected real or log columns, got 'rooms' of levels; leave names out with "
-        "--drop 'home city' --drop sex, and read numbers as real with --kind rooms=real"
+        "pca: expected real or log columns, got 'rooms' of levels; make real flags of "
+        "names (one_hot=True, --one-hot --kind 'home city=real' --kind sex=real) or leave them out "
+        "(drop=…, --drop 'home city' --drop sex), and read numbers as real with --kind rooms=real"
     )
     assert refusal(rooms, Column("owned", "binary")).endswith(
         "got 'rooms' of levels; read numbers as real with --kind rooms=real --kind owned=real"

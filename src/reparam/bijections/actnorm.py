@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.bijections.base import Bijection, Shape
+from reparam.bijections.base import OF_ENTRIES, Bijection, Shape
 
 
 class ActNorm(Bijection):
@@ -28,6 +28,8 @@ class ActNorm(Bijection):
     tensor([[-1.,  0.],
             [ 1.,  0.]], grad_fn=<DivBackward0>)
     """
+
+    costs = OF_ENTRIES
 
     learns = True
 

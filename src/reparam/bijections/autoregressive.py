@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.bijections.base import Bijection
+from reparam.bijections.base import Bijection, Costs
 from reparam.bijections.transforms import Transform
 from reparam.nets.autoregressive_network import AutoregressiveNetwork
 
@@ -36,6 +36,12 @@ class AutoregressiveTransform(Bijection):
     >>> flow(torch.ones(1, 3))[0].tolist()
     [[1.0, 1.0, 1.0]]
     """
+
+    costs = Costs(
+        "a sum over entries",
+        "a pass of its network",
+        "D steps, every unit of its network once; D passes where gradients are asked for",
+    )
 
     def __init__(self, transform: Transform, network: AutoregressiveNetwork) -> None:
         super().__init__()

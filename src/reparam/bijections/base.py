@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
 Context = Literal["split", "shared"]
+
+
+class Costs(NamedTuple):
+    """What a bijection costs, in words: ``python -m reparam.bijections`` makes a table of them."""
+
+    ladj: str
+    forward: str
+    inverse: str
+
+
+OF_ENTRIES = Costs("a sum over entries", "entry by entry", "entry by entry")
+OF_MOVES = Costs("0", "moves entries", "moves entries")
+OF_PART = Costs("that of its part", "that of its part", "that of its part")
+OF_MEMBERS = Costs("the sum of its members", "its members in turn", "its members in turn")
 
 
 class Bijection(nn.Module, ABC):
@@ -23,6 +37,7 @@ class Bijection(nn.Module, ABC):
 
     context_features: int = 0  # F: numbers (B, F) that it takes for every row
     takes: Shape | None = None  # the shape of a row of x; None: any, and z has the same
+    costs: ClassVar[Costs]
     learns: bool = False  # whether numbers of it are set by the first training rows
 
     @property
@@ -79,6 +94,8 @@ class Inverse(Bijection):
     tensor([[2., 1.]])
     """
 
+    costs = Costs("that of its part, negated", "its part's noise → data", "its part's data → noise")
+
     def __init__(self, bijection: Bijection) -> None:
         super().__init__()
         if bijection.learns:
@@ -117,6 +134,8 @@ class Chain(Bijection):
     >>> Chain(Reverse(), Reverse())(torch.tensor([[1.0, 2.0]]))
     (tensor([[1., 2.]]), tensor([0.]))
     """
+
+    costs = OF_MEMBERS
 
     def __init__(self, *bijections: Bijection, context: Context = "split") -> None:
         super().__init__()
@@ -189,6 +208,8 @@ def _ends(bijections: Sequence[Bijection]) -> tuple[Shape | None, Shape | None]:
 
 class Frozen(Bijection):
     """A bijection whose parameters get no gradient, while what passes through it does."""
+
+    costs = OF_PART
 
     def __init__(self, bijection: Bijection) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from reparam.bijections.base import Bijection, Shape
+from reparam.bijections.base import Bijection, Costs, Shape
 from reparam.bijections.transforms import Transform
 
 
@@ -35,6 +35,8 @@ class Coupling(Bijection):
     >>> z.tolist(), ladj.item()
     ([[1.0, 1.0, 1.0]], 0.0)
     """
+
+    costs = Costs("a sum over what moves", "a pass of its network", "a pass of its network")
 
     def __init__(self, transform: Transform, network: nn.Module, split: Tensor) -> None:
         super().__init__()

@@ -65,8 +65,9 @@ class Dequantization(nn.Module, ABC):
         return self._moved(x, x + 0.5)
 
     def quantize(self, y: Tensor) -> Tensor:
-        """The x in whose box y is; the next one where y is in none."""
-        return self._moved(y, torch.clamp(y.floor(), torch.zeros_like(y), self.top.to(y)))
+        """The x in whose box y is; the next one where y is in none, y itself where infinite."""
+        x = torch.clamp(y.floor(), torch.zeros_like(y), self.top.to(y))
+        return self._moved(y, torch.where(y.isinf(), y, x))
 
     def _moved(self, x: Tensor, y: Tensor) -> Tensor:
         return torch.where(self.discrete, y, x)
@@ -153,6 +154,6 @@ def _refuse_names(space: Space) -> None:
     if names:
         dropped = " ".join(f"--drop {shlex.quote(name)}" for name in names)
         raise ValueError(
-            f"{names[0]}: expected numbers, got names, which have no order; leave them out "
-            f"({dropped})"
+            f"{names[0]}: expected numbers, got names, which have no order; make flags of them "
+            f"(one_hot=True, --one-hot) or leave them out (drop=…, {dropped})"
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.bijections.base import Bijection
+from reparam.bijections.base import OF_ENTRIES, Bijection
 from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.model import Batch, Model, Solve, Space
@@ -32,6 +32,8 @@ class Standardize(Float64Buffers, Bijection):
     >>> z.tolist(), round(ladj.item(), 3)
     ([[0.0, 1.0]], -2.773)
     """
+
+    costs = OF_ENTRIES
 
     def __init__(self, space: Space) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reparam.bijections.base import Bijection
+from reparam.bijections.base import OF_ENTRIES, Bijection
 
 
 class Rescale(Bijection):
@@ -23,6 +23,8 @@ class Rescale(Bijection):
     >>> z.tolist(), round(ladj.item(), 3)  # −2 ln 4
     ([[0.125, 0.75]], -2.773)
     """
+
+    costs = OF_ENTRIES
 
     def __init__(self, k: float) -> None:
         super().__init__()
@@ -59,6 +61,8 @@ class Logit(Bijection):
     >>> z.item(), round(ladj.item(), 3)  # ln 4
     (0.0, 1.386)
     """
+
+    costs = OF_ENTRIES
 
     def __init__(self, alpha: float = 0.0) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.bijections.base import Bijection, Shape
+from reparam.bijections.base import OF_MOVES, Bijection, Costs, Shape
 from reparam.limits import Count, Whole, limited
 
 
@@ -22,6 +22,8 @@ class Permutation(Bijection):
     >>> Permutation(4, seed=1)(torch.arange(4.0)[None])[0].sort().values
     tensor([[0., 1., 2., 3.]])
     """
+
+    costs = OF_MOVES
 
     @limited
     def __init__(self, features: Count, seed: Whole = 0) -> None:
@@ -56,6 +58,8 @@ class LULinear(Bijection):
     >>> LULinear(3, seed=0)(torch.tensor([[1.0, 2.0, 3.0]]))[0].tolist()
     [[3.0, 1.0, 2.0]]
     """
+
+    costs = Costs("Σ log s", "two matrix products", "two triangular solves")
 
     @limited
     def __init__(self, features: Count, seed: Whole | None = None, rotated: bool = False) -> None:
@@ -122,6 +126,8 @@ class Invertible1x1(LULinear):
     >>> Invertible1x1((3, 2, 2))(torch.ones(1, 3, 2, 2))[0].unique()
     tensor([1.], grad_fn=<Unique2Backward0>)
     """
+
+    costs = Costs("H W Σ log s", *LULinear.costs[1:])
 
     def __init__(self, shape: Shape, seed: Whole | None = None, rotated: bool = False) -> None:
         super().__init__(shape[0], seed, rotated)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from reparam.bijections.base import Bijection, Chain, Shape
+from reparam.bijections.base import OF_PART, Bijection, Chain, Shape
 from reparam.bijections.shape import Flatten
 
 SMALLEST_SIDE = 4  # of the coarsest grid; of small images a quarter
@@ -100,6 +100,8 @@ class Split(Bijection):
     tensor([[1., 2., 3.]])
     """
 
+    costs = OF_PART
+
     def __init__(self, shape: Shape, rest: Bijection) -> None:
         super().__init__()
         self.takes: Shape = tuple(shape)
@@ -111,6 +113,10 @@ class Split(Bijection):
             )
         self.channels, self.length = self.kept[0], rest.gives[0]
         self.context_features, self.learns = rest.context_features, rest.learns
+
+    @property
+    def title(self) -> str:
+        return "coarser scales"
 
     @property
     def gives(self) -> Shape:

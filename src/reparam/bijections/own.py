@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from reparam.bijections.base import Bijection
+from reparam.bijections.base import OF_ENTRIES, OF_PART, Bijection
 from reparam.bijections.transforms import Transform
 
 
@@ -26,6 +26,8 @@ class Elementwise(Bijection):
     >>> Elementwise(Affine(), (2,))(torch.ones(1, 2))[0].tolist()
     [[1.0, 1.0]]
     """
+
+    costs = OF_ENTRIES
 
     def __init__(self, transform: Transform, shape: Sequence[int], context: int = 0) -> None:
         super().__init__()
@@ -62,6 +64,8 @@ class Own(Bijection):
     >>> bool((z - torch.tensor([[1.0, 2.0]])).abs().max() < 1e-6)
     True
     """
+
+    costs = OF_PART
 
     def __init__(self, bijection: Bijection, context: int = 0) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reparam.bijections.base import Bijection
+from reparam.bijections.base import Bijection, Costs
 
 MARGIN = 1e-3  # δ: how far the maps stay from those that are not invertible
 # They leave 2⁻³¹ |slope| of the root unknown, and a Newton step the square of it, times at most
@@ -34,6 +34,8 @@ class Planar(Bijection):
     >>> x.tolist(), round(ladj.item(), 4)  # w·û = −1 + δ + ln 2, where u was 0
     ([[0.0, 0.0]], -0.3651)
     """
+
+    costs = Costs("closed form", f"a root: {BISECTIONS} bisections, 2 Newton steps", "closed form")
 
     def __init__(self, features: int) -> None:
         super().__init__()
@@ -109,6 +111,8 @@ class Radial(Bijection):
     >>> bool((x - 1).abs().max() < 1e-3)  # a = b: hardly a move
     True
     """
+
+    costs = Costs("closed form", "closed form, a quadratic equation", "closed form")
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 from torch.nn import functional as F
 
-from reparam.bijections.base import Bijection, Shape
+from reparam.bijections.base import OF_MOVES, Bijection, Shape
 
 
 class Reverse(Bijection):
@@ -19,6 +19,8 @@ class Reverse(Bijection):
     >>> Reverse()(torch.tensor([[1.0, 2.0, 3.0]]))
     (tensor([[3., 2., 1.]]), tensor([0.]))
     """
+
+    costs = OF_MOVES
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return x.flip(1), x.new_zeros(x.shape[0])
@@ -47,6 +49,8 @@ class Squeeze(Bijection):
     >>> Squeeze((1, 2, 2))(torch.arange(4.0).view(1, 1, 2, 2))[0].flatten()
     tensor([0., 1., 2., 3.])
     """
+
+    costs = OF_MOVES
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -83,6 +87,8 @@ class Flatten(Bijection):
     >>> Flatten((3, 4, 4)).gives
     (48,)
     """
+
+    costs = OF_MOVES
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.bijections.base import Bijection
+from reparam.bijections.base import OF_ENTRIES, Bijection
 from reparam.bijections.varying import Varying
 from reparam.buffers import Float64Buffers
 from reparam.model import Batch, Model, Solve, Space
@@ -31,6 +31,8 @@ class StandardizeColumns(Float64Buffers, Bijection):
     >>> z.tolist(), ladj.tolist()
     ([[2.0, 0.0]], [0.0])
     """
+
+    costs = OF_ENTRIES
 
     def __init__(self, space: Space) -> None:
         super().__init__()

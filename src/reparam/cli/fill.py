@@ -82,12 +82,15 @@ def fill(
             "anew, say with --keep which share of the columns is given, the first ones"
         )
     x, imputed = _filled(run, found, holes, draws, steps, seed)
-    path = source.text(run)
+    path, columns = source.text(run), run.record.columns or ()
+    layout = None
     if path is not None and target.path.suffix.lower() == ".csv":
+        layout = layout_alike(path, run.record, source.label)
+    # A table of names of which flags were made cannot hold what is drawn of each flag.
+    if path is not None and layout is not None and {*columns} <= {*layout.names}:
         from reparam.atomic import write_atomically
 
-        space, columns = run.record.space, run.record.columns or ()
-        layout = layout_alike(path, run.record, source.label)
+        space = run.record.space
         arrays = (found.numbers.numpy(), found.x.numpy(), x.numpy())
         filled = Filled(path, layout, columns, space, *arrays)
         write_atomically(target.path, lambda file: write_filled(file, filled))

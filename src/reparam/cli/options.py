@@ -114,6 +114,7 @@ class DataOptions:
             with real, log, levels, binary or category.
         rare: Names of a text column in less than this share of the rows become "other".
         missing: Of a table, whether rows with missing cells are kept or dropped (labels, too).
+        one_hot: Columns of names become a flag for each name, as color=red.
         levels: K: the values are integers 0 to K−1, or these divided by K−1.
         binarize: A threshold, static (one random draw) or dynamic.
         size: Image size: 64, or 48x64 (height x width).
@@ -140,6 +141,7 @@ class DataOptions:
     kind: Annotated[list[str] | None, option(metavar="KIND")] = None
     missing: Annotated[Literal["keep", "drop"], option()] = "keep"
     rare: Annotated[float | None, Parameter(metavar="SHARE")] = None
+    one_hot: Annotated[bool, option(show_default=False)] = False
     levels: int | None = None
     binarize: Annotated[str | float | None, Parameter(converter=_binarize, metavar="HOW")] = None
     size: Annotated[

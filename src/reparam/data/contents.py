@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,6 +42,7 @@ class ReadOptions(Reading):
         kind: of a table, or of arrays with ``feature_names``, by column what is said of its kind.
         missing: of these, whether rows with missing cells are kept.
         rare: of these, the share of rows under which names become one.
+        one_hot: of these, whether names become flags, or by column the names that do.
         one_kind: whether all entries are to be numbers of one kind, and none missing in the end.
         alike: whether ``header`` is that of other data, which this source may contradict.
         classes: of other data, whose labels are written as these are.
@@ -66,6 +67,7 @@ class ReadOptions(Reading):
     kind: Mapping[str, ColumnKind] | None = taken_by("table", "features")
     missing: Missing = taken_by("table", "features", default="keep")
     rare: float | None = taken_by("table", "features")
+    one_hot: bool | Mapping[str, Sequence[str]] = taken_by("table", "features", default=False)
     one_kind: bool = False
     alike: bool = False
     classes: tuple[str, ...] = ()
@@ -76,10 +78,31 @@ class ReadOptions(Reading):
         label = () if self.label is None else (self.label,)
         return {*label, *self.drop, *self.attributes, *self.factors, *(self.columns or ())}
 
+    def of_table(self, names: Sequence[str]) -> ReadOptions:
+        """The same for a table of these columns, which may have names in place of known flags."""
+        known = self.one_hot if isinstance(self.one_hot, Mapping) else {}
+        there = {column: words for column, words in known.items() if column in names}
+        owner = {flag: column for column in there for flag in flags_of(column, there[column])}
+        columns = dict.fromkeys(owner.get(name, name) for name in self.columns or ())
+        kind = dict(self.kind or {})
+        if self.one_hot:  # kinds of flags are looked at once these are there
+            kind = {name: kind[name] for name in kind if name in names}
+        kind |= dict.fromkeys(there, "category")
+        return replace(self, columns=tuple(columns) or None, kind=kind or None)
+
     @property
     def dropping(self) -> bool:
         """Whether rows with missing cells are left out, once all are read."""
         return self.missing == "drop"
+
+
+def flags_of(column: str, names: Sequence[str]) -> list[str]:
+    """What the flags of a column of names are called.
+
+    >>> flags_of("color", ["blue", "red"])
+    ['color=blue', 'color=red']
+    """
+    return [f"{column}={name}" for name in names]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from reparam.space import Space
 # what is recorded of data without a source
 OF_MEMORY = (
     *("binarize", "shape", "range", "frames", "header", "decimal"),
-    *("only", "without", "kind", "missing", "rare"),
+    *("only", "without", "kind", "missing", "rare", "one_hot"),
 )
 
 
@@ -28,6 +28,7 @@ def _recipe() -> Any:
         given |= hints(options)
     given["size"] = int | list[int]
     given["kind"] = str | dict[str, str]  # of all entries, or by column
+    given["one_hot"] = bool | dict[str, list[str]]
     made = TypedDict("Recipe", given, total=False)  # type: ignore[misc]
     return made
 

@@ -39,6 +39,7 @@ from reparam.data.tables.column_kinds import (
     without_rows,
 )
 from reparam.data.tables.csv_files import read_csv
+from reparam.data.tables.one_hot import with_flags
 from reparam.data.tables.pixel_tables import pixel_notes, with_shape
 from reparam.data.tables.table_columns import TEXT, has_columns, read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
@@ -59,6 +60,7 @@ def load_data(
     kind: OneKind | Mapping[str, ColumnKind] | None = None,
     missing: Missing = "keep",
     rare: float | None = None,
+    one_hot: bool | Mapping[str, Sequence[str]] = False,
     levels: int | None = None,
     binarize: Binarization | None = None,
     size: int | tuple[int, int] | None = None,
@@ -108,6 +110,8 @@ def load_data(
             do names in new rows that training did not have.
         missing: whether rows of a table in which a cell is missing, or the label, are kept, or left
             out (``"drop"``); without a label they cannot be kept.
+        one_hot: whether columns of names become a flag for each name, ``color=red``, which is
+            binary, or real where ``kind`` says ``real`` of the column; or by column the names.
         levels: K, for integers 0 … K−1, or floats that are these divided by K−1.
         binarize: make the data binary: a threshold (of x/(K−1) for levels, of x itself for real
             data); ``"static"``, one fixed Bernoulli draw of x/(K−1); or ``"dynamic"``, a fresh
@@ -154,6 +158,11 @@ def load_data(
     of_one_kind = asked != ValueOptions(seed=seed) or shape is not None
     if kinds and of_one_kind:
         raise ValueError("kind: of single columns goes with no levels, binarize and shape")
+    if one_hot and of_one_kind:
+        raise ValueError(
+            "one_hot: goes with no levels, binarize, shape and kind of all entries; give the kind "
+            "of columns, as kind={'color': 'real'} (--kind color=real)"
+        )
     column = str(label) if isinstance(label, str | int | np.integer) else None
     names = (_tuple(drop), _tuple(attributes), _tuple(factors))
     options = ReadOptions(
@@ -174,6 +183,7 @@ def load_data(
         kind=kinds or None,
         missing=missing,
         rare=rare,
+        one_hot=one_hot,
         one_kind=of_one_kind,
     )
     chosen = Chosen(_tuple(only), _tuple(without))
@@ -186,6 +196,9 @@ def load_data(
         contents = _with_test(contents, test, options, rare is not None)
     if options.dropping:
         contents = without_rows(contents)
+    read_kinds: Kinds = kinds
+    if one_hot:
+        contents, read_kinds = with_flags(contents, one_hot, kinds, rare is not None)
     if options.shape is None:
         contents = contents.noted(*pixel_notes(contents.columns))
     else:
@@ -194,7 +207,8 @@ def load_data(
     recipe |= {**_fields(chosen), **contents.found}  # of data in memory, too
     of_columns = ("kind", "missing", "rare")
     recipe |= {name: value for name, value in _fields(options).items() if name in of_columns}
-    data = checked_data(contents, asked, recipe or None, chosen, None if of_one_kind else kinds)
+    read_as = None if of_one_kind else read_kinds
+    data = checked_data(contents, asked, recipe or None, chosen, read_as)
     return data if options.bands is None else replace(data, bands=options.bands)
 
 

@@ -23,6 +23,7 @@ from reparam.data.loading import read, to_split
 from reparam.data.numpy_files import array_names
 from reparam.data.splits import Data, Split
 from reparam.data.tables.column_kinds import kinds_of_names, of_columns
+from reparam.data.tables.one_hot import with_flags
 from reparam.data.tables.pixel_tables import with_shape
 from reparam.data.tables.table_columns import has_columns, order_notes, written_alike
 from reparam.data.tables.text_layout import Layout, text_layout
@@ -59,6 +60,8 @@ def load_rows(
     recipe = trained_on.source or {}
     options = _options(source, trained_on, label, attributes)
     contents = _read_alike(source, trained_on.space, options, recipe)
+    if recipe.get("one_hot"):
+        contents, _ = with_flags(contents, recipe["one_hot"], {}, "rare" in recipe)
     contents = _ordered(contents, options)
     used = contents.splits["test" if "test" in contents.splits else "train"]
     if trained_on.space.is_image and used.x.shape[1:] == (trained_on.space.dimension,):
@@ -99,12 +102,14 @@ def _options(
     """Of a table the same columns; arrays and archives bring their attributes by themselves."""
     table = trained_on.columns is not None and has_columns(source)
     written = kinds_of_names(trained_on.space.columns or ())
+    one_hot = (trained_on.source or {}).get("one_hot", False) if table else False
     return ReadOptions(
         label,
         attributes=trained_on.attribute_names or () if table and attributes else (),
         columns=trained_on.columns,
         kind=written if table else None,
-        one_kind=trained_on.space.columns is None,
+        one_hot=one_hot,
+        one_kind=trained_on.space.columns is None and not one_hot,
         classes=trained_on.class_names or (),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
@@ -24,6 +25,7 @@ from reparam.evaluation.reconstruction import laplacian_variance
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score, Scores, ScoreTable, ratio_score
 from reparam.evaluation.vectors import Vectors
+from reparam.inspection import SamplesNotFinite
 from reparam.model import Generator, Space
 
 MOST_SAMPLES, LEAST_SAMPLES = 5000, 500
@@ -212,10 +214,20 @@ def sample_scores(
 def _draws(model: Generator, n: int, seed: int, watch: Callable[[float], None]) -> Iterator[Tensor]:
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     for part in slices(0, n, rows_at_once(model.space)):
-        x = model.sample(part.stop - part.start, generator=generator).cpu()
+        x = _sample(model, part.stop - part.start, generator)
         _refuse_not_finite(x)
         yield x
         watch(part.stop / n)
+
+
+def _sample(model: Generator, n: int, generator: torch.Generator) -> Tensor:
+    """n samples; a model's warning of those that are not finite says where they became so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SamplesNotFinite)
+        try:
+            return model.sample(n, generator=generator).cpu()
+        except SamplesNotFinite as warning:
+            raise ValueError(str(warning)) from warning
 
 
 def reference_scores(

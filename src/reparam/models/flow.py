@@ -241,7 +241,10 @@ class Flow(Conditional, Invertible):
         return self.p_z(c, z.shape[0]).log_prob(z) + ladj - log_q
 
     def carry(self, z: Tensor, c: Tensor | None) -> Tensor:
-        y = self.bijection.inverse(z, self.context(c))[0].view(-1, *self.space.shape)
+        y, ladj = self.bijection.inverse(z, self.context(c))
+        # A member that squashes would hide that one before it overflowed.
+        y = torch.where(ladj.isfinite()[:, None], y.flatten(1), math.nan)
+        y = y.view(-1, *self.space.shape)
         y = y if self.dequantization is None else self.dequantization.quantize(y)
         return y if self.standardize is None else self.standardize.inverse(y)[0]
 

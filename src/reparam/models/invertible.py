@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
 
 import torch
 from torch import Tensor
 
 from reparam.bijections.base import Bijection
+from reparam.inspection import SamplesNotFinite
 from reparam.model import Codec, Density, Distribution, positive_count
+from reparam.space import looked_at, trusted
 
 Members = list[tuple[Bijection, Tensor | None]]
 
@@ -39,10 +42,10 @@ class Invertible(Codec, Density):
 
     @abstractmethod
     def carry(self, z: Tensor, c: Tensor | None) -> Tensor:
-        """x of noise, of a checked c."""
+        """x of noise, of a checked c; not finite where a member on the way was not."""
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        return self.carry(self.p_z(c, n).sample(generator), c)
+        return self._carry(self.p_z(c, n).sample(generator), c)
 
     def sample(
         self,
@@ -68,7 +71,32 @@ class Invertible(Codec, Density):
         with torch.no_grad():
             c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
             p_z = self.p_z(c, n)
-            return self.carry(p_z.center.lerp(p_z.sample(generator), temperature), c)
+            return self._carry(p_z.center.lerp(p_z.sample(generator), temperature), c)
+
+    def _carry(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """``carry``, with a warning that says where samples that are not finite became so."""
+        x = self.carry(z, c)
+        if not looked_at() or x.isfinite().all():
+            return x
+        lost = (~x.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+        first = slice(lost[0], lost[0] + 1)
+        place = self._place(z[first], None if c is None else c[first])
+        warnings.warn(
+            f"samples: {len(lost)} of {len(x)} are not finite, the first of them since {place}; "
+            "the model has diverged, train it with a smaller lr",
+            SamplesNotFinite,
+            stacklevel=2,
+        )
+        return x
+
+    def _place(self, z: Tensor, c: Tensor | None) -> str:
+        """The first station at which one row of noise is not finite, in words."""
+        with trusted():
+            noise, *members, data = self.stations(z, c)
+        for index, station in enumerate(members, 1):
+            if not (station.points.isfinite().all() and station.ladj.isfinite().all()):
+                return f"{station.name}, member {index} of {len(members)} from noise to data"
+        return "the data's units" if noise.points.isfinite().all() else "the noise itself"
 
 
 def check_temperature(temperature: float) -> float:

@@ -42,12 +42,17 @@ class Accepts:
         """Why ``space`` is not accepted; None if it is."""
         if space.kind not in self.kinds:
             others = [column for column in space.columns or () if column.kind != "real"]
-            advice = f": {_advice(others)}" if space.columns and "real" in self.kinds else ""
+            advice = (
+                f": {_advice(others, of_reals=True)}"
+                if space.columns and "real" in self.kinds
+                else ""
+            )
             advice += ", and, if cells are missing, --missing drop" if advice and others else ""
             return f"{' or '.join(self.kinds)} data, got {space.kind}{advice}"
         wrong = [column for column in space.columns or () if column.kind not in self.columns]
         if wrong:
-            return f"{' or '.join(self.columns)} columns, got {_advice(wrong)}"
+            advice = _advice(wrong, of_reals="binary" not in self.columns)
+            return f"{' or '.join(self.columns)} columns, got {advice}"
         if space.is_image and not self.images:
             return f"vectors, got images of shape {space.shape}"
         if not space.is_image and not self.vectors:
@@ -61,18 +66,23 @@ class Accepts:
         return None
 
 
-def _advice(wrong: Sequence[Column]) -> str:
+def _advice(wrong: Sequence[Column], of_reals: bool) -> str:
     """The first of some columns that are not accepted, and how to do without all of them.
 
-    Columns of numbers are named one by one, since ``--kind real`` of all allows no missing cells.
+    Flags of names have to be real where all columns have. Columns of numbers are named one by one,
+    since ``--kind real`` of all allows no missing cells.
     """
     if not wrong:
         return "cells are missing; leave such rows out with --missing drop"
     no_numbers = [c for c in wrong if c.kind == "category" or c.names]
     drops = [f"--drop {shlex.quote(c.name)}" for c in no_numbers]
-    kinds = [f"--kind {shlex.quote(c.name + '=real')}" for c in wrong if c not in no_numbers]
-    remedies = [f"leave names out with {_first(drops)}"] if drops else []
-    remedies += [f"read numbers as real with {_first(kinds)}"] if kinds else []
+    reals = {c.name: f"--kind {shlex.quote(c.name + '=real')}" for c in wrong}
+    flags = _first([reals.pop(c.name) for c in no_numbers])
+    kinds = _first(list(reals.values()))
+    made = f"real flags of names (one_hot=True, --one-hot {flags})"
+    made = made if of_reals else "flags of names (one_hot=True, --one-hot)"
+    remedies = [f"make {made} or leave them out (drop=…, {_first(drops)})"] if drops else []
+    remedies += [f"read numbers as real with {kinds}"] if kinds else []
     return f"{wrong[0].name!r} of {wrong[0].kind}; {', and '.join(remedies)}"
 
 

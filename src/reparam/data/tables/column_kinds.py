@@ -237,6 +237,8 @@ def _column(
         raise ValueError(f"{contents.origin}: column {name!r} has {low:g}, which has no logarithm")
     if asked == "real" or asked == "log":
         return Column(name, asked)
+    if asked == "binary" and whole and 0 <= low and high <= 1:
+        return Column(name, "binary")  # though all may be the same
     if not whole or (asked == "binary" and high - low != 1):
         what = "two whole numbers side by side" if asked == "binary" else "whole numbers"
         odd = values[values != np.floor(values)][:1].tolist() or [high]

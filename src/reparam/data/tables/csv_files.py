@@ -58,6 +58,7 @@ def read_csv(path: Path, options: ReadOptions) -> Contents:
 
     try:
         layout = text_layout(path, options)
+        options = options.of_table(layout.names)
         x_columns = choose_columns(layout.names, options, f"{path}{layout.without_header}")
         used = used_columns(x_columns, options)
         _refuse_too_large(path, layout, len(used))

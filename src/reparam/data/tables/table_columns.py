@@ -98,6 +98,7 @@ def read_frame(frame: pd.DataFrame, options: ReadOptions) -> Contents:
     import pyarrow as pa
 
     names = [str(name) for name in frame.columns]
+    options = options.of_table(names)
     x_columns = choose_columns(names, options, "DataFrame")
     found = dict(zip(names, (series for _, series in frame.items()), strict=True))
     used = used_columns(x_columns, options)
@@ -167,6 +168,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Contents:
     except Exception as error:  # what pyarrow raises on damage depends on where it is
         raise ValueError(_unreadable(path, error)) from error
     names = [name for name in names if not name.startswith(ROW_NUMBERS)]
+    options = options.of_table(names)
     x_columns = choose_columns(names, options, str(path))
     used = used_columns(x_columns, options)
     words = [] if options.label is None else [options.label]  # of which few may fill many rows
