@@ -161,6 +161,8 @@ class Ahead(Bijection):
     tensor([[2., 1., 3.]])
     """
 
+    costs = OF_PART
+
     def __init__(self, bijection: Bijection, shape: Shape, behind: int) -> None:
         super().__init__()
         self.bijection, self.shapes = bijection, (shape, bijection.gives or shape)
