@@ -74,7 +74,7 @@ def test_members_of_every_scale_are_passed_in_either_precision():
         z = member(z, context)[0]
     torch.testing.assert_close(z, model.encode(split.x, split.labels))
     rough, fine = (round_trips(model, split, precision) for precision in ("float32", "float64"))
-    # Logits with their scale, then squeeze, norm, matrix and coupling of each scale, and two priors.
+    # Logits with their scale, then squeeze, norm, matrix and coupling by scale, and two priors.
     assert len(members) == 3 + 3 * 4 + 2 + 2 + 1 and rough[-1].members == len(members)
     assert 1e-8 < rough[-1].largest < 1e-3 and fine[-1].largest < 1e-11
     assert all(trip.entries == 9 * 64 and not trip.not_finite for trip in rough + fine)
