@@ -88,6 +88,24 @@ def test_a_flow_starts_at_its_base(name):
     )
 
 
+@pytest.mark.parametrize("name", [*SMALL, "spline-1d", "glow"])
+@pytest.mark.parametrize("condition", [{"classes": 3}, {"attributes": 2}], ids=str)
+@torch.no_grad()
+def test_a_condition_moves_the_density(name, condition):
+    """And rows by different conditions have what each has alone."""
+    shape = {"spline-1d": (1,), "glow": (2, 4, 4)}.get(name, (2,))
+    small = {"layers": 1, "channels": 4} if name == "glow" else {}
+    model = built(name, Space(shape, "real", **condition), 0.3, conditional=True, **small)
+    x = torch.randn(1, *shape, dtype=torch.float64).expand(3, *shape)
+    c = torch.arange(3) if "classes" in condition else torch.eye(3, 2, dtype=torch.float64)
+    log_p = model.log_prob(x, c).value
+    assert len({round(value, 8) for value in log_p.tolist()}) == 3
+    for row in range(3):
+        alone = model.log_prob(x[:1], c[row : row + 1]).value.item()
+        assert alone == pytest.approx(log_p[row].item(), abs=1e-9)
+    assert model.layers == () or sum(model.layers) == model.space.dimension
+
+
 @torch.no_grad()
 def test_a_uniform_base_is_uniform_behind_the_logistic_function():
     x = 3 * torch.randn(50, 2, dtype=torch.float64)
@@ -141,6 +159,9 @@ def test_a_dequantized_density_is_a_bound_on_a_mass(dequantize):
     assert (one.mean(0) <= mass + 4 * error).all()
     ratios = (one - mass).exp()  # whose mean is 1: importance weights are unbiased
     off = (ratios.mean(0) - 1).abs() / (ratios.std(0) / 20)
+    many = model.log_prob(images, samples=4000, generator=generator).value
+    # log of a mean of 4000 weights of that deviation; a mean of their logs lies far below it.
+    assert ((many - mass).abs() <= 5 * ratios.std(0) / 4000**0.5 + 1e-3).all()
     assert off.max() < 5 and model.log_prob(images, samples=3).kind == "lower bound"
     assert torch.equal(model.reconstruct(images), images)
 

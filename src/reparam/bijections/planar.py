@@ -128,7 +128,10 @@ class Radial(Bijection):
         away = x - center
         far = away.norm(dim=1)
         half = 0.5 * (far - alpha - beta)
-        radius = half + (half.square() + alpha * far).sqrt()
+        root = (half.square() + alpha * far).sqrt()
+        # Of the two forms of the root that without a difference.
+        falls = half < 0
+        radius = torch.where(falls, alpha * far / torch.where(falls, root - half, 1.0), half + root)
         shrink = (alpha + radius) / (alpha + radius + beta)
         back = away * shrink.unsqueeze(1)
         _, ladj = self._moved(back, radius, alpha, beta, center)

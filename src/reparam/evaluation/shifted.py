@@ -64,7 +64,9 @@ def shifted_images(split: Split, space: Space, low: float, high: float) -> dict[
         halfway = (x + x.mean((1, 2, 3), keepdim=True)) / 2
         sets["half contrast"] = halfway if levels is None else halfway.round()
     kept = replace(split, gray=None, files=None, streamed=False)
-    return {name: replace(kept, x=values.to(split.x.dtype)) for name, values in sets.items()}
+    # Whole numbers of a real kind may have fractions between them here.
+    dtype = x.dtype if levels is None and not split.x.is_floating_point() else split.x.dtype
+    return {name: replace(kept, x=values.to(dtype)) for name, values in sets.items()}
 
 
 def told_apart(

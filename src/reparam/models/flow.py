@@ -15,6 +15,7 @@ from reparam.bijections.base import Bijection, Chain
 from reparam.bijections.coupling import Coupling
 from reparam.bijections.dequantization import Dequantization
 from reparam.bijections.logit import Rescale
+from reparam.bijections.multiscale import MultiScale
 from reparam.bijections.shape import Flatten
 from reparam.bijections.standardization import standardization
 from reparam.distributions.priors import Prior
@@ -22,7 +23,6 @@ from reparam.inspection import Station
 from reparam.model import (
     Batch,
     Distribution,
-    Domain,
     LogProb,
     Loss,
     Model,
@@ -76,8 +76,6 @@ class Flow(Conditional, Invertible):
     -1.8379
     """
 
-    encodes: Domain = "finite"  # also what it decodes, which may lie beyond the levels
-
     def __init__(
         self,
         space: Space,
@@ -110,8 +108,8 @@ class Flow(Conditional, Invertible):
     @property
     def layers(self) -> tuple[int, ...]:
         """Sizes of the scales in a code, coarsest first; (): there is but one."""
-        found = (getattr(part, "layers", ()) for part in self.bijection.modules())
-        return next(filter(None, found), ())
+        scales = (p.layers for p in self.bijection.modules() if isinstance(p, MultiScale))
+        return next(scales, ())
 
     @property
     def counted(self) -> int:
@@ -238,7 +236,7 @@ class Flow(Conditional, Invertible):
         context = self.context(c)
         y, log_q = self._noisy(x, context, generator)
         z, ladj = self.bijection(y, context)
-        return self.p_z(c, z.shape[0]).log_prob(z) + ladj - log_q
+        return self.base(c).log_prob(z) + ladj - log_q
 
     def carry(self, z: Tensor, c: Tensor | None) -> Tensor:
         y, ladj = self.bijection.inverse(z, self.context(c))

@@ -409,4 +409,4 @@ def spline_1d(
         bins: of the spline.
         bound: beyond it the spline is the identity, in training deviations.
     """
-    return options.build(space, lambda context: [Elementwise(Spline(bins, bound), (1,))])
+    return options.build(space, lambda context: [Elementwise(Spline(bins, bound), (1,), context)])
