@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -103,3 +105,19 @@ def test_photos_are_conditioned_on_a_table(reparam, photos, tmp_path):
         (photos / part).rename(tmp_path / "moved" / part)
     code, _, err = reparam("evaluate", run, "--data", tmp_path / "moved" / "photos", "--samples", 2)
     assert code == 0, err
+
+
+def test_odd_sides_are_refused_with_a_remedy_that_works(reparam, tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(rng.integers(0, 256, (13, 10), dtype=np.uint8)).save(
+            folder / f"{number}.png"
+        )
+    words = ["fit", "glow", folder, "layers=1", "channels=4", "--epochs", 1]
+    code, _, error = reparam(*words, "-o", tmp_path / "r")
+    assert code == 2 and "expected even sides, got 13 × 10" in error
+    size = re.search(r"--size (\S+)", error)
+    assert size is not None
+    assert reparam(*words, "-o", tmp_path / "r", "--size", size[1])[0] == 0

@@ -118,5 +118,8 @@ def test_what_has_no_names_or_is_of_one_kind_is_refused_or_stays():
         rp.load_data(FRAME, one_hot=True, kind="real")
     with pytest.raises(ValueError, match="one_hot: does not apply to the named set 'digits'"):
         rp.load_data("digits", one_hot=True)
-    with pytest.raises(ValueError, match="columns must have different names; 'color=red' repeats"):
+    with pytest.raises(
+        ValueError,
+        match="a flag of 'color' is called 'color=red', as another column.*--drop color=red",
+    ):
         rp.load_data(FRAME.assign(**{"color=red": 1.0}), one_hot=True)

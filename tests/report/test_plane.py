@@ -7,6 +7,7 @@ import torch
 
 import reparam as rp
 from reparam.evaluation.scores import Score
+from reparam.inspection import Station
 from reparam.report.section import Shown
 from reparam.report.sections import plane
 from reparam.report.summary import findings
@@ -51,6 +52,16 @@ def test_stations_lead_from_the_noise_to_the_data(shown):
     torch.testing.assert_close(stations[-1].points, x)
     whole = sum(station.ladj for station in stations)
     torch.testing.assert_close(whole, -model.log_slope(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [7.0, float("nan"), float("inf")])
+def test_steps_to_one_point_or_to_none_are_drawn(shown, value, monkeypatch):
+    model = shown.entries[0].model
+    station = Station("end", torch.full((30, 2), value), torch.zeros(30))
+    monkeypatch.setattr(type(model), "stations", lambda self, code: [station])
+    (step,) = plane._steps(0, "flow", model, torch.zeros(30, 2))
+    assert step[1].startswith("<svg")
 
 
 def test_a_code_that_holds_all_of_x_reconstructs_nothing_worth_saying(shown):

@@ -29,6 +29,19 @@ class Reverse(Bijection):
         return self.forward(z)
 
 
+def even_sides(height: int, width: int) -> str:
+    """The sides of an image, and how to make them even.
+
+    >>> even_sides(13, 10).split(" (")[0]
+    '13 × 10; bring image files to --size 14x10'
+    """
+    more = height + height % 2, width + width % 2
+    return (
+        f"{height} × {width}; bring image files to --size {more[0]}x{more[1]} (size={more}; --pad "
+        "for bars rather than a cut), arrays by cutting or padding them yourself"
+    )
+
+
 class Squeeze(Bijection):
     """Blocks of 2 × 2 pixels become channels: half the height and width, four times the channels.
 
@@ -58,11 +71,8 @@ class Squeeze(Bijection):
             raise ValueError(f"shape: expected images (C, H, W), got {shape}")
         channels, height, width = self.takes = tuple(shape)
         if height % 2 or width % 2:
-            raise ValueError(
-                f"shape: expected even sides, as scales halve them, got {height} × {width}; take "
-                "fewer scales, or bring image files to even sides with size=… (--size, and --pad "
-                "for bars rather than a cut)"
-            )
+            remedy = f"{even_sides(height, width)}; or take fewer scales"
+            raise ValueError(f"shape: expected even sides, as scales halve them, got {remedy}")
         self._gives = (4 * channels, height // 2, width // 2)
 
     @property

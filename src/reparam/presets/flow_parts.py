@@ -46,7 +46,10 @@ def coupling(
 ) -> Coupling:
     """One of vectors."""
     if len(split) == 1:
-        raise ValueError("couplings: expected two entries or more, got one; use spline-1d")
+        raise ValueError(
+            "space: expected two entries or more, as couplings keep some and move others, got one; "
+            "use spline-1d, of a vector"
+        )
     (kept,), (moved,) = coupled_shapes(split)
     network = CouplingMLP(kept, transform.parameters * moved, hidden, context)
     return Coupling(transform, network, split)

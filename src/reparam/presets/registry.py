@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 
 import torch
 
+from reparam.bijections.shape import even_sides
 from reparam.config import TrainConfig
 from reparam.limits import Limited, argument_help, convert, described, hints
 from reparam.model import Column, DataKind, Model, Space
@@ -58,7 +59,7 @@ class Accepts:
         if not space.is_image and not self.vectors:
             return f"images, got vectors of {space.dimension} entries"
         if self.even and space.is_image and any(side % 2 for side in space.shape[1:]):
-            return f"even sides, got images of shape {space.shape}; scale files (--size, --pad)"
+            return f"even sides, got {even_sides(*space.shape[1:])}"
         if self.one and space.dimension > 1:
             return f"vectors of one entry, got {space.dimension}"
         if self.condition and space.classes is None and space.attributes is None:

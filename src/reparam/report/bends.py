@@ -22,7 +22,7 @@ KINDS: dict[Bend, type[Planar] | type[Radial]] = {"planar": Planar, "radial": Ra
 LAYERS = (0, 1, 2, 10)  # how many, from left to right
 DRAWS, CELLS = 4000, 300  # that say where a picture ends, and its cells along a side
 SIDE = 3.0**0.5  # half the side of the square of the uniform base, whose deviation is 1
-STRENGTH = 1.5  # deviation of the numbers that make a layer
+STRENGTH = 1.2  # deviation of the numbers that make a layer
 DARKEST = 0.995  # quantile of the density, where there is one, that has the darkest color
 
 

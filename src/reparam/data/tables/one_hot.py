@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -49,6 +50,12 @@ def with_flags(
         known = _chosen(contents, kinds)
     flags = {name: flags_of(name, words) for name, words in known.items()}
     spread = [flag for name in columns for flag in flags.get(name, (name,))]
+    for name, made in flags.items():
+        if taken := sorted(set(made) & set(columns)):
+            raise ValueError(
+                f"{contents.origin}: a flag of {name!r} is called {taken[0]!r}, as another column; "
+                f"leave that out: --drop {shlex.quote(taken[0])} (drop=…)"
+            )
     refuse_repeated(spread, contents.origin)
     check_kinds(kinds, [*columns, *spread])
     if not known:

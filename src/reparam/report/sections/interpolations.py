@@ -54,9 +54,9 @@ def interpolate(model: Codec, split: Split, first: Tensor, last: Tensor) -> Tens
 SECTION: Section = Section(
     "interpolations",
     "Interpolations",
-    """Straight lines in code space between two test images, which stand at either end; what is
-between is decoded, the outermost being their reconstructions. Of flows, whose codes lie near a
-sphere, arcs in place of lines.""",
+    """Lines in code space between two test images, which stand at either end (arcs, where codes are
+the noise of a flow, which lies near a sphere); what is between is decoded, the outermost being
+their reconstructions.""",
     build,
     "interpolations.html.j2",
     images,

@@ -14,7 +14,7 @@ from reparam.models.invertible import Invertible
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color
 from reparam.report.section import Card, Section, Shown
-from reparam.report.window import EDGE, Window
+from reparam.report.window import Window
 
 SIDE = 120  # cells of a map of the density, across and up
 DRAWS = 50  # for each cell, of a density that draws
@@ -61,8 +61,9 @@ def build(shown: Shown) -> list[PlaneCard]:
             caption = f"log p: {_scale(most)}"
             figures.append((caption, _heat(log_p, window, most, f"{label}: density")))
         if isinstance(model, Invertible) and not model.conditional:
-            figures += _carried(index, label, model, window, shown.seed)
-            steps = _steps(index, label, model, shown.seed)
+            noise = _noise(model, shown.seed)
+            figures += _carried(index, label, model, window, noise)
+            steps = _steps(index, label, model, noise)
         cards.append(PlaneCard(index, label, figures, steps=steps))
     return cards
 
@@ -95,11 +96,11 @@ def _heat(values: Tensor, window: Window, most: float, alt: str) -> Markup:
         return plots.svg(figure, alt)
 
 
-def _carried(index: int, label: str, model: Invertible, window: Window, seed: int) -> Figures:
+def _carried(index: int, label: str, model: Invertible, window: Window, noise: Tensor) -> Figures:
     """The grid of the noise where a flow carries it, and where it stretches the plane."""
     with torch.no_grad():
         slope = model.log_slope(window.cells(SIDE))
-    both = _grid(_noise(model, seed))
+    both = _grid(noise)
     x = queries.decode(model, both.flatten(0, 1), None).view(2 * LINES, POINTS, 2)
     with plots.style():
         figure, axis = _axes(window)
@@ -138,10 +139,10 @@ def _grid(noise: Tensor) -> Tensor:
     return torch.cat([torch.stack(across, -1), torch.stack(up, -1)])
 
 
-def _steps(index: int, label: str, model: Invertible, seed: int) -> Figures:
+def _steps(index: int, label: str, model: Invertible, noise: Tensor) -> Figures:
     """Draws of the noise after every member of a flow, or some of them: p₀ … p_K."""
     with torch.no_grad():
-        stations = model.stations(_noise(model, seed))
+        stations = model.stations(noise)
     kept = torch.linspace(0, len(stations) - 1, min(len(stations), STATIONS)).round().long()
     figures: Figures = []
     added = 0.0
@@ -152,10 +153,12 @@ def _steps(index: int, label: str, model: Invertible, seed: int) -> Figures:
         points = queries.plain(station.points)
         with plots.style():
             figure, axis = plots.panel(*SMALL)
-            low, high = torch.quantile(points, torch.tensor([EDGE, 1 - EDGE]), dim=0).tolist()
-            axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+            there = points[points.isfinite().all(1)]
+            if len(there):
+                window = Window.around(there.double())
+                axis.set(xlim=window[:2], ylim=window[2:])
             axis.grid(False)
-            plots.dots(axis, points, model_color(index))
+            plots.dots(axis, there, model_color(index))
             drawn = plots.svg(figure, f"{label}: after {place} steps")
         gained = f", {added:+.2f} nats".replace("-", "−") if place else ""
         figures.append((f"p{place}: {station.name}{gained}", drawn))
