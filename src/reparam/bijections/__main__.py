@@ -1,12 +1,14 @@
-"""``python -m reparam.bijections`` prints the table of bijections that docs/flows.md holds."""
+"""``python -m reparam.bijections docs/flows.md`` renews the table of bijections in that file."""
 
 from __future__ import annotations
 
 import inspect
 import pkgutil
+import re
 import sys
 from collections import defaultdict
 from importlib import import_module
+from pathlib import Path
 
 from reparam import bijections
 from reparam.bijections.base import Bijection, Costs
@@ -44,5 +46,13 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (HEAD, ("---",) * len(HEAD), *rows))
 
 
+def renewed(page: str) -> str:
+    """A page with the table made anew where it stands."""
+    return re.sub(
+        r"^\| bijection .*\n(\|.*\n)*", lambda m: f"{table()}\n", page, flags=re.MULTILINE
+    )
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"{table()}\n")
+    for path in map(Path, sys.argv[1:]):
+        path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")

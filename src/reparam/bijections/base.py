@@ -14,7 +14,7 @@ Context = Literal["split", "shared"]
 
 
 class Costs(NamedTuple):
-    """What a bijection costs, in words: ``python -m reparam.bijections`` makes a table of them."""
+    """What a bijection costs, in words: ``python -m reparam.bijections`` renews a table of them."""
 
     ladj: str
     forward: str
