@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reparam.bijections.planar import Planar
+from reparam.bijections.planar import Planar, Radial
 
 
 def test_a_planar_map_without_direction_only_shifts():
@@ -35,3 +35,13 @@ def test_planar_maps_stay_invertible_in_float32(size):
     x, ladj = planar.inverse(z, context)
     assert x.isfinite().all() and ladj.isfinite().all()
     assert (ladj >= torch.log(torch.tensor(0.9e-3))).all()
+
+
+def test_radii_near_the_center_keep_their_digits():
+    """α = .0035 and β = 6: the root is a small difference there, unless it is written otherwise."""
+    context = torch.tensor([[0.0, 0.0, -6.0, 6.0]])
+    x = torch.logspace(-5, 0, 50)[:, None] * torch.tensor([[0.6, 0.8]])
+    z, ladj = Radial(2)(x, context)
+    wanted, wanted_ladj = Radial(2)(x.double(), context.double())
+    torch.testing.assert_close(z.double(), wanted, rtol=1e-5, atol=0)
+    torch.testing.assert_close(ladj.double(), wanted_ladj, rtol=0, atol=2e-5)

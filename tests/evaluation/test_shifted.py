@@ -115,3 +115,11 @@ def test_blank_digits_are_likely_and_inverted_ones_are_not(preset, options, epoc
     assert means["inverted"] < means["test"]
     if preset == "vae":
         assert means["blank"] > means["test"]
+
+
+def test_whole_numbers_of_a_real_kind_may_become_fractions():
+    x = torch.tensor([[[[0, 2, 5]]]])
+    sets = shifted_images(Split(x), Space((1, 1, 3), "real"), 0.5, 5)
+    halfway = [(v + 7 / 3) / 2 for v in (0, 2, 5)]
+    assert sets["half contrast"].x.flatten().tolist() == pytest.approx(halfway)
+    assert sets["inverted"].x.flatten().tolist() == [5.5, 3.5, 0.5]

@@ -115,10 +115,6 @@ class Split(Bijection):
         self.context_features, self.learns = rest.context_features, rest.learns
 
     @property
-    def title(self) -> str:
-        return "coarser scales"
-
-    @property
     def gives(self) -> Shape:
         return (self.length + math.prod(self.done),)
 

@@ -314,7 +314,7 @@ def iaf(space: Annotated[Space, VECTORS], options: MaskedOptions) -> Flow:
     small={"layers": 1, "bins": 3, "channels": 4},
     when="The strongest flow that is fast in both directions.",
 )
-def splinecoupling(
+def spline_coupling(
     space: Annotated[Space, SQUEEZED],
     options: FlowOptions,
     *,
