@@ -29,6 +29,7 @@ ROWS = (
         "config",
         "data",
         "numerics",
+        "stages",
         "terms",
         "interrupt",
         "limits",

@@ -143,3 +143,11 @@ from .train import fit as fit
 from .train import resume as resume
 
 __version__: str
+from .distributions.codes import PointMass as PointMass
+from .distributions.codes import UniformCodes as UniformCodes
+from .models.two_stage_density import TwoStageDensity as TwoStageDensity
+from .models.vq_vae import VQVAE as VQVAE
+from .nets.coder import OneGrid as OneGrid
+from .nets.coder import TwoGrids as TwoGrids
+from .nets.quantize import FiniteScalarQuantizer as FiniteScalarQuantizer
+from .nets.quantize import VectorQuantizer as VectorQuantizer

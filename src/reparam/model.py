@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -36,6 +35,10 @@ from reparam.space import (
     trusted,
 )
 from reparam.space import Space as Space
+from reparam.stages import Descend as Descend
+from reparam.stages import Player as Player
+from reparam.stages import Solve as Solve
+from reparam.stages import Stage as Stage
 
 Keeps = Literal["best", "last"]
 # How log p(x) is had: in closed form or by the chain rule, by a bound, a chain, an ODE solver.
@@ -92,47 +95,6 @@ class LogProb:
     per_dimension: Tensor | None = None
 
 
-@dataclass(frozen=True)
-class Solve:
-    """A stage without gradients: ``solve(model, batches)`` over re-iterable training batches.
-
-    >>> Solve("nothing", lambda model, batches: None).name
-    'nothing'
-    """
-
-    name: str
-    solve: Callable[[Model, Iterable[Batch]], None]
-
-
-@dataclass(frozen=True)
-class Player:
-    """Who is trained by one loss: its modules, learning-rate multiple, steps in turn, Adam's betas.
-
-    >>> Player("critic", (nn.Linear(2, 1),), steps=5).lr
-    1.0
-    """
-
-    name: str
-    modules: tuple[nn.Module, ...]
-    lr: float = 1.0
-    steps: int = 1
-    betas: tuple[float, float] | None = None  # None: those of the ``TrainConfig``
-
-
-@dataclass(frozen=True)
-class Descend:
-    """A stage of stochastic gradient descent; without players, one that moves every parameter.
-
-    >>> Descend().players
-    ()
-    """
-
-    name: str = "descend"
-    players: tuple[Player, ...] = field(default=())
-    of: Model | None = None  # the part of the model whose objective it is; None: the whole
-
-
-Stage = Solve | Descend
 DRAWS_OF_A_ROW = 100  # at a time at most, where the noise is that of each row
 
 
@@ -146,6 +108,10 @@ class Model(nn.Module, ABC):
 
     conditional: bool = False  # whether it uses c
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
+    surrogate: bool = (
+        False  # whether the gradient of the objective is not its own, but a useful one
+    )
+    constant_terms: tuple[str, ...] = ()  # which terms of a loss are the same for all rows
     normalized: bool = False  # whether it has batch normalization and moves its statistics
     keeps: Keeps = "best"  # the weights that training leaves; the last, where its objective moves
     judge: str | None = None  # the unweighted term by which they are the best; None: the likelihood
@@ -262,9 +228,14 @@ class Encoder(Inspectable, Model):
     @abstractmethod
     def code_space(self) -> Space: ...
 
+    @property
+    def grids(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the grids that a code is made of, the coarsest first."""
+        return (self.code_space.shape,)
+
     @abstractmethod
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """The code of x, deterministic: means, not draws. It has gradients."""
+        """The code of x, deterministic: means, not draws. Where it is real it has gradients."""
 
     def embed(self, code: Tensor) -> Tensor:
         """Codes as vectors (B, E) in which distances mean something.
@@ -460,6 +431,7 @@ class LatentVariable(Codec, Density):
     def density(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
+        samples = samples if self.log_prob_draws else 1  # of a point mass all are the same
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
             return self._bound(x, c, samples, generator)
 

@@ -56,6 +56,9 @@ TERMS = {
     "mmd": Term("kernel distance of q(z) and p(z)", "", of_a_row=False),
     "sparsity": Term("Σ KL(ρ ‖ ρ̂) of units", "nats", of_a_row=False),
     "contraction": Term("‖∂z/∂x‖²", "network units"),
+    "commitment": Term("‖v − sg[e]‖², vectors to their codes", "squared"),
+    "codebook": Term("‖sg[v] − e‖², codes to their vectors", "squared"),
+    "restarts": Term("idle codes moved so far", "", None, of_a_row=False),
     "objective": Term("what is minimized", "", of_a_row=False),
 }
 JUDGES = {name: -1.0 if t.better == "higher" else 1.0 for name, t in TERMS.items() if t.judges}

@@ -85,11 +85,18 @@ class TwoStage(Codec, Generator):
         self.judge = codec.judge
         self.couples_rows, self.normalized = codec.couples_rows, generator.normalized
 
+    of_codec = ""  # ends the names of the codec's players
+
     @property
     def stages(self) -> tuple[Stage, ...]:
-        first = (_of_codec(stage, self.codec) for stage in self.codec.stages)
-        second = (_of_codes(stage, self.codec, self.generator) for stage in self.generator.stages)
+        first = (_of_codec(stage, self) for stage in self.codec.stages)
+        second = (_of_codes(stage, self) for stage in self.generator.stages)
         return (*first, *second)
+
+    @torch.no_grad()
+    def codes_of(self, x: Tensor) -> Tensor:
+        """What the generator is trained on."""
+        return self.codec.encode(x)
 
     @property
     def unsettled(self) -> str:
@@ -115,10 +122,10 @@ class TwoStage(Codec, Generator):
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         if not player.endswith(ON_CODES):
-            loss = self.codec.loss(x, None, player)
+            loss = self.codec.loss(x, None, player.removesuffix(self.of_codec))
             self._condition(c, len(x))  # seen by nothing here, but a wrong one is refused
             return loss
-        code = _code(self.codec, x)
+        code = self.codes_of(x)
         c = self._condition(c, code.shape[0])
         loss = self.generator.loss(code, c, player.removesuffix(ON_CODES))
         return loss._replace(terms={f"code_{name}": term for name, term in loss.terms.items()})
@@ -127,7 +134,7 @@ class TwoStage(Codec, Generator):
         if player.endswith(ON_CODES):
             self.generator.after_step(loss, player.removesuffix(ON_CODES))
         else:
-            self.codec.after_step(loss, player)
+            self.codec.after_step(loss, player.removesuffix(self.of_codec))
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.codec.encode(x)
@@ -190,39 +197,33 @@ def _refuse_collapsed(codes: Iterable[Batch]) -> None:
 class _Codes:
     """Batches of codes, encoded anew in every pass, with c where the generator is conditional."""
 
-    def __init__(self, codec: Codec, batches: Iterable[Batch], conditional: bool) -> None:
-        self.codec, self.batches, self.conditional = codec, batches, conditional
+    def __init__(self, whole: TwoStage, batches: Iterable[Batch]) -> None:
+        self.whole, self.batches = whole, batches
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.batches:
-            c = batch.c if self.conditional else None
-            yield Batch(_code(self.codec, batch.x), c)
+            yield Batch(self.whole.codes_of(batch.x), batch.c if self.whole.conditional else None)
 
 
-@torch.no_grad()
-def _code(codec: Codec, x: Tensor) -> Tensor:
-    code = codec.encode(x)
-    assert isinstance(code, Tensor)
-    return code
-
-
-def _of_codec(stage: Stage, codec: Codec) -> Stage:
+def _of_codec(stage: Stage, whole: TwoStage) -> Stage:
     """The codec's stage as one of the whole: its own model, its own parameters only."""
+    codec = whole.codec
     if isinstance(stage, Solve):
         solve = stage.solve
         return Solve(stage.name, lambda model, batches: solve(codec, batches))
     players = stage.players or (Player("model", (codec,)),)
+    players = tuple(replace(p, name=p.name + whole.of_codec) for p in players)
     return replace(stage, players=players, of=stage.of or codec)
 
 
-def _of_codes(stage: Stage, codec: Codec, generator: Generator) -> Stage:
+def _of_codes(stage: Stage, whole: TwoStage) -> Stage:
     """The generator's stage as one of the whole, on codes."""
-    name = stage.name + ON_CODES
+    name, generator = stage.name + ON_CODES, whole.generator
     if isinstance(stage, Solve):
         solve = stage.solve
 
         def solve_on_codes(model: Model, batches: Iterable[Batch]) -> None:
-            codes = _Codes(codec, batches, generator.conditional)
+            codes = _Codes(whole, batches)
             _refuse_collapsed(codes)
             solve(generator, codes)
 

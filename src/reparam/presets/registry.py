@@ -38,6 +38,7 @@ class Accepts:
     columns: tuple[ColumnKind, ...] = get_args(ColumnKind)  # of mixed data
     even: bool = False  # whether images need even sides
     one: bool = False  # whether vectors need to be of one entry
+    least: int = 1  # the shortest side of images
 
     def refusal(self, space: Space) -> str | None:
         """Why ``space`` is not accepted; None if it is."""
@@ -60,6 +61,9 @@ class Accepts:
             return f"images, got vectors of {space.dimension} entries"
         if self.even and space.is_image and any(side % 2 for side in space.shape[1:]):
             return f"even sides, got {even_sides(*space.shape[1:])}"
+        if space.is_image and min(space.shape[1:]) < self.least:
+            height, width = space.shape[1:]
+            return f"images of {self.least} x {self.least} or more, got {height} x {width}"
         if self.one and space.dimension > 1:
             return f"vectors of one entry, got {space.dimension}"
         if self.condition and space.classes is None and space.attributes is None:
@@ -98,10 +102,7 @@ NOT_YET = {
         ("ffjord", "cnf", "residual-flow"),
         "spline-coupling and spline-autoregressive for tables, glow and real-nvp for images",
     ),
-    "models of discrete codes": (
-        ("vq-vae", "vqvae", "vq-vae-2", "vqgan", "rq-vae", "fsq", "dvae", "dall-e"),
-        "vae with posterior=categorical",
-    ),
+    "adversarial and relaxed discrete codes": (("vqgan", "dvae", "dall-e"), "vq-vae and rq-vae"),
     "diffusion models": (
         ("diffusion", "ddpm", "ddim", "edm", "score-sde", "flow-matching", "rectified-flow"),
         "very-deep-vae and pixel-cnn++ generate images",
@@ -185,8 +186,9 @@ class Preset:
 
     @property
     def model(self) -> type[Model]:
-        """The class of what it builds."""
-        found: type[Model] = hints(self.build).get("return", Model)
+        """The class of what it builds, by default where there are several."""
+        returned = hints(self.build).get("return", Model)
+        found: type[Model] = next(iter(get_args(returned)), returned)
         return found
 
     @cached_property

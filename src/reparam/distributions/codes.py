@@ -1,0 +1,177 @@
+"""Distributions of index codes: all of the mass on one, and the same for all."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from reparam import numerics
+from reparam.model import Completer, Density, Distribution, Kind
+from reparam.space import trusted
+
+
+@dataclass(frozen=True, repr=False)
+class PointMass(Distribution):
+    """All mass on one code: a draw is that code, and its log-probability 0.
+
+    Args:
+        code: (B, *shape).
+
+    >>> PointMass(torch.tensor([[3, 1]])).log_prob(torch.tensor([[3, 2]]))
+    tensor([-inf])
+    """
+
+    code: Tensor
+    continuous = False
+
+    @property
+    def rows(self) -> int:
+        return len(self.code)
+
+    @property
+    def center(self) -> Tensor:
+        return self.code
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.code
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        same = (x == self.code).flatten(1).all(1, keepdim=True)
+        zero = torch.zeros_like(same, dtype=torch.get_default_dtype())
+        return torch.where(same, zero, -torch.inf)
+
+    def repeat(self, k: int) -> PointMass:
+        return PointMass(self.code.repeat_interleave(k, 0))
+
+    def detach(self) -> PointMass:
+        return PointMass(self.code.detach())
+
+
+@dataclass(frozen=True, repr=False)
+class UniformCodes(Distribution):
+    """K^−N for each of all codes of N indices.
+
+    Args:
+        shape: of a code.
+        codes: K.
+        like: a tensor of the type and device of log-probabilities.
+        sizes: how many indices each layer has, the coarsest first; log-probabilities have a column
+            for each.
+        rows: B.
+
+    >>> prior = UniformCodes((2, 3), 4, torch.empty(0))
+    >>> prior.log_prob(torch.zeros(1, 2, 3)) / math.log(4)
+    tensor([-6.])
+    """
+
+    shape: tuple[int, ...]
+    codes: int
+    like: Tensor
+    sizes: tuple[int, ...] = ()
+    rows: int = 1
+    continuous = False
+
+    @property
+    def center(self) -> Tensor:
+        """The middle index: of codes without an order no other is more of a mean."""
+        return self._empty().fill_(self.codes // 2).long()
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        uniform = numerics.noise(self._empty(), "uniform", generator)
+        return (uniform * self.codes).long().clamp(max=self.codes - 1)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        sizes = self.sizes or (math.prod(self.shape),)
+        bits = self.like.new_tensor(sizes) * -math.log(self.codes)
+        inside = ((x >= 0) & (x < self.codes)).flatten(1).all(1, keepdim=True)
+        return torch.where(inside, bits, -torch.inf)
+
+    def repeat(self, k: int) -> UniformCodes:
+        return replace(self, rows=self.rows * k)
+
+    def detach(self) -> UniformCodes:
+        return self
+
+    def resample(self, z: Tensor, kept: int, generator: torch.Generator | None = None) -> Tensor:
+        """Other draws with the indices of the ``kept`` coarsest layers."""
+        drawn = replace(self, rows=len(z)).rsample(generator)
+        place = torch.arange(z.shape[1], device=z.device)
+        return torch.where(place < sum(self.sizes[:kept]), z.to(drawn), drawn)
+
+    def _empty(self) -> Tensor:
+        return self.like.new_empty(self.rows, *self.shape)
+
+
+@dataclass(frozen=True, repr=False)
+class ModelDensity(Distribution):
+    """A model of codes as a distribution of them.
+
+    Args:
+        model: any density.
+        c: its conditions; None: it has none, or its draws have those of training.
+        count: rows, where c does not say it.
+        sizes: of the layers of a code; where the model factorizes, its log-probabilities have a
+            column for each.
+
+    >>> from reparam.models.gaussian_mixture import GaussianMixture
+    >>> from reparam.model import Space
+    >>> prior = ModelDensity(GaussianMixture(Space((2,), "real"), components=1))
+    >>> prior.log_prob(torch.zeros(1, 2)).exp() * 2 * math.pi
+    tensor([1.], dtype=torch.float64)
+    """
+
+    model: Density
+    c: Tensor | None = None
+    count: int = 1
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def kind(self) -> Kind:  # type: ignore[override]
+        """No more than a bound, or an estimate: whether it is exact its values say."""
+        known = self.model.approximation in ("tractable", "variational")
+        return "lower bound" if known else "estimate"
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return self.model.space.has_reals
+
+    @property
+    def rows(self) -> int:
+        return self.count if self.c is None else len(self.c)
+
+    @property
+    def center(self) -> Tensor:
+        """A draw, as nothing is known of a mean."""
+        return self.rsample(torch.Generator().manual_seed(0))
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        return self.model.sample(self.rows, self.c, generator=generator)
+
+    def log_prob_terms(self, x: Tensor) -> Tensor:
+        with trusted():
+            found = self.model.log_prob(x, self.c)
+        if not self.sizes or found.per_dimension is None:
+            return found.value[:, None]
+        parts = found.per_dimension.flatten(1).split(self.sizes, 1)
+        return torch.stack([part.sum(1) for part in parts], 1)
+
+    def repeat(self, k: int) -> ModelDensity:
+        c = None if self.c is None else self.c.repeat_interleave(k, 0)
+        return replace(self, c=c, count=self.count * k)
+
+    def detach(self) -> ModelDensity:
+        return replace(self, model=copy.deepcopy(self.model).requires_grad_(False))
+
+    def resample(self, z: Tensor, kept: int, generator: torch.Generator | None = None) -> Tensor:
+        """Other draws with the entries of the ``kept`` coarsest layers."""
+        if not isinstance(self.model, Completer):
+            raise ValueError(
+                f"prior: {type(self.model).__name__} does not draw layers given others"
+            )
+        place = torch.arange(z.shape[1], device=z.device)
+        given = place < sum(self.sizes[:kept])
+        return self.model.complete(z, given, self.c, generator=generator)

@@ -1,0 +1,158 @@
+"""A prior fitted afterwards: who is trained on what, what the bound is, and what is drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+import reparam as rp
+from reparam.data import Data, Split
+from reparam.distributions.codes import ModelDensity
+from reparam.model import Space
+from reparam.models.autoregressive import Autoregressive
+from reparam.models.two_stage_density import CompletingTwoStage, TwoStageDensity
+
+F64 = torch.float64
+SPACE = Space((1, 8, 8), "levels", 4)
+SMALL = {"codes": 4, "code_dim": 3, "channels": 4, "blocks": 1}
+PRIOR = {"second_stage": "pixel-cnn", "generator": {"width": 8, "layers": 1, "first_kernel": 3}}
+
+
+def rows(space, n, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(n, *space.shape, generator=generator, dtype=F64)
+    return (x * space.level_count).floor()
+
+
+def data_of(x, labels=None, classes=None, space=SPACE):
+    cut = len(x) // 5
+    c = [None] * 3 if labels is None else labels.split([len(x) - 2 * cut, cut, cut])
+    parts = x.split([len(x) - 2 * cut, cut, cut])
+    splits = (Split(part.float(), label) for part, label in zip(parts, c, strict=True))
+    return Data("toy", replace(space, classes=classes), *splits)
+
+
+def test_players_have_the_losses_of_the_parts_and_the_whole_its_bound():
+    model = rp.build("vq-vae", SPACE, **SMALL, **PRIOR).double()
+    assert type(model) is CompletingTwoStage
+    x = rows(SPACE, 5)
+    names = [p.name for s in model.stages if hasattr(s, "players") for p in s.players]
+    assert names == ["model of the codec", "model of codes"]
+    ours = model.loss(x, player=names[0]).terms
+    theirs = model.codec.loss(x).terms
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    code = model.encode(x)
+    nll = model.loss(x, player=names[1]).terms["code_nll"]
+    torch.testing.assert_close(nll, -model.generator.log_prob(code).value)
+    terms = model.eval().loss(x).terms
+    torch.testing.assert_close(terms["rate"].sum(1), nll)
+    found = model.log_prob(x)
+    assert found.samples == 1 and found.kind == "lower bound"
+    rate_and_distortion = terms["rate"].sum(1) + terms["distortion"]
+    torch.testing.assert_close(rate_and_distortion, -found.value, rtol=0, atol=1e-9)
+
+
+def test_the_second_stage_is_trained_on_draws_and_the_bound_gains():
+    """Of data on a line the posterior is wide: means lie closer together than draws."""
+    torch.manual_seed(0)
+    space = Space((3,), "real")
+    x = torch.randn(600, 1).mul(2).add(torch.randn(600, 1).sign() * 4) + torch.randn(600, 3)
+    data = data_of(x.double(), space=space)
+    model = rp.build("two-stage-vae", space, latent_dim=1, hidden=(8,), generator={"components": 3})
+    rp.fit(model, data, progress=False, epochs=15, lr=1e-2)
+    q = model.codec.posterior(data.train.x)
+    drawn = model.codes_of(data.train.x)
+    assert not torch.equal(drawn, q.center)
+    variance = model.generator.sample(20000, generator=torch.Generator().manual_seed(0)).var()
+    assert variance > 1.02 * q.center.var()
+    torch.testing.assert_close(variance.float(), drawn.var(), rtol=0.1, atol=0)
+    draws = {"samples": 50, "generator": torch.Generator().manual_seed(1)}
+    fitted = model.log_prob(data.valid.x, **draws).value
+    draws["generator"].manual_seed(1)
+    gain = fitted - model.codec.log_prob(data.valid.x, **draws).value
+    assert gain.mean() > 4 * gain.std() / math.sqrt(len(gain))
+
+
+def test_rates_of_several_grids_are_those_of_each():
+    space = Space((1, 16, 16), "levels", 4)
+    model = rp.build("vq-vae-2", space, **SMALL, downsampling=1, **PRIOR).double().eval()
+    x = rows(space, 3)
+    rate = model.loss(x).terms["rate"]
+    factors = -model.generator.log_prob(model.encode(x)).per_dimension
+    torch.testing.assert_close(rate, torch.stack([p.sum(1) for p in factors.split((16, 64), 1)], 1))
+    z = model.encode(x)
+    other = model.prior().resample(z, 1, torch.Generator().manual_seed(0))
+    assert torch.equal(other[:, :16], z[:, :16].to(other)) and not torch.equal(other, z.to(other))
+
+
+def test_the_prior_of_independent_codes_costs_what_they_do():
+    """Indices drawn entry by entry: of a fitted prior 0 ≤ rate − H ≤ 2 % of H, row by row."""
+    generator = torch.Generator().manual_seed(0)
+    p = torch.tensor([0.6, 0.3, 0.1])
+    code = torch.multinomial(p, 9 * 4000, True, generator=generator).view(-1, 1, 3, 3)
+    space = Space((1, 3, 3), "levels", 3)
+    model = rp.build("pixel-cnn", space, inputs="one-hot", width=4, layers=0, first_kernel=3)
+    rp.fit(model, data_of(code, space=space), progress=False, epochs=6, lr=1e-2)
+    test = torch.multinomial(p, 9 * 4000, True, generator=generator).view(-1, 1, 3, 3)
+    true = p.log()[test].flatten(1).sum(1)
+    excess = true - model.log_prob(test).value.detach()
+    entropy = -9 * (p * p.log()).sum()
+    error = excess.std() / math.sqrt(len(excess))
+    assert -3 * error < excess.mean() < 0.02 * entropy
+
+
+def test_a_conditional_prior_gives_the_codes_of_each_class():
+    """Class 0 is dark and class 1 bright: a draw is of its class. χ² of both against chance."""
+    labels = torch.arange(400) % 2
+    x = labels.view(-1, 1, 1, 1) * 2.0 + rows(Space((1, 8, 8), "binary"), 400)
+    data = data_of(x, labels, 2)
+    model = rp.build("vq-vae", data.space, **SMALL, **PRIOR, conditional=True)
+    rp.fit(model, data, progress=False, epochs=8, lr=1e-2)
+    counts = []
+    for label in (0, 1):
+        drawn = model.sample(60, label, generator=torch.Generator().manual_seed(0))
+        bright = (drawn.flatten(1).mean(1) > 1.5).sum()
+        counts.append([60 - bright, bright])
+    counts = torch.tensor(counts, dtype=F64)
+    expected = counts.sum(1, keepdim=True) * counts.sum(0) / counts.sum()
+    chi2 = ((counts - expected).square() / expected.clamp(min=1e-9)).sum()
+    assert chi2 > 60 and counts.argmax(1).tolist() == [0, 1]
+    assert model.codec.conditional is False
+    terms = model.loss(data.test.x, data.test.labels).terms
+    wrong = model.loss(data.test.x, 1 - data.test.labels).terms
+    assert (terms["rate"] < wrong["rate"]).float().mean() > 0.9
+    assert torch.equal(terms["distortion"], wrong["distortion"])
+
+
+def test_a_completion_keeps_what_is_given_and_the_codes_of_it():
+    model = rp.build("vq-vae", SPACE, **SMALL, **PRIOR).eval()
+    x = rows(SPACE, 6).float()
+    given = torch.zeros(1, 8, 8, dtype=torch.bool)
+    given[:, :5] = True
+    kept = model._kept(given.expand(6, 1, 8, 8))
+    assert kept[0, 0].tolist() == [[True] * 4] * 2 + [[False] * 4] * 2
+    generator = torch.Generator().manual_seed(0)
+    one = model.complete(x, given, generator=generator)
+    two = model.complete(x, given, generator=generator)
+    assert torch.equal(one[:, :, :5], x[:, :, :5]) and not torch.equal(one, two)
+    other = x.clone()
+    other[:, :, 5:] = 0
+    again = model.complete(other, given, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again, one), "what is not given is not looked at"
+
+
+def test_the_prior_is_the_generator():
+    codec = rp.build("vae", Space((9,), "binary"), latent_dim=2, hidden=(4,))
+    mixture = rp.GaussianMixture(codec.code_space, components=2)
+    model = TwoStageDensity(codec, mixture)
+    prior = model.prior()
+    assert isinstance(prior, ModelDensity) and prior.repeat(3).rows == 3
+    z = torch.randn(5, 2)
+    assert torch.equal(prior.log_prob(z), mixture.log_prob(z).value)
+    drawn = prior.repeat(4).sample(torch.Generator().manual_seed(2))
+    assert torch.equal(drawn, mixture.sample(4, generator=torch.Generator().manual_seed(2)))
+    assert isinstance(rp.build("vq-vae", SPACE, **SMALL, **PRIOR).generator, Autoregressive)
