@@ -39,6 +39,38 @@ def test_gathered_weights_are_the_product_with_one_hot_codes(mask, rows_above, s
     torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("hidden", [(), (7, 6)], ids=str)
+def test_the_codes_of_made_choose_columns_of_its_masked_weights(hidden):
+    """Every layer that sees x, against the product with one-hot codes; and its gradient."""
+    torch.manual_seed(0)
+    net = rp.MADE((2, 1, 3), 2, hidden, orders=2, direct=True, codes=5).double()
+    layers = [[*net.layers, net.head][0], *([net.direct] if hidden else [])]
+    index = codes_of((6,), 5)
+    one_hot = torch.nn.functional.one_hot(index, 5).flatten(1).to(F64)
+    for layer in layers:
+        assert layer.weight.shape[1] == 30
+        for member in (0, 1):
+            found = layer(index, member)
+            mask = layer.masks[member].repeat_interleave(5, 1)
+            expected = torch.nn.functional.linear(one_hot, layer.weight * mask, layer.bias)
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+            weight = torch.randn_like(found)
+            (ours,) = torch.autograd.grad((found * weight).sum(), layer.weight)
+            (wanted,) = torch.autograd.grad((expected * weight).sum(), layer.weight)
+            torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-12)
+
+
+def test_the_transformer_embeds_the_codes_of_every_channel_by_themselves():
+    """As the depths of a residual quantizer have codebooks of their own; a vector has one."""
+    image, vector = (
+        rp.CausalTransformer(shape, 5, 4, 1, 2, codes=5).value for shape in ((3, 2, 2), (12,))
+    )
+    assert (len(image.weight), len(vector.weight)) == (15, 5)
+    x = torch.full((1, 12), 0.75)  # of the code 3
+    assert torch.equal(image(x, slice(0, 12))[0], image.weight[[3, 8, 13] * 4])
+    assert torch.equal(vector(x, slice(0, 12))[0], vector.weight[[3] * 12])
+
+
 NETWORKS: dict[str, Callable[..., AutoregressiveNetwork]] = {
     "pixel-cnn": lambda *a: rp.PixelCNN(*a[:2], 6, 1, first_kernel=5, codes=a[2], context=2),
     "steep": lambda *a: rp.PixelCNN(*a[:2], 6, 1, 5, 3, codes=a[2], context=2),
