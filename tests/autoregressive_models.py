@@ -35,6 +35,13 @@ IMAGES: list[tuple[str, dict[str, Any]]] = [
 OTHERS: list[tuple[str, dict[str, Any]]] = [
     ("image-transformer", {"width": 6, "layers": 2, "heads": 2, "dropout": 0.2}),
 ]
+CODES: list[tuple[str, dict[str, Any]]] = [  # what else sees entries one-hot
+    ("fvbn", {"inputs": "one-hot"}),
+    ("nade", {"hidden": 5, "inputs": "one-hot"}),
+    ("made", {"hidden": (9, 8), "orders": 2, "inputs": "one-hot"}),
+    ("image-transformer", {"width": 6, "layers": 1, "heads": 2, "inputs": "one-hot"}),
+    ("pixel-rnn", {"width": 5, "layers": 1, "first_kernel": 3, "inputs": "one-hot"}),
+]
 MODELS = DENSE + IMAGES + OTHERS
 
 
@@ -43,6 +50,7 @@ def name_of(model: Any) -> str:
 
 
 every = pytest.mark.parametrize("which", MODELS, ids=name_of)
+every_and_codes = pytest.mark.parametrize("which", MODELS + CODES, ids=name_of)
 
 
 def random_model(which: tuple[str, dict[str, Any]], space: Space, **more: Any) -> Autoregressive:

@@ -97,6 +97,7 @@ from .models.real_pca import RealPCA as RealPCA
 from .models.two_stage import TwoStage as TwoStage
 from .models.vae import VAE as VAE
 from .nets.coupling import CouplingMLP as CouplingMLP
+from .nets.grid_pair import GridPair as GridPair
 from .nets.hierarchy import BottomUp as BottomUp
 from .nets.hierarchy import FinestDecoder as FinestDecoder
 from .nets.hierarchy import LadderEncoder as LadderEncoder

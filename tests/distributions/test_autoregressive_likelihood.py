@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+from autoregressive_models import all_states
 from frequencies import chi_square
 
 import reparam as rp
@@ -53,9 +54,18 @@ def test_the_center_is_the_walk_through_the_means():
     torch.testing.assert_close(p.repeat(2).center, x.repeat_interleave(2, 0))
 
 
+def test_a_transformer_told_by_position_is_a_likelihood_too():
+    space = Space((1, 2, 2), "binary")
+    network = rp.CausalTransformer(space.shape, 1, 4, 1, 2, context=3)
+    p_x = rp.AutoregressiveLikelihood(space, network, rp.Bernoulli(space), features=3).double()
+    p = p_x(torch.randn(1, 3, 2, 2, dtype=torch.float64)).repeat(16)
+    total = p.log_prob(all_states(space)).exp().sum().item()
+    assert total == pytest.approx(1, abs=1e-9)
+
+
 OTHER_NETWORKS = {
     "two orders": lambda: rp.MADE(SPACE.shape, 1, (4,), orders=2, context=2),
-    "no positions": lambda: rp.CausalTransformer(SPACE.shape, 1, 4, 1, 2, context=2),
+    "no positions": lambda: rp.MADE(SPACE.shape, 1, (4,), context=2),
     "whole pixels": lambda: rp.PixelCNNPlusPlus(SPACE.shape, 1, 4, 1, 0, context=2),
     "blind to z": lambda: rp.PixelCNN(SPACE.shape, 1),
     "another z": lambda: rp.GatedPixelCNN(SPACE.shape, 1, context=3),

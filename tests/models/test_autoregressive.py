@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -15,6 +14,7 @@ from autoregressive_models import (
     MODELS,
     all_states,
     every,
+    every_and_codes,
     name_of,
     random_model,
 )
@@ -40,10 +40,10 @@ SMALL = [
 ]
 
 
-@every
+@every_and_codes
 @pytest.mark.parametrize("space", SMALL, ids=lambda s: f"{s.kind}-{'x'.join(map(str, s.shape))}")
 def test_probabilities_of_all_images_sum_to_one(which, space):
-    if not space.is_image and which in IMAGES:
+    if not space.is_image and which[0] in dict(IMAGES):
         pytest.skip("for images")
     model = random_model(which, space)
     found = model.log_prob(all_states(space))
@@ -68,7 +68,7 @@ def test_densities_of_real_data_integrate_to_one_in_data_units(which, solve):
     assert total.item() == pytest.approx(1, abs=1e-6)
 
 
-@every
+@every_and_codes
 @pytest.mark.parametrize("shape", [(1, 5, 4), (3, 3, 2)], ids=str)
 def test_no_factor_depends_on_a_later_entry(which, shape):
     """One pixel and channel changed: factors of all entries before it stay, its own does not."""
@@ -155,7 +155,7 @@ def sampled(model: Autoregressive, rows: int) -> Tensor:
         return model.walk(rows, lambda p, sites: p.rsample(generator))
 
 
-@every
+@every_and_codes
 @pytest.mark.parametrize(
     "space",
     [Space((1, 6, 5), "binary"), Space((3, 3, 4), "levels", 4)],
@@ -425,55 +425,6 @@ def test_sizes_that_make_no_network_are_refused_by_name(name, bad):
         ValueError, match=f"{next(iter(bad))}: expected .* got {next(iter(bad.values()))}"
     ):
         rp.build(name, Space((1, 4, 4), "binary"), **bad)
-
-
-CODES: list[tuple[str, dict[str, Any]]] = [
-    which for which in IMAGES if which[1].get("inputs") == "one-hot"
-]
-
-
-def relabeled(model: Autoregressive, new: Tensor) -> Autoregressive:
-    """The model whose weights at code ``new[k]``, of inputs and outputs, are those of this at k."""
-    other = copy.deepcopy(model)
-    network: Any = other.network
-    gated = isinstance(network, rp.GatedPixelCNN)
-    first = network.blocks[0] if gated else network
-    inputs = [first.vertical.weight, first.horizontal.weight] if gated else [first.first.weight]
-    head = network.head[-1] if gated else network.head
-    with torch.no_grad():
-        for weight in inputs:
-            weight[:, new] = weight.clone()
-        for outputs in (head.weight, head.bias):
-            outputs[new] = outputs.clone()
-    return other
-
-
-@pytest.mark.parametrize("which", CODES, ids=name_of)
-def test_a_prior_over_a_grid_of_codes_does_not_depend_on_how_they_are_numbered(which):
-    """Other numbers for the same codes: the same network, its weights renumbered, fits as well."""
-    space = Space((1, 3, 3), "levels", 3)
-    model = random_model(which, space, likelihood="categorical")
-    x = torch.randint(3, (64, *space.shape), generator=torch.Generator().manual_seed(0))
-    value = model.log_prob(x).value
-    new = torch.tensor([2, 0, 1])
-    torch.testing.assert_close(relabeled(model, new).log_prob(new[x]).value, value)
-    assert (model.log_prob(new[x]).value - value).abs().min() > 1e-6  # it is no symmetry of its own
-
-
-@pytest.mark.parametrize("inputs,ordered", [("one-hot", False), ("numbers", True)])
-def test_codes_seen_one_hot_have_no_order(inputs, ordered):
-    """Numbers move the first layer along a line, the middle code half-way; unit vectors do not."""
-    space = Space((1, 1, 2), "levels", 3)
-    network: Any = random_model(("pixel-cnn", {"width": 5, "inputs": inputs}), space).network
-    x = torch.zeros(3, 1, 1, 2, dtype=F64)
-    x[:, 0, 0, 0] = torch.tensor([0.0, 0.5, 1.0])  # the three codes in network units
-    low, middle, high = network.first(network.seen(x))[:, :, 0, 1]
-    assert torch.allclose(low + high, 2 * middle) == ordered
-
-
-def test_real_data_have_no_codes():
-    with pytest.raises(ValueError, match="inputs: one-hot is for binary or levels data, got real"):
-        rp.build("pixel-cnn", Space((1, 4, 4), "real"), inputs="one-hot")
 
 
 def test_training_beats_independent_entries(solve):

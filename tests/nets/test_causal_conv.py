@@ -8,6 +8,7 @@ from torch import Tensor
 
 import reparam as rp
 from reparam.nets import causal_conv
+from reparam.nets.autoregressive_network import AutoregressiveNetwork, raster_ranks
 from reparam.nets.causal_conv import CausalConv, Line, channel_groups
 from reparam.nets.pixels import PixelNetwork
 from reparam.nets.wavefront import wavefront_slope, wavefronts
@@ -108,11 +109,13 @@ def test_every_position_lies_on_one_wavefront_after_all_it_sees():
     assert len(wavefronts(28, 28, 4)) == 136
 
 
-WALKED: list[tuple[type[PixelNetwork], dict]] = [
+WALKED: list[tuple[type[AutoregressiveNetwork], dict]] = [
     (rp.PixelCNN, {"layers": 2, "first_kernel": 5}),
     (rp.PixelCNN, {"layers": 1, "first_kernel": 3, "kernel": 5, "residual": True}),
     (rp.PixelCNN, {"layers": 0, "first_kernel": 19}),  # steeper than wide: pixel by pixel
     (rp.GatedPixelCNN, {"layers": 2, "first_kernel": 5}),
+    (rp.PixelRNN, {"layers": 1, "first_kernel": 3}),
+    (rp.CausalTransformer, {"layers": 1, "heads": 2}),
 ]
 
 
@@ -135,6 +138,24 @@ def test_a_walk_gives_the_parameters_of_a_full_pass(cls, sizes, shape, context):
     with torch.no_grad():
         network.generate(3, draw, given)
     torch.testing.assert_close(found, full, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("cls", [rp.PixelCNN, rp.PixelRNN, rp.CausalTransformer])
+def test_a_context_by_position_is_that_of_its_pixel_and_may_be_the_same_everywhere(cls):
+    """It acts on all channels of its pixel and on what comes after, and on nothing before it."""
+    torch.manual_seed(1)
+    shape, sizes = (3, 3, 2), {"heads": 3} if cls is rp.CausalTransformer else {}
+    network = cls(shape, 2, width=9, layers=1, context=4, **sizes).double()
+    assert network.context_by_position
+    x, everywhere = torch.rand(1, *shape, dtype=F64), torch.randn(1, 4, dtype=F64)
+    maps = everywhere[:, :, None, None].repeat(1, 1, 3, 2)
+    before = network(x, maps)
+    torch.testing.assert_close(network(x, everywhere), before, rtol=0, atol=1e-12)
+    maps[:, :, 1, 0] += 1
+    same = torch.isclose(network(x, maps), before, rtol=1e-12, atol=1e-13)[0].flatten(1).all(0)
+    ranks = raster_ranks(shape)
+    assert same[ranks < 6].all()  # two pixels of three channels
+    assert not same[(ranks >= 6) & (ranks < 9)].any()
 
 
 @pytest.mark.parametrize("mask", ["A", "B", "none"])

@@ -13,7 +13,6 @@ from reparam.distributions.likelihoods import Likelihood
 from reparam.limits import Count, limited
 from reparam.model import Distribution, Space
 from reparam.nets.autoregressive_network import AutoregressiveNetwork
-from reparam.nets.pixels import PixelNetwork
 
 # From p(x_i | x before i) of some sites, and which sites these are, to their values.
 Visit = Callable[[Distribution, slice], Tensor]
@@ -142,7 +141,7 @@ class AutoregressiveLikelihood(Likelihood):
             raise ValueError(
                 f"conditional: expected one of {space}, got one of {conditional.space}"
             )
-        single = isinstance(network, PixelNetwork) and not network.whole_pixels
+        single = network.context_by_position and not network.whole_pixels
         if not single or (network.shape, network.context_features) != (space.shape, features):
             name, seen = type(network).__name__, network.context_features
             raise ValueError(

@@ -25,11 +25,13 @@ class AutoregressiveNetwork(nn.Module, ABC):
     several sites at once where none of them depends on another.
 
     A network has ``members`` that share weights but not their order: each alone is a network. It
-    says what x it is of (``shape``) and how many numbers its context has (0: it takes none).
+    says what x it is of (``shape``), how many numbers its context has (0: it takes none) and
+    whether these may differ from pixel to pixel, (B, F, H, W).
     """
 
     shape: tuple[int, ...]
     context_features: int = 0
+    context_by_position: bool = False
     members: int = 1
     whole_pixels: bool = False
 

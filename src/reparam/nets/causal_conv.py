@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.nets.codes import as_tables, product
+
 # By rows upwards, the farthest column to the right (negative: to the left) that is seen there.
 Reach = Mapping[int, int]
 # What a convolution sees of its own row: the columns before and, at its own column, the channels
@@ -79,11 +81,17 @@ class Cache:
     """Activations (B, H, W, C) within margins of zeros: rows above, columns left and right."""
 
     def __init__(
-        self, rows: int, grid: Sequence[int], channels: int, margins: Sequence[int], like: Tensor
+        self,
+        rows: int,
+        grid: Sequence[int],
+        channels: int,
+        margins: Sequence[int],
+        like: Tensor,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self.up, self.left, right = margins
         self.width, self.channels = grid[1] + self.left + right, channels
-        self.values = like.new_zeros(rows, grid[0] + self.up, self.width, channels)
+        self.values = like.new_zeros((rows, grid[0] + self.up, self.width, channels), dtype=dtype)
         self.rows, self.row_stride = rows, self.width * channels
 
     def windows(self, line: Line, up: int, height: int, left: int, width: int) -> Tensor:
@@ -111,7 +119,7 @@ class ConvState:
     """What a convolution keeps while it is stepped; lists run over the groups of its outputs."""
 
     cache: Cache | None  # none where it sees nothing but the position itself
-    weights: list[Tensor]  # (what is seen at a step, outputs)
+    weights: list[Tensor]  # (what is seen at a step, outputs), or tables of codes
     biases: list[Tensor]  # (B or 1, H·W or 1, outputs)
 
 
@@ -128,8 +136,10 @@ class CausalConv(nn.Module):
         mask: A, B or none, of its own row.
         rows_above: whether it sees rows above at all.
         context: F, numbers of a context that is added through weights of its own.
+        codes: K, where the inputs are the codes of channels, one-hot, and what comes in are these:
+            1 + k of (0 … K−1), as 0 is what lies outside. Weights are gathered then.
 
-    Shape: x (B, inputs, H, W), context (B, F) or (B, F, H, W) → (B, outputs, H, W).
+    Shape: x (B, inputs or inputs/K, H, W), context (B, F) or (B, F, H, W) → (B, outputs, H, W).
 
     Reference: van den Oord et al. 2016, "Pixel recurrent neural networks", section 3.4; for caches
     Ramachandran et al. 2017, "Fast generation for convolutional autoregressive models".
@@ -148,6 +158,7 @@ class CausalConv(nn.Module):
         *,
         rows_above: bool = True,
         context: int = 0,
+        codes: int = 0,
     ) -> None:
         super().__init__()
         if kernel < 1 or kernel % 2 == 0:
@@ -173,7 +184,10 @@ class CausalConv(nn.Module):
         # A buffer: indices on another device would be waited for, and moved, at every use.
         self.register_buffer("by_group", outputs.argsort(stable=True), persistent=False)
         self.by_group: Tensor
-        self.taken = _runs(inputs)
+        share = max(codes, 1)
+        self.codes, self.inputs = codes, len(inputs) // share  # what comes in at a position
+        self.taken = [slice(run.start // share, run.stop // share) for run in _runs(inputs)]
+        self.positions = int(seen.amax((0, 1)).sum())  # of a window, the first ones that are seen
 
     @property
     def groups(self) -> tuple[Tensor, ...]:
@@ -186,11 +200,25 @@ class CausalConv(nn.Module):
         return {0: own} | {up: self.side for up in range(1, self.up + 1)}
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        y = self._gather(x) if self.codes else self._convolve(x)
+        return y if self.context is None or context is None else y + self._added(context)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         # Padding both ends and leaving out the ends not wanted is cheaper than padding one end.
         y = F.conv2d(x, self.weight * self.mask, self.bias, padding=(self.up, self.side))
-        y = y[:, :, :height, :width]
-        return y if self.context is None or context is None else y + self._added(context)
+        return y[:, :, :height, :width]
+
+    def _gather(self, x: Tensor) -> Tensor:
+        """The same of codes (B, C, H, W), of which weights are gathered."""
+        wide = F.pad(x, (self.side, self.right, self.up, 0))
+        height, width = self.weight.shape[2:]
+        windows = wide.unfold(2, height, 1).unfold(3, width, 1)  # (B, C, H, W, h, w)
+        windows = windows.movedim(1, 5).flatten(3, 4)[..., : self.positions, :]
+        kernel = (self.weight * self.mask).permute(2, 3, 1, 0).flatten(0, 1)[: self.positions]
+        y = product(windows.flatten(3).flatten(0, 2), as_tables(kernel.flatten(0, 1), self.codes))
+        y = (y + self.bias).view(len(x), *x.shape[2:], -1)
+        return y.movedim(3, 1)
 
     def _added(self, context: Tensor) -> Tensor:
         """What the context adds, (B, outputs, H or 1, W or 1)."""
@@ -210,12 +238,13 @@ class CausalConv(nn.Module):
         """A state for ``rows`` examples without any activation yet."""
         alone = self.up == self.side == 0 and len(self.taken) == 1
         margins = (self.up, self.side, self.right)
-        cache = None if alone else Cache(rows, grid, self.weight.shape[1], margins, self.weight)
+        dtype = torch.int32 if self.codes else None
+        cache = None if alone else Cache(rows, grid, self.inputs, margins, self.weight, dtype)
         kernel = (self.weight * self.mask).permute(2, 3, 1, 0)  # as windows lie: (h, w, in, out)
         bias, groups = self.biases(context), self.groups
         return ConvState(
             cache,
-            [kernel[..., group].flatten(0, 2).contiguous() for group in groups],
+            [as_tables(kernel[..., g].flatten(0, 2), self.codes).contiguous() for g in groups],
             [bias[..., group] for group in groups],
         )
 
@@ -233,7 +262,7 @@ class CausalConv(nn.Module):
             columns = self.side + 1 + self.right
             windows = cache.windows(line, self.up, self.up + 1, self.side, columns)
         assert windows is not None
-        y = torch.mm(windows.reshape(-1, len(weight)), weight).view(*windows.shape[:2], -1)
+        y = product(windows.reshape(-1, len(weight)), weight).view(*windows.shape[:2], -1)
         bias = state.biases[group]
         return y.add_(bias if bias.shape[1] == 1 else bias[:, line.sites(width)])
 

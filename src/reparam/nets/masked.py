@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from reparam.limits import Count, limited
 from reparam.model import Column
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.nets.codes import CodeEmbedding, code_index, sum_of_rows
 from reparam.nets.column_inputs import ColumnEmbedding, ColumnInputs
 
 SUMS_AT_ONCE = 2**24  # of NADE's hidden units where no gradient needs them all kept
@@ -26,6 +27,8 @@ class MaskedLinear(nn.Module):
         after: (E, outputs), the degree of every output.
         strict: whether an output sees only inputs of lower degree, not of its own.
         bias: whether there is a b.
+        codes: K, where inputs are codes 0 … K−1 seen one-hot: W has K columns for each of them,
+            which are gathered.
 
     Shape: (B, inputs) → (B, outputs).
 
@@ -38,23 +41,44 @@ class MaskedLinear(nn.Module):
     """
 
     def __init__(
-        self, before: Tensor, after: Tensor, strict: bool = False, bias: bool = True
+        self,
+        before: Tensor,
+        after: Tensor,
+        strict: bool = False,
+        bias: bool = True,
+        codes: int = 0,
     ) -> None:
         super().__init__()
         linear = nn.Linear(before.shape[1], after.shape[1], bias)  # for its initial values
-        self.weight, self.bias = linear.weight, linear.bias
+        self.weight, self.bias, self.codes = linear.weight, linear.bias, codes
+        if codes:
+            bound = before.shape[1] ** -0.5  # one of K is seen: as with so many inputs
+            size = (after.shape[1], before.shape[1] * codes)
+            self.weight = nn.Parameter(torch.empty(size).uniform_(-bound, bound))
         before, after = before[:, None, :], after[:, :, None]
         masks = before < after if strict else before <= after
         self.register_buffer("masks", masks.to(self.weight.dtype), persistent=False)
         self.masks: Tensor
 
     def forward(self, h: Tensor, member: int | Tensor = 0) -> Tensor:
-        return F.linear(h, self.masked(member), self.bias)
+        if not self.codes:
+            return F.linear(h, self.masked(member), self.bias)
+        y = _of_codes(h, self.masked(member), self.codes)
+        return y if self.bias is None else y + self.bias
 
     def masked(self, member: int | Tensor = 0) -> Tensor:
         if isinstance(member, int):
-            return self.weight * self.masks[member]
-        return self.weight * self.masks.index_select(0, member.view(1)).squeeze(0)
+            mask = self.masks[member]
+        else:
+            mask = self.masks.index_select(0, member.view(1)).squeeze(0)
+        if not self.codes:
+            return self.weight * mask
+        return (self.weight.unflatten(1, (-1, self.codes)) * mask[:, :, None]).flatten(1)
+
+
+def _of_codes(index: Tensor, weight: Tensor, codes: int) -> Tensor:
+    """The product of codes (B, D), seen one-hot, with a matrix (outputs, D·K): (B, outputs)."""
+    return sum_of_rows(index, weight.T.unflatten(0, (-1, codes)))
 
 
 class MADE(AutoregressiveNetwork):
@@ -77,6 +101,7 @@ class MADE(AutoregressiveNetwork):
         gain: factor of the outputs' first weights; a small one starts near 0, whatever is seen; 0
             at 0, whatever the context, too.
         columns: of mixed x, whose names are seen one-hot, and missing entries as such.
+        codes: K, where entries are codes without an order, seen one-hot; 0: as numbers.
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
 
@@ -104,10 +129,11 @@ class MADE(AutoregressiveNetwork):
         context: int = 0,
         gain: float = 1.0,
         columns: Sequence[Column] | None = None,
+        codes: int = 0,
     ) -> None:
         super().__init__()
         self.shape, self.parameters_per_entry = tuple(shape), parameters
-        self.context_features = context
+        self.context_features, self.codes = context, codes
         self.members = max(orders, masks)
         self.degrees = _degrees(shape, tuple(hidden), orders, masks)
         ranks = self.degrees[0]
@@ -115,9 +141,13 @@ class MADE(AutoregressiveNetwork):
         self.inputs = ColumnInputs(columns) if columns else None
         seen = ranks if self.inputs is None else ranks[:, self.inputs.entries]
         before = [seen, *self.degrees[1:]]
-        layers = [MaskedLinear(a, b) for a, b in pairwise(before)]
+        layers = [
+            MaskedLinear(*degrees, codes=0 if index else codes)
+            for index, degrees in enumerate(pairwise(before))
+        ]
         self.layers, self.activation = nn.ModuleList(layers), activation()
-        self.head = MaskedLinear(before[-1], outputs, strict=True)
+        of_codes = 0 if hidden else codes
+        self.head = MaskedLinear(before[-1], outputs, strict=True, codes=of_codes)
         self.missing = None
         if columns:
             first, strict = (self.degrees[1], False) if hidden else (outputs, True)
@@ -127,7 +157,9 @@ class MADE(AutoregressiveNetwork):
             for parameter in self.head.parameters():
                 parameter.mul_(gain)
         direct = direct and bool(hidden)
-        self.direct = MaskedLinear(seen, outputs, strict=True, bias=False) if direct else None
+        self.direct = None
+        if direct:
+            self.direct = MaskedLinear(seen, outputs, strict=True, bias=False, codes=codes)
         widths = [*hidden[:1], outputs.shape[1]] if context else []
         self.context = nn.ModuleList(nn.Linear(context, width, bias=False) for width in widths)
         for layer in () if gain else (self.direct, *self.context[-1:]):
@@ -137,7 +169,11 @@ class MADE(AutoregressiveNetwork):
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
         x = x.flatten(1)
         missing = None if self.missing is None else self.missing(x.isnan().to(x), member)
-        h = x = x if self.inputs is None else self.inputs(x)
+        if self.codes:
+            x = code_index(x, self.codes)
+        elif self.inputs is not None:
+            x = self.inputs(x)
+        h = x
         for index, layer in enumerate(self.layers):
             h = layer(h, member)
             if index == 0 and missing is not None:
@@ -174,26 +210,36 @@ class MADE(AutoregressiveNetwork):
         heads += [self._by_entry(term) for term in added[-1:]]
         groups = [_units_by_degree(d[member], len(order)) for d in self.degrees[1:]]
         h = [heads[0].new_zeros(w.shape[1], rows) for w in [*weights, heads[0][0]]]
+        if self.codes:
+            h[0] = torch.zeros(rows, len(order), dtype=torch.int64, device=h[0].device)
         for place, entry in enumerate(order):
             seen = len(h[0])
             for index, layer in enumerate(layers):
                 units = groups[index][place]
                 if units.start < units.stop:
-                    at = weights[index][units, :seen]
-                    y = torch.addmm(layer.bias[units, None], at, h[index][:seen])
+                    bias = layer.bias[units, None]
+                    y = self._sum(bias, weights[index][units], h[index], seen)
                     y = y + added[0][units] if index == 0 and added else y
                     h[index + 1][units] = self.activation(y)
                 seen = units.stop
             weight, bias, *terms = (term[entry] for term in heads)
-            y = torch.addmm(bias, weight[:, :seen], h[-1][:seen])
+            y = self._sum(bias, weight, h[-1], seen)
             if self.direct is not None:
-                y = y + terms.pop(0) @ h[0]
+                y = self._sum(y, terms.pop(0), h[0], len(h[0]))
             y = y + terms[0] if terms else y
             value = draw(y.T.unsqueeze(2), slice(entry, entry + 1))
-            if self.inputs is None:
+            if self.codes:
+                h[0][:, entry] = code_index(value.squeeze(1), self.codes)
+            elif self.inputs is None:
                 h[0][entry] = value.squeeze(1)
             else:
                 h[0][self.inputs.slots[entry]] = self.inputs.of_entry(value, entry).T
+
+    def _sum(self, bias: Tensor, weight: Tensor, h: Tensor, seen: int) -> Tensor:
+        """bias + weight h of the units that are computed; or of codes, one-hot, all of them."""
+        if h.is_floating_point():
+            return torch.addmm(bias, weight[:, :seen], h[:seen])
+        return bias + _of_codes(h, weight, self.codes).T
 
     def _by_entry(self, of_outputs: Tensor) -> Tensor:
         """What belongs to the outputs (P · D, n), as that of each entry's, (D, P, n)."""
@@ -247,6 +293,7 @@ class NADE(AutoregressiveNetwork):
         hidden: H, the width.
         context: F, numbers of the context, added to a and to y.
         columns: of mixed x, of whose names each has a column of W, and missing entries one of M.
+        codes: K, where entries are codes without an order, each with a column of W; 0: as numbers.
 
     Shape: x (B, *shape), context (B, F) → (B, P, *shape).
 
@@ -269,13 +316,18 @@ class NADE(AutoregressiveNetwork):
         *,
         context: int = 0,
         columns: Sequence[Column] | None = None,
+        codes: int = 0,
     ) -> None:
         super().__init__()
         self.shape, dimension = tuple(shape), math.prod(shape)
         self.context_features = context
         self.order = raster_ranks(shape).argsort().tolist()
-        self.columns = ColumnEmbedding(columns, hidden) if columns else None
-        if self.columns is None:
+        self.columns: ColumnEmbedding | CodeEmbedding | None = None
+        if codes:
+            self.columns = CodeEmbedding(range(dimension), codes, hidden)
+        elif columns:
+            self.columns = ColumnEmbedding(columns, hidden)
+        else:
             self.weight = nn.Parameter(torch.empty(dimension, hidden))  # by place in the order
         self.hidden_bias = nn.Parameter(torch.zeros(hidden))
         self.out_weight = nn.Parameter(torch.empty(dimension, parameters, hidden))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.nets.causal_conv import CausalConv, Line, Reach, channel_groups, compose, widest
+from reparam.nets.causal_conv import CausalConv, Line, Mask, Reach, channel_groups, compose, widest
 from reparam.nets.pixels import PixelNetwork, Walk
 from reparam.nets.wavefront import Stack, wavefront_slope
 
@@ -73,7 +73,8 @@ class PixelCNN(PixelNetwork):
         residual: whether blocks are residual, with half the units inside.
         context: F, numbers of a context, added in every layer: (B, F), or (B, F, H, W) by position.
         codes: K, where entries are codes without an order, as in the grids of vector-quantized
-            autoencoders: the first layer sees them one-hot instead of as numbers.
+            autoencoders: the first layer sees them one-hot instead of as numbers. Of many its
+            weights are gathered, which is the same sum.
 
     Shape: x (B, C, H, W) → (B, P, C, H, W).
 
@@ -104,7 +105,9 @@ class PixelCNN(PixelNetwork):
         units = channel_groups(width, self.channels)
         outputs = torch.arange(self.channels).repeat(parameters)
         seen = channel_groups(self.channels * max(codes, 1), self.channels)
-        self.first = CausalConv(seen, units, first_kernel, "A", context=context)
+        self.first = CausalConv(
+            seen, units, first_kernel, "A", context=context, codes=self.gathered
+        )
         blocks = [Block(width, self.channels, kernel, residual, context) for _ in range(layers)]
         self.blocks = nn.ModuleList(blocks)
         self.head = CausalConv(units, outputs, 1, context=context)
@@ -193,14 +196,16 @@ class GatedBlock(nn.Module):
         kernel: int,
         first: bool,
         context: int = 0,
+        codes: int = 0,
     ) -> None:
         super().__init__()
         units = channel_groups(width, channels)
         gates, seen = units.repeat(2), channel_groups(inputs, channels)
-        self.vertical = CausalConv(inputs, 2 * width, kernel, "none", context=context)
+        self.vertical = CausalConv(inputs, 2 * width, kernel, "none", context=context, codes=codes)
         self.down = nn.Conv2d(2 * width, 2 * width, 1)
+        mask: Mask = "A" if first else "B"
         self.horizontal = CausalConv(
-            seen, gates, kernel, "A" if first else "B", rows_above=False, context=context
+            seen, gates, kernel, mask, rows_above=False, context=context, codes=codes
         )
         self.out = CausalConv(units, units, 1)
         self.first = first
@@ -240,7 +245,8 @@ class GatedPixelCNN(PixelNetwork):
         check_sizes(width, layers, first_kernel, self.channels)
         units = channel_groups(width, self.channels)
         seen = self.channels * max(codes, 1)
-        first = GatedBlock(seen, width, self.channels, first_kernel, True, context)
+        sizes = (seen, width, self.channels, first_kernel)
+        first = GatedBlock(*sizes, True, context, self.gathered)
         rest = [
             GatedBlock(width, width, self.channels, kernel, False, context) for _ in range(layers)
         ]

@@ -204,6 +204,7 @@ class PixelCNNPlusPlus(PixelNetwork):
     """
 
     whole_pixels = True
+    context_by_position = False
 
     @limited
     def __init__(

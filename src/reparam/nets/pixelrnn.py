@@ -255,6 +255,7 @@ class PixelRNN(PixelNetwork):
         recurrence: ``"diagonal"`` (Diagonal BiLSTM) or ``"row"`` (Row LSTM).
         first_kernel: width of the first convolution's window.
         context: F, numbers of a context, added in every layer.
+        codes: K, where entries are codes without an order, as ``PixelCNN`` takes it.
 
     Shape: x (B, C, H, W) → (B, P, C, H, W).
 
@@ -277,21 +278,23 @@ class PixelRNN(PixelNetwork):
         recurrence: Recurrence = "diagonal",
         first_kernel: int = 7,
         context: int = 0,
+        codes: int = 0,
     ) -> None:
-        super().__init__(shape, context=context)
+        super().__init__(shape, codes, context)
         check_sizes(width, layers, first_kernel, self.channels)
         layers_of: dict[Recurrence, type[RowLSTM] | type[DiagonalBiLSTM]]
         layers_of = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}
         units, layer = channel_groups(width, self.channels), layers_of[recurrence]
         outputs = torch.arange(self.channels).repeat(parameters)
+        seen = channel_groups(self.channels * max(codes, 1), self.channels)
         self.first = CausalConv(
-            torch.arange(self.channels), units, first_kernel, "A", context=context
+            seen, units, first_kernel, "A", context=context, codes=self.gathered
         )
         self.layers = nn.ModuleList(layer(width, self.channels, context) for _ in range(layers))
         self.head = nn.ModuleList([CausalConv(units, units, 1), CausalConv(units, outputs, 1)])
 
     def forward(self, x: Tensor, context: Tensor | None = None, member: int | Tensor = 0) -> Tensor:
-        h = self.first(x, context)
+        h = self.first(self.seen(x), context)
         for layer in self.layers:
             h = layer(h, context)
         for conv in self.head:
@@ -305,6 +308,7 @@ class PixelRNN(PixelNetwork):
 class _RecurrentNetworkWalk(Walk):
     def __init__(self, network: PixelRNN, rows: int, context: Tensor | None) -> None:
         grid, self.width = network.shape[1:], network.width
+        self.entries = network.entries
         self.first = network.first
         self.first_state = self.first.state(rows, grid, context)
         layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
@@ -325,4 +329,4 @@ class _RecurrentNetworkWalk(Walk):
         return h.transpose(1, 2)
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
-        self.first.put(self.first_state, x.unsqueeze(2), line, channel)
+        self.first.put(self.first_state, self.entries(x), line, channel)

@@ -11,7 +11,10 @@ from torch.nn.utils import parametrize
 
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw
 from reparam.nets.causal_conv import Line
+from reparam.nets.codes import code_index
 from reparam.nets.wavefront import wavefronts
+
+GATHERED_FROM = 256  # codes, from which on weights are gathered instead of multiplied by 0 and 1
 
 
 class Walk(ABC):
@@ -42,6 +45,7 @@ class PixelNetwork(AutoregressiveNetwork):
     """
 
     slope: int | None = None
+    context_by_position = True
 
     def __init__(self, shape: Sequence[int], codes: int = 0, context: int = 0) -> None:
         super().__init__()
@@ -49,12 +53,15 @@ class PixelNetwork(AutoregressiveNetwork):
             raise ValueError(f"shape: expected images (C, H, W), got {tuple(shape)}")
         self.channels, self.height, self.width = self.shape = tuple(shape)
         self.codes, self.context_features = codes, context
+        self.gathered = codes if codes >= GATHERED_FROM else 0  # as ``CausalConv`` is told
 
     def entries(self, x: Tensor) -> Tensor:
         """What layers see of entries in network units, innermost: (…) → (…, K or 1)."""
         if not self.codes:
             return x.unsqueeze(-1)
-        code = (x * (self.codes - 1)).round().unsqueeze(-1)  # networks are given k/(K−1)
+        code = code_index(x, self.codes).unsqueeze(-1)
+        if self.gathered:
+            return (code + 1).int()
         return (code == torch.arange(self.codes, device=x.device)).to(x.dtype)
 
     def seen(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from reparam.limits import Count, Whole, limited
 from reparam.model import Column
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
+from reparam.nets.codes import CodeEmbedding
 from reparam.nets.column_inputs import ColumnEmbedding
 
 
@@ -94,10 +95,13 @@ class CausalTransformer(AutoregressiveNetwork):
         layers: how many blocks.
         heads: of attention, a divisor of the width.
         dropout: share of units dropped in training.
-        context: F, numbers of the context, added at every place.
+        context: F, numbers of the context, added at every place: (B, F), or of images (B, F, H, W),
+            where all channels of a pixel share it.
         columns: of mixed x, whose values are embedded by ``ColumnEmbedding``.
+        codes: K, where entries are codes without an order: every channel embeds its own; 0: as
+            numbers.
 
-    Shape: x (B, *shape), context (B, F) → (B, P, *shape).
+    Shape: x (B, *shape), context (B, F) or (B, F, H, W) → (B, P, *shape).
 
     Cost: attention between all D²/2 pairs of entries; drawing computes every pair once.
 
@@ -120,13 +124,19 @@ class CausalTransformer(AutoregressiveNetwork):
         dropout: float = 0.0,
         context: int = 0,
         columns: Sequence[Column] | None = None,
+        codes: int = 0,
     ) -> None:
         super().__init__()
         self.shape, self.width, self.context_features = tuple(shape), width, context
+        self.context_by_position = len(shape) == 3
         ranks = raster_ranks(shape)
         self.order = ranks.argsort().tolist()
         self.value: nn.Module
-        if columns:
+        if codes:
+            channels = shape[0] if len(shape) == 3 else 1
+            tables = [place % channels for place in range(math.prod(shape))]
+            self.value = CodeEmbedding(tables, codes, width)
+        elif columns:
             self.value = ColumnEmbedding(columns, width)
         else:
             self.value = nn.Linear(1, width, bias=False)
@@ -166,12 +176,12 @@ class CausalTransformer(AutoregressiveNetwork):
             for block, cache in zip(blocks, caches, strict=True):
                 h = block.step(h, cache, place)
             y = self.head(self.norm(h)).transpose(1, 2)  # (B, P, 1)
-            h = self._values(draw(y, slice(entry, entry + 1)), slice(entry, entry + 1))
+            h = self._values(draw(y, slice(entry, entry + 1)), slice(place, place + 1))
 
-    def _values(self, x: Tensor, entries: slice) -> Tensor:
-        """The embeddings of the values (B, n) of some entries, (B, n, width)."""
-        if isinstance(self.value, ColumnEmbedding):
-            return self.value(x, entries)
+    def _values(self, x: Tensor, places: slice) -> Tensor:
+        """The embeddings of the values (B, n) at some places, (B, n, width)."""
+        if isinstance(self.value, (ColumnEmbedding, CodeEmbedding)):
+            return self.value(x, places)
         embedded: Tensor = self.value(x.unsqueeze(2))
         return embedded
 
@@ -182,4 +192,7 @@ class CausalTransformer(AutoregressiveNetwork):
         places = grid.flatten(0, 2)[self.places][None]
         if self.context is None or context is None:
             return places
-        return places + self.context(context)[:, None]
+        if context.ndim == 2:
+            return places + self.context(context)[:, None]
+        added = self.context(context.flatten(2).transpose(1, 2))  # (B, H·W, width)
+        return places + added.repeat_interleave(self.shape[0], 1)

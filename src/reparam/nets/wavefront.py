@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.nets.causal_conv import CausalConv, Line, Reach
+from reparam.nets.codes import as_tables, product
 
 
 def wavefront_slope(reach: Reach) -> int:
@@ -68,14 +69,16 @@ class Stack:
     ) -> None:
         conv = convs[0]
         self.rows, self.width, self.up, self.side = rows, grid[1], conv.up, conv.side
-        self.layers, self.inputs, self.taken = len(convs), conv.weight.shape[1], conv.taken
+        self.codes = conv.codes
+        self.layers, self.inputs, self.taken = len(convs), conv.inputs, conv.taken
         self._read(convs, context)
         self.pitch = (self.width + 2 * self.side) * self.inputs
         self.row_stride = rows * self.pitch + slope * self.inputs
         # What sees nothing but the position itself has its input from the layer before.
         self.alone = self.up == self.side == 0 and len(self.taken) == 1
         self.size = 0 if self.alone else (grid[0] + self.up) * self.row_stride
-        self.values = conv.weight.new_zeros(self.layers * self.size)
+        dtype = torch.int32 if self.codes else None
+        self.values = conv.weight.new_zeros(self.layers * self.size, dtype=dtype)
         self.sums = self._sums(Line(0, 0))
 
     def _read(self, convs: Sequence[CausalConv], context: Tensor | None) -> None:
@@ -90,9 +93,14 @@ class Stack:
         self.above, own = None, kernel
         if self.up == 1:
             self.above, own = kernel[:, 0].flatten(1, 2), kernel[:, 1:, : self.side + 1]
+            if self.codes:
+                self.above = torch.stack([as_tables(part, self.codes) for part in self.above])
         self.height, self.columns = own.shape[1:3]
         own = own.flatten(1, 3)
-        self.own = [[part.contiguous() for part in own[..., units]] for units in self.made]
+        self.own = [
+            [as_tables(part, self.codes).contiguous() for part in own[..., units]]
+            for units in self.made
+        ]
 
     def begin(self, line: Line) -> None:
         """Go to a line: sum what it sees above, find its inputs and windows."""
@@ -119,6 +127,8 @@ class Stack:
             window = self.windows[layer]
             window = window.flatten(1) if self.height > 1 else window  # of several rows a copy
         sums, weight = self.sums[group][layer], self.own[group][layer]
+        if self.codes:
+            return sums + product(window, weight)
         if self.above is None:  # biases, which are those of other lines too
             return torch.addmm(sums, window, weight)
         return sums.addmm_(window, weight)
@@ -143,5 +153,9 @@ class Stack:
         sums = sums.flatten(1, 2)
         if self.above is not None:
             seen = self._strided(line, 1, 0, (2 * self.side + 1) * self.inputs)
-            sums = torch.baddbmm(sums, seen, self.above)
+            if self.codes:
+                parts = zip(seen, self.above, strict=True)
+                sums = sums + torch.stack([product(*part) for part in parts])
+            else:
+                sums = torch.baddbmm(sums, seen, self.above)
         return [sums[..., units].unbind() for units in self.made]

@@ -52,9 +52,22 @@ class ConditionOptions(Limited):
 
 @dataclass(frozen=True)
 class AutoregressiveOptions(EntryOptions, ConditionOptions):
-    """What autoregressive models with a likelihood of your choice take."""
+    """What autoregressive models with a likelihood of your choice take.
+
+    Args:
+        inputs: how the network sees entries: one-hot for codes without an order, as in the grids of
+            vector-quantized autoencoders, else as numbers.
+    """
+
+    inputs: Inputs = "numbers"
 
     def build(self, space: Space, network: Callable[..., Any], **sizes: Any) -> Autoregressive:
+        if self.inputs == "one-hot":
+            if space.level_count is None:
+                raise ValueError(
+                    f"inputs: one-hot is for binary or levels data, got {space.kind} data"
+                )
+            sizes |= {"codes": space.level_count}
         return self.compose(space, self.p_x(space), network, **sizes)
 
 
@@ -71,22 +84,16 @@ class ConvolutionOptions(PixelModelOptions):
         width: units of every layer.
         kernel: width of the windows of the layers after the first.
         first_kernel: width of the first one's.
-        inputs: how the network sees entries: one-hot for codes without an order, as in the grids of
-            vector-quantized autoencoders, else as numbers.
     """
 
     width: Count = 64
     kernel: Count = 3
     first_kernel: Count = 7
-    inputs: Inputs = "numbers"
 
     def convolve(self, space: Space, network: Callable[..., Any], **sizes: Any) -> Autoregressive:
-        """The model of a stack of convolutions, which may see entries one-hot."""
-        if self.inputs == "one-hot" and space.level_count is None:
-            raise ValueError("inputs: one-hot is for binary or levels data, got real data")
-        codes = space.level_count if self.inputs == "one-hot" else 0
+        """The model of a stack of convolutions."""
         sizes |= {"width": self.width, "kernel": self.kernel, "first_kernel": self.first_kernel}
-        return self.build(space, network, **sizes, codes=codes)
+        return self.build(space, network, **sizes)
 
 
 @preset(
