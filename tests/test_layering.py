@@ -21,6 +21,7 @@ ROWS = (
     (
         "model",
         "distribution",
+        "exchange",
         "space",
         "buffers",
         "conditions",
@@ -29,7 +30,6 @@ ROWS = (
         "config",
         "data",
         "numerics",
-        "stages",
         "terms",
         "interrupt",
         "limits",

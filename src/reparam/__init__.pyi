@@ -144,8 +144,8 @@ from .train import fit as fit
 from .train import resume as resume
 
 __version__: str
-from .distributions.codes import PointMass as PointMass
-from .distributions.codes import UniformCodes as UniformCodes
+from .distributions.index_codes import PointMass as PointMass
+from .distributions.index_codes import UniformCodes as UniformCodes
 from .models.two_stage_density import TwoStageDensity as TwoStageDensity
 from .models.vq_vae import VQVAE as VQVAE
 from .nets.coder import OneGrid as OneGrid

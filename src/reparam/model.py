@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from reparam.conditions import (
 )
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
+from reparam.exchange import Batch as Batch
+from reparam.exchange import LogProb as LogProb
+from reparam.exchange import Loss as Loss
 from reparam.inspection import Inspectable
 from reparam.limits import positive_count as positive_count
 from reparam.space import Column as Column
@@ -35,10 +39,6 @@ from reparam.space import (
     trusted,
 )
 from reparam.space import Space as Space
-from reparam.stages import Descend as Descend
-from reparam.stages import Player as Player
-from reparam.stages import Solve as Solve
-from reparam.stages import Stage as Stage
 
 Keeps = Literal["best", "last"]
 # How log p(x) is had: in closed form or by the chain rule, by a bound, a chain, an ODE solver.
@@ -46,55 +46,47 @@ Approximation = Literal["tractable", "variational", "markov chain", "flow solver
 Draws = Literal["independent", "shared"]  # of each row's own, or the same for all rows
 
 
-class Batch(NamedTuple):
-    """Examples as models take them.
+@dataclass(frozen=True)
+class Solve:
+    """A stage without gradients: ``solve(model, batches)`` over re-iterable training batches.
 
-    x is in data units (B, *shape), c the condition or None, and target the labels that only a
-    classifier reads, never a condition.
+    >>> Solve("nothing", lambda model, batches: None).name
+    'nothing'
     """
 
-    x: Tensor
-    c: Tensor | None = None
-    target: Tensor | None = None
-
-
-class Loss(NamedTuple):
-    """What one call of ``Model.loss`` returns.
-
-    ``objective`` is the scalar that is minimized, a mean over the batch. ``terms`` are unweighted,
-    in nats per example where they are nats: (B,), or (B, G) by latent dimension or layer.
-    ``statistics`` are detached sums over rows that ``after_step`` needs.
-
-    >>> nll = torch.tensor([1.0, 3.0])
-    >>> Loss(nll.mean(), {"nll": nll}).objective
-    tensor(2.)
-    """
-
-    objective: Tensor
-    terms: dict[str, Tensor]
-    statistics: dict[str, Tensor] = {}  # noqa: RUF012  (never mutated)
+    name: str
+    solve: Callable[[Model, Iterable[Batch]], None]
 
 
 @dataclass(frozen=True)
-class LogProb:
-    """log p(x) of each row in nats, x in the data's own units, and what the number is.
+class Player:
+    """Who is trained by one loss: its modules, learning-rate multiple, steps in turn, Adam's betas.
 
-    Args:
-        value: (B,), in nats.
-        kind: exact, a lower bound (in expectation, where samples are drawn), or an estimate.
-        samples: importance samples per row.
-        per_dimension: (B, *shape), where the density factorizes over the entries of x.
-
-    >>> LogProb(torch.tensor([-80.0]), "lower bound", samples=1000).kind
-    'lower bound'
+    >>> Player("critic", (nn.Linear(2, 1),), steps=5).lr
+    1.0
     """
 
-    value: Tensor
-    kind: Kind
-    samples: int = 1
-    per_dimension: Tensor | None = None
+    name: str
+    modules: tuple[nn.Module, ...]
+    lr: float = 1.0
+    steps: int = 1
+    betas: tuple[float, float] | None = None  # None: those of the ``TrainConfig``
 
 
+@dataclass(frozen=True)
+class Descend:
+    """A stage of stochastic gradient descent; without players, one that moves every parameter.
+
+    >>> Descend().players
+    ()
+    """
+
+    name: str = "descend"
+    players: tuple[Player, ...] = field(default=())
+    of: Model | None = None  # the part of the model whose objective it is; None: the whole
+
+
+Stage = Solve | Descend
 DRAWS_OF_A_ROW = 100  # at a time at most, where the noise is that of each row
 
 

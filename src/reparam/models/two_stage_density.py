@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reparam.distributions.codes import ModelDensity
+from reparam.distributions.index_codes import ModelDensity
 from reparam.model import Completer, Density, Distribution, LatentVariable, Loss
 from reparam.models.two_stage import TwoStage
 from reparam.objectives.bounds import ELBO

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam.bijections.standardization import standardization
-from reparam.distributions.codes import PointMass, UniformCodes
+from reparam.distributions.index_codes import PointMass, UniformCodes
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.transformed import Transformed
 from reparam.limits import NonNegative, limited
@@ -139,7 +139,8 @@ class VQVAE(LatentVariable):
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         x, _ = self.prepare(x, c, self.encodes)
-        return PointMass(self.coder(self.standardize.scaled(x)).code)
+        code = self.coder(self.standardize.scaled(x)).code
+        return PointMass(code, len(self.coder.sizes))
 
     def prior(self, c: Tensor | None = None) -> Distribution:
         return UniformCodes(self.coder.code_shape, self.coder.codes, self.anchor, self.layers)

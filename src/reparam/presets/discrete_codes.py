@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -23,8 +23,8 @@ from reparam.nets.quantize import (
     Quantizer,
     VectorQuantizer,
 )
-from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.objectives.bounds import ELBO
+from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.second_stages import (
     IndexPriorOptions,

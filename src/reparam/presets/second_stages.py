@@ -79,15 +79,24 @@ class IndexPriorOptions(Limited):
                 f"second_stage: {name} is of grids, and the codes of vectors are tokens in a row; "
                 "take transformer or made"
             )
-        told = {"context": context, "codes": codes}
         if name == "transformer":
-            sizes = (self.width, self.layers, self.heads, self.dropout)
-            return CausalTransformer(shape, codes, *sizes, **told)
+            blocks = (self.layers, self.heads, self.dropout)
+            return CausalTransformer(
+                shape, codes, self.width, *blocks, context=context, codes=codes
+            )
         if name == "made":
-            return MADE(shape, codes, self.hidden, **told)
+            return MADE(shape, codes, self.hidden, context=context, codes=codes)
         stack = PixelCNN if name == "pixel-cnn" else GatedPixelCNN
-        kernels = {"kernel": self.kernel, "first_kernel": self.first_kernel}
-        return stack(shape, codes, self.width, self.layers, **kernels, **told)
+        return stack(
+            shape,
+            codes,
+            self.width,
+            self.layers,
+            kernel=self.kernel,
+            first_kernel=self.first_kernel,
+            context=context,
+            codes=codes,
+        )
 
 
 @dataclass(frozen=True)

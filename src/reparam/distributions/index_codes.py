@@ -20,12 +20,14 @@ class PointMass(Distribution):
 
     Args:
         code: (B, *shape).
+        factors: how many columns its log-probabilities have, one for each layer of the code.
 
     >>> PointMass(torch.tensor([[3, 1]])).log_prob(torch.tensor([[3, 2]]))
     tensor([-inf])
     """
 
     code: Tensor
+    factors: int = 1
     continuous = False
 
     @property
@@ -41,14 +43,13 @@ class PointMass(Distribution):
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
         same = (x == self.code).flatten(1).all(1, keepdim=True)
-        zero = torch.zeros_like(same, dtype=torch.get_default_dtype())
-        return torch.where(same, zero, -torch.inf)
+        return torch.where(same, 0.0, -torch.inf).expand(-1, self.factors)
 
     def repeat(self, k: int) -> PointMass:
-        return PointMass(self.code.repeat_interleave(k, 0))
+        return replace(self, code=self.code.repeat_interleave(k, 0))
 
     def detach(self) -> PointMass:
-        return PointMass(self.code.detach())
+        return self
 
 
 @dataclass(frozen=True, repr=False)

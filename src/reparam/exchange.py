@@ -1,0 +1,59 @@
+"""What goes into models and comes out: batches, losses, log-probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from reparam.distribution import Kind
+
+
+class Batch(NamedTuple):
+    """Examples as models take them.
+
+    x is in data units (B, *shape), c the condition or None, and target the labels that only a
+    classifier reads, never a condition.
+    """
+
+    x: Tensor
+    c: Tensor | None = None
+    target: Tensor | None = None
+
+
+class Loss(NamedTuple):
+    """What one call of ``Model.loss`` returns.
+
+    ``objective`` is the scalar that is minimized, a mean over the batch. ``terms`` are unweighted,
+    in nats per example where they are nats: (B,), or (B, G) by latent dimension or layer.
+    ``statistics`` are detached sums over rows that ``after_step`` needs.
+
+    >>> nll = torch.tensor([1.0, 3.0])
+    >>> Loss(nll.mean(), {"nll": nll}).objective
+    tensor(2.)
+    """
+
+    objective: Tensor
+    terms: dict[str, Tensor]
+    statistics: dict[str, Tensor] = {}  # noqa: RUF012  (never mutated)
+
+
+@dataclass(frozen=True)
+class LogProb:
+    """log p(x) of each row in nats, x in the data's own units, and what the number is.
+
+    Args:
+        value: (B,), in nats.
+        kind: exact, a lower bound (in expectation, where samples are drawn), or an estimate.
+        samples: importance samples per row.
+        per_dimension: (B, *shape), where the density factorizes over the entries of x.
+
+    >>> LogProb(torch.tensor([-80.0]), "lower bound", samples=1000).kind
+    'lower bound'
+    """
+
+    value: Tensor
+    kind: Kind
+    samples: int = 1
+    per_dimension: Tensor | None = None
