@@ -36,7 +36,7 @@ def random_pair(
     return Autoregressive(space, network, rp.Categorical(space), context > 0).eval().double()
 
 
-BOTTOMS = [rp.PixelCNN, rp.GatedPixelCNN, rp.PixelRNN, rp.CausalTransformer]
+BOTTOMS = [rp.PixelCNN, rp.GatedPixelCNN, rp.CausalTransformer]
 every = pytest.mark.parametrize("bottom", BOTTOMS, ids=lambda b: b.__name__)
 
 
