@@ -56,6 +56,11 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"steps": 2},
         {"batch_norm": True},
     ),
+    "vq-vae": (
+        {"codebook": "gradient", "gradient": "rotation"},
+        {"cosine": True},
+        *({"second_stage": name} for name in ("transformer", "made")),
+    ),
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
     "ladder-vae": ({"batch_norm": False},),
@@ -215,7 +220,8 @@ def cases_of(name: str) -> Iterator[Case]:
             continue
         yield Case(name, space)
         for changes in variants(name) if space.kind in PURE and not space.is_image else ():
-            if {"posterior", "prior"} & changes.keys() and space.kind != "binary":
+            of_codes = {"posterior", "prior", "codebook", "cosine", "second_stage"}
+            if of_codes & changes.keys() and space.kind != "binary":
                 continue  # what z is does not depend on what x is
             likelihood = LIKELIHOODS.get(changes.get("likelihood", ""))
             if likelihood is None or space.kind in likelihood.kinds:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.model import Completer, Density, Distribution, Kind
-from reparam.space import trusted
 
 
 @dataclass(frozen=True, repr=False)
@@ -153,8 +152,7 @@ class ModelDensity(Distribution):
         return self.model.sample(self.rows, self.c, generator=generator)
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
-        with trusted():
-            found = self.model.log_prob(x, self.c)
+        found = self.model.log_prob(x, self.c)
         if not self.sizes or found.per_dimension is None:
             return found.value[:, None]
         parts = found.per_dimension.flatten(1).split(self.sizes, 1)

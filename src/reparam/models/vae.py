@@ -89,6 +89,7 @@ class VAE(Conditional, LatentVariable):
         self.objective = ELBO() if objective is None else objective
         self.objective.refuse(space, posterior, prior)
         self.draws = self.objective.draws
+        self.surrogate = self.objective.surrogate
         self.keeps, self.judge = self.objective.keeps, self.objective.judge
         self.normalized = norm.has_batch_norm(self)
         coupled = likelihood.couples_rows or self.objective.couples_rows

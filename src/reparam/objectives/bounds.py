@@ -35,6 +35,7 @@ class Objective(nn.Module, ABC):
     weighting: Weighting
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
     draws: int = 1  # of z for each example
+    surrogate: bool = False  # whether its gradient is that of the value on average only
 
     @abstractmethod
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss: ...
@@ -252,6 +253,8 @@ class DReG(IWAE):
     >>> bool(torch.isclose(loss.objective, -loss.terms["bound"].mean()))  # the value of IWAE
     True
     """
+
+    surrogate = True
 
     def _draw(
         self, model: LatentVariable, q: Distribution, x: Tensor, c: Tensor | None

@@ -164,7 +164,7 @@ class DiscreteOptions(CoderOptions):
 SMALL = {
     "codes": 5,
     "code_dim": 3,
-    "channels": 4,
+    "channels": 16,
     "blocks": 1,
     "tokens": 3,
     "generator.width": 4,
@@ -179,7 +179,7 @@ USUAL = {name: getattr(CoderOptions, name) for name in (*NO_CODEBOOK, "depth")}
 @preset(
     "vq-vae",
     paper="van den Oord et al. 2017, Neural discrete representation learning",
-    small={**SMALL, "depth": 2, "sizes": (3, 2)},
+    small={**SMALL, "depth": 2, "sizes": (65, 64)},
     when="For codes that are whole numbers: to compress, and to learn a strong prior of.",
 )
 def vq_vae(
@@ -192,7 +192,7 @@ def vq_vae(
 @preset(
     "vq-vae-2",
     paper="Razavi et al. 2019, Generating diverse high-fidelity images with VQ-VAE-2",
-    small={**SMALL, "depth": 2, "sizes": (3, 2)},
+    small={**SMALL, "depth": 2, "sizes": (65, 64)},
     when="For larger images: a coarse grid for what is global, a fine one for the rest.",
 )
 def vq_vae_2(
@@ -208,7 +208,7 @@ def vq_vae_2(
     "fsq-vae",
     paper="Mentzer et al. 2023, Finite scalar quantization: VQ-VAE made simple",
     fixed={**USUAL, "quantizer": "fsq"},
-    small={name: v for name, v in SMALL.items() if name not in USUAL} | {"sizes": (3, 2)},
+    small={name: v for name, v in SMALL.items() if name not in USUAL} | {"sizes": (65, 64)},
     when="For discrete codes without a codebook that could collapse.",
 )
 def fsq_vae(
