@@ -45,6 +45,8 @@ def told(model, history):
 
 results = {"straight": told(*noisy("straight", 9)), "stopped": told(*noisy("resumed", 3))}
 results["normalized"] = told(*noisy("normalized", 2, "vae", batch_norm=True))
+codes = rp.build("vq-vae", data.space, codes=16, channels=8, blocks=1, restart=0.5)
+results["codes"] = told(codes, rp.fit(codes, data, epochs=2, **options))
 results["resumed"] = told(*rp.resume(here / "resumed", epochs=9, progress=False))
 (here / f"rank{Ranks().rank}.json").write_text(json.dumps(results))
 """
@@ -94,7 +96,7 @@ def test_processes_of_a_noisy_model_agree_bit_for_bit_and_resume_exactly(togethe
     first, second = (json.loads((here / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert first == second
     assert first["straight"] == first["resumed"] != first["stopped"]
-    assert len(first) == 4  # equal above, the running statistics of a batch norm included
+    assert len(first) == 5  # equal above, a batch norm's statistics and codes that move included
     saved = rp.load(here / "straight").state_dict().values()
     weights = b"".join(value.numpy().tobytes() for value in saved)
     assert hashlib.sha256(weights).hexdigest() == first["straight"][0]

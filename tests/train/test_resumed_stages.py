@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,37 @@ def test_a_preset_of_two_stages_is_given_more_epochs(tmp_path):
         model = rp.build("ae-gmm", data().space, seed=1, **options)
         fit(model, data(), out=tmp_path / name, **(fields | {"epochs": epochs}))
     resume(tmp_path / "two", data=data(), epochs=LONG, progress=False)
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.parametrize("stop", [17, 90], ids=["codec", "prior"])
+def test_codes_that_move_and_restart_are_resumed_exactly(tmp_path, stop):
+    """Interrupted in the descent of the codec, of 70 steps, or in that of the prior."""
+    flags = Data(
+        *(Split((part.x > 0).float()) for part in (data().train, data().valid, data().test)),
+        Space((6,), "binary"),
+        "made up",
+    )
+
+    def model() -> Any:
+        sizes = {"codes": 8, "tokens": 3, "code_dim": 2, "hidden": (5,), "start": "random"}
+        return rp.build("vq-vae", flags.space, seed=2, **sizes, restart=0.5, second_stage="made")
+
+    fields = FIELDS | {"epochs": 14, "ema": None}
+    whole = model()
+    fit(whole, flags, out=tmp_path / "one", **fields)
+    assert whole.codec.coder.parts[0].restarts > 0
+    told = []
+
+    def watch(news: Any) -> None:
+        told.append(news.step)
+        if len(told) == stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.import_module("reparam.train.loop"), "SECONDS_BETWEEN_NEWS", 0.0)
+        fit(model(), flags, out=tmp_path / "two", watch=watch, **fields)
+    resume(tmp_path / "two", data=flags, progress=False)
     assert_same_run(tmp_path / "one", tmp_path / "two")
 
 
