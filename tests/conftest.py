@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any, Literal, get_args, get_origin
@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of pytest -n share 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from reparam.distributions.likelihood_names import LIKELIHOODS
 from reparam.model import Batch, Column, Descend, Model, Solve, Space
@@ -253,24 +254,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         plain = {c.name: c for c in reversed(cases) if not c.variant}
         cases = [c for c in cases if plain[c.name] is c]
     if metafunc.definition.get_closest_marker("one_graph") is not None:
-        cases = list(graphs(cases))
+        cases = list(graphs(cases, branches=BRANCHES))
     metafunc.parametrize("case", cases, ids=str)
 
 
-def graphs(cases: list[Case]) -> Iterator[Case]:
-    """The first case with each class of module, small ones first, and that of each of ``BRANCHES``.
+def graphs(
+    cases: list[Case],
+    parts: Callable[[Model], Iterable[Module]] = Module.modules,
+    branches: Iterable[tuple[str, dict[str, Any]]] = (),
+) -> Iterator[Case]:
+    """The first case with each class among the parts of models, and that of each of the branches.
 
-    A new preset may take over a graph of another's, but no class is then left out.
+    Small cases come first, and those of mixed columns, whose graphs are long, last. A new preset
+    may take over a graph of another's, but no class is then left out.
     """
     seen: set[type] = set()
-    branches = list(BRANCHES)
-    for case in sorted(cases, key=lambda case: case.space.dimension):
-        parts, branch = {type(part) for part in case.model().modules()}, (case.name, case.changes)
+    branches = list(branches)
+    for case in sorted(cases, key=lambda case: (case.space.kind == "mixed", case.space.dimension)):
+        classes, branch = {type(part) for part in parts(case.model())}, (case.name, case.changes)
         if branch in branches:
             branches.remove(branch)
-        elif parts <= seen:
+        elif classes <= seen:
             continue
-        seen |= parts
+        seen |= classes
         yield case
 
 
