@@ -200,7 +200,7 @@ def test_samples_are_values_of_the_space(case):
     assert x.dtype == torch.float64
     assert not x.requires_grad
     assert x.isfinite().all()
-    assert not torch.equal(x[0], x[1]), "rows are separate draws"
+    assert len(x.unique(dim=0)) > 1, "rows are separate draws"
     if case.space.level_count is not None:
         allowed = torch.arange(case.space.level_count, dtype=x.dtype)
         assert torch.isin(x, allowed).all()
