@@ -1,4 +1,4 @@
-"""Encoders and decoders are exported with any batch size, by ``torch.export`` in both modes."""
+"""Encoders and decoders are exported with any batch size, by ``torch.export``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def small_codecs() -> Iterator[Case]:
             yield replace(case, space=replace(case.space, shape=shape))
 
 
-GRAPHS = list(graphs(list(small_codecs()), coding_parts))
+GRAPHS = graphs(list(small_codecs()), coding_parts)
 # The first of each class of model.
 STRICT = {PRESETS[case.name].model: case for case in reversed(GRAPHS)}.values()
 
@@ -72,7 +72,7 @@ def inputs_of(model: Codec, case: Case, rows: int) -> tuple[Tensor | None, ...]:
 def test_exported_codecs_take_any_batch_size(codec):
     """Every class of module once, and every class of model in both modes.
 
-    That each module can be traced as the strict mode does is said by the compiled losses.
+    The strict mode traces as compilation does, which the contract asks of every class of module.
     """
     model, decodes = codec.model().eval(), codec.name not in WALKS
     for strict in (False, True) if codec in STRICT else (False,):
