@@ -36,7 +36,10 @@ from reparam.lock import LOCK_FILE
 from reparam.train.folder import STATE_FILE
 
 MODELS = {
-    "vae": ["vae", "latent_dim=2", "hidden=8", "--ema", "0.9", "--clip", "1"],
+    "vae": [
+        *("vae", "latent_dim=2", "hidden=8", "batch_norm=true", "--ema", "0.9", "--clip", "1"),
+        *("--warmup", "20", "--schedule", "cosine"),
+    ],
     "two stages": ["ae-gmm", "codec.latent_dim=2", "codec.hidden=8", "generator.components=2"],
     "running scale": ["sigma-vae", "scale=optimal", "latent_dim=2", "hidden=8"],
 }

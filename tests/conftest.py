@@ -5,7 +5,7 @@ images of every shape, each shape with one kind, which the preset's name decides
 REPARAM_TEST_EVERY=1 with every kind; with REPARAM_TEST_ONLY="vae pca" over these presets alone).
 The mark ``role(cls)`` keeps the presets that build such a model, the mark ``one_shape`` one shape a
 kind, ``one_space`` one kind and shape, ``one_case`` that of the preset as it is by default,
-``one_graph`` the first case with each class of module and those of ``BRANCHES``, the mark ``real``
+``one_graph`` few cases with each class of module and those of ``BRANCHES``, the mark ``real``
 real data, the mark ``labeled`` those that need labels.
 On vectors every choice that is a preset's own is a case, and so are ``VARIANTS``.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from typing import Any, Literal, get_args, get_origin
@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of pytest -n share 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from reparam.distributions.likelihood_names import LIKELIHOODS
 from reparam.model import Batch, Column, Descend, Model, Solve, Space
@@ -259,25 +260,40 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         plain = {c.name: c for c in reversed(cases) if not c.variant}
         cases = [c for c in cases if plain[c.name] is c]
     if metafunc.definition.get_closest_marker("one_graph") is not None:
-        cases = list(graphs(cases))
+        cases = graphs(cases, branches=BRANCHES)
     metafunc.parametrize("case", cases, ids=str)
 
 
-def graphs(cases: list[Case]) -> Iterator[Case]:
-    """The first case with each class of module, small ones first, and that of each of ``BRANCHES``.
+def graphs(
+    cases: list[Case],
+    parts: Callable[[Model], Iterable[Module]] = Module.modules,
+    branches: Iterable[tuple[str, dict[str, Any]]] = (),
+) -> list[Case]:
+    """Cases that have each class among the parts of models, and those of each of the branches.
 
-    A new preset may take over a graph of another's, but no class is then left out.
+    Small ones come first, and those of mixed columns, whose graphs are long, last; what later
+    ones have as well is left to them. A new preset may take over a graph of another's, but no
+    class is then left out.
     """
-    seen: set[type] = set()
-    branches = list(BRANCHES)
-    for case in sorted(cases, key=lambda case: case.space.dimension):
-        parts, branch = {type(part) for part in case.model().modules()}, (case.name, case.changes)
-        if branch in branches:
-            branches.remove(branch)
-        elif parts <= seen:
-            continue
-        seen |= parts
-        yield case
+    own, seen, covered = list(branches), set[type](), set[type]()
+    firsts: list[tuple[Case, set[type]]] = []
+    chosen: list[Case] = []
+    for case in sorted(cases, key=lambda case: (case.space.kind == "mixed", case.space.dimension)):
+        classes, branch = {type(part) for part in parts(case.model())}, (case.name, case.changes)
+        if branch in own:
+            own.remove(branch)
+            chosen.append(case)
+            covered |= classes
+        elif not classes <= seen:
+            firsts.append((case, classes))
+        seen |= classes
+    while firsts:
+        case, classes = firsts.pop(0)
+        later = set[type]().union(*(others for _, others in firsts))
+        if not classes <= covered | later:
+            chosen.append(case)
+            covered |= classes
+    return chosen
 
 
 def all_cases() -> list[Case]:

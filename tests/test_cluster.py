@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import joblib
+import numpy as np
 import pytest
 
 import reparam as rp
@@ -19,15 +20,16 @@ def scores(comparison: rp.Comparison) -> dict[str, dict[str, float]]:
     }
 
 
-def test_a_dask_cluster_trains_the_runs(tmp_path):
-    data = rp.load_data("digits")
+def test_a_dask_cluster_trains_the_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)
+    data = rp.load_data(np.random.default_rng(0).normal(size=(60, 4)))
     models = ["pca latent_dim=2", "ae latent_dim=2 hidden=8", "ae latent_dim=3 hidden=8"]
     options = dict(epochs=1, samples=2, device="cpu")
     here = rp.compare(data, models, out=tmp_path / "here", **options)
     local = dict(threads_per_worker=1, dashboard_address=None, memory_limit=None)
     with (
         dask.config.set(PATIENT),  # nor does what else the machine does matter
-        distributed.LocalCluster(2, **local) as cluster,
+        distributed.LocalCluster(1, **local) as cluster,
         distributed.Client(cluster),
         joblib.parallel_config("dask"),
     ):

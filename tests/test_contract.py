@@ -194,24 +194,30 @@ def test_codes_and_reconstructions_are_deterministic_and_in_data_units(case):
 
 
 @pytest.mark.role(cls=Generator)
-def test_samples_are_seeded_and_values_of_the_space(case):
+def test_samples_are_values_of_the_space(case):
     model = case.model().eval()
     state = torch.get_rng_state()
-    draws = [model.sample(40, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    x = model.sample(20, generator=torch.Generator().manual_seed(1))
     assert torch.equal(torch.get_rng_state(), state), "a given generator is the only one used"
-    assert torch.equal(draws[0], draws[1])
-    assert not torch.equal(draws[0], draws[2])
-    x = draws[0]
-    assert x.shape == (40, *case.space.shape)
+    assert x.shape == (20, *case.space.shape)
     assert x.dtype == torch.float64
     assert not x.requires_grad
     assert x.isfinite().all()
-    assert not torch.equal(x[0], x[1]), "rows are separate draws"
+    assert len(x.unique(dim=0)) > 1, "rows are separate draws"
     if case.space.level_count is not None:
         allowed = torch.arange(case.space.level_count, dtype=x.dtype)
         assert torch.isin(x, allowed).all()
         assert len(x.unique()) > 1
-    model.loss(x, case.c(40))  # what it draws it can read
+    model.loss(x, case.c(20))  # what it draws it can read
+
+
+@pytest.mark.role(cls=Generator)
+@pytest.mark.one_shape
+def test_samples_are_seeded(case):
+    model = case.model().eval()
+    draws = [model.sample(9, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
 
 
 @pytest.mark.role(cls=Generator)

@@ -81,15 +81,15 @@ def test_training_is_saved_and_goes_on(reparam, tmp_path, fit, at, sent, code):
     assert ended == 0 and "all epochs" in out, err
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_measuring_ends_at_once(reparam, tmp_path, fit, sent, code):
+def test_measuring_ends_at_once(reparam, tmp_path, fit):
     assert reparam(*fit, "--epochs", 1)[0] == 0
     at = ("reparam.evaluation", "", "evaluate", 1)
-    ended, err = signalled(tmp_path, at, sent, "evaluate", tmp_path / "my run")
-    assert (ended, err.strip().splitlines()[-1]) == (code, "interrupted")
+    ended, err = signalled(tmp_path, at, signal.SIGINT, "evaluate", tmp_path / "my run")
+    assert (ended, err.strip().splitlines()[-1]) == (130, "interrupted")
 
 
-def test_a_comparison_says_how_it_goes_on(reparam, tmp_path, fit):
+def test_a_comparison_says_how_it_goes_on(reparam, tmp_path, fit, monkeypatch):
+    monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)
     words = ["compare", fit[2], "--model", "pca latent_dim=2", "--model", "ae hidden=4"]
     words += ["--epochs", 2, "--samples", 2, "-o", tmp_path / "c"]
     at = ("reparam.comparison", "", "evaluate", 2)

@@ -43,11 +43,11 @@ def told(model, history):
     weights = b"".join(v.numpy().tobytes() for v in model.state_dict().values())
     return [hashlib.sha256(weights).hexdigest(), history.rows[-1]["valid/bound"]]
 
-results = {"straight": told(*noisy("straight", 9)), "stopped": told(*noisy("resumed", 3))}
+results = {"straight": told(*noisy("straight", 4)), "stopped": told(*noisy("resumed", 2))}
 results["normalized"] = told(*noisy("normalized", 2, "vae", batch_norm=True))
 codes = rp.build("vq-vae", data.space, codes=16, channels=8, blocks=1, restart=0.5)
 results["codes"] = told(codes, rp.fit(codes, data, epochs=2, **options))
-results["resumed"] = told(*rp.resume(here / "resumed", epochs=9, progress=False))
+results["resumed"] = told(*rp.resume(here / "resumed", epochs=4, progress=False))
 (here / f"rank{Ranks().rank}.json").write_text(json.dumps(results))
 """
 

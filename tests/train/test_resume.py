@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-import subprocess
-import sys
-import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -223,55 +220,6 @@ def test_death_before_and_after_the_first_checkpoint(tmp_path, save_every):
         fit(fresh(made), made, progress=False, out=tmp_path / "two", watch=dies_at(20), **config)
     resume(tmp_path / "two", data=made, progress=False)
     assert_same_state(tmp_path / "one", tmp_path / "two")
-
-
-SCRIPT = """
-import sys, time, torch
-torch.set_num_threads(1)
-sys.path.insert(0, {here!r})
-import test_resume as t
-from reparam.train import fit, resume
-folder = t.Path({folder!r})
-made = t.data()
-config = t.CONFIG | dict(save_every=0.0, epochs={epochs})
-t.loop.SECONDS_BETWEEN_NEWS = 0.0
-t.pytest.MonkeyPatch().setattr(*t.STEPS_PER_ROW)
-
-def watch(news):  # however late it is killed, it was not over before
-    while news.step == int(sys.argv[2]):
-        time.sleep(1)
-
-if sys.argv[1] == "fit":
-    fit(t.fresh(made), made, watch=watch, out=folder, **config)
-else:
-    resume(folder, data=made, watch=watch)
-"""
-HANGS = 600  # seconds after which something waits for ever
-
-
-def test_sigkill_at_random_moments_loses_nothing(tmp_path):
-    """Killed twice by the kernel while it saves after every step, then resumed here."""
-    epochs, total = 20, 20 * 9
-    made, folder = data(), tmp_path / "two"
-    uninterrupted(tmp_path / "one", made, epochs=epochs)
-    script = SCRIPT.format(here=str(Path(__file__).parent), folder=str(folder), epochs=epochs)
-    rng = np.random.default_rng(11)
-    reached = [0]
-    for mode, last in (("fit", total // 2), ("resume", total - 1)):
-        process = subprocess.Popen([sys.executable, "-c", script, mode, str(last)])
-        end = time.monotonic() + HANGS
-        while (
-            not (folder / "state.safetensors").is_file() or state(folder)[1]["step"] <= reached[-1]
-        ):
-            assert process.poll() is None and time.monotonic() < end
-            time.sleep(0.01)  # until it is in its loop
-        time.sleep(float(rng.uniform(0, 0.3)))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-        reached.append(state(folder)[1]["step"])
-    assert 0 < reached[1] < reached[2] < total
-    resume(folder, data=made, progress=False)
-    assert_same_state(tmp_path / "one", folder)
 
 
 def test_two_interrupts_act_at_once(tmp_path):
