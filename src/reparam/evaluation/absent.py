@@ -34,9 +34,7 @@ def why_absent(model: Model, name: str) -> str:
     if not isinstance(model, role):
         return _lacks(model, role)
     if about.group == "Index codes":
-        return (
-            "This model has no p(z)" if has_indices(model) else "Codes of this model are no indices"
-        )
+        return "This model has no p(z)" if has_indices(model) else NO_INDICES
     if name.endswith("bits_per_dim") and model.space.columns:
         return BITS
     of_likelihood = about.group == "Density" or name.endswith("elbo")
