@@ -28,15 +28,16 @@ class Layers(NamedTuple):
 
 def build(shown: Shown) -> Layers | None:
     found: list[Card] = []
+    indexed = {coded.index: coded for coded in shown.indexed}
     for index, label, latent in shown.of(LatentVariable):
-        found.append(Card(index, label, _below(shown, latent)))
-    for coded in shown.indexed:
-        if isinstance(coded.model, LatentVariable):
-            found.append(Card(coded.index, coded.label, list(_of_tests(shown, coded))))
+        figures = _below(shown, latent)
+        figures += _of_tests(shown, indexed[index]) if index in indexed else ()
+        found.append(Card(index, label, figures))
     for index, label, flow in shown.of(Invertible):
         found.append(Card(index, label, list(_either_side(shown, flow))))
     cards = sorted((card for card in found if card.figures), key=lambda card: card.model or 0)
-    return Layers(cards, any(shown.of(Invertible))) if cards else None
+    of_tests = any(shown.of(Invertible)) or any(card.model in indexed for card in cards)
+    return Layers(cards, of_tests) if cards else None
 
 
 def _below(shown: Shown, model: LatentVariable) -> list[tuple[str, Picture]]:
@@ -61,26 +62,25 @@ def _below(shown: Shown, model: LatentVariable) -> list[tuple[str, Picture]]:
 
 def _of_tests(shown: Shown, coded: Coded) -> Iterator[tuple[str, Picture]]:
     """Test images from all of their indices, from the coarsest layers alone, and with draws."""
-    model, test = coded.model, shown.data.test
+    model, test, draws = coded.model, shown.data.test, COLUMNS - 2
     assert isinstance(model, LatentVariable)
     rows, generator = examples(test, ROWS, shown.seed), queries.seeded_generator(shown.seed)
-    c = queries.condition(model, test, rows)
-    prior, code = model.prior(c), queries.indices(model, test.take(rows))
+    c, code = queries.condition(model, test, rows), queries.indices(model, test.take(rows))
+    prior = model.prior(None if c is None else c.repeat_interleave(draws, 0))
     assert code is not None
     if not isinstance(prior, Layered):
         return
     for kept in range(1, len(model.layers)):
         same = torch.arange(code.shape[1]) < sum(model.layers[:kept])
         alone = torch.where(same, code, codebooks.usual(coded.code))
-        at = code.to(model.anchor.device)
-        drawn = [prior.resample(at, kept, generator).cpu().long() for _ in range(COLUMNS - 2)]
-        codes = torch.stack([code, alone, *drawn], 1).flatten(0, 1)
-        of_each = None if c is None else c.repeat_interleave(COLUMNS, 0)
+        at = code.to(model.anchor.device).repeat_interleave(draws, 0)
+        drawn = prior.resample(at, kept, generator).cpu().long().unflatten(0, (-1, draws))
+        codes = torch.cat([code[:, None], alone[:, None], drawn], 1).flatten(0, 1)
+        x = queries.decode(model, codes, None if c is None else c.repeat_interleave(COLUMNS, 0))
         what = (
-            f"A test image, its reconstruction, and {kept} of {len(model.layers)} layers of that: "
-            f"with the most frequent indices in the others, and {COLUMNS - 2} times with draws"
+            f"A test image, its reconstruction, and {kept} of {len(model.layers)} layers of its "
+            f"code: with the most frequent indices in place of the others, and with {draws} draws"
         )
-        x = queries.decode(model, codes, of_each)
         yield what, _behind(shown, test.x[rows], x, what, apart=(1, 2, 3))
 
 
@@ -121,7 +121,7 @@ SECTION: Section = Section(
     "Layers of the code",
     """Codes in layers, of which each row keeps some, the others being drawn anew: what all images
 of a row have in common is in the layers that are kept.
-{%- if content.of_tests %} Rows of flows begin with the test image whose scales they keep; nothing
+{%- if content.of_tests %} Rows that begin with a test image keep what is said of its code; nothing
 but the code made the others.{% endif %}""",
     build,
     "layers.html.j2",
