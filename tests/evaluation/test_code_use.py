@@ -83,7 +83,8 @@ def test_a_collapse_is_told_with_its_remedy():
     counts[0], counts[1, :4] = 20, 100
     assert collapse(counts) == (
         "most of 50 codes are idle: perplexity 4 (layer 1); "
-        "try fewer codes, a lower beta, restart above 0 or start=k-means"
+        "try fewer codes or more epochs; where codes are learned, restart above 0, "
+        "start=k-means or a lower beta"
     )
     assert collapse(counts[:1]) == ""
     counts[1, :5] = 80
@@ -108,7 +109,7 @@ def test_curves_follow_the_averaged_shares():
     assert {"valid/perplexity", "valid/codes_in_use", "train/perplexity"} <= set(history.columns)
     first, second = model.coder.quantizers[0].codebooks
     first.counts.copy_(torch.tensor([3.0, 3.0, 0, 0, 0, 0]))
-    second.counts.copy_(torch.tensor([1.0, 1, 1, 1, 1e-3, 0]))
+    second.counts.copy_(torch.tensor([1.0, 1, 1, 1, 0.05, 0]))
     terms = model.eval().loss(data.test.x[:3]).terms
     shares = second.counts / second.counts.sum()
     other = -(shares[:5] * shares[:5].log()).sum()

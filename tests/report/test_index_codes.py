@@ -89,6 +89,13 @@ def test_tiles_are_codes_by_use_alone_among_the_most_frequent(monkeypatch):
     assert book.tiles[0].picture.alt == "code 0: 33.33%"
 
 
+def test_tiles_are_the_part_of_the_image_around_the_index():
+    x = torch.arange(20.0).expand(1, 1, 14, 20)
+    book = codebooks.Book("", (7, 10), torch.arange(70), torch.ones(3))
+    cut = codebook._around_the_middle(x, book)
+    assert cut.shape == (1, 1, 10, 10) and cut[0, 0, 0].tolist() == list(range(6, 16))
+
+
 def test_what_one_index_reaches_is_its_cell(monkeypatch):
     about = shown(Grids(IMAGES))
     (coded,) = about.indexed
@@ -103,7 +110,7 @@ def test_what_one_index_reaches_is_its_cell(monkeypatch):
     with evaluating([]):
         (card,) = code_reach.build(shown(Cells(IMAGES)))
     ((caption, _),) = card.figures
-    assert "each of about 2 × 2 pixels: 95 % of the change lies within 1 pixels" in caption
+    assert "each of about 2 × 2 pixels: 95\u00a0% of the change lies within 1 pixels" in caption
 
 
 def test_maps_have_one_color_for_each_code_gray_for_the_most_used(monkeypatch):
@@ -111,11 +118,8 @@ def test_maps_have_one_color_for_each_code_gray_for_the_most_used(monkeypatch):
     about = shown(Cells(IMAGES))
     with evaluating([]):
         found = index_maps.build(about)
-    assert [s.note for s in found.strips] == [
-        "test",
-        "reconstructed, MSE 0",
-        "2 × 3 indices of 5 codes",
-    ]
+    captions = [[caption for caption, _ in card.figures] for card in found.cards]
+    assert captions == [["test"], ["reconstructed, MSE 0", "2 × 3 indices, 5 codes"]]
     originals, restored, maps = tiles
     assert torch.equal(originals.float(), restored)
     codes = originals[:, 0, ::2, ::2].flatten().long()
@@ -129,12 +133,12 @@ def test_maps_have_one_color_for_each_code_gray_for_the_most_used(monkeypatch):
 def test_each_grid_and_the_first_level_of_depth_have_a_map(monkeypatch):
     data = noise(16)
     for preset, notes in (
-        ("vq-vae-2", ["4 × 4 indices of 6 codes", "8 × 8 indices of 6 codes"]),
-        ("rq-vae", ["8 × 8 indices, level 1 of 4 of 6 codes"]),
+        ("vq-vae-2", ["4 × 4 indices, 6 codes", "8 × 8 indices, 6 codes"]),
+        ("rq-vae", ["8 × 8 indices, level 1 of 4, 6 codes"]),
     ):
         with evaluating([]):
             found = index_maps.build(shown(built(preset, data), data))
-        assert [strip.note for strip in found.strips[2:]] == notes
+        assert [caption for caption, _ in found.cards[1].figures[1:]] == notes
         assert found.deep == (preset == "rq-vae")
 
 

@@ -129,9 +129,9 @@ class Codebook(nn.Module):
 
     @property
     def use(self) -> Tensor:
-        """The perplexity of the averaged shares, and how many are a hundredth of the fair one."""
+        """The perplexity of the averaged shares, and how many are a tenth of the fair one."""
         fair = self.counts.sum() / len(self.counts)
-        used = (self.counts > fair / 100).sum()
+        used = (self.counts > fair / 10).sum()
         return torch.stack([perplexity(self.counts), used.to(self.counts)])
 
     @torch.no_grad()

@@ -14,7 +14,10 @@ from reparam.model import Encoder, Model
 
 LEAST_USED = 0.1  # of K: a perplexity below it is a collapse
 PER_CODE, FEWEST_ROWS, MOST_ROWS = 20, 100, 2000  # indices that are counted, and rows of them
-REMEDY = "try fewer codes, a lower beta, restart above 0 or start=k-means"
+REMEDY = (
+    "try fewer codes or more epochs; where codes are learned, restart above 0, start=k-means or a "
+    "lower beta"
+)
 
 
 def has_indices(model: Model) -> bool:
@@ -50,8 +53,8 @@ def collapse(counts: Tensor) -> str:
     By the perplexity of the counts (codebooks, K), of codebooks that could have shown every code.
 
     >>> collapse(torch.tensor([[90, 9, 1] + 60 * [0]]))
-    'most of 63 codes are idle: perplexity 1.4; try fewer codes, a lower beta, restart above 0 or \
-start=k-means'
+    'most of 63 codes are idle: perplexity 1.4; try fewer codes or more epochs; where codes are \
+learned, restart above 0, start=k-means or a lower beta'
     """
     books, codes = counts.shape
     found = numerics.perplexity(counts.double()).tolist()

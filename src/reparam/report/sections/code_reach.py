@@ -53,11 +53,10 @@ def _caption(change: Tensor, book: Book) -> str:
     if not change.any():
         return f"{book.name}: nothing changes"
     sides = [f"{n / cells:.2g}" for n, cells in zip(change.shape, book.grid, strict=True)]
-    across = 2 * _radius(change, book) + 1
+    most = f"{100 * MOST:.0f}\u00a0%"
     return (
-        f"{book.name}, each of about {sides[0]} × {sides[1]} pixels: {100 * MOST:.0f} % of the "
-        f"change lies "
-        f"within {across} pixels across, {change.max().item():.2g} at most"
+        f"{book.name}, each of about {sides[0]} × {sides[1]} pixels: {most} of the change lies "
+        f"within {2 * _radius(change, book) + 1} pixels across, {change.max().item():.2g} at most"
     )
 
 

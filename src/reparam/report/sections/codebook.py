@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from markupsafe import Markup
+from torch import Tensor
 
 from reparam import numerics
 from reparam.model import Codec
@@ -16,6 +17,7 @@ from reparam.report.pictures import Picture, grid
 from reparam.report.section import Coded, Section, Shown, images
 
 MOST_TILES = 96  # of a model
+CELLS = 5  # indices whose part of the image is shown, the one that changes in the middle
 TILE = (28, 56)  # pixels
 
 
@@ -60,6 +62,7 @@ def _tiles(shown: Shown, coded: Coded, book: Book, most: int) -> Use:
     codes = codebooks.changed(codebooks.usual(coded.code), book.middle, order)
     c = codebooks.condition(shown, coded.model, len(codes))
     x = queries.decode(coded.model, codes.view(-1, *coded.code.shape[1:]), c)
+    x = _around_the_middle(x, book)
     shares = book.shares[order].tolist()
     alts = [f"code {k}: {share:.2%}" for k, share in zip(order.tolist(), shares, strict=True)]
     tiles = [
@@ -68,6 +71,16 @@ def _tiles(shown: Shown, coded: Coded, book: Book, most: int) -> Use:
     ]
     left_out = len(book.shares) - len(order)
     return Use(_note(book) + (f"; {left_out:,} more codes" if left_out else ""), tiles, None)
+
+
+def _around_the_middle(x: Tensor, book: Book) -> Tensor:
+    """The part of images (N, C, H, W) that belongs to ``CELLS`` indices each way."""
+    for axis, cells in enumerate(book.grid, 2):
+        size = x.shape[axis] / cells
+        first = max(0, round((cells // 2 - CELLS // 2) * size))
+        last = min(x.shape[axis], round((cells // 2 + CELLS // 2 + 1) * size))
+        x = x.narrow(axis, first, last - first)
+    return x
 
 
 def _bars(shown: Shown, coded: Coded, book: Book, most: int) -> Use:
@@ -100,10 +113,10 @@ SECTION: Section = Section(
     "codebook",
     "Codebook",
     """{% if data.space.is_image %}Each code as the decoder shows it: alone in the middle of a grid
-that else holds the most frequent index of every place. The most used come first; bars are their
-use, the most used code's being full.{% else %}How often each code is used, the most used first;
-dotted, were all used alike.{% endif %} Over {{ "{:,}".format(content[0].examples) }} test
-examples.""",
+that else holds the most frequent index of every place; a tile is what belongs to five indices each
+way. The most used come first; bars are their use, the most used code's being full.
+{%- else %}How often each code is used, the most used first; dotted, were all used alike.
+{%- endif %} Over {{ "{:,}".format(content[0].examples) }} test examples.""",
     build,
     "codebook.html.j2",
 )

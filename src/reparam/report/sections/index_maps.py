@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from reparam.model import Codec
 from reparam.report import codebooks, queries
 from reparam.report.codebooks import Book
 from reparam.report.colors import index_colors
-from reparam.report.pictures import Brightness, grid
+from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Card, Coded, Section, Shown, images
 from reparam.report.selection import examples, names
 
@@ -22,47 +23,50 @@ UNIT = Brightness(0.0, 1.0)
 
 
 class Maps(NamedTuple):
-    """Originals, then of each model its reconstructions and the first level of every grid."""
+    """The originals, and of each model its reconstructions and a map of the codes of each grid."""
 
-    strips: list[Card]
+    cards: list[Card]
     deep: bool
 
 
 def build(shown: Shown) -> Maps | None:
-    """The same test images for all models, so that what several gridscales keep is compared."""
+    """The same test images for all models, so that grids of several sizes can be compared."""
     if not any(len(grid) == 3 for coded in shown.indexed for grid in coded.model.grids):
         return None
-    data = shown.data
-    rows = examples(data.test, PICTURES, shown.seed)
-    x, what = queries.in_data_units(data.test.x[rows]), names(data, rows)
+    rows = examples(shown.data.test, PICTURES, shown.seed)
+    what = names(shown.data, rows)
+    x = queries.in_data_units(shown.data.test.x[rows])
     first = grid(x, shown.brightness, len(rows), what.capitalize())
-    strips = [Card(None, "Originals", [("", first)], "test")]
+    cards = [Card(None, "Originals", [("test", first)])]
     for coded in shown.indexed:
-        strips += _strips(shown, coded, rows, what)
+        figures = [*_restored(shown, coded, rows, what), *_maps(shown, coded, rows, what)]
+        cards.append(Card(coded.index, coded.label, figures))
     deep = any(grid[0] > 1 for coded in shown.indexed for grid in coded.model.grids)
-    return Maps(strips, deep)
+    return Maps(cards, deep)
 
 
-def _strips(shown: Shown, coded: Coded, rows: Tensor, what: str) -> list[Card]:
-    model, data, strips = coded.model, shown.data, []
-    if isinstance(model, Codec):
-        x = queries.reconstruct(model, data.test, rows)
-        errors = unit_range(x, data.space) - unit_range(data.test.x[rows], data.space)
-        picture = grid(x, shown.brightness, len(rows), f"{coded.label}: reconstructions of {what}")
-        note = f"reconstructed, MSE {errors.square().mean().item():.3g}"
-        strips.append(Card(coded.index, coded.label, [("", picture)], note))
-    code = queries.indices(model, data.test.take(rows))
+def _restored(shown: Shown, coded: Coded, rows: Tensor, what: str) -> Iterator[tuple[str, Picture]]:
+    if isinstance(coded.model, Codec):
+        data = shown.data
+        x = queries.reconstruct(coded.model, data.test, rows)
+        error = unit_range(x, data.space) - unit_range(data.test.x[rows], data.space)
+        alt = f"{coded.label}: reconstructions of {what}"
+        picture = grid(x, shown.brightness, len(rows), alt)
+        yield f"reconstructed, MSE {error.square().mean().item():.3g}", picture
+
+
+def _maps(shown: Shown, coded: Coded, rows: Tensor, what: str) -> Iterator[tuple[str, Picture]]:
+    """The indices of every grid, of several levels of depth the first."""
+    code = queries.indices(coded.model, shown.data.test.take(rows))
     assert code is not None
-    levels: dict[tuple[int, ...], Book] = {}
+    first: dict[tuple[int, ...], Book] = {}
     for book in codebooks.books(coded):
-        levels.setdefault(book.grid, book)  # the first level of each grid
-    for book in levels.values():
+        first.setdefault(book.grid, book)
+    for book in first.values():
         if len(book.grid) == 2:
             tiles = _colored(code.flatten(1)[:, book.sites].view(-1, *book.grid), book)
-            picture = grid(tiles, UNIT, len(rows), f"{coded.label}: {book.name} of {what}")
-            note = f"{book.name} of {len(book.shares):,} codes"
-            strips.append(Card(coded.index, coded.label, [("", picture)], note))
-    return strips
+            caption = f"{book.name}, {len(book.shares):,} codes"
+            yield caption, grid(tiles, UNIT, len(rows), f"{coded.label}: {caption} of {what}")
 
 
 def _colored(indices: Tensor, book: Book) -> Tensor:
