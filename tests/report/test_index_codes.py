@@ -14,6 +14,7 @@ from reparam.data import Data, Split
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.scores import Score
 from reparam.model import Space
+from reparam.models.two_stage_density import two_stages
 from reparam.report import TrainedModel, codebooks, page
 from reparam.report.colors import index_colors
 from reparam.report.section import Shown
@@ -79,14 +80,23 @@ def test_tiles_are_codes_by_use_alone_among_the_most_frequent(monkeypatch):
         (card,) = codebook.build(shown(Cells(IMAGES)))
     (book,) = card.books
     assert book.note == "2 × 3 indices: 4 of 5 codes in use, perplexity 3.71"
-    order = [0, 1, 3, 2, 4]  # six, six, four, two times and never
+    order = [0, 1, 3, 2]  # six, six, four, and two times; 4 never
     usual = torch.tensor([0, 1, 2, 3, 0, 1])
+    assert len(tiles) == len(order)
     for code, tile in zip(order, tiles, strict=True):
         wanted = usual.clone()
         wanted[4] = code  # the middle of 2 × 3
         assert torch.equal(tile, images([wanted.tolist()]).float())
-    assert [round(tile.share * 6) for tile in book.tiles] == [6, 6, 4, 2, 0]
+    assert [round(tile.share * 6) for tile in book.tiles] == [6, 6, 4, 2]
     assert book.tiles[0].picture.alt == "code 0: 33.33%"
+
+
+def test_rarer_codes_than_there_is_room_for_are_counted(monkeypatch):
+    monkeypatch.setattr(codebook, "MOST_TILES", 3)
+    with evaluating([]):
+        (card,) = codebook.build(shown(Cells(IMAGES)))
+    (book,) = card.books
+    assert len(book.tiles) == 3 and book.note.endswith("; 1 rarer left out")
 
 
 def test_tiles_are_the_part_of_the_image_around_the_index():
@@ -163,6 +173,14 @@ def test_test_images_keep_their_coarse_layer(monkeypatch, stage):
         assert torch.equal(row[:, :16], row[:1, :16].expand(layers.COLUMNS, -1))
         assert torch.equal(row[1, 16:], code.mode(0).values[16:])
         assert not torch.equal(row[2, 16:], row[3, 16:])
+
+
+def test_layers_whose_prior_cannot_draw_the_rest_have_no_pictures():
+    data = noise()
+    codec = rp.build("ladder-vae", data.space, batch_norm=False, hidden=(4,), network="mlp")
+    model = two_stages(codec, rp.GaussianMixture(codec.code_space, components=2))
+    with evaluating([model]):
+        assert len(model.layers) > 1 and layers.build(shown(model, data)) is None
 
 
 @pytest.mark.parametrize(("stage", "figures"), [("uniform", 2), ("made", 3)])

@@ -56,9 +56,10 @@ def build(shown: Shown) -> list[Codebooks]:
 
 
 def _tiles(shown: Shown, coded: Coded, book: Book, most: int) -> Use:
-    """The most frequent codes, each in the middle of a grid that is else the usual one."""
+    """The most frequent codes in use, each in the middle of a grid that is else the usual one."""
     assert isinstance(coded.model, Codec)
-    order = book.order[:most]
+    used = int((book.shares > 0).sum())
+    order = book.order[: min(most, used)]
     codes = codebooks.changed(codebooks.usual(coded.code), book.middle, order)
     c = codebooks.condition(shown, coded.model, len(codes))
     x = queries.decode(coded.model, codes.view(-1, *coded.code.shape[1:]), c)
@@ -69,8 +70,8 @@ def _tiles(shown: Shown, coded: Coded, book: Book, most: int) -> Use:
         Code(grid(x[i : i + 1], shown.brightness, 1, alts[i], gap=0, tile=TILE), share / shares[0])
         for i, share in enumerate(shares)
     ]
-    left_out = len(book.shares) - len(order)
-    return Use(_note(book) + (f"; {left_out:,} more codes" if left_out else ""), tiles, None)
+    left_out = used - len(order)
+    return Use(_note(book) + (f"; {left_out:,} rarer left out" * bool(left_out)), tiles, None)
 
 
 def _around_the_middle(x: Tensor, book: Book) -> Tensor:
@@ -112,9 +113,9 @@ def _note(book: Book) -> str:
 SECTION: Section = Section(
     "codebook",
     "Codebook",
-    """{% if data.space.is_image %}Each code as the decoder shows it: alone in the middle of a grid
-that else holds the most frequent index of every place; a tile is what belongs to five indices each
-way. The most used come first; bars are their use, the most used code's being full.
+    """{% if data.space.is_image %}Each code in use as the decoder shows it: alone in the middle of
+a grid of the most frequent index of every place; a tile is what belongs to five indices
+each way. The most used come first; bars are their use, the most used code's being full.
 {%- else %}How often each code is used, the most used first; dotted, were all used alike.
 {%- endif %} Over {{ "{:,}".format(content[0].examples) }} test examples.""",
     build,
