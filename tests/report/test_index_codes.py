@@ -21,7 +21,7 @@ from reparam.report.section import Shown
 from reparam.report.sections import (
     code_bits,
     code_reach,
-    codebook,
+    code_tiles,
     index_maps,
     interpolations,
     latent_map,
@@ -75,9 +75,9 @@ def seen_by(monkeypatch, module):
 
 
 def test_tiles_are_codes_by_use_alone_among_the_most_frequent(monkeypatch):
-    tiles = seen_by(monkeypatch, codebook)
+    tiles = seen_by(monkeypatch, code_tiles)
     with evaluating([]):
-        (card,) = codebook.build(shown(Cells(IMAGES)))
+        (card,) = code_tiles.build(shown(Cells(IMAGES)))
     (book,) = card.books
     assert book.note == "2 × 3 indices: 4 of 5 codes in use, perplexity 3.71"
     order = [0, 1, 3, 2]  # six, six, four, and two times; 4 never
@@ -92,9 +92,9 @@ def test_tiles_are_codes_by_use_alone_among_the_most_frequent(monkeypatch):
 
 
 def test_rarer_codes_than_there_is_room_for_are_counted(monkeypatch):
-    monkeypatch.setattr(codebook, "MOST_TILES", 3)
+    monkeypatch.setattr(code_tiles, "MOST_TILES", 3)
     with evaluating([]):
-        (card,) = codebook.build(shown(Cells(IMAGES)))
+        (card,) = code_tiles.build(shown(Cells(IMAGES)))
     (book,) = card.books
     assert len(book.tiles) == 3 and book.note.endswith("; 1 rarer left out")
 
@@ -102,7 +102,7 @@ def test_rarer_codes_than_there_is_room_for_are_counted(monkeypatch):
 def test_tiles_are_the_part_of_the_image_around_the_index():
     x = torch.arange(20.0).expand(1, 1, 14, 20)
     book = codebooks.Book("", (7, 10), torch.arange(70), torch.ones(3))
-    cut = codebook._around_the_middle(x, book)
+    cut = code_tiles._around_the_middle(x, book)
     assert cut.shape == (1, 1, 10, 10) and cut[0, 0, 0].tolist() == list(range(6, 16))
 
 
@@ -217,7 +217,7 @@ def test_a_collapse_stands_at_the_head_of_the_page(monkeypatch):
 @pytest.mark.parametrize("kind", ["images", "vectors", "real codes"])
 def test_which_pages_have_these_sections(kind, tmp_path, monkeypatch):
     between = (latent_map, interpolations, traversals)
-    sections = (codebook, index_maps, code_reach, code_bits, *between)
+    sections = (code_tiles, index_maps, code_reach, code_bits, *between)
     monkeypatch.setattr(page, "SECTIONS", [module.SECTION for module in sections])
     data = noise() if kind == "images" else of(torch.randn(12, 5), Space((5,), "real"))
     if kind == "real codes":

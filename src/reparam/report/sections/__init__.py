@@ -6,7 +6,7 @@ from reparam.report.section import Section
 from reparam.report.sections import (
     code_bits,
     code_reach,
-    codebook,
+    code_tiles,
     column_pairs,
     column_rows,
     denoising,
@@ -49,7 +49,7 @@ SECTIONS: tuple[Section, ...] = (
     entrywise.SECTION,
     interpolations.SECTION,
     layers.SECTION,
-    codebook.SECTION,
+    code_tiles.SECTION,
     code_reach.SECTION,
     latent_map.SECTION,
     filters.SECTION,

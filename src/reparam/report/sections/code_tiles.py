@@ -96,7 +96,7 @@ def _bars(shown: Shown, coded: Coded, book: Book, most: int) -> Use:
             lw=0,
         )
         axis.axhline(100 / len(shares), color="0.5", lw=0.8, ls=":")
-        axis.set_xlim(0, len(shares))
+        axis.set_xlim(0, 1.03 * len(shares))
         axis.set_ylim(bottom=0)
         axis.set_xlabel("codes, by use")
         axis.set_ylabel("% of indices")
@@ -119,5 +119,5 @@ each way. The most used come first; bars are their use, the most used code's bei
 {%- else %}How often each code is used, the most used first; dotted, were all used alike.
 {%- endif %} Over {{ "{:,}".format(content[0].examples) }} test examples.""",
     build,
-    "codebook.html.j2",
+    "code_tiles.html.j2",
 )
