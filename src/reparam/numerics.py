@@ -378,3 +378,13 @@ def without_autocast(x: Tensor) -> AbstractContextManager[Any]:
     Of what comes back by a bijection the digits that were lost would be, too.
     """
     return torch.autocast(x.device.type, enabled=False) if autocasts(x) else nullcontext()
+
+
+def perplexity(shares: Tensor) -> Tensor:
+    """exp(H) of shares or counts (…, K): how many equally frequent values would be as uncertain.
+
+    >>> perplexity(torch.tensor([[3.0, 3.0, 0.0], [0.0, 0.0, 0.0]]))
+    tensor([2., 1.])
+    """
+    total = shares.sum(-1, keepdim=True).clamp(min=torch.finfo(shares.dtype).tiny)
+    return torch.special.entr(shares / total).sum(-1).exp()

@@ -56,8 +56,10 @@ TERMS = {
     "mmd": Term("kernel distance of q(z) and p(z)", "", of_a_row=False),
     "sparsity": Term("Σ KL(ρ ‖ ρ̂) of units", "nats", of_a_row=False),
     "contraction": Term("‖∂z/∂x‖²", "network units"),
-    "commitment": Term("‖v − sg[e]‖², vectors to their codes", "squared"),
-    "codebook": Term("‖sg[v] − e‖², codes to their vectors", "squared"),
+    "commitment": Term("‖v − sg[e]‖² of vectors", ""),
+    "codebook": Term("‖sg[v] − e‖² of codes", ""),
+    "perplexity": Term("exp(H) of averaged shares", "", None, of_a_row=False),
+    "codes_in_use": Term("with ⅒ of the fair share", "", None, of_a_row=False),
     "restarts": Term("idle codes moved so far", "", None, of_a_row=False),
     "objective": Term("what is minimized", "", of_a_row=False),
 }
@@ -204,6 +206,38 @@ SCORES: dict[str, Measure] = {
         "(Burda et al. 2016).",
         told=True,
         form="whole",
+    ),
+    "codes_in_use": Measure(
+        "Codes in use",
+        "Index codes",
+        "How many of all K codes occur among the codes of the split; of several codebooks, one for "
+        "each grid and level of depth, in all of them together.",
+        None,
+        "codes",
+        form="whole",
+    ),
+    "perplexity": Measure(
+        "Perplexity",
+        "Index codes",
+        "exp(H), H the entropy of the frequencies of the indices: how many equally frequent codes "
+        "would be as uncertain. K at most; under a tenth of it the codebook has collapsed. Of "
+        "several codebooks H is the mean over all indices.",
+        None,
+        "codes",
+    ),
+    "code_bits": Measure(
+        "Code",
+        "Index codes",
+        "N log₂ K: bits of N indices of K codes as they are, which is their rate under a uniform "
+        "prior.",
+        None,
+    ),
+    "prior_bits": Measure(
+        "Code under p(z)",
+        "Index codes",
+        "−log₂ p(z) of the indices of an example: the bits that a code made with the prior needs "
+        "for them. They grow with the perplexity as well: few bits alone may be a collapse.",
+        None,
     ),
     "reconstruction_mse": Measure(
         "MSE",

@@ -165,12 +165,14 @@ class ModelDensity(Distribution):
     def detach(self) -> ModelDensity:
         return replace(self, model=copy.deepcopy(self.model).requires_grad_(False))
 
+
+@dataclass(frozen=True, repr=False)
+class CompletingDensity(ModelDensity):
+    """A ``ModelDensity`` of a model that draws layers given those before them."""
+
     def resample(self, z: Tensor, kept: int, generator: torch.Generator | None = None) -> Tensor:
         """Other draws with the entries of the ``kept`` coarsest layers."""
-        if not isinstance(self.model, Completer):
-            raise ValueError(
-                f"prior: {type(self.model).__name__} does not draw layers given others"
-            )
+        assert isinstance(self.model, Completer)
         place = torch.arange(z.shape[1], device=z.device)
         given = place < sum(self.sizes[:kept])
         return self.model.complete(z, given, self.c, generator=generator)

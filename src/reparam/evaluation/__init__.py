@@ -8,6 +8,7 @@ from typing import Any
 
 from reparam.data import Data, as_data, refuse_other_classes, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
+from reparam.evaluation.code_use import code_use
 from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import (
@@ -35,6 +36,7 @@ from reparam.inspection import OfData
 from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.train import History
+from reparam.train.collapse import has_indices
 
 __all__ = ["Extractor", "Score", "ScoreTable", "Scores", "evaluate", "reference_scores", "too_few"]
 
@@ -134,7 +136,8 @@ def _within(tell: Watch, part: _Part, done: float, work: float) -> Callable[[flo
 
 def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
     """What the model defines, in the order of the scores."""
-    model, n = asked.model, len(asked.data.splits[asked.split])
+    model, name = asked.model, asked.split
+    n = len(asked.data.splits[name])
     if isinstance(model, Density):
         passes = model.passes_per_sample * (asked.samples if model.log_prob_draws else 1)
         yield _Part("likelihood", n * passes, lambda tell: _likelihood_scores(model, asked, tell))
@@ -142,6 +145,8 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         yield _Part("bound", 2 * n, lambda _: _latent_scores(model, asked))
     if isinstance(model, Codec):
         yield _Part("reconstructions", 2 * n, lambda _: _reconstruction_scores(model, asked))
+    if isinstance(model, Encoder) and has_indices(model):
+        yield _Part("code use", n, lambda _: code_use(model, asked.data.splits[name], name))
     if isinstance(model, Encoder) and not model.conditional:
         yield _Part("codes", n + len(asked.data.train), lambda _: _probe_scores(model, asked))
     if isinstance(model, Generator):

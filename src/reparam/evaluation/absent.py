@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model
 from reparam.terms import SCORES, measure
+from reparam.train.collapse import has_indices
 
 TOLD = "Not measured: codes of a conditional model already contain the condition"
 WITHHELD = (
@@ -13,11 +14,13 @@ WITHHELD = (
     "show; or not measured"
 )
 BITS = "Mixed data have densities and probabilities side by side: bits of no one kind"
+NO_INDICES = "Defined for codes that are indices"
 REASONS = (TOLD, WITHHELD)
 # What a model must be for the scores of a group.
 _ROLE_OF: dict[str, type[Model]] = {
     "Density": Density,
     "Latents": LatentVariable,
+    "Index codes": Encoder,
     "Reconstruction": Codec,
     "Representation": Encoder,
     "Samples": Generator,
@@ -30,6 +33,8 @@ def why_absent(model: Model, name: str) -> str:
     role = _ROLE_OF.get(about.group, Model)
     if not isinstance(model, role):
         return _lacks(model, role)
+    if about.group == "Index codes":
+        return "This model has no p(z)" if has_indices(model) else NO_INDICES
     if name.endswith("bits_per_dim") and model.space.columns:
         return BITS
     of_likelihood = about.group == "Density" or name.endswith("elbo")

@@ -17,6 +17,7 @@ from reparam.evaluation.modes import evaluating
 from reparam.evaluation.representation import code_features
 from reparam.evaluation.scores import Scores, mean_score
 from reparam.model import Distribution, LatentVariable, Model
+from reparam.train.collapse import collapse_of, has_indices
 from reparam.train.random import seeded
 
 MOST_DRAWN, MOST_MIXED = 125, 2000  # examples whose z are drawn; whose posteriors are mixed
@@ -39,17 +40,18 @@ def layer_scores(model: LatentVariable, split: Split, rate: Tensor, name: str, s
         name: of the split.
         seed: of the draws of the rates.
     """
-    if not model.layers or model.code_space.kind != "real":
-        return {}
     scores: Scores = {}
-    parts = code_features(model, split).split(model.layers, 1)
-    by_layer, protocol = rate.shape[1] == len(parts), {"samples": model.draws, "seed": seed}
-    for number, means in enumerate(parts[::-1], 1):
-        if by_layer:
+    if not model.layers:
+        return scores
+    protocol = {"samples": model.draws, "seed": seed}
+    if rate.shape[1] == len(model.layers):
+        for number in range(1, len(model.layers) + 1):
             score = mean_score(rate[:, -number], "nats", name, **protocol)
             scores[f"rate_layer_{number}"] = score
-        if model.conditional:  # whose means may vary with the condition alone
-            continue
+    if has_indices(model) or model.conditional:  # whose means may vary with the condition alone
+        return scores
+    parts = code_features(model, split).split(model.layers, 1)
+    for number, means in enumerate(parts[::-1], 1):
         scores[f"active_units_layer_{number}"] = active(means, name)
     return scores
 
@@ -200,9 +202,11 @@ def _named(columns: Sequence[int], count: int, layers: Sequence[int]) -> str:
 
 
 def diagnose(model: Model, split: Split, seed: int = 0) -> list[str]:
-    """``idle`` of a trained model in words; none for models without latent variables."""
-    if not isinstance(model, LatentVariable):
-        return []
+    """``idle`` of a trained model in words, of index codes ``collapse``; none without codes."""
     with evaluating([model]):
+        if has_indices(model):
+            return list(filter(None, [collapse_of(model, split)]))
+        if not isinstance(model, LatentVariable):
+            return []
         found = idle(bound_terms(model, split, seed)["rate"], model.layers)
     return [] if found is None else [found.text]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reparam.distributions.index_codes import ModelDensity
+from reparam.distributions.index_codes import CompletingDensity, ModelDensity
 from reparam.model import Completer, Density, Distribution, LatentVariable, Loss
 from reparam.models.two_stage import TwoStage
 from reparam.objectives.bounds import ELBO
@@ -77,7 +77,9 @@ class TwoStageDensity(TwoStage, LatentVariable):
         return self.codec.posterior(x)
 
     def prior(self, c: Tensor | None = None) -> Distribution:
-        return ModelDensity(self.generator, c, sizes=self.layers)
+        completes = isinstance(self.generator, Completer)
+        kind = CompletingDensity if completes else ModelDensity
+        return kind(self.generator, c, sizes=self.layers)
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         return self.codec.likelihood(z)

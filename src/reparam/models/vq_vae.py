@@ -25,6 +25,7 @@ from reparam.model import (
 )
 from reparam.nets.coder import Coder
 
+OF_CODES = ("perplexity", "codes_in_use", "restarts")  # terms that are the same for all rows
 VECTORS_PER_CODE = 64  # of the encoder, from which codes start
 
 
@@ -65,7 +66,7 @@ class VQVAE(LatentVariable):
     torch.Size([2, 1, 4, 4])
     """
 
-    surrogate, constant_terms = True, ("rate", "restarts")
+    surrogate, constant_terms = True, ("rate", *OF_CODES)
     log_prob_draws = False
 
     @limited
@@ -123,14 +124,21 @@ class VQVAE(LatentVariable):
         added = {name: term.to(distortion) for name, term in coded.terms.items()}
         weights = {"commitment": self.beta}
         objective = sum((weights.get(n, 1.0) * t for n, t in added.items()), distortion).mean()
-        terms |= added | self._restarts(distortion)
+        terms |= added | self._of_codes(distortion)
         statistics = p.statistics(x) | (coded.statistics if self.training else {})
         return Loss(objective, terms, statistics)
 
-    def _restarts(self, like: Tensor) -> dict[str, Tensor]:
-        """How many codes were moved so far, where some can be."""
-        counts = [q.restarts for q in self.coder.quantizers if q.restarts is not None]
-        return {"restarts": torch.stack(counts).sum().to(like).expand_as(like)} if counts else {}
+    @torch.no_grad()
+    def _of_codes(self, like: Tensor) -> dict[str, Tensor]:
+        """By the averages of training: perplexity, codes in use, and how many were moved so far."""
+        learned = [q for q in self.coder.quantizers if q.needs_start]
+        if not learned:
+            return {}
+        perplexity, used = torch.cat([q.use for q in learned]).unbind(1)
+        values = [perplexity.log().mean().exp(), used.sum()]
+        moved = [q.restarts for q in learned if q.restarts is not None]
+        values += [torch.stack(moved).sum()] if moved else []
+        return {n: v.to(like).expand_as(like) for n, v in zip(OF_CODES, values, strict=False)}
 
     @torch.no_grad()
     def after_step(self, loss: Loss, player: str = "model") -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.numerics import perplexity
+
 Update = Literal["ema", "gradient"]
 SUMS = ("counts", "sums", "squares")  # over the vectors of a step that have a code, by code
 DISTANCES_AT_ONCE = 2**18  # which stay in a cache of a CPU's; on CUDA so many times as many
@@ -124,6 +126,13 @@ class Codebook(nn.Module):
         if self.update == "gradient":
             found["codebook"] = (z.detach() - vectors).square().sum(1)
         return found
+
+    @property
+    def use(self) -> Tensor:
+        """The perplexity of the averaged shares, and how many are a tenth of the fair one."""
+        fair = self.counts.sum() / len(self.counts)
+        used = (self.counts > fair / 10).sum()
+        return torch.stack([perplexity(self.counts), used.to(self.counts)])
 
     @torch.no_grad()
     def statistics(self, z: Tensor, indices: Tensor) -> dict[str, Tensor]:

@@ -58,6 +58,11 @@ class Quantizer(nn.Module, ABC):
         """How many codes were moved so far; None where none ever is."""
         return None
 
+    @property
+    def use(self) -> Tensor:
+        """Of each codebook that is learned its perplexity and its codes in use, (books, 2)."""
+        return torch.empty(0, 2)
+
     def start(self, vectors: Tensor) -> None:  # noqa: B027
         """First codes from vectors (N, D) of training data."""
 
@@ -158,6 +163,10 @@ class VectorQuantizer(Quantizer):
     def restarts(self) -> Tensor | None:
         moved = [book.restarts for book in self.codebooks if book.restart]
         return torch.stack(moved).sum() if moved else None
+
+    @property
+    def use(self) -> Tensor:
+        return torch.stack([book.use for book in self.codebooks])
 
     def start(self, vectors: Tensor) -> None:
         rest = nn.functional.normalize(vectors, dim=1) if self.cosine else vectors

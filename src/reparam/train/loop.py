@@ -37,7 +37,7 @@ from reparam.train.state import Training
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
 from reparam.train.updates import Step, Update, turns
-from reparam.train.validation import Validated, call_back, validate
+from reparam.train.validation import Validated, call_back, unused_codes, validate
 from reparam.wording import listed
 
 SECONDS_BETWEEN_NEWS = 0.2
@@ -320,8 +320,8 @@ class _Session:
                 f"{training.part.unsettled}; the last weights are kept"
             )
         apart = disagreement(training.history.rows[-1], training.history.kept)
-        if apart:
-            self._warn(apart)
+        for text in filter(None, (apart, unused_codes(training))):
+            self._warn(text)
 
     def _optimize(self, player: Player, update: Step, batch: Batch) -> None:
         training, config = self.training, self.training.config

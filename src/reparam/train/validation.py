@@ -8,6 +8,7 @@ import torch
 
 from reparam import numerics
 from reparam.model import Model
+from reparam.train.collapse import collapse_of
 from reparam.train.device import autocast
 from reparam.train.random import seeded
 from reparam.train.state import Training, validation_batches
@@ -34,6 +35,16 @@ def validate(training: Training, player: str) -> dict[str, float]:
     if not alone:
         ranks.add_up(sums.values())
     return {name: value.item() / len(training.valid) for name, value in sums.items()}
+
+
+@torch.no_grad()
+def unused_codes(training: Training) -> str:
+    """What ``collapse_of`` says of what was trained, with averaged weights where there are any."""
+    with training.averaged():
+        training.model.eval()
+        found = collapse_of(training.part, training.valid)
+        training.model.train()
+    return found
 
 
 def call_back(validated: Validated, training: Training, terms: dict[str, float]) -> None:

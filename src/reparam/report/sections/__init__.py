@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from reparam.report.section import Section
 from reparam.report.sections import (
+    code_bits,
+    code_reach,
+    code_tiles,
     column_pairs,
     column_rows,
     denoising,
@@ -11,6 +14,7 @@ from reparam.report.sections import (
     filters,
     hidden_units,
     imputed,
+    index_maps,
     interpolations,
     invertibility,
     latent_map,
@@ -32,6 +36,7 @@ from reparam.report.sections import (
 SECTIONS: tuple[Section, ...] = (
     score_table.SECTION,
     reconstructions.SECTION,
+    index_maps.SECTION,
     reconstructed_rows.SECTION,
     denoising.SECTION,
     sampled_images.SECTION,
@@ -44,12 +49,15 @@ SECTIONS: tuple[Section, ...] = (
     entrywise.SECTION,
     interpolations.SECTION,
     layers.SECTION,
+    code_tiles.SECTION,
+    code_reach.SECTION,
     latent_map.SECTION,
     filters.SECTION,
     hidden_units.SECTION,
     traversals.SECTION,
     invertibility.SECTION,
     rates.SECTION,
+    code_bits.SECTION,
     out_of_distribution.SECTION,
     training.SECTION,
     reading.SECTION,

@@ -14,6 +14,7 @@ from reparam.report import plots
 from reparam.report.colors import model_color
 from reparam.report.section import Section, Shown
 from reparam.report.trained import TrainedModel
+from reparam.train.collapse import collapse, has_indices, index_counts
 
 PLANE = (11.7, 3.7)  # inches: as wide as the page
 TITLE_WIDTH = 34  # letters of a title over a panel of layers
@@ -50,7 +51,12 @@ def _unused(shown: Shown) -> tuple[list[Note], list[Note]]:
     """The notes on collapsed models, and on those that merely leave parts of z idle."""
     collapsed: list[Note] = []
     some: list[Note] = []
+    for coded in shown.indexed:
+        text = collapse(index_counts(coded.model, coded.code))
+        collapsed += [(coded.index, coded.label, text)] if text else []
     for index, label, model in shown.of(LatentVariable):
+        if has_indices(model):  # whose rate is that of their number, not of what they carry
+            continue
         unused = idle(shown.rates[index], model.layers)
         if unused is not None:
             notes = collapsed if unused.collapsed else some

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from reparam.report.selection import (
     rows_to_imitate,
     sample_columns,
 )
+from reparam.train.collapse import has_indices
 
 PER_CLASS, CLASSES = 6, 20
 COOL = 0.7  # by which the noise of flows is scaled for their second picture, as papers do
@@ -56,12 +58,29 @@ def sample_cards(shown: Shown) -> list[Card]:
         if isinstance(model, Invertible):
             like = rows_to_imitate(data, count, seed)
             found.append((f"At temperature {COOL}", queries.cooled(model, COOL, count, like, seed)))
+        elif isinstance(model, LatentVariable):
+            found += _under_uniform(shown, model, count)
         figures = [
             (caption, grid(x, brightness, columns, f"{label}: {caption}", tile=SMALL))
             for caption, x in found
         ]
         cards.append(Card(index, label, figures))
     return cards
+
+
+def _under_uniform(shown: Shown, model: LatentVariable, count: int) -> list[tuple[str, Tensor]]:
+    """Means at indices drawn uniformly, beside a prior that was learned; else nothing."""
+    space, generator = model.code_space, queries.seeded_generator(shown.seed)
+    if not has_indices(model) or space.level_count is None:
+        return []
+    shape = (count, *space.shape)
+    code = torch.randint(space.level_count, shape, generator=generator)
+    like = rows_to_imitate(shown.data, count, shown.seed)
+    c = queries.condition(model, like, slice(count))
+    bits = model.prior(c).log_prob(code.to(model.anchor.device)).cpu()
+    if torch.allclose(bits, bits.new_tensor(-space.dimension * math.log(space.level_count))):
+        return []
+    return [("Means at indices drawn uniformly", queries.decode(model, code, c))]
 
 
 def captioned(samples: queries.Samples) -> list[tuple[str, Tensor]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -121,14 +121,29 @@ def _draw(axis: Any, history: History, term: str, index: int) -> list[float]:
             if math.isfinite(row.get(f"{split}/{term}", math.nan))
         ]
         if points:
-            x, y = zip(*points, strict=True)
+            x, y = zip(*_parted(points), strict=True)
             style = {"color": model_color(index), "ls": model_dash(index), "alpha": alpha}
             axis.plot(x, y, marker="" if len(x) > 1 else ".", lw=width, **style)
-            shown += y[int(SETTLED * len(y)) :]
+            values = [value for _, value in points]
+            shown += values[int(SETTLED * len(values)) :]
             if split == "valid":
                 best = [point for point in points if point[0] == history.best_epoch]
                 axis.plot(*zip(*best, strict=True), "o", ms=4, color=model_color(index))
     return shown
+
+
+def _parted(points: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
+    """The points with a gap wherever epochs begin anew, as those of another descent do.
+
+    >>> list(_parted([(1.0, 5.0), (2.0, 4.0), (1.0, 9.0)]))
+    [(1.0, 5.0), (2.0, 4.0), (nan, nan), (1.0, 9.0)]
+    """
+    before = -math.inf
+    for epoch, value in points:
+        if epoch <= before:
+            yield math.nan, math.nan
+        yield epoch, value
+        before = epoch
 
 
 SECTION: Section = Section(
