@@ -6,10 +6,10 @@ import math
 from dataclasses import replace
 
 import torch
-from reparam.distributions.index_codes import ModelDensity
 
 import reparam as rp
 from reparam.data import Data, Split
+from reparam.distributions.index_codes import ModelDensity
 from reparam.model import Space
 from reparam.models.autoregressive import Autoregressive
 from reparam.models.two_stage_density import CompletingTwoStage, TwoStageDensity
