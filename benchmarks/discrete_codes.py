@@ -104,10 +104,11 @@ def collapse(asked: argparse.Namespace) -> None:
             for seed in range(asked.seeds):
                 parameters = {"codes": 512, "channels": asked.channels}
                 parameters |= {"start": start, "restart": restart}
-                model, history = trained("vq-vae", data, parameters, seed, asked.lr, asked)
+                model, _ = trained("vq-vae", data, parameters, seed, asked.lr, asked)
                 assert isinstance(model, VQVAE)
                 used = perplexity(model.encode(data.train.x), 512)
-                moved = history.rows[-1].get("train/restarts", 0.0)
+                restarts = model.coder.quantizers[0].restarts
+                moved = 0.0 if restarts is None else float(restarts)
                 found.append((*used, moved, bound(model, data.valid.x).mean().item()))
             cells = [_shown(values) for values in zip(*found, strict=True)]
             rows.append([start, f"{restart:g}", *cells])
