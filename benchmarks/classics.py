@@ -30,9 +30,9 @@ import reparam as rp
 from reparam import numerics
 from reparam.comparison import Candidate, Comparison
 from reparam.data import Data, Split
-from reparam.evaluation.reconstruction import distances, squared_errors
 from reparam.evaluation.representation import code_features, linear_probe
 from reparam.evaluation.scores import Score
+from reparam.evaluation.vectors import Vectors
 from reparam.model import Codec, LatentVariable
 from reparam.train.random import seeded
 
@@ -66,14 +66,16 @@ def overfitting(out: Path) -> None:
 @torch.no_grad()
 def errors(model: Codec, few: Split, whole: Data, mask: rp.Masking) -> tuple[float, ...]:
     """On the rows it was trained on, on others, on others seen through a mask; codes' use."""
-    test, ones = whole.test, torch.ones(())
+    test, vectors = whole.test, Vectors(model.space, few.x)
     with seeded(0, torch.device("cpu")):
         masked = mask(test.x.float())
-    through = [distances(model.reconstruct(x), test.x, model.space, ones) for x in (test.x, masked)]
+    found = []
+    for seen, wanted in ((few.x, few.x), (test.x, test.x), (masked, test.x)):
+        totals, counts = vectors.errors(model.reconstruct(seen), wanted)
+        found.append((totals / counts).mean().item())
     probe = linear_probe(model, whole.train, test)
     assert probe is not None
-    fit = squared_errors(model, few, ones)
-    return *(e.mean().item() for e in (fit, *through)), probe.value
+    return *found, probe.value
 
 
 def one_dimension(out: Path) -> None:

@@ -181,18 +181,30 @@ def test_more_idle_codes_than_used_ones_share_those():
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_after_the_start_hardly_a_vector_changes_its_code(depth):
-    quantizer = VectorQuantizer(16, 3, depth, decay=0.99)
-    z = vectors(1000, 3)
+    quantizer = VectorQuantizer(16, 6, depth, decay=0.99)
+    z = vectors(1000, 6)
     quantizer.start(z)
     first = quantizer(z)
     quantizer.after_step(first.statistics)
     assert (quantizer(z).indices != first.indices).float().mean() < 0.05
     errors = []
     for level in range(depth):
-        parts = VectorQuantizer(16, 3, level + 1)
+        parts = VectorQuantizer(16, 6, level + 1)
         parts.books = nn.ModuleList(quantizer.codebooks[: level + 1])
         errors.append((parts(z).vectors - z).square().sum(1).mean().item())
     assert errors == sorted(errors, reverse=True)
+
+
+def test_a_start_counts_as_one_step():
+    """Codes follow an encoder that moves away from it, and unused ones are soon moved."""
+    book = Codebook(8, 2).double()
+    book.start(vectors(100, 2, dtype=F64))
+    away = vectors(101, 2, 5.0, F64)
+    assert len(step(book, away).unique()) < 4
+    torch.testing.assert_close(book.weight, torch.tensor(1 - 0.99**2, dtype=F64))
+    for _ in range(40):
+        found = step(book, away)
+    assert len(found.unique()) > 5 and book.restarts > 0
 
 
 def test_residuals_of_one_level_are_plain_quantization():

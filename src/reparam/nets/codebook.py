@@ -13,8 +13,9 @@ from reparam.numerics import perplexity
 
 Update = Literal["ema", "gradient"]
 SUMS = ("counts", "sums", "squares")  # over the vectors of a step that have a code, by code
-DISTANCES_AT_ONCE = 2**18  # which stay in a cache of a CPU's; on CUDA so many times as many
-ON_CUDA = 2**8
+DISTANCES_AT_ONCE = 2**17  # which stay in a cache of a CPU's; on CUDA so many times as many
+ON_CUDA = 2**9
+FEWEST_ROWS = 64  # of a product of matrices, for which these are read once
 LLOYD_STEPS = 10
 
 
@@ -45,12 +46,23 @@ def nearest_code(x: Tensor, codes: Tensor) -> Tensor:
     tensor([1, 0])
     """
     center = codes.mean(0)
-    x, codes = x - center, codes - center
-    squares, product = codes.square().sum(1), codes.T
-    rows = max(1, DISTANCES_AT_ONCE * (ON_CUDA if x.is_cuda else 1) // len(codes))
+    codes = codes - center
+    squares, columns = codes.square().sum(1), codes.T
+    rows = DISTANCES_AT_ONCE * (ON_CUDA if x.is_cuda else 1) // len(codes)
     with torch.autocast(x.device.type, enabled=False):
-        parts = [torch.addmm(squares, p, product, alpha=-2).argmin(1) for p in x.split(rows)]
+        parts = [
+            _first_least(torch.addmm(squares, part - center, columns, alpha=-2))
+            for part in x.split(max(FEWEST_ROWS, rows))
+        ]
     return torch.cat(parts)
+
+
+def _first_least(x: Tensor) -> Tensor:
+    """The column of the least entry of each row, of equal ones the first, (N,)."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return x.argmin(1)
+    # That of PyTorch compares one number at a time on CPUs, and takes ten times as long.
+    return torch.from_numpy(x.numpy().argmin(1))
 
 
 class Codebook(nn.Module):
@@ -161,9 +173,12 @@ class Codebook(nn.Module):
             fit.fit(vectors.detach().cpu().numpy())
         self.codebook.copy_(torch.as_tensor(fit.cluster_centers_))
         found = self.statistics(vectors, self(vectors)[0])
+        # As much as one step: by the time that all of γ's memory is full, the encoder has moved
+        # away from the vectors that these codes are of, and unused ones are to be known by then.
+        weight = 1 - self.decay
         for name, value in found.items():
-            getattr(self, name).copy_(value / len(vectors))
-        self.weight.fill_(1)
+            getattr(self, name).copy_(weight * value / len(vectors))
+        self.weight.fill_(weight)
         if self.update == "ema":
             self._follow(found["counts"] > 0)
 
