@@ -47,7 +47,9 @@ def nearest_code(x: Tensor, codes: Tensor) -> Tensor:
     squares, product = codes.square().sum(1), codes.T
     rows = max(1, DISTANCES_AT_ONCE * (ON_CUDA if x.is_cuda else 1) // len(codes))
     with torch.autocast(x.device.type, enabled=False):
-        parts = [torch.addmm(squares, p, product, alpha=-2).argmin(1) for p in x.split(rows)]
+        # An exported graph is of any batch, and so many parts would be of one.
+        chunks = [x] if torch.compiler.is_exporting() else x.split(rows)
+        parts = [torch.addmm(squares, part, product, alpha=-2).argmin(1) for part in chunks]
     return torch.cat(parts)
 
 
@@ -128,7 +130,7 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def statistics(self, z: Tensor, indices: Tensor) -> dict[str, Tensor]:
         """How many vectors have each code, their sums and those of their squares."""
-        counts = z.new_zeros(len(self.counts)).index_add(0, indices, z.new_ones(len(z)))
+        counts = z.new_zeros(len(self.counts)).index_add(0, indices, z.new_ones(z.shape[0]))
         sums, squares = (
             torch.zeros_like(self.sums).index_add(0, indices, v) for v in (z, z.square())
         )
