@@ -11,7 +11,7 @@ from collections.abc import Callable
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
-from reparam.cli import codes, complete, denoise, edit, look, train, use, vary
+from reparam.cli import code_files, complete, denoise, edit, look, train, use, vary
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
 from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
@@ -52,8 +52,8 @@ GROUPS = {
     "Use a run": (
         use.sample,
         use.reconstruct,
-        codes.encode,
-        codes.decode,
+        code_files.encode,
+        code_files.decode,
         denoise.denoise,
         complete.complete,
     ),
