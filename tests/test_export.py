@@ -46,7 +46,8 @@ def small_codecs() -> Iterator[Case]:
     for case in all_cases():
         if not issubclass(PRESETS[case.name].model, Codec) or case.changes:
             continue
-        shape = (1, 4, 4) if case.space.is_image else (min(case.space.dimension, 3),)
+        side = max(4, PRESETS[case.name].accepts.least)
+        shape = (1, side, side) if case.space.is_image else (min(case.space.dimension, 3),)
         if (case.name, case.variant) not in seen:
             seen.add((case.name, case.variant))
             yield replace(case, space=replace(case.space, shape=shape))

@@ -264,7 +264,8 @@ divided by 16: give (x * 16).round()
     """
     x = x.detach()
     holds = all(bool(_allowed(rows, levels, domain).all()) for rows in x.split(ROWS))
-    scale = None if domain == "support" and holds else _scale(x, levels)
+    of_code = name == "code"
+    scale = None if of_code or (domain == "support" and holds) else _scale(x, levels)
     if holds and (scale is None or not _on_grid(x, levels, scale)):
         return
     expected = _expected(levels, domain)
@@ -276,7 +277,9 @@ divided by 16: give (x * 16).round()
             f"{name}: expected {expected}, got values in [{scale - 1}, 1]; they seem to be {was}: "
             f"give ({back}).round()"
         )
-    raise ValueError(f"{name}: expected {expected}, got {_first_wrong(x, levels, domain)}")
+    got, value = _first_wrong(x, levels, domain)
+    remedy = "give codes as encode gives them" if of_code else _remedy(value, levels)
+    raise ValueError(f"{name}: expected {expected}, got {got}; {remedy}")
 
 
 def check_columns(
@@ -380,14 +383,14 @@ def _expected(levels: int | None, domain: Domain) -> str:
     return "0 or 1 (binary)" if levels == 2 else f"integers 0 … {levels - 1} (levels)"
 
 
-def _first_wrong(x: Tensor, levels: int | None, domain: Domain) -> str:
-    """A value that is not allowed, in how many rows there are such, and what to do."""
+def _first_wrong(x: Tensor, levels: int | None, domain: Domain) -> tuple[str, float]:
+    """In words, a value that is not allowed and in how many rows there are such; and the value."""
     wrong = ~_allowed(x, levels, domain)
     rows = wrong.flatten(1).any(1)
     first = int(rows.int().argmax())
     value = x[first][wrong[first]][0].item()
     got = f"{value:g}".replace("nan", "NaN") + f" in {int(rows.sum())} of {len(x)} rows"
-    return f"{got} (first: row {first}); {_remedy(value, levels)}"
+    return f"{got} (first: row {first})", value
 
 
 def _remedy(value: float, levels: int | None) -> str:

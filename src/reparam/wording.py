@@ -33,6 +33,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("latent_dims", ["k", "latent_dim"])
     ' (did you mean latent_dim?)'
     """
-    of_part = [other for other in known if other.endswith(f".{name}")]
-    near = of_part or difflib.get_close_matches(name, known, 1)
+    name = name.lower()
+    part = [other for other in known if other.endswith(f".{name}") or other.startswith(f"{name}-")]
+    near = part or difflib.get_close_matches(name, known, 1)
     return f" (did you mean {near[0]}?)" if near else ""

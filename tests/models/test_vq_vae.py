@@ -191,3 +191,12 @@ def test_what_a_code_embeds_is_what_the_decoder_reads():
 def test_what_cannot_be_is_refused(name, space, options, message):
     with pytest.raises(ValueError, match=message):
         rp.build(name, space, **options)
+
+
+@pytest.mark.parametrize("name", ["vq-vae", "fsq-vae"])
+def test_codes_are_decoded_in_the_dtype_of_the_model(name):
+    """That of a model as it was built, too, whose fixed numbers are kept in float64."""
+    model = rp.build(name, Space((3,), "binary"), hidden=(4,), tokens=2).eval()
+    assert model.decode(model.encode(torch.ones(2, 3))).dtype == torch.get_default_dtype()
+    model = model.double()
+    assert model.decode(model.encode(torch.ones(2, 3))).dtype == torch.float64

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.data import DataRecord, Split
-    from reparam.model import Completer
+    from reparam.model import Completer, Model
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 FEW = 8  # examples in a picture where no number is asked for
@@ -112,8 +112,7 @@ def complete(
     draws = 4 if draws is None else draws
     positive_count("draws", draws)
     if not isinstance(model, Completer):
-        name = type(model).__name__
-        raise ValueError(f"{run}: {name} does not complete; use an autoregressive model")
+        raise ValueError(f"{run}: {_no_completer(model)}")
     found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
     claimed = target.claim([p for place in places(found) for p in several(place, draws)])
     part = given.entries(record.space.shape)
@@ -125,6 +124,21 @@ def complete(
     result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
     emit(result, target, record)
     show(f"{len(found)} x {draws} completions in {told(out)}")
+
+
+def _no_completer(model: Model) -> str:
+    """Why a model draws no rest of x given a part, and which does."""
+    from reparam.model import Encoder
+
+    name = type(model).__name__
+    if not isinstance(model, Encoder) or model.code_space.kind != "levels":
+        return f"{name} does not complete; use an autoregressive model"
+    if not model.space.is_image:
+        return f"{name} does not complete vectors; use an autoregressive model, as made"
+    return (
+        f"{name} has no autoregressive prior of its codes to complete by; train with "
+        "second_stage=pixel-cnn, gated-pixel-cnn, transformer or made"
+    )
 
 
 def _in_rows(original: Tensor, given: Tensor, x: Tensor, gray: float) -> Tensor:

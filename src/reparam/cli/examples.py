@@ -156,6 +156,8 @@ def asked_condition(
 ) -> Tensor | None:
     """n times the condition that was asked for; None: drawn, or the model takes none."""
     by_attributes = model.conditional and model.space.attributes is not None
+    if label is not None and not model.conditional:
+        raise ValueError("label: the model is not conditional; leave it out")
     if label is not None and by_attributes:
         raise ValueError("label: the model is conditional on attributes; give --attribute")
     if not attributes:

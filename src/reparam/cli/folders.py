@@ -36,14 +36,14 @@ def places(split: Split) -> list[Place]:
     """Of examples: the name of the file each was read from, with its folders; else its number."""
     if split.files is None:
         return numbered(len(split))
-    names = map(_name_of, split.files.names)
+    names = map(name_of, split.files.names)
     return [Place(name, path) for name, path in zip(names, split.files.paths, strict=True)]
 
 
-def _name_of(name: str) -> str:
+def name_of(name: str) -> str:
     """The name of an image's picture, with the number of its frame.
 
-    >>> _name_of("a/b.tif"), _name_of("a/b.tif[3]")
+    >>> name_of("a/b.tif"), name_of("a/b.tif[3]")
     ('a/b.png', 'a/b-3.png')
     """
     file, frame = file_and_frame(name)

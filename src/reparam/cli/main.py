@@ -11,7 +11,7 @@ from collections.abc import Callable
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
-from reparam.cli import complete, denoise, edit, look, train, use, vary
+from reparam.cli import code_files, complete, denoise, edit, look, train, use, vary
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
 from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
@@ -49,7 +49,14 @@ app = App(
 GROUPS = {
     "Data and models": (look.models, look.data, look.gallery),
     "Train and measure": (train.fit, train.resume, look.evaluate, train.compare),
-    "Use a run": (use.sample, use.reconstruct, use.encode, denoise.denoise, complete.complete),
+    "Use a run": (
+        use.sample,
+        use.reconstruct,
+        code_files.encode,
+        code_files.decode,
+        denoise.denoise,
+        complete.complete,
+    ),
     "Edit and classify": (edit.interpolate, edit.traverse, vary.vary, edit.classify),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):

@@ -1,4 +1,4 @@
-"""Commands that use a run: sample, reconstruct, encode."""
+"""Commands that use a run: sample, reconstruct."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from reparam.cli.examples import (
     Part,
     asked_condition,
     codec,
-    encoder,
     examples_of,
 )
 from reparam.cli.options import Draw, Force, Seed
@@ -160,28 +159,3 @@ def _redrawn(opened: OpenRun) -> Callable[[Tensor, Tensor | None], Tensor]:
         name = type(model).__name__
         raise ValueError(f"draw: {name} has no q(z|x) and p(x|z) to draw from; leave it out")
     return lambda x, c: redraw(model, x, c)
-
-
-def encode(
-    run: Run,
-    examples: Input = None,
-    /,
-    *,
-    out: Out = "codes.csv",
-    n: Count = None,
-    split: Part = "test",
-    label: Label = None,
-    force: Force = False,
-    where: Where = HERE,
-) -> None:
-    """Write the codes of examples, with their classes and their files or numbers of rows."""
-    from reparam.cli.outputs import Result, Target, beside, emit
-    from reparam.evaluation.representation import codes
-
-    opened = where.open(run)
-    target = Target.of(out, force, opened.record, examples, images=False)
-    model = encoder(opened)
-    found = examples_of(examples, opened, label, n, part=split)
-    arrays = {"z": codes(model, found)} | beside(found, opened.record)
-    emit(Result(arrays), target, opened.record)
-    show(f"{len(found)} codes in {told(out)}")

@@ -46,14 +46,33 @@ def read_npz(path: Path, options: ReadOptions = AS_FOUND) -> Contents:
     >>> list(read_npz(path).splits)
     ['train', 'test']
     """
-    opened = _opened(path, options.drop)
-    if isinstance(opened, np.ndarray):
-        raise ValueError(f"{path}: is a single array, not an archive; name it .npy")
-    arrays, pickled = opened
+    arrays, pickled = read_arrays(path, options.drop)
     contents = named_contents(arrays, path.stem, str(path), options, pickled)
     if contents.columns is None:
         options.refuse("an archive without feature_names", "archive")
     return contents
+
+
+def read_arrays(path: Path, drop: Collection[str] = ()) -> tuple[dict[str, Array], tuple[str, ...]]:
+    """The arrays of an archive by name, and the names of those that are pickled and not read.
+
+    Args:
+        path: the archive.
+        drop: names of arrays to leave out.
+
+    Raises:
+        ValueError: a broken archive, or a single array.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "two.npz")
+    >>> np.savez(path, a=np.eye(2), b=np.array([{}]))
+    >>> list(read_arrays(path)[0]), read_arrays(path)[1]
+    (['a'], ('b',))
+    """
+    opened = _opened(path, drop)
+    if isinstance(opened, np.ndarray):
+        raise ValueError(f"{path}: is a single array, not an archive; name it .npy")
+    return opened
 
 
 def read_npy(path: Path) -> Contents:

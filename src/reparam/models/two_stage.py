@@ -224,7 +224,8 @@ def _of_codes(stage: Stage, whole: TwoStage) -> Stage:
 
         def solve_on_codes(model: Model, batches: Iterable[Batch]) -> None:
             codes = _Codes(whole, batches)
-            _refuse_collapsed(codes)
+            if whole.code_space.kind == "real":  # a prior of indices learns that there is one
+                _refuse_collapsed(codes)
             solve(generator, codes)
 
         return Solve(name, solve_on_codes)

@@ -50,9 +50,11 @@ def nearest_code(x: Tensor, codes: Tensor) -> Tensor:
     squares, columns = codes.square().sum(1), codes.T
     rows = DISTANCES_AT_ONCE * (ON_CUDA if x.is_cuda else 1) // len(codes)
     with torch.autocast(x.device.type, enabled=False):
+        # An exported graph is of any batch, and so many parts would be of one.
+        whole = torch.compiler.is_exporting()
         parts = [
             _first_least(torch.addmm(squares, part - center, columns, alpha=-2))
-            for part in x.split(max(FEWEST_ROWS, rows))
+            for part in ([x] if whole else x.split(max(FEWEST_ROWS, rows)))
         ]
     return torch.cat(parts)
 
@@ -149,7 +151,7 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def statistics(self, z: Tensor, indices: Tensor) -> dict[str, Tensor]:
         """How many vectors have each code, their sums and those of their squares."""
-        counts = z.new_zeros(len(self.counts)).index_add(0, indices, z.new_ones(len(z)))
+        counts = z.new_zeros(len(self.counts)).index_add(0, indices, z.new_ones(z.shape[0]))
         sums, squares = (
             torch.zeros_like(self.sums).index_add(0, indices, v) for v in (z, z.square())
         )

@@ -144,7 +144,7 @@ class OneGrid(Coder):
 
     def lookup(self, code: Tensor) -> tuple[Tensor, ...]:
         quantizer = self.quantizers[0]
-        return (quantizer.lookup(code.view(len(code), quantizer.depth, *self.grid)),)
+        return (quantizer.lookup(code.view(code.shape[0], quantizer.depth, *self.grid)),)
 
     def decode(self, vectors: Sequence[Tensor]) -> Tensor:
         decoded: Tensor = self.decoder(vectors[0])

@@ -212,11 +212,13 @@ class FiniteScalarQuantizer(Quantizer):
         numbers = {"radius": half, "offset": offset, "shift": torch.atanh(offset / half)}
         for name, value in (numbers | {"count": count, "basis": basis}).items():
             self.register_buffer(name, value, persistent=False)
+        self.register_buffer("like", torch.empty(0), persistent=False)  # of the model's dtype
         self.radius: Tensor
         self.offset: Tensor
         self.shift: Tensor
         self.count: Tensor
         self.basis: Tensor
+        self.like: Tensor
 
     def forward(self, z: Tensor) -> Quantized:
         rows, (flat, grid) = z.shape[0], _as_rows(z)
@@ -232,7 +234,7 @@ class FiniteScalarQuantizer(Quantizer):
     def lookup(self, indices: Tensor) -> Tensor:
         rows, _, *grid = indices.shape
         digits = indices.reshape(-1, 1) // self.basis % self.count
-        return _as_grid(self._vectors(digits, self.radius), rows, grid)
+        return _as_grid(self._vectors(digits, self.like), rows, grid)
 
     def _vectors(self, digits: Tensor, like: Tensor) -> Tensor:
         """Whole numbers about 0 as parts of the largest, in [−1, 1]."""

@@ -119,6 +119,17 @@ NOT_YET = {
 }
 
 
+# Parameters as they are called in papers, other libraries or other presets, and what is meant.
+MEANT = {
+    "prior": "second_stage",
+    "codes": "sizes",
+    "num_embeddings": "codes",
+    "codebook_size": "codes",
+    "embedding_dim": "code_dim",
+    "commitment_cost": "beta",
+}
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of a preset, its own or a field of the options that it shares with others."""
@@ -224,7 +235,8 @@ class Preset:
         known = self.parameters
         for name in given:
             if name not in known:
-                hint = did_you_mean(name, known)
+                meant = MEANT.get(name)
+                hint = did_you_mean(meant if meant in known else name, known)
                 valid = ", ".join(known)
                 raise ValueError(f"{name}: no parameter of {self.name}{hint}; it has {valid}")
         return {name: known[name].check(value) for name, value in given.items()}

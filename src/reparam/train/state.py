@@ -69,6 +69,7 @@ class Training:
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
         refuse_unfit(model, data, "train", "valid")
+        model.refuse_rows(len(data.train))
         if running_statistics(model) and not model.normalized:
             raise ValueError(
                 f"model: {type(model).__name__} does not move the statistics of batch "
