@@ -182,7 +182,7 @@ def test_more_idle_codes_than_used_ones_share_those():
 def test_moved_codes_are_used_from_then_on():
     """From codes near 0 and vectors that are far away, where one code alone is nearest to all."""
     torch.manual_seed(0)
-    book = Codebook(16, 4, decay=0.9)
+    book = Codebook(16, 4, decay=0.9, restart=0.2)
     assert len(step(book, vectors(400, 4, 3.0)).unique()) < 6
     for seed in range(60):
         found = step(book, vectors(401 + seed, 4, 3.0))

@@ -98,7 +98,7 @@ class Codebook(nn.Module):
         width: int,
         update: Update = "ema",
         decay: float = 0.99,
-        restart: float = 0.2,
+        restart: float = 0.05,
         unit: bool = False,
     ) -> None:
         super().__init__()

@@ -109,7 +109,7 @@ class VectorQuantizer(Quantizer):
         *,
         update: Update = "ema",
         decay: BelowOne = 0.99,
-        restart: BelowHalf = 0.2,
+        restart: BelowHalf = 0.05,
         gradient: Gradient = "straight-through",
         cosine: bool = False,
     ) -> None:

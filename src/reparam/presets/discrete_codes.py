@@ -74,7 +74,7 @@ class CoderOptions(LikelihoodOptions):
     beta: NonNegative = 0.25
     codebook: Update = "ema"
     decay: BelowOne = 0.99
-    restart: BelowHalf = 0.2
+    restart: BelowHalf = 0.05
     start: Literal["k-means", "random"] = "k-means"
     gradient: Gradient = "straight-through"
     cosine: bool = False
