@@ -1,11 +1,13 @@
 """Models of discrete codes: bounds on log p(x), use of the codes, and a peer.
 
-    python benchmarks/discrete_codes.py digits collapse             # scikit-learn's digits
+    python benchmarks/discrete_codes.py digits collapse restarts    # scikit-learn's digits
     REPARAM_DATA=… python benchmarks/discrete_codes.py mnist        # beside pythae 0.1.2
 
 digits     bounds of `vq-vae` under the uniform and a learned prior, of `fsq-vae` and `rq-vae`,
            beside `vae`
 collapse   K = 512 codes with and without a start by k-means and restarts of idle codes
+restarts   a codebook alone: vectors of 64 clusters of unequal size that all move away during the
+           first 100 steps, as those of an encoder do
 mnist      8 bit: bits/dim under both priors; error of reconstructions and perplexity beside
            pythae's VQVAE around the same layers, with the same batches and as many steps
 
@@ -34,6 +36,7 @@ from reparam.model import Batch, LatentVariable, Solve
 from reparam.models.two_stage import ON_CODES
 from reparam.models.two_stage_density import TwoStageDensity
 from reparam.models.vq_vae import VQVAE
+from reparam.nets.codebook import Codebook
 
 BATCH = 64  # of mnist
 LEARNED = {"second_stage": "pixel-cnn", "generator.width": 32, "generator.layers": 2}
@@ -116,6 +119,32 @@ def collapse(asked: argparse.Namespace) -> None:
     print_table(header, rows)
 
 
+@torch.no_grad()
+def restarts(asked: argparse.Namespace) -> None:
+    centers, shares = torch.randn(64, 16), torch.arange(1, 65).float().reciprocal()
+
+    def drawn(step: int) -> Tensor:
+        chosen = torch.multinomial(shares, 2048, replacement=True)
+        away = 3 * min(step / 100, 1)
+        return centers[chosen] + away + 0.15 * torch.randn(2048, 16)
+
+    rows = []
+    for restart in (0.0, 0.05, 0.2, 0.4, 0.5):
+        torch.manual_seed(1)
+        book = Codebook(64, 16, restart=restart)
+        book.start(torch.cat([drawn(0), drawn(0)]))
+        for step in range(600):
+            x = drawn(step)
+            book.after_step(book.statistics(x, book(x)[0]))
+        x = torch.cat([drawn(600) for _ in range(10)])
+        code, vectors = book(x)
+        error = (x - vectors).square().sum(1).mean().item()
+        uses, used = perplexity(code, 64)
+        cells = [f"{uses:.1f}", str(used), f"{error:.2f}", str(int(book.restarts))]
+        rows.append([f"{restart:g}", *cells])
+    print_table(["restart", "perplexity", "codes in use", "squared error", "restarts"], rows)
+
+
 def _shown(values: Sequence[float]) -> str:
     return over_seeds(values) if len(values) > 1 else f"{values[0]:.4g}"
 
@@ -167,7 +196,7 @@ def mnist(asked: argparse.Namespace) -> None:
     print_table(["side", "test MSE, pixels in [0, 1]", "perplexity", "codes in use"], rows)
 
 
-PARTS = {"digits": digits, "collapse": collapse, "mnist": mnist}
+PARTS = {"digits": digits, "collapse": collapse, "restarts": restarts, "mnist": mnist}
 
 
 def main() -> None:

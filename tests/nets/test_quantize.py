@@ -179,6 +179,22 @@ def test_more_idle_codes_than_used_ones_share_those():
     assert book.codebook.isfinite().all()
 
 
+def test_moved_codes_are_used_from_then_on():
+    """From codes near 0 and vectors that are far away, where one code alone is nearest to all."""
+    torch.manual_seed(0)
+    book = Codebook(16, 4, decay=0.9, restart=0.2)
+    assert len(step(book, vectors(400, 4, 3.0)).unique()) < 6
+    for seed in range(60):
+        found = step(book, vectors(401 + seed, 4, 3.0))
+    assert len(found.unique()) == 16
+    before = book.restarts.item()
+    for seed in range(20):
+        step(book, vectors(500 + seed, 4, 3.0))
+    assert 12 < before < 60 and book.restarts - before < 3
+    with pytest.raises(ValueError, match="restart"):  # of a fair code both halves were idle
+        VectorQuantizer(4, 2, restart=0.5)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_after_the_start_hardly_a_vector_changes_its_code(depth):
     quantizer = VectorQuantizer(16, 6, depth, decay=0.99)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.numerics import perplexity
 
 Update = Literal["ema", "gradient"]
+# Of a fair code both halves would be idle from 1/2 on: codes would be moved without end.
+BelowHalf = Annotated[float, Meta(ge=0, lt=0.5)]
 SUMS = ("counts", "sums", "squares")  # over the vectors of a step that have a code, by code
 DISTANCES_AT_ONCE = 2**17  # which stay in a cache of a CPU's; on CUDA so many times as many
 ON_CUDA = 2**9
@@ -84,7 +87,7 @@ class Codebook(nn.Module):
         width: D.
         update: by moving averages, or as parameters by the gradient of the term ``codebook``.
         decay: γ of the averages.
-        restart: share of the fair one below which a code is moved; 0: never.
+        restart: share of the fair one below which a code is moved, under ½; 0: never.
         unit: whether codes have length 1.
 
     Shape: (N, D) → indices (N,), vectors (N, D).

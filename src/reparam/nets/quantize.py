@@ -11,8 +11,8 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from reparam.limits import BelowOne, Count, NonNegative, limited
-from reparam.nets.codebook import SUMS, Codebook, Update, straight_through
+from reparam.limits import BelowOne, Count, limited
+from reparam.nets.codebook import SUMS, BelowHalf, Codebook, Update, straight_through
 
 Gradient = Literal["straight-through", "rotation"]
 AtLeastTwo = Annotated[int, Meta(ge=2)]
@@ -114,7 +114,7 @@ class VectorQuantizer(Quantizer):
         *,
         update: Update = "ema",
         decay: BelowOne = 0.99,
-        restart: NonNegative = 0.05,
+        restart: BelowHalf = 0.05,
         gradient: Gradient = "straight-through",
         cosine: bool = False,
     ) -> None:

@@ -13,7 +13,7 @@ from reparam.limits import BelowOne, Count, NonNegative, Whole
 from reparam.model import Space
 from reparam.models.two_stage_density import TwoStageDensity, two_stages
 from reparam.models.vq_vae import VQVAE
-from reparam.nets.codebook import Update
+from reparam.nets.codebook import BelowHalf, Update
 from reparam.nets.coder import Coder, OneGrid, TwoGrids
 from reparam.nets.grids import GridDecoder, GridEncoder, check_halvings, halved, usual_halvings
 from reparam.nets.quantize import (
@@ -74,7 +74,7 @@ class CoderOptions(LikelihoodOptions):
     beta: NonNegative = 0.25
     codebook: Update = "ema"
     decay: BelowOne = 0.99
-    restart: NonNegative = 0.05
+    restart: BelowHalf = 0.05
     start: Literal["k-means", "random"] = "k-means"
     gradient: Gradient = "straight-through"
     cosine: bool = False
