@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam import numerics
+
 Update = Literal["ema", "gradient"]
 SUMS = ("counts", "sums", "squares")  # over the vectors of a step that have a code, by code
 DISTANCES_AT_ONCE = 2**18  # which stay in a cache of a CPU's; on CUDA so many times as many
@@ -46,7 +48,7 @@ def nearest_code(x: Tensor, codes: Tensor) -> Tensor:
     x, codes = x - center, codes - center
     squares, product = codes.square().sum(1), codes.T
     rows = max(1, DISTANCES_AT_ONCE * (ON_CUDA if x.is_cuda else 1) // len(codes))
-    with torch.autocast(x.device.type, enabled=False):
+    with numerics.without_autocast(x):
         parts = [torch.addmm(squares, p, product, alpha=-2).argmin(1) for p in x.split(rows)]
     return torch.cat(parts)
 
