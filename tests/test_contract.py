@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import pytest
 import torch
+from conftest import BRANCHES, all_cases, graphs
 from holes import with_holes
 from torch import Tensor
 
@@ -360,7 +361,7 @@ def test_any_integer_type_of_labels_comes_in(case, monkeypatch):
         assert all(torch.equal(found[name], value) for name, value in expected.items()), dtype
 
 
-@pytest.mark.one_shape
+@pytest.mark.one_space
 def test_any_dtype_comes_in(case, monkeypatch):
     model, x, c = case.model().eval(), case.x(4), case.c(4)
     if case.space.has_reals:
@@ -428,12 +429,18 @@ def test_a_saved_model_comes_back_as_it_was(case, dtype, tmp_path, monkeypatch):
         assert torch.equal(one, two)
 
 
-@pytest.mark.one_graph
-def test_compiled_loss_is_the_loss(case):
-    model, x, c = case.model(), case.x(4), case.c(4)
+GRAPHS = graphs(all_cases(), branches=BRANCHES)
+# The first of each class of model: there gradients are traced as well, which takes longest.
+TRACED = {PRESETS[graph.name].model: graph for graph in reversed(GRAPHS)}.values()
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=str)
+def test_compiled_loss_is_the_loss(graph):
+    """Each class of module, and each of the branches, once."""
+    model, x, c = graph.model(), graph.x(4), graph.c(4)
     torch._dynamo.reset()
-    # Of graphs as long as images are high, gradients are not traced as well: it takes longest.
-    backend = "eager" if case.space.is_image else "aot_eager"
+    # Graphs of images are as long as these are high.
+    backend = "aot_eager" if graph in TRACED and not graph.space.is_image else "eager"
     compiled = torch.compile(model, backend=backend, fullgraph=True)
     torch.manual_seed(2)
     eager = model(x, c)
@@ -467,5 +474,5 @@ def test_a_new_preset_changes_nothing_in_what_is_tested_of_others(monkeypatch, p
     after = [str(case) for case in conftest.all_cases()]
     assert len(after) > len(before)
     assert [name for name in after if not name.startswith("aaa")] == before
-    kinds = [sum(f"-{kind}-1x20x28" in name for name in before) for kind in ("binary", "real")]
+    kinds = [sum(f"-{kind}-1x10x14" in name for name in before) for kind in ("binary", "real")]
     assert min(kinds) > 5, "every shape is still met with every kind"

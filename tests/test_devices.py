@@ -36,7 +36,8 @@ def cases() -> list[Case]:
                 found[name, case.variant, False] = case
             elif name in CONVOLUTIONS or not PRESETS[name].accepts.vectors:
                 changes = {"network": "conv"} if name in CONVOLUTIONS else case.changes
-                small = replace(case.space, shape=PIXELS)
+                sides = (max(side, PRESETS[name].accepts.least) for side in PIXELS[1:])
+                small = replace(case.space, shape=(PIXELS[0], *sides))
                 found[name, case.variant, True] = Case(name, small, changes)
     return list(found.values())
 

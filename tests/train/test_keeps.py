@@ -186,7 +186,7 @@ def tiny(name: str = "l-vae", **parameters: Any) -> Any:
 
 def test_a_resumed_run_keeps_the_last_weights_of_the_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_NEWS", 0.0)
-    config = dict(epochs=12, ema=0.9, weight_decay=0.01, seed=3, progress=False)
+    config = dict(epochs=6, ema=0.9, weight_decay=0.01, seed=3, progress=False)
 
     def press(news: Any) -> None:
         if news.step == 75:  # within a row
@@ -213,7 +213,7 @@ def test_a_resumed_run_keeps_the_last_weights_of_the_uninterrupted_one(tmp_path,
 def test_the_scores_of_a_collapsed_l_vae_show_it():
     """With so low a floor K = 0 is the optimum: β is √R / floor, and no dimension is used."""
     model, data = tiny(steps=50, floor=0.02), digits()
-    history = fit(model, data, epochs=40, lr=3e-3, progress=False)
+    history = fit(model, data, epochs=12, lr=1e-2, progress=False)
     scores = rp.evaluate(model, data, samples=2)
     assert scores["rate"].value < 0.02
     assert scores["active_units"].value == 0
@@ -260,8 +260,8 @@ def test_it_is_said_where_kept_and_last_weights_have_another_rate(last, kept, sa
 def test_a_run_that_keeps_another_rate_than_its_last_warns():
     """A trained VAE under β = 8: the bound is best while little is unlearned, the objective not."""
     plain, model = tiny("vae"), tiny("beta-vae", beta=8.0)
-    fit(plain, digits(), epochs=30, lr=1e-2, progress=False)
+    fit(plain, digits(), epochs=12, lr=1e-2, progress=False)
     model.load_state_dict(plain.state_dict())
     with pytest.warns(RuntimeWarning, match="at step .* of epoch .*, with a rate of .* the last"):
-        history = fit(model, digits(), epochs=20, lr=1e-3, progress=False)
+        history = fit(model, digits(), epochs=6, lr=3e-3, progress=False)
     assert history.warnings[-1] == disagreement(history.rows[-1], history.kept)

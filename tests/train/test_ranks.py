@@ -1,4 +1,7 @@
-"""Two processes that train one model: as one process does, and agreeing bit for bit."""
+"""Two processes that train one model: as one process does, and agreeing bit for bit.
+
+What they do not have alike is refused by both, at the start.
+"""
 
 from __future__ import annotations
 
@@ -52,11 +55,61 @@ results["resumed"] = told(*rp.resume(here / "resumed", epochs=4, progress=False)
 """
 
 
+UNLIKE = """
+import shutil
+import numpy as np
+
+rank = Ranks().rank
+rows = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+
+def data(rows):
+    return rp.load_data({"train": rows[:40], "valid": rows[40:50], "test": rows[50:]})
+
+def train(rows=rows, out="run", latent_dim=2, epochs=2, **options):
+    made = data(rows)
+    model = rp.build("ae", made.space, latent_dim=latent_dim, hidden=(4,))
+    where = None if out is None else here / out
+    rp.fit(model, made, out=where, epochs=epochs, progress=False, force=True, **options)
+
+def said(call, *arguments, **options):
+    try:
+        call(*arguments, **options)
+        return "nothing"
+    except ValueError as error:
+        return str(error)
+
+other = rows + (rank == 1) * np.eye(60, 4, dtype=np.float32)
+results = {
+    "data": said(train, other),
+    "rows": said(train, rows[: 60 - rank]),
+    "config": said(train, lr=0.1 + rank),
+    "model": said(train, latent_dim=2 + rank),
+    "given a folder": said(train, out=None if rank else "unsaved"),
+    "both": said(train, other, lr=0.1 + rank),
+    "refused": said(train, out="file"),
+    "bad config": said(train, precision="float8" if rank else "float32"),
+    "none": said(train),
+}
+torch.distributed.barrier()
+if rank:  # a folder of its own, one checkpoint behind
+    shutil.copytree(here / "run", here / "behind")
+torch.distributed.barrier()
+results["resumed"] = said(rp.resume, here / "run", data=data(rows), epochs=4, progress=False)
+mine = here / ("behind" if rank else "run")
+results["checkpoint"] = said(rp.resume, mine, data=data(rows), epochs=6, progress=False)
+train(out="second")
+mine = here / ("second" if rank else "run")
+results["run"] = said(rp.resume, mine, data=data(rows), epochs=2, progress=False)
+(here / f"unlike{rank}.json").write_text(json.dumps(results))
+"""
+
+
 @pytest.fixture(scope="module")
 def together(tmp_path_factory) -> tuple[Path, str]:
-    """What two processes under torchrun wrote and said."""
+    """What two processes under torchrun wrote and said, where all is alike and where it is not."""
     here = tmp_path_factory.mktemp("ranks")
-    (here / "script.py").write_text(SCRIPT)
+    (here / "script.py").write_text(SCRIPT + UNLIKE)  # at once: processes start slowly
+    (here / "file").write_text("no folder")
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [sys.executable, *torchrun, str(here / "script.py"), str(here), json.dumps(FIT)],
@@ -100,6 +153,45 @@ def test_processes_of_a_noisy_model_agree_bit_for_bit_and_resume_exactly(togethe
     saved = rp.load(here / "straight").state_dict().values()
     weights = b"".join(value.numpy().tobytes() for value in saved)
     assert hashlib.sha256(weights).hexdigest() == first["straight"][0]
+
+
+@pytest.fixture(scope="module")
+def said(together) -> list[dict[str, str]]:
+    """What each of the two processes was told, by what they did not have alike."""
+    here, _ = together
+    return [json.loads((here / f"unlike{rank}.json").read_text()) for rank in (0, 1)]
+
+
+DIFFERS = {
+    "data": "data",
+    "rows": "rows, data",
+    "config": "config",
+    "model": "model",
+    "given a folder": "the folder (out), which only some are given",
+    "both": "data, config",
+    "checkpoint": "checkpoint",
+    "run": "run",
+}
+
+
+def test_what_differs_is_named_by_all(said):
+    for what, named in DIFFERS.items():
+        first, second = (messages[what] for messages in said)
+        assert first == second and "\n" not in first, what
+        start = f"torchrun: the processes of this run differ in {named}; give every"
+        assert first.startswith(start), what
+
+
+def test_what_one_refuses_the_other_does_not_wait_for(said):
+    first, second = said
+    other = "torchrun: another process of this run cannot start; it says why"
+    assert "file: is a file, expected a folder" in first["refused"] and second["refused"] == other
+    assert first["bad config"] == other and second["bad config"].startswith("precision: expected")
+
+
+def test_what_is_alike_is_trained(said):
+    assert [messages["none"] for messages in said] == ["nothing"] * 2
+    assert [messages["resumed"] for messages in said] == ["nothing"] * 2
 
 
 def test_a_comparison_refuses_torchrun(tmp_path, monkeypatch):

@@ -86,9 +86,10 @@ class UniformCodes(Distribution):
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
         sizes = self.sizes or (math.prod(self.shape),)
-        bits = self.like.new_tensor(sizes) * -math.log(self.codes)
+        nats = math.log(self.codes)
+        log_p = torch.cat([self.like.new_full((1,), -size * nats) for size in sizes])
         inside = ((x >= 0) & (x < self.codes)).flatten(1).all(1, keepdim=True)
-        return torch.where(inside, bits, -torch.inf)
+        return torch.where(inside, log_p, -torch.inf)
 
     def repeat(self, k: int) -> UniformCodes:
         return replace(self, rows=self.rows * k)

@@ -10,7 +10,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reparam.numerics import perplexity
+from reparam import numerics
 
 Update = Literal["ema", "gradient"]
 # Of a fair code both halves would be idle from 1/2 on: codes would be moved without end.
@@ -52,7 +52,7 @@ def nearest_code(x: Tensor, codes: Tensor) -> Tensor:
     codes = codes - center
     squares, columns = codes.square().sum(1), codes.T
     rows = DISTANCES_AT_ONCE * (ON_CUDA if x.is_cuda else 1) // len(codes)
-    with torch.autocast(x.device.type, enabled=False):
+    with numerics.without_autocast(x):
         # An exported graph is of any batch, and so many parts would be of one.
         whole = torch.compiler.is_exporting()
         parts = [
@@ -149,7 +149,7 @@ class Codebook(nn.Module):
         """The perplexity of the averaged shares, and how many are a tenth of the fair one."""
         fair = self.counts.sum() / len(self.counts)
         used = (self.counts > fair / 10).sum()
-        return torch.stack([perplexity(self.counts), used.to(self.counts)])
+        return torch.stack([numerics.perplexity(self.counts), used.to(self.counts)])
 
     @torch.no_grad()
     def statistics(self, z: Tensor, indices: Tensor) -> dict[str, Tensor]:
