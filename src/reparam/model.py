@@ -84,9 +84,13 @@ class Descend:
     name: str = "descend"
     players: tuple[Player, ...] = field(default=())
     of: Model | None = None  # the part of the model whose objective it is; None: the whole
+    # What its players learn of in place of x, if it is always the same of the same x: where it is
+    # made once for all steps, they are named to the loss with ``ENCODED`` behind.
+    code: Callable[[Tensor], Tensor] | None = None
 
 
 Stage = Solve | Descend
+ENCODED = ", encoded"
 DRAWS_OF_A_ROW = 100  # at a time at most, where the noise is that of each row
 
 

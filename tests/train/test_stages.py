@@ -11,6 +11,7 @@ import torch
 from clock import clock_of_steps
 from torch import Tensor, nn
 
+import reparam as rp
 from reparam.config import TrainConfig
 from reparam.data import Data, Split
 from reparam.model import Descend, Generator, Loss, Model, Player, Solve, Space
@@ -248,3 +249,28 @@ def test_the_share_of_a_budget_begins_anew_with_every_descent():
         training.history.seconds = seconds
         found.append(training.share_of_budget)
     assert found == [0.4, 1.0, 0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize("epochs", [2, 4])
+def test_codes_are_made_once_for_all_steps_where_that_pays(monkeypatch, epochs):
+    """Of three epochs or more the codec sees fewer rows, and the weights are the same."""
+    x = (torch.rand(100, 6, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    split = [Split(part) for part in x.split([60, 20, 20])]
+    made = Data(*split, Space((6,), "binary"), "made up")
+    sizes = {"codes": 8, "tokens": 3, "code_dim": 2, "hidden": (5,), "second_stage": "made"}
+    ends, rows = [], []
+    for few in (2, 99):
+        monkeypatch.setattr("reparam.train.state.FEW_EPOCHS", few)
+        model = rp.build("vq-vae", made.space, seed=1, **sizes)
+        seen = []
+
+        def codes_of(x: Tensor, model: TwoStage = model, seen: list[int] = seen) -> Tensor:
+            seen.append(len(x))
+            return type(model).codes_of(model, x)
+
+        monkeypatch.setattr(model, "codes_of", codes_of)
+        fit(model, made, epochs=epochs, batch_size=20, progress=False)
+        rows.append(sum(seen))
+        ends.append(model.state_dict())
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+    assert rows[1] - rows[0] == (60 * epochs - 60 if epochs > 2 else 0)

@@ -12,6 +12,7 @@ from reparam import numerics
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
+    ENCODED,
     Batch,
     Codec,
     Column,
@@ -86,6 +87,7 @@ class TwoStage(Codec, Generator):
         self.couples_rows, self.normalized = codec.couples_rows, generator.normalized
 
     of_codec = ""  # ends the names of the codec's players
+    draws_codes = False  # whether ``codes_of`` the same x are others every time
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -121,11 +123,12 @@ class TwoStage(Codec, Generator):
         self.generator.refuse_rows(rows)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        encoded, player = player.endswith(ENCODED), player.removesuffix(ENCODED)
         if not player.endswith(ON_CODES):
             loss = self.codec.loss(x, None, player.removesuffix(self.of_codec))
             self._condition(c, len(x))  # seen by nothing here, but a wrong one is refused
             return loss
-        code = self.codes_of(x)
+        code = x if encoded else self.codes_of(x)
         c = self._condition(c, code.shape[0])
         loss = self.generator.loss(code, c, player.removesuffix(ON_CODES))
         return loss._replace(terms={f"code_{name}": term for name, term in loss.terms.items()})
@@ -213,7 +216,7 @@ def _of_codec(stage: Stage, whole: TwoStage) -> Stage:
         return Solve(stage.name, lambda model, batches: solve(codec, batches))
     players = stage.players or (Player("model", (codec,)),)
     players = tuple(replace(p, name=p.name + whole.of_codec) for p in players)
-    return replace(stage, players=players, of=stage.of or codec)
+    return replace(stage, players=players, of=stage.of or codec, code=None)
 
 
 def _of_codes(stage: Stage, whole: TwoStage) -> Stage:
@@ -231,4 +234,5 @@ def _of_codes(stage: Stage, whole: TwoStage) -> Stage:
         return Solve(name, solve_on_codes)
     players = stage.players or (Player("model", (generator,)),)
     players = tuple(replace(p, name=p.name + ON_CODES) for p in players)
-    return Descend(name, players, of=stage.of or generator)
+    code = None if whole.draws_codes else whole.codes_of
+    return Descend(name, players, of=stage.of or generator, code=code)

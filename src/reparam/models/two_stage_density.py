@@ -47,7 +47,8 @@ class TwoStageDensity(TwoStage, LatentVariable):
 
     def __init__(self, codec: LatentVariable, generator: Density) -> None:
         super().__init__(codec, generator)
-        self.layers, self.log_prob_draws = codec.layers, codec.log_prob_draws
+        self.layers = codec.layers
+        self.log_prob_draws = self.draws_codes = codec.log_prob_draws
         self.objective = ELBO()
 
     @property

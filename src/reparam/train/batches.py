@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import copy
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -133,6 +134,20 @@ class Batches:
         if self.gray_levels is None:
             return x
         return draw(x, self.gray_levels, generator_of(x.device, self.seed, *key))
+
+    @torch.no_grad()
+    def encoded(self, code: Callable[[torch.Tensor], torch.Tensor]) -> Batches | None:
+        """The same batches of what ``code`` makes of x, made here once, so many rows at a time.
+
+        None where x are other ones every time.
+        """
+        if self.augment or self.gray_levels is not None:
+            return None
+        other = copy.copy(self)
+        other.x = torch.cat([code(batch.x) for batch in self])
+        other.c = None if self.c is None else self.c.to(other.x.device)
+        other.streamed, other.ahead, other.epoch = False, None, -1
+        return other
 
     def __iter__(self) -> Iterator[Batch]:
         """Every row once, in the data's order: what a ``Solve`` reads."""

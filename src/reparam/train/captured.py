@@ -64,7 +64,7 @@ def captured(
         with _aside():
             wanted = _trial(training, players, steps)
         before.refuse_replaced()
-        like = {p.name: batch for p, batch in turns(training.batches, training.step, players)}
+        like = {p.name: batch for p, batch in turns(training.read, training.step, players)}
         graphs = {name: Captured(step, like[name]) for name, step in steps.items()}
         before.put_back()
         replayed = _trial(training, players, graphs)
@@ -112,7 +112,7 @@ def _trial(
     """The objective and the terms of the steps that come next."""
     found = []
     for step in range(training.step, training.step + TRIED):
-        for player, batch in turns(training.batches, step, players):
+        for player, batch in turns(training.read, step, players):
             values = steps[player.name](batch).values.clone()
             found.append(values[[0, *range(2, len(values))]])  # the gradients' sum cancels
     return found

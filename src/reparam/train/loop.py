@@ -19,7 +19,7 @@ from reparam.config import TrainConfig
 from reparam.data import Data, as_data, load_data
 from reparam.interrupt import Interrupt, interruptible
 from reparam.memory import keep_freed
-from reparam.model import Batch, Descend, Loss, Model, Player
+from reparam.model import ENCODED, Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
 from reparam.progress import Watch, bar
 from reparam.train.captured import captured
@@ -283,11 +283,14 @@ class _Session:
         first, before = training.step, training.history.seconds
         training.start_clock()
         self._agree()
-        steps: Mapping[str, Step] = {p.name: Update(training, p, self.forward) for p in players}
+        ending = ENCODED if training.encode_once(stage) else ""
+        steps: Mapping[str, Step] = {
+            p.name: Update(training, p, self.forward, p.name + ending) for p in players
+        }
         if not training.ended:
             steps = captured(training, players, steps, self._warn)
         while not training.ended:
-            for player, batch in turns(training.batches, training.step, players):
+            for player, batch in turns(training.read, training.step, players):
                 self._optimize(player, steps[player.name], batch)
             training.move_average()
             training.step += 1

@@ -37,6 +37,7 @@ from reparam.train.ranks import Ranks
 from reparam.train.tally import Tally
 
 STEPS_BY_DEFAULT, EPOCHS_AT_LEAST = 5000, 10
+FEW_EPOCHS = 2  # for which codes are not made before the steps
 STEPS_PER_ROW = 50  # shorter epochs share a row of the history
 
 
@@ -89,6 +90,7 @@ class Training:
         self.batches = Batches(
             data.train, config.batch_size, config.seed, self.device, c, self.ranks, config.augment
         )
+        self.read = self.batches  # what the steps of a descent read
         self.valid = data.valid
         self.stage, self.step = 0, 0
         self.history, self.tallies = History(), dict[str, Tally]()
@@ -212,6 +214,18 @@ class Training:
         if self.config.ema is not None and self.average is None:
             self.average = [value.detach().clone() for value in self.moving]
         return players
+
+    def encode_once(self, stage: Descend) -> bool:
+        """Make what the steps of a descent learn of before them, if that pays, and say whether.
+
+        It costs a pass over all data: of descents of few epochs, or of so many seconds, each batch
+        is encoded by itself.
+        """
+        self.read = self.batches
+        enough = self.total_steps > FEW_EPOCHS * self.batches.steps_per_epoch
+        if stage.code is not None and enough and self.config.budget is None:
+            self.read = self.batches.encoded(stage.code) or self.batches
+        return self.read is not self.batches
 
     @torch.no_grad()
     def move_average(self) -> None:

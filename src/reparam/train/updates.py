@@ -35,17 +35,21 @@ class Update:
         training: whose model, optimizers and processes they are.
         player: who moves.
         forward: the model's loss, compiled or as it is.
+        name: by which the loss knows the player.
     """
 
-    def __init__(self, training: Training, player: Player, forward: Callable[..., Loss]) -> None:
+    def __init__(
+        self, training: Training, player: Player, forward: Callable[..., Loss], name: str
+    ) -> None:
         self.training, self.player, self.forward = training, player, forward
+        self.name = name
         self.optimizer = training.optimizers[player.name]
         self.weights = training.weights[player.name]
 
     def __call__(self, batch: Batch) -> Measured:
         training, player = self.training, self.player.name
         with self._precision():
-            loss = self.forward(batch.x, batch.c, player)
+            loss = self.forward(batch.x, batch.c, self.name)
         for weight in self.weights:
             weight.grad = None
         # Of a single player it would be the same, and a search for it through the graph.
