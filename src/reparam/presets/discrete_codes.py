@@ -32,6 +32,7 @@ from reparam.presets.second_stages import (
     OfVectors,
     VectorPriorOptions,
 )
+from reparam.presets.steps import quick_where_small
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "Models of discrete codes"
@@ -179,6 +180,7 @@ USUAL = {name: getattr(CoderOptions, name) for name in (*NO_CODEBOOK, "depth")}
 @preset(
     "vq-vae",
     paper="van den Oord et al. 2017, Neural discrete representation learning",
+    train=quick_where_small,
     small={**SMALL, "depth": 2, "sizes": (65, 64)},
     when="For codes that are whole numbers: to compress, and to learn a strong prior of.",
 )
@@ -192,6 +194,7 @@ def vq_vae(
 @preset(
     "vq-vae-2",
     paper="Razavi et al. 2019, Generating diverse high-fidelity images with VQ-VAE-2",
+    train=quick_where_small,
     small={**SMALL, "depth": 2, "sizes": (65, 64)},
     when="For larger images: a coarse grid for what is global, a fine one for the rest.",
 )
@@ -207,6 +210,7 @@ def vq_vae_2(
 @preset(
     "fsq-vae",
     paper="Mentzer et al. 2023, Finite scalar quantization: VQ-VAE made simple",
+    train=quick_where_small,
     fixed={**USUAL, "quantizer": "fsq"},
     small={name: v for name, v in SMALL.items() if name not in USUAL} | {"sizes": (65, 64)},
     when="For discrete codes without a codebook that could collapse.",
@@ -221,6 +225,7 @@ def fsq_vae(
 @preset(
     "rq-vae",
     paper="Lee et al. 2022, Autoregressive image generation using residual quantization",
+    train=quick_where_small,
     fixed={"quantizer": "residual", "sizes": CoderOptions.sizes},
     small={**SMALL, "depth": 2},
     when="For better reconstructions from few positions: several codes at each.",
