@@ -108,10 +108,10 @@ def test_curves_follow_the_averaged_shares():
     history = rp.fit(model, data, epochs=1, progress=False)
     assert {"valid/perplexity", "valid/codes_in_use", "train/perplexity"} <= set(history.columns)
     first, second = model.coder.quantizers[0].codebooks
-    first.counts.copy_(torch.tensor([3.0, 3.0, 0, 0, 0, 0]))
-    second.counts.copy_(torch.tensor([1.0, 1, 1, 1, 0.05, 0]))
+    first.used.copy_(torch.tensor([3.0, 3.0, 0, 0, 0, 0]))
+    second.used.copy_(torch.tensor([1.0, 1, 1, 1, 0.05, 0]))
     terms = model.eval().loss(data.test.x[:3]).terms
-    shares = second.counts / second.counts.sum()
+    shares = second.used / second.used.sum()
     other = -(shares[:5] * shares[:5].log()).sum()
     wanted = (0.5 * (math.log(2) + other)).exp()
     torch.testing.assert_close(terms["perplexity"], wanted.expand(3))
