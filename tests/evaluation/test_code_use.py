@@ -49,9 +49,11 @@ def test_each_grid_has_its_own_use_the_one_next_to_x_being_layer_1():
     assert measure("perplexity_layer_2").title == "Perplexity, layer 2"
 
 
-def test_every_level_of_depth_is_a_codebook():
-    model = rp.build("rq-vae", IMAGES, codes=7, depth=3, **SMALL).eval()
-    code = torch.arange(3).view(1, 3, 1, 1).expand(2, *model.code_space.shape)
+@pytest.mark.parametrize("space", [IMAGES, Space((5,), "real")], ids=["images", "vectors"])
+def test_every_level_of_depth_is_a_codebook(space):
+    model = rp.build("rq-vae", space, codes=7, depth=3, tokens=4, **SMALL).eval()
+    code = torch.arange(3).repeat_interleave(model.code_space.dimension // 3)
+    code = code.view(1, *model.code_space.shape).repeat(2, *[1] * len(model.code_space.shape))
     counts = index_counts(model, code)
     assert torch.equal(counts.argmax(1), torch.arange(3))
     assert counts.shape == (3, 7) and counts.sum() == code.numel()
