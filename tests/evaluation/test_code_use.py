@@ -104,6 +104,16 @@ def test_training_and_evaluation_say_that_codes_collapsed():
     assert text in history.warnings
 
 
+def test_the_perplexity_of_two_grids_is_that_of_an_index():
+    model = rp.build("vq-vae-2", Space((1, 16, 16), "levels", 4), codes=4, **SMALL).eval()
+    coarse, fine = model.coder.sizes
+    shares = torch.eye(4)[0], torch.full((4,), 0.25)
+    for quantizer, share in zip(model.coder.quantizers, shares, strict=True):
+        quantizer.codebooks[0].used.copy_(share)
+    found = model.loss(noise(3, side=16).test.x).terms["perplexity"]
+    torch.testing.assert_close(found, torch.full((3,), 4 ** (fine / (coarse + fine))))
+
+
 def test_curves_follow_the_averaged_shares():
     data = noise(60)
     model = rp.build("rq-vae", data.space, codes=6, depth=2, seed=0, **SMALL)
