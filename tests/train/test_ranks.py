@@ -48,7 +48,7 @@ def told(model, history):
 
 results = {"straight": told(*noisy("straight", 4)), "stopped": told(*noisy("resumed", 2))}
 results["normalized"] = told(*noisy("normalized", 2, "vae", batch_norm=True))
-codes = rp.build("vq-vae", data.space, codes=16, channels=8, blocks=1, restart=0.5)
+codes = rp.build("vq-vae", data.space, codes=16, channels=8, blocks=1, restart=0.45)
 results["codes"] = told(codes, rp.fit(codes, data, epochs=2, **options))
 results["resumed"] = told(*rp.resume(here / "resumed", epochs=4, progress=False))
 (here / f"rank{Ranks().rank}.json").write_text(json.dumps(results))

@@ -84,7 +84,7 @@ def test_codes_that_move_and_restart_are_resumed_exactly(tmp_path, stop):
 
     def model() -> Any:
         sizes = {"codes": 8, "tokens": 3, "code_dim": 2, "hidden": (5,), "start": "random"}
-        return rp.build("vq-vae", flags.space, seed=2, **sizes, restart=0.5, second_stage="made")
+        return rp.build("vq-vae", flags.space, seed=2, **sizes, restart=0.45, second_stage="made")
 
     fields = FIELDS | {"epochs": 14, "ema": None}
     whole = model()
