@@ -49,9 +49,11 @@ def test_each_grid_has_its_own_use_the_one_next_to_x_being_layer_1():
     assert measure("perplexity_layer_2").title == "Perplexity, layer 2"
 
 
-def test_every_level_of_depth_is_a_codebook():
-    model = rp.build("rq-vae", IMAGES, codes=7, depth=3, **SMALL).eval()
-    code = torch.arange(3).view(1, 3, 1, 1).expand(2, *model.code_space.shape)
+@pytest.mark.parametrize("space", [IMAGES, Space((5,), "real")], ids=["images", "vectors"])
+def test_every_level_of_depth_is_a_codebook(space):
+    model = rp.build("rq-vae", space, codes=7, depth=3, tokens=4, **SMALL).eval()
+    code = torch.arange(3).repeat_interleave(model.code_space.dimension // 3)
+    code = code.view(1, *model.code_space.shape).repeat(2, *[1] * len(model.code_space.shape))
     counts = index_counts(model, code)
     assert torch.equal(counts.argmax(1), torch.arange(3))
     assert counts.shape == (3, 7) and counts.sum() == code.numel()
@@ -102,16 +104,26 @@ def test_training_and_evaluation_say_that_codes_collapsed():
     assert text in history.warnings
 
 
+def test_the_perplexity_of_two_grids_is_that_of_an_index():
+    model = rp.build("vq-vae-2", Space((1, 16, 16), "levels", 4), codes=4, **SMALL).eval()
+    coarse, fine = model.coder.sizes
+    shares = torch.eye(4)[0], torch.full((4,), 0.25)
+    for quantizer, share in zip(model.coder.quantizers, shares, strict=True):
+        quantizer.codebooks[0].used.copy_(share)
+    found = model.loss(noise(3, side=16).test.x).terms["perplexity"]
+    torch.testing.assert_close(found, torch.full((3,), 4 ** (fine / (coarse + fine))))
+
+
 def test_curves_follow_the_averaged_shares():
     data = noise(60)
     model = rp.build("rq-vae", data.space, codes=6, depth=2, seed=0, **SMALL)
     history = rp.fit(model, data, epochs=1, progress=False)
     assert {"valid/perplexity", "valid/codes_in_use", "train/perplexity"} <= set(history.columns)
     first, second = model.coder.quantizers[0].codebooks
-    first.counts.copy_(torch.tensor([3.0, 3.0, 0, 0, 0, 0]))
-    second.counts.copy_(torch.tensor([1.0, 1, 1, 1, 0.05, 0]))
+    first.used.copy_(torch.tensor([3.0, 3.0, 0, 0, 0, 0]))
+    second.used.copy_(torch.tensor([1.0, 1, 1, 1, 0.05, 0]))
     terms = model.eval().loss(data.test.x[:3]).terms
-    shares = second.counts / second.counts.sum()
+    shares = second.used / second.used.sum()
     other = -(shares[:5] * shares[:5].log()).sum()
     wanted = (0.5 * (math.log(2) + other)).exp()
     torch.testing.assert_close(terms["perplexity"], wanted.expand(3))

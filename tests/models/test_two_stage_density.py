@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pytest
 import torch
 
 import reparam as rp
@@ -143,6 +144,20 @@ def test_a_completion_keeps_what_is_given_and_the_codes_of_it():
     other[:, :, 5:] = 0
     again = model.complete(other, given, generator=torch.Generator().manual_seed(0))
     assert torch.equal(again, one), "what is not given is not looked at"
+
+
+@pytest.mark.parametrize("side, times", [(33, 3), (17, 2), (9, 1), (10, 2), (16, 2)])
+def test_codes_are_given_where_all_of_what_they_halve_is(side, times):
+    """Sides are padded behind, so that a code is of 2^times rows, from the first on."""
+    space = Space((1, side, side), "levels", 4)
+    model = rp.build("vq-vae", space, **SMALL, **PRIOR, downsampling=times)
+    for rows_given in range(side + 1):
+        given = torch.zeros(1, 1, side, side, dtype=torch.bool)
+        given[:, :, :rows_given] = True
+        size = model.code_space.shape[1]
+        wanted = [min((i + 1) * 2**times, side) <= rows_given for i in range(size)]
+        assert model._kept(given)[0, 0, :, 0].tolist() == wanted
+        assert torch.equal(model._kept(given.mT), model._kept(given).mT)
 
 
 def test_the_prior_is_the_generator():

@@ -179,6 +179,16 @@ def test_more_idle_codes_than_used_ones_share_those():
     assert book.codebook.isfinite().all()
 
 
+def test_codes_that_were_moved_are_no_more_in_use_than_they_are():
+    """Of equal vectors one code is nearest, wherever the others are put."""
+    torch.manual_seed(0)
+    quantizer, z = VectorQuantizer(16, 3, decay=0.9), torch.ones(50, 3, 1)
+    for _ in range(60):
+        quantizer.after_step(quantizer(z).statistics)
+    assert quantizer.restarts > 16
+    torch.testing.assert_close(quantizer.use, torch.ones(1, 2), rtol=0.01, atol=0)
+
+
 def test_moved_codes_are_used_from_then_on():
     """From codes near 0 and vectors that are far away, where one code alone is nearest to all."""
     torch.manual_seed(0)
@@ -232,6 +242,20 @@ def test_residuals_of_one_level_are_plain_quantization():
     assert torch.equal(found.vectors, book.codebook[found.indices[:, 0]])
 
 
+@pytest.mark.parametrize("cosine", [False, True])
+def test_every_level_leaves_less_than_the_one_before(cosine):
+    """The length of what is left is known to those levels only whose codes have any length."""
+    torch.manual_seed(0)
+    quantizer, rest = VectorQuantizer(16, 4, 4, cosine=cosine), vectors(1000, 4)
+    quantizer.start(rest)
+    rest = nn.functional.normalize(rest, dim=1) if cosine else rest
+    errors = []
+    for book in quantizer.codebooks:
+        rest = rest - book(rest)[1]
+        errors.append(rest.square().sum(1).mean().item())
+    assert errors == sorted(errors, reverse=True)
+
+
 def test_codes_of_length_one_are_chosen_by_cosine():
     quantizer = VectorQuantizer(9, 4, cosine=True).double()
     z = vectors(50, 4, dtype=F64)
@@ -247,7 +271,7 @@ def test_fewer_vectors_than_codes_are_refused():
         VectorQuantizer(4, 2).start(torch.zeros(3, 2))
 
 
-@pytest.mark.parametrize("levels", [(2,), (3, 2), (8, 5, 5, 5), (7, 4, 2)])
+@pytest.mark.parametrize("levels", [(2,), (3, 2), (8, 5, 5, 5), (7, 4, 2), (1500,), (2001,)])
 @pytest.mark.parametrize("dtype", [torch.float32, F64], ids=str)
 def test_every_code_of_the_finite_scalar_quantizer_is_met_once(levels, dtype):
     quantizer = FiniteScalarQuantizer(levels).to(dtype)

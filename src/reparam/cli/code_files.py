@@ -127,6 +127,8 @@ def _by_grid(model: Encoder, z: Tensor) -> Mapping[str, Tensor | Array]:
     if levels is None:
         return {"z": z}
     indices = z.numpy().astype(np.min_scalar_type(levels - 1))
+    if len(model.grids) == 1:  # of tokens it is a vector, as models take it
+        return {"z": indices.reshape(-1, *model.code_space.shape)}
     ends = np.cumsum([math.prod(grid) for grid in model.grids])[:-1]
     parts = zip(_grid_names(model), np.split(indices, ends, 1), model.grids, strict=True)
     return {name: part.reshape(-1, *grid) for name, part, grid in parts}

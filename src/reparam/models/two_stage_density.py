@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -122,11 +124,15 @@ class CompletingTwoStage(TwoStageDensity, Completer):
 
     def _kept(self, mask: Tensor) -> Tensor:
         """Which indices are of what is given, (B, *code_space.shape)."""
-        whole = mask.all(1, keepdim=True).to(self.anchor.dtype)  # (B, 1, H, W)
+        missing = (~mask.all(1, keepdim=True)).to(self.anchor.dtype)  # (B, 1, H, W)
         parts = []
         for depth, *grid in self.grids:
-            share = F.interpolate(whole, size=grid, mode="area")  # averages over each code's part
-            parts.append((share > 1 - 1e-6).expand(-1, depth, -1, -1).flatten(1))
+            # A code's part are so many rows and columns; fewer of the last one are in the image.
+            part = [
+                1 << math.ceil(math.log2(a / b)) for a, b in zip(mask.shape[2:], grid, strict=True)
+            ]
+            lacks = F.max_pool2d(missing, part, ceil_mode=True)
+            parts.append((lacks == 0).expand(-1, depth, -1, -1).flatten(1))
         return torch.cat(parts, 1).view(-1, *self.code_space.shape)
 
 

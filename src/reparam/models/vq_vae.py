@@ -131,12 +131,16 @@ class VQVAE(LatentVariable):
     @torch.no_grad()
     def _of_codes(self, like: Tensor) -> dict[str, Tensor]:
         """By the averages of training: perplexity, codes in use, and how many were moved so far."""
-        learned = [q for q in self.coder.quantizers if q.needs_start]
+        pairs = zip(self.coder.quantizers, self.coder.vectors, strict=True)
+        learned = [(q, sites) for q, sites in pairs if q.needs_start]
         if not learned:
             return {}
-        perplexity, used = torch.cat([q.use for q in learned]).unbind(1)
-        values = [perplexity.log().mean().exp(), used.sum()]
-        moved = [q.restarts for q in learned if q.restarts is not None]
+        uses = [q.use for q, _ in learned]
+        # exp of the mean of H over all indices, as that of evaluation
+        of_grids = [n * use[:, 0].log().sum() for use, (_, n) in zip(uses, learned, strict=True)]
+        total = sum(n * q.depth for q, n in learned)
+        values = [(torch.stack(of_grids).sum() / total).exp(), torch.cat(uses)[:, 1].sum()]
+        moved = [q.restarts for q, _ in learned if q.restarts is not None]
         values += [torch.stack(moved).sum()] if moved else []
         return {n: v.to(like).expand_as(like) for n, v in zip(OF_CODES, values, strict=False)}
 

@@ -117,6 +117,7 @@ class Codebook(nn.Module):
         self.register_buffer("sums", torch.zeros(codes, width))
         self.register_buffer("squares", torch.zeros(codes, width))
         self.register_buffer("weight", torch.zeros(()))
+        self.register_buffer("used", torch.zeros(codes))
         self.register_buffer("restarts", torch.zeros((), dtype=torch.int64))
         signs = torch.rand(codes, width, generator=torch.Generator().manual_seed(0)) < 0.5
         self.register_buffer("signs", 2.0 * signs - 1, persistent=False)
@@ -124,6 +125,7 @@ class Codebook(nn.Module):
         self.sums: Tensor
         self.squares: Tensor
         self.weight: Tensor
+        self.used: Tensor  # counts as they were found: codes that were moved are given none
         self.restarts: Tensor  # how often a code was moved
         self.signs: Tensor  # directions in which codes are put beside others
 
@@ -147,9 +149,9 @@ class Codebook(nn.Module):
     @property
     def use(self) -> Tensor:
         """The perplexity of the averaged shares, and how many are a tenth of the fair one."""
-        fair = self.counts.sum() / len(self.counts)
-        used = (self.counts > fair / 10).sum()
-        return torch.stack([numerics.perplexity(self.counts), used.to(self.counts)])
+        fair = self.used.sum() / len(self.used)
+        count = (self.used > fair / 10).sum()
+        return torch.stack([numerics.perplexity(self.used), count.to(self.used)])
 
     @torch.no_grad()
     def statistics(self, z: Tensor, indices: Tensor) -> dict[str, Tensor]:
@@ -184,6 +186,7 @@ class Codebook(nn.Module):
         for name, value in found.items():
             getattr(self, name).copy_(weight * value / len(vectors))
         self.weight.fill_(weight)
+        self.used.copy_(self.counts)
         if self.update == "ema":
             self._follow(found["counts"] > 0)
 
@@ -193,7 +196,8 @@ class Codebook(nn.Module):
         total = statistics["counts"].sum()
         new = [statistics[name].to(self.sums) / total for name in SUMS]
         finite = torch.stack([value.isfinite().all() for value in new]).all()
-        for name, value in zip((*SUMS, "weight"), (*new, torch.ones_like(total)), strict=True):
+        values = (*new, torch.ones_like(total), new[0])
+        for name, value in zip((*SUMS, "weight", "used"), values, strict=True):
             old = getattr(self, name)
             old.copy_(torch.where(finite, self.decay * old + (1 - self.decay) * value, old))
         if self.update == "ema":

@@ -36,7 +36,7 @@ class Coder(nn.Module, ABC):
 
     Args:
         quantizers: one of each grid, all of K codes.
-        grids: their shapes (depth, *grid).
+        grids: their shapes (depth, *grid), of tokens without depth (tokens,).
     """
 
     def __init__(self, quantizers: Sequence[Quantizer], grids: Sequence[tuple[int, ...]]) -> None:
@@ -61,8 +61,9 @@ class Coder(nn.Module, ABC):
 
     @property
     def code_shape(self) -> tuple[int, ...]:
-        """That of the only grid, or of one vector of all indices."""
-        return self.grids[0] if len(self.grids) == 1 else (sum(self.sizes),)
+        """That of the only grid of an image, or of one vector of all indices."""
+        first = self.grids[0]
+        return first if len(self.grids) == 1 and len(first) == 3 else (sum(self.sizes),)
 
     @abstractmethod
     def quantized(self, x: Tensor) -> list[Quantized]:
@@ -131,7 +132,8 @@ class OneGrid(Coder):
     def __init__(
         self, encoder: nn.Module, quantizer: Quantizer, decoder: nn.Module, grid: Sequence[int]
     ) -> None:
-        shape = (quantizer.depth, *grid) if len(grid) > 1 else (quantizer.depth * grid[0],)
+        flat = quantizer.depth == len(grid) == 1
+        shape = tuple(grid) if flat else (quantizer.depth, *grid)
         super().__init__([quantizer], [shape])
         self.encoder, self.decoder, self.grid = encoder, decoder, tuple(grid)
 

@@ -87,7 +87,8 @@ class VectorQuantizer(Quantizer):
         restart: codes used less than this share of the fair one are put beside those used most; 0:
             none is.
         gradient: to the encoder.
-        cosine: whether vectors and codes have length 1, so that the nearest has the largest cosine.
+        cosine: whether vectors and codes have length 1, so that the nearest has the largest cosine;
+            what a first level leaves has any length, and so have the codes of it.
 
     Shape: (B, D, *grid) → vectors (B, D, *grid), indices (B, depth, *grid).
 
@@ -122,7 +123,8 @@ class VectorQuantizer(Quantizer):
         self.codes, self.width, self.depth = codes, width, depth
         self.gradient, self.cosine = gradient, cosine
         self.books = nn.ModuleList(
-            Codebook(codes, width, update, decay, restart, cosine) for _ in range(depth)
+            Codebook(codes, width, update, decay, restart, unit=cosine and level == 0)
+            for level in range(depth)
         )
 
     @property
@@ -186,7 +188,8 @@ class FiniteScalarQuantizer(Quantizer):
     for even L the offset o = ½ and s = atanh(o / h), so that z = 0 gives 0. Digits are
     ⌊L/2⌋ + round(b), indices numbers in mixed radix, the first coordinate counting least; there
     are no terms.
-    (With 1 − 10⁻³, which is published, two levels would have no real s.)
+    (With 1 − 10⁻³, which is published, two levels would have no real s; of more than 501 levels the
+    margin stays at ¼, as from ½ on there would be more than L.)
 
     Args:
         levels: L of each coordinate, from 2.
@@ -206,7 +209,8 @@ class FiniteScalarQuantizer(Quantizer):
         super().__init__()
         self.codes, self.width = math.prod(levels), len(levels)
         count = torch.tensor(levels)
-        half = (count - 1).double() * (1 + 1e-3) / 2
+        half = (count - 1).double() / 2
+        half = half + (1e-3 * half).clamp(max=0.25)  # of a thousand levels it would be one more
         offset = (count % 2 == 0).double() / 2
         basis = torch.tensor([math.prod(levels[:i]) for i in range(len(levels))])
         numbers = {"radius": half, "offset": offset, "shift": torch.atanh(offset / half)}

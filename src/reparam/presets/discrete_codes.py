@@ -58,7 +58,7 @@ class CoderOptions(LikelihoodOptions):
             none is.
         start: codes from k-means of training vectors, or at random near 0.
         gradient: to the encoder, the decoder's as it is or rotated and scaled as codes are.
-        cosine: whether vectors and codes have length 1.
+        cosine: whether vectors and codes have length 1; of residual, those of the first level.
         quantizer: nearest of K codes, of several levels of what is left (residual), or every
             coordinate rounded (fsq).
         sizes: levels of each coordinate of fsq, whose product is K.

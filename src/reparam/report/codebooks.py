@@ -57,10 +57,8 @@ def books(coded: Coded) -> list[Book]:
 
 def _places(grid: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
     """Names and grids of the codebooks of one grid: one of each level of its depth."""
-    if len(grid) != 3:
-        return [(f"{' × '.join(map(str, grid))} indices", grid)]
-    depth, *sides = grid
-    name = f"{sides[0]} × {sides[1]} indices"
+    depth, *sides = grid if len(grid) > 1 else (1, *grid)
+    name = f"{' × '.join(map(str, sides))} indices"
     names = [f"{name}, level {level} of {depth}" for level in range(1, depth + 1)]
     return [(text, tuple(sides)) for text in (names if depth > 1 else [name])]
 

@@ -28,12 +28,12 @@ def has_indices(model: Model) -> bool:
 def by_codebook(model: Encoder, code: Tensor) -> list[Tensor]:
     """The indices of each codebook, (N, sites), the coarsest first.
 
-    Every grid has one, and of a grid (depth, H, W) every level of its depth.
+    Every grid has one, and of a grid (depth, …) every level of its depth.
     """
     sizes = [math.prod(grid) for grid in model.grids]
     parts = zip(code.flatten(1).split(sizes, 1), model.grids, strict=True)
     levels = [
-        part.unflatten(1, (grid[0], -1)).unbind(1) if len(grid) == 3 else (part,)
+        part.unflatten(1, (grid[0], -1)).unbind(1) if len(grid) > 1 else (part,)
         for part, grid in parts
     ]
     return [level for of_grid in levels for level in of_grid]

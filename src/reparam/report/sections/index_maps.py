@@ -41,8 +41,8 @@ def build(shown: Shown) -> Maps | None:
     for coded in shown.indexed:
         figures = [*_restored(shown, coded, rows, what), *_maps(shown, coded, rows, what)]
         cards.append(Card(coded.index, coded.label, figures))
-    deep = any(grid[0] > 1 for coded in shown.indexed for grid in coded.model.grids)
-    return Maps(cards, deep)
+    grids = [grid for coded in shown.indexed for grid in coded.model.grids if len(grid) == 3]
+    return Maps(cards, deep=any(depth > 1 for depth, *_ in grids))
 
 
 def _restored(shown: Shown, coded: Coded, rows: Tensor, what: str) -> Iterator[tuple[str, Picture]]:
