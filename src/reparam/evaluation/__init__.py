@@ -127,7 +127,9 @@ def _measured(asked: _Asked, extractor: Extractor | None, tell: Watch) -> Scores
         scores |= finite(part.measure(_within(tell, part, done, work)))
         done += part.work
     tell("measured", 1.0)
-    return of_whole_split(scores | _gap(scores), len(asked.data.splits[asked.split]))
+    drawn = isinstance(asked.model, LatentVariable) and asked.model.log_prob_draws
+    gap = _gap(scores) if drawn else {}  # else both numbers are the same by definition
+    return of_whole_split(scores | gap, len(asked.data.splits[asked.split]))
 
 
 def _within(tell: Watch, part: _Part, done: float, work: float) -> Callable[[float], None]:

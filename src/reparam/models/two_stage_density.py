@@ -51,7 +51,7 @@ class TwoStageDensity(TwoStage, LatentVariable):
         super().__init__(codec, generator)
         self.layers = codec.layers
         self.log_prob_draws = self.draws_codes = codec.log_prob_draws
-        self.objective = ELBO()
+        self.surrogate, self.objective = codec.surrogate, ELBO()
 
     @property
     def counted(self) -> int:

@@ -249,7 +249,7 @@ class FiniteScalarQuantizer(Quantizer):
 def rotated(e: Tensor, z: Tensor) -> Tensor:
     """e (N, D), with the gradient of the rotation and scaling that take z to it, held fixed."""
     with torch.no_grad():
-        length, wanted = (v.norm(dim=1, keepdim=True).clamp(min=1e-12) for v in (z, e))
+        length, wanted = (v.norm(dim=1, keepdim=True).clamp(min=1e-6) for v in (z, e))
         a, b = z / length, e / wanted
         middle = nn.functional.normalize(a + b, dim=1)
     turned = z - 2 * middle * (z * middle).sum(1, keepdim=True)
