@@ -19,7 +19,7 @@ SUMS = ("counts", "sums", "squares")  # over the vectors of a step that have a c
 DISTANCES_AT_ONCE = 2**17  # which stay in a cache of a CPU's; on CUDA so many times as many
 ON_CUDA = 2**9
 FEWEST_ROWS = 64  # of a product of matrices, for which these are read once
-LLOYD_STEPS = 5
+LLOYD_STEPS = 10
 
 
 def straight_through(e: Tensor, z: Tensor) -> Tensor:
