@@ -58,7 +58,12 @@ def grid_contents(grid: Grid) -> Contents:
     >>> (test.x.ravel() == test.rows).all(), (test.factors.ravel() == test.rows).all()
     (np.True_, np.True_)
     """
-    size = math.prod(grid.shape)
+    size, notes = math.prod(grid.shape), [*grid.notes, FIXED]
+    if grid.shape[0] < len(SPLITS):
+        raise ValueError(
+            f"{grid.origin}: expected at least {len(SPLITS)} images, one for each split, got "
+            f"{grid.shape[0]}"
+        )
     if size < large_arrays.MAPPED_FROM:
         large_arrays.refuse_too_large(grid.origin, size)
         x = np.empty(grid.shape, np.uint8)
@@ -66,6 +71,7 @@ def grid_contents(grid: Grid) -> Contents:
     else:
         key = digest([grid.key, list(grid.shape)])
         x = large_arrays.kept(key, grid.shape, lambda x: _fill(x, grid))
+        notes.append(f"Made once and mapped from a file of {size / 1e9:.1f} GB in the cache.")
     factors, splits, start = grid.factors(), {}, 0
     for split, rows in carve(len(x), seed=0).items():
         part = x[start : (start := start + len(rows))]
@@ -75,7 +81,7 @@ def grid_contents(grid: Grid) -> Contents:
         grid.name,
         grid.origin,
         levels=grid.levels,
-        notes=(*grid.notes, FIXED),
+        notes=tuple(notes),
         factor_names=grid.factor_names,
     )
 

@@ -125,8 +125,8 @@ def load_data(
         frames: of image files with several, the ``"first"`` or ``"all"``; None: the first in a
             folder, all of a single file.
         attribute_table: a text table with a row for each image file, which one of its columns
-            names. The other columns are attributes, or those named in ``attributes`` are, or
-            ``label`` is the label; of text each word is an attribute, ``column:word``.
+            names. The others are attributes, unless ``attributes``, ``factors`` or ``label`` name
+            some; of text each word is an attribute, ``column:word``, or a level of a factor.
         x, y: names of the examples and of their labels among named arrays, or among the parts of
             the items of a Dataset; None: by common names.
         bands: one channel, or three as red, green and blue, counted from 0, that pictures show of
