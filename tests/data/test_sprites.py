@@ -276,13 +276,13 @@ def mapped(monkeypatch, tmp_path):
 
 def test_a_large_grid_is_made_once_and_streamed(mapped, monkeypatch):
     data = load_data(TINY)
-    (file,) = mapped.iterdir()
+    (file,) = mapped.glob("*.npy")
     made = file.stat().st_mtime_ns
     for split in load_data(TINY).splits.values():
         assert split.streamed
     assert file.stat().st_mtime_ns == made
     assert load_data(f"{TINY} colors=2").space.shape == (3, 16, 16)
-    assert len(list(mapped.iterdir())) == 2  # other choices, another file
+    assert len(list(mapped.glob("*.npy"))) == 2  # other choices, another file
     monkeypatch.setenv("REPARAM_CACHE", "off")
     unkept = load_data(TINY)
     monkeypatch.setattr(large_arrays, "MAPPED_FROM", 2**30)
@@ -291,10 +291,20 @@ def test_a_large_grid_is_made_once_and_streamed(mapped, monkeypatch):
     assert data.fingerprint() == unkept.fingerprint() == inside.fingerprint()
 
 
+def test_what_a_killed_process_left_of_a_large_grid_is_removed(mapped):
+    load_data(TINY)
+    (file,) = mapped.glob("*.npy")
+    left = mapped / f".{file.name}.abcdefgh"
+    left.mkdir()
+    file.rename(left / file.name)
+    load_data(TINY)
+    assert file.is_file() and not left.exists()
+
+
 def test_room_for_a_large_grid_is_looked_for_first(mapped, monkeypatch):
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
-    with pytest.raises(ValueError, match="cache: no room for .*REPARAM_CACHE names another folder"):
+    with pytest.raises(ValueError, match="grids: no room for .*REPARAM_CACHE names another folder"):
         load_data(TINY)
     monkeypatch.undo()
     monkeypatch.setattr(large_arrays, "MAPPED_FROM", 1)
@@ -306,7 +316,7 @@ def test_room_for_a_large_grid_is_looked_for_first(mapped, monkeypatch):
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(ValueError, match="no room for 0.0 GB .No space left"):
         load_data(TINY)
-    assert not list(mapped.iterdir())
+    assert not list(mapped.rglob("*.npy"))
 
 
 class Opened(Exception):
@@ -357,7 +367,7 @@ def test_a_large_archive_is_unpacked_once_from_its_path(published, mapped, monke
     path, x, classes = published
     data = load_data(path)
     is_published(data, x, classes)
-    assert data.train.streamed and len(list(mapped.iterdir())) == 1
+    assert data.train.streamed and len(list(mapped.glob("*.npy"))) == 1
 
     def unpacked_again(_):
         raise Opened

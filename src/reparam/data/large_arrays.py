@@ -12,12 +12,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from reparam.atomic import write_atomically
+from reparam.atomic import sweep, write_atomically
 from reparam.data.cache import VARIABLE, cache_root
 from reparam.data.contents import Array
+from reparam.lock import locked
 
 MAPPED_FROM = 2**30  # bytes of an .npy file from which it is mapped instead of read
 BLOCK = 2**24  # bytes in memory at a time
+WAIT = 1800.0  # seconds for another process that makes what both need
 # Where Linux says what a container may use, in its second and first version of control groups.
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -94,15 +96,21 @@ def kept(name: str, shape: tuple[int, ...], fill: Callable[[Array], None]) -> Ar
         return x
     path = root / "grids" / f"{name}.npy"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size, free = math.prod(shape), shutil.disk_usage(path.parent).free
-        if size > free:
-            raise ValueError(
-                f"{root}: no room for {size / 1e9:,.1f} GB, {free / 1e9:,.1f} are free; "
-                f"{VARIABLE} names another folder"
-            )
-        write_atomically(path, lambda file: _write(file, shape, fill))
+        with locked(path.parent, WAIT):  # others need not write it, too
+            if not path.is_file():
+                _keep(path, shape, fill)
     return np.load(path, mmap_mode="c")
+
+
+def _keep(path: Path, shape: tuple[int, ...], fill: Callable[[Array], None]) -> None:
+    sweep(path.parent, [path.name])  # of a process that was killed
+    size, free = math.prod(shape), shutil.disk_usage(path.parent).free
+    if size > free:
+        raise ValueError(
+            f"{path.parent}: no room for {size / 1e9:,.1f} GB, {free / 1e9:,.1f} are free; "
+            f"{VARIABLE} names another folder"
+        )
+    write_atomically(path, lambda file: _write(file, shape, fill))
 
 
 def _write(file: str, shape: tuple[int, ...], fill: Callable[[Array], None]) -> None:
