@@ -32,6 +32,7 @@ from .data import Data as Data
 from .data import Split as Split
 from .data import load_data as load_data
 from .data import load_rows as load_rows
+from .data import sprites as sprites
 from .distributions.autoregressive_likelihood import (
     AutoregressiveLikelihood as AutoregressiveLikelihood,
 )

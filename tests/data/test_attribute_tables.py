@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reparam.data import load_data, record_json
+from reparam.data import load_data, load_rows, record_json
 
 AGES = {f"cats/{i}.png": 10 * i for i in range(4)} | {f"dogs/{i + 4}.png": 7 * i for i in range(4)}
 HAIR = dict(zip(AGES, ["red", "gray", "gray", "brown"] * 2, strict=True))
@@ -76,6 +76,33 @@ def test_columns_that_are_named_and_a_label(photos):
     for options in ({"label": "height"}, {"drop": "height"}, {"attributes": "height"}):
         with pytest.raises(ValueError, match="people.csv has no column 'height'"):
             load_data(photos, attribute_table=path, **options)
+
+
+def test_columns_that_are_factors(photos):
+    """Words are levels in the order of the alphabet; no other column is an attribute then."""
+    path = table(photos, rows())
+    data = load_data(photos, attribute_table=path, factors=["hair", "age"])
+    assert data.factor_names == ("hair", "age") and data.attribute_names is None
+    assert data.class_names == ("cats", "dogs") and data.space.attributes is None
+    words = ["brown", "gray", "red"]
+    for split in data.splits.values():
+        found = [[words[int(hair)], age] for hair, age in split.factors]
+        assert found == [[HAIR[name], AGES[name]] for name in split.files.names]
+    assert "Levels of the factor hair: 0 brown, 1 gray, 2 red." in data.notes
+    recipe = json.loads(json.dumps(record_json(data)["source"]))
+    assert load_data(**recipe).fingerprint() == data.fingerprint()
+    both = load_data(photos, attribute_table=path, attributes="hair", factors="age")
+    assert both.space.attributes == 3 and both.factor_names == ("age",)
+    assert load_rows(photos / "dogs" / "4.png", data).factors is None
+    for options, message in (
+        ({"factors": "height"}, "factors: .*people.csv has no column 'height'"),
+        ({"factors": "age", "label": "age"}, "factors: 'age' is named twice, or is the label"),
+        ({"factors": "age", "attributes": "age"}, "factors: 'age' is named twice"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_data(photos, attribute_table=path, **options)
+    with pytest.raises(ValueError, match="factors: does not apply to a folder of images"):
+        load_data(photos, factors="age")
 
 
 def test_truth_is_a_number_and_row_numbers_are_no_attribute(photos):

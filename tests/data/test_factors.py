@@ -109,3 +109,15 @@ def test_data_made_by_hand_have_as_many_factors_as_names():
     split = Split(torch.zeros(3, 2), factors=torch.zeros(3, 2))
     with pytest.raises(ValueError, match="train: factors: expected 1, one per name, got"):
         Data(split, split, split, Space((2,), "real"), "zeros", factor_names=("one",))
+
+
+def test_factors_of_new_rows_are_in_the_order_of_those_in_training():
+    data = load_data({"x": X, "factors": FACTORS, "factor_names": np.array(["shape", "angle"])})
+    new = {"x": X[:4], "factors": FACTORS[:4, ::-1], "factor_names": np.array(["angle", "shape"])}
+    assert np.array_equal(load_rows(new, data).factors, FACTORS[:4])
+    del new["factor_names"]
+    assert np.array_equal(load_rows(new, data).factors, FACTORS[:4, ::-1])  # as they are
+    new["factor_names"] = np.array(["angle", "size"])
+    others = load_rows(new, data)
+    assert others.factors is None
+    assert others.notes[-1] == "Factors left out: angle, size, where training had shape, angle."

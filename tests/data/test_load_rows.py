@@ -135,7 +135,7 @@ def test_a_damaged_record_is_refused(change, message):
 
 
 @pytest.mark.parametrize(
-    "name", sorted(record_json(load_data("digits")).keys() - {"bands", "scaled"})
+    "name", sorted(record_json(load_data("digits")).keys() - {"bands", "scaled", "factor_names"})
 )
 def test_a_record_without_an_entry_is_refused(name):
     entry = record_json(load_data("digits"))

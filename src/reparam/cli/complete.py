@@ -118,7 +118,7 @@ def complete(
     part = given.entries(record.space.shape)
     show_notes(unseen(part))
     x = _completions(model, found, part, draws, seed)  # (n, draws, *shape)
-    each = {name: values.repeat(draws) for name, values in beside(found, record).items()}
+    each = {name: values.repeat(draws, 0) for name, values in beside(found, record).items()}
     tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
     arrays = {"x": x.flatten(0, 1)} | each
     result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)

@@ -146,7 +146,7 @@ def _emit(run: OpenRun, split: Split, x: Tensor, target: Target) -> None:
     from reparam.cli.outputs import Result, beside, emit
 
     draws = x.shape[1]
-    each = {name: values.repeat(draws) for name, values in beside(split, run.record).items()}
+    each = {name: values.repeat(draws, 0) for name, values in beside(split, run.record).items()}
     if draws > 1:
         each["draw"] = np.tile(np.arange(1, draws + 1), len(x))
     emit(Result({"x": x.flatten(0, 1), **each}, run.record.columns), target, run.record)

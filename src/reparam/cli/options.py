@@ -122,7 +122,7 @@ class DataOptions:
         range: What becomes black and white of images of more than 8 bits; none: their extremes.
         background: A color to lay transparent images upon.
         frames: first or all of image files with several.
-        attribute_table: A CSV file with a row for each image file: attributes, or a label.
+        attribute_table: A CSV file with a row for each image file: attributes, factors or a label.
         x: Of an archive, the array of examples, if it has no common name.
         y: The array of their labels.
         bands: Channels of images in arrays that pictures show, from 0: 3,2,1 as red, green, blue.

@@ -156,6 +156,8 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
         write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
     elif path.suffix.lower() == ".npz":
         arrays = {**result.arrays, **(_names(record) if "x" in result.arrays else {})}
+        if "factors" in arrays:
+            arrays["factor_names"] = np.array(record.factor_names)
         write_atomically(path, lambda file: _write_npz(file, arrays))
     else:
         write_atomically(path, lambda file: _write_csv(file, result, record))
@@ -175,11 +177,14 @@ def in_rows(shown: Sequence[Tensor], most: int) -> Tensor:
 
 
 def beside(split: Split, record: DataRecord) -> dict[str, Array]:
-    """What tells which examples these are: their classes, and their files or numbers of rows."""
+    """What tells which examples these are: classes, factors, and files or numbers of rows."""
     found: dict[str, Array] = {}
     if split.labels is not None:
         indices = split.labels.cpu().numpy()
         found["label"] = np.array(record.class_names)[indices] if record.class_names else indices
+    if split.factors is not None and record.factor_names:
+        factors = split.factors.cpu().numpy()
+        found["factors"] = factors.astype(np.int64) if (factors % 1 == 0).all() else factors
     if split.files is None:
         return found | {"row": split.numbers.numpy()}
     return found | {"path": split.files.names.astype(str)}
@@ -254,16 +259,22 @@ def _write_csv(file: str, result: Result, record: DataRecord) -> None:
         writer = csv.writer(out, lineterminator="\n")
         for rows, block in _blocks(result.arrays):
             if rows.start == 0 and not (bare and "x" in block):
-                writer.writerow(map(_text, _header(block, result.columns)))
+                header = _header(block, result.columns, record.factor_names)
+                writer.writerow(map(_text, header))
             if "x" in block and space.kind != "real":
                 block["x"] = as_written(block["x"], space)
             for cells in zip(*map(_cells, block.values()), strict=True):
                 writer.writerow([cell for part in cells for cell in part])
 
 
-def _header(block: Mapping[str, Array], names: tuple[str, ...] | None) -> list[str]:
+def _header(
+    block: Mapping[str, Array], names: tuple[str, ...] | None, factors: tuple[str, ...] | None
+) -> list[str]:
     header: list[str] = []
     for index, (name, values) in enumerate(block.items()):
+        if name == "factors" and factors:
+            header += [_other(factor, header) for factor in factors]
+            continue
         name = _other(name, header)  # a column of the data is called so
         entries = math.prod(values.shape[1:])
         numbered = [name] if values.ndim == 1 else [f"{name}{i}" for i in range(entries)]

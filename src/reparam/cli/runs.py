@@ -113,6 +113,6 @@ def recipe_of(recorded: dict[str, Any], moved: str | None = None) -> dict[str, A
 
 
 def _there(place: str) -> bool:
-    from reparam.data import sources
+    from reparam.data.named_sets import named_set
 
-    return place in dict(sources()) or Path(place).exists()
+    return named_set(place) is not None or Path(place).exists()

@@ -1,6 +1,7 @@
 """Data: named sets, files, folders and objects in memory, all as one frozen ``Data``."""
 
 from reparam.data.data_record import DataRecord, check_record, record_json
+from reparam.data.known_factors import sprites
 from reparam.data.loading import as_data, load_data
 from reparam.data.named_sets import DataUnavailable, sources
 from reparam.data.own_rows import load_rows
@@ -24,4 +25,5 @@ __all__ = [
     "refuse_other_classes",
     "refuse_unfit",
     "sources",
+    "sprites",
 ]

@@ -55,7 +55,7 @@ class ReadOptions(Reading):
     label: str | None = taken_by("table", "beside images")
     drop: tuple[str, ...] = taken_by("table", "beside images", "archive", default=())
     attributes: tuple[str, ...] = taken_by("table", "beside images", default=())
-    factors: tuple[str, ...] = taken_by("table", default=())
+    factors: tuple[str, ...] = taken_by("table", "beside images", default=())
     attribute_table: str | None = taken_by("folder", "paths")
     x: str | None = taken_by("archive", "dataset")
     y: str | None = taken_by("archive", "dataset")

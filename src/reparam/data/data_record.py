@@ -48,6 +48,7 @@ class RecordEntry(TypedDict):
     class_names: list[str] | None
     columns: list[str] | None
     attribute_names: list[str] | None
+    factor_names: NotRequired[list[str] | None]
     bands: NotRequired[list[int] | None]
     scaled: NotRequired[int | None]
     low: float
@@ -59,7 +60,8 @@ class DataRecord:
     """What a run remembers of its data: all but the examples.
 
     Args:
-        space, name, class_names, columns, attribute_names, source, bands, scaled: as in ``Data``.
+        space, name, class_names, columns, attribute_names, factor_names, source, bands, scaled: as
+            in ``Data``.
         low, high: the range of the values: all levels, or what the real training values span.
 
     >>> from reparam.data.loading import load_data
@@ -79,6 +81,7 @@ class DataRecord:
     high: float
     bands: tuple[int, ...] | None = None
     scaled: int | None = None
+    factor_names: tuple[str, ...] | None = None
 
     @classmethod
     def from_json(cls, entry: Mapping[str, Any], space: Space) -> DataRecord:
@@ -96,7 +99,7 @@ def record_json(data: Data) -> dict[str, Any]:
     low, high = span(data)
     lists = {
         name: None if (names := getattr(data, name)) is None else list(names)
-        for name in ("class_names", "columns", "attribute_names", "bands")
+        for name in ("class_names", "columns", "attribute_names", "factor_names", "bands")
     }
     return {
         "name": data.name,

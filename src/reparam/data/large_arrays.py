@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from reparam.atomic import sweep, write_atomically
+from reparam.data.cache import VARIABLE, cache_root
 from reparam.data.contents import Array
+from reparam.lock import locked
 
 MAPPED_FROM = 2**30  # bytes of an .npy file from which it is mapped instead of read
 BLOCK = 2**24  # bytes in memory at a time
+WAIT = 1800.0  # seconds for another process that makes what both need
 # Where Linux says what a container may use, in its second and first version of control groups.
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -55,16 +60,69 @@ def blank(shape: tuple[int, ...], dtype: Any, on_disk: bool) -> Array:
     if not on_disk or size == 0:
         return np.empty(shape, dtype)
     file = tempfile.TemporaryFile()  # noqa: SIM115  (the mapping keeps it; it has no name)
-    try:  # Now: a mapping that finds the disk full later ends the process.
+    _reserve(file, size, tempfile.gettempdir(), "TMPDIR names another folder for temporary files")
+    return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def _reserve(file: IO[bytes], size: int, where: str, remedy: str) -> None:
+    """Room on the disk, now: a mapping that finds it full later ends the process."""
+    try:
         os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
         raise ValueError(
-            f"{tempfile.gettempdir()}: no room for {size / 1e9:,.1f} GB ({error.strerror}); TMPDIR "
-            "names another folder for temporary files"
+            f"{where}: no room for {size / 1e9:,.1f} GB ({error.strerror}); {remedy}"
         ) from error
     except AttributeError:  # systems without it
         pass
-    return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def kept(name: str, shape: tuple[int, ...], fill: Callable[[Array], None]) -> Array:
+    """An array of bytes in the cache folder, filled once and then mapped.
+
+    Where nothing is to be kept, it is in a temporary file.
+
+    Args:
+        name: of its file, which stands for all that the bytes depend on.
+        shape: of the array.
+        fill: writes every byte of it.
+
+    Raises:
+        ValueError: the disk has no room for it.
+    """
+    root = cache_root()
+    if root is None:
+        x = blank(shape, np.uint8, on_disk=True)
+        fill(x)
+        return x
+    path = root / "grids" / f"{name}.npy"
+    if not path.is_file():
+        with locked(path.parent, WAIT):  # others need not write it, too
+            if not path.is_file():
+                _keep(path, shape, fill)
+    return np.load(path, mmap_mode="c")
+
+
+def _keep(path: Path, shape: tuple[int, ...], fill: Callable[[Array], None]) -> None:
+    sweep(path.parent, [path.name])  # of a process that was killed
+    size, free = math.prod(shape), shutil.disk_usage(path.parent).free
+    if size > free:
+        raise ValueError(
+            f"{path.parent}: no room for {size / 1e9:,.1f} GB, {free / 1e9:,.1f} are free; "
+            f"{VARIABLE} names another folder"
+        )
+    write_atomically(path, lambda file: _write(file, shape, fill))
+
+
+def _write(file: str, shape: tuple[int, ...], fill: Callable[[Array], None]) -> None:
+    with open(file, "wb") as opened:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(opened, header)
+        size = opened.tell() + math.prod(shape)
+        opened.truncate(size)
+        _reserve(opened, size, file, f"{VARIABLE} names another folder")
+    x = np.load(file, mmap_mode="r+")
+    fill(x)
+    x.flush()
 
 
 def blocks(array: Array) -> Iterator[slice]:

@@ -19,13 +19,14 @@ from reparam.data.beside_x import ordered_as, with_checked_numbers, with_class_i
 from reparam.data.binarization import Binarization, Gray
 from reparam.data.chosen import ALL_CLASSES, Chosen, chosen_classes, taken
 from reparam.data.contents import Array, Contents, Missing, ReadOptions, SplitArrays, with_axes
+from reparam.data.dsprites import read_archive
 from reparam.data.images.image_folders import read_folder, read_image
 from reparam.data.images.image_lists import image_kinds
 from reparam.data.images.image_reading import Fit, Frames, plain_numbers
 from reparam.data.images.image_trees import is_image
 from reparam.data.large_arrays import is_mapped
-from reparam.data.named_sets import NAMED_SETS
-from reparam.data.numpy_files import read_npy, read_npz
+from reparam.data.named_sets import NAMED_SETS, named_set
+from reparam.data.numpy_files import read_npy
 from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
 from reparam.data.tables.column_kinds import (
@@ -124,8 +125,8 @@ def load_data(
         frames: of image files with several, the ``"first"`` or ``"all"``; None: the first in a
             folder, all of a single file.
         attribute_table: a text table with a row for each image file, which one of its columns
-            names. The other columns are attributes, or those named in ``attributes`` are, or
-            ``label`` is the label; of text each word is an attribute, ``column:word``.
+            names. The others are attributes, unless ``attributes``, ``factors`` or ``label`` name
+            some; of text each word is an attribute, ``column:word``, or a level of a factor.
         x, y: names of the examples and of their labels among named arrays, or among the parts of
             the items of a Dataset; None: by common names.
         bands: one channel, or three as red, green and blue, counted from 0, that pictures show of
@@ -266,9 +267,9 @@ def read(source: Any, options: ReadOptions) -> Contents:
     >>> read("digits", ReadOptions()).levels
     17
     """
-    if isinstance(source, str) and source in NAMED_SETS:
+    if (named := named_set(source)) is not None:
         options.refuse(f"the named set {source!r}")
-        return NAMED_SETS[source].read()
+        return named.read()
     if isinstance(source, str | os.PathLike):
         if not os.fspath(source):
             raise ValueError(f"source: {EMPTY_PATH}")
@@ -401,7 +402,7 @@ def _read_path(path: Path, options: ReadOptions) -> Contents:
             options.refuse(f"{suffix} files", "array")
             return read_npy(path)
         options.refuse(f"{suffix} files", "archive", "features")
-        return read_npz(path, options)
+        return read_archive(path, options)
     if suffix in TEXT:
         options.refuse(f"{suffix} files", "table", "text")
         return read_csv(path, options)
@@ -479,7 +480,7 @@ def _recipe(
     if not stored or (label is not None and options.label is None):
         return None if options.shape is None else {"shape": list(options.shape)}
     return {
-        name: place if place in NAMED_SETS else _resolved(place) for name, place in places.items()
+        name: place if named_set(place) else _resolved(place) for name, place in places.items()
     } | _fields(replace(options, one_kind=False), *others)
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from reparam.data.contents import Array, Contents, SplitArrays
+from reparam.data.dsprites import ARCHIVE, read_dsprites
+from reparam.data.images.sprite_grids import Sprites, sprite_contents
 from reparam.data.numpy_files import read_npz
 from reparam.data.splits import SPLITS, carve
 from reparam.data.toys import TOYS, toy_contents
@@ -51,6 +53,10 @@ BINARIZED_MNIST = (
         "binarized_mnist_test.amat": "sha256:"
         "e6687bfea3f820c174f33b7865140b2a2dd2930ef786f35d45795fc193b5ab2c",
     },
+)
+DSPRITES = (
+    "https://github.com/google-deepmind/dsprites-dataset/raw/master/",
+    {ARCHIVE: "md5:7da33b31b13a06f4b04a70402ce90c2e"},
 )
 CIFAR10_ARCHIVE = "cifar-10-binary.tar.gz"
 CIFAR10 = (
@@ -97,6 +103,23 @@ def sources() -> list[tuple[str, str]]:
     ['digits', 'mnist', 'binarized-mnist', 'dna', 'fashion-mnist', 'cifar10']
     """
     return [(name, named.about) for name, named in NAMED_SETS.items()]
+
+
+def named_set(source: Any) -> NamedSet | None:
+    """The set of a name; that of sprites may have choices after it, with spaces between them.
+
+    >>> named_set("sprites side=16 scales=2").read().splits["train"].x.shape[1:]
+    (1, 16, 16)
+    >>> named_set("photos/") is None
+    True
+    """
+    if not isinstance(source, str):
+        return None
+    name, *words = source.split() or [""]
+    if name not in SPRITES or not all("=" in word for word in words):
+        return NAMED_SETS.get(source)
+    sprites = SPRITES[name].chosen(words)
+    return NamedSet(NAMED_SETS[name].about, partial(sprite_contents, source, sprites))
 
 
 def _digits() -> Contents:
@@ -166,6 +189,14 @@ def _cifar10() -> Contents:
     path, *_ = there or fetch("cifar10", *CIFAR10, supplied=CIFAR10_FOLDER)
     note = "The last of the five training batches is valid."
     return Contents(read_cifar(path), "cifar10", "cifar10", levels=256, notes=(note,))
+
+
+def _dsprites() -> Contents:
+    folder = os.environ.get(FOLDER)
+    supplied = [Path(folder, name) for name in (ARCHIVE, "dsprites.npz")] if folder else []
+    there = [path for path in supplied if path.is_file()]
+    path, *_ = there or fetch("dsprites", *DSPRITES, supplied=ARCHIVE)
+    return replace(read_dsprites(path), name="dsprites", origin="dsprites")
 
 
 def _of_three_splits(contents: Contents, name: str) -> Contents:
@@ -312,6 +343,7 @@ def _members(path: Path, names: set[str]) -> dict[str, bytes]:
         ) from error
 
 
+SPRITES = {"sprites": Sprites(), "sprites-64": Sprites(orientations=40, positions=32, side=64)}
 NAMED_SETS = {
     "digits": NamedSet(
         "1 797 handwritten digits, 8 × 8 gray (17 levels), 10 classes; bundled with scikit-learn.",
@@ -334,5 +366,17 @@ NAMED_SETS = {
     ),
     "cifar10": NamedSet(
         "60 000 photos, 32 × 32 in color (256 levels), 10 classes; 40k/10k/10k.", _cifar10
+    ),
+    "sprites": NamedSet(
+        "92 160 squares, ellipses and hearts, 32 × 32, with 5 factors; also 'sprites side=64 …'.",
+        partial(sprite_contents, "sprites", SPRITES["sprites"]),
+    ),
+    "sprites-64": NamedSet(
+        "737 280 of them, 64 × 64, finer turned and moved; 3 GB in the cache, made once.",
+        partial(sprite_contents, "sprites-64", SPRITES["sprites-64"]),
+    ),
+    "dsprites": NamedSet(
+        "The published 737 280 of 64 × 64, with 6 factors; 3 GB in the cache, unpacked once.",
+        _dsprites,
     ),
 } | {name: NamedSet(toy.about, partial(toy_contents, name)) for name, toy in TOYS.items()}

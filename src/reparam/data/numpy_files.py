@@ -6,7 +6,7 @@ import math
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -135,7 +135,7 @@ def _claimed(path: Path, drop: Collection[str]) -> tuple[int, tuple[str, ...]]:
         if head.startswith(b"\x80"):
             raise ValueError("a pickle")
         if head not in ARCHIVE:
-            return _array_bytes(file, path.stat().st_size), ()
+            return _bytes_of(file, path.stat().st_size), ()
     total, pickled = 0, []
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
@@ -144,7 +144,7 @@ def _claimed(path: Path, drop: Collection[str]) -> tuple[int, tuple[str, ...]]:
                 continue
             with archive.open(entry) as file:
                 try:
-                    total += _array_bytes(file, entry.file_size)
+                    total += _bytes_of(file, entry.file_size)
                 except _PickledError:
                     pickled.append(name)
                 except ValueError as error:
@@ -152,8 +152,17 @@ def _claimed(path: Path, drop: Collection[str]) -> tuple[int, tuple[str, ...]]:
     return total, tuple(pickled)
 
 
-def _array_bytes(file: IO[bytes], size: int) -> int:
-    """Bytes of the array in a file of this size, by its header."""
+def _bytes_of(file: IO[bytes], size: int) -> int:
+    shape, dtype = array_header(file, size)
+    return math.prod(shape) * dtype.itemsize
+
+
+def array_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the array in a file of this size, which is read up to its first value.
+
+    Raises:
+        ValueError: another version of the format, Python objects, or fewer bytes than it says.
+    """
     versions = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
@@ -169,7 +178,7 @@ def _array_bytes(file: IO[bytes], size: int) -> int:
     claimed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if claimed > there:
         raise ValueError(f"shape {shape} takes {claimed:,} bytes, of which there are {there:,}")
-    return claimed
+    return shape, dtype
 
 
 def _unreadable(path: Path, error: BaseException) -> str:

@@ -77,9 +77,9 @@ def load_rows(
     notes = contents.notes if trained_on.space.columns else notes
     contents, more = _known_labels(contents, trained_on.class_names, recipe)
     contents = _known_attributes(contents, trained_on)
-    contents, _ = with_checked_numbers(contents, "factors")
+    contents, other = _known_factors(contents, trained_on.factor_names)
     split = to_split(contents.splits["examples"], contents.borrowed)
-    return replace(split, notes=(*notes, *more))
+    return replace(split, notes=(*notes, *more, *other))
 
 
 def layout_alike(path: Path, trained_on: Data | DataRecord, label: str | None = None) -> Layout:
@@ -221,3 +221,24 @@ def _known_attributes(contents: Contents, trained_on: Data | DataRecord) -> Cont
     expected_names = trained_on.attribute_names
     ordered = in_order("attributes", arrays.attributes, names, expected_names, contents.origin)
     return _with_examples(contents, replace(arrays, attributes=ordered))
+
+
+def _known_factors(
+    contents: Contents, known: tuple[str, ...] | None
+) -> tuple[Contents, tuple[str, ...]]:
+    """Checked factors in the order of those in training, and a note where they are others.
+
+    Others are left out: no model sees them, and they would be written under wrong names.
+    """
+    contents, names = with_checked_numbers(contents, "factors")
+    if names is None or known is None:
+        return contents, ()
+    arrays = contents.splits["examples"]
+    if contents.factor_names is None and len(names) == len(known):
+        return contents, ()
+    if {*names} == {*known}:
+        assert arrays.factors is not None
+        ordered = arrays.factors[:, [names.index(name) for name in known]]
+        return _with_examples(contents, replace(arrays, factors=ordered)), ()
+    note = f"Factors left out: {listed(names)}, where training had {listed(known)}."
+    return _with_examples(contents, replace(arrays, factors=None)), (note,)

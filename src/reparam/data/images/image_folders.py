@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy as np
 import PIL
 
 from reparam.atomic import checksum, write_atomically
+from reparam.data.cache import VARIABLE, cache_root, digest
 from reparam.data.contents import Array, Contents, Files, ReadOptions, SplitArrays
 from reparam.data.images.image_files import MANY, DecodedImages, decode_all
 from reparam.data.images.image_reading import Reading
@@ -23,7 +22,6 @@ from reparam.data.large_arrays import blocks, load
 from reparam.data.splits import SPLITS
 from reparam.data.tables.attribute_tables import with_table
 
-VARIABLE = "REPARAM_CACHE"  # environment variable: a folder for the caches, or "off"
 CACHE_FORMAT = 4  # of what is decoded and how it is kept
 
 
@@ -177,26 +175,19 @@ def folder_cache(folder: Path, paths: Sequence[Path], options: Any) -> FolderCac
     >>> folder_cache(Path("few"), [], {}) is None
     True
     """
-    wanted = os.environ.get(VARIABLE)
-    if len(paths) < MANY or wanted == "off":
+    root = cache_root() if len(paths) >= MANY else None
+    if root is None:
         return None
-    import pooch
-
-    root = Path(wanted).expanduser() if wanted else pooch.os_cache("reparam")
-    name = _digest([str(folder.resolve()), options])
+    name = digest([str(folder.resolve()), options])
     files = [_state(path, folder) for path in paths]
     return FolderCache(
-        root / "folders" / f"{name}.npy", _digest([CACHE_FORMAT, PIL.__version__, options, files])
+        root / "folders" / f"{name}.npy", digest([CACHE_FORMAT, PIL.__version__, options, files])
     )
 
 
 def _state(path: Path, folder: Path) -> list[Any]:
     status = path.stat()
     return [str(path.relative_to(folder)), status.st_size, status.st_mtime_ns]
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def _save(file: Path, x: Array) -> None:

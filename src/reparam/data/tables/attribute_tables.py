@@ -1,4 +1,4 @@
-"""A text table with a row for each image file: its columns become attributes, or labels."""
+"""A text table with a row for each image file: its columns are attributes, factors or labels."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
 
     Args:
         contents: decoded image files.
-        options: the table; which of its columns are attributes (none named, and no label: all but
-            the file names and those to drop), and which is the label. Of a column of text each
-            word is an attribute of 0 and 1, called ``column:word``.
+        options: the table; which of its columns are attributes (no column named: all but the file
+            names and those to drop) or factors, and which is the label. Of a column of text each
+            word is an attribute of 0 and 1, called ``column:word``, or a level of the factor.
 
     Raises:
         ValueError: no column of file names, no row for a file or several, cells without a value.
@@ -61,17 +61,24 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
     layout, opened = _opened(path, options)
     table, notes = _rows_of(files, opened, path)
     chosen = _columns(table.column_names, options, path)
-    unused = [name for name in table.column_names if name not in (*chosen, options.label)]
+    factors = options.factors
+    used = (*chosen, *factors, options.label)
+    unused = [name for name in table.column_names if name not in used]
     if unused:
         notes.append(f"Columns of {path.name} not used: {listed(unused)}.")
     marks = otherwise(options, layout.delimiter), layout.mark
-    cells = pa.table({name: _cells(table, name, files, path) for name in chosen})
-    columns, more, mark = with_numbers(cells, chosen, *marks)
+    numbers = [*chosen, *factors]
+    cells = pa.table({name: _cells(table, name, files, path) for name in numbers})
+    columns, more, mark = with_numbers(cells, numbers, *marks)
     notes += more
     found: dict[str, Array] = {}
     for name in chosen:
         found |= _numbers(name, columns.column(name), path)
     beside: dict[str, Array] = {"attributes": np.stack(list(found.values()), 1)} if found else {}
+    if factors:
+        levels = [_levels(name, columns.column(name)) for name in factors]
+        beside["factors"] = np.stack([values for values, _ in levels], 1)
+        notes += [note for _, note in levels if note]
     if options.label is not None:
         written = pa.chunked_array([_cells(table, options.label, files, path)])
         beside["labels"] = as_labels(written, mark or ".").to_numpy()
@@ -83,7 +90,7 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
         taken: dict[str, Any] = {what: values[rows] for what, values in beside.items()}
         splits[split] = replace(splits[split], **taken)
     contents = replace(contents, splits=splits, attribute_names=tuple(found) or None)
-    return contents.noted(*notes)
+    return replace(contents, factor_names=factors or None).noted(*notes)
 
 
 def _opened(path: Path, options: ReadOptions) -> tuple[Layout, pa.Table]:
@@ -173,12 +180,19 @@ def _columns(there: Sequence[str], options: ReadOptions, path: Path) -> list[str
         ("label", label),
         ("drop", options.drop),
         ("attributes", options.attributes),
+        ("factors", options.factors),
     ):
         for name in names:
             if name not in there:
                 hint = did_you_mean(name, there)
                 raise ValueError(f"{argument}: {path} has no column {name!r}{hint}")
-    if options.attributes or label:
+    named = Counter((*label, *options.drop, *options.attributes, *options.factors))
+    twice = [name for name in options.factors if named[name] > 1]
+    if twice:
+        raise ValueError(
+            f"factors: {twice[0]!r} is named twice, or is the label or dropped too; name it once"
+        )
+    if options.attributes or options.factors or label:
         return list(options.attributes)
     return [name for name in there if name and name not in options.drop]  # nameless: row numbers
 
@@ -207,3 +221,12 @@ def _numbers(column: str, values: pa.ChunkedArray, path: Path) -> dict[str, Arra
             f"leave it out with {drop_hint([column])}, or name others as attributes"
         )
     return {f"{column}:{w}": np.array([cell == w for cell in cells], np.float64) for w in words}
+
+
+def _levels(column: str, values: pa.ChunkedArray) -> tuple[Array, str | None]:
+    """A column of numbers, or of words as the levels that these are in their order, with a note."""
+    if not is_text(values.type):
+        return values.to_numpy().astype(np.float64), None
+    words, levels = np.unique(np.array(values.to_pylist()), return_inverse=True)
+    named = listed([f"{level} {word}" for level, word in enumerate(words.tolist())], MOST_WORDS)
+    return levels.astype(np.float64), f"Levels of the factor {column}: {named}."
