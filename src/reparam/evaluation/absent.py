@@ -20,6 +20,7 @@ _ROLE_OF: dict[str, type[Model]] = {
     "Latents": LatentVariable,
     "Reconstruction": Codec,
     "Representation": Encoder,
+    "Factors": Encoder,
     "Samples": Generator,
 }
 
@@ -35,6 +36,8 @@ def why_absent(model: Model, name: str) -> str:
     of_likelihood = about.group == "Density" or name.endswith("elbo")
     if of_likelihood and name.startswith("conditional_") != model.conditional:
         return "This model " + ("uses" if model.conditional else "does not use") + " conditions"
+    if about.group == "Factors":
+        return "Measured of data with known factors, by codes that are real and not told c"
     if about.told and model.conditional:
         return TOLD
     if name in ("mutual_information", "aggregate_kl"):
