@@ -38,6 +38,7 @@ from reparam.evaluation.disentanglement.interventions import (
 )
 from reparam.evaluation.disentanglement.predictors import (
     SAPForm,
+    check_form,
     explicitness,
     explicitness_of,
     sap,
@@ -45,7 +46,12 @@ from reparam.evaluation.disentanglement.predictors import (
 )
 from reparam.evaluation.disentanglement.resampling import factor_score
 from reparam.evaluation.disentanglement.seeds import udr
-from reparam.evaluation.disentanglement.trees import Predictor, dci, dci_of
+from reparam.evaluation.disentanglement.trees import (
+    Predictor,
+    check_predictor,
+    dci,
+    dci_of,
+)
 from reparam.evaluation.scores import Score, ScoreTable
 from reparam.progress import Watch, unwatched
 from reparam.wording import did_you_mean
@@ -130,6 +136,9 @@ def disentanglement(
     """
     asked = _asked(metrics)
     check_bins(bins)
+    check_form(form)
+    if "dci" in asked:
+        check_predictor(predictor)
     coded = read(codes, factors, ordered, names, rates)
     scores, notes = ScoreTable(), list(coded.notes)
     work, done = sum(METRICS[name] for name in asked), 0.0

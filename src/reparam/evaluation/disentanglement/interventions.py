@@ -18,6 +18,7 @@ from reparam.evaluation.disentanglement.inputs import (
 )
 from reparam.evaluation.disentanglement.resampling import factor_score, halves, standard_error
 from reparam.evaluation.scores import Score
+from reparam.wording import counted
 
 BATCH = 64  # rows, or pairs, that tell of one factor
 POINTS = 5000  # batches drawn from each half
@@ -263,7 +264,7 @@ def refuse_single_rows(coded: Coded) -> None:
         rows = np.bincount(levels)
         if rows.min() < 2:
             raise UnmeasurableError(
-                f"factors: {name} has {(rows < 2).sum()} levels with fewer than 2 rows; "
+                f"factors: {name} has {counted((rows < 2).sum(), 'level')} with fewer than 2 rows; "
                 "give more rows, or leave it out"
             )
 

@@ -175,8 +175,7 @@ def sap(
 
 def sap_of(coded: Coded, form: SAPForm, seed: int, bootstrap: int | None = None) -> Score:
     """``sap`` of what was read."""
-    if form not in ("own", "reference"):
-        raise ValueError(f'form: expected "own" or "reference", got {form!r}')
+    check_form(form)
     reference = form == "reference"
     matrix_of = _reference_matrix if reference else _own_matrix
     chance = np.array(
@@ -201,6 +200,11 @@ def sap_of(coded: Coded, form: SAPForm, seed: int, bootstrap: int | None = None)
         predictor=SVM if reference else DISCRIMINANT,
         matrix=matrix,
     )
+
+
+def check_form(form: SAPForm) -> None:
+    if form not in ("own", "reference"):
+        raise ValueError(f'form: expected "own" or "reference", got {form!r}')
 
 
 def gap_of_two(matrix: Array, chance: Array) -> float:

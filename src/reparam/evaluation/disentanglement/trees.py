@@ -128,18 +128,26 @@ def disentangled(importance: Array) -> float:
     return float(((1 - entropy) * weight).sum() / weight.sum())
 
 
-def _chosen(predictor: Predictor | None) -> Predictor:
+def check_predictor(predictor: Predictor | None) -> None:
+    """ValueError for one that is unknown or not installed."""
     if predictor not in (None, *NAMES):
         raise ValueError(f"predictor: expected one of {', '.join(NAMES)}, got {predictor!r}")
-    installed = find_spec("lightgbm") is not None
-    if predictor == "lightgbm" and not installed:
+    if predictor == "lightgbm" and not _installed():
         raise ValueError(
             "predictor: LightGBM is not installed; install it with: pip install "
             "'reparam[disentangle]', or take \"gradient boosting\""
         )
-    if predictor is None and not installed:
+
+
+def _chosen(predictor: Predictor | None) -> Predictor:
+    check_predictor(predictor)
+    if predictor is None and not _installed():
         warnings.warn(SLOW, stacklevel=4)
-    return predictor or ("lightgbm" if installed else "gradient boosting")
+    return predictor or ("lightgbm" if _installed() else "gradient boosting")
+
+
+def _installed() -> bool:
+    return find_spec("lightgbm") is not None
 
 
 def _fit(
