@@ -137,7 +137,9 @@ def _lines_by_column(rows: Iterable[Iterable[str]]) -> list[list[str]]:
 
 def _protocol(score: Score) -> str:
     drawn = "" if score.samples is None else f", {score.samples:,} samples"
-    return f"{score.n:,} {score.split}{drawn}"
+    binned = "" if score.bins is None else f", {score.bins} bins".replace("levels", "as many")
+    by = "" if score.predictor is None else f", {score.predictor}"
+    return f"{score.n:,} {score.split}{drawn}{binned}{by}"
 
 
 def value_text(name: str, score: Score | None) -> str:

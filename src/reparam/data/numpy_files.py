@@ -56,6 +56,24 @@ def read_npz(path: Path, options: ReadOptions = AS_FOUND) -> Contents:
     return contents
 
 
+def read_arrays(path: Path) -> dict[str, Array]:
+    """The arrays of an .npz archive by name, as they are, without those of Python objects.
+
+    Raises:
+        ValueError: a broken archive, or a single array.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp(), "codes.npz")
+    >>> np.savez(path, z=np.eye(4))
+    >>> read_arrays(path)["z"].shape
+    (4, 4)
+    """
+    opened = _opened(path)
+    if isinstance(opened, np.ndarray):
+        raise ValueError(f"{path}: is a single array, not an archive; name it .npy")
+    return opened[0]
+
+
 def read_npy(path: Path) -> Contents:
     """The single array of an .npy file, as training examples.
 

@@ -145,7 +145,7 @@ def numbers(name: str, values: Any) -> Array:
         row, column = np.argwhere(~np.isfinite(array))[0]
         value = array[row, column]
         raise ValueError(f"{name}: expected finite numbers, got {value} in row {row}, {column}")
-    if array.dtype.kind == "f" and np.abs(array).max(initial=0) > LARGEST:
+    if array.dtype.kind == "f" and np.abs(array.astype(np.float64)).max(initial=0) > LARGEST:
         raise ValueError(f"{name}: expected numbers of at most {LARGEST:g}, got larger ones")
     return array
 

@@ -19,8 +19,8 @@ from reparam.evaluation.scores import Score
 REFITS, RESAMPLES = 5, 50  # resamples that fit again by descent, and those in closed form
 STRENGTH = 1000.0  # inverse one of the penalty: 40 levels on a line take weights of tens
 SAPForm = Literal["own", "reference"]
-DISCRIMINANT = "squared correlation, or balanced accuracy of the nearest class mean"
-SVM = "accuracy of LinearSVC, C = 0.01"
+DISCRIMINANT, CORRELATION = "nearest class mean", "squared correlation"
+SVM = "LinearSVC, C = 0.01"
 
 
 def explicitness(
@@ -197,9 +197,14 @@ def sap_of(coded: Coded, form: SAPForm, seed: int, bootstrap: int | None = None)
         "gap of the two best",
         stderr=standard_error(resampled, parts, resamples, seed),
         seed=seed,
-        predictor=SVM if reference else DISCRIMINANT,
+        predictor=SVM if reference else _own_predictor(coded),
         matrix=matrix,
     )
+
+
+def _own_predictor(coded: Coded) -> str:
+    of_names = [kind == "names" for kind in coded.kinds]
+    return " or ".join([CORRELATION] * (not all(of_names)) + [DISCRIMINANT] * any(of_names))
 
 
 def check_form(form: SAPForm) -> None:
