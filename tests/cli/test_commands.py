@@ -27,7 +27,7 @@ def test_help_lists_the_commands_without_loading_what_they_need():
     assert done.returncode == 0, done.stderr
     first, *pages = done.stdout.split("Usage: reparam ")[1:]
     commands = "models data fit resume evaluate compare sample reconstruct encode denoise complete"
-    for name in [*commands.split(), "interpolate", "traverse", "vary", "classify"]:
+    for name in [*commands.split(), "disentangle", "interpolate", "traverse", "vary", "classify"]:
         assert name in first and any(page.startswith(f"{name} ") for page in pages)
 
 
