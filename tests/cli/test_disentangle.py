@@ -83,6 +83,18 @@ def test_evaluate_has_the_cheap_ones(folder):
     assert "mig" not in rp.evaluate(model, rp.load_data(pictures(), kind="binary"))
 
 
+def test_the_matrix_is_drawn(folder, reparam, tmp_path):
+    out = tmp_path / "matrix.svg"
+    words = ["disentangle", folder / "codes.npz", "--metric", "irs", "-o", out]
+    code, said, _ = reparam(*words)
+    assert code == 0 and "matrix.svg" in said
+    assert "gap" in out.read_text() and "size" in out.read_text()
+    before = out.read_bytes()
+    code, _, errors = reparam(*words)
+    assert code == 2 and "exists already" in errors and out.read_bytes() == before
+    assert reparam(*words, "--force")[0] == 0
+
+
 def test_several_runs_are_compared_with_each_other(folder, reparam, tmp_path):
     out, runs = tmp_path / "udr.json", [folder / f"vae{seed}" for seed in (0, 1, 2)]
     assert reparam("disentangle", *runs, "--json", out)[0] == 0
@@ -109,6 +121,8 @@ def test_several_runs_are_compared_with_each_other(folder, reparam, tmp_path):
         (["codes.npz", "--bins", "few"], "bins: expected a number or levels, got 'few'"),
         (["codes.npz", "--bins", "2.5"], "bins: expected a whole number or levels, got '2.5'"),
         (["codes.npz", "--metric", "mgi"], "metrics: expected some of mig"),
+        (["codes.npz", "-o", "matrix.txt"], "expected a name ending in .png, .svg, .pdf"),
+        (["bare.npz", "bare.npz", "-o", "m.png"], "out: several runs have no matrix of factors"),
         (["bare.npz", "other.npz"], "its codes are of other rows than those of"),
         (["vae0", "pca"], "its codes are of other rows than those of"),
         (["nowhere"], "nowhere"),
@@ -117,8 +131,7 @@ def test_several_runs_are_compared_with_each_other(folder, reparam, tmp_path):
 )
 def test_bad_input_is_one_line_and_writes_nothing(folder, runs, reparam, tmp_path, words, message):
     out = tmp_path / "scores.json"
-    places = {w: next((f / w for f in (folder, runs) if (f / w).exists()), w) for w in words}
-    paths = places.values()
+    paths = [next((f / w for f in (folder, runs) if (f / w).exists()), w) for w in words]
     code, said, errors = reparam("disentangle", *paths, "--json", out)
     assert code == 2 and not said and errors.count("\n") == 1 and message in errors, errors
     assert not out.exists()

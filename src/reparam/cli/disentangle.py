@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from reparam.cli.examples import encoder
-from reparam.cli.options import PATH, Seed, option, parse_number
+from reparam.cli.look import check_drawing
+from reparam.cli.options import PATH, Force, Seed, option, parse_number
 from reparam.cli.runs import HERE, Where
-from reparam.cli.tables import score_table, show, show_notes
+from reparam.cli.tables import named, score_table, show, show_notes
 from reparam.progress import bar
 from reparam.wording import listed
 
@@ -105,7 +106,13 @@ def disentangle(
     sap: Annotated[
         Literal["own", "reference"], Parameter(help="Which SAP; reference: as published.")
     ] = "own",
+    out: Annotated[
+        Path | None,
+        PATH,
+        Parameter(alias="-o", help="Also draw which latent tells of which factor: a .png or .svg."),
+    ] = None,
     seed: Seed = 0,
+    force: Force = False,
     json: Annotated[Path | None, PATH, Parameter(help="Also write the scores there.")] = None,
     where: Where = HERE,
 ) -> None:
@@ -117,10 +124,15 @@ def disentangle(
 
     if json is not None:
         check_place(json)
+    if out is not None:
+        check_drawing(out, force)
+        if others:
+            raise ValueError("out: several runs have no matrix of factors to draw; leave it out")
     positive_count("n", n)
     asked, paths = Asked(split, n, seed, where, factors=not others), [source, *others]
     found = [asked.of(path) for path in paths]
     first = found[0]
+    kinds = _kinds(ordered, circular)
     if others:
         scores = _of_seeds(found, paths, seed)
     else:
@@ -129,7 +141,7 @@ def disentangle(
                 first.z,
                 first.factors,
                 metrics or "all",
-                _kinds(first, ordered, circular),
+                kinds,
                 first.names,
                 first.rates,
                 bins="levels" if bins == "levels" else _whole(bins),
@@ -147,6 +159,8 @@ def disentangle(
     finally:  # neither a stream nor a disk that fails loses what was measured
         if json is not None:
             write_json(json, _content(scores, paths))
+    if out is not None:
+        _draw(out, scores, first, kinds)
 
 
 def _of_run(path: Path, asked: Asked) -> Coding:
@@ -220,9 +234,7 @@ def _of_seeds(found: list[Coding], paths: list[Path], seed: int) -> ScoreTable:
     return ScoreTable(udr=udr([c.z for c in found], [c.rates for c in found], seed=seed))
 
 
-def _kinds(
-    coding: Coding, ordered: list[str] | None, circular: list[str] | None
-) -> dict[str, FactorKind]:
+def _kinds(ordered: list[str] | None, circular: list[str] | None) -> dict[str, FactorKind]:
     """What was said of factors, by name."""
     said: dict[str, FactorKind] = dict.fromkeys(ordered or (), "numbers")
     return said | dict.fromkeys(circular or (), "circular")
@@ -266,3 +278,28 @@ def _content(scores: ScoreTable, paths: list[Path]) -> dict[str, Any]:
             for name, matrix in matrices.items()  # UDR has NaN on the diagonal
         },
     }
+
+
+def _draw(out: Path, scores: ScoreTable, coding: Coding, kinds: dict[str, FactorKind]) -> None:
+    """What each latent tells of each factor, and its importance where that was measured."""
+    import numpy as np
+
+    from reparam.atomic import write_atomically
+    from reparam.evaluation.disentanglement.information import BINS, mig_of
+    from reparam.evaluation.disentanglement.inputs import read
+    from reparam.report.factor_matrix import FactorMatrix, draw_factor_matrix
+
+    coded = read(coding.z, coding.factors, kinds, coding.names, coding.rates)
+    told = scores["mig"] if "mig" in scores else mig_of(coded, BINS, seed=0, bootstrap=0)
+    panels = {"I(z; v) / H(v)": told.matrix, "importance by trees": None}
+    if "dci_informativeness" in scores:
+        panels["importance by trees"] = scores["dci_informativeness"].matrix
+    weight = coded.z.std(0) if coding.rates is None else np.asarray(coding.rates)
+    shown = FactorMatrix(
+        {title: matrix for title, matrix in panels.items() if matrix is not None},
+        coded.names,
+        coded.dead.tolist(),
+        np.argsort(-weight, kind="stable").tolist(),
+    )
+    write_atomically(out, draw_factor_matrix(shown).savefig)
+    show(f"matrix in {named(out)}")

@@ -22,8 +22,8 @@ NAMES: dict[Predictor, str] = {
     "gradient boosting": f"scikit-learn's gradient boosting, {ROUNDS} rounds of depth {DEPTH}",
 }
 SLOW = (
-    "dci: LightGBM is not installed; scikit-learn's boosting takes some 16 times as long, hours "
-    "where thousands of rows have tens of levels; install it with: pip install "
+    "dci: LightGBM is not installed; scikit-learn's boosting takes more than ten times as long, "
+    "many minutes where thousands of rows have tens of levels; install it with: pip install "
     "'reparam[disentangle]'"
 )
 
@@ -179,7 +179,7 @@ def _classifier(predictor: Predictor, seed: int) -> Any:
         n_estimators=ROUNDS,
         max_depth=DEPTH,
         num_leaves=2**DEPTH,
-        importance_type="gain",  # counts of splits are another quantity, three times smaller D
+        importance_type="gain",  # counts of splits are spread far more evenly over latents
         random_state=seed,
         n_jobs=torch.get_num_threads(),
         deterministic=True,
