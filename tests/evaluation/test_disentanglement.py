@@ -11,6 +11,7 @@ import torch
 import reparam as rp
 from reparam.evaluation.disentanglement.information import modular
 from reparam.evaluation.disentanglement.predictors import area_under_roc
+from reparam.evaluation.disentanglement.resampling import halves, standard_error
 from reparam.evaluation.disentanglement.trees import disentangled
 
 LEVELS = (3, 4, 5, 4, 6)
@@ -176,8 +177,6 @@ def test_sap_of_a_circle_is_that_of_cosine_and_sine():
 
 
 def test_sap_of_names_is_balanced_accuracy_of_the_nearest_mean(tiny_codes):
-    from reparam.evaluation.disentanglement.resampling import halves
-
     found = rp.sap(tiny_codes, TINY, seed=4, bootstrap=0)
     train, test = halves(len(TINY), 4)
     for i, j in product(range(2), range(2)):
@@ -193,12 +192,10 @@ def test_sap_of_names_is_balanced_accuracy_of_the_nearest_mean(tiny_codes):
 def test_sap_as_published_is_another_number(tiny_codes):
     from sklearn.svm import LinearSVC
 
-    from reparam.evaluation.disentanglement.resampling import halves
-
     found = rp.sap(tiny_codes, TINY, "reference")
     train, test = halves(len(TINY), 0)
     for i, j in product(range(2), range(2)):
-        z, v = tiny_codes[:, i : i + 1] - tiny_codes[0, i], TINY[:, j]
+        z, v = tiny_codes[:, i : i + 1], TINY[:, j]
         svm = LinearSVC(C=0.01, class_weight="balanced", random_state=0).fit(z[train], v[train])
         assert found.matrix[i, j].item() == pytest.approx(svm.score(z[test], v[test]))
     assert "LinearSVC" in found.predictor and found.stderr is None
@@ -284,6 +281,18 @@ def test_scores_carry_their_protocol_into_json():
     assert content["bins"] == 7 and content["seed"] == 3 and content["stderr"] == score.stderr
     assert content["notes"] == ("0 of 5 latents dead.",) and "matrix" not in content
     assert "bins" not in rp.Score(1.0, "nats", 1, "test").to_json()
+
+
+def test_resamples_stay_within_their_half():
+    train, test = halves(101, seed=2)
+    assert sorted([*train, *test]) == list(range(101)) and len(train) == 50
+
+    def share(*rows):
+        assert all(set(drawn) <= set(part) for drawn, part in zip(rows, (train, test), strict=True))
+        return len(set(rows[1])) / len(test)
+
+    assert standard_error(share, (train, test), 20, seed=0) > 0
+    assert standard_error(share, (train, test), 1, seed=0) is None
 
 
 @pytest.mark.parametrize("metric", [rp.mig, rp.sap, rp.irs])

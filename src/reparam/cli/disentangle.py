@@ -46,7 +46,7 @@ Circular = Annotated[
 ]
 HOW_TO_GIVE = (
     "has no known factors; train on data with them (columns named with --factor, or arrays factors "
-    "and factor_names in an .npz), or give an .npz with codes and factors"
+    "and factor_names in an .npz), give an .npz with codes and factors, or several runs for UDR"
 )
 
 

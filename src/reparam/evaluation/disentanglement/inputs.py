@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypedDict, get_args
 
@@ -52,7 +52,7 @@ class Coded:
     """Codes and factors of N rows.
 
     Args:
-        z: (N, L) in float64, from its first row; those of dead latents are 0.
+        z: (N, L) in float64; those of dead latents are 0.
         levels: (N, F), which level each factor has, from 0.
         values: (N, F), the factors as they were given.
         kinds: what each factor is.
@@ -163,8 +163,7 @@ def refuse_few(rows: int) -> None:
 def live_codes(z: Array, rates: Any = None) -> tuple[Array, Array, tuple[str, ...]]:
     """Codes (N, L) in float64 with 0 for dead latents, which these are (L,), and a note of it."""
     z = z.astype(np.float64)
-    z -= z[0]  # so that a constant deviates by 0, not by rounding
-    deviation = z.std(0)
+    deviation = (z - z[:1]).std(0)  # so that a constant deviates by 0, not by rounding
     dead = deviation <= DEAD_DEVIATION * deviation.max()
     if rates is not None:
         dead |= _mean_rates(rates, z.shape[1]) < DEAD_NATS
@@ -241,9 +240,3 @@ def _factor(name: str, column: Array) -> tuple[Array, str]:
     bins = np.unique(np.searchsorted(edges, column, side="right"), return_inverse=True)[1]
     note = f"{name} has {len(values)} values: taken as {bins.max() + 1} levels of as many rows."
     return bins.astype(np.int64), note
-
-
-def take(coded: Coded, rows: Array) -> Coded:
-    """Some of the rows."""
-    taken = {name: getattr(coded, name)[rows] for name in ("z", "levels", "values")}
-    return replace(coded, **taken)
