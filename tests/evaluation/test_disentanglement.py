@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import GradientBoostingClassifier
 
 import reparam as rp
 from reparam.evaluation.disentanglement.information import modular
@@ -232,8 +233,15 @@ def test_dci_of_turned_codes_is_smaller():
     assert right.value > 0.95 and 0 <= right.stderr < 0.05 and "scikit-learn" in right.predictor
     importance = found[0]["dci_disentanglement"].matrix.numpy()
     assert importance[2].tolist() == [0, 0]
-    np.testing.assert_allclose(importance.sum(0), 1)
-    assert found[0]["dci_disentanglement"].value == pytest.approx(disentangled(importance))
+    codes, (train, _) = np.c_[straight, np.zeros(160)], halves(160, 0)
+    for j, v in enumerate(few.T):  # the same trees, fitted here
+        trees = GradientBoostingClassifier(random_state=0).fit(codes[train], v[train])
+        np.testing.assert_allclose(importance[:, j], trees.feature_importances_)
+    by_factor = [1 - entropy_of(column) / math.log(3) for column in importance.T]
+    assert found[0]["dci_completeness"].value == pytest.approx(np.mean(by_factor))
+    by_latent = [1 - entropy_of(row / row.sum()) / math.log(2) for row in importance[:2]]
+    expected = np.average(by_latent, weights=importance[:2].sum(1))
+    assert found[0]["dci_disentanglement"].value == pytest.approx(expected)
 
 
 def test_dci_by_lightgbm_and_by_gradient_boosting_agree_on_what_is_plain():
