@@ -105,7 +105,7 @@ def mig_of(coded: Coded, bins: Bins, seed: int, bootstrap: int = RESAMPLES) -> S
         "of the factor's entropy",
         stderr=error,
         seed=seed,
-        bins=bins,
+        bins=tables.bins,
         matrix=information / entropy,
     )
 
@@ -131,7 +131,7 @@ def modularity_of(coded: Coded, bins: Bins, seed: int, bootstrap: int = RESAMPLE
                 "",
                 stderr=None if errors is None else errors[i],
                 seed=seed,
-                bins=bins,
+                bins=tables.bins,
                 matrix=matrix,
             )
             for i, (name, value) in enumerate(
@@ -162,7 +162,8 @@ class Histograms:
 
     def __init__(self, coded: Coded, bins: Bins) -> None:
         check_bins(bins)
-        self.coded, self.bins = coded, bins
+        self.coded = coded
+        self.bins: Bins = "levels" if bins == "levels" else int(bins)
 
     @cached_property
     def cells(self) -> list[tuple[Array, tuple[int, int, int]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from importlib.util import find_spec
 from typing import Any, Literal, Unpack
 
 import numpy as np
@@ -132,7 +131,7 @@ def check_predictor(predictor: Predictor | None) -> None:
     """ValueError for one that is unknown or not installed."""
     if predictor not in (None, *NAMES):
         raise ValueError(f"predictor: expected one of {', '.join(NAMES)}, got {predictor!r}")
-    if predictor == "lightgbm" and not _installed():
+    if predictor == "lightgbm" and not installed():
         raise ValueError(
             "predictor: LightGBM is not installed; install it with: pip install "
             "'reparam[disentangle]', or take \"gradient boosting\""
@@ -141,13 +140,18 @@ def check_predictor(predictor: Predictor | None) -> None:
 
 def _chosen(predictor: Predictor | None) -> Predictor:
     check_predictor(predictor)
-    if predictor is None and not _installed():
+    if predictor is None and not installed():
         warnings.warn(SLOW, stacklevel=4)
-    return predictor or ("lightgbm" if _installed() else "gradient boosting")
+    return predictor or ("lightgbm" if installed() else "gradient boosting")
 
 
-def _installed() -> bool:
-    return find_spec("lightgbm") is not None
+def installed() -> bool:
+    """Whether LightGBM can be loaded; its library needs one of the system's, for threads."""
+    try:
+        import lightgbm  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _fit(
