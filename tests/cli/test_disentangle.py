@@ -70,7 +70,7 @@ def test_a_run_on_all_rows_says_what_its_images_show(folder, reparam, tmp_path):
     assert code == 0 and "40 test" in said
 
 
-def test_evaluate_has_the_cheap_ones(folder):
+def test_evaluate_has_the_cheap_ones(folder, monkeypatch):
     data = rp.load_data(folder / "grid.npz")
     model = rp.build("ae", data.space, latent_dim=3, hidden=(8,), seed=0)
     scores = rp.evaluate(model, data)
@@ -81,6 +81,8 @@ def test_evaluate_has_the_cheap_ones(folder):
     few = replace(data, test=data.test.take(slice(0, 12)))
     assert "mig" not in rp.evaluate(model, few)  # too few rows to say anything
     assert "mig" not in rp.evaluate(model, rp.load_data(pictures(), kind="binary"))
+    monkeypatch.setattr("reparam.evaluation.disentanglement.of_models.MOST_LATENTS", 2)
+    assert factor_scores(model, data, "test") == {}  # as of flows, whose codes are as large as x
 
 
 def test_the_matrix_is_drawn(folder, reparam, tmp_path):

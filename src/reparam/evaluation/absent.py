@@ -37,7 +37,10 @@ def why_absent(model: Model, name: str) -> str:
     if of_likelihood and name.startswith("conditional_") != model.conditional:
         return "This model " + ("uses" if model.conditional else "does not use") + " conditions"
     if about.group == "Factors":
-        return "Measured of data with known factors, by codes that are real and not told c"
+        return (
+            "Measured of data with known factors, by codes that are real, of at most 100 entries "
+            "and not told c"
+        )
     if about.told and model.conditional:
         return TOLD
     if name in ("mutual_information", "aggregate_kl"):

@@ -18,6 +18,7 @@ from reparam.evaluation.scores import Scores
 from reparam.model import Encoder, LatentVariable
 
 MOST_ROWS = 10_000  # of a split, drawn at random; on a core each metric takes seconds of so many
+MOST_LATENTS = 100  # of codes that ``evaluate`` scores; those of flows are as many as x has
 
 
 class RatedCodes(NamedTuple):
@@ -59,7 +60,7 @@ def factor_scores(model: Encoder, data: Data, name: str, seed: int = 0) -> Score
         seed: of the rows, the halves and the bootstrap.
     """
     split = data.splits[name]
-    if split.factors is None:
+    if split.factors is None or model.code_space.dimension > MOST_LATENTS:
         return {}
     rows = subset(split, MOST_ROWS, seed)
     try:
