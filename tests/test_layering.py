@@ -31,6 +31,7 @@ ROWS = (
         "data",
         "numerics",
         "terms",
+        "measures",
         "interrupt",
         "limits",
         "atomic",

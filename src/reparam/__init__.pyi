@@ -72,6 +72,17 @@ from .evaluation import reference_scores as reference_scores
 from .evaluation.annealing import annealed_log_prob as annealed_log_prob
 from .evaluation.column_scores import ColumnScores as ColumnScores
 from .evaluation.column_scores import by_column as by_column
+from .evaluation.disentanglement import beta_vae_metric as beta_vae_metric
+from .evaluation.disentanglement import dci as dci
+from .evaluation.disentanglement import disentanglement as disentanglement
+from .evaluation.disentanglement import explicitness as explicitness
+from .evaluation.disentanglement import factor_vae_metric as factor_vae_metric
+from .evaluation.disentanglement import irs as irs
+from .evaluation.disentanglement import mig as mig
+from .evaluation.disentanglement import mig_ceiling as mig_ceiling
+from .evaluation.disentanglement import modularity as modularity
+from .evaluation.disentanglement import sap as sap
+from .evaluation.disentanglement import udr as udr
 from .imputation import Imputation as Imputation
 from .imputation import impute as impute
 from .inspection import Filters as Filters

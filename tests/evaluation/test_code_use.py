@@ -13,8 +13,8 @@ from reparam.data import Data, Split
 from reparam.evaluation.absent import why_absent
 from reparam.evaluation.code_use import code_use
 from reparam.evaluation.diagnosis import diagnose
+from reparam.measures import measure
 from reparam.model import Space
-from reparam.terms import measure
 from reparam.train.collapse import collapse, index_counts
 
 SMALL = {"code_dim": 3, "channels": 4, "blocks": 1}

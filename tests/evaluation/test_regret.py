@@ -10,10 +10,10 @@ import reparam as rp
 from reparam.cli.tables import score_table as cli_table
 from reparam.data.toys import draw, log_density
 from reparam.evaluation.scores import mark
+from reparam.measures import SCORES
 from reparam.model import Density, LogProb
 from reparam.report.table import score_table
 from reparam.report.trained import TrainedModel
-from reparam.terms import SCORES
 from reparam.train.history import History
 
 NAME = "mixture-1d"

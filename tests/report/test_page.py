@@ -11,11 +11,11 @@ from pages import build, data_of, entry
 
 import reparam as rp
 from reparam.evaluation.scores import Score
+from reparam.measures import HEADLINES
 from reparam.model import Space
 from reparam.presets import PRESETS
 from reparam.report import TrainedModel, plots, write_page
 from reparam.report.sections.training import training_curves
-from reparam.terms import HEADLINES
 from reparam.train.history import History
 
 CHROMIUM = Path("/usr/bin/chromium")

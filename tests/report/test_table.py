@@ -8,13 +8,13 @@ import torch
 from scipy.stats import binomtest
 
 from reparam.evaluation.scores import Difference, Score, difference, mark, mean_score, share_score
+from reparam.measures import SCORES
 from reparam.model import Space
 from reparam.presets import build
 from reparam.report.numbers import number, seed_error
 from reparam.report.summary import findings
 from reparam.report.table import rank, score_table
 from reparam.report.trained import TrainedModel
-from reparam.terms import SCORES
 from reparam.train.history import History
 
 SPACE = Space((6,), "real")

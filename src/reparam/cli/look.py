@@ -128,13 +128,20 @@ def gallery(
     force: Force = False,
 ) -> None:
     """Draw what 1, 2 and 10 random layers of a flow do to a normal and a uniform density."""
-    from reparam.atomic import check_place, write_atomically
+    from reparam.atomic import write_atomically
     from reparam.report.bends import draw_bends
+
+    check_drawing(out, force)
+    write_atomically(out, draw_bends(bend, seed).savefig)
+    show(f"{bend} layers in {out}")
+
+
+def check_drawing(out: Path, force: bool) -> None:
+    """ValueError where no figure can be written; before any work is done."""
+    from reparam.atomic import check_place
 
     if out.suffix.lower() not in DRAWN:
         raise ValueError(f"{out}: expected a name ending in {', '.join(DRAWN)}")
     check_place(out)
     if out.exists() and not force:
         raise ValueError(f"{out}: exists already; choose another name or --force")
-    write_atomically(out, draw_bends(bend, seed).savefig)
-    show(f"{bend} layers in {out}")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
-from reparam.cli import code_files, complete, denoise, edit, look, train, use, vary
+from reparam.cli import code_files, complete, denoise, disentangle, edit, look, train, use, vary
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
 from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
@@ -28,7 +28,7 @@ def usage(command: Callable[..., None]) -> str:
     for p in inspect.signature(command).parameters.values():
         name = p.name.upper()
         if p.kind is p.VAR_POSITIONAL:
-            words.append("[KEY=VALUE ...]")
+            words.append("[KEY=VALUE ...]" if p.name == "parameters" else f"[{name} ...]")
         elif p.kind is p.POSITIONAL_ONLY:
             words.append(name if p.default is p.empty else f"[{name}]")
         elif p.default is p.empty:
@@ -48,7 +48,13 @@ app = App(
 )
 GROUPS = {
     "Data and models": (look.models, look.data, look.gallery),
-    "Train and measure": (train.fit, train.resume, look.evaluate, train.compare),
+    "Train and measure": (
+        train.fit,
+        train.resume,
+        look.evaluate,
+        train.compare,
+        disentangle.disentangle,
+    ),
     "Use a run": (
         use.sample,
         use.reconstruct,

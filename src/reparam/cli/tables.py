@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from reparam.measures import HEADLINES
 from reparam.terminal import console, printable
-from reparam.terms import HEADLINES
 
 if TYPE_CHECKING:
     from reparam.evaluation import Score, Scores
@@ -137,7 +137,9 @@ def _lines_by_column(rows: Iterable[Iterable[str]]) -> list[list[str]]:
 
 def _protocol(score: Score) -> str:
     drawn = "" if score.samples is None else f", {score.samples:,} samples"
-    return f"{score.n:,} {score.split}{drawn}"
+    binned = "" if score.bins is None else f", {score.bins} bins".replace("levels", "as many")
+    by = "" if score.predictor is None else f", {score.predictor}"
+    return f"{score.n:,} {score.split}{drawn}{binned}{by}"
 
 
 def value_text(name: str, score: Score | None) -> str:

@@ -10,6 +10,7 @@ from reparam.data import Data, as_data, refuse_other_classes, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.code_use import code_use
 from reparam.evaluation.diagnosis import information_scores, layer_scores
+from reparam.evaluation.disentanglement.of_models import factor_scores
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import (
     bits_per_dim,
@@ -151,6 +152,8 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         yield _Part("code use", n, lambda _: code_use(model, asked.data.splits[name], name))
     if isinstance(model, Encoder) and not model.conditional:
         yield _Part("codes", n + len(asked.data.train), lambda _: _probe_scores(model, asked))
+        if asked.data.splits[asked.split].factors is not None:
+            yield _Part("factors", 2 * n, lambda _: _factor_scores(model, asked))
     if isinstance(model, Generator):
         drawn = rows_compared(asked.data, asked.split, model) * (1 + model.passes_per_draw)
         yield _Part("samples", drawn, lambda tell: _sample_scores(model, asked, extractor, tell))
@@ -211,6 +214,10 @@ def _probe_scores(model: Encoder, asked: _Asked) -> Scores:
         ),
     }
     return {title: score for title, score in found.items() if score is not None}
+
+
+def _factor_scores(model: Encoder, asked: _Asked) -> Scores:
+    return factor_scores(model, asked.data, asked.split, asked.seed)
 
 
 def _sample_scores(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from reparam.measures import SCORES, measure
 from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model
-from reparam.terms import SCORES, measure
 from reparam.train.collapse import has_indices
 
 TOLD = "Not measured: codes of a conditional model already contain the condition"
@@ -23,6 +23,7 @@ _ROLE_OF: dict[str, type[Model]] = {
     "Index codes": Encoder,
     "Reconstruction": Codec,
     "Representation": Encoder,
+    "Factors": Encoder,
     "Samples": Generator,
 }
 
@@ -40,6 +41,11 @@ def why_absent(model: Model, name: str) -> str:
     of_likelihood = about.group == "Density" or name.endswith("elbo")
     if of_likelihood and name.startswith("conditional_") != model.conditional:
         return "This model " + ("uses" if model.conditional else "does not use") + " conditions"
+    if about.group == "Factors":
+        return (
+            "Measured of data with known factors, by codes that are real, of at most 100 entries "
+            "and not told c"
+        )
     if about.told and model.conditional:
         return TOLD
     if name in ("mutual_information", "aggregate_kl"):

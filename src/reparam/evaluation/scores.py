@@ -45,6 +45,10 @@ class Score:
         seed_stderr: standard error over the trained seeds, where there are several.
         values: by example, all of the split in its order, of which ``value`` is the mean; for
             differences in pairs. Not part of the JSON.
+        bins: of the histograms it was found by, or ``"levels"``.
+        predictor: that was fitted for it.
+        notes: what was decided on the way, one sentence each.
+        matrix: what it was found from, a row per latent. Not part of the JSON.
 
     >>> Score(0.5, "nats", n=10, split="test").stderr is None
     True
@@ -60,6 +64,10 @@ class Score:
     seed: int | list[int] | None = None
     seed_stderr: float | None = None
     values: Tensor | None = field(default=None, repr=False, compare=False)
+    bins: int | Literal["levels"] | None = None
+    predictor: str | None = None
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    matrix: Tensor | None = field(default=None, repr=False, compare=False)
 
     @property
     def error(self) -> float | None:
@@ -84,9 +92,10 @@ class Score:
         return wilson(self.value, self.n) if of_examples else None
 
     def to_json(self) -> dict[str, Any]:
-        content = dataclasses.asdict(dataclasses.replace(self, values=None))
-        del content["values"]
-        return content
+        content = dataclasses.asdict(dataclasses.replace(self, values=None, matrix=None))
+        own = {"bins": None, "predictor": None, "notes": ()}  # of few scores: left out of the rest
+        absent = {name for name, default in own.items() if content[name] == default}
+        return {k: v for k, v in content.items() if k not in {"values", "matrix"} | absent}
 
 
 def mark(score: Score, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from reparam.evaluation.scores import Score
-from reparam.terms import measure
+from reparam.measures import measure
 
 
 def number(score: Score, name: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from reparam.measures import measure
 from reparam.model import Codec, Generator
 from reparam.report import queries
 from reparam.report.pictures import grid
@@ -14,7 +15,6 @@ from reparam.report.section import Card, Shown
 from reparam.report.sections.latent_map import drawn_map
 from reparam.report.selection import SMALL, examples, names
 from reparam.report.table import best_of
-from reparam.terms import measure
 
 PICTURES = 8
 

@@ -9,13 +9,13 @@ import torch
 
 from reparam.data import Data
 from reparam.evaluation.scores import Score, mark
+from reparam.measures import CLAIMS
 from reparam.model import Encoder, Model
 from reparam.report.endings import cut_off
 from reparam.report.numbers import interval, number, seed_error
 from reparam.report.table import rank
 from reparam.report.trained import TrainedModel
 from reparam.space import Column, Space
-from reparam.terms import CLAIMS
 
 MOST_NAMED = 4  # columns with missing cells
 NBSP = "\u00a0"  # a number and its error are not parted at the end of a narrow line

@@ -8,9 +8,10 @@ from typing import Literal
 
 from reparam.evaluation.absent import why_absent
 from reparam.evaluation.scores import Score, difference, mark
+from reparam.measures import HEADLINES, SCORES, Measure, measure
 from reparam.report.numbers import interval, minus, number, seed_error
 from reparam.report.trained import TrainedModel
-from reparam.terms import HEADLINES, SCORES, Better, Measure, measure
+from reparam.terms import Better
 
 Rank = Literal["best", "tied", ""]
 KIND_WORDS = {

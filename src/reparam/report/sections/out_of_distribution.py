@@ -14,6 +14,7 @@ from reparam.data import Split
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import mark
 from reparam.evaluation.shifted import Told, shifted_images, told_apart
+from reparam.measures import SCORES, Measure
 from reparam.model import Density
 from reparam.report import plots
 from reparam.report.colors import FAINT, INK, model_color
@@ -21,7 +22,6 @@ from reparam.report.numbers import minus
 from reparam.report.pictures import Picture, grid
 from reparam.report.section import Section, Shown, images
 from reparam.report.selection import SMALL
-from reparam.terms import SCORES, Measure
 
 MOST_ROWS, FEWEST_ROWS, MOST_DRAWS = 100, 20, 10  # of each set; draws of a row
 MOST_PASSED = 5 * 10**7  # entries of x through networks for a model: some 2 seconds of a core
