@@ -43,6 +43,7 @@ def make_data(folder):
     (folder / "survey.csv").write_text("id,age,town,income,owner\n" + "\n".join(rows))
 
 
+@pytest.mark.filterwarnings("ignore:most of .* codes are idle")  # after so few steps
 def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
     make_data(tmp_path)
     monkeypatch.chdir(tmp_path)

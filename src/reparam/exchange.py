@@ -29,6 +29,7 @@ class Loss(NamedTuple):
     in nats per example where they are nats: (B,), or (B, G) by latent dimension or layer.
     ``statistics`` are detached sums over rows that ``after_step`` needs.
 
+    >>> import torch
     >>> nll = torch.tensor([1.0, 3.0])
     >>> Loss(nll.mean(), {"nll": nll}).objective
     tensor(2.)
@@ -49,6 +50,7 @@ class LogProb:
         samples: importance samples per row.
         per_dimension: (B, *shape), where the density factorizes over the entries of x.
 
+    >>> import torch
     >>> LogProb(torch.tensor([-80.0]), "lower bound", samples=1000).kind
     'lower bound'
     """

@@ -29,7 +29,8 @@ def small(case: Any) -> Any:
     """The case, on images no larger than they need to be."""
     if not case.space.is_image:
         return case
-    shape = (1, 4, 4) if rp.PRESETS[case.name].accepts.even else (1, 3, 4)
+    accepts = rp.PRESETS[case.name].accepts
+    shape = (1, 4, 4) if accepts.even else (1, max(3, accepts.least), max(4, accepts.least))
     return replace(case, space=replace(case.space, shape=shape))
 
 
@@ -48,7 +49,7 @@ def results(model: Any, x: Tensor, c: Tensor | None) -> dict[str, Tensor]:
                 found["corrupt"] = model.noise.corrupt(x, 0.5)
         if isinstance(model, Generator):
             found["sample"] = model.sample(len(x), c, generator=generator())
-        if isinstance(model, LatentVariable):
+        if isinstance(model, LatentVariable) and model.code_space.kind == "real":
             found["variations"] = rp.variations(
                 model, x[:1], 5, None if c is None else c[:1], generator=generator()
             )

@@ -48,7 +48,7 @@ def product(seen: Tensor, rows: Tensor) -> Tensor:
     return torch.mm(seen, rows) if rows.ndim == 2 else sum_of_rows(seen, rows)
 
 
-class CodeEmbedding(nn.Module):
+class CodeEmbedding(nn.Embedding):
     """A vector for every code of an entry, from the table of that entry.
 
     Args:
@@ -63,13 +63,12 @@ class CodeEmbedding(nn.Module):
     """
 
     def __init__(self, tables: Sequence[int], codes: int, width: int) -> None:
-        super().__init__()
+        super().__init__(codes * (max(tables) + 1), width)
         self.codes = codes
         self.register_buffer("first", codes * torch.tensor(tables), persistent=False)
         self.first: Tensor
         bound = len(tables) ** -0.5  # as that of a linear layer of so many inputs
-        weight = torch.empty(codes * (max(tables) + 1), width).uniform_(-bound, bound)
-        self.weight = nn.Parameter(weight)
+        nn.init.uniform_(self.weight, -bound, bound)
 
-    def forward(self, x: Tensor, entries: slice) -> Tensor:
+    def forward(self, x: Tensor, entries: slice) -> Tensor:  # type: ignore[override]
         return F.embedding(self.first[entries] + code_index(x, self.codes), self.weight)

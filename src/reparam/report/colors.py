@@ -56,7 +56,7 @@ def index_colors(count: int) -> list[str]:
     Neighbors in the order differ, and the colors are legible on light pages and on dark ones.
 
     >>> index_colors(2)
-    ['#8a8f98', '#4e75ec']
+    ['#8a8f98', '#5f82dd']
     """
     found = [_hue((0.62 + 0.618034 * i) % 1, (0.62, 0.42, 0.75)[i % 3]) for i in range(count - 1)]
     return ["#8a8f98", *found][:count]
