@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reparam.cli.main import main
+from reparam.cli.main import app, main
 from reparam.presets import PRESETS
 from reparam.presets.__main__ import models, renewed, roles
 from reparam.train import state
@@ -17,8 +17,8 @@ from reparam.train import state
 README = Path(__file__).parents[1] / "README.md"
 
 
-def commands():
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), flags=re.DOTALL)
+def commands(page=README):
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("reparam ")]
 
@@ -61,6 +61,12 @@ def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code, f"{line}\n{capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", sorted(README.parent.glob("docs/*.md")), ids=lambda p: p.name)
+def test_commands_of_other_pages_have_what_they_need(page):
+    for line in commands(page):
+        app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/vocabulary.md"])

@@ -171,3 +171,20 @@ def test_the_prior_is_the_generator():
     drawn = prior.repeat(4).sample(torch.Generator().manual_seed(2))
     assert torch.equal(drawn, mixture.sample(4, generator=torch.Generator().manual_seed(2)))
     assert isinstance(rp.build("vq-vae", SPACE, **SMALL, **PRIOR).generator, Autoregressive)
+
+
+def test_parts_without_a_likelihood_and_codes_of_another_measure_are_refused():
+    vector = rp.Space((9,), "binary")
+    plain, codec = (rp.build(name, vector, latent_dim=2) for name in ("ae", "vae"))
+    mixture = rp.GaussianMixture(codec.code_space, components=2)
+    with pytest.raises(ValueError, match="codec: expected a LatentVariable, got Autoencoder"):
+        TwoStageDensity(plain, mixture)
+    two = rp.TwoStage(
+        rp.build("ae", codec.code_space, latent_dim=1),
+        rp.GaussianMixture(Space((1,), "real"), components=2),
+    )
+    with pytest.raises(ValueError, match="generator: expected a Density, got TwoStage"):
+        TwoStageDensity(codec, two)
+    # log q(z|x) is a probability there and log p(z) a density, without limit at one-hot codes.
+    with pytest.raises(ValueError, match="codes with probabilities; take another posterior"):
+        rp.build("two-stage-vae", vector, posterior="categorical")

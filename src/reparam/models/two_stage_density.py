@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reparam.distributions.index_codes import CompletingDensity, ModelDensity
-from reparam.model import Completer, Density, Distribution, LatentVariable, Loss
+from reparam.model import Completer, Density, Distribution, LatentVariable, Loss, Model
 from reparam.models.two_stage import TwoStage
 from reparam.objectives.bounds import ELBO
 
@@ -26,6 +26,10 @@ class TwoStageDensity(TwoStage, LatentVariable):
         codec: a latent-variable model; its stages come first.
         generator: a density of its codes; it may be conditional, on labels or attributes that its
             own space has, and the whole is then p(x|c).
+
+    Raises:
+        ValueError: a codec or a generator without a likelihood, or a codec whose codes have
+            probabilities while those of the generator have densities.
 
     Shape: x (B, *space.shape), code as the codec's.
 
@@ -48,6 +52,7 @@ class TwoStageDensity(TwoStage, LatentVariable):
     generator: Density
 
     def __init__(self, codec: LatentVariable, generator: Density) -> None:
+        _refuse_without_likelihood(codec, generator)
         super().__init__(codec, generator)
         self.layers = codec.layers
         self.log_prob_draws = self.draws_codes = codec.log_prob_draws
@@ -92,6 +97,25 @@ class TwoStageDensity(TwoStage, LatentVariable):
 
     def embed(self, code: Tensor) -> Tensor:
         return self.codec.embed(code)
+
+
+def _refuse_without_likelihood(codec: Model, generator: Model) -> None:
+    """Also log q(z|x) and log p(z) of different measures, whose difference bounds nothing."""
+    for name, part, role in (
+        ("codec", codec, LatentVariable),
+        ("generator", generator, Density),
+    ):
+        if not isinstance(part, role):
+            raise ValueError(
+                f"{name}: expected a {role.__name__}, got {type(part).__name__}, which has no "
+                "likelihood; take TwoStage"
+            )
+    assert isinstance(codec, LatentVariable)  # for mypy
+    if not codec.conditional and codec.prior().continuous != generator.space.has_reals:
+        raise ValueError(
+            "codec: expected one whose codes have densities, as those of the generator have, got "
+            "one-hot codes with probabilities; take another posterior, as diagonal"
+        )
 
 
 class CompletingTwoStage(TwoStageDensity, Completer):
