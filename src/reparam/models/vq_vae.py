@@ -161,7 +161,7 @@ class VQVAE(LatentVariable):
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         self._condition(c, z.shape[0])
-        return self._given(self.coder.lookup(z.long()))
+        return self._given(self.coder.lookup(self.prepare_code(z).long()))
 
     def _given(self, vectors: tuple[Tensor, ...]) -> Distribution:
         p = self.p_x(self.coder.decode(vectors).to(self.anchor.dtype))

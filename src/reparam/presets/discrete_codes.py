@@ -36,6 +36,8 @@ from reparam.presets.steps import quick_where_small
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "Models of discrete codes"
+# Options of codes that are learned.
+LEARNED = ("codes", "code_dim", "codebook", "decay", "restart", "start", "gradient", "cosine")
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,8 @@ class CoderOptions(LikelihoodOptions):
         return VQVAE(space, coder, self.p_x(space), self.beta, self.start == "k-means")
 
     def make_quantizer(self) -> Quantizer:
+        self._refuse_unread()
         if self.quantizer == "fsq":
-            if self.codes != CoderOptions.codes:
-                raise ValueError(
-                    "codes: of fsq they are as many as the product of sizes is; set these"
-                )
             return FiniteScalarQuantizer(self.sizes)
         return VectorQuantizer(
             self.codes,
@@ -103,6 +102,19 @@ class CoderOptions(LikelihoodOptions):
             gradient=self.gradient,
             cosine=self.cosine,
         )
+
+    def _refuse_unread(self) -> None:
+        """ValueError for options of another quantizer, which would change nothing."""
+        unread = dict.fromkeys(LEARNED if self.quantizer == "fsq" else ("sizes",), "fsq")
+        unread |= {} if self.quantizer == "residual" else {"depth": "residual"}
+        for name, of in unread.items():
+            if getattr(self, name) == getattr(CoderOptions, name):
+                continue
+            if name == "codes":
+                raise ValueError("codes: of fsq they are the product of sizes; set these")
+            if name in LEARNED:
+                raise ValueError(f"{name}: fsq has no codebook; leave it out")
+            raise ValueError(f"{name}: expected with quantizer={of}, got {self.quantizer}")
 
     def one_grid(self, space: Space) -> OneGrid:
         """Networks by the shape of x: convolutions of images, else fully connected."""
@@ -173,15 +185,14 @@ SMALL = {
     "generator.first_kernel": 3,
     "generator.heads": 2,
 }
-NO_CODEBOOK = ("codes", "code_dim", "codebook", "decay", "restart", "start", "gradient", "cosine")
-USUAL = {name: getattr(CoderOptions, name) for name in (*NO_CODEBOOK, "depth")}
+USUAL = {name: getattr(CoderOptions, name) for name in (*LEARNED, "depth")}
 
 
 @preset(
     "vq-vae",
     paper="van den Oord et al. 2017, Neural discrete representation learning",
     train=quick_where_small,
-    small={**SMALL, "depth": 2, "sizes": (65, 64)},
+    small=SMALL,
     when="For codes that are whole numbers: to compress, and to learn a strong prior of.",
 )
 def vq_vae(
@@ -195,7 +206,7 @@ def vq_vae(
     "vq-vae-2",
     paper="Razavi et al. 2019, Generating diverse high-fidelity images with VQ-VAE-2",
     train=quick_where_small,
-    small={**SMALL, "depth": 2, "sizes": (65, 64)},
+    small=SMALL,
     when="For larger images: a coarse grid for what is global, a fine one for the rest.",
 )
 def vq_vae_2(

@@ -115,6 +115,11 @@ class VectorPriorOptions(Limited):
 
     def build(self, codec: Encoder, name: OfVectors, conditional: bool) -> Density:
         space = of_codes(codec, conditional)
+        if name == "flow" and space.dimension == 1:
+            raise ValueError(
+                "second_stage: flow needs latent_dim of 2 or more, got 1; take mixture or "
+                "autoregressive"
+            )
         if name == "flow":
             options = FlowOptions(conditional=conditional)
             return spline_coupling(space, options, layers=self.layers, hidden=self.hidden)
