@@ -12,7 +12,7 @@ CONTROLS = ("Cc", "Cf", "Cs", "Zl", "Zp")  # of Unicode: they move, hide or turn
 JOINERS = "\u00ad\u200c\u200d"  # harmless ones, within words and pictures
 # Signs of tables and messages, where the encoding of a stream has none of them.
 SPELLED = {"≥": ">=", "≤": "<=", "±": "+/-", "≈": "~", "−": "-", "–": "-", "—": "-"}
-SPELLED |= {"…": "...", "•": "*", "·": "*", "×": "x", "‖": "||", "β": "beta", "é": "e"}
+SPELLED |= {"…": "...", "•": "*", "·": "*", "×": "x", "‖": "||", "α": "alpha", "β": "beta", "é": "e"}
 HANDLER = "reparam.spelled"
 
 
