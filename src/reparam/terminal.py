@@ -11,8 +11,8 @@ from rich.console import Console
 CONTROLS = ("Cc", "Cf", "Cs", "Zl", "Zp")  # of Unicode: they move, hide or turn around other text
 JOINERS = "\u00ad\u200c\u200d"  # harmless ones, within words and pictures
 # Signs of tables and messages, where the encoding of a stream has none of them.
-SPELLED = {"≥": ">=", "≤": "<=", "±": "+/-", "≈": "~", "−": "-", "–": "-", "—": "-"}
-SPELLED |= {"…": "...", "•": "*", "·": "*", "×": "x", "‖": "||", "α": "alpha", "β": "beta", "é": "e"}
+SPELLED = {"≥": ">=", "≤": "<=", "±": "+/-", "≈": "~", "−": "-", "–": "-", "—": "-", "α": "alpha"}
+SPELLED |= {"…": "...", "•": "*", "·": "*", "×": "x", "‖": "||", "β": "beta", "é": "e"}
 HANDLER = "reparam.spelled"
 
 
