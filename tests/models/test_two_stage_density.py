@@ -129,6 +129,17 @@ def test_a_conditional_prior_gives_the_codes_of_each_class():
     assert torch.equal(terms["distortion"], wrong["distortion"])
 
 
+def test_a_conditional_prior_is_made_of_codes_that_are_still_all_the_same(solve):
+    """Early in training a codebook may be collapsed: indices are no reals that need a scale."""
+    space = replace(SPACE, classes=2)
+    model = rp.build("vq-vae", space, **SMALL, **PRIOR, conditional=True, start="random").double()
+    torch.nn.init.zeros_(model.codec.coder.encoder.head.weight)
+    x, c = rows(SPACE, 12), torch.arange(12) % 3 % 2
+    assert len(model.encode(x).unique()) == 1
+    solve(model, x, c)
+    torch.testing.assert_close(model.class_frequencies, torch.tensor([2 / 3, 1 / 3], dtype=F64))
+
+
 def test_a_completion_keeps_what_is_given_and_the_codes_of_it():
     model = rp.build("vq-vae", SPACE, **SMALL, **PRIOR).eval()
     x = rows(SPACE, 6).float()

@@ -132,7 +132,7 @@ class ModelDensity(Distribution):
 
     @property
     def kind(self) -> Kind:  # type: ignore[override]
-        """No more than a bound, or an estimate: whether it is exact its values say."""
+        """A lower bound, as exact values are too, or an estimate."""
         known = self.model.approximation in ("tractable", "variational")
         return "lower bound" if known else "estimate"
 

@@ -127,8 +127,7 @@ class VQVAE(LatentVariable):
         weights = {"commitment": self.beta}
         objective = sum((weights.get(n, 1.0) * t for n, t in added.items()), distortion).mean()
         terms |= added | self._of_codes(distortion)
-        statistics = p.statistics(x) | (coded.statistics if self.training else {})
-        return Loss(objective, terms, statistics)
+        return Loss(objective, terms, p.statistics(x) | coded.statistics)
 
     @torch.no_grad()
     def _of_codes(self, like: Tensor) -> dict[str, Tensor]:

@@ -19,14 +19,14 @@ AtLeastTwo = Annotated[int, Meta(ge=2)]
 
 
 class Quantized(NamedTuple):
-    """What became of vectors.
+    """Vectors as codes.
 
     Args:
         vectors: (B, D, *grid) of codes, bit for bit, with the gradient of what was quantized.
         indices: (B, depth, *grid), int64.
         terms: unweighted, by example (B,): ``codebook`` ‖sg[z] − e‖² and ``commitment``
             ‖z − sg[e]‖², summed over the grid and over D, where the quantizer has them.
-        statistics: detached sums over vectors, for ``after_step``.
+        statistics: detached sums over vectors, for ``after_step``; none in evaluation.
     """
 
     vectors: Tensor
@@ -145,7 +145,7 @@ class VectorQuantizer(Quantizer):
             for name, term in book.terms(rest, vectors).items():
                 of_row = term.view(rows, -1).sum(1)
                 terms[name] = terms[name] + of_row if name in terms else of_row
-            sums = book.statistics(rest.detach(), found)
+            sums = book.statistics(rest.detach(), found) if self.training else {}
             statistics |= {f"{name}_{level}": value for name, value in sums.items()}
             total = total + vectors.detach()
             rest = rest - vectors.detach()
