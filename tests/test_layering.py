@@ -44,7 +44,7 @@ ROWS = (
     ("nets",),
     ("bijections",),
     ("distributions",),
-    ("objectives",),
+    ("objectives", "diffusion"),
     ("models",),
     ("presets",),
     ("checkpoint",),

@@ -33,6 +33,16 @@ from .data import Split as Split
 from .data import load_data as load_data
 from .data import load_rows as load_rows
 from .data import sprites as sprites
+from .diffusion.samplers import DDIM as DDIM
+from .diffusion.samplers import DDPM as DDPM
+from .diffusion.samplers import PredictorCorrector as PredictorCorrector
+from .diffusion.samplers import ProbabilityFlow as ProbabilityFlow
+from .diffusion.samplers import ReverseSDE as ReverseSDE
+from .diffusion.samplers import Sampler as Sampler
+from .diffusion.schedules import VE as VE
+from .diffusion.schedules import VP as VP
+from .diffusion.schedules import DiscreteSchedule as DiscreteSchedule
+from .diffusion.schedules import SubVP as SubVP
 from .distributions.autoregressive_likelihood import (
     AutoregressiveLikelihood as AutoregressiveLikelihood,
 )
@@ -102,6 +112,7 @@ from .model import Model as Model
 from .model import Space as Space
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.autoregressive import Autoregressive as Autoregressive
+from .models.diffusion import Diffusion as Diffusion
 from .models.flow import Flow as Flow
 from .models.gaussian_mixture import GaussianMixture as GaussianMixture
 from .models.pca import PCA as PCA
@@ -109,6 +120,7 @@ from .models.real_pca import RealPCA as RealPCA
 from .models.two_stage import TwoStage as TwoStage
 from .models.vae import VAE as VAE
 from .nets.coupling import CouplingMLP as CouplingMLP
+from .nets.denoiser import denoiser as denoiser
 from .nets.grid_pair import GridPair as GridPair
 from .nets.hierarchy import BottomUp as BottomUp
 from .nets.hierarchy import FinestDecoder as FinestDecoder

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
 
+from reparam.exchange import Batch
 from reparam.space import Space
 
 # Entries and rows of x in one pass without gradients: enough rows for a fast matrix product, few
@@ -86,3 +87,21 @@ def in_batches(
     for part in slices(0, len(x), rows):
         parts.append(function(x[part], *(None if t is None else t[part] for t in others)))
     return torch.cat(parts)
+
+
+def spread_rows(batches: Iterable[Batch], least: int) -> Batch:
+    """So many rows of a split, up to twice as many, spread over it evenly; all where it has fewer.
+
+    >>> spread_rows([Batch(torch.arange(5)), Batch(torch.arange(5, 9))], 3).x
+    tensor([0, 2, 4, 6, 8])
+    """
+    x, c, step, seen = [], [], 1, 0
+    for batch in batches:
+        kept = slice(-seen % step, None, step)
+        x.append(batch.x[kept])
+        c += [] if batch.c is None else [batch.c[kept]]
+        seen += len(batch.x)
+        while sum(map(len, x)) >= 2 * least:
+            step, x = 2 * step, [torch.cat(x)[::2]]
+            c = [torch.cat(c)[::2]] if c else c
+    return Batch(torch.cat(x), torch.cat(c) if c else None)

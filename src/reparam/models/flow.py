@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.batching import draws_at_once
+from reparam.batching import draws_at_once, spread_rows
 from reparam.bijections.autoregressive import AutoregressiveTransform
 from reparam.bijections.base import Bijection, Chain
 from reparam.bijections.coupling import Coupling
@@ -249,25 +249,7 @@ class Flow(Conditional, Invertible):
     @torch.no_grad()
     def _learn(self, model: Model, batches: Iterable[Batch]) -> None:
         """Set what the first rows set, of as many rows spread over the training data."""
-        rows = _spread(batches, LEARNED)
+        rows = spread_rows(batches, LEARNED)
         x, c = self.prepare(rows.x, rows.c)
         context = self.context(c)
         self.bijection.learn(self._noisy(x, context, None)[0], context)
-
-
-def _spread(batches: Iterable[Batch], least: int) -> Batch:
-    """So many rows of a split, up to twice as many, spread over it evenly; all where it has fewer.
-
-    >>> _spread([Batch(torch.arange(5)), Batch(torch.arange(5, 9))], 3).x
-    tensor([0, 2, 4, 6, 8])
-    """
-    x, c, step, seen = [], [], 1, 0
-    for batch in batches:
-        kept = slice(-seen % step, None, step)
-        x.append(batch.x[kept])
-        c += [] if batch.c is None else [batch.c[kept]]
-        seen += len(batch.x)
-        while sum(map(len, x)) >= 2 * least:
-            step, x = 2 * step, [torch.cat(x)[::2]]
-            c = [torch.cat(c)[::2]] if c else c
-    return Batch(torch.cat(x), torch.cat(c) if c else None)

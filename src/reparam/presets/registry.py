@@ -103,9 +103,9 @@ NOT_YET = {
         "spline-coupling and spline-autoregressive for tables, glow and real-nvp for images",
     ),
     "adversarial and relaxed discrete codes": (("vqgan", "dvae", "dall-e"), "vq-vae and rq-vae"),
-    "diffusion models": (
-        ("diffusion", "ddpm", "ddim", "edm", "score-sde", "flow-matching", "rectified-flow"),
-        "very-deep-vae and pixel-cnn++ generate images",
+    "flow matching and rectified flows": (
+        ("edm", "flow-matching", "rectified-flow"),
+        "score-sde and ddpm, whose velocities (predict=velocity) are those of such flows",
     ),
     "adversarial models": (
         ("gan", "dcgan", "wgan", "wgan-gp", "stylegan", "aae", "bigan", "vae-gan"),

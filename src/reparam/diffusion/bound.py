@@ -1,0 +1,114 @@
+"""The bound of a diffusion in discrete time, term by term, and the variances that make it tight."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+
+from reparam import numerics
+from reparam.buffers import Float64Buffers
+from reparam.diffusion.schedules import DiscreteSchedule
+from reparam.diffusion.steps import ReverseVariance, over, step_back
+from reparam.diffusion.units import Units
+
+LEAST_LOG_SCALE = -7.0  # of the last step, as of a VAE's normal: else one exact x has no bound
+
+
+class Bound(Float64Buffers):
+    """−log p(x) ≤ KL(q(x_T|x) ‖ p(x_T)) + Σ_{t>1} KL(q(x_{t−1}|x_t, x) ‖ p(x_{t−1}|x_t)) + last.
+
+    The last term is −log p(x|x_1): a normal around x̂ in the units of noise, of whole numbers one
+    that is integrated over each level's bin. Its scale, and the mean squares of x − x̂ by time that
+    the optimal variances need, are measured after the descent; until then the scale is that of the
+    noise at t = 1.
+
+    A diffusion is a hierarchical VAE with layers x_1 … x_T and a fixed posterior. Of two layers,
+    −log p(x) ≤ KL(q(z₂|x) ‖ p(z₂)) + E KL(q(z₁|z₂, x) ‖ p(z₁|z₂)) − E log p(x|z₁), in which
+    p(z₁|z₂) is often misprinted as p(z₁|x).
+
+    Args:
+        schedule: of T times.
+        units: of x.
+
+    Shape: x, y and x̂ (B, *shape), t (B,); every term (B,), in nats.
+
+    Reference: Ho et al. 2020, eq. 5 and 7; optimal variances by Bao et al. 2022 (Analytic-DPM),
+    theorem 1, there by the score.
+    https://arxiv.org/abs/2006.11239, https://arxiv.org/abs/2201.06503
+    """
+
+    def __init__(self, schedule: DiscreteSchedule, units: Units) -> None:
+        super().__init__()
+        self.parts = schedule, units  # in a tuple: they are the model's
+        assert schedule.times is not None
+        self.times = schedule.times
+        first = schedule(torch.tensor(schedule.first))
+        self.first_log_scale = (first.noise / first.signal).log().item()
+        self.register_buffer("errors", torch.ones(schedule.times + 1, dtype=torch.float64))
+        scale = torch.tensor(self.first_log_scale, dtype=torch.float64)
+        self.register_buffer("log_scale", scale)
+        self.errors: Tensor
+        self.log_scale: Tensor
+
+    def error(self, t: Tensor) -> Tensor:
+        """The mean square of x − x̂ at times of any shape, by entry."""
+        return self.errors[(t * self.times).round().long()]
+
+    def of_prior(self, y: Tensor) -> Tensor:
+        """KL(q(x_T|x) ‖ N(0, I))."""
+        schedule, units = self.parts
+        level = schedule(torch.ones((), device=y.device))
+        square = level.signal.square().to(y) * y.square()
+        rest = (level.noise.square() - 1 - 2 * level.noise.log()).to(y)
+        return 0.5 * units.sum((square + rest).expand_as(y))
+
+    def of_step(self, y: Tensor, x: Tensor, t: Tensor, kind: ReverseVariance) -> Tensor:
+        """KL(q(x_{t−1}|x_t, x) ‖ p(x_{t−1}|x_t)) at times (B,) after the first, x being x̂."""
+        schedule, units = self.parts
+        step = step_back(schedule, t, t - 1 / self.times)
+        variance = step.variance(kind, self.error(t))
+        log_ratio = (step.posterior / variance).log()
+        square = over(step.pull.square() / variance, y) * (y - x).square()
+        rest = over(step.posterior / variance - 1 - log_ratio, y)
+        return 0.5 * units.sum((square + rest).expand_as(y))
+
+    def of_last(self, x: Tensor, y: Tensor, mean: Tensor, measured: bool = True) -> Tensor:
+        """−log p(y|x_1), of whole numbers −log P(x|x_1); ``mean`` is x̂ at the first time."""
+        _, units = self.parts
+        log_scale = self.log_scale if measured else torch.tensor(self.first_log_scale)
+        if units.discrete:
+            return -units.sum(self._log_mass(x, mean, log_scale.to(y)))
+        return -units.sum(numerics.normal_log_prob(y, mean, log_scale.to(y)))
+
+    def draw_last(self, mean: Tensor, generator: torch.Generator | None) -> Tensor:
+        """A draw of x_0 around x̂, in the units of noise, rounded to levels where x has them."""
+        _, units = self.parts
+        drawn = mean + self.log_scale.exp().to(mean) * numerics.noise(mean, "normal", generator)
+        return drawn
+
+    @torch.no_grad()
+    def measure_last(self, x: Tensor, y: Tensor, mean: Tensor) -> None:
+        """Set the scale to the likeliest one of these rows."""
+        _, units = self.parts
+        square = units.entries((y - mean).square()).double().sum() / (len(y) * units.counted)
+        guess = 0.5 * math.log(max(float(square), math.exp(2 * LEAST_LOG_SCALE)))
+        if units.discrete:
+
+            def cost(log_scale: float) -> float:
+                found = self._log_mass(x, mean, torch.tensor(log_scale).to(mean))
+                return -float(found.double().mean())
+
+            found = minimize_scalar(cost, bounds=(LEAST_LOG_SCALE, 1.0), method="bounded")
+            guess = float(np.asarray(found.x))
+        self.log_scale.fill_(guess)
+
+    def _log_mass(self, x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+        _, units = self.parts
+        assert units.levels is not None
+        half = 0.5 * (units.levels - 1)
+        log_scale = (log_scale + math.log(half)).expand_as(mean)
+        return numerics.discretized_normal_log_prob(x, (mean + 1) * half, log_scale, units.levels)

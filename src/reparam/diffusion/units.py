@@ -1,0 +1,97 @@
+"""x in the units in which noise is added: standardized, or from −1 to 1."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from reparam.bijections.dequantization import Uniform
+from reparam.bijections.standardization import standardization
+from reparam.model import Solve, Space
+
+
+class Units(nn.Module):
+    """Real x standardized; whole numbers from −1 to 1, as they are or with uniform noise.
+
+    Levels 0 … K−1 become 2x/(K−1) − 1 where they stay whole numbers, and 2(x + u)/K − 1 where they
+    are ``dequantized``. Columns of whole numbers in a table always are. Real entries that are
+    constant in training are 0 and no part of what is counted.
+
+    Args:
+        space: what x is, without columns of names.
+        dequantized: whether binary and levels data get noise.
+
+    Shape: x and y (B, *shape), ladj (B,).
+
+    >>> units = Units(Space((2,), "levels", levels=5), dequantized=False)
+    >>> units(torch.tensor([[0.0, 4.0]]))[0].tolist()
+    [[-1.0, 1.0]]
+    """
+
+    def __init__(self, space: Space, dequantized: bool) -> None:
+        super().__init__()
+        self.levels = space.level_count
+        mixed = space.kind == "mixed"
+        self.box = Uniform(space) if dequantized or (mixed and not space.reals.all()) else None
+        self.standardize = standardization(space) if self.levels is None else None
+        self.dimension = space.dimension
+
+    @property
+    def stages(self) -> tuple[Solve, ...]:
+        return () if self.standardize is None else self.standardize.stages
+
+    @property
+    def counted(self) -> int:
+        return self.dimension if self.standardize is None else self.standardize.count
+
+    @property
+    def dequantizes(self) -> bool:
+        return self.box is not None
+
+    @property
+    def discrete(self) -> bool:
+        """Whether y is of whole numbers, within −1 and 1."""
+        return self.levels is not None and self.box is None
+
+    def forward(
+        self, x: Tensor, generator: torch.Generator | None = None, middle: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """y and log |det ∂y/∂x|; ``middle`` takes the middles of boxes in place of noise."""
+        if self.discrete:
+            assert self.levels is not None
+            return 2 * x / (self.levels - 1) - 1, x.new_zeros(x.shape[0])
+        y, ladj = (x, x.new_zeros(x.shape[0])) if self.standardize is None else self.standardize(x)
+        if self.box is None:
+            return y, ladj
+        y = self.box.middle(y) if middle else self.box.draw(y, None, generator)[0]
+        half = 0.5 * (self.box.top + 1).to(y)
+        scaled = torch.where(self.box.discrete, y / half - 1, y)
+        slope = torch.where(self.box.discrete, -half.log(), 0.0).sum()
+        return scaled, ladj + slope
+
+    def mean(self, y: Tensor) -> Tensor:
+        """x of y without rounding: means of whole numbers are none."""
+        if self.discrete:
+            assert self.levels is not None
+            return (0.5 * (y + 1) * (self.levels - 1)).clamp(0, self.levels - 1)
+        if self.box is not None:
+            half = 0.5 * (self.box.top + 1).to(y)
+            y = torch.where(self.box.discrete, (y + 1) * half - 0.5, y)
+        return y if self.standardize is None else self.standardize.inverse(y)[0]
+
+    def back(self, y: Tensor) -> Tensor:
+        """x of y, whole numbers where these are asked for."""
+        if self.discrete:
+            return self.mean(y).round()
+        if self.box is not None:
+            half = 0.5 * (self.box.top + 1).to(y)
+            y = self.box.quantize(torch.where(self.box.discrete, (y + 1) * half, y))
+        return y if self.standardize is None else self.standardize.inverse(y)[0]
+
+    def entries(self, values: Tensor) -> Tensor:
+        """Values of entries (B, *shape), those of constants 0."""
+        return values if self.standardize is None else self.standardize.masked(values)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Over the entries that are counted, (B,)."""
+        return self.entries(values).flatten(1).sum(1)

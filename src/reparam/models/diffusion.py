@@ -1,0 +1,458 @@
+"""Diffusion models: x of noise, step by step, with a bound or an estimate of log p(x)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+
+from reparam import numerics
+from reparam.batching import affordable, draws_at_once, spread_rows
+from reparam.diffusion.bound import Bound
+from reparam.diffusion.completion import complete
+from reparam.diffusion.flow import EXACT_TRACE, Field, Method, log_density, velocity_of
+from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
+from reparam.diffusion.schedules import VE, DiscreteSchedule, Schedule
+from reparam.diffusion.steps import (
+    Estimate,
+    Prediction,
+    Process,
+    ReverseVariance,
+    at,
+    clipped,
+    estimate,
+    target,
+)
+from reparam.diffusion.units import Units
+from reparam.limits import Count, Share, limited
+from reparam.model import (
+    Batch,
+    Codec,
+    Completer,
+    Density,
+    Descend,
+    LogProb,
+    Loss,
+    Model,
+    Solve,
+    Space,
+    Stage,
+)
+from reparam.models.conditional import Conditional
+from reparam.models.diffusion_codec import DiffusionCodec
+
+ROWS_OF_A_TIME = 64  # at most, by which the variances of a step are measured
+ROWS_OF_THE_LAST = 512  # by which its scale is
+DISTANCES = 2000  # rows between which the largest distance is looked for
+PRODUCTS = 1400  # per entry of x, of a network that counts as one pass
+SMALL = 64  # entries of images that are drawn with all steps, as all vectors are
+USUAL_STEPS, ODE_STEPS, SDE_STEPS, COMPLETING = 50, 100, 500, 200
+
+
+class Diffusion(Conditional, Density, Completer):
+    """x_t = α(t) x + σ(t) ε; a network learns to tell x from ε, and draws x by undoing noise.
+
+    Args:
+        space: what x is, without columns of names.
+        network: from a state of about unit variance (B, *shape), its time (B,), c and which c are
+            kept (B,) to what it predicts (B, *shape).
+        schedule: α and σ; of T times, or continuous.
+        prediction: what the network returns, ``"noise"``, ``"x"`` or ``"velocity"``. Each can be
+            turned into the others: the choice changes how errors are weighed in ``"simple"``, not
+            what can be expressed.
+        objective: ``"simple"``, the mean squared error of the prediction at a time drawn at random,
+            or ``"vlb"``, minus the bound itself.
+        variance: of a step back, ``"beta"``, ``"posterior"`` (β̃) or ``"optimal"``, which is
+            measured after the descent. The bound needs β or the optimal ones: with β̃ it is loose
+            by γ/2 = 0.29 nats a dimension and more on normal data, at any T. While ``"vlb"``
+            descends, the variances are β.
+        sampler: how x is drawn; None: all steps for vectors and for images of up to 8 × 8, 50
+            deterministic ones for others.
+        conditional: whether the network takes c.
+        drop_condition: share of training rows whose c is dropped, so that the network also learns
+            p(x), which guidance needs.
+
+    Shape: x (B, *space.shape).
+
+    Likelihood: with T times a lower bound in expectation; ``samples`` is the number of times at
+        which a row is measured, all at T and above. In continuous time an estimate by an ODE
+        solver, above 32 dimensions of its divergence as well; binary and levels data are then
+        dequantized. Columns of whole numbers in a table are dequantized in both.
+
+    Cost: a pass of the network for the loss, one for each time of the bound, one for each step of a
+        draw (several with some samplers).
+
+    Reference: Ho et al. 2020, "Denoising diffusion probabilistic models", eq. 4 to 14; Song et al.
+    2021, "Score-based generative modeling through SDEs"; guidance by Ho & Salimans 2022, eq. 6.
+    https://arxiv.org/abs/2006.11239, https://arxiv.org/abs/2011.13456,
+    https://arxiv.org/abs/2207.12598
+
+    >>> import reparam as rp
+    >>> model = rp.build("ddpm", rp.Space((2,), "real"), times=10)
+    >>> model.log_prob(torch.zeros(1, 2), samples=10).kind, model.sample(3).shape
+    ('lower bound', torch.Size([3, 2]))
+    """
+
+    @limited
+    def __init__(
+        self,
+        space: Space,
+        network: nn.Module,
+        schedule: Schedule,
+        prediction: Prediction = "noise",
+        objective: Literal["simple", "vlb"] = "simple",
+        variance: ReverseVariance = "optimal",
+        sampler: Sampler | None = None,
+        conditional: bool = False,
+        drop_condition: Share = 0.1,
+    ) -> None:
+        super().__init__(space, conditional)
+        discrete = isinstance(schedule, DiscreteSchedule)
+        if objective == "vlb" and not discrete:
+            raise ValueError("objective: vlb needs a schedule of T times, got a continuous one")
+        self.network, self.schedule = network, schedule
+        self.prediction, self.objective, self.variance = prediction, objective, variance
+        self.drop_condition = drop_condition
+        self.units = Units(space, dequantized=not discrete)
+        self.bound = Bound(schedule, self.units) if isinstance(schedule, DiscreteSchedule) else None
+        self.approximation = "variational" if discrete else "flow solver"
+        self.judge = None if objective == "vlb" else "objective"
+        self.couples_rows = True  # the times of a batch in training are drawn together
+        self.sampler = self._checked(sampler or _usual_sampler(space, schedule))
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        widest = [Solve("largest noise", self._widen)] if isinstance(self.schedule, VE) else []
+        measured = [] if self.bound is None else [Solve("reverse variances", self._measure)]
+        first = (*self.units.stages, *self.condition_stages, *widest)
+        return (*first, Descend(), *measured)
+
+    @property
+    def counted(self) -> int:
+        return self.units.counted
+
+    @property
+    def log_prob_draws(self) -> bool:  # type: ignore[override]
+        large = self.space.dimension > EXACT_TRACE
+        return self.bound is not None or self.units.dequantizes or large
+
+    @property
+    def passes_per_sample(self) -> int:  # type: ignore[override]
+        passes = max(1, round(self._products / (PRODUCTS * self.space.dimension)))
+        if self.bound is not None:
+            return passes
+        traced = min(self.space.dimension, EXACT_TRACE)
+        return passes * 2 * ODE_STEPS * (1 + traced)
+
+    @property
+    def passes_per_draw(self) -> int:  # type: ignore[override]
+        return self.sampler.passes(self.schedule.times)
+
+    @property
+    def _products(self) -> int:
+        numbers = sum(p.numel() for p in self.network.parameters())
+        return int(getattr(self.network, "products", numbers))
+
+    def refuse_rows(self, rows: int) -> None:
+        if isinstance(self.schedule, VE) and rows < 2:
+            raise ValueError(
+                f"data: expected 2 training rows or more for sde=ve, whose largest noise is the "
+                f"largest distance between them, got {rows}"
+            )
+
+    def through(self, sampler: Sampler) -> Self:
+        """The same model, with the same weights, drawn by another sampler.
+
+        Raises:
+            ValueError: guidance of a model without a condition, or more steps than it has times.
+
+        >>> import reparam as rp
+        >>> model = rp.build("ddpm", rp.Space((2,), "real"))
+        >>> model.through(rp.DDIM(steps=20)).passes_per_draw
+        20
+        """
+        other = copy.copy(self)
+        other.sampler = self._checked(sampler)
+        return other
+
+    def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
+        x, c = self.prepare(x, c)
+        y, ladj = self.units(x)
+        t, noise = self._times(y), numerics.noise(y)
+        level = at(self.schedule(t), y)
+        state = level.signal * y + level.noise * noise
+        output = self._output(state / level.norm, t, c, self._kept(y))
+        if self.objective == "vlb":
+            bound = ladj - self._one_time(x, y, t, estimate(self.prediction, output, state, level))
+            return Loss(-bound.mean(), {"bound": bound})
+        wanted = target(self.prediction, y, noise, level)
+        error = self.units.sum((output - wanted).square()) / self.counted
+        if self.prediction == "noise":
+            return Loss(error.mean(), {"noise_error": error})
+        found = estimate(self.prediction, output, state, level).noise
+        of_noise = self.units.sum((found - noise).square()) / self.counted
+        return Loss(error.mean(), {"noise_error": of_noise})
+
+    def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
+    ) -> LogProb:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            if self.bound is not None:
+                return LogProb(self._bound(x, c, samples, generator), "lower bound", samples)
+            y, ladj = self.units(x, generator)
+            value = self.log_density(y, c, ODE_STEPS, "heun", samples, generator) + ladj
+            return LogProb(value, "estimate", samples)
+
+    def log_density(
+        self,
+        y: Tensor,
+        c: Tensor | None,
+        steps: int | None,
+        method: Method,
+        probes: int,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """log p(y) in the units of noise by the probability-flow ODE, (B,)."""
+        return log_density(self.velocity(c), self.schedule, y, steps, method, probes, generator)
+
+    def velocity(self, c: Tensor | None) -> Field:
+        """dy/dφ of the probability flow, without what clips x̂."""
+        return velocity_of(self.schedule, lambda state, t: self._estimate(state, t, c))
+
+    def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
+        noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
+        state = noise
+        for _, state, _ in self.walk(noise, c, generator):  # noqa: B007
+            pass
+        if self.bound is not None and isinstance(self.sampler, DDPM):
+            state = self.bound.draw_last(state, generator)
+        return self.units.back(state)
+
+    def walk(
+        self,
+        noise: Tensor,
+        c: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[State]:
+        """The states of the sampler from noise down to x_0, in the units of noise."""
+        return self.sampler.walk(self.process(c, self.sampler.guidance), noise, generator)
+
+    @torch.no_grad()
+    def path(
+        self,
+        n: int,
+        c: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> list[State]:
+        """What a draw of n rows goes through, x_1 first, with x̂ in data units; for pictures.
+
+        States stay in the units of noise; the last one is x_0.
+        """
+        c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
+        noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
+        return [
+            one._replace(x=None if one.x is None else self.units.mean(one.x))
+            for one in self.walk(noise, c, generator)
+        ]
+
+    def complete(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        c: Tensor | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        resamplings: Count = 10,
+    ) -> Tensor:
+        """x with the entries outside ``mask`` drawn anew, of any mask.
+
+        These are no draws of p(rest | given) but an approximation: in every step the given entries
+        are replaced by noised ones, which the rest has not been drawn with. Adding noise again and
+        repeating the step, ``resamplings`` times, lets both agree, and the error becomes small.
+        """
+        with torch.no_grad():
+            given, mask, c = self.prepare_given(x, mask, c)
+            y, _ = self.units(given, generator, middle=True)
+            steps = self.sampler.steps or min(self.schedule.times or COMPLETING, COMPLETING)
+            times = self.schedule.grid(steps).to(y.device)
+            process = self.process(c, self.sampler.guidance)
+            drawn = complete(process, y, mask, times, resamplings, generator)
+            return torch.where(mask, given, self.units.back(drawn).to(given))
+
+    def as_codec(self, **options: Any) -> Codec | None:
+        """The model as a ``Codec`` and ``Density`` by its probability-flow ODE: codes are noise.
+
+        Args:
+            sampling_steps: of the solver, each way; 100 by default.
+            method: heun by default, ddim, or rk4 in continuous time.
+        """
+        return DiffusionCodec(self, **options)
+
+    def process(self, c: Tensor | None, guidance: float = 1.0) -> Process:
+        """What samplers need of the model under a condition."""
+
+        def estimated(state: Tensor, t: Tensor) -> Estimate:
+            return self._clipped(self._estimate(state, t, c, guidance), state, t)
+
+        error = self._unit_error if self.bound is None else self.bound.error
+        kind: ReverseVariance = "beta" if self.bound is None else self.variance
+        return Process(self.schedule, estimated, kind, error)
+
+    def _unit_error(self, t: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    def _estimate(
+        self, state: Tensor, t: Tensor, c: Tensor | None, guidance: float = 1.0
+    ) -> Estimate:
+        """x and ε in x_t at times (B,), with the guidance that is asked for."""
+        t = t.clamp(min=self.schedule.first)
+        level = at(self.schedule(t), state)
+        unit = state / level.norm
+        if c is None or guidance == 1:
+            output = self._output(unit, t, c, None)
+            return estimate(self.prediction, output, state, level)
+        kept = torch.ones_like(unit[:, 0].flatten(1)[:, 0])
+        if guidance == 0:
+            output = self._output(unit, t, c, 0 * kept)
+            return estimate(self.prediction, output, state, level)
+        both = torch.cat([unit, unit]), torch.cat([t, t]), torch.cat([c, c])
+        outputs = self._output(*both, torch.cat([kept, 0 * kept])).chunk(2)
+        with_c, without = (estimate(self.prediction, o, state, level) for o in outputs)
+        noise = without.noise + guidance * (with_c.noise - without.noise)
+        return Estimate((state - level.noise * noise) / level.signal, noise)
+
+    def _clipped(self, found: Estimate, state: Tensor, t: Tensor) -> Estimate:
+        """x̂ within [−1, 1] where x is of whole numbers."""
+        if not self.units.discrete:
+            return found
+        return clipped(found, state, at(self.schedule(t), state), -1.0, 1.0)
+
+    def _output(self, unit: Tensor, t: Tensor, c: Tensor | None, kept: Tensor | None) -> Tensor:
+        if self.conditional:
+            assert c is not None
+            output = self.network(unit, t, self.network_condition(c), kept)
+        else:
+            output = self.network(unit, t)
+        return output.to(self.anchor.dtype)
+
+    def _times(self, y: Tensor) -> Tensor:
+        """A time for each row: of a batch in training spread evenly from one offset."""
+        rows = y.shape[0]
+        if self.training:
+            offset = numerics.noise(y.new_empty(1), "uniform")
+            places = (torch.arange(rows, device=y.device) + offset) / rows
+        else:
+            places = numerics.noise(y.new_empty(rows), "uniform")
+        times, first = self.schedule.times, self.schedule.first
+        if times is None:
+            return first + places * (1 - first)
+        return ((places * times).floor().clamp(max=times - 1) + 1) / times
+
+    def _kept(self, y: Tensor) -> Tensor | None:
+        """Which rows keep their condition in training, as 0 and 1."""
+        if not self.conditional or not self.training or self.drop_condition == 0:
+            return None
+        return (numerics.noise(y.new_empty(y.shape[0]), "uniform") >= self.drop_condition).to(y)
+
+    def _one_time(self, x: Tensor, y: Tensor, t: Tensor, found: Estimate) -> Tensor:
+        """Minus the bound by one time of each row, drawn evenly, with variances β, (B,)."""
+        assert self.bound is not None
+        times = self.bound.times
+        last = t * times < 1.5
+        later = torch.where(last, 2 / times, t)
+        step = self.bound.of_step(y, found.x, later, "beta")
+        end = self.bound.of_last(x, y, found.x, measured=False)
+        return self.bound.of_prior(y) + times * torch.where(last, end, step)
+
+    def _bound(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
+    ) -> Tensor:
+        """Each row at so many times, spread evenly from an offset of its own; the ends always."""
+        assert self.bound is not None
+        times, rows = self.bound.times, x.shape[0]
+        k = min(samples, times)
+        alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
+        most = self._draws_of_a_row if alone else draws_at_once(self.space, x.device) // rows
+        y, ladj = self.units(x, generator)
+        offset = numerics.noise(y.new_empty(rows), "uniform", generator).double()
+        first = torch.full((rows,), self.schedule.first, device=y.device)
+        found = self._noised(y, first, c, generator)
+        total = (ladj - self.bound.of_prior(y) - self.bound.of_last(x, y, found)).double()
+        for start in range(0, k, max(1, most)):
+            turns = torch.arange(start, min(k, start + max(1, most)), device=y.device)
+            place = (turns if k == times else turns + offset[:, None]) * (times / k)
+            index = place.floor().clamp(max=times - 1).expand(rows, -1).flatten() + 1
+            each = len(turns)
+            many, later = y.repeat_interleave(each, 0), index.clamp(min=2) / times
+            c_each = None if c is None else c.repeat_interleave(each, 0)
+            estimated = self._noised(many, later.to(y), c_each, generator)
+            step = self.bound.of_step(many, estimated, later, self.variance)
+            step = torch.where(index > 1, step.double(), 0.0)
+            total = total - (times / k) * step.view(rows, each).sum(1)
+        return total
+
+    def _noised(
+        self, y: Tensor, t: Tensor, c: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        """x̂ of y noised to times (B,)."""
+        level = at(self.schedule(t), y)
+        state = level.signal * y + level.noise * numerics.noise(y, "normal", generator)
+        return self._clipped(self._estimate(state, t, c), state, t).x
+
+    @torch.no_grad()
+    def _measure(self, model: Model, batches: Iterable[Batch]) -> None:
+        """The mean squares of x − x̂ at every time, and the scale of the last step."""
+        assert self.bound is not None
+        times = self.bound.times
+        passes = self.passes_per_sample * 100  # a hundredth of what an evaluation may cost
+        each = min(ROWS_OF_A_TIME, max(4, affordable(self.space, times, passes)))
+        rows = spread_rows(batches, ROWS_OF_THE_LAST)
+        x, c = self.prepare(rows.x, rows.c)
+        y, _ = self.units(x)
+        chosen = torch.arange(times * each, device=y.device) % len(y)
+        index = torch.arange(times * each, device=y.device) // each + 1
+        errors = torch.zeros(times + 1, dtype=torch.float64, device=y.device)
+        for part in torch.arange(times * each, device=y.device).split(draws_at_once(self.space)):
+            of, t = y[chosen[part]], index[part] / times
+            found = self._noised(of, t.to(y), None if c is None else c[chosen[part]], None)
+            squares = self.units.sum((of - found).square()).double()
+            errors.index_add_(0, index[part], squares)
+        self.bound.errors.copy_(errors / (each * max(self.counted, 1)))
+        first = torch.full((len(y),), self.schedule.first, device=y.device)
+        self.bound.measure_last(x, y, self._noised(y, first, c, None))
+
+    @torch.no_grad()
+    def _widen(self, model: Model, batches: Iterable[Batch]) -> None:
+        """The largest noise of ``VE``: the largest distance between rows, of 2 000 at most."""
+        assert isinstance(self.schedule, VE)
+        rows = spread_rows(batches, DISTANCES // 2)
+        y = self.units(self.prepare(rows.x, rows.c)[0], middle=True)[0].flatten(1)
+        largest = torch.cdist(y, y).max().item()
+        if not largest > 0:
+            raise ValueError("data: expected rows that differ for sde=ve, got all the same")
+        self.schedule.largest.fill_(max(largest, 1.0))
+
+    def _checked(self, sampler: Sampler) -> Sampler:
+        """The sampler; ValueError where the model has not what it needs."""
+        if sampler.guidance != 1 and not self.conditional:
+            raise ValueError(
+                f"guidance: expected 1 for a model without a condition, got {sampler.guidance:g}; "
+                "train one with conditional=true"
+            )
+        continuous = self.schedule.times is None
+        if isinstance(sampler, ProbabilityFlow) and sampler.method == "rk4" and not continuous:
+            raise ValueError("method: rk4 needs continuous time, this model has T times; take heun")
+        self.schedule.grid(sampler.steps)
+        return sampler
+
+
+def _usual_sampler(space: Space, schedule: Schedule) -> Sampler:
+    small = not space.is_image or math.prod(space.shape[1:]) <= SMALL
+    if schedule.times is None:
+        return ReverseSDE(steps=SDE_STEPS) if small else ProbabilityFlow(steps=USUAL_STEPS)
+    return DDPM() if small or schedule.times <= USUAL_STEPS else DDIM(steps=USUAL_STEPS)

@@ -1,0 +1,153 @@
+"""Diffusion models: their options, and presets that compose schedule, network and sampler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from reparam.config import TrainConfig
+from reparam.diffusion.samplers import (
+    DDIM,
+    DDPM,
+    PredictorCorrector,
+    ProbabilityFlow,
+    ReverseSDE,
+    Sampler,
+)
+from reparam.diffusion.schedules import VE, VP, Schedule, SubVP, cosine, linear
+from reparam.diffusion.steps import Prediction, ReverseVariance
+from reparam.limits import Count, Limited, Share
+from reparam.model import Space
+from reparam.models.diffusion import SMALL, Diffusion
+from reparam.nets.denoiser import denoiser
+from reparam.presets.registry import Accepts, preset
+from reparam.space import ColumnKind
+
+FAMILY = "Diffusion models"
+COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
+ALL = Accepts(columns=COLUMNS, least=2)
+Several = Annotated[int, Meta(ge=2)]
+SamplerName = Literal["auto", "ddpm", "ddim", "reverse-sde", "predictor-corrector", "ode"]
+SAMPLERS: dict[str, type[Sampler]] = {
+    "ddpm": DDPM,
+    "ddim": DDIM,
+    "reverse-sde": ReverseSDE,
+    "predictor-corrector": PredictorCorrector,
+    "ode": ProbabilityFlow,
+}
+
+
+def averaged(space: Space) -> TrainConfig:
+    """Averages of weights, without which samples are far worse; larger steps for small data."""
+    small = not space.is_image or space.shape[1] * space.shape[2] <= SMALL
+    lr = 2e-3 if small else 1e-3
+    return TrainConfig(batch_size=128, lr=lr, schedule="cosine", clip=1.0, ema=0.999)
+
+
+@dataclass(frozen=True)
+class DiffusionOptions(Limited):
+    """What all diffusion models have.
+
+    Args:
+        predict: what the network returns: the noise, x, or the velocity between them.
+        network: fully connected with residual blocks, a U-Net, or by the shape of the data.
+        width: channels of a U-Net; none: 32, and 64 from sides of 64 on.
+        hidden: what runs through the fully connected one, and the inner width of its blocks.
+        blocks: of the fully connected one.
+        conditional: on the class label, or on the attributes where there are any.
+        drop_condition: share of rows whose condition is dropped in training, for guidance.
+        sampler: auto takes all steps for vectors and small images, 50 without noise for others.
+        sampling_steps: of the sampler; none: all, or as auto says.
+    """
+
+    predict: Prediction = "noise"
+    network: Literal["auto", "mlp", "unet"] = "auto"
+    width: Count | None = None
+    hidden: tuple[Count, ...] = (256, 512)
+    blocks: Count = 3
+    conditional: bool = False
+    drop_condition: Share = 0.1
+    sampler: SamplerName = "auto"
+    sampling_steps: Count | None = None
+
+    def build(
+        self,
+        space: Space,
+        schedule: Schedule,
+        objective: Literal["simple", "vlb"] = "simple",
+        variance: ReverseVariance = "optimal",
+    ) -> Diffusion:
+        condition = space if self.conditional else None
+        form = (self.network, self.width, self.hidden, self.blocks)
+        network = denoiser(space.shape, *form, condition=condition)
+        model = Diffusion(
+            space,
+            network,
+            schedule,
+            self.predict,
+            objective,
+            variance,
+            None,
+            self.conditional,
+            self.drop_condition,
+        )
+        return model.through(self.choose(model.sampler))
+
+    def choose(self, usual: Sampler) -> Sampler:
+        """The sampler that is asked for, ``usual`` where none is."""
+        kind = type(usual) if self.sampler == "auto" else SAMPLERS[self.sampler]
+        steps = self.sampling_steps or usual.steps
+        return kind(steps=steps)
+
+
+@preset(
+    "ddpm",
+    paper="Ho et al. 2020, Denoising diffusion probabilistic models",
+    train=averaged,
+    small={"times": 6, "width": 4, "hidden": (8, 8), "blocks": 1},
+    when="For samples of images and tables that look right, with a bound on log p(x) beside them.",
+)
+def ddpm(
+    space: Annotated[Space, ALL],
+    options: DiffusionOptions,
+    *,
+    times: Several = 1000,
+    schedule: Literal["cosine", "linear"] = "cosine",
+    objective: Literal["simple", "vlb"] = "simple",
+    variance: ReverseVariance = "optimal",
+) -> Diffusion:
+    """Noise is added in T steps, and a network learns to undo each.
+
+    Args:
+        times: T, how many levels of noise there are.
+        schedule: of the noise: cosine, or linear variances.
+        objective: simple is the mean squared error, vlb the bound on log p(x) itself.
+        variance: of a step back: optimal is measured after the descent and makes the bound tight;
+            beta; posterior, which makes it loose by 0.29 nats a dimension or more.
+    """
+    chosen = linear(times) if schedule == "linear" else cosine(times)
+    return options.build(space, chosen, objective, variance)
+
+
+@preset(
+    "score-sde",
+    paper="Song et al. 2021, Score-based generative modeling through SDEs",
+    train=averaged,
+    small={"width": 4, "hidden": (8, 8), "blocks": 1, "sampling_steps": 4},
+    when="As ddpm, in continuous time: any number of steps, and log p(x) by an ODE.",
+)
+def score_sde(
+    space: Annotated[Space, ALL],
+    options: DiffusionOptions,
+    *,
+    sde: Literal["vp", "sub-vp", "ve"] = "vp",
+) -> Diffusion:
+    """A network learns the score of the data at every level of noise, in continuous time.
+
+    Args:
+        sde: the noise that is added: variance preserving, less of it, or variance exploding.
+    """
+    chosen = {"vp": VP, "sub-vp": SubVP, "ve": VE}[sde]
+    return options.build(space, chosen())
