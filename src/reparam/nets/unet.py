@@ -1,4 +1,4 @@
-"""A small U-Net for images of any size: down to a coarse grid, and up again beside what was seen."""
+"""A small U-Net for images of any size: down to a coarse grid, and up beside what was seen."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class UNet(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + conv(SiLU(norm(conv(SiLU(norm(x)))) · (1 + scale) + shift)), x projected where it must be.
+    """x + conv(SiLU(norm(conv(SiLU(norm(x)))) · (1 + scale) + shift)), x projected to the width.
 
     Shape: (B, C, H, W) and (B, moment) → (B, outputs, H, W).
     """

@@ -272,6 +272,9 @@ FAMILIES = (
     "VAEs whose weights move",
     "VAEs of several layers",
     "Autoregressive models",
+    "Normalizing flows",
+    "Discrete codes",
+    "Diffusion models",
 )
 
 
