@@ -273,7 +273,7 @@ FAMILIES = (
     "VAEs of several layers",
     "Autoregressive models",
     "Normalizing flows",
-    "Discrete codes",
+    "Models of discrete codes",
     "Diffusion models",
 )
 
