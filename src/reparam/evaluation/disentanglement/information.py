@@ -113,7 +113,7 @@ def mig_of(coded: Coded, bins: Bins, seed: int, bootstrap: int = RESAMPLES) -> S
 def modularity_of(coded: Coded, bins: Bins, seed: int, bootstrap: int = RESAMPLES) -> ScoreTable:
     """``modularity`` of what was read."""
     if coded.factors < 2:
-        raise UndefinedError("modularity: expected two factors with levels or more, got one")
+        raise UndefinedError("modularity: expected two factors or more, got one")
     tables = Histograms(coded, bins)
     rows, live = np.arange(len(coded)), ~coded.dead
 
