@@ -179,7 +179,7 @@ NAN = np.where(np.arange(240).reshape(120, 2) == 7, np.nan, CODES)
         (CODES, FACTORS[:-1], {}, "factors: expected 120 rows, one per code, got 119"),
         (CODES[:, 0], FACTORS, {}, r"codes: expected rows and columns, got shape \(120,\); for"),
         (CODES, FACTORS[:, 0], {}, r"factors: expected rows and columns, .*values\[:, None\]"),
-        (NAN, FACTORS, {}, "codes: expected finite numbers, got nan in row 3, 1"),
+        (NAN, FACTORS, {}, "codes: expected finite numbers, got nan in row 3, column 1"),
         (CODES, NAN, {}, "factors: expected finite numbers, got nan"),
         (CODES + 1j, FACTORS, {}, "codes: expected real numbers, got complex128"),
         (CODES * 1e200, FACTORS, {}, "codes: expected numbers of at most 1e\\+150"),
