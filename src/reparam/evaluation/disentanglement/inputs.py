@@ -148,7 +148,9 @@ def numbers(name: str, values: Any) -> Array:
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         value = array[row, column]
-        raise ValueError(f"{name}: expected finite numbers, got {value} in row {row}, {column}")
+        raise ValueError(
+            f"{name}: expected finite numbers, got {value} in row {row}, column {column}"
+        )
     if array.dtype.kind == "f" and np.abs(array.astype(np.float64)).max(initial=0) > LARGEST:
         raise ValueError(f"{name}: expected numbers of at most {LARGEST:g}, got larger ones")
     return array
