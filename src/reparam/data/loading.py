@@ -339,6 +339,8 @@ def checked_data(
         columns=contents.columns,
         attribute_names=attributes,
         factor_names=factors,
+        level_names=contents.level_names,
+        circular=contents.circular,
         notes=contents.notes,
         source=source,
         scaled=contents.scaled,
