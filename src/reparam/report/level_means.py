@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import matplotlib
 import numpy as np
 
 from reparam.data.contents import Array
 from reparam.evaluation.disentanglement.following import FactorInformation, LevelMeans
-from reparam.report.colors import FAINT
 from reparam.report.numbers import minus
 
 TICKS = 5  # levels at most whose labels stand below
 CLIPPED = 9  # letters of a label
 HOLE = 0.35  # radius of the least code on a circle, the largest having 1
+SMOOTH, SPOKES = 24, 8  # points between two levels on it; labels around it at most
 BAND = 0.22  # opacity of a standard deviation to either side
 
 
@@ -31,6 +32,7 @@ def draw_level_means(axis: Any, told: FactorInformation, factor: int, color: str
         axis.errorbar(found.at, found.mean, found.deviation, fmt="o", color=color, ms=5, capsize=3)
         axis.margins(x=0.25)
         _label_levels(axis, found)
+        axis.tick_params(axis="x", labelsize=8.5)
     else:
         low, high = found.mean - found.deviation, found.mean + found.deviation
         axis.fill_between(found.at, low, high, color=color, alpha=BAND, lw=0)
@@ -53,34 +55,42 @@ def _clip(label: str) -> str:
 
 
 def _circle(axis: Any, found: LevelMeans, color: str) -> None:
-    low, high = (found.mean - found.deviation).min(), (found.mean + found.deviation).max()
+    count, ends = len(found.mean), (found.mean - found.deviation, found.mean + found.deviation)
+    low, high = ends[0].min(), ends[1].max()
     wide = high - low or 1.0
 
-    def ring(codes: Array) -> Array:
-        """Codes of all levels as points (K + 1, 2) of a closed line."""
+    def points(codes: Any, at: Any) -> Array:
+        """Codes at levels as points (n, 2)."""
         radius = HOLE + (1 - HOLE) * (codes - low) / wide
-        turn = 2 * np.pi * np.arange(len(codes) + 1) / len(codes)
-        return np.r_[radius, radius[:1]][:, None] * np.stack([np.cos(turn), np.sin(turn)], 1)
+        turn = 2 * np.pi * np.asarray(at) / count
+        return (radius * np.stack([np.cos(turn), np.sin(turn)])).T
+
+    def ring(codes: Array) -> Array:
+        """Codes of all levels as a closed line, between two levels by their share of the way."""
+        at = np.linspace(0, count, SMOOTH * count + 1)
+        return points(np.interp(at, np.arange(count + 1), np.r_[codes, codes[:1]]), at)
 
     for code in _round_values(low, high):
-        axis.plot(*ring(np.full(180, code)).T, color=FAINT, lw=0.8)
+        guide = {"color": matplotlib.rcParams["grid.color"], "lw": 0.8}
+        axis.plot(*ring(np.full(count, code)).T, **guide)
         text = {"ha": "center", "va": "center", "fontsize": 8.5}
-        axis.text(*ring(np.full(8, code))[5], minus(f"{code:g}"), **text)
-    band = np.concatenate(
-        [ring(found.mean + found.deviation), ring(found.mean - found.deviation)[::-1]]
-    )
+        axis.text(*points(code, 0.625 * count), minus(f"{code:g}"), **text)
+    band = np.concatenate([ring(ends[1]), ring(ends[0])[::-1]])
     axis.fill(*band.T, color=color, alpha=BAND, lw=0)
-    axis.plot(*ring(found.mean).T, ".-", color=color, ms=5)
-    outer = ring(np.full(len(found.mean), high + 0.16 / (1 - HOLE) * wide))
-    for level in range(0, len(found.labels), max(1, -(-len(found.labels) // 8))):
-        axis.text(*outer[level], _clip(found.labels[level]), ha="center", va="center")
-    axis.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal")
+    axis.plot(*ring(found.mean).T, color=color)
+    axis.plot(*points(found.mean, np.arange(count)).T, ".", color=color, ms=5)
+    beyond = high + 0.18 / (1 - HOLE) * wide
+    for level in range(0, count, -(-count // SPOKES)):
+        label = _clip(found.labels[level])
+        axis.text(*points(beyond, level), label, ha="center", va="center")
+    axis.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
     axis.set_axis_off()
 
 
 def _round_values(low: float, high: float) -> list[float]:
-    """Two or three round codes within the range."""
+    """At most two round codes within the range, so that they find room."""
     from matplotlib.ticker import MaxNLocator
 
-    values = MaxNLocator(3, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return [float(value) for value in values if low <= value <= high]
+    values = MaxNLocator(2, steps=[1, 2, 5, 10]).tick_values(low, high)
+    within = [float(value) for value in values if low <= value <= high]
+    return [within[0], within[-1]] if len(within) > 2 else within

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from reparam.evaluation.disentanglement.following import FactorInformation
+from reparam.evaluation.disentanglement.following import FactorInformation, gaps
 from reparam.evaluation.scores import Score
 from reparam.measures import SCORES
 from reparam.report import plots
@@ -18,7 +18,7 @@ from reparam.report.section import Section, Shown
 from reparam.report.trained import TrainedModel
 
 MOST_SHOWN = 16  # latents of a matrix, beside those that tell most of a factor
-PANEL = (2.7, 1.8)  # inches
+PANEL = (1.95, 1.5)  # inches
 SCALES = (0.1, 0.2, 0.3, 0.5, 0.8)  # where a scale may end, if not at 1
 
 
@@ -115,7 +115,7 @@ def _card(index: int, label: str, told: FactorInformation) -> FactorCard:
         "rate, nats" if told.rated else "deviation",
         coded.names,
         rows,
-        [hundredths(gap) for gap in told.gaps],
+        [hundredths(gap) for gap in gaps(told.share)],
         [hundredths(chance) for chance in told.chance],
         _hidden(rest, told),
         [_profile(factor, label, index, told) for factor in range(coded.factors)],
@@ -127,7 +127,8 @@ def _row(latent: int, told: FactorInformation) -> Row:
         Cell(share, hundredths(share), latent == winner)
         for share, winner in zip(told.share[latent].tolist(), told.winners.tolist(), strict=True)
     ]
-    return Row(f"z{latent}", f"{told.weight[latent]:.2g}", cells, bool(told.coded.dead[latent]))
+    amount = f"{told.weight[latent]:{'.2f' if told.rated else '.2g'}}"
+    return Row(f"z{latent}", amount, cells, bool(told.coded.dead[latent]))
 
 
 def _hidden(rest: Sequence[int], told: FactorInformation) -> str:
@@ -141,13 +142,14 @@ def _hidden(rest: Sequence[int], told: FactorInformation) -> str:
 def _profile(
     factor: int, label: str, index: int, told: FactorInformation
 ) -> tuple[str, str, Markup]:
-    """The factor, the latent that is drawn, and the plot."""
+    """The factor, the latent that is drawn and what it tells, and the plot."""
     name, winner = told.coded.names[factor], f"z{told.winners[factor]}"
+    most = hundredths(told.share[:, factor].max())
     with plots.style():
         figure, axis = plots.panel(*PANEL)
         draw_level_means(axis, told, factor, model_color(index))
         alt = f"{label}: mean of {winner} by the level of {name}"
-        return name, winner, plots.svg(figure, alt)
+        return name, f"{winner} tells {most}", plots.svg(figure, alt)
 
 
 def _strips(entries: Sequence[TrainedModel]) -> list[Strip]:
@@ -202,11 +204,12 @@ def _of_seeds(entry: TrainedModel, name: str) -> list[Score]:
 SECTION: Section = Section(
     "factors",
     "Factors",
-    """How far latents follow the known factors of variation, which models do not see.
-What a latent tells of a factor is their mutual information over the factor's entropy, 1 at most;
-framed is the latent that tells most, and the gap is by how much it tells more than the next one:
-the mean of the gaps is the MIG. Below, the mean code of that latent at each level of the factor,
-with one standard deviation to either side.""",
+    """What latents tell of the known factors of variation, which models do not see: mutual
+information over the factor's entropy, 1 at most. Framed is the latent that tells most; the gap is
+by how much it tells more than the next one (their mean is the MIG), and by chance is what latents
+tell once rows are shuffled. Plots show the mean code of the framed latent at each level of the
+factor, with one standard deviation to either side
+{%- if data.circular %}; levels that turn are angles, and the code is the radius{% endif %}.""",
     build,
     "factors.html.j2",
 )
