@@ -328,12 +328,10 @@ def checked_data(
         source = (source or {}) | _fields(options) | read_so
         kind, levels = "binary", None
     shape = tuple(splits["train"].x.shape[1:])
-    n_classes, n_attributes = (
-        None if names is None else len(names) for names in (classes, attributes)
-    )
+    counts = (None if names is None else len(names) for names in (classes, attributes))
     data = Data(
         **splits,
-        space=Space(shape, kind, levels, n_classes, n_attributes, columns),
+        space=Space(shape, kind, levels, *counts, columns),
         name=contents.name,
         class_names=classes,
         columns=contents.columns,

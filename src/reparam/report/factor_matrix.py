@@ -74,9 +74,8 @@ def _panel(axis: Any, matrix: Array, told: FactorInformation) -> None:
         corner = column - 0.5, row - 0.5
         axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", lw=1.4))
     named = zip(told.coded.names, gaps(matrix).tolist(), strict=True)
-    axis.set_xticks(
-        range(factors), [f"{textwrap.fill(name, LETTERS)}\ngap {gap:.2f}" for name, gap in named]
-    )
+    labels = [f"{textwrap.fill(name, LETTERS)}\ngap {gap:.2f}" for name, gap in named]
+    axis.set_xticks(range(factors), labels)
 
 
 def _numbers(axis: Any, matrix: Array, told: FactorInformation) -> None:
@@ -91,6 +90,7 @@ def _profiles(below: Any, told: FactorInformation, rows: int, across: int) -> No
     for factor, axis in enumerate(below.subplots(rows, across, squeeze=False).flat):
         if factor < told.coded.factors:
             draw_level_means(axis, told, factor, LINE)
-            axis.set_title(f"z{told.winners[factor]} by {told.coded.names[factor]}")
+            title = f"z{told.winners[factor]} by {told.coded.names[factor]}"
+            axis.set_title(textwrap.fill(title, 2 * LETTERS - 4))
         else:
             axis.set_axis_off()

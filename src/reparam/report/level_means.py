@@ -28,7 +28,7 @@ def draw_level_means(axis: Any, told: FactorInformation, factor: int, color: str
     found = told.level_means(factor)
     if told.coded.kinds[factor] == "circular":
         _circle(axis, found, color)
-    elif told.named(factor):
+    elif found.named:
         axis.errorbar(found.at, found.mean, found.deviation, fmt="o", color=color, ms=5, capsize=3)
         axis.margins(x=0.25)
         _label_levels(axis, found)
@@ -73,16 +73,16 @@ def _circle(axis: Any, found: LevelMeans, color: str) -> None:
     for code in _round_values(low, high):
         guide = {"color": matplotlib.rcParams["grid.color"], "lw": 0.8}
         axis.plot(*ring(np.full(count, code)).T, **guide)
-        text = {"ha": "center", "va": "center", "fontsize": 8.5}
-        axis.text(*points(code, 0.625 * count), minus(f"{code:g}"), **text)
+        text = {"ha": "center", "va": "center", "fontsize": 8.5, "color": color, "zorder": 3}
+        axis.text(*points(code, 0.64 * count), minus(f"{code:g}"), **text)
     band = np.concatenate([ring(ends[1]), ring(ends[0])[::-1]])
     axis.fill(*band.T, color=color, alpha=BAND, lw=0)
     axis.plot(*ring(found.mean).T, color=color)
     axis.plot(*points(found.mean, np.arange(count)).T, ".", color=color, ms=5)
     beyond = high + 0.18 / (1 - HOLE) * wide
     for level in range(0, count, -(-count // SPOKES)):
-        label = _clip(found.labels[level])
-        axis.text(*points(beyond, level), label, ha="center", va="center")
+        at, label = points(beyond, level), _clip(found.labels[level])
+        axis.text(*at, label, ha="center", va="center", fontsize=9)
     axis.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
     axis.set_axis_off()
 

@@ -27,12 +27,14 @@ class LevelMeans(NamedTuple):
         at: (K,), where each level stands: its value if it is a number, else how many are before it.
         labels: what each level is called.
         mean, deviation: of the codes of its rows, (K,).
+        named: whether labels are names, so that nothing lies between levels.
     """
 
     at: Array
     labels: tuple[str, ...]
     mean: Array
     deviation: Array
+    named: bool
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,7 @@ class FactorInformation:
         labels = [names[int(value)] if known else f"{value:.4g}" for value in values]
         at = values if coded.kinds[factor] == "numbers" else np.arange(len(values))
         mean, deviation = (np.array([f(z[of]) for of in rows]) for f in (np.mean, np.std))
-        return LevelMeans(at, tuple(labels), mean, deviation)
-
-    def named(self, factor: int) -> bool:
-        """Whether its levels are known by names, so that nothing lies between them."""
-        return self.coded.names[factor] in self.level_names
+        return LevelMeans(at, tuple(labels), mean, deviation, known)
 
 
 def gaps(share: Array) -> Array:
