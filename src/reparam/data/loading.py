@@ -327,11 +327,11 @@ def checked_data(
         read_so = {"kind": kind} | ({} if levels is None else {"levels": levels})
         source = (source or {}) | _fields(options) | read_so
         kind, levels = "binary", None
+    counts = [None if names is None else len(names) for names in (classes, attributes)]
     shape = tuple(splits["train"].x.shape[1:])
-    counts = (None if names is None else len(names) for names in (classes, attributes))
     data = Data(
         **splits,
-        space=Space(shape, kind, levels, *counts, columns),
+        space=Space(shape, kind, levels, counts[0], counts[1], columns),
         name=contents.name,
         class_names=classes,
         columns=contents.columns,

@@ -73,7 +73,7 @@ def _circle(axis: Any, found: LevelMeans, color: str) -> None:
     for code in _round_values(low, high):
         guide = {"color": matplotlib.rcParams["grid.color"], "lw": 0.8}
         axis.plot(*ring(np.full(count, code)).T, **guide)
-        text = {"ha": "center", "va": "center", "fontsize": 8.5, "color": color, "zorder": 3}
+        text = {"ha": "center", "va": "center", "fontsize": 7.5, "zorder": 3}
         axis.text(*points(code, 0.64 * count), minus(f"{code:g}"), **text)
     band = np.concatenate([ring(ends[1]), ring(ends[0])[::-1]])
     axis.fill(*band.T, color=color, alpha=BAND, lw=0)
