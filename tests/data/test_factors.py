@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+import reparam as rp
 from reparam.data import Data, Split, describe, load_data, load_rows
 from reparam.model import Space
 
