@@ -31,6 +31,7 @@ def draw_factor_matrix(told: FactorInformation, importance: Array | None = None)
         told: what latents tell of factors.
         importance: of latents for factors, (L, F), where it was measured.
 
+    >>> import numpy as np
     >>> from reparam.evaluation.disentanglement.inputs import read
     >>> grid = np.stack(np.meshgrid(*[np.arange(12)] * 2), -1).reshape(-1, 2)
     >>> figure = draw_factor_matrix(FactorInformation.of(read(grid, grid, names=("x", "y"))))
