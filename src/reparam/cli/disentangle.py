@@ -20,6 +20,7 @@ from reparam.wording import listed
 if TYPE_CHECKING:
     from reparam.data import Data, Split
     from reparam.evaluation import Score, ScoreTable
+    from reparam.evaluation.disentanglement.information import Bins
     from reparam.evaluation.disentanglement.inputs import FactorKind
 
 Given = Annotated[
@@ -167,7 +168,7 @@ def disentangle(
     if out is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said already
-            _draw(out, scores, first, kinds)
+            _draw(out, scores, first, kinds, width)
 
 
 def _refuse_choices_of_factors(**given: object) -> None:
@@ -338,26 +339,21 @@ def _factor_names(coding: Coding) -> tuple[str, ...]:
         return read(coding.z, coding.factors, names=coding.names, rates=coding.rates).names
 
 
-def _draw(out: Path, scores: ScoreTable, coding: Coding, kinds: dict[str, FactorKind]) -> None:
-    """What each latent tells of each factor, and its importance where that was measured."""
+def _draw(
+    out: Path, scores: ScoreTable, coding: Coding, kinds: dict[str, FactorKind], bins: Bins
+) -> None:
+    """What each latent tells of each factor, its importance where measured, and codes by level."""
     import numpy as np
 
     from reparam.atomic import write_atomically
-    from reparam.evaluation.disentanglement.information import BINS, mig_of
+    from reparam.evaluation.disentanglement.following import FactorInformation
     from reparam.evaluation.disentanglement.inputs import read
-    from reparam.report.factor_matrix import FactorMatrix, draw_factor_matrix
+    from reparam.report.factor_matrix import draw_factor_matrix
 
-    coded = read(coding.z, coding.factors, kinds, coding.names, coding.rates)
-    told = scores["mig"] if "mig" in scores else mig_of(coded, BINS, seed=0, bootstrap=0)
-    panels = {"I(z; v) / H(v)": told.matrix, "importance by trees": None}
-    if "dci_informativeness" in scores:
-        panels["importance by trees"] = scores["dci_informativeness"].matrix
-    weight = coded.z.std(0) if coding.rates is None else np.asarray(coding.rates)
-    shown = FactorMatrix(
-        {title: matrix for title, matrix in panels.items() if matrix is not None},
-        coded.names,
-        coded.dead.tolist(),
-        np.argsort(-weight, kind="stable").tolist(),
-    )
-    write_atomically(out, draw_factor_matrix(shown).savefig)
+    data, trees = coding.data, scores.get("dci_informativeness")
+    turning: dict[str, FactorKind] = dict.fromkeys(data.circular if data else (), "circular")
+    coded = read(coding.z, coding.factors, turning | kinds, coding.names, coding.rates)
+    told = FactorInformation.of(coded, coding.rates, bins, data.level_names if data else None)
+    importance = None if trees is None else np.asarray(trees.matrix)
+    write_atomically(out, draw_factor_matrix(told, importance).savefig)
     show(f"matrix in {named(out)}")
