@@ -6,10 +6,13 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from commands import succeed
 
 import reparam as rp
+from reparam.cli.disentangle import _of_all
 from reparam.evaluation.disentanglement.of_models import factor_scores
+from reparam.evaluation.rows import subset
 
 GRID = np.array(list(product(range(3), range(4), range(4), range(3)))).repeat(2, 0)  # 288 rows
 NAMES = np.array(["size", "left", "top", "gap"])
@@ -35,6 +38,8 @@ def folder(tmp_path_factory):
     np.savez(folder / "other.npz", codes=GRID + 0.2 * noise, row=np.arange(288)[::-1])
     np.savez(folder / "none.npz", x=noise)
     np.savez(folder / "short.npz", codes=noise, factors=GRID[:-1])
+    np.savez(folder / "pickled.npz", codes=noise, factors=GRID.astype(object))
+    np.savetxt(folder / "codes.csv", noise)
     np.savez(folder / "flat.npz", codes=noise[:, 0], factors=GRID)
     words = ["latent_dim=3", "hidden=8", "--epochs", 1]
     for seed in (0, 1, 2):
@@ -54,6 +59,7 @@ def test_an_archive_of_codes_and_factors(folder, reparam, tmp_path):
         expected = rp.mig(arrays["z"], arrays["factors"], "levels")
     assert content["scores"]["mig"] == json.loads(json.dumps(expected.to_json()))
     np.testing.assert_allclose(content["matrices"]["mig"], expected.matrix)
+    assert content["factors"] == NAMES.tolist()
     assert content["scores"]["sap"]["predictor"] == "squared correlation or nearest class mean"
     assert list(content["scores"]) == "dead_latents mig modularity modularity_live sap irs".split()
 
@@ -68,6 +74,25 @@ def test_a_run_on_all_rows_says_what_its_images_show(folder, reparam, tmp_path):
     assert scores["mig_ceiling"]["value"] == pytest.approx(1)
     code, said, _ = reparam("disentangle", folder / "vae0", "-n", "40", *CHEAP)
     assert code == 0 and "40 test" in said
+
+
+def test_of_all_rows_only_those_that_are_asked_for_are_read():
+    x = torch.zeros(1, 1, dtype=torch.uint8).expand(10**6, 10**7)  # 10 TB, if they were joined
+    numbers = torch.arange(3 * 10**6)[:, None]
+    splits = [rp.data.Split(x, factors=part, streamed=True) for part in numbers.chunk(3)]
+    data = rp.Data(*splits, rp.Space((10**7,), "binary"), "large", factor_names=("number",))
+    chosen = _of_all(data, 3, seed=0)
+    expected = subset(rp.data.Split(numbers), 3, seed=0).x
+    assert chosen.x.shape == (3, 10**7) and torch.equal(chosen.factors, expected)
+
+
+def test_a_factor_of_one_level_is_no_column_and_few_rows_are_said_once(reparam, tmp_path):
+    named = {"factor_names": np.array(["one", "size"]), "codes": GRID[::4] * 1.0}
+    np.savez(tmp_path / "z.npz", factors=GRID[::4, :2] * [0, 1], **named)
+    words = ["--metric", "mig", "--json", tmp_path / "s.json", "-o", tmp_path / "m.png"]
+    code, _, errors = reparam("disentangle", tmp_path / "z.npz", *words)
+    assert code == 0 and errors.count("72 are few") == 1, errors
+    assert json.loads((tmp_path / "s.json").read_text())["factors"] == ["size"]
 
 
 def test_evaluate_has_the_cheap_ones(folder, monkeypatch):
@@ -120,11 +145,24 @@ def test_several_runs_are_compared_with_each_other(folder, reparam, tmp_path):
         (["flat.npz"], "codes: expected rows and columns, got shape (288,)"),
         (["codes.npz", "-n", "15"], "rows: expected at least 20, got 15"),
         (["codes.npz", "--ordered", "tip"], "ordered: expected one of size, left, top, gap"),
-        (["codes.npz", "--bins", "few"], "bins: expected a number or levels, got 'few'"),
-        (["codes.npz", "--bins", "2.5"], "bins: expected a whole number or levels, got '2.5'"),
+        (["codes.npz", "--bins", "few"], "bins: expected a whole number of at least 2"),
+        (["codes.npz", "--bins", "2.5"], "or levels, got '2.5'"),
+        (["codes.npz", "--bins", "inf"], "or levels, got 'inf'"),
+        (["codes.npz", "--bins", "1e9"], "of at most 10000 or levels, got '1e9'"),
         (["codes.npz", "--metric", "mgi"], "metrics: expected some of mig"),
         (["codes.npz", "-o", "matrix.txt"], "expected a name ending in .png, .svg, .pdf"),
-        (["bare.npz", "bare.npz", "-o", "m.png"], "out: several runs have no matrix of factors"),
+        (["bare.npz", "bare.npz", "-o", "m.png"], "out: applies to codes with factors"),
+        (["vae0", "vae1", "--metric", "mig"], "metric: applies to codes with factors"),
+        (["vae0", "vae1", "--ordered", "top"], "ordered: applies to codes with factors"),
+        (["vae0", "vae1", "--circular", "top"], "circular: applies to codes with factors"),
+        (["vae0", "vae1", "--bins", "levels"], "bins: applies to codes with factors"),
+        (["vae0", "vae1", "--trees", "lightgbm"], "trees: applies to codes with factors"),
+        (["vae0", "vae1", "--sap", "reference"], "sap: applies to codes with factors"),
+        (["codes.npz", "--ordered", "top", "--circular", "top"], "'top' is named as circular, too"),
+        (["codes.npz", "--split", "all"], "split: applies to a run only"),
+        (["codes.npz", "--data", "digits"], "data: applies to a run only"),
+        (["codes.csv"], "codes.csv: expected the folder of a run, or an .npz with codes"),
+        (["pickled.npz"], "has no array factors; there are codes; factors hold Python objects"),
         (["bare.npz", "other.npz"], "its codes are of other rows than those of"),
         (["vae0", "pca"], "its codes are of other rows than those of"),
         (["nowhere"], "nowhere"),

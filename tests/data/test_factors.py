@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+import reparam as rp
 from reparam.data import Data, Split, describe, load_data, load_rows
 from reparam.model import Space
 
@@ -121,3 +122,13 @@ def test_factors_of_new_rows_are_in_the_order_of_those_in_training():
     others = load_rows(new, data)
     assert others.factors is None
     assert others.notes[-1] == "Factors left out: angle, size, where training had shape, angle."
+
+
+def test_what_levels_are_called_and_which_turn_is_known_of_made_data():
+    data = rp.sprites(
+        shapes=("heart", "square"), scales=1, orientations=2, positions=2, side=16, colors=3
+    )
+    names = {"shape": ("heart", "square"), "color": ("red", "yellow", "green")}
+    assert data.level_names == names and data.circular == ("orientation",)
+    white = rp.sprites(scales=1, orientations=2, positions=2, side=16)
+    assert set(white.level_names) == {"shape"}

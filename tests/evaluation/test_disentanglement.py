@@ -257,6 +257,35 @@ def test_dci_by_lightgbm_and_by_gradient_boosting_agree_on_what_is_plain():
     assert rp.dci(mixed, few)["dci_disentanglement"].value < 0.8
 
 
+def test_dci_by_lightgbm_of_few_rows_is_near_that_by_gradient_boosting():
+    """Leaves of at least 20 rows, LightGBM's default, would split none of 30 and give 0, 0."""
+    if not installed():
+        pytest.skip("LightGBM is an extra")
+    rng, apart = np.random.default_rng(0), []
+    for _ in range(3):
+        v = np.stack([rng.integers(0, k, 60) for k in (2, 3)], 1)
+        z = turned(1.0 * v) + 0.2 * rng.normal(size=v.shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of few rows
+            two = [rp.dci(z, v, by, bootstrap=0) for by in ("lightgbm", "gradient boosting")]
+        apart.append([two[0][name].value - two[1][name].value for name in two[0]])
+        assert two[0]["dci_informativeness"].value > 0.6
+    assert np.abs(np.mean(apart, 0)).max() < 0.1
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 1e4), (2.0**-120, 0.0)])
+def test_dci_does_not_hang_on_units(scale, shift):
+    """LightGBM takes what is below 1e-35 for 0, and has a bin of its own around 0."""
+    if not installed():
+        pytest.skip("LightGBM is an extra")
+    few = np.array(list(product(range(3), range(3)))).repeat(30, 0)
+    codes = turned(few + 0.2 * np.random.default_rng(0).normal(size=few.shape))
+    codes = np.round(codes * 2**20) / 2**20  # so that a shift rounds nothing
+    plain, moved = (rp.dci(z, few, bootstrap=0) for z in (codes, scale * codes + shift))
+    for name, score in plain.items():
+        assert moved[name].value == pytest.approx(score.value, abs=0.01)
+
+
 def test_without_lightgbm_it_warns_of_the_time(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)  # what Python makes an ImportError of
     few = np.array(list(product(range(2), range(2)))).repeat(30, 0)

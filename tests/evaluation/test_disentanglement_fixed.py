@@ -1,16 +1,19 @@
 """Scores of fixed factors and of several seeds: known answers, and formulas written again here."""
 
 import math
+import warnings
 from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
 
 import reparam as rp
 from reparam.evaluation.disentanglement import ceilings, seeds
 from reparam.evaluation.disentanglement.inputs import read
 from reparam.evaluation.disentanglement.interventions import BATCH, Fixed
+from reparam.evaluation.disentanglement.resampling import halves
 
 GRID = np.array(list(product(*map(range, (3, 4, 5, 4, 6)))))
 STANDARD = (GRID - GRID.mean(0)) / GRID.std(0)
@@ -36,6 +39,30 @@ def test_latents_that_hardly_vary_do_not_vote():
     assert rp.factor_vae_metric(small, GRID, bootstrap=0).value == 0
     beside = rp.factor_vae_metric(np.c_[small[:, :3], STANDARD], GRID, bootstrap=0)
     assert beside.value == 1 and beside.matrix[:3].sum() == 0
+
+
+def test_variances_are_divided_by_those_of_all_rows():
+    """Both halves then vote by one rule, also of a latent that one row alone makes vary."""
+    spiked = np.c_[STANDARD, np.zeros(len(GRID))] + 0.1 * NOISE[: len(GRID), :6]
+    spiked[halves(len(GRID), 0)[1][0], 5] = 1e4  # of a row that only tests
+    votes = rp.factor_vae_metric(spiked, GRID, bootstrap=0).matrix
+    assert votes[5].sum() == votes.sum()
+
+
+def test_a_resample_may_lack_what_each_half_has():
+    """Of 3 rows of a level in each half every other resample draws fewer than two of some."""
+    rare = (np.arange(200) % 2)[:, None].repeat(2, 1)
+    rare[:, 1] = 0
+    rare[np.concatenate([half[:3] for half in halves(200, 0)]), 1] = 1
+    codes = rare + 0.2 * NOISE[:200, :2]
+    for metric in (rp.factor_vae_metric, rp.beta_vae_metric):
+        assert metric(codes, rare, bootstrap=6).stderr >= 0
+    rare[halves(200, 0)[1][:2], 1] = 0
+    with pytest.raises(ValueError, match="expected two levels of 1 with at least 2 rows in each"):
+        rp.beta_vae_metric(codes, rare)
+    pairs = np.arange(100)[:, None] // 2
+    alone = Fixed(read(1.0 * pairs, pairs), np.arange(0, 100, 2))  # no row of it has a partner
+    assert np.array_equal(*alone.pairs(0, 5, np.random.default_rng(0)))
 
 
 def test_beta_vae_metric_of_known_codes():
@@ -179,7 +206,7 @@ NAN = np.where(np.arange(240).reshape(120, 2) == 7, np.nan, CODES)
         (CODES, FACTORS[:-1], {}, "factors: expected 120 rows, one per code, got 119"),
         (CODES[:, 0], FACTORS, {}, r"codes: expected rows and columns, got shape \(120,\); for"),
         (CODES, FACTORS[:, 0], {}, r"factors: expected rows and columns, .*values\[:, None\]"),
-        (NAN, FACTORS, {}, "codes: expected finite numbers, got nan in row 3, 1"),
+        (NAN, FACTORS, {}, "codes: expected finite numbers, got nan in row 3, column 1"),
         (CODES, NAN, {}, "factors: expected finite numbers, got nan"),
         (CODES + 1j, FACTORS, {}, "codes: expected real numbers, got complex128"),
         (CODES * 1e200, FACTORS, {}, "codes: expected numbers of at most 1e\\+150"),
@@ -195,8 +222,8 @@ NAN = np.where(np.arange(240).reshape(120, 2) == 7, np.nan, CODES)
         (CODES, FACTORS, {"ordered": ["b"]}, "ordered: expected one of 0, 1, got 'b'"),
         (CODES, FACTORS, {"ordered": {0: "round"}}, "ordered: expected one of names, numbers, ci"),
         (CODES, FACTORS, {"metrics": ["migg"]}, r"metrics: .*got 'migg' \(did you mean mig\?\)"),
-        (CODES, FACTORS, {"bins": 1}, "bins: expected a whole number from 2 on or"),
-        (CODES, FACTORS, {"bins": "many"}, "bins: expected a whole number from 2 on or"),
+        (CODES, FACTORS, {"bins": 1}, "bins: expected a whole number of at least 2 and"),
+        (CODES, FACTORS, {"bins": "many"}, "bins: expected a whole number of at least 2 and"),
         (CODES, FACTORS, {"form": "svm"}, 'form: expected "own" or "reference"'),
         (CODES, FACTORS, {"predictor": "forest"}, "predictor: expected one of lightgbm, gradient"),
     ],
@@ -250,3 +277,20 @@ def test_how_factors_are_read_is_said():
         "time has 300 values: taken as 20 levels of as many rows.",
     )
     assert rp.mig(np.c_[x, x], factors, bootstrap=0).notes == read(np.c_[x, x], factors).notes
+
+
+@pytest.mark.parametrize(("rows", "levels"), [(20, 4), (80, 16), (120, 20)])
+def test_floats_that_are_no_levels_are_binned_however_few_they_are(rows, levels):
+    x = np.random.default_rng(0).normal(size=(rows, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of few rows
+        coded = read(x, x)
+        with pytest.raises(ValueError, match=f"has {rows} levels in {rows} rows"):
+            read(x, np.argsort(x, axis=0))  # whole numbers that tell every row apart
+    assert coded.counts == (levels,) and np.bincount(coded.levels[:, 0]).min() >= 5
+    assert f"{rows} values: taken as {levels} levels" in coded.notes[1]
+
+
+def test_codes_of_half_the_precision_are_taken():
+    codes = torch.tensor(GRID).bfloat16()
+    assert rp.mig(codes, GRID, rates=torch.ones(5).bfloat16(), bootstrap=0).value == 1

@@ -1,22 +1,63 @@
-"""The matrix of latents and factors: winners, gaps and dead latents as they are."""
+"""The matrix of latents and factors: winners, gaps and dead latents as they are; codes by level."""
 
-import torch
+import numpy as np
+import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from reparam.report.factor_matrix import FactorMatrix, draw_factor_matrix
+from reparam.evaluation.disentanglement.following import FactorInformation
+from reparam.evaluation.disentanglement.inputs import read
+from reparam.report import plots
+from reparam.report.factor_matrix import draw_factor_matrix
+from reparam.report.level_means import HOLE, draw_level_means
+
+LEVELS = np.stack(np.meshgrid(range(3), range(8)), -1).reshape(-1, 2).repeat(5, 0)
+
+
+def information(share, z=None, **known):
+    """With codes of their own, but shares that are said; z1 is dead."""
+    codes = np.c_[LEVELS[:, 0], 0 * LEVELS[:, 0], 4.0 * LEVELS[:, 1]] if z is None else z
+    coded = read(codes, LEVELS, known.pop("kinds", None), ("shape", "x"))
+    share = np.asarray(share)
+    return FactorInformation(coded, share, share[0] * 0, codes.std(0), False, **known)
 
 
 def test_winners_gaps_and_dead_latents():
-    told = torch.tensor([[0.1, 0.7], [0.0, 0.0], [0.8, 0.5]])
-    panels = {"I/H": told, "importance": told / told.sum(0)}
-    order = (2, 0, 1)
-    shown = FactorMatrix(panels, ("shape", "x"), (False, True, False), order)
-    first, second = draw_factor_matrix(shown).axes
+    told = np.array([[0.1, 0.7], [0.0, 0.0], [0.8, 0.5]])
+    found = information(told, level_names={"shape": ("square", "ellipse", "heart")})
+    first, second, shape, x = draw_factor_matrix(found, told / told.sum(0)).axes
     assert [t.get_text() for t in first.get_yticklabels()] == ["z2", "z0", "z1"]
     assert to_hex(first.get_yticklabels()[2].get_color()) == "#999999"
     assert [t.get_text() for t in first.get_xticklabels()] == ["shape\ngap 0.70", "x\ngap 0.20"]
     frames = [p for p in first.patches if isinstance(p, Rectangle) and not p.get_fill()]
     assert [f.get_xy() for f in frames] == [(-0.5, -0.5), (0.5, 0.5)]  # z2 for shape, z0 for x
     assert [t.get_text() for t in first.texts[:2]] == ["0.80", "0.50"]
-    assert second.get_title(loc="left") == "importance"
+    assert second.get_title(loc="left") == "importance by trees"
+    assert second.texts[0].get_text() == "0.89"
+    assert shape.get_title(loc="left") == "z2 by shape" and x.get_title(loc="left") == "z0 by x"
+    assert [t.get_text() for t in shape.get_xticklabels()] == ["square", "ellipse", "heart"]
+    assert len(draw_factor_matrix(found).axes) == 3
+
+
+def test_a_line_of_means_within_a_deviation():
+    found = information([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
+    axis = plots.panel(2, 2)[1]
+    draw_level_means(axis, found, 1, "blue")
+    np.testing.assert_allclose(axis.lines[0].get_xydata(), [[k, 4 * k] for k in range(8)])
+    assert [t.get_text() for t in axis.get_xticklabels()] == ["0", "2", "4", "6"]
+
+
+def test_circles_have_levels_as_angles_and_codes_as_radius():
+    """A code of cos: its mean at level k of 8 lies at 2πk/8, the largest on the outer circle."""
+    codes = np.cos(2 * np.pi * LEVELS[:, [1]] / 8)
+    found = information([[0.0, 1.0]], codes, kinds={"x": "circular"})
+    axis = plots.panel(2, 2)[1]
+    draw_level_means(axis, found, 1, "blue")
+    x, y = axis.lines[-1].get_xydata().T
+    turn = 2 * np.pi * np.arange(8) / 8
+    np.testing.assert_allclose(np.hypot(x, y), HOLE + (1 - HOLE) * (np.cos(turn) + 1) / 2)
+    np.testing.assert_allclose(np.arctan2(y, x) % (2 * np.pi), turn, atol=1e-12)
+    labels = [t for t in axis.texts if t.get_text() in set("01234567") and t.get_fontsize() == 9]
+    assert len(labels) == 8
+    beyond = np.hypot(*np.array([t.get_position() for t in labels]).T)
+    assert beyond == pytest.approx(np.full(8, 1.18))

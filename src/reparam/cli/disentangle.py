@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 
 from reparam.cli.examples import encoder
 from reparam.cli.look import check_drawing
-from reparam.cli.options import PATH, Force, Seed, option, parse_number
+from reparam.cli.options import PATH, Force, Seed, option
 from reparam.cli.runs import HERE, Where
 from reparam.cli.tables import named, score_table, show, show_notes
 from reparam.progress import bar
@@ -19,6 +20,7 @@ from reparam.wording import listed
 if TYPE_CHECKING:
     from reparam.data import Data, Split
     from reparam.evaluation import Score, ScoreTable
+    from reparam.evaluation.disentanglement.information import Bins
     from reparam.evaluation.disentanglement.inputs import FactorKind
 
 Given = Annotated[
@@ -44,6 +46,7 @@ Circular = Annotated[
     list[str] | None,
     option("--circular", metavar="FACTOR", help="A factor that turns; may be repeated."),
 ]
+BINS = "20"
 HOW_TO_GIVE = (
     "has no known factors; train on data with them (columns named with --factor, or arrays factors "
     "and factor_names in an .npz), give an .npz with codes and factors, or several runs for UDR"
@@ -85,8 +88,18 @@ class Asked:
 
     def of(self, path: Path) -> Coding:
         """The codes of a run's data, or in an archive."""
-        archive = path.suffix.lower() == ".npz" and not path.is_dir()
-        return _of_archive(path, self) if archive else _of_run(path, self)
+        if path.suffix.lower() == ".npz" and not path.is_dir():
+            self._refuse_choices_of_runs(path)
+            return _of_archive(path, self)
+        if path.is_file():
+            raise ValueError(f"{path}: expected the folder of a run, or an .npz with codes")
+        return _of_run(path, self)
+
+    def _refuse_choices_of_runs(self, path: Path) -> None:
+        """ValueError for what an archive has not: splits, and data that may have moved."""
+        given = {"split": self.split != "test", "data": self.where.moved is not None}
+        for name in (name for name, is_given in given.items() if is_given):
+            raise ValueError(f"{name}: applies to a run only, {path} is an archive; leave it out")
 
 
 def disentangle(
@@ -98,7 +111,7 @@ def disentangle(
     metrics: Metrics = None,
     ordered: Numbers = None,
     circular: Circular = None,
-    bins: Annotated[str, Parameter(help="Of histograms; levels: as many as a factor has.")] = "20",
+    bins: Annotated[str, Parameter(help="Of histograms; levels: as many as a factor has.")] = BINS,
     trees: Annotated[
         Literal["lightgbm", "gradient boosting"] | None,
         Parameter(help="Of DCI; none: LightGBM where it is installed."),
@@ -119,48 +132,52 @@ def disentangle(
     """Score how far latents follow known factors one by one; of several runs, each other's."""
     from reparam.atomic import check_place
     from reparam.checkpoint import write_json
-    from reparam.evaluation.disentanglement import disentanglement
+    from reparam.evaluation.disentanglement.information import Bins
+    from reparam.limits import convert
     from reparam.model import positive_count
 
     if json is not None:
         check_place(json)
     if out is not None:
         check_drawing(out, force)
-        if others:
-            raise ValueError("out: several runs have no matrix of factors to draw; leave it out")
+    if others:
+        _refuse_choices_of_factors(
+            out=out,
+            metric=metrics,
+            ordered=ordered,
+            circular=circular,
+            bins=bins != BINS,
+            trees=trees,
+            sap=sap != "own",
+        )
     positive_count("n", n)
+    width, kinds = convert("bins", bins, Bins), _kinds(ordered, circular)
     asked, paths = Asked(split, n, seed, where, factors=not others), [source, *others]
     found = [asked.of(path) for path in paths]
     first = found[0]
-    kinds = _kinds(ordered, circular)
     if others:
         scores = _of_seeds(found, paths, seed)
     else:
-        with bar("measuring") as watch:
-            scores = disentanglement(
-                first.z,
-                first.factors,
-                metrics or "all",
-                kinds,
-                first.names,
-                first.rates,
-                bins="levels" if bins == "levels" else _whole(bins),
-                predictor=trees,
-                form=sap,
-                seed=seed,
-                watch=watch,
-            )
-    for name, score in scores.items():
-        scores[name] = replace(score, split=first.split)
-    if not others:
-        scores |= _ceiling(first)
+        choices = {"bins": width, "predictor": trees, "form": sap, "seed": seed}
+        scores = _of_factors(first, metrics, kinds, choices)
     try:
         _tell(scores, first)
     finally:  # neither a stream nor a disk that fails loses what was measured
         if json is not None:
-            write_json(json, _content(scores, paths))
+            write_json(json, _content(scores, paths, first))
     if out is not None:
-        _draw(out, scores, first, kinds)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said already
+            _draw(out, scores, first, kinds, width)
+
+
+def _refuse_choices_of_factors(**given: object) -> None:
+    """ValueError for what says how factors are compared, where none are."""
+    for name in (name for name, choice in given.items() if choice):
+        raise ValueError(
+            f"{name}: applies to codes with factors, and several runs are compared without, by "
+            "UDR; leave it out"
+        )
 
 
 def _of_run(path: Path, asked: Asked) -> Coding:
@@ -173,26 +190,37 @@ def _of_run(path: Path, asked: Asked) -> Coding:
     model = encoder(opened)
     refuse_codes(model)
     data = opened.data()
-    chosen = _whole_grid(data) if asked.split == "all" else data.splits[asked.split]
-    if asked.factors and chosen.factors is None:
+    if asked.factors and data.factor_names is None:
         raise ValueError(f"{path}: {HOW_TO_GIVE}")
-    rows = subset(chosen, asked.n, asked.seed)
+    if asked.split == "all":
+        rows = _of_all(data, asked.n, asked.seed)
+    else:
+        rows = subset(data.splits[asked.split], asked.n, asked.seed)
     with evaluating([model]):
         z, rates = rated_codes(model, rows, asked.seed)
     names = None if data.factor_names is None else list(data.factor_names)
     return Coding(z, rows.factors, names, rates, data.fingerprint(), asked.split, data)
 
 
-def _whole_grid(data: Data) -> Split:
-    """All three splits as one."""
+def _of_all(data: Data, n: int, seed: int) -> Split:
+    """At most ``n`` rows of all three splits; the others, which may be streamed, are not read."""
     import torch
 
     from reparam.data import Split
+    from reparam.evaluation.rows import subset
 
     splits = list(data.splits.values())
-    factors = [split.factors for split in splits if split.factors is not None]
-    together = torch.cat(factors) if len(factors) == len(splits) else None
-    return Split(torch.cat([split.x for split in splits]), factors=together)
+    count = sum(map(len, splits))
+    number = subset(Split(torch.arange(count)[:, None]), n, seed).x[:, 0]
+    parts, start = [], 0
+    for split in splits:
+        inside = number[(number >= start) & (number < start + len(split))]
+        if len(inside):
+            parts.append(split.take(inside - start))
+        start += len(split)
+    factors = [part.factors for part in parts if part.factors is not None]
+    together = torch.cat(factors) if len(factors) == len(parts) else None
+    return Split(torch.cat([part.x for part in parts]), factors=together)
 
 
 def _of_archive(path: Path, asked: Asked) -> Coding:
@@ -201,12 +229,15 @@ def _of_archive(path: Path, asked: Asked) -> Coding:
 
     from reparam.data.numpy_files import read_arrays
 
-    arrays, _ = read_arrays(path)
+    arrays, pickled = read_arrays(path)
     z, factors = arrays.get("codes", arrays.get("z")), arrays.get("factors")
     lacking = ["codes (or z)"] * (z is None) + ["factors"] * (asked.factors and factors is None)
     if z is None or lacking:
         there = listed(sorted(arrays), 10) or "none"
-        raise ValueError(f"{path}: has no array {' and no '.join(lacking)}; there are {there}")
+        unread = f"; {listed(pickled, 10)} hold Python objects and are not read" if pickled else ""
+        raise ValueError(
+            f"{path}: has no array {' and no '.join(lacking)}; there are {there}{unread}"
+        )
     names = arrays.get("factor_names")
     source = arrays.get("row", arrays.get("path", np.arange(len(z) if z.ndim else 0)))
     if z.ndim and len(z) > asked.n:
@@ -224,6 +255,24 @@ def _of_archive(path: Path, asked: Asked) -> Coding:
     )
 
 
+def _of_factors(
+    coding: Coding,
+    metrics: list[str] | None,
+    kinds: dict[str, FactorKind],
+    choices: dict[str, Any],
+) -> ScoreTable:
+    from reparam.evaluation import ScoreTable
+    from reparam.evaluation.disentanglement import disentanglement
+
+    codes, factors, asked = coding.z, coding.factors, metrics or "all"
+    with bar("measuring") as watch:
+        scores = disentanglement(
+            codes, factors, asked, kinds, coding.names, coding.rates, watch=watch, **choices
+        )
+    of_split = {name: replace(score, split=coding.split) for name, score in scores.items()}
+    return ScoreTable(of_split | _ceiling(coding))
+
+
 def _of_seeds(found: list[Coding], paths: list[Path], seed: int) -> ScoreTable:
     from reparam.evaluation import ScoreTable
     from reparam.evaluation.disentanglement import udr
@@ -231,20 +280,17 @@ def _of_seeds(found: list[Coding], paths: list[Path], seed: int) -> ScoreTable:
     for path, coding in zip(paths, found, strict=True):
         if coding.rows != found[0].rows:
             raise ValueError(f"{path}: its codes are of other rows than those of {paths[0]}")
-    return ScoreTable(udr=udr([c.z for c in found], [c.rates for c in found], seed=seed))
+    score = udr([c.z for c in found], [c.rates for c in found], seed=seed)
+    return ScoreTable(udr=replace(score, split=found[0].split))
 
 
 def _kinds(ordered: list[str] | None, circular: list[str] | None) -> dict[str, FactorKind]:
     """What was said of factors, by name."""
+    for name in ordered or ():
+        if name in (circular or ()):
+            raise ValueError(f"ordered: {name!r} is named as circular, too; leave one of them out")
     said: dict[str, FactorKind] = dict.fromkeys(ordered or (), "numbers")
     return said | dict.fromkeys(circular or (), "circular")
-
-
-def _whole(bins: str) -> int:
-    number = parse_number("bins", bins, " or levels")
-    if number != int(number):
-        raise ValueError(f"bins: expected a whole number or levels, got {bins!r}")
-    return int(number)
 
 
 def _ceiling(coding: Coding) -> dict[str, Score]:
@@ -256,7 +302,7 @@ def _ceiling(coding: Coding) -> dict[str, Score]:
         return {}
     if any(split.streamed or split.factors is None for split in data.splits.values()):
         return {}
-    grid = _whole_grid(data)
+    grid = _of_all(data, sum(map(len, data.splits.values())), seed=0)
     return {
         "mig_ceiling": replace(mig_ceiling(grid.x, grid.factors, data.factor_names), split="all")
     }
@@ -267,11 +313,15 @@ def _tell(scores: ScoreTable, coding: Coding) -> None:
     show_notes(dict.fromkeys(note for score in scores.values() for note in score.notes))
 
 
-def _content(scores: ScoreTable, paths: list[Path]) -> dict[str, Any]:
-    """The scores as JSON, with the matrices that they were found from."""
+def _content(scores: ScoreTable, paths: list[Path], coding: Coding) -> dict[str, Any]:
+    """The scores as JSON, with the matrices that they were found from and what their columns are.
+
+    The columns of that of UDR are models.
+    """
     matrices = {name: score.matrix for name, score in scores.items() if score.matrix is not None}
     return {
         "sources": [str(path) for path in paths],
+        "factors": _factor_names(coding) if len(paths) == 1 else None,
         "scores": {name: score.to_json() for name, score in scores.items()},
         "matrices": {
             name: [[None if x != x else x for x in row] for row in matrix.tolist()]
@@ -280,26 +330,30 @@ def _content(scores: ScoreTable, paths: list[Path]) -> dict[str, Any]:
     }
 
 
-def _draw(out: Path, scores: ScoreTable, coding: Coding, kinds: dict[str, FactorKind]) -> None:
-    """What each latent tells of each factor, and its importance where that was measured."""
+def _factor_names(coding: Coding) -> tuple[str, ...]:
+    """Those of the factors that were not left out."""
+    from reparam.evaluation.disentanglement.inputs import read
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said already
+        return read(coding.z, coding.factors, names=coding.names, rates=coding.rates).names
+
+
+def _draw(
+    out: Path, scores: ScoreTable, coding: Coding, kinds: dict[str, FactorKind], bins: Bins
+) -> None:
+    """What each latent tells of each factor, its importance where measured, and codes by level."""
     import numpy as np
 
     from reparam.atomic import write_atomically
-    from reparam.evaluation.disentanglement.information import BINS, mig_of
+    from reparam.evaluation.disentanglement.following import FactorInformation
     from reparam.evaluation.disentanglement.inputs import read
-    from reparam.report.factor_matrix import FactorMatrix, draw_factor_matrix
+    from reparam.report.factor_matrix import draw_factor_matrix
 
-    coded = read(coding.z, coding.factors, kinds, coding.names, coding.rates)
-    told = scores["mig"] if "mig" in scores else mig_of(coded, BINS, seed=0, bootstrap=0)
-    panels = {"I(z; v) / H(v)": told.matrix, "importance by trees": None}
-    if "dci_informativeness" in scores:
-        panels["importance by trees"] = scores["dci_informativeness"].matrix
-    weight = coded.z.std(0) if coding.rates is None else np.asarray(coding.rates)
-    shown = FactorMatrix(
-        {title: matrix for title, matrix in panels.items() if matrix is not None},
-        coded.names,
-        coded.dead.tolist(),
-        np.argsort(-weight, kind="stable").tolist(),
-    )
-    write_atomically(out, draw_factor_matrix(shown).savefig)
+    data, trees = coding.data, scores.get("dci_informativeness")
+    turning: dict[str, FactorKind] = dict.fromkeys(data.circular if data else (), "circular")
+    coded = read(coding.z, coding.factors, turning | kinds, coding.names, coding.rates)
+    told = FactorInformation.of(coded, coding.rates, bins, data.level_names if data else None)
+    importance = None if trees is None else np.asarray(trees.matrix)
+    write_atomically(out, draw_factor_matrix(told, importance).savefig)
     show(f"matrix in {named(out)}")

@@ -194,6 +194,8 @@ class Contents:
         borrowed: whether the arrays belong to the caller, so that they have to be copied.
         origins: of the splits that come from somewhere else than ``origin``.
         attribute_names, factor_names: of the splits' attributes and factors, where there are some.
+        level_names: of factors whose levels, counted from 0, have names.
+        circular: the factors whose last level stands beside their first.
         scaled: what level 0 was, 0 or -1, where levels were divided by K−1 and became whole again.
         gray_levels: K of the splits' ``gray``, where x was drawn of it.
         found: arguments of ``load_data`` that the reader found out, by which more is read alike.
@@ -215,6 +217,8 @@ class Contents:
     origins: Mapping[str, str] = field(default_factory=dict)
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
+    level_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    circular: tuple[str, ...] = ()
     gray_levels: int | None = None
     scaled: int | None = None
     found: Mapping[str, Any] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from reparam.data.numpy_files import array_header, array_names, read_npz
 ARCHIVE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 IMAGES, CLASSES = "imgs", "latents_classes"
 FACTORS = ("color", "shape", "scale", "orientation", "x", "y")
+SHAPES = ("square", "ellipse", "heart")
 NOTE = "Only the images and the classes of their factors were read, not the pickle beside them."
 
 
@@ -70,7 +71,18 @@ def read_dsprites(path: Path) -> Contents:
     images = (shape[0], 1, *shape[1:])
     factors, blocks = partial(_classes, path), partial(_images, path)
     return grid_contents(
-        Grid(path.stem, str(path), images, factors, FACTORS, key, blocks, notes=(NOTE,))
+        Grid(
+            path.stem,
+            str(path),
+            images,
+            factors,
+            FACTORS,
+            key,
+            blocks,
+            notes=(NOTE,),
+            level_names={"shape": SHAPES},
+            circular=("orientation",),
+        )
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Grid:
         blocks: gives the images in their order, so many at a time.
         levels: K; None: the images are binary.
         notes: what was decided.
+        level_names, circular: as in ``Contents``.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Grid:
     blocks: Callable[[], Iterator[Array]]
     levels: int | None = None
     notes: tuple[str, ...] = ()
+    level_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    circular: tuple[str, ...] = ()
 
 
 def grid_contents(grid: Grid) -> Contents:
@@ -83,6 +86,8 @@ def grid_contents(grid: Grid) -> Contents:
         levels=grid.levels,
         notes=tuple(notes),
         factor_names=grid.factor_names,
+        level_names=grid.level_names,
+        circular=grid.circular,
     )
 
 

@@ -327,18 +327,18 @@ def checked_data(
         read_so = {"kind": kind} | ({} if levels is None else {"levels": levels})
         source = (source or {}) | _fields(options) | read_so
         kind, levels = "binary", None
+    counts = [None if names is None else len(names) for names in (classes, attributes)]
     shape = tuple(splits["train"].x.shape[1:])
-    n_classes, n_attributes = (
-        None if names is None else len(names) for names in (classes, attributes)
-    )
     data = Data(
         **splits,
-        space=Space(shape, kind, levels, n_classes, n_attributes, columns),
+        space=Space(shape, kind, levels, counts[0], counts[1], columns),
         name=contents.name,
         class_names=classes,
         columns=contents.columns,
         attribute_names=attributes,
         factor_names=factors,
+        level_names=contents.level_names,
+        circular=contents.circular,
         notes=contents.notes,
         source=source,
         scaled=contents.scaled,

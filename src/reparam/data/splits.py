@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -117,6 +117,8 @@ class Data:
         class_names: names of the classes, in the order of the label indices.
         columns: names of the entries, where the data are a table.
         attribute_names, factor_names: names of the attributes and of the factors, in their order.
+        level_names: of factors whose levels, counted from 0, are known by names; for pictures.
+        circular: the factors whose last level stands beside their first, as those of angles.
         bands: the channels that pictures show; None: the first three.
         scaled: what level 0 was, 0 or -1, where x came as floats of levels divided by K−1.
         notes: every decision taken in loading, one sentence each.
@@ -146,6 +148,8 @@ class Data:
     columns: tuple[str, ...] | None = None
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
+    level_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    circular: tuple[str, ...] = ()
     bands: tuple[int, ...] | None = None
     scaled: int | None = None
     notes: tuple[str, ...] = ()

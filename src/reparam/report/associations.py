@@ -10,6 +10,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam.evaluation.association import measure_of
+from reparam.report.numbers import hundredths
 from reparam.space import Column
 
 CELL, LETTER = 32, 6.4  # of the drawing, in its own units
@@ -59,18 +60,9 @@ def _cells(found: Tensor, columns: Sequence[Column], left: int, above: int) -> I
             )
             if len(columns) <= WRITTEN and known:
                 at = x + CELL / 2 - 1, y + CELL / 2 + 3
-                yield f'<text x="{at[0]}" y="{at[1]}" text-anchor="middle">{_short(value)}</text>'
+                text = hundredths(value)
+                yield f'<text x="{at[0]}" y="{at[1]}" text-anchor="middle">{text}</text>'
             yield "</g>"
-
-
-def _short(value: float) -> str:
-    """Two digits, without the 0 before the point.
-
-    >>> _short(-0.428), _short(1.0), _short(0.004)
-    ('−.43', '1', '0')
-    """
-    text = f"{value:.2f}".replace("-", "−").replace("0.", ".")
-    return {"1.00": "1", "−1.00": "−1", ".00": "0", "−.00": "0"}.get(text, text)
 
 
 def _clip(name: str) -> str:

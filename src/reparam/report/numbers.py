@@ -94,3 +94,13 @@ def _whole(value: float) -> str:
 
 def minus(text: str) -> str:
     return text.replace("-", "−")
+
+
+def hundredths(value: float) -> str:
+    """Two digits of a share, without the 0 before the point.
+
+    >>> hundredths(-0.428), hundredths(1.0), hundredths(0.004)
+    ('−.43', '1', '0')
+    """
+    text = minus(f"{value:.2f}").replace("0.", ".")
+    return {"1.00": "1", "−1.00": "−1", ".00": "0", "−.00": "0"}.get(text, text)

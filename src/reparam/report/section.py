@@ -12,6 +12,8 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam.data import Data, Split
+from reparam.evaluation.disentanglement.following import FactorInformation
+from reparam.evaluation.disentanglement.of_models import factor_information
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
@@ -106,6 +108,14 @@ class Shown:
             index: bound_terms(model, self.split, self.seed)["rate"].flatten(1)
             for index, _, model in self.of(LatentVariable)
         }
+
+    @cached_property
+    def factor_information(self) -> dict[int, FactorInformation]:
+        """What latents tell of known factors, of every encoder of which that can be said."""
+        found = {
+            i: factor_information(m, self.data, "test", self.seed) for i, _, m in self.of(Encoder)
+        }
+        return {index: known for index, known in found.items() if known is not None}
 
     @cached_property
     def samples(self) -> dict[int, queries.Samples]:

@@ -239,6 +239,7 @@ after a half; distinct=yes (distinct=True) turns neither further.'
     """
     atlas = Atlas(sprites)
     n, channels = math.prod(sprites.counts), 1 if sprites.colors == 1 else 3
+    colors = {} if channels == 1 else {"color": tuple(COLORS)[: sprites.colors]}
     return grid_contents(
         Grid(
             name,
@@ -250,6 +251,8 @@ after a half; distinct=yes (distinct=True) turns neither further.'
             atlas.blocks,
             256 if sprites.gray else None,
             _notes(sprites, n, atlas.distinct()),
+            level_names={"shape": sprites.shapes} | colors,
+            circular=("orientation",),
         )
     )
 

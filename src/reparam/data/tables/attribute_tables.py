@@ -75,10 +75,15 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
     for name in chosen:
         found |= _numbers(name, columns.column(name), path)
     beside: dict[str, Array] = {"attributes": np.stack(list(found.values()), 1)} if found else {}
+    level_names: dict[str, tuple[str, ...]] = {}
     if factors:
-        levels = [_levels(name, columns.column(name)) for name in factors]
+        levels = [_levels(columns.column(name)) for name in factors]
         beside["factors"] = np.stack([values for values, _ in levels], 1)
-        notes += [note for _, note in levels if note]
+        for name, (_, words) in zip(factors, levels, strict=True):
+            if words:
+                level_names[name] = words
+                named = [f"{level} {word}" for level, word in enumerate(words)]
+                notes.append(f"Levels of the factor {name}: {listed(named, MOST_WORDS)}.")
     if options.label is not None:
         written = pa.chunked_array([_cells(table, options.label, files, path)])
         beside["labels"] = as_labels(written, mark or ".").to_numpy()
@@ -90,7 +95,8 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
         taken: dict[str, Any] = {what: values[rows] for what, values in beside.items()}
         splits[split] = replace(splits[split], **taken)
     contents = replace(contents, splits=splits, attribute_names=tuple(found) or None)
-    return replace(contents, factor_names=factors or None).noted(*notes)
+    contents = replace(contents, factor_names=factors or None, level_names=level_names)
+    return contents.noted(*notes)
 
 
 def _opened(path: Path, options: ReadOptions) -> tuple[Layout, pa.Table]:
@@ -223,10 +229,9 @@ def _numbers(column: str, values: pa.ChunkedArray, path: Path) -> dict[str, Arra
     return {f"{column}:{w}": np.array([cell == w for cell in cells], np.float64) for w in words}
 
 
-def _levels(column: str, values: pa.ChunkedArray) -> tuple[Array, str | None]:
-    """A column of numbers, or of words as the levels that these are in their order, with a note."""
+def _levels(values: pa.ChunkedArray) -> tuple[Array, tuple[str, ...]]:
+    """A column of numbers, or of words as the levels that these are in their order, with these."""
     if not is_text(values.type):
-        return values.to_numpy().astype(np.float64), None
+        return values.to_numpy().astype(np.float64), ()
     words, levels = np.unique(np.array(values.to_pylist()), return_inverse=True)
-    named = listed([f"{level} {word}" for level, word in enumerate(words.tolist())], MOST_WORDS)
-    return levels.astype(np.float64), f"Levels of the factor {column}: {named}."
+    return levels.astype(np.float64), tuple(words.tolist())

@@ -105,7 +105,8 @@ def disentanglement(
     Args:
         codes: (N, L) real numbers, an array or tensor.
         factors: (N, F), in the same order. Integers are levels; so are floats of at most 100
-            different values, and others are cut into 20 levels of equally many rows.
+            different values, fewer than half as many as rows. Others are cut into levels of equally
+            many rows: 20, or fewer where these would have less than 5 rows each.
         metrics: ``"all"``, or some of mig, modularity, sap, irs, factor_vae_metric,
             beta_vae_metric, explicitness, dci.
         ordered: which factors are numbers (names or indices), or by name or index what they are:
@@ -127,7 +128,7 @@ def disentanglement(
 
     Raises:
         ValueError: what ``codes`` and ``factors`` cannot be: of different length, not finite, fewer
-            than 20 rows, all latents dead, a factor that tells every row apart.
+            than 20 rows, all latents dead, a factor of whole numbers that tells every row apart.
 
     >>> import numpy as np
     >>> grid = np.stack(np.meshgrid(*[np.arange(12)] * 2), -1).reshape(-1, 2)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Literal, Unpack
+from typing import Annotated, Any, Literal, Unpack, cast
 
 import numpy as np
+from msgspec import Meta
 
 from reparam.data.contents import Array
 from reparam.evaluation.disentanglement.inputs import Coded, Reading, UndefinedError, read
 from reparam.evaluation.disentanglement.resampling import factor_score, standard_error
 from reparam.evaluation.scores import Score, ScoreTable
+from reparam.limits import convert
 
-Bins = int | Literal["levels"]
+Bins = Annotated[int, Meta(ge=2, le=10_000)] | Literal["levels"]
 BINS, RESAMPLES = 20, 50
 ROUNDING = 1e-12  # nats: information below it is that of a constant
 
@@ -113,7 +115,7 @@ def mig_of(coded: Coded, bins: Bins, seed: int, bootstrap: int = RESAMPLES) -> S
 def modularity_of(coded: Coded, bins: Bins, seed: int, bootstrap: int = RESAMPLES) -> ScoreTable:
     """``modularity`` of what was read."""
     if coded.factors < 2:
-        raise UndefinedError("modularity: expected two factors with levels or more, got one")
+        raise UndefinedError("modularity: expected two factors or more, got one")
     tables = Histograms(coded, bins)
     rows, live = np.arange(len(coded)), ~coded.dead
 
@@ -161,9 +163,7 @@ class Histograms:
     """Which cell of the joint histogram of a latent and a factor each row is in."""
 
     def __init__(self, coded: Coded, bins: Bins) -> None:
-        check_bins(bins)
-        self.coded = coded
-        self.bins: Bins = "levels" if bins == "levels" else int(bins)
+        self.coded, self.bins = coded, check_bins(bins)
 
     @cached_property
     def cells(self) -> list[tuple[Array, tuple[int, int, int]]]:
@@ -186,9 +186,9 @@ class Histograms:
         return information, np.array([h for _, h in found])
 
 
-def check_bins(bins: Bins) -> None:
-    if bins != "levels" and (isinstance(bins, bool | str) or int(bins) != bins or bins < 2):
-        raise ValueError(f'bins: expected a whole number from 2 on or "levels", got {bins!r}')
+def check_bins(bins: Bins) -> Bins:
+    """The bins as they are; ValueError beyond their limits."""
+    return cast(Bins, convert("bins", bins, Bins, text=False))
 
 
 def in_bins(z: Array, bins: int) -> Array:

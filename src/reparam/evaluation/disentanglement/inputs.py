@@ -9,13 +9,16 @@ from functools import cached_property
 from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from reparam.data.contents import Array
 from reparam.wording import counted, listed
 
 FactorKind = Literal["names", "numbers", "circular"]
 MOST_LEVELS = 100  # of a factor of floats; one with more is binned
-FACTOR_BINS = 20  # of equally many rows, where it is
+FACTOR_BINS = 20  # of equally many rows, where it is, and
+FEWEST_IN_BIN = 5  # rows in each, so that there are fewer bins of fewer than 100 rows
 FEWEST_ROWS, FEW_ROWS = 20, 100  # refused below, warned below
 DEAD_DEVIATION = 1e-6  # of the largest: a latent that varies less is dead
 DEAD_NATS = 0.01  # a latent with a lower mean rate is dead
@@ -131,8 +134,9 @@ def read(
 
 def numbers(name: str, values: Any) -> Array:
     """Finite real numbers (N, D) of an array, tensor or table."""
-    if hasattr(values, "detach"):
+    if isinstance(values, Tensor):
         values = values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values  # NumPy has none
     array = np.asarray(values)
     if array.ndim != 2 or not array.shape[1]:
         remedy = "; for one column give values[:, None]" if array.ndim == 1 else ""
@@ -144,7 +148,9 @@ def numbers(name: str, values: Any) -> Array:
     if not np.isfinite(array).all():
         row, column = np.argwhere(~np.isfinite(array))[0]
         value = array[row, column]
-        raise ValueError(f"{name}: expected finite numbers, got {value} in row {row}, {column}")
+        raise ValueError(
+            f"{name}: expected finite numbers, got {value} in row {row}, column {column}"
+        )
     if array.dtype.kind == "f" and np.abs(array.astype(np.float64)).max(initial=0) > LARGEST:
         raise ValueError(f"{name}: expected numbers of at most {LARGEST:g}, got larger ones")
     return array
@@ -173,9 +179,8 @@ def live_codes(z: Array, rates: Any = None) -> tuple[Array, Array, tuple[str, ..
 
 
 def _mean_rates(rates: Any, latents: int) -> Array:
-    if hasattr(rates, "detach"):
-        rates = rates.detach().cpu()
-    found = np.asarray(rates, dtype=np.float64)
+    found = np.asarray(rates.detach().cpu().double() if isinstance(rates, Tensor) else rates)
+    found = found.astype(np.float64)
     if found.ndim not in (1, 2) or found.shape[-1] != latents or not np.isfinite(found).all():
         raise ValueError(
             f"rates: expected a finite number for each of {latents} latents, got {found.shape}"
@@ -228,15 +233,16 @@ def _whole(column: Array) -> bool:
 def _factor(name: str, column: Array) -> tuple[Array, str]:
     """Which level each row has, and a note where they were made by bins."""
     values, index = np.unique(column, return_inverse=True)
-    as_levels = column.dtype.kind != "f" or len(values) <= MOST_LEVELS
-    if (as_levels or _whole(column)) and 2 * len(values) > len(column):
+    alone = 2 * len(values) > len(column)
+    if alone and _whole(column):
         raise UnmeasurableError(
             f"factors: {name} has {len(values)} levels in {len(column)} rows, as a number of the "
-            "row has; leave it out"
+            "row has; leave it out, or give more rows"
         )
-    if as_levels:
+    if column.dtype.kind != "f" or (len(values) <= MOST_LEVELS and not alone):
         return index.astype(np.int64), ""
-    edges = np.quantile(column, np.linspace(0, 1, FACTOR_BINS + 1)[1:-1])
+    count = min(FACTOR_BINS, len(column) // FEWEST_IN_BIN)
+    edges = np.quantile(column, np.linspace(0, 1, count + 1)[1:-1])
     bins = np.unique(np.searchsorted(edges, column, side="right"), return_inverse=True)[1]
     note = f"{name} has {len(values)} values: taken as {bins.max() + 1} levels of as many rows."
     return bins.astype(np.int64), note

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Unpack
 
 import numpy as np
@@ -140,7 +140,8 @@ def irs(
 class Fixed:
     """Rows of one half, by the level that a factor has in them.
 
-    A level with a single row of the half has no pair there and is never drawn.
+    A level with a single row of the half has no pair there and is never drawn, unless all are such,
+    as in a resample they may be.
     """
 
     def __init__(self, coded: Coded, rows: Array) -> None:
@@ -153,11 +154,8 @@ class Fixed:
             sorted_levels = column[order]
             self.many.append(many[sorted_levels])
             self.start.append(start[sorted_levels])
-            self.drawn.append(np.flatnonzero(many[sorted_levels] > 1))
-        if any(len(np.unique(s[d])) < 2 for s, d in zip(self.start, self.drawn, strict=True)):
-            raise UnmeasurableError(
-                "factors: expected two levels with at least 2 rows in each half; give more rows"
-            )
+            paired = np.flatnonzero(many[sorted_levels] > 1)
+            self.drawn.append(paired if len(paired) else np.arange(len(rows)))
 
     def batches(self, factor: int, count: int, rng: np.random.Generator) -> Array:
         """Rows (count, 64) that share a level in each batch, drawn with replacement."""
@@ -180,16 +178,19 @@ def factor_vae_of(coded: Coded, seed: int, bootstrap: int = REDRAWN) -> Score:
     refuse_single_rows(coded)
     if coded.factors < 2:
         raise UndefinedError("factor_vae_metric: expected two factors or more, got one")
-    voting = coded.z.std(0) >= LEAST_DEVIATION
+    deviation = coded.z.std(0)
+    voting = deviation >= LEAST_DEVIATION
+    scale = np.where(voting, deviation, np.inf)  # of all rows: both halves vote by one rule
     rng = np.random.default_rng([seed, 2])  # resamples draw on, so that errors count the draws'
 
     def right(train: Array, test: Array) -> tuple[float, Array]:
         if not voting.any():
             return 0.0, np.zeros((coded.latents, coded.factors))
-        fitted, tested = (_votes(coded, rows, voting, rng) for rows in (train, test))
+        fitted, tested = (_votes(coded, rows, scale, rng) for rows in (train, test))
         return tested[np.arange(len(fitted)), fitted.argmax(1)].sum() / tested.sum(), fitted
 
     parts = halves(len(coded), seed)
+    refuse_unpaired(coded, parts)
     value, matrix = right(*parts)
     error = standard_error(lambda *rows: right(*rows)[0], parts, bootstrap, seed)
     return factor_score(
@@ -203,11 +204,9 @@ def factor_vae_of(coded: Coded, seed: int, bootstrap: int = REDRAWN) -> Score:
     )
 
 
-def _votes(coded: Coded, rows: Array, voting: Array, rng: np.random.Generator) -> Array:
-    """How often each latent varied least while each factor was fixed, (L, F)."""
+def _votes(coded: Coded, rows: Array, scale: Array, rng: np.random.Generator) -> Array:
+    """How often each latent, over its scale, varied least while each factor was fixed, (L, F)."""
     fixed = Fixed(coded, rows)
-    deviation = fixed.z.std(0)
-    scale = np.where(voting & (deviation > 0), deviation, np.inf)
     found = np.zeros((coded.latents, coded.factors))
     for factor, count in _in_parts(coded.factors, rng):
         variances = (fixed.z / scale)[fixed.batches(factor, count, rng)].var(1)
@@ -231,6 +230,7 @@ def beta_vae_of(coded: Coded, seed: int, bootstrap: int = REDRAWN) -> Score:
         return float(model.score((tested[0] - center) / scale, tested[1]))
 
     parts = halves(len(coded), seed)
+    refuse_unpaired(coded, parts)
     return factor_score(
         coded,
         right(*parts),
@@ -267,6 +267,17 @@ def refuse_single_rows(coded: Coded) -> None:
                 f"factors: {name} has {counted((rows < 2).sum(), 'level')} with fewer than 2 rows; "
                 "give more rows, or leave it out"
             )
+
+
+def refuse_unpaired(coded: Coded, parts: Sequence[Array]) -> None:
+    """ValueError where batches of a half could hold a factor at one level only."""
+    for rows in parts:
+        for name, levels in zip(coded.names, coded.levels[rows].T, strict=True):
+            if (np.bincount(levels) > 1).sum() < 2:
+                raise UnmeasurableError(
+                    f"factors: expected two levels of {name} with at least 2 rows in each half; "
+                    "give more rows, or leave it out"
+                )
 
 
 def irs_of(coded: Coded, seed: int, bootstrap: int = RESAMPLES) -> Score:

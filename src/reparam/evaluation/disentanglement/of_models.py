@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from reparam.data import Data, Split
 from reparam.evaluation.disentanglement import cheap_scores
-from reparam.evaluation.disentanglement.inputs import UnmeasurableError, read
+from reparam.evaluation.disentanglement.following import FactorInformation
+from reparam.evaluation.disentanglement.inputs import Coded, FactorKind, UnmeasurableError, read
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.representation import codes
 from reparam.evaluation.rows import subset
@@ -59,15 +61,41 @@ def factor_scores(model: Encoder, data: Data, name: str, seed: int = 0) -> Score
         name: of the split.
         seed: of the rows, the halves and the bootstrap.
     """
+    read_codes = _read_codes(model, data, name, seed)
+    if read_codes is None:
+        return {}
+    found = cheap_scores(read_codes[0], seed)
+    return {title: dataclasses.replace(score, split=name) for title, score in found.items()}
+
+
+def factor_information(
+    model: Encoder, data: Data, name: str, seed: int = 0
+) -> FactorInformation | None:
+    """What latents tell of factors, of the rows of ``factor_scores``; None where it has none."""
+    known = data.factor_names or ()
+    turning: dict[str, FactorKind] = {n: "circular" for n in data.circular if n in known}
+    read_codes = _read_codes(model, data, name, seed, turning)
+    if read_codes is None:
+        return None
+    coded, rates = read_codes
+    return FactorInformation.of(coded, rates, level_names=data.level_names, seed=seed)
+
+
+def _read_codes(
+    model: Encoder,
+    data: Data,
+    name: str,
+    seed: int,
+    kinds: Mapping[str, FactorKind] | None = None,
+) -> tuple[Coded, Tensor | None] | None:
+    """Codes and factors of some rows of a split, and rates; None where nothing can be said."""
     split = data.splits[name]
     if split.factors is None or model.code_space.dimension > MOST_LATENTS:
-        return {}
+        return None
     rows = subset(split, MOST_ROWS, seed)
     try:
         refuse_codes(model)
         z, rates = rated_codes(model, rows, seed)
-        coded = read(z, rows.factors, names=data.factor_names, rates=rates)
+        return read(z, rows.factors, kinds, data.factor_names, rates), rates
     except UnmeasurableError:
-        return {}
-    found = cheap_scores(coded, seed)
-    return {title: dataclasses.replace(score, split=name) for title, score in found.items()}
+        return None

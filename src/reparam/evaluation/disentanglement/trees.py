@@ -10,11 +10,13 @@ from sklearn.ensemble import GradientBoostingClassifier
 
 from reparam.data.contents import Array
 from reparam.evaluation.disentanglement.inputs import Coded, Reading, read
+from reparam.evaluation.disentanglement.predictors import standardized
 from reparam.evaluation.disentanglement.resampling import factor_score, halves, standard_error
 from reparam.evaluation.scores import ScoreTable
 
 Predictor = Literal["lightgbm", "gradient boosting"]
 ROUNDS, DEPTH = 100, 3
+MOST_IN_LEAF = 20  # rows that LightGBM asks of a leaf, and a fiftieth of fewer than 1000
 RESAMPLES = 100
 NAMES: dict[Predictor, str] = {
     "lightgbm": f"LightGBM, {ROUNDS} rounds of depth {DEPTH}, gain",
@@ -82,7 +84,8 @@ def dci_of(
     """``dci`` of what was read."""
     chosen = _chosen(predictor)
     train, test = halves(len(coded), seed)
-    fits = [_fit(coded, j, train, test, chosen, seed) for j in range(coded.factors)]
+    z = standardized(coded.z, train)  # LightGBM has a bin of its own around 0, wherever that is
+    fits = [_fit(z, levels, train, test, chosen, seed) for levels in coded.levels.T]
     importance = np.stack([gains for gains, _ in fits], 1)
     right = np.stack([correct for _, correct in fits], 1).mean(1)
     rows = [np.arange(len(test))]
@@ -155,25 +158,24 @@ def installed() -> bool:
 
 
 def _fit(
-    coded: Coded, factor: int, train: Array, test: Array, predictor: Predictor, seed: int
+    z: Array, levels: Array, train: Array, test: Array, predictor: Predictor, seed: int
 ) -> tuple[Array, Array]:
     """Importances of the latents for a factor, (L,) that sum to 1, and which test rows are right.
 
     Trees that never split leave all importances 0, as do training rows of one level.
     """
-    levels = coded.levels[:, factor]
     if len(np.unique(levels[train])) < 2:
-        return np.zeros(coded.latents), levels[test] == levels[train][0]
-    model = _classifier(predictor, seed)
-    model.fit(coded.z[train], levels[train])
+        return np.zeros(z.shape[1]), levels[test] == levels[train][0]
+    model = _classifier(predictor, seed, len(train))
+    model.fit(z[train], levels[train])
     gains = np.asarray(model.feature_importances_, dtype=np.float64)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*valid feature names")  # LightGBM's own
-        right = model.predict(coded.z[test]) == levels[test]
+        right = model.predict(z[test]) == levels[test]
     return gains / (gains.sum() or 1), right
 
 
-def _classifier(predictor: Predictor, seed: int) -> Any:
+def _classifier(predictor: Predictor, seed: int, rows: int) -> Any:
     if predictor == "gradient boosting":
         return GradientBoostingClassifier(n_estimators=ROUNDS, max_depth=DEPTH, random_state=seed)
     import torch
@@ -183,6 +185,10 @@ def _classifier(predictor: Predictor, seed: int) -> Any:
         n_estimators=ROUNDS,
         max_depth=DEPTH,
         num_leaves=2**DEPTH,
+        # As of scikit-learn's trees, few rows may be told apart: with leaves and bins as LightGBM
+        # has them by default, trees of 30 rows do not split at all.
+        min_child_samples=min(MOST_IN_LEAF, max(1, rows // 50)),
+        min_data_in_bin=1,
         importance_type="gain",  # counts of splits are spread far more evenly over latents
         random_state=seed,
         n_jobs=torch.get_num_threads(),

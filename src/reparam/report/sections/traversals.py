@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from reparam.data import Split
 from reparam.editing import traverse
+from reparam.evaluation.disentanglement.following import FOLLOWS, FactorInformation
 from reparam.evaluation.latents import Axes, importance
 from reparam.model import Codec
 from reparam.report import queries
@@ -24,12 +25,16 @@ ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so t
 
 @dataclass(frozen=True)
 class Dimension:
-    """One latent dimension: how much it carries, in the unit of all, and the decoded walk."""
+    """One latent dimension: how much it carries, in the unit of all, and the decoded walk.
+
+    ``follows`` is the known factor that it follows, if it does.
+    """
 
     name: str
     amount: str
     share: float
     figure: Picture
+    follows: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,11 @@ class TraversalCard:
     unit: str
     columns: Sequence[str] = ()
 
+    @property
+    def named(self) -> bool:
+        """Whether any dimension of those shown large follows a factor."""
+        return any(dimension.follows for dimension in self.dimensions)
+
 
 def build(shown: Shown) -> list[TraversalCard]:
     """Traversals of every codec with real codes."""
@@ -59,7 +69,8 @@ def build(shown: Shown) -> list[TraversalCard]:
         if isinstance(coded.model, Codec):
             axes = importance(coded.model, shown.split, coded.code.flatten(1), shown.seed)
             walk = _Walk.of(coded.model, shown.split, coded.code)
-            cards.append(_card(coded.index, coded.label, axes, walk, brush))
+            followed = _followed(shown.factor_information.get(coded.index))
+            cards.append(_card(coded.index, coded.label, axes, walk, brush, followed))
     return cards
 
 
@@ -99,7 +110,21 @@ class _Walk:
         )
 
 
-def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Rows) -> TraversalCard:
+def _followed(told: FactorInformation | None) -> dict[int, str]:
+    """The names of the factors that dimensions follow."""
+    if told is None:
+        return {}
+    return {latent: told.coded.names[factor] for latent, factor in told.follows.items()}
+
+
+def _card(
+    index: int,
+    label: str,
+    axes: Axes,
+    walk: _Walk,
+    brush: _Images | _Rows,
+    followed: Mapping[int, str],
+) -> TraversalCard:
     order = axes.amount.argsort(descending=True)
     alive, unused = order[axes.alive[order]], order[~axes.alive[order]]
     first, weaker = alive[:SHOWN], alive[SHOWN:]
@@ -112,19 +137,25 @@ def _card(index: int, label: str, axes: Axes, walk: _Walk, brush: _Images | _Row
         share = amount / max(axes.amount.max().item(), 1e-30)
         name, text = f"z{dimension}", f"{amount:.3g}"
         figure = brush.large(x, f"{alt} {dimension}")
-        dimensions.append(Dimension(name, text, share, figure))
+        follows = followed.get(dimension, "")
+        dimensions.append(Dimension(name, text, share, figure, follows))
     unit = f" {axes.unit}"
     small = [
-        (axes.text(dimension, unit), brush.small(x, side, f"{alt} {dimension}"))
+        (_captioned(axes, dimension, unit, followed), brush.small(x, side, f"{alt} {dimension}"))
         for dimension, x in zip(
             others[:drawn].tolist(), walk.along(others[:drawn], SMALL_STEPS), strict=True
         )
     ]
-    undrawn = [axes.text(dimension) for dimension in others[drawn:].tolist()]
+    undrawn = [_captioned(axes, dimension, "", followed) for dimension in others[drawn:].tolist()]
     note, title = _note(len(order), len(alive), axes.unit), _title(len(weaker), len(unused))
     return TraversalCard(
         index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit, brush.named
     )
+
+
+def _captioned(axes: Axes, dimension: int, unit: str, followed: Mapping[int, str]) -> str:
+    text = axes.text(dimension, unit)
+    return f"{text}, follows {followed[dimension]}" if dimension in followed else text
 
 
 def _note(total: int, alive: int, unit: str) -> str:
@@ -207,7 +238,10 @@ SECTION: Section = Section(
     f"""The test code nearest to the mean of all, moved along one dimension from {REACH} standard
 deviations of the codes below their mean to {REACH} above."""
     """{% if not data.space.is_image %} Colors show
-each column in standard deviations from its training mean: blue below, red above.{% endif %}""",
+each column in standard deviations from its training mean: blue below, red above.{% endif %}"""
+    f"""{{% if content | selectattr("named") | list %}} A dimension is named with the factor that
+it follows: no other tells more of it, it tells more of no other, and {FOLLOWS:g} of its entropy
+beyond chance.{{% endif %}}""",
     build,
     "traversals.html.j2",
     lambda shown: not mixed(shown),  # names have no colors between them
