@@ -89,7 +89,7 @@ def test_columns_that_are_factors(photos):
         found = [[words[int(hair)], age] for hair, age in split.factors]
         assert found == [[HAIR[name], AGES[name]] for name in split.files.names]
     assert "Levels of the factor hair: 0 brown, 1 gray, 2 red." in data.notes
-    assert data.level_names == {"hair": tuple(words)} and data.circular == ()
+    assert data.level_names == {"hair": tuple(words)} and data.factor_kinds == {}
     recipe = json.loads(json.dumps(record_json(data)["source"]))
     assert load_data(**recipe).fingerprint() == data.fingerprint()
     both = load_data(photos, attribute_table=path, attributes="hair", factors="age")

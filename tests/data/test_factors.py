@@ -129,6 +129,6 @@ def test_what_levels_are_called_and_which_turn_is_known_of_made_data():
         shapes=("heart", "square"), scales=1, orientations=2, positions=2, side=16, colors=3
     )
     names = {"shape": ("heart", "square"), "color": ("red", "yellow", "green")}
-    assert data.level_names == names and data.circular == ("orientation",)
+    assert data.level_names == names and data.factor_kinds["orientation"] == "circular"
     white = rp.sprites(scales=1, orientations=2, positions=2, side=16)
     assert set(white.level_names) == {"shape"}

@@ -108,7 +108,7 @@ def test_of_a_model_as_evaluate_measures_it():
     assert gaps(found.share).mean() == pytest.approx(
         factor_scores(model, data, "train")["mig"].value
     )
-    assert found.coded.kinds == ("names", "names", "circular", "names", "names")
+    assert found.coded.kinds == ("names", "numbers", "circular", "numbers", "numbers")
     assert found.level_names["shape"] == ("heart", "square")
     assert (
         factor_information(model, replace(data, train=replace(data.train, factors=None)), "train")

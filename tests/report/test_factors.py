@@ -68,7 +68,7 @@ def test_the_matrix_has_latents_by_what_they_carry_with_winners_and_gaps():
 
 
 def test_the_page_shows_the_section_only_where_there_are_factors_and_codes(tmp_path):
-    data = made(circular=(NAMES[2],), level_names={"kind": ("left", "right")})
+    data = made(factor_kinds={NAMES[2]: "circular"}, level_names={"kind": ("left", "right")})
     entries = [linear(data, SIZE_AND_TURN), TrainedModel("Flow", flow(data), {}, History())]
     entries.append(TrainedModel("MADE", rp.build("made", data.space, hidden=(4,)), {}, History()))
     text = section(write_page(tmp_path / "r.html", data, entries).read_text("utf-8"), "factors")

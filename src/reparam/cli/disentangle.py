@@ -151,10 +151,11 @@ def disentangle(
             sap=sap != "own",
         )
     positive_count("n", n)
-    width, kinds = convert("bins", bins, Bins), _kinds(ordered, circular)
+    width = convert("bins", bins, Bins)
     asked, paths = Asked(split, n, seed, where, factors=not others), [source, *others]
     found = [asked.of(path) for path in paths]
     first = found[0]
+    kinds = {**(first.data.factor_kinds if first.data else {}), **_kinds(ordered, circular)}
     if others:
         scores = _of_seeds(found, paths, seed)
     else:
@@ -351,8 +352,7 @@ def _draw(
     from reparam.report.factor_matrix import draw_factor_matrix
 
     data, trees = coding.data, scores.get("dci_informativeness")
-    turning: dict[str, FactorKind] = dict.fromkeys(data.circular if data else (), "circular")
-    coded = read(coding.z, coding.factors, turning | kinds, coding.names, coding.rates)
+    coded = read(coding.z, coding.factors, kinds, coding.names, coding.rates)
     told = FactorInformation.of(coded, coding.rates, bins, data.level_names if data else None)
     importance = None if trees is None else np.asarray(trees.matrix)
     write_atomically(out, draw_factor_matrix(told, importance).savefig)

@@ -13,6 +13,8 @@ import numpy as np
 from reparam.data.images.image_reading import Array, Reading, taken_by
 from reparam.space import ColumnKind
 
+FactorKind = Literal["names", "numbers", "circular"]  # levels without order, in order, in a ring
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -195,7 +197,8 @@ class Contents:
         origins: of the splits that come from somewhere else than ``origin``.
         attribute_names, factor_names: of the splits' attributes and factors, where there are some.
         level_names: of factors whose levels, counted from 0, have names.
-        circular: the factors whose last level stands beside their first.
+        factor_kinds: of factors that are numbers or circular, whose last level stands beside
+            their first.
         scaled: what level 0 was, 0 or -1, where levels were divided by K−1 and became whole again.
         gray_levels: K of the splits' ``gray``, where x was drawn of it.
         found: arguments of ``load_data`` that the reader found out, by which more is read alike.
@@ -218,7 +221,7 @@ class Contents:
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
     level_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    circular: tuple[str, ...] = ()
+    factor_kinds: Mapping[str, FactorKind] = field(default_factory=dict)
     gray_levels: int | None = None
     scaled: int | None = None
     found: Mapping[str, Any] = field(default_factory=dict)

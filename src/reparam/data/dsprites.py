@@ -15,7 +15,7 @@ import numpy as np
 
 from reparam.data import large_arrays
 from reparam.data.contents import Array, Contents, ReadOptions
-from reparam.data.factor_grids import Grid, grid_contents
+from reparam.data.factor_grids import FACTOR_KINDS, Grid, grid_contents
 from reparam.data.numpy_files import array_header, array_names, read_npz
 
 ARCHIVE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -81,7 +81,7 @@ def read_dsprites(path: Path) -> Contents:
             blocks,
             notes=(NOTE,),
             level_names={"shape": SHAPES},
-            circular=("orientation",),
+            factor_kinds=FACTOR_KINDS,
         )
     )
 

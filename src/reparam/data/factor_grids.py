@@ -11,9 +11,16 @@ import numpy as np
 
 from reparam.data import large_arrays
 from reparam.data.cache import digest
-from reparam.data.contents import Array, Contents, SplitArrays
+from reparam.data.contents import Array, Contents, FactorKind, SplitArrays
 from reparam.data.splits import SPLITS, carve
 
+# Of sprites, those of dSprites too.
+FACTOR_KINDS: dict[str, FactorKind] = {
+    "scale": "numbers",
+    "orientation": "circular",
+    "x": "numbers",
+    "y": "numbers",
+}
 FIXED = "A fixed random split: 70 % train, 10 % valid, 20 % test."
 
 
@@ -30,7 +37,7 @@ class Grid:
         blocks: gives the images in their order, so many at a time.
         levels: K; None: the images are binary.
         notes: what was decided.
-        level_names, circular: as in ``Contents``.
+        level_names, factor_kinds: as in ``Contents``.
     """
 
     name: str
@@ -43,7 +50,7 @@ class Grid:
     levels: int | None = None
     notes: tuple[str, ...] = ()
     level_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    circular: tuple[str, ...] = ()
+    factor_kinds: Mapping[str, FactorKind] = field(default_factory=dict)
 
 
 def grid_contents(grid: Grid) -> Contents:
@@ -87,7 +94,7 @@ def grid_contents(grid: Grid) -> Contents:
         notes=tuple(notes),
         factor_names=grid.factor_names,
         level_names=grid.level_names,
-        circular=grid.circular,
+        factor_kinds=grid.factor_kinds,
     )
 
 

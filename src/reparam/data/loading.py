@@ -338,7 +338,7 @@ def checked_data(
         attribute_names=attributes,
         factor_names=factors,
         level_names=contents.level_names,
-        circular=contents.circular,
+        factor_kinds=contents.factor_kinds,
         notes=contents.notes,
         source=source,
         scaled=contents.scaled,

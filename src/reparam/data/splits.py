@@ -15,7 +15,7 @@ from torch import Tensor
 
 from reparam.conditions import check_attributes, check_labels
 from reparam.data.binarization import Gray
-from reparam.data.contents import Files
+from reparam.data.contents import FactorKind, Files
 from reparam.data.large_arrays import blocks
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_columns, check_values
@@ -118,7 +118,8 @@ class Data:
         columns: names of the entries, where the data are a table.
         attribute_names, factor_names: names of the attributes and of the factors, in their order.
         level_names: of factors whose levels, counted from 0, are known by names; for pictures.
-        circular: the factors whose last level stands beside their first, as those of angles.
+        factor_kinds: of factors that are numbers, or circular as angles are, by name; others are
+            names, or it is not known.
         bands: the channels that pictures show; None: the first three.
         scaled: what level 0 was, 0 or -1, where x came as floats of levels divided by K−1.
         notes: every decision taken in loading, one sentence each.
@@ -149,7 +150,7 @@ class Data:
     attribute_names: tuple[str, ...] | None = None
     factor_names: tuple[str, ...] | None = None
     level_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    circular: tuple[str, ...] = ()
+    factor_kinds: Mapping[str, FactorKind] = field(default_factory=dict)
     bands: tuple[int, ...] | None = None
     scaled: int | None = None
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from msgspec import Meta
 from numpy.lib.stride_tricks import sliding_window_view
 
 from reparam.data.contents import Array, Contents
-from reparam.data.factor_grids import Grid, grid_contents
+from reparam.data.factor_grids import FACTOR_KINDS, Grid, grid_contents
 from reparam.data.images.sprite_templates import SHAPES, templates
 from reparam.data.large_arrays import refuse_too_large
 from reparam.limits import Count, Limited, convert, hints
@@ -252,7 +252,7 @@ after a half; distinct=yes (distinct=True) turns neither further.'
             256 if sprites.gray else None,
             _notes(sprites, n, atlas.distinct()),
             level_names={"shape": sprites.shapes} | colors,
-            circular=("orientation",),
+            factor_kinds=FACTOR_KINDS,
         )
     )
 

@@ -6,16 +6,15 @@ import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, TypedDict, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.data.contents import Array
+from reparam.data.contents import Array, FactorKind
 from reparam.wording import counted, listed
 
-FactorKind = Literal["names", "numbers", "circular"]
 MOST_LEVELS = 100  # of a factor of floats; one with more is binned
 FACTOR_BINS = 20  # of equally many rows, where it is, and
 FEWEST_IN_BIN = 5  # rows in each, so that there are fewer bins of fewer than 100 rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from reparam.data import Data, Split
 from reparam.evaluation.disentanglement import cheap_scores
 from reparam.evaluation.disentanglement.following import FactorInformation
-from reparam.evaluation.disentanglement.inputs import Coded, FactorKind, UnmeasurableError, read
+from reparam.evaluation.disentanglement.inputs import Coded, UnmeasurableError, read
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.representation import codes
 from reparam.evaluation.rows import subset
@@ -72,9 +71,7 @@ def factor_information(
     model: Encoder, data: Data, name: str, seed: int = 0
 ) -> FactorInformation | None:
     """What latents tell of factors, of the rows of ``factor_scores``; None where it has none."""
-    known = data.factor_names or ()
-    turning: dict[str, FactorKind] = {n: "circular" for n in data.circular if n in known}
-    read_codes = _read_codes(model, data, name, seed, turning)
+    read_codes = _read_codes(model, data, name, seed)
     if read_codes is None:
         return None
     coded, rates = read_codes
@@ -86,7 +83,6 @@ def _read_codes(
     data: Data,
     name: str,
     seed: int,
-    kinds: Mapping[str, FactorKind] | None = None,
 ) -> tuple[Coded, Tensor | None] | None:
     """Codes and factors of some rows of a split, and rates; None where nothing can be said."""
     split = data.splits[name]
@@ -96,6 +92,6 @@ def _read_codes(
     try:
         refuse_codes(model)
         z, rates = rated_codes(model, rows, seed)
-        return read(z, rows.factors, kinds, data.factor_names, rates), rates
+        return read(z, rows.factors, data.factor_kinds, data.factor_names, rates), rates
     except UnmeasurableError:
         return None

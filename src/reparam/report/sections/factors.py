@@ -16,6 +16,7 @@ from reparam.report.level_means import draw_level_means
 from reparam.report.numbers import hundredths, with_error
 from reparam.report.section import Section, Shown
 from reparam.report.trained import TrainedModel
+from reparam.wording import counted
 
 MOST_SHOWN = 16  # latents of a matrix, beside those that tell most of a factor
 PANEL = (1.95, 1.5)  # inches
@@ -135,7 +136,8 @@ def _hidden(rest: Sequence[int], told: FactorInformation) -> str:
     if not rest:
         return ""
     most, dead = told.share[rest].max(), int(told.coded.dead[rest].sum())
-    text = f"{len(rest)} latents that carry less tell {hundredths(most)} of a factor at most"
+    weaker = f"{counted(len(rest), 'latent')} that carry less"
+    text = f"{weaker} tell {hundredths(most)} of a factor at most"
     return f"{text}; {dead} of them are dead" if dead else text
 
 
@@ -209,7 +211,8 @@ information over the factor's entropy, 1 at most. Framed is the latent that tell
 by how much it tells more than the next one (their mean is the MIG), and by chance is what latents
 tell once rows are shuffled. Plots show the mean code of the framed latent at each level of the
 factor, with one standard deviation to either side
-{%- if data.circular %}; levels that turn are angles, and the code is the radius{% endif %}.""",
+{%- if "circular" in data.factor_kinds.values() %};
+levels that turn are angles, and the code is the radius{% endif %}.""",
     build,
     "factors.html.j2",
 )
