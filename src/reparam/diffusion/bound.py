@@ -79,7 +79,7 @@ class Bound(Float64Buffers):
     def of_last(self, x: Tensor, y: Tensor, mean: Tensor, measured: bool = True) -> Tensor:
         """−log p(y|x_1), of whole numbers −log P(x|x_1); ``mean`` is x̂ at the first time."""
         _, units = self.parts
-        log_scale = self.log_scale if measured else torch.tensor(self.first_log_scale)
+        log_scale = self.log_scale if measured else y.new_tensor(self.first_log_scale)
         if units.discrete:
             return -units.sum(self._log_mass(x, mean, log_scale.to(y)))
         return -units.sum(numerics.normal_log_prob(y, mean, log_scale.to(y)))

@@ -87,6 +87,9 @@ class DiscreteSchedule(Schedule):
         self.times, self.first = len(betas), 1 / max(len(betas), 1)
         if self.times < 2:
             raise ValueError(f"times: expected at least 2, got {self.times}")
+        if not ((betas > 0) & (betas < 1)).all():
+            ends = f"{betas.min().item():g} to {betas.max().item():g}"
+            raise ValueError(f"betas: expected above 0 and below 1, got {ends}")
         logs = torch.log1p(-betas.double()).cumsum(0)
         self.register_buffer("log_kept", torch.cat([logs.new_zeros(1), logs]))  # ln ᾱ
         self.log_kept: Tensor
