@@ -277,6 +277,8 @@ class Diffusion(Conditional, Density, Completer):
         """
         with torch.no_grad():
             given, mask, c = self.prepare_given(x, mask, c)
+            if mask.all():
+                raise ValueError("mask: expected an entry that is not given, got all given")
             y, _ = self.units(given, generator, middle=True)
             steps = self.sampler.steps or min(self.schedule.times or COMPLETING, COMPLETING)
             times = self.schedule.grid(steps).to(y.device)
