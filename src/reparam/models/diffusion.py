@@ -45,7 +45,7 @@ from reparam.model import (
 from reparam.models.conditional import Conditional
 from reparam.models.diffusion_codec import DiffusionCodec
 
-ROWS_OF_A_TIME = 64  # at most, by which the variances of a step are measured
+ROWS_OF_A_TIME = 4, 64  # at least and at most, on average, by which variances are measured
 ROWS_OF_THE_LAST = 512  # by which its scale is
 DISTANCES = 2000  # rows between which the largest distance is looked for
 PRODUCTS = 1400  # per entry of x, of a network that counts as one pass
@@ -410,23 +410,36 @@ class Diffusion(Conditional, Density, Completer):
     def _measure(self, model: Model, batches: Iterable[Batch]) -> None:
         """The mean squares of x − x̂ at every time, and the scale of the last step."""
         assert self.bound is not None
-        times = self.bound.times
-        passes = self.passes_per_sample * 100  # a hundredth of what an evaluation may cost
-        each = min(ROWS_OF_A_TIME, max(4, affordable(self.space, times, passes)))
         rows = spread_rows(batches, ROWS_OF_THE_LAST)
         x, c = self.prepare(rows.x, rows.c)
         y, _ = self.units(x)
-        chosen = torch.arange(times * each, device=y.device) % len(y)
-        index = torch.arange(times * each, device=y.device) // each + 1
-        errors = torch.zeros(times + 1, dtype=torch.float64, device=y.device)
-        for part in torch.arange(times * each, device=y.device).split(draws_at_once(self.space)):
-            of, t = y[chosen[part]], index[part] / times
+        counts = self._rows_of_times().to(y.device)
+        index = torch.repeat_interleave(counts)
+        chosen = torch.arange(len(index), device=y.device) % len(y)
+        errors = torch.zeros(len(counts), dtype=torch.float64, device=y.device)
+        for part in torch.arange(len(index), device=y.device).split(draws_at_once(self.space)):
+            of, t = y[chosen[part]], index[part] / self.bound.times
             found = self._noised(of, t.to(y), None if c is None else c[chosen[part]], None)
             squares = self.units.sum((of - found).square()).double()
             errors.index_add_(0, index[part], squares)
-        self.bound.errors.copy_(errors / (each * max(self.counted, 1)))
+        self.bound.errors.copy_(errors / (counts.clamp(min=1) * max(self.counted, 1)))
         first = torch.full((len(y),), self.schedule.first, device=y.device)
         self.bound.measure_last(x, y, self._noised(y, first, c, None))
+
+    def _rows_of_times(self) -> Tensor:
+        """How many rows measure each time, (T + 1,): half of all evenly, half in proportion to 1/t.
+
+        That is about the share of σ²_t that has to be measured: an error there costs the most nats
+        at the first times.
+        """
+        assert self.bound is not None
+        times = self.bound.times
+        passes = self.passes_per_sample * 100  # a hundredth of what an evaluation may cost
+        least, most = ROWS_OF_A_TIME
+        mean = min(most, max(least, affordable(self.space, times, passes)))
+        shares = 1 / torch.arange(1, times + 1, dtype=torch.float64)
+        counts = 0.5 * mean * (1 + times * shares / shares.sum())
+        return torch.cat([shares.new_zeros(1), counts.ceil().clamp(max=ROWS_OF_THE_LAST)]).long()
 
     @torch.no_grad()
     def _widen(self, model: Model, batches: Iterable[Batch]) -> None:
