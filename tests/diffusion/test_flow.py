@@ -74,10 +74,10 @@ def misfit(schedule: Schedule, velocity, x: Tensor, steps: int, method: str) -> 
 def test_the_likelihood_of_a_mixture():
     """VP, with the exact score and divergence; what remains with N(0, I) is the prior's misfit."""
     heun = errors(VP(), 200, "heun")
-    assert abs(heun.mean()) < 1e-3 and heun.abs().max() < 0.03
+    assert abs(heun.mean()) < 1e-3 and heun.abs().max() < 0.01
     fourth = errors(VP(), 100, "rk4", prior=True)
     assert fourth.abs().max() < 1e-3
-    assert fourth.mean().abs() < 1e-5 < abs(errors(VP(), 100, "rk4").mean()) < 1e-3
+    assert abs(fourth.mean()) < 1e-5 and fourth.std() < 0.1 * errors(VP(), 100, "rk4").std()
 
 
 def test_the_likelihood_of_a_mixture_under_less_noise():
@@ -95,7 +95,7 @@ def test_the_likelihood_of_a_mixture_under_exploding_noise():
 @pytest.mark.parametrize("order, method", [(2, "heun"), (4, "rk4")])
 def test_solvers_have_their_order(order: int, method: str):
     law = one(4.0)
-    model = diffusion(law, VP())
+    model = diffusion(law, SubVP())
     x = torch.tensor([[1.0]], dtype=F64)
 
     def code(steps: int) -> float:
@@ -103,7 +103,7 @@ def test_solvers_have_their_order(order: int, method: str):
 
     level = model.schedule(torch.ones((), dtype=F64))
     exact = law.of_state(level).sqrt().item() / 2  # a normal is scaled to its deviation at t = 1
-    ratio = (code(20) - exact) / (code(40) - exact)
+    ratio = (code(10) - exact) / (code(20) - exact)
     assert math.log2(abs(ratio)) == pytest.approx(order, abs=0.5)
 
 

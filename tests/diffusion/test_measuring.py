@@ -10,10 +10,11 @@ from exact_denoisers import F64, Normal, diffusion, one
 from torch import Tensor, nn
 
 import reparam as rp
+from reparam.diffusion.bound import rows_of_times
 from reparam.diffusion.schedules import VE, cosine, linear
 from reparam.diffusion.steps import step_back
 from reparam.model import Batch, Descend, Solve
-from reparam.models import diffusion as module
+from reparam.models.diffusion import LEAST_OF_A_TIME, ROWS_OF_A_TIME, ROWS_OF_THE_LAST
 
 
 def measure(model: rp.Diffusion, *rows: Tensor) -> None:
@@ -30,8 +31,8 @@ def test_the_measured_variances_are_the_optimal_ones():
     measure(model, law.draw(1000))
     t = torch.arange(1, 101, dtype=F64) / 100
     exact = law.error(model.schedule(t))
-    counts = model._rows_of_times()[1:]
-    assert counts[0] == module.ROWS_OF_THE_LAST and counts.min() >= 32
+    counts = rows_of_times(100, ROWS_OF_A_TIME, ROWS_OF_THE_LAST)[1:]
+    assert counts[0] == ROWS_OF_THE_LAST and counts.min() >= 32
     away = (model.bound.errors[1:] / exact - 1) / (2 / counts).sqrt()
     assert away.abs().max() < 4 * 1.25  # the largest of 100, of a law wider than normal ones
     assert abs(away.mean()) < 4 / 10 and 0.8 < away.std() < 1.2
@@ -46,8 +47,7 @@ def test_the_measured_variances_are_the_optimal_ones():
 
 
 def test_first_times_get_most_rows():
-    space = rp.Space((1, 28, 28), "levels", 256)
-    counts = rp.build("ddpm", space)._rows_of_times()
+    counts = rows_of_times(1000, LEAST_OF_A_TIME, ROWS_OF_THE_LAST)
     assert counts[0] == 0 and (counts[1:].diff() <= 0).all()
     assert counts[1] > 200 and counts[-1] == 3 and counts.sum() <= 5 * 1000
 

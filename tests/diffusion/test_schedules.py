@@ -137,3 +137,11 @@ def test_grids_are_rounded_to_the_times_there_are():
     assert len(set(cosine(10).grid(10).tolist())) == 11
     with pytest.raises(ValueError, match="steps: expected at most 10, the model's times, got 11"):
         cosine(10).grid(11)
+
+
+@pytest.mark.parametrize("schedule", [VP(), SubVP(), VE(50.0)], ids=["vp", "sub-vp", "ve"])
+def test_grids_of_continuous_time_are_even_in_angle(schedule: Schedule):
+    grid = schedule.grid(10)
+    assert (grid[0], grid[-1], len(grid)) == (1, 0, 11) and (grid.diff() < 0).all()
+    steps = schedule(grid).angle.diff()
+    torch.testing.assert_close(steps, steps.mean().expand(10), rtol=1e-6, atol=0)
