@@ -12,7 +12,7 @@ from exact_denoisers import F64, Normal, diffusion, one, with_best_variances
 from noise import noise_from
 from torch import Tensor
 
-from reparam.diffusion.bound import Bound
+from reparam.diffusion.bound import Bound, shares_of_times
 from reparam.diffusion.schedules import DiscreteSchedule, Level, cosine, linear
 from reparam.diffusion.steps import step_back
 from reparam.diffusion.units import Units
@@ -21,6 +21,8 @@ from reparam.distributions.hierarchies import LayeredPrior, TopDownPosterior
 from reparam.model import Space
 from reparam.models.diffusion import Diffusion
 from reparam.nets.hierarchy import Path
+
+TIMES = torch.arange(2, 1001, dtype=F64) / 1000
 
 
 @contextmanager
@@ -136,11 +138,13 @@ def test_a_discretized_last_step_sums_to_one(levels: int, log_scale: float):
 def test_few_times_are_unbiased_for_all(samples: int):
     """Between two neighbors of the offset's breaks the times chosen are the same: enumerate.
 
-    Break points are where u + j crosses a multiple of k/T, j = 0 … k − 1.
+    Break points are where u + j crosses k times a cumulative share, j = 0 … k − 1.
     """
     times, law = 6, one(4.0)
     model = with_best_variances(diffusion(law, cosine(times)), law)
     x = torch.tensor([[1.3]], dtype=F64)
+    shares = shares_of_times(times)[1:]  # the first step is always measured
+    edges = (samples * (shares / shares.sum()).cumsum(0))[:-1]
 
     def at(offset: float, samples: int) -> float:
         def of(like: Tensor) -> Tensor:  # the one draw of shape (B,) is the offset
@@ -149,7 +153,7 @@ def test_few_times_are_unbiased_for_all(samples: int):
         with noise_from(of):
             return model.log_prob(x, samples=samples).value.item()
 
-    breaks = sorted({0.0, 1.0, *(t * samples / times % 1 for t in range(times))})
+    breaks = sorted({0.0, 1.0, *(edges % 1).tolist()})
     values, chances = [], []
     for low, high in zip(breaks, breaks[1:], strict=False):
         values.append(at(0.5 * (low + high), samples))
@@ -158,6 +162,21 @@ def test_few_times_are_unbiased_for_all(samples: int):
     assert max(values) - min(values) > 0.01  # else nothing is enumerated
     assert mean == pytest.approx(at(0.3, times), abs=1e-10)
     assert at(0.3, times) == at(0.8, times + 5)
+
+
+def test_few_times_say_much():
+    """By chances that fall as the terms do a few times say what many do by even ones."""
+    law = one(4.0)
+    model = with_best_variances(diffusion(law, cosine(1000), variance="beta"), law)
+    offset = torch.arange(500, dtype=F64) / 500
+    terms = model.bound.of_step(
+        torch.ones(999, 1, dtype=F64) * 0.1, torch.zeros(999, 1), TIMES, "beta"
+    )
+    index, weights = model.bound.chosen_times(20, offset)
+    sums = (weights * terms[index - 2]).sum(1)
+    torch.testing.assert_close(sums.mean(), terms.sum(), rtol=1e-2, atol=0)
+    even = (999 / 20 * terms[(offset[:, None] + torch.arange(20)).mul(999 / 20).long()]).sum(1)
+    assert sums.std() < 0.1 * even.std()
 
 
 def test_training_on_the_bound_descends_minus_it():

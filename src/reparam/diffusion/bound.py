@@ -58,6 +58,21 @@ class Bound(Float64Buffers):
         """The mean square of x − x̂ at times of any shape, by entry."""
         return self.errors.take((t * self.times).round().long())
 
+    def chosen_times(self, count: int, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """So many times after the first for each row, and the weights of their terms, (B, count).
+
+        They are spread evenly over the shares of the times, from an offset (B,) in [0, 1) for each
+        row: their weighed sum has the sum of all terms for its mean. Of T or more all are taken.
+        """
+        if count >= self.times:
+            index = torch.arange(2, self.times + 1, device=offset.device).expand(len(offset), -1)
+            return index, torch.ones_like(index, dtype=offset.dtype)
+        shares = shares_of_times(self.times)[1:].to(offset)
+        shares = shares / shares.sum()
+        places = (torch.arange(count, device=offset.device) + offset[:, None]) / count
+        index = torch.searchsorted(shares.cumsum(0), places, right=True).clamp(max=self.times - 2)
+        return index + 2, 1 / (count * shares[index])
+
     def of_prior(self, y: Tensor) -> Tensor:
         """KL(q(x_T|x) ‖ N(0, I))."""
         schedule, units = self.parts
@@ -114,15 +129,24 @@ class Bound(Float64Buffers):
         return numerics.discretized_normal_log_prob(x, (mean + 1) * half, log_scale, units.levels)
 
 
-def rows_of_times(times: int, mean: int, most: int) -> Tensor:
-    """How many rows measure each time, (T + 1,): half of all evenly, half in proportion to 1/t.
+def shares_of_times(times: int) -> Tensor:
+    """Shares of t = 1 … T, (T,), half of all evenly and half in proportion to 1/t.
 
-    That is about the share of σ²_t that has to be measured: an error there costs the most nats at
-    the first times.
+    About so the terms of the bound fall, and the share of σ²_t that has to be measured. On digits a
+    row's bound by 20 times had a deviation of 8 nats by these chances, of 150 by even ones.
+
+    >>> [round(share, 3) for share in shares_of_times(4).tolist()]
+    [0.365, 0.245, 0.205, 0.185]
+    """
+    inverse = 1 / torch.arange(1, times + 1, dtype=torch.float64)
+    return 0.5 / times + 0.5 * inverse / inverse.sum()
+
+
+def rows_of_times(times: int, mean: int, most: int) -> Tensor:
+    """How many rows measure each time, (T + 1,), by the shares of the times.
 
     >>> rows_of_times(4, mean=10, most=12).tolist()
     [0, 12, 10, 9, 8]
     """
-    shares = 1 / torch.arange(1, times + 1, dtype=torch.float64)
-    counts = 0.5 * mean * (1 + times * shares / shares.sum())
-    return torch.cat([shares.new_zeros(1), counts.ceil().clamp(max=most)]).long()
+    counts = (mean * times * shares_of_times(times)).ceil().clamp(max=most)
+    return torch.cat([counts.new_zeros(1), counts]).long()

@@ -381,28 +381,26 @@ class Diffusion(Conditional, Density, Completer):
     def _bound(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> Tensor:
-        """Each row at so many times, spread evenly from an offset of its own; the ends always."""
+        """Each row at so many times, spread from an offset of its own; the ends always."""
         assert self.bound is not None
-        times, rows = self.bound.times, x.shape[0]
-        k = min(samples, times)
+        rows = x.shape[0]
         alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
-        most = self._draws_of_a_row if alone else draws_at_once(self.space, x.device) // rows
+        most = (
+            self._draws_of_a_row if alone else max(1, draws_at_once(self.space, x.device) // rows)
+        )
         y, ladj = self.units(x, generator)
-        offset = numerics.noise(y.new_empty(rows), "uniform", generator).double()
+        offset = numerics.noise(y.new_empty(rows), "uniform", generator)
+        index, weights = self.bound.chosen_times(samples, offset.to(numerics.accumulator(y)))
         first = torch.full((rows,), self.schedule.first, device=y.device)
         found = self._noised(y, first, c, generator)
-        total = (ladj - self.bound.of_prior(y) - self.bound.of_last(x, y, found)).double()
-        for start in range(0, k, max(1, most)):
-            turns = torch.arange(start, min(k, start + max(1, most)), device=y.device)
-            place = (turns if k == times else turns + offset[:, None]) * (times / k)
-            index = place.floor().clamp(max=times - 1).expand(rows, -1).flatten() + 1
-            each = len(turns)
-            many, later = y.repeat_interleave(each, 0), index.clamp(min=2) / times
+        total = (ladj - self.bound.of_prior(y) - self.bound.of_last(x, y, found)).to(weights)
+        for times, weight in zip(index.split(most, 1), weights.split(most, 1), strict=True):
+            each, t = times.shape[1], times.flatten() / self.bound.times
+            many = y.repeat_interleave(each, 0)
             c_each = None if c is None else c.repeat_interleave(each, 0)
-            estimated = self._noised(many, later.to(y), c_each, generator)
-            step = self.bound.of_step(many, estimated, later, self.variance)
-            step = torch.where(index > 1, step.double(), 0.0)
-            total = total - (times / k) * step.view(rows, each).sum(1)
+            estimated = self._noised(many, t.to(y), c_each, generator)
+            step = self.bound.of_step(many, estimated, t, self.variance)
+            total = total - (weight * step.to(weight).view(rows, each)).sum(1)
         return total
 
     def _noised(
