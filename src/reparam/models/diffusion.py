@@ -418,7 +418,7 @@ class Diffusion(Conditional, Density, Completer):
         rows = spread_rows(batches, ROWS_OF_THE_LAST)
         x, c = self.prepare(rows.x, rows.c)
         y, _ = self.units(x)
-        passes = self.passes_per_sample * 100  # a hundredth of what an evaluation may cost
+        passes = self.passes_per_sample * 400  # a part of what an evaluation may cost
         each = max(LEAST_OF_A_TIME, affordable(self.space, self.bound.times, passes))
         each = min(ROWS_OF_A_TIME, each)
         counts = rows_of_times(self.bound.times, each, ROWS_OF_THE_LAST).to(y.device)
