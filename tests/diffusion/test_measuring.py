@@ -10,7 +10,6 @@ from exact_denoisers import F64, Normal, diffusion, one
 from torch import Tensor, nn
 
 import reparam as rp
-from reparam.diffusion.bound import rows_of_times
 from reparam.diffusion.schedules import VE, cosine, linear
 from reparam.diffusion.steps import step_back
 from reparam.model import Batch, Descend, Solve
@@ -31,7 +30,7 @@ def test_the_measured_variances_are_the_optimal_ones():
     measure(model, law.draw(1000))
     t = torch.arange(1, 101, dtype=F64) / 100
     exact = law.error(model.schedule(t))
-    counts = rows_of_times(100, ROWS_OF_A_TIME, ROWS_OF_THE_LAST)[1:]
+    counts = model.bound.rows_of_times(ROWS_OF_A_TIME, ROWS_OF_THE_LAST)[1:]
     assert counts[0] == ROWS_OF_THE_LAST and counts.min() >= 32
     away = (model.bound.errors[1:] / exact - 1) / (2 / counts).sqrt()
     assert away.abs().max() < 4 * 1.25  # the largest of 100, of a law wider than normal ones
@@ -47,7 +46,8 @@ def test_the_measured_variances_are_the_optimal_ones():
 
 
 def test_first_times_get_most_rows():
-    counts = rows_of_times(1000, LEAST_OF_A_TIME, ROWS_OF_THE_LAST)
+    bound = diffusion(one(4.0), cosine(1000)).bound
+    counts = bound.rows_of_times(LEAST_OF_A_TIME, ROWS_OF_THE_LAST)
     assert counts[0] == 0 and (counts[1:].diff() <= 0).all()
     assert counts[1] > 200 and counts[-1] == 3 and counts.sum() <= 5 * 1000
 

@@ -73,6 +73,11 @@ class Bound(Float64Buffers):
         index = torch.searchsorted(shares.cumsum(0), places, right=True).clamp(max=self.times - 2)
         return index + 2, 1 / (count * shares[index])
 
+    def rows_of_times(self, mean: int, most: int) -> Tensor:
+        """How many rows are to measure each time, (T + 1,), by the shares of the times."""
+        counts = (mean * self.times * shares_of_times(self.times)).ceil().clamp(max=most)
+        return torch.cat([counts.new_zeros(1), counts]).long()
+
     def of_prior(self, y: Tensor) -> Tensor:
         """KL(q(x_T|x) ‖ N(0, I))."""
         schedule, units = self.parts
@@ -140,13 +145,3 @@ def shares_of_times(times: int) -> Tensor:
     """
     inverse = 1 / torch.arange(1, times + 1, dtype=torch.float64)
     return 0.5 / times + 0.5 * inverse / inverse.sum()
-
-
-def rows_of_times(times: int, mean: int, most: int) -> Tensor:
-    """How many rows measure each time, (T + 1,), by the shares of the times.
-
-    >>> rows_of_times(4, mean=10, most=12).tolist()
-    [0, 12, 10, 9, 8]
-    """
-    counts = (mean * times * shares_of_times(times)).ceil().clamp(max=most)
-    return torch.cat([counts.new_zeros(1), counts]).long()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.batching import affordable, draws_at_once, spread_rows
-from reparam.diffusion.bound import Bound, rows_of_times
+from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import EXACT_TRACE, Field, Method, log_density, velocity_of
 from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
@@ -421,7 +421,7 @@ class Diffusion(Conditional, Density, Completer):
         passes = self.passes_per_sample * 400  # a part of what an evaluation may cost
         each = max(LEAST_OF_A_TIME, affordable(self.space, self.bound.times, passes))
         each = min(ROWS_OF_A_TIME, each)
-        counts = rows_of_times(self.bound.times, each, ROWS_OF_THE_LAST).to(y.device)
+        counts = self.bound.rows_of_times(each, ROWS_OF_THE_LAST).to(y.device)
         index = torch.repeat_interleave(counts)
         chosen = torch.arange(len(index), device=y.device) % len(y)
         errors = torch.zeros(len(counts), dtype=torch.float64, device=y.device)
