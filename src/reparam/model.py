@@ -315,7 +315,8 @@ class Completer(Generator):
         x, mask = as_tensor(x), as_tensor(mask, "mask")
         check_shape(x, self.space.shape)
         check_mask(mask, x)
-        mask, nothing = mask.to(x.device), torch.nan if self.takes_missing else 0
+        mask = mask.to(x.device)
+        nothing = torch.nan if self.takes_missing else self.space.some_value.to(x)
         if self.takes_missing:  # then that is what is not given, as 0 may be no value of it
             x = x.double() if numerics.needs_float64(x.dtype) else x
             mask = mask & ~x.isnan()

@@ -144,6 +144,17 @@ class Space:
         return torch.tensor([column.count is None for column in self.columns])
 
     @property
+    def some_value(self) -> Tensor:
+        """A value that every entry may have, (*shape), for those that nothing is said of.
+
+        >>> Space((2,), "mixed", columns=(Column("a", "log"), Column("b", "levels", 4, low=2))).some_value
+        tensor([1, 2])
+        """  # noqa: E501
+        if not self.columns:
+            return torch.zeros(self.shape, dtype=torch.int64)
+        return torch.tensor([1 if column.kind == "log" else column.low for column in self.columns])
+
+    @property
     def is_image(self) -> bool:
         return len(self.shape) == 3
 

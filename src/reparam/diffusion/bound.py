@@ -56,7 +56,27 @@ class Bound(Float64Buffers):
 
     def error(self, t: Tensor) -> Tensor:
         """The mean square of x − x̂ at times of any shape, by entry."""
-        return self.errors[(t * self.times).round().long()]
+        return self.errors.take((t * self.times).round().long())
+
+    def chosen_times(self, count: int, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """So many times after the first for each row, and the weights of their terms, (B, count).
+
+        They are spread evenly over the shares of the times, from an offset (B,) in [0, 1) for each
+        row: their weighed sum has the sum of all terms for its mean. Of T or more all are taken.
+        """
+        if count >= self.times:
+            index = torch.arange(2, self.times + 1, device=offset.device).expand(len(offset), -1)
+            return index, torch.ones_like(index, dtype=offset.dtype)
+        shares = shares_of_times(self.times)[1:].to(offset)
+        shares = shares / shares.sum()
+        places = (torch.arange(count, device=offset.device) + offset[:, None]) / count
+        index = torch.searchsorted(shares.cumsum(0), places, right=True).clamp(max=self.times - 2)
+        return index + 2, 1 / (count * shares[index])
+
+    def rows_of_times(self, mean: int, most: int) -> Tensor:
+        """How many rows are to measure each time, (T + 1,), by the shares of the times."""
+        counts = (mean * self.times * shares_of_times(self.times)).ceil().clamp(max=most)
+        return torch.cat([counts.new_zeros(1), counts]).long()
 
     def of_prior(self, y: Tensor) -> Tensor:
         """KL(q(x_T|x) ‖ N(0, I))."""
@@ -79,7 +99,7 @@ class Bound(Float64Buffers):
     def of_last(self, x: Tensor, y: Tensor, mean: Tensor, measured: bool = True) -> Tensor:
         """−log p(y|x_1), of whole numbers −log P(x|x_1); ``mean`` is x̂ at the first time."""
         _, units = self.parts
-        log_scale = self.log_scale if measured else torch.tensor(self.first_log_scale)
+        log_scale = self.log_scale if measured else y.new_tensor(self.first_log_scale)
         if units.discrete:
             return -units.sum(self._log_mass(x, mean, log_scale.to(y)))
         return -units.sum(numerics.normal_log_prob(y, mean, log_scale.to(y)))
@@ -112,3 +132,16 @@ class Bound(Float64Buffers):
         half = 0.5 * (units.levels - 1)
         log_scale = (log_scale + math.log(half)).expand_as(mean)
         return numerics.discretized_normal_log_prob(x, (mean + 1) * half, log_scale, units.levels)
+
+
+def shares_of_times(times: int) -> Tensor:
+    """Shares of t = 1 … T, (T,), half of all evenly and half in proportion to 1/t.
+
+    About so the terms of the bound fall, and the share of σ²_t that has to be measured. On digits a
+    row's bound by 20 times had a deviation of 12 nats by these chances, of 154 by even ones.
+
+    >>> [round(share, 3) for share in shares_of_times(4).tolist()]
+    [0.365, 0.245, 0.205, 0.185]
+    """
+    inverse = 1 / torch.arange(1, times + 1, dtype=torch.float64)
+    return 0.5 / times + 0.5 * inverse / inverse.sum()

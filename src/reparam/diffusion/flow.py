@@ -33,10 +33,13 @@ def velocity_of(schedule: Schedule, estimate: Callable[[Tensor, Tensor], Estimat
     """
 
     def velocity(y: Tensor, t: Tensor) -> Tensor:
-        t = t.clamp(min=schedule.first)
         level = at(schedule(t), y)
-        found = estimate(y * level.norm, t.expand(len(y)))
-        return target("velocity", found.x, found.noise, level)
+        state = y * level.norm
+        found = estimate(state, t.clamp(min=schedule.first).expand(len(y)))
+        # At times that networks do not see ε̂ is that of the first one, and x̂ what goes with it.
+        x = (state - level.noise * found.noise) / level.signal
+        x = torch.where(over(t, y) >= schedule.first, found.x, x)
+        return target("velocity", x, found.noise, level)
 
     return velocity
 

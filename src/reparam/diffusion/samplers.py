@@ -170,8 +170,10 @@ class ReverseSDE(Sampler):
 class PredictorCorrector(Sampler):
     """``ReverseSDE`` with steps of Langevin dynamics after every step.
 
-    A correction at time s is x ← x + δ ∇log p(x) + √(2δ) z with
-    δ = 2 (α_ts · snr · ‖z‖/‖∇log p(x)‖)², the norms being those of each row, not of the batch.
+    A correction at time s is x ← x + δ ∇log p(x) + √(2δ) z with δ = 2 (α_ts · snr · σ_s)²: of the
+    published ratio of norms ‖z‖/‖∇log p(x)‖, which are means over a batch, it is what they are
+    where the score is that of noise alone. So rows do not depend on each other, nor the step on a
+    score that happens to be near 0.
 
     Args:
         steps: how many; None: all the times that the model has.
@@ -195,13 +197,12 @@ class PredictorCorrector(Sampler):
         moved, x = ancestral(process, state, t, s, "beta", generator)
         if s.item() == 0:
             return moved, x
-        late, early = process.schedule(t), process.schedule(s)
+        early = process.schedule(s)
+        ratio = process.schedule(t).signal / early.signal
+        delta = over(2 * (ratio * self.snr * early.noise).square(), moved)
         for _ in range(self.corrections):
             score = -_estimate(process, moved, s).noise / over(early.noise, moved)
             z = numerics.noise(moved, "normal", generator)
-            sizes = [part.flatten(1).norm(dim=1).clamp(min=1e-30) for part in (z, score)]
-            ratio = (late.signal / early.signal).to(moved)
-            delta = over(2 * (ratio * self.snr * sizes[0] / sizes[1]).square(), moved)
             moved = moved + delta * score + (2 * delta).sqrt() * z
         return moved, x
 

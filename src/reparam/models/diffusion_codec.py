@@ -65,6 +65,7 @@ class DiffusionCodec(Codec, Density):
     @limited
     def __init__(self, model: Model, sampling_steps: Count = 100, method: Method = "heun") -> None:
         super().__init__(model.space)
+        self.anchor = model.anchor
         self.model, self.conditional = model, model.conditional
         self.class_names = model.class_names
         self.steps, self.method = sampling_steps, method
