@@ -31,8 +31,8 @@ class Units(nn.Module):
     def __init__(self, space: Space, dequantized: bool) -> None:
         super().__init__()
         self.levels = space.level_count
-        mixed = space.kind == "mixed"
-        self.box = Uniform(space) if dequantized or (mixed and not space.reals.all()) else None
+        wanted = not space.reals.all() and (dequantized or space.kind == "mixed")
+        self.box = Uniform(space) if wanted else None
         self.standardize = standardization(space) if self.levels is None else None
         self.dimension = space.dimension
 

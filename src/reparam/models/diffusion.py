@@ -145,8 +145,8 @@ class Diffusion(Conditional, Density, Completer):
         passes = max(1, round(self._products / (PRODUCTS * self.space.dimension)))
         if self.bound is not None:
             return passes
-        traced = min(self.space.dimension, EXACT_TRACE)
-        return passes * 2 * ODE_STEPS * (1 + traced)
+        traced = self.space.dimension if self.space.dimension <= EXACT_TRACE else 1
+        return passes * 2 * ODE_STEPS * (1 + 2 * traced)  # a gradient costs two passes
 
     @property
     def passes_per_draw(self) -> int:  # type: ignore[override]
