@@ -67,7 +67,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"schedule": "linear"},
         {"objective": "vlb", "variance": "beta"},
         {"variance": "posterior"},
-        *({"predict": name} for name in ("x", "velocity")),
+        *({"predict": name} for name in ("noise", "x")),
     ),
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),

@@ -37,6 +37,7 @@ ROWS = (
         "atomic",
         "batching",
         "lock",
+        "news",
         "progress",
         "terminal",
         "wording",

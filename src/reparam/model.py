@@ -294,6 +294,9 @@ class Generator(Model):
 class Completer(Generator):
     """A model that draws the rest of an x of which a part is given."""
 
+    in_order: bool = True  # whether entries are drawn one by one, each by those before it alone
+    approximates: str = ""  # a sentence, where what it draws is not p(rest | given)
+
     @abstractmethod
     def complete(
         self,

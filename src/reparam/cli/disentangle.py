@@ -170,7 +170,7 @@ def _of_run(path: Path, asked: Asked) -> Coding:
     from reparam.evaluation.rows import subset
 
     opened = asked.where.open(path)
-    model = encoder(opened)
+    model = encoder(opened, own=True)
     refuse_codes(model)
     data = opened.data()
     chosen = _whole_grid(data) if asked.split == "all" else data.splits[asked.split]

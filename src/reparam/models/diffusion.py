@@ -97,6 +97,12 @@ class Diffusion(Conditional, Density, Completer):
     ('lower bound', torch.Size([3, 2]))
     """
 
+    in_order = False
+    approximates = (
+        "These are no draws of p(rest | given), but an approximation: given entries are put in "
+        "the place of drawn ones in every step, and steps are repeated until both agree."
+    )
+
     @limited
     def __init__(
         self,
@@ -443,6 +449,11 @@ class Diffusion(Conditional, Density, Completer):
             raise ValueError(
                 f"guidance: expected 1 for a model without a condition, got {sampler.guidance:g}; "
                 "train one with conditional=true"
+            )
+        if sampler.guidance != 1 and self.drop_condition == 0:
+            raise ValueError(
+                f"guidance: expected 1 for a model that always saw c, got {sampler.guidance:g}; "
+                "train one with drop_condition above 0"
             )
         continuous = self.schedule.times is None
         if isinstance(sampler, ProbabilityFlow) and sampler.method == "rk4" and not continuous:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.flow import Field, Method, carry
+from reparam.diffusion.flow import Field, Method, carry, passes_of
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import over
 from reparam.diffusion.units import Units
@@ -74,6 +74,11 @@ class DiffusionCodec(Codec, Density):
         self.flow.schedule.grid(sampling_steps)
         self.log_prob_draws = getattr(model, "log_prob_draws", True)
         self.eval()
+
+    @property
+    def passes(self) -> int:
+        """Of the network, one after the other, to encode or to decode."""
+        return self.steps * passes_of(self.method)
 
     @property
     def counted(self) -> int:

@@ -151,19 +151,18 @@ class FirstStageOptions(Limited):
     network: Network = "auto"
 
     def build(self, space: Space, kind: Literal["ae", "vae"]) -> Codec:
-        form = {"latent_dim": self.latent_dim, "hidden": self.hidden, "network": self.network}
-        return (
-            ae(space, AutoencoderOptions(**form))
-            if kind == "ae"
-            else vae(space, VAEOptions(**form))
-        )
+        size, hidden, network = self.latent_dim, self.hidden, self.network
+        if kind == "ae":
+            return ae(space, AutoencoderOptions(size, hidden=hidden, network=network))
+        return vae(space, VAEOptions(size, hidden=hidden, network=network))
 
 
 @preset(
     "ddpm",
     paper="Ho et al. 2020, Denoising diffusion probabilistic models",
     train=averaged,
-    small={"times": 24, "width": 4, "hidden": (8, 8), "blocks": 1},
+    # Velocities that start at 0 say that x is near 0, noise that it is as large as can be.
+    small={"times": 24, "width": 4, "hidden": (8, 8), "blocks": 1, "predict": "velocity"},
     when="For samples of images and tables that look right, with a bound on log p(x) beside them.",
 )
 def ddpm(space: Annotated[Space, ALL], options: DDPMOptions) -> Diffusion:
@@ -175,7 +174,13 @@ def ddpm(space: Annotated[Space, ALL], options: DDPMOptions) -> Diffusion:
     "score-sde",
     paper="Song et al. 2021, Score-based generative modeling through SDEs",
     train=averaged,
-    small={"width": 4, "hidden": (8, 8), "blocks": 1, "sampling_steps": 4},
+    small={
+        "width": 4,
+        "hidden": (8, 8),
+        "blocks": 1,
+        "predict": "velocity",
+        "sampling_steps": 4,
+    },
     when="As ddpm, in continuous time: any number of steps, and log p(x) by an ODE.",
 )
 def score_sde(
@@ -203,6 +208,7 @@ def score_sde(
         "codec.hidden": (8,),
         "codec.network": "mlp",
         "generator.times": 24,
+        "generator.predict": "velocity",
         "generator.hidden": (8, 8),
         "generator.blocks": 1,
     },
