@@ -322,7 +322,7 @@ class Diffusion(Conditional, Density, Completer):
         if c is None or guidance == 1:
             output = self._output(unit, t, c, None)
             return estimate(self.prediction, output, state, level)
-        kept = torch.ones_like(unit[:, 0].flatten(1)[:, 0])
+        kept = unit.new_ones(len(unit))
         if guidance == 0:
             output = self._output(unit, t, c, 0 * kept)
             return estimate(self.prediction, output, state, level)
