@@ -294,7 +294,7 @@ class Diffusion(Conditional, Density, Completer):
         """The model as a ``Codec`` and ``Density`` by its probability-flow ODE: codes are noise.
 
         Args:
-            sampling_steps: of the solver, each way; 100 by default.
+            sampling_steps: of the solver, each way; by default 100, or all of fewer times.
             method: heun by default, ddim, or rk4 in continuous time.
         """
         return DiffusionCodec(self, **options)
