@@ -83,8 +83,8 @@ def complete(
     steps: Annotated[
         int | None,
         Parameter(
-            help="Of the Markov chains that fill a table (none: 100), or of a diffusion model (none: "
-            "as many as it samples by, 200 in place of all)."
+            help="Of the Markov chains that fill a table, none: 100; of a diffusion model, none: "
+            "as many as it samples by, 200 in place of all."
         ),
     ] = None,
     n: Count = None,
@@ -120,7 +120,7 @@ def complete(
     found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
     claimed = target.claim([p for place in places(found) for p in several(place, draws)])
     part = given.entries(record.space.shape)
-    show_notes([*unseen(part, model.in_order), *filter(None, [model.approximates])])
+    show_notes(unseen(part, model.in_order) or filter(None, [model.approximates]))
     x = _completions(model, found, part, draws, seed)  # (n, draws, *shape)
     each = {name: values.repeat(draws, 0) for name, values in beside(found, record).items()}
     tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
