@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.batching import affordable, draws_at_once, spread_rows
+from reparam.batching import affordable, cost, draws_at_once, spread_rows
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import EXACT_TRACE, Field, Method, log_density, velocity_of
@@ -48,7 +48,7 @@ from reparam.models.diffusion_codec import DiffusionCodec
 ROWS_OF_A_TIME = 64  # at most, by which the variances of a step are measured
 ROWS_OF_THE_LAST = 512  # by which its scale is
 DISTANCES = 2000  # rows between which the largest distance is looked for
-PRODUCTS = 1400  # per entry of x, of a network that counts as one pass
+PRODUCTS = 1400  # for each unit of ``cost``, of a network that counts as one pass
 SMALL = 64  # entries of images that are drawn with all steps, as all vectors are
 USUAL_STEPS, ODE_STEPS, SDE_STEPS, COMPLETING = 50, 100, 500, 200
 
@@ -97,7 +97,7 @@ class Diffusion(Conditional, Density, Completer):
     ('lower bound', torch.Size([3, 2]))
     """
 
-    in_order = False
+    in_order, tightens = False, False
     approximates = (
         "These are no draws of p(rest | given), but an approximation: given entries are put in "
         "the place of drawn ones in every step, and steps are repeated until both agree."
@@ -148,20 +148,20 @@ class Diffusion(Conditional, Density, Completer):
 
     @property
     def passes_per_sample(self) -> int:  # type: ignore[override]
-        passes = max(1, round(self._products / (PRODUCTS * self.space.dimension)))
         if self.bound is not None:
-            return passes
+            return self.pass_cost
         traced = self.space.dimension if self.space.dimension <= EXACT_TRACE else 1
-        return passes * 2 * ODE_STEPS * (1 + 2 * traced)  # a gradient costs two passes
+        return self.pass_cost * 2 * ODE_STEPS * (1 + 2 * traced)  # a gradient costs two passes
 
     @property
     def passes_per_draw(self) -> int:  # type: ignore[override]
         return self.sampler.passes(self.schedule.times)
 
     @property
-    def _products(self) -> int:
+    def pass_cost(self) -> int:  # type: ignore[override]
         numbers = sum(p.numel() for p in self.network.parameters())
-        return int(getattr(self.network, "products", numbers))
+        products = int(getattr(self.network, "products", numbers))
+        return max(1, round(products / (PRODUCTS * cost(self.space))))
 
     def refuse_rows(self, rows: int) -> None:
         if isinstance(self.schedule, VE) and rows < 2:

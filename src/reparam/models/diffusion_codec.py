@@ -15,7 +15,6 @@ from reparam.diffusion.units import Units
 from reparam.limits import Count, limited
 from reparam.model import Codec, Density, LogProb, Model, Space
 
-
 STEPS = 100
 
 

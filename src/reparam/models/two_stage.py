@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import cost
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
@@ -100,6 +101,11 @@ class TwoStage(Codec, Generator):
     @property
     def passes_per_draw(self) -> int:  # type: ignore[override]
         return self.generator.passes_per_draw
+
+    @property
+    def pass_cost(self) -> int:  # type: ignore[override]
+        of_codes = self.generator.pass_cost * cost(self.code_space)
+        return max(1, round(of_codes / cost(self.space)))
 
     def with_generator(self, generator: Generator) -> Self:
         """The same codec, with another generator of its codes."""
