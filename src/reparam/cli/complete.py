@@ -120,7 +120,7 @@ def complete(
     found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
     claimed = target.claim([p for place in places(found) for p in several(place, draws)])
     part = given.entries(record.space.shape)
-    show_notes(unseen(part, model.in_order) or filter(None, [model.approximates]))
+    show_notes(unseen(part) if model.in_order else filter(None, [model.approximates]))
     x = _completions(model, found, part, draws, seed)  # (n, draws, *shape)
     each = {name: values.repeat(draws, 0) for name, values in beside(found, record).items()}
     tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
@@ -216,14 +216,12 @@ def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
     return white.expand(shape)
 
 
-def unseen(given: Tensor, in_order: bool = True) -> list[str]:
+def unseen(given: Tensor) -> list[str]:
     """What to know where nothing is to be done, or what is given comes after what is drawn."""
     if given.all():
         return ["Nothing is drawn, as all is given."]
     if not given.any():
         return ["Nothing is given, so that all is drawn."]
-    if not in_order:
-        return []
     flat = given[0].flatten() if given.ndim == 3 else given
     if bool((flat[1:] <= flat[:-1]).all()):
         return []
