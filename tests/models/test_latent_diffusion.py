@@ -30,7 +30,8 @@ def test_the_parts_are_those_that_are_asked_for(codec):
     assert type(model.codec).__name__ == {"ae": "Autoencoder", "vae": "VAE"}[codec]
     assert model.code_space.shape == (3,) and model.generator.space == model.code_space
     names = [stage.name for stage in model.stages]
-    assert names[-3:] == ["standardize of codes", "descend of codes", "reverse variances of codes"]
+    solved = ["standardize", "range", "descend", "reverse variances"]
+    assert names[-4:] == [f"{name} of codes" for name in solved]
     given = {} if codec == "ae" else {"codec": "vae"}  # the recipe has both kinds of names
     assert model.recipe["parameters"] == given | SMALL
     again = rp.build(model.recipe["preset"], model.space, **model.recipe["parameters"])

@@ -333,10 +333,18 @@ class Diffusion(Conditional, Density, Completer):
         return Estimate((state - level.noise * noise) / level.signal, noise)
 
     def _clipped(self, found: Estimate, state: Tensor, t: Tensor) -> Estimate:
-        """x̂ within [−1, 1] where x is of whole numbers."""
-        if not self.units.discrete:
-            return found
-        return clipped(found, state, at(self.schedule(t), state), -1.0, 1.0)
+        """x̂ within [−1, 1] where x is of whole numbers, else within the range of training data.
+
+        The latter only where noise outweighs x: there the mean of x given x_t cannot lie outside,
+        but x̂ may by far, as errors of ε̂ count σ/α times. Nearer to x an outlier may lie outside.
+        """
+        level = at(self.schedule(t), state)
+        within = clipped(found, state, level, self.units.low, self.units.high)
+        if self.units.discrete:
+            return within
+        outweighed = level.noise > level.signal
+        parts = zip(within, found, strict=True)
+        return Estimate(*(torch.where(outweighed, part, free) for part, free in parts))
 
     def _output(self, unit: Tensor, t: Tensor, c: Tensor | None, kept: Tensor | None) -> Tensor:
         if self.conditional:
