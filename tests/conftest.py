@@ -63,6 +63,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"cosine": True},
         *({"second_stage": name} for name in ("transformer", "made")),
     ),
+    "ddpm": (
+        {"schedule": "linear"},
+        {"objective": "vlb", "variance": "beta"},
+        {"variance": "posterior"},
+        *({"predict": name} for name in ("noise", "x")),
+    ),
     "cvae": ({"prior": "class"},),
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
     "ladder-vae": ({"batch_norm": False},),

@@ -60,6 +60,23 @@ def results(
     return {name: value.detach() for name, value in found.items()}
 
 
+@pytest.fixture(autouse=True)
+def coarse_solvers(monkeypatch):
+    """Nothing that is promised here depends on how well a solver does."""
+    monkeypatch.setattr("reparam.models.diffusion.ODE_STEPS", 3)
+    monkeypatch.setattr("reparam.models.diffusion.ROWS_OF_A_TIME", 4)
+
+
+def awake(model: Any) -> Any:
+    """The model with small weights where layers start at 0, which would hide what they see."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.ndim > 1 and not p.any():
+                p.copy_(0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype))
+    return model
+
+
 # ---------------------------------------------------------------------------------- training
 
 
@@ -149,7 +166,7 @@ def test_terms_are_unchanged_when_the_batch_is_repeated(case, monkeypatch):
 
 
 def test_rows_do_not_see_each_other(case, monkeypatch):
-    model = case.model().eval()  # couples_rows is of training
+    model = awake(case.model().eval())  # couples_rows is of training
     x, c = case.x(5), case.c(5)
     changed = x.clone()
     changed[2:] = case.x(5, seed=8)[2:]
@@ -249,10 +266,11 @@ def test_kind_and_generator_of_log_prob(case):
     )
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first.value, second.value)
-    kind = "exact" if case.space.kind in PRESETS[case.name].exact else "lower bound"
+    inexact = "estimate" if model.approximation == "flow solver" else "lower bound"
+    kind = "exact" if case.space.kind in PRESETS[case.name].exact else inexact
     assert first.kind == kind, "the preset says on which kinds it is exact"
     assert first.value.shape == (6,)
-    if case.space.level_count is not None:
+    if case.space.level_count is not None and kind != "estimate":
         assert (first.value <= 0).all(), "a probability, or a bound on one"
 
 

@@ -37,6 +37,7 @@ ROWS = (
         "atomic",
         "batching",
         "lock",
+        "news",
         "progress",
         "terminal",
         "wording",
@@ -60,6 +61,9 @@ LONGEST_FILE = 500
 SHARED_STEMS = {
     "autoregressive": "a family's model and its presets, and the bijection",
     "coupling": "the bijection, and networks for it",
+    "diffusion": "a family's model and its presets",
+    "flow": "a family's model, and the probability flow of diffusion models",
+    "steps": "of a diffusion back in time, and how large those of an optimizer are",
     "denoising": "scores, and the section that shows them",
     "diagnosis": "of a model's codes, and of a training's course",
     "likelihoods": "the classes, and which of them a preset offers",

@@ -39,11 +39,11 @@ from reparam.config import TrainConfig
 from reparam.data import Data, as_data, refuse_unfit
 from reparam.evaluation import Score, Scores, evaluate, reference_scores
 from reparam.evaluation.by_example import write_values
-from reparam.evaluation.likelihood import default_samples
+from reparam.evaluation.likelihood import default_samples, usual_samples
 from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
-from reparam.model import Generator, Model, Space, positive_count
+from reparam.model import Density, Generator, Model, Space, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.report import TrainedModel, write_page
 from reparam.train import History, News, RunFolder, fit, resume
@@ -181,15 +181,18 @@ def _trials(
     limits: dict[str, Any],
 ) -> list[Trial]:
     """Every candidate under every seed, in the order of the report."""
-    if samples is None:
-        samples = default_samples(data.space, len(data.test))
+    usual = default_samples(data.space, len(data.test))  # the same for all whose bounds it tightens
     first = fields.get("seed", 0)
     trials = []
     for c in candidates:
+        model = c.build(data.space, seed=0)
+        drawn = usual if samples is None else samples
+        if samples is None and isinstance(model, Density) and not model.tightens:
+            drawn = usual_samples(model, len(data.test))
         for seed in range(first, first + seeds):
             config = _config(c, data.space, fields | {"seed": seed}, limits)
             place = folder / folder_name(c.label, seed, seeds)
-            trials.append(Trial(data, c, config, place, samples, force))
+            trials.append(Trial(data, c, config, place, drawn, force))
     return trials
 
 

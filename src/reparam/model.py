@@ -276,6 +276,7 @@ class Generator(Model):
     """A model that makes new x."""
 
     passes_per_draw: int = 1  # of a network, one after the other, that a draw of x takes
+    pass_cost: int = 1  # of one of these, in passes of a usual network for such x
 
     def sample(
         self, n: int, c: Tensor | None = None, *, generator: torch.Generator | None = None
@@ -293,6 +294,9 @@ class Generator(Model):
 
 class Completer(Generator):
     """A model that draws the rest of an x of which a part is given."""
+
+    in_order: bool = True  # whether entries are drawn one by one, each by those before it alone
+    approximates: str = ""  # a sentence, where what it draws is not p(rest | given)
 
     @abstractmethod
     def complete(
@@ -329,7 +333,10 @@ class Density(Generator):
 
     approximation: Approximation = "tractable"
     log_prob_draws: bool = False  # whether log p(x) is found by draws, more with more ``samples``
-    passes_per_sample: int = 1  # of a network over x, that each of the samples takes
+    passes_per_sample: int = 1  # of a usual network over x, that each of the samples takes
+    tightens: bool = (
+        True  # whether more samples bring the mean nearer to log p(x), beside less noise
+    )
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)

@@ -99,3 +99,12 @@ def test_a_comparison_says_how_it_goes_on(reparam, tmp_path, fit, monkeypatch):
     assert (tmp_path / "c" / "pca_latent_dim=2" / "scores.json").exists()
     ended, out, err = reparam(*words)
     assert ended == 0 and "taken over" in out and "pca_latent_dim=2" in "".join(out.split()), err
+
+
+def test_a_draw_of_a_diffusion_ends_between_its_steps(reparam, tmp_path, fit):
+    run, out = fit[-1], tmp_path / "x.npz"
+    words = ["fit", "ddpm", fit[2], "times=9", "hidden=8,8", "blocks=1", "-o", run, "--epochs", 1]
+    assert reparam(*words)[0] == 0
+    at = ("reparam.diffusion.samplers", "", "ancestral", 3)
+    ended, err = signalled(tmp_path, at, signal.SIGINT, "sample", run, "-o", out)
+    assert ended == 130 and err.strip() == "interrupted" and not out.exists()

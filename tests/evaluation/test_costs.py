@@ -7,9 +7,10 @@ import torch
 
 import reparam as rp
 from reparam.data import Data, Split
-from reparam.evaluation import representation, samples
-from reparam.evaluation.likelihood import default_samples
+from reparam.evaluation import _Asked, _likelihood_scores, representation, samples
+from reparam.evaluation.likelihood import default_samples, rows_measured, usual_samples
 from reparam.evaluation.representation import linear_probe
+from reparam.evaluation.rows import chosen_rows
 from reparam.evaluation.samples import rows_compared, sample_scores, sampling_speed
 from reparam.model import Density, LogProb, Space
 
@@ -50,6 +51,47 @@ def test_samples_are_those_that_the_model_can_afford():
     dear, cheap = (rp.evaluate(Solver(per_sample=p), made()) for p in (10_000, 1))
     assert dear["log_likelihood"].samples == 300 and cheap["log_likelihood"].samples == 1000
     assert dear["log_likelihood"].kind == "estimate"
+
+
+class Unbiased(Solver):
+    """Of whose samples more bring less noise, and nothing else."""
+
+    tightens = False
+
+
+@pytest.mark.parametrize(
+    ("approximation", "per_sample", "asked", "samples", "rows"),
+    [
+        ("variational", 1, None, 20, 2000),  # of whole splits 2000 rows at most
+        ("variational", 10**6, None, 20, 166),  # 10¹⁰ entries of x / (3 · 20 · 10⁶)
+        ("variational", 10**6, 5, 5, 666),
+        ("variational", 10**9, None, 20, 100),
+        ("flow solver", 10**6, None, 1, 2000),
+        ("flow solver", 10**7, None, 1, 333),
+    ],
+)
+def test_more_rows_are_measured_in_place_of_samples_that_tighten_nothing(
+    approximation, per_sample, asked, samples, rows
+):
+    model, data = Unbiased(per_sample=per_sample), made(2500)
+    model.approximation = approximation
+    assert rows_measured(model, 2500, samples) == rows
+    assert usual_samples(model, 2500) == (samples if asked is None else usual_samples(model, 9))
+    score = _likelihood_scores(model, _Asked(model, data, "test", samples, 0), lambda _: None)
+    found = score["log_likelihood"]
+    assert (found.samples, found.n) == (samples, rows), "the protocol says both"
+    again = _likelihood_scores(model, _Asked(model, data, "test", samples, 7), lambda _: None)
+    assert again["log_likelihood"].value == found.value, "the same rows whatever the seed"
+
+
+def test_regret_is_of_the_rows_that_are_measured():
+    data = rp.load_data("checkerboard")
+    asked = _Asked(Unbiased(per_sample=10**6), data, "test", 20, 0)
+    asked.model.space = data.space
+    found = _likelihood_scores(asked.model, asked, lambda _: None)
+    assert found["log_likelihood"].n == found["regret"].n == 250 < len(data.test)
+    true = data.true_log_probs("test")[chosen_rows(len(data.test), 250, seed=0)].mean().item()
+    assert found["regret"].value == pytest.approx(true - found["log_likelihood"].value, abs=1e-6)
 
 
 def test_a_density_that_does_not_draw_has_no_samples_in_its_protocol():

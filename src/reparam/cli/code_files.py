@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from reparam.cli.drawing import steps_shown
 from reparam.cli.examples import (
     WIDEST,
     Attributes,
@@ -63,7 +64,8 @@ def encode(
     target = Target.of(out, force, opened.record, examples, images=False)
     model = encoder(opened)
     found = examples_of(examples, opened, label, n, part=split)
-    z = codes(model, found)
+    with steps_shown("encoding"):
+        z = codes(model, found)
     table = target.path.suffix.lower() == ".csv"
     arrays: Mapping[str, Tensor | Array] = {"z": z} if table else _by_grid(model, z)
     emit(Result({**arrays, **beside(found, opened.record)}), target, opened.record)
@@ -103,7 +105,7 @@ def decode(
     c = asked_condition(model, label, attribute, len(z), record)
     if c is None and model.conditional and "label" in beside:
         c = _labels(codes, beside["label"], record)
-    with torch.no_grad():
+    with torch.no_grad(), steps_shown("decoding"):
         x = in_batches(lambda *part: model.decode(*part).cpu(), rows_at_once(model.space), z, c)
     width = min(WIDEST, len(x))
     result = Result({"x": x, **beside}, record.columns, lambda: x, width, places=claimed)

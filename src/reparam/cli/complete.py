@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -81,7 +81,11 @@ def complete(
         int | None, Parameter(help="Completions of each example; none: 4, of a table with holes 1.")
     ] = None,
     steps: Annotated[
-        int | None, Parameter(help="Of the Markov chains that fill a table; none: 100.")
+        int | None,
+        Parameter(
+            help="Of the Markov chains that fill a table, none: 100; of a diffusion model, none: "
+            "as many as it samples by, 200 in place of all."
+        ),
     ] = None,
     n: Count = None,
     split: Part = "test",
@@ -108,7 +112,7 @@ def complete(
         draws, steps = 1 if draws is None else draws, 100 if steps is None else steps
         return fill(opened, source, target, n, draws, steps, seed)
     if steps is not None:
-        raise ValueError("steps: of chains that fill the missing cells of a table; leave it out")
+        model = _in_steps(model, steps)
     draws = 4 if draws is None else draws
     positive_count("draws", draws)
     if not isinstance(model, Completer):
@@ -116,7 +120,7 @@ def complete(
     found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
     claimed = target.claim([p for place in places(found) for p in several(place, draws)])
     part = given.entries(record.space.shape)
-    show_notes(unseen(part))
+    show_notes(unseen(part) if model.in_order else filter(None, [model.approximates]))
     x = _completions(model, found, part, draws, seed)  # (n, draws, *shape)
     each = {name: values.repeat(draws, 0) for name, values in beside(found, record).items()}
     tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
@@ -126,13 +130,25 @@ def complete(
     show(f"{len(found)} x {draws} completions in {told(out)}")
 
 
+def _in_steps(model: Model, steps: int) -> Model:
+    """A diffusion model that takes so many."""
+    from reparam.models.diffusion import Diffusion
+
+    if not isinstance(model, Diffusion):
+        raise ValueError(
+            "steps: of chains that fill the missing cells of a table, or of diffusion models; "
+            "leave it out"
+        )
+    return model.through(replace(model.sampler, steps=steps))
+
+
 def _no_completer(model: Model) -> str:
     """Why a model draws no rest of x given a part, and which does."""
     from reparam.model import Encoder
 
     name = type(model).__name__
     if not isinstance(model, Encoder) or model.code_space.kind != "levels":
-        return f"{name} does not complete; use an autoregressive model"
+        return f"{name} does not complete; use an autoregressive model or ddpm"
     if not model.space.is_image:
         return f"{name} does not complete vectors; use an autoregressive model, as made"
     return (
@@ -217,15 +233,24 @@ def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed
 
     from reparam.batching import slices
     from reparam.evaluation.rows import seeded_batches
+    from reparam.news import listening
+    from reparam.progress import bar
 
-    parts = []
-    for (x, c, _), own_noise in seeded_batches(model, split, seed, max(1, AT_ONCE // draws)):
-        with own_noise:  # of a row in all its draws, one after the other
-            drawn = [
-                _some(model, x, c, given, part.stop - part.start)
-                for part in slices(0, draws, AT_ONCE)
-            ]
-        parts.append(torch.cat(drawn, 1))
+    parts: list[Tensor] = []
+    with bar("completing") as watch:
+        rows = seeded_batches(model, split, seed, max(1, AT_ONCE // draws))
+        for (x, c, _), own_noise in rows:
+            done, each = sum(map(len, parts)) / len(split), len(x) / len(split)
+            drawn: list[Tensor] = []
+
+            def within(share: float, at: tuple[float, float] = (done, each)) -> None:
+                turn = len(drawn)  # noqa: B023
+                watch("examples", at[0] + at[1] * min(1.0, (turn + share) * AT_ONCE / draws))
+
+            with own_noise, listening(within):  # of a row in all its draws, one after the other
+                for part in slices(0, draws, AT_ONCE):
+                    drawn.append(_some(model, x, c, given, part.stop - part.start))
+            parts.append(torch.cat(drawn, 1))
     return torch.cat(parts)
 
 

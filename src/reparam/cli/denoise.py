@@ -48,7 +48,7 @@ def denoise(
 
     opened = where.open(run)
     record = opened.record
-    codec(opened)
+    codec(opened, own=True)
     target = Target.of(out, force, record, examples)
     clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None, split)
     claimed = target.claim(places(clean))

@@ -188,7 +188,7 @@ def _of_run(path: Path, asked: Asked) -> Coding:
     from reparam.evaluation.rows import subset
 
     opened = asked.where.open(path)
-    model = encoder(opened)
+    model = encoder(opened, own=True)
     refuse_codes(model)
     data = opened.data()
     if asked.factors and data.factor_names is None:

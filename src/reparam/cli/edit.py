@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from reparam.cli.drawing import steps_shown
 from reparam.cli.examples import (
     ClassName,
     Count,
@@ -61,12 +62,13 @@ def interpolate(
     from reparam.editing import interpolate as between
 
     opened = where.open(run)
+    target = Target.of(out, force, opened.record, first, second)
     record, model = opened.record, codec(opened)
-    target = Target.of(out, force, record, first, second)
     places = target.claim(numbered(steps))
     a, b = (one_example(which, opened, split) for which in (first, second))
     c = [condition_of(opened, end, label) for end in (a, b)]
-    x = between(model, a.x, b.x, steps=steps, path=path, c=c[0], c_second=c[1])[0].cpu()
+    with steps_shown("interpolating"):
+        x = between(model, a.x, b.x, steps=steps, path=path, c=c[0], c_second=c[1])[0].cpu()
     tiles, arrays = torch.cat([a.x.to(x), x, b.x.to(x)]), {"x": x, "t": torch.linspace(0, 1, steps)}
     result = Result(arrays, record.columns, lambda: tiles, len(tiles), (1, steps + 1), places)
     emit(result, target, record)
@@ -102,7 +104,7 @@ def traverse(
     from reparam.model import positive_count
 
     opened = where.open(run)
-    record, model = opened.record, codec(opened)
+    record, model = opened.record, codec(opened, own=True)
     target = Target.of(out, force, record, example)
     if not 0 <= reach < math.inf:
         raise ValueError(f"reach: expected a finite number of at least 0, got {reach}")

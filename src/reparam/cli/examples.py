@@ -49,19 +49,37 @@ Part = Annotated[
 Count = Annotated[int | None, Parameter(name="-n", help="How many; none: all.")]
 
 
-def encoder(run: OpenRun) -> Encoder:
-    """The model of a run, refused if it has no codes."""
+def encoder(run: OpenRun, own: bool = False) -> Encoder:
+    """The model of a run, refused if it has no codes; ``own`` as of ``codec``."""
     from reparam.model import Encoder
 
-    return run.model if isinstance(run.model, Encoder) else codec(run)
+    return run.model if isinstance(run.model, Encoder) else codec(run, own)
 
 
-def codec(run: OpenRun) -> Codec:
-    """A codec of the model of a run, refused if there is none."""
-    found = run.model.as_codec()
+def codec(run: OpenRun, own: bool = False) -> Codec:
+    """A codec of the model of a run, refused if there is none.
+
+    Args:
+        run: which.
+        own: whether only codes that were learned will do; not noise, which solving makes of x.
+    """
+    from reparam.models.diffusion_codec import DiffusionCodec
+
+    found, name = run.model.as_codec(), type(run.model).__name__
     if found is None:
-        name = type(run.model).__name__
         raise ValueError(f"{run.path}: {name} has no codes; use an autoencoder or a VAE")
+    if isinstance(found, DiffusionCodec):
+        if own:
+            raise ValueError(
+                f"{run.path}: {name} learns no codes, only noise stands for x; use an autoencoder "
+                "or a VAE"
+            )
+        show_notes(
+            [
+                f"{name} learns no codes: they are the noise that its ODE makes of x, by "
+                f"{found.passes} passes of the network for each way."
+            ]
+        )
     return found
 
 

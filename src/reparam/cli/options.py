@@ -51,7 +51,7 @@ Samples = Annotated[
     int | None,
     option(
         help="Importance samples per example of the log-likelihood; none: 1000, fewer where the "
-        "data are large."
+        "data are large. Of a diffusion model times, none: 20."
     ),
 ]
 

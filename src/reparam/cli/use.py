@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from reparam.cli.drawing import AS_IT_DRAWS, Drawing, steps_shown
 from reparam.cli.examples import (
     WIDEST,
     Attributes,
@@ -42,9 +42,7 @@ def sample(
     out: Out = "samples.png",
     label: ClassName = None,
     attribute: Attributes = None,
-    temperature: Annotated[
-        float, Parameter(help="Of a flow: by what its noise is scaled; below 1 no draws of p(x).")
-    ] = 1.0,
+    drawing: Drawing = AS_IT_DRAWS,
     seed: Seed = 0,
     force: Force = False,
     where: Where = HERE,
@@ -63,7 +61,8 @@ def sample(
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
     positive_count("n", n)
-    draw = _drawing(model, temperature)
+    model = drawing.of(model)
+    draw = drawing.draw(model)
     places = target.claim(numbered(n))
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     c = asked_condition(model, label, attribute, n, record)
@@ -78,20 +77,7 @@ def sample(
             places=places,
         )
         emit(result, target, record)
-    at = "" if temperature == 1 else f" at temperature {temperature:g}, not of p(x),"
-    show(f"{n} samples{at} in {told(out)}")
-
-
-def _drawing(model: Generator, temperature: float) -> Callable[..., Tensor]:
-    """``sample`` of the model, at a temperature where it has one."""
-    from reparam.models.invertible import Invertible, check_temperature
-
-    if temperature == 1:
-        return model.sample
-    if not isinstance(model, Invertible):
-        name = type(model).__name__
-        raise ValueError(f"temperature: {name} has no base to scale, only flows do; leave it out")
-    return partial(model.sample, temperature=check_temperature(temperature))
+    show(f"{n} samples{drawing.told(model)} in {told(out)}")
 
 
 def _drawn(
@@ -104,11 +90,18 @@ def _drawn(
 ) -> Iterator[Tensor]:
     """n samples, as many at a time as memory allows."""
     from reparam.batching import draws_at_once, slices
+    from reparam.news import listening
 
     for part in slices(0, n, draws_at_once(model.space, model.anchor.device)):
-        of_part = None if c is None else c[part]
-        watch("samples", part.start / n)
-        yield draw(part.stop - part.start, of_part, generator=generator).cpu()
+        of_part, many = None if c is None else c[part], part.stop - part.start
+
+        def within(share: float, start: int = part.start, many: int = many) -> None:
+            watch("samples", (start + share * many) / n)
+
+        within(0.0)
+        with listening(within):
+            drawn = draw(many, of_part, generator=generator).cpu()
+        yield drawn
 
 
 def reconstruct(
@@ -133,14 +126,14 @@ def reconstruct(
     from reparam.evaluation.rows import seeded_batches
 
     opened = where.open(run)
+    target = Target.of(out, force, opened.record, examples)
     record, model = opened.record, codec(opened)
-    target = Target.of(out, force, record, examples)
     found = examples_of(examples, opened, label, n, WIDEST if target.picture else None, split)
     claimed = target.claim(places(found))
     again = _redrawn(opened) if draw else model.reconstruct
     parts = []
     for (x, c, _), own_noise in seeded_batches(model, found, seed):
-        with torch.no_grad(), own_noise:
+        with torch.no_grad(), own_noise, steps_shown("reconstructing"):
             parts.append(again(x, c).cpu())
     restored = torch.cat(parts)
     tiles, width = lambda: in_rows([found.x, restored], WIDEST), min(WIDEST, len(found))

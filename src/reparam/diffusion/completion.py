@@ -10,6 +10,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.diffusion.samplers import Noise, ancestral
 from reparam.diffusion.steps import Process, over, step_back
+from reparam.news import tell
 
 
 def complete(
@@ -31,8 +32,9 @@ def complete(
     schedule = process.schedule
     state = numerics.noise(y, "normal", generator)
     state = state * torch.as_tensor(schedule.prior_scale).to(y)
-    for t, s in pairwise(times.split(1)):
+    for index, (t, s) in enumerate(pairwise(times.split(1))):
         for turn in range(resamplings):
+            tell((index + turn / resamplings) / (len(times) - 1))
             drawn, _ = ancestral(process, state, t, s, process.variance, generator)
             level = schedule(s)
             known = over(level.signal, y) * y

@@ -12,6 +12,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import Estimate, at, over, target
+from reparam.news import tell
 
 Method = Literal["ddim", "heun", "rk4"]
 Field = Callable[[Tensor, Tensor], Tensor]  # from y (B, …) and a time (1,) to dy/dφ
@@ -64,7 +65,8 @@ def flow_step(
 
 def carry(field: Field, schedule: Schedule, y: Tensor, times: Tensor, method: Method) -> Tensor:
     """y at the last of the times of y at the first."""
-    for t, s in pairwise(times.split(1)):
+    for index, (t, s) in enumerate(pairwise(times.split(1))):
+        tell(index / (len(times) - 1))
         y = flow_step(field, schedule, y, t, s, method)
     return y
 

@@ -15,6 +15,7 @@ from reparam import numerics
 from reparam.diffusion.flow import Method, flow_step, passes_of, velocity_of
 from reparam.diffusion.steps import Estimate, Process, ReverseVariance, over, step_back
 from reparam.limits import Count, Limited, NonNegative, Positive, Share
+from reparam.news import tell
 
 Noise = torch.Generator | None
 
@@ -50,7 +51,8 @@ class Sampler(Limited, ABC):
         """The states from x_1, which is ``noise`` times the prior's scale, down to x_0."""
         state = noise * torch.as_tensor(process.schedule.prior_scale).to(noise)
         times = process.schedule.grid(self.steps).to(noise.device)
-        for t, s in pairwise(times.split(1)):
+        for index, (t, s) in enumerate(pairwise(times.split(1))):
+            tell(index / (len(times) - 1))
             moved, x = self.back(process, state, t, s, generator)
             yield State(t.item(), state, x)
             state = moved

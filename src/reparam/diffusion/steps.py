@@ -101,8 +101,10 @@ def over(values: Tensor, like: Tensor) -> Tensor:
     return values.to(like).reshape(-1, *[1] * (like.ndim - 1))
 
 
-def clipped(found: Estimate, state: Tensor, level: Level, low: float, high: float) -> Estimate:
+def clipped(
+    found: Estimate, state: Tensor, level: Level, low: float | Tensor, high: float | Tensor
+) -> Estimate:
     """x̂ within what x can be, and the noise that goes with it."""
-    x = found.x.clamp(low, high)
+    x = found.x.clamp(torch.as_tensor(low).to(state), torch.as_tensor(high).to(state))
     noise = (state - level.signal * x) / torch.where(level.noise > 0, level.noise, 1)
     return Estimate(x, torch.where(level.noise > 0, noise, found.noise))

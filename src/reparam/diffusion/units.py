@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
 from reparam.bijections.dequantization import Uniform
 from reparam.bijections.standardization import standardization
-from reparam.model import Solve, Space
+from reparam.model import Batch, Model, Solve, Space
 
 
 class Units(nn.Module):
@@ -35,10 +38,16 @@ class Units(nn.Module):
         self.box = Uniform(space) if wanted else None
         self.standardize = standardization(space) if self.levels is None else None
         self.dimension = space.dimension
+        ends = torch.ones(space.shape) * (1 if self.discrete else math.inf)
+        self.register_buffer("low", -ends, persistent=not self.discrete)  # of y, in training
+        self.register_buffer("high", ends.clone(), persistent=not self.discrete)
+        self.low: Tensor
+        self.high: Tensor
 
     @property
     def stages(self) -> tuple[Solve, ...]:
-        return () if self.standardize is None else self.standardize.stages
+        first = () if self.standardize is None else self.standardize.stages
+        return first if self.discrete else (*first, Solve("range", self._solve))
 
     @property
     def counted(self) -> int:
@@ -68,6 +77,16 @@ class Units(nn.Module):
         scaled = torch.where(self.box.discrete, y / half - 1, y)
         slope = torch.where(self.box.discrete, -half.log(), 0.0).sum()
         return scaled, ladj + slope
+
+    @torch.no_grad()
+    def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
+        """The smallest and the largest y of every entry."""
+        low, high = torch.full_like(self.low, math.inf), torch.full_like(self.high, -math.inf)
+        for batch in batches:
+            y = self(model.prepare(batch.x, batch.c)[0], middle=True)[0]
+            low, high = torch.minimum(low, y.amin(0)), torch.maximum(high, y.amax(0))
+        self.low.copy_(low)
+        self.high.copy_(high)
 
     def mean(self, y: Tensor) -> Tensor:
         """x of y without rounding: means of whole numbers are none."""

@@ -16,15 +16,17 @@ from reparam.evaluation.likelihood import (
     bits_per_dim,
     bound_scores,
     bound_terms,
-    default_samples,
     log_likelihood,
     posterior_gap,
     regret,
+    rows_measured,
+    usual_samples,
 )
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.random_features import Extractor
 from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
 from reparam.evaluation.representation import linear_probe, neighbor_overlap
+from reparam.evaluation.rows import chosen_rows
 from reparam.evaluation.samples import (
     reference_scores,
     rows_compared,
@@ -62,7 +64,8 @@ def evaluate(
             ``((x_train, y_train), (x_test, y_test))`` or a dictionary of splits.
         split: ``"test"``, ``"valid"`` or ``"train"``.
         samples: draws per example of a log-likelihood that is found by draws; None: by what they
-            cost, 1000 at most (``default_samples``). The score says how many.
+            cost, 1000 at most (``usual_samples``). The score says how many, and of how many rows:
+            of a diffusion model they are 20 of all times, and 2000 rows at most.
         seed: of all draws.
         history: of the training, for ``train_seconds``.
         extractor: features in which samples are compared; None: ``RandomFeatures``.
@@ -87,8 +90,7 @@ def evaluate(
     refuse_unfit(model, data, "train", split)
     refuse_other_classes(model, data)
     if samples is None:
-        passes = model.passes_per_sample if isinstance(model, Density) else 1
-        samples = default_samples(data.space, len(data.splits[split]), passes)
+        samples = usual_samples(model, len(data.splits[split])) if isinstance(model, Density) else 1
     positive_count("samples", samples)
     with evaluating([model]):
         scores = _measured(_Asked(model, data, split, samples, seed), extractor, watch)
@@ -143,7 +145,8 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
     n = len(asked.data.splits[name])
     if isinstance(model, Density):
         passes = model.passes_per_sample * (asked.samples if model.log_prob_draws else 1)
-        yield _Part("likelihood", n * passes, lambda tell: _likelihood_scores(model, asked, tell))
+        work = rows_measured(model, n, asked.samples) * passes
+        yield _Part("likelihood", work, lambda tell: _likelihood_scores(model, asked, tell))
     if isinstance(model, LatentVariable):
         yield _Part("bound", 2 * n, lambda _: _latent_scores(model, asked))
     if isinstance(model, Codec):
@@ -155,19 +158,23 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         if asked.data.splits[asked.split].factors is not None:
             yield _Part("factors", 2 * n, lambda _: _factor_scores(model, asked))
     if isinstance(model, Generator):
-        drawn = rows_compared(asked.data, asked.split, model) * (1 + model.passes_per_draw)
+        passes = model.passes_per_draw * model.pass_cost
+        drawn = rows_compared(asked.data, asked.split, model) * (1 + passes)
         yield _Part("samples", drawn, lambda tell: _sample_scores(model, asked, extractor, tell))
 
 
 def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], None]) -> Scores:
     examples, samples, seed = asked.data.splits[asked.split], asked.samples, asked.seed
+    # The same rows whatever the seed, so that models and seeds are measured on the same.
+    rows = chosen_rows(len(examples), rows_measured(model, len(examples), samples), seed=0)
+    examples = examples if len(rows) == len(examples) else examples.take(rows)
     value = log_likelihood(model, examples, asked.split, samples, seed, tell)
     scores = {f"{_prefix(model)}log_likelihood": value}
     if not model.space.columns:  # bits of a density and bits of names are no bits of an entry
         scores[f"{_prefix(model)}bits_per_dim"] = bits_per_dim(value, model.counted)
     true = None if model.conditional else asked.data.true_log_probs(asked.split)
     if true is not None:
-        scores["regret"] = regret(value, true)
+        scores["regret"] = regret(value, true[rows.to(true.device)])
     return scores
 
 

@@ -15,11 +15,14 @@ from reparam.data import Split
 from reparam.distribution import weakest
 from reparam.evaluation.rows import seeded_batches
 from reparam.evaluation.scores import Score, ScoreKind, Scores, difference, mean_score
-from reparam.model import Density, Kind, LatentVariable, Space
+from reparam.model import Density, Kind, LatentVariable, LogProb, Space
+from reparam.news import listening
 
 BOUND: Kind = "lower bound"
 SAMPLES_AT_ONCE = 16  # importance samples beside as many fewer rows: news of progress comes oftener
 MOST_SAMPLES, LEAST_SAMPLES, FEWEST_ROWS = 1000, 10, 1000
+# Of densities that more samples do not tighten, so that more rows say more than more samples.
+FEW_SAMPLES, LEAST_ROWS, MOST_ROWS = 20, 100, 2000
 COST_BETWEEN_NEWS = 2**25  # in entries of x that pass
 
 
@@ -44,6 +47,29 @@ def default_samples(space: Space, rows: int, passes: int = 1) -> int:
     samples = affordable(space, max(rows, FEWEST_ROWS), passes)
     digit = 10 ** (len(str(samples)) - 1)
     return max(LEAST_SAMPLES, min(MOST_SAMPLES, samples // digit * digit))
+
+
+def usual_samples(model: Density, rows: int) -> int:
+    """Draws of each example of so many where none are asked for: ``default_samples`` or fewer.
+
+    20 where more of them would lessen the noise alone, as of a diffusion's bound, whose times they
+    are; 1 of an ODE solver's estimate, each draw of which is a solution of its own.
+    """
+    if model.tightens:
+        return default_samples(model.space, rows, model.passes_per_sample)
+    return 1 if model.approximation == "flow solver" else FEW_SAMPLES
+
+
+def rows_measured(model: Density, rows: int, samples: int) -> int:
+    """How many of so many rows are measured: all, unless the model ``tightens`` nothing.
+
+    Then as many as are affordable with these samples, 2000 at most and 100 at least.
+    """
+    if model.tightens:
+        return rows
+    drawn = samples if model.log_prob_draws else 1
+    most = affordable(model.space, 1, drawn * model.passes_per_sample)
+    return min(rows, MOST_ROWS, max(LEAST_ROWS, most))
 
 
 def rows_between_news(space: Space, passes: int) -> int:
@@ -72,10 +98,15 @@ def log_likelihood(
     """
     drawn = samples if model.log_prob_draws else 1
     rows = max(1, rows_at_once(model.space) // min(drawn, SAMPLES_AT_ONCE))
-    rows = min(rows, rows_between_news(model.space, drawn * model.passes_per_sample))
-    parts = []
+    if model.approximation != "flow solver":  # which tells of its steps itself
+        rows = min(rows, rows_between_news(model.space, drawn * model.passes_per_sample))
+    parts: list[LogProb] = []
+
+    def within(share: float) -> None:
+        watch(min(1.0, (len(parts) + share) * rows / len(split)))
+
     for batch, own_noise in seeded_batches(model, split, seed, rows):
-        with own_noise if model.log_prob_draws else nullcontext():
+        with own_noise if model.log_prob_draws else nullcontext(), listening(within):
             parts.append(model.log_prob(batch.x, batch.c, samples=samples))
         watch(min(1.0, len(parts) * rows / len(split)))
     values = torch.cat([part.value for part in parts])

@@ -70,7 +70,14 @@ def subset(split: Split, count: int, seed: int) -> Split:
     >>> len(rows), bool((rows.diff() > 0).all()), bool(rows.max() > 4)
     (4, True, True)
     """
-    if len(split) <= count:
-        return split
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
-    return split.take(order[:count].sort().values)
+    return split if len(split) <= count else split.take(chosen_rows(len(split), count, seed))
+
+
+def chosen_rows(rows: int, count: int, seed: int) -> torch.Tensor:
+    """The indices of as many rows, at most all, drawn at random without replacement, in order.
+
+    >>> chosen_rows(3, 5, seed=0)
+    tensor([0, 1, 2])
+    """
+    order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
+    return order[:count].sort().values

@@ -6,6 +6,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
@@ -27,9 +28,11 @@ from reparam.evaluation.scores import Score, Scores, ScoreTable, ratio_score
 from reparam.evaluation.vectors import Vectors
 from reparam.inspection import SamplesNotFinite
 from reparam.model import Generator, Space
+from reparam.news import listening
 
 MOST_SAMPLES, LEAST_SAMPLES = 5000, 500
 TIMED_SAMPLES, TIMED_BATCHES, TIMED_SECONDS = 256, 4, 10.0
+LEAST_TIMED, TIMED_SHARE = 16, 100  # a hundredth of what all draws may cost
 MOST_NEAREST = 500  # draws whose nearest training rows are sought
 # Training entries, and rows, among which they are sought: all of MNIST's, in seconds.
 TRAINING_ENTRIES, TRAINING_ROWS = 50_000_000, 100_000
@@ -167,7 +170,7 @@ def rows_compared(data: Data, split: str, model: Generator | None = None) -> int
 
     As many as are ``affordable``, 5000 at most and 500 at least.
     """
-    passes = 1 if model is None else model.passes_per_draw
+    passes = 1 if model is None else model.passes_per_draw * model.pass_cost
     most = min(MOST_SAMPLES, max(LEAST_SAMPLES, affordable(data.space, 1, passes)))
     return min(len(data.train), len(data.splits[split]), most)
 
@@ -214,10 +217,16 @@ def sample_scores(
 def _draws(model: Generator, n: int, seed: int, watch: Callable[[float], None]) -> Iterator[Tensor]:
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
     for part in slices(0, n, rows_at_once(model.space)):
-        x = _sample(model, part.stop - part.start, generator)
+        start, many = part.start, part.stop - part.start
+        with listening(partial(_told, watch, start / n, many / n)):
+            x = _sample(model, many, generator)
         _refuse_not_finite(x)
         yield x
         watch(part.stop / n)
+
+
+def _told(watch: Callable[[float], None], done: float, each: float, share: float) -> None:
+    watch(done + share * each)
 
 
 def _sample(model: Generator, n: int, generator: torch.Generator) -> Tensor:
@@ -288,12 +297,14 @@ def too_few(data: Data, split: str = "test", features: int = FEATURES) -> list[s
 
 @torch.no_grad()
 def sampling_speed(model: Generator, seed: int = 0) -> Score:
-    """Samples per second in batches of 256, fewer of large x: the median of three, warmed up.
+    """Samples per second in batches of 256, fewer of what is dear: the median of three, warmed up.
 
     No further batch is drawn once ten seconds have passed; of a single one the warming up counts.
     """
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    n = min(TIMED_SAMPLES, rows_at_once(model.space))
+    passes = TIMED_SHARE * model.passes_per_draw * model.pass_cost
+    few = max(LEAST_TIMED, affordable(model.space, 1, passes))
+    n = min(TIMED_SAMPLES, rows_at_once(model.space), few)
     times = [time.perf_counter()]
     while len(times) <= TIMED_BATCHES and times[-1] - times[0] < TIMED_SECONDS:
         model.sample(n, generator=generator).cpu()

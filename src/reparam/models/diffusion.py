@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.batching import affordable, draws_at_once, spread_rows
+from reparam.batching import affordable, cost, draws_at_once, spread_rows
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import EXACT_TRACE, Field, Method, log_density, velocity_of
@@ -49,7 +49,7 @@ from reparam.models.diffusion_codec import DiffusionCodec
 LEAST_OF_A_TIME, ROWS_OF_A_TIME = 4, 64  # at most, on average, by which variances are measured
 ROWS_OF_THE_LAST = 512  # by which its scale is
 DISTANCES = 2000  # rows between which the largest distance is looked for
-PRODUCTS = 1400  # per entry of x, of a network that counts as one pass
+PRODUCTS = 1400  # for each unit of ``cost``, of a network that counts as one pass
 SMALL = 64  # entries of images that are drawn with all steps, as all vectors are
 USUAL_STEPS, ODE_STEPS, SDE_STEPS, COMPLETING = 50, 100, 500, 200
 
@@ -97,6 +97,12 @@ class Diffusion(Conditional, Density, Completer):
     >>> model.log_prob(torch.zeros(1, 2), samples=10).kind, model.sample(3).shape
     ('lower bound', torch.Size([3, 2]))
     """
+
+    in_order, tightens = False, False
+    approximates = (
+        "These are no draws of p(rest | given), but an approximation: given entries are put in "
+        "the place of drawn ones in every step, and steps are repeated until both agree."
+    )
 
     @limited
     def __init__(
@@ -149,20 +155,20 @@ class Diffusion(Conditional, Density, Completer):
 
     @property
     def passes_per_sample(self) -> int:  # type: ignore[override]
-        passes = max(1, round(self._products / (PRODUCTS * self.space.dimension)))
         if self.bound is not None:
-            return passes
-        traced = min(self.space.dimension, EXACT_TRACE)
-        return passes * 2 * ODE_STEPS * (1 + traced)
+            return self.pass_cost
+        traced = self.space.dimension if self.space.dimension <= EXACT_TRACE else 1
+        return self.pass_cost * 2 * ODE_STEPS * (1 + 2 * traced)  # a gradient costs two passes
 
     @property
     def passes_per_draw(self) -> int:  # type: ignore[override]
         return self.sampler.passes(self.schedule.times)
 
     @property
-    def _products(self) -> int:
+    def pass_cost(self) -> int:  # type: ignore[override]
         numbers = sum(p.numel() for p in self.network.parameters())
-        return int(getattr(self.network, "products", numbers))
+        products = int(getattr(self.network, "products", numbers))
+        return max(1, round(products / (PRODUCTS * cost(self.space))))
 
     def refuse_rows(self, rows: int) -> None:
         if isinstance(self.schedule, VE) and rows < 2:
@@ -297,7 +303,7 @@ class Diffusion(Conditional, Density, Completer):
         """The model as a ``Codec`` and ``Density`` by its probability-flow ODE: codes are noise.
 
         Args:
-            sampling_steps: of the solver, each way; 100 by default.
+            sampling_steps: of the solver, each way; by default 100, or all of fewer times.
             method: heun by default, ddim, or rk4 in continuous time.
         """
         return DiffusionCodec(self, **options)
@@ -336,10 +342,18 @@ class Diffusion(Conditional, Density, Completer):
         return Estimate((state - level.noise * noise) / level.signal, noise)
 
     def _clipped(self, found: Estimate, state: Tensor, t: Tensor) -> Estimate:
-        """x̂ within [−1, 1] where x is of whole numbers."""
-        if not self.units.discrete:
-            return found
-        return clipped(found, state, at(self.schedule(t), state), -1.0, 1.0)
+        """x̂ within [−1, 1] where x is of whole numbers, else within the range of training data.
+
+        The latter only where noise outweighs x: there the mean of x given x_t cannot lie outside,
+        but x̂ may by far, as errors of ε̂ count σ/α times. Nearer to x an outlier may lie outside.
+        """
+        level = at(self.schedule(t), state)
+        within = clipped(found, state, level, self.units.low, self.units.high)
+        if self.units.discrete:
+            return within
+        outweighed = level.noise > level.signal
+        parts = zip(within, found, strict=True)
+        return Estimate(*(torch.where(outweighed, part, free) for part, free in parts))
 
     def _output(self, unit: Tensor, t: Tensor, c: Tensor | None, kept: Tensor | None) -> Tensor:
         if self.conditional:
@@ -451,6 +465,11 @@ class Diffusion(Conditional, Density, Completer):
             raise ValueError(
                 f"guidance: expected 1 for a model without a condition, got {sampler.guidance:g}; "
                 "train one with conditional=true"
+            )
+        if sampler.guidance != 1 and self.drop_condition == 0:
+            raise ValueError(
+                f"guidance: expected 1 for a model that always saw c, got {sampler.guidance:g}; "
+                "train one with drop_condition above 0"
             )
         continuous = self.schedule.times is None
         if isinstance(sampler, ProbabilityFlow) and sampler.method == "rk4" and not continuous:

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.flow import Field, Method, carry
+from reparam.diffusion.flow import Field, Method, carry, passes_of
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import over
 from reparam.diffusion.units import Units
 from reparam.limits import Count, limited
 from reparam.model import Codec, Density, LogProb, Model, Space
+
+STEPS = 100
 
 
 class HasFlow(Protocol):
@@ -43,7 +45,7 @@ class DiffusionCodec(Codec, Density):
 
     Args:
         model: a diffusion model, whose weights it shares.
-        sampling_steps: of the solver, each way.
+        sampling_steps: of the solver, each way; None: 100, or all of fewer times.
         method: heun, ddim, or rk4 in continuous time.
 
     Shape: x and code (B, *space.shape).
@@ -63,18 +65,26 @@ class DiffusionCodec(Codec, Density):
     approximation = "flow solver"
 
     @limited
-    def __init__(self, model: Model, sampling_steps: Count = 100, method: Method = "heun") -> None:
+    def __init__(
+        self, model: Model, sampling_steps: Count | None = None, method: Method = "heun"
+    ) -> None:
         super().__init__(model.space)
         self.anchor = model.anchor
         self.model, self.conditional = model, model.conditional
         self.class_names = model.class_names
-        self.steps, self.method = sampling_steps, method
+        self.method = method
         self.flow: HasFlow = model  # type: ignore[assignment]
+        self.steps = sampling_steps or min(STEPS, self.flow.schedule.times or STEPS)
         if method == "rk4" and self.flow.schedule.times is not None:
             raise ValueError("method: rk4 needs continuous time, this model has T times; take heun")
-        self.flow.schedule.grid(sampling_steps)
+        self.flow.schedule.grid(self.steps)
         self.log_prob_draws = getattr(model, "log_prob_draws", True)
         self.eval()
+
+    @property
+    def passes(self) -> int:
+        """Of the network, one after the other, to encode or to decode."""
+        return self.steps * passes_of(self.method)
 
     @property
     def counted(self) -> int:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import cost
 from reparam.buffers import Float64Buffers
 from reparam.inspection import Filters, HiddenUnits, Noise
 from reparam.model import (
@@ -80,7 +83,7 @@ class TwoStage(Codec, Generator):
         self.codec, self.generator, self.conditional = codec, generator, generator.conditional
         self.takes_missing = codec.takes_missing
         self.rounding = _Rounding(space.columns) if space.columns else None
-        self.encodes, self.passes_per_draw = codec.encodes, generator.passes_per_draw
+        self.encodes = codec.encodes
         # Of either part that asks for it; each descent is kept by the word of its own part.
         self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
         self.judge = codec.judge
@@ -94,6 +97,22 @@ class TwoStage(Codec, Generator):
         first = (_of_codec(stage, self) for stage in self.codec.stages)
         second = (_of_codes(stage, self) for stage in self.generator.stages)
         return (*first, *second)
+
+    @property
+    def passes_per_draw(self) -> int:  # type: ignore[override]
+        return self.generator.passes_per_draw
+
+    @property
+    def pass_cost(self) -> int:  # type: ignore[override]
+        of_codes = self.generator.pass_cost * cost(self.code_space)
+        return max(1, round(of_codes / cost(self.space)))
+
+    def with_generator(self, generator: Generator) -> Self:
+        """The same codec, with another generator of its codes."""
+        other = copy.copy(self)
+        other._modules = dict(self._modules)  # else both would have the other one
+        other.generator = generator
+        return other
 
     @torch.no_grad()
     def codes_of(self, x: Tensor) -> Tensor:

@@ -19,15 +19,21 @@ from reparam.diffusion.samplers import (
 from reparam.diffusion.schedules import VE, VP, Schedule, SubVP, cosine, linear
 from reparam.diffusion.steps import Prediction, ReverseVariance
 from reparam.limits import Count, Limited, Share
-from reparam.model import Space
+from reparam.model import Codec, Space
 from reparam.models.diffusion import SMALL, Diffusion
+from reparam.models.two_stage import TwoStage
+from reparam.nets import Network
 from reparam.nets.denoiser import denoiser
+from reparam.presets.autoencoders import AutoencoderOptions, ae
 from reparam.presets.registry import Accepts, preset
+from reparam.presets.second_stages import of_codes
+from reparam.presets.vaes import VAEOptions, vae
 from reparam.space import ColumnKind
 
 FAMILY = "Diffusion models"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
 ALL = Accepts(columns=COLUMNS, least=2)
+Objective = Literal["simple", "vlb"]
 Several = Annotated[int, Meta(ge=2)]
 SamplerName = Literal["auto", "ddpm", "ddim", "reverse-sde", "predictor-corrector", "ode"]
 SAMPLERS: dict[str, type[Sampler]] = {
@@ -72,13 +78,14 @@ class DiffusionOptions(Limited):
     sampler: SamplerName = "auto"
     sampling_steps: Count | None = None
 
-    def build(
+    def compose(
         self,
         space: Space,
         schedule: Schedule,
-        objective: Literal["simple", "vlb"] = "simple",
+        objective: Objective = "simple",
         variance: ReverseVariance = "optimal",
     ) -> Diffusion:
+        """The model of these parts, with a network by shape."""
         condition = space if self.conditional else None
         form = (self.network, self.width, self.hidden, self.blocks)
         network = denoiser(space.shape, *form, condition=condition)
@@ -102,23 +109,9 @@ class DiffusionOptions(Limited):
         return kind(steps=steps)
 
 
-@preset(
-    "ddpm",
-    paper="Ho et al. 2020, Denoising diffusion probabilistic models",
-    train=averaged,
-    small={"times": 6, "width": 4, "hidden": (8, 8), "blocks": 1},
-    when="For samples of images and tables that look right, with a bound on log p(x) beside them.",
-)
-def ddpm(
-    space: Annotated[Space, ALL],
-    options: DiffusionOptions,
-    *,
-    times: Several = 1000,
-    schedule: Literal["cosine", "linear"] = "cosine",
-    objective: Literal["simple", "vlb"] = "simple",
-    variance: ReverseVariance = "optimal",
-) -> Diffusion:
-    """Noise is added in T steps, and a network learns to undo each.
+@dataclass(frozen=True)
+class TimesOptions(Limited):
+    """What is of so many times, which is told first.
 
     Args:
         times: T, how many levels of noise there are.
@@ -127,15 +120,67 @@ def ddpm(
         variance: of a step back: optimal is measured after the descent and makes the bound tight;
             beta; posterior, which makes it loose by 0.29 nats a dimension or more.
     """
-    chosen = linear(times) if schedule == "linear" else cosine(times)
-    return options.build(space, chosen, objective, variance)
+
+    times: Several = 1000
+    schedule: Literal["cosine", "linear"] = "cosine"
+    objective: Objective = "simple"
+    variance: ReverseVariance = "optimal"
+
+
+@dataclass(frozen=True)
+class DDPMOptions(DiffusionOptions, TimesOptions):
+    """All of a diffusion model in discrete time."""
+
+    def build(self, space: Space) -> Diffusion:
+        chosen = linear(self.times) if self.schedule == "linear" else cosine(self.times)
+        return self.compose(space, chosen, self.objective, self.variance)
+
+
+@dataclass(frozen=True)
+class FirstStageOptions(Limited):
+    """What a codec of any kind takes.
+
+    Args:
+        latent_dim: entries of the code.
+        hidden: widths of the hidden layers of the encoder; the decoder mirrors it.
+        network: fully connected, convolutional, or by the size of the data.
+    """
+
+    latent_dim: Count = 16
+    hidden: tuple[Count, ...] = (512, 256)
+    network: Network = "auto"
+
+    def build(self, space: Space, kind: Literal["ae", "vae"]) -> Codec:
+        size, hidden, network = self.latent_dim, self.hidden, self.network
+        if kind == "ae":
+            return ae(space, AutoencoderOptions(size, hidden=hidden, network=network))
+        return vae(space, VAEOptions(size, hidden=hidden, network=network))
+
+
+@preset(
+    "ddpm",
+    paper="Ho et al. 2020, Denoising diffusion probabilistic models",
+    train=averaged,
+    # Velocities that start at 0 say that x is near 0, noise that it is as large as can be.
+    small={"times": 24, "width": 4, "hidden": (8, 8), "blocks": 1, "predict": "velocity"},
+    when="For samples of images and tables that look right, with a bound on log p(x) beside them.",
+)
+def ddpm(space: Annotated[Space, ALL], options: DDPMOptions) -> Diffusion:
+    """Noise is added in T steps, and a network learns to undo each."""
+    return options.build(space)
 
 
 @preset(
     "score-sde",
     paper="Song et al. 2021, Score-based generative modeling through SDEs",
     train=averaged,
-    small={"width": 4, "hidden": (8, 8), "blocks": 1, "sampling_steps": 4},
+    small={
+        "width": 4,
+        "hidden": (8, 8),
+        "blocks": 1,
+        "predict": "velocity",
+        "sampling_steps": 4,
+    },
     when="As ddpm, in continuous time: any number of steps, and log p(x) by an ODE.",
 )
 def score_sde(
@@ -150,4 +195,36 @@ def score_sde(
         sde: the noise that is added: variance preserving, less of it, or variance exploding.
     """
     chosen = {"vp": VP, "sub-vp": SubVP, "ve": VE}[sde]
-    return options.build(space, chosen())
+    return options.compose(space, chosen())
+
+
+@preset(
+    "latent-diffusion",
+    paper="Rombach et al. 2022, High-resolution image synthesis with latent diffusion models",
+    train=TrainConfig(batch_size=128, schedule="cosine", clip=1.0, ema=0.999),
+    fixed={"generator.network": "mlp", "generator.width": None},
+    small={
+        "codec.latent_dim": 2,
+        "codec.hidden": (8,),
+        "codec.network": "mlp",
+        "generator.times": 24,
+        "generator.predict": "velocity",
+        "generator.hidden": (8, 8),
+        "generator.blocks": 1,
+    },
+    when="For samples of large images: diffusion of short codes, cheap to draw.",
+)
+def latent_diffusion(
+    space: Space,
+    codec_options: FirstStageOptions,
+    generator: DDPMOptions,
+    *,
+    codec: Literal["ae", "vae"] = "ae",
+) -> TwoStage:
+    """An autoencoder or a VAE, and a diffusion model of its codes; no likelihood.
+
+    Args:
+        codec: what makes codes of x, trained first.
+    """
+    first = codec_options.build(space, codec)
+    return TwoStage(first, generator.build(of_codes(first, generator.conditional)))

@@ -165,7 +165,8 @@ class Preset:
     Calling it builds the model: ``preset(space, **parameters)``. The builder's keywords are its
     parameters, and so are the fields of the dataclasses among its arguments, the options that it
     shares with others: those of an argument called ``options`` under their own names, those of any
-    other behind its name, as ``codec.latent_dim``. Of these fields the preset may change the
+    other behind its name, as ``codec.latent_dim`` (of ``codec`` or ``codec_options``, where
+    ``codec`` is a parameter itself). Of these fields the preset may change the
     ``defaults``, or have values ``fixed``, which are then no parameters. On ``exact`` kinds of data
     log p(x) is exact, on others a bound; ``small`` are parameters of a model for tests; ``when``
     says in a sentence what one uses it for.
@@ -348,7 +349,7 @@ def build(name: str, space: Space, *, seed: int | None = None, **parameters: obj
 
 def typed_names(argument: str, options: type) -> dict[str, str]:
     """By field of a preset's options, what it is called where one types it."""
-    prefix = "" if argument == "options" else f"{argument}."
+    prefix = "" if argument == "options" else f"{argument.removesuffix('_options')}."
     return {field.name: f"{prefix}{field.name}" for field in fields(options)}
 
 
@@ -370,11 +371,13 @@ def nested(parameters: Mapping[str, object]) -> dict[str, object]:
 
     >>> nested({"codec.latent_dim": 2, "k": 3})
     {'codec': {'latent_dim': 2}, 'k': 3}
+    >>> nested({"codec.latent_dim": 2, "codec": "vae"})  # a name alone is no keyword: **{...}
+    {'codec.latent_dim': 2, 'codec': 'vae'}
     """
     found: dict[str, Any] = {}
     for name, value in parameters.items():
         part, dot, field = name.partition(".")
-        if dot:
+        if dot and part not in parameters:
             found.setdefault(part, {})[field] = value
         else:
             found[name] = value

@@ -67,4 +67,6 @@ def _by_epochs(entry: TrainedModel, config: TrainConfig, fields: dict[str, objec
 
 
 def _call(name: str, positional: list[str], keywords: Mapping[str, object]) -> str:
-    return f"{name}({', '.join([*positional, *(f'{k}={v!r}' for k, v in keywords.items())])})"
+    named = [f"{k}={v!r}" for k, v in keywords.items() if k.isidentifier()]
+    others = {k: v for k, v in keywords.items() if not k.isidentifier()}
+    return f"{name}({', '.join([*positional, *named, *([f'**{others!r}'] if others else [])])})"

@@ -1,0 +1,168 @@
+"""How a run's model draws: options of which each model has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from reparam.cli.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reparam.diffusion.samplers import Sampler
+    from reparam.model import Generator, Model
+    from reparam.models.diffusion import Diffusion
+
+SamplerName = Literal["ddpm", "ddim", "reverse-sde", "predictor-corrector", "ode"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Drawing:
+    """How x is drawn, where the model leaves a choice.
+
+    Args:
+        temperature: Of a flow: by what its noise is scaled; below 1 no draws of p(x); none: 1.
+        sampler: Of a diffusion model; none: the run's own.
+        sampling_steps: Of a diffusion model; none: as many as by the run's own sampler.
+        guidance: Of a conditional diffusion model: 1 draws of p(x|c), 0 ignores c, more
+            exaggerates it; none: 1.
+        eta: Of ddim: from 0, no noise on the way, to 1.
+        corrections: Of predictor-corrector, after every step.
+        snr: Of predictor-corrector: signal-to-noise ratio of a correction.
+        method: Of ode: heun, ddim or, in continuous time, rk4.
+    """
+
+    temperature: float | None = None
+    sampler: Annotated[SamplerName | None, option()] = None
+    sampling_steps: int | None = None
+    guidance: float | None = None
+    eta: float | None = None
+    corrections: int | None = None
+    snr: float | None = None
+    method: Annotated[Literal["heun", "ddim", "rk4"] | None, option()] = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were given, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def of(self, model: Generator) -> Generator:
+        """The model, drawn as was asked for.
+
+        Raises:
+            ValueError: options that the model does not have.
+        """
+        asked = {name: v for name, v in self.given.items() if name != "temperature"}
+        inner = diffusion_of(model)
+        if not asked:
+            return model
+        if inner is None:
+            first = next(iter(asked))
+            kind = type(model).__name__
+            raise ValueError(f"{first}: {kind} is no diffusion model; {_instead(model)}")
+        changed = inner.through(_sampler(inner.sampler, asked))
+        return with_diffusion(model, changed)
+
+    def draw(self, model: Generator) -> Callable[..., Tensor]:
+        """``sample`` of the model, at a temperature where it has one."""
+        from reparam.models.invertible import Invertible, check_temperature
+
+        if self.temperature is None or self.temperature == 1:
+            return model.sample
+        if not isinstance(model, Invertible):
+            name = type(model).__name__
+            raise ValueError(
+                f"temperature: {name} has no base to scale, only flows do; {_instead(model)}"
+            )
+        return partial(model.sample, temperature=check_temperature(self.temperature))
+
+    def told(self, model: Generator) -> str:
+        """How the samples were drawn, to be said of them."""
+        if self.temperature not in (None, 1):
+            return f" at temperature {self.temperature:g}, not of p(x),"
+        inner = diffusion_of(model)
+        if inner is None:
+            return ""
+        steps = inner.sampler.steps or inner.schedule.times
+        words = f" by {_names()[type(inner.sampler)]} in {steps} steps"
+        guidance = inner.sampler.guidance
+        return words + (f", guidance {guidance:g}, not of p(x|c)," if guidance != 1 else "")
+
+
+AS_IT_DRAWS = Drawing()
+
+
+@contextmanager
+def steps_shown(doing: str) -> Iterator[None]:
+    """A bar of the steps that a model takes inside, where it takes several."""
+    from reparam.news import listening
+    from reparam.progress import bar
+
+    with bar(doing) as watch, listening(lambda share: watch("steps", share)):
+        yield
+
+
+def diffusion_of(model: Model) -> Diffusion | None:
+    """The diffusion model that a model is, or draws codes by."""
+    from reparam.models.diffusion import Diffusion
+    from reparam.models.two_stage import TwoStage
+
+    inner = model.generator if isinstance(model, TwoStage) else model
+    return inner if isinstance(inner, Diffusion) else None
+
+
+def with_diffusion(model: Generator, inner: Diffusion) -> Generator:
+    """The model with another one in the place of its diffusion model."""
+    from reparam.models.two_stage import TwoStage
+
+    return model.with_generator(inner) if isinstance(model, TwoStage) else inner
+
+
+def _sampler(usual: Sampler, asked: dict[str, Any]) -> Sampler:
+    """The sampler that is asked for; steps and guidance as usual where nothing is said of them."""
+    from reparam.presets.diffusion import SAMPLERS
+
+    own = {("steps" if name == "sampling_steps" else name): v for name, v in asked.items()}
+    name = own.pop("sampler", _names()[type(usual)])
+    kind = SAMPLERS[name]
+    if isinstance(usual, kind):
+        return replace(usual, **_known(name, usual, own))
+    chosen = kind(steps=usual.steps, guidance=usual.guidance)
+    return replace(chosen, **_known(name, chosen, own))
+
+
+def _known(name: str, sampler: Sampler, asked: dict[str, Any]) -> dict[str, Any]:
+    """The same options; ValueError for one that the sampler does not have."""
+    has = [field.name for field in fields(sampler)]
+    for option_name in asked:
+        if option_name not in has:
+            words = ["--sampling-steps" if one == "steps" else f"--{one}" for one in has]
+            raise ValueError(f"{option_name}: {name} has none; it has {', '.join(words)}")
+    return asked
+
+
+def _names() -> dict[type[Sampler], str]:
+    from reparam.presets.diffusion import SAMPLERS
+
+    return {kind: name for name, kind in SAMPLERS.items()}
+
+
+def _instead(model: Model) -> str:
+    """Which options of drawing a model has."""
+    from reparam.models.invertible import Invertible
+
+    has = ["--temperature"] if isinstance(model, Invertible) else []
+    inner = diffusion_of(model)
+    if inner is not None:
+        has += ["--sampler", "--sampling-steps", *(["--guidance"] if inner.conditional else [])]
+    if model.conditional:
+        has.append("--label" if model.space.attributes is None else "--attribute")
+    return f"it has {', '.join(has)}" if has else "leave it out"
