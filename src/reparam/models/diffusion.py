@@ -28,6 +28,7 @@ from reparam.diffusion.steps import (
     target,
 )
 from reparam.diffusion.units import Units
+from reparam.inspection import FromNoise
 from reparam.limits import Count, Share, limited
 from reparam.model import (
     Batch,
@@ -35,6 +36,7 @@ from reparam.model import (
     Completer,
     Density,
     Descend,
+    Generator,
     LogProb,
     Loss,
     Model,
@@ -44,6 +46,7 @@ from reparam.model import (
 )
 from reparam.models.conditional import Conditional
 from reparam.models.diffusion_codec import DiffusionCodec
+from reparam.models.undoing import Undoing
 
 ROWS_OF_A_TIME = 64  # at most, by which the variances of a step are measured
 ROWS_OF_THE_LAST = 512  # by which its scale is
@@ -298,6 +301,10 @@ class Diffusion(Conditional, Density, Completer):
             method: heun by default, ddim, or rk4 in continuous time.
         """
         return DiffusionCodec(self, **options)
+
+    @property
+    def from_noise(self) -> FromNoise[Generator]:
+        return Undoing(self)
 
     def process(self, c: Tensor | None, guidance: float = 1.0) -> Process:
         """What samplers need of the model under a condition."""

@@ -1,0 +1,90 @@
+"""Pictures of points of the plane on their way from noise to data, with the score as arrows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from markupsafe import Markup
+from torch import Tensor
+
+from reparam.inspection import FromNoise, Noised
+from reparam.model import Density, Generator
+from reparam.report import plots, queries
+from reparam.report.colors import INK, model_color
+from reparam.report.section import Shown
+from reparam.report.window import Window
+
+INSTANTS, ARROWS = 7, 13  # pictures, and arrows across and up in each
+FEWEST, MOST = 200, 1000  # points
+REACH = 2.6  # deviations of the noise that the window shows
+STRONG = 0.9  # the quantile of lengths from which on arrows are as long as they get
+MAP_PASSED = 4 * 10**8  # entries of x through networks for a map of the density
+SIDES = (30, 120)  # cells of it, across and up
+SOLVED = 20  # steps of the flow
+PASSES = 10  # of the network for a cell and a step: two, each with two gradients of two passes
+SIZE = (1.9, 1.8)  # inches
+
+Figures = list[tuple[str, Markup]]
+
+
+def instants(shown: Shown, index: int, label: str, model: Generator) -> Figures:
+    """Draws at some times, and at each but the last where the score points."""
+    view = model.from_noise
+    if view is None or model.conditional:
+        return []
+    count = shown.affordable(model, model.passes_per_draw, FEWEST, MOST)
+    path = view.path(count, INSTANTS, generator=queries.seeded_generator(shown.seed))
+    window = _window(path, shown.split.x)
+    return [(_caption(one), _picture(view, one, window, index, label)) for one in path]
+
+
+def _window(path: list[Noised], x: Tensor) -> Window:
+    """One for all times: as states are scaled, noise is as wide as the data are."""
+    middle, wide = x.double().mean(0), REACH * x.double().std(0)
+    (left, bottom), (right, top) = (middle - wide).tolist(), (middle + wide).tolist()
+    return Window(left, right, bottom, top)
+
+
+def _caption(one: Noised) -> str:
+    return f"t = {one.t:.2g}"
+
+
+def _picture(
+    view: FromNoise[Generator], one: Noised, window: Window, index: int, label: str
+) -> Markup:
+    with plots.style():
+        figure, axis = plots.panel(*SIZE)
+        axis.set(xlim=window[:2], ylim=window[2:])
+        axis.grid(False)
+        there = queries.plain(one.state)
+        plots.dots(axis, there[there.isfinite().all(1)], model_color(index))
+        if one.t > 0:
+            _arrows(axis, view, one.t, window)
+        return plots.svg(figure, f"{label}: draws at time {one.t:.2g}, and the score")
+
+
+def _arrows(axis: Any, view: FromNoise[Generator], t: float, window: Window) -> None:
+    """Where log p_t rises, longer where it is steeper."""
+    cells = window.cells(ARROWS)
+    score = view.score(cells, t)
+    if score is None:
+        return
+    across = torch.tensor([window.right - window.left, window.top - window.bottom])
+    steep = queries.plain(score) * across  # per width of the window
+    length = steep.norm(dim=1, keepdim=True)
+    most = length.quantile(STRONG).clamp(min=1e-12)
+    arrow = steep / length.clamp(min=1e-12) * (length / most).clamp(max=1) * across / ARROWS
+    ends = (*cells.T.numpy(), *arrow.T.numpy())
+    style = {"angles": "xy", "scale_units": "xy", "scale": 1.0, "color": INK, "pivot": "middle"}
+    axis.quiver(*ends, width=0.006, headwidth=4, headlength=4, headaxislength=3.5, **style)
+
+
+def density_by_flow(shown: Shown, model: Generator, window: Window) -> Tensor | None:
+    """log p(x) of cells (side²,) by the flow, of as many cells as are affordable."""
+    view = model.from_noise
+    density = None if view is None else view.flow(SOLVED)
+    if density is None or not isinstance(density, Density):
+        return None
+    cells = shown.affordable(model, PASSES * SOLVED, SIDES[0] ** 2, SIDES[1] ** 2, MAP_PASSED)
+    return queries.log_p(density, window.cells(int(cells**0.5)), 1, shown.seed)
