@@ -162,12 +162,10 @@ class FromNoise(Protocol[Drawn]):
         """x with noise, the same at all times, as the ``state`` of ``Noised``."""
         ...
 
-    def spent(
-        self, x: Tensor, c: Tensor | None, parts: int, generator: Generator | None = None
-    ) -> list[Spent]:
-        """Minus the bound of x by time, from noise to data, in about so many parts; [] of none.
+    def spent(self, x: Tensor, c: Tensor | None, generator: Generator | None = None) -> list[Spent]:
+        """Minus the bound of x by time, from noise to data, about halved by each; [] of none.
 
-        The first part is from the prior at time 1, the last one −log p(x | x_first).
+        The first part is the prior's, at time 1, the last one −log p(x | x_first).
         """
         ...
 

@@ -108,15 +108,15 @@ class Undoing:
 
     @torch.no_grad()
     def spent(
-        self, x: Tensor, c: Tensor | None, parts: int, generator: torch.Generator | None = None
+        self, x: Tensor, c: Tensor | None, generator: torch.Generator | None = None
     ) -> list[Spent]:
-        """By parts as long on a logarithmic axis, a row at four times of each, spread evenly."""
+        """Steps 1, 2, 3–4, 5–8 and so on, a row at four times of each part, spread evenly."""
         bound = self.model.bound
         if bound is None:
             return []
         y, ladj = self.model.units(x.to(self.model.anchor), generator)
-        ends = torch.logspace(0, torch.tensor(float(bound.times)).log10().item(), parts)
-        places = sorted({*ends.round().long().tolist(), bound.times}, reverse=True)
+        halved = {2**k for k in range(bound.times.bit_length()) if 2**k < bound.times}
+        places = sorted({*halved, bound.times}, reverse=True)
         found = [Spent(1.0, 1.0, bound.of_prior(y))]
         for late, early in pairwise(places):
             nats = self._between(y, c, late, early, generator)
@@ -227,7 +227,7 @@ class UndoingOfCodes:
         return [self.whole.decode(code) for code in codes]
 
     def spent(
-        self, x: Tensor, c: Tensor | None, parts: int, generator: torch.Generator | None = None
+        self, x: Tensor, c: Tensor | None, generator: torch.Generator | None = None
     ) -> list[Spent]:
         """None: nats of codes are no nats of x."""
         return []

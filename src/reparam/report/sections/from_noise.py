@@ -68,7 +68,8 @@ SECTION: Section = Section(
     """Models that learned to undo noise draw by doing so step by step. Each column is a time, from
 1, noise, to 0, data: above, what a test image becomes with so much noise; below it, where a draw is
 on its way, and the x̂ that the network takes it for, a mean over all x that are still possible. It
-is blurred at first, as these are many. States are scaled to vary as x does at every time.""",
+is blurred at first, as these are many; at 1 nothing of x is there, and what a network of noise says
+of it means little. States are scaled to vary as x does at every time.""",
     build,
     "from_noise.html.j2",
     images,

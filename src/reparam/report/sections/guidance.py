@@ -29,7 +29,7 @@ def build(shown: Shown) -> list[Card]:
 def _card(shown: Shown, index: int, label: str, view: FromNoise[Generator]) -> Card:
     names = class_names(shown.data)[: shown.data.space.classes]
     steps = min(STEPS, view.samplers[SAMPLER] or STEPS)
-    rows: list[tuple[str, int, tuple[float, ...]]] = [("any", 0, (WITHOUT,))]
+    rows: list[tuple[str, int, tuple[float, ...]]] = [("any class", 0, (WITHOUT,))]
     rows += [(name, number, (AS_LEARNED, MORE)) for number, name in enumerate(names[:CLASSES])]
     figures = []
     for name, number, guidances in rows:
@@ -50,8 +50,8 @@ SECTION: Section = Section(
     "guidance",
     "Guidance",
     """Models that learned to undo noise with and without the class can follow it more than they
-would: ε<sub>∅</sub> + w (ε<sub>c</sub> − ε<sub>∅</sub>) takes the place of the noise ε. Without the
-class, w&nbsp;=&nbsp;0, all classes are mixed. Left, w&nbsp;=&nbsp;1 draws of p(x|c); right,
+would, by a noise of ε<sub>∅</sub>&nbsp;+&nbsp;w&nbsp;(ε<sub>c</sub>&nbsp;−&nbsp;ε<sub>∅</sub>).
+Without the class, w&nbsp;=&nbsp;0, all classes are mixed; w&nbsp;=&nbsp;1 draws of p(x|c);
 w&nbsp;=&nbsp;3 exaggerates what tells a class from others: clearer images, less varied, and no
 draws of p(x|c).""",
     build,

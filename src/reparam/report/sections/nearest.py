@@ -21,21 +21,16 @@ OF_TEST = 200  # test images at most by which it is told how near unseen ones ar
 
 def build(shown: Shown) -> list[Card]:
     """Test images with the training images nearest to them, and draws of every generator."""
-    if not any(shown.of(Generator)):
-        return []
-    data = shown.data
-    most = min(TRAINING_ROWS, TRAINING_ENTRIES // data.space.dimension)
-    near = Nearest(shown, most)
-    x = subset(data.test, OF_TEST, shown.seed).x
-    drawn = torch.randperm(len(x), generator=queries.seeded_generator(shown.seed))
-    usual = near.distances(x).mean().item()
-    cards = [
-        near.card(
-            None, "Test images", x[drawn[: len(next(iter(shown.samples.values())).draws)]], usual
-        )
-    ]
+    cards: list[Card] = []
+    near = Nearest(shown)
+    test = subset(shown.data.test, OF_TEST, shown.seed).x
+    usual = near.distances(test).mean().item()
+    drawn = torch.randperm(len(test), generator=queries.seeded_generator(shown.seed))
     for index, label, _ in shown.of(Generator):
-        cards.append(near.card(index, label, shown.samples[index].draws, usual))
+        draws = shown.samples[index].draws
+        if not cards:
+            cards.append(near.card(None, "Test images", test[drawn[: len(draws)]], usual))
+        cards.append(near.card(index, label, draws, usual))
     return cards
 
 
@@ -44,11 +39,11 @@ class Nearest:
 
     Args:
         shown: what the page is about.
-        most: training images.
     """
 
-    def __init__(self, shown: Shown, most: int) -> None:
+    def __init__(self, shown: Shown) -> None:
         self.shown = shown
+        most = min(TRAINING_ROWS, TRAINING_ENTRIES // shown.data.space.dimension)
         self.train = subset(shown.data.train, most, shown.seed)
         self.vectors = Vectors(shown.data.space, self.train.x)
         large = max(shown.data.space.shape[1:]) > LARGE
