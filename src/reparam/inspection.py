@@ -174,7 +174,7 @@ class FromNoise(Protocol[Drawn]):
         ...
 
     def flow(self, steps: int) -> Drawn | None:
-        """A density of the same weights by the probability-flow ODE; None where there is none."""
+        """The density of a model in continuous time by an ODE in so many steps; None of others."""
         ...
 
 

@@ -168,9 +168,8 @@ class Undoing:
         return -noise * level.norm / level.noise / slope
 
     def flow(self, steps: int) -> Generator | None:
-        if self.model.units.discrete:
+        if self.model.schedule.times is not None:
             return None
-        steps = min(steps, self.model.schedule.times or steps)
         codec: Generator = self.model.as_codec(sampling_steps=steps)
         return codec
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,20 +10,20 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam.inspection import FromNoise, Noised
-from reparam.model import Density, Generator
+from reparam.model import Density, Generator, Model
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color
 from reparam.report.section import Shown
 from reparam.report.window import Window
 
-INSTANTS, ARROWS = 7, 13  # pictures, and arrows across and up in each
-FEWEST, MOST = 200, 1000  # points
+INSTANTS, ARROWS = 7, 11  # pictures, and arrows across and up in each
+FEWEST, MOST = 200, 500  # points
 REACH = 2.6  # deviations of the noise that the window shows
 STRONG = 0.9  # the quantile of lengths from which on arrows are as long as they get
-MAP_PASSED = 4 * 10**8  # entries of x through networks for a map of the density
-SIDES = (30, 120)  # cells of it, across and up
-SOLVED = 20  # steps of the flow
-PASSES = 10  # of the network for a cell and a step: two, each with two gradients of two passes
+MAP_PASSED = 3 * 10**8  # entries of x through networks for a map of the density
+LEAST_SIDE = 30  # cells of it, across and up
+SURE = 0.98  # of the cells
+SOLVED, OF_A_STEP = 20, 10  # steps of the flow; passes of one: two, with two gradients of two each
 SIZE = (1.9, 1.8)  # inches
 
 Figures = list[tuple[str, Markup]]
@@ -56,7 +57,7 @@ def _picture(
     with plots.style():
         figure, axis = plots.panel(*SIZE)
         axis.set(xlim=window[:2], ylim=window[2:])
-        axis.grid(False)
+        axis.set(xticks=[], yticks=[])
         there = queries.plain(one.state)
         plots.dots(axis, there[there.isfinite().all(1)], model_color(index))
         if one.t > 0:
@@ -77,14 +78,27 @@ def _arrows(axis: Any, view: FromNoise[Generator], t: float, window: Window) -> 
     arrow = steep / length.clamp(min=1e-12) * (length / most).clamp(max=1) * across / ARROWS
     ends = (*cells.T.numpy(), *arrow.T.numpy())
     style = {"angles": "xy", "scale_units": "xy", "scale": 1.0, "color": INK, "pivot": "middle"}
-    axis.quiver(*ends, width=0.006, headwidth=4, headlength=4, headaxislength=3.5, **style)
+    head = {"headwidth": 4, "headlength": 4, "headaxislength": 3.5}
+    axis.quiver(*ends, width=0.006, alpha=0.75, **head, **style)
 
 
-def density_by_flow(shown: Shown, model: Generator, window: Window) -> Tensor | None:
-    """log p(x) of cells (side²,) by the flow, of as many cells as are affordable."""
+def log_density(shown: Shown, model: Density, window: Window, side: int, draws: int) -> Tensor:
+    """log p of (side²,) cells of the window, or of fewer of a dear model.
+
+    In continuous time by fewer steps of the flow than ``log_prob`` takes.
+    """
     view = model.from_noise
-    density = None if view is None else view.flow(SOLVED)
-    if density is None or not isinstance(density, Density):
-        return None
-    cells = shown.affordable(model, PASSES * SOLVED, SIDES[0] ** 2, SIDES[1] ** 2, MAP_PASSED)
-    return queries.log_p(density, window.cells(int(cells**0.5)), 1, shown.seed)
+    flow = None if view is None else view.flow(SOLVED)
+    if isinstance(flow, Density):
+        passes, draws, density = OF_A_STEP * SOLVED, 1, flow
+    else:
+        passes, density = draws if view else 1, model
+    least, most = min(side, LEAST_SIDE) ** 2, side**2
+    cells = shown.affordable(model, passes, least, most, MAP_PASSED) if view else most
+    return queries.log_p(density, window.cells(math.isqrt(cells)), draws, shown.seed)
+
+
+def densest(model: Model, log_p: Tensor) -> float:
+    """The most of a map; of a solver's but for the few cells that it may have wrong."""
+    exact = not (isinstance(model, Generator) and model.from_noise)
+    return float(log_p.double().nan_to_num(-math.inf).quantile(1.0 if exact else SURE))

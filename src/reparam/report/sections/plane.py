@@ -41,13 +41,13 @@ def build(shown: Shown) -> list[PlaneCard]:
     window = Window.around(shown.split.x.double())
     truth = shown.data.true_log_density
     maps = {
-        index: _map(shown, model, window)
+        index: noise_in_plane.log_density(shown, model, window, SIDE, DRAWS)
         for index, _, model in shown.of(Density)
         if not model.conditional  # p(x|c) is another thing
     }
     wanted = None if truth is None else truth(window.cells(SIDE))
-    found = [*maps.values(), *([] if wanted is None else [wanted])]
-    most = max((float(log_p.max()) for log_p in found), default=0.0)
+    tops = [noise_in_plane.densest(shown.entries[i].model, log_p) for i, log_p in maps.items()]
+    most = max([*tops, *([] if wanted is None else [float(wanted.max())])], default=0.0)
     figures = [("Test data", _points(shown.split.x, window, INK, "Test data"))]
     if wanted is not None:
         figures.append(
@@ -60,8 +60,7 @@ def build(shown: Shown) -> list[PlaneCard]:
         figures = [("Samples", _points(drawn, window, model_color(index), f"{label}: samples"))]
         log_p = maps.get(index)
         if log_p is not None:
-            how = " by the flow" if model.from_noise is not None else ""
-            caption = f"log p{how}: {_scale(most)}"
+            caption = f"log p{_how(model)}: {_scale(most)}"
             figures.append((caption, _heat(log_p, window, most, f"{label}: density")))
         if isinstance(model, Invertible) and not model.conditional:
             noise = _noise(model, shown.seed)
@@ -72,10 +71,11 @@ def build(shown: Shown) -> list[PlaneCard]:
     return cards
 
 
-def _map(shown: Shown, model: Density, window: Window) -> Tensor:
-    """log p of cells: of a model that undoes noise by its flow, whose errors are none of draws."""
-    found = noise_in_plane.density_by_flow(shown, model, window)
-    return queries.log_p(model, window.cells(SIDE), DRAWS, shown.seed) if found is None else found
+def _how(model: Generator) -> str:
+    view = model.from_noise
+    if view is None:
+        return ""
+    return " by the flow" if view.flow(1) is not None else f", a bound by {DRAWS} times"
 
 
 def _scale(most: float) -> str:

@@ -21,6 +21,7 @@ STEPS = (2, 5, 10, 20, 50, 100)  # and all that there are
 MOST_ROWS = 500  # test rows, and samples of each kind
 MOST_PASSED = 5 * 10**7  # entries of x through networks for a sampler: about ten seconds of a core
 BESIDE = ((0, -12), (0, 5), (9, -3))  # where the steps of each sampler stand, in points
+MANY_DECADES = 1e4  # of distances: then only powers of ten are told
 SIZE = (5.2, 3.6)  # inches
 
 Curve = dict[int, Quality]  # by steps
@@ -110,12 +111,15 @@ def _texts(found: Quality | None) -> tuple[str, str, str]:
     """Distance, error and seconds.
 
     >>> _texts(Quality(12.345, 0.6, 0.0123))
-    ('12.3', '0.60', '0.012 s')
+    ('12.3', '0.6', '0.012 s')
     """
     if found is None or math.isnan(found.distance):
         return "—", "", "" if found is None else "not finite"
     digits = 2 if found.distance < 10 else 1 if found.distance < 100 else 0
-    return f"{found.distance:.{digits}f}", f"{found.error:.2g}", f"{found.seconds:.2g} s"
+    if found.distance >= 1e5:  # a sampler that has left the data behind
+        return f"{found.distance:.0e}".replace("e+0", "e"), "", f"{found.seconds:.2g} s"
+    value, error = (f"{number:.{digits}f}" for number in found[:2])
+    return value, error, f"{found.seconds:.2g} s"
 
 
 def _plot(
@@ -146,7 +150,9 @@ def _plot(
         for one in (axis.xaxis, axis.yaxis):
             one.set_major_formatter("{x:g}")  # powers would be set as mathematics
             one.set_minor_formatter("")
-        axis.yaxis.get_major_locator().set_params(subs=(1.0, 2.0, 5.0))
+        low, high = axis.get_ylim()
+        if high < MANY_DECADES * low:
+            axis.yaxis.get_major_locator().set_params(subs=(1.0, 2.0, 5.0))
         axis.set_xlabel("seconds for 100 draws")
         axis.set_ylabel("Fréchet distance")
         axis.legend(frameon=False, fontsize=9, handlelength=2.6)
