@@ -151,9 +151,13 @@ class FromNoise(Protocol[Drawn]):
         ...
 
     def path(
-        self, n: int, kept: int, c: Tensor | None = None, generator: Generator | None = None
+        self,
+        n: int,
+        shares: Sequence[float],
+        c: Tensor | None = None,
+        generator: Generator | None = None,
     ) -> list[Noised]:
-        """What n draws go through, so many instants of it, from the first to the last."""
+        """What n draws are after such shares, from 0 to 1, of the steps that they take."""
         ...
 
     def noised(

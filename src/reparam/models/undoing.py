@@ -52,7 +52,7 @@ class Undoing:
 
     >>> import reparam as rp
     >>> model = rp.build("ddpm", rp.Space((2,), "real"), times=10)
-    >>> [round(moment.t, 2) for moment in Undoing(model).path(3, kept=3)]
+    >>> [round(moment.t, 2) for moment in Undoing(model).path(3, [0, 0.5, 1])]
     [1.0, 0.5, 0.0]
     """
 
@@ -74,14 +74,18 @@ class Undoing:
 
     @torch.no_grad()
     def path(
-        self, n: int, kept: int, c: Tensor | None = None, generator: torch.Generator | None = None
+        self,
+        n: int,
+        shares: Sequence[float],
+        c: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> list[Noised]:
         model = self.model
         c = model.draw_condition(n, generator) if c is None else c
         noise = numerics.noise(model.anchor.new_empty(n, *model.space.shape), "normal", generator)
         steps = model.sampler.steps or model.schedule.times
         assert steps is not None
-        wanted = set(torch.linspace(0, steps, min(kept, steps + 1)).round().long().tolist())
+        wanted = {round(share * steps) for share in shares}
         return [
             self._pictured(one)
             for place, one in enumerate(model.walk(noise, c, generator))
@@ -212,10 +216,14 @@ class UndoingOfCodes:
 
     @torch.no_grad()
     def path(
-        self, n: int, kept: int, c: Tensor | None = None, generator: torch.Generator | None = None
+        self,
+        n: int,
+        shares: Sequence[float],
+        c: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> list[Noised]:
         decode = self.whole.decode
-        found = self.inner.path(n, kept, c, generator)
+        found = self.inner.path(n, shares, c, generator)
         return [Noised(one.t, decode(one.state), decode(one.x)) for one in found]
 
     @torch.no_grad()

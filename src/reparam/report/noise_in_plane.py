@@ -35,7 +35,9 @@ def instants(shown: Shown, index: int, label: str, model: Generator) -> Figures:
     if view is None or model.conditional:
         return []
     count = shown.affordable(model, model.passes_per_draw, FEWEST, MOST)
-    path = view.path(count, INSTANTS, generator=queries.seeded_generator(shown.seed))
+    # Closer to each other at the end, where points come to their places.
+    shares = [1 - (1 - place / (INSTANTS - 1)) ** 2 for place in range(INSTANTS)]
+    path = view.path(count, shares, generator=queries.seeded_generator(shown.seed))
     window = _window(path, shown.split.x)
     return [(_caption(one), _picture(view, one, window, index, label)) for one in path]
 

@@ -31,7 +31,8 @@ def build(shown: Shown) -> list[PathCard]:
         view = model.from_noise
         if view is None:
             continue
-        path = view.path(1, INSTANTS, generator=queries.seeded_generator(shown.seed))
+        shares = [place / (INSTANTS - 1) for place in range(INSTANTS)]
+        path = view.path(1, shares, generator=queries.seeded_generator(shown.seed))
         times = [one.t for one in path]
         rows = examples(shown.data.test, 1, shown.seed)
         x = shown.data.test.x[rows]
