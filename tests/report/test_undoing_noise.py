@@ -20,8 +20,8 @@ from reparam.report.sections import (
     nearest,
     plane,
     sampled_images,
-    steps,
 )
+from reparam.report.sections import sampling_steps as steps
 
 SPACE = Space((1, 4, 4), "levels", 5, classes=3)
 TINY = {"network": "mlp", "hidden": (8, 8), "blocks": 1}
@@ -201,3 +201,9 @@ def test_the_page_has_the_sections_in_their_order(data, ddpm, tmp_path):
     wanted = ["samples", "noise", "nearest", "steps", "bound"]
     assert [name for name in sections if name in wanted] == wanted
     assert html.count("<li>") > from_noise.INSTANTS and "guidance" not in sections
+
+
+def test_nearest_images_are_for_pages_with_a_model_that_undoes_noise(data, ddpm):
+    vae = made("vae", SPACE)
+    assert nearest.SECTION.applies(shown(data, vae, ddpm))
+    assert not nearest.SECTION.applies(shown(data, vae))

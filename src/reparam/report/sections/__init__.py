@@ -32,8 +32,8 @@ from reparam.report.sections import (
     reconstructions,
     sampled_columns,
     sampled_images,
+    sampling_steps,
     score_table,
-    steps,
     training,
     traversals,
 )
@@ -51,7 +51,7 @@ SECTIONS: tuple[Section, ...] = (
     sampled_columns.SECTION,
     line.SECTION,
     plane.SECTION,
-    steps.SECTION,
+    sampling_steps.SECTION,
     column_rows.SECTION,
     column_pairs.SECTION,
     imputed.SECTION,

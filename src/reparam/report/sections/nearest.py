@@ -80,6 +80,14 @@ def _note(index: int | None, apart: Tensor, usual: float) -> str:
     return f"distance {mean:.2f}, {said}" if index is not None else f"distance 1, {said}"
 
 
+def undone(shown: Shown) -> bool:
+    """Images, and a model that undoes noise: it may come to remember all of small data.
+
+    Of other models a page has the scores of near copies, and is short.
+    """
+    return images(shown) and any(model.from_noise for _, _, model in shown.of(Generator))
+
+
 SECTION: Section = Section(
     "nearest",
     "Nearest training images",
@@ -89,5 +97,5 @@ mean of test images being 1. Copies are at 0, which small data invite; what is s
 near many images without being a copy of any.""",
     build,
     "nearest.html.j2",
-    images,
+    undone,
 )

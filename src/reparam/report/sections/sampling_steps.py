@@ -175,5 +175,5 @@ this page was written; numbers at the points are steps. {% if content.cards %}Di
 models of the page; dotted is what training rows score in place of samples, {{ content.floor }}. Of
 so few rows distances are higher than in the table of scores.{% endif %}""",
     build,
-    "steps.html.j2",
+    "sampling_steps.html.j2",
 )
