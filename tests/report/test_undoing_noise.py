@@ -207,3 +207,11 @@ def test_nearest_images_are_for_pages_with_a_model_that_undoes_noise(data, ddpm)
     vae = made("vae", SPACE)
     assert nearest.SECTION.applies(shown(data, vae, ddpm))
     assert not nearest.SECTION.applies(shown(data, vae))
+
+
+def test_dear_models_draw_fewer_rows_of_a_table(monkeypatch):
+    space = Space((2,), "real")
+    about = shown(data_of(space, n=600), made("ddpm", space, times=50), made("vae", space))
+    monkeypatch.setattr("reparam.report.section.MOST_PASSED", 2 * 50 * 300)
+    dear, cheap = (len(rows) for rows in about.drawn_rows.values())
+    assert (dear, cheap) == (300, 600)

@@ -20,6 +20,7 @@ INSTANTS, ARROWS = 7, 11  # pictures, and arrows across and up in each
 FEWEST, MOST = 200, 500  # points
 REACH = 2.6  # deviations of the noise that the window shows
 STRONG = 0.9  # the quantile of lengths from which on arrows are as long as they get
+DRAWN_PASSED = 2 * 10**8  # entries of x through networks for the points
 MAP_PASSED = 3 * 10**8  # entries of x through networks for a map of the density
 LEAST_SIDE = 30  # cells of it, across and up
 SURE = 0.98  # of the cells
@@ -34,7 +35,7 @@ def instants(shown: Shown, index: int, label: str, model: Generator) -> Figures:
     view = model.from_noise
     if view is None or model.conditional:
         return []
-    count = shown.affordable(model, model.passes_per_draw, FEWEST, MOST)
+    count = shown.affordable(model, model.passes_per_draw, FEWEST, MOST, DRAWN_PASSED)
     # Closer to each other at the end, where points come to their places.
     shares = [1 - (1 - place / (INSTANTS - 1)) ** 2 for place in range(INSTANTS)]
     path = view.path(count, shares, generator=queries.seeded_generator(shown.seed))

@@ -124,15 +124,13 @@ class Shown:
         """
         most, found = max(FEWEST_DRAWN, len(self.split)), {}
         for index, _, model in self.of(Generator):
-            count = self.affordable(model, model.passes_per_draw, FEWEST_DEAR, most)
+            count = self.affordable(model, model.passes_per_draw, FEWEST_DEAR, most, MOST_PASSED)
             like = rows_to_imitate(self.data, count, self.seed)
             order = torch.randperm(count, generator=queries.seeded_generator(self.seed))
             found[index] = queries.sample(model, count, like, self.seed).draws[order]
         return found
 
-    def affordable(
-        self, model: Generator, passes: int, least: int, most: int, passed: int = MOST_PASSED
-    ) -> int:
+    def affordable(self, model: Generator, passes: int, least: int, most: int, passed: int) -> int:
         """How many rows to put so often through a model, beside everything else on the page."""
         each = passes * model.pass_cost * cost(self.data.space)
         return min(most, max(least, passed // each))
