@@ -94,6 +94,17 @@ def test_the_score_of_normal_data_points_to_their_mean():
         torch.testing.assert_close(score, -(x - MEAN) / DEVIATION**2, rtol=1e-6, atol=1e-9)
 
 
+def test_values_far_from_0_keep_their_precision():
+    model = rp.build("ddpm", rp.Space((2,), "real"), seed=0, times=20, **SMALL).eval()
+    x = 1.7e9 + normal_rows(40)
+    for stage in model.units.stages:
+        stage.solve(model, [Batch(x, None)])
+    torch.testing.assert_close(model.from_noise.noised(x, [0.0])[0], x, rtol=0, atol=1e-4)
+    near = [model.from_noise.score(x, 0.5), *(p.nats for p in model.from_noise.spent(x, None))]
+    far = model.units.standardize(x)[0]
+    assert all(value.isfinite().all() for value in near) and far.abs().max() < 5
+
+
 def test_only_continuous_time_has_a_flow_and_it_is_the_density():
     assert model_of(times=20).from_noise.flow(10) is None
     flow, x = model_of("score-sde").from_noise.flow(10), normal_rows(30)

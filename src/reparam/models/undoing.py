@@ -37,6 +37,7 @@ class HasWalk(Protocol):
     def anchor(self) -> Tensor: ...
     def through(self, sampler: Sampler) -> Generator: ...
     def as_codec(self, **options: Any) -> Any: ...
+    def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
     def process(self, c: Tensor | None, guidance: float = 1.0) -> Process: ...
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None: ...
     def walk(
@@ -102,7 +103,8 @@ class Undoing:
     def noised(
         self, x: Tensor, times: Sequence[float], generator: torch.Generator | None = None
     ) -> list[Tensor]:
-        y, _ = self.model.units(x.to(self.model.anchor), generator, middle=True)
+        c = self.model.draw_condition(len(x), generator)  # which changes nothing
+        y, _ = self.model.units(self.model.prepare(x, c)[0], generator, middle=True)
         noise, found = numerics.noise(y, "normal", generator), []
         for t in times:
             level = at(self.model.schedule(torch.tensor([t], device=y.device)), y)
@@ -118,7 +120,8 @@ class Undoing:
         bound = self.model.bound
         if bound is None:
             return []
-        y, ladj = self.model.units(x.to(self.model.anchor), generator)
+        x, c = self.model.prepare(x, c)
+        y, ladj = self.model.units(x, generator)
         halved = {2**k for k in range(bound.times.bit_length()) if 2**k < bound.times}
         places = sorted({*halved, bound.times}, reverse=True)
         found = [Spent(1.0, 1.0, bound.of_prior(y))]
@@ -126,7 +129,7 @@ class Undoing:
             nats = self._between(y, c, late, early, generator)
             found.append(Spent(late / bound.times, early / bound.times, nats))
         mean = self._estimated(y, y.new_full((len(y),), 1 / bound.times), c, generator)
-        return [*found, Spent(1 / bound.times, 0.0, bound.of_last(x.to(y), y, mean) - ladj)]
+        return [*found, Spent(1 / bound.times, 0.0, bound.of_last(x, y, mean) - ladj)]
 
     def _between(
         self,
@@ -164,7 +167,7 @@ class Undoing:
         units = self.model.units
         if units.discrete or units.dequantizes:
             return None
-        y, _ = units(x.to(self.model.anchor))
+        y, _ = units(self.model.prepare(x)[0])
         times = y.new_full((len(y),), t)
         level = at(self.model.schedule(times), y)
         noise = self.model.process(None).estimate(level.norm * y, times).noise

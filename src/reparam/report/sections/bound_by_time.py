@@ -32,7 +32,6 @@ def build(shown: Shown) -> list[Card]:
         rows = shown.affordable(model, PASSES, FEWEST_ROWS, MOST_ROWS, MOST_PASSED)
         split = subset(shown.split, rows, shown.seed)
         c, generator = queries.condition(model, split), queries.seeded_generator(shown.seed)
-        c = None if c is None else c.to(model.anchor.device)
         spent = view.spent(split.x, c, generator)
         if spent:
             plot = _plot(spent, f"{label}: nats of the bound by time", model_color(index))
