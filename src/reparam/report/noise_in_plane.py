@@ -85,19 +85,20 @@ def _arrows(axis: Any, view: FromNoise[Generator], t: float, window: Window) -> 
     axis.quiver(*ends, width=0.006, alpha=0.75, **head, **style)
 
 
-def log_density(shown: Shown, model: Density, window: Window, side: int, draws: int) -> Tensor:
-    """log p of (side²,) cells of the window, or of fewer of a dear model.
-
-    In continuous time by fewer steps of the flow than ``log_prob`` takes.
-    """
+def in_few_steps(model: Density) -> Density:
+    """In continuous time the flow in fewer steps than ``log_prob`` takes; else the model itself."""
     view = model.from_noise
     flow = None if view is None else view.flow(SOLVED)
-    if isinstance(flow, Density):
-        passes, draws, density = OF_A_STEP * SOLVED, 1, flow
-    else:
-        passes, density = draws if view else 1, model
-    least, most = min(side, LEAST_SIDE) ** 2, side**2
-    cells = shown.affordable(model, passes, least, most, MAP_PASSED) if view else most
+    return flow if isinstance(flow, Density) else model
+
+
+def log_density(shown: Shown, model: Density, window: Window, side: int, draws: int) -> Tensor:
+    """log p of (side²,) cells of the window, or of fewer of a dear model."""
+    density, cells = in_few_steps(model), side**2
+    if model.from_noise is not None:
+        passes = draws if density is model else OF_A_STEP * SOLVED
+        least = min(side, LEAST_SIDE) ** 2
+        cells = shown.affordable(model, passes, least, cells, MAP_PASSED)
     return queries.log_p(density, window.cells(math.isqrt(cells)), draws, shown.seed)
 
 
