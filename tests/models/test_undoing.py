@@ -110,8 +110,10 @@ def test_only_continuous_time_has_a_flow_and_it_is_the_density():
     flow, x = model_of("score-sde").from_noise.flow(10), normal_rows(30)
     assert isinstance(flow, Density)
     wanted = torch.distributions.Normal(MEAN, DEVIATION).log_prob(x).sum(1)
-    # The exact flow of standard normal rows stays where it is: the solver has no error.
-    torch.testing.assert_close(flow.log_prob(x).value, wanted, rtol=0, atol=1e-4)
+    # The exact flow of standard normal rows stays where it is: the solver has no error but at the
+    # end, whose ε̂ is that of the first time, σ = 0.001 times y, over half a step of about 0.16.
+    end = 0.001 * 0.16 / 2 * ((x - MEAN) / DEVIATION).square().sum(1).max().item()
+    torch.testing.assert_close(flow.log_prob(x).value, wanted, rtol=0, atol=2 * end)
 
 
 def test_samplers_are_those_of_the_kind_of_time():

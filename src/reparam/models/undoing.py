@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.diffusion.bound import Bound
+from reparam.diffusion.flow import Field
 from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import Process, ReverseVariance, at
@@ -39,6 +40,7 @@ class HasWalk(Protocol):
     def as_codec(self, **options: Any) -> Any: ...
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
     def process(self, c: Tensor | None, guidance: float = 1.0) -> Process: ...
+    def velocity(self, c: Tensor | None) -> Field: ...
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None: ...
     def walk(
         self, noise: Tensor, c: Tensor | None = None, generator: torch.Generator | None = None
@@ -168,9 +170,11 @@ class Undoing:
         if units.discrete or units.dequantizes:
             return None
         y, _ = units(self.model.prepare(x)[0])
-        times = y.new_full((len(y),), t)
-        level = at(self.model.schedule(times), y)
-        noise = self.model.process(None).estimate(level.norm * y, times).noise
+        time = y.new_full((1,), t)
+        level = at(self.model.schedule(time), y)
+        # From the velocity, whose x̂ is not clipped, as it is in steps of samplers.
+        v = self.model.velocity(None)(y, time)
+        noise = (level.noise * y + level.signal * v) / level.norm
         slope = units.mean(torch.ones_like(y)) - units.mean(torch.zeros_like(y))
         return -noise * level.norm / level.noise / slope
 
