@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.batching import affordable, cost, draws_at_once, spread_rows
+from reparam.batching import affordable, cost, draws_at_once, in_batches, spread_rows
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import EXACT_TRACE, Field, Method, log_density, velocity_of
@@ -451,7 +451,8 @@ class Diffusion(Conditional, Density, Completer):
             errors.index_add_(0, index[part], squares)
         self.bound.errors.copy_(errors / (counts.clamp(min=1) * max(self.counted, 1)))
         first = torch.full((len(y),), self.schedule.first, device=y.device)
-        self.bound.measure_last(x, y, self._noised(y, first, c, None))
+        noised = partial(self._noised, generator=None)
+        self.bound.measure_last(x, y, in_batches(noised, draws_at_once(self.space), y, first, c))
 
     @torch.no_grad()
     def _widen(self, model: Model, batches: Iterable[Batch]) -> None:
