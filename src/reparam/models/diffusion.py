@@ -351,14 +351,16 @@ class Diffusion(Conditional, Density, Completer):
 
         The latter only where noise outweighs x: there the mean of x given x_t cannot lie outside,
         but x̂ may by far, as errors of ε̂ count σ/α times. Nearer to x an outlier may lie outside.
+        Constants are known at any noise, and nothing trains what a network says of them.
         """
         level = at(self.schedule(t), state)
         within = clipped(found, state, level, self.units.low, self.units.high)
         if self.units.discrete:
             return within
         outweighed = level.noise > level.signal
+        known = outweighed | (self.units.entries(torch.ones_like(state)) == 0)
         parts = zip(within, found, strict=True)
-        return Estimate(*(torch.where(outweighed, part, free) for part, free in parts))
+        return Estimate(*(torch.where(known, part, free) for part, free in parts))
 
     def _output(self, unit: Tensor, t: Tensor, c: Tensor | None, kept: Tensor | None) -> Tensor:
         if self.conditional:
