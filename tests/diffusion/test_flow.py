@@ -6,13 +6,14 @@ import math
 
 import pytest
 import torch
-from exact_denoisers import F64, Normal, diffusion, one
+from exact_denoisers import F64, Best, Normal, diffusion, one
 from torch import Tensor
 
 import reparam as rp
 from reparam.diffusion.flow import carry, log_density, velocity_of
 from reparam.diffusion.schedules import VE, VP, Schedule, SubVP
 from reparam.diffusion.steps import Estimate
+from reparam.model import Batch, Solve, Space
 
 WEIGHTS = torch.tensor([0.5, 0.3, 0.2], dtype=F64)
 MEANS = torch.tensor([[-1.5, 0.0], [1.0, 1.0], [0.5, -1.5]], dtype=F64)
@@ -45,8 +46,12 @@ def estimator(schedule: Schedule):
     return estimate
 
 
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
 def draws(rows: int = 400) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     which = torch.multinomial(WEIGHTS, rows, True, generator=generator)
     noise = torch.randn(rows, 2, generator=generator, dtype=F64)
     return MEANS[which] + VARIANCES[which].sqrt()[:, None] * noise
@@ -146,6 +151,49 @@ def test_traces_by_random_signs_have_the_exact_mean():
     few, many = found_by(1), found_by(16)
     assert many.std() < 0.5 * few.std()
     assert abs(few.mean() - many.mean()) < 4 * few.std() / 30**0.5
+
+
+@pytest.mark.parametrize("dimension", [2, 33])
+def test_where_x_asks_for_gradients_they_are_the_score(dimension: int):
+    """−S⁻¹ x of normal data, by the exact divergence and by random signs."""
+    variances = torch.linspace(0.5, 3, dimension, dtype=F64)
+    law = Normal(torch.diag(variances))
+    x = law.draw(3).requires_grad_()
+    found = diffusion(law, VP()).as_codec(sampling_steps=40).log_prob(x).value
+    (gradient,) = torch.autograd.grad(found.sum(), x)
+    torch.testing.assert_close(gradient, -x.detach() / variances, rtol=0, atol=2e-2)
+    assert not diffusion(law, VP()).as_codec(sampling_steps=2).log_prob(x.detach()).value.grad_fn
+
+
+@pytest.mark.parametrize("extra", [1, 32])
+@pytest.mark.parametrize("schedule", [VP(), VE(50.0)], ids=["vp", "ve"])
+def test_constants_are_no_part_of_the_estimate(schedule: Schedule, extra: int):
+    """log p of the entries that vary, whose noise says nothing of them; codes bring them back."""
+    varying = torch.tensor([1.0, 1.0] + extra * [0.0], dtype=F64)
+    x = 3 + 2 * torch.randn(200, 2 + extra, dtype=F64, generator=seeded()) * varying
+    space = Space((2 + extra,), "real")
+    network = Best(Normal(torch.diag(varying)), schedule, "noise")
+    model = rp.Diffusion(space, network, schedule).double().eval()
+    for stage in model.stages:
+        if isinstance(stage, Solve) and stage.name != "largest noise":
+            stage.solve(model, [Batch(x)])
+    y, ladj = model.units(x[:20])
+    deviation = (1 + schedule(torch.zeros((), dtype=F64)).noise ** 2).sqrt()
+    exact = torch.distributions.Normal(0, deviation).log_prob(y[:, :2]).sum(1) + ladj
+    found = model.log_prob(x[:20], generator=seeded())
+    torch.testing.assert_close(found.value, exact, rtol=0, atol=2e-2)
+    codec = model.as_codec(sampling_steps=50)
+    code = codec.encode(x[:20])
+    assert (code[:, 2:] == 0).all()
+    code[:, 2:] = 1.7  # as of noise that a draw starts from
+    torch.testing.assert_close(codec.decode(code), x[:20], rtol=0, atol=2e-2)
+
+
+def test_means_of_whole_numbers_are_within_their_range():
+    space = Space((3,), "levels", 5)
+    units = rp.build("score-sde", space, hidden=(8, 8), blocks=1).units
+    far = torch.tensor([[-1.4, 0.0, 3.0]])
+    assert units.mean(far).tolist() == units.back(far).tolist() == [[0, 2, 4]]
 
 
 @pytest.mark.parametrize("kind, levels", [("binary", None), ("levels", 5)])

@@ -10,6 +10,7 @@ from exact_denoisers import F64, Normal, diffusion, one
 from torch import Tensor, nn
 
 import reparam as rp
+from reparam.batching import draws_at_once
 from reparam.diffusion.schedules import VE, cosine, linear
 from reparam.diffusion.steps import step_back
 from reparam.model import Batch, Descend, Solve
@@ -80,6 +81,16 @@ def diffusion_of_noise(space: rp.Space) -> rp.Diffusion:
             return self.weight * y
 
     return rp.Diffusion(space, Half(), cosine(20)).double().eval()
+
+
+def test_no_more_rows_pass_at_once_than_of_any_draw():
+    """Of large images 81: in the measurement of the last scale as in that of the variances."""
+    model = diffusion_of_noise(rp.Space((3, 64, 64), "binary")).float()
+    passed: list[int] = []
+    model.network.register_forward_hook(lambda _, inputs, __: passed.append(len(inputs[0])))
+    model.bound.rows_of_times = lambda mean, most: torch.ones(21, dtype=torch.long)
+    measure(model, torch.zeros(100, 3, 64, 64))
+    assert sum(passed) == 21 + 100 and max(passed) == draws_at_once(model.space) == 81
 
 
 def test_whole_numbers_are_guessed_within_their_range():

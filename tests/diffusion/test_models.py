@@ -136,6 +136,22 @@ def test_constants_in_real_data_are_no_part_of_the_bound():
 
 
 @pytest.mark.parametrize("name", ["ddpm", "score-sde"])
+def test_constants_lose_their_noise_as_in_training(name: str):
+    """A network, which never learns what to say of them, sees σ(t) ε of them in samplers too."""
+    x = torch.randn(50, 3, generator=seeded(), dtype=F64)
+    x[:, 1] = 0.1
+    model = built(Space((3,), "real"), name)
+    for stage in model.stages:
+        if isinstance(stage, Solve):
+            stage.solve(model, [Batch(x)])
+    noise = torch.randn(4, 3, generator=seeded(), dtype=F64)
+    last = model.schedule(torch.ones((), dtype=F64)).noise
+    for state in model.through(rp.DDIM(steps=6)).walk(noise):
+        share = model.schedule(torch.tensor(state.t, dtype=F64)).noise / last
+        torch.testing.assert_close(state.state[:, 1], share * noise[:, 1])
+
+
+@pytest.mark.parametrize("name", ["ddpm", "score-sde"])
 def test_missing_and_infinite_values_are_refused(name: str):
     model = built(Space((3,), "real"), name)
     for value in (math.nan, math.inf):

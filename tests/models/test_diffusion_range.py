@@ -3,6 +3,7 @@
 import torch
 
 import reparam as rp
+from reparam.diffusion.schedules import VP
 from reparam.model import Batch, Solve
 
 
@@ -38,3 +39,45 @@ def test_draws_of_real_data_stay_near_them_in_few_steps():
         drawn = model.through(sampler).sample(200, generator=torch.Generator().manual_seed(1))
         # Untrained: noise of deviation 1 remains from where noise no longer outweighs x.
         assert drawn.abs().max() < 10 * x.abs().max(), sampler
+
+
+def test_the_range_of_dequantized_entries_is_that_of_their_boxes():
+    """The mean of x given a far x_t is beyond the middle of the last box: it is not cut."""
+    law = rp.Space((1,), "binary")
+
+    class Best(torch.nn.Module):
+        """Of ones alone, which are uniform on 0 … 1 in the units of noise."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, y: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            level = model.schedule(t)
+            state = y * level.norm[:, None]
+            x = torch.linspace(0, 1, 2001).to(y)
+            away = (state - level.signal[:, None] * x) / level.noise[:, None]
+            mean = (-0.5 * away.square()).softmax(1) @ x
+            return (
+                self.weight * (state - level.signal[:, None] * mean[:, None]) / level.noise[:, None]
+            )
+
+    model = rp.Diffusion(law, Best(), VP()).double()
+    for stage in model.stages:
+        if isinstance(stage, Solve):
+            stage.solve(model, [Batch(torch.ones(5, 1).double())])
+    assert (model.units.low.item(), model.units.high.item()) == (0, 1)
+    state, t = torch.tensor([[4.0]]).double(), torch.tensor([0.5]).double()
+    free, cut = model._estimate(state, t, None), model.process(None).estimate(state, t)
+    assert free.x.item() > 0.55
+    torch.testing.assert_close(cut.x, free.x)
+    # Of the levels that are seen alone, as of all in a table.
+    columns = (rp.Column("a", "levels", 5), rp.Column("b", "real"))
+    table = rp.build("ddpm", rp.Space((2,), "mixed", columns=columns), times=6).double()
+    x = torch.tensor([[1.0, 0.5], [3.0, -0.5], [2.0, 0.0]]).double()
+    for stage in table.stages:
+        if isinstance(stage, Solve) and stage.name != "reverse variances":
+            stage.solve(table, [Batch(x)])
+    torch.testing.assert_close(table.units.low[0].item(), 2 * 1 / 5 - 1)
+    torch.testing.assert_close(table.units.high[0].item(), 2 * 4 / 5 - 1)
+    torch.testing.assert_close(table.units.high[1], table.units(x)[0][:, 1].max())

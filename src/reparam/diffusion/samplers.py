@@ -36,6 +36,7 @@ class Sampler(Limited, ABC):
         steps: how many; None: all the times that the model has.
         guidance: w of ε_∅ + w (ε_c − ε_∅), the noise estimated without and with the condition: 1
             is the model's own p(x|c), 0 ignores c, more exaggerates it and draws of no p(x|c).
+            Ho & Salimans 2022 write w for what is w − 1 here.
     """
 
     steps: Count | None = None

@@ -80,11 +80,14 @@ class Units(nn.Module):
 
     @torch.no_grad()
     def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
-        """The smallest and the largest y of every entry."""
+        """The smallest and the largest y of every entry, of boxes their ends."""
         low, high = torch.full_like(self.low, math.inf), torch.full_like(self.high, -math.inf)
         for batch in batches:
             y = self(model.prepare(batch.x, batch.c)[0], middle=True)[0]
             low, high = torch.minimum(low, y.amin(0)), torch.maximum(high, y.amax(0))
+        if self.box is not None:  # from the middles to the ends
+            half = torch.where(self.box.discrete, 1 / (self.box.top + 1), 0.0)
+            low, high = low - half, high + half
         self.low.copy_(low)
         self.high.copy_(high)
 
@@ -95,7 +98,8 @@ class Units(nn.Module):
             return (0.5 * (y + 1) * (self.levels - 1)).clamp(0, self.levels - 1)
         if self.box is not None:
             half = 0.5 * (self.box.top + 1).to(y)
-            y = torch.where(self.box.discrete, (y + 1) * half - 0.5, y)
+            level = torch.clamp((y + 1) * half - 0.5, torch.zeros_like(y), self.box.top.to(y))
+            y = torch.where(self.box.discrete, level, y)
         return y if self.standardize is None else self.standardize.inverse(y)[0]
 
     def back(self, y: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ import copy
 import math
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.batching import affordable, cost, draws_at_once, spread_rows
+from reparam.batching import affordable, cost, draws_at_once, in_batches, spread_rows
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import EXACT_TRACE, Field, Method, log_density, velocity_of
@@ -72,8 +73,8 @@ class Diffusion(Conditional, Density, Completer):
             or ``"vlb"``, minus the bound itself.
         variance: of a step back, ``"beta"``, ``"posterior"`` (β̃) or ``"optimal"``, which is
             measured after the descent. The bound needs β or the optimal ones: with β̃ it is loose
-            by γ/2 = 0.29 nats a dimension and more on normal data, at any T. While ``"vlb"``
-            descends, the variances are β.
+            by γ/2 = 0.29 nats a dimension and more on standard normal data, at any T. While
+            ``"vlb"`` descends, the variances are β.
         sampler: how x is drawn; None: all steps for vectors and for images of up to 8 × 8, 50
             deterministic ones for others.
         conditional: whether the network takes c.
@@ -85,7 +86,8 @@ class Diffusion(Conditional, Density, Completer):
     Likelihood: with T times a lower bound in expectation; ``samples`` is the number of times at
         which a row is measured, all at T and above. In continuous time an estimate by an ODE
         solver, above 32 dimensions of its divergence as well; binary and levels data are then
-        dequantized. Columns of whole numbers in a table are dequantized in both.
+        dequantized. Columns of whole numbers in a table are dequantized in both. Gradients are
+        there where x asks for them.
 
     Cost: a pass of the network for the loss, one for each time of the bound, one for each step of a
         draw (several with some samplers).
@@ -127,7 +129,7 @@ class Diffusion(Conditional, Density, Completer):
         if objective == "vlb" and variance == "posterior":
             warnings.warn(
                 "variance: posterior makes the bound that vlb trains loose, by 0.29 nats a "
-                "dimension or more on normal data; expected optimal or beta",
+                "dimension or more on standard normal data; expected optimal or beta",
                 stacklevel=2,
             )
         self.network, self.schedule = network, schedule
@@ -233,11 +235,14 @@ class Diffusion(Conditional, Density, Completer):
         generator: torch.Generator | None,
     ) -> Tensor:
         """log p(y) in the units of noise by the probability-flow ODE, (B,)."""
-        return log_density(self.velocity(c), self.schedule, y, steps, method, probes, generator)
+        velocity, counted = self.velocity(c), self.counted
+        return log_density(velocity, self.schedule, y, steps, method, probes, generator, counted)
 
     def velocity(self, c: Tensor | None) -> Field:
-        """dy/dφ of the probability flow, without what clips x̂."""
-        return velocity_of(self.schedule, lambda state, t: self._estimate(state, t, c))
+        """dy/dφ of the probability flow, without what clips x̂; constants of real data stay 0."""
+        field = velocity_of(self.schedule, partial(self._estimate, c=c))
+        entries = self.units.entries
+        return lambda y, t: entries(field(entries(y), t))
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
@@ -353,14 +358,16 @@ class Diffusion(Conditional, Density, Completer):
 
         The latter only where noise outweighs x: there the mean of x given x_t cannot lie outside,
         but x̂ may by far, as errors of ε̂ count σ/α times. Nearer to x an outlier may lie outside.
+        Constants are known at any noise, and nothing trains what a network says of them.
         """
         level = at(self.schedule(t), state)
         within = clipped(found, state, level, self.units.low, self.units.high)
         if self.units.discrete:
             return within
         outweighed = level.noise > level.signal
+        known = outweighed | (self.units.entries(torch.ones_like(state)) == 0)
         parts = zip(within, found, strict=True)
-        return Estimate(*(torch.where(outweighed, part, free) for part, free in parts))
+        return Estimate(*(torch.where(known, part, free) for part, free in parts))
 
     def _output(self, unit: Tensor, t: Tensor, c: Tensor | None, kept: Tensor | None) -> Tensor:
         if self.conditional:
@@ -453,7 +460,8 @@ class Diffusion(Conditional, Density, Completer):
             errors.index_add_(0, index[part], squares)
         self.bound.errors.copy_(errors / (counts.clamp(min=1) * max(self.counted, 1)))
         first = torch.full((len(y),), self.schedule.first, device=y.device)
-        self.bound.measure_last(x, y, self._noised(y, first, c, None))
+        noised = partial(self._noised, generator=None)
+        self.bound.measure_last(x, y, in_batches(noised, draws_at_once(self.space), y, first, c))
 
     @torch.no_grad()
     def _widen(self, model: Model, batches: Iterable[Batch]) -> None:
