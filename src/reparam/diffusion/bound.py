@@ -105,10 +105,8 @@ class Bound(Float64Buffers):
         return -units.sum(numerics.normal_log_prob(y, mean, log_scale.to(y)))
 
     def draw_last(self, mean: Tensor, generator: torch.Generator | None) -> Tensor:
-        """A draw of x_0 around x̂, in the units of noise, rounded to levels where x has them."""
-        _, units = self.parts
-        drawn = mean + self.log_scale.exp().to(mean) * numerics.noise(mean, "normal", generator)
-        return drawn
+        """A draw of x_0 around x̂, in the units of noise; ``Units.back`` rounds it to levels."""
+        return mean + self.log_scale.exp().to(mean) * numerics.noise(mean, "normal", generator)
 
     @torch.no_grad()
     def measure_last(self, x: Tensor, y: Tensor, mean: Tensor) -> None:
