@@ -42,6 +42,7 @@ from reparam.model import (
     Solve,
     Space,
     Stage,
+    positive_count,
 )
 from reparam.models.conditional import Conditional
 from reparam.models.diffusion_codec import DiffusionCodec
@@ -266,6 +267,7 @@ class Diffusion(Conditional, Density, Completer):
 
         States stay in the units of noise; the last one is x_0.
         """
+        positive_count("n", n)
         c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
         noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
         return [
@@ -461,6 +463,10 @@ class Diffusion(Conditional, Density, Completer):
 
     def _checked(self, sampler: Sampler) -> Sampler:
         """The sampler; ValueError where the model has not what it needs."""
+        if not isinstance(sampler, Sampler):
+            raise ValueError(
+                f"sampler: expected a Sampler, such as DDIM(steps=20), got {sampler!r}"
+            )
         if sampler.guidance != 1 and not self.conditional:
             raise ValueError(
                 f"guidance: expected 1 for a model without a condition, got {sampler.guidance:g}; "
