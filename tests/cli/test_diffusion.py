@@ -74,7 +74,16 @@ def test_guidance_changes_draws_of_a_class_and_is_told(reparam, diffusions, tmp_
         ("ddpm", ["--sampling-steps", 13], "steps: expected at most 12, the model's times, got 13"),
         ("ddpm", ["--sampling-steps", 0], "steps: expected a whole number of at least 1"),
         ("ddpm", ["--sampler", "ddim", "--eta", 1.5], "eta: expected a number of at least 0"),
-        ("ddpm", ["--eta", 1], "eta: ddpm has none; it has --sampling-steps, --guidance"),
+        (
+            "ddpm",
+            ["--eta", 1],
+            "eta: ddpm has none, but --sampler ddim; it has --sampling-steps\n",
+        ),
+        (
+            "by-class",
+            ["--snr", 1],
+            "--sampler predictor-corrector; it has --sampling-steps, --guid",
+        ),
         ("ddpm", ["--sampler", "ode", "--method", "rk4"], "method: rk4 needs continuous time"),
         ("by-class", ["--guidance", -1], "guidance: expected a number of at least 0, got -1"),
         (

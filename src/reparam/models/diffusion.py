@@ -15,7 +15,14 @@ from reparam import numerics
 from reparam.batching import affordable, cost, draws_at_once, spread_rows
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
-from reparam.diffusion.flow import EXACT_TRACE, Field, Method, log_density, velocity_of
+from reparam.diffusion.flow import (
+    EXACT_TRACE,
+    Field,
+    Method,
+    check_method,
+    log_density,
+    velocity_of,
+)
 from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
 from reparam.diffusion.schedules import VE, DiscreteSchedule, Schedule
 from reparam.diffusion.steps import (
@@ -477,9 +484,8 @@ class Diffusion(Conditional, Density, Completer):
                 f"guidance: expected 1 for a model that always saw c, got {sampler.guidance:g}; "
                 "train one with drop_condition above 0"
             )
-        continuous = self.schedule.times is None
-        if isinstance(sampler, ProbabilityFlow) and sampler.method == "rk4" and not continuous:
-            raise ValueError("method: rk4 needs continuous time, this model has T times; take heun")
+        if isinstance(sampler, ProbabilityFlow):
+            check_method(sampler.method, self.schedule)
         self.schedule.grid(sampler.steps)
         return sampler
 
