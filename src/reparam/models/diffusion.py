@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, Self
@@ -23,7 +22,7 @@ from reparam.diffusion.flow import (
     log_density,
     velocity_of,
 )
-from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
+from reparam.diffusion.samplers import DDPM, ProbabilityFlow, Sampler, State, usual_sampler
 from reparam.diffusion.schedules import VE, DiscreteSchedule, Schedule
 from reparam.diffusion.steps import (
     Estimate,
@@ -58,8 +57,7 @@ LEAST_OF_A_TIME, ROWS_OF_A_TIME = 4, 64  # at most, on average, by which varianc
 ROWS_OF_THE_LAST = 512  # by which its scale is
 DISTANCES = 2000  # rows between which the largest distance is looked for
 PRODUCTS = 1400  # for each unit of ``cost``, of a network that counts as one pass
-SMALL = 64  # entries of images that are drawn with all steps, as all vectors are
-USUAL_STEPS, ODE_STEPS, SDE_STEPS, COMPLETING = 50, 100, 500, 200
+ODE_STEPS, COMPLETING = 100, 200  # of densities, and of completions by samplers of all steps
 
 
 class Diffusion(Conditional, Density, Completer):
@@ -143,7 +141,7 @@ class Diffusion(Conditional, Density, Completer):
         self.approximation = "variational" if discrete else "flow solver"
         self.judge = None if objective == "vlb" else "objective"
         self.couples_rows = True  # the times of a batch in training are drawn together
-        self.sampler = self._checked(sampler or _usual_sampler(space, schedule))
+        self.sampler = self._checked(sampler or usual_sampler(space, schedule))
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -488,10 +486,3 @@ class Diffusion(Conditional, Density, Completer):
             check_method(sampler.method, self.schedule)
         self.schedule.grid(sampler.steps)
         return sampler
-
-
-def _usual_sampler(space: Space, schedule: Schedule) -> Sampler:
-    small = not space.is_image or math.prod(space.shape[1:]) <= SMALL
-    if schedule.times is None:
-        return ReverseSDE(steps=SDE_STEPS) if small else ProbabilityFlow(steps=USUAL_STEPS)
-    return DDPM() if small or schedule.times <= USUAL_STEPS else DDIM(steps=USUAL_STEPS)
