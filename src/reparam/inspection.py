@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Generator, Tensor, nn
 
@@ -90,6 +90,96 @@ class Station:
     name: str
     points: Tensor
     ladj: Tensor
+
+
+@dataclass(frozen=True)
+class Noised:
+    """Where some draws are on their way from noise to data, as pictures show it.
+
+    Args:
+        t: the time, from 1, noise, to 0, data.
+        state: x_t in data units (B, *shape), scaled so that at all times it varies as x does.
+        x: what x seems to be at that time, in data units; at the end x itself.
+
+    >>> import torch
+    >>> Noised(0.5, torch.zeros(4, 2), torch.zeros(4, 2)).t
+    0.5
+    """
+
+    t: float
+    state: Tensor
+    x: Tensor
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Nats of minus a bound that some steps back in time take.
+
+    Args:
+        start, end: the times that they lead from and to.
+        nats: of each row, (B,).
+
+    >>> import torch
+    >>> Spent(0.5, 0.25, torch.ones(3)).nats.mean().item()
+    1.0
+    """
+
+    start: float
+    end: float
+    nats: Tensor
+
+
+Drawn = TypeVar("Drawn", covariant=True)
+
+
+class FromNoise(Protocol[Drawn]):
+    """How a model draws x by undoing noise, step by step, and what else it may tell of that."""
+
+    @property
+    def samplers(self) -> dict[str, int | None]:
+        """By name the samplers that it may draw by, each with the most steps that it can take."""
+        ...
+
+    @property
+    def guides(self) -> bool:
+        """Whether draws can follow their condition more or less than they would."""
+        ...
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Drawn:
+        """The same model by another sampler in so many steps; guidance 0 does not see c, 1 is
+        p(x|c), more exaggerates it."""
+        ...
+
+    def path(
+        self,
+        n: int,
+        shares: Sequence[float],
+        c: Tensor | None = None,
+        generator: Generator | None = None,
+    ) -> list[Noised]:
+        """What n draws are after such shares, from 0 to 1, of the steps that they take."""
+        ...
+
+    def noised(
+        self, x: Tensor, times: Sequence[float], generator: Generator | None = None
+    ) -> list[Tensor]:
+        """x with noise, the same at all times, as the ``state`` of ``Noised``."""
+        ...
+
+    def spent(self, x: Tensor, c: Tensor | None, generator: Generator | None = None) -> list[Spent]:
+        """Minus the bound of x by time, from noise to data, about halved by each; [] of none.
+
+        The first part is the prior's, at time 1, the last one −log p(x | x_first).
+        """
+        ...
+
+    def score(self, x: Tensor, t: float) -> Tensor | None:
+        """∇ log p_t of real x scaled as ``state``, per data unit; None where x is made of codes."""
+        ...
+
+    def flow(self, steps: int) -> Drawn | None:
+        """The density of a model in continuous time by an ODE in so many steps; None of others."""
+        ...
 
 
 class SamplesNotFinite(RuntimeWarning):

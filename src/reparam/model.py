@@ -24,7 +24,7 @@ from reparam.distribution import Kind as Kind
 from reparam.exchange import Batch as Batch
 from reparam.exchange import LogProb as LogProb
 from reparam.exchange import Loss as Loss
-from reparam.inspection import Inspectable
+from reparam.inspection import FromNoise, Inspectable
 from reparam.limits import positive_count as positive_count
 from reparam.space import Column as Column
 from reparam.space import DataKind as DataKind
@@ -290,6 +290,11 @@ class Generator(Model):
     @abstractmethod
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         """What ``sample`` returns, of a checked n and c."""
+
+    @property
+    def from_noise(self) -> FromNoise[Generator] | None:
+        """How x is drawn by undoing noise, for pictures; None where it is drawn otherwise."""
+        return None
 
 
 class Completer(Generator):

@@ -31,6 +31,12 @@ def nearest_distances(points: Tensor, train: Split, vectors: Vectors) -> Tensor:
     >>> nearest_distances(points, rows, Vectors(Space((4,), "binary"), rows.x)).tolist()
     [1.0, 0.0]
     """
+    nearest = nearest_rows(points, train, vectors)
+    return _distances(points, train.x[nearest], vectors)  # without rounding: 0 for a copy
+
+
+def nearest_rows(points: Tensor, train: Split, vectors: Vectors) -> Tensor:
+    """Which training row is the nearest to each point (N, W), as ``nearest_distances``, (N,)."""
     center = points.mean(0)  # so that the squares of distances do not cancel
     at_once = max(1, min(ROWS_AT_ONCE, ENTRIES_AT_ONCE // points.shape[1]))
     least = points.new_full((len(points),), math.inf)
@@ -42,7 +48,7 @@ def nearest_distances(points: Tensor, train: Split, vectors: Vectors) -> Tensor:
         value, index = distances.min(1)
         nearest = torch.where(value < least, start + index, nearest)
         least = torch.minimum(value, least)
-    return _distances(points, train.x[nearest], vectors)  # without rounding: 0 for a copy
+    return nearest
 
 
 def _distances(points: Tensor, x: Tensor, vectors: Vectors) -> Tensor:

@@ -35,6 +35,7 @@ from reparam.diffusion.steps import (
     target,
 )
 from reparam.diffusion.units import Units
+from reparam.inspection import FromNoise
 from reparam.limits import Count, Share, limited
 from reparam.model import (
     Batch,
@@ -42,6 +43,7 @@ from reparam.model import (
     Completer,
     Density,
     Descend,
+    Generator,
     LogProb,
     Loss,
     Model,
@@ -52,6 +54,7 @@ from reparam.model import (
 )
 from reparam.models.conditional import Conditional
 from reparam.models.diffusion_codec import DiffusionCodec
+from reparam.models.undoing import Undoing
 
 LEAST_OF_A_TIME, ROWS_OF_A_TIME = 4, 64  # at most, on average, by which variances are measured
 ROWS_OF_THE_LAST = 512  # by which its scale is
@@ -314,6 +317,10 @@ class Diffusion(Conditional, Density, Completer):
             method: heun by default, ddim, or rk4 in continuous time.
         """
         return DiffusionCodec(self, **options)
+
+    @property
+    def from_noise(self) -> FromNoise[Generator]:
+        return Undoing(self)
 
     def process(self, c: Tensor | None, guidance: float = 1.0) -> Process:
         """What samplers need of the model under a condition."""

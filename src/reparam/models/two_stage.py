@@ -13,7 +13,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.batching import cost
 from reparam.buffers import Float64Buffers
-from reparam.inspection import Filters, HiddenUnits, Noise
+from reparam.inspection import Filters, FromNoise, HiddenUnits, Noise
 from reparam.model import (
     ENCODED,
     Batch,
@@ -28,6 +28,7 @@ from reparam.model import (
     Space,
     Stage,
 )
+from reparam.models.undoing import UndoingOfCodes
 from reparam.nets.norm import has_batch_norm
 
 ON_CODES = " of codes"  # ends the names of the generator's players
@@ -113,6 +114,11 @@ class TwoStage(Codec, Generator):
         other._modules = dict(self._modules)  # else both would have the other one
         other.generator = generator
         return other
+
+    @property
+    def from_noise(self) -> FromNoise[Generator] | None:
+        inner = self.generator.from_noise
+        return None if inner is None else UndoingOfCodes(inner, self)
 
     @torch.no_grad()
     def codes_of(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
+from reparam.batching import cost
 from reparam.data import Data, Split
 from reparam.evaluation.disentanglement.following import FactorInformation
 from reparam.evaluation.disentanglement.of_models import factor_information
@@ -25,7 +26,8 @@ from reparam.report.table import Table, score_table
 from reparam.report.trained import TrainedModel
 
 MOST_ROWS = 2000  # test examples whose codes are looked at
-FEWEST_DRAWN = 500  # rows of a table that are drawn
+FEWEST_DRAWN, FEWEST_DEAR = 500, 200  # rows of a table that are drawn, and of dear models
+MOST_PASSED = 2 * 10**8  # entries of x through networks for these
 
 Role = TypeVar("Role", bound=Model)
 Figure = Picture | Markup  # an image, or a plot as an <svg> element
@@ -126,14 +128,22 @@ class Shown:
 
     @cached_property
     def drawn_rows(self) -> dict[int, Tensor]:
-        """New rows (N, D) of each generator of a table in random order, as many as in ``split``."""
-        count = max(FEWEST_DRAWN, len(self.split))
-        like = rows_to_imitate(self.data, count, self.seed)
-        order = torch.randperm(count, generator=queries.seeded_generator(self.seed))
-        return {
-            index: queries.sample(model, count, like, self.seed).draws[order]
-            for index, _, model in self.of(Generator)
-        }
+        """New rows (N, D) of each generator of a table in random order, as many as in ``split``.
+
+        Fewer of a model that takes many passes for a draw.
+        """
+        most, found = max(FEWEST_DRAWN, len(self.split)), {}
+        for index, _, model in self.of(Generator):
+            count = self.affordable(model, model.passes_per_draw, FEWEST_DEAR, most, MOST_PASSED)
+            like = rows_to_imitate(self.data, count, self.seed)
+            order = torch.randperm(count, generator=queries.seeded_generator(self.seed))
+            found[index] = queries.sample(model, count, like, self.seed).draws[order]
+        return found
+
+    def affordable(self, model: Generator, passes: int, least: int, most: int, passed: int) -> int:
+        """How many rows to put so often through a model, beside everything else on the page."""
+        each = passes * model.pass_cost * cost(self.data.space)
+        return min(most, max(least, passed // each))
 
     @cached_property
     def table(self) -> Table:

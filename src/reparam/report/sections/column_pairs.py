@@ -26,7 +26,8 @@ def build(shown: Shown) -> list[Card]:
     for index, drawn in shown.drawn_rows.items():
         label = shown.entries[index].label
         found = association(drawn[: len(rows), :MOST], columns)
-        note = _note("{} apart from the data", apart(found, wanted))
+        fewer = f", in {len(drawn)} rows" if len(drawn) < len(rows) else ""
+        note = _note(f"{{}} apart from the data{fewer}", apart(found, wanted))
         cards.append(Card(index, label, [("", triangle(found, columns, label))], note))
     return cards
 

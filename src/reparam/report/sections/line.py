@@ -13,6 +13,7 @@ from reparam.model import Density, Generator
 from reparam.models.invertible import Invertible
 from reparam.report import plots, queries
 from reparam.report.colors import FAINT, INK, model_color
+from reparam.report.noise_in_plane import in_few_steps
 from reparam.report.section import Section, Shown
 from reparam.report.sections.plane import DRAWS, Figures, PlaneCard
 from reparam.report.window import EDGE, MARGIN
@@ -30,7 +31,7 @@ def build(shown: Shown) -> list[PlaneCard]:
     for index, label, model in shown.of(Generator):
         log_p, what = None, "Samples, in steps"
         if isinstance(model, Density) and not model.conditional:
-            log_p = queries.log_p(model, x, DRAWS, shown.seed)
+            log_p = queries.log_p(in_few_steps(model), x, DRAWS, shown.seed)
             how = f" by {DRAWS} draws" if model.log_prob_draws else ""
             what = f"p(x){how}, and samples in steps"
         figures: Figures = [(what, _density(shown, x, true, log_p, index, label))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from reparam.model import Density, Generator
 from reparam.models.invertible import Invertible
-from reparam.report import plots, queries
+from reparam.report import noise_in_plane, plots, queries
 from reparam.report.colors import INK, model_color
 from reparam.report.section import Card, Section, Shown
 from reparam.report.window import Window
@@ -29,9 +30,10 @@ Figures = list[tuple[str, Markup]]
 
 @dataclass(frozen=True)
 class PlaneCard(Card):
-    """Also the way of the noise, step by step, where there are steps."""
+    """Also the way of the noise, step by step, where there are steps, or time by time."""
 
     steps: Figures = field(default_factory=list)
+    instants: Figures = field(default_factory=list)
 
 
 def build(shown: Shown) -> list[PlaneCard]:
@@ -39,13 +41,13 @@ def build(shown: Shown) -> list[PlaneCard]:
     window = Window.around(shown.split.x.double())
     truth = shown.data.true_log_density
     maps = {
-        index: queries.log_p(model, window.cells(SIDE), DRAWS, shown.seed)
+        index: noise_in_plane.log_density(shown, model, window, SIDE, DRAWS)
         for index, _, model in shown.of(Density)
         if not model.conditional  # p(x|c) is another thing
     }
     wanted = None if truth is None else truth(window.cells(SIDE))
-    found = [*maps.values(), *([] if wanted is None else [wanted])]
-    most = max((float(log_p.max()) for log_p in found), default=0.0)
+    tops = [noise_in_plane.densest(shown.entries[i].model, log_p) for i, log_p in maps.items()]
+    most = max([*tops, *([] if wanted is None else [float(wanted.max())])], default=0.0)
     figures = [("Test data", _points(shown.split.x, window, INK, "Test data"))]
     if wanted is not None:
         figures.append(
@@ -58,14 +60,22 @@ def build(shown: Shown) -> list[PlaneCard]:
         figures = [("Samples", _points(drawn, window, model_color(index), f"{label}: samples"))]
         log_p = maps.get(index)
         if log_p is not None:
-            caption = f"log p: {_scale(most)}"
+            caption = f"log p{_how(model)}: {_scale(most)}"
             figures.append((caption, _heat(log_p, window, most, f"{label}: density")))
         if isinstance(model, Invertible) and not model.conditional:
             noise = _noise(model, shown.seed)
             figures += _carried(index, label, model, window, noise)
             steps = _steps(index, label, model, noise)
-        cards.append(PlaneCard(index, label, figures, steps=steps))
+        instants = noise_in_plane.instants(shown, index, label, model)
+        cards.append(PlaneCard(index, label, figures, steps=steps, instants=instants))
     return cards
+
+
+def _how(model: Generator) -> str:
+    view = model.from_noise
+    if view is None:
+        return ""
+    return " by the flow" if view.flow(1) is not None else f", a bound by {DRAWS} times"
 
 
 def _scale(most: float) -> str:
@@ -87,10 +97,11 @@ def _points(x: Tensor, window: Window, color: str, alt: str) -> Markup:
 
 
 def _heat(values: Tensor, window: Window, most: float, alt: str) -> Markup:
-    """Values (SIDE²,) as colors, one scale for all maps."""
+    """Values (side²,) as colors, one scale for all maps."""
     with plots.style():
         figure, axis = _axes(window)
-        picture = values.view(SIDE, SIDE).clamp(min=most - NATS).numpy()
+        side = math.isqrt(len(values))
+        picture = values.view(side, side).clamp(min=most - NATS).numpy()
         scale = {"vmin": most - NATS, "vmax": most, "cmap": "viridis"}
         axis.imshow(picture, extent=window, aspect="auto", interpolation="bilinear", **scale)
         return plots.svg(figure, alt)

@@ -90,14 +90,17 @@ def captioned(samples: queries.Samples) -> list[tuple[str, Tensor]]:
 
 
 def samples_by_class(shown: Shown) -> list[Card]:
-    """A row of samples for each class, of every generator that takes labels."""
+    """A row of samples for each class, of every generator that takes labels.
+
+    Those that can be guided by them have a section of their own.
+    """
     space = shown.data.space
     by_label = space.classes is not None and space.attributes is None
     known = class_names(shown.data)[: space.classes] if by_label else ()
     return [
         _class_card(shown, index, label, model, known[:CLASSES])
         for index, label, model in shown.of(Generator)
-        if model.conditional and known
+        if model.conditional and known and not ((view := model.from_noise) and view.guides)
     ]
 
 

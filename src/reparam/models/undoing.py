@@ -1,0 +1,253 @@
+"""What diffusion models tell, for pictures, of how they undo noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from reparam import numerics
+from reparam.diffusion.bound import Bound
+from reparam.diffusion.flow import Field
+from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
+from reparam.diffusion.schedules import Schedule
+from reparam.diffusion.steps import Process, ReverseVariance, at
+from reparam.diffusion.units import Units
+from reparam.inspection import FromNoise, Noised, Spent
+from reparam.model import Generator, Space
+
+TIMES_OF_A_PART = 4  # at which a row is measured, of all those that a part of the bound has
+
+
+class HasWalk(Protocol):
+    """What ``Undoing`` needs of a diffusion model."""
+
+    space: Space
+    conditional: bool
+    schedule: Schedule
+    units: Units
+    bound: Bound | None
+    sampler: Sampler
+    variance: ReverseVariance
+    drop_condition: float
+
+    @property
+    def anchor(self) -> Tensor: ...
+    def through(self, sampler: Sampler) -> Generator: ...
+    def as_codec(self, **options: Any) -> Any: ...
+    def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
+    def process(self, c: Tensor | None, guidance: float = 1.0) -> Process: ...
+    def velocity(self, c: Tensor | None) -> Field: ...
+    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None: ...
+    def walk(
+        self, noise: Tensor, c: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Iterator[State]: ...
+
+
+class Undoing:
+    """How a diffusion model undoes noise.
+
+    Args:
+        model: the diffusion model.
+
+    >>> import reparam as rp
+    >>> model = rp.build("ddpm", rp.Space((2,), "real"), times=10)
+    >>> [round(moment.t, 2) for moment in Undoing(model).path(3, [0, 0.5, 1])]
+    [1.0, 0.5, 0.0]
+    """
+
+    def __init__(self, model: HasWalk) -> None:
+        self.model = model
+
+    @property
+    def samplers(self) -> dict[str, int | None]:
+        times = self.model.schedule.times
+        return dict.fromkeys(_SAMPLERS[times is None], times)
+
+    @property
+    def guides(self) -> bool:
+        return self.model.conditional and self.model.drop_condition > 0
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Generator:
+        kinds = _SAMPLERS[self.model.schedule.times is None]
+        return self.model.through(kinds[sampler](steps=steps, guidance=guidance))
+
+    @torch.no_grad()
+    def path(
+        self,
+        n: int,
+        shares: Sequence[float],
+        c: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> list[Noised]:
+        model = self.model
+        c = model.draw_condition(n, generator) if c is None else c
+        noise = numerics.noise(model.anchor.new_empty(n, *model.space.shape), "normal", generator)
+        steps = model.sampler.steps or model.schedule.times
+        assert steps is not None
+        wanted = {round(share * steps) for share in shares}
+        return [
+            self._pictured(one)
+            for place, one in enumerate(model.walk(noise, c, generator))
+            if place in wanted
+        ]
+
+    def _pictured(self, one: State) -> Noised:
+        t = torch.tensor([one.t], dtype=torch.float64, device=one.state.device)
+        level = at(self.model.schedule(t), one.state)
+        state = self.model.units.mean(one.state / level.norm)
+        return Noised(one.t, state, state if one.x is None else self.model.units.mean(one.x))
+
+    @torch.no_grad()
+    def noised(
+        self, x: Tensor, times: Sequence[float], generator: torch.Generator | None = None
+    ) -> list[Tensor]:
+        c = self.model.draw_condition(len(x), generator)  # which changes nothing
+        y, _ = self.model.units(self.model.prepare(x, c)[0], generator, middle=True)
+        noise, found = numerics.noise(y, "normal", generator), []
+        for t in times:
+            level = at(self.model.schedule(torch.tensor([t], device=y.device)), y)
+            state = level.signal * y + level.noise * noise
+            found.append(self.model.units.mean(state / level.norm))
+        return found
+
+    @torch.no_grad()
+    def spent(
+        self, x: Tensor, c: Tensor | None, generator: torch.Generator | None = None
+    ) -> list[Spent]:
+        """Steps 1, 2, 3–4, 5–8 and so on, a row at four times of each part, spread evenly."""
+        bound = self.model.bound
+        if bound is None:
+            return []
+        x, c = self.model.prepare(x, c)
+        y, ladj = self.model.units(x, generator)
+        halved = {2**k for k in range(bound.times.bit_length()) if 2**k < bound.times}
+        places = sorted({*halved, bound.times}, reverse=True)
+        found = [Spent(1.0, 1.0, bound.of_prior(y))]
+        for late, early in pairwise(places):
+            nats = self._between(y, c, late, early, generator)
+            found.append(Spent(late / bound.times, early / bound.times, nats))
+        mean = self._estimated(y, y.new_full((len(y),), 1 / bound.times), c, generator)
+        return [*found, Spent(1 / bound.times, 0.0, bound.of_last(x, y, mean) - ladj)]
+
+    def _between(
+        self,
+        y: Tensor,
+        c: Tensor | None,
+        late: int,
+        early: int,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """The terms of the steps back from times early + 1 … late, (B,)."""
+        bound, there = self.model.bound, late - early
+        assert bound is not None
+        each = min(TIMES_OF_A_PART, there)
+        total = y.new_zeros(len(y))
+        for turn in range(each):
+            offset = numerics.noise(y.new_empty(len(y)), "uniform", generator)
+            place = (turn + (0 if each == there else offset)) * (there / each)
+            steps = torch.as_tensor(place, device=y.device).floor().clamp(max=there - 1)
+            t = (early + 1 + steps.expand(len(y)).double()) / bound.times
+            found = self._estimated(y, t, c, generator)
+            total = total + bound.of_step(y, found, t, self.model.variance) * (there / each)
+        return total
+
+    def _estimated(
+        self, y: Tensor, t: Tensor, c: Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        """x̂ of y noised to times (B,)."""
+        level = at(self.model.schedule(t), y)
+        state = level.signal * y + level.noise * numerics.noise(y, "normal", generator)
+        return self.model.process(c).estimate(state, t.to(y)).x
+
+    @torch.no_grad()
+    def score(self, x: Tensor, t: float) -> Tensor | None:
+        """−ε̂/σ of x_t = √(α² + σ²) y, times that root, as it is per unit of y."""
+        units = self.model.units
+        if units.discrete or units.dequantizes:
+            return None
+        y, _ = units(self.model.prepare(x)[0])
+        time = y.new_full((1,), t)
+        level = at(self.model.schedule(time), y)
+        # From the velocity, whose x̂ is not clipped, as it is in steps of samplers.
+        v = self.model.velocity(None)(y, time)
+        noise = (level.noise * y + level.signal * v) / level.norm
+        slope = units.mean(torch.ones_like(y)) - units.mean(torch.zeros_like(y))
+        return -noise * level.norm / level.noise / slope
+
+    def flow(self, steps: int) -> Generator | None:
+        if self.model.schedule.times is not None:
+            return None
+        codec: Generator = self.model.as_codec(sampling_steps=steps)
+        return codec
+
+
+_SAMPLERS: dict[bool, dict[str, type[Sampler]]] = {  # by whether time is continuous
+    False: {"ddim": DDIM, "ddpm": DDPM},
+    True: {"ddim": DDIM, "reverse-sde": ReverseSDE, "ode": ProbabilityFlow},
+}
+
+
+class Decodes(Protocol):
+    """What ``UndoingOfCodes`` needs of a model of two stages."""
+
+    def codes_of(self, x: Tensor) -> Tensor: ...
+    def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor: ...
+    def with_generator(self, generator: Generator) -> Generator: ...
+
+
+class UndoingOfCodes:
+    """How a model whose codes are drawn by undoing noise does so: in pictures, codes are decoded.
+
+    Args:
+        inner: how its generator undoes noise.
+        whole: the model of two stages.
+    """
+
+    def __init__(self, inner: FromNoise[Generator], whole: Decodes) -> None:
+        self.inner, self.whole = inner, whole
+
+    @property
+    def samplers(self) -> dict[str, int | None]:
+        return self.inner.samplers
+
+    @property
+    def guides(self) -> bool:
+        return self.inner.guides
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Generator:
+        return self.whole.with_generator(self.inner.by(sampler, steps, guidance))
+
+    @torch.no_grad()
+    def path(
+        self,
+        n: int,
+        shares: Sequence[float],
+        c: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> list[Noised]:
+        decode = self.whole.decode
+        found = self.inner.path(n, shares, c, generator)
+        return [Noised(one.t, decode(one.state), decode(one.x)) for one in found]
+
+    @torch.no_grad()
+    def noised(
+        self, x: Tensor, times: Sequence[float], generator: torch.Generator | None = None
+    ) -> list[Tensor]:
+        codes = self.inner.noised(self.whole.codes_of(x), times, generator)
+        return [self.whole.decode(code) for code in codes]
+
+    def spent(
+        self, x: Tensor, c: Tensor | None, generator: torch.Generator | None = None
+    ) -> list[Spent]:
+        """None: nats of codes are no nats of x."""
+        return []
+
+    def score(self, x: Tensor, t: float) -> Tensor | None:
+        return None
+
+    def flow(self, steps: int) -> Generator | None:
+        return None
