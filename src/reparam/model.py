@@ -339,9 +339,7 @@ class Density(Generator):
     approximation: Approximation = "tractable"
     log_prob_draws: bool = False  # whether log p(x) is found by draws, more with more ``samples``
     passes_per_sample: int = 1  # of a usual network over x, that each of the samples takes
-    tightens: bool = (
-        True  # whether more samples bring the mean nearer to log p(x), beside less noise
-    )
+    tightens: bool = True  # whether more samples bring the mean nearer to log p(x)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)

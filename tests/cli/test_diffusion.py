@@ -74,7 +74,16 @@ def test_guidance_changes_draws_of_a_class_and_is_told(reparam, diffusions, tmp_
         ("ddpm", ["--sampling-steps", 13], "steps: expected at most 12, the model's times, got 13"),
         ("ddpm", ["--sampling-steps", 0], "steps: expected a whole number of at least 1"),
         ("ddpm", ["--sampler", "ddim", "--eta", 1.5], "eta: expected a number of at least 0"),
-        ("ddpm", ["--eta", 1], "eta: ddpm has none; it has --sampling-steps, --guidance"),
+        (
+            "ddpm",
+            ["--eta", 1],
+            "eta: ddpm has none, but --sampler ddim; it has --sampling-steps\n",
+        ),
+        (
+            "by-class",
+            ["--snr", 1],
+            "--sampler predictor-corrector; it has --sampling-steps, --guid",
+        ),
         ("ddpm", ["--sampler", "ode", "--method", "rk4"], "method: rk4 needs continuous time"),
         ("by-class", ["--guidance", -1], "guidance: expected a number of at least 0, got -1"),
         (
@@ -119,7 +128,7 @@ def test_news_of_every_step_while_drawing(reparam, diffusions, tmp_path, monkeyp
     assert reparam("sample", diffusions / "ddpm", "-n", 4, "-o", tmp_path / "x.npz")[0] == 0
     assert len(shares) == 1 + 12 and shares == sorted(shares) and shares[-1] == 11 / 12
     shares.clear()
-    words = ["--steps", 3, "-n", 2, "--draws", 1, "-o", tmp_path / "y.npz"]
+    words = ["--sampling-steps", 3, "-n", 2, "--draws", 1, "-o", tmp_path / "y.npz"]
     assert reparam("complete", diffusions / "ddpm", *words)[0] == 0
     assert len(shares) == 2 * 10 + 1 and shares == sorted(shares)  # the last step is made once
 
@@ -127,7 +136,7 @@ def test_news_of_every_step_while_drawing(reparam, diffusions, tmp_path, monkeyp
 @pytest.mark.parametrize("words", [["--keep", 0.5], ["--box", "2,2,3,3"]], ids=str)
 def test_any_mask_is_completed_and_said_to_be_approximate(reparam, diffusions, tmp_path, words):
     out = tmp_path / "x.npz"
-    more = ["-n", 2, "--draws", 2, "--steps", 3, "-o", out]
+    more = ["-n", 2, "--draws", 2, "--sampling-steps", 3, "-o", out]
     code, text, error = reparam("complete", diffusions / "ddpm", *words, *more)
     text = " ".join(text.split())
     assert code == 0 and "no draws of p(rest | given), but an approximation" in text, error
@@ -139,9 +148,52 @@ def test_any_mask_is_completed_and_said_to_be_approximate(reparam, diffusions, t
     assert (x[..., ~given] != test[:, None][..., ~given]).any()
 
 
-def test_steps_of_a_completion_are_of_chains_and_diffusions_alone(reparam, runs, tmp_path):
-    code, _, error = reparam("complete", runs / "made", "--steps", 5, "-o", tmp_path / "x.npz")
-    assert code == 2 and error.startswith("error: steps: of chains") and "diffusion" in error
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [
+        ("--steps", "steps: of chains that fill the missing cells of a table; leave it out"),
+        ("--sampling-steps", "sampling_steps: Autoregressive is no diffusion model; leave it out"),
+    ],
+)
+def test_completions_by_other_models_take_no_steps(reparam, runs, tmp_path, option, part):
+    code, _, error = reparam("complete", runs / "made", option, 5, "-o", tmp_path / "x.npz")
+    assert code == 2 and error == f"error: {part}\n"
+
+
+def test_steps_of_chains_are_none_of_a_diffusion(reparam, diffusions, tmp_path):
+    words = ["complete", diffusions / "ddpm", "--steps", 3, "-o", tmp_path / "x.npz"]
+    code, _, error = reparam(*words)
+    assert code == 2 and "steps: of chains" in error and not (tmp_path / "x.npz").exists()
+
+
+def test_a_mask_that_gives_all_is_refused_in_one_line(reparam, diffusions, tmp_path):
+    out = tmp_path / "x.npz"
+    code, text, error = reparam("complete", diffusions / "ddpm", "--keep", 1, "-o", out)
+    assert code == 2 and not out.exists() and "approximation" not in text + error
+    assert error == "error: mask: expected an entry that is not given, got all given\n"
+
+
+def test_completion_of_a_table_asks_for_the_columns_that_stay(reparam, tmp_path):
+    rows = "\n".join(f"{i % 7 + 0.5},{i % 2}" for i in range(40))
+    (tmp_path / "t.csv").write_text("size,flag\n" + rows)
+    words = ["ddpm", tmp_path / "t.csv", "times=3", "hidden=4,4", "blocks=1", "--epochs", 1]
+    succeed("fit", *words, "-o", tmp_path / "run")
+    command, out = ["complete", tmp_path / "run", "-n", 2], tmp_path / "x.csv"
+    code, _, error = reparam(*command, "-o", out)
+    assert code == 2 and "give the columns that stay by --keep, or use a VAE" in error
+    code, _, error = reparam(*command, "--sampling-steps", 2, "-o", out)
+    assert code == 2 and error.startswith("error: sampling_steps: ") and not out.exists()
+    succeed(*command, "--keep", 0.5, "--sampling-steps", 2, "-o", out)
+    assert out.read_text().count("\n") == 1 + 2 * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("ddim", "it is ddpm, drawn with sampler=ddim"), ("diffusion", "it is ddpm, or score-sde")],
+)
+def test_other_names_of_diffusion_models_lead_to_them(reparam, tmp_path, name, part):
+    code, _, error = reparam("fit", name, "digits", "-o", tmp_path / "run")
+    assert code == 2 and f"{name}: no such model ({part}" in error and error.count("\n") == 1
 
 
 def test_codes_of_noise_say_what_they_are_and_cost(reparam, diffusions, tmp_path):

@@ -266,3 +266,28 @@ def test_codes_are_carried_at_the_precision_of_the_model():
     codec = model.as_codec(sampling_steps=20)
     assert codec.encode(torch.ones(2, 1)).dtype == F64
     assert codec.anchor.device == model.anchor.device
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.5])
+def test_paths_are_of_one_row_or_more(n):
+    model = rp.build("ddpm", rp.Space((2,), "real"), times=3, hidden=(4, 4), blocks=1)
+    with pytest.raises(ValueError, match="n: expected a positive whole number"):
+        model.path(n)
+
+
+def test_samplers_are_values_and_no_names():
+    model = rp.build("ddpm", rp.Space((2,), "real"), times=3, hidden=(4, 4), blocks=1)
+    with pytest.raises(ValueError, match=r"sampler: expected a Sampler, such as .*, got 'ddim'"):
+        model.through("ddim")
+
+
+def test_a_path_is_what_a_draw_goes_through():
+    space = rp.Space((3,), "levels", levels=5, classes=2)
+    model = rp.build("ddpm", space, times=8, conditional=True, seed=0, network="mlp", **TINY)
+    model = awake(model).through(rp.DDIM(steps=4))
+    states = model.path(6, generator=seeded(3))
+    assert [state.t for state in states] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert [state.x is None for state in states] == [False] * 4 + [True]
+    assert all(0 <= state.x.min() and state.x.max() <= 4 for state in states[:-1])
+    drawn = model.units.back(states[-1].state)
+    assert torch.equal(drawn, model.sample(6, generator=seeded(3)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter, Token
 
+from reparam.cli.drawing import Drawing
 from reparam.cli.examples import Count, Input, Label, Out, Part, examples_of
 from reparam.cli.options import PATH, Force, Seed
 from reparam.cli.runs import HERE, Run, Where
@@ -81,10 +82,12 @@ def complete(
         int | None, Parameter(help="Completions of each example; none: 4, of a table with holes 1.")
     ] = None,
     steps: Annotated[
+        int | None, Parameter(help="Of the Markov chains that fill a table; none: 100.")
+    ] = None,
+    sampling_steps: Annotated[
         int | None,
         Parameter(
-            help="Of the Markov chains that fill a table, none: 100; of a diffusion model, none: "
-            "as many as it samples by, 200 in place of all."
+            help="Of a diffusion model; none: as many as it samples by, 200 in place of all."
         ),
     ] = None,
     n: Count = None,
@@ -108,38 +111,33 @@ def complete(
     model, record = opened.model, opened.record
     target = Target.of(out, force, record, examples, given.mask)
     if record.space.columns and given == A_HALF:
+        if sampling_steps is not None:
+            raise ValueError(
+                "sampling_steps: diffusion models fill no missing cells; give --keep, or leave it"
+                " out"
+            )
         source = Source(examples, label, split)
         draws, steps = 1 if draws is None else draws, 100 if steps is None else steps
         return fill(opened, source, target, n, draws, steps, seed)
     if steps is not None:
-        model = _in_steps(model, steps)
+        raise ValueError("steps: of chains that fill the missing cells of a table; leave it out")
     draws = 4 if draws is None else draws
     positive_count("draws", draws)
     if not isinstance(model, Completer):
         raise ValueError(f"{run}: {_no_completer(model)}")
+    if sampling_steps is not None:
+        model = cast("Completer", Drawing(sampling_steps=sampling_steps).of(model))
     found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
     claimed = target.claim([p for place in places(found) for p in several(place, draws)])
     part = given.entries(record.space.shape)
-    show_notes(unseen(part) if model.in_order else filter(None, [model.approximates]))
     x = _completions(model, found, part, draws, seed)  # (n, draws, *shape)
+    show_notes(unseen(part) if model.in_order else filter(None, [model.approximates]))
     each = {name: values.repeat(draws, 0) for name, values in beside(found, record).items()}
     tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
     arrays = {"x": x.flatten(0, 1)} | each
     result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
     emit(result, target, record)
     show(f"{len(found)} x {draws} completions in {told(out)}")
-
-
-def _in_steps(model: Model, steps: int) -> Model:
-    """A diffusion model that takes so many."""
-    from reparam.models.diffusion import Diffusion
-
-    if not isinstance(model, Diffusion):
-        raise ValueError(
-            "steps: of chains that fill the missing cells of a table, or of diffusion models; "
-            "leave it out"
-        )
-    return model.through(replace(model.sampler, steps=steps))
 
 
 def _no_completer(model: Model) -> str:

@@ -68,7 +68,7 @@ class Drawing:
             first = next(iter(asked))
             kind = type(model).__name__
             raise ValueError(f"{first}: {kind} is no diffusion model; {_instead(model)}")
-        changed = inner.through(_sampler(inner.sampler, asked))
+        changed = inner.through(_sampler(inner, asked))
         return with_diffusion(model, changed)
 
     def draw(self, model: Generator) -> Callable[..., Tensor]:
@@ -126,27 +126,28 @@ def with_diffusion(model: Generator, inner: Diffusion) -> Generator:
     return model.with_generator(inner) if isinstance(model, TwoStage) else inner
 
 
-def _sampler(usual: Sampler, asked: dict[str, Any]) -> Sampler:
+def _sampler(model: Diffusion, asked: dict[str, Any]) -> Sampler:
     """The sampler that is asked for; steps and guidance as usual where nothing is said of them."""
     from reparam.presets.diffusion import SAMPLERS
 
+    usual = model.sampler
     own = {("steps" if name == "sampling_steps" else name): v for name, v in asked.items()}
-    name = own.pop("sampler", _names()[type(usual)])
-    kind = SAMPLERS[name]
-    if isinstance(usual, kind):
-        return replace(usual, **_known(name, usual, own))
-    chosen = kind(steps=usual.steps, guidance=usual.guidance)
-    return replace(chosen, **_known(name, chosen, own))
-
-
-def _known(name: str, sampler: Sampler, asked: dict[str, Any]) -> dict[str, Any]:
-    """The same options; ValueError for one that the sampler does not have."""
-    has = [field.name for field in fields(sampler)]
-    for option_name in asked:
-        if option_name not in has:
+    kind = SAMPLERS[own.pop("sampler", _names()[type(usual)])]
+    sampler = usual if isinstance(usual, kind) else kind(usual.steps, usual.guidance)
+    for name in own:
+        if name not in _options(kind):
+            has = [one for one in _options(kind) if model.conditional or one != "guidance"]
             words = ["--sampling-steps" if one == "steps" else f"--{one}" for one in has]
-            raise ValueError(f"{option_name}: {name} has none; it has {', '.join(words)}")
-    return asked
+            takes = next(other for other, one in SAMPLERS.items() if name in _options(one))
+            raise ValueError(
+                f"{name}: {_names()[kind]} has none, but --sampler {takes}; it has "
+                f"{', '.join(words)}"
+            )
+    return replace(sampler, **own)
+
+
+def _options(kind: type[Sampler]) -> list[str]:
+    return [field.name for field in fields(kind)]
 
 
 def _names() -> dict[type[Sampler], str]:

@@ -110,10 +110,12 @@ def _refuse(run: OpenRun, draws: int, steps: int) -> None:
     positive_count("steps", steps)
     model = run.model
     if not (model.takes_missing and isinstance(model, Completer | LatentVariable)):
-        name = type(model).__name__
+        name, or_keep = type(model).__name__, ""
+        if isinstance(model, Completer):  # of a part of every row, that is
+            or_keep = "give the columns that stay by --keep, or "
         raise ValueError(
-            f"{run.path}: {name} draws no missing cells given the others; use a VAE, PCA or an "
-            "autoregressive model"
+            f"{run.path}: {name} draws no missing cells given the others; {or_keep}use a VAE, PCA "
+            "or an autoregressive model"
         )
 
 

@@ -105,7 +105,7 @@ class Bound(Float64Buffers):
         return -units.sum(numerics.normal_log_prob(y, mean, log_scale.to(y)))
 
     def draw_last(self, mean: Tensor, generator: torch.Generator | None) -> Tensor:
-        """A draw of x_0 around x̂, in the units of noise; of whole numbers the nearest is x."""
+        """A draw of x_0 around x̂, in the units of noise; ``Units.back`` rounds it to levels."""
         return mean + self.log_scale.exp().to(mean) * numerics.noise(mean, "normal", generator)
 
     @torch.no_grad()

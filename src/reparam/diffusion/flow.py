@@ -26,6 +26,12 @@ def passes_of(method: Method) -> int:
     return PASSES[method]
 
 
+def check_method(method: Method, schedule: Schedule) -> None:
+    """ValueError for the fourth order of a schedule without times between its own."""
+    if method == "rk4" and schedule.times is not None:
+        raise ValueError("method: rk4 needs continuous time, this model has T times; take heun")
+
+
 def velocity_of(schedule: Schedule, estimate: Callable[[Tensor, Tensor], Estimate]) -> Field:
     """dy/dφ = cos φ ε̂ − sin φ x̂ of y = x_t/√(α² + σ²), φ = arctan(σ/α).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,11 +14,15 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.diffusion.flow import Method, flow_step, passes_of, velocity_of
+from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import Estimate, Process, ReverseVariance, over, step_back
 from reparam.limits import Count, Limited, NonNegative, Positive, Share
 from reparam.news import tell
+from reparam.space import Space
 
 Noise = torch.Generator | None
+SMALL = 64  # entries of a channel of images that are drawn with all steps, as all vectors are
+USUAL_STEPS, SDE_STEPS = 50, 500
 
 
 class State(NamedTuple):
@@ -254,3 +259,21 @@ class ProbabilityFlow(Sampler):
     @property
     def _passes_of_a_step(self) -> int:  # type: ignore[override]
         return passes_of(self.method)
+
+
+def is_small(space: Space) -> bool:
+    """Whether x is a vector or an image of up to 8 × 8."""
+    return not space.is_image or math.prod(space.shape[1:]) <= SMALL
+
+
+def usual_sampler(space: Space, schedule: Schedule) -> Sampler:
+    """All steps, 500 in continuous time, for small x; 50 deterministic ones for others.
+
+    >>> from reparam.diffusion.schedules import cosine
+    >>> usual_sampler(Space((1, 28, 28), "binary"), cosine(1000))
+    DDIM(steps=50, guidance=1.0, eta=0.0)
+    """
+    small = is_small(space)
+    if schedule.times is None:
+        return ReverseSDE(steps=SDE_STEPS) if small else ProbabilityFlow(steps=USUAL_STEPS)
+    return DDPM() if small or schedule.times <= USUAL_STEPS else DDIM(steps=USUAL_STEPS)

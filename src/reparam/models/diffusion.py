@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import warnings
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -16,8 +15,15 @@ from reparam import numerics
 from reparam.batching import affordable, cost, draws_at_once, in_batches, spread_rows
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
-from reparam.diffusion.flow import EXACT_TRACE, Field, Method, log_density, velocity_of
-from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
+from reparam.diffusion.flow import (
+    EXACT_TRACE,
+    Field,
+    Method,
+    check_method,
+    log_density,
+    velocity_of,
+)
+from reparam.diffusion.samplers import DDPM, ProbabilityFlow, Sampler, State, usual_sampler
 from reparam.diffusion.schedules import VE, DiscreteSchedule, Schedule
 from reparam.diffusion.steps import (
     Estimate,
@@ -45,6 +51,7 @@ from reparam.model import (
     Solve,
     Space,
     Stage,
+    positive_count,
 )
 from reparam.models.conditional import Conditional
 from reparam.models.diffusion_codec import DiffusionCodec
@@ -54,8 +61,7 @@ LEAST_OF_A_TIME, ROWS_OF_A_TIME = 4, 64  # at most, on average, by which varianc
 ROWS_OF_THE_LAST = 512  # by which its scale is
 DISTANCES = 2000  # rows between which the largest distance is looked for
 PRODUCTS = 1400  # for each unit of ``cost``, of a network that counts as one pass
-SMALL = 64  # entries of images that are drawn with all steps, as all vectors are
-USUAL_STEPS, ODE_STEPS, SDE_STEPS, COMPLETING = 50, 100, 500, 200
+ODE_STEPS, COMPLETING = 100, 200  # of densities, and of completions by samplers of all steps
 
 
 class Diffusion(Conditional, Density, Completer):
@@ -140,7 +146,7 @@ class Diffusion(Conditional, Density, Completer):
         self.approximation = "variational" if discrete else "flow solver"
         self.judge = None if objective == "vlb" else "objective"
         self.couples_rows = True  # the times of a batch in training are drawn together
-        self.sampler = self._checked(sampler or _usual_sampler(space, schedule))
+        self.sampler = self._checked(sampler or usual_sampler(space, schedule))
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -274,6 +280,7 @@ class Diffusion(Conditional, Density, Completer):
 
         States stay in the units of noise; the last one is x_0.
         """
+        positive_count("n", n)
         c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
         noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
         return [
@@ -476,6 +483,10 @@ class Diffusion(Conditional, Density, Completer):
 
     def _checked(self, sampler: Sampler) -> Sampler:
         """The sampler; ValueError where the model has not what it needs."""
+        if not isinstance(sampler, Sampler):
+            raise ValueError(
+                f"sampler: expected a Sampler, such as DDIM(steps=20), got {sampler!r}"
+            )
         if sampler.guidance != 1 and not self.conditional:
             raise ValueError(
                 f"guidance: expected 1 for a model without a condition, got {sampler.guidance:g}; "
@@ -486,15 +497,7 @@ class Diffusion(Conditional, Density, Completer):
                 f"guidance: expected 1 for a model that always saw c, got {sampler.guidance:g}; "
                 "train one with drop_condition above 0"
             )
-        continuous = self.schedule.times is None
-        if isinstance(sampler, ProbabilityFlow) and sampler.method == "rk4" and not continuous:
-            raise ValueError("method: rk4 needs continuous time, this model has T times; take heun")
+        if isinstance(sampler, ProbabilityFlow):
+            check_method(sampler.method, self.schedule)
         self.schedule.grid(sampler.steps)
         return sampler
-
-
-def _usual_sampler(space: Space, schedule: Schedule) -> Sampler:
-    small = not space.is_image or math.prod(space.shape[1:]) <= SMALL
-    if schedule.times is None:
-        return ReverseSDE(steps=SDE_STEPS) if small else ProbabilityFlow(steps=USUAL_STEPS)
-    return DDPM() if small or schedule.times <= USUAL_STEPS else DDIM(steps=USUAL_STEPS)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.flow import Field, Method, carry, passes_of
+from reparam.diffusion.flow import Field, Method, carry, check_method, passes_of
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import over
 from reparam.diffusion.units import Units
@@ -75,8 +75,7 @@ class DiffusionCodec(Codec, Density):
         self.method = method
         self.flow: HasFlow = model  # type: ignore[assignment]
         self.steps = sampling_steps or min(STEPS, self.flow.schedule.times or STEPS)
-        if method == "rk4" and self.flow.schedule.times is not None:
-            raise ValueError("method: rk4 needs continuous time, this model has T times; take heun")
+        check_method(method, self.flow.schedule)
         self.flow.schedule.grid(self.steps)
         self.log_prob_draws = getattr(model, "log_prob_draws", True)
         self.eval()

@@ -15,12 +15,13 @@ from reparam.diffusion.samplers import (
     ProbabilityFlow,
     ReverseSDE,
     Sampler,
+    is_small,
 )
 from reparam.diffusion.schedules import VE, VP, Schedule, SubVP, cosine, linear
 from reparam.diffusion.steps import Prediction, ReverseVariance
 from reparam.limits import Count, Limited, Share
 from reparam.model import Codec, Space
-from reparam.models.diffusion import SMALL, Diffusion
+from reparam.models.diffusion import Diffusion
 from reparam.models.two_stage import TwoStage
 from reparam.nets import Network
 from reparam.nets.denoiser import denoiser
@@ -47,8 +48,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
 
 def averaged(space: Space) -> TrainConfig:
     """Averages of weights, without which samples are far worse; larger steps for small data."""
-    small = not space.is_image or space.shape[1] * space.shape[2] <= SMALL
-    lr = 2e-3 if small else 1e-3
+    lr = 2e-3 if is_small(space) else 1e-3
     return TrainConfig(batch_size=128, lr=lr, schedule="cosine", clip=1.0, ema=0.999)
 
 

@@ -118,6 +118,15 @@ NOT_YET = {
     ),
 }
 
+# Names of the field for what a preset of another name is.
+MEANT_MODEL = {
+    "diffusion": "ddpm, or score-sde in continuous time",
+    "ddim": "ddpm, drawn with sampler=ddim",
+    "ncsn": "score-sde with sde=ve",
+    "ldm": "latent-diffusion",
+    "stable-diffusion": "latent-diffusion",
+}
+
 
 # Parameters as they are called in papers, other libraries or other presets, and what is meant.
 MEANT = {
@@ -316,7 +325,8 @@ def find_preset(name: str) -> Preset:
         for family, (names, instead) in NOT_YET.items():
             if name.lower() in names:
                 raise ValueError(f"{name}: {family} are not here yet; nearest to it: {instead}")
-        hint = did_you_mean(name, PRESETS)
+        meant = MEANT_MODEL.get(name.lower())
+        hint = f" (it is {meant})" if meant else did_you_mean(name, PRESETS)
         raise ValueError(f"{name}: no such model{hint}; there are {', '.join(sorted(PRESETS))}")
     return PRESETS[name]
 
