@@ -314,6 +314,11 @@ class Completer(Generator):
     ) -> Tensor:
         """x with the entries outside ``mask`` (bool) drawn anew; those inside stay bit for bit."""
 
+    @property
+    def unsaid(self) -> Tensor | float:
+        """What stands where nothing is given, in models that take no missing entries."""
+        return 0.0
+
     def refuse_given(self, given: Tensor) -> None:  # noqa: B027
         """ValueError where ``complete`` draws no p(rest | given) of such masks (B, *shape)."""
 
@@ -325,11 +330,12 @@ class Completer(Generator):
         check_shape(x, self.space.shape)
         check_mask(mask, x)
         mask = mask.to(x.device)
-        nothing = torch.nan if self.takes_missing else self.space.some_value.to(x)
+        unsaid: Tensor | float = torch.nan if self.takes_missing else self.unsaid
+        unsaid = unsaid.to(x) if isinstance(unsaid, Tensor) else unsaid
         if self.takes_missing:  # then that is what is not given, as 0 may be no value of it
             x = x.double() if numerics.needs_float64(x.dtype) else x
             mask = mask & ~x.isnan()
-        given, c = self.prepare(torch.where(mask, x, nothing), c)
+        given, c = self.prepare(torch.where(mask, x, unsaid), c)
         return given, mask.to(given.device).expand_as(given), c
 
 

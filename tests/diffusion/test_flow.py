@@ -71,7 +71,7 @@ def misfit(schedule: Schedule, velocity, x: Tensor, steps: int, method: str) -> 
     times = schedule.grid(steps).flip(0)
     start, end = schedule(times[0]), schedule(times[-1])
     noise = carry(velocity, schedule, x / start.norm, times, method) * end.norm
-    scale = torch.as_tensor(schedule.prior_scale, dtype=F64)
+    scale = schedule.prior_scale
     normal = torch.distributions.Normal(0, scale).log_prob(noise).sum(1)
     return log_p(schedule, noise, 1.0) - normal
 

@@ -147,7 +147,7 @@ def test_constants_lose_their_noise_as_in_training(name: str):
     noise = torch.randn(4, 3, generator=seeded(), dtype=F64)
     last = model.schedule(torch.ones((), dtype=F64)).noise
     for state in model.through(rp.DDIM(steps=6)).walk(noise):
-        share = model.schedule(torch.tensor(state.t, dtype=F64)).noise / last
+        share = model.schedule(state.t).noise / last
         torch.testing.assert_close(state.state[:, 1], share * noise[:, 1])
 
 
@@ -286,7 +286,7 @@ def test_a_path_is_what_a_draw_goes_through():
     model = rp.build("ddpm", space, times=8, conditional=True, seed=0, network="mlp", **TINY)
     model = awake(model).through(rp.DDIM(steps=4))
     states = model.path(6, generator=seeded(3))
-    assert [state.t for state in states] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    assert [state.t.item() for state in states] == [1.0, 0.75, 0.5, 0.25, 0.0]
     assert [state.x is None for state in states] == [False] * 4 + [True]
     assert all(0 <= state.x.min() and state.x.max() <= 4 for state in states[:-1])
     drawn = model.units.back(states[-1].state)

@@ -67,7 +67,7 @@ class Bound(Float64Buffers):
         if count >= self.times:
             index = torch.arange(2, self.times + 1, device=offset.device).expand(len(offset), -1)
             return index, torch.ones_like(index, dtype=offset.dtype)
-        shares = shares_of_times(self.times)[1:].to(offset)
+        shares = shares_of_times(self.times, offset.device)[1:].to(offset.dtype)
         shares = shares / shares.sum()
         places = (torch.arange(count, device=offset.device) + offset[:, None]) / count
         index = torch.searchsorted(shares.cumsum(0), places, right=True).clamp(max=self.times - 2)
@@ -99,7 +99,7 @@ class Bound(Float64Buffers):
     def of_last(self, x: Tensor, y: Tensor, mean: Tensor, measured: bool = True) -> Tensor:
         """−log p(y|x_1), of whole numbers −log P(x|x_1); ``mean`` is x̂ at the first time."""
         _, units = self.parts
-        log_scale = self.log_scale if measured else y.new_tensor(self.first_log_scale)
+        log_scale = self.log_scale if measured else y.new_full((), self.first_log_scale)
         if units.discrete:
             return -units.sum(self._log_mass(x, mean, log_scale.to(y)))
         return -units.sum(numerics.normal_log_prob(y, mean, log_scale.to(y)))
@@ -132,7 +132,7 @@ class Bound(Float64Buffers):
         return numerics.discretized_normal_log_prob(x, (mean + 1) * half, log_scale, units.levels)
 
 
-def shares_of_times(times: int) -> Tensor:
+def shares_of_times(times: int, device: torch.device | None = None) -> Tensor:
     """Shares of t = 1 … T, (T,), half of all evenly and half in proportion to 1/t.
 
     About so the terms of the bound fall, and the share of σ²_t that has to be measured. On digits a
@@ -141,5 +141,5 @@ def shares_of_times(times: int) -> Tensor:
     >>> [round(share, 3) for share in shares_of_times(4).tolist()]
     [0.365, 0.245, 0.205, 0.185]
     """
-    inverse = 1 / torch.arange(1, times + 1, dtype=torch.float64)
+    inverse = 1 / torch.arange(1, times + 1, dtype=torch.float64, device=device)
     return 0.5 / times + 0.5 * inverse / inverse.sum()

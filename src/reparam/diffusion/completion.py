@@ -31,16 +31,17 @@ def complete(
     """
     schedule = process.schedule
     state = numerics.noise(y, "normal", generator)
-    state = state * torch.as_tensor(schedule.prior_scale).to(y)
+    state, steps = state * schedule.prior_scale.to(y), len(times) - 1
     for index, (t, s) in enumerate(pairwise(times.split(1))):
+        last = index + 1 == steps
         for turn in range(resamplings):
-            tell((index + turn / resamplings) / (len(times) - 1))
-            drawn, _ = ancestral(process, state, t, s, process.variance, generator)
+            tell((index + turn / resamplings) / steps)
+            drawn, _ = ancestral(process, state, t, s, last, process.variance, generator)
             level = schedule(s)
             known = over(level.signal, y) * y
             known = known + over(level.noise, y) * numerics.noise(y, "normal", generator)
             state = torch.where(given, known, drawn)
-            if s.item() == 0 or turn == resamplings - 1:
+            if last or turn == resamplings - 1:
                 break
             ratio = schedule(t).signal / level.signal
             scale = step_back(schedule, t, s).beta.sqrt()

@@ -106,11 +106,11 @@ def log_density(
         moved, divergence = _with_divergence(velocity, state[:, :-1].view(-1, *shape), t, signs)
         return torch.cat([moved.flatten(1), divergence[:, None]], 1)
 
-    times = schedule.grid(steps).to(x.device).flip(0)
+    times = schedule.grid(steps).flip(0)
     start, end = schedule(times[:1]), schedule(times[-1:])
     state = torch.cat([(x / over(start.norm, x)).flatten(1), x.new_zeros(len(x), 1)], 1)
     state = carry(both, schedule, state, times, method)
-    scale = torch.as_tensor(schedule.prior_scale).to(end.norm) / end.norm
+    scale = schedule.prior_scale / end.norm
     square = (state[:, :-1] / scale.to(x)).square().sum(1)
     by_entry = 0.5 * math.log(2 * math.pi) + scale.log() + start.norm.log()
     return state[:, -1] - 0.5 * square - dimension * by_entry.to(x)
@@ -138,7 +138,9 @@ def _with_divergence(
         if signs is not None:
             trace = torch.stack([(product(z) * z).flatten(1).sum(1) for z in signs]).mean(0)
         else:
-            units = torch.eye(y[0].numel()).to(y).view(-1, 1, *y.shape[1:])
+            units = torch.eye(y[0].numel(), dtype=y.dtype, device=y.device).view(
+                -1, 1, *y.shape[1:]
+            )
             diagonal = [(product(z.expand_as(y)) * z).flatten(1).sum(1) for z in units]
             trace = torch.stack(diagonal).sum(0)
         return (v, trace) if attached else (v.detach(), trace)

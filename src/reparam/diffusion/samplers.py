@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.flow import Method, flow_step, passes_of, velocity_of
+from reparam.diffusion.flow import Method, check_method, flow_step, passes_of, velocity_of
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import Estimate, Process, ReverseVariance, over, step_back
 from reparam.limits import Count, Limited, NonNegative, Positive, Share
@@ -26,9 +26,12 @@ USUAL_STEPS, SDE_STEPS = 50, 500
 
 
 class State(NamedTuple):
-    """x_t on the way from noise to data, with the time and what x seems to be (None at the end)."""
+    """x_t on the way from noise to data, with the time (1,) and what x seems to be, but at the end.
 
-    t: float
+    The time is a tensor on the device, as reading it would wait for all that was begun.
+    """
+
+    t: Tensor
     state: Tensor
     x: Tensor | None
 
@@ -49,20 +52,21 @@ class Sampler(Limited, ABC):
 
     @abstractmethod
     def back(
-        self, process: Process, state: Tensor, t: Tensor, s: Tensor, generator: Noise
+        self, process: Process, state: Tensor, t: Tensor, s: Tensor, last: bool, generator: Noise
     ) -> tuple[Tensor, Tensor]:
-        """x_s of x_t, and x̂ at t; t and s are single times, (1,)."""
+        """x_s of x_t, and x̂ at t; t and s are single times, (1,), and s is 0 in the last step."""
 
     def walk(self, process: Process, noise: Tensor, generator: Noise = None) -> Iterator[State]:
         """The states from x_1, which is ``noise`` times the prior's scale, down to x_0."""
-        state = noise * torch.as_tensor(process.schedule.prior_scale).to(noise)
-        times = process.schedule.grid(self.steps).to(noise.device)
+        state = noise * process.schedule.prior_scale.to(noise)
+        times = process.schedule.grid(self.steps)
+        steps = len(times) - 1
         for index, (t, s) in enumerate(pairwise(times.split(1))):
-            tell(index / (len(times) - 1))
-            moved, x = self.back(process, state, t, s, generator)
-            yield State(t.item(), state, x)
+            tell(index / steps)
+            moved, x = self.back(process, state, t, s, index + 1 == steps, generator)
+            yield State(t, state, x)
             state = moved
-        yield State(0.0, state, None)
+        yield State(times[-1:], state, None)
 
     def passes(self, times: int | None) -> int:
         """Passes of the network, one after the other, that a draw takes."""
@@ -82,13 +86,14 @@ def ancestral(
     state: Tensor,
     t: Tensor,
     s: Tensor,
+    last: bool,
     variance: ReverseVariance,
     generator: Noise,
 ) -> tuple[Tensor, Tensor]:
-    """x_s ~ N(keep · x_t + pull · x̂, σ²), and x̂; x̂ itself where s is 0."""
+    """x_s ~ N(keep · x_t + pull · x̂, σ²), and x̂; x̂ itself in the last step, where s is 0."""
     x, step = _estimate(process, state, t).x, step_back(process.schedule, t, s)
     mean = over(step.keep, state) * state + over(step.pull, state) * x
-    if s.item() == 0:
+    if last:
         return mean, x
     scale = step.variance(variance, process.error(t)).sqrt()
     return mean + over(scale, state) * numerics.noise(state, "normal", generator), x
@@ -112,9 +117,9 @@ class DDPM(Sampler):
     """
 
     def back(
-        self, process: Process, state: Tensor, t: Tensor, s: Tensor, generator: Noise
+        self, process: Process, state: Tensor, t: Tensor, s: Tensor, last: bool, generator: Noise
     ) -> tuple[Tensor, Tensor]:
-        return ancestral(process, state, t, s, process.variance, generator)
+        return ancestral(process, state, t, s, last, process.variance, generator)
 
 
 @dataclass(frozen=True)
@@ -138,14 +143,14 @@ class DDIM(Sampler):
     eta: Share = 0.0
 
     def back(
-        self, process: Process, state: Tensor, t: Tensor, s: Tensor, generator: Noise
+        self, process: Process, state: Tensor, t: Tensor, s: Tensor, last: bool, generator: Noise
     ) -> tuple[Tensor, Tensor]:
         found = _estimate(process, state, t)
         early = process.schedule(s)
         added = self.eta**2 * step_back(process.schedule, t, s).posterior
         kept = (early.noise.square() - added).clamp(min=0).sqrt()
         moved = over(early.signal, state) * found.x + over(kept, state) * found.noise
-        if self.eta > 0 and s.item() > 0:
+        if self.eta > 0 and not last:
             moved = moved + over(added.sqrt(), state) * numerics.noise(state, "normal", generator)
         return moved, found.x
 
@@ -169,9 +174,9 @@ class ReverseSDE(Sampler):
     """
 
     def back(
-        self, process: Process, state: Tensor, t: Tensor, s: Tensor, generator: Noise
+        self, process: Process, state: Tensor, t: Tensor, s: Tensor, last: bool, generator: Noise
     ) -> tuple[Tensor, Tensor]:
-        return ancestral(process, state, t, s, "beta", generator)
+        return ancestral(process, state, t, s, last, "beta", generator)
 
 
 @dataclass(frozen=True)
@@ -200,10 +205,10 @@ class PredictorCorrector(Sampler):
     snr: Positive = 0.16
 
     def back(
-        self, process: Process, state: Tensor, t: Tensor, s: Tensor, generator: Noise
+        self, process: Process, state: Tensor, t: Tensor, s: Tensor, last: bool, generator: Noise
     ) -> tuple[Tensor, Tensor]:
-        moved, x = ancestral(process, state, t, s, "beta", generator)
-        if s.item() == 0:
+        moved, x = ancestral(process, state, t, s, last, "beta", generator)
+        if last:
             return moved, x
         early = process.schedule(s)
         ratio = process.schedule(t).signal / early.signal
@@ -242,7 +247,7 @@ class ProbabilityFlow(Sampler):
     method: Method = "heun"
 
     def back(
-        self, process: Process, state: Tensor, t: Tensor, s: Tensor, generator: Noise
+        self, process: Process, state: Tensor, t: Tensor, s: Tensor, last: bool, generator: Noise
     ) -> tuple[Tensor, Tensor]:
         late, early = process.schedule(t), process.schedule(s)
         seen: list[Tensor] = []
@@ -277,3 +282,24 @@ def usual_sampler(space: Space, schedule: Schedule) -> Sampler:
     if schedule.times is None:
         return ReverseSDE(steps=SDE_STEPS) if small else ProbabilityFlow(steps=USUAL_STEPS)
     return DDPM() if small or schedule.times <= USUAL_STEPS else DDIM(steps=USUAL_STEPS)
+
+
+def check_sampler(
+    sampler: Sampler, schedule: Schedule, conditional: bool, drop_condition: float
+) -> None:
+    """ValueError where a model of such a schedule and condition has not what a sampler needs."""
+    if not isinstance(sampler, Sampler):
+        raise ValueError(f"sampler: expected a Sampler, such as DDIM(steps=20), got {sampler!r}")
+    if sampler.guidance != 1 and not conditional:
+        raise ValueError(
+            f"guidance: expected 1 for a model without a condition, got {sampler.guidance:g}; "
+            "train one with conditional=true"
+        )
+    if sampler.guidance != 1 and drop_condition == 0:
+        raise ValueError(
+            f"guidance: expected 1 for a model that always saw c, got {sampler.guidance:g}; "
+            "train one with drop_condition above 0"
+        )
+    if isinstance(sampler, ProbabilityFlow):
+        check_method(sampler.method, schedule)
+    schedule.grid(sampler.steps)

@@ -39,8 +39,17 @@ class Schedule(Float64Buffers):
     """x_t = α(t) x + σ(t) ε, ε ~ N(0, I), for times t from 0 (data) to 1 (noise)."""
 
     times: int | None = None  # T, where time is discrete: t is one of 0, 1/T, … 1
-    prior_scale: float | Tensor = 1.0  # x_1 is drawn from N(0, prior_scale² I)
     first = 1e-5  # the earliest time that networks see
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("anchor", torch.empty(0), persistent=False)  # says the device
+        self.anchor: Tensor
+
+    @property
+    def prior_scale(self) -> Tensor:
+        """x_1 is drawn from N(0, prior_scale² I)."""
+        return self.anchor.new_ones((), dtype=torch.float64)
 
     @abstractmethod
     def forward(self, t: Tensor) -> Level:
@@ -62,8 +71,9 @@ class Schedule(Float64Buffers):
         if self.times is None:
             if steps is None:
                 raise ValueError("steps: expected a number, as time is continuous, got None")
-            late, early = self(torch.ones(())).angle, self(torch.zeros(())).angle
-            share = torch.linspace(0, 1, steps + 1, dtype=torch.float64).to(late)
+            ends = self.anchor.new_ones(()), self.anchor.new_zeros(())
+            late, early = (self(end).angle for end in ends)
+            share = torch.linspace(0, 1, steps + 1, dtype=late.dtype, device=late.device)
             inner = self.time_at(torch.lerp(late, early, share[1:-1]))
             return torch.cat([inner.new_ones(1), inner, inner.new_zeros(1)])
         steps = self.times if steps is None else steps
@@ -71,7 +81,8 @@ class Schedule(Float64Buffers):
             raise ValueError(
                 f"steps: expected at most {self.times}, the model's times, got {steps}"
             )
-        line = torch.linspace(0, self.times, steps + 1, dtype=torch.float64)
+        device = self.anchor.device
+        line = torch.linspace(0, self.times, steps + 1, dtype=torch.float64, device=device)
         return line.round().flip(0) / self.times
 
 
@@ -216,7 +227,7 @@ class VE(Schedule):
         self.largest: Tensor
 
     @property
-    def prior_scale(self) -> Tensor:  # type: ignore[override]
+    def prior_scale(self) -> Tensor:
         return self.largest
 
     def forward(self, t: Tensor) -> Level:

@@ -41,6 +41,8 @@ class Units(nn.Module):
         ends = torch.ones(space.shape) * (1 if self.discrete else math.inf)
         self.register_buffer("low", -ends, persistent=not self.discrete)  # of y, in training
         self.register_buffer("high", ends.clone(), persistent=not self.discrete)
+        self.register_buffer("some_value", space.some_value, persistent=False)
+        self.some_value: Tensor
         self.low: Tensor
         self.high: Tensor
 

@@ -19,11 +19,10 @@ from reparam.diffusion.flow import (
     EXACT_TRACE,
     Field,
     Method,
-    check_method,
     log_density,
     velocity_of,
 )
-from reparam.diffusion.samplers import DDPM, ProbabilityFlow, Sampler, State, usual_sampler
+from reparam.diffusion.samplers import DDPM, Sampler, State, check_sampler, usual_sampler
 from reparam.diffusion.schedules import VE, DiscreteSchedule, Schedule
 from reparam.diffusion.steps import (
     Estimate,
@@ -56,6 +55,7 @@ from reparam.model import (
 from reparam.models.conditional import Conditional
 from reparam.models.diffusion_codec import DiffusionCodec
 from reparam.models.undoing import Undoing
+from reparam.space import looked_at
 
 LEAST_OF_A_TIME, ROWS_OF_A_TIME = 4, 64  # at most, on average, by which variances are measured
 ROWS_OF_THE_LAST = 512  # by which its scale is
@@ -251,9 +251,8 @@ class Diffusion(Conditional, Density, Completer):
         return lambda y, t: entries(field(entries(y), t))
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
-        state = noise
-        for _, state, _ in self.walk(noise, c, generator):  # noqa: B007
+        state = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
+        for _, state, _ in self.walk(state, c, generator):  # noqa: B007, B020
             pass
         if self.bound is not None and isinstance(self.sampler, DDPM):
             state = self.bound.draw_last(state, generator)
@@ -288,6 +287,10 @@ class Diffusion(Conditional, Density, Completer):
             for one in self.walk(noise, c, generator)
         ]
 
+    @property
+    def unsaid(self) -> Tensor:
+        return self.units.some_value
+
     def complete(
         self,
         x: Tensor,
@@ -305,11 +308,11 @@ class Diffusion(Conditional, Density, Completer):
         """
         with torch.no_grad():
             given, mask, c = self.prepare_given(x, mask, c)
-            if mask.all():
+            if looked_at() and mask.all():
                 raise ValueError("mask: expected an entry that is not given, got all given")
             y, _ = self.units(given, generator, middle=True)
             steps = self.sampler.steps or min(self.schedule.times or COMPLETING, COMPLETING)
-            times = self.schedule.grid(steps).to(y.device)
+            times = self.schedule.grid(steps)
             process = self.process(c, self.sampler.guidance)
             drawn = complete(process, y, mask, times, resamplings, generator)
             return torch.where(mask, given, self.units.back(drawn).to(given))
@@ -333,12 +336,9 @@ class Diffusion(Conditional, Density, Completer):
         def estimated(state: Tensor, t: Tensor) -> Estimate:
             return self._clipped(self._estimate(state, t, c, guidance), state, t)
 
-        error = self._unit_error if self.bound is None else self.bound.error
+        error = torch.ones_like if self.bound is None else self.bound.error
         kind: ReverseVariance = "beta" if self.bound is None else self.variance
         return Process(self.schedule, estimated, kind, error)
-
-    def _unit_error(self, t: Tensor) -> Tensor:
-        return torch.ones_like(t)
 
     def _estimate(
         self, state: Tensor, t: Tensor, c: Tensor | None, guidance: float = 1.0
@@ -454,8 +454,8 @@ class Diffusion(Conditional, Density, Completer):
         x, c = self.prepare(rows.x, rows.c)
         y, _ = self.units(x)
         passes = self.passes_per_sample * 400  # a part of what an evaluation may cost
-        each = max(LEAST_OF_A_TIME, affordable(self.space, self.bound.times, passes))
-        each = min(ROWS_OF_A_TIME, each)
+        each = affordable(self.space, self.bound.times, passes)
+        each = min(ROWS_OF_A_TIME, max(LEAST_OF_A_TIME, each))
         counts = self.bound.rows_of_times(each, ROWS_OF_THE_LAST).to(y.device)
         index = torch.repeat_interleave(counts)
         chosen = torch.arange(len(index), device=y.device) % len(y)
@@ -483,21 +483,5 @@ class Diffusion(Conditional, Density, Completer):
 
     def _checked(self, sampler: Sampler) -> Sampler:
         """The sampler; ValueError where the model has not what it needs."""
-        if not isinstance(sampler, Sampler):
-            raise ValueError(
-                f"sampler: expected a Sampler, such as DDIM(steps=20), got {sampler!r}"
-            )
-        if sampler.guidance != 1 and not self.conditional:
-            raise ValueError(
-                f"guidance: expected 1 for a model without a condition, got {sampler.guidance:g}; "
-                "train one with conditional=true"
-            )
-        if sampler.guidance != 1 and self.drop_condition == 0:
-            raise ValueError(
-                f"guidance: expected 1 for a model that always saw c, got {sampler.guidance:g}; "
-                "train one with drop_condition above 0"
-            )
-        if isinstance(sampler, ProbabilityFlow):
-            check_method(sampler.method, self.schedule)
-        self.schedule.grid(sampler.steps)
+        check_sampler(sampler, self.schedule, self.conditional, self.drop_condition)
         return sampler

@@ -130,9 +130,9 @@ class DiffusionCodec(Codec, Density):
     def _carried(self, y: Tensor, c: Tensor | None, towards_noise: bool) -> Tensor:
         """From x to noise or back, both in the units of noise, the latter of unit variance."""
         schedule = self.flow.schedule
-        times = schedule.grid(self.steps).to(y.device)
+        times = schedule.grid(self.steps)
         start, end = schedule(times[-1:]).norm, schedule(times[:1]).norm
-        scale = torch.as_tensor(schedule.prior_scale).to(end)
+        scale = schedule.prior_scale
         if not towards_noise:
             start, end, scale = end / scale, start, torch.ones_like(end)
         else:

@@ -96,10 +96,9 @@ class Undoing:
         ]
 
     def _pictured(self, one: State) -> Noised:
-        t = torch.tensor([one.t], dtype=torch.float64, device=one.state.device)
-        level = at(self.model.schedule(t), one.state)
+        level = at(self.model.schedule(one.t), one.state)
         state = self.model.units.mean(one.state / level.norm)
-        return Noised(one.t, state, state if one.x is None else self.model.units.mean(one.x))
+        return Noised(one.t.item(), state, state if one.x is None else self.model.units.mean(one.x))
 
     @torch.no_grad()
     def noised(
