@@ -43,7 +43,7 @@ class QualityByTime:
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
     >>> of = QualityByTime(data, 200)
-    >>> of(rp.build("gmm", data.space, components=2)).distance > of.floor
+    >>> of(rp.build("vae", data.space, seed=0)).distance > of.floor
     True
     """
 
