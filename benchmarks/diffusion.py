@@ -9,7 +9,7 @@ digits    a U-Net of width 32 and `vae`, each for --budget seconds: Fréchet dis
           10, 20, 50 deterministic steps and by all random ones, and bounds by the three variances
 vectors   the fully connected network on digits: error of the noise, and the three bounds
 toys      regret, mean log p* − log p by the probability flow (an estimate), of `score-sde`
-mnist     one long run: bits/dim, Fréchet distance, and a picture of samples
+mnist     one long run: every score of `evaluate`
 steps     `fit` of `score-sde` beside the same network and averages in a loop by hand, a validation
           after the epoch in both; draws of `ddpm` beside the loop by hand; 50 steps and 1000
 peer      a step of training beside denoising-diffusion-pytorch, its own U-Net having about as
