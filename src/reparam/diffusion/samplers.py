@@ -147,12 +147,13 @@ class DDIM(Sampler):
     ) -> tuple[Tensor, Tensor]:
         found = _estimate(process, state, t)
         early = process.schedule(s)
+        mean = over(early.signal, state) * found.x
+        if self.eta == 0 or last:
+            return mean + over(early.noise, state) * found.noise, found.x
         added = self.eta**2 * step_back(process.schedule, t, s).posterior
-        kept = (early.noise.square() - added).clamp(min=0).sqrt()
-        moved = over(early.signal, state) * found.x + over(kept, state) * found.noise
-        if self.eta > 0 and not last:
-            moved = moved + over(added.sqrt(), state) * numerics.noise(state, "normal", generator)
-        return moved, found.x
+        kept = over((early.noise.square() - added).clamp(min=0).sqrt(), state)
+        noise = numerics.noise(state, "normal", generator)
+        return mean + kept * found.noise + over(added.sqrt(), state) * noise, found.x
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.diffusion.schedules import Level, Schedule
 
 Prediction = Literal["noise", "x", "velocity"]
@@ -88,6 +89,15 @@ def estimate(prediction: Prediction, output: Tensor, state: Tensor, level: Level
         return Estimate(output, (state - signal * output) / noise)
     cos, sin, unit = signal / norm, noise / norm, state / norm
     return Estimate(cos * unit - sin * output, sin * unit + cos * output)
+
+
+def guess(
+    process: Process, y: Tensor, t: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """x̂ of y that is noised to times (B,)."""
+    level = at(process.schedule(t), y)
+    state = level.signal * y + level.noise * numerics.noise(y, "normal", generator)
+    return process.estimate(state, t.to(y)).x
 
 
 def at(level: Level, like: Tensor) -> Level:

@@ -32,6 +32,7 @@ from reparam.diffusion.steps import (
     at,
     clipped,
     estimate,
+    guess,
     target,
 )
 from reparam.diffusion.units import Units
@@ -427,24 +428,16 @@ class Diffusion(Conditional, Density, Completer):
         offset = numerics.noise(y.new_empty(rows), "uniform", generator)
         index, weights = self.bound.chosen_times(samples, offset.to(numerics.accumulator(y)))
         first = torch.full((rows,), self.schedule.first, device=y.device)
-        found = self._noised(y, first, c, generator)
+        found = guess(self.process(c), y, first, generator)
         total = (ladj - self.bound.of_prior(y) - self.bound.of_last(x, y, found)).to(weights)
         for times, weight in zip(index.split(most, 1), weights.split(most, 1), strict=True):
             each, t = times.shape[1], times.flatten() / self.bound.times
             many = y.repeat_interleave(each, 0)
             c_each = None if c is None else c.repeat_interleave(each, 0)
-            estimated = self._noised(many, t.to(y), c_each, generator)
+            estimated = guess(self.process(c_each), many, t.to(y), generator)
             step = self.bound.of_step(many, estimated, t, self.variance)
             total = total - (weight * step.to(weight).view(rows, each)).sum(1)
         return total
-
-    def _noised(
-        self, y: Tensor, t: Tensor, c: Tensor | None, generator: torch.Generator | None
-    ) -> Tensor:
-        """x̂ of y noised to times (B,)."""
-        level = at(self.schedule(t), y)
-        state = level.signal * y + level.noise * numerics.noise(y, "normal", generator)
-        return self._clipped(self._estimate(state, t, c), state, t).x
 
     @torch.no_grad()
     def _measure(self, model: Model, batches: Iterable[Batch]) -> None:
@@ -462,13 +455,16 @@ class Diffusion(Conditional, Density, Completer):
         errors = torch.zeros(len(counts), dtype=torch.float64, device=y.device)
         for part in torch.arange(len(index), device=y.device).split(draws_at_once(self.space)):
             of, t = y[chosen[part]], index[part] / self.bound.times
-            found = self._noised(of, t.to(y), None if c is None else c[chosen[part]], None)
+            c_each = None if c is None else c[chosen[part]]
+            found = guess(self.process(c_each), of, t.to(y))
             squares = self.units.sum((of - found).square()).double()
             errors.index_add_(0, index[part], squares)
         self.bound.errors.copy_(errors / (counts.clamp(min=1) * max(self.counted, 1)))
         first = torch.full((len(y),), self.schedule.first, device=y.device)
-        noised = partial(self._noised, generator=None)
-        self.bound.measure_last(x, y, in_batches(noised, draws_at_once(self.space), y, first, c))
+        found = in_batches(
+            lambda y, t, c: guess(self.process(c), y, t), draws_at_once(self.space), y, first, c
+        )
+        self.bound.measure_last(x, y, found)
 
     @torch.no_grad()
     def _widen(self, model: Model, batches: Iterable[Batch]) -> None:

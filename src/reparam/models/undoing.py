@@ -14,7 +14,7 @@ from reparam.diffusion.bound import Bound
 from reparam.diffusion.flow import Field
 from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
 from reparam.diffusion.schedules import Schedule
-from reparam.diffusion.steps import Process, ReverseVariance, at
+from reparam.diffusion.steps import Process, ReverseVariance, at, guess
 from reparam.diffusion.units import Units
 from reparam.inspection import FromNoise, Noised, Spent
 from reparam.model import Generator, Space
@@ -129,7 +129,8 @@ class Undoing:
         for late, early in pairwise(places):
             nats = self._between(y, c, late, early, generator)
             found.append(Spent(late / bound.times, early / bound.times, nats))
-        mean = self._estimated(y, y.new_full((len(y),), 1 / bound.times), c, generator)
+        first = y.new_full((len(y),), 1 / bound.times)
+        mean = guess(self.model.process(c), y, first, generator)
         return [*found, Spent(1 / bound.times, 0.0, bound.of_last(x, y, mean) - ladj)]
 
     def _between(
@@ -150,17 +151,9 @@ class Undoing:
             place = (turn + (0 if each == there else offset)) * (there / each)
             steps = torch.as_tensor(place, device=y.device).floor().clamp(max=there - 1)
             t = (early + 1 + steps.expand(len(y)).double()) / bound.times
-            found = self._estimated(y, t, c, generator)
+            found = guess(self.model.process(c), y, t, generator)
             total = total + bound.of_step(y, found, t, self.model.variance) * (there / each)
         return total
-
-    def _estimated(
-        self, y: Tensor, t: Tensor, c: Tensor | None, generator: torch.Generator | None
-    ) -> Tensor:
-        """x̂ of y noised to times (B,)."""
-        level = at(self.model.schedule(t), y)
-        state = level.signal * y + level.noise * numerics.noise(y, "normal", generator)
-        return self.model.process(c).estimate(state, t.to(y)).x
 
     @torch.no_grad()
     def score(self, x: Tensor, t: float) -> Tensor | None:

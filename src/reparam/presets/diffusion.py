@@ -65,7 +65,7 @@ class DiffusionOptions(Limited):
         conditional: on the class label, or on the attributes where there are any.
         drop_condition: share of rows whose condition is dropped in training, for guidance.
         sampler: auto takes all steps for vectors and small images, 50 without noise for others.
-        sampling_steps: of the sampler; none: all, or as auto says.
+        sampling_steps: of the sampler; none: as many as auto takes.
     """
 
     predict: Prediction = "noise"
@@ -118,7 +118,8 @@ class TimesOptions(Limited):
         schedule: of the noise: cosine, or linear variances.
         objective: simple is the mean squared error, vlb the bound on log p(x) itself.
         variance: of a step back: optimal is measured after the descent and makes the bound tight;
-            beta; posterior, which makes it loose by 0.29 nats a dimension or more.
+            beta; posterior, which makes it loose, by 0.29 nats a dimension or more on standard
+            normal data.
     """
 
     times: Several = 1000
