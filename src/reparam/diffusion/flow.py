@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.schedules import Schedule
+from reparam.diffusion.schedules import ContinuousSchedule, Schedule
 from reparam.diffusion.steps import Estimate, at, over, target
 from reparam.news import tell
 
@@ -63,6 +63,7 @@ def flow_step(
         return change.cos() * y + change.sin() * first
     if method == "heun":
         return y + 0.5 * change * (first + field(y + change * first, s))
+    assert isinstance(schedule, ContinuousSchedule)  # check_method
     middle = schedule.time_at(0.5 * (here + there))
     second = field(y + 0.5 * change * first, middle)
     third = field(y + 0.5 * change * second, middle)

@@ -55,35 +55,30 @@ class Schedule(Float64Buffers):
     def forward(self, t: Tensor) -> Level:
         """α(t) and σ(t) at times of any shape."""
 
-    def time_at(self, angle: Tensor) -> Tensor:
-        """The time at which arctan(σ/α) is so much, of continuous schedules."""
-        raise NotImplementedError
-
+    @abstractmethod
     def grid(self, steps: int | None = None) -> Tensor:
         """Times from 1 down to 0 in so many steps, (steps + 1,); None: all there are.
-
-        Of T times they are spread evenly, where time is continuous evenly in φ: by that the
-        solver's errors are several times smaller.
 
         Raises:
             ValueError: more steps than times, or None of a schedule of all times.
         """
-        if self.times is None:
-            if steps is None:
-                raise ValueError("steps: expected a number, as time is continuous, got None")
-            ends = self.anchor.new_ones(()), self.anchor.new_zeros(())
-            late, early = (self(end).angle for end in ends)
-            share = torch.linspace(0, 1, steps + 1, dtype=late.dtype, device=late.device)
-            inner = self.time_at(torch.lerp(late, early, share[1:-1]))
-            return torch.cat([inner.new_ones(1), inner, inner.new_zeros(1)])
-        steps = self.times if steps is None else steps
-        if steps > self.times:
-            raise ValueError(
-                f"steps: expected at most {self.times}, the model's times, got {steps}"
-            )
-        device = self.anchor.device
-        line = torch.linspace(0, self.times, steps + 1, dtype=torch.float64, device=device)
-        return line.round().flip(0) / self.times
+
+
+class ContinuousSchedule(Schedule):
+    """A schedule of all times, whose grids are even in φ: so solvers' errors are the smallest."""
+
+    @abstractmethod
+    def time_at(self, angle: Tensor) -> Tensor:
+        """The time at which φ = arctan(σ/α) is so much."""
+
+    def grid(self, steps: int | None = None) -> Tensor:
+        if steps is None:
+            raise ValueError("steps: expected a number, as time is continuous, got None")
+        ends = self.anchor.new_ones(()), self.anchor.new_zeros(())
+        late, early = (self(end).angle for end in ends)
+        share = torch.linspace(0, 1, steps + 1, dtype=late.dtype, device=late.device)
+        inner = self.time_at(torch.lerp(late, early, share[1:-1]))
+        return torch.cat([inner.new_ones(1), inner, inner.new_zeros(1)])
 
 
 class DiscreteSchedule(Schedule):
@@ -115,6 +110,17 @@ class DiscreteSchedule(Schedule):
         assert self.times is not None
         log_kept = self.log_kept.take((t * self.times).round().long())
         return Level((0.5 * log_kept).exp(), torch.expm1(log_kept).abs().sqrt())
+
+    def grid(self, steps: int | None = None) -> Tensor:
+        assert self.times is not None
+        steps = self.times if steps is None else steps
+        if steps > self.times:
+            raise ValueError(
+                f"steps: expected at most {self.times}, the model's times, got {steps}"
+            )
+        device = self.anchor.device
+        line = torch.linspace(0, self.times, steps + 1, dtype=torch.float64, device=device)
+        return line.round().flip(0) / self.times
 
 
 @limited
@@ -166,7 +172,7 @@ def _vp_time(log_kept: Tensor) -> Tensor:
     return ((VP_LOW**2 - 2 * slope * log_kept).sqrt() - VP_LOW) / slope
 
 
-class VP(Schedule):
+class VP(ContinuousSchedule):
     """Variance preserving: α² = exp(−∫β), σ² = 1 − α², β(t) = 0.1 + 19.9 t.
 
     Reference: Song et al. 2021, "Score-based generative modeling through SDEs", eq. 11 and 33.
@@ -184,7 +190,7 @@ class VP(Schedule):
         return _vp_time(2 * angle.double().cos().log())
 
 
-class SubVP(Schedule):
+class SubVP(ContinuousSchedule):
     """As ``VP``, with σ = 1 − α² in the place of its root: less noise at every time.
 
     Reference: Song et al. 2021, "Score-based generative modeling through SDEs", eq. 12 and 29.
@@ -203,7 +209,7 @@ class SubVP(Schedule):
         return _vp_time(2 * ((half.square() + 1).sqrt() - half).log())
 
 
-class VE(Schedule):
+class VE(ContinuousSchedule):
     """Variance exploding: α = 1, σ geometric from 0.01 to ``largest``.
 
     What it gives at t = 0 are data with noise of deviation 0.01 left in them.
