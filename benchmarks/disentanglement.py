@@ -14,7 +14,7 @@ stride 2 with 32, 32, 64 (and at 64 × 64 another 64) channels, then 256.
 ControlVAE holds 18 nats, which are asked for from half of the steps on, with the gains of its paper
 (β from 1 to 100); DynamicVAE 18 nats from β = 50 down, with those of its paper; the learned weights
 of L-VAE and dL-VAE start after a tenth of the steps. σ-VAE is a normal with the optimal variance on
-0 and 1, so that its distortion is a density's: compare its squared error.
+uniformly dequantized pixels, whose distortion bounds −log P(x) loosely: compare its squared error.
 
 Every command repeated goes on where it stopped.
 """

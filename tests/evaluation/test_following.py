@@ -114,3 +114,14 @@ def test_of_a_model_as_evaluate_measures_it():
         factor_information(model, replace(data, train=replace(data.train, factors=None)), "train")
         is None
     )
+
+
+def test_rates_of_rows_are_averaged_and_dead_latents_win_nothing():
+    """The second latent is dead by its rate; the first, alive, tells nothing of the factor."""
+    rng = np.random.default_rng(0)
+    z, factor = rng.normal(size=(400, 2)), np.repeat([[0], [1]], 200, 0)
+    z[:, 1] = factor[:, 0]
+    rates = np.tile([1.0, 0.0], (400, 1))
+    found = FactorInformation.of(read(z, factor, rates=rates), rates)
+    assert found.weight.tolist() == [1.0, 0.0] and found.order == [0, 1]
+    assert found.winners.tolist() == [0]

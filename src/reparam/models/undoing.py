@@ -168,6 +168,7 @@ class Undoing:
         v = self.model.velocity(None)(y, time)
         noise = (level.noise * y + level.signal * v) / level.norm
         slope = units.mean(torch.ones_like(y)) - units.mean(torch.zeros_like(y))
+        slope = torch.where(slope == 0, 1, slope)  # of constants, whose score is 0
         return -noise * level.norm / level.noise / slope
 
     def flow(self, steps: int) -> Generator | None:

@@ -45,7 +45,7 @@ def instants(shown: Shown, index: int, label: str, model: Generator) -> Figures:
 
 def _window(path: list[Noised], x: Tensor) -> Window:
     """One for all times: as states are scaled, noise is as wide as the data are."""
-    middle, wide = x.double().mean(0), REACH * x.double().std(0)
+    middle, wide = x.double().mean(0), REACH * x.double().std(0, correction=0).clamp(min=1e-6)
     (left, bottom), (right, top) = (middle - wide).tolist(), (middle + wide).tolist()
     return Window(left, right, bottom, top)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from reparam.data.contents import Array
 from reparam.evaluation.disentanglement.information import BINS, Bins, mig_of
-from reparam.evaluation.disentanglement.inputs import Coded
+from reparam.evaluation.disentanglement.inputs import Coded, mean_rates
 
 # Of a factor's entropy, beyond chance: a latent that tells less does not follow it. Of two equally
 # frequent levels a fifth is what guessing right in 76 of 100 rows tells; of 16 levels in order what
@@ -66,7 +66,7 @@ class FactorInformation:
         level_names: Mapping[str, tuple[str, ...]] | None = None,
         seed: int = 0,
     ) -> FactorInformation:
-        """Measured as by ``mig``; rates are the mean KL of each latent, (L,).
+        """Measured as by ``mig``; rates are the KL of each latent, (L,) or (N, L).
 
         >>> from reparam.evaluation.disentanglement.inputs import read
         >>> grid = np.stack(np.meshgrid(*[np.arange(12)] * 2), -1).reshape(-1, 2)
@@ -80,14 +80,14 @@ class FactorInformation:
             np.asarray(mig_of(each, bins, seed, bootstrap=0).matrix) for each in (coded, shuffled)
         )
         rated = rates is not None
-        weight = np.asarray(rates, dtype=np.float64) if rated else coded.z.std(0)
+        weight = mean_rates(rates, coded.latents) if rated else coded.z.std(0)
         chance = by_chance[~coded.dead].mean(0)
         return cls(coded, share, chance, weight, rated, level_names or {})
 
     @cached_property
     def winners(self) -> Array:
-        """Of each factor the latent that tells most of it, (F,)."""
-        return self.share.argmax(0)
+        """Of each factor the live latent that tells most of it, (F,)."""
+        return np.where(self.coded.dead[:, None], -1.0, self.share).argmax(0)
 
     @cached_property
     def order(self) -> list[int]:

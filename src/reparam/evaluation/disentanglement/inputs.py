@@ -171,13 +171,14 @@ def live_codes(z: Array, rates: Any = None) -> tuple[Array, Array, tuple[str, ..
     deviation = (z - z[:1]).std(0)  # so that a constant deviates by 0, not by rounding
     dead = deviation <= DEAD_DEVIATION * deviation.max()
     if rates is not None:
-        dead |= _mean_rates(rates, z.shape[1]) < DEAD_NATS
+        dead |= mean_rates(rates, z.shape[1]) < DEAD_NATS
     z[:, dead] = 0
     which = f": {listed([f'z{i}' for i in np.flatnonzero(dead)], 10)}" if dead.any() else ""
     return z, dead, (f"{dead.sum()} of {counted(len(dead), 'latent')} dead{which}.",)
 
 
-def _mean_rates(rates: Any, latents: int) -> Array:
+def mean_rates(rates: Any, latents: int) -> Array:
+    """The mean KL of each latent, (L,), of rates that are (L,) or (N, L)."""
     found = np.asarray(rates.detach().cpu().double() if isinstance(rates, Tensor) else rates)
     found = found.astype(np.float64)
     if found.ndim not in (1, 2) or found.shape[-1] != latents or not np.isfinite(found).all():

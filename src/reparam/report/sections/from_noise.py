@@ -70,7 +70,8 @@ SECTION: Section = Section(
 1, noise, to 0, data: above, what a test image becomes with so much noise; below it, where a draw is
 on its way, and the x̂ that the network takes it for, a mean over all x that are still possible. It
 is blurred at first, as these are many; at 1 nothing of x is there, and what a network of noise says
-of it means little. States are scaled to vary as x does at every time.""",
+of it means little. States are divided by √(α² + σ²), and
+of whole numbers cut to their range.""",
     build,
     "from_noise.html.j2",
     images,

@@ -171,9 +171,10 @@ SECTION: Section = Section(
     "Steps against quality",
     """Models that undo noise draw in few steps or in many, with the same weights. The Fréchet
 distance of {{ content.n }} samples from as many test rows, over the time that 100 draws took when
-this page was written; numbers at the points are steps. {% if content.cards %}Diamonds are the other
-models of the page; dotted is what training rows score in place of samples, {{ content.floor }}. Of
-so few rows distances are higher than in the table of scores.{% endif %}""",
+this page was written; numbers at the points are steps. {% if content.cards %}Diamonds are
+models that draw otherwise; dotted is what training rows score in place of samples,
+{{ content.floor }}. Of fewer rows than the table of scores has, distances are
+higher.{% endif %}""",
     build,
     "sampling_steps.html.j2",
 )
