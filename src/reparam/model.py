@@ -215,14 +215,18 @@ class Model(nn.Module, ABC):
         return c.to(self.anchor.device)
 
 
-class Encoder(Inspectable, Model):
-    """A model with codes: x → code, one tensor (B, *code_space.shape)."""
-
-    encodes: Domain = "range"  # which x have a code; not only data have one
+class Coded(Model):
+    """A model with codes, one tensor (B, *code_space.shape)."""
 
     @property
     @abstractmethod
     def code_space(self) -> Space: ...
+
+
+class Encoder(Inspectable, Coded):
+    """A model that makes codes of x: x → code."""
+
+    encodes: Domain = "range"  # which x have a code; not only data have one
 
     @property
     def grids(self) -> tuple[tuple[int, ...], ...]:
@@ -246,20 +250,12 @@ class Encoder(Inspectable, Model):
         return nn.functional.one_hot(code.long(), levels).to(self.anchor.dtype).flatten(1)
 
 
-class Codec(Encoder):
-    """An encoder whose codes can be decoded: x → code → x."""
+class Decoder(Coded):
+    """A model that makes x of codes: code → x."""
 
     @abstractmethod
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         """The mean of x given its code, in data units (B, *shape)."""
-
-    def as_codec(self, **options: Any) -> Codec | None:
-        return self
-
-    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        code = self.encode(x, c)
-        with trusted():  # a code that is not finite is the model's fault, not the caller's
-            return self.decode(code, c)
 
     def prepare_code(self, code: Tensor) -> Tensor:
         """A code on the model's device and dtype; one of another shape is refused here only."""
@@ -270,6 +266,18 @@ class Codec(Encoder):
         if looked_at():
             check_values(code, self.code_space.level_count, name="code")
         return code.to(self.anchor)
+
+
+class Codec(Encoder, Decoder):
+    """A model whose codes can be decoded: x → code → x."""
+
+    def as_codec(self, **options: Any) -> Codec | None:
+        return self
+
+    def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        code = self.encode(x, c)
+        with trusted():  # a code that is not finite is the model's fault, not the caller's
+            return self.decode(code, c)
 
 
 class Generator(Model):

@@ -140,7 +140,11 @@ class Autoencoder(Codec):
         if self.penalty is not None:
             value = self.penalty(self._encode_varying, seen, [*hidden, *hidden_too])
             objective = self.penalty.add(value, objective, terms)
-        return Loss(objective, terms)
+        return self._penalized(Loss(objective, terms), code)
+
+    def _penalized(self, loss: Loss, code: Tensor) -> Loss:
+        """The loss with what else is asked of the codes."""
+        return loss
 
     def _corrupted(self, target: Tensor) -> Tensor:
         """What the encoder sees in training: x̃, of which constants are no part."""

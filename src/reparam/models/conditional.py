@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam import numerics
@@ -71,6 +71,13 @@ class Conditional(Model):
     def network_condition(self, c: Tensor) -> Tensor:
         """c as networks take it: labels as they are, attributes standardized."""
         return c if self.space.attributes is None else self.attributes.scale.scaled(c)
+
+    def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
+        """What a network that takes c, if the model does, makes of x."""
+        if not self.conditional:
+            return network(x)
+        assert c is not None
+        return network(x, self.network_condition(c))
 
 
 class _Attributes(Float64Buffers):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Self
 
@@ -12,13 +12,12 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import cost
-from reparam.buffers import Float64Buffers
+from reparam.distributions.rounding import Rounding
 from reparam.inspection import Filters, FromNoise, HiddenUnits, Noise
 from reparam.model import (
     ENCODED,
     Batch,
     Codec,
-    Column,
     Descend,
     Generator,
     Loss,
@@ -83,7 +82,7 @@ class TwoStage(Codec, Generator):
             )
         self.codec, self.generator, self.conditional = codec, generator, generator.conditional
         self.takes_missing = codec.takes_missing
-        self.rounding = _Rounding(space.columns) if space.columns else None
+        self.rounding = Rounding(space)
         self.encodes = codec.encodes
         # Of either part that asks for it; each descent is kept by the word of its own part.
         self.keeps = "last" if "last" in (codec.keeps, generator.keeps) else "best"
@@ -183,33 +182,8 @@ class TwoStage(Codec, Generator):
         return self.generator.draw_condition(n, generator)
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        x = self.codec.decode(self.generator.sample(n, c, generator=generator))
-        if self.rounding is not None:
-            return self.rounding(x, generator)
-        levels = self.space.level_count
-        if levels is None:
-            return x
-        return (x + numerics.noise(x, "uniform", generator)).floor().clamp(0, levels - 1)
-
-
-class _Rounding(Float64Buffers):
-    """Means of flags and levels of mixed data as whole numbers: up or down, so that they stay."""
-
-    def __init__(self, columns: Sequence[Column]) -> None:
-        super().__init__()
-        counts = [c.count or 1 if c.kind in ("levels", "binary") else 0 for c in columns]
-        self.register_buffer("whole", torch.tensor(counts) > 0, persistent=False)
-        low = torch.tensor([float(c.low) for c in columns], dtype=torch.float64)
-        self.register_buffer("low", low)  # saved, so that no cast rounds it
-        self.register_buffer("top", torch.tensor(counts).float() - 1, persistent=False)
-        self.whole: Tensor
-        self.low: Tensor
-        self.top: Tensor
-
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        drawn = (x - self.low + numerics.noise(x, "uniform", generator)).floor()
-        whole = drawn.clamp(min=0).minimum(self.top) + self.low
-        return torch.where(self.whole, whole.to(x), x)
+        means = self.codec.decode(self.generator.sample(n, c, generator=generator))
+        return self.rounding(means, generator)
 
 
 def _refuse_collapsed(codes: Iterable[Batch]) -> None:

@@ -27,7 +27,7 @@ from reparam.model import (
 )
 from reparam.models.conditional import Conditional
 from reparam.nets import norm
-from reparam.objectives.bounds import ELBO, Objective
+from reparam.objectives.bounds import DECODER, ELBO, Objective
 
 
 class VAE(Conditional, LatentVariable):
@@ -120,9 +120,11 @@ class VAE(Conditional, LatentVariable):
         self.p_z.initialize(kept)
 
     def _players(self) -> tuple[Player, ...]:
+        encoding, decoding = (self.encoder, self.q_z, self.p_z), (self.decoder, self.p_x)
         others = self.objective.players
-        parts = (self.encoder, self.decoder, self.q_z, self.p_z, self.p_x)
-        return (Player("model", parts), *others) if others else ()
+        if self.objective.decodes_apart:
+            return (Player("model", encoding), Player(DECODER, decoding), *others)
+        return (Player("model", encoding + decoding), *others) if others else ()
 
     @property
     def unsettled(self) -> str:
@@ -168,9 +170,3 @@ class VAE(Conditional, LatentVariable):
             return p
         varies = self.standardize.varies
         return Transformed(p if varies is None else self.p_x.hold(p, varies), self.standardize)
-
-    def _through(self, network: nn.Module, x: Tensor, c: Tensor | None) -> Tensor:
-        if not self.conditional:
-            return network(x)
-        assert c is not None
-        return network(x, self.network_condition(c))

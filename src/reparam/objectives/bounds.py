@@ -25,6 +25,9 @@ from reparam.objectives.latent_penalties import LatentPenalty
 from reparam.objectives.weightings import Beta, Weighting
 
 
+DECODER = "decoder"  # the player of an objective that trains it apart
+
+
 class Objective(nn.Module, ABC):
     """What a latent-variable model minimizes: (model, x, c) → Loss.
 
@@ -36,6 +39,7 @@ class Objective(nn.Module, ABC):
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
     draws: int = 1  # of z for each example
     surrogate: bool = False  # whether its gradient is that of the value on average only
+    decodes_apart: bool = False  # whether the decoder is a player of its own
 
     @abstractmethod
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss: ...
@@ -70,8 +74,8 @@ class Objective(nn.Module, ABC):
         for penalty in self.parts:
             if any(one.name == player for one in penalty.players):
                 with torch.no_grad():
-                    z = model.posterior(x, c).rsample()
-                return Loss(penalty.play(z), {})
+                    z, p = model.posterior(x, c).rsample(), model.prior(c)
+                return Loss(penalty.play(z, p), {})
         with torch.no_grad():
             terms = self(model, x, c).terms
         costs = terms["distortion"], terms["rate"]

@@ -36,8 +36,8 @@ class LatentPenalty(Penalty):
         """Who is trained beside the model for the penalty's sake."""
         return ()
 
-    def play(self, z: Tensor) -> Tensor:
-        """What its player minimizes, a scalar, given z ~ q(z|x) (B, L)."""
+    def play(self, z: Tensor, p: Distribution) -> Tensor:
+        """What its player minimizes, a scalar, given z ~ q(z|x) (B, L) and p(z)."""
         return z.new_zeros(())
 
     def learn_rows(self, rows: int) -> None:  # noqa: B027
@@ -112,12 +112,12 @@ def stratified_weights(batch: int, rows: Tensor | int) -> Tensor:
     return own / rows + one_other * (rows - others) / (rows * others) + rest
 
 
-class CriticTotalCorrelation(LatentPenalty):
-    """KL(q(z) ‖ Π_j q(z_j)) by a critic that tells z from z with its columns shuffled (FactorVAE).
+class CodeCritic(LatentPenalty):
+    """A penalty on codes by a critic of them, whose logit D(z) estimates ln q(z) − ln r(z).
 
-    The critic's logit D(z) estimates log q(z) / Π q(z_j), whose mean is added with the weight. It
-    is a player of its own and minimizes the cross-entropy between a batch of codes and the same
-    codes with every column permuted by itself (the paper permutes a second batch).
+    The critic is a player of its own and minimizes the cross-entropy between codes, labeled 1, and
+    draws of a reference r, labeled 0; the mean of D(z) over codes, KL(q ‖ r) where the critic is
+    at its best, is added with the weight.
 
     Args:
         latent_dim: L.
@@ -126,15 +126,7 @@ class CriticTotalCorrelation(LatentPenalty):
         lr: multiple of the model's learning rate.
 
     Shape: z (B, L) → (B,).
-
-    Reference: Kim & Mnih 2018, eq. 2 and 3, algorithm 1 and 2.
-    https://arxiv.org/abs/1802.05983
-
-    >>> CriticTotalCorrelation(3)(torch.ones(5, 9), torch.zeros(5, 3), None, None).shape
-    torch.Size([5])
     """
-
-    term = "total_correlation"
 
     @limited
     def __init__(
@@ -152,18 +144,53 @@ class CriticTotalCorrelation(LatentPenalty):
             width = wider
         self.critic = nn.Sequential(*layers, nn.Linear(width, 1))
 
+    @abstractmethod
+    def reference(self, z: Tensor, p: Distribution) -> Tensor:
+        """As many draws of r as there are codes."""
+
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
+        return self.logits(z)
+
+    def logits(self, z: Tensor) -> Tensor:
+        """D(z), (B,)."""
         return self.critic(z).to(z).squeeze(1)
 
     @property
     def players(self) -> tuple[Player, ...]:
         return (Player(CRITIC, (self,), lr=self.lr),)
 
-    def play(self, z: Tensor) -> Tensor:
+    def play(self, z: Tensor, p: Distribution) -> Tensor:
+        of_codes, of_others = self.logits(z), self.logits(self.reference(z, p))
+        return 0.5 * (F.softplus(-of_codes) + F.softplus(of_others)).mean()
+
+    def refuse(self, posterior: Posterior, prior: Prior) -> None:
+        if posterior.event_shape != (self.latent_dim,):
+            raise ValueError(
+                f"penalty: {type(self).__name__} judges {self.latent_dim} latent dimensions, "
+                f"got a posterior of {posterior.event_shape}"
+            )
+
+
+class CriticTotalCorrelation(CodeCritic):
+    """KL(q(z) ‖ Π_j q(z_j)) by a critic that tells z from z with its columns shuffled (FactorVAE).
+
+    The reference is the same codes with every column permuted by itself (the paper permutes a
+    second batch). Arguments are those of ``CodeCritic``.
+
+    Shape: z (B, L) → (B,).
+
+    Reference: Kim & Mnih 2018, eq. 2 and 3, algorithm 1 and 2.
+    https://arxiv.org/abs/1802.05983
+
+    >>> CriticTotalCorrelation(3)(torch.ones(5, 9), torch.zeros(5, 3), None, None).shape
+    torch.Size([5])
+    """
+
+    term = "total_correlation"
+
+    def reference(self, z: Tensor, p: Distribution) -> Tensor:
         order = numerics.noise(z, "uniform").argsort(0)
-        shuffled = z.gather(0, order)
-        joint, product = self.critic(z).to(z), self.critic(shuffled).to(z)
-        return 0.5 * (F.softplus(-joint) + F.softplus(product)).mean()
+        return z.gather(0, order)
 
     def refuse(self, posterior: Posterior, prior: Prior) -> None:
         if posterior.support != "real":
@@ -171,11 +198,42 @@ class CriticTotalCorrelation(LatentPenalty):
                 "penalty: CriticTotalCorrelation shuffles the columns of z, got "
                 f"{posterior.support} vectors, whose columns belong together"
             )
-        if posterior.event_shape != (self.latent_dim,):
+        super().refuse(posterior, prior)
+
+
+class CriticPrior(CodeCritic):
+    """KL(q(z) ‖ p(z)) of the aggregate posterior, by a critic that tells codes from draws of p(z).
+
+    What ``MMD`` does with a kernel. The critic may have the same logit everywhere only where both
+    are the same. Nothing trains a prior that is learned: it stays as it starts. Arguments are those
+    of ``CodeCritic``.
+
+    Shape: z (B, L) → (B,).
+
+    Reference: Makhzani et al. 2016, "Adversarial autoencoders", section 2, whose encoder ascends
+    the cost of the critic that its codes are found out by; Tolstikhin et al. 2018 (WAE),
+    algorithm 1; Mescheder et al. 2017, eq. 3.3, for the logit itself.
+    https://arxiv.org/abs/1511.05644, https://arxiv.org/abs/1711.01558,
+    https://arxiv.org/abs/1701.04722
+
+    >>> CriticPrior(3)(torch.ones(5, 9), torch.zeros(5, 3), None, None).shape
+    torch.Size([5])
+    """
+
+    term = "prior_kl"
+
+    def reference(self, z: Tensor, p: Distribution) -> Tensor:
+        with torch.no_grad():
+            return p.repeat(len(z) // p.rows).rsample()
+
+    def refuse(self, posterior: Posterior, prior: Prior) -> None:
+        if posterior.relaxed:
             raise ValueError(
-                f"penalty: CriticTotalCorrelation judges {self.latent_dim} latent dimensions, "
-                f"got a posterior of {posterior.event_shape}"
+                "penalty: CriticPrior tells draws of q(z) from draws of p(z), got "
+                f"{type(posterior).__name__}, whose draws are relaxed in training and so differ "
+                "even where q(z) is p(z)"
             )
+        super().refuse(posterior, prior)
 
 
 class DIP(LatentPenalty):

@@ -107,10 +107,7 @@ NOT_YET = {
         ("edm", "flow-matching", "rectified-flow"),
         "score-sde and ddpm, whose velocities (predict=velocity) are those of such flows",
     ),
-    "adversarial models": (
-        ("gan", "dcgan", "wgan", "wgan-gp", "stylegan", "aae", "bigan", "vae-gan"),
-        "wae, whose penalty does what a critic of codes does, and ae-gmm",
-    ),
+    "adversarial models": (("stylegan", "bigan", "pix2pix", "cyclegan"), "gan and vae-gan"),
     "energy models": (("rbm", "dbn", "dbm", "ebm"), "fvbn and nade"),
     "masked autoencoders and self-distillation": (
         ("mae", "dino", "byol", "ijepa", "simclr"),
@@ -125,6 +122,9 @@ MEANT_MODEL = {
     "ncsn": "score-sde with sde=ve",
     "ldm": "latent-diffusion",
     "stable-diffusion": "latent-diffusion",
+    "dcgan": "gan with network=conv",
+    "wgan": "gan with loss=wasserstein",
+    "wgan-gp": "gan with loss=wasserstein",
 }
 
 

@@ -1,0 +1,186 @@
+"""Adversarial models: their options, and presets whose draws or codes a critic judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from reparam import nets
+from reparam.config import TrainConfig
+from reparam.distributions.likelihoods import Bernoulli, Likelihood, Normal
+from reparam.distributions.priors import MixturePrior, Prior, StandardNormal
+from reparam.limits import Count, Limited, NonNegative, Positive
+from reparam.model import Space
+from reparam.models.aae import AdversarialAutoencoder
+from reparam.models.gan import GAN
+from reparam.models.vae import VAE
+from reparam.nets.critic import Critic
+from reparam.objectives.adversarial import AdversarialName
+from reparam.objectives.bounds import ELBO
+from reparam.objectives.latent_penalties import CriticPrior
+from reparam.objectives.vae_gan import FeatureELBO
+from reparam.objectives.weightings import Beta
+from reparam.presets.autoencoders import AutoencoderOptions
+from reparam.presets.registry import PURE, Accepts, preset
+from reparam.presets.vaes import LatentOptions, VAEOptions
+from reparam.space import ColumnKind
+
+FAMILY = "Adversarial models"
+COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
+AVERAGED = TrainConfig(batch_size=64, ema=0.999)
+
+
+@dataclass(frozen=True)
+class PlayerOptions(Limited):
+    """The two networks of a generative adversarial network.
+
+    Args:
+        latent_dim: entries of z.
+        hidden: widths of the hidden layers of the critic; the generator mirrors it.
+        network: fully connected, convolutional, or by the size of the data.
+        conditional: on the class label, or on the attributes where there are any.
+    """
+
+    latent_dim: Count = 64
+    hidden: tuple[Count, ...] = (256, 256)
+    network: nets.Network = "auto"
+    conditional: bool = False
+
+    def build(
+        self,
+        space: Space,
+        loss: AdversarialName,
+        r1: NonNegative | Literal["auto"],
+        dequantize: bool,
+        critic_lr: Positive,
+    ) -> GAN:
+        """The model of these networks."""
+        condition, shape = space if self.conditional else None, space.shape
+        form = (self.hidden, self.network)
+        generator = nets.decoder((self.latent_dim,), shape, shape, *form, condition=condition)
+        critic = Critic(shape, *form, condition)
+        return GAN(
+            space,
+            generator,
+            critic,
+            self.latent_dim,
+            loss,
+            r1,
+            dequantize,
+            critic_lr,
+            conditional=self.conditional,
+        )
+
+
+@preset(
+    "gan",
+    paper="Goodfellow et al. 2014, Generative adversarial nets",
+    train=AVERAGED,
+    small={"latent_dim": 2, "hidden": (8, 6)},
+    when="For sharp samples in one pass, where no likelihood is needed.",
+)
+def gan(
+    space: Annotated[Space, Accepts(columns=COLUMNS)],
+    options: PlayerOptions,
+    *,
+    loss: AdversarialName = "non-saturating",
+    r1: NonNegative | Literal["auto"] = "auto",
+    dequantize: bool = False,
+    critic_lr: Positive = 1.0,
+) -> GAN:
+    """A generator is trained against a critic that tells its draws from data.
+
+    Args:
+        loss: of the two.
+        r1: weight of the squared slope of the critic at data; auto is 1, for wasserstein 0.
+        dequantize: give the critic whole numbers with uniform noise.
+        critic_lr: learning rate of the critic, as a multiple of the generator's.
+    """
+    return options.build(space, loss, r1, dequantize, critic_lr)
+
+
+@dataclass(frozen=True)
+class CriticOptions(Limited):
+    """A critic of codes.
+
+    Args:
+        weight: of what the critic says of the codes.
+        critic: widths of its hidden layers.
+        critic_lr: its learning rate, as a multiple of the model's.
+    """
+
+    weight: NonNegative = 1.0
+    critic: tuple[Count, ...] = (256, 256)
+    critic_lr: Positive = 1.0
+
+    def penalty(self, latent_dim: int) -> CriticPrior:
+        return CriticPrior(latent_dim, self.weight, self.critic, self.critic_lr)
+
+
+@preset(
+    "aae",
+    paper="Makhzani et al. 2016, Adversarial autoencoders",
+    small={"critic": (8,)},
+    when="For codes that fill a prior of any form, and samples decoded from it.",
+)
+def aae(
+    space: Space,
+    options: AutoencoderOptions,
+    judged: CriticOptions,
+    *,
+    prior: Literal["standard", "mixture"] = "standard",
+    components: Count = 10,
+    posterior: Literal["deterministic", "normal"] = "deterministic",
+) -> AdversarialAutoencoder | VAE:
+    """An autoencoder whose codes a critic pulls to a prior; no likelihood.
+
+    Args:
+        prior: of the codes: standard normal, or a mixture of normals around a circle or sphere.
+        components: of the mixture.
+        posterior: deterministic codes, or normal ones, for which the model is a VAE whose rate has
+            no weight, with a bound.
+    """
+    penalty = judged.penalty(options.latent_dim)
+    if posterior == "normal":
+        of_z = VAEOptions(options.latent_dim, options.hidden, options.network)
+        return of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
+    p_z: Prior = StandardNormal(options.latent_dim)
+    if prior == "mixture":
+        p_z = MixturePrior(options.latent_dim, components)
+    networks = options.networks(space)
+    return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss)
+
+
+@preset(
+    "vae-gan",
+    paper="Larsen et al. 2016, Autoencoding beyond pixels using a learned similarity metric",
+    train=AVERAGED,
+    small={"critic": (8, 6)},
+    when="For sharper samples and reconstructions than a VAE's, with codes of given images.",
+)
+def vae_gan(
+    space: Annotated[Space, Accepts(PURE)],
+    options: LatentOptions,
+    *,
+    beta: NonNegative = 1.0,
+    gamma: NonNegative = 1.0,
+    sigma: Positive = 0.05,
+    r1: NonNegative = 1.0,
+    critic: tuple[Count, ...] = (256, 256),
+    critic_lr: Positive = 1.0,
+) -> VAE:
+    """A VAE whose reconstructions are near in what a critic sees, and look real to it.
+
+    Args:
+        beta: weight of the rate.
+        gamma: weight of the distance in features, against looking real, for the decoder.
+        sigma: scale of p(x|z) in network units, of binary data a coin; it is not trained.
+        r1: weight of the squared slope of the critic at data.
+        critic: widths of its hidden layers; features are the last one.
+        critic_lr: its learning rate, as a multiple of the model's.
+    """
+    binary = space.kind == "binary"
+    p_x: Likelihood = Bernoulli(space) if binary else Normal(space, "fixed", sigma)
+    condition = space if options.conditional else None
+    judge = Critic(space.shape, critic, options.network, condition)
+    return options.compose(space, p_x, FeatureELBO(judge, beta, gamma, r1, critic_lr))
