@@ -24,6 +24,7 @@ ROWS = (
         "exchange",
         "space",
         "buffers",
+        "rounding",
         "conditions",
         "inspection",
         "memory",

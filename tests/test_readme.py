@@ -85,4 +85,4 @@ def test_no_cell_of_a_table_opens_another():
 def test_roles_are_those_of_the_classes():
     rows = {row.split(" |")[0]: row for row in roles().splitlines()}
     assert rows["| `pca`"].endswith("| ✓ | ✓ |  | ✓ |  | real, mixed |")
-    assert rows["| `ae-gmm`, `latent-diffusion`"].endswith("| ✓ | ✓ |  |  |  |  |")
+    assert rows["| `ae-gmm`, `latent-diffusion`, `aae`"].endswith("| ✓ | ✓ |  |  |  |  |")

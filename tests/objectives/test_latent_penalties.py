@@ -101,7 +101,7 @@ def test_the_critic_minimizes_the_cross_entropy_of_true_against_shuffled_codes()
     penalty = rp.CriticTotalCorrelation(2, hidden=(16,)).double()
     z = torch.randn(50, 2, dtype=F64)
     torch.manual_seed(1)
-    found = penalty.play(z)
+    found = penalty.play(z, None)
     torch.manual_seed(1)
     order = torch.rand_like(z).argsort(0)
     shuffled = torch.stack([z[order[:, j], j] for j in range(2)], 1)
@@ -125,7 +125,7 @@ def test_a_trained_critic_estimates_the_total_correlation_of_a_normal():
 
     for _ in range(600):
         optimizer.zero_grad()
-        penalty.play(draw(512)).backward()
+        penalty.play(draw(512), None).backward()
         optimizer.step()
     with torch.no_grad():
         z = draw(20_000)

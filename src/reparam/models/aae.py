@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from reparam.distributions.priors import Prior
-from reparam.distributions.rounding import Rounding
 from reparam.model import Descend, Distribution, Generator, Loss, Player, Space, Stage
 from reparam.models.autoencoder import Autoencoder, Reconstruction
 from reparam.objectives.latent_penalties import CriticPrior
+from reparam.rounding import Rounding
 
 
 class AdversarialAutoencoder(Autoencoder, Generator):

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import cost
-from reparam.distributions.rounding import Rounding
 from reparam.inspection import Filters, FromNoise, HiddenUnits, Noise
 from reparam.model import (
     ENCODED,
@@ -29,6 +28,7 @@ from reparam.model import (
 )
 from reparam.models.undoing import UndoingOfCodes
 from reparam.nets.norm import has_batch_norm
+from reparam.rounding import Rounding
 
 ON_CODES = " of codes"  # ends the names of the generator's players
 

@@ -55,7 +55,8 @@ class Critic(nn.Module):
         self.body = nets.encoder(
             shape, hidden[-1:], below, form, activation=Leaky, condition=condition
         )
-        self.act, self.head = Leaky(), nn.Linear(hidden[-1], 1)
+        # Without a bias, which costs of differences alone would not teach; features have theirs.
+        self.act, self.head = Leaky(), nn.Linear(hidden[-1], 1, bias=False)
 
     def features(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """What the last hidden layer makes of x, before its rectifier."""

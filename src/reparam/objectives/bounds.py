@@ -24,7 +24,6 @@ from reparam.model import (
 from reparam.objectives.latent_penalties import LatentPenalty
 from reparam.objectives.weightings import Beta, Weighting
 
-
 DECODER = "decoder"  # the player of an objective that trains it apart
 
 

@@ -12,7 +12,7 @@ from reparam.bijections.standardization import Standardization
 from reparam.limits import NonNegative, Positive, limited
 from reparam.model import Distribution, LatentVariable, Loss, Player
 from reparam.nets.critic import Critic
-from reparam.objectives.adversarial import LOSSES, squared_slopes
+from reparam.objectives.adversarial_losses import LOSSES, squared_slopes
 from reparam.objectives.bounds import DECODER, Objective
 from reparam.objectives.latent_penalties import CRITIC
 from reparam.objectives.weightings import Beta

@@ -15,7 +15,7 @@ from reparam.models.aae import AdversarialAutoencoder
 from reparam.models.gan import GAN
 from reparam.models.vae import VAE
 from reparam.nets.critic import Critic
-from reparam.objectives.adversarial import AdversarialName
+from reparam.objectives.adversarial_losses import AdversarialName
 from reparam.objectives.bounds import ELBO
 from reparam.objectives.latent_penalties import CriticPrior
 from reparam.objectives.vae_gan import FeatureELBO
@@ -99,24 +99,6 @@ def gan(
     return options.build(space, loss, r1, dequantize, critic_lr)
 
 
-@dataclass(frozen=True)
-class CriticOptions(Limited):
-    """A critic of codes.
-
-    Args:
-        weight: of what the critic says of the codes.
-        critic: widths of its hidden layers.
-        critic_lr: its learning rate, as a multiple of the model's.
-    """
-
-    weight: NonNegative = 1.0
-    critic: tuple[Count, ...] = (256, 256)
-    critic_lr: Positive = 1.0
-
-    def penalty(self, latent_dim: int) -> CriticPrior:
-        return CriticPrior(latent_dim, self.weight, self.critic, self.critic_lr)
-
-
 @preset(
     "aae",
     paper="Makhzani et al. 2016, Adversarial autoencoders",
@@ -126,21 +108,26 @@ class CriticOptions(Limited):
 def aae(
     space: Space,
     options: AutoencoderOptions,
-    judged: CriticOptions,
     *,
+    weight: NonNegative = 1.0,
     prior: Literal["standard", "mixture"] = "standard",
     components: Count = 10,
     posterior: Literal["deterministic", "normal"] = "deterministic",
+    critic: tuple[Count, ...] = (256, 256),
+    critic_lr: Positive = 1.0,
 ) -> AdversarialAutoencoder | VAE:
     """An autoencoder whose codes a critic pulls to a prior; no likelihood.
 
     Args:
+        weight: of what the critic says of the codes.
         prior: of the codes: standard normal, or a mixture of normals around a circle or sphere.
         components: of the mixture.
         posterior: deterministic codes, or normal ones, for which the model is a VAE whose rate has
             no weight, with a bound.
+        critic: widths of the hidden layers of the critic.
+        critic_lr: its learning rate, as a multiple of the model's.
     """
-    penalty = judged.penalty(options.latent_dim)
+    penalty = CriticPrior(options.latent_dim, weight, critic, critic_lr)
     if posterior == "normal":
         of_z = VAEOptions(options.latent_dim, options.hidden, options.network)
         return of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
@@ -155,7 +142,7 @@ def aae(
     "vae-gan",
     paper="Larsen et al. 2016, Autoencoding beyond pixels using a learned similarity metric",
     train=AVERAGED,
-    small={"critic": (8, 6)},
+    small={"critic": (8, 6), "sigma": 0.5},  # at first all x are alike
     when="For sharper samples and reconstructions than a VAE's, with codes of given images.",
 )
 def vae_gan(

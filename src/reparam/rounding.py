@@ -7,7 +7,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.buffers import Float64Buffers
-from reparam.model import Space
+from reparam.space import Space
 
 
 class Rounding(Float64Buffers):
