@@ -22,6 +22,7 @@ from reparam.conditions import (
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.exchange import Batch as Batch
+from reparam.exchange import LogPartition as LogPartition
 from reparam.exchange import LogProb as LogProb
 from reparam.exchange import Loss as Loss
 from reparam.inspection import FromNoise, Inspectable
@@ -346,6 +347,11 @@ class Density(Generator):
     log_prob_draws: bool = False  # whether log p(x) is found by draws, more with more ``samples``
     passes_per_sample: int = 1  # of a usual network over x, that each of the samples takes
     tightens: bool = True  # whether more samples bring the mean nearer to log p(x)
+
+    @property
+    def log_partition(self) -> LogPartition | None:
+        """log Z of a density that is known up to it, with its error; None of all others."""
+        return None
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
