@@ -112,6 +112,7 @@ class Model(nn.Module, ABC):
     normalized: bool = False  # whether it has batch normalization and moves its statistics
     keeps: Keeps = "best"  # the weights that training leaves; the last, where its objective moves
     judge: str | None = None  # the unweighted term by which they are the best; None: the likelihood
+    chains: tuple[str, ...] = ()  # buffers that are saved with a run, by process, not with a model
     takes_missing: bool = False  # whether x may hold NaN, for entries that are missing
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
     class_names: tuple[str, ...] | None = None  # of the labels it was trained on

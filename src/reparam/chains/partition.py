@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -23,7 +22,8 @@ class Partition(Float64Buffers, OfData):
     """log Z of a model, with its standard error and its effective sample size.
 
     Weights that have moved since are known by their version counters, without a look at any value;
-    those that a captured step moves by the NaN that ``forget`` puts here.
+    those that a captured step moves by the 0 effective samples that ``forget`` puts here. It is
+    no NaN, as runs with a NaN among their weights are not saved.
 
     Args:
         bits: of the states that could be summed over; None: there are none.
@@ -51,7 +51,7 @@ class Partition(Float64Buffers, OfData):
             refuse_beyond(bits, REMEDY)
         self.bits, self.runs, self.temperatures = bits or 0, runs, temperatures
         self.enumerates = bits is not None and bits <= MOST_BITS and by != "annealed"
-        self.register_buffer("found", torch.full((3,), math.nan, dtype=torch.float64))
+        self.register_buffer("found", torch.zeros(3, dtype=torch.float64))
         self._of: tuple[tuple[int, int], ...] | None = None
 
     @property
@@ -71,7 +71,12 @@ class Partition(Float64Buffers, OfData):
     def forget(self) -> None:
         """The weights have moved: what is here is of none."""
         self._of = None
-        self.found.fill_(math.nan)
+        self.found.zero_()
+
+    @property
+    def measured(self) -> bool:
+        """Whether the number is of any weights; its value is read."""
+        return bool(self.found[2] > 0)
 
     def trust(self, weights: Iterable[nn.Parameter]) -> None:
         """What is here is of the weights as they are now."""

@@ -209,7 +209,7 @@ class Unnormalized(Density):
 def _loaded(model: nn.Module, keys: object) -> None:
     """The number that came with weights is of these, unless it was saved before it was measured."""
     assert isinstance(model, Unnormalized)
-    if bool(model.partition.found.isfinite().all()):
+    if model.partition.measured:
         model.partition.trust(model.parameters())
     else:
         model.partition.forget()
