@@ -24,6 +24,10 @@ class Base(nn.Module, ABC):
         """By entry, (N, *shape)."""
 
     @abstractmethod
+    def slope(self, y: Tensor) -> Tensor:
+        """The gradient of the log-density, (N, *shape)."""
+
+    @abstractmethod
     def draw(self, n: int, generator: Noise = None) -> Tensor:
         """y (n, *shape)."""
 
@@ -49,6 +53,9 @@ class Bits(Base):
 
     def log_density(self, y: Tensor) -> Tensor:
         return numerics.bernoulli_log_prob(y, self.logits)
+
+    def slope(self, y: Tensor) -> Tensor:
+        return self.logits.expand_as(y)
 
     def draw(self, n: int, generator: Noise = None) -> Tensor:
         return BernoulliMass(self.logits.expand(n, *self.logits.shape)).sample(generator)
@@ -82,6 +89,9 @@ class Normals(Base):
     def log_density(self, y: Tensor) -> Tensor:
         log_density = numerics.normal_log_prob(y, self.mean, self.scale.log())
         return log_density - self._inside().log() if self.boxed else log_density
+
+    def slope(self, y: Tensor) -> Tensor:
+        return (self.mean - y) / self.scale.square()
 
     def draw(self, n: int, generator: Noise = None) -> Tensor:
         like = self.mean.expand(n, *self.mean.shape)

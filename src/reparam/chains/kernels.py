@@ -47,6 +47,7 @@ class Tempered(NamedTuple):
         log_base: (N, *shape) → (N,), differentiable in y.
         energy: (N, *shape) → (N,), differentiable in y.
         boxed: whether y stays within [−1, 1].
+        base_slope: the gradient of ``log_base``, (N, *shape), where it is known; else by autograd.
 
     >>> target = Tempered(lambda y: 0 * y.sum(1), lambda y: 0.5 * y.square().sum(1))
     >>> target.at(torch.tensor([[2.0]])).slope(0.5)
@@ -56,24 +57,22 @@ class Tempered(NamedTuple):
     log_base: Callable[[Tensor], Tensor]
     energy: Callable[[Tensor], Tensor]
     boxed: bool = False
+    base_slope: Callable[[Tensor], Tensor] | None = None
 
     def at(self, y: Tensor) -> Point:
         """Both densities at y, with their gradients."""
-        with torch.enable_grad():
-            y = y.detach().requires_grad_()
-            log_base, energy = self.log_base(y), self.energy(y)
-            slopes = [
-                torch.autograd.grad(part.sum(), y, allow_unused=True, materialize_grads=True)[0]
-                for part in (log_base, energy)
-            ]
-        return Point(y.detach(), log_base.detach(), energy.detach(), slopes[0], slopes[1])
+        if self.base_slope is None:
+            log_base, base_slope = _with_slope(self.log_base, y)
+        else:
+            log_base, base_slope = self.log_base(y), self.base_slope(y)
+        energy, energy_slope = _with_slope(self.energy, y)
+        return Point(y.detach(), log_base.detach(), energy, base_slope, energy_slope)
 
     def slope(self, y: Tensor, beta: float) -> Tensor:
-        """The gradient of log base(y) − β E(y), by one pass back."""
-        with torch.enable_grad():
-            y = y.detach().requires_grad_()
-            (slope,) = torch.autograd.grad((self.log_base(y) - beta * self.energy(y)).sum(), y)
-        return slope
+        """The gradient of log base(y) − β E(y)."""
+        known = self.base_slope
+        of_base = _with_slope(self.log_base, y)[1] if known is None else known(y)
+        return of_base - beta * _with_slope(self.energy, y)[1]
 
     def drift(self, y: Tensor, speed: Tensor) -> tuple[Tensor, Tensor]:
         """y + speed, and the sign of each entry's momentum after it.
@@ -88,6 +87,15 @@ class Tempered(NamedTuple):
         place = torch.remainder(moved + 1, 4)  # there and back again is 4 long
         back = place > 2
         return torch.where(back, 3 - place, place - 1), 1 - 2 * back.to(moved)
+
+
+def _with_slope(function: Callable[[Tensor], Tensor], y: Tensor) -> tuple[Tensor, Tensor]:
+    """A function of rows at y, (N,), and its gradient, neither with a graph."""
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        values = function(y)
+        (slope,) = torch.autograd.grad(values.sum(), y, allow_unused=True, materialize_grads=True)
+    return values.detach(), slope
 
 
 def beside(values: Tensor, rows: Tensor) -> Tensor:

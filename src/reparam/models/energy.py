@@ -107,8 +107,13 @@ class EnergyModel(Unnormalized):
         self.scaled = None if binary else Units(space, dequantized=True)
         boxed = space.kind == "levels"
         self.base: Base = Bits(space.shape) if binary else Normals(space.shape, boxed)
-        self.target = Tempered(self._log_base, self.energy, boxed)
         self.start(chains)
+
+    @property
+    def target(self) -> Tempered:
+        """What the chains draw of, with the densities on the way to it."""
+        boxed = self.space.kind == "levels"
+        return Tempered(self._log_base, self.energy, boxed, self._base_slope)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -147,6 +152,10 @@ class EnergyModel(Unnormalized):
     def _log_base(self, y: Tensor) -> Tensor:
         by_entry = self.base.log_density(y)
         return by_entry.flatten(1).sum(1) if self.scaled is None else self.scaled.sum(by_entry)
+
+    def _base_slope(self, y: Tensor) -> Tensor:
+        slope = self.base.slope(y)
+        return slope if self.scaled is None else self.scaled.entries(slope)
 
     def first(self, n: int, generator: torch.Generator | None) -> Tensor:
         y = self.base.draw(n, generator)
