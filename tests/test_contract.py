@@ -266,7 +266,8 @@ def test_kind_and_generator_of_log_prob(case):
     )
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first.value, second.value)
-    inexact = "estimate" if model.approximation == "flow solver" else "lower bound"
+    estimates = model.approximation in ("flow solver", "markov chain")
+    inexact = "estimate" if estimates else "lower bound"
     kind = "exact" if case.space.kind in PRESETS[case.name].exact else inexact
     assert first.kind == kind, "the preset says on which kinds it is exact"
     assert first.value.shape == (6,)

@@ -46,7 +46,7 @@ ROWS = (
     ("nets",),
     ("bijections",),
     ("distributions",),
-    ("objectives", "diffusion"),
+    ("objectives", "diffusion", "chains"),
     ("models",),
     ("presets",),
     ("checkpoint",),
@@ -60,6 +60,7 @@ ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}
 LONGEST_FILE = 500
 # Names that several modules bear, and why a reader is not misled.
 SHARED_STEMS = {
+    "annealing": "runs of chains, and log p(x) of latent-variable models by them",
     "autoregressive": "a family's model and its presets, and the bijection",
     "coupling": "the bijection, and networks for it",
     "diffusion": "a family's model and its presets",

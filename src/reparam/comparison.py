@@ -435,6 +435,7 @@ def _over_seeds(scores: Sequence[Score], seeds: list[int]) -> Score:
         stderr=over_examples,
         seed=seeds,
         seed_stderr=stdev(values) / math.sqrt(len(values)),
+        common_stderr=None,  # of each seed anew: the spread over them has it
         values=by_example,
     )
 

@@ -59,3 +59,33 @@ class LogProb:
     kind: Kind
     samples: int = 1
     per_dimension: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LogPartition:
+    """log Z of a density that is known up to that constant, and how it was found.
+
+    By importance sampling Ẑ is right on average, so that log Ẑ is too low on average and
+    log p(x) = log f(x) − log Ẑ too high: an estimate, and never a bound.
+
+    Args:
+        value: in nats, a scalar in float64.
+        stderr: of the value, from the spread of the weights over runs; 0 of a sum over all states.
+        effective_samples: (Σ w)² / Σ w² of the weights w of the runs.
+        runs: of annealing, or states that were summed over.
+        temperatures: of each run; 0: every state was summed over, and the value is exact.
+
+    >>> import torch
+    >>> LogPartition(torch.tensor(1.0), torch.tensor(0.0), torch.tensor(8.0), 8, 0).kind
+    'exact'
+    """
+
+    value: Tensor
+    stderr: Tensor
+    effective_samples: Tensor
+    runs: int
+    temperatures: int
+
+    @property
+    def kind(self) -> Kind:
+        return "estimate" if self.temperatures else "exact"

@@ -78,6 +78,19 @@ SCORES: dict[str, Measure] = {
         "lower",
         headline="regret\nnats",
     ),
+    "log_partition": Measure(
+        "log Z",
+        "Density",
+        "The constant by which a density that is known up to it is normalized. By annealed "
+        "importance sampling Ẑ is right on average, so that log Ẑ is too low on average and log "
+        "p(x) too high: an estimate, no bound. Its error is that of the spread over runs.",
+    ),
+    "partition_effective_samples": Measure(
+        "Effective runs",
+        "Density",
+        "(Σ w)² / Σ w² of the weights of the runs by which log Z was estimated: few of many say "
+        "that it rests on few of them, and that its error may be larger than it seems.",
+    ),
     "conditional_log_likelihood": Measure(
         "Log-likelihood given c",
         "Density",

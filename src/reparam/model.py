@@ -22,6 +22,7 @@ from reparam.conditions import (
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.exchange import Batch as Batch
+from reparam.exchange import LogPartition as LogPartition
 from reparam.exchange import LogProb as LogProb
 from reparam.exchange import Loss as Loss
 from reparam.inspection import FromNoise, Inspectable
@@ -111,6 +112,7 @@ class Model(nn.Module, ABC):
     normalized: bool = False  # whether it has batch normalization and moves its statistics
     keeps: Keeps = "best"  # the weights that training leaves; the last, where its objective moves
     judge: str | None = None  # the unweighted term by which they are the best; None: the likelihood
+    chains: tuple[str, ...] = ()  # buffers that are saved with a run, by process, not with a model
     takes_missing: bool = False  # whether x may hold NaN, for entries that are missing
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
     class_names: tuple[str, ...] | None = None  # of the labels it was trained on
@@ -354,6 +356,11 @@ class Density(Generator):
     log_prob_draws: bool = False  # whether log p(x) is found by draws, more with more ``samples``
     passes_per_sample: int = 1  # of a usual network over x, that each of the samples takes
     tightens: bool = True  # whether more samples bring the mean nearer to log p(x)
+
+    @property
+    def log_partition(self) -> LogPartition | None:
+        """log Z of a density that is known up to it, with its error; None of all others."""
+        return None
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)

@@ -93,7 +93,19 @@ def own_noise(generators: Sequence[torch.Generator]) -> Iterator[None]:
 
 
 @contextmanager
-def _by_example(examples: int | Sequence[torch.Generator]) -> Iterator[None]:
+def noise_of_its_own() -> Iterator[None]:
+    """Within, ``noise`` is that of no example, for what belongs to the model and not to rows.
+
+    >>> with shared_noise(3), noise_of_its_own():
+    ...     noise_is_by_example()
+    False
+    """
+    with _by_example(None):
+        yield
+
+
+@contextmanager
+def _by_example(examples: int | Sequence[torch.Generator] | None) -> Iterator[None]:
     token = _EXAMPLES.set(examples)
     try:
         yield
@@ -156,6 +168,26 @@ def constant_entries(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 def log_mean_exp(values: Tensor, dim: int) -> Tensor:
     """log (1/n Σ exp v) along ``dim``, without overflow."""
     return values.logsumexp(dim) - math.log(values.shape[dim])
+
+
+def log_mean_exp_of(draw: Callable[[int], Tensor], samples: int, most: int, like: Tensor) -> Tensor:
+    """log of the mean of exp over draws of each row, (B,), so many of a row at a time.
+
+    Args:
+        draw: k → log-weights of k draws of each row, rows one after the other, (B·k,).
+        samples: draws of each row in all.
+        most: at a time.
+        like: (B, …); the sum is in the widest type of its device.
+
+    >>> log_mean_exp_of(lambda k: torch.zeros(2 * k), 5, 2, torch.zeros(2, 1)).tolist()
+    [0.0, 0.0]
+    """
+    rows = like.shape[0]
+    total = like.new_full((rows,), -math.inf, dtype=accumulator(like))
+    for start in range(0, samples, max(1, most)):
+        k = min(max(1, most), samples - start)
+        total = torch.logaddexp(total, draw(k).to(total).view(rows, k).logsumexp(1))
+    return total - math.log(samples)
 
 
 def rate_columns(log_q: Tensor, log_p: Tensor) -> Tensor:

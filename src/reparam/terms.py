@@ -69,6 +69,9 @@ TERMS = {
     "perplexity": Term("exp(H) of averaged shares", "", None, of_a_row=False),
     "codes_in_use": Term("with ⅒ of the fair share", "", None, of_a_row=False),
     "restarts": Term("idle codes moved so far", "", None, of_a_row=False),
+    "energy_real": Term("E of data", "nats, up to a constant", None),
+    "energy_drawn": Term("E of chains", "nats, up to a constant", None, of_a_row=False),
+    "contrast": Term("E(x) − E of chains", "nats, not a likelihood", None),
     "objective": Term("what is minimized", "", of_a_row=False),
 }
 JUDGES = {name: -1.0 if t.better == "higher" else 1.0 for name, t in TERMS.items() if t.judges}

@@ -150,6 +150,28 @@ def test_the_finished_run_is_the_uninterrupted_one(tmp_path, stop):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.parametrize("preset", ["rbm", "ebm"])
+def test_chains_go_on_where_they_were(tmp_path, monkeypatch, preset):
+    """They are no part of a model, so that a run has to save them; and each process its own."""
+    made = data()
+    small = {"partition": "annealed", "runs": 4, "temperatures": 5, "chains": 6, "sweeps": 2}
+    small |= {"hidden": 4}
+
+    def fresh_chains(made: Data) -> Any:
+        return rp.build(preset, made.space, seed=3, **small)
+
+    monkeypatch.setitem(globals(), "fresh", fresh_chains)
+    model = uninterrupted(tmp_path / "one", made, epochs=4)
+    in_pieces(tmp_path / "two", made, [5, 20], epochs=4)
+    back, _ = resume(tmp_path / "two", data=made, progress=False)
+    assert_same_state(tmp_path / "one", tmp_path / "two")
+    tensors, _ = state(tmp_path / "one")
+    assert torch.equal(tensors["chains/0/states"], model.states)
+    assert torch.equal(back.states, model.states)
+    assert not torch.equal(model.states, fresh_chains(made).states), "they have moved"
+    assert not any("states" in name for name in model.state_dict())
+
+
 def test_resuming_without_ema_clip_and_schedule(tmp_path):
     made, plain = data(), dict(ema=None, clip=None, warmup=0, schedule="constant", epochs=8)
     uninterrupted(tmp_path / "one", made, **plain)

@@ -17,6 +17,7 @@ from reparam.evaluation.likelihood import (
     bound_scores,
     bound_terms,
     log_likelihood,
+    partition_scores,
     posterior_gap,
     regret,
     rows_measured,
@@ -175,7 +176,7 @@ def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], No
     true = None if model.conditional else asked.data.true_log_probs(asked.split)
     if true is not None:
         scores["regret"] = regret(value, true[rows.to(true.device)])
-    return scores
+    return scores | partition_scores(model)
 
 
 def _prefix(model: Model) -> str:

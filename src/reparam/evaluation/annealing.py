@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from reparam import numerics
-from reparam.model import Batch, Kind, LatentVariable, LogProb, positive_count
+from reparam.chains.annealing import find_sizes, hamiltonian_runs, ramp
+from reparam.chains.kernels import Tempered
+from reparam.model import LatentVariable, LogProb, positive_count
 
 
-@torch.enable_grad()
+@torch.no_grad()
 def annealed_log_prob(
     model: LatentVariable,
     x: Tensor,
@@ -62,69 +62,14 @@ def annealed_log_prob(
             "categorical z; log_prob with many samples is a bound without gradients"
         )
     x = x.repeat_interleave(chains, 0)
-    rows = Batch(x, None if c is None else c.repeat_interleave(chains, 0))
-    ramp = torch.sigmoid(torch.linspace(-4, 4, temperatures + 1, dtype=torch.float64))
-    schedule = ((ramp - ramp[0]) / (ramp[-1] - ramp[0])).tolist()
-    first = model.anchor.new_full((len(rows.x), 1), step)
-    _, sizes, _ = _anneal(model, rows, schedule, [first], leapfrogs, generator)
-    weights, _, kind = _anneal(model, rows, schedule, sizes, leapfrogs, generator)
+    c = None if c is None else c.repeat_interleave(chains, 0)
+    prior, betas = model.prior(c), ramp(temperatures)
+    first = prior.repeat(len(x) // prior.rows)
+    target = Tempered(prior.log_prob, lambda z: -model.likelihood(z, c).log_prob(x))
+    pilots = first.sample(generator)
+    bounded = "estimate" not in (prior.kind, model.likelihood(pilots, c).kind)
+    sizes = find_sizes(target, pilots, betas, step, leapfrogs, generator)
+    start = first.sample(generator)
+    weights = hamiltonian_runs(target, start, betas, sizes, leapfrogs, generator)
     total = weights.view(-1, chains).logsumexp(1) - math.log(chains)
-    return LogProb(total, kind, chains)
-
-
-def _anneal(
-    model: LatentVariable,
-    rows: Batch,
-    schedule: list[float],
-    sizes: list[Tensor],
-    leapfrogs: int,
-    generator: torch.Generator | None,
-) -> tuple[Tensor, list[Tensor], Kind]:
-    """Log-weights of a chain for each row, step sizes by temperature, and what the weights give.
-
-    A single size is that of a pilot's first step, which its acceptance then moves.
-    """
-    x, c, pilot = rows.x, rows.c, len(sizes) == 1
-    prior, bounded = model.prior(c), True
-    z = prior.repeat(len(x) // prior.rows).sample(generator)
-    weights = torch.zeros(len(x), dtype=numerics.accumulator(x), device=x.device)
-    for index, (before, now) in enumerate(pairwise(schedule)):
-        with torch.no_grad():
-            likelihood = model.likelihood(z, c)
-            weights += (now - before) * likelihood.log_prob(x).to(weights)
-            bounded = "estimate" not in (prior.kind, likelihood.kind)
-        z, accepted = _hamiltonian(model, rows, z, now, sizes[index], leapfrogs, generator)
-        if pilot:  # about five in six are accepted
-            sizes.append(sizes[-1] * torch.where(accepted, 1.02, 0.9).unsqueeze(1))
-    return weights, sizes, "lower bound" if bounded else "estimate"
-
-
-def _hamiltonian(
-    model: LatentVariable,
-    rows: Batch,
-    z: Tensor,
-    t: float,
-    size: Tensor,
-    leapfrogs: int,
-    generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor]:
-    """One Metropolis-corrected step that leaves p(z) p(x|z)^t as it is, and who accepted."""
-
-    def energy(at: Tensor) -> tuple[Tensor, Tensor]:
-        at = at.detach().requires_grad_()
-        log_p_x = model.likelihood(at, rows.c).log_prob(rows.x)
-        log_p = model.prior(rows.c).log_prob(at) + t * log_p_x
-        (slope,) = torch.autograd.grad(-log_p.sum(), at)
-        return -log_p.detach(), slope
-
-    momentum = numerics.noise(z, "normal", generator)
-    start, slope = energy(z)
-    moved, speed, end = z, momentum, start
-    for _ in range(leapfrogs):
-        speed = speed - 0.5 * size * slope
-        moved = moved + size * speed
-        end, slope = energy(moved)
-        speed = speed - 0.5 * size * slope
-    change = end - start + 0.5 * (speed.square() - momentum.square()).sum(1)
-    accepted = numerics.noise(change, "uniform", generator).log() < -change
-    return torch.where(accepted.unsqueeze(1), moved, z), accepted
+    return LogProb(total, "lower bound" if bounded else "estimate", chains)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -112,7 +113,40 @@ def log_likelihood(
     values = torch.cat([part.value for part in parts])
     protocol = {"samples": parts[0].samples, "seed": seed} if model.log_prob_draws else {}
     kind = weakest(part.kind for part in parts)
-    return mean_score(values, "nats", name, kind=kind, **protocol)
+    return _with_partition(mean_score(values, "nats", name, kind=kind, **protocol), model)
+
+
+def _with_partition(score: Score, model: Density) -> Score:
+    """The error of log Ẑ, which all examples share, counted in, and how it was found."""
+    found = model.log_partition
+    if found is None or found.kind == "exact":
+        return score
+    common = found.stderr.item()
+    how = (
+        f"log Z by annealed importance sampling, {found.runs} runs × {found.temperatures} "
+        f"temperatures: effective sample size {found.effective_samples.item():.3g}, standard error "
+        f"{common:.2g} nats, which that of log p(x) contains"
+    )
+    return dataclasses.replace(
+        score, stderr=math.hypot(score.stderr or 0.0, common), common_stderr=common, notes=(how,)
+    )
+
+
+def partition_scores(model: Density) -> Scores:
+    """log Z of a density that is known up to it, and how many runs it seems to rest on.
+
+    Its error is that of the spread of the weights over runs; ``n`` counts runs, or the states of
+    which an exact sum was taken.
+    """
+    found = model.log_partition
+    if found is None:
+        return {}
+    value, stderr = found.value.item(), found.stderr.item()
+    if found.kind == "exact":
+        return {"log_partition": Score(value, "nats", found.runs, "none", kind="exact")}
+    effective = Score(found.effective_samples.item(), "runs", found.runs, "none")
+    log_z = Score(value, "nats", found.runs, "none", stderr, "estimate")
+    return {"log_partition": log_z, "partition_effective_samples": effective}
 
 
 def regret(score: Score, true: Tensor) -> Score:
@@ -131,8 +165,12 @@ def regret(score: Score, true: Tensor) -> Score:
     """
     assert score.values is not None
     kind: ScoreKind | None = "upper bound" if score.kind == "lower bound" else score.kind
-    protocol = {"samples": score.samples, "seed": score.seed}
-    return mean_score(true - score.values, score.unit, score.split, kind=kind, **protocol)
+    protocol = {"samples": score.samples, "seed": score.seed, "notes": score.notes}
+    found = mean_score(true - score.values, score.unit, score.split, kind=kind, **protocol)
+    if score.common_stderr is None:
+        return found
+    whole = math.hypot(found.stderr or 0.0, score.common_stderr)
+    return dataclasses.replace(found, stderr=whole, common_stderr=score.common_stderr)
 
 
 def bits_per_dim(score: Score, dimension: int) -> Score:
@@ -148,6 +186,7 @@ def bits_per_dim(score: Score, dimension: int) -> Score:
         unit="bits",
         stderr=in_bits(score.stderr),
         seed_stderr=in_bits(score.seed_stderr),
+        common_stderr=in_bits(score.common_stderr),
         values=None if score.values is None else per_nat * score.values,
     )
 

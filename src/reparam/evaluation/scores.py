@@ -43,6 +43,8 @@ class Score:
         samples: draws per example, where there are any.
         seed: of the draws; a list where the value is a mean over trained seeds.
         seed_stderr: standard error over the trained seeds, where there are several.
+        common_stderr: the part of ``stderr`` that all examples share, as the error of log Ẑ: it
+            does not cancel in differences by example.
         values: by example, all of the split in its order, of which ``value`` is the mean; for
             differences in pairs. Not part of the JSON.
         bins: of the histograms it was found by, or ``"levels"``.
@@ -63,6 +65,7 @@ class Score:
     samples: int | None = None
     seed: int | list[int] | None = None
     seed_stderr: float | None = None
+    common_stderr: float | None = None
     values: Tensor | None = field(default=None, repr=False, compare=False)
     bins: int | Literal["levels"] | None = None
     predictor: str | None = None
@@ -93,7 +96,8 @@ class Score:
 
     def to_json(self) -> dict[str, Any]:
         content = dataclasses.asdict(dataclasses.replace(self, values=None, matrix=None))
-        own = {"bins": None, "predictor": None, "notes": ()}  # of few scores: left out of the rest
+        # Of few scores: left out of the rest.
+        own = {"bins": None, "predictor": None, "common_stderr": None, "notes": ()}
         absent = {name for name, default in own.items() if content[name] == default}
         return {k: v for k, v in content.items() if k not in {"values", "matrix"} | absent}
 
@@ -142,13 +146,18 @@ def difference(first: Score, second: Score) -> Difference:
     if _same_rows(first, second):
         assert first.values is not None and second.values is not None
         apart = mean_score(first.values - second.values, first.unit, first.split)
-        over_examples, pairs = apart.stderr, apart.n
+        over_examples, pairs = _together(apart.stderr, _of_all(first, second)), apart.n
     elif first.error is None or second.error is None:
         return Difference(value, None)
     else:
         over_examples = _together(first.stderr, second.stderr)
     over_seeds = _together(first.seed_stderr, second.seed_stderr)
     return Difference(value, _together(over_examples, over_seeds), pairs)
+
+
+def _of_all(first: Score, second: Score) -> float | None:
+    """What errs alike in all examples, of two models."""
+    return _together(first.common_stderr, second.common_stderr)
 
 
 def _same_rows(first: Score, second: Score) -> bool:

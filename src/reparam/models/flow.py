@@ -151,15 +151,14 @@ class Flow(Conditional, Invertible):
         rows = x.shape[0]
         alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
         most = self._draws_of_a_row if alone else draws_at_once(self.space, x.device) // rows
-        total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
+
+        def draw(k: int) -> Tensor:  # several at once: passes of few rows take as long as of many
+            c_each = None if c is None else c.repeat_interleave(k, 0)
+            return self._log_weights(x.repeat_interleave(k, 0), c_each, generator)
+
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
-            for start in range(0, samples, max(1, most)):
-                # Several of each row at once: passes of few rows take as long as those of many.
-                k = min(max(1, most), samples - start)
-                c_each = None if c is None else c.repeat_interleave(k, 0)
-                weights = self._log_weights(x.repeat_interleave(k, 0), c_each, generator)
-                total = torch.logaddexp(total, weights.to(total).view(rows, k).logsumexp(1))
-        return LogProb(total - math.log(samples), "lower bound", samples)
+            value = numerics.log_mean_exp_of(draw, samples, most, x)
+        return LogProb(value, "lower bound", samples)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)

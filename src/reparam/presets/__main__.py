@@ -33,7 +33,8 @@ def roles() -> str:
     alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for p in listed():
         words = ("✓" if issubclass(p.model, role) else "" for role in ROLES)
-        alike[*words, ", ".join(p.exact)].append(f"`{p.name}`")
+        kinds = ", ".join(p.exact)
+        alike[*words, f"{kinds}, {p.exact_where}" if p.exact_where else kinds].append(f"`{p.name}`")
     rows = ((", ".join(names), *cells) for cells, names in alike.items())
     return table(("model", *(role.__name__ for role in ROLES), "exact on"), rows)
 

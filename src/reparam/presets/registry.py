@@ -50,6 +50,8 @@ class Accepts:
                 else ""
             )
             advice += ", and, if cells are missing, --missing drop" if advice and others else ""
+            if self.kinds == ("binary",) and space.kind in ("levels", "real"):
+                advice = "; make them binary (binarize=0.5, --binarize 0.5, or another threshold)"
             return f"{' or '.join(self.kinds)} data, got {space.kind}{advice}"
         wrong = [column for column in space.columns or () if column.kind not in self.columns]
         if wrong:
@@ -108,7 +110,7 @@ NOT_YET = {
         "score-sde and ddpm, whose velocities (predict=velocity) are those of such flows",
     ),
     "adversarial models": (("stylegan", "bigan", "pix2pix", "cyclegan"), "gan and vae-gan"),
-    "energy models": (("rbm", "dbn", "dbm", "ebm"), "fvbn and nade"),
+    "deep Boltzmann machines and belief networks": (("dbn", "dbm"), "rbm"),
     "masked autoencoders and self-distillation": (
         ("mae", "dino", "byol", "ijepa", "simclr"),
         "denoising-ae with corruption=masking",
@@ -177,8 +179,9 @@ class Preset:
     other behind its name, as ``codec.latent_dim`` (of ``codec`` or ``codec_options``, where
     ``codec`` is a parameter itself). Of these fields the preset may change the
     ``defaults``, or have values ``fixed``, which are then no parameters. On ``exact`` kinds of data
-    log p(x) is exact, on others a bound; ``small`` are parameters of a model for tests; ``when``
-    says in a sentence what one uses it for.
+    log p(x) is exact, perhaps of some models only, ``exact_where``; on others it is a bound or an
+    estimate. ``small`` are parameters of a model for tests; ``when`` says in a sentence what one
+    uses it for.
     """
 
     name: str
@@ -190,6 +193,7 @@ class Preset:
     exact: tuple[DataKind, ...] = ()
     small: Mapping[str, Any] = field(default_factory=dict)
     when: str = ""
+    exact_where: str = ""
 
     @property
     def family(self) -> str:
@@ -285,6 +289,7 @@ FAMILIES = (
     "Normalizing flows",
     "Models of discrete codes",
     "Diffusion models",
+    "Energy-based models",
 )
 
 
@@ -306,13 +311,14 @@ def preset(
     exact: tuple[DataKind, ...] = (),
     small: Mapping[str, object] | None = None,
     when: str = "",
+    exact_where: str = "",
 ) -> Callable[[B], B]:
     """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
     def register(build: B) -> B:
         if name in PRESETS:
             raise ValueError(f"preset: {name!r} is registered already")
-        changes = (defaults or {}, fixed or {}, exact, small or {}, when)
+        changes = (defaults or {}, fixed or {}, exact, small or {}, when, exact_where)
         PRESETS[name] = Preset(name, build, paper, train or TrainConfig(), *changes)
         return build
 

@@ -293,6 +293,8 @@ class Training:
         for name, state in generator_states(self.device).items():
             for rank, one in enumerate(self.ranks.gather(state)):
                 parts[f"rng/{rank}/{name}" if rank else f"rng/{name}"] = one
+        for name, states in chains(self.model).items():
+            parts |= {f"chains/{r}/{name}": v for r, v in enumerate(self.ranks.gather(states))}
         parts |= {f"tally/{name}": tally.stacked() for name, tally in self.tallies.items()}
         for name, optimizer in self.optimizers.items():
             for index, slots in moments(optimizer, self.weights[name]).items():
@@ -333,7 +335,15 @@ class Training:
         if averages:
             self.average = [averages[str(i)].to(self.device) for i in range(len(averages))]
         self._restore_optimizers(groups.get("optimizer", {}), header["optimizers"])
+        self._restore_chains(groups.get("chains", {}))
         self._restore_generators(groups["rng"])
+
+    @torch.no_grad()
+    def _restore_chains(self, states: Mapping[str, Tensor]) -> None:
+        """Of more processes than there were, some take up the same ones with other noise."""
+        saved = 1 + max((int(path.partition("/")[0]) for path in states), default=0)
+        for name, here in chains(self.model).items():
+            here.copy_(states[f"{self.ranks.rank % saved}/{name}"])
 
     def _restore_generators(self, states: Mapping[str, Tensor]) -> None:
         mine = f"{self.ranks.rank}/"
@@ -367,6 +377,16 @@ def running_statistics(model: Model) -> list[Tensor]:
     return [
         getattr(part, name) for part in model.modules() for name in getattr(part, "follows", ())
     ]
+
+
+def chains(model: Model) -> dict[str, Tensor]:
+    """The states of Markov chains that models and their parts draw by in training, by name."""
+    return {
+        f"{path}.{name}".removeprefix("."): part.get_buffer(name)
+        for path, part in model.named_modules()
+        if isinstance(part, Model)
+        for name in part.chains
+    }
 
 
 def refuse_patience(model: Model) -> None:

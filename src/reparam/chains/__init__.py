@@ -1,0 +1,1 @@
+"""Markov chains: kernels that leave a density as it is, annealing, and enumeration beside them."""
