@@ -98,8 +98,10 @@ class Noised:
 
     Args:
         t: the time, from 1, noise, to 0, data.
-        state: x_t in data units (B, *shape), scaled so that at all times it varies as x does.
-        x: what x seems to be at that time, in data units; at the end x itself.
+        state: x_t divided by √(α² + σ²), in data units (B, *shape). So reals vary at all times as
+            much as x does; whole numbers are cut to their range, and before time 0 not rounded. At
+            time 0 it is x itself.
+        x: what x seems to be at that time, in data units; at time 0 x itself.
 
     >>> import torch
     >>> Noised(0.5, torch.zeros(4, 2), torch.zeros(4, 2)).t
@@ -163,7 +165,7 @@ class FromNoise(Protocol[Drawn]):
     def noised(
         self, x: Tensor, times: Sequence[float], generator: Generator | None = None
     ) -> list[Tensor]:
-        """x with noise, the same at all times, as the ``state`` of ``Noised``."""
+        """x with noise, the same at all times, scaled and cut as the ``state`` of ``Noised``."""
         ...
 
     def spent(self, x: Tensor, c: Tensor | None, generator: Generator | None = None) -> list[Spent]:

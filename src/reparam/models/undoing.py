@@ -34,16 +34,14 @@ class HasWalk(Protocol):
     variance: ReverseVariance
     drop_condition: float
 
-    @property
-    def anchor(self) -> Tensor: ...
     def through(self, sampler: Sampler) -> Generator: ...
     def as_codec(self, **options: Any) -> Any: ...
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
     def process(self, c: Tensor | None, guidance: float = 1.0) -> Process: ...
     def velocity(self, c: Tensor | None) -> Field: ...
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None: ...
-    def walk(
-        self, noise: Tensor, c: Tensor | None = None, generator: torch.Generator | None = None
+    def states(
+        self, n: int, c: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Iterator[State]: ...
 
 
@@ -84,21 +82,22 @@ class Undoing:
         generator: torch.Generator | None = None,
     ) -> list[Noised]:
         model = self.model
-        c = model.draw_condition(n, generator) if c is None else c
-        noise = numerics.noise(model.anchor.new_empty(n, *model.space.shape), "normal", generator)
         steps = model.sampler.steps or model.schedule.times
         assert steps is not None
         wanted = {round(share * steps) for share in shares}
         return [
             self._pictured(one)
-            for place, one in enumerate(model.walk(noise, c, generator))
+            for place, one in enumerate(model.states(n, c, generator))
             if place in wanted
         ]
 
     def _pictured(self, one: State) -> Noised:
+        units = self.model.units
+        if one.x is None:
+            drawn = units.back(one.state)
+            return Noised(one.t.item(), drawn, drawn)
         level = at(self.model.schedule(one.t), one.state)
-        state = self.model.units.mean(one.state / level.norm)
-        return Noised(one.t.item(), state, state if one.x is None else self.model.units.mean(one.x))
+        return Noised(one.t.item(), units.mean(one.state / level.norm), units.mean(one.x))
 
     @torch.no_grad()
     def noised(
@@ -194,6 +193,8 @@ class Decodes(Protocol):
 
 class UndoingOfCodes:
     """How a model whose codes are drawn by undoing noise does so: in pictures, codes are decoded.
+
+    So x at the end is a mean, which ``sample`` rounds at random where x is of whole numbers.
 
     Args:
         inner: how its generator undoes noise.
