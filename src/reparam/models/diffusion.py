@@ -18,7 +18,6 @@ from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import (
     EXACT_TRACE,
     Field,
-    Method,
     log_density,
     velocity_of,
 )
@@ -229,21 +228,10 @@ class Diffusion(Conditional, Density, Completer):
             if self.bound is not None:
                 return LogProb(self._bound(x, c, samples, generator), "lower bound", samples)
             y, ladj = self.units(x, generator)
-            value = self.log_density(y, c, ODE_STEPS, "heun", samples, generator) + ladj
-            return LogProb(value, "estimate", samples)
-
-    def log_density(
-        self,
-        y: Tensor,
-        c: Tensor | None,
-        steps: int | None,
-        method: Method,
-        probes: int,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        """log p(y) in the units of noise by the probability-flow ODE, (B,)."""
-        velocity, counted = self.velocity(c), self.counted
-        return log_density(velocity, self.schedule, y, steps, method, probes, generator, counted)
+            way = self.schedule, y, self.schedule.grid(ODE_STEPS)
+            drawn = samples, generator, self.counted
+            value = log_density(self.velocity(c), *way, "heun", *drawn)
+            return LogProb(value + ladj, "estimate", samples)
 
     def velocity(self, c: Tensor | None) -> Field:
         """dy/dφ of the probability flow, without what clips x̂; constants of real data stay 0."""

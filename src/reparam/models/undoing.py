@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.bound import Bound
-from reparam.diffusion.flow import Field
 from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
-from reparam.diffusion.schedules import Schedule
-from reparam.diffusion.steps import Process, ReverseVariance, at, guess
-from reparam.diffusion.units import Units
+from reparam.diffusion.steps import at, guess
 from reparam.inspection import FromNoise, Noised, Spent
-from reparam.model import Generator, Space
+from reparam.model import Generator
+from reparam.models.diffusion_codec import HasProcess
 
 TIMES_OF_A_PART = 4  # at which a row is measured, of all those that a part of the bound has
-
-
-class HasWalk(Protocol):
-    """What ``Undoing`` needs of a diffusion model."""
-
-    space: Space
-    conditional: bool
-    schedule: Schedule
-    units: Units
-    bound: Bound | None
-    sampler: Sampler
-    variance: ReverseVariance
-    drop_condition: float
-
-    def through(self, sampler: Sampler) -> Generator: ...
-    def as_codec(self, **options: Any) -> Any: ...
-    def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
-    def process(self, c: Tensor | None, guidance: float = 1.0) -> Process: ...
-    def velocity(self, c: Tensor | None) -> Field: ...
-    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None: ...
-    def states(
-        self, n: int, c: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Iterator[State]: ...
 
 
 class Undoing:
@@ -57,7 +31,7 @@ class Undoing:
     [1.0, 0.5, 0.0]
     """
 
-    def __init__(self, model: HasWalk) -> None:
+    def __init__(self, model: HasProcess) -> None:
         self.model = model
 
     @property
