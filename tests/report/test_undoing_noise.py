@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import jinja2
 import pytest
 import torch
 from pages import entry
 
 import reparam as rp
 from reparam.data import Data, Split
+from reparam.evaluation.scores import Score
 from reparam.model import Space
 from reparam.report import queries, write_page
 from reparam.report.section import Shown
@@ -138,6 +140,19 @@ def test_steps_are_measured_for_every_sampler_and_beside_other_models(data, ddpm
     assert [k for k, _ in card.rows] == [2, 5, 10, 12]  # all there are at last
     assert all(len(cells) == 2 and cells[0][2].endswith(" s") for _, cells in card.rows)
     assert ">M1<" in card.plot and float(found.floor) > 0
+
+
+def test_what_is_said_of_steps_is_what_is_there(data, ddpm):
+    """Diamonds only where other models are, and fewer rows only where the table has more."""
+    by_rows = {n: Score(1.0, "squared feature deviations", n, "test") for n in (150, 151)}
+    vae = made("vae", SPACE)
+    for models, rows, diamonds, fewer in (([ddpm], 150, 0, 0), ([ddpm, vae], 151, 1, 1)):
+        scored = [entry(f"M{i}", m, frechet_distance=by_rows[rows]) for i, m in enumerate(models)]
+        found = built(steps, Shown(data, scored))
+        lead = jinja2.Template(steps.SECTION.lead).render(content=found)
+        assert lead.count("Diamonds") == diamonds and lead.count("fewer rows") == fewer
+        assert f"in place of samples,\n{found.floor}." in lead
+        assert (found.beside, found.fewer) == (bool(diamonds), bool(fewer))
 
 
 def test_steps_that_take_long_are_left_out_and_told(data, ddpm, monkeypatch):
