@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import jinja2
 import pytest
@@ -19,6 +20,7 @@ from reparam.report.sections import (
     bound_by_time,
     from_noise,
     guidance,
+    line,
     nearest,
     plane,
     sampled_images,
@@ -207,6 +209,31 @@ def test_the_plane_shows_instants_with_the_score_and_maps_within_the_budget(monk
         # Arrows are one collection of as many paths as there are cells.
         arrows = [figure.count("PolyCollection") + figure.count("Quiver") for figure in figures]
         assert all(arrows[:-1]) and not arrows[-1]
+
+
+def test_the_plane_tells_of_arrows_and_times_only_where_they_are():
+    """Of codes no score is drawn, and of a few times no bound by more."""
+    space = Space((2,), "real")
+    small = {"codec.hidden": (8,), "generator.hidden": (8, 8), "generator.blocks": 1}
+    of_codes = rp.build("latent-diffusion", space, seed=0, **small, **{"generator.times": 8})
+    _, card, few = built(plane, shown(data_of(space), of_codes, made("ddpm", space, times=9)))
+    assert not card.arrows and few.arrows and "a bound by 9 times" in few.figures[1][0]
+    for one, count in ((card, 0), (few, len(few.instants) - 1)):
+        assert sum("and the score" in str(figure) for _, figure in one.instants) == count
+    partial = (Path(plane.__file__).parent / "plane.html.j2").read_text("utf-8")
+    page = jinja2.Environment(autoescape=True).from_string(partial)
+    words = {"name": lambda *a: "", "without": lambda *a: "", "generators": []}
+    assert "arrows" not in page.render(content=[card], **words)
+    assert "arrows are the score" in page.render(content=[few], **words)
+
+
+def test_the_line_tells_how_many_times_a_bound_has():
+    space = Space((1,), "real")
+    models = (made(name, space, **more) for name, more in (("ddpm", {"times": 9}), ("vae", {})))
+    _, *cards = built(line, shown(data_of(space), *models))
+    told = [card.figures[0][0] for card in cards]
+    assert told[0].startswith("p(x), a bound by 9 times,")
+    assert told[1].startswith(f"p(x) by {plane.DRAWS} draws,")
 
 
 def test_the_page_has_the_sections_in_their_order(data, ddpm, tmp_path):
