@@ -127,6 +127,22 @@ def test_guidance_has_a_row_without_the_class_and_two_halves_with_it(data, monke
     assert not sampled_images.samples_by_class(about)
 
 
+def test_classes_are_those_of_the_model_whatever_the_test_split_has(data):
+    """Named as it knows them, without those that its training had not."""
+    guided = made("ddpm", SPACE, times=6, conditional=True)
+    others = made("ddpm", SPACE, times=6, conditional=True, drop_condition=0.0)
+    for model in (guided, others):
+        model.class_names = ("ant", "bee", "cat")
+        model.frequencies.copy_(torch.tensor([0.0, 0.5, 0.5]))
+    bare = Data(data.train, data.valid, Split(data.test.x), SPACE, "made")
+    about = shown(bare, guided, others)
+    (card,) = built(guidance, about)
+    assert [name for name, _ in card.figures] == ["any class", "bee", "cat"]
+    with torch.no_grad():
+        (card,) = sampled_images.samples_by_class(about)
+    assert [name for name, _ in card.figures] == ["bee", "cat"]
+
+
 def test_who_always_saw_the_class_is_shown_class_by_class_without_guidance(data):
     model = made("ddpm", SPACE, times=6, conditional=True, drop_condition=0.0)
     about = shown(data, model)
