@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Generator, Tensor, nn
 
@@ -147,7 +147,17 @@ class FromNoise(Protocol[Drawn]):
         """Whether draws can follow their condition more or less than they would."""
         ...
 
-    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Drawn:
+    @property
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """By name all samplers there are, each with its options: steps, guidance and its own."""
+        ...
+
+    @property
+    def usual(self) -> tuple[str, dict[str, Any]]:
+        """The sampler that the model draws by, and its options."""
+        ...
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0, **options: Any) -> Drawn:
         """The same model by another sampler in so many steps; guidance 0 does not see c, 1 is
         p(x|c), more exaggerates it."""
         ...

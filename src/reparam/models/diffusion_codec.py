@@ -15,7 +15,7 @@ from reparam.diffusion.samplers import Sampler, State
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import Process, ReverseVariance, at, over
 from reparam.diffusion.units import Units
-from reparam.limits import Count, limited
+from reparam.limits import Count, called, limited
 from reparam.model import Codec, Density, Generator, LogProb, Model, Space
 
 STEPS = 100
@@ -86,7 +86,8 @@ class DiffusionCodec(Codec, Density):
         self.flow: HasProcess = model  # type: ignore[assignment]
         self.steps = sampling_steps or min(STEPS, self.flow.schedule.times or STEPS)
         check_method(method, self.flow.schedule)
-        self.flow.schedule.grid(self.steps)
+        with called("steps", "sampling_steps"):
+            self.flow.schedule.grid(self.steps)
         self.log_prob_draws = getattr(model, "log_prob_draws", True)
         self.eval()
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
+from reparam.diffusion.samplers import SAMPLERS, State
 from reparam.diffusion.steps import at, guess
 from reparam.inspection import FromNoise, Noised, Spent
 from reparam.model import Generator
@@ -37,15 +38,25 @@ class Undoing:
     @property
     def samplers(self) -> dict[str, int | None]:
         times = self.model.schedule.times
-        return dict.fromkeys(_SAMPLERS[times is None], times)
+        return dict.fromkeys(_SHOWN[times is None], times)
 
     @property
     def guides(self) -> bool:
         return self.model.conditional and self.model.drop_condition > 0
 
-    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Generator:
-        kinds = _SAMPLERS[self.model.schedule.times is None]
-        return self.model.through(kinds[sampler](steps=steps, guidance=guidance))
+    @property
+    def options(self) -> dict[str, tuple[str, ...]]:
+        return {name: tuple(one.name for one in fields(kind)) for name, kind in SAMPLERS.items()}
+
+    @property
+    def usual(self) -> tuple[str, dict[str, Any]]:
+        sampler, steps = self.model.sampler, self.model.schedule.times
+        name = next(name for name, kind in SAMPLERS.items() if kind is type(sampler))
+        own = {option: getattr(sampler, option) for option in self.options[name]}
+        return name, own | {"steps": sampler.steps or steps}
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0, **options: Any) -> Generator:
+        return self.model.through(SAMPLERS[sampler](steps=steps, guidance=guidance, **options))
 
     @torch.no_grad()
     def path(
@@ -151,9 +162,9 @@ class Undoing:
         return codec
 
 
-_SAMPLERS: dict[bool, dict[str, type[Sampler]]] = {  # by whether time is continuous
-    False: {"ddim": DDIM, "ddpm": DDPM},
-    True: {"ddim": DDIM, "reverse-sde": ReverseSDE, "ode": ProbabilityFlow},
+_SHOWN = {  # by whether time is continuous
+    False: ("ddim", "ddpm"),
+    True: ("ddim", "reverse-sde", "ode"),
 }
 
 
@@ -186,8 +197,21 @@ class UndoingOfCodes:
     def guides(self) -> bool:
         return self.inner.guides
 
-    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Generator:
-        return self.whole.with_generator(self.inner.by(sampler, steps, guidance))
+    @property
+    def options(self) -> dict[str, tuple[str, ...]]:
+        return self.inner.options
+
+    @property
+    def usual(self) -> tuple[str, dict[str, Any]]:
+        return self.inner.usual
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0, **options: Any) -> Generator:
+        try:
+            inner = self.inner.by(sampler, steps, guidance, **options)
+        except ValueError as error:  # what is to be trained otherwise is the generator
+            said = str(error).replace("train one with ", "train one with generator.")
+            raise ValueError(said) from None
+        return self.whole.with_generator(inner)
 
     @torch.no_grad()
     def path(
