@@ -3,7 +3,7 @@
     python benchmarks/diffusion.py digits vectors toys        # short trainings, about 8 minutes
     python benchmarks/diffusion.py steps                      # beside loops written by hand
     python benchmarks/diffusion.py peer                       # beside denoising-diffusion-pytorch
-    REPARAM_DATA=… python benchmarks/diffusion.py mnist --budget 1200s --out runs/mnist
+    REPARAM_DATA=… python benchmarks/diffusion.py mnist --budget 1200 --out runs/mnist
 
 digits    a U-Net of width 32 and `vae`, each for --budget seconds: Fréchet distance of samples by
           10, 20, 50 deterministic steps and by all random ones, and bounds by the three variances
