@@ -153,7 +153,7 @@ def vae_gan(
     options: LatentOptions,
     *,
     beta: NonNegative = 1.0,
-    gamma: NonNegative = 1.0,
+    gamma: NonNegative = 0.003,
     sigma: Positive = 0.05,
     r1: NonNegative = 1.0,
     critic: tuple[Count, ...] = (256, 256),
