@@ -69,8 +69,8 @@ class FeatureELBO(Objective):
         self,
         critic: Critic,
         beta: NonNegative = 1.0,
-        gamma: NonNegative = 1.0,
-        r1: NonNegative = 1.0,
+        gamma: NonNegative = 0.003,
+        r1: NonNegative = 0.3,
         lr: Positive = 1.0,
     ) -> None:
         super().__init__()

@@ -155,7 +155,7 @@ def vae_gan(
     beta: NonNegative = 1.0,
     gamma: NonNegative = 0.003,
     sigma: Positive = 0.05,
-    r1: NonNegative = 1.0,
+    r1: NonNegative = 0.3,
     critic: tuple[Count, ...] = (256, 256),
     critic_lr: Positive = 1.0,
 ) -> VAE:
