@@ -41,7 +41,8 @@ class EnergyModel(Unnormalized):
     activations with bounded slopes is Lipschitz, so that the tails of the normals win.
 
     Chains move by Langevin's steps, ``step`` along the gradient and ``noise`` times normal noise,
-    both in units of the scales of the base, so that narrow entries take small steps; or of bits by Gibbs-with-gradients, a flip at most in each sweep.
+    both in units of the scales of the base, so that narrow entries take small steps; or of bits by
+    Gibbs-with-gradients, a flip at most in each sweep.
 
     Args:
         space: what x is; binary, levels or real.
