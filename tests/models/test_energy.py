@@ -226,6 +226,10 @@ def test_a_fit_ends_with_log_z_and_scores_say_how_it_was_found(tmp_path):
     assert found.kind == "estimate" and "50 runs × 20 temperatures" in found.notes[0]
     over_examples = (found.values.std() / math.sqrt(60)).item()
     assert found.stderr == pytest.approx(math.hypot(over_examples, log_z.stderr.item()))
+    assert "so few runs" not in found.notes[0]
+    model.partition.found[2] = 1.5
+    few = rp.evaluate(model, data)["log_likelihood"]
+    assert few.notes[0].endswith("so few runs that log p(x) may be too high by more than that")
     exact = rp.build("ebm", space, seed=0, hidden=(8,), **SMALL)
     rp.fit(exact, data, epochs=2, progress=False)
     sure = rp.evaluate(exact, data)
