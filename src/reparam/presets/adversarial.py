@@ -15,6 +15,7 @@ from reparam.models.aae import AdversarialAutoencoder
 from reparam.models.gan import GAN
 from reparam.models.vae import VAE
 from reparam.nets.critic import Critic
+from reparam.nets.squashed import Squashed
 from reparam.objectives.adversarial_losses import AdversarialName
 from reparam.objectives.bounds import ELBO
 from reparam.objectives.latent_penalties import CriticPrior
@@ -173,4 +174,7 @@ def vae_gan(
     p_x: Likelihood = Bernoulli(space) if binary else Normal(space, "fixed", sigma)
     condition = space if options.conditional else None
     judge = Critic(space.shape, critic, options.network, condition)
-    return options.compose(space, p_x, FeatureELBO(judge, beta, gamma, r1, critic_lr))
+    model = options.compose(space, p_x, FeatureELBO(judge, beta, gamma, r1, critic_lr))
+    if space.kind == "levels":  # means beyond the range would be cut, and learn nothing there
+        model.decoder = Squashed(model.decoder)
+    return model
