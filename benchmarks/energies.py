@@ -21,7 +21,7 @@ from typing import Any
 import resumable
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 import reparam as rp
 from reparam.data import Data
@@ -60,9 +60,10 @@ def rbm(how: Fields) -> None:
 
 
 def picture(x: Tensor, file: Path) -> None:
-    """64 draws of 8 × 8, enlarged."""
-    grid = x.view(8, 8, 8, 8).permute(0, 2, 1, 3).reshape(64, 64) * (255 / 16)
-    Image.fromarray(grid.byte().numpy()).resize((512, 512), 0).save(file)
+    """64 draws of 8 × 8 between gray lines, enlarged."""
+    framed = nn.functional.pad(x, (1, 1, 1, 1), value=6.0)
+    grid = framed.view(8, 8, 10, 10).permute(0, 2, 1, 3).reshape(80, 80) * (255 / 16)
+    Image.fromarray(grid.byte().numpy()).resize((640, 640), 0).save(file)
 
 
 def row(name: str, model: rp.Generator, data: Data) -> None:
