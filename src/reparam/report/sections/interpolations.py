@@ -88,9 +88,9 @@ SECTION: Section = Section(
     """{% set drawn = content | selectattr("drawn") | list %}
 {% if drawn | length < content | length %}Lines in code space between two test images, which stand
 at either end (arcs, where codes are the noise of a flow, which lies near a sphere); what is between
-is decoded, the outermost being their reconstructions. {% endif %}{% if drawn %}
-{{ drawn | map(attribute="label") | join(", ") }}: images have no codes, so that these are arcs
-between two draws of z, which lie near a sphere; all of it is decoded.{% endif %}""",
+is decoded, the outermost being their reconstructions. {% endif %}{% if drawn %}Of
+{{ drawn | map(attribute="label") | join(", ") }} no image has a code: arcs lead from one draw of z
+to another, as draws lie near a sphere.{% endif %}""",
     build,
     "interpolations.html.j2",
     images,

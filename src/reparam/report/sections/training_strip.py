@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from markupsafe import Markup
 from torch import Tensor
 
@@ -25,10 +27,22 @@ def build(shown: Shown) -> list[Card]:
             means = isinstance(entry.model, LatentVariable)
             note = "means of p(x|z), z ~ p(z)" if means else "draws x ~ p(x)"
             figures = [
-                (str(step), _drawn(shown, index, entry.label, step, x)) for step, x in strip.items()
+                (str(step), _drawn(shown, index, entry.label, step, strip[step]))
+                for step in _spread(list(strip))
             ]
             cards.append(Card(index, entry.label, figures, note))
     return cards
+
+
+def _spread(steps: Sequence[int]) -> list[int]:
+    """All of them, but for one that hardly comes before the last.
+
+    >>> _spread([0, 8, 16, 18]), _spread([0, 8, 16, 22])
+    ([0, 8, 18], [0, 8, 16, 22])
+    """
+    *others, last = steps
+    close = len(others) > 1 and 2 * (last - others[-1]) < others[1] - others[0]
+    return [*(others[:-1] if close else others), last]
 
 
 def _drawn(shown: Shown, index: int, label: str, step: int, x: Tensor) -> Picture | Markup:
@@ -47,11 +61,9 @@ def _drawn(shown: Shown, index: int, label: str, step: int, x: Tensor) -> Pictur
 SECTION: Section = Section(
     "strip",
     "While training",
-    """Draws of the same z at some steps of training, which are beside them, by the weights that
-would have been kept: {% if data.space.is_image %}a column is one z, the top row what the model drew
-before its first step{% else %}the first picture is what the model drew before its first step
-{% endif %}. Where the objective moves with the weights, as in a game of two players, its curve
-does not say whether draws get better; these do.""",
+    """Draws of the same z after some steps of training, by the weights that would have been kept
+then{% if data.space.is_image %}; a column is one z{% endif %}. Where the objective moves with the
+weights, as in a game of two players, its curve does not say whether draws get better; these do.""",
     build,
     "training_strip.html.j2",
 )

@@ -255,9 +255,10 @@ SECTION: Section = Section(
 {% if drawn | length < content | length %}"""
     f"""The test code nearest to the mean of all, moved along one dimension from {REACH} standard
 deviations of the codes below their mean to {REACH} above. """
-    """{% endif %}{% if drawn %}{{ drawn | map(attribute="label") | join(", ") }}: """
-    f"""no x has a code, so that it is a draw of z, an entry of which goes from −{REACH} to {REACH};
-first come entries that change x most, by a root mean square in standard deviations of x."""
+    """{% endif %}{% if drawn %}Of {{ drawn | map(attribute="label") | join(", ") }} """
+    f"""no x has a code: a draw of z is moved instead, one entry at a time from −{REACH} to {REACH}.
+First come the entries that change x most, in its standard deviations, on their way from −1 to
+1."""
     """{% endif %}"""
     """{% if not data.space.is_image %} Colors show
 each column in standard deviations from its training mean: blue below, red above.{% endif %}"""
