@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from reparam.cli.examples import asked_condition, codec, condition_of, one_example
-from reparam.cli.folders import Place, place_of
 from reparam.cli.options import Seed
 from reparam.cli.runs import OpenRun
 from reparam.cli.tables import named
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from reparam.cli.folders import Place
     from reparam.evaluation.latents import Axes
     from reparam.model import Decoder
 
@@ -47,6 +47,7 @@ def starts(
     run: OpenRun, asked: Sequence[str | None], split: str, label: str | None, seed: int
 ) -> list[Start]:
     """The examples that were asked for; or as many draws of z, all under one condition."""
+    from reparam.cli.folders import Place
     from reparam.editing import draw_codes, noise_decoder
 
     model = noise_decoder(run.model)
@@ -66,6 +67,8 @@ def starts(
 
 
 def _example(run: OpenRun, which: str | None, split: str, label: str | None) -> Start:
+    from reparam.cli.folders import place_of
+
     if which is None:
         raise ValueError(f"{run.path}: expected two examples to go between, by number or file")
     found = one_example(which, run, split)

@@ -63,8 +63,8 @@ def _draws(model: Generator, n: int) -> Tensor:
 
 
 def _compact(x: Tensor, space: Space) -> Tensor:
-    """Few levels in bytes, what lies between them in 16 bits, all else in 32; on the CPU."""
-    x = x.detach().to("cpu", torch.float32)
+    """Few levels in bytes, what lies between them in 16 bits, real x as they are; on the CPU."""
+    x = x.detach().cpu()
     if space.level_count is None or space.level_count > 256:
         return x
     whole = x.round().to(torch.uint8)

@@ -47,14 +47,14 @@ def _spread(steps: Sequence[int]) -> list[int]:
 
 def _drawn(shown: Shown, index: int, label: str, step: int, x: Tensor) -> Picture | Markup:
     """Images in a row, or points of the plane where test rows are."""
-    alt, x = f"{label}: what it draws at step {step}", queries.plain(x)
+    alt, x = f"{label}: what it draws at step {step}", queries.in_data_units(x)
     if images(shown):
         return grid(x, shown.brightness, len(x), alt, tile=SMALL)
     window = Window.around(shown.split.x.double())
     with plots.style():
         figure, axis = plots.panel(*SIZE)
         axis.set(xlim=window[:2], ylim=window[2:], xticks=[], yticks=[])
-        plots.dots(axis, x, model_color(index))
+        plots.dots(axis, x.double(), model_color(index))
         return plots.svg(figure, alt)
 
 
