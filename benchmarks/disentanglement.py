@@ -26,6 +26,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,6 @@ from reparam.data import Data, Split
 from reparam.evaluation.disentanglement.of_models import rated_codes
 
 STEPS, ROWS, LATENTS, BATCH, TARGET = 10_000, 10_000, 10, 64, 18.0
-KINDS = {"scale": "numbers", "orientation": "circular", "x": "numbers", "y": "numbers"}
 SCORES = {
     "mig": "MIG",
     "modularity": "modularity",
@@ -96,8 +96,10 @@ def whole_grid(side: int) -> Data:
     factors = torch.cat([part.factors for part in parts if part.factors is not None])
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     splits = [Split(x[rows], factors=factors[rows]) for rows in (order[:2000], order[:ROWS])]
+    valid, test = splits
     whole = Split(x, factors=factors)
-    return Data(whole, *splits, grid.space, f"{grid.name}, whole", factor_names=grid.factor_names)
+    told = {"name": f"{grid.name}, whole", "notes": (), "source": None}
+    return replace(grid, train=whole, valid=valid, test=test, **told)
 
 
 def protocol_encoder(shape: tuple[int, ...], outputs: int) -> nn.Sequential:
@@ -150,17 +152,18 @@ def measured(model: rp.Model, history: rp.History, data: Data) -> Row:
     x = data.test.x
     errors = [(rows - model.reconstruct(rows)).square().sum().item() for rows in x.split(1000)]
     z, rates = rated_codes(model, data.test)
-    factors, names = data.test.factors, data.factor_names
-    found = rp.disentanglement(z, factors, ordered=KINDS, names=names, rates=rates, bootstrap=0)
+    known = {"ordered": data.factor_kinds, "names": data.factor_names, "rates": rates}
+    found = rp.disentanglement(z, data.test.factors, **known, bootstrap=0)
     beta = model.objective.weighting.beta()
-    last, before = history.rows[-1], history.rows[-2]
+    last, before = history.rows[-1], history.rows[-2:][0]
     terms = ("valid/distortion", "valid/rate")
+    moved = [abs(last[term] - before[term]) / abs(before[term]) for term in terms]
     return {
         "distortion": (-elbo - rate).mean().item(),
         "squared_error": sum(errors) / len(x),
         "rate": rate.mean().item(),
         "beta": math.nan if beta is None else beta.item(),
-        "moved": max(abs(last[term] - before[term]) / abs(before[term]) for term in terms),
+        "moved": max(moved) if last is not before else math.nan,  # not known of one epoch
         "seconds": last["seconds"],
         **{score: found[score].value for score in ("dead_latents", *SCORES)},
     }

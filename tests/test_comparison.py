@@ -123,6 +123,20 @@ def test_defaults_work_on_small_data(rows, columns, tmp_path):
 # -------------------------------------------------------------------------------- refusals
 
 
+def test_each_model_is_built_once_to_be_asked_and_once_for_each_seed(tmp_path, monkeypatch):
+    """Also where the usual limits and samples depend on what it is."""
+    built, of = [], Candidate.build
+    counted = lambda self, space, seed: built.append((self.label, seed)) or of(self, space, seed)  # noqa: E731
+    monkeypatch.setattr(Candidate, "build", counted)
+    monkeypatch.setattr(comparison, "BY_DEFAULT", {"epochs": 1, "patience": 20})
+    ddpm = "ddpm times=4 hidden=4,4 blocks=1"
+    found = compare(table(40, 2), [AE, ddpm], out=tmp_path / "c", seeds=2)
+    assert built == [(AE, 0), (ddpm, 0), (AE, 0), (AE, 1), (ddpm, 0), (ddpm, 1)]
+    assert found.entries[1].scores["log_likelihood"].samples == 20  # times, none being asked for
+    ae, diffusion = (entry.config.patience for entry in found.entries)
+    assert (ae, diffusion) == (20, None)  # whose learning rate falls
+
+
 def test_what_the_data_cannot_determine_is_refused_before_training(tmp_path, monkeypatch):
     def refuse(self, rows):
         raise ValueError(f"latent_dim: too large for {rows} rows")
@@ -481,10 +495,11 @@ def test_a_budget_that_ends_before_the_first_step_fails_no_comparison(tmp_path):
 )
 def test_limits_that_nobody_asked_for_fit_the_model(text, patience):
     """Patience would end a cosine before its steps are small, and means nothing for l-vae."""
-    space = Space((9,), "binary")
-    found = comparison._config(Candidate.parse(text), space, {}, comparison.BY_DEFAULT)
+    space, candidate = Space((9,), "binary"), Candidate.parse(text)
+    known = candidate.config(space), candidate.build(space, seed=0).keeps
+    found = comparison._config(*known, {}, comparison.BY_DEFAULT)
     assert (found.patience, found.budget) == (patience, 40.0)
-    asked = comparison._config(Candidate.parse(text), space, {"epochs": 3}, {})
+    asked = comparison._config(*known, {"epochs": 3}, {})
     assert (asked.epochs, asked.budget, asked.patience) == (3, None, None)
 
 

@@ -52,6 +52,13 @@ def without_inference_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(PixelNetwork, "generate", torch.no_grad()(generate))
 
 
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step of a solver or a completion is like the others."""
+    monkeypatch.setattr("reparam.models.diffusion.ODE_STEPS", 2)
+    monkeypatch.setattr("reparam.models.diffusion.COMPLETING", 2)
+
+
 def moved(case: Case) -> tuple[Any, Tensor, Tensor | None]:
     """The model in float32 with everything on the device."""
     model, c = case.model(torch.float32), case.c(4)

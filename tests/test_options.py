@@ -284,6 +284,6 @@ def test_json_is_held_to_the_same_limits():
 
 def test_steps_are_those_of_the_optimizer_and_levels_those_of_gray():
     known = [p for preset in PRESETS.values() for p in preset.parameters.values()]
-    steps = [p for p in known if "step" in p.name and "sampling" not in p.name]
+    steps = [p for p in known if "steps" in p.name and "sampling" not in p.name]
     assert steps and all(p.meaning.startswith("optimizer steps") for p in steps)
     assert not any("level" in p.name for p in known)

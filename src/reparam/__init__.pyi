@@ -106,6 +106,7 @@ from .model import Distribution as Distribution
 from .model import Encoder as Encoder
 from .model import Generator as Generator
 from .model import LatentVariable as LatentVariable
+from .model import LogPartition as LogPartition
 from .model import LogProb as LogProb
 from .model import Loss as Loss
 from .model import Model as Model
@@ -114,10 +115,12 @@ from .models.aae import AdversarialAutoencoder as AdversarialAutoencoder
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.autoregressive import Autoregressive as Autoregressive
 from .models.diffusion import Diffusion as Diffusion
+from .models.energy import EnergyModel as EnergyModel
 from .models.flow import Flow as Flow
 from .models.gan import GAN as GAN
 from .models.gaussian_mixture import GaussianMixture as GaussianMixture
 from .models.pca import PCA as PCA
+from .models.rbm import RBM as RBM
 from .models.real_pca import RealPCA as RealPCA
 from .models.two_stage import TwoStage as TwoStage
 from .models.vae import VAE as VAE

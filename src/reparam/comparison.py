@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import torch
@@ -43,7 +43,7 @@ from reparam.evaluation.likelihood import default_samples, usual_samples
 from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
-from reparam.model import Density, Generator, Model, Space, positive_count
+from reparam.model import Density, Generator, Keeps, Model, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.report import TrainedModel, write_page
 from reparam.train import History, News, RunFolder, fit, resume
@@ -63,6 +63,14 @@ class FailedRun:
     """Why a run has no scores."""
 
     reason: str
+
+
+class Known(NamedTuple):
+    """A candidate, which weights its training leaves, and the samples that are usual for it."""
+
+    candidate: Candidate | OwnModel
+    keeps: Keeps
+    samples: int
 
 
 Results = Iterator[tuple[int, Measured | FailedRun]]  # by the number of the run, as they are made
@@ -146,15 +154,15 @@ def compare(
     if samples is not None:
         positive_count("samples", samples)
     data = as_data(data)
-    known = data.space, len(data.train), data.counted
     notes = refused_defaults(data.space) if models is None else ()
-    models = default_models(*known) if models is None else models
+    if models is None:
+        models = default_models(data.space, len(data.train), data.counted)
     models = [models] if isinstance(models, str | Model) else models
     candidates = list(map(candidate, models.items() if isinstance(models, Mapping) else models))
-    _refuse_bad(candidates, data, seeds, jobs, fields)
+    known = _refuse_bad(candidates, data, seeds, jobs, fields)
     limits = {} if fields.keys() & {"epochs", "budget", "patience"} else BY_DEFAULT
     folder = folder_named(out)
-    work = _trials(data, candidates, folder, seeds, samples, force, fields, limits)
+    work = _trials(data, known, folder, seeds, samples, force, fields, limits)
 
     def tell(doing: str, done: float) -> None:
         watch(f"{doing} ({min(int(done) + 1, len(work))} of {len(work)})", done / len(work))
@@ -172,7 +180,7 @@ def compare(
 
 def _trials(
     data: Data,
-    candidates: Sequence[Candidate | OwnModel],
+    known: Sequence[Known],
     folder: Path,
     seeds: int,
     samples: int | None,
@@ -181,17 +189,13 @@ def _trials(
     limits: dict[str, Any],
 ) -> list[Trial]:
     """Every candidate under every seed, in the order of the report."""
-    usual = default_samples(data.space, len(data.test))  # the same for all whose bounds it tightens
     first = fields.get("seed", 0)
     trials = []
-    for c in candidates:
-        model = c.build(data.space, seed=0)
-        drawn = usual if samples is None else samples
-        if samples is None and isinstance(model, Density) and not model.tightens:
-            drawn = usual_samples(model, len(data.test))
+    for c, keeps, usual in known:
         for seed in range(first, first + seeds):
-            config = _config(c, data.space, fields | {"seed": seed}, limits)
+            config = _config(c.config(data.space), keeps, fields | {"seed": seed}, limits)
             place = folder / folder_name(c.label, seed, seeds)
+            drawn = usual if samples is None else samples
             trials.append(Trial(data, c, config, place, drawn, force))
     return trials
 
@@ -361,18 +365,12 @@ def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> 
 
 
 def _config(
-    candidate: Candidate | OwnModel,
-    space: Space,
-    fields: dict[str, Any],
-    limits: dict[str, Any],
+    config: TrainConfig, keeps: Keeps, fields: dict[str, Any], limits: dict[str, Any]
 ) -> TrainConfig:
     """How a candidate is trained: as its preset, but within the limits that nobody asked for."""
-    config = dataclasses.replace(candidate.config(space), **limits | fields)
-    if not limits:
-        return config
+    config = dataclasses.replace(config, **limits | fields)
     # A falling learning rate is at its best where it ends, not where nothing improves for a while.
-    falls = config.schedule != "constant"
-    if falls or candidate.build(space, seed=0).keeps == "last":
+    if limits and (config.schedule != "constant" or keeps == "last"):
         return dataclasses.replace(config, patience=None)
     return config
 
@@ -383,14 +381,16 @@ def _refuse_bad(
     seeds: int,
     jobs: int,
     fields: dict[str, Any],
-) -> None:
-    """Everything that can be refused before the first model is trained."""
+) -> list[Known]:
+    """What the models say, and all that can be refused, before the first of them is trained."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ValueError("torchrun: divides one fit among processes; a comparison takes jobs")
     if not candidates:
         raise ValueError("models: expected at least one")
     refuse_counts(seeds, jobs)
     refuse_same([c.label for c in candidates])
+    usual = default_samples(data.space, len(data.test))  # the same for all whose bounds it tightens
+    known = []
     for c in candidates:
         try:
             model = c.build(data.space, seed=0)
@@ -400,6 +400,11 @@ def _refuse_bad(
                 refuse_patience(model)
         except ValueError as error:
             raise ValueError(f"{c.label}: {error}") from error
+        samples = usual
+        if isinstance(model, Density) and not model.tightens:
+            samples = usual_samples(model, len(data.test))
+        known.append(Known(c, model.keeps, samples))
+    return known
 
 
 def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:

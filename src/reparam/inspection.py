@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Generator, Tensor, nn
 
@@ -98,8 +98,10 @@ class Noised:
 
     Args:
         t: the time, from 1, noise, to 0, data.
-        state: x_t in data units (B, *shape), scaled so that at all times it varies as x does.
-        x: what x seems to be at that time, in data units; at the end x itself.
+        state: x_t divided by √(α² + σ²), in data units (B, *shape). So reals vary at all times as
+            much as x does; whole numbers are cut to their range, and before time 0 not rounded. At
+            time 0 it is x itself.
+        x: what x seems to be at that time, in data units; at time 0 x itself.
 
     >>> import torch
     >>> Noised(0.5, torch.zeros(4, 2), torch.zeros(4, 2)).t
@@ -145,7 +147,17 @@ class FromNoise(Protocol[Drawn]):
         """Whether draws can follow their condition more or less than they would."""
         ...
 
-    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Drawn:
+    @property
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """By name all samplers there are, each with its options: steps, guidance and its own."""
+        ...
+
+    @property
+    def usual(self) -> tuple[str, dict[str, Any]]:
+        """The sampler that the model draws by, and its options."""
+        ...
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0, **options: Any) -> Drawn:
         """The same model by another sampler in so many steps; guidance 0 does not see c, 1 is
         p(x|c), more exaggerates it."""
         ...
@@ -163,7 +175,7 @@ class FromNoise(Protocol[Drawn]):
     def noised(
         self, x: Tensor, times: Sequence[float], generator: Generator | None = None
     ) -> list[Tensor]:
-        """x with noise, the same at all times, as the ``state`` of ``Noised``."""
+        """x with noise, the same at all times, scaled and cut as the ``state`` of ``Noised``."""
         ...
 
     def spent(self, x: Tensor, c: Tensor | None, generator: Generator | None = None) -> list[Spent]:

@@ -15,6 +15,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
@@ -224,6 +225,24 @@ def _refuse_unknown(content: Any, expected: Any, name: str) -> None:
             inside = dataclasses.is_dataclass(member) or typing.is_typeddict(member)
             if inside and isinstance(value, dict) and get_origin(hint) is not dict:
                 _refuse_unknown(value, member, f"{name}.{key}")
+
+
+@contextmanager
+def called(name: str, typed: str) -> Iterator[None]:
+    """A context in which errors name an argument as the caller has typed it.
+
+    >>> with called("n", "rows"):
+    ...     positive_count("n", 0)
+    Traceback (most recent call last):
+    ValueError: rows: expected a positive whole number, got 0
+    """
+    try:
+        yield
+    except ValueError as error:
+        argument, colon, said = str(error).partition(":")
+        if argument != name:
+            raise
+        raise ValueError(f"{typed}{colon}{said}") from None
 
 
 def positive_count(name: str, n: int) -> None:

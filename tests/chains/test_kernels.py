@@ -89,9 +89,12 @@ def test_flips_are_drawn_as_the_matrix_says(bits):
 
 
 def normal(scale: float = 1.0, boxed: bool = False) -> Tempered:
-    """A flat base and the energy of a normal."""
+    """A flat base and the energy of a normal; moves are in units of another scale."""
     return Tempered(
-        lambda y: 0 * y.sum(1), lambda y: 0.5 * (y / scale).square().sum(1), boxed=boxed
+        lambda y: 0 * y.sum(1),
+        lambda y: 0.5 * (y / scale).square().sum(1),
+        boxed=boxed,
+        scale=torch.tensor([0.9]).double(),
     )
 
 
@@ -150,7 +153,12 @@ def test_a_trajectory_between_walls_goes_back_the_way_it_came():
     """Reversible, and of unit volume: det ∂(y', p')/∂(y, p) = 1."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(2, 8), nn.SiLU(), nn.Linear(8, 1)).double()
-    target = Tempered(lambda y: -y.square().sum(1), lambda y: 5 * network(y).squeeze(1), True)
+    target = Tempered(
+        lambda y: -y.square().sum(1),
+        lambda y: 5 * network(y).squeeze(1),
+        boxed=True,
+        scale=torch.tensor([0.5, 1.5]).double(),
+    )
     y, momentum = 1.8 * torch.rand(50, 2).double() - 0.9, 3 * torch.randn(50, 2).double()
     size = torch.tensor([0.25]).double()
     end, speed = trajectory(target, target.at(y), momentum, 1.0, size, 5)
@@ -182,13 +190,16 @@ def test_nothing_piles_up_at_the_walls():
 
 
 def test_uncorrected_steps_have_the_variance_that_they_must():
-    """Of a normal the chain is autoregressive: y ← (1 − s) y + √(2s) ε, variance 1/(1 − s/2)."""
+    """Of a normal the chain is autoregressive: y ← (1 − s) y + √(2s) ε, variance 1/(1 − s/2).
+
+    In units of .9, s is .81 times the step.
+    """
     target, step = normal(), 0.2
     y = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     noise = torch.Generator().manual_seed(1)
     for _ in range(30):
         y = langevin(target, y, 1.0, step, math.sqrt(2 * step), generator=noise)
-    wanted = 1 / (1 - step / 2)
+    wanted = 1 / (1 - 0.81 * step / 2)
     assert y.var().item() == pytest.approx(wanted, abs=4 * wanted * math.sqrt(2 / 20_000))
 
 

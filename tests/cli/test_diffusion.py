@@ -71,8 +71,16 @@ def test_guidance_changes_draws_of_a_class_and_is_told(reparam, diffusions, tmp_
     ("run", "words", "part"),
     [
         ("ddpm", ["--guidance", 2], "guidance: expected 1 for a model without a condition, got 2"),
-        ("ddpm", ["--sampling-steps", 13], "steps: expected at most 12, the model's times, got 13"),
-        ("ddpm", ["--sampling-steps", 0], "steps: expected a whole number of at least 1"),
+        (
+            "ddpm",
+            ["--sampling-steps", 13],
+            "error: sampling_steps: expected at most 12, the model",
+        ),
+        (
+            "ddpm",
+            ["--sampling-steps", 0],
+            "error: sampling_steps: expected a whole number",
+        ),
         ("ddpm", ["--sampler", "ddim", "--eta", 1.5], "eta: expected a number of at least 0"),
         (
             "ddpm",
@@ -97,7 +105,7 @@ def test_guidance_changes_draws_of_a_class_and_is_told(reparam, diffusions, tmp_
             ["--temperature", 0.7],
             "it has --sampler, --sampling-steps, --guidance, --label",
         ),
-        ("latent", ["--guidance", 2], "guidance: expected 1 for a model without a condition"),
+        ("latent", ["--guidance", 2], "got 2; train one with generator.conditional=true\n"),
     ],
 )
 def test_options_that_a_model_does_not_have_are_refused_with_its_own(
@@ -224,7 +232,7 @@ def test_what_needs_learned_codes_refuses_noise(reparam, diffusions, tmp_path, c
     [
         (["ddpm", "times=1"], "times: expected a whole number of at least 2, got '1'"),
         (["ddpm", "schedule=linear", "times=20"], "times: expected at least 21 for a linear"),
-        (["ddpm", "times=4", "sampling_steps=5"], "steps: expected at most 4"),
+        (["ddpm", "times=4", "sampling_steps=5"], "error: sampling_steps: expected at most 4"),
         (["score-sde", "objective=vlb"], "objective: no parameter of score-sde"),
         (["latent-diffusion", "codec=pca"], "codec: expected ae or vae, got 'pca'"),
         (["latent-diffusion", "generator.width=8"], "generator.width: no parameter"),

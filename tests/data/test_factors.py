@@ -132,3 +132,11 @@ def test_what_levels_are_called_and_which_turn_is_known_of_made_data():
     assert data.level_names == names and data.factor_kinds["orientation"] == "circular"
     white = rp.sprites(scales=1, orientations=2, positions=2, side=16)
     assert set(white.level_names) == {"shape"}
+
+
+@pytest.mark.parametrize("names", [None, ("size",)])
+def test_kinds_are_of_factors_that_there_are(names):
+    part = rp.Split(torch.zeros(3, 2), factors=torch.zeros(3, 1))
+    space = rp.Space((2,), "real")
+    with pytest.raises(ValueError, match=r"^factor_kinds: expected (size|none,.*), got 'turn'$"):
+        Data(part, part, part, space, "made", factor_names=names, factor_kinds={"turn": "circular"})

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from exact_denoisers import F64, Best, Normal, diffusion, one
+from noise import noise_from
 from torch import Tensor
 
 import reparam as rp
 from reparam.diffusion.flow import carry, log_density, velocity_of
-from reparam.diffusion.schedules import VE, VP, Schedule, SubVP
+from reparam.diffusion.schedules import VE, VP, DiscreteSchedule, Schedule, SubVP
 from reparam.diffusion.steps import Estimate
 from reparam.model import Batch, Solve, Space
 
@@ -60,7 +62,7 @@ def draws(rows: int = 400) -> Tensor:
 def errors(schedule: Schedule, steps: int, method: str, prior: bool = False) -> Tensor:
     """Of log p_0, which for VE is p with noise of 0.01; ``prior`` puts p_1 in the place of N."""
     x, velocity = draws(), velocity_of(schedule, estimator(schedule))
-    found = log_density(velocity, schedule, x, steps, method)
+    found = log_density(velocity, schedule, x, schedule.grid(steps), method)
     if prior:
         found = found + misfit(schedule, velocity, x, steps, method)
     return found - log_p(schedule, x, 0.0)
@@ -145,8 +147,8 @@ def test_traces_by_random_signs_have_the_exact_mean():
 
     def found_by(samples: int) -> Tensor:
         generator = torch.Generator().manual_seed(0)
-        model = diffusion(law, VP())
-        return model.log_density(model.units(x)[0], None, 20, "heun", samples, generator)
+        codec = diffusion(law, VP()).as_codec(sampling_steps=20)
+        return codec.log_prob(x, samples=samples, generator=generator).value
 
     few, many = found_by(1), found_by(16)
     assert many.std() < 0.5 * few.std()
@@ -207,3 +209,64 @@ def test_whole_numbers_are_dequantized_in_continuous_time(kind: str, levels: int
     torch.testing.assert_close(ladj, torch.full((2,), 3 * math.log(2 / count), dtype=F64))
     found = model.log_prob(x)
     assert found.kind == "estimate" and found.value.isfinite().all()
+
+
+class Coins(torch.nn.Module):
+    """The best x̂ of independent coins, −1 and 1, in discrete time: tanh(α x_t/σ² + logit/2)."""
+
+    def __init__(self, logits: Tensor, schedule: Schedule) -> None:
+        super().__init__()
+        self.logits, self.schedule = logits, schedule
+
+    def forward(self, unit: Tensor, t: Tensor) -> Tensor:
+        signal, noise = (part[:, None] for part in self.schedule(t))
+        return torch.tanh(signal * unit / noise**2 + 0.5 * self.logits)
+
+
+@pytest.mark.parametrize("kind, levels", [("binary", None), ("levels", 2)])
+def test_whole_numbers_are_dequantized_by_the_first_noise_in_discrete_time(
+    kind: str, levels: int | None
+):
+    """Against quadrature over x_1 of one coin, whose p(x_1) is a mixture of two normals.
+
+    The first of the times adds noise of 0.8, so that both coins are possible of nearly all x_1.
+    """
+    betas = torch.cat([torch.tensor([0.64], dtype=F64), torch.linspace(1e-3, 0.2, 199).double()])
+    schedule, logit, scale = DiscreteSchedule(betas), torch.tensor([0.8], dtype=F64), 0.6
+    network = Coins(logit, schedule)
+    model = rp.Diffusion(Space((1,), kind, levels), network, schedule, "x").double().eval()
+    assert model.bound is not None
+    model.bound.log_scale.fill_(math.log(scale))
+    first = torch.tensor([1 / 200], dtype=F64)
+    level, normal = schedule(first), torch.distributions.Normal
+
+    def log_first(state: Tensor) -> Tensor:
+        """log p(x_1), (B,)."""
+        each = [normal(sign * level.signal, level.noise).log_prob(state) for sign in (-1, 1)]
+        log_weights = torch.nn.functional.logsigmoid(logit * torch.tensor([-1.0, 1.0]))
+        return (torch.cat(each, 1) + log_weights).logsumexp(1)
+
+    def last(y: Tensor, state: Tensor) -> Tensor:
+        """P(x|x_1), (B,): the bins of −1 and 1 meet at 0."""
+        mean = network(state / level.norm, first.expand(len(state)))
+        return normal(0, 1).cdf(y * mean / scale)[:, 0]
+
+    nodes, weights = (torch.tensor(part) for part in np.polynomial.hermite_e.hermegauss(80))
+    x = torch.tensor([0.0, 1.0], dtype=F64).repeat_interleave(80)[:, None]
+    y, noise = 2 * x - 1, nodes.repeat(2)[:, None]
+    state = level.signal * y + level.noise * noise
+    log_q = normal(level.signal * y, level.noise).log_prob(state)[:, 0]
+    wanted = log_first(state) + last(y, state).log() - log_q
+    with noise_from(lambda like: noise):
+        found = model.as_codec(sampling_steps=200).log_prob(x)
+    assert found.kind == "estimate"
+    law = weights / weights.sum()
+    quadrature, estimated = ((law * each.view(2, 80)).sum(1) for each in (wanted, found.value))
+    torch.testing.assert_close(estimated, quadrature, rtol=0, atol=1e-4)
+    # It lies below log P(x) of the model, an integral over all x_1.
+    grid = torch.linspace(-8, 8, 4001, dtype=F64)[:, None]
+    coins = torch.tensor([-1.0, 1.0], dtype=F64)
+    p = torch.stack([(log_first(grid).exp() * last(one, grid)).sum() * 16 / 4000 for one in coins])
+    assert p.sum().item() == pytest.approx(1, abs=1e-6)
+    gap = p.log() - estimated
+    assert ((gap > 1e-3) & (gap < 0.1)).all()

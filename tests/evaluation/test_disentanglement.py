@@ -13,6 +13,7 @@ from sklearn.ensemble import GradientBoostingClassifier
 
 import reparam as rp
 from reparam.evaluation.disentanglement.information import modular
+from reparam.evaluation.disentanglement.inputs import read
 from reparam.evaluation.disentanglement.predictors import area_under_roc
 from reparam.evaluation.disentanglement.resampling import halves, standard_error
 from reparam.evaluation.disentanglement.trees import disentangled, installed
@@ -177,6 +178,23 @@ def test_sap_of_a_circle_is_that_of_cosine_and_sine():
         left = column - design @ np.linalg.lstsq(design, column, rcond=None)[0]
         assert value == pytest.approx(1 - left.var() / column.var())
     assert found[0] > 0.8 > 0.1 > found[1]
+
+
+@pytest.mark.parametrize("scale", [1.0, np.pi / 4])
+def test_sap_of_a_circle_whose_levels_lack_is_by_the_angles_of_the_others(scale):
+    """A code of the cosine is explained whole, which it is not by even angles."""
+    level = np.array([0, 1, 2, 5, 7])[np.arange(400) % 5]
+    z = np.cos(2 * np.pi * level / 8)[:, None]
+    found = rp.sap(z, scale * level[:, None], ordered={0: "circular"}, bootstrap=0).matrix
+    assert found.item() == pytest.approx(1, abs=1e-9)
+    even = 2 * np.pi * np.unique(level, return_inverse=True)[1] / 5
+    assert np.corrcoef(np.cos(even), z[:, 0])[0, 1] ** 2 < 0.9
+
+
+def test_circular_values_that_are_no_grid_stand_evenly():
+    values = np.array([0.0, 0.1, 0.75, 1.9])[np.arange(200) % 4]
+    coded = read(values[:, None], values[:, None], ordered={0: "circular"})
+    assert coded.turns(0).tolist() == [0, 0.25, 0.5, 0.75]
 
 
 def test_sap_of_names_is_balanced_accuracy_of_the_nearest_mean(tiny_codes):

@@ -55,6 +55,31 @@ def test_a_path_ends_where_the_same_draw_does():
     torch.testing.assert_close(start.state, MEAN + DEVIATION * noise)
 
 
+@pytest.mark.parametrize("kind", ["real", "levels", "binary"])
+def test_a_path_of_ancestral_sampling_ends_with_its_last_draw(kind):
+    """x_0 is drawn around x̂: on the way its last x̂ is another."""
+    space = rp.Space((3,), kind, levels=5 if kind == "levels" else None)
+    model = rp.build("ddpm", space, seed=0, times=8, network="mlp", **SMALL).double().eval()
+    *_, late, end = model.from_noise.path(40, [place / 8 for place in range(9)], None, seeded())
+    assert torch.equal(end.state, model.sample(40, generator=seeded()))
+    assert torch.equal(end.x, end.state) and (end.x != late.x).any()
+    states = model.path(40, generator=seeded())
+    assert torch.equal(model.units.back(states[-1].state), end.x)
+
+
+def test_a_path_takes_conditions_as_sample_does():
+    space = rp.Space((2,), "real", classes=3)
+    model = rp.build("ddpm", space, seed=0, times=6, conditional=True, **SMALL).double().eval()
+    view = model.from_noise
+    drawn = view.path(2, [1], [0, 2], seeded())[-1].x
+    assert torch.equal(drawn, model.sample(2, [0, 2], generator=seeded()))
+    for wrong, said in (([0, 3], "c: expected"), ([0], "c: expected"), ("cat", "c: expected")):
+        with pytest.raises(ValueError, match=said):
+            view.path(2, [1], wrong)
+    with pytest.raises(ValueError, match="c: Diffusion is not conditional"):
+        model_of(times=6).from_noise.path(2, [1], [0, 1])
+
+
 def test_noise_is_added_as_the_schedule_has_it_and_is_the_same_at_all_times():
     model, x = model_of(times=20), normal_rows(50)
     none, half, full = model.from_noise.noised(x, [0.0, 0.5, 1.0], seeded())

@@ -115,6 +115,7 @@ def test_the_critics_loss_is_of_real_reconstructed_and_drawn_rows():
 
 def test_the_error_of_features_is_that_of_the_critics_last_hidden_layer():
     model, x = tiny(), rows()
+    model.objective.variance.fill_(0.25)
     torch.manual_seed(1)
     found = model.loss(x).terms["feature_error"]
     torch.manual_seed(1)
@@ -122,7 +123,25 @@ def test_the_error_of_features_is_that_of_the_critics_last_hidden_layer():
     critic = model.objective.critic
     apart = critic.features(mean / 4) - critic.features(x / 4)
     assert apart.shape == (32, 5)
-    torch.testing.assert_close(found, 0.5 * apart.square().sum(1))
+    torch.testing.assert_close(found, 2 * apart.square().sum(1))
+
+
+def test_the_scale_of_features_is_their_variance_over_data_after_the_critics_steps():
+    """The mean of the first steps, and later an average that follows."""
+    model, x = tiny(), rows()
+    objective = model.objective
+    wanted = objective.critic.features(x / 4).var(0, correction=0).mean().detach()
+    model.after_step(model.loss(x, None, "decoder"), "decoder")
+    assert objective.variance == 1, "only the critic moves features"
+    model.after_step(model.loss(x, None, "critic"), "critic")
+    torch.testing.assert_close(objective.variance, wanted)
+    model.after_step(model.loss(x[:8], None, "critic"), "critic")
+    second = objective.critic.features(x[:8] / 4).var(0, correction=0).mean().detach()
+    torch.testing.assert_close(objective.variance, (wanted + second) / 2)
+    objective.steps.fill_(10_000)
+    model.after_step(model.loss(x, None, "critic"), "critic")
+    follows = 0.99 * (wanted + second) / 2 + 0.01 * wanted
+    torch.testing.assert_close(objective.variance, follows)
 
 
 def test_a_bound_is_there_and_one():

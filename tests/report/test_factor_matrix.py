@@ -39,6 +39,29 @@ def test_winners_gaps_and_dead_latents():
     assert len(draw_factor_matrix(found).axes) == 3
 
 
+def test_of_latents_that_tell_as_much_the_one_that_is_drawn_below_is_framed():
+    """z0 carries less than z2 and stands below it, but wins where both tell as much."""
+    found = information([[0.6, 0.4], [0.0, 0.0], [0.6, 0.5]])
+    first, *_ = draw_factor_matrix(found).axes
+    frames = [p.get_xy() for p in first.patches if isinstance(p, Rectangle) and not p.get_fill()]
+    assert found.order == [2, 0, 1] and found.winners.tolist() == [0, 2]
+    assert frames == [(-0.5, 0.5), (0.5, -0.5)]
+
+
+def test_levels_that_lack_leave_their_place_on_a_circle_empty():
+    kept = np.isin(LEVELS[:, 1], (0, 1, 3, 6, 7))
+    angle = 2 * np.pi * LEVELS[kept, 1] / 8
+    coded = read(np.cos(angle)[:, None], LEVELS[kept], {"x": "circular"}, ("shape", "x"))
+    share = np.array([[0.0, 1.0]])
+    found = FactorInformation(coded, share, share[0] * 0, np.ones(1), False)
+    axis = plots.panel(2, 2)[1]
+    draw_level_means(axis, found, 1, "blue")
+    x, y = axis.lines[-1].get_xydata().T
+    wanted = 2 * np.pi * np.array([0, 1, 3, 6, 7]) / 8
+    np.testing.assert_allclose(np.arctan2(y, x) % (2 * np.pi), wanted, atol=1e-12)
+    assert axis.lines[-2].get_xydata()[-1] == pytest.approx([x[0], y[0]])  # the line is closed
+
+
 def test_a_line_of_means_within_a_deviation():
     found = information([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
     axis = plots.panel(2, 2)[1]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import jinja2
 import pytest
 import torch
 from pages import entry
 
 import reparam as rp
 from reparam.data import Data, Split
+from reparam.evaluation.scores import Score
 from reparam.model import Space
 from reparam.report import queries, write_page
 from reparam.report.section import Shown
@@ -17,6 +20,7 @@ from reparam.report.sections import (
     bound_by_time,
     from_noise,
     guidance,
+    line,
     nearest,
     plane,
     sampled_images,
@@ -123,6 +127,22 @@ def test_guidance_has_a_row_without_the_class_and_two_halves_with_it(data, monke
     assert not sampled_images.samples_by_class(about)
 
 
+def test_classes_are_those_of_the_model_whatever_the_test_split_has(data):
+    """Named as it knows them, without those that its training had not."""
+    guided = made("ddpm", SPACE, times=6, conditional=True)
+    others = made("ddpm", SPACE, times=6, conditional=True, drop_condition=0.0)
+    for model in (guided, others):
+        model.class_names = ("ant", "bee", "cat")
+        model.frequencies.copy_(torch.tensor([0.0, 0.5, 0.5]))
+    bare = Data(data.train, data.valid, Split(data.test.x), SPACE, "made")
+    about = shown(bare, guided, others)
+    (card,) = built(guidance, about)
+    assert [name for name, _ in card.figures] == ["any class", "bee", "cat"]
+    with torch.no_grad():
+        (card,) = sampled_images.samples_by_class(about)
+    assert [name for name, _ in card.figures] == ["bee", "cat"]
+
+
 def test_who_always_saw_the_class_is_shown_class_by_class_without_guidance(data):
     model = made("ddpm", SPACE, times=6, conditional=True, drop_condition=0.0)
     about = shown(data, model)
@@ -138,6 +158,19 @@ def test_steps_are_measured_for_every_sampler_and_beside_other_models(data, ddpm
     assert [k for k, _ in card.rows] == [2, 5, 10, 12]  # all there are at last
     assert all(len(cells) == 2 and cells[0][2].endswith(" s") for _, cells in card.rows)
     assert ">M1<" in card.plot and float(found.floor) > 0
+
+
+def test_what_is_said_of_steps_is_what_is_there(data, ddpm):
+    """Diamonds only where other models are, and fewer rows only where the table has more."""
+    by_rows = {n: Score(1.0, "squared feature deviations", n, "test") for n in (150, 151)}
+    vae = made("vae", SPACE)
+    for models, rows, diamonds, fewer in (([ddpm], 150, 0, 0), ([ddpm, vae], 151, 1, 1)):
+        scored = [entry(f"M{i}", m, frechet_distance=by_rows[rows]) for i, m in enumerate(models)]
+        found = built(steps, Shown(data, scored))
+        lead = jinja2.Template(steps.SECTION.lead).render(content=found)
+        assert lead.count("Diamonds") == diamonds and lead.count("fewer rows") == fewer
+        assert f"in place of samples,\n{found.floor}." in lead
+        assert (found.beside, found.fewer) == (bool(diamonds), bool(fewer))
 
 
 def test_steps_that_take_long_are_left_out_and_told(data, ddpm, monkeypatch):
@@ -192,6 +225,31 @@ def test_the_plane_shows_instants_with_the_score_and_maps_within_the_budget(monk
         # Arrows are one collection of as many paths as there are cells.
         arrows = [figure.count("PolyCollection") + figure.count("Quiver") for figure in figures]
         assert all(arrows[:-1]) and not arrows[-1]
+
+
+def test_the_plane_tells_of_arrows_and_times_only_where_they_are():
+    """Of codes no score is drawn, and of a few times no bound by more."""
+    space = Space((2,), "real")
+    small = {"codec.hidden": (8,), "generator.hidden": (8, 8), "generator.blocks": 1}
+    of_codes = rp.build("latent-diffusion", space, seed=0, **small, **{"generator.times": 8})
+    _, card, few = built(plane, shown(data_of(space), of_codes, made("ddpm", space, times=9)))
+    assert not card.arrows and few.arrows and "a bound by 9 times" in few.figures[1][0]
+    for one, count in ((card, 0), (few, len(few.instants) - 1)):
+        assert sum("and the score" in str(figure) for _, figure in one.instants) == count
+    partial = (Path(plane.__file__).parent / "plane.html.j2").read_text("utf-8")
+    page = jinja2.Environment(autoescape=True).from_string(partial)
+    words = {"name": lambda *a: "", "without": lambda *a: "", "generators": []}
+    assert "arrows" not in page.render(content=[card], **words)
+    assert "arrows are the score" in page.render(content=[few], **words)
+
+
+def test_the_line_tells_how_many_times_a_bound_has():
+    space = Space((1,), "real")
+    models = (made(name, space, **more) for name, more in (("ddpm", {"times": 9}), ("vae", {})))
+    _, *cards = built(line, shown(data_of(space), *models))
+    told = [card.figures[0][0] for card in cards]
+    assert told[0].startswith("p(x), a bound by 9 times,")
+    assert told[1].startswith(f"p(x) by {plane.DRAWS} draws,")
 
 
 def test_the_page_has_the_sections_in_their_order(data, ddpm, tmp_path):

@@ -50,6 +50,13 @@ results = {"straight": told(*noisy("straight", 4)), "stopped": told(*noisy("resu
 results["normalized"] = told(*noisy("normalized", 2, "vae", batch_norm=True))
 codes = rp.build("vq-vae", data.space, codes=16, channels=8, blocks=1, restart=0.4)
 results["codes"] = told(codes, rp.fit(codes, data, epochs=2, **options))
+small = dict(hidden=4, chains=4, sweeps=1, seed=0)
+options["schedule"] = "constant"
+rbm = rp.build("rbm", data.space, **small)
+rp.fit(rbm, data, epochs=4, out=here / "chains", **options)
+rp.fit(rp.build("rbm", data.space, **small), data, epochs=2, out=here / "again", **options)
+again, _ = rp.resume(here / "again", epochs=4, progress=False)
+results["chains"] = [model.states.tolist() for model in (rbm, again)]
 results["resumed"] = told(*rp.resume(here / "resumed", epochs=4, progress=False))
 (here / f"rank{Ranks().rank}.json").write_text(json.dumps(results))
 """
@@ -147,6 +154,8 @@ def test_two_processes_have_the_loss_curve_of_one(together, tmp_path):
 def test_processes_of_a_noisy_model_agree_bit_for_bit_and_resume_exactly(together):
     here, _ = together
     first, second = (json.loads((here / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    ours, theirs = first.pop("chains"), second.pop("chains")
+    assert ours[0] == ours[1] != theirs[0] == theirs[1], "each has chains of its own, and resumes"
     assert first == second
     assert first["straight"] == first["resumed"] != first["stopped"]
     assert len(first) == 5  # equal above, a batch norm's statistics and codes that move included

@@ -48,6 +48,7 @@ class Tempered(NamedTuple):
         energy: (N, *shape) → (N,), differentiable in y.
         boxed: whether y stays within [−1, 1].
         base_slope: the gradient of ``log_base``, (N, *shape), where it is known; else by autograd.
+        scale: in which each entry moves, (*shape), so that narrow ones take small steps.
 
     >>> target = Tempered(lambda y: 0 * y.sum(1), lambda y: 0.5 * y.square().sum(1))
     >>> target.at(torch.tensor([[2.0]])).slope(0.5)
@@ -58,6 +59,7 @@ class Tempered(NamedTuple):
     energy: Callable[[Tensor], Tensor]
     boxed: bool = False
     base_slope: Callable[[Tensor], Tensor] | None = None
+    scale: Tensor | float = 1.0
 
     def at(self, y: Tensor) -> Point:
         """Both densities at y, with their gradients."""
@@ -106,8 +108,11 @@ def beside(values: Tensor, rows: Tensor) -> Tensor:
 def trajectory(
     target: Tempered, start: Point, momentum: Tensor, beta: float, size: Tensor, leapfrogs: int
 ) -> tuple[Point, Tensor]:
-    """So many leapfrog steps of a size (N,) or (1,): where they end, and with which momentum."""
-    size, point, speed = beside(size, start.y), start, momentum
+    """So many leapfrog steps of a size (N,) or (1,): where they end, and with which momentum.
+
+    Momenta are in units of 1/``scale``, which is the same as a mass for each entry.
+    """
+    size, point, speed = beside(size, start.y) * target.scale, start, momentum
     for _ in range(leapfrogs):
         speed = speed + 0.5 * size * point.slope(beta)
         moved, sign = target.drift(point.y, size * speed)
@@ -160,7 +165,9 @@ def langevin(
     most: float = math.inf,
     generator: Noise = None,
 ) -> Tensor:
-    """y + step · ∇ log π_β(y) + noise · ε, uncorrected; norms of gradients are ``most`` at most.
+    """y/s + step · ∇ log π_β + noise · ε, uncorrected, in units of s, the ``scale`` of each entry.
+
+    The gradient is with respect to y/s, and where its norm is above ``most`` it has that norm.
 
     With noise = √(2 step) and small steps it is about π_β that the chains go to; with less, a
     colder density.
@@ -172,12 +179,12 @@ def langevin(
     >>> langevin(target, torch.zeros(1, 2), 1.0, 0.25, 0.0)
     tensor([[-0.2500, -0.2500]])
     """
-    slope = target.slope(y, beta)
+    slope = target.scale * target.slope(y, beta)
     if math.isfinite(most):
         norm = slope.flatten(1).norm(dim=1).clamp(min=most)
         slope = slope * beside(most / norm, slope)
     moved = step * slope + noise * numerics.noise(y, "normal", generator)
-    return target.drift(y, moved)[0]
+    return target.drift(y, target.scale * moved)[0]
 
 
 def log_flips(point: Point, beta: float) -> Tensor:

@@ -169,7 +169,7 @@ def disentangle(
     if out is not None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said already
-            _draw(out, scores, first, kinds, width)
+            _draw(out, scores, first, kinds, width, seed)
 
 
 def _refuse_choices_of_factors(**given: object) -> None:
@@ -341,7 +341,12 @@ def _factor_names(coding: Coding) -> tuple[str, ...]:
 
 
 def _draw(
-    out: Path, scores: ScoreTable, coding: Coding, kinds: dict[str, FactorKind], bins: Bins
+    out: Path,
+    scores: ScoreTable,
+    coding: Coding,
+    kinds: dict[str, FactorKind],
+    bins: Bins,
+    seed: int,
 ) -> None:
     """What each latent tells of each factor, its importance where measured, and codes by level."""
     import numpy as np
@@ -351,9 +356,10 @@ def _draw(
     from reparam.evaluation.disentanglement.inputs import read
     from reparam.report.factor_matrix import draw_factor_matrix
 
-    data, trees = coding.data, scores.get("dci_informativeness")
+    names = None if coding.data is None else coding.data.level_names
+    trees = scores.get("dci_informativeness")
     coded = read(coding.z, coding.factors, kinds, coding.names, coding.rates)
-    told = FactorInformation.of(coded, coding.rates, bins, data.level_names if data else None)
+    told = FactorInformation.of(coded, coding.rates, bins, names, seed)
     importance = None if trees is None else np.asarray(trees.matrix)
     write_atomically(out, draw_factor_matrix(told, importance).savefig)
     show(f"matrix in {named(out)}")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from reparam.cli.options import option
+from reparam.limits import called
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from reparam.diffusion.samplers import Sampler
-    from reparam.model import Generator, Model
-    from reparam.models.diffusion import Diffusion
+    from reparam.inspection import FromNoise
+    from reparam.model import Generator
 
 SamplerName = Literal["ddpm", "ddim", "reverse-sde", "predictor-corrector", "ode"]
 
@@ -61,15 +61,15 @@ class Drawing:
             ValueError: options that the model does not have.
         """
         asked = {name: v for name, v in self.given.items() if name != "temperature"}
-        inner = diffusion_of(model)
         if not asked:
             return model
-        if inner is None:
+        view = model.from_noise
+        if view is None:
             first = next(iter(asked))
             kind = type(model).__name__
             raise ValueError(f"{first}: {kind} is no diffusion model; {_instead(model)}")
-        changed = inner.through(_sampler(inner, asked))
-        return with_diffusion(model, changed)
+        with called("steps", "sampling_steps"):
+            return view.by(**_way(view, asked))
 
     def draw(self, model: Generator) -> Callable[..., Tensor]:
         """``sample`` of the model, at a temperature where it has one."""
@@ -88,13 +88,12 @@ class Drawing:
         """How the samples were drawn, to be said of them."""
         if self.temperature not in (None, 1):
             return f" at temperature {self.temperature:g}, not of p(x),"
-        inner = diffusion_of(model)
-        if inner is None:
+        view = model.from_noise
+        if view is None:
             return ""
-        steps = inner.sampler.steps or inner.schedule.times
-        words = f" by {_names()[type(inner.sampler)]} in {steps} steps"
-        guidance = inner.sampler.guidance
-        return words + (f", guidance {guidance:g}, not of p(x|c)," if guidance != 1 else "")
+        name, own = view.usual
+        guided = f", guidance {own['guidance']:g}, not of p(x|c)," if own["guidance"] != 1 else ""
+        return f" by {name} in {own['steps']} steps{guided}"
 
 
 AS_IT_DRAWS = Drawing()
@@ -110,60 +109,32 @@ def steps_shown(doing: str) -> Iterator[None]:
         yield
 
 
-def diffusion_of(model: Model) -> Diffusion | None:
-    """The diffusion model that a model is, or draws codes by."""
-    from reparam.models.diffusion import Diffusion
-    from reparam.models.two_stage import TwoStage
-
-    inner = model.generator if isinstance(model, TwoStage) else model
-    return inner if isinstance(inner, Diffusion) else None
-
-
-def with_diffusion(model: Generator, inner: Diffusion) -> Generator:
-    """The model with another one in the place of its diffusion model."""
-    from reparam.models.two_stage import TwoStage
-
-    return model.with_generator(inner) if isinstance(model, TwoStage) else inner
-
-
-def _sampler(model: Diffusion, asked: dict[str, Any]) -> Sampler:
-    """The sampler that is asked for; steps and guidance as usual where nothing is said of them."""
-    from reparam.presets.diffusion import SAMPLERS
-
-    usual = model.sampler
+def _way(view: FromNoise[Generator], asked: dict[str, Any]) -> dict[str, Any]:
+    """What is asked for of a sampler; steps and guidance as usual where nothing is said of them."""
     own = {("steps" if name == "sampling_steps" else name): v for name, v in asked.items()}
-    kind = SAMPLERS[own.pop("sampler", _names()[type(usual)])]
-    sampler = usual if isinstance(usual, kind) else kind(usual.steps, usual.guidance)
+    usual, values = view.usual
+    sampler = own.pop("sampler", usual)
+    options = view.options[sampler]
     for name in own:
-        if name not in _options(kind):
-            has = [one for one in _options(kind) if model.conditional or one != "guidance"]
+        if name not in options:
+            has = [one for one in options if view.guides or one != "guidance"]
             words = ["--sampling-steps" if one == "steps" else f"--{one}" for one in has]
-            takes = next(other for other, one in SAMPLERS.items() if name in _options(one))
+            takes = next(other for other, its in view.options.items() if name in its)
             raise ValueError(
-                f"{name}: {_names()[kind]} has none, but --sampler {takes}; it has "
-                f"{', '.join(words)}"
+                f"{name}: {sampler} has none, but --sampler {takes}; it has {', '.join(words)}"
             )
-    return replace(sampler, **own)
+    kept = values if sampler == usual else {k: values[k] for k in ("steps", "guidance")}
+    return {"sampler": sampler} | kept | own
 
 
-def _options(kind: type[Sampler]) -> list[str]:
-    return [field.name for field in fields(kind)]
-
-
-def _names() -> dict[type[Sampler], str]:
-    from reparam.presets.diffusion import SAMPLERS
-
-    return {kind: name for name, kind in SAMPLERS.items()}
-
-
-def _instead(model: Model) -> str:
+def _instead(model: Generator) -> str:
     """Which options of drawing a model has."""
     from reparam.models.invertible import Invertible
 
     has = ["--temperature"] if isinstance(model, Invertible) else []
-    inner = diffusion_of(model)
-    if inner is not None:
-        has += ["--sampler", "--sampling-steps", *(["--guidance"] if inner.conditional else [])]
+    view = model.from_noise
+    if view is not None:
+        has += ["--sampler", "--sampling-steps", *(["--guidance"] if view.guides else [])]
     if model.conditional:
         has.append("--label" if model.space.attributes is None else "--attribute")
     return f"it has {', '.join(has)}" if has else "leave it out"

@@ -113,7 +113,12 @@ def evaluate(
     finally:  # neither a stream nor a disk that fails loses what was measured
         if json is not None:
             write_json(json, scores_json(data, {label: scores}, reference))
-    notes = [*left_out(model, scores), *(too_few(data, split) if generates else [])]
+    found = scores.get("log_likelihood")
+    notes = [
+        *(found.notes if found else ()),
+        *left_out(model, scores),
+        *(too_few(data, split) if generates else []),
+    ]
     show_notes([*notes, *diagnose(model, data.splits[split], seed)])
 
 

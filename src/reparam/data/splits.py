@@ -132,7 +132,7 @@ class Data:
     Raises:
         ValueError: a split's examples have another shape than ``space``, or values, labels or
             attributes that it does not have, which training relies on; or its factors are not as
-            many as their names.
+            many as their names, or a kind is that of no factor.
 
     >>> split = Split(torch.zeros(3, 2))
     >>> data = Data(split, split, split, Space((2,), "real"), "zeros")
@@ -171,6 +171,11 @@ class Data:
                 f"bands: expected one or three of the {channels} channels, counted from 0, got "
                 f"{', '.join(map(str, self.bands))}"
             )
+        names = self.factor_names or ()
+        unknown = [name for name in self.factor_kinds if name not in names]
+        if unknown:
+            known = listed(names, 10) or "none, as no factor has a name"
+            raise ValueError(f"factor_kinds: expected {known}, got {unknown[0]!r}")
 
     def __repr__(self) -> str:
         """In ten lines at most; ``describe`` says more."""

@@ -83,7 +83,7 @@ def log_density(
     velocity: Field,
     schedule: Schedule,
     x: Tensor,
-    steps: int | None,
+    times: Tensor,
     method: Method,
     probes: int = 1,
     generator: torch.Generator | None = None,
@@ -91,7 +91,8 @@ def log_density(
 ) -> Tensor:
     """log p_0(x) = log p_1(x_1) + ∫ div v dφ − D ln √(α² + σ²) at 0 + the same at 1, (B,).
 
-    The divergence is exact in up to 32 dimensions, beyond them an average of zᵀ (∂v/∂y) z over
+    Times fall from 1 to 0, or to a later one: then x is of that time, and so is its density. The
+    divergence is exact in up to 32 dimensions, beyond them an average of zᵀ (∂v/∂y) z over
     probes of random signs, the same for the whole way. D is how many entries are counted, by
     default all: others have to be 0 in x, and in v, so that they stay so.
 
@@ -107,7 +108,7 @@ def log_density(
         moved, divergence = _with_divergence(velocity, state[:, :-1].view(-1, *shape), t, signs)
         return torch.cat([moved.flatten(1), divergence[:, None]], 1)
 
-    times = schedule.grid(steps).flip(0)
+    times = times.flip(0)
     start, end = schedule(times[:1]), schedule(times[-1:])
     state = torch.cat([(x / over(start.norm, x)).flatten(1), x.new_zeros(len(x), 1)], 1)
     state = carry(both, schedule, state, times, method)

@@ -267,6 +267,15 @@ class ProbabilityFlow(Sampler):
         return passes_of(self.method)
 
 
+SAMPLERS: dict[str, type[Sampler]] = {
+    "ddpm": DDPM,
+    "ddim": DDIM,
+    "reverse-sde": ReverseSDE,
+    "predictor-corrector": PredictorCorrector,
+    "ode": ProbabilityFlow,
+}
+
+
 def is_small(space: Space) -> bool:
     """Whether x is a vector or an image of up to 8 × 8."""
     return not space.is_image or math.prod(space.shape[1:]) <= SMALL

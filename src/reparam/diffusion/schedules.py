@@ -160,12 +160,6 @@ def cosine(times: Count) -> DiscreteSchedule:
     return DiscreteSchedule((1 - kept[1:] / kept[:-1]).clamp(max=COSINE_MOST))
 
 
-def _vp_log_kept(t: Tensor) -> Tensor:
-    """−∫β, β(t) = 0.1 + 19.9 t."""
-    t = t.double()
-    return -(VP_LOW * t + 0.5 * (VP_HIGH - VP_LOW) * t.square())
-
-
 def _vp_time(log_kept: Tensor) -> Tensor:
     """The time at which −∫β is so much."""
     slope = VP_HIGH - VP_LOW
@@ -183,14 +177,15 @@ class VP(ContinuousSchedule):
     """
 
     def forward(self, t: Tensor) -> Level:
-        log_kept = _vp_log_kept(t)
+        t = t.double()
+        log_kept = -(VP_LOW * t + 0.5 * (VP_HIGH - VP_LOW) * t.square())
         return Level((0.5 * log_kept).exp(), torch.expm1(log_kept).abs().sqrt())
 
     def time_at(self, angle: Tensor) -> Tensor:
         return _vp_time(2 * angle.double().cos().log())
 
 
-class SubVP(ContinuousSchedule):
+class SubVP(VP):
     """As ``VP``, with σ = 1 − α² in the place of its root: less noise at every time.
 
     Reference: Song et al. 2021, "Score-based generative modeling through SDEs", eq. 12 and 29.
@@ -201,8 +196,8 @@ class SubVP(ContinuousSchedule):
     """
 
     def forward(self, t: Tensor) -> Level:
-        log_kept = _vp_log_kept(t)
-        return Level((0.5 * log_kept).exp(), -torch.expm1(log_kept))
+        signal, noise = super().forward(t)
+        return Level(signal, noise.square())
 
     def time_at(self, angle: Tensor) -> Tensor:
         half = 0.5 * angle.double().tan()  # (1 − α²)/α is twice as much

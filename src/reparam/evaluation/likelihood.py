@@ -24,6 +24,7 @@ SAMPLES_AT_ONCE = 16  # importance samples beside as many fewer rows: news of pr
 MOST_SAMPLES, LEAST_SAMPLES, FEWEST_ROWS = 1000, 10, 1000
 # Of densities that more samples do not tighten, so that more rows say more than more samples.
 FEW_SAMPLES, LEAST_ROWS, MOST_ROWS = 20, 100, 2000
+FEW_EFFECTIVE = 0.05  # of the runs of annealing: then some have missed what others found
 COST_BETWEEN_NEWS = 2**25  # in entries of x that pass
 
 
@@ -127,6 +128,8 @@ def _with_partition(score: Score, model: Density) -> Score:
         f"temperatures: effective sample size {found.effective_samples.item():.3g}, standard error "
         f"{common:.2g} nats, which that of log p(x) contains"
     )
+    if found.effective_samples.item() < FEW_EFFECTIVE * found.runs:
+        how += "; it rests on so few runs that log p(x) may be too high by more than that"
     return dataclasses.replace(
         score, stderr=math.hypot(score.stderr or 0.0, common), common_stderr=common, notes=(how,)
     )

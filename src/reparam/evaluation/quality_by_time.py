@@ -32,8 +32,8 @@ class QualityByTime:
     """The same measurement of any generator: as many samples as test rows, and the clock.
 
     The clock is that of one batch of all samples after a draw of one that warms up. The distance is
-    in the features of ``RandomFeatures``, as ``evaluate`` has it, but of other numbers of rows, so
-    that its floor is another.
+    in the features of ``RandomFeatures``, as ``evaluate`` has it. Where ``n`` is less than the rows
+    that ``evaluate`` compares, distances and their floor are higher.
 
     Args:
         data: the training split sets the scales of features, the test split is compared with.

@@ -18,7 +18,6 @@ from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import (
     EXACT_TRACE,
     Field,
-    Method,
     log_density,
     velocity_of,
 )
@@ -229,21 +228,10 @@ class Diffusion(Conditional, Density, Completer):
             if self.bound is not None:
                 return LogProb(self._bound(x, c, samples, generator), "lower bound", samples)
             y, ladj = self.units(x, generator)
-            value = self.log_density(y, c, ODE_STEPS, "heun", samples, generator) + ladj
-            return LogProb(value, "estimate", samples)
-
-    def log_density(
-        self,
-        y: Tensor,
-        c: Tensor | None,
-        steps: int | None,
-        method: Method,
-        probes: int,
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        """log p(y) in the units of noise by the probability-flow ODE, (B,)."""
-        velocity, counted = self.velocity(c), self.counted
-        return log_density(velocity, self.schedule, y, steps, method, probes, generator, counted)
+            way = self.schedule, y, self.schedule.grid(ODE_STEPS)
+            drawn = samples, generator, self.counted
+            value = log_density(self.velocity(c), *way, "heun", *drawn)
+            return LogProb(value + ladj, "estimate", samples)
 
     def velocity(self, c: Tensor | None) -> Field:
         """dy/dφ of the probability flow, without what clips x̂; constants of real data stay 0."""
@@ -252,12 +240,9 @@ class Diffusion(Conditional, Density, Completer):
         return lambda y, t: entries(field(entries(y), t))
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        state = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
-        for _, state, _ in self.walk(state, c, generator):  # noqa: B007, B020
+        for one in self.states(n, c, generator):  # noqa: B007
             pass
-        if self.bound is not None and isinstance(self.sampler, DDPM):
-            state = self.bound.draw_last(state, generator)
-        return self.units.back(state)
+        return self.units.back(one.state)
 
     def walk(
         self,
@@ -267,6 +252,22 @@ class Diffusion(Conditional, Density, Completer):
     ) -> Iterator[State]:
         """The states of the sampler from noise down to x_0, in the units of noise."""
         return self.sampler.walk(self.process(c, self.sampler.guidance), noise, generator)
+
+    def states(
+        self, n: int, c: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Iterator[State]:
+        """What n draws go through from noise, x_1, to x_0, in the units of noise.
+
+        The last step of ``DDPM`` is the one that the bound counts: it draws x_0 around x̂.
+        """
+        positive_count("n", n)
+        c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
+        noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
+        for one in self.walk(noise, c, generator):
+            if one.x is None and self.bound is not None and isinstance(self.sampler, DDPM):
+                yield one._replace(state=self.bound.draw_last(one.state, generator))
+            else:
+                yield one
 
     @torch.no_grad()
     def path(
@@ -278,14 +279,12 @@ class Diffusion(Conditional, Density, Completer):
     ) -> list[State]:
         """What a draw of n rows goes through, x_1 first, with x̂ in data units; for pictures.
 
-        States stay in the units of noise; the last one is x_0.
+        States stay in the units of noise; the last one is x_0, which of whole numbers is not yet
+        rounded.
         """
-        positive_count("n", n)
-        c = self._condition(self.draw_condition(n, generator) if c is None else c, n)
-        noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
         return [
             one._replace(x=None if one.x is None else self.units.mean(one.x))
-            for one in self.walk(noise, c, generator)
+            for one in self.states(n, c, generator)
         ]
 
     @property

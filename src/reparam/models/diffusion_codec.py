@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.flow import Field, Method, carry, check_method, passes_of
+from reparam.diffusion.bound import Bound
+from reparam.diffusion.flow import Field, Method, carry, check_method, log_density, passes_of
+from reparam.diffusion.samplers import Sampler, State
 from reparam.diffusion.schedules import Schedule
-from reparam.diffusion.steps import over
+from reparam.diffusion.steps import Process, ReverseVariance, at, over
 from reparam.diffusion.units import Units
-from reparam.limits import Count, limited
-from reparam.model import Codec, Density, LogProb, Model, Space
+from reparam.limits import Count, called, limited
+from reparam.model import Codec, Density, Generator, LogProb, Model, Space
 
 STEPS = 100
 
 
-class HasFlow(Protocol):
-    """What a codec needs of a diffusion model."""
+class HasProcess(Protocol):
+    """What views of a diffusion model, as a codec and in pictures, need of it."""
 
+    space: Space
+    conditional: bool
     schedule: Schedule
     units: Units
+    bound: Bound | None
+    sampler: Sampler
+    variance: ReverseVariance
+    drop_condition: float
 
+    def through(self, sampler: Sampler) -> Generator: ...
+    def as_codec(self, **options: Any) -> Any: ...
+    def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
+    def process(self, c: Tensor | None, guidance: float = 1.0) -> Process: ...
     def velocity(self, c: Tensor | None) -> Field: ...
-
-    def log_density(
-        self,
-        y: Tensor,
-        c: Tensor | None,
-        steps: int | None,
-        method: Method,
-        probes: int,
-        generator: torch.Generator | None,
-    ) -> Tensor: ...
+    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None: ...
+    def states(
+        self, n: int, c: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Iterator[State]: ...
 
 
 class DiffusionCodec(Codec, Density):
@@ -50,8 +57,11 @@ class DiffusionCodec(Codec, Density):
 
     Shape: x and code (B, *space.shape).
 
-    Likelihood: an estimate by the same solver (heun where the method is ddim); binary and levels
-        data are dequantized where time is continuous, and refused where it is not.
+    Likelihood: an estimate by the same solver (heun where the method is ddim). Binary and levels
+        data are dequantized: by uniform noise where time is continuous, else by that of the first
+        time, log P(x) ≥ E_q(x_1|x) [log p(x_1) + log P(x|x_1) − log q(x_1|x)], with the model's own
+        last step P(x|x_1). Uniform noise would reach where a model of whole numbers alone has no
+        density.
 
     Reference: Song et al. 2021, "Score-based generative modeling through SDEs", section 4.3.
     https://arxiv.org/abs/2011.13456
@@ -73,10 +83,11 @@ class DiffusionCodec(Codec, Density):
         self.model, self.conditional = model, model.conditional
         self.class_names = model.class_names
         self.method = method
-        self.flow: HasFlow = model  # type: ignore[assignment]
+        self.flow: HasProcess = model  # type: ignore[assignment]
         self.steps = sampling_steps or min(STEPS, self.flow.schedule.times or STEPS)
         check_method(method, self.flow.schedule)
-        self.flow.schedule.grid(self.steps)
+        with called("steps", "sampling_steps"):
+            self.flow.schedule.grid(self.steps)
         self.log_prob_draws = getattr(model, "log_prob_draws", True)
         self.eval()
 
@@ -117,15 +128,29 @@ class DiffusionCodec(Codec, Density):
     def density(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        if self.flow.units.discrete:
-            raise ValueError(
-                "log_prob: of whole numbers the flow of discrete times has none; take the model's "
-                "own bound, or score-sde"
-            )
-        y, ladj = self.flow.units(x, generator)
+        flow = self.flow
         method: Method = "heun" if self.method == "ddim" else self.method
-        value = self.flow.log_density(y, c, self.steps, method, samples, generator)
-        return LogProb(value + ladj, "estimate", samples)
+        times = flow.schedule.grid(self.steps)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            y, log_ratio = flow.units(x, generator)
+            if flow.units.discrete:
+                times = times.clamp(min=flow.schedule.first)
+                y, log_ratio = self._noised(x, y, c, generator)
+            way = flow.schedule, y, times, method, samples, generator, self.counted
+            return LogProb(log_density(flow.velocity(c), *way) + log_ratio, "estimate", samples)
+
+    def _noised(
+        self, x: Tensor, y: Tensor, c: Tensor | None, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """x_1 ~ q(x_1|x), and log P(x|x_1) − log q(x_1|x)."""
+        flow = self.flow
+        assert flow.bound is not None  # whole numbers stay so in discrete time alone
+        t = y.new_full((len(y),), flow.schedule.first)
+        level = at(flow.schedule(t), y)
+        mean = level.signal * y
+        state = mean + level.noise * numerics.noise(y, "normal", generator)
+        log_q = numerics.normal_log_prob(state, mean, level.noise.log()).flatten(1).sum(1)
+        return state, -flow.bound.of_last(x, y, flow.process(c).estimate(state, t).x) - log_q
 
     def _carried(self, y: Tensor, c: Tensor | None, towards_noise: bool) -> Tensor:
         """From x to noise or back, both in the units of noise, the latter of unit variance."""

@@ -28,7 +28,7 @@ from reparam.model import Batch, Descend, Loss, Model, Solve, Space, Stage
 from reparam.models.unnormalized import Unnormalized
 
 FLIPS, LEAPFROGS = 5, 3  # of a run of annealing at each temperature
-PILOTS, FIRST_SIZE = 16, 0.05  # of Hamiltonian steps
+PILOTS, FIRST_SIZE = 16, 0.1  # of Hamiltonian steps
 
 
 class EnergyModel(Unnormalized):
@@ -40,8 +40,9 @@ class EnergyModel(Unnormalized):
     on the box E is continuous and therefore bounded, and on ℝ^D a network of linear layers and
     activations with bounded slopes is Lipschitz, so that the tails of the normals win.
 
-    Chains move by Langevin's steps of y, ``step`` along the gradient and ``noise`` times normal
-    noise, or of bits by Gibbs-with-gradients, a flip at most in each sweep.
+    Chains move by Langevin's steps, ``step`` along the gradient and ``noise`` times normal noise,
+    both in units of the scales of the base, so that narrow entries take small steps; or of bits by
+    Gibbs-with-gradients, a flip at most in each sweep.
 
     Args:
         space: what x is; binary, levels or real.
@@ -85,13 +86,13 @@ class EnergyModel(Unnormalized):
         space: Space,
         network: nn.Module,
         chains: Count = 128,
-        sweeps: Count = 40,
+        sweeps: Count = 20,
         draw_sweeps: Count = 1000,
-        step: Positive = 1e-3,
+        step: Positive = 0.02,
         noise: NonNegative | None = None,
         clip: Positive = 100.0,
         restart: Share = 0.05,
-        decay: NonNegative = 0.1,
+        decay: NonNegative = 1e-3,
         partition: By = "auto",
         runs: Count = 200,
         temperatures: Count = 1000,
@@ -112,8 +113,9 @@ class EnergyModel(Unnormalized):
     @property
     def target(self) -> Tempered:
         """What the chains draw of, with the densities on the way to it."""
-        boxed = self.space.kind == "levels"
-        return Tempered(self._log_base, self.energy, boxed, self._base_slope)
+        boxed, base = self.space.kind == "levels", self.base
+        scale = base.scale if isinstance(base, Normals) else 1.0
+        return Tempered(self._log_base, self.energy, boxed, self._base_slope, scale)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

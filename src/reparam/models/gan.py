@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.diffusion.units import Units
 from reparam.distributions.priors import StandardNormal
-from reparam.limits import BelowOne, Count, NonNegative, limited
+from reparam.limits import Count, NonNegative, limited
 from reparam.model import Decoder, Descend, Distribution, Generator, Loss, Player, Space, Stage
 from reparam.models.conditional import Conditional
 from reparam.objectives.adversarial_losses import (
@@ -44,8 +44,6 @@ class GAN(Conditional, Decoder, Generator):
         dequantize: whether whole numbers reach the critic with uniform noise; draws are then cut
             to whole numbers, else rounded at random.
         critic_lr: the critic's learning rate, as a multiple of the generator's.
-        betas: of Adam, for both. A mean of gradients follows a game too late: with β₁ = 0.5
-            draws of digits were twice as far from data.
         conditional: whether both networks take c.
 
     Shape: x (B, *space.shape), z (B, latent_dim).
@@ -80,7 +78,6 @@ class GAN(Conditional, Decoder, Generator):
         r1: NonNegative | Literal["auto"] = "auto",
         dequantize: bool = False,
         critic_lr: NonNegative = 1.0,
-        betas: tuple[BelowOne, BelowOne] = (0.0, 0.99),
         conditional: bool = False,
     ) -> None:
         super().__init__(space, conditional)
@@ -94,7 +91,7 @@ class GAN(Conditional, Decoder, Generator):
         self.p_z = StandardNormal(latent_dim)
         self.costs = LOSSES[loss]
         self.r1 = (0.0 if self.wasserstein else R1) if r1 == "auto" else r1
-        self.critic_lr, self.betas = critic_lr, betas
+        self.critic_lr = critic_lr
         self.units, self.rounding = Units(space, dequantized=dequantize), Rounding(space)
         self.register_buffer("reals", space.reals, persistent=False)
         self.reals: Tensor
@@ -104,8 +101,8 @@ class GAN(Conditional, Decoder, Generator):
     def stages(self) -> tuple[Stage, ...]:
         steps = WASSERSTEIN_STEPS if self.wasserstein else 1
         players = (
-            Player("model", (self.generator,), betas=self.betas),
-            Player("critic", (self.critic,), self.critic_lr, steps, self.betas),
+            Player("model", (self.generator,)),
+            Player("critic", (self.critic,), self.critic_lr, steps),
         )
         return (*self.units.stages, *self.condition_stages, Descend(players=players))
 

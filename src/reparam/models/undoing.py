@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -10,41 +11,13 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.diffusion.bound import Bound
-from reparam.diffusion.flow import Field
-from reparam.diffusion.samplers import DDIM, DDPM, ProbabilityFlow, ReverseSDE, Sampler, State
-from reparam.diffusion.schedules import Schedule
-from reparam.diffusion.steps import Process, ReverseVariance, at, guess
-from reparam.diffusion.units import Units
+from reparam.diffusion.samplers import SAMPLERS, State
+from reparam.diffusion.steps import at, guess
 from reparam.inspection import FromNoise, Noised, Spent
-from reparam.model import Generator, Space
+from reparam.model import Generator
+from reparam.models.diffusion_codec import HasProcess
 
 TIMES_OF_A_PART = 4  # at which a row is measured, of all those that a part of the bound has
-
-
-class HasWalk(Protocol):
-    """What ``Undoing`` needs of a diffusion model."""
-
-    space: Space
-    conditional: bool
-    schedule: Schedule
-    units: Units
-    bound: Bound | None
-    sampler: Sampler
-    variance: ReverseVariance
-    drop_condition: float
-
-    @property
-    def anchor(self) -> Tensor: ...
-    def through(self, sampler: Sampler) -> Generator: ...
-    def as_codec(self, **options: Any) -> Any: ...
-    def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
-    def process(self, c: Tensor | None, guidance: float = 1.0) -> Process: ...
-    def velocity(self, c: Tensor | None) -> Field: ...
-    def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None: ...
-    def walk(
-        self, noise: Tensor, c: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Iterator[State]: ...
 
 
 class Undoing:
@@ -59,21 +32,31 @@ class Undoing:
     [1.0, 0.5, 0.0]
     """
 
-    def __init__(self, model: HasWalk) -> None:
+    def __init__(self, model: HasProcess) -> None:
         self.model = model
 
     @property
     def samplers(self) -> dict[str, int | None]:
         times = self.model.schedule.times
-        return dict.fromkeys(_SAMPLERS[times is None], times)
+        return dict.fromkeys(_SHOWN[times is None], times)
 
     @property
     def guides(self) -> bool:
         return self.model.conditional and self.model.drop_condition > 0
 
-    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Generator:
-        kinds = _SAMPLERS[self.model.schedule.times is None]
-        return self.model.through(kinds[sampler](steps=steps, guidance=guidance))
+    @property
+    def options(self) -> dict[str, tuple[str, ...]]:
+        return {name: tuple(one.name for one in fields(kind)) for name, kind in SAMPLERS.items()}
+
+    @property
+    def usual(self) -> tuple[str, dict[str, Any]]:
+        sampler, steps = self.model.sampler, self.model.schedule.times
+        name = next(name for name, kind in SAMPLERS.items() if kind is type(sampler))
+        own = {option: getattr(sampler, option) for option in self.options[name]}
+        return name, own | {"steps": sampler.steps or steps}
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0, **options: Any) -> Generator:
+        return self.model.through(SAMPLERS[sampler](steps=steps, guidance=guidance, **options))
 
     @torch.no_grad()
     def path(
@@ -84,21 +67,22 @@ class Undoing:
         generator: torch.Generator | None = None,
     ) -> list[Noised]:
         model = self.model
-        c = model.draw_condition(n, generator) if c is None else c
-        noise = numerics.noise(model.anchor.new_empty(n, *model.space.shape), "normal", generator)
         steps = model.sampler.steps or model.schedule.times
         assert steps is not None
         wanted = {round(share * steps) for share in shares}
         return [
             self._pictured(one)
-            for place, one in enumerate(model.walk(noise, c, generator))
+            for place, one in enumerate(model.states(n, c, generator))
             if place in wanted
         ]
 
     def _pictured(self, one: State) -> Noised:
+        units = self.model.units
+        if one.x is None:
+            drawn = units.back(one.state)
+            return Noised(one.t.item(), drawn, drawn)
         level = at(self.model.schedule(one.t), one.state)
-        state = self.model.units.mean(one.state / level.norm)
-        return Noised(one.t.item(), state, state if one.x is None else self.model.units.mean(one.x))
+        return Noised(one.t.item(), units.mean(one.state / level.norm), units.mean(one.x))
 
     @torch.no_grad()
     def noised(
@@ -178,9 +162,9 @@ class Undoing:
         return codec
 
 
-_SAMPLERS: dict[bool, dict[str, type[Sampler]]] = {  # by whether time is continuous
-    False: {"ddim": DDIM, "ddpm": DDPM},
-    True: {"ddim": DDIM, "reverse-sde": ReverseSDE, "ode": ProbabilityFlow},
+_SHOWN = {  # by whether time is continuous
+    False: ("ddim", "ddpm"),
+    True: ("ddim", "reverse-sde", "ode"),
 }
 
 
@@ -194,6 +178,8 @@ class Decodes(Protocol):
 
 class UndoingOfCodes:
     """How a model whose codes are drawn by undoing noise does so: in pictures, codes are decoded.
+
+    So x at the end is a mean, which ``sample`` rounds at random where x is of whole numbers.
 
     Args:
         inner: how its generator undoes noise.
@@ -211,8 +197,21 @@ class UndoingOfCodes:
     def guides(self) -> bool:
         return self.inner.guides
 
-    def by(self, sampler: str, steps: int, guidance: float = 1.0) -> Generator:
-        return self.whole.with_generator(self.inner.by(sampler, steps, guidance))
+    @property
+    def options(self) -> dict[str, tuple[str, ...]]:
+        return self.inner.options
+
+    @property
+    def usual(self) -> tuple[str, dict[str, Any]]:
+        return self.inner.usual
+
+    def by(self, sampler: str, steps: int, guidance: float = 1.0, **options: Any) -> Generator:
+        try:
+            inner = self.inner.by(sampler, steps, guidance, **options)
+        except ValueError as error:  # what is to be trained otherwise is the generator
+            said = str(error).replace("train one with ", "train one with generator.")
+            raise ValueError(said) from None
+        return self.whole.with_generator(inner)
 
     @torch.no_grad()
     def path(

@@ -34,6 +34,17 @@ class Unnormalized(Density):
         sweeps: of a chain after each step.
         draw_sweeps: of a chain that a draw is the end of; in the first half β goes from 0 to 1.
         decay: α, the weight of E² of both halves in the objective.
+
+    Shape: x (B, *space.shape); y and chains (N, *shape), which members of the family choose.
+
+    Likelihood: exact where Z is a sum over all states, else an estimate that is too high on
+        average; it is measured after training, and anew where weights have moved since.
+
+    Cost: two passes for the loss; ``sweeps`` of the kernel for all chains after each step.
+
+    Reference: Tieleman 2008, "Training restricted Boltzmann machines using approximations to the
+    likelihood gradient", section 2.4; Neal 2001, "Annealed importance sampling".
+    https://www.cs.toronto.edu/~tijmen/pcd/pcd.pdf, https://arxiv.org/abs/physics/9803008
     """
 
     keeps = "last"

@@ -18,6 +18,7 @@ from reparam.objectives.latent_penalties import CRITIC
 from reparam.objectives.weightings import Beta
 
 COSTS = LOSSES["non-saturating"]
+MOVED = 0.01  # share of the last step in the variance of features
 
 
 class _InUnits(Protocol):
@@ -33,7 +34,8 @@ class FeatureELBO(Objective):
 
     With x′ the mean of p(x|z), z ~ q(z|x), and x° that of p(x|z), z ~ p(z), the critic's cost is
     C = softplus(−D(x)) + softplus(D(x′)) + softplus(D(x°)), and the feature error
-    F = ½ ‖φ(x) − φ(x′)‖², minus the logarithm of a normal on the critic's features:
+    F = ½ ‖φ(x) − φ(x′)‖² / s², minus the logarithm of a normal on the critic's features, s² being
+    their mean variance over data, as it was in the last steps:
 
         encoder: β R + F        decoder: γ F − C        critic: C + r1/2 ‖∂D/∂x‖²
 
@@ -67,13 +69,17 @@ class FeatureELBO(Objective):
         self,
         critic: Critic,
         beta: NonNegative = 1.0,
-        gamma: NonNegative = 1.0,
-        r1: NonNegative = 1.0,
+        gamma: NonNegative = 0.003,
+        r1: NonNegative = 0.3,
         lr: Positive = 1.0,
     ) -> None:
         super().__init__()
         self.critic, self.weighting = critic, Beta(beta)
         self.gamma, self.r1, self.lr = gamma, r1, lr
+        self.register_buffer("variance", torch.ones(()))  # s²
+        self.register_buffer("steps", torch.zeros(()))
+        self.variance: Tensor
+        self.steps: Tensor
 
     @property
     def players(self) -> tuple[Player, ...]:
@@ -115,16 +121,30 @@ class FeatureELBO(Objective):
         return Loss((self.gamma * error - cost).mean(), terms)
 
     def _critic_loss(self, seen: _Seen, x: Tensor, drawn: Sequence[Tensor]) -> Loss:
-        real, squares = squared_slopes(seen.logits, seen.units(x))
+        y = seen.units(x)
+        real, squares = squared_slopes(seen.logits, y)
         again, fresh = (seen.logits(y) for y in drawn)
         cost = COSTS.of_real(real) + COSTS.of_drawn(again) + COSTS.of_drawn(fresh)
         penalty = self.r1 / 2 * squares
         told = {"critic_loss": cost, "critic_real": real, "critic_drawn": fresh, "r1": penalty}
-        return Loss((cost + penalty).mean(), told)
+        with torch.no_grad():
+            features = seen.features(y)
+            sums = {"features": features.sum(0), "squares": features.square().sum(0)}
+        return Loss((cost + penalty).mean(), told, sums | {"rows": features.new_full((), len(y))})
+
+    def after_step(self, statistics: dict[str, Tensor], player: str) -> None:
+        """The variance of features follows the critic, at first as the mean of all steps."""
+        if player != CRITIC:
+            return
+        mean, square = (statistics[name] / statistics["rows"] for name in ("features", "squares"))
+        variance = (square - mean.square()).mean().clamp(min=torch.finfo(mean.dtype).tiny)
+        self.steps += 1
+        share = (1 / self.steps).clamp(min=MOVED)
+        self.variance.lerp_(torch.where(variance.isfinite(), variance, self.variance), share)
 
     def _feature_error(self, seen: _Seen, x: Tensor, likelihood: Distribution) -> Tensor:
         found, wanted = (seen.features(seen.units(one)) for one in (likelihood.center, x))
-        return 0.5 * (found - wanted).square().sum(1)
+        return 0.5 * (found - wanted).square().sum(1) / self.variance
 
 
 class _Seen:

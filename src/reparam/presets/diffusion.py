@@ -8,18 +8,10 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from reparam.config import TrainConfig
-from reparam.diffusion.samplers import (
-    DDIM,
-    DDPM,
-    PredictorCorrector,
-    ProbabilityFlow,
-    ReverseSDE,
-    Sampler,
-    is_small,
-)
+from reparam.diffusion.samplers import SAMPLERS, Sampler, is_small
 from reparam.diffusion.schedules import VE, VP, Schedule, SubVP, cosine, linear
 from reparam.diffusion.steps import Prediction, ReverseVariance
-from reparam.limits import Count, Limited, Share
+from reparam.limits import Count, Limited, Share, called
 from reparam.model import Codec, Space
 from reparam.models.diffusion import Diffusion
 from reparam.models.two_stage import TwoStage
@@ -37,13 +29,6 @@ ALL = Accepts(columns=COLUMNS, least=2)
 Objective = Literal["simple", "vlb"]
 Several = Annotated[int, Meta(ge=2)]
 SamplerName = Literal["auto", "ddpm", "ddim", "reverse-sde", "predictor-corrector", "ode"]
-SAMPLERS: dict[str, type[Sampler]] = {
-    "ddpm": DDPM,
-    "ddim": DDIM,
-    "reverse-sde": ReverseSDE,
-    "predictor-corrector": PredictorCorrector,
-    "ode": ProbabilityFlow,
-}
 
 
 def averaged(space: Space) -> TrainConfig:
@@ -100,7 +85,8 @@ class DiffusionOptions(Limited):
             self.conditional,
             self.drop_condition,
         )
-        return model.through(self.choose(model.sampler))
+        with called("steps", "sampling_steps"):
+            return model.through(self.choose(model.sampler))
 
     def choose(self, usual: Sampler) -> Sampler:
         """The sampler that is asked for, ``usual`` where none is."""

@@ -88,7 +88,7 @@ def rbm(
 @preset(
     "ebm",
     paper="Du & Mordatch 2019, Implicit generation and modeling with energy-based models",
-    train=TrainConfig(batch_size=128, lr=1e-3, schedule="cosine", clip=1.0, ema=0.999),
+    train=TrainConfig(batch_size=128, lr=2e-3, schedule="cosine", clip=1.0, ema=0.999),
     small={
         "chains": 8,
         "sweeps": 2,
@@ -104,13 +104,13 @@ def ebm(
     options: EnergyOptions,
     *,
     chains: Count = 128,
-    sweeps: Count = 40,
+    sweeps: Count = 20,
     draw_sweeps: Count = 1000,
-    step: Positive = 1e-3,
+    step: Positive = 0.02,
     noise: NonNegative | None = None,
     clip: Positive = 100.0,
     restart: Share = 0.05,
-    decay: NonNegative = 0.1,
+    decay: NonNegative = 1e-3,
 ) -> EnergyModel:
     """An energy-based model: a network and a fitted base, log Z estimated by annealing.
 
@@ -118,7 +118,7 @@ def ebm(
         chains: that draw of the model while it is trained.
         sweeps: steps of each chain after a step of training.
         draw_sweeps: steps of a draw.
-        step: of Langevin dynamics, along the gradient; for levels and real data.
+        step: of Langevin dynamics, along the gradient, in scales of the base; of no bits.
         noise: of Langevin dynamics; none: the square root of 2 step, which draws of p itself.
         clip: the largest norm of a gradient in Langevin dynamics.
         restart: share of the chains that start anew after a step.

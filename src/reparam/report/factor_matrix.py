@@ -53,14 +53,15 @@ def draw_factor_matrix(told: FactorInformation, importance: Array | None = None)
         above, below = parts
         axes = above.subplots(1, len(panels), squeeze=False)[0]
         for axis, (title, matrix) in zip(axes, panels.items(), strict=True):
-            _panel(axis, matrix[told.order], told)
+            _panel(axis, matrix, told)
             axis.set_title(title)
         _profiles(below, told, rows, across)
     return figure
 
 
 def _panel(axis: Any, matrix: Array, told: FactorInformation) -> None:
-    latents, factors = matrix.shape
+    (latents, factors), winners = matrix.shape, told.best(matrix).tolist()
+    matrix = matrix[told.order]
     axis.imshow(matrix, vmin=0, vmax=1, cmap="Blues", aspect="auto")
     axis.grid(False)
     axis.spines[:].set_visible(False)
@@ -71,8 +72,8 @@ def _panel(axis: Any, matrix: Array, told: FactorInformation) -> None:
             axis.add_patch(Rectangle((-0.5, row - 0.5), factors, 1, facecolor="0.93", lw=0))
     if latents <= WRITTEN:
         _numbers(axis, matrix, told)
-    for column, row in enumerate(matrix.argmax(0).tolist()):
-        corner = column - 0.5, row - 0.5
+    for column, latent in enumerate(winners):
+        corner = column - 0.5, told.order.index(latent) - 0.5
         axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black", lw=1.4))
     named = zip(told.coded.names, gaps(matrix).tolist(), strict=True)
     labels = [f"{textwrap.fill(name, LETTERS)}\ngap {gap:.2f}" for name, gap in named]

@@ -60,28 +60,28 @@ def _circle(axis: Any, found: LevelMeans, color: str) -> None:
     wide = high - low or 1.0
 
     def points(codes: Any, at: Any) -> Array:
-        """Codes at levels as points (n, 2)."""
+        """Codes at shares of a turn as points (n, 2)."""
         radius = HOLE + (1 - HOLE) * (codes - low) / wide
-        turn = 2 * np.pi * np.asarray(at) / count
+        turn = 2 * np.pi * np.asarray(at)
         return (radius * np.stack([np.cos(turn), np.sin(turn)])).T
 
     def ring(codes: Array) -> Array:
         """Codes of all levels as a closed line, between two levels by their share of the way."""
-        at = np.linspace(0, count, SMOOTH * count + 1)
-        return points(np.interp(at, np.arange(count + 1), np.r_[codes, codes[:1]]), at)
+        at = np.union1d(np.linspace(0, 1, SMOOTH * count + 1), found.at)
+        return points(np.interp(at, np.r_[found.at, 1], np.r_[codes, codes[:1]]), at)
 
     for code in _round_values(low, high):
         guide = {"color": matplotlib.rcParams["grid.color"], "lw": 0.8}
         axis.plot(*ring(np.full(count, code)).T, **guide)
         text = {"ha": "center", "va": "center", "fontsize": 7.5, "zorder": 3}
-        axis.text(*points(code, 0.64 * count), minus(f"{code:g}"), **text)
+        axis.text(*points(code, 0.64), minus(f"{code:g}"), **text)
     band = np.concatenate([ring(ends[1]), ring(ends[0])[::-1]])
     axis.fill(*band.T, color=color, alpha=BAND, lw=0)
     axis.plot(*ring(found.mean).T, color=color)
-    axis.plot(*points(found.mean, np.arange(count)).T, ".", color=color, ms=5)
+    axis.plot(*points(found.mean, found.at).T, ".", color=color, ms=5)
     beyond = high + 0.18 / (1 - HOLE) * wide
     for level in range(0, count, -(-count // SPOKES)):
-        at, label = points(beyond, level), _clip(found.labels[level])
+        at, label = points(beyond, found.at[level]), _clip(found.labels[level])
         axis.text(*at, label, ha="center", va="center", fontsize=9)
     axis.set(xlim=(-1.3, 1.3), ylim=(-1.3, 1.3), aspect="equal")
     axis.set_axis_off()

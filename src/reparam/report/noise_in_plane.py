@@ -9,7 +9,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from reparam.inspection import FromNoise, Noised
+from reparam.inspection import Noised
 from reparam.model import Density, Generator, Model
 from reparam.report import plots, queries
 from reparam.report.colors import INK, model_color
@@ -30,50 +30,48 @@ SIZE = (1.9, 1.8)  # inches
 Figures = list[tuple[str, Markup]]
 
 
-def instants(shown: Shown, index: int, label: str, model: Generator) -> Figures:
-    """Draws at some times, and at each but the last where the score points."""
+def instants(shown: Shown, index: int, label: str, model: Generator) -> tuple[Figures, bool]:
+    """Draws at some times, and whether each but the last shows where the score points."""
     view = model.from_noise
     if view is None or model.conditional:
-        return []
+        return [], False
     count = shown.affordable(model, model.passes_per_draw, FEWEST, MOST, DRAWN_PASSED)
     # Closer to each other at the end, where points come to their places.
     shares = [1 - (1 - place / (INSTANTS - 1)) ** 2 for place in range(INSTANTS)]
     path = view.path(count, shares, generator=queries.seeded_generator(shown.seed))
-    window = _window(path, shown.split.x)
-    return [(_caption(one), _picture(view, one, window, index, label)) for one in path]
+    window, arrows = _window(shown.split.x), False
+    figures = []
+    for one in path:
+        score = view.score(window.cells(ARROWS), one.t) if one.t > 0 else None
+        figures.append((f"t = {one.t:.2g}", _picture(one, score, window, index, label)))
+        arrows |= score is not None
+    return figures, arrows
 
 
-def _window(path: list[Noised], x: Tensor) -> Window:
+def _window(x: Tensor) -> Window:
     """One for all times: as states are scaled, noise is as wide as the data are."""
     middle, wide = x.double().mean(0), REACH * x.double().std(0, correction=0).clamp(min=1e-6)
     (left, bottom), (right, top) = (middle - wide).tolist(), (middle + wide).tolist()
     return Window(left, right, bottom, top)
 
 
-def _caption(one: Noised) -> str:
-    return f"t = {one.t:.2g}"
-
-
-def _picture(
-    view: FromNoise[Generator], one: Noised, window: Window, index: int, label: str
-) -> Markup:
+def _picture(one: Noised, score: Tensor | None, window: Window, index: int, label: str) -> Markup:
     with plots.style():
         figure, axis = plots.panel(*SIZE)
         axis.set(xlim=window[:2], ylim=window[2:])
         axis.set(xticks=[], yticks=[])
         there = queries.plain(one.state)
         plots.dots(axis, there[there.isfinite().all(1)], model_color(index))
-        if one.t > 0:
-            _arrows(axis, view, one.t, window)
-        return plots.svg(figure, f"{label}: draws at time {one.t:.2g}, and the score")
+        alt = f"{label}: draws at time {one.t:.2g}"
+        if score is not None:
+            _arrows(axis, score, window)
+            alt += ", and the score"
+        return plots.svg(figure, alt)
 
 
-def _arrows(axis: Any, view: FromNoise[Generator], t: float, window: Window) -> None:
-    """Where log p_t rises, longer where it is steeper."""
+def _arrows(axis: Any, score: Tensor, window: Window) -> None:
+    """Where log p_t rises at the cells of the window, longer where it is steeper."""
     cells = window.cells(ARROWS)
-    score = view.score(cells, t)
-    if score is None:
-        return
     across = torch.tensor([window.right - window.left, window.top - window.bottom])
     steep = queries.plain(score) * across  # per width of the window
     length = steep.norm(dim=1, keepdim=True)
@@ -90,6 +88,17 @@ def in_few_steps(model: Density) -> Density:
     view = model.from_noise
     flow = None if view is None else view.flow(SOLVED)
     return flow if isinstance(flow, Density) else model
+
+
+def how(model: Generator, draws: int) -> str:
+    """How log p of a map is had, of models that undo noise: at so many times, if there are."""
+    view = model.from_noise
+    if view is None:
+        return ""
+    if view.flow(1) is not None:
+        return " by the flow"
+    times = min([draws, *(most for most in view.samplers.values() if most)])
+    return f", a bound by {times} times"
 
 
 def log_density(shown: Shown, model: Density, window: Window, side: int, draws: int) -> Tensor:

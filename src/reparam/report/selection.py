@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
-from reparam.model import Space
+from reparam.model import Model, Space
 from reparam.report import queries
 
 LARGE = 48  # pixels: images above are shown in smaller numbers
@@ -53,6 +53,19 @@ def class_names(data: Data) -> tuple[str, ...]:
     count = max(data.space.classes or 0, int(data.test.labels.max()) + 1)
     known = data.class_names or ()
     return tuple(known[i] if i < len(known) else str(i) for i in range(count))
+
+
+def drawn_classes(model: Model, data: Data) -> list[tuple[int, str]]:
+    """The classes that a model of labels can be asked for, those of its training, and their names.
+
+    What labels the test examples have, if any, does not matter.
+    """
+    space, frequencies = model.space, model.class_frequencies
+    if not model.conditional or space.classes is None or space.attributes is not None:
+        return []
+    known = model.class_names or data.class_names or ()
+    seen = range(space.classes) if frequencies is None else frequencies.nonzero()[:, 0].tolist()
+    return [(label, known[label] if label < len(known) else str(label)) for label in seen]
 
 
 def names(data: Data, rows: Tensor) -> str:

@@ -205,7 +205,7 @@ def _cell(score: Score, name: str, best: Score | None, several: bool) -> Cell:
     words += _error_words(score)
     words += [] if best is None or ranked == "best" else _apart_words(score, best)
     words += _rank_words(ranked, name, several)
-    why = "; ".join([*words, protocol(score)])
+    why = "; ".join([*words, protocol(score), *score.notes])
     within, over_seeds = interval(score), seed_error(score, name)
     return Cell(sign, value, error, within, over_seeds, ranked, score.value, why)
 

@@ -24,7 +24,8 @@ class LevelMeans(NamedTuple):
     """Codes of a latent by the level of a factor.
 
     Args:
-        at: (K,), where each level stands: its value if it is a number, else how many are before it.
+        at: (K,), where each level stands: its value if it is a number, its share of a turn if it is
+            circular, else how many are before it.
         labels: what each level is called.
         mean, deviation: of the codes of its rows, (K,).
         named: whether labels are names, so that nothing lies between levels.
@@ -87,7 +88,11 @@ class FactorInformation:
     @cached_property
     def winners(self) -> Array:
         """Of each factor the live latent that tells most of it, (F,)."""
-        return np.where(self.coded.dead[:, None], -1.0, self.share).argmax(0)
+        return self.best(self.share)
+
+    def best(self, matrix: Array) -> Array:
+        """Of each column of (L, F) the live latent with the largest entry, of equals the first."""
+        return np.where(self.coded.dead[:, None], -1.0, matrix).argmax(0)
 
     @cached_property
     def order(self) -> list[int]:
@@ -111,11 +116,12 @@ class FactorInformation:
         """Codes of the factor's winner by its level."""
         coded, z = self.coded, self.coded.z[:, self.winners[factor]]
         rows = [coded.levels[:, factor] == level for level in range(coded.counts[factor])]
-        values = np.array([coded.values[of, factor].mean() for of in rows])
+        values = coded.level_values(factor)
         names = self.level_names.get(coded.names[factor], ())
         known = bool(names) and set(values.tolist()) <= set(range(len(names)))
         labels = [names[int(value)] if known else f"{value:.4g}" for value in values]
         at = values if coded.kinds[factor] == "numbers" else np.arange(len(values))
+        at = coded.turns(factor) if coded.kinds[factor] == "circular" else at
         mean, deviation = (np.array([f(z[of]) for of in rows]) for f in (np.mean, np.std))
         return LevelMeans(at, tuple(labels), mean, deviation, known)
 

@@ -21,6 +21,7 @@ FEWEST_IN_BIN = 5  # rows in each, so that there are fewer bins of fewer than 10
 FEWEST_ROWS, FEW_ROWS = 20, 100  # refused below, warned below
 DEAD_DEVIATION = 1e-6  # of the largest: a latent that varies less is dead
 DEAD_NATS = 0.01  # a latent with a lower mean rate is dead
+ON_GRID = 0.01  # of the distance of neighbors, by which circular values may be off
 LARGEST = 1e150  # beyond it squares overflow
 
 
@@ -38,7 +39,8 @@ class Reading(TypedDict, total=False):
     Args:
         ordered: which factors are numbers (their names or indices), or by name or index what they
             are: ``"names"`` (levels without order), ``"numbers"`` or ``"circular"`` (levels evenly
-            over a turn). Where nothing is said, whole numbers are names and others are numbers.
+            over a turn, of which some may lack). Where nothing is said, whole numbers are names and
+            others are numbers.
         names: of the factors.
         rates: KL of each latent in nats, (L,) or (N, L); what has less than 0.01 on average is
             dead.
@@ -86,6 +88,28 @@ class Coded:
     def counts(self) -> tuple[int, ...]:
         """How many levels each factor has."""
         return tuple(int(count) + 1 for count in self.levels.max(0))
+
+    def level_values(self, factor: int) -> Array:
+        """The mean value of the factor at each of its levels, (K,)."""
+        index = self.levels[:, factor]
+        sums = np.bincount(index, self.values[:, factor])
+        found: Array = sums / np.bincount(index)
+        return found
+
+    def turns(self, factor: int) -> Array:
+        """Where on a turn, from 0 to 1, the levels of a circular factor stand, (K,).
+
+        The least distance of two values is taken for that of neighbors, and the end of the turn
+        for the one after the largest value: so levels that no row has leave their place empty, but
+        for those beyond the largest and the least. Values that are no such grid stand evenly.
+        """
+        values = self.level_values(factor)
+        places = (values - values[0]) / np.diff(values).min()
+        whole = np.round(places)
+        if np.abs(places - whole).max() > ON_GRID:
+            whole = np.arange(len(values), dtype=float)
+        found: Array = whole / (whole[-1] + 1)
+        return found
 
 
 def read(

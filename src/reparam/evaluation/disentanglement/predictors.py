@@ -234,7 +234,7 @@ def _own_matrix(coded: Coded, train: Array, test: Array) -> Array:
             continue
         seen = coded.values[everything, factor][:, None]
         if kind == "circular":
-            turn = 2 * np.pi * coded.levels[everything, factor] / coded.counts[factor]
+            turn = 2 * np.pi * coded.turns(factor)[coded.levels[everything, factor]]
             seen = np.stack([np.cos(turn), np.sin(turn)], 1)
         columns.append(explained(coded.z[everything], seen))
     return np.stack(columns, 1)

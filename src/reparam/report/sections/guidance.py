@@ -10,7 +10,7 @@ from reparam.model import Generator
 from reparam.report import queries
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
-from reparam.report.selection import SMALL, class_names
+from reparam.report.selection import SMALL, drawn_classes
 
 PER_CLASS, CLASSES = 6, 20
 SAMPLER, STEPS = "ddim", 50  # no noise on the way: what starts alike differs by the class alone
@@ -19,18 +19,23 @@ WITHOUT, AS_LEARNED, MORE = 0.0, 1.0, 3.0  # guidance
 
 def build(shown: Shown) -> list[Card]:
     """A card of every model that can be guided by labels."""
-    space = shown.data.space
-    if space.classes is None or space.attributes is not None:
-        return []
-    found = ((i, label, model.from_noise) for i, label, model in shown.of(Generator))
-    return [_card(shown, i, label, view) for i, label, view in found if view and view.guides]
+    found = (
+        (i, label, model.from_noise, drawn_classes(model, shown.data))
+        for i, label, model in shown.of(Generator)
+    )
+    return [
+        _card(shown, i, label, view, known)
+        for i, label, view, known in found
+        if view and view.guides and known
+    ]
 
 
-def _card(shown: Shown, index: int, label: str, view: FromNoise[Generator]) -> Card:
-    names = class_names(shown.data)[: shown.data.space.classes]
+def _card(
+    shown: Shown, index: int, label: str, view: FromNoise[Generator], known: list[tuple[int, str]]
+) -> Card:
     steps = min(STEPS, view.samplers[SAMPLER] or STEPS)
-    rows: list[tuple[str, int, tuple[float, ...]]] = [("any class", 0, (WITHOUT,))]
-    rows += [(name, number, (AS_LEARNED, MORE)) for number, name in enumerate(names[:CLASSES])]
+    rows: list[tuple[str, int, tuple[float, ...]]] = [("any class", known[0][0], (WITHOUT,))]
+    rows += [(name, number, (AS_LEARNED, MORE)) for number, name in known[:CLASSES]]
     figures = []
     for name, number, guidances in rows:
         x = shown.data.train.x[:1].expand(PER_CLASS, *shown.data.space.shape)
@@ -41,7 +46,7 @@ def _card(shown: Shown, index: int, label: str, view: FromNoise[Generator]) -> C
         tiles, scale, apart = torch.cat(drawn), shown.brightness, (PER_CLASS,)
         picture = grid(tiles, scale, 2 * PER_CLASS, alt, apart=apart, tile=SMALL)
         figures.append((name, picture))
-    left_out = len(names) - len(names[:CLASSES])
+    left_out = len(known) - len(known[:CLASSES])
     note = f"By {steps} steps of {SAMPLER}; a column starts from the same noise."
     return Card(index, label, figures, note + (f" {left_out} more classes." if left_out else ""))
 

@@ -13,7 +13,7 @@ from reparam.model import Density, Generator
 from reparam.models.invertible import Invertible
 from reparam.report import plots, queries
 from reparam.report.colors import FAINT, INK, model_color
-from reparam.report.noise_in_plane import in_few_steps
+from reparam.report.noise_in_plane import how, in_few_steps
 from reparam.report.section import Section, Shown
 from reparam.report.sections.plane import DRAWS, Figures, PlaneCard
 from reparam.report.window import EDGE, MARGIN
@@ -32,8 +32,8 @@ def build(shown: Shown) -> list[PlaneCard]:
         log_p, what = None, "Samples, in steps"
         if isinstance(model, Density) and not model.conditional:
             log_p = queries.log_p(in_few_steps(model), x, DRAWS, shown.seed)
-            how = f" by {DRAWS} draws" if model.log_prob_draws else ""
-            what = f"p(x){how}, and samples in steps"
+            by_draws = f" by {DRAWS} draws" if model.log_prob_draws else ""
+            what = f"p(x){how(model, DRAWS) or by_draws}, and samples in steps"
         figures: Figures = [(what, _density(shown, x, true, log_p, index, label))]
         if isinstance(model, Invertible) and not model.conditional:
             figures += _change_of_variables(shown, x, index, label, model)

@@ -30,10 +30,17 @@ Figures = list[tuple[str, Markup]]
 
 @dataclass(frozen=True)
 class PlaneCard(Card):
-    """Also the way of the noise, step by step, where there are steps, or time by time."""
+    """Also the way of the noise, step by step, where there are steps, or time by time.
+
+    Args:
+        steps: of a flow.
+        instants: of a model that undoes noise.
+        arrows: whether these show the score.
+    """
 
     steps: Figures = field(default_factory=list)
     instants: Figures = field(default_factory=list)
+    arrows: bool = False
 
 
 def build(shown: Shown) -> list[PlaneCard]:
@@ -60,22 +67,15 @@ def build(shown: Shown) -> list[PlaneCard]:
         figures = [("Samples", _points(drawn, window, model_color(index), f"{label}: samples"))]
         log_p = maps.get(index)
         if log_p is not None:
-            caption = f"log p{_how(model)}: {_scale(most)}"
+            caption = f"log p{noise_in_plane.how(model, DRAWS)}: {_scale(most)}"
             figures.append((caption, _heat(log_p, window, most, f"{label}: density")))
         if isinstance(model, Invertible) and not model.conditional:
             noise = _noise(model, shown.seed)
             figures += _carried(index, label, model, window, noise)
             steps = _steps(index, label, model, noise)
-        instants = noise_in_plane.instants(shown, index, label, model)
-        cards.append(PlaneCard(index, label, figures, steps=steps, instants=instants))
+        instants, arrows = noise_in_plane.instants(shown, index, label, model)
+        cards.append(PlaneCard(index, label, figures, "", steps, instants, arrows))
     return cards
-
-
-def _how(model: Generator) -> str:
-    view = model.from_noise
-    if view is None:
-        return ""
-    return " by the flow" if view.flow(1) is not None else f", a bound by {DRAWS} times"
 
 
 def _scale(most: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,7 +17,7 @@ from reparam.report.section import Card, Section, Shown, images
 from reparam.report.selection import (
     SAMPLE_ROWS,
     SMALL,
-    class_names,
+    drawn_classes,
     rows_to_imitate,
     sample_columns,
 )
@@ -94,25 +93,23 @@ def samples_by_class(shown: Shown) -> list[Card]:
 
     Those that can be guided by them have a section of their own.
     """
-    space = shown.data.space
-    by_label = space.classes is not None and space.attributes is None
-    known = class_names(shown.data)[: space.classes] if by_label else ()
     return [
-        _class_card(shown, index, label, model, known[:CLASSES])
+        _class_card(shown, index, label, model, known)
         for index, label, model in shown.of(Generator)
-        if model.conditional and known and not ((view := model.from_noise) and view.guides)
+        if (known := drawn_classes(model, shown.data))
+        and not ((view := model.from_noise) and view.guides)
     ]
 
 
 def _class_card(
-    shown: Shown, index: int, label: str, model: Generator, known: Sequence[str]
+    shown: Shown, index: int, label: str, model: Generator, known: list[tuple[int, str]]
 ) -> Card:
     means = isinstance(model, LatentVariable)
     # One seed for all classes: what stands in a column was made of the same random numbers.
     count = PER_CLASS if means else 2 * PER_CLASS
     x = shown.data.train.x[:1].expand(count, *shown.data.space.shape)
     rows = []
-    for number, name in enumerate(known):
+    for number, name in known[:CLASSES]:
         alike = Split(x, torch.full((count,), number))
         samples = queries.sample(model, count, alike, shown.seed)
         both = [part for part in (samples.means, samples.draws) if part is not None]
@@ -123,7 +120,7 @@ def _class_card(
     note = "Draws x ~ p(x|c); a column shares its random numbers."
     if means:
         note = "Left means E[x|z, c], right draws x ~ p(x|z, c); a column shares its draw of z."
-    left_out = (shown.data.space.classes or 0) - len(known)
+    left_out = len(known) - len(known[:CLASSES])
     return Card(index, label, rows, note + (f" {left_out} more classes." if left_out else ""))
 
 

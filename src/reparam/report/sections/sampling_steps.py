@@ -47,11 +47,21 @@ class StepsCard:
 
 @dataclass(frozen=True)
 class Steps:
-    """A card of every model that undoes noise, of n samples, and what training rows score."""
+    """A card of every model that undoes noise, of n samples, and what training rows score.
+
+    Args:
+        cards: of the models.
+        n: samples of each kind.
+        floor: what training rows score in place of samples.
+        beside: whether models that draw otherwise are in the plots.
+        fewer: whether a distance in the table of scores is of more rows.
+    """
 
     cards: list[StepsCard]
     n: int
     floor: str
+    beside: bool
+    fewer: bool
 
 
 def build(shown: Shown) -> Steps | None:
@@ -63,18 +73,21 @@ def build(shown: Shown) -> Steps | None:
     dearest = max(models[index].pass_cost for index in undoing) * cost(shown.data.space)
     n = min(most, max(FEWEST_ROWS, MOST_PASSED // (sum(STEPS) * dearest)))
     measure = QualityByTime(shown.data, n, shown.seed)
-    others = {
+    measured = {
         index: measure(model)
         for index, model in models.items()
         if index not in undoing and model.passes_per_draw <= _passes(shown, model, n)
     }
+    others = {index: quality for index, quality in measured.items() if quality.distance > 0}
     cards = []
     for index, view in undoing.items():
         curves, dear = _curves(shown, measure, models[index], view)
         label = shown.entries[index].label
         plot = _plot(shown, index, curves, others, measure.floor)
         cards.append(StepsCard(index, label, plot, list(curves), _rows(curves), dear))
-    return Steps(cards, n, f"{measure.floor:.2f}")
+    scores = (entry.scores.get("frechet_distance") for entry in shown.entries)
+    fewer = any(score is not None and score.n > n for score in scores)
+    return Steps(cards, n, f"{measure.floor:.2f}", bool(others), fewer)
 
 
 def _passes(shown: Shown, model: Generator, n: int) -> int:
@@ -140,10 +153,9 @@ def _plot(
             for steps, quality in good.items():
                 _say(axis, str(steps), quality, color, beside)
         for other, quality in others.items():
-            if quality.distance > 0:
-                axis.plot(quality.seconds, quality.distance, "D", ms=6, color=model_color(other))
-                name = shown.entries[other].label
-                _say(axis, name, quality, model_color(other), (8, -3), ha="left")
+            axis.plot(quality.seconds, quality.distance, "D", ms=6, color=model_color(other))
+            name = shown.entries[other].label
+            _say(axis, name, quality, model_color(other), (8, -3), ha="left")
         if floor > 0:
             axis.axhline(floor, color=INK, lw=0.9, ls=(0, (1, 2)))
         axis.margins(x=0.12, y=0.12)
@@ -171,10 +183,10 @@ SECTION: Section = Section(
     "Steps against quality",
     """Models that undo noise draw in few steps or in many, with the same weights. The Fréchet
 distance of {{ content.n }} samples from as many test rows, over the time that 100 draws took when
-this page was written; numbers at the points are steps. {% if content.cards %}Diamonds are
-models that draw otherwise; dotted is what training rows score in place of samples,
-{{ content.floor }}. Of fewer rows than the table of scores has, distances are
-higher.{% endif %}""",
+this page was written; numbers at the points are steps.{% if content.beside %} Diamonds are
+models that draw otherwise.{% endif %} Dotted is what training rows score in place of samples,
+{{ content.floor }}.{% if content.fewer %} These are fewer rows than distances in the table of
+scores have, which makes them higher.{% endif %}""",
     build,
     "sampling_steps.html.j2",
 )
