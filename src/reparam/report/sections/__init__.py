@@ -36,6 +36,7 @@ from reparam.report.sections import (
     sampling_steps,
     score_table,
     training,
+    training_strip,
     traversals,
 )
 
@@ -71,6 +72,7 @@ SECTIONS: tuple[Section, ...] = (
     bound_by_time.SECTION,
     code_bits.SECTION,
     out_of_distribution.SECTION,
+    training_strip.SECTION,
     training.SECTION,
     reading.SECTION,
 )
