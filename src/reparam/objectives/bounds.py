@@ -56,8 +56,9 @@ class Objective(nn.Module, ABC):
 
     @property
     def keeps(self) -> Keeps:
-        """The last weights where the weighting follows them, else the best by ``judge``."""
-        return self.weighting.keeps
+        """The last weights where weighting or a penalty follow them, else the best by ``judge``."""
+        words = (self.weighting.keeps, *(penalty.keeps for penalty in self.parts))
+        return "last" if "last" in words else "best"
 
     @property
     def judge(self) -> str:

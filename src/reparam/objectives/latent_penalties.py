@@ -15,7 +15,7 @@ from reparam.distributions.densities import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
 from reparam.limits import Count, NonNegative, Positive, limited
-from reparam.model import Distribution, Player
+from reparam.model import Distribution, Keeps, Player
 from reparam.nets.norm import has_batch_norm
 from reparam.objectives.penalties import Penalty
 
@@ -25,6 +25,7 @@ CRITIC = "critic"
 class LatentPenalty(Penalty):
     """A penalty of latent-variable models, given draws, posteriors and the prior."""
 
+    keeps: Keeps = "best"  # the last weights, where no bound says how good they are
     counts_rows: bool = False  # whether it needs to know how many training examples there are
 
     @abstractmethod
@@ -220,7 +221,7 @@ class CriticPrior(CodeCritic):
     torch.Size([5])
     """
 
-    term = "prior_kl"
+    term, keeps = "prior_kl", "last"
 
     def reference(self, z: Tensor, p: Distribution) -> Tensor:
         with torch.no_grad():
