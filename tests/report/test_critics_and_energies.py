@@ -16,6 +16,7 @@ from reparam.evaluation.scores import Score
 from reparam.inspection import DrawnByChains, FromPrior, Judgment
 from reparam.model import Space
 from reparam.report import TrainedModel, write_page
+from reparam.report.scatter import in_sight, scatter
 from reparam.report.section import Shown
 from reparam.report.sections import chains, judged, latent_map, nearest, plane
 from reparam.report.summary import findings
@@ -64,14 +65,8 @@ def test_an_energy_is_minus_log_p_up_to_a_constant(preset, space):
     constant = found.of(x, None) + model.log_prob(x).value
     assert found.energy and found.unit == "nats"
     torch.testing.assert_close(constant, constant[:1].expand(9), rtol=0, atol=1e-9)
-    torch.testing.assert_close(
-        -constant[0], model.log_partition.value.to(constant) + ladj(model, x)
-    )
-
-
-def ladj(model, x):
-    """log |det ∂y/∂x| of the units of the chains, with its sign as in −log Z."""
-    return -model.units(x, None)[1][0]
+    of_units = model.units(x, None)[1][0]  # log |det ∂y/∂x|
+    torch.testing.assert_close(of_units - constant[0], model.log_partition.value.to(constant))
 
 
 def test_energies_of_levels_have_no_noise():
@@ -103,9 +98,8 @@ def test_what_is_judged_and_how_often_it_is_preferred():
         "A training row has the higher logit of the critic than a test row in 50 % of all pairs."
     )
     assert "has the lower energy than a test row in 50 %" in ebm.sentences[0]
-    assert re.match(
-        r"log Z ≈ −?\d+\.\d\d ± \d+\.\d\d nats: 8 runs of annealing, of", ebm.sentences[2]
-    )
+    log_z = r"log Z ≈ −?\d+\.\d+ ± \d+\.\d+ nats, by 8 runs of annealing that are worth [\d.]+ of"
+    assert re.match(log_z, ebm.sentences[2])
     assert gan.plot.count("Uniform") == 0 and ebm.plot.count("Uniform") == 1
     (rbm,) = judged.build(shown(BITS, "rbm"))
     assert rbm.sentences[-1].endswith("nats, by a sum over 8 states.")
@@ -121,6 +115,15 @@ def test_a_model_that_prefers_its_training_rows_is_told():
     # Of four pairs with each training row two are won, one is a tie and one is lost.
     assert judged._preferred(high, sets["training"], sets["test"]) == 2.5 / 4
     assert judged._preferred(replace(high, energy=True), sets["training"], sets["test"]) == 1.5 / 4
+
+
+def test_conditional_critics_are_told_the_condition_of_every_row():
+    space = replace(POINTS, classes=3)
+    data = data_of(random_x(space), space, torch.arange(60) % 3)
+    model = made("gan", space, conditional=True)
+    sets = judged.judged(Shown(data, [entry("gan", model)]), model, model.judgment)
+    torch.testing.assert_close(sets["test"], model.logits(data.test.x, data.test.labels).detach())
+    assert len(sets["draws"]) == judged.MOST_ROWS and sets["draws"].isfinite().all()
 
 
 def test_noise_is_x_of_the_space_and_shuffled_entries_keep_their_values():
@@ -193,8 +196,9 @@ def test_draws_of_the_prior_lie_under_the_codes_in_the_same_projection(monkeypat
     assert isinstance(about.entries[0].model, FromPrior) and not isinstance(ae, FromPrior)
     for coded in about.coded:
         _, said = latent_map.drawn_map(about, coded)
-        assert said.endswith("; gray: z ~ p(z)")
         points, *_, under = seen.pop()
+        share = latent_map.in_sight(points, under).float().mean()
+        assert said.endswith(f"; {100 * share:.0f} % of p(z) in sight") == (share < 1)
         z = coded.model.prior().repeat(60).sample(torch.Generator().manual_seed(0))
         # Principal components by the singular value decomposition, up to their signs.
         axes = torch.linalg.svd(coded.code - coded.code.mean(0)).Vh[:2].T
@@ -203,8 +207,18 @@ def test_draws_of_the_prior_lie_under_the_codes_in_the_same_projection(monkeypat
                 found.abs(), ((of - coded.code.mean(0)) @ axes).abs(), rtol=1e-3, atol=1e-4
             )
     with_ae = Shown(about.data, [entry("ae", ae)])
-    assert "gray" not in latent_map.drawn_map(with_ae, with_ae.coded[0])[1]
+    assert "p(z)" not in latent_map.drawn_map(with_ae, with_ae.coded[0])[1]
     assert seen.pop()[-1] is None
+
+
+def test_points_stay_large_beside_a_wide_prior():
+    points = torch.tensor([[-1.0, 0.0], [1.0, 0.5]])
+    under = torch.tensor([[0.0, 1.2], [1.5, 0.0], [9.0, 0.0]])
+    assert in_sight(points, under).tolist() == [True, True, False]
+    drawn = scatter(points, None, (), "", under)
+    assert drawn.count("h0") == 4 and '<path class="under"' in drawn
+    left, right = re.search(r'class="dots".*d="M([\d.]+) [\d.]+h0M([\d.]+)', drawn).groups()
+    assert float(right) - float(left) > 400 / 1.6 * 0.9
 
 
 # ---------------------------------------------------------------------------- tables and findings
@@ -234,6 +248,18 @@ def test_no_density_is_told_and_samples_come_early():
     assert only.model == 0 and "Fréchet" in only.text
     alone = score_table(models(usual, usual)[1:])
     assert alone.headers[1].name == "reconstruction_mse"
+
+
+def test_an_estimated_constant_stands_in_the_table():
+    about = shown(POINTS, "ebm")
+    model = about.entries[0].model
+    scores = rp.evaluate(model, about.data)
+    table = score_table([TrainedModel("ebm", model, scores, History())])
+    (density,) = [part for part in table.more if part.title == "Density"]
+    cells = dict(zip([h.title for h in density.headers], density.rows[0][1], strict=True))
+    assert cells["log Z"].mark == "≈" and cells["log Z"].error
+    assert 1 <= cells["Effective runs"].key <= 8
+    assert table.first.rows[0][1][0].mark == "≈"
 
 
 def test_nearest_images_are_for_pages_with_a_model_that_might_copy():

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 SIDE, MARGIN = 400, 12  # of the drawing, in its own units
+REACH = 1.6  # of the points' own range, that other points are shown in
 NAMED = 30  # classes at most whose names are written into the plot
 
 
@@ -31,11 +32,15 @@ def scatter(
         labels: their classes, where there are any.
         class_names: in the order of the classes.
         alt: what there is to see.
-        under: other points, which lie below in a neutral color and have no rows.
+        under: other points, which lie below in a neutral color and have no rows; what lies far
+            from all points (``in_sight``) is left out.
     """
-    frame = _Frame.around(points if under is None else torch.cat([points, under]))
+    seen = points if under is None else torch.cat([points, under[in_sight(points, under)]])
+    frame = _Frame.around(seen)
     placed = frame.place(points)
-    below = "" if under is None else f'<path class="under" d="{_dots(frame.place(under))}"/>'
+    below = ""
+    if under is not None:
+        below = f'<path class="under" d="{_dots(frame.place(seen[len(points) :]))}"/>'
     paths, captions = [], []
     for label, rows in _by_class(labels, len(points)):
         paths.append(_path(placed[rows], rows, label))
@@ -58,6 +63,12 @@ def _by_class(labels: Tensor | None, n: int) -> list[tuple[int | None, list[int]
         (label, (labels == label).nonzero().flatten().tolist())
         for label in labels.unique().tolist()
     ]
+
+
+def in_sight(points: Tensor, others: Tensor) -> Tensor:
+    """Which others (M, 2) are near enough to the points for these to stay large, (M,) of bool."""
+    frame = _Frame.around(points)
+    return ((others - frame.middle).abs() <= REACH * frame.half).all(1)
 
 
 class _Frame(NamedTuple):

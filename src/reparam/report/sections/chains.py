@@ -18,6 +18,7 @@ from reparam.report.window import Window
 
 # Of the sweeps of a draw: half of them are made while the energy comes to count in full.
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0)
+FEWER = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)  # in the plane
 STRIPS, POINTS = 4, 400  # chains
 SIZE = (1.9, 1.8)  # inches
 
@@ -27,8 +28,8 @@ def build(shown: Shown) -> list[WayCard]:
     found = []
     for index, label, model in shown.of(Generator):
         if isinstance(model, DrawnByChains):
-            count = STRIPS if images(shown) else POINTS
-            path = model.chain_path(count, SHARES, queries.seeded_generator(shown.seed))
+            count, shares = (STRIPS, SHARES) if images(shown) else (POINTS, FEWER)
+            path = model.chain_path(count, shares, queries.seeded_generator(shown.seed))
             states = {sweeps: queries.in_data_units(x) for sweeps, x in path.items()}
             found.append((_strips if images(shown) else _panels)(shown, index, label, states))
     return found
@@ -39,7 +40,7 @@ def _strips(shown: Shown, index: int, label: str, states: dict[int, Tensor]) -> 
     tiles = torch.stack(list(states.values()), 1).flatten(0, 1)
     alt = f"{label}: {STRIPS} chains from their start to draws"
     picture: Picture = grid(tiles, shown.brightness, len(states), alt, tile=SMALL)
-    return WayCard(index, label, [("", picture)], columns=[f"{sweeps:,}" for sweeps in states])
+    return WayCard(index, label, [("", picture)], columns=[str(sweeps) for sweeps in states])
 
 
 def _panels(shown: Shown, index: int, label: str, states: dict[int, Tensor]) -> WayCard:
@@ -53,7 +54,7 @@ def _panels(shown: Shown, index: int, label: str, states: dict[int, Tensor]) -> 
             axis.set(xlim=window[:2], ylim=window[2:], xticks=[], yticks=[])
             plots.dots(axis, points, model_color(index))
             drawn = plots.svg(figure, f"{label}: chains after {sweeps} sweeps")
-        figures.append((f"{sweeps:,} sweeps" if sweeps else "start", drawn))
+        figures.append((f"{sweeps} sweeps" if sweeps else "start", drawn))
     return WayCard(index, label, figures)
 
 

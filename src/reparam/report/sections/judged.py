@@ -12,13 +12,14 @@ from torch import Tensor
 from reparam.batching import in_batches
 from reparam.data import Split
 from reparam.evaluation.rows import subset
+from reparam.evaluation.scores import Score
 from reparam.evaluation.shifted import auroc
 from reparam.inspection import Judgment
 from reparam.model import Density, Generator
 from reparam.report import queries
 from reparam.report.colors import model_color
 from reparam.report.histograms import ends_around, stacked
-from reparam.report.numbers import minus
+from reparam.report.numbers import number
 from reparam.report.section import Section, Shown
 from reparam.report.selection import rows_to_imitate
 
@@ -122,27 +123,28 @@ def _constant(model: Generator) -> list[str]:
     found = model.log_partition if isinstance(model, Density) else None
     if found is None:
         return []
-    value = minus(f"{found.value.item():.2f}")
+    score = Score(found.value.item(), "nats", found.runs, "none", found.stderr.item())
+    value, error = number(score, "log_partition")
     if found.kind == "exact":
         return [f"log Z = {value} nats, by a sum over {found.runs:,} states."]
-    effective, error = found.effective_samples.item(), found.stderr.item()
+    effective = f"{found.effective_samples.item():.3g}"
     return [
-        f"log Z ≈ {value} ± {error:.2f} nats: {found.runs:,} runs of annealing, "
-        f"of which {effective:.1f} are effective."
+        f"log Z ≈ {value} ± {error} nats, by {found.runs:,} runs of annealing that are worth "
+        f"{effective} of equal weight."
     ]
 
 
 SECTION: Section = Section(
     "judged",
-    "What critics and energies say",
-    """A critic gives every x a logit, which is high where it takes x for data, and an energy model
-an energy, which is low there, as p(x) is proportional to exp(−energy), its base included. Test rows
-are drawn in gray behind the others. One that has learned its training rows by heart takes them for
-data rather than test rows, which it has not seen; else it does so in half of all pairs.
-Draws are taken for data rather than test rows in half of all pairs, too, where it finds no
-difference; in fewer where it sees through them, and in more where they are more typical than data
-are. Energies are also of noise: rows whose entries are drawn uniformly, and training rows whose
-entries are shuffled, each by itself.""",
+    "Critics and energies",
+    """A critic gives every x a logit, which is high where it takes x for data. An energy model
+gives it an energy, which is low there: p(x) is proportional to exp(−energy), the base included.
+Behind each histogram lies that of test rows in gray. A critic or an energy that has learned its
+training rows by heart prefers them to test rows, which it has not seen; otherwise it does so in
+half of all pairs. It prefers draws to test rows in half of all pairs where it sees no difference,
+in fewer where it tells draws from data, in more where draws are more typical than data are.
+Energies are shown of noise, too: of rows whose entries are drawn uniformly, and of training rows
+whose entries are shuffled, each by itself.""",
     build,
     "judged.html.j2",
 )

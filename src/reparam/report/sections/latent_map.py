@@ -14,7 +14,7 @@ from reparam.model import Codec
 from reparam.report import queries
 from reparam.report.distances import shepard_diagrams
 from reparam.report.pictures import Picture, grid
-from reparam.report.scatter import scatter
+from reparam.report.scatter import in_sight, scatter
 from reparam.report.section import Card, Coded, Section, Shown
 from reparam.report.selection import LARGE, class_names
 
@@ -78,7 +78,9 @@ def drawn_map(shown: Shown, coded: Coded) -> tuple[Markup, str]:
     projection = Projection.of(flat)
     said, under = projection.said, None
     if isinstance(coded.model, FromPrior):
-        under, said = projection(_prior_draws(shown, coded, coded.model)), said + "; gray: z ~ p(z)"
+        under = projection(_prior_draws(shown, coded, coded.model))
+        share = in_sight(projection(flat), under).float().mean().item()
+        said += f"; {100 * share:.0f} % of p(z) in sight" if share < 1 else ""
     if coded.model.conditional:
         said += "; the codes contain the condition, which alone may separate them"
     alt = f"{coded.label}: {len(flat)} test examples in code space"
@@ -179,12 +181,8 @@ SECTION: Section = Section(
     """{{ "{:,}".format(content.points) }} test examples where their codes
 lie{{ ", colored by class" if legend }}.
 {% if content.thumbnails %}Point at a map to see the image behind a point. {% endif %}
-{% if legend %}Choose a class to see it alone.{% endif %}
-{% if content.priors %}
-In gray lie draws of p(z), from which x is decoded. Where codes leave gaps in them, x is decoded of
-z that no example has. The codes of a VAE are means of q(z|x), which lie closer together than its
-draws do.
-{% endif %}""",
+{% if legend %}Choose a class to see it alone. {% endif %}
+{% if content.priors %}Gray points are draws of p(z).{% endif %}""",
     build,
     "latent_map.html.j2",
 )
