@@ -140,6 +140,9 @@ class EnergyModel(Unnormalized):
         y, ladj = self.scaled(x, generator)
         return y, ladj.expand(x.shape[0])
 
+    def still(self, x: Tensor) -> Tensor:
+        return x if self.scaled is None else self.scaled(x, middle=True)[0]
+
     def back(self, y: Tensor) -> Tensor:
         return y if self.scaled is None else self.scaled.back(y)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
+
+import torch
+from torch import nn
 
 from reparam import nets
 from reparam.config import TrainConfig
@@ -30,6 +34,7 @@ FAMILY = "Adversarial models"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
 # A mean of gradients follows a game too late: with β₁ = 0.5 draws of digits were twice as far from
 # data (benchmarks/adversarial.py).
+APART, NARROW = 2.0, 0.5  # between components of a prior, or from the middle, and their scale
 AVERAGED = TrainConfig(batch_size=64, betas=(0.0, 0.99), ema=0.999)
 
 
@@ -102,6 +107,26 @@ def gan(
     return options.build(space, loss, r1, dequantize, critic_lr)
 
 
+@torch.no_grad()
+def apart(prior: MixturePrior) -> MixturePrior:
+    """The mixture with its components side by side on a circle or sphere, two deviations apart.
+
+    In one dimension they stand in a row; beyond two their directions are random ones.
+    """
+    components, latent_dim = prior.mean.shape[1:]
+    places = torch.linspace(0, 2 * math.pi, components + 1)[:-1]
+    if latent_dim == 1:
+        means = APART * (torch.arange(components) - (components - 1) / 2)[:, None]
+    elif latent_dim == 2:
+        radius = APART * components / (2 * math.pi)
+        means = radius * torch.stack([places.cos(), places.sin()], 1)
+    else:
+        means = APART * nn.functional.normalize(prior.mean[0], dim=1)
+    prior.mean.copy_(means)
+    prior.log_scale.fill_(math.log(NARROW))
+    return prior
+
+
 @preset(
     "aae",
     paper="Makhzani et al. 2016, Adversarial autoencoders",
@@ -137,7 +162,7 @@ def aae(
         return of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
     p_z: Prior = StandardNormal(options.latent_dim)
     if prior == "mixture":
-        p_z = MixturePrior(options.latent_dim, components)
+        p_z = apart(MixturePrior(options.latent_dim, components))
     networks = options.networks(space)
     return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss)
 
