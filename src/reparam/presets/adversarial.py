@@ -109,7 +109,7 @@ def gan(
 
 @torch.no_grad()
 def apart(prior: MixturePrior) -> MixturePrior:
-    """The mixture with its components side by side on a circle or sphere, two deviations apart.
+    """The mixture with its components apart: side by side on a circle, or around a sphere.
 
     In one dimension they stand in a row; beyond two their directions are random ones.
     """
