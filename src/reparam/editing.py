@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -12,11 +12,11 @@ from torch import Tensor
 from reparam import numerics
 from reparam.batching import in_batches, rows_at_once
 from reparam.distributions.densities import StandardNormalDensity
+from reparam.inspection import FromPrior
 from reparam.model import (
     Coded,
     Decoder,
     Density,
-    Distribution,
     Encoder,
     LatentVariable,
     Model,
@@ -28,27 +28,28 @@ Path = Literal["linear", "spherical"]
 PARALLEL = 1e-6  # radians from 0 or π, within which two codes have no great circle of their own
 
 
-@runtime_checkable
-class _HasPrior(Protocol):
-    def prior(self, c: Tensor | None = None) -> Distribution: ...
-
-
 def noise_decoder(model: Model) -> Decoder | None:
     """The model, where its codes are draws of N(0, I) and no x has one, as of a GAN; else None."""
     if not isinstance(model, Decoder) or isinstance(model, Encoder):
         return None
-    drawn = isinstance(model, _HasPrior) and isinstance(model.prior(), StandardNormalDensity)
+    drawn = isinstance(model, FromPrior) and isinstance(model.prior(), StandardNormalDensity)
     return model if drawn else None
 
 
 @torch.no_grad()
-def draw_codes(model: Model, n: int, generator: torch.Generator | None = None) -> Tensor:
-    """n codes z ~ p(z), (n, *code_space.shape), of a model whose prior takes no condition.
+def draw_codes(
+    model: Model,
+    n: int,
+    generator: torch.Generator | None = None,
+    c: Tensor | None = None,
+) -> Tensor:
+    """n codes z ~ p(z), (n, *code_space.shape).
 
     Args:
         model: one with a ``prior()``.
         n: how many.
         generator: of the draws.
+        c: the condition of each, on the model's device, where the prior depends on it.
 
     Returns:
         The codes, on the model's device.
@@ -62,9 +63,10 @@ def draw_codes(model: Model, n: int, generator: torch.Generator | None = None) -
     torch.Size([5, 3])
     """
     positive_count("n", n)
-    if not isinstance(model, _HasPrior):
+    if not isinstance(model, FromPrior):
         raise ValueError(f"model: expected one with a prior of codes, got {type(model).__name__}")
-    return model.prior().repeat(n).sample(generator)
+    prior = model.prior(c)
+    return prior.repeat(-(-n // prior.rows)).sample(generator)[:n]
 
 
 @torch.no_grad()

@@ -94,6 +94,15 @@ def test_where_cells_are_missing_alone_rows_are_to_be_left_out():
     assert advice.endswith("got mixed: cells are missing; leave such rows out with --missing drop")
 
 
+def test_of_binary_models_columns_of_other_kinds_are_named():
+    columns = (Column("a", "binary"), Column("b", "real"), Column("c", "category", 3))
+    advice = find_preset("rbm").accepts.refusal(Space((3,), "mixed", columns=columns))
+    assert advice == (
+        "binary data, got mixed; leave others out (drop=…, --drop b --drop c), and write flags as "
+        "0 and 1 in all rows"
+    )
+
+
 def test_of_many_columns_a_refusal_names_three():
     columns = tuple(Column(f"n{i}", "levels", 5) for i in range(5))
     advice = find_preset("linear-ae").accepts.refusal(Space((5,), "mixed", columns=columns))

@@ -146,3 +146,30 @@ def test_with_a_normal_posterior_it_is_a_vae_whose_rate_has_no_weight():
 def test_a_critic_of_other_codes_is_refused():
     with pytest.raises(ValueError, match="CriticPrior judges 3 latent dimensions"):
         rp.CriticPrior(3).refuse(rp.DiagonalNormal(2), StandardNormal(2))
+
+
+def test_with_a_normal_posterior_a_mixture_stays_as_it_starts():
+    """The critic's reference is the mixture itself, which no player moves."""
+    model = tiny(posterior="normal", prior="mixture", components=3)
+    before = model.prior().log_prob(torch.zeros(1, 2))
+    rp.fit(model, data(), epochs=2, seed=0, progress=False)
+    torch.testing.assert_close(model.prior().log_prob(torch.zeros(1, 2)), before, rtol=0, atol=0)
+    standard = tiny(posterior="normal").prior().log_prob(torch.zeros(1, 2))
+    assert (before - standard).abs().item() > 0.1
+
+
+@pytest.mark.parametrize("option", [{"loss": "squared_error"}, {"corruption": "masking"}])
+def test_a_vae_takes_no_error_of_its_own(option):
+    with pytest.raises(ValueError, match=f"{next(iter(option))}: expected .* posterior=normal"):
+        tiny(posterior="normal", **option)
+
+
+def test_a_corruption_is_what_the_encoder_sees_in_training():
+    """With every entry masked all codes of a batch are one."""
+    model = tiny(corruption="masking", amount=1.0)
+    first = next(part for part in model.encoder.modules() if isinstance(part, nn.Linear))
+    seen = []
+    first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    model.loss(data().train.x)
+    assert seen
+    assert all(bool((x == x[0]).all()) for x in seen)

@@ -9,6 +9,7 @@ import torch
 
 import reparam as rp
 from reparam.data import Data, Split
+from reparam.evaluation.latents import INFLUENCED
 from reparam.evaluation.modes import evaluating
 from reparam.model import Space
 from reparam.report import TrainedModel, write_page
@@ -60,7 +61,7 @@ def test_walks_start_at_a_draw_and_go_along_what_changes_x_most(monkeypatch, con
     assert card.dimensions[0].name == "z2" and card.small[-1][0].startswith("z4: 0 change of x")
     assert card.others == "1 weaker dimension and 1 idle one"
     generator = torch.Generator().manual_seed(0)
-    z = torch.randn(1 + traversals.DRAWN, 7, generator=generator)[:1].repeat(7, 1)
+    z = torch.randn(1 + INFLUENCED, 7, generator=generator)[:1].repeat(7, 1)
     z[:, 2] = torch.linspace(-2.5, 2.5, 7)
     c = model.draw_condition(1, generator)
     expected = model.decode(z, None if c is None else c.expand(7))

@@ -15,7 +15,8 @@ from reparam.measures import HEADLINES
 from reparam.model import Space
 from reparam.presets import PRESETS
 from reparam.report import TrainedModel, plots, write_page
-from reparam.report.sections.training import training_curves
+from reparam.report.sections.training import panel_of, training_curves
+from reparam.terms import TERMS
 from reparam.train.history import History
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -203,6 +204,31 @@ def test_a_single_row_of_curves_has_an_axis_from_the_start(digits, monkeypatch):
         rows[0]["epoch"] = epoch
         training_curves([TrainedModel("MADE", model, {}, History(rows, [], 1.0, epoch))])
         assert figures[-1].axes[0].get_xlim() == wanted
+
+
+def test_what_one_player_has_stands_beside_its_validation(digits, monkeypatch):
+    """The critic's cost in training and in validation is one panel, its objective another."""
+    figures = []
+    drawn = plots.svg
+    monkeypatch.setattr(plots, "svg", lambda f, alt: figures.append(f) or drawn(f, alt))
+    names = ("train/generator_loss", "train/critic/objective", "train/critic/critic_loss")
+    rows = [{"epoch": e, **dict.fromkeys(names, e), "valid/critic_loss": 2 * e} for e in (1.0, 2.0)]
+    model = rp.build("made", digits.space, hidden=(4,))
+    training_curves([TrainedModel("gan", model, {}, History(rows, [], 1.0, 2.0))])
+    found = {figure.axes[0].get_title("left"): figure.axes[0] for figure in figures}
+    assert list(found) == ["generator loss", "critic/objective", "critic loss"]
+    curves = [line.get_ydata().tolist() for line in found["critic loss"].lines]
+    assert curves == [[1.0, 2.0], [2.0, 4.0], [4.0]]
+
+
+def test_no_label_of_a_panel_is_cut_off(digits):
+    model = rp.build("made", digits.space, hidden=(4,))
+    for term in TERMS:
+        rows = [{"epoch": e, f"valid/{term}": 1000 * e} for e in (1.0, 2.0)]
+        figure = panel_of([TrainedModel("any", model, {}, History(rows, [], 1.0, 2.0))], term)
+        figure.canvas.draw()
+        label = figure.axes[0].yaxis.label.get_window_extent()
+        assert figure.bbox.y0 <= label.y0 and label.y1 <= figure.bbox.y1, term
 
 
 def test_images_have_alternative_texts(html):

@@ -38,7 +38,7 @@ def usage(command: Callable[..., None]) -> str:
 
 app = App(
     name="reparam",
-    help="Train, measure, compare and use autoencoders, VAEs and explicit densities.",
+    help="Train, measure, compare and use autoencoders, VAEs, densities and other generators.",
     version=f"reparam {__version__}",
     help_format="plaintext",
     group_parameters=OPTIONS,

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from reparam.model import Decoder
 
 OfDraws = Annotated[Seed, Parameter(help="Of z, where it is drawn.")]
-DRAWN = 32  # codes of which is seen which entries change x most
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,12 @@ def spread(run: OpenRun, model: Decoder, start: Start, seed: int) -> tuple[Tenso
     import torch
 
     from reparam.editing import draw_codes
-    from reparam.evaluation.latents import importance, influence
+    from reparam.evaluation.latents import INFLUENCED, importance, influence
     from reparam.evaluation.representation import code_features
     from reparam.model import Codec
 
     if not isinstance(model, Codec):
-        codes = draw_codes(model, DRAWN, _seeded(run, seed))
+        codes = draw_codes(model, INFLUENCED, _seeded(run, seed))
         zeros = torch.zeros(codes[0].numel())
         return zeros, zeros + 1, influence(model, codes, start.c)
     test = run.data().test

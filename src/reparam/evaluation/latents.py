@@ -16,6 +16,7 @@ from reparam.model import Decoder, LatentVariable, Model
 
 ACTIVE_VARIANCE = 0.01  # of a mean over the data, at most: no active unit
 COLLAPSED_NATS = 0.01  # mean rate below which a dimension says nothing
+INFLUENCED = 32  # draws of z, of which is seen which entries change x most
 LITTLE = 0.01  # of the largest change of x: what counts as idle in a decoder of noise
 NEGLIGIBLE = 1e-4  # of the largest variance: what counts as idle in a codec without a prior
 

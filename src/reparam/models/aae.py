@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ class AdversarialAutoencoder(Autoencoder, Generator):
 
     Args:
         space: what x is.
-        encoder, decoder, loss: as of ``Autoencoder``.
+        encoder, decoder, loss, corruption: as of ``Autoencoder``.
         prior: p(z) to be drawn from; it stays as it is.
         penalty: the critic of codes and its weight γ.
 
@@ -50,8 +52,9 @@ class AdversarialAutoencoder(Autoencoder, Generator):
         prior: Prior,
         penalty: CriticPrior,
         loss: Reconstruction = "auto",
+        corruption: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        super().__init__(space, encoder, decoder, prior.event_shape[0], loss)
+        super().__init__(space, encoder, decoder, prior.event_shape[0], loss, corruption)
         self.p_z, self.prior_penalty = prior.requires_grad_(False), penalty
         self.rounding = Rounding(space)
 

@@ -99,9 +99,9 @@ def gan(
     """A generator is trained against a critic that tells its draws from data.
 
     Args:
-        loss: of the two.
+        loss: what both minimize; saturating is the minimax game itself.
         r1: weight of the squared slope of the critic at data; auto is 1, for wasserstein 0.
-        dequantize: give the critic whole numbers with uniform noise.
+        dequantize: give the critic whole numbers with uniform noise, not as they are.
         critic_lr: learning rate of the critic, as a multiple of the generator's.
     """
     return options.build(space, loss, r1, dequantize, critic_lr)
@@ -152,19 +152,35 @@ def aae(
         prior: of the codes: standard normal, or a mixture of normals around a circle or sphere.
         components: of the mixture.
         posterior: deterministic codes, or normal ones, for which the model is a VAE whose rate has
-            no weight, with a bound.
+            no weight, with a bound; it takes no loss or corruption of its own.
         critic: widths of the hidden layers of the critic.
         critic_lr: its learning rate, as a multiple of the model's.
     """
     penalty = CriticPrior(options.latent_dim, weight, critic, critic_lr)
-    if posterior == "normal":
-        of_z = VAEOptions(options.latent_dim, options.hidden, options.network)
-        return of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
     p_z: Prior = StandardNormal(options.latent_dim)
     if prior == "mixture":
-        p_z = apart(MixturePrior(options.latent_dim, components))
-    networks = options.networks(space)
-    return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss)
+        p_z = apart(MixturePrior(options.latent_dim, components)).requires_grad_(False)
+    if posterior == "normal":
+        return _of_normal_codes(space, options, p_z, penalty)
+    networks, noise = options.networks(space), options.noise(space)
+    return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss, noise)
+
+
+def _of_normal_codes(
+    space: Space, options: AutoencoderOptions, p_z: Prior, penalty: CriticPrior
+) -> VAE:
+    """The VAE whose rate has no weight, which has a likelihood in place of an error."""
+    for name, usual in (("loss", "auto"), ("corruption", None)):
+        if getattr(options, name) != usual:
+            raise ValueError(
+                f"{name}: expected {usual or 'none'} for posterior=normal, whose model is a VAE "
+                f"with a likelihood, got {getattr(options, name)}"
+            )
+    parts = VAEOptions(options.latent_dim, options.hidden, options.network)
+    q_z, p_x = parts.q_z(), parts.p_x(space)
+    encoder = parts.encoder(space, q_z.parameter_shape)
+    decoder = parts.decoder(q_z.event_shape, p_x.parameter_shape, space)
+    return VAE(space, encoder, decoder, q_z, p_z, p_x, ELBO(Beta(0.0), penalties=(penalty,)))
 
 
 @preset(

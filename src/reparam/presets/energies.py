@@ -33,7 +33,7 @@ class PartitionOptions(Limited):
     Args:
         partition: by a sum over all states, 2^20 at most; by annealed importance sampling; or auto,
             by the sum where it can be.
-        runs: of annealing.
+        runs: of annealing, each with a weight.
         temperatures: of each run of annealing.
     """
 
@@ -77,7 +77,7 @@ def rbm(
 
     Args:
         hidden: units of the hidden layer.
-        chains: that draw of the model while it is trained.
+        chains: Markov chains that draw x while the model is trained.
         sweeps: Gibbs steps of each after a step of training.
         draw_sweeps: Gibbs steps of a draw.
     """
@@ -115,10 +115,11 @@ def ebm(
     """An energy-based model: a network and a fitted base, log Z estimated by annealing.
 
     Args:
-        chains: that draw of the model while it is trained.
+        chains: Markov chains that draw x while the model is trained.
         sweeps: steps of each chain after a step of training.
         draw_sweeps: steps of a draw.
-        step: of Langevin dynamics, along the gradient, in scales of the base; of no bits.
+        step: of Langevin dynamics, along the gradient, in scales of the base; binary data
+            take none.
         noise: of Langevin dynamics; none: the square root of 2 step, which draws of p itself.
         clip: the largest norm of a gradient in Langevin dynamics.
         restart: share of the chains that start anew after a step.

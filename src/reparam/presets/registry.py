@@ -43,15 +43,7 @@ class Accepts:
     def refusal(self, space: Space) -> str | None:
         """Why ``space`` is not accepted; None if it is."""
         if space.kind not in self.kinds:
-            others = [column for column in space.columns or () if column.kind != "real"]
-            advice = (
-                f": {_advice(others, of_reals=True)}"
-                if space.columns and "real" in self.kinds
-                else ""
-            )
-            advice += ", and, if cells are missing, --missing drop" if advice and others else ""
-            if self.kinds == ("binary",) and space.kind in ("levels", "real"):
-                advice = "; make them binary (binarize=0.5, --binarize 0.5, or another threshold)"
+            advice = self._other_kind(space)
             return f"{' or '.join(self.kinds)} data, got {space.kind}{advice}"
         wrong = [column for column in space.columns or () if column.kind not in self.columns]
         if wrong:
@@ -71,6 +63,21 @@ class Accepts:
         if self.condition and space.classes is None and space.attributes is None:
             return "data with labels or attributes, got none"
         return None
+
+    def _other_kind(self, space: Space) -> str:
+        """How data of another kind may become what is accepted; nothing where they cannot."""
+        if space.columns and "real" in self.kinds:
+            others = [column for column in space.columns if column.kind != "real"]
+            advice = f": {_advice(others, of_reals=True)}"
+            return advice + (", and, if cells are missing, --missing drop" if others else "")
+        if self.kinds != ("binary",):
+            return ""
+        if not space.columns:
+            return "; make them binary (binarize=0.5, --binarize 0.5, or another threshold)"
+        others = [column.name for column in space.columns if column.kind != "binary"]
+        drops = _first([f"--drop {shlex.quote(name)}" for name in others])
+        left = f"leave others out (drop=…, {drops}), and " if others else ""
+        return f"; {left}write flags as 0 and 1 in all rows"
 
 
 def _advice(wrong: Sequence[Column], of_reals: bool) -> str:
@@ -109,7 +116,10 @@ NOT_YET = {
         ("edm", "flow-matching", "rectified-flow"),
         "score-sde and ddpm, whose velocities (predict=velocity) are those of such flows",
     ),
-    "adversarial models": (("stylegan", "bigan", "pix2pix", "cyclegan"), "gan and vae-gan"),
+    "adversarial models with styles, an encoder, or images as conditions": (
+        ("stylegan", "bigan", "pix2pix", "cyclegan"),
+        "gan and vae-gan",
+    ),
     "deep Boltzmann machines and belief networks": (("dbn", "dbm"), "rbm"),
     "masked autoencoders and self-distillation": (
         ("mae", "dino", "byol", "ijepa", "simclr"),

@@ -10,7 +10,7 @@ from torch import Tensor
 from reparam import data
 from reparam.batching import in_batches, rows_at_once
 from reparam.data import Split
-from reparam.inspection import FromPrior
+from reparam.editing import draw_codes
 from reparam.model import Codec, Density, Distribution, Encoder, Generator, LatentVariable, Model
 from reparam.models.invertible import Invertible
 from reparam.train.collapse import has_indices
@@ -117,7 +117,7 @@ def sample(model: Generator, n: int, like: Split, seed: int) -> Samples:
     c = _at(model, condition(model, like), slice(n))
     if not isinstance(model, LatentVariable):
         return Samples(in_data_units(model.sample(n, c, generator=generator)))
-    z = prior_draws(model, n, c, generator)
+    z = draw_codes(model, n, generator, c)
     means = in_data_units(model.decode(z, c))
     return Samples(in_data_units(model.likelihood(z, c).sample(generator)), means)
 
@@ -127,12 +127,6 @@ def cooled(model: Invertible, temperature: float, n: int, like: Split, seed: int
     c = _at(model, condition(model, like), slice(n))
     generator = seeded_generator(seed)
     return in_data_units(model.sample(n, c, temperature=temperature, generator=generator))
-
-
-def prior_draws(model: FromPrior, n: int, c: Tensor | None, generator: torch.Generator) -> Tensor:
-    """n draws z ~ p(z), on the model's device."""
-    prior = model.prior(c)
-    return prior.repeat(-(-n // prior.rows)).sample(generator)[:n]
 
 
 def _at(model: Model, c: Tensor | None, rows: slice) -> Tensor | None:

@@ -9,6 +9,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
+from reparam.editing import draw_codes
 from reparam.inspection import FromPrior
 from reparam.model import Codec
 from reparam.report import queries
@@ -78,7 +79,7 @@ def drawn_map(shown: Shown, coded: Coded) -> tuple[Markup, str]:
     projection = Projection.of(flat)
     said, under = projection.said, None
     if isinstance(coded.model, FromPrior):
-        under = projection(_prior_draws(shown, coded, coded.model))
+        under = projection(_prior_draws(shown, coded))
         share = in_sight(projection(flat), under).float().mean().item()
         said += f"; {100 * share:.0f} % of p(z) in sight" if share < 1 else ""
     if coded.model.conditional:
@@ -88,12 +89,12 @@ def drawn_map(shown: Shown, coded: Coded) -> tuple[Markup, str]:
     return scatter(projection(flat), shown.split.labels, names, alt, under), said
 
 
-def _prior_draws(shown: Shown, coded: Coded, model: FromPrior) -> Tensor:
+def _prior_draws(shown: Shown, coded: Coded) -> Tensor:
     """Draws of p(z), under the conditions of test examples, as many as these or fewer."""
     count = min(len(shown.split), SHOWN_DRAWS)
     c = queries.condition(coded.model, shown.split, slice(count))
     c = None if c is None else c.to(coded.model.anchor.device)
-    z = queries.prior_draws(model, count, c, queries.seeded_generator(shown.seed))
+    z = draw_codes(coded.model, count, queries.seeded_generator(shown.seed), c)
     return queries.plain(z).flatten(1)
 
 
@@ -147,7 +148,7 @@ def _manifold(shown: Shown, label: str, model: Codec, code: Tensor) -> tuple[Pic
     levels = torch.linspace(EDGE, 1 - EDGE, side)
     c = queries.condition(model, shown.split, slice(1))
     if isinstance(model, FromPrior):
-        z = queries.prior_draws(model, PRIOR_DRAWS, c, queries.seeded_generator(shown.seed))
+        z = draw_codes(model, PRIOR_DRAWS, queries.seeded_generator(shown.seed), c)
         axes = torch.quantile(queries.plain(z).flatten(1), levels, dim=0)
         note = f"Decoded at prior quantiles {EDGE:.0%} to {1 - EDGE:.0%} of each dimension"
     else:

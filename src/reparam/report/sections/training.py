@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from reparam import numerics
 from reparam.model import Descend
@@ -18,6 +20,7 @@ from reparam.report.trained import TrainedModel
 from reparam.terms import TERMS
 from reparam.train.history import History
 
+ACROSS = 26  # characters of a label beside a panel, upright, which has a line or two
 SETTLED = 0.04  # share of a run whose first values may lie outside a panel
 
 
@@ -63,11 +66,27 @@ def training_curves(entries: Sequence[TrainedModel]) -> Curves:
 def terms(histories: Sequence[History]) -> list[str]:
     """The terms to draw; the objective only where it is not one of the others over again."""
     found = dict.fromkeys(
-        name.partition("/")[2] for history in histories for name in history.columns if "/" in name
+        term_of(history, name) for history in histories for name in history.columns if "/" in name
     )
     if all(_repeats(history) for history in histories):
         found.pop("objective", None)
     return sorted(found, key=lambda term: term == "objective")
+
+
+def term_of(history: History, column: str) -> str:
+    """The term of a column, ``SPLIT/TERM`` or ``SPLIT/PLAYER/TERM``, by which panels are made.
+
+    A term that only one player has in training stands beside its validation, without the player.
+
+    >>> history = History([{"train/rate": 1.0, "train/critic/rate": 1.0, "train/critic/r1": 1.0}])
+    >>> [term_of(history, name) for name in history.columns]
+    ['rate', 'critic/rate', 'r1']
+    """
+    split, _, term = column.partition("/")
+    alone = term.rpartition("/")[2]
+    others = [n for n in history.columns if n != column and n.startswith(f"{split}/")]
+    shared = any(name.rpartition("/")[2] == alone for name in others)
+    return term if shared or alone not in TERMS else alone
 
 
 def _repeats(history: History) -> bool:
@@ -84,6 +103,13 @@ def _same(first: list[float], second: list[float]) -> bool:
 
 def _panel(entries: Sequence[TrainedModel], term: str) -> Markup:
     with plots.style():
+        figure = panel_of(entries, term)
+        return plots.svg(figure, f"Training curves of {term.replace('_', ' ')}")
+
+
+def panel_of(entries: Sequence[TrainedModel], term: str) -> Figure:
+    """The curves of one term, of all models that have it."""
+    with plots.style():
         figure, axis = plots.panel(2.8, 2.2)
         settled: list[float] = []
         for index, entry in enumerate(entries):
@@ -96,10 +122,10 @@ def _panel(entries: Sequence[TrainedModel], term: str) -> Markup:
             axis.set_xlim(0, 2 * last or 1)
         axis.set_title(term.replace("_", " "))
         axis.set_xlabel("epoch")
-        axis.set_ylabel(TERMS[term].label if term in TERMS else "")
+        axis.set_ylabel(textwrap.fill(TERMS[term].label, ACROSS) if term in TERMS else "")
         if term == "nll":
             _show_bits(axis, entries[0].model.counted)
-        return plots.svg(figure, f"Training curves of {term.replace('_', ' ')}")
+        return figure
 
 
 def _show_bits(axis: Any, dimension: int) -> None:
@@ -115,10 +141,12 @@ def _draw(axis: Any, history: History, term: str, index: int) -> list[float]:
     """Both curves of a model; returns the values that the panel has to show."""
     shown: list[float] = []
     for split, alpha, width in (("train", 0.45, 1.0), ("valid", 1.0, 1.7)):
+        named = [n for n in history.columns if n.startswith(f"{split}/")]
+        column = next((n for n in named if term_of(history, n) == term), "")
         points = [
-            (row["epoch"], row[f"{split}/{term}"])
+            (row["epoch"], row[column])
             for row in history.rows
-            if math.isfinite(row.get(f"{split}/{term}", math.nan))
+            if math.isfinite(row.get(column, math.nan))
         ]
         if points:
             x, y = zip(*_parted(points), strict=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from reparam.data import Split
 from reparam.editing import draw_codes, noise_decoder, traverse
 from reparam.evaluation.disentanglement.following import FOLLOWS, FactorInformation
-from reparam.evaluation.latents import Axes, importance, influence
+from reparam.evaluation.latents import INFLUENCED, Axes, importance, influence
 from reparam.model import Codec, Decoder
 from reparam.report import queries
 from reparam.report.columns import Columns, colors
@@ -19,7 +19,6 @@ from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Section, Shown, images, mixed
 
 SHOWN, STEPS, REACH = 5, 7, 2.5  # dimensions, images per dimension, standard deviations
-DRAWN = 32  # codes of noise, of which is seen which entries change x most
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
 ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so that pages stay light
 
@@ -84,7 +83,7 @@ def build(shown: Shown) -> list[TraversalCard]:
 def _from_noise(model: Decoder, seed: int) -> tuple[_Walk, Axes]:
     """Walks around one draw z ~ N(0, I), and by how much each entry of z changes x."""
     generator = queries.seeded_generator(seed)
-    codes = draw_codes(model, 1 + DRAWN, generator)
+    codes = draw_codes(model, 1 + INFLUENCED, generator)
     c = model.draw_condition(1, generator)
     zeros = torch.zeros(codes[0].numel())
     return _Walk(model, codes[:1], zeros, zeros + 1, c), influence(model, codes[1:], c)
