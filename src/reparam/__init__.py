@@ -1,4 +1,4 @@
-"""Autoencoders, VAEs and every explicit density around them: train, measure, compare and use.
+"""Autoencoders, VAEs, densities and other generators: train, measure, compare and use.
 
 The public names stand in ``__init__.pyi``; each is loaded when it is first used, so that
 ``import reparam`` does not wait for torch.

@@ -73,7 +73,7 @@ def test_names_of_the_field_are_answered(reparam):
     for family, (names, instead) in NOT_YET.items():
         assert not set(names) & PRESETS.keys(), family
         assert set(instead.replace(",", "").split()) & PRESETS.keys(), instead
-    with pytest.raises(ValueError, match="StyleGAN: adversarial models are not here yet; nearest"):
+    with pytest.raises(ValueError, match="StyleGAN: other adversarial models are not here yet"):
         rp.build("StyleGAN", rp.Space((4,), "real"))
 
 

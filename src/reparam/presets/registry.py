@@ -74,9 +74,8 @@ class Accepts:
             return ""
         if not space.columns:
             return "; make them binary (binarize=0.5, --binarize 0.5, or another threshold)"
-        others = [column.name for column in space.columns if column.kind != "binary"]
-        drops = _first([f"--drop {shlex.quote(name)}" for name in others])
-        left = f"leave others out (drop=…, {drops}), and " if others else ""
+        drops = [f"--drop {shlex.quote(c.name)}" for c in space.columns if c.kind != "binary"]
+        left = f"leave others out (drop=…, {_first(drops)}), and " if drops else ""
         return f"; {left}write flags as 0 and 1 in all rows"
 
 
@@ -116,10 +115,7 @@ NOT_YET = {
         ("edm", "flow-matching", "rectified-flow"),
         "score-sde and ddpm, whose velocities (predict=velocity) are those of such flows",
     ),
-    "adversarial models with styles, an encoder, or images as conditions": (
-        ("stylegan", "bigan", "pix2pix", "cyclegan"),
-        "gan and vae-gan",
-    ),
+    "other adversarial models": (("stylegan", "bigan", "pix2pix", "cyclegan"), "gan and vae-gan"),
     "deep Boltzmann machines and belief networks": (("dbn", "dbm"), "rbm"),
     "masked autoencoders and self-distillation": (
         ("mae", "dino", "byol", "ijepa", "simclr"),

@@ -86,7 +86,7 @@ def term_of(history: History, column: str) -> str:
     alone = term.rpartition("/")[2]
     others = [n for n in history.columns if n != column and n.startswith(f"{split}/")]
     shared = any(name.rpartition("/")[2] == alone for name in others)
-    return term if shared or alone not in TERMS else alone
+    return term if shared or alone not in TERMS or alone == "objective" else alone
 
 
 def _repeats(history: History) -> bool:
