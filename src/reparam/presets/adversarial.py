@@ -106,6 +106,7 @@ def gan(
     "aae",
     paper="Makhzani et al. 2016, Adversarial autoencoders",
     train=AVERAGED,
+    fixed={"corruption": None, "amount": 0.25, "independent": False},
     small={"critic": (8,)},
     when="For codes that fill a prior of any form, and samples decoded from it.",
 )
@@ -127,19 +128,43 @@ def aae(
         prior: of the codes: standard normal, or a mixture of normals around a circle or sphere.
         components: of the mixture.
         posterior: deterministic codes, or normal ones, for which the model is a VAE whose rate has
-            no weight, with a bound.
+            no weight, with a bound, and the likelihood says what is minimized.
         critic: widths of the hidden layers of the critic.
         critic_lr: its learning rate, as a multiple of the model's.
     """
     penalty = CriticPrior(options.latent_dim, weight, critic, critic_lr)
     if posterior == "normal":
-        of_z = VAEOptions(options.latent_dim, options.hidden, options.network)
-        return of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
+        return _with_bound(space, options, penalty, prior, components)
     p_z: Prior = StandardNormal(options.latent_dim)
     if prior == "mixture":
         p_z = MixturePrior(options.latent_dim, components)
     networks = options.networks(space)
     return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss)
+
+
+def _with_bound(
+    space: Space,
+    options: AutoencoderOptions,
+    penalty: CriticPrior,
+    prior: Literal["standard", "mixture"],
+    components: int,
+) -> VAE:
+    """The VAE of such codes, whose prior stays as it is."""
+    if options.loss != "auto":
+        raise ValueError(
+            f"loss: expected auto with posterior=normal, whose likelihood is minimized, got "
+            f"{options.loss}; take posterior=deterministic"
+        )
+    of_z = VAEOptions(
+        latent_dim=options.latent_dim,
+        hidden=options.hidden,
+        network=options.network,
+        prior=prior,
+        components=components,
+    )
+    model = of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
+    model.p_z.requires_grad_(False)
+    return model
 
 
 @preset(
