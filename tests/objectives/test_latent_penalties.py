@@ -240,6 +240,7 @@ def test_relaxed_draws_of_the_prior_itself_are_far_from_it():
         (rp.CriticTotalCorrelation(6), rp.GumbelSoftmax(2, 3), "one-hot vectors"),
         (rp.CriticTotalCorrelation(3), rp.DiagonalNormal(2), r"judges 3 .*got .*\(2,\)"),
         (rp.MMD(1.0), rp.GumbelSoftmax(2, 3), "MMD compares .*relaxed"),
+        (rp.CriticPrior(6), rp.GumbelSoftmax(2, 3), "CriticPrior tells .*relaxed"),
     ],
 )
 def test_penalties_refuse_posteriors_they_say_nothing_of(penalty, posterior, message):

@@ -33,7 +33,7 @@ class Base(nn.Module, ABC):
 
     @abstractmethod
     def learn(self, parts: Iterable[Tensor], noise: float = 0.0) -> None:
-        """Fit it to parts of the data, which are read once, and to noise of that variance on them."""
+        """Fit it to parts of the data, read once, and to noise of that variance on them."""
 
 
 class Bits(Base):

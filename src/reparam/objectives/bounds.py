@@ -56,8 +56,9 @@ class Objective(nn.Module, ABC):
 
     @property
     def keeps(self) -> Keeps:
-        """The last weights where the weighting follows them, else the best by ``judge``."""
-        return self.weighting.keeps
+        """The last weights where the objective follows them, else the best by ``judge``."""
+        played = any(penalty.keeps == "last" for penalty in self.parts)
+        return "last" if played else self.weighting.keeps
 
     @property
     def judge(self) -> str:

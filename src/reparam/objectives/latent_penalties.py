@@ -15,7 +15,7 @@ from reparam.distributions.densities import NormalDensity
 from reparam.distributions.posteriors import DiagonalNormal, Posterior
 from reparam.distributions.priors import Prior
 from reparam.limits import Count, NonNegative, Positive, limited
-from reparam.model import Distribution, Player
+from reparam.model import Distribution, Keeps, Player
 from reparam.nets.norm import has_batch_norm
 from reparam.objectives.penalties import Penalty
 
@@ -26,6 +26,7 @@ class LatentPenalty(Penalty):
     """A penalty of latent-variable models, given draws, posteriors and the prior."""
 
     counts_rows: bool = False  # whether it needs to know how many training examples there are
+    keeps: Keeps = "best"  # "last" where it is a game, which no validation judges
 
     @abstractmethod
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:
@@ -220,7 +221,7 @@ class CriticPrior(CodeCritic):
     torch.Size([5])
     """
 
-    term = "prior_kl"
+    term, keeps = "prior_kl", "last"
 
     def reference(self, z: Tensor, p: Distribution) -> Tensor:
         with torch.no_grad():

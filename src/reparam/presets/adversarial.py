@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
+
+import torch
+from torch import nn
 
 from reparam import nets
 from reparam.config import TrainConfig
@@ -137,7 +141,7 @@ def aae(
         return _with_bound(space, options, penalty, prior, components)
     p_z: Prior = StandardNormal(options.latent_dim)
     if prior == "mixture":
-        p_z = MixturePrior(options.latent_dim, components)
+        p_z = _placed(MixturePrior(options.latent_dim, components))
     networks = options.networks(space)
     return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss)
 
@@ -163,8 +167,31 @@ def _with_bound(
         components=components,
     )
     model = of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
+    if isinstance(model.p_z, MixturePrior):
+        _placed(model.p_z)
     model.p_z.requires_grad_(False)
     return model
+
+
+@torch.no_grad()
+def _placed(prior: MixturePrior) -> MixturePrior:
+    """Its components evenly on a line or a circle, or anywhere on a sphere, and apart.
+
+    At radius √(2L); neighbors on the line or circle are four standard deviations apart or more.
+    """
+    _, components, entries = prior.mean.shape
+    radius, between = math.sqrt(2 * entries), math.pi / max(2, components)
+    if entries == 1:
+        between = math.asin(1 / max(2, components))
+        directions = torch.linspace(-1, 1, components).unsqueeze(1)
+    elif entries == 2:
+        angles = 2 * math.pi * torch.arange(components) / components
+        directions = torch.stack([angles.cos(), angles.sin()], 1)
+    else:
+        directions = nn.functional.normalize(prior.mean[0], dim=1)
+    prior.mean.copy_(radius * directions)
+    prior.log_scale.fill_(math.log(min(0.5, radius * math.sin(between) / 2)))
+    return prior
 
 
 @preset(
