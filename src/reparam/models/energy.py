@@ -215,7 +215,7 @@ class EnergyModel(Unnormalized):
 
     @torch.no_grad()
     def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
-        """Fit the base, to levels and the variance of their noise; chains that start anew go there."""
+        """Fit the base, to levels and the variance of their noise; chains start anew from it."""
         width = 2 / (self.space.levels or 1) if self.log_prob_draws else 0.0
         rows = (self.prepare(batch.x)[0] for batch in batches)
         self.base.learn(map(self._middle, rows), width**2 / 12)
