@@ -190,3 +190,6 @@ def test_training_gives_each_player_its_own_gradients_only(monkeypatch):
 def test_a_critic_of_other_codes_is_refused():
     with pytest.raises(ValueError, match="CriticPrior judges 3 latent dimensions"):
         rp.CriticPrior(3).refuse(rp.DiagonalNormal(2), StandardNormal(2))
+    networks = nn.Linear(6, 2), nn.Linear(2, 6)
+    with pytest.raises(ValueError, match="penalty: expected a critic of 2 latent dimensions"):
+        rp.AdversarialAutoencoder(data().space, *networks, StandardNormal(2), rp.CriticPrior(3))

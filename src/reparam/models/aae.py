@@ -51,7 +51,13 @@ class AdversarialAutoencoder(Autoencoder, Generator):
         penalty: CriticPrior,
         loss: Reconstruction = "auto",
     ) -> None:
-        super().__init__(space, encoder, decoder, prior.event_shape[0], loss)
+        (entries,) = prior.event_shape
+        if penalty.latent_dim != entries:
+            raise ValueError(
+                f"penalty: expected a critic of {entries} latent dimensions, as the prior has, got "
+                f"one of {penalty.latent_dim}"
+            )
+        super().__init__(space, encoder, decoder, entries, loss)
         self.p_z, self.prior_penalty = prior.requires_grad_(False), penalty
         self.rounding = Rounding(space)
 
