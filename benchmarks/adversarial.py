@@ -53,7 +53,7 @@ def trained(preset: str, data: Data, seed: int = 0, steps: int = 0, **how: objec
 def described(model: rp.Model, data: Data) -> str:
     """Some scores, as cells of a table."""
     scores = rp.evaluate(model, data)
-    cells = [f"{scores[name].value:.2f}" if name in scores else "" for name in COLUMNS]
+    cells = [f"{scores[name].value:.3g}" if name in scores else "" for name in COLUMNS]
     return " | ".join(cells)
 
 
