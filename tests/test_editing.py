@@ -9,7 +9,10 @@ from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from torch import nn
 
 import reparam as rp
-from reparam.model import Codec, Density, LogProb, Space
+from reparam.distributions.densities import StandardNormalDensity, StandardUniformDensity
+from reparam.editing import draw_codes, noise_decoder
+from reparam.evaluation.latents import influence
+from reparam.model import Codec, Decoder, Density, Generator, LogProb, Space
 
 SPACE = Space((4,), "real")
 
@@ -276,3 +279,92 @@ def test_an_exact_conditional_density_classifies_exactly():
     posterior = rp.classify(model, x).exp()
     assert torch.allclose((posterior * joint.sum(1, keepdim=True)).sum(0), model.frequencies)
     assert joint.sum().item() == pytest.approx(1, abs=1e-9)
+
+
+class Generated(Decoder, Generator):
+    """x = A z with z ~ N(0, I) that no x has."""
+
+    code_space = Space((2,), "real")
+
+    def __init__(self, space=SPACE):
+        super().__init__(space)
+        slopes = [[1.0, 0.0], [2.0, 0.0], [0.0, 3.0], [0.0, 0.0]]
+        self.slopes = torch.tensor(slopes, dtype=torch.float64)
+        self.to(torch.float64)
+
+    def loss(self, x, c=None, player="model"):
+        raise AssertionError
+
+    def prior(self, c=None):
+        return StandardNormalDensity(torch.zeros(1, 2, dtype=torch.float64))
+
+    def decode(self, code, c=None):
+        return code @ self.slopes.T
+
+    def draw(self, n, c, generator):
+        return self.decode(draw_codes(self, n, generator))
+
+
+class Uniform(Generated):
+    def prior(self, c=None):
+        return StandardUniformDensity(torch.zeros(1, 2, dtype=torch.float64))
+
+
+def test_what_decodes_noise():
+    gan = rp.build("gan", SPACE, latent_dim=2, hidden=(4,))
+    model = Generated()
+    assert noise_decoder(gan) is gan and noise_decoder(model) is model
+    aae = rp.build("aae", SPACE, latent_dim=2, hidden=(4,))
+    for other in (VAE, PLAIN, Identity(), aae, Uniform()):
+        assert noise_decoder(other) is None
+
+
+def test_codes_are_drawn_from_the_prior():
+    for model in (Generated(), VAE, rp.build("gan", SPACE, latent_dim=2, hidden=(4,))):
+        codes = draw_codes(model, 5, torch.Generator().manual_seed(0))
+        expected = torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=codes.dtype)
+        assert codes.equal(expected)
+    with pytest.raises(ValueError, match="expected one with a prior"):
+        draw_codes(Identity(), 5)
+    with pytest.raises(ValueError, match="n: "):
+        draw_codes(Generated(), 0)
+
+
+def test_between_codes_that_no_x_has():
+    """Along an arc, unless a line is asked for."""
+    model, first, second = Generated(), torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    turns = torch.linspace(0, math.pi / 2, 5, dtype=torch.float64)
+    arc = 2 * torch.stack([turns.cos(), turns.sin()], 1)
+    walk = rp.interpolate(model, first.double(), second.double(), steps=5)
+    torch.testing.assert_close(walk, model.decode(arc)[None], rtol=0, atol=1e-7)  # of PARALLEL
+    straight = rp.interpolate(model, first, second, steps=5, path="linear")
+    assert straight[0, 2].equal(model.decode(torch.ones(1, 2).double())[0])
+    with pytest.raises(ValueError, match=r"code: expected shape \(B, 2\), got \(3, 4\)"):
+        rp.interpolate(model, FIRST, SECOND)
+
+
+def test_traversals_of_codes_that_no_x_has():
+    space = Space((4,), "levels", 5, classes=3)
+    model = rp.build("gan", space, latent_dim=3, hidden=(4,), conditional=True)
+    model.class_names = ("a", "b", "c")
+    z, values = torch.randn(2, 3), torch.tensor([[-1.0, 1.0], [0.5, 0.0]])
+    walk = rp.traverse(model, z, [2, 0], values, c="b")
+    moved = z[1:].clone()
+    moved[:, 0] = 0.5
+    torch.testing.assert_close(walk[1, 1, 0], model.decode(moved, torch.tensor([1]))[0])
+    assert walk.shape == (2, 2, 2, 4)
+
+
+def test_influence_is_how_far_x_moves():
+    """Columns of x = A z, of variance a², move by 2 a, but for one that never moves."""
+    codes = torch.tensor([[1.0, 1.0], [-1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]]).double()
+    axes = influence(Generated(), codes)  # of codes of variance 1 columns vary by their slopes
+    torch.testing.assert_close(axes.amount, torch.tensor([2.0, 1.0]).sqrt())
+    assert axes.alive.all()
+    # Of pixels all have one variance, the mean of 1, 4, 9 and 0.
+    pixels = Generated(Space((1, 2, 2), "real"))
+    amount = torch.tensor([4 * (1 + 4) / 4, 4 * 9 / 4]) / (14 / 4)
+    torch.testing.assert_close(influence(pixels, codes).amount, amount.sqrt())
+    with torch.no_grad():
+        pixels.slopes[:, 1] *= 1e-3
+    assert influence(pixels, codes).alive.tolist() == [True, False]

@@ -4,28 +4,77 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import in_batches, rows_at_once
-from reparam.model import Codec, Density, LatentVariable, Model, positive_count
+from reparam.distributions.densities import StandardNormalDensity
+from reparam.model import (
+    Coded,
+    Decoder,
+    Density,
+    Distribution,
+    Encoder,
+    LatentVariable,
+    Model,
+    positive_count,
+)
 from reparam.space import as_tensor
 
 Path = Literal["linear", "spherical"]
 PARALLEL = 1e-6  # radians from 0 or π, within which two codes have no great circle of their own
 
 
+@runtime_checkable
+class _HasPrior(Protocol):
+    def prior(self, c: Tensor | None = None) -> Distribution: ...
+
+
+def noise_decoder(model: Model) -> Decoder | None:
+    """The model, where its codes are draws of N(0, I) and no x has one, as of a GAN; else None."""
+    if not isinstance(model, Decoder) or isinstance(model, Encoder):
+        return None
+    drawn = isinstance(model, _HasPrior) and isinstance(model.prior(), StandardNormalDensity)
+    return model if drawn else None
+
+
+@torch.no_grad()
+def draw_codes(model: Model, n: int, generator: torch.Generator | None = None) -> Tensor:
+    """n codes z ~ p(z), (n, *code_space.shape), of a model whose prior takes no condition.
+
+    Args:
+        model: one with a ``prior()``.
+        n: how many.
+        generator: of the draws.
+
+    Returns:
+        The codes, on the model's device.
+
+    Raises:
+        ValueError: n below 1, or a model without a prior.
+
+    >>> import reparam as rp
+    >>> model = rp.build("gan", rp.Space((2,), "real"), latent_dim=3)
+    >>> draw_codes(model, 5).shape
+    torch.Size([5, 3])
+    """
+    positive_count("n", n)
+    if not isinstance(model, _HasPrior):
+        raise ValueError(f"model: expected one with a prior of codes, got {type(model).__name__}")
+    return model.prior().repeat(n).sample(generator)
+
+
 @torch.no_grad()
 def interpolate(
-    model: Codec,
+    model: Decoder,
     first: Tensor,
     second: Tensor,
     *,
     steps: int = 9,
-    path: Path = "linear",
+    path: Path | None = None,
     c: Tensor | None = None,
     c_second: Tensor | None = None,
 ) -> Tensor:
@@ -37,16 +86,18 @@ def interpolate(
     Where θ is 0, π or (a code is 0) unknown, it is linear.
 
     Args:
-        model: any codec with real codes.
-        first, second: (B, *shape) each, in data units.
+        model: any codec with real codes, or a decoder, as a GAN.
+        first, second: (B, *shape) each, in data units; of a decoder without an encoder two codes,
+            (B, *code_space.shape) each.
         steps: how many x on the way, at least 2.
-        path: between the codes.
+        path: between the codes; None: spherical, where they are draws of N(0, I) that no x has,
+            and linear for all others.
         c: the condition of first.
         c_second: the condition of second; None: the same. A step is decoded under the condition of
             the nearer end, the middle one under that of second.
 
     Returns:
-        (B, steps, *shape): the reconstruction of first, …, the reconstruction of second.
+        (B, steps, *shape): the reconstruction of first, …, that of second; or codes decoded.
 
     Raises:
         ValueError: fewer than two steps, pairs that do not match, or codes that are indices.
@@ -63,6 +114,7 @@ def interpolate(
     positive_count("steps", steps)
     if steps < 2:
         raise ValueError(f"steps: expected at least 2, got {steps}")
+    path = path or ("linear" if noise_decoder(model) is None else "spherical")
     if path not in get_args(Path):
         raise ValueError(f"path: expected {' or '.join(get_args(Path))}, got {path!r}")
     if len(first) != len(second):
@@ -81,7 +133,7 @@ def interpolate(
 
 @torch.no_grad()
 def traverse(
-    model: Codec,
+    model: Decoder,
     x: Tensor,
     dimension: int | Sequence[int] | Tensor,
     values: Tensor,
@@ -92,8 +144,9 @@ def traverse(
     Of several entries each is moved by itself, the others being those of x.
 
     Args:
-        model: any codec with real codes.
-        x: (B, *shape), in data units.
+        model: any codec with real codes, or a decoder, as a GAN.
+        x: (B, *shape), in data units; of a decoder without an encoder codes,
+            (B, *code_space.shape).
         dimension: which entry of the code, from 0, of the code flattened; or n of them.
         values: (S,), in units of the code; or (n, S), the values of each of n.
         c: the condition of x.
@@ -131,11 +184,12 @@ def traverse(
     moved = codes[:, None, None].repeat(1, *values.shape, 1)
     for row, (one, along) in enumerate(zip(dimension, values.to(codes), strict=True)):
         moved[:, row, :, one] = along
-    c = None if c is None else model.prepare(x, c, model.encodes)[1]
-    c = None if c is None else c.repeat_interleave(values.numel(), 0)
+    if c is not None:
+        given = model._condition(c, len(code))
+        c = None if given is None else given.repeat_interleave(values.numel(), 0)
     rows = moved.view(-1, *code.shape[1:])
     decoded = in_batches(model.decode, rows_at_once(model.space), rows, c)
-    return decoded.unflatten(0, (len(x), *values.shape))
+    return decoded.unflatten(0, (len(code), *values.shape))
 
 
 @torch.no_grad()
@@ -289,10 +343,11 @@ def _spherical(first: Tensor, second: Tensor, t: float) -> Tensor:
     return torch.where(turns, circle, _linear(a, b, t)).view_as(first)
 
 
-def _real_code(model: Codec, x: Tensor, c: Tensor | None) -> Tensor:
-    _refuse_others(model, Codec, "codes, as an autoencoder or a VAE")
+def _real_code(model: Decoder, x: Tensor, c: Tensor | None) -> Tensor:
+    """The code of x; x itself, where the model makes no codes and has been given one."""
+    _refuse_others(model, Decoder, "codes, as an autoencoder or a VAE")
     _refuse_indices(model)
-    return model.encode(x, c)
+    return model.encode(x, c) if isinstance(model, Encoder) else model.prepare_code(x)
 
 
 def _refuse_others(model: object, kind: type[Model], what: str) -> None:
@@ -300,6 +355,6 @@ def _refuse_others(model: object, kind: type[Model], what: str) -> None:
         raise ValueError(f"model: expected one with {what}, got {type(model).__name__}")
 
 
-def _refuse_indices(model: Codec) -> None:
+def _refuse_indices(model: Coded) -> None:
     if model.code_space.kind != "real":
         raise ValueError("model: expected real codes, got indices, with nothing between them")

@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Generator, Tensor, nn
 
+from reparam.distribution import Distribution
+
 
 @dataclass(frozen=True)
 class Noise:
@@ -131,6 +133,30 @@ class Spent:
     nats: Tensor
 
 
+@dataclass(frozen=True)
+class Judgment:
+    """One number that a model gives every x, and that says how far it takes x for data.
+
+    Args:
+        name: ``"logit of the critic"`` or ``"energy"``.
+        unit: of the number, ``""`` where it has none.
+        of: (x, c) → the number (B,), of x in data units, deterministic.
+        energy: whether p(x) is proportional to exp(−number), so that data are where it is low, and
+            means something at every x; else data are where it is high.
+
+    >>> import torch
+    >>> Judgment("energy", "nats", lambda x, c: x.square().sum(1), energy=True).of(
+    ...     torch.ones(3, 2), None
+    ... )
+    tensor([2., 2., 2.])
+    """
+
+    name: str
+    unit: str
+    of: Callable[[Tensor, Tensor | None], Tensor]
+    energy: bool = False
+
+
 Drawn = TypeVar("Drawn", covariant=True)
 
 
@@ -200,6 +226,27 @@ class SamplesNotFinite(RuntimeWarning):
 
 class OfData(nn.Module):
     """A module whose buffers describe the training data and are no part of what was learned."""
+
+
+@runtime_checkable
+class DrawnByChains(Protocol):
+    """A model whose draws are the ends of Markov chains."""
+
+    def chain_path(
+        self, n: int, shares: Sequence[float], generator: Generator | None = None
+    ) -> dict[int, Tensor]:
+        """Where n chains stand in data units after such shares, from 0 to 1, of the sweeps of a
+        draw, by the number of sweeps."""
+        ...
+
+
+@runtime_checkable
+class FromPrior(Protocol):
+    """A model whose draws of x begin with z ~ p(z)."""
+
+    def prior(self, c: Tensor | None = None) -> Distribution:
+        """p(z): a single row where it does not depend on c."""
+        ...
 
 
 @runtime_checkable

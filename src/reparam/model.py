@@ -13,19 +13,14 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.batching import draws_at_once
-from reparam.conditions import (
-    attributes_of,
-    check_attributes,
-    check_labels,
-    labels_of,
-)
+from reparam.conditions import attributes_of, check_attributes, check_labels, labels_of
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.exchange import Batch as Batch
 from reparam.exchange import LogPartition as LogPartition
 from reparam.exchange import LogProb as LogProb
 from reparam.exchange import Loss as Loss
-from reparam.inspection import FromNoise, Inspectable
+from reparam.inspection import FromNoise, Inspectable, Judgment
 from reparam.limits import positive_count as positive_count
 from reparam.space import Column as Column
 from reparam.space import DataKind as DataKind
@@ -304,6 +299,11 @@ class Generator(Model):
     @property
     def from_noise(self) -> FromNoise[Generator] | None:
         """How x is drawn by undoing noise, for pictures; None where it is drawn otherwise."""
+        return None
+
+    @property
+    def judgment(self) -> Judgment | None:
+        """The number by which a critic or an energy tells x from data; None where there is none."""
         return None
 
 

@@ -73,8 +73,8 @@ def test_names_of_the_field_are_answered(reparam):
     for family, (names, instead) in NOT_YET.items():
         assert not set(names) & PRESETS.keys(), family
         assert set(instead.replace(",", "").split()) & PRESETS.keys(), instead
-    with pytest.raises(ValueError, match="WGAN: adversarial models are not here yet; nearest"):
-        rp.build("WGAN", rp.Space((4,), "real"))
+    with pytest.raises(ValueError, match="StyleGAN: adversarial models are not here yet; nearest"):
+        rp.build("StyleGAN", rp.Space((4,), "real"))
 
 
 def test_models_are_listed_by_family(reparam):

@@ -174,3 +174,72 @@ def test_mistakes_are_named(reparam, made, tmp_path, words, named):
     command, run, *rest = words
     code, _, err = reparam(command, made / run, *rest[:-1], tmp_path / rest[-1])
     assert code == 2 and named in err and not list(tmp_path.iterdir()), err
+
+
+@pytest.fixture(scope="session")
+def gans(tmp_path_factory):
+    """Small generators, of which one takes labels."""
+    folder, digits = tmp_path_factory.mktemp("gans"), rp.load_data("digits")
+    for name, conditional in (("gan", False), ("by-class", True)):
+        options = {"latent_dim": 4, "hidden": (8,), "conditional": conditional}
+        model = rp.build("gan", digits.space, **options)
+        rp.fit(model, digits, epochs=1, out=folder / name, progress=False)
+    return folder
+
+
+def test_interpolations_lead_between_draws_where_images_have_no_codes(reparam, gans, tmp_path):
+    words, out = ["interpolate", gans / "gan", "--steps", 4, "--seed", 5], tmp_path / "i.npz"
+    code, said, err = reparam(*words, "-o", out)
+    assert code == 0 and "from one draw of z to another" in said, err
+    model, generator = rp.load(gans / "gan"), torch.Generator().manual_seed(5)
+    z = torch.randn(2, 4, generator=generator)
+    expected = rp.interpolate(model, z[:1], z[1:], steps=4, path="spherical")[0]
+    assert np.allclose(np.load(out)["x"], expected.numpy(), rtol=1e-5)
+    assert reparam(*words, "-o", tmp_path / "i.png")[0] == 0
+    assert 3 < np.divide(*Image.open(tmp_path / "i.png").size) < 5  # four in a row, no others
+    assert reparam(*words, "-o", f"{tmp_path}/steps/")[0] == 0
+    assert len(list((tmp_path / "steps").iterdir())) == 4
+
+
+def test_draws_of_z_have_a_class(reparam, gans, tmp_path):
+    out = tmp_path / "i.npz"
+    words = [gans / "by-class", "--label", 7, "--steps", 3]
+    assert reparam("interpolate", *words, "-o", out)[0] == 0
+    model, z = (
+        rp.load(gans / "by-class"),
+        torch.randn(2, 4, generator=torch.Generator().manual_seed(0)),
+    )
+    found = np.load(out)["x"]
+    assert np.allclose(found[0], model.decode(z[:1], torch.tensor([7]))[0].detach(), rtol=1e-5)
+    assert reparam("traverse", *words, "-o", tmp_path / "t.png")[0] == 0
+    assert reparam("interpolate", *words[:1], "-o", tmp_path / "j.png")[0] == 0
+    code, _, err = reparam("interpolate", gans / "gan", "--label", 7, "-o", tmp_path / "k.png")
+    assert code == 2 and "not conditional" in err
+
+
+def test_traversals_move_a_draw_where_images_have_no_codes(reparam, gans, tmp_path):
+    out = tmp_path / "t.npz"
+    words = ["traverse", gans / "gan", "--steps", 3, "--reach", 2, "--seed", 5, "-o", out]
+    code, said, err = reparam(*words, "--dimension", 2)
+    assert code == 0 and "of a draw of z" in said, err
+    stored, model = np.load(out), rp.load(gans / "gan")
+    assert stored["value"].tolist() == [-2, 0, 2]
+    z = torch.randn(1, 4, generator=torch.Generator().manual_seed(5))
+    expected = rp.traverse(model, z, 2, torch.tensor([-2.0, 0, 2]))[0]
+    assert np.allclose(stored["x"], expected.numpy(), rtol=1e-5)
+    assert reparam(*words, "--force")[0] == 0
+    assert sorted(set(np.load(out)["dimension"].tolist())) == [0, 1, 2, 3]
+    code, _, err = reparam(*words, "--dimension", 4, "--force")
+    assert code == 2 and "expected 0 to 3, got 4" in err
+
+
+def test_numbers_of_images_are_refused_where_images_have_no_codes(reparam, gans, made, tmp_path):
+    out = ["-o", tmp_path / "o.png"]
+    for words in (["interpolate", gans / "gan", 3, 17], ["traverse", gans / "gan", 3]):
+        code, _, err = reparam(*words, *out)
+        assert code == 2 and len(err.strip().splitlines()) <= 2
+        assert "GAN has no codes of given examples; name none" in " ".join(err.split())
+    code, _, err = reparam("reconstruct", gans / "gan", *out)
+    assert code == 2 and "has no codes of given examples; use an autoencoder" in err
+    code, _, err = reparam("interpolate", made / "cvae", 3, *out)
+    assert code == 2 and "expected two examples" in err

@@ -190,10 +190,18 @@ def test_draws_that_are_not_finite_are_refused():
     space = Space((3,), "real")
     data = data_of(normal(7, 3).float(), normal(7, 3, seed=1).float(), space)
     nan = Draws(space, lambda n, generator: torch.full((n, 3), math.nan))
-    with pytest.raises(ValueError, match="^samples: 7 of 7 are not finite.*smaller lr$"):
+    with pytest.raises(
+        ValueError, match=r"^samples: 7 of 7 \(100 %\) are .*frechet_distance.*smaller lr$"
+    ):
         rp.evaluate(nan, data)
+    one = Draws(
+        space,
+        lambda n, generator: torch.cat([torch.ones(n - 1, 3), torch.tensor([[1, 2, math.inf]])]),
+    )
+    with pytest.raises(ValueError, match=r"^samples: 1 of 7 \(14.3 %\) are not finite"):
+        rp.evaluate(one, data)
     huge = Draws(space, lambda n, generator: torch.full((n, 3), 1e38).double() * 1e20)
-    with pytest.raises(ValueError, match="^samples: 7 of 7 .* too large"):
+    with pytest.raises(ValueError, match=r"^samples: 7 of 7 .* too large"):
         rp.evaluate(huge, data)
 
 

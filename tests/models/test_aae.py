@@ -155,17 +155,14 @@ def test_the_prior_of_normal_codes_is_the_one_asked_for_and_stays():
 @pytest.mark.parametrize("posterior", ["deterministic", "normal"])
 @pytest.mark.parametrize("latent_dim", [1, 2, 5])
 def test_components_of_a_mixture_are_apart(posterior, latent_dim):
-    """On a circle of radius 2 ten of them are 4 sin 18° = 1.24 from the next, four deviations."""
+    """The next one is four deviations away; on a sphere, where chance has them, at least one."""
     options = {"prior": "mixture", "components": 10, "posterior": posterior}
     torch.manual_seed(0)
     model = rp.build("aae", data().space, latent_dim=latent_dim, hidden=(8,), **options)
     p = model.prior()
     mean, scale = p.mean[0].detach(), p.log_scale.exp().max().item()
     nearest = torch.cdist(mean, mean).fill_diagonal_(math.inf).min().item()
-    if latent_dim == 2:
-        assert nearest == pytest.approx(4 * math.sin(math.pi / 10), abs=1e-5)
-    assert nearest > 3.99 * scale or latent_dim > 2
-    assert mean.norm(dim=1).max().item() == pytest.approx(math.sqrt(2 * latent_dim), abs=1e-5)
+    assert nearest > (1 if latent_dim > 2 else 3.9) * scale
 
 
 def test_what_would_be_ignored_is_refused():

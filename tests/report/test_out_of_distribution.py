@@ -24,13 +24,13 @@ def shown():
 
 
 def test_every_density_has_a_card_and_all_one_scale(shown, tmp_path, monkeypatch):
-    ends, bars = [], section._bars
+    ends, plotted = [], section.stacked
 
-    def keep(axis, told, at, place, **style):
+    def keep(sets, usual, at, *others):
         ends.append(at)
-        bars(axis, told, at, place, **style)
+        return plotted(sets, usual, at, *others)
 
-    monkeypatch.setattr(section, "_bars", keep)
+    monkeypatch.setattr(section, "stacked", keep)
     content = section.build(shown)
     assert [card.label for card in content.cards] == ["vae", "pca"] and len({*ends}) == 1
     vae, pca = content.cards

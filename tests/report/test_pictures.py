@@ -87,12 +87,13 @@ def test_values_outside_and_nan_are_clipped():
 
 
 def test_projections_agree_on_either_side_of_the_matrix():
-    from reparam.report.sections.latent_map import project
+    from reparam.report.sections.latent_map import Projection
 
     x = torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
-    narrow, text = project(x)
-    wide, same = project(torch.cat([x, torch.zeros(7, 6)], 1))
-    assert torch.allclose(narrow, wide, atol=1e-5) and text[4:] == same[5:]
+    padded = torch.cat([x, torch.zeros(7, 6)], 1)
+    few, many = Projection.of(x), Projection.of(padded)
+    narrow, wide = few(x), many(padded)
+    assert torch.allclose(narrow, wide, atol=1e-5) and few.said[4:] == many.said[5:]
     assert narrow[:, 0].var() > narrow[:, 1].var()
 
 

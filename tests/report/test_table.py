@@ -241,8 +241,8 @@ def test_training_data_are_a_row_that_is_ranked_with_no_model():
     shares = {"sample_precision": Score(0.922, "share", 359, "test", 0.0174)}
     entries = [entry("A", **distance(3.0)), entry("B", **distance(4.0), elbo=score(-1.0))]
     table = score_table(entries, distance(1.6) | shares)
-    assert [row[1].rank for row in table.rows] == ["best", ""]
-    elbo, floor = table.reference  # of the columns that models have
+    assert [row[0].rank for row in table.rows] == ["best", ""]
+    floor, elbo = table.reference  # of the columns that models have, where A has no likelihood
     assert (floor.value, floor.error, floor.rank, floor.key) == ("1.60", "0.10", "", None)
     assert "training examples in place of samples; 359 test examples" in floor.why
     assert elbo.absent == "A score of models, not of data"

@@ -73,8 +73,8 @@ def test_paths_have_a_column_for_each_time(data, ddpm, monkeypatch):
     seen = []
     monkeypatch.setattr(from_noise, "grid", lambda x, *a, **k: seen.append(x))
     (card,) = built(from_noise, shown(data, made("vae", SPACE), ddpm))
-    assert card.model == 1 and len(card.times) == from_noise.INSTANTS
-    assert card.times[0] == "1" and card.times[-1] == "0"
+    assert card.model == 1 and len(card.columns) == from_noise.INSTANTS
+    assert card.columns[0] == "1" and card.columns[-1] == "0"
     forward, states, estimates = seen
     assert any(torch.equal(forward[-1], x) for x in data.test.x)  # without noise
     assert torch.equal(states[-1], estimates[-1]) and not torch.equal(states[0], estimates[0])

@@ -25,8 +25,9 @@ from reparam.train.judge import disagreement
 from reparam.train.state import refuse_patience
 
 loop = importlib.import_module("reparam.train.loop")
-# Their weights are learned or controlled.
-KEEP_THE_LAST = {"l-vae", "dl-vae", "control-vae", "dynamic-vae"}
+WEIGHED = {"l-vae", "dl-vae", "control-vae", "dynamic-vae"}  # by what is learned or controlled
+JUDGED = {"gan", "aae", "vae-gan", "rbm", "ebm"}  # by critics that learn, and chains that move
+KEEP_THE_LAST = WEIGHED | JUDGED
 
 
 class Pulled(Model):

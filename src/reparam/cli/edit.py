@@ -16,14 +16,12 @@ from reparam.cli.examples import (
     Label,
     Out,
     Part,
-    codec,
-    condition_of,
     examples_of,
-    one_example,
 )
 from reparam.cli.options import Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
-from reparam.cli.tables import named, score_table, show, told
+from reparam.cli.starts import OfDraws, decoder, spread, starts
+from reparam.cli.tables import score_table, show, told
 from reparam.wording import counted
 
 if TYPE_CHECKING:
@@ -31,7 +29,8 @@ if TYPE_CHECKING:
 
     from reparam.cli.outputs import Result
     from reparam.data import DataRecord, Split
-    from reparam.model import Codec, Density
+    from reparam.evaluation.latents import Axes
+    from reparam.model import Density
 
 MOST_ROWS = 16  # and columns of a picture, where nothing else is asked for
 ROWS_AT_ONCE = 100  # examples classified between two signs of life
@@ -40,21 +39,26 @@ Steps = Annotated[int, Parameter(help="How many x on the way, both ends included
 
 def interpolate(
     run: Run,
-    first: Example,
-    second: Example,
+    first: Example | None = None,
+    second: Example | None = None,
     /,
     *,
     out: Out = "interpolation.png",
     steps: Steps = 9,
     split: Part = "test",
     path: Annotated[
-        Literal["linear", "spherical"], Parameter(help="Between the two codes.")
-    ] = "linear",
+        Literal["linear", "spherical"] | None,
+        Parameter(help="Between the codes; none: spherical between draws, linear else."),
+    ] = None,
     label: ClassName = None,
+    seed: OfDraws = 0,
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Decode a path between the codes of two examples, which frame it in a picture."""
+    """Decode a path between the codes of two examples, which frame it in a picture.
+
+    Of a model that makes no codes of examples, as a GAN, between two draws of z.
+    """
     import torch
 
     from reparam.cli.folders import numbered
@@ -62,22 +66,23 @@ def interpolate(
     from reparam.editing import interpolate as between
 
     opened = where.open(run)
-    target = Target.of(out, force, opened.record, first, second)
-    record, model = opened.record, codec(opened)
+    record = opened.record
+    target = Target.of(out, force, record, first, second)
+    model = decoder(opened)
     places = target.claim(numbered(steps))
-    a, b = (one_example(which, opened, split) for which in (first, second))
-    c = [condition_of(opened, end, label) for end in (a, b)]
+    a, b = starts(opened, (first, second), split, label, seed)
     with steps_shown("interpolating"):
-        x = between(model, a.x, b.x, steps=steps, path=path, c=c[0], c_second=c[1])[0].cpu()
-    tiles, arrays = torch.cat([a.x.to(x), x, b.x.to(x)]), {"x": x, "t": torch.linspace(0, 1, steps)}
-    result = Result(arrays, record.columns, lambda: tiles, len(tiles), (1, steps + 1), places)
-    emit(result, target, record)
-    show(f"{steps} steps from {named(first)} to {named(second)} in {told(out)}")
+        x = between(model, a.x, b.x, steps=steps, path=path, c=a.c, c_second=b.c)[0].cpu()
+    tiles = x if a.drawn else torch.cat([a.x.to(x), x, b.x.to(x)])
+    apart = () if a.drawn else (1, steps + 1)
+    arrays = {"x": x, "t": torch.linspace(0, 1, steps)}
+    emit(Result(arrays, record.columns, lambda: tiles, len(tiles), apart, places), target, record)
+    show(f"{steps} steps from {a.name} to {b.name} in {told(out)}")
 
 
 def traverse(
     run: Run,
-    example: Example = "0",
+    example: Example | None = None,
     /,
     *,
     dimension: Annotated[
@@ -87,46 +92,49 @@ def traverse(
     out: Out = "traversal.png",
     steps: Steps = 9,
     reach: Annotated[
-        float, Parameter(help="Standard deviations of the test codes to either side.")
+        float, Parameter(help="Standard deviations of the test codes, or of z, to either side.")
     ] = 2.5,
     split: Part = "test",
     label: ClassName = None,
+    seed: OfDraws = 0,
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Decode an example while one entry of its code moves and the others stay: a row for each."""
+    """Decode an example while one entry of its code moves and the others stay: a row for each.
+
+    It is the first one, unless you say which; of a model that makes no codes of examples, as a
+    GAN, it is a draw of z.
+    """
     import torch
 
-    from reparam.cli.folders import place_of, several
+    from reparam.cli.folders import several
     from reparam.cli.outputs import Result, Target, emit
     from reparam.editing import traverse as along
-    from reparam.evaluation.representation import code_features
-    from reparam.model import positive_count
+    from reparam.model import Encoder, positive_count
 
     opened = where.open(run)
-    record, model = opened.record, codec(opened, own=True)
+    record, model = opened.record, decoder(opened, own=True)
     target = Target.of(out, force, record, example)
     if not 0 <= reach < math.inf:
         raise ValueError(f"reach: expected a finite number of at least 0, got {reach}")
     positive_count("steps", steps)
-    found, test = one_example(example, opened, split), opened.data().test
-    codes = code_features(model, test)
-    chosen = dimension or _strongest(model, test, codes)
+    if example is None and isinstance(model, Encoder):
+        example = "0"
+    (start,) = starts(opened, (example,), split, label, seed)
+    mean, deviation, axes = spread(opened, model, start, seed)
+    chosen = dimension or _strongest(axes)
     for one in chosen:
-        if not 0 <= one < codes.shape[1]:
-            raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")
-    place = place_of(found, example)
-    rows = [place._replace(name=f"{place.name[:-4]}-z{one}.png") for one in chosen]
+        if not 0 <= one < len(mean):
+            raise ValueError(f"dimension: expected 0 to {len(mean) - 1}, got {one}")
+    rows = [start.place._replace(name=f"{start.place.name[:-4]}-z{one}.png") for one in chosen]
     places = target.claim([step for row in rows for step in several(row, steps)])
-    mean, deviation = codes[:, chosen].mean(0), codes[:, chosen].std(0, correction=0)
-    values = mean[:, None] + deviation[:, None] * torch.linspace(-reach, reach, steps)
-    c = condition_of(opened, found, label)
-    x = along(model, found.x, chosen, values, c)[0].flatten(0, 1).cpu()
+    values = mean[chosen, None] + deviation[chosen, None] * torch.linspace(-reach, reach, steps)
+    x = along(model, start.x, chosen, values, start.c)[0].flatten(0, 1).cpu()
     number = torch.tensor(chosen).repeat_interleave(steps)
     arrays = {"x": x, "dimension": number, "value": values.flatten()}
     emit(Result(arrays, record.columns, lambda: x, steps, places=places), target, record)
     listed = ", ".join(map(str, chosen))
-    show(f"dimensions {listed}, {steps} steps each, in {told(out)}")
+    show(f"dimensions {listed} of {start.name}, {steps} steps each, in {told(out)}")
 
 
 def classify(
@@ -221,10 +229,7 @@ def _by_class(split: Split, found: Tensor, names: tuple[str, ...], record: DataR
     return Result({"x": split.x}, tiles=lambda: tiles, width=width, places=below)
 
 
-def _strongest(model: Codec, split: Split, codes: Tensor) -> list[int]:
-    """The entries of the code that carry most, by rate or variance, at most MOST_ROWS."""
-    from reparam.evaluation.latents import importance
-
-    axes = importance(model, split, codes, seed=0)
+def _strongest(axes: Axes) -> list[int]:
+    """The entries of the code that carry most, or change x most, at most MOST_ROWS."""
     order = axes.amount.argsort(descending=True)
     return order[axes.alive[order]][:MOST_ROWS].tolist() or order[:1].tolist()

@@ -63,11 +63,13 @@ def codec(run: OpenRun, own: bool = False) -> Codec:
         run: which.
         own: whether only codes that were learned will do; not noise, which solving makes of x.
     """
+    from reparam.model import Decoder
     from reparam.models.diffusion_codec import DiffusionCodec
 
     found, name = run.model.as_codec(), type(run.model).__name__
     if found is None:
-        raise ValueError(f"{run.path}: {name} has no codes; use an autoencoder or a VAE")
+        of = " of given examples" if isinstance(run.model, Decoder) else ""
+        raise ValueError(f"{run.path}: {name} has no codes{of}; use an autoencoder or a VAE")
     if isinstance(found, DiffusionCodec):
         if own:
             raise ValueError(

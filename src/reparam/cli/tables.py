@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from reparam.measures import HEADLINES
+from reparam.measures import HEADLINES, measure
 from reparam.terminal import console, printable
 
 if TYPE_CHECKING:
@@ -96,7 +96,11 @@ def comparison_table(models: Mapping[str, Scores], width: int | None = None) -> 
         width: characters in a line, None: of the terminal; where they are few, labels are broken
             between words and errors stand below their values, but nothing is cut off.
     """
+    from reparam.evaluation.scores import groups_in_order  # torch, which takes a second
+
+    groups = groups_in_order(models.values())
     there = [name for name in HEADLINES if any(name in scores for scores in models.values())]
+    there.sort(key=lambda name: groups.index(measure(name).group))
     rows = {
         label: [printable(label), *(value_text(name, scores.get(name)) for name in there)]
         for label, scores in models.items()

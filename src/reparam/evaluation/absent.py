@@ -74,7 +74,9 @@ def left_out(model: Model, names: Collection[str]) -> list[str]:
 def _lacks(model: Model, role: type) -> str:
     """What a model is not, for which a score is defined."""
     if role is Density:
-        plain = isinstance(model, Codec) and not isinstance(model, Generator)
+        if isinstance(model, Generator):
+            return "This model draws x, but has no explicit density"
+        plain = isinstance(model, Codec)
         return f"{'A plain autoencoder' if plain else 'This model'} has no likelihood"
     if role is LatentVariable:
         return "Defined for models with q(z|x) and p(z) only"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from reparam.batching import in_batches, rows_at_once
 from reparam.data import Split
 from reparam.evaluation.likelihood import bound_terms
 from reparam.evaluation.representation import code_features
 from reparam.evaluation.scores import Score
-from reparam.model import LatentVariable, Model
+from reparam.model import Decoder, LatentVariable, Model
 
 ACTIVE_VARIANCE = 0.01  # of a mean over the data, at most: no active unit
 COLLAPSED_NATS = 0.01  # mean rate below which a dimension says nothing
+LITTLE = 0.01  # of the largest change of x: what counts as idle in a decoder of noise
 NEGLIGIBLE = 1e-4  # of the largest variance: what counts as idle in a codec without a prior
 
 
@@ -81,3 +84,39 @@ def importance(model: Model, split: Split, flat: Tensor, seed: int) -> Axes:
         return Axes(rates.mean(0).float().cpu(), ~collapsed(rates), "nats", order)
     order += f"; idle: at most {ACTIVE_VARIANCE}, no active unit"
     return Axes(variance, variance > ACTIVE_VARIANCE, "variance", order)
+
+
+@torch.no_grad()
+def influence(model: Decoder, codes: Tensor, c: Tensor | None = None) -> Axes:
+    """How far x moves while one entry of its code goes from −1 to 1 and the others stay.
+
+    For codes that are standard normal noise, which no x has: no rate, and one variance for all. The
+    change is a root mean square over codes and entries of x, in standard deviations of x: those of
+    each column of a table, and one for all pixels.
+
+    Args:
+        model: any decoder of real codes.
+        codes: (N, *code_space.shape), draws.
+        c: the condition of one row, the same for all.
+    """
+    flat, shape, rows = codes.flatten(1), codes.shape[1:], rows_at_once(model.space)
+
+    def decoded(flat: Tensor) -> Tensor:
+        of_all = None if c is None else c.expand(len(flat), *c.shape[1:])
+        found = in_batches(model.decode, rows, flat.unflatten(1, shape), of_all)
+        return found.flatten(1).cpu().double()
+
+    variance = decoded(flat).var(0, correction=0)
+    variance = variance.mean() if model.space.is_image else variance
+    scale, amounts = torch.where(variance > 0, variance, 1.0).sqrt(), []
+    for entry in range(flat.shape[1]):
+        ends = flat.repeat(2, 1)
+        ends[:, entry] = torch.tensor([-1.0, 1.0]).repeat_interleave(len(flat)).to(ends)
+        low, high = decoded(ends).chunk(2)
+        amounts.append(((high - low) / scale).square().mean().sqrt())
+    amount = torch.stack(amounts).float()
+    order = (
+        "By how far x moves, in its standard deviations, while the entry goes from −1 to 1; idle: "
+        f"at most {LITTLE:g} of the largest"
+    )
+    return Axes(amount, amount > LITTLE * amount.max(), "change of x", order)

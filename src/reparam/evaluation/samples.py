@@ -154,9 +154,11 @@ def _refuse_not_finite(rows: Tensor) -> None:
     """Samples or their features; rows of data, whose cells may be missing, have features only."""
     good = rows.flatten(1).isfinite().all(1)
     if not good.all():
+        bad, n = int((~good).sum()), len(rows)
         raise ValueError(
-            f"samples: {(~good).sum()} of {len(rows)} are not finite, or too large for their "
-            "features; the model has diverged, train it with a smaller lr"
+            f"samples: {bad} of {n} ({100 * bad / n:.3g} %) are not finite, or too large for their "
+            f"features, so that frechet_distance and all other scores of samples have no value; "
+            "the model has diverged, train it with a smaller lr"
         )
 
 

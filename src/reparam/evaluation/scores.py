@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
+from reparam.measures import SCORES, measure
 from reparam.model import Kind
 
 if TYPE_CHECKING:
@@ -188,6 +189,29 @@ class ScoreTable(Scores):
 
         rows = {name: score.to_json() for name, score in self.items()}
         return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def groups_in_order(models: Iterable[Collection[str]]) -> list[str]:
+    """The groups of scores in the order of their columns.
+
+    Likelihoods come first. Where some model has scores of samples and no likelihood, samples come
+    next: they stand in its place.
+
+    Args:
+        models: the names of the scores of each.
+
+    >>> groups_in_order([["log_likelihood", "frechet_distance"]])[:2]
+    ['Density', 'Latents']
+    >>> groups_in_order([["frechet_distance", "reconstruction_mse"]])[:2]
+    ['Density', 'Samples']
+    """
+    groups = list(dict.fromkeys(known.group for known in SCORES.values()))
+    for names in models:
+        found = {measure(name).group for name in names}
+        if "Samples" in found and "Density" not in found:
+            rest = [group for group in groups if group not in ("Density", "Samples")]
+            return ["Density", "Samples", *rest]
+    return groups
 
 
 def finite(scores: Mapping[str, Score]) -> Scores:

@@ -140,8 +140,7 @@ class EnergyModel(Unnormalized):
         y, ladj = self.scaled(x, generator)
         return y, ladj.expand(x.shape[0])
 
-    def _middle(self, x: Tensor) -> Tensor:
-        """y without noise, of levels the middles of their boxes."""
+    def still(self, x: Tensor) -> Tensor:
         return x if self.scaled is None else self.scaled(x, middle=True)[0]
 
     def back(self, y: Tensor) -> Tensor:
@@ -218,5 +217,5 @@ class EnergyModel(Unnormalized):
         """Fit the base, to levels and the variance of their noise; chains start anew from it."""
         width = 2 / (self.space.levels or 1) if self.log_prob_draws else 0.0
         rows = (self.prepare(batch.x)[0] for batch in batches)
-        self.base.learn(map(self._middle, rows), width**2 / 12)
+        self.base.learn(map(self.still, rows), width**2 / 12)
         self.partition.forget()

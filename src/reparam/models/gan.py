@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.diffusion.units import Units
 from reparam.distributions.priors import StandardNormal
+from reparam.inspection import Judgment
 from reparam.limits import Count, NonNegative, limited
 from reparam.model import Decoder, Descend, Distribution, Generator, Loss, Player, Space, Stage
 from reparam.models.conditional import Conditional
 from reparam.objectives.adversarial_losses import (
+    LOGIT,
     LOSSES,
     AdversarialName,
     gradient_penalty,
@@ -165,6 +167,10 @@ class GAN(Conditional, Decoder, Generator):
         if not self.all_real:
             h = torch.where(self.reals, h, h.tanh()) if self.some_real else h.tanh()
         return self.units.entries(h)
+
+    @property
+    def judgment(self) -> Judgment:
+        return Judgment(LOGIT, self.costs.unit, self.logits)
 
     def logits(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         """What the critic says of x: above 0 where it takes it for data, (B,)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import torch
@@ -13,6 +14,7 @@ from reparam import numerics
 from reparam.batching import draws_at_once
 from reparam.chains.partition import Partition
 from reparam.exchange import LogPartition, LogProb
+from reparam.inspection import Judgment
 from reparam.model import Batch, Density, Loss, Model, Solve, Space
 from reparam.news import tell
 
@@ -72,6 +74,10 @@ class Unnormalized(Density):
     @abstractmethod
     def units(self, x: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """y, perhaps by noise, and log |det ∂y/∂x|, (B,)."""
+
+    def still(self, x: Tensor) -> Tensor:
+        """y without noise, in the middle of where that would put it."""
+        return self.units(x, None)[0]
 
     @abstractmethod
     def back(self, y: Tensor) -> Tensor:
@@ -147,6 +153,15 @@ class Unnormalized(Density):
         return LogProb(value, kind, samples if self.log_prob_draws else 1)
 
     @property
+    def judgment(self) -> Judgment:
+        """−log of what p is proportional to, the base included, in the units of y."""
+
+        def energy(x: Tensor, c: Tensor | None) -> Tensor:
+            return -self.log_weight(self.still(self.prepare(x, c)[0]))
+
+        return Judgment("energy", "nats", energy, energy=True)
+
+    @property
     def log_partition(self) -> LogPartition:
         partition = self.partition
         if not (partition.is_of(self.parameters()) and partition.measured):
@@ -217,6 +232,19 @@ class Unnormalized(Density):
             done += sweeps
             y = self.advanced(y, sweeps, min(1.0, 2 * done / self.draw_sweeps), generator)
             yield y
+
+    @torch.no_grad()
+    def chain_path(
+        self, n: int, shares: Sequence[float], generator: torch.Generator | None = None
+    ) -> dict[int, Tensor]:
+        """Where n chains stand after such shares of their sweeps, x by the number of these."""
+        last = math.ceil(self.draw_sweeps / SWEEPS_AT_ONCE)
+        wanted = {round(share * last) for share in shares}
+        return {
+            min(index * SWEEPS_AT_ONCE, self.draw_sweeps): self.back(y)
+            for index, y in enumerate(self.walk(n, generator))
+            if index in wanted
+        }
 
 
 def _saved(model: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:

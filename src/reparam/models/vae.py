@@ -13,6 +13,7 @@ from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.distributions.transformed import Transformed
+from reparam.inspection import Judgment
 from reparam.model import (
     Batch,
     Descend,
@@ -129,6 +130,10 @@ class VAE(Conditional, LatentVariable):
     @property
     def unsettled(self) -> str:
         return self.objective.unsettled
+
+    @property
+    def judgment(self) -> Judgment | None:
+        return self.objective.judgment(self)
 
     @property
     def code_space(self) -> Space:

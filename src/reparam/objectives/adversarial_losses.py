@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from reparam import numerics
 
 AdversarialName = Literal["non-saturating", "saturating", "hinge", "wasserstein"]
+LOGIT, NATS = "logit of the critic", "nats"
 Critic = Callable[[Tensor], Tensor]  # x in network units → logits (B,)
 
 
@@ -40,6 +41,7 @@ class AdversarialLoss:
     of_real: Callable[[Tensor], Tensor]
     of_drawn: Callable[[Tensor], Tensor]
     of_generator: Callable[[Tensor], Tensor]
+    unit: str = ""  # of logits; nats where, at best, they are a log-ratio of densities
 
 
 def _softplus_of_minus(logit: Tensor) -> Tensor:
@@ -63,8 +65,8 @@ def _itself(logit: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, AdversarialLoss] = {
-    "non-saturating": AdversarialLoss(_softplus_of_minus, F.softplus, _softplus_of_minus),
-    "saturating": AdversarialLoss(_softplus_of_minus, F.softplus, _minus_softplus),
+    "non-saturating": AdversarialLoss(_softplus_of_minus, F.softplus, _softplus_of_minus, NATS),
+    "saturating": AdversarialLoss(_softplus_of_minus, F.softplus, _minus_softplus, NATS),
     "hinge": AdversarialLoss(_margin_above, _margin_below, torch.neg),
     "wasserstein": AdversarialLoss(torch.neg, _itself, torch.neg),
 }

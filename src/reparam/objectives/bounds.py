@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
+from reparam.inspection import Judgment
 from reparam.limits import Count, limited
 from reparam.model import (
     Distribution,
@@ -56,9 +57,9 @@ class Objective(nn.Module, ABC):
 
     @property
     def keeps(self) -> Keeps:
-        """The last weights where the objective follows them, else the best by ``judge``."""
-        played = any(penalty.keeps == "last" for penalty in self.parts)
-        return "last" if played else self.weighting.keeps
+        """The last weights where weighting or a penalty follow them, else the best by ``judge``."""
+        words = (self.weighting.keeps, *(penalty.keeps for penalty in self.parts))
+        return "last" if "last" in words else "best"
 
     @property
     def judge(self) -> str:
@@ -68,6 +69,10 @@ class Objective(nn.Module, ABC):
     @property
     def unsettled(self) -> str:
         return self.weighting.unsettled
+
+    def judgment(self, model: LatentVariable) -> Judgment | None:
+        """The number by which a critic of x tells it from data; None where there is none."""
+        return None
 
     def play(self, player: str, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         """The loss of one of ``players``, whose gradient reaches that player only."""

@@ -25,8 +25,8 @@ CRITIC = "critic"
 class LatentPenalty(Penalty):
     """A penalty of latent-variable models, given draws, posteriors and the prior."""
 
+    keeps: Keeps = "best"  # the last weights, where no bound says how good they are
     counts_rows: bool = False  # whether it needs to know how many training examples there are
-    keeps: Keeps = "best"  # "last" where it is a game, which no validation judges
 
     @abstractmethod
     def forward(self, x: Tensor, z: Tensor, q: Distribution, p: Distribution) -> Tensor:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from reparam.bijections.standardization import Standardization
+from reparam.inspection import Judgment
 from reparam.limits import NonNegative, Positive, limited
 from reparam.model import Distribution, LatentVariable, Loss, Player
 from reparam.nets.critic import Critic
-from reparam.objectives.adversarial_losses import LOSSES, squared_slopes
+from reparam.objectives.adversarial_losses import LOGIT, LOSSES, squared_slopes
 from reparam.objectives.bounds import DECODER, Objective
 from reparam.objectives.latent_penalties import CRITIC
 from reparam.objectives.weightings import Beta
@@ -88,6 +89,14 @@ class FeatureELBO(Objective):
     @property
     def keeps(self) -> Literal["last"]:
         return "last"
+
+    def judgment(self, model: LatentVariable) -> Judgment:
+        def logits(x: Tensor, c: Tensor | None) -> Tensor:
+            x, c = model.prepare(x, c)
+            seen = _Seen(model, self.critic, c)
+            return seen.logits(seen.units(x))
+
+        return Judgment(LOGIT, COSTS.unit, logits)
 
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q, p = model.posterior(x, c), model.prior(c)

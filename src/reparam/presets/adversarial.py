@@ -34,6 +34,7 @@ FAMILY = "Adversarial models"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
 # A mean of gradients follows a game too late: with β₁ = 0.5 draws of digits were twice as far from
 # data (benchmarks/adversarial.py).
+APART, NARROW = 2.0, 0.5  # between components of a prior, or from the middle, and their scale
 AVERAGED = TrainConfig(batch_size=64, betas=(0.0, 0.99), ema=0.999)
 
 
@@ -106,6 +107,26 @@ def gan(
     return options.build(space, loss, r1, dequantize, critic_lr)
 
 
+@torch.no_grad()
+def apart(prior: MixturePrior) -> MixturePrior:
+    """The mixture with its components apart: side by side on a circle, or around a sphere.
+
+    In one dimension they stand in a row; beyond two their directions are random ones.
+    """
+    components, latent_dim = prior.mean.shape[1:]
+    places = torch.linspace(0, 2 * math.pi, components + 1)[:-1]
+    if latent_dim == 1:
+        means = APART * (torch.arange(components) - (components - 1) / 2)[:, None]
+    elif latent_dim == 2:
+        radius = APART * components / (2 * math.pi)
+        means = radius * torch.stack([places.cos(), places.sin()], 1)
+    else:
+        means = APART * nn.functional.normalize(prior.mean[0], dim=1)
+    prior.mean.copy_(means)
+    prior.log_scale.fill_(math.log(NARROW))
+    return prior
+
+
 @preset(
     "aae",
     paper="Makhzani et al. 2016, Adversarial autoencoders",
@@ -141,7 +162,7 @@ def aae(
         return _with_bound(space, options, penalty, prior, components)
     p_z: Prior = StandardNormal(options.latent_dim)
     if prior == "mixture":
-        p_z = _placed(MixturePrior(options.latent_dim, components))
+        p_z = apart(MixturePrior(options.latent_dim, components))
     networks = options.networks(space)
     return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss)
 
@@ -168,30 +189,9 @@ def _with_bound(
     )
     model = of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
     if isinstance(model.p_z, MixturePrior):
-        _placed(model.p_z)
+        apart(model.p_z)
     model.p_z.requires_grad_(False)
     return model
-
-
-@torch.no_grad()
-def _placed(prior: MixturePrior) -> MixturePrior:
-    """Its components evenly on a line or a circle, or anywhere on a sphere, and apart.
-
-    At radius √(2L); neighbors on the line or circle are four standard deviations apart or more.
-    """
-    _, components, entries = prior.mean.shape
-    radius, between = math.sqrt(2 * entries), math.pi / max(2, components)
-    if entries == 1:
-        between = math.asin(1 / max(2, components))
-        directions = torch.linspace(-1, 1, components).unsqueeze(1)
-    elif entries == 2:
-        angles = 2 * math.pi * torch.arange(components) / components
-        directions = torch.stack([angles.cos(), angles.sin()], 1)
-    else:
-        directions = nn.functional.normalize(prior.mean[0], dim=1)
-    prior.mean.copy_(radius * directions)
-    prior.log_scale.fill_(math.log(min(0.5, radius * math.sin(between) / 2)))
-    return prior
 
 
 @preset(

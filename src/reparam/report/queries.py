@@ -10,6 +10,7 @@ from torch import Tensor
 from reparam import data
 from reparam.batching import in_batches, rows_at_once
 from reparam.data import Split
+from reparam.inspection import FromPrior
 from reparam.model import Codec, Density, Distribution, Encoder, Generator, LatentVariable, Model
 from reparam.models.invertible import Invertible
 from reparam.train.collapse import has_indices
@@ -128,9 +129,7 @@ def cooled(model: Invertible, temperature: float, n: int, like: Split, seed: int
     return in_data_units(model.sample(n, c, temperature=temperature, generator=generator))
 
 
-def prior_draws(
-    model: LatentVariable, n: int, c: Tensor | None, generator: torch.Generator
-) -> Tensor:
+def prior_draws(model: FromPrior, n: int, c: Tensor | None, generator: torch.Generator) -> Tensor:
     """n draws z ~ p(z), on the model's device."""
     prior = model.prior(c)
     return prior.repeat(-(-n // prior.rows)).sample(generator)[:n]

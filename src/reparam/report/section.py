@@ -51,6 +51,13 @@ class Card:
 
 
 @dataclass(frozen=True)
+class WayCard(Card):
+    """Also what the columns of its figures are: moments on the way from noise to x."""
+
+    columns: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Coded:
     """An encoder with its codes (N, *event) of ``Shown.split``: real and finite, or indices."""
 

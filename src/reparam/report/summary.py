@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from reparam.data import Data
-from reparam.evaluation.scores import Score, mark
-from reparam.measures import CLAIMS
+from reparam.evaluation.scores import Score, groups_in_order, mark
+from reparam.measures import CLAIMS, measure
 from reparam.model import Encoder, Model
 from reparam.report.endings import cut_off
 from reparam.report.numbers import interval, number, seed_error
@@ -104,8 +104,10 @@ class Finding:
 
 
 def findings(entries: Sequence[TrainedModel]) -> list[Finding]:
-    """Which model leads in what, within errors."""
-    found = [_finding(entries, name, claim) for name, claim in CLAIMS.items()]
+    """Which model leads in what, within errors, in the order of the table's columns."""
+    groups = groups_in_order(entry.scores for entry in entries)
+    names = sorted(CLAIMS, key=lambda name: groups.index(measure(name).group))
+    found = [_finding(entries, name, CLAIMS[name]) for name in names]
     return [finding for finding in found if finding is not None]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from reparam.evaluation.absent import why_absent
-from reparam.evaluation.scores import Score, difference, mark
+from reparam.evaluation.scores import Score, difference, groups_in_order, mark
 from reparam.measures import HEADLINES, SCORES, Measure, measure
 from reparam.report.numbers import interval, minus, number, seed_error
 from reparam.report.trained import TrainedModel
@@ -121,7 +121,7 @@ def score_table(
 ) -> Table:
     """All scores that any of the models has, and of the training data those that are shown."""
     found = {name for entry in entries for name in entry.scores}
-    groups = [*dict.fromkeys(known.group for known in SCORES.values()), measure("").group]
+    groups = [*groups_in_order(entry.scores for entry in entries), measure("").group]
     ordered = [n for n in SCORES if n in found] + sorted(found - SCORES.keys())
     names = sorted(ordered, key=lambda name: groups.index(measure(name).group))
     columns = {name: [entry.scores.get(name) for entry in entries] for name in names}

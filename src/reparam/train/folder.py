@@ -180,6 +180,6 @@ class RunFolder:
         return self.id or read_run(self.path)["id"]
 
     def history(self) -> History | None:
-        """The curves as of the last checkpoint."""
+        """The curves, and draws on the way, as of the last checkpoint."""
         state = self.state()
-        return None if state is None else state[1]["history"]
+        return None if state is None else state[1]["history"].with_strip(state[0])

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from reparam.model import Keeps
 from reparam.wording import counted
@@ -14,6 +17,7 @@ from reparam.wording import counted
 if TYPE_CHECKING:
     import pandas as pd
 
+STRIP = "strip/"  # before the step, in names of tensors
 WARNINGS_SHOWN = 8  # where it is printed
 Row = dict[str, int | float]  # steps are whole
 
@@ -25,7 +29,8 @@ class History:
     Each row has ``epoch``, ``step``, ``seconds``, and ``train/TERM`` and ``valid/TERM`` for every
     term of the loss in nats (or squared error) per example, unweighted. ``best_epoch`` is that of
     the weights that were kept: the best by the validation mean of the term ``judge``, or the last,
-    as ``keeps`` says.
+    as ``keeps`` says. ``strip`` has, by step, draws of the same z (N, *shape) of a generator that
+    keeps its last weights.
 
     >>> history = History()
     >>> history.rows.append({"epoch": 1.0, "valid/bound": -90.0})
@@ -40,6 +45,7 @@ class History:
     ended: str = ""
     keeps: Keeps = "best"
     judge: str = ""
+    strip: dict[int, Tensor] = field(default_factory=dict, compare=False)
 
     def __repr__(self) -> str:
         """In ten lines at most: how it ended, what the weights that were kept had, warnings."""
@@ -91,4 +97,16 @@ class History:
         return text.getvalue()
 
     def to_json(self) -> dict[str, Any]:
-        return dict(vars(self))
+        """All but the tensors."""
+        return {name: value for name, value in vars(self).items() if name != "strip"}
+
+    def strip_tensors(self) -> dict[str, Tensor]:
+        """The strip, by names in a checkpoint."""
+        return {f"{STRIP}{step}": drawn for step, drawn in self.strip.items()}
+
+    def with_strip(self, tensors: Mapping[str, Tensor]) -> History:
+        """The same with the strip among the tensors of its checkpoint."""
+        found = {
+            n.removeprefix(STRIP): drawn for n, drawn in tensors.items() if n.startswith(STRIP)
+        }
+        return replace(self, strip={step: found[str(step)] for step in sorted(map(int, found))})

@@ -34,6 +34,7 @@ from reparam.train.random import alone, seeded
 from reparam.train.ranks import Ranks
 from reparam.train.resuming import put_back
 from reparam.train.state import Training
+from reparam.train.strip import keep_draws
 from reparam.train.tally import NonFinite, Tally
 from reparam.train.tensorboard import tensorboard_writer
 from reparam.train.updates import Step, Update, turns
@@ -289,6 +290,7 @@ class _Session:
         }
         if not training.ended:
             steps = captured(training, players, steps, self._warn)
+        keep_draws(training)
         while not training.ended:
             for player, batch in turns(training.read, training.step, players):
                 self._optimize(player, steps[player.name], batch)
@@ -296,7 +298,9 @@ class _Session:
             training.step += 1
             if training.step % training.steps_per_row == 0 or training.step == training.total_steps:
                 self._end_row(players)
+            keep_draws(training)
             self._look_up()
+        keep_draws(training, ended=True)
         training.history.ended = training.ended
         if training.step == first:
             training.stop_clock()

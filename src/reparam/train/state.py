@@ -195,6 +195,7 @@ class Training:
             self.stage, self.step = stage, 0
             self.optimizers, self.average, self.tallies = {}, None, {}
             self.best, self.best_value, self.stale = None, math.inf, 0
+            self.history.strip = {}
 
     def take_best(self) -> None:
         """Put the kept weights of this stage into the model, and set it to evaluation."""
@@ -295,6 +296,7 @@ class Training:
                 parts[f"rng/{rank}/{name}" if rank else f"rng/{name}"] = one
         for name, states in chains(self.model).items():
             parts |= {f"chains/{r}/{name}": v for r, v in enumerate(self.ranks.gather(states))}
+        parts |= self.history.strip_tensors()
         parts |= {f"tally/{name}": tally.stacked() for name, tally in self.tallies.items()}
         for name, optimizer in self.optimizers.items():
             for index, slots in moments(optimizer, self.weights[name]).items():
@@ -324,7 +326,7 @@ class Training:
         self.step, self.stale = header["step"], header["stale"]
         best_value = header["best_value"]
         self.best_value = math.inf if best_value is None else best_value
-        self.history = header["history"]
+        self.history = header["history"].with_strip(tensors)
         self.tallies = {
             name: Tally(
                 tuple(t["names"]), list(tensors[f"tally/{name}"].to(self.device)), t["rows"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -48,14 +49,20 @@ def unused_codes(training: Training) -> str:
 
 
 def call_back(validated: Validated, training: Training, terms: dict[str, float]) -> None:
-    """Show a validation to whoever asked, without random numbers or seconds of the training."""
-    if not training.ranks.first:
-        return
+    """Show a validation to whoever asked."""
+    if training.ranks.first:
+        with aside(training):
+            validated(training.step, terms, training.model)
+
+
+@contextmanager
+def aside(training: Training) -> Iterator[None]:
+    """The model in evaluation, without random numbers or seconds of the training."""
     training.stop_clock()
     training.model.eval()
     try:
         with seeded(training.config.seed, training.device), torch.no_grad():
-            validated(training.step, terms, training.model)
+            yield
     finally:  # whoever handles its error finds the model as training has it
         training.model.train()
     training.start_clock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from reparam.report.section import Section
 from reparam.report.sections import (
     bound_by_time,
+    chains,
     code_bits,
     code_reach,
     code_tiles,
@@ -21,6 +22,7 @@ from reparam.report.sections import (
     index_maps,
     interpolations,
     invertibility,
+    judged,
     latent_map,
     layers,
     line,
@@ -36,6 +38,7 @@ from reparam.report.sections import (
     sampling_steps,
     score_table,
     training,
+    training_strip,
     traversals,
 )
 
@@ -47,12 +50,14 @@ SECTIONS: tuple[Section, ...] = (
     denoising.SECTION,
     sampled_images.SECTION,
     from_noise.SECTION,
+    chains.SECTION,
     guidance.SECTION,
     nearest.SECTION,
     sampled_columns.SECTION,
     line.SECTION,
     plane.SECTION,
     sampling_steps.SECTION,
+    judged.SECTION,
     column_rows.SECTION,
     column_pairs.SECTION,
     imputed.SECTION,
@@ -71,6 +76,7 @@ SECTIONS: tuple[Section, ...] = (
     bound_by_time.SECTION,
     code_bits.SECTION,
     out_of_distribution.SECTION,
+    training_strip.SECTION,
     training.SECTION,
     reading.SECTION,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,20 +10,13 @@ from torch import Tensor
 from reparam.model import Generator
 from reparam.report import queries
 from reparam.report.pictures import Picture, grid
-from reparam.report.section import Card, Section, Shown, images
+from reparam.report.section import Section, Shown, WayCard, images
 from reparam.report.selection import SMALL, examples
 
 INSTANTS = 10  # pictures of a draw
 
 
-@dataclass(frozen=True)
-class PathCard(Card):
-    """Also the times, column by column."""
-
-    times: Sequence[str] = ()
-
-
-def build(shown: Shown) -> list[PathCard]:
+def build(shown: Shown) -> list[WayCard]:
     """A card of every model that draws by undoing noise."""
     cards = []
     for index, label, model in shown.of(Generator):
@@ -43,7 +35,7 @@ def build(shown: Shown) -> list[PathCard]:
             "What it seems to be at that time: x̂": [one.x for one in path],
         }
         figures = [(what, _strip(shown, x, f"{label}: {what}")) for what, x in strips.items()]
-        cards.append(PathCard(index, label, figures, times=[_time(t) for t in times]))
+        cards.append(WayCard(index, label, figures, columns=[_time(t) for t in times]))
     return cards
 
 

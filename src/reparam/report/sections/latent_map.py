@@ -9,16 +9,18 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from reparam.model import Codec, LatentVariable
+from reparam.inspection import FromPrior
+from reparam.model import Codec
 from reparam.report import queries
 from reparam.report.distances import shepard_diagrams
 from reparam.report.pictures import Picture, grid
-from reparam.report.scatter import scatter
+from reparam.report.scatter import in_sight, scatter
 from reparam.report.section import Card, Coded, Section, Shown
 from reparam.report.selection import LARGE, class_names
 
 THUMBNAIL, SHEET_BYTES = 28, 600_000
 PRIOR_DRAWS = 4096  # for quantiles of a prior that need not be normal
+SHOWN_DRAWS = 1000  # of a prior, under a map
 EDGE = 0.03  # share of the codes left out on either side of a manifold
 
 
@@ -48,6 +50,7 @@ class LatentMaps(NamedTuple):
     points: int
     thumbnails: Thumbnails | None
     distances: list[Card]
+    priors: bool
 
 
 def build(shown: Shown) -> LatentMaps | None:
@@ -55,7 +58,9 @@ def build(shown: Shown) -> LatentMaps | None:
     cards = [_card(shown, coded) for coded in shown.coded]
     if not cards:
         return None
-    return LatentMaps(cards, len(shown.split), _thumbnails(shown), shepard_diagrams(shown))
+    priors = any(isinstance(coded.model, FromPrior) for coded in shown.coded)
+    small, apart = _thumbnails(shown), shepard_diagrams(shown)
+    return LatentMaps(cards, len(shown.split), small, apart, priors)
 
 
 def _card(shown: Shown, coded: Coded) -> MapCard:
@@ -69,41 +74,71 @@ def _card(shown: Shown, coded: Coded) -> MapCard:
 
 def drawn_map(shown: Shown, coded: Coded) -> tuple[Markup, str]:
     """The test examples of ``shown.split`` by their codes, and how these were made two numbers."""
-    points, projection = project(coded.code.flatten(1))
+    flat = coded.code.flatten(1)
+    projection = Projection.of(flat)
+    said, under = projection.said, None
+    if isinstance(coded.model, FromPrior):
+        under = projection(_prior_draws(shown, coded, coded.model))
+        share = in_sight(projection(flat), under).float().mean().item()
+        said += f"; {100 * share:.0f} % of p(z) in sight" if share < 1 else ""
     if coded.model.conditional:
-        projection += "; the codes contain the condition, which alone may separate them"
-    alt = f"{coded.label}: {len(points)} test examples in code space"
-    return scatter(points, shown.split.labels, class_names(shown.data), alt), projection
+        said += "; the codes contain the condition, which alone may separate them"
+    alt = f"{coded.label}: {len(flat)} test examples in code space"
+    names = class_names(shown.data)
+    return scatter(projection(flat), shown.split.labels, names, alt, under), said
 
 
-def project(flat: Tensor) -> tuple[Tensor, str]:
-    """Codes (N, F) as points (N, 2), and how they were made so.
+def _prior_draws(shown: Shown, coded: Coded, model: FromPrior) -> Tensor:
+    """Draws of p(z), under the conditions of test examples, as many as these or fewer."""
+    count = min(len(shown.split), SHOWN_DRAWS)
+    c = queries.condition(coded.model, shown.split, slice(count))
+    c = None if c is None else c.to(coded.model.anchor.device)
+    z = queries.prior_draws(model, count, c, queries.seeded_generator(shown.seed))
+    return queries.plain(z).flatten(1)
 
-    >>> project(torch.tensor([[3.0, 1, 0], [-3, 1, 0], [0, 3, 0], [0, -1, 0]]))[1]
+
+class Projection(NamedTuple):
+    """From codes (N, F) to points (N, 2): what is subtracted, by what is multiplied, and words.
+
+    >>> codes = torch.tensor([[3.0, 1, 0], [-3, 1, 0], [0, 3, 0], [0, -1, 0]])
+    >>> Projection.of(codes).said
     '3-D codes on their first two principal components: 100 % of the variance'
     """
-    width = flat.shape[1]
-    if width == 1:
-        return torch.cat([flat, torch.zeros_like(flat)], 1), "1-D codes: z0 →"
-    if width == 2:
-        return flat, "2-D codes as they are: z0 →, z1 ↑"
-    centered = (flat - flat.mean(0)).double()
-    # The points of the two largest components are eigenvectors of the Gram matrix, or come from
-    # those of the covariance: whichever is smaller, as the codes of a flow are as wide as x.
-    if width <= len(flat):
-        values, vectors = torch.linalg.eigh(centered.T @ centered)
-        points = centered @ vectors[:, -2:].flip(1)
-    else:
-        values, vectors = torch.linalg.eigh(centered @ centered.T)
-        points = (vectors * values.clamp(min=0).sqrt())[:, -2:].flip(1)
-    # The sign of an eigenvector is arbitrary: its farthest point is made positive.
-    points = points * points.gather(0, points.abs().argmax(0, keepdim=True)).sign()
-    share = (values[-2:].sum() / values.sum().clamp(min=1e-30)).item()
-    text = (
-        f"{width}-D codes on their first two principal components: "
-        f"{100 * share:.0f} % of the variance"
-    )
-    return points.float(), text
+
+    center: Tensor
+    axes: Tensor
+    said: str
+
+    @classmethod
+    def of(cls, flat: Tensor) -> Projection:
+        """One or two numbers as they are, of more their first two principal components."""
+        width = flat.shape[1]
+        if width <= 2:
+            said = "1-D codes: z0 →" if width == 1 else "2-D codes as they are: z0 →, z1 ↑"
+            return cls(flat.new_zeros(width).double(), torch.eye(width, 2).double(), said)
+        center = flat.double().mean(0)
+        centered = flat.double() - center
+        # Components are eigenvectors of the covariance, or come from those of the Gram matrix:
+        # whichever is smaller, as the codes of a flow are as wide as x.
+        if width <= len(flat):
+            values, vectors = torch.linalg.eigh(centered.T @ centered)
+            axes = vectors[:, -2:].flip(1)
+        else:
+            values, vectors = torch.linalg.eigh(centered @ centered.T)
+            scale = values[-2:].clamp(min=1e-30).sqrt()
+            axes = (centered.T @ vectors[:, -2:] / scale).flip(1)
+        # The sign of an eigenvector is arbitrary: its farthest point is made positive.
+        points = centered @ axes
+        axes = axes * points.gather(0, points.abs().argmax(0, keepdim=True)).sign()
+        share = (values[-2:].sum() / values.sum().clamp(min=1e-30)).item()
+        said = (
+            f"{width}-D codes on their first two principal components: "
+            f"{100 * share:.0f} % of the variance"
+        )
+        return cls(center, axes, said)
+
+    def __call__(self, flat: Tensor) -> Tensor:
+        return ((flat.double() - self.center) @ self.axes).float()
 
 
 def _manifold(shown: Shown, label: str, model: Codec, code: Tensor) -> tuple[Picture, str]:
@@ -111,7 +146,7 @@ def _manifold(shown: Shown, label: str, model: Codec, code: Tensor) -> tuple[Pic
     side = 9 if max(data.space.shape[1:]) > LARGE else 12
     levels = torch.linspace(EDGE, 1 - EDGE, side)
     c = queries.condition(model, shown.split, slice(1))
-    if isinstance(model, LatentVariable):
+    if isinstance(model, FromPrior):
         z = queries.prior_draws(model, PRIOR_DRAWS, c, queries.seeded_generator(shown.seed))
         axes = torch.quantile(queries.plain(z).flatten(1), levels, dim=0)
         note = f"Decoded at prior quantiles {EDGE:.0%} to {1 - EDGE:.0%} of each dimension"
@@ -146,7 +181,8 @@ SECTION: Section = Section(
     """{{ "{:,}".format(content.points) }} test examples where their codes
 lie{{ ", colored by class" if legend }}.
 {% if content.thumbnails %}Point at a map to see the image behind a point. {% endif %}
-{% if legend %}Choose a class to see it alone.{% endif %}""",
+{% if legend %}Choose a class to see it alone. {% endif %}
+{% if content.priors %}Gray points are draws of p(z).{% endif %}""",
     build,
     "latent_map.html.j2",
 )

@@ -9,7 +9,7 @@ from reparam.evaluation.copies import nearest_rows
 from reparam.evaluation.rows import subset
 from reparam.evaluation.samples import TRAINING_ENTRIES, TRAINING_ROWS
 from reparam.evaluation.vectors import Vectors
-from reparam.model import Generator
+from reparam.model import Density, Generator
 from reparam.report import queries
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
@@ -80,12 +80,16 @@ def _note(index: int | None, apart: Tensor, usual: float) -> str:
     return f"distance {mean:.2f}, {said}" if index is not None else f"distance 1, {said}"
 
 
-def undone(shown: Shown) -> bool:
-    """Images, and a model that undoes noise: it may come to remember all of small data.
+def may_copy(shown: Shown) -> bool:
+    """Images, and a model that undoes noise, or has a critic, an energy or no density.
 
-    Of other models a page has the scores of near copies, and is short.
+    Such a model may come to remember all of small data, which no likelihood of unseen data would
+    show or none is there to show it. Of others a page has the scores of near copies, and is short.
     """
-    return images(shown) and any(model.from_noise for _, _, model in shown.of(Generator))
+    return images(shown) and any(
+        model.from_noise or model.judgment or not isinstance(model, Density)
+        for _, _, model in shown.of(Generator)
+    )
 
 
 SECTION: Section = Section(
@@ -97,5 +101,5 @@ mean of test images being 1. Copies are at 0, which small data invite; what is s
 near many images without being a copy of any.""",
     build,
     "nearest.html.j2",
-    undone,
+    may_copy,
 )

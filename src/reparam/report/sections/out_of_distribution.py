@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from markupsafe import Markup
 
@@ -16,8 +15,8 @@ from reparam.evaluation.scores import mark
 from reparam.evaluation.shifted import Told, shifted_images, told_apart
 from reparam.measures import SCORES, Measure
 from reparam.model import Density
-from reparam.report import plots
-from reparam.report.colors import FAINT, INK, model_color
+from reparam.report.colors import model_color
+from reparam.report.histograms import Ends, ends_around, stacked
 from reparam.report.numbers import minus
 from reparam.report.pictures import Picture, grid
 from reparam.report.section import Section, Shown, images
@@ -27,8 +26,6 @@ MOST_ROWS, FEWEST_ROWS, MOST_DRAWS = 100, 20, 10  # of each set; draws of a row
 MOST_PASSED = 5 * 10**7  # entries of x through networks for a model: some 2 seconds of a core
 SETS = 7  # test, validation and shifted images
 PICTURED = 4  # images of each set
-BINS, SIZE = 60, (3.9, 2.6)  # of the histograms; inches
-EDGE, BESIDE = 0.02, 2  # test images left at either end; times as wide as the rest, beside it
 
 
 class Row(NamedTuple):
@@ -124,55 +121,17 @@ def _likelier(told: Told, test: Told) -> bool:
     return len(gap) > 1 and bool(gap.mean() > 2 * gap.std() / len(gap) ** 0.5)
 
 
-def _ends(found: Mapping[int, Mapping[str, Told]]) -> tuple[float, float]:
-    """Of the axis of all models: around test images, and no further than there are values."""
+def _ends(found: Mapping[int, Mapping[str, Told]]) -> Ends:
+    """Of the axis of all models, around test images."""
     test = torch.cat([_log_p(told["test"]) for told in found.values()])
-    every = torch.cat([_log_p(t) for told in found.values() for t in told.values()])
-    test, every = (v[v.isfinite()] for v in (test, every))
-    if len(test) == 0:
-        return 0.0, 1.0
-    low, high = torch.quantile(test, test.new_tensor([EDGE, 1 - EDGE])).tolist()
-    wide = BESIDE * (high - low)
-    low, high = max(low - wide, float(every.min())), min(high + wide, float(every.max()))
-    return low, high if high > low else low + 1
+    return ends_around(test, [_log_p(t) for told in found.values() for t in told.values()])
 
 
-def _histograms(
-    told: Mapping[str, Told], ends: tuple[float, float], index: int, label: str
-) -> Markup:
-    """One below the other, test images in gray behind each; arrows where values lie beyond."""
-    with plots.style():
-        figure, axis = plots.panel(*SIZE)
-        for place, (name, one) in enumerate(told.items()):
-            if name != "test":
-                _bars(axis, told["test"], ends, place, color=FAINT)
-            color = INK if name == "test" else model_color(index)
-            _bars(axis, one, ends, place, color=color, alpha=0.75)
-            _arrows(axis, one, ends, place)
-        axis.set_xlim(*ends)
-        axis.set_ylim(len(told) - 0.9, -1)
-        axis.set_yticks(range(len(told)), [_name(name) for name in told])
-        axis.tick_params(axis="y", length=0)
-        axis.grid(visible=False, axis="y")
-        axis.spines["left"].set_visible(False)
-        axis.set_xlabel("log p(x), nats")
-        return plots.svg(figure, f"{label}: histograms of log p(x) of test and shifted images")
-
-
-def _bars(axis: Any, told: Told, ends: tuple[float, float], place: int, **style: Any) -> None:
-    """Upright upon ``place`` of an axis that points down, the highest bar nearly to the next."""
-    counts, edges = np.histogram(_log_p(told).numpy(), bins=BINS, range=ends)
-    tall = 0.85 * counts / max(1, counts.max())
-    axis.stairs(place - tall, edges, baseline=place, fill=True, **style)
-
-
-def _arrows(axis: Any, told: Told, ends: tuple[float, float], place: int) -> None:
-    """At the ends beyond which there are values; −∞ is one."""
-    values = _log_p(told)
-    beyond = ((values < ends[0], ends[0], "←", "left"), (values > ends[1], ends[1], "→", "right"))
-    for which, at, arrow, side in beyond:
-        if bool(which.any()):
-            axis.text(at, place - 0.3, arrow, ha=side, va="center", color=INK, fontsize=13)
+def _histograms(told: Mapping[str, Told], ends: Ends, index: int, label: str) -> Markup:
+    """Of every set, test images in gray behind each."""
+    sets = {name: _log_p(one) for name, one in told.items()}
+    alt = f"{label}: histograms of log p(x) of test and shifted images"
+    return stacked(sets, "test", ends, model_color(index), "log p(x), nats", alt)
 
 
 SECTION: Section = Section(

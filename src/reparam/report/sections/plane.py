@@ -10,6 +10,8 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
+from reparam.batching import in_batches
+from reparam.inspection import Judgment
 from reparam.model import Density, Generator
 from reparam.models.invertible import Invertible
 from reparam.report import noise_in_plane, plots, queries
@@ -19,6 +21,7 @@ from reparam.report.window import Window
 
 SIDE = 120  # cells of a map of the density, across and up
 DRAWS = 50  # for each cell, of a density that draws
+SHOWN = 0.9  # of the cells' numbers, from the brightest on, have colors of their own
 NATS = 8.0  # below the densest cell of any map everything has one color
 LINES, POINTS = 21, 161  # of the carried grid, and of each of its lines
 WITHIN = 0.99  # share of the noise, by entry, that its grid reaches
@@ -69,6 +72,8 @@ def build(shown: Shown) -> list[PlaneCard]:
         if log_p is not None:
             caption = f"log p{noise_in_plane.how(model, DRAWS)}: {_scale(most)}"
             figures.append((caption, _heat(log_p, window, most, f"{label}: density")))
+        if model.judgment is not None and not model.conditional:
+            figures.append(_judged(model, model.judgment, window, label))
         if isinstance(model, Invertible) and not model.conditional:
             noise = _noise(model, shown.seed)
             figures += _carried(index, label, model, window, noise)
@@ -105,6 +110,29 @@ def _heat(values: Tensor, window: Window, most: float, alt: str) -> Markup:
         scale = {"vmin": most - NATS, "vmax": most, "cmap": "viridis"}
         axis.imshow(picture, extent=window, aspect="auto", interpolation="bilinear", **scale)
         return plots.svg(figure, alt)
+
+
+def _judged(model: Generator, judgment: Judgment, window: Window, label: str) -> tuple[str, Markup]:
+    """What a critic or an energy says of the plane, on a scale of its own; data are bright."""
+
+    @torch.no_grad()
+    def of(x: Tensor) -> Tensor:
+        return queries.plain(judgment.of(x, None))
+
+    numbers = in_batches(of, 2000, window.cells(SIDE))
+    known = numbers[numbers.isfinite()]
+    share = known.new_tensor([1 - SHOWN, 1.0] if not judgment.energy else [0.0, SHOWN])
+    low, high = torch.quantile(known, share).tolist() if len(known) else (0.0, 1.0)
+    dark, bright = (high, low) if judgment.energy else (low, high)
+    unit = f" {judgment.unit}" if judgment.unit else ""
+    caption = f"{judgment.name}: from {dark:.3g}{unit}, dark, to {bright:.3g}".replace("-", "−")
+    colors = "viridis_r" if judgment.energy else "viridis"
+    with plots.style():
+        figure, axis = _axes(window)
+        scale = {"vmin": low, "vmax": max(high, low + 1e-6), "cmap": colors}
+        picture = numbers.view(SIDE, SIDE).numpy()
+        axis.imshow(picture, extent=window, aspect="auto", interpolation="bilinear", **scale)
+        return caption.capitalize(), plots.svg(figure, f"{label}: {judgment.name}")
 
 
 def _carried(index: int, label: str, model: Invertible, window: Window, noise: Tensor) -> Figures:
@@ -185,7 +213,8 @@ SECTION: Section = Section(
     "plane",
     "The plane",
     """Two columns can be seen whole: test rows, as many samples of each model, and how dense
-every density says that each place is, all on one scale.""",
+every density says that each place is, all on one scale; and what critics and energies say of it,
+each on a scale of its own, bright where they take x for data.""",
     build,
     "plane.html.j2",
     plane,

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from reparam.data import Split
-from reparam.editing import traverse
+from reparam.editing import draw_codes, noise_decoder, traverse
 from reparam.evaluation.disentanglement.following import FOLLOWS, FactorInformation
-from reparam.evaluation.latents import Axes, importance
-from reparam.model import Codec
+from reparam.evaluation.latents import Axes, importance, influence
+from reparam.model import Codec, Decoder
 from reparam.report import queries
 from reparam.report.columns import Columns, colors
 from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Section, Shown, images, mixed
 
 SHOWN, STEPS, REACH = 5, 7, 2.5  # dimensions, images per dimension, standard deviations
+DRAWN = 32  # codes of noise, of which is seen which entries change x most
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels
 ROOM, MOST_SMALL = 500_000, 400  # bytes before compression, walks at most, so that pages stay light
 
@@ -42,6 +43,7 @@ class TraversalCard:
     """Every dimension of one model in order: the strongest, the others small, the last as text.
 
     The amounts of the last are in ``unit``. ``columns`` are the names beside walks of rows.
+    ``drawn`` says whether the walks start at a draw of z, not at the code of a test example.
     """
 
     model: int
@@ -54,6 +56,7 @@ class TraversalCard:
     undrawn: list[str]
     unit: str
     columns: Sequence[str] = ()
+    drawn: bool = False
 
     @property
     def named(self) -> bool:
@@ -62,16 +65,29 @@ class TraversalCard:
 
 
 def build(shown: Shown) -> list[TraversalCard]:
-    """Traversals of every codec with real codes."""
+    """Traversals of every codec with real codes, and of every decoder of noise."""
     brush = _Images.of(shown) if images(shown) else _Rows.of(shown)
     cards = []
+    for index, label, model in shown.of(Decoder):
+        if noise_decoder(model) is not None:
+            walk, axes = _from_noise(model, shown.seed)
+            cards.append(_card(index, label, axes, walk, brush, {}))
     for coded in shown.coded:
         if isinstance(coded.model, Codec):
             axes = importance(coded.model, shown.split, coded.code.flatten(1), shown.seed)
             walk = _Walk.of(coded.model, shown.split, coded.code)
             followed = _followed(shown.factor_information.get(coded.index))
             cards.append(_card(coded.index, coded.label, axes, walk, brush, followed))
-    return cards
+    return sorted(cards, key=lambda card: card.model)
+
+
+def _from_noise(model: Decoder, seed: int) -> tuple[_Walk, Axes]:
+    """Walks around one draw z ~ N(0, I), and by how much each entry of z changes x."""
+    generator = queries.seeded_generator(seed)
+    codes = draw_codes(model, 1 + DRAWN, generator)
+    c = model.draw_condition(1, generator)
+    zeros = torch.zeros(codes[0].numel())
+    return _Walk(model, codes[:1], zeros, zeros + 1, c), influence(model, codes[1:], c)
 
 
 @dataclass(frozen=True)
@@ -80,12 +96,12 @@ class _Walk:
 
     Args:
         model: decodes them.
-        x: a single example (1, *shape), of an ordinary code.
+        x: a single example (1, *shape), of an ordinary code; of a decoder of noise a code.
         mean, deviation: of the codes, (F,).
         c: the condition of ``x``.
     """
 
-    model: Codec
+    model: Decoder
     x: Tensor
     mean: Tensor
     deviation: Tensor
@@ -148,9 +164,9 @@ def _card(
     ]
     undrawn = [_captioned(axes, dimension, "", followed) for dimension in others[drawn:].tolist()]
     note, title = _note(len(order), len(alive), axes.unit), _title(len(weaker), len(unused))
-    return TraversalCard(
-        index, label, axes.order, note, dimensions, title, small, undrawn, axes.unit, brush.named
-    )
+    drawn = noise_decoder(walk.model) is not None
+    said = axes.order, note, dimensions, title, small, undrawn, axes.unit
+    return TraversalCard(index, label, *said, brush.named, drawn)
 
 
 def _captioned(axes: Axes, dimension: int, unit: str, followed: Mapping[int, str]) -> str:
@@ -235,8 +251,15 @@ class _Rows:
 SECTION: Section = Section(
     "traversals",
     "Traversals",
+    """{% set drawn = content | selectattr("drawn") | list %}
+{% if drawn | length < content | length %}"""
     f"""The test code nearest to the mean of all, moved along one dimension from {REACH} standard
-deviations of the codes below their mean to {REACH} above."""
+deviations of the codes below their mean to {REACH} above. """
+    """{% endif %}{% if drawn %}Of {{ drawn | map(attribute="label") | join(", ") }} """
+    f"""no x has a code: a draw of z is moved instead, one entry at a time from −{REACH} to {REACH}.
+First come the entries that change x most, in its standard deviations, on their way from −1 to
+1."""
+    """{% endif %}"""
     """{% if not data.space.is_image %} Colors show
 each column in standard deviations from its training mean: blue below, red above.{% endif %}"""
     f"""{{% if content | selectattr("named") | list %}} A dimension is named with the factor that
