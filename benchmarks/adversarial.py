@@ -35,7 +35,7 @@ from reparam.evaluation.vectors import Vectors
 from reparam.models.gan import GAN
 
 STEPS, LONGER, BATCH, DRAWS = 1400, 4000, 64, 1000
-COLUMNS = ("frechet_distance", "sample_recall", "sample_sharpness", "squared_error")
+COLUMNS = ("frechet_distance", "sample_recall", "sample_sharpness", "reconstruction_mse")
 
 
 def trained(preset: str, data: Data, seed: int = 0, steps: int = 0, **how: object) -> rp.Model:
@@ -53,7 +53,7 @@ def trained(preset: str, data: Data, seed: int = 0, steps: int = 0, **how: objec
 def described(model: rp.Model, data: Data) -> str:
     """Some scores, as cells of a table."""
     scores = rp.evaluate(model, data)
-    cells = [f"{scores[name].value:.2f}" if name in scores else "" for name in COLUMNS]
+    cells = [f"{scores[name].value:.3g}" if name in scores else "" for name in COLUMNS]
     return " | ".join(cells)
 
 

@@ -25,6 +25,7 @@ from msgspec import Meta
 LARGEST = 2**63 - 1  # no tensor has more entries, no generator of PyTorch a larger seed
 
 Count = Annotated[int, Meta(ge=1, le=LARGEST)]
+Several = Annotated[int, Meta(ge=2, le=LARGEST)]  # so many as have a spread
 Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]

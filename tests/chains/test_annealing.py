@@ -144,6 +144,8 @@ def test_bases_learn_means_scales_and_frequencies():
     normals.learn(x.split(77))
     torch.testing.assert_close(normals.mean, x.mean(0))
     torch.testing.assert_close(normals.scale, x.std(0, correction=0))
+    normals.learn(x.split(77), noise=0.4)
+    torch.testing.assert_close(normals.scale, (x.var(0, correction=0) + 0.4).sqrt())
     narrow = Normals((2,), boxed=True)
     narrow.learn([torch.zeros(4, 2)])
     assert (narrow.scale >= 0.05 - 1e-6).all()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import reparam as rp
 from reparam.data import Data, Split
-from reparam.distributions.priors import StandardNormal
+from reparam.distributions.priors import MixturePrior, StandardNormal
 from reparam.model import Descend, Space
 
 F64 = torch.float64
@@ -143,33 +143,50 @@ def test_with_a_normal_posterior_it_is_a_vae_whose_rate_has_no_weight():
     assert model.eval().log_prob(x, samples=2).kind == "lower bound"
 
 
+def test_the_prior_of_normal_codes_is_the_one_asked_for_and_stays():
+    model = tiny(posterior="normal", prior="mixture", components=3)
+    assert isinstance(model.p_z, MixturePrior) and model.p_z.mean.shape[-2:] == (3, 2)
+    before = [p.clone() for p in model.p_z.parameters()]
+    history = rp.fit(model, data(), epochs=2, weight_decay=0.1, progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(before, model.p_z.parameters(), strict=True))
+    assert history.keeps == "last", "no validation judges a game"
+
+
+@pytest.mark.parametrize("posterior", ["deterministic", "normal"])
+@pytest.mark.parametrize("latent_dim", [1, 2, 5])
+def test_components_of_a_mixture_are_apart(posterior, latent_dim):
+    """The next one is four deviations away; on a sphere, where chance has them, at least one."""
+    options = {"prior": "mixture", "components": 10, "posterior": posterior}
+    torch.manual_seed(0)
+    model = rp.build("aae", data().space, latent_dim=latent_dim, hidden=(8,), **options)
+    p = model.prior()
+    mean, scale = p.mean[0].detach(), p.log_scale.exp().max().item()
+    nearest = torch.cdist(mean, mean).fill_diagonal_(math.inf).min().item()
+    assert nearest > (1 if latent_dim > 2 else 3.9) * scale
+
+
+def test_what_would_be_ignored_is_refused():
+    with pytest.raises(ValueError, match="loss: expected auto with posterior=normal"):
+        tiny(posterior="normal", loss="squared_error")
+    with pytest.raises(ValueError, match="corruption: no parameter of aae"):
+        tiny(corruption="masking")
+
+
+def test_training_gives_each_player_its_own_gradients_only(monkeypatch):
+    model, seen = tiny(), []
+
+    def after_step(loss, player="model"):
+        parts = (model.encoder, model.decoder, model.prior_penalty)
+        seen.append([any(p.grad is not None for p in part.parameters()) for part in parts])
+
+    monkeypatch.setattr(model, "after_step", after_step)
+    rp.fit(model, data(), epochs=1, batch_size=48, progress=False)
+    assert seen == [[True, True, False], [True, True, True]]
+
+
 def test_a_critic_of_other_codes_is_refused():
     with pytest.raises(ValueError, match="CriticPrior judges 3 latent dimensions"):
         rp.CriticPrior(3).refuse(rp.DiagonalNormal(2), StandardNormal(2))
-
-
-def test_with_a_normal_posterior_a_mixture_stays_as_it_starts():
-    """The critic's reference is the mixture itself, which no player moves."""
-    model = tiny(posterior="normal", prior="mixture", components=3)
-    before = model.prior().log_prob(torch.zeros(1, 2))
-    rp.fit(model, data(), epochs=2, seed=0, progress=False)
-    torch.testing.assert_close(model.prior().log_prob(torch.zeros(1, 2)), before, rtol=0, atol=0)
-    standard = tiny(posterior="normal").prior().log_prob(torch.zeros(1, 2))
-    assert (before - standard).abs().item() > 0.1
-
-
-@pytest.mark.parametrize("option", [{"loss": "squared_error"}, {"corruption": "masking"}])
-def test_a_vae_takes_no_error_of_its_own(option):
-    with pytest.raises(ValueError, match=f"{next(iter(option))}: expected .* posterior=normal"):
-        tiny(posterior="normal", **option)
-
-
-def test_a_corruption_is_what_the_encoder_sees_in_training():
-    """With every entry masked all codes of a batch are one."""
-    model = tiny(corruption="masking", amount=1.0)
-    first = next(part for part in model.encoder.modules() if isinstance(part, nn.Linear))
-    seen = []
-    first.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    model.loss(data().train.x)
-    assert seen
-    assert all(bool((x == x[0]).all()) for x in seen)
+    networks = nn.Linear(6, 2), nn.Linear(2, 6)
+    with pytest.raises(ValueError, match="penalty: expected a critic of 2 latent dimensions"):
+        rp.AdversarialAutoencoder(data().space, *networks, StandardNormal(2), rp.CriticPrior(3))

@@ -102,6 +102,26 @@ def test_levels_have_the_integral_over_their_boxes():
 
 
 @torch.no_grad()
+def test_probabilities_of_levels_sum_to_one_over_all_images():
+    """Of two entries: the Jacobian is that of both, and the base has the variance of the noise."""
+    torch.manual_seed(3)
+    network = nn.Sequential(nn.Linear(2, 8), nn.SiLU(), nn.Linear(8, 1))
+    options = SMALL | {"runs": 2000, "temperatures": 40}
+    model = EnergyModel(Space((2,), "levels", 3), network, **options).double().eval()
+    for p in model.parameters():
+        p.mul_(3)
+    solve_stages(model, torch.tensor([[0.0, 1.0]] * 6).double())  # rows that are all alike
+    torch.testing.assert_close(model.base.mean, torch.tensor([-2 / 3, 0.0]).double())
+    scale = torch.full((2,), 2 / 3 / math.sqrt(12)).double()
+    torch.testing.assert_close(model.base.scale, scale)
+    x = torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0)).double()
+    found = model.log_prob(x, samples=20_000, generator=torch.Generator().manual_seed(0))
+    error = model.log_partition.stderr.item()
+    assert abs(found.value.exp().sum().log().item()) < 4 * error + 0.02
+    assert error < 0.03
+
+
+@torch.no_grad()
 def test_real_data_have_a_density_in_their_own_units():
     """Its integral over x is 1, by the trapezoid rule, up to the error of log Z."""
     torch.manual_seed(2)
@@ -191,6 +211,29 @@ class TestLogZIsOfTheWeightsThereAre:
         model = copy.deepcopy(of_bits(partition="annealed", runs=30, temperatures=10))
         assert abs(model.log_partition.value.item() - value) < 1e-12
 
+    def test_weights_that_moved_are_saved_without_it(self, model, counted, tmp_path):
+        model.log_prob(ALL[:4])
+        with torch.no_grad():
+            model.network[1].weight.mul_(1.5)
+        other = of_bits(partition="annealed", runs=30, temperatures=10)
+        other.load_state_dict(model.state_dict())
+        assert torch.equal(other.log_partition.value, model.log_partition.value)
+
+    def test_weights_that_came_without_one_have_none(self, model, counted):
+        other = of_bits(partition="annealed", runs=30, temperatures=10)
+        other.log_prob(ALL[:4])
+        state = {f"network.{name}": 2 * w for name, w in model.network.state_dict().items()}
+        other.load_state_dict(state, strict=False)
+        counted.clear()
+        other.log_prob(ALL[:4])
+        assert len(counted) == 1
+
+    def test_what_a_captured_step_forgets_is_measured_anew(self, model, counted):
+        """Its graph puts zeros here, and moves weights past their version counters."""
+        value = model.log_partition.value.item()
+        model.partition.found.zero_()
+        assert model.log_partition.value.item() == value and len(counted) == 2
+
     def test_it_is_no_noise_of_an_example(self, model):
         """Measured within what draws by rows, it is the same number."""
         alone = model.log_partition.value.clone()
@@ -247,6 +290,8 @@ def test_bad_inputs_are_refused():
         rp.build("ebm", Space((2,), "real"), partition="enumerate")
     with pytest.raises(ValueError, match="chains: expected a whole number of at least 1, got 0"):
         rp.build("ebm", space, chains=0)
+    with pytest.raises(ValueError, match="runs: expected a whole number of at least 2, got 1"):
+        rp.build("ebm", space, runs=1)  # whose standard error would be said to be 0
     data = rp.Data(*[rp.Split(random_x(space, 20).float())] * 3, space, "toy")
     with pytest.raises(ValueError, match="patience: expected None for ebm, which keeps its last"):
         rp.fit(rp.build("ebm", space, **SMALL), data, patience=3, progress=False)

@@ -52,6 +52,21 @@ def test_a_step_of_each_player_moves_its_own_network_alone():
         model.zero_grad()
 
 
+def test_training_gives_each_loss_to_its_own_network_only(monkeypatch):
+    """After the generator's turn the critic has no gradient; and what its own turn adds is all."""
+    model, seen = rp.build("gan", levels().space, latent_dim=3, hidden=(8,)), []
+
+    def after_step(loss, player="model"):
+        nets = (model.generator, model.critic)
+        seen.append([[p.grad for p in net.parameters() if p.grad is not None] for net in nets])
+
+    monkeypatch.setattr(model, "after_step", after_step)
+    rp.fit(model, levels(), epochs=1, batch_size=64, progress=False)
+    (made, unmoved), (still, judged) = seen
+    assert made and not unmoved and judged
+    assert all(torch.equal(a, b) for a, b in zip(made, still, strict=True))
+
+
 def test_the_critic_sees_draws_as_they_are_and_the_generator_gets_none_of_its_gradient():
     model = rp.build("gan", levels().space, latent_dim=3, hidden=(8,)).double()
     x = levels().train.x.double()

@@ -144,6 +144,20 @@ def test_the_scale_of_features_is_their_variance_over_data_after_the_critics_ste
     torch.testing.assert_close(objective.variance, follows)
 
 
+def test_a_batch_that_says_nothing_of_the_variance_of_features_leaves_it():
+    """Of one row it is 0, by which no error could be divided; of a skipped step it is no number."""
+    model, x = tiny(), rows()
+    objective = model.objective
+    model.after_step(model.loss(x[:1], None, "critic"), "critic")
+    spoiled = model.loss(x, None, "critic")
+    spoiled.statistics["squares"].fill_(torch.nan)
+    model.after_step(spoiled, "critic")
+    assert objective.variance == 1 and model.loss(x[:1]).objective.isfinite()
+    model.after_step(model.loss(x, None, "critic"), "critic")
+    wanted = objective.critic.features(x / 4).var(0, correction=0).mean().detach()
+    torch.testing.assert_close(objective.variance, wanted)
+
+
 def test_a_bound_is_there_and_one():
     model = tiny().eval()
     assert model.log_prob(rows(), samples=3).kind == "lower bound"

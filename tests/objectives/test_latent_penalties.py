@@ -13,6 +13,7 @@ from torch import Tensor, distributions, nn
 import reparam as rp
 from reparam.distributions.densities import NormalDensity
 from reparam.model import Solve, Space
+from reparam.nets.norm import BatchNorm
 from reparam.objectives.latent_penalties import mmd_squared, stratified_weights
 
 F64 = torch.float64
@@ -232,6 +233,14 @@ def test_relaxed_draws_of_the_prior_itself_are_far_from_it():
     assert soft.mean().item() > 10 * soft.std().item()
 
 
+@pytest.mark.parametrize("penalty", [rp.MMD(1.0), rp.CriticPrior(2)])
+def test_priors_with_batch_statistics_are_not_drawn_from(penalty):
+    prior = rp.StandardNormal(2)
+    prior.add_module("path", BatchNorm(2))  # as the paths of hierarchies have
+    with pytest.raises(ValueError, match=f"{type(penalty).__name__} draws from the prior.*batch_n"):
+        penalty.refuse(rp.DiagonalNormal(2), prior)
+
+
 @pytest.mark.parametrize(
     ("penalty", "posterior", "message"),
     [
@@ -240,6 +249,7 @@ def test_relaxed_draws_of_the_prior_itself_are_far_from_it():
         (rp.CriticTotalCorrelation(6), rp.GumbelSoftmax(2, 3), "one-hot vectors"),
         (rp.CriticTotalCorrelation(3), rp.DiagonalNormal(2), r"judges 3 .*got .*\(2,\)"),
         (rp.MMD(1.0), rp.GumbelSoftmax(2, 3), "MMD compares .*relaxed"),
+        (rp.CriticPrior(6), rp.GumbelSoftmax(2, 3), "CriticPrior tells .*relaxed"),
     ],
 )
 def test_penalties_refuse_posteriors_they_say_nothing_of(penalty, posterior, message):

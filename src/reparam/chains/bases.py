@@ -32,8 +32,8 @@ class Base(nn.Module, ABC):
         """y (n, *shape)."""
 
     @abstractmethod
-    def learn(self, parts: Iterable[Tensor]) -> None:
-        """Fit it to parts of the data, which are read once."""
+    def learn(self, parts: Iterable[Tensor], noise: float = 0.0) -> None:
+        """Fit it to parts of the data, read once, and to noise of that variance on them."""
 
 
 class Bits(Base):
@@ -61,7 +61,7 @@ class Bits(Base):
         return BernoulliMass(self.logits.expand(n, *self.logits.shape)).sample(generator)
 
     @torch.no_grad()
-    def learn(self, parts: Iterable[Tensor]) -> None:
+    def learn(self, parts: Iterable[Tensor], noise: float = 0.0) -> None:
         self.logits.copy_(torch.logit(_moments(parts)[0], eps=RAREST))
 
 
@@ -110,10 +110,10 @@ class Normals(Base):
         return above - below
 
     @torch.no_grad()
-    def learn(self, parts: Iterable[Tensor]) -> None:
+    def learn(self, parts: Iterable[Tensor], noise: float = 0.0) -> None:
         mean, variance = _moments(parts)
         self.mean.copy_(mean)
-        self.scale.copy_(variance.sqrt().clamp(min=NARROWEST))
+        self.scale.copy_((variance + noise).sqrt().clamp(min=NARROWEST))
 
 
 def _moments(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from reparam.buffers import Float64Buffers
 from reparam.chains.enumeration import MOST_BITS, refuse_beyond
 from reparam.exchange import LogPartition
 from reparam.inspection import OfData
-from reparam.limits import Count, limited
+from reparam.limits import Count, Several, limited
 
 By = Literal["auto", "enumerate", "annealed"]
 REMEDY = "take partition=annealed"
@@ -28,7 +28,7 @@ class Partition(Float64Buffers, OfData):
     Args:
         bits: of the states that could be summed over; None: there are none.
         by: whether they are summed over, ``"auto"``: where they are 2^20 at most.
-        runs: of annealing.
+        runs: of annealing; the spread of two or more says how far they are off.
         temperatures: of each run.
 
     Raises:
@@ -42,7 +42,7 @@ class Partition(Float64Buffers, OfData):
 
     @limited
     def __init__(
-        self, bits: int | None, by: By = "auto", runs: Count = 200, temperatures: Count = 1000
+        self, bits: int | None, by: By = "auto", runs: Several = 200, temperatures: Count = 1000
     ) -> None:
         super().__init__()
         if by == "enumerate" and bits is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +22,7 @@ class AdversarialAutoencoder(Autoencoder, Generator):
 
     Args:
         space: what x is.
-        encoder, decoder, loss, corruption: as of ``Autoencoder``.
+        encoder, decoder, loss: as of ``Autoencoder``.
         prior: p(z) to be drawn from; it stays as it is.
         penalty: the critic of codes and its weight γ.
 
@@ -52,9 +50,14 @@ class AdversarialAutoencoder(Autoencoder, Generator):
         prior: Prior,
         penalty: CriticPrior,
         loss: Reconstruction = "auto",
-        corruption: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        super().__init__(space, encoder, decoder, prior.event_shape[0], loss, corruption)
+        (entries,) = prior.event_shape
+        if penalty.latent_dim != entries:
+            raise ValueError(
+                f"penalty: expected a critic of {entries} latent dimensions, as the prior has, got "
+                f"one of {penalty.latent_dim}"
+            )
+        super().__init__(space, encoder, decoder, entries, loss)
         self.p_z, self.prior_penalty = prior.requires_grad_(False), penalty
         self.rounding = Rounding(space)
 

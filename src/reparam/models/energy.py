@@ -23,7 +23,7 @@ from reparam.chains.kernels import Point, Tempered, beside, flip, langevin
 from reparam.chains.partition import By, Partition
 from reparam.diffusion.units import Units
 from reparam.exchange import LogPartition
-from reparam.limits import Count, NonNegative, Positive, Share, limited
+from reparam.limits import Count, NonNegative, Positive, Several, Share, limited
 from reparam.model import Batch, Descend, Loss, Model, Solve, Space, Stage
 from reparam.models.unnormalized import Unnormalized
 
@@ -94,7 +94,7 @@ class EnergyModel(Unnormalized):
         restart: Share = 0.05,
         decay: NonNegative = 1e-3,
         partition: By = "auto",
-        runs: Count = 200,
+        runs: Several = 200,
         temperatures: Count = 1000,
     ) -> None:
         if space.kind == "mixed":
@@ -214,6 +214,8 @@ class EnergyModel(Unnormalized):
 
     @torch.no_grad()
     def _solve(self, model: Model, batches: Iterable[Batch]) -> None:
-        """Fit the base; chains go there as they start anew."""
-        self.base.learn(self.units(self.prepare(batch.x)[0], None)[0] for batch in batches)
+        """Fit the base, to levels and the variance of their noise; chains start anew from it."""
+        width = 2 / (self.space.levels or 1) if self.log_prob_draws else 0.0
+        rows = (self.prepare(batch.x)[0] for batch in batches)
+        self.base.learn(map(self.still, rows), width**2 / 12)
         self.partition.forget()

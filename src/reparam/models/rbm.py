@@ -15,7 +15,7 @@ from reparam.chains.bases import Bits
 from reparam.chains.enumeration import log_sum
 from reparam.chains.partition import By, Partition
 from reparam.exchange import LogPartition
-from reparam.limits import Count, limited
+from reparam.limits import Count, Several, limited
 from reparam.model import Batch, Descend, Model, Solve, Space, Stage
 from reparam.models.unnormalized import Unnormalized
 
@@ -69,7 +69,7 @@ class RBM(Unnormalized):
         sweeps: Count = 5,
         draw_sweeps: Count = 1000,
         partition: By = "auto",
-        runs: Count = 200,
+        runs: Several = 200,
         temperatures: Count = 1000,
     ) -> None:
         if space.kind != "binary":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,7 @@ class Unnormalized(Density):
         self.sweeps, self.draw_sweeps = sweeps, draw_sweeps
         self.approximation = "tractable" if partition.enumerates else "markov chain"
         self.register_load_state_dict_post_hook(_loaded)
+        self.register_state_dict_post_hook(_saved)
 
     # ------------------------------------------------------------ what a member of the family says
 
@@ -162,7 +163,8 @@ class Unnormalized(Density):
 
     @property
     def log_partition(self) -> LogPartition:
-        if not self.partition.is_of(self.parameters()):
+        partition = self.partition
+        if not (partition.is_of(self.parameters()) and partition.measured):
             self._measure()
         return self.partition.value
 
@@ -245,10 +247,17 @@ class Unnormalized(Density):
         }
 
 
-def _loaded(model: nn.Module, keys: object) -> None:
-    """The number that came with weights is of these, unless it was saved before it was measured."""
+def _saved(model: nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
+    """A number that is not of these weights does not go with them."""
     assert isinstance(model, Unnormalized)
-    if model.partition.measured:
+    if not model.partition.is_of(model.parameters()):
+        state[f"{prefix}partition.found"] = torch.zeros_like(model.partition.found)
+
+
+def _loaded(model: nn.Module, keys: Any) -> None:
+    """The number that came with all weights is of these, unless it was saved unmeasured."""
+    assert isinstance(model, Unnormalized)
+    if model.partition.measured and not keys.missing_keys:
         model.partition.trust(model.parameters())
     else:
         model.partition.forget()

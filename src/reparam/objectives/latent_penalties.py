@@ -228,12 +228,8 @@ class CriticPrior(CodeCritic):
             return p.repeat(len(z) // p.rows).rsample()
 
     def refuse(self, posterior: Posterior, prior: Prior) -> None:
-        if posterior.relaxed:
-            raise ValueError(
-                "penalty: CriticPrior tells draws of q(z) from draws of p(z), got "
-                f"{type(posterior).__name__}, whose draws are relaxed in training and so differ "
-                "even where q(z) is p(z)"
-            )
+        _refuse_relaxed(posterior, "CriticPrior tells draws of q(z) from draws of p(z)")
+        _refuse_normalized(prior, "CriticPrior")
         super().refuse(posterior, prior)
 
 
@@ -318,17 +314,24 @@ class MMD(LatentPenalty):
         return mmd_squared(z, drawn).expand(len(z))
 
     def refuse(self, posterior: Posterior, prior: Prior) -> None:
-        if posterior.relaxed:
-            raise ValueError(
-                "penalty: MMD compares draws of q(z) with draws of p(z), got "
-                f"{type(posterior).__name__}, whose draws are relaxed in training and so differ "
-                "even where q(z) is p(z)"
-            )
-        if has_batch_norm(prior):
-            raise ValueError(
-                "penalty: MMD draws from the prior, got one with batch normalization, whose "
-                "statistics would be those of these draws as well; leave out batch_norm"
-            )
+        _refuse_relaxed(posterior, "MMD compares draws of q(z) with draws of p(z)")
+        _refuse_normalized(prior, "MMD")
+
+
+def _refuse_relaxed(posterior: Posterior, what: str) -> None:
+    if posterior.relaxed:
+        raise ValueError(
+            f"penalty: {what}, got {type(posterior).__name__}, whose draws are relaxed in training "
+            "and so differ even where q(z) is p(z)"
+        )
+
+
+def _refuse_normalized(prior: Prior, name: str) -> None:
+    if has_batch_norm(prior):
+        raise ValueError(
+            f"penalty: {name} draws from the prior, got one with batch normalization, whose "
+            "statistics would be those of these draws as well; leave out batch_norm"
+        )
 
 
 def mmd_squared(a: Tensor, b: Tensor) -> Tensor:

@@ -146,10 +146,12 @@ class FeatureELBO(Objective):
         if player != CRITIC:
             return
         mean, square = (statistics[name] / statistics["rows"] for name in ("features", "squares"))
-        variance = (square - mean.square()).mean().clamp(min=torch.finfo(mean.dtype).tiny)
-        self.steps += 1
-        share = (1 / self.steps).clamp(min=MOVED)
-        self.variance.lerp_(torch.where(variance.isfinite(), variance, self.variance), share)
+        variance = (square - mean.square()).mean()
+        # A batch of one row has none, and one that is not finite is that of a skipped step.
+        there = (variance > 0) & variance.isfinite() & (statistics["rows"] > 1)
+        self.steps += there
+        share = (1 / self.steps).clamp(MOVED, 1)
+        self.variance.lerp_(torch.where(there, variance, self.variance), share)
 
     def _feature_error(self, seen: _Seen, x: Tensor, likelihood: Distribution) -> Tensor:
         found, wanted = (seen.features(seen.units(one)) for one in (likelihood.center, x))

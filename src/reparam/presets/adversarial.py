@@ -131,6 +131,7 @@ def apart(prior: MixturePrior) -> MixturePrior:
     "aae",
     paper="Makhzani et al. 2016, Adversarial autoencoders",
     train=AVERAGED,
+    fixed={"corruption": None, "amount": 0.25, "independent": False},
     small={"critic": (8,)},
     when="For codes that fill a prior of any form, and samples decoded from it.",
 )
@@ -152,35 +153,45 @@ def aae(
         prior: of the codes: standard normal, or a mixture of normals around a circle or sphere.
         components: of the mixture.
         posterior: deterministic codes, or normal ones, for which the model is a VAE whose rate has
-            no weight, with a bound; it takes no loss or corruption of its own.
+            no weight, with a bound, and the likelihood says what is minimized.
         critic: widths of the hidden layers of the critic.
         critic_lr: its learning rate, as a multiple of the model's.
     """
     penalty = CriticPrior(options.latent_dim, weight, critic, critic_lr)
+    if posterior == "normal":
+        return _with_bound(space, options, penalty, prior, components)
     p_z: Prior = StandardNormal(options.latent_dim)
     if prior == "mixture":
-        p_z = apart(MixturePrior(options.latent_dim, components)).requires_grad_(False)
-    if posterior == "normal":
-        return _of_normal_codes(space, options, p_z, penalty)
-    networks, noise = options.networks(space), options.noise(space)
-    return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss, noise)
+        p_z = apart(MixturePrior(options.latent_dim, components))
+    networks = options.networks(space)
+    return AdversarialAutoencoder(space, *networks, p_z, penalty, options.loss)
 
 
-def _of_normal_codes(
-    space: Space, options: AutoencoderOptions, p_z: Prior, penalty: CriticPrior
+def _with_bound(
+    space: Space,
+    options: AutoencoderOptions,
+    penalty: CriticPrior,
+    prior: Literal["standard", "mixture"],
+    components: int,
 ) -> VAE:
-    """The VAE whose rate has no weight, which has a likelihood in place of an error."""
-    for name, usual in (("loss", "auto"), ("corruption", None)):
-        if getattr(options, name) != usual:
-            raise ValueError(
-                f"{name}: expected {usual or 'none'} for posterior=normal, whose model is a VAE "
-                f"with a likelihood, got {getattr(options, name)}"
-            )
-    parts = VAEOptions(options.latent_dim, options.hidden, options.network)
-    q_z, p_x = parts.q_z(), parts.p_x(space)
-    encoder = parts.encoder(space, q_z.parameter_shape)
-    decoder = parts.decoder(q_z.event_shape, p_x.parameter_shape, space)
-    return VAE(space, encoder, decoder, q_z, p_z, p_x, ELBO(Beta(0.0), penalties=(penalty,)))
+    """The VAE of such codes, whose prior stays as it is."""
+    if options.loss != "auto":
+        raise ValueError(
+            f"loss: expected auto with posterior=normal, whose likelihood is minimized, got "
+            f"{options.loss}; take posterior=deterministic"
+        )
+    of_z = VAEOptions(
+        latent_dim=options.latent_dim,
+        hidden=options.hidden,
+        network=options.network,
+        prior=prior,
+        components=components,
+    )
+    model = of_z.build(space, ELBO(Beta(0.0), penalties=(penalty,)))
+    if isinstance(model.p_z, MixturePrior):
+        apart(model.p_z)
+    model.p_z.requires_grad_(False)
+    return model
 
 
 @preset(

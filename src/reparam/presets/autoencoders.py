@@ -16,7 +16,7 @@ from reparam.models.two_stage import TwoStage
 from reparam.nets.sparse import KSparse, Tied
 from reparam.objectives.code_penalties import CodePenalty, Contraction, Sparsity
 from reparam.objectives.column_errors import ColumnErrors
-from reparam.objectives.corruptions import Corruption, CorruptionName, make_corruption
+from reparam.objectives.corruptions import CorruptionName, make_corruption
 from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import LARGE_STEPS, QUICKER, small_steps
 
@@ -52,14 +52,10 @@ class CodeOptions(Limited):
         decoder: nn.Module,
         penalty: CodePenalty | None = None,
     ) -> Autoencoder:
-        noise = self.noise(space)
+        noise = None
+        if self.corruption is not None:
+            noise = make_corruption(self.corruption, self.amount, space, self.independent)
         return Autoencoder(space, encoder, decoder, self.latent_dim, self.loss, noise, penalty)
-
-    def noise(self, space: Space) -> Corruption | None:
-        """The corruption, if there is one."""
-        if self.corruption is None:
-            return None
-        return make_corruption(self.corruption, self.amount, space, self.independent)
 
     def tied(
         self, space: Space, activation: nn.Module, penalty: CodePenalty | None = None

@@ -10,7 +10,7 @@ from torch import nn
 from reparam.chains.partition import By
 from reparam.config import TrainConfig
 from reparam.diffusion.samplers import is_small
-from reparam.limits import Count, Limited, NonNegative, Positive, Share
+from reparam.limits import Count, Limited, NonNegative, Positive, Several, Share
 from reparam.model import Space
 from reparam.models.energy import EnergyModel
 from reparam.models.rbm import RBM
@@ -38,7 +38,7 @@ class PartitionOptions(Limited):
     """
 
     partition: By = "auto"
-    runs: Count = 200
+    runs: Several = 200
     temperatures: Count = 1000
 
 
