@@ -143,7 +143,7 @@ def _protocol(score: Score) -> str:
     drawn = "" if score.samples is None else f", {score.samples:,} samples"
     binned = "" if score.bins is None else f", {score.bins} bins".replace("levels", "as many")
     by = "" if score.predictor is None else f", {score.predictor}"
-    return f"{score.n:,} {score.split}{drawn}{binned}{by}"
+    return f"{score.n:,} {score.counted.removesuffix(' examples')}{drawn}{binned}{by}"
 
 
 def value_text(name: str, score: Score | None) -> str:

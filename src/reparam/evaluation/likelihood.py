@@ -146,9 +146,9 @@ def partition_scores(model: Density) -> Scores:
         return {}
     value, stderr = found.value.item(), found.stderr.item()
     if found.kind == "exact":
-        return {"log_partition": Score(value, "nats", found.runs, "none", kind="exact")}
-    effective = Score(found.effective_samples.item(), "runs", found.runs, "none")
-    log_z = Score(value, "nats", found.runs, "none", stderr, "estimate")
+        return {"log_partition": Score(value, "nats", found.runs, "states", kind="exact")}
+    effective = Score(found.effective_samples.item(), "runs", found.runs, "runs")
+    log_z = Score(value, "nats", found.runs, "runs", stderr, "estimate")
     return {"log_partition": log_z, "partition_effective_samples": effective}
 
 

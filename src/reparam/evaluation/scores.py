@@ -37,7 +37,8 @@ class Score:
         value: the number itself.
         unit: nats, bits, dimensions, seconds …
         n: how many examples it was measured on.
-        split: of the data that was read.
+        split: of the data that was read; ``"none"`` where ``n`` counts samples, ``"runs"`` of
+            annealing or ``"states"`` where it counts these.
         stderr: standard error over the examples.
         kind: exact, a lower or an upper bound (in expectation), or an estimate; of bits/dim, that
             of the log-likelihood in nats.
@@ -81,6 +82,17 @@ class Score:
         0.5
         """
         return _together(self.stderr, self.seed_stderr)
+
+    @property
+    def counted(self) -> str:
+        """What ``n`` is the number of.
+
+        >>> Score(0.5, "nats", 10, "test").counted, Score(0.5, "nats", 10, "runs").counted
+        ('test examples', 'runs')
+        """
+        if self.split in ("runs", "states"):
+            return self.split
+        return "samples" if self.split == "none" else f"{self.split} examples"
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -223,11 +235,10 @@ def finite(scores: Mapping[str, Score]) -> Scores:
     """
     for name, score in scores.items():
         if not math.isfinite(score.value):
-            on = "samples" if score.split == "none" else f"{score.split} examples"
             why = "the model has diverged, train it with a smaller lr"
             if score.value == -math.inf:
                 why += ", or an entry that never varied in its training data does so here"
-            raise ValueError(f"{name}: is {score.value} on {score.n} {on}; {why}")
+            raise ValueError(f"{name}: is {score.value} on {score.n} {score.counted}; {why}")
     return dict(scores)
 
 

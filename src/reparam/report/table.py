@@ -245,8 +245,7 @@ def protocol(score: Score) -> str:
     >>> protocol(Score(1.0, "nats", 360, "test", samples=1000, seed=0))
     '360 test examples, 1,000 samples, seed 0'
     """
-    measured = "draws" if score.split == "none" else f"{score.split} examples"
-    parts = [f"{score.n:,} {measured}"]
+    parts = [f"{score.n:,} {score.counted}"]
     parts += [] if score.samples is None else [f"{score.samples:,} samples"]
     if isinstance(score.seed, list):
         parts.append("mean over seeds " + ", ".join(map(str, score.seed)))

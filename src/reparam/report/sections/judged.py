@@ -123,7 +123,7 @@ def _constant(model: Generator) -> list[str]:
     found = model.log_partition if isinstance(model, Density) else None
     if found is None:
         return []
-    score = Score(found.value.item(), "nats", found.runs, "none", found.stderr.item())
+    score = Score(found.value.item(), "nats", found.runs, "runs", found.stderr.item())
     value, error = number(score, "log_partition")
     if found.kind == "exact":
         return [f"log Z = {value} nats, by a sum over {found.runs:,} states."]
