@@ -156,7 +156,7 @@ def _tell(history: History, out: Path) -> None:
     if history.best_epoch is not None:
         value = judged(history.kept, history.judge)
         kept = f"; kept the {history.keeps}, of epoch {history.best_epoch:g}: {value}"
-    show(f"{history.ended} in {history.seconds:.1f} s{kept}")
+    show(f"{history.ended}; {history.seconds:.1f} s in all{kept}")
     show(f"run in {told(out)}; next: reparam evaluate {named(out)}")
 
 
