@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
@@ -17,6 +18,7 @@ ENTRIES_AT_ONCE, ROWS_AT_ONCE, DRAWS_AT_ONCE, LEAST_AT_ONCE = 1_000_000, 500, 20
 ON_CUDA = 16  # times as many draws: fewer would not keep so many cores busy
 LARGEST_MLP_IMAGE = 1024  # entries, 32 × 32: above it fully connected layers waste their weights
 MOST_PASSED = 10**10  # entries of x, through networks, for all draws of a score by default
+SMALL = 64  # entries of a channel of images that count as small, as all vectors do
 CONVOLVED = 10  # times as dear is an entry of x where networks are convolutional
 
 
@@ -43,6 +45,11 @@ def draws_at_once(space: Space, device: torch.device | None = None) -> int:
 def convolved(space: Space) -> bool:
     """Whether networks of such x are convolutional where nobody says which."""
     return space.is_image and space.dimension > LARGEST_MLP_IMAGE
+
+
+def is_small(space: Space) -> bool:
+    """Whether x is a vector or an image of up to 8 × 8, of which many steps are cheap."""
+    return not space.is_image or math.prod(space.shape[1:]) <= SMALL
 
 
 def cost(space: Space) -> int:

@@ -12,10 +12,10 @@ from exact_denoisers import F64, Normal, diffusion, one, with_best_variances
 from noise import noise_from
 from torch import Tensor
 
+from reparam.bijections.units import Units
 from reparam.diffusion.bound import Bound, shares_of_times
 from reparam.diffusion.schedules import DiscreteSchedule, Level, cosine, linear
 from reparam.diffusion.steps import step_back
-from reparam.diffusion.units import Units
 from reparam.distributions.densities import NormalDensity
 from reparam.distributions.hierarchies import LayeredPrior, TopDownPosterior
 from reparam.model import Space

@@ -10,10 +10,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from reparam import numerics
+from reparam.bijections.units import Units
 from reparam.buffers import Float64Buffers
 from reparam.diffusion.schedules import DiscreteSchedule
 from reparam.diffusion.steps import ReverseVariance, over, step_back
-from reparam.diffusion.units import Units
 
 LEAST_LOG_SCALE = -7.0  # of the last step, as of a VAE's normal: else one exact x has no bound
 

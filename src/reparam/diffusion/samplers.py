@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.batching import is_small
 from reparam.diffusion.flow import Method, check_method, flow_step, passes_of, velocity_of
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import Estimate, Process, ReverseVariance, over, step_back
@@ -21,7 +21,6 @@ from reparam.news import tell
 from reparam.space import Space
 
 Noise = torch.Generator | None
-SMALL = 64  # entries of a channel of images that are drawn with all steps, as all vectors are
 USUAL_STEPS, SDE_STEPS = 50, 500
 
 
@@ -274,11 +273,6 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "predictor-corrector": PredictorCorrector,
     "ode": ProbabilityFlow,
 }
-
-
-def is_small(space: Space) -> bool:
-    """Whether x is a vector or an image of up to 8 × 8."""
-    return not space.is_image or math.prod(space.shape[1:]) <= SMALL
 
 
 def usual_sampler(space: Space, schedule: Schedule) -> Sampler:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.batching import affordable, cost, draws_at_once, in_batches, spread_rows
+from reparam.bijections.units import Units
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import (
@@ -34,7 +35,6 @@ from reparam.diffusion.steps import (
     guess,
     target,
 )
-from reparam.diffusion.units import Units
 from reparam.inspection import FromNoise
 from reparam.limits import Count, Share, limited
 from reparam.model import (

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.bijections.units import Units
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.flow import Field, Method, carry, check_method, log_density, passes_of
 from reparam.diffusion.samplers import Sampler, State
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import Process, ReverseVariance, at, over
-from reparam.diffusion.units import Units
 from reparam.limits import Count, called, limited
 from reparam.model import Codec, Density, Generator, LogProb, Model, Space
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.bijections.units import Units
 from reparam.chains.annealing import (
     annealed,
     find_sizes,
@@ -21,7 +22,6 @@ from reparam.chains.bases import Base, Bits, Normals
 from reparam.chains.enumeration import log_sum
 from reparam.chains.kernels import Point, Tempered, beside, flip, langevin
 from reparam.chains.partition import By, Partition
-from reparam.diffusion.units import Units
 from reparam.exchange import LogPartition
 from reparam.limits import Count, NonNegative, Positive, Several, Share, limited
 from reparam.model import Batch, Descend, Loss, Model, Solve, Space, Stage

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.diffusion.units import Units
+from reparam.bijections.units import Units
 from reparam.distributions.priors import StandardNormal
 from reparam.inspection import Judgment
 from reparam.limits import Count, NonNegative, limited

@@ -14,7 +14,7 @@ from reparam import numerics
 
 AdversarialName = Literal["non-saturating", "saturating", "hinge", "wasserstein"]
 LOGIT, NATS = "logit of the critic", "nats"
-Critic = Callable[[Tensor], Tensor]  # x in network units → logits (B,)
+Judge = Callable[[Tensor], Tensor]  # x in network units → logits (B,)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ LOSSES: dict[str, AdversarialLoss] = {
 }
 
 
-def squared_slopes(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+def squared_slopes(critic: Judge, x: Tensor) -> tuple[Tensor, Tensor]:
     """Logits D(x), (B,), and ‖∂D/∂x‖² of each row, (B,), through which gradients flow.
 
     >>> x = torch.zeros(1, 2)
@@ -86,7 +86,7 @@ def squared_slopes(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
     return logits, slope.flatten(1).square().sum(1)
 
 
-def gradient_penalty(critic: Critic, real: Tensor, drawn: Tensor) -> Tensor:
+def gradient_penalty(critic: Judge, real: Tensor, drawn: Tensor) -> Tensor:
     """(‖∂D/∂x‖ − 1)² at a random point between each real row and a drawn one, (B,).
 
     Reference: Gulrajani et al. 2017, eq. 3. https://arxiv.org/abs/1704.00028

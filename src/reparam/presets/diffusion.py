@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from reparam.batching import is_small
 from reparam.config import TrainConfig
-from reparam.diffusion.samplers import SAMPLERS, Sampler, is_small
+from reparam.diffusion.samplers import SAMPLERS, Sampler
 from reparam.diffusion.schedules import VE, VP, Schedule, SubVP, cosine, linear
 from reparam.diffusion.steps import Prediction, ReverseVariance
 from reparam.limits import Count, Limited, Share, called

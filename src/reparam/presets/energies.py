@@ -7,9 +7,9 @@ from typing import Annotated
 
 from torch import nn
 
+from reparam.batching import is_small
 from reparam.chains.partition import By
 from reparam.config import TrainConfig
-from reparam.diffusion.samplers import is_small
 from reparam.limits import Count, Limited, NonNegative, Positive, Several, Share
 from reparam.model import Space
 from reparam.models.energy import EnergyModel

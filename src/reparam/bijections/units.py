@@ -1,4 +1,4 @@
-"""x in the units in which noise is added: standardized, or from −1 to 1."""
+"""x in the units of models that draw it out of noise: standardized, or from −1 to 1."""
 
 from __future__ import annotations
 
