@@ -121,6 +121,8 @@ def test_all_that_a_model_does_stays_on_the_device_and_waits_for_nothing(small):
                 continue  # which rows a member of an ensemble draws is read
             if name == "log_prob" and model.takes_missing and not model.log_prob_draws:
                 continue  # of which cells are missing it depends whether log p(x) is exact
+            if name == "log_prob" and model.chains:
+                continue  # whether log Z is known of these weights is read
             assert not device.waits, name
 
 

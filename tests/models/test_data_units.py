@@ -210,6 +210,10 @@ def copy_less(whole: Any, alone: Any, places: Tensor, width: int) -> None:
                 assert size % width == 0 and wanted == fewer * len(blocks), name
                 source = source.index_select(axis, (blocks + places).flatten())
         target.copy_(source)
+    for name in alone.chains:
+        getattr(alone, name).copy_(getattr(whole, name)[:, places])
+    if alone.chains:  # by the same runs: others would have another error
+        alone.partition.put(whole.log_partition, alone.parameters())
 
 
 def of_rows(

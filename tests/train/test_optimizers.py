@@ -14,12 +14,13 @@ from torch.nn.utils.parametrize import ParametrizationList
 from reparam.config import TrainConfig
 from reparam.data import Data, Split
 from reparam.model import Descend, Loss, Model, Player, Space
+from reparam.models.rbm import RBM
 from reparam.nets.causal_conv import CausalConv
 from reparam.nets.masked import NADE, MaskedLinear
 from reparam.train import fit
 from reparam.train.optimizers import SMALL, make_optimizer, mend
 
-MAPS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, CausalConv, MaskedLinear, NADE)
+MAPS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, CausalConv, MaskedLinear, NADE, RBM)
 
 
 def data(rows: int = 8) -> Data:
