@@ -33,8 +33,8 @@ from reparam.space import ColumnKind
 FAMILY = "Adversarial models"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
 APART, NARROW = 2.0, 0.5  # between components of a prior, or from the middle, and their scale
-# A mean of gradients follows a game too late: after 1 400 steps on digits draws of `gan` had a Fréchet
-# distance of 7.6 with β₁ = 0.5, and of 3.7 with 0.
+# A mean of gradients follows a game too late: after 1 400 steps on digits draws of `gan` had a
+# Fréchet distance of 7.6 with β₁ = 0.5, and of 3.7 with 0.
 AVERAGED = TrainConfig(batch_size=64, betas=(0.0, 0.99), ema=0.999)
 
 
