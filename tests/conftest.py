@@ -74,6 +74,12 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "ladder-vae": ({"batch_norm": False},),
     "made": ({"orders": 2, "masks": 3}, {"likelihood": "categorical"}),
 }
+# Losses of the same code by other functions, which have tests of their own.
+AS_ANOTHER = (("gan", "saturating"), ("gan", "hinge"))
+# Choices of what z is, and of how noise is added and undone, do not depend on what
+# x is: they are tested on one kind.
+ALIKE = {"posterior", "prior", "codebook", "cosine", "second_stage", "sde"}
+ALIKE |= {"schedule", "objective", "variance", "predict"}
 # Of options on which a loss branches within a class, one of each class: graphs of their own.
 BRANCHES = (
     ("sigma-vae", {}),
@@ -210,7 +216,8 @@ def variants(name: str) -> Iterator[dict[str, Any]]:
     for own, parameter in signature(preset.build).parameters.items():
         kind = preset.parameters[own].annotation if own in preset.parameters else None
         if get_origin(kind) is Literal:
-            yield from ({own: value} for value in get_args(kind) if value != parameter.default)
+            values = [value for value in get_args(kind) if value != parameter.default]
+            yield from ({own: value} for value in values if (name, value) not in AS_ANOTHER)
     yield from VARIANTS.get(name, ())
 
 
@@ -232,9 +239,8 @@ def cases_of(name: str) -> Iterator[Case]:
             continue
         yield Case(name, space)
         for changes in variants(name) if space.kind in PURE and not space.is_image else ():
-            of_codes = {"posterior", "prior", "codebook", "cosine", "second_stage"}
-            if of_codes & changes.keys() and space.kind != "binary":
-                continue  # what z is does not depend on what x is
+            if ALIKE & changes.keys() and space.kind != "binary":
+                continue
             likelihood = LIKELIHOODS.get(changes.get("likelihood", ""))
             if likelihood is None or space.kind in likelihood.kinds:
                 yield Case(name, space, changes)
