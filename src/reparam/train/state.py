@@ -100,6 +100,7 @@ class Training:
         self.weights: dict[str, list[nn.Parameter]] = {}  # of every player, as the model has them
         self.turn, self.turns = 0, 1  # which descent this is, of how many
         self.average: list[Tensor] | None = None
+        self._averaged: list[Tensor] = []  # what it follows; to find it takes a walk over modules
         self._clock: float | None = None  # when seconds were last counted; None: it stands still
 
     def alike(self, data: Data) -> dict[str, object]:
@@ -212,8 +213,9 @@ class Training:
             if player.name not in self.optimizers:
                 self.optimizers[player.name] = make_optimizer(player, self.config)
             self.tallies.setdefault(player.name, Tally())
+        self._averaged = self.moving if self.config.ema is not None else []
         if self.config.ema is not None and self.average is None:
-            self.average = [value.detach().clone() for value in self.moving]
+            self.average = [value.detach().clone() for value in self._averaged]
         return players
 
     def encode_once(self, stage: Descend) -> bool:
@@ -233,7 +235,7 @@ class Training:
         """Once per step: of early steps, whose weights are far from the last, little is to stay."""
         if self.average is not None and self.config.ema is not None:
             decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(self.average, self.moving, 1 - decay)
+            torch._foreach_lerp_(self.average, self._averaged, 1 - decay)
 
     @torch.no_grad()
     def mend(self) -> list[str]:
