@@ -1,6 +1,6 @@
 """Adversarial models: samples of digits, modes of a ring, and what a step costs.
 
-    python benchmarks/adversarial.py digits ring           # short trainings, about 8 minutes
+    python benchmarks/adversarial.py digits ring           # short trainings, about 10 minutes
     python benchmarks/adversarial.py steps                 # beside loops written by hand
     REPARAM_DATA=… python benchmarks/adversarial.py mnist --budget 600 --out runs/gan-mnist
 
@@ -9,7 +9,7 @@ digits    `gan` for 1 400 steps with three seeds: Fréchet distance of averaged 
           steps
 binary    `gan` on digits cut at .5, its critic given 0 and 1 as they are, or with uniform noise
 ring      `gan` on eight normals around a circle, and with r1=0 loss=saturating
-mnist     one long convolutional run: every score of `evaluate`, and a picture of draws
+mnist     one long convolutional run: every score of `evaluate`
 steps     `fit` of `gan` beside the same networks in two loops by hand: one that computes only the
           gradients it needs, and one that lets every backward pass go all the way
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -100,9 +99,7 @@ class Model(nn.Module, ABC):
 
     conditional: bool = False  # whether it uses c
     couples_rows: bool = False  # whether a row's terms depend on the rest of its batch
-    surrogate: bool = (
-        False  # whether the gradient of the objective is not its own, but a useful one
-    )
+    surrogate: bool = False  # whether the objective's gradient is a useful one, not its own
     constant_terms: tuple[str, ...] = ()  # which terms of a loss are the same for all rows
     normalized: bool = False  # whether it has batch normalization and moves its statistics
     keeps: Keeps = "best"  # the weights that training leaves; the last, where its objective moves
@@ -415,6 +412,12 @@ class Density(Generator):
         """Draws of a row at a time: by the size of x alone, as its value depends on no other."""
         return min(DRAWS_OF_A_ROW, draws_at_once(self.space))
 
+    def _draws_of_each(self, x: Tensor) -> int:
+        """Draws of every row at a time; of noise by example whatever the number of rows."""
+        if numerics.noise_is_by_example():
+            return self._draws_of_a_row
+        return max(1, draws_at_once(self.space, x.device) // x.shape[0])
+
     @abstractmethod
     def density(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
@@ -466,20 +469,17 @@ class LatentVariable(Codec, Density):
     def _bound(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
-        rows = x.shape[0]
-        alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
-        most = (
-            self._draws_of_a_row if alone else max(1, draws_at_once(self.space, x.device) // rows)
-        )
-        total = x.new_full((rows,), -math.inf, dtype=numerics.accumulator(x))
+        bounded = True
+
+        def draw(k: int) -> Tensor:
+            nonlocal bounded
+            values, bounded = self._log_weights(x, c, posterior, k, generator)
+            return values
+
         with trusted():
             posterior = self.posterior(x, c)
-            for start in range(0, samples, most):
-                k = min(most, samples - start)
-                log_weights, bounded = self._log_weights(x, c, posterior, k, generator)
-                total = torch.logaddexp(total, log_weights.to(total).view(rows, k).logsumexp(1))
-        kind: Kind = "lower bound" if bounded else "estimate"
-        return LogProb(total - math.log(samples), kind, samples)
+            value = numerics.log_mean_exp_of(draw, samples, self._draws_of_each(x), x)
+        return LogProb(value, "lower bound" if bounded else "estimate", samples)
 
     def _log_weights(
         self,

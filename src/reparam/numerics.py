@@ -184,8 +184,8 @@ def log_mean_exp_of(draw: Callable[[int], Tensor], samples: int, most: int, like
     """
     rows = like.shape[0]
     total = like.new_full((rows,), -math.inf, dtype=accumulator(like))
-    for start in range(0, samples, max(1, most)):
-        k = min(max(1, most), samples - start)
+    for start in range(0, samples, most):
+        k = min(most, samples - start)
         total = torch.logaddexp(total, draw(k).to(total).view(rows, k).logsumexp(1))
     return total - math.log(samples)
 

@@ -225,6 +225,6 @@ def flipped(target: Tempered, start: Point, index: Tensor) -> Point:
 def _accepted(
     start: Point, end: Point, log_ratio: Tensor, generator: Noise
 ) -> tuple[Point, Tensor]:
-    """By Metropolis' rule the end or the start; never an end that is not finite."""
+    """By Metropolis' rule the end or the start; never an end without a density."""
     accepted = numerics.noise(log_ratio, "uniform", generator).log() < log_ratio
     return end.where(accepted, start), accepted

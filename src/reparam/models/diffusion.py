@@ -419,10 +419,7 @@ class Diffusion(Conditional, Density, Completer):
         """Each row at so many times, spread from an offset of its own; the ends always."""
         assert self.bound is not None
         rows = x.shape[0]
-        alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
-        most = (
-            self._draws_of_a_row if alone else max(1, draws_at_once(self.space, x.device) // rows)
-        )
+        most = self._draws_of_each(x)
         y, ladj = self.units(x, generator)
         offset = numerics.noise(y.new_empty(rows), "uniform", generator)
         index, weights = self.bound.chosen_times(samples, offset.to(numerics.accumulator(y)))

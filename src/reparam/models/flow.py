@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.batching import draws_at_once, spread_rows
+from reparam.batching import spread_rows
 from reparam.bijections.autoregressive import AutoregressiveTransform
 from reparam.bijections.base import Bijection, Chain
 from reparam.bijections.coupling import Coupling
@@ -148,16 +148,13 @@ class Flow(Conditional, Invertible):
     ) -> LogProb:
         if not self.log_prob_draws:
             return LogProb(self._log_weights(x, c, generator), "exact")
-        rows = x.shape[0]
-        alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
-        most = self._draws_of_a_row if alone else draws_at_once(self.space, x.device) // rows
 
         def draw(k: int) -> Tensor:  # several at once: passes of few rows take as long as of many
             c_each = None if c is None else c.repeat_interleave(k, 0)
             return self._log_weights(x.repeat_interleave(k, 0), c_each, generator)
 
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
-            value = numerics.log_mean_exp_of(draw, samples, most, x)
+            value = numerics.log_mean_exp_of(draw, samples, self._draws_of_each(x), x)
         return LogProb(value, "lower bound", samples)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:

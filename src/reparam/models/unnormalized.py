@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.batching import draws_at_once
 from reparam.chains.partition import Partition
 from reparam.exchange import LogPartition, LogProb
 from reparam.inspection import Judgment
@@ -183,9 +182,7 @@ class Unnormalized(Density):
 
         if not self.log_prob_draws:
             return draw(1)
-        alone = numerics.noise_is_by_example()  # then nothing may depend on the number of rows
-        most = self._draws_of_a_row if alone else draws_at_once(self.space, x.device) // len(x)
-        return numerics.log_mean_exp_of(draw, samples, most, x)
+        return numerics.log_mean_exp_of(draw, samples, self._draws_of_each(x), x)
 
     @torch.no_grad()
     def _measure(self, model: Model | None = None, batches: Iterable[Batch] | None = None) -> None:
