@@ -83,8 +83,8 @@ def _note(index: int | None, apart: Tensor, usual: float) -> str:
 def may_copy(shown: Shown) -> bool:
     """Images, and a model that undoes noise, or has a critic, an energy or no density.
 
-    Such a model may come to remember all of small data, which no likelihood of unseen data would
-    show or none is there to show it. Of others a page has the scores of near copies, and is short.
+    Such a model may come to remember all of small data, and has no exact likelihood of other rows
+    that would tell. Of all others a page has the scores of near copies alone, and is short.
     """
     return images(shown) and any(
         model.from_noise or model.judgment or not isinstance(model, Density)
