@@ -196,7 +196,8 @@ class Training:
             self.stage, self.step = stage, 0
             self.optimizers, self.average, self.tallies = {}, None, {}
             self.best, self.best_value, self.stale = None, math.inf, 0
-            self.history.strip = {}
+            if isinstance(stages[stage], Descend):  # what is solved for after one leaves its draws
+                self.history.strip = {}
 
     def take_best(self) -> None:
         """Put the kept weights of this stage into the model, and set it to evaluation."""
