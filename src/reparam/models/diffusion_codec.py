@@ -71,8 +71,12 @@ class DiffusionCodec(Codec, Density):
     Likelihood: an estimate by the same solver (heun where the method is ddim). Binary and levels
         data are dequantized: by uniform noise where time is continuous, else by that of the first
         time, log P(x) ≥ E_q(x_1|x) [log p(x_1) + log P(x|x_1) − log q(x_1|x)], with the model's own
-        last step P(x|x_1). Uniform noise would reach where a model of whole numbers alone has no
-        density.
+        last step P(x|x_1). Uniform noise would reach where a model of whole numbers alone has
+        hardly any density. This noise is drawn once for a row; ``samples`` are the random signs
+        that estimate the divergence above 32 dimensions.
+
+    Cost: ``passes`` of the network each way; for log p(x) also gradients, as many as dimensions up
+        to 32, above them as many as ``samples``.
 
     Reference: Song et al. 2021, "Score-based generative modeling through SDEs", section 4.3.
     https://arxiv.org/abs/2011.13456
