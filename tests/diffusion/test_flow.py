@@ -15,6 +15,7 @@ import reparam as rp
 from reparam.diffusion.flow import carry, log_density, velocity_of
 from reparam.diffusion.schedules import VE, VP, DiscreteSchedule, Schedule, SubVP
 from reparam.diffusion.steps import Estimate
+from reparam.evaluation.likelihood import usual_samples
 from reparam.model import Batch, Solve, Space
 
 WEIGHTS = torch.tensor([0.5, 0.3, 0.2], dtype=F64)
@@ -270,3 +271,28 @@ def test_whole_numbers_are_dequantized_by_the_first_noise_in_discrete_time(
     assert p.sum().item() == pytest.approx(1, abs=1e-6)
     gap = p.log() - estimated
     assert ((gap > 1e-3) & (gap < 0.1)).all()
+
+
+@pytest.mark.parametrize("method", ["heun", "ddim"])
+@pytest.mark.parametrize("kind, drawn", [("real", False), ("levels", True)])
+def test_a_codec_says_what_its_density_and_its_draws_cost(kind: str, drawn: bool, method: str):
+    """Also where the model's own bound, which measures some of its times, costs otherwise."""
+    space = Space((2,), kind, 5 if kind == "levels" else None)
+    model = rp.build("ddpm", space, times=6, seed=0, hidden=(8, 8), blocks=1).eval()
+    codec, passes = model.as_codec(sampling_steps=4, method=method), []
+    assert model.log_prob_draws and codec.log_prob_draws is drawn and not codec.tightens
+    model.network.register_forward_hook(lambda *_: passes.append(1))
+    codec.sample(3)
+    assert len(passes) == codec.passes_per_draw == 4 * (2 if method == "heun" else 1)
+    passes.clear()
+    x = torch.tensor([[0.0, 1.0], [2.0, 4.0]])
+    one_draw, other = (codec.log_prob(x, samples=n).value for n in (1, 3))
+    assert torch.equal(one_draw, other) is not drawn
+    # Passes of both, and of each two gradients, which cost two; of whole numbers the last step.
+    assert len(passes) == 2 * (2 * 4 + drawn)
+    assert codec.passes_per_sample == model.pass_cost * 2 * 4 * (1 + 2 * 2)
+    assert usual_samples(codec, 100) == 1
+    if drawn:  # of all times, the first one is where x_1 is: there is a step less to go
+        passes.clear()
+        model.as_codec().log_prob(x)
+        assert len(passes) == 2 * (6 - 1) + 1

@@ -168,3 +168,11 @@ def test_what_draws_otherwise_has_no_noise_to_undo():
     space = rp.Space((9,), "binary")
     for preset in ("vae", "made"):
         assert rp.build(preset, space).from_noise is None
+
+
+def test_a_sampler_that_there_is_not_is_refused():
+    with pytest.raises(ValueError, match="^sampler: expected ddpm, ddim, .* ode, got 'euler'$"):
+        model_of(times=4).from_noise.by("euler", 2)
+    latent = rp.build("latent-diffusion", rp.Space((2,), "real"), seed=0)
+    with pytest.raises(ValueError, match="^sampler: expected ddpm"):
+        latent.from_noise.by("euler", 2)

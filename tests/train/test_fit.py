@@ -443,3 +443,20 @@ def test_gradients_are_there_whoever_calls():
     with torch.no_grad():
         history = rp.fit(model, data, epochs=1, progress=False)
     assert history.ended == "all epochs"
+
+
+def test_whoever_is_shown_a_model_may_move_it_and_put_it_back():
+    """To another device, or dtype as here: its buffers are others afterwards, and averaged too."""
+    space, x = Space((4,), "real"), torch.randn(96, 4, generator=torch.Generator().manual_seed(0))
+    data = Data(*map(Split, x.split([64, 16, 16])), space, "made up")
+
+    def moved(step: int, terms: dict[str, float], model: Model) -> None:
+        model.double().float()
+
+    models = [rp.build("vae", space, hidden=(4,), batch_norm=True, seed=0) for _ in range(2)]
+    for model, validated in zip(models, (None, moved), strict=True):
+        # Two rows of the history, so that what moved is averaged for the second.
+        options = {"batch_size": 16, "ema": 0.9, "seed": 0, "progress": False}
+        fit_function(model, data, epochs=26, validated=validated, **options)
+    for name, value in models[0].state_dict().items():
+        assert value.equal(models[1].state_dict()[name]), name

@@ -11,9 +11,10 @@ from torch import Tensor
 
 import reparam as rp
 from reparam.data import Data, Split
-from reparam.model import Model, Space
+from reparam.model import Descend, Model, Solve, Space, Stage
 from reparam.train import History, RunFolder, fit, resume
 from reparam.train.random import seeded
+from reparam.train.state import Training
 
 loop = importlib.import_module("reparam.train.loop")
 strips = importlib.import_module("reparam.train.strip")
@@ -166,3 +167,32 @@ def test_others_keep_none(tmp_path, name, space):
     model = rp.build(name, space, hidden=4 if name == "rbm" else (4,), seed=0)
     assert not fit(model, made, epochs=1, out=tmp_path / "run", progress=False).strip
     assert not RunFolder(tmp_path / "run").history().strip
+
+
+@pytest.mark.parametrize("prior", ["standard", "vamp", "mixture"])
+def test_weights_that_are_not_finite_leave_draws_out(prior):
+    """Their codes are nobody's mistake, and training has its own word for it."""
+    model = rp.build("l-vae", IMAGES, latent_dim=3, hidden=(8,), prior=prior, seed=0)
+    training = Training(model, data(IMAGES), rp.TrainConfig(batch_size=16, device="cpu"))
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(torch.nan)
+    strips.keep_draws(training)
+    assert not training.history.strip and model.training
+
+
+def test_what_is_solved_for_after_a_descent_leaves_its_draws():
+    class Solved(type(gan())):  # type: ignore[misc]
+        @property
+        def stages(self) -> tuple[Stage, ...]:
+            solved = Solve("nothing", lambda model, batches: None)
+            return (*super().stages, solved, Descend())
+
+    model = gan()
+    model.__class__ = Solved
+    training = Training(model, data(IMAGES), rp.TrainConfig(batch_size=16, device="cpu"))
+    strips.keep_draws(training)
+    training.enter(1)
+    assert list(training.history.strip) == [0]
+    training.enter(2)
+    assert not training.history.strip

@@ -26,6 +26,12 @@ def passes_of(method: Method) -> int:
     return PASSES[method]
 
 
+def passes_of_density(steps: int, method: Method, entries: int) -> int:
+    """Passes of the network that ``log_density`` takes, of which a gradient costs two."""
+    traced = entries if entries <= EXACT_TRACE else 1
+    return steps * passes_of(method) * (1 + 2 * traced)
+
+
 def check_method(method: Method, schedule: Schedule) -> None:
     """ValueError for the fourth order of a schedule without times between its own."""
     if method == "rk4" and schedule.times is not None:

@@ -224,6 +224,7 @@ class NormalMixtureDensity(Parametric):
         uniform = numerics.noise(rows[:, 0], "uniform", generator)
         edges = self.log_weights.detach().exp().cumsum(1)
         chosen = torch.searchsorted(edges / edges[:, -1:], uniform.unsqueeze(1), right=True)
+        chosen = chosen.clamp(max=edges.shape[1] - 1)  # weights that are NaN choose none
         chosen = chosen.unsqueeze(2).expand(-1, 1, rows.shape[1])
         mean, log_scale = (t.gather(1, chosen).squeeze(1) for t in (self.mean, self.log_scale))
         return mean + log_scale.exp() * numerics.noise(rows, "normal", generator)

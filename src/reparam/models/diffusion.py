@@ -20,6 +20,7 @@ from reparam.diffusion.flow import (
     EXACT_TRACE,
     Field,
     log_density,
+    passes_of_density,
     velocity_of,
 )
 from reparam.diffusion.samplers import DDPM, Sampler, State, check_sampler, usual_sampler
@@ -168,8 +169,7 @@ class Diffusion(Conditional, Density, Completer):
     def passes_per_sample(self) -> int:  # type: ignore[override]
         if self.bound is not None:
             return self.pass_cost
-        traced = self.space.dimension if self.space.dimension <= EXACT_TRACE else 1
-        return self.pass_cost * 2 * ODE_STEPS * (1 + 2 * traced)  # a gradient costs two passes
+        return self.pass_cost * passes_of_density(ODE_STEPS, "heun", self.space.dimension)
 
     @property
     def passes_per_draw(self) -> int:  # type: ignore[override]

@@ -11,7 +11,16 @@ from torch import Tensor
 from reparam import numerics
 from reparam.bijections.units import Units
 from reparam.diffusion.bound import Bound
-from reparam.diffusion.flow import Field, Method, carry, check_method, log_density, passes_of
+from reparam.diffusion.flow import (
+    EXACT_TRACE,
+    Field,
+    Method,
+    carry,
+    check_method,
+    log_density,
+    passes_of,
+    passes_of_density,
+)
 from reparam.diffusion.samplers import Sampler, State
 from reparam.diffusion.schedules import Schedule
 from reparam.diffusion.steps import Process, ReverseVariance, at, over
@@ -33,6 +42,8 @@ class HasProcess(Protocol):
     variance: ReverseVariance
     drop_condition: float
 
+    @property
+    def pass_cost(self) -> int: ...
     def through(self, sampler: Sampler) -> Generator: ...
     def as_codec(self, **options: Any) -> Any: ...
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
@@ -60,8 +71,12 @@ class DiffusionCodec(Codec, Density):
     Likelihood: an estimate by the same solver (heun where the method is ddim). Binary and levels
         data are dequantized: by uniform noise where time is continuous, else by that of the first
         time, log P(x) ≥ E_q(x_1|x) [log p(x_1) + log P(x|x_1) − log q(x_1|x)], with the model's own
-        last step P(x|x_1). Uniform noise would reach where a model of whole numbers alone has no
-        density.
+        last step P(x|x_1). Uniform noise would reach where a model of whole numbers alone has
+        hardly any density. This noise is drawn once for a row; ``samples`` are the random signs
+        that estimate the divergence above 32 dimensions.
+
+    Cost: ``passes`` of the network each way; for log p(x) also gradients, as many as dimensions up
+        to 32, above them as many as ``samples``.
 
     Reference: Song et al. 2021, "Score-based generative modeling through SDEs", section 4.3.
     https://arxiv.org/abs/2011.13456
@@ -72,7 +87,7 @@ class DiffusionCodec(Codec, Density):
     torch.Size([1, 2])
     """
 
-    approximation = "flow solver"
+    approximation, tightens = "flow solver", False
 
     @limited
     def __init__(
@@ -88,13 +103,34 @@ class DiffusionCodec(Codec, Density):
         check_method(method, self.flow.schedule)
         with called("steps", "sampling_steps"):
             self.flow.schedule.grid(self.steps)
-        self.log_prob_draws = getattr(model, "log_prob_draws", True)
         self.eval()
 
     @property
     def passes(self) -> int:
         """Of the network, one after the other, to encode or to decode."""
         return self.steps * passes_of(self.method)
+
+    @property
+    def log_prob_draws(self) -> bool:  # type: ignore[override]
+        units = self.flow.units
+        return units.discrete or units.dequantizes or self.space.dimension > EXACT_TRACE
+
+    @property
+    def passes_per_sample(self) -> int:  # type: ignore[override]
+        each = passes_of_density(self.steps, self._method_of_density, self.space.dimension)
+        return self.pass_cost * each
+
+    @property
+    def passes_per_draw(self) -> int:  # type: ignore[override]
+        return self.passes
+
+    @property
+    def pass_cost(self) -> int:  # type: ignore[override]
+        return self.flow.pass_cost
+
+    @property
+    def _method_of_density(self) -> Method:
+        return "heun" if self.method == "ddim" else self.method
 
     @property
     def counted(self) -> int:
@@ -129,14 +165,14 @@ class DiffusionCodec(Codec, Density):
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
         flow = self.flow
-        method: Method = "heun" if self.method == "ddim" else self.method
         times = flow.schedule.grid(self.steps)
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
             y, log_ratio = flow.units(x, generator)
             if flow.units.discrete:
-                times = times.clamp(min=flow.schedule.first)
+                # Of all times the last two are the first one then: no step lies between them.
+                times = times.clamp(min=flow.schedule.first).unique_consecutive()
                 y, log_ratio = self._noised(x, y, c, generator)
-            way = flow.schedule, y, times, method, samples, generator, self.counted
+            way = flow.schedule, y, times, self._method_of_density, samples, generator, self.counted
             return LogProb(log_density(flow.velocity(c), *way) + log_ratio, "estimate", samples)
 
     def _noised(

@@ -16,6 +16,7 @@ from reparam.diffusion.steps import at, guess
 from reparam.inspection import FromNoise, Noised, Spent
 from reparam.model import Generator
 from reparam.models.diffusion_codec import HasProcess
+from reparam.wording import listed
 
 TIMES_OF_A_PART = 4  # at which a row is measured, of all those that a part of the bound has
 
@@ -56,6 +57,8 @@ class Undoing:
         return name, own | {"steps": sampler.steps or steps}
 
     def by(self, sampler: str, steps: int, guidance: float = 1.0, **options: Any) -> Generator:
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler: expected {listed(list(SAMPLERS))}, got {sampler!r}")
         return self.model.through(SAMPLERS[sampler](steps=steps, guidance=guidance, **options))
 
     @torch.no_grad()

@@ -196,7 +196,8 @@ class Training:
             self.stage, self.step = stage, 0
             self.optimizers, self.average, self.tallies = {}, None, {}
             self.best, self.best_value, self.stale = None, math.inf, 0
-            self.history.strip = {}
+            if isinstance(stages[stage], Descend):  # what is solved for after one leaves its draws
+                self.history.strip = {}
 
     def take_best(self) -> None:
         """Put the kept weights of this stage into the model, and set it to evaluation."""
@@ -213,7 +214,7 @@ class Training:
             if player.name not in self.optimizers:
                 self.optimizers[player.name] = make_optimizer(player, self.config)
             self.tallies.setdefault(player.name, Tally())
-        self._averaged = self.moving if self.config.ema is not None else []
+        self.find_averaged()
         if self.config.ema is not None and self.average is None:
             self.average = [value.detach().clone() for value in self._averaged]
         return players
@@ -229,6 +230,10 @@ class Training:
         if stage.code is not None and enough and self.config.budget is None:
             self.read = self.batches.encoded(stage.code) or self.batches
         return self.read is not self.batches
+
+    def find_averaged(self) -> None:
+        """Once a model was moved, as whoever is shown it may do, its buffers are other tensors."""
+        self._averaged = self.moving if self.config.ema is not None else []
 
     @torch.no_grad()
     def move_average(self) -> None:

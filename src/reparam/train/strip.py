@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from reparam.model import Generator, LatentVariable, Space
+from reparam.space import trusted
 from reparam.train.state import Training
 from reparam.train.validation import aside
 
@@ -29,7 +30,8 @@ def keep_draws(training: Training, ended: bool = False) -> None:
         return
     if not training.ranks.first:
         return
-    with training.averaged(), aside(training):
+    # A code that is not finite is no caller's mistake: such draws are left out.
+    with aside(training), training.averaged(), trusted():
         drawn = _draws(model, n)
     if drawn.isfinite().all():
         for step in [step for step in strip if step % apart]:

@@ -53,6 +53,7 @@ def call_back(validated: Validated, training: Training, terms: dict[str, float])
     if training.ranks.first:
         with aside(training):
             validated(training.step, terms, training.model)
+        training.find_averaged()
 
 
 @contextmanager
