@@ -95,9 +95,9 @@ def test_what_is_judged_and_how_often_it_is_preferred():
     assert [gan.label, ebm.label] == ["gan", "ebm"]
     # Training and test rows are the same here, ties counted half.
     assert gan.sentences[0] == (
-        "A training row has the higher logit of the critic than a test row in 50 % of all pairs."
+        "A training row has a higher logit of the critic than a test row in 50 % of all pairs."
     )
-    assert "has the lower energy than a test row in 50 %" in ebm.sentences[0]
+    assert "has a lower energy than a test row in 50 %" in ebm.sentences[0]
     log_z = r"log Z ≈ −?\d+\.\d+ ± \d+\.\d+ nats, by 8 runs of annealing that are worth [\d.]+ of"
     assert re.match(log_z, ebm.sentences[2])
     assert gan.plot.count("Uniform") == 0 and ebm.plot.count("Uniform") == 1

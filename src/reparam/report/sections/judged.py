@@ -104,9 +104,9 @@ def _noise(shown: Shown, train: Split) -> dict[str, Split]:
 
 def _compared(judgment: Judgment, sets: Mapping[str, Tensor]) -> list[str]:
     """How often training rows and draws are taken for data rather than test rows are."""
-    where = "lower" if judgment.energy else "higher"
+    where = "a lower" if judgment.energy else "a higher"
     return [
-        f"{who} has the {where} {judgment.name} than a test row in "
+        f"{who} has {where} {judgment.name} than a test row in "
         f"{100 * _preferred(judgment, sets[name], sets[TEST]):.0f} % of all pairs."
         for name, who in ((TRAINING, "A training row"), (DRAWS, "A draw"))
         if len(sets[name]) and len(sets[TEST])
