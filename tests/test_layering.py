@@ -50,7 +50,7 @@ ROWS = (
     ("models",),
     ("presets",),
     ("checkpoint",),
-    ("train", "evaluation", "editing", "imputation"),
+    ("train", "evaluation", "use"),
     ("report",),
     ("comparison", "comparison_defaults", "comparison_runs", "own_report"),
     ("cli", "estimator", "explore"),

@@ -71,11 +71,6 @@ from .distributions.priors import SquashedUniform as SquashedUniform
 from .distributions.priors import StandardNormal as StandardNormal
 from .distributions.priors import UniformOneHot as UniformOneHot
 from .distributions.priors import VampPrior as VampPrior
-from .editing import classify as classify
-from .editing import interpolate as interpolate
-from .editing import redraw as redraw
-from .editing import traverse as traverse
-from .editing import variations as variations
 from .evaluation import Score as Score
 from .evaluation import evaluate as evaluate
 from .evaluation import reference_scores as reference_scores
@@ -93,8 +88,6 @@ from .evaluation.disentanglement import mig_ceiling as mig_ceiling
 from .evaluation.disentanglement import modularity as modularity
 from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
-from .imputation import Imputation as Imputation
-from .imputation import impute as impute
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
@@ -174,6 +167,13 @@ from .presets import preset as preset
 from .train import History as History
 from .train import fit as fit
 from .train import resume as resume
+from .use.editing import classify as classify
+from .use.editing import interpolate as interpolate
+from .use.editing import redraw as redraw
+from .use.editing import traverse as traverse
+from .use.editing import variations as variations
+from .use.imputation import Imputation as Imputation
+from .use.imputation import impute as impute
 
 __version__: str
 from .distributions.index_codes import PointMass as PointMass

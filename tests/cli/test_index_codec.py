@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam.editing import variations
 from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, LatentVariable, Loss, Solve, Space
 from reparam.presets import PRESETS, Preset
 from reparam.report import TrainedModel, write_page
+from reparam.use.editing import variations
 
 LEVELS = 5
 REFUSED = "expected real codes, got indices, with nothing between them"

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import reparam as rp
-from reparam.editing import redraw, variations
+from reparam.use.editing import redraw, variations
 
 
 def test_variations_spread_as_asked_around_the_mean_code():

@@ -21,9 +21,9 @@ from reparam.evaluation.imputed_cells import (
     iterative_answers,
 )
 from reparam.evaluation.vectors import Vectors
-from reparam.imputation import Imputation
 from reparam.model import Space
 from reparam.space import Column
+from reparam.use.imputation import Imputation
 
 NAN = math.nan
 SPACE = Space((5,), "mixed", columns=COLUMNS)

@@ -87,7 +87,7 @@ def test_values_outside_and_nan_are_clipped():
 
 
 def test_projections_agree_on_either_side_of_the_matrix():
-    from reparam.report.sections.latent_map import Projection
+    from reparam.evaluation.projection import Projection
 
     x = torch.randn(7, 6, generator=torch.Generator().manual_seed(0))
     padded = torch.cat([x, torch.zeros(7, 6)], 1)

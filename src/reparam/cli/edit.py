@@ -63,7 +63,7 @@ def interpolate(
 
     from reparam.cli.folders import numbered
     from reparam.cli.outputs import Result, Target, emit
-    from reparam.editing import interpolate as between
+    from reparam.use.editing import interpolate as between
 
     opened = where.open(run)
     record = opened.record
@@ -109,8 +109,8 @@ def traverse(
 
     from reparam.cli.folders import several
     from reparam.cli.outputs import Result, Target, emit
-    from reparam.editing import traverse as along
     from reparam.model import Encoder, positive_count
+    from reparam.use.editing import traverse as along
 
     opened = where.open(run)
     record, model = opened.record, decoder(opened, own=True)
@@ -187,9 +187,9 @@ def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Te
     """log p(y|x) of every row, in batches that news of progress can follow."""
     import torch
 
-    from reparam.editing import classify as by_density
     from reparam.evaluation.rows import seeded_slices
     from reparam.progress import bar
+    from reparam.use.editing import classify as by_density
 
     parts: list[Tensor] = []
     slices = seeded_slices(len(split), ROWS_AT_ONCE, seed, model.anchor.device)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reparam.cli.outputs import Target
     from reparam.data import Split
-    from reparam.imputation import Imputation
+    from reparam.use.imputation import Imputation
 
 FEW = 0.05  # accepted proposals of q under which chains may not have forgotten where they began
 
@@ -126,8 +126,8 @@ def _filled(
     import torch
 
     from reparam.data import condition
-    from reparam.imputation import impute
     from reparam.model import Completer
+    from reparam.use.imputation import impute
 
     model, rows = run.model, holes.any(1).nonzero().flatten()
     if isinstance(model, Completer):

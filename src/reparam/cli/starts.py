@@ -37,7 +37,7 @@ class Start:
 
 def decoder(run: OpenRun, own: bool = False) -> Decoder:
     """What decodes the codes of a run: a generator of noise itself, else as of ``codec``."""
-    from reparam.editing import noise_decoder
+    from reparam.use.editing import noise_decoder
 
     return noise_decoder(run.model) or codec(run, own)
 
@@ -47,7 +47,7 @@ def starts(
 ) -> list[Start]:
     """The examples that were asked for; or as many draws of z, all under one condition."""
     from reparam.cli.folders import Place
-    from reparam.editing import draw_codes, noise_decoder
+    from reparam.use.editing import draw_codes, noise_decoder
 
     model = noise_decoder(run.model)
     if model is None:
@@ -81,10 +81,10 @@ def spread(run: OpenRun, model: Decoder, start: Start, seed: int) -> tuple[Tenso
     """
     import torch
 
-    from reparam.editing import draw_codes
     from reparam.evaluation.latents import INFLUENCED, importance, influence
     from reparam.evaluation.representation import code_features
     from reparam.model import Codec
+    from reparam.use.editing import draw_codes
 
     if not isinstance(model, Codec):
         codes = draw_codes(model, INFLUENCED, _seeded(run, seed))

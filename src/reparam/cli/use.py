@@ -144,8 +144,8 @@ def reconstruct(
 
 def _redrawn(opened: OpenRun) -> Callable[[Tensor, Tensor | None], Tensor]:
     """``redraw`` by the model of a run."""
-    from reparam.editing import redraw
     from reparam.model import LatentVariable
+    from reparam.use.editing import redraw
 
     model = opened.model
     if not isinstance(model, LatentVariable):

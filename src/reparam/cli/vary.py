@@ -35,8 +35,8 @@ def vary(
 
     from reparam.cli.folders import place_of, several
     from reparam.cli.outputs import Result, Target, emit
-    from reparam.editing import variations
     from reparam.model import LatentVariable
+    from reparam.use.editing import variations
 
     opened = where.open(run)
     model, record = opened.model, opened.record

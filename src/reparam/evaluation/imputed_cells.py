@@ -18,9 +18,9 @@ from reparam.evaluation.column_scores import (
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
 from reparam.evaluation.vectors import Vectors
-from reparam.imputation import impute
 from reparam.model import Completer, LatentVariable, Model
 from reparam.space import Column
+from reparam.use.imputation import impute
 
 SHARE, MOST_ROWS, MOST_FITTED = 0.2, 200, 5000
 MOST_NUMBERS = 100  # in a vector that is regressed on itself: seconds

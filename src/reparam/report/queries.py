@@ -10,10 +10,10 @@ from torch import Tensor
 from reparam import data
 from reparam.batching import in_batches, rows_at_once
 from reparam.data import Split
-from reparam.editing import draw_codes
 from reparam.model import Codec, Density, Distribution, Encoder, Generator, LatentVariable, Model
 from reparam.models.invertible import Invertible
 from reparam.train.collapse import has_indices
+from reparam.use.editing import draw_codes
 
 ROWS_AT_ONCE = 250  # at most
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from reparam import editing
 from reparam.data import Split
 from reparam.model import Codec, Decoder
 from reparam.models.invertible import Invertible
@@ -15,6 +14,7 @@ from reparam.report import queries
 from reparam.report.pictures import grid
 from reparam.report.section import Card, Section, Shown, images
 from reparam.report.selection import SMALL, examples, names
+from reparam.use import editing
 
 PAIRS, STEPS = 3, 8
 

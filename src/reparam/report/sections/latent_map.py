@@ -9,7 +9,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from reparam.editing import draw_codes
+from reparam.evaluation.projection import Projection
 from reparam.inspection import FromPrior
 from reparam.model import Codec
 from reparam.report import queries
@@ -18,6 +18,7 @@ from reparam.report.pictures import Picture, grid
 from reparam.report.scatter import in_sight, scatter
 from reparam.report.section import Card, Coded, Section, Shown
 from reparam.report.selection import LARGE, class_names
+from reparam.use.editing import draw_codes
 
 THUMBNAIL, SHEET_BYTES = 28, 600_000
 PRIOR_DRAWS = 4096  # for quantiles of a prior that need not be normal
@@ -96,50 +97,6 @@ def _prior_draws(shown: Shown, coded: Coded) -> Tensor:
     c = None if c is None else c.to(coded.model.anchor.device)
     z = draw_codes(coded.model, count, queries.seeded_generator(shown.seed), c)
     return queries.plain(z).flatten(1)
-
-
-class Projection(NamedTuple):
-    """From codes (N, F) to points (N, 2): what is subtracted, by what is multiplied, and words.
-
-    >>> codes = torch.tensor([[3.0, 1, 0], [-3, 1, 0], [0, 3, 0], [0, -1, 0]])
-    >>> Projection.of(codes).said
-    '3-D codes on their first two principal components: 100 % of the variance'
-    """
-
-    center: Tensor
-    axes: Tensor
-    said: str
-
-    @classmethod
-    def of(cls, flat: Tensor) -> Projection:
-        """One or two numbers as they are, of more their first two principal components."""
-        width = flat.shape[1]
-        if width <= 2:
-            said = "1-D codes: z0 →" if width == 1 else "2-D codes as they are: z0 →, z1 ↑"
-            return cls(flat.new_zeros(width).double(), torch.eye(width, 2).double(), said)
-        center = flat.double().mean(0)
-        centered = flat.double() - center
-        # Components are eigenvectors of the covariance, or come from those of the Gram matrix:
-        # whichever is smaller, as the codes of a flow are as wide as x.
-        if width <= len(flat):
-            values, vectors = torch.linalg.eigh(centered.T @ centered)
-            axes = vectors[:, -2:].flip(1)
-        else:
-            values, vectors = torch.linalg.eigh(centered @ centered.T)
-            scale = values[-2:].clamp(min=1e-30).sqrt()
-            axes = (centered.T @ vectors[:, -2:] / scale).flip(1)
-        # The sign of an eigenvector is arbitrary: its farthest point is made positive.
-        points = centered @ axes
-        axes = axes * points.gather(0, points.abs().argmax(0, keepdim=True)).sign()
-        share = (values[-2:].sum() / values.sum().clamp(min=1e-30)).item()
-        said = (
-            f"{width}-D codes on their first two principal components: "
-            f"{100 * share:.0f} % of the variance"
-        )
-        return cls(center, axes, said)
-
-    def __call__(self, flat: Tensor) -> Tensor:
-        return ((flat.double() - self.center) @ self.axes).float()
 
 
 def _manifold(shown: Shown, label: str, model: Codec, code: Tensor) -> tuple[Picture, str]:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from reparam.data import Split
-from reparam.editing import draw_codes, noise_decoder, traverse
 from reparam.evaluation.disentanglement.following import FOLLOWS, FactorInformation
 from reparam.evaluation.latents import INFLUENCED, Axes, importance, influence
 from reparam.model import Codec, Decoder
@@ -17,6 +16,7 @@ from reparam.report import queries
 from reparam.report.columns import Columns, colors
 from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Section, Shown, images, mixed
+from reparam.use.editing import draw_codes, noise_decoder, traverse
 
 SHOWN, STEPS, REACH = 5, 7, 2.5  # dimensions, images per dimension, standard deviations
 SMALL_STEPS, SMALL_SIDE, LARGE_SIDE = 5, 12, 40  # of the walks along all others: images, pixels

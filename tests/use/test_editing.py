@@ -10,9 +10,9 @@ from torch import nn
 
 import reparam as rp
 from reparam.distributions.densities import StandardNormalDensity, StandardUniformDensity
-from reparam.editing import draw_codes, noise_decoder
 from reparam.evaluation.latents import influence
 from reparam.model import Codec, Decoder, Density, Generator, LogProb, Space
+from reparam.use.editing import draw_codes, noise_decoder
 
 SPACE = Space((4,), "real")
 
