@@ -18,7 +18,7 @@ from reparam.evaluation.modes import evaluating
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import ScoreKind
 from reparam.evaluation.vectors import Vectors
-from reparam.model import Batch, Codec, Density, Encoder, LatentVariable, Model, positive_count
+from reparam.model import Batch, Codec, Density, LatentVariable, Model, positive_count
 from reparam.models.invertible import Invertible
 from reparam.progress import Watch, unwatched
 from reparam.space import Space, as_tensor
@@ -134,6 +134,12 @@ def known_scores(model: Model) -> tuple[By, ...]:
     return (*found, "typicality") if isinstance(model, Density) else tuple(found)
 
 
+def needs_training(model: Model, by: str) -> bool:
+    """Whether a score of a model takes training rows."""
+    own_scale = _has_own_scale(model.space)
+    return by == "typicality" or (by == "reconstruction" and not own_scale)
+
+
 def chosen_by(model: Model, by: str) -> By:
     """The score that is asked for.
 
@@ -144,10 +150,9 @@ def chosen_by(model: Model, by: str) -> By:
     if by not in get_args(By):
         raise ValueError(f"by: expected one of {', '.join(get_args(By))}, got {by!r}")
     if not known:
-        has = "no codes that can be decoded" if isinstance(model, Encoder) else "no codes of x"
         raise ValueError(
-            f"by: {name} has neither log p(x) nor a reconstruction ({has}), so that it finds no "
-            "anomalies; use an autoencoder, a VAE or another density, as vae"
+            f"by: {name} has neither log p(x) nor reconstructions of given examples, so that it "
+            "finds no anomalies; use an autoencoder, a VAE or another density, as vae"
         )
     if by != "auto" and by not in known:
         raise ValueError(
