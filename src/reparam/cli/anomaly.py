@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -180,10 +181,11 @@ def _unknown(name: str, word: str, classes: tuple[str, ...], run: OpenRun) -> st
     recipe = run.record.source or {}
     only, without = recipe.get("only", ()), recipe.get("without", ())
     if word in without or only:
-        source = recipe.get("source", "EXAMPLES")
+        words = [run.path, recipe.get("source", "EXAMPLES"), f"--{name}", word]
+        words += ["--label", recipe["label"]] if "label" in recipe else []
         return (
             f"{name}: training left out class {word!r}, and so do its splits; give the data "
-            f"themselves: reparam anomaly {run.path} {source} --{name} {word}"
+            f"themselves: reparam anomaly {shlex.join(map(str, words))}"
         )
     known = listed(classes, 10) or "no classes"
     return f"{name}: expected one of {known}, got {word!r}{did_you_mean(word, classes)}"

@@ -14,7 +14,6 @@ from reparam.cli.outputs import Result, Target, beside
 from reparam.data import DataRecord, Split
 from reparam.data.contents import Array
 from reparam.evaluation.column_scores import table_columns
-from reparam.evaluation.scores import SIGNS
 from reparam.report.heat import HeatRow, heat_rows
 from reparam.report.pictures import Brightness, Picture
 from reparam.use.anomalies import AnomalyScores
@@ -128,8 +127,11 @@ class Ranked:
 
     def _said(self) -> str:
         score = self.chosen
-        sign = f", {SIGNS[score.kind]}" if score.kind else ""
-        lines = [f"{len(self.order)} examples; numbers are in {score.unit}{sign}."]
+        kind = {"upper bound": " (an upper bound)", "estimate": " (an estimate)"}
+        lines = [
+            f"Of {len(self.order)} examples. Below each its score in {score.unit}"
+            f"{kind.get(score.kind or '', '')}, its number or file, and its class if known."
+        ]
         if score.parts is not None:
             lines.append(f"Heat: {score.parts_are}.")
         return "\n".join(lines)

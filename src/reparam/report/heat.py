@@ -122,7 +122,7 @@ def _under_heat(image: Bytes, heat: Bytes) -> Bytes:
     share = heat.astype(np.float64) / 255
     at = np.linspace(0, 1, len(HEAT))
     color = np.concatenate([np.interp(share, at, [c[i] for c in HEAT]) for i in range(3)], 2)
-    cover = 0.92 * np.minimum(1, share * 2.2)
+    cover = 0.94 * np.minimum(1, 1.5 * share) ** 1.4  # what is usual stays pale
     mixed: Bytes = (washed * (1 - cover) + color * cover + 0.5).astype(np.uint8)
     return mixed
 
