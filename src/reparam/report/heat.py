@@ -19,7 +19,7 @@ TILE = (96, 160)  # smallest and largest side of an image, in pixels
 GAP, MARGIN, ROWS_APART = 14, 18, 30
 CAPTION, TITLE = 15, 18  # sizes of letters, in pixels
 INK, QUIET, LINE = (28, 31, 36), (104, 110, 120), (205, 208, 214)
-WASHED = 0.68  # of white, over an image under its heat
+WASHED = 0.74  # of white, over an image under its heat
 STRONGEST = 0.995  # of all parts that are shown, the quantile that is as hot as can be
 # From cold to hot, see-through to nearly opaque; told apart in gray as well.
 HEAT = ((255, 214, 120), (250, 150, 45), (222, 60, 30), (130, 8, 40))
