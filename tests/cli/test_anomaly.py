@@ -146,3 +146,24 @@ def test_without_labels_nothing_tells_what_is_anomalous(eightless, people, tmp_p
     assert code == 2 and "anomalous: the examples have no labels" in err
     code, _, err = reparam("anomaly", people / "run", "-o", tmp_path / "r.png")
     assert code == 2 and "these are not images" in err
+
+
+def test_scores_that_need_training_rows_are_left_out_where_these_are_gone(
+    people, tmp_path, reparam
+):
+    source, own = people / "people.csv", tmp_path / "own.csv"
+    away = source.rename(tmp_path / "away.csv")
+    try:
+        own.write_bytes(away.read_bytes())
+        words = ["anomaly", people / "run", own, "--samples", 2, "-o", tmp_path / "r.csv"]
+        code, out, err = reparam(*words)
+        assert code == 0, err
+        assert "Not measured: reconstruction, typicality, of training rows." in " ".join(
+            out.split()
+        )
+        assert {"score", "rate"} <= table(tmp_path / "r.csv")[0].keys()
+        assert not {"reconstruction", "typicality"} & table(tmp_path / "r.csv")[0].keys()
+        code, _, err = reparam(*words, "--by", "typicality", "--force")
+        assert code == 2 and "its data are not at" in err
+    finally:
+        away.rename(source)
