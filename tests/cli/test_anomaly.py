@@ -167,3 +167,10 @@ def test_scores_that_need_training_rows_are_left_out_where_these_are_gone(
         assert code == 2 and "its data are not at" in err
     finally:
         away.rename(source)
+
+
+def test_a_picture_is_not_wider_than_anybody_can_see(eightless, tmp_path, reparam):
+    words = ["anomaly", eightless / "vae", "--top", 101, "-o", tmp_path / "r.png"]
+    code, _, err = reparam(*words)
+    assert code == 2 and "top: expected at most 100 in a row of a picture" in err
+    assert not (tmp_path / "r.png").exists()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reparam.data import Split
     from reparam.use.anomalies import AnomalyScores, By
 
+MOST_IN_A_ROW = 100  # a picture of so many is over 10 000 pixels wide
 CAUTION = (
     "A likelihood alone can rank foreign data above the model's own: compare the scores, and look "
     "at what they rank highest."
@@ -77,6 +78,11 @@ def anomaly(
     positive_count("samples", samples)
     if top is not None:
         positive_count("top", top)
+        if target.picture and top > MOST_IN_A_ROW:
+            raise ValueError(
+                f"top: expected at most {MOST_IN_A_ROW} in a row of a picture, got {top}; write a "
+                "folder, .npz or .csv"
+            )
     chosen = chosen_by(opened.model, by)
     rows, classes = _examples(examples, opened, label, n, split)
     odd = _odd(rows, classes, anomalous, normal, opened)
