@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
-
-CORNERS = 4 - math.sqrt(8)  # pixels of edge that the differences over 2 × 2 blocks cut off a bar
 
 
 def ink(p: Tensor) -> Tensor:
@@ -41,20 +38,18 @@ def height(p: Tensor) -> Tensor:
 
 
 def thickness(p: Tensor) -> Tensor:
-    """The shorter side of the bar that has as much ink and as long an edge, in pixels.
+    """Twice the ink by the length of its edge, 2 Σ p / Σ |∇p|, in pixels: the breadth of a stroke.
 
-    t = P/4 − √(P²/16 − A), with the area A = Σ p and the edge's length P = Σ |∇p| + 4 − √8 (a
-    stroke that is curled up has the same). ∇p are mean differences over the 2 × 2 blocks of the
-    image with black around it; they cut the four corners of a bar, which 4 − √8 gives back, so that
-    t is exact for bars. Of a disc, whose edge is shorter than that of any bar of its area, P/4.
+    ∇p are mean differences over the 2 × 2 blocks of the image with black around it, so that edges
+    count by their length whichever way they run and however soft they are. A stroke much longer
+    than broad, straight or not, has its breadth, a disc its radius. A bar of w × h pixels, whose
+    four corners the differences cut, has 2 w h / (2 w + 2 h − 4 + √8).
     """
     around = pad(p, (1, 1, 1, 1))
     right = avg_pool2d(around.diff(dim=2)[:, None], (2, 1), 1)
     down = avg_pool2d(around.diff(dim=1)[:, None], (1, 2), 1)
-    quarter = ((right.square() + down.square()).sqrt().sum((1, 2, 3)) + CORNERS) / 4
-    area = p.sum((1, 2))
-    found = quarter - (quarter.square() - area).clamp(min=0).sqrt()
-    return torch.where(area > 0, found, torch.nan)
+    edge = (right.square() + down.square()).sqrt().sum((1, 2, 3))
+    return 2 * p.sum((1, 2)) / torch.where(edge > 0, edge, torch.nan)
 
 
 def _second_moments(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
