@@ -52,8 +52,8 @@ class Direction:
     def said(self) -> str:
         """What strength 1 is, in words."""
         if self.attribute.whole_way:
-            return "the whole way from without to with"
-        return f"{self.unit:.3g}{self.attribute.unit}, one standard deviation"
+            return "the whole way"
+        return f"{self.unit:.3g}{self.attribute.unit}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,16 @@ class Directions(Mapping[str, Direction]):
                 return one
         known = ", ".join(one.attribute.name for one in self.each)
         raise KeyError(f"expected one of {known}; got {name!r}")
+
+    def nearest(self, name: str) -> str:
+        """The other attribute whose direction is most alike, with the cosine between them."""
+        at = list(self).index(name)
+        cosines = self.cosines[at].clone()
+        cosines[at] = torch.nan
+        if not bool(cosines.isfinite().any()):
+            return "—"
+        other = int(cosines.abs().nan_to_num(-1.0).argmax())
+        return f"{cosines[other].item():+.2f} {list(self)[other]}"
 
     def __iter__(self) -> Iterator[str]:
         return (one.attribute.name for one in self.each)

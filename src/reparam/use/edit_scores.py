@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import nan
@@ -14,20 +14,26 @@ from reparam.data import Data, Split
 from reparam.evaluation.representation import LEAST_PROBED, PROBED_ENTRIES, codes
 from reparam.evaluation.rows import batches, chosen_rows, subset
 from reparam.evaluation.scores import Score, ScoreTable, mean_score
-from reparam.model import Codec, Model
+from reparam.model import Codec, Model, positive_count
 from reparam.space import trusted
 from reparam.use.directions import Direction, Directions, editable_codec, other_condition
 from reparam.use.moments import measure_images
 
 MOST_EDITED = 1000  # test examples, where nothing else is said
-MOVED, LEAKED = "moved_", "leaked_"
+MOVED, LEAKED, MOST = "moved_", "leaked_", "Of the others, most: "
 FEW = 10  # training examples for each entry of a code, below which the read-out is regularized
 ROUNDING = 1e-10  # of the mean variance of codes: what is solved stays definite
 
 
 @torch.no_grad()
 def edit_quality(
-    model: Model, data: Data, directions: Directions, *, n: int = MOST_EDITED, seed: int = 0
+    model: Model,
+    data: Data,
+    directions: Directions,
+    *,
+    names: Sequence[str] | None = None,
+    n: int = MOST_EDITED,
+    seed: int = 0,
 ) -> ScoreTable:
     """How far each attribute moves per strength, and how far the others move with it.
 
@@ -47,6 +53,7 @@ def edit_quality(
         model: the codec that the directions were found for.
         data: the same data.
         directions: those of ``attribute_directions``; the others are those among them.
+        names: of those to score, the others being others all the same; None: of all.
         n: how many test examples at most; drawn at random.
         seed: of the draw.
 
@@ -62,11 +69,12 @@ def edit_quality(
     >>> list(found)
     ['moved_slant', 'leaked_slant', 'moved_ink', 'leaked_ink']
     """
+    positive_count("n", n)
     codec, split = editable_codec(model), subset(data.test, n, seed)
     meters = _meters(codec, data.train, directions, seed)
     found = ScoreTable()
-    for name, direction in directions.items():
-        changes = _changes(codec, split, direction, meters)
+    for name in directions if names is None else names:
+        changes = _changes(codec, split, directions[name], meters)
         found |= _scores(name, changes, directions, seed if len(split) < len(data.test) else None)
     return found
 
@@ -177,6 +185,6 @@ def _scores(
         unit = f"strengths of {len(others)} others per strength"
         together = torch.stack(list(others.values())).mean(0)
         most = max(others, key=lambda other: others[other].mean().item())
-        note = f"{most} moves most, by {others[most].mean().item():.2g}"
+        note = f"{MOST}{most}, by {others[most].mean().item():.2g}"
         found[LEAKED + name] = mean_score(together, unit, "test", seed=seed, notes=(note,))
     return found
