@@ -9,13 +9,14 @@ from reparam.cli.drawing import steps_shown
 from reparam.cli.examples import ClassName, Example, Out, Part, codec, condition_of, one_example
 from reparam.cli.options import Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
-from reparam.cli.tables import named, rows_table, score_table, show, show_notes, told, value_text
+from reparam.cli.tables import named, rows_table, score_table, show, show_notes, told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.cli.outputs import Result
     from reparam.data import Data, Split
+    from reparam.evaluation.scores import Score
     from reparam.model import Codec
     from reparam.use.attributes import Attributes
     from reparam.use.directions import Direction, Directions
@@ -150,20 +151,20 @@ def _directions(
     """Those of the attribute that is asked for and of those that stay."""
     from reparam.limits import called
     from reparam.use.directions import attribute_directions
+    from reparam.use.independence import editable
 
     classes = [one.name for one in found.each if one.kind == "class"]
     if is_class and name not in classes:
         known = ", ".join(classes) or "no classes, as the data have none"
         raise ValueError(f"toward: expected one of {known}; got {name!r}")
-    names = None if keep is None else [name, *keep]
+    if keep is not None and method == "difference":
+        raise ValueError("keep: nothing is kept with --method difference; leave one of them out")
     with called("names", "attribute"), steps_shown("encoding"):
-        found.find(names or [name])
-        directions = attribute_directions(model, data, names, method=method, attributes=found)
-        if name not in directions:  # left out where none is named, and refused where it is
-            attribute_directions(model, data, [name], method=method, attributes=found)
-            names = [one for one in found.names if one in directions or one == name]
-            attribute_directions(model, data, names, method=method, attributes=found)
-    return directions
+        found.find([name])
+        with called("names", "keep"):
+            found.find(keep or [])
+        names = editable(found, [name])[0] if keep is None else [name, *keep]
+        return attribute_directions(model, data, names, method=method, attributes=found)
 
 
 def _strengths(
@@ -257,6 +258,11 @@ def _show_quality(model: Codec, data: Data, directions: Directions, name: str, s
     show(score_table(scores))
 
 
+def _short(score: Score | None) -> str:
+    """A value and its error, in three decimals."""
+    return "—" if score is None else f"{score.value:.3f}±{score.stderr or 0:.3f}"
+
+
 def _show_all(
     model: Codec,
     data: Data,
@@ -276,10 +282,9 @@ def _show_all(
     for name, one in directions.items():
         moved, leaked = scores.get(MOVED + name), scores.get(LEAKED + name)
         most = leaked.notes[0].removeprefix(MOST) if leaked is not None else "—"
-        cells = (value_text(MOVED, moved), value_text(LEAKED, leaked), most)
-        kind = "condition" if one.conditional else one.attribute.kind
-        rows.append((name, kind, one.said, *cells, directions.nearest(name)))
-    header = ("attribute", "kind", "strength 1", "moved", "leaked", "most of it", "cosine with")
+        unit = "condition" if one.conditional else one.said
+        rows.append((name, unit, _short(moved), _short(leaked), most, directions.nearest(name)))
+    header = ("attribute", "strength 1", "moved", "leaked", "most of it", "cosine")
     show(rows_table(header, rows))
     show(
         f"{directions.method}, from {directions.examples:,} training examples; attributes explain "

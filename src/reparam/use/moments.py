@@ -65,11 +65,11 @@ def _second_moments(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 MEASURES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "ink": (ink, ""),
     "slant": (slant, "°"),
     "width": (width, " px"),
     "height": (height, " px"),
     "thickness": (thickness, " px"),
+    "ink": (ink, ""),
 }
 
 
@@ -78,7 +78,7 @@ def measure_images(x: Tensor, name: str, scale: tuple[float, float] = (0.0, 1.0)
 
     Args:
         x: (B, 1, H, W), in data units; or (B, H, W).
-        name: one of ``MEASURES``: ink, slant, width, height or thickness.
+        name: one of ``MEASURES``: slant, width, height, thickness or ink.
         scale: the values that are black and white; beyond them it is no darker or brighter.
 
     Returns:
