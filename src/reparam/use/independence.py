@@ -64,6 +64,8 @@ def _stand_beside(gram: Tensor, each: Sequence[Attribute], kept: list[int], i: i
 
 def problem(one: Attribute, column: Tensor) -> str:
     """Why an attribute cannot be edited by these examples (N,); "" where it can."""
+    if one.kind != "class" and (not len(column) or bool((column == column[0]).all())):
+        return f"{one.name!r} is the same in all {counted(len(column), 'training example')}"
     if one.whole_way:
         has = int(column.sum())
         if min(has, len(column) - has) < LEAST:
@@ -71,8 +73,6 @@ def problem(one: Attribute, column: Tensor) -> str:
                 f"expected at least {LEAST} training examples with {one.name!r} and {LEAST} "
                 f"without, got {has} and {len(column) - has}"
             )
-    elif not len(column) or bool((column == column[0]).all()):
-        return f"{one.name!r} is the same in all {counted(len(column), 'training example')}"
     return ""
 
 
