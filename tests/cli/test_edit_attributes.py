@@ -20,9 +20,11 @@ def made(tmp_path_factory):
         rp.fit(model, digits, epochs=1, out=folder / name, progress=False)
     rng = np.random.default_rng(0)
     age, kind = rng.normal(40, 9, 90), rng.integers(0, 2, 90)
-    x = np.stack([age + rng.normal(size=90), 1000 * kind + 50 * rng.normal(size=90), age], 1)
-    rows = [f"{a:.3f},{b:.1f},{c:.3f},{'ny'[k]}" for (a, b, c), k in zip(x, kind, strict=True)]
-    (folder / "t.csv").write_text("\n".join(["height,weight,age,ill", *rows]))
+    noise = rng.normal(size=(3, 90))
+    x = np.stack([age + noise[0], 1000 * kind + 50 * noise[1], 0.1 * noise[2], age], 1)
+    cells = zip(x, kind, strict=True)
+    rows = [f"{a:.3f},{b:.1f},{w:.4f},{c:.3f},{'ny'[k]}" for (a, b, w, c), k in cells]
+    (folder / "t.csv").write_text("\n".join(["height,weight,waist,age,ill", *rows]))
     table = rp.load_data(folder / "t.csv", label="ill", attributes=["age"])
     rp.fit(rp.build("pca", table.space, latent_dim=2), table, out=folder / "table", progress=False)
     (folder / "photos").mkdir()
@@ -88,15 +90,13 @@ def test_a_class_of_a_conditional_model_is_its_condition(reparam, made, tmp_path
 
 def test_a_table_goes_to_a_value(reparam, made, tmp_path):
     out = tmp_path / "t.csv"
-    code, said, err = reparam(
-        "edit", made / "table", 0, "--attribute", "age", "--to", 60, "-o", out
-    )
+    words = ["edit", made / "table", 0, "--attribute", "age"]
+    code, said, err = reparam(*words, "--to", 60, "-o", out)
     assert code == 0 and "to 60" in said, err
     header, row = csv.reader(out.open())
-    assert header == ["height", "weight"]
+    assert header == ["height", "weight", "waist"]
     assert float(row[0]) == pytest.approx(60, abs=4)  # which is age but for noise
-    words = ["edit", made / "table", 0, "--attribute", "age", "-o", tmp_path / "t.png"]
-    code, _, err = reparam(*words)
+    code, _, err = reparam(*words, "-o", tmp_path / "t.png")
     assert code == 2 and "not images" in err
 
 

@@ -230,7 +230,7 @@ def test_what_examples_do_not_say_is_refused_by_name(pca):
         rp.attribute_directions(pca, data, ["e"])
     one = rp.Split(SPLIT.x, labels=(torch.arange(ROWS) == 3).long())
     data = rp.Data(one, one, one, Space((5,), "real", classes=2), "mixed")
-    with pytest.raises(ValueError, match="at least 2 training examples with '1' and 2 .* got 1"):
+    with pytest.raises(ValueError, match="at least 2 training examples with '0' and 2 .*199 and 1"):
         rp.attribute_directions(pca, data, "labels")
     with pytest.raises(ValueError, match="have no labels"):
         rp.attribute_directions(pca, DATA, "labels")
