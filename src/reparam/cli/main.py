@@ -18,6 +18,7 @@ from reparam.cli import (
     denoise,
     disentangle,
     edit,
+    edit_attributes,
     look,
     train,
     use,
@@ -75,7 +76,13 @@ GROUPS = {
         complete.complete,
         anomaly.anomaly,
     ),
-    "Edit and classify": (edit.interpolate, edit.traverse, vary.vary, edit.classify),
+    "Edit and classify": (
+        edit.interpolate,
+        edit.traverse,
+        edit_attributes.edit,
+        vary.vary,
+        edit.classify,
+    ),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
