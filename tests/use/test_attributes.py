@@ -81,6 +81,13 @@ def test_a_black_image_has_ink_0_and_no_shape():
     one_row[..., 2, 1:4] = 1
     assert measure_images(one_row, "slant").isnan().all()
     assert measure_images(one_row, "width").item() == pytest.approx(3)
+    rows = torch.zeros(
+        200, 1, 28, 28, dtype=torch.float64
+    )  # whose shares sum to 1 but for rounding
+    rows[..., 21, 3:20] = torch.rand(
+        200, 1, 17, generator=torch.Generator().manual_seed(0)
+    ).double()
+    assert measure_images(rows, "slant").isnan().all()
 
 
 def of(split, space=None, **names):
