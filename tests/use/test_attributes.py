@@ -177,3 +177,24 @@ def test_what_others_explain_is_left_out_unless_it_comes_first():
     assert names == ["a", "c"]
     assert "'d' is the same in all" in notes[0] and "'b' hardly varies" in notes[1]
     assert editable(rp.Attributes(each, values), ["b"])[0] == ["b", "c"]
+
+
+def test_what_is_unknown_of_most_examples_takes_no_other_with_it():
+    """Images of one row lean nowhere and have no height; all else is known of them."""
+    rng = torch.Generator().manual_seed(0)
+    x, labels = torch.rand(60, 1, 1, 12, generator=rng), torch.arange(60) % 2
+    space = rp.Space((1, 1, 12), "real", classes=2)
+    split = rp.Split(x, labels=labels)
+    found = of(split, space, class_names=("a", "b"))
+    names, notes = editable(found)
+    assert {"a", "b", "ink"} <= set(names) and "slant" not in names
+    assert "Left out: 'slant' is unknown of 60 of 60 training examples." in notes
+    model = rp.build("ae", space, latent_dim=2)
+    data = rp.Data(split, split, split, space, "rows", class_names=("a", "b"))
+    assert rp.attribute_directions(model, data).examples == 60
+    with pytest.raises(ValueError, match="^names: expected training examples .* slant are known"):
+        rp.attribute_directions(model, data, ["slant"])
+    assert editable(found, ["slant"])[0] == ["slant"]
+    bare = rp.load_data(torch.arange(40.0).view(20, 2).numpy())
+    with pytest.raises(ValueError, match="^names: .* can be edited, got none: nothing is known"):
+        rp.attribute_directions(rp.build("ae", bare.space, latent_dim=1), bare)

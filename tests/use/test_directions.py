@@ -1,10 +1,13 @@
 """Directions and edits against linear models, where what they change is known exactly."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 import reparam as rp
 from reparam.model import Codec, Space
+from reparam.use.independence import editable
 
 ROWS, RHO = 200, 0.7
 NAMES = ("a", "b", "c")
@@ -164,6 +167,26 @@ def test_classes_beside_a_number_are_compared_at_equal_values_of_it():
     assert torch.allclose(found["age"].step / found["age"].unit, torch.full((2,), 3.0).double())
     rest = (10 * means[0] + 30 * means[1]) / 40
     assert torch.allclose(found["c"].step, means[2] - rest, atol=1e-10)
+
+
+def test_classes_that_depend_on_other_classes_do_not_share_the_way():
+    """A second group with b where labels have b: at equal values of one the other never changes."""
+    data = of_classes()
+    labels = data.train.labels
+    split = replace(data.train, factors=(labels == 1).double()[:, None])
+    names = {"factor_names": ("has",), "level_names": {"has": ("no", "yes")}}
+    both = replace(data, train=split, **names)
+    model = Identity(data.space)
+    with pytest.raises(ValueError, match="^names: 'has:no' is a linear combination of a, b, c in"):
+        rp.attribute_directions(model, both, ["b", "has:yes"])
+    found = rp.attribute_directions(model, both)
+    assert list(found) == ["a", "b", "c"] and "the classes of 'has' depend" in found.notes[0]
+    alone = rp.attribute_directions(model, both, ["has:yes"])["has:yes"]
+    assert torch.allclose(alone.step, found["b"].step, atol=1e-12)
+    # First is what is asked for, and independent groups stay.
+    assert editable(rp.find_attributes(both), ["has:yes"])[0] == ["has:no", "has:yes"]
+    other = replace(both, train=replace(split, factors=(torch.arange(100) % 2).double()[:, None]))
+    assert len(rp.attribute_directions(model, other)) == 5
 
 
 def test_a_class_that_is_the_condition_changes_it_and_nothing_else():

@@ -163,9 +163,15 @@ def attribute_directions(
             f"{len(found.values)}"
         )
     wanted, notes = editable(found) if names is None else (_chosen(found, names), ())
+    if not wanted:
+        why = "; ".join(notes) or "nothing is known of these data; bring attributes of them"
+        raise ValueError(f"names: expected attributes that can be edited, got none: {why}")
     fitted = with_groups(found, wanted)
     there = fitted.values.isfinite().all(1)
     values = fitted.values[there]
+    if not len(values):
+        known = listed(fitted.names)
+        raise ValueError(f"names: expected training examples of which {known} are known, got none")
     _refuse(fitted, values, wanted, method)
     fit = _Fit.of(codec, split, there, values)
     each = tuple(_direction(codec, fitted, fit, method, name) for name in wanted)
