@@ -218,6 +218,52 @@ def test_a_number_that_is_part_of_the_condition_moves_alone():
     assert torch.allclose(there.double(), expected)
 
 
+def test_a_flag_of_the_condition_is_measured_from_0_to_1():
+    """Decoded x are z plus the condition's sum: the mean, ``ink``, has no other way to change."""
+    x = torch.linspace(40, 200, 30).round()[:, None, None, None].expand(-1, 1, 2, 2)
+    flags, age = (torch.arange(30) % 3 == 0).double(), torch.arange(30).double() % 7
+    split = rp.Split(x, attributes=torch.stack([flags, age], 1))
+    space = Space((1, 2, 2), "levels", 256, attributes=2)
+    data = rp.Data(split, split, split, space, "flat", attribute_names=("old", "age"))
+
+    class Lit(Identity):
+        def decode(self, code, c=None):
+            return code + 51 * (c[:, 0] == 1).double()[:, None, None, None]
+
+    model = Lit(space, conditional=True)
+    found = rp.attribute_directions(model, data, ["old", "ink"])
+    assert found["old"].conditional and found["old"].attribute.kind == "flag"
+    scores = rp.edit_quality(model, data, found, names=["old"])
+    assert list(scores) == ["leaked_old"]  # ends of -0.5 and 1.5 would light nothing
+    assert scores["leaked_old"].value == pytest.approx(0.2 / found["ink"].unit)
+    assert scores["leaked_old"].stderr == pytest.approx(0, abs=1e-12)
+
+
+def test_where_no_example_changes_nothing_is_measured():
+    data = of_classes()
+    one = rp.Split(data.test.x[-5:], data.test.labels[-5:])
+    data = replace(data, test=one, train=replace(data.train, factors=data.train.x[:, :1]))
+    model = Identity(data.space, conditional=True)
+    found = rp.attribute_directions(model, data, ["c", "0"])
+    with pytest.raises(ValueError, match="^directions: no test example tells what 'c' changes"):
+        rp.edit_quality(model, data, found, names=["c"])
+
+
+def test_models_are_measured_in_evaluation_mode_and_left_in_their_own():
+    data = rp.load_data("digits")
+    model = rp.build("vae", data.space, latent_dim=2, hidden=(8,), batch_norm=True, seed=0)
+    rp.fit(model, data, epochs=1, progress=False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    steps, scores = [], []
+    for training in (False, True):
+        found = rp.attribute_directions(model.train(training), data, ["ink", "3"])
+        steps.append(found["ink"].step)
+        scores.append(rp.edit_quality(model, data, found, n=50)["moved_ink"].value)
+        assert model.training == training
+    assert torch.equal(*steps) and scores[0] == scores[1]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
 def test_to_goes_to_a_value(pca):
     found = rp.attribute_directions(pca, DATA, NAMES)
     moved = rp.edit(pca, SPLIT.x[:1], found["b"], to=120, at=SPLIT.attributes[0, 1].item())

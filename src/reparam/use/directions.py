@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from reparam.data import Data, Split
+from reparam.evaluation.modes import evaluating
 from reparam.evaluation.rows import batches
 from reparam.model import Codec, Encoder, Model
 from reparam.space import as_tensor, trusted
@@ -130,7 +131,7 @@ def attribute_directions(
     direction that changes it in place of the code.
 
     Args:
-        model: any codec with real codes.
+        model: any codec with real codes; it encodes in evaluation mode and is left in its own.
         data: of which the training split counts; or that split itself.
         names: of attributes; ``"labels"``: of all classes; None: those that ``editable`` finds.
         method: ``"joint"`` or ``"difference"``.
@@ -173,7 +174,8 @@ def attribute_directions(
         known = listed(fitted.names)
         raise ValueError(f"names: expected training examples of which {known} are known, got none")
     _refuse(fitted, values, wanted, method)
-    fit = _Fit.of(codec, split, there, values)
+    with evaluating([codec]):
+        fit = _Fit.of(codec, split, there, values)
     each = tuple(_direction(codec, fitted, fit, method, name) for name in wanted)
     unknown = torch.full_like(fit.shift, torch.nan)  # of what changes the condition
     steps = [unknown if one.step is None else one.step.flatten() for one in each]
