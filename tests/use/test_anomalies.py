@@ -77,6 +77,24 @@ def test_a_row_depends_neither_on_order_nor_on_company_nor_on_batches(name, monk
     assert whole.std(1).min() > 0  # they do tell rows apart
 
 
+def test_rates_by_draws_are_bounded_in_memory_and_means_over_all_draws(monkeypatch):
+    """Of 7 draws, 3 at a time: the mean of what those of each block are by themselves."""
+    model, seen = made("vae posterior=flow"), []
+    prior = model.prior
+
+    def counted(c=None):
+        seen.append(c)
+        return prior(c)
+
+    whole = rp.anomaly_scores(model, X, "rate", samples=7).score
+    monkeypatch.setattr("reparam.use.anomalies.draws_at_once", lambda space: 3)
+    monkeypatch.setattr(model, "prior", counted)
+    blocks = rp.anomaly_scores(model, X, "rate", samples=7).score
+    assert len(seen) == 1 + 3 * len(X)
+    # Normal noise is drawn in the order of draws, so that blocks of it are the same draws.
+    torch.testing.assert_close(blocks, whole, rtol=1e-9, atol=1e-9)
+
+
 def test_scores_of_a_vae_are_what_their_names_say():
     model = made("vae")
     data = rp.Data(TRAIN, TRAIN, rp.Split(X), LEVELS, "few")

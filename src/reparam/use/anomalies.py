@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.batching import draws_at_once, rows_at_once
+from reparam.batching import draws_at_once, in_batches, rows_at_once, slices
 from reparam.data import Data, Split
 from reparam.distribution import weakest
 from reparam.evaluation.likelihood import SAMPLES_AT_ONCE, rows_between_news
@@ -18,7 +18,15 @@ from reparam.evaluation.modes import evaluating
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import ScoreKind
 from reparam.evaluation.vectors import Vectors
-from reparam.model import Batch, Codec, Density, LatentVariable, Model, positive_count
+from reparam.model import (
+    DRAWS_OF_A_ROW,
+    Batch,
+    Codec,
+    Density,
+    LatentVariable,
+    Model,
+    positive_count,
+)
 from reparam.models.invertible import Invertible
 from reparam.progress import Watch, unwatched
 from reparam.space import Space, as_tensor
@@ -292,7 +300,7 @@ def _distortions(asked: _Asked) -> Tensor | None:
         terms = p_x.log_prob_terms(x.repeat_interleave(draws, 0))
         if terms.shape[1:].numel() != model.space.dimension:
             return None
-        parts.append(-terms.double().view(len(x), draws, *x.shape[1:]).mean(1))
+        parts.append(-terms.cpu().double().view(len(x), draws, *x.shape[1:]).mean(1))
     return _wide(parts)
 
 
@@ -345,12 +353,26 @@ def _rates(asked: _Asked, model: LatentVariable, x: Tensor, c: Tensor | None) ->
     posterior, prior = model.posterior(x, c), model.prior(c)
     exact = posterior.kl(prior)
     if exact is not None:
-        return exact.double().flatten(1).sum(1)
-    k = asked.samples
-    prior = model.prior(_repeated(c, k))
-    with numerics.shared_noise(len(x)):
-        _, rate = posterior.repeat(k).rsample_with_rate(prior, asked.noise)
-    return rate.double().flatten(1).sum(1).view(len(x), k).mean(1)
+        return exact.cpu().double().flatten(1).sum(1)
+    rows = max(1, draws_at_once(model.space) // _draws_of_a_row(asked))
+    return in_batches(lambda x, c: _drawn_rates(asked, model, x, c), rows, x, c)
+
+
+def _draws_of_a_row(asked: _Asked) -> int:
+    """How many at a time, by the space alone: what a row's draws are depends on no other."""
+    return min(asked.samples, DRAWS_OF_A_ROW, draws_at_once(asked.model.space))
+
+
+def _drawn_rates(asked: _Asked, model: LatentVariable, x: Tensor, c: Tensor | None) -> Tensor:
+    posterior, noise = model.posterior(x, c), asked.noise
+    total = torch.zeros(len(x), dtype=torch.float64)
+    for draws in slices(0, asked.samples, _draws_of_a_row(asked)):
+        k = draws.stop - draws.start
+        prior = model.prior(_repeated(c, k))
+        with numerics.shared_noise(len(x)):
+            _, rate = posterior.repeat(k).rsample_with_rate(prior, noise)
+        total += rate.cpu().double().flatten(1).sum(1).view(-1, k).sum(1)
+    return total / asked.samples
 
 
 def _repeated(c: Tensor | None, times: int) -> Tensor | None:
