@@ -144,6 +144,21 @@ def test_typicality_is_the_distance_from_the_mean_of_training_rows():
     torch.testing.assert_close(log_p.parts.flatten(1).sum(1), -values)
 
 
+def test_training_rows_that_cannot_be_are_not_typical():
+    """Of real data an entry that never varied is no part of p(x): elsewhere log p(x) is −∞."""
+    train = torch.tensor([[0, 5, 1], [1, 5, 3], [3, 5, 0], [2, 5, 1]], dtype=torch.float64)
+    split = rp.Split(train)
+    data = rp.Data(split, split, split, rp.Space((3,), "real"), "two thirds")
+    model = rp.build("pca", data.space, latent_dim=1).double()
+    rp.fit(model, data, progress=False)
+    off = train + torch.tensor([0.0, 1, 0])
+    mixed = rp.anomaly_scores(model, split, "typicality", train=torch.cat([train, off]))
+    assert "the mean of 4 training rows" in mixed.notes[0] and mixed.score.isfinite().all()
+    with pytest.raises(ValueError, match="^train: expected rows that may occur, got log p"):
+        rp.anomaly_scores(model, split, "typicality", train=off)
+    assert rp.anomaly_scores(model, off, "typicality", train=split).score.isposinf().all()
+
+
 def test_missing_cells_contribute_nothing():
     space = rp.Space((4,), "mixed", columns=COLUMNS)
     split = rp.Split(TABLE)

@@ -91,7 +91,8 @@ def anomaly_scores(
       heart, m is too high; give validation rows as ``train``.
 
     The score of a row depends neither on the order nor on the company of the row: all draws are the
-    same for every row. Entries that are missing contribute nothing.
+    same for every row. Entries that are missing contribute nothing, so that a row with many of them
+    looks ordinary to all scores but typicality, to which it is odd.
 
     Args:
         model: any density or codec; it is measured in evaluation mode and left in its own.
@@ -307,8 +308,13 @@ def _distortions(asked: _Asked) -> Tensor | None:
 def _by_typicality(asked: _Asked, found: AnomalyScores) -> AnomalyScores:
     rows = subset(asked.training, MOST_TYPICAL, seed=0)
     values, _, _ = _log_prob(asked, rows, "log p(x) of training rows")
-    values = values[values.isfinite()]  # what has no probability at all is no typical row
+    values = values[~values.isneginf()]  # what has no probability at all is no typical row
     mean, n = values.mean(), len(values)
+    if not n:
+        raise ValueError(
+            "train: expected rows that may occur, got log p(x) = -inf of all; give those that the "
+            "model was trained on"
+        )
     note = f"Typical is log p(x) = {mean:.2f} nats, the mean of {n} training rows."
     return AnomalyScores((-found.score - mean).abs(), "typicality", "nats", notes=(note,))
 
