@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam.use.anomalies import every_anomaly_score, known_scores
+from reparam.use.anomalies import AnomalyScores, column_parts, every_anomaly_score, known_scores
 
 LEVELS = rp.Space((1, 4, 4), "levels", 5)
 GENERATOR = torch.Generator().manual_seed(0)
@@ -174,6 +174,27 @@ def test_missing_cells_contribute_nothing():
                 assert (one.parts[TABLE.isnan()] == 0).all()
                 assert (one.parts[~TABLE.isnan()] != 0).any()
     assert not found.keys() & {"rate", "reconstruction"}
+
+
+def test_columns_compare_in_whatever_unit_they_are():
+    """Of columns that are normal, or so in the logarithm, −log N(z; 0, 1) in deviations z."""
+    z = torch.randn(6, 3, generator=GENERATOR, dtype=torch.float64)
+    columns = (rp.Column("g", "real"), rp.Column("income", "log"), rp.Column("owner", "binary"))
+    space, ends = rp.Space((3,), "mixed", columns=columns), torch.tensor([[-1.0], [1.0]]).double()
+    g, income, owner = 5e6 + 1e3 * z[:, 0], (9 + 0.5 * z[:, 1]).exp(), (z[:, 2] > 0).double()
+    x = torch.stack([g, income, owner], 1)
+    x[2, 0] = torch.nan
+    train = torch.cat([5e6 + 1e3 * ends, (9 + 0.5 * ends).exp(), ends > 0], 1).double()
+    of_z = z.square() / 2 + math.log(2 * math.pi) / 2
+    parts = of_z + torch.tensor([math.log(1e3), math.log(0.5), 0])
+    parts[:, 1] += x[:, 1].log()
+    parts = torch.where(x.isnan(), 0.0, parts)
+    found = AnomalyScores(parts.sum(1), "log_prob", "nats", parts=parts)
+    compared = column_parts(found, rp.Split(x), space, rp.Split(train))
+    torch.testing.assert_close(compared, torch.where(x.isnan(), 0.0, of_z))
+    assert column_parts(found, rp.Split(x), space, None) is parts
+    other = AnomalyScores(parts.sum(1), "reconstruction", "", parts=parts)
+    assert column_parts(other, rp.Split(x), space, rp.Split(train)) is parts
 
 
 def test_what_a_model_lacks_is_said_with_what_has_it():

@@ -71,7 +71,7 @@ def anomaly(
     from reparam.cli.ranked import Ranked
     from reparam.model import positive_count
     from reparam.progress import bar
-    from reparam.use.anomalies import chosen_by, every_anomaly_score
+    from reparam.use.anomalies import chosen_by, column_parts, every_anomaly_score
 
     opened = where.open(run)
     target = Target.of(out, force, opened.record, examples)
@@ -92,7 +92,8 @@ def anomaly(
             opened.model, rows, names, samples, seed, train=train, parts_of=chosen, watch=watch
         )
     record = replace(opened.record, class_names=classes or None)
-    ranked = Ranked(rows, found, chosen, record)
+    by_column = column_parts(found[chosen], rows, record.space, train)
+    ranked = Ranked(rows, found, chosen, record, by_column)
     emit(ranked.result(target, top), target, record)
     show_notes(note for score in found.values() for note in score.notes)
     show(f"{len(rows)} examples, ranked by {chosen}, in {told(out)}")

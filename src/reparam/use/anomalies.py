@@ -170,6 +170,33 @@ def chosen_by(model: Model, by: str) -> By:
     return known[0] if by == "auto" else by  # type: ignore[return-value]
 
 
+def column_parts(
+    found: AnomalyScores, rows: Split, space: Space, train: Split | None
+) -> Tensor | None:
+    """The parts of a table's rows, as they compare between columns, (N, D); None where none are.
+
+    −log p of a real column depends on its unit: in grams it is log 1000 higher than in kilograms.
+    Here it is that of the column in training deviations, of the logarithm where that is modeled.
+
+    Args:
+        found: scores of the rows.
+        rows: the examples.
+        space: what they are.
+        train: the training rows; None: parts stay in the columns' units.
+
+    >>> rows, deviations = Split(torch.tensor([[7.0]])), Split(torch.tensor([[-1e3], [1e3]]))
+    >>> found = AnomalyScores(torch.zeros(1), "log_prob", "nats", parts=torch.full((1, 1), 8.0))
+    >>> round(column_parts(found, rows, Space((1,), "real"), deviations).item(), 3)  # 8 − ln 1000
+    1.092
+    """
+    if found.parts is None or found.by != "log_prob" or train is None or space.is_image:
+        return found.parts
+    vectors, x = Vectors(space, train.x), rows.x.cpu().double()
+    unit = torch.where(space.reals, vectors.scale.log(), 0.0).expand_as(x).clone()
+    unit[:, vectors.log] += x[:, vectors.log].log()
+    return torch.where(x.isnan(), 0.0, found.parts - unit)
+
+
 def every_anomaly_score(
     model: Model,
     split: Any,
