@@ -217,6 +217,11 @@ def _edited(
     beside = {"attributes": shown.attributes, "factors": shown.factors}.get(one.source)
     if to is not None and beside is not None:
         at = beside[0, one.index].item()
+    elif to is not None and one.kind == "number" and not direction.conditional:
+        raise ValueError(
+            f"to: what {one.name!r} is of the example now is not known, so that nothing says how "
+            "far it goes; give --strength"
+        )
     strip = edited(
         model,
         shown.x,
