@@ -239,6 +239,18 @@ def test_a_flag_of_the_condition_is_measured_from_0_to_1():
     assert scores["leaked_old"].stderr == pytest.approx(0, abs=1e-12)
 
 
+def test_examples_of_which_something_is_unknown_are_left_out(pca):
+    found = rp.find_attributes(DATA)
+    holes = found.values.clone()
+    holes[::10, 1] = torch.nan
+    directions = rp.attribute_directions(pca, DATA, NAMES, attributes=replace(found, values=holes))
+    assert directions.examples == ROWS - ROWS // 10
+    scores = rp.edit_quality(pca, DATA, directions)
+    # Codes are linear in sources, whichever rows tell it; the read-out is regularized by 1e-10.
+    assert scores["moved_b"].value == pytest.approx(1, abs=1e-6)
+    assert scores["leaked_b"].value == pytest.approx(0, abs=1e-6)
+
+
 def test_where_no_example_changes_nothing_is_measured():
     data = of_classes()
     one = rp.Split(data.test.x[-5:], data.test.labels[-5:])

@@ -227,7 +227,7 @@ def every_anomaly_score(
             elif name == "typicality":
                 found[name] = _by_typicality(asked, log_p or _by_log_prob(asked, False))
             elif name == "reconstruction":
-                found[name] = _by_reconstruction(asked)
+                found[name] = _by_reconstruction(asked, parts_of == name)
             else:
                 found[name] = _by_rate(asked)
             _refuse_nan(found[name])
@@ -346,18 +346,21 @@ def _by_typicality(asked: _Asked, found: AnomalyScores) -> AnomalyScores:
     return AnomalyScores((-found.score - mean).abs(), "typicality", "nats", notes=(note,))
 
 
-def _by_reconstruction(asked: _Asked) -> AnomalyScores:
+def _by_reconstruction(asked: _Asked, with_parts: bool) -> AnomalyScores:
     model = asked.model
     assert isinstance(model, Codec)
     known = asked.split if _has_own_scale(model.space) else asked.training
     vectors = Vectors(model.space, known.x)
-    pairs = asked.batches(asked.split, "reconstructions")
-    parts = _wide([vectors.squares(model.reconstruct(x, c), x) for x, c, _ in pairs])
+    scores, parts = [], []
+    for x, c, _ in asked.batches(asked.split, "reconstructions"):
+        squares = vectors.squares(model.reconstruct(x, c), x)
+        scores.append(squares.flatten(1).sum(1))
+        parts += [squares] if with_parts else []  # as large as all x, in float64
+    found = AnomalyScores(_wide(scores), "reconstruction", _error_unit(model.space))
+    if not with_parts:
+        return found
     said = "the squared error of each entry; they sum to the score"
-    score = parts.flatten(1).sum(1)
-    return AnomalyScores(
-        score, "reconstruction", _error_unit(model.space), parts=parts, parts_are=said
-    )
+    return replace(found, parts=_wide(parts), parts_are=said)
 
 
 def _has_own_scale(space: Space) -> bool:

@@ -121,8 +121,10 @@ def _read_out(
 ) -> Tensor:
     """(F, A): linear regression of attributes on codes of training examples, but for constants."""
     width = codec.code_space.dimension
-    rows = chosen_rows(len(train), max(LEAST_PROBED, PROBED_ENTRIES // width), seed)
-    values = directions.attributes.find(names).values[rows]
+    values = directions.attributes.find(names).values
+    known = values.isfinite().all(1).nonzero().flatten()
+    rows = known[chosen_rows(len(known), max(LEAST_PROBED, PROBED_ENTRIES // width), seed)]
+    values = values[rows]
     z = codes(codec, train.take(rows))
     z, values = z - z.mean(0), values - values.mean(0)
     share = width / len(z) if len(z) < FEW * width else ROUNDING
