@@ -88,6 +88,18 @@ def test_two_scores_of_the_same_examples_differ_with_a_smaller_error():
     assert (same.value, same.stderr) == (0.0, 0.0)
 
 
+def test_a_difference_of_areas_has_the_error_of_delong():
+    """Var = var(A − A')/m + var(B − B')/n, of 4 anomalous examples too."""
+    random, odd = np.random.default_rng(4), np.arange(60) < 4
+    first, second = random.normal(size=(2, 60)) + odd
+    psi = [np.sign(s[odd][:, None] - s[~odd][None]) / 2 + 0.5 for s in (first, second)]
+    apart = psi[0] - psi[1]
+    variance = apart.mean(1).var(ddof=1) / 4 + apart.mean(0).var(ddof=1) / 56
+    found = difference(rp.auroc(first, odd), rp.auroc(second, odd))
+    assert found.value == pytest.approx(apart.mean(), abs=1e-12)
+    assert found.stderr == pytest.approx(math.sqrt(variance), rel=1e-12)
+
+
 @pytest.mark.parametrize("measure", [rp.auroc, rp.average_precision])
 def test_of_few_anomalous_examples_differences_have_the_error_of_scores(measure):
     """Of 3 of 200, n/(n−1) of the small class counts: values by example have the same error."""

@@ -210,6 +210,8 @@ def test_what_a_model_lacks_is_said_with_what_has_it():
     assert "rate" not in known_scores(made("vq-vae"))  # ln K nats for every index
     with pytest.raises(ValueError, match="^samples: "):
         rp.anomaly_scores(made("vae"), X, samples=0)
+    with pytest.raises(ValueError, match="^split: expected examples"):
+        rp.anomaly_scores(made("vae"), 3)
     with pytest.raises(ValueError, match="expected at least 1 row"):
         rp.anomaly_scores(made("vae"), X[:0])
     broken = made("made")
@@ -223,5 +225,6 @@ def test_the_mode_of_the_model_stays_and_conditions_are_those_of_the_rows():
     model = rp.build("cvae", rp.Space((1, 4, 4), "levels", 5, classes=2), seed=0, hidden=(8,))
     model.train()
     rows = [rp.Split(X, torch.full((7,), label)) for label in (0, 1)]
-    first, second = (rp.anomaly_scores(model, split, samples=2).score for split in rows)
-    assert model.training and not torch.equal(first, second)
+    first, second = (rp.anomaly_scores(model, split, samples=2) for split in rows)
+    assert model.training and not torch.equal(first.score, second.score)
+    assert "log p(x|c)" in first.notes[0] and not rp.anomaly_scores(made("vae"), X).notes

@@ -34,6 +34,7 @@ from reparam.space import Space, as_tensor
 By = Literal["auto", "log_prob", "reconstruction", "rate", "typicality"]
 MOST_TYPICAL = 2000  # training rows, of whose log p(x) typicality takes the mean
 DRAWS_OF_PARTS = 10  # of z at most, over which the parts of −log p(x|z) are averaged
+CONDITIONAL = "log p(x) is log p(x|c), under the condition of each example."
 WITH = {  # a preset that has the score
     "log_prob": "any density, as vae or made",
     "reconstruction": "any autoencoder or VAE, as ae",
@@ -81,7 +82,8 @@ def anomaly_scores(
     these, as blank images, may be more probable than any of them (Nalisnick et al. 2019). Compare
     several scores.
 
-    - ``log_prob``: −log p(x) in nats; of a VAE minus the importance-weighted bound.
+    - ``log_prob``: −log p(x) in nats, of a conditional model −log p(x|c) under the condition of
+      each row; of a VAE minus the importance-weighted bound.
     - ``reconstruction``: the squared error of the reconstruction, summed over the entries: on
       x/(K−1) for levels, in training deviations for the columns of tables, 0 or 1 for names.
       Flows, which give every x back, have none.
@@ -272,10 +274,14 @@ def _rows(split: Any, train: Any) -> tuple[Split, Split | None]:
     """The examples and, where they are known, the training rows."""
     if isinstance(split, Data):
         return split.test, split.train if train is None else _rows(train, None)[0]
-    rows = split if isinstance(split, Split) else Split(as_tensor(split))
+    if not isinstance(split, Split):
+        x = as_tensor(split, "split")
+        if not x.ndim:
+            raise ValueError("split: expected examples (N, *shape), got a single number")
+        split = Split(x)
     if isinstance(train, Data):
         train = train.train
-    return rows, None if train is None else _rows(train, None)[0]
+    return split, None if train is None else _rows(train, None)[0]
 
 
 def _by_log_prob(asked: _Asked, with_parts: bool) -> AnomalyScores:
@@ -283,7 +289,8 @@ def _by_log_prob(asked: _Asked, with_parts: bool) -> AnomalyScores:
     assert isinstance(model, Density)
     value, kind, factors = _log_prob(asked, asked.split, "log p(x)")
     against: ScoreKind = "upper bound" if kind == "lower bound" else kind
-    found = AnomalyScores(-value, "log_prob", "nats", against)
+    notes = (CONDITIONAL,) if model.conditional else ()
+    found = AnomalyScores(-value, "log_prob", "nats", against, notes=notes)
     if not with_parts:
         return found
     if factors is not None:

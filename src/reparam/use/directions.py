@@ -224,7 +224,8 @@ def edit(
         direction: one of ``attribute_directions``.
         strength: (S,) or one number: in standard deviations of a number, and 1 is the whole way
             from without a class to with it. A class that is a condition knows 0 and 1 alone.
-        to: in place of a strength, the value that a number is to have.
+        to: in place of a strength, the value that a number is to have. It gets there where
+            everything is linear, and else about as far as ``edit_quality`` says that it is moved.
         at: the value that it has now, from which it goes there; None: it is measured on the
             reconstruction, or read in the condition.
         c: the condition of x, for conditional models.
