@@ -172,8 +172,9 @@ from .use.editing import interpolate as interpolate
 from .use.editing import redraw as redraw
 from .use.editing import traverse as traverse
 from .use.editing import variations as variations
-from .use.imputation import Imputation as Imputation
 from .use.imputation import impute as impute
+from .use.missing_part import Imputation as Imputation
+from .use.missing_part import complete as complete
 
 __version__: str
 from .distributions.index_codes import PointMass as PointMass
