@@ -9,12 +9,13 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.model import Distribution, LatentVariable
+from reparam.news import tell
 from reparam.space import trusted
 
 # The prior covers whatever there is: with it a chain leaves any z, however narrow q may be.
 PRIOR_EVERY = 10
 CANDIDATES = 16  # draws of the prior, of which a chain starts at one by p(x_given|z)
-FIRST = 10  # steps from there that are taken unseen: what follows does not depend on the start
+FIRST = 3  # steps from there that are taken unseen: what follows does not depend on the start
 
 
 class _Point(NamedTuple):
@@ -69,6 +70,7 @@ class LatentChains:
             here = self._start()
             accepted = self.x.new_zeros((), dtype=numerics.accumulator(self.x))
             for step in range(1, steps + 1):
+                tell(step / steps)
                 by_prior = step % PRIOR_EVERY == 0
                 there = self._from_prior() if by_prior else self._proposed()
                 ratio = there.evidence - here.evidence if by_prior else there.weight - here.weight
@@ -112,9 +114,9 @@ class CompletingChains(LatentChains):
     from p(z) p(x_missing|z): in the ratio of p(z) p(x_missing|z) p(x_given|z) both cancel, and
     p(x_given|z′) / p(x_given|z) is left, whatever x_missing is.
 
-    A chain starts at one of 16 draws of the prior, chosen by p(x_given|z), and takes its first ten
-    steps without refusing any, so that it begins where q meets x: wherever it begins, its target is
-    the same.
+    A chain starts at one of 16 draws of the prior, chosen by p(x_given|z), and takes its first
+    three steps without refusing any, so that it begins where q meets x: wherever it begins, its
+    target is the same.
 
     Reference: Mattei & Frellsen 2018, "Leveraging the exact likelihood of deep latent variable
     models", algorithm 2; Rezende et al. 2014, "Stochastic backpropagation", appendix F, for steps
