@@ -171,6 +171,7 @@ from .use.editing import classify as classify
 from .use.editing import interpolate as interpolate
 from .use.editing import redraw as redraw
 from .use.editing import traverse as traverse
+from .use.editing import traverse_plane as traverse_plane
 from .use.editing import variations as variations
 from .use.imputation import impute as impute
 from .use.missing_part import Imputation as Imputation
