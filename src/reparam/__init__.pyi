@@ -167,6 +167,8 @@ from .presets import preset as preset
 from .train import History as History
 from .train import fit as fit
 from .train import resume as resume
+from .use.clusters import Clusters as Clusters
+from .use.clusters import cluster as cluster
 from .use.editing import classify as classify
 from .use.editing import interpolate as interpolate
 from .use.editing import redraw as redraw

@@ -257,18 +257,14 @@ def _table(split: Split, log_p: Tensor, found: Tensor, record: DataRecord) -> Re
 
 def _by_class(split: Split, found: Tensor, names: tuple[str, ...], record: DataRecord) -> Result:
     """A row of images, or a folder of them, for every class that was found."""
-    import torch
-
     from reparam.cli.folders import places
-    from reparam.cli.outputs import Result
+    from reparam.cli.outputs import Result, padded
 
     rows = [split.x[found == c][:MOST_ROWS] for c in found.unique().tolist()]
     width = max(map(len, rows))
-    blank = split.x.new_full((1, *split.x.shape[1:]), record.low)
-    padded = [torch.cat([row, *[blank] * (width - len(row))]) for row in rows]
+    tiles = padded(rows, width, record.low)
     classes = [names[c] for c in found.tolist()]
     below = [p._replace(name=f"{c}/{p.name}") for c, p in zip(classes, places(split), strict=True)]
-    tiles = torch.cat(padded)
     return Result({"x": split.x}, tiles=lambda: tiles, width=width, places=below)
 
 

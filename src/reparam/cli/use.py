@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -68,7 +68,7 @@ def sample(
     target = Target.of(out, force, record)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
-    classes = label or [None]
+    classes: Sequence[str | None] = label or (None,)
     each = n if n is not None else 64 if len(classes) == 1 else OF_EACH
     positive_count("n", each)
     n = each * len(classes)
