@@ -79,11 +79,13 @@ def _result(rows: Split, found: Clusters, record: DataRecord, folder: bool) -> R
     ]
     if folder:
         return Result({"x": rows.x}, places=below)
-    of_each: dict[str, Tensor | Array] = {"cluster": found.assigned, "distance": found.distance}
+    arrays: dict[str, Tensor | Array] = {
+        "cluster": found.assigned,
+        "distance": found.distance,
+        **beside(rows, record),
+    }
     tiles = [rows.x[chosen] for chosen in typical]
-    return Result(
-        of_each | beside(rows, record), tiles=lambda: padded(tiles, width, record.low), width=width
-    )
+    return Result(arrays, tiles=lambda: padded(tiles, width, record.low), width=width)
 
 
 def _notes(found: Clusters, conditional: bool) -> list[str]:
