@@ -60,9 +60,10 @@ def _picture(
 SECTION: Section = Section(
     "completions",
     "Completions",
-    """Test images chosen with seed {{ seed }}, of which a part is given, and how they may go on: the
-same of all models. Autoregressive models draw pixel by pixel, each given those before it, so that
-what lies after a box does not act on it; VAEs draw by Markov chains on z, given all around it.""",
+    """Test images chosen with seed {{ seed }}, of which a part is given, and how they may go on:
+the same of all models. Autoregressive models draw pixel by pixel, each given those before it, so
+that what lies after a box does not act on it; VAEs draw by Markov chains on z, given all around
+it.""",
     build,
     "entrywise.html.j2",
     images,
