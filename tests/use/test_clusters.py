@@ -22,7 +22,7 @@ def data() -> rp.Data:
     generator = torch.Generator().manual_seed(0)
     labels = torch.tensor([0] * 60 + [1] * 90 + [2] * 150)
     x = CENTERS[labels] + torch.randn(300, 3, generator=generator)
-    return rp.load_data(x.numpy(), labels=labels.numpy())
+    return rp.load_data((x.numpy(), labels.numpy()))
 
 
 @pytest.fixture(scope="module")
