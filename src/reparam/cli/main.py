@@ -12,12 +12,14 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
 from reparam.cli import (
+    anomaly,
     cluster,
     code_files,
     complete,
     denoise,
     disentangle,
     edit,
+    edit_attributes,
     look,
     train,
     use,
@@ -73,10 +75,12 @@ GROUPS = {
         code_files.decode,
         denoise.denoise,
         complete.complete,
+        anomaly.anomaly,
     ),
     "Edit and classify": (
         edit.interpolate,
         edit.traverse,
+        edit_attributes.edit,
         vary.vary,
         edit.classify,
         cluster.cluster,
