@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from reparam.explore.operations import HANDLERS, KEPT
+from reparam.explore.reuse import needed, shared
 from reparam.explore.storage import stored
 from reparam.explore.tracing import Tracer
 from reparam.model import Decoder, Model
@@ -85,16 +86,31 @@ def program_of(model: Model) -> Program:
             output = tracer.run()
     finally:
         model.train(training)
-    blob, constants = stored(tracer.constants)
+    return _program(model, tracer, output)
+
+
+def _program(model: Decoder, tracer: Tracer, output: int) -> Program:
+    """What was traced, in as few numbers and buffers as it needs."""
+    steps = needed(tracer.steps, output)
+    read = {buffer for step in steps for buffer in step[2]} | {output}
+    constants = {at: made for at, made in tracer.constants.items() if at in read}
+    own = [*tracer.inputs, *constants, output]
+    places = shared(steps, tracer.buffers, own)
+    buffers = {places[at]: tracer.buffers[at] for at in places}
+    blob, entries = stored({places[at]: made for at, made in constants.items()})
+    inputs = [places[at] for at in tracer.inputs]
     header = {
-        "code": {"buffer": tracer.inputs[0], "shape": list(model.code_space.shape)},
-        "condition": _condition(model, tracer.inputs[1] if len(tracer.inputs) > 1 else None),
-        "output": {"buffer": output, "shape": list(model.space.shape)},
-        "buffers": [[size, kind] for size, kind in tracer.buffers],
-        "constants": constants,
-        "steps": tracer.steps,
+        "code": {"buffer": inputs[0], "shape": list(model.code_space.shape)},
+        "condition": _condition(model, inputs[1] if len(inputs) > 1 else None),
+        "output": {"buffer": places[output], "shape": list(model.space.shape)},
+        "buffers": [list(buffers[at]) for at in range(len(buffers))],
+        "constants": entries,
+        "steps": [
+            [name, places[out], [places[at] for at in reads], p] for name, out, reads, p in steps
+        ],
     }
-    return Program(header, blob, tracer.products, tracer.weights)
+    weights = sum(made.value.numel() for made in constants.values() if made.weight)
+    return Program(header, blob, tracer.products, weights)
 
 
 def _condition(model: Decoder, buffer: int | None) -> dict[str, Any] | None:

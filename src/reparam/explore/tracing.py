@@ -32,6 +32,7 @@ class Value(NamedTuple):
 
 
 Handler = Callable[..., Any]
+WIDE = {torch.float64, torch.int64}  # what float32 does not hold
 IGNORED = frozenset(("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"))
 
 
@@ -56,7 +57,7 @@ class Tracer:
         self.buffers: list[tuple[int, Kind]] = []
         self.inputs: list[int] = []
         self.constants: dict[int, Constant] = {}
-        self.products = self.weights = 0
+        self.products = 0
         self._known: dict[tuple[Any, ...], int] = {}
         self._values: dict[fx.Node, Any] = {}
 
@@ -142,8 +143,7 @@ class Tracer:
     def new(self, shape: Sequence[int], dtype: torch.dtype) -> Value:
         """A buffer that a step is to fill."""
         positions = self._whole(shape)
-        wide = dtype in (torch.float64, torch.int64)
-        self.buffers.append((positions.numel(), "f64" if wide else "f32"))
+        self.buffers.append((positions.numel(), "f64" if dtype in WIDE else "f32"))
         return Value(len(self.buffers) - 1, positions, dtype)
 
     def _whole(self, shape: Sequence[int]) -> Tensor:
@@ -166,7 +166,6 @@ class Tracer:
             self.buffers.append((value.numel(), made.kind))
             self._known[key] = len(self.buffers) - 1
             self.constants[self._known[key]] = made
-            self.weights += value.numel() if weight else 0
         return self._known[key]
 
     def buffer_of(self, value: Value) -> int:
@@ -188,13 +187,16 @@ class Tracer:
     def each(self, name: str, shape: Sequence[int], dtype: torch.dtype, *inputs: Any) -> Value:
         """A step of two or three values, constants or numbers that are broadcast to ``shape``."""
         out = self.new(shape, dtype)
-        operands = [self._operand(value, tuple(shape)) for value in inputs]
+        seen = {dtype, *(value.dtype for value in inputs if isinstance(value, Value))}
+        # Numbers take the precision of the tensors beside them, here as in torch.
+        precision = torch.float64 if seen & WIDE else torch.float32
+        operands = [self._operand(value, tuple(shape), precision) for value in inputs]
         dims = common_dims(tuple(shape), operands)
         starts = [operand.start for operand in operands]
         buffers = [operand.buffer for operand in operands]
         return self.step("zip", out, buffers, f=name, dims=dims, starts=starts)
 
-    def _operand(self, value: Any, shape: tuple[int, ...]) -> Operand:
+    def _operand(self, value: Any, shape: tuple[int, ...], precision: torch.dtype) -> Operand:
         if isinstance(value, Value):
             found = strided(value.positions.expand(shape))
             if found is None:
@@ -204,7 +206,8 @@ class Tracer:
                 assert found is not None
                 return Operand(buffer, *found)
             return Operand(value.buffer, *found)
-        value = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
+        value = torch.as_tensor(value)
+        value = value if value.dtype == torch.bool else value.to(precision)
         if value.numel() > 1 and bool((value == value.flatten()[0]).all()):
             value = value.flatten()[0]
         positions = torch.arange(value.numel()).view(value.shape)
