@@ -68,6 +68,7 @@ const Program = (() => {
     log1p: Math.log1p,
     sin: Math.sin,
     cos: Math.cos,
+    isinf: (x) => (Math.abs(x) === Infinity ? 1 : 0),
     isnan: (x) => (x === x ? 0 : 1),
     logical_not: (x) => (x === 0 ? 1 : 0),
     gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),

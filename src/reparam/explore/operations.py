@@ -26,7 +26,7 @@ MAPS: dict[str, tuple[str, tuple[Any, ...]]] = {
     name: (name, ())
     for name in (
         "relu silu sigmoid tanh exp log neg abs sqrt rsqrt reciprocal floor ceil round sign erf "
-        "expm1 log1p sin cos trunc logical_not isnan"
+        "expm1 log1p sin cos trunc logical_not isnan isinf"
     ).split()
 }
 MAPS |= {

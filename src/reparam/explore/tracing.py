@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from reparam.explore.layout import Operand, common_dims, offsets, strided
 from reparam.explore.storage import Constant, Kind
 
+SERVE = "serve it instead (reparam explore RUN)"
 MOST_POSITIONS = 2**24  # of one tensor, beyond which a page would run out of memory
 
 
@@ -63,11 +64,11 @@ class Tracer:
 
     def run(self) -> int:
         """Walk the graph; the buffer of its output."""
-        result = None
+        result: Any = None
         self._start()
         for node in self.exported.graph.nodes:
             if node.op == "output":
-                result = fx.node.map_arg(node.args[0], self._values.__getitem__)[0]
+                (result,) = self._found(node.args[0])
             elif node.op == "call_function":
                 self._values[node] = self._call(node)
         if isinstance(result, Tensor):  # a decoder that looks at no code
@@ -91,8 +92,12 @@ class Tracer:
             else:
                 self._values[node] = self.exported.constants[spec.target]
 
+    def _found(self, arguments: Any) -> Any:
+        """Arguments with what they refer to in place of nodes."""
+        return fx.node.map_arg(arguments, self._values.__getitem__)
+
     def _call(self, node: fx.Node) -> Any:
-        args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), self._values.__getitem__)
+        args, kwargs = self._found((node.args, dict(node.kwargs)))
         target: Any = node.target
         if target is operator.getitem:
             return args[0][args[1]]
@@ -127,15 +132,14 @@ class Tracer:
         return pytree.tree_map_only(Tensor, Tensor.cpu, args)
 
     def _refused(self, node: fx.Node) -> ValueError:
-        path, kind = "decode", "the model"
-        for path_of, kind_of in (node.meta.get("nn_module_stack") or {}).values():
-            path = path_of.removeprefix("model.") or "decode"
-            kind = kind_of if isinstance(kind_of, str) else kind_of.__name__
-        kind = kind.rsplit(".", 1)[-1]
-        part = "the model's decode" if path in ("decode", "model") else f"{path} ({kind})"
+        part = "the model's decode"
+        for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+            if path.count("."):
+                name = kind if isinstance(kind, str) else kind.__name__
+                part = f"{path.removeprefix('model.')} ({name.rpartition('.')[2]})"
         return ValueError(
-            f"model: expected a decoder of operations that a page can run, got {self.name_of(node)} in {part}; "
-            "serve it instead (reparam explore RUN)"
+            "model: expected a decoder of operations that a page can run, got "
+            f"{self.name_of(node)} in {part}; {SERVE}"
         )
 
     # Buffers
@@ -151,7 +155,7 @@ class Tracer:
         if count > MOST_POSITIONS:
             raise ValueError(
                 f"model: expected tensors of at most {MOST_POSITIONS} entries in a page, got "
-                f"{tuple(shape)}; serve it instead (reparam explore RUN)"
+                f"{tuple(shape)}; {SERVE}"
             )
         return torch.arange(count).view(tuple(shape))
 
