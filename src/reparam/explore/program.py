@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import inspect
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,7 +25,7 @@ from reparam.model import Decoder, Model
 Inputs = tuple[Tensor, Tensor | None]
 PRODUCTS = ("linear", "conv", "matmul")
 # Both measured by benchmarks/explore.py.
-PRODUCTS_PER_MS, ENTRIES_PER_MS = 600_000, 100_000
+PRODUCTS_PER_MS, ENTRIES_PER_MS = 1_000_000, 200_000
 SLOW = 150.0  # milliseconds beyond which a drag over the map is not followed any more
 MOST_OPERATIONS = 2000  # of a decode: what goes through x entry by entry has more
 
@@ -116,7 +117,7 @@ def _program(model: Decoder, tracer: Tracer, output: int) -> Program:
     steps = needed(tracer.steps, output)
     read = {buffer for step in steps for buffer in step[2]} | {output}
     constants = {at: made for at, made in tracer.constants.items() if at in read}
-    own = [*tracer.inputs, *constants, output]
+    own = list(dict.fromkeys([*tracer.inputs, *constants, output]))
     places = shared(steps, tracer.buffers, own)
     buffers = {places[at]: tracer.buffers[at] for at in places}
     blob, entries = stored({places[at]: made for at, made in constants.items()})
@@ -221,8 +222,10 @@ def _graph_of(model: Decoder, inputs: Inputs) -> ExportedProgram:
         if operation.name().removeprefix("aten::").split(".")[0] in KEPT:
             table.pop(operation)
     try:
-        exported = torch.export.export(_Decoding(model), inputs, strict=False)
-        return exported.run_decompositions(table)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+            exported = torch.export.export(_Decoding(model), inputs, strict=False)
+            return exported.run_decompositions(table)
     except Exception as error:
         first = str(error).strip().split("\n")[0]
         raise ValueError(
