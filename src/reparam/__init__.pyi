@@ -88,6 +88,8 @@ from .evaluation.disentanglement import mig_ceiling as mig_ceiling
 from .evaluation.disentanglement import modularity as modularity
 from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
+from .evaluation.ranking import auroc as auroc
+from .evaluation.ranking import average_precision as average_precision
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
@@ -167,6 +169,16 @@ from .presets import preset as preset
 from .train import History as History
 from .train import fit as fit
 from .train import resume as resume
+from .use.anomalies import AnomalyScores as AnomalyScores
+from .use.anomalies import anomaly_scores as anomaly_scores
+from .use.attributes import Attribute as Attribute
+from .use.attributes import Attributes as Attributes
+from .use.attributes import find_attributes as find_attributes
+from .use.directions import Direction as Direction
+from .use.directions import Directions as Directions
+from .use.directions import attribute_directions as attribute_directions
+from .use.directions import edit as edit
+from .use.edit_scores import edit_quality as edit_quality
 from .use.editing import classify as classify
 from .use.editing import interpolate as interpolate
 from .use.editing import redraw as redraw

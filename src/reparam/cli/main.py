@@ -11,7 +11,19 @@ from collections.abc import Callable
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
-from reparam.cli import code_files, complete, denoise, disentangle, edit, look, train, use, vary
+from reparam.cli import (
+    anomaly,
+    code_files,
+    complete,
+    denoise,
+    disentangle,
+    edit,
+    edit_attributes,
+    look,
+    train,
+    use,
+    vary,
+)
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
 from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
@@ -62,8 +74,15 @@ GROUPS = {
         code_files.decode,
         denoise.denoise,
         complete.complete,
+        anomaly.anomaly,
     ),
-    "Edit and classify": (edit.interpolate, edit.traverse, vary.vary, edit.classify),
+    "Edit and classify": (
+        edit.interpolate,
+        edit.traverse,
+        edit_attributes.edit,
+        vary.vary,
+        edit.classify,
+    ),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
