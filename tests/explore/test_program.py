@@ -38,6 +38,7 @@ PICTURES = [
     ("pca", Space((1, 8, 8), "levels", 17), {}),
     ("pca", Space((7,), "real"), {}),
     ("hierarchical-vae", Space((1, 8, 8), "binary"), {}),
+    ("real-nvp", Space((7,), "real"), {}),
     ("gan", Space((1, 8, 8), "levels", 17), {}),
 ]
 RUN = """([header, text, codes, conditions]) => {
@@ -114,6 +115,15 @@ def test_pictures_are_those_of_the_model(tab, name, space, changes):
         top = torch.tensor(space.level_count - 1.0)
     assert wanted.std(0).max() > 10 * GRAY * top  # they do differ
     torch.testing.assert_close(found, wanted, rtol=0, atol=GRAY * float(top))
+
+
+@pytest.mark.parametrize("name", ["vq-vae", "fsq-vae"])
+def test_codes_may_be_indices(tab, name):
+    space = Space((1, 8, 8), "binary")
+    model = lively(tiny_model(name, space, torch.float32))
+    codes = model.encode(random_x(space, CODES))
+    found = in_page(tab, program_of(model), codes)
+    torch.testing.assert_close(found, decoded(model, codes), rtol=0, atol=GRAY)
 
 
 def test_rows_of_a_table_in_its_units(tab):
