@@ -278,7 +278,7 @@ def other_condition(c: Tensor | None, direction: Direction, by: Tensor) -> Tenso
             f"strength: {direction.attribute.name!r} is a condition of this model, and nothing "
             "lies between two classes: expected 0 or 1"
         )
-    chosen = by.to(c.device) == 1
+    chosen = (by == 1).to(c.device)
     if c.ndim == 1:
         return torch.where(chosen, index, c)
     changed = c.clone()
