@@ -284,7 +284,7 @@ def _show_all(
         most = leaked.notes[0].removeprefix(MOST) if leaked is not None else "—"
         unit = "condition" if one.conditional else one.said
         rows.append((name, unit, _short(moved), _short(leaked), most, directions.nearest(name)))
-    header = ("attribute", "strength 1", "moved", "leaked", "most of it", "cosine")
+    header = ("attribute", "unit", "moved", "leaked", "most of it", "cosine")
     show(rows_table(header, rows))
     show(
         f"{directions.method}, from {directions.examples:,} training examples; attributes explain "
