@@ -104,9 +104,7 @@ def edit(
     direction = directions[name]
     strengths = _strengths(direction, to, strength, start, until, steps)
     shown = one_example(example, opened, split)
-    places = target.claim(
-        several(place_of(shown, example), 1 if to is not None else len(strengths))
-    )
+    places = target.claim(several(place_of(shown, example), len(strengths)))
     c = condition_of(opened, shown, label)
     x = _edited(model, shown, direction, strengths, to, c)
     beside = {"strength": strengths} if to is None else {}
