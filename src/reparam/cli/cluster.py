@@ -33,9 +33,9 @@ def cluster(
         Parameter(name="-k", help="How many; auto: those of the lowest BIC, up to 20."),
     ] = "auto",
     method: Annotated[
-        Literal["kmeans", "mixture"],
-        Parameter(help="k-means, or a mixture of normals by expectation maximization."),
-    ] = "kmeans",
+        Literal["kmeans", "mixture"] | None,
+        Parameter(help="k-means, or a mixture of normals; none: the mixture where k is auto."),
+    ] = None,
     out: Out = "clusters.csv",
     split: Part = "test",
     label: Label = None,

@@ -59,7 +59,7 @@ def cluster(
     data: Data,
     k: int | Literal["auto"] = "auto",
     *,
-    method: Method = "kmeans",
+    method: Method | None = None,
     split: str | Split = "test",
     seed: int = 0,
 ) -> Clusters:
@@ -76,7 +76,8 @@ def cluster(
         model: one with codes.
         data: what it was trained on; 20,000 training examples at most are clustered.
         k: how many clusters.
-        method: ``"kmeans"`` or ``"mixture"``.
+        method: ``"kmeans"`` or ``"mixture"``; None: k-means for a given k, and a mixture for
+            ``"auto"``, whose BIC asks for fewer clusters where these are no spheres of one size.
         split: whose examples are assigned, by name, or others.
         seed: of the starts.
 
@@ -101,6 +102,7 @@ def cluster(
             "model: expected one with codes, as an autoencoder or a VAE, got "
             f"{type(model).__name__}"
         )
+    method = method or ("mixture" if k == "auto" else "kmeans")
     if method not in get_args(Method):
         raise ValueError(f"method: expected {' or '.join(get_args(Method))}, got {method!r}")
     if k != "auto":
