@@ -58,7 +58,8 @@ def edit_quality(
 
     Returns:
         The scores, with standard errors over test examples. Without others nothing leaks, and there
-        is no such score.
+        is no such score; nor any where every edited image is black, as of a model that is not
+        trained, or every example is of the class already that a condition is to change to.
 
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
@@ -178,11 +179,8 @@ def _scores(
     if not in_strengths:
         return {}
     there = torch.stack(list(in_strengths.values())).isfinite().all(0)
-    if not bool(there.any()):
-        raise ValueError(
-            f"directions: no test example tells what {name!r} changes; each has it already, or is "
-            "black before or after"
-        )
+    if not bool(there.any()):  # black, or of the class already
+        return {}
     found: dict[str, Score] = {}
     if name in in_strengths:
         moved = mean_score(in_strengths[name][there], "strengths per strength", "test", seed=seed)

@@ -1,0 +1,1 @@
+"""A trained model explored in the browser."""
