@@ -135,6 +135,14 @@ def test_flags_are_not_numbers_and_color_is_not_measured():
         assert len(of(split, space).each) == count
 
 
+def test_classes_and_columns_without_names_do_not_hide_each_other():
+    both = torch.tensor([[0.0], [1], [2], [3]])
+    found = rp.find_attributes(
+        rp.Split(X, torch.tensor([0, 1, 1, 0]), attributes=both, factors=both)
+    )
+    assert found.names == ("0", "1", "attribute 0", "factor 0")
+
+
 def test_a_table_brings_attributes_in_order(tmp_path):
     data = rp.load_data(torch.arange(40.0).view(20, 2).numpy())
     rows = len(data.train)

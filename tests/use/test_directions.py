@@ -305,7 +305,7 @@ def test_where_no_example_changes_nothing_is_measured():
     one = rp.Split(data.test.x[-5:], data.test.labels[-5:])
     data = replace(data, test=one, train=replace(data.train, factors=data.train.x[:, :1]))
     model = Identity(data.space, conditional=True)
-    found = rp.attribute_directions(model, data, ["c", "0"])
+    found = rp.attribute_directions(model, data, ["c", "factor 0"])
     assert rp.edit_quality(model, data, found, names=["c"]) == {}
 
 

@@ -117,7 +117,10 @@ def edit(
     unit = "" if direction.attribute.whole_way else deviation
     show(f"{named(name)} of {named(example)} {span} in {told(out)}{unit}")
     show_notes([note for score in scores.values() for note in score.notes])
-    show(score_table(scores))
+    if scores:
+        show(score_table(scores))
+    else:
+        show_notes(["Not measured: edited test images are black, or of the class already."])
 
 
 def _named(toward: str | None, attribute: str | None) -> str:
