@@ -11,7 +11,18 @@ from collections.abc import Callable
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
-from reparam.cli import code_files, complete, denoise, disentangle, edit, look, train, use, vary
+from reparam.cli import (
+    code_files,
+    complete,
+    denoise,
+    disentangle,
+    edit,
+    explore,
+    look,
+    train,
+    use,
+    vary,
+)
 from reparam.cli.messages import MEMORY_REMEDY, complain, is_out_of_memory, refusal, show_warning
 from reparam.cli.options import OPTIONS
 from reparam.interrupt import exit_code, terminable
@@ -64,6 +75,7 @@ GROUPS = {
         complete.complete,
     ),
     "Edit and classify": (edit.interpolate, edit.traverse, vary.vary, edit.classify),
+    "Play": (explore.explore,),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
