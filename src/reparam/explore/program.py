@@ -1,0 +1,141 @@
+"""Decoders as short programs that a web page runs without a server."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from reparam.explore.operations import HANDLERS, KEPT
+from reparam.explore.storage import stored
+from reparam.explore.tracing import Tracer
+from reparam.model import Decoder, Model
+
+SERVE = "serve it instead (reparam explore RUN)"
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a page needs to decode: steps, and the numbers they are made with.
+
+    Args:
+        header: steps, buffers and shapes, as ``engine.js`` reads them; it can be written as JSON.
+        blob: the constants, most of them in half precision.
+        products: multiplications and additions of matrices and convolutions in one decode.
+        weights: how many numbers there are in them.
+
+    >>> import reparam as rp
+    >>> model = rp.build("vae", rp.Space((9,), "binary"), latent_dim=2, hidden=(4,))
+    >>> program = program_of(model)
+    >>> program.products, program.weights  # 2 × 4 + 4 × 9
+    (44, 44)
+    >>> [step[0] for step in program.header["steps"]]
+    ['linear', 'map', 'linear', 'map']
+    """
+
+    header: Mapping[str, Any]
+    blob: bytes
+    products: int
+    weights: int
+
+    @property
+    def json(self) -> str:
+        return json.dumps(self.header, separators=(",", ":"))
+
+    @property
+    def base64(self) -> str:
+        return base64.b64encode(self.blob).decode("ascii")
+
+
+def engine() -> str:
+    """The source of ``engine.js``, which defines the class ``Program`` of the page."""
+    return files("reparam.explore").joinpath("engine.js").read_text(encoding="utf-8")
+
+
+def program_of(model: Model) -> Program:
+    """``model.decode`` of one code, and of one condition where the model takes any.
+
+    Weights of linear maps, convolutions and embeddings are rounded to half precision, with a power
+    of two for each output that would leave its range; all other numbers keep float32 at least.
+
+    Args:
+        model: a ``Decoder`` whose ``decode`` consists of operations that the page knows.
+
+    Raises:
+        ValueError: no decoder, or one with a part that the page cannot run, which is named.
+    """
+    name = type(model).__name__
+    if not isinstance(model, Decoder):
+        raise ValueError(
+            f"model: expected one that decodes codes, as vae, ae or pca, got {name}; {SERVE}"
+        )
+    training = model.training
+    model.eval()
+    try:
+        graph = _graph_of(model)
+        tracer = Tracer(graph, HANDLERS)
+        with torch.no_grad():
+            output = tracer.run()
+    finally:
+        model.train(training)
+    blob, constants = stored(tracer.constants)
+    header = {
+        "code": {"buffer": tracer.inputs[0], "shape": list(model.code_space.shape)},
+        "condition": _condition(model, tracer.inputs[1] if len(tracer.inputs) > 1 else None),
+        "output": {"buffer": output, "shape": list(model.space.shape)},
+        "buffers": [[size, kind] for size, kind in tracer.buffers],
+        "constants": constants,
+        "steps": tracer.steps,
+    }
+    return Program(header, blob, tracer.products, tracer.weights)
+
+
+def _condition(model: Decoder, buffer: int | None) -> dict[str, Any] | None:
+    if not model.conditional or buffer is None:
+        return None
+    if model.space.attributes is not None:
+        return {"buffer": buffer, "kind": "attributes", "count": model.space.attributes}
+    return {"buffer": buffer, "kind": "label", "count": model.space.classes}
+
+
+class _Decoding(nn.Module):
+    def __init__(self, model: Decoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, code: Tensor, c: Tensor | None = None) -> Tensor:
+        return self.model.decode(code, c)
+
+
+def _graph_of(model: Decoder) -> ExportedProgram:
+    """``decode`` as a graph of ATen operations, those that are kept whole in ``KEPT``."""
+    indices = model.code_space.kind == "levels"
+    code = model.anchor.new_zeros((1, *model.code_space.shape))
+    c = None
+    if model.conditional and model.space.attributes is not None:
+        c = model.anchor.new_zeros((1, model.space.attributes))
+    elif model.conditional:
+        c = torch.zeros(1, dtype=torch.int64, device=code.device)
+    code = code.long() if indices else code
+    table = torch.export.default_decompositions()
+    for operation in list(table):
+        if operation.name().removeprefix("aten::").split(".")[0] in KEPT:
+            table.pop(operation)
+    try:
+        with torch.no_grad():
+            exported = torch.export.export(_Decoding(model), (code, c), strict=False)
+            return exported.run_decompositions(table)
+    except ValueError:
+        raise
+    except Exception as error:
+        first = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"model: {type(model).__name__}.decode has no fixed graph ({first}); {SERVE}"
+        ) from error
