@@ -9,7 +9,7 @@ flag or name the most frequent draw; a single draw has twice the conditional var
 numbers is the root mean squared one over the training deviation, that of flags and names the share
 of wrong ones; what is printed is their mean over the columns. Coverage is the share of hidden real
 cells within the central 90 % of the draws. scikit-learn's ``IterativeImputer`` (Bayesian ridge)
-sees names one-hot. What hides and fills is what reports show (``evaluation.imputed_cells``).
+sees names one-hot. What hides and fills is what reports show (``use.imputed_cells``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 
 import reparam as rp
 from reparam.evaluation.column_scores import is_number
-from reparam.evaluation.imputed_cells import (
+from reparam.use.imputed_cells import (
     HiddenCells,
     constant_answers,
     drawn_answers,

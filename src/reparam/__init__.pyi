@@ -167,6 +167,14 @@ from .presets import preset as preset
 from .train import History as History
 from .train import fit as fit
 from .train import resume as resume
+from .use.attributes import Attribute as Attribute
+from .use.attributes import Attributes as Attributes
+from .use.attributes import find_attributes as find_attributes
+from .use.directions import Direction as Direction
+from .use.directions import Directions as Directions
+from .use.directions import attribute_directions as attribute_directions
+from .use.directions import edit as edit
+from .use.edit_scores import edit_quality as edit_quality
 from .use.editing import classify as classify
 from .use.editing import interpolate as interpolate
 from .use.editing import redraw as redraw

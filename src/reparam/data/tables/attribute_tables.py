@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reparam.data.contents import Array, Contents, ReadOptions, file_and_frame
+from reparam.data.contents import Array, Contents, Files, ReadOptions, file_and_frame
 from reparam.data.tables.cells import is_missing, unquoted
 from reparam.data.tables.column_values import is_text, with_numbers
 from reparam.data.tables.csv_files import as_labels
 from reparam.data.tables.table_columns import drop_hint
 from reparam.data.tables.text_layout import Layout, otherwise, text_layout
-from reparam.wording import did_you_mean, listed
+from reparam.wording import counted, did_you_mean, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import torch
 
 MOST_WORDS = 50  # of a column of text, each of which becomes an attribute
 
@@ -97,6 +98,58 @@ def with_table(contents: Contents, options: ReadOptions) -> Contents:
     contents = replace(contents, splits=splits, attribute_names=tuple(found) or None)
     contents = replace(contents, factor_names=factors or None, level_names=level_names)
     return contents.noted(*notes)
+
+
+def numbers_beside(
+    path: Path, files: Files | None, rows: int
+) -> tuple[tuple[str, ...], torch.Tensor]:
+    """The columns of a table beside examples that were read before: names, and (N, F) in float64.
+
+    Args:
+        path: the table.
+        files: that the examples were decoded from, by which their rows are found; None: the table
+            has a row for each example, in their order.
+        rows: how many examples there are.
+
+    Raises:
+        ValueError: as of ``with_table``; or not as many rows as examples.
+
+    >>> import tempfile
+    >>> table = Path(tempfile.mkdtemp()) / "ages.csv"
+    >>> _ = table.write_text("age" + chr(10) + "41" + chr(10) + "30")
+    >>> numbers_beside(table, None, 2)
+    (('age',), tensor([[41.],
+            [30.]], dtype=torch.float64))
+    """
+    import pyarrow as pa
+    import torch
+
+    path, options = path.expanduser(), ReadOptions()
+    if not path.is_file():
+        raise ValueError(f"attribute_table: expected a file, got {path}")
+    layout, table = _opened(path, options)
+    of_each: list[str] = [f"row {row}" for row in range(rows)]
+    if files is not None:
+        of_each = [file_and_frame(name)[0] for name in files.names]
+        names = sorted(set(of_each))
+        table, _ = _rows_of(names, table, path)
+        index = {name: row for row, name in enumerate(names)}
+        table = table.take([index[name] for name in of_each])
+    if table.num_rows != rows:
+        raise ValueError(
+            f"attribute_table: {path} has {counted(table.num_rows, 'row')} for "
+            f"{counted(rows, 'training example')}; give one for each, in their order"
+        )
+    chosen = [name for name in table.column_names if name]
+    cells = pa.table({name: _cells(table, name, of_each, path) for name in chosen})
+    marks = otherwise(options, layout.delimiter), layout.mark
+    columns, _, _ = with_numbers(cells, chosen, *marks)
+    found: dict[str, Array] = {}
+    for name in chosen:
+        found |= _numbers(name, columns.column(name), path)
+    if not found:
+        raise ValueError(f"attribute_table: {path} has no columns beside the names of the images")
+    return tuple(found), torch.from_numpy(np.stack(list(found.values()), 1))
 
 
 def _opened(path: Path, options: ReadOptions) -> tuple[Layout, pa.Table]:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from sklearn.exceptions import ConvergenceWarning
 
 from reparam.evaluation.column_scores import is_number
-from reparam.evaluation.imputed_cells import (
+from reparam.evaluation.scores import Score, difference
+from reparam.report.numbers import with_error
+from reparam.report.section import Section, Shown, mixed
+from reparam.use.imputed_cells import (
     SHARE,
     constant_answers,
     drawn_answers,
@@ -18,9 +21,6 @@ from reparam.evaluation.imputed_cells import (
     imputation_errors,
     iterative_answers,
 )
-from reparam.evaluation.scores import Score, difference
-from reparam.report.numbers import with_error
-from reparam.report.section import Section, Shown, mixed
 
 
 @dataclass(frozen=True)

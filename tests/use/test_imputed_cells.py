@@ -11,8 +11,12 @@ from conftest import COLUMNS, random_x, tiny_model
 from holes import with_holes
 
 from reparam.data import Data, Split
-from reparam.evaluation import imputed_cells
-from reparam.evaluation.imputed_cells import (
+from reparam.evaluation.vectors import Vectors
+from reparam.model import Space
+from reparam.space import Column
+from reparam.use import imputed_cells
+from reparam.use.imputation import Imputation
+from reparam.use.imputed_cells import (
     constant_answers,
     drawn_answers,
     fills,
@@ -20,10 +24,6 @@ from reparam.evaluation.imputed_cells import (
     imputation_errors,
     iterative_answers,
 )
-from reparam.evaluation.vectors import Vectors
-from reparam.model import Space
-from reparam.space import Column
-from reparam.use.imputation import Imputation
 
 NAN = math.nan
 SPACE = Space((5,), "mixed", columns=COLUMNS)

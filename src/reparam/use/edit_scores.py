@@ -1,0 +1,182 @@
+"""How far edits move what they are to move, and what else they move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from math import nan
+
+import torch
+from torch import Tensor
+
+from reparam.data import Data, Split
+from reparam.evaluation.representation import LEAST_PROBED, PROBED_ENTRIES, codes
+from reparam.evaluation.rows import batches, chosen_rows, subset
+from reparam.evaluation.scores import Score, ScoreTable, mean_score
+from reparam.model import Codec, Model
+from reparam.space import trusted
+from reparam.use.directions import Direction, Directions, editable_codec, other_condition
+from reparam.use.moments import measure_images
+
+MOST_EDITED = 1000  # test examples, where nothing else is said
+MOVED, LEAKED = "moved_", "leaked_"
+FEW = 10  # training examples for each entry of a code, below which the read-out is regularized
+ROUNDING = 1e-10  # of the mean variance of codes: what is solved stays definite
+
+
+@torch.no_grad()
+def edit_quality(
+    model: Model, data: Data, directions: Directions, *, n: int = MOST_EDITED, seed: int = 0
+) -> ScoreTable:
+    """How far each attribute moves per strength, and how far the others move with it.
+
+    Every test example is decoded half a strength below its code and half a strength above, and all
+    attributes are measured on both. ``moved_NAME`` is the mean change of the attribute itself, 1
+    where it does all that it is to do. ``leaked_NAME`` is the mean absolute change of the others,
+    0 where they stay: the mean over them, each in its own strengths; a note names the one that
+    moves most. Other classes of its group are not counted, as they have to give way.
+
+    Attributes of images are measured on the decoded pixels. Classes and columns, which no pixel
+    shows, are read out of the code that the decoded x has when it is encoded again, by a linear
+    regression on the codes of training examples, that is, of none of these. It sees what is linear
+    in the codes, and shrinks what they know little of. What is part of the condition cannot be read
+    so, and has no ``moved``; its edits go from the example's own condition to the other.
+
+    Args:
+        model: the codec that the directions were found for.
+        data: the same data.
+        directions: those of ``attribute_directions``; the others are those among them.
+        n: how many test examples at most; drawn at random.
+        seed: of the draw.
+
+    Returns:
+        The scores, with standard errors over test examples. Without others nothing leaks, and there
+        is no such score.
+
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> model = rp.build("pca", data.space, latent_dim=16)
+    >>> _ = rp.fit(model, data, progress=False)
+    >>> found = rp.edit_quality(model, data, rp.attribute_directions(model, data, ["slant", "ink"]))
+    >>> list(found)
+    ['moved_slant', 'leaked_slant', 'moved_ink', 'leaked_ink']
+    """
+    codec, split = editable_codec(model), subset(data.test, n, seed)
+    meters = _meters(codec, data.train, directions, seed)
+    found = ScoreTable()
+    for name, direction in directions.items():
+        changes = _changes(codec, split, direction, meters)
+        found |= _scores(name, changes, directions, seed if len(split) < len(data.test) else None)
+    return found
+
+
+Meter = Callable[[Tensor, Tensor | None], Tensor]  # decoded x and c → the attribute, (B,)
+
+
+def _meters(codec: Codec, train: Split, directions: Directions, seed: int) -> dict[str, Meter]:
+    """What measures each attribute on decoded x; of a part of the condition there is none."""
+    found: dict[str, Meter] = {}
+    read = [
+        name
+        for name, one in directions.items()
+        if one.attribute.kind != "measured" and not one.conditional
+    ]
+    weights = _read_out(codec, train, directions, read, seed) if read else torch.zeros(0, 0)
+    for name, one in directions.items():
+        if one.attribute.kind == "measured":
+            found[name] = partial(_measured, name=name, scale=one.scale)
+        elif name in read:
+            found[name] = partial(_read, codec=codec, weights=weights[:, read.index(name)])
+    return found
+
+
+def _measured(x: Tensor, c: Tensor | None, name: str, scale: tuple[float, float]) -> Tensor:
+    return measure_images(x, name, scale)
+
+
+def _read(x: Tensor, c: Tensor | None, codec: Codec, weights: Tensor) -> Tensor:
+    return codec.encode(x, c).flatten(1).cpu().double() @ weights
+
+
+def _read_out(
+    codec: Codec, train: Split, directions: Directions, names: list[str], seed: int
+) -> Tensor:
+    """(F, A): linear regression of attributes on codes of training examples, but for constants."""
+    width = codec.code_space.dimension
+    rows = chosen_rows(len(train), max(LEAST_PROBED, PROBED_ENTRIES // width), seed)
+    values = directions.attributes.find(names).values[rows]
+    z = codes(codec, train.take(rows))
+    z, values = z - z.mean(0), values - values.mean(0)
+    share = width / len(z) if len(z) < FEW * width else ROUNDING
+    ridge = (share * z.square().mean() * len(z)).clamp(min=torch.finfo(z.dtype).tiny)
+    if width <= len(z):
+        return torch.linalg.solve(z.T @ z + ridge * torch.eye(width).to(z), z.T @ values)
+    return z.T @ torch.linalg.solve(z @ z.T + ridge * torch.eye(len(z)).to(z), values)
+
+
+def _changes(
+    codec: Codec, split: Split, direction: Direction, meters: dict[str, Meter]
+) -> dict[str, Tensor]:
+    """What one strength changes of each attribute, (N,) each, in the attributes' own values."""
+    parts: dict[str, list[Tensor]] = {name: [] for name in meters}
+    for x, own, _ in batches(codec, split):
+        code = codec.encode(x, own)
+        c = codec._condition(own, len(code))
+        with trusted():
+            (low, c_low), (high, c_high) = _both_sides(codec, code, c, direction)
+            for name, meter in meters.items():
+                change = meter(high, c_high) - meter(low, c_low)
+                parts[name].append(torch.where(_stays(c_low, c_high, direction), nan, change))
+    return {name: torch.cat(found) for name, found in parts.items()}
+
+
+def _stays(low: Tensor | None, high: Tensor | None, direction: Direction) -> Tensor:
+    """Which rows are of the class already, (B,), or one False for all: no edit changes them."""
+    if low is None or high is None or not direction.conditional:
+        return torch.tensor(False)
+    return (low == high).view(len(low), -1).all(1).cpu()
+
+
+def _both_sides(
+    codec: Codec, code: Tensor, c: Tensor | None, direction: Direction
+) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
+    """x decoded half a strength below and above, with its conditions; of a class 0 and 1."""
+    if direction.step is not None:
+        half = direction.step.to(code) / 2
+        return (codec.decode(code - half, c), c), (codec.decode(code + half, c), c)
+    ends = (0.0, 1.0) if direction.attribute.kind == "class" else (-0.5, 0.5)
+    low, high = (
+        other_condition(c, direction, torch.full((len(code),), by).double()) for by in ends
+    )
+    return (codec.decode(code, low), low), (codec.decode(code, high), high)
+
+
+def _scores(
+    name: str, changes: dict[str, Tensor], directions: Directions, seed: int | None
+) -> dict[str, Score]:
+    """Moved and leaked, of the examples where all attributes are known on both sides."""
+    own = directions[name].attribute
+    in_strengths = {other: changes[other] / directions[other].unit for other in changes}
+    if not in_strengths:
+        return {}
+    there = torch.stack(list(in_strengths.values())).isfinite().all(0)
+    if not bool(there.any()):
+        raise ValueError(f"directions: every test example is black when {name!r} is edited")
+    found: dict[str, Score] = {}
+    if name in in_strengths:
+        moved = mean_score(in_strengths[name][there], "strengths per strength", "test", seed=seed)
+        by = None if own.kind == "measured" else "linear read-out"
+        found[MOVED + name] = replace(moved, predictor=by)
+    others = {
+        other: values[there].abs()
+        for other, values in in_strengths.items()
+        if other != name and not (own.group and directions[other].attribute.group == own.group)
+    }
+    if others:
+        unit = f"strengths of {len(others)} others per strength"
+        together = torch.stack(list(others.values())).mean(0)
+        most = max(others, key=lambda other: others[other].mean().item())
+        note = f"{most} moves most, by {others[most].mean().item():.2g}"
+        found[LEAKED + name] = mean_score(together, unit, "test", seed=seed, notes=(note,))
+    return found
