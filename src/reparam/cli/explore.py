@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from reparam.cli.options import PATH, Force, option
-from reparam.cli.runs import HERE, Run, Where
-from reparam.cli.tables import named, show, told
+from reparam.cli.runs import HERE, OpenRun, Run, Where
+from reparam.cli.tables import named, show, show_notes, told
 
 if TYPE_CHECKING:
     from reparam.explore.subject import Subject
 
 SLOW = 150  # milliseconds for a picture in the page, above which serving is better
+PRODUCTS_PER_SECOND = 1e9  # that a page multiplies and adds, about; benchmarks/explore.py measures
 MISSING = "explore: needs Starlette and uvicorn; install them with: pip install 'reparam[explore]'"
 
 
@@ -52,11 +53,11 @@ def explore(
     else:
         word = _check_place(host, port, token)
     opened = where.open(run)
-    subject = Subject(opened.model, opened.data(), opened.path.resolve().name)
+    name = opened.path.resolve().name
     if page is not None:
-        _write(subject, page)
+        _write(opened, name, page)
     else:
-        _serve(subject, host, port, word, browser)
+        _serve(Subject(opened.model, opened.data(), name), host, port, word, browser)
 
 
 def _refuse_page(page: Path, force: bool) -> None:
@@ -88,8 +89,25 @@ def _check_place(host: str, port: int, token: str | None) -> str | None:
     return None if token is None else make_token(token)
 
 
-def _write(subject: Subject, page: Path) -> None:
-    raise NotImplementedError
+def _write(run: OpenRun, name: str, page: Path) -> None:
+    from reparam.checkpoint import write_text
+    from reparam.explore.page import page_file
+    from reparam.explore.program import program_of
+    from reparam.explore.subject import Subject
+
+    program = program_of(run.model)
+    subject = Subject(run.model, run.data(), name, in_file=True)
+    text = page_file(subject, program)
+    write_text(page, text)
+    show(f"{told(page)}: {len(text.encode()) / 1e6:.2f} MB, opens in any browser")
+    took = 1000 * program.products / PRODUCTS_PER_SECOND
+    if took > SLOW:
+        show_notes(
+            [
+                f"A picture takes about {took:.0f} ms in the page; served it is faster: "
+                f"reparam explore {run.path}"
+            ]
+        )
 
 
 def _serve(subject: Subject, host: str, port: int, token: str | None, browser: bool) -> None:

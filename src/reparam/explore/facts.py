@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.explore.subject import Subject
+from reparam.explore.subject import IN_FILE, SHEET_IN_FILE, Subject
 from reparam.inspection import FromPrior
 from reparam.model import Codec, Completer, Density, Generator, LatentVariable
 from reparam.report.colors import class_colors
@@ -17,10 +17,10 @@ from reparam.report.selection import class_names, drawn_classes
 
 LOW, HIGH = 0.005, 0.995  # quantiles of codes between which a slider moves
 WIDER = 0.15  # of this range, on either side
-SERVED, IN_FILE = 6_000_000, 90_000  # bytes of codes that the page has to begin with
-SHEET, SHEET_IN_FILE = 900_000, 130_000  # bytes of small pictures, about
+SERVED, SHEET = 6_000_000, 900_000  # bytes of codes, and of small pictures, of a served page
 THUMBNAIL = 28
 MOST_AXES = 64  # sliders
+REACH = 3.0  # strengths of an attribute that a slider goes to either side
 ROWS = 2_000_000  # bytes of rows of a table, to be seen under the pointer
 
 Facts = dict[str, Any]
@@ -167,15 +167,36 @@ def _codes(subject: Subject, in_file: bool) -> Facts:
         return found | {"levels": decoder.code_space.level_count, "axes": [], "alive": 0}
     mean, deviation = subject.spread
     draws = subject.draws
-    kept = draws[: max(8, min(len(draws), 20_000 // width))] if in_file else draws
+    most = max(8, 20_000 // width) if in_file and kind != "noise" else len(draws)
+    kept = draws[:most]
     return found | {
         "center": packed(subject.projection.center.float()),
         "plane": packed(subject.projection.axes.float()),
         "mean": packed(mean.float()),
         "deviation": packed(deviation.float()),
         "draws": packed(kept, half) if len(draws) else None,
+        "directions": _directions(subject, half),
         **_axes(subject),
     }
+
+
+def _directions(subject: Subject, half: bool) -> Facts | None:
+    """What sliders of attributes add to the code, and how much each leaks."""
+    found = subject.directions
+    moving = [] if found is None else [one for one in found.each if one.step is not None]
+    if not moving:
+        return None
+    leaks, listed = subject.leaks, []
+    for one in moving:
+        name, whole = one.attribute.name, one.attribute.whole_way
+        leak = f"leaks {leaks[name]:.2g}" if name in leaks else ""
+        group = one.attribute.kind == "class"
+        reach = 1.0 if whole else REACH
+        listed.append(
+            {"name": name, "note": leak, "said": one.said, "reach": reach, "group": group}
+        )
+    steps = torch.stack([one.step.flatten() for one in moving if one.step is not None])
+    return {"names": listed, "vectors": packed(steps.float(), half)}
 
 
 def _axes(subject: Subject) -> Facts:

@@ -1,5 +1,6 @@
 // The latent map: examples where their codes lie, and a marker that a pointer or keys move.
 const STEP = 0.02, NEAR = 14;  // of the map by an arrow key; pixels within which a point is meant
+const NAMED = 30;  // classes at most whose names are written into the map
 
 class LatentMap {
   constructor(state, engine) {
@@ -118,7 +119,29 @@ class LatentMap {
       pen.arc(x, y, radius, 0, 7);
       pen.fill();
     }
+    pen.globalAlpha = 1;
+    this.drawNames(pen, style);
     this.drawMarker();
+  }
+
+  // The name of each class at the median of its points, as long as there are few.
+  drawNames(pen, style) {
+    const { classes } = this.state.facts;
+    if (!this.labels || classes.length > NAMED || this.state.hidden.size === classes.length) return;
+    Object.assign(pen, { font: "600 17px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4 });
+    pen.strokeStyle = style.getPropertyValue("--page");
+    pen.fillStyle = style.getPropertyValue("--ink");
+    classes.forEach(({ name }, label) => {
+      const mine = this.shown.filter((_, row) => this.labels[row] === label);
+      if (!mine.length || this.state.hidden.has(label)) return;
+      const [x, y] = this.pixel([0, 1].map((axis) => {
+        const sorted = mine.map((point) => point[axis]).sort((a, b) => a - b);
+        return sorted[sorted.length >> 1];
+      }));
+      const text = name.length > 14 ? `${name.slice(0, 13)}…` : name;
+      pen.strokeText(text, x, y);
+      pen.fillText(text, x, y);
+    });
   }
 
   color(label, style = getComputedStyle(this.box)) {

@@ -14,6 +14,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reparam.explore.facts import Facts, facts
+from reparam.explore.program import Program, engine
 from reparam.explore.subject import Subject
 from reparam.report.page import without_blank_lines
 
@@ -48,17 +49,15 @@ def served_page(subject: Subject) -> Page:
     return _page(subject, None, "")
 
 
-def page_file(subject: Subject, header: dict[str, Any], weights: bytes) -> str:
+def page_file(subject: Subject, program: Program) -> str:
     """The page with all that it needs inside.
 
     Args:
         subject: what is explored.
-        header: of the program that decodes, as JSON keeps it.
-        weights: its numbers.
+        program: of its decoder.
     """
-    about = facts(subject, in_file=True)
-    inside = {"facts": about, "program": header}
-    return _page(subject, inside, base64.b64encode(weights).decode("ascii")).text
+    inside = {"facts": facts(subject, in_file=True), "program": program.header}
+    return _page(subject, inside, program.base64).text
 
 
 def _page(subject: Subject, inside: Facts | None, weights: str) -> Page:
@@ -96,9 +95,9 @@ def _render(**about: Any) -> str:
 
 def _script(in_file: bool) -> str:
     """All scripts as one; without the interpreter where the model is on the server."""
-    names = ("engine.js", *SCRIPTS) if in_file else SCRIPTS
     here = files("reparam.explore")
-    parts = [here.joinpath(name).read_text(encoding="utf-8") for name in names]
+    parts = [here.joinpath(name).read_text(encoding="utf-8") for name in SCRIPTS]
+    parts = [engine(), *parts] if in_file else parts
     return "(() => {\n'use strict';\n" + "\n".join(parts) + "\n})();\n"
 
 

@@ -65,12 +65,17 @@ function pictureCard(state, engine, picture) {
     button("Reset", () => state.reset(), { id: "reset" }),
     button(state.facts.x.image ? "Save PNG" : "Save CSV", () => picture.save("decoded"), { id: "save" }),
     button("Copy code", copy, { id: "copy" }));
+  const original = make("span.original");
   state.onchange(() => {
-    origin.textContent = `Decoded from ${state.origin}`;
+    origin.replaceChildren(make("span", {}, `Decoded from ${state.origin}`));
+    const { kind, row } = state.start || {}, { sheet, labels } = state.facts.examples;
+    const known = kind === "example";
+    if (known && labels) origin.append(make("span.class", {}, ` (${state.facts.classes[labels[row]].name})`));
+    original.replaceChildren(...(known && sheet ? [thumbnail(sheet, row, 56)] : []));
     mode.mark(state.seed === null ? "mean" : "draw");
   });
-  const tools = make("div.tools", {}, origin, conditionPart(state), state.facts.draws && engine instanceof Served ? mode.element : null, buttons);
-  const place = make("div.shown", { classList: "shown" }, make("div.frame", {}, picture.element), tools);
+  const tools = make("div.tools", {}, make("div.from", {}, original, origin), conditionPart(state), state.facts.draws && engine instanceof Served ? mode.element : null, buttons);
+  const place = make("div.shown", {}, make("div.frame", {}, picture.element), tools);
   return make("section.card", { id: "decoded", "aria-label": "Decoded" }, place);
 }
 
@@ -114,27 +119,34 @@ function slidersCard(state) {
     ? make("details", {}, make("summary", {}, title), ...some.map((one) => one.element)) : null;
   const rest = used.slice(FIRST);
   const cut = (count, there) => (count > there ? `, of which ${there} have sliders` : "");
-  return card("Latents", make("p.note", {}, `${order.split(";")[0]}, the strongest first.`),
+  const found = card("Latents", make("p.note", {}, `${order.split(";")[0]}, the strongest first.`),
     ...used.slice(0, FIRST).map((one) => one.element),
     folded(`${Math.max(alive - FIRST, 0)} weaker${cut(alive - FIRST, rest.length)}`, rest),
     folded(`${width - alive} idle${cut(width - alive, idle.length)}`, idle));
+  found.id = "sliders";
+  return found;
 }
 
 // Sliders along directions of attributes: what is added stays while the rest of the code moves.
 function attributesCard(state) {
   const { directions } = state.codes;
-  if (!directions || !directions.names.length) return null;
+  if (!directions) return null;
   const vectors = unpack(directions.vectors);
-  const sliders = directions.names.map((about, i) => slider({
-    name: about.name, note: about.note, low: -about.reach, high: about.reach,
+  const sliders = directions.names.map((about, i) => ({ about, ...slider({
+    name: about.name, note: about.note, title: `Strength 1: ${about.said}`, low: -about.reach, high: about.reach,
     oninput: (value) => {
       const added = value - (state.strengths[i] || 0);
       state.strengths[i] = value;
       state.move(state.code.map((entry, j) => entry + added * vectors[i][j]), "attribute");
     },
-  }));
+  }) }));
   state.onchange(() => sliders.forEach((one, i) => one.set(state.strengths[i] || 0)));
-  return card("Attributes", make("p.note", {}, directions.said), ...sliders.map((one) => one.element));
+  const some = sliders.filter((one) => !one.about.group), classes = sliders.filter((one) => one.about.group);
+  const inside = classes.map((one) => one.element);
+  const group = !inside.length ? [] : some.length > 0
+    ? [make("details", {}, make("summary", {}, `Toward a class: ${inside.length}`), ...inside)] : inside;
+  const said = "Strength 1 is a standard deviation, of a class the whole way. A direction leaks as far as the other attributes move with it, in their strengths.";
+  return card("Attributes", make("p.note", {}, said), ...some.map((one) => one.element), ...group);
 }
 
 function legend(state) {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -18,13 +18,20 @@ from reparam.evaluation.rows import chosen_rows, subset
 from reparam.inspection import FromPrior
 from reparam.model import Codec, Decoder, Density, LatentVariable, Model
 from reparam.report.pictures import Brightness
+from reparam.space import Space
+from reparam.use.directions import Directions, attribute_directions
+from reparam.use.edit_scores import LEAKED, edit_quality
 from reparam.use.editing import draw_codes, noise_decoder
 
 EXAMPLES, FEW = 2000, 48  # of the test split, on the map; and where there is no map
 ENTRIES = 20_000_000  # of codes and their vectors, that are held for the map
 RANKED, MOST_SAMPLES = 200, 50  # test examples that an own image is ranked among; draws of each
 DRAWS, DRAWN_ENTRIES = 128, 400_000  # of z ~ p(z), that the page has to begin with
+FITTED, MEASURED = 10_000, 200  # training examples of directions; test examples of their leaks
+WIDEST_FITTED = 4096  # entries of a code, for directions
 CODES = Literal["real", "indices", "noise"]
+IN_FILE, SHEET_IN_FILE = 90_000, 130_000  # bytes of codes, and of small pictures or of rows
+SMALLEST = 144  # bytes of one channel of a small picture
 WIDEST = 16_384  # entries of a code that a request of 64 kB can hold
 SIGNS = {"exact": "=", "lower bound": "≥", "estimate": "≈"}
 
@@ -46,6 +53,12 @@ class Likelihood:
     of: int
 
 
+def _most_in_file(space: Space, width: int) -> int:
+    """Examples whose codes and small pictures, or rows, have room in a page of a modest size."""
+    bytes_of_one = SMALLEST * min(3, space.shape[0]) if space.is_image else 4 * space.dimension
+    return max(20, min(IN_FILE // (2 * width), SHEET_IN_FILE // bytes_of_one))
+
+
 class Subject:
     """A model and its test examples, ready to be explored.
 
@@ -54,6 +67,7 @@ class Subject:
         data: what it was trained on; test examples are shown.
         name: of the run.
         most: examples on the map, at most.
+        in_file: whether a page that stands alone, and is small, is to hold them.
 
     >>> import reparam as rp
     >>> digits = rp.load_data("digits")
@@ -62,7 +76,14 @@ class Subject:
     ('real', torch.Size([50, 2]))
     """
 
-    def __init__(self, model: Model, data: Data, name: str, most: int = EXAMPLES) -> None:
+    def __init__(
+        self,
+        model: Model,
+        data: Data,
+        name: str,
+        most: int = EXAMPLES,
+        in_file: bool = False,
+    ) -> None:
         self.model, self.data, self.name = model.eval(), data, name
         decoder = model if isinstance(model, Codec) else noise_decoder(model)
         if decoder is not None and decoder.code_space.dimension > WIDEST:
@@ -71,7 +92,9 @@ class Subject:
         if decoder is None:
             most = min(most, FEW)
         else:
-            most = max(2, min(most, ENTRIES // decoder.code_space.dimension))
+            width = decoder.code_space.dimension
+            most = max(2, min(most, ENTRIES // width))
+            most = min(most, _most_in_file(data.space, width)) if in_file else most
         self.examples: Split = subset(data.test, most, seed=0)
         self.numbers: Tensor = chosen_rows(len(data.test), len(self.examples), seed=0)
         self.brightness = Brightness.of(data) if data.space.is_image else None
@@ -178,6 +201,33 @@ class Subject:
         if len(draws) > 1:
             deviation = deviation.maximum(draws.std(0, correction=0))
         return codes.mean(0), deviation.clamp(min=1e-6)
+
+    @cached_property
+    def directions(self) -> Directions | None:
+        """Directions of codes along which attributes change; None where nothing is known."""
+        if self.kind != "real" or self.codes.shape[1] > WIDEST_FITTED:
+            return None
+        try:
+            return attribute_directions(self.model, self._fewer)
+        except ValueError:  # nothing is known of these data, or nothing of it varies
+            return None
+
+    @cached_property
+    def leaks(self) -> dict[str, float]:
+        """How far the other attributes move with each, in their strengths, where that is known."""
+        if self.directions is None:
+            return {}
+        try:
+            found = edit_quality(self.model, self._fewer, self.directions, n=MEASURED)
+        except ValueError:  # every example became black
+            return {}
+        scores = {name.removeprefix(LEAKED): score for name, score in found.items()}
+        return {name: score.value for name, score in scores.items() if name in self.directions}
+
+    @property
+    def _fewer(self) -> Data:
+        """The data with no more training examples than directions are found from."""
+        return replace(self.data, train=subset(self.data.train, FITTED, seed=0))
 
     @torch.no_grad()
     def log_prob(self, x: Tensor, c: Tensor | None) -> Likelihood | None:
