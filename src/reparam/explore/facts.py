@@ -186,14 +186,15 @@ def _directions(subject: Subject, half: bool) -> Facts | None:
     moving = [] if found is None else [one for one in found.each if one.step is not None]
     if not moving:
         return None
-    leaks, listed = subject.leaks, []
+    quality, listed = subject.quality, []
     for one in moving:
         name, whole = one.attribute.name, one.attribute.whole_way
-        leak = f"leaks {leaks[name]:.2g}" if name in leaks else ""
+        measured = zip(("moves", "leaks"), quality.get(name, ()), strict=False)
+        note = ", ".join(f"{verb} {value:.2f}" for verb, value in measured if value is not None)
         group = one.attribute.kind == "class"
         reach = 1.0 if whole else REACH
         listed.append(
-            {"name": name, "note": leak, "said": one.said, "reach": reach, "group": group}
+            {"name": name, "note": note, "said": one.said, "reach": reach, "group": group}
         )
     steps = torch.stack([one.step.flatten() for one in moving if one.step is not None])
     return {"names": listed, "vectors": packed(steps.float(), half)}

@@ -102,13 +102,18 @@ class LatentMap {
     const pen = this.fit(this.dots), style = getComputedStyle(this.box);
     if (this.backdrop && !this.state.plane) {
       pen.imageSmoothingEnabled = false;
+      pen.globalAlpha = 0.7;
       pen.drawImage(this.backdrop, 0, 0, width, height);
+      pen.globalAlpha = 1;
     }
     pen.strokeStyle = style.getPropertyValue("--line");
     const [left, top] = this.pixel([0, 0]).map((value) => Math.round(value) + 0.5);
     pen.stroke(new Path2D(`M${left} 0V${height}${this.flat ? "" : `M0 ${top}H${width}`}`));
     const radius = Math.max(1.7, Math.min(3.4, 0.0045 * width * Math.sqrt(1000 / (this.shown.length + 200))));
-    pen.globalAlpha = this.backdrop ? 0.95 : 0.72;
+    const ringed = Boolean(this.backdrop);
+    pen.globalAlpha = ringed ? 1 : 0.72;
+    pen.strokeStyle = style.getPropertyValue("--page");
+    pen.lineWidth = 1;
     const order = this.shown.map((_, row) => row);
     for (const row of order) {
       const label = this.labels ? this.labels[row] : null;
@@ -118,6 +123,7 @@ class LatentMap {
       pen.beginPath();
       pen.arc(x, y, radius, 0, 7);
       pen.fill();
+      if (ringed) pen.stroke();
     }
     pen.globalAlpha = 1;
     this.drawNames(pen, style);
@@ -162,13 +168,16 @@ class LatentMap {
     const here = this.here();
     if (!here) return;
     const [x, y] = this.clip(this.pixel(here));
-    for (const [radius, color, line] of [[9, page, 5], [9, ink, 2]]) {
+    const pinned = pins.some(([, pin]) => Math.hypot(...this.pixel(this.project(pin.code)).map((at, i) => at - [x, y][i])) < 4);
+    const radius = pinned ? 14 : 9;
+    for (const [color, line] of [[page, 5], [ink, 2]]) {
       pen.strokeStyle = color;
       pen.lineWidth = line;
       pen.beginPath();
       pen.arc(x, y, radius, 0, 7);
       pen.stroke();
     }
+    if (pinned) return;
     pen.fillStyle = ink;
     pen.beginPath();
     pen.arc(x, y, 2, 0, 7);
@@ -210,8 +219,8 @@ class LatentMap {
     pen.fillStyle = page;
     pen.font = "600 12px system-ui, sans-serif";
     pen.textAlign = "center";
-    pen.textBaseline = "central";
-    pen.fillText(name, x, y + 0.5);
+    pen.textBaseline = "middle";
+    pen.fillText(name, x, y + 1);
   }
 
   // The example nearest to a place, if one is near enough and not hidden.
@@ -348,11 +357,12 @@ async function manifold(map, engine, about, side = 15) {
     }
   }
   const found = await engine.decodeAll(codes, map.state.c);
-  const sheet = make("canvas", { width: side * about.width, height: side * about.height });
+  const gap = Math.max(1, Math.round(about.width / 12)), [wide, high] = [about.width + gap, about.height + gap];
+  const sheet = make("canvas", { width: side * wide - gap, height: side * high - gap });
   const pen = sheet.getContext("2d"), tile = make("canvas");
   found.forEach((pixels, i) => {
     paint(tile, pixels, about);
-    pen.drawImage(tile, (i % side) * about.width, Math.floor(i / side) * about.height);
+    pen.drawImage(tile, (i % side) * wide, Math.floor(i / side) * high);
   });
   return sheet;
 }

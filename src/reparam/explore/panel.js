@@ -145,8 +145,10 @@ function attributesCard(state) {
   const inside = classes.map((one) => one.element);
   const group = !inside.length ? [] : some.length > 0
     ? [make("details", {}, make("summary", {}, `Toward a class: ${inside.length}`), ...inside)] : inside;
-  const said = "Strength 1 is a standard deviation, of a class the whole way. A direction leaks as far as the other attributes move with it, in their strengths.";
-  return card("Attributes", make("p.note", {}, said), ...some.map((one) => one.element), ...group);
+  const said = "Strength 1 is a standard deviation, of a class the whole way. A direction moves its attribute by so many strengths for each, and leaks as far as the others move with it.";
+  const found = card("Attributes", make("p.note", {}, said), ...some.map((one) => one.element), ...group);
+  found.classList.add("attributes");
+  return found;
 }
 
 function legend(state) {

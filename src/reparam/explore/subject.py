@@ -20,7 +20,7 @@ from reparam.model import Codec, Decoder, Density, LatentVariable, Model
 from reparam.report.pictures import Brightness
 from reparam.space import Space
 from reparam.use.directions import Directions, attribute_directions
-from reparam.use.edit_scores import LEAKED, edit_quality
+from reparam.use.edit_scores import LEAKED, MOVED, edit_quality
 from reparam.use.editing import draw_codes, noise_decoder
 
 EXAMPLES, FEW = 2000, 48  # of the test split, on the map; and where there is no map
@@ -213,16 +213,16 @@ class Subject:
             return None
 
     @cached_property
-    def leaks(self) -> dict[str, float]:
-        """How far the other attributes move with each, in their strengths, where that is known."""
+    def quality(self) -> dict[str, tuple[float | None, float | None]]:
+        """How far each attribute moves by its direction, and how far the others do, if known."""
         if self.directions is None:
             return {}
         try:
             found = edit_quality(self.model, self._fewer, self.directions, n=MEASURED)
         except ValueError:  # every example became black
             return {}
-        scores = {name.removeprefix(LEAKED): score for name, score in found.items()}
-        return {name: score.value for name, score in scores.items() if name in self.directions}
+        values = {name: score.value for name, score in found.items()}
+        return {n: (values.get(MOVED + n), values.get(LEAKED + n)) for n in self.directions}
 
     @property
     def _fewer(self) -> Data:
