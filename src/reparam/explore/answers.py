@@ -18,13 +18,13 @@ from torch import Tensor
 from reparam.data import Split, load_rows
 from reparam.explore.facts import packed
 from reparam.explore.subject import Subject
-from reparam.inspection import FromPrior
 from reparam.model import Codec, Completer, Generator, LatentVariable
 
 DEVIATIONS = 20  # of codes, beyond which they are clamped
 MOST = 16  # samples or completions in one answer
 MOST_DECODED = 256  # codes in one request
 PIXELS, FORMATS = 50_000_000, ("PNG", "JPEG", "WEBP", "BMP")
+TOO_LARGE = f"expected at most {PIXELS // 10**6} megapixels"
 STEPS = 100  # that a draw takes at most of a model that may take fewer
 SEEDS = 2**31
 
@@ -65,7 +65,7 @@ class Answers:
             raise ValueError("encode: this model has no codes")
         seed = _whole(asked, "seed", 0, SEEDS)
         if seed is not None:
-            if not isinstance(subject.decoder, FromPrior):
+            if not subject.draws_codes:
                 raise ValueError("seed: this model has no p(z) to draw of; give an example")
             return _floats(subject.draw(1, self._condition(asked, 1), seed))
         return _floats(subject.codes[self._example(asked)])
@@ -205,14 +205,14 @@ def opened(body: bytes) -> Image.Image:
         warnings.simplefilter("ignore")
         try:
             image = Image.open(io.BytesIO(body), formats=FORMATS)
+        except Image.DecompressionBombError as error:  # Pillow's own limit, which is higher
+            raise ValueError(f"upload: {TOO_LARGE}") from error
         except Exception as error:  # Pillow's readers raise anything on damage
             known = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
             raise ValueError(f"upload: expected an image in {known}") from error
         width, height = image.size
         if width * height > PIXELS:
-            raise ValueError(
-                f"upload: expected at most {PIXELS // 10**6} megapixels, got {width} x {height}"
-            )
+            raise ValueError(f"upload: {TOO_LARGE}, got {width} x {height}")
         try:
             image.seek(0)
             image.load()

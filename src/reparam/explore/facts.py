@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from reparam.explore.subject import IN_FILE, SHEET_IN_FILE, Subject
-from reparam.inspection import FromPrior
 from reparam.model import Codec, Completer, Density, Generator, LatentVariable
 from reparam.report.colors import class_colors
 from reparam.report.pictures import grid
@@ -159,7 +158,7 @@ def _codes(subject: Subject, in_file: bool) -> Facts:
         "all": packed(codes.float(), half) if there else None,
         "points": packed(subject.projection(subject.vectors)),
         "said": subject.projection.said,
-        "prior": isinstance(subject.decoder, FromPrior),
+        "prior": subject.draws_codes,
     }
     if kind == "indices":
         decoder = subject.decoder

@@ -33,6 +33,7 @@ async function withCodes(state, engine, main) {
   const right = make("div.side", {}, pictureCard(state, engine, picture), attributesCard(state), real ? slidersCard(state) : null);
   main.replaceChildren(make("div.two", {}, left, right));
   if (served && facts.x.image && facts.encodes) left.append(ownCard(state, engine));
+  if (served && !real && facts.samples) right.append(samplesCard(state, engine));
   if (served && facts.completes) right.append(completionCard(state, engine));
   const still = new Set(["legend", "plane", "pin", "theme"]);
   state.onchange((what) => { if (!still.has(what)) decode.ask({ code: state.code, c: state.c, seed: state.seed }); });
@@ -44,12 +45,13 @@ async function withCodes(state, engine, main) {
 
 function withoutCodes(state, engine, main) {
   const { facts } = state;
-  const parts = [
-    facts.samples ? samplesCard(state, engine) : null,
-    facts.completes ? completionCard(state, engine) : null,
-    facts.x.image && facts.density ? ownCard(state, engine) : null,
-  ].filter(Boolean);
-  main.replaceChildren(make("p.lead", {}, "This model has no codes that could be moved: it shows what it draws, and how probable it finds an image."), make("div.two.plain", {}, ...parts));
+  const own = facts.x.image && facts.density;
+  const left = [facts.samples ? samplesCard(state, engine) : null, own ? ownCard(state, engine) : null];
+  const right = [facts.completes ? completionCard(state, engine) : null];
+  const shows = [facts.samples && "what it draws", facts.completes && "how it completes", own && "how probable it finds an image"].filter(Boolean);
+  const said = `This model has no codes to move. The page shows ${shows.join(", and ")}.`;
+  const sides = [left, right].map((side) => side.filter(Boolean)).filter((side) => side.length);
+  main.replaceChildren(make("p.lead", {}, said), make("div.two", {}, ...sides.map((side) => make("div.side", {}, ...side))));
   theme(() => {});
 }
 
@@ -59,7 +61,7 @@ function withoutCodes(state, engine, main) {
     const engine = await engineOf(), { facts } = engine;
     const state = new State(facts);
     const shape = facts.x.image ? `${facts.x.height} × ${facts.x.width}${facts.x.channels === 1 ? "" : ` × ${facts.x.channels}`}` : `${facts.x.columns.length} columns`;
-    const codes = facts.codes ? `, ${facts.codes.width}-D codes` : "";
+    const codes = !facts.codes ? "" : facts.codes.kind === "indices" ? `, codes of ${facts.codes.width} indices` : `, ${facts.codes.width}-D codes`;
     document.getElementById("about").textContent = `${facts.model} on ${facts.data}: ${shape}${codes}`;
     document.getElementById("title").textContent = facts.name;
     if (facts.codes) await withCodes(state, engine, main);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -16,7 +17,7 @@ from reparam.evaluation.likelihood import usual_samples
 from reparam.evaluation.projection import Projection
 from reparam.evaluation.rows import chosen_rows, subset
 from reparam.inspection import FromPrior
-from reparam.model import Codec, Decoder, Density, LatentVariable, Model
+from reparam.model import Codec, Decoder, Density, Generator, LatentVariable, Model
 from reparam.report.pictures import Brightness
 from reparam.space import Space
 from reparam.use.directions import Directions, attribute_directions
@@ -28,6 +29,7 @@ ENTRIES = 20_000_000  # of codes and their vectors, that are held for the map
 RANKED, MOST_SAMPLES = 200, 50  # test examples that an own image is ranked among; draws of each
 DRAWS, DRAWN_ENTRIES = 128, 400_000  # of z ~ p(z), that the page has to begin with
 FITTED, MEASURED = 10_000, 200  # training examples of directions; test examples of their leaks
+TIMED, PATIENCE = 50, 10.0  # examples that tell how long it takes; seconds that it may take
 WIDEST_FITTED = 4096  # entries of a code, for directions
 CODES = Literal["real", "indices", "noise"]
 IN_FILE, SHEET_IN_FILE = 90_000, 130_000  # bytes of codes, and of small pictures or of rows
@@ -145,23 +147,31 @@ class Subject:
         """Some z ~ p(z) (N, F), under conditions as they occur; none where there is no p(z)."""
         assert self.decoder is not None
         width = self.decoder.code_space.dimension
-        if not isinstance(self.decoder, FromPrior):
+        if not self.draws_codes:
             return torch.empty(0, width)
         count = max(4, min(DRAWS, DRAWN_ENTRIES // width))
         if self.kind == "noise":
             count = max(count, min(500, DRAWN_ENTRIES // width))
         return self.draw(count, self.usual_condition(count), 0)
 
+    @property
+    def draws_codes(self) -> bool:
+        """Whether there is a p(z), or a p(x) whose draws have codes."""
+        return isinstance(self.decoder, FromPrior | Generator)
+
     def usual_condition(self, count: int) -> Tensor | None:
         """So many conditions as they occur in training."""
         return self.model.draw_condition(count, torch.Generator().manual_seed(0))
 
     def draw(self, count: int, c: Tensor | None, seed: int) -> Tensor:
-        """So many z ~ p(z), (count, F) on the CPU."""
-        assert self.decoder is not None
+        """So many z ~ p(z), (count, F) on the CPU; without a p(z) the codes of x ~ p(x)."""
+        generator = torch.Generator().manual_seed(seed)
         c = None if c is None else c.to(self.model.anchor.device)
-        z = draw_codes(self.decoder, count, torch.Generator().manual_seed(seed), c)
-        return z.flatten(1).cpu().float()
+        if isinstance(self.decoder, FromPrior):
+            z = draw_codes(self.decoder, count, generator, c).flatten(1).cpu()
+            return z if self.kind == "indices" else z.float()
+        assert isinstance(self.decoder, Generator)
+        return self.encode(self.decoder.sample(count, c, generator=generator), c)
 
     @cached_property
     def axes(self) -> Axes | None:
@@ -215,7 +225,7 @@ class Subject:
     @cached_property
     def quality(self) -> dict[str, tuple[float | None, float | None]]:
         """How far each attribute moves by its direction, and how far the others do, if known."""
-        if self.directions is None:
+        if self.directions is None or self._seconds_of_quality > PATIENCE:
             return {}
         try:
             found = edit_quality(self.model, self._fewer, self.directions, n=MEASURED)
@@ -223,6 +233,16 @@ class Subject:
             return {}
         values = {name: score.value for name, score in found.items()}
         return {n: (values.get(MOVED + n), values.get(LEAKED + n)) for n in self.directions}
+
+    @property
+    def _seconds_of_quality(self) -> float:
+        """About how long it takes: two decodes and as many codes of each row by each direction."""
+        few = self.examples.take(slice(TIMED))
+        c = None if self.condition is None else self.condition[:TIMED]
+        begun = time.perf_counter()
+        self.decode(self.encode(few.x, c), c)
+        took = time.perf_counter() - begun
+        return took * 2 * len(self.directions or ()) * MEASURED / len(few)
 
     @property
     def _fewer(self) -> Data:
