@@ -1,20 +1,49 @@
-"""Decoders run in a page give what they give here, in headless Chromium."""
+"""Decoders that run in a page give what they give here, in headless Chromium."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from conftest import COLUMNS, random_c, random_x, tiny_model
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 import reparam as rp
 from reparam.explore.program import Program, engine, program_of
-from reparam.model import Space
+from reparam.model import Decoder, Space
 
 CHROMIUM = Path("/usr/bin/chromium")
 HANGS = 600_000  # milliseconds after which something waits for ever
 CODES = 200
+GRAY = 1 / 255  # what a picture may be off by
+
+GRAY_IMAGE, COLOR_IMAGE = (1, 10, 14), (3, 9, 11)
+PICTURES = [
+    ("vae", Space((1, 8, 8), "binary"), {}),
+    ("vae", Space(GRAY_IMAGE, "binary"), {"network": "conv", "batch_norm": True}),
+    ("vae", Space(COLOR_IMAGE, "levels", 256), {"network": "conv"}),
+    ("vae", Space(COLOR_IMAGE, "levels", 8), {"network": "conv", "likelihood": "categorical"}),
+    ("vae", Space((7,), "levels", 256), {"likelihood": "discretized-normal"}),
+    ("vae", Space((7,), "levels", 17), {"likelihood": "discretized-logistic", "mixture": 3}),
+    ("vae", Space(COLOR_IMAGE, "real"), {"network": "conv"}),
+    ("sigma-vae", Space((1, 8, 8), "levels", 17), {}),
+    ("cvae", Space((1, 8, 8), "binary", classes=3), {}),
+    ("cvae", Space((7,), "real", attributes=2), {}),
+    ("ae", Space((1, 8, 8), "levels", 17), {}),
+    ("ae-gmm", Space((1, 8, 8), "binary"), {}),
+    ("pca", Space((1, 8, 8), "levels", 17), {}),
+    ("pca", Space((7,), "real"), {}),
+    ("hierarchical-vae", Space((1, 8, 8), "binary"), {}),
+    ("gan", Space((1, 8, 8), "levels", 17), {}),
+]
+RUN = """([header, text, codes, conditions]) => {
+    const program = Program.fromBase64(header, text);
+    return codes.map((code, i) => [...program.run(code, conditions && conditions[i])]);
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -38,31 +67,171 @@ def tab(tmp_path_factory):
         made.close()
 
 
-RUN = """([header, text, codes, conditions]) => {
-    const program = Program.fromBase64(header, text);
-    return codes.map((code, i) => [...program.run(code, conditions && conditions[i])]);
-}"""
-
-
-def in_page(tab, program: Program, codes, c=None):
+def in_page(tab: Any, program: Program, codes: Tensor, c: Tensor | None = None) -> Tensor:
     header = json.loads(program.json)
     given = None if c is None else c.tolist()
     rows = tab.evaluate(RUN, [header, program.base64, codes.flatten(1).tolist(), given])
-    return torch.tensor(rows, dtype=torch.float64).view(
-        len(codes), *program.header["output"]["shape"]
-    )
+    shape = program.header["output"]["shape"]
+    return torch.tensor(rows, dtype=torch.float64).view(len(codes), *shape)
 
 
-def drawn(model, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    return 1.5 * torch.randn(CODES, *model.code_space.shape, generator=generator)
-
-
-def test_a_linear_decoder_of_digits(tab):
-    torch.manual_seed(0)
-    model = rp.build("vae", Space((1, 8, 8), "binary"), latent_dim=2, hidden=()).eval()
-    codes = drawn(model)
+def decoded(model: Decoder, codes: Tensor, c: Tensor | None = None) -> Tensor:
     with torch.no_grad():
-        wanted = model.decode(codes)
+        return model.decode(codes, c).double()
+
+
+def drawn(model: Any) -> Tensor:
+    if isinstance(model, rp.PCA) and model.space.is_image:  # of a scale of its own
+        return model.encode(random_x(model.space, CODES)).float()
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(CODES, *model.code_space.shape, generator=generator)
+
+
+@torch.no_grad()
+def lively(model: Any, exact: bool = False) -> Any:
+    """With weights that make pictures of contrast; ``exact`` ones, which half precision has."""
+    generator = torch.Generator().manual_seed(3)
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.running_mean.uniform_(-1, 1, generator=generator)
+            part.running_var.uniform_(0.5, 2, generator=generator)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.mul_(2)
+        if exact:
+            parameter.copy_(parameter.half())
+    return model.eval()
+
+
+@pytest.mark.parametrize(("name", "space", "changes"), PICTURES, ids=lambda v: str(v)[:40])
+def test_pictures_are_those_of_the_model(tab, name, space, changes):
+    model = lively(tiny_model(name, space, torch.float32, **changes))
+    codes, c = drawn(model), random_c(space, CODES) if model.conditional else None
+    wanted = decoded(model, codes, c)
+    found = in_page(tab, program_of(model), codes, c)
+    top = wanted.max() - wanted.min()  # of real data, which are shown over their range
+    if space.level_count is not None:
+        top = torch.tensor(space.level_count - 1.0)
+    assert wanted.std(0).max() > 10 * GRAY * top  # they do differ
+    torch.testing.assert_close(found, wanted, rtol=0, atol=GRAY * float(top))
+
+
+def test_rows_of_a_table_in_its_units(tab):
+    """Categories are the same; numbers are off by what half precision makes of weights."""
+    space = Space((len(COLUMNS),), "mixed", columns=COLUMNS)
+    model = lively(tiny_model("vae", space, torch.float32))
+    codes = drawn(model)
+    wanted, found = decoded(model, codes), in_page(tab, program_of(model), codes)
+    for at, column in enumerate(COLUMNS):
+        if column.kind == "category":
+            assert torch.equal(found[:, at], wanted[:, at])
+        else:
+            scale = float(wanted[:, at].std()) or 1.0
+            assert float((found - wanted)[:, at].abs().max()) < 0.01 * scale
+
+
+def test_dates_in_seconds_keep_their_precision(tab):
+    space = Space((3,), "real")
+    model = lively(tiny_model("vae", space, torch.float32), exact=True)
+    model.standardize.shift.fill_(1.7e9)
+    model.standardize.scale.fill_(10.0)
+    codes = drawn(model)
     found = in_page(tab, program_of(model), codes)
-    torch.testing.assert_close(found, wanted.double(), rtol=0, atol=1 / 255)
+    torch.testing.assert_close(found, decoded(model, codes), rtol=0, atol=1e-4)
+
+
+def test_columns_of_any_scale_keep_their_digits(tab):
+    """A component of a column of 1e-9 would vanish in half precision beside one of 1e6."""
+    model = rp.build("pca", Space((200,), "real"), latent_dim=2)
+    generator = torch.Generator().manual_seed(0)
+    scales = 10.0 ** torch.linspace(-9, 6, 200, dtype=torch.float64)
+    model.components.copy_(scales * torch.randn(2, 200, generator=generator).double())
+    codes = drawn(model)
+    program = program_of(model)
+    assert [constant for constant in program.header["constants"] if "rows" in constant]
+    found, wanted = in_page(tab, program, codes), decoded(model, codes)
+    error = (found - wanted).abs().amax(0) / wanted.abs().amax(0)
+    assert float(error.max()) < 2**-10
+
+
+class Everything(nn.Module):
+    """Operations that networks of our own or of a user may have, beside each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 6 * 5 * 7)
+        self.group = nn.GroupNorm(3, 6)
+        self.layer = nn.LayerNorm((5, 7))
+        self.convs = nn.ModuleList(
+            [
+                nn.Conv2d(6, 5, 3, padding=1),
+                nn.Conv2d(6, 4, 1),
+                nn.Conv2d(6, 4, (2, 3), stride=2, padding=(0, 1), groups=2),
+                nn.Conv2d(6, 2, 3, padding=2, dilation=2, bias=False),
+            ]
+        )
+        self.table = nn.Embedding(4, 3)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.first(z).view(-1, 6, 5, 7)
+        normal = self.layer(self.group(h))
+        made = [conv(normal) for conv in self.convs]
+        made += [F.interpolate(made[0], size=(9, 13)), F.pixel_shuffle(made[1], 2)]
+        made += [F.gelu(h), F.gelu(h, approximate="tanh"), F.elu(h), F.leaky_relu(h, 0.2)]
+        made += [F.silu(h), F.softplus(h), F.tanh(h), torch.erf(h), torch.special.ndtr(h)]
+        made += [h.softmax(1), h.log_softmax(3), h.logsumexp((1, 3)), h.amax(2), h.mean((0, 2))]
+        made += [h.round(), h.floor(), h.clamp(-0.5, 0.5), h.clamp(min=0.1), h.abs().sqrt()]
+        made += [torch.where(h > 0, h, 2 - h), h.flip(2), h.transpose(1, 3) * h[..., :1, :1]]
+        made += [torch.cat([h, h[:, 1:3] / 3], 1), torch.stack(h.chunk(3, 1)), h[:, :, ::2, 1:4]]
+        made += [h.flatten(2) @ normal.flatten(2).mT, torch.einsum("bcij,ci->bj", h, h[0, :, :, 0])]
+        best = h.flatten(1).argmax(1)
+        made += [best, self.table(best * 0 + 2), torch.round(h * 2) / 2]
+        made += [torch.expm1(h), torch.log1p(h.abs()), torch.addcmul(h, h, normal, value=0.5)]
+        return torch.cat([part.flatten().to(h.dtype) for part in made])[None]
+
+
+def test_each_operation(tab):
+    """With weights that half precision has exactly, so that nothing is left but rounding."""
+    torch.manual_seed(0)
+    network = Everything()
+    size = network(torch.zeros(1, 4)).shape[1]
+    space = Space((size,), "real")
+    model = rp.Autoencoder(space, nn.Linear(size, 4), network, latent_dim=4)
+    model = lively(model, exact=True)
+    codes = drawn(model)[:5]
+    wanted = torch.cat([decoded(model, code[None]) for code in codes])
+    found = in_page(tab, program_of(model), codes)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_are_halves():
+    model = rp.build("vae", Space((1, 28, 28), "binary"))
+    program = program_of(model)
+    assert program.weights == sum(p.numel() for p in model.decoder.parameters() if p.ndim > 1)
+    biases = sum(p.numel() for p in model.decoder.parameters() if p.ndim == 1)
+    assert len(program.blob) <= 2 * program.weights + 4 * biases + 100
+    assert len(program.json) < 10_000
+    assert program.products == program.weights  # of linear layers, each once
+
+
+def test_a_model_is_left_in_its_mode():
+    model = rp.build("vae", Space((7,), "binary"), hidden=(4,), batch_norm=True)
+    program_of(model.train())
+    assert model.training and model.decoder.training
+
+
+class Sums(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.cumsum(1)
+
+
+def test_what_a_page_cannot_run_is_named():
+    space = Space((7,), "real")
+    own = rp.Autoencoder(space, nn.Linear(7, 2), nn.Sequential(nn.Linear(2, 7), Sums()), 2)
+    with pytest.raises(ValueError, match=r"got cumsum in decoder\.1 \(Sums\); serve it instead"):
+        program_of(own)
+    with pytest.raises(ValueError, match="decodes codes, as vae, ae or pca, got"):
+        program_of(rp.build("made", Space((7,), "binary")))
+    pixels = tiny_model("pixel-vae", Space((1, 20, 28), "binary"), torch.float32)
+    with pytest.raises(ValueError, match=r"at most 4000 operations in a page, got more.* p_x"):
+        program_of(pixels)

@@ -15,8 +15,6 @@ const Program = (() => {
     else halves[bits] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
   }
 
-  const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-
   const roundHalfEven = (x) => {
     const down = Math.floor(x);
     const rest = x - down;
@@ -43,12 +41,17 @@ const Program = (() => {
     return Math.sign(x) * (1 - tail);
   };
 
+  /* Loops of their own for what decoders do most: a shared loop would call a function per entry. */
+  const MAP_LOOPS = {
+    relu(out, x) { for (let i = 0; i < out.length; i++) out[i] = x[i] > 0 ? x[i] : 0; },
+    silu(out, x) { for (let i = 0; i < out.length; i++) out[i] = x[i] / (1 + Math.exp(-x[i])); },
+    sigmoid(out, x) { for (let i = 0; i < out.length; i++) out[i] = 1 / (1 + Math.exp(-x[i])); },
+    exp(out, x) { for (let i = 0; i < out.length; i++) out[i] = Math.exp(x[i]); },
+    tanh(out, x) { for (let i = 0; i < out.length; i++) out[i] = Math.tanh(x[i]); },
+    round(out, x) { for (let i = 0; i < out.length; i++) out[i] = roundHalfEven(x[i]); },
+  };
+
   const MAPS = {
-    relu: (x) => Math.max(x, 0),
-    silu: (x) => x / (1 + Math.exp(-x)),
-    sigmoid,
-    tanh: Math.tanh,
-    exp: Math.exp,
     log: Math.log,
     neg: (x) => -x,
     abs: Math.abs,
@@ -58,7 +61,6 @@ const Program = (() => {
     floor: Math.floor,
     ceil: Math.ceil,
     trunc: Math.trunc,
-    round: roundHalfEven,
     sign: Math.sign,
     erf,
     ndtr: (x) => 0.5 * (1 + erf(x / Math.SQRT2)),
@@ -66,6 +68,7 @@ const Program = (() => {
     log1p: Math.log1p,
     sin: Math.sin,
     cos: Math.cos,
+    isinf: (x) => (Math.abs(x) === Infinity ? 1 : 0),
     isnan: (x) => (x === x ? 0 : 1),
     logical_not: (x) => (x === 0 ? 1 : 0),
     gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
@@ -77,11 +80,23 @@ const Program = (() => {
     leaky_relu: (x, [slope]) => (x > 0 ? x : slope * x),
   };
 
+  /* n entries of out from o on, of those of a from p on by steps of s, and of b from q by t. */
+  const ZIP_LOOPS = {
+    add(out, o, n, a, p, s, b, q, t) {
+      for (const end = o + n; o < end; o++, p += s, q += t) out[o] = a[p] + b[q];
+    },
+    sub(out, o, n, a, p, s, b, q, t) {
+      for (const end = o + n; o < end; o++, p += s, q += t) out[o] = a[p] - b[q];
+    },
+    mul(out, o, n, a, p, s, b, q, t) {
+      for (const end = o + n; o < end; o++, p += s, q += t) out[o] = a[p] * b[q];
+    },
+    div(out, o, n, a, p, s, b, q, t) {
+      for (const end = o + n; o < end; o++, p += s, q += t) out[o] = a[p] / b[q];
+    },
+  };
+
   const ZIPS = {
-    add: (a, b) => a + b,
-    sub: (a, b) => a - b,
-    mul: (a, b) => a * b,
-    div: (a, b) => a / b,
     pow: (a, b) => a ** b,
     maximum: (a, b) => Math.max(a, b),
     minimum: (a, b) => Math.min(a, b),
@@ -96,6 +111,8 @@ const Program = (() => {
   };
 
   function map(out, [x], { f, p }) {
+    const loop = MAP_LOOPS[f];
+    if (loop) return () => loop(out, x);
     const g = MAPS[f];
     return () => {
       for (let i = 0; i < out.length; i++) out[i] = g(x[i], p);
@@ -124,22 +141,16 @@ const Program = (() => {
     descend(0);
   }
 
-  function zip(out, inputs, { f, dims, starts }) {
-    const [n, ...strides] = dims[dims.length - 1];
-    return () => runs(dims, starts, (start, at) => (f === "where" ? choose : apply)(
-      ZIPS[f], out, start, n, inputs, at, strides));
-  }
-
-  function apply(g, out, start, n, [a, b], [p, q], [s, t]) {
-    if (s === 1 && t === 1) for (let i = 0; i < n; i++) out[start + i] = g(a[p + i], b[q + i]);
-    else if (s === 1 && t === 0) {
-      const y = b[q];
-      for (let i = 0; i < n; i++) out[start + i] = g(a[p + i], y);
-    } else for (let i = 0; i < n; i++) out[start + i] = g(a[p + i * s], b[q + i * t]);
-  }
-
-  function choose(_, out, start, n, [c, a, b], [r, p, q], [u, s, t]) {
-    for (let i = 0; i < n; i++) out[start + i] = c[r + i * u] !== 0 ? a[p + i * s] : b[q + i * t];
+  function zip(out, [a, b, c], { f, dims, starts }) {
+    const [n, s, t, u] = dims[dims.length - 1];
+    const loop = ZIP_LOOPS[f];
+    const g = ZIPS[f];
+    const visit = (o, [p, q, r]) => {
+      if (loop) loop(out, o, n, a, p, s, b, q, t);
+      else if (g) for (let i = 0; i < n; i++) out[o + i] = g(a[p + i * s], b[q + i * t]);
+      else for (let i = 0; i < n; i++) out[o + i] = a[p + i * s] ? b[q + i * t] : c[r + i * u];
+    };
+    return () => runs(dims, starts, visit);
   }
 
   function gather(out, [x], { offsets }) {
@@ -183,12 +194,15 @@ const Program = (() => {
         }
       };
     }
-    const g = { sum: ZIPS.add, max: ZIPS.maximum, min: ZIPS.minimum }[f];
     const total = new Float64Array(n);
+    const g = { max: Math.max, min: Math.min }[f];
     return () => {
       total.set(x.subarray(0, n));
-      for (let k = 1; k < count; k++)
-        for (let i = 0, at = k * n; i < n; i++, at++) total[i] = g(total[i], x[at]);
+      for (let k = 1; k < count; k++) {
+        const at = k * n;
+        if (f === "sum") for (let i = 0; i < n; i++) total[i] += x[at + i];
+        else for (let i = 0; i < n; i++) total[i] = g(total[i], x[at + i]);
+      }
       out.set(total);
     };
   }

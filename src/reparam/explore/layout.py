@@ -1,4 +1,4 @@
-"""Where entries of tensors stand: strides, offsets, and dimensions that can be run through as one."""
+"""Where entries of tensors stand, by strides or offsets of each dimension."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ MAPS: dict[str, tuple[str, tuple[Any, ...]]] = {
     name: (name, ())
     for name in (
         "relu silu sigmoid tanh exp log neg abs sqrt rsqrt reciprocal floor ceil round sign erf "
-        "expm1 log1p sin cos trunc logical_not isnan"
+        "expm1 log1p sin cos trunc logical_not isnan isinf"
     ).split()
 }
 MAPS |= {
@@ -45,6 +45,8 @@ ZIPS = {
 ZIPS |= {"bitwise_and": "logical_and", "bitwise_or": "logical_or"}
 REDUCTIONS = {"sum": "sum", "mean": "sum", "amax": "max", "amin": "min", "argmax": "argmax"}
 REDUCTIONS |= {"any": "max", "all": "min"}
+# Where the argument stands whose entries are put into the first.
+SOURCES = {"index_put": 2, "slice_scatter": 1, "select_scatter": 1, "scatter": 3}
 LIKE = ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
 
 
@@ -254,6 +256,31 @@ def _cat(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     return tracer.step("cat", out, buffers, sizes=sizes)
 
 
+def _place(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
+    """Entries of one tensor in place of some of another: a move of the entries of both."""
+    at = SOURCES[tracer.name_of(node)]
+    base, source, rest = args[0], args[at], [*args[1:at], *args[at + 1 :]]
+    tracer.refuse_values(rest, kwargs)
+    if True in rest or not isinstance(source, Tensor | Value):  # what is added, or a number
+        raise Unknown
+    parts = [part.positions if isinstance(part, Value) else part for part in (base, source)]
+    sizes = [part.numel() for part in parts]
+    both = tracer.new((sum(sizes),), _dtype(node))
+    buffers = [
+        tracer.buffer_of(part) if isinstance(part, Value) else tracer.constant(part)
+        for part in (base, source)
+    ]
+    tracer.step("cat", both, buffers, sizes=sizes)
+    kept, new = (
+        found.view(part.shape)
+        for found, part in zip(both.positions.split(sizes), parts, strict=True)
+    )
+    given = [*args]
+    given[0], given[at] = kept.clone(), new
+    target: Any = node.target
+    return both._replace(positions=target(*tracer.on_cpu(given), **dict(kwargs)))
+
+
 def _reduce(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     value, name, rank = args[0], tracer.name_of(node), args[0].positions.ndim
     dims, keep = (*args[1:], *(None, False)[len(args) - 1 :])[:2]
@@ -392,6 +419,7 @@ def _handlers() -> dict[str, Handler]:
         (_zip, ZIPS),
         (_reduce, REDUCTIONS),
         (_like, LIKE),
+        (_place, SOURCES),
     ]
     for handler, names in groups:
         made |= dict.fromkeys(names, handler)

@@ -12,13 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.module_tracker import ModuleTracker
 
 from reparam.explore.operations import HANDLERS, KEPT
+from reparam.explore.reuse import needed, shared
 from reparam.explore.storage import stored
-from reparam.explore.tracing import Tracer
+from reparam.explore.tracing import SERVE, Tracer
 from reparam.model import Decoder, Model
 
-SERVE = "serve it instead (reparam explore RUN)"
+MOST_OPERATIONS = 4000  # of a decode: what goes through x entry by entry has more
 
 
 @dataclass(frozen=True)
@@ -85,16 +88,31 @@ def program_of(model: Model) -> Program:
             output = tracer.run()
     finally:
         model.train(training)
-    blob, constants = stored(tracer.constants)
+    return _program(model, tracer, output)
+
+
+def _program(model: Decoder, tracer: Tracer, output: int) -> Program:
+    """What was traced, in as few numbers and buffers as it needs."""
+    steps = needed(tracer.steps, output)
+    read = {buffer for step in steps for buffer in step[2]} | {output}
+    constants = {at: made for at, made in tracer.constants.items() if at in read}
+    own = [*tracer.inputs, *constants, output]
+    places = shared(steps, tracer.buffers, own)
+    buffers = {places[at]: tracer.buffers[at] for at in places}
+    blob, entries = stored({places[at]: made for at, made in constants.items()})
+    inputs = [places[at] for at in tracer.inputs]
     header = {
-        "code": {"buffer": tracer.inputs[0], "shape": list(model.code_space.shape)},
-        "condition": _condition(model, tracer.inputs[1] if len(tracer.inputs) > 1 else None),
-        "output": {"buffer": output, "shape": list(model.space.shape)},
-        "buffers": [[size, kind] for size, kind in tracer.buffers],
-        "constants": constants,
-        "steps": tracer.steps,
+        "code": {"buffer": inputs[0], "shape": list(model.code_space.shape)},
+        "condition": _condition(model, inputs[1] if len(inputs) > 1 else None),
+        "output": {"buffer": places[output], "shape": list(model.space.shape)},
+        "buffers": [list(buffers[at]) for at in range(len(buffers))],
+        "constants": entries,
+        "steps": [
+            [name, places[out], [places[at] for at in reads], p] for name, out, reads, p in steps
+        ],
     }
-    return Program(header, blob, tracer.products, tracer.weights)
+    weights = sum(made.value.numel() for made in constants.values() if made.weight)
+    return Program(header, blob, tracer.products, weights)
 
 
 def _condition(model: Decoder, buffer: int | None) -> dict[str, Any] | None:
@@ -114,13 +132,39 @@ class _Decoding(nn.Module):
         return self.model.decode(code, c)
 
 
+class _Counting(TorchDispatchMode):
+    """Stops what takes too many operations, and says in which part it was."""
+
+    def __init__(self, tracker: ModuleTracker) -> None:
+        super().__init__()
+        self.tracker, self.count = tracker, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        if self.count > MOST_OPERATIONS:
+            part = max(self.tracker.parents - {"Global"}, key=len, default="decode")
+            raise ValueError(
+                f"model: expected a decode of at most {MOST_OPERATIONS} operations in a page, got "
+                f"more, the last of them in {part.removeprefix('_Decoding.model.')}; {SERVE}"
+            )
+        return func(*args, **(kwargs or {}))
+
+
+def _refuse_walks(model: Decoder, code: Tensor, c: Tensor | None) -> None:
+    """ValueError of decoders of very many operations, before their graph takes minutes."""
+    with ModuleTracker() as tracker, _Counting(tracker):
+        _Decoding(model)(code, c)
+
+
 def _graph_of(model: Decoder) -> ExportedProgram:
     """``decode`` as a graph of ATen operations, those that are kept whole in ``KEPT``."""
     indices = model.code_space.kind == "levels"
     code = model.anchor.new_zeros((1, *model.code_space.shape))
     c = None
     if model.conditional and model.space.attributes is not None:
-        c = model.anchor.new_zeros((1, model.space.attributes))
+        precise = code.device.type != "mps"  # which has no float64
+        c = torch.zeros(1, model.space.attributes, device=code.device)
+        c = c.double() if precise else c
     elif model.conditional:
         c = torch.zeros(1, dtype=torch.int64, device=code.device)
     code = code.long() if indices else code
@@ -130,6 +174,7 @@ def _graph_of(model: Decoder) -> ExportedProgram:
             table.pop(operation)
     try:
         with torch.no_grad():
+            _refuse_walks(model, code, c)
             exported = torch.export.export(_Decoding(model), (code, c), strict=False)
             return exported.run_decompositions(table)
     except ValueError:

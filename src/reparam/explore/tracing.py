@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from reparam.explore.layout import Operand, common_dims, offsets, strided
 from reparam.explore.storage import Constant, Kind
 
+SERVE = "serve it instead (reparam explore RUN)"
 MOST_POSITIONS = 2**24  # of one tensor, beyond which a page would run out of memory
 
 
@@ -32,6 +33,7 @@ class Value(NamedTuple):
 
 
 Handler = Callable[..., Any]
+WIDE = {torch.float64, torch.int64}  # what float32 does not hold
 IGNORED = frozenset(("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"))
 
 
@@ -56,17 +58,17 @@ class Tracer:
         self.buffers: list[tuple[int, Kind]] = []
         self.inputs: list[int] = []
         self.constants: dict[int, Constant] = {}
-        self.products = self.weights = 0
+        self.products = 0
         self._known: dict[tuple[Any, ...], int] = {}
         self._values: dict[fx.Node, Any] = {}
 
     def run(self) -> int:
         """Walk the graph; the buffer of its output."""
-        result = None
+        result: Any = None
         self._start()
         for node in self.exported.graph.nodes:
             if node.op == "output":
-                result = fx.node.map_arg(node.args[0], self._values.__getitem__)[0]
+                (result,) = self._found(node.args[0])
             elif node.op == "call_function":
                 self._values[node] = self._call(node)
         if isinstance(result, Tensor):  # a decoder that looks at no code
@@ -90,8 +92,12 @@ class Tracer:
             else:
                 self._values[node] = self.exported.constants[spec.target]
 
+    def _found(self, arguments: Any) -> Any:
+        """Arguments with what they refer to in place of nodes."""
+        return fx.node.map_arg(arguments, self._values.__getitem__)
+
     def _call(self, node: fx.Node) -> Any:
-        args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), self._values.__getitem__)
+        args, kwargs = self._found((node.args, dict(node.kwargs)))
         target: Any = node.target
         if target is operator.getitem:
             return args[0][args[1]]
@@ -126,15 +132,14 @@ class Tracer:
         return pytree.tree_map_only(Tensor, Tensor.cpu, args)
 
     def _refused(self, node: fx.Node) -> ValueError:
-        path, kind = "decode", "the model"
-        for path_of, kind_of in (node.meta.get("nn_module_stack") or {}).values():
-            path = path_of.removeprefix("model.") or "decode"
-            kind = kind_of if isinstance(kind_of, str) else kind_of.__name__
-        kind = kind.rsplit(".", 1)[-1]
-        part = "the model's decode" if path in ("decode", "model") else f"{path} ({kind})"
+        part = "the model's decode"
+        for path, kind in (node.meta.get("nn_module_stack") or {}).values():
+            if path.count("."):
+                name = kind if isinstance(kind, str) else kind.__name__
+                part = f"{path.removeprefix('model.')} ({name.rpartition('.')[2]})"
         return ValueError(
-            f"model: expected a decoder of operations that a page can run, got {self.name_of(node)} in {part}; "
-            "serve it instead (reparam explore RUN)"
+            "model: expected a decoder of operations that a page can run, got "
+            f"{self.name_of(node)} in {part}; {SERVE}"
         )
 
     # Buffers
@@ -142,8 +147,7 @@ class Tracer:
     def new(self, shape: Sequence[int], dtype: torch.dtype) -> Value:
         """A buffer that a step is to fill."""
         positions = self._whole(shape)
-        wide = dtype in (torch.float64, torch.int64)
-        self.buffers.append((positions.numel(), "f64" if wide else "f32"))
+        self.buffers.append((positions.numel(), "f64" if dtype in WIDE else "f32"))
         return Value(len(self.buffers) - 1, positions, dtype)
 
     def _whole(self, shape: Sequence[int]) -> Tensor:
@@ -151,7 +155,7 @@ class Tracer:
         if count > MOST_POSITIONS:
             raise ValueError(
                 f"model: expected tensors of at most {MOST_POSITIONS} entries in a page, got "
-                f"{tuple(shape)}; serve it instead (reparam explore RUN)"
+                f"{tuple(shape)}; {SERVE}"
             )
         return torch.arange(count).view(tuple(shape))
 
@@ -166,7 +170,6 @@ class Tracer:
             self.buffers.append((value.numel(), made.kind))
             self._known[key] = len(self.buffers) - 1
             self.constants[self._known[key]] = made
-            self.weights += value.numel() if weight else 0
         return self._known[key]
 
     def buffer_of(self, value: Value) -> int:
@@ -188,13 +191,16 @@ class Tracer:
     def each(self, name: str, shape: Sequence[int], dtype: torch.dtype, *inputs: Any) -> Value:
         """A step of two or three values, constants or numbers that are broadcast to ``shape``."""
         out = self.new(shape, dtype)
-        operands = [self._operand(value, tuple(shape)) for value in inputs]
+        seen = {dtype, *(value.dtype for value in inputs if isinstance(value, Value))}
+        # Numbers take the precision of the tensors beside them, here as in torch.
+        precision = torch.float64 if seen & WIDE else torch.float32
+        operands = [self._operand(value, tuple(shape), precision) for value in inputs]
         dims = common_dims(tuple(shape), operands)
         starts = [operand.start for operand in operands]
         buffers = [operand.buffer for operand in operands]
         return self.step("zip", out, buffers, f=name, dims=dims, starts=starts)
 
-    def _operand(self, value: Any, shape: tuple[int, ...]) -> Operand:
+    def _operand(self, value: Any, shape: tuple[int, ...], precision: torch.dtype) -> Operand:
         if isinstance(value, Value):
             found = strided(value.positions.expand(shape))
             if found is None:
@@ -204,7 +210,8 @@ class Tracer:
                 assert found is not None
                 return Operand(buffer, *found)
             return Operand(value.buffer, *found)
-        value = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
+        value = torch.as_tensor(value)
+        value = value if value.dtype == torch.bool else value.to(precision)
         if value.numel() > 1 and bool((value == value.flatten()[0]).all()):
             value = value.flatten()[0]
         positions = torch.arange(value.numel()).view(value.shape)
