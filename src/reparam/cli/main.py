@@ -17,6 +17,7 @@ from reparam.cli import (
     denoise,
     disentangle,
     edit,
+    edit_attributes,
     explore,
     look,
     train,
@@ -74,7 +75,13 @@ GROUPS = {
         denoise.denoise,
         complete.complete,
     ),
-    "Edit and classify": (edit.interpolate, edit.traverse, vary.vary, edit.classify),
+    "Edit and classify": (
+        edit.interpolate,
+        edit.traverse,
+        edit_attributes.edit,
+        vary.vary,
+        edit.classify,
+    ),
     "Play": (explore.explore,),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):

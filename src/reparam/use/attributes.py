@@ -109,7 +109,7 @@ def find_attributes(
     >>> from reparam.data import load_data
     >>> found = find_attributes(load_data("digits"))
     >>> found.names[8:], found.values.shape
-    (('8', '9', 'ink', 'slant', 'width', 'height', 'thickness'), torch.Size([1258, 15]))
+    (('8', '9', 'slant', 'width', 'height', 'thickness', 'ink'), torch.Size([1258, 15]))
     """
     whole = data if isinstance(data, Data) else None
     split = data.train if isinstance(data, Data) else data

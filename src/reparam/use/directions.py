@@ -15,12 +15,11 @@ from reparam.evaluation.rows import batches
 from reparam.model import Codec, Encoder, Model
 from reparam.space import as_tensor, trusted
 from reparam.use.attributes import Attribute, Attributes, find_attributes
+from reparam.use.independence import combinations, editable, inverse, problem, with_groups
 from reparam.use.moments import measure_images
-from reparam.wording import counted, listed
+from reparam.wording import listed
 
 Method = Literal["joint", "difference"]
-LEAST = 2  # examples with a class or flag, and without
-EXPLAINED = 1e-8  # share of an attribute's variance that others leave, below which it is theirs
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class Direction:
     def said(self) -> str:
         """What strength 1 is, in words."""
         if self.attribute.whole_way:
-            return "the whole way from without to with"
-        return f"{self.unit:.3g}{self.attribute.unit}, one standard deviation"
+            return "whole way"
+        return f"{self.unit:.3g}{self.attribute.unit}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,16 @@ class Directions(Mapping[str, Direction]):
                 return one
         known = ", ".join(one.attribute.name for one in self.each)
         raise KeyError(f"expected one of {known}; got {name!r}")
+
+    def nearest(self, name: str) -> str:
+        """The other attribute whose direction is most alike, with the cosine between them."""
+        at = list(self).index(name)
+        cosines = self.cosines[at].clone()
+        cosines[at] = torch.nan
+        if not bool(cosines.isfinite().any()):
+            return "—"
+        other = int(cosines.abs().nan_to_num(-1.0).argmax())
+        return f"{cosines[other].item():+.2f} {list(self)[other]}"
 
     def __iter__(self) -> Iterator[str]:
         return (one.attribute.name for one in self.each)
@@ -123,7 +132,7 @@ def attribute_directions(
     Args:
         model: any codec with real codes.
         data: of which the training split counts; or that split itself.
-        names: of attributes; ``"labels"``: of all classes; None: all that can be edited.
+        names: of attributes; ``"labels"``: of all classes; None: those that ``editable`` finds.
         method: ``"joint"`` or ``"difference"``.
         attributes: of the training examples; None: those that ``find_attributes`` finds.
 
@@ -153,31 +162,18 @@ def attribute_directions(
             f"attributes: expected a row for each of {len(split)} training examples, got "
             f"{len(found.values)}"
         )
-    wanted = _chosen(found, names)
-    fitted = _with_groups(found, wanted)
+    wanted, notes = editable(found) if names is None else (_chosen(found, names), ())
+    fitted = with_groups(found, wanted)
     there = fitted.values.isfinite().all(1)
     values = fitted.values[there]
-    problem = {
-        one.name: _problem(one, column)
-        for one, column in zip(fitted.each, values.T, strict=True)
-        if one.name in wanted
-    }
-    if method == "joint":
-        for name, why in _combinations(fitted, values).items():
-            if name in wanted:
-                problem[name] = problem[name] or why
-    wanted, notes = _kept(wanted, problem, refuse=names is not None)
-    if not wanted:
-        raise ValueError("names: none of the attributes of these data can be edited")
-    of_wanted = _with_groups(found, wanted)
-    at = [fitted.names.index(name) for name in of_wanted.names]
-    fit = _Fit.of(codec, split, there, values[:, at])
-    each = tuple(_direction(codec, of_wanted, fit, method, name) for name in wanted)
+    _refuse(fitted, values, wanted, method)
+    fit = _Fit.of(codec, split, there, values)
+    each = tuple(_direction(codec, fitted, fit, method, name) for name in wanted)
     unknown = torch.full_like(fit.shift, torch.nan)  # of what changes the condition
     steps = [unknown if one.step is None else one.step.flatten() for one in each]
     unit = normalize(torch.stack(steps), dim=1)
     kept, examples = found.find(wanted), int(there.sum())
-    return Directions(each, method, examples, fit.r2, unit @ unit.T, kept, tuple(notes))
+    return Directions(each, method, examples, fit.r2, unit @ unit.T, kept, notes)
 
 
 def editable_codec(model: Model) -> Codec:
@@ -383,7 +379,7 @@ class _Fit:
     @property
     def joint(self) -> Tensor:
         """(P, F), of standardized attributes together; of classes the solution of least norm."""
-        return torch.linalg.pinv(self.gram, rtol=1e-10, hermitian=True) @ self.cross
+        return inverse(self.gram) @ self.cross
 
     @property
     def r2(self) -> float:
@@ -417,10 +413,8 @@ def _is_condition(model: Model, one: Attribute) -> bool:
     return one.source == ("labels" if model.space.attributes is None else "attributes")
 
 
-def _chosen(found: Attributes, names: Sequence[str] | None) -> list[str]:
+def _chosen(found: Attributes, names: Sequence[str]) -> list[str]:
     """The names of the attributes that are asked for."""
-    if names is None:
-        return list(found.names)
     if names == "labels":
         names = [one.name for one in found.each if one.source == "labels"]
         if not names:
@@ -431,59 +425,16 @@ def _chosen(found: Attributes, names: Sequence[str] | None) -> list[str]:
     return list(found.find(list(dict.fromkeys(names))).names)
 
 
-def _with_groups(found: Attributes, names: Sequence[str]) -> Attributes:
-    """Those of these names, and with a class all others of its group; classes first."""
-    groups = {one.group for one in found.each if one.name in names and one.group}
-    at = [i for i, one in enumerate(found.each) if one.group in groups or one.name in names]
-    return found.take(sorted(at, key=lambda i: not found.each[i].group))
-
-
-def _problem(one: Attribute, column: Tensor) -> str:
-    """Why an attribute cannot be edited by these examples; "" where it can."""
-    if one.whole_way:
-        has = int(column.sum())
-        if min(has, len(column) - has) < LEAST:
-            return (
-                f"expected at least {LEAST} training examples with {one.name!r} and {LEAST} "
-                f"without, got {has} and {len(column) - has}"
+def _refuse(fitted: Attributes, values: Tensor, wanted: Sequence[str], method: Method) -> None:
+    """ValueError where the examples do not say what changes with an attribute."""
+    for one, column in zip(fitted.each, values.T, strict=True):
+        why = problem(one, column) if one.name in wanted else ""
+        if why:
+            raise ValueError(f"names: {why}")
+    if method == "joint":
+        for name, others in combinations(fitted, values).items():
+            raise ValueError(
+                f"names: {name!r} is a linear combination of {listed(others)} in the training "
+                "examples, so that it cannot change while they stay; leave one of them out, or use "
+                "method='difference'"
             )
-    elif not len(column) or bool((column == column[0]).all()):
-        return f"{one.name!r} is the same in all {counted(len(column), 'training example')}"
-    return ""
-
-
-def _combinations(fitted: Attributes, values: Tensor) -> dict[str, str]:
-    """Attributes that are linear combinations of those before them, with what they are made of."""
-    deviation = values.std(0, correction=0)
-    centered = (values - values.mean(0)) / torch.where(deviation > 0, deviation, 1.0)
-    gram = centered.T @ centered / max(1, len(values))
-    found: dict[str, str] = {}
-    before: list[int] = [i for i, one in enumerate(fitted.each) if one.group]
-    for i, one in enumerate(fitted.each):
-        if one.group or deviation[i] == 0:
-            continue
-        if before:
-            inverse = torch.linalg.pinv(gram[before][:, before], rtol=1e-10, hermitian=True)
-            weights = inverse @ gram[before, i]
-            if 1 - weights @ gram[before, i] < EXPLAINED:
-                parts = [
-                    fitted.names[k] for k, w in zip(before, weights, strict=True) if abs(w) > 1e-6
-                ]
-                found[one.name] = (
-                    f"{one.name!r} is a linear combination of {listed(parts)} in the training "
-                    "examples, so that it cannot change while they stay; leave one of them out, "
-                    "or use method='difference'"
-                )
-                continue
-        before.append(i)
-    return found
-
-
-def _kept(
-    wanted: Sequence[str], problem: Mapping[str, str], refuse: bool
-) -> tuple[list[str], list[str]]:
-    """What can be edited, and notes on what cannot; refused where it was named."""
-    notes = [problem[name] for name in wanted if problem[name]]
-    if notes and refuse:
-        raise ValueError(f"names: {notes[0]}")
-    return [name for name in wanted if not problem[name]], [f"Left out: {n}." for n in notes]

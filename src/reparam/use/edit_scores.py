@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import nan
 
 import torch
@@ -14,20 +13,26 @@ from reparam.data import Data, Split
 from reparam.evaluation.representation import LEAST_PROBED, PROBED_ENTRIES, codes
 from reparam.evaluation.rows import batches, chosen_rows, subset
 from reparam.evaluation.scores import Score, ScoreTable, mean_score
-from reparam.model import Codec, Model
+from reparam.model import Codec, Model, positive_count
 from reparam.space import trusted
 from reparam.use.directions import Direction, Directions, editable_codec, other_condition
 from reparam.use.moments import measure_images
 
 MOST_EDITED = 1000  # test examples, where nothing else is said
-MOVED, LEAKED = "moved_", "leaked_"
+MOVED, LEAKED, MOST = "moved_", "leaked_", "Of the others, most: "
 FEW = 10  # training examples for each entry of a code, below which the read-out is regularized
 ROUNDING = 1e-10  # of the mean variance of codes: what is solved stays definite
 
 
 @torch.no_grad()
 def edit_quality(
-    model: Model, data: Data, directions: Directions, *, n: int = MOST_EDITED, seed: int = 0
+    model: Model,
+    data: Data,
+    directions: Directions,
+    *,
+    names: Sequence[str] | None = None,
+    n: int = MOST_EDITED,
+    seed: int = 0,
 ) -> ScoreTable:
     """How far each attribute moves per strength, and how far the others move with it.
 
@@ -47,6 +52,7 @@ def edit_quality(
         model: the codec that the directions were found for.
         data: the same data.
         directions: those of ``attribute_directions``; the others are those among them.
+        names: of those to score, the others being others all the same; None: of all.
         n: how many test examples at most; drawn at random.
         seed: of the draw.
 
@@ -62,41 +68,50 @@ def edit_quality(
     >>> list(found)
     ['moved_slant', 'leaked_slant', 'moved_ink', 'leaked_ink']
     """
+    positive_count("n", n)
     codec, split = editable_codec(model), subset(data.test, n, seed)
-    meters = _meters(codec, data.train, directions, seed)
+    meters = _Meters.of(codec, data.train, directions, seed)
     found = ScoreTable()
-    for name, direction in directions.items():
-        changes = _changes(codec, split, direction, meters)
+    for name in directions if names is None else names:
+        together = _changes(codec, split, directions[name], meters)
+        changes = dict(zip(meters.names, together.unbind(1), strict=True))
         found |= _scores(name, changes, directions, seed if len(split) < len(data.test) else None)
     return found
 
 
-Meter = Callable[[Tensor, Tensor | None], Tensor]  # decoded x and c → the attribute, (B,)
+@dataclass(frozen=True)
+class _Meters:
+    """What measures the attributes on decoded x; of a part of the condition there is no measure.
 
+    Args:
+        codec: that encodes decoded x again.
+        measured: of images, with the values that are black and white.
+        read: out of codes, in the order of the columns of ``weights`` (F, A).
+    """
 
-def _meters(codec: Codec, train: Split, directions: Directions, seed: int) -> dict[str, Meter]:
-    """What measures each attribute on decoded x; of a part of the condition there is none."""
-    found: dict[str, Meter] = {}
-    read = [
-        name
-        for name, one in directions.items()
-        if one.attribute.kind != "measured" and not one.conditional
-    ]
-    weights = _read_out(codec, train, directions, read, seed) if read else torch.zeros(0, 0)
-    for name, one in directions.items():
-        if one.attribute.kind == "measured":
-            found[name] = partial(_measured, name=name, scale=one.scale)
-        elif name in read:
-            found[name] = partial(_read, codec=codec, weights=weights[:, read.index(name)])
-    return found
+    codec: Codec
+    measured: dict[str, tuple[float, float]]
+    read: list[str]
+    weights: Tensor
 
+    @classmethod
+    def of(cls, codec: Codec, train: Split, directions: Directions, seed: int) -> _Meters:
+        each = directions.items()
+        measured = {name: d.scale for name, d in each if d.attribute.kind == "measured"}
+        read = [name for name, d in each if name not in measured and not d.conditional]
+        weights = _read_out(codec, train, directions, read, seed) if read else torch.zeros(0, 0)
+        return cls(codec, measured, read, weights)
 
-def _measured(x: Tensor, c: Tensor | None, name: str, scale: tuple[float, float]) -> Tensor:
-    return measure_images(x, name, scale)
+    @property
+    def names(self) -> list[str]:
+        return [*self.measured, *self.read]
 
-
-def _read(x: Tensor, c: Tensor | None, codec: Codec, weights: Tensor) -> Tensor:
-    return codec.encode(x, c).flatten(1).cpu().double() @ weights
+    def __call__(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """(B, M), of decoded x under its condition."""
+        found = [measure_images(x, name, scale) for name, scale in self.measured.items()]
+        if self.read:
+            found += (self.codec.encode(x, c).flatten(1).cpu().double() @ self.weights).unbind(1)
+        return torch.stack(found, 1) if found else torch.zeros(len(x), 0).double()
 
 
 def _read_out(
@@ -115,20 +130,17 @@ def _read_out(
     return z.T @ torch.linalg.solve(z @ z.T + ridge * torch.eye(len(z)).to(z), values)
 
 
-def _changes(
-    codec: Codec, split: Split, direction: Direction, meters: dict[str, Meter]
-) -> dict[str, Tensor]:
-    """What one strength changes of each attribute, (N,) each, in the attributes' own values."""
-    parts: dict[str, list[Tensor]] = {name: [] for name in meters}
+def _changes(codec: Codec, split: Split, direction: Direction, meters: _Meters) -> Tensor:
+    """What one strength changes of each attribute, (N, M), in the attributes' own values."""
+    parts = []
     for x, own, _ in batches(codec, split):
         code = codec.encode(x, own)
         c = codec._condition(own, len(code))
         with trusted():
             (low, c_low), (high, c_high) = _both_sides(codec, code, c, direction)
-            for name, meter in meters.items():
-                change = meter(high, c_high) - meter(low, c_low)
-                parts[name].append(torch.where(_stays(c_low, c_high, direction), nan, change))
-    return {name: torch.cat(found) for name, found in parts.items()}
+            change = meters(high, c_high) - meters(low, c_low)
+        parts.append(torch.where(_stays(c_low, c_high, direction)[..., None], nan, change))
+    return torch.cat(parts)
 
 
 def _stays(low: Tensor | None, high: Tensor | None, direction: Direction) -> Tensor:
@@ -177,6 +189,6 @@ def _scores(
         unit = f"strengths of {len(others)} others per strength"
         together = torch.stack(list(others.values())).mean(0)
         most = max(others, key=lambda other: others[other].mean().item())
-        note = f"{most} moves most, by {others[most].mean().item():.2g}"
+        note = f"{MOST}{most} {others[most].mean().item():.2g}"
         found[LEAKED + name] = mean_score(together, unit, "test", seed=seed, notes=(note,))
     return found

@@ -22,7 +22,7 @@ def slant(p: Tensor) -> Tensor:
     """
     _, down, mixed = _second_moments(p)
     # A shape of one row leans nowhere: 0/0.
-    return torch.rad2deg(torch.arctan((0 - mixed) / torch.where(down > 0, down, torch.nan)))
+    return torch.rad2deg(torch.arctan(-mixed / torch.where(down > 0, down, torch.nan)))
 
 
 def width(p: Tensor) -> Tensor:
@@ -65,11 +65,11 @@ def _second_moments(p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 MEASURES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
-    "ink": (ink, ""),
     "slant": (slant, "°"),
     "width": (width, " px"),
     "height": (height, " px"),
     "thickness": (thickness, " px"),
+    "ink": (ink, ""),
 }
 
 
@@ -78,7 +78,7 @@ def measure_images(x: Tensor, name: str, scale: tuple[float, float] = (0.0, 1.0)
 
     Args:
         x: (B, 1, H, W), in data units; or (B, H, W).
-        name: one of ``MEASURES``: ink, slant, width, height or thickness.
+        name: one of ``MEASURES``: slant, width, height, thickness or ink.
         scale: the values that are black and white; beyond them it is no darker or brighter.
 
     Returns:
@@ -87,8 +87,9 @@ def measure_images(x: Tensor, name: str, scale: tuple[float, float] = (0.0, 1.0)
 
     >>> bar = torch.zeros(1, 1, 9, 9)
     >>> bar[..., 1:8, 3:5] = 16
-    >>> [round(measure_images(bar, name, (0, 16)).item(), 3) for name in MEASURES]
-    [0.173, 0.0, 2.0, 7.0, 1.664]
+    >>> names = "ink", "width", "height", "thickness"
+    >>> [round(measure_images(bar, name, (0, 16)).item(), 3) for name in names]
+    [0.173, 2.0, 7.0, 1.664]
     """
     low, high = scale
     p = (x.detach().double().cpu() - low) / ((high - low) or 1.0)
