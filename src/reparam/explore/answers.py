@@ -122,7 +122,6 @@ class Answers:
         given = _mask(asked.get("mask"), bits)
         given = given.view(1, *space.shape[1:]) if space.is_image else given
         mask = given.expand(space.shape)
-        model.refuse_given(mask.expand(x.shape))
         generator = _generator(asked)
         quick = _quick(model)
         assert isinstance(quick, Completer)

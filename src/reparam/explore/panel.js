@@ -26,7 +26,7 @@ function choice(label, options, onchoose) {
 function slider({ name, note = "", low, high, share = null, oninput, title = "" }) {
   const value = make("output");
   const input = make("input", {
-    type: "range", min: low, max: high, step: (high - low) / 400, "aria-label": `${name}${note ? `, ${note}` : ""}`,
+    type: "range", min: low, max: high, step: "any", "aria-label": `${name}${note ? `, ${note}` : ""}`,
   });
   const set = (now) => {
     input.value = now;
