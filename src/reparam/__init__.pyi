@@ -88,6 +88,8 @@ from .evaluation.disentanglement import mig_ceiling as mig_ceiling
 from .evaluation.disentanglement import modularity as modularity
 from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
+from .evaluation.ranking import auroc as auroc
+from .evaluation.ranking import average_precision as average_precision
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
@@ -167,6 +169,8 @@ from .presets import preset as preset
 from .train import History as History
 from .train import fit as fit
 from .train import resume as resume
+from .use.anomalies import AnomalyScores as AnomalyScores
+from .use.anomalies import anomaly_scores as anomaly_scores
 from .use.attributes import Attribute as Attribute
 from .use.attributes import Attributes as Attributes
 from .use.attributes import find_attributes as find_attributes

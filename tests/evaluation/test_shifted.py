@@ -10,7 +10,8 @@ import torch
 
 import reparam as rp
 from reparam.data import Split
-from reparam.evaluation.shifted import auroc, shifted_images, told_apart
+from reparam.evaluation.ranking import exceedance
+from reparam.evaluation.shifted import shifted_images, told_apart
 from reparam.model import Density, LogProb, Space
 from reparam.numerics import standard_normal_log_prob
 from reparam.space import check_values
@@ -81,7 +82,7 @@ def test_aurocs_by_hand():
     assert told["far"].log_p.value == -math.inf
     impossible = told_apart(model, sets, rows(1.0, 1.5), rows(-1.0, 101.0))
     assert impossible["near"].atypical == 0.5  # −∞ is left out of the typical log p
-    assert math.isnan(auroc(torch.tensor([1.0]), torch.tensor([torch.nan])))
+    assert math.isnan(exceedance(torch.tensor([1.0]), torch.tensor([torch.nan])))
 
 
 def test_aurocs_in_closed_form():

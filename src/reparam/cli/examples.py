@@ -101,18 +101,23 @@ def examples_of(
 
     if n is not None:
         positive_count("n", n)
-    if source is not None and run.moved is not None:
-        raise ValueError("data: says where the run's own data are; leave it out beside examples")
-    if source is not None and part != "test":
-        raise ValueError("split: is one of the run's own data; leave it out beside examples")
     if source is None:
         split = run.data().splits[part]
     else:
+        refuse_beside_examples(run, part)
         split = _given(source, run, label)
     if n is None and most is not None and len(split) > most:
         show_notes([f"The first {most} of {len(split)}; -n says how many."])
         n = most
     return split if n is None or n >= len(split) else split.take(slice(0, n))
+
+
+def refuse_beside_examples(run: OpenRun, part: str) -> None:
+    """ValueError where it is said which of the run's own data are meant, and others are given."""
+    if run.moved is not None:
+        raise ValueError("data: says where the run's own data are; leave it out beside examples")
+    if part != "test":
+        raise ValueError("split: is one of the run's own data; leave it out beside examples")
 
 
 def one_example(which: str, run: OpenRun, part: str = "test") -> Split:

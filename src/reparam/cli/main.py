@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from reparam import __version__
 from reparam.cli import (
+    anomaly,
     code_files,
     complete,
     denoise,
@@ -74,6 +75,7 @@ GROUPS = {
         code_files.decode,
         denoise.denoise,
         complete.complete,
+        anomaly.anomaly,
     ),
     "Edit and classify": (
         edit.interpolate,

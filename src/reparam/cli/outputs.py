@@ -23,7 +23,7 @@ from reparam.cli.tables import show_notes
 from reparam.data.contents import Array
 from reparam.data.tables.cells import quoted
 from reparam.data.tables.column_text import as_written
-from reparam.report.pictures import Brightness, grid
+from reparam.report.pictures import Brightness, Picture, grid
 from reparam.terminal import printable
 from reparam.train.folder import FILES
 from reparam.wording import EMPTY_PATH
@@ -131,6 +131,7 @@ class Result:
         width: how many are in a row of it.
         apart: columns of it with a wider gap before them.
         places: of each image of the first array in a folder.
+        picture: draws the whole picture, in place of tiles.
     """
 
     arrays: Mapping[str, Tensor | Array | Parts]
@@ -139,6 +140,7 @@ class Result:
     width: int = 1
     apart: Sequence[int] = ()
     places: Sequence[Place] = ()
+    picture: Callable[[Brightness], Picture] | None = None
 
 
 def emit(result: Result, target: Target, record: DataRecord) -> None:
@@ -150,9 +152,7 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
             x = torch.as_tensor(block["x"])
             show_notes(write_folder(path, x, result.places[rows], record))
     elif target.picture:
-        assert result.tiles is not None, "what gives none has refused pictures"
-        brightness = Brightness(record.low, record.high, record.bands)
-        picture = grid(result.tiles().cpu(), brightness, result.width, "", apart=result.apart)
+        picture = _picture(result, Brightness(record.low, record.high, record.bands))
         write_atomically(path, lambda file: Path(file).write_bytes(picture.data))
     elif path.suffix.lower() == ".npz":
         arrays = {**result.arrays, **(_names(record) if "x" in result.arrays else {})}
@@ -161,6 +161,13 @@ def emit(result: Result, target: Target, record: DataRecord) -> None:
         write_atomically(path, lambda file: _write_npz(file, arrays))
     else:
         write_atomically(path, lambda file: _write_csv(file, result, record))
+
+
+def _picture(result: Result, brightness: Brightness) -> Picture:
+    if result.picture is not None:
+        return result.picture(brightness)
+    assert result.tiles is not None, "what gives none has refused pictures"
+    return grid(result.tiles().cpu(), brightness, result.width, "", apart=result.apart)
 
 
 def recorded_sources(record: DataRecord) -> list[Path]:

@@ -4,7 +4,7 @@ from reparam.data.data_record import DataRecord, check_record, record_json
 from reparam.data.known_factors import sprites
 from reparam.data.loading import as_data, load_data
 from reparam.data.named_sets import DataUnavailable, sources
-from reparam.data.own_rows import load_rows
+from reparam.data.own_rows import load_foreign_rows, load_rows
 from reparam.data.splits import Data, Split, describe
 from reparam.data.suitability import condition, refuse_other_classes, refuse_unfit
 from reparam.data.tables.column_table import describe_columns
@@ -20,6 +20,7 @@ __all__ = [
     "describe",
     "describe_columns",
     "load_data",
+    "load_foreign_rows",
     "load_rows",
     "record_json",
     "refuse_other_classes",

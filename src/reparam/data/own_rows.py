@@ -57,6 +57,33 @@ def load_rows(
     >>> load_rows(digits.test.x[:2], digits).x.equal(digits.test.x[:2])
     True
     """
+    return _rows(source, trained_on, label, attributes, foreign=False)[0]
+
+
+def load_foreign_rows(
+    source: Any, trained_on: Data | DataRecord, *, label: str | None = None, attributes: bool = True
+) -> tuple[Split, tuple[str, ...]]:
+    """``load_rows`` of examples whose classes need not have been in training, and all classes.
+
+    The classes in training come first, with their indices, and those that are new behind them; no
+    row is left out because training left out its class. No condition of a model is made of labels
+    that are new.
+
+    Args:
+        source, trained_on, label, attributes: as of ``load_rows``.
+
+    >>> import reparam as rp
+    >>> few = rp.load_data("digits", without="8")
+    >>> split, classes = load_foreign_rows("digits", few)
+    >>> classes[-2:], (split.labels == 9).sum().item()
+    (('9', '8'), 41)
+    """
+    return _rows(source, trained_on, label, attributes, foreign=True)
+
+
+def _rows(
+    source: Any, trained_on: Data | DataRecord, label: str | None, attributes: bool, foreign: bool
+) -> tuple[Split, tuple[str, ...]]:
     recipe = trained_on.source or {}
     options = _options(source, trained_on, label, attributes)
     contents = _read_alike(source, trained_on.space, options, recipe)
@@ -75,11 +102,16 @@ def load_rows(
     contents = replace(contents, scaled=trained_on.scaled)
     contents = _of_space(contents, trained_on.space, recipe)
     notes = contents.notes if trained_on.space.columns else notes
-    contents, more = _known_labels(contents, trained_on.class_names, recipe)
+    classes = trained_on.class_names
+    if foreign:
+        contents, classes = _all_labels(contents, classes or ())
+        more: list[str] = []
+    else:
+        contents, more = _known_labels(contents, classes, recipe)
     contents = _known_attributes(contents, trained_on)
     contents, other = _known_factors(contents, trained_on.factor_names)
     split = to_split(contents.splits["examples"], contents.borrowed)
-    return replace(split, notes=(*notes, *more, *other))
+    return replace(split, notes=(*notes, *more, *other)), classes or ()
 
 
 def layout_alike(path: Path, trained_on: Data | DataRecord, label: str | None = None) -> Layout:
@@ -202,6 +234,17 @@ def _known_labels(
     assert names is not None and arrays.labels is not None
     indices = np.array([classes.index(name) for name in names], np.int64)
     return _with_examples(contents, replace(arrays, labels=indices[arrays.labels])), notes
+
+
+def _all_labels(contents: Contents, known: tuple[str, ...]) -> tuple[Contents, tuple[str, ...]]:
+    """Labels as indices of the classes in training, new ones behind them, and all their names."""
+    found, names = with_class_indices(contents)
+    arrays = found.splits["examples"]
+    if names is None or arrays.labels is None:
+        return found, known
+    classes = (*known, *(name for name in names if name not in known))
+    indices = np.array([classes.index(name) for name in names], np.int64)
+    return _with_examples(found, replace(arrays, labels=indices[arrays.labels])), classes
 
 
 def _with_examples(contents: Contents, arrays: SplitArrays) -> Contents:

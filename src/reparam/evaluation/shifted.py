@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from reparam.data import Split
 from reparam.evaluation.likelihood import log_likelihood
 from reparam.evaluation.modes import evaluating
+from reparam.evaluation.ranking import exceedance
 from reparam.evaluation.scores import Score
 from reparam.model import Density
 from reparam.space import Space
@@ -101,8 +102,8 @@ def told_apart(
     return {
         name: Told(
             score,
-            auroc(-inside, -_values(score)),
-            auroc((inside - mean).abs(), (_values(score) - mean).abs()),
+            exceedance(-inside, -_values(score)),
+            exceedance((inside - mean).abs(), (_values(score) - mean).abs()),
         )
         for name, score in found.items()
     }
@@ -111,25 +112,3 @@ def told_apart(
 def _values(score: Score) -> Tensor:
     assert score.values is not None
     return score.values
-
-
-def auroc(inside: Tensor, outside: Tensor) -> float:
-    """How often a value from outside exceeds one from inside, ties counted half.
-
-    The area under the ROC curve: 1 where a threshold tells the two apart. It is taken of ranks, so
-    that values may be infinite, and is NaN where one of them is.
-
-    Args:
-        inside: (N,).
-        outside: (M,).
-
-    >>> auroc(torch.tensor([1.0, 2.0]), torch.tensor([2.0, torch.inf]))
-    0.875
-    """
-    from sklearn.metrics import roc_auc_score
-
-    both = torch.cat([inside, outside])
-    if bool(both.isnan().any()):
-        return float("nan")
-    ranks = both.unique(return_inverse=True)[1]
-    return float(roc_auc_score(torch.arange(len(both)) >= len(inside), ranks))

@@ -105,12 +105,17 @@ class Vectors:
     def errors(self, other: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Σ of the squared errors of each row over the entries of x that are there, (B,), and how
         many these are; other names are an error of 1."""
+        squares = self.squares(other, x)
+        there = ~x.cpu().isnan() if self.space.columns else torch.ones_like(x, dtype=torch.bool)
+        return squares.flatten(1).sum(1), there.cpu().flatten(1).sum(1).double()
+
+    def squares(self, other: Tensor, x: Tensor) -> Tensor:
+        """The squared error of each entry, (B, *shape); 0 where x is missing."""
         apart = self._numbers(other) - self._numbers(x)
         if self.named:
             apart[:, self.named] = (apart[:, self.named] != 0).double()
-        there = ~x.cpu().isnan() if self.space.columns else torch.ones_like(apart, dtype=torch.bool)
-        squares = torch.where(there, apart.square(), 0.0)
-        return squares.flatten(1).sum(1), there.flatten(1).sum(1).double()
+        squares = apart.square()
+        return torch.where(x.cpu().isnan(), 0.0, squares) if self.space.columns else squares
 
     def _numbers(self, x: Tensor) -> Tensor:
         """Every entry as a number: what is missing as what stands in for it, names as indices."""

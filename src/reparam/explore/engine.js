@@ -98,6 +98,7 @@ const Program = (() => {
 
   const ZIPS = {
     pow: (a, b) => a ** b,
+    remainder: (a, b) => a - Math.floor(a / b) * b,
     maximum: (a, b) => Math.max(a, b),
     minimum: (a, b) => Math.min(a, b),
     lt: (a, b) => (a < b ? 1 : 0),

@@ -39,7 +39,7 @@ MAPS |= {
 ZIPS = {
     name: name
     for name in (
-        "add sub mul div pow maximum minimum lt le gt ge eq ne logical_and logical_or"
+        "add sub mul div pow maximum minimum lt le gt ge eq ne logical_and logical_or remainder"
     ).split()
 }
 ZIPS |= {"bitwise_and": "logical_and", "bitwise_or": "logical_or"}

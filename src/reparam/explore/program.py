@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,15 +15,19 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.module_tracker import ModuleTracker
 
 from reparam.explore.operations import HANDLERS, KEPT
 from reparam.explore.reuse import needed, shared
 from reparam.explore.storage import stored
-from reparam.explore.tracing import SERVE, Tracer
+from reparam.explore.tracing import SERVE, Tracer, Unknown
 from reparam.model import Decoder, Model
 
-MOST_OPERATIONS = 4000  # of a decode: what goes through x entry by entry has more
+Inputs = tuple[Tensor, Tensor | None]
+PRODUCTS = ("linear", "conv", "matmul")
+# Both measured by benchmarks/explore.py.
+PRODUCTS_PER_MS, ENTRIES_PER_MS = 1_000_000, 200_000
+SLOW = 150.0  # milliseconds beyond which a drag over the map is not followed any more
+MOST_OPERATIONS = 2000  # of a decode: what goes through x entry by entry has more
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class Program:
         header: steps, buffers and shapes, as ``engine.js`` reads them; it can be written as JSON.
         blob: the constants, most of them in half precision.
         products: multiplications and additions of matrices and convolutions in one decode.
+        entries: numbers that all other steps write in one.
         weights: how many numbers there are in them.
 
     >>> import reparam as rp
@@ -46,7 +53,13 @@ class Program:
     header: Mapping[str, Any]
     blob: bytes
     products: int
+    entries: int
     weights: int
+
+    @property
+    def milliseconds(self) -> float:
+        """About what a decode takes in a browser on an idle machine."""
+        return self.products / PRODUCTS_PER_MS + self.entries / ENTRIES_PER_MS
 
     @property
     def json(self) -> str:
@@ -82,10 +95,18 @@ def program_of(model: Model) -> Program:
     training = model.training
     model.eval()
     try:
-        graph = _graph_of(model)
-        tracer = Tracer(graph, HANDLERS)
         with torch.no_grad():
-            output = tracer.run()
+            inputs = _inputs(model)
+            _run_through(model, inputs)  # before the graph of a long walk takes minutes
+            tracer = Tracer(_graph_of(model, inputs), HANDLERS)
+            try:
+                output = tracer.run()
+            except Unknown as unknown:
+                part = unknown.part or _run_through(model, inputs, unknown.operation)
+                raise ValueError(
+                    "model: expected a decoder of operations that a page can run, got "
+                    f"{unknown.operation} in {part}; {SERVE}"
+                ) from None
     finally:
         model.train(training)
     return _program(model, tracer, output)
@@ -96,7 +117,7 @@ def _program(model: Decoder, tracer: Tracer, output: int) -> Program:
     steps = needed(tracer.steps, output)
     read = {buffer for step in steps for buffer in step[2]} | {output}
     constants = {at: made for at, made in tracer.constants.items() if at in read}
-    own = [*tracer.inputs, *constants, output]
+    own = list(dict.fromkeys([*tracer.inputs, *constants, output]))
     places = shared(steps, tracer.buffers, own)
     buffers = {places[at]: tracer.buffers[at] for at in places}
     blob, entries = stored({places[at]: made for at, made in constants.items()})
@@ -111,8 +132,9 @@ def _program(model: Decoder, tracer: Tracer, output: int) -> Program:
             [name, places[out], [places[at] for at in reads], p] for name, out, reads, p in steps
         ],
     }
+    sizes = [tracer.buffers[out][0] for name, out, _, _ in steps if name not in PRODUCTS]
     weights = sum(made.value.numel() for made in constants.values() if made.weight)
-    return Program(header, blob, tracer.products, weights)
+    return Program(header, blob, tracer.products, sum(sizes), weights)
 
 
 def _condition(model: Decoder, buffer: int | None) -> dict[str, Any] | None:
@@ -132,53 +154,78 @@ class _Decoding(nn.Module):
         return self.model.decode(code, c)
 
 
-class _Counting(TorchDispatchMode):
-    """Stops what takes too many operations, and says in which part it was."""
+class _Found(Exception):
+    """An operation has been run."""
 
-    def __init__(self, tracker: ModuleTracker) -> None:
+
+class _Watch(TorchDispatchMode):
+    """Stops what takes too many operations, or one of them, and says which part of a model runs it.
+
+    Parts whose methods are called by other names than ``forward`` stand in no graph.
+    """
+
+    def __init__(self, model: Model, stop: str) -> None:
         super().__init__()
-        self.tracker, self.count = tracker, 0
+        self.parts = {id(part): (name, part) for name, part in model.named_modules() if name}
+        self.stop, self.count = stop, 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         self.count += 1
+        if str(func).split(".")[1] == self.stop:
+            raise _Found(self._running())
         if self.count > MOST_OPERATIONS:
-            part = max(self.tracker.parents - {"Global"}, key=len, default="decode")
             raise ValueError(
                 f"model: expected a decode of at most {MOST_OPERATIONS} operations in a page, got "
-                f"more, the last of them in {part.removeprefix('_Decoding.model.')}; {SERVE}"
+                f"more, the last of them in {self._running()}; {SERVE}"
             )
         return func(*args, **(kwargs or {}))
 
+    def _running(self) -> str:
+        """The part whose method is being run, innermost."""
+        frame = inspect.currentframe()
+        while frame is not None:
+            name, part = self.parts.get(id(frame.f_locals.get("self")), ("", None))
+            if part is not None:
+                return f"{name} ({type(part).__name__})"
+            frame = frame.f_back
+        return "the model's decode"
 
-def _refuse_walks(model: Decoder, code: Tensor, c: Tensor | None) -> None:
-    """ValueError of decoders of very many operations, before their graph takes minutes."""
-    with ModuleTracker() as tracker, _Counting(tracker):
-        _Decoding(model)(code, c)
+
+def _run_through(model: Decoder, inputs: Inputs, stop: str = "") -> str:
+    """The part that first runs an operation, if ``decode`` runs it by this name."""
+    try:
+        with _Watch(model, stop):
+            model.decode(*inputs)
+    except _Found as found:
+        return str(found)
+    return "the model's decode"
 
 
-def _graph_of(model: Decoder) -> ExportedProgram:
-    """``decode`` as a graph of ATen operations, those that are kept whole in ``KEPT``."""
-    indices = model.code_space.kind == "levels"
+def _inputs(model: Decoder) -> Inputs:
+    """One code and one condition."""
     code = model.anchor.new_zeros((1, *model.code_space.shape))
-    c = None
-    if model.conditional and model.space.attributes is not None:
-        precise = code.device.type != "mps"  # which has no float64
-        c = torch.zeros(1, model.space.attributes, device=code.device)
-        c = c.double() if precise else c
-    elif model.conditional:
-        c = torch.zeros(1, dtype=torch.int64, device=code.device)
-    code = code.long() if indices else code
+    code = code.long() if model.code_space.kind == "levels" else code
+    if not model.conditional:
+        return code, None
+    if model.space.attributes is None:
+        return code, torch.zeros(1, dtype=torch.int64, device=code.device)
+    wide = torch.float32 if code.device.type == "mps" else torch.float64  # which it has not
+    return code, torch.zeros(1, model.space.attributes, dtype=wide, device=code.device)
+
+
+def _graph_of(model: Decoder, inputs: Inputs) -> ExportedProgram:
+    """``decode`` as a graph of ATen operations, those of ``KEPT`` whole."""
     table = torch.export.default_decompositions()
     for operation in list(table):
         if operation.name().removeprefix("aten::").split(".")[0] in KEPT:
             table.pop(operation)
     try:
-        with torch.no_grad():
-            _refuse_walks(model, code, c)
-            exported = torch.export.export(_Decoding(model), (code, c), strict=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+            exported = torch.export.export(_Decoding(model), inputs, strict=False)
             return exported.run_decompositions(table)
-    except ValueError:
-        raise
     except Exception as error:
         first = str(error).strip().split("\n")[0]
         raise ValueError(

@@ -21,7 +21,11 @@ MOST_POSITIONS = 2**24  # of one tensor, beyond which a page would run out of me
 
 
 class Unknown(Exception):
-    """An operation, or a form of it, that the page does not know."""
+    """An operation, or a form of it, that the page does not know; in which part, if a forward."""
+
+    def __init__(self, operation: str = "", part: str = "") -> None:
+        super().__init__(operation)
+        self.operation, self.part = operation, part
 
 
 class Value(NamedTuple):
@@ -110,11 +114,11 @@ class Tracer:
             return target(*args, **kwargs)
         handler = self.handlers.get(name)
         if handler is None or drawn:
-            raise self._refused(node)
+            raise self._unknown(node)
         try:
             return handler(self, node, args, kwargs)
         except Unknown:
-            raise self._refused(node) from None
+            raise self._unknown(node) from None
 
     @staticmethod
     def name_of(node: fx.Node) -> str:
@@ -131,16 +135,13 @@ class Tracer:
     def on_cpu(args: Any) -> Any:
         return pytree.tree_map_only(Tensor, Tensor.cpu, args)
 
-    def _refused(self, node: fx.Node) -> ValueError:
-        part = "the model's decode"
+    def _unknown(self, node: fx.Node) -> Unknown:
+        part = ""
         for path, kind in (node.meta.get("nn_module_stack") or {}).values():
             if path.count("."):
                 name = kind if isinstance(kind, str) else kind.__name__
                 part = f"{path.removeprefix('model.')} ({name.rpartition('.')[2]})"
-        return ValueError(
-            "model: expected a decoder of operations that a page can run, got "
-            f"{self.name_of(node)} in {part}; {SERVE}"
-        )
+        return Unknown(self.name_of(node), part)
 
     # Buffers
 

@@ -114,7 +114,7 @@ def grid(
         apart: columns with a wider gap before them.
         tile: smallest and largest side of an image, in pixels.
     """
-    parts = [_resize(brightness.bytes(part), *tile) for part in tiles.split(TILES_AT_ONCE)]
+    parts = [resized(brightness.bytes(part), *tile) for part in tiles.split(TILES_AT_ONCE)]
     pixels, crisp = np.concatenate([part for part, _ in parts]), parts[0][1]
     n, height, width, channels = pixels.shape
     space, edge = (max(3, round(gap * max(height, width))), 1) if gap else (0, 0)
@@ -135,7 +135,7 @@ def grid(
     return png(canvas[..., :channels] if opaque else canvas, alt, crisp)
 
 
-def _resize(tiles: Bytes, smallest: int, largest: int) -> tuple[Bytes, bool]:
+def resized(tiles: Bytes, smallest: int, largest: int) -> tuple[Bytes, bool]:
     """Small tiles enlarged by a whole factor, large ones reduced; and whether pixels stay crisp."""
     side = max(tiles.shape[1:3])
     if side > largest:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from reparam.batching import in_batches
 from reparam.data import Split
+from reparam.evaluation.ranking import exceedance
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
-from reparam.evaluation.shifted import auroc
 from reparam.inspection import Judgment
 from reparam.model import Density, Generator
 from reparam.report import queries
@@ -115,7 +115,7 @@ def _compared(judgment: Judgment, sets: Mapping[str, Tensor]) -> list[str]:
 
 def _preferred(judgment: Judgment, ones: Tensor, others: Tensor) -> float:
     """How often one of the ones is taken for data rather than one of the others."""
-    return auroc(ones, others) if judgment.energy else auroc(others, ones)
+    return exceedance(ones, others) if judgment.energy else exceedance(others, ones)
 
 
 def _constant(model: Generator) -> list[str]:
