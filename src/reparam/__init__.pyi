@@ -174,6 +174,8 @@ from .use.anomalies import anomaly_scores as anomaly_scores
 from .use.attributes import Attribute as Attribute
 from .use.attributes import Attributes as Attributes
 from .use.attributes import find_attributes as find_attributes
+from .use.clusters import Clusters as Clusters
+from .use.clusters import cluster as cluster
 from .use.directions import Direction as Direction
 from .use.directions import Directions as Directions
 from .use.directions import attribute_directions as attribute_directions
@@ -183,9 +185,11 @@ from .use.editing import classify as classify
 from .use.editing import interpolate as interpolate
 from .use.editing import redraw as redraw
 from .use.editing import traverse as traverse
+from .use.editing import traverse_plane as traverse_plane
 from .use.editing import variations as variations
-from .use.imputation import Imputation as Imputation
 from .use.imputation import impute as impute
+from .use.missing_part import Imputation as Imputation
+from .use.missing_part import complete as complete
 
 __version__: str
 from .distributions.index_codes import PointMass as PointMass

@@ -85,6 +85,15 @@ class Distribution(ABC):
         """Of each entry of a draw, where a closed form exists."""
         return None
 
+    @property
+    def by_entry(self) -> Distribution | None:
+        """What draws are distributed by, where their entries are independent; None elsewhere.
+
+        Its ``log_prob_terms`` have a column for each entry of x, and its log-density is that of the
+        draws, not a bound on it.
+        """
+        return None
+
     def table(self) -> Tensor | None:
         """Probabilities of all levels, (B, entries, K), where discrete entries are independent."""
         return None

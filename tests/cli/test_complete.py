@@ -31,8 +31,8 @@ def test_a_picture_shows_original_given_part_and_draws_in_a_row(reparam, runs, t
 
 
 def test_models_that_do_not_complete_are_refused(reparam, runs, tmp_path):
-    code, _, error = reparam("complete", runs / "vae", "-o", tmp_path / "x.png")
-    assert code == 2 and "VAE does not complete; use an autoregressive model" in error
+    code, _, error = reparam("complete", runs / "ae", "-o", tmp_path / "x.png")
+    assert code == 2 and "Autoencoder does not complete; use vae, an autoregressive model" in error
     code, _, _ = reparam("complete", runs / "made", "--keep", 1.5, "-o", tmp_path / "x.png")
     assert code == 2 and not (tmp_path / "x.png").exists()
 
@@ -104,9 +104,8 @@ def test_a_mask_is_not_overwritten(reparam, runs, tmp_path):
 
 
 def test_it_is_said_where_all_or_nothing_is_given(reparam, runs, tmp_path):
-    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "ones.png")
     for words, said in (
-        (["--mask", tmp_path / "ones.png"], "The mask is black: its brightest is 1, where white"),
+        (["--keep", 0], "Nothing is given, so that all is drawn"),
         (["--box", "0,0,8,8"], "Nothing is given, so that all is drawn"),
         (["--keep", 1], "Nothing is drawn, as all is given"),
     ):
@@ -119,7 +118,8 @@ def test_the_brightness_of_a_mask_is_the_mean_of_its_colors(reparam, runs, tmp_p
     Image.new("RGB", (8, 8), (0, 255, 0)).save(tmp_path / "green.png")
     words = ["-n", 1, "--mask", tmp_path / "green.png", "-o", tmp_path / "x.npz"]
     code, text, error = reparam("complete", runs / "made", *words)
-    assert code == 0 and "its brightest is 85, where" in " ".join(text.split()), error
+    assert code == 2 and "nothing of it is white: its brightest is 85, where" in error
+    assert "say --keep 0" in error and not (tmp_path / "x.npz").exists()
 
 
 @pytest.mark.parametrize("value, dtype", [(65535, np.uint16), (1, np.float32), (0, np.uint16)])
@@ -130,7 +130,7 @@ def test_of_deep_masks_of_one_value_zero_alone_is_known(reparam, runs, tmp_path,
     if value:
         assert code == 2 and f"mask: every value is {value}, which may be black or white" in error
     else:
-        assert code == 0 and "The mask is black" in text, error
+        assert code == 2 and "mask: nothing of it is white: its brightest is 0" in error
 
 
 def test_only_so_many_are_drawn_at_once_and_rows_alike_whichever_stand_beside(
@@ -193,3 +193,33 @@ def test_what_no_part_can_be_is_refused(reparam, runs, tmp_path):
         code, _, error = reparam("complete", runs / "made", *words, "-o", tmp_path / "x.png")
         assert code == 2 and said in error, error
         assert not (tmp_path / "x.png").exists()
+
+
+def test_a_vae_completes_by_chains_and_says_how(reparam, runs, tmp_path):
+    import reparam as rp
+
+    words = ["complete", runs / "vae", "--draws", 3, "--box", "2,2,4,4", "--steps", 12]
+    code, text, error = reparam(*words, "-n", 2, "-o", tmp_path / "x.npz")
+    assert code == 0 and "2 x 3 completions" in text, error
+    assert "by chains of 12 steps, of whose proposals by q(z|x)" in " ".join(text.split())
+    assert "model's order" not in text
+    x = np.load(tmp_path / "x.npz")["x"].reshape(2, 3, 8, 8)
+    test = rp.load_data("digits").test.x[:2].numpy()
+    drawn = np.zeros((8, 8), bool)
+    drawn[2:6, 2:6] = True
+    assert (x[..., ~drawn] == test[..., ~drawn]).all()
+    assert not (x[..., drawn] == test[..., drawn]).all() and not (x[:, 0] == x[:, 1]).all()
+    assert reparam(*words, "-o", tmp_path / "one.npz", "-n", 1)[0] == 0  # whichever stand beside
+    assert (np.load(tmp_path / "one.npz")["x"] == x[0].reshape(3, 1, 8, 8)).all()
+    assert reparam(*words, "-n", 2, "-o", f"{tmp_path}/folder/")[0] == 0
+    assert len(list((tmp_path / "folder").rglob("*.png"))) == 6
+
+
+def test_steps_are_those_of_chains_alone(reparam, runs, tmp_path):
+    words = ["--steps", 5, "-o", tmp_path / "x.npz"]
+    code, _, error = reparam("complete", runs / "made", *words)
+    assert code == 2 and "steps: of chains, by which Autoregressive does not draw" in error
+    code, _, error = reparam("complete", runs / "vae", "--sampling-steps", 5, "-o", words[-1])
+    assert code == 2 and "VAE is no diffusion model" in error
+    code, _, error = reparam("complete", runs / "vae", "--steps", 0, "-o", words[-1])
+    assert code == 2 and "steps: expected" in error and not (tmp_path / "x.npz").exists()

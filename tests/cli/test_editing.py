@@ -82,6 +82,43 @@ def test_a_single_image_file_is_an_example(reparam, made, tmp_path):
     assert np.allclose(one[0], every[3], rtol=1e-5)
 
 
+def test_a_plane_has_the_second_entry_upwards(reparam, made, tmp_path):
+    out = tmp_path / "p.npz"
+    words = ["traverse", made / "rgb", 1, "--plane", "2,0", "--steps", 3, "--reach", 1]
+    code, text, err = reparam(*words, "-o", out)
+    assert code == 0 and "dimensions 2, 0 of 1, 3 x 3 steps" in " ".join(text.split()), err
+    stored = np.load(out)
+    data, model = rp.load_data(made / "photos", size=(6, 5)), rp.load(made / "rgb")
+    code_of = model.encode(data.test.x[1:2])
+    assert (np.diff(stored["z0"].reshape(3, 3)[:, 0]) < 0).all()  # the largest in the top row
+    assert (np.diff(stored["z2"].reshape(3, 3)[0]) > 0).all()
+    for at in range(9):
+        moved = code_of.clone()
+        moved[0, 2], moved[0, 0] = float(stored["z2"][at]), float(stored["z0"][at])
+        expected = model.decode(moved)[0].numpy()
+        assert np.allclose(stored["x"][at], expected, atol=1e-3)
+    assert reparam(*words, "-o", tmp_path / "p.png")[0] == 0
+    width, height = Image.open(tmp_path / "p.png").size
+    assert 0.6 < width / height < 1  # 3 x 3 images of 6 x 5 pixels
+    assert reparam(*words, "-o", f"{tmp_path}/folder/")[0] == 0
+    assert len(list((tmp_path / "folder").rglob("*z2-z0*.png"))) == 9
+    assert reparam("traverse", made / "table", "--plane", "0,1", "-o", tmp_path / "t.csv")[0] == 2
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--plane", "1,1"], "plane: expected two entries of the code, as 0,1, got '1,1'"),
+        (["--plane", "1"], "plane: expected two entries"),
+        (["--plane", "0,7"], "dimension: expected 0 to 2, got 7"),
+        (["--plane", "0,1", "--dimension", 1], "plane, dimension: expected one of them"),
+    ],
+)
+def test_planes_that_there_are_not_are_refused(reparam, made, tmp_path, words, message):
+    code, _, error = reparam("traverse", made / "rgb", *words, "-o", tmp_path / "p.png")
+    assert code == 2 and message in error and not (tmp_path / "p.png").exists()
+
+
 def test_traversals_go_as_far_as_the_codes_spread(reparam, made, tmp_path):
     out = tmp_path / "t.npz"
     words = ["traverse", made / "cvae", 5, "--dimension", 1, "--steps", 5, "--reach", 2]

@@ -206,8 +206,8 @@ def test_tables_without_a_header_stay_without(reparam, tmp_path):
         (("ae", []), "Autoencoder draws no missing cells given the others; use a VAE"),
         (("vae", ["--draws", 0]), "draws: expected a positive whole number"),
         (("vae", ["--steps", 0]), "steps: expected a positive whole number"),
-        (("vae", ["--keep", 0.5, "--steps", 9]), "steps: of chains that fill the missing cells"),
-        (("vae", ["--keep", 0.5]), "VAE does not complete; use an autoregressive model"),
+        (("vae", ["--keep", 1.5]), "keep: expected a share"),
+        (("ae", ["--keep", 0.5]), "Autoencoder does not complete; use vae"),
     ],
 )
 def test_what_cannot_be_filled_is_refused_in_a_line(made, reparam, tmp_path, words, message):

@@ -11,10 +11,10 @@ from scipy import stats
 from torch import Tensor
 
 from reparam.distributions.densities import (
-    DequantizedNormalDensity,
     NormalDensity,
     StandardNormalDensity,
 )
+from reparam.distributions.dequantized import DequantizedNormalDensity
 from reparam.distributions.masses import BernoulliMass, DiscretizedLogisticMass
 from reparam.model import Distribution
 

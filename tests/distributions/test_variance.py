@@ -12,11 +12,10 @@ from scipy import stats
 from reparam.bijections.base import Bijection
 from reparam.bijections.elementwise import Standardize
 from reparam.distributions.densities import (
-    DequantizedNormalDensity,
     NormalDensity,
-    OptimalNormalDensity,
     StandardNormalDensity,
 )
+from reparam.distributions.dequantized import DequantizedNormalDensity, OptimalNormalDensity
 from reparam.distributions.masses import (
     BernoulliMass,
     CategoricalMass,

@@ -11,7 +11,7 @@ import reparam as rp
 from reparam.evaluation.modes import evaluating
 from reparam.report.pictures import Brightness
 from reparam.report.section import Shown
-from reparam.report.sections import entrywise
+from reparam.report.sections import completions, entrywise
 from reparam.report.trained import TrainedModel
 
 
@@ -66,12 +66,20 @@ def test_models_get_the_pictures_they_define(data):
         entry("vae", data, latent_dim=2),
         entry("pixel-cnn", data, width=4, layers=1),
         entry("made", data, hidden=(8,), orders=2),  # completes, but has no factors by entry
+        entry("ae", data, latent_dim=2),
+        entry("pixel-vae", data, width=4, layers=1),  # whose entries depend on each other given z
     ]
     with evaluating([e.model for e in entries]):
         cards = entrywise.build(Shown(data, entries))
-    assert [(card.model, len(card.figures)) for card in cards] == [(1, 3), (2, 1)]
+        completed = completions.build(Shown(data, entries))
+    assert [(card.model, len(card.figures)) for card in cards] == [(1, 2)]
     captions = " ".join(caption for card in cards for caption, _ in card.figures)
-    assert "bits" in captions and "Receptive fields" in captions and "half" in captions
+    assert "bits" in captions and "Receptive fields" in captions
+    assert [(card.model, len(card.figures)) for card in completed] == [(0, 2), (1, 2), (2, 2)]
+    (box, _), (half, _) = completed[0].figures
+    assert "a box in the middle" in box and "the lower half" in half
+    assert "by chains of 100 steps" in box
+    assert all("chains" not in caption for card in completed[1:] for caption, _ in card.figures)
 
 
 def test_brightness_reaches_from_black_to_white():

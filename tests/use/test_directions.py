@@ -4,7 +4,9 @@ import pytest
 import torch
 
 import reparam as rp
+from reparam.evaluation.rows import chosen_rows
 from reparam.model import Codec, Space
+from reparam.use.edit_scores import _read_out
 
 ROWS, RHO = 200, 0.7
 NAMES = ("a", "b", "c")
@@ -178,6 +180,53 @@ def test_a_class_that_is_the_condition_changes_it_and_nothing_else():
         rp.edit(model, x, direction, strength=0.5, c=c)
     with pytest.raises(ValueError, match="c: "):
         rp.edit(model, x, direction, strength=1)
+
+
+def test_a_condition_is_scored_by_what_it_changes_of_the_others_where_it_changes():
+    """c is added to every pixel: of 20 rows with c = 0, 1 and 2, those with 2 already stay."""
+    rng = torch.Generator().manual_seed(3)
+    labels = torch.arange(60) % 3
+    x = 5 * torch.rand(60, 1, 4, 4, generator=rng, dtype=torch.float64)
+    split = rp.Split(x, labels=labels)
+    data = rp.Data(split, split, split, Space((1, 4, 4), "real", classes=3), "k")
+
+    class Brighter(Identity):
+        def decode(self, code, c=None):
+            return code * (1 - c.double().view(-1, 1, 1, 1) / 4)  # within black and white
+
+    model = Brighter(data.space, conditional=True)
+    directions = rp.attribute_directions(model, data, ["2", "ink"])
+    scores = rp.edit_quality(model, data, directions, names=["2"])
+    assert list(scores) == ["leaked_2"] and scores["leaked_2"].n == 40
+    low, high = x.aminmax()
+    low, high = float(low), float(high)
+    others = labels != 2
+
+    def ink(scaled):
+        return ((scaled - low) / (high - low)).clamp(0, 1).mean((1, 2, 3))
+
+    change = ink(x / 2) - ink(x * (1 - labels.view(-1, 1, 1, 1) / 4))
+    expected = change[others].abs().mean() / directions["ink"].unit
+    assert scores["leaked_2"].value == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("rows", [30, 120, 2000])
+def test_read_outs_are_ridge_regressions_in_whichever_form_is_smaller(rows):
+    """40 entries: fewer rows than entries, fewer than ten for each, and enough."""
+    rng = torch.Generator().manual_seed(4)
+    z = torch.randn(rows, 40, generator=rng, dtype=torch.float64)
+    a = z[:, :2] @ torch.tensor([[1.0, 0.5], [0, 2]]).double()
+    a += 0.1 * torch.randn(rows, 2, generator=rng, dtype=torch.float64)
+    split = rp.Split(z, attributes=a)
+    data = rp.Data(split, split, split, Space((40,), "real"), "z", attribute_names=("a", "b"))
+    model = Identity(data.space)
+    directions = rp.attribute_directions(model, data, ["a", "b"])
+    found = _read_out(model, split, directions, ["a", "b"], seed=0)
+    used = chosen_rows(rows, 250_000, 0)
+    z, a = (t[used] - t[used].mean(0) for t in (z, a))
+    ridge = 40 * z.square().mean() if rows < 400 else 0.0
+    expected = torch.linalg.solve(z.T @ z + ridge * torch.eye(40).double(), z.T @ a)
+    assert torch.allclose(found, expected, atol=1e-8)
 
 
 def test_a_number_that_is_part_of_the_condition_moves_alone():

@@ -368,3 +368,23 @@ def test_influence_is_how_far_x_moves():
     with torch.no_grad():
         pixels.slopes[:, 1] *= 1e-3
     assert influence(pixels, codes).alive.tolist() == [True, False]
+
+
+def test_a_plane_of_two_entries_is_a_traversal_of_each_in_its_middle():
+    model = rp.build("vae", rp.Space((6,), "real"), latent_dim=3, hidden=(5,), seed=0).double()
+    x = torch.randn(2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    first, second = torch.linspace(-1, 1, 4).double(), torch.linspace(-2, 2, 3).double()
+    with torch.no_grad():
+        code = model.eval().encode(x)
+    grid = rp.traverse_plane(model, x, (2, 0), first, second)
+    assert grid.shape == (2, 3, 4, 6)
+    for i in range(2):
+        own = torch.tensor([[code[i, 2], 7.0]])
+        line = rp.traverse(model, x[i : i + 1], [0], second[None])[0, 0]
+        across = rp.traverse_plane(model, x[i : i + 1], (2, 0), own[0, :1].double(), second)
+        assert torch.allclose(across[0, :, 0], line)
+    for said, dimensions in (("two entries", (1, 1)), ("two entries", (1,)), ("0 to 2", (0, 3))):
+        with pytest.raises(ValueError, match=said):
+            rp.traverse_plane(model, x, dimensions, first, second)
+    with pytest.raises(ValueError, match="second: expected some values"):
+        rp.traverse_plane(model, x, (0, 1), first, second[:0])

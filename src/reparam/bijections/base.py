@@ -38,6 +38,7 @@ class Bijection(nn.Module, ABC):
     context_features: int = 0  # F: numbers (B, F) that it takes for every row
     takes: Shape | None = None  # the shape of a row of x; None: any, and z has the same
     costs: ClassVar[Costs]
+    entrywise: bool = False  # whether each entry is mapped alone, so that there are ``factors``
     learns: bool = False  # whether numbers of it are set by the first training rows
 
     @property

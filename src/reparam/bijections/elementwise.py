@@ -33,7 +33,7 @@ class Standardize(Float64Buffers, Bijection):
     ([[0.0, 1.0]], -2.773)
     """
 
-    costs = OF_ENTRIES
+    costs, entrywise = OF_ENTRIES, True
 
     def __init__(self, space: Space) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ class StandardizeColumns(Float64Buffers, Bijection):
     ([[2.0, 0.0]], [0.0])
     """
 
-    costs = OF_ENTRIES
+    costs, entrywise = OF_ENTRIES, True
 
     def __init__(self, space: Space) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, Token
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.data import DataRecord, Split
-    from reparam.model import Completer, Model
+    from reparam.model import Model
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 FEW = 8  # examples in a picture where no number is asked for
@@ -82,7 +82,8 @@ def complete(
         int | None, Parameter(help="Completions of each example; none: 4, of a table with holes 1.")
     ] = None,
     steps: Annotated[
-        int | None, Parameter(help="Of the Markov chains that fill a table; none: 100.")
+        int | None,
+        Parameter(help="Of the Markov chains by which VAEs draw; none: 100."),
     ] = None,
     sampling_steps: Annotated[
         int | None,
@@ -102,10 +103,11 @@ def complete(
     A picture has the original, the given part and the completions in a row. A text table with
     missing cells comes back as it is written, but for these.
     """
-    from reparam.cli.fill import Source, fill
+    from reparam.cli.fill import Source, fill, show_chains
     from reparam.cli.folders import places, several
     from reparam.cli.outputs import Result, Target, beside, emit
-    from reparam.model import Completer, positive_count
+    from reparam.model import Completer, Generator, positive_count
+    from reparam.use.missing_part import STEPS, why_not
 
     opened = where.open(run)
     model, record = opened.model, opened.record
@@ -117,42 +119,45 @@ def complete(
                 " out"
             )
         source = Source(examples, label, split)
-        draws, steps = 1 if draws is None else draws, 100 if steps is None else steps
+        draws, steps = 1 if draws is None else draws, STEPS if steps is None else steps
         return fill(opened, source, target, n, draws, steps, seed)
-    if steps is not None:
-        raise ValueError("steps: of chains that fill the missing cells of a table; leave it out")
     draws = 4 if draws is None else draws
     positive_count("draws", draws)
-    if not isinstance(model, Completer):
-        raise ValueError(f"{run}: {_no_completer(model)}")
+    reason = why_not(model)
+    if reason is not None:
+        raise ValueError(f"{run}: {reason}")
+    if steps is not None and isinstance(model, Completer):
+        raise ValueError(f"steps: of chains, by which {_name(model)} does not draw; leave it out")
     if sampling_steps is not None:
-        model = cast("Completer", Drawing(sampling_steps=sampling_steps).of(model))
+        assert isinstance(model, Generator)  # as all are that complete
+        model = Drawing(sampling_steps=sampling_steps).of(model)
     found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
     claimed = target.claim([p for place in places(found) for p in several(place, draws)])
     part = given.entries(record.space.shape)
-    x = _completions(model, found, part, draws, seed)  # (n, draws, *shape)
-    show_notes(unseen(part) if model.in_order else filter(None, [model.approximates]))
+    asked = Asked(part, draws, STEPS if steps is None else steps, seed)
+    x, accepted = _completions(model, found, asked)  # (n, draws, *shape)
+    show_notes(_remarks(model, part))
     each = {name: values.repeat(draws, 0) for name, values in beside(found, record).items()}
     tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
     arrays = {"x": x.flatten(0, 1)} | each
     result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
     emit(result, target, record)
     show(f"{len(found)} x {draws} completions in {told(out)}")
+    if accepted is not None:
+        show_chains(asked.steps, accepted)
 
 
-def _no_completer(model: Model) -> str:
-    """Why a model draws no rest of x given a part, and which does."""
-    from reparam.model import Encoder
+def _name(model: Model) -> str:
+    return type(model).__name__
 
-    name = type(model).__name__
-    if not isinstance(model, Encoder) or model.code_space.kind != "levels":
-        return f"{name} does not complete; use an autoregressive model or ddpm"
-    if not model.space.is_image:
-        return f"{name} does not complete vectors; use an autoregressive model, as made"
-    return (
-        f"{name} has no autoregressive prior of its codes to complete by; train with "
-        "second_stage=pixel-cnn, gated-pixel-cnn, transformer or made"
-    )
+
+def _remarks(model: Model, part: Tensor) -> list[str]:
+    """What is to be known of completions by the model of such a part."""
+    from reparam.model import Completer
+
+    if isinstance(model, Completer) and not model.in_order:
+        return [model.approximates] if model.approximates else []
+    return unseen(part, isinstance(model, Completer))
 
 
 def _in_rows(original: Tensor, given: Tensor, x: Tensor, gray: float) -> Tensor:
@@ -210,33 +215,57 @@ def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
         )
     if not white.any():
         brightest = pixels[0].mean(0).max()
-        show_notes([f"The mask is black: its brightest is {brightest:.3g}, where white is 255."])
+        raise ValueError(
+            f"mask: nothing of it is white: its brightest is {brightest:.3g}, where white is 255; "
+            "to draw all of the image, say --keep 0"
+        )
     return white.expand(shape)
 
 
-def unseen(given: Tensor) -> list[str]:
+def unseen(given: Tensor, in_order: bool = True) -> list[str]:
     """What to know where nothing is to be done, or what is given comes after what is drawn."""
     if given.all():
         return ["Nothing is drawn, as all is given."]
     if not given.any():
         return ["Nothing is given, so that all is drawn."]
     flat = given[0].flatten() if given.ndim == 3 else given
-    if bool((flat[1:] <= flat[:-1]).all()):
+    if not in_order or bool((flat[1:] <= flat[:-1]).all()):
         return []
     return ["Entries are drawn in the model's order: what is given after one does not act on it."]
 
 
-def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed: int) -> Tensor:
+@dataclass(frozen=True)
+class Asked:
+    """What is drawn of each example.
+
+    Args:
+        part: the given entries as True, (*shape).
+        draws: how many.
+        steps: of a chain, for models that draw by chains.
+        seed: of the draws.
+    """
+
+    part: Tensor
+    draws: int
+    steps: int
+    seed: int
+
+
+def _completions(model: Model, split: Split, asked: Asked) -> tuple[Tensor, float | None]:
+    """Completions (n, draws, *shape), and the share of accepted proposals of chains."""
     import torch
 
     from reparam.batching import slices
     from reparam.evaluation.rows import seeded_batches
     from reparam.news import listening
     from reparam.progress import bar
+    from reparam.use.missing_part import complete as draw
 
+    draws = asked.draws
     parts: list[Tensor] = []
+    shares: list[float] = []
     with bar("completing") as watch:
-        rows = seeded_batches(model, split, seed, max(1, AT_ONCE // draws))
+        rows = seeded_batches(model, split, asked.seed, max(1, AT_ONCE // draws))
         for (x, c, _), own_noise in rows:
             done, each = sum(map(len, parts)) / len(split), len(x) / len(split)
             drawn: list[Tensor] = []
@@ -247,16 +276,12 @@ def _completions(model: Completer, split: Split, given: Tensor, draws: int, seed
 
             with own_noise, listening(within):  # of a row in all its draws, one after the other
                 for part in slices(0, draws, AT_ONCE):
-                    drawn.append(_some(model, x, c, given, part.stop - part.start))
+                    count = part.stop - part.start
+                    found = draw(model, x, asked.part, c, draws=count, steps=asked.steps)
+                    drawn.append(found.x.cpu())
+                    shares += [found.acceptance] * len(x) * count if found.steps else []
             parts.append(torch.cat(drawn, 1))
-    return torch.cat(parts)
-
-
-def _some(model: Completer, x: Tensor, c: Tensor | None, given: Tensor, draws: int) -> Tensor:
-    """So many completions of each of a few examples, (n, draws, *shape)."""
-    labels = None if c is None else c.repeat_interleave(draws, 0)
-    drawn = model.complete(x.repeat_interleave(draws, 0), given, labels)
-    return drawn.cpu().unflatten(0, (len(x), draws))
+    return torch.cat(parts), sum(shares) / len(shares) if shares else None
 
 
 def _gray(record: DataRecord) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from reparam.cli.drawing import steps_shown
 from reparam.cli.examples import (
@@ -20,13 +20,16 @@ from reparam.cli.examples import (
 )
 from reparam.cli.options import Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
-from reparam.cli.starts import OfDraws, decoder, spread, starts
+from reparam.cli.starts import OfDraws, Start, decoder, spread, starts
 from reparam.cli.tables import score_table, show, told
 from reparam.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
+    from reparam.cli.folders import Place
     from reparam.cli.outputs import Result
     from reparam.data import DataRecord, Split
     from reparam.evaluation.latents import Axes
@@ -35,6 +38,14 @@ if TYPE_CHECKING:
 MOST_ROWS = 16  # and columns of a picture, where nothing else is asked for
 ROWS_AT_ONCE = 100  # examples classified between two signs of life
 Steps = Annotated[int, Parameter(help="How many x on the way, both ends included.")]
+
+
+def _pair(kind: object, tokens: Sequence[Token]) -> tuple[int, int]:
+    asked = tokens[0].value
+    words = [word.strip() for word in asked.split(",")]
+    if len(words) != 2 or not all(map(str.isdecimal, words)) or int(words[0]) == int(words[1]):
+        raise ValueError(f"plane: expected two entries of the code, as 0,1, got {asked!r}")
+    return int(words[0]), int(words[1])
 
 
 def interpolate(
@@ -89,6 +100,15 @@ def traverse(
         list[int] | None,
         option(metavar="INT", help="Entry of the code, from 0; repeatable; none: the strongest."),
     ] = None,
+    plane: Annotated[
+        tuple[int, int] | None,
+        Parameter(
+            converter=_pair,
+            n_tokens=1,
+            metavar="INT,INT",
+            help="Two entries, in a grid: the first to the right, the second upwards.",
+        ),
+    ] = None,
     out: Out = "traversal.png",
     steps: Steps = 9,
     reach: Annotated[
@@ -102,15 +122,17 @@ def traverse(
 ) -> None:
     """Decode an example while one entry of its code moves and the others stay: a row for each.
 
+    With --plane two entries move at once, in a grid of all pairs of values.
+
     It is the first one, unless you say which; of a model that makes no codes of examples, as a
     GAN, it is a draw of z.
     """
     import torch
 
-    from reparam.cli.folders import several
     from reparam.cli.outputs import Result, Target, emit
     from reparam.model import Encoder, positive_count
     from reparam.use.editing import traverse as along
+    from reparam.use.editing import traverse_plane as in_plane
 
     opened = where.open(run)
     record, model = opened.record, decoder(opened, own=True)
@@ -118,23 +140,44 @@ def traverse(
     if not 0 <= reach < math.inf:
         raise ValueError(f"reach: expected a finite number of at least 0, got {reach}")
     positive_count("steps", steps)
+    if plane and dimension:
+        raise ValueError("plane, dimension: expected one of them, got both")
     if example is None and isinstance(model, Encoder):
         example = "0"
     (start,) = starts(opened, (example,), split, label, seed)
     mean, deviation, axes = spread(opened, model, start, seed)
-    chosen = dimension or _strongest(axes)
+    chosen = list(plane or dimension or _strongest(axes))
     for one in chosen:
         if not 0 <= one < len(mean):
             raise ValueError(f"dimension: expected 0 to {len(mean) - 1}, got {one}")
-    rows = [start.place._replace(name=f"{start.place.name[:-4]}-z{one}.png") for one in chosen]
-    places = target.claim([step for row in rows for step in several(row, steps)])
     values = mean[chosen, None] + deviation[chosen, None] * torch.linspace(-reach, reach, steps)
-    x = along(model, start.x, chosen, values, start.c)[0].flatten(0, 1).cpu()
-    number = torch.tensor(chosen).repeat_interleave(steps)
-    arrays = {"x": x, "dimension": number, "value": values.flatten()}
+    rows = _rows_of(start, chosen, steps, plane is not None)
+    places = target.claim(rows)
+    if plane is None:
+        x = along(model, start.x, chosen, values, start.c)[0].flatten(0, 1).cpu()
+        number = torch.tensor(chosen).repeat_interleave(steps)
+        arrays = {"x": x, "dimension": number, "value": values.flatten()}
+    else:
+        upwards = values[1].flip(0)  # the largest on top
+        x = in_plane(model, start.x, chosen, values[0], upwards, start.c)[0].flatten(0, 1).cpu()
+        pairs = torch.cartesian_prod(upwards, values[0]).flip(1)
+        arrays = {"x": x} | {f"z{one}": pairs[:, i] for i, one in enumerate(chosen)}
     emit(Result(arrays, record.columns, lambda: x, steps, places=places), target, record)
-    listed = ", ".join(map(str, chosen))
-    show(f"dimensions {listed} of {start.name}, {steps} steps each, in {told(out)}")
+    listed, each = ", ".join(map(str, chosen)), f"{steps} x {steps}" if plane else f"{steps}"
+    show(
+        f"dimensions {listed} of {start.name}, {each} steps{' each' * (not plane)}, in {told(out)}"
+    )
+
+
+def _rows_of(start: Start, chosen: list[int], steps: int, plane: bool) -> list[Place]:
+    """The files of a traversal in a folder: by entry, or of the pair of them by row."""
+    from reparam.cli.folders import several
+
+    stem = start.place.name[:-4]
+    names = ["-".join(f"z{one}" for one in chosen)] if plane else [f"z{one}" for one in chosen]
+    count = steps * steps if plane else steps
+    rows = [start.place._replace(name=f"{stem}-{name}.png") for name in names]
+    return [step for row in rows for step in several(row, count)]
 
 
 def classify(
@@ -214,18 +257,14 @@ def _table(split: Split, log_p: Tensor, found: Tensor, record: DataRecord) -> Re
 
 def _by_class(split: Split, found: Tensor, names: tuple[str, ...], record: DataRecord) -> Result:
     """A row of images, or a folder of them, for every class that was found."""
-    import torch
-
     from reparam.cli.folders import places
-    from reparam.cli.outputs import Result
+    from reparam.cli.outputs import Result, padded
 
     rows = [split.x[found == c][:MOST_ROWS] for c in found.unique().tolist()]
     width = max(map(len, rows))
-    blank = split.x.new_full((1, *split.x.shape[1:]), record.low)
-    padded = [torch.cat([row, *[blank] * (width - len(row))]) for row in rows]
+    tiles = padded(rows, width, record.low)
     classes = [names[c] for c in found.tolist()]
     below = [p._replace(name=f"{c}/{p.name}") for c, p in zip(classes, places(split), strict=True)]
-    tiles = torch.cat(padded)
     return Result({"x": split.x}, tiles=lambda: tiles, width=width, places=below)
 
 

@@ -104,9 +104,7 @@ def edit(
     direction = directions[name]
     strengths = _strengths(direction, to, strength, start, until, steps)
     shown = one_example(example, opened, split)
-    places = target.claim(
-        several(place_of(shown, example), 1 if to is not None else len(strengths))
-    )
+    places = target.claim(several(place_of(shown, example), len(strengths)))
     c = condition_of(opened, shown, label)
     x = _edited(model, shown, direction, strengths, to, c)
     beside = {"strength": strengths} if to is None else {}
@@ -284,7 +282,7 @@ def _show_all(
         most = leaked.notes[0].removeprefix(MOST) if leaked is not None else "—"
         unit = "condition" if one.conditional else one.said
         rows.append((name, unit, _short(moved), _short(leaked), most, directions.nearest(name)))
-    header = ("attribute", "strength 1", "moved", "leaked", "most of it", "cosine")
+    header = ("attribute", "unit", "moved", "leaked", "most of it", "cosine")
     show(rows_table(header, rows))
     show(
         f"{directions.method}, from {directions.examples:,} training examples; attributes explain "

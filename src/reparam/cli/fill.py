@@ -157,10 +157,15 @@ def _emit(run: OpenRun, split: Split, x: Tensor, target: Target) -> None:
 def _show_chains(imputed: Imputation) -> None:
     if imputed.steps is None or imputed.acceptance is None:
         show("drawn exactly")
-        return
-    steps = counted(imputed.steps, "step")
+    else:
+        show_chains(imputed.steps, imputed.acceptance)
+
+
+def show_chains(steps: int, accepted: float) -> None:
+    """How chains drew, and what to do where they hardly moved."""
     show(
-        f"by chains of {steps}, of whose proposals by q(z|x) {imputed.acceptance:.1%} were accepted"
+        f"by chains of {counted(steps, 'step')}, of whose proposals by q(z|x) {accepted:.1%} were "
+        "accepted"
     )
-    if imputed.acceptance < FEW:
-        show_notes([f"Few proposals are accepted: try more steps, --steps {10 * imputed.steps}."])
+    if accepted < FEW:
+        show_notes([f"Few proposals are accepted: try more steps, --steps {10 * steps}."])

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from reparam import __version__
 from reparam.cli import (
     anomaly,
+    cluster,
     code_files,
     complete,
     denoise,
@@ -83,6 +84,7 @@ GROUPS = {
         edit_attributes.edit,
         vary.vary,
         edit.classify,
+        cluster.cluster,
     ),
     "Play": (explore.explore,),
 }

@@ -183,6 +183,12 @@ def in_rows(shown: Sequence[Tensor], most: int) -> Tensor:
     return torch.cat([row for block in zip(*blocks, strict=True) for row in block])
 
 
+def padded(rows: Sequence[Tensor], width: int, blank: float) -> Tensor:
+    """Rows of examples one below the other, blank where one has fewer than so many."""
+    empty = blank + torch.zeros_like(rows[0][:1])
+    return torch.cat([torch.cat([row, *[empty] * (width - len(row))]) for row in rows])
+
+
 def beside(split: Split, record: DataRecord) -> dict[str, Array]:
     """What tells which examples these are: classes, factors, and files or numbers of rows."""
     found: dict[str, Array] = {}

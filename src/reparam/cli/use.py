@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -12,7 +12,6 @@ from reparam.cli.drawing import AS_IT_DRAWS, Drawing, steps_shown
 from reparam.cli.examples import (
     WIDEST,
     Attributes,
-    ClassName,
     Count,
     Input,
     Label,
@@ -22,7 +21,7 @@ from reparam.cli.examples import (
     codec,
     examples_of,
 )
-from reparam.cli.options import Draw, Force, Seed
+from reparam.cli.options import Draw, Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import show, told
 
@@ -34,20 +33,29 @@ if TYPE_CHECKING:
     from reparam.progress import Watch
 
 
+OF_EACH = 8  # samples of each of several classes, where no number is asked for
+
+
 def sample(
     run: Run,
     /,
     *,
-    n: Annotated[int, Parameter(name="-n", help="How many.")] = 64,
+    n: Annotated[
+        int | None,
+        Parameter(name="-n", help="How many; none: 64, of each of several classes 8."),
+    ] = None,
     out: Out = "samples.png",
-    label: ClassName = None,
+    label: Annotated[
+        list[str] | None,
+        option(metavar="CLASS", help="Class, for a conditional model; repeatable: a row of each."),
+    ] = None,
     attribute: Attributes = None,
     drawing: Drawing = AS_IT_DRAWS,
     seed: Seed = 0,
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Draw new examples x ~ p(x) from a run's model."""
+    """Draw new examples x ~ p(x) from a run's model; of several classes as many of each."""
     import torch
 
     from reparam.cli.folders import numbered
@@ -60,12 +68,16 @@ def sample(
     target = Target.of(out, force, record)
     if not isinstance(model, Generator):
         raise ValueError(f"{run}: {type(model).__name__} does not generate; use a density or a VAE")
-    positive_count("n", n)
+    classes: Sequence[str | None] = label or (None,)
+    each = n if n is not None else 64 if len(classes) == 1 else OF_EACH
+    positive_count("n", each)
+    n = each * len(classes)
     model = drawing.of(model)
     draw = drawing.draw(model)
     places = target.claim(numbered(n))
     generator = torch.Generator(model.anchor.device).manual_seed(seed)
-    c = asked_condition(model, label, attribute, n, record)
+    asked = [asked_condition(model, one, attribute, each, record) for one in classes]
+    c = None if asked[0] is None else torch.cat([one for one in asked if one is not None])
     c = model.draw_condition(n, generator) if c is None else c
     with bar("sampling") as watch:
         parts = Parts(n, _drawn(model, draw, n, c, generator, watch))
@@ -73,7 +85,7 @@ def sample(
             {"x": parts, **conditions(c, record)},
             record.columns,
             lambda: torch.cat(list(parts.each)),
-            math.ceil(math.sqrt(n)),
+            math.ceil(math.sqrt(n)) if len(classes) == 1 else each,
             places=places,
         )
         emit(result, target, record)

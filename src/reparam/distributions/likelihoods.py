@@ -16,11 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
-from reparam.distributions.densities import (
-    DequantizedNormalDensity,
-    NormalDensity,
-    OptimalNormalDensity,
-)
+from reparam.distributions.densities import NormalDensity
+from reparam.distributions.dequantized import DequantizedNormalDensity, OptimalNormalDensity
 from reparam.distributions.masses import (
     BernoulliMass,
     CategoricalMass,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -28,6 +29,10 @@ class Mass(Parametric):
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
         return self.log_mass(x).flatten(1)
+
+    @property
+    def by_entry(self) -> Self:
+        return self
 
     def table(self) -> Tensor:
         like = self._parameters()[0]
@@ -140,6 +145,10 @@ class CategoricalMass(Parametric):
     def variance(self) -> Tensor:
         levels = self._levels.view(-1, *[1] * (self.logits.ndim - 2))
         return (self.logits.softmax(1) * (levels - self.center.unsqueeze(1)).square()).sum(1)
+
+    @property
+    def by_entry(self) -> Self:
+        return self
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return numerics.categorical_draw(self.logits, 1, generator).to(self.logits.dtype)

@@ -42,6 +42,10 @@ class MixedDistribution(Distribution):
     def center(self) -> Tensor:
         return torch.cat([part.center for part in self.parts], 1)[:, self.order]
 
+    @property
+    def by_entry(self) -> MixedDistribution:
+        return self
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return torch.cat([part.rsample(generator) for part in self.parts], 1)[:, self.order]
 

@@ -52,6 +52,13 @@ class Transformed(Distribution):
         variance, slope = self.base.variance, self.bijection.slope
         return None if variance is None or slope is None else variance * slope.square().to(variance)
 
+    @property
+    def by_entry(self) -> Transformed | None:
+        base = self.base.by_entry
+        if base is None or not self.bijection.entrywise:
+            return None
+        return Transformed(base, self.bijection, self.context)
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return self.bijection.inverse(self.base.rsample(generator), self.context)[0]
 

@@ -33,6 +33,7 @@ class Direction:
         step: (*code_space.shape) in float64, what strength 1 adds to the code; None: the attribute
             is part of the condition.
         scale: the values of x that are black and white, by which images are measured.
+        excludes: columns of the condition, those of the other classes of its group.
     """
 
     attribute: Attribute
@@ -40,7 +41,7 @@ class Direction:
     mean: float
     step: Tensor | None
     scale: tuple[float, float] = (0.0, 1.0)
-    _excluded: tuple[int, ...] = ()  # columns of a condition, of the other classes of its group
+    excludes: tuple[int, ...] = ()
 
     @property
     def conditional(self) -> bool:
@@ -49,9 +50,9 @@ class Direction:
 
     @property
     def said(self) -> str:
-        """What strength 1 is, in words."""
+        """What strength 1 adds, with its unit."""
         if self.attribute.whole_way:
-            return "whole way"
+            return "0 → 1"
         return f"{self.unit:.3g}{self.attribute.unit}"
 
 
@@ -280,11 +281,11 @@ def other_condition(c: Tensor | None, direction: Direction, by: Tensor) -> Tenso
             f"strength: {direction.attribute.name!r} is a condition of this model, and nothing "
             "lies between two classes: expected 0 or 1"
         )
-    chosen = by.to(c.device) == 1
+    chosen = (by == 1).to(c.device)
     if c.ndim == 1:
         return torch.where(chosen, index, c)
     changed = c.clone()
-    changed[:, list(direction._excluded)] = 0
+    changed[:, list(direction.excludes)] = 0
     changed[:, index] = 1
     return torch.where(chosen[:, None], changed, c)
 

@@ -180,18 +180,62 @@ def traverse(
         )
     code = _real_code(model, x, c)
     codes = code.flatten(1)
-    for one in dimension:
-        if not 0 <= one < codes.shape[1]:
-            raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")
+    _refuse_absent(dimension, codes)
     moved = codes[:, None, None].repeat(1, *values.shape, 1)
     for row, (one, along) in enumerate(zip(dimension, values.to(codes), strict=True)):
         moved[:, row, :, one] = along
-    if c is not None:
-        given = model._condition(c, len(code))
-        c = None if given is None else given.repeat_interleave(values.numel(), 0)
-    rows = moved.view(-1, *code.shape[1:])
-    decoded = in_batches(model.decode, rows_at_once(model.space), rows, c)
-    return decoded.unflatten(0, (len(code), *values.shape))
+    return _decoded(model, code, moved, c)
+
+
+@torch.no_grad()
+def traverse_plane(
+    model: Decoder,
+    x: Tensor,
+    dimensions: Sequence[int] | Tensor,
+    first: Tensor,
+    second: Tensor,
+    c: Tensor | None = None,
+) -> Tensor:
+    """x decoded while two entries of its code take all pairs of values and the others stay.
+
+    Args:
+        model: any codec with real codes, or a decoder, as a GAN.
+        x: (B, *shape), in data units; of a decoder without an encoder codes,
+            (B, *code_space.shape).
+        dimensions: which two entries of the code, from 0, of the code flattened.
+        first: (S,), of the first entry, in units of the code.
+        second: (R,), of the second one.
+        c: the condition of x.
+
+    Returns:
+        (B, R, S, *shape): a row for each value of the second entry.
+
+    Raises:
+        ValueError: not two entries, no such entry, no values for it, or codes that are indices.
+
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> model = rp.build("pca", data.space, latent_dim=8)
+    >>> _ = rp.fit(model, data, progress=False)
+    >>> values = torch.linspace(-9, 9, 5)
+    >>> rp.traverse_plane(model, data.test.x[:2], (0, 1), values, values[:3]).shape
+    torch.Size([2, 3, 5, 1, 8, 8])
+    """
+    pair = as_tensor(dimensions, "dimensions")
+    if pair.shape != (2,) or pair.is_floating_point() or pair[0] == pair[1]:
+        raise ValueError(f"dimensions: expected two entries of a code, as 0, 1, got {dimensions!r}")
+    first, second = as_tensor(first, "first"), as_tensor(second, "second")
+    for name, values in (("first", first), ("second", second)):
+        if values.ndim != 1 or not len(values):
+            raise ValueError(f"{name}: expected some values (S,), got shape {tuple(values.shape)}")
+    code = _real_code(model, x, c)
+    codes = code.flatten(1)
+    across, up = pair.tolist()
+    _refuse_absent((across, up), codes)
+    moved = codes[:, None, None].repeat(1, len(second), len(first), 1)
+    moved[..., across] = first.to(codes)
+    moved[..., up] = second.to(codes)[:, None]
+    return _decoded(model, code, moved, c)
 
 
 @torch.no_grad()
@@ -350,6 +394,23 @@ def _real_code(model: Decoder, x: Tensor, c: Tensor | None) -> Tensor:
     _refuse_others(model, Decoder, "codes, as an autoencoder or a VAE")
     _refuse_indices(model)
     return model.encode(x, c) if isinstance(model, Encoder) else model.prepare_code(x)
+
+
+def _decoded(model: Decoder, code: Tensor, moved: Tensor, c: Tensor | None) -> Tensor:
+    """What moved codes (B, R, S, F) are decoded to, (B, R, S, *shape), each under its own c."""
+    if c is not None:
+        given = model._condition(c, len(code))
+        each = moved.shape[1] * moved.shape[2]
+        c = None if given is None else given.repeat_interleave(each, 0)
+    rows = moved.view(-1, *code.shape[1:])
+    decoded = in_batches(model.decode, rows_at_once(model.space), rows, c)
+    return decoded.unflatten(0, moved.shape[:3])
+
+
+def _refuse_absent(dimensions: Sequence[int], codes: Tensor) -> None:
+    for one in dimensions:
+        if not 0 <= one < codes.shape[1]:
+            raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")
 
 
 def _refuse_others(model: object, kind: type[Model], what: str) -> None:

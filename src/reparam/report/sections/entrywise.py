@@ -1,5 +1,4 @@
-"""The section of single pixels: what surprised a model, what it completes, and what one pixel's
-factor sees."""
+"""The section of single pixels: what surprised a model, and what one pixel's factor sees."""
 
 from __future__ import annotations
 
@@ -10,34 +9,29 @@ from torch import Tensor
 
 from reparam.batching import rows_at_once
 from reparam.data import Data
-from reparam.model import Completer, Density, Generator
+from reparam.model import Density
 from reparam.report import queries
 from reparam.report.pictures import Brightness, Picture, grid
 from reparam.report.section import Card, Section, Shown, images
-from reparam.report.selection import SMALL, examples, names
+from reparam.report.selection import examples, names
 
-EXAMPLES, DRAWS = 8, 3
+EXAMPLES = 8
 FIELD_EXAMPLES = 8  # whose gradients are averaged
 DECADES = 4.0  # of gradients, from white to black
 
 
 def build(shown: Shown) -> list[Card]:
-    """Surprise maps, completions from the top half and receptive fields of image models.
-
-    For every density whose log p(x) comes by entry, and every model that completes.
-    """
+    """Surprise maps and receptive fields of image models whose log p(x) comes by entry."""
     data = shown.data
     rows = examples(data.test, EXAMPLES, shown.seed)
     surprises = {i: _surprise(model, data, rows, shown.seed) for i, _, model in shown.of(Density)}
     brightest = max((float(s.max()) for s in surprises.values() if s is not None), default=0.0)
     cards = []
-    for index, label, model in shown.of(Generator):
+    for index, label, model in shown.of(Density):
         pictures, surprise = [], surprises.get(index)
-        if isinstance(model, Density) and surprise is not None:
+        if surprise is not None:
             pictures.append(_surprise_picture(shown, rows, label, surprise, brightest))
             pictures.append(_field_picture(data, label, model))
-        if isinstance(model, Completer):
-            pictures.append(_completion_picture(shown, rows, label, model))
         if pictures:
             cards.append(Card(index, label, pictures))
     return cards
@@ -65,27 +59,6 @@ def _surprise_picture(
         else "Surprise of every pixel under what is before it, brighter where it is larger"
     )
     return caption, picture
-
-
-def _completion_picture(
-    shown: Shown, rows: Tensor, label: str, model: Completer
-) -> tuple[str, Picture]:
-    """The given upper half above, then the original and draws of the rest."""
-    data, brightness = shown.data, shown.brightness
-    x = data.test.x[rows]
-    given = torch.zeros(data.space.shape, dtype=torch.bool)
-    given[:, : data.space.shape[1] // 2] = True
-    c = queries.condition(model, data.test, rows)
-    generator = queries.seeded_generator(shown.seed)
-    drawn = [
-        queries.in_data_units(model.complete(x, given, c, generator=generator))
-        for _ in range(DRAWS)
-    ]
-    x, gray = queries.in_data_units(x), (brightness.low + brightness.high) / 2
-    tiles = torch.cat([x, torch.where(given, x, gray), *drawn])
-    alt = f"{label}: completions of {names(data, rows)} from their upper half"
-    picture = grid(tiles, brightness, len(rows), alt, tile=SMALL)
-    return "Test images, the half that is given, and three draws of the rest", picture
 
 
 def _field_picture(data: Data, label: str, model: Density) -> tuple[str, Picture]:
@@ -153,8 +126,8 @@ def _factors(model: Density, data: Data, x: Tensor, rows: slice) -> Tensor:
 SECTION: Section = Section(
     "entrywise",
     "Pixel by pixel",
-    """Models whose log p(x) is a sum over pixels say which of them were hard, what one of them
-depends on, and how an image whose upper half is given may go on. Test images chosen with seed {{
+    """Models whose log p(x) is a sum over pixels say which of them were hard, and what one of
+them depends on. Test images chosen with seed {{
 seed }}.""",
     build,
     "entrywise.html.j2",

@@ -1,0 +1,109 @@
+"""Clusters of codes, against data that have them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+import reparam as rp
+from reparam.use.clusters import _KMeans
+
+CENTERS = torch.tensor([[0.0, 0.0, 0.0], [12.0, 0.0, 0.0], [0.0, 12.0, 0.0]])
+
+
+@pytest.fixture(scope="module")
+def data() -> rp.Data:
+    """Three groups of 60, 90 and 150 far apart, each a class."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0] * 60 + [1] * 90 + [2] * 150)
+    x = CENTERS[labels] + torch.randn(300, 3, generator=generator)
+    return rp.load_data((x.numpy(), labels.numpy()))
+
+
+@pytest.fixture(scope="module")
+def model(data: rp.Data) -> rp.PCA:
+    model = rp.build("pca", data.space, latent_dim=2)
+    rp.fit(model, data, progress=False)
+    return model
+
+
+@pytest.mark.parametrize("method", ["kmeans", "mixture"])
+@pytest.mark.parametrize("k", [3, "auto"])
+def test_groups_that_are_far_apart_are_found(data, model, method, k):
+    found = rp.cluster(model, data, k, method=method)
+    assert len(found.sizes) == 3 and len(found.bic) == (0 if k == 3 else 20)
+    labels = data.test.labels
+    for number in range(3):
+        assert len(labels[found.assigned == number].unique()) == 1
+    sizes = torch.bincount(data.train.labels)
+    largest = int(labels[found.assigned == 0][0])
+    assert sizes[largest] == sizes.max()  # the largest comes first
+    assert found.sizes.tolist() == torch.bincount(found.assigned).tolist()
+    assert {name: score.value for name, score in found.scores.items()} == {
+        "adjusted_rand": pytest.approx(1),
+        "adjusted_mutual_information": pytest.approx(1),
+    }
+
+
+def test_typical_examples_are_the_nearest_to_their_center(data, model):
+    found = rp.cluster(model, data, 3)
+    codes = model.encode(data.test.x).double()
+    for number, rows in enumerate(found.typical(4)):
+        own = found.assigned == number
+        distances = (codes - found.centers[number]).norm(dim=1)
+        assert torch.allclose(found.distance[own], distances[own], atol=1e-4)
+        assert own[rows].all() and (distances[rows].diff() >= 0).all()
+        assert distances[rows[-1]] <= distances[own].sort().values[3] + 1e-6
+
+
+def test_the_distance_in_a_mixture_is_that_of_mahalanobis(data, model):
+    """Of one normal its squared mean over the training codes is their width."""
+    found = rp.cluster(model, data, 1, method="mixture", split="train")
+    assert (found.distance.square().mean()).item() == pytest.approx(2, rel=1e-4)
+
+
+def test_the_bic_of_k_means_is_that_of_its_normals():
+    codes = np.random.default_rng(0).normal(size=(40, 2))
+    codes[:10] += 8
+    fitted = _KMeans.fit(codes, 2, 0)
+    own, _ = fitted.nearest(codes)
+    variance = ((codes - fitted.centers[own]) ** 2).mean()
+    shares = np.bincount(own) / 40
+    log_l = sum(
+        math.log(shares[j]) + stats.multivariate_normal(fitted.centers[j], variance).logpdf(code)
+        for code, j in zip(codes, own, strict=True)
+    )
+    assert fitted.bic(codes) == pytest.approx(6 * math.log(40) - 2 * log_l)
+
+
+def test_noise_is_one_cluster(model):
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(1))
+    alone = rp.load_data(x.numpy())
+    for method in ("kmeans", "mixture"):
+        found = rp.cluster(model, alone, "auto", method=method)
+        assert len(found.sizes) == 1 and found.scores == {}
+
+
+def test_other_examples_are_assigned_and_empty_clusters_stay(data, model):
+    other = data.test.take(torch.tensor([0]))
+    found = rp.cluster(model, data, 3, split=other)
+    assert found.assigned.shape == (1,) and found.sizes.sum() == 1 and len(found.sizes) == 3
+    rows: list[Tensor] = found.typical(5)
+    assert sorted(map(len, rows)) == [0, 0, 1]
+
+
+def test_what_cannot_be_clustered_is_refused(data, model):
+    made = rp.build("made", data.space, hidden=(4,))
+    with pytest.raises(ValueError, match="model: expected one with codes.* got Autoregressive"):
+        rp.cluster(made, data, 3)
+    with pytest.raises(ValueError, match="k: expected a positive whole number"):
+        rp.cluster(model, data, 0)
+    with pytest.raises(ValueError, match=f"k: expected at most the {len(data.train)} training"):
+        rp.cluster(model, data, 1000)
+    with pytest.raises(ValueError, match="method: expected kmeans or mixture"):
+        rp.cluster(model, data, 3, method="ward")
