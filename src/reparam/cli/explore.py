@@ -12,10 +12,10 @@ from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import named, show, show_notes, told
 
 if TYPE_CHECKING:
-    from reparam.explore.subject import Subject
+    from socket import socket as Socket
 
-SLOW = 150  # milliseconds for a picture in the page, above which serving is better
-PRODUCTS_PER_SECOND = 1e9  # that a page multiplies and adds, about; benchmarks/explore.py measures
+    from reparam.explore.server import Bound
+
 MISSING = "explore: needs Starlette and uvicorn; install them with: pip install 'reparam[explore]'"
 
 
@@ -46,28 +46,33 @@ def explore(
 
     It is served on this machine until Ctrl-C; with --page it is one file that needs no server.
     """
-    from reparam.explore.subject import Subject
-
     if page is not None:
         _refuse_page(page, force)
-    else:
-        word = _check_place(host, port, token)
-    opened = where.open(run)
-    name = opened.path.resolve().name
-    if page is not None:
-        _write(opened, name, page)
-    else:
-        _serve(Subject(opened.model, opened.data(), name), host, port, word, browser)
+        _write(where.open(run), page)
+        return
+    word = _check_place(host, port, token)
+    from reparam.explore.server import Bound, listen
+
+    socket = listen(host, port)
+    try:
+        bound = Bound(host, socket.getsockname()[1], word)
+        _serve(where.open(run), socket, bound, browser)
+    finally:
+        socket.close()
 
 
 def _refuse_page(page: Path, force: bool) -> None:
     from reparam.atomic import check_place
+    from reparam.checkpoint import RUN_FILE
+    from reparam.train.folder import FILES
 
     if page.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"page: expected a name ending in .html, got {str(page)!r}")
     check_place(page)
     if page.exists() and not force:
         raise ValueError(f"page: {page} exists already; choose another name or --force")
+    if (page.parent / RUN_FILE).exists() and page.name in FILES:
+        raise ValueError(f"page: {page} is of the run in {page.parent}; choose another name")
 
 
 def _check_place(host: str, port: int, token: str | None) -> str | None:
@@ -89,47 +94,44 @@ def _check_place(host: str, port: int, token: str | None) -> str | None:
     return None if token is None else make_token(token)
 
 
-def _write(run: OpenRun, name: str, page: Path) -> None:
+def _write(run: OpenRun, page: Path) -> None:
     from reparam.checkpoint import write_text
     from reparam.explore.page import page_file
-    from reparam.explore.program import program_of
+    from reparam.explore.program import SLOW, program_of
     from reparam.explore.subject import Subject
 
     program = program_of(run.model)
-    subject = Subject(run.model, run.data(), name, in_file=True)
+    subject = Subject(run.model, run.data(), run.path.resolve().name, in_file=True)
     text = page_file(subject, program)
     write_text(page, text)
     show(f"{told(page)}: {len(text.encode()) / 1e6:.2f} MB, opens in any browser")
-    took = 1000 * program.products / PRODUCTS_PER_SECOND
-    if took > SLOW:
+    if program.milliseconds > SLOW:
         show_notes(
             [
-                f"A picture takes about {took:.0f} ms in the page; served it is faster: "
-                f"reparam explore {run.path}"
+                f"A picture takes about {program.milliseconds:.0f} ms in the page; served it takes "
+                f"less: reparam explore {run.path}"
             ]
         )
 
 
-def _serve(subject: Subject, host: str, port: int, token: str | None, browser: bool) -> None:
+def _serve(run: OpenRun, socket: Socket, bound: Bound, browser: bool) -> None:
     import webbrowser
 
-    from reparam.explore.server import Bound, application, listen, serve
+    from reparam.explore.server import application, serve
+    from reparam.explore.subject import Subject
     from reparam.interrupt import Terminated
 
-    socket = listen(host, port)
+    name = run.path.resolve().name
+    app = application(Subject(run.model, run.data(), name), bound)
+
+    def ready() -> None:
+        show(f"{told(bound.address)}  (Ctrl-C ends it)")
+        if browser:
+            webbrowser.open(bound.address)
+
     try:
-        bound = Bound(host, socket.getsockname()[1], token)
-        app = application(subject, bound)
-
-        def ready() -> None:
-            show(f"{told(bound.address)}  (Ctrl-C ends it)")
-            if browser:
-                webbrowser.open(bound.address)
-
         serve(app, socket, ready)
     except Terminated:
         raise
     except KeyboardInterrupt:
-        show(f"{named(subject.name)} is no longer served")
-    finally:
-        socket.close()
+        show(f"{named(name)} is no longer served")

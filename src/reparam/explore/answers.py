@@ -18,7 +18,8 @@ from torch import Tensor
 from reparam.data import Split, load_rows
 from reparam.explore.facts import packed
 from reparam.explore.subject import Subject
-from reparam.model import Codec, Completer, Generator, LatentVariable
+from reparam.model import Codec, Generator, LatentVariable
+from reparam.use.missing_part import complete, why_not
 
 DEVIATIONS = 20  # of codes, beyond which they are clamped
 MOST = 16  # samples or completions in one answer
@@ -113,20 +114,18 @@ class Answers:
         place of the first byte, in base64.
         """
         model, space = self.subject.model, self.subject.data.space
-        if not isinstance(model, Completer):
-            raise ValueError("complete: this model does not complete x")
+        reason = why_not(model)
+        if reason is not None:
+            raise ValueError(f"complete: {reason}")
         count = _whole(asked, "n", 1, MOST + 1) or 1
-        row = self._example(asked)
-        x = self.subject.examples.x[row].repeat(count, *[1] * len(space.shape))
+        x = self.subject.examples.x[self._example(asked)]
         bits = math.prod(space.shape[1:]) if space.is_image else space.dimension
         given = _mask(asked.get("mask"), bits)
         given = given.view(1, *space.shape[1:]) if space.is_image else given
-        mask = given.expand(space.shape)
-        generator = _generator(asked)
-        quick = _quick(model)
-        assert isinstance(quick, Completer)
-        found = quick.complete(x, mask, self._condition(asked, count), generator=generator)
-        return self._shown(found.cpu())
+        quick = _quick(model) if isinstance(model, Generator) else model
+        c, generator = self._condition(asked, 1), _generator(asked)
+        found = complete(quick, x, given.expand(space.shape), c, draws=count, generator=generator)
+        return self._shown(found.x[0].cpu())
 
     def _shown(self, x: Tensor) -> bytes:
         """Pixels (N, H, W, 1 or 3) from black to white, or rows in float64."""

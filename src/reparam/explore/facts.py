@@ -13,6 +13,7 @@ from reparam.model import Codec, Completer, Density, Generator, LatentVariable
 from reparam.report.colors import class_colors
 from reparam.report.pictures import grid
 from reparam.report.selection import class_names, drawn_classes
+from reparam.use.missing_part import why_not
 
 LOW, HIGH = 0.005, 0.995  # quantiles of codes between which a slider moves
 WIDER = 0.15  # of this range, on either side
@@ -47,7 +48,7 @@ def facts(subject: Subject, in_file: bool = False) -> Facts:
         "examples": _examples(subject, in_file),
         "draws": isinstance(subject.decoder, LatentVariable),
         "samples": isinstance(model, Generator),
-        "completes": isinstance(model, Completer),
+        "completes": why_not(model) is None,
         "in_order": isinstance(model, Completer) and model.in_order,
         "density": isinstance(model, Density),
         "encodes": isinstance(subject.decoder, Codec),

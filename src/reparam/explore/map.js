@@ -113,7 +113,7 @@ class LatentMap {
     const ringed = Boolean(this.backdrop);
     pen.globalAlpha = ringed ? 1 : 0.72;
     pen.strokeStyle = style.getPropertyValue("--page");
-    pen.lineWidth = 1;
+    pen.lineWidth = 0.6;
     const order = this.shown.map((_, row) => row);
     for (const row of order) {
       const label = this.labels ? this.labels[row] : null;
@@ -121,7 +121,7 @@ class LatentMap {
       const [x, y] = this.pixel(this.shown[row]);
       pen.fillStyle = this.color(label, style);
       pen.beginPath();
-      pen.arc(x, y, radius, 0, 7);
+      pen.arc(x, y, ringed ? radius + 0.7 : radius, 0, 7);
       pen.fill();
       if (ringed) pen.stroke();
     }
