@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 import reparam as rp
-from reparam.explore.page import page_file
 from reparam.explore.program import program_of
+from reparam.explore.rendering import page_file
 from reparam.explore.server import Bound, application, listen
 from reparam.explore.subject import Subject
 

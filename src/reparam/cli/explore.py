@@ -96,8 +96,8 @@ def _check_place(host: str, port: int, token: str | None) -> str | None:
 
 def _write(run: OpenRun, page: Path) -> None:
     from reparam.checkpoint import write_text
-    from reparam.explore.page import page_file
     from reparam.explore.program import SLOW, program_of
+    from reparam.explore.rendering import page_file
     from reparam.explore.subject import Subject
 
     program = program_of(run.model)

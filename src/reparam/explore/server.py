@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reparam.explore.answers import Answers
 from reparam.explore.facts import facts
-from reparam.explore.page import Page, served_page
+from reparam.explore.rendering import Page, served_page
 from reparam.explore.subject import Subject
 
 JSON_BYTES, UPLOAD_BYTES = 64 * 1024, 10 * 1024 * 1024

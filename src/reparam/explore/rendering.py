@@ -90,7 +90,7 @@ def as_json(values: Facts) -> Markup:
 
 
 def _render(**about: Any) -> str:
-    return without_blank_lines(_environment().get_template("page.html.j2").render(about))
+    return without_blank_lines(_environment().get_template("explorer.html.j2").render(about))
 
 
 def _script(in_file: bool) -> str:
