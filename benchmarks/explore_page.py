@@ -151,6 +151,7 @@ def measured(browser: Any, address: str, rounds: int) -> str:
     tab.close()
     return (
         f"{statistics.median(taken):.1f} ms, 95 % below {taken[int(0.95 * len(taken))]:.1f}, least "
-        f"{taken[0]:.1f}; {pictures} pictures in a drag over {POSITIONS} positions in {drag:.1f} s; "
+        f"{taken[0]:.1f}; {pictures} pictures in a drag over {POSITIONS} "
+        f"positions in {drag:.1f} s; "
         f"opens in {opening:.2f} s"
     )
