@@ -139,6 +139,12 @@ def test_encode_gives_codes_of_examples_and_draws(client, vae):
     refused(client.post("/encode", json={}), 400, "from 0 to 39")
 
 
+def test_examples_come_as_they_are(client, vae):
+    found = client.post("/example", json={"example": 7})
+    assert found.content == vae.brightness.bytes(vae.examples.x[7:8]).tobytes()
+    refused(client.post("/example", json={"example": 40}), 400, "from 0 to 39")
+
+
 def test_conditions_are_checked_and_used(cvae):
     client = client_of(cvae)
     code = [0.5, -0.5]
@@ -231,7 +237,7 @@ def test_other_hosts_and_origins_are_refused(client):
         answer = client.post("/decode", headers={"Origin": origin}, **body)
         refused(answer, 403, "from this page alone")
     bare = TestClient(client.app, base_url=HERE)
-    for path in ("/decode", "/encode", "/upload", "/sample", "/complete"):
+    for path in ("/decode", "/encode", "/example", "/upload", "/sample", "/complete"):
         refused(bare.post(path, content=b"{}"), 403, "from this page alone")
 
 

@@ -71,6 +71,10 @@ class Answers:
             return _floats(subject.draw(1, self._condition(asked, 1), seed))
         return _floats(subject.codes[self._example(asked)])
 
+    def example(self, asked: Asked) -> bytes:
+        """An example of the map as it is."""
+        return self._shown(self.subject.examples.x[self._example(asked)])
+
     def upload(self, body: bytes, asked: Asked) -> dict[str, Any]:
         """An own image as the model gets it, its code and the code's place on the map.
 

@@ -1,5 +1,5 @@
 // Models that draw: samples by class, and the rest of an example of which a part is given.
-const SAMPLES = 8, COMPLETIONS = 4;
+const SAMPLES = 8, COMPLETIONS = 4, SHOWN = 11;
 
 const anySeed = () => Math.floor(Math.random() * 2 ** 31);
 
@@ -55,16 +55,11 @@ function completionCard(state, engine) {
   let row = 0;
   const pick = async (other) => {
     row = other;
-    each.forEach((one, i) => one.setAttribute("aria-pressed", String(i === row)));
+    each.forEach((one, i) => one.setAttribute("aria-pressed", String(rows[i] === row)));
     await show();
   };
   const show = async () => {
-    const image = new Image();
-    image.src = examples.sheet.source;
-    await image.decode();
-    const { columns, width: w, height: h } = examples.sheet, pen = picture.getContext("2d");
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(image, (row % columns) * w, Math.floor(row / columns) * h, w, h, 0, 0, width, height);
+    try { paint(picture, await engine.original(row), x); } catch (error) { say(error.message); }
     drawMask();
   };
   const drawMask = () => {
@@ -96,9 +91,12 @@ function completionCard(state, engine) {
   });
   const cover = (inside) => { given.fill(1).forEach((_, i) => { if (inside(i % width, Math.floor(i / width))) given[i] = 0; }); drawMask(); };
   const complete = button("Complete", () => work.ask(), { id: "complete" });
-  const each = Array.from({ length: Math.min(12, examples.count) }, (_, i) => {
-    const found = button("", () => pick(i), { "aria-label": `Example ${examples.numbers[i]}` });
-    found.append(thumbnail(examples.sheet, i, 40));
+  // A few from all over the test split, which may be stored class by class.
+  const few = Math.min(SHOWN, examples.count);
+  const rows = Array.from({ length: few }, (_, i) => Math.floor(i * examples.count / few));
+  const each = rows.map((other) => {
+    const found = button("", () => pick(other), { "aria-label": `Example ${examples.numbers[other]}` });
+    found.append(thumbnail(examples.sheet, other, 40));
     return found;
   });
   pick(0).then(() => cover((_, y) => y >= height / 2));

@@ -36,6 +36,8 @@ class Served {
 
   async example(row) { return new Float32Array(await this.post("/encode", { example: row })); }
 
+  async original(row) { return this.shown(await this.post("/example", { example: row }))[0]; }
+
   async random(state) {
     const seed = Math.floor(Math.random() * 2 ** 31);
     return new Float32Array(await this.post("/encode", { seed, c: state.c }));

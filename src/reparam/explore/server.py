@@ -199,7 +199,8 @@ def application(subject: Subject, bound: Bound, places: int = PLACES) -> Guard:
         Route("/facts", about, methods=["GET"]),
         Route("/upload", _mending(upload), methods=["POST"]),
     ]
-    for function in (answers.decode, answers.encode, answers.sample, answers.complete):
+    asking = (answers.decode, answers.encode, answers.example, answers.sample, answers.complete)
+    for function in asking:
         routes.append(Route(f"/{function.__name__}", post(function), methods=["POST"]))
     return Guard(Starlette(routes=routes), bound, page.policy)
 

@@ -34,7 +34,7 @@ async function withCodes(state, engine, main) {
   main.replaceChildren(make("div.two", {}, left, right));
   if (served && facts.x.image && facts.encodes) left.append(ownCard(state, engine));
   if (served && !real && facts.samples) right.append(samplesCard(state, engine));
-  if (served && facts.completes) right.append(completionCard(state, engine));
+  if (served && facts.completes) (state.codes.alive > FIRST / 2 ? left : right).append(completionCard(state, engine));
   const still = new Set(["legend", "plane", "pin", "theme"]);
   state.onchange((what) => { if (!still.has(what)) decode.ask({ code: state.code, c: state.c, seed: state.seed }); });
   await state.read(engine);
@@ -49,7 +49,8 @@ function withoutCodes(state, engine, main) {
   const left = [facts.samples ? samplesCard(state, engine) : null, own ? ownCard(state, engine) : null];
   const right = [facts.completes ? completionCard(state, engine) : null];
   const shows = [facts.samples && "what it draws", facts.completes && "how it completes", own && "how probable it finds an image"].filter(Boolean);
-  const said = `This model has no codes to move. The page shows ${shows.join(", and ")}.`;
+  const listed = shows.length > 1 ? `${shows.slice(0, -1).join(", ")} and ${shows[shows.length - 1]}` : shows.join("");
+  const said = `This model has no codes to move. The page shows ${listed}.`;
   const sides = [left, right].map((side) => side.filter(Boolean)).filter((side) => side.length);
   main.replaceChildren(make("p.lead", {}, said), make("div.two", {}, ...sides.map((side) => make("div.side", {}, ...side))));
   theme(() => {});
