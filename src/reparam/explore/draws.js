@@ -1,5 +1,5 @@
 // Models that draw: samples by class, and the rest of an example of which a part is given.
-const SAMPLES = 8, COMPLETIONS = 4, SHOWN = 11;
+const SAMPLES = 8, COMPLETIONS = 4, SHOWN = 10;
 
 const anySeed = () => Math.floor(Math.random() * 2 ** 31);
 

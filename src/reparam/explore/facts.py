@@ -190,7 +190,7 @@ def _directions(subject: Subject, half: bool) -> Facts | None:
     for one in moving:
         name, whole = one.attribute.name, one.attribute.whole_way
         measured = zip(("moves", "leaks"), quality.get(name, ()), strict=False)
-        note = ", ".join(f"{verb} {value:.2f}" for verb, value in measured if value is not None)
+        note = ", ".join(f"{verb} {value:z.2f}" for verb, value in measured if value is not None)
         group = one.attribute.kind == "class"
         reach = 1.0 if whole else REACH
         listed.append(

@@ -44,6 +44,7 @@ const figure = (caption, ...inside) => make("figure", {}, ...inside, make("figca
 
 function likelihood({ value, sign, percentile, of }) {
   const text = value === null ? "−∞" : value.toFixed(1).replace("-", "−");
-  const share = percentile < 1 ? "less than 1" : percentile > 99 ? "more than 99" : percentile.toFixed(0);
-  return [make("b", {}, `log p(x) ${sign} ${text} nats`), `, higher than ${share} % of ${of} test examples.`];
+  const place = percentile < 1 ? "among the lowest hundredth" : percentile > 99
+    ? "among the highest hundredth" : `higher than ${percentile.toFixed(0)} %`;
+  return [make("b", {}, `log p(x) ${sign} ${text} nats`), `, ${place} of ${of} test examples.`];
 }

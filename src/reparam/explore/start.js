@@ -34,7 +34,7 @@ async function withCodes(state, engine, main) {
   main.replaceChildren(make("div.two", {}, left, right));
   if (served && facts.x.image && facts.encodes) left.append(ownCard(state, engine));
   if (served && !real && facts.samples) right.append(samplesCard(state, engine));
-  if (served && facts.completes) (state.codes.alive > FIRST / 2 ? left : right).append(completionCard(state, engine));
+  if (served && facts.completes) right.append(completionCard(state, engine));
   const still = new Set(["legend", "plane", "pin", "theme"]);
   state.onchange((what) => { if (!still.has(what)) decode.ask({ code: state.code, c: state.c, seed: state.seed }); });
   await state.read(engine);
