@@ -204,5 +204,7 @@ def test_what_is_unknown_of_most_examples_takes_no_other_with_it():
         rp.attribute_directions(model, data, ["slant"])
     assert editable(found, ["slant"])[0] == ["slant"]
     bare = rp.load_data(torch.arange(40.0).view(20, 2).numpy())
-    with pytest.raises(ValueError, match="^names: .* can be edited, got none: nothing is known"):
+    with pytest.raises(
+        ValueError, match="^names: .* can be edited, got none: nothing is known of these examples"
+    ):
         rp.attribute_directions(rp.build("ae", bare.space, latent_dim=1), bare)

@@ -166,7 +166,7 @@ def attribute_directions(
         )
     wanted, notes = editable(found) if names is None else (_chosen(found, names), ())
     if not wanted:
-        why = "; ".join(notes) or "nothing is known of these data; bring attributes of them"
+        why = "; ".join(notes) or "nothing is known of these examples"
         raise ValueError(f"names: expected attributes that can be edited, got none: {why}")
     fitted = with_groups(found, wanted)
     there = fitted.values.isfinite().all(1)
