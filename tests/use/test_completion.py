@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import reparam as rp
+from reparam import numerics
 from reparam.model import Batch, Space
 from reparam.use.missing_part import why_not
 
@@ -212,3 +213,19 @@ def test_models_that_do_not_complete_are_refused_in_a_sentence():
     for words in ({"draws": 0}, {"steps": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(words))}: expected"):
             rp.complete(vae, x, mask, **words)
+
+
+def test_a_row_draws_by_its_own_noise_whichever_part_of_others_is_given():
+    """Of rows of which all, a part or nothing is given: each as if it stood alone."""
+    model = rp.build("vae", Space((6,), "binary"), latent_dim=2, hidden=(6,), seed=0).double()
+    x = torch.ones(4, 6, dtype=torch.float64)
+    mask = torch.arange(6) < torch.tensor([6, 3, 0, 2])[:, None]
+
+    def drawn(rows: list[int]) -> Tensor:
+        with numerics.own_noise([seeded(row) for row in rows]):
+            return rp.complete(model.eval(), x[rows], mask[rows], draws=5, steps=20).x
+
+    together = drawn([0, 1, 2, 3])
+    assert len(together[1:, :, 3:].flatten(0, 1).unique(dim=0)) > 5
+    for row in range(4):
+        assert (drawn([row])[0] == together[row]).all()

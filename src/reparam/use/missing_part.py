@@ -187,13 +187,15 @@ def _by_chains(
     drawn, share, chained = x.clone(), 0.0, told & ~whole
     if not told.all():
         some = None if c is None else c[~told]
-        fresh = model.draw(int((~told).sum()), some, generator)
+        with numerics.noise_of(~told):
+            fresh = model.draw(int((~told).sum()), some, generator)
         drawn = drawn.to(torch.promote_types(drawn.dtype, fresh.dtype))
         drawn[~told] = fresh.to(drawn)
     if chained.any():
         some = None if c is None else c[chained]
         kind = LatentChains if model.takes_missing else CompletingChains
-        found, share = kind(model, x[chained], given[chained], some, generator).run(steps)
+        with numerics.noise_of(chained):
+            found, share = kind(model, x[chained], given[chained], some, generator).run(steps)
         drawn = drawn.to(torch.promote_types(drawn.dtype, found.dtype))
         drawn[chained] = found.to(drawn)
     return drawn, share, int(chained.sum())
