@@ -229,3 +229,23 @@ def test_a_row_draws_by_its_own_noise_whichever_part_of_others_is_given():
     assert len(together[1:, :, 3:].flatten(0, 1).unique(dim=0)) > 5
     for row in range(4):
         assert (drawn([row])[0] == together[row]).all()
+
+
+def test_so_many_draws_at_once_as_memory_allows(monkeypatch):
+    """Of one row, too: each with its own part, and the share of acceptances of all."""
+    model = rp.build("vae", Space((4,), "binary"), latent_dim=1, hidden=(4,), seed=0).eval()
+    seen: list[int] = []
+    model.decoder.register_forward_hook(lambda module, args, out: seen.append(len(out)))
+    monkeypatch.setattr("reparam.batching.DRAWS_AT_ONCE", 16)
+    x, mask = torch.eye(4)[:2], torch.tensor([True, True, False, False])
+    found = rp.complete(model, x, mask, draws=25, steps=2)
+    assert max(seen) == 16 and found.x.shape == (2, 25, 4)
+    assert (found.x[..., :2] == x[:, None, :2]).all() and 0 < (found.acceptance or 0) <= 1
+
+
+def test_whole_numbers_that_float32_would_round_stay_as_they_are():
+    x = torch.tensor([[1_700_000_001, 1_700_000_003, 5]])
+    for name in ("vae", "made"):
+        model = rp.build(name, Space((3,), "real"), hidden=(4,), seed=0).eval()
+        found = rp.complete(model, x, torch.tensor([True, True, False]), steps=2).x
+        assert found.dtype == torch.float64 and (found[0, 0, :2] == x[0, :2]).all()

@@ -82,6 +82,8 @@ def complete(
     x, mask = as_tensor(x), as_tensor(mask, "mask")
     check_shape(x, model.space.shape)
     check_mask(mask, x)
+    if model.space.keeps_precision and numerics.needs_float64(x.dtype):
+        x = x.double()  # whole numbers that float32 would round
     given = mask.to(x.device).expand_as(x)
     given = given & ~x.isnan() if model.takes_missing else given
     known, c = model.prepare(torch.where(given, x, unseen(model)), c)
@@ -145,14 +147,15 @@ def rest(
         c: prepared.
         draws, steps, generator: as of ``complete``.
     """
-    rows = max(1, draws_at_once(model.space, model.anchor.device) // draws)
+    most, owner = draws_at_once(model.space, model.anchor.device), torch.arange(len(x))
+    owner = owner.repeat_interleave(draws)  # the row of each draw
     if numerics.noise_is_by_example():
-        rows = len(x)  # there is noise for all of them together
+        most = max(1, len(owner))  # there is noise for all of them together
     parts: list[Tensor] = []
     accepted = tried = 0.0
-    for part in slices(0, len(x), max(1, rows)):
-        asked, seen, mask = (t[part].repeat_interleave(draws, 0) for t in (x, known, given))
-        of_part = None if c is None else c[part].repeat_interleave(draws, 0)
+    for part in slices(0, len(owner), most):
+        asked, seen, mask = (t[owner[part].to(t.device)] for t in (x, known, given))
+        of_part = None if c is None else c[owner[part].to(c.device)]
         if isinstance(model, Completer):
             parts.append(model.complete(asked, mask, of_part, generator=generator))
             continue
