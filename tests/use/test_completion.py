@@ -183,17 +183,32 @@ def test_a_mixed_table_is_completed_as_it_is_filled():
     assert (found.x == rp.impute(model, holes, draws=3, generator=seeded()).x).all()
 
 
-def test_an_entry_that_is_constant_in_training_may_differ():
+@pytest.mark.parametrize("mixed", [False, True])
+def test_an_entry_that_is_constant_in_training_may_differ(mixed):
     """Its probability is 0 under every z, which says nothing of the others."""
     x = torch.randn(50, 3, generator=seeded())
     x[:, 1] = 7
-    model = rp.build("vae", Space((3,), "real"), latent_dim=1, hidden=(4,), seed=0)
+    columns = tuple(rp.Column(name, "real") for name in "abc")
+    space = Space((3,), "mixed", columns=columns) if mixed else Space((3,), "real")
+    model = rp.build("vae", space, latent_dim=1, hidden=(4,), seed=0)
     for stage in model.stages[:1]:
         stage.solve(model, [Batch(x)])
     asked = torch.tensor([[0.5, 8.0, 0.0]])
     found = rp.complete(model.eval(), asked, torch.tensor([True, True, False]), draws=20)
     assert found.acceptance is not None and found.acceptance > 0
     assert found.x.isfinite().all() and (found.x[..., 1] == 8).all()
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("options", [{"posterior": "categorical"}, {"batch_norm": True}])
+def test_models_in_training_are_refused_where_their_codes_are_others(mixed, options):
+    columns = tuple(rp.Column(name, "real") for name in "abc")
+    space = Space((3,), "mixed", columns=columns) if mixed else Space((3,), "real")
+    model = rp.build("vae", space, latent_dim=2, hidden=(4,), **options).train()
+    mask = torch.tensor([True, True, False])
+    with pytest.raises(ValueError, match="in training its codes are relaxed or depend on the bat"):
+        rp.complete(model, torch.zeros(2, 3), mask)
+    assert rp.complete(model.eval(), torch.zeros(2, 3), mask, steps=2).steps == 2
 
 
 def test_models_that_do_not_complete_are_refused_in_a_sentence():
