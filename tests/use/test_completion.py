@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 import reparam as rp
@@ -132,6 +133,37 @@ def test_dequantized_levels_are_drawn_by_their_mass_and_not_by_its_bound():
     found = rp.complete(model, x, mask, draws=DRAWS, steps=60, generator=seeded()).x[0, :, 1]
     shares = torch.stack([(found == level).double().mean() for level in range(3)])
     assert ((shares - truth).abs() < 4 * (truth * (1 - truth) / DRAWS).sqrt()).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"posterior": "mixture"},
+        {"posterior": "iaf", "flows": 1},
+        {"posterior": "categorical", "categories": 3},
+        {"prior": "mixture", "components": 2},
+    ],
+)
+@torch.no_grad()
+def test_draws_are_those_of_the_enumerated_conditional(options):
+    """Under a random q(z|x) of any kind, by quadrature, or a sum, over z."""
+    model = rp.build("vae", Space((4,), "binary"), latent_dim=1, hidden=(6,), **options).double()
+    generator = seeded(7)
+    for parameter in model.parameters():
+        parameter.normal_(0, 0.7, generator=generator)
+    z = torch.linspace(-9, 9, 1501, dtype=torch.float64)[:, None]
+    z = torch.eye(3, dtype=torch.float64) if "categories" in options else z
+    every = torch.cartesian_prod(*[torch.arange(2.0).double()] * 4)
+    possible = every[(every[:, 2:] == torch.tensor([1, 0])).all(1)]
+    prior = model.eval().prior().log_prob(z)
+    rows = [model.likelihood(z).log_prob(x.expand(len(z), -1)) + prior for x in possible]
+    truth = torch.stack(rows).logsumexp(1).softmax(0)
+    given = torch.tensor([False, False, True, True])
+    found = rp.complete(model, possible[:1], given, draws=DRAWS, steps=60, generator=seeded())
+    assert found.acceptance is not None and 0.1 < found.acceptance < 0.99  # q is not the truth
+    counts = (found.x[0][:, None] == possible).all(2).sum(0)
+    assert counts.sum() == DRAWS and truth.min() * DRAWS > 5
+    assert stats.chisquare(counts, truth * DRAWS).pvalue > 1e-4
 
 
 def test_with_everything_given_nothing_changes_and_with_nothing_it_is_sample():
