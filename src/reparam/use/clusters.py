@@ -213,9 +213,10 @@ class _Mixture(NamedTuple):
 
     def nearest(self, codes: Numbers) -> tuple[Any, Numbers]:
         own = self.fitted.predict(codes)
-        factors = self.fitted.precisions_cholesky_[own]  # (N, E, E), or (N, E)
-        away = codes - self.centers[own]
-        scaled = away * factors if factors.ndim == 2 else np.einsum("ne,nef->nf", away, factors)
+        scaled = codes - self.centers[own]
+        for j, factor in enumerate(self.fitted.precisions_cholesky_):  # (E, E), or (E,)
+            away = scaled[own == j]
+            scaled[own == j] = away * factor if factor.ndim == 1 else away @ factor
         return own, np.sqrt((scaled**2).sum(1))
 
     def bic(self, codes: Numbers) -> float:
