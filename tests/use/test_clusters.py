@@ -117,3 +117,19 @@ def test_what_cannot_be_clustered_is_refused(data, model):
         rp.cluster(model, data, 1000)
     with pytest.raises(ValueError, match="method: expected kmeans or mixture"):
         rp.cluster(model, data, 3, method="ward")
+
+
+@pytest.mark.parametrize("method", ["kmeans", "mixture"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of fewer codes than k
+def test_codes_that_repeat_themselves_are_as_many_clusters_as_there_are(model, method):
+    x = CENTERS[torch.arange(90) % 3].numpy()
+    found = rp.cluster(model, rp.load_data(x), "auto", method=method, split="train")
+    assert len(found.sizes) == 3 and found.distance.max() < 1e-6
+
+
+@pytest.mark.parametrize("method", ["kmeans", "mixture"])
+def test_few_examples_are_no_clusters_of_one_each(model, method):
+    x = torch.randn(16, 3, generator=torch.Generator().manual_seed(2))
+    data = rp.load_data(x.numpy())
+    found = rp.cluster(model, data, "auto", method=method, split="train")
+    assert max(found.bic) == len(data.train) // 2
