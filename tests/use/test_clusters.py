@@ -120,7 +120,7 @@ def test_what_cannot_be_clustered_is_refused(data, model):
 
 
 @pytest.mark.parametrize("method", ["kmeans", "mixture"])
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of fewer codes than k
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # fewer codes than k
 def test_codes_that_repeat_themselves_are_as_many_clusters_as_there_are(model, method):
     x = CENTERS[torch.arange(90) % 3].numpy()
     found = rp.cluster(model, rp.load_data(x), "auto", method=method, split="train")

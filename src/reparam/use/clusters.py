@@ -157,7 +157,7 @@ def _agreement(assigned: Tensor, rows: Split, name: str) -> dict[str, Score]:
 
 
 def _least_variance(codes: Numbers) -> float:
-    """Of a cluster: where codes repeat themselves it would vanish, and the likelihood be infinite."""
+    """Of a cluster: of codes that repeat themselves it would vanish, and make L infinite."""
     return max(1e-6 * float(codes.var(0).mean()), np.finfo(float).tiny)
 
 
