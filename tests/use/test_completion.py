@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import reparam as rp
 from reparam import numerics
 from reparam.model import Batch, Space
+from reparam.models.two_stage_density import TwoStageDensity
 from reparam.use.missing_part import why_not
 
 D, L, DRAWS = 4, 2, 4000
@@ -255,6 +256,9 @@ def test_models_that_do_not_complete_are_refused_in_a_sentence():
             rp.complete(rp.build(name, space, **parameters), x, mask)
     vae = rp.build("vae", space, latent_dim=2)
     assert why_not(vae) is None
+    bounded = TwoStageDensity(vae, rp.build("vae", vae.code_space, latent_dim=1, hidden=(4,)))
+    with pytest.raises(ValueError, match="as its p\\(z\\) is known by draws alone; use vae"):
+        rp.complete(bounded, x, mask)
     with pytest.raises(ValueError, match="mask: expected bool of shape"):
         rp.complete(vae, x, torch.ones(8, 8, dtype=torch.bool))
     for words in ({"draws": 0}, {"steps": 0}):

@@ -113,13 +113,16 @@ def why_not(model: Model) -> str | None:
     with numerics.noise_of_its_own(), trusted():
         generator = torch.Generator(model.anchor.device).manual_seed(0)
         c = model.draw_condition(1, generator)
-        law = model.likelihood(model.prior(c).sample(generator), c).by_entry
-    if law is not None:
+        prior = model.prior(c)
+        z = prior.sample(generator)
+        law, twice = model.likelihood(z, c).by_entry, [prior.log_prob(z) for _ in range(2)]
+    if law is None:
+        why = "entries of its p(x|z) depend on each other"
+    elif not torch.allclose(*twice, rtol=0, atol=0, equal_nan=True):
+        why = "its p(z) is known by draws alone"  # by which a chain would not know where it is
+    else:
         return None
-    return (
-        f"{name} does not complete, as entries of its p(x|z) depend on each other; use vae, or an "
-        "autoregressive model"
-    )
+    return f"{name} does not complete, as {why}; use vae, or an autoregressive model"
 
 
 def unseen(model: Model) -> float:
