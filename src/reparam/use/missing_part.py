@@ -115,10 +115,11 @@ def why_not(model: Model) -> str | None:
         c = model.draw_condition(1, generator)
         prior = model.prior(c)
         z = prior.sample(generator)
-        law, twice = model.likelihood(z, c).by_entry, [prior.log_prob(z) for _ in range(2)]
+        law = model.likelihood(z, c).by_entry
+        once, again = prior.log_prob(z), prior.log_prob(z)
     if law is None:
         why = "entries of its p(x|z) depend on each other"
-    elif not torch.allclose(*twice, rtol=0, atol=0, equal_nan=True):
+    elif not torch.allclose(once, again, rtol=0, atol=0, equal_nan=True):
         why = "its p(z) is known by draws alone"  # by which a chain would not know where it is
     else:
         return None
