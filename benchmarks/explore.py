@@ -2,10 +2,12 @@
 
 Headless Chromium at /usr/bin/chromium decodes random codes one after the other, `Program.run` of
 `engine.js` beside the same program with plain loops in place of its blocked products, taking turns.
-Weights are those of untrained models: the time does not depend on them.
+Weights are those of untrained models: the time does not depend on them. With `--page` it opens the
+whole page, served and from one file, and measures it as a user meets it (`explore_page.py`).
 
     pip install -e '.[test]'
     python benchmarks/explore.py
+    python benchmarks/explore.py --page
 """
 
 from __future__ import annotations
@@ -121,7 +123,12 @@ def share(values: list[float], part: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--page", action="store_true", help="measure the whole page, as used")
     arguments = parser.parse_args()
+    if arguments.page:
+        from explore_page import measure_pages
+
+        return measure_pages(arguments.rounds)
     torch.manual_seed(0)
     programs = {
         name: program_of(rp.build("vae", space, **changes))

@@ -20,6 +20,7 @@ from reparam.cli import (
     disentangle,
     edit,
     edit_attributes,
+    explore,
     look,
     train,
     use,
@@ -85,6 +86,7 @@ GROUPS = {
         edit.classify,
         cluster.cluster,
     ),
+    "Play": (explore.explore,),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)

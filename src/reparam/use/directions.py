@@ -164,6 +164,8 @@ def attribute_directions(
             f"{len(found.values)}"
         )
     wanted, notes = editable(found) if names is None else (_chosen(found, names), ())
+    if not wanted:
+        raise ValueError("names: nothing is known of these examples that could be edited")
     fitted = with_groups(found, wanted)
     there = fitted.values.isfinite().all(1)
     values = fitted.values[there]

@@ -1,0 +1,111 @@
+// What decodes: the server that the page came from, or the program inside the page.
+class Served {
+  constructor(facts) {
+    this.facts = facts;
+    this.token = new URLSearchParams(location.search).get("token");
+  }
+
+  headers(more = {}) { return this.token ? { ...more, "X-Token": this.token } : more; }
+
+  async ask(path, options = {}) {
+    let answer;
+    try {
+      answer = await fetch(path, options);
+    } catch (error) {
+      throw new Error("The server does not answer; is reparam explore still running?");
+    }
+    if (!answer.ok) throw new Error(await answer.text());
+    return answer;
+  }
+
+  async post(path, body) {
+    const headers = this.headers({ "Content-Type": "application/json" });
+    const answer = await this.ask(path, { method: "POST", headers, body: JSON.stringify(body) });
+    return answer.arrayBuffer();
+  }
+
+  async decode(code, c, draw) {
+    const asked = { code: written(code), c };
+    if (draw !== null) asked.draw = draw;
+    return this.shown(await this.post("/decode", asked))[0];
+  }
+
+  async decodeAll(codes, c) {
+    return this.shown(await this.post("/decode", { codes: codes.map(written), c }));
+  }
+
+  async example(row) { return new Float32Array(await this.post("/encode", { example: row })); }
+
+  async original(row) { return this.shown(await this.post("/example", { example: row }))[0]; }
+
+  async random(state) {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    return new Float32Array(await this.post("/encode", { seed, c: state.c }));
+  }
+
+  async sample(n, c, seed) { return this.shown(await this.post("/sample", { n, c, seed })); }
+
+  async complete(asked) { return this.shown(await this.post("/complete", asked)); }
+
+  async upload(file, asked) {
+    const query = new URLSearchParams({ asked: JSON.stringify(asked) });
+    const options = { method: "POST", headers: this.headers(), body: file };
+    return (await this.ask(`/upload?${query}`, options)).json();
+  }
+
+  // One after the other: pixels of images, numbers of rows.
+  shown(buffer) { return split(this.facts.x, new Uint8Array(buffer)); }
+}
+
+class InPage {
+  constructor(facts, program) { this.facts = facts; this.program = program; }
+
+  async decode(code, c) { return this.visible(this.program.run(code, c)); }
+
+  async decodeAll(codes, c) {
+    const found = [];
+    for (const code of codes) {
+      found.push(await this.decode(code, c));
+      await new Promise((done) => setTimeout(done));  // the page stays alive meanwhile
+    }
+    return found;
+  }
+
+  async example() { throw new Error("This file holds no codes of its examples."); }
+
+  async random(state) {
+    return state.drawn[Math.floor(Math.random() * state.drawn.length)];
+  }
+
+  // Numbers in data units (C, H, W) as pixels (H, W, C), from black to white as on the server.
+  visible(x) {
+    const about = this.facts.x;
+    if (!about.image) return Float64Array.from(x);
+    const plane = about.height * about.width;
+    const bands = about.bands || [...Array(Math.min(about.channels, 3)).keys()];
+    const shown = about.channels === 1 ? [0] : bands.slice(0, 3);
+    const out = new Uint8Array(plane * (shown.length === 1 ? 1 : 3));
+    const scale = 1 / (about.high - about.low), step = shown.length === 1 ? 1 : 3;
+    shown.forEach((channel, place) => {
+      for (let i = 0; i < plane; i++) {
+        const unit = Math.min(1, Math.max(0, (x[channel * plane + i] - about.low) * scale));
+        out[i * step + place] = Math.floor(unit * 255 + 0.5);
+      }
+    });
+    return out;
+  }
+}
+
+// A code as JSON: short ones as numbers, others as float32 in base64.
+function written(code) {
+  return code.length <= 64 ? Array.from(code) : base64(new Uint8Array(Float32Array.from(code).buffer));
+}
+
+function split(about, bytes) {
+  const size = about.image
+    ? about.height * about.width * (about.channels === 1 ? 1 : 3) : 8 * about.columns.length;
+  return Array.from({ length: bytes.length / size }, (_, i) => {
+    const part = bytes.slice(i * size, (i + 1) * size);
+    return about.image ? part : new Float64Array(part.buffer);
+  });
+}
