@@ -63,6 +63,7 @@ def test_left_out_digits_are_ranked_with_one_line_for_each_score(eightless, tmp_
     order = np.array([int(row["row"]) for row in found])
     numbers = {int(number): i for i, number in enumerate(rows.numbers)}
     assert [row["label"] == "8" for row in found] == [odd[numbers[i]] for i in order]
+    assert "−log p(x)" not in out and "log_prob" in out.split("AUROC")[1]
     for name in ("score", "reconstruction", "rate", "typicality"):
         area = rp.auroc([float(row[name]) for row in found], [row["label"] == "8" for row in found])
         line = next(x for x in out.splitlines() if x.startswith(name.replace("score", "log_prob")))
@@ -78,7 +79,7 @@ def test_pictures_archives_and_folders(eightless, tmp_path, reparam):
     words = ["anomaly", eightless / "vae", "--samples", 2, "-n", 20, "-o"]
     code, out, err = reparam(*words, tmp_path / "r.npz")
     assert code == 0, err
-    assert "log_prob  reconstruction  rate" in out  # side by side
+    assert "−log p(x)  reconstruction  rate" in out  # side by side, by what they are
     with np.load(tmp_path / "r.npz") as found:
         assert found["x"].shape == (20, 1, 8, 8) and found["parts"].shape == (20, 1, 8, 8)
         assert (np.diff(found["score"]) <= 0).all()
@@ -96,6 +97,24 @@ def test_pictures_archives_and_folders(eightless, tmp_path, reparam):
         assert colored == (by != "rate")  # which has no parts, and so no heat
         assert (page[:5] == 255).all()
     assert reparam(*words[:4], "-n", 1, "-o", tmp_path / "one.png")[0] == 0
+
+
+def test_no_column_named_log_prob_holds_its_negative(eightless, tmp_path, reparam):
+    words = ["anomaly", eightless / "vae", "--samples", 2, "-n", 20, "-o"]
+    assert reparam(*words, tmp_path / "own.csv")[0] == 0
+    assert reparam(*words, tmp_path / "other.csv", "--by", "rate")[0] == 0
+    own = {row["row"]: row["score"] for row in table(tmp_path / "own.csv")}
+    other = table(tmp_path / "other.csv")
+    assert {row["row"]: row["negative_log_prob"] for row in other} == own
+    assert "log_prob" not in other[0]
+
+
+def test_large_scores_are_written_without_powers_of_ten():
+    from reparam.cli.ranked import _digits
+
+    assert [_digits(x) for x in (149.04, 19021.7, -18997.2, 0.030361, float("inf"))] == [
+        "149", "19,022", "-18,997", "0.03036", "inf",
+    ]  # fmt: skip
 
 
 def test_a_table_names_columns_and_leaves_rows_of_training_out(people, tmp_path, reparam):

@@ -240,5 +240,5 @@ def _show_ranking(found: Mapping[str, AnomalyScores], odd: Tensor, part: str) ->
     show(rows_table(["score", "AUROC", "average precision"], lines))
     many, n = int(odd.sum()), len(odd)
     chance = f"by chance 0.5 and {many / n:.3g}"
-    notes = {note for pair in scores.values() for score in pair for note in score.notes}
+    notes = [f"{name}: {note}" for name, (area, _) in scores.items() for note in area.notes]
     show_notes([f"± one standard error; {many} anomalous of {n} examples, {chance}.", *notes])

@@ -28,6 +28,8 @@ TITLES = {
     "rate": "KL(q(z|x) ‖ p(z))",
     "typicality": "distance of log p(x) from its mean in training",
 }
+# Scores are minus log p(x), so that what holds them bears no name of log p(x) itself.
+FILED, HEADED = {"log_prob": "negative_log_prob"}, {"log_prob": TITLES["log_prob"]}
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Ranked:
         rank = np.arange(1, len(order) + 1)
         arrays: dict[str, Any] = {"rank": rank, **beside(rows, self.record)}
         arrays["score"] = self.chosen.score.numpy()[at]
-        arrays |= {k: v.score.numpy()[at] for k, v in self.found.items() if k != self.by}
+        others = {FILED.get(k, k): v for k, v in self.found.items() if k != self.by}
+        arrays |= {name: score.score.numpy()[at] for name, score in others.items()}
         if target.path.suffix.lower() == ".csv" and not target.folder:
             return Result(arrays | self._most(at))
         parts = self.chosen.parts
@@ -77,19 +80,22 @@ class Ranked:
         """The first of them as a table: a header, and rows with all scores side by side."""
         names = [self.by, *(name for name in self.found if name != self.by)]
         most = self._most(self.order[:IN_TABLE].numpy())
-        header = ["rank", "example", *names, *(["mostly by"] if most else [])]
+        headed = (HEADED.get(name, name) for name in names)
+        header = ["rank", "example", *headed, *(["mostly by"] if most else [])]
         lines = []
         for i, at in enumerate(self.order[:IN_TABLE].tolist()):
-            values = [f"{self.found[name].score[at]:.4g}" for name in names]
+            values = [_digits(self.found[name].score[at].item()) for name in names]
             by = [", ".join(filter(None, (str(column[i]) for column in most.values())))]
             lines.append([str(i + 1), self._name(at), *values, *(by if most else [])])
         return header, lines
 
     def _name(self, at: int) -> str:
-        """The file of an example, or the number of its row, and its class."""
+        """The file of an example, or the number of its row, and its class where that says none."""
         files, labels, classes = self.rows.files, self.rows.labels, self.record.class_names
         name = str(int(self.rows.numbers[at])) if files is None else str(files.names[at])
-        return name if labels is None or classes is None else f"{name} ({classes[labels[at]]})"
+        if labels is None or classes is None or name.startswith(f"{classes[labels[at]]}/"):
+            return name
+        return f"{name} ({classes[labels[at]]})"
 
     def _most(self, at: Array) -> dict[str, Array]:
         """Of tables the names of the columns that contribute most, where parts are known."""
@@ -124,7 +130,9 @@ class Ranked:
 
     def _row(self, title: str, at: Tensor) -> HeatRow:
         score, parts = self.chosen, self.chosen.parts
-        captions = [f"{score.score[i]:.4g}\n{_short(self._name(i))}" for i in at.tolist()]
+        values = score.score[at].tolist()
+        names = [_short(self._name(i)) for i in at.tolist()]
+        captions = [f"{_digits(v)}\n{name}" for v, name in zip(values, names, strict=True)]
         return HeatRow(title, self.rows.x[at], captions, None if parts is None else parts[at])
 
     def _said(self) -> str:
@@ -137,6 +145,11 @@ class Ranked:
         if score.parts is not None:
             lines.append(f"Heat: {score.parts_are}.")
         return "\n".join(lines)
+
+
+def _digits(value: float) -> str:
+    """A score with at least four digits, and no power of ten that hides how large ones differ."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
 def _short(name: str) -> str:
