@@ -48,6 +48,8 @@ def test_a_strip_of_a_measure(reparam, runs, tmp_path):
     assert np.array_equal(stored["x"][2], x[0].detach().numpy())
     measured = rp.use.moments.measure_images(torch.tensor(stored["x"]), "slant", (0, 16))
     assert stored["slant"].tolist() == measured.tolist()
+    first, last = measured[0].item(), measured[-1].item()
+    assert f"measured on what is decoded: {first:.3g}° to {last:.3g}°" in said
     assert reparam(*words, "-o", tmp_path / "s.png")[0] == 0
     picture = Image.open(tmp_path / "s.png")
     assert 5.5 < picture.width / picture.height < 7.5  # the example, a gap, and five edits
@@ -59,7 +61,8 @@ def test_a_strip_of_a_measure(reparam, runs, tmp_path):
 def test_toward_a_class_and_what_stays(reparam, runs, tmp_path):
     words = ["edit", runs / "vae", 3, "--toward", 7, "--strength", 1]
     code, said, err = reparam(*words, "--keep", "slant", "-o", tmp_path / "a.npz")
-    assert code == 0 and "at strength 1" in said and "1 other" in said, err
+    assert code == 0 and "3 toward 7 at strength 1" in said and "1 other" in said, err
+    assert "Leaks most into slant" in said
     data, model = rp.load_data("digits"), rp.load(runs / "vae")
     direction = rp.attribute_directions(model, data, ["7", "slant"])["7"]
     x = rp.edit(model, data.test.x[3:4], direction, strength=1)[0]

@@ -110,7 +110,7 @@ def test_a_plane_has_the_second_entry_upwards(reparam, made, tmp_path):
     [
         (["--plane", "1,1"], "plane: expected two entries of the code, as 0,1, got '1,1'"),
         (["--plane", "1"], "plane: expected two entries"),
-        (["--plane", "0,7"], "dimension: expected 0 to 2, got 7"),
+        (["--plane", "0,7"], "plane: expected 0 to 2, got 7"),
         (["--plane", "0,1", "--dimension", 1], "plane, dimension: expected one of them"),
     ],
 )

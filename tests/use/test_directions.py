@@ -375,8 +375,8 @@ def test_models_without_codes_to_move_are_refused(pca):
     vq = rp.build("vq-vae", Space((1, 8, 8), "levels", 17))
     with pytest.raises(ValueError, match="are indices"):
         rp.edit(vq, torch.zeros(1, 1, 8, 8), direction, strength=1)
-    for wrong in (torch.nan, [0, torch.inf]):
-        with pytest.raises(ValueError, match="strength: expected finite"):
+    for wrong, got in ((torch.nan, "nan"), ([0, torch.inf], "inf")):
+        with pytest.raises(ValueError, match=f"strength: expected finite numbers, got {got}$"):
             rp.edit(pca, SPLIT.x[:1], direction, strength=wrong)
     with pytest.raises(ValueError, match="strength: expected one or several"):
         rp.edit(pca, SPLIT.x[:1], direction)

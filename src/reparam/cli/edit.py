@@ -122,10 +122,9 @@ def traverse(
 ) -> None:
     """Decode an example while one entry of its code moves and the others stay: a row for each.
 
-    With --plane two entries move at once, in a grid of all pairs of values.
-
-    It is the first one, unless you say which; of a model that makes no codes of examples, as a
-    GAN, it is a draw of z.
+    With --plane two entries move at once, in a grid of all pairs of values. The example is the
+    first one, unless you say which; of a model that makes no codes of examples, as a GAN, it is a
+    draw of z.
     """
     import torch
 
@@ -149,7 +148,8 @@ def traverse(
     chosen = list(plane or dimension or _strongest(axes))
     for one in chosen:
         if not 0 <= one < len(mean):
-            raise ValueError(f"dimension: expected 0 to {len(mean) - 1}, got {one}")
+            name = "plane" if plane else "dimension"
+            raise ValueError(f"{name}: expected 0 to {len(mean) - 1}, got {one}")
     values = mean[chosen, None] + deviation[chosen, None] * torch.linspace(-reach, reach, steps)
     rows = _rows_of(start, chosen, steps, plane is not None)
     places = target.claim(rows)

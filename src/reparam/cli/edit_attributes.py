@@ -115,7 +115,10 @@ def edit(
     span = f"to {to:g}" if to is not None else _told_strengths(strengths)
     deviation = f"; 1 is {direction.said}, a standard deviation"
     unit = "" if direction.attribute.whole_way else deviation
-    show(f"{named(name)} of {named(example)} {span} in {told(out)}{unit}")
+    toward_it = f"{named(example)} toward {named(name)}"
+    what = toward_it if toward is not None else f"{named(name)} of {named(example)}"
+    show(f"{what} {span} in {told(out)}{unit}")
+    _show_reached(x, direction)
     show_notes([note for score in scores.values() for note in score.notes])
     if scores:
         show(score_table(scores))
@@ -250,6 +253,17 @@ def _result(
         arrays |= {name: measure_images(x, name, direction.scale) for name in MEASURES}
     tiles = torch.cat([shown.x.to(x), x])
     return Result(arrays, run.record.columns, lambda: tiles, len(tiles), (1,))
+
+
+def _show_reached(x: Tensor, direction: Direction) -> None:
+    """What the first and the last edit measure, which may be less than was asked for."""
+    from reparam.use.moments import measure_images
+
+    one = direction.attribute
+    if one.kind == "measured":
+        values = measure_images(x, one.name, direction.scale)[[0, -1][: len(x)]].tolist()
+        found = " to ".join(f"{value:.3g}{one.unit}" for value in values)
+        show(f"measured on what is decoded: {found}")
 
 
 def _told_strengths(strengths: Tensor) -> str:

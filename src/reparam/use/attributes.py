@@ -114,8 +114,7 @@ def find_attributes(
     whole = data if isinstance(data, Data) else None
     split = data.train if isinstance(data, Data) else data
     space = whole.space if whole is not None else space
-    columns = [*_classes(split, whole), *_beside(split, whole, "attributes")]
-    columns += _factors(split, whole)
+    columns = [*_classes(split, whole), *_beside(split, whole), *_factors(split, whole)]
     if table is not None:
         columns += _numbers(*numbers_beside(Path(table), split.files, len(split)), "table")
     scale = (0.0, 1.0)
@@ -150,12 +149,12 @@ def _classes(split: Split, data: Data | None) -> Columns:
     ]
 
 
-def _beside(split: Split, data: Data | None, source: Literal["attributes"]) -> Columns:
+def _beside(split: Split, data: Data | None) -> Columns:
     if split.attributes is None:
         return []
     names = data.attribute_names if data is not None else None
     names = names or tuple(f"attribute {i}" for i in range(split.attributes.shape[1]))
-    return _numbers(names, split.attributes.cpu().double(), source)
+    return _numbers(names, split.attributes.cpu().double(), "attributes")
 
 
 def _factors(split: Split, data: Data | None) -> Columns:

@@ -304,8 +304,9 @@ def _strengths(strength: float | Sequence[float] | Tensor | None) -> Tensor:
     found = found[None] if found.ndim == 0 else found
     if found.ndim != 1 or not len(found):
         raise ValueError(f"strength: expected numbers (S,), got shape {tuple(found.shape)}")
-    if not bool(found.isfinite().all()):
-        raise ValueError(f"strength: expected finite numbers, got {strength!r}")
+    wrong = found[~found.isfinite()]
+    if len(wrong):
+        raise ValueError(f"strength: expected finite numbers, got {wrong[0].item()}")
     return found
 
 

@@ -20,7 +20,7 @@ from reparam.use.directions import Direction, Directions, editable_codec, other_
 from reparam.use.moments import measure_images
 
 MOST_EDITED = 1000  # test examples, where nothing else is said
-MOVED, LEAKED, MOST = "moved_", "leaked_", "Of the others, most: "
+MOVED, LEAKED, MOST = "moved_", "leaked_", "Leaks most into "
 FEW = 10  # training examples for each entry of a code, below which the read-out is regularized
 ROUNDING = 1e-10  # of the mean variance of codes: what is solved stays definite
 
