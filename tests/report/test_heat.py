@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from reparam.report.heat import HEAT, HeatRow, _hottest, heat_rows
+from reparam.report.heat import HEAT, HeatRow, _scale, heat_rows
 from reparam.report.pictures import Brightness
 
 
@@ -35,8 +35,15 @@ def test_an_infinite_part_is_as_hot_as_the_largest_of_another_row():
     assert reach(np.array_split(pixels(cold, hot), 2)[0]) > 60
 
 
-def test_where_no_part_is_finite_or_above_0_there_is_a_scale():
+def test_where_parts_are_all_the_same_or_infinite_there_is_a_scale():
     x = torch.zeros(1, 1, 2, 2)
-    for part in (torch.inf, -torch.inf, 0.0, -1.0):
+    for part, scale in ((torch.inf, (0, 1)), (-torch.inf, (0, 1)), (0.0, (0, 1)), (-1.0, (-1, 0))):
         row = HeatRow("", x, [""], torch.full((1, 1, 2, 2), part))
-        assert _hottest([row]) == 1.0
+        assert _scale([row]) == scale
+
+
+def test_what_all_entries_cost_alike_is_no_heat():
+    """Of colors each costs some nats, of densities less than none."""
+    apart = torch.tensor([0.0, 1.0, 2.0, 9.0])
+    assert (pixels(apart, apart / 2) == pixels(apart - 90, apart / 2 - 90)).all()
+    assert (pixels(apart, apart / 2) == pixels(apart + 90, apart / 2 + 90)).all()

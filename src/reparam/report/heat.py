@@ -21,6 +21,7 @@ CAPTION, TITLE = 15, 18  # sizes of letters, in pixels
 INK, QUIET, LINE = (28, 31, 36), (104, 110, 120), (205, 208, 214)
 WASHED = 0.74  # of white, over an image under its heat
 STRONGEST = 0.995  # of all parts that are shown, the quantile that is as hot as can be
+WEAKEST = 1 - STRONGEST  # and the one that is cold
 # From cold to hot, see-through to nearly opaque; told apart in gray as well.
 HEAT = ((255, 214, 120), (250, 150, 45), (222, 60, 30), (130, 8, 40))
 
@@ -33,7 +34,7 @@ class HeatRow:
         title: above them.
         x: (N, C, H, W), in data units.
         captions: a line or two below each.
-        parts: (N, C, H, W), what entries contribute, of which those above 0 are hot; or None.
+        parts: (N, C, H, W), what entries contribute, the more the hotter; or None.
     """
 
     title: str
@@ -45,7 +46,8 @@ class HeatRow:
 def heat_rows(rows: Sequence[HeatRow], brightness: Brightness, said: str, alt: str) -> Picture:
     """Rows of examples on a light page: each as it is, its heat below, its caption last.
 
-    The heat of all rows is on one scale, from 0.
+    The heat of all rows is on one scale, from the least of all their parts to the most: of colors
+    every entry costs some nats, and of densities it may cost less than none.
 
     Args:
         rows: one above the other.
@@ -53,8 +55,8 @@ def heat_rows(rows: Sequence[HeatRow], brightness: Brightness, said: str, alt: s
         said: lines at the foot.
         alt: what there is to see.
     """
-    hottest = _hottest(rows)
-    drawn = [_columns(row, brightness, hottest) for row in rows]
+    scale = _scale(rows)
+    drawn = [_columns(row, brightness, scale) for row in rows]
     crisp = drawn[0][1]
     tall, wide = drawn[0][0][0].shape[:2]
     caption = CAPTION * 1.35 * max(c.count("\n") + 1 for row in rows for c in row.captions)
@@ -84,29 +86,34 @@ def heat_rows(rows: Sequence[HeatRow], brightness: Brightness, said: str, alt: s
     return png(np.asarray(page), alt, crisp)
 
 
-def _hottest(rows: Sequence[HeatRow]) -> float:
+def _scale(rows: Sequence[HeatRow]) -> tuple[float, float]:
+    """The parts by pixel that are cold, and as hot as can be; never the same."""
     parts = [_by_pixel(row.parts).flatten() for row in rows if row.parts is not None]
-    if not parts:
-        return 1.0
-    values = torch.cat(parts)
+    values = torch.cat([*parts, torch.zeros(0).double()])
     values = values[values.isfinite()]
     if not len(values):
-        return 1.0
-    return float(np.quantile(values.numpy(), STRONGEST)) or float(values.max()) or 1.0
+        return 0.0, 1.0
+    cold, hot = np.quantile(values.numpy(), (WEAKEST, STRONGEST)).tolist()
+    if cold == hot:
+        cold, hot = values.min().item(), values.max().item()
+    return cold, hot if hot > cold else cold + 1.0
 
 
 def _by_pixel(parts: Tensor) -> Tensor:
-    """What is above 0 of the sum over channels, (N, H, W); infinite parts stay so."""
-    return parts.double().cpu().sum(1).clamp(min=0).nan_to_num(0.0, posinf=torch.inf)
+    """The sum over channels, (N, H, W); infinite parts stay so."""
+    return parts.double().cpu().sum(1)
 
 
-def _columns(row: HeatRow, brightness: Brightness, hottest: float) -> tuple[list[Bytes], bool]:
+def _columns(
+    row: HeatRow, brightness: Brightness, scale: tuple[float, float]
+) -> tuple[list[Bytes], bool]:
     """Each image, and below it the same washed out under its heat, framed."""
     images, crisp = resized(brightness.bytes(row.x.cpu()), *TILE)
     images = images.repeat(3, axis=3) if images.shape[3] == 1 else images
     if row.parts is None:
         return [_framed(image) for image in images], crisp
-    share = (_by_pixel(row.parts) / hottest).clamp(0, 1)
+    cold, hot = scale
+    share = ((_by_pixel(row.parts) - cold) / (hot - cold)).nan_to_num(0.0).clamp(0, 1)
     shares = (share * 255 + 0.5).byte()[..., None].numpy()
     heats, _ = resized(shares, *TILE)
     pairs = zip(images, heats, strict=True)
