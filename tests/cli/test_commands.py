@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 import reparam as rp
+from reparam.cli.complete import complete
 
 
 def test_help_lists_the_commands_without_loading_what_they_need():
@@ -29,9 +31,19 @@ def test_help_lists_the_commands_without_loading_what_they_need():
     commands = (
         "models data fit resume evaluate compare disentangle sample reconstruct encode decode"
     )
-    more = "denoise complete interpolate traverse vary classify"
+    more = "denoise complete anomaly interpolate traverse edit vary classify cluster explore"
     for name in [*commands.split(), *more.split()]:
         assert name in first and any(page.startswith(f"{name} ") for page in pages)
+
+
+def test_help_is_wrapped_by_the_terminal_alone(reparam, monkeypatch):
+    """And not where the source happens to break its lines."""
+    monkeypatch.setenv("COLUMNS", "400")
+    code, out, _ = reparam("complete", "--help")
+    paragraphs = inspect.cleandoc(complete.__doc__).split("\n\n")
+    assert code == 0 and len(paragraphs) == 2
+    lines = {line.strip() for line in out.splitlines()}
+    assert {" ".join(paragraph.split()) for paragraph in paragraphs} <= lines
 
 
 def test_help_of_training_comes_from_the_fields_of_the_config(reparam):

@@ -50,6 +50,12 @@ def usage(command: Callable[..., None]) -> str:
     return " ".join([*words, *(["[OPTIONS]"] if command is not look.models else [])])
 
 
+def flowing(command: Callable[..., None]) -> str:
+    """What a command does, a line for each paragraph: terminals wrap at a width of their own."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 app = App(
     name="reparam",
     help="Train, measure, compare and use autoencoders, VAEs, densities and other generators.",
@@ -91,7 +97,8 @@ GROUPS = {
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
     for place, command in enumerate(commands):
-        app.command(command, group=group, sort_key=place, usage=usage(command))
+        words = {"help": flowing(command), "usage": usage(command)}
+        app.command(command, group=group, sort_key=place, **words)
 for flag in ("--help", "--version"):
     app[flag].group = OPTIONS
 
