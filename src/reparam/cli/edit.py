@@ -1,274 +1,308 @@
-"""Commands that edit examples through a run's model, and classify them by it."""
+"""The command that changes one attribute of an example, and shows what can be changed."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter, Token
-
 from reparam.cli.drawing import steps_shown
-from reparam.cli.examples import (
-    ClassName,
-    Count,
-    Example,
-    Input,
-    Label,
-    Out,
-    Part,
-    examples_of,
-)
+from reparam.cli.examples import ClassName, Example, Out, Part, codec, condition_of, one_example
 from reparam.cli.options import Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
-from reparam.cli.starts import OfDraws, Start, decoder, spread, starts
-from reparam.cli.tables import score_table, show, told
-from reparam.wording import counted
+from reparam.cli.tables import named, rows_table, score_table, show, show_notes, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
-    from reparam.cli.folders import Place
     from reparam.cli.outputs import Result
-    from reparam.data import DataRecord, Split
-    from reparam.evaluation.latents import Axes
-    from reparam.model import Density
+    from reparam.data import Data, Split
+    from reparam.evaluation.scores import Score
+    from reparam.model import Codec
+    from reparam.use.attributes import Attributes
+    from reparam.use.directions import Direction, Directions
 
-MOST_ROWS = 16  # and columns of a picture, where nothing else is asked for
-ROWS_AT_ONCE = 100  # examples classified between two signs of life
-Steps = Annotated[int, Parameter(help="How many x on the way, both ends included.")]
-
-
-def _pair(kind: object, tokens: Sequence[Token]) -> tuple[int, int]:
-    asked = tokens[0].value
-    words = [word.strip() for word in asked.split(",")]
-    if len(words) != 2 or not all(map(str.isdecimal, words)) or int(words[0]) == int(words[1]):
-        raise ValueError(f"plane: expected two entries of the code, as 0,1, got {asked!r}")
-    return int(words[0]), int(words[1])
+REACH = {"class": (0.0, 1.0), "flag": (-1.0, 1.0)}  # strengths, where nothing is said; else ± 2
+STEPS = 7
 
 
-def interpolate(
-    run: Run,
-    first: Example | None = None,
-    second: Example | None = None,
-    /,
-    *,
-    out: Out = "interpolation.png",
-    steps: Steps = 9,
-    split: Part = "test",
-    path: Annotated[
-        Literal["linear", "spherical"] | None,
-        Parameter(help="Between the codes; none: spherical between draws, linear else."),
-    ] = None,
-    label: ClassName = None,
-    seed: OfDraws = 0,
-    force: Force = False,
-    where: Where = HERE,
-) -> None:
-    """Decode a path between the codes of two examples, which frame it in a picture.
-
-    Of a model that makes no codes of examples, as a GAN, between two draws of z.
-    """
-    import torch
-
-    from reparam.cli.folders import numbered
-    from reparam.cli.outputs import Result, Target, emit
-    from reparam.use.editing import interpolate as between
-
-    opened = where.open(run)
-    record = opened.record
-    target = Target.of(out, force, record, first, second)
-    model = decoder(opened)
-    places = target.claim(numbered(steps))
-    a, b = starts(opened, (first, second), split, label, seed)
-    with steps_shown("interpolating"):
-        x = between(model, a.x, b.x, steps=steps, path=path, c=a.c, c_second=b.c)[0].cpu()
-    tiles = x if a.drawn else torch.cat([a.x.to(x), x, b.x.to(x)])
-    apart = () if a.drawn else (1, steps + 1)
-    arrays = {"x": x, "t": torch.linspace(0, 1, steps)}
-    emit(Result(arrays, record.columns, lambda: tiles, len(tiles), apart, places), target, record)
-    show(f"{steps} steps from {a.name} to {b.name} in {told(out)}")
-
-
-def traverse(
+def edit(
     run: Run,
     example: Example | None = None,
     /,
     *,
-    dimension: Annotated[
-        list[int] | None,
-        option(metavar="INT", help="Entry of the code, from 0; repeatable; none: the strongest."),
+    toward: Annotated[
+        str | None, option(metavar="CLASS", help="Class to go to, from what the others have.")
     ] = None,
-    plane: Annotated[
-        tuple[int, int] | None,
-        Parameter(
-            converter=_pair,
-            n_tokens=1,
-            metavar="INT,INT",
-            help="Two entries, in a grid: the first to the right, the second upwards.",
+    attribute: Annotated[
+        str | None, option(metavar="NAME", help="Attribute to change; --list says which there are.")
+    ] = None,
+    to: Annotated[
+        float | None, option(help="Value that a number is to have, in place of strengths.")
+    ] = None,
+    strength: Annotated[
+        float | None,
+        option(help="How far: in standard deviations of a number; 1 is the whole way to a class."),
+    ] = None,
+    start: Annotated[
+        float | None, option("--from", help="First strength of a strip; none: -2, of a class 0.")
+    ] = None,
+    until: Annotated[
+        float | None, option(help="Last strength of a strip; none: 2, of a class 1.")
+    ] = None,
+    steps: Annotated[
+        int | None, option(help="How many strengths, both ends included; none: 7.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        option(metavar="NAME", help="Attribute that is to stay; repeatable; none: all others."),
+    ] = None,
+    method: Annotated[
+        Literal["joint", "difference"],
+        option(help="joint: the others stay; difference: they go along as in the data."),
+    ] = "joint",
+    attribute_table: Annotated[
+        str | None,
+        option(
+            metavar="TABLE.csv",
+            help="Attributes of the training examples: by file name, or a row for each in order.",
         ),
     ] = None,
-    out: Out = "traversal.png",
-    steps: Steps = 9,
-    reach: Annotated[
-        float, Parameter(help="Standard deviations of the test codes, or of z, to either side.")
-    ] = 2.5,
+    listing: Annotated[
+        bool, option("--list", show_default=False, help="Show what can be edited, and how well.")
+    ] = False,
+    out: Out = "edited.png",
     split: Part = "test",
     label: ClassName = None,
-    seed: OfDraws = 0,
-    force: Force = False,
-    where: Where = HERE,
-) -> None:
-    """Decode an example while one entry of its code moves and the others stay: a row for each.
-
-    With --plane two entries move at once, in a grid of all pairs of values. The example is the
-    first one, unless you say which; of a model that makes no codes of examples, as a GAN, it is a
-    draw of z.
-    """
-    import torch
-
-    from reparam.cli.outputs import Result, Target, emit
-    from reparam.model import Encoder, positive_count
-    from reparam.use.editing import traverse as along
-    from reparam.use.editing import traverse_plane as in_plane
-
-    opened = where.open(run)
-    record, model = opened.record, decoder(opened, own=True)
-    target = Target.of(out, force, record, example)
-    if not 0 <= reach < math.inf:
-        raise ValueError(f"reach: expected a finite number of at least 0, got {reach}")
-    positive_count("steps", steps)
-    if plane and dimension:
-        raise ValueError("plane, dimension: expected one of them, got both")
-    if example is None and isinstance(model, Encoder):
-        example = "0"
-    (start,) = starts(opened, (example,), split, label, seed)
-    mean, deviation, axes = spread(opened, model, start, seed)
-    chosen = list(plane or dimension or _strongest(axes))
-    for one in chosen:
-        if not 0 <= one < len(mean):
-            name = "plane" if plane else "dimension"
-            raise ValueError(f"{name}: expected 0 to {len(mean) - 1}, got {one}")
-    values = mean[chosen, None] + deviation[chosen, None] * torch.linspace(-reach, reach, steps)
-    rows = _rows_of(start, chosen, steps, plane is not None)
-    places = target.claim(rows)
-    if plane is None:
-        x = along(model, start.x, chosen, values, start.c)[0].flatten(0, 1).cpu()
-        number = torch.tensor(chosen).repeat_interleave(steps)
-        arrays = {"x": x, "dimension": number, "value": values.flatten()}
-    else:
-        upwards = values[1].flip(0)  # the largest on top
-        x = in_plane(model, start.x, chosen, values[0], upwards, start.c)[0].flatten(0, 1).cpu()
-        pairs = torch.cartesian_prod(upwards, values[0]).flip(1)
-        arrays = {"x": x} | {f"z{one}": pairs[:, i] for i, one in enumerate(chosen)}
-    emit(Result(arrays, record.columns, lambda: x, steps, places=places), target, record)
-    listed, each = ", ".join(map(str, chosen)), f"{steps} x {steps}" if plane else f"{steps}"
-    show(
-        f"dimensions {listed} of {start.name}, {each} steps{' each' * (not plane)}, in {told(out)}"
-    )
-
-
-def _rows_of(start: Start, chosen: list[int], steps: int, plane: bool) -> list[Place]:
-    """The files of a traversal in a folder: by entry, or of the pair of them by row."""
-    from reparam.cli.folders import several
-
-    stem = start.place.name[:-4]
-    names = ["-".join(f"z{one}" for one in chosen)] if plane else [f"z{one}" for one in chosen]
-    count = steps * steps if plane else steps
-    rows = [start.place._replace(name=f"{stem}-{name}.png") for name in names]
-    return [step for row in rows for step in several(row, count)]
-
-
-def classify(
-    run: Run,
-    examples: Input = None,
-    /,
-    *,
-    out: Out = "classes.csv",
-    n: Count = None,
-    samples: Annotated[int, Parameter(help="Importance samples per example and class.")] = 100,
     seed: Seed = 0,
-    split: Part = "test",
-    label: Label = None,
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Classify examples by log p(x|y) + log p(y); a row, or a folder, of images for each class."""
+    """Change one attribute of an example and keep the rest: the original, and a strip of edits.
+
+    Attributes are the classes, columns that were read beside the data, and of gray images ink,
+    slant, width, height and thickness.
+    """
+    from reparam.cli.folders import place_of, several
     from reparam.cli.outputs import Target, emit
-    from reparam.evaluation.scores import share_score
+    from reparam.use.edit_scores import edit_quality
 
     opened = where.open(run)
-    record, model = opened.record, _classifier(opened)
-    target = Target.of(out, force, record, examples)
-    rows = examples_of(examples, opened, label, n, part=split)
-    log_p = _log_posteriors(model, rows, samples, seed)
-    found, names = log_p.argmax(1), record.class_names or tuple(map(str, range(log_p.shape[1])))
-    if target.folder or target.picture:
-        emit(_by_class(rows, found, names, record), target, record)
+    model = codec(opened, own=True)
+    if listing:
+        if example is not None or toward is not None or attribute is not None:
+            raise ValueError("list: shows all that can be edited; leave the example out")
+        data = opened.data()
+        found = _attributes(data, attribute_table)
+        _show_all(model, data, found, keep, method, seed)
+        return
+    name = _named(toward, attribute)
+    if example is None:
+        raise ValueError(f"{run}: expected an example to edit, by number or file")
+    target = Target.of(out, force, opened.record, example, attribute_table)
+    data = opened.data()
+    found = _attributes(data, attribute_table)
+    directions = _directions(model, data, found, name, toward is not None, keep, method)
+    direction = directions[name]
+    strengths = _strengths(direction, to, strength, start, until, steps)
+    shown = one_example(example, opened, split)
+    places = target.claim(several(place_of(shown, example), len(strengths)))
+    c = condition_of(opened, shown, label)
+    x = _edited(model, shown, direction, strengths, to, c)
+    beside = {"strength": strengths} if to is None else {}
+    result = replace(_result(opened, x, shown, direction, beside), places=places)
+    scores = edit_quality(model, data, directions, names=[name], seed=seed)
+    emit(result, target, opened.record)
+    span = f"to {to:g}" if to is not None else _told_strengths(strengths)
+    deviation = f"; 1 is {direction.said}, a standard deviation"
+    unit = "" if direction.attribute.whole_way else deviation
+    toward_it = f"{named(example)} toward {named(name)}"
+    what = toward_it if toward is not None else f"{named(name)} of {named(example)}"
+    show(f"{what} {span} in {told(out)}{unit}")
+    _show_reached(x, direction)
+    show_notes([note for score in scores.values() for note in score.notes])
+    if scores:
+        show(score_table(scores))
     else:
-        emit(_table(rows, log_p, found, record), target, record)
-    show(f"{counted(len(rows), 'class', 'classes')} in {told(out)}")
-    if rows.labels is not None:
-        name = split if examples is None else "given"
-        show(score_table({"accuracy": share_score(found == rows.labels, name)}))
+        show_notes(["Not measured: edited test images are black, or of the class already."])
 
 
-def _classifier(run: OpenRun) -> Density:
-    from reparam.model import Density
-
-    model = run.model
-    if not isinstance(model, Density) or model.class_frequencies is None:
-        name = type(model).__name__
+def _named(toward: str | None, attribute: str | None) -> str:
+    if (toward is None) == (attribute is None):
         raise ValueError(
-            f"{run.path}: {name} is no density that is conditional on labels; use one such as cvae"
+            "attribute: expected --toward CLASS or --attribute NAME, one of the two; --list shows "
+            "what can be edited"
         )
-    return model
+    return toward if toward is not None else attribute or ""
 
 
-def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Tensor:
-    """log p(y|x) of every row, in batches that news of progress can follow."""
+def _attributes(data: Data, table: str | None) -> Attributes:
+    from reparam.use.attributes import find_attributes
+
+    found = find_attributes(data, table=table)
+    if not found.each:
+        raise ValueError(
+            "attribute: nothing is known of these data; bring a table with --attribute-table"
+        )
+    return found
+
+
+def _directions(
+    model: Codec,
+    data: Data,
+    found: Attributes,
+    name: str,
+    is_class: bool,
+    keep: list[str] | None,
+    method: Literal["joint", "difference"],
+) -> Directions:
+    """Those of the attribute that is asked for and of those that stay."""
+    from reparam.limits import called
+    from reparam.use.directions import attribute_directions
+    from reparam.use.independence import editable
+
+    classes = [one.name for one in found.each if one.kind == "class"]
+    if is_class and name not in classes:
+        known = ", ".join(classes) or "no classes, as the data have none"
+        raise ValueError(f"toward: expected one of {known}; got {name!r}")
+    if keep is not None and method == "difference":
+        raise ValueError("keep: nothing is kept with --method difference; leave one of them out")
+    with called("names", "attribute"), steps_shown("encoding"):
+        found.find([name])
+        with called("names", "keep"):
+            found.find(keep or [])
+        names = editable(found, [name])[0] if keep is None else [name, *keep]
+        return attribute_directions(model, data, names, method=method, attributes=found)
+
+
+def _strengths(
+    direction: Direction,
+    to: float | None,
+    strength: float | None,
+    start: float | None,
+    until: float | None,
+    steps: int | None,
+) -> Tensor:
+    """The strengths of the edits, (S,); of one value to go to there are none."""
     import torch
 
-    from reparam.evaluation.rows import seeded_slices
-    from reparam.progress import bar
-    from reparam.use.editing import classify as by_density
+    from reparam.model import positive_count
 
-    parts: list[Tensor] = []
-    slices = seeded_slices(len(split), ROWS_AT_ONCE, seed, model.anchor.device)
-    with bar("classifying") as watch:
-        for part, own_noise in slices:
-            watch("examples", part.start / len(split))
-            with own_noise:
-                parts.append(by_density(model, split.x[part], samples=samples).cpu())
-    return torch.cat(parts)
-
-
-def _table(split: Split, log_p: Tensor, found: Tensor, record: DataRecord) -> Result:
-    """log p(y|x), the class that was found and, where it is known, the true one."""
-    import numpy as np
-
-    from reparam.cli.outputs import Result, beside
-
-    names = record.class_names or tuple(map(str, range(log_p.shape[1])))
-    arrays = {"log_p": log_p, "class": np.array(names)[found.numpy()], **beside(split, record)}
-    return Result(arrays, tuple(f"log p({name})" for name in names))
+    strip = {"from": start, "until": until, "steps": steps}
+    given = [name for name, value in strip.items() if value is not None]
+    if to is not None and strength is not None:
+        raise ValueError("to: is a value in place of --strength; leave one of them out")
+    if given and (to is not None or strength is not None):
+        single = "to" if to is not None else "strength"
+        raise ValueError(f"{given[0]}: is of a strip, and --{single} makes one edit; leave it out")
+    if to is not None or strength is not None:
+        return torch.tensor([0.0 if strength is None else strength], dtype=torch.float64)
+    conditional_class = direction.conditional and direction.attribute.kind == "class"
+    number = steps if steps is not None else 2 if conditional_class else STEPS
+    positive_count("steps", number)
+    first, last = REACH.get(direction.attribute.kind, (-2.0, 2.0))
+    first, last = first if start is None else start, last if until is None else until
+    found = torch.linspace(first, last, number, dtype=torch.float64)
+    # Ends that are as far to either side have 0 between them, and not what rounding leaves of it.
+    return torch.where(found.abs() < 1e-12 * found.abs().max(), 0.0, found)
 
 
-def _by_class(split: Split, found: Tensor, names: tuple[str, ...], record: DataRecord) -> Result:
-    """A row of images, or a folder of them, for every class that was found."""
-    from reparam.cli.folders import places
-    from reparam.cli.outputs import Result, padded
+def _edited(
+    model: Codec,
+    shown: Split,
+    direction: Direction,
+    strengths: Tensor,
+    to: float | None,
+    c: Tensor | None,
+) -> Tensor:
+    """(S, *shape), on the CPU."""
+    from reparam.use.directions import edit as edited
 
-    rows = [split.x[found == c][:MOST_ROWS] for c in found.unique().tolist()]
-    width = max(map(len, rows))
-    tiles = padded(rows, width, record.low)
-    classes = [names[c] for c in found.tolist()]
-    below = [p._replace(name=f"{c}/{p.name}") for c, p in zip(classes, places(split), strict=True)]
-    return Result({"x": split.x}, tiles=lambda: tiles, width=width, places=below)
+    one, at = direction.attribute, None
+    beside = {"attributes": shown.attributes, "factors": shown.factors}.get(one.source)
+    if to is not None and beside is not None:
+        at = beside[0, one.index].item()
+    elif to is not None and one.kind == "number" and not direction.conditional:
+        raise ValueError(
+            f"to: what {one.name!r} is of the example now is not known, so that nothing says how "
+            "far it goes; give --strength"
+        )
+    strip = edited(
+        model,
+        shown.x,
+        direction,
+        strength=strengths if to is None else None,
+        to=to,
+        at=at,
+        c=c,
+    )
+    return strip[0].cpu()
 
 
-def _strongest(axes: Axes) -> list[int]:
-    """The entries of the code that carry most, or change x most, at most MOST_ROWS."""
-    order = axes.amount.argsort(descending=True)
-    return order[axes.alive[order]][:MOST_ROWS].tolist() or order[:1].tolist()
+def _result(
+    run: OpenRun, x: Tensor, shown: Split, direction: Direction, beside: dict[str, Tensor]
+) -> Result:
+    """The edits; in a picture the example is before them, apart."""
+    import torch
+
+    from reparam.cli.outputs import Result
+    from reparam.use.attributes import is_gray
+    from reparam.use.moments import MEASURES, measure_images
+
+    arrays = {"x": x, **beside}
+    if is_gray(run.record.space):
+        arrays |= {name: measure_images(x, name, direction.scale) for name in MEASURES}
+    tiles = torch.cat([shown.x.to(x), x])
+    return Result(arrays, run.record.columns, lambda: tiles, len(tiles), (1,))
+
+
+def _show_reached(x: Tensor, direction: Direction) -> None:
+    """What the first and the last edit measure, which may be less than was asked for."""
+    from reparam.use.moments import measure_images
+
+    one = direction.attribute
+    if one.kind == "measured":
+        values = measure_images(x, one.name, direction.scale)[[0, -1][: len(x)]].tolist()
+        found = " to ".join(f"{value:.3g}{one.unit}" for value in values)
+        show(f"measured on what is decoded: {found}")
+
+
+def _told_strengths(strengths: Tensor) -> str:
+    values = strengths.tolist()
+    if len(values) == 1:
+        return f"at strength {values[0]:g}"
+    return f"at {len(values)} strengths from {values[0]:g} to {values[-1]:g}"
+
+
+def _short(score: Score | None) -> str:
+    """A value and its error, in three decimals."""
+    return "—" if score is None else f"{score.value:.3f}±{score.stderr or 0:.3f}"
+
+
+def _show_all(
+    model: Codec,
+    data: Data,
+    found: Attributes,
+    keep: list[str] | None,
+    method: Literal["joint", "difference"],
+    seed: int,
+) -> None:
+    """A row for each attribute: what strength 1 is, moved and leaked, and the nearest other."""
+    from reparam.use.directions import attribute_directions
+    from reparam.use.edit_scores import LEAKED, MOST, MOVED, edit_quality
+
+    with steps_shown("encoding"):
+        directions = attribute_directions(model, data, keep, method=method, attributes=found)
+        scores = edit_quality(model, data, directions, seed=seed)
+    rows = []
+    for name, one in directions.items():
+        moved, leaked = scores.get(MOVED + name), scores.get(LEAKED + name)
+        most = leaked.notes[0].removeprefix(MOST) if leaked is not None else "—"
+        unit = "condition" if one.conditional else one.said
+        rows.append((name, unit, _short(moved), _short(leaked), most, directions.nearest(name)))
+    header = ("attribute", "unit", "moved", "leaked", "most of it", "cosine")
+    show(rows_table(header, rows))
+    show(
+        f"{directions.method}, from {directions.examples:,} training examples; attributes explain "
+        f"{directions.r2:.1%} of the variance of the codes"
+    )
+    show_notes(directions.notes)
