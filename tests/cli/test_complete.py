@@ -12,7 +12,9 @@ def test_completions_keep_the_given_rows_of_the_test_images(reparam, runs, tmp_p
     words = ["complete", runs / "made", "-n", 3, "--draws", 2, "--keep", 0.5, "-o"]
     code, text, error = reparam(*words, out)
     assert code == 0 and "3 x 2 completions" in text, error
-    x = np.load(out)["x"].reshape(3, 2, 8, 8)
+    stored = np.load(out)
+    assert stored["draw"].tolist() == [1, 2] * 3
+    x = stored["x"].reshape(3, 2, 8, 8)
     test = rp.load_data("digits").test.x[:3].numpy()
     assert (x[:, :, :4] == test[:, :, :4]).all()
     assert not (x[:, :, 4:] == test[:, :, 4:]).all()
@@ -190,8 +192,9 @@ def test_what_no_part_can_be_is_refused(reparam, runs, tmp_path):
         (["--box", "1,2,3"], "box: expected top,left,height,width in pixels"),
         (["--box", "1,2,3,4", "--keep", 0.2], "keep, mask, box: expected one of them"),
     ):
-        code, _, error = reparam("complete", runs / "made", *words, "-o", tmp_path / "x.png")
+        code, out, error = reparam("complete", runs / "made", *words, "-o", tmp_path / "x.png")
         assert code == 2 and said in error, error
+        assert "The first" not in out  # of examples, which are not read
         assert not (tmp_path / "x.png").exists()
 
 

@@ -63,6 +63,7 @@ def test_toward_a_class_and_what_stays(reparam, runs, tmp_path):
     code, said, err = reparam(*words, "--keep", "slant", "-o", tmp_path / "a.npz")
     assert code == 0 and "3 toward 7 at strength 1" in said and "1 other" in said, err
     assert "Leaks most into slant" in said
+    assert "1 others" not in said
     data, model = rp.load_data("digits"), rp.load(runs / "vae")
     direction = rp.attribute_directions(model, data, ["7", "slant"])["7"]
     x = rp.edit(model, data.test.x[3:4], direction, strength=1)[0]

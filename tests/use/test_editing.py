@@ -383,7 +383,11 @@ def test_a_plane_of_two_entries_is_a_traversal_of_each_in_its_middle():
         line = rp.traverse(model, x[i : i + 1], [0], second[None])[0, 0]
         across = rp.traverse_plane(model, x[i : i + 1], (2, 0), own[0, :1].double(), second)
         assert torch.allclose(across[0, :, 0], line)
-    for said, dimensions in (("two entries", (1, 1)), ("two entries", (1,)), ("0 to 2", (0, 3))):
+    for said, dimensions in (
+        ("two entries", (1, 1)),
+        ("two entries", (1,)),
+        ("dimensions: expected 0 to 2", (0, 3)),
+    ):
         with pytest.raises(ValueError, match=said):
             rp.traverse_plane(model, x, dimensions, first, second)
     with pytest.raises(ValueError, match="second: expected some values"):

@@ -106,7 +106,7 @@ def complete(
     """
     from reparam.cli.fill import Source, fill, show_chains
     from reparam.cli.folders import places, several
-    from reparam.cli.outputs import Result, Target, beside, emit
+    from reparam.cli.outputs import Result, Target, beside_draws, emit
     from reparam.model import Completer, Generator, positive_count
     from reparam.use.missing_part import STEPS, why_not
 
@@ -132,15 +132,14 @@ def complete(
     if sampling_steps is not None:
         assert isinstance(model, Generator)  # as all are that complete
         model = Drawing(sampling_steps=sampling_steps).of(model)
+    part = given.entries(record.space.shape)  # first, as it may be refused
     found = examples_of(examples, opened, label, n, FEW if target.picture else None, split)
     claimed = target.claim([p for place in places(found) for p in several(place, draws)])
-    part = given.entries(record.space.shape)
     asked = Asked(part, draws, STEPS if steps is None else steps, seed)
     x, accepted = _completions(model, found, asked)  # (n, draws, *shape)
     show_notes(_remarks(model, part, bool((found.x.isnan() & part).any())))
-    each = {name: values.repeat(draws, 0) for name, values in beside(found, record).items()}
     tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
-    arrays = {"x": x.flatten(0, 1)} | each
+    arrays = {"x": x.flatten(0, 1)} | beside_draws(found, record, draws)
     result = Result(arrays, record.columns, tiles, draws + 2, apart=(1, 2), places=claimed)
     emit(result, target, record)
     show(f"{len(found)} x {draws} completions in {told(out)}")

@@ -143,14 +143,9 @@ def _filled(
 
 def _emit(run: OpenRun, split: Split, x: Tensor, target: Target) -> None:
     """The columns that the model has, beside the numbers of rows and draws."""
-    import numpy as np
+    from reparam.cli.outputs import Result, beside_draws, emit
 
-    from reparam.cli.outputs import Result, beside, emit
-
-    draws = x.shape[1]
-    each = {name: values.repeat(draws, 0) for name, values in beside(split, run.record).items()}
-    if draws > 1:
-        each["draw"] = np.tile(np.arange(1, draws + 1), len(x))
+    each = beside_draws(split, run.record, x.shape[1])
     emit(Result({"x": x.flatten(0, 1), **each}, run.record.columns), target, run.record)
 
 

@@ -203,6 +203,12 @@ def beside(split: Split, record: DataRecord) -> dict[str, Array]:
     return found | {"path": split.files.names.astype(str)}
 
 
+def beside_draws(split: Split, record: DataRecord, draws: int) -> dict[str, Array]:
+    """``beside`` of so many draws of each example; of several their numbers, too, from 1."""
+    each = {name: values.repeat(draws, 0) for name, values in beside(split, record).items()}
+    return each if draws == 1 else each | {"draw": np.tile(np.arange(1, draws + 1), len(split))}
+
+
 def conditions(c: Tensor | None, record: DataRecord) -> dict[str, Array]:
     """The condition of each sample: its class by name, or its attributes by theirs."""
     if c is None:

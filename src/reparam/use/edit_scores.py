@@ -18,6 +18,7 @@ from reparam.model import Codec, Model, positive_count
 from reparam.space import trusted
 from reparam.use.directions import Direction, Directions, editable_codec, other_condition
 from reparam.use.moments import measure_images
+from reparam.wording import counted
 
 MOST_EDITED = 1000  # test examples, where nothing else is said
 MOVED, LEAKED, MOST = "moved_", "leaked_", "Leaks most into "
@@ -192,7 +193,7 @@ def _scores(
         if other != name and not (own.group and directions[other].attribute.group == own.group)
     }
     if others:
-        unit = f"strengths of {len(others)} others per strength"
+        unit = f"strengths of {counted(len(others), 'other')} per strength"
         together = torch.stack(list(others.values())).mean(0)
         most = max(others, key=lambda other: others[other].mean().item())
         note = f"{MOST}{most} {others[most].mean().item():.2g}"

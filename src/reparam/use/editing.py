@@ -180,7 +180,7 @@ def traverse(
         )
     code = _real_code(model, x, c)
     codes = code.flatten(1)
-    _refuse_absent(dimension, codes)
+    _refuse_absent("dimension", dimension, codes)
     moved = codes[:, None, None].repeat(1, *values.shape, 1)
     for row, (one, along) in enumerate(zip(dimension, values.to(codes), strict=True)):
         moved[:, row, :, one] = along
@@ -231,7 +231,7 @@ def traverse_plane(
     code = _real_code(model, x, c)
     codes = code.flatten(1)
     across, up = pair.tolist()
-    _refuse_absent((across, up), codes)
+    _refuse_absent("dimensions", (across, up), codes)
     moved = codes[:, None, None].repeat(1, len(second), len(first), 1)
     moved[..., across] = first.to(codes)
     moved[..., up] = second.to(codes)[:, None]
@@ -407,10 +407,10 @@ def _decoded(model: Decoder, code: Tensor, moved: Tensor, c: Tensor | None) -> T
     return decoded.unflatten(0, moved.shape[:3])
 
 
-def _refuse_absent(dimensions: Sequence[int], codes: Tensor) -> None:
+def _refuse_absent(name: str, dimensions: Sequence[int], codes: Tensor) -> None:
     for one in dimensions:
         if not 0 <= one < codes.shape[1]:
-            raise ValueError(f"dimension: expected 0 to {codes.shape[1] - 1}, got {one}")
+            raise ValueError(f"{name}: expected 0 to {codes.shape[1] - 1}, got {one}")
 
 
 def _refuse_others(model: object, kind: type[Model], what: str) -> None:

@@ -22,7 +22,7 @@ class Imputation:
 
     Args:
         x: (B, draws, *shape); entries that were given are as they were.
-        steps: of each Markov chain; None: draws are exact.
+        steps: of each Markov chain; None: the model draws without, as its own ``complete`` says.
         acceptance: the share of the proposals of q that the chains accepted.
     """
 
