@@ -138,8 +138,8 @@ def test_the_opening_names_its_rows(html):
 def test_every_section_is_there_and_linked(html):
     sections = re.findall(r'<section id="(\w+)"', html)
     assert sections == [
-        "scores", "reconstructions", "samples", "interpolations", "latent", "filters",
-        "traversals", "rates", "shifted", "training", "reading",
+        "scores", "reconstructions", "samples", "completions", "interpolations", "latent",
+        "filters", "traversals", "rates", "shifted", "training", "reading",
     ]  # fmt: skip
     assert re.findall(r'<li><a href="#(\w+)"', html) == sections
 
@@ -388,7 +388,14 @@ def test_by_keys_alone_and_without_scripts(page, browser):
     tab = context.new_page()
     tab.set_default_timeout(HANGS)
     tab.goto(page.as_uri())
-    assert tab.evaluate("document.documentElement.scrollHeight") < 5000  # 8 768 before it folded
+    # Each section is less than a screen: eleven of them, and the opening.
+    assert (
+        tab.evaluate(
+            "Math.max(...[...document.querySelectorAll('section')].map(s => s.offsetHeight))"
+        )
+        < 800
+    )
+    assert tab.evaluate("document.documentElement.scrollHeight") < 5800  # 8 768 before it folded
     picture = tab.locator("img").first.bounding_box()
     assert picture["y"] + picture["height"] < 800  # on the first screen
     tab.locator(".first thead button").first.focus()

@@ -65,6 +65,6 @@ the same of all models. Autoregressive models draw pixel by pixel, each given th
 that what lies after a box does not act on it; VAEs draw by Markov chains on z, given all around
 it.""",
     build,
-    "entrywise.html.j2",
+    "completions.html.j2",
     images,
 )
