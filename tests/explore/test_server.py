@@ -19,6 +19,7 @@ from reparam.explore.subject import Subject
 TestClient = pytest.importorskip("starlette.testclient", reason="needs starlette").TestClient
 HERE = "http://127.0.0.1:8000"
 BOUND = Bound("127.0.0.1", 8000)
+BYTES = {"Content-Type": "application/octet-stream"}
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +69,25 @@ def test_decode_gives_the_bytes_of_the_models_decode(client, vae):
     assert answer.status_code == 200 and answer.content == expected.tobytes()
     both = client.post("/decode", json={"codes": [code, code]})
     assert both.content == 2 * answer.content
-    packed = base64.b64encode(np.array(code, "<f4").tobytes()).decode()
-    assert client.post("/decode", json={"code": packed}).content == answer.content
+    packed = {"content": np.array(code, "<f4").tobytes(), "headers": BYTES}
+    assert client.post("/decode", **packed).content == answer.content
+    drawn = client.post("/decode", params={"asked": '{"draw": 1}'}, **packed).content
+    assert drawn == client.post("/decode", json={"code": code, "draw": 1}).content
+    refused(client.post("/decode", content=b"abc", headers=BYTES), 400, "3 numbers, got 0.75")
+    bad = np.array([1, 2, np.nan], "<f4").tobytes()
+    refused(client.post("/decode", content=bad, headers=BYTES), 400, "finite numbers")
+
+
+def test_a_code_as_wide_as_a_color_image_can_be_asked_for():
+    rng = np.random.default_rng(0)
+    data = rp.load_data(rng.integers(0, 256, (12, 3, 64, 64)).astype(np.uint8))
+    flow = Subject(built("nice", data, hidden=(4,)), data, "a run", most=4)
+    body = flow.codes[0].numpy().tobytes()
+    assert len(body) == 4 * 64 * 64 * 3 and flow.kind == "real"
+    found = client_of(flow).post("/decode", content=body, headers=BYTES)
+    assert found.content == flow.brightness.bytes(flow.examples.x[:1]).tobytes()
+    widest = b"x" * (64 * 1024 + 1)
+    refused(client_of(flow).post("/decode", content=widest, headers=BYTES), 413, "64 kB")
 
 
 def test_one_draw_is_of_its_seed_and_not_the_mean(client):
@@ -101,8 +119,8 @@ def test_codes_are_clamped_to_twenty_deviations(vae):
         (b'{"code": [1, 2]}', "expected 3 numbers, got 2"),
         (b'{"code": [1, 2, true]}', "finite numbers"),
         (b'{"code": [1, 2, "3"]}', "finite numbers"),
-        (b'{"code": "AAAA"}', "expected 3 numbers, got 0.75"),
-        (b'{"code": "?"}', "base64"),
+        (b'{"code": [1, 2, %s]}' % (b"9" * 5000), "expected JSON of finite numbers"),
+        (b'{"code": "AAAA"}', "expected 3 numbers, got none"),
         (b'{"code": {"a": 1}}', "expected 3 numbers, got none"),
         (b"{}", "expected 3 numbers, got none"),
         (b'{"codes": []}', "expected 1 to 256 codes"),
@@ -223,7 +241,17 @@ def test_bad_uploads(client, make, words):
 
 
 def test_other_hosts_and_origins_are_refused(client):
-    for host in ("evil.example:8000", "127.0.0.1:8001", "127.0.0.1", "localhost.evil:8000", ""):
+    for host in (
+        "evil.example:8000",
+        "127.0.0.1:8001",
+        "127.0.0.1",
+        "localhost.evil:8000",
+        "",
+        "127.0.0.1:" + "9" * 5000,
+        "[::1]",
+        "[::1",
+        "::1:8000",
+    ):
         refused(client.get("/", headers={"Host": host}), 403, "not the one that is served")
     for host in ("127.0.0.1:8000", "localhost:8000", "[::1]:8000"):
         assert client.get("/", headers={"Host": host}).status_code == 200
@@ -283,6 +311,8 @@ def test_all_addresses_take_numbers_and_no_names_that_resolve_to_them():
     assert not anywhere.knows("evil.example:80")
     assert Bound("192.168.1.5", 80, "word").knows("192.168.1.5:80")
     assert not Bound("192.168.1.5", 80, "word").knows("localhost:80")
+    written_out = Bound("2001:DB8:0:0::1", 80, "word")
+    assert written_out.knows("[2001:db8::1]:80") and not written_out.knows("[2001:db8::2]:80")
 
 
 def test_beyond_a_small_queue_it_is_busy_and_threads_do_not_pile_up(vae):

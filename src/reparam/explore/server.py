@@ -25,7 +25,9 @@ from reparam.explore.rendering import Page, served_page
 from reparam.explore.subject import Subject
 
 JSON_BYTES, UPLOAD_BYTES = 64 * 1024, 10 * 1024 * 1024
+BYTES = "application/octet-stream"
 PLACES = 8  # requests that wait for the model or are with it
+MOST_DIGITS = 5  # of a port
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 HEADERS = {
     "Cache-Control": "no-store",
@@ -70,7 +72,7 @@ class Bound(NamedTuple):
             return host in LOCAL or host == self.host.lower()
         if self.host in ("0.0.0.0", "::"):  # noqa: S104
             return _is_number(host) or host in ("localhost", socket.gethostname().lower())
-        return host.strip("[]") == self.host.lower()
+        return _plain(host.strip("[]")) == _plain(self.host.lower())
 
 
 def is_loopback(host: str) -> bool:
@@ -183,15 +185,15 @@ def application(subject: Subject, bound: Bound, places: int = PLACES) -> Guard:
 
     def post(function: Callable[[Mapping[str, Any]], bytes]) -> Callable[..., Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            asked = _parsed(await _body(request, JSON_BYTES))
-            made = await desk.ask(function, asked)
-            return Response(made, media_type="application/octet-stream")
+            body = await _body(request, JSON_BYTES)
+            wide = request.headers.get("content-type") == BYTES
+            asked = {**_in_query(request), "code": body} if wide else _parsed(body)
+            return Response(await desk.ask(function, asked), media_type=BYTES)
 
         return _mending(answer)
 
     async def upload(request: Request) -> Response:
-        asked = _parsed((request.query_params.get("asked") or "{}").encode())
-        body = await _body(request, UPLOAD_BYTES)
+        asked, body = _in_query(request), await _body(request, UPLOAD_BYTES)
         return JSONResponse(await desk.ask(answers.upload, body, asked))
 
     routes = [
@@ -305,19 +307,25 @@ async def _body(request: Request, most: int) -> bytes:
 
 def _parsed(body: bytes) -> Mapping[str, Any]:
     """An object of JSON; NaN and infinities are none of its numbers."""
-    if len(body) > JSON_BYTES:
-        raise TooLarge(f"body: expected at most {JSON_BYTES // 1024} kB")
 
     def refuse(name: str) -> float:
-        raise ValueError(f"body: expected finite numbers, got {name}")
+        raise ValueError(f"{name} is no number of JSON")
 
     try:
         found = json.loads(body, parse_constant=refuse)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError("body: expected JSON") from error
+    except (ValueError, RecursionError) as error:  # also of a number of thousands of digits
+        raise ValueError("body: expected JSON of finite numbers") from error
     if not isinstance(found, dict):
         raise ValueError("body: expected a JSON object")
     return found
+
+
+def _in_query(request: Request) -> Mapping[str, Any]:
+    """What is asked of a body that is bytes."""
+    asked = request.query_params.get("asked", "{}").encode()
+    if len(asked) > JSON_BYTES:
+        raise TooLarge(f"asked: expected at most {JSON_BYTES // 1024} kB")
+    return _parsed(asked)
 
 
 def _refused(sentence: str, status: int) -> Response:
@@ -329,7 +337,8 @@ def _split(header: str) -> tuple[str, int]:
     host, colon, port = header.rpartition(":")
     if not colon or port.endswith("]"):
         return header, 80
-    return host, int(port) if port.isdecimal() and port.isascii() else -1
+    plain = port.isdecimal() and port.isascii() and len(port) <= MOST_DIGITS
+    return host, int(port) if plain else -1
 
 
 def _is_number(host: str) -> bool:
@@ -338,3 +347,8 @@ def _is_number(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _plain(host: str) -> str:
+    """As browsers write it, who shorten numbers."""
+    return str(ipaddress.ip_address(host)) if _is_number(host) else host

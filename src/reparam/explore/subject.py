@@ -34,7 +34,7 @@ WIDEST_FITTED = 4096  # entries of a code, for directions
 CODES = Literal["real", "indices", "noise"]
 IN_FILE, SHEET_IN_FILE = 90_000, 130_000  # bytes of codes, and of small pictures or of rows
 SMALLEST = 144  # bytes of one channel of a small picture
-WIDEST = 16_384  # entries of a code that a request of 64 kB can hold
+WIDEST = 16_384  # entries of a code, which are 64 kB, as much as a request may have
 SIGNS = {"exact": "=", "lower bound": "≥", "estimate": "≈"}
 
 
