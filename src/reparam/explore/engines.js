@@ -42,8 +42,7 @@ class Served {
   async original(row) { return this.shown(await this.post("/example", { example: row }))[0]; }
 
   async random(state) {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    return new Float32Array(await this.post("/encode", { seed, c: state.c }));
+    return new Float32Array(await this.post("/encode", { seed: anySeed(), c: state.c }));
   }
 
   async sample(n, c, seed) { return this.shown(await this.post("/sample", { n, c, seed })); }
