@@ -99,3 +99,37 @@ def test_it_serves_at_a_free_port_and_ctrl_c_ends_it(runs):
     finally:
         watchdog.cancel()
         process.kill()
+
+
+WAITING = """
+import pathlib, sys, time
+for _ in range(1200):
+    if pathlib.Path(sys.argv[1]).exists(): break
+    time.sleep(.05)
+"""
+
+
+def test_a_browser_that_runs_until_it_is_closed_gets_the_page(runs, tmp_path):
+    script, closed = tmp_path / "browser.py", tmp_path / "closed"
+    script.write_text(WAITING)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reparam", "explore", str(runs / "vae")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ
+        | {
+            "COLUMNS": "200",
+            "PYTHONUNBUFFERED": "1",
+            "BROWSER": f"{sys.executable} {script} {closed} %s",
+        },
+    )
+    try:
+        address = process.stdout.readline().split()[0]
+        with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310
+            assert answer.status == 200
+        closed.touch()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        closed.touch()
+        process.kill()

@@ -115,6 +115,7 @@ def _write(run: OpenRun, page: Path) -> None:
 
 
 def _serve(run: OpenRun, socket: Socket, bound: Bound, browser: bool) -> None:
+    import threading
     import webbrowser
 
     from reparam.explore.server import application, serve
@@ -127,7 +128,8 @@ def _serve(run: OpenRun, socket: Socket, bound: Bound, browser: bool) -> None:
     def ready() -> None:
         show(f"{told(bound.address)}  (Ctrl-C ends it)")
         if browser:
-            webbrowser.open(bound.address)
+            # A browser of the terminal ends when it is closed, and asks this process for the page.
+            threading.Thread(target=webbrowser.open, args=[bound.address], daemon=True).start()
 
     try:
         serve(app, socket, ready)

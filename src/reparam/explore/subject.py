@@ -120,7 +120,13 @@ class Subject:
         """The codes of the examples (N, F) on the CPU; of a decoder of noise draws of z."""
         if not isinstance(self.decoder, Codec):
             return self.draws.float()
-        return self.encode(self.examples.x, self.condition)
+        codes = self.encode(self.examples.x, self.condition)
+        if not bool(codes.isfinite().all()):
+            raise ValueError(
+                "model: expected finite codes of the test examples, got others; train it anew, "
+                "at a lower learning rate"
+            )
+        return codes
 
     @torch.no_grad()
     def encode(self, x: Tensor, c: Tensor | None) -> Tensor:
