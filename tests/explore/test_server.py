@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -340,6 +341,34 @@ def test_beyond_a_small_queue_it_is_busy_and_threads_do_not_pile_up(vae):
     assert full.get("/facts").status_code == 200
 
 
+def test_what_nobody_waits_for_any_more_is_stopped():
+    begun, ended = threading.Event(), []
+
+    def work():
+        begun.set()
+        try:
+            for _ in range(1000):
+                time.sleep(0.01)
+        finally:
+            ended.append(time.perf_counter())
+
+    async def ask():
+        desk = Desk()
+        asked = asyncio.ensure_future(desk.ask(work))
+        await asyncio.get_running_loop().run_in_executor(None, begun.wait, 20)
+        waiting = asyncio.ensure_future(desk.ask(work))
+        await asyncio.sleep(0)
+        stopped = time.perf_counter()
+        for one in (asked, waiting):
+            one.cancel()
+        await asyncio.gather(asked, waiting, return_exceptions=True)
+        assert await desk.ask(int) == 0 and desk.taken == 0  # the thread is there for others
+        return stopped
+
+    stopped = asyncio.run(ask())
+    assert len(ended) == 1 and 0 <= ended[0] - stopped < 5  # of 10 s
+
+
 def test_models_without_codes_draw_complete_and_have_no_map(digits):
     subject = Subject(built("made", digits, hidden=(16,)), digits, "a run")
     client = client_of(subject)
@@ -361,6 +390,14 @@ def test_models_without_codes_draw_complete_and_have_no_map(digits):
         refused(client.post("/complete", json=asked | bad), 400, "mask: expected 64 bits")
     refused(client.post("/decode", json={"code": []}), 400, "no codes")
     refused(client.post("/encode", json={"example": 0}), 400, "no codes")
+
+
+def test_a_model_that_diverged_is_refused(digits):
+    model = built("vae", digits, latent_dim=2, hidden=(4,))
+    for weight in model.parameters():
+        weight.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="^model: expected finite codes"):
+        application(Subject(model, digits, "a run", most=10), BOUND)
 
 
 def test_codes_that_are_indices(digits):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import hmac
 import ipaddress
 import json
+import logging
 import secrets
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -91,6 +94,10 @@ class Busy(Exception):
     """More requests wait than there are places."""
 
 
+class Stopped(BaseException):
+    """Raised in the model's thread when nobody waits for its answer any more."""
+
+
 class Desk:
     """One model, one request at a time, and a few that wait: threads cannot pile up.
 
@@ -98,19 +105,27 @@ class Desk:
     """
 
     def __init__(self, places: int = PLACES) -> None:
-        self.places, self.taken = places, 0
-        self.thread = ThreadPoolExecutor(1, "model")
+        self.places, self.taken, self.ident = places, 0, 0
+        self.thread = ThreadPoolExecutor(1, "model", self._begin)
 
     async def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function returns, in its turn; ``Busy`` where too many wait."""
         if self.taken >= self.places:
             raise Busy
         self.taken += 1
+        work = self.thread.submit(function, *arguments)
         try:
-            future = asyncio.get_running_loop().run_in_executor(self.thread, function, *arguments)
-            return await future
+            return await asyncio.wrap_future(work)
+        except asyncio.CancelledError:  # by Ctrl-C, after which a process waits for its threads
+            if work.running():
+                raising = ctypes.pythonapi.PyThreadState_SetAsyncExc
+                raising(ctypes.c_ulong(self.ident), ctypes.py_object(Stopped))
+            raise
         finally:
             self.taken -= 1
+
+    def _begin(self) -> None:
+        self.ident = threading.get_ident()
 
 
 class Guard:
@@ -240,6 +255,11 @@ def serve(app: ASGIApp, bound: socket.socket, ready: Callable[[], None]) -> None
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             ready()
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Answers that Ctrl-C cuts off are no errors to report.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
 
     config = uvicorn.Config(
         app,
