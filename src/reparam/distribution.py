@@ -87,7 +87,7 @@ class Distribution(ABC):
 
     @property
     def by_entry(self) -> Distribution | None:
-        """What draws are distributed by, where their entries are independent; None elsewhere.
+        """What draws are distributed by, where their entries are known as independent; else None.
 
         Its ``log_prob_terms`` have a column for each entry of x, and its log-density is that of the
         draws, not a bound on it.

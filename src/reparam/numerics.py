@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from itertools import compress
 from typing import Any, Literal
 
 import torch
@@ -101,6 +102,26 @@ def noise_of_its_own() -> Iterator[None]:
     False
     """
     with _by_example(None):
+        yield
+
+
+@contextmanager
+def noise_of(chosen: Tensor) -> Iterator[None]:
+    """Within, ``noise`` is that of some of the examples, whose rows (R,) are True.
+
+    >>> with shared_noise(3), noise_of(torch.tensor([True, False, True])):
+    ...     drawn = noise(torch.zeros(2, 4))
+    >>> bool((drawn[0] == drawn[1]).all())
+    True
+    """
+    examples = _EXAMPLES.get()
+    if examples is None:
+        yield
+        return
+    count = examples if isinstance(examples, int) else len(examples)
+    kept = chosen.view(count, -1)[:, 0].tolist()  # all rows of an example are chosen, or none
+    some = sum(kept) if isinstance(examples, int) else [*compress(examples, kept)]
+    with _by_example(some):
         yield
 
 

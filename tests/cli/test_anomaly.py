@@ -109,6 +109,7 @@ def test_a_table_names_columns_and_leaves_rows_of_training_out(people, tmp_path,
     assert {row["label"] for row in found[:20]} == {"odd"}
     assert {row["most_1"] for row in found[:20]} == {"weight"}
     assert {row["label"] for row in found[20:]} == {"usual"}
+    assert len({row["most_1"] for row in found[20:]}) > 1  # not income, by its large numbers alone
     assert "says nothing" in " ".join(out.split())  # an AUROC of 1 ± 0
     assert reparam("anomaly", people / "run", "-o", tmp_path / "own.csv")[0] == 0
     assert len(table(tmp_path / "own.csv")) == len(data.test)
@@ -118,6 +119,7 @@ def test_a_table_names_columns_and_leaves_rows_of_training_out(people, tmp_path,
     ("run", "words", "said"),
     [
         ("vae", ["--anomalous", 8], "training left out class '8'"),
+        ("vae", ["digits", "--anomalous", "x"], "expected one of 0, 1"),
         ("vae", ["--anomalous", "x"], "anomalous: expected one of 0, 1"),
         ("vae", ["--anomalous", 1, "--normal", 2], "anomalous, normal: expected one of them"),
         ("vae", ["--normal", *"0 --normal 1 --normal 2 --normal 3 --normal 4 --normal 5".split(),
@@ -136,6 +138,16 @@ def test_what_cannot_be_ranked_is_refused(eightless, tmp_path, reparam, run, wor
     code, _, err = reparam("anomaly", eightless / run, *words, "-o", path)
     assert code == 2 and said in err, err
     assert len(err.strip().splitlines()) == 1 and not path.exists()
+
+
+def test_given_examples_are_not_said_to_be_left_out(tmp_path, reparam):
+    """Else the command would be advised that was just typed."""
+    words = ["--only", 0, "latent_dim=2", "hidden=8", "--epochs", 1, "-o", tmp_path / "zeros"]
+    succeed("fit", "vae", "digits", *words)
+    words = ["anomaly", tmp_path / "zeros", "digits", "--anomalous"]
+    code, _, err = reparam(*words, "x", "-o", tmp_path / "r.csv")
+    assert code == 2 and "anomalous: expected one of 0, 1" in err
+    assert reparam(*words, 3, "--samples", 2, "-o", tmp_path / "r.csv")[0] == 0
 
 
 def test_without_labels_nothing_tells_what_is_anomalous(eightless, people, tmp_path, reparam):

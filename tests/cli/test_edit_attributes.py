@@ -107,6 +107,10 @@ def test_a_table_beside_photographs_brings_attributes(reparam, made, tmp_path):
     out = tmp_path / "m.png"
     code, said, err = reparam(*words, "--attribute-table", table, "-o", out)
     assert code == 0 and "moved_mood" in said and out.exists(), err
+    words_to = [*words, "--attribute-table", table, "--to", 3, "-o", tmp_path / "n.png"]
+    code, _, err = reparam(*words_to)
+    assert code == 2 and "give --strength" in " ".join(err.split())
+    assert not (tmp_path / "n.png").exists()
     code, _, err = reparam(*words, "-o", tmp_path / "n.png")
     assert code == 2 and "bring a table with --attribute-table" in err
 

@@ -216,3 +216,25 @@ def test_what_cannot_be_filled_is_refused_in_a_line(made, reparam, tmp_path, wor
     code, _, error = reparam("complete", made / run, made / "odd.csv", *more, "-o", out)
     assert code == 2 and message in error and error.count("\n") == 1, error
     assert not out.exists()
+
+
+@pytest.mark.parametrize("keep", [0.17, 1])
+def test_cells_that_are_missing_from_the_part_that_is_given_are_drawn_too(
+    made, reparam, tmp_path, keep
+):
+    """Also where of some rows all is given, and of others nothing is."""
+    out = tmp_path / "x.npz"
+    words = ["complete", made / "vae", made / "odd.csv", "--keep", keep, "--draws", 2, "-o", out]
+    code, said, error = reparam(*words)
+    assert code == 0 and "Cells that are missing from the part" in " ".join(said.split()), error
+    assert "Nothing is drawn" not in said and "by chains" in said
+    x = np.load(out)["x"].reshape(N, 2, -1)
+    assert np.isfinite(x).all()
+    same = (x[:, 0] == x[:, 1]).all(1)
+    if keep == 1:  # all but the rows with holes stay
+        assert (~same).sum() <= len({row for rows in HOLES.values() for row in rows})
+        assert not same.all()
+        assert "order" not in said
+        words[1] = made / "fvbn"
+        code, said, error = reparam(*words, "--force")
+        assert code == 0 and "what is given after one does not act" in " ".join(said.split()), error

@@ -88,13 +88,37 @@ def test_two_scores_of_the_same_examples_differ_with_a_smaller_error():
     assert (same.value, same.stderr) == (0.0, 0.0)
 
 
+def test_a_difference_of_areas_has_the_error_of_delong():
+    """Var = var(A − A')/m + var(B − B')/n, of 4 anomalous examples too."""
+    random, odd = np.random.default_rng(4), np.arange(60) < 4
+    first, second = random.normal(size=(2, 60)) + odd
+    psi = [np.sign(s[odd][:, None] - s[~odd][None]) / 2 + 0.5 for s in (first, second)]
+    apart = psi[0] - psi[1]
+    variance = apart.mean(1).var(ddof=1) / 4 + apart.mean(0).var(ddof=1) / 56
+    found = difference(rp.auroc(first, odd), rp.auroc(second, odd))
+    assert found.value == pytest.approx(apart.mean(), abs=1e-12)
+    assert found.stderr == pytest.approx(math.sqrt(variance), rel=1e-12)
+
+
+@pytest.mark.parametrize("measure", [rp.auroc, rp.average_precision])
+def test_of_few_anomalous_examples_differences_have_the_error_of_scores(measure):
+    """Of 3 of 200, n/(n−1) of the small class counts: values by example have the same error."""
+    odd = np.arange(200) < 3
+    found = measure(np.random.default_rng(0).normal(size=200), odd)
+    assert found.values.std().item() / math.sqrt(200) == pytest.approx(found.stderr, rel=1e-12)
+    flat = measure(np.zeros(200), odd)  # 0.5, or the share, of every sample
+    assert difference(found, flat).stderr == pytest.approx(found.stderr, rel=1e-9)
+    one = measure(np.arange(200.0), np.arange(200) == 7)
+    assert one.stderr is None and difference(one, one).stderr is None
+
+
 def test_infinite_scores_are_ranked_and_the_ends_are_marked():
     score = torch.tensor([0.0, 1.0, math.inf, math.inf])
     found = rp.auroc(score, torch.tensor([False, False, True, True]))
     assert (found.value, found.stderr) == (1.0, 0.0)
     assert "says nothing" in found.notes[0]
     reversed_ = rp.auroc(-score, [False, False, True, True])
-    assert reversed_.value == 0.0 and not reversed_.notes
+    assert (reversed_.value, reversed_.stderr) == (0.0, 0.0) and "below" in reversed_.notes[0]
     few = rp.auroc([0.0, 1.0, 2.0], [False, True, False])
     assert (few.value, few.stderr) == (0.5, None)  # of one anomalous example no spread is known
     assert rp.average_precision([0.0, 1.0, 2.0], [False, True, False]).value == 0.5

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam.use.anomalies import every_anomaly_score, known_scores
+from reparam.use.anomalies import AnomalyScores, column_parts, every_anomaly_score, known_scores
 
 LEVELS = rp.Space((1, 4, 4), "levels", 5)
 GENERATOR = torch.Generator().manual_seed(0)
@@ -77,6 +77,24 @@ def test_a_row_depends_neither_on_order_nor_on_company_nor_on_batches(name, monk
     assert whole.std(1).min() > 0  # they do tell rows apart
 
 
+def test_rates_by_draws_are_bounded_in_memory_and_means_over_all_draws(monkeypatch):
+    """Of 7 draws, 3 at a time: the mean of what those of each block are by themselves."""
+    model, seen = made("vae posterior=flow"), []
+    prior = model.prior
+
+    def counted(c=None):
+        seen.append(c)
+        return prior(c)
+
+    whole = rp.anomaly_scores(model, X, "rate", samples=7).score
+    monkeypatch.setattr("reparam.use.anomalies.draws_at_once", lambda space: 3)
+    monkeypatch.setattr(model, "prior", counted)
+    blocks = rp.anomaly_scores(model, X, "rate", samples=7).score
+    assert len(seen) == 1 + 3 * len(X)
+    # Normal noise is drawn in the order of draws, so that blocks of it are the same draws.
+    torch.testing.assert_close(blocks, whole, rtol=1e-9, atol=1e-9)
+
+
 def test_scores_of_a_vae_are_what_their_names_say():
     model = made("vae")
     data = rp.Data(TRAIN, TRAIN, rp.Split(X), LEVELS, "few")
@@ -126,6 +144,21 @@ def test_typicality_is_the_distance_from_the_mean_of_training_rows():
     torch.testing.assert_close(log_p.parts.flatten(1).sum(1), -values)
 
 
+def test_training_rows_that_cannot_be_are_not_typical():
+    """Of real data an entry that never varied is no part of p(x): elsewhere log p(x) is −∞."""
+    train = torch.tensor([[0, 5, 1], [1, 5, 3], [3, 5, 0], [2, 5, 1]], dtype=torch.float64)
+    split = rp.Split(train)
+    data = rp.Data(split, split, split, rp.Space((3,), "real"), "two thirds")
+    model = rp.build("pca", data.space, latent_dim=1).double()
+    rp.fit(model, data, progress=False)
+    off = train + torch.tensor([0.0, 1, 0])
+    mixed = rp.anomaly_scores(model, split, "typicality", train=torch.cat([train, off]))
+    assert "the mean of 4 training rows" in mixed.notes[0] and mixed.score.isfinite().all()
+    with pytest.raises(ValueError, match="^train: expected rows that may occur, got log p"):
+        rp.anomaly_scores(model, split, "typicality", train=off)
+    assert rp.anomaly_scores(model, off, "typicality", train=split).score.isposinf().all()
+
+
 def test_missing_cells_contribute_nothing():
     space = rp.Space((4,), "mixed", columns=COLUMNS)
     split = rp.Split(TABLE)
@@ -143,6 +176,27 @@ def test_missing_cells_contribute_nothing():
     assert not found.keys() & {"rate", "reconstruction"}
 
 
+def test_columns_compare_in_whatever_unit_they_are():
+    """Of columns that are normal, or so in the logarithm, −log N(z; 0, 1) in deviations z."""
+    z = torch.randn(6, 3, generator=GENERATOR, dtype=torch.float64)
+    columns = (rp.Column("g", "real"), rp.Column("income", "log"), rp.Column("owner", "binary"))
+    space, ends = rp.Space((3,), "mixed", columns=columns), torch.tensor([[-1.0], [1.0]]).double()
+    g, income, owner = 5e6 + 1e3 * z[:, 0], (9 + 0.5 * z[:, 1]).exp(), (z[:, 2] > 0).double()
+    x = torch.stack([g, income, owner], 1)
+    x[2, 0] = torch.nan
+    train = torch.cat([5e6 + 1e3 * ends, (9 + 0.5 * ends).exp(), ends > 0], 1).double()
+    of_z = z.square() / 2 + math.log(2 * math.pi) / 2
+    parts = of_z + torch.tensor([math.log(1e3), math.log(0.5), 0])
+    parts[:, 1] += x[:, 1].log()
+    parts = torch.where(x.isnan(), 0.0, parts)
+    found = AnomalyScores(parts.sum(1), "log_prob", "nats", parts=parts)
+    compared = column_parts(found, rp.Split(x), space, rp.Split(train))
+    torch.testing.assert_close(compared, torch.where(x.isnan(), 0.0, of_z))
+    assert column_parts(found, rp.Split(x), space, None) is parts
+    other = AnomalyScores(parts.sum(1), "reconstruction", "", parts=parts)
+    assert column_parts(other, rp.Split(x), space, rp.Split(train)) is parts
+
+
 def test_what_a_model_lacks_is_said_with_what_has_it():
     gan = rp.build("gan", LEVELS, seed=0)
     assert known_scores(gan) == ()
@@ -156,6 +210,8 @@ def test_what_a_model_lacks_is_said_with_what_has_it():
     assert "rate" not in known_scores(made("vq-vae"))  # ln K nats for every index
     with pytest.raises(ValueError, match="^samples: "):
         rp.anomaly_scores(made("vae"), X, samples=0)
+    with pytest.raises(ValueError, match="^split: expected examples"):
+        rp.anomaly_scores(made("vae"), 3)
     with pytest.raises(ValueError, match="expected at least 1 row"):
         rp.anomaly_scores(made("vae"), X[:0])
     broken = made("made")
@@ -169,5 +225,6 @@ def test_the_mode_of_the_model_stays_and_conditions_are_those_of_the_rows():
     model = rp.build("cvae", rp.Space((1, 4, 4), "levels", 5, classes=2), seed=0, hidden=(8,))
     model.train()
     rows = [rp.Split(X, torch.full((7,), label)) for label in (0, 1)]
-    first, second = (rp.anomaly_scores(model, split, samples=2).score for split in rows)
-    assert model.training and not torch.equal(first, second)
+    first, second = (rp.anomaly_scores(model, split, samples=2) for split in rows)
+    assert model.training and not torch.equal(first.score, second.score)
+    assert "log p(x|c)" in first.notes[0] and not rp.anomaly_scores(made("vae"), X).notes

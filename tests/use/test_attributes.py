@@ -81,6 +81,13 @@ def test_a_black_image_has_ink_0_and_no_shape():
     one_row[..., 2, 1:4] = 1
     assert measure_images(one_row, "slant").isnan().all()
     assert measure_images(one_row, "width").item() == pytest.approx(3)
+    rows = torch.zeros(
+        200, 1, 28, 28, dtype=torch.float64
+    )  # whose shares sum to 1 but for rounding
+    rows[..., 21, 3:20] = torch.rand(
+        200, 1, 17, generator=torch.Generator().manual_seed(0)
+    ).double()
+    assert measure_images(rows, "slant").isnan().all()
 
 
 def of(split, space=None, **names):
@@ -128,6 +135,14 @@ def test_flags_are_not_numbers_and_color_is_not_measured():
         assert len(of(split, space).each) == count
 
 
+def test_classes_and_columns_without_names_do_not_hide_each_other():
+    both = torch.tensor([[0.0], [1], [2], [3]])
+    found = rp.find_attributes(
+        rp.Split(X, torch.tensor([0, 1, 1, 0]), attributes=both, factors=both)
+    )
+    assert found.names == ("0", "1", "attribute 0", "factor 0")
+
+
 def test_a_table_brings_attributes_in_order(tmp_path):
     data = rp.load_data(torch.arange(40.0).view(20, 2).numpy())
     rows = len(data.train)
@@ -170,3 +185,26 @@ def test_what_others_explain_is_left_out_unless_it_comes_first():
     assert names == ["a", "c"]
     assert "'d' is the same in all" in notes[0] and "'b' hardly varies" in notes[1]
     assert editable(rp.Attributes(each, values), ["b"])[0] == ["b", "c"]
+
+
+def test_what_is_unknown_of_most_examples_takes_no_other_with_it():
+    """Images of one row lean nowhere and have no height; all else is known of them."""
+    rng = torch.Generator().manual_seed(0)
+    x, labels = torch.rand(60, 1, 1, 12, generator=rng), torch.arange(60) % 2
+    space = rp.Space((1, 1, 12), "real", classes=2)
+    split = rp.Split(x, labels=labels)
+    found = of(split, space, class_names=("a", "b"))
+    names, notes = editable(found)
+    assert {"a", "b", "ink"} <= set(names) and "slant" not in names
+    assert "Left out: 'slant' is unknown of 60 of 60 training examples." in notes
+    model = rp.build("ae", space, latent_dim=2)
+    data = rp.Data(split, split, split, space, "rows", class_names=("a", "b"))
+    assert rp.attribute_directions(model, data).examples == 60
+    with pytest.raises(ValueError, match="^names: expected training examples .* slant are known"):
+        rp.attribute_directions(model, data, ["slant"])
+    assert editable(found, ["slant"])[0] == ["slant"]
+    bare = rp.load_data(torch.arange(40.0).view(20, 2).numpy())
+    with pytest.raises(
+        ValueError, match="^names: .* can be edited, got none: nothing is known of these examples"
+    ):
+        rp.attribute_directions(rp.build("ae", bare.space, latent_dim=1), bare)

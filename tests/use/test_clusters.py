@@ -61,10 +61,20 @@ def test_typical_examples_are_the_nearest_to_their_center(data, model):
         assert distances[rows[-1]] <= distances[own].sort().values[3] + 1e-6
 
 
-def test_the_distance_in_a_mixture_is_that_of_mahalanobis(data, model):
-    """Of one normal its squared mean over the training codes is their width."""
-    found = rp.cluster(model, data, 1, method="mixture", split="train")
-    assert (found.distance.square().mean()).item() == pytest.approx(2, rel=1e-4)
+@pytest.mark.parametrize("widest", [32, 1])
+def test_the_distance_in_a_mixture_is_that_of_mahalanobis(data, model, monkeypatch, widest):
+    """In the covariance of the cluster's own codes, whole, or of wide codes its diagonal."""
+    monkeypatch.setattr("reparam.use.clusters.WIDEST_FULL", widest)
+    found = rp.cluster(model, data, 3, method="mixture", split="train")
+    codes = model.encode(data.train.x).double().numpy()
+    for number in range(3):
+        own = codes[(found.assigned == number).numpy()]
+        covariance = np.cov(own.T, bias=True) * (1 if widest > 1 else np.eye(2))
+        away = own - own.mean(0)
+        squares = (away @ np.linalg.inv(covariance) * away).sum(1)
+        # The mixture adds a millionth of the variance of all codes, at most 1e-4 of a cluster's.
+        distance = found.distance[found.assigned == number].numpy()
+        assert distance == pytest.approx(np.sqrt(squares), rel=1e-3)
 
 
 def test_the_bic_of_k_means_is_that_of_its_normals():
@@ -107,3 +117,19 @@ def test_what_cannot_be_clustered_is_refused(data, model):
         rp.cluster(model, data, 1000)
     with pytest.raises(ValueError, match="method: expected kmeans or mixture"):
         rp.cluster(model, data, 3, method="ward")
+
+
+@pytest.mark.parametrize("method", ["kmeans", "mixture"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # fewer codes than k
+def test_codes_that_repeat_themselves_are_as_many_clusters_as_there_are(model, method):
+    x = CENTERS[torch.arange(90) % 3].numpy()
+    found = rp.cluster(model, rp.load_data(x), "auto", method=method, split="train")
+    assert len(found.sizes) == 3 and found.distance.max() < 1e-6
+
+
+@pytest.mark.parametrize("method", ["kmeans", "mixture"])
+def test_few_examples_are_no_clusters_of_one_each(model, method):
+    x = torch.randn(16, 3, generator=torch.Generator().manual_seed(2))
+    data = rp.load_data(x.numpy())
+    found = rp.cluster(model, data, "auto", method=method, split="train")
+    assert max(found.bic) == len(data.train) // 2

@@ -6,10 +6,13 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 import reparam as rp
+from reparam import numerics
 from reparam.model import Batch, Space
+from reparam.models.two_stage_density import TwoStageDensity
 from reparam.use.missing_part import why_not
 
 D, L, DRAWS = 4, 2, 4000
@@ -133,6 +136,37 @@ def test_dequantized_levels_are_drawn_by_their_mass_and_not_by_its_bound():
     assert ((shares - truth).abs() < 4 * (truth * (1 - truth) / DRAWS).sqrt()).all()
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"posterior": "mixture"},
+        {"posterior": "iaf", "flows": 1},
+        {"posterior": "categorical", "categories": 3},
+        {"prior": "mixture", "components": 2},
+    ],
+)
+@torch.no_grad()
+def test_draws_are_those_of_the_enumerated_conditional(options):
+    """Under a random q(z|x) of any kind, by quadrature, or a sum, over z."""
+    model = rp.build("vae", Space((4,), "binary"), latent_dim=1, hidden=(6,), **options).double()
+    generator = seeded(7)
+    for parameter in model.parameters():
+        parameter.normal_(0, 0.7, generator=generator)
+    z = torch.linspace(-9, 9, 1501, dtype=torch.float64)[:, None]
+    z = torch.eye(3, dtype=torch.float64) if "categories" in options else z
+    every = torch.cartesian_prod(*[torch.arange(2.0).double()] * 4)
+    possible = every[(every[:, 2:] == torch.tensor([1, 0])).all(1)]
+    prior = model.eval().prior().log_prob(z)
+    rows = [model.likelihood(z).log_prob(x.expand(len(z), -1)) + prior for x in possible]
+    truth = torch.stack(rows).logsumexp(1).softmax(0)
+    given = torch.tensor([False, False, True, True])
+    found = rp.complete(model, possible[:1], given, draws=DRAWS, steps=60, generator=seeded())
+    assert found.acceptance is not None and 0.1 < found.acceptance < 0.99  # q is not the truth
+    counts = (found.x[0][:, None] == possible).all(2).sum(0)
+    assert counts.sum() == DRAWS and truth.min() * DRAWS > 5
+    assert stats.chisquare(counts, truth * DRAWS).pvalue > 1e-4
+
+
 def test_with_everything_given_nothing_changes_and_with_nothing_it_is_sample():
     model = rp.build("vae", Space((1, 4, 4), "binary"), latent_dim=2, hidden=(6,), seed=0).eval()
     x = (torch.rand(3, 1, 4, 4, generator=seeded()) < 0.5).float()
@@ -182,17 +216,32 @@ def test_a_mixed_table_is_completed_as_it_is_filled():
     assert (found.x == rp.impute(model, holes, draws=3, generator=seeded()).x).all()
 
 
-def test_an_entry_that_is_constant_in_training_may_differ():
+@pytest.mark.parametrize("mixed", [False, True])
+def test_an_entry_that_is_constant_in_training_may_differ(mixed):
     """Its probability is 0 under every z, which says nothing of the others."""
     x = torch.randn(50, 3, generator=seeded())
     x[:, 1] = 7
-    model = rp.build("vae", Space((3,), "real"), latent_dim=1, hidden=(4,), seed=0)
+    columns = tuple(rp.Column(name, "real") for name in "abc")
+    space = Space((3,), "mixed", columns=columns) if mixed else Space((3,), "real")
+    model = rp.build("vae", space, latent_dim=1, hidden=(4,), seed=0)
     for stage in model.stages[:1]:
         stage.solve(model, [Batch(x)])
     asked = torch.tensor([[0.5, 8.0, 0.0]])
     found = rp.complete(model.eval(), asked, torch.tensor([True, True, False]), draws=20)
     assert found.acceptance is not None and found.acceptance > 0
     assert found.x.isfinite().all() and (found.x[..., 1] == 8).all()
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("options", [{"posterior": "categorical"}, {"batch_norm": True}])
+def test_models_in_training_are_refused_where_their_codes_are_others(mixed, options):
+    columns = tuple(rp.Column(name, "real") for name in "abc")
+    space = Space((3,), "mixed", columns=columns) if mixed else Space((3,), "real")
+    model = rp.build("vae", space, latent_dim=2, hidden=(4,), **options).train()
+    mask = torch.tensor([True, True, False])
+    with pytest.raises(ValueError, match="in training its codes are relaxed or depend on the bat"):
+        rp.complete(model, torch.zeros(2, 3), mask)
+    assert rp.complete(model.eval(), torch.zeros(2, 3), mask, steps=2).steps == 2
 
 
 def test_models_that_do_not_complete_are_refused_in_a_sentence():
@@ -207,8 +256,47 @@ def test_models_that_do_not_complete_are_refused_in_a_sentence():
             rp.complete(rp.build(name, space, **parameters), x, mask)
     vae = rp.build("vae", space, latent_dim=2)
     assert why_not(vae) is None
+    bounded = TwoStageDensity(vae, rp.build("vae", vae.code_space, latent_dim=1, hidden=(4,)))
+    with pytest.raises(ValueError, match="as its p\\(z\\) is known by draws alone; use vae"):
+        rp.complete(bounded, x, mask)
     with pytest.raises(ValueError, match="mask: expected bool of shape"):
         rp.complete(vae, x, torch.ones(8, 8, dtype=torch.bool))
     for words in ({"draws": 0}, {"steps": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(words))}: expected"):
             rp.complete(vae, x, mask, **words)
+
+
+def test_a_row_draws_by_its_own_noise_whichever_part_of_others_is_given():
+    """Of rows of which all, a part or nothing is given: each as if it stood alone."""
+    model = rp.build("vae", Space((6,), "binary"), latent_dim=2, hidden=(6,), seed=0).double()
+    x = torch.ones(4, 6, dtype=torch.float64)
+    mask = torch.arange(6) < torch.tensor([6, 3, 0, 2])[:, None]
+
+    def drawn(rows: list[int]) -> Tensor:
+        with numerics.own_noise([seeded(row) for row in rows]):
+            return rp.complete(model.eval(), x[rows], mask[rows], draws=5, steps=20).x
+
+    together = drawn([0, 1, 2, 3])
+    assert len(together[1:, :, 3:].flatten(0, 1).unique(dim=0)) > 5
+    for row in range(4):
+        assert (drawn([row])[0] == together[row]).all()
+
+
+def test_so_many_draws_at_once_as_memory_allows(monkeypatch):
+    """Of one row, too: each with its own part, and the share of acceptances of all."""
+    model = rp.build("vae", Space((4,), "binary"), latent_dim=1, hidden=(4,), seed=0).eval()
+    seen: list[int] = []
+    model.decoder.register_forward_hook(lambda module, args, out: seen.append(len(out)))
+    monkeypatch.setattr("reparam.batching.DRAWS_AT_ONCE", 16)
+    x, mask = torch.eye(4)[:2], torch.tensor([True, True, False, False])
+    found = rp.complete(model, x, mask, draws=25, steps=2)
+    assert max(seen) == 16 and found.x.shape == (2, 25, 4)
+    assert (found.x[..., :2] == x[:, None, :2]).all() and 0 < (found.acceptance or 0) <= 1
+
+
+def test_whole_numbers_that_float32_would_round_stay_as_they_are():
+    x = torch.tensor([[1_700_000_001, 1_700_000_003, 5]])
+    for name in ("vae", "made"):
+        model = rp.build(name, Space((3,), "real"), hidden=(4,), seed=0).eval()
+        found = rp.complete(model, x, torch.tensor([True, True, False]), steps=2).x
+        assert found.dtype == torch.float64 and (found[0, 0, :2] == x[0, :2]).all()

@@ -1,5 +1,7 @@
 """Directions and edits against linear models, where what they change is known exactly."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ import reparam as rp
 from reparam.evaluation.rows import chosen_rows
 from reparam.model import Codec, Space
 from reparam.use.edit_scores import _read_out
+from reparam.use.independence import editable
 
 ROWS, RHO = 200, 0.7
 NAMES = ("a", "b", "c")
@@ -168,6 +171,26 @@ def test_classes_beside_a_number_are_compared_at_equal_values_of_it():
     assert torch.allclose(found["c"].step, means[2] - rest, atol=1e-10)
 
 
+def test_classes_that_depend_on_other_classes_do_not_share_the_way():
+    """A second group with b where labels have b: at equal values of one the other never changes."""
+    data = of_classes()
+    labels = data.train.labels
+    split = replace(data.train, factors=(labels == 1).double()[:, None])
+    names = {"factor_names": ("has",), "level_names": {"has": ("no", "yes")}}
+    both = replace(data, train=split, **names)
+    model = Identity(data.space)
+    with pytest.raises(ValueError, match="^names: 'has:no' is a linear combination of a, b, c in"):
+        rp.attribute_directions(model, both, ["b", "has:yes"])
+    found = rp.attribute_directions(model, both)
+    assert list(found) == ["a", "b", "c"] and "the classes of 'has' depend" in found.notes[0]
+    alone = rp.attribute_directions(model, both, ["has:yes"])["has:yes"]
+    assert torch.allclose(alone.step, found["b"].step, atol=1e-12)
+    # First is what is asked for, and independent groups stay.
+    assert editable(rp.find_attributes(both), ["has:yes"])[0] == ["has:no", "has:yes"]
+    other = replace(both, train=replace(split, factors=(torch.arange(100) % 2).double()[:, None]))
+    assert len(rp.attribute_directions(model, other)) == 5
+
+
 def test_a_class_that_is_the_condition_changes_it_and_nothing_else():
     data = of_classes()
     model = Identity(data.space, conditional=True)
@@ -242,6 +265,63 @@ def test_a_number_that_is_part_of_the_condition_moves_alone():
     there = rp.edit(model, SPLIT.x[:2], found["b"], to=130, c=c)[:, 0]
     expected = SPLIT.x[:2] + (c[:, 0] + 130 + c[:, 2])[:, None]
     assert torch.allclose(there.double(), expected)
+
+
+def test_a_flag_of_the_condition_is_measured_from_0_to_1():
+    """Decoded x are z plus the condition's sum: the mean, ``ink``, has no other way to change."""
+    x = torch.linspace(40, 200, 30).round()[:, None, None, None].expand(-1, 1, 2, 2)
+    flags, age = (torch.arange(30) % 3 == 0).double(), torch.arange(30).double() % 7
+    split = rp.Split(x, attributes=torch.stack([flags, age], 1))
+    space = Space((1, 2, 2), "levels", 256, attributes=2)
+    data = rp.Data(split, split, split, space, "flat", attribute_names=("old", "age"))
+
+    class Lit(Identity):
+        def decode(self, code, c=None):
+            return code + 51 * (c[:, 0] == 1).double()[:, None, None, None]
+
+    model = Lit(space, conditional=True)
+    found = rp.attribute_directions(model, data, ["old", "ink"])
+    assert found["old"].conditional and found["old"].attribute.kind == "flag"
+    scores = rp.edit_quality(model, data, found, names=["old"])
+    assert list(scores) == ["leaked_old"]  # ends of -0.5 and 1.5 would light nothing
+    assert scores["leaked_old"].value == pytest.approx(0.2 / found["ink"].unit)
+    assert scores["leaked_old"].stderr == pytest.approx(0, abs=1e-12)
+
+
+def test_examples_of_which_something_is_unknown_are_left_out(pca):
+    found = rp.find_attributes(DATA)
+    holes = found.values.clone()
+    holes[::10, 1] = torch.nan
+    directions = rp.attribute_directions(pca, DATA, NAMES, attributes=replace(found, values=holes))
+    assert directions.examples == ROWS - ROWS // 10
+    scores = rp.edit_quality(pca, DATA, directions)
+    # Codes are linear in sources, whichever rows tell it; the read-out is regularized by 1e-10.
+    assert scores["moved_b"].value == pytest.approx(1, abs=1e-6)
+    assert scores["leaked_b"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_where_no_example_changes_nothing_is_measured():
+    data = of_classes()
+    one = rp.Split(data.test.x[-5:], data.test.labels[-5:])
+    data = replace(data, test=one, train=replace(data.train, factors=data.train.x[:, :1]))
+    model = Identity(data.space, conditional=True)
+    found = rp.attribute_directions(model, data, ["c", "factor 0"])
+    assert rp.edit_quality(model, data, found, names=["c"]) == {}
+
+
+def test_models_are_measured_in_evaluation_mode_and_left_in_their_own():
+    data = rp.load_data("digits")
+    model = rp.build("vae", data.space, latent_dim=2, hidden=(8,), batch_norm=True, seed=0)
+    rp.fit(model, data, epochs=1, progress=False)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    steps, scores = [], []
+    for training in (False, True):
+        found = rp.attribute_directions(model.train(training), data, ["ink", "3"])
+        steps.append(found["ink"].step)
+        scores.append(rp.edit_quality(model, data, found, n=50)["moved_ink"].value)
+        assert model.training == training
+    assert torch.equal(*steps) and scores[0] == scores[1]
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
 def test_to_goes_to_a_value(pca):

@@ -71,7 +71,7 @@ def anomaly(
     from reparam.cli.ranked import Ranked
     from reparam.model import positive_count
     from reparam.progress import bar
-    from reparam.use.anomalies import chosen_by, every_anomaly_score
+    from reparam.use.anomalies import chosen_by, column_parts, every_anomaly_score
 
     opened = where.open(run)
     target = Target.of(out, force, opened.record, examples)
@@ -85,14 +85,19 @@ def anomaly(
             )
     chosen = chosen_by(opened.model, by)
     rows, classes = _examples(examples, opened, label, n, split)
-    odd = _odd(rows, classes, anomalous, normal, opened)
-    train, names = _measured(opened, chosen, examples is not None)
+    given = examples is not None
+    odd = _odd(rows, classes, anomalous, normal, None if given else opened)
+    train, names = _measured(opened, chosen, given)
+    # Of images they are as large as all of x in float64.
+    seen = target.picture or target.path.suffix.lower() == ".npz"
+    parts_of = chosen if seen or not opened.record.space.is_image else ""
     with bar("ranking") as watch:
         found = every_anomaly_score(
-            opened.model, rows, names, samples, seed, train=train, parts_of=chosen, watch=watch
+            opened.model, rows, names, samples, seed, train=train, parts_of=parts_of, watch=watch
         )
     record = replace(opened.record, class_names=classes or None)
-    ranked = Ranked(rows, found, chosen, record)
+    by_column = column_parts(found[chosen], rows, record.space, train)
+    ranked = Ranked(rows, found, chosen, record, by_column)
     emit(ranked.result(target, top), target, record)
     show_notes(note for score in found.values() for note in score.notes)
     show(f"{len(rows)} examples, ranked by {chosen}, in {told(out)}")
@@ -156,9 +161,15 @@ def _odd(
     classes: tuple[str, ...],
     anomalous: list[str] | None,
     normal: list[str] | None,
-    run: OpenRun,
+    run: OpenRun | None,
 ) -> Tensor | None:
-    """Which examples are to rank high, (N,); None where nobody says."""
+    """Which examples are to rank high, (N,); None where nobody says.
+
+    Args:
+        rows, classes: the examples, and the names of their classes.
+        anomalous, normal: the classes that are asked for.
+        run: whose own examples they are; None: others.
+    """
     import torch
 
     name, asked = ("anomalous", anomalous) if anomalous else ("normal", normal)
@@ -183,10 +194,10 @@ def _odd(
     return chosen if anomalous else ~chosen
 
 
-def _unknown(name: str, word: str, classes: tuple[str, ...], run: OpenRun) -> str:
-    recipe = run.record.source or {}
+def _unknown(name: str, word: str, classes: tuple[str, ...], run: OpenRun | None) -> str:
+    recipe = {} if run is None else run.record.source or {}
     only, without = recipe.get("only", ()), recipe.get("without", ())
-    if word in without or only:
+    if run is not None and (word in without or only):
         words = [run.path, recipe.get("source", "EXAMPLES"), f"--{name}", word]
         words += ["--label", recipe["label"]] if "label" in recipe else []
         return (

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Box = tuple[int, int, int, int]  # top, left, height, width
 FEW = 8  # examples in a picture where no number is asked for
 AT_ONCE = 100  # completions
+IN_ORDER = "Entries are drawn in the model's order: what is given after one does not act on it."
 
 
 def _box(kind: object, tokens: Sequence[Token]) -> Box:
@@ -136,7 +137,7 @@ def complete(
     part = given.entries(record.space.shape)
     asked = Asked(part, draws, STEPS if steps is None else steps, seed)
     x, accepted = _completions(model, found, asked)  # (n, draws, *shape)
-    show_notes(_remarks(model, part))
+    show_notes(_remarks(model, part, bool((found.x.isnan() & part).any())))
     each = {name: values.repeat(draws, 0) for name, values in beside(found, record).items()}
     tiles = partial(_in_rows, found.x.to(x), part, x, _gray(record))
     arrays = {"x": x.flatten(0, 1)} | each
@@ -151,13 +152,19 @@ def _name(model: Model) -> str:
     return type(model).__name__
 
 
-def _remarks(model: Model, part: Tensor) -> list[str]:
-    """What is to be known of completions by the model of such a part."""
+def _remarks(model: Model, part: Tensor, holes: bool) -> list[str]:
+    """What is to be known of completions by the model of such a part, in which cells may lack."""
     from reparam.model import Completer
 
-    if isinstance(model, Completer) and not model.in_order:
-        return [model.approximates] if model.approximates else []
-    return unseen(part, isinstance(model, Completer))
+    one_by_one = isinstance(model, Completer) and model.in_order
+    if isinstance(model, Completer) and not one_by_one:
+        said = [model.approximates] if model.approximates else []
+    elif holes and part.all():
+        said = [IN_ORDER] if one_by_one else []
+    else:
+        said = unseen(part, one_by_one)
+    missing = "Cells that are missing from the part that is given are drawn too."
+    return [missing, *said] if holes else said
 
 
 def _in_rows(original: Tensor, given: Tensor, x: Tensor, gray: float) -> Tensor:
@@ -231,7 +238,7 @@ def unseen(given: Tensor, in_order: bool = True) -> list[str]:
     flat = given[0].flatten() if given.ndim == 3 else given
     if not in_order or bool((flat[1:] <= flat[:-1]).all()):
         return []
-    return ["Entries are drawn in the model's order: what is given after one does not act on it."]
+    return [IN_ORDER]
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ def edit(
     """
     from reparam.cli.folders import place_of, several
     from reparam.cli.outputs import Target, emit
+    from reparam.use.edit_scores import edit_quality
 
     opened = where.open(run)
     model = codec(opened, own=True)
@@ -109,12 +110,17 @@ def edit(
     x = _edited(model, shown, direction, strengths, to, c)
     beside = {"strength": strengths} if to is None else {}
     result = replace(_result(opened, x, shown, direction, beside), places=places)
+    scores = edit_quality(model, data, directions, names=[name], seed=seed)
     emit(result, target, opened.record)
     span = f"to {to:g}" if to is not None else _told_strengths(strengths)
     deviation = f"; 1 is {direction.said}, a standard deviation"
     unit = "" if direction.attribute.whole_way else deviation
     show(f"{named(name)} of {named(example)} {span} in {told(out)}{unit}")
-    _show_quality(model, data, directions, name, seed)
+    show_notes([note for score in scores.values() for note in score.notes])
+    if scores:
+        show(score_table(scores))
+    else:
+        show_notes(["Not measured: edited test images are black, or of the class already."])
 
 
 def _named(toward: str | None, attribute: str | None) -> str:
@@ -212,6 +218,11 @@ def _edited(
     beside = {"attributes": shown.attributes, "factors": shown.factors}.get(one.source)
     if to is not None and beside is not None:
         at = beside[0, one.index].item()
+    elif to is not None and one.kind == "number" and not direction.conditional:
+        raise ValueError(
+            f"to: what {one.name!r} is of the example now is not known, so that nothing says how "
+            "far it goes; give --strength"
+        )
     strip = edited(
         model,
         shown.x,
@@ -246,14 +257,6 @@ def _told_strengths(strengths: Tensor) -> str:
     if len(values) == 1:
         return f"at strength {values[0]:g}"
     return f"at {len(values)} strengths from {values[0]:g} to {values[-1]:g}"
-
-
-def _show_quality(model: Codec, data: Data, directions: Directions, name: str, seed: int) -> None:
-    from reparam.use.edit_scores import edit_quality
-
-    scores = edit_quality(model, data, directions, names=[name], seed=seed)
-    show_notes([note for score in scores.values() for note in score.notes])
-    show(score_table(scores))
 
 
 def _short(score: Score | None) -> str:

@@ -39,12 +39,14 @@ class Ranked:
         found: their scores by name.
         by: the one that they are ranked by.
         record: of the run's data, with the classes of these examples.
+        by_column: what columns of a table contribute to that score; None of what has no such parts.
     """
 
     rows: Split
     found: dict[str, AnomalyScores]
     by: str
     record: DataRecord
+    by_column: Tensor | None = None
 
     @property
     def chosen(self) -> AnomalyScores:
@@ -91,7 +93,7 @@ class Ranked:
 
     def _most(self, at: Array) -> dict[str, Array]:
         """Of tables the names of the columns that contribute most, where parts are known."""
-        parts = self.chosen.parts
+        parts = self.by_column
         if parts is None or self.record.space.is_image:
             return {}
         columns = table_columns(self.record.space, self.record.columns)

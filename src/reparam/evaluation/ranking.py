@@ -15,7 +15,7 @@ from reparam.space import as_tensor
 
 AUROC = "area under the ROC, 0.5 by chance"
 SEPARATED = (
-    "Every anomalous example lies above every normal one, so that a standard error of 0 says "
+    "Every anomalous example lies {side} every normal one, so that a standard error of 0 says "
     "nothing: more examples would."
 )
 
@@ -29,8 +29,9 @@ def auroc(score: Any, is_anomalous: Any, split: str = "test") -> Score:
     var(A)/m + var(B)/n, both with m − 1 and n − 1 in the denominator; found of ranks, in
     O(N log N).
 
-    The values by example have the AUROC as their mean, so that ``difference`` of two scores of the
-    same examples has the standard error of that difference.
+    The values by example have the AUROC as their mean and its standard error as theirs, so that
+    ``difference`` of two scores of the same examples has the standard error of that difference. Of
+    one anomalous or normal example alone no spread is known: there are neither values nor an error.
 
     Args:
         score: (N,), higher = odder; infinite ones are ranked as well.
@@ -53,7 +54,7 @@ def auroc(score: Any, is_anomalous: Any, split: str = "test") -> Score:
     area, above, below = _placements(ranks, odd)
     apart = np.empty(len(values))
     apart[odd], apart[~odd] = above - area, below - area
-    return _ranked(area, apart, odd, AUROC, split, (SEPARATED,) if area == 1 else ())
+    return _ranked(area, apart, odd, AUROC, split, area)
 
 
 def average_precision(score: Any, is_anomalous: Any, split: str = "test") -> Score:
@@ -70,7 +71,8 @@ def average_precision(score: Any, is_anomalous: Any, split: str = "test") -> Sco
         U_k = (p_k − AP)/m + 1/m Σ_i [s_k ≥ s_i] B_i/(A_i + B_i)²    of an anomalous k,
         U_k = − 1/m Σ_i [s_k ≥ s_i] A_i/(A_i + B_i)²                 of a normal one.
 
-    It agrees with a bootstrap within each class, and draws nothing.
+    It agrees with a bootstrap within each class, and draws nothing. Values by example are as those
+    of ``auroc``.
 
     Args:
         score: (N,), higher = odder.
@@ -103,8 +105,8 @@ def average_precision(score: Any, is_anomalous: Any, split: str = "test") -> Sco
     rows = np.where(odd, m, len(values) - m)
     means = np.where(odd, slope[odd].mean(), slope[~odd].mean())
     share = f"mean precision, {m / len(values):.3g} by chance"
-    notes = (SEPARATED,) if value == 1 else ()
-    return _ranked(value, (slope - means) * rows, odd, share, split, notes)
+    area, _, _ = _placements(_midranks(values), odd)
+    return _ranked(value, (slope - means) * rows, odd, share, split, area)
 
 
 def exceedance(inside: Tensor, outside: Tensor) -> float:
@@ -164,15 +166,16 @@ def _from_above(counts: Array) -> Array:
     return counts[::-1].cumsum()[::-1]
 
 
-def _ranked(
-    value: float, apart: Array, odd: Array, unit: str, split: str, notes: tuple[str, ...]
-) -> Score:
-    """A score with its error from centered influences, each times the examples of its class."""
-    m, n = int(odd.sum()), int((~odd).sum())
-    stderr = None
-    if min(m, n) > 1:
-        parts = ((apart[of] ** 2).sum() / (k - 1) / k for of, k in ((odd, m), (~odd, n)))
-        stderr = float(np.sqrt(sum(parts)))
-    each = value + apart * len(odd) / np.where(odd, m, n)
-    found = mean_score(torch.from_numpy(each), unit, split, notes=notes)
-    return replace(found, value=value, stderr=stderr)
+def _ranked(value: float, apart: Array, odd: Array, unit: str, split: str, area: float) -> Score:
+    """A score with its error from centered influences, each times the examples of its class.
+
+    With k of N examples in a class these are weighted by √(N(N−1) / k(k−1)), so that the variance
+    of their mean over all N is the sum of the classes' variances of means.
+    """
+    n = len(odd)
+    of_class = np.where(odd, odd.sum(), (~odd).sum())
+    weight = np.sqrt(n * (n - 1) / np.maximum(of_class * (of_class - 1), 1))
+    notes = {1.0: (SEPARATED.format(side="above"),), 0.0: (SEPARATED.format(side="below"),)}
+    each = torch.from_numpy(value + apart * weight)
+    found = replace(mean_score(each, unit, split, notes=notes.get(area, ())), value=value)
+    return found if of_class.min() > 1 else replace(found, stderr=None, values=None)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import math
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ PIXELS, FORMATS = 50_000_000, ("PNG", "JPEG", "WEBP", "BMP")
 TOO_LARGE = f"expected at most {PIXELS // 10**6} megapixels"
 STEPS = 100  # that a draw takes at most of a model that may take fewer
 SEEDS = 2**31
+LARGEST = sys.float_info.max  # which whole numbers of JSON may exceed
 
 Asked = Mapping[str, Any]
 
@@ -252,9 +254,9 @@ def _numbers(values: object, width: int, name: str = "code") -> Tensor:
         if not isinstance(values, list) or len(values) != width:
             got = len(values) if isinstance(values, list) else "none"
             raise ValueError(f"{name}: expected {width} numbers, got {got}")
-        if not all(type(value) in (int, float) and abs(value) < 1e30 for value in values):
+        if not all(type(value) in (int, float) and abs(value) <= LARGEST for value in values):
             raise ValueError(f"{name}: expected finite numbers")
-        found = torch.tensor(values, dtype=torch.float64)
+        found = torch.tensor([float(value) for value in values], dtype=torch.float64)
     if not bool(found.isfinite().all()):
         raise ValueError(f"{name}: expected finite numbers")
     return found

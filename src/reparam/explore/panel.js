@@ -67,7 +67,7 @@ function pictureCard(state, engine, picture) {
     button("Copy code", copy, { id: "copy" }));
   const original = make("span.original");
   state.onchange(() => {
-    origin.replaceChildren(make("span", {}, `Decoded from ${state.origin}`));
+    origin.replaceChildren(make("span", {}, state.origin));
     const { kind, row } = state.start || {}, { sheet, labels } = state.facts.examples;
     const known = kind === "example";
     if (known && labels) origin.append(make("span.class", {}, ` (${state.facts.classes[labels[row]].name})`));

@@ -77,7 +77,7 @@ class State {
     const { kind, row } = this.start;
     const names = { draw: "a draw z\u00a0~\u00a0p(z)", own: "your image", link: "the code in the address" };
     const from = kind === "example" ? `test example ${this.facts.examples.numbers[row]}` : names[kind];
-    return this.moved ? `moved from ${from}` : from;
+    return `${this.moved ? "Moved" : "Decoded"} from ${from}`;
   }
 
   write() {

@@ -89,14 +89,15 @@ def _hottest(rows: Sequence[HeatRow]) -> float:
     if not parts:
         return 1.0
     values = torch.cat(parts)
+    values = values[values.isfinite()]
+    if not len(values):
+        return 1.0
     return float(np.quantile(values.numpy(), STRONGEST)) or float(values.max()) or 1.0
 
 
 def _by_pixel(parts: Tensor) -> Tensor:
-    """What is above 0 of the sum over channels, (N, H, W); infinite parts as hot as can be."""
-    total = parts.double().cpu().sum(1).clamp(min=0)
-    most = total[total.isfinite()]
-    return total.nan_to_num(0.0, posinf=float(most.max()) if len(most) else 1.0)
+    """What is above 0 of the sum over channels, (N, H, W); infinite parts stay so."""
+    return parts.double().cpu().sum(1).clamp(min=0).nan_to_num(0.0, posinf=torch.inf)
 
 
 def _columns(row: HeatRow, brightness: Brightness, hottest: float) -> tuple[list[Bytes], bool]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
-from reparam.batching import draws_at_once, rows_at_once
+from reparam.batching import draws_at_once, in_batches, rows_at_once, slices
 from reparam.data import Data, Split
 from reparam.distribution import weakest
 from reparam.evaluation.likelihood import SAMPLES_AT_ONCE, rows_between_news
@@ -18,7 +18,15 @@ from reparam.evaluation.modes import evaluating
 from reparam.evaluation.rows import batches, subset
 from reparam.evaluation.scores import ScoreKind
 from reparam.evaluation.vectors import Vectors
-from reparam.model import Batch, Codec, Density, LatentVariable, Model, positive_count
+from reparam.model import (
+    DRAWS_OF_A_ROW,
+    Batch,
+    Codec,
+    Density,
+    LatentVariable,
+    Model,
+    positive_count,
+)
 from reparam.models.invertible import Invertible
 from reparam.progress import Watch, unwatched
 from reparam.space import Space, as_tensor
@@ -26,6 +34,7 @@ from reparam.space import Space, as_tensor
 By = Literal["auto", "log_prob", "reconstruction", "rate", "typicality"]
 MOST_TYPICAL = 2000  # training rows, of whose log p(x) typicality takes the mean
 DRAWS_OF_PARTS = 10  # of z at most, over which the parts of −log p(x|z) are averaged
+CONDITIONAL = "log p(x) is log p(x|c), under the condition of each example."
 WITH = {  # a preset that has the score
     "log_prob": "any density, as vae or made",
     "reconstruction": "any autoencoder or VAE, as ae",
@@ -73,7 +82,8 @@ def anomaly_scores(
     these, as blank images, may be more probable than any of them (Nalisnick et al. 2019). Compare
     several scores.
 
-    - ``log_prob``: −log p(x) in nats; of a VAE minus the importance-weighted bound.
+    - ``log_prob``: −log p(x) in nats, of a conditional model −log p(x|c) under the condition of
+      each row; of a VAE minus the importance-weighted bound.
     - ``reconstruction``: the squared error of the reconstruction, summed over the entries: on
       x/(K−1) for levels, in training deviations for the columns of tables, 0 or 1 for names.
       Flows, which give every x back, have none.
@@ -83,7 +93,8 @@ def anomaly_scores(
       heart, m is too high; give validation rows as ``train``.
 
     The score of a row depends neither on the order nor on the company of the row: all draws are the
-    same for every row. Entries that are missing contribute nothing.
+    same for every row. Entries that are missing contribute nothing, so that a row with many of them
+    looks ordinary to all scores but typicality, to which it is odd.
 
     Args:
         model: any density or codec; it is measured in evaluation mode and left in its own.
@@ -161,6 +172,33 @@ def chosen_by(model: Model, by: str) -> By:
     return known[0] if by == "auto" else by  # type: ignore[return-value]
 
 
+def column_parts(
+    found: AnomalyScores, rows: Split, space: Space, train: Split | None
+) -> Tensor | None:
+    """The parts of a table's rows, as they compare between columns, (N, D); None where none are.
+
+    −log p of a real column depends on its unit: in grams it is log 1000 higher than in kilograms.
+    Here it is that of the column in training deviations, of the logarithm where that is modeled.
+
+    Args:
+        found: scores of the rows.
+        rows: the examples.
+        space: what they are.
+        train: the training rows; None: parts stay in the columns' units.
+
+    >>> rows, deviations = Split(torch.tensor([[7.0]])), Split(torch.tensor([[-1e3], [1e3]]))
+    >>> found = AnomalyScores(torch.zeros(1), "log_prob", "nats", parts=torch.full((1, 1), 8.0))
+    >>> round(column_parts(found, rows, Space((1,), "real"), deviations).item(), 3)  # 8 − ln 1000
+    1.092
+    """
+    if found.parts is None or found.by != "log_prob" or train is None or space.is_image:
+        return found.parts
+    vectors, x = Vectors(space, train.x), rows.x.cpu().double()
+    unit = torch.where(space.reals, vectors.scale.log(), 0.0).expand_as(x).clone()
+    unit[:, vectors.log] += x[:, vectors.log].log()
+    return torch.where(x.isnan(), 0.0, found.parts - unit)
+
+
 def every_anomaly_score(
     model: Model,
     split: Any,
@@ -191,7 +229,7 @@ def every_anomaly_score(
             elif name == "typicality":
                 found[name] = _by_typicality(asked, log_p or _by_log_prob(asked, False))
             elif name == "reconstruction":
-                found[name] = _by_reconstruction(asked)
+                found[name] = _by_reconstruction(asked, parts_of == name)
             else:
                 found[name] = _by_rate(asked)
             _refuse_nan(found[name])
@@ -236,10 +274,14 @@ def _rows(split: Any, train: Any) -> tuple[Split, Split | None]:
     """The examples and, where they are known, the training rows."""
     if isinstance(split, Data):
         return split.test, split.train if train is None else _rows(train, None)[0]
-    rows = split if isinstance(split, Split) else Split(as_tensor(split))
+    if not isinstance(split, Split):
+        x = as_tensor(split, "split")
+        if not x.ndim:
+            raise ValueError("split: expected examples (N, *shape), got a single number")
+        split = Split(x)
     if isinstance(train, Data):
         train = train.train
-    return rows, None if train is None else _rows(train, None)[0]
+    return split, None if train is None else _rows(train, None)[0]
 
 
 def _by_log_prob(asked: _Asked, with_parts: bool) -> AnomalyScores:
@@ -247,7 +289,8 @@ def _by_log_prob(asked: _Asked, with_parts: bool) -> AnomalyScores:
     assert isinstance(model, Density)
     value, kind, factors = _log_prob(asked, asked.split, "log p(x)")
     against: ScoreKind = "upper bound" if kind == "lower bound" else kind
-    found = AnomalyScores(-value, "log_prob", "nats", against)
+    notes = (CONDITIONAL,) if model.conditional else ()
+    found = AnomalyScores(-value, "log_prob", "nats", against, notes=notes)
     if not with_parts:
         return found
     if factors is not None:
@@ -292,31 +335,39 @@ def _distortions(asked: _Asked) -> Tensor | None:
         terms = p_x.log_prob_terms(x.repeat_interleave(draws, 0))
         if terms.shape[1:].numel() != model.space.dimension:
             return None
-        parts.append(-terms.double().view(len(x), draws, *x.shape[1:]).mean(1))
+        parts.append(-terms.cpu().double().view(len(x), draws, *x.shape[1:]).mean(1))
     return _wide(parts)
 
 
 def _by_typicality(asked: _Asked, found: AnomalyScores) -> AnomalyScores:
     rows = subset(asked.training, MOST_TYPICAL, seed=0)
     values, _, _ = _log_prob(asked, rows, "log p(x) of training rows")
-    values = values[values.isfinite()]  # what has no probability at all is no typical row
+    values = values[~values.isneginf()]  # what has no probability at all is no typical row
     mean, n = values.mean(), len(values)
+    if not n:
+        raise ValueError(
+            "train: expected rows that may occur, got log p(x) = -inf of all; give those that the "
+            "model was trained on"
+        )
     note = f"Typical is log p(x) = {mean:.2f} nats, the mean of {n} training rows."
     return AnomalyScores((-found.score - mean).abs(), "typicality", "nats", notes=(note,))
 
 
-def _by_reconstruction(asked: _Asked) -> AnomalyScores:
+def _by_reconstruction(asked: _Asked, with_parts: bool) -> AnomalyScores:
     model = asked.model
     assert isinstance(model, Codec)
     known = asked.split if _has_own_scale(model.space) else asked.training
     vectors = Vectors(model.space, known.x)
-    pairs = asked.batches(asked.split, "reconstructions")
-    parts = _wide([vectors.squares(model.reconstruct(x, c), x) for x, c, _ in pairs])
+    scores, parts = [], []
+    for x, c, _ in asked.batches(asked.split, "reconstructions"):
+        squares = vectors.squares(model.reconstruct(x, c), x)
+        scores.append(squares.flatten(1).sum(1))
+        parts += [squares] if with_parts else []  # as large as all x, in float64
+    found = AnomalyScores(_wide(scores), "reconstruction", _error_unit(model.space))
+    if not with_parts:
+        return found
     said = "the squared error of each entry; they sum to the score"
-    score = parts.flatten(1).sum(1)
-    return AnomalyScores(
-        score, "reconstruction", _error_unit(model.space), parts=parts, parts_are=said
-    )
+    return replace(found, parts=_wide(parts), parts_are=said)
 
 
 def _has_own_scale(space: Space) -> bool:
@@ -345,12 +396,26 @@ def _rates(asked: _Asked, model: LatentVariable, x: Tensor, c: Tensor | None) ->
     posterior, prior = model.posterior(x, c), model.prior(c)
     exact = posterior.kl(prior)
     if exact is not None:
-        return exact.double().flatten(1).sum(1)
-    k = asked.samples
-    prior = model.prior(_repeated(c, k))
-    with numerics.shared_noise(len(x)):
-        _, rate = posterior.repeat(k).rsample_with_rate(prior, asked.noise)
-    return rate.double().flatten(1).sum(1).view(len(x), k).mean(1)
+        return exact.cpu().double().flatten(1).sum(1)
+    rows = max(1, draws_at_once(model.space) // _draws_of_a_row(asked))
+    return in_batches(lambda x, c: _drawn_rates(asked, model, x, c), rows, x, c)
+
+
+def _draws_of_a_row(asked: _Asked) -> int:
+    """How many at a time, by the space alone: what a row's draws are depends on no other."""
+    return min(asked.samples, DRAWS_OF_A_ROW, draws_at_once(asked.model.space))
+
+
+def _drawn_rates(asked: _Asked, model: LatentVariable, x: Tensor, c: Tensor | None) -> Tensor:
+    posterior, noise = model.posterior(x, c), asked.noise
+    total = torch.zeros(len(x), dtype=torch.float64)
+    for draws in slices(0, asked.samples, _draws_of_a_row(asked)):
+        k = draws.stop - draws.start
+        prior = model.prior(_repeated(c, k))
+        with numerics.shared_noise(len(x)):
+            _, rate = posterior.repeat(k).rsample_with_rate(prior, noise)
+        total += rate.cpu().double().flatten(1).sum(1).view(-1, k).sum(1)
+    return total / asked.samples
 
 
 def _repeated(c: Tensor | None, times: int) -> Tensor | None:

@@ -97,7 +97,7 @@ def find_attributes(
 
     Args:
         data: of which the training split counts; or that split itself, which knows no names:
-            classes and columns are then called by their numbers.
+            classes are then called by their numbers, and columns "attribute 0" or "factor 0".
         table: a text table that brings attributes along. It has a row for each image file of the
             training split and names it in a column; or, of data that were read from no image files,
             a row for each training example in order.
@@ -154,7 +154,7 @@ def _beside(split: Split, data: Data | None, source: Literal["attributes"]) -> C
     if split.attributes is None:
         return []
     names = data.attribute_names if data is not None else None
-    names = names or tuple(map(str, range(split.attributes.shape[1])))
+    names = names or tuple(f"attribute {i}" for i in range(split.attributes.shape[1]))
     return _numbers(names, split.attributes.cpu().double(), source)
 
 
@@ -163,9 +163,8 @@ def _factors(split: Split, data: Data | None) -> Columns:
     if split.factors is None:
         return []
     values = split.factors.cpu().double()
-    names = (data.factor_names if data is not None else None) or tuple(
-        map(str, range(values.shape[1]))
-    )
+    names = data.factor_names if data is not None else None
+    names = names or tuple(f"factor {i}" for i in range(values.shape[1]))
     levels = {} if data is None else data.level_names
     found: Columns = []
     for index, name in enumerate(names):

@@ -68,9 +68,10 @@ def cluster(
     k-means, or a mixture of normals (whole covariances of up to 32 entries, diagonal ones beyond),
     of codes as ``embed`` has them, not standardized: entries that carry little count little.
 
-    ``"auto"`` takes the k from 1 to 20 of the lowest BIC = p ln n − 2 ln L, of a mixture with its p
-    parameters; of k-means L is that of the normals of one common σ² of which it is the limit, every
-    code being of its nearest: ln L = Σ_j n_j ln(n_j/n) − (nE/2) (1 + ln 2πσ²), p = kE + k.
+    ``"auto"`` takes the k from 1 to 20, or to half the examples, of the lowest BIC = p ln n − 2 ln
+    L, of a mixture with its p parameters; of k-means L is that of the normals of one common σ² of
+    which it is the limit, every code being of its nearest: ln L = Σ_j n_j ln(n_j/n) − (nE/2) (1 +
+    ln 2πσ²), p = kE + k.
 
     Args:
         model: one with codes.
@@ -114,7 +115,8 @@ def cluster(
     rows = data.splits[split] if isinstance(split, str) else split
     codes, asked = (code_features(model, part).numpy() for part in (train, rows))
     fit = _KMeans.fit if method == "kmeans" else _Mixture.fit
-    tried = range(1, min(MOST_CLUSTERS, len(codes)) + 1) if k == "auto" else [k]
+    most = max(1, min(MOST_CLUSTERS, len(codes) // 2))  # clusters of one code have no variance
+    tried = range(1, most + 1) if k == "auto" else [k]
     found = {number: fit(codes, number, seed) for number in tried}
     bic = {number: each.bic(codes) for number, each in found.items()} if k == "auto" else {}
     best = found[min(bic, key=bic.__getitem__) if k == "auto" else k]
@@ -154,6 +156,11 @@ def _agreement(assigned: Tensor, rows: Split, name: str) -> dict[str, Score]:
     }
 
 
+def _least_variance(codes: Numbers) -> float:
+    """Of a cluster: of codes that repeat themselves it would vanish, and make L infinite."""
+    return max(1e-6 * float(codes.var(0).mean()), np.finfo(float).tiny)
+
+
 class _Fitted(Protocol):
     """Clusters that were fitted."""
 
@@ -187,7 +194,7 @@ class _KMeans(NamedTuple):
         n, width = codes.shape
         counts = np.bincount(own)
         counts = counts[counts > 0]
-        variance = max(float((distance**2).sum()) / (n * width), np.finfo(float).tiny)
+        variance = max(float((distance**2).sum()) / (n * width), _least_variance(codes))
         log_l = float((counts * np.log(counts / n)).sum())
         log_l -= n * width / 2 * (1 + math.log(2 * math.pi * variance))
         return (len(self.centers) * (width + 1)) * math.log(n) - 2 * log_l
@@ -201,8 +208,7 @@ class _Mixture(NamedTuple):
         from sklearn.mixture import GaussianMixture
 
         kind = "full" if codes.shape[1] <= WIDEST_FULL else "diag"
-        # Variances may not vanish, on the scale of the codes.
-        least = 1e-6 * max(float(codes.var(0).mean()), np.finfo(float).tiny)
+        least = _least_variance(codes)
         found = GaussianMixture(k, covariance_type=kind, reg_covar=least, random_state=seed)
         return cls(found.fit(codes))
 
@@ -213,9 +219,10 @@ class _Mixture(NamedTuple):
 
     def nearest(self, codes: Numbers) -> tuple[Any, Numbers]:
         own = self.fitted.predict(codes)
-        factors = self.fitted.precisions_cholesky_[own]  # (N, E, E), or (N, E)
-        away = codes - self.centers[own]
-        scaled = away * factors if factors.ndim == 2 else np.einsum("ne,nef->nf", away, factors)
+        scaled = codes - self.centers[own]
+        for j, factor in enumerate(self.fitted.precisions_cholesky_):  # (E, E), or (E,)
+            away = scaled[own == j]
+            scaled[own == j] = away * factor if factor.ndim == 1 else away @ factor
         return own, np.sqrt((scaled**2).sum(1))
 
     def bic(self, codes: Numbers) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from reparam.data import Data, Split
+from reparam.evaluation.modes import evaluating
 from reparam.evaluation.rows import batches
 from reparam.model import Codec, Encoder, Model
 from reparam.space import as_tensor, trusted
@@ -131,7 +132,7 @@ def attribute_directions(
     direction that changes it in place of the code.
 
     Args:
-        model: any codec with real codes.
+        model: any codec with real codes; it encodes in evaluation mode and is left in its own.
         data: of which the training split counts; or that split itself.
         names: of attributes; ``"labels"``: of all classes; None: those that ``editable`` finds.
         method: ``"joint"`` or ``"difference"``.
@@ -165,12 +166,17 @@ def attribute_directions(
         )
     wanted, notes = editable(found) if names is None else (_chosen(found, names), ())
     if not wanted:
-        raise ValueError("names: nothing is known of these examples that could be edited")
+        why = "; ".join(notes) or "nothing is known of these examples"
+        raise ValueError(f"names: expected attributes that can be edited, got none: {why}")
     fitted = with_groups(found, wanted)
     there = fitted.values.isfinite().all(1)
     values = fitted.values[there]
+    if not len(values):
+        known = listed(fitted.names)
+        raise ValueError(f"names: expected training examples of which {known} are known, got none")
     _refuse(fitted, values, wanted, method)
-    fit = _Fit.of(codec, split, there, values)
+    with evaluating([codec]):
+        fit = _Fit.of(codec, split, there, values)
     each = tuple(_direction(codec, fitted, fit, method, name) for name in wanted)
     unknown = torch.full_like(fit.shift, torch.nan)  # of what changes the condition
     steps = [unknown if one.step is None else one.step.flatten() for one in each]
@@ -219,7 +225,8 @@ def edit(
         direction: one of ``attribute_directions``.
         strength: (S,) or one number: in standard deviations of a number, and 1 is the whole way
             from without a class to with it. A class that is a condition knows 0 and 1 alone.
-        to: in place of a strength, the value that a number is to have.
+        to: in place of a strength, the value that a number is to have. It gets there where
+            everything is linear, and else about as far as ``edit_quality`` says that it is moved.
         at: the value that it has now, from which it goes there; None: it is measured on the
             reconstruction, or read in the condition.
         c: the condition of x, for conditional models.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam.data import Data, Split
+from reparam.evaluation.modes import evaluating
 from reparam.evaluation.representation import LEAST_PROBED, PROBED_ENTRIES, codes
 from reparam.evaluation.rows import batches, chosen_rows, subset
 from reparam.evaluation.scores import Score, ScoreTable, mean_score
@@ -24,7 +25,6 @@ FEW = 10  # training examples for each entry of a code, below which the read-out
 ROUNDING = 1e-10  # of the mean variance of codes: what is solved stays definite
 
 
-@torch.no_grad()
 def edit_quality(
     model: Model,
     data: Data,
@@ -46,10 +46,10 @@ def edit_quality(
     shows, are read out of the code that the decoded x has when it is encoded again, by a linear
     regression on the codes of training examples, that is, of none of these. It sees what is linear
     in the codes, and shrinks what they know little of. What is part of the condition cannot be read
-    so, and has no ``moved``; its edits go from the example's own condition to the other.
+    so, and has no ``moved``: to a class its edits go from the example's own, of a flag from 0 to 1.
 
     Args:
-        model: the codec that the directions were found for.
+        model: the codec that the directions were found for, measured in evaluation mode.
         data: the same data.
         directions: those of ``attribute_directions``; the others are those among them.
         names: of those to score, the others being others all the same; None: of all.
@@ -59,7 +59,7 @@ def edit_quality(
     Returns:
         The scores, with standard errors over test examples. Without others nothing leaks, and there
         is no such score; nor any where every edited image is black, as of a model that is not
-        trained.
+        trained, or every example is of the class already that a condition is to change to.
 
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
@@ -71,12 +71,14 @@ def edit_quality(
     """
     positive_count("n", n)
     codec, split = editable_codec(model), subset(data.test, n, seed)
-    meters = _Meters.of(codec, data.train, directions, seed)
+    drawn = seed if len(split) < len(data.test) else None
     found = ScoreTable()
-    for name in directions if names is None else names:
-        together = _changes(codec, split, directions[name], meters)
-        changes = dict(zip(meters.names, together.unbind(1), strict=True))
-        found |= _scores(name, changes, directions, seed if len(split) < len(data.test) else None)
+    with evaluating([codec]):
+        meters = _Meters.of(codec, data.train, directions, seed)
+        for name in directions if names is None else names:
+            together = _changes(codec, split, directions[name], meters)
+            changes = dict(zip(meters.names, together.unbind(1), strict=True))
+            found |= _scores(name, changes, directions, drawn)
     return found
 
 
@@ -120,8 +122,10 @@ def _read_out(
 ) -> Tensor:
     """(F, A): linear regression of attributes on codes of training examples, but for constants."""
     width = codec.code_space.dimension
-    rows = chosen_rows(len(train), max(LEAST_PROBED, PROBED_ENTRIES // width), seed)
-    values = directions.attributes.find(names).values[rows]
+    values = directions.attributes.find(names).values
+    known = values.isfinite().all(1).nonzero().flatten()
+    rows = known[chosen_rows(len(known), max(LEAST_PROBED, PROBED_ENTRIES // width), seed)]
+    values = values[rows]
     z = codes(codec, train.take(rows))
     z, values = z - z.mean(0), values - values.mean(0)
     share = width / len(z) if len(z) < FEW * width else ROUNDING
@@ -154,14 +158,15 @@ def _stays(low: Tensor | None, high: Tensor | None, direction: Direction) -> Ten
 def _both_sides(
     codec: Codec, code: Tensor, c: Tensor | None, direction: Direction
 ) -> tuple[tuple[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]:
-    """x decoded half a strength below and above, with its conditions; of a class 0 and 1."""
+    """x decoded half a strength below and above, and its conditions; of these flags and classes
+    go from 0 to 1."""
     if direction.step is not None:
         half = direction.step.to(code) / 2
         return (codec.decode(code - half, c), c), (codec.decode(code + half, c), c)
-    ends = (0.0, 1.0) if direction.attribute.kind == "class" else (-0.5, 0.5)
-    low, high = (
-        other_condition(c, direction, torch.full((len(code),), by).double()) for by in ends
-    )
+    half = torch.full((len(code),), 0.0 if direction.attribute.kind == "class" else 0.5).double()
+    if c is not None and direction.attribute.kind == "flag":
+        half = c[:, direction.attribute.index].cpu().double()  # all the way down, and to 1
+    low, high = (other_condition(c, direction, by) for by in (-half, 1 - half))
     return (codec.decode(code, low), low), (codec.decode(code, high), high)
 
 
@@ -174,7 +179,7 @@ def _scores(
     if not in_strengths:
         return {}
     there = torch.stack(list(in_strengths.values())).isfinite().all(0)
-    if not bool(there.any()):  # each of them becomes black, and shows nothing to measure
+    if not bool(there.any()):  # black, or of the class already
         return {}
     found: dict[str, Score] = {}
     if name in in_strengths:

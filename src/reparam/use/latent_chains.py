@@ -81,8 +81,25 @@ class LatentChains:
             return self._drawn(here.z), share
 
     def _start(self) -> _Point:
-        self.proposal = self.model.posterior(self.x, self.c)
+        self.x = torch.where(self._possible().view_as(self.x), self.x, torch.nan)
+        self._propose()
         return self._proposed()
+
+    def _possible(self) -> Tensor:
+        """Which entries of x some z can make, (R, D).
+
+        A constant of the data that differs here has probability 0 whatever z is: it says nothing.
+        """
+        return ~self._law(self.prior.center).log_prob_terms(self.x).isneginf()
+
+    def _propose(self) -> None:
+        """Have q(z|x) of the present x, by which the following steps propose."""
+        self.proposal = self.model.posterior(self.x, self.c)
+        of_batch = self.model.training and self.model.normalized
+        if of_batch or self.proposal.kind == "estimate":
+            raise ValueError(
+                "model: in training its codes are relaxed or depend on the batch; call model.eval()"
+            )
 
     def _proposed(self) -> _Point:
         return self._weigh(*self.proposal.rsample_with_log_prob_terms(self.generator))
@@ -103,6 +120,11 @@ class LatentChains:
     def _drawn(self, z: Tensor) -> Tensor:
         """x with its missing entries at the end of the chains."""
         return self.model.likelihood(z, self.c).sample(self.generator)
+
+    def _law(self, z: Tensor) -> Distribution:
+        law = self.model.likelihood(z, self.c).by_entry
+        assert law is not None  # what couples entries has been refused
+        return law
 
 
 class CompletingChains(LatentChains):
@@ -125,18 +147,17 @@ class CompletingChains(LatentChains):
     """
 
     def _start(self) -> _Point:
-        z = self.prior.sample(self.generator)
-        # What no z can make is a constant of the data that differs here: it says nothing of z.
-        self.counts = ~self._law(z).log_prob_terms(self.x).isneginf()
+        self.counts = self._possible()
         self.given = self.given & self.counts
-        z = self._likely(z)
+        z = self._likely()
         for _ in range(FIRST):
             self._complete(z)
             z = self.proposal.sample(self.generator)
         return self._complete(z)
 
-    def _likely(self, z: Tensor) -> Tensor:
+    def _likely(self) -> Tensor:
         """One of so many draws of the prior, chosen with probability ∝ p(x_given|z)."""
+        z = self.prior.sample(self.generator)
         best = z.new_full((len(z),), -torch.inf, dtype=numerics.accumulator(z))
         for _ in range(CANDIDATES):
             other = self.prior.sample(self.generator)
@@ -151,9 +172,7 @@ class CompletingChains(LatentChains):
         law = self._law(z)
         drawn = law.sample(self.generator).to(self.x)
         self.x = torch.where(self.kept, self.x, drawn)
-        self.proposal = self.model.posterior(self.x, self.c)
-        if self.proposal.kind == "estimate":
-            raise ValueError("model: in training its codes are relaxed; call model.eval()")
+        self._propose()
         return self._point(z, law, self.proposal.log_prob_terms(z))
 
     def _weigh(self, z: Tensor, log_q: Tensor) -> _Point:
@@ -175,8 +194,3 @@ class CompletingChains(LatentChains):
         wide = terms.to(numerics.accumulator(terms))
         whole, evidence = (torch.where(of, wide, 0.0).sum(1) for of in (self.counts, self.given))
         return whole, evidence
-
-    def _law(self, z: Tensor) -> Distribution:
-        law = self.model.likelihood(z, self.c).by_entry
-        assert law is not None  # what couples entries has been refused
-        return law

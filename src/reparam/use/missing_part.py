@@ -82,6 +82,8 @@ def complete(
     x, mask = as_tensor(x), as_tensor(mask, "mask")
     check_shape(x, model.space.shape)
     check_mask(mask, x)
+    if model.space.keeps_precision and numerics.needs_float64(x.dtype):
+        x = x.double()  # whole numbers that float32 would round
     given = mask.to(x.device).expand_as(x)
     given = given & ~x.isnan() if model.takes_missing else given
     known, c = model.prepare(torch.where(given, x, unseen(model)), c)
@@ -111,13 +113,17 @@ def why_not(model: Model) -> str | None:
     with numerics.noise_of_its_own(), trusted():
         generator = torch.Generator(model.anchor.device).manual_seed(0)
         c = model.draw_condition(1, generator)
-        law = model.likelihood(model.prior(c).sample(generator), c).by_entry
-    if law is not None:
+        prior = model.prior(c)
+        z = prior.sample(generator)
+        law = model.likelihood(z, c).by_entry
+        once, again = prior.log_prob(z), prior.log_prob(z)
+    if law is None:
+        why = "entries of its p(x|z) depend on each other"
+    elif not torch.allclose(once, again, rtol=0, atol=0, equal_nan=True):
+        why = "its p(z) is known by draws alone"  # by which a chain would not know where it is
+    else:
         return None
-    return (
-        f"{name} does not complete, as entries of its p(x|z) depend on each other; use vae, or an "
-        "autoregressive model"
-    )
+    return f"{name} does not complete, as {why}; use vae, or an autoregressive model"
 
 
 def unseen(model: Model) -> float:
@@ -145,14 +151,15 @@ def rest(
         c: prepared.
         draws, steps, generator: as of ``complete``.
     """
-    rows = max(1, draws_at_once(model.space, model.anchor.device) // draws)
+    most, owner = draws_at_once(model.space, model.anchor.device), torch.arange(len(x))
+    owner = owner.repeat_interleave(draws)  # the row of each draw
     if numerics.noise_is_by_example():
-        rows = len(x)  # there is noise for all of them together
+        most = max(1, len(owner))  # there is noise for all of them together
     parts: list[Tensor] = []
     accepted = tried = 0.0
-    for part in slices(0, len(x), max(1, rows)):
-        asked, seen, mask = (t[part].repeat_interleave(draws, 0) for t in (x, known, given))
-        of_part = None if c is None else c[part].repeat_interleave(draws, 0)
+    for part in slices(0, len(owner), most):
+        asked, seen, mask = (t[owner[part].to(t.device)] for t in (x, known, given))
+        of_part = None if c is None else c[owner[part].to(c.device)]
         if isinstance(model, Completer):
             parts.append(model.complete(asked, mask, of_part, generator=generator))
             continue
@@ -187,13 +194,15 @@ def _by_chains(
     drawn, share, chained = x.clone(), 0.0, told & ~whole
     if not told.all():
         some = None if c is None else c[~told]
-        fresh = model.draw(int((~told).sum()), some, generator)
+        with numerics.noise_of(~told):
+            fresh = model.draw(int((~told).sum()), some, generator)
         drawn = drawn.to(torch.promote_types(drawn.dtype, fresh.dtype))
         drawn[~told] = fresh.to(drawn)
     if chained.any():
         some = None if c is None else c[chained]
         kind = LatentChains if model.takes_missing else CompletingChains
-        found, share = kind(model, x[chained], given[chained], some, generator).run(steps)
+        with numerics.noise_of(chained):
+            found, share = kind(model, x[chained], given[chained], some, generator).run(steps)
         drawn = drawn.to(torch.promote_types(drawn.dtype, found.dtype))
         drawn[chained] = found.to(drawn)
     return drawn, share, int(chained.sum())

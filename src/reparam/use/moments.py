@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+ROUNDING = 1e-18  # square pixels: a variance below is that of one row
+
 
 def ink(p: Tensor) -> Tensor:
     """The mean value of images p in [0, 1], (B, H, W): how much of it is bright."""
@@ -22,7 +24,7 @@ def slant(p: Tensor) -> Tensor:
     """
     _, down, mixed = _second_moments(p)
     # A shape of one row leans nowhere: 0/0.
-    return torch.rad2deg(torch.arctan(-mixed / torch.where(down > 0, down, torch.nan)))
+    return torch.rad2deg(torch.arctan(-mixed / torch.where(down > ROUNDING, down, torch.nan)))
 
 
 def width(p: Tensor) -> Tensor:

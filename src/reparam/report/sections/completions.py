@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from reparam.model import Generator
+from reparam.model import Completer, Generator
 from reparam.report import queries
 from reparam.report.pictures import Picture, grid
 from reparam.report.section import Card, Section, Shown, images
@@ -51,6 +51,8 @@ def _picture(
     alt = f"{label}: completions of {names(data, rows)} of which {hidden} is hidden"
     picture = grid(tiles, brightness, len(rows), alt, tile=SMALL)
     said = f"Test images, the same without {hidden}, and three draws of what is missing"
+    if isinstance(model, Completer) and model.approximates:
+        said += ", by an approximation"
     if completed.acceptance is not None:
         accepted = f"{completed.acceptance:.0%} of their proposals accepted"
         said += f", by chains of {completed.steps} steps, {accepted}"
