@@ -286,6 +286,26 @@ def test_a_slow_answer_does_not_undo_what_was_done_since(cvae, address, browser)
     page.close()
 
 
+def test_what_the_map_decodes_to_follows_the_class_of_an_example(digits, browser):
+    subject = subject_of("cvae", digits, latent_dim=2)
+    labels = subject.examples.labels.tolist()
+    other = next(row for row, label in enumerate(labels) if label != labels[0])
+    with served(subject) as address:
+        page = Tab(browser, address)
+        page.settle()
+
+        def backdrops():
+            return [asked["c"] for asked in page.asked if "codes" in asked]
+
+        page.tab.click("#manifold")
+        page.until(backdrops)
+        box = page.tab.locator("#map").bounding_box()
+        page.tab.mouse.click(*point_of(subject, other, box))
+        page.until(lambda: len(backdrops()) > 1)
+        assert backdrops() == [labels[0], labels[other]]
+        page.close()
+
+
 def test_a_conditional_decoder_of_noise_begins_under_a_class(digits, browser):
     gan = subject_of("gan", digits, latent_dim=3, conditional=True)
     with served(gan) as address:
