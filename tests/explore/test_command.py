@@ -59,6 +59,7 @@ def test_bad_input_is_one_line_and_writes_nothing(runs, reparam, tmp_path):
         ([runs / "vae", "--port", -1], "port: expected 0 to 65535"),
         ([runs / "vae", "--port", 70000], "port: expected 0 to 65535"),
         ([runs / "vae", "--host", "0.0.0.0"], "give --token auto"),
+        ([runs / "vae", "--host", "", "--token", "auto"], "all addresses are 0.0.0.0"),
         ([runs / "vae", "--token", "two words"], "token: expected auto"),
         ([tmp_path / "nowhere"], "nowhere"),
     ]

@@ -84,6 +84,8 @@ def _check_place(host: str, port: int, token: str | None) -> str | None:
         raise ValueError(MISSING) from error
     from reparam.explore.server import is_loopback, make_token
 
+    if not host:  # which sockets take for all addresses
+        raise ValueError("host: expected a name or a number, got ''; all addresses are 0.0.0.0")
     if not 0 <= port <= 65535:
         raise ValueError(f"port: expected 0 to 65535, got {port}")
     if not is_loopback(host) and token is None:

@@ -27,6 +27,8 @@ from reparam.explore.facts import facts
 from reparam.explore.rendering import Page, served_page
 from reparam.explore.subject import Subject
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
 JSON_BYTES, UPLOAD_BYTES = 64 * 1024, 10 * 1024 * 1024
 BYTES = "application/octet-stream"
 PLACES = 8  # requests that wait for the model or are with it
@@ -198,15 +200,6 @@ def application(subject: Subject, bound: Bound, places: int = PLACES) -> Guard:
     async def about(request: Request) -> Response:
         return Response(told, media_type="application/json")
 
-    def post(function: Callable[[Mapping[str, Any]], bytes]) -> Callable[..., Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            body = await _body(request, JSON_BYTES)
-            wide = request.headers.get("content-type") == BYTES
-            asked = {**_in_query(request), "code": body} if wide else _parsed(body)
-            return Response(await desk.ask(function, asked), media_type=BYTES)
-
-        return _mending(answer)
-
     async def upload(request: Request) -> Response:
         asked, body = _in_query(request), await _body(request, UPLOAD_BYTES)
         return JSONResponse(await desk.ask(answers.upload, body, asked))
@@ -218,8 +211,21 @@ def application(subject: Subject, bound: Bound, places: int = PLACES) -> Guard:
     ]
     asking = (answers.decode, answers.encode, answers.example, answers.sample, answers.complete)
     for function in asking:
-        routes.append(Route(f"/{function.__name__}", post(function), methods=["POST"]))
+        answer = _mending(_answering(function, desk))
+        routes.append(Route(f"/{function.__name__}", answer, methods=["POST"]))
     return Guard(Starlette(routes=routes), bound, page.policy)
+
+
+def _answering(function: Callable[[Mapping[str, Any]], bytes], desk: Desk) -> Endpoint:
+    """Bytes for JSON, or for the bytes of a code and JSON in the query."""
+
+    async def answer(request: Request) -> Response:
+        body = await _body(request, JSON_BYTES)
+        wide = request.headers.get("content-type") == BYTES
+        asked = {**_in_query(request), "code": body} if wide else _parsed(body)
+        return Response(await desk.ask(function, asked), media_type=BYTES)
+
+    return answer
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -286,9 +292,7 @@ def make_token(asked: str) -> str:
     return asked
 
 
-def _mending(
-    answer: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
+def _mending(answer: Endpoint) -> Endpoint:
     """What is wrong with a request as one sentence, and its status."""
 
     async def mended(request: Request) -> Response:
