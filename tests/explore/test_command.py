@@ -59,6 +59,7 @@ def test_bad_input_is_one_line_and_writes_nothing(runs, reparam, tmp_path):
         ([runs / "vae", "--port", -1], "port: expected 0 to 65535"),
         ([runs / "vae", "--port", 70000], "port: expected 0 to 65535"),
         ([runs / "vae", "--host", "0.0.0.0"], "give --token auto"),
+        ([runs / "vae", "--host", "", "--token", "auto"], "all addresses are 0.0.0.0"),
         ([runs / "vae", "--token", "two words"], "token: expected auto"),
         ([tmp_path / "nowhere"], "nowhere"),
     ]
@@ -98,4 +99,38 @@ def test_it_serves_at_a_free_port_and_ctrl_c_ends_it(runs):
         assert process.returncode == 0 and err == "" and "no longer served" in out
     finally:
         watchdog.cancel()
+        process.kill()
+
+
+WAITING = """
+import pathlib, sys, time
+for _ in range(1200):
+    if pathlib.Path(sys.argv[1]).exists(): break
+    time.sleep(.05)
+"""
+
+
+def test_a_browser_that_runs_until_it_is_closed_gets_the_page(runs, tmp_path):
+    script, closed = tmp_path / "browser.py", tmp_path / "closed"
+    script.write_text(WAITING)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reparam", "explore", str(runs / "vae")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ
+        | {
+            "COLUMNS": "200",
+            "PYTHONUNBUFFERED": "1",
+            "BROWSER": f"{sys.executable} {script} {closed} %s",
+        },
+    )
+    try:
+        address = process.stdout.readline().split()[0]
+        with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310
+            assert answer.status == 200
+        closed.touch()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        closed.touch()
         process.kill()

@@ -183,7 +183,7 @@ def test_what_one_does_is_what_the_model_decodes(cvae, address, browser, monkeyp
     assert (page.pixels() == shown(cvae, page.asked[-1]["code"], labels[0])).all()
 
     # On a point: that example, under its class.
-    row, place = tab.evaluate("() => null") or 7, point_of(cvae, 7, box)
+    row, place = 7, point_of(cvae, 7, box)
     picture = page.after(lambda: tab.mouse.click(*place))
     assert page.asked[-1] == {"code": pytest.approx(cvae.codes[row].tolist()), "c": labels[row]}
     assert (picture == shown(cvae, cvae.codes[row].tolist(), labels[row])).all()
@@ -239,6 +239,95 @@ def test_what_one_does_is_what_the_model_decodes(cvae, address, browser, monkeyp
     assert tab.title() != "evil" and tab.locator("b:text('digits')").count() == 0
     page.close()
     assert [to for to in outwards if to[0] not in ("127.0.0.1", "::1")] == []
+
+
+def test_the_address_holds_all_of_a_view(cvae, address, browser):
+    page = Tab(browser, address + "#example=3&moved=1:0.5&c=4&draw=123456789&plane=2,0&hidden=7")
+    page.settle()
+    tab = page.tab
+    code = cvae.codes[3].tolist()
+    code[1] = 0.5
+    asked = page.asked[-1]
+    assert asked == {"code": pytest.approx(code), "c": 4, "draw": 123456789}
+    selects = tab.locator(".plane select")
+    values = [selects.nth(i).input_value() for i in range(3)]
+    assert values == ["latents", "2", "0"]
+    pressed = "chips => chips.map(chip => chip.getAttribute('aria-pressed'))"
+    expected = ["false" if label == 7 else "true" for label in range(10)]
+    assert tab.eval_on_selector_all(".legend button", pressed) == expected
+    tab.wait_for_timeout(400)  # until the page has written the address itself
+    again = Tab(browser, tab.url)
+    again.settle()
+    assert again.asked[-1] == asked
+    again.close()
+    # Another address in the same tab is another view, and nothing of this one is left.
+    page.after(lambda: tab.evaluate("() => { location.hash = 'example=5'; }"))
+    label = cvae.examples.labels[5].item()
+    tab.wait_for_timeout(300)
+    assert page.asked[-1] == {"code": pytest.approx(cvae.codes[5].tolist()), "c": label}
+    assert selects.nth(0).input_value() == "components"
+    assert tab.eval_on_selector_all(".legend button", pressed) == ["true"] * 10
+    page.close()
+
+
+def test_a_slow_answer_does_not_undo_what_was_done_since(cvae, address, browser):
+    page = Tab(browser, address)
+    page.settle()
+    held = []
+    page.tab.route("**/encode", lambda route: held.append(route))
+    page.tab.click("text=Random z")
+    page.until(lambda: held)
+    slider = page.tab.locator("#sliders input[type=range]").first
+    moved = page.after(lambda: set_slider(slider, float(slider.get_attribute("max"))))
+    asked = page.asked[-1]
+    held[0].continue_()
+    page.tab.wait_for_timeout(300)
+    assert page.asked[-1] == asked and (page.pixels() == moved).all()
+    page.close()
+
+
+def test_what_the_map_decodes_to_follows_the_class_of_an_example(digits, browser):
+    subject = subject_of("cvae", digits, latent_dim=2)
+    labels = subject.examples.labels.tolist()
+    other = next(row for row, label in enumerate(labels) if label != labels[0])
+    with served(subject) as address:
+        page = Tab(browser, address)
+        page.settle()
+
+        def backdrops():
+            return [asked["c"] for asked in page.asked if "codes" in asked]
+
+        page.tab.click("#manifold")
+        page.until(backdrops)
+        box = page.tab.locator("#map").bounding_box()
+        page.tab.mouse.click(*point_of(subject, other, box))
+        page.until(lambda: len(backdrops()) > 1)
+        assert backdrops() == [labels[0], labels[other]]
+        page.close()
+
+
+def test_a_conditional_decoder_of_noise_begins_under_a_class(digits, browser):
+    gan = subject_of("gan", digits, latent_dim=3, conditional=True)
+    with served(gan) as address:
+        page = Tab(browser, address)
+        page.settle()
+        asked = page.asked[-1]
+        assert (page.pixels() == shown(gan, asked["code"], asked["c"])).all()
+        page.close()
+
+
+def test_indices_can_be_chosen_again_after_a_draw(digits, browser):
+    with served(subject_of("vq-vae", digits)) as address:
+        page = Tab(browser, address)
+        page.settle()
+        here = {"x": 200, "y": 200}
+        first = page.after(lambda: page.tab.click("#map", position=here))
+        page.after(lambda: page.tab.click("#random"))
+        assert (page.after(lambda: page.tab.click("#map", position=here)) == first).all()
+        page.after(lambda: page.tab.click("#random"))
+        page.tab.focus("#map")
+        page.after(lambda: page.tab.keyboard.press("ArrowRight"))
+        page.close()
 
 
 def point_of(subject, row, box):

@@ -235,6 +235,11 @@ class Sums(nn.Module):
         return x.cumsum(1)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_warning_of_torch_about_itself_is_not_passed_on():
+    program_of(rp.build("vae", Space(GRAY_IMAGE, "binary"), hidden=(4,), network="conv"))
+
+
 def test_what_a_page_cannot_run_is_named():
     space = Space((7,), "real")
     own = rp.Autoencoder(space, nn.Linear(7, 2), nn.Sequential(nn.Linear(2, 7), Sums()), 2)

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from reparam.explore.subject import Subject
 TestClient = pytest.importorskip("starlette.testclient", reason="needs starlette").TestClient
 HERE = "http://127.0.0.1:8000"
 BOUND = Bound("127.0.0.1", 8000)
+BYTES = {"Content-Type": "application/octet-stream"}
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +70,25 @@ def test_decode_gives_the_bytes_of_the_models_decode(client, vae):
     assert answer.status_code == 200 and answer.content == expected.tobytes()
     both = client.post("/decode", json={"codes": [code, code]})
     assert both.content == 2 * answer.content
-    packed = base64.b64encode(np.array(code, "<f4").tobytes()).decode()
-    assert client.post("/decode", json={"code": packed}).content == answer.content
+    packed = {"content": np.array(code, "<f4").tobytes(), "headers": BYTES}
+    assert client.post("/decode", **packed).content == answer.content
+    drawn = client.post("/decode", params={"asked": '{"draw": 1}'}, **packed).content
+    assert drawn == client.post("/decode", json={"code": code, "draw": 1}).content
+    refused(client.post("/decode", content=b"abc", headers=BYTES), 400, "3 numbers, got 0.75")
+    bad = np.array([1, 2, np.nan], "<f4").tobytes()
+    refused(client.post("/decode", content=bad, headers=BYTES), 400, "finite numbers")
+
+
+def test_a_code_as_wide_as_a_color_image_can_be_asked_for():
+    rng = np.random.default_rng(0)
+    data = rp.load_data(rng.integers(0, 256, (12, 3, 64, 64)).astype(np.uint8))
+    flow = Subject(built("nice", data, hidden=(4,)), data, "a run", most=4)
+    body = flow.codes[0].numpy().tobytes()
+    assert len(body) == 4 * 64 * 64 * 3 and flow.kind == "real"
+    found = client_of(flow).post("/decode", content=body, headers=BYTES)
+    assert found.content == flow.brightness.bytes(flow.examples.x[:1]).tobytes()
+    widest = b"x" * (64 * 1024 + 1)
+    refused(client_of(flow).post("/decode", content=widest, headers=BYTES), 413, "64 kB")
 
 
 def test_one_draw_is_of_its_seed_and_not_the_mean(client):
@@ -82,7 +101,7 @@ def test_one_draw_is_of_its_seed_and_not_the_mean(client):
 
 
 def test_codes_are_clamped_to_twenty_deviations(vae):
-    found = Answers(vae)._codes({"code": [1e9, -1e9, 0.0]})[0].double()
+    found = Answers(vae)._codes({"code": [1e300, -(10**300), 0.0]})[0].double()
     mean, deviation = vae.spread
     assert found[0].item() == pytest.approx((mean + 20 * deviation)[0].item(), rel=1e-6)
     assert found[1].item() == pytest.approx((mean - 20 * deviation)[1].item(), rel=1e-6)
@@ -101,8 +120,9 @@ def test_codes_are_clamped_to_twenty_deviations(vae):
         (b'{"code": [1, 2]}', "expected 3 numbers, got 2"),
         (b'{"code": [1, 2, true]}', "finite numbers"),
         (b'{"code": [1, 2, "3"]}', "finite numbers"),
-        (b'{"code": "AAAA"}', "expected 3 numbers, got 0.75"),
-        (b'{"code": "?"}', "base64"),
+        (b'{"code": [1, 2, %s]}' % (b"9" * 5000), "expected JSON of finite numbers"),
+        (b'{"code": [1, 2, %s]}' % (b"9" * 400), "finite numbers"),
+        (b'{"code": "AAAA"}', "expected 3 numbers, got none"),
         (b'{"code": {"a": 1}}', "expected 3 numbers, got none"),
         (b"{}", "expected 3 numbers, got none"),
         (b'{"codes": []}', "expected 1 to 256 codes"),
@@ -223,7 +243,17 @@ def test_bad_uploads(client, make, words):
 
 
 def test_other_hosts_and_origins_are_refused(client):
-    for host in ("evil.example:8000", "127.0.0.1:8001", "127.0.0.1", "localhost.evil:8000", ""):
+    for host in (
+        "evil.example:8000",
+        "127.0.0.1:8001",
+        "127.0.0.1",
+        "localhost.evil:8000",
+        "",
+        "127.0.0.1:" + "9" * 5000,
+        "[::1]",
+        "[::1",
+        "::1:8000",
+    ):
         refused(client.get("/", headers={"Host": host}), 403, "not the one that is served")
     for host in ("127.0.0.1:8000", "localhost:8000", "[::1]:8000"):
         assert client.get("/", headers={"Host": host}).status_code == 200
@@ -283,6 +313,8 @@ def test_all_addresses_take_numbers_and_no_names_that_resolve_to_them():
     assert not anywhere.knows("evil.example:80")
     assert Bound("192.168.1.5", 80, "word").knows("192.168.1.5:80")
     assert not Bound("192.168.1.5", 80, "word").knows("localhost:80")
+    written_out = Bound("2001:DB8:0:0::1", 80, "word")
+    assert written_out.knows("[2001:db8::1]:80") and not written_out.knows("[2001:db8::2]:80")
 
 
 def test_beyond_a_small_queue_it_is_busy_and_threads_do_not_pile_up(vae):
@@ -310,6 +342,34 @@ def test_beyond_a_small_queue_it_is_busy_and_threads_do_not_pile_up(vae):
     assert full.get("/facts").status_code == 200
 
 
+def test_what_nobody_waits_for_any_more_is_stopped():
+    begun, ended = threading.Event(), []
+
+    def work():
+        begun.set()
+        try:
+            for _ in range(1000):
+                time.sleep(0.01)
+        finally:
+            ended.append(time.perf_counter())
+
+    async def ask():
+        desk = Desk()
+        asked = asyncio.ensure_future(desk.ask(work))
+        await asyncio.get_running_loop().run_in_executor(None, begun.wait, 20)
+        waiting = asyncio.ensure_future(desk.ask(work))
+        await asyncio.sleep(0)
+        stopped = time.perf_counter()
+        for one in (asked, waiting):
+            one.cancel()
+        await asyncio.gather(asked, waiting, return_exceptions=True)
+        assert await desk.ask(int) == 0 and desk.taken == 0  # the thread is there for others
+        return stopped
+
+    stopped = asyncio.run(ask())
+    assert len(ended) == 1 and 0 <= ended[0] - stopped < 5  # of 10 s
+
+
 def test_models_without_codes_draw_complete_and_have_no_map(digits):
     subject = Subject(built("made", digits, hidden=(16,)), digits, "a run")
     client = client_of(subject)
@@ -331,6 +391,14 @@ def test_models_without_codes_draw_complete_and_have_no_map(digits):
         refused(client.post("/complete", json=asked | bad), 400, "mask: expected 64 bits")
     refused(client.post("/decode", json={"code": []}), 400, "no codes")
     refused(client.post("/encode", json={"example": 0}), 400, "no codes")
+
+
+def test_a_model_that_diverged_is_refused(digits):
+    model = built("vae", digits, latent_dim=2, hidden=(4,))
+    for weight in model.parameters():
+        weight.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="^model: expected finite codes"):
+        application(Subject(model, digits, "a run", most=10), BOUND)
 
 
 def test_codes_that_are_indices(digits):

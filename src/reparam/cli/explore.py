@@ -84,6 +84,8 @@ def _check_place(host: str, port: int, token: str | None) -> str | None:
         raise ValueError(MISSING) from error
     from reparam.explore.server import is_loopback, make_token
 
+    if not host:  # which sockets take for all addresses
+        raise ValueError("host: expected a name or a number, got ''; all addresses are 0.0.0.0")
     if not 0 <= port <= 65535:
         raise ValueError(f"port: expected 0 to 65535, got {port}")
     if not is_loopback(host) and token is None:
@@ -115,6 +117,7 @@ def _write(run: OpenRun, page: Path) -> None:
 
 
 def _serve(run: OpenRun, socket: Socket, bound: Bound, browser: bool) -> None:
+    import threading
     import webbrowser
 
     from reparam.explore.server import application, serve
@@ -127,7 +130,8 @@ def _serve(run: OpenRun, socket: Socket, bound: Bound, browser: bool) -> None:
     def ready() -> None:
         show(f"{told(bound.address)}  (Ctrl-C ends it)")
         if browser:
-            webbrowser.open(bound.address)
+            # A browser of the terminal ends when it is closed, and asks this process for the page.
+            threading.Thread(target=webbrowser.open, args=[bound.address], daemon=True).start()
 
     try:
         serve(app, socket, ready)

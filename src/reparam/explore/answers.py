@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import math
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ PIXELS, FORMATS = 50_000_000, ("PNG", "JPEG", "WEBP", "BMP")
 TOO_LARGE = f"expected at most {PIXELS // 10**6} megapixels"
 STEPS = 100  # that a draw takes at most of a model that may take fewer
 SEEDS = 2**31
+LARGEST = sys.float_info.max  # which whole numbers of JSON may exceed
 
 Asked = Mapping[str, Any]
 
@@ -47,8 +49,9 @@ class Answers:
     def decode(self, asked: Asked) -> bytes:
         """x of a code, or of several one after the other: pixels, or rows of float64.
 
-        ``code`` is a list of numbers or ``codes`` a list of such lists, ``c`` the condition, and
-        ``draw`` a seed, where it is not the mean of x that is wanted.
+        ``code`` is a list of numbers, or the bytes of them in float32, or ``codes`` a list of
+        such lists, ``c`` the condition, and ``draw`` a seed, where it is not the mean of x that is
+        wanted.
         """
         subject = self.subject
         if subject.decoder is None:
@@ -242,22 +245,18 @@ def _quick(model: Generator) -> Generator:
 
 
 def _numbers(values: object, width: int, name: str = "code") -> Tensor:
-    """So many finite numbers, from a list or from float32 in base64."""
-    if isinstance(values, str):
-        try:
-            raw = base64.b64decode(values, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise ValueError(f"{name}: expected numbers, or float32 in base64") from error
-        if len(raw) != 4 * width:
-            raise ValueError(f"{name}: expected {width} numbers, got {len(raw) / 4:g}")
-        found = torch.from_numpy(np.frombuffer(raw, "<f4").astype(np.float64))
+    """So many finite numbers, from a list or from bytes of float32."""
+    if isinstance(values, bytes):
+        if len(values) != 4 * width:
+            raise ValueError(f"{name}: expected {width} numbers, got {len(values) / 4:g}")
+        found = torch.from_numpy(np.frombuffer(values, "<f4").astype(np.float64))
     else:
         if not isinstance(values, list) or len(values) != width:
             got = len(values) if isinstance(values, list) else "none"
             raise ValueError(f"{name}: expected {width} numbers, got {got}")
-        if not all(type(value) in (int, float) and abs(value) < 1e30 for value in values):
+        if not all(type(value) in (int, float) and abs(value) <= LARGEST for value in values):
             raise ValueError(f"{name}: expected finite numbers")
-        found = torch.tensor(values, dtype=torch.float64)
+        found = torch.tensor([float(value) for value in values], dtype=torch.float64)
     if not bool(found.isfinite().all()):
         raise ValueError(f"{name}: expected finite numbers")
     return found

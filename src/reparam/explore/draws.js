@@ -1,8 +1,6 @@
 // Models that draw: samples by class, and the rest of an example of which a part is given.
 const SAMPLES = 8, COMPLETIONS = 4, SHOWN = 10;
 
-const anySeed = () => Math.floor(Math.random() * 2 ** 31);
-
 // Several x side by side: pictures, or the rows of a table.
 function several(found, { x }, label) {
   if (x.image) return make("div.several", {}, ...found.map((one, i) => canvasOf(x, `${label} ${i + 1}`, one)));
@@ -49,7 +47,7 @@ function completionCard(state, engine) {
   const { width, height } = x;
   const given = new Uint8Array(width * height).fill(1);
   const picture = canvasOf(x, "The example, of which you paint over what is to be drawn anew");
-  const mask = make("canvas.mask", { width, height, id: "mask", tabIndex: 0, "aria-label": "Paint over what is drawn anew" });
+  const mask = make("canvas.mask", { width, height, id: "mask", role: "img", "aria-label": "Paint over what is drawn anew" });
   const shown = make("div.drawn", { id: "completions" });
   const size = make("input", { type: "range", min: 1, max: Math.max(3, Math.round(width / 4)), value: Math.max(2, Math.round(width / 9)), "aria-label": "Width of the brush" });
   let row = 0;
@@ -59,7 +57,11 @@ function completionCard(state, engine) {
     await show();
   };
   const show = async () => {
-    try { paint(picture, await engine.original(row), x); } catch (error) { say(error.message); }
+    const asked = row;
+    try {
+      const original = await engine.original(asked);
+      if (asked === row) paint(picture, original, x);  // else another one was picked meanwhile
+    } catch (error) { say(error.message); }
     drawMask();
   };
   const drawMask = () => {
@@ -80,7 +82,7 @@ function completionCard(state, engine) {
   let painting = false;
   mask.addEventListener("pointerdown", (event) => { painting = true; mask.setPointerCapture(event.pointerId); brush(event); });
   mask.addEventListener("pointermove", (event) => { if (painting) brush(event); });
-  mask.addEventListener("pointerup", () => { painting = false; });
+  for (const name of ["pointerup", "pointercancel"]) mask.addEventListener(name, () => { painting = false; });
   const work = new Latest(async () => {
     complete.disabled = true;
     try {

@@ -1,4 +1,6 @@
 // What decodes: the server that the page came from, or the program inside the page.
+const SHORT = 64;  // numbers of a code
+
 class Served {
   constructor(facts) {
     this.facts = facts;
@@ -24,14 +26,15 @@ class Served {
     return answer.arrayBuffer();
   }
 
+  // A short code is sent as JSON, a long one as bytes, of which a request holds more.
   async decode(code, c, draw) {
-    const asked = { code: written(code), c };
-    if (draw !== null) asked.draw = draw;
-    return this.shown(await this.post("/decode", asked))[0];
+    const asked = draw === null ? { c } : { c, draw };
+    if (code.length <= SHORT) return this.shown(await this.post("/decode", { code: Array.from(code), ...asked }))[0];
+    return this.shown(await (await this.send("/decode", Float32Array.from(code), asked)).arrayBuffer())[0];
   }
 
   async decodeAll(codes, c) {
-    return this.shown(await this.post("/decode", { codes: codes.map(written), c }));
+    return this.shown(await this.post("/decode", { codes: codes.map((code) => Array.from(code)), c }));
   }
 
   async example(row) { return new Float32Array(await this.post("/encode", { example: row })); }
@@ -39,18 +42,20 @@ class Served {
   async original(row) { return this.shown(await this.post("/example", { example: row }))[0]; }
 
   async random(state) {
-    const seed = Math.floor(Math.random() * 2 ** 31);
-    return new Float32Array(await this.post("/encode", { seed, c: state.c }));
+    return new Float32Array(await this.post("/encode", { seed: anySeed(), c: state.c }));
   }
 
   async sample(n, c, seed) { return this.shown(await this.post("/sample", { n, c, seed })); }
 
   async complete(asked) { return this.shown(await this.post("/complete", asked)); }
 
-  async upload(file, asked) {
+  async upload(file, asked) { return (await this.send("/upload", file, asked)).json(); }
+
+  // Bytes, and in the query what is asked of them.
+  async send(path, body, asked) {
     const query = new URLSearchParams({ asked: JSON.stringify(asked) });
-    const options = { method: "POST", headers: this.headers(), body: file };
-    return (await this.ask(`/upload?${query}`, options)).json();
+    const headers = this.headers({ "Content-Type": "application/octet-stream" });
+    return this.ask(`${path}?${query}`, { method: "POST", headers, body });
   }
 
   // One after the other: pixels of images, numbers of rows.
@@ -94,11 +99,6 @@ class InPage {
     });
     return out;
   }
-}
-
-// A code as JSON: short ones as numbers, others as float32 in base64.
-function written(code) {
-  return code.length <= 64 ? Array.from(code) : base64(new Uint8Array(Float32Array.from(code).buffer));
 }
 
 function split(about, bytes) {

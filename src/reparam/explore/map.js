@@ -21,11 +21,12 @@ class LatentMap {
     this.thumb = make("div.thumb", { hidden: true });
     this.box = make("div.map", {}, this.dots, this.over, this.thumb);
     this.backdrop = null;
+    this.beginning = new Latest((row) => begin(state, engine, row));
     this.place();
     this.listen();
     new ResizeObserver(() => this.draw()).observe(this.box);
     state.onchange((what) => {
-      if (what === "plane" || what === "legend") this.place();
+      if (what === "view") this.place();
       else this.drawMarker();
     });
   }
@@ -275,10 +276,10 @@ class LatentMap {
   }
 
   beginAt(row) {
-    if (row === null || row === this.begun) return;
-    this.begun = this.real ? null : row;
-    if (this.state.facts.examples.count) begin(this.state, this.engine, row).catch((error) => say(error.message));
-    else this.state.begin("draw", this.state.drawn[row]);
+    const { start, facts, drawn } = this.state;
+    if (row === null || (!this.real && start.row === row)) return;
+    if (facts.examples.count) this.beginning.ask(row);
+    else this.state.begin("draw", drawn[row]);
   }
 
   key(event) {
@@ -290,7 +291,8 @@ class LatentMap {
       const place = [x + way[0] * step * width, y + way[1] * step * height];
       if (this.real) this.go(place);
       else this.beginAt(this.beside(place, way));
-    } else if (event.key === "Enter" && here) this.beginAt(this.nearest(this.pixel(here)));
+    } else if (way && !this.real) this.beginAt(this.nearest(this.size.map((side) => side / 2)));
+    else if (event.key === "Enter" && here) this.beginAt(this.nearest(this.pixel(here)));
     else if (event.key === "Home") this.state.reset();
     else return;
     event.preventDefault();
@@ -303,7 +305,7 @@ class LatentMap {
     this.shown.forEach((point, other) => {
       const [left, top] = this.pixel(point);
       const along = (left - x) * way[0] + (top - y) * way[1];
-      if (other === row || along <= 0) return;
+      if (other === row || along <= 0 || (this.labels && this.state.hidden.has(this.labels[other]))) return;
       const apart = Math.hypot(left - place[0], top - place[1]);
       if (apart < distance) [best, distance] = [other, apart];
     });

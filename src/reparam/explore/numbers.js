@@ -35,7 +35,8 @@ function told(value) {
 
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
 
-// Between two codes: a straight line, or the great circle, along which length changes evenly.
+// Between two codes: a straight line, or along the great circle that both directions lie on; where
+// there is none, as from a code of zeros, the line.
 function blend(a, b, t, path) {
   if (path === "spherical") {
     const lengths = Math.sqrt(dot(a, a) * dot(b, b));

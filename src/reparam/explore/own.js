@@ -33,10 +33,11 @@ function ownCard(state, engine) {
     if (facts.density) number.textContent = "log p(x) …";
     if (facts.density) number.replaceChildren(...likelihood(await engine.upload(file, { c, likelihood: true })));
   };
-  input.addEventListener("change", () => { read(input.files[0]); input.value = ""; });
+  const work = new Latest(read);
+  input.addEventListener("change", () => { work.ask(input.files[0]); input.value = ""; });
   for (const name of ["dragover", "dragenter"]) zone.addEventListener(name, (event) => { event.preventDefault(); zone.classList.add("over"); });
   for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
-  zone.addEventListener("drop", (event) => { event.preventDefault(); read(event.dataTransfer.files[0]); });
+  zone.addEventListener("drop", (event) => { event.preventDefault(); work.ask(event.dataTransfer.files[0]); });
   return card("Own image", zone, result);
 }
 

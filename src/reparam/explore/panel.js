@@ -46,12 +46,12 @@ function slider({ name, note = "", low, high, share = null, oninput, title = "" 
 function pictureCard(state, engine, picture) {
   const origin = make("p.origin");
   const mode = choice("What is shown of p(x|z)", [["mean", "Mean"], ["draw", "One draw"]], (value) => {
-    state.seed = value === "mean" ? null : Math.floor(Math.random() * 2 ** 31);
+    state.seed = value === "mean" ? null : anySeed();
     state.changed("seed");
   });
   const random = async () => {
     try {
-      if (state.codes.prior) state.begin("draw", await engine.random(state));
+      if (state.codes.prior) await state.beginLater("draw", engine.random(state));
       else await begin(state, engine, Math.floor(Math.random() * state.facts.examples.count));
     } catch (error) { say(error.message); }
   };
@@ -160,7 +160,7 @@ function legend(state) {
     const chip = make("i.chip", { "aria-hidden": "true" });
     const found = button("", () => {
       if (!state.hidden.delete(label)) state.hidden.add(label);
-      state.changed("legend");
+      state.changed("view");
     });
     found.append(chip, name);
     return { label, chip, element: found };
@@ -172,7 +172,7 @@ function legend(state) {
       element.setAttribute("aria-pressed", String(!state.hidden.has(label)));
     }
   };
-  state.onchange((what) => { if (what === "legend" || what === "theme") paintChips(); });
+  state.onchange((what) => { if (what === "view" || what === "theme") paintChips(); });
   paintChips();
   return make("div.legend", { role: "group", "aria-label": "Classes on the map" }, ...marks.map((one) => one.element));
 }
@@ -190,7 +190,7 @@ function mapCard(state, engine, map) {
     else said.textContent = `${codes.said}. Click or drag anywhere.`;
     if (codes.kind === "noise") said.textContent += " No example has a code: the dots are draws z ~ p(z).";
   };
-  state.onchange((what) => { if (what === "plane") tell(); });
+  state.onchange((what) => { if (what === "view") tell(); });
   tell();
   return make("section.card", { id: "latent", "aria-label": "Latent map" }, legend(state), map.box, controls, said);
 }
@@ -204,27 +204,30 @@ function planePart(state) {
   const chosen = () => {
     const two = which.value === "latents";
     state.plane = two ? [Number(across.value), Number(up.value)] : null;
-    state.changed("plane");
+    state.changed("view");
   };
   for (const one of [which, across, up]) one.addEventListener("change", chosen);
-  [across.value, up.value] = state.plane || state.codes.axes.slice(0, 2).map((axis) => axis.index);
+  [across.value, up.value] = state.codes.axes.slice(0, 2).map((axis) => axis.index);
   const show = () => {
     which.value = state.plane ? "latents" : "components";
     across.hidden = up.hidden = !state.plane;
+    if (state.plane) [across.value, up.value] = state.plane;
   };
-  state.onchange((what) => { if (what === "plane") show(); });
+  state.onchange((what) => { if (what === "view") show(); });
   show();
   return make("span.plane", {}, "Plane: ", which, across, up);
 }
 
 function manifoldPart(state, engine, map) {
   const box = make("input", { type: "checkbox", id: "manifold" });
+  let c = null;
   const show = new Latest(async (wanted) => {
+    c = state.c;
     const sheet = wanted ? await manifold(map, engine, state.facts.x) : null;
     map.backdrop = box.checked ? sheet : null;
     map.draw();
   });
   box.addEventListener("change", () => show.ask(box.checked));
-  state.onchange((what) => { if (what === "c" && box.checked) show.ask(true); });
+  state.onchange(() => { if (box.checked && state.c !== c) show.ask(true); });
   return make("label", {}, box, " What the map decodes to");
 }

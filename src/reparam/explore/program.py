@@ -223,7 +223,8 @@ def _graph_of(model: Decoder, inputs: Inputs) -> ExportedProgram:
             table.pop(operation)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of torch about itself
+            # torch copies its own graph by a name that it has deprecated: nobody here can mend it.
+            warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec", FutureWarning)
             exported = torch.export.export(_Decoding(model), inputs, strict=False)
             return exported.run_decompositions(table)
     except Exception as error:

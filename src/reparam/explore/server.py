@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import hmac
 import ipaddress
 import json
+import logging
 import secrets
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -24,8 +27,12 @@ from reparam.explore.facts import facts
 from reparam.explore.rendering import Page, served_page
 from reparam.explore.subject import Subject
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+
 JSON_BYTES, UPLOAD_BYTES = 64 * 1024, 10 * 1024 * 1024
+BYTES = "application/octet-stream"
 PLACES = 8  # requests that wait for the model or are with it
+MOST_DIGITS = 5  # of a port
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 HEADERS = {
     "Cache-Control": "no-store",
@@ -70,7 +77,7 @@ class Bound(NamedTuple):
             return host in LOCAL or host == self.host.lower()
         if self.host in ("0.0.0.0", "::"):  # noqa: S104
             return _is_number(host) or host in ("localhost", socket.gethostname().lower())
-        return host.strip("[]") == self.host.lower()
+        return _plain(host.strip("[]")) == _plain(self.host.lower())
 
 
 def is_loopback(host: str) -> bool:
@@ -89,6 +96,10 @@ class Busy(Exception):
     """More requests wait than there are places."""
 
 
+class Stopped(BaseException):
+    """Raised in the model's thread when nobody waits for its answer any more."""
+
+
 class Desk:
     """One model, one request at a time, and a few that wait: threads cannot pile up.
 
@@ -96,19 +107,27 @@ class Desk:
     """
 
     def __init__(self, places: int = PLACES) -> None:
-        self.places, self.taken = places, 0
-        self.thread = ThreadPoolExecutor(1, "model")
+        self.places, self.taken, self.ident = places, 0, 0
+        self.thread = ThreadPoolExecutor(1, "model", self._begin)
 
     async def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What the function returns, in its turn; ``Busy`` where too many wait."""
         if self.taken >= self.places:
             raise Busy
         self.taken += 1
+        work = self.thread.submit(function, *arguments)
         try:
-            future = asyncio.get_running_loop().run_in_executor(self.thread, function, *arguments)
-            return await future
+            return await asyncio.wrap_future(work)
+        except asyncio.CancelledError:  # by Ctrl-C, after which a process waits for its threads
+            if work.running():
+                raising = ctypes.pythonapi.PyThreadState_SetAsyncExc
+                raising(ctypes.c_ulong(self.ident), ctypes.py_object(Stopped))
+            raise
         finally:
             self.taken -= 1
+
+    def _begin(self) -> None:
+        self.ident = threading.get_ident()
 
 
 class Guard:
@@ -181,17 +200,8 @@ def application(subject: Subject, bound: Bound, places: int = PLACES) -> Guard:
     async def about(request: Request) -> Response:
         return Response(told, media_type="application/json")
 
-    def post(function: Callable[[Mapping[str, Any]], bytes]) -> Callable[..., Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            asked = _parsed(await _body(request, JSON_BYTES))
-            made = await desk.ask(function, asked)
-            return Response(made, media_type="application/octet-stream")
-
-        return _mending(answer)
-
     async def upload(request: Request) -> Response:
-        asked = _parsed((request.query_params.get("asked") or "{}").encode())
-        body = await _body(request, UPLOAD_BYTES)
+        asked, body = _in_query(request), await _body(request, UPLOAD_BYTES)
         return JSONResponse(await desk.ask(answers.upload, body, asked))
 
     routes = [
@@ -201,8 +211,21 @@ def application(subject: Subject, bound: Bound, places: int = PLACES) -> Guard:
     ]
     asking = (answers.decode, answers.encode, answers.example, answers.sample, answers.complete)
     for function in asking:
-        routes.append(Route(f"/{function.__name__}", post(function), methods=["POST"]))
+        answer = _mending(_answering(function, desk))
+        routes.append(Route(f"/{function.__name__}", answer, methods=["POST"]))
     return Guard(Starlette(routes=routes), bound, page.policy)
+
+
+def _answering(function: Callable[[Mapping[str, Any]], bytes], desk: Desk) -> Endpoint:
+    """Bytes for JSON, or for the bytes of a code and JSON in the query."""
+
+    async def answer(request: Request) -> Response:
+        body = await _body(request, JSON_BYTES)
+        wide = request.headers.get("content-type") == BYTES
+        asked = {**_in_query(request), "code": body} if wide else _parsed(body)
+        return Response(await desk.ask(function, asked), media_type=BYTES)
+
+    return answer
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -239,6 +262,11 @@ def serve(app: ASGIApp, bound: socket.socket, ready: Callable[[], None]) -> None
             await super().startup(sockets)
             ready()
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            # Answers that Ctrl-C cuts off are no errors to report.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
         app,
         log_level="error",
@@ -264,9 +292,7 @@ def make_token(asked: str) -> str:
     return asked
 
 
-def _mending(
-    answer: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
+def _mending(answer: Endpoint) -> Endpoint:
     """What is wrong with a request as one sentence, and its status."""
 
     async def mended(request: Request) -> Response:
@@ -305,19 +331,25 @@ async def _body(request: Request, most: int) -> bytes:
 
 def _parsed(body: bytes) -> Mapping[str, Any]:
     """An object of JSON; NaN and infinities are none of its numbers."""
-    if len(body) > JSON_BYTES:
-        raise TooLarge(f"body: expected at most {JSON_BYTES // 1024} kB")
 
     def refuse(name: str) -> float:
-        raise ValueError(f"body: expected finite numbers, got {name}")
+        raise ValueError(f"{name} is no number of JSON")
 
     try:
         found = json.loads(body, parse_constant=refuse)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError("body: expected JSON") from error
+    except (ValueError, RecursionError) as error:  # also of a number of thousands of digits
+        raise ValueError("body: expected JSON of finite numbers") from error
     if not isinstance(found, dict):
         raise ValueError("body: expected a JSON object")
     return found
+
+
+def _in_query(request: Request) -> Mapping[str, Any]:
+    """What is asked of a body that is bytes."""
+    asked = request.query_params.get("asked", "{}").encode()
+    if len(asked) > JSON_BYTES:
+        raise TooLarge(f"asked: expected at most {JSON_BYTES // 1024} kB")
+    return _parsed(asked)
 
 
 def _refused(sentence: str, status: int) -> Response:
@@ -329,7 +361,8 @@ def _split(header: str) -> tuple[str, int]:
     host, colon, port = header.rpartition(":")
     if not colon or port.endswith("]"):
         return header, 80
-    return host, int(port) if port.isdecimal() and port.isascii() else -1
+    plain = port.isdecimal() and port.isascii() and len(port) <= MOST_DIGITS
+    return host, int(port) if plain else -1
 
 
 def _is_number(host: str) -> bool:
@@ -338,3 +371,8 @@ def _is_number(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _plain(host: str) -> str:
+    """As browsers write it, who shorten numbers."""
+    return str(ipaddress.ip_address(host)) if _is_number(host) else host

@@ -1,4 +1,7 @@
 // What is shown now, who wants to know when it changes, and how it is written into the address.
+const SEEDS = 2 ** 31;
+const anySeed = () => Math.floor(Math.random() * SEEDS);
+
 class State {
   constructor(facts) {
     this.facts = facts;
@@ -11,9 +14,11 @@ class State {
     this.seed = null;       // of one draw of p(x|z); null: its mean
     this.strengths = {};    // of attribute directions, added since the start
     this.plane = null;      // [i, j], or null: the first two principal components
+    this.usualPlane = null;
     this.hidden = new Set();
     this.a = null;
     this.b = null;
+    this.turn = 0;          // counts codes that were set
     this.listeners = [];
   }
 
@@ -32,6 +37,7 @@ class State {
 
   // Another code to start from: what was added to the last one is forgotten.
   begin(kind, code, { row = null, c = this.c } = {}) {
+    this.turn++;
     this.start = { kind, row, code: Float32Array.from(code), c };
     this.code = Float32Array.from(code);
     this.c = c;
@@ -40,8 +46,15 @@ class State {
   }
 
   move(code, what = "code") {
+    this.turn++;
     this.code = code;
     this.changed(what);
+  }
+
+  // A code that has to be fetched, unless another one was set before it came.
+  async beginLater(kind, fetched, more) {
+    const turn = ++this.turn, code = await fetched;
+    if (turn === this.turn) this.begin(kind, code, more);
   }
 
   moveEntry(index, value) {
@@ -87,31 +100,29 @@ class State {
     history.replaceState(null, "", `#${words.toString().replaceAll("%2C", ",").replaceAll("%3A", ":")}`);
   }
 
-  // What the address asks for, where it fits this model; else nothing of it.
+  // What the address asks for, where it fits this model; else what the page begins with.
   async read(engine) {
     const words = new URLSearchParams(location.hash.slice(1));
     const numbers = (name) => (words.get(name) ? words.get(name).split(",").map(Number) : null);
-    const { codes, examples, condition } = this.facts;
-    const row = Number(words.get("example") || 0);
+    const { codes, classes, draws } = this.facts;
+    const plane = numbers("plane"), seed = Number(words.get("draw") || NaN);
+    const fits = plane && this.all && plane.length === 2 && plane.every((i) => Number.isInteger(i) && i >= 0 && i < codes.width);
+    this.plane = fits ? plane : this.usualPlane;
+    this.hidden = new Set((numbers("hidden") || []).filter((label) => classes[label]));
+    this.seed = draws && Number.isInteger(seed) && seed >= 0 && seed < SEEDS ? seed : null;
+    await this.readCode(engine, words, numbers);
+    this.changed("view");
+  }
+
+  async readCode(engine, words, numbers) {
+    const { codes, examples } = this.facts, row = Number(words.get("example") || 0), z = numbers("z");
     const known = Number.isInteger(row) && row >= 0 && row < examples.count;
-    const plane = numbers("plane");
-    if (plane && this.all && plane.length === 2 && plane.every((i) => Number.isInteger(i) && i >= 0 && i < codes.width)) this.plane = plane;
-    for (const label of numbers("hidden") || []) this.hidden.add(label);
-    const c = numbers("c");
-    if (condition && c && c.every(Number.isFinite)) {
-      if (condition.kind === "attributes" && c.length === condition.attributes.length) this.c = c;
-      if (condition.kind === "class" && condition.classes.some((one) => one.value === c[0])) [this.c] = c;
-    }
-    const asked = this.c;
-    if (this.facts.draws && words.get("draw")) this.seed = Number(words.get("draw")) >>> 1;
-    const z = numbers("z");
-    if (z && z.length === codes.width && z.every(Number.isFinite)) {
-      if (this.c === null && condition) this.c = this.conditionOf(0);
-      return this.begin("link", z);
-    }
-    if (!examples.count) return this.begin("draw", this.drawn[0]);
+    const asked = this.fitting(numbers("c")), c = asked ?? this.c ?? this.conditionOf(0);
+    if (z && z.length === codes.width && z.every(Number.isFinite)) return this.begin("link", z, { c });
+    if (!examples.count) return this.begin("draw", this.drawn[0], { c });
     await begin(this, engine, known ? row : 0);
-    if (asked !== null && known && words.get("example")) this.c = asked;
+    if (!known || !this.start) return null;
+    if (asked !== null && words.get("example")) this.c = asked;
     const code = Float32Array.from(this.code);
     for (const pair of (words.get("moved") || "").split(",")) {
       const [index, value] = pair.split(":").map(Number);
@@ -119,10 +130,19 @@ class State {
     }
     return this.move(code);
   }
+
+  // A condition in numbers as this model takes it, or null.
+  fitting(c) {
+    const { condition } = this.facts;
+    if (!condition || !c || !c.every(Number.isFinite)) return null;
+    if (condition.kind === "attributes") return c.length === condition.attributes.length ? c : null;
+    return condition.classes.some((one) => one.value === c[0]) ? c[0] : null;
+  }
 }
 
 // Start from an example of the map.
 async function begin(state, engine, row) {
-  const code = state.all ? state.all[row] : await engine.example(row);
-  state.begin("example", code, { row, c: state.conditionOf(row) });
+  const about = { row, c: state.conditionOf(row) };
+  if (state.all) state.begin("example", state.all[row], about);
+  else await state.beginLater("example", engine.example(row), about);
 }

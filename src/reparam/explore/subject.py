@@ -34,7 +34,7 @@ WIDEST_FITTED = 4096  # entries of a code, for directions
 CODES = Literal["real", "indices", "noise"]
 IN_FILE, SHEET_IN_FILE = 90_000, 130_000  # bytes of codes, and of small pictures or of rows
 SMALLEST = 144  # bytes of one channel of a small picture
-WIDEST = 16_384  # entries of a code that a request of 64 kB can hold
+WIDEST = 16_384  # entries of a code, which are 64 kB, as much as a request may have
 SIGNS = {"exact": "=", "lower bound": "≥", "estimate": "≈"}
 
 
@@ -120,7 +120,13 @@ class Subject:
         """The codes of the examples (N, F) on the CPU; of a decoder of noise draws of z."""
         if not isinstance(self.decoder, Codec):
             return self.draws.float()
-        return self.encode(self.examples.x, self.condition)
+        codes = self.encode(self.examples.x, self.condition)
+        if not bool(codes.isfinite().all()):
+            raise ValueError(
+                "model: expected finite codes of the test examples, got others; train it anew, "
+                "at a lower learning rate"
+            )
+        return codes
 
     @torch.no_grad()
     def encode(self, x: Tensor, c: Tensor | None) -> Tensor:
