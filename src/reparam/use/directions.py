@@ -30,7 +30,6 @@ class Direction:
     Args:
         attribute: which.
         unit: what strength 1 adds to it: a standard deviation of a number, 1 of a class or flag.
-        mean: of the attribute in training.
         step: (*code_space.shape) in float64, what strength 1 adds to the code; None: the attribute
             is part of the condition.
         scale: the values of x that are black and white, by which images are measured.
@@ -39,7 +38,6 @@ class Direction:
 
     attribute: Attribute
     unit: float
-    mean: float
     step: Tensor | None
     scale: tuple[float, float] = (0.0, 1.0)
     excludes: tuple[int, ...] = ()
@@ -404,18 +402,17 @@ def _direction(model: Codec, fitted: Attributes, fit: _Fit, method: Method, name
     at = fitted.names.index(name)
     one = fitted.each[at]
     unit = 1.0 if one.whole_way else fit.deviation[at].item()
-    mean, scale = fit.mean[at].item(), fitted.scale
     group = [i for i, other in enumerate(fitted.each) if one.group and other.group == one.group]
     if _is_condition(model, one):
         others = tuple(fitted.each[i].index for i in group if i != at)
-        return Direction(one, unit, mean, None, scale, others)
+        return Direction(one, unit, None, fitted.scale, others)
     slopes = fit.joint if method == "joint" else fit.cross
     raw = slopes / torch.where(fit.deviation > 0, fit.deviation, 1.0)[:, None]
     step = unit * raw[at]
     if group and method == "joint":  # bⱼ less the mean of the others'
         rest = [i for i in group if i != at]
         step = raw[at] - (fit.mean[rest] @ raw[rest]) / fit.mean[rest].sum()
-    return Direction(one, unit, mean, step.view(model.code_space.shape), scale)
+    return Direction(one, unit, step.view(model.code_space.shape), fitted.scale)
 
 
 def _is_condition(model: Model, one: Attribute) -> bool:
