@@ -93,7 +93,16 @@ def test_signs_that_an_encoding_lacks_are_spelled(encoding, shown):
     assert stream.buffer.getvalue().decode(encoding) == shown
 
 
-SPEAKING = ("cli", "comparison.py", "data", "evaluation", "objectives", "train", "wording.py")
+SPEAKING = (
+    "cli",
+    "comparison.py",
+    "data",
+    "evaluation",
+    "objectives",
+    "train",
+    "use",
+    "wording.py",
+)
 
 
 def test_signs_that_are_printed_can_be_spelled():
