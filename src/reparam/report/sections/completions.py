@@ -10,20 +10,31 @@ from reparam.report import queries
 from reparam.report.pictures import Picture, grid
 from reparam.report.section import Card, Section, Shown, images
 from reparam.report.selection import SMALL, examples, names
-from reparam.use.missing_part import complete, why_not
+from reparam.use.missing_part import STEPS, complete, why_not
 
-EXAMPLES, DRAWS = 8, 3
+EXAMPLES, FEWEST, DRAWS = 8, 2, 3
+MOST_PASSED = 2 * 10**8  # entries of x through networks for a model: a few seconds of a core
 
 
 def build(shown: Shown) -> list[Card]:
     """Test images, the part of them that is given, and draws of the rest, by model."""
-    rows = examples(shown.data.test, EXAMPLES, shown.seed)
-    cards = []
-    for index, label, model in shown.of(Generator):
-        if why_not(model) is None:
-            pictures = [_picture(shown, rows, label, model, *part) for part in _parts(shown)]
-            cards.append(Card(index, label, pictures))
-    return cards
+    models = [found for found in shown.of(Generator) if why_not(found[2]) is None]
+    if not models:
+        return []
+    parts = _parts(shown)
+    count = min(_affordable(shown, model, DRAWS * len(parts)) for _, _, model in models)
+    rows = examples(shown.data.test, count, shown.seed)
+    return [
+        Card(index, label, [_picture(shown, rows, label, model, *part) for part in parts])
+        for index, label, model in models
+    ]
+
+
+def _affordable(shown: Shown, model: Generator, draws: int) -> int:
+    """How many examples to complete so often."""
+    of_chain = 2 * STEPS  # a step encodes and decodes
+    passes = model.passes_per_draw if isinstance(model, Completer) else of_chain
+    return shown.affordable(model, draws * passes, FEWEST, EXAMPLES, MOST_PASSED)
 
 
 def _parts(shown: Shown) -> list[tuple[str, Tensor]]:
