@@ -159,9 +159,8 @@ def test_a_conditional_prior_is_sampled_by_class_and_completes(folder, tmp_path,
     assert code == 0, err
     found = np.load(tmp_path / "c.npz")["x"].reshape(2, 2, *SIDES)
     assert (found[:, 0, :8] == found[:, 1, :8]).all()
-    for run, option in (("fsq", "second_stage=pixel-cnn"), ("real", "use an autoregressive")):
-        code, _, err = reparam("complete", folder / run, "-o", tmp_path / "d.npz")
-        assert code == 2 and option in line(err), err
+    code, _, err = reparam("complete", folder / "fsq", "-o", tmp_path / "d.npz")
+    assert code == 2 and "second_stage=pixel-cnn" in line(err), err
     code, _, err = reparam("sample", folder / "fsq", "--label", "dog", "-o", tmp_path / "e.npz")
     assert code == 2 and "label: the model is not conditional" in err
 

@@ -159,7 +159,7 @@ def test_any_mask_is_completed_and_said_to_be_approximate(reparam, diffusions, t
 @pytest.mark.parametrize(
     ("option", "part"),
     [
-        ("--steps", "steps: of chains that fill the missing cells of a table; leave it out"),
+        ("--steps", "steps: of chains, by which Autoregressive does not draw; leave it out"),
         ("--sampling-steps", "sampling_steps: Autoregressive is no diffusion model; leave it out"),
     ],
 )

@@ -44,7 +44,7 @@ def test_factors_of_a_table_stand_beside_each_completion(reparam, tmp_path):
     code, _, error = reparam("complete", run, "--draws", 2, "-n", 3, "-o", out)
     assert code == 0, error
     header, *lines = out.read_text().splitlines()
-    assert header == "a,b,angle,row" and len(lines) == 6
+    assert header == "a,b,angle,row,draw" and len(lines) == 6
     for line in lines:
-        *_, angle, row = line.split(",")
+        *_, angle, row, _ = line.split(",")
         assert float(angle) == cells[int(row), -1]

@@ -137,5 +137,6 @@ def _serve(run: OpenRun, socket: Socket, bound: Bound, browser: bool) -> None:
         serve(app, socket, ready)
     except Terminated:
         raise
-    except KeyboardInterrupt:
-        show(f"{named(name)} is no longer served")
+    except KeyboardInterrupt:  # raised anew by the server once it has ended, or not at all
+        pass
+    show(f"{named(name)} is no longer served")
