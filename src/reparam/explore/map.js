@@ -27,8 +27,14 @@ class LatentMap {
     new ResizeObserver(() => this.draw()).observe(this.box);
     state.onchange((what) => {
       if (what === "view") this.place();
-      else this.drawMarker();
+      else this.markSoon();
     });
+  }
+
+  // Once for each frame of the display: the picture does not wait for it.
+  markSoon() {
+    if (this.marking) return;
+    this.marking = requestAnimationFrame(() => { this.marking = 0; this.drawMarker(); });
   }
 
   // Where a code lies on the plane that is shown.

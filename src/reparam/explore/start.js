@@ -26,8 +26,11 @@ async function withCodes(state, engine, main) {
   const { facts } = state, served = engine instanceof Served;
   const picture = new Picture(facts.x, "The decoded example");
   if (state.codes.kind === "noise" && state.codes.width > 2) state.plane = state.usualPlane = state.codes.axes.slice(0, 2).map((axis) => axis.index);
-  const map = new LatentMap(state, engine);
   const decode = new Latest(async ({ code, c, seed }) => picture.show(await engine.decode(code, c, seed)));
+  const still = new Set(["view", "pin", "theme"]);
+  // Before all others that listen, so that the map and the sliders are drawn while the picture is on its way.
+  state.onchange((what) => { if (!still.has(what)) decode.ask({ code: state.code, c: state.c, seed: state.seed }); });
+  const map = new LatentMap(state, engine);
   const real = state.codes.kind !== "indices";
   const left = make("div.side", {}, mapCard(state, engine, map), real ? betweenCard(state, engine, picture) : null);
   const right = make("div.side", {}, pictureCard(state, engine, picture), attributesCard(state), real ? slidersCard(state) : null);
@@ -35,8 +38,6 @@ async function withCodes(state, engine, main) {
   if (served && facts.x.image && facts.encodes) left.append(ownCard(state, engine));
   if (served && !real && facts.samples) right.append(samplesCard(state, engine));
   if (served && facts.completes) right.append(completionCard(state, engine));
-  const still = new Set(["view", "pin", "theme"]);
-  state.onchange((what) => { if (!still.has(what)) decode.ask({ code: state.code, c: state.c, seed: state.seed }); });
   await state.read(engine);
   addEventListener("hashchange", () => state.read(engine).catch((error) => say(error.message)));
   theme(() => { map.draw(); state.changed("theme"); });
