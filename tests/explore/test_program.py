@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import reparam as rp
+from reparam.explore.facts import facts
 from reparam.explore.program import Program, engine, program_of
+from reparam.explore.subject import Subject
 from reparam.model import Decoder, Space
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -127,6 +130,16 @@ def test_codes_may_be_indices(tab, name):
     torch.testing.assert_close(found, decoded(model, codes), rtol=0, atol=GRAY)
 
 
+def test_a_file_holds_indices_that_half_precision_has_not():
+    digits = rp.load_data("digits")
+    model = rp.build("fsq-vae", digits.space, sizes=(8, 8, 8, 8, 5), channels=4, blocks=1)
+    subject = Subject(model, digits, "a run", most=20, in_file=True)
+    assert subject.codes.max() > 2048  # 2049 would be 2048
+    packed = facts(subject, in_file=True)["codes"]["all"]
+    held = torch.frombuffer(bytearray(base64.b64decode(packed["data"])), dtype=torch.float32)
+    assert torch.equal(held.view(packed["shape"]), subject.codes.float())
+
+
 def test_rows_of_a_table_in_its_units(tab):
     """Categories are the same; numbers are off by what half precision makes of weights."""
     space = Space((len(COLUMNS),), "mixed", columns=COLUMNS)
@@ -233,7 +246,7 @@ class Variants(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.first(z).view(4, 6)
-        one, zero = 0 * h + 1, h.flatten().argmax(0) * 0
+        one, zero = 0 * h + 1, h.flatten()[None].argmax(1) * 0
         made = [
             torch.div(one, 0.1, rounding_mode="floor"),
             torch.div(h, -0.3, rounding_mode="floor"),
