@@ -196,6 +196,10 @@ def _run_through(model: Decoder, inputs: Inputs, stop: str = "") -> str:
             model.decode(*inputs)
     except _Found as found:
         return str(found)
+    except NotImplementedError as error:  # of branches and loops inside a graph, before any is run
+        raise ValueError(
+            f"model: {type(model).__name__}.decode has no fixed graph (it branches); {SERVE}"
+        ) from error
     return "the model's decode"
 
 

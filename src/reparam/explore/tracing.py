@@ -75,8 +75,6 @@ class Tracer:
                 *changed, result = self._found(node.args[0])
                 if changed:
                     raise Unknown("a buffer that decode changes", "the model's decode")
-            elif node.op == "get_attr":  # what a branch or a loop runs
-                raise self._unknown(next(iter(node.users)))
             elif node.op == "call_function":
                 self._values[node] = self._call(node)
         if isinstance(result, Tensor):  # a decoder that looks at no code
