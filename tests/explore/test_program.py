@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import reparam as rp
+from reparam.explore.facts import facts
 from reparam.explore.program import Program, engine, program_of
+from reparam.explore.subject import Subject
 from reparam.model import Decoder, Space
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -126,6 +130,16 @@ def test_codes_may_be_indices(tab, name):
     torch.testing.assert_close(found, decoded(model, codes), rtol=0, atol=GRAY)
 
 
+def test_a_file_holds_indices_that_half_precision_has_not():
+    digits = rp.load_data("digits")
+    model = rp.build("fsq-vae", digits.space, sizes=(8, 8, 8, 8, 5), channels=4, blocks=1)
+    subject = Subject(model, digits, "a run", most=20, in_file=True)
+    assert subject.codes.max() > 2048  # 2049 would be 2048
+    packed = facts(subject, in_file=True)["codes"]["all"]
+    held = torch.frombuffer(bytearray(base64.b64decode(packed["data"])), dtype=torch.float32)
+    assert torch.equal(held.view(packed["shape"]), subject.codes.float())
+
+
 def test_rows_of_a_table_in_its_units(tab):
     """Categories are the same; numbers are off by what half precision makes of weights."""
     space = Space((len(COLUMNS),), "mixed", columns=COLUMNS)
@@ -214,6 +228,111 @@ def test_each_operation(tab):
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+EDGES = torch.linspace(-1, 1, 6, dtype=torch.float64)
+
+
+class Variants(nn.Module):
+    """Forms of operations that are easily taken for others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(4, 24)
+        self.table = nn.Parameter(torch.randn(5, 3))
+        self.masked = nn.Parameter(torch.randn(40, 8))
+        with torch.no_grad():
+            self.masked[:, 0] = -torch.inf
+        self.register_buffer("integers", 10_001 * torch.arange(600).view(300, 2))
+        self.register_buffer("order", torch.tensor([[2, 0, 1, 3, 5, 4]] * 4))
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.first(z).view(4, 6)
+        one, zero = 0 * h + 1, h.flatten()[None].argmax(1) * 0
+        made = [
+            torch.div(one, 0.1, rounding_mode="floor"),
+            torch.div(h, -0.3, rounding_mode="floor"),
+        ]
+        made += [torch.div(h, 0.3, rounding_mode="trunc"), torch.remainder(h, -0.3)]
+        made += [one.bool() + one.bool(), (h > 0) | (h < -1), ~(h > 0), h.clamp(max=0).any(1)]
+        made += [h.masked_fill(h < 100, -torch.inf).logsumexp(1).clamp(min=-7)]
+        made += [self.table[zero - 1], self.integers[zero + 299], self.masked[zero + 1].exp()]
+        made += [(h.double() + 1_700_000_001.0) - 1_700_000_000.0, h > EDGES]
+        made += [torch.slice_scatter(h, h[:, 3:5], 1, 1, 3), torch.select_scatter(h, h[:, 0], 1, 1)]
+        made += [h.scatter(1, self.order, -h)]
+        made += [torch.cat([torch.zeros(0), h[:, :0].flatten(), h.flatten()])]
+        made += [F.softplus(h, beta=3, threshold=1), F.elu(h, 0.5), F.celu(h, 2.0), F.selu(h)]
+        made += [h[-3::2, 1:-1], h.sum(-1), h.mean((-2, -1)), h.amin(-2, keepdim=True)]
+        return torch.cat([part.flatten().double() for part in made])[None]
+
+
+def of_network(network: nn.Module) -> Decoder:
+    """An autoencoder of codes of four numbers, with this decoder in evaluation mode."""
+    size = network.eval()(torch.zeros(1, 4)).shape[1]
+    space = Space((size,), "real")
+    return rp.Autoencoder(space, nn.Linear(size, 4), network, latent_dim=4).eval()
+
+
+def test_variants_are_not_taken_for_others(tab):
+    torch.manual_seed(0)
+    model = of_network(Variants())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(parameter.half())
+    codes = drawn(model)[:5]
+    wanted = torch.cat([decoded(model, code[None]) for code in codes])
+    found = in_page(tab, program_of(model), codes)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+class Counts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.count.add_(1)
+        return z + self.count
+
+
+class Does(nn.Module):
+    def __init__(self, does: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.does = does
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.does(z)
+
+
+def branch(z: Tensor) -> Tensor:
+    return torch.cond(z.sum() > 0, lambda x: x + 1, lambda x: x - 1, (z,))
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (Does(lambda z: z.round(decimals=2)), "got round in"),
+        (Does(lambda z: (z.long() & 3).float()), "got bitwise_and in"),
+        (Does(lambda z: (~z.long()).float()), "got bitwise_not in"),
+        (Does(lambda z: z.view(torch.int32).float()), "got view in"),
+        (Does(lambda z: F.softplus(z, threshold=torch.inf)), "got softplus in"),
+        (Does(lambda z: z + torch.randn(1, 4)), "got randn in"),
+        (Does(branch), "has no fixed graph"),
+        (Counts(), "got a buffer that decode changes in"),
+        (
+            Does(lambda z: F.conv2d(z.view(4, 1, 1, 1), torch.ones(2, 1, 1, 1)).view(1, 8)),
+            "got conv2d in",
+        ),
+        (
+            Does(lambda z: F.conv2d(z.view(1, 2, 2), torch.ones(2, 1, 1, 1)).view(1, 8)),
+            "got conv2d in",
+        ),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)
+def test_forms_that_a_page_cannot_run_are_refused(network, said):
+    with pytest.raises(ValueError, match=f"{said}.*serve it instead"):
+        program_of(of_network(network))
+
+
 def test_weights_are_halves():
     model = rp.build("vae", Space((1, 28, 28), "binary"))
     program = program_of(model)
@@ -224,10 +343,12 @@ def test_weights_are_halves():
     assert program.products == program.weights  # of linear layers, each once
 
 
-def test_a_model_is_left_in_its_mode():
+def test_parts_are_left_in_their_modes():
     model = rp.build("vae", Space((7,), "binary"), hidden=(4,), batch_norm=True)
-    program_of(model.train())
-    assert model.training and model.decoder.training
+    model.train()
+    model.decoder.eval()
+    program_of(model)
+    assert model.training and not model.decoder.training
 
 
 class Sums(nn.Module):

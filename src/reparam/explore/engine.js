@@ -98,6 +98,7 @@ const Program = (() => {
 
   const ZIPS = {
     pow: (a, b) => a ** b,
+    floor_divide: (a, b) => Math.floor(a / b),
     remainder: (a, b) => a - Math.floor(a / b) * b,
     maximum: (a, b) => Math.max(a, b),
     minimum: (a, b) => Math.min(a, b),
@@ -166,7 +167,7 @@ const Program = (() => {
   function rows(out, [table, index], { width }) {
     return () => {
       for (let r = 0; r < index.length; r++) {
-        const at = index[r] * width;
+        const at = index[r] * width + (index[r] < 0 ? table.length : 0);
         for (let i = 0; i < width; i++) out[r * width + i] = table[at + i];
       }
     };

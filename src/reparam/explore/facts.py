@@ -21,6 +21,8 @@ SERVED, SHEET = 6_000_000, 900_000  # bytes of codes, and of small pictures, of 
 THUMBNAIL = 28
 MOST_AXES = 64  # sliders
 REACH = 3.0  # strengths of an attribute that a slider goes to either side
+HALF_AT_MOST = 65_504.0  # beyond which half precision has infinity alone
+HALF_WHOLE = 2048  # up to which it has every integer
 ROWS = 2_000_000  # bytes of rows of a table, to be seen under the pointer
 
 Facts = dict[str, Any]
@@ -60,7 +62,10 @@ def packed(values: Tensor, half: bool = False) -> Facts:
 
     >>> packed(torch.ones(1, 2))
     {'type': 'f32', 'shape': [1, 2], 'data': 'AACAPwAAgD8='}
+    >>> [packed(torch.tensor([value]), half=True)["type"] for value in (6e4, 7e4)]
+    ['f16', 'f32']
     """
+    half = half and not bool((values.abs() > HALF_AT_MOST).any())
     numbers = values.to(torch.float16 if half else torch.float32).contiguous().numpy()
     text = base64.b64encode(numbers.tobytes()).decode("ascii")
     return {"type": "f16" if half else "f32", "shape": list(values.shape), "data": text}
@@ -151,7 +156,7 @@ def _codes(subject: Subject, in_file: bool) -> Facts:
     """The codes: how wide, of which entries, on which plane, and themselves where they are few."""
     codes, kind = subject.codes, subject.kind
     count, width = codes.shape
-    half = in_file
+    half = in_file and (kind != "indices" or bool((codes <= HALF_WHOLE).all()))
     there = count * width * (2 if half else 4) <= (IN_FILE if in_file else SERVED)
     found: Facts = {
         "kind": kind,

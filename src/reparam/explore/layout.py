@@ -65,6 +65,8 @@ def offsets(positions: Tensor) -> list[list[int]]:
     >>> offsets(torch.tensor([[5, 7], [1, 2]]))
     [[5, 7, 1, 2]]
     """
+    if not positions.numel():
+        return [[]]
     lists: list[list[int]] = []
     rebuilt = torch.zeros_like(positions)
     start = positions.flatten()[0]

@@ -76,6 +76,8 @@ def _move(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Any:
 
 def _reshape(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     value: Value = args[0]
+    if isinstance(args[-1], torch.dtype):  # the same bits as another type
+        raise Unknown
     return value._replace(positions=value.positions.reshape(_shape(node)))
 
 
@@ -94,14 +96,25 @@ def _embedding(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Val
     if not (isinstance(table, Tensor) and isinstance(index, Value)):
         raise Unknown
     out = tracer.new(_shape(node), _dtype(node))
-    inputs = [tracer.constant(table, weight=True), tracer.buffer_of(index)]
+    # Half precision has no integers beyond 2048.
+    kept = tracer.constant(table, weight=table.is_floating_point())
+    inputs = [kept, tracer.buffer_of(index)]
     return tracer.step("rows", out, inputs, width=table.shape[1])
 
 
+def _refuse_bits(tracer: Tracer, node: fx.Node) -> None:
+    """Bitwise operations of integers; those of truth values are the logical ones."""
+    if tracer.name_of(node).startswith("bitwise_") and _dtype(node) != torch.bool:
+        raise Unknown
+
+
 def _map(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
-    tracer.refuse_values(args[1:], kwargs)
+    tracer.refuse_values(args[1:])
+    _refuse_bits(tracer, node)
     name, defaults = MAPS[tracer.name_of(node)]
     given = [*args[1:], *defaults[len(args) - 1 :]]
+    if kwargs or not all(map(math.isfinite, given)):  # as decimals of round; JSON has no infinity
+        raise Unknown
     return tracer.map(name, args[0], _dtype(node), *map(float, given))
 
 
@@ -111,6 +124,7 @@ def _gelu(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
 
 
 def _zip(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
+    _refuse_bits(tracer, node)
     name = tracer.name_of(node)
     left, right = (args[1], args[0]) if name == "rsub" else args[:2]
     shape, dtype = _shape(node), _dtype(node)
@@ -119,9 +133,14 @@ def _zip(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
         if name == "rsub":
             raise Unknown
         right = tracer.each("mul", shape, dtype, right, scale)
-    out = tracer.each({"rsub": "sub"}.get(name) or ZIPS[name], shape, dtype, left, right)
+    step = {"rsub": "sub"}.get(name) or ZIPS[name]
     rounding = kwargs.get("rounding_mode")
-    return out if rounding is None else tracer.map(rounding, out, dtype)
+    if rounding == "floor":  # of the quotient before float32 rounds it up to the next integer
+        step = "floor_divide"
+    if name == "add" and dtype == torch.bool:
+        step = "logical_or"
+    out = tracer.each(step, shape, dtype, left, right)
+    return tracer.map("trunc", out, dtype) if rounding == "trunc" else out
 
 
 def _clamp(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
@@ -168,7 +187,7 @@ def _to(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
 
 def _linear(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     value, weight, bias = (*args, None)[:3]
-    if not (isinstance(value, Value) and isinstance(weight, Tensor)):
+    if not (isinstance(value, Value) and isinstance(weight, Tensor) and weight.ndim == 2):
         raise Unknown
     return _product(tracer, node, value, weight, bias)
 
@@ -227,6 +246,8 @@ def _conv2d(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     value, weight, bias, stride, padding, dilation, groups = given
     if not (isinstance(value, Value) and isinstance(weight, Tensor)) or isinstance(padding, str):
         raise Unknown
+    if value.positions.ndim != 4 or len(value.positions) != 1:  # the page has one image at a time
+        raise Unknown
     out = tracer.new(_shape(node), _dtype(node))
     buffers = [tracer.buffer_of(value), tracer.constant(weight, weight=True)]
     buffers += [] if bias is None else [tracer.constant(bias)]
@@ -251,6 +272,8 @@ def _cat(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     buffers, sizes = [], []
     for part in parts:
         found = isinstance(part, Value)
+        if not (part.positions if found else part).numel():  # of any shape, in torch
+            continue
         buffers.append(tracer.buffer_of(part) if found else tracer.constant(part))
         sizes.append(math.prod((part.positions if found else part).shape[dim:]))
     return tracer.step("cat", out, buffers, sizes=sizes)
@@ -261,7 +284,8 @@ def _place(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     at = SOURCES[tracer.name_of(node)]
     base, source, rest = args[0], args[at], [*args[1:at], *args[at + 1 :]]
     tracer.refuse_values(rest, kwargs)
-    if True in rest or not isinstance(source, Tensor | Value):  # what is added, or a number
+    added = bool(kwargs) or any(one is True for one in rest)  # 1 may be a dimension
+    if added or not isinstance(source, Tensor | Value):
         raise Unknown
     parts = [part.positions if isinstance(part, Value) else part for part in (base, source)]
     sizes = [part.numel() for part in parts]
@@ -278,7 +302,7 @@ def _place(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     given = [*args]
     given[0], given[at] = kept.clone(), new
     target: Any = node.target
-    return both._replace(positions=target(*tracer.on_cpu(given), **dict(kwargs)))
+    return both._replace(positions=target(*tracer.on_cpu(given)))
 
 
 def _reduce(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
@@ -287,6 +311,8 @@ def _reduce(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Value:
     dims = kwargs.get("dim", dims)
     dims = [dims] if isinstance(dims, int) else dims or list(range(rank))
     keep = kwargs.get("keepdim", keep)
+    if name in ("any", "all") and value.dtype != torch.bool:
+        value = tracer.each("ne", value.positions.shape, torch.bool, value, 0)
     out = tracer.reduce(REDUCTIONS[name], value, dims, keep, _dtype(node))
     if name != "mean":
         return out
@@ -322,6 +348,8 @@ def _logsumexp(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Val
     dtype, shape = _dtype(node), tuple(value.positions.shape)
     dims = [dims] if isinstance(dims, int) else dims
     largest = tracer.reduce("max", value, dims, True, dtype)
+    endless = tracer.map("isinf", largest, torch.bool)  # infinity less infinity is no number
+    largest = tracer.each("where", largest.positions.shape, dtype, endless, 0.0, largest)
     weights = tracer.map("exp", tracer.each("sub", shape, dtype, value, largest), dtype)
     total = tracer.map("log", tracer.reduce("sum", weights, dims, True, dtype), dtype)
     kept = tuple(total.positions.shape)
@@ -332,8 +360,8 @@ def _logsumexp(tracer: Tracer, node: fx.Node, args: Args, kwargs: Kwargs) -> Val
 def _affine(tracer: Tracer, value: Value, factor: Tensor | None, shift: Tensor | None) -> Value:
     shape, dtype = value.positions.shape, value.dtype
     if factor is not None:
-        value = tracer.each("mul", shape, dtype, value, factor)
-    return value if shift is None else tracer.each("add", shape, dtype, value, shift)
+        value = tracer.each("mul", shape, dtype, value, factor.to(dtype))
+    return value if shift is None else tracer.each("add", shape, dtype, value, shift.to(dtype))
 
 
 def _batch_norm(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from reparam.evaluation.modes import evaluating
 from reparam.explore.operations import HANDLERS, KEPT
 from reparam.explore.reuse import needed, shared
 from reparam.explore.storage import stored
@@ -92,23 +93,18 @@ def program_of(model: Model) -> Program:
         raise ValueError(
             f"model: expected one that decodes codes, as vae, ae or pca, got {name}; {SERVE}"
         )
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            inputs = _inputs(model)
-            _run_through(model, inputs)  # before the graph of a long walk takes minutes
-            tracer = Tracer(_graph_of(model, inputs), HANDLERS)
-            try:
-                output = tracer.run()
-            except Unknown as unknown:
-                part = unknown.part or _run_through(model, inputs, unknown.operation)
-                raise ValueError(
-                    "model: expected a decoder of operations that a page can run, got "
-                    f"{unknown.operation} in {part}; {SERVE}"
-                ) from None
-    finally:
-        model.train(training)
+    with evaluating([model]):
+        inputs = _inputs(model)
+        _run_through(model, inputs)  # before the graph of a long walk takes minutes
+        tracer = Tracer(_graph_of(model, inputs), HANDLERS)
+        try:
+            output = tracer.run()
+        except Unknown as unknown:
+            part = unknown.part or _run_through(model, inputs, unknown.operation)
+            raise ValueError(
+                "model: expected a decoder of operations that a page can run, got "
+                f"{unknown.operation} in {part}; {SERVE}"
+            ) from None
     return _program(model, tracer, output)
 
 
@@ -200,6 +196,10 @@ def _run_through(model: Decoder, inputs: Inputs, stop: str = "") -> str:
             model.decode(*inputs)
     except _Found as found:
         return str(found)
+    except NotImplementedError as error:  # of branches and loops inside a graph, before any is run
+        raise ValueError(
+            f"model: {type(model).__name__}.decode has no fixed graph (it branches); {SERVE}"
+        ) from error
     return "the model's decode"
 
 

@@ -54,7 +54,8 @@ def _parts(constant: Constant) -> Iterable[tuple[str, Tensor]]:
         return [("u8", value.to(torch.uint8))]
     if constant.kind == "f64":
         return [("f64", value.double())]
-    if not constant.weight or value.numel() < SMALL:
+    whole = constant.weight and bool(value.isfinite().all())
+    if not whole or value.numel() < SMALL:
         return [("f32", value.float())]
     rows = value.double().flatten(1)
     largest = rows.abs().amax(1, keepdim=True)

@@ -37,7 +37,7 @@ class Value(NamedTuple):
 
 
 Handler = Callable[..., Any]
-WIDE = {torch.float64, torch.int64}  # what float32 does not hold
+WIDE = {torch.float64, torch.int64, torch.int32}  # what float32 does not hold
 IGNORED = frozenset(("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size"))
 
 
@@ -72,7 +72,9 @@ class Tracer:
         self._start()
         for node in self.exported.graph.nodes:
             if node.op == "output":
-                (result,) = self._found(node.args[0])
+                *changed, result = self._found(node.args[0])
+                if changed:
+                    raise Unknown("a buffer that decode changes", "the model's decode")
             elif node.op == "call_function":
                 self._values[node] = self._call(node)
         if isinstance(result, Tensor):  # a decoder that looks at no code
@@ -193,6 +195,7 @@ class Tracer:
         """A step of two or three values, constants or numbers that are broadcast to ``shape``."""
         out = self.new(shape, dtype)
         seen = {dtype, *(value.dtype for value in inputs if isinstance(value, Value))}
+        seen |= {value.dtype for value in inputs if isinstance(value, Tensor) and value.ndim}
         # Numbers take the precision of the tensors beside them, here as in torch.
         precision = torch.float64 if seen & WIDE else torch.float32
         operands = [self._operand(value, tuple(shape), precision) for value in inputs]
@@ -211,7 +214,8 @@ class Tracer:
                 assert found is not None
                 return Operand(buffer, *found)
             return Operand(value.buffer, *found)
-        value = torch.as_tensor(value)
+        wide = torch.float64 if isinstance(value, float) else None
+        value = torch.as_tensor(value, dtype=wide)
         value = value if value.dtype == torch.bool else value.to(precision)
         if value.numel() > 1 and bool((value == value.flatten()[0]).all()):
             value = value.flatten()[0]
