@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -23,9 +24,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers of pytest -n share 
 
 import pytest
 import torch
+from browsers import chromium
 from torch import Tensor
 from torch.nn import Module
 
+from reparam.cli.main import main
 from reparam.distributions.likelihood_names import LIKELIHOODS
 from reparam.model import Batch, Column, Descend, Model, Solve, Space
 from reparam.presets import PRESETS
@@ -385,3 +388,23 @@ def descent_of() -> Any:
         return found
 
     return players
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def reparam(monkeypatch, capsys):
+    """Run a command in this process; returns exit code, output and errors."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["reparam", *map(str, words)])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return run

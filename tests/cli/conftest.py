@@ -1,25 +1,7 @@
-"""The command line in this process, and small runs that it made."""
-
-import sys
+"""Small runs that the command line made."""
 
 import pytest
 from commands import succeed
-
-from reparam.cli.main import main
-
-
-@pytest.fixture
-def reparam(monkeypatch, capsys):
-    """Run a command in this process; returns exit code, output and errors."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["reparam", *map(str, words)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -11,21 +11,7 @@ import urllib.request
 import pytest
 from commands import succeed
 
-from reparam.cli.main import main
-
 pytest.importorskip("uvicorn", reason="needs uvicorn")
-
-
-@pytest.fixture
-def reparam(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["reparam", *map(str, words)])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        captured = capsys.readouterr()
-        return exit_.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browsers import HANGS
 from PIL import Image
 
 import reparam as rp
@@ -20,8 +20,6 @@ from reparam.explore.server import Bound, application, listen
 from reparam.explore.subject import Subject
 
 uvicorn = pytest.importorskip("uvicorn", reason="needs uvicorn")
-CHROMIUM = Path("/usr/bin/chromium")
-HANGS = 600_000  # milliseconds after which something waits for ever
 EVIL = "<script>document.title = 'evil'</script>"
 
 
@@ -51,19 +49,6 @@ def served(subject):
     server.should_exit = True
     thread.join(20)
     place.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM.exists():
-        pytest.skip("needs Chromium at /usr/bin/chromium")
-    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with sync.sync_playwright() as p:
-        made = p.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=HANGS
-        )
-        yield made
-        made.close()
 
 
 class Tab:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from browsers import HANGS
 from conftest import COLUMNS, random_c, random_x, tiny_model
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,8 +20,6 @@ from reparam.explore.program import Program, engine, program_of
 from reparam.explore.subject import Subject
 from reparam.model import Decoder, Space
 
-CHROMIUM = Path("/usr/bin/chromium")
-HANGS = 600_000  # milliseconds after which something waits for ever
 CODES = 200
 GRAY = 1 / 255  # what a picture may be off by
 
@@ -52,24 +50,16 @@ RUN = """([header, text, codes, conditions]) => {
 
 
 @pytest.fixture(scope="module")
-def tab(tmp_path_factory):
+def tab(browser, tmp_path_factory):
     """A page from a file that has the engine and nothing else."""
-    if not CHROMIUM.exists():
-        pytest.skip("needs Chromium at /usr/bin/chromium")
-    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     path = tmp_path_factory.mktemp("page") / "page.html"
     policy = "default-src 'none'; script-src 'unsafe-inline'"
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
     path.write_text(f"{head}<script>{engine()}</script>", encoding="utf-8")
-    with sync.sync_playwright() as p:
-        made = p.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=HANGS
-        )
-        page = made.new_page()
-        page.set_default_timeout(HANGS)
-        page.goto(path.as_uri())
-        yield page
-        made.close()
+    page = browser.new_page()
+    page.set_default_timeout(HANGS)
+    page.goto(path.as_uri())
+    return page
 
 
 def in_page(tab: Any, program: Program, codes: Tensor, c: Tensor | None = None) -> Tensor:

@@ -2,11 +2,11 @@
 
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from browsers import HANGS
 from pages import build, data_of, entry
 
 import reparam as rp
@@ -18,9 +18,6 @@ from reparam.report import TrainedModel, plots, write_page
 from reparam.report.sections.training import panel_of, training_curves
 from reparam.terms import TERMS
 from reparam.train.history import History
-
-CHROMIUM = Path("/usr/bin/chromium")
-HANGS = 600_000  # milliseconds after which something waits for ever
 
 
 def curves():
@@ -333,19 +330,6 @@ def test_training_data_stay_below_the_models_and_few_rows_are_told(digits, tmp_p
     few_entries = [entry("PCA", build("pca", few), sample_recall=Score(0.5, "share", 9, "test"))]
     text = write_page(tmp_path / "f.html", few, few_entries).read_text("utf-8")
     assert "<tfoot>" not in text and "Left out: frechet_distance, which needs 128 rows" in text
-
-
-@pytest.fixture
-def browser():
-    if not CHROMIUM.exists():
-        pytest.skip("needs Chromium at /usr/bin/chromium")
-    sync = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with sync.sync_playwright() as p:
-        made = p.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=HANGS
-        )
-        yield made
-        made.close()
 
 
 def test_in_a_browser(page, browser):
