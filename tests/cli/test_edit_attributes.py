@@ -137,6 +137,7 @@ def test_a_table_beside_photographs_brings_attributes(reparam, made, tmp_path):
         ([999, "--toward", "7"], "expected the number of a test example"),
         (["--toward", "7"], "expected an example"),
         ([3, "--list"], "list: shows all"),
+        (["--list", "--to", 2], "list: shows all"),
         ([3, "--attribute", "slant", "--attribute-table", "no.csv"], "expected a file"),
         ([3, "--toward", "7", "--label", "3"], "label: "),
     ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from reparam.cli.drawing import steps_shown
 from reparam.cli.examples import ClassName, Example, Out, Part, codec, condition_of, one_example
@@ -25,6 +27,60 @@ REACH = {"class": (0.0, 1.0), "flag": (-1.0, 1.0)}  # strengths, where nothing i
 STEPS = 7
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Strip:
+    """How far an edit goes: to one value or strength, or through several."""
+
+    to: Annotated[
+        float | None, option(help="Value that a number is to have, in place of strengths.")
+    ] = None
+    strength: Annotated[
+        float | None,
+        option(help="How far: in standard deviations of a number; 1 is the whole way to a class."),
+    ] = None
+    start: Annotated[
+        float | None, option("--from", help="First strength of a strip; none: -2, of a class 0.")
+    ] = None
+    until: Annotated[
+        float | None, option(help="Last strength of a strip; none: 2, of a class 1.")
+    ] = None
+    steps: Annotated[
+        int | None, option(help="How many strengths, both ends included; none: 7.")
+    ] = None
+
+    def strengths(self, direction: Direction) -> Tensor:
+        """The strengths of the edits, (S,); of one value to go to there are none."""
+        import torch
+
+        from reparam.model import positive_count
+
+        strip = {"from": self.start, "until": self.until, "steps": self.steps}
+        given = [name for name, value in strip.items() if value is not None]
+        if self.to is not None and self.strength is not None:
+            raise ValueError("to: is a value in place of --strength; leave one of them out")
+        single = self.to is not None or self.strength is not None
+        if given and single:
+            name = "strength" if self.to is None else "to"
+            raise ValueError(
+                f"{given[0]}: is of a strip, and --{name} makes one edit; leave it out"
+            )
+        if single:
+            return torch.tensor([self.strength or 0.0], dtype=torch.float64)
+        conditional_class = direction.conditional and direction.attribute.kind == "class"
+        number = (2 if conditional_class else STEPS) if self.steps is None else self.steps
+        positive_count("steps", number)
+        first, last = REACH.get(direction.attribute.kind, (-2.0, 2.0))
+        first = first if self.start is None else self.start
+        last = last if self.until is None else self.until
+        found = torch.linspace(first, last, number, dtype=torch.float64)
+        # Ends as far to either side have 0 between them, and not what rounding leaves of it.
+        return torch.where(found.abs() < 1e-12 * found.abs().max(), 0.0, found)
+
+
+A_STRIP = Strip()
+
+
 def edit(
     run: Run,
     example: Example | None = None,
@@ -36,22 +92,7 @@ def edit(
     attribute: Annotated[
         str | None, option(metavar="NAME", help="Attribute to change; --list says which there are.")
     ] = None,
-    to: Annotated[
-        float | None, option(help="Value that a number is to have, in place of strengths.")
-    ] = None,
-    strength: Annotated[
-        float | None,
-        option(help="How far: in standard deviations of a number; 1 is the whole way to a class."),
-    ] = None,
-    start: Annotated[
-        float | None, option("--from", help="First strength of a strip; none: -2, of a class 0.")
-    ] = None,
-    until: Annotated[
-        float | None, option(help="Last strength of a strip; none: 2, of a class 1.")
-    ] = None,
-    steps: Annotated[
-        int | None, option(help="How many strengths, both ends included; none: 7.")
-    ] = None,
+    strip: Strip = A_STRIP,
     keep: Annotated[
         list[str] | None,
         option(metavar="NAME", help="Attribute that is to stay; repeatable; none: all others."),
@@ -89,8 +130,11 @@ def edit(
     opened = where.open(run)
     model = codec(opened, own=True)
     if listing:
-        if example is not None or toward is not None or attribute is not None:
-            raise ValueError("list: shows all that can be edited; leave the example out")
+        if strip != A_STRIP or (example, toward, attribute) != (None, None, None):
+            raise ValueError(
+                "list: shows all that can be edited; leave the example, and what is to become of "
+                "it, out"
+            )
         data = opened.data()
         found = _attributes(data, attribute_table)
         _show_all(model, data, found, keep, method, seed)
@@ -103,7 +147,7 @@ def edit(
     found = _attributes(data, attribute_table)
     directions = _directions(model, data, found, name, toward is not None, keep, method)
     direction = directions[name]
-    strengths = _strengths(direction, to, strength, start, until, steps)
+    strengths, to = strip.strengths(direction), strip.to
     shown = one_example(example, opened, split)
     places = target.claim(several(place_of(shown, example), len(strengths)))
     c = condition_of(opened, shown, label)
@@ -172,38 +216,6 @@ def _directions(
             found.find(keep or [])
         names = editable(found, [name])[0] if keep is None else [name, *keep]
         return attribute_directions(model, data, names, method=method, attributes=found)
-
-
-def _strengths(
-    direction: Direction,
-    to: float | None,
-    strength: float | None,
-    start: float | None,
-    until: float | None,
-    steps: int | None,
-) -> Tensor:
-    """The strengths of the edits, (S,); of one value to go to there are none."""
-    import torch
-
-    from reparam.model import positive_count
-
-    strip = {"from": start, "until": until, "steps": steps}
-    given = [name for name, value in strip.items() if value is not None]
-    if to is not None and strength is not None:
-        raise ValueError("to: is a value in place of --strength; leave one of them out")
-    if given and (to is not None or strength is not None):
-        single = "to" if to is not None else "strength"
-        raise ValueError(f"{given[0]}: is of a strip, and --{single} makes one edit; leave it out")
-    if to is not None or strength is not None:
-        return torch.tensor([0.0 if strength is None else strength], dtype=torch.float64)
-    conditional_class = direction.conditional and direction.attribute.kind == "class"
-    number = steps if steps is not None else 2 if conditional_class else STEPS
-    positive_count("steps", number)
-    first, last = REACH.get(direction.attribute.kind, (-2.0, 2.0))
-    first, last = first if start is None else start, last if until is None else until
-    found = torch.linspace(first, last, number, dtype=torch.float64)
-    # Ends that are as far to either side have 0 between them, and not what rounding leaves of it.
-    return torch.where(found.abs() < 1e-12 * found.abs().max(), 0.0, found)
 
 
 def _edited(

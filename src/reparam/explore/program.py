@@ -227,7 +227,7 @@ def _graph_of(model: Decoder, inputs: Inputs) -> ExportedProgram:
             warnings.filterwarnings("ignore", "`isinstance.treespec, LeafSpec", FutureWarning)
             exported = torch.export.export(_Decoding(model), inputs, strict=False)
             return exported.run_decompositions(table)
-    except Exception as error:
+    except Exception as error:  # torch.export raises whatever stopped it, of many kinds
         first = str(error).strip().split("\n")[0]
         raise ValueError(
             f"model: {type(model).__name__}.decode has no fixed graph ({first}); {SERVE}"
