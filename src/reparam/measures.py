@@ -47,7 +47,7 @@ MIXED = (
     "Of mixed data it is a density in the real columns and a probability in the others, over the "
     "cells that are there: values compare on the same columns and cells only."
 )
-RESTORED = "Of 250 examples at most, 19 draws of each."
+RESTORED = "Of 100 examples at most, 19 draws of each."
 DISTANCES = (
     "Euclidean, columns of tables in training deviations, flags 0 or 1, names one-hot over √2, "
     "missing cells as the training mean or most frequent value."

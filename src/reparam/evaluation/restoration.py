@@ -25,8 +25,8 @@ from reparam.presets.given import degraded
 
 DRAWS = 19  # of an example: the truth among them has 20 places, of which 18 are 90 %
 COVERED = 0.9
-MOST_EXAMPLES, FEWEST_EXAMPLES = 250, 32
-MOST_PASSED = 10**9  # entries of x through networks for all draws, a tenth of those of samples
+MOST_EXAMPLES, FEWEST_EXAMPLES = 100, 20
+MOST_PASSED = 10**8  # entries of x through networks for all draws, a hundredth of those of samples
 
 Restore = Callable[[Tensor], Tensor]  # y (B, *given) → draws (B, k, *shape)
 
@@ -49,7 +49,7 @@ class Restored:
 
 
 def places(x: Tensor, draws: Tensor, uniform: Tensor) -> Tensor:
-    """Where x lies among k draws, in [0, 1]: (those below + u (those that are equal + 1)) / (k + 1).
+    """Where x lies among k draws, in [0, 1]: (those below + u (those equal + 1)) / (k + 1).
 
     Of a model whose draws are of p(x|y) this is uniform, exactly and whatever k: x is then one of
     k + 1 values of one law, and u both orders those that are equal and spreads each over its k-th
@@ -67,6 +67,12 @@ def places(x: Tensor, draws: Tensor, uniform: Tensor) -> Tensor:
     """
     below, equal = ((compare(draws, x[:, None])).sum(1) for compare in (torch.lt, torch.eq))
     return (below + uniform * (equal + 1)) / (draws.shape[1] + 1)
+
+
+def hidden_places(degradation: Degradation, found: Restored) -> Tensor:
+    """The ``places`` of the entries that y does not say, (B · entries,)."""
+    hidden = ~degradation.known.cpu()
+    return places(found.x, found.draws, found.uniform)[:, hidden].flatten()
 
 
 class Standard:
@@ -231,7 +237,7 @@ def restoration_quality(
         degradation: of the function, or its name; that of a model is known.
         split: ``"test"``, ``"valid"`` or ``"train"``.
         draws: of each example, for a model.
-        examples: how many; None: 250 at most, fewer where draws are dear.
+        examples: how many; None: 100 at most, fewer where draws are dear.
         seed: of all draws; that of the examples is always the same.
 
     Returns:
@@ -300,7 +306,7 @@ def chosen(
 
 
 def affordable_examples(model: Generator, draws: int = DRAWS) -> int:
-    """So many draws of how many examples are affordable: 250 at most, 32 at least."""
+    """So many draws of how many examples are affordable: 100 at most, 20 at least."""
     each = draws * model.passes_per_draw * model.pass_cost * cost(model.space)
     return min(MOST_EXAMPLES, max(FEWEST_EXAMPLES, MOST_PASSED // each))
 
