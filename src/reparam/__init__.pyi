@@ -90,6 +90,8 @@ from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
 from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
+from .evaluation.restoration import restoration_quality as restoration_quality
+from .evaluation.restoration import restoration_scores as restoration_scores
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise

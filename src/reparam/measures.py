@@ -6,40 +6,10 @@ the terms is imported, so that a command line can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-from reparam.terms import Better
-
-Form = Literal["number", "share", "whole"]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What a score is, and its column in the table of the report.
-
-    Args:
-        title: what stands above it.
-        group: the scores it stands with, all defined for models of one role.
-        definition: one or two sentences.
-        better: which direction is better; None where neither is.
-        unit: shown with the title; None: the score's own.
-        told: whether conditional models lack it, since their codes contain the condition.
-        headline: above its column where commands print the scores that one looks at first.
-        claim: what the model with the best value does, to go on from its name.
-        form: how it is printed.
-    """
-
-    title: str
-    group: str
-    definition: str
-    better: Better | None = None
-    unit: str | None = None
-    told: bool = False
-    headline: str = ""
-    claim: str = ""
-    form: Form = "number"
-
+from reparam.measures_of_restoring import RESTORATION
+from reparam.score_columns import Measure as Measure
 
 GIVEN_C = "Conditional models are told the condition of x."
 LIKELIHOOD = "How probable the model finds data it has not seen"
@@ -47,7 +17,6 @@ MIXED = (
     "Of mixed data it is a density in the real columns and a probability in the others, over the "
     "cells that are there: values compare on the same columns and cells only."
 )
-RESTORED = "Of 100 examples at most, 19 draws of each."
 DISTANCES = (
     "Euclidean, columns of tables in training deviations, flags 0 or 1, names one-hot over √2, "
     "missing cells as the training mean or most frequent value."
@@ -226,82 +195,7 @@ SCORES: dict[str, Measure] = {
         "means as they are, over that of their originals: 1 is as sharp, less is blurred, more has "
         f"edges or noise of its own. 500 images at most. {GIVEN_C}",
     ),
-    "restoration_mse": Measure(
-        "MSE of draws",
-        "Restoration",
-        "Mean squared error per entry between x and a draw of it given what is left of it, y; "
-        "discrete data are divided by K − 1 first. "
-        f"{RESTORED} Draws of the true p(x|y) have twice the error of its mean.",
-        "lower",
-    ),
-    "restoration_mean_mse": Measure(
-        "MSE of the mean",
-        "Restoration",
-        "The same of the mean of 19 draws, which approximates E[x|y], the least error there is: "
-        f"of true draws it is 1 + 1/19 times that. {RESTORED}",
-        "lower",
-        headline="restored\nMSE",
-        claim="restores best, by mean squared error",
-    ),
-    "restoration_psnr": Measure(
-        "PSNR of draws",
-        "Restoration",
-        "10 log₁₀(peak² / MSE) of each draw, averaged over draws and images; the peak is the "
-        f"largest value, of real images the range of the training data. {RESTORED}",
-        "higher",
-    ),
-    "restoration_mean_psnr": Measure(
-        "PSNR of the mean",
-        "Restoration",
-        f"The same of the mean of 19 draws, averaged over images. {RESTORED}",
-        "higher",
-    ),
-    "consistency": Measure(
-        "Consistency",
-        "Restoration",
-        "‖A x̂ − y‖² per entry of y, x̂ a draw and A what made y of x: 0 where a draw explains what "
-        "was given. Discrete data are divided by K − 1 first.",
-        "lower",
-    ),
-    "spread": Measure(
-        "Spread",
-        "Restoration",
-        "Standard deviation of the draws of an example: the root of the mean variance over the "
-        "entries that y does not say. Of draws that are as unsure as they are wrong its square is "
-        "19/20 of the error of their mean over the same entries.",
-    ),
-    "coverage": Measure(
-        "Coverage",
-        "Restoration",
-        "Share of the entries that y does not say which lie within the middle 90 % of 19 draws, "
-        "equal values in an order drawn by chance: 90 % on average where draws are of p(x|y), less "
-        "where they are too sure, more where they are too unsure.",
-        form="share",
-    ),
-    "color_mse": Measure(
-        "Color of draws",
-        "Restoration",
-        "Squared error of a* and b* of CIELAB (sRGB, D65) of draws, the mean over pixels and the "
-        "two channels; of images of red, green and blue.",
-        "lower",
-    ),
-    "color_mean_mse": Measure(
-        "Color of the mean",
-        "Restoration",
-        "The same of the mean of 19 draws.",
-        "lower",
-    ),
-    "color_mse_of_gray": Measure(
-        "Color of gray",
-        "Restoration",
-        "What a* = b* = 0 everywhere scores, as a reference: the same for every model.",
-    ),
-    "color_mse_of_average": Measure(
-        "Color of the average",
-        "Restoration",
-        "What the mean a* and b* of all training pixels score, as a reference: the same for every "
-        "model.",
-    ),
+    **RESTORATION,
     "linear_probe_accuracy": Measure(
         "Linear probe",
         "Representation",

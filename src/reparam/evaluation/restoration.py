@@ -13,7 +13,7 @@ from reparam import numerics
 from reparam.batching import cost, rows_at_once
 from reparam.data import Data, Split, as_data
 from reparam.degradation import Degradation
-from reparam.evaluation.colors import lab
+from reparam.evaluation.lab import lab
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.reconstruction import SMALLEST_ERROR
 from reparam.evaluation.rows import seeded_slices, subset

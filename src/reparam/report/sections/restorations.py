@@ -29,14 +29,14 @@ from reparam.report.selection import LARGE, SMALL, examples, names
 
 EXAMPLES, FEWEST, PICTURED, SHOWN_DRAWS = 40, 5, 5, 4
 MOST_PASSED = 2 * 10**8  # entries of x through networks for a model: a few seconds of a core
-BINS, SIZE = 10, (3.4, 1.9)
-COLUMNS = ("original", "given", *["draw"] * SHOWN_DRAWS, "mean", "deviation")
+BINS, SIZE = 10, (3.4, 1.6)
+COLUMNS = ("x", "y", *["draw"] * SHOWN_DRAWS, "mean", "σ")
 NUMBERS = (
     ("error of draws", "restoration_mse"),
     ("of their mean", "restoration_mean_mse"),
-    ("distance from what was given", "consistency"),
+    ("of what was given", "consistency"),
     ("spread", "spread"),
-    ("originals within the middle 90 %", "coverage"),
+    ("within the middle 90 %", "coverage"),
     ("error of color", "color_mse"),
     ("of the mean", "color_mean_mse"),
     ("of gray", "color_mse_of_gray"),
@@ -127,7 +127,7 @@ def _note(white: float, brightness: Brightness) -> str:
     if not white:
         return "All draws of an example are alike."
     share = white / (brightness.high - brightness.low)
-    return f"White is a deviation of {share:.2g} of the range from black to white."
+    return f"White is a σ of {share:.2g} of the range from black to white."
 
 
 def _numbers(scores: Mapping[str, Score]) -> list[tuple[str, str]]:
@@ -154,7 +154,8 @@ def _histogram(index: int, label: str, given: Degradation, found: Restored) -> M
         axis.set_xlim(0, 1)
         axis.grid(False)
         axis.set_xticks([0, 0.5, 1], ["below all", "in the middle", "above all"])
-        axis.set_yticks([0, 1 / BINS], ["0", "10 %"])
+        axis.set_yticks([1 / BINS], ["10 %"])
+        axis.tick_params(length=0)
         alt = f"{label}: shares of hidden entries by where originals lie among their draws"
         return plots.svg(figure, alt)
 
@@ -166,11 +167,11 @@ def restores(shown: Shown) -> bool:
 SECTION: Section = Section(
     "restorations",
     "Restorations",
-    """Test images chosen with seed {{ seed }}, what is given of each, y, and what it may have been:
-draws of x given y, their mean, and their deviation, which is bright where y leaves open what was
-there. Means are blurred where draws differ. Bars: where originals lie among 19 draws, entry by
-entry; of draws of p(x|y) all are as high as the dashed line. Too many at the ends say that draws
-are too sure, too many in the middle that they are too unsure.""",
+    """Test images x chosen with seed {{ seed }}, what is given of each, y, and what it may have
+been: draws of x given y, their mean, and their standard deviation σ, which is bright where y leaves
+open what was there. Means are blurred where draws differ. Bars: where originals lie among 19 draws,
+entry by entry; of draws of p(x|y) all are as high as the dashed line. Too many at the ends say that
+draws are too sure, too many in the middle that they are too unsure.""",
     build,
     "restorations.html.j2",
     restores,
