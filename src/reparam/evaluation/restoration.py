@@ -101,9 +101,9 @@ class Standard:
             values["restoration_mean_psnr"] = self._decibels(of_mean)
         values["consistency"] = self._inconsistency(found)
         unsaid = ~self.degradation.known.flatten().cpu()
-        if unsaid.any():
-            if draws.shape[1] > 1:
-                values["spread"] = draws.var(1)[:, unsaid].mean(1).sqrt()
+        if unsaid.any() and draws.shape[1] > 1:
+            values["spread"] = draws.var(1)[:, unsaid].mean(1).sqrt()
+        if unsaid.any() and draws.shape[1] >= DRAWS:  # of fewer it tells little: of one, nothing
             place = places(x, draws, found.uniform.flatten(1).cpu().double())[:, unsaid]
             values["coverage"] = ((place - 0.5).abs() <= COVERED / 2).double().mean(1)
         return values if self.color is None else values | self._colors(found, self.color)
@@ -243,7 +243,7 @@ def restoration_quality(
     Returns:
         ``restoration_mse`` and ``restoration_psnr`` of single draws, ``restoration_mean_mse`` and
         ``restoration_mean_psnr`` of the mean of the draws of an example, ``consistency``,
-        ``spread``, ``coverage``, and of images of red, green and blue the errors of their color.
+        ``spread``, ``coverage`` by 19 draws or more, and of images of red, green and blue the errors of their color.
 
     Raises:
         ValueError: a model that is not given anything, or a function without a degradation.
@@ -253,8 +253,8 @@ def restoration_quality(
     >>> def enlarged(y):  # the nearest pixel that is there
     ...     return y.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, None]
     >>> found = rp.restoration_quality(enlarged, data, "subsample:2")
-    >>> 0.05 < found["restoration_mse"].value < 0.1
-    True
+    >>> round(found["restoration_mse"].value, 2), found["consistency"].value
+    (0.1, 0.0)
     """
     positive_count("draws", draws)
     if isinstance(model, Generator):
