@@ -163,7 +163,7 @@ SMALL = {
     "regression": {"hidden": (4,)},
     "gated-pixel-cnn": {"width": 4, "layers": 1},
     "image-transformer": {"width": 4, "layers": 1, "heads": 1},
-    "ddpm": {"times": 3, "hidden": (4,), "width": 4, "network": "mlp", "blocks": 1},
+    "ddpm": {"times": 3, "hidden": (4, 4), "network": "mlp", "blocks": 1},
 }
 
 
