@@ -55,12 +55,11 @@ class Conditional(Model):
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
         if not self.conditional:
             return None
-        uniform = numerics.noise(self.anchor.new_empty(n), "uniform", generator)
-        if self.space.attributes is not None:
-            return self.attributes.rows[(uniform * KEPT_ROWS).long()]
-        edges = self.frequencies.cumsum(0)
-        # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
-        return torch.searchsorted(edges / edges[-1], uniform, right=True)
+        like = self.anchor.new_empty(n)
+        if self.space.attributes is None:
+            return draw_classes(self.frequencies, like, generator)
+        uniform = numerics.noise(like, "uniform", generator)
+        return self.attributes.rows[(uniform * KEPT_ROWS).long()]
 
     def context(self, c: Tensor | None) -> Tensor | None:
         """c as vectors (B, F): labels one-hot, attributes standardized."""
@@ -78,6 +77,24 @@ class Conditional(Model):
             return network(x)
         assert c is not None
         return network(x, self.network_condition(c))
+
+
+def draw_classes(
+    frequencies: Tensor, like: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """A class for each row of ``like``, by frequencies (classes,)."""
+    edges = frequencies.cumsum(0)
+    # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
+    uniform = numerics.noise(like, "uniform", generator)
+    return torch.searchsorted(edges / edges[-1], uniform, right=True)
+
+
+def count_classes(frequencies: Tensor, batches: Iterable[Batch]) -> None:
+    """Put into frequencies (classes,) the shares of the classes in batches."""
+    counts = torch.zeros_like(frequencies, dtype=torch.int64)
+    for batch in batches:
+        counts += torch.bincount(_required(batch.c).to(counts), minlength=len(counts))
+    frequencies.copy_(counts / counts.sum())
 
 
 class _Attributes(Float64Buffers):
@@ -108,10 +125,7 @@ def _keep_attributes(model: Model, batches: Iterable[Batch]) -> None:
 @torch.no_grad()
 def _count_classes(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, Conditional)
-    counts = torch.zeros_like(model.frequencies, dtype=torch.int64)
-    for batch in batches:
-        counts += torch.bincount(_required(batch.c).to(counts), minlength=len(counts))
-    model.frequencies.copy_(counts / counts.sum())
+    count_classes(model.frequencies, batches)
 
 
 def _required(c: Tensor | None) -> Tensor:
