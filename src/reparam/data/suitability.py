@@ -93,14 +93,16 @@ def refuse_few(model: Model, data: Data) -> None:
     if not isinstance(model, LearnsClasses):
         model.refuse_rows(len(data.train))
         return
-    labels, valid = (taught(model, data.splits[name], name) for name in ("train", "valid"))
+    labels, valid = (
+        taught(model, data.splits[name], f"{data.name}: {name}") for name in ("train", "valid")
+    )
     assert labels is not None and valid is not None and model.space.classes is not None
     names = data.class_names or tuple(map(str, range(model.space.classes)))
     counts = torch.bincount(labels.cpu(), minlength=len(names)).tolist()
     for label in valid.unique().tolist():
         if not counts[label]:
             raise ValueError(
-                f"valid: class {names[label]!r} has no training rows; leave its rows out, or "
+                f"{data.name}: valid: class {names[label]!r} has no training rows; leave it out, or "
                 "split anew"
             )
     for label, count in enumerate(counts):

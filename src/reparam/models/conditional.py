@@ -94,7 +94,7 @@ def count_classes(frequencies: Tensor, batches: Iterable[Batch]) -> None:
     counts = torch.zeros_like(frequencies, dtype=torch.int64)
     for batch in batches:
         counts += torch.bincount(_required(batch.c).to(counts), minlength=len(counts))
-    frequencies.copy_(counts / counts.sum())
+    frequencies.copy_(counts.to(numerics.accumulator(frequencies)) / counts.sum())
 
 
 class _Attributes(Float64Buffers):

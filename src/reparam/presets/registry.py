@@ -280,6 +280,11 @@ class Preset:
         given = self.check(flat(parameters))
         values = {**self.defaults, **self.fixed, **given}
         per_class, shared = values.pop(PER_CLASS, False), {}
+        if per_class and any(on for name, on in values.items() if name.endswith("conditional")):
+            raise ValueError(
+                f"{PER_CLASS}: expected no conditional model, as each class has one of its own; "
+                "leave one of the two out"
+            )
         for argument, options in self.options.items():
             names = typed_names(argument, options).items()
             chosen = {field: values.pop(typed) for field, typed in names if typed in values}
