@@ -102,7 +102,7 @@ def refuse_few(model: Model, data: Data) -> None:
     for label in valid.unique().tolist():
         if not counts[label]:
             raise ValueError(
-                f"{data.name}: valid: class {names[label]!r} has no training rows; leave it out, or "
+                f"{data.name}: valid: class {names[label]!r} has no training rows; leave it out or "
                 "split anew"
             )
     for label, count in enumerate(counts):
