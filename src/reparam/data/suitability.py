@@ -40,7 +40,9 @@ def column_notes(data: Data) -> list[str]:
 
 
 def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
-    """What the model takes as c of these examples: labels, attributes, or None if it takes none.
+    """What the model takes as c of these examples; None if it takes none.
+
+    That is their labels or attributes, or what is left of x.
 
     Args:
         model: perhaps conditional; on attributes, where its space has them.
@@ -52,6 +54,8 @@ def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
     """
     if not model.conditional:
         return None
+    if model.space.given is not None:
+        return torch.cat([_left(model, x) for x in split.x.split(ROWS)])
     by_attributes = model.space.attributes is not None
     c = split.attributes if by_attributes else split.labels
     if c is None:
@@ -63,8 +67,17 @@ def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
     return c
 
 
+def _left(model: Model, x: Tensor) -> Tensor:
+    """What is left of x, where x is."""
+    y = model.told(x, None)
+    assert y is not None
+    return y.to(x.device)
+
+
 def taught(model: Model, split: Split, name: str = "data") -> Tensor | None:
-    """What the model's ``loss`` takes as c: its condition, or the labels that it learns from.
+    """What is said to the model's ``loss`` as c: its condition, or the labels it learns from.
+
+    None where it takes none, or makes it of x.
 
     Args:
         model: perhaps conditional, or one that ``LearnsClasses``.
@@ -75,7 +88,7 @@ def taught(model: Model, split: Split, name: str = "data") -> Tensor | None:
         ValueError: the model needs conditions or labels that the examples do not have.
     """
     if not isinstance(model, LearnsClasses):
-        return condition(model, split, name)
+        return None if model.space.given else condition(model, split, name)
     if split.labels is None:
         raise ValueError(
             f"{name}: expected labels for a model of each class, got none; name their column, or "
@@ -157,7 +170,8 @@ def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
     """
     model.refuse_other(data.space)
     for name in splits:
-        condition(model, data.splits[name], f"{data.name}: {name}")
+        if model.space.given is None:
+            condition(model, data.splits[name], f"{data.name}: {name}")
         if data.space.columns and not model.takes_missing:
             check_columns(data.splits[name].x, data.space.columns, name=f"{data.name}: {name}")
     if data.constants is None or not isinstance(model, Density):

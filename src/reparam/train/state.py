@@ -84,7 +84,7 @@ class Training:
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
         c = taught(model, data.train, f"{data.name}: train")
-        model.class_names = None if c is None else data.class_names
+        model.class_names = data.class_names if model.conditional or c is not None else None
         if config.precision == "bfloat16":  # whose convolutions are fastest in this layout
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = Batches(
