@@ -109,7 +109,8 @@ def log_density(
     if not model.tightens:
         passes = OF_A_STEP * SOLVED
         if density is model:
-            passes = model.passes_per_sample * (draws if model.log_prob_draws else 1)
+            of_a_draw = model.passes_per_sample // model.pass_cost
+            passes = of_a_draw * (draws if model.log_prob_draws else 1)
         least = min(side, LEAST_SIDE) ** 2
         cells = shown.affordable(model, passes, least, cells, MAP_PASSED)
     return queries.log_p(density, window.cells(math.isqrt(cells)), draws, shown.seed, label)
