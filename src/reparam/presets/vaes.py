@@ -46,6 +46,7 @@ from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import small_steps
 
 FAMILY = "Variational autoencoders"
+OBJECTIVE = "max E_q log p(x|z) − KL(q(z|x) ‖ p(z))"
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,7 @@ def vae(space: Space, options: VAEOptions, *, steps: Whole = 0) -> VAE:
     "beta-vae",
     paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts",
     when="To trade reconstruction for a simpler code of fewer, more separate dimensions.",
+    objective="max E_q log p(x|z) − β KL(q(z|x) ‖ p(z))",
 )
 def beta_vae(space: Space, options: VAEOptions, *, beta: NonNegative = 4.0) -> VAE:
     """A VAE whose rate is weighted by beta; its scores stay those of the unweighted bound.
@@ -277,6 +279,7 @@ def sigma_vae(
     paper="Sohn et al. 2015, Learning structured output representation",
     fixed={"conditional": True},
     when="To draw examples of a class, or with given attributes.",
+    objective="max E_q log p(x|z, c) − KL(q(z|x, c) ‖ p(z))",
 )
 def cvae(space: Annotated[Space, Accepts(condition=True)], options: VAEOptions) -> VAE:
     """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y)."""
@@ -288,6 +291,7 @@ def cvae(space: Annotated[Space, Accepts(condition=True)], options: VAEOptions) 
     paper="Burda et al. 2016, Importance weighted autoencoders",
     small={"k": 3},
     when="For a higher likelihood than a VAE's, at k times the decoding.",
+    objective="max E log 1/K Σₖ p(x|zₖ) p(zₖ) / q(zₖ|x)",
 )
 def iwae(
     space: Space,
