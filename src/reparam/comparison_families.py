@@ -123,7 +123,8 @@ def _families(space: Space, rows: int, counted: int | None) -> Iterator[Family]:
     else:
         yield Family(("made",) if space.is_image else ("gated-pixel-cnn", "made"))
     if space.is_image:
-        yield Family(("real-nvp", "nice"))
+        even = find_preset("real-nvp").accepts.refusal(space) is None
+        yield Family(("real-nvp", "nice"), "channels=32 blocks=2" if even else "")
     else:
         yield Family(("spline-coupling",) if space.dimension > 1 else ("spline-1d",))
     yield Family(("gan",))
