@@ -21,7 +21,8 @@ from reparam.presets import PRESETS, build
 from reparam.presets.places import IMPLICIT, OF, place_of, place_of_trained, places
 from reparam.report.family_tree import Leaf, family_tree
 from reparam.report.section import Shown
-from reparam.report.sections import family_facts
+from reparam.report.sections import SECTIONS, family_draws, family_facts
+from reparam.report.sections import taxonomy as taxonomy_section
 from reparam.report.trained import TrainedModel
 from reparam.train.history import History
 
@@ -134,7 +135,7 @@ def test_models_that_are_asked_for_are_added():
     families = [Candidate.parse(text).label for text in usual]
     found, notes = chosen_models(data, ["beta-vae beta=4", "made"], families=True)
     labels = [one.label for one in found]
-    assert labels == [*(f for f in families if f != "made"), "beta-vae beta=4", "made"]
+    assert labels == [*(f for f in families if f != "made"), "beta-vae beta=4.0", "made"]
     assert notes == refused_families(data.space, len(data.train))
     assert [one.label for one in chosen_models(data, "ae")[0]] == ["ae"]
     assert chosen_models(data, "ae")[1] == ()
@@ -166,6 +167,8 @@ def compared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("families")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison_families, "family_models", lambda *_: list(SMALL))
+        of_families = (taxonomy_section, family_facts, family_draws)  # all others take longer
+        patch.setattr("reparam.report.page.SECTIONS", tuple(s.SECTION for s in of_families))
         asked = {"families": True, "epochs": 1, "samples": 2, "out": folder}
         first = rp.compare(data, "ae latent_dim=2 hidden=8", **asked)
         patch.setattr(comparison, "write_page", lambda *_, **__: None)  # it is there
@@ -210,7 +213,8 @@ def test_the_page_says_what_families_are(compared):
 def test_other_pages_do_not(tmp_path):
     data, model = small_table(), build("pca", TABLE, latent_dim=1)
     entry = TrainedModel("pca", model, {}, History())
-    sections = [family_facts.SECTION]
+    sections = [taxonomy_section.SECTION, family_facts.SECTION]
+    assert {*sections, family_draws.SECTION} <= set(SECTIONS)
     assert not any(section.applies(Shown(data, [entry])) for section in sections)
     assert all(section.applies(Shown(data, [entry], families=True)) for section in sections)
 
