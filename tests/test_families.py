@@ -37,7 +37,7 @@ PLACES = {
     "two-stage-vae ddpm vae-gan",
     OF["markov chain"]: "rbm ebm",
     OF["flow solver"]: "score-sde",
-    IMPLICIT: "gan aae ae-gmm latent-diffusion",
+    IMPLICIT: "gan aae ae-gmm latent-diffusion regression",
     None: "ae linear-ae denoising-ae sparse-ae k-sparse-ae contractive-ae",
 }
 LEVELS = Space((1, 8, 8), "levels", levels=17)
