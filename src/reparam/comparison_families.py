@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from reparam.batching import LARGEST_MLP_IMAGE, is_small
+from reparam.batching import is_small
 from reparam.comparison_defaults import default_models, refused_defaults
 from reparam.comparison_runs import Candidate, FamilyEntry, Given, OwnModel, candidate
 from reparam.data import Data
@@ -144,7 +144,7 @@ def _of_indices(space: Space) -> str:
     if not space.is_image:
         return "codes=64 second_stage=made"
     small = "channels=32 second_stage=pixel-cnn generator.width=32 generator.layers=2"
-    return f"codes=64 {small}" if space.dimension <= LARGEST_MLP_IMAGE else small
+    return f"codes=64 {small}" if is_small(space) else small
 
 
 def families_json(models: Mapping[str, Model]) -> dict[str, FamilyEntry]:
