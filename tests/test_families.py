@@ -288,3 +288,21 @@ def test_the_command_writes_it_and_refuses_what_it_cannot(reparam, compared, tmp
     (damaged / "scores.json").write_text('{"models": {"vae": {"a": 1}}}')
     code, _, error = reparam("taxonomy", damaged, "-o", tmp_path / "x.svg")
     assert code == 2 and "scores.json: damaged, scores.models" in error
+
+
+def test_the_command_compares_families_and_says_what_is_left_out(reparam, monkeypatch, tmp_path):
+    path, asked = tmp_path / "table.csv", {}
+    rows = np.random.default_rng(0).normal(size=(60, 3)).round(3).tolist()
+    path.write_text("a,b,c\n" + "\n".join(",".join(map(str, row)) for row in rows))
+
+    def stop(data, models, **given):
+        asked.update(given, models=models)
+        raise ValueError("stop")
+
+    monkeypatch.setattr(comparison, "compare", stop)
+    words = ("--families", "--model", "beta-vae beta=4", "-o", tmp_path / "c")
+    code, said, error = reparam("compare", path, *words)
+    assert code == 2 and "stop" in error
+    assert asked["families"] is True and asked["models"] == ["beta-vae beta=4"]
+    notes = " ".join((said + error).split())
+    assert "gated-pixel-cnn, for images, got vectors of 3 entries; made stands for it." in notes
