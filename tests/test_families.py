@@ -214,7 +214,8 @@ def test_other_pages_do_not(tmp_path):
     data, model = small_table(), build("pca", TABLE, latent_dim=1)
     entry = TrainedModel("pca", model, {}, History())
     sections = [taxonomy_section.SECTION, family_facts.SECTION]
-    assert {*sections, family_draws.SECTION} <= set(SECTIONS)
+    ids = {section.id for section in (*sections, family_draws.SECTION)}
+    assert ids <= {section.id for section in SECTIONS}
     assert not any(section.applies(Shown(data, [entry])) for section in sections)
     assert all(section.applies(Shown(data, [entry], families=True)) for section in sections)
 
