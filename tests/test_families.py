@@ -30,7 +30,7 @@ TRACTABLE, VARIATIONAL = OF["tractable"], OF["variational"]
 PLACES = {
     TRACTABLE: "pca fvbn nade made pixel-cnn gated-pixel-cnn pixel-cnn++ pixel-rnn "
     "image-transformer planar-flow radial-flow nice real-nvp glow maf iaf spline-coupling "
-    "spline-autoregressive spline-1d",
+    "spline-autoregressive spline-1d multi-scale-pixel-rnn multi-scale-pixel-cnn",
     VARIATIONAL: "vae beta-vae sigma-vae cvae iwae beta-tcvae factor-vae dip-vae info-vae wae "
     "annealed-vae capacity-vae free-bits-vae l-vae dl-vae control-vae dynamic-vae "
     "hierarchical-vae ladder-vae very-deep-vae pixel-vae vq-vae vq-vae-2 fsq-vae rq-vae "
