@@ -16,6 +16,8 @@ from reparam.report.sections import (
     denoising,
     entrywise,
     factors,
+    family_draws,
+    family_facts,
     filters,
     from_noise,
     guidance,
@@ -39,6 +41,7 @@ from reparam.report.sections import (
     sampled_images,
     sampling_steps,
     score_table,
+    taxonomy,
     training,
     training_strip,
     traversals,
@@ -46,6 +49,9 @@ from reparam.report.sections import (
 
 SECTIONS: tuple[Section, ...] = (
     score_table.SECTION,
+    taxonomy.SECTION,
+    family_facts.SECTION,
+    family_draws.SECTION,
     reconstructions.SECTION,
     index_maps.SECTION,
     reconstructed_rows.SECTION,
