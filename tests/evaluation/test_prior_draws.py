@@ -69,7 +69,7 @@ def test_beside_importance_weights_the_same_truth_and_fewer_effective_draws(mode
         assert ((values - truth).abs() < 4 * error).all()
     # By p(z|x) itself all weights are the same.
     assert (weighted.effective_samples > 0.999 * 20_000).all()
-    assert (prior.effective_samples < 0.5 * 20_000).all()
+    assert (prior.effective_samples < 0.6 * 20_000).all()
 
 
 def test_one_draw_is_its_own_weight_and_all_of_it_counts(model):
