@@ -26,6 +26,7 @@ ROWS = (
         "buffers",
         "rounding",
         "conditions",
+        "degradation",
         "inspection",
         "memory",
         "config",
@@ -68,6 +69,7 @@ SHARED_STEMS = {
     "steps": "of a diffusion back in time, and how large those of an optimizer are",
     "denoising": "scores, and the section that shows them",
     "diagnosis": "of a model's codes, and of a training's course",
+    "regression": "a family's model and its preset",
     "likelihoods": "the classes, and which of them a preset offers",
 }
 # What knows models only by the vocabulary, and where it still names a network or distribution.

@@ -134,7 +134,7 @@ def describe(model: Model) -> dict[str, Any]:
     return {
         **recipe,
         **names,
-        "space": dataclasses.asdict(model.space),
+        "space": dataclasses.asdict(model.space) | {"given": None},  # the preset says it
         "precision": str(model.anchor.dtype).removeprefix("torch."),
         "version": __version__,
     }

@@ -1,4 +1,4 @@
-"""What a condition c may be: class labels (B,), or float attributes (B, F)."""
+"""What a condition c may be: labels (B,), float attributes (B, F), or an image (B, *given)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reparam.space import as_tensor, looked_at, refuse_masked
+from reparam.space import Space, as_tensor, check_values, looked_at, refuse_masked
+
+
+def condition_of(
+    c: object, rows: int, space: Space, class_names: Sequence[str] | None = None
+) -> Tensor:
+    """c of each row, of the kind that a space has: an image, else attributes, else labels.
+
+    Raises:
+        ValueError: c is none of these, or not of so many rows.
+
+    >>> condition_of(2, 3, Space((1,), "real", classes=5))
+    tensor([2, 2, 2])
+    """
+    if space.given is not None:
+        y = given_of(c, rows, space.given)
+        return check_given(y, rows, space.given, space.level_count)
+    if space.attributes is not None:
+        return check_attributes(attributes_of(c, rows, space.attributes), rows, space.attributes)
+    return check_labels(labels_of(c, rows, class_names), rows, space.classes)
 
 
 def labels_of(c: object, rows: int, names: Sequence[str] | None = None) -> object:
@@ -79,6 +98,37 @@ def check_attributes(c: object, rows: int, count: int, name: str = "c") -> Tenso
         )
     if looked_at() and not bool(c.isfinite().all()):
         raise ValueError(f"{name}: expected finite attributes, got NaN or infinity")
+    return c
+
+
+def given_of(c: object, rows: int, shape: tuple[int, ...]) -> object:
+    """y of each row, or one y for all.
+
+    >>> given_of([[1.0, 2.0]], 3, (1, 2)).shape
+    torch.Size([3, 1, 2])
+    """
+    if c is None:
+        return c
+    y = as_tensor(c, "c")
+    return y.expand(rows, *shape) if tuple(y.shape) == shape else y
+
+
+def check_given(
+    c: object, rows: int, shape: tuple[int, ...], levels: int | None, name: str = "c"
+) -> Tensor:
+    """What is left of x, y (rows, *shape) in its units; ValueError otherwise.
+
+    >>> check_given(torch.tensor([[0, 16]]), 1, (2,), 17)
+    tensor([[ 0., 16.]])
+    """
+    if not isinstance(c, Tensor) or tuple(c.shape) != (rows, *shape):
+        expected = ", ".join(map(str, (rows, *shape)))
+        raise ValueError(
+            f"{name}: expected what is given of x, of shape ({expected}), got {_got(c)}"
+        )
+    c = c if c.is_floating_point() else c.to(torch.get_default_dtype())
+    if looked_at():
+        check_values(c, levels, "range" if levels is not None else "finite", name)
     return c
 
 

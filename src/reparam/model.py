@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.batching import draws_at_once
-from reparam.conditions import attributes_of, check_attributes, check_labels, labels_of
+from reparam.conditions import condition_of
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.exchange import Batch as Batch
@@ -79,8 +79,8 @@ class Descend:
     name: str = "descend"
     players: tuple[Player, ...] = field(default=())
     of: Model | None = None  # the part of the model whose objective it is; None: the whole
-    # What its players learn of in place of x, if it is always the same of the same x: where it is
-    # made once for all steps, they are named to the loss with ``ENCODED`` behind.
+    # What its players learn of in place of x, if always the same: where it is made once for all
+    # steps, they are named to the loss with ``ENCODED`` behind.
     code: Callable[[Tensor], Tensor] | None = None
 
 
@@ -159,6 +159,7 @@ class Model(nn.Module, ABC):
         """x and c on the model's device and dtype; what does not fit is refused here only."""
         x = as_tensor(x)
         check_shape(x, self.space.shape)
+        c = self.told(x, c)
         if looked_at() and self.space.columns:
             check_columns(x, self.space.columns, self.takes_missing, domain)
         elif looked_at():
@@ -170,6 +171,9 @@ class Model(nn.Module, ABC):
         x = x.to(torch.float64 if wide else self.anchor.dtype)
         return x, self._condition(c, x.shape[0])
 
+    def told(self, x: Tensor, c: Tensor | None) -> Tensor | None:
+        return c  # made of x, where it is what is left of x and not said
+
     def refuse_rows(self, rows: int) -> None:  # noqa: B027
         """ValueError where so few training examples cannot determine the model."""
 
@@ -178,8 +182,8 @@ class Model(nn.Module, ABC):
 
         Labels and attributes matter to models that are conditional on them only.
         """
-        mine, theirs = self.space, space
-        if not self.conditional:
+        mine, theirs = replace(self.space, given=None), space
+        if not self.conditional or self.space.given is not None:
             mine, theirs = (replace(s, classes=None, attributes=None) for s in (mine, theirs))
         elif mine.attributes is not None:
             mine, theirs = (replace(s, classes=None) for s in (mine, theirs))
@@ -199,14 +203,10 @@ class Model(nn.Module, ABC):
             if c is not None:
                 raise ValueError(f"c: {type(self).__name__} is not conditional, expected None")
             return None
-        if self.space.attributes is None:
-            labels = labels_of(c, rows, self.class_names)
-            return check_labels(labels, rows, self.space.classes).to(self.anchor.device)
-        values = attributes_of(c, rows, self.space.attributes)
-        c = check_attributes(values, rows, self.space.attributes)
+        c = condition_of(c, rows, self.space, self.class_names)
         if c.dtype != torch.float64 or self.anchor.device.type == "mps":  # it has no float64
-            c = c.to(self.anchor.dtype)  # others keep their precision, as real x does
-        return c.to(self.anchor.device)
+            c = c.to(self.anchor.dtype if c.is_floating_point() else c.dtype)
+        return c.to(self.anchor.device)  # others keep their precision, as real x does
 
 
 class Coded(Model):
@@ -269,7 +269,7 @@ class Codec(Encoder, Decoder):
         return self
 
     def reconstruct(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        code = self.encode(x, c)
+        code = self.encode(x, c := self.told(as_tensor(x), c))
         with trusted():  # a code that is not finite is the model's fault, not the caller's
             return self.decode(code, c)
 

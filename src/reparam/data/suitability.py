@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from reparam.data.splits import ROWS, Data, Split
@@ -36,7 +37,9 @@ def column_notes(data: Data) -> list[str]:
 
 
 def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
-    """What the model takes as c of these examples: labels, attributes, or None if it takes none.
+    """What the model takes as c of these examples; None if it takes none.
+
+    That is their labels or attributes, or what is left of x.
 
     Args:
         model: perhaps conditional; on attributes, where its space has them.
@@ -48,6 +51,8 @@ def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
     """
     if not model.conditional:
         return None
+    if model.space.given is not None:
+        return torch.cat([_left(model, x) for x in split.x.split(ROWS)])
     by_attributes = model.space.attributes is not None
     c = split.attributes if by_attributes else split.labels
     if c is None:
@@ -57,6 +62,13 @@ def condition(model: Model, split: Split, name: str = "data") -> Tensor | None:
         )
         raise ValueError(f"{name}: expected {what} for a conditional model, got none; {remedy}")
     return c
+
+
+def _left(model: Model, x: Tensor) -> Tensor:
+    """What is left of x, where x is."""
+    y = model.told(x, None)
+    assert y is not None
+    return y.to(x.device)
 
 
 def refuse_other_classes(model: Model, data: Data) -> None:
@@ -80,7 +92,8 @@ def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
     """
     model.refuse_other(data.space)
     for name in splits:
-        condition(model, data.splits[name], f"{data.name}: {name}")
+        if model.space.given is None:
+            condition(model, data.splits[name], f"{data.name}: {name}")
         if data.space.columns and not model.takes_missing:
             check_columns(data.splits[name].x, data.space.columns, name=f"{data.name}: {name}")
     if data.constants is None or not isinstance(model, Density):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.batching import rows_at_once, slices
 from reparam.bijections.standardization import standardization
+from reparam.degradation import Degradation
 from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution, Visit
 from reparam.distributions.likelihoods import Likelihood
 from reparam.model import (
@@ -44,6 +45,10 @@ class Autoregressive(Conditional, Density, Completer):
         conditional: whether the network's context is the class label, one-hot, or the standardized
             attributes; the model is then p(x|c), and its likelihood is not comparable with one of
             p(x).
+        given: the degradation whose y the network's context is made of. Entries that y says are
+            not coded again: p(x|y) is of the others, and draws have them.
+        features: network from what is seen of y, an image, to the context (B, F, H, W); of vectors
+            the context is y as x.
 
     Shape: x (B, *space.shape).
 
@@ -73,11 +78,14 @@ class Autoregressive(Conditional, Density, Completer):
         network: AutoregressiveNetwork,
         likelihood: Likelihood,
         conditional: bool = False,
+        given: Degradation | None = None,
+        features: nn.Module | None = None,
     ) -> None:
-        super().__init__(space, conditional)
+        super().__init__(space, conditional, given)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
         wanted = (space.attributes or space.classes or 0) if conditional else 0
+        wanted = wanted if given is None else network.context_features
         if (network.shape, network.context_features) != (space.shape, wanted):
             raise ValueError(
                 f"network: expected one of x {space.shape} with a context of {wanted} numbers, "
@@ -85,14 +93,14 @@ class Autoregressive(Conditional, Density, Completer):
             )
         self.standardize = standardization(space)
         self.takes_missing = space.kind == "mixed"
-        self.network, self.p_x = network, likelihood
+        self.network, self.p_x, self.features = network, likelihood, features
         if network.members > 1:
             self.register_buffer("turn", torch.zeros((), dtype=torch.int64))
             self.turn: Tensor  # the member that the next step trains
 
     @property
     def counted(self) -> int:
-        return self.standardize.count
+        return self._unknown(self.standardize.count, self.standardize.varies)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -103,7 +111,8 @@ class Autoregressive(Conditional, Density, Completer):
         if self.training:
             # Of several members the mean bounds −log of their mean probability from above.
             member = self.turn if self.network.members > 1 else 0
-            nll = -self._factors(x, self._context(c, x.shape[0]), member).flatten(1).sum(1)
+            factors = self._factors(x, self._context(c, x.shape[0]), member)
+            nll = -self._coded(factors, x, c).flatten(1).sum(1)
         else:
             nll = -self._members(x, c)[1]
         return Loss(nll.mean(), {"nll": nll})
@@ -151,7 +160,10 @@ class Autoregressive(Conditional, Density, Completer):
         return follows
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        return self._fill(n, c, generator)
+        if self.degradation is None or c is None or not self.degradation.knows:
+            return self._fill(n, c, generator)
+        said = self.degradation.pseudo_inverse(c)
+        return self._fill(n, c, generator, said, self.degradation.known.expand_as(said))
 
     def complete(
         self,
@@ -207,8 +219,13 @@ class Autoregressive(Conditional, Density, Completer):
         y = self._given(self._context(c, rows), member).walk(visit)
         return y if self.standardize.varying is None else self.standardize.inverse(y)[0]
 
+    def seen(self, x: Tensor) -> Tensor:
+        return self.standardize.scaled(x)
+
     def _context(self, c: Tensor | None, rows: int) -> Tensor:
         context = self.context(c)
+        if context is not None and self.degradation is not None:
+            return context.flatten(1) if self.features is None else self.features(context)
         return self.anchor.new_zeros(rows, 0) if context is None else context
 
     def _given(self, context: Tensor, member: int | Tensor = 0) -> AutoregressiveDistribution:
@@ -222,20 +239,31 @@ class Autoregressive(Conditional, Density, Completer):
         factors = factors.view_as(x)
         return factors if self.standardize.varying is None else self.standardize.factors(factors, x)
 
+    def _coded(self, factors: Tensor, x: Tensor, c: Tensor | None) -> Tensor:
+        """The factors of the entries that c does not say, where x agrees with it."""
+        if self.degradation is None or c is None or not self.degradation.knows:
+            return factors
+        agrees = self.degradation.keep(x, c) == x
+        said = torch.where(agrees, 0.0, -torch.inf).to(factors)
+        return torch.where(self.degradation.known, said, factors)
+
     def _members(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """The factors of the last member, and log p(x) of all members together, (B,)."""
         context = self._context(c, x.shape[0])
         rows = max(1, NUMBERS_AT_ONCE // math.prod(self.p_x.parameter_shape))
         if torch.is_grad_enabled() or len(x) <= rows:
-            return self._members_of_few(x, context)
-        parts = zip(x.split(rows), context.split(rows), strict=True)
+            return self._members_of_few(x, context, c)
+        told = [None] * -(-len(x) // rows) if c is None else c.split(rows)
+        parts = zip(x.split(rows), context.split(rows), told, strict=True)
         factors, values = zip(*(self._members_of_few(*part) for part in parts), strict=True)
         return torch.cat(factors), torch.cat(values)
 
-    def _members_of_few(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    def _members_of_few(
+        self, x: Tensor, context: Tensor, c: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         values = []
         for member in range(self.network.members):
-            factors = self._factors(x, context, member)
+            factors = self._coded(self._factors(x, context, member), x, c)
             values.append(factors.flatten(1).sum(1))
         return factors, numerics.log_mean_exp(torch.stack(values), 0)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.batching import affordable, cost, draws_at_once, in_batches, spread_rows
 from reparam.bijections.units import Units
+from reparam.degradation import Degradation
 from reparam.diffusion.bound import Bound
 from reparam.diffusion.completion import complete
 from reparam.diffusion.flow import (
@@ -87,6 +88,8 @@ class Diffusion(Conditional, Density, Completer):
         conditional: whether the network takes c.
         drop_condition: share of training rows whose c is dropped, so that the network also learns
             p(x), which guidance needs.
+        given: the degradation whose y the network takes in place of a class; what it says is in
+            draws as it is, but part of the bound.
 
     Shape: x (B, *space.shape).
 
@@ -128,8 +131,9 @@ class Diffusion(Conditional, Density, Completer):
         sampler: Sampler | None = None,
         conditional: bool = False,
         drop_condition: Share = 0.1,
+        given: Degradation | None = None,
     ) -> None:
-        super().__init__(space, conditional)
+        super().__init__(space, conditional, given)
         discrete = isinstance(schedule, DiscreteSchedule)
         if objective == "vlb" and not discrete:
             raise ValueError("objective: vlb needs a schedule of T times, got a continuous one")
@@ -242,7 +246,10 @@ class Diffusion(Conditional, Density, Completer):
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         for one in self.states(n, c, generator):  # noqa: B007
             pass
-        return self.units.back(one.state)
+        return self.keep_given(self.units.back(one.state), c)
+
+    def seen(self, x: Tensor) -> Tensor:
+        return self.units(x, middle=True)[0]
 
     def walk(
         self,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.bijections.units import Units
+from reparam.degradation import Degradation
 from reparam.distributions.priors import StandardNormal
 from reparam.inspection import Judgment
 from reparam.limits import Count, NonNegative, limited
@@ -47,6 +48,7 @@ class GAN(Conditional, Decoder, Generator):
             to whole numbers, else rounded at random.
         critic_lr: the critic's learning rate, as a multiple of the generator's.
         conditional: whether both networks take c.
+        given: the degradation whose y both take in place of a class.
 
     Shape: x (B, *space.shape), z (B, latent_dim).
 
@@ -81,8 +83,9 @@ class GAN(Conditional, Decoder, Generator):
         dequantize: bool = False,
         critic_lr: NonNegative = 1.0,
         conditional: bool = False,
+        given: Degradation | None = None,
     ) -> None:
-        super().__init__(space, conditional)
+        super().__init__(space, conditional, given)
         self.wasserstein = loss == "wasserstein"
         if self.wasserstein and r1 not in ("auto", 0):
             raise ValueError(
@@ -166,7 +169,14 @@ class GAN(Conditional, Decoder, Generator):
         h: Tensor = self._through(self.generator, z, c).to(self.anchor.dtype)
         if not self.all_real:
             h = torch.where(self.reals, h, h.tanh()) if self.some_real else h.tanh()
-        return self.units.entries(h)
+        h = self.units.entries(h)
+        if self.degradation is None or c is None or not self.degradation.knows:
+            return h
+        said = self.seen(self.degradation.pseudo_inverse(c)).to(h)
+        return torch.where(self.degradation.known, said, h)
+
+    def seen(self, x: Tensor) -> Tensor:
+        return self.units(x, middle=True)[0]
 
     @property
     def judgment(self) -> Judgment:
@@ -179,11 +189,14 @@ class GAN(Conditional, Decoder, Generator):
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.prepare_code(code)
-        return self.units.mean(self.generated(code, self._condition(c, len(code))))
+        c = self._condition(c, len(code))
+        return self.keep_given(self.units.mean(self.generated(code, c)), c)
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         z = numerics.noise(self.anchor.new_empty(n, *self.p_z.event_shape), "normal", generator)
         y = self.generated(z, c)
         if self.units.discrete:
-            return self.rounding(self.units.mean(y), generator)
-        return self.units.back(y)
+            x = self.rounding(self.units.mean(y), generator)
+        else:
+            x = self.units.back(y)
+        return self.keep_given(x, c)  # without what the way through other units rounds

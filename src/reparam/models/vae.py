@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.bijections.standardization import standardization
+from reparam.degradation import Degradation
+from reparam.distributions.known import Known
 from reparam.distributions.likelihoods import Likelihood
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
@@ -46,6 +48,8 @@ class VAE(Conditional, LatentVariable):
         conditional: whether encoder and decoder take c as a second argument, class labels or, where
             the data have them, standardized attributes; the model is then p(x|c), and its
             likelihood is not comparable with one of p(x).
+        given: the degradation whose y both take, in place of a class; p(x|y) is of the entries that
+            y does not say.
 
     Shape: x (B, *space.shape), z (B, L).
 
@@ -77,8 +81,9 @@ class VAE(Conditional, LatentVariable):
         likelihood: Likelihood,
         objective: Objective | None = None,
         conditional: bool = False,
+        given: Degradation | None = None,
     ) -> None:
-        super().__init__(space, conditional)
+        super().__init__(space, conditional, given)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
         prior.refuse(posterior, conditional)
@@ -141,7 +146,7 @@ class VAE(Conditional, LatentVariable):
 
     @property
     def counted(self) -> int:
-        return self.standardize.count
+        return self._unknown(self.standardize.count, self.standardize.varies)
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
@@ -169,9 +174,16 @@ class VAE(Conditional, LatentVariable):
         return self.p_z(c)
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        h = self._through(self.decoder, z, self._condition(c, z.shape[0]))
+        c = self._condition(c, z.shape[0])
+        h = self._through(self.decoder, z, c)
         p = self.p_x(h.to(self.anchor.dtype))  # probabilities never in bfloat16
-        if self.standardize.varying is None:
+        if self.standardize.varying is not None:
+            varies = self.standardize.varies
+            held = p if varies is None else self.p_x.hold(p, varies)
+            p = Transformed(held, self.standardize)
+        if self.degradation is None or c is None or not self.degradation.knows:
             return p
-        varies = self.standardize.varies
-        return Transformed(p if varies is None else self.p_x.hold(p, varies), self.standardize)
+        return Known(p, self.degradation.known, self.degradation.pseudo_inverse(c))
+
+    def seen(self, x: Tensor) -> Tensor:
+        return self.standardize.scaled(x)

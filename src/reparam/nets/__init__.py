@@ -12,7 +12,7 @@ from reparam.batching import LARGEST_MLP_IMAGE
 from reparam.limits import Count, limited
 from reparam.model import Column, Space
 from reparam.nets.condition import Condition
-from reparam.nets.conv import ConvDecoder, ConvEncoder
+from reparam.nets.conv import ConvDecoder, ConvEncoder, halvings
 from reparam.nets.mlp import MLP
 
 Network = Literal["auto", "mlp", "conv"]
@@ -46,8 +46,8 @@ def encoder(
     normalizes the batch before every activation; ``columns`` are those of mixed data.
     """
     if choose(shape, hidden, network) == "conv":
-        given = _condition(condition, hidden[-1])
-        return ConvEncoder(shape, outputs, hidden[-1], given, normalize)
+        parts = _of_conv(condition, hidden[-1], normalize, shape)
+        return ConvEncoder(shape, outputs, hidden[-1], *parts)
     first = hidden[0] if hidden else math.prod(outputs)
     given = _condition(condition, first)
     return MLP(shape, outputs, hidden, activation, given, normalize, columns)
@@ -66,8 +66,8 @@ def decoder(
 ) -> nn.Module:
     """The mirror of ``encoder``: from a code to ``outputs`` = (P, *shape), hidden in reverse."""
     if choose(shape, hidden, network) == "conv":
-        given = _condition(condition, hidden[-1])
-        return ConvDecoder(inputs, outputs, hidden[-1], given, normalize)
+        parts = _of_conv(condition, hidden[-1], normalize, shape)
+        return ConvDecoder(inputs, outputs, hidden[-1], *parts)
     first = hidden[-1] if hidden else math.prod(outputs)
     widths = tuple(reversed(hidden))
     return MLP(inputs, outputs, widths, activation, _condition(condition, first), normalize)
@@ -75,6 +75,15 @@ def decoder(
 
 def _condition(space: Space | None, width: int) -> Condition | None:
     return None if space is None else Condition(space, width)
+
+
+def _of_conv(
+    space: Space | None, width: int, normalize: bool, shape: Sequence[int]
+) -> tuple[Condition | None, bool, tuple[int, ...] | None]:
+    """The last arguments of convolutional networks: images enter where convolutions are."""
+    if space is None or space.given is None or len(halvings(*shape[1:])) == 1:
+        return _condition(space, width), normalize, None
+    return None, normalize, space.given
 
 
 @limited

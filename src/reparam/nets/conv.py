@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.nets.condition import Beside
 from reparam.nets.norm import batch_norm
 
 SMALLEST_SIDE = 4  # halving stops here
+LARGEST_BLOCK = 8  # of pixels of an image beside the input that are channels of a coarser grid
 
 
 def halvings(height: int, width: int) -> list[tuple[int, int]]:
@@ -44,8 +46,9 @@ def _widths(count: int, widest: int) -> list[int]:
 class ConvEncoder(nn.Module):
     """Stride-2 convolutions down to a small grid, then one hidden fully connected layer.
 
-    ``condition`` maps c to what is added to that layer, (B, widest); ``normalize`` normalizes the
-    batch before every activation.
+    ``condition`` maps c to what is added to that layer, (B, widest); of an image ``given`` beside x
+    it is added to the first convolution. ``normalize`` normalizes the batch before every
+    activation.
 
     Shape: (B, C, H, W) → (B, *outputs).
 
@@ -60,6 +63,7 @@ class ConvEncoder(nn.Module):
         widest: int,
         condition: nn.Module | None = None,
         normalize: bool = False,
+        given: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         channels, height, width = inputs
@@ -72,12 +76,16 @@ class ConvEncoder(nn.Module):
         flat = widths[-1] * math.prod(grids[-1])
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, widest))
         self.condition = condition
+        self.beside = None if given is None else Beside(given, widths[1], block=2)
         last = nn.Linear(widest, math.prod(outputs))
         self.head = nn.Sequential(*batch_norm(widest, normalize), nn.SiLU(), last)
         self.outputs = tuple(outputs)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        h = self.layers(x)  # (B, widest)
+        if self.beside is None:
+            h = self.layers(x)  # (B, widest)
+        else:
+            h = self.layers[1:](self.layers[0](x) + self.beside(c))
         if self.condition is not None:
             h = h + self.condition(c)
         return self.head(h).view(-1, *self.outputs)
@@ -106,6 +114,7 @@ class ConvDecoder(nn.Module):
         widest: int,
         condition: nn.Module | None = None,
         normalize: bool = False,
+        given: tuple[int, ...] | None = None,
     ) -> None:
         super().__init__()
         *channels, height, width = outputs
@@ -129,14 +138,27 @@ class ConvDecoder(nn.Module):
                 of_block = parameter[:: self.block**2]
                 parameter.copy_(of_block.repeat_interleave(self.block**2, 0))
         self.outputs = tuple(outputs)
+        self.beside = nn.ModuleDict()  # by the number of a convolution
+        if given is not None:
+            convolutions = [*self.layers, self.output]
+            for index, conv in enumerate(convolutions):  # the last one is where the one before is
+                block = 2 ** max(len(self.layers) - index, 1)
+                if block <= LARGEST_BLOCK:
+                    self.beside[str(index)] = Beside(given, conv.out_channels, block)
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         h = self.first(z.flatten(1))  # (B, widest)
         if self.condition is not None:
             h = h + self.condition(c)
         h = self.dense(h)  # (B, channels, H', W')
-        for layer, norm, grid in zip(self.layers, self.norms, self.grids[1:-1], strict=True):
-            h = F.silu(norm(layer(F.interpolate(h, size=grid))))
+        stages = zip(self.layers, self.norms, self.grids[1:-1], strict=True)
+        for index, (layer, norm, grid) in enumerate(stages):
+            h = F.silu(norm(self._told(layer(F.interpolate(h, size=grid)), c, index)))
         height, width = self.grids[-1]
-        h = F.pixel_shuffle(self.output(h), self.block)[..., :height, :width]  # odd sides lose one
+        h = self._told(self.output(h), c, len(self.layers))
+        h = F.pixel_shuffle(h, self.block)[..., :height, :width]  # odd sides lose one
         return h.reshape(-1, *self.outputs)
+
+    def _told(self, h: Tensor, c: Tensor | None, index: int) -> Tensor:
+        """What a convolution gives, and what an image beside z adds to it."""
+        return h + self.beside[str(index)](c) if str(index) in self.beside else h

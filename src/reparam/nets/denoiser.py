@@ -89,8 +89,10 @@ class ResidualMLP(nn.Module):
     ) -> None:
         super().__init__()
         entries = math.prod(shape)
-        self.moment = Moment(width, condition)
+        given = None if condition is None or condition.given is None else condition
+        self.moment = Moment(width, condition if given is None else None)
         self.first = nn.Linear(entries, width)
+        self.beside = None if given is None else Condition(given, width)
         self.blocks = nn.ModuleList(_Block(width, inner, width) for _ in range(blocks))
         self.norm, self.last = nn.LayerNorm(width), nn.Linear(width, entries)
         nn.init.zeros_(self.last.weight)
@@ -100,8 +102,11 @@ class ResidualMLP(nn.Module):
     def forward(
         self, y: Tensor, t: Tensor, c: Tensor | None = None, kept: Tensor | None = None
     ) -> Tensor:
-        moment = nn.functional.silu(self.moment(t, c, kept))
+        moment = nn.functional.silu(self.moment(t, None if self.beside else c, kept))
         h = self.first(y.flatten(1))
+        if self.beside is not None and c is not None:
+            added = self.beside(c)
+            h = h + (added if kept is None else added * kept.to(added)[:, None])
         for block in self.blocks:
             h = block(h, moment)
         return self.last(nn.functional.silu(self.norm(h))).view_as(y)
@@ -124,7 +129,7 @@ def denoiser(
         width: channels of a U-Net on its finest grid; None: 32, and 64 from sides of 64 on.
         hidden: what runs through the MLP, and the inner width of its blocks.
         blocks: of the MLP.
-        condition: the space of c; None: there is none.
+        condition: the space of c, an image where it has ``given``; None: there is none.
 
     Raises:
         ValueError: a U-Net of vectors, or other than two hidden widths.
@@ -141,4 +146,5 @@ def denoiser(
     if not image:
         raise ValueError(f"network: unet needs images (C, H, W), got shape {tuple(shape)}")
     width = width or (2 * WIDTH if min(shape[1:]) >= WIDE_FROM else WIDTH)
-    return UNet(shape, width, Moment(4 * width, condition))
+    given = None if condition is None else condition.given
+    return UNet(shape, width, Moment(4 * width, None if given else condition), given)

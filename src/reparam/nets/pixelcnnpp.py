@@ -91,7 +91,8 @@ class GatedResidual(nn.Module):
 
     Activations are ELUs of x and of −x, side by side.
 
-    Shape: x (B, width, H, W), aside (B, aside, H, W), context (B, F) → (B, width, H, W).
+    Shape: x (B, width, H, W), aside (B, aside, H, W), context (B, F) or (B, F, H, W) →
+        (B, width, H, W).
 
     Reference: Salimans et al. 2017, section 2.5; their code, ``gated_resnet``.
     https://arxiv.org/abs/1701.05517
@@ -120,13 +121,24 @@ class GatedResidual(nn.Module):
             h = h + self.aside(_elus(aside, 1).movedim(1, -1)).movedim(-1, 1)
         h = self.second(self.dropout(_elus(h, 1)))
         if self.context is not None and context is not None:
-            h = h + self.context(context)[:, :, None, None]
+            h = h + self._added(context)
         a, b = h.chunk(2, 1)
         return x + a * torch.sigmoid(b)
 
+    def _added(self, context: Tensor) -> Tensor:
+        """What the context adds, (B, 2 · width, H or 1, W or 1)."""
+        assert self.context is not None
+        if context.ndim == 2:
+            return self.context(context)[:, :, None, None]
+        return F.conv2d(context, self.context.weight[:, :, None, None])
+
     def state(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ResidualState:
-        added = None if self.context is None or context is None else self.context(context)[:, None]
-        return ResidualState(self.first.state(rows, grid), self.second.state(rows, grid), added)
+        added = None
+        if self.context is not None and context is not None:
+            added = self._added(context).flatten(2).transpose(1, 2)
+        return ResidualState(
+            self.first.state(rows, grid), self.second.state(rows, grid), added, grid[1]
+        )
 
     def step(
         self, state: ResidualState, x: Tensor, line: Line, aside: Tensor | None = None
@@ -136,7 +148,9 @@ class GatedResidual(nn.Module):
         if self.aside is not None and aside is not None:
             h = h + self.aside(_elus(aside, 2))
         h = self.second.step(state.second, _elus(h, 2), line)
-        h = h if state.context is None else h + state.context
+        if state.context is not None:
+            everywhere = state.context.shape[1] == 1
+            h = h + (state.context if everywhere else state.context[:, line.sites(state.width)])
         a, b = h.chunk(2, 2)
         return x + a * torch.sigmoid(b)
 
@@ -147,7 +161,8 @@ class ResidualState:
 
     first: ConvCache
     second: ConvCache
-    context: Tensor | None
+    context: Tensor | None  # (B, H·W or 1, 2 · width)
+    width: int  # of the grid
 
 
 def _elus(x: Tensor, dim: int) -> Tensor:
@@ -190,7 +205,8 @@ class PixelCNNPlusPlus(PixelNetwork):
         blocks: residual blocks per scale, on the way down and on the way up.
         scales: how many times the grid is halved (the original: 2).
         dropout: share of units dropped in training.
-        context: F, numbers of the context (B, F), added in every block.
+        context: F, numbers of the context, (B, F) or (B, F, H, W), added in every block; on coarser
+            grids that of every second pixel, of every fourth and so on.
 
     Shape: x (B, C, H, W) → (B, P, H, W).
 
@@ -204,7 +220,6 @@ class PixelCNNPlusPlus(PixelNetwork):
     """
 
     whole_pixels = True
-    context_by_position = False
 
     @limited
     def __init__(
@@ -252,11 +267,11 @@ class PixelCNNPlusPlus(PixelNetwork):
         x = torch.cat([2 * x - 1, torch.ones_like(x[:, :1])], 1)
         v = _down(self.above(x))
         h = _down(self.above_too(x)) + _right(self.before(x))
-        vs, hs = [v], [h]
+        vs, hs, told = [v], [h], self.by_scale(context)
         for scale in range(self.scales + 1):
             for block_v, block_h in zip(self.down_v[scale], self.down_h[scale], strict=True):
-                v = block_v(v, None, context)
-                h = block_h(h, v, context)
+                v = block_v(v, None, told[scale])
+                h = block_h(h, v, told[scale])
                 vs.append(v)
                 hs.append(h)
             if scale < self.scales:
@@ -266,12 +281,18 @@ class PixelCNNPlusPlus(PixelNetwork):
         v, h = vs.pop(), hs.pop()
         for scale in reversed(range(self.scales + 1)):
             for block_v, block_h in zip(self.up_v[scale], self.up_h[scale], strict=True):
-                v = block_v(v, vs.pop(), context)
-                h = block_h(h, torch.cat([v, hs.pop()], 1), context)
+                v = block_v(v, vs.pop(), told[scale])
+                h = block_h(h, torch.cat([v, hs.pop()], 1), told[scale])
             if scale:
                 grid = self.grids[scale - 1]
                 v, h = self.double_v[scale - 1](v, grid), self.double_h[scale - 1](h, grid)
         return self.head(F.elu(h).movedim(1, -1)).movedim(-1, 1)
+
+    def by_scale(self, context: Tensor | None) -> list[Tensor | None]:
+        """The context on the grid of every scale."""
+        if context is None or context.ndim == 2:
+            return [context] * (self.scales + 1)
+        return [context[..., :: 2**scale, :: 2**scale] for scale in range(self.scales + 1)]
 
     def walk(self, rows: int, context: Tensor | None) -> Walk:
         return _PlusWalk(self, rows, context)
@@ -293,7 +314,7 @@ class _PlusWalk(Walk):
     """
 
     def __init__(self, network: PixelCNNPlusPlus, rows: int, context: Tensor | None) -> None:
-        self.network, self.rows, self.context = network, rows, context
+        self.network, self.rows, self.told = network, rows, network.by_scale(context)
         net, grids = network, network.grids
         weight = net.head.weight
         self.x = Cache(rows, grids[0], net.channels + 1, (1, 1, 1), weight)
@@ -405,6 +426,6 @@ class _PlusWalk(Walk):
     def _states(self, scales: list[list[GatedResidual]]) -> list[list[ResidualState]]:
         grids = self.network.grids
         return [
-            [block.state(self.rows, grid, self.context) for block in blocks]
-            for blocks, grid in zip(scales, grids, strict=True)
+            [block.state(self.rows, grid, told) for block in blocks]
+            for blocks, grid, told in zip(scales, grids, self.told, strict=True)
         ]

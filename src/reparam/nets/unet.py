@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from reparam.nets.condition import Beside
 from reparam.nets.conv import halvings
 
 STEM_ABOVE = 16  # sides above which 2 × 2 pixels are gathered first
@@ -27,6 +28,7 @@ class UNet(nn.Module):
         shape: (C, H, W) of images.
         width: channels of the finest grid; twice as many on the next, at most four times.
         moment: module from (t, c, kept) to what scales and shifts, (B, 4 · width).
+        given: shape of an image beside y, which c then is and which the first convolution sees.
 
     Shape: y (B, C, H, W), t (B,), c, kept (B,) → (B, C, H, W).
 
@@ -38,7 +40,13 @@ class UNet(nn.Module):
     torch.Size([2, 3, 17, 30])
     """
 
-    def __init__(self, shape: Sequence[int], width: int, moment: nn.Module) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int,
+        moment: nn.Module,
+        given: tuple[int, ...] | None = None,
+    ) -> None:
         super().__init__()
         channels, height, width_of_x = shape
         self.block = 2 if max(height, width_of_x) > STEM_ABOVE else 1
@@ -47,6 +55,7 @@ class UNet(nn.Module):
         widths = [min(2**i, WIDEST) * width for i in range(len(self.grids))]
         inputs, of_moment = channels * self.block**2, 4 * width
         self.first = nn.Conv2d(inputs, width, 3, padding=1)
+        self.beside = None if given is None else Beside(given, width, self.block)
         pairs = list(zip([width, *widths[:-1]], widths, strict=True))
         self.down = nn.ModuleList(Residual(a, b, of_moment) for a, b in pairs)
         self.halve = nn.ModuleList(nn.Conv2d(w, w, 3, stride=2, padding=1) for w in widths[:-1])
@@ -64,8 +73,11 @@ class UNet(nn.Module):
         self, y: Tensor, t: Tensor, c: Tensor | None = None, kept: Tensor | None = None
     ) -> Tensor:
         height, width = y.shape[2:]
-        moment = F.silu(self.moment(t, c, kept))
+        moment = F.silu(self.moment(t, None if self.beside is not None else c, kept))
         h = self.first(self._gathered(y))
+        if self.beside is not None and c is not None:
+            added = self.beside(c)
+            h = h + (added if kept is None else added * kept.to(added).view(-1, 1, 1, 1))
         seen = []
         for index, down in enumerate(self.down):
             if index:
@@ -99,6 +111,43 @@ class UNet(nn.Module):
             kernels = (p.numel() for p in layer.parameters() if p.ndim == 4)
             total += math.prod(grid) * sum(kernels)
         return total
+
+
+class Restorer(nn.Module):
+    """A ``UNet`` of an image beside an x of zeros, at no time.
+
+    Args:
+        shape: (C, H, W) of what is made.
+        width: channels of the finest grid.
+        given: shape of the image that it is made of.
+
+    Shape: c (B, *given) → (B, *shape).
+
+    >>> Restorer((3, 9, 8), 8, (4, 9, 8))(torch.zeros(2, 4, 9, 8)).shape
+    torch.Size([2, 3, 9, 8])
+    """
+
+    def __init__(self, shape: Sequence[int], width: int, given: tuple[int, ...]) -> None:
+        super().__init__()
+        if len(shape) != 3:
+            raise ValueError(f"network: unet needs images (C, H, W), got shape {tuple(shape)}")
+        self.shape = tuple(shape)
+        self.unet = UNet(shape, width, Constant(4 * width), given)
+
+    def forward(self, c: Tensor) -> Tensor:
+        x = c.new_zeros(c.shape[0], *self.shape)
+        return self.unet(x, c.new_zeros(c.shape[0]), c)
+
+
+class Constant(nn.Module):
+    """A moment that is the same at all times, and learned."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.value = nn.Parameter(torch.zeros(1, width))
+
+    def forward(self, t: Tensor, c: Tensor | None, kept: Tensor | None) -> Tensor:
+        return self.value.expand(t.shape[0], -1)
 
 
 class Residual(nn.Module):

@@ -13,7 +13,7 @@ from reparam import nets
 from reparam.config import TrainConfig
 from reparam.distributions.likelihoods import Bernoulli, Likelihood, Normal
 from reparam.distributions.priors import MixturePrior, Prior, StandardNormal
-from reparam.limits import Count, Limited, NonNegative, Positive
+from reparam.limits import Count, NonNegative, Positive
 from reparam.model import Space
 from reparam.models.aae import AdversarialAutoencoder
 from reparam.models.gan import GAN
@@ -26,6 +26,7 @@ from reparam.objectives.latent_penalties import CriticPrior
 from reparam.objectives.vae_gan import FeatureELBO
 from reparam.objectives.weightings import Beta
 from reparam.presets.autoencoders import AutoencoderOptions
+from reparam.presets.given import GivenOptions
 from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.vaes import LatentOptions, VAEOptions
 from reparam.space import ColumnKind
@@ -39,7 +40,7 @@ AVERAGED = TrainConfig(batch_size=64, betas=(0.0, 0.99), ema=0.999)
 
 
 @dataclass(frozen=True)
-class PlayerOptions(Limited):
+class PlayerOptions(GivenOptions):
     """The two networks of a generative adversarial network.
 
     Args:
@@ -63,7 +64,7 @@ class PlayerOptions(Limited):
         critic_lr: Positive,
     ) -> GAN:
         """The model of these networks."""
-        condition, shape = space if self.conditional else None, space.shape
+        condition, shape = self.seen(space, self.conditional), space.shape
         form = (self.hidden, self.network)
         generator = nets.decoder((self.latent_dim,), shape, shape, *form, condition=condition)
         critic = Critic(shape, *form, condition)
@@ -77,6 +78,7 @@ class PlayerOptions(Limited):
             dequantize,
             critic_lr,
             conditional=self.conditional,
+            given=self.degradation(space),
         )
 
 

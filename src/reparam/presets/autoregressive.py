@@ -6,25 +6,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from reparam.degradation import Degradation
 from reparam.distributions.autoregressive_likelihood import AutoregressiveLikelihood
 from reparam.distributions.channel_mixture import ChannelMixture
 from reparam.distributions.likelihoods import Likelihood
 from reparam.limits import Count, Limited, Share, Whole
 from reparam.model import Space
 from reparam.models.autoregressive import Autoregressive
+from reparam.models.conditional import context_space
 from reparam.models.vae import VAE
+from reparam.nets.condition import Surroundings
 from reparam.nets.masked import MADE, NADE
 from reparam.nets.pixelcnn import GatedPixelCNN, PixelCNN
 from reparam.nets.pixelcnnpp import PixelCNNPlusPlus
 from reparam.nets.pixelrnn import PixelRNN, Recurrence
 from reparam.nets.transformer import CausalTransformer
 from reparam.objectives.bounds import ELBO
+from reparam.presets.given import GivenOptions
 from reparam.presets.likelihoods import EntryOptions, PixelOptions
 from reparam.presets.registry import KINDS, PURE, Accepts, preset
 from reparam.presets.steps import QUICKER
 from reparam.presets.vaes import PixelVAEOptions
 
 FAMILY = "Autoregressive models"
+
+GIVEN_FEATURES = 32  # of every pixel, of what is given around it
 
 Inputs = Literal["numbers", "one-hot"]
 IMAGES = Accepts(vectors=False)
@@ -44,10 +50,33 @@ class ConditionOptions(Limited):
         self, space: Space, p_x: Likelihood, network: Callable[..., Any], **sizes: Any
     ) -> Autoregressive:
         """The model of a network that is made of shape, numbers per entry and sizes."""
+        given = self.degradation(space)
+        if given is not None:
+            return self._given(space, given, p_x, network, sizes)
         context = (space.attributes or space.classes or 0) if self.conditional else 0
         sizes |= {"columns": space.columns} if space.columns else {}
         made = network(space.shape, p_x.parameter_shape[0], **sizes, context=context)
         return Autoregressive(space, made, p_x, self.conditional)
+
+    def degradation(self, space: Space) -> Degradation | None:
+        """Of x, what is left of which the network is given; None: it is given nothing."""
+        return None
+
+    def _given(
+        self,
+        space: Space,
+        given: Degradation,
+        p_x: Likelihood,
+        network: Callable[..., Any],
+        sizes: dict[str, Any],
+    ) -> Autoregressive:
+        """Of images the network sees features of what is given, of vectors all of it."""
+        seen = context_space(space, given).given
+        assert seen is not None
+        features = Surroundings(seen, GIVEN_FEATURES) if space.is_image else None
+        context = space.dimension if features is None else GIVEN_FEATURES
+        made = network(space.shape, p_x.parameter_shape[0], **sizes, context=context)
+        return Autoregressive(space, made, p_x, self.conditional, given, features)
 
 
 @dataclass(frozen=True)
@@ -72,7 +101,12 @@ class AutoregressiveOptions(EntryOptions, ConditionOptions):
 
 
 @dataclass(frozen=True)
-class PixelModelOptions(PixelOptions, AutoregressiveOptions):
+class GivenConditionOptions(GivenOptions, ConditionOptions):
+    """What autoregressive models of images take, whatever their likelihood."""
+
+
+@dataclass(frozen=True)
+class PixelModelOptions(GivenOptions, PixelOptions, AutoregressiveOptions):
     """What autoregressive models of images take."""
 
 
@@ -205,7 +239,7 @@ def gated_pixel_cnn(
 )
 def pixel_cnn_plus_plus(
     space: Annotated[Space, Accepts(kinds=("binary", "levels"), vectors=False)],
-    options: ConditionOptions,
+    options: GivenConditionOptions,
     *,
     width: Count = 64,
     blocks: Count = 2,

@@ -19,6 +19,7 @@ from reparam.models.two_stage import TwoStage
 from reparam.nets import Network
 from reparam.nets.denoiser import denoiser
 from reparam.presets.autoencoders import AutoencoderOptions, ae
+from reparam.presets.given import GivenOptions
 from reparam.presets.registry import Accepts, preset
 from reparam.presets.second_stages import of_codes
 from reparam.presets.vaes import VAEOptions, vae
@@ -39,7 +40,7 @@ def averaged(space: Space) -> TrainConfig:
 
 
 @dataclass(frozen=True)
-class DiffusionOptions(Limited):
+class DiffusionOptions(GivenOptions):
     """What all diffusion models have.
 
     Args:
@@ -72,7 +73,7 @@ class DiffusionOptions(Limited):
         variance: ReverseVariance = "optimal",
     ) -> Diffusion:
         """The model of these parts, with a network by shape."""
-        condition = space if self.conditional else None
+        condition = self.seen(space, self.conditional)
         form = (self.network, self.width, self.hidden, self.blocks)
         network = denoiser(space.shape, *form, condition=condition)
         model = Diffusion(
@@ -85,6 +86,7 @@ class DiffusionOptions(Limited):
             None,
             self.conditional,
             self.drop_condition,
+            self.degradation(space),
         )
         with called("steps", "sampling_steps"):
             return model.through(self.choose(model.sampler))

@@ -16,6 +16,7 @@ from reparam.bijections.shape import even_sides
 from reparam.config import TrainConfig
 from reparam.limits import Limited, argument_help, convert, described, hints
 from reparam.model import Column, DataKind, Model, Space
+from reparam.presets.given import spelled
 from reparam.space import ColumnKind
 from reparam.wording import did_you_mean
 
@@ -40,8 +41,8 @@ class Accepts:
     one: bool = False  # whether vectors need to be of one entry
     least: int = 1  # the shortest side of images
 
-    def refusal(self, space: Space) -> str | None:
-        """Why ``space`` is not accepted; None if it is."""
+    def refusal(self, space: Space, given: bool = False) -> str | None:
+        """Why ``space`` is not accepted; None if it is. What is ``given`` of x is a condition."""
         if space.kind not in self.kinds:
             advice = self._other_kind(space)
             return f"{' or '.join(self.kinds)} data, got {space.kind}{advice}"
@@ -60,7 +61,7 @@ class Accepts:
             return f"images of {self.least} x {self.least} or more, got {height} x {width}"
         if self.one and space.dimension > 1:
             return f"vectors of one entry, got {space.dimension}"
-        if self.condition and space.classes is None and space.attributes is None:
+        if self.condition and not given and space.classes is None and space.attributes is None:
             return "data with labels or attributes, got none"
         return None
 
@@ -259,13 +260,17 @@ class Preset:
                 hint = did_you_mean(meant if meant in known else name, known)
                 valid = ", ".join(known)
                 raise ValueError(f"{name}: no parameter of {self.name}{hint}; it has {valid}")
-        return {name: known[name].check(value) for name, value in given.items()}
+        found = {name: known[name].check(value) for name, value in given.items()}
+        masks = (name for name in found if name.rpartition(".")[2] == "given" and found[name])
+        return found | {
+            name: spelled(found[name]) for name in masks
+        }  # what no file has to say again
 
     def __call__(self, space: Space, **parameters: object) -> Model:
-        refusal = self.accepts.refusal(space)
+        given = self.check(flat(parameters))
+        refusal = self.accepts.refusal(space, given=given.get("given") is not None)
         if refusal is not None:
             raise ValueError(f"{self.name}: expected {refusal}")
-        given = self.check(flat(parameters))
         values = {**self.defaults, **self.fixed, **given}
         shared = {}
         for argument, options in self.options.items():

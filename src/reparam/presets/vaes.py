@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -16,6 +16,7 @@ from reparam.bijections.masked_affine import MaskedAffine
 from reparam.bijections.planar import Planar, Radial
 from reparam.bijections.shape import Reverse
 from reparam.bijections.transforms import Spline
+from reparam.degradation import Degradation
 from reparam.distributions.likelihoods import Likelihood, Normal, Scale
 from reparam.distributions.posteriors import (
     DiagonalNormal,
@@ -41,6 +42,7 @@ from reparam.models.vae import VAE
 from reparam.nets.masked import MADE
 from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
 from reparam.objectives.weightings import Beta, Schedule, Weighting
+from reparam.presets.given import GivenOptions
 from reparam.presets.likelihoods import LikelihoodOptions, PixelOptions
 from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import small_steps
@@ -76,8 +78,16 @@ class NetworkOptions(Limited):
         more = self._options(space)
         return nets.decoder(inputs, outputs, space.shape, self.hidden, self.network, **more)
 
+    def degradation(self, space: Space) -> Degradation | None:
+        """Of x, what is left of which networks are given; None: they are given nothing."""
+        return None
+
+    def seen(self, space: Space, conditional: bool) -> Space | None:
+        """The space of the condition that networks see; None where there is none."""
+        return space if conditional else None
+
     def _options(self, space: Space) -> nets.Options:
-        return {"condition": space if self.conditional else None, "normalize": self.batch_norm}
+        return {"condition": self.seen(space, self.conditional), "normalize": self.batch_norm}
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,8 @@ class LatentOptions(NetworkOptions, CodeSize):
         encoder = self.encoder(space, q_z.parameter_shape)
         decoder = self.decoder(q_z.event_shape, p_x.parameter_shape, space)
         p_z = self.p_z(q_z, encoder, space)
-        return VAE(space, encoder, decoder, q_z, p_z, p_x, objective, self.conditional)
+        conditions = self.conditional, self.degradation(space)
+        return VAE(space, encoder, decoder, q_z, p_z, p_x, objective, *conditions)
 
     def q_z(self) -> Posterior:
         """The posterior over ``latent_dim`` dimensions, or as many categoricals."""
@@ -181,6 +192,11 @@ class VAEOptions(LikelihoodOptions, LatentOptions):
 
     def build(self, space: Space, objective: Objective) -> VAE:
         return self.compose(space, self.p_x(space), objective)
+
+
+@dataclass(frozen=True)
+class GivenVAEOptions(GivenOptions, VAEOptions):
+    """What a VAE takes that is conditional on a class, or on what is left of x."""
 
 
 @dataclass(frozen=True)
@@ -276,11 +292,14 @@ def sigma_vae(
     "cvae",
     paper="Sohn et al. 2015, Learning structured output representation",
     fixed={"conditional": True},
-    when="To draw examples of a class, or with given attributes.",
+    when="To draw examples of a class, with given attributes, or of what is left of them.",
 )
-def cvae(space: Annotated[Space, Accepts(condition=True)], options: VAEOptions) -> VAE:
-    """A VAE given labels or attributes y: p(x|z, y), q(z|x, y), p(z); its score is log p(x|y)."""
-    return options.build(space, ELBO())
+def cvae(space: Annotated[Space, Accepts(condition=True)], options: GivenVAEOptions) -> VAE:
+    """A VAE given y, labels, attributes or what is left of x: p(x|z, y), q(z|x, y), p(z).
+
+    Its score is log p(x|y).
+    """
+    return replace(options, conditional=options.given is None).build(space, ELBO())
 
 
 @preset(

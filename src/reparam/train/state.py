@@ -86,7 +86,7 @@ class Training:
         model.class_names = data.class_names if model.conditional else None
         if config.precision == "bfloat16":  # whose convolutions are fastest in this layout
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        c = condition(model, data.train)
+        c = None if model.space.given else condition(model, data.train)  # it is made of each batch
         self.batches = Batches(
             data.train, config.batch_size, config.seed, self.device, c, self.ranks, config.augment
         )
@@ -414,7 +414,7 @@ def validation_batches(
 ) -> Iterator[Batch]:
     """The rows of a part of a split in large batches, the last one as long as it is."""
     start, stop, _ = part.indices(len(split))
-    c = condition(model, split)
+    c = None if model.space.given else condition(model, split)
     for chosen in slices(start, stop, rows_at_once(model.space)):
         yield Batch(split.x[chosen].to(device), None if c is None else c[chosen].to(device))
 

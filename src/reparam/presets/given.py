@@ -1,0 +1,92 @@
+"""The option of presets whose networks are given what is left of x: its degradation."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from reparam.data.contents import ReadOptions
+from reparam.data.images.image_folders import read_image
+from reparam.degradation import MASKS, Degradation, degradation, mask_name
+from reparam.limits import Limited
+from reparam.model import Space
+from reparam.models.conditional import context_space
+
+WHITE = 127.5  # of 255: what is brighter is given
+
+
+@dataclass(frozen=True)
+class GivenOptions(Limited):
+    """What is given of x.
+
+    Args:
+        given: what is left of x and given: downscale:FACTOR, subsample:FACTOR, gray,
+            mask:FILE|square|half|random or blur:WIDTH, of which the model draws x; none: nothing.
+    """
+
+    given: str | None = None
+
+    def degradation(self, space: Space) -> Degradation | None:
+        """The degradation of such x; None where nothing is given."""
+        return None if self.given is None else degraded(self.given, space)
+
+    def seen(self, space: Space, conditional: bool) -> Space | None:
+        """The space of the condition that networks see; None where there is none."""
+        found = self.degradation(space)
+        if found is not None:
+            return context_space(space, found)
+        return space if conditional else None
+
+
+def degraded(given: str, space: Space) -> Degradation:
+    """The degradation of that name, of x of a space; masks of files are read.
+
+    Raises:
+        ValueError: mixed columns, or what ``degradation`` refuses.
+    """
+    if space.columns:
+        raise ValueError("given: expected images or vectors of one kind, got columns of several")
+    return degradation(spelled(given), space.shape)
+
+
+def spelled(given: str) -> str:
+    """The same with what the file of a mask says in place of its name: no file is needed then.
+
+    >>> spelled("downscale:2"), spelled("mask:half")
+    ('downscale:2', 'mask:half')
+    """
+    kind, _, value = given.partition(":")
+    if kind != "mask" or value in MASKS or ":" in value and not Path(value).exists():
+        return given
+    white, grays = white_pixels(Path(value))
+    if grays:
+        warnings.warn(
+            f"given: {value} has grays; what is brighter than {WHITE:g} of 255 is given",
+            stacklevel=2,
+        )
+    return mask_name(white)
+
+
+def white_pixels(path: Path) -> tuple[torch.Tensor, bool]:
+    """Which pixels (H, W) of an image are nearer to white than to black, and whether some are gray.
+
+    Raises:
+        ValueError: no image, or one of which it cannot be told or nothing is white.
+    """
+    contents = read_image(path, ReadOptions(background="black"))
+    pixels = torch.from_numpy(contents.splits["train"].x)[0].float().mean(0)
+    white = pixels > WHITE
+    lowest = contents.found.get("range", (0,))[0]
+    if lowest and not pixels.any():  # of more than 8 bits, its smallest value is read as black
+        raise ValueError(
+            f"mask: every value is {lowest:.10g}, which may be black or white in an image of more "
+            "than 8 bits; save it with 8"
+        )
+    if not white.any():
+        raise ValueError(
+            f"mask: nothing of it is white: its brightest is {pixels.max():.3g}, where white is 255"
+        )
+    return white, bool(((pixels > 0) & (pixels < 255)).any())
