@@ -53,7 +53,7 @@ ROWS = (
     ("checkpoint",),
     ("train", "evaluation", "use"),
     ("report",),
-    ("comparison", "comparison_defaults", "comparison_runs", "own_report"),
+    ("comparison", "comparison_defaults", "comparison_families", "comparison_runs", "own_report"),
     ("cli", "estimator", "explore"),
     ("__main__",),
 )

@@ -54,6 +54,7 @@ def write_page(
     seed: int = 0,
     reference: Mapping[str, Score] | None = None,
     notes: Sequence[str] = (),
+    families: bool = False,
 ) -> Path:
     """Write one self-contained HTML page about trained models.
 
@@ -66,6 +67,8 @@ def write_page(
         reference: what training rows score in place of samples (``reference_scores``): a row of the
             score table that is ranked with no model.
         notes: what else there is to say of the choice of models.
+        families: whether the page compares families, and so shows what they are and what is said
+            of them.
 
     Returns:
         The path.
@@ -88,7 +91,7 @@ def write_page(
     for entry in entries:
         if entry.model.space != data.space:
             raise ValueError(f"{entry.label}: expected {data.space}, got {entry.model.space}")
-    shown = Shown(data, entries, seed, reference or {})
+    shown = Shown(data, entries, seed, reference or {}, families)
     with evaluating([entry.model for entry in entries]):
         content = _content(shown)
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"

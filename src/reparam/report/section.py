@@ -76,12 +76,15 @@ class Shown:
         entries: the models, in the order in which they are listed.
         seed: of the examples chosen and of everything drawn.
         reference: what training rows score in place of samples.
+        families: whether the page compares families, and so shows what they are and what is said
+            of them.
     """
 
     data: Data
     entries: Sequence[TrainedModel]
     seed: int = 0
     reference: Mapping[str, Score] = field(default_factory=dict)
+    families: bool = False
 
     def of(self, role: type[Role]) -> Iterator[tuple[int, str, Role]]:
         """Index, label and model of those that are of a class."""

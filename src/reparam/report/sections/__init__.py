@@ -15,6 +15,8 @@ from reparam.report.sections import (
     denoising,
     entrywise,
     factors,
+    family_draws,
+    family_facts,
     filters,
     from_noise,
     guidance,
@@ -38,6 +40,7 @@ from reparam.report.sections import (
     sampled_images,
     sampling_steps,
     score_table,
+    taxonomy,
     training,
     training_strip,
     traversals,
@@ -45,6 +48,9 @@ from reparam.report.sections import (
 
 SECTIONS: tuple[Section, ...] = (
     score_table.SECTION,
+    taxonomy.SECTION,
+    family_facts.SECTION,
+    family_draws.SECTION,
     reconstructions.SECTION,
     index_maps.SECTION,
     reconstructed_rows.SECTION,
