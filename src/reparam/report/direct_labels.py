@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 SIZE = 8.5  # points
 WIDE, HIGH = 0.58, 1.25  # of a letter and of a line, in sizes
-DISTANCES = (7, 12, 19, 28, 38, 50)  # pixels between a point and its name
+DISTANCES = (8, 13, 20, 28, 38, 50)  # pixels between a point and its name
 ANGLES = 16
 LED = 12  # pixels, from which on a line leads to the point
-DOT = 5.0  # pixels around a point that nothing may cover
+DOT = 7.0  # pixels around a point that nothing may cover
 
 
 class Point(NamedTuple):

@@ -7,6 +7,7 @@ line in ``CLAIMS``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from reparam.data import Data
 from reparam.evaluation.modes import evaluating
@@ -14,7 +15,7 @@ from reparam.evaluation.scores import Score
 from reparam.report.claims import autoencoder_claims, density_claims, sampling_claims, vae_claims
 from reparam.report.claims.compared import Compared
 from reparam.report.claims.verdicts import Claim
-from reparam.report.trained import TrainedModel
+from reparam.report.trained import TrainedModel, short_names
 
 CLAIMS: tuple[Callable[[Compared], Claim], ...] = (
     autoencoder_claims.reconstruct_but_do_not_generate,
@@ -46,6 +47,8 @@ def claims_of(
         seed: of everything drawn for it.
         reference: what training rows score in place of samples.
     """
-    compared = Compared(data, entries, seed, reference or {})
+    names = short_names(entries)
+    named = [replace(e, label=name) for e, name in zip(entries, names, strict=True)]
+    compared = Compared(data, named, seed, reference or {})
     with evaluating([entry.model for entry in entries]):
         return tuple(claim(compared) for claim in CLAIMS)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from reparam.evaluation.quality_by_time import FEWEST_ROWS, QualityByTime
 from reparam.evaluation.reconstruction import laplacian_variance
 from reparam.evaluation.rows import subset
 from reparam.evaluation.samples import has_edges
-from reparam.evaluation.scores import Score, mean_score
+from reparam.evaluation.scores import Score
 from reparam.model import Generator, Model
 from reparam.report import queries
 from reparam.report.claims.roles import Role
@@ -27,6 +28,7 @@ from reparam.report.selection import rows_to_imitate
 from reparam.report.trained import TrainedModel
 
 MOST_ROWS = 300  # test rows that are measured for a claim, and draws
+NORMAL, OF_MEDIANS = 1.4826, 1.2533  # σ over the median deviation, errors of medians over means
 TIMED = 5  # times that something is done against the clock, after a first
 MOST_PASSED = 3 * 10**7  # entries of x through networks for what one claim measures of a model
 
@@ -107,14 +109,20 @@ def named(entry: TrainedModel, score: str) -> Named:
 
 
 def seconds(do: Callable[[], object], times: int = TIMED) -> Score:
-    """How long something takes on average, after a first time that warms up."""
+    """How long something takes in the median, after a first time that warms up.
+
+    The error is that of the median of so many, by their median deviation: a machine that does
+    something else for a while makes outliers.
+    """
     do()
     found = []
     for _ in range(times):
         start = time.perf_counter()
         do()
         found.append(time.perf_counter() - start)
-    return mean_score(torch.tensor(found, dtype=torch.float64), "s", "none")
+    middle = median(found)
+    deviation = NORMAL * median(abs(one - middle) for one in found)
+    return Score(middle, "s", times, "none", OF_MEDIANS * deviation / math.sqrt(times))
 
 
 def subsets(model: Model, data: Data, rows: int, seed: int) -> tuple[Split, Split]:

@@ -16,7 +16,7 @@ from reparam.report.colors import INK, model_color
 from reparam.report.direct_labels import Point, label_points
 from reparam.report.progress_of_training import seconds_to_most
 from reparam.report.section import Section, Shown
-from reparam.report.trained import TrainedModel
+from reparam.report.trained import short_names
 
 LIKELIHOOD, DISTANCE, SPEED = "log_likelihood", "frechet_distance", "samples_per_second"
 SIZE, ROW = (4.4, 3.3), 0.3  # inches of a scatter plot, and of a row of a dot plot
@@ -186,20 +186,6 @@ PLOTS: tuple[Callable[[Shown], TradeOff | None], ...] = (
 )
 
 
-def short_names(entries: Sequence[TrainedModel]) -> list[str]:
-    """The preset of each model, or its label where others are of the same preset.
-
-    >>> from reparam.model import Space
-    >>> from reparam.presets import build
-    >>> from reparam.train.history import History
-    >>> model = build("pca", Space((3,), "real"), latent_dim=1)
-    >>> short_names([TrainedModel("pca latent_dim=1", model, {}, History())])
-    ['pca']
-    """
-    presets = [str((e.model.recipe or {}).get("preset", e.label)) for e in entries]
-    return [p if presets.count(p) == 1 else e.label for p, e in zip(presets, entries, strict=True)]
-
-
 def _scatter(
     shown: Shown,
     title: str,
@@ -231,6 +217,8 @@ def _scatter(
             axis.plot(x.value, y.value, "o", ms=5.5, color=model_color(index))
         _scale(axis, across, up, found)
         axis.margins(0.16)
+        if across.score == "nearest_training":
+            axis.set_ylim(bottom=-0.1 * axis.get_ylim()[1])  # there are no shares below 0
         if lines is not None:
             rule = {"color": INK, "lw": 0.9, "ls": (0, (1, 2))}
             axis.axvline(lines[0], **rule)
@@ -257,6 +245,7 @@ def _error(score: Score) -> float:
 
 def _scale(axis: Any, across: Axis, up: Axis, found: Mapping[int, tuple[Score, Score]]) -> None:
     """Logarithms of speeds, and of distances that differ by an order of magnitude."""
+    axis.locator_params(nbins=6)
     values = list(zip(*((x.value, y.value) for x, y in found.values()), strict=True))
     for one, about, numbers in zip("xy", (across, up), values, strict=True):
         wide = about.score == DISTANCE and min(numbers) > 0
@@ -267,7 +256,7 @@ def _scale(axis: Any, across: Axis, up: Axis, found: Mapping[int, tuple[Score, S
 
 def _plain_numbers(one: Any, numbers: Sequence[float]) -> None:
     """Numbers as they are: powers would be set as mathematics."""
-    one.set_major_formatter("{x:g}")
+    one.set_major_formatter(lambda x, at: f"{x:,.0f}" if x >= 1 else f"{x:g}")
     one.set_minor_formatter("")
     if max(numbers) < 1e3 * min(numbers):
         one.get_major_locator().set_params(subs=(1.0, 2.0, 5.0))
