@@ -27,6 +27,7 @@ from .bijections.transforms import Transform as Transform
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .comparison import compare as compare
+from .comparison_tree import taxonomy as taxonomy
 from .config import TrainConfig as TrainConfig
 from .data import Data as Data
 from .data import Split as Split

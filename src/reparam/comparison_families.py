@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from reparam.batching import LARGEST_MLP_IMAGE, is_small
+from reparam.batching import is_small
 from reparam.comparison_defaults import default_models, refused_defaults
-from reparam.comparison_runs import Candidate, Given, OwnModel, candidate
+from reparam.comparison_runs import Candidate, FamilyEntry, Given, OwnModel, candidate
 from reparam.data import Data
 from reparam.model import Model, Space
-from reparam.presets import PRESETS, find_preset
-from reparam.presets.places import place_of_trained
+from reparam.presets import find_preset
+from reparam.presets.places import family_of, place_of_trained
 
 Asked = str | Model | Iterable[Given] | Mapping[str, Model] | None
 Candidates = list[Candidate | OwnModel]
@@ -130,7 +130,8 @@ def _families(space: Space, rows: int, counted: int | None) -> Iterator[Family]:
     yield Family(("gan",))
     yield Family(("rbm",) if space.kind == "binary" else ("ebm",))
     # As many random steps give samples about as good as all of them, which take ten times as long.
-    yield Family(("ddpm",), "sampling_steps=100 sampler=ddpm")
+    width = "width=16 " if space.is_image else ""  # of more channels there are too few steps
+    yield Family(("ddpm",), f"{width}sampling_steps=100 sampler=ddpm")
 
 
 def _components(space: Space, rows: int, counted: int | None) -> int:
@@ -143,18 +144,14 @@ def _of_indices(space: Space) -> str:
     if not space.is_image:
         return "codes=64 second_stage=made"
     small = "channels=32 second_stage=pixel-cnn generator.width=32 generator.layers=2"
-    return f"codes=64 {small}" if space.dimension <= LARGEST_MLP_IMAGE else small
+    return f"codes=64 {small}" if is_small(space) else small
 
 
-def families_json(models: Mapping[str, Model]) -> dict[str, Any]:
-    """Of every model its family and where it stands, for ``scores.json``; null: nowhere."""
-    return {
-        label: {"family": family_of(model), "place": place_of_trained(model)}
-        for label, model in models.items()
-    }
+def families_json(models: Mapping[str, Model]) -> dict[str, FamilyEntry]:
+    """The family of every model, and where it stands, for ``scores.json``."""
+    return {label: _entry(model) for label, model in models.items()}
 
 
-def family_of(model: Model) -> str | None:
-    """What the file of its preset calls the models in it; None of a model of your own."""
-    preset = PRESETS.get(str((model.recipe or {}).get("preset")))
-    return None if preset is None else preset.family
+def _entry(model: Model) -> FamilyEntry:
+    place = place_of_trained(model)
+    return {"family": family_of(model), "place": None if place is None else list(place)}

@@ -63,6 +63,17 @@ def place_of_trained(model: Model) -> Place | None:
     return own if (own == IMPLICIT) != (usual == IMPLICIT) else usual
 
 
+def family_of(model: Model) -> str | None:
+    """What the file of its preset calls the models in it; None of a model of your own.
+
+    >>> import reparam as rp
+    >>> family_of(rp.build("gan", rp.Space((4,), "real")))
+    'Adversarial models'
+    """
+    preset = PRESETS.get(str((model.recipe or {}).get("preset")))
+    return None if preset is None else preset.family
+
+
 def places() -> dict[str, Place | None]:
     """Where every preset stands, family by family.
 

@@ -16,6 +16,7 @@ from reparam.presets.registry import FAMILIES
 from reparam.report.colors import MODELS
 from reparam.report.numbers import number
 
+OWN = "Models of your own"  # a family that no preset is of
 WIDTH, MARGIN = 1180, 10
 LEFT = (0, 148, 294, 440)  # of the root and of the branches, by depth
 NODE, HALF = 112, 16  # width of a branch's box, and half its height

@@ -17,6 +17,8 @@ from reparam.model import (
     Model,
 )
 from reparam.presets import PRESETS, Preset
+from reparam.presets.places import family_of
+from reparam.report.family_tree import OWN
 from reparam.report.section import Section, Shown
 from reparam.report.trained import TrainedModel
 from reparam.train.collapse import has_indices
@@ -47,7 +49,7 @@ def build(shown: Shown) -> list[Facts]:
 def _facts(index: int, entry: TrainedModel) -> Facts:
     model, (name, _, settings) = entry.model, entry.label.partition(" ")
     preset = PRESETS.get(str((model.recipe or {}).get("preset")))
-    family = "A model of your own" if preset is None else preset.family
+    family = family_of(model) or OWN
     about = density(entry), latent(model), passes(model), players(model)
     return Facts(index, name, settings, family, formula(preset), *about)
 

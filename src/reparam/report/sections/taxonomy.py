@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from reparam.presets import PRESETS
-from reparam.presets.places import Place, place_of_trained
-from reparam.report.family_tree import Group, Leaf, family_tree, outline
+from reparam.presets.places import Place, family_of, place_of_trained
+from reparam.report.family_tree import OWN, Group, Leaf, family_tree, outline
 from reparam.report.section import Section, Shown
 
 
@@ -27,15 +26,9 @@ def build(shown: Shown) -> Taxonomy:
         if place is None:
             nowhere.append(index)
         else:
-            family = family_name(entry.model.recipe)
+            family = family_of(entry.model) or OWN
             leaves.append(Leaf(entry.label, family, place, entry.scores, index))
     return Taxonomy(family_tree(leaves, alone=False), outline(leaves), nowhere)
-
-
-def family_name(recipe: dict[str, object] | None) -> str:
-    """What the file of its preset calls the models in it."""
-    preset = PRESETS.get(str((recipe or {}).get("preset")))
-    return "Models of your own" if preset is None else preset.family
 
 
 SECTION: Section = Section(
