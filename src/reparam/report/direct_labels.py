@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 SIZE = 8.5  # points
-WIDE, HIGH = 0.58, 1.25  # of a letter and of a line, in sizes
+WIDE, HIGH = 0.62, 1.25  # of a letter and of a line, in sizes
 DISTANCES = (8, 13, 20, 28, 38, 50)  # pixels between a point and its name
 ANGLES = 16
 LED = 12  # pixels, from which on a line leads to the point
@@ -64,9 +64,9 @@ def label_points(figure: Figure, axis: Any, points: Sequence[Point]) -> None:
     scale = figure.dpi / 72
     places = places_of([p.name for p in points], at, inside, SIZE * scale)
     for point, (x, y), box in zip(points, at, places, strict=True):
-        middle = (box.left + box.right) / 2, (box.bottom + box.top) / 2
-        offset = ((middle[0] - x) / scale, (middle[1] - y) / scale)
-        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SIZE}
+        side, edge = _anchor(box, x)
+        offset = ((edge - x) / scale, ((box.bottom + box.top) / 2 - y) / scale)
+        style: dict[str, Any] = {"ha": side, "va": "center", "fontsize": SIZE}
         if _gap(box, x, y) > LED:
             line = {"arrowstyle": "-", "color": point.color, "lw": 0.6, "alpha": 0.7}
             style["arrowprops"] = line | {"shrinkA": 1, "shrinkB": 3}
@@ -79,6 +79,13 @@ def label_points(figure: Figure, axis: Any, points: Sequence[Point]) -> None:
             **style,
         )
         said.set_in_layout(False)
+
+
+def _anchor(box: Box, x: float) -> tuple[str, float]:
+    """By which side a name is held, the one towards its point: pages have letters of their own."""
+    if box.left >= x:
+        return "left", box.left
+    return ("right", box.right) if box.right <= x else ("center", (box.left + box.right) / 2)
 
 
 def places_of(
@@ -123,7 +130,7 @@ def _cost(
     box: Box, x: float, y: float, others: Sequence[Box], dots: Sequence[Box], inside: Box
 ) -> float:
     covered = sum(box.overlap(other) for other in others) + sum(box.overlap(dot) for dot in dots)
-    return 10 * covered + 4 * box.outside(inside) + 3 * _gap(box, x, y)
+    return 10 * covered + 8 * box.outside(inside) + 3 * _gap(box, x, y)
 
 
 def _gap(box: Box, x: float, y: float) -> float:

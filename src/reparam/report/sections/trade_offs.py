@@ -14,6 +14,7 @@ from reparam.evaluation.scores import Score, mark
 from reparam.report import plots
 from reparam.report.colors import INK, model_color
 from reparam.report.direct_labels import Point, label_points
+from reparam.report.numbers import number
 from reparam.report.progress_of_training import seconds_to_most
 from reparam.report.section import Section, Shown
 from reparam.report.trained import short_names
@@ -217,12 +218,11 @@ def _scatter(
             axis.plot(x.value, y.value, "o", ms=5.5, color=model_color(index))
         _scale(axis, across, up, found)
         axis.margins(0.16)
-        if across.score == "nearest_training":
-            axis.set_ylim(bottom=-0.1 * axis.get_ylim()[1])  # there are no shares below 0
         if lines is not None:
             rule = {"color": INK, "lw": 0.9, "ls": (0, (1, 2))}
             axis.axvline(lines[0], **rule)
             axis.axhline(lines[1], **rule)
+            axis.set_ylim(bottom=-0.12 * axis.get_ylim()[1])  # there are no shares below 0
         elif up.score == DISTANCE and DISTANCE in shown.reference:
             floor = shown.reference[DISTANCE].value
             axis.axhline(floor, color=INK, lw=0.9, ls=(0, (1, 2)))
@@ -256,10 +256,19 @@ def _scale(axis: Any, across: Axis, up: Axis, found: Mapping[int, tuple[Score, S
 
 def _plain_numbers(one: Any, numbers: Sequence[float]) -> None:
     """Numbers as they are: powers would be set as mathematics."""
-    one.set_major_formatter(lambda x, at: f"{x:,.0f}" if x >= 1 else f"{x:g}")
+    one.set_major_formatter(lambda x, at: _whole(x) if x >= 1 else f"{x:g}")
     one.set_minor_formatter("")
     if max(numbers) < 1e3 * min(numbers):
         one.get_major_locator().set_params(subs=(1.0, 2.0, 5.0))
+
+
+def _whole(value: float) -> str:
+    """As speeds are printed.
+
+    >>> _whole(1e6), _whole(20)
+    ('1 M', '20')
+    """
+    return number(Score(value, "", 0, "none"), SPEED)[0]
 
 
 def _dots(
