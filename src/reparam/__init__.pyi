@@ -117,7 +117,9 @@ from .models.energy import EnergyModel as EnergyModel
 from .models.flow import Flow as Flow
 from .models.gan import GAN as GAN
 from .models.gaussian_mixture import GaussianMixture as GaussianMixture
+from .models.multi_scale import MultiScaleAutoregressive as MultiScaleAutoregressive
 from .models.pca import PCA as PCA
+from .models.per_class import PerClass as PerClass
 from .models.rbm import RBM as RBM
 from .models.real_pca import RealPCA as RealPCA
 from .models.two_stage import TwoStage as TwoStage

@@ -6,6 +6,7 @@ from reparam.report.section import Section
 from reparam.report.sections import (
     bound_by_time,
     chains,
+    class_boundaries,
     code_bits,
     code_reach,
     code_tiles,
@@ -67,6 +68,7 @@ SECTIONS: tuple[Section, ...] = (
     sampled_columns.SECTION,
     line.SECTION,
     plane.SECTION,
+    class_boundaries.SECTION,
     sampling_steps.SECTION,
     judged.SECTION,
     column_rows.SECTION,
