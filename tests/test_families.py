@@ -253,6 +253,9 @@ def test_trained_leaves_carry_their_numbers_with_their_marks():
     assert {"≥ −86.12", "± 0.41", "4.05", "± 0.30", "98 k"} <= set(found)
     assert any(text.startswith("vae <b> latent_dim=2") for text in found)  # escaped, and read back
     assert not any(text.split(" · ")[0] == "vae" for text in found)  # not among the untrained
+    given = {"conditional_log_likelihood": scores["log_likelihood"]}
+    cvae = Leaf("cvae", "Variational autoencoders", VARIATIONAL, given)
+    assert "x|c ≥ −86.12" in texts(family_tree([cvae]))  # not comparable with log p(x)
     gan = Leaf("gan", "Adversarial models", IMPLICIT, {})
     assert texts(family_tree([gan])).count("—") == 3
 

@@ -288,16 +288,21 @@ def _leaf(leaf: Leaf, y: float) -> Iterator[str]:
             yield from _number(*known, right, y)
 
 
+def _sign(score: Score, name: str) -> str:
+    """=, ≥, ≤ or ≈, and before it whether the number is of x given its condition."""
+    return ("x|c " if name.startswith("conditional") else "") + mark(score, name)
+
+
 def _printed(score: Score, name: str) -> str:
     """Mark, value and error in one line."""
     value, error = number(score, name)
-    return f"{mark(score, name)} {value}".strip() + (f" ± {error}" if error else "")
+    return f"{_sign(score, name)} {value}".strip() + (f" ± {error}" if error else "")
 
 
 def _number(score: Score, name: str, right: float, y: float) -> Iterator[str]:
     """The value with its mark, ending where all end, and behind it, in small, its error."""
     value, error = number(score, name)
-    sign = mark(score, name)
+    sign = _sign(score, name)
     before = f'<tspan class="mark">{sign} </tspan>' if sign else ""
     yield f'<text class="number" x="{right}" y="{y:.1f}">{before}{value}</text>'
     if error:
