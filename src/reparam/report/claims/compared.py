@@ -75,12 +75,16 @@ class Compared:
         return None if n < FEWEST_ROWS else QualityByTime(self.data, n, self.seed)
 
     def distance(self, x: Tensor) -> Score | None:
-        """The Fréchet distance of as many rows from test rows."""
-        if self.quality is None or not bool(x.isfinite().all()):
+        """The Fréchet distance of rows from as many test rows; None where these are too few."""
+        n = 0 if self.quality is None else min(len(x), self.quality.n)
+        finite = bool(x.isfinite().all()) or self.data.space.columns is not None
+        if self.quality is None or n < FEWEST_ROWS or not finite:
             return None
-        features, real = self.quality.features(x), self.quality.real
+        features, real = self.quality.features(x[:n]), self.quality.real[:n]
+        if not features.isfinite().all():
+            return None
         found = frechet_distance(features, real), frechet_error(features, real)
-        return Score(found[0], "squared feature deviations", len(x), "test", found[1])
+        return Score(found[0], "squared feature deviations", n, "test", found[1])
 
     @property
     def has_edges(self) -> bool:

@@ -15,7 +15,7 @@ from reparam.batching import cost
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Difference, Score, difference, mean_score
 from reparam.evaluation.shifted import Told, shifted_images, told_apart
-from reparam.model import Density, Encoder, Generator
+from reparam.model import Density, Encoder, Generator, Model
 from reparam.report.claims import roles
 from reparam.report.claims.compared import MOST_PASSED, Compared, named, seconds
 from reparam.report.claims.verdicts import (
@@ -170,15 +170,15 @@ def _worse(c: Compared) -> Part:
     return exceeds(sentence, DISTANCE, named(flow, DISTANCE), named(gan, DISTANCE))
 
 
+def _density(model: Model) -> bool:
+    return isinstance(model, Density)
+
+
 def not_rank_samples(c: Compared) -> Claim:
     """Against pairs of models: one that is likelier and farther from the data is enough."""
     sentence = "Likelihood does not rank samples."
     said = "Of two densities the likelier one draws samples that are farther from the data."
-    found = [
-        e
-        for e in c.entries
-        if isinstance(e.model, Density) and {LIKELIHOOD, DISTANCE} <= e.scores.keys()
-    ]
+    found = [e for e in c.of(_density) if {LIKELIHOOD, DISTANCE} <= e.scores.keys()]
     if len(found) < 2:
         return Claim(7, sentence, [lacking(said, *("vae", "ddpm")[len(found) :])])
     pairs = [(pair, *_order(*pair)) for pair in combinations(found, 2)]
@@ -222,7 +222,7 @@ def fail_to_flag(c: Compared) -> Claim:
     if not c.data.space.is_image:
         reason = "blank, thinned and inverted rows are made of images"
         return Claim(8, sentence, [untold(f"{said}.", reason)], some=True)
-    densities = [e for e in c.entries if isinstance(e.model, Density)]
+    densities = list(c.of(_density))
     if not densities:
         return Claim(8, sentence, [lacking(f"{said}.", "vae")], some=True)
     parts = [_flags(f"{said} to {e.label}.", c, e.model) for e in densities]  # type: ignore[arg-type]
