@@ -6,7 +6,7 @@ import colorsys
 
 import numpy as np
 
-HUES = 10
+HUES, LUMA = 10, 0.45
 
 
 def colored_digits(rows: int = 1797, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -22,8 +22,9 @@ def colored_digits(rows: int = 1797, seed: int = 0) -> tuple[np.ndarray, np.ndar
     chosen = generator.permutation(len(found.images))[:rows]
     hues = generator.integers(0, HUES, len(chosen))
     colors = np.array([colorsys.hsv_to_rgb(hue / HUES, 1.0, 1.0) for hue in range(HUES)])
-    luma = colors @ (0.299, 0.587, 0.114)
-    colors *= luma.min() / luma[:, None]  # equally bright, so that gray says nothing of them
+    luma = (colors @ (0.299, 0.587, 0.114))[:, None]
+    pale, dark = colors + (1 - colors) * (LUMA - luma) / (1 - luma), colors * LUMA / luma
+    colors = np.where(luma < LUMA, pale, dark)  # equally bright: gray says nothing of them
     images = found.images[chosen, None] / 16 * colors[hues][:, :, None, None]
     return (
         np.round(255 * images).astype(np.uint8),

@@ -21,7 +21,7 @@ def test_gray_tells_nothing_of_hues():
     gray = given(torch.from_numpy(x).double())[:, 0]
     brightest = gray.flatten(1).amax(1)
     means = [brightest[torch.from_numpy(hues == hue)].mean().item() for hue in range(HUES)]
-    # The dimmest hue is as bright as blue, 0.114 · 255 = 29; each is rounded to whole bytes.
+    # Every color is rounded to whole bytes.
     assert max(means) - min(means) < 1
     assert set(hues.tolist()) == set(range(HUES))
     again, _, _ = colored_digits()

@@ -181,7 +181,7 @@ def asked_condition(
 ) -> Tensor | None:
     """n times the condition that was asked for; None: drawn, or the model takes none."""
     by_attributes = model.conditional and model.space.attributes is not None
-    if label is not None and not model.conditional:
+    if label is not None and not model.conditional and model.class_frequencies is None:
         raise ValueError("label: the model is not conditional; leave it out")
     if label is not None and by_attributes:
         raise ValueError("label: the model is conditional on attributes; give --attribute")

@@ -24,6 +24,7 @@ from reparam.cli import (
     look,
     paths,
     train,
+    tree,
     use,
     vary,
 )
@@ -75,6 +76,7 @@ GROUPS = {
         look.evaluate,
         train.compare,
         disentangle.disentangle,
+        tree.taxonomy,
     ),
     "Use a run": (
         use.sample,
