@@ -243,7 +243,8 @@ def restoration_quality(
     Returns:
         ``restoration_mse`` and ``restoration_psnr`` of single draws, ``restoration_mean_mse`` and
         ``restoration_mean_psnr`` of the mean of the draws of an example, ``consistency``,
-        ``spread``, ``coverage`` by 19 draws or more, and of images of red, green and blue the errors of their color.
+        ``spread``, ``coverage`` by 19 draws or more, and of images of red, green and blue the
+        errors of their color.
 
     Raises:
         ValueError: a model that is not given anything, or a function without a degradation.
