@@ -89,6 +89,8 @@ from .evaluation.disentanglement import mig_ceiling as mig_ceiling
 from .evaluation.disentanglement import modularity as modularity
 from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
+from .evaluation.prior_draws import WeightedLogProb as WeightedLogProb
+from .evaluation.prior_draws import prior_log_prob as prior_log_prob
 from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
 from .inspection import Filters as Filters

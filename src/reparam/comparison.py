@@ -44,6 +44,7 @@ from reparam.lock import InUse, locked
 from reparam.model import Density, Generator, Keeps, Model, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.report import TrainedModel, write_page
+from reparam.report.claims import Claim, claims_of
 from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
@@ -86,6 +87,7 @@ class Comparison:
             are generators.
         notes: which models were left out of those that are trained by default, and why.
         families: whether it is one of families.
+        claims: what is said of families, with verdicts.
     """
 
     data: Data
@@ -94,6 +96,7 @@ class Comparison:
     reference: Scores = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     families: bool = False
+    claims: tuple[Claim, ...] = ()
 
     def __repr__(self) -> str:
         names = listed([entry.label for entry in self.entries])
@@ -104,6 +107,8 @@ class Comparison:
         scores = {entry.label: dict(entry.scores) for entry in self.entries}
         content = scores_json(self.data, scores, self.reference)
         models = {entry.label: entry.model for entry in self.entries}
+        if self.families:
+            content["claims"] = [claim.to_json() for claim in self.claims]
         return content | ({"families": families_json(models)} if self.families else {})
 
 
@@ -340,6 +345,8 @@ def _finish(
     generators = any(isinstance(entry.model, Generator) for entry in entries)
     reference = reference_scores(data, seed=work[0].config.seed) if generators else {}
     about: dict[str, Any] = {"reference": reference, "notes": notes, "families": families}
+    if families:
+        about["claims"] = claims_of(data, entries, reference=reference)
     comparison = Comparison(data, tuple(entries), **about)
     if entries:
         write_page(folder / REPORT_FILE, data, entries, **about)
