@@ -82,24 +82,27 @@ def latent(model: Model) -> str:
     if not isinstance(model, Coded):
         codec = model.as_codec()
         return "none" if codec is None else f"{_size(codec)}, by a solver"
-    size = _size(model)
     if not isinstance(model, Encoder):
-        return f"{size}, from z to x alone"
-    return size
+        return f"{_amount(model)}, from z to x alone"
+    return _size(model)
 
 
 def _size(model: Coded) -> str:
+    """How much a code holds, and whether that is as much as x does."""
+    layers = model.layers if isinstance(model, LatentVariable) else ()
+    size = f"{_amount(model)} in {len(layers)} layers" if len(layers) > 1 else _amount(model)
+    as_large = model.code_space.dimension == model.space.dimension
+    return f"{size}, as many as x has" if as_large else size
+
+
+def _amount(model: Coded) -> str:
     """How many numbers, indices or bits a code holds."""
     space = model.code_space
     n = space.dimension
     if isinstance(model, Encoder) and has_indices(model):
         return f"{n} {'index' if n == 1 else 'indices'} of {space.level_count}"
     one, many = ("bit", "bits") if space.kind == "binary" else ("number", "numbers")
-    size = f"{n} {one if n == 1 else many}"
-    layers = model.layers if isinstance(model, LatentVariable) else ()
-    if len(layers) > 1:
-        size += f" in {len(layers)} layers"
-    return f"{size}, as many as x has" if n == model.space.dimension else size
+    return f"{n} {one if n == 1 else many}"
 
 
 def passes(model: Model) -> str:
