@@ -23,6 +23,7 @@ from reparam.cli import (
     explore,
     look,
     paths,
+    restore,
     train,
     use,
     vary,
@@ -83,6 +84,7 @@ GROUPS = {
         code_files.decode,
         denoise.denoise,
         complete.complete,
+        restore.restore,
         anomaly.anomaly,
     ),
     "Edit and classify": (

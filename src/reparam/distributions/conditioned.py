@@ -54,9 +54,8 @@ def groups_of(given: Degradation) -> Groups | None:
     True
     """
     sums, entries = math.prod(given.given), math.prod(given.shape)
-    like = {"dtype": torch.float64, "device": given.known.device}
-    ones = torch.ones(1, *given.given, **like)
-    numbers = torch.arange(1, sums + 1, **like).view(1, *given.given)
+    ones = torch.ones(1, *given.given, dtype=torch.float64, device=given.known.device)
+    numbers = ones.flatten().cumsum(0).view_as(ones)  # 1, 2, …
     weight = given.adjoint(ones).flatten()
     # Of an entry that is part of one sum alone Aᵀ gives the number of that sum, times its weight.
     part = torch.where(weight == 0, 0, given.adjoint(numbers).flatten() / weight).round().long()
@@ -70,7 +69,9 @@ def groups_of(given: Degradation) -> Groups | None:
     counts = torch.bincount(part, minlength=sums + 1)
     order = part.argsort(stable=True)[counts[0] :]  # without those that are part of none
     chosen = part[order] - 1
-    place = torch.arange(len(order), device=order.device) - (counts[1:].cumsum(0) - counts[1:])[chosen]
+    place = (
+        torch.arange(len(order), device=order.device) - (counts[1:].cumsum(0) - counts[1:])[chosen]
+    )
     members = order.new_full((sums, max(1, int(counts[1:].max()))), -1)
     weights = x.new_zeros(members.shape)
     members[chosen, place], weights[chosen, place] = order, weight[order]

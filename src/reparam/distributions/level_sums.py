@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from reparam import numerics
 from reparam.degradation import Degradation
@@ -197,9 +195,7 @@ def _convolved(left: Tensor, right: Tensor, deep: bool) -> Tensor:
     return found.log() + tops[0] + tops[1]
 
 
-def _at_the_top(
-    parts: Tensor, window: _Window, uniform: Tensor | None
-) -> tuple[Tensor, Tensor]:
+def _at_the_top(parts: Tensor, window: _Window, uniform: Tensor | None) -> tuple[Tensor, Tensor]:
     """The sum of each group, (R, M), drawn among those in its window, and the log of all of these.
 
     Args:

@@ -167,7 +167,8 @@ def why_not_restored(model: Model, given: Degradation) -> str | None:
     if selects(given):
         return why_not(model) or _out_of_order(model, given)
     if isinstance(model, LatentVariable):
-        why = why_no_chains(model) or _why_no_draw(model, given)
+        indices = "its codes are indices" if model.code_space.kind == "levels" else None
+        why = indices or why_no_chains(model) or _why_no_draw(model, given)
         return why and f"{name} does not restore {_short(given)}, as {why}; {train}, or use ddpm"
     if isinstance(model, Generator) and model.from_noise is not None and model.from_noise.restores:
         return None
@@ -176,7 +177,10 @@ def why_not_restored(model: Model, given: Degradation) -> str | None:
             f"{name} draws entry by entry, and sees no {_short(given)} that it was not trained "
             f"for; {train}, or use vae or ddpm"
         )
-    return f"{name} restores only what it was trained for; use vae or ddpm, or {train}: cvae, …"
+    return (
+        f"{name} does not restore {_short(given)}; use vae or ddpm, or train cvae, gated-pixel-cnn "
+        f"or ddpm with given={_short(given)}"
+    )
 
 
 def _out_of_order(model: Model, given: Degradation) -> str | None:
@@ -333,12 +337,16 @@ def _in_parts(
 ) -> Tensor:
     """So many draws of each y, (B, draws, *shape), as many at a time as memory allows."""
     rows = len(y) * draws
-    most = draws_at_once(model.space, model.anchor.device)
-    most = min(most, max(1, TABLES // (model.space.dimension * (model.space.level_count or 1))))
-    if numerics.noise_is_by_example():
-        most = rows  # there is noise for all of them together
+    # There is noise for all of them together, where it is that of each example.
+    most = rows if numerics.noise_is_by_example() else at_once(model)
     whole = [None if t is None else t.repeat_interleave(draws, 0) for t in (y, *others)]
     parts = [
         drawn(*(None if t is None else t[part] for t in whole)) for part in slices(0, rows, most)
     ]
     return torch.cat(parts).unflatten(0, (len(y), draws))
+
+
+def at_once(model: Model) -> int:
+    """Draws together: fewer where tables of many levels are kept of each."""
+    most = draws_at_once(model.space, model.anchor.device)
+    return min(most, max(1, TABLES // (model.space.dimension * (model.space.level_count or 1))))
