@@ -186,7 +186,7 @@ class Undoing:
         """At most ``RESTORING`` steps, each done ``RESAMPLINGS`` times."""
         model = self.model
         units, times = model.units, model.schedule.times or RESTORING
-        like = units.low.to(y).expand(len(y), *model.space.shape)
+        like = units.low.new_empty(len(y), *model.space.shape)
 
         def consistent(x: Tensor) -> Tensor:
             return units(given.consistent(units.mean(x), y), middle=True)[0].to(x)

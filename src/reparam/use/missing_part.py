@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import draws_at_once, slices
+from reparam.conditions import refuse_unsaid
 from reparam.model import Completer, Encoder, LatentVariable, Model, positive_count
 from reparam.space import as_tensor, check_mask, check_shape, trusted
 from reparam.use.latent_chains import CompletingChains, LatentChains
@@ -86,6 +87,7 @@ def complete(
         x = x.double()  # whole numbers that float32 would round
     given = mask.to(x.device).expand_as(x)
     given = given & ~x.isnan() if model.takes_missing else given
+    refuse_unsaid(model.space, c)
     known, c = model.prepare(torch.where(given, x, unseen(model)), c)
     return rest(model, x, known, given, c, draws, steps, generator)
 
