@@ -107,7 +107,11 @@ def closed_form(given, mean, variance, y):
     log_det = values[values > 1e-12 * values.max()].log().sum()
     evidence = -0.5 * (left @ torch.linalg.pinv(cover, rtol=1e-12) @ left + log_det)
     mean = mean.flatten() + gain @ left
-    return mean, torch.diag(variance.flatten()) - gain @ a @ torch.diag(variance.flatten()), evidence
+    return (
+        mean,
+        torch.diag(variance.flatten()) - gain @ a @ torch.diag(variance.flatten()),
+        evidence,
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 @torch.no_grad()
-def toy_vae(space, scale=1.0, **options):
+def toy_vae(space, scale=0.7, **options):
     """A VAE of a code of one number with random weights, so that q(z|x) is not the truth."""
     model = rp.build("vae", space, latent_dim=1, hidden=(6,), **options).double()
     generator = seeded(7)
@@ -56,9 +56,9 @@ def test_chains_have_the_enumerated_conditional(kind, levels, options, within):
     law, prior = model.likelihood(z).by_entry, model.prior().log_prob(z)
     rows = [law.log_prob(x.expand(len(z), 1, 2, 3)) + prior for x in possible]
     truth = torch.stack(rows).logsumexp(1).softmax(0) * DRAWS
-    options = {"draws": DRAWS, "steps": 60, "within": within, "generator": seeded()}
+    options = {"draws": DRAWS, "steps": 100, "within": within, "generator": seeded()}
     found = rp.restore(model, y, "downscale:2", **options)
-    assert found.how == "by chains" and found.steps == 60
+    assert found.how == "by chains" and found.steps == 100
     assert 0.02 < found.acceptance < 0.99  # q is not the truth
     counts = (found.x[0][:, None] == possible).flatten(2).all(2).sum(0)
     assert counts.sum() == DRAWS  # each is one of which y is left

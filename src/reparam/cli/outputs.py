@@ -210,8 +210,7 @@ def beside_draws(split: Split, record: DataRecord, draws: int) -> dict[str, Arra
 
 
 def conditions(c: Tensor | None, record: DataRecord) -> dict[str, Array]:
-    """The condition of each sample: its class by name, its attributes by theirs, or what is given.
-    """
+    """The condition of each sample: its class or attributes by name, or what is given."""
     if c is None:
         return {}
     if record.space.given is not None:

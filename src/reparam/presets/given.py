@@ -79,7 +79,8 @@ def white_pixels(
         remedy: what to do where none is white.
 
     Raises:
-        ValueError: no image, one of another size, or one of which it cannot be told or nothing is white.
+        ValueError: no image, one of another size, or one of which nothing is white or it cannot
+            be told.
     """
     contents = read_image(path, ReadOptions(background="black"))
     pixels = torch.from_numpy(contents.splits["train"].x)[0].float().mean(0)
