@@ -94,6 +94,19 @@ def test_files_of_8_bits_say_the_same_as_arrays(reparam, runs, tmp_path):
     assert (a["x"] == b["x"]).all() and not (a["given"] == b["given"]).all()
 
 
+def test_gray_files_become_colors(reparam, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (40, 3, 6, 6), np.uint8)
+    np.save(tmp_path / "colors.npy", x)
+    words = ["latent_dim=2", "hidden=8", "given=gray", "--epochs", 1, "-o", tmp_path / "run"]
+    succeed("fit", "cvae", tmp_path / "colors.npy", *words)
+    source = images(tmp_path / "in", [(6, 6), (6, 6)])
+    code, _, error = reparam("restore", tmp_path / "run", source, "-o", f"{tmp_path}/out/")
+    assert code == 0, error
+    with Image.open(tmp_path / "out" / "photo-1.png") as image:
+        assert image.mode == "RGB" and image.size == (6, 6)
+    assert reparam("restore", tmp_path / "run", "-n", 2, "-o", tmp_path / "x.png")[0] == 0
+
+
 def test_a_mask_of_a_file_is_a_completion(reparam, runs, tmp_path):
     mask = np.full((8, 8), 255, np.uint8)
     mask[4:] = 0

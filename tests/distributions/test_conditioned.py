@@ -10,6 +10,7 @@ from reparam.degradation import degradation
 from reparam.distributions import level_sums
 from reparam.distributions.conditioned import NormalImage, NormalSums, groups_of
 from reparam.distributions.densities import NormalDensity
+from reparam.distributions.level_solutions import LevelSolutions
 from reparam.distributions.level_sums import LevelSums
 from reparam.distributions.masses import CategoricalMass, DiscretizedNormalMass
 
@@ -40,11 +41,14 @@ def levels_case(name, shape, levels, seed=0):
         ("downscale:3", (5,), 4, 0.5),  # several sums for each y
         ("gray", (4, 1, 2), 3, 0.0),
         ("subsample:2", (5,), 3, 0.0),  # entries that no y says anything of
+        ("gray", (3, 1, 2), 4, 0.0),  # three weights, of which 0.5 says little
+        ("gray", (3, 1, 2), 4, 0.5),
     ],
 )
 def test_draws_and_evidence_are_those_of_the_sum_over_all_levels(name, shape, levels, within):
     law, y, every, given = levels_case(name, shape, levels)
-    found = LevelSums(given, y.expand(DRAWS, *y.shape[1:]), groups_of(given), levels, within)
+    kind = LevelSolutions if given.name == "gray" and shape[0] == 3 else LevelSums
+    found = kind(given, y.expand(DRAWS, *y.shape[1:]), groups_of(given), levels, within)
     x, evidence = found.draw(law.repeat(DRAWS), seeded(5))
     possible = ((given(every) - y).abs() <= within + 1e-9).flatten(1).all(1)
     log_p = law.repeat(len(every)).log_prob(every)[possible]
@@ -56,7 +60,28 @@ def test_draws_and_evidence_are_those_of_the_sum_over_all_levels(name, shape, le
     rare = expected < 5  # together, as the statistic is no χ² of rare cells
     pooled = [torch.cat([v[~rare], v[rare].sum()[None]]) for v in (counts, expected)]
     pooled = [v[pooled[1] > 0] for v in pooled]
-    assert len(pooled[0]) > 2 and stats.chisquare(*pooled).pvalue > 1e-4
+    if possible.sum() == 1:  # of few levels the three weights say all
+        assert kind is LevelSolutions and within == 0
+    else:
+        assert len(pooled[0]) > 2 and stats.chisquare(*pooled).pvalue > 1e-4
+
+
+def test_colors_are_drawn_among_those_of_a_luma():
+    """Of 256 levels: as many as a count over all colors finds, in float32 as well."""
+    given = degradation("gray", (3, 1, 1))
+    color = torch.tensor([120.0, 77.0, 201.0]).view(1, 3, 1, 1)
+    y = given(color.float())
+    found = LevelSolutions(given, y, groups_of(given), 256)
+    every = torch.cartesian_prod(*[torch.arange(256)] * 3)
+    whole = every @ torch.tensor([299, 587, 114])
+    same = every[whole == 299 * 120 + 587 * 77 + 114 * 201]
+    assert len(same) > 50 and found.solutions.shape == (1, len(same), 3)
+    assert {*map(tuple, found.solutions[0].tolist())} == {*map(tuple, same.tolist())}
+    with pytest.raises(ValueError, match="y: row 0 has 0.5 at .* leaves of no whole numbers"):
+        LevelSolutions(given, torch.full((1, 1, 1, 1), 0.5), groups_of(given), 256)
+    wide = degradation("gray", (3, 16, 16))
+    with pytest.raises(ValueError, match="colors are left; give y as it was, not rounded, or tr"):
+        LevelSolutions(wide, torch.full((1, 1, 16, 16), 99.0), groups_of(wide), 256, within=0.5)
 
 
 def test_probabilities_that_underflow_are_added_in_logs(monkeypatch):

@@ -68,6 +68,17 @@ def test_chains_have_the_enumerated_conditional(kind, levels, options, within):
     assert stats.chisquare(*pooled).pvalue > 1e-4
 
 
+def test_colors_are_drawn_of_which_the_gray_is_left_bit_for_bit():
+    space = Space((3, 2, 2), "levels", 256)
+    model = rp.build("vae", space, latent_dim=2, hidden=(4,), seed=0).eval()
+    x = torch.randint(256, (2, 3, 2, 2), generator=seeded()).float()
+    y = degradation("gray", space.shape)(x)
+    found = rp.restore(model, y, "gray", draws=2, steps=5, generator=seeded())
+    assert found.how == "by chains" and (found.x == found.x.round()).all()
+    left = degradation("gray", space.shape)(found.x[:, 1].double())
+    assert (left - degradation("gray", space.shape)(x.double())).abs().max() < 1e-9
+
+
 def test_a_single_step_is_not_enough():
     """The test above can fail: few steps after the start have another distribution."""
     model = toy_vae(Space((1, 2, 3), "binary"), scale=2.0)

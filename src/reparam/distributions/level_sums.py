@@ -215,7 +215,7 @@ def _at_the_top(parts: Tensor, window: _Window, uniform: Tensor | None) -> tuple
     by_sum = torch.stack(values, 2)
     chosen = window.first
     if uniform is not None and width > 1:
-        chosen = chosen + _drawn(by_sum, uniform)
+        chosen = chosen + draw_index(by_sum, uniform)
     return chosen, by_sum.logsumexp(2)
 
 
@@ -233,11 +233,11 @@ def _pairs(left: Tensor, right: Tensor, sums: Tensor) -> Tensor:
 
 def _halved(left: Tensor, right: Tensor, sums: Tensor, uniform: Tensor) -> Tensor:
     """Sums of the two parts of each, side by side: (R, M, P) become (R, M, 2 P)."""
-    of_left = _drawn(_pairs(left, right, sums), uniform)
+    of_left = draw_index(_pairs(left, right, sums), uniform)
     return torch.stack([of_left, sums - of_left], 3).flatten(2)
 
 
-def _drawn(logits: Tensor, uniform: Tensor) -> Tensor:
+def draw_index(logits: Tensor, uniform: Tensor) -> Tensor:
     """Indices drawn with probabilities softmax(logits) in the last dimension."""
     shares = logits.softmax(-1).cumsum(-1)
     # Of the last digit of the noise nothing is left that could reach beyond what is possible.

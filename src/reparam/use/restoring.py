@@ -17,10 +17,12 @@ from reparam.degradation import Degradation
 from reparam.distributions.conditioned import (
     MOST_ROWS,
     Conditioned,
+    Groups,
     NormalImage,
     NormalSums,
     groups_of,
 )
+from reparam.distributions.level_solutions import LevelSolutions
 from reparam.distributions.level_sums import LevelSums
 from reparam.model import Completer, Generator, LatentVariable, Model, positive_count
 from reparam.presets.given import degraded
@@ -208,10 +210,18 @@ def _why_no_draw(model: LatentVariable, given: Degradation) -> str | None:
         return None
     if groups is None:
         return "the whole numbers that are left so are not known to be drawn exactly"
-    there = torch.where(groups.members >= 0, groups.weights, groups.weights.amax(1, keepdim=True))
-    if not torch.allclose(there, groups.weights.amax(1, keepdim=True)):
-        return "its sums have weights that differ"
-    return None
+    if _alike(groups):
+        return None
+    one = (groups.weights == groups.weights[:1]).all()
+    if one and groups.weights.shape[1] <= 3 and (groups.weights > 0).all():
+        return None
+    return "its sums have weights that differ"
+
+
+def _alike(groups: Groups) -> bool:
+    """Whether the entries of a group have one weight."""
+    most = groups.weights.amax(1, keepdim=True)
+    return torch.allclose(torch.where(groups.members >= 0, groups.weights, most), most)
 
 
 def _same(one: Degradation, other: Degradation) -> bool:
@@ -329,7 +339,8 @@ def _conditioned(
         return NormalImage(given, y)
     if levels is None:
         return NormalSums(given, y, groups)
-    return LevelSums(given, y, groups, levels, within)
+    kind = LevelSums if _alike(groups) else LevelSolutions
+    return kind(given, y, groups, levels, within)
 
 
 def _in_parts(
