@@ -53,7 +53,14 @@ ROWS = (
     ("checkpoint",),
     ("train", "evaluation", "use"),
     ("report",),
-    ("comparison", "comparison_defaults", "comparison_runs", "own_report"),
+    (
+        "comparison",
+        "comparison_defaults",
+        "comparison_families",
+        "comparison_runs",
+        "comparison_tree",
+        "own_report",
+    ),
     ("cli", "estimator", "explore"),
     ("__main__",),
 )

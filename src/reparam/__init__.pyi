@@ -27,6 +27,7 @@ from .bijections.transforms import Transform as Transform
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .comparison import compare as compare
+from .comparison_tree import taxonomy as taxonomy
 from .config import TrainConfig as TrainConfig
 from .data import Data as Data
 from .data import Split as Split
@@ -88,6 +89,8 @@ from .evaluation.disentanglement import mig_ceiling as mig_ceiling
 from .evaluation.disentanglement import modularity as modularity
 from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
+from .evaluation.prior_draws import WeightedLogProb as WeightedLogProb
+from .evaluation.prior_draws import prior_log_prob as prior_log_prob
 from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
 from .inspection import Filters as Filters
@@ -114,7 +117,9 @@ from .models.energy import EnergyModel as EnergyModel
 from .models.flow import Flow as Flow
 from .models.gan import GAN as GAN
 from .models.gaussian_mixture import GaussianMixture as GaussianMixture
+from .models.multi_scale import MultiScaleAutoregressive as MultiScaleAutoregressive
 from .models.pca import PCA as PCA
+from .models.per_class import PerClass as PerClass
 from .models.rbm import RBM as RBM
 from .models.real_pca import RealPCA as RealPCA
 from .models.two_stage import TwoStage as TwoStage

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.buffers import Float64Buffers
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow and television make gray
@@ -114,10 +115,11 @@ class Along(Degradation):
 
     def _times(self, x: Tensor, name: str, transposed: bool) -> Tensor:
         x = _floating(x)
-        for at in self.axes:
-            matrix = self.get_buffer(f"{name}_{at}").to(x)
-            matrix = matrix.T if transposed else matrix
-            x = torch.tensordot(x, matrix, ([at + 1], [1])).movedim(-1, at + 1)
+        with numerics.without_autocast(x):  # rounded, entries that y says would be others
+            for at in self.axes:
+                matrix = self.get_buffer(f"{name}_{at}").to(x)
+                matrix = matrix.T if transposed else matrix
+                x = torch.tensordot(x, matrix, ([at + 1], [1])).movedim(-1, at + 1)
         return x
 
 

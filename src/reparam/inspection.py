@@ -262,6 +262,18 @@ class FromPrior(Protocol):
 
 
 @runtime_checkable
+class LearnsClasses(Protocol):
+    """A model that learns from labels, while its density is p(x), of x without one.
+
+    Its ``loss`` takes the labels as c, and ``log_prob`` and ``sample`` need none; of a class that
+    is given to them they are log p(x|y) and its draws.
+    """
+
+    def refuse_class(self, rows: int) -> None:
+        """ValueError where so few training rows of a class cannot determine what is learned."""
+
+
+@runtime_checkable
 class Layered(Protocol):
     """A distribution over layers of z, coarsest first, whose finer ones can be drawn anew."""
 

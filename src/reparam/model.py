@@ -128,7 +128,7 @@ class Model(nn.Module, ABC):
 
     @property
     def class_frequencies(self) -> Tensor | None:
-        """p(c) in training, (classes,); None for a model that is not conditional on labels."""
+        """p(c) in training, (classes,); None for a model of which ``log_prob`` takes no labels."""
         return None
 
     @abstractmethod

@@ -35,7 +35,7 @@ def test_the_density_integrates_to_one_and_the_rows_follow_it(name):
     total = p.sum().item()
     assert total == pytest.approx(1, abs=1e-3 if name == "rings" else 1e-6)  # edges are curved
 
-    x, dimension = draw(name, ROWS), points.shape[1]
+    x, dimension = draw(name, ROWS)[0], points.shape[1]
     edges = [np.linspace(-4, 4, CELLS + 1)] * dimension
     expected = np.histogramdd(points.numpy(), edges, weights=p.numpy())[0].ravel() * ROWS / total
     counts = np.histogramdd(x, edges)[0].ravel()
@@ -64,7 +64,7 @@ def test_closed_forms():
 
 def test_rings_are_uniform_by_area():
     """Across a thin ring, where cells tell nothing: then the squared radius is uniform."""
-    radius = np.hypot(*draw("rings", 60_000).astype(float).T)
+    radius = np.hypot(*draw("rings", 60_000)[0].astype(float).T)
     inner = radius[radius < 1.5]
     assert stats.kstest(inner**2, stats.uniform(0.9**2, 1.1**2 - 0.9**2).cdf).pvalue > 1e-3
 
@@ -89,17 +89,43 @@ def published_energy(which, z):
 @pytest.mark.parametrize("which", [1, 2, 3, 4])
 def test_energies_are_the_published_ones(which):
     """Up to the constant, and to where in its cell of 0.008 a point lies."""
-    x = torch.from_numpy(draw(f"energy-{which}", 500)).double()
+    x = torch.from_numpy(draw(f"energy-{which}", 500)[0]).double()
     constant = log_density(f"energy-{which}", x) + published_energy(which, x)
     assert constant.std() < 0.02 and (constant - constant.median()).abs().max() < 0.15
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_are_those_of_the_name_and_their_number(name):
-    x = draw(name, 300)
-    assert np.array_equal(x, draw(name, 300)) and x.dtype == np.float32
-    assert not np.array_equal(x[:299], draw(name, 299))
+    x, _ = draw(name, 300)
+    assert np.array_equal(x, draw(name, 300)[0]) and x.dtype == np.float32
+    assert not np.array_equal(x[:299], draw(name, 299)[0])
     assert log_density(name, torch.from_numpy(x)).isfinite().all()  # none is rounded off an edge
+
+
+@pytest.mark.parametrize(("name", "classes"), [("two-moons", 2), ("spirals", 2), ("pinwheel", 5)])
+def test_labels_say_of_which_curve_or_arm_a_row_is(name, classes):
+    data = rp.load_data(name)
+    assert data.space == rp.Space((2,), "real", classes=classes)
+    x, labels = data.test.x, data.test.labels
+    counts = torch.bincount(labels, minlength=classes).numpy()
+    assert stats.chisquare(counts).pvalue > 1e-4
+    # Every curve or arm is the first one, turned about a point: so are the means.
+    center, first = {"two-moons": ([0.5, 0.25], [0.0, 2 / math.pi])}.get(name, ([0.0, 0.0], None))
+    means = torch.stack([x[labels == k].double().mean(0) for k in range(classes)])
+    means = means - torch.tensor(center, dtype=torch.float64)
+    error = 5 * x.double().std() / math.sqrt(len(x) / classes)
+    angle = torch.tensor(2 * math.pi / classes, dtype=torch.float64)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()]).view(2, 2)
+    for one, other in zip(means, means[1:], strict=False):
+        assert (turn @ one - other).norm() < 2 * error
+    assert means[0].norm() > 2 * error
+    if first is not None:  # the upper moon is class 0
+        assert (means[0] + torch.tensor(center) - torch.tensor(first)).norm() < error
+
+
+def test_toys_of_one_piece_have_no_labels():
+    for name in TOYS.keys() - {"two-moons", "spirals", "pinwheel"}:
+        assert draw(name, 10)[1] is None
 
 
 def test_loading_keeps_the_density_and_its_means():

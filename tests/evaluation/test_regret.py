@@ -34,7 +34,7 @@ class Guess(Density):
 
 @pytest.fixture(scope="module")
 def data():
-    split = rp.Split(torch.from_numpy(draw(NAME, 200)))
+    split = rp.Split(torch.from_numpy(draw(NAME, 200)[0]))
     truth = rp.load_data(NAME).true_log_density
     return rp.Data(split, split, split, rp.Space((1,), "real"), NAME, true_log_density=truth)
 

@@ -64,7 +64,8 @@ def _classifier(run: OpenRun) -> Density:
     if not isinstance(model, Density) or model.class_frequencies is None:
         name = type(model).__name__
         raise ValueError(
-            f"{run.path}: {name} is no density that is conditional on labels; use one such as cvae"
+            f"{run.path}: {name} is no density that is conditional on labels; use one such as "
+            "cvae, or one of each class (per_class=true)"
         )
     return model
 

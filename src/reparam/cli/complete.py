@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.data import DataRecord, Split
-    from reparam.model import Model
+    from reparam.model import Completer, Model
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 FEW = 8  # examples in a picture where no number is asked for
@@ -160,15 +160,25 @@ def _remarks(model: Model, part: Tensor, holes: bool) -> list[str]:
     """What is to be known of completions by the model of such a part, in which cells may lack."""
     from reparam.model import Completer
 
-    one_by_one = isinstance(model, Completer) and model.in_order
-    if isinstance(model, Completer) and not one_by_one:
+    if not isinstance(model, Completer):
+        said = [] if holes and part.all() else unseen(part)
+    elif not model.in_order:
         said = [model.approximates] if model.approximates else []
     elif holes and part.all():
-        said = [IN_ORDER] if one_by_one else []
+        said = [IN_ORDER]
     else:
-        said = unseen(part, one_by_one)
+        said = unseen(part, _late(model, part))
     missing = "Cells that are missing from the part that is given are drawn too."
     return [missing, *said] if holes else said
+
+
+def _late(model: Completer, part: Tensor) -> bool:
+    """Whether a given entry comes, in the model's order, after one that is drawn."""
+    try:
+        model.refuse_given(part[None].to(model.anchor.device))
+    except ValueError:
+        return True
+    return False
 
 
 def _in_rows(original: Tensor, given: Tensor, x: Tensor, gray: float) -> Tensor:
@@ -213,16 +223,13 @@ def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
     return white.expand(shape)
 
 
-def unseen(given: Tensor, in_order: bool = True) -> list[str]:
+def unseen(given: Tensor, late: bool = False) -> list[str]:
     """What to know where nothing is to be done, or what is given comes after what is drawn."""
     if given.all():
         return ["Nothing is drawn, as all is given."]
     if not given.any():
         return ["Nothing is given, so that all is drawn."]
-    flat = given[0].flatten() if given.ndim == 3 else given
-    if not in_order or bool((flat[1:] <= flat[:-1]).all()):
-        return []
-    return [IN_ORDER]
+    return [IN_ORDER] if late else []
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def asked_condition(
             "left of x; leave it out"
         )
     by_attributes = model.conditional and model.space.attributes is not None
-    if label is not None and not model.conditional:
+    if label is not None and not model.conditional and model.class_frequencies is None:
         raise ValueError("label: the model is not conditional; leave it out")
     if label is not None and by_attributes:
         raise ValueError("label: the model is conditional on attributes; give --attribute")

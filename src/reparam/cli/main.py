@@ -25,6 +25,7 @@ from reparam.cli import (
     paths,
     restore,
     train,
+    tree,
     use,
     vary,
 )
@@ -76,6 +77,7 @@ GROUPS = {
         look.evaluate,
         train.compare,
         disentangle.disentangle,
+        tree.taxonomy,
     ),
     "Use a run": (
         use.sample,

@@ -47,7 +47,10 @@ def sample(
     out: Out = "samples.png",
     label: Annotated[
         list[str] | None,
-        option(metavar="CLASS", help="Class, for a conditional model; repeatable: a row of each."),
+        option(
+            metavar="CLASS",
+            help="Class, for a model that knows classes; repeatable: a row of each.",
+        ),
     ] = None,
     attribute: Attributes = None,
     drawing: Drawing = AS_IT_DRAWS,

@@ -6,7 +6,13 @@ from reparam.data.loading import as_data, load_data
 from reparam.data.named_sets import DataUnavailable, sources
 from reparam.data.own_rows import load_foreign_rows, load_rows
 from reparam.data.splits import Data, Split, describe
-from reparam.data.suitability import condition, refuse_other_classes, refuse_unfit
+from reparam.data.suitability import (
+    condition,
+    refuse_few,
+    refuse_other_classes,
+    refuse_unfit,
+    taught,
+)
 from reparam.data.tables.column_table import describe_columns
 
 __all__ = [
@@ -23,8 +29,10 @@ __all__ = [
     "load_foreign_rows",
     "load_rows",
     "record_json",
+    "refuse_few",
     "refuse_other_classes",
     "refuse_unfit",
     "sources",
     "sprites",
+    "taught",
 ]

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reparam import numerics
+from reparam.conditions import check_labels
 from reparam.data.splits import ROWS, Data, Split
+from reparam.inspection import LearnsClasses
 from reparam.model import Density, Model
 from reparam.space import check_columns
 from reparam.wording import listed
@@ -69,6 +72,81 @@ def _left(model: Model, x: Tensor) -> Tensor:
     y = model.told(x, None)
     assert y is not None
     return y.to(x.device)
+
+
+def taught(model: Model, split: Split, name: str = "data") -> Tensor | None:
+    """What is said to the model's ``loss`` as c: its condition, or the labels it learns from.
+
+    None where it takes none, or makes it of x.
+
+    Args:
+        model: perhaps conditional, or one that ``LearnsClasses``.
+        split: the examples.
+        name: of the split, for the message.
+
+    Raises:
+        ValueError: the model needs conditions or labels that the examples do not have.
+    """
+    if not isinstance(model, LearnsClasses):
+        return None if model.space.given else condition(model, split, name)
+    if split.labels is None:
+        raise ValueError(
+            f"{name}: expected labels for a model of each class, got none; name their column, or "
+            "use class folders"
+        )
+    return check_labels(split.labels, len(split), model.space.classes, f"{name}: labels")
+
+
+def refuse_few(model: Model, data: Data) -> None:
+    """ValueError where the training rows, all of them or those of a class, determine no model.
+
+    A class may have none: it is then never drawn. What is the same in all rows of one class and
+    varies in others has no density among them, which the class as a whole would need.
+    """
+    if not isinstance(model, LearnsClasses):
+        model.refuse_rows(len(data.train))
+        return
+    labels, valid = (
+        taught(model, data.splits[name], f"{data.name}: {name}") for name in ("train", "valid")
+    )
+    assert labels is not None and valid is not None and model.space.classes is not None
+    names = data.class_names or tuple(map(str, range(model.space.classes)))
+    counts = torch.bincount(labels.cpu(), minlength=len(names)).tolist()
+    for label in valid.unique().tolist():
+        if not counts[label]:
+            raise ValueError(
+                f"{data.name}: valid: class {names[label]!r} has no training rows; leave it out or "
+                "split anew"
+            )
+    for label, count in enumerate(counts):
+        if not count:
+            continue
+        try:
+            model.refuse_class(count)
+        except ValueError as refusal:
+            raise ValueError(
+                f"class {names[label]!r}: has too few training rows for a model of its own, "
+                f"{count}: {refusal}"
+            ) from None
+        _refuse_constants(data, labels.cpu() == label, names[label])
+
+
+def _refuse_constants(data: Data, chosen: Tensor, name: str) -> None:
+    """Of the rows of a class: what varies in others has a density in none of its own."""
+    if data.constants is None:
+        return
+    parts = zip(data.train.x.split(ROWS), chosen.split(ROWS), strict=True)
+    _, same = numerics.constant_entries(
+        part[rows.to(part.device)] for part, rows in parts if rows.any()
+    )
+    only = same.cpu() & ~data.constants[1].cpu()
+    if only.any():
+        entry = only.nonzero()[0].tolist()
+        what = _name(data, entry)
+        raise ValueError(
+            f"{what} varies, but not within class {name!r}, which has no density of it then; "
+            f"{_remedy(data)}, or train a conditional model, as cvae"
+        )
 
 
 def refuse_other_classes(model: Model, data: Data) -> None:

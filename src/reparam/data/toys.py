@@ -32,14 +32,15 @@ class Toy:
 
     Args:
         about: one sentence on what it is.
-        draw: n rows (n, D) by a generator.
+        draw: n rows (n, D) by a generator, and their labels: which of several curves or arms they
+            are of; None of toys without classes, those that have ``edges`` among them.
         log_density: in nats, (N,), of points (N, D); −∞ where there are none.
         edges: whether a row just inside its support may be rounded out of it.
         dimension: D.
     """
 
     about: str
-    draw: Callable[[np.random.Generator, int], Array]
+    draw: Callable[[np.random.Generator, int], tuple[Array, Array | None]]
     log_density: Callable[[Array], Array]
     edges: bool = False
     dimension: int = 2
@@ -51,21 +52,23 @@ def toy_contents(name: str) -> Contents:
     >>> [len(split.x) for split in toy_contents("rings").splits.values()]
     [50000, 5000, 10000]
     """
-    splits = {split: SplitArrays(draw(name, n)) for split, n in SIZES.items()}
+    splits = {split: SplitArrays(*draw(name, n)) for split, n in SIZES.items()}
     return Contents(splits, name, name, true_log_density=partial(log_density, name))
 
 
-def draw(name: str, n: int) -> Array:
-    """n rows (n, D) of a toy in float32, seeded by its name and n.
+def draw(name: str, n: int) -> tuple[Array, Array | None]:
+    """n rows (n, D) of a toy in float32, seeded by its name and n, and their labels, if any.
 
-    >>> draw("mixture-1d", 3).shape
-    (3, 1)
+    >>> x, labels = draw("two-moons", 3)
+    >>> x.shape, labels.tolist()
+    ((3, 2), [1, 1, 0])
     """
     toy, rng = TOYS[name], np.random.default_rng([n, *name.encode()])
-    x = toy.draw(rng, n).astype(np.float32)
+    x, labels = toy.draw(rng, n)
+    x = x.astype(np.float32)
     while toy.edges and (outside := np.isneginf(toy.log_density(x.astype(float)))).any():
-        x[outside] = toy.draw(rng, int(outside.sum()))
-    return x
+        x[outside] = toy.draw(rng, int(outside.sum()))[0]
+    return x, labels
 
 
 def log_density(name: str, x: Tensor) -> Tensor:
@@ -98,11 +101,11 @@ def _inside(inside: Array, log_area: float) -> Array:
     return np.where(inside, -log_area, -np.inf)
 
 
-def _draw_checkerboard(rng: np.random.Generator, n: int) -> Array:
+def _draw_checkerboard(rng: np.random.Generator, n: int) -> tuple[Array, None]:
     column = rng.integers(SQUARES, size=n)
     row = 2 * rng.integers(SQUARES // 2, size=n) + column % 2
     corner = np.stack([column, row], 1) - SQUARES / 2
-    return SIDE * (corner + rng.uniform(size=(n, 2)))
+    return SIDE * (corner + rng.uniform(size=(n, 2))), None
 
 
 def _checkerboard(x: Array) -> Array:
@@ -111,11 +114,11 @@ def _checkerboard(x: Array) -> Array:
     return _inside(on_board & (square.sum(1) % 2 == 0), np.log(SQUARES**2 / 2 * SIDE**2))
 
 
-def _draw_rings(rng: np.random.Generator, n: int) -> Array:
+def _draw_rings(rng: np.random.Generator, n: int) -> tuple[Array, None]:
     middle = rng.choice(RADII, n, p=np.divide(RADII, sum(RADII)))  # areas go as the radii
     squared = rng.uniform((middle - WIDTH / 2) ** 2, (middle + WIDTH / 2) ** 2)
     angle = rng.uniform(0, 2 * np.pi, n)
-    return np.sqrt(squared)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return np.sqrt(squared)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1), None
 
 
 def _rings(x: Array) -> Array:
@@ -133,9 +136,10 @@ def _arm_angle(x: Array, arm: int | Array) -> Array:
     return 2 * np.pi * arm / ARMS + TWIST * np.exp(np.minimum(np.hypot(*x.T), FARTHEST))
 
 
-def _draw_pinwheel(rng: np.random.Generator, n: int) -> Array:
+def _draw_pinwheel(rng: np.random.Generator, n: int) -> tuple[Array, Array]:
     x = rng.normal((1, 0), (ALONG, ACROSS), (n, 2))
-    return _turned(x, _arm_angle(x, rng.integers(ARMS, size=n)))
+    arm = rng.integers(ARMS, size=n)
+    return _turned(x, _arm_angle(x, arm)), arm
 
 
 def _pinwheel(x: Array) -> Array:
@@ -160,9 +164,9 @@ def _arms(place: Array, other: Array) -> Array:
 Curves = Callable[[Array, Array], Array]  # (place in [0, 1], which of two curves) to points (N, 2)
 
 
-def _draw_beside(curves: Curves, rng: np.random.Generator, n: int) -> Array:
-    points = curves(rng.uniform(size=n), rng.uniform(size=n) < 0.5)
-    return points + BLUR * rng.normal(size=(n, 2))
+def _draw_beside(curves: Curves, rng: np.random.Generator, n: int) -> tuple[Array, Array]:
+    place, which = rng.uniform(size=n), rng.uniform(size=n) < 0.5
+    return curves(place, which) + BLUR * rng.normal(size=(n, 2)), which.astype(np.int64)
 
 
 def _beside(curves: Curves, nodes: int, x: Array) -> Array:
@@ -202,11 +206,11 @@ def _cells(which: int) -> tuple[Array, float]:
     return log_mass, float(np.log(np.exp(log_mass).mean()) + 2 * np.log(2 * HALF))
 
 
-def _draw_energy(which: int, rng: np.random.Generator, n: int) -> Array:
+def _draw_energy(which: int, rng: np.random.Generator, n: int) -> tuple[Array, None]:
     shares = np.exp(_cells(which)[0]).ravel().cumsum()
     found = shares.searchsorted(rng.uniform(0, shares[-1], n), side="right")
     cell = np.stack(np.divmod(found, CELLS), 1)
-    return (cell + rng.uniform(size=(n, 2))) * (2 * HALF / CELLS) - HALF
+    return (cell + rng.uniform(size=(n, 2))) * (2 * HALF / CELLS) - HALF, None
 
 
 def _of_cells(which: int, x: Array) -> Array:
@@ -218,10 +222,10 @@ def _of_cells(which: int, x: Array) -> Array:
     return np.where(inside, energy[column, row] - log_total, -np.inf)
 
 
-def _draw_mixture(rng: np.random.Generator, n: int) -> Array:
+def _draw_mixture(rng: np.random.Generator, n: int) -> tuple[Array, None]:
     weight, mean, deviation = np.transpose(COMPONENTS)
     which = rng.choice(len(COMPONENTS), n, p=weight)
-    return rng.normal(mean[which], deviation[which])[:, None]
+    return rng.normal(mean[which], deviation[which])[:, None], None
 
 
 def _mixture(x: Array) -> Array:

@@ -133,15 +133,7 @@ class Autoregressive(Conditional, Density, Completer):
         return LogProb(value, kind, per_dimension=factors if alone else None)
 
     def refuse_given(self, given: Tensor) -> None:
-        follows = self._follows(given)
-        if follows.any():
-            row, entry = (int(place) for place in follows.flatten(1).nonzero()[0])
-            names = self.space.columns
-            what = f"column {names[entry].name!r}" if names else f"entry {entry}"
-            raise ValueError(
-                f"complete: {what} of row {row} is given and comes after one that is not, in whose "
-                "draw it would have no say; use a VAE or PCA, or put such columns first in training"
-            )
+        refuse_late(self._follows(given), self.space)
 
     def _follows(self, given: Tensor) -> Tensor:
         """Which entries (B, D) are given though one before them, in the order, is not.
@@ -154,9 +146,7 @@ class Autoregressive(Conditional, Density, Completer):
             given = given | ~self.standardize.varies.flatten()
         follows = torch.zeros_like(given)
         for member in range(self.network.members):
-            ranks = self.network.ranks_of(member).to(given.device)
-            first = torch.where(given, len(ranks), ranks).amin(1, keepdim=True)
-            follows = follows | (given & (ranks > first))
+            follows = follows | late(given, self.network.ranks_of(member))
         return follows
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
@@ -192,18 +182,7 @@ class Autoregressive(Conditional, Density, Completer):
         """
         x = as_tensor(x)
         given, mask, c = self.prepare_given(x, mask, c)
-        drawn = self._fill(len(given), c, generator, given, mask)
-        dtype = x.dtype if self._fits(x.dtype, drawn.dtype) else drawn.dtype
-        return torch.where(mask, x.to(drawn.device, dtype), drawn.to(dtype))
-
-    def _fits(self, dtype: torch.dtype, drawn: torch.dtype) -> bool:
-        """Whether draws can be of that type: whole numbers hold no real ones, bytes few levels."""
-        if self.space.has_reals:
-            return torch.promote_types(dtype, drawn) == dtype
-        if dtype.is_floating_point:
-            return True
-        levels = self.space.level_count or torch.inf
-        return levels <= (2 if dtype == torch.bool else torch.iinfo(dtype).max + 1)
+        return completed(x, mask, self._fill(len(given), c, generator, given, mask), self.space)
 
     def walk(self, rows: int, visit: Visit, c: Tensor | None = None, member: int = 0) -> Tensor:
         """x site by site, each as ``visit`` chooses it given what was chosen before it.
@@ -329,3 +308,48 @@ class Autoregressive(Conditional, Density, Completer):
             x = torch.where(better, drawn, x) if member else drawn
             highest = score.maximum(highest)
         return x
+
+
+def late(given: Tensor, ranks: Tensor) -> Tensor:
+    """Which entries (B, D) are given though one before them, in the order of ranks (D,), is not.
+
+    >>> late(torch.tensor([[True, False, True]]), torch.arange(3)).tolist()
+    [[False, False, True]]
+    """
+    ranks = ranks.to(given.device)
+    first = torch.where(given, len(ranks), ranks).amin(1, keepdim=True)
+    return given & (ranks > first)
+
+
+def refuse_late(follows: Tensor, space: Space) -> None:
+    """ValueError with the first of the entries (B, D) that are given too late."""
+    if not follows.any():
+        return
+    row, entry = (int(place) for place in follows.flatten(1).nonzero()[0])
+    what = f"column {space.columns[entry].name!r}" if space.columns else f"entry {entry}"
+    raise ValueError(
+        f"complete: {what} of row {row} is given and comes after one that is not, in whose "
+        "draw it would have no say; use a VAE or PCA, or put such columns first in training"
+    )
+
+
+def completed(x: Tensor, mask: Tensor, drawn: Tensor, space: Space) -> Tensor:
+    """Draws with the given entries of x bit for bit, in the type of x if that holds what is drawn.
+
+    >>> space = Space((2,), "levels", levels=300)
+    >>> x, mask = torch.tensor([[7, 0]], dtype=torch.uint8), torch.tensor([True, False])
+    >>> completed(x, mask, torch.tensor([[7.0, 299.0]]), space)
+    tensor([[  7., 299.]])
+    """
+    dtype = x.dtype if _fits(x.dtype, drawn.dtype, space) else drawn.dtype
+    return torch.where(mask, x.to(drawn.device, dtype), drawn.to(dtype))
+
+
+def _fits(dtype: torch.dtype, drawn: torch.dtype, space: Space) -> bool:
+    """Whether draws can be of that type: whole numbers hold no real ones, bytes few levels."""
+    if space.has_reals:
+        return torch.promote_types(dtype, drawn) == dtype
+    if dtype.is_floating_point:
+        return True
+    levels = space.level_count or torch.inf
+    return levels <= (2 if dtype == torch.bool else torch.iinfo(dtype).max + 1)

@@ -85,13 +85,12 @@ class Conditional(Model):
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
         if not self.conditional:
             return None
-        uniform = numerics.noise(self.anchor.new_empty(n), "uniform", generator)
+        like = self.anchor.new_empty(n)
         for kept in (getattr(self, "told_of", None), getattr(self, "attributes", None)):
             if kept is not None:
+                uniform = numerics.noise(like, "uniform", generator)
                 return kept.rows[(uniform * len(kept.rows)).long()]
-        edges = self.frequencies.cumsum(0)
-        # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
-        return torch.searchsorted(edges / edges[-1], uniform, right=True)
+        return draw_classes(self.frequencies, like, generator)
 
     def context(self, c: Tensor | None) -> Tensor | None:
         """c as vectors (B, F): labels one-hot, attributes standardized; an image as one."""
@@ -127,6 +126,24 @@ class Conditional(Model):
             return network(x)
         assert c is not None
         return network(x, self.network_condition(c))
+
+
+def draw_classes(
+    frequencies: Tensor, like: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """A class for each row of ``like``, by frequencies (classes,)."""
+    edges = frequencies.cumsum(0)
+    # The last edge is exactly 1: no draw falls beyond it, nor into a class that never occurs.
+    uniform = numerics.noise(like, "uniform", generator)
+    return torch.searchsorted(edges / edges[-1], uniform, right=True)
+
+
+def count_classes(frequencies: Tensor, batches: Iterable[Batch]) -> None:
+    """Put into frequencies (classes,) the shares of the classes in batches."""
+    counts = torch.zeros_like(frequencies, dtype=torch.int64)
+    for batch in batches:
+        counts += torch.bincount(_required(batch.c).to(counts), minlength=len(counts))
+    frequencies.copy_(counts.to(numerics.accumulator(frequencies)) / counts.sum())
 
 
 def beside(x: Tensor, given: Degradation) -> Tensor:
@@ -202,10 +219,7 @@ def _keep_attributes(model: Model, batches: Iterable[Batch]) -> None:
 @torch.no_grad()
 def _count_classes(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, Conditional)
-    counts = torch.zeros_like(model.frequencies, dtype=torch.int64)
-    for batch in batches:
-        counts += torch.bincount(_required(batch.c).to(counts), minlength=len(counts))
-    model.frequencies.copy_(counts / counts.sum())
+    count_classes(model.frequencies, batches)
 
 
 def _required(c: Tensor | None) -> Tensor:

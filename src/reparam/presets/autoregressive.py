@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, TypeVar
 
 from reparam.degradation import Degradation
 from reparam.distributions.autoregressive_likelihood import AutoregressiveLikelihood
@@ -14,6 +14,7 @@ from reparam.limits import Count, Limited, Share, Whole
 from reparam.model import Space
 from reparam.models.autoregressive import Autoregressive
 from reparam.models.conditional import context_space
+from reparam.models.multi_scale import HALVED, MultiScaleAutoregressive, sides_of_scales
 from reparam.models.vae import VAE
 from reparam.nets.condition import Surroundings
 from reparam.nets.masked import MADE, NADE
@@ -29,10 +30,12 @@ from reparam.presets.steps import QUICKER
 from reparam.presets.vaes import PixelVAEOptions
 
 FAMILY = "Autoregressive models"
+OBJECTIVE = "max Σᵢ log p(xᵢ | x₁, …, xᵢ₋₁)"
 
 GIVEN_FEATURES = 32  # of every pixel, of what is given around it
 
 Inputs = Literal["numbers", "one-hot"]
+Options = TypeVar("Options", bound="PixelModelOptions")
 IMAGES = Accepts(vectors=False)
 
 
@@ -290,6 +293,83 @@ def pixel_rnn(
 
 
 @preset(
+    "multi-scale-pixel-rnn",
+    paper="van den Oord et al. 2016, Pixel recurrent neural networks",
+    fixed={"given": None},
+    exact=PURE,
+    small={"width": 3, "layers": 1, "first_kernel": 3, "scales": 2},
+    when="To see what a small image first adds to a recurrent network, if time does not matter.",
+)
+def multi_scale_pixel_rnn(
+    space: Annotated[Space, IMAGES],
+    options: PixelModelOptions,
+    *,
+    scales: Count | None = None,
+    width: Count = 32,
+    layers: Whole = 2,
+    recurrence: Recurrence = "diagonal",
+    first_kernel: Count = 7,
+) -> MultiScaleAutoregressive:
+    """A small image, then ever larger ones that keep its pixels, each by a PixelRNN.
+
+    Args:
+        scales: how many; none: halved as long as no side gets shorter than 4 pixels.
+        width: units of every layer.
+        layers: how many recurrent ones.
+        recurrence: Diagonal BiLSTM or Row LSTM, as for pixel-rnn.
+        first_kernel: width of the first convolution's window.
+    """
+    sizes = {"width": width, "layers": layers, "first_kernel": first_kernel}
+    return _on_scales(
+        space, scales, options, lambda s, o: o.build(s, PixelRNN, recurrence=recurrence, **sizes)
+    )
+
+
+@preset(
+    "multi-scale-pixel-cnn",
+    paper="van den Oord et al. 2016, Pixel recurrent neural networks",
+    fixed={"given": None},
+    exact=PURE,
+    small={"width": 4, "layers": 1, "first_kernel": 3, "scales": 2},
+    when="Where the whole of an image should be settled before its details, by an exact density.",
+)
+def multi_scale_pixel_cnn(
+    space: Annotated[Space, IMAGES],
+    options: ConvolutionOptions,
+    *,
+    scales: Count | None = None,
+    layers: Whole = 7,
+) -> MultiScaleAutoregressive:
+    """A small image, then ever larger ones that keep its pixels, each by gated convolutions.
+
+    Args:
+        scales: how many; none: halved as long as no side gets shorter than 4 pixels.
+        layers: how many follow the first one, at each scale.
+    """
+    return _on_scales(
+        space, scales, options, lambda s, o: o.convolve(s, GatedPixelCNN, layers=layers)
+    )
+
+
+def _on_scales(
+    space: Space,
+    scales: int | None,
+    options: Options,
+    build: Callable[[Space, Options], Autoregressive],
+) -> MultiScaleAutoregressive:
+    """The smallest image by labels if these are asked for, the others by the one before them."""
+    channels, height, width = space.shape
+    first, *others = (
+        replace(space, shape=(channels, *sides))
+        for sides in sides_of_scales((height, width), scales)
+    )
+    finer = replace(options, given=HALVED, conditional=False)
+    return MultiScaleAutoregressive(
+        [build(first, options), *(build(larger, finer) for larger in others)]
+    )
+
+
+@preset(
     "image-transformer",
     paper="Parmar et al. 2018, Image transformer",
     exact=KINDS,
@@ -322,6 +402,7 @@ def image_transformer(
     paper="Gulrajani et al. 2017, PixelVAE",
     small={"width": 3, "layers": 1, "first_kernel": 3, "features": 2},
     when="Where a code is wanted for what is global, and detail is left to the pixels.",
+    objective="max E_q Σᵢ log p(xᵢ | x₁, …, xᵢ₋₁, z) − KL(q(z|x) ‖ p(z))",
 )
 def pixel_vae(
     space: Annotated[Space, IMAGES],

@@ -6,7 +6,7 @@ import inspect
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from inspect import isclass
 from typing import Any, TypeVar, get_args
 
@@ -15,7 +15,8 @@ import torch
 from reparam.bijections.shape import even_sides
 from reparam.config import TrainConfig
 from reparam.limits import Limited, argument_help, convert, described, hints
-from reparam.model import Column, DataKind, Model, Space
+from reparam.model import Column, DataKind, Density, Model, Space
+from reparam.models.per_class import PerClass
 from reparam.presets.given import spelled
 from reparam.space import ColumnKind
 from reparam.wording import did_you_mean
@@ -24,6 +25,10 @@ Builder = Callable[..., Model]
 Training = TrainConfig | Callable[[Space], TrainConfig]
 B = TypeVar("B", bound=Builder)
 KINDS: tuple[DataKind, ...] = ("binary", "levels", "real", "mixed")
+PER_CLASS, OF_EACH_CLASS = (
+    "per_class",
+    "a model of its own for each class label, mixed by the classes' frequencies.",
+)
 WORDS = 3  # of a remedy, for as many columns
 PURE: tuple[DataKind, ...] = ("binary", "levels", "real")  # all entries of one kind
 
@@ -188,7 +193,8 @@ class Preset:
     ``defaults``, or have values ``fixed``, which are then no parameters. On ``exact`` kinds of data
     log p(x) is exact, perhaps of some models only, ``exact_where``; on others it is a bound or an
     estimate. ``small`` are parameters of a model for tests; ``when`` says in a sentence what one
-    uses it for.
+    uses it for. ``objective`` is what its training minimizes or maximizes, as a formula, where that
+    is not what the others of its file have, their ``OBJECTIVE``.
     """
 
     name: str
@@ -201,11 +207,18 @@ class Preset:
     small: Mapping[str, Any] = field(default_factory=dict)
     when: str = ""
     exact_where: str = ""
+    objective: str = ""
 
     @property
     def family(self) -> str:
         """What its file calls the models in it, its ``FAMILY``."""
         return str(getattr(inspect.getmodule(self.build), "FAMILY", "Others"))
+
+    @property
+    def formula(self) -> str:
+        """What training minimizes or maximizes, its own or that of its file; "" if neither says."""
+        shared = getattr(inspect.getmodule(self.build), "OBJECTIVE", "")
+        return self.objective or str(shared)
 
     @property
     def summary(self) -> str:
@@ -249,7 +262,14 @@ class Preset:
                 if typed not in self.fixed:
                     default = self.defaults.get(typed, getattr(options, name))
                     found.append(Parameter(typed, known[name], default, meaning[name]))
+        if self.takes_classes:
+            found.append(Parameter(PER_CLASS, bool, False, OF_EACH_CLASS))
         return {p.name: p for p in found}
+
+    @property
+    def takes_classes(self) -> bool:
+        """Whether it may be built for each class: an unconditional density of data with labels."""
+        return issubclass(self.model, Density) and not self.accepts.condition
 
     def check(self, given: Mapping[str, object]) -> dict[str, Any]:
         """The given parameters in their types; an unknown name or bad value lists what is valid."""
@@ -272,12 +292,20 @@ class Preset:
         if refusal is not None:
             raise ValueError(f"{self.name}: expected {refusal}")
         values = {**self.defaults, **self.fixed, **given}
-        shared = {}
+        per_class, shared = values.pop(PER_CLASS, False), {}
+        if per_class and any(
+            on for name, on in values.items() if name.endswith(("conditional", "given"))
+        ):
+            raise ValueError(
+                f"{PER_CLASS}: expected no conditional model, as each class has one of its own; "
+                "leave one of the two out"
+            )
         for argument, options in self.options.items():
             names = typed_names(argument, options).items()
             chosen = {field: values.pop(typed) for field, typed in names if typed in values}
             shared[argument] = options(**chosen)
-        model = self.build(space, **shared, **values)
+        build = partial(self.build, **shared, **values)
+        model = PerClass(space, build) if per_class else build(space)
         special = {n: value for n, value in given.items() if value != self.parameters[n].default}
         model.recipe = {"preset": self.name, "parameters": special}
         return model
@@ -323,13 +351,14 @@ def preset(
     small: Mapping[str, object] | None = None,
     when: str = "",
     exact_where: str = "",
+    objective: str = "",
 ) -> Callable[[B], B]:
     """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
     def register(build: B) -> B:
         if name in PRESETS:
             raise ValueError(f"preset: {name!r} is registered already")
-        changes = (defaults or {}, fixed or {}, exact, small or {}, when, exact_where)
+        changes = (defaults or {}, fixed or {}, exact, small or {}, when, exact_where, objective)
         PRESETS[name] = Preset(name, build, paper, train or TrainConfig(), *changes)
         return build
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import re
 
 MODELS = 8  # colors for models; a ninth model takes the first again, with another dash
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
@@ -25,6 +26,11 @@ def model_color(index: int) -> str:
     return f"#0102{16 + index % MODELS:02x}"
 
 
+def class_color(index: int) -> str:
+    """The placeholder of a class's color in a plot, of the first 256 classes."""
+    return f"#0103{index:02x}"
+
+
 def model_dash(index: int) -> str | tuple[int, tuple[float, ...]]:
     """The dash of a model's line: solid for the first eight."""
     return DASHES[index // MODELS % len(DASHES)]
@@ -35,7 +41,7 @@ def as_css(svg: str) -> str:
     svg = svg.replace(INK, "currentColor").replace(FAINT, "var(--grid)")
     for index in range(MODELS):
         svg = svg.replace(model_color(index), f"var(--model-{index})")
-    return svg
+    return re.sub("#0103(..)", lambda found: f"var(--class-{int(found[1], 16)})", svg)
 
 
 def class_colors(count: int, *, dark: bool) -> list[str]:

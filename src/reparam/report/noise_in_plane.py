@@ -101,14 +101,19 @@ def how(model: Generator, draws: int) -> str:
     return f", a bound by {times} times"
 
 
-def log_density(shown: Shown, model: Density, window: Window, side: int, draws: int) -> Tensor:
-    """log p of (side²,) cells of the window, or of fewer of a dear model."""
+def log_density(
+    shown: Shown, model: Density, window: Window, side: int, draws: int, label: int | None = None
+) -> Tensor:
+    """log p, or log p(x|y), of (side²,) cells of the window, or of fewer of a dear model."""
     density, cells = in_few_steps(model), side**2
-    if model.from_noise is not None:
-        passes = draws if density is model else OF_A_STEP * SOLVED
+    if not model.tightens:
+        passes = OF_A_STEP * SOLVED
+        if density is model:
+            of_a_draw = model.passes_per_sample // model.pass_cost
+            passes = of_a_draw * (draws if model.log_prob_draws else 1)
         least = min(side, LEAST_SIDE) ** 2
         cells = shown.affordable(model, passes, least, cells, MAP_PASSED)
-    return queries.log_p(density, window.cells(math.isqrt(cells)), draws, shown.seed)
+    return queries.log_p(density, window.cells(math.isqrt(cells)), draws, shown.seed, label)
 
 
 def densest(model: Model, log_p: Tensor) -> float:

@@ -60,7 +60,7 @@ def panel(width: float, height: float) -> tuple[Figure, Any]:
     return figure, figure.add_subplot()
 
 
-def dots(axis: Any, points: Tensor, color: str) -> None:
+def dots(axis: Any, points: Tensor, color: str, alpha: float = 0.55) -> None:
     """Points (N, 2) as lines of length zero with round ends: one path instead of N elements.
 
     The limits of the axis are the caller's: finding them by path took longer than to draw it.
@@ -69,7 +69,7 @@ def dots(axis: Any, points: Tensor, color: str) -> None:
     path = Path(ends, [Path.MOVETO, Path.LINETO] * len(points))
     path.should_simplify = False  # which would drop what has no length
     style = {"facecolor": "none", "edgecolor": color, "capstyle": "round"}
-    axis.add_artist(PathPatch(path, lw=2.6, alpha=0.55, **style))
+    axis.add_artist(PathPatch(path, lw=2.6, alpha=alpha, **style))
 
 
 def svg(figure: Figure, alt: str) -> Markup:

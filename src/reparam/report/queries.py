@@ -90,12 +90,13 @@ def outcome(model: LatentVariable, split: Split, rows: Tensor) -> Distribution:
     return model.likelihood(model.encode(split.x[rows], c), c)
 
 
-def log_p(model: Density, x: Tensor, draws: int, seed: int) -> Tensor:
-    """ln p of rows (N, *shape), by so many draws where it is had by draws."""
+def log_p(model: Density, x: Tensor, draws: int, seed: int, label: int | None = None) -> Tensor:
+    """ln p, or ln p(x|y), of rows (N, *shape), by so many draws where it is had by draws."""
     generator = seeded_generator(seed)
 
     def of(part: Tensor) -> Tensor:
-        return plain(model.log_prob(part, samples=draws, generator=generator).value)
+        c = None if label is None else torch.full((len(part),), label)
+        return plain(model.log_prob(part, c, samples=draws, generator=generator).value)
 
     return in_batches(of, 2000, x)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reparam.batching import rows_at_once, slices
 from reparam.checkpoint import describe
 from reparam.config import TrainConfig
-from reparam.data import Data, Split, condition, refuse_unfit
+from reparam.data import Data, Split, refuse_few, refuse_unfit, taught
 from reparam.model import Batch, Descend, Model, Player
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
@@ -70,7 +70,7 @@ class Training:
 
     def __init__(self, model: Model, data: Data, config: TrainConfig) -> None:
         refuse_unfit(model, data, "train", "valid")
-        model.refuse_rows(len(data.train))
+        refuse_few(model, data)
         if running_statistics(model) and not model.normalized:
             raise ValueError(
                 f"model: {type(model).__name__} does not move the statistics of batch "
@@ -83,10 +83,10 @@ class Training:
         self.ranks = Ranks()  # first: it says which device is this process's
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
-        model.class_names = data.class_names if model.conditional else None
+        c = taught(model, data.train, f"{data.name}: train")
+        model.class_names = data.class_names if model.conditional or c is not None else None
         if config.precision == "bfloat16":  # whose convolutions are fastest in this layout
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        c = None if model.space.given else condition(model, data.train)  # it is made of each batch
         self.batches = Batches(
             data.train, config.batch_size, config.seed, self.device, c, self.ranks, config.augment
         )
@@ -414,7 +414,7 @@ def validation_batches(
 ) -> Iterator[Batch]:
     """The rows of a part of a split in large batches, the last one as long as it is."""
     start, stop, _ = part.indices(len(split))
-    c = None if model.space.given else condition(model, split)
+    c = taught(model, split)
     for chosen in slices(start, stop, rows_at_once(model.space)):
         yield Batch(split.x[chosen].to(device), None if c is None else c[chosen].to(device))
 

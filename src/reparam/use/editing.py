@@ -249,7 +249,7 @@ def classify(
     is its ``argmax(1)``.
 
     Args:
-        model: a density that is conditional on labels.
+        model: a density that is conditional on labels, or one of each class (``PerClass``).
         x: (B, *shape), in data units.
         samples: importance samples per example and class, for latent-variable models.
         generator: of these samples.
@@ -270,8 +270,8 @@ def classify(
     frequencies = model.class_frequencies if isinstance(model, Density) else None
     if frequencies is None:
         raise ValueError(
-            f"model: expected a density that is conditional on labels, such as cvae, "
-            f"got {type(model).__name__}"
+            "model: expected a density that is conditional on labels, such as cvae, or one of each "
+            f"class, as with per_class=true, got {type(model).__name__}"
         )
     joint = []
     for label in range(len(frequencies)):
