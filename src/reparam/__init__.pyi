@@ -197,6 +197,8 @@ from .use.editing import variations as variations
 from .use.imputation import impute as impute
 from .use.missing_part import Imputation as Imputation
 from .use.missing_part import complete as complete
+from .use.restoring import Restoration as Restoration
+from .use.restoring import restore as restore
 
 __version__: str
 from .distributions.index_codes import PointMass as PointMass
