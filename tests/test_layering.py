@@ -34,6 +34,8 @@ ROWS = (
         "numerics",
         "terms",
         "measures",
+        "measures_of_restoring",
+        "score_columns",
         "interrupt",
         "limits",
         "atomic",

@@ -93,6 +93,8 @@ from .evaluation.prior_draws import WeightedLogProb as WeightedLogProb
 from .evaluation.prior_draws import prior_log_prob as prior_log_prob
 from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
+from .evaluation.restoration import restoration_quality as restoration_quality
+from .evaluation.restoration import restoration_scores as restoration_scores
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
