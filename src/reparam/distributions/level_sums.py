@@ -48,7 +48,7 @@ class LevelSums(Conditioned):
     >>> from reparam.distributions.masses import BernoulliMass
     >>> half = degradation("downscale:2", (2,))
     >>> found = LevelSums(half, torch.tensor([[0.5]]), groups_of(half), 2)
-    >>> law = BernoulliMass(torch.zeros(1, 2))
+    >>> law = BernoulliMass(torch.zeros(1, 2).double())
     >>> found.log_prob(law).exp().item(), found.draw(law)[0].sum().item()
     (0.5, 1.0)
     """
