@@ -184,6 +184,20 @@ def degradation(name: str, shape: Sequence[int]) -> Degradation:
     raise ValueError(f"given: expected {FORMS}, got {name!r}")
 
 
+def as_seen(given: Degradation, y: Tensor, hidden: float) -> Tensor:
+    """y as x's shape: its pixels enlarged, hidden ones of one value, one channel as all.
+
+    >>> as_seen(degradation("subsample:3", (4,)), torch.tensor([[1.0, 2.0]]), 0.0)
+    tensor([[1., 1., 1., 2.]])
+    """
+    kind, _, factor = given.name.partition(":")
+    if kind == "mask":
+        return torch.where(given.known.to(y.device), y, hidden)
+    if kind in ("downscale", "subsample"):  # to squares of pixels, whichever of them it was
+        return degradation(f"downscale:{factor}", given.shape).pseudo_inverse(y)
+    return y.expand(-1, *given.shape)
+
+
 def mask_name(white: Tensor) -> str:
     """A mask (H, W) of what is given as a name that says it: sides, and its bits compressed.
 

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import nn
 
 import reparam as rp
-from reparam.degradation import degradation
+from reparam.degradation import degradation, mask_name
 from reparam.diffusion.schedules import cosine
 from reparam.evaluation.rows import seeded_slices
 from reparam.model import Space
@@ -129,15 +129,10 @@ def test_what_gives_everything_comes_back_bit_for_bit(name, how):
     space = Space((1, 4, 4), "levels", 5)
     model = rp.build(name, space, seed=0).eval()
     if how == "white":
-        from reparam.degradation import mask_name
-
         how = mask_name(torch.ones(4, 4, dtype=torch.bool))
     x = torch.randint(5, (3, 1, 4, 4), generator=seeded()).float()
-    if name == "ddpm":  # says itself that nothing is left to be drawn
-        with pytest.raises(ValueError, match="expected an entry that is not given"):
-            rp.restore(model, x, how)
-    else:
-        assert torch.equal(rp.restore(model, x, how, draws=2).x[:, 1], x)
+    found = rp.restore(model, x, how, draws=2)
+    assert torch.equal(found.x[:, 1], x) and found.how == "exact"
 
 
 @pytest.mark.parametrize("name", ["cvae", "gated-pixel-cnn", "ddpm", "gan", "regression"])
@@ -152,6 +147,11 @@ def test_models_draw_what_they_were_trained_for(name):
     assert torch.equal(found.x, again.x)
     with pytest.raises(ValueError, match="trained with given=mask:half, not downscale:2; train"):
         rp.restore(model, y, "downscale:2")
+    top = torch.zeros(4, 4, dtype=torch.bool)
+    masks = [mask_name(top.index_fill(0, torch.tensor(rows), True)) for rows in ([0], [1])]
+    model = rp.build("regression", space, given=masks[0], seed=0).eval()
+    with pytest.raises(ValueError, match="trained with given=mask:FILE, not another mask; train"):
+        rp.restore(model, y, masks[1])
     with pytest.raises(ValueError, match="c: the model's condition is y"):
         rp.restore(model, y, c=torch.tensor([0, 1]))
 

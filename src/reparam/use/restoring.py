@@ -165,7 +165,9 @@ def why_not_restored(model: Model, given: Degradation) -> str | None:
     if trained is not None:
         if _same(trained, given):
             return None
-        return f"{name} was trained with given={_short(trained)}, not {_short(given)}; {train}"
+        one, other = _short(trained), _short(given)
+        other = "another mask" if one == other else other
+        return f"{name} was trained with given={one}, not {other}; {train}"
     if selects(given):
         return why_not(model) or _out_of_order(model, given)
     if isinstance(model, LatentVariable):
@@ -280,9 +282,12 @@ def _by_completion(
         if off.max() > max(within, 1e-3):
             value = y.flatten()[(y - y.round()).abs().argmax()].item()
             raise ValueError(
-                f"y: {given.name} leaves whole numbers as they are, got {value:.6g}; give y as it "
-                "was left, or say with within=0.5 that it may differ so much"
+                f"y: {_short(given)} leaves whole numbers as they are, got {value:.6g}; give y as "
+                "it was left, or say with within=0.5 (--rounded) that it was rounded"
             )
+    if given.known.all():
+        model.prepare(x, c)  # to refuse what is no x
+        return Restoration(x.unsqueeze(1).repeat(1, draws, *[1] * (x.ndim - 1)), "exact")
     found = complete(model, x, given.known, c, draws=draws, steps=steps, generator=generator)
     if found.steps is not None:
         return Restoration(found.x, "by chains", "", found.steps, found.acceptance)
