@@ -281,7 +281,7 @@ class Preset:
                 hint = did_you_mean(meant if meant in known else name, known)
                 valid = ", ".join(known)
                 having = [one.name for one in PRESETS.values() if name in one.parameters]
-                where = f"; {name} have {listed(having, MOST_HAVING)}" if len(having) > 1 else ""
+                where = f"; {listed(having, MOST_HAVING)} have {name}" if len(having) > 1 else ""
                 raise ValueError(
                     f"{name}: no parameter of {self.name}{hint}; it has {valid}{where}"
                 )
