@@ -42,7 +42,7 @@ def test_it_is_of_models_that_are_given_something(data, monkeypatch):
     (card,) = build(shown)
     assert (card.model, card.label, card.given) == (1, "cvae", "mask:half")
     assert [words for words, _ in card.numbers][:2] == ["error of draws", "of their mean"]
-    assert dict(card.numbers)["of what was given"] == "0"
+    assert dict(card.numbers)["error of what was given"] == "0"
     picture = card.figures[0][1]
     pixels = np.asarray(Image.open(io.BytesIO(picture.data)).convert("RGBA"))
     tile = 40

@@ -34,13 +34,13 @@ COLUMNS = ("x", "y", *["draw"] * SHOWN_DRAWS, "mean", "σ")
 NUMBERS = (
     ("error of draws", "restoration_mse"),
     ("of their mean", "restoration_mean_mse"),
-    ("of what was given", "consistency"),
+    ("error of what was given", "consistency"),
     ("spread", "spread"),
-    ("within the middle 90 %", "coverage"),
-    ("error of color", "color_mse"),
-    ("of the mean", "color_mean_mse"),
-    ("of gray", "color_mse_of_gray"),
-    ("of the mean color", "color_mse_of_average"),
+    ("in the middle 90 %", "coverage"),
+    ("color of draws", "color_mse"),
+    ("color of their mean", "color_mean_mse"),
+    ("color, if gray", "color_mse_of_gray"),
+    ("color, if the mean color", "color_mse_of_average"),
 )
 
 
