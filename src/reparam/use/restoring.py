@@ -287,7 +287,7 @@ def _by_completion(
             )
     if given.known.all():
         model.prepare(x, c)  # to refuse what is no x
-        return Restoration(x.unsqueeze(1).repeat(1, draws, *[1] * (x.ndim - 1)), "exact")
+        return Restoration(x.unsqueeze(1).repeat_interleave(draws, 1), "exact")
     found = complete(model, x, given.known, c, draws=draws, steps=steps, generator=generator)
     if found.steps is not None:
         return Restoration(found.x, "by chains", "", found.steps, found.acceptance)
