@@ -209,6 +209,18 @@ def mask_name(white: Tensor) -> str:
     return f"mask:{'x'.join(map(str, white.shape))}:{packed}"
 
 
+def brief_name(name: str) -> str:
+    """The name, of a mask that a file says with eight digits in place of its bits.
+
+    >>> brief_name(mask_name(torch.eye(4, dtype=torch.bool))), brief_name("downscale:2")
+    ('mask:4x4:313391d5', 'downscale:2')
+    """
+    kind, *parts = name.split(":")
+    if kind != "mask" or len(parts) < 2:
+        return name
+    return f"mask:{parts[0]}:{zlib.crc32(parts[1].encode()):08x}"
+
+
 def _mask(name: str, value: str, shape: tuple[int, ...]) -> Tensor:
     known = torch.ones(shape[-2:] if len(shape) == 3 else shape, dtype=torch.bool)
     if value == "square":

@@ -128,7 +128,7 @@ def test_a_mask_of_a_file_is_a_completion(reparam, runs, tmp_path):
         (["vae"], "VAE was trained for none; say what left y, as downscale:2"),
         (["vae", "--degradation", "gray"], "one channel"),
         (["vae", "--degradation", "downscale:9"], "take a factor of at most 8"),
-        (["vae", "--degradation", "blur:1"], "not known to be drawn exactly; train one with"),
+        (["vae", "--degradation", "blur:1"], "not known to be drawn exactly; use ddpm, or train"),
         (["vae", "--degradation", "downscale:2", "--sampling-steps", 3], "is no diffusion model"),
         (["vae", "--degradation", "downscale:2", "--label", "3"], "is not conditional"),
         (["made", "--degradation", "downscale:2"], "draws entry by entry"),

@@ -145,7 +145,9 @@ def test_models_draw_what_they_were_trained_for(name):
     assert torch.equal(found.x[:, 2, :, :2], y[:, :, :2])
     again = rp.restore(model, y, "mask:half", draws=3, generator=seeded())
     assert torch.equal(found.x, again.x)
-    with pytest.raises(ValueError, match="trained with given=mask:half, not downscale:2; train"):
+    with pytest.raises(
+        ValueError, match="trained with given=mask:half, not downscale:2; train one"
+    ):
         rp.restore(model, y, "downscale:2")
     top = torch.zeros(4, 4, dtype=torch.bool)
     masks = [mask_name(top.index_fill(0, torch.tensor(rows), True)) for rows in ([0], [1])]
@@ -211,7 +213,7 @@ def test_first_pixels_are_completed_exactly_and_others_refused():
     assert rp.restore(model, y, "mask:half").how == "exact"
     for name in ("mask:square", "subsample:2", "downscale:2"):
         y = degradation(name, space.shape)(torch.ones(1, 1, 4, 4))
-        with pytest.raises(ValueError, match=f"entry by entry.*train one with given={name}, or us"):
+        with pytest.raises(ValueError, match=f"entry by entry.*use vae or ddpm, or train .*{name}"):
             rp.restore(model, y, name)
 
 

@@ -9,7 +9,7 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from reparam.degradation import Degradation, as_seen
+from reparam.degradation import Degradation, as_seen, brief_name
 from reparam.evaluation.restoration import (
     DRAWS,
     Restored,
@@ -76,7 +76,7 @@ def build(shown: Shown) -> list[RestoredCard]:
                 [("", picture)],
                 _note(white, shown.brightness),
                 COLUMNS,
-                given.name if len(given.name) < 30 else "mask",
+                brief_name(given.name),
                 _numbers(shown.entries[index].scores),
                 _histogram(index, label, given, found),
             )
