@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import reparam as rp
 from reparam import comparison
@@ -65,6 +66,19 @@ def failing(monkeypatch, which, error):
 def test_labels_are_read_back(text):
     candidate = Candidate.parse(text)
     assert candidate.label == text and Candidate.parse(candidate.label) == candidate
+
+
+def test_the_mask_of_a_file_has_a_short_label(tmp_path):
+    """Its bits are thousands of letters, and no name of a folder has more than 255."""
+    pixels = np.random.default_rng(0).integers(0, 2, (2, 256, 256), np.uint8) * np.uint8(255)
+    labels = []
+    for i, mask in enumerate(pixels):
+        Image.fromarray(mask).save(tmp_path / f"{i}.png")
+        candidate = Candidate.parse(f"regression given=mask:{tmp_path}/{i}.png")
+        assert len(candidate.parameters["given"]) > 1000
+        labels.append(candidate.label)
+    assert labels[0] != labels[1] and labels[0].startswith("regression given=mask:256x256:")
+    assert max(map(len, labels)) < 60
 
 
 def test_no_hidden_layers_is_shown_as_typed():

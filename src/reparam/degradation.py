@@ -149,7 +149,7 @@ def degradation(name: str, shape: Sequence[int]) -> Degradation:
 
     Args:
         name: ``downscale:FACTOR``, means of blocks of so many pixels a side, smaller ones at odd
-            ends; ``subsample:FACTOR``, every so manieth pixel from the first on; ``gray``, the
+            ends; ``subsample:FACTOR``, every FACTOR-th pixel from the first on; ``gray``, the
             luma of red, green and blue, of other channels their mean; ``mask:square`` (the middle
             is hidden, half as wide and high), ``mask:half`` (the lower half, or the last entries),
             ``mask:random`` (a half of the pixels, always the same) or a mask as ``mask_name``

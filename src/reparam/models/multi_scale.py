@@ -170,7 +170,7 @@ class MultiScaleAutoregressive(Density, Completer):
         return [cast(Autoregressive, scale) for scale in self.scales]
 
     def _factor(self, k: int) -> int:
-        """Every so manieth pixel of x is one of x_k."""
+        """The n of which every n-th pixel of x is one of x_k."""
         return int(2 ** (len(self.scales) - 1 - k))
 
     def _of_scales(

@@ -69,7 +69,7 @@ def restore(
     """Draw what an image may have been of which y is left.
 
     A model that was trained with ``given=`` draws x given y. Of others, where y are entries of x
-    (a mask, every so manieth pixel), it is ``complete``. Latent-variable models whose entries are
+    (a mask, every second pixel), it is ``complete``. Latent-variable models whose entries are
     independent given z draw by Markov chains (``RestoringChains``): x ~ p(x | z, y) exactly, for
     whole numbers where y are sums of separate pixels, for normal entries whatever y is. Diffusion
     models draw approximately, by moving what they estimate to where y is left of it.
