@@ -8,7 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.space import Space, as_tensor, check_values, looked_at, refuse_masked
+
+BEYOND = 5e-3  # of the range: up to 0.0017 on images of up to 256 x 256, whatever the blur
 
 
 def condition_of(
@@ -118,7 +121,7 @@ def check_given(
 ) -> Tensor:
     """What is left of x, y (rows, *shape) in its units; ValueError otherwise.
 
-    >>> check_given(torch.tensor([[0, 16]]), 1, (2,), 17)
+    >>> check_given(torch.tensor([[0, 16]], dtype=torch.uint8), 1, (2,), 17)
     tensor([[ 0., 16.]])
     """
     if not isinstance(c, Tensor) or tuple(c.shape) != (rows, *shape):
@@ -126,10 +129,47 @@ def check_given(
         raise ValueError(
             f"{name}: expected what is given of x, of shape ({expected}), got {_got(c)}"
         )
-    c = c if c.is_floating_point() else c.to(torch.get_default_dtype())
+    if not c.is_floating_point():
+        wide = numerics.needs_float64(c.dtype)
+        c = c.to(numerics.accumulator(c) if wide else torch.get_default_dtype())
     if looked_at():
-        check_values(c, levels, "range" if levels is not None else "finite", name)
+        check_values(_inside(c, levels), levels, "finite" if levels is None else "range", name)
     return c
+
+
+def _inside(y: Tensor, levels: int | None) -> Tensor:
+    """y without what a blur is beyond the range, as it leaves its weakest parts out."""
+    if levels is None:
+        return y
+    near = y.clamp(0, levels - 1)
+    return torch.where((y - near).abs() <= BEYOND * (levels - 1), near, y)
+
+
+def refuse_unsaid(c: object, space: Space) -> None:
+    """ValueError where c is to be made of an x of which a part alone is there.
+
+    >>> refuse_unsaid(None, Space((1, 4, 4), "binary"))
+    """
+    if c is None and space.given is not None:
+        shape = ", ".join(map(str, space.given))
+        raise ValueError(
+            f"c: expected what is given of x, of shape (B, {shape}), which a part of x does not "
+            "say, got None"
+        )
+
+
+def placed(c: Tensor, space: Space, like: Tensor) -> Tensor:
+    """A checked c on the device of ``like``, in its dtype where c needs no more precision.
+
+    Attributes in float64 keep it, as real x does, and what is left of such x.
+
+    >>> placed(torch.zeros(1, 2).double(), Space((4,), "binary", given=(2,)), torch.zeros(1)).dtype
+    torch.float32
+    """
+    wide = c.dtype == torch.float64 and (space.given is None or space.keeps_precision)
+    if c.is_floating_point() and (not wide or like.device.type == "mps"):  # it has no float64
+        c = c.to(like.dtype)
+    return c.to(like.device)
 
 
 def _got(c: object) -> str:

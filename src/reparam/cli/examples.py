@@ -171,7 +171,8 @@ def condition_of(run: OpenRun, split: Split, label: str | None) -> Tensor | None
         return None
     if label is not None:
         return asked_condition(run.model, label, None, len(split), run.record)
-    if split.labels is None and run.model.space.attributes is None:
+    by_labels = run.model.space.attributes is None and run.model.space.given is None
+    if split.labels is None and by_labels:
         raise ValueError("label: the model is conditional; say with --label which class it is")
     return condition(run.model, split)
 
@@ -183,6 +184,8 @@ def asked_condition(
     by_attributes = model.conditional and model.space.attributes is not None
     if label is not None and not model.conditional and model.class_frequencies is None:
         raise ValueError("label: the model is not conditional; leave it out")
+    if label is not None and model.space.given is not None:
+        raise ValueError("label: the model is given what is left of x, and no class; leave it out")
     if label is not None and by_attributes:
         raise ValueError("label: the model is conditional on attributes; give --attribute")
     if not attributes:

@@ -153,7 +153,8 @@ class Autoregressive(Conditional, Density, Completer):
         if self.degradation is None or c is None or not self.degradation.knows:
             return self._fill(n, c, generator)
         said = self.degradation.pseudo_inverse(c)
-        return self._fill(n, c, generator, said, self.degradation.known.expand_as(said))
+        drawn = self._fill(n, c, generator, said, self.degradation.known.expand_as(said))
+        return self.keep_given(drawn, c)  # without what the way through other units rounds
 
     def complete(
         self,
@@ -174,7 +175,7 @@ class Autoregressive(Conditional, Density, Completer):
             x: (B, *shape); the entries outside the mask are not looked at. The result has its type,
                 but where that cannot hold what is drawn: then the type of samples.
             mask: bool, (*shape) or (B, *shape): the entries that are given; they stay bit for bit.
-            c: labels, for a conditional model.
+            c: the condition, for a conditional model; what is left of x says entries as well.
             generator: of the draws.
 
         Raises:
@@ -182,7 +183,9 @@ class Autoregressive(Conditional, Density, Completer):
         """
         x = as_tensor(x)
         given, mask, c = self.prepare_given(x, mask, c)
-        return completed(x, mask, self._fill(len(given), c, generator, given, mask), self.space)
+        known = torch.where(mask, given, self.keep_given(given, c))
+        drawn = self._fill(len(given), c, generator, known, self.said(mask))
+        return completed(x, mask, self.keep_given(drawn, c), self.space)
 
     def walk(self, rows: int, visit: Visit, c: Tensor | None = None, member: int = 0) -> Tensor:
         """x site by site, each as ``visit`` chooses it given what was chosen before it.

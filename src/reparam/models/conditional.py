@@ -80,7 +80,7 @@ class Conditional(Model):
             return c
         wide = self.space.keeps_precision and numerics.needs_float64(x.dtype)
         dtype = torch.float64 if wide else self.anchor.dtype
-        return self.degradation(x.to(self.anchor.device, dtype))
+        return self.degradation(x.detach().to(self.anchor.device, dtype))  # as if it were said
 
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
         if not self.conditional:
@@ -112,6 +112,10 @@ class Conditional(Model):
     def keep_given(self, x: Tensor, c: Tensor | None) -> Tensor:
         """x with the entries that c says outright."""
         return x if self.degradation is None or c is None else self.degradation.keep(x, c)
+
+    def said(self, mask: Tensor) -> Tensor:
+        """The entries of x in a mask, and those that c says outright."""
+        return mask if self.degradation is None else mask | self.degradation.known
 
     def _unknown(self, count: int, varies: Tensor | None) -> int:
         """Of so many entries those that c does not say."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import draws_at_once, slices
+from reparam.conditions import refuse_unsaid
 from reparam.model import Completer, Encoder, LatentVariable, Model, positive_count
 from reparam.space import as_tensor, check_mask, check_shape, trusted
 from reparam.use.latent_chains import CompletingChains, LatentChains
@@ -82,6 +83,7 @@ def complete(
     x, mask = as_tensor(x), as_tensor(mask, "mask")
     check_shape(x, model.space.shape)
     check_mask(mask, x)
+    refuse_unsaid(c, model.space)
     if model.space.keeps_precision and numerics.needs_float64(x.dtype):
         x = x.double()  # whole numbers that float32 would round
     given = mask.to(x.device).expand_as(x)
