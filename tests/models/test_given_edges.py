@@ -1,4 +1,4 @@
-"""What is given of x at its edges: other units, other types, blurs, parts, and nothing left over."""
+"""What is given of x at its edges: other units and types, blurs, parts, and nothing left over."""
 
 import pytest
 import torch
