@@ -114,3 +114,9 @@ def test_where_all_is_given_there_are_no_bits_per_entry():
     scores = evaluate(model, data, samples=1)
     assert scores["conditional_log_likelihood"].value == 0
     assert "conditional_bits_per_dim" not in scores
+
+
+def test_an_x_of_another_shape_is_refused_before_anything_is_made_of_it():
+    model = built("cvae", LEVELS, "downscale:2")
+    with pytest.raises(ValueError, match="x: expected a tensor of shape"):
+        model.reconstruct(torch.zeros(2, 4, 4))

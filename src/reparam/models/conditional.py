@@ -16,6 +16,7 @@ from reparam.bijections.elementwise import Standardize
 from reparam.buffers import Float64Buffers
 from reparam.degradation import Degradation
 from reparam.model import Batch, Model, Solve, Space, Stage
+from reparam.space import check_shape
 
 KEPT_ROWS = 1024  # of attributes, to draw conditions from
 KEPT_NUMBERS = 2**19  # of what is given of training examples, at most
@@ -78,6 +79,7 @@ class Conditional(Model):
     def told(self, x: Tensor, c: Tensor | None) -> Tensor | None:
         if c is not None or self.degradation is None:
             return c
+        check_shape(x, self.space.shape)
         wide = self.space.keeps_precision and numerics.needs_float64(x.dtype)
         dtype = torch.float64 if wide else self.anchor.dtype
         return self.degradation(x.detach().to(self.anchor.device, dtype))  # as if it were said
