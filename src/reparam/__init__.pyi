@@ -27,6 +27,7 @@ from .bijections.transforms import Transform as Transform
 from .checkpoint import load as load
 from .checkpoint import save as save
 from .comparison import compare as compare
+from .comparison_tree import taxonomy as taxonomy
 from .config import TrainConfig as TrainConfig
 from .data import Data as Data
 from .data import Split as Split
@@ -88,8 +89,12 @@ from .evaluation.disentanglement import mig_ceiling as mig_ceiling
 from .evaluation.disentanglement import modularity as modularity
 from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
+from .evaluation.prior_draws import WeightedLogProb as WeightedLogProb
+from .evaluation.prior_draws import prior_log_prob as prior_log_prob
 from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
+from .evaluation.restoration import restoration_quality as restoration_quality
+from .evaluation.restoration import restoration_scores as restoration_scores
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
@@ -192,6 +197,8 @@ from .use.editing import variations as variations
 from .use.imputation import impute as impute
 from .use.missing_part import Imputation as Imputation
 from .use.missing_part import complete as complete
+from .use.restoring import Restoration as Restoration
+from .use.restoring import restore as restore
 
 __version__: str
 from .distributions.index_codes import PointMass as PointMass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +17,14 @@ import torch
 
 from reparam.atomic import Unwritable
 from reparam.checkpoint import checksum, folder_named, write_json
-from reparam.comparison_defaults import default_models, refused_defaults
+from reparam.comparison_families import Asked, chosen_models, families_json
 from reparam.comparison_runs import (
     REPORT_FILE,
     WAIT,
     Candidate,
-    Given,
     Measured,
     OwnModel,
     Trial,
-    candidate,
     earlier,
     folder_name,
     is_of,
@@ -46,6 +44,7 @@ from reparam.lock import InUse, locked
 from reparam.model import Density, Generator, Keeps, Model, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.report import TrainedModel, write_page
+from reparam.report.claims import Claim, claims_of
 from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
@@ -86,7 +85,9 @@ class Comparison:
         found: the folders of the runs that were measured before and taken over.
         reference: what training rows score in place of samples (``reference_scores``), where there
             are generators.
-        notes: which default models were left out, and why.
+        notes: which models were left out of those that are trained by default, and why.
+        families: whether it is one of families.
+        claims: what is said of families, with verdicts.
     """
 
     data: Data
@@ -94,6 +95,8 @@ class Comparison:
     found: tuple[Path, ...] = ()
     reference: Scores = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    families: bool = False
+    claims: tuple[Claim, ...] = ()
 
     def __repr__(self) -> str:
         names = listed([entry.label for entry in self.entries])
@@ -101,15 +104,20 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The contents of ``scores.json``."""
-        models = {entry.label: dict(entry.scores) for entry in self.entries}
-        return scores_json(self.data, models, self.reference)
+        scores = {entry.label: dict(entry.scores) for entry in self.entries}
+        content = scores_json(self.data, scores, self.reference)
+        models = {entry.label: entry.model for entry in self.entries}
+        if self.families:
+            content["claims"] = [claim.to_json() for claim in self.claims]
+        return content | ({"families": families_json(models)} if self.families else {})
 
 
 def compare(
     data: Any,
-    models: str | Model | Iterable[Given] | Mapping[str, Model] | None = None,
+    models: Asked = None,
     *,
     out: str | os.PathLike[str],
+    families: bool = False,
     seeds: int = 1,
     jobs: int = 1,
     samples: int | None = None,
@@ -132,6 +140,8 @@ def compare(
             not taken over: a folder that holds some asks for ``force``); None: one of every family
             that takes the data, with a small code and with a larger one.
         out: the folder.
+        families: train one model of every family that takes the data before those that are asked
+            for, all for the same seconds, 40 where nothing is asked, and say what families are.
         seeds: how many seeds of each; with more than one, scores are means over them and have a
             standard error over them beside that over the examples.
         jobs: how many train at a time, each in a process of its own, by joblib: with a Dask
@@ -154,13 +164,9 @@ def compare(
     if samples is not None:
         positive_count("samples", samples)
     data = as_data(data)
-    notes = refused_defaults(data.space) if models is None else ()
-    if models is None:
-        models = default_models(data.space, len(data.train), data.counted)
-    models = [models] if isinstance(models, str | Model) else models
-    candidates = list(map(candidate, models.items() if isinstance(models, Mapping) else models))
+    candidates, notes = chosen_models(data, models, families)
     known = _refuse_bad(candidates, data, seeds, jobs, fields)
-    limits = {} if fields.keys() & {"epochs", "budget", "patience"} else BY_DEFAULT
+    limits = _limits(fields, families)
     folder = folder_named(out)
     work = _trials(data, known, folder, seeds, samples, force, fields, limits)
 
@@ -173,9 +179,15 @@ def compare(
         found = [earlier(trial) for trial in work]
         results = _measure_all(work, found, jobs, held, tell)
         watch("writing the report", 1.0)
-        comparison = _finish(data, work, results, folder, notes)
+        comparison = _finish(data, work, results, folder, notes, families)
     before = tuple(trial.folder for trial, scores in zip(work, found, strict=True) if scores)
     return dataclasses.replace(comparison, found=before)
+
+
+def _limits(fields: dict[str, Any], families: bool) -> dict[str, Any]:
+    """What ends a training where nobody says: of families the clock alone, the same for all."""
+    usual = {n: v for n, v in BY_DEFAULT.items() if not (families and n == "patience")}
+    return {} if fields.keys() & {"epochs", "budget", *usual} else usual
 
 
 def _trials(
@@ -315,6 +327,7 @@ def _finish(
     results: Sequence[Measured | FailedRun],
     folder: Path,
     notes: tuple[str, ...],
+    families: bool,
 ) -> Comparison:
     """One entry per model, over its seeds; scores and report written; failures raised then."""
     runs: dict[str, list[tuple[Trial, Measured]]] = {}
@@ -331,9 +344,12 @@ def _finish(
     entries = [_entry(label, models[label], of) for label, of in runs.items()]
     generators = any(isinstance(entry.model, Generator) for entry in entries)
     reference = reference_scores(data, seed=work[0].config.seed) if generators else {}
-    comparison = Comparison(data, tuple(entries), reference=reference, notes=notes)
+    about: dict[str, Any] = {"reference": reference, "notes": notes, "families": families}
+    if families:
+        about["claims"] = claims_of(data, entries, reference=reference)
+    comparison = Comparison(data, tuple(entries), **about)
     if entries:
-        write_page(folder / REPORT_FILE, data, entries, reference=reference, notes=notes)
+        write_page(folder / REPORT_FILE, data, entries, **about)
         write_json(folder / SCORES_FILE, comparison.to_json())
     if failures:
         what = f"{len(failures)} of {len(work)} runs failed: {'; '.join(failures)}"

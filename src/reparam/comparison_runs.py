@@ -171,12 +171,20 @@ class Measured(NamedTuple):
     weights: str
 
 
+class FamilyEntry(TypedDict):
+    """The family of a model, null for one of your own, and where it stands, null for nowhere."""
+
+    family: str | None
+    place: list[str] | None
+
+
 class ScoresFile(TypedDict):
     """The contents of ``scores.json``; that of a run says of which, and of which weights."""
 
     data: dict[str, Any]
     models: dict[str, dict[str, Score]]
     reference: NotRequired[dict[str, Score]]
+    families: NotRequired[dict[str, FamilyEntry]]
     run: NotRequired[str]
     weights: NotRequired[str]
 

@@ -331,9 +331,9 @@ class Completer(Generator):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """``prepare`` for ``complete``: x as if only the mask of it were there, the mask, and c."""
         x, mask = as_tensor(x), as_tensor(mask, "mask")
+        refuse_unsaid(self.space, c)
         check_shape(x, self.space.shape)
         check_mask(mask, x)
-        refuse_unsaid(c, self.space)
         mask = mask.to(x.device)
         unsaid: Tensor | float = torch.nan if self.takes_missing else self.unsaid
         unsaid = unsaid.to(x) if isinstance(unsaid, Tensor) else unsaid
@@ -358,8 +358,7 @@ class Density(Generator):
         return None
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
-        x, c = self.prepare(x, c)
-        nll = -self.density(x, c, 1, None).value
+        nll = -self.density(*self.prepare(x, c), 1, None).value
         return Loss(nll.mean(), {"nll": nll})
 
     def log_prob(

@@ -176,6 +176,21 @@ def test_nothing_is_said_where_all_that_is_given_comes_first(reparam, runs, tmp_
     assert code == 0 and "does not act" not in " ".join(text.split())
 
 
+def test_what_comes_first_is_asked_of_the_model(reparam, tmp_path):
+    """Of one that draws a small image first the upper half comes late, every second pixel not."""
+    run = tmp_path / "run"
+    sizes = ["layers=0", "width=2", "first_kernel=3", "--epochs", 1, "--batch-size", 600]
+    assert reparam("fit", "multi-scale-pixel-cnn", "digits", *sizes, "-o", run)[0] == 0
+    small = np.zeros((8, 8), np.uint8)
+    small[::2, ::2] = 255
+    Image.fromarray(small).save(tmp_path / "small.png")
+    for part, noted in ((["--keep", 0.5], True), (["--mask", tmp_path / "small.png"], False)):
+        words = ["complete", run, "-n", 1, "--draws", 1, *part, "-o", tmp_path / f"{noted}.npz"]
+        code, text, error = reparam(*words)
+        assert code == 0, error
+        assert ("does not act" in " ".join(text.split())) == noted
+
+
 def test_what_no_part_can_be_is_refused(reparam, runs, tmp_path):
     Image.new("L", (9, 8)).save(tmp_path / "wide.png")
     (tmp_path / "no.png").write_text("no image")

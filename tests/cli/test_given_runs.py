@@ -25,7 +25,10 @@ def test_draws_come_with_what_they_were_given(reparam, run, tmp_path):
 
 def test_classes_and_pages_are_refused_in_a_sentence(reparam, run, tmp_path):
     for words, why in (
-        (["sample", run, "--label", 3, "-o", tmp_path / "l.png"], "label: the model is given what"),
+        (
+            ["sample", run, "--label", 3, "-o", tmp_path / "l.png"],
+            "label: the condition of this run",
+        ),
         (
             ["explore", run, "--page", tmp_path / "page.html"],
             "given what is left of x, which no",
@@ -39,7 +42,7 @@ def test_classes_and_pages_are_refused_in_a_sentence(reparam, run, tmp_path):
 def test_it_is_compared_with_models_that_are_given_nothing(tmp_path):
     x = np.random.default_rng(0).integers(2, size=(40, 1, 4, 4), dtype=np.uint8)
     models = ["cvae given=mask:half latent_dim=2 hidden=4", "pca latent_dim=2"]
-    asked = {"out": tmp_path / "page", "epochs": 1, "samples": 2, "progress": False}
+    asked = {"out": tmp_path / "page", "epochs": 1, "samples": 2}
     compared = rp.compare(rp.load_data(x), models, **asked)
     given, free = (entry.scores for entry in compared.entries)
     assert "conditional_log_likelihood" in given and "log_likelihood" in free

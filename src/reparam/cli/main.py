@@ -23,7 +23,9 @@ from reparam.cli import (
     explore,
     look,
     paths,
+    restore,
     train,
+    tree,
     use,
     vary,
 )
@@ -75,6 +77,7 @@ GROUPS = {
         look.evaluate,
         train.compare,
         disentangle.disentangle,
+        tree.taxonomy,
     ),
     "Use a run": (
         use.sample,
@@ -83,6 +86,7 @@ GROUPS = {
         code_files.decode,
         denoise.denoise,
         complete.complete,
+        restore.restore,
         anomaly.anomaly,
     ),
     "Edit and classify": (

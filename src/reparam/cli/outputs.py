@@ -209,17 +209,12 @@ def beside_draws(split: Split, record: DataRecord, draws: int) -> dict[str, Arra
     return each if draws == 1 else each | {"draw": np.tile(np.arange(1, draws + 1), len(split))}
 
 
-def conditions(
-    c: Tensor | None, record: DataRecord, given: tuple[int, ...] | None = None
-) -> dict[str, Array]:
-    """The condition of each sample: its class by name, its attributes by theirs, or what is given.
-
-    The last is an image; of vectors it would be columns without names, and is left out.
-    """
-    if given is not None and c is not None:
-        return {"given": c.cpu().float().numpy()} if len(given) > 1 else {}
+def conditions(c: Tensor | None, record: DataRecord) -> dict[str, Array]:
+    """The condition of each sample: its class or attributes by name, or what is given."""
     if c is None:
         return {}
+    if record.space.given is not None:
+        return {"given": c.cpu().float().numpy()}
     if c.ndim == 1:
         names = record.class_names or tuple(map(str, range(int(c.max()) + 1)))
         return {"label": np.array(names)[c.cpu().numpy()]}

@@ -83,6 +83,13 @@ def compare(
             help='As "vae latent_dim=2"; may be repeated; none: one of every family.',
         ),
     ] = None,
+    families: Annotated[
+        bool,
+        option(
+            show_default=False,
+            help="A tuned model of each family, all for the same seconds; say what families are.",
+        ),
+    ] = False,
     out: Annotated[Path, PATH, Parameter(alias="-o", help="Folder for the report.")],
     seeds: Annotated[int, Parameter(help="How many seeds of each model.")] = 1,
     jobs: Annotated[int, Parameter(help="How many to train at a time.")] = 1,
@@ -93,7 +100,7 @@ def compare(
 ) -> None:
     """Train several models on the same data under one budget; write a report and scores.json."""
     from reparam import comparison
-    from reparam.comparison_defaults import refused_defaults
+    from reparam.comparison_families import left_out
     from reparam.comparison_runs import refuse_counts
     from reparam.train.device import find_device
 
@@ -102,12 +109,13 @@ def compare(
     refuse_counts(seeds, jobs)
     find_device(training.get("device", "auto"))
     loaded = options.load(data)
-    show_notes([*loaded.notes, *(() if model else refused_defaults(loaded.space))])
+    show_notes([*loaded.notes, *left_out(loaded, model or None, families)])
     with _continued(), bar("comparing") as watch:
         result = comparison.compare(
             loaded,
             model or None,
             out=out,
+            families=families,
             seeds=seeds,
             jobs=jobs,
             samples=samples,

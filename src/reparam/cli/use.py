@@ -85,7 +85,7 @@ def sample(
     with bar("sampling") as watch:
         parts = Parts(n, _drawn(model, draw, n, c, generator, watch))
         result = Result(
-            {"x": parts, **conditions(c, record, model.space.given)},
+            {"x": parts, **conditions(c, record)},
             record.columns,
             lambda: torch.cat(list(parts.each)),
             math.ceil(math.sqrt(n)) if len(classes) == 1 else each,

@@ -32,6 +32,7 @@ from reparam.presets.vaes import LatentOptions, VAEOptions
 from reparam.space import ColumnKind
 
 FAMILY = "Adversarial models"
+OBJECTIVE = "D: max E log D(x) + E log(1 − D(g(z))), g: max E log D(g(z))"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
 APART, NARROW = 2.0, 0.5  # between components of a prior, or from the middle, and their scale
 # A mean of gradients follows a game too late: after 1 400 steps on digits draws of `gan` had a
@@ -136,6 +137,7 @@ def apart(prior: MixturePrior) -> MixturePrior:
     fixed={"corruption": None, "amount": 0.25, "independent": False},
     small={"critic": (8,)},
     when="For codes that fill a prior of any form, and samples decoded from it.",
+    objective="min ‖x − g(f(x))‖² with codes f(x) that a critic cannot tell from z ~ p(z)",
 )
 def aae(
     space: Space,
@@ -202,6 +204,7 @@ def _with_bound(
     train=AVERAGED,
     small={"critic": (8, 6), "sigma": 0.5},  # at first all x are alike
     when="For sharper samples and reconstructions than a VAE's, with codes of given images.",
+    objective="min KL(q(z|x) ‖ p(z)) + ‖φ(x) − φ(g(z))‖², φ of a critic D",
 )
 def vae_gan(
     space: Annotated[Space, Accepts(PURE)],

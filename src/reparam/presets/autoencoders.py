@@ -21,6 +21,7 @@ from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import LARGE_STEPS, QUICKER, small_steps
 
 FAMILY = "Autoencoders"
+OBJECTIVE = "min ‖x − g(f(x))‖²"
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def linear_ae(space: Annotated[Space, Accepts(PURE)], options: AutoencoderOption
     paper="Vincent et al. 2008, Extracting and composing robust features",
     defaults={"corruption": "masking"},
     when="To clean corrupted data, and for features that noise does not change.",
+    objective="min ‖x − g(f(x̃))‖², x̃ ~ M(x̃|x)",
 )
 def denoising_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     """An autoencoder that finds the clean x behind a corrupted one."""
@@ -141,6 +143,7 @@ def denoising_ae(space: Space, options: AutoencoderOptions) -> Autoencoder:
     defaults={"latent_dim": 100, "hidden": ()},
     fixed={"network": "mlp"},
     when="For features that each answer to one pattern, such as a stroke.",
+    objective="min ‖x − g(f(x))‖² + β Σⱼ KL(ρ ‖ ρ̂ⱼ)",
 )
 def sparse_ae(
     space: Space,
@@ -194,6 +197,7 @@ def k_sparse_ae(
     train=LARGE_STEPS,
     defaults={"latent_dim": 100},
     when="For codes that small changes of x leave where they are.",
+    objective="min ‖x − g(f(x))‖² + λ ‖∂f/∂x‖²",
 )
 def contractive_ae(
     space: Annotated[Space, Accepts(PURE)], options: CodeOptions, *, weight: NonNegative = 0.1
@@ -217,6 +221,7 @@ def contractive_ae(
         "generator.components": 2,
     },
     when="For samples from an autoencoder that is trained without noise.",
+    objective="min ‖x − g(f(x))‖², then max log p(f(x))",
 )
 def ae_gmm(space: Space, codec: AutoencoderOptions, generator: MixtureOptions) -> TwoStage:
     """An autoencoder made a generator by a Gaussian mixture on its codes; no likelihood."""

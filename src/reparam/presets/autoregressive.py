@@ -30,6 +30,7 @@ from reparam.presets.steps import QUICKER
 from reparam.presets.vaes import PixelVAEOptions
 
 FAMILY = "Autoregressive models"
+OBJECTIVE = "max Σᵢ log p(xᵢ | x₁, …, xᵢ₋₁)"
 
 GIVEN_FEATURES = 32  # of every pixel, of what is given around it
 
@@ -401,6 +402,7 @@ def image_transformer(
     paper="Gulrajani et al. 2017, PixelVAE",
     small={"width": 3, "layers": 1, "first_kernel": 3, "features": 2},
     when="Where a code is wanted for what is global, and detail is left to the pixels.",
+    objective="max E_q Σᵢ log p(xᵢ | x₁, …, xᵢ₋₁, z) − KL(q(z|x) ‖ p(z))",
 )
 def pixel_vae(
     space: Annotated[Space, IMAGES],

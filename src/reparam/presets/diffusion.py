@@ -26,6 +26,7 @@ from reparam.presets.vaes import VAEOptions, vae
 from reparam.space import ColumnKind
 
 FAMILY = "Diffusion models"
+OBJECTIVE = "min E‖ε − ε̂(xₜ, t)‖²"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
 ALL = Accepts(columns=COLUMNS, least=2)
 Objective = Literal["simple", "vlb"]
@@ -172,6 +173,7 @@ def ddpm(space: Annotated[Space, ALL], options: DDPMOptions) -> Diffusion:
         "sampling_steps": 4,
     },
     when="As ddpm, in continuous time: any number of steps, and log p(x) by an ODE.",
+    objective="min E‖σₜ s(xₜ, t) + ε‖²",
 )
 def score_sde(
     space: Annotated[Space, ALL],
@@ -203,6 +205,7 @@ def score_sde(
         "generator.blocks": 1,
     },
     when="For samples of large images: diffusion of short codes, cheap to draw.",
+    objective="min ‖x − g(z)‖², then min E‖ε − ε̂(zₜ, t)‖², z = f(x)",
 )
 def latent_diffusion(
     space: Space,

@@ -36,6 +36,7 @@ from reparam.presets.steps import quick_where_small
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "Models of discrete codes"
+OBJECTIVE = "max log p(x|z) − β ‖f(x) − z‖², z the nearest code"
 # Options of codes that are learned.
 LEARNED = ("codes", "code_dim", "codebook", "decay", "restart", "start", "gradient", "cosine")
 
@@ -225,6 +226,7 @@ def vq_vae_2(
     fixed={**USUAL, "quantizer": "fsq"},
     small={name: v for name, v in SMALL.items() if name not in USUAL} | {"sizes": (65, 64)},
     when="For discrete codes without a codebook that could collapse.",
+    objective="max log p(x|z), z = f(x), rounded",
 )
 def fsq_vae(
     space: Space, options: DiscreteOptions, generator: IndexPriorOptions
@@ -253,6 +255,7 @@ def rq_vae(
     paper="Dai & Wipf 2019, Diagnosing and enhancing VAE models",
     small={"generator.components": 2, "generator.layers": 1, "generator.hidden": (8,)},
     when="For a VAE whose samples are to be like its codes of data: a prior fitted afterwards.",
+    objective="max E_q log p(x|z) − KL(q(z|x) ‖ p(z)), then max E_q log p(z)",
 )
 def two_stage_vae(
     space: Space,

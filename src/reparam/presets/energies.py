@@ -18,6 +18,7 @@ from reparam.nets import Network, encoder
 from reparam.presets.registry import PURE, Accepts, preset
 
 FAMILY = "Energy-based models"
+OBJECTIVE = "max −E(x) − log Z, its gradient by chains"
 
 
 def averaged(space: Space) -> TrainConfig:
@@ -98,6 +99,7 @@ def rbm(
         "temperatures": 10,
     },
     when="Where an energy is wanted, any function of x, and a normalized density is not needed.",
+    objective="max log p₀(x) − E(x) − log Z, its gradient by chains",
 )
 def ebm(
     space: Annotated[Space, Accepts(kinds=PURE)],

@@ -37,6 +37,7 @@ from reparam.presets.registry import PURE, Accepts, preset
 from reparam.space import ColumnKind
 
 FAMILY = "Normalizing flows"
+OBJECTIVE = "max log p(z) + log |det ∂z/∂x|, z = f(x)"
 COLUMNS: tuple[ColumnKind, ...] = ("real", "log", "levels", "binary")  # names have no order
 VECTORS, BOTH = Accepts(images=False, columns=COLUMNS), Accepts(columns=COLUMNS)
 SQUEEZED, LINES = replace(BOTH, even=True), replace(VECTORS, one=True)

@@ -22,6 +22,7 @@ from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import LayeredOptions, rising
 
 FAMILY = "VAEs of several layers"
+OBJECTIVE = "max E_q log p(x|z) − Σₗ KL(q(zₗ) ‖ p(zₗ | z above))"
 
 
 @preset(

@@ -16,6 +16,7 @@ from reparam.presets.registry import preset
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "VAEs with penalties"
+OBJECTIVE = "max E_q log p(x|z) − β KL(q(z|x) ‖ p(z)) − λ D(q(z))"
 
 
 @preset(

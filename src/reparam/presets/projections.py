@@ -11,6 +11,7 @@ from reparam.models.real_pca import REAL_COLUMNS, RealPCA
 from reparam.presets.registry import Accepts, preset
 
 FAMILY = "Linear projections"
+OBJECTIVE = "max log N(x; μ, W Wᵀ + σ²I), in closed form"
 
 
 @preset(

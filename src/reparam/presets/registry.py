@@ -193,7 +193,8 @@ class Preset:
     ``defaults``, or have values ``fixed``, which are then no parameters. On ``exact`` kinds of data
     log p(x) is exact, perhaps of some models only, ``exact_where``; on others it is a bound or an
     estimate. ``small`` are parameters of a model for tests; ``when`` says in a sentence what one
-    uses it for.
+    uses it for. ``objective`` is what its training minimizes or maximizes, as a formula, where that
+    is not what the others of its file have, their ``OBJECTIVE``.
     """
 
     name: str
@@ -206,11 +207,18 @@ class Preset:
     small: Mapping[str, Any] = field(default_factory=dict)
     when: str = ""
     exact_where: str = ""
+    objective: str = ""
 
     @property
     def family(self) -> str:
         """What its file calls the models in it, its ``FAMILY``."""
         return str(getattr(inspect.getmodule(self.build), "FAMILY", "Others"))
+
+    @property
+    def formula(self) -> str:
+        """What training minimizes or maximizes, its own or that of its file; "" if neither says."""
+        shared = getattr(inspect.getmodule(self.build), "OBJECTIVE", "")
+        return self.objective or str(shared)
 
     @property
     def summary(self) -> str:
@@ -343,13 +351,14 @@ def preset(
     small: Mapping[str, object] | None = None,
     when: str = "",
     exact_where: str = "",
+    objective: str = "",
 ) -> Callable[[B], B]:
     """Register a function ``(space, options, *, keyword: type = default …) -> Model``."""
 
     def register(build: B) -> B:
         if name in PRESETS:
             raise ValueError(f"preset: {name!r} is registered already")
-        changes = (defaults or {}, fixed or {}, exact, small or {}, when, exact_where)
+        changes = (defaults or {}, fixed or {}, exact, small or {}, when, exact_where, objective)
         PRESETS[name] = Preset(name, build, paper, train or TrainConfig(), *changes)
         return build
 

@@ -15,6 +15,7 @@ from reparam.presets.given import degraded
 from reparam.presets.registry import PURE, Accepts, preset
 
 FAMILY = "Regression"
+OBJECTIVE = "min ‖x − x̂(y)‖²"
 
 
 @preset(

@@ -48,6 +48,7 @@ from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import small_steps
 
 FAMILY = "Variational autoencoders"
+OBJECTIVE = "max E_q log p(x|z) − KL(q(z|x) ‖ p(z))"
 
 
 @dataclass(frozen=True)
@@ -254,6 +255,7 @@ def vae(space: Space, options: VAEOptions, *, steps: Whole = 0) -> VAE:
     "beta-vae",
     paper="Higgins et al. 2017, beta-VAE: Learning basic visual concepts",
     when="To trade reconstruction for a simpler code of fewer, more separate dimensions.",
+    objective="max E_q log p(x|z) − β KL(q(z|x) ‖ p(z))",
 )
 def beta_vae(space: Space, options: VAEOptions, *, beta: NonNegative = 4.0) -> VAE:
     """A VAE whose rate is weighted by beta; its scores stay those of the unweighted bound.
@@ -293,6 +295,7 @@ def sigma_vae(
     paper="Sohn et al. 2015, Learning structured output representation",
     fixed={"conditional": True},
     when="To draw examples of a class, with given attributes, or of what is left of them.",
+    objective="max E_q log p(x|z, c) − KL(q(z|x, c) ‖ p(z))",
 )
 def cvae(space: Annotated[Space, Accepts(condition=True)], options: GivenVAEOptions) -> VAE:
     """A VAE given y, labels, attributes or what is left of x: p(x|z, y), q(z|x, y), p(z).
@@ -307,6 +310,7 @@ def cvae(space: Annotated[Space, Accepts(condition=True)], options: GivenVAEOpti
     paper="Burda et al. 2016, Importance weighted autoencoders",
     small={"k": 3},
     when="For a higher likelihood than a VAE's, at k times the decoding.",
+    objective="max E log 1/K Σₖ p(x|zₖ) p(zₖ) / q(zₖ|x)",
 )
 def iwae(
     space: Space,

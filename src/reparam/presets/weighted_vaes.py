@@ -15,6 +15,7 @@ from reparam.presets.registry import Accepts, preset
 from reparam.presets.vaes import VAEOptions
 
 FAMILY = "VAEs whose weights move"
+OBJECTIVE = "max E_q log p(x|z) − β KL(q(z|x) ‖ p(z)), β moving"
 
 DISCRETE = Accepts(kinds=("binary", "levels"))  # whose distortion is never negative
 
@@ -50,6 +51,7 @@ def annealed_vae(
     "capacity-vae",
     paper="Burgess et al. 2018, Understanding disentangling in beta-VAE",
     when="To see factors of variation enter the code one after the other.",
+    objective="max E_q log p(x|z) − γ |KL(q(z|x) ‖ p(z)) − C|, C rising",
 )
 def capacity_vae(
     space: Space,
@@ -73,6 +75,7 @@ def capacity_vae(
     "free-bits-vae",
     paper="Kingma et al. 2016, Improving variational inference with IAF",
     when="Where dimensions or all of z stay idle.",
+    objective="max E_q log p(x|z) − Σⱼ max(λ, KL(q(zⱼ|x) ‖ p(zⱼ)))",
 )
 def free_bits_vae(space: Space, options: VAEOptions, *, nats: NonNegative = 0.1) -> VAE:
     """A VAE in which every latent dimension may carry some nats at no cost, against collapse.

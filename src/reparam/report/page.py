@@ -21,6 +21,7 @@ from reparam.evaluation import Score
 from reparam.evaluation.modes import evaluating
 from reparam.model import Codec, Generator
 from reparam.report import summary
+from reparam.report.claims.verdicts import Claim
 from reparam.report.colors import MODELS, class_colors
 from reparam.report.opening import opening
 from reparam.report.section import Shown
@@ -54,6 +55,8 @@ def write_page(
     seed: int = 0,
     reference: Mapping[str, Score] | None = None,
     notes: Sequence[str] = (),
+    families: bool = False,
+    claims: Sequence[Claim] = (),
 ) -> Path:
     """Write one self-contained HTML page about trained models.
 
@@ -66,6 +69,9 @@ def write_page(
         reference: what training rows score in place of samples (``reference_scores``): a row of the
             score table that is ranked with no model.
         notes: what else there is to say of the choice of models.
+        families: whether the page compares families, and so shows what they are and what is said
+            of them.
+        claims: what is said of families, with verdicts; none: they are found for the page.
 
     Returns:
         The path.
@@ -86,9 +92,9 @@ def write_page(
     if not entries:
         raise ValueError("entries: expected at least one model, got none")
     for entry in entries:
-        if replace(entry.model.space, given=None) != data.space:  # which no data say
+        if replace(entry.model.space, given=None) != data.space:
             raise ValueError(f"{entry.label}: expected {data.space}, got {entry.model.space}")
-    shown = Shown(data, entries, seed, reference or {})
+    shown = Shown(data, entries, seed, reference or {}, families, claims)
     with evaluating([entry.model for entry in entries]):
         content = _content(shown)
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"

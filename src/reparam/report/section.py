@@ -20,6 +20,7 @@ from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
 from reparam.model import Encoder, Generator, LatentVariable, Model
 from reparam.report import queries
+from reparam.report.claims.verdicts import Claim
 from reparam.report.pictures import Brightness, Picture
 from reparam.report.selection import SAMPLE_ROWS, rows_to_imitate, sample_columns
 from reparam.report.table import Table, score_table
@@ -76,12 +77,17 @@ class Shown:
         entries: the models, in the order in which they are listed.
         seed: of the examples chosen and of everything drawn.
         reference: what training rows score in place of samples.
+        families: whether the page compares families, and so shows what they are and what is said
+            of them.
+        claims: what is said of families, with verdicts; none: they are found for the page.
     """
 
     data: Data
     entries: Sequence[TrainedModel]
     seed: int = 0
     reference: Mapping[str, Score] = field(default_factory=dict)
+    families: bool = False
+    claims: Sequence[Claim] = ()
 
     def of(self, role: type[Role]) -> Iterator[tuple[int, str, Role]]:
         """Index, label and model of those that are of a class."""

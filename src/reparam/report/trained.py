@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reparam.config import TrainConfig
@@ -54,3 +54,16 @@ class TrainedModel:
             return type(self.model).__name__
         given = [f"{name}={shown(value)}" for name, value in recipe["parameters"].items()]
         return " ".join([str(recipe["preset"]), *given])
+
+
+def short_names(entries: Sequence[TrainedModel]) -> list[str]:
+    """The preset of each model, or its label where others are of the same preset.
+
+    >>> from reparam.model import Space
+    >>> from reparam.presets import build
+    >>> model = build("pca", Space((3,), "real"), latent_dim=1)
+    >>> short_names([TrainedModel("pca latent_dim=1", model, {}, History())])
+    ['pca']
+    """
+    presets = [str((e.model.recipe or {}).get("preset", e.label)) for e in entries]
+    return [p if presets.count(p) == 1 else e.label for p, e in zip(presets, entries, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 from markupsafe import Markup
@@ -23,6 +24,7 @@ MOST_PASSED = 5 * 10**7  # entries of x through networks for a sampler: about te
 BESIDE = ((0, -12), (0, 5), (9, -3))  # where the steps of each sampler stand, in points
 MANY_DECADES = 1e4  # of distances: then only powers of ten are told
 SIZE = (5.2, 3.6)  # inches
+NAMED = 24  # letters of what a model is called beside its point: longer ones leave no plot
 
 Curve = dict[int, Quality]  # by steps
 
@@ -154,7 +156,7 @@ def _plot(
                 _say(axis, str(steps), quality, color, beside)
         for other, quality in others.items():
             axis.plot(quality.seconds, quality.distance, "D", ms=6, color=model_color(other))
-            name = shown.entries[other].label
+            name = shorten(shown.entries[other].label, NAMED, placeholder=" …")
             _say(axis, name, quality, model_color(other), (8, -3), ha="left")
         if floor > 0:
             axis.axhline(floor, color=INK, lw=0.9, ls=(0, (1, 2)))

@@ -1,0 +1,117 @@
+"""Plots of one score beside another, named directly."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from pages import entry
+
+import reparam as rp
+from reparam.evaluation.scores import Score
+from reparam.report.direct_labels import DOT, Box, places_of
+from reparam.report.progress_of_training import seconds_to_most
+from reparam.report.section import Shown
+from reparam.report.sections import trade_offs
+from reparam.report.trained import TrainedModel
+from reparam.train.history import History
+
+DATA = rp.load_data("digits")
+VAE = rp.build("vae", DATA.space, latent_dim=2, hidden=(4,))
+GAN = rp.build("gan", DATA.space)
+AE = rp.build("ae", DATA.space, latent_dim=2, hidden=(4,))
+
+
+def score(value, **about):
+    return Score(value, "", 100, "test", 0.1, **about)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_names_cover_neither_each_other_nor_points(seed):
+    generator = torch.Generator().manual_seed(seed)
+    at = (torch.rand(9, 2, generator=generator) * torch.tensor([260.0, 170.0]) + 20).tolist()
+    names = ["pca", "ae-gmm", "vae", "vq-vae", "made", "real-nvp", "gan", "ebm", "beta-vae"]
+    places = places_of(names, at, Box(0, 0, 300, 210), 11)
+    assert not any(a.overlap(b) for a, b in itertools.combinations(places, 2))
+    dots = [Box(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in at]
+    assert not any(place.overlap(dot) for place in places for dot in dots)
+
+
+def test_nine_points_in_one_place_still_have_nine_places():
+    places = places_of(["model"] * 9, [(150.0, 100.0)] * 9, Box(0, 0, 300, 200), 11)
+    assert not any(a.overlap(b) for a, b in itertools.combinations(places, 2))
+
+
+def shown(*entries, **about):
+    return Shown(DATA, entries, **about)
+
+
+def test_likelihoods_are_of_densities_with_their_marks_and_others_are_named():
+    vae = entry(
+        "vae", VAE, log_likelihood=score(-90.0, kind="lower bound"), frechet_distance=score(4.0)
+    )
+    twin = entry(
+        "twin", VAE, log_likelihood=score(-80.0, kind="exact"), frechet_distance=score(9.0)
+    )
+    gan = entry("gan", GAN, frechet_distance=score(2.0))
+    about = shown(vae, twin, gan, reference={"frechet_distance": score(1.6)})
+    found = trade_offs.likelihood_and_distance(about)
+    assert "≥ vae" in found.plot and "= twin" in found.plot
+    assert (found.why, found.absent) == ("Without a log p(x)", ["gan"])
+    assert "gan" not in found.plot and "1.6" in found.caption
+    assert trade_offs.likelihood_and_distance(shown(vae, gan)) is None
+
+
+def test_every_plot_has_what_it_is_of():
+    scores = {
+        name: score(0.5)
+        for name in (
+            "log_likelihood",
+            "frechet_distance",
+            "samples_per_second",
+            "sample_precision",
+            "sample_recall",
+            "sample_sharpness",
+            "reconstruction_mse",
+            "linear_probe_accuracy",
+            "nearest_training",
+            "near_copies",
+        )
+    }
+    rows = [{"epoch": t, "seconds": float(t), "valid/bound": -10.0 / t} for t in (1, 2, 3)]
+    history = History(rows, best_epoch=3, judge="bound")
+    by_seed = ({"frechet_distance": score(4.0)}, {"frechet_distance": score(6.0)})
+    vae = TrainedModel("vae", VAE, scores, history, None, ((None, history),), by_seed)
+    found = trade_offs.build(shown(vae, entry("ae", AE, **scores), families=True))
+    assert [one.title for one in found] == [
+        "Likelihood against samples",
+        "Samples against speed",
+        "Precision against recall",
+        "Sharpness of draws",
+        "What codes keep",
+        "Nearest training examples",
+        "Time to nine tenths",
+        "Spread over seeds",
+    ]
+    assert found[6].absent == ["ae"] and found[7].absent == ["ae"]
+    assert not trade_offs.SECTION.applies(shown(vae))
+
+
+def test_one_seed_has_no_spread():
+    assert trade_offs.seeds(shown(entry("vae", VAE, frechet_distance=score(4.0)))) is None
+
+
+def test_nine_tenths_of_the_way_whichever_direction_is_better():
+    def history(values, judge="nll", **about):
+        rows = [
+            {"epoch": t, "seconds": 2.0 * t, f"valid/{judge}": v} for t, v in enumerate(values, 1)
+        ]
+        return History(rows, best_epoch=len(values), judge=judge, **about)
+
+    assert seconds_to_most(history([100, 50, 11, 10, 0])) == 8
+    assert seconds_to_most(history([-100, -50, -11, -10, 0], "bound")) == 8
+    assert seconds_to_most(history([5, 6, 7])) is None  # no fall
+    assert seconds_to_most(history([5, 4])) is None
+    assert seconds_to_most(history([5, 4, 3], keeps="last")) is None
+    assert seconds_to_most(History()) is None
