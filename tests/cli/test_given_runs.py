@@ -31,7 +31,7 @@ def test_classes_and_pages_are_refused_in_a_sentence(reparam, run, tmp_path):
         ),
         (
             ["explore", run, "--page", tmp_path / "page.html"],
-            "given what is left of x, which no",
+            "no code is decoded without",
         ),
     ):
         code, _, err = reparam(*words)

@@ -112,8 +112,8 @@ def _write(run: OpenRun, page: Path) -> None:
     from reparam.explore.rendering import page_file
     from reparam.explore.subject import Subject
 
-    subject = Subject(run.model, run.data(), run.path.resolve().name, in_file=True)
     program = program_of(run.model)
+    subject = Subject(run.model, run.data(), run.path.resolve().name, in_file=True)
     text = page_file(subject, program)
     write_text(page, text)
     show(f"{told(page)}: {len(text.encode()) / 1e6:.2f} MB, opens in any browser")

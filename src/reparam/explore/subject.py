@@ -86,11 +86,6 @@ class Subject:
         most: int = EXAMPLES,
         in_file: bool = False,
     ) -> None:
-        if model.space.given is not None:
-            raise ValueError(
-                f"model: {type(model).__name__} is given what is left of x, which no page "
-                "asks for; explore one of a class or of no condition, as vae"
-            )
         self.model, self.data, self.name = model.eval(), data, name
         decoder = model if isinstance(model, Codec) else noise_decoder(model)
         if decoder is not None and decoder.code_space.dimension > WIDEST:
