@@ -19,9 +19,11 @@ from reparam.report import queries
 from reparam.report.claims import roles
 from reparam.report.claims.angles import Angles, angles_plot
 from reparam.report.claims.compared import MOST_ROWS, Compared, named, ratio, subsets
+from reparam.report.claims.roles import Role
 from reparam.report.claims.verdicts import (
     FAILS,
     HOLDS,
+    NOT_FINITE,
     UNTOLD,
     Claim,
     Named,
@@ -86,7 +88,7 @@ def _farther(c: Compared, sentence: str, ae: TrainedModel, others: Tensor, label
     code = torch.randn(len(others), *ae.model.code_space.shape, generator=c.generator)
     far, near = c.distance(queries.decode(ae.model, code, None)), c.distance(others)
     if far is None or near is None:
-        return untold(sentence, TOO_FEW)
+        return untold(sentence, TOO_FEW if c.quality is None else NOT_FINITE)
     of_noise = Named(f"{ae.label} of N(0, I)", far)
     return exceeds(sentence, "frechet_distance", of_noise, Named(label, near))
 
@@ -99,14 +101,11 @@ def memorize(c: Compared) -> Claim:
     return Claim(9, sentence, [_memorizes(c), _denoising_less(c), _similar(c), _one_number(c)])
 
 
-def _over(c: Compared) -> TrainedModel | None:
+def _over(c: Compared, role: Role = roles.plain_autoencoder) -> TrainedModel | None:
     """The first autoencoder with more parameters than the training data have numbers."""
     numbers = len(c.data.train) * c.data.space.dimension
-    found = c.of(lambda model: roles.plain_autoencoder(model))
-    large = (
-        e for e in found if "parameters" in e.scores and e.scores["parameters"].value > numbers
-    )
-    return next(large, None)
+    having = (e for e in c.of(role) if "parameters" in e.scores)
+    return next((e for e in having if e.scores["parameters"].value > numbers), None)
 
 
 def _wide(c: Compared) -> str:
@@ -136,8 +135,8 @@ def _memorizes(c: Compared) -> Part:
 
 
 def _denoising_less(c: Compared) -> Part:
-    sentence = "The error grows less from training rows to others in a denoising autoencoder."
-    large, less = _over(c), c.first(roles.denoising)
+    sentence = "In a denoising one as large the error grows less from training rows to others."
+    large, less = _over(c), _over(c, roles.denoising)
     if large is None or less is None:
         wide = _wide(c)
         models = ((f"ae {wide}", large), (f"denoising-ae {wide}", less))

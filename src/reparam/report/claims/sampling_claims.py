@@ -9,7 +9,7 @@ from reparam.evaluation.quality_by_time import QualityByTime
 from reparam.evaluation.scores import Score
 from reparam.model import Density, Generator
 from reparam.report.claims import roles
-from reparam.report.claims.compared import Compared, named, seconds
+from reparam.report.claims.compared import Compared, milliseconds, named, seconds
 from reparam.report.claims.vae_claims import EDGES, SHARP
 from reparam.report.claims.verdicts import (
     Claim,
@@ -87,10 +87,10 @@ def _slow(c: Compared) -> Part:
     fast = c.first(roles.adversarial) or c.first(roles.vae) or c.first(roles.flow)
     if slow is None or fast is None:
         return lacking(sentence, *absent(ddpm=slow, gan=fast))
-    times = [Named(e.label, _seconds_to_draw(e)) for e in (slow, fast)]
-    found = exceeds(sentence, "seconds", *times)
+    times = [Named(e.label, milliseconds(_seconds_to_draw(e))) for e in (slow, fast)]
+    found = exceeds(sentence, "milliseconds", *times)
     passes = f"{_passes(slow):,} passes against {_passes(fast):,}"
-    numbers = f"seconds for {TIMED_DRAWS} draws: {found.numbers}; {passes}"
+    numbers = f"milliseconds for {TIMED_DRAWS} draws: {found.numbers}; {passes}"
     return Part(sentence, found.verdict, numbers, found.reason)
 
 
@@ -125,7 +125,7 @@ def _fewer_steps(c: Compared) -> Part:
     if found is None:
         return lacking(sentence, "ddpm")
     assert isinstance(found.model, Generator)
-    view, usual = found.model.from_noise, found.scores.get(DISTANCE)
+    view, usual = found.model.from_noise, found.own_scores.get(DISTANCE)
     assert view is not None
     if usual is None:
         return untold(sentence, "a Fréchet distance takes more rows than there are")

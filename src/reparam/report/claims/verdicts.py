@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -18,6 +19,7 @@ UNTOLD: Verdict = "cannot be told"
 ERRORS = 2.0  # standard errors that a difference has to exceed
 WITHIN = "the difference is within two standard errors"
 NO_ERROR = "no standard error is known of the difference"
+NOT_FINITE = "what was measured is not finite"
 
 
 class Named(NamedTuple):
@@ -101,6 +103,8 @@ def verdict_of(gap: Difference) -> tuple[Verdict, str]:
     >>> verdict_of(Difference(1.0, 1.0))
     ('cannot be told', 'the difference is within two standard errors')
     """
+    if not math.isfinite(gap.value) or math.isnan(gap.stderr or 0.0):
+        return UNTOLD, NOT_FINITE
     if gap.stderr is None:
         return UNTOLD, NO_ERROR
     if abs(gap.value) <= ERRORS * gap.stderr:
