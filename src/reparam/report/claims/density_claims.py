@@ -239,7 +239,7 @@ def _rank_correlation(found: Sequence[TrainedModel]) -> str:
 def fail_to_flag(c: Compared) -> Claim:
     """Of each density whether some images unlike the data are likelier than test images."""
     sentence = "Likelihood fails to flag data of another kind."
-    said = "Some images unlike the data are likelier than test images"
+    said = "Blank, eroded or inverted images are likelier than test images"
     if not c.data.space.is_image:
         reason = "blank, thinned and inverted rows are made of images"
         return Claim(8, sentence, [untold(f"{said}.", reason)], some=True)
@@ -266,7 +266,7 @@ def flagged(sentence: str, told: dict[str, Told], rows: int) -> Part:
     """Holds where −log p ranks a set below test images: an AUROC below ½ by two errors, ½/√n."""
     error = 0.5 / math.sqrt(rows)
     numbers = ", ".join(f"{name} {one.low:.2f}" for name, one in told.items())
-    numbers = f"AUROC of −log p: {numbers}, each ± {error:.2f} at most"
+    numbers = f"AUROC of −log p: {numbers}; ± {error:.2f} at most"
     if any(one.low < 0.5 - ERRORS * error for one in told.values()):
         return Part(sentence, HOLDS, numbers)
     if all(one.low > 0.5 + ERRORS * error for one in told.values()):

@@ -209,7 +209,8 @@ def _scatter(
     points = []
     for index, (x, y) in found.items():
         sign = mark(x, across.score) if marks else ""
-        points.append(Point(x.value, y.value, f"{sign} {names[index]}".strip(), model_color(index)))
+        about = f"{sign} {names[index]}".strip(), model_color(index), _error(x), _error(y)
+        points.append(Point(x.value, y.value, *about))
     with plots.style():
         figure, axis = plots.panel(*SIZE)
         for index, (x, y) in found.items():
