@@ -34,6 +34,8 @@ ROWS = (
         "numerics",
         "terms",
         "measures",
+        "measures_of_restoring",
+        "score_columns",
         "interrupt",
         "limits",
         "atomic",
@@ -77,6 +79,7 @@ SHARED_STEMS = {
     "denoising": "scores, and the section that shows them",
     "diagnosis": "of a model's codes, and of a training's course",
     "regression": "a family's model and its preset",
+    "restoration": "by diffusion models, and the scores of it",
     "likelihoods": "the classes, and which of them a preset offers",
 }
 # What knows models only by the vocabulary, and where it still names a network or distribution.

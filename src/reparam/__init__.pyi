@@ -93,6 +93,8 @@ from .evaluation.prior_draws import WeightedLogProb as WeightedLogProb
 from .evaluation.prior_draws import prior_log_prob as prior_log_prob
 from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
+from .evaluation.restoration import restoration_quality as restoration_quality
+from .evaluation.restoration import restoration_scores as restoration_scores
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
@@ -195,6 +197,8 @@ from .use.editing import variations as variations
 from .use.imputation import impute as impute
 from .use.missing_part import Imputation as Imputation
 from .use.missing_part import complete as complete
+from .use.restoring import Restoration as Restoration
+from .use.restoring import restore as restore
 
 __version__: str
 from .distributions.index_codes import PointMass as PointMass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from reparam.space import Space, as_tensor, check_values, looked_at, refuse_masked
+
+BEYOND = 1e-3  # of the levels, by which what is left of them may lie outside
 
 
 def condition_of(
@@ -128,8 +131,28 @@ def check_given(
         )
     c = c if c.is_floating_point() else c.to(torch.get_default_dtype())
     if looked_at():
-        check_values(c, levels, "range" if levels is not None else "finite", name)
+        check_values(c, None, "finite", name)
+        low, high = (float(end) for end in c.aminmax())
+        top = levels - 1 if levels is not None else math.inf
+        # A mean rounds, and a blur without what it weakens most reaches a little beyond.
+        if levels is not None and (low < -BEYOND * top or high > (1 + BEYOND) * top):
+            raise ValueError(
+                f"{name}: expected values in [0, {top}], as what is left of levels has, got "
+                f"{low:.6g} to {high:.6g}"
+            )
     return c
+
+
+def refuse_unsaid(space: Space, c: object) -> None:
+    """ValueError where what is left of x would be made of an x of which a part is to be drawn.
+
+    >>> refuse_unsaid(Space((2,), "real"), None)
+    """
+    if space.given is not None and c is None:
+        raise ValueError(
+            "c: expected what is left of x, of which the model draws x; made of x it would tell of "
+            "entries that are not given; use restore, or give c"
+        )
 
 
 def _got(c: object) -> str:

@@ -98,6 +98,11 @@ class Distribution(ABC):
         """Probabilities of all levels, (B, entries, K), where discrete entries are independent."""
         return None
 
+    def log_table(self) -> Tensor | None:
+        """Their logarithms, which do not underflow where a family has them by themselves."""
+        table = self.table()
+        return None if table is None else table.log()
+
     def rsample_rest(
         self, x: Tensor, given: Tensor, generator: torch.Generator | None = None
     ) -> Tensor:

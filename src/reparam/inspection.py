@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from torch import Generator, Tensor, nn
 
+from reparam.degradation import Degradation
 from reparam.distribution import Distribution
 
 
@@ -217,6 +218,17 @@ class FromNoise(Protocol[Drawn]):
 
     def flow(self, steps: int) -> Drawn | None:
         """The density of a model in continuous time by an ODE in so many steps; None of others."""
+        ...
+
+    @property
+    def restores(self) -> str:
+        """A sentence on how ``restored`` draws; empty where it does not."""
+        ...
+
+    def restored(
+        self, given: Degradation, y: Tensor, c: Tensor | None, generator: Generator | None = None
+    ) -> Tensor:
+        """x of which about y (B, *given.given) is left, by a model that was not trained for it."""
         ...
 
 

@@ -6,40 +6,10 @@ the terms is imported, so that a command line can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-from reparam.terms import Better
-
-Form = Literal["number", "share", "whole"]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What a score is, and its column in the table of the report.
-
-    Args:
-        title: what stands above it.
-        group: the scores it stands with, all defined for models of one role.
-        definition: one or two sentences.
-        better: which direction is better; None where neither is.
-        unit: shown with the title; None: the score's own.
-        told: whether conditional models lack it, since their codes contain the condition.
-        headline: above its column where commands print the scores that one looks at first.
-        claim: what the model with the best value does, to go on from its name.
-        form: how it is printed.
-    """
-
-    title: str
-    group: str
-    definition: str
-    better: Better | None = None
-    unit: str | None = None
-    told: bool = False
-    headline: str = ""
-    claim: str = ""
-    form: Form = "number"
-
+from reparam.measures_of_restoring import RESTORATION
+from reparam.score_columns import Measure as Measure
 
 GIVEN_C = "Conditional models are told the condition of x."
 LIKELIHOOD = "How probable the model finds data it has not seen"
@@ -225,6 +195,7 @@ SCORES: dict[str, Measure] = {
         "means as they are, over that of their originals: 1 is as sharp, less is blurred, more has "
         f"edges or noise of its own. 500 images at most. {GIVEN_C}",
     ),
+    **RESTORATION,
     "linear_probe_accuracy": Measure(
         "Linear probe",
         "Representation",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.batching import draws_at_once
-from reparam.conditions import condition_of
+from reparam.conditions import condition_of, refuse_unsaid
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.exchange import Batch as Batch
@@ -334,6 +334,7 @@ class Completer(Generator):
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """``prepare`` for ``complete``: x as if only the mask of it were there, the mask, and c."""
         x, mask = as_tensor(x), as_tensor(mask, "mask")
+        refuse_unsaid(self.space, c)
         check_shape(x, self.space.shape)
         check_mask(mask, x)
         mask = mask.to(x.device)
@@ -360,8 +361,7 @@ class Density(Generator):
         return None
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
-        x, c = self.prepare(x, c)
-        nll = -self.density(x, c, 1, None).value
+        nll = -self.density(*self.prepare(x, c), 1, None).value
         return Loss(nll.mean(), {"nll": nll})
 
     def log_prob(

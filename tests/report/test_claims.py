@@ -7,7 +7,7 @@ import re
 
 import pytest
 import torch
-from pages import entry
+from pages import data_of, entry
 
 import reparam as rp
 from reparam.comparison import Comparison
@@ -283,6 +283,16 @@ def test_without_models_every_claim_names_those_to_add():
             assert named, part
             for text in named:
                 assert Candidate.parse(text).build(DATA.space, seed=0).space == DATA.space
+
+
+def test_a_model_that_does_not_take_the_data_is_not_to_be_added():
+    columns = (rp.Column("a", "real"), rp.Column("b", "category", 3))
+    space = rp.Space((2,), "mixed", columns=columns)
+    x = torch.cat([torch.randn(9, 1), torch.randint(3, (9, 1)).float()], 1)
+    found = claims_of(data_of(x, space), [])
+    gan = found[4].parts[0]
+    assert gan.reason.startswith("`gan`, which is missing, is for") and "of category" in gan.reason
+    assert "add `vae`" in found[10].parts[0].reason
 
 
 @pytest.fixture(scope="module")

@@ -102,6 +102,11 @@ def decode(
         n = WIDEST
     z, beside = z[:n], {name: values[:n] for name, values in beside.items()}
     claimed = target.claim(_places(codes, beside, len(z)))
+    if model.space.given is not None:
+        raise ValueError(
+            f"{run}: decodes codes beside what is left of x, which is not among them; use "
+            "reconstruct or restore"
+        )
     c = asked_condition(model, label, attribute, len(z), record)
     if c is None and model.conditional and "label" in beside:
         c = _labels(codes, beside["label"], record)

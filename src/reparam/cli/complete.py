@@ -127,6 +127,11 @@ def complete(
     reason = why_not(model)
     if reason is not None:
         raise ValueError(f"{run}: {reason}")
+    if model.space.given is not None:  # it would be made of what is to be drawn
+        raise ValueError(
+            f"{run}: was trained on what is left of x, which says what is given; use: reparam "
+            f"restore {run}"
+        )
     if steps is not None and isinstance(model, Completer):
         raise ValueError(f"steps: of chains, by which {_name(model)} does not draw; leave it out")
     if sampling_steps is not None:
@@ -211,30 +216,10 @@ def _outside(box: Box, shape: tuple[int, ...]) -> Tensor:
 
 def _white(path: Path, shape: tuple[int, ...]) -> Tensor:
     """The pixels that are nearer to white than to black in an image of that size."""
-    import torch
+    from reparam.presets.given import white_pixels
 
-    from reparam.data.contents import ReadOptions
-    from reparam.data.images.image_folders import read_image
-
-    contents = read_image(path, ReadOptions(background="black"))
-    show_notes(note for note in contents.notes if "--range" not in note)  # no option of this
-    pixels = contents.splits["train"].x  # (1, 1 or 3, H, W)
-    if pixels.shape[2:] != shape[1:]:
-        expected, got = ("x".join(map(str, size)) for size in (shape[1:], pixels.shape[2:]))
-        raise ValueError(f"mask: expected an image of {expected} (height x width), got {got}")
-    white = torch.from_numpy(pixels[0].mean(0) > 127.5)
-    lowest = contents.found.get("range", (0,))[0]
-    if lowest and not pixels.any():  # of more than 8 bits, its smallest value is read as black
-        raise ValueError(
-            f"mask: every value is {lowest:.10g}, which may be black or white in an image of more "
-            "than 8 bits; save it with 8"
-        )
-    if not white.any():
-        brightest = pixels[0].mean(0).max()
-        raise ValueError(
-            f"mask: nothing of it is white: its brightest is {brightest:.3g}, where white is 255; "
-            "to draw all of the image, say --keep 0"
-        )
+    white, notes = white_pixels(path, shape[1:], "; to draw all of the image, say --keep 0")
+    show_notes(notes)
     return white.expand(shape)
 
 

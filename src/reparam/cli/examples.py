@@ -171,6 +171,8 @@ def condition_of(run: OpenRun, split: Split, label: str | None) -> Tensor | None
         return None
     if label is not None:
         return asked_condition(run.model, label, None, len(split), run.record)
+    if run.model.space.given is not None:
+        return condition(run.model, split)
     if split.labels is None and run.model.space.attributes is None:
         raise ValueError("label: the model is conditional; say with --label which class it is")
     return condition(run.model, split)
@@ -180,6 +182,11 @@ def asked_condition(
     model: Model, label: str | None, attributes: list[str] | None, n: int, record: DataRecord
 ) -> Tensor | None:
     """n times the condition that was asked for; None: drawn, or the model takes none."""
+    if model.space.given is not None and (label is not None or attributes):
+        raise ValueError(
+            f"{'attribute' if label is None else 'label'}: the condition of this run is what is "
+            "left of x; leave it out"
+        )
     by_attributes = model.conditional and model.space.attributes is not None
     if label is not None and not model.conditional and model.class_frequencies is None:
         raise ValueError("label: the model is not conditional; leave it out")

@@ -48,7 +48,7 @@ def explore(
     """
     if page is not None:
         _refuse_page(page, force)
-        _write(where.open(run), page)
+        _write(_opened(run, where), page)
         return
     word = _check_place(host, port, token)
     from reparam.explore.server import Bound, listen
@@ -56,9 +56,19 @@ def explore(
     socket = listen(host, port)
     try:
         bound = Bound(host, socket.getsockname()[1], word)
-        _serve(where.open(run), socket, bound, browser)
+        _serve(_opened(run, where), socket, bound, browser)
     finally:
         socket.close()
+
+
+def _opened(run: Path, where: Where) -> OpenRun:
+    opened = where.open(run)
+    if opened.model.space.given is not None:
+        raise ValueError(
+            f"{run}: was trained on what is left of x, which no code is decoded without; use: "
+            f"reparam restore {run}"
+        )
+    return opened
 
 
 def _refuse_page(page: Path, force: bool) -> None:

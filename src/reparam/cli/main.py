@@ -23,6 +23,7 @@ from reparam.cli import (
     explore,
     look,
     paths,
+    restore,
     train,
     tree,
     use,
@@ -85,6 +86,7 @@ GROUPS = {
         code_files.decode,
         denoise.denoise,
         complete.complete,
+        restore.restore,
         anomaly.anomaly,
     ),
     "Edit and classify": (

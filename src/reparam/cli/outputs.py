@@ -210,9 +210,11 @@ def beside_draws(split: Split, record: DataRecord, draws: int) -> dict[str, Arra
 
 
 def conditions(c: Tensor | None, record: DataRecord) -> dict[str, Array]:
-    """The condition of each sample: its class by name, or its attributes by theirs."""
+    """The condition of each sample: its class or attributes by name, or what is given."""
     if c is None:
         return {}
+    if record.space.given is not None:
+        return {"given": c.cpu().float().numpy()}
     if c.ndim == 1:
         names = record.class_names or tuple(map(str, range(int(c.max()) + 1)))
         return {"label": np.array(names)[c.cpu().numpy()]}

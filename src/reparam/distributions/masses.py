@@ -35,10 +35,13 @@ class Mass(Parametric):
         return self
 
     def table(self) -> Tensor:
+        return self.log_table().exp()
+
+    def log_table(self) -> Tensor:
         like = self._parameters()[0]
         levels = torch.arange(self.levels, dtype=like.dtype, device=like.device)
         wide = self._map(lambda value: value.unsqueeze(-1))
-        return wide.log_mass(levels).exp().flatten(1, -2)
+        return wide.log_mass(levels).flatten(1, -2)
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,9 @@ class CategoricalMass(Parametric):
 
     def table(self) -> Tensor:
         return self.logits.softmax(1).flatten(2).mT
+
+    def log_table(self) -> Tensor:
+        return self.logits.log_softmax(1).flatten(2).mT
 
     @property
     def _levels(self) -> Tensor:

@@ -27,6 +27,7 @@ from reparam.evaluation.modes import evaluating
 from reparam.evaluation.random_features import Extractor
 from reparam.evaluation.reconstruction import reconstruction_scores, sharpness
 from reparam.evaluation.representation import linear_probe, neighbor_overlap
+from reparam.evaluation.restoration import DRAWS, affordable_examples, given_to, model_scores
 from reparam.evaluation.rows import chosen_rows
 from reparam.evaluation.samples import (
     reference_scores,
@@ -162,6 +163,9 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         passes = model.passes_per_draw * model.pass_cost
         drawn = rows_compared(asked.data, asked.split, model) * (1 + passes)
         yield _Part("samples", drawn, lambda tell: _sample_scores(model, asked, extractor, tell))
+    if isinstance(model, Generator) and given_to(model) is not None:
+        drawn = DRAWS * min(n, affordable_examples(model)) * passes
+        yield _Part("restorations", drawn, lambda _: _restoration_scores(model, asked))
 
 
 def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], None]) -> Scores:
@@ -233,6 +237,10 @@ def _sample_scores(
 ) -> Scores:
     scores = sample_scores(model, asked.data, asked.split, extractor, asked.seed, tell)
     return scores | {"samples_per_second": sampling_speed(model, asked.seed)}
+
+
+def _restoration_scores(model: Generator, asked: _Asked) -> Scores:
+    return model_scores(model, asked.data, asked.split, asked.seed)
 
 
 def learned_numbers(model: Model) -> int:

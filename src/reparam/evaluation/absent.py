@@ -14,6 +14,8 @@ WITHHELD = (
     "show; or not measured"
 )
 BITS = "Mixed data have densities and probabilities side by side: bits of no one kind"
+NOT_GIVEN = "Defined for models that are given what is left of x, by the option given"
+COLORS = "Defined for images of red, green and blue"
 NO_INDICES = "Defined for codes that are indices"
 REASONS = (TOLD, WITHHELD)
 # What a model must be for the scores of a group.
@@ -25,6 +27,7 @@ _ROLE_OF: dict[str, type[Model]] = {
     "Representation": Encoder,
     "Factors": Encoder,
     "Samples": Generator,
+    "Restoration": Generator,
 }
 
 
@@ -38,6 +41,8 @@ def why_absent(model: Model, name: str) -> str:
         return "This model has no p(z)" if has_indices(model) else NO_INDICES
     if name.endswith("bits_per_dim") and model.space.columns:
         return BITS
+    if about.group == "Restoration":
+        return COLORS if model.space.given and name.startswith("color") else NOT_GIVEN
     of_likelihood = about.group == "Density" or name.endswith("elbo")
     if of_likelihood and name.startswith("conditional_") != model.conditional:
         return "This model " + ("uses" if model.conditional else "does not use") + " conditions"

@@ -153,6 +153,7 @@ class Autoregressive(Conditional, Density, Completer):
         if self.degradation is None or c is None or not self.degradation.knows:
             return self._fill(n, c, generator)
         said = self.degradation.pseudo_inverse(c)
+        said = said if self.space.keeps_precision else said.to(self.anchor.dtype)
         return self._fill(n, c, generator, said, self.degradation.known.expand_as(said))
 
     def complete(

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.degradation import Degradation
+from reparam.diffusion.restoration import restore
 from reparam.diffusion.samplers import SAMPLERS, State
 from reparam.diffusion.steps import at, guess
 from reparam.inspection import FromNoise, Noised, Spent
@@ -18,6 +20,7 @@ from reparam.model import Generator
 from reparam.models.diffusion_codec import HasProcess
 from reparam.wording import listed
 
+RESTORING, RESAMPLINGS = 200, 4  # steps at most, and how often each is done
 TIMES_OF_A_PART = 4  # at which a row is measured, of all those that a part of the bound has
 
 
@@ -164,6 +167,35 @@ class Undoing:
         codec: Generator = self.model.as_codec(sampling_steps=steps)
         return codec
 
+    @property
+    def restores(self) -> str:
+        whole = " and rounded to whole numbers at the end" if self.model.units.discrete else ""
+        return (
+            "These are no draws of p(x | y), but an approximation: in every step the estimate of "
+            f"x is moved to the nearest of which y is left{whole}."
+        )
+
+    @torch.no_grad()
+    def restored(
+        self,
+        given: Degradation,
+        y: Tensor,
+        c: Tensor | None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """At most ``RESTORING`` steps, each done ``RESAMPLINGS`` times."""
+        model = self.model
+        units, times = model.units, model.schedule.times or RESTORING
+        like = units.low.new_empty(len(y), *model.space.shape)
+
+        def consistent(x: Tensor) -> Tensor:
+            return units(given.consistent(units.mean(x), y), middle=True)[0].to(x)
+
+        grid = model.schedule.grid(model.sampler.steps or min(times, RESTORING))
+        process = model.process(c, model.sampler.guidance)
+        found = restore(process, like, consistent, grid, RESAMPLINGS, generator)
+        return given.keep(units.back(found), y)
+
 
 _SHOWN = {  # by whether time is continuous
     False: ("ddim", "ddpm"),
@@ -246,3 +278,14 @@ class UndoingOfCodes:
 
     def flow(self, steps: int) -> Generator | None:
         return None
+
+    restores = ""
+
+    def restored(
+        self,
+        given: Degradation,
+        y: Tensor,
+        c: Tensor | None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        raise NotImplementedError  # what is undone is noise in codes, of which y says nothing

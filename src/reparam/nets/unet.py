@@ -133,6 +133,7 @@ class Restorer(nn.Module):
             raise ValueError(f"network: unet needs images (C, H, W), got shape {tuple(shape)}")
         self.shape = tuple(shape)
         self.unet = UNet(shape, width, Constant(4 * width), given)
+        self.unet.first.weight.requires_grad_(False)  # of zeros it makes nothing
 
     def forward(self, c: Tensor) -> Tensor:
         x = c.new_zeros(c.shape[0], *self.shape)

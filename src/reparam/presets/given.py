@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,23 +62,31 @@ def spelled(given: str) -> str:
     kind, _, value = given.partition(":")
     if kind != "mask" or value in MASKS or ":" in value and not Path(value).exists():
         return given
-    white, grays = white_pixels(Path(value))
-    if grays:
-        warnings.warn(
-            f"given: {value} has grays; what is brighter than {WHITE:g} of 255 is given",
-            stacklevel=2,
-        )
+    white, notes = white_pixels(Path(value))
+    for note in notes:
+        warnings.warn(f"given: {value}: {note}", stacklevel=2)
     return mask_name(white)
 
 
-def white_pixels(path: Path) -> tuple[torch.Tensor, bool]:
-    """Which pixels (H, W) of an image are nearer to white than to black, and whether some are gray.
+def white_pixels(
+    path: Path, size: Sequence[int] | None = None, remedy: str = ""
+) -> tuple[torch.Tensor, list[str]]:
+    """Which pixels (H, W) of an image are nearer to white than to black, and what to know of it.
+
+    Args:
+        path: the image.
+        size: that it has to have; None: any.
+        remedy: what to do where none is white.
 
     Raises:
-        ValueError: no image, or one of which it cannot be told or nothing is white.
+        ValueError: no image, one of another size, or one of which nothing is white or it cannot
+            be told.
     """
     contents = read_image(path, ReadOptions(background="black"))
     pixels = torch.from_numpy(contents.splits["train"].x)[0].float().mean(0)
+    if size is not None and pixels.shape != tuple(size):
+        expected, got = ("x".join(map(str, sides)) for sides in (size, pixels.shape))
+        raise ValueError(f"mask: expected an image of {expected} (height x width), got {got}")
     white = pixels > WHITE
     lowest = contents.found.get("range", (0,))[0]
     if lowest and not pixels.any():  # of more than 8 bits, its smallest value is read as black
@@ -88,5 +97,9 @@ def white_pixels(path: Path) -> tuple[torch.Tensor, bool]:
     if not white.any():
         raise ValueError(
             f"mask: nothing of it is white: its brightest is {pixels.max():.3g}, where white is 255"
+            f"{remedy}"
         )
-    return white, bool(((pixels > 0) & (pixels < 255)).any())
+    notes = [note for note in contents.notes if "--range" not in note]  # no option of masks
+    if ((pixels > 0) & (pixels < 255)).any():
+        notes.append(f"It has grays: what is brighter than {WHITE:g} of 255 is given.")
+    return white, notes

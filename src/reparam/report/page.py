@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -92,7 +92,7 @@ def write_page(
     if not entries:
         raise ValueError("entries: expected at least one model, got none")
     for entry in entries:
-        if entry.model.space != data.space:
+        if replace(entry.model.space, given=None) != data.space:
             raise ValueError(f"{entry.label}: expected {data.space}, got {entry.model.space}")
     shown = Shown(data, entries, seed, reference or {}, families, claims)
     with evaluating([entry.model for entry in entries]):

@@ -61,7 +61,8 @@ def drawn_classes(model: Model, data: Data) -> list[tuple[int, str]]:
     What labels the test examples have, if any, does not matter.
     """
     space, frequencies = model.space, model.class_frequencies
-    if not model.conditional or space.classes is None or space.attributes is not None:
+    told_otherwise = space.attributes is not None or space.given is not None
+    if not model.conditional or space.classes is None or told_otherwise:
         return []
     known = model.class_names or data.class_names or ()
     seen = range(space.classes) if frequencies is None else frequencies.nonzero()[:, 0].tolist()

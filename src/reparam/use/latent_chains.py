@@ -18,17 +18,17 @@ CANDIDATES = 16  # draws of the prior, of which a chain starts at one by p(x_giv
 FIRST = 3  # steps from there that are taken unseen: what follows does not depend on the start
 
 
-class _Point(NamedTuple):
+class Point(NamedTuple):
     """Where the chains are: z, ln p(x_given|z), and ln p(x_seen|z) + ln p(z) − ln q(z|x_seen)."""
 
     z: Tensor
     evidence: Tensor
     weight: Tensor
 
-    def moved(self, there: _Point, moves: Tensor) -> _Point:
+    def moved(self, there: Point, moves: Tensor) -> Point:
         """``there`` in the chains that move."""
         of_z = moves.view(-1, *[1] * (self.z.ndim - 1))
-        return _Point(*map(torch.where, (of_z, moves, moves), there, self))
+        return Point(*map(torch.where, (of_z, moves, moves), there, self))
 
 
 class LatentChains:
@@ -80,7 +80,7 @@ class LatentChains:
             share = (accepted / (steps - steps // PRIOR_EVERY)).item()
             return self._drawn(here.z), share
 
-    def _start(self) -> _Point:
+    def _start(self) -> Point:
         self.x = torch.where(self._possible().view_as(self.x), self.x, torch.nan)
         self._propose()
         return self._proposed()
@@ -101,19 +101,19 @@ class LatentChains:
                 "model: in training its codes are relaxed or depend on the batch; call model.eval()"
             )
 
-    def _proposed(self) -> _Point:
+    def _proposed(self) -> Point:
         return self._weigh(*self.proposal.rsample_with_log_prob_terms(self.generator))
 
-    def _from_prior(self) -> _Point:
+    def _from_prior(self) -> Point:
         z = self.prior.sample(self.generator)
         return self._weigh(z, self.proposal.log_prob_terms(z))
 
-    def _weigh(self, z: Tensor, log_q: Tensor) -> _Point:
+    def _weigh(self, z: Tensor, log_q: Tensor) -> Point:
         evidence = self.model.likelihood(z, self.c).log_prob(self.x)
         weight = evidence + self.model.prior(self.c).log_prob(z) - log_q.sum(1)
-        return _Point(z, evidence, weight)
+        return Point(z, evidence, weight)
 
-    def _settled(self, here: _Point) -> _Point:
+    def _settled(self, here: Point) -> Point:
         """The chains after a step: nothing is left to do."""
         return here
 
@@ -146,7 +146,7 @@ class CompletingChains(LatentChains):
     https://arxiv.org/abs/1802.04826, https://arxiv.org/abs/1401.4082
     """
 
-    def _start(self) -> _Point:
+    def _start(self) -> Point:
         self.counts = self._possible()
         self.given = self.given & self.counts
         z = self._likely()
@@ -161,13 +161,17 @@ class CompletingChains(LatentChains):
         best = z.new_full((len(z),), -torch.inf, dtype=numerics.accumulator(z))
         for _ in range(CANDIDATES):
             other = self.prior.sample(self.generator)
-            _, evidence = self._sums(self._law(other).log_prob_terms(self.x))
+            evidence = self._evidence(self._law(other))
             key = evidence + numerics.gumbel_noise(evidence, self.generator)  # the largest is it
             z = torch.where((key > best).view(-1, *[1] * (z.ndim - 1)), other, z)
             best = torch.maximum(key, best)
         return z
 
-    def _complete(self, z: Tensor) -> _Point:
+    def _evidence(self, law: Distribution) -> Tensor:
+        """ln p(x_given|z), (R,)."""
+        return self._sums(law.log_prob_terms(self.x))[1]
+
+    def _complete(self, z: Tensor) -> Point:
         """The chains at z with x_missing ~ p(x_missing|z), and q(z|x) of that x."""
         law = self._law(z)
         drawn = law.sample(self.generator).to(self.x)
@@ -175,19 +179,19 @@ class CompletingChains(LatentChains):
         self._propose()
         return self._point(z, law, self.proposal.log_prob_terms(z))
 
-    def _weigh(self, z: Tensor, log_q: Tensor) -> _Point:
+    def _weigh(self, z: Tensor, log_q: Tensor) -> Point:
         return self._point(z, self._law(z), log_q)
 
-    def _settled(self, here: _Point) -> _Point:
+    def _settled(self, here: Point) -> Point:
         return self._complete(here.z)
 
     def _drawn(self, z: Tensor) -> Tensor:
         return self.x
 
-    def _point(self, z: Tensor, law: Distribution, log_q: Tensor) -> _Point:
+    def _point(self, z: Tensor, law: Distribution, log_q: Tensor) -> Point:
         whole, evidence = self._sums(law.log_prob_terms(self.x))
         prior = self.model.prior(self.c).log_prob(z)
-        return _Point(z, evidence, whole + prior - log_q.sum(1))
+        return Point(z, evidence, whole + prior - log_q.sum(1))
 
     def _sums(self, terms: Tensor) -> tuple[Tensor, Tensor]:
         """ln p(x|z) and ln p(x_given|z), (R,) each."""

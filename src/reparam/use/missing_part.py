@@ -9,6 +9,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import draws_at_once, slices
+from reparam.conditions import refuse_unsaid
 from reparam.model import Completer, Encoder, LatentVariable, Model, positive_count
 from reparam.space import as_tensor, check_mask, check_shape, trusted
 from reparam.use.latent_chains import CompletingChains, LatentChains
@@ -86,6 +87,7 @@ def complete(
         x = x.double()  # whole numbers that float32 would round
     given = mask.to(x.device).expand_as(x)
     given = given & ~x.isnan() if model.takes_missing else given
+    refuse_unsaid(model.space, c)
     known, c = model.prepare(torch.where(given, x, unseen(model)), c)
     return rest(model, x, known, given, c, draws, steps, generator)
 
@@ -110,6 +112,13 @@ def why_not(model: Model) -> str | None:
         )
     if not isinstance(model, LatentVariable):
         return f"{name} does not complete; use vae, an autoregressive model or ddpm"
+    why = why_no_chains(model)
+    return why and f"{name} does not complete, as {why}; use vae, or an autoregressive model"
+
+
+@torch.no_grad()
+def why_no_chains(model: LatentVariable) -> str | None:
+    """Why no chain on its code and x has x given a part as its target; None where one has."""
     with numerics.noise_of_its_own(), trusted():
         generator = torch.Generator(model.anchor.device).manual_seed(0)
         c = model.draw_condition(1, generator)
@@ -118,12 +127,10 @@ def why_not(model: Model) -> str | None:
         law = model.likelihood(z, c).by_entry
         once, again = prior.log_prob(z), prior.log_prob(z)
     if law is None:
-        why = "entries of its p(x|z) depend on each other"
-    elif not torch.allclose(once, again, rtol=0, atol=0, equal_nan=True):
-        why = "its p(z) is known by draws alone"  # by which a chain would not know where it is
-    else:
-        return None
-    return f"{name} does not complete, as {why}; use vae, or an autoregressive model"
+        return "entries of its p(x|z) depend on each other"
+    if not torch.allclose(once, again, rtol=0, atol=0, equal_nan=True):
+        return "its p(z) is known by draws alone"  # by which a chain would not know where it is
+    return None
 
 
 def unseen(model: Model) -> float:

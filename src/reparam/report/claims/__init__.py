@@ -12,9 +12,11 @@ from dataclasses import replace
 from reparam.data import Data
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.scores import Score
+from reparam.model import Space
+from reparam.presets.registry import PRESETS
 from reparam.report.claims import autoencoder_claims, density_claims, sampling_claims, vae_claims
 from reparam.report.claims.compared import Compared
-from reparam.report.claims.verdicts import Claim
+from reparam.report.claims.verdicts import Claim, Part
 from reparam.report.trained import TrainedModel, short_names
 
 CLAIMS: tuple[Callable[[Compared], Claim], ...] = (
@@ -51,4 +53,18 @@ def claims_of(
     named = [replace(e, label=name) for e, name in zip(entries, names, strict=True)]
     compared = Compared(data, named, seed, reference or {})
     with evaluating([entry.model for entry in entries]):
-        return tuple(claim(compared) for claim in CLAIMS)
+        found = [claim(compared) for claim in CLAIMS]
+    return tuple(
+        replace(claim, parts=[_addable(part, data.space) for part in claim.parts])
+        for claim in found
+    )
+
+
+def _addable(part: Part, space: Space) -> Part:
+    """The part, with the reason why a model that is missing cannot be added on such data."""
+    for text in part.add:
+        name = text.split()[0]
+        refusal = PRESETS[name].accepts.refusal(space)
+        if refusal is not None:
+            return replace(part, reason=f"`{name}`, which is missing, is for {refusal}", add=())
+    return part

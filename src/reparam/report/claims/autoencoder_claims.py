@@ -251,13 +251,15 @@ def to_nearest(columns: Tensor, axes: Tensor) -> Tensor:
 
 
 def _spans(sentence: str, angles: Angles) -> Part:
-    found, usual = angles.subspace.max().item(), angles.halves.max().item()
+    found, usual = (a.sin().square().mean().sqrt().item() for a in (angles.subspace, angles.halves))
+    largest = (_degrees(a.max().item()) for a in (angles.subspace, angles.halves))
     numbers = (
-        f"largest principal angle {_degrees(found)}; PCA of one half of the training data and of "
-        f"the other {_degrees(usual)}"
+        f"sines of the principal angles {found:.2g} in root mean square, the largest angle "
+        f"{next(largest)}; between PCA of one half of the training data and of the other "
+        f"{usual:.2g} and {next(largest)}"
     )
     if usual < found <= 2 * usual:
-        reason = "the angle is one to two times that between halves of the data"
+        reason = "the sines are one to two times those between halves of the data"
         return Part(sentence, UNTOLD, numbers, reason)
     return Part(sentence, HOLDS if found <= usual else FAILS, numbers)
 

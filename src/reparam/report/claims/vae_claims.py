@@ -93,7 +93,8 @@ def vary_too_much_by_the_prior(c: Compared) -> Claim:
     ]
     parts = [exceeds(fewer, "effective samples", *counted), exceeds(wider, "deviation", *spread)]
     lower = _mean(posterior).value - _mean(prior).value
-    note = f"; the bound by p(z) is {plain(round(lower, 2))} nats lower"
+    way = "lower" if lower > 0 else "higher"
+    note = f"; the bound by p(z) is {plain(abs(round(lower, 2)))} nats {way}"
     parts[1] = replace(parts[1], numbers=parts[1].numbers + note)
     return Claim(11, sentence, parts)
 

@@ -39,6 +39,7 @@ class Part:
         numbers: what was measured, with errors, as text.
         reason: why it cannot be told, where it cannot.
         missing: whether that is because a model is missing, or no such data are here.
+        add: the models that are missing, as one types them.
     """
 
     sentence: str
@@ -46,6 +47,7 @@ class Part:
     numbers: str = ""
     reason: str = ""
     missing: bool = False
+    add: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -143,7 +145,8 @@ def fact(sentence: str, holds: bool, numbers: str = "") -> Part:
 def lacking(sentence: str, *models: str) -> Part:
     """What cannot be told without models of others, as one adds them to the call."""
     added = " and ".join(f"`{model}`" for model in models)
-    return Part(sentence, UNTOLD, reason=f"add {added} to the models of the call", missing=True)
+    reason = f"add {added} to the models of the call"
+    return Part(sentence, UNTOLD, reason=reason, missing=True, add=models)
 
 
 def absent(**found: object) -> list[str]:

@@ -18,7 +18,11 @@ MOST_PASSED = 2 * 10**8  # entries of x through networks for a model: a few seco
 
 def build(shown: Shown) -> list[Card]:
     """Test images, the part of them that is given, and draws of the rest, by model."""
-    models = [found for found in shown.of(Generator) if why_not(found[2]) is None]
+    models = [
+        found  # a model that is given what is left of x would be told what is hidden here
+        for found in shown.of(Generator)
+        if found[2].space.given is None and why_not(found[2]) is None
+    ]
     if not models:
         return []
     parts = _parts(shown)
