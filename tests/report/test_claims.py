@@ -285,6 +285,15 @@ def test_without_models_every_claim_names_those_to_add():
                 assert Candidate.parse(text).build(DATA.space, seed=0).space == DATA.space
 
 
+def test_a_score_that_such_data_do_not_give_is_no_missing_model():
+    entries = [of(name) for name in ("real-nvp", "gan", "made", "vae", "ae", "ddpm")]
+    found = {claim.number: claim.parts for claim in claims_of(DATA, entries)}
+    for number, place in ((3, 0), (4, 2), (5, 2), (6, 1), (7, 0), (9, 2)):
+        part = found[number][place]
+        assert part.missing and not part.add and "add" not in part.reason, part
+    assert "real-nvp and gan have no Fréchet distance" in found[4][2].reason
+
+
 def test_a_model_that_does_not_take_the_data_is_not_to_be_added():
     columns = (rp.Column("a", "real"), rp.Column("b", "category", 3))
     space = rp.Space((2,), "mixed", columns=columns)
@@ -364,10 +373,13 @@ def test_a_number_above_another_that_has_no_error():
 
 
 def test_times_are_medians_that_one_outlier_does_not_move(monkeypatch):
-    ticks = iter([0, 1, 10, 11, 20, 30, 40, 41, 50, 51])
+    times = [1, 1, 10, *[1] * 6]
+    ticks = iter([tick for i, t in enumerate(times) for tick in (100 * i, 100 * i + t)])
     monkeypatch.setattr("reparam.report.claims.compared.time.perf_counter", lambda: next(ticks))
-    found = seconds(lambda: None, times=5)
-    assert (found.value, found.stderr) == (1, 0)
+    found = seconds(lambda: None, long=99)
+    assert (found.value, found.stderr, found.n) == (1, 0, 9)
+    ticks = iter([0, 5, 10, 15, 20, 25])
+    assert seconds(lambda: None).n == 3  # of what takes long
 
 
 def test_tables_have_no_edges_and_no_blank_images():

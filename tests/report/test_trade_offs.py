@@ -90,8 +90,9 @@ def test_every_plot_has_what_it_is_of():
     rows = [{"epoch": t, "seconds": float(t), "valid/bound": -10.0 / t} for t in (1, 2, 3)]
     history = History(rows, best_epoch=3, judge="bound")
     by_seed = ({"frechet_distance": score(4.0)}, {"frechet_distance": score(6.0)})
-    vae = TrainedModel("vae", VAE, scores, history, None, ((None, history),), by_seed)
-    found = trade_offs.build(shown(vae, entry("ae", AE, **scores), families=True))
+    twice = history, None, ((None, history),), by_seed
+    vae, gan = (TrainedModel(n, m, scores, *twice) for n, m in (("vae", VAE), ("gan", GAN)))
+    found = trade_offs.build(shown(vae, entry("ae", AE, **scores), gan, families=True))
     assert [one.title for one in found] == [
         "Likelihood against samples",
         "Samples against speed",
@@ -104,6 +105,8 @@ def test_every_plot_has_what_it_is_of():
     ]
     assert found[6].absent == ["ae"] and found[7].absent == ["ae"]
     assert not trade_offs.SECTION.applies(shown(vae))
+    assert all(one.absent == [] for one in trade_offs.build(shown(vae, gan)))
+    assert trade_offs.build(shown(vae)) == []  # a model alone is traded for nothing
 
 
 def test_one_seed_has_no_spread():

@@ -18,7 +18,7 @@ from reparam.model import Codec, Encoder, Generator, LatentVariable, Model
 from reparam.report import queries
 from reparam.report.claims import roles
 from reparam.report.claims.angles import Angles, angles_plot
-from reparam.report.claims.compared import MOST_ROWS, Compared, named, ratio, subsets
+from reparam.report.claims.compared import MOST_ROWS, Compared, higher, named, ratio, subsets
 from reparam.report.claims.roles import Role
 from reparam.report.claims.verdicts import (
     FAILS,
@@ -125,7 +125,10 @@ def _errors(c: Compared, entry: TrainedModel) -> tuple[Score, Score]:
 
 
 def _memorizes(c: Compared) -> Part:
-    sentence = "With more parameters than the training data have numbers it restores these better."
+    sentence = (
+        "With more parameters than the training data have numbers it restores training rows "
+        "better than others."
+    )
     large = _over(c)
     if large is None:
         return lacking(sentence, f"ae {_wide(c)}")
@@ -147,11 +150,7 @@ def _denoising_less(c: Compared) -> Part:
 
 def _similar(c: Compared) -> Part:
     sentence = "A VAE's codes keep more neighbors of x than an autoencoder's."
-    name = "neighbor_overlap"
-    vae, ae = c.first(roles.plain_vae, name), c.first(roles.plain_autoencoder, name)
-    if vae is None or ae is None:
-        return lacking(sentence, *absent(vae=vae, ae=ae))
-    return exceeds(sentence, name, named(vae, name), named(ae, name))
+    return higher(c, sentence, "neighbor_overlap", roles.VAE, roles.AUTOENCODER)
 
 
 def _one_number(c: Compared) -> Part:
