@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 
@@ -292,6 +293,16 @@ def test_a_score_that_such_data_do_not_give_is_no_missing_model():
         part = found[number][place]
         assert part.missing and not part.add and "add" not in part.reason, part
     assert "real-nvp and gan have no Fréchet distance" in found[4][2].reason
+
+
+def test_one_test_row_tells_nothing_and_breaks_nothing(solved):
+    one = DATA.test.take(torch.arange(1))
+    data = dataclasses.replace(DATA, test=one, valid=one)
+    entries = [of(name) for name in MODELS if name != "pca"]
+    found = claims_of(data, [*entries, entry("pca", solved)])
+    assert [claim.number for claim in found] == list(range(1, len(CLAIMS) + 1))
+    of_test_rows = [*found[7].parts, *found[10].parts, found[1].parts[0]]
+    assert {part.verdict for part in of_test_rows} == {UNTOLD}
 
 
 def test_a_model_that_does_not_take_the_data_is_not_to_be_added():

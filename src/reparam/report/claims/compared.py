@@ -104,6 +104,8 @@ class Compared:
 
     def _ratio_of_means(self, above: Tensor, below: Tensor) -> Score:
         ratio = (above.mean() / below.mean()).item()
+        if min(len(above), len(below)) < 2:
+            return Score(ratio, "of test images", len(above), "none")
         apart = [(t.std() / t.mean()).item() / math.sqrt(len(t)) for t in (above, below)]
         return Score(ratio, "of test images", len(above), "none", abs(ratio) * math.hypot(*apart))
 
