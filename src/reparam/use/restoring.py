@@ -283,6 +283,8 @@ def _by_completion(
                 f"y: {given.name} leaves whole numbers as they are, got {value:.6g}; give y as it "
                 "was left, or say with within=0.5 that it may differ so much"
             )
+    if given.known.all():
+        return Restoration(x.unsqueeze(1).repeat_interleave(draws, 1), "exact")
     found = complete(model, x, given.known, c, draws=draws, steps=steps, generator=generator)
     if found.steps is not None:
         return Restoration(found.x, "by chains", "", found.steps, found.acceptance)
