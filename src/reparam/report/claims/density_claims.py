@@ -17,7 +17,6 @@ from reparam.evaluation.scores import Difference, Score, difference, mean_score
 from reparam.evaluation.shifted import Told, shifted_images, told_apart
 from reparam.model import Density, Encoder, Generator, Model
 from reparam.report.claims import roles
-from reparam.report.claims.bounds import LIKELIHOOD, likelier, slack
 from reparam.report.claims.compared import (
     MOST_PASSED,
     Compared,
@@ -27,6 +26,7 @@ from reparam.report.claims.compared import (
     seconds,
     unmeasured,
 )
+from reparam.report.claims.likelier import LIKELIHOOD, likelier, slack
 from reparam.report.claims.verdicts import (
     ERRORS,
     FAILS,
@@ -142,9 +142,9 @@ def _as_large(c: Compared) -> Part:
 
 def _stabler(c: Compared) -> Part:
     sentence = "Its Fréchet distance varies less from seed to seed than that of a GAN."
-    flow, gan = c.first(roles.flow), c.first(roles.adversarial)
+    flow, gan = (c.wanted(one, DISTANCE) for one in (roles.FLOW, roles.GAN))
     if flow is None or gan is None:
-        return lacking(sentence, *absent(real_nvp=flow, gan=gan))
+        return unmeasured(c, sentence, DISTANCE, roles.FLOW, roles.GAN)
     spreads = [spread_over_seeds(e, DISTANCE) for e in (gan, flow)]
     if any(spread is None for spread in spreads):
         return untold(sentence, "train several seeds, as with `--seeds 5`")

@@ -133,7 +133,8 @@ def above(sentence: str, name: str, one: Named, least: float, what: str) -> Part
     """That a score is higher than a number that has no error."""
     gap = Difference(one.score.value - least, one.score.error)
     verdict, reason = verdict_of(gap)
-    numbers = f"{one.label} {as_text(one.score, name)}, {what} {plain(least)}"
+    bar = number(Score(least, one.score.unit, 0, "none"), name)[0]  # in the same unit
+    numbers = f"{one.label} {as_text(one.score, name)}, {what} {bar}"
     return Part(sentence, verdict, numbers, reason)
 
 
