@@ -317,12 +317,13 @@ class Diffusion(Conditional, Density, Completer):
             given, mask, c = self.prepare_given(x, mask, c)
             if looked_at() and mask.all():
                 raise ValueError("mask: expected an entry that is not given, got all given")
-            y, _ = self.units(given, generator, middle=True)
+            known = torch.where(mask, given, self.keep_given(given, c))
+            y, _ = self.units(known, generator, middle=True)
             steps = self.sampler.steps or min(self.schedule.times or COMPLETING, COMPLETING)
             times = self.schedule.grid(steps)
             process = self.process(c, self.sampler.guidance)
-            drawn = complete(process, y, mask, times, resamplings, generator)
-            return torch.where(mask, given, self.units.back(drawn).to(given))
+            drawn = complete(process, y, self.said(mask), times, resamplings, generator)
+            return torch.where(mask, given, self.keep_given(self.units.back(drawn).to(given), c))
 
     def as_codec(self, **options: Any) -> Codec | None:
         """The model as a ``Codec`` and ``Density`` by its probability-flow ODE: codes are noise.
