@@ -185,6 +185,20 @@ def degradation(name: str, shape: Sequence[int]) -> Degradation:
     raise ValueError(f"given: expected {FORMS}, got {name!r}")
 
 
+def as_seen(given: Degradation, y: Tensor, hidden: float) -> Tensor:
+    """y as x's shape: its pixels enlarged, hidden ones of one value, one channel as all.
+
+    >>> as_seen(degradation("subsample:3", (4,)), torch.tensor([[1.0, 2.0]]), 0.0)
+    tensor([[1., 1., 1., 2.]])
+    """
+    kind, _, factor = given.name.partition(":")
+    if kind == "mask":
+        return torch.where(given.known.to(y.device), y, hidden)
+    if kind in ("downscale", "subsample"):  # to squares of pixels, whichever of them it was
+        return degradation(f"downscale:{factor}", given.shape).pseudo_inverse(y)
+    return y.expand(-1, *given.shape)
+
+
 def mask_name(white: Tensor) -> str:
     """A mask (H, W) of what is given as a name that says it: sides, and its bits compressed.
 
@@ -194,6 +208,18 @@ def mask_name(white: Tensor) -> str:
     bits = np.packbits(white.cpu().numpy())
     packed = base64.urlsafe_b64encode(zlib.compress(bits.tobytes(), 9)).decode()
     return f"mask:{'x'.join(map(str, white.shape))}:{packed}"
+
+
+def brief_name(name: str) -> str:
+    """The name, of a mask that a file says with eight digits in place of its bits.
+
+    >>> brief_name(mask_name(torch.eye(4, dtype=torch.bool))), brief_name("downscale:2")
+    ('mask:4x4:313391d5', 'downscale:2')
+    """
+    kind, *parts = name.split(":")
+    if kind != "mask" or len(parts) < 2:
+        return name
+    return f"mask:{parts[0]}:{zlib.crc32(parts[1].encode()):08x}"
 
 
 def _mask(name: str, value: str, shape: tuple[int, ...]) -> Tensor:
