@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reparam import numerics
 from reparam.space import Space, as_tensor, check_values, looked_at, refuse_masked
 
-BEYOND = 1e-3  # of the levels, by which what is left of them may lie outside
+BEYOND = 5e-3  # of the levels, by which what is left may lie outside: a blur's up to 0.0017
 
 
 def condition_of(
@@ -121,7 +122,7 @@ def check_given(
 ) -> Tensor:
     """What is left of x, y (rows, *shape) in its units; ValueError otherwise.
 
-    >>> check_given(torch.tensor([[0, 16]]), 1, (2,), 17)
+    >>> check_given(torch.tensor([[0, 16]], dtype=torch.uint8), 1, (2,), 17)
     tensor([[ 0., 16.]])
     """
     if not isinstance(c, Tensor) or tuple(c.shape) != (rows, *shape):
@@ -129,7 +130,9 @@ def check_given(
         raise ValueError(
             f"{name}: expected what is given of x, of shape ({expected}), got {_got(c)}"
         )
-    c = c if c.is_floating_point() else c.to(torch.get_default_dtype())
+    if not c.is_floating_point():
+        wide = numerics.needs_float64(c.dtype)
+        c = c.to(numerics.accumulator(c) if wide else torch.get_default_dtype())
     if looked_at():
         check_values(c, None, "finite", name)
         low, high = (float(end) for end in c.aminmax())
@@ -153,6 +156,20 @@ def refuse_unsaid(space: Space, c: object) -> None:
             "c: expected what is left of x, of which the model draws x; made of x it would tell of "
             "entries that are not given; use restore, or give c"
         )
+
+
+def placed(c: Tensor, space: Space, like: Tensor) -> Tensor:
+    """A checked c on the device of ``like``, in its dtype where c needs no more precision.
+
+    Attributes in float64 keep it, as real x does, and what is left of such x.
+
+    >>> placed(torch.zeros(1, 2).double(), Space((4,), "binary", given=(2,)), torch.zeros(1)).dtype
+    torch.float32
+    """
+    wide = c.dtype == torch.float64 and (space.given is None or space.keeps_precision)
+    if c.is_floating_point() and (not wide or like.device.type == "mps"):  # it has no float64
+        c = c.to(like.dtype)
+    return c.to(like.device)
 
 
 def _got(c: object) -> str:

@@ -18,6 +18,7 @@ from reparam import numerics
 from reparam.buffers import Float64Buffers
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow and television make gray
+LEAST_WIDTH = 0.01  # of a blur in pixels: less has no other pixel in float64
 WEAKEST = 1e-3  # of the largest singular value of a blur: weaker ones are taken for 0
 FORMS = "downscale:FACTOR, subsample:FACTOR, gray, mask:FILE|square|half|random, blur:WIDTH"
 MASKS = ("square", "half", "random")
@@ -270,8 +271,8 @@ def _width(name: str, value: str) -> float:
         width = float(value)
     except ValueError:
         width = math.nan
-    if not 0 < width < math.inf:
-        raise ValueError(f"given: expected blur:WIDTH of pixels above 0, got {name!r}")
+    if not LEAST_WIDTH < width < math.inf:
+        raise ValueError(f"given: expected blur:WIDTH of pixels above {LEAST_WIDTH}, got {name!r}")
     return width
 
 

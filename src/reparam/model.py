@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from reparam import numerics
 from reparam.batching import draws_at_once
-from reparam.conditions import condition_of, refuse_unsaid
+from reparam.conditions import condition_of, placed, refuse_unsaid
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.exchange import Batch as Batch
@@ -203,10 +203,7 @@ class Model(nn.Module, ABC):
             if c is not None:
                 raise ValueError(f"c: {type(self).__name__} is not conditional, expected None")
             return None
-        c = condition_of(c, rows, self.space, self.class_names)
-        if c.dtype != torch.float64 or self.anchor.device.type == "mps":  # it has no float64
-            c = c.to(self.anchor.dtype if c.is_floating_point() else c.dtype)
-        return c.to(self.anchor.device)  # others keep their precision, as real x does
+        return placed(condition_of(c, rows, self.space, self.class_names), self.space, self.anchor)
 
 
 class Coded(Model):

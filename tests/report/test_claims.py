@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
 
 import pytest
@@ -11,10 +13,11 @@ from pages import data_of, entry
 import reparam as rp
 from reparam.comparison import Comparison
 from reparam.comparison_runs import Candidate
+from reparam.evaluation.quality_by_time import Quality
 from reparam.evaluation.scores import Difference, Score, difference, mean_score
 from reparam.evaluation.shifted import Told
 from reparam.report import page, write_page
-from reparam.report.claims import CLAIMS, Claim, claims_of, density_claims, roles
+from reparam.report.claims import CLAIMS, Claim, claims_of, density_claims, likelier, roles
 from reparam.report.claims import autoencoder_claims as of_autoencoders
 from reparam.report.claims import sampling_claims as of_samples
 from reparam.report.claims import vae_claims as of_vaes
@@ -62,8 +65,8 @@ def of(name, **scores):
     return entry(name, MODELS[name], **scores)
 
 
-def score(value, error=0.1, **about):
-    return Score(value, "nats", 100, "test", error, **about)
+def score(value, error=0.1, n=100, **about):
+    return Score(value, "nats", n, "test", error, **about)
 
 
 def compared(*entries, **about):
@@ -73,7 +76,8 @@ def compared(*entries, **about):
 @pytest.mark.parametrize(
     ("value", "error", "verdict"),
     [(2.1, 1, HOLDS), (-2.1, 1, FAILS), (1.9, 1, UNTOLD), (-1.9, 1, UNTOLD), (0, 0, UNTOLD)]
-    + [(1e-9, 0, HOLDS), (5, None, UNTOLD)],
+    + [(1e-9, 0, HOLDS), (5, None, UNTOLD)]
+    + [(math.nan, 1, UNTOLD), (5, math.nan, UNTOLD), (math.inf, 1, UNTOLD)],
 )
 def test_beyond_two_errors_it_is_told(value, error, verdict):
     assert verdict_of(Difference(value, error))[0] == verdict
@@ -136,6 +140,57 @@ def test_a_verdict_flips_with_the_models_and_is_none_within_errors(
     assert all(label in found(scores).numbers for label in scores)
 
 
+def test_a_bound_decides_only_in_the_direction_it_bounds(monkeypatch):
+    """One that is higher does; one that is lower where its slack is known and small."""
+    exact = score(-80.0, kind="exact")
+    low, high = (score(v, kind="lower bound") for v in (-90.0, -70.0))
+
+    def found(vae, more):
+        monkeypatch.setattr(density_claims, "slack", lambda _, e: more if e.label == "vae" else 0)
+        c = compared(of("made", log_likelihood=exact), of("vae", log_likelihood=vae))
+        return density_claims.have_better_likelihood(c).parts[0]
+
+    untold, told = found(low, math.inf), found(low, 0.5)
+    assert untold.verdict == UNTOLD and "vae is a lower bound" in untold.reason
+    assert told.verdict == HOLDS and "raise it by 0.5" in told.reason
+    assert found(low, 9.9).verdict == UNTOLD
+    assert found(high, math.inf).verdict == FAILS
+
+
+def test_two_bounds_rank_no_samples():
+    bound = {"kind": "lower bound"}
+    scores = {"pca": (-150, 2), "vq-vae": (-90, 9)}
+    entries = [
+        of(k, log_likelihood=score(a, **bound), frechet_distance=score(b))
+        for k, (a, b) in scores.items()
+    ]
+    part = density_claims.not_rank_samples(compared(*entries)).parts[0]
+    assert part.verdict == UNTOLD and "which is likelier" in part.reason
+
+
+def test_the_slack_of_a_bound_is_what_more_draws_tell():
+    """Of normal log-weights of deviation s log E w is s²/2 above their mean."""
+    generator = torch.Generator().manual_seed(0)
+    parts = 0.3 * torch.randn(4000, 20, generator=generator, dtype=torch.float64)
+    assert likelier.rise(parts) == pytest.approx(0.5 * 0.09 * 19 / 20, abs=0.002)
+    assert likelier.rise(20 * parts) == math.inf
+    number = {"log_likelihood": score(-9.0, kind="lower bound", samples=40)}
+    assert 0 < likelier.slack(compared(), of("vae", **number))  # inf or not
+    assert likelier.slack(compared(), of("vq-vae", **number)) == math.inf
+    assert likelier.slack(compared(), of("made", log_likelihood=score(-9.0, kind="exact"))) == 0
+
+
+def test_fewer_steps_are_held_against_the_same_weights(monkeypatch):
+    """And not against a mean over seeds, of which they are one."""
+    monkeypatch.setattr(of_samples, "QualityByTime", lambda *_: lambda _: Quality(9.0, 0.1, 1.0))
+    monkeypatch.setattr(of_samples, "_seconds_to_draw", lambda entry: LESS)
+    by_seed = tuple({"frechet_distance": score(v)} for v in (4.0, 20.0))
+    mean = {"frechet_distance": score(12.0)}
+    ddpm = TrainedModel("ddpm", MODELS["ddpm"], mean, History(), None, (), by_seed)
+    part = of_samples.be_slow_and_cover(compared(ddpm)).parts[2]
+    assert part.verdict == HOLDS and "4.0" in part.numbers
+
+
 def test_the_spread_over_seeds_decides_which_is_more_stable():
     def trained(name, *distances):
         by_seed = tuple({"frechet_distance": score(v)} for v in distances)
@@ -160,6 +215,10 @@ def test_the_error_of_a_spread_is_that_of_normal_values():
     by_seed = tuple({"frechet_distance": score(v)} for v in draws[0].tolist())
     one = TrainedModel("gan", MODELS["gan"], {}, History(), None, (), by_seed)
     found = density_claims.spread_over_seeds(one, "frechet_distance")
+    for n in (2, 3, 5):
+        logs = draws[:, :n].std(1).log()
+        of_n = density_claims._error_of_log(score(1.0, n=n))
+        assert of_n == pytest.approx(logs.std().item(), rel=0.06), n
     assert found.value == pytest.approx(spreads[0].item(), rel=1e-6)
     assert found.error / found.value == pytest.approx(spreads.std().item(), rel=0.1)
 
@@ -227,6 +286,25 @@ def test_without_models_every_claim_names_those_to_add():
                 assert Candidate.parse(text).build(DATA.space, seed=0).space == DATA.space
 
 
+def test_a_score_that_such_data_do_not_give_is_no_missing_model():
+    entries = [of(name) for name in ("real-nvp", "gan", "made", "vae", "ae", "ddpm")]
+    found = {claim.number: claim.parts for claim in claims_of(DATA, entries)}
+    for number, place in ((3, 0), (4, 1), (4, 2), (5, 2), (6, 1), (7, 0), (9, 2)):
+        part = found[number][place]
+        assert part.missing and not part.add and "add" not in part.reason, part
+    assert "real-nvp and gan have no Fréchet distance" in found[4][2].reason
+
+
+def test_one_test_row_tells_nothing_and_breaks_nothing(solved):
+    one = DATA.test.take(torch.arange(1))
+    data = dataclasses.replace(DATA, test=one, valid=one)
+    entries = [of(name) for name in MODELS if name != "pca"]
+    found = claims_of(data, [*entries, entry("pca", solved)])
+    assert [claim.number for claim in found] == list(range(1, len(CLAIMS) + 1))
+    of_test_rows = [*found[7].parts, *found[10].parts, found[1].parts[0]]
+    assert {part.verdict for part in of_test_rows} == {UNTOLD}
+
+
 def test_a_model_that_does_not_take_the_data_is_not_to_be_added():
     columns = (rp.Column("a", "real"), rp.Column("b", "category", 3))
     space = rp.Space((2,), "mixed", columns=columns)
@@ -279,7 +357,7 @@ def test_pca_has_to_have_as_many_components():
 def test_what_an_autoencoder_remembers(monkeypatch):
     """Errors that are made: of training rows first, then of test rows."""
     large = {"parameters": Score(1e9, "numbers", 1, "train")}
-    c = compared(of("ae", **large), of("denoising-ae"))
+    c = compared(of("ae", **large), of("denoising-ae", **large))
 
     def parts(plain, denoising):
         made = {"ae": plain, "denoising-ae": denoising}
@@ -290,6 +368,8 @@ def test_what_an_autoencoder_remembers(monkeypatch):
     assert parts((1, 2), (2, 2.2)) == [HOLDS, HOLDS]
     assert parts((2, 1), (1, 2)) == [FAILS, FAILS]
     assert parts((1, 1), (1, 1)) == [UNTOLD, UNTOLD]
+    unlike = of_autoencoders.memorize(compared(of("ae", **large), of("denoising-ae"))).parts[1]
+    assert unlike.missing and "denoising-ae hidden=" in unlike.reason  # of another size
     small = of_autoencoders.memorize(compared(of("ae", parameters=score(10.0)))).parts[0]
     hidden = re.search(r"ae (hidden=\d+,\d+)", small.reason)[1]
     wide = Candidate.parse(f"ae {hidden}").build(DATA.space, seed=0)
@@ -299,15 +379,19 @@ def test_what_an_autoencoder_remembers(monkeypatch):
 def test_a_number_above_another_that_has_no_error():
     one = Named("vae", score(0.5, 0.1))
     assert above("", "sample_recall", one, 0.2, "by chance").verdict == HOLDS
+    assert above("", "neighbor_overlap", one, 0.25, "chance").numbers.endswith("chance 25.0 %")
     assert above("", "sample_recall", one, 0.8, "by chance").verdict == FAILS
     assert above("", "sample_recall", one, 0.4, "by chance").verdict == UNTOLD
 
 
 def test_times_are_medians_that_one_outlier_does_not_move(monkeypatch):
-    ticks = iter([0, 1, 10, 11, 20, 30, 40, 41, 50, 51])
+    times = [1, 1, 10, *[1] * 6]
+    ticks = iter([tick for i, t in enumerate(times) for tick in (100 * i, 100 * i + t)])
     monkeypatch.setattr("reparam.report.claims.compared.time.perf_counter", lambda: next(ticks))
-    found = seconds(lambda: None, times=5)
-    assert (found.value, found.stderr) == (1, 0)
+    found = seconds(lambda: None, long=99)
+    assert (found.value, found.stderr, found.n) == (1, 0, 9)
+    ticks = iter([0, 5, 10, 15, 20, 25])
+    assert seconds(lambda: None).n == 3  # of what takes long
 
 
 def test_tables_have_no_edges_and_no_blank_images():

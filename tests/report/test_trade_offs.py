@@ -10,7 +10,7 @@ from pages import entry
 
 import reparam as rp
 from reparam.evaluation.scores import Score
-from reparam.report.direct_labels import DOT, Box, places_of
+from reparam.report.direct_labels import APART, DOT, Box, places_of
 from reparam.report.progress_of_training import seconds_to_most
 from reparam.report.section import Shown
 from reparam.report.sections import trade_offs
@@ -33,9 +33,17 @@ def test_names_cover_neither_each_other_nor_points(seed):
     at = (torch.rand(9, 2, generator=generator) * torch.tensor([260.0, 170.0]) + 20).tolist()
     names = ["pca", "ae-gmm", "vae", "vq-vae", "made", "real-nvp", "gan", "ebm", "beta-vae"]
     places = places_of(names, at, Box(0, 0, 300, 210), 11)
-    assert not any(a.overlap(b) for a, b in itertools.combinations(places, 2))
+    wide = [place._replace(right=place.right + APART) for place in places]
+    assert not any(a.overlap(b) for a, b in itertools.combinations(wide, 2))
     dots = [Box(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in at]
     assert not any(place.overlap(dot) for place in places for dot in dots)
+
+
+def test_names_lie_on_no_error_bar():
+    at = [(100.0, 100.0), (150.0, 100.0)]
+    bars = [Box(60, 98, 190, 102)]
+    places = places_of(["made", "vae"], at, Box(0, 0, 300, 200), 11, bars)
+    assert not any(place.overlap(bars[0]) for place in places)
 
 
 def test_nine_points_in_one_place_still_have_nine_places():
@@ -82,8 +90,9 @@ def test_every_plot_has_what_it_is_of():
     rows = [{"epoch": t, "seconds": float(t), "valid/bound": -10.0 / t} for t in (1, 2, 3)]
     history = History(rows, best_epoch=3, judge="bound")
     by_seed = ({"frechet_distance": score(4.0)}, {"frechet_distance": score(6.0)})
-    vae = TrainedModel("vae", VAE, scores, history, None, ((None, history),), by_seed)
-    found = trade_offs.build(shown(vae, entry("ae", AE, **scores), families=True))
+    twice = history, None, ((None, history),), by_seed
+    vae, gan = (TrainedModel(n, m, scores, *twice) for n, m in (("vae", VAE), ("gan", GAN)))
+    found = trade_offs.build(shown(vae, entry("ae", AE, **scores), gan, families=True))
     assert [one.title for one in found] == [
         "Likelihood against samples",
         "Samples against speed",
@@ -96,6 +105,8 @@ def test_every_plot_has_what_it_is_of():
     ]
     assert found[6].absent == ["ae"] and found[7].absent == ["ae"]
     assert not trade_offs.SECTION.applies(shown(vae))
+    assert all(one.absent == [] for one in trade_offs.build(shown(vae, gan)))
+    assert trade_offs.build(shown(vae)) == []  # a model alone is traded for nothing
 
 
 def test_one_seed_has_no_spread():

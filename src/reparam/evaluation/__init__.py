@@ -175,7 +175,8 @@ def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], No
     examples = examples if len(rows) == len(examples) else examples.take(rows)
     value = log_likelihood(model, examples, asked.split, samples, seed, tell)
     scores = {f"{_prefix(model)}log_likelihood": value}
-    if not model.space.columns:  # bits of a density and bits of names are no bits of an entry
+    # Bits of a density and bits of names are no bits of an entry; where all is given there is none.
+    if not model.space.columns and model.counted:
         scores[f"{_prefix(model)}bits_per_dim"] = bits_per_dim(value, model.counted)
     true = None if model.conditional else asked.data.true_log_probs(asked.split)
     if true is not None:

@@ -154,7 +154,8 @@ class Autoregressive(Conditional, Density, Completer):
             return self._fill(n, c, generator)
         said = self.degradation.pseudo_inverse(c)
         said = said if self.space.keeps_precision else said.to(self.anchor.dtype)
-        return self._fill(n, c, generator, said, self.degradation.known.expand_as(said))
+        drawn = self._fill(n, c, generator, said, self.degradation.known.expand_as(said))
+        return self.keep_given(drawn, c)  # without what the way through other units rounds
 
     def complete(
         self,
@@ -175,7 +176,7 @@ class Autoregressive(Conditional, Density, Completer):
             x: (B, *shape); the entries outside the mask are not looked at. The result has its type,
                 but where that cannot hold what is drawn: then the type of samples.
             mask: bool, (*shape) or (B, *shape): the entries that are given; they stay bit for bit.
-            c: labels, for a conditional model.
+            c: the condition, for a conditional model; what is left of x says entries as well.
             generator: of the draws.
 
         Raises:
@@ -183,7 +184,9 @@ class Autoregressive(Conditional, Density, Completer):
         """
         x = as_tensor(x)
         given, mask, c = self.prepare_given(x, mask, c)
-        return completed(x, mask, self._fill(len(given), c, generator, given, mask), self.space)
+        known = torch.where(mask, given, self.keep_given(given, c))
+        drawn = self._fill(len(given), c, generator, known, self.said(mask))
+        return completed(x, mask, self.keep_given(drawn, c), self.space)
 
     def walk(self, rows: int, visit: Visit, c: Tensor | None = None, member: int = 0) -> Tensor:
         """x site by site, each as ``visit`` chooses it given what was chosen before it.

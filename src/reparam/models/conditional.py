@@ -16,6 +16,7 @@ from reparam.bijections.elementwise import Standardize
 from reparam.buffers import Float64Buffers
 from reparam.degradation import Degradation
 from reparam.model import Batch, Model, Solve, Space, Stage
+from reparam.space import check_shape
 
 KEPT_ROWS = 1024  # of attributes, to draw conditions from
 KEPT_NUMBERS = 2**19  # of what is given of training examples, at most
@@ -78,9 +79,10 @@ class Conditional(Model):
     def told(self, x: Tensor, c: Tensor | None) -> Tensor | None:
         if c is not None or self.degradation is None:
             return c
+        check_shape(x, self.space.shape)
         wide = self.space.keeps_precision and numerics.needs_float64(x.dtype)
         dtype = torch.float64 if wide else self.anchor.dtype
-        return self.degradation(x.to(self.anchor.device, dtype))
+        return self.degradation(x.detach().to(self.anchor.device, dtype))  # as if it were said
 
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None:
         if not self.conditional:
@@ -112,6 +114,17 @@ class Conditional(Model):
     def keep_given(self, x: Tensor, c: Tensor | None) -> Tensor:
         """x with the entries that c says outright."""
         return x if self.degradation is None or c is None else self.degradation.keep(x, c)
+
+    def said(self, mask: Tensor) -> Tensor:
+        """The entries of x in a mask, and those that c says outright."""
+        return mask if self.degradation is None else mask | self.degradation.known
+
+    def log_agreement(self, x: Tensor, c: Tensor | None) -> Tensor | float:
+        """0 for each x that has what c says outright, −∞ for the others."""
+        if self.degradation is None or c is None or not self.degradation.knows:
+            return 0.0
+        agrees = (self.degradation.keep(x, c) == x).flatten(1).all(1)
+        return torch.where(agrees, 0.0, -torch.inf).to(self.anchor)
 
     def _unknown(self, count: int, varies: Tensor | None) -> int:
         """Of so many entries those that c does not say."""

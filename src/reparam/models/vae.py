@@ -86,7 +86,8 @@ class VAE(Conditional, LatentVariable):
         super().__init__(space, conditional, given)
         if likelihood.space != space:
             raise ValueError(f"likelihood: expected one of {space}, got one of {likelihood.space}")
-        prior.refuse(posterior, conditional)
+        for takes_condition in {conditional, self.conditional}:  # given takes y, and no labels
+            prior.refuse(posterior, takes_condition)
         self.standardize = standardization(space)
         self.takes_missing = space.kind == "mixed"
         self.encoder, self.q_z = encoder, posterior

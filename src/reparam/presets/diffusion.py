@@ -194,7 +194,7 @@ def score_sde(
     "latent-diffusion",
     paper="Rombach et al. 2022, High-resolution image synthesis with latent diffusion models",
     train=TrainConfig(batch_size=128, schedule="cosine", clip=1.0, ema=0.999),
-    fixed={"generator.network": "mlp", "generator.width": None},
+    fixed={"generator.network": "mlp", "generator.width": None, "generator.given": None},
     small={
         "codec.latent_dim": 2,
         "codec.hidden": (8,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
@@ -14,15 +14,19 @@ DISTANCES = (8, 13, 20, 28, 38, 50)  # pixels between a point and its name
 ANGLES = 16
 LED = 12  # pixels, from which on a line leads to the point
 DOT = 7.0  # pixels around a point that nothing may cover
+BAR = 2.0  # pixels to each side of an error bar, likewise
+APART = 6  # pixels between names side by side, else two would be read as one
 
 
 class Point(NamedTuple):
-    """A point in the units of the axes, its name, and its color."""
+    """A point in the units of the axes, its name, its color, and half of its error bars."""
 
     x: float
     y: float
     name: str
     color: str
+    x_error: float = 0.0
+    y_error: float = 0.0
 
 
 class Box(NamedTuple):
@@ -62,7 +66,8 @@ def label_points(figure: Figure, axis: Any, points: Sequence[Point]) -> None:
     frame = axis.get_window_extent()
     inside = Box(frame.x0, frame.y0, frame.x1, frame.y1)
     scale = figure.dpi / 72
-    places = places_of([p.name for p in points], at, inside, SIZE * scale)
+    bars = [bar for p in points for bar in _bars(axis, p)]
+    places = places_of([p.name for p in points], at, inside, SIZE * scale, bars)
     for point, (x, y), box in zip(points, at, places, strict=True):
         side, edge = _anchor(box, x)
         offset = ((edge - x) / scale, ((box.bottom + box.top) / 2 - y) / scale)
@@ -81,6 +86,17 @@ def label_points(figure: Figure, axis: Any, points: Sequence[Point]) -> None:
         said.set_in_layout(False)
 
 
+def _bars(axis: Any, point: Point) -> Iterator[Box]:
+    """The error bars of a point, in pixels."""
+    for across, up in ((point.x_error, 0.0), (0.0, point.y_error)):
+        if across or up:
+            ends = [(point.x - across, point.y - up), (point.x + across, point.y + up)]
+            found = axis.transData.transform(ends)
+            if not bool((found != found).any()):  # no logarithm of what is below 0
+                (left, bottom), (right, top) = found.tolist()
+                yield Box(left - BAR, bottom - BAR, right + BAR, top + BAR)
+
+
 def _anchor(box: Box, x: float) -> tuple[str, float]:
     """By which side a name is held, the one towards its point: pages have letters of their own."""
     if box.left >= x:
@@ -89,19 +105,23 @@ def _anchor(box: Box, x: float) -> tuple[str, float]:
 
 
 def places_of(
-    names: Sequence[str], at: Sequence[tuple[float, float]], inside: Box, size: float
+    names: Sequence[str],
+    at: Sequence[tuple[float, float]],
+    inside: Box,
+    size: float,
+    bars: Sequence[Box] = (),
 ) -> list[Box]:
-    """Where each name stands, in pixels.
+    """Where each name stands, in pixels, on no point, on no bar and on no other name.
 
     >>> left, right = places_of(["one", "two"], [(50, 50), (52, 50)], Box(0, 0, 200, 100), 10)
     >>> left.overlap(right)
     0
     """
-    dots = [Box(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in at]
+    dots = [*(Box(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in at), *bars]
     order = sorted(range(len(at)), key=lambda i: _crowd(at, i))
     placed: dict[int, Box] = {}
     for i in order:
-        others = [*placed.values()]
+        others = [b._replace(left=b.left - APART, right=b.right + APART) for b in placed.values()]
         found = _candidates(*at[i], size * WIDE * len(names[i]), size * HIGH)
         placed[i] = min(
             found,

@@ -19,7 +19,7 @@ from reparam.report.numbers import number
 OWN = "Models of your own"  # a family that no preset is of
 WIDTH, MARGIN = 1180, 10
 LEFT = (0, 148, 294, 440)  # of the root and of the branches, by depth
-NODE, HALF = 112, 16  # width of a branch's box, and half its height
+NODE, HALF = 120, 16  # width of a branch's box, and half its height
 FAMILY = 622  # left of the families
 LINE, ROW, GAP = 18, 22, 16  # heights: of a line of presets, of a trained model, between families
 HEADED = 30  # height of the heads of the columns

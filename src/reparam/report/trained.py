@@ -40,6 +40,11 @@ class TrainedModel:
         return ((self.config, self.history), *self.others)
 
     @property
+    def own_scores(self) -> Mapping[str, Score]:
+        """Those of the weights shown: of the first seed alone where there are several."""
+        return self.by_seed[0] if self.by_seed else self.scores
+
+    @property
     def settings(self) -> str:
         """Preset and parameters, as one would type them.
 

@@ -18,10 +18,12 @@ from reparam.model import Codec, Encoder, Generator, LatentVariable, Model
 from reparam.report import queries
 from reparam.report.claims import roles
 from reparam.report.claims.angles import Angles, angles_plot
-from reparam.report.claims.compared import MOST_ROWS, Compared, named, ratio, subsets
+from reparam.report.claims.compared import MOST_ROWS, Compared, higher, named, ratio, subsets
+from reparam.report.claims.roles import Role
 from reparam.report.claims.verdicts import (
     FAILS,
     HOLDS,
+    NOT_FINITE,
     UNTOLD,
     Claim,
     Named,
@@ -86,7 +88,7 @@ def _farther(c: Compared, sentence: str, ae: TrainedModel, others: Tensor, label
     code = torch.randn(len(others), *ae.model.code_space.shape, generator=c.generator)
     far, near = c.distance(queries.decode(ae.model, code, None)), c.distance(others)
     if far is None or near is None:
-        return untold(sentence, TOO_FEW)
+        return untold(sentence, TOO_FEW if c.quality is None else NOT_FINITE)
     of_noise = Named(f"{ae.label} of N(0, I)", far)
     return exceeds(sentence, "frechet_distance", of_noise, Named(label, near))
 
@@ -99,14 +101,11 @@ def memorize(c: Compared) -> Claim:
     return Claim(9, sentence, [_memorizes(c), _denoising_less(c), _similar(c), _one_number(c)])
 
 
-def _over(c: Compared) -> TrainedModel | None:
+def _over(c: Compared, role: Role = roles.plain_autoencoder) -> TrainedModel | None:
     """The first autoencoder with more parameters than the training data have numbers."""
     numbers = len(c.data.train) * c.data.space.dimension
-    found = c.of(lambda model: roles.plain_autoencoder(model))
-    large = (
-        e for e in found if "parameters" in e.scores and e.scores["parameters"].value > numbers
-    )
-    return next(large, None)
+    having = (e for e in c.of(role) if "parameters" in e.scores)
+    return next((e for e in having if e.scores["parameters"].value > numbers), None)
 
 
 def _wide(c: Compared) -> str:
@@ -126,7 +125,10 @@ def _errors(c: Compared, entry: TrainedModel) -> tuple[Score, Score]:
 
 
 def _memorizes(c: Compared) -> Part:
-    sentence = "With more parameters than the training data have numbers it restores these better."
+    sentence = (
+        "With more parameters than the training data have numbers it restores training rows "
+        "better than others."
+    )
     large = _over(c)
     if large is None:
         return lacking(sentence, f"ae {_wide(c)}")
@@ -136,8 +138,8 @@ def _memorizes(c: Compared) -> Part:
 
 
 def _denoising_less(c: Compared) -> Part:
-    sentence = "The error grows less from training rows to others in a denoising autoencoder."
-    large, less = _over(c), c.first(roles.denoising)
+    sentence = "In a denoising one as large the error grows less from training rows to others."
+    large, less = _over(c), _over(c, roles.denoising)
     if large is None or less is None:
         wide = _wide(c)
         models = ((f"ae {wide}", large), (f"denoising-ae {wide}", less))
@@ -148,11 +150,7 @@ def _denoising_less(c: Compared) -> Part:
 
 def _similar(c: Compared) -> Part:
     sentence = "A VAE's codes keep more neighbors of x than an autoencoder's."
-    name = "neighbor_overlap"
-    vae, ae = c.first(roles.plain_vae, name), c.first(roles.plain_autoencoder, name)
-    if vae is None or ae is None:
-        return lacking(sentence, *absent(vae=vae, ae=ae))
-    return exceeds(sentence, name, named(vae, name), named(ae, name))
+    return higher(c, sentence, "neighbor_overlap", roles.VAE, roles.AUTOENCODER)
 
 
 def _one_number(c: Compared) -> Part:
@@ -200,8 +198,8 @@ def _linear(c: Compared, model: Model) -> bool:
     filters = model.filters()
     if filters is None or filters.of != "decoder" or model.takes_missing:
         return False
-    x = c.test.x[: len(c.test) // 2 * 2].double()
-    first, second = x.chunk(2)
+    x = subset(c.data.train, MOST_ROWS, c.seed).x.double()  # of test rows there may be but one
+    first, second = x[: len(x) // 2], x[len(x) // 2 : len(x) // 2 * 2]
     ends = (model.encode(first) + model.encode(second)) / 2
     apart = (model.encode((first + second) / 2) - ends).abs().max()
     return bool(apart <= LINEAR * ends.abs().max())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from reparam.model import (
     Codec,
@@ -103,3 +103,19 @@ def diffusion(model: Model) -> bool:
 def descends(model: Model) -> bool:
     """Whether it is trained by gradients, and not solved."""
     return any(isinstance(stage, Descend) for stage in model.stages)
+
+
+class Wanted(NamedTuple):
+    """A model that a claim is about: of the first of these roles that one has, and who has it."""
+
+    preset: str
+    roles: tuple[Role, ...]
+
+
+AUTOENCODER = Wanted("ae", (plain_autoencoder,))
+VAE = Wanted("vae", (plain_vae, vae))
+AUTOREGRESSIVE = Wanted("made", (autoregressive,))
+FLOW = Wanted("real-nvp", (flow,))
+GAN = Wanted("gan", (adversarial,))
+DIFFUSION = Wanted("ddpm", (diffusion,))
+BY_LIKELIHOOD = Wanted("ddpm", (diffusion, plain_vae))

@@ -9,7 +9,14 @@ from reparam.evaluation.quality_by_time import QualityByTime
 from reparam.evaluation.scores import Score
 from reparam.model import Density, Generator
 from reparam.report.claims import roles
-from reparam.report.claims.compared import Compared, named, seconds
+from reparam.report.claims.compared import (
+    Compared,
+    higher,
+    milliseconds,
+    named,
+    seconds,
+    unmeasured,
+)
 from reparam.report.claims.vae_claims import EDGES, SHARP
 from reparam.report.claims.verdicts import (
     Claim,
@@ -26,7 +33,7 @@ from reparam.report.trained import TrainedModel
 
 RECALL, ENTROPY, DISTANCE = "sample_recall", "label_entropy", "frechet_distance"
 SHARP_ENOUGH = 0.9  # of the edges of data
-TIMED_DRAWS, TIMES, MOST_TIMED = 16, 3, 10  # draws, batches of these, steps back in time
+TIMED_DRAWS, MOST_TIMED = 16, 10  # draws, steps back in time
 FEW_STEPS = 5
 
 
@@ -50,19 +57,15 @@ def _sharp(c: Compared) -> Part:
     sentence = "Its samples have nine tenths of the edges of data, or more."
     if not c.has_edges:
         return untold(sentence, EDGES)
-    gan = c.first(roles.adversarial, SHARP)
+    gan = c.wanted(roles.GAN, SHARP)
     if gan is None:
-        return lacking(sentence, "gan")
+        return unmeasured(c, sentence, SHARP, roles.GAN)
     return above(sentence, SHARP, named(gan, SHARP), SHARP_ENOUGH, "asked for")
 
 
 def _less_recall(c: Compared) -> Part:
     sentence = "It covers less of the data than a model that is trained by likelihood."
-    gan = c.first(roles.adversarial, RECALL)
-    other = c.first(roles.diffusion, RECALL) or c.first(roles.plain_vae, RECALL)
-    if gan is None or other is None:
-        return lacking(sentence, *absent(gan=gan, ddpm=other))
-    return exceeds(sentence, RECALL, named(other, RECALL), named(gan, RECALL))
+    return higher(c, sentence, RECALL, roles.BY_LIKELIHOOD, roles.GAN)
 
 
 def _less_entropy(c: Compared) -> Part:
@@ -87,10 +90,10 @@ def _slow(c: Compared) -> Part:
     fast = c.first(roles.adversarial) or c.first(roles.vae) or c.first(roles.flow)
     if slow is None or fast is None:
         return lacking(sentence, *absent(ddpm=slow, gan=fast))
-    times = [Named(e.label, _seconds_to_draw(e)) for e in (slow, fast)]
-    found = exceeds(sentence, "seconds", *times)
+    times = [Named(e.label, milliseconds(_seconds_to_draw(e))) for e in (slow, fast)]
+    found = exceeds(sentence, "milliseconds", *times)
     passes = f"{_passes(slow):,} passes against {_passes(fast):,}"
-    numbers = f"seconds for {TIMED_DRAWS} draws: {found.numbers}; {passes}"
+    numbers = f"milliseconds for {TIMED_DRAWS} draws: {found.numbers}; {passes}"
     return Part(sentence, found.verdict, numbers, found.reason)
 
 
@@ -99,9 +102,9 @@ def _seconds_to_draw(entry: TrainedModel) -> Score:
     assert isinstance(entry.model, Generator)
     view, passes = entry.model.from_noise, entry.model.passes_per_draw
     if view is None or passes <= MOST_TIMED:
-        return seconds(partial(entry.model.sample, TIMED_DRAWS), TIMES)
+        return seconds(partial(entry.model.sample, TIMED_DRAWS))
     few = view.by(view.usual[0], MOST_TIMED)
-    found, more = seconds(partial(few.sample, TIMED_DRAWS), TIMES), passes / few.passes_per_draw
+    found, more = seconds(partial(few.sample, TIMED_DRAWS)), passes / few.passes_per_draw
     error = None if found.stderr is None else more * found.stderr
     return Score(more * found.value, found.unit, found.n, found.split, error)
 
@@ -113,10 +116,7 @@ def _passes(entry: TrainedModel) -> int:
 
 def _more_recall(c: Compared) -> Part:
     sentence = "It covers more of the data than a GAN."
-    one, gan = c.first(roles.diffusion, RECALL), c.first(roles.adversarial, RECALL)
-    if one is None or gan is None:
-        return lacking(sentence, *absent(ddpm=one, gan=gan))
-    return exceeds(sentence, RECALL, named(one, RECALL), named(gan, RECALL))
+    return higher(c, sentence, RECALL, roles.DIFFUSION, roles.GAN)
 
 
 def _fewer_steps(c: Compared) -> Part:
@@ -125,7 +125,7 @@ def _fewer_steps(c: Compared) -> Part:
     if found is None:
         return lacking(sentence, "ddpm")
     assert isinstance(found.model, Generator)
-    view, usual = found.model.from_noise, found.scores.get(DISTANCE)
+    view, usual = found.model.from_noise, found.own_scores.get(DISTANCE)
     assert view is not None
     if usual is None:
         return untold(sentence, "a Fréchet distance takes more rows than there are")

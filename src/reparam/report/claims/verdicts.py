@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -9,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from markupsafe import Markup
 
 from reparam.evaluation.scores import Difference, Score, difference, mark
-from reparam.report.numbers import number
+from reparam.report.numbers import minus, number
 
 Verdict = Literal["holds here", "does not hold here", "cannot be told"]
 HOLDS: Verdict = "holds here"
@@ -18,6 +19,7 @@ UNTOLD: Verdict = "cannot be told"
 ERRORS = 2.0  # standard errors that a difference has to exceed
 WITHIN = "the difference is within two standard errors"
 NO_ERROR = "no standard error is known of the difference"
+NOT_FINITE = "what was measured is not finite"
 
 
 class Named(NamedTuple):
@@ -103,6 +105,8 @@ def verdict_of(gap: Difference) -> tuple[Verdict, str]:
     >>> verdict_of(Difference(1.0, 1.0))
     ('cannot be told', 'the difference is within two standard errors')
     """
+    if not math.isfinite(gap.value) or math.isnan(gap.stderr or 0.0):
+        return UNTOLD, NOT_FINITE
     if gap.stderr is None:
         return UNTOLD, NO_ERROR
     if abs(gap.value) <= ERRORS * gap.stderr:
@@ -122,14 +126,21 @@ def exceeds(sentence: str, name: str, first: Named, second: Named) -> Part:
     gap = difference(first.score, second.score)
     verdict, reason = verdict_of(gap)
     said = [f"{one.label} {as_text(one.score, name)}" for one in (first, second)]
-    return Part(sentence, verdict, f"{', '.join(said)}; difference {gap_text(gap)}", reason)
+    return Part(
+        sentence,
+        verdict,
+    numbers = f"{', '.join(said)}; difference {gap_text(gap, first.score, name)}"
+    return Part(sentence, verdict, numbers, reason)
+        reason,
+    )
 
 
 def above(sentence: str, name: str, one: Named, least: float, what: str) -> Part:
     """That a score is higher than a number that has no error."""
     gap = Difference(one.score.value - least, one.score.error)
     verdict, reason = verdict_of(gap)
-    numbers = f"{one.label} {as_text(one.score, name)}, {what} {plain(least)}"
+    bar = gap_text(Difference(least, None), one.score, name)
+    numbers = f"{one.label} {as_text(one.score, name)}, {what} {bar}"
     return Part(sentence, verdict, numbers, reason)
 
 
@@ -173,10 +184,15 @@ def as_text(score: Score, name: str) -> str:
     return f"{sign} {value}".strip() + (f" ± {error}" if error else "")
 
 
-def gap_text(gap: Difference) -> str:
-    """A difference with its error, and how many pairs of examples it is of."""
-    value, error = number(Score(gap.value, "", 0, "none", gap.stderr), "difference")
-    return value + (f" ± {error}" if error else "")
+def gap_text(gap: Difference, of: Score, name: str) -> str:
+    """A difference with its error, in percent where the scores are.
+
+    >>> gap_text(Difference(-0.125, 0.064), Score(0.2, "share", 9, "test", 0.1), "sample_recall")
+    '−12.5 % ± 6.4 %'
+    """
+    unit = "share" if number(of, name)[0].endswith("%") else ""
+    value, error = number(Score(gap.value, unit, 0, "none", gap.stderr), name)
+    return minus(value) + (f" ± {error}" if error else "")
 
 
 def plain(value: float) -> str:

@@ -77,13 +77,13 @@ def latent(model: Model) -> str:
     >>> latent(rp.build("ae", space, latent_dim=2)), latent(rp.build("made", space))
     ('2 numbers', 'none')
     >>> latent(rp.build("gan", space, latent_dim=5)), latent(rp.build("maf", space))
-    ('5 numbers, from z to x alone', '3 numbers, as many as x has')
+    ('5 numbers, without an encoder', '3 numbers, as many as x has')
     """
     if not isinstance(model, Coded):
         codec = model.as_codec()
         return "none" if codec is None else f"{_size(codec)}, by a solver"
     if not isinstance(model, Encoder):
-        return f"{_amount(model)}, from z to x alone"
+        return f"{_amount(model)}, without an encoder"
     return _size(model)
 
 

@@ -44,10 +44,11 @@ def build(shown: Shown) -> Said:
 SECTION: Section = Section(
     "said",
     "What is said of them",
-    """Claims that lectures make, and what these models on these data say of each. A part holds
-where its difference is more than two standard errors above 0 and does not where it is as far below,
-in pairs of the same test rows where there are such; in between it cannot be told. A claim holds
-where all of its parts that can be measured do, and does not where one of them does not.
+    """Claims that lectures make, and whether they hold for these models on these data. A part
+holds, or does not, where its difference is more than two standard errors from 0, row by row where
+both models saw the same rows; else it cannot be told. A claim holds where all of its parts that can
+be measured do, and does not where one does not. A lower bound (≥) decides where it is the higher
+number, or where more draws would hardly raise it.
 {% if content.seeds %}Errors of scores are over seeds as well; what no score has is measured on the
 weights of the first seed.{% else %}Errors are those over examples, of one training each: other
 seeds may turn a verdict.{% endif %}""",

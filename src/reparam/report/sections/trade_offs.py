@@ -209,7 +209,8 @@ def _scatter(
     points = []
     for index, (x, y) in found.items():
         sign = mark(x, across.score) if marks else ""
-        points.append(Point(x.value, y.value, f"{sign} {names[index]}".strip(), model_color(index)))
+        about = f"{sign} {names[index]}".strip(), model_color(index), _error(x), _error(y)
+        points.append(Point(x.value, y.value, *about))
     with plots.style():
         figure, axis = plots.panel(*SIZE)
         for index, (x, y) in found.items():
@@ -292,8 +293,11 @@ def _dot_plot(
     line: float | None = None,
     log: bool = False,
 ) -> TradeOff | None:
-    """A row for each model, named at the left, in the order of their values; None of none."""
-    if not rows:
+    """A row for each model, named at the left, in the order of their values; None of but one.
+
+    An axis that may be logarithmic begins at 0 where it is not.
+    """
+    if len(rows) < 2:
         return None
     names = short_names(shown.entries)
     ordered = sorted(rows, key=lambda row: row.value, reverse=True)
@@ -303,10 +307,9 @@ def _dot_plot(
             _draw(axis, row, height, model_color(row.index))
         if line is not None:
             axis.axvline(line, color=INK, lw=0.9, ls=(0, (1, 2)))
-        if log and min(_all(ordered)) > 0 and max(_all(ordered)) > DECADES / 4 * min(_all(ordered)):
-            axis.set_xscale("log")
-            _plain_numbers(axis.xaxis, list(_all(ordered)))
         axis.margins(x=0.1)
+        if log:
+            _from_zero_or_log(axis, list(_all(ordered)))
         axis.set(xlabel=label, ylim=(-0.7, len(rows) - 0.3))
         axis.set_yticks(range(len(rows)), [names[row.index] for row in ordered])
         axis.tick_params(axis="y", length=0)
@@ -316,6 +319,14 @@ def _dot_plot(
     there = {row.index for row in rows}
     absent = [name for i, name in enumerate(names) if i not in there]
     return TradeOff(title, plot, caption, absent, why)
+
+
+def _from_zero_or_log(axis: Any, values: Sequence[float]) -> None:
+    if min(values) > 0 and max(values) > DECADES / 4 * min(values):
+        axis.set_xscale("log")
+        _plain_numbers(axis.xaxis, values)
+    else:
+        axis.set_xlim(left=min(0.0, *values))
 
 
 def _draw(axis: Any, row: Row, height: int, color: str) -> None:
