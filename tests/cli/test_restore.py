@@ -107,6 +107,9 @@ def test_gray_files_become_colors(reparam, tmp_path):
     with Image.open(tmp_path / "out" / "photo-1.png") as image:
         assert image.mode == "RGB" and image.size == (6, 6)
     assert reparam("restore", tmp_path / "run", "-n", 2, "-o", tmp_path / "x.png")[0] == 0
+    with Image.open(tmp_path / "x.png") as image:
+        last = np.asarray(image.convert("RGB"))[:, -20:]
+    assert (last[..., :1] == last).all() and len(np.unique(last)) > 5  # deviations have no color
 
 
 def test_a_mask_of_a_file_is_a_completion(reparam, runs, tmp_path):
