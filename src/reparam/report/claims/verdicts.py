@@ -126,13 +126,8 @@ def exceeds(sentence: str, name: str, first: Named, second: Named) -> Part:
     gap = difference(first.score, second.score)
     verdict, reason = verdict_of(gap)
     said = [f"{one.label} {as_text(one.score, name)}" for one in (first, second)]
-    return Part(
-        sentence,
-        verdict,
     numbers = f"{', '.join(said)}; difference {gap_text(gap, first.score, name)}"
     return Part(sentence, verdict, numbers, reason)
-        reason,
-    )
 
 
 def above(sentence: str, name: str, one: Named, least: float, what: str) -> Part:
