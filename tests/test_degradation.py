@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reparam.degradation import degradation, mask_name
+from reparam.degradation import as_seen, degradation, mask_name
 
 NAMES = (
     "downscale:2",
@@ -144,3 +144,21 @@ def test_what_is_no_degradation_is_refused(name, shape, said):
     with pytest.raises(ValueError, match="^given: ") as error:
         degradation(name, shape)
     assert said in str(error.value)
+
+
+def test_what_is_given_is_seen_at_the_size_of_x():
+    x = torch.arange(16.0).view(1, 1, 4, 4)
+    small = degradation("subsample:2", (1, 4, 4))
+    assert as_seen(small, small(x), 9.0)[0, 0].tolist() == [
+        [0, 0, 2, 2],
+        [0, 0, 2, 2],
+        [8, 8, 10, 10],
+        [8, 8, 10, 10],
+    ]
+    half = degradation("mask:half", (1, 4, 4))
+    assert as_seen(half, half(x), 9.0)[0, 0, 2:].unique().tolist() == [9.0]
+    gray = degradation("gray", (3, 2, 2))
+    assert as_seen(gray, torch.ones(1, 1, 2, 2), 9.0).shape == (1, 3, 2, 2)
+    uneven = degradation("downscale:4", (1, 4, 10))  # blocks of 4, 4 and 2
+    seen = as_seen(uneven, torch.tensor([[[[1.0, 2.0, 3.0]]]]), 9.0)
+    assert seen[0, 0, 3].tolist() == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3]

@@ -17,6 +17,7 @@ from reparam.atomic import sweep
 from reparam.checkpoint import RUN_FILE, checksum, read_json, read_run, write_json
 from reparam.config import TrainConfig
 from reparam.data import Data
+from reparam.degradation import brief_name
 from reparam.evaluation import Score, Scores
 from reparam.evaluation.by_example import read_values
 from reparam.limits import check
@@ -68,8 +69,8 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        given = (f"{name}={shown(value)}" for name, value in self.parameters.items())
-        return " ".join([self.preset, *given])
+        given = ((name, shown(value)) for name, value in self.parameters.items())
+        return " ".join([self.preset, *(f"{name}={brief_name(value)}" for name, value in given)])
 
 
 @dataclass(frozen=True, eq=False)

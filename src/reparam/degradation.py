@@ -18,6 +18,7 @@ from reparam import numerics
 from reparam.buffers import Float64Buffers
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue, as Pillow and television make gray
+LEAST_WIDTH = 0.01  # of a blur in pixels: less has no other pixel in float64
 WEAKEST = 1e-3  # of the largest singular value of a blur: weaker ones are taken for 0
 FORMS = "downscale:FACTOR, subsample:FACTOR, gray, mask:FILE|square|half|random, blur:WIDTH"
 MASKS = ("square", "half", "random")
@@ -184,6 +185,20 @@ def degradation(name: str, shape: Sequence[int]) -> Degradation:
     raise ValueError(f"given: expected {FORMS}, got {name!r}")
 
 
+def as_seen(given: Degradation, y: Tensor, hidden: float) -> Tensor:
+    """y as x's shape: its pixels enlarged, hidden ones of one value, one channel as all.
+
+    >>> as_seen(degradation("subsample:3", (4,)), torch.tensor([[1.0, 2.0]]), 0.0)
+    tensor([[1., 1., 1., 2.]])
+    """
+    kind, _, factor = given.name.partition(":")
+    if kind == "mask":
+        return torch.where(given.known.to(y.device), y, hidden)
+    if kind in ("downscale", "subsample"):  # to squares of pixels, whichever of them it was
+        return degradation(f"downscale:{factor}", given.shape).pseudo_inverse(y)
+    return y.expand(-1, *given.shape)
+
+
 def mask_name(white: Tensor) -> str:
     """A mask (H, W) of what is given as a name that says it: sides, and its bits compressed.
 
@@ -193,6 +208,18 @@ def mask_name(white: Tensor) -> str:
     bits = np.packbits(white.cpu().numpy())
     packed = base64.urlsafe_b64encode(zlib.compress(bits.tobytes(), 9)).decode()
     return f"mask:{'x'.join(map(str, white.shape))}:{packed}"
+
+
+def brief_name(name: str) -> str:
+    """The name, of a mask that a file says with eight digits in place of its bits.
+
+    >>> brief_name(mask_name(torch.eye(4, dtype=torch.bool))), brief_name("downscale:2")
+    ('mask:4x4:313391d5', 'downscale:2')
+    """
+    kind, *parts = name.split(":")
+    if kind != "mask" or len(parts) < 2:
+        return name
+    return f"mask:{parts[0]}:{zlib.crc32(parts[1].encode()):08x}"
 
 
 def _mask(name: str, value: str, shape: tuple[int, ...]) -> Tensor:
@@ -244,8 +271,8 @@ def _width(name: str, value: str) -> float:
         width = float(value)
     except ValueError:
         width = math.nan
-    if not 0 < width < math.inf:
-        raise ValueError(f"given: expected blur:WIDTH of pixels above 0, got {name!r}")
+    if not LEAST_WIDTH < width < math.inf:
+        raise ValueError(f"given: expected blur:WIDTH of pixels above {LEAST_WIDTH}, got {name!r}")
     return width
 
 

@@ -43,7 +43,9 @@ def test_an_archive_has_what_it_says(reparam, small, tmp_path):
     found = np.load(tmp_path / "x.npz")
     assert found["x"].shape == (12, 1, 8, 8) and found["given"].shape == (3, 1, 4, 4)
     x = found["x"].reshape(3, 4, 1, 8, 8)
-    assert np.allclose(found["mean"], x.mean(1)) and np.allclose(found["deviation"], x.std(1))
+    assert np.allclose(found["mean"], x.mean(1)) and np.allclose(
+        found["deviation"], x.std(1, ddof=1)
+    )
     test = rp.load_data("digits").test.x[:3].float()
     assert (found["given"] == degradation("downscale:2", (1, 8, 8))(test).numpy()).all()
     assert found["draw"].tolist() == [1, 2, 3, 4] * 3
@@ -126,7 +128,7 @@ def test_a_mask_of_a_file_is_a_completion(reparam, runs, tmp_path):
         (["vae"], "VAE was trained for none; say what left y, as downscale:2"),
         (["vae", "--degradation", "gray"], "one channel"),
         (["vae", "--degradation", "downscale:9"], "take a factor of at most 8"),
-        (["vae", "--degradation", "blur:1"], "not known to be drawn exactly; train one with"),
+        (["vae", "--degradation", "blur:1"], "not known to be drawn exactly; use ddpm, or train"),
         (["vae", "--degradation", "downscale:2", "--sampling-steps", 3], "is no diffusion model"),
         (["vae", "--degradation", "downscale:2", "--label", "3"], "is not conditional"),
         (["made", "--degradation", "downscale:2"], "draws entry by entry"),

@@ -61,7 +61,7 @@ def test_scores_by_hand():
     data = data_of(torch.tensor([[[[0.0, 4.0]]]]), space)
     x = data.test.x
     draws = torch.tensor([[[[[0.0, 2.0]]], [[[2.0, 4.0]]]]])  # errors of 1/2 once each, of 4 levels
-    found = rp.restoration_scores(data, x, torch.tensor([[[[2.0]]]]), draws, "downscale:1")
+    found = rp.restoration_scores(data, x, x, draws, "downscale:1")
     assert found["restoration_mse"].value == pytest.approx(1 / 8)
     assert found["restoration_mean_mse"].value == pytest.approx(1 / 16)
     assert found["restoration_psnr"].value == pytest.approx(10 * math.log10(8))
@@ -240,6 +240,11 @@ def test_what_cannot_be_scored_is_refused():
         rp.restoration_quality(lambda y: y, data)
     with pytest.raises(ValueError, match=r"^draws: expected shape \(30, draws, 1, 4, 4\)"):
         rp.restoration_quality(lambda y: y, data, "mask:half")
+    x = data.test.x
+    with pytest.raises(
+        ValueError, match=r"^y: expected .* shape \(30, 1, 2, 2\), got .*\(30, 1, 1"
+    ):
+        rp.restoration_scores(data, x, x[..., :1, :1], x[:, None], "downscale:2")
 
 
 def test_real_images_have_the_range_of_training_for_a_peak():

@@ -290,7 +290,7 @@ def test_without_weights_of_y_networks_compute_what_they_do_without_it(name, sha
         with torch.no_grad():
             found.append(model.loss(x).terms)
     # Corners of odd sides are y's own entries, and no part of p(x|y).
-    if given.degradation.knows and name != "ddpm":
+    if given.degradation.knows:
         c = given.degradation(x)
         with trusted(), torch.no_grad():
             if name == "cvae":
@@ -300,6 +300,11 @@ def test_without_weights_of_y_networks_compute_what_they_do_without_it(name, sha
                 )
                 torch.testing.assert_close(
                     given.encoder(x, given.network_condition(c)), plain.encoder(x)
+                )
+            elif name == "ddpm":
+                t = torch.tensor([0.2, 0.5, 0.9], dtype=F64)
+                torch.testing.assert_close(
+                    given.network(x, t, given.network_condition(c)), plain.network(x, t)
                 )
             else:
                 context = given._context(c, 3)

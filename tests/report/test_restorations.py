@@ -5,16 +5,14 @@ import re
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import reparam as rp
-from reparam.degradation import degradation
 from reparam.evaluation import restoration
 from reparam.model import Space
 from reparam.report import TrainedModel, write_page
 from reparam.report.section import Shown
-from reparam.report.sections.restorations import COLUMNS, PICTURED, as_seen, build, restores
+from reparam.report.sections.restorations import COLUMNS, PICTURED, build, restores
 
 SPACE = Space((1, 4, 4), "levels", 5)
 
@@ -82,18 +80,3 @@ def test_models_that_are_given_something_are_no_models_of_classes(data, monkeypa
     assert data.space.classes == 2
     assert drawn_classes(model, data) == []
     assert drawn_classes(rp.build("cvae", data.space, hidden=(4,)), data)
-
-
-def test_what_is_given_is_seen_at_the_size_of_x():
-    x = torch.arange(16.0).view(1, 1, 4, 4)
-    small = degradation("subsample:2", (1, 4, 4))
-    assert as_seen(small, small(x), 9.0)[0, 0].tolist() == [
-        [0, 0, 2, 2],
-        [0, 0, 2, 2],
-        [8, 8, 10, 10],
-        [8, 8, 10, 10],
-    ]
-    half = degradation("mask:half", (1, 4, 4))
-    assert as_seen(half, half(x), 9.0)[0, 0, 2:].unique().tolist() == [9.0]
-    gray = degradation("gray", (3, 2, 2))
-    assert as_seen(gray, torch.ones(1, 1, 2, 2), 9.0).shape == (1, 3, 2, 2)

@@ -316,3 +316,31 @@ def test_scores_of_layers_stand_with_those_of_the_whole_and_say_of_how_many():
     assert latents.title == "Latents" and [h.name for h in latents.headers] == names[:2]
     assert [index for index, _ in latents.rows] == [0, 1]
     assert cost.title == "Cost" and [index for index, _ in cost.rows] == [0]
+
+
+def test_models_that_are_told_different_things_are_not_ranked_by_what_they_make_of_it():
+    """Of a small hole less is open than of a small image: no model is better for it."""
+    space = Space((1, 4, 4), "binary")
+    scores = {
+        "restoration_mean_mse": Score(0.1, "", 9, "test", 0.001),
+        "conditional_log_likelihood": score(-3.0, 0.1, "lower bound"),
+        "frechet_distance": score(2.0, 0.1),
+    }
+    lower = {name: dataclasses.replace(one, value=one.value - 1) for name, one in scores.items()}
+
+    def told(given, scores):
+        model = build("cvae", space, hidden=(4,), given=given)
+        return TrainedModel(given or "labels", model, scores, History())
+
+    first = told("downscale:2", scores)
+    for other, ranked in (("downscale:2", True), ("mask:half", False)):
+        entries = [first, told(other, lower)]
+        found = " ".join(finding.text for finding in findings(entries))
+        assert ("restores best" in found) == ranked, found
+        table = score_table(entries)
+        best = {
+            head.name: {row[i].rank for row in table.rows} for i, head in enumerate(table.headers)
+        }
+        assert "best" in best["frechet_distance"]
+        for name in ("restoration_mean_mse", "conditional_log_likelihood"):
+            assert ("best" in best[name]) == ranked, name

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import nn
 
 import reparam as rp
-from reparam.degradation import degradation
+from reparam.degradation import degradation, mask_name
 from reparam.diffusion.schedules import cosine
 from reparam.evaluation.rows import seeded_slices
 from reparam.model import Space
@@ -129,8 +129,6 @@ def test_what_gives_everything_comes_back_bit_for_bit(name, how):
     space = Space((1, 4, 4), "levels", 5)
     model = rp.build(name, space, seed=0).eval()
     if how == "white":
-        from reparam.degradation import mask_name
-
         how = mask_name(torch.ones(4, 4, dtype=torch.bool))
     x = torch.randint(5, (3, 1, 4, 4), generator=seeded()).float()
     found = rp.restore(model, x, how, draws=2)
@@ -147,8 +145,15 @@ def test_models_draw_what_they_were_trained_for(name):
     assert torch.equal(found.x[:, 2, :, :2], y[:, :, :2])
     again = rp.restore(model, y, "mask:half", draws=3, generator=seeded())
     assert torch.equal(found.x, again.x)
-    with pytest.raises(ValueError, match="trained with given=mask:half, not downscale:2; train"):
+    with pytest.raises(
+        ValueError, match="trained with given=mask:half, not downscale:2; train one"
+    ):
         rp.restore(model, y, "downscale:2")
+    top = torch.zeros(4, 4, dtype=torch.bool)
+    masks = [mask_name(top.index_fill(0, torch.tensor(rows), True)) for rows in ([0], [1])]
+    model = rp.build("regression", space, given=masks[0], seed=0).eval()
+    with pytest.raises(ValueError, match="trained with given=mask:FILE, not another mask; train"):
+        rp.restore(model, y, masks[1])
     with pytest.raises(ValueError, match="c: the model's condition is y"):
         rp.restore(model, y, c=torch.tensor([0, 1]))
 
@@ -208,7 +213,7 @@ def test_first_pixels_are_completed_exactly_and_others_refused():
     assert rp.restore(model, y, "mask:half").how == "exact"
     for name in ("mask:square", "subsample:2", "downscale:2"):
         y = degradation(name, space.shape)(torch.ones(1, 1, 4, 4))
-        with pytest.raises(ValueError, match=f"entry by entry.*train one with given={name}, or us"):
+        with pytest.raises(ValueError, match=f"entry by entry.*use vae or ddpm, or train .*{name}"):
             rp.restore(model, y, name)
 
 

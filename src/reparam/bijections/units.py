@@ -18,11 +18,12 @@ class Units(nn.Module):
 
     Levels 0 … K−1 become 2x/(K−1) − 1 where they stay whole numbers, and 2(x + u)/K − 1 where they
     are ``dequantized``. Columns of whole numbers in a table always are. Real entries that are
-    constant in training are 0 and no part of what is counted.
+    constant in training are 0 and no part of what is counted, and so are entries that are known.
 
     Args:
         space: what x is, without columns of names.
         dequantized: whether binary and levels data get noise.
+        known: bool (*shape), entries that are said otherwise; None: none are.
 
     Shape: x and y (B, *shape), ladj (B,).
 
@@ -31,8 +32,11 @@ class Units(nn.Module):
     [[-1.0, 1.0]]
     """
 
-    def __init__(self, space: Space, dequantized: bool) -> None:
+    def __init__(self, space: Space, dequantized: bool, known: Tensor | None = None) -> None:
         super().__init__()
+        free = None if known is None or not known.any() else ~known
+        self.register_buffer("free", free, persistent=False)
+        self.free: Tensor | None
         self.levels = space.level_count
         wanted = not space.reals.all() and (dequantized or space.kind == "mixed")
         self.box = Uniform(space) if wanted else None
@@ -53,7 +57,9 @@ class Units(nn.Module):
 
     @property
     def counted(self) -> int:
-        return self.dimension if self.standardize is None else self.standardize.count
+        if self.free is None:
+            return self.dimension if self.standardize is None else self.standardize.count
+        return int(self.entries(torch.ones_like(self.low)[None]).sum())
 
     @property
     def dequantizes(self) -> bool:
@@ -68,6 +74,19 @@ class Units(nn.Module):
         self, x: Tensor, generator: torch.Generator | None = None, middle: bool = False
     ) -> tuple[Tensor, Tensor]:
         """y and log |det ∂y/∂x|; ``middle`` takes the middles of boxes in place of noise."""
+        y, ladj = self._of_all(x, generator, middle)
+        if self.free is None:
+            return y, ladj
+        slopes = torch.zeros_like(y)
+        if self.standardize is not None:
+            slopes = self.standardize.factors(slopes, x)
+        elif self.box is not None:
+            slopes = slopes - (0.5 * (self.box.top + 1).to(y)).log()
+        return self.hidden(y), self.hidden(slopes).flatten(1).sum(1)
+
+    def _of_all(
+        self, x: Tensor, generator: torch.Generator | None, middle: bool
+    ) -> tuple[Tensor, Tensor]:
         if self.discrete:
             assert self.levels is not None
             return 2 * x / (self.levels - 1) - 1, x.new_zeros(x.shape[0])
@@ -114,8 +133,13 @@ class Units(nn.Module):
         return y if self.standardize is None else self.standardize.inverse(y)[0]
 
     def entries(self, values: Tensor) -> Tensor:
-        """Values of entries (B, *shape), those of constants 0."""
+        """Values of entries (B, *shape), those of constants and of what is known 0."""
+        values = self.hidden(values)
         return values if self.standardize is None else self.standardize.masked(values)
+
+    def hidden(self, values: Tensor) -> Tensor:
+        """Values of entries (B, *shape), those of what is known 0."""
+        return values if self.free is None else torch.where(self.free, values, 0.0)
 
     def sum(self, values: Tensor) -> Tensor:
         """Over the entries that are counted, (B,)."""

@@ -69,7 +69,7 @@ def restore(
         Parameter(help="Of a diffusion model; none: as many as it samples by, at most 200."),
     ] = None,
     rounded: Annotated[
-        bool, option(show_default=False, help="Whole numbers in arrays stand for what is near.")
+        bool, option(show_default=False, help="y was rounded to whole numbers.")
     ] = False,
     n: Count = None,
     split: Part = "test",
@@ -251,6 +251,7 @@ def _emit(
     import numpy as np
 
     from reparam.cli.outputs import Result, beside_draws, emit
+    from reparam.degradation import as_seen
 
     record, x = opened.record, how.x
     n, draws = x.shape[:2]
@@ -258,22 +259,24 @@ def _emit(
     if target.path.suffix.lower() == ".npz" and not target.folder:
         wide = x.double()
         arrays |= {"given": found.y, "mean": wide.mean(1).to(x)}
-        arrays |= {"deviation": wide.std(1, correction=0).to(x)} if draws > 1 else {}
+        arrays |= {"deviation": wide.std(1).to(x)} if draws > 1 else {}
     if found.split is not None:
         arrays |= beside_draws(found.split, record, draws)
     elif not target.folder:
         names = [place.name for place in found.places]
         arrays |= {"source": np.repeat(np.array(names), draws)}
     original = None if found.split is None else found.split.x
-    tiles = partial(_in_rows, original, _shown(given, found.y, record), x, record)
+    seen = as_seen(given, found.y, (record.low + record.high) / 2)
+    tiles = partial(_in_rows, original, seen, x, record)
     first = 1 if original is None else 2
     width = first + draws + (2 if draws > 1 else 0)
     apart = (first - 1, first, first + draws)[1 if first == 1 else 0 : 3 if draws > 1 else 2]
     result = Result(arrays, record.columns, tiles, width, apart=apart, places=places)  # type: ignore[arg-type]
     emit(result, target, record)
     if target.picture and draws > 1:
-        largest = x.double().std(1, correction=0).max().item()
-        show_notes([f"At the end of a row mean and deviation, which is {largest:.3g} where white."])
+        white = _deviation(x).max().item()
+        note = f"At the end of a row mean and deviation, which is {white:.3g} where white."
+        show_notes([note if white else "All draws of an example are alike."])
 
 
 def _in_rows(original: Tensor | None, given: Tensor, x: Tensor, record: DataRecord) -> Tensor:
@@ -285,24 +288,16 @@ def _in_rows(original: Tensor | None, given: Tensor, x: Tensor, record: DataReco
     if original is not None:
         shown.insert(0, original[:, None].to(wide))
     if x.shape[1] > 1:
-        deviation = wide.std(1, keepdim=True, correction=0)
+        deviation = _deviation(x)
         share = deviation / deviation.max().clamp(min=torch.finfo(wide.dtype).tiny)
-        shown += [wide.mean(1, keepdim=True), record.low + share * (record.high - record.low)]
+        gray = record.low + share * (record.high - record.low)
+        shown += [wide.mean(1, keepdim=True), gray[:, None].expand_as(wide[:, :1])]
     return torch.cat(shown, 1).flatten(0, 1)
 
 
-def _shown(given: Degradation, y: Tensor, record: DataRecord) -> Tensor:
-    """y as images of x's size: enlarged without smoothing, gray in all colors, holes in gray."""
-    import torch
-
-    from reparam.degradation import degradation
-
-    kind, _, factor = given.name.partition(":")
-    if kind == "mask":
-        return torch.where(given.known.cpu(), y, (record.low + record.high) / 2)
-    if kind in ("downscale", "subsample"):  # to squares of pixels, whichever of them it was
-        return degradation(f"downscale:{factor}", given.shape).pseudo_inverse(y)
-    return y.expand(-1, *given.shape)
+def _deviation(x: Tensor) -> Tensor:
+    """Of the draws (B, k, C, H, W), (B, 1, H, W): of colors the mean of the three."""
+    return x.double().std(1).mean(1, keepdim=True)
 
 
 def _tell(model: Model, given: Degradation, how: Restoration, done: str) -> None:

@@ -112,13 +112,15 @@ class Bound(Float64Buffers):
     def measure_last(self, x: Tensor, y: Tensor, mean: Tensor) -> None:
         """Set the scale to the likeliest one of these rows."""
         _, units = self.parts
-        square = units.entries((y - mean).square()).double().sum() / (len(y) * units.counted)
+        square = units.entries((y - mean).square()).double().sum() / (
+            len(y) * max(units.counted, 1)
+        )
         guess = 0.5 * math.log(max(float(square), math.exp(2 * LEAST_LOG_SCALE)))
         if units.discrete:
 
             def cost(log_scale: float) -> float:
                 found = self._log_mass(x, mean, torch.tensor(log_scale).to(mean))
-                return -float(found.double().mean())
+                return -float(units.sum(found).double().mean() / max(units.counted, 1))
 
             found = minimize_scalar(cost, bounds=(LEAST_LOG_SCALE, 1.0), method="bounded")
             guess = float(np.asarray(found.x))

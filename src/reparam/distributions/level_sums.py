@@ -151,7 +151,7 @@ def refuse_impossible(none: Tensor, y: Tensor, given: Degradation, within: float
     raise ValueError(
         f"y: row {row} has {float(y[row, entry]):.6g} at ({', '.join(map(str, place))}), which "
         f"{given.name} leaves of no whole numbers; give y as it was left, or say with within=0.5 "
-        f"that it was rounded (now {within:g})"
+        f"(--rounded) that it was rounded (now {within:g})"
     )
 
 

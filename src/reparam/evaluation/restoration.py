@@ -11,6 +11,7 @@ from torch import Tensor
 
 from reparam import numerics
 from reparam.batching import cost, rows_at_once
+from reparam.conditions import check_given
 from reparam.data import Data, Split, as_data
 from reparam.degradation import Degradation
 from reparam.evaluation.lab import lab
@@ -214,6 +215,7 @@ def restoration_scores(
     generator = torch.Generator().manual_seed(seed)
     uniform = torch.rand(x.shape, generator=generator)
     _refuse_other_shapes(x, draws)
+    y = check_given(y, len(x), given.given, data.space.level_count, "y")
     found = Restored(x, y, draws, uniform)
     return ScoreTable(finite(scores_of([found], Standard(data, given), split, seed)))
 

@@ -119,6 +119,13 @@ class Conditional(Model):
         """The entries of x in a mask, and those that c says outright."""
         return mask if self.degradation is None else mask | self.degradation.known
 
+    def log_agreement(self, x: Tensor, c: Tensor | None) -> Tensor | float:
+        """0 for each x that has what c says outright, −∞ for the others."""
+        if self.degradation is None or c is None or not self.degradation.knows:
+            return 0.0
+        agrees = (self.degradation.keep(x, c) == x).flatten(1).all(1)
+        return torch.where(agrees, 0.0, -torch.inf).to(self.anchor)
+
     def _unknown(self, count: int, varies: Tensor | None) -> int:
         """Of so many entries those that c does not say."""
         if self.degradation is None or not self.degradation.knows:

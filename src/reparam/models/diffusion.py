@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, Self
 
@@ -89,7 +90,7 @@ class Diffusion(Conditional, Density, Completer):
         drop_condition: share of training rows whose c is dropped, so that the network also learns
             p(x), which guidance needs.
         given: the degradation whose y the network takes in place of a class; what it says is in
-            draws as it is, but part of the bound.
+            draws as it is, no part of the bound, and no noise of it reaches the network.
 
     Shape: x (B, *space.shape).
 
@@ -146,7 +147,8 @@ class Diffusion(Conditional, Density, Completer):
         self.network, self.schedule = network, schedule
         self.prediction, self.objective, self.variance = prediction, objective, variance
         self.drop_condition = drop_condition
-        self.units = Units(space, dequantized=not discrete)
+        known = None if given is None else given.known
+        self.units = Units(space, not discrete, known)
         self.bound = Bound(schedule, self.units) if isinstance(schedule, DiscreteSchedule) else None
         self.approximation = "variational" if discrete else "flow solver"
         self.judge = None if objective == "vlb" else "objective"
@@ -218,14 +220,20 @@ class Diffusion(Conditional, Density, Completer):
             bound = ladj - self._one_time(x, y, t, estimate(self.prediction, output, state, level))
             return Loss(-bound.mean(), {"bound": bound})
         wanted = target(self.prediction, y, noise, level)
-        error = self.units.sum((output - wanted).square()) / self.counted
+        error = self.units.sum((output - wanted).square()) / max(self.counted, 1)
         if self.prediction == "noise":
             return Loss(error.mean(), {"noise_error": error})
         found = estimate(self.prediction, output, state, level).noise
-        of_noise = self.units.sum((found - noise).square()) / self.counted
+        of_noise = self.units.sum((found - noise).square()) / max(self.counted, 1)
         return Loss(error.mean(), {"noise_error": of_noise})
 
     def density(
+        self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
+    ) -> LogProb:
+        found = self._density(x, c, samples, generator)
+        return replace(found, value=found.value + self.log_agreement(x, c))
+
+    def _density(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
     ) -> LogProb:
         with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
@@ -385,6 +393,7 @@ class Diffusion(Conditional, Density, Completer):
         return Estimate(*(torch.where(known, part, free) for part, free in parts))
 
     def _output(self, unit: Tensor, t: Tensor, c: Tensor | None, kept: Tensor | None) -> Tensor:
+        unit = self.units.hidden(unit)
         if self.conditional:
             assert c is not None
             output = self.network(unit, t, self.network_condition(c), kept)

@@ -49,6 +49,8 @@ class HasProcess(Protocol):
     def prepare(self, x: Tensor, c: Tensor | None = None) -> tuple[Tensor, Tensor | None]: ...
     def process(self, c: Tensor | None, guidance: float = 1.0) -> Process: ...
     def velocity(self, c: Tensor | None) -> Field: ...
+    def keep_given(self, x: Tensor, c: Tensor | None) -> Tensor: ...
+    def log_agreement(self, x: Tensor, c: Tensor | None) -> Tensor | float: ...
     def draw_condition(self, n: int, generator: torch.Generator | None = None) -> Tensor | None: ...
     def states(
         self, n: int, c: Tensor | None = None, generator: torch.Generator | None = None
@@ -147,6 +149,9 @@ class DiffusionCodec(Codec, Density):
     def code_space(self) -> Space:
         return Space(self.space.shape, "real")
 
+    def told(self, x: Tensor, c: Tensor | None) -> Tensor | None:
+        return self.model.told(x, c)
+
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
         y, _ = self.flow.units(x, middle=True)
@@ -154,12 +159,14 @@ class DiffusionCodec(Codec, Density):
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.prepare_code(code)
-        y = self._carried(code, self._condition(c, code.shape[0]), towards_noise=False)
-        return self.flow.units.mean(y)
+        c = self._condition(c, code.shape[0])
+        y = self._carried(code, c, towards_noise=False)
+        return self.flow.keep_given(self.flow.units.mean(y), c)
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         noise = numerics.noise(self.anchor.new_empty(n, *self.space.shape), "normal", generator)
-        return self.flow.units.back(self._carried(noise, c, towards_noise=False))
+        y = self._carried(noise, c, towards_noise=False)
+        return self.flow.keep_given(self.flow.units.back(y), c)
 
     def density(
         self, x: Tensor, c: Tensor | None, samples: int, generator: torch.Generator | None
@@ -173,7 +180,8 @@ class DiffusionCodec(Codec, Density):
                 times = times.clamp(min=flow.schedule.first).unique_consecutive()
                 y, log_ratio = self._noised(x, y, c, generator)
             way = flow.schedule, y, times, self._method_of_density, samples, generator, self.counted
-            return LogProb(log_density(flow.velocity(c), *way) + log_ratio, "estimate", samples)
+            value = log_density(flow.velocity(c), *way) + log_ratio + flow.log_agreement(x, c)
+            return LogProb(value, "estimate", samples)
 
     def _noised(
         self, x: Tensor, y: Tensor, c: Tensor | None, generator: torch.Generator | None
@@ -185,7 +193,7 @@ class DiffusionCodec(Codec, Density):
         level = at(flow.schedule(t), y)
         mean = level.signal * y
         state = mean + level.noise * numerics.noise(y, "normal", generator)
-        log_q = numerics.normal_log_prob(state, mean, level.noise.log()).flatten(1).sum(1)
+        log_q = flow.units.sum(numerics.normal_log_prob(state, mean, level.noise.log()))
         return state, -flow.bound.of_last(x, y, flow.process(c).estimate(state, t).x) - log_q
 
     def _carried(self, y: Tensor, c: Tensor | None, towards_noise: bool) -> Tensor:

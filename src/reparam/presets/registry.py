@@ -19,7 +19,7 @@ from reparam.model import Column, DataKind, Density, Model, Space
 from reparam.models.per_class import PerClass
 from reparam.presets.given import spelled
 from reparam.space import ColumnKind
-from reparam.wording import did_you_mean
+from reparam.wording import did_you_mean, listed
 
 Builder = Callable[..., Model]
 Training = TrainConfig | Callable[[Space], TrainConfig]
@@ -29,6 +29,7 @@ PER_CLASS, OF_EACH_CLASS = (
     "per_class",
     "a model of its own for each class label, mixed by the classes' frequencies.",
 )
+MOST_HAVING = 12  # presets that are named for a parameter that another has not
 WORDS = 3  # of a remedy, for as many columns
 PURE: tuple[DataKind, ...] = ("binary", "levels", "real")  # all entries of one kind
 
@@ -279,7 +280,11 @@ class Preset:
                 meant = MEANT.get(name)
                 hint = did_you_mean(meant if meant in known else name, known)
                 valid = ", ".join(known)
-                raise ValueError(f"{name}: no parameter of {self.name}{hint}; it has {valid}")
+                having = [one.name for one in PRESETS.values() if name in one.parameters]
+                where = f"; {listed(having, MOST_HAVING)} have {name}" if len(having) > 1 else ""
+                raise ValueError(
+                    f"{name}: no parameter of {self.name}{hint}; it has {valid}{where}"
+                )
         found = {name: known[name].check(value) for name, value in given.items()}
         masks = (name for name in found if name.rpartition(".")[2] == "given" and found[name])
         return found | {

@@ -13,7 +13,7 @@ from reparam.measures import CLAIMS, measure
 from reparam.model import Encoder, Model
 from reparam.report.endings import cut_off
 from reparam.report.numbers import interval, number, seed_error
-from reparam.report.table import rank
+from reparam.report.table import rank, told_alike
 from reparam.report.trained import TrainedModel
 from reparam.space import Column, Space
 
@@ -116,7 +116,7 @@ def _finding(entries: Sequence[TrainedModel], name: str, claim: str) -> Finding 
     if name.startswith("reconstruction"):
         scores = [s if _smaller(e.model) else None for s, e in zip(scores, entries, strict=True)]
     ranks = rank(scores, name)
-    if "best" not in ranks:
+    if "best" not in ranks or not told_alike(entries, name):
         return None
     leader = ranks.index("best")
     best = scores[leader]

@@ -9,6 +9,8 @@ from typing import Literal
 from reparam.evaluation.absent import why_absent
 from reparam.evaluation.scores import Score, difference, groups_in_order, mark
 from reparam.measures import HEADLINES, SCORES, Measure, measure
+from reparam.model import Model
+from reparam.models.conditional import Conditional
 from reparam.report.numbers import interval, minus, number, seed_error
 from reparam.report.trained import TrainedModel
 from reparam.terms import Better
@@ -160,6 +162,28 @@ def _leader(scores: Sequence[Score | None], name: str) -> Score | None:
     return None if better is None or len(present) < 2 else best_of(present, better)
 
 
+def told_alike(entries: Sequence[TrainedModel], name: str) -> bool:
+    """Whether models are told the same of x, where a score is of what they make of it.
+
+    Else the easier task would win: of a small hole less is open than of a small image.
+    """
+    if measure(name).group != "Restoration" and not name.startswith("conditional_"):
+        return True
+    told = {_told(entry.model) for entry in entries if name in entry.scores}
+    return len(told) < 2
+
+
+def _told(model: Model) -> str | None:
+    """The degradation of which y is given; None where the condition is another, or there is none.
+
+    >>> from reparam.model import Space
+    >>> from reparam.presets import build
+    >>> _told(build("cvae", Space((1, 4, 4), "binary"), hidden=(4,), given="downscale:2"))
+    'downscale:2'
+    """
+    return model.degradation.name if isinstance(model, Conditional) and model.degradation else None
+
+
 def mixed(scores: Sequence[Score | None]) -> bool:
     """Whether some are exact and others bounds or estimates: values of different meaning.
 
@@ -186,7 +210,8 @@ def _cells(
     entries: Sequence[TrainedModel], name: str, scores: Sequence[Score | None]
 ) -> list[Cell]:
     """One column."""
-    best, several = _leader(scores, name), mixed(scores)
+    best = _leader(scores, name) if told_alike(entries, name) else None
+    several = mixed(scores)
     return [
         Cell(absent=why_absent(entry.model, name))
         if score is None

@@ -161,28 +161,27 @@ def selects(given: Degradation) -> bool:
 def why_not_restored(model: Model, given: Degradation) -> str | None:
     """A sentence that says why a model draws no x of such y, and which does; else None."""
     name, trained = type(model).__name__, trained_for(model)
-    train = f"train one with given={_short(given)}"
+    train = f"train cvae, gated-pixel-cnn or ddpm with given={_short(given)}"
     if trained is not None:
         if _same(trained, given):
             return None
-        return f"{name} was trained with given={_short(trained)}, not {_short(given)}; {train}"
+        one, other = _short(trained), _short(given)
+        other = "another mask" if one == other else other
+        return f"{name} was trained with given={one}, not {other}; train one with that"
     if selects(given):
         return why_not(model) or _out_of_order(model, given)
     if isinstance(model, LatentVariable):
         indices = "its codes are indices" if model.code_space.kind == "levels" else None
         why = indices or why_no_chains(model) or _why_no_draw(model, given)
-        return why and f"{name} does not restore {_short(given)}, as {why}; {train}, or use ddpm"
+        return why and f"{name} does not restore {_short(given)}, as {why}; use ddpm, or {train}"
     if isinstance(model, Generator) and model.from_noise is not None and model.from_noise.restores:
         return None
     if isinstance(model, Completer) and model.in_order:
         return (
             f"{name} draws entry by entry, and sees no {_short(given)} that it was not trained "
-            f"for; {train}, or use vae or ddpm"
+            f"for; use vae or ddpm, or {train}"
         )
-    return (
-        f"{name} does not restore {_short(given)}; use vae or ddpm, or train cvae, gated-pixel-cnn "
-        f"or ddpm with given={_short(given)}"
-    )
+    return f"{name} does not restore {_short(given)}; use vae or ddpm, or {train}"
 
 
 def _out_of_order(model: Model, given: Degradation) -> str | None:
@@ -193,8 +192,8 @@ def _out_of_order(model: Model, given: Degradation) -> str | None:
     except ValueError:
         return (
             f"{type(model).__name__} draws entry by entry, and {_short(given)} says entries that "
-            "come after others, in whose draws they would have no say; train one with "
-            f"given={_short(given)}, or use vae or ddpm"
+            "come after others, in whose draws they would have no say; use vae or ddpm, or train "
+            f"gated-pixel-cnn with given={_short(given)}"
         )
     return None
 
@@ -280,10 +279,11 @@ def _by_completion(
         if off.max() > max(within, 1e-3):
             value = y.flatten()[(y - y.round()).abs().argmax()].item()
             raise ValueError(
-                f"y: {given.name} leaves whole numbers as they are, got {value:.6g}; give y as it "
-                "was left, or say with within=0.5 that it may differ so much"
+                f"y: {_short(given)} leaves whole numbers as they are, got {value:.6g}; give y as "
+                "it was left, or say with within=0.5 (--rounded) that it was rounded"
             )
     if given.known.all():
+        model.prepare(x, c)  # to refuse what is no x
         return Restoration(x.unsqueeze(1).repeat_interleave(draws, 1), "exact")
     found = complete(model, x, given.known, c, draws=draws, steps=steps, generator=generator)
     if found.steps is not None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from markupsafe import Markup
 from torch import Tensor
-from torch.nn import functional as F
 
-from reparam.degradation import Degradation
+from reparam.degradation import Degradation, as_seen, brief_name
 from reparam.evaluation.restoration import (
     DRAWS,
     Restored,
@@ -77,7 +76,7 @@ def build(shown: Shown) -> list[RestoredCard]:
                 [("", picture)],
                 _note(white, shown.brightness),
                 COLUMNS,
-                given.name if len(given.name) < 30 else "mask",
+                brief_name(given.name),
                 _numbers(shown.entries[index].scores),
                 _histogram(index, label, given, found),
             )
@@ -106,21 +105,6 @@ def _picture(
     tiles = torch.stack([column.double() for column in columns], 1).flatten(0, 1)
     alt = f"{label}: {what}, a row for each: {', '.join(dict.fromkeys(COLUMNS))}"
     return grid(tiles, brightness, len(columns), alt, tile=SMALL), white
-
-
-def as_seen(given: Degradation, y: Tensor, hidden: float) -> Tensor:
-    """y as an image of x's size: its pixels enlarged, hidden ones of one value, one channel as all.
-
-    >>> from reparam.degradation import degradation
-    >>> y = torch.tensor([[[[1.0, 2.0]]]])
-    >>> as_seen(degradation("downscale:2", (1, 2, 4)), y, 0.0)[0, 0, 0].tolist()
-    [1.0, 1.0, 2.0, 2.0]
-    """
-    channels, *sides = given.shape
-    if y.shape[1:] == given.shape and given.knows:
-        return torch.where(given.known.to(y.device), y, hidden)
-    y = y.expand(-1, channels, *y.shape[2:])
-    return F.interpolate(y, size=sides, mode="nearest")
 
 
 def _note(white: float, brightness: Brightness) -> str:
