@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import re
 
-MODELS = 8  # colors for models; a ninth model takes the first again, with another dash
+MODELS = 10  # colors for models; one more takes the first again, with another dash
 DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)))
 INK, FAINT = "#010203", "#010204"  # stand for the text color and for grid lines
 
@@ -32,7 +32,7 @@ def class_color(index: int) -> str:
 
 
 def model_dash(index: int) -> str | tuple[int, tuple[float, ...]]:
-    """The dash of a model's line: solid for the first eight."""
+    """The dash of a model's line: solid for the first ten."""
     return DASHES[index // MODELS % len(DASHES)]
 
 
