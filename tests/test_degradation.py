@@ -134,7 +134,7 @@ def test_precision_is_that_of_x():
         ("blur:0", (1, 8, 8), "above 0"),
         ("blur:wide", (1, 8, 8), "above 0"),
         ("blur:inf", (1, 8, 8), "above 0"),
-        ("mask:circle", (1, 8, 8), "square|half|random or a file"),
+        ("mask:circle", (1, 8, 8), "square|half|random or a file that is there"),
         ("mask:8x8:!!", (1, 8, 8), "damaged"),
         (mask_name(torch.ones(4, 4).bool()), (1, 8, 8), "mask of 8x8"),
         ("fog", (1, 8, 8), "expected downscale:FACTOR"),

@@ -241,7 +241,9 @@ def _unpacked(name: str, value: str, sides: tuple[int, ...]) -> Tensor:
     size, _, packed = value.partition(":")
     wanted = "x".join(map(str, sides))
     if not packed:
-        raise ValueError(f"given: expected mask:{'|'.join(MASKS)} or a file, got {name!r}")
+        raise ValueError(
+            f"given: expected mask:{'|'.join(MASKS)} or a file that is there, got {name!r}"
+        )
     if size != wanted:
         raise ValueError(f"given: expected a mask of {wanted} (height x width), got {size}")
     try:

@@ -60,7 +60,7 @@ def spelled(given: str) -> str:
     ('downscale:2', 'mask:half')
     """
     kind, _, value = given.partition(":")
-    if kind != "mask" or value in MASKS or ":" in value and not Path(value).exists():
+    if kind != "mask" or value in ("", *MASKS) or not Path(value).exists():
         return given
     white, notes = white_pixels(Path(value))
     for note in notes:
