@@ -19,6 +19,7 @@ from reparam.evaluation.column_scores import column_error
 from reparam.model import Space
 from reparam.report import TrainedModel, queries, summary, write_page
 from reparam.report.associations import triangle
+from reparam.report.colors import MODELS
 from reparam.report.marginals import marginal
 from reparam.report.queries import Samples
 from reparam.report.section import Shown
@@ -139,7 +140,10 @@ def steps(svg, name):
 
 def test_areas_of_histograms_are_shares():
     column = Column("rooms", "levels", 3, low=2)
-    real, drawn = torch.tensor([2.0, 2, 3, 4]), {0: torch.tensor([4.0, 4]), 9: torch.zeros(0)}
+    real, drawn = (
+        torch.tensor([2.0, 2, 3, 4]),
+        {0: torch.tensor([4.0, 4]), MODELS + 1: torch.zeros(0)},
+    )
     svg = marginal(column, real, drawn, "rooms")
     assert steps(svg, "real") == pytest.approx([41, 20.5, 20.5])
     assert steps(svg, "drawn") == pytest.approx([0, 0, 82])

@@ -15,6 +15,7 @@ from reparam.measures import HEADLINES
 from reparam.model import Space
 from reparam.presets import PRESETS
 from reparam.report import TrainedModel, plots, write_page
+from reparam.report.colors import MODELS
 from reparam.report.sections.training import panel_of, training_curves
 from reparam.terms import TERMS
 from reparam.train.history import History
@@ -314,9 +315,9 @@ def test_the_legend_explains_only_what_some_number_bears(digits, tmp_path):
 
 def test_more_models_than_colors(digits, tmp_path):
     pca = build("pca", digits)
-    entries = [entry(f"P{i}", pca) for i in range(10)]
+    entries = [entry(f"P{i}", pca) for i in range(MODELS + 2)]
     text = write_page(tmp_path / "r.html", digits, entries).read_text("utf-8")
-    assert "P9" in text and "var(--model-8)" not in text
+    assert f"P{MODELS + 1}" in text and f"var(--model-{MODELS})" not in text
 
 
 def test_training_data_stay_below_the_models_and_few_rows_are_told(digits, tmp_path):
