@@ -215,7 +215,7 @@ class Diffusion(Conditional, Density, Completer):
         t, noise = self._times(y), numerics.noise(y)
         level = at(self.schedule(t), y)
         state = level.signal * y + level.noise * noise
-        output = self._output(state / level.norm, t, c, self._kept(y))
+        output = self._output(state / level.norm, t, self._seen_of(c), self._kept(y))
         if self.objective == "vlb":
             bound = ladj - self._one_time(x, y, t, estimate(self.prediction, output, state, level))
             return Loss(-bound.mean(), {"bound": bound})
@@ -247,7 +247,7 @@ class Diffusion(Conditional, Density, Completer):
 
     def velocity(self, c: Tensor | None) -> Field:
         """dy/dφ of the probability flow, without what clips x̂; constants of real data stay 0."""
-        field = velocity_of(self.schedule, partial(self._estimate, c=c))
+        field = velocity_of(self.schedule, partial(self._estimate, c=self._seen_of(c)))
         entries = self.units.entries
         return lambda y, t: entries(field(entries(y), t))
 
@@ -348,9 +348,10 @@ class Diffusion(Conditional, Density, Completer):
 
     def process(self, c: Tensor | None, guidance: float = 1.0) -> Process:
         """What samplers need of the model under a condition."""
+        seen = self._seen_of(c)  # once for all steps
 
         def estimated(state: Tensor, t: Tensor) -> Estimate:
-            return self._clipped(self._estimate(state, t, c, guidance), state, t)
+            return self._clipped(self._estimate(state, t, seen, guidance), state, t)
 
         error = torch.ones_like if self.bound is None else self.bound.error
         kind: ReverseVariance = "beta" if self.bound is None else self.variance
@@ -359,7 +360,7 @@ class Diffusion(Conditional, Density, Completer):
     def _estimate(
         self, state: Tensor, t: Tensor, c: Tensor | None, guidance: float = 1.0
     ) -> Estimate:
-        """x and ε in x_t at times (B,), with the guidance that is asked for."""
+        """x and ε in x_t at times (B,), with the guidance asked for; c as networks take it."""
         t = t.clamp(min=self.schedule.first)
         level = at(self.schedule(t), state)
         unit = state / level.norm
@@ -392,11 +393,13 @@ class Diffusion(Conditional, Density, Completer):
         parts = zip(within, found, strict=True)
         return Estimate(*(torch.where(known, part, free) for part, free in parts))
 
+    def _seen_of(self, c: Tensor | None) -> Tensor | None:
+        return None if c is None else self.network_condition(c)
+
     def _output(self, unit: Tensor, t: Tensor, c: Tensor | None, kept: Tensor | None) -> Tensor:
         unit = self.units.hidden(unit)
         if self.conditional:
-            assert c is not None
-            output = self.network(unit, t, self.network_condition(c), kept)
+            output = self.network(unit, t, c, kept)
         else:
             output = self.network(unit, t)
         return output.to(self.anchor.dtype)
