@@ -20,6 +20,7 @@ PACKAGE = "reparam"
 ROWS = (
     (
         "model",
+        "supervised",
         "distribution",
         "exchange",
         "space",

@@ -21,6 +21,15 @@ class Batch(NamedTuple):
     c: Tensor | None = None
     target: Tensor | None = None
 
+    @property
+    def targets(self) -> dict[str, Tensor]:
+        """What a loss is given beside x and c, by keyword: nothing where there are no targets.
+
+        >>> Batch(Tensor(2, 3)).targets
+        {}
+        """
+        return {} if self.target is None else {"target": self.target}
+
 
 class Loss(NamedTuple):
     """What one call of ``Model.loss`` returns.

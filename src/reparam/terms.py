@@ -48,6 +48,7 @@ TERMS = {
     "cross_entropy": Term("", "nats, not a likelihood", judges=True),
     "column_error": Term("times the best constant's", "", judges=True),
     "distortion": Term("−log p(x|z)", "nats", judges=True),
+    "error": Term("share of labels that are missed", ""),
     "noise_error": Term("mean square of ε − ε̂", "of an entry, not a likelihood"),
     "rate": Term("KL(q(z|x) ‖ p(z))", "nats", None),
     "beta": Term("weight of the rate", "", None, of_a_row=False),
