@@ -121,11 +121,8 @@ class Batches:
 
     def _moved(self, x: torch.Tensor, rows: torch.Tensor | slice) -> Batch:
         """x on the device, with what goes with these rows."""
-        c, target = (
-            None if beside is None else beside[rows].to(self.device)
-            for beside in (self.c, self.target)
-        )
-        return Batch(x.to(self.device), c, target)
+        c, target = (_taken(beside, rows) for beside in (self.c, self.target))
+        return Batch(x, c, target).each(lambda t: t.to(self.device))
 
     def _order(self, epoch: int, turn: int) -> torch.Tensor:
         """The permutation of an epoch that a turn goes through."""
@@ -163,6 +160,13 @@ class Batches:
         for start in range(0, len(self.x), ROWS_PER_SOLVE):
             rows = slice(start, start + ROWS_PER_SOLVE)
             yield self._moved(self._drawn(self.x[rows], start, SOLVE), rows)
+
+
+def _taken(beside: torch.Tensor | None, rows: torch.Tensor | slice) -> torch.Tensor | None:
+    """Some rows of what goes with x, where there is such."""
+    if beside is None or isinstance(rows, slice):
+        return None if beside is None else beside[rows]
+    return beside.index_select(0, rows)
 
 
 def _later(turn: int) -> tuple[int, ...]:

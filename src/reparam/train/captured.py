@@ -25,7 +25,7 @@ class Captured:
     """A step as a graph on batches of one shape; what it returns is overwritten by the next."""
 
     def __init__(self, step: Step, like: Batch) -> None:
-        self.batch = Batch(*(None if part is None else part.clone() for part in like))
+        self.batch = like.each(torch.clone)
         self.graph = torch.cuda.CUDAGraph()
         # A capture that fails leaves its stream the current one: the outer context puts it back.
         # Other threads, which may read the next batch meanwhile, are none of its business.

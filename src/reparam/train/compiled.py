@@ -33,9 +33,7 @@ class Compiled:
             self._try(x, c, player, targets)
         return self.run(x, c, player, **targets)
 
-    def _try(
-        self, x: Tensor, c: Tensor | None, player: str, targets: Mapping[str, Tensor]
-    ) -> None:
+    def _try(self, x: Tensor, c: Tensor | None, player: str, targets: Mapping[str, Tensor]) -> None:
         self.tried.add(player)
         states = generator_states(self.device)
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]

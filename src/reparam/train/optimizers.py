@@ -37,11 +37,12 @@ def make_optimizer(player: Player, config: TrainConfig) -> torch.optim.Optimizer
     # Both would be the same without weight decay, but AdamW multiplies every weight by 1.
     kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
     groups = _groups(player, config)
-    optimizer = kind(groups or parameters, config.lr * player.lr, betas, fused=True, capturable=captured)
+    rate = config.lr * player.lr
+    optimizer = kind(groups or parameters, rate, betas, fused=True, capturable=captured)
     if captured:
         for group in optimizer.param_groups:  # float32, which the kernel reads
             group["lr"] = torch.tensor(float(group["lr"]), device=parameters[0].device)
-    set_learning_rate(optimizer, config.lr * player.lr)
+    set_learning_rate(optimizer, rate)
     return optimizer
 
 

@@ -423,9 +423,13 @@ def validation_batches(
 ) -> Iterator[Batch]:
     """The rows of a part of a split in large batches, the last one as long as it is."""
     start, stop, _ = part.indices(len(split))
-    parts = (split.x, taught(model, split), targets_of(model, split))
+    whole = Batch(split.x, taught(model, split), targets_of(model, split))
     for chosen in slices(start, stop, rows_at_once(model.space)):
-        yield Batch(*(None if part is None else part[chosen].to(device) for part in parts))
+        yield _some(whole, chosen, device)
+
+
+def _some(batch: Batch, rows: slice, device: torch.device) -> Batch:
+    return batch.each(lambda t: t[rows].to(device))
 
 
 def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
