@@ -326,14 +326,6 @@ class Inspectable:
         """One picture of weights per entry of the code; None where no single layer has them."""
         return None
 
-    def pooled(self, code: Tensor) -> Tensor:
-        """Real codes (B, C, H, W) averaged over places, (B, C); others flattened as they are."""
-        return code.flatten(2).mean(2) if code.ndim == 4 else code.flatten(1)
-
-    def stack(self) -> tuple[nn.Module, ...]:
-        """The modules that make the code, in the order in which x passes them; () if not known."""
-        return ()
-
     def log_slope(self, x: Tensor, c: Tensor | None = None) -> Tensor | None:
         """log |det ∂code/∂x| of real x, (B,); None where a code has not as many entries."""
         return None

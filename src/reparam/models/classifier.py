@@ -103,7 +103,7 @@ class Classifier(Encoder, Supervised):
             self.features = "pooled" if self._width("pooled") >= classes else "whole"
         width = self._width(self.features)
         self.scale = FeatureScale(width)
-        self.head = nn.Linear(width, classes)
+        self.head = nn.utils.skip_init(nn.Linear, width, classes)  # which would draw numbers
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.register_buffer("trained", torch.tensor(trained))
@@ -294,3 +294,4 @@ def _learn_scale(model: Model, batches: Iterable[Batch]) -> None:
     assert isinstance(model, Classifier)
     model.encoder.eval()
     model.scale.learn(model._features_once(batch.x) for batch in batches)
+    model.train(model.training)

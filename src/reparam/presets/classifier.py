@@ -37,7 +37,7 @@ TRAINING = TrainConfig(
 def classifier(
     space: Annotated[Space, Accepts(labels=True)],
     *,
-    encoder: str = "ae",
+    encoder: str = "mae",
     tune: Tune = "all",
     features: Features = "auto",
     layer_decay: Share = 0.75,
