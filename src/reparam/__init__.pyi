@@ -91,6 +91,9 @@ from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
 from .evaluation.prior_draws import WeightedLogProb as WeightedLogProb
 from .evaluation.prior_draws import prior_log_prob as prior_log_prob
+from .evaluation.probing import Probe as Probe
+from .evaluation.probing import Probing as Probing
+from .evaluation.probing import probe as probe
 from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
 from .evaluation.restoration import restoration_quality as restoration_quality
