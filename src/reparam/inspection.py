@@ -23,6 +23,7 @@ class Noise:
         strongest: the largest level there is.
         corrupt: (x, level) → x̃ in data units, drawn from the default generator; entries of x̃ may
             be values that x never takes.
+        hides: whether the corrupted entries are NaN in x̃, for models that take missing entries.
 
     >>> noise = Noise("scaling", "factor lost", 0.5, 1.0, lambda x, level: x * (1 - level))
     >>> noise.corrupt(4.0, noise.level)
@@ -34,6 +35,7 @@ class Noise:
     level: float
     strongest: float
     corrupt: Callable[[Tensor, float], Tensor]
+    hides: bool = False
 
 
 @dataclass(frozen=True)
