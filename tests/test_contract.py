@@ -88,7 +88,7 @@ def test_gradients_reach_every_parameter_within_three_steps(case, descent_of):
         reached: set[str] = set()
         for step in range(3):
             model.zero_grad()
-            x = with_holes(case.x(8, step)) if model.takes_missing else case.x(8, step)
+            x = with_holes(case.x(8, step)) if case.space.columns else case.x(8, step)
             model.loss(x, case.c(8, step), player).objective.backward()
             for name, parameter in wanted.items():
                 gradient = parameter.grad

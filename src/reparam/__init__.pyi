@@ -119,6 +119,8 @@ from .models.energy import EnergyModel as EnergyModel
 from .models.flow import Flow as Flow
 from .models.gan import GAN as GAN
 from .models.gaussian_mixture import GaussianMixture as GaussianMixture
+from .models.masked_patches import MaskedAutoencoder as MaskedAutoencoder
+from .models.masked_patches import MaskedEncoder as MaskedEncoder
 from .models.multi_scale import MultiScaleAutoregressive as MultiScaleAutoregressive
 from .models.pca import PCA as PCA
 from .models.per_class import PerClass as PerClass
@@ -136,6 +138,7 @@ from .nets.hierarchy import LadderEncoder as LadderEncoder
 from .nets.hierarchy import TopDown as TopDown
 from .nets.masked import MADE as MADE
 from .nets.masked import NADE as NADE
+from .nets.patches import Patches as Patches
 from .nets.pixelcnn import GatedPixelCNN as GatedPixelCNN
 from .nets.pixelcnn import PixelCNN as PixelCNN
 from .nets.pixelcnnpp import PixelCNNPlusPlus as PixelCNNPlusPlus
@@ -147,6 +150,10 @@ from .nets.very_deep import DeepDecoder as DeepDecoder
 from .nets.very_deep import DeepEncoder as DeepEncoder
 from .nets.very_deep import DeepEvidence as DeepEvidence
 from .nets.very_deep import DeepTopDown as DeepTopDown
+from .nets.vision_transformer import MaskTokenEncoder as MaskTokenEncoder
+from .nets.vision_transformer import PatchDecoder as PatchDecoder
+from .nets.vision_transformer import VisibleEncoder as VisibleEncoder
+from .nets.vision_transformer import VisionTransformer as VisionTransformer
 from .objectives.bounds import ELBO as ELBO
 from .objectives.bounds import IWAE as IWAE
 from .objectives.bounds import DReG as DReG

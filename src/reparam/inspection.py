@@ -23,7 +23,8 @@ class Noise:
         strongest: the largest level there is.
         corrupt: (x, level) → x̃ in data units, drawn from the default generator; entries of x̃ may
             be values that x never takes.
-        hides: whether the corrupted entries are NaN in x̃, for models that take missing entries.
+        hides: whether what is corrupted is missing in x̃, NaN.
+        parts: into how many x is cut, of which a share, the level, is corrupted; 0 where it is not.
 
     >>> noise = Noise("scaling", "factor lost", 0.5, 1.0, lambda x, level: x * (1 - level))
     >>> noise.corrupt(4.0, noise.level)
@@ -36,6 +37,7 @@ class Noise:
     strongest: float
     corrupt: Callable[[Tensor, float], Tensor]
     hides: bool = False
+    parts: int = 0
 
 
 @dataclass(frozen=True)
@@ -283,8 +285,30 @@ class Layered(Protocol):
         """Other draws that share with z its ``kept`` coarsest layers."""
 
 
+@runtime_checkable
+class Attends(Protocol):
+    """A model that looks at x by attention among patches."""
+
+    @property
+    def token_grid(self) -> tuple[int, int]:
+        """Rows and columns of the patches of x; frames stand one under another."""
+        ...
+
+    def attention(self, x: Tensor) -> Tensor:
+        """How much each patch of x reads from each other in the last layer, (B, heads, N, N)."""
+        ...
+
+
 class Inspectable:
-    """What every codec can be asked; those that have it override the answer."""
+    """What every encoder can be asked; those that have it override the answer."""
+
+    def pooled(self, code: Tensor) -> Tensor:
+        """Real codes as vectors (B, E): of a grid of them their mean over its places."""
+        return code.flatten(2).mean(2) if code.ndim == 4 else code.flatten(1)
+
+    def stack(self) -> tuple[nn.Module, ...]:
+        """The layers that make the code, in the order in which x passes them; () of others."""
+        return ()
 
     @property
     def noise(self) -> Noise | None:

@@ -47,6 +47,7 @@ TERMS = {
     "squared_error": Term("summed", "network units", judges=True),
     "cross_entropy": Term("", "nats, not a likelihood", judges=True),
     "column_error": Term("times the best constant's", "", judges=True),
+    "masked_error": Term("of an entry of hidden patches", "network units", judges=True),
     "distortion": Term("−log p(x|z)", "nats", judges=True),
     "noise_error": Term("mean square of ε − ε̂", "of an entry, not a likelihood"),
     "rate": Term("KL(q(z|x) ‖ p(z))", "nats", None),

@@ -17,6 +17,7 @@ import numpy as np
 from reparam.data.contents import Array, Contents, SplitArrays
 from reparam.data.dsprites import ARCHIVE, read_dsprites
 from reparam.data.images.sprite_grids import Sprites, sprite_contents
+from reparam.data.moving_digits import moving_contents
 from reparam.data.numpy_files import read_npz
 from reparam.data.splits import SPLITS, carve
 from reparam.data.toys import TOYS, toy_contents
@@ -100,7 +101,7 @@ def sources() -> list[tuple[str, str]]:
     """The named data sets, each with one sentence on what it is.
 
     >>> [name for name, about in sources()][:6]
-    ['digits', 'mnist', 'binarized-mnist', 'dna', 'fashion-mnist', 'cifar10']
+    ['digits', 'moving-digits', 'mnist', 'binarized-mnist', 'dna', 'fashion-mnist']
     """
     return [(name, named.about) for name, named in NAMED_SETS.items()]
 
@@ -348,6 +349,10 @@ NAMED_SETS = {
     "digits": NamedSet(
         "1 797 handwritten digits, 8 × 8 gray (17 levels), 10 classes; bundled with scikit-learn.",
         _digits,
+    ),
+    "moving-digits": NamedSet(
+        "Clips of these digits that drift, 8 frames of 16 × 16 as channels; 5 000/500/1 000.",
+        lambda: moving_contents(_digits()),
     ),
     "mnist": NamedSet(
         "70 000 handwritten digits, 28 × 28 gray (256 levels), 10 classes; 50k/10k/10k.",

@@ -81,8 +81,8 @@ class Hidden:
 
     def errors(self, found: Tensor, seen: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of each row the sum of the squared errors of ``found`` where ``seen`` is NaN, and of how
-        many entries it is."""
-        hidden = seen.isnan().cpu()
+        many entries it is; what was never known is no error."""
+        hidden = (seen.isnan() & ~x.to(seen.device).isnan()).cpu()
         squares = torch.where(hidden, self.vectors.squares(found, x), 0.0)
         return squares.flatten(1).sum(1), hidden.flatten(1).sum(1).double()
 
@@ -91,8 +91,9 @@ class Hidden:
         hidden = seen.isnan().cpu().flatten(1)
         apart = self.vectors(x) - self._center
         guessed = torch.stack([self._guess(*row) for row in zip(apart, hidden, strict=True)])
-        squares = torch.where(hidden, (guessed - apart).square(), 0.0)
-        return squares.sum(1), hidden.sum(1).double()
+        known = hidden & ~x.cpu().flatten(1).isnan()
+        squares = torch.where(known, (guessed - apart).square(), 0.0)
+        return squares.sum(1), known.sum(1).double()
 
     def _guess(self, apart: Tensor, hidden: Tensor) -> Tensor:
         """x − μ (D,) with its hidden entries guessed; of Σ or its inverse, by the smaller part."""

@@ -103,6 +103,10 @@ class Autoencoder(Codec):
     def code_space(self) -> Space:
         return Space((self.latent_dim,), "real")
 
+    def stack(self) -> tuple[nn.Module, ...]:
+        layers = self.encoder if isinstance(self.encoder, nn.Sequential) else (self.encoder,)
+        return tuple(layer for layer in layers if any(True for _ in layer.parameters()))
+
     @property
     def noise(self) -> Noise | None:
         if not isinstance(self.corruption, Corruption):

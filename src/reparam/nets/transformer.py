@@ -11,37 +11,21 @@ from torch.nn import functional as F
 
 from reparam.limits import Count, Whole, limited
 from reparam.model import Column
+from reparam.nets.attention import Attention, AttentionBlock
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw, raster_ranks
 from reparam.nets.codes import CodeEmbedding
 from reparam.nets.column_inputs import ColumnEmbedding
 
 
-class CausalAttention(nn.Module):
-    """Every place attends to itself and the places before it.
-
-    Shape: (B, T, width) → (B, T, width).
-
-    Reference: Vaswani et al. 2017, "Attention is all you need", section 3.2.
-    https://arxiv.org/abs/1706.03762
+class CausalAttention(Attention):
+    """Every place attends to itself and the places before it, also one place after the other.
 
     >>> CausalAttention(8, 2)(torch.zeros(3, 5, 8)).shape
     torch.Size([3, 5, 8])
     """
 
-    shares_weights = True  # among the places: there is more work than the weights show
-
     def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        if heads < 1 or width % heads:
-            raise ValueError(f"heads: expected a divisor of the width {width}, got {heads}")
-        self.heads = heads
-        self.project = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-
-    def forward(self, h: Tensor) -> Tensor:
-        query, key, value = self._split(h)
-        seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return self.out(seen.transpose(1, 2).flatten(2))
+        super().__init__(width, heads, causal=True)
 
     def step(self, h: Tensor, cache: Tensor, place: int) -> Tensor:
         """The output at one place (B, 1, width); the cache (2, B, heads, T, ·) gains its keys."""
@@ -51,31 +35,18 @@ class CausalAttention(nn.Module):
         seen = F.scaled_dot_product_attention(query, keys, values)
         return self.out(seen.transpose(1, 2).flatten(2))
 
-    def _split(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, (B, heads, T, width / heads) each."""
-        query, key, value = self.project(h).unflatten(2, (3, self.heads, -1)).unbind(2)
-        return query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
 
-
-class TransformerBlock(nn.Module):
-    """Attention and a perceptron, each normalized before and added after, with dropout.
+class TransformerBlock(AttentionBlock):
+    """A block whose places see those before them alone, also one place after the other.
 
     >>> TransformerBlock(8, 2, 0.0)(torch.zeros(3, 5, 8)).shape
     torch.Size([3, 5, 8])
     """
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = CausalAttention(width, heads)
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-        self.dropout = nn.Dropout(dropout)
+    attention: CausalAttention
 
-    def forward(self, h: Tensor) -> Tensor:
-        h = h + self.dropout(self.attention(self.norms[0](h)))
-        return h + self.dropout(self.mlp(self.norms[1](h)))
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__(width, CausalAttention(width, heads), dropout)
 
     def step(self, h: Tensor, cache: Tensor, place: int) -> Tensor:
         h = h + self.attention.step(self.norms[0](h), cache, place)

@@ -1,0 +1,94 @@
+"""Cutting into patches against torch's own unfolding, attention against torch's, permutations."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reparam.nets.attention import Attention
+from reparam.nets.patches import Patches, parse_patch, put, taken
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("shape", "patch"), [((3, 6, 4), (3, 3, 2)), ((1, 5, 7), (1, 2, 3))])
+def test_patches_of_images_are_those_of_unfold(shape, patch):
+    x = random(2, *shape)
+    side = [-size % part for size, part in zip(shape[1:], patch[1:], strict=True)]
+    padded = F.pad(x, (0, side[1], 0, side[0]))
+    wanted = F.unfold(padded, patch[1:], stride=patch[1:]).transpose(1, 2)
+    patches = Patches(shape, patch)
+    assert torch.equal(patches(x), wanted)
+    assert torch.equal(patches.inverse(patches(x)), x)
+
+
+def test_frames_are_cut_one_after_the_other():
+    x, patches = random(2, 5, 4, 4), Patches((5, 4, 4), (2, 2, 4))
+    cut = patches(x)
+    assert patches.grid == (3, 2, 1)
+    assert torch.equal(cut[:, 0], x[:, 0:2, 0:2].flatten(1))
+    assert torch.equal(cut[:, 1], x[:, 0:2, 2:4].flatten(1))
+    assert torch.equal(cut[:, 2], x[:, 2:4, 0:2].flatten(1))
+    assert torch.equal(cut[:, 4, :8], x[:, 4, 0:2].flatten(1))
+    assert not cut[:, 4, 8:].any()  # the frame that is not there
+    assert torch.equal(patches.inverse(cut), x)
+
+
+def test_groups_of_a_vector():
+    x, patches = random(2, 7), Patches((7,), (1, 1, 3))
+    assert torch.equal(patches(x)[:, 1], x[:, 3:6])
+    assert torch.equal(patches.inverse(patches(x)), x)
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(5))])
+def test_tokens_come_back_to_where_they_were(order):
+    tokens, index = random(2, 5, 3), torch.tensor([order, order[::-1]])
+    assert torch.equal(put(taken(tokens, index), index, torch.zeros(3).double(), 5), tokens)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (4, 33, 21), (100,)])
+def test_usual_patches_are_16_to_64(shape):
+    assert 16 <= Patches(shape, parse_patch("auto", shape)).count <= 64
+
+
+@pytest.mark.parametrize("text", ["", "x", "4x", "0.5", "1x2x3x4", "-1"])
+def test_what_is_no_patch_is_refused(text):
+    with pytest.raises(ValueError, match=r"^patch: expected auto or sides, as 4, 4x4 or"):
+        parse_patch(text, (1, 8, 8))
+    with pytest.raises(ValueError, match=r"^patch: expected auto or entries, as 4"):
+        parse_patch("2x2", (9,))
+
+
+@pytest.mark.parametrize("patch", [(1, 9, 8), (2, 2, 2), (1, 0, 1)])
+def test_patches_larger_than_x_are_refused(patch):
+    with pytest.raises(ValueError, match=r"^patch: expected sides of 1 to .* 1 x 8 x 8, got"):
+        Patches((1, 8, 8), patch)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_that_of_torch(causal):
+    ours, h = Attention(6, 3, causal).double(), random(2, 4, 6)
+    mask = torch.ones(4, 4, dtype=torch.bool).triu(1) if causal else None
+    wanted, weights = F.multi_head_attention_forward(
+        h.transpose(0, 1),
+        *[h.transpose(0, 1)] * 2,
+        6,
+        3,
+        ours.project.weight,
+        ours.project.bias,
+        None,
+        None,
+        False,
+        0.0,
+        ours.out.weight,
+        ours.out.bias,
+        attn_mask=mask,
+        average_attn_weights=False,
+    )
+    torch.testing.assert_close(ours(h), wanted.transpose(0, 1))
+    torch.testing.assert_close(ours.weights(h), weights)
