@@ -21,6 +21,7 @@ from reparam.cli import (
     disentangle,
     edit,
     explore,
+    finetune,
     look,
     paths,
     probe,
@@ -79,6 +80,7 @@ GROUPS = {
         train.compare,
         disentangle.disentangle,
         probe.probe,
+        finetune.finetune,
         tree.taxonomy,
     ),
     "Use a run": (

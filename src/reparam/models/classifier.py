@@ -30,6 +30,7 @@ from reparam.supervised import Supervised
 
 Tune = Literal["linear", "all"]
 Features = Literal["auto", "pooled", "whole"]
+ALONE = 10.0  # times the learning rate, of a head whose features stay: its loss is convex
 CONSTANT = 1e-5  # of its mean: a feature that deviates by less is rounding, and keeps its unit
 
 
@@ -135,7 +136,7 @@ class Classifier(Encoder, Supervised):
 
     def _descent(self) -> Descend:
         if self.frozen:
-            head = Player("head", (self.head,))
+            head = Player("head", (self.head,), lr=ALONE)
             return Descend("linear probe", (head,), code=self._features_once)
         modules = self.stack()
         above = range(len(modules) - 1, -1, -1)  # layers between each of them and the logits
