@@ -26,7 +26,7 @@ def finetune(
     config: TrainConfig | None = None,
     *,
     tune: Tune = "all",
-    features: Features = "auto",
+    features: Features = "whole",
     layer_decay: float = 0.75,
     keeps: Keeps | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -75,7 +75,7 @@ def make_classifier(
     encoder: Encoder,
     data: Data,
     tune: Tune = "all",
-    features: Features = "auto",
+    features: Features = "whole",
     layer_decay: float = 0.75,
     keeps: Keeps | None = None,
 ) -> Classifier:
