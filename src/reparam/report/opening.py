@@ -40,7 +40,7 @@ def _strips(shown: Shown) -> Iterator[Card]:
     found: list[tuple[int | None, str, str, Tensor]] = [
         (None, "Test images", "", queries.in_data_units(test.x[rows]))
     ]
-    codecs = {index: model for index, _, model in shown.of(Codec)}
+    codecs = {i: model for i, _, model in shown.of(Codec) if not queries.predicts_hidden(model)}
     chosen = _best(shown, list(codecs), "reconstruction_mse")
     if chosen is not None:
         x = queries.reconstruct(codecs[chosen], test, rows)
