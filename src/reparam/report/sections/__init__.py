@@ -5,7 +5,7 @@ from __future__ import annotations
 from reparam.report.section import Section
 from reparam.report.sections import (
     alike,
-    attention,
+    attention_maps,
     bound_by_time,
     chains,
     class_boundaries,
@@ -86,7 +86,7 @@ SECTIONS: tuple[Section, ...] = (
     layers.SECTION,
     code_tiles.SECTION,
     code_reach.SECTION,
-    attention.SECTION,
+    attention_maps.SECTION,
     alike.SECTION,
     latent_map.SECTION,
     filters.SECTION,

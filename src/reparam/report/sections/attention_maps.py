@@ -87,7 +87,7 @@ def _picture(x: Tensor, maps: Tensor, asked: Tensor, brightness: Brightness, alt
     tiles = torch.cat([framed[:, None], heated], 1).flatten(0, 1)
     side = max(whole.shape[2:])
     columns = 1 + maps.shape[1]
-    return grid(tiles, Brightness(0.0, 1.0), columns, alt, apart=(1, 2), tile=(side, side))
+    return grid(tiles, Brightness(0.0, 1.0), columns, alt, tile=(side, side))
 
 
 def _axes(whole: Tensor, x: Tensor, tokens: tuple[int, int]) -> list[tuple[int, float, int]]:
@@ -125,6 +125,6 @@ SECTION: Section = Section(
 patches it reads in the last layer: on average over the heads, then head by head, brightest where
 most. Weights of the complete image, none hidden.""",
     build,
-    "attention.html.j2",
+    "attention_maps.html.j2",
     looked_at,
 )
