@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from reparam import numerics
 from reparam.bijections.standardization import standardization
 from reparam.limits import BelowOne, Positive, Share, limited
-from reparam.model import Encoder, Loss, Space, Stage
+from reparam.model import Batch, Encoder, Loss, Model, Solve, Space, Stage
 from reparam.nets.patches import Patches
 from reparam.nets.projection_head import ProjectionHead
 from reparam.nets.vision_transformer import VisionTransformer
@@ -35,8 +34,12 @@ class Projected(nn.Module):
         super().__init__()
         self.tokens, self.head = tokens, head
 
+    def features(self, patches: Tensor) -> Tensor:
+        tokens: Tensor = self.tokens(patches)
+        return tokens.mean(1)
+
     def forward(self, patches: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.tokens(patches).mean(1))
+        logits: Tensor = self.head(self.features(patches))
         return logits
 
 
@@ -55,6 +58,9 @@ class SelfDistillation(Encoder):
     together keep each other in balance. ``teacher_entropy`` is that of the mean output, by an
     average over steps, ``output_entropy`` the mean of that of single ones: where they meet, outputs
     do not depend on x.
+
+    Weights of both start alike, with the head's directions centered on the training data: a
+    deviation from the paper, whose outputs start nearly the same for all x.
 
     The code of x is the grid of the teacher's tokens of the whole x, as the published features are.
 
@@ -103,7 +109,10 @@ class SelfDistillation(Encoder):
         self.patches, self.views = patches, Views() if views is None else views
         self.student = Projected(tokens, head)
         self.teacher = copy.deepcopy(self.student).requires_grad_(False)
-        self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
+        self.student_temperature, self.teacher_temperature = (
+            student_temperature,
+            teacher_temperature,
+        )
         self.momentum, self.center_momentum = momentum, center
         self.standardize = standardization(space)
         self.register_buffer("center", torch.zeros(head.count))
@@ -113,7 +122,23 @@ class SelfDistillation(Encoder):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        return (*self.standardize.stages, *super().stages)
+        return (*self.standardize.stages, Solve("head", self._center_head), *super().stages)
+
+    @torch.no_grad()
+    def _center_head(self, model: Model, batches: Iterable[Batch]) -> None:
+        """Let the head's directions spread around 0 before the descent, in both networks.
+
+        Else one direction that all x share leaves outputs nearly uniform once they are centered,
+        and thousands of steps pass before they differ.
+        """
+        if self.shares.any():  # trained already
+            return
+        total, count = torch.zeros((), device=self.anchor.device), 0
+        for batch in batches:
+            directions = self.student.head.directions(self.student.features(self._cut(batch.x)))
+            total, count = total + directions.sum(0), count + len(directions)
+        for network in (self.student, self.teacher):
+            network.head.shift(-total / count)
 
     @property
     def counted(self) -> int:

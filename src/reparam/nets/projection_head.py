@@ -34,7 +34,11 @@ class ProjectionHead(nn.Module):
 
     @limited
     def __init__(
-        self, features: Count, hidden: Count = 256, bottleneck: Count = 64, prototypes: Several = 256
+        self,
+        features: Count,
+        hidden: Count = 256,
+        bottleneck: Count = 64,
+        prototypes: Several = 256,
     ) -> None:
         super().__init__()
         self.mlp = nn.Sequential(
@@ -51,7 +55,18 @@ class ProjectionHead(nn.Module):
         self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck))
         self.count = prototypes
 
+    def directions(self, features: Tensor) -> Tensor:
+        """v, (B, bottleneck)."""
+        found: Tensor = self.mlp(features)
+        return found.to(self.prototypes.dtype)
+
+    def shift(self, by: Tensor) -> None:
+        """Add to v of all features."""
+        last = self.mlp[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.add_(by)
+
     def forward(self, features: Tensor) -> Tensor:
-        found = self.mlp(features).to(self.prototypes.dtype)
+        found = self.directions(features)
         with numerics.without_autocast(features):  # cosines are divided by small temperatures
             return F.linear(F.normalize(found, dim=1), F.normalize(self.prototypes, dim=1))

@@ -47,10 +47,10 @@ class Views(Limited):
     """
 
     crop: BelowOne = 0.25
-    shift: BelowOne = 0.1
+    shift: BelowOne = 0.05
     noise: NonNegative = 0.05
-    brightness: BelowOne = 0.2
-    offset: NonNegative = 0.05
+    brightness: BelowOne = 0.1
+    offset: NonNegative = 0.02
     flip: bool = False
 
     def draw(self, x: Tensor, space: Space) -> Tensor:
