@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import pytest
 import torch
 from torch import Tensor
 
 import reparam as rp
-from reparam import numerics
 from reparam.model import Batch, Solve
 from reparam.models.self_distillation import SHARES_DECAY
 from reparam.train.collapse import alike
@@ -47,7 +45,7 @@ def test_the_teacher_is_the_average_of_all_students():
     optimizer = torch.optim.SGD(trainable([model]), lr=0.5)
     students = [[p.detach().clone() for p in model.student.parameters()]]
     means, shares = [], []
-    for step in range(6):
+    for _ in range(6):
         loss = model.loss(x)
         optimizer.zero_grad()
         loss.objective.backward()
@@ -99,16 +97,13 @@ def test_the_code_is_that_of_the_teacher_and_its_layers_are_in_the_stack():
 # -------------------------------------------------------------------------------- the loss
 
 
-def test_the_loss_is_the_cross_entropy_of_each_view_given_the_other(monkeypatch):
+def test_the_loss_is_the_cross_entropy_of_each_view_given_the_other():
     """Equation 3 and algorithm 1, written out."""
     model, x = moved(small(views={"noise": 0.3})), random_x()
-    drawn: list[Tensor] = []
-    view = model.views.draw
-    monkeypatch.setattr(
-        type(model.views), "draw", lambda _, x, space: drawn.append(view(x, space)) or drawn[-1]
-    )
+    torch.manual_seed(1)
     loss = model.loss(x)
-    u, v = drawn
+    torch.manual_seed(1)
+    u, v = model.views.draw(x / 16, model.space, 2)
     assert not torch.equal(u, v)
 
     def outputs(network: torch.nn.Module, seen: Tensor) -> Tensor:
@@ -194,3 +189,50 @@ def entropies(model: rp.SelfDistillation, x: Tensor) -> tuple[float, float]:
         p = model.assigned(x).double()
     whole, single = torch.special.entr(p.mean(0)).sum(), torch.special.entr(p).sum(1).mean()
     return whole.item() / math.log(p.shape[1]), single.item() / math.log(p.shape[1])
+
+
+def trained(seed: int, x: Tensor, steps: int = 100, **parameters: object) -> rp.SelfDistillation:
+    """A hundred steps on four patches, with views that change little."""
+    views = parameters.pop("views", {"crop": 0.1, "shift": 0.0, "brightness": 0.0, "offset": 0.0})
+    tiny = {"patch": "4", "width": 16, "layers": 1, "heads": 2, "prototypes": 16}
+    tiny |= {"momentum": 0.97}
+    model = rp.build("dino", DIGITS, seed=seed, views=views, **tiny | parameters)
+    torch.manual_seed(seed)
+    model.stages[0].solve(model, [Batch(x)])
+    optimizer = torch.optim.Adam(trainable([model]), lr=3e-3)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 3e-3 * min(1, (step + 1) / 20)
+        loss = model(x[torch.randint(len(x), (64,))])
+        optimizer.zero_grad()
+        loss.objective.backward()
+        optimizer.step()
+        with torch.no_grad():
+            model.after_step(loss)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def digits() -> Tensor:
+    return rp.load_data("digits").train.x[:400].float()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_with_centering_and_sharpening_outputs_do_not_collapse(seed, digits):
+    whole, single = entropies(trained(seed, digits), digits)
+    assert whole > 0.5
+    assert single < 0.5 * whole and single < 0.25
+
+
+def test_without_either_outputs_collapse_to_what_is_nearly_uniform(digits):
+    """They stay what the head began with, without what distinguishes one x from another."""
+    model = trained(0, digits, center=1.0, teacher_temperature=0.1)
+    whole, single = entropies(model, digits)
+    assert whole > 0.7 and whole - single < 0.01
+    assert "to uniform ones" in alike(model.assigned(digits))
+
+
+def test_sharpening_alone_collapses_to_one_prototype_and_centering_alone_to_uniform(digits):
+    whole, single = entropies(trained(0, digits, center=1.0), digits)
+    assert whole < 0.05 and single < 0.05
+    whole, single = entropies(trained(0, digits, teacher_temperature=0.1), digits)
+    assert whole > 0.99 and single > 0.95

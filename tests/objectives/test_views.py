@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from noise import noise_from
@@ -16,8 +18,10 @@ STILL = Views(crop=0.0, shift=0.0, noise=0.0, brightness=0.0, offset=0.0)
 SHAPES = [(1, 8, 8), (3, 5, 9), (2, 1, 7), (6,), (1,)]
 
 
-def only(**strengths: object) -> Views:
-    return Views(**{name: 0.0 for name in vars(STILL) if name != "flip"} | strengths)
+def view(x: Tensor, **strengths: object) -> Tensor:
+    """One of each x, with these strengths alone."""
+    (found,) = replace(STILL, **strengths).draw(x, Space(tuple(x.shape[1:]), "real"))
+    return found
 
 
 def random_x(shape: tuple[int, ...], n: int = 4) -> Tensor:
@@ -28,7 +32,7 @@ def random_x(shape: tuple[int, ...], n: int = 4) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_without_strength_a_view_is_x_itself(shape):
     x = random_x(shape)
-    assert torch.equal(STILL.draw(x, Space(shape, "real")), x)
+    assert all(torch.equal(view, x) for view in STILL.draw(x, Space(shape, "real"), 2))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -40,10 +44,11 @@ def test_a_view_belongs_to_its_example(shape):
     def drawn(rows: list[int]) -> Tensor:
         generators = [torch.Generator().manual_seed(seeds[row]) for row in rows]
         with numerics.own_noise(generators):
-            return views.draw(x[rows], space)
+            return torch.cat(views.draw(x[rows], space, 2), 1)
 
     torch.testing.assert_close(drawn([0, 1, 2, 3])[[2]], drawn([2]), rtol=1e-12, atol=1e-12)
-    assert not torch.equal(drawn([0]), x[:1])
+    one, other = drawn([0]).chunk(2, 1)
+    assert not torch.equal(one, other) and not torch.equal(one, x[:1])
 
 
 @pytest.mark.parametrize(
@@ -72,13 +77,13 @@ def test_a_shift_by_whole_pixels_moves_them_and_repeats_the_edge():
 def test_the_strengths_are_the_farthest_that_a_view_goes(end):
     """By noise at either end of its range."""
     x = torch.arange(8.0, dtype=torch.float64).expand(3, 1, 8, 8)
-    space, sign = Space((1, 8, 8), "real"), 1 if end else -1
+    sign = 1 if end else -1
     with noise_from(lambda like: torch.full_like(like, end)):
-        torch.testing.assert_close(only(offset=0.3).draw(x, space), x + sign * 0.3)
-        torch.testing.assert_close(only(brightness=0.2).draw(x, space), x * (1 + sign * 0.2))
-        shifted = only(shift=0.25).draw(x, space)
+        torch.testing.assert_close(view(x, offset=0.3), x + sign * 0.3)
+        torch.testing.assert_close(view(x, brightness=0.2), x * (1 + sign * 0.2))
+        shifted = view(x, shift=0.25)
         torch.testing.assert_close(shifted, (x + sign * 2).clamp(0, 7))
-        cropped = only(crop=0.25).draw(x, space)
+        cropped = view(x, crop=0.25)
     # At most a quarter is lost: two columns of eight, all on one side.
     lost = x if end == 0 else F.interpolate(x[..., 2:], (8, 8), mode="bilinear")
     torch.testing.assert_close(cropped, lost)
@@ -86,7 +91,7 @@ def test_the_strengths_are_the_farthest_that_a_view_goes(end):
 
 def test_half_of_the_views_are_flipped_where_that_is_asked_for():
     x = random_x((1, 2, 3), 2000)
-    found = only(flip=True).draw(x, Space((1, 2, 3), "real"))
+    found = view(x, flip=True)
     flipped = (found == x.flip(3)).flatten(1).all(1)
     assert ((found == x).flatten(1).all(1) != flipped).all()
     assert abs(flipped.double().mean() - 0.5) < 4 * 0.5 / 2000**0.5
@@ -95,7 +100,7 @@ def test_half_of_the_views_are_flipped_where_that_is_asked_for():
 def test_entries_of_a_vector_are_hidden_as_often_as_an_image_is_cropped():
     """P(hidden) is uniform in [0, crop], so that its mean is half of it and varies by vector."""
     x = torch.ones(4000, 50, dtype=torch.float64)
-    hidden = (only(crop=0.5).draw(x, Space((50,), "real")) == 0).double().mean(1)
+    hidden = (view(x, crop=0.5) == 0).double().mean(1)
     spread = (0.5**2 / 12 + (0.5 / 2 - 0.5**2 / 3) / 50) ** 0.5  # of a mean of 50 coins
     assert abs(hidden.mean() - 0.25) < 4 * spread / 4000**0.5
     assert hidden.std() == pytest.approx(spread, rel=0.05)
@@ -103,7 +108,7 @@ def test_entries_of_a_vector_are_hidden_as_often_as_an_image_is_cropped():
 
 def test_noise_has_the_deviation_that_is_asked_for():
     x = torch.zeros(2000, 10, dtype=torch.float64)
-    found = only(noise=0.3).draw(x, Space((10,), "real"))
+    found = view(x, noise=0.3)
     assert found.std() == pytest.approx(0.3, rel=4 / (2 * 20000) ** 0.5)
 
 

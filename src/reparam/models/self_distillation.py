@@ -159,8 +159,8 @@ class SelfDistillation(Encoder):
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
-        scaled = self.standardize.scaled(x)
-        patches = torch.cat([self._view(scaled), self._view(scaled)])
+        views = self.views.draw(self.standardize.scaled(x), self.space, 2)
+        patches = self.patches(self.standardize.masked(torch.cat(views)))
         with torch.no_grad():
             given = self._outputs(self.teacher, patches)
             p = self._sharpened(given)
@@ -172,8 +172,8 @@ class SelfDistillation(Encoder):
             "output_entropy": _by_example(entropy),
             "teacher_entropy": self._entropy_of_shares(p).expand(len(x)),
         }
-        views = p.new_full((), len(p))
-        sums = {"outputs": given.sum(0), "shares": p.sum(0), "views": views}
+        count = p.new_full((), len(p))
+        sums = {"outputs": given.sum(0), "shares": p.sum(0), "views": count}
         return Loss(error.mean(), terms, sums)
 
     def after_step(self, loss: Loss, player: str = "model") -> None:
@@ -203,9 +203,6 @@ class SelfDistillation(Encoder):
     def _cut(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, _ = self.prepare(x, c, self.encodes)
         return self.patches(self.standardize.scaled(x))
-
-    def _view(self, scaled: Tensor) -> Tensor:
-        return self.patches(self.standardize.masked(self.views.draw(scaled, self.space)))
 
     def _outputs(self, network: Projected, patches: Tensor) -> Tensor:
         return network(patches).to(self.anchor.dtype)

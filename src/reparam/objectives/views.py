@@ -16,6 +16,7 @@ from reparam.limits import BelowOne, Limited, NonNegative
 from reparam.model import Space
 
 OF_AN_IMAGE = 8  # uniform numbers: window (side, top, left), shift (2), flip, factor, offset
+OF_A_VECTOR = 2  # share that is hidden, factor; and one of each entry
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,19 @@ class Views(Limited):
     offset: NonNegative = 0.02
     flip: bool = False
 
-    def draw(self, x: Tensor, space: Space) -> Tensor:
-        """A view of each x (B, *space.shape) in network units."""
-        seen = self._image(x) if space.is_image else self._vector(x)
-        return seen + self.noise * numerics.noise(x) if self.noise else seen
+    def draw(self, x: Tensor, space: Space, count: int = 1) -> list[Tensor]:
+        """So many views of each x (B, *space.shape) in network units."""
+        # All numbers of a kind at once: a compiled graph may take several draws in another order.
+        numbers = OF_AN_IMAGE if space.is_image else OF_A_VECTOR + x.shape[1]
+        uniform = numerics.noise(x.new_empty(len(x), count, numbers), "uniform")
+        normal = numerics.noise(x.new_empty(len(x), count, *x.shape[1:])) if self.noise else None
+        change = self._image if space.is_image else self._vector
+        seen = [change(x, one) for one in uniform.unbind(1)]
+        if normal is None:
+            return seen
+        return [view + self.noise * e for view, e in zip(seen, normal.unbind(1), strict=True)]
 
-    def _image(self, x: Tensor) -> Tensor:
-        uniform = numerics.noise(x.new_empty(len(x), OF_AN_IMAGE), "uniform")
+    def _image(self, x: Tensor, uniform: Tensor) -> Tensor:
         side = 1 - self.crop * uniform[:, :1]
         first = (1 - side) * uniform[:, 1:3]
         moved = self.shift * (2 * uniform[:, 3:5] - 1)
@@ -70,9 +77,8 @@ class Views(Limited):
         factor, offset = (2 * uniform[:, 6:] - 1).view(-1, 2, 1, 1, 1).unbind(1)
         return x * (1 + self.brightness * factor) + self.offset * offset
 
-    def _vector(self, x: Tensor) -> Tensor:
-        uniform = numerics.noise(x.new_empty(len(x), x.shape[1] + 2), "uniform")
-        hidden = uniform[:, 2:] < self.crop * uniform[:, :1]
+    def _vector(self, x: Tensor, uniform: Tensor) -> Tensor:
+        hidden = uniform[:, OF_A_VECTOR:] < self.crop * uniform[:, :1]
         factor = 1 + self.brightness * (2 * uniform[:, 1:2] - 1)
         return torch.where(hidden, 0.0, x * factor)
 
