@@ -91,6 +91,9 @@ from .evaluation.disentanglement import sap as sap
 from .evaluation.disentanglement import udr as udr
 from .evaluation.prior_draws import WeightedLogProb as WeightedLogProb
 from .evaluation.prior_draws import prior_log_prob as prior_log_prob
+from .evaluation.probing import Probe as Probe
+from .evaluation.probing import Probing as Probing
+from .evaluation.probing import probe as probe
 from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
 from .evaluation.restoration import restoration_quality as restoration_quality
@@ -114,6 +117,7 @@ from .model import Space as Space
 from .models.aae import AdversarialAutoencoder as AdversarialAutoencoder
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.autoregressive import Autoregressive as Autoregressive
+from .models.classifier import Classifier as Classifier
 from .models.diffusion import Diffusion as Diffusion
 from .models.energy import EnergyModel as EnergyModel
 from .models.flow import Flow as Flow
@@ -204,6 +208,7 @@ from .use.editing import redraw as redraw
 from .use.editing import traverse as traverse
 from .use.editing import traverse_plane as traverse_plane
 from .use.editing import variations as variations
+from .use.finetuning import finetune as finetune
 from .use.imputation import impute as impute
 from .use.missing_part import Imputation as Imputation
 from .use.missing_part import complete as complete

@@ -208,6 +208,16 @@ SCORES: dict[str, Measure] = {
         claim="has the codes from which labels are read best",
         form="share",
     ),
+    "pooled_probe_accuracy": Measure(
+        "Linear probe of the pooled code",
+        "Representation",
+        "Accuracy of logistic regression from codes, each averaged over the places of its grid, to "
+        "labels; the linear probe reads all places.",
+        "higher",
+        "accuracy",
+        told=True,
+        form="share",
+    ),
     "neighbor_overlap": Measure(
         "Neighbors kept",
         "Representation",

@@ -23,6 +23,7 @@ from reparam.cli import (
     explore,
     look,
     paths,
+    probe,
     restore,
     train,
     tree,
@@ -77,6 +78,7 @@ GROUPS = {
         look.evaluate,
         train.compare,
         disentangle.disentangle,
+        probe.probe,
         tree.taxonomy,
     ),
     "Use a run": (

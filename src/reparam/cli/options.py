@@ -190,6 +190,28 @@ def _kinds(words: Sequence[str]) -> str | dict[str, str]:
 BY_RULES = DataOptions()
 
 
+@Parameter(name="*", group=DATA)
+@dataclass(frozen=True)
+class LabelOptions:
+    """How many labels training has.
+
+    Args:
+        labels: Keep so many labeled training rows, of every class at least one; a fifth of them
+            are for validation.
+        labels_seed: Of which rows these are.
+    """
+
+    labels: int | None = None
+    labels_seed: int = 0
+
+    def of(self, data: Data) -> Data:
+        """The data with so many labels."""
+        return data if self.labels is None else data.with_labels(self.labels, self.labels_seed)
+
+
+ALL_LABELS = LabelOptions()
+
+
 Source = Annotated[
     str, Parameter(help="A named set, a folder of images, .npz .npy .csv .tsv .parquet.")
 ]

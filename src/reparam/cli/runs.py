@@ -84,6 +84,18 @@ class OpenRun:
         """The data it was trained on, perhaps from another place."""
         return recorded_data(self.recorded, self.path, self.moved)
 
+    def labeled_data(self, source: str | None = None) -> Data:
+        """All rows of other data, or of its own, read as those of the run: labels not made few."""
+        from reparam.data import load_data
+
+        recipe = recipe_of(self.recorded, source or self.moved)
+        few = {name: recipe.pop(name) for name in ("labels", "labels_seed") if name in recipe}
+        if source is None and not few:
+            return self.data()
+        if "source" not in recipe:
+            raise ValueError(f"{self.path}: its data came from memory; name a file of them")
+        return load_data(**recipe)
+
 
 def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None) -> Data:
     """The data of a run, refused where they are not those that it was trained on."""

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from reparam.cli.options import (
+    ALL_LABELS,
     BY_RULES,
     NONE_GIVEN,
     PATH,
     DataOptions,
     Force,
+    LabelOptions,
     Samples,
     Source,
     Training,
@@ -41,6 +43,7 @@ def fit(
     out: Annotated[Path, PATH, Parameter(alias="-o", help="Folder for the run.")],
     force: Force = False,
     options: DataOptions = BY_RULES,
+    few: LabelOptions = ALL_LABELS,
     training: Training = NONE_GIVEN,
 ) -> None:
     """Train a model on data; its best (or last) weights, curves and checkpoints go to a folder."""
@@ -51,7 +54,7 @@ def fit(
 
     given = find_preset(model).check(parse_assignments(parameters))
     find_device(training.get("device", "auto"))
-    loaded = options.load(data)
+    loaded = few.of(options.load(data))
     show_notes(loaded.notes)
     built = build(model, loaded.space, seed=training.get("seed", 0), **given)
     with _resumable(out):

@@ -2,7 +2,8 @@
 
 from reparam.data.data_record import DataRecord, check_record, record_json
 from reparam.data.known_factors import sprites
-from reparam.data.loading import as_data, load_data
+from reparam.data.known_space import as_data
+from reparam.data.loading import load_data
 from reparam.data.named_sets import DataUnavailable, sources
 from reparam.data.own_rows import load_foreign_rows, load_rows
 from reparam.data.splits import Data, Split, describe
@@ -11,6 +12,7 @@ from reparam.data.suitability import (
     refuse_few,
     refuse_other_classes,
     refuse_unfit,
+    targets_of,
     taught,
 )
 from reparam.data.tables.column_table import describe_columns
@@ -34,5 +36,6 @@ __all__ = [
     "refuse_unfit",
     "sources",
     "sprites",
+    "targets_of",
     "taught",
 ]

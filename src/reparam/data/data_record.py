@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from reparam.data.chosen import Chosen
 from reparam.data.contents import ReadOptions
+from reparam.data.few_labels import FewLabels
 from reparam.data.splits import Data
 from reparam.data.values import ValueOptions
 from reparam.limits import check, hints
@@ -24,7 +25,7 @@ OF_MEMORY = (
 def _recipe() -> Any:
     """The arguments of ``load_data`` as JSON keeps them; ``source`` not of data in memory."""
     given: dict[str, Any] = {"source": str, "test": str}
-    for options in (ReadOptions, ValueOptions, Chosen):
+    for options in (ReadOptions, ValueOptions, Chosen, FewLabels):
         given |= hints(options)
     given["size"] = int | list[int]
     given["kind"] = str | dict[str, str]  # of all entries, or by column

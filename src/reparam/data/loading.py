@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from reparam.data.binarization import Binarization, Gray
 from reparam.data.chosen import ALL_CLASSES, Chosen, chosen_classes, taken
 from reparam.data.contents import Array, Contents, Missing, ReadOptions, SplitArrays, with_axes
 from reparam.data.dsprites import read_archive
+from reparam.data.few_labels import Count
 from reparam.data.images.image_folders import read_folder, read_image
 from reparam.data.images.image_lists import image_kinds
 from reparam.data.images.image_reading import Fit, Frames, plain_numbers
@@ -31,8 +32,6 @@ from reparam.data.splits import Data, Split, carve
 from reparam.data.suitability import column_notes
 from reparam.data.tables.column_kinds import (
     Kinds,
-    kinds_of_names,
-    of_columns,
     renamed,
     stored,
     with_columns,
@@ -42,7 +41,7 @@ from reparam.data.tables.column_kinds import (
 from reparam.data.tables.csv_files import read_csv
 from reparam.data.tables.one_hot import with_flags
 from reparam.data.tables.pixel_tables import pixel_notes, with_shape
-from reparam.data.tables.table_columns import TEXT, has_columns, read_parquet
+from reparam.data.tables.table_columns import TEXT, read_parquet
 from reparam.data.values import OneKind, ValueOptions, store_values
 from reparam.space import Column, ColumnKind, Space
 from reparam.wording import EMPTY_PATH
@@ -78,6 +77,8 @@ def load_data(
     shape: tuple[int, ...] | None = None,
     only: str | int | Collection[str | int] = (),
     without: str | int | Collection[str | int] = (),
+    labels: Count | None = None,
+    labels_seed: int = 0,
     seed: int = 0,
 ) -> Data:
     """Load examples from anywhere, check them, and split them into train, valid and test.
@@ -138,6 +139,8 @@ def load_data(
         shape: (H, W) or (C, H, W), of the images that rows of a table, or vectors, are.
         only: names of classes; all other rows are left out of all splits.
         without: names of classes whose rows are left out.
+        labels: keep so few labeled training rows, the same for every model (``Data.with_labels``).
+        labels_seed: of which rows these are.
         seed: of carved splits and of the fixed draw.
 
     Raises:
@@ -210,39 +213,8 @@ def load_data(
     recipe |= {name: value for name, value in _fields(options).items() if name in of_columns}
     read_as = None if of_one_kind else read_kinds
     data = checked_data(contents, asked, recipe or None, chosen, read_as)
-    return data if options.bands is None else replace(data, bands=options.bands)
-
-
-def as_data(source: Any, space: Space | None = None) -> Data:
-    """Data as they are; all else as ``load_data`` reads it, its values as those of a space.
-
-    Args:
-        source: data, or anything that ``load_data`` takes.
-        space: what a model is of; None: the kind of values is decided by the rules.
-
-    Raises:
-        ValueError: see ``load_data``.
-
-    >>> as_data(np.eye(9), Space((9,), "real")).space.kind
-    'real'
-    """
-    if isinstance(source, Data):
-        return source
-    if space is None:
-        return load_data(source)
-    if space.columns:
-        return _of_known_columns(source, space, space.columns)
-    return load_data(source, kind=cast(OneKind, space.kind), levels=space.levels)
-
-
-def _of_known_columns(source: Any, space: Space, columns: Sequence[Column]) -> Data:
-    """Rows of a table whose columns are known, whatever would be found of these rows alone."""
-    options = ReadOptions()
-    if has_columns(source):
-        names = tuple(column.name for column in columns)
-        options = ReadOptions(columns=names, kind=kinds_of_names(columns) or None)
-    contents = with_axes(read(source, options))
-    return checked_data(of_columns(contents, columns), ValueOptions(), columns=tuple(columns))
+    data = data if options.bands is None else replace(data, bands=options.bands)
+    return data if labels is None else data.with_labels(labels, labels_seed)
 
 
 def _tuple(names: Any) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,9 @@ from torch import Tensor
 from reparam.conditions import check_attributes, check_labels
 from reparam.data.binarization import Gray
 from reparam.data.contents import FactorKind, Files
+from reparam.data.few_labels import Count, labeled_rows
 from reparam.data.large_arrays import blocks
+from reparam.limits import positive_count
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_columns, check_values
 from reparam.wording import listed
@@ -126,6 +128,8 @@ class Data:
         source: arguments of ``load_data`` that load the same data again in another process
             (JSON-able); without ``source`` where the data came from memory, and None where there is
             nothing to say of how more of them are to be read.
+        holds_out: whether valid has rows that training has not, by which weights can be chosen; of
+            few labels, where none are left for it, it repeats train.
         true_log_density: log p*(x) in nats, (N,), of points (N, *shape), where it is known of which
             density all rows were drawn; ``evaluate`` then measures the regret.
 
@@ -155,6 +159,7 @@ class Data:
     scaled: int | None = None
     notes: tuple[str, ...] = ()
     source: dict[str, Any] | None = None
+    holds_out: bool = True
     true_log_density: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
@@ -210,6 +215,52 @@ class Data:
     @property
     def splits(self) -> dict[str, Split]:
         return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def with_labels(self, n: Count, seed: int = 0) -> Data:
+        """Training and validation of n labeled rows, out of train; test whole.
+
+        Classes have labels by their frequencies, each at least one, and a fifth of those of each
+        class are for validation. Below two a class nothing is held out: valid repeats train. Fewer
+        labels of a seed are among more, in training and in validation apart.
+
+        Args:
+            n: labels in all, or ``"all"``: these data as they are.
+            seed: of the draw.
+
+        Raises:
+            ValueError: no labels in train, fewer than classes, or more than a class or all have.
+
+        >>> from reparam.data.loading import load_data
+        >>> few = load_data("digits").with_labels(100)
+        >>> len(few.train), len(few.valid), few.notes[-1]
+        (80, 20, '100 labels of 1258, drawn with seed 0: train 80, valid 20.')
+        """
+        if n == "all":
+            return self
+        positive_count("labels", n)
+        if self.train.labels is None or self.space.classes is None:
+            raise ValueError(
+                f"{self.name}: train has no labels; of a table, name their column (label, --label)"
+            )
+        source = self.source or {}
+        if "labels" in source:
+            raise ValueError(f"labels: {self.name} has few already; take them of all its rows")
+        names = self.class_names or tuple(map(str, range(self.space.classes)))
+        rows, held = labeled_rows(self.train.labels, names, n, seed)
+        train = self.train.take(rows)
+        valid = train if held is None else self.train.take(held)
+        if "source" in source:  # others cannot be loaded again, only more be read as they were
+            source = source | {"labels": n, "labels_seed": seed}
+        chosen = "nothing held out" if held is None else f"valid {len(held)}"
+        drawn = f"{n} labels of {len(self.train)}, drawn with seed {seed}"
+        return replace(
+            self,
+            train=train,
+            valid=valid,
+            holds_out=held is not None,
+            source=source or self.source,
+            notes=(*self.notes, f"{drawn}: train {len(rows)}, {chosen}."),
+        )
 
     @cached_property
     def constants(self) -> tuple[Tensor, Tensor] | None:

@@ -218,13 +218,11 @@ def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:
 
 def _probe_scores(model: Encoder, asked: _Asked) -> Scores:
     data, name = asked.data, asked.split
+    rows = (model, data.train, data.splits[name], name, asked.seed)
     found = {
-        "linear_probe_accuracy": linear_probe(
-            model, data.train, data.splits[name], name, asked.seed
-        ),
-        "neighbor_overlap": neighbor_overlap(
-            model, data.train, data.splits[name], name, asked.seed
-        ),
+        "linear_probe_accuracy": linear_probe(*rows),
+        "pooled_probe_accuracy": linear_probe(*rows, pooled=True),
+        "neighbor_overlap": neighbor_overlap(*rows),
     }
     return {title: score for title, score in found.items() if score is not None}
 

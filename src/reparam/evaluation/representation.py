@@ -19,10 +19,22 @@ PROBED_ENTRIES, LEAST_PROBED = 10_000_000, 1000  # of codes that a probe is fitt
 
 
 @torch.no_grad()
-def code_features(model: Encoder, split: Split) -> torch.Tensor:
-    """Vectors of the codes of a split, in which distances mean something, (N, E) in float64."""
-    found = [model.embed(model.encode(x, c)).cpu().double() for x, c, _ in batches(model, split)]
+def code_features(model: Encoder, split: Split, pooled: bool = False) -> torch.Tensor:
+    """Vectors of the codes of a split, in which distances mean something, (N, E) in float64.
+
+    ``pooled``: of codes that are grids their means over the places.
+    """
+    of_code = model.pooled if pooled else model.embed
+    found = [of_code(model.encode(x, c)).cpu().double() for x, c, _ in batches(model, split)]
     return torch.cat(found)
+
+
+def pools(model: Encoder) -> bool:
+    """Whether ``pooled`` makes less of a code: of grids of real numbers it does."""
+    space = model.code_space
+    if space.kind != "real":
+        return False
+    return model.pooled(torch.zeros(1, *space.shape).to(model.anchor)).shape[1] < space.dimension
 
 
 @torch.no_grad()
@@ -33,7 +45,12 @@ def codes(model: Encoder, split: Split) -> torch.Tensor:
 
 
 def linear_probe(
-    model: Encoder, train: Split, split: Split, name: str = "test", seed: int = 0
+    model: Encoder,
+    train: Split,
+    split: Split,
+    name: str = "test",
+    seed: int = 0,
+    pooled: bool = False,
 ) -> Score | None:
     """Accuracy of logistic regression from standardized codes to labels; None without labels.
 
@@ -43,16 +60,19 @@ def linear_probe(
     The probe is fitted on the codes of the training examples (scikit-learn's default strength of
     regularization) and measured on the split. Of large
     data and wide codes it is fitted on so many examples, drawn at random, that they have ten
-    million entries, but no fewer than 1000; the unit then says on how many.
+    million entries, but no fewer than 1000; the unit then says on how many. ``pooled``: of codes
+    that are grids their means over the places; None of all others.
     """
+    if pooled and not pools(model):
+        return None
     if model.conditional or train.labels is None or split.labels is None:
         return None
-    measured = code_features(model, split)
+    measured = code_features(model, split, pooled)
     fitted = subset(train, max(LEAST_PROBED, PROBED_ENTRIES // measured.shape[1]), seed)
     assert fitted.labels is not None
     if len(fitted.labels.unique()) < 2:
         return None
-    probe = classifier(code_features(model, fitted), fitted.labels)
+    probe = classifier(code_features(model, fitted, pooled), fitted.labels)
     score = share_score(probe(measured) == split.labels, name)
     if len(fitted) == len(train):
         return score
