@@ -1,4 +1,4 @@
-"""Presets that learn codes by prediction: of hidden parts of x."""
+"""Presets that learn codes by prediction: of hidden parts of x, or of another view of it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,65 @@ FAMILY = "Self-supervised encoders"
 STEADY = TrainConfig(lr=3e-3, betas=(0.9, 0.95), warmup=200, schedule="cosine", weight_decay=0.05)
 
 
+@dataclass(frozen=True)
+class TransformerOptions(Limited):
+    """What transformers over patches take.
+
+    Args:
+        patch: sides of a patch: 4 or 4x4 of images, entries of vectors, 2x4x4 where channels are
+            frames; auto gives 16 to 64 patches.
+        width: of the tokens.
+        layers: of the encoder.
+        heads: of attention, a divisor of the widths.
+    """
+
+    patch: Count | str = "auto"
+    width: Count = 64
+    layers: Count = 4
+    heads: Count = 4
+
+    def cut(self, space: Space) -> Patches:
+        return Patches(space.shape, parse_patch(str(self.patch), space.shape))
+
+
+@dataclass(frozen=True)
+class MaskingOptions(TransformerOptions):
+    """What masked autoencoders take.
+
+    Args:
+        ratio: share of patches that are hidden.
+        normalize_target: predict each patch up to its own mean and deviation: the output is no
+            picture then.
+        tubes: where channels are frames, hide the same place in all of them.
+    """
+
+    ratio: ProperShare = 0.75
+    normalize_target: bool = False
+    tubes: bool = True
+
+    def build(
+        self,
+        space: Space,
+        patches: Patches,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        absolute: bool = False,
+    ) -> MaskedAutoencoder | MaskedEncoder:
+        parts = (space, patches, encoder, decoder, self.width, self.ratio)
+        error: PatchError = "absolute" if absolute else "squared"
+        if self.normalize_target:
+            return MaskedEncoder(*parts, error, normalize_target=True, tubes=self.tubes)
+        return MaskedAutoencoder(*parts, error, tubes=self.tubes)
+
+
+@preset(
+    "mae",
+    paper="He et al. 2022, Masked autoencoders are scalable vision learners",
+    train=STEADY,
+    small={"width": 8, "layers": 1, "heads": 2, "decoder_width": 8},
+    when="For codes that learn from few labels, and to repair what is hidden.",
+    objective="min ‖x_H − x̂_H(x_V)‖², H hidden, V visible",
+)
 def mae(
     space: Annotated[Space, Accepts(PURE)],
     options: MaskingOptions,
