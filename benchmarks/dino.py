@@ -76,8 +76,8 @@ def probes(arguments: argparse.Namespace) -> None:
     for preset in ("dino", "mae"):
         random = rp.build(preset, data.space, seed=0)
         print(f"| {preset}, random weights | {probed(random, data)} |", flush=True)
-        fields = {"budget": arguments.budget, "seed": 0}
-        model, _ = trained(preset, data, out / preset, **fields)
+        fields = {"budget": arguments.budget, "seed": 0, "progress": False}
+        model, _ = trained(preset, data, out / preset, {"seed": 0}, **fields)
         print(f"| {preset} | {probed(model, data)} |", flush=True)
     print(machine(arguments))
 
