@@ -24,7 +24,8 @@ from reparam.objectives.views import Views
 from reparam.presets.registry import PURE, Accepts, preset
 
 FAMILY = "Self-supervised encoders"
-# Of masked autoencoders on MNIST for four epochs: at 0.001 hidden patches were found 15 % worse.
+# Of masked autoencoders on MNIST for four epochs: at 0.001 the error of what is hidden ended 15 %
+# higher.
 STEADY = TrainConfig(lr=3e-3, betas=(0.9, 0.95), warmup=200, schedule="cosine", weight_decay=0.05)
 
 
