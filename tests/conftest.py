@@ -33,6 +33,7 @@ from reparam.distributions.likelihood_names import LIKELIHOODS
 from reparam.model import Batch, Column, Descend, Model, Solve, Space
 from reparam.presets import PRESETS
 from reparam.presets.registry import PURE
+from reparam.supervised import Supervised
 
 torch.set_num_threads(1)
 
@@ -76,13 +77,17 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "hierarchical-vae": ({"k": 3}, {"batch_norm": True}),
     "ladder-vae": ({"batch_norm": False},),
     "made": ({"orders": 2, "masks": 3}, {"likelihood": "categorical"}),
+    "classifier": ({"encoder": "mae width=8 layers=1 heads=2 decoder_width=8"},),
 }
 # Losses of the same code by other functions, which have tests of their own.
-AS_ANOTHER = (("gan", "saturating"), ("gan", "hinge"))
+AS_ANOTHER = (
+    *(("gan", loss) for loss in ("saturating", "hinge")),
+    *(("classifier", same) for same in ("pooled", "whole", "last")),  # of codes without places
+)
 # Choices of what z is, and of how noise is added and undone, do not depend on what
 # x is: they are tested on one kind.
 ALIKE = {"posterior", "prior", "codebook", "cosine", "second_stage", "sde"}
-ALIKE |= {"schedule", "objective", "variance", "predict"}
+ALIKE |= {"schedule", "objective", "variance", "predict", "encoder"}
 # Of options on which a loss branches within a class, one of each class: graphs of their own.
 BRANCHES = (
     ("sigma-vae", {}),
@@ -201,7 +206,19 @@ class Case:
         return random_x(self.space, n, seed)
 
     def c(self, n: int, seed: int = 0) -> Tensor | None:
-        return random_c(self.space, n, seed)
+        """The condition of n rows; of a model that learns labels they are no condition."""
+        return None if self.learns_labels else random_c(self.space, n, seed)
+
+    def targets(self, n: int, seed: int = 0) -> dict[str, Tensor]:
+        """What a loss takes beside x and c: the labels that a model learns."""
+        return Batch(torch.zeros(n), target=self._labels(n, seed)).targets
+
+    def _labels(self, n: int, seed: int) -> Tensor | None:
+        return random_c(self.space, n, seed) if self.learns_labels else None
+
+    @property
+    def learns_labels(self) -> bool:
+        return issubclass(PRESETS[self.name].model, Supervised)
 
     @property
     def variant(self) -> str:
@@ -231,6 +248,7 @@ def cases_of(name: str) -> Iterator[Case]:
         if accepts.condition:
             if not space.is_image:
                 yield Case(name, replace(space, attributes=ATTRIBUTES))
+        if accepts.condition or accepts.labels:
             space = replace(space, classes=CLASSES)
         if space.columns and not set(KINDS_OF_COLUMNS) <= set(accepts.columns):
             space = replace(space, columns=columns_of(accepts.columns))
@@ -268,7 +286,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("real") is not None:
         cases = [c for c in cases if c.space.kind == "real"]
     if metafunc.definition.get_closest_marker("labeled") is not None:
-        cases = [c for c in cases if c.space.classes is not None]
+        cases = [c for c in cases if c.space.classes is not None and not c.learns_labels]
     if metafunc.definition.get_closest_marker("one_shape") is not None:
         first = {(c.name, c.variant, c.space.kind): c for c in reversed(cases)}
         cases = [c for c in cases if first[c.name, c.variant, c.space.kind] is c]

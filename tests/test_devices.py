@@ -75,10 +75,11 @@ def test_a_training_step_stays_on_the_device_and_waits_for_nothing(small):
     """But for the optimizer, which is PyTorch's and has kernels for real devices only."""
     with Elsewhere() as device:
         model, x, c = moved(small)
-        players = players_of(model) or [Player("model", (model,))]
+        targets, players = placed_targets(small), players_of(model)
         device.waits.clear()
-        for player in players:
-            loss = model(x, c, player.name)  # as training calls it: values were looked at before
+        for player in players or [Player("model", (model,))]:
+            # As training calls it: values were looked at before.
+            loss = model(x, c, player.name, **targets)
             gradient = loss.objective
             if loss.objective.requires_grad:
                 loss.objective.backward()
@@ -93,9 +94,15 @@ def test_a_training_step_stays_on_the_device_and_waits_for_nothing(small):
     assert all(isinstance(t, There) for t in loss.terms.values())
 
 
-def uses(model: Any, x: Tensor, c: Tensor | None) -> dict[str, Callable[[], Tensor]]:
+def placed_targets(case: Case) -> dict[str, Tensor]:
+    return {name: labels.to(DEVICE) for name, labels in case.targets(4).items()}
+
+
+def uses(
+    model: Any, x: Tensor, c: Tensor | None, targets: dict[str, Tensor]
+) -> dict[str, Callable[[], Tensor]]:
     """What the model can do that asks for no value of a tensor, but to look whether it may be x."""
-    found: dict[str, Callable[[], Tensor]] = {"loss": lambda: model(x, c).objective}
+    found: dict[str, Callable[[], Tensor]] = {"loss": lambda: model(x, c, **targets).objective}
     if isinstance(model, Codec):
         found["reconstruct"] = lambda: model.reconstruct(x, c)
     if isinstance(model, Generator):
@@ -113,7 +120,7 @@ def uses(model: Any, x: Tensor, c: Tensor | None) -> dict[str, Callable[[], Tens
 def test_all_that_a_model_does_stays_on_the_device_and_waits_for_nothing(small):
     with Elsewhere() as device:
         model, x, c = moved(small)
-        for name, use in uses(model.eval(), x, c).items():
+        for name, use in uses(model.eval(), x, c, placed_targets(small)).items():
             device.waits.clear()
             with trusted():
                 assert isinstance(use(), There), name

@@ -20,6 +20,7 @@ PACKAGE = "reparam"
 ROWS = (
     (
         "model",
+        "supervised",
         "distribution",
         "exchange",
         "space",
@@ -71,6 +72,7 @@ LONGEST_FILE = 500
 # Names that several modules bear, and why a reader is not misled.
 SHARED_STEMS = {
     "annealing": "runs of chains, and log p(x) of latent-variable models by them",
+    "classifier": "the model and its preset",
     "autoregressive": "a family's model and its presets, and the bijection",
     "coupling": "the bijection, and networks for it",
     "diffusion": "a family's model and its presets",

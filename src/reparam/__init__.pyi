@@ -117,6 +117,7 @@ from .model import Space as Space
 from .models.aae import AdversarialAutoencoder as AdversarialAutoencoder
 from .models.autoencoder import Autoencoder as Autoencoder
 from .models.autoregressive import Autoregressive as Autoregressive
+from .models.classifier import Classifier as Classifier
 from .models.diffusion import Diffusion as Diffusion
 from .models.energy import EnergyModel as EnergyModel
 from .models.flow import Flow as Flow
@@ -204,6 +205,7 @@ from .use.editing import redraw as redraw
 from .use.editing import traverse as traverse
 from .use.editing import traverse_plane as traverse_plane
 from .use.editing import variations as variations
+from .use.finetuning import finetune as finetune
 from .use.imputation import impute as impute
 from .use.missing_part import Imputation as Imputation
 from .use.missing_part import complete as complete

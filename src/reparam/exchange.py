@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,24 @@ class Batch(NamedTuple):
     x: Tensor
     c: Tensor | None = None
     target: Tensor | None = None
+
+    @property
+    def targets(self) -> dict[str, Tensor]:
+        """What a loss is given beside x and c, by keyword: nothing where there are no targets.
+
+        >>> Batch(Tensor(2, 3)).targets
+        {}
+        """
+        return {} if self.target is None else {"target": self.target}
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor of it changed alike, as moved to a device.
+
+        >>> Batch(Tensor(2, 3), Tensor(2)).each(lambda t: t[:1]).x.shape
+        torch.Size([1, 3])
+        """
+        c, target = (None if t is None else change(t) for t in (self.c, self.target))
+        return Batch(change(self.x), c, target)
 
 
 class Loss(NamedTuple):

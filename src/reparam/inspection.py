@@ -276,6 +276,15 @@ class LearnsClasses(Protocol):
 
 
 @runtime_checkable
+class Classifies(Protocol):
+    """A model that says how probable each class of x is, without a density of x."""
+
+    def log_class_probs(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """log p(y|x) of every class, (B, classes), in nats."""
+        ...
+
+
+@runtime_checkable
 class Layered(Protocol):
     """A distribution over layers of z, coarsest first, whose finer ones can be drawn anew."""
 

@@ -66,6 +66,7 @@ class Player:
     lr: float = 1.0
     steps: int = 1
     betas: tuple[float, float] | None = None  # None: those of the ``TrainConfig``
+    rates: tuple[float, ...] = ()  # of each of the modules, a multiple of the learning rate
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ TERMS = {
     "column_error": Term("times the best constant's", "", judges=True),
     "masked_error": Term("of an entry of hidden patches", "network units", judges=True),
     "distortion": Term("−log p(x|z)", "nats", judges=True),
+    "error": Term("share of labels that are missed", ""),
     "noise_error": Term("mean square of ε − ε̂", "of an entry, not a likelihood"),
     "rate": Term("KL(q(z|x) ‖ p(z))", "nats", None),
     "beta": Term("weight of the rate", "", None, of_a_row=False),

@@ -12,6 +12,7 @@ from reparam.data.suitability import (
     refuse_few,
     refuse_other_classes,
     refuse_unfit,
+    targets_of,
     taught,
 )
 from reparam.data.tables.column_table import describe_columns
@@ -35,5 +36,6 @@ __all__ = [
     "refuse_unfit",
     "sources",
     "sprites",
+    "targets_of",
     "taught",
 ]

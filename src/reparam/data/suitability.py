@@ -14,6 +14,7 @@ from reparam.data.splits import ROWS, Data, Split
 from reparam.inspection import LearnsClasses
 from reparam.model import Density, Model
 from reparam.space import check_columns
+from reparam.supervised import Supervised
 from reparam.wording import listed
 
 LOOKED_AT, MOST_ROWS = 2_000_000, 10_000  # values and rows whose repetitions are counted
@@ -97,6 +98,23 @@ def taught(model: Model, split: Split, name: str = "data") -> Tensor | None:
     return check_labels(split.labels, len(split), model.space.classes, f"{name}: labels")
 
 
+def targets_of(model: Model, split: Split, name: str = "data") -> Tensor | None:
+    """The labels that a model learns to tell, (N,) int64; None for one that learns none.
+
+    Raises:
+        ValueError: a ``Supervised`` model, and examples without labels or with other ones.
+    """
+    if not isinstance(model, Supervised):
+        return None
+    if split.labels is None:
+        what = (model.recipe or {}).get("preset") or type(model).__name__
+        raise ValueError(
+            f"{name}: expected labels, which {what} learns to tell, got none; name their column, "
+            "or use class folders"
+        )
+    return check_labels(split.labels, len(split), model.space.classes, f"{name}: labels")
+
+
 def refuse_few(model: Model, data: Data) -> None:
     """ValueError where the training rows, all of them or those of a class, determine no model.
 
@@ -150,12 +168,13 @@ def _refuse_constants(data: Data, chosen: Tensor, name: str) -> None:
 
 
 def refuse_other_classes(model: Model, data: Data) -> None:
-    """ValueError where a conditional model was trained on other classes, or in another order.
+    """ValueError where a model of classes was trained on other ones, or in another order.
 
     Labels are numbers of names, so that they would mean other classes.
     """
     known, names = model.class_names, data.class_names
-    if model.conditional and known and names and known != names:
+    asks = model.conditional or isinstance(model, Supervised)
+    if asks and known and names and known != names:
         raise ValueError(
             f"{data.name}: expected the classes {listed(known)}, as in training, "
             f"got {listed(names)}"
@@ -174,6 +193,7 @@ def refuse_unfit(model: Model, data: Data, *splits: str) -> None:
             condition(model, data.splits[name], f"{data.name}: {name}")
         if data.space.columns and not model.takes_missing:
             check_columns(data.splits[name].x, data.space.columns, name=f"{data.name}: {name}")
+        targets_of(model, data.splits[name], f"{data.name}: {name}")
     if data.constants is None or not isinstance(model, Density):
         return
     for name in splits:

@@ -108,7 +108,7 @@ class MaskedEncoder(Encoder):
 
     def loss(self, x: Tensor, c: Tensor | None = None, player: str = "model") -> Loss:
         x, c = self.prepare(x, c)
-        patches, missing = self._cut(x)
+        patches, missing = self._cut(x, looked_at() and bool(x.isnan().any()))
         visible: int | None = self._visible
         hidden = self._chosen(patches, self.hidden_places)
         if missing is not None:
@@ -125,13 +125,13 @@ class MaskedEncoder(Encoder):
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Tensor:
         x, c = self.prepare(x, c, self.encodes)
-        patches, missing = self._cut(x)
+        patches, missing = self._cut(x, looked_at() or not self.training)
         hidden = None if missing is None else missing.any(2)
         return self._grid(self._tokens(patches, hidden, None))
 
     def attention(self, x: Tensor) -> Tensor:
         """How much each patch of x reads from each other in the last layer, (B, heads, N, N)."""
-        patches, _ = self._cut(self.prepare(x, None, self.encodes)[0])
+        patches, _ = self._cut(self.prepare(x, None, self.encodes)[0], look=True)
         weights: Tensor = self.encoder.attention(patches)  # type: ignore[operator]
         return weights
 
@@ -142,20 +142,23 @@ class MaskedEncoder(Encoder):
             x: (B, *shape), in data units.
             hidden: bool (B, N), patches that it does not see.
         """
-        patches, missing = self._cut(self.prepare(x, None, self.encodes)[0])
-        hidden = hidden if missing is None else hidden | missing.any(2)
+        patches, missing = self._cut(self.prepare(x, None, self.encodes)[0], look=True)
+        assert missing is not None
+        hidden = hidden.to(missing.device) | missing.any(2)
         return self._predicted(patches, hidden, None)
 
     def hide(self, x: Tensor, level: float) -> Tensor:
-        """x (B, *shape) with a share of its patches NaN, at random; of a level above 0 at least
-        one is hidden, and always one visible."""
+        """x (B, *shape) with a share of its patches NaN, at random, but for constants.
+
+        Of a level above 0 at least one patch is hidden, and always one visible.
+        """
         x = x if x.is_floating_point() else x.to(self.anchor.dtype)
         if level == 0:
             return x
         chosen = min(max(round(level * self.masked_places), 1), self.masked_places - 1)
         hidden = self._chosen(self.patches(x), chosen)
-        entries = hidden[..., None].expand(-1, -1, self.patches.entries)
-        return torch.where(self.patches.inverse(entries), torch.nan, x)
+        hidden = hidden[..., None] & self._counted().to(hidden.device)
+        return torch.where(self.patches.inverse(hidden), torch.nan, x)
 
     @property
     def _visible(self) -> int:
@@ -168,17 +171,17 @@ class MaskedEncoder(Encoder):
         mask = torch.zeros_like(uniform, dtype=torch.bool).scatter_(1, least, True)
         return mask.repeat(1, self.repeats)  # frame by frame
 
-    def _cut(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Patches in network units with 0 in place of what is missing, and what is, if any.
+    def _cut(self, x: Tensor, look: bool) -> tuple[Tensor, Tensor | None]:
+        """Patches in network units with 0 in place of what is missing, and what is missing.
 
-        Data that are trained on have been looked at, and asking a device again would wait for it.
+        Args:
+            x: prepared.
+            look: for missing entries; data that are trained on have none.
         """
         patches = self.patches(self.standardize.scaled(x))
-        if torch.compiler.is_compiling() or (self.training and not looked_at()):
+        if not look:
             return patches, None
         missing = patches.isnan()
-        if not missing.any():
-            return patches, None
         return torch.where(missing, 0.0, patches), missing
 
     def _tokens(self, patches: Tensor, hidden: Tensor | None, visible: int | None) -> Tensor:

@@ -42,6 +42,7 @@ class Accepts:
     images: bool = True
     vectors: bool = True
     condition: bool = False  # whether it needs labels or attributes
+    labels: bool = False  # whether it needs labels
     columns: tuple[ColumnKind, ...] = get_args(ColumnKind)  # of mixed data
     even: bool = False  # whether images need even sides
     one: bool = False  # whether vectors need to be of one entry
@@ -69,6 +70,8 @@ class Accepts:
             return f"vectors of one entry, got {space.dimension}"
         if self.condition and not given and space.classes is None and space.attributes is None:
             return "data with labels or attributes, got none"
+        if self.labels and space.classes is None:
+            return "data with labels, got none; name their column, or use class folders"
         return None
 
     def _other_kind(self, space: Space) -> str:
@@ -334,6 +337,7 @@ FAMILIES = (
     "Models of discrete codes",
     "Diffusion models",
     "Energy-based models",
+    "Classifiers",
 )
 
 

@@ -41,6 +41,7 @@ class Batches:
         split: the data; all rows make one batch when there are fewer than ``batch_size``.
         batch_size: None: see ``TrainConfig``.
         c: the condition of every row of the split, for models that take one.
+        target: the label of every row, for models that learn it.
         ranks: the processes among which the rows of each batch are divided; None: this one alone.
         augment: how images are moved at random.
 
@@ -57,6 +58,7 @@ class Batches:
         c: torch.Tensor | None = None,
         ranks: Ranks | None = None,
         augment: Collection[Augmentation] = (),
+        target: torch.Tensor | None = None,
     ) -> None:
         gray = split.gray
         x = split.x if gray is None else gray.values
@@ -68,6 +70,7 @@ class Batches:
         self.augment = augment
         self.gray_levels = None if gray is None else gray.levels
         self.c = None if c is None else c.to(self.x.device)
+        self.target = None if target is None else target.to(self.x.device)
         self.batch_size, ranks = _even(len(split), batch_size), ranks or Ranks()
         self.part = ranks.share(self.batch_size)
         self.weight = (self.part.stop - self.part.start) / self.batch_size
@@ -101,13 +104,13 @@ class Batches:
         epoch, position = divmod(step, self.steps_per_epoch)
         order = self._order(epoch, turn)
         rows = order[position * self.batch_size : (position + 1) * self.batch_size]
-        c = None if self.c is None else self.c.index_select(0, rows[self.part])
+        mine = rows[self.part]
         if self.gray_levels is None:
-            x = self.x.index_select(0, rows[self.part])
+            x = self.x.index_select(0, mine)
         else:  # drawn for the whole batch: however many processes share it, the draw is the same
             key = (step, STEP, *_later(turn))
             x = self._drawn(self.x.index_select(0, rows), *key)[self.part]
-        return self._moved(self._augmented(x, step, turn), c)
+        return self._moved(self._augmented(x, step, turn), mine)
 
     def _augmented(self, x: torch.Tensor, step: int, turn: int) -> torch.Tensor:
         if not self.augment:
@@ -116,8 +119,10 @@ class Batches:
         uniform = torch.rand(self.batch_size, DRAWS, generator=generator)
         return augmented(x, self.augment, uniform[self.part])
 
-    def _moved(self, x: torch.Tensor, c: torch.Tensor | None) -> Batch:
-        return Batch(x.to(self.device), None if c is None else c.to(self.device))
+    def _moved(self, x: torch.Tensor, rows: torch.Tensor | slice) -> Batch:
+        """x on the device, with what goes with these rows."""
+        c, target = (_taken(beside, rows) for beside in (self.c, self.target))
+        return Batch(x, c, target).each(lambda t: t.to(self.device))
 
     def _order(self, epoch: int, turn: int) -> torch.Tensor:
         """The permutation of an epoch that a turn goes through."""
@@ -146,6 +151,7 @@ class Batches:
         other = copy.copy(self)
         other.x = torch.cat([code(batch.x) for batch in self])
         other.c = None if self.c is None else self.c.to(other.x.device)
+        other.target = None if self.target is None else self.target.to(other.x.device)
         other.streamed, other.ahead, other.epoch = False, None, -1
         return other
 
@@ -153,8 +159,14 @@ class Batches:
         """Every row once, in the data's order: what a ``Solve`` reads."""
         for start in range(0, len(self.x), ROWS_PER_SOLVE):
             rows = slice(start, start + ROWS_PER_SOLVE)
-            c = None if self.c is None else self.c[rows]
-            yield self._moved(self._drawn(self.x[rows], start, SOLVE), c)
+            yield self._moved(self._drawn(self.x[rows], start, SOLVE), rows)
+
+
+def _taken(beside: torch.Tensor | None, rows: torch.Tensor | slice) -> torch.Tensor | None:
+    """Some rows of what goes with x, where there is such."""
+    if beside is None or isinstance(rows, slice):
+        return None if beside is None else beside[rows]
+    return beside.index_select(0, rows)
 
 
 def _later(turn: int) -> tuple[int, ...]:

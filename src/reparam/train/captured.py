@@ -25,7 +25,7 @@ class Captured:
     """A step as a graph on batches of one shape; what it returns is overwritten by the next."""
 
     def __init__(self, step: Step, like: Batch) -> None:
-        self.batch = Batch(like.x.clone(), None if like.c is None else like.c.clone())
+        self.batch = like.each(torch.clone)
         self.graph = torch.cuda.CUDAGraph()
         # A capture that fails leaves its stream the current one: the outer context puts it back.
         # Other threads, which may read the next batch meanwhile, are none of its business.
@@ -34,9 +34,9 @@ class Captured:
             self.measured = step(self.batch)
 
     def __call__(self, batch: Batch) -> Measured:
-        self.batch.x.copy_(batch.x)
-        if self.batch.c is not None and batch.c is not None:
-            self.batch.c.copy_(batch.c)
+        for ours, theirs in zip(self.batch, batch, strict=True):
+            if ours is not None and theirs is not None:
+                ours.copy_(theirs)
         self.graph.replay()
         return self.measured
 

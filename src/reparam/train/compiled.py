@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -28,17 +28,17 @@ class Compiled:
         self.run: Callable[..., Loss] = torch.compile(model)
         self.tried: set[str] = set()
 
-    def __call__(self, x: Tensor, c: Tensor | None, player: str) -> Loss:
+    def __call__(self, x: Tensor, c: Tensor | None, player: str, **targets: Tensor) -> Loss:
         if self.run is not self.model and player not in self.tried:
-            self._try(x, c, player)
-        return self.run(x, c, player)
+            self._try(x, c, player, targets)
+        return self.run(x, c, player, **targets)
 
-    def _try(self, x: Tensor, c: Tensor | None, player: str) -> None:
+    def _try(self, x: Tensor, c: Tensor | None, player: str, targets: Mapping[str, Tensor]) -> None:
         self.tried.add(player)
         states = generator_states(self.device)
         buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         try:
-            self.run(x, c, player).objective.backward()
+            self.run(x, c, player, **targets).objective.backward()
         except Exception as error:  # of any kind: a compiler's, or the model's own, raised again
             self.run = self.model
             reason = (str(error).strip() or "no reason given").splitlines()[0]

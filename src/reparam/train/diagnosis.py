@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reparam.model import Batch, Model
+from reparam.model import Batch, Loss, Model
 from reparam.train.random import seeded
 from reparam.wording import listed
 
@@ -37,7 +37,7 @@ def diagnose(model: Model, batch: Batch, player: str, seed: int) -> str:
     ]
     try:
         with seeded(seed, model.anchor.device):
-            loss = model.loss(batch.x, batch.c, player)
+            loss: Loss = model(batch.x, batch.c, player, **batch.targets)
     finally:
         for hook in hooks:
             hook.remove()

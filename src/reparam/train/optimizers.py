@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from reparam.config import TrainConfig
 from reparam.model import Player
 
+RATE = "rate"  # of a group, the multiple of the learning rate that it is moved by
 SMALL = 4096  # entries of a parameter whose gradient is looked at in every step
 
 NO_MATRICES = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
@@ -25,25 +27,43 @@ def trainable(modules: Iterable[nn.Module]) -> list[nn.Parameter]:
 def make_optimizer(player: Player, config: TrainConfig) -> torch.optim.Optimizer:
     """Adam on a player's parameters; with weight decay AdamW, which decays the matrices alone.
 
+    Each of its modules is trained at its own multiple of the learning rate, where it has ``rates``.
     Fused: one pass over the weights instead of a dozen, and it skips a step on ``found_inf``. On
     CUDA the learning rate is a tensor, so that a captured step reads what it is now.
     """
     parameters = trainable(player.modules)
-    rate: float | Tensor = config.lr * player.lr
     captured = bool(parameters) and parameters[0].is_cuda
-    if captured:
-        rate = torch.tensor(rate, device=parameters[0].device)  # float32, which the kernel reads
     betas = config.betas if player.betas is None else player.betas
-    if not config.weight_decay:
-        # Both would be the same, but AdamW multiplies every weight by 1.
-        return torch.optim.Adam(parameters, rate, betas, fused=True, capturable=captured)
-    matrices = {id(p) for module in player.modules for p in decaying(module)}
-    groups = [
-        {"params": [p for p in parameters if (id(p) in matrices) == decays], "weight_decay": decay}
-        for decays, decay in ((True, config.weight_decay), (False, 0.0))
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, rate, betas, fused=True, capturable=captured)
+    # Both would be the same without weight decay, but AdamW multiplies every weight by 1.
+    kind = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
+    groups = _groups(player, config)
+    rate = config.lr * player.lr
+    optimizer = kind(groups or parameters, rate, betas, fused=True, capturable=captured)
+    if captured:
+        for group in optimizer.param_groups:  # float32, which the kernel reads
+            group["lr"] = torch.tensor(float(group["lr"]), device=parameters[0].device)
+    set_learning_rate(optimizer, rate)
+    return optimizer
+
+
+def _groups(player: Player, config: TrainConfig) -> list[dict[str, Any]]:
+    """What decays and what does not, of all modules with the same multiple of the learning rate.
+
+    A parameter that several modules have is moved at the rate of the first.
+    """
+    rates = player.rates or (1.0,) * len(player.modules)
+    found: dict[tuple[float, float], list[nn.Parameter]] = {}
+    seen: set[int] = set()
+    for module, rate in zip(player.modules, rates, strict=True):
+        matrices = {id(p) for p in decaying(module)} if config.weight_decay else set()
+        for p in trainable([module]):
+            if id(p) not in seen:
+                seen.add(id(p))
+                decay = config.weight_decay if id(p) in matrices else 0.0
+                found.setdefault((rate, decay), []).append(p)
+    # The rates in their order, and of each what decays before what does not.
+    order = sorted(found, key=lambda key: (rates.index(key[0]), -key[1]))
+    return [{"params": found[key], RATE: key[0], "weight_decay": key[1]} for key in order]
 
 
 def decaying(module: nn.Module) -> Iterator[nn.Parameter]:
@@ -71,12 +91,13 @@ def decaying(module: nn.Module) -> Iterator[nn.Parameter]:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """In place where it is a tensor."""
+    """Of every group its own multiple of the rate; in place where it is a tensor."""
     for group in optimizer.param_groups:
+        own = rate * group.get(RATE, 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(own)
         else:
-            group["lr"] = rate
+            group["lr"] = own
 
 
 def moments(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter]) -> Moments:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reparam.batching import rows_at_once, slices
 from reparam.checkpoint import describe
 from reparam.config import TrainConfig
-from reparam.data import Data, Split, refuse_few, refuse_unfit, taught
+from reparam.data import Data, Split, refuse_few, refuse_unfit, targets_of, taught
 from reparam.model import Batch, Descend, Model, Player
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
@@ -84,11 +84,20 @@ class Training:
         self.config, self.device = config, find_device(config.device)
         self.model = model.to(device=self.device, dtype=weights_dtype(config))
         c = taught(model, data.train, f"{data.name}: train")
-        model.class_names = data.class_names if model.conditional or c is not None else None
+        target = targets_of(model, data.train, f"{data.name}: train")
+        told = model.conditional or c is not None or target is not None
+        model.class_names = data.class_names if told else None
         if config.precision == "bfloat16":  # whose convolutions are fastest in this layout
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.batches = Batches(
-            data.train, config.batch_size, config.seed, self.device, c, self.ranks, config.augment
+            data.train,
+            config.batch_size,
+            config.seed,
+            self.device,
+            c,
+            self.ranks,
+            config.augment,
+            target,
         )
         self.read = self.batches  # what the steps of a descent read
         self.valid = data.valid
@@ -414,9 +423,13 @@ def validation_batches(
 ) -> Iterator[Batch]:
     """The rows of a part of a split in large batches, the last one as long as it is."""
     start, stop, _ = part.indices(len(split))
-    c = taught(model, split)
+    whole = Batch(split.x, taught(model, split), targets_of(model, split))
     for chosen in slices(start, stop, rows_at_once(model.space)):
-        yield Batch(split.x[chosen].to(device), None if c is None else c[chosen].to(device))
+        yield _some(whole, chosen, device)
+
+
+def _some(batch: Batch, rows: slice, device: torch.device) -> Batch:
+    return batch.each(lambda t: t[rows].to(device))
 
 
 def _by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -49,7 +49,7 @@ class Update:
     def __call__(self, batch: Batch) -> Measured:
         training, player = self.training, self.player.name
         with self._precision():
-            loss = self.forward(batch.x, batch.c, self.name)
+            loss = self.forward(batch.x, batch.c, self.name, **batch.targets)
         for weight in self.weights:
             weight.grad = None
         # Of a single player it would be the same, and a search for it through the graph.

@@ -27,9 +27,9 @@ def validate(training: Training, player: str) -> dict[str, float]:
     model.eval()
     seed = config.seed if alone else ranks.seed(config.seed)
     with seeded(seed, training.device), autocast(config, training.device):
-        for x, c, _ in validation_batches(model, training.valid, training.device, rows):
-            loss = model(x, c, player)
-            terms = loss.terms | {"objective": loss.objective * len(x)}
+        for batch in validation_batches(model, training.valid, training.device, rows):
+            loss = model(batch.x, batch.c, player, **batch.targets)
+            terms = loss.terms | {"objective": loss.objective * len(batch.x)}
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0) + term.to(numerics.accumulator(term)).sum()
     model.train()

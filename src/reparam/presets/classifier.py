@@ -1,0 +1,84 @@
+"""The preset of classifiers: which encoder, as text, and what of it is trained."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+from reparam.config import TrainConfig
+from reparam.limits import Share
+from reparam.model import Encoder, Keeps, Model, Space
+from reparam.models.classifier import Classifier, Features, Tune
+from reparam.presets.registry import (
+    PRESETS,
+    Accepts,
+    find_preset,
+    parse_assignments,
+    preset,
+    shown,
+)
+from reparam.wording import listed
+
+FAMILY = "Classifiers"
+OBJECTIVE = "min −log p(y|x)"
+# Found by benchmarks on digits with 10, 100 and all labels; the same for every encoder.
+TRAINING = TrainConfig(
+    batch_size=64, lr=1e-3, weight_decay=0.05, warmup=50, schedule="cosine", epochs=None
+)
+
+
+@preset(
+    "classifier",
+    paper="He et al. 2022, Masked autoencoders are scalable vision learners, section 4.1",
+    train=TRAINING,
+    small={"encoder": "ae latent_dim=2 hidden=8"},
+    when="To tell the classes of unseen examples, from few labels by fine-tuning an encoder.",
+)
+def classifier(
+    space: Annotated[Space, Accepts(labels=True)],
+    *,
+    encoder: str = "mae",
+    tune: Tune = "all",
+    features: Features = "auto",
+    layer_decay: Share = 0.75,
+    keeps: Keeps = "best",
+) -> Classifier:
+    """A linear classifier on the codes of an encoder, which is trained too, or stays.
+
+    Args:
+        encoder: a model with codes and perhaps its parameters, as "mae width=32 patch=4"; what
+            fit makes of it has learned nothing before, finetune begins with the weights of a run.
+        tune: linear trains the classifier alone, all the encoder too.
+        features: what it sees of a grid of codes: their mean over places, all of them, or auto,
+            the mean where it has as many entries as there are classes.
+        layer_decay: rate of each layer of the encoder, as a share of that of the next one.
+        keeps: the weights that training leaves: the best by validation, or the last.
+    """
+    name, *words = shlex.split(encoder) or [""]
+    found = find_preset(name)
+    if not issubclass(found.model, Encoder):
+        raise ValueError(f"encoder: expected a model with codes, got {name}; take {encoders()}")
+    model = found(space, **parse_assignments(words))
+    if not isinstance(model, Encoder):
+        raise ValueError(f"encoder: expected a model with codes, got {encoder}; take {encoders()}")
+    return Classifier(model, None, tune, features, layer_decay, keeps)
+
+
+def encoders() -> str:
+    """Some presets that make codes, for messages."""
+    names = (p.name for p in PRESETS.values() if issubclass(p.model, Encoder))
+    return listed([name for name in names if name != "classifier"], 5)
+
+
+def spelled_encoder(encoder: Model) -> str | None:
+    """An encoder as the preset takes it; None of one that no preset has built.
+
+    >>> import reparam as rp
+    >>> spelled_encoder(rp.build("ae", rp.Space((9,), "binary"), latent_dim=2))
+    'ae latent_dim=2'
+    """
+    if encoder.recipe is None:
+        return None
+    given = encoder.recipe["parameters"].items()
+    words = (shlex.quote(f"{name}={shown(value)}") for name, value in given)
+    return " ".join([encoder.recipe["preset"], *words])

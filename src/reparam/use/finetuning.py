@@ -1,0 +1,122 @@
+"""Fine-tuning: a classifier that begins with what an encoder has learned."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from typing import Any
+
+from reparam.config import TrainConfig
+from reparam.data import Data, as_data
+from reparam.model import Encoder, Keeps, Model
+from reparam.models.classifier import Classifier, Features, Tune
+from reparam.presets.classifier import TRAINING, encoders, spelled_encoder
+from reparam.presets.registry import PRESETS
+from reparam.train import fit
+from reparam.train.loop import News
+
+STEPS = 1000  # at least, and more where that is fewer than so many epochs
+EPOCHS = 5
+FEWEST_OF_A_CLASS = 2  # labels, one to learn from and one to choose by
+
+
+def finetune(
+    model: Model,
+    data: Any,
+    config: TrainConfig | None = None,
+    *,
+    tune: Tune = "all",
+    features: Features = "auto",
+    layer_decay: float = 0.75,
+    keeps: Keeps | None = None,
+    out: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    watch: Callable[[News], None] | None = None,
+    progress: bool = True,
+    **fields: Any,
+) -> Classifier:
+    """A classifier trained on the labeled rows of data, on a copy of an encoder.
+
+    Args:
+        model: a trained encoder, which stays as it is.
+        data: of the encoder's space, with labels.
+        config: how; None: as ``classifier`` is trained, for 1000 steps or 5 epochs, whichever are
+            more.
+        tune: ``"linear"`` trains the classifier alone, ``"all"`` the encoder too.
+        features: what it sees of a grid of codes (``Classifier``).
+        layer_decay: rate of each layer of the encoder, as a share of that of the next one.
+        keeps: the weights that are kept: the ``"best"`` by the cross-entropy of the validation
+            split, or the ``"last"``; None: the last where that split has no labels of its own.
+        out, force, watch, progress: as for ``fit``.
+        **fields: of ``TrainConfig``, replacing those of ``config``.
+
+    Raises:
+        ValueError: a model without codes, or data of another space or without labels.
+
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> encoder = rp.build("pca", data.space, latent_dim=8)
+    >>> _ = rp.fit(encoder, data, progress=False)
+    >>> classifier = finetune(encoder, data, tune="linear", epochs=2, progress=False)
+    >>> classifier.log_class_probs(data.test.x[:5]).shape
+    torch.Size([5, 10])
+    """
+    encoder = refuse_unfit_encoder(model)
+    data = as_data(data, encoder.space)
+    refuse_unfit_data(encoder, data)
+    if keeps is None:
+        keeps = "best" if chooses(data) else "last"
+    given = (data.space.classes, tune, features, layer_decay, keeps)
+    found = Classifier(copy.deepcopy(encoder), *given, trained=True)
+    found.recipe = _recipe(encoder, tune, features, layer_decay, keeps)
+    if config is None:
+        config = training_of(data, fields)
+    fit(found, data, config, out=out, force=force, watch=watch, progress=progress, **fields)
+    return found
+
+
+def refuse_unfit_encoder(model: Model, name: str = "model") -> Encoder:
+    """The model as an encoder; ValueError where it makes no codes."""
+    if isinstance(model, Encoder):
+        return model
+    kind = (model.recipe or {}).get("preset") or type(model).__name__
+    raise ValueError(
+        f"{name}: expected a model with codes, got {kind}, which has none; take {encoders()}"
+    )
+
+
+def refuse_unfit_data(encoder: Encoder, data: Data) -> None:
+    """ValueError where no classifier of these data can be made of the encoder."""
+    encoder.refuse_other(data.space)
+    if data.space.classes is None or data.train.labels is None:
+        raise ValueError(
+            f"{data.name}: expected data with class labels, got none; name their column, or use "
+            "class folders"
+        )
+
+
+def chooses(data: Data) -> bool:
+    """Whether the validation split has labels that training does not see."""
+    return data.holds_out
+
+
+def training_of(data: Data, fields: dict[str, Any]) -> TrainConfig:
+    """How classifiers are trained on so many rows: a number of steps, or of epochs if more."""
+    rows = len(data.train)
+    batch = min(rows, fields.get("batch_size") or TRAINING.batch_size or rows)
+    epochs = max(EPOCHS, -(-STEPS // max(1, rows // batch)))
+    config = PRESETS["classifier"].train_on(data.space)
+    return TrainConfig(**{**vars(config), "epochs": epochs})
+
+
+def _recipe(encoder: Encoder, *given: object) -> dict[str, Any] | None:
+    """How the preset builds such a classifier; None where none has built the encoder."""
+    text = spelled_encoder(encoder)
+    if text is None:
+        return None
+    names = ("tune", "features", "layer_decay", "keeps")
+    known = PRESETS["classifier"].parameters
+    parameters = {"encoder": text} | dict(zip(names, given, strict=True))
+    special = {n: value for n, value in parameters.items() if value != known[n].default}
+    return {"preset": "classifier", "parameters": special}
