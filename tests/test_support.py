@@ -139,20 +139,21 @@ def test_messages_say_what_was_expected_what_came_in_which_row_and_what_to_do():
     x = torch.zeros(10, 4)
     x[4, 1], x[6], x[9, 0] = math.nan, math.nan, math.nan
     said = (
-        "x: expected finite numbers, got NaN in 3 of 10 rows (first: row 4); "
+        "x: expected finite numbers, got NaN in 3 of 10 rows (first: row 4, column 1); "
         "leave such rows out, or fill them in"
     )
     assert refusal("pca", "real", x) == said
     assert refusal("made", "levels", torch.full((2, 4), 2.5)) == (
-        "x: expected integers 0 … 16 (levels), got 2.5 in 2 of 2 rows (first: row 0); "
+        "x: expected integers 0 … 16 (levels), got 2.5 in 2 of 2 rows (first: row 0, column 0); "
         "give x.round()"
     )
     assert refusal("made", "levels", torch.full((2, 4), 20, dtype=torch.uint8)) == (
-        "x: expected integers 0 … 16 (levels), got 20 in 2 of 2 rows (first: row 0); "
+        "x: expected integers 0 … 16 (levels), got 20 in 2 of 2 rows (first: row 0, column 0); "
         "give x in the units of the training data"
     )
     assert refusal("made", "binary", torch.full((2, 4), 0.3)) == (
-        "x: expected 0 or 1 (binary), got 0.3 in 2 of 2 rows (first: row 0); give (x > 0.5).float()"
+        "x: expected 0 or 1 (binary), got 0.3 in 2 of 2 rows (first: row 0, column 0); "
+        "give (x > 0.5).float()"
     )
     assert refusal("made", "levels", torch.full((2, 4), -0.3)) == (
         "x: expected integers 0 … 16 (levels), got values in [-1, 1]; they seem to be mapped to "
@@ -226,7 +227,7 @@ def test_what_is_not_given_is_not_looked_at():
     ]
     assert torch.equal(*found)
     missing[3, 0] = math.nan
-    with pytest.raises(ValueError, match=r"NaN in 1 of 12 rows \(first: row 3\)"):
+    with pytest.raises(ValueError, match=r"NaN in 1 of 12 rows \(first: row 3, column 0\)"):
         model.complete(missing, given)
 
 
@@ -273,7 +274,7 @@ def test_data_made_by_hand_are_looked_at_once_when_they_are_made():
         made_up(space, x, attributes=torch.full((12, 1), math.nan))
     far = torch.zeros(3000, 4)
     far[2500, 0] = math.nan  # rows are looked at some at a time
-    with pytest.raises(ValueError, match=r"NaN in 1 of 3000 rows \(first: row 2500\)"):
+    with pytest.raises(ValueError, match=r"NaN in 1 of 3000 rows \(first: row 2500, column 0\)"):
         made_up(SPACES["real"], far)
 
 

@@ -24,6 +24,7 @@ class Noise:
         corrupt: (x, level) → x̃ in data units, drawn from the default generator; entries of x̃ may
             be values that x never takes.
         hides: whether what is corrupted is missing in x̃, NaN.
+        parts: into how many x is cut, of which a share, the level, is corrupted; 0 where it is not.
 
     >>> noise = Noise("scaling", "factor lost", 0.5, 1.0, lambda x, level: x * (1 - level))
     >>> noise.corrupt(4.0, noise.level)
@@ -36,6 +37,7 @@ class Noise:
     strongest: float
     corrupt: Callable[[Tensor, float], Tensor]
     hides: bool = False
+    parts: int = 0
 
 
 @dataclass(frozen=True)

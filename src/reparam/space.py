@@ -399,9 +399,21 @@ def _first_wrong(x: Tensor, levels: int | None, domain: Domain) -> tuple[str, fl
     wrong = ~_allowed(x, levels, domain)
     rows = wrong.flatten(1).any(1)
     first = int(rows.int().argmax())
-    value = x[first][wrong[first]][0].item()
+    place = wrong[first].nonzero()[0].tolist()
+    value = x[(first, *place)].item()
     got = f"{value:g}".replace("nan", "NaN") + f" in {int(rows.sum())} of {len(x)} rows"
-    return f"{got} (first: row {first})", value
+    return f"{got} (first: row {first}{_named_entry(place)})", value
+
+
+def _named_entry(place: list[int]) -> str:
+    """Which entry of a row it is, as messages say it.
+
+    >>> _named_entry([4]), _named_entry([0, 2, 3])
+    (', column 4', ', channel 0, pixel (2, 3)')
+    """
+    if len(place) == 3:
+        return f", channel {place[0]}, pixel ({place[1]}, {place[2]})"
+    return f", column {place[0]}" if len(place) == 1 else ""
 
 
 def _remedy(value: float, levels: int | None) -> str:

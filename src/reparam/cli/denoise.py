@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from reparam.cli.examples import WIDEST, Count, Input, Label, Out, Part, codec, examples_of
-from reparam.cli.options import Force, Seed
+from reparam.cli.hide import (
+    corrupted,
+    hiding_noise,
+    pictures_across,
+    predicted,
+    rows_of,
+    show_hidden_errors,
+    with_given,
+)
+from reparam.cli.options import Force, Seed, parse_number
 from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import score_table, show, told
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from reparam.cli.folders import Place
+    from reparam.cli.outputs import Target
     from reparam.data import Split
     from reparam.inspection import Noise
 
 CorruptionName = Literal["masking", "gaussian", "salt-and-pepper"]
 DEFAULT_LEVEL = 0.25
+RISING = (0.75, 0.85, 0.95)  # shares hidden, of models that learned to predict what is
+
+
+def _levels(kind: object, tokens: Sequence[Token]) -> tuple[float, ...]:
+    return tuple(parse_number("amount", word) for word in tokens[0].value.split(","))
 
 
 def denoise(
@@ -33,7 +50,14 @@ def denoise(
         Parameter(help="Corrupt the examples first; none: as in training, given ones not."),
     ] = None,
     amount: Annotated[
-        float | None, Parameter(help="Its level; none: as in training, or 0.25.")
+        tuple[float, ...] | None,
+        Parameter(
+            converter=_levels,
+            n_tokens=1,
+            metavar="LEVEL[,LEVEL...]",
+            help="Its level, or several; none: as in training, or 0.25; of what is hidden "
+            "0.75,0.85,0.95.",
+        ),
     ] = None,
     n: Count = None,
     split: Part = "test",
@@ -42,26 +66,68 @@ def denoise(
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Repair noisy examples, or corrupt test examples first: clean, corrupted, repaired."""
-    from reparam.cli.folders import places
-    from reparam.cli.outputs import Result, Target, beside, emit, in_rows
+    """Repair noisy examples, or corrupt test examples first: clean, corrupted, repaired.
+
+    What is hidden, by models that learned to predict it, is hatched; what was given stays there.
+    """
+    from reparam.cli.folders import places, several
+    from reparam.cli.outputs import Target
 
     opened = where.open(run)
-    record = opened.record
     codec(opened, own=True)
-    target = Target.of(out, force, record, examples)
+    target = Target.of(out, force, opened.record, examples)
     clean = examples_of(examples, opened, label, n, WIDEST if target.picture else None, split)
-    claimed = target.claim(places(clean))
     corrupt = examples is None or noise is not None or amount is not None
-    noisy = _corrupted(opened, clean, _noise(opened, noise, amount), seed) if corrupt else clean
-    repaired = _repaired(opened, noisy)
-    shown = [clean.x, noisy.x, repaired] if corrupt else [clean.x, repaired]
-    tiles, width = lambda: in_rows(shown, WIDEST), min(WIDEST, len(clean))
-    arrays = {"x": repaired} | beside(clean, record)
-    emit(Result(arrays, record.columns, tiles, width, places=claimed), target, record)
-    show(f"{len(clean)} repaired examples in {told(out)}")
+    noises = _noises(opened, noise, amount) if corrupt else []
+    many = len(noises) > 1
+    files = [several(p, len(noises)) if many else [p] for p in places(clean)]
+    claimed = target.claim([place for of_one in files for place in of_one])
+    seen = [corrupted(opened, clean, one, seed) for one in noises] or [clean.x]
+    found = [predicted(opened, replace(clean, x=x, gray=None)) for x in seen]
+    made = Made(noises, seen, found, holes=opened.record.space.columns is None)
+    _write(opened, clean, made, target, claimed)
+    at = f" at {', '.join(f'{one.level:g}' for one in noises)}" if many else ""
+    show(f"{len(clean)} repaired examples{at} in {told(out)}")
     if corrupt:
-        _show_errors(opened, clean.x, {"corrupted": noisy.x, "repaired": repaired})
+        _show_errors(opened, clean.x, made)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of examples at each level of a noise.
+
+    Args:
+        noises: the same at each level; none where examples were given as they are.
+        seen: corrupted examples, (N, *shape) of each.
+        found: reconstructions of these.
+        holes: whether NaN in these is what was hidden, and no cell of a table.
+    """
+
+    noises: Sequence[Noise]
+    seen: Sequence[Tensor]
+    found: Sequence[Tensor]
+    holes: bool
+
+    @property
+    def repaired(self) -> list[Tensor]:
+        """Of each level: where something is hidden, what was given stays."""
+        pairs = zip(self.seen, self.found, strict=True)
+        return [
+            with_given(x, found) if self.holes and bool(x.isnan().any()) else found
+            for x, found in pairs
+        ]
+
+
+def _noises(
+    run: OpenRun, name: CorruptionName | None, levels: Sequence[float] | None
+) -> list[Noise]:
+    """What is done to clean examples, at each level."""
+    if levels is None:
+        noise = _noise(run, name, None)
+        if not noise.hides:
+            return [noise]
+        levels = sorted({min(level, noise.strongest) for level in RISING})
+    return [_noise(run, name, level) for level in levels]
 
 
 def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> Noise:
@@ -79,6 +145,8 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
                 f"noise: {run.path} was trained on none of these; say which with --noise, or give "
                 "noisy examples"
             )
+        if level is not None and own.hides:
+            return hiding_noise(run, level, "amount")
         if level is not None and level > own.strongest:
             raise ValueError(f"amount: expected at most {own.strongest}, got {level}")
         return own if level is None else replace(own, level=level)
@@ -89,42 +157,46 @@ def _noise(run: OpenRun, name: CorruptionName | None, level: float | None) -> No
     return noise_of(corruption, standardize.to(run.model.anchor))
 
 
-def _corrupted(run: OpenRun, split: Split, noise: Noise, seed: int) -> Split:
+def _write(
+    opened: OpenRun, clean: Split, made: Made, target: Target, places: Sequence[Place]
+) -> None:
+    """Examples, and below them at each level what was seen of them and as they are repaired."""
     import torch
 
-    from reparam.batching import rows_at_once
-    from reparam.evaluation.rows import seeded_slices
+    from reparam.cli.outputs import Result, beside, emit
 
-    rows, device, parts = rows_at_once(run.model.space), run.model.anchor.device, []
-    for part, own_noise in seeded_slices(len(split), rows, seed, device):
-        with own_noise:
-            parts.append(noise.corrupt(split.x[part], noise.level).cpu())
-    return replace(split, x=torch.cat(parts), gray=None)
-
-
-def _repaired(run: OpenRun, split: Split) -> Tensor:
-    import torch
-
-    from reparam.evaluation.rows import batches
-    from reparam.space import trusted
-
-    model = codec(run)
-    with torch.no_grad(), trusted():  # noise may take x̃ anywhere
-        return torch.cat([model.reconstruct(x, c).cpu() for x, c, _ in batches(model, split)])
+    record, levels = opened.record, len(made.found)
+    shown = [clean.x] if made.noises else []
+    for x, repaired in zip(made.seen, made.repaired, strict=True):
+        shown += [x, repaired]
+    arrays: dict[str, Any] = {"x": torch.stack(made.repaired, 1).flatten(0, 1)}
+    if levels > 1:
+        each = torch.tensor([noise.level for noise in made.noises], dtype=torch.float64)
+        arrays["level"] = each.repeat(len(clean))
+    arrays |= {name: values.repeat(levels, 0) for name, values in beside(clean, record).items()}
+    width = pictures_across(record, len(clean))
+    result = Result(arrays, record.columns, lambda: rows_of(shown, record), width, places=places)
+    emit(result, target, record)
 
 
-def _show_errors(run: OpenRun, clean: Tensor, found: dict[str, Tensor]) -> None:
+def _show_errors(run: OpenRun, clean: Tensor, made: Made) -> None:
     """The squared error per entry before and after, as ``evaluate`` measures it."""
     import torch
 
     from reparam.evaluation.reconstruction import error_score
     from reparam.evaluation.vectors import Vectors
 
+    noises = made.noises
+    levels = [noise.level for noise in noises]
+    if noises[0].hides:
+        return show_hidden_errors(run, clean, made.seen, made.found, levels)
+    at = [f" at {level:g}" for level in levels] if len(levels) > 1 else [""]
     space = run.record.space
     table = space.kind in ("real", "mixed") and not space.is_image
     vectors = Vectors(space, run.data().train.x if table else torch.empty(0))
     scores = {
-        f"{name} error": error_score([vectors.errors(x, clean)], vectors.unit, "shown")
-        for name, x in found.items()
+        f"{name} error{level}": error_score([vectors.errors(x, clean)], vectors.unit, "shown")
+        for level, pair in zip(at, zip(made.seen, made.found, strict=True), strict=True)
+        for name, x in zip(("corrupted", "repaired"), pair, strict=True)
     }
     show(score_table(scores))

@@ -63,10 +63,15 @@ def codec(run: OpenRun, own: bool = False) -> Codec:
         run: which.
         own: whether only codes that were learned will do; not noise, which solving makes of x.
     """
-    from reparam.model import Decoder
+    from reparam.model import Decoder, Encoder
     from reparam.models.diffusion_codec import DiffusionCodec
 
     found, name = run.model.as_codec(), type(run.model).__name__
+    if found is None and isinstance(run.model, Encoder):
+        raise ValueError(
+            f"{run.path}: {name} has codes, but makes no x of them; use mae, an autoencoder or a "
+            "VAE"
+        )
     if found is None:
         of = " of given examples" if isinstance(run.model, Decoder) else ""
         raise ValueError(f"{run.path}: {name} has no codes{of}; use an autoencoder or a VAE")
@@ -138,7 +143,8 @@ def _given(source: str, run: OpenRun, label: str | None) -> Split:
     from reparam.data import load_rows
 
     by_attributes = run.model.conditional and run.model.space.attributes is not None
-    split = load_rows(source, run.record, label=label, attributes=run.model.conditional)
+    options = {"attributes": run.model.conditional, "missing": run.model.takes_missing}
+    split = load_rows(source, run.record, label=label, **options)
     show_notes(split.notes)
     if by_attributes and split.attributes is None:
         names = ", ".join(run.record.attribute_names or ())

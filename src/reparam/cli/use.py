@@ -21,9 +21,10 @@ from reparam.cli.examples import (
     codec,
     examples_of,
 )
+from reparam.cli.hide import OF_WHOLE, hiding_noise, repair_hidden
 from reparam.cli.options import Draw, Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
-from reparam.cli.tables import show, told
+from reparam.cli.tables import show, show_notes, told
 
 if TYPE_CHECKING:
     import torch
@@ -128,12 +129,20 @@ def reconstruct(
     n: Count = None,
     split: Part = "test",
     draw: Draw = False,
+    hide: Annotated[
+        float | None,
+        Parameter(help="Share of each to hide first, for a model that learned to find it again."),
+    ] = None,
     seed: Seed = 0,
     label: Label = None,
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Encode and decode examples: originals above, reconstructions below in a picture."""
+    """Encode and decode examples: originals above, reconstructions below in a picture.
+
+    What is hidden, or missing in files of your own, is hatched; below it stand repaired examples,
+    in which what was given stays.
+    """
     import torch
 
     from reparam.cli.folders import places
@@ -143,8 +152,14 @@ def reconstruct(
     opened = where.open(run)
     target = Target.of(out, force, opened.record, examples)
     record, model = opened.record, codec(opened)
+    noise = None if hide is None else hiding_noise(opened, hide)
+    if noise is not None and draw:
+        raise ValueError("draw: of what is hidden there are means alone; leave it out")
     found = examples_of(examples, opened, label, n, WIDEST if target.picture else None, split)
     claimed = target.claim(places(found))
+    if noise is not None or (model.takes_missing and bool(found.x.isnan().any())):
+        if record.space.columns is None:
+            return repair_hidden(opened, found, noise, target, claimed, seed)
     again = _redrawn(opened) if draw else model.reconstruct
     parts = []
     for (x, c, _), own_noise in seeded_batches(model, found, seed):
@@ -155,6 +170,8 @@ def reconstruct(
     arrays = {"x": restored} | beside(found, record)
     emit(Result(arrays, record.columns, tiles, width, places=claimed), target, record)
     show(f"{len(found)} reconstructions in {told(out)}")
+    if model.noise is not None and model.noise.hides:
+        show_notes([OF_WHOLE])
 
 
 def _redrawn(opened: OpenRun) -> Callable[[Tensor, Tensor | None], Tensor]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from reparam.data.beside_x import in_order, with_checked_numbers, with_class_indices
 from reparam.data.chosen import Chosen, chosen_classes
-from reparam.data.contents import Contents, ReadOptions, SplitArrays, with_axes
+from reparam.data.contents import Array, Contents, ReadOptions, SplitArrays, with_axes
 from reparam.data.data_record import DataRecord, span
 from reparam.data.images.image_folders import read_image
 from reparam.data.images.image_lists import image_kinds
@@ -27,13 +27,20 @@ from reparam.data.tables.one_hot import with_flags
 from reparam.data.tables.pixel_tables import with_shape
 from reparam.data.tables.table_columns import has_columns, order_notes, written_alike
 from reparam.data.tables.text_layout import Layout, text_layout
-from reparam.data.values import OneKind, ValueOptions, store_values
+from reparam.data.values import OneKind, ValueOptions, refuse_first, store_values
 from reparam.space import Space
 from reparam.wording import listed
 
+IMPUTE = "impute it, drop the row, or use a model that takes missing entries, as mae"
+
 
 def load_rows(
-    source: Any, trained_on: Data | DataRecord, *, label: str | None = None, attributes: bool = True
+    source: Any,
+    trained_on: Data | DataRecord,
+    *,
+    label: str | None = None,
+    attributes: bool = True,
+    missing: bool = False,
 ) -> Split:
     """Examples from anywhere, of the same space as other data and with its class indices.
 
@@ -47,6 +54,8 @@ def load_rows(
         trained_on: the data that the model was trained on, or what its run remembers of them.
         label: name of the label column of a table; None: no labels from a table.
         attributes: whether the columns that were attributes in training have to be there.
+        missing: whether entries of numbers and images may be NaN, for models that take such x; of
+            mixed data they always may.
 
     Raises:
         ValueError: examples of another space, classes that were not in training, or what
@@ -57,7 +66,7 @@ def load_rows(
     >>> load_rows(digits.test.x[:2], digits).x.equal(digits.test.x[:2])
     True
     """
-    return _rows(source, trained_on, label, attributes, foreign=False)[0]
+    return _rows(source, trained_on, label, attributes, foreign=False, missing=missing)[0]
 
 
 def load_foreign_rows(
@@ -82,7 +91,12 @@ def load_foreign_rows(
 
 
 def _rows(
-    source: Any, trained_on: Data | DataRecord, label: str | None, attributes: bool, foreign: bool
+    source: Any,
+    trained_on: Data | DataRecord,
+    label: str | None,
+    attributes: bool,
+    foreign: bool,
+    missing: bool = False,
 ) -> tuple[Split, tuple[str, ...]]:
     recipe = trained_on.source or {}
     options = _options(source, trained_on, label, attributes)
@@ -100,7 +114,12 @@ def _rows(
         contents = in_units(contents, trained_on.space, _span(trained_on))
     notes = contents.notes
     contents = replace(contents, scaled=trained_on.scaled)
-    contents = _of_space(contents, trained_on.space, recipe)
+    if missing and trained_on.space.columns is None:
+        contents = _of_space_with_holes(contents, trained_on.space, recipe)
+    else:
+        if trained_on.space.columns is None:
+            refuse_first(contents, "examples", _absent(contents.splits["examples"].x), IMPUTE)
+        contents = _of_space(contents, trained_on.space, recipe)
     notes = contents.notes if trained_on.space.columns else notes
     classes = trained_on.class_names
     if foreign:
@@ -199,6 +218,25 @@ def _of_space(contents: Contents, space: Space, recipe: dict[str, Any]) -> Conte
     else:
         options = ValueOptions(recipe.get("kind"), recipe.get("levels"), how, recipe.get("seed", 0))
     return store_values(contents, options, vary=False)[0]
+
+
+def _of_space_with_holes(contents: Contents, space: Space, recipe: dict[str, Any]) -> Contents:
+    """``_of_space`` of what is there: a value that occurs stands where one is missing meanwhile."""
+    x = contents.splits["examples"].x
+    absent = _absent(x)
+    if not absent.any() or absent.all():
+        return _of_space(contents, space, recipe)
+    filled = contents.with_x(lambda x: np.where(absent, x[~absent][0], x))
+    found = _of_space(filled, space, recipe)
+    return found.with_x(lambda x: np.where(absent, np.array(np.nan, _float_of(x)), x))
+
+
+def _absent(x: Array) -> Array:
+    return np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+
+
+def _float_of(x: Array) -> np.dtype[Any]:
+    return x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
 
 
 def _known_labels(

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from reparam.data import Split
+from reparam.evaluation.hidden import ROWS_AT_ONCE, Hidden
 from reparam.evaluation.reconstruction import Errors, error_score
-from reparam.evaluation.rows import seeded_batches
+from reparam.evaluation.rows import seeded_batches, seeded_slices
 from reparam.evaluation.scores import Score
-from reparam.evaluation.vectors import Vectors
 from reparam.inspection import Noise
 from reparam.model import Codec
 from reparam.space import trusted
@@ -20,9 +20,11 @@ from reparam.space import trusted
 class Repair:
     """Mean squared errors from the clean x at one level of noise.
 
+    Of a noise that hides entries they are errors of the hidden ones alone.
+
     Args:
         level: of the noise.
-        corrupted: the error of x̃.
+        corrupted: the error of x̃; where it hides entries, that of their training means.
         repaired: that of the reconstruction of x̃.
     """
 
@@ -40,29 +42,72 @@ def repair(
     level: float,
     name: str = "test",
     seed: int = 0,
+    hidden: Hidden | None = None,
 ) -> Repair:
     """How near x̃ and its reconstruction are to x: units as of ``reconstruction_mse``.
+
+    Where the noise hides entries, a codec that takes missing entries is given NaN for them, and
+    any other their training means.
 
     Args:
         model: any codec, trained on this noise or not.
         noise: what corrupts; with one seed every codec of a space meets the same x̃.
         split: the clean examples.
-        train: sets the deviations of the columns of real tables.
+        train: sets the deviations of the columns of real tables, and the means of hidden entries.
         level: of the noise.
         name: of the split.
         seed: of the noise.
+        hidden: made of ``train``, where it is at hand; None: it is made.
     """
-    vectors = Vectors(model.space, train.x)
+    hidden = hidden or Hidden(model.space, train)
     before: list[Errors] = []
     after: list[Errors] = []
     for (x, c, _), own_noise in seeded_batches(model, split, seed):
         with own_noise:
             seen = noise.corrupt(x, level)
+        given = hidden.for_model(model, seen) if noise.hides else seen
         with trusted():  # noise may take x̃ where no code is asked for otherwise
-            restored = model.reconstruct(seen, c)
-        for found, errors in ((seen, before), (restored, after)):
-            errors.append(vectors.errors(found, x))
-    corrupted, repaired = (
-        error_score(errors, vectors.unit, name, seed) for errors in (before, after)
-    )
-    return Repair(level, corrupted, repaired)
+            restored = model.reconstruct(given, c)
+        if noise.hides:
+            before.append(hidden.errors(hidden.by_mean(seen), seen, x))
+            after.append(hidden.errors(restored, seen, x))
+        else:
+            before.append(hidden.vectors.errors(seen, x))
+            after.append(hidden.vectors.errors(restored, x))
+    unit = unit_of(noise, hidden)
+    return Repair(level, *(error_score(errors, unit, name, seed) for errors in (before, after)))
+
+
+@torch.no_grad()
+def linear_repair(
+    noise: Noise,
+    split: Split,
+    hidden: Hidden,
+    level: float,
+    device: torch.device,
+    name: str = "test",
+    seed: int = 0,
+) -> Score:
+    """The error of linear regression of hidden entries on visible ones, of the same x̃.
+
+    Args:
+        noise: which hides entries.
+        split: the clean examples.
+        hidden: of the training data.
+        level: of the noise.
+        device: where the noise is drawn: that of the model that has it.
+        name: of the split.
+        seed: of the noise.
+    """
+    errors: list[Errors] = []
+    for part, own_noise in seeded_slices(len(split), ROWS_AT_ONCE, seed, device):
+        with own_noise:
+            seen = noise.corrupt(split.x[part], level)
+        errors.append(hidden.linear_errors(seen, split.x[part]))
+    return error_score(errors, unit_of(noise, hidden), name, seed)
+
+
+def unit_of(noise: Noise, hidden: Hidden) -> str:
+    """Of the errors that remain of a noise."""
+    unit = hidden.vectors.unit
+    return f"{unit}, of hidden entries alone" if noise.hides else unit

@@ -99,6 +99,12 @@ class MaskedEncoder(Encoder):
         return Space((self.width, frames * rows, columns), "real")
 
     @property
+    def noise(self) -> Noise | None:
+        places, unit = self.masked_places, "share of patches hidden"
+        strongest = (places - 1) / places
+        return Noise("hidden patches", unit, self.ratio, strongest, self.hide, True, places)
+
+    @property
     def token_grid(self) -> tuple[int, int]:
         """Rows and columns of the tokens of x."""
         return self.code_space.shape[1], self.code_space.shape[2]
@@ -152,7 +158,7 @@ class MaskedEncoder(Encoder):
 
         Of a level above 0 at least one patch is hidden, and always one visible.
         """
-        x = x if x.is_floating_point() else x.to(self.anchor.dtype)
+        x = (x if x.is_floating_point() else x.to(self.anchor.dtype)).to(self.anchor.device)
         if level == 0:
             return x
         chosen = min(max(round(level * self.masked_places), 1), self.masked_places - 1)
@@ -252,12 +258,6 @@ class MaskedAutoencoder(MaskedEncoder, Codec):
     ) -> None:
         super().__init__(space, patches, encoder, decoder, width, ratio, error, tubes=tubes)
         self.encodes = "finite"  # as a noisy x
-
-    @property
-    def noise(self) -> Noise | None:
-        strongest = (self.masked_places - 1) / self.masked_places
-        unit = "share of patches hidden"
-        return Noise("hidden patches", unit, self.ratio, strongest, self.hide, hides=True)
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         tokens = self.prepare_code(code).flatten(2).transpose(1, 2)

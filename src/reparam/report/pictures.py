@@ -23,6 +23,7 @@ LARGEST_TILE = 96  # pixels: tiles above are reduced, so that the page stays lig
 TILES_AT_ONCE = 500  # are numbers before they are bytes
 GAP = 0.1  # of a tile, between tiles
 FRAME = (128, 90)  # gray and alpha of a line around tiles, so that white ones show on white
+STRIPES, HATCH = 4, (104, 152)  # of what is NaN: pixels of a diagonal stripe, and two grays
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ def grid(
 ) -> Picture:
     """Images (N, C, H, W) in rows of ``columns``, from the upper left.
 
+    Pixels that are NaN are hatched, so that nobody takes them for a value.
+
     Args:
         tiles: the images, in data units.
         brightness: from black to white.
@@ -114,7 +117,7 @@ def grid(
         apart: columns with a wider gap before them.
         tile: smallest and largest side of an image, in pixels.
     """
-    parts = [resized(brightness.bytes(part), *tile) for part in tiles.split(TILES_AT_ONCE)]
+    parts = [_drawn(part, brightness, tile) for part in tiles.split(TILES_AT_ONCE)]
     pixels, crisp = np.concatenate([part for part, _ in parts]), parts[0][1]
     n, height, width, channels = pixels.shape
     space, edge = (max(3, round(gap * max(height, width))), 1) if gap else (0, 0)
@@ -133,6 +136,20 @@ def grid(
         canvas[y : y + height, x : x + width, channels] = 255
     opaque = canvas[..., channels].all()
     return png(canvas[..., :channels] if opaque else canvas, alt, crisp)
+
+
+def _drawn(tiles: Tensor, brightness: Brightness, tile: tuple[int, int]) -> tuple[Bytes, bool]:
+    """Images in the size in which they are shown, and whether their pixels stay crisp."""
+    pixels, crisp = resized(brightness.bytes(tiles), *tile)
+    absent = tiles.isnan().any(1)
+    if absent.any():
+        shape = pixels.shape[1:3]
+        where = F.interpolate(absent[:, None].float(), size=shape, mode="nearest")[:, 0] > 0
+        across, down = torch.meshgrid(*map(torch.arange, shape), indexing="ij")
+        stripe = ((across + down) // STRIPES % 2).numpy()
+        grays = np.array(HATCH, np.uint8)[stripe][None, ..., None]
+        pixels = np.where(where.numpy()[..., None], grays, pixels)
+    return pixels, crisp
 
 
 def resized(tiles: Bytes, smallest: int, largest: int) -> tuple[Bytes, bool]:

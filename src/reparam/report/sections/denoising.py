@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from torch import Tensor
 
-from reparam.evaluation.denoising import Repair, repair
+from reparam.evaluation.denoising import repair
 from reparam.evaluation.rows import subset
-from reparam.evaluation.scores import Score
 from reparam.evaluation.vectors import unit_range
 from reparam.inspection import Noise
 from reparam.model import Codec
-from reparam.report import plots, queries
-from reparam.report.colors import INK, model_color, model_dash
+from reparam.report import queries
 from reparam.report.pictures import grid
+from reparam.report.repairs import Row, error_plot, error_rows
 from reparam.report.section import Card, Section, Shown, images
 from reparam.report.selection import examples, names
 from reparam.space import trusted
@@ -50,16 +49,19 @@ class NoiseCard:
     levels: list[LevelCard]
     plot: Markup
     header: list[str]
-    rows: list[tuple[str, list[tuple[str, str]]]]
+    rows: list[Row]
     examples: int
 
 
 def build(shown: Shown) -> list[NoiseCard]:
-    """A card for every kind of noise that some of the models were trained to undo."""
+    """A card for every kind of noise that some of the models were trained to undo.
+
+    What is hidden outright has a section of its own.
+    """
     kinds: dict[tuple[str, str], dict[int, Noise]] = {}
     for index, _, model in shown.of(Codec):
         noise = model.noise
-        if noise is not None and noise.level > 0:
+        if noise is not None and noise.level > 0 and not noise.hides:
             kinds.setdefault((noise.name, noise.unit), {})[index] = noise
     return [_card(shown, noises) for noises in kinds.values()]
 
@@ -80,8 +82,8 @@ def _card(shown: Shown, noises: dict[int, Noise]) -> NoiseCard:
     pictures = _pictures(shown, noises, levels) if images(shown) else []
     labels = [entry.label for entry in shown.entries]
     said = [(index, f"{labels[index]} (at {n.level:g})") for index, n in noises.items()]
-    header, rows = _table(labels, measured, levels)
-    plot = _plot(noise, noises, measured)
+    header, rows = error_rows(labels, measured, levels)
+    plot = error_plot(noise, noises, measured)
     return NoiseCard(noise.name, noise.unit, said, pictures, plot, header, rows, len(split))
 
 
@@ -127,43 +129,6 @@ def _strips(shown: Shown, noises: dict[int, Noise], level: float) -> list[Card]:
             repaired = model.reconstruct(seen, queries.condition(model, data.test, rows))
         strips.append(strip(index, label, repaired, f"{label}: the same, repaired"))
     return strips
-
-
-def _table(
-    labels: Sequence[str], measured: dict[int, list[Repair]], levels: Sequence[float]
-) -> tuple[list[str], list[tuple[str, list[tuple[str, str]]]]]:
-    """The errors at the levels that are shown: of x̃, then of each codec's reconstruction."""
-    first = next(iter(measured.values()))
-    rows = [("Corrupted", [_text(r.corrupted) for r in first if r.level in levels])]
-    for index, repairs in measured.items():
-        found = [_text(r.repaired) for r in repairs if r.level in levels]
-        rows.append((labels[index], found))
-    return [f"{level:.3g}" for level in levels], rows
-
-
-def _text(score: Score) -> tuple[str, str]:
-    """Value and standard error, shorter than in the table of scores."""
-    error = "" if score.stderr is None else f"{score.stderr:.1g}".replace("-", "−")
-    return f"{score.value:.3g}".replace("-", "−"), error
-
-
-def _plot(noise: Noise, noises: dict[int, Noise], measured: dict[int, list[Repair]]) -> Markup:
-    with plots.style():
-        figure, axis = plots.panel(5.2, 3.4)
-        first = next(iter(measured.values()))
-        levels = [r.level for r in first]
-        axis.plot(levels, [r.corrupted.value for r in first], color=INK, ls=(0, (1, 2)), lw=1.8)
-        for index, repairs in measured.items():
-            style = {"color": model_color(index), "ls": model_dash(index)}
-            width = 2.2 if index in noises else 1.2
-            axis.plot(levels, [r.repaired.value for r in repairs], lw=width, **style)
-            if index in noises:
-                trained = noises[index].level
-                axis.axvline(trained, color=model_color(index), lw=0.8, ls=(0, (4, 3)), alpha=0.7)
-        axis.set_xlabel(f"{noise.name}: {noise.unit}")
-        axis.set_ylabel(f"squared error, {first[0].corrupted.unit}")
-        axis.set_ylim(bottom=0)
-        return plots.svg(figure, f"Squared error over the level of {noise.name}, by model")
 
 
 SECTION: Section = Section(
