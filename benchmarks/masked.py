@@ -18,13 +18,13 @@ import argparse
 from pathlib import Path
 
 import torch
-from reparam.evaluation.hidden import Hidden
 from resumable import trained
 from rounds import descend_by_hand, machine, measured, parser, ratio
 
 import reparam as rp
 from reparam.data import Data
 from reparam.evaluation.denoising import linear_repair, repair
+from reparam.evaluation.hidden import Hidden
 from reparam.evaluation.representation import linear_probe
 from reparam.evaluation.rows import subset
 
