@@ -218,8 +218,5 @@ def _learned(task: Task, model: Encoder | None, points: Points, seconds: float |
             chosen = n == "all" or task.data.with_labels(n).holds_out
             rows = (len(task.data.test), len(task.data.with_labels(n).train))
             found.append(Probe(n, TUNED, tuple(tuned), (), chosen, *rows))
-        found += [
-            Probe(**{**vars(one), "accuracies": one.accuracies[:draws]})
-            for one in points.probes[str(n)]
-        ]
+        found += [one.first(draws) for one in points.probes[str(n)]]
     return Learned(task.learner.label, tuple(found), seconds, model is None)

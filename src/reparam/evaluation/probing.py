@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -72,6 +72,11 @@ class Probe:
     def stderr(self) -> float:
         """The binomial standard error of one draw, over the test examples."""
         return math.sqrt(self.mean * (1 - self.mean) / self.n)
+
+    def first(self, draws: int) -> Probe:
+        """The same of the first draws alone."""
+        kept = (self.accuracies[:draws], self.strengths[:draws])
+        return replace(self, accuracies=kept[0], strengths=kept[1])
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"mean": self.mean, "spread": self.spread, "stderr": self.stderr}
