@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from reparam.report.page import environment, versions, without_blank_lines
 
 TEMPLATE = "label_curves.html.j2"
 TUNED = "fine-tuned"
-SIZE, SCATTER = (5.2, 4.0), (5.2, 3.9)  # inches
+SIZE, SCATTER = (5.2, 4.0), (4.4, 3.3)  # inches
+GAP = 0.055  # of the height of a plot, between the names at the ends of its lines
 ROOM = 2.6  # the least factor by which the axis of labels goes on
 DOTTED, DASHED = (0, (1, 2)), (0, (5, 2))
 ORDER = (TUNED, WHOLE, POOLED, RAW, MAJORITY)
@@ -85,7 +87,7 @@ def write_label_page(
         "unchosen": [n for n in labels if n != "all" and not data.with_labels(n).holds_out],
         "curves": _curves(entries, labels, rows),
         "scatter": _probe_and_tuned(entries, labels, rows),
-        "seconds": [(one.label, f"{one.seconds:.0f}") for one in entries if one.seconds],
+        "seconds": [(one.label, f"{one.seconds:.3g}") for one in entries if one.seconds],
         "versions": versions(),
     }
     text = environment().get_template(TEMPLATE).render(content)
@@ -107,7 +109,7 @@ class Row:
     index: int | None
     label: str
     features: str
-    cells: list[tuple[str, str, bool]]  # mean, spread, and whether it is the best of its column
+    cells: list[tuple[str, str]]  # mean and spread in percent
     seconds: str
 
 
@@ -118,15 +120,15 @@ def _rows(index: int, entry: Learned, labels: Sequence[Count]) -> list[Row]:
             entry.label if features != MAJORITY else MAJORITY,
             "" if entry.raw else features if features == TUNED else f"probe of the {features}",
             [_cell(entry[n, features]) for n in labels],
-            "" if entry.seconds is None or place else f"{entry.seconds:.0f} s",
+            "" if entry.seconds is None or place else f"{entry.seconds:.3g} s",
         )
         for place, features in enumerate(entry.features)
     ]
 
 
-def _cell(probe: Probe) -> tuple[str, str, bool]:
+def _cell(probe: Probe) -> tuple[str, str]:
     spread = "" if probe.spread is None else f"{100 * probe.spread:.1f}"
-    return f"{100 * probe.mean:.1f}", spread, False
+    return f"{100 * probe.mean:.1f}", spread
 
 
 def _curves(
@@ -168,8 +170,31 @@ def _curve(
             min(counts) / 1.25, max(counts) * max(ROOM, (max(counts) / min(counts)) ** 0.4)
         )
         axis.set(xlabel="labels", ylabel="accuracy on test, %")
-        label_points(figure, axis, ends)
+        _name_ends(axis, ends)
         return plots.svg(figure, f"Accuracy by the number of labels, {what}: {'; '.join(said)}")
+
+
+def _name_ends(axis: Any, ends: Sequence[Point]) -> None:
+    """Names to the right of the ends of lines, in their order and none upon another."""
+    low, high = axis.get_ylim()
+    gap, place = GAP * (high - low), -math.inf
+    heights = []
+    for point in sorted(ends, key=lambda p: p.y):
+        heights.append(place := max(point.y, place + gap))
+    above = max(0.0, heights[-1] - high)
+    top = math.inf
+    for point, height in zip(sorted(ends, key=lambda p: -p.y), reversed(heights), strict=True):
+        top = min(height, high, top - gap) if above else height
+        line = {"arrowstyle": "-", "color": point.color, "lw": 0.6, "shrinkA": 0, "shrinkB": 3}
+        axis.annotate(
+            point.name,
+            (point.x, point.y),
+            (point.x * 1.16, top),
+            color=point.color,
+            fontsize=8.5,
+            va="center",
+            arrowprops=line if abs(top - point.y) > gap / 4 else None,
+        )
 
 
 def _short(kind: str) -> str:
