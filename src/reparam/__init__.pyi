@@ -190,6 +190,8 @@ from .presets import preset as preset
 from .train import History as History
 from .train import fit as fit
 from .train import resume as resume
+from .transfer_study import Transfer as Transfer
+from .transfer_study import transfer as transfer
 from .use.anomalies import AnomalyScores as AnomalyScores
 from .use.anomalies import anomaly_scores as anomaly_scores
 from .use.attributes import Attribute as Attribute

@@ -26,6 +26,7 @@ from reparam.cli import (
     probe,
     restore,
     train,
+    transfer,
     tree,
     use,
     vary,
@@ -79,6 +80,7 @@ GROUPS = {
         train.compare,
         disentangle.disentangle,
         probe.probe,
+        transfer.transfer,
         tree.taxonomy,
     ),
     "Use a run": (

@@ -98,7 +98,7 @@ def refuse_unfit_data(encoder: Encoder, data: Data) -> None:
 
 def chooses(data: Data) -> bool:
     """Whether the validation split has labels that training does not see."""
-    return data.valid is not data.train
+    return data.holds_out
 
 
 def training_of(data: Data, fields: dict[str, Any]) -> TrainConfig:
