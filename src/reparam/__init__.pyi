@@ -130,6 +130,7 @@ from .models.pca import PCA as PCA
 from .models.per_class import PerClass as PerClass
 from .models.rbm import RBM as RBM
 from .models.real_pca import RealPCA as RealPCA
+from .models.self_distillation import SelfDistillation as SelfDistillation
 from .models.two_stage import TwoStage as TwoStage
 from .models.vae import VAE as VAE
 from .nets.coupling import CouplingMLP as CouplingMLP
@@ -147,6 +148,7 @@ from .nets.pixelcnn import GatedPixelCNN as GatedPixelCNN
 from .nets.pixelcnn import PixelCNN as PixelCNN
 from .nets.pixelcnnpp import PixelCNNPlusPlus as PixelCNNPlusPlus
 from .nets.pixelrnn import PixelRNN as PixelRNN
+from .nets.projection_head import ProjectionHead as ProjectionHead
 from .nets.sparse import KSparse as KSparse
 from .nets.sparse import Tied as Tied
 from .nets.transformer import CausalTransformer as CausalTransformer
@@ -176,6 +178,7 @@ from .objectives.latent_penalties import TotalCorrelation as TotalCorrelation
 from .objectives.learned_weights import DimensionwiseLearnedWeights as DimensionwiseLearnedWeights
 from .objectives.learned_weights import LearnedWeights as LearnedWeights
 from .objectives.vae_gan import FeatureELBO as FeatureELBO
+from .objectives.views import Views as Views
 from .objectives.weightings import Beta as Beta
 from .objectives.weightings import Capacity as Capacity
 from .objectives.weightings import FreeBits as FreeBits
@@ -187,6 +190,8 @@ from .presets import preset as preset
 from .train import History as History
 from .train import fit as fit
 from .train import resume as resume
+from .transfer_study import Transfer as Transfer
+from .transfer_study import transfer as transfer
 from .use.anomalies import AnomalyScores as AnomalyScores
 from .use.anomalies import anomaly_scores as anomaly_scores
 from .use.attributes import Attribute as Attribute

@@ -166,7 +166,7 @@ def compare(
     data = as_data(data)
     candidates, notes = chosen_models(data, models, families)
     known = _refuse_bad(candidates, data, seeds, jobs, fields)
-    limits = _limits(fields, families)
+    limits = limits_for(fields, families)
     folder = folder_named(out)
     work = _trials(data, known, folder, seeds, samples, force, fields, limits)
 
@@ -184,7 +184,7 @@ def compare(
     return dataclasses.replace(comparison, found=before)
 
 
-def _limits(fields: dict[str, Any], families: bool) -> dict[str, Any]:
+def limits_for(fields: dict[str, Any], families: bool) -> dict[str, Any]:
     """What ends a training where nobody says: of families the clock alone, the same for all."""
     usual = {n: v for n, v in BY_DEFAULT.items() if not (families and n == "patience")}
     return {} if fields.keys() & {"epochs", "budget", *usual} else usual
@@ -205,7 +205,7 @@ def _trials(
     trials = []
     for c, keeps, usual in known:
         for seed in range(first, first + seeds):
-            config = _config(c.config(data.space), keeps, fields | {"seed": seed}, limits)
+            config = config_within(c.config(data.space), keeps, fields | {"seed": seed}, limits)
             place = folder / folder_name(c.label, seed, seeds)
             drawn = usual if samples is None else samples
             trials.append(Trial(data, c, config, place, drawn, force))
@@ -280,7 +280,7 @@ def _attempt(trial: Trial, tell: Watch) -> Measured | FailedRun:
 def _train_and_measure(trial: Trial, tell: Watch) -> Measured:
     """Hold the process and the folder of the run until its scores are written."""
     with alone(wait=True), locked(trial.folder, WAIT):
-        model, history = _train(trial, tell)
+        model, history = train_trial(trial, tell)
 
         def measuring(what: str, share: float) -> None:
             tell(f"measuring {trial.candidate.label}: {what}", 0.5 + 0.5 * share)
@@ -302,7 +302,7 @@ def _train_and_measure(trial: Trial, tell: Watch) -> Measured:
         return Measured(scores, folder.history() or history, run, weights)
 
 
-def _train(trial: Trial, tell: Watch) -> tuple[Model, History]:
+def train_trial(trial: Trial, tell: Watch) -> tuple[Model, History]:
     """The model of a run, trained afresh or to its end."""
     data, config, label = trial.data, trial.config, trial.candidate.label
 
@@ -380,7 +380,7 @@ def _entry(label: str, model: Model, runs: Sequence[tuple[Trial, Measured]]) -> 
     return TrainedModel(label, model, scores, history, config, others, by_seed if others else ())
 
 
-def _config(
+def config_within(
     config: TrainConfig, keeps: Keeps, fields: dict[str, Any], limits: dict[str, Any]
 ) -> TrainConfig:
     """How a candidate is trained: as its preset, but within the limits that nobody asked for."""

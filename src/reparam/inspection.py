@@ -308,6 +308,15 @@ class Attends(Protocol):
         ...
 
 
+@runtime_checkable
+class Assigns(Protocol):
+    """A model that assigns x to prototypes, groups that it found itself."""
+
+    def assigned(self, x: Tensor) -> Tensor:
+        """How much each x belongs to each of K prototypes, (B, K); rows sum to 1."""
+        ...
+
+
 class Inspectable:
     """What every encoder can be asked; those that have it override the answer."""
 

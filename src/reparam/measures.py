@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reparam.measures_of_restoring import RESTORATION
+from reparam.measures_of_restoring import HIDDEN, RESTORATION
 from reparam.score_columns import Measure as Measure
 
 GIVEN_C = "Conditional models are told the condition of x."
@@ -195,6 +195,7 @@ SCORES: dict[str, Measure] = {
         "means as they are, over that of their originals: 1 is as sharp, less is blurred, more has "
         f"edges or noise of its own. 500 images at most. {GIVEN_C}",
     ),
+    **HIDDEN,
     **RESTORATION,
     "accuracy": Measure(
         "Accuracy",

@@ -5,6 +5,30 @@ from __future__ import annotations
 from reparam.score_columns import Measure
 
 RESTORED = "Of 100 examples at most, 19 draws of each."
+HIDDEN: dict[str, Measure] = {
+    "hidden_mse": Measure(
+        "MSE",
+        "Hidden patches",
+        "Mean squared error per hidden entry between x and its prediction from what is visible, at "
+        "the share hidden in training; discrete data are divided by K − 1 first, columns of real "
+        "tables by their training deviation. What is visible does not count.",
+        "lower",
+        headline="hidden\nMSE",
+    ),
+    "hidden_mse_of_mean": Measure(
+        "MSE of the mean",
+        "Hidden patches",
+        "The same of the training mean of each hidden entry: what is to be beaten without a look "
+        "at the example.",
+    ),
+    "hidden_mse_of_regression": Measure(
+        "MSE of regression",
+        "Hidden patches",
+        "The same of the best linear prediction from what is visible, E(x_h|x_v) of a Gaussian "
+        "with the training mean and covariance (with Ledoit and Wolf's ridge): a map of its own "
+        "for each mask. Of few examples where x is large, and of none above 2048 entries.",
+    ),
+}
 RESTORATION: dict[str, Measure] = {
     "restoration_mse": Measure(
         "MSE of draws",

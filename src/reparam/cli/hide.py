@@ -23,7 +23,6 @@ OF_WHOLE = (
     "The model learned to predict hidden patches alone, and nothing is hidden here: --hide 0.75 "
     "hides some."
 )
-FRAMES = 3  # channels at most that are one picture, of clips each is one
 
 
 def repair_hidden(
@@ -178,16 +177,11 @@ def _cell(score: Score) -> str:
     return f"{score.value:.3g}" + ("" if score.stderr is None else f" ± {score.stderr:.1g}")
 
 
-def frames(record: DataRecord) -> int:
-    """How many pictures an example is: of many channels, none of which was chosen, each is one."""
-    space = record.space
-    many = space.is_image and space.shape[0] > FRAMES and record.bands is None
-    return space.shape[0] if many else 1
-
-
 def pictures_across(record: DataRecord, examples: int) -> int:
     """How many are in a row of a picture: of clips the frames of one, else of examples."""
-    many = frames(record)
+    from reparam.report.selection import frames
+
+    many = frames(record.space, record.bands)
     return min(WIDEST, examples) if many == 1 else many
 
 
@@ -196,8 +190,9 @@ def rows_of(shown: Sequence[Tensor], record: DataRecord) -> Tensor:
     import torch
 
     from reparam.cli.outputs import in_rows
+    from reparam.report.selection import frames
 
-    if frames(record) == 1:
+    if frames(record.space, record.bands) == 1:
         return in_rows(shown, WIDEST)
     clips = torch.stack([x.to(shown[-1]) for x in shown], 1)  # (N, sets, frames, H, W)
     return clips.flatten(0, 2)[:, None]

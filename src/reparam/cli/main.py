@@ -27,6 +27,7 @@ from reparam.cli import (
     probe,
     restore,
     train,
+    transfer,
     tree,
     use,
     vary,
@@ -81,6 +82,7 @@ GROUPS = {
         disentangle.disentangle,
         probe.probe,
         finetune.finetune,
+        transfer.transfer,
         tree.taxonomy,
     ),
     "Use a run": (

@@ -75,10 +75,10 @@ def probe(
         if out.exists() and not force:
             raise ValueError(f"{out}: exists already; choose another name or --force")
     opened = where.open(run)
-    probing.refuse_probe(opened.model)
+    model = probing.refuse_probe(opened.model)
     loaded = opened.labeled_data(data)
     with bar("probing") as watch:
-        found = probing.probe(opened.model, loaded, counts(labels), seeds, watch=watch)
+        found = probing.probe(model, loaded, counts(labels), seeds, watch=watch)
     show(probe_table(found))
     show_notes(_notes(found))
     if out is not None:

@@ -113,7 +113,7 @@ def compare(
     find_device(training.get("device", "auto"))
     loaded = options.load(data)
     show_notes([*loaded.notes, *left_out(loaded, model or None, families)])
-    with _continued(), bar("comparing") as watch:
+    with continued(), bar("comparing") as watch:
         result = comparison.compare(
             loaded,
             model or None,
@@ -149,7 +149,7 @@ def _resumable(run: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _continued() -> Iterator[None]:
+def continued() -> Iterator[None]:
     """Let an interrupt say how the comparison goes on."""
     try:
         yield

@@ -10,6 +10,7 @@ from reparam.data import Data, as_data, refuse_other_classes, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.classification import classification_scores
 from reparam.evaluation.code_use import code_use
+from reparam.evaluation.denoising import hidden_scores
 from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.disentanglement.of_models import factor_scores
 from reparam.evaluation.latents import active_units
@@ -214,6 +215,8 @@ def _gap(scores: Scores) -> Scores:
 
 def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:
     data, name = asked.data, asked.split
+    if model.noise is not None and model.noise.hides:  # of the whole x it learned nothing
+        return hidden_scores(model, data.splits[name], data.train, name, asked.seed)
     scores = reconstruction_scores(model, data.splits[name], data.train, name)
     sharp = sharpness(model, data.splits[name], name, asked.seed)
     return scores if sharp is None else scores | {"sharpness": sharp}

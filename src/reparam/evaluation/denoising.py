@@ -9,8 +9,8 @@ import torch
 from reparam.data import Split
 from reparam.evaluation.hidden import ROWS_AT_ONCE, Hidden
 from reparam.evaluation.reconstruction import Errors, error_score
-from reparam.evaluation.rows import seeded_batches, seeded_slices
-from reparam.evaluation.scores import Score
+from reparam.evaluation.rows import seeded_batches, seeded_slices, subset
+from reparam.evaluation.scores import Score, Scores
 from reparam.inspection import Noise
 from reparam.model import Codec
 from reparam.space import trusted
@@ -105,6 +105,34 @@ def linear_repair(
             seen = noise.corrupt(split.x[part], level)
         errors.append(hidden.linear_errors(seen, split.x[part]))
     return error_score(errors, unit_of(noise, hidden), name, seed)
+
+
+def hidden_scores(
+    model: Codec, split: Split, train: Split, name: str = "test", seed: int = 0
+) -> Scores:
+    """How near a codec that learned to predict what is hidden comes to it, at the share it learned.
+
+    ``hidden_mse``, and beside it those of the training mean, ``hidden_mse_of_mean``, and of linear
+    regression from what is visible, ``hidden_mse_of_regression``, of fewer examples where x is
+    large and of none where it is larger.
+
+    Args:
+        model: whose noise hides.
+        split: its examples.
+        train: says what means and covariances are.
+        name: of the split.
+        seed: of what is hidden.
+    """
+    noise = model.noise
+    assert noise is not None and noise.hides
+    hidden = Hidden(model.space, train)
+    found = repair(model, noise, split, train, noise.level, name, seed, hidden)
+    scores = {"hidden_mse": found.repaired, "hidden_mse_of_mean": found.corrupted}
+    if not hidden.linear:
+        return scores
+    few, device = subset(split, hidden.examples(1), seed), model.anchor.device
+    linear = linear_repair(noise, few, hidden, noise.level, device, name, seed)
+    return scores | {"hidden_mse_of_regression": linear}
 
 
 def unit_of(noise: Noise, hidden: Hidden) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from statistics import mean, stdev
 from typing import Any
 
@@ -21,6 +21,7 @@ from reparam.evaluation.rows import subset
 from reparam.evaluation.vectors import Vectors
 from reparam.model import Encoder, Model, positive_count
 from reparam.progress import Watch, unwatched
+from reparam.supervised import Supervised
 
 LABELS: tuple[Count, ...] = (10, 100, 1000, "all")
 STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)  # C of logistic regression, the weaker the larger
@@ -72,6 +73,11 @@ class Probe:
         """The binomial standard error of one draw, over the test examples."""
         return math.sqrt(self.mean * (1 - self.mean) / self.n)
 
+    def first(self, draws: int) -> Probe:
+        """The same of the first draws alone."""
+        kept = (self.accuracies[:draws], self.strengths[:draws])
+        return replace(self, accuracies=kept[0], strengths=kept[1])
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"mean": self.mean, "spread": self.spread, "stderr": self.stderr}
 
@@ -103,7 +109,7 @@ class Probing:
 
 
 def probe(
-    model: Model | None,
+    model: Encoder | None,
     data: Data,
     labels: Sequence[Count] | None = None,
     seeds: int = 3,
@@ -136,32 +142,53 @@ def probe(
     >>> [probe.features for probe in found.probes]
     ['whole code', 'raw entries', 'majority class']
     """
+    features = raw_features(data)
     if model is not None:
         refuse_probe(model)
         refuse_unfit(model, data, "train", "valid", "test")
+        features = features_of(model) | features
     draws = labeled_draws(data, labels, seeds)
-    wanted = [(f, name) for name, f in _features(model, data).items()]
-    found: dict[tuple[Count, str], Probe] = {}
-    for done, (features, name) in enumerate(wanted):
-        measured = features(data.test)
-        for n, few in draws.items():
-            watch(f"{name}, {n} labels", done / len(wanted))
-            found[n, name] = _probe(features, name, n, few, measured, data.test)
-    probes = [found[n, name] for n in draws for _, name in wanted]
+    found = probes(features, data, draws, watch)
     about = (data.name, data.fingerprint(), len(data.train), tuple(range(seeds)))
-    return Probing(tuple(probes), *about)
+    return Probing(tuple(found), *about)
 
 
-def refuse_probe(model: Model) -> None:
-    """ValueError where a model has no codes of its own to be read."""
+def probes(
+    features: Mapping[str, Features],
+    data: Data,
+    draws: Mapping[Count, Sequence[Data]],
+    watch: Watch = unwatched,
+) -> list[Probe]:
+    """Probes of several kinds of features, by number of labels.
+
+    Args:
+        features: by name.
+        data: whose test rows accuracies are of.
+        draws: of ``labeled_draws``.
+        watch: is told the share that is done.
+    """
+    found: dict[tuple[Count, str], Probe] = {}
+    for done, (name, of) in enumerate(features.items()):
+        measured = of(data.test)
+        for n, few in draws.items():
+            watch(f"{name}, {n} labels", done / len(features))
+            found[n, name] = _probe(of, name, n, few, measured, data.test)
+    return [found[n, name] for n in draws for name in features]
+
+
+def refuse_probe(model: Model) -> Encoder:
+    """The model; ValueError where it has no codes of its own to be read."""
     name = type(model).__name__
     if not isinstance(model, Encoder):
         raise ValueError(f"model: {name} has no codes; take one that has, as ae, vae or mae")
+    if isinstance(model, Supervised):
+        raise ValueError(f"model: {name} learned from labels; probe the encoder that it is made of")
     if model.conditional:
         raise ValueError(
             f"model: {name} is told its condition, which its codes may give away; take one that "
             "is not conditional, as ae, vae or mae"
         )
+    return model
 
 
 def labeled_draws(
@@ -190,11 +217,14 @@ def labeled_draws(
     }
 
 
-def _features(model: Model | None, data: Data) -> dict[str, Features]:
+def raw_features(data: Data) -> dict[str, Features]:
+    """The data themselves, and nothing of them, by name."""
     vectors = Vectors(data.space, data.train.x)
-    raw: dict[str, Features] = {RAW: lambda rows: vectors(rows.x), MAJORITY: _nothing}
-    if not isinstance(model, Encoder):
-        return raw
+    return {RAW: lambda rows: vectors(rows.x), MAJORITY: _nothing}
+
+
+def features_of(model: Encoder) -> dict[str, Features]:
+    """The pooled code, where there is one that is not the whole, and the whole code."""
 
     def of_code(pooled: bool) -> Features:
         def features(rows: Split) -> Tensor:
@@ -203,7 +233,7 @@ def _features(model: Model | None, data: Data) -> dict[str, Features]:
 
         return features
 
-    return ({POOLED: of_code(True)} if pools(model) else {}) | {WHOLE: of_code(False)} | raw
+    return ({POOLED: of_code(True)} if pools(model) else {}) | {WHOLE: of_code(False)}
 
 
 def _nothing(rows: Split) -> Tensor:

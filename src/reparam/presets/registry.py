@@ -127,10 +127,11 @@ NOT_YET = {
     ),
     "other adversarial models": (("stylegan", "bigan", "pix2pix", "cyclegan"), "gan and vae-gan"),
     "deep Boltzmann machines and belief networks": (("dbn", "dbm"), "rbm"),
-    "masked autoencoders and self-distillation": (
-        ("mae", "dino", "byol", "ijepa", "simclr"),
-        "denoising-ae with corruption=masking",
+    "contrastive encoders and other self-distilled ones": (
+        ("moco", "simclr", "byol", "ijepa", "dinov2"),
+        "dino",
     ),
+    "masked autoencoders of discrete codes": (("beit",), "simmim and mae"),
 }
 
 # Names of the field for what a preset of another name is.

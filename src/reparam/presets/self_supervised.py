@@ -1,4 +1,4 @@
-"""Presets that learn codes by prediction: of hidden parts of x."""
+"""Presets that learn codes by prediction: of hidden parts of x, or of another view of it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import Annotated
 from torch import nn
 
 from reparam.config import TrainConfig
-from reparam.limits import Count, Limited, ProperShare
+from reparam.limits import BelowOne, Count, Limited, Positive, ProperShare, Several, Share
 from reparam.model import Space
 from reparam.models.masked_patches import MaskedAutoencoder, MaskedEncoder, PatchError
+from reparam.models.self_distillation import SelfDistillation
 from reparam.nets.patches import Patches, parse_patch
-from reparam.nets.vision_transformer import MaskTokenEncoder, PatchDecoder, VisibleEncoder
+from reparam.nets.projection_head import ProjectionHead
+from reparam.nets.vision_transformer import (
+    MaskTokenEncoder,
+    PatchDecoder,
+    VisibleEncoder,
+    VisionTransformer,
+)
+from reparam.objectives.views import Views
 from reparam.presets.registry import PURE, Accepts, preset
 
 FAMILY = "Self-supervised encoders"
@@ -116,3 +124,38 @@ def simmim(
     encoder = MaskTokenEncoder(patches, options.width, options.layers, options.heads)
     head = nn.Linear(options.width, patches.entries)
     return options.build(space, patches, encoder, head, absolute=True)
+
+
+@preset(
+    "dino",
+    paper="Caron et al. 2021, Emerging properties in self-supervised vision transformers",
+    train=STEADY,
+    small={"width": 8, "layers": 1, "heads": 2, "prototypes": 16},
+    when="For codes in which examples of a kind are near each other, where no labels are known.",
+    objective="min −Σ_k P_t(u)_k ln P_s(v)_k, u and v two views of x",
+)
+def dino(
+    space: Annotated[Space, Accepts(PURE)],
+    options: TransformerOptions,
+    views: Views,
+    *,
+    prototypes: Several = 256,
+    student_temperature: Positive = 0.1,
+    teacher_temperature: Positive = 0.04,
+    momentum: BelowOne = 0.996,
+    center: Share = 0.9,
+) -> SelfDistillation:
+    """A transformer that agrees with its own average on two views of x, without labels or decoder.
+
+    Args:
+        prototypes: of the head, which outputs are distributions over.
+        student_temperature: of the student's outputs.
+        teacher_temperature: of the teacher's, whose outputs are sharper below the student's.
+        momentum: share of the teacher's weights that stays in a step.
+        center: share of the center of the teacher's outputs that stays in a step; 1: it stays at 0.
+    """
+    patches = options.cut(space)
+    tokens = VisionTransformer(patches, options.width, options.layers, options.heads)
+    head = ProjectionHead(options.width, 4 * options.width, options.width, prototypes)
+    temperatures = (student_temperature, teacher_temperature)
+    return SelfDistillation(space, patches, tokens, head, views, *temperatures, momentum, center)

@@ -15,6 +15,8 @@ from reparam.report.section import Card, Shown
 from reparam.report.sections.latent_map import drawn_map
 from reparam.report.selection import SMALL, examples, names
 from reparam.report.table import best_of
+from reparam.space import trusted
+from reparam.train.random import seeded
 
 PICTURES = 8
 
@@ -40,11 +42,13 @@ def _strips(shown: Shown) -> Iterator[Card]:
     found: list[tuple[int | None, str, str, Tensor]] = [
         (None, "Test images", "", queries.in_data_units(test.x[rows]))
     ]
-    codecs = {index: model for index, _, model in shown.of(Codec)}
+    codecs = {i: model for i, _, model in shown.of(Codec) if not queries.predicts_hidden(model)}
     chosen = _best(shown, list(codecs), "reconstruction_mse")
     if chosen is not None:
         x = queries.reconstruct(codecs[chosen], test, rows)
         found.append((chosen, entries[chosen].label, "restores them", x))
+    else:
+        found += _repaired(shown, rows)
     chosen = _best(shown, [index for index, *_ in shown.of(Generator)], "frechet_distance")
     if chosen is not None:
         drawn = shown.samples[chosen].draws
@@ -54,6 +58,21 @@ def _strips(shown: Shown) -> Iterator[Card]:
         alt = f"{label} {what or names(shown.data, rows)}"
         picture = grid(x, shown.brightness, PICTURES, alt, tile=SMALL)
         yield Card(index, label, [("", picture)], what)
+
+
+def _repaired(shown: Shown, rows: Tensor) -> list[tuple[int | None, str, str, Tensor]]:
+    """What is visible of images, and what the first codec makes of it that learned to."""
+    for index, label, model in shown.of(Codec):
+        noise = model.noise
+        if noise is None or not noise.hides:
+            continue
+        with seeded(shown.seed, model.anchor.device), trusted():
+            seen = noise.corrupt(shown.data.test.x[rows], noise.level)
+            x = model.reconstruct(seen, queries.condition(model, shown.data.test, rows))
+        repaired = queries.in_data_units(torch.where(seen.isnan(), x.to(seen), seen))
+        hidden = (None, "Test images", f"{noise.level:.0%} hidden", queries.in_data_units(seen))
+        return [hidden, (index, label, "repairs them", repaired)]
+    return []
 
 
 def _best(shown: Shown, models: Sequence[int], name: str) -> int | None:

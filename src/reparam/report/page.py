@@ -98,7 +98,7 @@ def write_page(
     with evaluating([entry.model for entry in entries]):
         content = _content(shown)
     title = title or f"{data.name}: {len(entries)} model{'s'[: len(entries) > 1]}"
-    text = _environment().get_template(TEMPLATE).render(title=title, notes=notes, **content)
+    text = environment().get_template(TEMPLATE).render(title=title, notes=notes, **content)
     write_text(Path(path), without_blank_lines(text))
     return Path(path)
 
@@ -133,7 +133,7 @@ def _content(shown: Shown) -> dict[str, Any]:
         "generators": [index for index, *_ in shown.of(Generator)],
         "seeds": summary.trained_seeds(entries),
         "kinds": {score.kind for score in scores},
-        "versions": _versions(),
+        "versions": versions(),
         "sections": list(_sections(shown)),
     }
 
@@ -152,7 +152,7 @@ def legend(data: Data) -> list[tuple[str, str, str]]:
     return list(zip(names, light, dark, strict=True))
 
 
-def _versions() -> str:
+def versions() -> str:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     python = platform.python_version()
     return f"{now} · reparam {__version__}, torch {torch.__version__}, Python {python}"
@@ -160,11 +160,11 @@ def _versions() -> str:
 
 @cache
 def _lead(text: str) -> Template:
-    return _environment().from_string(text)
+    return environment().from_string(text)
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Templates from this package; undefined names are errors, text is escaped.
 
     It is kept, as compiling them takes as long as several figures.

@@ -84,6 +84,11 @@ def reconstruct(model: Codec, split: Split, rows: Tensor) -> Tensor:
     return in_data_units(model.reconstruct(split.x[rows], condition(model, split, rows)))
 
 
+def predicts_hidden(model: Encoder) -> bool:
+    """Whether it learned to predict what is hidden, and of a whole x learned nothing."""
+    return model.noise is not None and model.noise.hides
+
+
 def outcome(model: LatentVariable, split: Split, rows: Tensor) -> Distribution:
     """p(x|z) at the codes of these rows."""
     c = condition(model, split, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from reparam.report import plots
 from reparam.report.colors import INK, model_color, model_dash
 
 Row = tuple[str, list[tuple[str, str]]]  # a label, and values with their standard errors, as text
+LINE = 44  # letters at most beside an axis
 DOTTED, DASHED = (0, (1, 2)), (0, (6, 3))
 
 
@@ -74,7 +76,7 @@ def error_plot(
                 trained = noises[index].level
                 axis.axvline(trained, color=model_color(index), lw=0.8, ls=(0, (4, 3)), alpha=0.7)
         axis.set_xlabel(f"{noise.name}: {noise.unit}")
-        axis.set_ylabel(f"squared error, {first[0].corrupted.unit}")
+        axis.set_ylabel(fill(f"squared error, {first[0].corrupted.unit}", LINE))
         axis.set_ylim(bottom=0)
         return plots.svg(figure, f"Squared error over the level of {noise.name}, by model")
 

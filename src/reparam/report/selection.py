@@ -12,12 +12,23 @@ from reparam.report import queries
 LARGE = 48  # pixels: images above are shown in smaller numbers
 SMALL = (40, 72)  # pixels: tiles where there are many
 
+COLORS = 3  # channels at most that are one picture
 SAMPLE_ROWS = 4  # of samples, in one picture
 
 
 def sample_columns(space: Space) -> int:
     """How many samples stand in one of the rows."""
     return 4 if max(space.shape[1:]) > LARGE else 5
+
+
+def frames(space: Space, bands: tuple[int, ...] | None) -> int:
+    """How many pictures an image is: of many channels, none of which was chosen, each is one.
+
+    >>> frames(Space((8, 16, 16), "real"), None), frames(Space((3, 16, 16), "real"), None)
+    (8, 1)
+    """
+    many = space.is_image and space.shape[0] > COLORS and bands is None
+    return space.shape[0] if many else 1
 
 
 def examples(split: Split, count: int, seed: int) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from reparam.report.section import Section
 from reparam.report.sections import (
+    alike,
+    attention_maps,
     bound_by_time,
     chains,
     class_boundaries,
@@ -84,6 +86,8 @@ SECTIONS: tuple[Section, ...] = (
     layers.SECTION,
     code_tiles.SECTION,
     code_reach.SECTION,
+    attention_maps.SECTION,
+    alike.SECTION,
     latent_map.SECTION,
     filters.SECTION,
     hidden_units.SECTION,

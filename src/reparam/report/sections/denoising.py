@@ -51,6 +51,7 @@ class NoiseCard:
     header: list[str]
     rows: list[Row]
     examples: int
+    shown: list[int]
 
 
 def build(shown: Shown) -> list[NoiseCard]:
@@ -78,13 +79,16 @@ def _card(shown: Shown, noises: dict[int, Noise]) -> NoiseCard:
             for level in sorted({*levels, *steps})
         ]
         for index, _, model in shown.of(Codec)
+        if not queries.predicts_hidden(model)
     }
     pictures = _pictures(shown, noises, levels) if images(shown) else []
     labels = [entry.label for entry in shown.entries]
     said = [(index, f"{labels[index]} (at {n.level:g})") for index, n in noises.items()]
     header, rows = error_rows(labels, measured, levels)
     plot = error_plot(noise, noises, measured)
-    return NoiseCard(noise.name, noise.unit, said, pictures, plot, header, rows, len(split))
+    return NoiseCard(
+        noise.name, noise.unit, said, pictures, plot, header, rows, len(split), [*measured]
+    )
 
 
 def _levels(noise: Noise, multiples: Sequence[float]) -> list[float]:

@@ -20,14 +20,13 @@ from reparam.report.pictures import Picture, grid
 from reparam.report.repairs import Row, error_plot, error_rows, text_of
 from reparam.report.section import Card, Section, Shown, images
 from reparam.report.sections.denoising import LevelCard
-from reparam.report.selection import LARGE, SMALL, examples, names
+from reparam.report.selection import LARGE, SMALL, examples, frames, names
 from reparam.space import trusted
 from reparam.train.random import seeded
 
 LEVELS = (0.6, 0.75, 0.85, 0.95)  # shares hidden in pictures, and in the table
 FURTHER = (0.2, 0.4)  # in the plot alone
 PICTURES, OF_LARGE, CLIPS = 8, 5, 3  # test examples in a row of a picture
-COLORS = 3  # channels at most that are one picture: of more, each is one
 Noises = Mapping[int, Noise]
 
 
@@ -49,6 +48,7 @@ class HiddenCard:
     examples: int
     linear: bool
     given_means: list[int]
+    shown: list[int]
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ def _card(shown: Shown, noises: Noises) -> HiddenCard:
         len(split),
         bool(linear),
         [i for i, (_, model) in codecs.items() if not model.takes_missing],
+        [*codecs],
     )
 
 
@@ -178,15 +179,9 @@ def _pictures(
 
 
 def _count(shown: Shown) -> int:
-    if frames(shown) > 1:
+    if frames(shown.data.space, shown.data.bands) > 1:
         return CLIPS
     return OF_LARGE if max(shown.data.space.shape[1:]) > LARGE else PICTURES
-
-
-def frames(shown: Shown) -> int:
-    """How many pictures an example is: of many channels, none of which was chosen, each is one."""
-    channels = shown.data.space.shape[0]
-    return channels if channels > COLORS and shown.data.bands is None else 1
 
 
 def _strip(
@@ -197,7 +192,7 @@ def _strip(
 
 def _grid(shown: Shown, x: Tensor, alt: str) -> Picture:
     """Examples side by side, or of clips the frames, one clip below the other."""
-    many = frames(shown)
+    many = frames(shown.data.space, shown.data.bands)
     if many == 1:
         return grid(x, shown.brightness, len(x), alt)
     return grid(x.flatten(0, 1)[:, None], shown.brightness, many, alt, tile=SMALL)

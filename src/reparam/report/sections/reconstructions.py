@@ -16,15 +16,22 @@ PICTURES = 12
 
 
 class Restored(NamedTuple):
-    """A strip of each codec, and what the laws are of which strips show the means."""
+    """A strip of each codec, what the laws are of which strips show the means, and who is left out.
+
+    ``of_hidden`` are the labels of those that learned to predict what is hidden alone.
+    """
 
     strips: list[Card]
     outcomes: list[Card]
+    of_hidden: list[str]
 
 
 def build(shown: Shown) -> Restored | None:
     """The same test images, as they are and as each codec restores them."""
-    return Restored(_strips(shown), outcomes.build(shown)) if any(shown.of(Codec)) else None
+    of_hidden = [label for _, label, model in shown.of(Codec) if queries.predicts_hidden(model)]
+    if len(of_hidden) == len(list(shown.of(Codec))):  # or there is none at all
+        return None
+    return Restored(_strips(shown), outcomes.build(shown), of_hidden)
 
 
 def _strips(shown: Shown) -> list[Card]:
@@ -35,6 +42,8 @@ def _strips(shown: Shown) -> list[Card]:
     first = grid(x, brightness, len(rows), what.capitalize())
     cards = [Card(None, "Originals", [("", first)], "test")]
     for index, label, model in shown.of(Codec):
+        if queries.predicts_hidden(model):
+            continue
         restored = queries.reconstruct(model, data.test, rows)
         mse = (unit_range(restored, data.space) - original).square().mean().item()
         picture = grid(restored, brightness, len(rows), f"{label}: reconstructions of {what}")
