@@ -62,6 +62,22 @@ def test_evaluate_says_how_many_labels_are_told(tuned, reparam):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
+        (["explore"], "Classifier makes no x that one could look at; explore a vae or mae"),
+        (["reconstruct", "-o", "a.png"], "Classifier has codes, but makes no x of them; use mae"),
+        (["sample", "-o", "a.png"], "Classifier does not generate; use a density or a VAE"),
+        (["anomaly", "-o", "a.png"], "by: Classifier has neither log p(x) nor reconstructions"),
+    ],
+)
+def test_what_a_classifier_cannot_do_is_said_in_a_line(words, why, tuned, reparam, monkeypatch):
+    monkeypatch.chdir(tuned.parent)
+    code, _, err = reparam(words[0], tuned / "labels=20_seed=0", *words[1:])
+    assert code == 2 and why in err, err
+    assert not (tuned.parent / "a.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
         (["made", "--labels", "20"], "made: expected a model with codes, got made, which has none"),
         (["ae", "--labels", "5"], "labels: expected at least 10, one for each class, got 5"),
         (["ae", "checkerboard"], "data: expected Space"),

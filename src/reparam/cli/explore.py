@@ -62,7 +62,12 @@ def explore(
 
 
 def _opened(run: Path, where: Where) -> OpenRun:
+    from reparam.model import Codec, Generator
+
     opened = where.open(run)
+    if not isinstance(opened.model, Codec | Generator):
+        name = type(opened.model).__name__
+        raise ValueError(f"{run}: {name} makes no x that one could look at; explore a vae or mae")
     if opened.model.space.given is not None:
         raise ValueError(
             f"{run}: was trained on what is left of x, which no code is decoded without; use: "
