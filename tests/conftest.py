@@ -84,7 +84,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
 # Losses of the same code by other functions, which have tests of their own.
 AS_ANOTHER = (
     *(("gan", loss) for loss in ("saturating", "hinge")),
-    *(("classifier", same) for same in ("pooled", "whole", "last")),  # of codes without places
+    *(("classifier", same) for same in ("pooled", "last")),  # of codes without places
 )
 # Choices of what z is, and of how noise is added and undone, do not depend on what
 # x is: they are tested on one kind.

@@ -197,6 +197,23 @@ SCORES: dict[str, Measure] = {
     ),
     **HIDDEN,
     **RESTORATION,
+    "accuracy": Measure(
+        "Accuracy",
+        "Classification",
+        "Share of unseen examples whose label is the class that the model finds most probable.",
+        "higher",
+        "accuracy",
+        headline="accuracy",
+        claim="tells the most labels",
+        form="share",
+    ),
+    "label_cross_entropy": Measure(
+        "Cross-entropy of labels",
+        "Classification",
+        "−log p(y|x) of the labels of unseen examples: ln K where nothing is known of K equally "
+        "frequent classes. It is no likelihood of x.",
+        "lower",
+    ),
     "linear_probe_accuracy": Measure(
         "Linear probe",
         "Representation",

@@ -18,7 +18,15 @@ from reparam.models.rbm import RBM
 from reparam.nets.causal_conv import CausalConv
 from reparam.nets.masked import NADE, MaskedLinear
 from reparam.train import fit
-from reparam.train.optimizers import SMALL, make_optimizer, mend
+from reparam.train.optimizers import (
+    SMALL,
+    make_optimizer,
+    mend,
+    moments,
+    restore_moments,
+    set_learning_rate,
+    trainable,
+)
 
 MAPS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, CausalConv, MaskedLinear, NADE, RBM)
 
@@ -167,3 +175,58 @@ def test_mending_touches_what_is_not_finite_only():
     assert means["step"] == 5
     bare: Any = torch.tensor([math.inf, 2.0])
     assert mend(bare, None, {}) and bare.tolist() == [0.0, 2.0]
+
+
+# ----------------------------------------------------------------------- rates of single modules
+
+
+def rated(weight_decay: float) -> tuple[tuple[nn.Linear, ...], torch.optim.Optimizer, TrainConfig]:
+    layers = tuple(nn.Linear(3, 3) for _ in range(3))
+    config = TrainConfig(lr=0.1, weight_decay=weight_decay)
+    return (
+        layers,
+        make_optimizer(Player("p", layers, lr=2.0, rates=(0.0, 0.25, 1.0)), config),
+        config,
+    )
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_each_module_moves_by_its_own_multiple_of_the_rate(weight_decay):
+    """Adam's first step is its rate times the sign of the gradient; decay shrinks by the rate."""
+    layers, optimizer, _ = rated(weight_decay)
+    before = [layer.weight.detach().clone() for layer in layers]
+    for factor in (0.5, 1.0):  # as a schedule sets it
+        set_learning_rate(optimizer, 0.2 * factor)
+        assert sorted({g["lr"] for g in optimizer.param_groups}) == [
+            0.0,
+            0.05 * factor,
+            0.2 * factor,
+        ]
+    sum((layer.weight.sum() + layer.bias.sum()) for layer in layers).backward()
+    optimizer.step()
+    for layer, weight, rate in zip(layers, before, (0.0, 0.05, 0.2), strict=True):
+        wanted = weight * (1 - rate * weight_decay) - rate
+        torch.testing.assert_close(layer.weight.detach(), wanted)
+    assert torch.equal(layers[0].weight, before[0]), "a rate of 0 leaves weights bit for bit"
+
+
+def test_moments_come_back_to_their_weights_whatever_the_groups():
+    layers, optimizer, config = rated(0.1)
+    weights = trainable(layers)
+    sum((k + 1) * p.square().sum() for k, p in enumerate(weights)).backward()
+    optimizer.step()
+    kept = {i: {n: v.clone() for n, v in s.items()} for i, s in moments(optimizer, weights).items()}
+    other = make_optimizer(Player("p", layers, lr=2.0, rates=(0.0, 0.25, 1.0)), config)
+    restore_moments(other, weights, kept)
+    again = moments(other, weights)
+    assert all(torch.equal(v, again[i][n]) for i, slots in kept.items() for n, v in slots.items())
+    set_learning_rate(other, 1.0)
+    assert {g["lr"] for g in other.param_groups} == {0.0, 0.25, 1.0}
+
+
+def test_a_parameter_of_two_modules_moves_at_the_rate_of_the_first():
+    first, second = nn.Linear(2, 2), nn.Linear(2, 2)
+    second.weight = first.weight
+    player = Player("p", (first, second), rates=(0.5, 1.0))
+    groups = make_optimizer(player, TrainConfig(lr=1.0)).param_groups
+    assert [(g["lr"], len(g["params"])) for g in groups] == [(0.5, 2), (1.0, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -9,7 +10,7 @@ from cyclopts import Parameter
 from reparam.cli.examples import Count, Input, Label, Out, Part, examples_of
 from reparam.cli.options import Force, Seed
 from reparam.cli.runs import HERE, OpenRun, Run, Where
-from reparam.cli.tables import score_table, show, told
+from reparam.cli.tables import score_table, show, show_notes, told
 from reparam.wording import counted
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from reparam.cli.outputs import Result
     from reparam.data import DataRecord, Split
+    from reparam.inspection import Classifies
     from reparam.model import Density
 
 IN_A_ROW = 16  # examples of a class in a picture
@@ -37,11 +39,14 @@ def classify(
     force: Force = False,
     where: Where = HERE,
 ) -> None:
-    """Classify examples by log p(x|y) + log p(y); a row, or a folder, of images for each class."""
+    """Classify examples by a classifier, or by log p(x|y) + log p(y) of a density of each class.
+
+    What is written is log p(y|x), or a row, or a folder, of images for each class.
+    """
     from reparam.cli.outputs import Target, emit
     from reparam.evaluation.scores import share_score
 
-    opened = where.open(run)
+    opened = where.open(_tuned(run))
     record, model = opened.record, _classifier(opened)
     target = Target.of(out, force, record, examples)
     rows = examples_of(examples, opened, label, n, part=split)
@@ -57,29 +62,45 @@ def classify(
         show(score_table({"accuracy": share_score(found == rows.labels, name)}))
 
 
-def _classifier(run: OpenRun) -> Density:
+def _tuned(run: Path) -> Path:
+    """The run itself, or that of the most labels and the first seed in a folder of fine-tunings."""
+    from reparam.use.finetuning_runs import read_tuned
+
+    found = read_tuned(run)
+    if not found:
+        return run
+    show_notes([f"{found[0].labels} labels, seed {found[0].seed}: {found[0].folder}."])
+    return run / found[0].folder
+
+
+def _classifier(run: OpenRun) -> Classifies | Density:
+    from reparam.inspection import Classifies
     from reparam.model import Density
 
     model = run.model
+    if isinstance(model, Classifies):
+        return model
     if not isinstance(model, Density) or model.class_frequencies is None:
         name = type(model).__name__
         raise ValueError(
             f"{run.path}: {name} is no density that is conditional on labels; use one such as "
-            "cvae, or one of each class (per_class=true)"
+            "cvae, or one of each class (per_class=true), or fine-tune an encoder"
         )
     return model
 
 
-def _log_posteriors(model: Density, split: Split, samples: int, seed: int) -> Tensor:
+def _log_posteriors(model: Classifies | Density, split: Split, samples: int, seed: int) -> Tensor:
     """log p(y|x) of every row, in batches that news of progress can follow."""
     import torch
 
     from reparam.evaluation.rows import seeded_slices
+    from reparam.model import Model
     from reparam.progress import bar
     from reparam.use.editing import classify as by_density
 
     parts: list[Tensor] = []
-    slices = seeded_slices(len(split), ROWS_AT_ONCE, seed, model.anchor.device)
+    device = model.anchor.device if isinstance(model, Model) else torch.device("cpu")
+    slices = seeded_slices(len(split), ROWS_AT_ONCE, seed, device)
     with bar("classifying") as watch:
         for part, own_noise in slices:
             watch("examples", part.start / len(split))

@@ -21,6 +21,7 @@ from reparam.cli import (
     disentangle,
     edit,
     explore,
+    finetune,
     look,
     paths,
     probe,
@@ -81,6 +82,7 @@ GROUPS = {
         disentangle.disentangle,
         probe.probe,
         transfer.transfer,
+        finetune.finetune,
         tree.taxonomy,
     ),
     "Use a run": (

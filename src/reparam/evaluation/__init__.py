@@ -8,6 +8,7 @@ from typing import Any
 
 from reparam.data import Data, as_data, refuse_other_classes, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
+from reparam.evaluation.classification import classification_scores
 from reparam.evaluation.code_use import code_use
 from reparam.evaluation.denoising import hidden_scores
 from reparam.evaluation.diagnosis import information_scores, layer_scores
@@ -38,7 +39,7 @@ from reparam.evaluation.samples import (
     too_few,
 )
 from reparam.evaluation.scores import Score, Scores, ScoreTable, finite
-from reparam.inspection import OfData
+from reparam.inspection import Classifies, OfData
 from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model, positive_count
 from reparam.progress import Watch, unwatched
 from reparam.train import History
@@ -156,7 +157,9 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         yield _Part("reconstructions", 2 * n, lambda _: _reconstruction_scores(model, asked))
     if isinstance(model, Encoder) and has_indices(model):
         yield _Part("code use", n, lambda _: code_use(model, asked.data.splits[name], name))
-    if isinstance(model, Encoder) and not model.conditional:
+    if isinstance(model, Classifies) and asked.data.splits[name].labels is not None:
+        yield _Part("classes", n, lambda _: _class_scores(model, asked))
+    elif isinstance(model, Encoder) and not model.conditional:
         yield _Part("codes", n + len(asked.data.train), lambda _: _probe_scores(model, asked))
         if asked.data.splits[asked.split].factors is not None:
             yield _Part("factors", 2 * n, lambda _: _factor_scores(model, asked))
@@ -217,6 +220,10 @@ def _reconstruction_scores(model: Codec, asked: _Asked) -> Scores:
     scores = reconstruction_scores(model, data.splits[name], data.train, name)
     sharp = sharpness(model, data.splits[name], name, asked.seed)
     return scores if sharp is None else scores | {"sharpness": sharp}
+
+
+def _class_scores(model: Model, asked: _Asked) -> Scores:
+    return classification_scores(model, asked.data.splits[asked.split], asked.split)
 
 
 def _probe_scores(model: Encoder, asked: _Asked) -> Scores:

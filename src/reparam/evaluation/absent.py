@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from reparam.measures import SCORES, measure
 from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model
+from reparam.supervised import Supervised
 from reparam.train.collapse import has_indices
 
 TOLD = "Not measured: codes of a conditional model already contain the condition"
@@ -17,11 +18,13 @@ BITS = "Mixed data have densities and probabilities side by side: bits of no one
 NOT_GIVEN = "Defined for models that are given what is left of x, by the option given"
 COLORS = "Defined for images of red, green and blue"
 NO_INDICES = "Defined for codes that are indices"
+LOGITS = "Not measured of logits, which are codes that tell labels: see the accuracy"
 REASONS = (TOLD, WITHHELD)
 # What a model must be for the scores of a group.
 _ROLE_OF: dict[str, type[Model]] = {
     "Density": Density,
     "Latents": LatentVariable,
+    "Classification": Supervised,
     "Index codes": Encoder,
     "Reconstruction": Codec,
     "Representation": Encoder,
@@ -51,6 +54,8 @@ def why_absent(model: Model, name: str) -> str:
             "Measured of data with known factors, by codes that are real, of at most 100 entries "
             "and not told c"
         )
+    if about.group == "Representation" and isinstance(model, Supervised):
+        return LOGITS
     if about.told and model.conditional:
         return TOLD
     if name in ("mutual_information", "aggregate_kl"):
@@ -85,6 +90,8 @@ def _lacks(model: Model, role: type) -> str:
         return f"{'A plain autoencoder' if plain else 'This model'} has no likelihood"
     if role is LatentVariable:
         return "Defined for models with q(z|x) and p(z) only"
+    if role is Supervised:
+        return "This model learns no labels; the linear probe reads them from its codes"
     if role is Codec:
         lacks = "decoder" if isinstance(model, Encoder) else "codes"
         return f"This model has no {lacks}, so it reconstructs nothing"

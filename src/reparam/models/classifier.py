@@ -29,7 +29,8 @@ from reparam.nets import norm
 from reparam.supervised import Supervised
 
 Tune = Literal["linear", "all"]
-Features = Literal["auto", "pooled", "whole"]
+Features = Literal["whole", "pooled"]
+ALONE = 10.0  # times the learning rate, of a head whose features stay: its loss is convex
 CONSTANT = 1e-5  # of its mean: a feature that deviates by less is rounding, and keeps its unit
 
 
@@ -49,8 +50,8 @@ class Classifier(Encoder, Supervised):
             of the vectors that they are embedded as, since they have no gradients.
         classes: of the labels; None: as many as the encoder's space has.
         tune: what is trained.
-        features: what of a real code (C, H, W) is seen: its mean over places (``Encoder.pooled``),
-            all of it, or, ``auto``, the mean where it has as many entries as there are classes.
+        features: what of a real code (C, H, W) is seen: the whole of it, or, ``pooled``, its mean
+            over places (``Encoder.pooled``).
         layer_decay: rate of each layer, as a share of that of the next one.
         keeps: the weights of which validation is the best, or the last where nothing is chosen.
         trained: whether the encoder brings what it learned; else its stages without gradients, as
@@ -84,7 +85,7 @@ class Classifier(Encoder, Supervised):
         encoder: Encoder,
         classes: Count | None = None,
         tune: Tune = "all",
-        features: Features = "auto",
+        features: Features = "whole",
         layer_decay: Share = 0.75,
         keeps: Keeps = "best",
         trained: bool = False,
@@ -99,9 +100,7 @@ class Classifier(Encoder, Supervised):
                 "got all; take tune=linear, or an encoder with real codes"
             )
         self.features = features
-        if features == "auto":
-            self.features = "pooled" if self._width("pooled") >= classes else "whole"
-        width = self._width(self.features)
+        width = self._width()
         self.scale = FeatureScale(width)
         self.head = nn.utils.skip_init(nn.Linear, width, classes)  # which would draw numbers
         nn.init.zeros_(self.head.weight)
@@ -135,7 +134,7 @@ class Classifier(Encoder, Supervised):
 
     def _descent(self) -> Descend:
         if self.frozen:
-            head = Player("head", (self.head,))
+            head = Player("head", (self.head,), lr=ALONE)
             return Descend("linear probe", (head,), code=self._features_once)
         modules = self.stack()
         above = range(len(modules) - 1, -1, -1)  # layers between each of them and the logits
@@ -185,20 +184,20 @@ class Classifier(Encoder, Supervised):
 
     def _features(self, x: Tensor) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            return self._seen(self.encoder.encode(x), self.features)
+            return self._seen(self.encoder.encode(x))
 
-    def _seen(self, code: Tensor, features: Features) -> Tensor:
+    def _seen(self, code: Tensor) -> Tensor:
         """What the head sees of codes, (B, F)."""
-        pools = features == "pooled" and self.encoder.code_space.kind == "real"
+        pools = self.features == "pooled" and self.encoder.code_space.kind == "real"
         return self.encoder.pooled(code) if pools else self.encoder.embed(code)
 
     def _features_once(self, x: Tensor) -> Tensor:
         return self._features(self.prepare(x)[0])
 
-    def _width(self, features: Features) -> int:
+    def _width(self) -> int:
         code = torch.zeros(1, *self.encoder.code_space.shape).to(self.encoder.anchor)
         with torch.no_grad():
-            return self._seen(code, features).shape[1]
+            return self._seen(code).shape[1]
 
     def _target(self, target: Tensor | None, rows: int) -> Tensor:
         if target is None:

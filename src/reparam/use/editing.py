@@ -12,7 +12,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.batching import in_batches, rows_at_once
 from reparam.distributions.densities import StandardNormalDensity
-from reparam.inspection import FromPrior
+from reparam.inspection import Classifies, FromPrior
 from reparam.model import (
     Coded,
     Decoder,
@@ -240,16 +240,21 @@ def traverse_plane(
 
 @torch.no_grad()
 def classify(
-    model: Density, x: Tensor, *, samples: int = 100, generator: torch.Generator | None = None
+    model: Density | Classifies,
+    x: Tensor,
+    *,
+    samples: int = 100,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """log p(y|x) of every class y by Bayes' rule: log p(x|y) + log p(y), normalized over y.
+    """log p(y|x) of every class y, by a classifier, or of densities by Bayes' rule.
 
-    p(y) are the frequencies of the classes in training. It is exact where log p(x|y) is; where that
-    is a lower bound, as of a VAE, it is an estimate that more ``samples`` improve. The class of x
-    is its ``argmax(1)``.
+    That is log p(x|y) + log p(y), normalized over y, with p(y) the frequencies of the classes in
+    training. It is exact where log p(x|y) is; where that is a lower bound, as of a VAE, it is an
+    estimate that more ``samples`` improve. The class of x is its ``argmax(1)``.
 
     Args:
-        model: a density that is conditional on labels, or one of each class (``PerClass``).
+        model: a classifier, a density that is conditional on labels, or one of each class
+            (``PerClass``).
         x: (B, *shape), in data units.
         samples: importance samples per example and class, for latent-variable models.
         generator: of these samples.
@@ -258,7 +263,7 @@ def classify(
         (B, classes), in nats; every row of its exponential sums to 1.
 
     Raises:
-        ValueError: the model is not conditional on labels, or no class makes a row possible.
+        ValueError: the model tells no classes, or no class makes a row possible.
 
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
@@ -267,11 +272,13 @@ def classify(
     >>> rp.classify(model, data.test.x[:5], samples=10).shape
     torch.Size([5, 10])
     """
+    if isinstance(model, Classifies):
+        return model.log_class_probs(x)
     frequencies = model.class_frequencies if isinstance(model, Density) else None
-    if frequencies is None:
+    if frequencies is None or not isinstance(model, Density):
         raise ValueError(
-            "model: expected a density that is conditional on labels, such as cvae, or one of each "
-            f"class, as with per_class=true, got {type(model).__name__}"
+            "model: expected a classifier, a density that is conditional on labels, such as cvae, "
+            f"or one of each class, as with per_class=true, got {type(model).__name__}"
         )
     joint = []
     for label in range(len(frequencies)):

@@ -16,9 +16,8 @@ from reparam.presets.registry import PRESETS
 from reparam.train import fit
 from reparam.train.loop import News
 
-STEPS = 1000  # at least, and more where that is fewer than so many epochs
+STEPS = 500  # at least, and more where that is fewer than so many epochs
 EPOCHS = 5
-FEWEST_OF_A_CLASS = 2  # labels, one to learn from and one to choose by
 
 
 def finetune(
@@ -27,7 +26,7 @@ def finetune(
     config: TrainConfig | None = None,
     *,
     tune: Tune = "all",
-    features: Features = "auto",
+    features: Features = "whole",
     layer_decay: float = 0.75,
     keeps: Keeps | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -41,7 +40,7 @@ def finetune(
     Args:
         model: a trained encoder, which stays as it is.
         data: of the encoder's space, with labels.
-        config: how; None: as ``classifier`` is trained, for 1000 steps or 5 epochs, whichever are
+        config: how; None: as ``classifier`` is trained, for 500 steps or 5 epochs, whichever are
             more.
         tune: ``"linear"`` trains the classifier alone, ``"all"`` the encoder too.
         features: what it sees of a grid of codes (``Classifier``).
@@ -65,14 +64,27 @@ def finetune(
     encoder = refuse_unfit_encoder(model)
     data = as_data(data, encoder.space)
     refuse_unfit_data(encoder, data)
-    if keeps is None:
-        keeps = "best" if chooses(data) else "last"
-    given = (data.space.classes, tune, features, layer_decay, keeps)
-    found = Classifier(copy.deepcopy(encoder), *given, trained=True)
-    found.recipe = _recipe(encoder, tune, features, layer_decay, keeps)
+    found = make_classifier(encoder, data, tune, features, layer_decay, keeps)
     if config is None:
         config = training_of(data, fields)
     fit(found, data, config, out=out, force=force, watch=watch, progress=progress, **fields)
+    return found
+
+
+def make_classifier(
+    encoder: Encoder,
+    data: Data,
+    tune: Tune = "all",
+    features: Features = "whole",
+    layer_decay: float = 0.75,
+    keeps: Keeps | None = None,
+) -> Classifier:
+    """A classifier of data on a copy of an encoder, before it is trained; see ``finetune``."""
+    if keeps is None:
+        keeps = "best" if data.holds_out else "last"
+    how = (tune, features, layer_decay, keeps)
+    found = Classifier(copy.deepcopy(encoder), data.space.classes, *how, trained=True)
+    found.recipe = _recipe(encoder, *how)
     return found
 
 
@@ -94,11 +106,6 @@ def refuse_unfit_data(encoder: Encoder, data: Data) -> None:
             f"{data.name}: expected data with class labels, got none; name their column, or use "
             "class folders"
         )
-
-
-def chooses(data: Data) -> bool:
-    """Whether the validation split has labels that training does not see."""
-    return data.holds_out
 
 
 def training_of(data: Data, fields: dict[str, Any]) -> TrainConfig:
