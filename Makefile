@@ -12,7 +12,7 @@ test: .venv/ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2  # or every process compiles the sources again
 
 format: .venv/ready-test
 	$(BIN)/ruff check --fix .

@@ -11,6 +11,7 @@ On vectors every choice that is a preset's own is a case, and so are ``VARIANTS`
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import sys
@@ -27,6 +28,7 @@ import torch
 from browsers import chromium
 from torch import Tensor
 from torch.nn import Module
+from torch.nn.utils import parametrize
 
 from reparam.cli.main import main
 from reparam.distributions.likelihood_names import LIKELIHOODS
@@ -177,8 +179,8 @@ def unsolved_model(name: str, space: Space, **changes: Any) -> Model:
     """A preset with few parameters, as it is built."""
     preset, everywhere = PRESETS[name], TINY | {"network": NETWORK_OF.get(space.shape, "auto")}
     shared = {k: v for k, v in everywhere.items() if k in preset.parameters}
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
+    with torch.random.fork_rng(devices=()):
+        seed(1)
         return preset(space, **shared | dict(preset.small) | changes)
 
 
@@ -276,6 +278,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "labeled: only presets that need labels")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Nobody looks for cycles among the objects that tests are made of: nearly all of them stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" not in metafunc.fixturenames:
         return
@@ -299,6 +313,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("case", cases, ids=str)
 
 
+Graph = tuple[type, bool]
+
+
+def graph_of(part: Module) -> Graph:
+    """Its class, and whether weights are computed: then each layer has a class of its own."""
+    return parametrize.type_before_parametrizations(part), parametrize.is_parametrized(part)
+
+
 def graphs(
     cases: list[Case],
     parts: Callable[[Model], Iterable[Module]] = Module.modules,
@@ -310,12 +332,12 @@ def graphs(
     ones have as well is left to them. A new preset may take over a graph of another's, but no
     class is then left out.
     """
-    own, seen, covered = list(branches), set[type](), set[type]()
-    firsts: list[tuple[Case, set[type]]] = []
+    own, seen, covered = list(branches), set[Graph](), set[Graph]()
+    firsts: list[tuple[Case, set[Graph]]] = []
     chosen: list[Case] = []
     for case in sorted(cases, key=lambda case: (case.space.kind == "mixed", case.space.dimension)):
         model = unsolved_model(case.name, case.space, **case.changes)
-        classes, branch = {type(part) for part in parts(model)}, (case.name, case.changes)
+        classes, branch = {graph_of(part) for part in parts(model)}, (case.name, case.changes)
         if branch in own:
             own.remove(branch)
             chosen.append(case)
@@ -325,7 +347,7 @@ def graphs(
         seen |= classes
     while firsts:
         case, classes = firsts.pop(0)
-        later = set[type]().union(*(others for _, others in firsts))
+        later = set[Graph]().union(*(others for _, others in firsts))
         if not classes <= covered | later:
             chosen.append(case)
             covered |= classes
@@ -353,11 +375,16 @@ def met(case: Case) -> bool:
     return case.space.kind == accepted[(zlib.crc32(case.name.encode()) + image) % len(accepted)]
 
 
+def seed(value: int) -> None:
+    """As ``torch.manual_seed`` of the CPU; for devices that sleep it notes the stack, in 1 ms."""
+    torch.default_generator.manual_seed(value)
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> Iterator[None]:
     """The default generator is the same at the start of every test, and put back afterwards."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with torch.random.fork_rng(devices=()):
+        seed(0)
         yield
 
 

@@ -7,13 +7,15 @@ would do but wait for is counted: reading a value, and copies between the device
 
 from __future__ import annotations
 
+import linecache
+import sys
 import traceback
 from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 
 DEVICE = torch.device("meta")  # the only one besides the CPU that every build of torch has
@@ -56,33 +58,60 @@ class There(Tensor):
 def run(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) -> Any:
     """An operation on the values; ``waits`` counts what an accelerator would be waited for."""
     name = func.name()
-    tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+    tensors = list(tensors_of((args, kwargs)))
     there = any(isinstance(t, There) for t in tensors)
     plain = [t for t in tensors if not isinstance(t, There)]
     if any(t.device == DEVICE for t in plain):
         raise RuntimeError(f"{name}: a tensor of the device without values, made from numbers")
+    onto = kwargs.get("device")
+    if not there and onto is None:
+        return func(*args, **kwargs)
     mixed = there and any(t.ndim for t in plain)  # a number may lie anywhere
     if mixed and name not in COPIES | INDEXING:
         raise RuntimeError(f"{name}: expected tensors of one device")
-    onto = kwargs.get("device")
     inside = there if onto is None else torch.device(onto) == DEVICE
     read = name in READ or (name in INDEXING and any(t.dtype == torch.bool for t in tensors[1:]))
     if mixed or (there and read) or (name == "aten::_to_copy" and inside != there):
         waits[f"{name} in {place()}"] += 1
-    if onto is not None:
-        kwargs = kwargs | {"device": torch.device("cpu")}
-    values = pytree.tree_map_only(There, lambda t: t.here, (args, kwargs))
-    found = func(*values[0], **values[1])
+    here = kwargs if onto is None else kwargs | {"device": torch.device("cpu")}
+    found = func(*changed(args, value), **changed(here, value))
     if not inside:
         return found
-    found = pytree.tree_map_only(Tensor, There, found)
-    return return_and_correct_aliasing(func, args, kwargs, found) if there else found
+    found = changed(found, There)
+    return return_and_correct_aliasing(func, args, here, found) if there else found
+
+
+def tensors_of(tree: Any) -> Iterator[Tensor]:
+    """Those among the arguments of an operation, which are in lists at most."""
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, list | tuple | dict):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from tensors_of(part)
+
+
+def changed(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Arguments or results with other tensors; PyTorch's own, of any tree, takes far longer."""
+    if isinstance(tree, Tensor):
+        return change(tree)
+    if isinstance(tree, list | tuple):
+        return type(tree)([changed(part, change) for part in tree])
+    if isinstance(tree, dict):
+        return {key: changed(part, change) for key, part in tree.items()}
+    return tree
+
+
+def value(tensor: Tensor) -> Tensor:
+    return tensor.here if isinstance(tensor, There) else tensor
 
 
 def place() -> str:
     """The line of the library that is being executed."""
-    lines = [f for f in traceback.extract_stack() if "/reparam/" in f.filename]
-    return f"{lines[-1].filename}:{lines[-1].lineno} {lines[-1].line}" if lines else "a test"
+    for frame, line in traceback.walk_stack(sys._getframe()):  # the innermost first
+        name = frame.f_code.co_filename
+        if "/reparam/" in name:
+            return f"{name}:{line} {linecache.getline(name, line).strip()}"
+    return "a test"
 
 
 class Elsewhere(TorchDispatchMode):

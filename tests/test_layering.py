@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections import defaultdict
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
@@ -98,7 +99,12 @@ def module_name(path: Path) -> str:
 
 
 FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """When a test asks for them: every worker collects."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 
 def imported(name: str, tree: ast.Module) -> set[str]:
@@ -125,27 +131,29 @@ def part(name: str) -> str:
     return (name.split(".") + [""])[1]
 
 
-IMPORTS = {name: imported(name, tree) for name, tree in TREES.items() if name != PACKAGE}
+@cache
+def imports() -> dict[str, set[str]]:
+    return {name: imported(name, tree) for name, tree in trees().items() if name != PACKAGE}
 
 
 def test_this_test_sees_the_imports():
     """Against a walk that finds nothing: imports that are known to be there."""
-    assert "reparam.numerics" in IMPORTS["reparam.model"]
-    assert "reparam.nets" in IMPORTS["reparam.presets.vaes"]
-    assert "reparam.models.vae" in IMPORTS["reparam.presets.vaes"]
+    assert "reparam.numerics" in imports()["reparam.model"]
+    assert "reparam.nets" in imports()["reparam.presets.vaes"]
+    assert "reparam.models.vae" in imports()["reparam.presets.vaes"]
     assert len(FILES) > 20
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n != PACKAGE])
 def test_imports_point_downwards(name):
     assert part(name) in ROW_OF, f"{part(name)} has no place in the house: see ROWS"
-    for other in IMPORTS[name] - {PACKAGE}:  # the package itself holds __version__ and lazy names
+    for other in imports()[name] - {PACKAGE}:  # itself it holds __version__ and lazy names
         assert other in FILES, f"{name} imports {other}, which is no module"
         assert ROW_OF[part(other)] <= ROW_OF[part(name)], f"{name} imports {other} from above"
 
 
 def test_the_lazy_package_is_imported_for_its_version_only():
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module == PACKAGE and not node.level:
                 names = {a.name for a in node.names if f"{PACKAGE}.{a.name}" not in FILES}
@@ -155,7 +163,7 @@ def test_the_lazy_package_is_imported_for_its_version_only():
 
 
 def test_imports_make_no_circle():
-    graph = {name: others & IMPORTS.keys() for name, others in IMPORTS.items()}
+    graph = {name: others & imports().keys() for name, others in imports().items()}
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
@@ -165,7 +173,7 @@ def test_imports_make_no_circle():
 def test_parts_of_a_row_make_no_circle():
     """Beside each other is allowed one way only: folders, not just files, have an order."""
     graph: dict[str, set[str]] = {}
-    for name, others in IMPORTS.items():
+    for name, others in imports().items():
         graph.setdefault(part(name), set()).update(
             part(o) for o in others if o != PACKAGE and part(o) != part(name)
         )
@@ -186,7 +194,7 @@ def calls(tree: ast.Module) -> list[tuple[str, ast.Call]]:
 
 @pytest.mark.parametrize("name", FILES)
 def test_no_pickles_and_no_printing(name):
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(trees()[name]):
         if isinstance(node, ast.Import):
             roots = {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -195,7 +203,7 @@ def test_no_pickles_and_no_printing(name):
             continue
         forbidden = roots & {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
         assert not forbidden, f"{name} imports {forbidden}"
-    for called, node in calls(TREES[name]):
+    for called, node in calls(trees()[name]):
         where = f"{name}:{node.lineno}"
         assert called != "print", f"{where} prints"
         assert called not in ("torch.load", "torch.save"), f"{where} is a pickle"
@@ -210,14 +218,14 @@ def test_no_pickles_and_no_printing(name):
 def test_files_say_what_they_are_and_stay_short(name):
     text = FILES[name].read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LONGEST_FILE
-    assert not text.strip() or ast.get_docstring(TREES[name]), f"{name}: no first line"
+    assert not text.strip() or ast.get_docstring(trees()[name]), f"{name}: no first line"
 
 
 def exported(name: str) -> set[str]:
     """What a package offers by name: of the package itself the public names."""
     if name == PACKAGE:
         return set(reparam.__all__)
-    nodes = (n for n in TREES[name].body if isinstance(n, ast.ImportFrom | ast.FunctionDef))
+    nodes = (n for n in trees()[name].body if isinstance(n, ast.ImportFrom | ast.FunctionDef))
     return {
         found
         for n in nodes
@@ -231,7 +239,7 @@ def exported(name: str) -> set[str]:
 def test_no_module_bears_the_name_of_a_function_beside_it(name):
     """Importing ``package.name`` sets ``package.name`` to the module, in place of the function."""
     modules = {n.rpartition(".")[2] for n in FILES if n.rpartition(".")[0] == name}
-    taken = {n for n in exported(name) & modules if f"{name}.{n}" not in IMPORTS.get(name, ())}
+    taken = {n for n in exported(name) & modules if f"{name}.{n}" not in imports().get(name, ())}
     assert not taken, f"{name}: {taken} would be modules as soon as anything imports them"
 
 
@@ -256,7 +264,7 @@ def test_no_two_modules_share_a_name_without_a_reason():
 def classes_from(name: str, rows: tuple[str, ...]) -> dict[str, type]:
     """The classes that a module imports from these parts of the house, anywhere in it."""
     found = {}
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(trees()[name]):
         if isinstance(node, ast.ImportFrom) and part(node.module or "") in rows:
             for alias in node.names:
                 value = getattr(import_module(node.module), alias.name)
@@ -277,7 +285,7 @@ def test_what_is_general_names_no_concrete_network_or_distribution():
 @pytest.mark.parametrize("name", [n for n in FILES if part(n) == "distributions"])
 def test_distributions_hold_no_networks_of_their_own(name):
     """They are given networks, by their base classes, and make parameters at most."""
-    for called, node in calls(TREES[name]):
+    for called, node in calls(trees()[name]):
         made = called.removeprefix("nn.") if called.startswith("nn.") else ""
         assert made in ("", "Parameter"), f"{name}:{node.lineno} makes nn.{made}"
     concrete = {n for n, c in classes_from(name, ("nets",)).items() if not inspect.isabstract(c)}

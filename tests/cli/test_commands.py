@@ -288,19 +288,6 @@ def test_compare_leaves_report_scores_and_runs(reparam, tmp_path):
     assert code == 2 and "not empty" in err
 
 
-def test_compare_in_processes_gives_the_same_scores(reparam, tmp_path):
-    scores = []
-    for jobs in (1, 2):
-        out = tmp_path / f"jobs{jobs}"
-        words = ["--model", "ae hidden=8", "--model", "pca", "--epochs", 2, "--jobs", jobs]
-        code, _, err = reparam("compare", "digits", *words, "--samples", 2, "-o", out)
-        assert code == 0, err
-        models = json.loads((out / "scores.json").read_text())["models"]
-        scores.append({k: v["reconstruction_mse"]["value"] for k, v in models.items()})
-    # Another number of threads sums in another order: float32 rounding, grown over 18 steps.
-    assert scores[0] == pytest.approx(scores[1], rel=1e-3)
-
-
 def test_brackets_in_the_name_of_a_run_are_no_markup(reparam, tmp_path):
     """The run is named as it is, and what comes next can be copied."""
     run = tmp_path / "r[b]"

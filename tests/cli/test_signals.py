@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,18 +62,37 @@ def fit(tmp_path):
     return ["fit", "vae", tmp_path / "x.npy", "latent_dim=2", "hidden=4", "-o", run]
 
 
-@pytest.mark.parametrize(
-    ("at", "sent", "code"),
-    [
-        (("reparam.bijections.elementwise", "Standardize", "_solve", 1), signal.SIGTERM, 143),
-        (("reparam.train.loop", "", "validate", 2), signal.SIGINT, 130),
-        (("reparam.checkpoint", "", "save_file", 3), signal.SIGTERM, 143),
-    ],
-    ids=["solve", "validation", "save"],
-)
-def test_training_is_saved_and_goes_on(reparam, tmp_path, fit, at, sent, code):
-    ended, err = signalled(tmp_path, at, sent, *fit, "--epochs", 10)
-    run = tmp_path / "my run"
+@pytest.fixture
+def interrupted(reparam, monkeypatch):
+    """As ``signalled`` in this process, which sends the signal to itself."""
+
+    def run(at: At, sent: int, *words: object) -> tuple[int, str]:
+        module, owner, name, nth = at
+        place: Any = importlib.import_module(module)
+        place = getattr(place, owner) if owner else place
+        real, calls = getattr(place, name), []
+
+        def raising(*arguments: Any, **options: Any) -> Any:
+            calls.append(1)
+            if len(calls) == nth:
+                signal.raise_signal(sent)
+            return real(*arguments, **options)
+
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker ignores it
+        try:
+            with monkeypatch.context() as patch:
+                patch.setattr(place, name, raising)
+                code, _, err = reparam(*words)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert len(calls) >= nth
+        return code, err
+
+    return run
+
+
+def continues(reparam, run: Path, ended: int, code: int, err: str) -> None:
+    """A run that was interrupted says so, left nothing half written, and goes on."""
     assert ended == code, err
     said = f"interrupted; what was trained is saved; continue with: reparam resume '{run}'"
     assert err.strip().splitlines()[-1] == said
@@ -81,19 +102,40 @@ def test_training_is_saved_and_goes_on(reparam, tmp_path, fit, at, sent, code):
     assert ended == 0 and "all epochs" in out, err
 
 
-def test_measuring_ends_at_once(reparam, tmp_path, fit):
+def test_a_process_that_is_ended_saves_its_training(reparam, tmp_path, fit):
+    """With a real signal from outside; what ends where is tested without processes below."""
+    at = ("reparam.checkpoint", "", "save_file", 3)
+    ended, err = signalled(tmp_path, at, signal.SIGTERM, *fit, "--epochs", 10)
+    continues(reparam, tmp_path / "my run", ended, 143, err)
+
+
+@pytest.mark.parametrize(
+    ("at", "sent", "code"),
+    [
+        (("reparam.bijections.elementwise", "Standardize", "_solve", 1), signal.SIGTERM, 143),
+        (("reparam.train.loop", "", "validate", 2), signal.SIGINT, 130),
+        (("reparam.checkpoint", "", "save_file", 3), signal.SIGTERM, 143),
+    ],
+    ids=["solve", "validation", "save"],
+)
+def test_training_is_saved_and_goes_on(reparam, interrupted, tmp_path, fit, at, sent, code):
+    ended, err = interrupted(at, sent, *fit, "--epochs", 10)
+    continues(reparam, tmp_path / "my run", ended, code, err)
+
+
+def test_measuring_ends_at_once(reparam, interrupted, tmp_path, fit):
     assert reparam(*fit, "--epochs", 1)[0] == 0
     at = ("reparam.evaluation", "", "evaluate", 1)
-    ended, err = signalled(tmp_path, at, signal.SIGINT, "evaluate", tmp_path / "my run")
+    ended, err = interrupted(at, signal.SIGINT, "evaluate", tmp_path / "my run")
     assert (ended, err.strip().splitlines()[-1]) == (130, "interrupted")
 
 
-def test_a_comparison_says_how_it_goes_on(reparam, tmp_path, fit, monkeypatch):
+def test_a_comparison_says_how_it_goes_on(reparam, interrupted, tmp_path, fit, monkeypatch):
     monkeypatch.setattr("reparam.comparison.write_page", lambda *_, **__: None)
     words = ["compare", fit[2], "--model", "pca latent_dim=2", "--model", "ae hidden=4"]
     words += ["--epochs", 2, "--samples", 2, "-o", tmp_path / "c"]
     at = ("reparam.comparison", "", "evaluate", 2)
-    ended, err = signalled(tmp_path, at, signal.SIGTERM, *words)
+    ended, err = interrupted(at, signal.SIGTERM, *words)
     said = "interrupted; what was trained is saved; the same command without --force continues"
     assert (ended, err.strip().splitlines()[-1]) == (143, said)
     assert (tmp_path / "c" / "pca_latent_dim=2" / "scores.json").exists()
@@ -101,10 +143,10 @@ def test_a_comparison_says_how_it_goes_on(reparam, tmp_path, fit, monkeypatch):
     assert ended == 0 and "taken over" in out and "pca_latent_dim=2" in "".join(out.split()), err
 
 
-def test_a_draw_of_a_diffusion_ends_between_its_steps(reparam, tmp_path, fit):
+def test_a_draw_of_a_diffusion_ends_between_its_steps(reparam, interrupted, tmp_path, fit):
     run, out = fit[-1], tmp_path / "x.npz"
     words = ["fit", "ddpm", fit[2], "times=9", "hidden=8,8", "blocks=1", "-o", run, "--epochs", 1]
     assert reparam(*words)[0] == 0
     at = ("reparam.diffusion.samplers", "", "ancestral", 3)
-    ended, err = signalled(tmp_path, at, signal.SIGINT, "sample", run, "-o", out)
+    ended, err = interrupted(at, signal.SIGINT, "sample", run, "-o", out)
     assert ended == 130 and err.strip() == "interrupted" and not out.exists()

@@ -63,31 +63,6 @@ def test_without_the_extra_one_line_names_it(runs, reparam, monkeypatch):
     assert code == 2 and "pip install 'reparam[explore]'" in err and err.count("\n") == 1
 
 
-def test_it_serves_at_a_free_port_and_ctrl_c_ends_it(runs):
-    command = [sys.executable, "-m", "reparam", "explore", str(runs / "vae"), "--no-browser"]
-    process = subprocess.Popen(
-        [*command, "--token", "sesame"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
-    )
-    watchdog = threading.Timer(120, process.kill)
-    watchdog.start()
-    try:
-        said = process.stdout.readline()
-        address = said.split()[0]
-        assert address.startswith("http://127.0.0.1:") and address.endswith("/?token=sesame")
-        page = urllib.request.urlopen(address).read().decode()  # noqa: S310
-        assert "<title>vae: digits</title>" in page
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0 and err == "" and "no longer served" in out
-    finally:
-        watchdog.cancel()
-        process.kill()
-
-
 WAITING = """
 import pathlib, sys, time
 for _ in range(1200):
@@ -96,27 +71,31 @@ for _ in range(1200):
 """
 
 
-def test_a_browser_that_runs_until_it_is_closed_gets_the_page(runs, tmp_path):
+def test_it_serves_a_browser_that_runs_until_it_is_closed_and_ctrl_c_ends_it(runs, tmp_path):
+    """At a free port, before the browser has ended."""
     script, closed = tmp_path / "browser.py", tmp_path / "closed"
     script.write_text(WAITING)
+    browser = f"{sys.executable} {script} {closed} %s"
     process = subprocess.Popen(
-        [sys.executable, "-m", "reparam", "explore", str(runs / "vae")],
+        [sys.executable, "-m", "reparam", "explore", str(runs / "vae"), "--token", "sesame"],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        env=os.environ
-        | {
-            "COLUMNS": "200",
-            "PYTHONUNBUFFERED": "1",
-            "BROWSER": f"{sys.executable} {script} {closed} %s",
-        },
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200", "BROWSER": browser},
     )
+    watchdog = threading.Timer(120, process.kill)
+    watchdog.start()
     try:
-        address = process.stdout.readline().split()[0]
-        with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310
-            assert answer.status == 200
+        said = process.stdout.readline()
+        address = said.split()[0]
+        assert address.startswith("http://127.0.0.1:") and address.endswith("/?token=sesame")
+        page = urllib.request.urlopen(address, timeout=30).read().decode()  # noqa: S310
+        assert "<title>vae: digits</title>" in page
         closed.touch()
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0 and err == "" and "no longer served" in out
     finally:
         closed.touch()
+        watchdog.cancel()
         process.kill()

@@ -16,7 +16,9 @@ from reparam.nets.vision_transformer import MaskTokenEncoder, PatchDecoder, Visi
 from reparam.presets.registry import PURE, Accepts, preset
 
 FAMILY = "Self-supervised encoders"
-STEADY = TrainConfig(lr=1e-3, betas=(0.9, 0.95), warmup=200, schedule="cosine", weight_decay=0.05)
+# Of masked autoencoders on MNIST for four epochs: at 0.001 the error of what is hidden ended 15 %
+# higher.
+STEADY = TrainConfig(lr=3e-3, betas=(0.9, 0.95), warmup=200, schedule="cosine", weight_decay=0.05)
 
 
 @dataclass(frozen=True)
