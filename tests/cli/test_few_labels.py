@@ -70,3 +70,33 @@ def test_numbers_of_labels():
     assert parse_labels("10, 100,all") == (10, 100, "all")
     with pytest.raises(ValueError, match="labels: expected numbers or all"):
         parse_labels("10,")
+
+
+def test_a_transfer_prints_a_table_and_goes_on(reparam, tmp_path):
+    out = tmp_path / "transfer"
+    words = ("transfer", "digits", "--model", "pca", "--labels", "10", "--seeds", 2, "-o", out)
+    code, text, error = reparam(*words)
+    said = " ".join(text.split())
+    assert code == 0 and "raw pixels raw entries" in said, error
+    first = {path: path.stat().st_mtime_ns for path in (out / "points").glob("*.json")}
+    assert len(first) == 2 and (out / "report.html").is_file()
+    code, again, _ = reparam(*words)
+    assert code == 0 and again == text
+    assert {path: path.stat().st_mtime_ns for path in first} == first
+    content = json.loads((out / "transfer.json").read_text())
+    pca = content["models"]["pca"]["accuracies"][0]
+    assert f"{100 * pca['mean']:.1f} ± {100 * pca['spread']:.1f}" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "nothing"], "nothing"),
+        (["--model", "made"], "has no codes; take one that has"),
+        (["--labels", "5"], "labels: expected at least 10"),
+    ],
+)
+def test_transfers_that_cannot_be(words, message, reparam, tmp_path):
+    words = words if "--model" in words else [*words, "--model", "pca"]
+    code, _, error = reparam("transfer", "digits", *words, "-o", tmp_path / "t")
+    assert code == 2 and message in " ".join(error.split()) and not (tmp_path / "t").exists()
