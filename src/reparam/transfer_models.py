@@ -29,7 +29,7 @@ from reparam.report.label_curves import TUNED, Learned
 from reparam.train import fit
 from reparam.train.random import alone
 from reparam.transfer_points import Point, Points
-from reparam.use.finetuning import chooses, finetune, training_of
+from reparam.use.finetuning import finetune, training_of
 
 SCRATCH, POINTS = "scratch", "points"
 # Of scratch: no layer is more general than another where none has learned anything.
@@ -199,7 +199,7 @@ def _tune(task: Task, model: Encoder, n: Count, draws: Sequence[Data], points: P
 
 def _from_scratch(task: Task, few: Data, config: TrainConfig) -> Classifier:
     assert task.learner.encoder is not None
-    keeps = "best" if chooses(few) else "last"
+    keeps = "best" if few.holds_out else "last"
     text = spelled_encoder(task.learner.untrained(few))
     given = {"encoder": text, "layer_decay": NO_DECAY, "keeps": keeps}
     found = build("classifier", few.space, seed=config.seed, **given)
