@@ -10,7 +10,7 @@ import pytest
 
 import reparam as rp
 from reparam import comparison, comparison_families
-from reparam.comparison import _limits
+from reparam.comparison import limits_for
 from reparam.comparison_families import chosen_models, family_models, refused_families
 from reparam.comparison_runs import Candidate
 from reparam.comparison_tree import taxonomy
@@ -143,10 +143,12 @@ def test_models_that_are_asked_for_are_added():
 
 def test_families_train_for_the_same_seconds():
     """Patience would end some of them earlier."""
-    assert _limits({}, families=True) == {"budget": comparison.BY_DEFAULT["budget"]}
-    assert _limits({}, families=False) == comparison.BY_DEFAULT
-    assert _limits({"budget": 3.0}, families=True) == {} == _limits({"epochs": 1}, families=True)
-    assert "budget" in _limits({"patience": 3}, families=True)
+    assert limits_for({}, families=True) == {"budget": comparison.BY_DEFAULT["budget"]}
+    assert limits_for({}, families=False) == comparison.BY_DEFAULT
+    assert (
+        limits_for({"budget": 3.0}, families=True) == {} == limits_for({"epochs": 1}, families=True)
+    )
+    assert "budget" in limits_for({"patience": 3}, families=True)
 
 
 # ----------------------------------------------------------------------------------- a comparison
