@@ -38,7 +38,8 @@ PLACES = {
     OF["markov chain"]: "rbm ebm",
     OF["flow solver"]: "score-sde",
     IMPLICIT: "gan aae ae-gmm latent-diffusion regression",
-    None: "ae linear-ae denoising-ae sparse-ae k-sparse-ae contractive-ae mae simmim dino classifier",
+    None: "ae linear-ae denoising-ae sparse-ae k-sparse-ae contractive-ae mae simmim dino "
+    "classifier",
 }
 LEVELS = Space((1, 8, 8), "levels", levels=17)
 BINARY, TABLE = Space((1, 8, 8), "binary"), Space((5,), "real")
