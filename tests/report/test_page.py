@@ -82,7 +82,13 @@ def test_every_number_is_explained_without_a_pointer(html):
 def test_first_come_the_scores_that_everyone_looks_for(digits, tmp_path):
     """Five columns; the others are folded, by group, with the models that have them."""
     looked_for = {name: Score(1.5, "nats", 359, "test", 0.1) for name in HEADLINES}
-    for name in ("conditional_log_likelihood", "regret", "restoration_mean_mse", "hidden_mse"):
+    for name in (
+        "conditional_log_likelihood",
+        "regret",
+        "restoration_mean_mse",
+        "hidden_mse",
+        "accuracy",
+    ):
         del looked_for[name]
     further = {"psnr": Score(20.0, "dB", 359, "test", 0.1), "rate": Score(2.0, "nats", 9, "test")}
     both = looked_for | further
