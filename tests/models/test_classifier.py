@@ -144,6 +144,18 @@ def test_a_decay_of_0_is_the_linear_probe_and_leaves_the_encoder_bit_for_bit(nam
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
+def test_logits_have_gradients_in_x_whatever_is_trained():
+    found, x = [], rows(5)[0].float()
+    for tune in ("all", "linear"):
+        model = Classifier(encoder(), tune=tune).eval()
+        nn.init.eye_(model.head.weight)
+        asked = x.clone().requires_grad_()
+        model.encode(asked).square().sum().backward()
+        found.append(asked.grad)
+    assert torch.equal(*found) and found[0].any()
+    assert not Classifier(encoder(), tune="linear")._features(x).requires_grad
+
+
 def test_what_an_encoder_moved_without_gradients_is_trained_too():
     frozen = encoder().requires_grad_(False)
     before = state(frozen.encoder)
