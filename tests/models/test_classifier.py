@@ -103,6 +103,21 @@ def test_features_are_standardized_in_one_pass_and_constants_keep_their_unit():
     torch.testing.assert_close(scale.mean, x.mean(0))
     wanted = torch.cat([x[:, :4].std(0, unbiased=False), torch.ones(1)])
     torch.testing.assert_close(scale.deviation, wanted)
+    found = scale(x)
+    torch.testing.assert_close(found.mean(0), torch.zeros(5), rtol=0, atol=1e-5)
+    deviations = torch.tensor([1.0, 1, 1, 1, 0])
+    torch.testing.assert_close(found.std(0, unbiased=False), deviations, rtol=0, atol=1e-5)
+
+
+def test_features_are_scaled_as_they_are_in_use():
+    """With the running statistics of batch normalization, not those of a batch, in which mode."""
+    x, labels = rows(30)
+    vae = encoder("vae", latent_dim=3, hidden=(5,), batch_norm=True)
+    model = solved(Classifier(vae, trained=True).double().train(), x, labels)
+    assert model.training and model.encoder.training
+    with torch.no_grad():
+        features = model.eval()._features(x)
+    torch.testing.assert_close(model.scale.mean, features.mean(0))
 
 
 def test_labels_are_targets_and_never_conditions():

@@ -107,6 +107,21 @@ def test_rows_that_hide_as_many_patches_pass_a_shorter_way():
 
 
 @BOTH
+def test_the_loss_sees_nothing_of_a_patch_with_a_missing_entry(name, monkeypatch):
+    model, x = small(name), random_x()
+    masks = torch.zeros(6, 16, dtype=torch.bool)
+    masks[:, -model.hidden_places :] = True  # the first patch is visible otherwise
+    each_mask(monkeypatch, masks)
+    seen: list[Tensor] = []
+    model.decoder.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    x[:, 0, 0, 0] = torch.nan
+    other = x.clone()
+    other[:, 0, 1, 1] = 16 - x[:, 0, 1, 1]
+    first, second = (model.loss(one).terms["masked_error"] for one in (x, other))
+    assert torch.equal(*seen) and not torch.equal(first, second)  # what is known of it is a target
+
+
+@BOTH
 def test_tokens_of_hidden_patches_learn(name):
     model = small(name)
     model.loss(random_x()).objective.backward()
