@@ -199,6 +199,14 @@ def test_statistics_of_batch_normalization_move_with_the_encoder_alone():
         assert of_encoder and same(of_encoder, state(vae)) != moved
 
 
+def test_features_that_stay_are_the_same_in_training():
+    x, found = rows(12)[0].float(), []
+    for mode in (True, False):
+        vae = encoder("vae", latent_dim=3, hidden=(5,), batch_norm=True)
+        found.append(Classifier(vae, tune="linear").train(mode)._features(x))
+    assert torch.equal(*found)
+
+
 @pytest.mark.filterwarnings("ignore:most of .* codes are idle")
 def test_codes_that_are_indices_are_probed_by_their_vectors():
     vq = encoder("vq-vae", codes=8, code_dim=2, tokens=2, hidden=(4,))
