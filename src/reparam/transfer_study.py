@@ -100,7 +100,7 @@ def transfer(
         labels: how many, ``"all"`` among them perhaps; None: of 10, 100 and 1000 those there are,
             and all.
         seeds: draws of labels, and seeds of fine-tuning.
-        tuning_epochs: of fine-tuning; None: 1000 steps or 5 epochs, whichever are more.
+        tuning_epochs: of fine-tuning; None: at least 500 steps and 5 epochs.
         jobs: how many models at a time, each in a process of its own.
         force: start afresh.
         watch: is told what is being done and the share of all that is done.

@@ -119,6 +119,12 @@ def test_numbers_that_cannot_be(n, message):
         of_counts(*COUNTS).with_labels(n)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, "a"])
+def test_seeds_that_cannot_be(seed):
+    with pytest.raises(ValueError, match="^labels_seed: expected a whole number"):
+        of_counts(*COUNTS).with_labels(20, seed)
+
+
 def test_data_that_have_not_so_many():
     with pytest.raises(ValueError, match="8 of 3 classes are 2 .*only 1 of class '2'"):
         of_counts(9, 9, 1).with_labels(8)

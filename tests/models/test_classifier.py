@@ -103,6 +103,21 @@ def test_features_are_standardized_in_one_pass_and_constants_keep_their_unit():
     torch.testing.assert_close(scale.mean, x.mean(0))
     wanted = torch.cat([x[:, :4].std(0, unbiased=False), torch.ones(1)])
     torch.testing.assert_close(scale.deviation, wanted)
+    found = scale(x)
+    torch.testing.assert_close(found.mean(0), torch.zeros(5), rtol=0, atol=1e-5)
+    deviations = torch.tensor([1.0, 1, 1, 1, 0])
+    torch.testing.assert_close(found.std(0, unbiased=False), deviations, rtol=0, atol=1e-5)
+
+
+def test_features_are_scaled_as_they_are_in_use():
+    """With the running statistics of batch normalization, not those of a batch, in which mode."""
+    x, labels = rows(30)
+    vae = encoder("vae", latent_dim=3, hidden=(5,), batch_norm=True)
+    model = solved(Classifier(vae, trained=True).double().train(), x, labels)
+    assert model.training and model.encoder.training
+    with torch.no_grad():
+        features = model.eval()._features(x)
+    torch.testing.assert_close(model.scale.mean, features.mean(0))
 
 
 def test_labels_are_targets_and_never_conditions():
@@ -144,6 +159,18 @@ def test_a_decay_of_0_is_the_linear_probe_and_leaves_the_encoder_bit_for_bit(nam
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
+def test_logits_have_gradients_in_x_whatever_is_trained():
+    found, x = [], rows(5)[0].float()
+    for tune in ("all", "linear"):
+        model = Classifier(encoder(), tune=tune).eval()
+        nn.init.eye_(model.head.weight)
+        asked = x.clone().requires_grad_()
+        model.encode(asked).square().sum().backward()
+        found.append(asked.grad)
+    assert torch.equal(*found) and found[0].any()
+    assert not Classifier(encoder(), tune="linear")._features(x).requires_grad
+
+
 def test_what_an_encoder_moved_without_gradients_is_trained_too():
     frozen = encoder().requires_grad_(False)
     before = state(frozen.encoder)
@@ -170,6 +197,14 @@ def test_statistics_of_batch_normalization_move_with_the_encoder_alone():
         rp.fit(Classifier(vae, tune=tune), clouds(), epochs=1, **CONSTANT)
         of_encoder = {n: v for n, v in before.items() if "encoder" in n or "posterior" in n}
         assert of_encoder and same(of_encoder, state(vae)) != moved
+
+
+def test_features_that_stay_are_the_same_in_training():
+    x, found = rows(12)[0].float(), []
+    for mode in (True, False):
+        vae = encoder("vae", latent_dim=3, hidden=(5,), batch_norm=True)
+        found.append(Classifier(vae, tune="linear").train(mode)._features(x))
+    assert torch.equal(*found)
 
 
 @pytest.mark.filterwarnings("ignore:most of .* codes are idle")

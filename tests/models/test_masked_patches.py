@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ def each_mask(patch: pytest.MonkeyPatch, masks: Tensor) -> None:
 
 
 @BOTH
-def test_hidden_entries_are_not_seen(name, monkeypatch):
+def test_hidden_entries_are_not_seen(name):
     model, x = small(name), random_x()
     hidden = torch.rand(6, 16, generator=torch.Generator().manual_seed(1)) < 0.5
     other = model.patches.inverse(torch.where(hidden[..., None], 16.0 - model.patches(x), 0.0))
@@ -64,7 +65,12 @@ def test_hidden_entries_are_not_seen(name, monkeypatch):
     assert not torch.equal(changed, x)
     assert torch.equal(model.predicted_patches(x, hidden), model.predicted_patches(changed, hidden))
     missing = torch.where(where, torch.nan, x)
-    assert torch.equal(model.reconstruct(missing), model.reconstruct(missing.clone()))
+    first = torch.tensor([True, False, False, False])  # one entry of each hidden patch is enough
+    holes = model.patches.inverse(hidden[..., None] & first)
+    for there in (x, changed):
+        partly = torch.where(holes, torch.nan, there)
+        assert torch.equal(model.reconstruct(partly), model.reconstruct(missing))
+        assert torch.equal(model.attention(partly), model.attention(missing))
     wanted = model.patches.inverse(model.predicted_patches(x, hidden)) * 16
     torch.testing.assert_close(model.reconstruct(missing), wanted, rtol=1e-12, atol=1e-12)
 
@@ -90,17 +96,29 @@ def test_the_loss_sees_no_hidden_entry_and_no_visible_target(name, monkeypatch):
     assert not torch.equal(model.loss(torch.where(hidden, 16 - x, x)).objective, first.mean())
 
 
-@BOTH
-def test_rows_that_hide_as_many_patches_pass_a_shorter_way(name):
+def test_rows_that_hide_as_many_patches_pass_a_shorter_way():
     """The same tokens as where the blocks see all places and attention leaves hidden ones out."""
-    model, x = small(name), random_x()
-    hidden = torch.zeros(6, 16, dtype=torch.bool)
-    hidden[torch.arange(6)[:, None], torch.stack([torch.randperm(16)[:12] for _ in range(6)])] = (
-        True
-    )
+    model, x, generator = small("mae"), random_x(), torch.Generator().manual_seed(2)
+    order = torch.rand(6, 16, generator=generator).argsort(1)
+    hidden = order < 12
     patches = model.patches(x / 16)
     short, long = (model.encoder(patches, hidden, visible) for visible in (4, None))
     torch.testing.assert_close(short, long, rtol=1e-12, atol=1e-12)
+
+
+@BOTH
+def test_the_loss_sees_nothing_of_a_patch_with_a_missing_entry(name, monkeypatch):
+    model, x = small(name), random_x()
+    masks = torch.zeros(6, 16, dtype=torch.bool)
+    masks[:, -model.hidden_places :] = True  # the first patch is visible otherwise
+    each_mask(monkeypatch, masks)
+    seen: list[Tensor] = []
+    model.decoder.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    x[:, 0, 0, 0] = torch.nan
+    other = x.clone()
+    other[:, 0, 1, 1] = 16 - x[:, 0, 1, 1]
+    first, second = (model.loss(one).terms["masked_error"] for one in (x, other))
+    assert torch.equal(*seen) and not torch.equal(first, second)  # what is known of it is a target
 
 
 @BOTH
@@ -143,6 +161,15 @@ def test_the_number_hidden_is_rounded(ratio, places, hidden):
 def test_ratios_that_hide_all_or_none_are_refused(ratio, places, said):
     with pytest.raises(ValueError, match=rf"^ratio: .*{said}"):
         hidden_places(ratio, places)
+
+
+@pytest.mark.parametrize("places", [2, 5, 10, 16, 50, 500])
+def test_the_ratios_that_a_refusal_names_are_taken(places):
+    with pytest.raises(ValueError, match="take one") as refused:
+        hidden_places(1e-6, places)
+    least, most = re.findall(r"between (\S+) and (\S+)$", str(refused.value))[0]
+    for ratio in (float(least), float(most)):
+        assert 1 <= hidden_places(ratio, places) < places
 
 
 def test_every_patch_is_hidden_as_often_as_any_other():
@@ -198,6 +225,33 @@ def test_padding_and_constants_never_count(error, wanted):
     model = rp.MaskedAutoencoder(space, patches, Outputs(), Padded(patches), 4, 0.5, error)
     loss = model.double().loss(torch.ones(3, 1, 5, 5))  # of 0.5 in network units
     assert torch.equal(loss.terms["masked_error"], torch.full((3,), wanted).double())
+
+
+class Constants(nn.Module):
+    """In place of a decoder: what is right of entries that vary, and far off of constants."""
+
+    def __init__(self, right: Tensor, off: Tensor) -> None:
+        super().__init__()
+        self.predicted = right + 1e6 * off + 1
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.predicted
+
+
+def test_constants_never_count_and_are_never_hidden():
+    space, x = rp.Space((1, 4, 4), "real"), torch.randn(7, 1, 4, 4, dtype=torch.float64)
+    x[:, 0, :2] = torch.arange(4.0).double()  # the first two patches have nothing else
+    x[:, 0, 3, 3] = 9
+    patches = Patches(space.shape, (1, 2, 2))
+    model = rp.MaskedAutoencoder(space, patches, Outputs(), nn.Identity(), 4, 0.75).double()
+    for stage in model.stages[:-1]:
+        stage.solve(model, [Batch(x)])
+    same = patches((x == x[:1]).all(0, keepdim=True).double())
+    assert same.sum() == 9
+    model.decoder = Constants(patches(model.standardize.scaled(x)), same)
+    error = model.loss(x).terms["masked_error"]  # three of four patches: one varies at least
+    torch.testing.assert_close(error, torch.ones(7).double())
+    assert not (model.hide(x, 0.75).isnan() & (x == x[:1]).all(0)).any()
 
 
 def test_a_constant_image_is_predicted_exactly_at_the_optimum():

@@ -119,6 +119,21 @@ def test_the_loss_is_the_cross_entropy_of_each_view_given_the_other():
     assert (loss.terms["distillation"] >= loss.terms["output_entropy"] - 1e-12).all()
 
 
+def test_constants_stay_constant_in_every_view():
+    """What moves, brightens or is noise in a view is no news of a pixel that never varies."""
+    model = small(rp.Space((1, 8, 8), "real"), views={"noise": 0.5})
+    x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[:, :, :3] = 7.0
+    for stage in model.stages[:-1]:
+        stage.solve(model, [Batch(x)])
+    given: list[Tensor] = []
+    model.student.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    model.loss(x)
+    views = model.patches.inverse(given[0])
+    assert len(views) == 10 and not views[:, :, :3].any()
+    assert views[:, :, 3:].all()
+
+
 def test_of_uniform_outputs_the_loss_is_ln_k():
     model, x = small(), random_x()
     with torch.no_grad():

@@ -8,8 +8,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from reparam.nets.attention import Attention
+from reparam.nets.attention import Attention, AttentionBlock
 from reparam.nets.patches import Patches, parse_patch, put, taken
+from reparam.nets.vision_transformer import (
+    MaskTokenEncoder,
+    PatchDecoder,
+    PlaceEmbedding,
+    VisibleEncoder,
+    VisionTransformer,
+)
 
 
 def random(*shape: int) -> torch.Tensor:
@@ -92,3 +99,60 @@ def test_attention_is_that_of_torch(causal):
     )
     torch.testing.assert_close(ours(h), wanted.transpose(0, 1))
     torch.testing.assert_close(ours.weights(h), weights)
+
+
+def test_a_block_is_that_of_torch():
+    """With the normalization before each part."""
+    ours, h = AttentionBlock(6, Attention(6, 3)).double(), random(2, 4, 6)
+    theirs = torch.nn.TransformerEncoderLayer(
+        6, 3, 24, 0.0, F.gelu, batch_first=True, norm_first=True, dtype=torch.float64
+    )
+    with torch.no_grad():
+        for place, p in enumerate(ours.norms.parameters()):
+            p += 0.1 * (place + 1)
+    parts = (
+        (theirs.self_attn.in_proj_weight, ours.attention.project.weight),
+        (theirs.self_attn.in_proj_bias, ours.attention.project.bias),
+        (theirs.self_attn.out_proj.weight, ours.attention.out.weight),
+        (theirs.self_attn.out_proj.bias, ours.attention.out.bias),
+    )
+    layers = (theirs.norm1, ours.norms[0]), (theirs.norm2, ours.norms[1])
+    layers += (theirs.linear1, ours.mlp[0]), (theirs.linear2, ours.mlp[2])
+    with torch.no_grad():
+        for other, mine in parts:
+            other.copy_(mine)
+    for other, mine in layers:
+        other.load_state_dict(mine.state_dict())
+    torch.testing.assert_close(ours(h), theirs(h))
+
+
+def test_a_place_is_that_of_its_frame_row_and_column():
+    grid = (2, 3, 4)
+    embedding = PlaceEmbedding(grid, 5).double()
+    frames, rows, columns = embedding.axes
+    for n, (f, r, c) in enumerate(itertools.product(*map(range, grid))):
+        torch.testing.assert_close(embedding()[n], frames[f] + rows[r] + columns[c])
+
+
+@pytest.mark.parametrize("kind", [VisionTransformer, VisibleEncoder, MaskTokenEncoder])
+def test_tokens_know_their_places(kind):
+    """Of the same patch everywhere, and of hidden ones, all tokens that are computed differ."""
+    torch.manual_seed(0)
+    encoder = kind(Patches((1, 6, 4), (1, 2, 2)), 8, 1, 2).double()
+    same = random(1, 1, 4).expand(1, 6, 4)
+    hidden = torch.tensor([[True] * 3 + [False] * 3])
+    found = [encoder(same)[0]]
+    if kind is VisibleEncoder:
+        found += [encoder(same, hidden, 3)[0, 3:], encoder(same, hidden)[0, 3:]]
+    elif kind is MaskTokenEncoder:
+        found.append(encoder(same, hidden)[0])
+    for tokens in found:
+        apart = torch.cdist(tokens, tokens) + torch.eye(len(tokens))
+        assert apart.min() > 1e-3
+
+
+def test_a_decoder_knows_its_places():
+    torch.manual_seed(0)
+    decoder = PatchDecoder(Patches((1, 6, 4), (1, 2, 2)), 8, 4, 1, 2).double()
+    found = decoder(random(1, 1, 8).expand(1, 6, 8))[0]
+    assert (torch.cdist(found, found) + torch.eye(6)).min() > 1e-3

@@ -10,6 +10,7 @@ import torch
 import reparam as rp
 from reparam.model import Space
 from reparam.presets.classifier import spelled_encoder
+from reparam.train.batches import Batches
 from reparam.use.finetuning import EPOCHS, STEPS, make_classifier, training_of
 from reparam.use.finetuning_runs import finetune_all, folder_name, read_tuned
 
@@ -74,6 +75,14 @@ def test_few_labels_get_a_number_of_steps_and_many_a_number_of_epochs(data):
     many = replace(data, train=rp.Split(rows, torch.zeros(len(rows), dtype=torch.int64)))
     assert training_of(many, {}).epochs == EPOCHS
     assert training_of(many, {"batch_size": 64 * 30}).epochs == STEPS // 10
+
+
+@pytest.mark.parametrize("n", [10, 80, 100, 300, 1000])
+def test_few_labels_get_the_least_number_of_steps_and_at_most_twice_as_many(data, n):
+    few = data.with_labels(n)
+    config = training_of(few, {})
+    batches = Batches(few.train, config.batch_size, 0, torch.device("cpu"))
+    assert STEPS <= config.epochs * batches.steps_per_epoch <= 2 * STEPS
 
 
 def test_what_cannot_be_tuned_is_refused(data, encoder):

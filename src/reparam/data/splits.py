@@ -18,7 +18,7 @@ from reparam.data.binarization import Gray
 from reparam.data.contents import FactorKind, Files
 from reparam.data.few_labels import Count, labeled_rows
 from reparam.data.large_arrays import blocks
-from reparam.limits import positive_count
+from reparam.limits import Whole, convert, positive_count
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_columns, check_values
 from reparam.wording import listed
@@ -238,6 +238,7 @@ class Data:
         if n == "all":
             return self
         positive_count("labels", n)
+        seed = convert("labels_seed", seed, Whole, text=False)
         if self.train.labels is None or self.space.classes is None:
             raise ValueError(
                 f"{self.name}: train has no labels; of a table, name their column (label, --label)"

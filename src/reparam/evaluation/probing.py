@@ -243,7 +243,7 @@ def _nothing(rows: Split) -> Tensor:
 def _probe(
     features: Features, name: str, n: Count, few: Sequence[Data], measured: Tensor, test: Split
 ) -> Probe:
-    accuracies, strengths, fitted = [], [], 0
+    accuracies, strengths, fitted, chosen = [], [], 0, True
     assert test.labels is not None
     for seed, data in enumerate(few):
         rows = subset(data.train, max(1000, MOST_ENTRIES // measured.shape[1]), seed)
@@ -254,9 +254,10 @@ def _probe(
             fit = LinearProbe.fit(features, rows, held)
             found = fit.predict(measured)
             strengths.append(fit.strength)
+            chosen = chosen and held is not None
         accuracies.append((found == test.labels.cpu()).double().mean().item())
         fitted = len(rows)
-    chosen = bool(strengths) and all(data.holds_out for data in few)
+    chosen = chosen and bool(strengths)
     return Probe(n, name, tuple(accuracies), tuple(strengths), chosen, len(test), fitted)
 
 

@@ -183,7 +183,8 @@ class Classifier(Encoder, Supervised):
         return self.head(self.scale(features))
 
     def _features(self, x: Tensor) -> Tensor:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        asked = not self.frozen or x.requires_grad  # as by a map of what matters in x
+        with torch.set_grad_enabled(torch.is_grad_enabled() and asked):
             return self._seen(self.encoder.encode(x))
 
     def _seen(self, code: Tensor) -> Tensor:

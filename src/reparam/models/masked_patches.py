@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
@@ -136,8 +135,14 @@ class MaskedEncoder(Encoder):
         return self._grid(self._tokens(patches, hidden, None))
 
     def attention(self, x: Tensor) -> Tensor:
-        """How much each patch of x reads from each other in the last layer, (B, heads, N, N)."""
-        patches, _ = self._cut(self.prepare(x, None, self.encodes)[0], look=True)
+        """How much each patch of x reads from each other in the last layer, (B, heads, N, N).
+
+        Of a patch with a missing entry nothing is seen, but as of a patch of zeros, that it is
+        there.
+        """
+        patches, missing = self._cut(self.prepare(x, None, self.encodes)[0], look=True)
+        assert missing is not None
+        patches = torch.where(missing.any(2, keepdim=True), 0.0, patches)
         weights: Tensor = self.encoder.attention(patches)  # type: ignore[operator]
         return weights
 
@@ -274,10 +279,10 @@ def hidden_places(ratio: float, places: int) -> int:
     if 1 <= hidden < places:
         return hidden
     whole = f"{places} patch" if places == 1 else f"{places} patches"
+    fits = [share for share in range(1, 100) if 1 <= round(share / 100 * places) < places]
     remedy = (
-        f"take one between {math.ceil(50 / places) / 100:g} and "
-        f"{math.floor(100 - 50 / places) / 100:g}"
-        if places > 1
+        f"take one between {fits[0] / 100:g} and {fits[-1] / 100:g}"
+        if fits
         else "make patches smaller"
     )
     raise ValueError(

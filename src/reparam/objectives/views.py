@@ -40,7 +40,7 @@ class Views(Limited):
         flip: whether half of the views of images have left and right exchanged.
 
     Reference: Caron et al. 2021, "Emerging properties in self-supervised vision transformers",
-    section 3.2 and appendix A, for views of photos by crops, colors, blurs and flips.
+    section 3.2, for views of photos by crops, colors, blurs and solarization.
     https://arxiv.org/abs/2104.14294
 
     >>> Views(crop=0.5).noise

@@ -40,8 +40,7 @@ def finetune(
     Args:
         model: a trained encoder, which stays as it is.
         data: of the encoder's space, with labels.
-        config: how; None: as ``classifier`` is trained, for 500 steps or 5 epochs, whichever are
-            more.
+        config: how; None: as ``classifier`` is trained, for at least 500 steps and 5 epochs.
         tune: ``"linear"`` trains the classifier alone, ``"all"`` the encoder too.
         features: what it sees of a grid of codes (``Classifier``).
         layer_decay: rate of each layer of the encoder, as a share of that of the next one.
@@ -109,7 +108,10 @@ def refuse_unfit_data(encoder: Encoder, data: Data) -> None:
 
 
 def training_of(data: Data, fields: dict[str, Any]) -> TrainConfig:
-    """How classifiers are trained on so many rows: a number of steps, or of epochs if more."""
+    """How classifiers are trained on so many rows: a least number of steps and of epochs.
+
+    Batches are smaller where rows would be left over, so that there may be twice as many steps.
+    """
     rows = len(data.train)
     batch = min(rows, fields.get("batch_size") or TRAINING.batch_size or rows)
     epochs = max(EPOCHS, -(-STEPS // max(1, rows // batch)))
