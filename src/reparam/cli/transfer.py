@@ -46,7 +46,7 @@ def transfer(
     labels: Labels = None,
     seeds: Draws = 3,
     tuning_epochs: Annotated[
-        int | None, Parameter(help="Of fine-tuning; none: 1000 steps or 5 epochs if more.")
+        int | None, Parameter(help="Of fine-tuning; none: 500 steps or 5 epochs if more.")
     ] = None,
     jobs: Annotated[int, Parameter(help="How many models at a time.")] = 1,
     force: Force = False,
