@@ -107,6 +107,18 @@ def test_other_settings_and_other_folders_are_refused(found, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.suffix] == ["mine.txt"]
 
 
+def test_force_removes_what_is_measured_anew_and_nothing_else(tmp_path):
+    out = tmp_path / "out"
+    rp.transfer(SMALL, ["pca"], out=out, labels=[10], **FAST)
+    (out / "points" / "mine.txt").write_text("mine")
+    (out / "points" / "pca.json").write_text('{"tuned": 3}')
+    with pytest.raises(ValueError, match="pca.json: damaged"):
+        rp.transfer(SMALL, ["pca"], out=out, labels=[10], **FAST)
+    again = rp.transfer(SMALL, ["pca"], out=out, labels=[10], **FAST, force=True)
+    assert len(again["pca"][10, WHOLE].accuracies) == 2
+    assert (out / "points" / "mine.txt").read_text() == "mine"
+
+
 def test_two_at_a_time_find_the_same(found, tmp_path):
     result, _ = found
     models = ["pca", AE]
@@ -144,6 +156,7 @@ def test_what_is_tuned():
         (["pca"], {"labels": [10**6]}, "labels: expected at most"),
         (["pca"], {"seeds": 0}, "seeds: expected"),
         (["pca"], {"jobs": 0}, "jobs: expected"),
+        ([AE], {"tuning_epochs": 0}, "tuning_epochs: expected a positive whole number, got 0"),
     ],
 )
 def test_what_cannot_be(models, asked, message, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,16 @@ from reparam.comparison_runs import WAIT, Candidate, Trial, folder_name
 from reparam.config import TrainConfig
 from reparam.data import Data
 from reparam.data.few_labels import Count
+from reparam.evaluation.classification import classification_scores
 from reparam.evaluation.modes import evaluating
-from reparam.evaluation.probing import Probe, features_of, probes, raw_features, refuse_probe
-from reparam.evaluation.representation import codes
+from reparam.evaluation.probing import (
+    Probe,
+    features_of,
+    labeled_draws,
+    probes,
+    raw_features,
+    refuse_probe,
+)
 from reparam.lock import locked
 from reparam.model import Descend, Encoder
 from reparam.models.classifier import Classifier
@@ -122,12 +129,12 @@ class Task:
         }
 
     def draws(self, n: Count) -> list[Data]:
-        return [self.data.with_labels(n, s) for s in range(1 if n == "all" else self.seeds)]
+        return labeled_draws(self.data, [n], self.seeds)[n]
 
     def tuning(self, few: Data, seed: int) -> TrainConfig:
         """How a model is tuned with so many rows: alike for all."""
-        fields = {"seed": seed} | ({} if self.epochs is None else {"epochs": self.epochs})
-        return TrainConfig(**{**asdict(training_of(few, {})), **fields})
+        config = replace(training_of(few, {}), seed=seed)
+        return config if self.epochs is None else replace(config, epochs=self.epochs)
 
 
 def tunable(model: Encoder) -> bool:
@@ -190,10 +197,8 @@ def _tune(task: Task, model: Encoder, n: Count, draws: Sequence[Data], points: P
         else:
             tuned = _from_scratch(task, few, config)
         with evaluating([tuned]):
-            found = codes(tuned, task.data.test).argmax(1)
-        assert task.data.test.labels is not None
-        right = (found == task.data.test.labels.cpu()).double().mean().item()
-        there.append(Point(right, time.perf_counter() - start))
+            scores = classification_scores(tuned, task.data.test, "test")
+        there.append(Point(scores["accuracy"].value, time.perf_counter() - start))
         points.write()
 
 

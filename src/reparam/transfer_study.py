@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from reparam.data import Data, as_data, refuse_unfit
 from reparam.data.few_labels import Count
 from reparam.evaluation.probing import labeled_draws
 from reparam.interrupt import ending_with_parent
+from reparam.limits import positive_count
 from reparam.lock import LOCK_FILE, locked
 from reparam.progress import Watch, unwatched
 from reparam.report.label_curves import Learned, write_label_page
@@ -114,6 +114,8 @@ def transfer(
     data = as_data(data)
     learners = [Learner.parse(text) for text in models]
     refuse_counts(seeds, jobs)
+    if tuning_epochs is not None:
+        positive_count("tuning_epochs", tuning_epochs)
     asked = tuple(labeled_draws(data, labels, 1))
     for n in asked:
         data.with_labels(n)
@@ -168,9 +170,9 @@ def _take_folder(folder: Path, work: Sequence[Task], force: bool) -> None:
         raise ValueError(
             f"{folder}: is not empty, and {name} is no part of a transfer; choose another folder"
         )
-    if force:
-        shutil.rmtree(folder / POINTS, ignore_errors=True)
     for task in work:
+        if force:
+            task.file.unlink(missing_ok=True)
         found = Points.read(task.file)
         if found is not None and found.settings != task.settings:
             raise ValueError(

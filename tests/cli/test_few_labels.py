@@ -34,6 +34,7 @@ def test_a_run_is_trained_and_probed_with_few_labels(reparam, tmp_path):
     assert reparam("resume", run)[0] == 0  # finds the same data again
     code, text, error = reparam("probe", run, "--labels", "10", "--seeds", 1)
     assert code == 0, error  # of all labels, of which the run had few
+    assert "Percent of 359 test examples; of one draw" in " ".join(text.split())
     digits = rp.load_data("digits")
     expected = rp.probe(rp.load(run), digits, [10], 1)[10, "whole code"]
     assert f"{100 * expected.mean:.1f}" in text
@@ -53,6 +54,12 @@ def test_what_cannot_be_probed(run, words, message, reparam, runs, tmp_path):
     out = tmp_path / "p.json"
     code, _, error = reparam("probe", runs / run, *words, "-o", out)
     assert code == 2 and message in " ".join(error.split()) and not out.exists()
+
+
+def test_accuracies_are_written_as_json_alone(reparam, runs, tmp_path):
+    code, _, error = reparam("probe", runs / "ae", "--labels", "10", "-o", tmp_path / "p.png")
+    assert code == 2 and "out: expected the name of a .json" in error
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("source", "message"), [("pinwheel", "data: expected"), ("5", "neither")])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
 import torch
 
 import reparam as rp
+from reparam.lock import InUse, locked
 from reparam.model import Space
 from reparam.presets.classifier import spelled_encoder
 from reparam.train.batches import Batches
 from reparam.use.finetuning import EPOCHS, STEPS, make_classifier, training_of
-from reparam.use.finetuning_runs import finetune_all, folder_name, read_tuned
+from reparam.use.finetuning_runs import TUNED_FILE, finetune_all, folder_name, read_tuned
 
 QUICK = dict(epochs=2, progress=False)
 
@@ -114,6 +116,47 @@ def test_a_folder_is_continued_and_only_by_the_same(data, encoder, tmp_path):
     forced = finetune_all(encoder, data, [10], 1, out=out, tune="linear", epochs=1, force=True)
     assert [one.labels for one in read_tuned(out)] == [10] and len(forced) == 1
     assert not (out / folder_name("all", 0)).exists()
+
+
+def test_a_number_that_is_said_twice_is_tuned_once(data, encoder, tmp_path):
+    out = tmp_path / "tuned"
+    found = finetune_all(encoder, data, [10, 20, 10], 1, out=out, epochs=1)
+    assert [one.labels for one in found] == [10, 20] and found == read_tuned(out)[::-1]
+
+
+def test_a_test_split_without_labels_is_refused_before_training(data, encoder, tmp_path):
+    bare = replace(data, test=rp.Split(data.test.x))
+    with pytest.raises(ValueError, match="test has no labels to be compared with"):
+        finetune_all(encoder, bare, [10], 1, out=tmp_path / "out", epochs=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_folder_is_refused_and_forced(data, encoder, tmp_path):
+    out = tmp_path / "tuned"
+    finetune_all(encoder, data, [10], 1, out=out, epochs=1)
+    (out / TUNED_FILE).write_text('{"of": {}, "runs": 3}')
+    with pytest.raises(ValueError, match="damaged, .*; fine-tune again with --force"):
+        finetune_all(encoder, data, [10], 1, out=out, epochs=1)
+    assert finetune_all(encoder, data, [10], 1, out=out, epochs=1, force=True) == read_tuned(out)
+
+
+def test_a_folder_in_use_is_refused(data, encoder, tmp_path):
+    def elsewhere() -> None:
+        with locked(tmp_path):
+            held.set()
+            done.wait()
+
+    held, done = threading.Event(), threading.Event()
+    other = threading.Thread(target=elsewhere)
+    other.start()
+    held.wait()
+    try:
+        with pytest.raises(InUse):
+            finetune_all(encoder, data, [10], 1, out=tmp_path, epochs=1)
+    finally:
+        done.set()
+        other.join()
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_interrupted_folder_goes_on(data, encoder, tmp_path, monkeypatch):

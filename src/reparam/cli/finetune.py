@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from reparam.cli.options import NONE_GIVEN, PATH, Force, Training
-from reparam.cli.probe import Draws, Labels, counts, percent
+from reparam.cli.probe import Draws, Labels, counts, percent, percent_of
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import named, rows_table, show, show_notes, told
+from reparam.cli.train import continued
 from reparam.progress import bar
 from reparam.wording import listed
 
@@ -31,7 +32,9 @@ def finetune(
     /,
     *,
     out: Annotated[Path, PATH, Parameter(alias="-o", help="Folder for the runs.")],
-    labels: Labels = ("all",),
+    labels: Annotated[
+        Labels, Parameter(help="How many labels there are, as 10,100,all; none: all.")
+    ] = None,
     seeds: Draws = 1,
     tune: Annotated[
         Literal["linear", "all"],
@@ -52,23 +55,19 @@ def finetune(
     refuse_unfit_encoder(opened.model, str(run))
     loaded = opened.labeled_data(data)
     numbers = counts(labels) or ("all",)
-    again = "interrupted; what was trained is saved; the same command without --force continues"
-    with bar("fine-tuning") as watch:
-        try:
-            found = finetune_all(
-                opened.model,
-                loaded,
-                numbers,
-                seeds,
-                out=out,
-                tune=tune,
-                jobs=jobs,
-                force=force,
-                watch=watch,
-                **training,
-            )
-        except KeyboardInterrupt as interrupt:
-            raise type(interrupt)(again) from None
+    with continued(), bar("fine-tuning") as watch:
+        found = finetune_all(
+            opened.model,
+            loaded,
+            numbers,
+            seeds,
+            out=out,
+            tune=tune,
+            jobs=jobs,
+            force=force,
+            watch=watch,
+            **training,
+        )
     show(tuned_table(found))
     show_notes(_notes(found))
     show(f"runs in {told(out)}; next: reparam classify {named(shlex.quote(str(out)))}")
@@ -93,13 +92,9 @@ def tuned_table(found: Sequence[Tuned]) -> Table:
 def _notes(found: Sequence[Tuned]) -> list[str]:
     """What the numbers are, and where nothing was chosen."""
     n = found[0].n
-    error = 100 * max((o.accuracy * (1 - o.accuracy) / n) ** 0.5 for o in found)
-    seeds = len({one.seed for one in found})
-    over = f", ± standard deviation over {seeds} draws of labels" if seeds > 1 else ""
-    notes = [
-        f"Percent of {n} test examples{over}; of one draw the standard error over examples is "
-        f"{error:.1f} at most. Cross-entropy of their labels in nats."
-    ]
+    error = max((o.accuracy * (1 - o.accuracy) / n) ** 0.5 for o in found)
+    of = percent_of(n, len({one.seed for one in found}), error)
+    notes = [f"{of} Cross-entropy of their labels in nats."]
     last = [str(n) for n in dict.fromkeys(one.labels for one in found if not one.chosen)]
     if last:
         notes.append(f"With {listed(last)} labels none is held out: the last weights are kept.")

@@ -71,6 +71,8 @@ def probe(
     from reparam.evaluation import probing
 
     if out is not None:
+        if out.suffix.lower() != ".json":
+            raise ValueError(f"out: expected the name of a .json, got {out}")
         check_place(out)
         if out.exists() and not force:
             raise ValueError(f"{out}: exists already; choose another name or --force")
@@ -114,14 +116,27 @@ def percent(mean: float, spread: float | None) -> str:
     return f"{100 * mean:.1f}" + ("" if spread is None else f" ± {100 * spread:.1f}")
 
 
+def percent_of(n: int, seeds: int, error: float) -> str:
+    """What accuracies in percent are of, and how sure.
+
+    Args:
+        n: test examples.
+        seeds: draws of labels, over which they vary.
+        error: the largest standard error of a share of these examples.
+    """
+    over = f", ± standard deviation over {seeds} draws of labels" if seeds > 1 else ""
+    return (
+        f"Percent of {n} test examples{over}; of one draw the standard error over examples is "
+        f"{100 * error:.1f} at most."
+    )
+
+
 def _notes(found: Probing) -> list[str]:
     """What the numbers are, and where nothing was chosen or not all was read."""
     n = found.probes[0].n
-    error = 100 * max(probe.stderr for probe in found.probes)
-    notes = [
-        f"Percent of {n} test examples, ± standard deviation over {len(found.seeds)} draws "
-        f"of labels; of one draw the standard error over examples is {error:.1f} at most."
-    ]
+    error = max(probe.stderr for probe in found.probes)
+    spread = any(probe.spread is not None for probe in found.probes)
+    notes = [percent_of(n, len(found.seeds) if spread else 1, error)]
     unchosen = [str(p.labels) for p in found.probes if p.strengths and not p.chosen]
     if unchosen:
         few = listed(list(dict.fromkeys(unchosen)))

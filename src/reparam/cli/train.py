@@ -150,7 +150,7 @@ def _resumable(run: Path) -> Iterator[None]:
 
 @contextmanager
 def continued() -> Iterator[None]:
-    """Let an interrupt say how the comparison goes on."""
+    """Let an interrupt say how several trainings go on."""
     try:
         yield
     except KeyboardInterrupt as interrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any
@@ -116,7 +117,7 @@ def training_of(data: Data, fields: dict[str, Any]) -> TrainConfig:
     batch = min(rows, fields.get("batch_size") or TRAINING.batch_size or rows)
     epochs = max(EPOCHS, -(-STEPS // max(1, rows // batch)))
     config = PRESETS["classifier"].train_on(data.space)
-    return TrainConfig(**{**vars(config), "epochs": epochs})
+    return dataclasses.replace(config, epochs=epochs)
 
 
 def _recipe(encoder: Encoder, *given: object) -> dict[str, Any] | None:

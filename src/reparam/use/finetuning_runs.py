@@ -20,8 +20,10 @@ from reparam.data import Data
 from reparam.data.few_labels import Count
 from reparam.evaluation.classification import classification_scores
 from reparam.evaluation.modes import evaluating
+from reparam.evaluation.probing import labeled_draws
 from reparam.interrupt import ending_with_parent
 from reparam.limits import check
+from reparam.lock import LOCK_FILE, locked
 from reparam.model import Encoder, Model, positive_count
 from reparam.models.classifier import Tune
 from reparam.progress import Watch, unwatched
@@ -120,20 +122,20 @@ def finetune_all(
     """
     encoder = refuse_unfit_encoder(model)
     refuse_unfit_data(encoder, data)
-    positive_count("seeds", seeds)
     positive_count("jobs", jobs)
     work = [
-        _Work(data.with_labels(n, seed), n, seed, out / folder_name(n, seed), tune, fields)
-        for n in labels
-        for seed in range(1 if n == ALL else seeds)
+        _Work(few, n, seed, out / folder_name(n, seed), tune, fields)
+        for n, draws in labeled_draws(data, labels, seeds).items()
+        for seed, few in enumerate(draws)
     ]
     of = _settings(encoder, data, tune, fields)
     make_classifier(encoder, work[0].data, tune)  # what it refuses, before anything is written
-    found = _taken(out, of, force)
-    _write(out, of, found)
-    for one in _made(encoder, [w for w in work if w.folder.name not in found], jobs, watch):
-        found[one.folder] = one
+    with locked(out):
+        found = _taken(out, of, force)
         _write(out, of, found)
+        for one in _made(encoder, [w for w in work if w.folder.name not in found], jobs, watch):
+            found[one.folder] = one
+            _write(out, of, found)
     return [found[one.folder.name] for one in work]
 
 
@@ -177,20 +179,21 @@ def _settings(encoder: Encoder, data: Data, tune: str, fields: Mapping[str, Any]
 
 def _taken(out: Path, of: Mapping[str, Any], force: bool) -> dict[str, Tuned]:
     """The runs that are there; ValueError where the folder holds anything else."""
-    if not out.exists() or not any(out.iterdir()):
-        return {}
     sweep(out, (TUNED_FILE,))
-    if not (out / TUNED_FILE).is_file():
-        there = next(iter(sorted(item.name for item in out.iterdir())))
+    there = {item.name for item in out.iterdir()} - {LOCK_FILE}
+    if not there:
+        return {}
+    if TUNED_FILE not in there:
         raise ValueError(
-            f"{out}: is not empty, and {there} is no part of a fine-tuning; choose another folder"
+            f"{out}: is not empty, and {min(there)} is no part of a fine-tuning; choose another "
+            "folder"
         )
-    before = {one.folder: one for one in read_tuned(out)}
-    known = read_json(out / TUNED_FILE)["of"]
-    differ = [name for name, value in of.items() if known.get(name) != value]
     if force:
         _clear(out)
         return {}
+    before = {one.folder: one for one in read_tuned(out)}
+    known = read_json(out / TUNED_FILE)["of"]
+    differ = [name for name, value in of.items() if known.get(name) != value]
     if differ:
         raise ValueError(
             f"{out}: holds a fine-tuning with other {' and '.join(differ)}; choose another folder "
