@@ -7,7 +7,7 @@ from reparam.score_columns import Measure
 RESTORED = "Of 100 examples at most, 19 draws of each."
 HIDDEN: dict[str, Measure] = {
     "hidden_mse": Measure(
-        "MSE",
+        "Hidden MSE",
         "Hidden patches",
         "Mean squared error per hidden entry between x and its prediction from what is visible, at "
         "the share hidden in training; discrete data are divided by K − 1 first, columns of real "

@@ -62,7 +62,7 @@ def test_evaluate_says_how_many_labels_are_told(tuned, reparam):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["explore"], "Classifier makes no x that one could look at; explore a vae or mae"),
+        (["explore"], "Classifier makes no x that one could look at; explore a vae or ae"),
         (["reconstruct", "-o", "a.png"], "Classifier has codes, but makes no x of them; use mae"),
         (["sample", "-o", "a.png"], "Classifier does not generate; use a density or a VAE"),
         (["anomaly", "-o", "a.png"], "by: Classifier has neither log p(x) nor reconstructions"),

@@ -120,3 +120,13 @@ def test_what_cannot_be_hidden_is_refused(made, tmp_path, reparam, run, words, s
     assert code == 2
     assert said in " ".join(errors.split())
     assert not out.exists()
+
+
+def test_shares_that_hide_as_many_patches_are_repaired_once(tmp_path, reparam):
+    np.save(tmp_path / "five.npy", np.random.default_rng(0).normal(size=(60, 5)))
+    succeed("fit", "mae", tmp_path / "five.npy", *SMALL, "-o", tmp_path / "run")
+    code, said, errors = reparam("denoise", tmp_path / "run", "-o", tmp_path / "out.npz")
+    assert not code, errors
+    assert "variances, per entry" in " ".join(said.split())
+    rows = np.load(tmp_path / "out.npz")["row"]  # 75, 85 and 95 % of five patches are four of them
+    assert len(set(rows)) == len(rows) == 12

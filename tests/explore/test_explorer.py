@@ -14,6 +14,7 @@ from browsers import HANGS
 from PIL import Image
 
 import reparam as rp
+from reparam.explore.facts import facts
 from reparam.explore.program import program_of
 from reparam.explore.rendering import page_file
 from reparam.explore.server import Bound, application, listen
@@ -433,6 +434,14 @@ def test_the_page_in_one_file(digits, browser, tmp_path):
     policy = page.tab.locator("meta[http-equiv]").get_attribute("content")
     assert "connect-src 'none'" in policy
     page.close()
+
+
+def test_a_file_has_the_codes_of_its_examples_however_wide(digits):
+    model = rp.build("mae", digits.space, patch=1, width=64, layers=1).eval()
+    found = facts(Subject(model, digits, "wide", in_file=True), in_file=True)
+    assert found["codes"]["width"] == 64 * 64  # of which 90 kB have eleven in half precision
+    assert found["codes"]["all"]["shape"] == [found["examples"]["count"], 64 * 64]
+    assert "hidden patches alone" in found["codes"]["said"]
 
 
 def test_rows_of_a_table(browser):

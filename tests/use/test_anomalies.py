@@ -207,6 +207,7 @@ def test_what_a_model_lacks_is_said_with_what_has_it():
     with pytest.raises(ValueError, match="^by: expected one of auto, .* got 'odd'"):
         rp.anomaly_scores(made("ae"), X, "odd")
     assert "reconstruction" not in known_scores(made("nice"))  # it gives every x back
+    assert known_scores(rp.build("mae", LEVELS)) == ()  # of a whole x it learned nothing
     assert "rate" not in known_scores(made("vq-vae"))  # ln K nats for every index
     with pytest.raises(ValueError, match="^samples: "):
         rp.anomaly_scores(made("vae"), X, samples=0)

@@ -249,6 +249,7 @@ def test_models_that_do_not_complete_are_refused_in_a_sentence():
     x, mask = torch.ones(1, 1, 8, 8), torch.ones(1, 8, 8, dtype=torch.bool)
     for name, parameters, said in (
         ("ae", {}, "Autoencoder does not complete; use vae"),
+        ("mae", {}, "predicts what is hidden, once, .* use reconstruct --hide"),
         ("pixel-vae", {"width": 4, "layers": 1}, "entries of its p\\(x|z\\) depend on each other"),
         ("vq-vae", {"codes": 4, "channels": 4}, "no autoregressive prior of its codes"),
     ):

@@ -126,7 +126,9 @@ def _noises(
         noise = _noise(run, name, None)
         if not noise.hides:
             return [noise]
-        levels = sorted({min(level, noise.strongest) for level in RISING})
+        # Of few patches several shares hide as many: each number once, at the first share.
+        rising = [min(level, noise.strongest) for level in reversed(RISING)]
+        levels = sorted({round(level * noise.parts): level for level in rising}.values())
     return [_noise(run, name, level) for level in levels]
 
 

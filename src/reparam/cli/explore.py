@@ -67,7 +67,7 @@ def _opened(run: Path, where: Where) -> OpenRun:
     opened = where.open(run)
     if not isinstance(opened.model, Codec | Generator):
         name = type(opened.model).__name__
-        raise ValueError(f"{run}: {name} makes no x that one could look at; explore a vae or mae")
+        raise ValueError(f"{run}: {name} makes no x that one could look at; explore a vae or ae")
     if opened.model.space.given is not None:
         raise ValueError(
             f"{run}: was trained on what is left of x, which no code is decoded without; use: "

@@ -170,7 +170,7 @@ def show_hidden_errors(
     scores = {name: [error_score([one], "", "shown") for one in of] for name, of in errors.items()}
     cells = [[name, *map(_cell, of)] for name, of in scores.items()]
     show(rows_table(["error of hidden entries", *(f"at {share:g}" for share in shares)], cells))
-    show_notes([f"Squared errors {hidden.vectors.unit}."])
+    show_notes([f"Mean squared errors of hidden entries: {hidden.vectors.unit}."])
 
 
 def _cell(score: Score) -> str:

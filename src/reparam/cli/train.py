@@ -166,7 +166,7 @@ def _tell(history: History, out: Path) -> None:
     kept = ""
     if history.best_epoch is not None:
         value = judged(history.kept, history.judge)
-        kept = f"; kept the {history.keeps}, of epoch {history.best_epoch:g}: {value}"
+        kept = f"; kept the {history.keeps}, of epoch {round(history.best_epoch, 2):g}: {value}"
     show(f"{history.ended}; {history.seconds:.1f} s in all{kept}")
     show(f"run in {told(out)}; next: reparam evaluate {named(out)}")
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Missing = Literal["keep", "drop"]
-SHOWN = " Pictures show the first three; bands=R,G,B (--bands) says which others."
+SHOWN = (
+    " Pictures show the first three, or those that bands=R,G,B (--bands) names; pictures of hidden "
+    "patches show all."
+)
 CHANNELS = (1, 3)  # by which axis they are on is told
 SPLIT_NAMES = {
     "train": ("train", "training"),

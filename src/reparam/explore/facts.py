@@ -25,6 +25,10 @@ HALF_AT_MOST = 65_504.0  # beyond which half precision has infinity alone
 HALF_WHOLE = 2048  # up to which it has every integer
 ROWS = 2_000_000  # bytes of rows of a table, to be seen under the pointer
 
+OF_HIDDEN = (
+    " The model learned to predict hidden patches alone: what it decodes of a whole example is no "
+    "reconstruction."
+)
 Facts = dict[str, Any]
 
 
@@ -152,18 +156,23 @@ def _condition(subject: Subject) -> Facts | None:
     }
 
 
+def _predicts_hidden(subject: Subject) -> bool:
+    noise = subject.decoder.noise if isinstance(subject.decoder, Codec) else None
+    return noise is not None and noise.hides
+
+
 def _codes(subject: Subject, in_file: bool) -> Facts:
     """The codes: how wide, of which entries, on which plane, and themselves where they are few."""
     codes, kind = subject.codes, subject.kind
     count, width = codes.shape
     half = in_file and (kind != "indices" or bool((codes <= HALF_WHOLE).all()))
-    there = count * width * (2 if half else 4) <= (IN_FILE if in_file else SERVED)
+    there = in_file or count * width * 4 <= SERVED  # a file has no server to ask for them
     found: Facts = {
         "kind": kind,
         "width": width,
         "all": packed(codes.float(), half) if there else None,
         "points": packed(subject.projection(subject.vectors)),
-        "said": subject.projection.said,
+        "said": subject.projection.said + (OF_HIDDEN if _predicts_hidden(subject) else ""),
         "prior": subject.draws_codes,
     }
     if kind == "indices":

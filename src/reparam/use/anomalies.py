@@ -138,7 +138,8 @@ def known_scores(model: Model) -> tuple[By, ...]:
     ('reconstruction',)
     """
     found: list[By] = ["log_prob"] if isinstance(model, Density) else []
-    if isinstance(model, Codec) and not isinstance(model, Invertible):
+    hides = isinstance(model, Codec) and model.noise is not None and model.noise.hides
+    if isinstance(model, Codec) and not (hides or isinstance(model, Invertible)):
         found.append("reconstruction")
     if isinstance(model, LatentVariable) and "rate" not in model.constant_terms:
         found.append("rate")

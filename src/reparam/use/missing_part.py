@@ -110,6 +110,8 @@ def why_not(model: Model) -> str | None:
             f"{name} has no autoregressive prior of its codes to complete by; train with "
             "second_stage=pixel-cnn, gated-pixel-cnn, transformer or made"
         )
+    if isinstance(model, Encoder) and model.noise is not None and model.noise.hides:
+        return f"{name} predicts what is hidden, once, and draws none of it; use reconstruct --hide"
     if not isinstance(model, LatentVariable):
         return f"{name} does not complete; use vae, an autoregressive model or ddpm"
     why = why_no_chains(model)
