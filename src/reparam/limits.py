@@ -56,6 +56,8 @@ def convert(name: str, value: object, annotation: Any, *, text: bool = True) -> 
     ((512, 256), ())
     >>> convert("clip", "none", Positive | None), convert("lr", "1e-3", Positive)
     (None, 0.001)
+    >>> convert("ratio", ".75", ProperShare)
+    0.75
     >>> convert("latent_dim", 0, Count)
     Traceback (most recent call last):
     ValueError: latent_dim: expected a whole number of at least 1, got 0
@@ -76,6 +78,7 @@ def _readings(value: object) -> Iterator[object]:
     """What a person may mean: the value itself, a word, a list; a number is also a list of one."""
     yield value
     if isinstance(value, str):
+        yield re.sub(r"^([-+]?)\.(?=\d)", r"\g<1>0.", value)  # which JSON does not take for one
         yield WORDS.get(value.lower(), value)
         yield [part for part in value.strip("()").split(",") if part]
     else:

@@ -58,6 +58,15 @@ def curve_and_kept(model: Model, **fields: Any) -> tuple[list[float], float, rp.
     return history.curve("valid/bound"), -model.w.square().sum().item(), history
 
 
+def test_the_last_weights_stay_where_no_rows_are_held_out_to_choose_by():
+    split = Split(torch.ones(8, 2))
+    data = Data(split, split, split, Space((2,), "real"), "ones", holds_out=False)
+    model = Pulled()
+    history = fit(model, data, progress=False, epochs=300, lr=1e-3)
+    assert -model.w.square().sum().item() == history.curve("valid/bound")[-1]
+    assert history.keeps == "last"
+
+
 def test_the_best_are_those_of_the_best_unweighted_term_not_of_the_objective():
     curve, kept, history = curve_and_kept(Pulled())
     assert len(curve) > 3 and curve == sorted(curve, reverse=True)

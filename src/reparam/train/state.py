@@ -100,7 +100,7 @@ class Training:
             target,
         )
         self.read = self.batches  # what the steps of a descent read
-        self.valid = data.valid
+        self.valid, self.chooses = data.valid, data.holds_out
         self.stage, self.step = 0, 0
         self.history, self.tallies = History(), dict[str, Tally]()
         self.best: dict[str, Tensor] | None = None
@@ -288,15 +288,17 @@ class Training:
         """Keep a copy of the weights with these validation means, where they are to be kept.
 
         The last, or those that are judged the best; the last as well while the objective has not
-        settled. Where the judge's value is not finite, those that are there stay.
+        settled, and where no rows are held out to judge by. Where the judge's value is not finite,
+        those that are there stay.
         """
         part = self.part
         value = judge(valid, part.judge)
         if value < self.best_value:
-            last = part.keeps == "last" or bool(part.unsettled)
+            keeps = part.keeps if self.chooses else "last"
+            last = keeps == "last" or bool(part.unsettled)
             self.best = copy.deepcopy(self.model.state_dict())
             self.best_value, self.stale = math.inf if last else value, 0
-            self.history.keeps, self.history.judge = part.keeps, find_judge(valid, part.judge)
+            self.history.keeps, self.history.judge = keeps, find_judge(valid, part.judge)
             self.history.best_epoch = self.step / self.batches.steps_per_epoch
         else:
             self.stale += 1
