@@ -108,25 +108,6 @@ def test_gradients_reach_every_parameter_within_three_steps(case, descent_of):
         assert reached == set(wanted), set(wanted) - reached
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 4, 4), (3, 1, 5), (1, 2, 30), (2, 5, 9), (1, 33, 6)], ids=str
-)
-def test_convolutions_on_small_and_odd_images_use_every_weight(shape):
-    """Too small to halve, or halved to odd sizes."""
-    space = Space(shape, "binary")
-    model = rp.build("vae", space, latent_dim=2, hidden=(8, 4), network="conv").double()
-    x = random_rows(6, shape)
-    model.loss(x).objective.backward()
-    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert not idle
-    assert model.reconstruct(x).shape == x.shape
-
-
-def random_rows(n: int, shape: tuple[int, ...]) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return (torch.rand(n, *shape, generator=generator, dtype=torch.float64) > 0.5).double()
-
-
 def test_loss_moves_nothing_and_descends(case, descent_of):
     """A loss is a pure function of weights, data and noise, and its gradient points uphill."""
     model, x, c = case.model(), case.x(8), case.c(8)

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import Tensor
 
+import reparam as rp
 from reparam.nets import ConvDecoder, ConvEncoder
 
 
@@ -30,3 +32,22 @@ def test_parameters_and_channels_are_not_mixed_up():
         decoder.output.bias[4 * 4 : 5 * 4] += 1  # parameter 1 of channel 1: filters 16 … 19
     moved = (decoder(z) - before).abs().amax((0, 3, 4)) > 0.5
     assert moved.tolist() == [[False, False, False], [False, True, False]]
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 4, 4), (3, 1, 5), (1, 2, 30), (2, 5, 9), (1, 33, 6)], ids=str
+)
+def test_convolutions_on_small_and_odd_images_use_every_weight(shape):
+    """Too small to halve, or halved to odd sizes."""
+    space = rp.Space(shape, "binary")
+    model = rp.build("vae", space, latent_dim=2, hidden=(8, 4), network="conv").double()
+    x = random_rows(6, shape)
+    model.loss(x).objective.backward()
+    idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not idle
+    assert model.reconstruct(x).shape == x.shape
+
+
+def random_rows(n: int, shape: tuple[int, ...]) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return (torch.rand(n, *shape, generator=generator, dtype=torch.float64) > 0.5).double()
