@@ -87,7 +87,15 @@ class VisionTransformer(nn.Module):
         return last.weights(h)
 
 
-class VisibleEncoder(VisionTransformer):
+class _WithMaskToken(VisionTransformer):
+    """A transformer with a learned token for patches that are hidden."""
+
+    def __init__(self, patches: Patches, width: int = 64, layers: int = 4, heads: int = 4) -> None:
+        super().__init__(patches, width, layers, heads)
+        self.mask_token = nn.Parameter(0.02 * torch.randn(width))
+
+
+class VisibleEncoder(_WithMaskToken):
     """A transformer that never sees hidden patches; one learned token stands in their places.
 
     Shape: patches (B, N, P), hidden bool (B, N) → tokens (B, N, width). Where all rows have as
@@ -103,10 +111,6 @@ class VisibleEncoder(VisionTransformer):
     torch.Size([1, 4, 8])
     """
 
-    def __init__(self, patches: Patches, width: int = 64, layers: int = 4, heads: int = 4) -> None:
-        super().__init__(patches, width, layers, heads)
-        self.mask_token = nn.Parameter(0.02 * torch.randn(width))
-
     def forward(
         self, patches: Tensor, hidden: Tensor | None = None, visible: int | None = None
     ) -> Tensor:
@@ -121,7 +125,7 @@ class VisibleEncoder(VisionTransformer):
         return put(h, index, self.mask_token.to(h), self.count)
 
 
-class MaskTokenEncoder(VisionTransformer):
+class MaskTokenEncoder(_WithMaskToken):
     """A transformer that sees one learned token, and the place, of every hidden patch.
 
     Shape: patches (B, N, P), hidden bool (B, N) → tokens (B, N, width).
@@ -133,10 +137,6 @@ class MaskTokenEncoder(VisionTransformer):
     >>> encoder(torch.zeros(1, 4, 4), torch.tensor([[True, False, False, True]])).shape
     torch.Size([1, 4, 8])
     """
-
-    def __init__(self, patches: Patches, width: int = 64, layers: int = 4, heads: int = 4) -> None:
-        super().__init__(patches, width, layers, heads)
-        self.mask_token = nn.Parameter(0.02 * torch.randn(width))
 
     def forward(
         self, patches: Tensor, hidden: Tensor | None = None, visible: int | None = None
