@@ -93,7 +93,8 @@ def test_gradients_reach_every_parameter_within_three_steps(case, descent_of):
         reached: set[str] = set()
         for step in range(3):
             model.zero_grad()
-            x = with_holes(case.x(8, step)) if case.space.columns else case.x(8, step)
+            holes = model.takes_missing and case.space.columns
+            x = with_holes(case.x(8, step)) if holes else case.x(8, step)
             loss = model.loss(x, case.c(8, step), player, **case.targets(8, step))
             loss.objective.backward()
             for name, parameter in wanted.items():

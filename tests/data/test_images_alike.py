@@ -91,7 +91,9 @@ def test_every_way_of_reading_is_an_argument_of_load_data_and_an_option():
     read -= {"alike", "classes"}  # what other data say
     arguments = set(inspect.signature(load_data).parameters) - {"source", "seed"}
     assert read < arguments
-    assert {each.name for each in fields(DataOptions)} - {"pad"} == arguments - {"fit_size"}
+    of_fit = {"labels", "labels_seed"}  # few labels are for those who train
+    options = {each.name for each in fields(DataOptions)} - {"pad"}
+    assert options == arguments - {"fit_size"} - of_fit
     takers = {name for each in fields(ReadOptions) for name in each.metadata.get("sources", ())}
     assert takers == {
         *("folder", "paths", "pictures", "beside images"),

@@ -148,7 +148,9 @@ def test_missing_file_suggests_its_neighbor(tmp_path):
     np.save(tmp_path / "faces.npy", X)
     with pytest.raises(ValueError, match="neither a named set nor a file; did you mean .*faces.np"):
         load_data(tmp_path / "face.npy")
-    with pytest.raises(ValueError, match="expected one of digits, mnist.*or the path of a folder"):
+    with pytest.raises(
+        ValueError, match="expected one of digits, moving-.*or the path of a folder"
+    ):
         load_data(tmp_path / "nowhere" / "else")
 
 

@@ -80,7 +80,7 @@ def put(tokens: Tensor, index: Tensor, others: Tensor, count: int) -> Tensor:
 
     >>> import torch
     >>> put(torch.tensor([[[3.0], [1.0]]]), torch.tensor([[2, 0]]), torch.zeros(1), 3).flatten()
-    tensor([3., 0., 1.])
+    tensor([1., 0., 3.])
     """
     rows, _, width = tokens.shape
     index = index[..., None].expand(-1, -1, width)
