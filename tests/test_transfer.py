@@ -11,7 +11,8 @@ import reparam as rp
 from reparam import transfer_models
 from reparam.evaluation.probing import MAJORITY, POOLED, RAW, WHOLE
 from reparam.report.label_curves import TUNED
-from reparam.transfer_models import Learner, tunable
+from reparam.transfer_models import Learner, Task, tunable
+from reparam.use.finetuning import training_of
 
 DIGITS = rp.load_data("digits")
 SMALL = replace(
@@ -63,6 +64,18 @@ def test_all_are_measured_as_by_hand(found):
     tuned = rp.finetune(model, few, epochs=1, seed=1, progress=False).eval()
     right = tuned.encode(SMALL.test.x).argmax(1) == SMALL.test.labels
     assert result[MAE][40, TUNED].accuracies[1] == pytest.approx(right.double().mean().item())
+    scratch = rp.build("classifier", few.space, seed=1, encoder=AE, layer_decay=1.0)
+    rp.fit(scratch, few, training_of(few, {}), epochs=1, seed=1, progress=False)
+    right = scratch.eval().encode(SMALL.test.x).argmax(1) == SMALL.test.labels
+    found = result[f"scratch {AE}"][40, TUNED].accuracies[1]
+    assert found == pytest.approx(right.double().mean().item())
+
+
+def test_models_are_tuned_where_they_were_trained(tmp_path):
+    config = rp.TrainConfig(device="cpu", precision="float64")
+    task = Task(SMALL, Learner.parse(AE), config, tmp_path, (10,), 1, None)
+    tuning = task.tuning(SMALL.with_labels(10), 3)
+    assert (tuning.device, tuning.precision, tuning.seed) == ("cpu", "float64", 3)
 
 
 def test_the_page_shows_all_numbers_and_its_pictures_are_described(found):
@@ -129,7 +142,7 @@ def test_two_at_a_time_find_the_same(found, tmp_path):
 
 
 def test_scratch_is_the_untrained_encoder():
-    """The same weights as its seed draws, a head of zeros, and no layer slower than another."""
+    """The same weights as its seed draws."""
     learner = Learner.parse(f"scratch encoder='{AE}'")
     assert not learner.pretrained and learner.encoder.label == AE
     expected = rp.build("ae", DIGITS.space, seed=3, latent_dim=3, hidden=8).state_dict()

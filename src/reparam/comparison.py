@@ -49,7 +49,7 @@ from reparam.train import History, News, RunFolder, fit, resume
 from reparam.train.device import threads
 from reparam.train.folder import SCORES_FILE, VALUES_FILE
 from reparam.train.random import alone
-from reparam.train.state import refuse_patience
+from reparam.train.state import kept_of, refuse_patience
 from reparam.wording import listed
 
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
@@ -413,13 +413,13 @@ def _refuse_bad(
             refuse_unfit(model, data, *data.splits)
             model.refuse_rows(len(data.train))
             if fields.get("patience") is not None:
-                refuse_patience(model)
+                refuse_patience(model, data)
         except ValueError as error:
             raise ValueError(f"{c.label}: {error}") from error
         samples = usual
         if isinstance(model, Density) and not model.tightens:
             samples = usual_samples(model, len(data.test))
-        known.append(Known(c, model.keeps, samples))
+        known.append(Known(c, kept_of(model, data), samples))
     return known
 
 

@@ -56,8 +56,8 @@ def convert(name: str, value: object, annotation: Any, *, text: bool = True) -> 
     ((512, 256), ())
     >>> convert("clip", "none", Positive | None), convert("lr", "1e-3", Positive)
     (None, 0.001)
-    >>> convert("ratio", ".75", ProperShare)
-    0.75
+    >>> convert("ratio", ".75", ProperShare), convert("betas", ".9,.999", tuple[BelowOne, BelowOne])
+    (0.75, (0.9, 0.999))
     >>> convert("latent_dim", 0, Count)
     Traceback (most recent call last):
     ValueError: latent_dim: expected a whole number of at least 1, got 0
@@ -78,11 +78,16 @@ def _readings(value: object) -> Iterator[object]:
     """What a person may mean: the value itself, a word, a list; a number is also a list of one."""
     yield value
     if isinstance(value, str):
-        yield re.sub(r"^([-+]?)\.(?=\d)", r"\g<1>0.", value)  # which JSON does not take for one
+        yield _with_zero(value)
         yield WORDS.get(value.lower(), value)
-        yield [part for part in value.strip("()").split(",") if part]
+        yield [_with_zero(part) for part in value.strip("()").split(",") if part]
     else:
         yield [value]
+
+
+def _with_zero(text: str) -> str:
+    """.5 as 0.5, which JSON takes for a number."""
+    return re.sub(r"^([-+]?)\.(?=\d)", r"\g<1>0.", text)
 
 
 def _parts(value: object) -> tuple[object, ...]:

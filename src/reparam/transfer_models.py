@@ -132,8 +132,13 @@ class Task:
         return labeled_draws(self.data, [n], self.seeds)[n]
 
     def tuning(self, few: Data, seed: int) -> TrainConfig:
-        """How a model is tuned with so many rows: alike for all."""
-        config = replace(training_of(few, {}), seed=seed)
+        """How a model is tuned with so many rows: alike for all, and where it was trained."""
+        config = replace(
+            training_of(few, {}),
+            seed=seed,
+            device=self.config.device,
+            precision=self.config.precision,
+        )
         return config if self.epochs is None else replace(config, epochs=self.epochs)
 
 
@@ -195,18 +200,15 @@ def _tune(task: Task, model: Encoder, n: Count, draws: Sequence[Data], points: P
         if task.learner.pretrained:
             tuned = finetune(model, few, config, progress=False)
         else:
-            tuned = _from_scratch(task, few, config)
+            tuned = _from_scratch(model, few, config)
         with evaluating([tuned]):
             scores = classification_scores(tuned, task.data.test, "test")
         there.append(Point(scores["accuracy"].value, time.perf_counter() - start))
         points.write()
 
 
-def _from_scratch(task: Task, few: Data, config: TrainConfig) -> Classifier:
-    assert task.learner.encoder is not None
-    keeps = "best" if few.holds_out else "last"
-    text = spelled_encoder(task.learner.untrained(few))
-    given = {"encoder": text, "layer_decay": NO_DECAY, "keeps": keeps}
+def _from_scratch(encoder: Encoder, few: Data, config: TrainConfig) -> Classifier:
+    given = {"encoder": spelled_encoder(encoder), "layer_decay": NO_DECAY}
     found = build("classifier", few.space, seed=config.seed, **given)
     assert isinstance(found, Classifier)
     fit(found, few, config, progress=False)

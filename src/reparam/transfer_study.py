@@ -25,6 +25,7 @@ from reparam.lock import LOCK_FILE, locked
 from reparam.progress import Watch, unwatched
 from reparam.report.label_curves import Learned, write_label_page
 from reparam.train.device import threads
+from reparam.train.state import kept_of
 from reparam.transfer_models import POINTS, Learner, Task, learn
 from reparam.transfer_points import Points
 from reparam.wording import listed
@@ -117,8 +118,6 @@ def transfer(
     if tuning_epochs is not None:
         positive_count("tuning_epochs", tuning_epochs)
     asked = tuple(labeled_draws(data, labels, 1))
-    for n in asked:
-        data.with_labels(n)
     learners.append(Learner(PIXELS if data.space.is_image else ENTRIES))
     refuse_same([learner.label for learner in learners])
     folder = folder_named(out)
@@ -159,7 +158,7 @@ def _config(learner: Learner, data: Data, fields: dict[str, Any]) -> TrainConfig
     except ValueError as error:
         raise ValueError(f"{learner.label}: {error}") from error
     limits = limits_for(fields, False)
-    return config_within(learner.encoder.config(data.space), model.keeps, fields, limits)
+    return config_within(learner.encoder.config(data.space), kept_of(model, data), fields, limits)
 
 
 def _take_folder(folder: Path, work: Sequence[Task], force: bool) -> None:

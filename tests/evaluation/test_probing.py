@@ -15,10 +15,13 @@ from reparam.evaluation.probing import POOLED, RAW, WHOLE, LinearProbe, cross_en
 DIGITS = rp.load_data("digits")
 PRESETS = {
     "pca": {"latent_dim": 6},
+    "ae": {"latent_dim": 4, "hidden": [8]},
+    "denoising-ae": {"latent_dim": 4, "hidden": [8]},
     "vae": {"latent_dim": 4, "hidden": [8]},
     "vq-vae": {"codes": 8, "channels": 4},
     "mae": {"width": 8, "layers": 1, "heads": 2, "decoder_width": 8},
     "simmim": {"width": 8, "layers": 1, "heads": 2},
+    "dino": {"width": 8, "layers": 1, "heads": 2, "prototypes": 16},
 }
 
 

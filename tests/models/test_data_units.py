@@ -75,7 +75,7 @@ def test_data_far_from_zero_leave_as_data_near_it(small, solve):
         moved = found[1][name]
         assert moved.dtype == F64, name
         # Means of 1.7e9 round at 2e-7; networks take z as float32, 6e-8 of some deviations of 10.
-        near = {"rtol": 1e-4, "atol": 1e-3, "equal_nan": True}  # what is hidden is NaN
+        near = {"rtol": 1e-4, "atol": 1e-3, "equal_nan": name == "corrupt"}  # what is hidden
         torch.testing.assert_close(moved - OFFSET, wanted, **near, msg=name)
 
 
@@ -85,7 +85,9 @@ def test_float32_data_leave_as_float32(small, solve):
     model, x, c = small.model(torch.float32).eval(), small.x(40).float(), small.c(40)
     solve(model, x, c)
     found = results(model, x[:4], None if c is None else c[:4])
-    assert {value.dtype for value in found.values()} <= {torch.float32}
+    if not found:
+        pytest.skip("makes no x")
+    assert {value.dtype for value in found.values()} == {torch.float32}
 
 
 def with_constants(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,6 @@ from pages import data_of, entry
 from PIL import Image
 
 import reparam as rp
-from reparam.evaluation.representation import code_features, nearest
 from reparam.report.opening import opening
 from reparam.report.pictures import HATCH, Brightness, grid
 from reparam.report.section import Shown
@@ -110,16 +109,33 @@ def test_tables_have_errors_and_no_pictures():
     assert not attention_maps.looked_at(page)
 
 
-def test_the_nearest_images_are_those_of_the_same_code():
-    """Twins, each image twice with another in between: the nearest is the twin, of its class."""
+def test_repaired_pictures_keep_what_was_given(page, monkeypatch):
+    tiles = []
+    monkeypatch.setattr(hidden_patches, "grid", lambda x, *rest, **_: tiles.append(x.clone()))
+    hidden_patches.build(page)  # the first strips are of the first card
+    original, visible, *repaired = tiles[:5]
+    given = ~visible.isnan()
+    assert 0 < given.double().mean() < 1
+    for found in repaired:
+        assert torch.equal(found[given].double(), original[given].double())
+        assert found.isfinite().all() and not torch.equal(found.double(), original.double())
+
+
+def test_the_nearest_images_are_those_of_the_same_code(monkeypatch):
+    """Twins, each image twice with others in between: the first beside each is its twin."""
     x = torch.randint(17, (10, 1, 8, 8), generator=torch.Generator().manual_seed(0))
-    data = data_of(x.repeat(2, 1, 1, 1), rp.Space((1, 8, 8), "levels", levels=17), None)
-    page = shown_of(data, ("mae", SMALL), ("ae", {"hidden": (8,)}))
+    labels = torch.arange(10).repeat(2)  # of twins the same, and of no others
+    space = rp.Space((1, 8, 8), "levels", levels=17, classes=10)
+    data = data_of(x.repeat(2, 1, 1, 1), space, labels)
+    page, tiles = shown_of(data, ("mae", SMALL), ("ae", {"hidden": (8,)})), []
+    monkeypatch.setattr(alike, "grid", lambda x, *rest, **_: tiles.append(x))
     cards = alike.build(page)
     assert [card.model for card in cards] == [0, 1]
-    points = code_features(page.entries[0].model, page.split, pooled=True)
-    near = nearest(torch.nn.functional.normalize(points), 1)[:, 0]
-    assert torch.equal(near, (torch.arange(20) + 10) % 20)
+    for shown, card in zip(tiles, cards, strict=True):
+        rows = shown.view(-1, alike.FOUND + 1, 1, 8, 8)
+        assert torch.equal(rows[:, 0], rows[:, 1])
+        assert not (rows[:, 0] == rows[:, 2]).flatten(1).all(1).any()
+        assert card.note.endswith("20.0% of the 5 nearest are of the same class.")
     assert alike.looks_alike(page)
     assert not alike.looks_alike(shown_of(data, ("ae", {"hidden": (8,)})))
 
@@ -143,6 +159,23 @@ def test_attention_is_of_the_patch_that_is_framed(page, monkeypatch):
     assert warm.sum() == inside.sum()
     framed = (tiles[:, 0] == orange).all(1)
     assert (framed.flatten(1).sum(1) == 18 * 18 - 14 * 14).all()
+
+
+def test_only_what_is_shown_is_hatched():
+    x = torch.zeros(1, 5, 4, 4)
+    x[:, 4] = torch.nan
+    assert not np.asarray(
+        Image.open(io.BytesIO(grid(x, Brightness(0, 1), 1, "", gap=0).data))
+    ).any()
+    seen = grid(x, Brightness(0, 1, (4,)), 1, "", gap=0)
+    assert set(np.unique(np.asarray(Image.open(io.BytesIO(seen.data))))) == set(HATCH)
+
+
+def test_padding_is_no_variation_of_a_patch():
+    x = torch.zeros(1, 1, 3, 3)
+    x[..., 2] = 1.0  # all of the patches at the right, but for their padding
+    x[0, 0, 0, 0] = 0.5
+    assert attention_maps.busiest(x, (2, 2)).tolist() == [0]
 
 
 def test_what_is_not_there_is_hatched_in_two_grays():

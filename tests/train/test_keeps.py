@@ -65,6 +65,8 @@ def test_the_last_weights_stay_where_no_rows_are_held_out_to_choose_by():
     history = fit(model, data, progress=False, epochs=300, lr=1e-3)
     assert -model.w.square().sum().item() == history.curve("valid/bound")[-1]
     assert history.keeps == "last"
+    with pytest.raises(ValueError, match="patience: expected None, as ones hold nothing out"):
+        fit(model, data, progress=False, patience=3)
 
 
 def test_the_best_are_those_of_the_best_unweighted_term_not_of_the_objective():
@@ -134,9 +136,9 @@ def test_every_preset_says_which_it_keeps(case):
     assert model.keeps == ("last" if case.name in KEEP_THE_LAST else "best")
     if model.keeps == "last":
         with pytest.raises(ValueError, match=f"patience: expected None for {case.name}.*a budget"):
-            refuse_patience(model)
+            refuse_patience(model, ones())
     else:
-        refuse_patience(model)
+        refuse_patience(model, ones())
 
 
 # ------------------------------------------------------------------------------- in stages

@@ -22,6 +22,7 @@ from reparam.cli.probe import Draws, Labels, counts, percent
 from reparam.cli.tables import rows_table, show, show_notes, told
 from reparam.cli.train import continued
 from reparam.progress import bar
+from reparam.wording import listed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,6 +56,7 @@ def transfer(
 ) -> None:
     """Train models without labels, then probe and fine-tune them with few; write a report."""
     from reparam.comparison_runs import REPORT_FILE
+    from reparam.evaluation.probing import unchosen
     from reparam.train.device import find_device
     from reparam.transfer_models import Learner
     from reparam.transfer_study import MODELS
@@ -79,9 +81,13 @@ def transfer(
             **training,
         )
     show(accuracy_table(found.entries, found.labels))
-    show_notes(
-        [f"Percent of {len(loaded.test)} test examples, ± standard deviation over draws of labels."]
-    )
+    notes = [
+        f"Percent of {len(loaded.test)} test examples, ± standard deviation over draws of labels."
+    ]
+    bare = list(map(str, unchosen(loaded, found.labels)))
+    if bare:
+        notes.append(f"With {listed(bare)} labels none is held out: nothing is chosen by them.")
+    show_notes(notes)
     show(f"curves, and probes beside fine-tuning: {told(out / REPORT_FILE)}")
 
 

@@ -49,7 +49,7 @@ class Hidden:
 
     def __init__(self, space: Space, train: Split) -> None:
         few = subset(train, MOST_ROWS, seed=0)
-        self.rows, self.vectors = few.x, Vectors(space, few.x)
+        self.rows, self.vectors = few.x, Vectors(space, train.x)
         self.space = space
 
     @cached_property

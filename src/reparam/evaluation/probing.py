@@ -217,6 +217,16 @@ def labeled_draws(
     }
 
 
+def unchosen(data: Data, labels: Sequence[Count]) -> list[Count]:
+    """With how many labels nothing is held out by which strengths or weights could be chosen.
+
+    >>> from reparam.data import load_data
+    >>> unchosen(load_data("digits"), (10, 100, "all"))
+    [10]
+    """
+    return [n for n in labels if not data.with_labels(n).holds_out]
+
+
 def raw_features(data: Data) -> dict[str, Features]:
     """The data themselves, and nothing of them, by name."""
     vectors = Vectors(data.space, data.train.x)

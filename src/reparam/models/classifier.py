@@ -17,7 +17,6 @@ from reparam.model import (
     Batch,
     Descend,
     Encoder,
-    Keeps,
     Loss,
     Model,
     Player,
@@ -53,7 +52,6 @@ class Classifier(Encoder, Supervised):
         features: what of a real code (C, H, W) is seen: the whole of it, or, ``pooled``, its mean
             over places (``Encoder.pooled``).
         layer_decay: rate of each layer, as a share of that of the next one.
-        keeps: the weights of which validation is the best, or the last where nothing is chosen.
         trained: whether the encoder brings what it learned; else its stages without gradients, as
             standardization, are solved before.
 
@@ -66,8 +64,8 @@ class Classifier(Encoder, Supervised):
 
     Cost: a pass of the encoder; of a linear probe's training one over all data, where x stay.
 
-    Reference: Clark et al. 2020, "ELECTRA", appendix A, for layer-wise rates; He et al. 2022,
-    "Masked autoencoders are scalable vision learners", section 4.1, for both ways of tuning.
+    Reference: Clark et al. 2020, "ELECTRA", for layer-wise rates; He et al. 2022, "Masked
+    autoencoders are scalable vision learners", section 4, for both ways of tuning.
     https://arxiv.org/abs/2003.10555, https://arxiv.org/abs/2111.06377
 
     >>> import reparam as rp
@@ -87,12 +85,11 @@ class Classifier(Encoder, Supervised):
         tune: Tune = "all",
         features: Features = "whole",
         layer_decay: Share = 0.75,
-        keeps: Keeps = "best",
         trained: bool = False,
     ) -> None:
         classes = _checked(encoder, encoder.space.classes if classes is None else classes)
         super().__init__(replace(encoder.space, classes=classes))
-        self.encoder, self.tune, self.layer_decay, self.keeps = encoder, tune, layer_decay, keeps
+        self.encoder, self.tune, self.layer_decay = encoder, tune, layer_decay
         self.frozen = tune == "linear" or layer_decay == 0
         if not self.frozen and encoder.code_space.kind != "real":
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from reparam.config import TrainConfig
 from reparam.limits import Share
-from reparam.model import Encoder, Keeps, Model, Space
+from reparam.model import Encoder, Model, Space
 from reparam.models.classifier import Classifier, Features, Tune
 from reparam.presets.registry import (
     PRESETS,
@@ -28,7 +28,7 @@ TRAINING = TrainConfig(batch_size=64, lr=1e-3, weight_decay=0.05, warmup=50, sch
 
 @preset(
     "classifier",
-    paper="He et al. 2022, Masked autoencoders are scalable vision learners, section 4.1",
+    paper="He et al. 2022, Masked autoencoders are scalable vision learners, section 4",
     train=TRAINING,
     small={"encoder": "ae latent_dim=2 hidden=8"},
     when="To tell the classes of unseen examples, from few labels by fine-tuning an encoder.",
@@ -40,7 +40,6 @@ def classifier(
     tune: Tune = "all",
     features: Features = "whole",
     layer_decay: Share = 0.75,
-    keeps: Keeps = "best",
 ) -> Classifier:
     """A linear classifier on the codes of an encoder, which is trained too, or stays.
 
@@ -50,7 +49,6 @@ def classifier(
         tune: linear trains the classifier alone, all the encoder too.
         features: what it sees of a grid of codes: the whole of it, or pooled, the mean over places.
         layer_decay: rate of each layer of the encoder, as a share of that of the next one.
-        keeps: the weights that training leaves: the best by validation, or the last.
     """
     name, *words = shlex.split(encoder) or [""]
     found = find_preset(name)
@@ -59,7 +57,7 @@ def classifier(
     model = found(space, **parse_assignments(words))
     if not isinstance(model, Encoder):
         raise ValueError(f"encoder: expected a model with codes, got {encoder}; take {encoders()}")
-    return Classifier(model, None, tune, features, layer_decay, keeps)
+    return Classifier(model, None, tune, features, layer_decay)
 
 
 def encoders() -> str:

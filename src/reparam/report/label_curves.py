@@ -13,7 +13,7 @@ from markupsafe import Markup
 from reparam.checkpoint import write_text
 from reparam.data import Data
 from reparam.data.few_labels import Count
-from reparam.evaluation.probing import MAJORITY, POOLED, RAW, WHOLE, Probe
+from reparam.evaluation.probing import MAJORITY, POOLED, RAW, WHOLE, Probe, unchosen
 from reparam.report import plots
 from reparam.report.colors import INK, MODELS, model_color, model_dash
 from reparam.report.direct_labels import Point, label_points
@@ -84,7 +84,8 @@ def write_label_page(
         "rows": [row for index, one in enumerate(entries) for row in _rows(index, one, labels)],
         "seeds": seeds,
         "most": f"{100 * _largest_error(entries):.1f}",
-        "unchosen": [n for n in labels if n != "all" and not data.with_labels(n).holds_out],
+        "unchosen": unchosen(data, labels),
+        "all": "all" in labels,
         "curves": _curves(entries, labels, rows),
         "scatter": _probe_and_tuned(entries, labels, rows),
         "seconds": [(one.label, f"{one.seconds:.3g}") for one in entries if one.seconds],
@@ -154,7 +155,7 @@ def _curve(
         for index, entry in enumerate(entries):
             there = [k for k in kinds if entry.of(k)] or [k for k in (WHOLE, RAW) if entry.of(k)]
             color = INK if entry.raw else model_color(index)
-            for kind in there[:1] if entry.raw else there:
+            for kind in there:
                 probes = entry.of(kind)
                 dash = DOTTED if entry.raw else model_dash(index)
                 dash = DASHED if kind not in kinds[:1] and not entry.raw else dash
@@ -178,7 +179,9 @@ def _name_ends(axis: Any, ends: Sequence[Point]) -> None:
     """Names to the right of the ends of lines, in their order and none upon another."""
     low, high = axis.get_ylim()
     gap, place = GAP * (high - low), -math.inf
-    heights = []
+    heights: list[float] = []
+    if not ends:  # all models failed
+        return
     for point in sorted(ends, key=lambda p: p.y):
         heights.append(place := max(point.y, place + gap))
     above = max(0.0, heights[-1] - high)

@@ -81,16 +81,14 @@ class Brightness:
 
     def bytes(self, x: Tensor) -> Bytes:
         """Images (N, C, H, W) as bytes (N, H, W, 1 or 3)."""
-        x = x[:, self.bands] if self.bands and x.shape[1] > max(self.bands) else x
-        return (_visible(self.unit(x)) * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
+        x = self.unit(self.shown(x))
+        if x.shape[1] == 2:  # as red and green; blue stays black
+            x = torch.cat([x, torch.zeros_like(x[:, :1])], 1)
+        return (x * 255 + 0.5).byte().permute(0, 2, 3, 1).numpy()
 
-
-def _visible(x: Tensor) -> Tensor:
-    """One channel as gray, the first three as RGB; of two channels the blue one stays black."""
-    channels = x.shape[1]
-    if channels == 2:
-        return torch.cat([x, torch.zeros_like(x[:, :1])], 1)
-    return x[:, :1] if channels == 1 else x[:, :3]
+    def shown(self, x: Tensor) -> Tensor:
+        """The channels that are seen: those chosen, or the first three, as RGB; one as gray."""
+        return (x[:, self.bands] if self.bands and x.shape[1] > max(self.bands) else x)[:, :3]
 
 
 def grid(
@@ -141,7 +139,7 @@ def grid(
 def _drawn(tiles: Tensor, brightness: Brightness, tile: tuple[int, int]) -> tuple[Bytes, bool]:
     """Images in the size in which they are shown, and whether their pixels stay crisp."""
     pixels, crisp = resized(brightness.bytes(tiles), *tile)
-    absent = tiles.isnan().any(1)
+    absent = brightness.shown(tiles).isnan().any(1)
     if absent.any():
         shape = pixels.shape[1:3]
         where = F.interpolate(absent[:, None].float(), size=shape, mode="nearest")[:, 0] > 0

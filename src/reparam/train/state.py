@@ -18,7 +18,7 @@ from reparam.batching import rows_at_once, slices
 from reparam.checkpoint import describe
 from reparam.config import TrainConfig
 from reparam.data import Data, Split, refuse_few, refuse_unfit, targets_of, taught
-from reparam.model import Batch, Descend, Model, Player
+from reparam.model import Batch, Descend, Keeps, Model, Player
 from reparam.train.batches import Batches
 from reparam.train.device import find_device, weights_dtype
 from reparam.train.history import History
@@ -77,7 +77,7 @@ class Training:
                 "normalization; build its networks with normalize=False"
             )
         if config.patience is not None:
-            refuse_patience(model)
+            refuse_patience(model, data)
         if config.augment and not model.space.is_image:
             raise ValueError(f"augment: expected images, got vectors of {data.name}; leave it out")
         self.ranks = Ranks()  # first: it says which device is this process's
@@ -409,8 +409,18 @@ def chains(model: Model) -> dict[str, Tensor]:
     }
 
 
-def refuse_patience(model: Model) -> None:
+def kept_of(model: Model, data: Data) -> Keeps:
+    """Which weights its training leaves: the last, too, where no rows are held out to choose by."""
+    return model.keeps if data.holds_out else "last"
+
+
+def refuse_patience(model: Model, data: Data) -> None:
     """ValueError where patience has nothing to wait for: the last weights are kept."""
+    if not data.holds_out:
+        raise ValueError(
+            f"patience: expected None, as {data.name} hold nothing out to choose weights by; set "
+            "epochs or a budget instead"
+        )
     if model.keeps == "last":
         name = (model.recipe or {}).get("preset") or type(model).__name__
         raise ValueError(

@@ -10,7 +10,7 @@ from typing import Any
 
 from reparam.config import TrainConfig
 from reparam.data import Data, as_data
-from reparam.model import Encoder, Keeps, Model
+from reparam.model import Encoder, Model
 from reparam.models.classifier import Classifier, Features, Tune
 from reparam.presets.classifier import TRAINING, encoders, spelled_encoder
 from reparam.presets.registry import PRESETS
@@ -29,7 +29,6 @@ def finetune(
     tune: Tune = "all",
     features: Features = "whole",
     layer_decay: float = 0.75,
-    keeps: Keeps | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
     watch: Callable[[News], None] | None = None,
@@ -38,6 +37,9 @@ def finetune(
 ) -> Classifier:
     """A classifier trained on the labeled rows of data, on a copy of an encoder.
 
+    Its weights are the best by the cross-entropy of the validation split, or the last where that
+    holds nothing out (``Data.with_labels``).
+
     Args:
         model: a trained encoder, which stays as it is.
         data: of the encoder's space, with labels.
@@ -45,8 +47,6 @@ def finetune(
         tune: ``"linear"`` trains the classifier alone, ``"all"`` the encoder too.
         features: what it sees of a grid of codes (``Classifier``).
         layer_decay: rate of each layer of the encoder, as a share of that of the next one.
-        keeps: the weights that are kept: the ``"best"`` by the cross-entropy of the validation
-            split, or the ``"last"``; None: the last where that split has no labels of its own.
         out, force, watch, progress: as for ``fit``.
         **fields: of ``TrainConfig``, replacing those of ``config``.
 
@@ -64,7 +64,7 @@ def finetune(
     encoder = refuse_unfit_encoder(model)
     data = as_data(data, encoder.space)
     refuse_unfit_data(encoder, data)
-    found = make_classifier(encoder, data, tune, features, layer_decay, keeps)
+    found = make_classifier(encoder, data, tune, features, layer_decay)
     if config is None:
         config = training_of(data, fields)
     fit(found, data, config, out=out, force=force, watch=watch, progress=progress, **fields)
@@ -77,12 +77,9 @@ def make_classifier(
     tune: Tune = "all",
     features: Features = "whole",
     layer_decay: float = 0.75,
-    keeps: Keeps | None = None,
 ) -> Classifier:
     """A classifier of data on a copy of an encoder, before it is trained; see ``finetune``."""
-    if keeps is None:
-        keeps = "best" if data.holds_out else "last"
-    how = (tune, features, layer_decay, keeps)
+    how = (tune, features, layer_decay)
     found = Classifier(copy.deepcopy(encoder), data.space.classes, *how, trained=True)
     found.recipe = _recipe(encoder, *how)
     return found
@@ -125,7 +122,7 @@ def _recipe(encoder: Encoder, *given: object) -> dict[str, Any] | None:
     text = spelled_encoder(encoder)
     if text is None:
         return None
-    names = ("tune", "features", "layer_decay", "keeps")
+    names = ("tune", "features", "layer_decay")
     known = PRESETS["classifier"].parameters
     parameters = {"encoder": text} | dict(zip(names, given, strict=True))
     special = {n: value for n, value in parameters.items() if value != known[n].default}

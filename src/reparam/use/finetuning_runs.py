@@ -226,7 +226,7 @@ def _made(encoder: Encoder, work: Sequence[_Work], jobs: int, watch: Watch) -> I
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
     made = parallel(joblib.delayed(_in_worker)(each, encoder, one) for one in work)
     for number, found in enumerate(made):
-        watch(f"fine-tuning, {jobs} at a time", number / len(work))
+        watch(f"fine-tuning, {jobs} at a time", (number + 1) / len(work))
         yield found
 
 

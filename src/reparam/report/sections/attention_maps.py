@@ -59,11 +59,12 @@ def busiest(x: Tensor, tokens: tuple[int, int]) -> Tensor:
     tensor([3])
     """
     count, down, across = len(x), *_sides(x, tokens)
-    padded = torch.zeros(count, tokens[0] * down, tokens[1] * across)
-    spread = x.double().mean(1)
-    padded[:, : x.shape[2], : x.shape[3]] = spread - spread.mean((1, 2), keepdim=True)
+    padded = torch.full((count, tokens[0] * down, tokens[1] * across), torch.nan).double()
+    padded[:, : x.shape[2], : x.shape[3]] = x.double().mean(1)
     patches = padded.unflatten(2, (tokens[1], across)).unflatten(1, (tokens[0], down))
-    return patches.transpose(2, 3).flatten(3).var(3, correction=0).flatten(1).argmax(1)
+    values = patches.transpose(2, 3).flatten(3)  # those of padding are NaN, and count nowhere
+    spread = (values - values.nanmean(3, keepdim=True)).square().nanmean(3)
+    return spread.flatten(1).argmax(1)
 
 
 def _sides(x: Tensor, tokens: tuple[int, int]) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam.evaluation.denoising import repair
+from reparam.evaluation.hidden import Hidden
 from reparam.evaluation.rows import subset
 from reparam.evaluation.vectors import unit_range
 from reparam.inspection import Noise
@@ -73,9 +74,10 @@ def _card(shown: Shown, noises: dict[int, Noise]) -> NoiseCard:
     split = subset(data.test, MEASURED, seed)
     levels = _levels(noise, MULTIPLES)
     steps = _levels(noise, [TWICE * step / (STEPS - 1) for step in range(STEPS)])
+    hidden = Hidden(data.space, data.train)
     measured = {
         index: [
-            repair(model, noise, split, data.train, level, seed=seed)
+            repair(model, noise, split, data.train, level, seed=seed, hidden=hidden)
             for level in sorted({*levels, *steps})
         ]
         for index, _, model in shown.of(Codec)

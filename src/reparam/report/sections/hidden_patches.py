@@ -38,7 +38,7 @@ class HiddenCard:
     measured, and of each codec.
     """
 
-    name: str
+    title: str
     unit: str
     trained: list[tuple[int, str]]
     levels: list[LevelCard]
@@ -91,7 +91,7 @@ def _same(shown: Shown, *noises: Noise) -> bool:
     """Whether noises hide the same entries of the same x by the same seed."""
     x, masks = shown.data.test.x[:2], []
     for noise in noises:
-        with seeded(shown.seed, torch.device("cpu")):
+        with seeded(shown.seed, _device(shown)):
             masks.append(noise.corrupt(x, LEVELS[0]).isnan().cpu())
     return masks[0].equal(masks[1])
 
@@ -117,7 +117,7 @@ def _card(shown: Shown, noises: Noises) -> HiddenCard:
     header, rows = error_rows(labels, measured, levels, "Mean of the training data")
     rows[1:1] = _linear_row(linear, levels)
     return HiddenCard(
-        noise.name,
+        f"{noise.parts} patches",
         noise.unit,
         [(i, f"{labels[i]} (at {n.level:g})") for i, n in noises.items()],
         _pictures(shown, noise, codecs, hidden, levels) if images(shown) else [],
@@ -159,7 +159,7 @@ def _pictures(
     what, x = names(data, rows), data.test.x[rows]
     cards = []
     for level in levels:
-        with seeded(shown.seed, torch.device("cpu")):
+        with seeded(shown.seed, _device(shown)):
             seen = noise.corrupt(x, level)
         strips = [
             _strip(shown, None, "Original", x, what.capitalize()),
@@ -176,6 +176,11 @@ def _pictures(
             strips.append(_strip(shown, index, label, repaired, alt, f"MSE {error:.3g}"))
         cards.append(LevelCard(f"{level:.0%} hidden", strips))
     return cards
+
+
+def _device(shown: Shown) -> torch.device:
+    """Where models are, and so their noise."""
+    return shown.entries[0].model.anchor.device
 
 
 def _count(shown: Shown) -> int:
@@ -207,7 +212,7 @@ else. Errors are of hidden entries alone, from the x that was there
 {%- if data.space.kind != "real" %}, values in [0, 1]
 {%- elif data.space.is_image %}, in the data's unit
 {%- else %}, in variances of each column{% endif %}; what is hidden, by seed {{ seed }}, is the same
-for every model.""",
+for all models of a plot.""",
     build,
     "hidden_patches.html.j2",
 )
