@@ -189,6 +189,7 @@ def _name_ends(axis: Any, ends: Sequence[Point]) -> None:
     for point, height in zip(sorted(ends, key=lambda p: -p.y), reversed(heights), strict=True):
         top = min(height, high, top - gap) if above else height
         line = {"arrowstyle": "-", "color": point.color, "lw": 0.6, "shrinkA": 0, "shrinkB": 3}
+        line["relpos"] = (0.0, 0.5)  # to where the name begins, so that it crosses none
         axis.annotate(
             point.name,
             (point.x, point.y),
