@@ -13,8 +13,8 @@ import griffe
 
 SECTION = re.compile(r"^(Shape|Likelihood|Cost|Costs|Reference|References|Note): (?=\S)", re.M)
 LINK = re.compile(r"(?<![<(\w])https?://[^\s)>\],;]*[^\s)>\],;.]")
-DOCTEST = re.compile(r"^ *>>> ")
-NO_LINK = re.compile(r"(?<=\w)\[(?=[^\]]*\])|\[(?=[^\]]*\])")
+DOCTEST = re.compile(r"^( *)>>> ")
+PLAIN_SIGNS = re.compile(r"[\[\]$]|(?<!^)\*", re.M)
 
 
 def shown(text: str) -> str:
@@ -27,8 +27,9 @@ def shown(text: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    if DOCTEST.match(text) or text.startswith("    ") and not re.match(r" +\w+: ", text):
-        return text
+    example = DOCTEST.match(text)
+    if example:
+        return f"{example[1]}```pycon\n{text.rstrip()}\n{example[1]}```"
     parts = re.split(r"(``?[^`]+``?)", text)
     plain = [part if i % 2 else _escaped(part) for i, part in enumerate(parts)]
     return SECTION.sub(lambda m: f"**{m[1]}.** ", "".join(plain))
@@ -44,9 +45,7 @@ def _escaped(text: str) -> str:
 
 
 def _signs(text: str) -> str:
-    text = re.sub(r"(?m)(?<!^)(?<!^ )(?<!^  )(?<!^   )(?<!^    )\*", r"\\*", text)
-    text = re.sub(r"([\[\]$])", r"\\\1", text)
-    return text.replace("<", "&lt;")
+    return PLAIN_SIGNS.sub(r"\\\g<0>", text).replace("<", "&lt;")
 
 
 class PlainText(griffe.Extension):

@@ -6,7 +6,6 @@ A page of ``docs/`` that is not here fails the build, and so does one that is he
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from reference import PARTS
 
@@ -122,5 +121,3 @@ def paths(entries: Entries) -> Iterator[str]:
         elif isinstance(entry, dict):
             for below in entry.values():
                 yield from paths(below if isinstance(below, list) else [below])
-
-

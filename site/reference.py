@@ -87,7 +87,7 @@ PARTS: dict[str, tuple[Page, ...]] = {
     "Functions": (
         Page("vocabulary", "The vocabulary", ("model", "inspection")),
         Page("data", "Data", ("data",)),
-        Page("building", "Building, saving, sharing", ("presets", "checkpoint", "exporting", "hub")),
+        Page("building", "Build, save, share", ("presets", "checkpoint", "exporting", "hub")),
         Page("training", "Training", ("train", "config")),
         Page("evaluation", "Evaluation", ("evaluation",)),
         Page("use", "Use", ("use",)),
@@ -192,6 +192,7 @@ def in_cell(text: str) -> str:
     parts = text.split("`")
     for i in range(0, len(parts), 2):
         for sign in "\\*_<>[]$":
-            parts[i] = parts[i].replace(sign, f"\\{sign}" if sign not in "<>" else
-                                        {"<": "&lt;", ">": "&gt;"}[sign])
+            parts[i] = parts[i].replace(
+                sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign]
+            )
     return "`".join(parts).replace("|", "\\|").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""Tables that the registries have: named models, likelihoods, bijections, terms, scores, commands."""
+"""Tables of the registries: named models, likelihoods, bijections, terms, scores, commands."""
 
 from __future__ import annotations
 
