@@ -11,6 +11,8 @@ import ast
 import inspect
 from collections import defaultdict
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import reparam as rp
@@ -87,19 +89,34 @@ PARTS: dict[str, tuple[Page, ...]] = {
     "Functions": (
         Page("vocabulary", "The vocabulary", ("model", "inspection")),
         Page("data", "Data", ("data",)),
-        Page("building", "Build, save, share", ("presets", "checkpoint", "exporting", "hub")),
+        Page(
+            "building",
+            "Build, save, share",
+            ("presets", "checkpoint", "exporting", "hub_files", "hub"),
+        ),
         Page("training", "Training", ("train", "config")),
         Page("evaluation", "Evaluation", ("evaluation",)),
         Page("use", "Use", ("use",)),
         Page(
             "comparison",
             "Comparisons, reports, pictures",
-            ("comparison", "comparison_tree", "own_report", "transfer_study", "show", "drawing"),
+            (
+                "comparison",
+                "comparison_tree",
+                "own_report",
+                "transfer_study",
+                "notebook",
+                "diagrams",
+            ),
         ),
         Page("estimator", "The estimator", ("estimator",)),
     ),
 }
 PAGES = [page for pages in PARTS.values() for page in pages]
+
+
+# Public names that ``reparam`` itself does not have: they need what not everybody installs.
+DOORS = {"GenerativeModel": "reparam.estimator"}
 
 
 class Unplaced(ValueError):
@@ -110,7 +127,13 @@ def public_names() -> dict[str, str]:
     """Where each public name is defined, ``reparam.folder.module``."""
     tree = ast.parse(STUB.read_text(encoding="utf-8"))
     found = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: f"reparam.{node.module}" for node in found for alias in node.names}
+    listed = {alias.name: f"reparam.{node.module}" for node in found for alias in node.names}
+    return listed | {name: door for name, door in DOORS.items() if find_spec(door)}
+
+
+def value_of(name: str, module: str) -> object:
+    """The object of that name."""
+    return getattr(import_module(module) if name in DOORS else rp, name)
 
 
 def page_of(name: str, module: str) -> Page:
@@ -125,14 +148,14 @@ def page_of(name: str, module: str) -> Page:
     if fitting:
         return max(fitting, key=lambda pair: pair[0])[1]
     for family, presets in by_family().items():
-        if any(preset.model is getattr(rp, name) for preset in presets):
+        if any(preset.model is value_of(name, module) for preset in presets):
             return next(page for page in PAGES if family in page.families)
     raise Unplaced(f"{name} of {module} stands on no page; name its module in site/reference.py")
 
 
-def first_sentence(name: str) -> str:
+def first_sentence(name: str, module: str) -> str:
     """What a name is, the first paragraph of its docstring."""
-    value = getattr(rp, name)
+    value = value_of(name, module)
     said = inspect.getdoc(value) if inspect.isroutine(value) or inspect.isclass(value) else None
     if name == "PRESETS":
         return "The named models, by name: the registry."
@@ -183,7 +206,7 @@ def _index() -> str:
 
 
 def _row(page: Page, name: str, module: str) -> str:
-    sentence = first_sentence(name).replace("``", "`")
+    sentence = first_sentence(name, module).replace("``", "`")
     return f"| [`{name}`]({page.name}.md#{module}.{name}) | {in_cell(sentence)} |"
 
 

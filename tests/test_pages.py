@@ -20,7 +20,7 @@ PAGES = [page for page in sorted(DOCS.rglob("*.md")) if lines_of(page)]
 RUNS = (
     "reparam fit vae digits latent_dim=2 hidden=8 -o runs/vae",
     "reparam fit cvae digits latent_dim=2 hidden=8 -o runs/cvae",
-    "reparam fit pixel-cnn digits channels=4 layers=1 -o runs/pixels",
+    "reparam fit pixel-cnn digits layers=1 -o runs/pixels",
     "reparam fit ddpm digits width=16 times=5 -o runs/ddpm",
     "reparam fit vae survey.csv --drop id -o runs/survey",
     "reparam fit vae factors.npz latent_dim=2 hidden=8 -o runs/factors",
