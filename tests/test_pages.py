@@ -34,7 +34,7 @@ NOT_RUN = {
     r"CUDA_VISIBLE_DEVICES|.*--device cuda": "needs a GPU; benchmarks/gpu.py does",
     r"reparam explore runs/\S+( --port \d+)?( --no-browser)?$": "serves until it is stopped",
     r"reparam push |.*hf:": "needs the hub, an account and a network; its tests replace them",
-    r"reparam compare mnist --families": "trains every family on 50,000 images",
+    r"reparam compare \w+ --families": "trains nine models; tests/test_readme.py does",
     r"reparam (fit|compare) .*--device": "needs a device that is not here",
     r"reparam disentangle runs/a ": "compares three runs, as tests/cli does",
     r"reparam fit mae moving-digits": "needs minutes for videos, as tests/data draws them",
