@@ -59,7 +59,9 @@ def site_links(text: str, source: str, page: str, linked: dict[str, str]) -> str
             path = f"source/{target}.md"
             code = (ROOT / target).read_text(encoding="utf-8")
             kind = Path(target).suffix.removeprefix(".")
-            linked[path] = f"---\nsearch: {{exclude: true}}\n---\n# {target}\n\n````{kind}\n{code}\n````\n"
+            linked[path] = (
+                f"---\nsearch: {{exclude: true}}\n---\n# {target}\n\n````{kind}\n{code}\n````\n"
+            )
         return f"{match[1]}{relpath(path, Path(page).parent.as_posix() or '.')}{match[3]}"
 
     return LINK.sub(led, text)

@@ -78,7 +78,7 @@ def reader(tmp_path_factory):
     holes = rng.integers(0, 17, (4, 1, 8, 8)).astype(float)
     holes[:, :, :4, :4] = np.nan
     np.save(folder / "holes.npy", holes)
-    factors = np.stack(np.meshgrid(np.arange(3), np.arange(4), np.arange(8)), -1).reshape(-1, 3)
+    factors = np.stack(np.meshgrid(np.arange(3), np.arange(4), np.arange(60)), -1).reshape(-1, 3)
     names = np.array(["shape", "size", "angle"])
     codes = factors + rng.normal(size=factors.shape)
     np.savez(folder / "codes.npz", codes=codes, factors=factors, factor_names=names)
@@ -106,9 +106,10 @@ def test_commands_of_a_page_run(page, reader, tmp_path, monkeypatch, capsys):
     for line in lines_of(page):
         if reason(line) is None:
             assert line.startswith("reparam "), f"{line}: neither run nor in NOT_RUN"
-            made = re.search(r"-o (runs/\S+)", line)
-            if made:  # that of the page takes the place of the one that was there
+            made = re.search(r"-o (\S+)", line)
+            if made:  # what the page makes takes the place of what was there
                 shutil.rmtree(made[1], ignore_errors=True)
+                Path(made[1]).unlink(missing_ok=True)
             for written, smaller in SMALLER:
                 line = re.sub(written, smaller, line)
             run_cut(line, monkeypatch, capsys)

@@ -112,4 +112,6 @@ def test_the_version_stands_in_one_place_and_in_the_changelog():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert rp.__version__ not in project.split("[project.optional-dependencies]")[0]
     assert f"## {rp.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert "version: " not in (ROOT / "CITATION.cff").read_text("utf-8").replace("cff-version: ", "")
+    assert "version: " not in (ROOT / "CITATION.cff").read_text("utf-8").replace(
+        "cff-version: ", ""
+    )
