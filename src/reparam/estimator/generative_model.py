@@ -53,7 +53,7 @@ from reparam.train import History, RunFolder, fit
 from reparam.train.device import find_device
 from reparam.train.loop import choose_config
 from reparam.train.random import alone
-from reparam.use.anomalies import every_anomaly_score
+from reparam.use.anomalies import every_anomaly_score, known_scores
 
 FLOATS = [np.float64, np.float32]  # what X is read as; all else becomes the first
 LARGEST_SEED = 2**31 - 1
@@ -77,6 +77,13 @@ def _has(*roles: type[Model]) -> Callable[[GenerativeModel], bool]:
         return True
 
     return check
+
+
+def _is_scored(estimator: GenerativeModel) -> bool:
+    """Whether there is a likelihood or an error of reconstructions that means something."""
+    if not hasattr(estimator, "model_"):
+        return _has(Density, Codec)(estimator)
+    return bool({"log_prob", "reconstruction"} & {*known_scores(estimator.model_)})
 
 
 class GenerativeModel(TransformerMixin, BaseEstimator):
@@ -250,7 +257,7 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
         )
         return (-found["log_prob"].score).numpy()
 
-    @available_if(_has(Density, Codec))
+    @available_if(_is_scored)
     def score(self, X: Any, y: Any = None) -> float:
         """How good the model is, higher = better; never compare across these two.
 

@@ -1,0 +1,522 @@
+"""The scikit-learn estimator: its checks, PCA's own numbers, and what users of PCA do with it."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import threading
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from commands import succeed
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import reparam as rp
+from reparam.checkpoint import FORMAT
+from reparam.estimator import GenerativeModel
+from reparam.presets import PRESETS
+
+SMALL = {"epochs": 2, "random_state": 0}
+SMALL_VAE = {"latent_dim": 2, "parameters": {"hidden": (8,)}, **SMALL}
+
+
+def rows(n=60, d=4, seed=0):
+    """Correlated columns in different units."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, d)) @ rng.normal(size=(d, d))
+    return x * 10.0 ** np.arange(-1, d - 1) + 5
+
+
+def frame(**options):
+    return pd.DataFrame(rows(**options), columns=list("abcd"))
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return GenerativeModel("vae", **SMALL_VAE).fit(rows())
+
+
+@parametrize_with_checks(
+    [
+        GenerativeModel("pca"),
+        GenerativeModel("pca", latent_dim=1),
+        GenerativeModel("ae", **SMALL_VAE),
+        GenerativeModel("vae", **SMALL_VAE),
+    ]
+)
+def test_scikit_learns_checks(estimator, check):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # two epochs settle nothing
+        check(estimator)
+
+
+def both_pcas(x, q=2):
+    return GenerativeModel("pca", latent_dim=q).fit(x), PCA(q).fit(x)
+
+
+def test_codes_are_those_of_pca_up_to_signs():
+    x, new = rows(), rows(seed=1)
+    ours, theirs = both_pcas(x)
+    codes, expected = ours.transform(new), theirs.transform(new)
+    signs = np.sign((codes * expected).sum(0))
+    # Relative to columns up to 100: eigenvectors of two solvers agree to rounding over the gap.
+    np.testing.assert_allclose(codes * signs, expected, rtol=1e-9, atol=1e-8)
+
+
+def test_rows_of_codes_are_those_of_pca():
+    x, new = rows(), rows(seed=1)
+    ours, theirs = both_pcas(x)
+    back = ours.inverse_transform(ours.transform(new))
+    expected = theirs.inverse_transform(theirs.transform(new))
+    np.testing.assert_allclose(back, expected, rtol=1e-9, atol=1e-8)
+    np.testing.assert_allclose(ours.reconstruct(new), back, rtol=1e-12)
+
+
+def test_log_probs_are_those_of_pca_with_variances_over_n():
+    """C/n in place of C/(n−1): log det moves by D ln(n/(n−1)), the distance by its factor."""
+    x, new = rows(), rows(seed=1)
+    ours, theirs = both_pcas(x)
+    n, d, factor = len(x), x.shape[1], len(x) / (len(x) - 1)
+    centered = new - x.mean(0)
+    distance = np.einsum("nd,de,ne->n", centered, theirs.get_precision(), centered)
+    expected = theirs.score_samples(new) + 0.5 * d * np.log(factor) - 0.5 * distance * (factor - 1)
+    np.testing.assert_allclose(ours.score_samples(new), expected, rtol=1e-9)
+    assert n == 60 and ours.score(new) == pytest.approx(expected.mean(), rel=1e-12)
+
+
+def test_it_is_what_build_and_fit_give():
+    x = rows()
+    estimator = GenerativeModel("vae", latent_dim=2, validation_fraction=0, **SMALL).fit(x)
+    split = rp.Split(torch.from_numpy(x))
+    data = rp.Data(split, split, split, rp.Space((4,), "real"), "X", holds_out=False)
+    model = rp.build("vae", data.space, latent_dim=2, seed=0)
+    rp.fit(model, data, epochs=2, seed=0, precision="float64", progress=False)
+    np.testing.assert_array_equal(estimator.transform(x), model.encode(x).detach().numpy())
+
+
+def test_scores_are_anomaly_scores_with_the_other_sign(vae):
+    x = rows(seed=1)
+    found = rp.anomaly_scores(vae.model_, x, "log_prob", samples=1, seed=0).score.numpy()
+    np.testing.assert_array_equal(vae.score_samples(x), -found)
+    assert vae.score(x) == pytest.approx(-found.mean(), rel=1e-12)
+
+
+def test_more_draws_tighten_the_bound(vae):
+    x = rows(seed=1)
+    more = pickle.loads(pickle.dumps(vae)).set_params(samples=200)
+    assert more.score(x) > vae.score(x)
+
+
+def test_the_score_of_an_autoencoder_is_minus_the_squared_error_per_row():
+    x = rows()
+    estimator = GenerativeModel("ae", **SMALL_VAE).fit(x)
+    errors = np.square(x - estimator.reconstruct(x)).sum(1)
+    assert estimator.score(x) == pytest.approx(-errors.mean(), rel=1e-12)
+    assert not hasattr(estimator, "score_samples")
+    assert "squared error" in " ".join(GenerativeModel.score.__doc__.split())
+
+
+@pytest.mark.parametrize(
+    ("preset", "has", "lacks"),
+    [
+        ("ae", "transform inverse_transform reconstruct score", "score_samples sample"),
+        ("made", "score_samples score sample", "transform inverse_transform reconstruct"),
+        ("gan", "sample inverse_transform", "transform score_samples score reconstruct"),
+        ("mae", "transform reconstruct", "score_samples sample"),
+        ("classifier", "transform", "inverse_transform score_samples score sample"),
+    ],
+)
+def test_methods_are_there_by_capability_before_and_after_fit(preset, has, lacks):
+    estimator = GenerativeModel(preset, parameters=dict(PRESETS[preset].small), **SMALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        fitted = clone(estimator).fit(rows(), np.arange(60) % 2)
+    for one in (estimator, fitted):
+        assert [name for name in has.split() if not hasattr(one, name)] == []
+        assert [name for name in lacks.split() if hasattr(one, name)] == []
+
+
+def test_what_hides_entries_has_no_score_once_it_is_known():
+    """A masked autoencoder is not trained to give back what it sees."""
+    estimator = GenerativeModel("mae", parameters=dict(PRESETS["mae"].small), **SMALL)
+    assert not hasattr(estimator.fit(rows()), "score")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_samples_are_in_the_units_of_the_columns(dtype):
+    x = rows().astype(dtype)
+    estimator = GenerativeModel("pca", latent_dim=3, random_state=0).fit(x)
+    drawn = estimator.sample(4000)
+    # 4000 draws: a mean is off by 1/63 of a deviation, a deviation by 1/90 of itself; 5 of these.
+    deviation = x.std(0)
+    assert drawn.dtype == dtype and drawn.shape == (4000, 4)
+    assert (np.abs(drawn.mean(0) - x.mean(0)) < 5 / 63 * deviation).all()
+    assert (np.abs(drawn.std(0) / deviation - 1) < 5 / 90).all()
+
+
+def test_an_int_draws_the_same_and_a_random_state_moves_on():
+    x = rows()
+    fixed = GenerativeModel("pca", latent_dim=2, random_state=3).fit(x)
+    moving = GenerativeModel("pca", latent_dim=2, random_state=np.random.RandomState(3)).fit(x)
+    np.testing.assert_array_equal(fixed.sample(3), fixed.sample(3))
+    assert not np.array_equal(moving.sample(3), moving.sample(3))
+    again = GenerativeModel("pca", latent_dim=2, random_state=np.random.RandomState(3)).fit(x)
+    assert np.array_equal(
+        again.sample(3),
+        GenerativeModel("pca", latent_dim=2, random_state=np.random.RandomState(3))
+        .fit(x)
+        .sample(3),
+    )
+    assert not np.array_equal(
+        *(GenerativeModel("pca", latent_dim=2).fit(x).sample(3) for _ in range(2))
+    )
+
+
+def test_fitting_twice_is_fitting_once_and_leaves_torch_as_it_was():
+    x = rows()
+    before, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(2)
+    try:
+        once = GenerativeModel("vae", **SMALL_VAE).fit(x)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(torch.get_rng_state(), state)
+    codes = once.transform(x)
+    np.testing.assert_array_equal(once.fit(x).transform(x), codes)
+    np.testing.assert_array_equal(clone(once).fit(x).transform(x), codes)
+
+
+def test_threads_wait_for_each_other():
+    """joblib's threading backend fits several at a time; of fit itself one thread may."""
+    x, found = rows(), {}
+
+    def train(seed):
+        found[seed] = GenerativeModel("vae", **{**SMALL_VAE, "random_state": seed}).fit(x)
+
+    workers = [threading.Thread(target=train, args=(seed,)) for seed in (0, 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    alone = GenerativeModel("vae", **SMALL_VAE).fit(x)
+    np.testing.assert_array_equal(found[0].transform(x), alone.transform(x))
+
+
+def test_grid_search_finds_the_rank():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 6)) + 0.1 * rng.normal(size=(300, 6))
+    search = GridSearchCV(GenerativeModel("pca"), {"latent_dim": [1, 2, 4]}, cv=3).fit(x)
+    assert search.best_params_ == {"latent_dim": 2}
+    by_theirs = GridSearchCV(PCA(), {"n_components": [1, 2, 4]}, cv=3).fit(x)
+    assert by_theirs.best_params_ == {"n_components": 2}
+    scores = cross_val_score(GenerativeModel("ae", **SMALL_VAE), x, cv=2)
+    assert scores.shape == (2,) and (scores < 0).all()
+
+
+def test_in_a_pipeline_with_labels_that_are_not_its_own():
+    x, y = load_digits(return_X_y=True)
+    ours, theirs = (
+        make_pipeline(StandardScaler(), pca, LogisticRegression(max_iter=300)).fit(x[:600], y[:600])
+        for pca in (GenerativeModel("pca", latent_dim=16), PCA(16, svd_solver="full"))
+    )
+    # The same codes up to signs, and a penalty that knows no signs.
+    assert ours.score(x[600:], y[600:]) == pytest.approx(theirs.score(x[600:], y[600:]), abs=0.005)
+    assert ours[:-1].get_feature_names_out().tolist() == [f"pca{i}" for i in range(16)]
+
+
+def test_frames_in_frames_out():
+    x = frame()
+    estimator = GenerativeModel("beta-vae", **SMALL_VAE).fit(x)
+    assert estimator.feature_names_in_.tolist() == list("abcd")
+    assert estimator.set_output(transform="pandas").transform(x).columns.tolist() == [
+        "beta_vae0",
+        "beta_vae1",
+    ]
+    assert estimator.transform(x[5:7]).index.tolist() == [5, 6]
+    assert isinstance(estimator.set_output(transform="polars").transform(x), pl.DataFrame)
+    by_polars = GenerativeModel("beta-vae", **SMALL_VAE).fit(pl.from_pandas(x))
+    np.testing.assert_array_equal(by_polars.transform(pl.from_pandas(x)), by_polars.transform(x))
+    with pytest.raises(ValueError, match="feature names"):
+        estimator.transform(x[list("dcba")])
+
+
+def test_some_columns_by_a_column_transformer():
+    x = frame()
+    both = ColumnTransformer(
+        [
+            ("codes", GenerativeModel("vae", **SMALL_VAE), ["a", "b", "c"]),
+            ("rest", "passthrough", ["d"]),
+        ]
+    ).set_output(transform="pandas")
+    found = both.fit_transform(x)
+    assert found.columns.tolist() == ["codes__vae0", "codes__vae1", "rest__d"]
+    np.testing.assert_array_equal(found["rest__d"], x["d"])
+
+
+def test_images_are_rows_of_pixels():
+    x = load_digits().data[:100]
+    estimator = GenerativeModel("ae", image_shape=(8, 8), levels=17, **SMALL_VAE).fit(x)
+    assert estimator.space_ == rp.Space((1, 8, 8), "levels", levels=17)
+    assert estimator.transform(x).shape == (100, 2) and estimator.reconstruct(x).shape == x.shape
+    direct = estimator.model_.reconstruct(x.reshape(-1, 1, 8, 8)).detach().numpy()
+    np.testing.assert_allclose(estimator.reconstruct(x), direct.reshape(100, 64), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "kind", "levels"),
+    [
+        (np.eye(9), {}, "binary", None),
+        (np.eye(9, dtype=bool), {}, "binary", None),
+        (np.eye(9), {"kind": "real"}, "real", None),
+        (np.arange(18).reshape(9, 2), {}, "real", None),
+        (np.arange(18).reshape(9, 2) / 17, {}, "real", None),
+        (np.arange(18, dtype=np.uint8).reshape(9, 2), {}, "levels", 256),
+        (np.arange(18).reshape(9, 2), {"levels": 18}, "levels", 18),
+        (np.arange(18.0).reshape(9, 2), {"kind": "levels", "levels": 20}, "levels", 20),
+    ],
+)
+def test_kinds(x, options, kind, levels):
+    space = GenerativeModel("pca", latent_dim=1, **options).fit(x).space_
+    assert (space.kind, space.levels) == (kind, levels)
+
+
+def test_rows_hold_out_no_value_that_training_has_not():
+    """A pixel that is hardly ever on: held out alone it would have density 0."""
+    x = rows(n=40)
+    x[:, 0] = 0.0
+    x[7, 0] = 1.0
+    for seed in range(8):
+        options = SMALL_VAE | {"random_state": seed, "epochs": 1}
+        history = GenerativeModel("vae", validation_fraction=0.5, **options).fit(x).history_
+        assert np.isfinite(history.curve("valid/bound")).all()
+
+
+def test_solved_models_learn_from_all_rows():
+    x = rows()
+    estimator = GenerativeModel("pca", latent_dim=2, validation_fraction=0.5).fit(x)
+    np.testing.assert_allclose(estimator.model_.mean.numpy(), x.mean(0), rtol=1e-12)
+
+
+def labeled():
+    y = np.array(["cat", "dog"])[np.arange(60) % 2]
+    x = rows()
+    x[y == "dog"] += 1000
+    return x, y
+
+
+@pytest.fixture(scope="module")
+def cvae():
+    options = SMALL_VAE | {"epochs": 20}
+    return GenerativeModel("cvae", **options).fit(*labeled())
+
+
+def test_conditional_models_take_labels(cvae):
+    x, y = labeled()
+    assert cvae.classes_.tolist() == ["cat", "dog"]
+    c = torch.arange(60) % 2
+    direct = cvae.model_.reconstruct(x, c).detach().numpy()
+    np.testing.assert_allclose(cvae.reconstruct(x, y), direct, rtol=1e-12)
+    swapped = np.where(y == "cat", "dog", "cat")
+    assert not np.array_equal(cvae.score_samples(x, y), cvae.score_samples(x, swapped))
+    assert np.isfinite(cross_val_score(GenerativeModel("cvae", **SMALL_VAE), x, y, cv=2)).all()
+    assert cvae.sample(3, "dog").shape == cvae.sample(2, ["cat", "dog"]).shape[:0] + (3, 4)
+    assert cvae.sample(2).shape == (2, 4)
+
+
+def test_conditional_models_refuse_rows_without_labels(cvae):
+    x, y = labeled()
+    reason = "cvae is conditional on the label of each row"
+    with pytest.raises(ValueError, match=f"transform: {reason}"):
+        cvae.transform(x)
+    with pytest.raises(ValueError, match=f"inverse_transform: {reason}"):
+        cvae.inverse_transform(np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"use score_samples\(X, y\)"):
+        cvae.score_samples(x)
+    with pytest.raises(ValueError, match="expected one of cat, dog; got 'cow'|got 'cow'"):
+        cvae.sample(2, "cow")
+    with pytest.raises(ValueError, match="y: expected 60 labels, one per row, got 3"):
+        cvae.reconstruct(x, y[:3])
+    with pytest.raises(ValueError, match="labels"):
+        GenerativeModel("cvae").fit(x)
+    with pytest.raises(ValueError, match="y: expected class labels, got continuous numbers"):
+        GenerativeModel("cvae").fit(x, np.linspace(0, 1, 60))
+    assert GenerativeModel("cvae").__sklearn_tags__().target_tags.required
+
+
+def test_a_model_of_each_class_learns_labels_and_needs_none():
+    x, y = labeled()
+    estimator = GenerativeModel("pca", parameters={"per_class": True}, latent_dim=1).fit(x, y)
+    assert np.isfinite(estimator.score_samples(x)).all()
+    assert estimator.sample(50, "dog")[:, 0].min() > 500
+    with pytest.raises(ValueError, match="y: pca has learned no labels"):
+        GenerativeModel("pca", latent_dim=1).fit(x, y).sample(2, "dog")
+
+
+def test_unconditional_models_ignore_y(vae):
+    x = rows()
+    other = GenerativeModel("vae", **SMALL_VAE).fit(x, np.random.default_rng(0).normal(size=60))
+    np.testing.assert_array_equal(other.transform(x), vae.transform(x))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"preset": "veo"}, "veo: no such model"),
+        ({"preset": 3}, "preset: expected a text, got 3"),
+        ({"parameters": {"hiden": (8,)}}, "hiden: no parameter of vae \(did you mean hidden\?"),
+        ({"parameters": {"hidden": "many"}}, "hidden: expected"),
+        ({"parameters": [("hidden", 8)]}, "parameters: expected a dictionary"),
+        ({"parameters": {"latent_dim": 2}, "latent_dim": 2}, "latent_dim: given twice"),
+        ({"latent_dim": 0}, "latent_dim: expected a whole number of at least 1, got 0"),
+        ({"preset": "real-nvp", "latent_dim": 2}, "latent_dim: no parameter of real-nvp"),
+        ({"preset": "pca", "latent_dim": 4}, "latent_dim: expected less than the 4 entries"),
+        ({"image_shape": (3, 3)}, r"image_shape: .* whose product is 4, .* got \(3, 3\)"),
+        ({"image_shape": (2, 2, 1)}, r"seems to be \(H, W, C\); give \(1, 2, 2\)"),
+        ({"kind": "reals"}, "kind: expected auto, binary, levels or real, got 'reals'"),
+        ({"kind": "binary"}, "X: train row 0, column '?0'? is .* kind binary expects 0 or 1"),
+        ({"kind": "levels"}, "levels: kind levels is of whole numbers"),
+        ({"kind": "real", "levels": 4}, "levels: given for kind real"),
+        ({"epochs": 0}, "epochs: expected"),
+        ({"budget": -1}, "budget: expected"),
+        ({"lr": 0.0}, "lr: expected"),
+        ({"device": "abacus"}, "device: 'abacus' is not available here"),
+        ({"validation_fraction": 1.0}, "validation_fraction: expected"),
+        ({"preset": "rbm"}, "rbm: expected binary data, got real"),
+        ({"preset": "pixel-cnn"}, "pixel-cnn: expected images, got vectors of 4 entries"),
+    ],
+)
+def test_what_is_wrong_is_said_at_fit(options, said):
+    estimator = GenerativeModel(**options)  # stores and does not look
+    with pytest.raises(ValueError, match=said):
+        estimator.fit(rows())
+
+
+def test_levels_outside_the_data_are_refused():
+    x = load_digits().data[:50]
+    with pytest.raises(ValueError, match="levels: expected 17 or more, as X holds 16, got 16"):
+        GenerativeModel("pca", levels=16).fit(x)
+    with pytest.raises(ValueError, match=r"levels: .* give \(X \* 16\)\.round\(\)"):
+        GenerativeModel("pca", levels=17).fit(x / 16)
+
+
+def test_samples_and_calls_are_checked(vae):
+    with pytest.raises(ValueError, match="n_samples: expected a positive whole number, got 0"):
+        vae.sample(0)
+    with pytest.raises(ValueError, match="X: expected codes of 2 entries, .* got 3"):
+        vae.inverse_transform(np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="samples: expected a positive whole number"):
+        pickle.loads(pickle.dumps(vae)).set_params(samples=0).score(rows())
+    with pytest.raises(NotFittedError):
+        GenerativeModel("vae").sample()
+
+
+class Noting(pickle.Unpickler):
+    """Notes what a pickle asks for."""
+
+    def __init__(self, content):
+        super().__init__(io.BytesIO(content))
+        self.asked = set()
+
+    def find_class(self, module, name):
+        self.asked.add(f"{module}.{name}")
+        return super().find_class(module, name)
+
+
+@pytest.mark.parametrize("preset", ["pca", "vae", "cvae"])
+def test_pickles_hold_safetensors_and_no_class_of_torch_or_ours(preset):
+    x, y = labeled()
+    options = {"latent_dim": 2, **SMALL} if preset == "pca" else SMALL_VAE
+    estimator = GenerativeModel(preset, **options).fit(x, y)
+    reader = Noting(pickle.dumps(estimator))
+    again = reader.load()
+    ours = {name for name in reader.asked if name.startswith(("torch", "reparam"))}
+    assert ours == {"reparam.estimator.generative_model.GenerativeModel"}
+    np.testing.assert_array_equal(again.score_samples(x, y), estimator.score_samples(x, y))
+    np.testing.assert_array_equal(again.sample(3), estimator.sample(3))
+    assert again.history_ == estimator.history_ and again.space_ == estimator.space_
+    assert again.model_.anchor.dtype == torch.float64
+
+
+def test_pickles_of_other_versions_say_so(monkeypatch, vae):
+    content = pickle.dumps(vae)
+    monkeypatch.setattr("reparam.checkpoint.FORMAT", FORMAT - 1)
+    with pytest.raises(ValueError, match=r"GenerativeModel: written by a newer reparam \(format"):
+        pickle.loads(content)
+    monkeypatch.undo()
+    state = vae.__getstate__()
+    for sealed in (state["sealed"][:-1], b"", state["sealed"].replace(b"real", b"reel")):
+        with pytest.raises(ValueError, match="GenerativeModel: "):
+            GenerativeModel().__setstate__({**state, "sealed": sealed})
+
+
+def test_draws_on_the_way_survive_a_pickle():
+    estimator = GenerativeModel("gan", parameters=dict(PRESETS["gan"].small), **SMALL).fit(rows())
+    again = pickle.loads(pickle.dumps(estimator))
+    strip = estimator.history_.strip
+    assert strip and again.history_.strip.keys() == strip.keys()
+    assert all(
+        torch.equal(again.history_.strip[step].double(), strip[step].double()) for step in strip
+    )
+
+
+def test_runs_are_read_by_everything(tmp_path):
+    x = frame()
+    estimator = GenerativeModel("vae", **SMALL_VAE).fit(x)
+    run = estimator.to_run(tmp_path / "run")
+    again = GenerativeModel.from_run(run)
+    for method in ("transform", "score_samples", "reconstruct"):
+        np.testing.assert_array_equal(getattr(again, method)(x), getattr(estimator, method)(x))
+    np.testing.assert_array_equal(again.sample(3), estimator.sample(3))
+    assert again.feature_names_in_.tolist() == list("abcd") and again.n_features_in_ == 4
+    assert again.get_params()["parameters"] == {"hidden": (8,)}
+    np.testing.assert_array_equal(again.fit(x).transform(x), estimator.transform(x))
+    assert rp.load(run).encode(x.to_numpy()).shape == (60, 2)
+    with pytest.raises(ValueError, match="holds a run already"):
+        estimator.to_run(run)
+    estimator.to_run(run, force=True)
+    x.to_csv(tmp_path / "x.csv", index=False)
+    succeed("sample", run, "-n", 3, "-o", tmp_path / "s.csv")
+    succeed("encode", run, tmp_path / "x.csv", "-o", tmp_path / "z.csv")
+    drawn, codes = (pd.read_csv(tmp_path / name) for name in ("s.csv", "z.csv"))
+    assert drawn.columns.tolist() == list("abcd") and len(codes) == 60
+    np.testing.assert_allclose(codes.filter(like="z").to_numpy(), estimator.transform(x), rtol=1e-5)
+
+
+def test_runs_of_commands_become_estimators(tmp_path):
+    data = rp.load_data("digits")
+    model = rp.build("pca", data.space, latent_dim=3, seed=0)
+    rp.fit(model, data, out=tmp_path / "pca", progress=False)
+    estimator = GenerativeModel.from_run(tmp_path / "pca")
+    x = data.test.x.flatten(1).numpy()
+    codes = model.encode(data.test.x).numpy()
+    np.testing.assert_allclose(estimator.transform(x), codes, rtol=1e-6, atol=1e-5)
+    assert estimator.get_params()["image_shape"] == (1, 8, 8)
+
+
+def test_a_conditional_run_keeps_its_classes(tmp_path, cvae):
+    x, y = labeled()
+    again = GenerativeModel.from_run(cvae.to_run(tmp_path / "cvae"))
+    np.testing.assert_array_equal(again.score_samples(x, y), cvae.score_samples(x, y))
+
+
+def test_runs_of_several_kinds_of_columns_are_refused(tmp_path):
+    table = pd.DataFrame({"a": np.arange(40) % 7 / 2, "b": list("xyzw") * 10})
+    data = rp.load_data(table)
+    model = rp.build("vae", data.space, latent_dim=1, hidden=(4,), seed=0)
+    rp.fit(model, data, epochs=1, out=tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="of several kinds of columns, which is no estimator"):
+        GenerativeModel.from_run(tmp_path / "run")
