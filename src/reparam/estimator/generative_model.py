@@ -187,11 +187,11 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
         columns = None if names is None else tuple(names.tolist())
         rows = rows_of(x, self.kind, self.levels, self.image_shape, columns)
         seed = self._drawn_seed()
-        model, labels = self._built(rows, y, seed)
-        config = self._chosen_config(model, seed, x.dtype)
-        in_steps = any(isinstance(stage, Descend) for stage in model.stages)
-        data = data_of(rows, labels, self.validation_fraction if in_steps else 0.0, seed)
         with alone(wait=True):  # of several threads, as of joblib's, one at a time
+            model, labels = self._built(rows, y, seed)
+            config = self._chosen_config(model, seed, x.dtype)
+            in_steps = any(isinstance(stage, Descend) for stage in model.stages)
+            data = data_of(rows, labels, self.validation_fraction if in_steps else 0.0, seed)
             history = fit(model, data, config, progress=bool(self.verbose))
         self._take(Trained(model, history, record_json(data), config))
         if labels is not None:
