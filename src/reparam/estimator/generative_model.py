@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -21,20 +20,16 @@ from reparam.batching import in_batches, rows_at_once, slices
 from reparam.config import TrainConfig
 from reparam.data import Split, record_json
 from reparam.data.contents import Array
+from reparam.estimator.building import built, checked_parameters, is_conditional, needs_labels
 from reparam.estimator.sealed import Trained, sealed, unsealed, write_run
 from reparam.estimator.training_rows import (
     Kind,
-    Labels,
-    Rows,
     as_floats,
     data_of,
     indices_of,
-    labels_of,
     rows_of,
 )
 from reparam.evaluation.modes import evaluating
-from reparam.inspection import LearnsClasses
-from reparam.limits import convert
 from reparam.model import (
     Codec,
     Coded,
@@ -46,9 +41,8 @@ from reparam.model import (
     Model,
     positive_count,
 )
-from reparam.presets import PRESETS, Preset, build, find_preset
-from reparam.presets.registry import flat, nested
-from reparam.supervised import Supervised
+from reparam.presets import PRESETS
+from reparam.presets.registry import nested
 from reparam.train import History, RunFolder, fit
 from reparam.train.device import find_device
 from reparam.train.loop import choose_config
@@ -188,8 +182,9 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
         rows = rows_of(x, self.kind, self.levels, self.image_shape, columns)
         seed = self._drawn_seed()
         with alone(wait=True):  # of several threads, as of joblib's, one at a time
-            model, labels = self._built(rows, y, seed)
-            config = self._chosen_config(model, seed, x.dtype)
+            parameters = checked_parameters(self.preset, self.latent_dim, self.parameters)
+            model, labels = built(self.preset, parameters, rows, y, seed)
+            config = self._chosen_config(model, seed, x.dtype == np.float32)
             in_steps = any(isinstance(stage, Descend) for stage in model.stages)
             data = data_of(rows, labels, self.validation_fraction if in_steps else 0.0, seed)
             history = fit(model, data, config, progress=bool(self.verbose))
@@ -324,7 +319,7 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
         folder = RunFolder(Path(path))
         content, config, model = folder.read(), folder.config(), folder.model()
         space, recipe = model.space, model.recipe
-        by_attributes = _is_conditional(model) and space.attributes is not None
+        by_attributes = is_conditional(model) and space.attributes is not None
         if recipe is None or space.kind == "mixed" or by_attributes:
             what = "of several kinds of columns" if space.kind == "mixed" else "of no preset"
             what = "that is conditional on attributes" if by_attributes else what
@@ -355,9 +350,7 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.target_tags.required = self.preset in PRESETS and _needs_labels(
-            find_preset(self.preset), self.parameters or {}
-        )
+        tags.target_tags.required = needs_labels(self.preset, self.parameters or {})
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
@@ -389,55 +382,17 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
         assert isinstance(self.model_, role)  # or the method would be no attribute
         return self.model_
 
-    def _built(self, rows: Rows, y: Any, seed: int) -> tuple[Model, Labels | None]:
-        """A new model, and the labels that it is to learn from."""
-        parameters = self._checked_parameters()
-
-        def built(classes: int | None) -> Model:
-            space = replace(rows.space, classes=classes)
-            try:
-                return build(self.preset, space, seed=seed, **parameters)
-            except ValueError as error:
-                if space.dimension == 1:
-                    raise ValueError(f"{error} (X has n_features = 1)") from error
-                if "latent_dim" in parameters or not str(error).startswith("latent_dim:"):
-                    raise
-            fewer = {**parameters, "latent_dim": space.dimension - 1}  # than the preset's own
-            return build(self.preset, space, seed=seed, **fewer)
-
-        # Whether it takes labels only a model says, of data that have some: two classes will do.
-        if y is None or not _learns_labels(built(2)):
-            return built(None), None
-        labels = labels_of(y, len(rows.x))
-        return built(len(labels.classes)), labels
-
-    def _checked_parameters(self) -> dict[str, Any]:
-        """What the preset is given, refused by its own messages where it does not take it."""
-        chosen = find_preset(convert("preset", self.preset, str, text=False))
-        if not (self.parameters is None or isinstance(self.parameters, dict)):
-            raise ValueError(
-                "parameters: expected a dictionary, as {'hidden': (64,)}, got "
-                f"{self.parameters!r}"
-            )
-        parameters = flat(self.parameters or {})
-        if self.latent_dim is not None:
-            if "latent_dim" in parameters:
-                raise ValueError("latent_dim: given twice; leave it out of parameters")
-            parameters["latent_dim"] = self.latent_dim
-        chosen.check(parameters)
-        return parameters
-
-    def _chosen_config(self, model: Model, seed: int, dtype: np.dtype[Any]) -> TrainConfig:
+    def _chosen_config(self, model: Model, seed: int, single: bool) -> TrainConfig:
         """How the preset is trained, but for what is said here."""
-        single, device = dtype == np.float32, self.device
+        fields = {name: getattr(self, name) for name in ("epochs", "budget", "batch_size")}
+        fields = {name: value for name, value in fields.items() if value is not None}
+        if self.lr != TrainConfig.lr:
+            fields["lr"] = self.lr
+        device, precision = self.device, "float32" if single else "float64"
         if device == "auto" and not single and find_device(device).type == "mps":
             device = "cpu"  # the other has no float64
-        fields = {"seed": seed, "device": device, "precision": "float32" if single else "float64"}
-        said = {name: getattr(self, name) for name in ("epochs", "budget", "batch_size")}
-        said["lr"] = None if self.lr == TrainConfig.lr else self.lr
-        return choose_config(
-            model, None, fields | {k: value for k, value in said.items() if value is not None}
-        )
+        fields |= {"seed": seed, "device": device, "precision": precision}
+        return choose_config(model, None, fields)
 
     def _drawn_seed(self) -> int:
         state = check_random_state(self.random_state)
@@ -452,7 +407,7 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
         return torch.from_numpy(x).reshape(-1, *self.space_.shape)
 
     def _refuse_unlabeled(self, method: str) -> None:
-        if _is_conditional(self.model_):
+        if is_conditional(self.model_):
             raise ValueError(
                 f"{method}: {self.preset} is conditional on the label of each row, which {method} "
                 "has none of; use reconstruct(X, y) and score_samples(X, y), the torch model's own "
@@ -461,7 +416,7 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
 
     def _condition(self, method: str, y: Any, rows: int) -> Tensor | None:
         """c of each row; None for a model that takes none, whatever y is."""
-        if not _is_conditional(self.model_):
+        if not is_conditional(self.model_):
             return None
         if y is None:
             raise ValueError(
@@ -481,21 +436,6 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
 GenerativeModel.transform = available_if(_has(Encoder))(  # type: ignore[method-assign]
     GenerativeModel.transform
 )
-
-
-def _needs_labels(chosen: Preset, parameters: Mapping[str, object]) -> bool:
-    """Whether a preset is for data with labels only."""
-    accepts = chosen.accepts
-    return (accepts.condition or accepts.labels) and parameters.get("given") is None
-
-
-def _learns_labels(model: Model) -> bool:
-    return _is_conditional(model) or isinstance(model, LearnsClasses | Supervised)
-
-
-def _is_conditional(model: Model) -> bool:
-    """Whether it is told c, which it does not make of x itself."""
-    return model.conditional and model.space.given is None
 
 
 def _flat(x: Tensor, like: Tensor) -> Array:
