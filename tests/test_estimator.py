@@ -133,7 +133,11 @@ def test_the_score_of_an_autoencoder_is_minus_the_squared_error_per_row():
     ("preset", "has", "lacks"),
     [
         ("ae", "transform inverse_transform reconstruct score", "score_samples sample"),
-        ("made", "score_samples score sample", "transform inverse_transform reconstruct"),
+        (
+            "made",
+            "score_samples score sample",
+            "transform fit_transform inverse_transform reconstruct",
+        ),
         ("gan", "sample inverse_transform", "transform score_samples score reconstruct"),
         ("mae", "transform reconstruct", "score_samples sample"),
         ("classifier", "transform", "inverse_transform score_samples score sample"),
@@ -350,8 +354,9 @@ def test_conditional_models_refuse_rows_without_labels(cvae):
         cvae.sample(2, "cow")
     with pytest.raises(ValueError, match="y: expected 60 labels, one per row, got 3"):
         cvae.reconstruct(x, y[:3])
-    with pytest.raises(ValueError, match="labels"):
-        GenerativeModel("cvae").fit(x)
+    for preset, parameters in (("cvae", {}), ("vae", {"conditional": True})):
+        with pytest.raises(ValueError, match=f"y: expected class labels, which {preset} is to"):
+            GenerativeModel(preset, parameters=parameters).fit(x)
     with pytest.raises(ValueError, match="y: expected class labels, got continuous numbers"):
         GenerativeModel("cvae").fit(x, np.linspace(0, 1, 60))
     assert GenerativeModel("cvae").__sklearn_tags__().target_tags.required
@@ -377,7 +382,7 @@ def test_unconditional_models_ignore_y(vae):
     [
         ({"preset": "veo"}, "veo: no such model"),
         ({"preset": 3}, "preset: expected a text, got 3"),
-        ({"parameters": {"hiden": (8,)}}, "hiden: no parameter of vae \(did you mean hidden\?"),
+        ({"parameters": {"hiden": (8,)}}, r"hiden: no parameter of vae \(did you mean hidden\?"),
         ({"parameters": {"hidden": "many"}}, "hidden: expected"),
         ({"parameters": [("hidden", 8)]}, "parameters: expected a dictionary"),
         ({"parameters": {"latent_dim": 2}, "latent_dim": 2}, "latent_dim: given twice"),

@@ -9,7 +9,7 @@ from typing import Any
 from reparam.estimator.training_rows import Labels, Rows, labels_of
 from reparam.inspection import LearnsClasses
 from reparam.limits import convert
-from reparam.model import Model
+from reparam.model import Model, Space
 from reparam.presets import PRESETS, build, find_preset
 from reparam.presets.registry import flat
 from reparam.supervised import Supervised
@@ -49,17 +49,27 @@ def built(
     Raises:
         ValueError: rows that the preset is not for, or labels that are none.
     """
+
+    def of_classes(classes: int | None) -> Model:
+        return _built(preset, parameters, replace(rows.space, classes=classes), seed)
+
+    if y is None:
+        try:
+            return of_classes(None), None
+        except ValueError:
+            if learns_labels(of_classes(2)):
+                raise ValueError(
+                    f"y: expected class labels, which {preset} is to learn from, got none"
+                ) from None
+            raise
     # Whether it takes labels only a model says, of data that have some: two classes will do.
-    if y is None or not learns_labels(_of_classes(2, preset, parameters, rows, seed)):
-        return _of_classes(None, preset, parameters, rows, seed), None
+    if not learns_labels(of_classes(2)):
+        return of_classes(None), None
     labels = labels_of(y, len(rows.x))
-    return _of_classes(len(labels.classes), preset, parameters, rows, seed), labels
+    return of_classes(len(labels.classes)), labels
 
 
-def _of_classes(
-    classes: int | None, preset: str, parameters: Mapping[str, Any], rows: Rows, seed: int
-) -> Model:
-    space = replace(rows.space, classes=classes)
+def _built(preset: str, parameters: Mapping[str, Any], space: Space, seed: int) -> Model:
     try:
         return build(preset, space, seed=seed, **parameters)
     except ValueError as error:

@@ -432,10 +432,10 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
         return torch.from_numpy(indices_of(y, rows, self.classes_))
 
 
-# Behind what set_output has made of it: a class that has ``available_if`` itself would lose it.
-GenerativeModel.transform = available_if(_has(Encoder))(  # type: ignore[method-assign]
-    GenerativeModel.transform
-)
+# Behind what set_output makes of them: it would wrap what ``available_if`` makes of them into
+# methods that are always there.
+for _name in ("transform", "fit_transform"):
+    setattr(GenerativeModel, _name, available_if(_has(Encoder))(getattr(GenerativeModel, _name)))
 
 
 def _flat(x: Tensor, like: Tensor) -> Array:
