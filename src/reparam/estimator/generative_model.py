@@ -67,7 +67,7 @@ def _has(*roles: type[Model]) -> Callable[[GenerativeModel], bool]:
             return True  # for fit to refuse
         if not issubclass(found, roles):
             names = " or ".join(role.__name__ for role in roles)
-            raise AttributeError(f"{estimator.preset}: is no {names}; docs/vocabulary.md says why")
+            raise AttributeError(f"{estimator.preset}: is no {names}, as this asks for")
         return True
 
     return check
@@ -191,6 +191,8 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
         self._take(Trained(model, history, record_json(data), config))
         if labels is not None:
             self.classes_ = labels.classes
+        elif hasattr(self, "classes_"):  # of a preset before
+            del self.classes_
         return self
 
     def transform(self, X: Any) -> Any:
