@@ -68,6 +68,19 @@ def test_rows_of_codes_are_those_of_pca():
     np.testing.assert_allclose(ours.reconstruct(new), back, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("top", "levels"), [(2, None), (17, 17)])
+def test_flags_and_levels_have_the_codes_of_pca_too(top, levels):
+    """Dequantization adds ½ to the mean and I/12 to the covariance: no eigenvector moves."""
+    x = np.random.default_rng(0).integers(0, top, (80, 6))
+    ours = GenerativeModel("pca", latent_dim=2, levels=levels).fit(x)
+    theirs = PCA(2).fit(x)
+    codes, expected = ours.transform(x), theirs.transform(x)
+    signs = np.sign((codes * expected).sum(0))
+    np.testing.assert_allclose(codes * signs, expected, atol=1e-10)
+    back = theirs.inverse_transform(expected)
+    np.testing.assert_allclose(ours.reconstruct(x), back, atol=1e-10)
+
+
 def test_log_probs_are_those_of_pca_with_variances_over_n():
     """C/n in place of C/(n−1): log det moves by D ln(n/(n−1)), the distance by its factor."""
     x, new = rows(), rows(seed=1)
