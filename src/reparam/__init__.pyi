@@ -98,6 +98,7 @@ from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
 from .evaluation.restoration import restoration_quality as restoration_quality
 from .evaluation.restoration import restoration_scores as restoration_scores
+from .exporting.writing import export as export
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise

@@ -21,6 +21,7 @@ from reparam.cli import (
     disentangle,
     edit,
     explore,
+    export,
     finetune,
     look,
     paths,
@@ -104,6 +105,7 @@ GROUPS = {
         cluster.cluster,
     ),
     "Play": (explore.explore,),
+    "Take elsewhere": (export.export,),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
