@@ -190,7 +190,6 @@ def trace(model: Model, function: Function, inputs: Inputs) -> ExportedProgram:
     It is traced with gradients enabled: without them some densities cut large batches into
     blocks, whose number would be a constant of the graph.
     """
-    batch = torch.export.Dim("batch")
     # Torch takes a batch of one for a constant of the model.
     several = tuple(torch.cat([value, value]) if len(value) == 1 else value for value in inputs)
     try:
@@ -199,7 +198,7 @@ def trace(model: Model, function: Function, inputs: Inputs) -> ExportedProgram:
             return torch.export.export(
                 Forward(model, function.part).eval(),
                 several,
-                dynamic_shapes=(({0: batch},) * len(inputs)),
+                dynamic_shapes=_any_rows(inputs),
                 strict=False,
             )
     except (RuntimeError, ValueError) as error:  # of torch, which has no class of its own for it
@@ -208,6 +207,11 @@ def trace(model: Model, function: Function, inputs: Inputs) -> ExportedProgram:
             f"{function.part}: of {type(model).__name__} is no graph that takes any number of rows "
             f"({reason}); export another part"
         ) from error
+
+
+def _any_rows(inputs: Sequence[object]) -> tuple[dict[int, Any], ...]:
+    """That the first axis of each input, the batch, is of any length."""
+    return ({0: torch.export.Dim("batch")},) * len(inputs)
 
 
 def _write(
@@ -257,6 +261,7 @@ def _onnx_saver(
                 verbose=False,
                 input_names=names,
                 output_names=[function.gives],
+                dynamic_shapes=_any_rows(names),  # again, or the axis has a name of torch's own
             )
     except OnnxExporterError as error:
         raise ValueError(f"{function.part}: {_no_form(error)}") from error
