@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class Block:
         shapes: those of a row of what its layers made, one after the other, repetitions left out;
             the last is what the block gives.
         parameters: how many numbers of it are learned.
+        kernels: whether it is convolutional: then vectors on its way are left out.
 
     >>> Block("encoder", "MLP", (64,), [(32,), (4,)]).gives
     (4,)
@@ -40,10 +41,17 @@ class Block:
     takes: Shape
     shapes: list[Shape] = field(default_factory=list)
     parameters: int = 0
+    kernels: bool = False
+
+    def add(self, shape: Shape) -> None:
+        """The shape of what one of its layers made."""
+        off_grid = self.kernels and len(self.takes) == 3 and len(shape) < 3
+        if not off_grid and (not self.shapes or self.shapes[-1] != shape):
+            self.shapes.append(shape)
 
     @property
     def gives(self) -> Shape:
-        return self.shapes[-1]
+        return self.shapes[-1] if self.shapes else ()
 
     @property
     def lines(self) -> list[str]:
@@ -81,7 +89,7 @@ def network_of(model: Model) -> Canvas:
         y = index * LOWER
         canvas.text(0, y - 56, title, "title")
         spot = _beside(canvas, None, y, [takes[0], shape_words(takes[1])], "known")
-        for block in blocks:
+        for block in blocks.values():
             spot = _beside(canvas, spot, y, block.lines)
         _beside(canvas, spot, y, [gives[0], shape_words(gives[1])], "known")
     total = sum(p.numel() for p in model.parameters())
@@ -106,7 +114,7 @@ Named = tuple[str, Shape]
 
 
 @torch.no_grad()
-def passes(model: Model) -> Iterator[tuple[str, Named, list[Block], Named]]:
+def passes(model: Model) -> Iterator[tuple[str, Named, Mapping[str, Block], Named]]:
     """By title what goes in, the blocks that it passes, and what comes out."""
     was = model.training
     model.eval()
@@ -120,7 +128,7 @@ def passes(model: Model) -> Iterator[tuple[str, Named, list[Block], Named]]:
 
 def _passes(
     model: Model, x: Tensor, c: Tensor | None
-) -> Iterator[tuple[str, Named, list[Block], Named]]:
+) -> Iterator[tuple[str, Named, Mapping[str, Block], Named]]:
     given = ("x", tuple(x.shape[1:]))
     code: Tensor | None = None
     if isinstance(model, Encoder):
@@ -148,57 +156,55 @@ def _passes(
 
 
 class Watch:
-    """The parts of a model that are called inside, in order, each once."""
+    """The parts of a model that are called inside, in order, each once.
+
+    A part is the outermost module with something to learn that was called, below models and lists
+    of modules. Of a part with kernels only shapes of grids are shown, no embeddings of times.
+    """
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.blocks: list[Block] = []
+        self.blocks: dict[str, Block] = {}
+        self.open: str | None = None  # the part that is being called
         self.hooks: list[Any] = []
 
-    def __enter__(self) -> list[Block]:
-        for name, part in _parts(self.model):
-            self._watch(name, part)
+    def __enter__(self) -> dict[str, Block]:
+        for name, module in self.model.named_modules():
+            if not isinstance(module, Model | nn.ModuleList):
+                self._watch(name, module)
         return self.blocks
 
     def __exit__(self, *raised: object) -> None:
         for hook in self.hooks:
             hook.remove()
 
-    def _watch(self, name: str, part: nn.Module) -> None:
-        learned = sum(p.numel() for p in part.parameters())
-        block = Block(name, type(part).__name__, (), [], learned)
+    def _watch(self, name: str, module: nn.Module) -> None:
+        parameters = list(module.parameters())
+        learned, kernels = sum(p.numel() for p in parameters), any(p.ndim > 3 for p in parameters)
 
-        def enters(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        def enters(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             first = _first([*given, *named.values()])
-            if first is not None and all(block is not one for one in self.blocks):
-                block.takes = tuple(first.shape[1:])
-                self.blocks.append(block)
+            if self.open is None and first is not None and learned:
+                self.open = name
+                takes = tuple(first.shape[1:])
+                block = Block(name, type(module).__name__, takes, [], learned, kernels)
+                self.blocks.setdefault(name, block)
 
-        def leaves(module: nn.Module, given: Any, made: Any) -> None:
-            first = _first(made)
-            if first is not None and first.shape[:1] == (ROWS,):
-                shape = tuple(first.shape[1:])
-                if not block.shapes or block.shapes[-1] != shape:
-                    block.shapes.append(shape)
+        def leaves(_: nn.Module, given: Any, made: Any) -> None:
+            first, block = _first(made), self.blocks.get(self.open or "")
+            if block is not None and first is not None:
+                block.add(tuple(first.shape[1:]))
+            if self.open == name:
+                self.open = None
 
-        self.hooks.append(part.register_forward_pre_hook(enters, with_kwargs=True))
-        for module in part.modules():
-            self.hooks.append(module.register_forward_hook(leaves))
-
-
-def _parts(model: nn.Module, before: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Parts with something to learn; of models and lists inside, theirs."""
-    for name, part in model.named_children():
-        if isinstance(part, Model | nn.ModuleList):
-            yield from _parts(part, f"{before}{name}.")
-        elif any(True for _ in part.parameters()):
-            yield before + name, part
+        self.hooks.append(module.register_forward_pre_hook(enters, with_kwargs=True))
+        self.hooks.append(module.register_forward_hook(leaves))
 
 
 def _first(found: Any) -> Tensor | None:
     """The first tensor of rows among what a part was given or made."""
     if isinstance(found, Tensor):
-        return found if found.ndim else None
+        return found if found.ndim and len(found) == ROWS else None
     if isinstance(found, list | tuple):
         return next((t for t in map(_first, found) if t is not None), None)
     return None

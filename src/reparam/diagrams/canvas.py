@@ -109,6 +109,7 @@ class Canvas:
 
     behind: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
+    nodes: dict[str, Spot] = field(default_factory=dict)  # by name
     low: tuple[float, float] = (0.0, 0.0)
     high: tuple[float, float] = (0.0, 0.0)
 
@@ -119,7 +120,10 @@ class Canvas:
 
     def text(self, x: float, y: float, words: str, kind: str = "") -> None:
         """Words in one line, centered unless the kind says otherwise."""
-        self.parts.append(f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(words)}</text>')
+        written, below, index = escape(words).partition("_") if "name" in kind else (words, "", "")
+        written = written if below else escape(words)
+        low = f'<tspan dy="4" font-size="11">{index}</tspan>' if below else ""
+        self.parts.append(f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{written}{low}</text>')
         width = len(words) * LETTER
         left = x if {"left", "title"} & set(kind.split()) else x - width / 2
         self.reach(left, y - 14)
@@ -134,7 +138,8 @@ class Canvas:
             self.text(x, y + wide + 16, below, "soft")
         self.reach(x - wide, y - wide)
         self.reach(x + wide, y + wide)
-        return Spot(x, y, wide, wide)
+        self.nodes[name] = Spot(x, y, wide, wide)
+        return self.nodes[name]
 
     def box(self, x: float, y: float, lines: list[str], kind: str = "") -> Spot:
         """Words in a box, the first line being its name."""

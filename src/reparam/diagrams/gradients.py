@@ -27,7 +27,7 @@ DRAWS: tuple[tuple[type, str, str, str], ...] = (
     (Transformed, "μ, σ", "z = f⁻¹(μ + σ ⊙ ε)", "ε ~ N(0, I)"),
     (LayeredDensity, "μₗ, σₗ", "zₗ = μₗ + σₗ ⊙ εₗ", "εₗ ~ N(0, I)"),
     (OneHotMass, "logits l", "z = softmax((l + ε) / τ)", "ε ~ Gumbel"),
-    (PointMass, "vectors", "z = the nearest code", "no noise"),
+    (PointMass, "vectors", "the nearest code", ""),
 )
 STEP = 158.0
 
@@ -59,25 +59,27 @@ def reparameterization_of(model: LatentVariable) -> Canvas:
     first = _panel(numbers, formula, noise, size, through)
     canvas = Canvas()
     canvas.below(first)
-    canvas.below(_score_function(numbers, size))
+    if noise:
+        canvas.below(_score_function(numbers, size))
     return canvas
 
 
 def _panel(numbers: str, formula: str, noise: str, size: str, through: bool) -> Canvas:
     canvas = Canvas()
-    title = "Reparameterized: z = g_φ(ε, x)" if through else "A draw that has no gradient"
+    title = "Reparameterized: z = g(ε, x)" if through else "Without a gradient from z to φ"
     canvas.text(-30, -128, title, "title")
-    spots = _row(canvas, numbers, [f"g_φ: {formula}"], size)
+    spots = _row(canvas, numbers, [formula], size)
     middle = spots[3]
-    epsilon = canvas.node(middle.x, -86, "ε")
-    canvas.text(middle.x + 36, -92, noise, "soft left")
-    canvas.arrow(epsilon, middle)
-    canvas.text(middle.x + 36, -74, "no gradient needed: nothing to learn", "warn left")
-    reach = list(range(len(spots) - 1, 0, -1)) if through else [6, 5, 4]
+    if noise:
+        epsilon = canvas.node(middle.x, -86, "ε")
+        canvas.arrow(epsilon, middle)
+        canvas.text(middle.x + 36, -92, noise, "soft left")
+        canvas.text(middle.x + 36, -74, "no gradient needed: nothing to learn", "warn left")
+    reach = list(range(len(spots) - 1, 1, -1)) if through else [6, 5]
     _back(canvas, spots, reach)
     words = "blue: gradients of the loss, from right to left"
     if not through:
-        words += "; they end at z, so that none reaches φ through the draw"
+        words += "; they end at z, and what trains φ is a term of its own"
     canvas.text(-30, 88, words, "accent left")
     return canvas
 
@@ -86,19 +88,19 @@ def _score_function(numbers: str, size: str) -> Canvas:
     """The estimator that needs no g: a draw stops gradients, and ∇ log q carries the loss."""
     canvas = Canvas()
     canvas.text(-30, -78, "For comparison, the score function: z is drawn, not computed", "title")
-    spots = _row(canvas, numbers, ["z ~ q_φ(z|x)"], size)
-    _back(canvas, spots, [6, 5])
+    spots = _row(canvas, numbers, ["z ~ q(z|x)"], size)
+    _back(canvas, spots, [6, 5, 2])
     canvas.arrow(spots[6], spots[2], "warn dashed", bend=-110)
-    canvas.text(spots[3].x, -48, "gradients stop at the draw", "warn")
-    words = "L · ∇_φ log q_φ(z|x): unbiased, of any draw, of far larger variance"
-    canvas.text(spots[4].x, 96, words, "warn")
+    canvas.text(spots[3].x, 40, "gradients stop here", "warn")
+    words = "in their place L ∇ log q(z|x) by φ: unbiased, of any draw, of far larger variance"
+    canvas.text(-30, 74, words, "warn left")
     return canvas
 
 
 def _row(canvas: Canvas, numbers: str, draw: list[str], size: str) -> list[Spot]:
     """x, encoder, its numbers, the draw, z, decoder, loss."""
     spots = [canvas.node(0, 0, "x", "known")]
-    makers = (["encoder φ"], [numbers], draw, [], ["decoder θ"], ["loss L"])
+    makers: tuple[list[str], ...] = (["encoder φ"], [numbers], draw, [], ["decoder θ"], ["loss L"])
     for lines in makers:
         before = spots[-1]
         if lines:

@@ -41,8 +41,12 @@ def graph_of(model: Model) -> Canvas:
     canvas = Canvas()
     observed = _variables(model, canvas)
     if model.conditional:
-        c = canvas.node(observed.x + STEP, canvas.low[1] + 24, "c", "known", "condition")
+        hidden = [spot for name, spot in canvas.nodes.items() if name[0] in "zk"]
+        c = canvas.node(observed.x, canvas.low[1] - 40, "c", "known")
+        canvas.text(c.x + 34, c.y + 5, "condition", "soft left")
         canvas.arrow(c, observed)
+        for spot in hidden if isinstance(model, LatentVariable) else []:
+            canvas.arrow(c, spot, "dashed")
     left, right = canvas.low[0] - 20, canvas.high[0] + 20
     canvas.plate(left, canvas.low[1] - 14, right, canvas.high[1] + 30, "N examples")
     canvas.text(left, canvas.low[1] - 12, "Graphical model", "title")
@@ -151,8 +155,8 @@ def _indices(model: LatentVariable, canvas: Canvas) -> Spot:
         y = (index - (len(grids) - 1) / 2) * 112
         name = f"k{subscript(len(grids) - index)}" if len(grids) > 1 else "k"
         code = canvas.node(0, y, name, "", f"{shape_words(grid)} of {levels}")
-        canvas.arrow(code, x, bend=30)
-        canvas.arrow(x, code, "dashed", bend=30)
+        canvas.arrow(code, x, bend=14)
+        canvas.arrow(x, code, "dashed", bend=14)
     return x
 
 
