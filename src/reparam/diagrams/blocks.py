@@ -30,7 +30,7 @@ class Block:
         shapes: those of a row of what its layers made, one after the other, repetitions left out;
             the last is what the block gives.
         parameters: how many numbers of it are learned.
-        kernels: whether it is convolutional: then vectors on its way are left out.
+        kernels: whether it is convolutional: then vectors between grids are left out.
 
     >>> Block("encoder", "MLP", (64,), [(32,), (4,)]).gives
     (4,)
@@ -45,8 +45,10 @@ class Block:
 
     def add(self, shape: Shape) -> None:
         """The shape of what one of its layers made."""
-        off_grid = self.kernels and len(self.takes) == 3 and len(shape) < 3
-        if not off_grid and (not self.shapes or self.shapes[-1] != shape):
+        grids = self.kernels and len(self.takes) > 2
+        while grids and len(shape) > 2 and self.shapes and len(self.shapes[-1]) < 3:
+            self.shapes.pop()  # an embedding on the way from grid to grid
+        if not self.shapes or self.shapes[-1] != shape:
             self.shapes.append(shape)
 
     @property
@@ -159,7 +161,7 @@ class Watch:
     """The parts of a model that are called inside, in order, each once.
 
     A part is the outermost module with something to learn that was called, below models and lists
-    of modules. Of a part with kernels only shapes of grids are shown, no embeddings of times.
+    of modules. Of a part with kernels vectors between grids, as embeddings of times, are left out.
     """
 
     def __init__(self, model: Model) -> None:

@@ -79,7 +79,7 @@ def _panel(numbers: str, formula: str, noise: str, size: str, through: bool) -> 
     _back(canvas, spots, reach)
     words = "blue: gradients of the loss, from right to left"
     if not through:
-        words += "; they end at z, and what trains φ is a term of its own"
+        words += "; they end at z, and others train φ past it, as a straight-through one"
     canvas.text(-30, 88, words, "accent left")
     return canvas
 

@@ -84,7 +84,7 @@ def _matrix(network: AutoregressiveNetwork, dimension: int) -> Canvas:
     for row, cells in enumerate(seen.tolist()):
         _cells(canvas, cells, row * size, size)
         if dimension <= WIDEST / SIZE:
-            order = f"x{row + 1}: comes {int(ranks[row]) + 1}."
+            order = f"x{row + 1} is no. {int(ranks[row]) + 1} in the order"
             canvas.text(dimension * size + 8, (row + 0.75) * size, order, "soft left")
     columns = "columns and rows: entries of x as they lie"
     canvas.text(0, dimension * size + 20, f"{columns}; {_orders(network)}", "soft left")
