@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from reparam.cli.options import PATH, Force, _shape, option
+from reparam.cli.options import PATH, Force, as_shape, option
 from reparam.cli.tables import show, told
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def draw(
     ] = "graph",
     shape: Annotated[
         tuple[int, ...] | None,
-        Parameter(converter=_shape, n_tokens=1, help="Of x, in place of data: 28x28, 3x32x32."),
+        Parameter(converter=as_shape, n_tokens=1, help="Of x, in place of data: 28x28, 3x32x32."),
     ] = None,
     kind: Annotated[
         Literal["binary", "levels", "real"], option(help="Of x, beside --shape; 256 levels.")
