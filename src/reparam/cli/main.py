@@ -21,6 +21,7 @@ from reparam.cli import (
     disentangle,
     edit,
     explore,
+    figure,
     finetune,
     look,
     paths,
@@ -83,6 +84,7 @@ GROUPS = {
         probe.probe,
         finetune.finetune,
         transfer.transfer,
+        figure.figure,
         tree.taxonomy,
     ),
     "Use a run": (
