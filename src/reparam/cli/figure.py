@@ -50,13 +50,13 @@ def figure(
     if name is not None:
         _check_drawing(out, force)
     data = opened[0].data()
-    if name is None:
-        known = figure_names(Shown(data, [_entry(one, data, False) for one in opened]))
-        show(rows_table(("figure", "what it is"), list(known.items())))
-        return
-    section_named(name, Shown(data, []))
     for one in opened[1:]:
         _same_data(one, data)
+    shown = Shown(data, [_entry(one, data, False) for one in opened])
+    if name is None:
+        show(rows_table(("figure", "what it is"), list(figure_names(shown).items())))
+        return
+    section_named(name, shown)  # refused before anything is measured
     with bar(f"drawing {name}"):
         entries = [_entry(one, data, needs_scores(name)) for one in opened]
         drawn = draw_figure(name, data, entries, seed=seed)

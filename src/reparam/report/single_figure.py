@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import io
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -12,6 +14,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
+from PIL import Image
 
 from reparam.data import Data
 from reparam.evaluation.modes import evaluating
@@ -27,6 +30,7 @@ MARGIN, GAP, LINE = 12, 18, 17  # pixels: around all, between figures, from line
 LETTER = 6.4  # pixels that a letter takes on average
 SMALL_GAP, SMALL_SIDE = 6, 80  # pixels: between tiles that are no larger than this
 BESIDE = ("thumbnails", "distances", "outcomes")  # for the pointer of a page, or folded away there
+PNG = re.compile(r"base64,([^\"]+)")
 STYLE = """
 svg.figure:root { background: var(--page); }
 .figure { font: 12.5px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans",
@@ -270,7 +274,16 @@ def _plot(plot: Markup) -> Block:
     scaled = height * shown / width
     head = re.sub(r'\s(style|width|height|xmlns)="[^"]*"', "", head)
     place = f' x="{{x}}" y="{{y}}" width="{shown:g}" height="{scaled:g}">'
-    return Block(shown, scaled, head + place + _without_rows(rest))
+    return Block(shown, scaled, head + place + _without_rows(PNG.sub(_lighter, rest)))
+
+
+def _lighter(found: re.Match[str]) -> str:
+    """An image within a plot with a palette of 256 colors, which a map of heat does not exceed by
+    what could be seen."""
+    file = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
+        image.convert("RGBA").quantize(256).save(file, "PNG", optimize=True)
+    return f"base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def _without_rows(text: str) -> str:

@@ -25,9 +25,10 @@ def build(shown: Shown) -> list[Card]:
             weights = queries.plain(found.weights)
             order, idle = _by_use(codes.get(index), len(weights))
             tiles = _own_scale(weights[order[:SHOWN]])
+            alt = f"{label}: filters of the {found.of}"
             pictures = [
-                _picture(part, f"{label}: filters of the {found.of}")
-                for part in (tiles[:FIRST], tiles[FIRST:])
+                (said, _picture(part, alt))
+                for said, part in (("", tiles[:FIRST]), (f"{len(tiles) - FIRST} more", tiles[FIRST:]))
                 if len(part)
             ]
             note = _note(found.of, len(weights), len(shown.split), idle)
@@ -35,10 +36,8 @@ def build(shown: Shown) -> list[Card]:
     return cards
 
 
-def _picture(tiles: Tensor, alt: str) -> tuple[str, Picture]:
-    """The picture, and how many filters it shows."""
-    picture = grid(tiles, Brightness(-1, 1), COLUMNS, alt, gap=0.06, tile=TILE)
-    return f"{len(tiles)} more", picture
+def _picture(tiles: Tensor, alt: str) -> Picture:
+    return grid(tiles, Brightness(-1, 1), COLUMNS, alt, gap=0.06, tile=TILE)
 
 
 def _by_use(code: Tensor | None, count: int) -> tuple[Tensor, int]:
