@@ -25,6 +25,7 @@ from reparam.report.sections import SECTIONS
 from reparam.report.selection import class_names
 from reparam.report.trained import TrainedModel
 
+COLORS = 96  # of an image within a plot
 WIDEST = 880  # pixels: figures beyond are reduced, and rows of them end
 MARGIN, GAP, LINE = 12, 18, 17  # pixels: around all, between figures, from line to line
 LETTER = 6.4  # pixels that a letter takes on average
@@ -278,11 +279,10 @@ def _plot(plot: Markup) -> Block:
 
 
 def _lighter(found: re.Match[str]) -> str:
-    """An image within a plot with a palette of 256 colors, which a map of heat does not exceed by
-    what could be seen."""
+    """An image within a plot with a palette: maps of heat have few colors that can be told."""
     file = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
-        image.convert("RGBA").quantize(256).save(file, "PNG", optimize=True)
+        image.convert("RGBA").quantize(COLORS).save(file, "PNG", optimize=True)
     return f"base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
@@ -302,7 +302,7 @@ def _colors(data: Data) -> str:
         for on in (False, True)
     )
     maps = "\n".join(
-        line for line in page.splitlines() if re.match(r"\.(dots|under|origin|cluster)\b", line)
+        line for line in page.splitlines() if re.match(r"\.(dots|under|origin|cluster|triangle|marginal)\b", line)
     )
     return (
         f"{theme[: theme.index('* {')]}:root {{ {light} }}\n"
