@@ -25,13 +25,14 @@ from reparam.report.sections import SECTIONS
 from reparam.report.selection import class_names
 from reparam.report.trained import TrainedModel
 
-COLORS = 96  # of an image within a plot
+COLORS = 128  # of an image within a plot
 WIDEST = 880  # pixels: figures beyond are reduced, and rows of them end
 MARGIN, GAP, LINE = 12, 18, 17  # pixels: around all, between figures, from line to line
 LETTER = 6.4  # pixels that a letter takes on average
 SMALL_GAP, SMALL_SIDE = 6, 80  # pixels: between tiles that are no larger than this
 BESIDE = ("thumbnails", "distances", "outcomes")  # for the pointer of a page, or folded away there
 PNG = re.compile(r"base64,([^\"]+)")
+OWN_RULES = re.compile(r"\.(dots|under|origin|cluster|triangle|marginal)\b")  # of drawings by hand
 STYLE = """
 svg.figure:root { background: var(--page); }
 .figure { font: 12.5px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans",
@@ -282,7 +283,9 @@ def _lighter(found: re.Match[str]) -> str:
     """An image within a plot with a palette: maps of heat have few colors that can be told."""
     file = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
-        image.convert("RGBA").quantize(COLORS).save(file, "PNG", optimize=True)
+        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
+            image = image.convert("RGB")  # noqa: PLW2901  (of which palettes are better)
+        image.quantize(COLORS).save(file, "PNG", optimize=True)
     return f"base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
@@ -301,9 +304,7 @@ def _colors(data: Data) -> str:
         "".join(f"--class-{i}:{color};" for i, color in enumerate(class_colors(names, dark=on)))
         for on in (False, True)
     )
-    maps = "\n".join(
-        line for line in page.splitlines() if re.match(r"\.(dots|under|origin|cluster|triangle|marginal)\b", line)
-    )
+    maps = "\n".join(line for line in page.splitlines() if OWN_RULES.match(line))
     return (
         f"{theme[: theme.index('* {')]}:root {{ {light} }}\n"
         f"@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{maps}\n"

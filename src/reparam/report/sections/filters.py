@@ -26,11 +26,10 @@ def build(shown: Shown) -> list[Card]:
             order, idle = _by_use(codes.get(index), len(weights))
             tiles = _own_scale(weights[order[:SHOWN]])
             alt = f"{label}: filters of the {found.of}"
-            pictures = [
-                (said, _picture(part, alt))
-                for said, part in (("", tiles[:FIRST]), (f"{len(tiles) - FIRST} more", tiles[FIRST:]))
-                if len(part)
-            ]
+            first, rest = tiles[:FIRST], tiles[FIRST:]
+            pictures = [("", _picture(first, alt))]
+            if len(rest):
+                pictures.append((f"{len(rest)} more", _picture(rest, alt)))
             note = _note(found.of, len(weights), len(shown.split), idle)
             cards.append(Card(index, label, pictures, note))
     return cards
