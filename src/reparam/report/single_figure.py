@@ -283,9 +283,9 @@ def _lighter(found: re.Match[str]) -> str:
     """An image within a plot with a palette: maps of heat have few colors that can be told."""
     file = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as image:
-        if image.mode == "RGBA" and image.getextrema()[3] == (255, 255):
-            image = image.convert("RGB")  # noqa: PLW2901  (of which palettes are better)
-        image.quantize(COLORS).save(file, "PNG", optimize=True)
+        pixels = image.convert("RGBA")
+    opaque = pixels.getchannel("A").getextrema() == (255, 255)  # of which palettes are better
+    (pixels.convert("RGB") if opaque else pixels).quantize(COLORS).save(file, "PNG", optimize=True)
     return f"base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
