@@ -185,6 +185,7 @@ from .objectives.weightings import Beta as Beta
 from .objectives.weightings import Capacity as Capacity
 from .objectives.weightings import FreeBits as FreeBits
 from .objectives.weightings import Schedule as Schedule
+from .own_report import write_figure as write_figure
 from .own_report import write_report as write_report
 from .presets import PRESETS as PRESETS
 from .presets import build as build

@@ -22,6 +22,7 @@ from reparam.cli import (
     draw,
     edit,
     explore,
+    figure,
     finetune,
     look,
     paths,
@@ -84,6 +85,7 @@ GROUPS = {
         probe.probe,
         finetune.finetune,
         transfer.transfer,
+        figure.figure,
         tree.taxonomy,
     ),
     "Use a run": (
