@@ -56,7 +56,7 @@ ROWS = (
     ("presets",),
     ("checkpoint",),
     ("train", "evaluation", "use"),
-    ("report",),
+    ("report", "diagrams"),
     (
         "comparison",
         "comparison_defaults",
@@ -68,7 +68,7 @@ ROWS = (
         "transfer_points",
         "transfer_study",
     ),
-    ("cli", "estimator", "explore"),
+    ("cli", "estimator", "explore", "exporting"),
     ("__main__",),
 )
 ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}

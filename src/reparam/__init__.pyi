@@ -34,6 +34,8 @@ from .data import Split as Split
 from .data import load_data as load_data
 from .data import load_rows as load_rows
 from .data import sprites as sprites
+from .diagrams.canvas import Diagram as Diagram
+from .diagrams.drawn import draw as draw
 from .diffusion.samplers import DDIM as DDIM
 from .diffusion.samplers import DDPM as DDPM
 from .diffusion.samplers import PredictorCorrector as PredictorCorrector
@@ -98,6 +100,7 @@ from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
 from .evaluation.restoration import restoration_quality as restoration_quality
 from .evaluation.restoration import restoration_scores as restoration_scores
+from .exporting.writing import export as export
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
@@ -183,6 +186,7 @@ from .objectives.weightings import Beta as Beta
 from .objectives.weightings import Capacity as Capacity
 from .objectives.weightings import FreeBits as FreeBits
 from .objectives.weightings import Schedule as Schedule
+from .own_report import write_figure as write_figure
 from .own_report import write_report as write_report
 from .presets import PRESETS as PRESETS
 from .presets import build as build

@@ -19,8 +19,11 @@ from reparam.cli import (
     complete,
     denoise,
     disentangle,
+    draw,
     edit,
     explore,
+    export,
+    figure,
     finetune,
     look,
     paths,
@@ -73,7 +76,7 @@ app = App(
     result_action="return_value",
 )
 GROUPS = {
-    "Data and models": (look.models, look.data, look.gallery),
+    "Data and models": (look.models, look.data, look.gallery, draw.draw),
     "Train and measure": (
         train.fit,
         train.resume,
@@ -83,6 +86,7 @@ GROUPS = {
         probe.probe,
         finetune.finetune,
         transfer.transfer,
+        figure.figure,
         tree.taxonomy,
     ),
     "Use a run": (
@@ -104,6 +108,7 @@ GROUPS = {
         cluster.cluster,
     ),
     "Play": (explore.explore,),
+    "Take elsewhere": (export.export,),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
