@@ -39,6 +39,7 @@ ROWS = (
         "measures_of_restoring",
         "score_columns",
         "interrupt",
+        "hub_files",
         "limits",
         "atomic",
         "batching",
@@ -68,7 +69,7 @@ ROWS = (
         "transfer_points",
         "transfer_study",
     ),
-    ("cli", "estimator", "explore"),
+    ("cli", "estimator", "explore", "hub"),
     ("__main__",),
 )
 ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}
