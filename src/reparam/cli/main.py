@@ -25,6 +25,7 @@ from reparam.cli import (
     look,
     paths,
     probe,
+    publish,
     restore,
     train,
     transfer,
@@ -104,6 +105,7 @@ GROUPS = {
         cluster.cluster,
     ),
     "Play": (explore.explore,),
+    "Publish": (publish.push, publish.card),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
