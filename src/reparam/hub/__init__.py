@@ -1,4 +1,4 @@
-"""What goes to the Hugging Face hub: a run's model, its scores and pictures, and a card of these."""
+"""What goes to the Hugging Face hub: a model, its scores, pictures and card."""
 
 from reparam.hub.publishing import push_to_hub, write_card
 

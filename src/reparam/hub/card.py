@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reparam import __version__
+from reparam.data import sources
 from reparam.evaluation.absent import left_out
 from reparam.evaluation.samples import too_few
 from reparam.evaluation.scores import Score, Scores, mark
@@ -25,6 +26,7 @@ from reparam.presets.registry import shown
 from reparam.report import summary
 from reparam.report.endings import ending, settings
 from reparam.report.numbers import with_error
+from reparam.wording import counted
 
 TEMPLATE = "card.md.j2"
 # What named sets are called on the hub.
@@ -102,9 +104,10 @@ def metrics(scores: Scores) -> Iterator[dict[str, Any]]:
 
 def _row(score: Score, name: str) -> tuple[str, str, str, str]:
     value, error = with_error(score, name)
+    error = f"({error})" if score.interval else error
     shown_value = " ".join(filter(None, [mark(score, name), value, error]))
-    unit = "" if shown_value.endswith("%") else score.unit
-    drawn = "" if score.samples is None else f", {score.samples:,} draws of each"
+    unit = "" if value.endswith("%") else score.unit
+    drawn = "" if score.samples is None else f", {counted(score.samples, 'draw')} of each"
     seed = "" if score.seed is None else f", seed {score.seed}"
     return measure(name).title, shown_value, unit, f"{score.n:,} {score.counted}{drawn}{seed}"
 
@@ -133,7 +136,8 @@ def _notes(run: Published) -> list[str]:
 
 def _training(run: Published) -> Iterator[tuple[str, str]]:
     """Data, splits, preprocessing and settings, line by line."""
-    yield "Data", run.name
+    known = dict(sources()).get(run.name, "") if run.public else ""
+    yield "Data", f"{run.name}: {known}" if known else run.name
     yield from summary.facts(run.data)
     read = {k: v for k, v in run.recipe.items() if k != "source" and (k, v) != ("missing", "keep")}
     if read:

@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,10 @@ def _write(run: Published, folder: Path, name: str | None, license: str | None) 
     for file in PICTURES:
         (folder / file).unlink(missing_ok=True)
     for file, content, _ in drawn:
-        write_atomically(folder / file, lambda to, it=content: Path(to).write_bytes(it))
+        write_atomically(folder / file, partial(_fill, content))
     captions = {file: caption for file, _, caption in drawn}
     write_text(folder / CARD_FILE, card(run, name, license, captions))
+
+
+def _fill(content: bytes, file: str) -> None:
+    Path(file).write_bytes(content)
