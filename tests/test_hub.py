@@ -355,10 +355,8 @@ def test_own_data_are_a_placeholder(own_card, table):
         assert b"/tmp" not in file.read_bytes(), file
     text = (own_card / "README.md").read_text()
     assert "reparam fit pca DATA latent_dim=1 --label kind" in text
-    assert json.loads((own_card / "config.json").read_text())["data"]["source"] == {
-        "label": "kind",
-        "missing": "keep",
-    }
+    source = json.loads((own_card / "config.json").read_text())["data"]["source"]
+    assert source["label"] == "kind" and "source" not in source
 
 
 def test_own_data_are_given_and_compared(own_card, table, tmp_path, monkeypatch, capsys):

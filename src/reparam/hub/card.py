@@ -73,7 +73,10 @@ def card(run: Published, name: str | None, license: str | None, captions: Mappin
         "rows": [_row(score, title) for title, score in run.scores.items()],
         "legend": _legend(run.scores),
         "notes": _notes(run),
-        "caption": {file.removesuffix(".png"): text for file, text in captions.items()},
+        "caption": {
+            part: captions.get(f"{part}.png", "")
+            for part in ("samples", "reconstructions", "latent")
+        },
         "limits": list(limits(run.model, run.scores)),
         "command": command(run),
         "reproduced": _reproduced(run),
