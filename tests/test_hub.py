@@ -286,13 +286,17 @@ def use(monkeypatch):
     return put
 
 
-def test_push_uploads_the_files_of_write_card(run, published, use):
+def test_push_uploads_the_files_of_write_card(run, published, use, tmp_path):
     hub = use(Hub())
     assert rp.push_to_hub(run, NAME, license="mit", private=True).endswith(NAME)
     assert hub.made == [(NAME, True)]
     assert hub.uploaded.keys() == set(FILES)
-    for file in ("model.safetensors", "config.json", "history.csv", *FILES[-3:]):
+    for file in ("config.json", "history.csv", *FILES[-3:]):
         assert hub.uploaded[file] == (published / file).read_bytes(), file
+    (tmp_path / "model.safetensors").write_bytes(hub.uploaded["model.safetensors"])
+    uploaded, written = (rp.load(folder) for folder in (tmp_path, published))
+    for name, tensor in written.state_dict().items():  # its header's entries have no fixed order
+        assert torch.equal(uploaded.state_dict()[name], tensor)
     assert hub.options["allow_patterns"] == list(FILES)
 
 
