@@ -57,7 +57,7 @@ ROWS = (
     ("presets",),
     ("checkpoint",),
     ("train", "evaluation", "use"),
-    ("report",),
+    ("report", "diagrams"),
     (
         "comparison",
         "comparison_defaults",

@@ -65,7 +65,7 @@ def test_commands_run_as_written(tmp_path, monkeypatch, capsys):
         assert not ended.value.code, f"{line}\n{capsys.readouterr().err}"
 
 
-@pytest.mark.parametrize("page", sorted(README.parent.glob("docs/*.md")), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", sorted(README.parent.glob("docs/**/*.md")), ids=lambda p: p.name)
 def test_commands_of_other_pages_have_what_they_need(page):
     for line in commands(page):
         app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)

@@ -34,6 +34,8 @@ from .data import Split as Split
 from .data import load_data as load_data
 from .data import load_rows as load_rows
 from .data import sprites as sprites
+from .diagrams.canvas import Diagram as Diagram
+from .diagrams.drawn import draw as draw
 from .diffusion.samplers import DDIM as DDIM
 from .diffusion.samplers import DDPM as DDPM
 from .diffusion.samplers import PredictorCorrector as PredictorCorrector

@@ -19,6 +19,7 @@ from reparam.cli import (
     complete,
     denoise,
     disentangle,
+    draw,
     edit,
     explore,
     finetune,
@@ -74,7 +75,7 @@ app = App(
     result_action="return_value",
 )
 GROUPS = {
-    "Data and models": (look.models, look.data, look.gallery),
+    "Data and models": (look.models, look.data, look.gallery, draw.draw),
     "Train and measure": (
         train.fit,
         train.resume,

@@ -83,7 +83,7 @@ def _bands(kind: object, tokens: Sequence[Token]) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-def _shape(kind: object, tokens: Sequence[Token]) -> tuple[int, ...]:
+def as_shape(kind: object, tokens: Sequence[Token]) -> tuple[int, ...]:
     """Height and width, perhaps after the number of channels."""
     if re.fullmatch(r"\d+(x\d+){1,2}", text := tokens[0].value) is None:
         raise ValueError(
@@ -164,7 +164,7 @@ class DataOptions:
         tuple[int, ...] | None, Parameter(converter=_bands, n_tokens=1, metavar="INT,INT,INT")
     ] = None
     shape: Annotated[
-        tuple[int, ...] | None, Parameter(converter=_shape, n_tokens=1, metavar="SHAPE")
+        tuple[int, ...] | None, Parameter(converter=as_shape, n_tokens=1, metavar="SHAPE")
     ] = None
     test: Annotated[str | None, Parameter(metavar="SOURCE")] = None
 

@@ -1,0 +1,1 @@
+"""Diagrams of what a model is, drawn from the model itself."""
