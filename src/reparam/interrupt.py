@@ -32,6 +32,7 @@ class Interrupt:
     """Whether the run was asked to end, and by which signal."""
 
     signal: int | None = None
+    granted: bool = False  # whether it was, between two steps
 
     @property
     def asked(self) -> bool:
@@ -39,6 +40,7 @@ class Interrupt:
 
     def error(self) -> KeyboardInterrupt:
         """What to raise when the wish is granted."""
+        self.granted = True
         return Terminated() if self.signal == signal.SIGTERM else KeyboardInterrupt()
 
 

@@ -22,7 +22,11 @@ def data_html(data: Data) -> str:
     named = {"classes": data.class_names, "factors": data.factor_names}
     if not data.space.columns:
         named["columns"] = data.columns
-    rows = [(name.lower(), value) for name, value in facts_of_data(data) if name != "Classes"]
+    split = ", ".join(f"{name} {len(rows):,}" for name, rows in data.splits.items())
+    known = {name.lower(): value for name, value in facts_of_data(data)}
+    left_out = {*data.splits, "classes"}
+    rows = [(name, value) for name, value in known.items() if name not in left_out]
+    rows.append(("splits", split))
     rows += [(what, listed(names, NAMES)) for what, names in named.items() if names]
     notes = bullets(data.notes)
     if len(data.notes) > NOTES:

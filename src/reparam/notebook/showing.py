@@ -111,7 +111,7 @@ def show(
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
     >>> rp.show(data.test.x[:12], data)
-    Picture of 698 × 136 pixels: 12 images, 0 is black and 16 white
+    Picture of 696 × 136 pixels: 12 images, 0 is black and 16 white
     >>> rp.show([[0.5, 2.0]])
     1 row of x0, x1
       0.5  2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
 from markupsafe import Markup
 
 from reparam.evaluation.scores import Score, ScoreTable, mark
@@ -20,7 +18,10 @@ LEGEND = {sign: words.partition(":")[0] for sign, words in KIND_WORDS.items()}
 def scores_html(scores: ScoreTable) -> str:
     """A row for each score, by what it is of; a pointer above its name shows its definition."""
     rows: list[Markup] = []
-    for group, names in groupby(scores, key=lambda name: measure(name).group):
+    groups: dict[str, list[str]] = {}
+    for name in scores:
+        groups.setdefault(measure(name).group, []).append(name)
+    for group, names in groups.items():
         rows.append(element("tr", element("th", group), of="group"))
         rows += [_row(name, scores[name]) for name in names]
     head = element("tr", *(element("th", c, of="n" * (c == "value")) for c in COLUMNS))
@@ -51,6 +52,7 @@ def score_html(score: Score) -> str:
 def value_cells(name: str, score: Score) -> tuple[Text, Text]:
     """The value with its mark, and its errors."""
     value, error = with_error(score, name)
+    error = f"({error})" if score.interval else error
     over_seeds = seed_error(score, name)
     signed = " ".join(filter(None, (mark(score, name), value)))
     return signed, " ".join(filter(None, (error, f"(± {over_seeds})" if over_seeds else "")))
