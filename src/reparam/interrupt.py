@@ -23,6 +23,14 @@ class Terminated(KeyboardInterrupt):
     code = 128 + signal.SIGTERM
 
 
+class Granted(KeyboardInterrupt):
+    """Ctrl-C, granted between two steps: nothing is half done.
+
+    >>> exit_code(Granted())
+    130
+    """
+
+
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """What shells expect of a command that was interrupted: 128 and the number of the signal."""
     return interrupt.code if isinstance(interrupt, Terminated) else 128 + signal.SIGINT
@@ -32,7 +40,6 @@ class Interrupt:
     """Whether the run was asked to end, and by which signal."""
 
     signal: int | None = None
-    granted: bool = False  # whether it was, between two steps
 
     @property
     def asked(self) -> bool:
@@ -40,8 +47,7 @@ class Interrupt:
 
     def error(self) -> KeyboardInterrupt:
         """What to raise when the wish is granted."""
-        self.granted = True
-        return Terminated() if self.signal == signal.SIGTERM else KeyboardInterrupt()
+        return Terminated() if self.signal == signal.SIGTERM else Granted()
 
 
 @contextmanager

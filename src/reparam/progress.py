@@ -107,6 +107,7 @@ def _line(name: str) -> Iterator[Watch]:
 
     try:
         yield watch
+        last = (last[0], 1.0)
     finally:
         if handle is not None:
             tell()

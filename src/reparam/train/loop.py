@@ -17,7 +17,7 @@ import torch
 from reparam.checkpoint import folder_named, rebuild
 from reparam.config import TrainConfig
 from reparam.data import Data, as_data, load_data
-from reparam.interrupt import Interrupt, Terminated, interruptible
+from reparam.interrupt import Granted, Interrupt, interruptible
 from reparam.memory import keep_freed
 from reparam.model import ENCODED, Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
@@ -201,37 +201,35 @@ def _run(
     model, config, history = training.model, training.config, training.history
     ranks, restored = training.ranks, False
     name = (model.recipe or {}).get("preset") or type(model).__name__
-    with (
-        torch.enable_grad(),  # also for a fit in a ``watch`` of something that needs none
-        seeded(ranks.seed(config.seed), training.device),
-        flushed_denormals(),
-        chosen_threads(model, training.batches.batch_size),
-        interruptible() as interrupt,
-        bar(name, progress and watch is None and ranks.first) as shown,
-    ):
-        if folder is not None and resumed:
-            with ranks.all_or_none():
-                restored = put_back(training, folder)
-                history = training.history
-            ranks.require_same({"checkpoint": (training.stage, training.step)})
-            with ranks.all_or_none():
-                if ranks.first:
-                    folder.change(config)  # not before its state was accepted
-                    folder.sweep()
-        ranks.broadcast(model)
-        session = _Session(training, folder, watch or _on(shown), interrupt, validated)
-        if not restored:
-            session.save()  # the weights it starts from: no seed gives them back
-        try:
+    try:
+        with (
+            torch.enable_grad(),  # also for a fit in a ``watch`` of something that needs none
+            seeded(ranks.seed(config.seed), training.device),
+            flushed_denormals(),
+            chosen_threads(model, training.batches.batch_size),
+            interruptible() as interrupt,
+            bar(name, progress and watch is None and ranks.first) as shown,
+        ):
+            if folder is not None and resumed:
+                with ranks.all_or_none():
+                    restored = put_back(training, folder)
+                    history = training.history
+                ranks.require_same({"checkpoint": (training.stage, training.step)})
+                with ranks.all_or_none():
+                    if ranks.first:
+                        folder.change(config)  # not before its state was accepted
+                        folder.sweep()
+            ranks.broadcast(model)
+            session = _Session(training, folder, watch or _on(shown), interrupt, validated)
+            if not restored:
+                session.save()  # the weights it starts from: no seed gives them back
             session.run()
-        except KeyboardInterrupt as stop:
-            if not interrupt.granted:  # a second one, amid a step
-                raise
-            training.take_best()
-            seen = progress and watch is None and in_notebook()
-            if not seen or isinstance(stop, Terminated):
-                raise
-            history.ended = "interrupted"
+    except Granted:
+        training.take_best()
+        if not (progress and watch is None and in_notebook()):
+            raise
+        history = training.history
+        history.ended = "interrupted"
     if folder is not None and ranks.first and training.best is None:
         folder.save_model(model, model.state_dict())  # otherwise the last save wrote it
     return history
