@@ -15,6 +15,8 @@ from typing import Any, NotRequired, TypedDict
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as deserialize
+from safetensors.torch import save as serialize
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -115,6 +117,13 @@ def read_model(file: Path, model: Model | None = None, *, run: str | None = None
     tensors, header = read_tensors(file)
     if run is not None:
         refuse_other_run(header, run, file)
+    return filled(tensors, header, file, model)
+
+
+def filled(
+    tensors: Mapping[str, Tensor], header: Mapping[str, Any], file: Path, model: Model | None = None
+) -> Model:
+    """The model that a header describes, in evaluation mode, with these tensors as its weights."""
     if model is None:
         model = rebuild(header, file)
     model.to(_precision(header, file))
@@ -233,11 +242,46 @@ def write_tensors(
     make_folder: bool = True,
 ) -> None:
     """Write tensors and a JSON header into one file, atomically."""
-    stored, text = _unshared(tensors), _json_text(path, {"format": FORMAT, **header})
-    metadata = {"reparam": text, "checksum": _checksum(stored, text)}
+    stored, metadata = _packed(tensors, header, path)
     write_atomically(
         path, lambda temporary: save_file(stored, temporary, metadata), make_folder=make_folder
     )
+
+
+def _packed(
+    tensors: Mapping[str, Tensor], header: Mapping[str, Any], path: Path
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors as they are stored, and the metadata beside them."""
+    stored, text = _unshared(tensors), _json_text(path, {"format": FORMAT, **header})
+    return stored, {"reparam": text, "checksum": _checksum(stored, text)}
+
+
+def to_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
+    """What ``write_tensors`` writes, in memory.
+
+    >>> from_bytes(to_bytes({"a": torch.ones(1)}, {"b": 2}), "memory")
+    ({'a': tensor([1.])}, {'format': 3, 'b': 2})
+    """
+    return serialize(*_packed(tensors, header, Path("header")))
+
+
+def from_bytes(content: bytes, origin: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of what ``to_bytes`` made.
+
+    Args:
+        content: these bytes.
+        origin: what messages call them.
+
+    Raises:
+        ValueError: bytes of something else, damaged ones, or of another version.
+    """
+    try:
+        tensors = deserialize(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = msgspec.json.decode(content[8 : 8 + length])["__metadata__"]
+    except (SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{origin}: not of reparam, or damaged: {error}") from error
+    return tensors, _checked_header(tensors, metadata, Path(origin))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -271,15 +315,25 @@ def _read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = msgspec.json.decode(metadata["reparam"])  # in which every number is finite
     except (SafetensorError, OSError, LookupError, ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: not a file of reparam, or a damaged one: {error}") from error
+    return tensors, _checked_header(tensors, metadata, path)
+
+
+def _checked_header(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path
+) -> dict[str, Any]:
+    """The header in the metadata beside tensors; ValueError where the two are not as written."""
+    try:
+        header = msgspec.json.decode(metadata["reparam"])  # in which every number is finite
+    except (LookupError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: {error}") from error
     if not isinstance(header, dict):
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: no header")
     _refuse_format(header, path)
     if metadata.get("checksum") != _checksum(tensors, metadata["reparam"]):
         raise ValueError(f"{path}: damaged, its checksum does not match its content")
-    return tensors, header
+    return header
 
 
 def write_json(path: Path, content: object, *, make_folder: bool = True) -> None:

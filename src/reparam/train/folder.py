@@ -61,8 +61,14 @@ class RunFolder:
         """Nobody else trains here inside; ``InUse`` where somebody does."""
         return locked(self.path)
 
-    def begin(self, model: Model, data: Data, config: TrainConfig, force: bool) -> None:
-        """A new run; ValueError where one lies there already and ``force`` is not set."""
+    def begin(
+        self, model: Model, data: Data | Mapping[str, Any], config: TrainConfig, force: bool
+    ) -> None:
+        """A new run of data, or of those with such a record (``record_json``).
+
+        Raises:
+            ValueError: one lies there already and ``force`` is not set.
+        """
         old = [*(self.path / name for name in FILES), *self.path.glob(END_FILE.format("*"))]
         if any(file.exists() for file in (self.path / RUN_FILE, *old)):
             if not force:
@@ -76,7 +82,7 @@ class RunFolder:
             "format": FORMAT,
             "id": self.id,
             "model": describe(model),
-            "data": record_json(data),
+            "data": record_json(data) if isinstance(data, Data) else data,
             "config": dataclasses.asdict(config),
         }
         write_json(self.path / RUN_FILE, content)
@@ -116,14 +122,17 @@ class RunFolder:
     def save_state(
         self, tensors: Mapping[str, Tensor], header: Mapping[str, Any], history: History
     ) -> None:
-        state, curves = self.path / STATE_FILE, self.path / HISTORY_FILE
-        header = {"run": self.id, **header}
+        state, header = self.path / STATE_FILE, {"run": self.id, **header}
         self._write(lambda: write_tensors(state, tensors, header, make_folder=False))
-        self._write(lambda: write_text(curves, history.to_csv(), make_folder=False))
+        self.save_curves(history)
 
     def save_model(self, model: Model, weights: Mapping[str, Tensor]) -> None:
         file, header = self.path / MODEL_FILE, {"run": self.id, **describe(model)}
         self._write(lambda: write_tensors(file, weights, header, make_folder=False))
+
+    def save_curves(self, history: History) -> None:
+        curves = self.path / HISTORY_FILE
+        self._write(lambda: write_text(curves, history.to_csv(), make_folder=False))
 
     def _write(self, write: Callable[[], None]) -> None:
         """Write while the folder is still that of this run: one that was removed stays so."""
