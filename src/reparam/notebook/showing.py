@@ -114,7 +114,7 @@ def show(
     Picture of 696 × 136 pixels: 12 images, 0 is black and 16 white
     >>> rp.show([[0.5, 2.0]])
     1 row of x0, x1
-      0.5  2
+      0.5  2.0
     """
     rows, space, across = _placed(as_tensor(x), _space_of(like))
     if columns is not None:
