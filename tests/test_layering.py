@@ -22,6 +22,7 @@ ROWS = (
     (
         "model",
         "supervised",
+        "display",
         "distribution",
         "exchange",
         "space",
@@ -68,7 +69,7 @@ ROWS = (
         "transfer_points",
         "transfer_study",
     ),
-    ("cli", "estimator", "explore", "exporting"),
+    ("cli", "estimator", "explore", "exporting", "notebook"),
     ("__main__",),
 )
 ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}

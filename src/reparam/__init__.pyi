@@ -230,3 +230,4 @@ from .nets.coder import OneGrid as OneGrid
 from .nets.coder import TwoGrids as TwoGrids
 from .nets.quantize import FiniteScalarQuantizer as FiniteScalarQuantizer
 from .nets.quantize import VectorQuantizer as VectorQuantizer
+from .notebook.showing import show as show
