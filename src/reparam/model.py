@@ -110,6 +110,7 @@ class Model(Displayed, nn.Module, ABC):
     takes_missing: bool = False  # whether x may hold NaN, for entries that are missing
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
     class_names: tuple[str, ...] | None = None  # of the labels it was trained on
+    origin: str | None = None  # where on the hub its weights came from, with the commit
 
     def __init__(self, space: Space) -> None:
         super().__init__()
