@@ -22,6 +22,7 @@ ROWS = (
     (
         "model",
         "supervised",
+        "display",
         "distribution",
         "exchange",
         "space",
@@ -69,7 +70,7 @@ ROWS = (
         "transfer_points",
         "transfer_study",
     ),
-    ("cli", "estimator", "explore", "hub"),
+    ("cli", "estimator", "explore", "exporting", "hub", "notebook"),
     ("__main__",),
 )
 ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}

@@ -100,6 +100,7 @@ from .evaluation.ranking import auroc as auroc
 from .evaluation.ranking import average_precision as average_precision
 from .evaluation.restoration import restoration_quality as restoration_quality
 from .evaluation.restoration import restoration_scores as restoration_scores
+from .exporting.writing import export as export
 from .hub.publishing import push_to_hub as push_to_hub
 from .hub.publishing import write_card as write_card
 from .inspection import Filters as Filters
@@ -187,6 +188,7 @@ from .objectives.weightings import Beta as Beta
 from .objectives.weightings import Capacity as Capacity
 from .objectives.weightings import FreeBits as FreeBits
 from .objectives.weightings import Schedule as Schedule
+from .own_report import write_figure as write_figure
 from .own_report import write_report as write_report
 from .presets import PRESETS as PRESETS
 from .presets import build as build
@@ -230,3 +232,4 @@ from .nets.coder import OneGrid as OneGrid
 from .nets.coder import TwoGrids as TwoGrids
 from .nets.quantize import FiniteScalarQuantizer as FiniteScalarQuantizer
 from .nets.quantize import VectorQuantizer as VectorQuantizer
+from .notebook.showing import show as show

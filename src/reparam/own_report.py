@@ -1,4 +1,4 @@
-"""write_report: the page about models that Python has at hand."""
+"""write_report, write_figure: a page, or one figure, about models that Python has at hand."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from reparam.atomic import check_place
-from reparam.data import as_data
+from reparam.checkpoint import write_text
+from reparam.data import Data, as_data
 from reparam.evaluation import evaluate, reference_scores
 from reparam.model import Generator, Model
 from reparam.report import TrainedModel, write_page
+from reparam.report.single_figure import draw_figure, needs_scores
 from reparam.train import History
 from reparam.wording import EMPTY_PATH
 
@@ -52,24 +54,85 @@ def write_report(
     'report.html'
     """
     named = _named(models)
+    data = _checked(named, data, path)
+    entries = _entries(named, data, samples, seed)
+    generates = any(isinstance(entry.model, Generator) for entry in entries)
+    reference = reference_scores(data, seed=seed) if generates else {}
+    return write_page(Path(path), data, entries, seed=seed, reference=reference)
+
+
+def write_figure(
+    models: Shown | Iterable[Shown] | Mapping[str, Shown],
+    data: Any,
+    name: str,
+    path: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+) -> Path:
+    """Draw what one section of a report shows of trained models, an SVG with colors for light and
+    dark.
+
+    Args:
+        models: as for ``write_report``.
+        data: as for ``write_report``.
+        name: of the section, as ``"latent"``; ``reparam figure RUN`` lists those that there are.
+        path: the file to write.
+        seed: of all draws.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: no such figure, nothing to show of these models, or no file can be written.
+
+    >>> import tempfile
+    >>> import reparam as rp
+    >>> data = rp.load_data("digits")
+    >>> model = rp.build("pca", data.space, latent_dim=2)
+    >>> history = rp.fit(model, data, progress=False)
+    >>> path = Path(tempfile.mkdtemp(), "latent.svg")
+    >>> rp.write_figure(model, data, "latent", path).read_text()[:4]
+    '<svg'
+    """
+    named = _named(models)
+    data = _checked(named, data, path)
+    if Path(path).suffix.lower() != ".svg":
+        raise ValueError(f"path: expected a name ending in .svg, got {os.fspath(path)}")
+    entries = _entries(named, data, None, seed, measured=needs_scores(name))
+    write_text(Path(path), draw_figure(name, data, entries, seed=seed))
+    return Path(path)
+
+
+def _checked(
+    named: Mapping[str, tuple[Model, History | None]], data: Any, path: str | os.PathLike[str]
+) -> Data:
+    """The data of models, of which there are some, that are shown in a file that can be written."""
     if not named:
         raise ValueError("models: expected at least one, got none")
     if not os.fspath(path):
         raise ValueError(f"path: {EMPTY_PATH}")
     check_place(Path(path))
-    data = as_data(data, next(iter(named.values()))[0].space)
-    entries = [
+    return as_data(data, next(iter(named.values()))[0].space)
+
+
+def _entries(
+    named: Mapping[str, tuple[Model, History | None]],
+    data: Data,
+    samples: int | None,
+    seed: int,
+    *,
+    measured: bool = True,
+) -> list[TrainedModel]:
+    """Models as reports show them, with their scores where they are to have them."""
+    return [
         TrainedModel(
             label,
             model,
-            evaluate(model, data, samples=samples, seed=seed, history=history),
+            evaluate(model, data, samples=samples, seed=seed, history=history) if measured else {},
             history or History(),
         )
         for label, (model, history) in named.items()
     ]
-    generates = any(isinstance(entry.model, Generator) for entry in entries)
-    reference = reference_scores(data, seed=seed) if generates else {}
-    return write_page(Path(path), data, entries, seed=seed, reference=reference)
 
 
 def _named(

@@ -22,6 +22,8 @@ from reparam.cli import (
     draw,
     edit,
     explore,
+    export,
+    figure,
     finetune,
     look,
     paths,
@@ -85,6 +87,7 @@ GROUPS = {
         probe.probe,
         finetune.finetune,
         transfer.transfer,
+        figure.figure,
         tree.taxonomy,
     ),
     "Use a run": (
@@ -106,7 +109,7 @@ GROUPS = {
         cluster.cluster,
     ),
     "Play": (explore.explore,),
-    "Publish": (publish.push, publish.card),
+    "Take elsewhere": (export.export, publish.push, publish.card),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)

@@ -169,7 +169,7 @@ def beside(x: Tensor, given: Degradation) -> Tensor:
     if not given.knows or x.ndim < 4:
         return x
     known = given.known.any(0, keepdim=True).to(x)
-    return torch.cat([x, known.expand(len(x), *known.shape)], 1)
+    return torch.cat([x, known.expand(x.shape[0], *known.shape)], 1)
 
 
 def context_space(space: Space, given: Degradation) -> Space:

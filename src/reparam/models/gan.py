@@ -189,7 +189,7 @@ class GAN(Conditional, Decoder, Generator):
 
     def decode(self, code: Tensor, c: Tensor | None = None) -> Tensor:
         code = self.prepare_code(code)
-        c = self._condition(c, len(code))
+        c = self._condition(c, code.shape[0])
         return self.keep_given(self.units.mean(self.generated(code, c)), c)
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:

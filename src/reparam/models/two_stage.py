@@ -150,7 +150,7 @@ class TwoStage(Codec, Generator):
         encoded, player = player.endswith(ENCODED), player.removesuffix(ENCODED)
         if not player.endswith(ON_CODES):
             loss = self.codec.loss(x, None, player.removesuffix(self.of_codec))
-            self._condition(c, len(x))  # seen by nothing here, but a wrong one is refused
+            self._condition(c, x.shape[0])  # seen by nothing here, but a wrong one is refused
             return loss
         code = x if encoded else self.codes_of(x)
         c = self._condition(c, code.shape[0])

@@ -81,7 +81,7 @@ class TwoStageDensity(TwoStage, LatentVariable):
             super().after_step(loss, player)
 
     def posterior(self, x: Tensor, c: Tensor | None = None) -> Distribution:
-        self._condition(c, len(x))
+        self._condition(c, x.shape[0])
         return self.codec.posterior(x)
 
     def prior(self, c: Tensor | None = None) -> Distribution:

@@ -191,6 +191,8 @@ class Section:
         build: the content; an empty one leaves the section out.
         partial: the template of the content, which it sees as ``content``.
         applies: to which data and models the section belongs; to all by default.
+        measured: whether its figures need the scores of the models.
+        drawn: whether it has figures at all, and is no table or text.
     """
 
     id: str
@@ -199,3 +201,5 @@ class Section:
     build: Callable[[Shown], Any]
     partial: str
     applies: Callable[[Shown], bool] = lambda shown: True
+    measured: bool = False
+    drawn: bool = True

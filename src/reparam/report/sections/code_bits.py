@@ -60,4 +60,5 @@ last two together are what x takes in all, and bound −log₂ p(x) from above.{
 Of real numbers these are densities, and may be negative.{% endif %}""",
     build,
     "code_bits.html.j2",
+    drawn=False,
 )

@@ -154,4 +154,5 @@ of the network, one after the other. f&nbsp;encodes, g&nbsp;decodes, z&nbsp;is t
     build,
     "family_facts.html.j2",
     lambda shown: shown.families,
+    drawn=False,
 )

@@ -25,20 +25,18 @@ def build(shown: Shown) -> list[Card]:
             weights = queries.plain(found.weights)
             order, idle = _by_use(codes.get(index), len(weights))
             tiles = _own_scale(weights[order[:SHOWN]])
-            pictures = [
-                _picture(part, f"{label}: filters of the {found.of}")
-                for part in (tiles[:FIRST], tiles[FIRST:])
-                if len(part)
-            ]
+            alt = f"{label}: filters of the {found.of}"
+            first, rest = tiles[:FIRST], tiles[FIRST:]
+            pictures = [("", _picture(first, alt))]
+            if len(rest):
+                pictures.append((f"{len(rest)} more", _picture(rest, alt)))
             note = _note(found.of, len(weights), len(shown.split), idle)
             cards.append(Card(index, label, pictures, note))
     return cards
 
 
-def _picture(tiles: Tensor, alt: str) -> tuple[str, Picture]:
-    """The picture, and how many filters it shows."""
-    picture = grid(tiles, Brightness(-1, 1), COLUMNS, alt, gap=0.06, tile=TILE)
-    return f"{len(tiles)} more", picture
+def _picture(tiles: Tensor, alt: str) -> Picture:
+    return grid(tiles, Brightness(-1, 1), COLUMNS, alt, gap=0.06, tile=TILE)
 
 
 def _by_use(code: Tensor | None, count: int) -> tuple[Tensor, int]:

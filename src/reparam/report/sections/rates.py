@@ -128,4 +128,5 @@ dotted line their sum, and so the ELBO, is the same. Bars are standard errors
 {%- if seeds %}, small dots single seeds{% endif %}{% endif %}.""",
     build,
     "rates.html.j2",
+    measured=True,
 )

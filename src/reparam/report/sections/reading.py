@@ -21,4 +21,4 @@ def build(shown: Shown) -> Explanations:
     return Explanations(shown.table.headers, python(shown.data, shown.entries))
 
 
-SECTION: Section = Section("reading", "How to read", "", build, "reading.html.j2")
+SECTION: Section = Section("reading", "How to read", "", build, "reading.html.j2", drawn=False)

@@ -55,4 +55,5 @@ seeds may turn a verdict.{% endif %}""",
     build,
     "said.html.j2",
     lambda shown: shown.families,
+    drawn=False,
 )

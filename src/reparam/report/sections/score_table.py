@@ -62,4 +62,5 @@ Where a column has several kinds, best is the best value shown: a bound's true v
 Point at a number or heading, or move to it by key, and it explains itself; headings sort.""",
     build,
     "score_table.html.j2",
+    drawn=False,
 )
