@@ -22,6 +22,7 @@ ROWS = (
     (
         "model",
         "supervised",
+        "display",
         "distribution",
         "exchange",
         "space",
@@ -39,6 +40,7 @@ ROWS = (
         "measures_of_restoring",
         "score_columns",
         "interrupt",
+        "hub_files",
         "limits",
         "atomic",
         "batching",
@@ -68,7 +70,7 @@ ROWS = (
         "transfer_points",
         "transfer_study",
     ),
-    ("cli", "estimator", "explore", "exporting"),
+    ("cli", "estimator", "explore", "exporting", "hub", "notebook"),
     ("__main__",),
 )
 ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}

@@ -101,6 +101,8 @@ from .evaluation.ranking import average_precision as average_precision
 from .evaluation.restoration import restoration_quality as restoration_quality
 from .evaluation.restoration import restoration_scores as restoration_scores
 from .exporting.writing import export as export
+from .hub.publishing import push_to_hub as push_to_hub
+from .hub.publishing import write_card as write_card
 from .inspection import Filters as Filters
 from .inspection import HiddenUnits as HiddenUnits
 from .inspection import Noise as Noise
@@ -230,3 +232,4 @@ from .nets.coder import OneGrid as OneGrid
 from .nets.coder import TwoGrids as TwoGrids
 from .nets.quantize import FiniteScalarQuantizer as FiniteScalarQuantizer
 from .nets.quantize import VectorQuantizer as VectorQuantizer
+from .notebook.showing import show as show

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from reparam import __version__, atomic
 from reparam.atomic import write_atomically
+from reparam.hub_files import CONFIG_FILE, HubName, fetch, is_on_hub
 from reparam.limits import check
 from reparam.model import Model, Space
 from reparam.presets.registry import build, find_preset
@@ -44,6 +45,7 @@ class Description(TypedDict):
     precision: str
     version: str
     class_names: NotRequired[list[str]]
+    origin: NotRequired[str]
 
 
 def folder_named(name: str | os.PathLike[str]) -> Path:
@@ -99,17 +101,38 @@ def load(path: str | os.PathLike[str], *, model: Model | None = None) -> Model:
     """Read a model from a folder that ``save`` or ``fit`` wrote, in evaluation mode.
 
     Args:
-        path: the folder, or the ``.safetensors`` file itself.
+        path: the folder, or the ``.safetensors`` file itself; ``hf:owner/name`` is one on the
+            Hugging Face hub, and ``hf:owner/name@revision`` a branch, a tag or a commit of it.
         model: the module to fill, for models that no preset builds.
 
     Raises:
         ValueError: no model there, a damaged file, one of another version, one of another run than
-            the ``run.json`` beside it, an unknown preset, wrong shapes.
+            the ``run.json`` beside it, an unknown preset, wrong shapes; of the hub also why it
+            cannot be fetched, or a ``config.json`` that does not agree with the weights.
     """
+    if is_on_hub(path):
+        return read_pulled(HubName.parse(os.fspath(path)), model)[0]
     file = folder_named(path)
     file = file / MODEL_FILE if file.is_dir() else file
     own = file.name == MODEL_FILE and file.with_name(RUN_FILE).exists()
     return read_model(file, model, run=read_run(file.parent)["id"] if own else None)
+
+
+def read_pulled(name: HubName, model: Model | None = None) -> tuple[Model, dict[str, Any]]:
+    """The model of a repository on the hub, which knows its commit, and its ``config.json``."""
+    folder = fetch(name, (CONFIG_FILE, MODEL_FILE))
+    file, config = folder / MODEL_FILE, read_json(folder / CONFIG_FILE)
+    _refuse_format(config, folder / CONFIG_FILE)
+    header = read_tensors(file)[1]
+    for entry in ("preset", "parameters", "space", "precision", "version", "class_names"):
+        if config.get(entry) != header.get(entry):
+            raise ValueError(
+                f"{name}: {CONFIG_FILE} and the header of {MODEL_FILE} disagree about its {entry}; "
+                "push the run again"
+            )
+    found = read_model(file, model)
+    found.origin = f"{HubName(name.repository, folder.name)}"  # snapshots are named by commits
+    return found, config
 
 
 def read_model(file: Path, model: Model | None = None, *, run: str | None = None) -> Model:
@@ -128,7 +151,8 @@ def filled(
         model = rebuild(header, file)
     model.to(_precision(header, file))
     fill(model, tensors, file)
-    names = header.get("class_names")
+    names, origin = header.get("class_names"), header.get("origin")
+    model.origin = origin if isinstance(origin, str) else None
     model.class_names = tuple(map(str, names)) if isinstance(names, list) else None
     return model.eval()
 
@@ -140,9 +164,11 @@ def describe(model: Model) -> dict[str, Any]:
         complete = find_preset(recipe["preset"]).complete(recipe["parameters"])
         recipe = {**recipe, "parameters": complete}
     names = {} if model.class_names is None else {"class_names": list(model.class_names)}
+    origin = {} if model.origin is None else {"origin": model.origin}
     return {
         **recipe,
         **names,
+        **origin,
         "space": dataclasses.asdict(model.space) | {"given": None},  # the preset says it
         "precision": str(model.anchor.dtype).removeprefix("torch."),
         "version": __version__,
@@ -155,6 +181,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: no run, or one of another version of this library.
     """
+    if is_on_hub(folder):
+        raise ValueError(
+            f"{folder}: has no state of its training on the hub; expected the folder of a run, or "
+            "fit again"
+        )
     file = folder / RUN_FILE
     if not file.is_file():
         raise ValueError(f"{folder}: holds no run; expected a folder that fit wrote")
@@ -253,7 +284,8 @@ def _packed(
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors as they are stored, and the metadata beside them."""
     stored, text = _unshared(tensors), _json_text(path, {"format": FORMAT, **header})
-    return stored, {"reparam": text, "checksum": _checksum(stored, text)}
+    # Other readers of safetensors insist on "format".
+    return stored, {"format": "pt", "reparam": text, "checksum": _checksum(stored, text)}
 
 
 def to_bytes(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:

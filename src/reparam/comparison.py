@@ -35,6 +35,7 @@ from reparam.comparison_runs import (
 )
 from reparam.config import TrainConfig
 from reparam.data import Data, as_data, refuse_unfit
+from reparam.display import Displayed
 from reparam.evaluation import Score, Scores, evaluate, reference_scores
 from reparam.evaluation.by_example import write_values
 from reparam.evaluation.likelihood import default_samples, usual_samples
@@ -76,7 +77,7 @@ Results = Iterator[tuple[int, Measured | FailedRun]]  # by the number of the run
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Displayed):
     """What ``compare`` returns: the data, and each model's scores and (first seed's) model.
 
     Args:

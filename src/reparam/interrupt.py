@@ -23,6 +23,14 @@ class Terminated(KeyboardInterrupt):
     code = 128 + signal.SIGTERM
 
 
+class Granted(KeyboardInterrupt):
+    """Ctrl-C, granted between two steps: nothing is half done.
+
+    >>> exit_code(Granted())
+    130
+    """
+
+
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """What shells expect of a command that was interrupted: 128 and the number of the signal."""
     return interrupt.code if isinstance(interrupt, Terminated) else 128 + signal.SIGINT
@@ -39,7 +47,7 @@ class Interrupt:
 
     def error(self) -> KeyboardInterrupt:
         """What to raise when the wish is granted."""
-        return Terminated() if self.signal == signal.SIGTERM else KeyboardInterrupt()
+        return Terminated() if self.signal == signal.SIGTERM else Granted()
 
 
 @contextmanager

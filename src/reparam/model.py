@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.batching import draws_at_once
 from reparam.conditions import condition_of, placed, refuse_unsaid
+from reparam.display import Displayed
 from reparam.distribution import Distribution as Distribution
 from reparam.distribution import Kind as Kind
 from reparam.exchange import Batch as Batch
@@ -90,7 +91,7 @@ ENCODED = ", encoded"
 DRAWS_OF_A_ROW = 100  # at a time at most, where the noise is that of each row
 
 
-class Model(nn.Module, ABC):
+class Model(Displayed, nn.Module, ABC):
     """A model of x ∈ ``space``; x, c and everything returned are in the data's own units.
 
     Methods take arrays and lists where they say tensor; and as c, beside one condition a row, a
@@ -109,6 +110,7 @@ class Model(nn.Module, ABC):
     takes_missing: bool = False  # whether x may hold NaN, for entries that are missing
     recipe: dict[str, Any] | None = None  # preset and parameters other than its defaults
     class_names: tuple[str, ...] | None = None  # of the labels it was trained on
+    origin: str | None = None  # where on the hub its weights came from, with the commit
 
     def __init__(self, space: Space) -> None:
         super().__init__()

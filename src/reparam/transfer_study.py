@@ -18,6 +18,7 @@ from reparam.comparison_runs import REPORT_FILE, refuse_counts, refuse_same
 from reparam.config import TrainConfig
 from reparam.data import Data, as_data, refuse_unfit
 from reparam.data.few_labels import Count
+from reparam.display import Displayed
 from reparam.evaluation.probing import labeled_draws
 from reparam.interrupt import ending_with_parent
 from reparam.limits import positive_count
@@ -36,7 +37,7 @@ PIXELS, ENTRIES = "raw pixels", "raw entries"
 
 
 @dataclass(frozen=True, repr=False)
-class Transfer:
+class Transfer(Displayed):
     """What ``transfer`` returns: the accuracies of every model by number of labels.
 
     Args:

@@ -86,7 +86,8 @@ def _entry(run: OpenRun, data: Data, measured: bool) -> TrainedModel:
     from reparam.report import TrainedModel
     from reparam.train import History
 
-    history = run.folder.history() or History()
+    history = run.history() or History()
     label = Candidate(**run.model.recipe).label if run.model.recipe else run.path.name
     scores = evaluate(run.model, data, history=history) if measured else {}
-    return TrainedModel(label, run.model, scores, history, run.folder.config())
+    config = None if run.folder is None else run.folder.config()
+    return TrainedModel(label, run.model, scores, history, config)

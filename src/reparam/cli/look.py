@@ -100,7 +100,7 @@ def evaluate(
     if json is not None:
         check_place(json)
     opened = where.open(run)
-    data, model, history = opened.data(), opened.model, opened.folder.history()
+    data, model, history = opened.data(), opened.model, opened.history()
     recipe = model.recipe or {"preset": str(run), "parameters": {}}
     label = Candidate(**recipe).label
     asked: dict[str, Any] = {"split": split, "samples": samples, "seed": seed}

@@ -28,6 +28,7 @@ from reparam.cli import (
     look,
     paths,
     probe,
+    publish,
     restore,
     train,
     transfer,
@@ -108,7 +109,7 @@ GROUPS = {
         cluster.cluster,
     ),
     "Play": (explore.explore,),
-    "Take elsewhere": (export.export,),
+    "Take elsewhere": (export.export, publish.push, publish.card),
 }
 for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)

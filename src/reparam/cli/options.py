@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, get_args, 
 from cyclopts import Group, Parameter, Token
 
 from reparam.config import TrainConfig
+from reparam.hub_files import HubName, is_on_hub
 from reparam.limits import argument_help, convert, hints
 from reparam.wording import EMPTY_PATH
 
@@ -36,6 +37,8 @@ def _path(kind: object, tokens: Sequence[Token]) -> Path:
     text = tokens[0].value
     if not text:
         raise ValueError(f"{tokens[0].keyword or 'path'}: {EMPTY_PATH}")
+    if is_on_hub(text):  # as it was typed: a Path has no double slashes
+        HubName.parse(text)
     return Path(text)
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from reparam.cli.options import OPTIONS, PATH
+from reparam.hub_files import CONFIG_FILE, HubName, is_on_hub
 
 if TYPE_CHECKING:
     from reparam.data import Data, DataRecord
     from reparam.model import Model
-    from reparam.train import RunFolder
+    from reparam.train import History, RunFolder
 
-Run = Annotated[Path, PATH, Parameter(help="Folder of a run, as fit or compare wrote it.")]
+Run = Annotated[Path, PATH, Parameter(help="Folder of a run, or hf:owner/name[@revision].")]
 Moved = Annotated[
     str | None,
     Parameter(
@@ -50,6 +51,8 @@ class Where:
         from reparam.train import RunFolder
         from reparam.train.device import find_device
 
+        if is_on_hub(path):
+            return self._pull(path)
         folder = RunFolder(path)
         recorded = folder.read()["data"]
         if not (path / MODEL_FILE).exists():
@@ -60,7 +63,25 @@ class Where:
         model = folder.model()
         model.to(find_device(self.device))
         record = DataRecord.from_json(recorded, model.space)
-        return OpenRun(folder, model, record, recorded, self.moved)
+        return OpenRun(path, model, record, recorded, self.moved, folder)
+
+    def _pull(self, path: Path) -> OpenRun:
+        """The model of a run on the hub, whose data are not there."""
+        from reparam.checkpoint import read_pulled
+        from reparam.data import DataRecord, check_record
+        from reparam.train.device import find_device
+
+        model, config = read_pulled(HubName.parse(str(path)))
+        recorded = config.get("data")
+        try:
+            if not isinstance(recorded, dict):
+                raise ValueError("its entry 'data' is missing")
+            check_record(recorded)
+        except ValueError as error:
+            raise ValueError(f"{path}: its {CONFIG_FILE} is damaged, {error}") from error
+        model.to(find_device(self.device))
+        record = DataRecord.from_json(recorded, model.space)
+        return OpenRun(path, model, record, recorded, self.moved)
 
 
 HERE = Where()
@@ -70,15 +91,16 @@ HERE = Where()
 class OpenRun:
     """A trained model, and what its run remembers of the data without reading them."""
 
-    folder: RunFolder
+    path: Path
     model: Model
     record: DataRecord
     recorded: dict[str, Any]
     moved: str | None = None
+    folder: RunFolder | None = None  # none of a run on the hub
 
-    @property
-    def path(self) -> Path:
-        return self.folder.path
+    def history(self) -> History | None:
+        """The curves of its training, where they are at hand."""
+        return None if self.folder is None else self.folder.history()
 
     def data(self) -> Data:
         """The data it was trained on, perhaps from another place."""
@@ -104,7 +126,8 @@ def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None
 
     recipe = recipe_of(recorded, moved)
     if "source" not in recipe:
-        raise ValueError(f"{path}: its data came from memory; name a file of them with --data")
+        where = "are not on the hub" if is_on_hub(path) else "came from memory"
+        raise ValueError(f"{path}: its data {where}; name a file of them with --data")
     for place in (recipe["source"], recipe.get("test"), recipe.get("attribute_table")):
         if moved is None and place is not None and not _there(place):
             raise ValueError(

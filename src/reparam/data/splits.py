@@ -18,6 +18,7 @@ from reparam.data.binarization import Gray
 from reparam.data.contents import FactorKind, Files
 from reparam.data.few_labels import Count, labeled_rows
 from reparam.data.large_arrays import blocks
+from reparam.display import Displayed
 from reparam.limits import Whole, convert, positive_count
 from reparam.numerics import constant_entries
 from reparam.space import Space, check_columns, check_values
@@ -109,7 +110,7 @@ class Split:
 
 
 @dataclass(frozen=True, repr=False)
-class Data:
+class Data(Displayed):
     """Training, validation and test examples of one space.
 
     Args:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from reparam.data import Data, Split, refuse_unfit
 from reparam.data.few_labels import Count
+from reparam.display import Displayed
 from reparam.evaluation.modes import evaluating
 from reparam.evaluation.representation import code_features, pools
 from reparam.evaluation.rows import subset
@@ -83,7 +84,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Probing:
+class Probing(Displayed):
     """What ``probe`` returns: probes by number of labels, those of the code first.
 
     Args:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
+from reparam.display import Displayed
 from reparam.measures import SCORES, measure
 from reparam.model import Kind
 
@@ -30,7 +31,7 @@ Z95 = 1.959963984540054  # of a standard normal, 95 % lie within so many deviati
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Displayed):
     """One measured number with its uncertainty and protocol.
 
     Args:
@@ -188,7 +189,7 @@ def _together(first: float | None, second: float | None) -> float | None:
 Scores = dict[str, Score]
 
 
-class ScoreTable(Scores):
+class ScoreTable(Displayed, Scores):
     """Scores by name, as ``evaluate`` gives them.
 
     >>> ScoreTable(elbo=Score(-90.0, "nats", n=10, split="test")).to_frame().loc["elbo", "value"]

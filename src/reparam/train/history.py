@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from reparam.display import Displayed
 from reparam.model import Keeps
 from reparam.wording import counted
 
@@ -23,7 +24,7 @@ Row = dict[str, int | float]  # steps are whole
 
 
 @dataclass(repr=False)
-class History:
+class History(Displayed):
     """The curves of a run.
 
     Each row has ``epoch``, ``step``, ``seconds``, and ``train/TERM`` and ``valid/TERM`` for every

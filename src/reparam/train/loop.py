@@ -17,11 +17,11 @@ import torch
 from reparam.checkpoint import folder_named, rebuild
 from reparam.config import TrainConfig
 from reparam.data import Data, as_data, load_data
-from reparam.interrupt import Interrupt, interruptible
+from reparam.interrupt import Granted, Interrupt, interruptible
 from reparam.memory import keep_freed
 from reparam.model import ENCODED, Batch, Descend, Loss, Model, Player
 from reparam.presets.registry import PRESETS
-from reparam.progress import Watch, bar
+from reparam.progress import Watch, bar, in_notebook
 from reparam.train.captured import captured
 from reparam.train.compiled import Compiled
 from reparam.train.device import chosen_threads, flushed_denormals, lacks_bfloat16
@@ -79,7 +79,10 @@ def fit(
         watch: is told where the run stands, a few times a second.
         validated: is called after every validation with the step, the means of the terms, and the
             model as it was validated. What it draws or takes in seconds is no part of the training.
-        progress: show a bar with the time left on a terminal.
+        progress: show a bar with the time left on a terminal, or a line of it in a notebook. There,
+            interrupting the kernel ends the training: the history is returned, which says so, and
+            the model has the weights that it keeps. Else Ctrl-C raises ``KeyboardInterrupt``, and
+            the model has these weights, too.
         **fields: of ``TrainConfig``, replacing those of ``config``.
 
     Raises:
@@ -198,45 +201,35 @@ def _run(
     model, config, history = training.model, training.config, training.history
     ranks, restored = training.ranks, False
     name = (model.recipe or {}).get("preset") or type(model).__name__
-    with (
-        torch.enable_grad(),  # also for a fit in a ``watch`` of something that needs none
-        seeded(ranks.seed(config.seed), training.device),
-        flushed_denormals(),
-        chosen_threads(model, training.batches.batch_size),
-        interruptible() as interrupt,
-        bar(name, progress and watch is None and ranks.first) as shown,
-    ):
-        if folder is not None and resumed:
-            with ranks.all_or_none():
-                restored = put_back(training, folder)
-                history = training.history
-            ranks.require_same({"checkpoint": (training.stage, training.step)})
-            with ranks.all_or_none():
-                if ranks.first:
-                    folder.change(config)  # not before its state was accepted
-                    folder.sweep()
-        ranks.broadcast(model)
-        session = _Session(training, folder, watch or _on(shown), interrupt, validated)
-        if not restored:
-            session.save()  # the weights it starts from: no seed gives them back
-        for index, stage in enumerate(model.stages):
-            if index < training.stage:
-                continue
-            training.enter(index)
-            if isinstance(stage, Descend):
-                session.descend(stage)
-            elif training.step == 0:
-                training.start_clock()
-                if ranks.first:
-                    with torch.no_grad():
-                        stage.solve(model, training.batches)
-                ranks.broadcast(model)
-                training.stop_clock()
-                training.step, history.ended = 1, history.ended or "solved"
-            session.save(ended=isinstance(stage, Descend) and index + 1 < len(model.stages))
-            training.take_best()
-            if session.interrupted():  # while it was solved, or saved
-                raise interrupt.error()
+    try:
+        with (
+            torch.enable_grad(),  # also for a fit in a ``watch`` of something that needs none
+            seeded(ranks.seed(config.seed), training.device),
+            flushed_denormals(),
+            chosen_threads(model, training.batches.batch_size),
+            interruptible() as interrupt,
+            bar(name, progress and watch is None and ranks.first) as shown,
+        ):
+            if folder is not None and resumed:
+                with ranks.all_or_none():
+                    restored = put_back(training, folder)
+                    history = training.history
+                ranks.require_same({"checkpoint": (training.stage, training.step)})
+                with ranks.all_or_none():
+                    if ranks.first:
+                        folder.change(config)  # not before its state was accepted
+                        folder.sweep()
+            ranks.broadcast(model)
+            session = _Session(training, folder, watch or _on(shown), interrupt, validated)
+            if not restored:
+                session.save()  # the weights it starts from: no seed gives them back
+            session.run()
+    except Granted:
+        training.take_best()
+        if not (progress and watch is None and in_notebook()):
+            raise
+        history = training.history
+        history.ended = "interrupted"
     if folder is not None and ranks.first and training.best is None:
         folder.save_model(model, model.state_dict())  # otherwise the last save wrote it
     return history
@@ -272,6 +265,28 @@ class _Session:
         self.write_row: Callable[[Row], None] = lambda row: None
         if config.tensorboard and folder is not None:
             self.write_row = tensorboard_writer(folder.path, training.step)
+
+    def run(self) -> None:
+        """Every stage that is not behind, and the weights that each keeps."""
+        training = self.training
+        for index, stage in enumerate(training.model.stages):
+            if index < training.stage:
+                continue
+            training.enter(index)
+            if isinstance(stage, Descend):
+                self.descend(stage)
+            elif training.step == 0:
+                training.start_clock()
+                if training.ranks.first:
+                    with torch.no_grad():
+                        stage.solve(training.model, training.batches)
+                training.ranks.broadcast(training.model)
+                training.stop_clock()
+                training.step, training.history.ended = 1, training.history.ended or "solved"
+            self.save(ended=isinstance(stage, Descend) and index + 1 < len(training.model.stages))
+            training.take_best()
+            if self.interrupted():  # while it was solved, or saved
+                raise self.interrupt.error()
 
     def descend(self, stage: Descend) -> None:
         """Stochastic gradient descent by every player in turn.
