@@ -91,10 +91,6 @@ NAVIGATION: Entries = [
 ]
 
 
-# Pages that are still being written.
-AWAITED = {"hub.md", "notebooks.md", "quickstart.md"}
-
-
 def present(entries: Entries, there: set[str], missing: list[str]) -> Entries:
     """The entries whose pages are there; the others are added to ``missing``."""
     found: Entries = []
