@@ -52,6 +52,7 @@ SMALLER = (
     (r"--labels [\d,]+,1000(,all)?", "--labels 10,100"),
     (r"--box \d+,\d+,\d+,\d+", "--box 2,2,4,4"),
     (r"(fit ddpm \S+)(?!.*times=)", r"\1 times=5 width=16"),
+    (r"(fit ebm \S+)(?!.*runs=)", r"\1 runs=10 temperatures=20"),
     (r'--model "ddpm ', '--model "ddpm times=5 width=16 '),
     (r"--model ddpm", '--model "ddpm times=5 width=16"'),
     (r"--sampling-steps \d+", "--sampling-steps 4"),
