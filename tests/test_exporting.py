@@ -143,6 +143,36 @@ def test_a_graph_that_differs_is_not_left_behind(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_where_one_file_fails_none_is_written(tmp_path, monkeypatch):
+    trace = writing.trace
+
+    def no_decoder(model, function, inputs):
+        if function.part == "decoder":
+            raise ValueError("decoder: has no form")
+        return trace(model, function, inputs)
+
+    monkeypatch.setattr(writing, "trace", no_decoder)
+    with pytest.raises(ValueError, match="no form"):
+        rp.export(vae(), tmp_path / "new" / "one", formats=["torch"])
+    assert not (tmp_path / "new" / "one").exists()
+    (tmp_path / "encoder.pt2").write_text("before")
+    with pytest.raises(ValueError, match="no form"):
+        rp.export(vae(), tmp_path, formats=["torch"], force=True)
+    assert (tmp_path / "encoder.pt2").read_text() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"encoder.pt2", "new"}
+
+
+def test_missing_cells_are_in_the_graph_of_a_pca(tmp_path):
+    columns = (Column("a", "real"), Column("b", "real"), Column("c", "log"))
+    model = rp.build("pca", Space((3,), "mixed", columns=columns), latent_dim=2, seed=0)
+    model.double()
+    x = trial_rows(model.space, 17, torch.float64)
+    x[2, 1], x[5] = torch.nan, torch.nan
+    files = rp.export(model, tmp_path, formats=["torch"], x=x)
+    assert [file.path.stem for file in files] == ["encoder", "decoder", "density"]
+    assert all(file.difference < 1e-9 for file in files)
+
+
 def test_what_cannot_be_compared_is_a_difference():
     model = vae().eval()
     function = Function("encoder", "x", "z", BINARY, model.code_space)
