@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from reparam.cli.options import OPTIONS, PATH
-from reparam.hub_files import CONFIG_FILE, HubName, is_on_hub
+from reparam.hub_files import CONFIG_FILE, PLACES, HubName, is_on_hub
 
 if TYPE_CHECKING:
     from reparam.data import Data, DataRecord
@@ -86,7 +86,6 @@ class Where:
 
 
 HERE = Where()
-PLACES = ("source", "test", "attribute_table")  # options of data that say where they lie
 
 
 @dataclass(frozen=True)
