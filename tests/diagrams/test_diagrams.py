@@ -9,7 +9,9 @@ import torch
 
 import reparam as rp
 from reparam.cli.main import main
+from reparam.diagrams import graphical
 from reparam.diagrams.blocks import passes
+from reparam.diagrams.canvas import Canvas
 from reparam.diagrams.gradients import flows
 from reparam.diagrams.masks import network_in, sees
 from reparam.presets import PRESETS
@@ -115,6 +117,29 @@ def test_graphs_differ_by_capability():
     assert [dashed(n) for n in ("vae", "hierarchical-vae", "made")] == [1, 2, 0]
     assert dashed("ladder-vae") == 3 + 2  # from x to each of three layers, and down between them
     assert dashed("cvae") == 2  # q(z|x, c)
+
+
+@pytest.mark.parametrize(
+    "name, parameters, made, found",
+    [
+        ("cvae", {}, "x", "z"),  # p(z) p(x|z, c), q(z|x, c)
+        ("vae", {"conditional": True, "prior": "class"}, "zx", "z"),  # p(z|c)
+        ("vq-vae", {"conditional": True, "second_stage": "made"}, "k", ""),  # the codec knows no c
+        ("hierarchical-vae", {"conditional": True}, "x", "z₁"),  # q(z₂|z₁) has none
+        ("ladder-vae", {"conditional": True}, "x", "z₃z₂z₁"),
+        ("gated-pixel-cnn", {"conditional": True}, "x₁x₂x₃₅x₃₆", ""),
+        ("nice", {"conditional": True}, "f", ""),
+        ("ddpm", {"conditional": True}, "xₜ₊₁xₜx₀", ""),  # every step but the noise
+    ],
+)
+def test_the_condition_goes_where_it_enters(name, parameters, made, found):
+    space = rp.Space((1, 6, 6), "binary", classes=3)
+    small = {k: v for k, v in PRESETS[name].small.items() if k != "second_stage"}
+    model = rp.build(name, space, seed=0, **{**small, **parameters})
+    canvas = Canvas()
+    entered = graphical._entered(model, canvas, graphical._variables(model, canvas))
+    names = {spot: name for name, spot in canvas.nodes.items()}
+    assert ["".join(names[spot] for spot in spots) for spots in entered] == [made, found]
 
 
 def test_what_a_model_has_not_is_refused(tmp_path):
