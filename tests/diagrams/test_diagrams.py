@@ -153,7 +153,7 @@ def test_the_command(monkeypatch, tmp_path, capsys):
         (("vae", "--what", "mask"), "VAE has no mask"),
         (("vaee",), "no such model"),
         (("vae", "digits", "photos"), "one source"),
-        (("vae", "--shape", "8x8", "--kind", "log"), "binary, levels or real"),
+        (("vae", "--shape", "8x8", "--kind", "log"), "expected binary, real, levels"),
         (("made", "lr=3"), "no parameter of made"),
     ],
 )

@@ -78,8 +78,9 @@ def _space(model: str, sources: list[str], options: DataOptions) -> Space:
         return next(space for space in USUAL if accepts.refusal(space) is None)
     shape = options.shape if len(options.shape) == 3 else (1, *options.shape)
     kind = (options.kind or ["levels" if options.levels else "binary"])[-1]
-    if kind == "levels":
-        return Space(shape, kind, levels=options.levels or 256)
-    if kind not in ("binary", "real"):
-        raise ValueError(f"kind: expected binary, levels or real beside a shape, got {kind!r}")
-    return Space(shape, kind)
+    levels = options.levels or 256
+    made = {"binary": Space(shape, "binary"), "real": Space(shape, "real")}
+    made["levels"] = Space(shape, "levels", levels=levels)
+    if kind not in made:
+        raise ValueError(f"kind: expected {', '.join(made)} beside a shape, got {kind!r}")
+    return made[kind]
