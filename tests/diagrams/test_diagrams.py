@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import torch
+from PIL import Image
 
 import reparam as rp
 from reparam.cli.main import main
@@ -176,7 +177,8 @@ def test_the_command(monkeypatch, tmp_path, capsys):
     [
         (("vae", "--what", "mask"), "VAE has no mask"),
         (("vaee",), "no such model"),
-        (("vae", "digits", "--shape", "8x8"), "one source or --shape"),
+        (("vae", "digits", "photos"), "one source"),
+        (("vae", "--shape", "8x8", "--kind", "log"), "expected binary, real, levels"),
         (("made", "lr=3"), "no parameter of made"),
     ],
 )
@@ -185,3 +187,23 @@ def test_what_the_command_refuses_leaves_no_file(words, message, monkeypatch, tm
     assert run(monkeypatch, "draw", *words, "-o", str(out)) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1 and not out.exists()
+
+
+def test_the_command_reads_data_as_fit_does(monkeypatch, tmp_path):
+    for index, side in enumerate((9, 12, 12, 12)):
+        Image.new("RGB", (side, 10 + index), (60 * index, 9, 9)).save(tmp_path / f"{index}.png")
+    out = tmp_path / "drawn" / "vae.svg"
+    words = ("vae", str(tmp_path), "--size", "8", "--what", "network", "-o", str(out))
+    assert run(monkeypatch, "draw", *words) == 0 and "3 × 8 × 8" in out.read_text()
+
+
+def test_the_command_draws_the_model_of_a_run(monkeypatch, tmp_path, capsys):
+    data = rp.load_data("digits")
+    model = rp.build("pca", data.space, latent_dim=3)
+    rp.fit(model, data, out=tmp_path / "pca", progress=False)
+    out = tmp_path / "pca.svg"
+    assert run(monkeypatch, "draw", str(tmp_path / "pca"), "-o", str(out)) == 0
+    assert out.read_text() == str(rp.draw(model))
+    words = (str(tmp_path / "pca"), "latent_dim=2", "--force")
+    assert run(monkeypatch, "draw", *words, "-o", str(out)) == 2
+    assert "nothing beside a run" in capsys.readouterr().err
