@@ -57,7 +57,7 @@ GRAPHS = {
     "mixed": (lambda: small("vae", MIXED, latent_dim=2, hidden=(8,)), ("decoder",)),
     "closed form": (trained_pca, ("density",)),
     "autoregressive": (lambda: small("made", Space((9,), "binary"), hidden=(8,)), ("density",)),
-    "flow": (lambda: small("real-nvp", Space((4,), "real"), hidden=(8,)), ("density",)),
+    "flow": (lambda: small("real-nvp", Space((4,), "real"), layers=2, hidden=(8,)), ("density",)),
 }
 
 
