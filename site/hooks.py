@@ -38,8 +38,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     there, missing = {file.src_uri for file in files}, []
     config.nav = navigation.present(navigation.NAVIGATION, there, missing)
     for path in missing:
-        if path not in navigation.AWAITED:
-            LOG.warning("%s is in the navigation of site/navigation.py, and is not there", path)
+        LOG.warning("%s is in the navigation of site/navigation.py, and is not there", path)
     return files
 
 

@@ -15,12 +15,13 @@ from posixpath import normpath, relpath
 ROOT = Path(__file__).parents[1]
 # Files that are pages, by where they stand on the site.
 PAGES = {
+    "tour.md": "README.md",
     "benchmarks.md": "benchmarks/README.md",
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
 }
 NOTEBOOKS = {"quickstart.md": "docs/quickstart.ipynb"}
-INSTEAD = {"README.md": "index.md"} | {path: page for page, path in PAGES.items()}
+INSTEAD = {path: page for page, path in PAGES.items()}
 LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")
 
 

@@ -56,8 +56,9 @@ def card(run: Published, name: str | None, license: str | None, captions: Mappin
     """
     preset, data = PRESETS.get(run.preset or ""), run.data
     dataset = DATASETS.get(str(run.recipe.get("source", "")))
+    generates = "generative-model" if isinstance(run.model, Generator) else None
     words = {
-        "tags": list(filter(None, ["reparam", "pytorch", "generative-model", run.preset])),
+        "tags": list(filter(None, ["reparam", "pytorch", generates, run.preset])),
         "license": license,
         "task": task(run.model),
         "dataset": dataset,
@@ -131,9 +132,7 @@ def _notes(run: Published) -> list[str]:
         distance, floor = (s.get("frechet_distance") for s in (run.scores, run.reference))
         if distance is not None and floor is not None:
             value = with_error(floor, "frechet_distance")[0]
-            notes.append(
-                f"Training examples in place of samples have a Fréchet distance of {value}."
-            )
+            notes.append(f"Fréchet distance of training examples in place of samples: {value}.")
     return [note if note.endswith(".") else f"{note}." for note in notes]
 
 
