@@ -19,6 +19,8 @@ LESS = (
     (r"--(tuning-)?epochs \d+", r"--\1epochs 1"),
     (r"--size \d+", "--size 16"),
     (r"--seeds \d+", "--seeds 2"),
+    (r"times=\d+", "times=8"),
+    (r"--sampling-steps \d+", "--sampling-steps 4"),  # no more than there are times
     (r"(reparam resume .*--epochs) \d+", r"\1 2"),  # a finished run is trained on
 )
 

@@ -371,9 +371,11 @@ def test_unconditional_models_ignore_y(vae):
     [
         ({"preset": "veo"}, "veo: no such model"),
         ({"preset": 3}, "preset: expected a text, got 3"),
+        ({"preset": ["vae"]}, r"preset: expected a text, got \['vae'\]"),
         ({"parameters": {"hiden": (8,)}}, r"hiden: no parameter of vae \(did you mean hidden\?"),
         ({"parameters": {"hidden": "many"}}, "hidden: expected"),
         ({"parameters": [("hidden", 8)]}, "parameters: expected a dictionary"),
+        ({"parameters": {8: "hidden"}}, "parameters: expected a dictionary, .* got {8: 'hidden'}"),
         ({"parameters": {"latent_dim": 2}, "latent_dim": 2}, "latent_dim: given twice"),
         ({"latent_dim": 0}, "latent_dim: expected a whole number of at least 1, got 0"),
         ({"preset": "real-nvp", "latent_dim": 2}, "latent_dim: no parameter of real-nvp"),
@@ -397,6 +399,25 @@ def test_what_is_wrong_is_said_at_fit(options, said):
     estimator = GenerativeModel(**options)  # stores and does not look
     with pytest.raises(ValueError, match=said):
         estimator.fit(rows())
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (["cat", float("nan")] * 30, "y: expected class labels of one type, .* got float, str"),
+        ([0.0, float("nan")] * 30, "contains NaN"),
+        (np.linspace(0, 1, 60), "y: expected class labels, got continuous numbers"),
+        (["cat"] * 59, "y: expected 60 labels, one per row, got 59"),
+    ],
+)
+def test_what_is_no_label_is_refused(y, said):
+    with pytest.raises(ValueError, match=said):
+        GenerativeModel("cvae", **SMALL).fit(rows(), np.array(y, object if y[0] == "cat" else None))
+
+
+def test_one_row_at_least_is_trained_on():
+    model = GenerativeModel("vae", **SMALL_VAE, validation_fraction=0.999).fit(rows())
+    assert np.isfinite(model.transform(rows())).all()
 
 
 def test_levels_outside_the_data_are_refused():

@@ -43,6 +43,16 @@ def trained_pca():
     return model
 
 
+def moved_flow():
+    """Couplings that do something: as they are built, they are the identity."""
+    model = small("real-nvp", Space((4,), "real"), layers=2, hidden=(8,))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.3 * torch.randn(weight.shape, generator=generator)
+    return model
+
+
 # What a graph may hold, once each, as a conversion takes seconds: conditions and whole levels,
 # indices and convolutions, columns of different kinds, statistics in double, log p(x), couplings.
 GRAPHS = {
@@ -57,7 +67,7 @@ GRAPHS = {
     "mixed": (lambda: small("vae", MIXED, latent_dim=2, hidden=(8,)), ("decoder",)),
     "closed form": (trained_pca, ("density",)),
     "autoregressive": (lambda: small("made", Space((9,), "binary"), hidden=(8,)), ("density",)),
-    "flow": (lambda: small("real-nvp", Space((4,), "real"), hidden=(8,)), ("density",)),
+    "flow": (moved_flow, ("density",)),
 }
 
 
@@ -141,6 +151,36 @@ def test_a_graph_that_differs_is_not_left_behind(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"decoder\.pt2: differs from the model by .* of 1; noth"):
         rp.export(model, tmp_path, part="decoder", formats=["torch"])
     assert not list(tmp_path.iterdir())
+
+
+def test_where_one_file_fails_none_is_written(tmp_path, monkeypatch):
+    trace = writing.trace
+
+    def no_decoder(model, function, inputs):
+        if function.part == "decoder":
+            raise ValueError("decoder: has no form")
+        return trace(model, function, inputs)
+
+    monkeypatch.setattr(writing, "trace", no_decoder)
+    with pytest.raises(ValueError, match="no form"):
+        rp.export(vae(), tmp_path / "new" / "one", formats=["torch"])
+    assert not (tmp_path / "new" / "one").exists()
+    (tmp_path / "encoder.pt2").write_text("before")
+    with pytest.raises(ValueError, match="no form"):
+        rp.export(vae(), tmp_path, formats=["torch"], force=True)
+    assert (tmp_path / "encoder.pt2").read_text() == "before"
+    assert {path.name for path in tmp_path.iterdir()} == {"encoder.pt2", "new"}
+
+
+def test_missing_cells_are_in_the_graph_of_a_pca(tmp_path):
+    columns = (Column("a", "real"), Column("b", "real"), Column("c", "log"))
+    model = rp.build("pca", Space((3,), "mixed", columns=columns), latent_dim=2, seed=0)
+    model.double()
+    x = trial_rows(model.space, 17, torch.float64)
+    x[2, 1], x[5] = torch.nan, torch.nan
+    files = rp.export(model, tmp_path, formats=["torch"], x=x)
+    assert [file.path.stem for file in files] == ["encoder", "decoder", "density"]
+    assert all(file.difference < 1e-9 for file in files)
 
 
 def test_what_cannot_be_compared_is_a_difference():

@@ -185,6 +185,15 @@ def test_a_config_that_disagrees_is_refused(cache):
         rp.load(f"hf:{NAME}")
 
 
+def test_no_file_of_this_machine_is_read_because_a_config_says_so(cache, monkeypatch, capsys):
+    file = cache / "config.json"
+    content = json.loads(file.read_text())
+    content["data"]["source"]["source"] = str(file)
+    file.write_text(json.dumps(content))
+    message = refused(monkeypatch, capsys, "evaluate", f"hf:{NAME}")
+    assert "config.json is damaged, it names" in message
+
+
 def test_a_damaged_file_is_refused(cache):
     tensors, header = read_tensors(cache / "model.safetensors")
     (cache / "model.safetensors").unlink()

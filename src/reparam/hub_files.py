@@ -11,6 +11,7 @@ from typing import TypeVar
 
 PREFIX = "hf:"
 CONFIG_FILE = "config.json"
+PLACES = ("source", "test", "attribute_table")  # options of data that say where they lie
 MISSING = "hub: needs huggingface_hub; install it with: pip install 'reparam[hub]'"
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 REVISION = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_])?")

@@ -104,3 +104,8 @@ def test_nothing_is_written_over(reparam, runs, tmp_path, monkeypatch):
     assert reparam("figure", runs / "pca", "filters", "--seed", 1)[0] == 2
     assert (tmp_path / "filters.svg").read_bytes() == kept
     assert reparam("figure", runs / "pca", "filters", "--force")[0] == 0
+
+
+def test_a_mistyped_name_is_guessed(reparam, runs):
+    code, _, said = reparam("figure", runs / "vae", "latents")
+    assert code == 2 and "(did you mean latent?)" in said

@@ -6,10 +6,13 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import torch
+from PIL import Image
 
 import reparam as rp
 from reparam.cli.main import main
+from reparam.diagrams import graphical
 from reparam.diagrams.blocks import passes
+from reparam.diagrams.canvas import Canvas
 from reparam.diagrams.gradients import flows
 from reparam.diagrams.masks import network_in, sees
 from reparam.presets import PRESETS
@@ -117,6 +120,29 @@ def test_graphs_differ_by_capability():
     assert dashed("cvae") == 2  # q(z|x, c)
 
 
+@pytest.mark.parametrize(
+    "name, parameters, made, found",
+    [
+        ("cvae", {}, "x", "z"),  # p(z) p(x|z, c), q(z|x, c)
+        ("vae", {"conditional": True, "prior": "class"}, "zx", "z"),  # p(z|c)
+        ("vq-vae", {"conditional": True, "second_stage": "made"}, "k", ""),  # the codec knows no c
+        ("hierarchical-vae", {"conditional": True}, "x", "z₁"),  # q(z₂|z₁) has none
+        ("ladder-vae", {"conditional": True}, "x", "z₃z₂z₁"),
+        ("gated-pixel-cnn", {"conditional": True}, "x₁x₂x₃₅x₃₆", ""),
+        ("nice", {"conditional": True}, "f", ""),
+        ("ddpm", {"conditional": True}, "xₜ₊₁xₜx₀", ""),  # every step but the noise
+    ],
+)
+def test_the_condition_goes_where_it_enters(name, parameters, made, found):
+    space = rp.Space((1, 6, 6), "binary", classes=3)
+    small = {k: v for k, v in PRESETS[name].small.items() if k != "second_stage"}
+    model = rp.build(name, space, seed=0, **{**small, **parameters})
+    canvas = Canvas()
+    entered = graphical._entered(model, canvas, graphical._variables(model, canvas))
+    names = {spot: name for name, spot in canvas.nodes.items()}
+    assert ["".join(names[spot] for spot in spots) for spots in entered] == [made, found]
+
+
 def test_what_a_model_has_not_is_refused(tmp_path):
     model = built("ae")
     with pytest.raises(ValueError, match="what: Autoencoder has no reparameterization; choose one"):
@@ -151,7 +177,8 @@ def test_the_command(monkeypatch, tmp_path, capsys):
     [
         (("vae", "--what", "mask"), "VAE has no mask"),
         (("vaee",), "no such model"),
-        (("vae", "digits", "--shape", "8x8"), "one source or --shape"),
+        (("vae", "digits", "photos"), "one source"),
+        (("vae", "--shape", "8x8", "--kind", "log"), "expected binary, real, levels"),
         (("made", "lr=3"), "no parameter of made"),
     ],
 )
@@ -160,3 +187,23 @@ def test_what_the_command_refuses_leaves_no_file(words, message, monkeypatch, tm
     assert run(monkeypatch, "draw", *words, "-o", str(out)) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1 and not out.exists()
+
+
+def test_the_command_reads_data_as_fit_does(monkeypatch, tmp_path):
+    for index, side in enumerate((9, 12, 12, 12)):
+        Image.new("RGB", (side, 10 + index), (60 * index, 9, 9)).save(tmp_path / f"{index}.png")
+    out = tmp_path / "drawn" / "vae.svg"
+    words = ("vae", str(tmp_path), "--size", "8", "--what", "network", "-o", str(out))
+    assert run(monkeypatch, "draw", *words) == 0 and "3 × 8 × 8" in out.read_text()
+
+
+def test_the_command_draws_the_model_of_a_run(monkeypatch, tmp_path, capsys):
+    data = rp.load_data("digits")
+    model = rp.build("pca", data.space, latent_dim=3)
+    rp.fit(model, data, out=tmp_path / "pca", progress=False)
+    out = tmp_path / "pca.svg"
+    assert run(monkeypatch, "draw", str(tmp_path / "pca"), "-o", str(out)) == 0
+    assert out.read_text() == str(rp.draw(model))
+    words = (str(tmp_path / "pca"), "latent_dim=2", "--force")
+    assert run(monkeypatch, "draw", *words, "-o", str(out)) == 2
+    assert "nothing beside a run" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from reparam.cli.look import check_drawing
 from reparam.cli.options import PATH, Force, Seed, option
 from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import rows_table, show, told
@@ -48,7 +49,7 @@ def figure(
     out = out or Path(f"{name}.svg")
     opened = [where.open(path) for path in (run, *(beside or ()))]
     if name is not None:
-        _check_drawing(out, force)
+        check_drawing(out, force, (".svg",))
     data = opened[0].data()
     for one in opened[1:]:
         _same_data(one, data)
@@ -62,16 +63,6 @@ def figure(
         drawn = draw_figure(name, data, entries, seed=seed)
     write_text(out, drawn)
     show(f"{name} in {told(out)}")
-
-
-def _check_drawing(out: Path, force: bool) -> None:
-    from reparam.atomic import check_place
-
-    if out.suffix.lower() != ".svg":
-        raise ValueError(f"{out}: expected a name ending in .svg")
-    check_place(out)
-    if out.exists() and not force:
-        raise ValueError(f"{out}: exists already; choose another name or --force")
 
 
 def _same_data(run: OpenRun, data: Data) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -141,12 +142,12 @@ def gallery(
     show(f"{bend} layers in {out}")
 
 
-def check_drawing(out: Path, force: bool) -> None:
+def check_drawing(out: Path, force: bool, endings: Sequence[str] = DRAWN) -> None:
     """ValueError where no figure can be written; before any work is done."""
     from reparam.atomic import check_place
 
-    if out.suffix.lower() not in DRAWN:
-        raise ValueError(f"{out}: expected a name ending in {', '.join(DRAWN)}")
+    if out.suffix.lower() not in endings:
+        raise ValueError(f"{out}: expected a name ending in {', '.join(endings)}")
     check_place(out)
     if out.exists() and not force:
         raise ValueError(f"{out}: exists already; choose another name or --force")

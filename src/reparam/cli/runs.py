@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from reparam.cli.options import OPTIONS, PATH
-from reparam.hub_files import CONFIG_FILE, HubName, is_on_hub
+from reparam.hub_files import CONFIG_FILE, PLACES, HubName, is_on_hub
 
 if TYPE_CHECKING:
     from reparam.data import Data, DataRecord
@@ -77,6 +77,7 @@ class Where:
             if not isinstance(recorded, dict):
                 raise ValueError("its entry 'data' is missing")
             check_record(recorded)
+            _refuse_places(recorded["source"])
         except ValueError as error:
             raise ValueError(f"{path}: its {CONFIG_FILE} is damaged, {error}") from error
         model.to(find_device(self.device))
@@ -128,7 +129,7 @@ def recorded_data(recorded: dict[str, Any], path: Path, moved: str | None = None
     if "source" not in recipe:
         where = "are not on the hub" if is_on_hub(path) else "came from memory"
         raise ValueError(f"{path}: its data {where}; name a file of them with --data")
-    for place in (recipe["source"], recipe.get("test"), recipe.get("attribute_table")):
+    for place in (recipe.get(name) for name in PLACES):
         if moved is None and place is not None and not _there(place):
             raise ValueError(
                 f"{path}: its data are not at {place} any more; say with --data where they are now"
@@ -141,10 +142,19 @@ def recipe_of(recorded: dict[str, Any], moved: str | None = None) -> dict[str, A
     recipe = dict(recorded["source"] or {})
     if moved is None:
         return recipe
-    for name in ("test", "attribute_table"):
+    for name in PLACES[1:]:
         if recipe.get(name) and not _there(recipe[name]):  # it moved along
             recipe[name] = str(Path(moved).parent / Path(recipe[name]).name)
     return recipe | {"source": moved}
+
+
+def _refuse_places(source: dict[str, Any] | None) -> None:
+    """ValueError where a file that was fetched says which file of this machine is to be read."""
+    from reparam.data.named_sets import named_set
+
+    for place in ((source or {}).get(name) for name in PLACES):
+        if place is not None and named_set(place) is None:
+            raise ValueError(f"it names {place!r}, expected the name of a set or none")
 
 
 def _there(place: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from reparam.cli.look import check_drawing
 from reparam.cli.options import PATH, Force
 from reparam.cli.tables import show, told
 
@@ -23,14 +24,9 @@ def taxonomy(
     force: Force = False,
 ) -> None:
     """Draw all models as a tree by how they have log p(x), with what a comparison measured."""
-    from reparam.atomic import check_place
     from reparam.checkpoint import write_text
     from reparam.comparison_tree import taxonomy as drawn
 
-    if out.suffix.lower() != ".svg":
-        raise ValueError(f"{out}: expected a name ending in .svg")
-    check_place(out)
-    if out.exists() and not force:
-        raise ValueError(f"{out}: exists already; choose another name or --force")
+    check_drawing(out, force, (".svg",))
     write_text(out, drawn(folder))
     show(f"taxonomy in {told(out)}")

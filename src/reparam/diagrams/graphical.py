@@ -6,6 +6,7 @@ import math
 
 from reparam.diagrams.blocks import example, shape_words
 from reparam.diagrams.canvas import Canvas, Spot
+from reparam.diagrams.dependence import dependence_of
 from reparam.inspection import DrawnByChains
 from reparam.model import (
     Codec,
@@ -41,17 +42,46 @@ def graph_of(model: Model) -> Canvas:
     canvas = Canvas()
     observed = _variables(model, canvas)
     if model.conditional:
-        hidden = [spot for name, spot in canvas.nodes.items() if name[0] in "zk"]
-        c = canvas.node(observed.x, canvas.low[1] - 40, "c", "known")
-        canvas.text(c.x + 34, c.y + 5, "condition", "soft left")
-        canvas.arrow(c, observed)
-        for spot in hidden if isinstance(model, LatentVariable) else []:
-            canvas.arrow(c, spot, "dashed")
+        _condition(model, canvas, observed)
     left, right = canvas.low[0] - 20, canvas.high[0] + 20
     canvas.plate(left, canvas.low[1] - 14, right, canvas.high[1] + 30, "N examples")
     canvas.text(left, canvas.low[1] - 12, "Graphical model", "title")
     canvas.text(left, canvas.high[1] + 22, _legend(model), "soft left")
     return canvas
+
+
+def _condition(model: Model, canvas: Canvas, observed: Spot) -> None:
+    """The condition, and what it enters: solid where x is generated, dashed where z is inferred."""
+    made, found = _entered(model, canvas, observed)
+    middle = sum(spot.x for spot in made) / len(made)
+    c = canvas.node(middle, canvas.low[1] - 52, "c", "known")
+    canvas.text(c.x + 34, c.y + 5, "condition", "soft left")
+    for spot in made:
+        canvas.arrow(c, spot)
+    for spot in found:  # beside the solid one, where there are both
+        canvas.arrow(c, spot, "dashed", bend=28 if spot in made else 0)
+
+
+def _entered(model: Model, canvas: Canvas, observed: Spot) -> tuple[list[Spot], list[Spot]]:
+    """Of which variables the distribution, and of which the inference, depends on c."""
+    all_of = list(canvas.nodes.values())
+    hidden = [spot for name, spot in canvas.nodes.items() if name[0] in "zk"]
+    if isinstance(model, Invertible):
+        return [canvas.nodes["f"]], []  # of one map, in both directions
+    if isinstance(model, LatentVariable):
+        uses = dependence_of(model)
+        made = [*(hidden if uses.prior else []), *([observed] if uses.likelihood else [])]
+        side_by_side = _downwards(model) or model.code_space.kind == "levels"
+        read = hidden if side_by_side else hidden[-1:]  # as x is: by all, or by the lowest
+        return made or [observed], read if uses.posterior else []
+    inner = getattr(model, "generator", None)
+    if isinstance(inner, Generator):  # of codes, by a codec that knows no c
+        return hidden[1:] if inner.from_noise is not None else hidden, []
+    if isinstance(model, Generator) and model.from_noise is not None:
+        return all_of[1:], []  # every step, not the noise that they start from
+    if isinstance(model, Completer) and model.in_order:
+        return all_of, []
+    return [observed], []
 
 
 def _legend(model: Model) -> str:
@@ -105,8 +135,9 @@ def _one_to_one(model: Invertible, canvas: Canvas) -> Spot:
     x = _x(model, canvas, 3 * STEP)
     canvas.arrow(z, middle)
     canvas.arrow(middle, x)
-    canvas.arrow(x, z, "dashed", bend=-90)
-    canvas.text(1.5 * STEP, 70, "z = f(x)", "soft")
+    canvas.arrow(x, z, "dashed", bend=110)
+    canvas.text(1.5 * STEP, 74, "z = f(x)", "soft")
+    canvas.nodes["f"] = middle
     return x
 
 
@@ -135,8 +166,7 @@ def _latent(model: LatentVariable, canvas: Canvas) -> Spot:
 
 def _infer(model: LatentVariable, canvas: Canvas, spots: list[Spot], x: Spot) -> None:
     """From x up the layers, or down them with x seen by each, as the posterior's paths say."""
-    downwards = len(spots) > 1 and bool(getattr(getattr(model, "q_z", None), "paths", ()))
-    if downwards:
+    if _downwards(model):
         for index, spot in enumerate(spots):
             canvas.arrow(x, spot, "dashed", bend=46 + 34 * (len(spots) - 1 - index))
         for start, end in zip(spots, spots[1:], strict=False):
@@ -145,6 +175,12 @@ def _infer(model: LatentVariable, canvas: Canvas, spots: list[Spot], x: Spot) ->
     way = [x, *spots[::-1]]
     for start, end in zip(way, way[1:], strict=False):
         canvas.arrow(start, end, "dashed", bend=46)
+
+
+def _downwards(model: LatentVariable) -> bool:
+    """Whether layers of z are inferred from the coarsest down, each with x."""
+    paths = getattr(getattr(model, "q_z", None), "paths", ())
+    return len(model.layers) > 1 and bool(paths)
 
 
 def _indices(model: LatentVariable, canvas: Canvas) -> Spot:
@@ -213,7 +249,7 @@ def _noised(model: Generator, canvas: Canvas, name: str, at: float, y: float) ->
         canvas.arrow(stop, start, "dashed", bend=46)
     words = f"T = {times} steps" if times else "continuous time"
     words += "; dashed: adds noise, with nothing learned"
-    canvas.text((at + end) / 2, y - 50, words, "soft")
+    canvas.text((at + end) / 2, y + 68, words, "soft")
     return spots[-1], spots[0]
 
 

@@ -6,7 +6,7 @@ import copy
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reparam.diagrams.canvas import Canvas
 from reparam.model import Model
@@ -48,11 +48,7 @@ def sees(network: AutoregressiveNetwork, entries: Tensor, member: int = 0) -> Te
     found = torch.zeros(len(entries), math.prod(network.shape), dtype=torch.bool)
     rows = torch.arange(len(entries))
     for _ in range(TRIES):
-        with torch.no_grad():
-            for p in awake.parameters():
-                if p.ndim > 1:
-                    noise = torch.randn(p.shape, generator=generator, dtype=p.dtype)
-                    p.add_(0.1 * noise.to(p.device))
+        stir(awake, generator)
         x = torch.randn(1, *network.shape, generator=generator, dtype=torch.float64)
         x = x.expand(len(entries), *network.shape).clone().requires_grad_()
         context = x.new_zeros(len(entries), network.context_features)
@@ -64,6 +60,15 @@ def sees(network: AutoregressiveNetwork, entries: Tensor, member: int = 0) -> Te
             (slope,) = torch.autograd.grad(mine.sum(), x)
         found |= slope.flatten(1) != 0
     return found
+
+
+@torch.no_grad()
+def stir(module: nn.Module, generator: torch.Generator) -> None:
+    """Add small random numbers to the weights, of which those that are 0 hide what is seen."""
+    for p in module.parameters():
+        if p.ndim > 1:
+            noise = torch.randn(p.shape, generator=generator, dtype=p.dtype)
+            p.add_(0.1 * noise.to(p.device))
 
 
 def order_of(model: Model) -> Canvas:

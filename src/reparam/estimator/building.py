@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from reparam.estimator.training_rows import Labels, Rows, labels_of
 from reparam.inspection import LearnsClasses
@@ -22,11 +22,12 @@ def checked_parameters(preset: str, latent_dim: int | None, parameters: object) 
     {'hidden': (8,), 'latent_dim': 2}
     """
     chosen = find_preset(convert("preset", preset, str, text=False))
-    if not (parameters is None or isinstance(parameters, Mapping)):
+    named = isinstance(parameters, Mapping) and all(isinstance(name, str) for name in parameters)
+    if not (parameters is None or named):
         raise ValueError(
             f"parameters: expected a dictionary, as {{'hidden': (64,)}}, got {parameters!r}"
         )
-    given = flat(parameters or {})
+    given = flat(cast(Mapping[str, Any], parameters) or {})
     if latent_dim is not None:
         if "latent_dim" in given:
             raise ValueError("latent_dim: given twice; leave it out of parameters")
@@ -81,16 +82,17 @@ def _built(preset: str, parameters: Mapping[str, Any], space: Space, seed: int) 
     return build(preset, space, seed=seed, **fewer)
 
 
-def needs_labels(preset: str, parameters: Mapping[str, object]) -> bool:
-    """Whether a preset is for data with labels only.
+def needs_labels(preset: object, parameters: object) -> bool:
+    """Whether a preset is for data with labels only; not of what ``fit`` refuses.
 
     >>> needs_labels("cvae", {}), needs_labels("vae", {})
     (True, False)
     """
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         return False
     accepts = find_preset(preset).accepts
-    return (accepts.condition or accepts.labels) and parameters.get("given") is None
+    given = parameters.get("given") if isinstance(parameters, Mapping) else None
+    return (accepts.condition or accepts.labels) and given is None
 
 
 def learns_labels(model: Model) -> bool:

@@ -61,7 +61,7 @@ def _has(*roles: type[Model]) -> Callable[[GenerativeModel], bool]:
     def check(estimator: GenerativeModel) -> bool:
         if hasattr(estimator, "model_"):
             found = type(estimator.model_)
-        elif estimator.preset in PRESETS:
+        elif isinstance(estimator.preset, str) and estimator.preset in PRESETS:
             found = PRESETS[estimator.preset].model
         else:
             return True  # for fit to refuse
@@ -352,7 +352,7 @@ class GenerativeModel(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.target_tags.required = needs_labels(self.preset, self.parameters or {})
+        tags.target_tags.required = needs_labels(self.preset, self.parameters)
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

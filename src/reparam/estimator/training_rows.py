@@ -150,7 +150,7 @@ def data_of(rows: Rows, labels: Labels | None, held_out: float, seed: int) -> Da
     share = convert("validation_fraction", held_out, BelowOne, text=False)
     order = np.random.default_rng(seed).permutation(len(rows.x))
     held = np.zeros(len(rows.x), bool)
-    held[order[: round(share * len(order))]] = True
+    held[order[: min(round(share * len(order)), len(order) - 1)]] = True
     x = torch.from_numpy(np.array(rows.x))
     if rows.space.has_reals:
         held &= ~_only_there(x, held)
@@ -180,7 +180,12 @@ def labels_of(y: Any, rows: int) -> Labels:
     array([0, 1, 0])
     """
     y = column_or_1d(y)
-    what = type_of_target(y, input_name="y")
+    types = sorted({type(value).__name__ for value in y.tolist()})
+    if len(types) > 1:  # there is no order among them
+        got = listed(types)
+        raise ValueError(f"y: expected class labels of one type, none missing, got {got}")
+    with np.errstate(invalid="ignore"):  # NaN, which it refuses
+        what = type_of_target(y, input_name="y")
     if what not in ("binary", "multiclass"):
         raise ValueError(f"y: expected class labels, got {what} numbers")
     _check_count(y, rows)

@@ -6,6 +6,7 @@ import copy
 import json
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from reparam.atomic import check_place, write_atomically
+from reparam.atomic import Unwritable, check_place, write_atomically
 from reparam.exporting.parts import (
     Asked,
     Forward,
@@ -78,7 +79,8 @@ def export(
     They take and give data units: what scales x stands in the graph. Inputs are named ``x``, ``z``
     and, of a conditional model, ``c``; outputs ``z``, ``x``, ``log_p`` and ``log_class_probs``. Any
     number of rows goes in, an axis named ``batch``. Every file is run on batches of 1, 2 and 17
-    rows, by ONNX Runtime or by torch, and compared with the model before it stays.
+    rows, by ONNX Runtime or by torch, and compared with the model before it stays. Where one fails
+    none is written, and what was there stays.
 
     Args:
         model: any; it stays as and where it is.
@@ -110,15 +112,36 @@ def export(
         _refuse_large(model)
     copied = copy.deepcopy(model).cpu().eval()
     rows, told = _rows(copied, x, c)
-    written = []
-    for function in functions:
-        inputs = _inputs(copied, function, rows, told)
-        program = trace(copied, function, inputs)
-        for kind in formats:
-            place = places[function.part, kind]
-            found = _write(copied, function, program, kind, place, inputs)
-            written.append(Exported(function.part, place, *found, len(inputs[0])))
+    with staging(Path(path)) as stage:  # all files or none: what fails takes the others along
+        written = []
+        for function in functions:
+            inputs = _inputs(copied, function, rows, told)
+            program = trace(copied, function, inputs)
+            for kind in formats:
+                place = places[function.part, kind]
+                found = _write(copied, function, program, kind, stage / place.name, inputs)
+                written.append(Exported(function.part, place, *found, len(inputs[0])))
+        for file in written:
+            os.replace(stage / file.path.name, file.path)
     return written
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A place in ``folder`` from which files are moved there once all of them are written."""
+    there = folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export.") as stage:
+            try:
+                yield Path(stage)
+            except Unwritable as error:
+                raise Unwritable(str(error).replace(stage, str(folder))) from error
+    except OSError as error:
+        raise Unwritable(f"{folder}: cannot be written to: {error.strerror}") from error
+    finally:
+        if not there and folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def places_of(

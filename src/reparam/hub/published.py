@@ -15,6 +15,7 @@ from reparam.data import Data, load_data, record_json
 from reparam.data.named_sets import named_set
 from reparam.evaluation import Scores, evaluate, reference_scores
 from reparam.evaluation.modes import evaluating
+from reparam.hub_files import PLACES
 from reparam.limits import check
 from reparam.model import Generator, Model
 from reparam.progress import Watch
@@ -24,8 +25,6 @@ from reparam.train import History, RunFolder
 from reparam.train.device import find_device
 from reparam.train.folder import SCORES_FILE
 from reparam.train.loop import same_data
-
-PLACES = ("source", "test", "attribute_table")  # options of data that say where they lie
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,7 @@ class Posterior(NamedTuple):
 def _grams(weight: Tensor, there: Tensor) -> Tensor:
     """W_oᵀ W_o of each row, (B, q, q): Σ_i o_i w_i w_iᵀ, some columns at a time."""
     q = weight.shape[1]
-    total = weight.new_zeros(len(there), q**2)
+    total = weight.new_zeros(there.shape[0], q**2)
     for columns in slices(0, len(weight), max(1, NUMBERS_AT_ONCE // q**2)):
         w = weight[columns]
         total = total + there[:, columns] @ (w[:, :, None] * w[:, None]).flatten(1)

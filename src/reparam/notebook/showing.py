@@ -75,7 +75,7 @@ class Rows:
             writer.writerows([self.columns, *self.cells])
 
 
-class Shown(Picture):
+class ShownPicture(Picture):
     """A picture that notebooks show and that can be kept."""
 
     def __repr__(self) -> str:
@@ -91,7 +91,7 @@ class Shown(Picture):
 
 def show(
     x: object, like: Data | Model | Space | None = None, columns: int | None = None
-) -> Shown | Rows:
+) -> ShownPicture | Rows:
     """Examples as a notebook shows them: images as one picture, rows as a small table.
 
     Args:
@@ -127,7 +127,7 @@ def show(
 
 def picture_of(
     x: Tensor, brightness: Brightness, columns: int, sides: tuple[int, int] = (TILE, LARGEST_TILE)
-) -> Shown:
+) -> ShownPicture:
     """Images (N, C, H, W) in data units; ``sides`` are the smallest and the largest, in pixels."""
     if len(x) > MOST_IMAGES:
         raise ValueError(
@@ -136,7 +136,7 @@ def picture_of(
     black_and_white = f"{brightness.low:.4g} is black and {brightness.high:.4g} white"
     alt = f"{counted(len(x), 'image')}, {black_and_white}"
     drawn = grid(x, brightness, min(columns, len(x)), alt, tile=sides)
-    return Shown(**vars(drawn))
+    return ShownPicture(**vars(drawn))
 
 
 def table_of(x: Tensor, like: Data | Space | None) -> Rows:

@@ -24,6 +24,7 @@ from reparam.report.section import Figure, Section, Shown
 from reparam.report.sections import SECTIONS
 from reparam.report.selection import class_names
 from reparam.report.trained import TrainedModel
+from reparam.wording import did_you_mean
 
 COLORS = 128  # of an image within a plot
 WIDEST = 880  # pixels: figures beyond are reduced, and rows of them end
@@ -119,7 +120,9 @@ def section_named(name: str, shown: Shown) -> Section:
     """The section; ValueError with the names that there are for an unknown one."""
     known = figure_names(shown)
     if name not in known:
-        raise ValueError(f"figure: expected one of {', '.join(known)}, got {name!r}")
+        raise ValueError(
+            f"figure: expected one of {', '.join(known)}, got {name!r}{did_you_mean(name, known)}"
+        )
     return next(section for section in SECTIONS if section.id == name)
 
 

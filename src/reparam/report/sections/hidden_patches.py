@@ -204,7 +204,7 @@ def _grid(shown: Shown, x: Tensor, alt: str) -> Picture:
 
 
 SECTION: Section = Section(
-    "hidden-patches",
+    "hidden_patches",
     "Hidden patches",
     """Test examples of which a share is hidden, and what codecs make of the rest: hatched is what
 they do not see. Pictures show predictions where something is hidden, and what was given everywhere
