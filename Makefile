@@ -20,7 +20,7 @@ docs: .venv/ready-test .venv/ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python site/katex.py set
 	$(BIN)/python site/check.py build/site
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 -m pages tests/test_pages.py
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist worksteal -m pages tests/test_pages.py
 	@echo "Open build/site/index.html in a browser."
 
 # What would be published: looked into, and installed where nothing else is.

@@ -18,7 +18,8 @@ from page_commands import LESS, lines_of, make_data, run_cut, train_little
 from PIL import Image
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [page for page in sorted(DOCS.rglob("*.md")) if lines_of(page)]
+# Those with most to run first, so that no process is left with one of them at the end.
+PAGES = sorted((p for p in DOCS.rglob("*.md") if lines_of(p)), key=lambda p: (-len(lines_of(p)), p))
 # Runs that pages speak of and have not made themselves.
 RUNS = (
     "reparam fit vae digits latent_dim=2 hidden=8 -o runs/vae",
@@ -47,12 +48,14 @@ SMALLER = (
     (r"\bbinarized-mnist\b", "digits --binarize 0.5"),
     (r"\bmnist\b", "digits"),
     (r"hidden=500", "hidden=24"),
-    (r"runs=500 temperatures=5000", "runs=10 temperatures=20"),
+    (r"runs=500 temperatures=5000", "runs=10 temperatures=20 hidden=8 chains=16"),
+    (r"--draws \d+", "--draws 2"),
     (r"--steps \d+", "--steps 5"),
     (r"--labels [\d,]+,1000(,all)?", "--labels 10,100"),
     (r"--box \d+,\d+,\d+,\d+", "--box 2,2,4,4"),
     (r"(fit ddpm \S+)(?!.*times=)", r"\1 times=5 width=16"),
-    (r"(fit ebm \S+)(?!.*runs=)", r"\1 runs=10 temperatures=20"),
+    (r"(fit ebm \S+)(?!.*runs=)", r"\1 runs=10 temperatures=20 hidden=8 chains=16"),
+    (r"--draws \d+", "--draws 2"),
     (r'--model "ddpm ', '--model "ddpm times=5 width=16 '),
     (r"--model ddpm", '--model "ddpm times=5 width=16"'),
     (r"--sampling-steps \d+", "--sampling-steps 4"),
