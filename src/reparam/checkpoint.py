@@ -363,7 +363,10 @@ def _checked_header(
     if not isinstance(header, dict):
         raise ValueError(f"{path}: not a file of reparam, or a damaged one: no header")
     _refuse_format(header, path)
-    if metadata.get("checksum") != _checksum(tensors, metadata["reparam"]):
+    given = {"format": "pt", "reparam": "", "checksum": "", **metadata}
+    if len(given) > 3 or given["format"] != "pt":  # no checksum is over the names and the format
+        raise ValueError(f"{path}: not a file of reparam, or a damaged one: its metadata differ")
+    if given["checksum"] != _checksum(tensors, given["reparam"]):
         raise ValueError(f"{path}: damaged, its checksum does not match its content")
     return header
 
