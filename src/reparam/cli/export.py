@@ -33,7 +33,7 @@ def export(
 ) -> None:
     """Write a run's model as graphs that other programs run: ONNX, or torch.export.
 
-    They take and give data units. Each is run on test rows and compared with the model.
+    They take and give data units, and are compared with the model on test rows.
     """
     from reparam.exporting import writing
     from reparam.exporting.parts import functions_of
