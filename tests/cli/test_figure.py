@@ -9,6 +9,8 @@ from commands import succeed
 from PIL import Image
 
 import reparam as rp
+from reparam.report.single_figure import draw_figure
+from reparam.report.trained import TrainedModel
 
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
@@ -109,3 +111,12 @@ def test_nothing_is_written_over(reparam, runs, tmp_path, monkeypatch):
 def test_a_mistyped_name_is_guessed(reparam, runs):
     code, _, said = reparam("figure", runs / "vae", "latents")
     assert code == 2 and "(did you mean latent?)" in said
+
+
+def test_a_label_is_no_place_of_a_block():
+    data = rp.load_data("digits")
+    model = rp.build("pca", data.space, latent_dim=2, seed=0)
+    rp.fit(model, data, progress=False)
+    entries = [TrainedModel(label, model, {}, rp.History()) for label in ("{x}", "{y}")]
+    drawn = str(draw_figure("filters", data, entries))
+    assert ">{x}</tspan>" in drawn and ">{y}</tspan>" in drawn and "\0" not in drawn

@@ -28,6 +28,7 @@ from reparam.wording import did_you_mean
 
 COLORS = 128  # of an image within a plot
 WIDEST = 880  # pixels: figures beyond are reduced, and rows of them end
+X, Y = "\0x", "\0y"  # where a block will be: no text of XML has such a character
 MARGIN, GAP, LINE = 12, 18, 17  # pixels: around all, between figures, from line to line
 LETTER = 6.4  # pixels that a letter takes on average
 SMALL_GAP, SMALL_SIDE = 6, 80  # pixels: between tiles that are no larger than this
@@ -68,7 +69,7 @@ class Block(NamedTuple):
 
     width: float
     height: float
-    element: str  # with {x} and {y}
+    element: str  # with X and Y
 
 
 def figure_names(shown: Shown) -> dict[str, str]:
@@ -187,7 +188,7 @@ def _drawn(title: str, groups: Sequence[Group], colors: str) -> Markup:
         for block_row in _rows(group):
             x, height = float(MARGIN), max(block.height for block in block_row)
             for block in block_row:
-                elements.append(block.element.replace("{x}", f"{x:g}").replace("{y}", f"{y:g}"))
+                elements.append(block.element.replace(X, f"{x:g}").replace(Y, f"{y:g}"))
                 right = max(right, x + block.width)
                 x += block.width + _gap(block)
             y += height + _gap(block_row[0])
@@ -229,7 +230,7 @@ def _text(text: str, kind: str, width: float = WIDEST) -> Block:
     spans = "".join(
         f'<tspan x="0" y="{12 + LINE * i}">{escape(line)}</tspan>' for i, line in enumerate(lines)
     )
-    element = f'<text class="{kind}" transform="translate({{x}} {{y}})">{spans}</text>'
+    element = f'<text class="{kind}" transform="translate({X} {Y})">{spans}</text>'
     return Block(min(width, max(map(len, lines)) * LETTER), LINE * len(lines), element)
 
 
@@ -240,7 +241,7 @@ def _times(columns: Sequence[str], width: float) -> Block:
         f'<text class="time" x="{each * (i + 0.5):.1f}" y="10">{escape(str(column))}</text>'
         for i, column in enumerate(columns)
     )
-    return Block(width, LINE, f'<g transform="translate({{x}} {{y}})">{texts}</g>')
+    return Block(width, LINE, f'<g transform="translate({X} {Y})">{texts}</g>')
 
 
 def _figure(caption: str, figure: Figure) -> Block:
@@ -249,12 +250,12 @@ def _figure(caption: str, figure: Figure) -> Block:
     if not caption:
         return block
     text = _text(caption, "caption", max(block.width, 96))
-    top = f'<g transform="translate({{x}} {{y}})">{_at(text, 0)}{_at(block, text.height)}</g>'
+    top = f'<g transform="translate({X} {Y})">{_at(text, 0)}{_at(block, text.height)}</g>'
     return Block(max(block.width, text.width), text.height + block.height, top)
 
 
 def _at(block: Block, y: float) -> str:
-    return block.element.replace("{x}", "0").replace("{y}", f"{y:g}")
+    return block.element.replace(X, "0").replace(Y, f"{y:g}")
 
 
 def _picture(picture: Picture) -> Block:
@@ -262,7 +263,7 @@ def _picture(picture: Picture) -> Block:
     width, height = picture.width * scale, picture.height * scale
     kind = ' class="pixels"' if picture.crisp and scale == 1 else ""
     element = (
-        f'<image{kind} x="{{x}}" y="{{y}}" width="{width:g}" height="{height:g}" '
+        f'<image{kind} x="{X}" y="{Y}" width="{width:g}" height="{height:g}" '
         f'aria-label="{escape(picture.alt)}" xlink:href="{picture.source}"/>'
     )
     return Block(width, height, element)
@@ -278,7 +279,7 @@ def _plot(plot: Markup) -> Block:
     shown = min(WIDEST, float(asked[1]) if asked else width)
     scaled = height * shown / width
     head = re.sub(r'\s(style|width|height|xmlns)="[^"]*"', "", head)
-    place = f' x="{{x}}" y="{{y}}" width="{shown:g}" height="{scaled:g}">'
+    place = f' x="{X}" y="{Y}" width="{shown:g}" height="{scaled:g}">'
     return Block(shown, scaled, head + place + _without_rows(PNG.sub(_lighter, rest)))
 
 
