@@ -30,8 +30,9 @@ from reparam.presets import PRESETS
 # What the parts are called, and the most seconds of each: less than eight minutes in all.
 PARTS: dict[str, tuple[str, float]] = {
     "contract": ("the same on the device as on the CPU", 110),
-    "step": ("a step, captured and as it is", 120),
-    "fit": ("training beside others", 130),
+    "scores": ("measured on the device as on the CPU", 60),
+    "step": ("a step, captured and as it is", 90),
+    "fit": ("training beside others", 110),
     "densities": ("likelihoods and samples", 70),
     "bfloat16": ("bfloat16 beside float32", 40),
 }
@@ -135,8 +136,8 @@ def _cells(result: dict[str, Any] | None) -> dict[str, str]:
 
 
 def find_tasks(settings: Settings, presets: list[str]) -> dict[str, list[Task]]:
-    found = {"contract": gpu_contract.tasks(settings, presets)}
-    found |= gpu_training.tasks(settings) | {"densities": gpu_densities.tasks(settings)}
+    found = gpu_contract.tasks(settings, presets) | gpu_training.tasks(settings)
+    found |= {"densities": gpu_densities.tasks(settings)}
     return {part: found[part] for part in PARTS}
 
 

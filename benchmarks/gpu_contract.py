@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from reparam.checkpoint import read_tensors
 from reparam.model import Descend, Generator
 from reparam.presets import PRESETS
 from reparam.train.folder import STATE_FILE
+from reparam.train.state import validation_batches
 
 # Sums of a few hundred float32 products in a few layers, in another order: 1e-7 each.
 LOSS, GRADIENT = 1e-4, 1e-3
@@ -27,15 +29,17 @@ LOSS, GRADIENT = 1e-4, 1e-3
 SMALL: dict[str, Any] = {"latent_dim": 4, "hidden": (32,), "dropout": 0.0}
 
 
-def tasks(settings: Settings, presets: list[str]) -> list[Task]:
+def tasks(settings: Settings, presets: list[str]) -> dict[str, list[Task]]:
     """On digits, and on a table where a preset takes columns of all kinds."""
     on = {"": digits(), ", table": few(mixed_speed.sides()["mixed"])}
+    pairs = [(preset, where) for where in on for preset in presets]
+    pairs = [pair for pair in pairs if fits(pair[0], on[pair[1]].space)]
 
-    def task(preset: str, where: str) -> Task:
-        return Task(f"{preset}{where}", lambda: contract(preset, on[where], settings))
+    def task(of: Callable[..., Iterable[Row]], preset: str, where: str) -> Task:
+        return Task(f"{preset}{where}", lambda: of(preset, on[where], settings))
 
-    pairs = ((preset, where) for where in on for preset in presets)
-    return [task(*pair) for pair in pairs if fits(pair[0], on[pair[1]].space)]
+    parts = {"contract": contract, "scores": scores}
+    return {part: [task(of, *pair) for pair in pairs] for part, of in parts.items()}
 
 
 def fits(preset: str, space: rp.Space) -> bool:
@@ -53,6 +57,26 @@ def contract(preset: str, data: rp.Data, settings: Settings) -> Iterator[Row]:
     yield saved(model, settings.device)
     if any(isinstance(stage, Descend) for stage in model.stages):
         yield resumed(preset, data, settings.device)
+
+
+def scores(preset: str, data: rp.Data, settings: Settings) -> Iterator[Row]:
+    """Everything that is measured of a model trained on the device, there and on the CPU."""
+    model = small(preset, data.space)
+    rp.fit(model, data, epochs=2, device=settings.device, progress=False)
+    there, here = rp.evaluate(model, data), rp.evaluate(copy.deepcopy(model).cpu(), data)
+    yield Row("scores", str(len(there)))
+    timed = {name for name, score in there.items() if "second" in f"{name} {score.unit}"}
+    names = (there.keys() | here.keys()) - timed
+    apart = [name for name in names if not agree(there.get(name), here.get(name))]
+    yield Row("apart", ", ".join(sorted(apart)) or "none")
+
+
+def agree(one: rp.Score | None, other: rp.Score | None) -> bool:
+    """Within float32 rounding, or four standard errors of what draws decide."""
+    if one is None or other is None:
+        return False
+    error = math.hypot(one.stderr or 0.0, other.stderr or 0.0)
+    return abs(one.value - other.value) <= 4 * error + LOSS * abs(other.value) + 1e-6
 
 
 def digits() -> rp.Data:
@@ -90,7 +114,6 @@ def noise_from_the_cpu(seed: int) -> Iterator[None]:
 
 def losses(model: Any, data: rp.Data, device: str) -> list[Row]:
     """Loss and gradients of every player: largest differences, relative."""
-    batch = data.train.take(slice(0, 32))
     sides = [copy.deepcopy(model).train(), copy.deepcopy(model).to(device).train()]
     loss, gradient = 0.0, 0.0
     descents = [stage for stage in model.stages if isinstance(stage, Descend)]
@@ -100,8 +123,8 @@ def losses(model: Any, data: rp.Data, device: str) -> list[Row]:
         for side in sides:
             side.zero_grad()
             with noise_from_the_cpu(1):
-                c = batch.labels if model.conditional else None
-                objective = side.loss(batch.x, c, player).objective
+                (batch,) = validation_batches(side, data.train, side.anchor.device, slice(32))
+                objective = side.loss(batch.x, batch.c, player, **batch.targets).objective
             if objective.requires_grad:
                 objective.backward()
             found.append((objective.detach().cpu().double(), gradients(side)))
@@ -147,7 +170,7 @@ def saved(model: Any, device: str) -> Row:
         first, second = Path(folder) / "there", Path(folder) / "here"
         rp.save(moved, first)
         rp.save(model, second)
-        pairs = [(rp.load(first), model), (rp.load(second).to(device), moved)]
+        pairs = [(rp.load(first), moved.cpu()), (rp.load(second).to(device).cpu(), model)]
     same = all(equal_weights(a.state_dict(), b.state_dict()) for a, b in pairs)
     return Row("saved and loaded", "equal" if same else "DIFFERENT")
 

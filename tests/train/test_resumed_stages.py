@@ -63,11 +63,18 @@ def test_more_epochs_are_the_longer_run(tmp_path, kind):
     assert any(name.endswith("means") for name in changed)  # solved again, on other codes
 
 
-def test_a_preset_of_two_stages_is_given_more_epochs(tmp_path):
-    fields = FIELDS | {"epochs": SHORT}
+@pytest.mark.parametrize(
+    ("preset", "options"),
+    [
+        ("ae-gmm", {"codec.latent_dim": 2, "codec.hidden": (5,), "generator.components": 2}),
+        # Bounds of its codes are infinite until they are found, after the first descent.
+        ("latent-diffusion", {"codec.latent_dim": 2, "codec.hidden": (5,)}),
+    ],
+)
+def test_a_preset_of_two_stages_is_given_more_epochs(tmp_path, preset, options):
+    fields = FIELDS | {"epochs": SHORT, "schedule": "constant", "clip": None}
     for name, epochs in (("one", LONG), ("two", SHORT)):
-        options = {"codec.latent_dim": 2, "codec.hidden": (5,), "generator.components": 2}
-        model = rp.build("ae-gmm", data().space, seed=1, **options)
+        model = rp.build(preset, data().space, seed=1, **options)
         fit(model, data(), out=tmp_path / name, **(fields | {"epochs": epochs}))
     resume(tmp_path / "two", data=data(), epochs=LONG, progress=False)
     assert_same_run(tmp_path / "one", tmp_path / "two")

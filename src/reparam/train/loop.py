@@ -458,7 +458,7 @@ class _Session:
         training = self.training
         self._agree()
         self.saved_at = time.perf_counter()
-        if self.folder is None or not _all_finite(training.model):
+        if self.folder is None or not _unspoiled(training.model):
             return
         tensors = training.tensors()
         if not training.ranks.first:
@@ -478,6 +478,8 @@ def learning_rate_factor(config: TrainConfig, training: Training) -> float:
     return factor
 
 
-def _all_finite(model: Model) -> bool:
+def _unspoiled(model: Model) -> bool:
+    """Weights are finite and nothing is NaN; a bound that no stage has found yet is infinite."""
     values = (t for t in model.state_dict().values() if t.is_floating_point())
-    return all(bool(value.isfinite().all()) for value in values)
+    weights = all(bool(weight.isfinite().all()) for weight in model.parameters())
+    return weights and not any(bool(value.isnan().any()) for value in values)
