@@ -22,6 +22,7 @@ ROWS = (
     (
         "model",
         "supervised",
+        "chain_rule",
         "display",
         "distribution",
         "exchange",
@@ -57,7 +58,7 @@ ROWS = (
     ("models",),
     ("presets",),
     ("checkpoint",),
-    ("train", "evaluation", "use"),
+    ("train", "evaluation", "use", "coding"),
     ("report", "diagrams"),
     (
         "comparison",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 from reparam import numerics
 
 Kind = Literal["exact", "lower bound", "estimate"]
+# From p(part | parts before) and which sites these are to their values.
+Visit = Callable[["Distribution", Any], Tensor]
 
 
 def weakest(kinds: Iterable[Kind]) -> Kind:
@@ -93,6 +95,30 @@ class Distribution(ABC):
         draws, not a bound on it.
         """
         return None
+
+    def walk(self, visit: Visit) -> Tensor:
+        """A row of x for each row, part by part, each as ``visit`` chooses it.
+
+        The product of the parts' distributions, each given the parts before, is this one. The
+        entries of a part are independent, or its distribution has a walk of its own.
+
+        Args:
+            visit: from p(part | parts before) and the sites of the part to its values, in the shape
+                that ``part`` finds them in.
+
+        Raises:
+            ValueError: no such product is known.
+        """
+        p = self.by_entry
+        if p is None:
+            raise ValueError(
+                f"{type(self).__name__}: is not known as a product of conditionals of its entries"
+            )
+        return visit(p, slice(None))
+
+    def part(self, x: Tensor, sites: Any) -> Tensor:
+        """The values of x (B, …) that a visit of these sites chooses."""
+        return x
 
     def table(self) -> Tensor | None:
         """Probabilities of all levels, (B, entries, K), where discrete entries are independent."""

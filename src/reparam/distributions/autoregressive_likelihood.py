@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from reparam.distribution import Visit
 from reparam.distributions.likelihoods import Likelihood
 from reparam.limits import Count, limited
 from reparam.model import Distribution, Space
 from reparam.nets.autoregressive_network import AutoregressiveNetwork
-
-# From p(x_i | x before i) of some sites, and which sites these are, to their values.
-Visit = Callable[[Distribution, slice], Tensor]
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,9 @@ class AutoregressiveDistribution(Distribution):
 
         self.network.generate(self.rows, draw, self.context, self.member)
         return x
+
+    def part(self, x: Tensor, sites: slice) -> Tensor:
+        return x.reshape(self.network.layout(len(x)))[..., sites]
 
     def _seen(self, x: Tensor, sites: slice = slice(None)) -> Tensor:
         """x of some sites as the network sees it."""

@@ -10,12 +10,15 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.batching import rows_at_once, slices
 from reparam.bijections.standardization import standardization
+from reparam.chain_rule import ChainRule
 from reparam.degradation import Degradation
-from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution, Visit
+from reparam.distribution import Visit
+from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution
+from reparam.distributions.known import Known
 from reparam.distributions.likelihoods import Likelihood
+from reparam.distributions.transformed import Transformed
 from reparam.model import (
     Completer,
-    Density,
     Distribution,
     Kind,
     LogProb,
@@ -30,7 +33,7 @@ from reparam.space import as_tensor, readable
 NUMBERS_AT_ONCE = 2**25  # parameters of conditionals in a pass that needs no gradients
 
 
-class Autoregressive(Conditional, Density, Completer):
+class Autoregressive(Conditional, ChainRule, Completer):
     """p(x) = Π_i p(x_i | x before i), the parameters of every factor from one masked network.
 
     A network with several members, each with its own order of the entries, is an ensemble: it is
@@ -201,6 +204,20 @@ class Autoregressive(Conditional, Density, Completer):
         """
         y = self._given(self._context(c, rows), member).walk(visit)
         return y if self.standardize.varying is None else self.standardize.inverse(y)[0]
+
+    def distribution(self, rows: int, c: Tensor | None = None) -> Distribution:
+        if self.network.members > 1:
+            raise ValueError(
+                "members: the mean over several orders has no conditionals in one order; build one "
+                "with members=1"
+            )
+        c = self._condition(c, rows)
+        p = self._given(self._context(c, rows))
+        if self.standardize.varying is not None:
+            return Transformed(p, self.standardize)
+        if self.degradation is None or c is None or not self.degradation.knows:
+            return p
+        return Known(p, self.degradation.known, self.degradation.pseudo_inverse(c).to(self.anchor))
 
     def seen(self, x: Tensor) -> Tensor:
         return self.standardize.scaled(x)
