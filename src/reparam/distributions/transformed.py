@@ -76,7 +76,8 @@ class Transformed(Distribution):
                 f"{self.bijection.title}: a flow's draws have no one-dimensional conditionals that "
                 "could be coded"
             )
-        if not self.undivided:
+        law = self.by_entry
+        if law is None or not law.undivided:
             raise ValueError(
                 f"{type(self.base).__name__}: its conditionals are densities in standardized units;"
                 " real entries that depend on each other are not walked through in units of x"
