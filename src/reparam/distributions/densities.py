@@ -33,6 +33,10 @@ class Parametric(Distribution):
         """Of a draw of one row."""
         return tuple(torch.broadcast_shapes(*(value.shape[1:] for value in self._parameters())))
 
+    def some(self, rows: slice) -> Self:
+        """Of these rows alone."""
+        return self._map(lambda value: value if len(value) == 1 else value[rows])
+
     def rounded(self, bits: int) -> Self:
         return self._map(lambda value: (value * 2**bits).round() / 2**bits)
 
