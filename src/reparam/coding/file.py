@@ -89,7 +89,7 @@ class Contents:
         preset: name of the model's preset, where it has one.
         shape: of one row of x.
         kind: of the data, as in ``Space``.
-        levels: K of levels.
+        levels: K of levels; None or 2 of binary data, None of mixed.
         dtype: of x, by NumPy's name.
         rows: for how many the networks run at once.
         block: rows of a block; the last may have fewer.
@@ -305,7 +305,7 @@ def _consistent(header: Header) -> None:
     if header.c is not None:
         counts["conditions"] = header.c.shape[0]
     wrong = next((f"{m} {what}" for what, m in counts.items() if m != header.n), None)
-    if (header.kind == "levels") != (header.levels is not None):
+    if not _has_levels(header):
         wrong = f"{header.levels} levels for {header.kind} data"
     elif len(columns) > 1:
         wrong = "columns of several lengths in the table of its blocks"
@@ -322,6 +322,12 @@ def _consistent(header: Header) -> None:
             wrong = f"a batch that has not 1 to {header.rows} rows"
         if wrong:
             raise ValueError(f"contradicts itself: block {i} has {wrong}")
+
+
+def _has_levels(header: Header) -> bool:
+    if header.kind == "levels":
+        return header.levels is not None
+    return header.levels in ((None, 2) if header.kind == "binary" else (None,))
 
 
 def _truncated(size: int, expected: int) -> str:
