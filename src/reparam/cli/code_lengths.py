@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from reparam.coding import Coded
     from reparam.model import Density
-    from reparam.space import Space
 
 CLOSE = 0.005  # of the model's number, within which a file is as long as it says
 
@@ -80,20 +79,6 @@ def _longer(share: float) -> str:
     return f"{abs(share):.2%} {'longer' if share >= 0 else 'shorter'}"
 
 
-def raw_bits(space: Space, n: int) -> float:
-    """log₂ of how many sets of n examples there are.
-
-    >>> from reparam.space import Space
-    >>> raw_bits(Space((3,), "levels", levels=4), 2)
-    12.0
-    """
-    from math import log2
-
-    if not space.columns:
-        return n * space.dimension * log2(space.level_count or 0)
-    return n * sum(log2(column.count or 0) for column in space.columns)
-
-
 def called(model: Density, x: Tensor, c: Tensor | None) -> str:
     """What the model's own number is: −log₂ p or −ELBO, with its kind."""
     import torch
@@ -111,20 +96,13 @@ def back_and_dirty(coded: Coded) -> list[str]:
     """Of bits back: which rows got none, and whether what was popped was as good as noise."""
     if coded.way != "bits back":
         return []
-    rows = len(coded.back)
-    first = f"{counted(coded.first, 'row')} of {rows} went without bits back, to begin each block."
-    expected = coded.back_expected.double()
-    if not len(expected):
+    first = f"{coded.first} of {counted(len(coded.back), 'row')} went without bits back."
+    expected, popped = (values[coded.expected > 0] for values in (coded.expected, coded.back))
+    if len(popped) < 2:
         return [first]
-    popped = coded.back.double()[coded.back != 0]
-    said = f"{popped.mean():.2f} bits a row by −log₂ q, {expected.mean():.2f} expected"
-    if len(popped) == len(expected) > 1:
-        off = (popped - expected).std() / len(popped) ** 0.5
-        said += f" (± {off:.2f})"
-    return [
-        first,
-        f"Dirty bits: the popped z took {said}; only if they agree is −ELBO the length.",
-    ]
+    off = (popped - expected).std() / len(popped) ** 0.5
+    said = f"{popped.mean():.2f} ± {off:.2f} bits a row, {expected.mean():.2f} expected"
+    return [first, f"Dirty bits: by −log₂ q the popped z took {said}; more is lost, less is won."]
 
 
 def speeds(n: int, what: str, seconds: tuple[float, float | None]) -> str:

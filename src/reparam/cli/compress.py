@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from reparam.progress import Watch
 
 SUFFIX = ".rpz"
-MISSING = "compress: needs constriction; install it with: pip install 'reparam[compress]'"
+WITHOUT_CONDITIONS = (
+    "The conditions are left out too, so that the file alone does not bring the rows back."
+)
 OF_TABLES = (
     "Values are kept, with the columns and names that the run knows; the text of the table is not."
 )
@@ -50,10 +52,13 @@ def compress(
     n: Count = None,
     split: Part = "test",
     label: Label = None,
-    rows: Annotated[int, Parameter(help="That networks read at once, there and back.")] = 32,
+    rows: Annotated[
+        int | None,
+        Parameter(help="That networks read at once, there and back; none: 32, of large x fewer."),
+    ] = None,
     block: Annotated[int, Parameter(help="Rows that are decoded by themselves.")] = 1000,
     bare: Annotated[
-        bool, option(show_default=False, help="Leave out the names of files and the labels.")
+        bool, option(show_default=False, help="Leave out names of files, labels and conditions.")
     ] = False,
     check: Annotated[
         bool, Parameter(negative="--no-check", help="Decode it and compare before it is written.")
@@ -73,13 +78,15 @@ def compress(
 
     place = _place(out, estimate, force)
     opened = where.open(run)
-    _refuse(opened, place, estimate, examples)
+    _refuse(opened, place, examples)
     found = examples_to_code(examples, opened, label, n, split)
     c = condition(opened.model, found)
     if place is None:
         return _show_estimate(opened, found, c, seed)
-    coded, seconds = _coded(opened, found, c, {"rows": rows, "block": block, "bare": bare}, check)
+    how = {"rows": rows, "block": block, "bare": bare}
+    coded, seconds = _coded(opened, found, c, how, check)
     _write(place, coded, force)
+    show_notes([*coded.warnings, *([WITHOUT_CONDITIONS] if bare and c is not None else [])])
     _show(opened, found, c, coded, place, seconds, seed)
 
 
@@ -109,35 +116,28 @@ def _refuse_existing(path: Path, force: bool) -> None:
         raise ValueError(f"{path}: exists already; choose another name or --force")
 
 
-def _refuse(run: OpenRun, place: Path | None, estimate: bool, examples: tuple[str, ...]) -> None:
+def _refuse(run: OpenRun, place: Path | None, examples: tuple[str, ...]) -> None:
     """ValueError where the model has no lengths, or none that a file can have."""
     from reparam.cli.folders import refuse_sources
     from reparam.cli.outputs import recorded_sources
     from reparam.coding import refusal
+    from reparam.coding.leaves import coder
     from reparam.model import Density
 
-    reason = refusal(run.model)
-    if estimate and isinstance(run.model, Density) and not run.model.space.has_reals:
-        show_notes([] if reason is None else [f"It makes no file: {reason}."])
+    if place is None and isinstance(run.model, Density) and not run.model.space.has_reals:
         return
+    if place is not None:
+        coder()
+    reason = refusal(run.model)
     if reason is not None:
         raise ValueError(f"{run.path}: {reason}")
     if place is not None:
-        require_coder()
         given = [Path(source).expanduser() for source in examples]
         refuse_sources(place, [*recorded_sources(run.record), *given])
 
 
-def require_coder() -> None:
-    """ValueError where the package that codes is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("constriction") is None:
-        raise ValueError(MISSING)
-
-
 def _coded(
-    run: OpenRun, found: Split, c: Tensor | None, how: dict[str, int], check: bool
+    run: OpenRun, found: Split, c: Tensor | None, how: dict[str, Any], check: bool
 ) -> tuple[Coded, tuple[float, float | None]]:
     """The file, and the seconds that coding took, and decoding it again, which is the check."""
     from time import perf_counter
@@ -145,7 +145,7 @@ def _coded(
     from reparam.coding import code, decode
     from reparam.progress import bar
 
-    names = None if found.files is None else _names(found)
+    names = None if found.files is None else list(map(str, found.files.names))
     with bar("compressing") as watch:
         started = perf_counter()
         coded = code(
@@ -161,9 +161,10 @@ def _coded(
         coded_at = perf_counter()
         if not check:
             return coded, (coded_at - started, None)
-        decoded = decode(run.model, coded.file, watch=_part(watch, 0.5, 1.0))
+        told = c if how["bare"] else None
+        decoded = decode(run.model, coded.file, told, _part(watch, 0.5, 1.0))
         back = perf_counter() - coded_at
-    if decoded.damaged or not decoded.x.equal(found.x):
+    if decoded.damaged or not decoded.x.to(found.x.dtype).equal(found.x):
         raise ValueError(
             f"{run.path}: what was coded did not come back, so nothing was written; the model's "
             "probabilities differ here from one pass to the next"
@@ -176,20 +177,6 @@ def _part(watch: Watch, start: float, stop: float) -> Watch:
     return lambda doing, share: watch(doing, start + share * (stop - start))
 
 
-def _names(found: Split) -> list[str]:
-    """The names of the files, refused where no file could keep them."""
-    assert found.files is not None
-    names = list(map(str, found.files.names))
-    for name in names:
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise ValueError(
-                f"{name}: expected a name in UTF-8; rename the file, or say --bare"
-            ) from None
-    return names
-
-
 def _write(place: Path, coded: Coded, force: bool) -> None:
     from reparam.atomic import write_atomically
 
@@ -200,18 +187,19 @@ def _write(place: Path, coded: Coded, force: bool) -> None:
 def _lengths(
     run: OpenRun, found: Split, c: Tensor | None, seed: int, coded: Coded | None
 ) -> Lengths:
-    from reparam.cli.code_lengths import Lengths, called, raw_bits
+    from reparam.cli.code_lengths import Lengths, called
     from reparam.coding import estimate
     from reparam.coding.general import general
+    from reparam.coding.rows import raw_bits
     from reparam.model import Density
 
     model, space = run.model, run.model.space
     assert isinstance(model, Density)  # what is none was refused
     number = float(estimate(model, found.x, c, seed=seed).double().sum())
-    raw = raw_bits(space, len(found)) if coded is None else coded.raw_bits
     others = general(found.x, space)
     named = called(model, found.x, c)
-    return Lengths(len(found) * space.dimension, raw, others, number, named, coded)
+    n, raw = len(found), len(found) * raw_bits(space)
+    return Lengths(n * space.dimension, raw, others, number, named, coded)
 
 
 def _show_estimate(run: OpenRun, found: Split, c: Tensor | None, seed: int) -> None:

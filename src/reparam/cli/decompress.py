@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from reparam.cli.compress import SUFFIX, require_coder
+from reparam.cli.compress import SUFFIX
+from reparam.cli.examples import Attributes, ClassName, asked_condition
 from reparam.cli.options import PATH, Force
 from reparam.cli.runs import HERE, OpenRun, Run, Where
 from reparam.cli.tables import show, show_notes, told
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from reparam.cli.folders import Place
     from reparam.cli.outputs import Target
     from reparam.coding import Decoded
+    from reparam.coding.file import Contents
 
 RpzFile = Annotated[Path, PATH, Parameter(metavar="FILE.rpz", help="What compress wrote.")]
 Back = Annotated[
@@ -33,6 +35,8 @@ def decompress(
     /,
     *,
     out: Back,
+    label: ClassName = None,
+    attribute: Attributes = None,
     force: Force = False,
     where: Where = HERE,
 ) -> None:
@@ -47,24 +51,29 @@ def decompress(
     from reparam.cli.code_lengths import rate
     from reparam.cli.outputs import Target
     from reparam.coding import decode
+    from reparam.coding.leaves import coder
     from reparam.progress import bar
+    from reparam.wording import counted, listed
 
-    require_coder()
+    coder()
     opened = where.open(run)
     target = Target.of(out, force, opened.record, file)
     _refuse_target(target, opened)
     content = _read(file)
-    places = _places(file, content, target)
+    header = _header(file, content)
+    _refuse_labels(file, header, opened)
+    places = _places(file, header, target)
+    c = asked_condition(opened.model, label, attribute, header.n, opened.record)
     started = perf_counter()
     with bar("decompressing") as watch:
         try:
-            decoded = decode(opened.model, content, watch=watch)
+            decoded = decode(opened.model, content, c, watch)
         except ValueError as error:
-            raise ValueError(f"{file}: {error}") from error
+            raise ValueError(f"{file}: {str(error).removeprefix('file: ')}") from error
     seconds = perf_counter() - started
-    lost = _lost(decoded)
+    lost = listed(decoded.damaged, 3)
     if not len(decoded.rows):
-        raise ValueError(f"{file}: {lost} are damaged, which is all; nothing was written")
+        raise ValueError(f"{file}: {lost}; nothing was written")
     _write(opened, decoded, target, places)
     what = "images" if opened.record.space.is_image else "rows"
     count = len(decoded.rows)
@@ -72,7 +81,7 @@ def decompress(
     show_notes(_notes(opened, decoded, target))
     if lost:
         raise ValueError(
-            f"{file}: {lost} are damaged and were left out; the other {count} are there"
+            f"{file}: {lost}; the other {counted(count, 'row')} of {decoded.count} are in {out}"
         )
 
 
@@ -101,15 +110,26 @@ def _read(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _places(file: Path, content: bytes, target: Target) -> Sequence[Place]:
-    """The files of a folder, by the names in the header; refused before anything is decoded."""
-    from reparam.cli.folders import apart, numbered, place_below
+def _header(file: Path, content: bytes) -> Contents:
     from reparam.coding.file import read
 
     try:
-        header = read(content)
+        return read(content)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+def _refuse_labels(file: Path, header: Contents, run: OpenRun) -> None:
+    """ValueError where labels are none of the run's classes: weights are told apart, these not."""
+    names, labels = run.record.class_names, header.labels or [0]
+    if names and not 0 <= min(labels) <= max(labels) < len(names):
+        raise ValueError(f"{file}: expected labels 0 to {len(names) - 1}, got others")
+
+
+def _places(file: Path, header: Contents, target: Target) -> Sequence[Place]:
+    """The files of a folder, by the names in the header; refused before anything is decoded."""
+    from reparam.cli.folders import apart, numbered, place_below
+
     if not target.folder:
         return []
     if header.names is None:
@@ -120,14 +140,6 @@ def _places(file: Path, content: bytes, target: Target) -> Sequence[Place]:
         if not parent.resolve().is_relative_to(root):  # by a link that lies there
             raise ValueError(f"{file}: {parent} leads out of {target.path}; choose another folder")
     return target.claim(found)
-
-
-def _lost(decoded: Decoded) -> str:
-    """The rows of damaged blocks, in words."""
-    from reparam.wording import listed
-
-    spans = [f"{rows.start} to {rows.stop - 1}" for rows in decoded.damaged]
-    return f"rows {listed(spans)}" if spans else ""
 
 
 def _write(run: OpenRun, decoded: Decoded, target: Target, places: Sequence[Place]) -> None:
@@ -146,25 +158,22 @@ def _beside(run: OpenRun, decoded: Decoded, target: Target) -> dict[str, Any]:
 
     from reparam.cli.outputs import conditions
 
-    record, rows = run.record, decoded.rows.numpy()
+    record, rows = run.record, decoded.rows
     found: dict[str, Any] = {}
     if decoded.labels is not None:
-        labels = decoded.labels.numpy()
-        labels = labels[rows] if len(labels) != len(rows) else labels
+        labels = decoded.labels[rows].numpy()
         found["label"] = np.array(record.class_names)[labels] if record.class_names else labels
-    c = decoded.c
-    attributes = c is not None and record.space.given is None and c.ndim == 2
-    if c is not None and attributes and target.path.suffix.lower() == ".npz":
-        found |= {"attributes": c.numpy(), "attribute_names": np.array(record.attribute_names)}
-    elif c is not None and (attributes or record.space.given is not None or "label" not in found):
-        found |= conditions(c, record)
+    if decoded.c is not None:
+        c = decoded.c[rows]
+        given = conditions(c, record)
+        if "label" not in given and "given" not in given and target.path.suffix.lower() == ".npz":
+            names = np.array(record.attribute_names)
+            given = {"attributes": c.numpy(), "attribute_names": names}
+        found = given | found
     if decoded.names is not None:
-        names = (
-            decoded.names if len(decoded.names) == len(rows) else [decoded.names[i] for i in rows]
-        )
-        found["path"] = np.array(names, str)
+        found["path"] = np.array([decoded.names[row] for row in rows.tolist()], str)
     elif decoded.damaged:
-        found["row"] = rows
+        found["row"] = rows.numpy()
     return found
 
 
