@@ -58,15 +58,16 @@ class Lengths:
         return table
 
     def sentence(self) -> str:
-        """Whether the file is as long as the model's number says, and what makes it longer."""
+        """Whether a file is as long as the model says, without its header and with it."""
         assert self.coded is not None
         short = self.called.partition(" (")[0]
-        more = (8 * len(self.coded.file) - self.model) / self.model
-        if abs(more) <= CLOSE:
-            return f"The file is within {CLOSE:.1%} of {short}: it is {_longer(more)}."
-        rest = _longer(more - self.coded.header_bits / self.model)
-        said = f"The file is not within {CLOSE:.1%} of {short}: it is {_longer(more)}"
-        return f"{said}, without its header {rest}."
+        more = self.coded.payload_bits / self.model - 1
+        near = "within" if abs(more) <= CLOSE else "not within"
+        whole = 8 * len(self.coded.file) / self.model - 1
+        return (
+            f"Without its header the file is {_longer(more)} than {short}, {near} {CLOSE:.1%}; "
+            f"with it {_longer(whole)}."
+        )
 
     def _cells(self, bits: float) -> tuple[str, str]:
         return f"{bits:,.0f}", f"{bits / self.entries:.4f}"
