@@ -102,8 +102,8 @@ def back_and_dirty(coded: Coded) -> list[str]:
     if len(popped) < 2:
         return [first]
     off = (popped - expected).std() / len(popped) ** 0.5
-    said = f"{popped.mean():.2f} ± {off:.2f} bits a row, {expected.mean():.2f} expected"
-    return [first, f"Dirty bits: by −log₂ q the popped z took {said}; more is lost, less is won."]
+    said = f"{popped.mean():.2f} ± {off:.2f} bits a row by −log₂ q, {expected.mean():.2f} expected"
+    return [first, f"Dirty bits: the popped z took {said}."]
 
 
 def speeds(n: int, what: str, seconds: tuple[float, float | None]) -> str:

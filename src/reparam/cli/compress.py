@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reparam.progress import Watch
 
 SUFFIX = ".rpz"
+MANY = 2000  # rows above which general compressors do not search long
 WITHOUT_CONDITIONS = (
     "The conditions are left out too, so that the file alone does not bring the rows back."
 )
@@ -192,11 +193,16 @@ def _lengths(
     from reparam.coding.general import general
     from reparam.coding.rows import raw_bits
     from reparam.model import Density
+    from reparam.progress import bar
 
     model, space = run.model, run.model.space
     assert isinstance(model, Density)  # what is none was refused
-    number = float(estimate(model, found.x, c, seed=seed).double().sum())
-    others = general(found.x, space)
+    fast = len(found) > MANY
+    with bar("comparing") as watch:
+        bits = estimate(model, found.x, c, seed=seed, watch=_part(watch, 0.0, 0.5))
+        others = general(found.x, space, fast=fast, watch=_part(watch, 0.5, 1.0))
+    number = float(bits.sum())
+    show_notes(["xz and WebP work at their usual effort, not the highest."] * fast)
     named = called(model, found.x, c)
     n, raw = len(found), len(found) * raw_bits(space)
     return Lengths(n * space.dimension, raw, others, number, named, coded)
