@@ -72,14 +72,17 @@ def compress(
 
     Autoregressive models are coded directly, VAEs by bits-back coding, discrete codes in two parts.
     The model's own number stands beside the file's length, and what gzip, bz2, xz, PNG and WebP
-    make of the same pixels. Only `reparam decompress` with the same run reads it.
+    make of the same pixels.
+
+    What the run reads of the examples comes back value for value, with their order, names and
+    labels; the files themselves do not. Only `reparam decompress` with the same run reads it.
     """
     from reparam.cli.exact_inputs import examples_to_code
     from reparam.data import condition
 
     place = _place(out, estimate, force)
     opened = where.open(run)
-    _refuse(opened, place, examples)
+    _refuse(opened, place)
     found = examples_to_code(examples, opened, label, n, split)
     c = condition(opened.model, found)
     if place is None:
@@ -94,7 +97,6 @@ def compress(
 def _place(out: str | None, estimate: bool, force: bool) -> Path | None:
     """Where the file will be; refused, before anything is read, where that cannot be."""
     from reparam.atomic import check_place
-    from reparam.checkpoint import RUN_FILE
 
     if estimate:
         if out is not None:
@@ -107,8 +109,6 @@ def _place(out: str | None, estimate: bool, force: bool) -> Path | None:
         raise ValueError(f"{out}: expected a name ending in {SUFFIX}")
     check_place(path)
     _refuse_existing(path, force)
-    if (path.parent / RUN_FILE).exists() and path.exists():
-        raise ValueError(f"{out}: is of the run in {path.parent}; choose another name")
     return path
 
 
@@ -117,10 +117,8 @@ def _refuse_existing(path: Path, force: bool) -> None:
         raise ValueError(f"{path}: exists already; choose another name or --force")
 
 
-def _refuse(run: OpenRun, place: Path | None, examples: tuple[str, ...]) -> None:
+def _refuse(run: OpenRun, place: Path | None) -> None:
     """ValueError where the model has no lengths, or none that a file can have."""
-    from reparam.cli.folders import refuse_sources
-    from reparam.cli.outputs import recorded_sources
     from reparam.coding import refusal
     from reparam.coding.leaves import coder
     from reparam.model import Density
@@ -132,9 +130,6 @@ def _refuse(run: OpenRun, place: Path | None, examples: tuple[str, ...]) -> None
     reason = refusal(run.model)
     if reason is not None:
         raise ValueError(f"{run.path}: {reason}")
-    if place is not None:
-        given = [Path(source).expanduser() for source in examples]
-        refuse_sources(place, [*recorded_sources(run.record), *given])
 
 
 def _coded(
