@@ -120,6 +120,10 @@ class Distribution(ABC):
         """The values of x (B, …) that a visit of these sites chooses."""
         return x
 
+    def rounded(self, bits: int) -> Distribution:
+        """With every parameter that is a number at the nearest multiple of 2^−bits."""
+        return self
+
     def table(self) -> Tensor | None:
         """Probabilities of all levels, (B, entries, K), where discrete entries are independent."""
         return None

@@ -27,6 +27,14 @@ class Parametric(Distribution):
     def detach(self) -> Self:
         return self._map(Tensor.detach)
 
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Of a draw of one row."""
+        return tuple(torch.broadcast_shapes(*(value.shape[1:] for value in self._parameters())))
+
+    def rounded(self, bits: int) -> Self:
+        return self._map(lambda value: (value * 2**bits).round() / 2**bits)
+
     def _parameters(self) -> list[Tensor]:
         values = (getattr(self, field.name) for field in fields(self))
         return [value for value in values if isinstance(value, Tensor)]

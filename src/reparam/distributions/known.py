@@ -58,6 +58,9 @@ class Known(Distribution):
         base = self.base.by_entry
         return None if base is None else replace(self, base=base)
 
+    def rounded(self, bits: int) -> Known:
+        return replace(self, base=self.base.rounded(bits))
+
     def table(self) -> Tensor | None:
         table = self.base.table()
         if table is None:

@@ -141,6 +141,10 @@ class CategoricalMass(Parametric):
     logits: Tensor
 
     @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(self.logits.shape[2:])
+
+    @property
     def center(self) -> Tensor:
         return torch.einsum("bk...,k->b...", self.logits.softmax(1), self._levels)
 
@@ -189,6 +193,10 @@ class LogisticMixtureMass(Mass):
     location: Tensor
     log_scale: Tensor
     levels: int
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(self.logits.shape[2:])
 
     @property
     def center(self) -> Tensor:
@@ -240,6 +248,10 @@ class OneHotMass(Parametric):
     @property
     def kind(self) -> Kind:  # type: ignore[override]
         return "exact" if self.temperature is None else "estimate"
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.logits.shape[1] * self.logits.shape[2],)
 
     @property
     def center(self) -> Tensor:
