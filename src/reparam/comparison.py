@@ -119,6 +119,7 @@ def compare(
     seeds: int = 1,
     jobs: int = 1,
     samples: int | None = None,
+    coded: bool = False,
     force: bool = False,
     watch: Watch = unwatched,
     **fields: Any,
@@ -148,6 +149,8 @@ def compare(
             need ``out`` to be a folder that all of them see.
         samples: importance samples per example of the log-likelihood; None: by the sizes of the
             data, 1000 at most, as ``evaluate`` takes.
+        coded: whether a file is made of the test split with each model that makes one, read back
+            and measured, as ``evaluate`` does.
         force: remove an earlier comparison, finished or not, and start afresh: its report, its
             scores and the runs that bear the names it gave.
         watch: is told what is being done and the share of all that is done.
@@ -167,6 +170,7 @@ def compare(
     limits = limits_for(fields, families)
     folder = folder_named(out)
     work = _trials(data, known, folder, seeds, samples, force, fields, limits)
+    work = [dataclasses.replace(trial, coded=coded) for trial in work]
 
     def tell(doing: str, done: float) -> None:
         watch(f"{doing} ({min(int(done) + 1, len(work))} of {len(work)})", done / len(work))
@@ -288,6 +292,7 @@ def _train_and_measure(trial: Trial, tell: Watch) -> Measured:
             trial.data,
             samples=trial.samples,
             seed=trial.config.seed,
+            coded=trial.coded,
             history=history,
             watch=measuring,
         )
