@@ -19,6 +19,7 @@ from reparam.report.pictures import Brightness, resized
 PLANE, PANEL = 11.7, (5.2, 3.3)  # inches: as wide as the page, and half of it
 BAR = 0.34  # inches that a bar takes
 LETTER = 0.088  # inches of a letter beside a bar, at most
+BEYOND = 1.6  # times x as it is, from where on what is no model's leaves the axis
 PALE = 0.35  # opacity of what is no model's, and of areas
 SMALL = 9.0  # points
 TILE = (72, 96)  # smallest and largest side of an image, in pixels
@@ -46,30 +47,42 @@ class Bar(NamedTuple):
 
 
 def bars(found: Sequence[Bar], alt: str) -> Markup:
-    """Lengths one under another, the model's own number as a line across its bar."""
+    """Lengths one under another, the model's own number as a line across its bar.
+
+    Args:
+        found: that of x as it is first.
+        alt: what there is to see.
+    """
     with plots.style():
-        height = BAR * len(found) + 0.75
+        height, names = BAR * len(found) + 0.75, LETTER * max(len(bar.name) for bar in found)
+        limit = _limit(found, PLANE - names - 0.4)
         figure, axis = plots.panel(PLANE, height)
         for y, bar in enumerate(found):
             pale = PALE if bar.color == INK else 0.8
-            axis.barh(y, bar.bits, 0.62, color=bar.color, alpha=pale)
+            axis.barh(y, min(bar.bits, limit), 0.62, color=bar.color, alpha=pale)
             if bar.own is not None:
                 axis.plot([bar.own, bar.own], [y - 0.42, y + 0.42], color=INK, lw=1.6)
-            beside = {"xytext": (6, 0), "textcoords": "offset points", "va": "center"}
-            said = axis.annotate(bar.text, (bar.end, y), fontsize=SMALL, **beside)
-            said.set_in_layout(False)
+            beyond = bar.end > limit
+            style: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
+            style |= {"xytext": (-6 if beyond else 6, 0), "ha": "right" if beyond else "left"}
+            text, at = f"{bar.text} →" if beyond else bar.text, min(bar.end, limit)
+            axis.annotate(text, (at, y), fontsize=SMALL, **style).set_in_layout(False)
         axis.set_yticks(range(len(found)), [bar.name for bar in found])
         axis.tick_params(axis="y", length=0)
         axis.grid(visible=False, axis="y")
         axis.set_ylim(len(found) - 0.5, -0.5)
-        names = LETTER * max(len(bar.name) for bar in found)
-        axis.set_xlim(0, _limit(found, PLANE - names - 0.4))
+        axis.set_xlim(0, limit)
         axis.set_xlabel("bits per entry of x")
         return plots.svg(figure, alt)
 
 
 def _limit(found: Sequence[Bar], width: float) -> float:
-    """Where the axis ends, so that the words behind every bar have room in so many inches."""
+    """Where the axis ends, so that the words behind bars have room in so many inches.
+
+    Headers of small images make files of many times their length, which go beyond it.
+    """
+    most = BEYOND * found[0].bits
+    found = [bar for bar in found if bar.own is not None or bar.end <= most]
     room = (max(0.2, 1 - (LETTER * len(bar.text) + 0.1) / width) for bar in found)
     return max(1e-9, *(bar.end / share for bar, share in zip(found, room, strict=True)))
 
@@ -86,7 +99,9 @@ def bit_maps(x: Tensor, bits: Tensor, most: float, brightness: Brightness, alt: 
     """
     columns = len(x)
     with plots.style():
-        figure, axes = _mosaic((PANEL[0], 2.6), columns, [1.0] * columns + [0.09])
+        height, width = x.shape[-2:]
+        tall = 2 * (PANEL[0] - 0.6) / columns * height / width + 0.5
+        figure, axes = _mosaic((PANEL[0], tall), [1.0] * columns + [0.09])
         shown, _ = resized(brightness.bytes(x), *TILE)
         for column in range(columns):
             _image(axes[0][column], shown[column])
@@ -228,10 +243,10 @@ def running_mean(
         place = (n, float(late.max()))
         axis.annotate(value, place, xytext=(-2, 4), va="bottom", color=color, **end)
         if 0 < first < n:
-            axis.axvline(first, color=INK, lw=0.8, ls=(0, (1.5, 2)))
+            axis.axvline(first + 0.5, color=INK, lw=0.8, ls=(0, (1.5, 2)))
             axis.annotate(
                 "bits come back",
-                (first, low - 0.3 * reach),
+                (first + 0.5, low - 0.3 * reach),
                 xytext=(5, 5),
                 textcoords="offset points",
                 fontsize=SMALL,
@@ -247,9 +262,7 @@ def _figure(size: tuple[float, float]) -> Figure:
     return figure
 
 
-def _mosaic(
-    size: tuple[float, float], columns: int, widths: Sequence[float]
-) -> tuple[Figure, list[list[Any]]]:
+def _mosaic(size: tuple[float, float], widths: Sequence[float]) -> tuple[Figure, list[list[Any]]]:
     """Two rows of axes."""
     figure = _figure(size)
     cells = figure.add_gridspec(2, len(widths), width_ratios=widths)

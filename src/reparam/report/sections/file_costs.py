@@ -14,8 +14,10 @@ from torch import Tensor
 from reparam import numerics
 from reparam.chain_rule import ChainRule
 from reparam.coding import Coded, code, estimate
+from reparam.coding.general import general
+from reparam.coding.rows import raw_bits
 from reparam.data import Split
-from reparam.evaluation.file_length import coded_name
+from reparam.evaluation.file_length import coded_name, rows_to_code
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
 from reparam.model import Density, LatentVariable
@@ -49,7 +51,6 @@ class Content(NamedTuple):
     bars: Markup
     cards: list[FileCard]
     rows: int
-    general: list[str]
 
 
 class Mapped(NamedTuple):
@@ -68,9 +69,7 @@ def build(shown: Shown) -> Content | None:
     maps = _maps(shown, measured) if images(shown) else {}
     brightest = _brightest(maps)
     cards = [_card(shown, index, maps.get(index), brightest) for index in measured]
-    rows = max(score.n for score in measured.values())
-    general: dict[str, float] = {}
-    return Content(_bars(shown, measured, general), cards, rows, list(general))
+    return Content(_bars(shown, measured), cards, max(score.n for score in measured.values()))
 
 
 def _measured(shown: Shown) -> dict[int, Score]:
@@ -86,17 +85,24 @@ def _measured(shown: Shown) -> dict[int, Score]:
 # ------------------------------------------------------------------------------------ the lengths
 
 
-def _bars(shown: Shown, measured: Mapping[int, Score], general: Mapping[str, float]) -> Markup:
-    levels = shown.data.space.level_count
-    assert levels is not None, "what has no levels makes no file"
-    called = short_names(shown.entries)
-    found = [Bar("as it is", math.log2(levels)), *(Bar(*item) for item in general.items())]
+def _bars(shown: Shown, measured: Mapping[int, Score]) -> Markup:
+    space, called = shown.data.space, short_names(shown.entries)
+    found = [Bar("as it is", raw_bits(space) / space.dimension), *_general(shown, measured)]
     for index, score in measured.items():
         entry = shown.entries[index]
         own, name = _own(entry)
         found.append(Bar(called[index], score.value, model_color(index), own, name))
     said = "; ".join(f"{bar.name} {bar.text}" for bar in found)
     return file_plots.bars(found, f"Bits per entry of x: {said}")
+
+
+def _general(shown: Shown, measured: Mapping[int, Score]) -> list[Bar]:
+    """What general compressors make of the rows that most models coded."""
+    most = max(measured, key=lambda index: measured[index].n)
+    model, space = shown.entries[most].model, shown.data.space
+    assert isinstance(model, Density)
+    x = rows_to_code(model, shown.data.test).x
+    return [Bar(k, bits / x.numel()) for k, bits in general(x, space, fast=True).items()]
 
 
 def _own(entry: TrainedModel) -> tuple[float | None, str]:
@@ -126,7 +132,7 @@ def _card(shown: Shown, index: int, mapped: Mapped | None, brightest: float) -> 
         figures.append(_waterfall(label, color, coded))
     figures.append(_sorted(shown, label, color, split, coded))
     own = estimate(model, split.x, c)
-    name = "−ELBO" if coded.way == "bits back" else "−log₂ p"
+    name = "−log₂ p" if coded.way == "direct" else "−ELBO"
     alt = (
         f"{label}: mean bits per image of the first rows of the file, "
         f"{float(coded.bits[0]):,.0f} of the first, {float(coded.bits.mean()):,.1f} of all, "
@@ -158,8 +164,8 @@ def _of_bits_back(coded: Coded) -> str:
         return "No bits came back: the images are too few to pay for a draw of z."
     taken, expected = (t[popped].mean().item() for t in (coded.back, coded.expected))
     return (
-        f"The first {coded.first:,} images pay for z in full. Then z is drawn by bits that come "
-        f"off the stack, {taken:,.1f} an image, where {expected:,.1f} are expected of noise."
+        f"{_of_first(_first(coded))} for z in full. Then z is drawn by bits that come off the "
+        f"stack, {taken:,.1f} an image, where {expected:,.1f} are expected of noise."
     )
 
 
@@ -167,6 +173,10 @@ def _first(coded: Coded) -> int:
     """How many images stand before the first that gets bits back; 0 where none does."""
     popped = (coded.back > 0).nonzero()
     return int(popped[0]) if len(popped) else 0
+
+
+def _of_first(count: int) -> str:
+    return "The first image pays" if count == 1 else f"The first {count:,} images pay"
 
 
 def _waterfall(label: str, color: str, coded: Coded) -> tuple[str, Markup]:
