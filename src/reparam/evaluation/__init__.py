@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reparam.coding.leaves import coder
 from reparam.data import Data, as_data, refuse_other_classes, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.classification import classification_scores
@@ -84,7 +85,8 @@ def evaluate(
         Scores by name, a dictionary with ``to_frame``. What a model does not define is absent.
 
     Raises:
-        ValueError: the data are not the model's, or a score is NaN or infinite: which, by name.
+        ValueError: the data are not the model's, a score is NaN or infinite (which, by name), or
+            ``coded`` is asked for and constriction is not installed.
 
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
@@ -101,6 +103,8 @@ def evaluate(
     if samples is None:
         samples = usual_samples(model, len(data.splits[split])) if isinstance(model, Density) else 1
     positive_count("samples", samples)
+    if coded:
+        coder()  # without which there would be no file of any model
     with evaluating([model]):
         scores = _measured(_Asked(model, data, split, samples, seed, coded), extractor, watch)
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")

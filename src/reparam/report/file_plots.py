@@ -16,7 +16,7 @@ from reparam.report.colors import INK
 from reparam.report.numbers import minus
 from reparam.report.pictures import Brightness, resized
 
-PLANE, PANEL = 11.7, (5.2, 3.3)  # inches: as wide as the page, and half of it
+PLANE, PANEL = 11.7, (4.9, 3.2)  # inches: as wide as the page, and half of it
 BAR = 0.34  # inches that a bar takes
 LETTER = 0.088  # inches of a letter beside a bar, at most
 BEYOND = 1.6  # times x as it is, from where on what is no model's leaves the axis
@@ -166,11 +166,12 @@ def _amount(axis: Any, y: int, bits: float, ends: tuple[float, float], *, signed
     axis.annotate(minus(text), (at, y), **beside, **style).set_in_layout(False)
 
 
-def sorted_bits(bits: Tensor, color: str, alt: str, tiles: Sequence[Any] = ()) -> Markup:
-    """Bits of every image from the cheapest to the dearest, some of both ends beside them.
+def sorted_bits(bits: Tensor, noun: str, color: str, alt: str, tiles: Sequence[Any] = ()) -> Markup:
+    """Bits of every row from the cheapest to the dearest, some of both ends beside them.
 
     Args:
-        bits: (N,), of all images.
+        bits: (N,), of all rows.
+        noun: what a row is.
         color: of the model.
         alt: what there is to see.
         tiles: the dearest images and the cheapest, (k, H, W, channels) bytes each; none of what is
@@ -187,7 +188,7 @@ def sorted_bits(bits: Tensor, color: str, alt: str, tiles: Sequence[Any] = ()) -
         axis.plot(ranks, ordered, color=color)
         axis.set_xlim(0, len(bits))
         axis.set_ylim(min(0.0, float(ordered[0])), 1.06 * float(ordered[-1]))
-        axis.set_xlabel("images, from the cheapest to the dearest")
+        axis.set_xlabel(f"{noun}s, from the cheapest to the dearest")
         axis.set_ylabel("bits")
         for which, row in enumerate(tiles):
             for place, tile in enumerate(row):
@@ -208,15 +209,16 @@ def _beside(count: int) -> tuple[Figure, Any, list[list[Any]]]:
 
 
 def running_mean(
-    bits: Tensor, own: Tensor, own_name: str, first: int, color: str, alt: str
+    bits: Tensor, own: Tensor, own_name: str, first: int, noun: str, color: str, alt: str
 ) -> Markup:
-    """The mean of bits per image up to each row, beside the model's own number.
+    """The mean of bits per row up to each, beside the model's own number.
 
     Args:
         bits: (N,), in the order of the file.
         own: (N,), by the model itself.
         own_name: what these are.
-        first: how many rows got no bits back.
+        first: how many rows stand before the first that got bits back.
+        noun: what a row is.
         color: of the model.
         alt: what there is to see.
     """
@@ -251,8 +253,8 @@ def running_mean(
                 textcoords="offset points",
                 fontsize=SMALL,
             )
-        axis.set_xlabel("images so far")
-        axis.set_ylabel("bits per image, mean so far")
+        axis.set_xlabel(f"{noun}s so far")
+        axis.set_ylabel(f"bits per {noun}, mean so far")
         return plots.svg(figure, alt)
 
 

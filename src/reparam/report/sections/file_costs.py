@@ -32,6 +32,10 @@ from reparam.report.trained import TrainedModel, short_names
 MAPPED, ENDS = 5, 3  # images whose bits are mapped; the dearest, and the cheapest
 MOST_ROWS, LEAST_ROWS = 1000, 32  # that are coded for the figures of a model: a block at most
 MOST_VISITS = 400_000  # of entries one by one, as a chain rule needs
+IMAGE_BY_IMAGE = (
+    "gzip, bz2 and xz are given all of them as one, PNG and WebP each by itself, with a header of "
+    "its own."
+)
 BRIGHTEST = 0.998  # the quantile of bits of a pixel that is as bright as can be
 
 
@@ -46,11 +50,14 @@ class FileCard:
 
 
 class Content(NamedTuple):
-    """Bars of all lengths, a card of every model, and of how many rows the lengths are."""
+    """Bars of all lengths, a card of every model, how many rows the lengths are of, and how general
+    compressors came by theirs.
+    """
 
     bars: Markup
     cards: list[FileCard]
     rows: int
+    general: str
 
 
 class Mapped(NamedTuple):
@@ -69,7 +76,8 @@ def build(shown: Shown) -> Content | None:
     maps = _maps(shown, measured) if images(shown) else {}
     brightest = _brightest(maps)
     cards = [_card(shown, index, maps.get(index), brightest) for index in measured]
-    return Content(_bars(shown, measured), cards, max(score.n for score in measured.values()))
+    rows = max(score.n for score in measured.values())
+    return Content(_bars(shown, measured), cards, rows, IMAGE_BY_IMAGE if images(shown) else "")
 
 
 def _measured(shown: Shown) -> dict[int, Score]:
