@@ -133,22 +133,23 @@ def _card(shown: Shown, index: int, mapped: Mapped | None, brightest: float) -> 
     split = subset(shown.data.test, _rows(model), shown.seed)
     c = queries.condition(model, split)
     coded = code(model, split.x, c, check=False, bare=True)
+    noun = "image" if images(shown) else "row"
     figures = []
     if mapped is not None:
         figures.append(_map_figure(shown, label, mapped, brightest))
     if coded.way != "direct":
-        figures.append(_waterfall(label, color, coded))
-    figures.append(_sorted(shown, label, color, split, coded))
+        figures.append(_waterfall(label, color, coded, noun))
+    figures.append(_sorted(shown, label, color, split, coded, noun))
     own = estimate(model, split.x, c)
     name = "−log₂ p" if coded.way == "direct" else "−ELBO"
     alt = (
-        f"{label}: mean bits per image of the first rows of the file, "
+        f"{label}: mean bits per {noun} of the first rows of the file, "
         f"{float(coded.bits[0]):,.0f} of the first, {float(coded.bits.mean()):,.1f} of all, "
         f"{name} {float(own.mean()):,.1f}"
     )
-    mean = file_plots.running_mean(coded.bits, own, name, _first(coded), color, alt)
-    figures.append(("Bits per image, the mean from the first of the file to each", mean))
-    return FileCard(index, label, figures, _note(coded))
+    mean = file_plots.running_mean(coded.bits, own, name, _first(coded), noun, color, alt)
+    figures.append((f"Bits per {noun}, the mean from the first of the file to each", mean))
+    return FileCard(index, label, figures, _note(coded, noun))
 
 
 def _rows(model: Density) -> int:
@@ -156,39 +157,39 @@ def _rows(model: Density) -> int:
     return min(MOST_ROWS, max(LEAST_ROWS, MOST_VISITS // entries))
 
 
-def _note(coded: Coded) -> str:
+def _note(coded: Coded, noun: str) -> str:
     """How it is made, and what of it is no row's."""
     n = len(coded.bits)
     said = {
         "direct": "Every entry is coded under its p given the entries before it.",
         "two parts": "First x goes on the stack, given its code, and then the code.",
-    }.get(coded.way, _of_bits_back(coded))
-    return f"{said} {n:,} test images, {coded.header_bits:,} bits of header beside them."
+    }.get(coded.way, _of_bits_back(coded, noun))
+    return f"{said} {n:,} test {noun}s, {coded.header_bits:,} bits of header beside them."
 
 
-def _of_bits_back(coded: Coded) -> str:
+def _of_bits_back(coded: Coded, noun: str) -> str:
     popped = coded.back > 0
     if not popped.any():
-        return "No bits came back: the images are too few to pay for a draw of z."
+        return f"No bits came back: the {noun}s are too few to pay for a draw of z."
     taken, expected = (t[popped].mean().item() for t in (coded.back, coded.expected))
     return (
-        f"{_of_first(_first(coded))} for z in full. Then z is drawn by bits that come off the "
-        f"stack, {taken:,.1f} an image, where {expected:,.1f} are expected of noise."
+        f"{_of_first(_first(coded), noun)} for z in full. Then z is drawn by bits that come off "
+        f"the stack, {taken:,.1f} per {noun}, where {expected:,.1f} are expected of noise."
     )
 
 
 def _first(coded: Coded) -> int:
-    """How many images stand before the first that gets bits back; 0 where none does."""
+    """How many rows stand before the first that gets bits back; 0 where none does."""
     popped = (coded.back > 0).nonzero()
     return int(popped[0]) if len(popped) else 0
 
 
-def _of_first(count: int) -> str:
-    return "The first image pays" if count == 1 else f"The first {count:,} images pay"
+def _of_first(count: int, noun: str) -> str:
+    return f"The first {noun} pays" if count == 1 else f"The first {count:,} {noun}s pay"
 
 
-def _waterfall(label: str, color: str, coded: Coded) -> tuple[str, Markup]:
-    """The image of median length among those that got bits back."""
+def _waterfall(label: str, color: str, coded: Coded, noun: str) -> tuple[str, Markup]:
+    """The row of median length among those that got bits back."""
     rows = (coded.back > 0).nonzero().flatten()
     rows = rows if len(rows) else torch.arange(len(coded.bits))
     row = int(rows[coded.bits[rows].argsort()[len(rows) // 2]])
@@ -196,11 +197,13 @@ def _waterfall(label: str, color: str, coded: Coded) -> tuple[str, Markup]:
     steps = [Step("z comes off, by q(z|x)", -off)] if off else []
     steps += [Step("x goes on, by p(x|z)", x), Step("z goes on, by p(z)", z)]
     said = ", ".join(f"{step.name} {step.bits:,.0f} bits" for step in steps)
-    alt = f"{label}: one image, {said}, in all {x + z - off:,.0f}"
-    return "One image, of median length", file_plots.waterfall(steps, color, alt)
+    alt = f"{label}: one {noun}, {said}, in all {x + z - off:,.0f}"
+    return f"One {noun}, of median length", file_plots.waterfall(steps, color, alt)
 
 
-def _sorted(shown: Shown, label: str, color: str, split: Split, coded: Coded) -> tuple[str, Markup]:
+def _sorted(
+    shown: Shown, label: str, color: str, split: Split, coded: Coded, noun: str
+) -> tuple[str, Markup]:
     bits = coded.bits.cpu().double()
     order = bits.argsort()
     count = min(ENDS, len(order) // 2)
@@ -209,10 +212,10 @@ def _sorted(shown: Shown, label: str, color: str, split: Split, coded: Coded) ->
         for rows in (order.flip(0)[:count], order[:count]):
             tiles.append(resized(shown.brightness.bytes(split.x[rows].cpu()), *file_plots.TILE)[0])
     alt = (
-        f"{label}: bits of {len(bits):,} images, sorted, from {bits.min():,.0f} to "
+        f"{label}: bits of {len(bits):,} {noun}s, sorted, from {bits.min():,.0f} to "
         f"{bits.max():,.0f}, half of them below {bits.median():,.0f}"
     )
-    return "Bits of every image", file_plots.sorted_bits(bits, color, alt, tiles)
+    return f"Bits of every {noun}", file_plots.sorted_bits(bits, noun, color, alt, tiles)
 
 
 # ------------------------------------------------------------------------------- of single pixels
