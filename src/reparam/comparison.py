@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 import joblib
@@ -33,13 +31,13 @@ from reparam.comparison_runs import (
     refuse_same,
     take_folder,
 )
+from reparam.comparison_seeds import over_seeds
 from reparam.config import TrainConfig
 from reparam.data import Data, as_data, refuse_unfit
 from reparam.display import Displayed
-from reparam.evaluation import Score, Scores, evaluate, reference_scores
+from reparam.evaluation import Scores, evaluate, reference_scores
 from reparam.evaluation.by_example import write_values
 from reparam.evaluation.likelihood import default_samples, usual_samples
-from reparam.evaluation.scores import mean_score
 from reparam.interrupt import ending_with_parent
 from reparam.lock import InUse, locked
 from reparam.model import Density, Generator, Keeps, Model, positive_count
@@ -55,7 +53,6 @@ from reparam.wording import listed
 
 # Where neither epochs nor seconds nor patience are asked for: a report within minutes.
 BY_DEFAULT = {"patience": 20, "budget": 40.0}  # validations, seconds of training for each model
-SAME = 1e-6  # relative spread over seeds that is rounding: the model does not depend on them
 
 
 @dataclass(frozen=True)
@@ -122,6 +119,7 @@ def compare(
     seeds: int = 1,
     jobs: int = 1,
     samples: int | None = None,
+    coded: bool = False,
     force: bool = False,
     watch: Watch = unwatched,
     **fields: Any,
@@ -151,6 +149,8 @@ def compare(
             need ``out`` to be a folder that all of them see.
         samples: importance samples per example of the log-likelihood; None: by the sizes of the
             data, 1000 at most, as ``evaluate`` takes.
+        coded: whether a file is made of the test split with each model that makes one, read back
+            and measured, as ``evaluate`` does.
         force: remove an earlier comparison, finished or not, and start afresh: its report, its
             scores and the runs that bear the names it gave.
         watch: is told what is being done and the share of all that is done.
@@ -170,6 +170,7 @@ def compare(
     limits = limits_for(fields, families)
     folder = folder_named(out)
     work = _trials(data, known, folder, seeds, samples, force, fields, limits)
+    work = [dataclasses.replace(trial, coded=coded) for trial in work]
 
     def tell(doing: str, done: float) -> None:
         watch(f"{doing} ({min(int(done) + 1, len(work))} of {len(work)})", done / len(work))
@@ -291,6 +292,7 @@ def _train_and_measure(trial: Trial, tell: Watch) -> Measured:
             trial.data,
             samples=trial.samples,
             seed=trial.config.seed,
+            coded=trial.coded,
             history=history,
             watch=measuring,
         )
@@ -422,52 +424,6 @@ def _refuse_bad(
             samples = usual_samples(model, len(data.test))
         known.append(Known(c, kept_of(model, data), samples))
     return known
-
-
-def over_seeds(scores: Sequence[Scores], seeds: Sequence[int]) -> Scores:
-    """Means over seeds, with the standard errors over them and over the examples.
-
-    One seed's scores stay as they are, and so does a score that is the same whatever the seed, such
-    as the likelihood of PCA. A score that some seeds lack is left out: a mean over the others would
-    be one over those that were chosen for it.
-
-    >>> from reparam.evaluation import Score
-    >>> each = [{"elbo": Score(value, "nats", 9, "test", 0.5)} for value in (1.0, 3.0)]
-    >>> mean = over_seeds(each, [0, 1])["elbo"]
-    >>> mean.value, mean.stderr, mean.seed_stderr, mean.seed
-    (2.0, 0.5, 1.0, [0, 1])
-    """
-    common = [name for name in scores[0] if all(name in one for one in scores)]
-    return {name: _over_seeds([one[name] for one in scores], list(seeds)) for name in common}
-
-
-def _over_seeds(scores: Sequence[Score], seeds: list[int]) -> Score:
-    first, values = scores[0], [score.value for score in scores]
-    if max(values) - min(values) <= SAME * abs(first.value):
-        return first
-    by_example = _mean_by_example(scores)
-    errors = [score.stderr for score in scores if score.stderr is not None]
-    if by_example is not None:
-        over_examples = mean_score(by_example, first.unit, first.split).stderr
-    else:  # the same examples: their errors do not cancel, the mean of them is the most there is
-        over_examples = mean(errors) if len(errors) == len(scores) else None
-    return dataclasses.replace(
-        first,
-        value=mean(values),
-        stderr=over_examples,
-        seed=seeds,
-        seed_stderr=stdev(values) / math.sqrt(len(values)),
-        common_stderr=None,  # of each seed anew: the spread over them has it
-        values=by_example,
-    )
-
-
-def _mean_by_example(scores: Sequence[Score]) -> torch.Tensor | None:
-    """The values of every example, means over seeds; None unless each seed has them all."""
-    found = [score.values for score in scores if score.values is not None]
-    if len(found) < len(scores) or len({len(values) for values in found}) > 1:
-        return None
-    return torch.stack(found).mean(0)
 
 
 def scores_json(

@@ -20,6 +20,7 @@ from reparam.data import Data
 from reparam.degradation import brief_name
 from reparam.evaluation import Score, Scores
 from reparam.evaluation.by_example import read_values
+from reparam.evaluation.file_length import lacks_file
 from reparam.limits import check
 from reparam.lock import LOCK_FILE, locked
 from reparam.model import Model, Space
@@ -153,6 +154,7 @@ class Trial:
         folder: where it is written.
         samples: importance samples per example.
         force: whether whatever lies there is overwritten.
+        coded: whether the length of a file is measured, too.
     """
 
     data: Data
@@ -161,6 +163,7 @@ class Trial:
     folder: Path
     samples: int
     force: bool = False
+    coded: bool = False
 
 
 class Measured(NamedTuple):
@@ -286,7 +289,7 @@ def is_of(trial: Trial) -> bool:
 
 
 def earlier(trial: Trial) -> Measured | None:
-    """What an interrupted comparison measured of this run, with as many samples."""
+    """What an interrupted comparison measured of this run, as it is asked for here."""
     file, folder = trial.folder / SCORES_FILE, RunFolder(trial.folder)
     if not file.is_file() or not is_of(trial):
         return None
@@ -298,11 +301,14 @@ def earlier(trial: Trial) -> Measured | None:
     history = folder.history() if content.get("run") == of else None
     if history is None:  # they are of a run that stood here before
         return None
-    weights = checksum(folder.model())  # of another run it is refused now, before all is trained
+    model = folder.model()  # of another run it is refused now, before all is trained
+    weights = checksum(model)
     if content.get("weights") != weights:  # trained on since, even if not for long
         return None
     scores = read_values(trial.folder / VALUES_FILE, scores, of)
     asked = (None, trial.samples)
+    if trial.coded and lacks_file(model, scores):
+        return None
     same = all(s.samples in asked for name, s in scores.items() if name.endswith("likelihood"))
     return Measured(scores, history, of, weights) if same else None
 

@@ -13,7 +13,7 @@ from reparam.data import Data, as_data
 from reparam.evaluation import evaluate, reference_scores
 from reparam.model import Generator, Model
 from reparam.report import TrainedModel, write_page
-from reparam.report.single_figure import draw_figure, needs_scores
+from reparam.report.single_figure import draw_figure, scores_needed
 from reparam.train import History
 from reparam.wording import EMPTY_PATH
 
@@ -26,6 +26,7 @@ def write_report(
     path: str | os.PathLike[str] = "report.html",
     *,
     samples: int | None = None,
+    coded: bool = False,
     seed: int = 0,
 ) -> Path:
     """Measure trained models and write a report about them, one self-contained HTML page.
@@ -36,6 +37,7 @@ def write_report(
         data: what they were trained on; what is no ``Data`` is read as ``fit`` does it.
         path: the file to write.
         samples: importance samples per example, as for ``evaluate``.
+        coded: whether files are made and measured, as for ``evaluate``, and shown.
         seed: of all draws.
 
     Returns:
@@ -55,7 +57,7 @@ def write_report(
     """
     named = _named(models)
     data = _checked(named, data, path)
-    entries = _entries(named, data, samples, seed)
+    entries = _entries(named, data, seed, samples=samples, coded=coded)
     generates = any(isinstance(entry.model, Generator) for entry in entries)
     reference = reference_scores(data, seed=seed) if generates else {}
     return write_page(Path(path), data, entries, seed=seed, reference=reference)
@@ -98,7 +100,8 @@ def write_figure(
     data = _checked(named, data, path)
     if Path(path).suffix.lower() != ".svg":
         raise ValueError(f"path: expected a name ending in .svg, got {os.fspath(path)}")
-    entries = _entries(named, data, None, seed, measured=needs_scores(name))
+    asked = scores_needed(name)
+    entries = _entries(named, data, seed, measured=asked is not None, **asked or {})
     write_text(Path(path), draw_figure(name, data, entries, seed=seed))
     return Path(path)
 
@@ -118,17 +121,17 @@ def _checked(
 def _entries(
     named: Mapping[str, tuple[Model, History | None]],
     data: Data,
-    samples: int | None,
     seed: int,
     *,
     measured: bool = True,
+    **asked: Any,
 ) -> list[TrainedModel]:
     """Models as reports show them, with their scores where they are to have them."""
     return [
         TrainedModel(
             label,
             model,
-            evaluate(model, data, samples=samples, seed=seed, history=history) if measured else {},
+            evaluate(model, data, seed=seed, history=history, **asked) if measured else {},
             history or History(),
         )
         for label, (model, history) in named.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -42,7 +42,7 @@ def figure(
     from reparam.report.single_figure import (
         draw_figure,
         figure_names,
-        needs_scores,
+        scores_needed,
         section_named,
     )
 
@@ -53,13 +53,13 @@ def figure(
     data = opened[0].data()
     for one in opened[1:]:
         _same_data(one, data)
-    shown = Shown(data, [_entry(one, data, False) for one in opened])
+    shown = Shown(data, [_entry(one, data, None) for one in opened])
     if name is None:
         show(rows_table(("figure", "what it is"), list(figure_names(shown).items())))
         return
     section_named(name, shown)  # refused before anything is measured
     with bar(f"drawing {name}"):
-        entries = [_entry(one, data, needs_scores(name)) for one in opened]
+        entries = [_entry(one, data, scores_needed(name)) for one in opened]
         drawn = draw_figure(name, data, entries, seed=seed)
     write_text(out, drawn)
     show(f"{name} in {told(out)}")
@@ -70,7 +70,7 @@ def _same_data(run: OpenRun, data: Data) -> None:
         raise ValueError(f"beside: expected runs of {data.name}, got {run.path} of other data")
 
 
-def _entry(run: OpenRun, data: Data, measured: bool) -> TrainedModel:
+def _entry(run: OpenRun, data: Data, asked: dict[str, Any] | None) -> TrainedModel:
     """The model as reports show it, called as one would type it."""
     from reparam.comparison import Candidate
     from reparam.evaluation import evaluate
@@ -79,6 +79,6 @@ def _entry(run: OpenRun, data: Data, measured: bool) -> TrainedModel:
 
     history = run.history() or History()
     label = Candidate(**run.model.recipe).label if run.model.recipe else run.path.name
-    scores = evaluate(run.model, data, history=history) if measured else {}
+    scores = {} if asked is None else evaluate(run.model, data, history=history, **asked)
     config = None if run.folder is None else run.folder.config()
     return TrainedModel(label, run.model, scores, history, config)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from reparam.cli.options import BY_RULES, PATH, DataOptions, Force, Samples, Seed, Source
+from reparam.cli.options import BY_RULES, PATH, Coded, DataOptions, Force, Samples, Seed, Source
 from reparam.cli.runs import HERE, Run, Where
 from reparam.cli.tables import (
     key_values,
@@ -85,6 +85,7 @@ def evaluate(
     samples: Samples = None,
     split: Annotated[str, Parameter(help="train, valid or test.")] = "test",
     seed: Seed = 0,
+    coded: Coded = False,
     json: Annotated[Path | None, PATH, Parameter(help="Also write the scores there.")] = None,
     where: Where = HERE,
 ) -> None:
@@ -96,6 +97,7 @@ def evaluate(
     from reparam.evaluation import reference_scores, too_few
     from reparam.evaluation.absent import left_out
     from reparam.evaluation.diagnosis import diagnose
+    from reparam.evaluation.file_length import coded_name, why_no_file
     from reparam.model import Generator
 
     if json is not None:
@@ -104,7 +106,7 @@ def evaluate(
     data, model, history = opened.data(), opened.model, opened.history()
     recipe = model.recipe or {"preset": str(run), "parameters": {}}
     label = Candidate(**recipe).label
-    asked: dict[str, Any] = {"split": split, "samples": samples, "seed": seed}
+    asked: dict[str, Any] = {"split": split, "samples": samples, "seed": seed, "coded": coded}
     generates = isinstance(model, Generator)
     with bar(f"measuring {label} on {data.name}") as watch:
         scores = measure(model, data, **asked, history=history, watch=watch)
@@ -114,9 +116,10 @@ def evaluate(
     finally:  # neither a stream nor a disk that fails loses what was measured
         if json is not None:
             write_json(json, scores_json(data, {label: scores}, reference))
-    found = scores.get("log_likelihood")
+    told = [scores[k] for k in ("log_likelihood", coded_name(model)) if k in scores]
     notes = [
-        *(found.notes if found else ()),
+        *(note for score in told for note in score.notes),
+        *(why_no_file(model) if coded else []),
         *left_out(model, scores),
         *(too_few(data, split) if generates else []),
     ]

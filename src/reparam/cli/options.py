@@ -49,6 +49,13 @@ def _check_seed(kind: object, seed: int) -> None:
     TrainConfig(seed=seed)
 
 
+Coded = Annotated[
+    bool,
+    option(
+        show_default=False,
+        help="Make a file of the test examples too, read it back, and measure its bits/dim.",
+    ),
+]
 Seed = Annotated[int, option(validator=_check_seed, help="Of all draws.")]
 Samples = Annotated[
     int | None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from reparam.coding.leaves import coder
 from reparam.data import Data, as_data, refuse_other_classes, refuse_unfit
 from reparam.evaluation.by_example import of_whole_split
 from reparam.evaluation.classification import classification_scores
@@ -13,6 +14,7 @@ from reparam.evaluation.code_use import code_use
 from reparam.evaluation.denoising import hidden_scores
 from reparam.evaluation.diagnosis import information_scores, layer_scores
 from reparam.evaluation.disentanglement.of_models import factor_scores
+from reparam.evaluation.file_length import coded_scores, rows_coded
 from reparam.evaluation.latents import active_units
 from reparam.evaluation.likelihood import (
     bits_per_dim,
@@ -55,6 +57,7 @@ def evaluate(
     split: str = "test",
     samples: int | None = None,
     seed: int = 0,
+    coded: bool = False,
     history: History | None = None,
     extractor: Extractor | None = None,
     watch: Watch = unwatched,
@@ -71,6 +74,9 @@ def evaluate(
             cost, 1000 at most (``usual_samples``). The score says how many, and of how many rows:
             of a diffusion model they are 20 of all times, and 2000 rows at most.
         seed: of all draws.
+        coded: whether a file is made of the split, 2000 rows at most, read back, and measured:
+            ``coded_bits_per_dim``, where ``reparam.coding`` knows how. It takes the extra
+            ``compress``, and the time that ``compress`` takes.
         history: of the training, for ``train_seconds``.
         extractor: features in which samples are compared; None: ``RandomFeatures``.
         watch: is told what is being measured and which share of the work is done.
@@ -79,7 +85,8 @@ def evaluate(
         Scores by name, a dictionary with ``to_frame``. What a model does not define is absent.
 
     Raises:
-        ValueError: the data are not the model's, or a score is NaN or infinite: which, by name.
+        ValueError: the data are not the model's, a score is NaN or infinite (which, by name), or
+            ``coded`` is asked for and constriction is not installed.
 
     >>> import reparam as rp
     >>> data = rp.load_data("digits")
@@ -96,8 +103,10 @@ def evaluate(
     if samples is None:
         samples = usual_samples(model, len(data.splits[split])) if isinstance(model, Density) else 1
     positive_count("samples", samples)
+    if coded:
+        coder()  # without which there would be no file of any model
     with evaluating([model]):
-        scores = _measured(_Asked(model, data, split, samples, seed), extractor, watch)
+        scores = _measured(_Asked(model, data, split, samples, seed, coded), extractor, watch)
     scores["parameters"] = Score(float(learned_numbers(model)), "numbers", len(data.train), "train")
     if history is not None:
         scores["train_seconds"] = Score(history.seconds, "s", len(data.train), "train")
@@ -113,6 +122,7 @@ class _Asked:
     split: str
     samples: int
     seed: int
+    coded: bool
 
 
 @dataclass(frozen=True)
@@ -151,6 +161,9 @@ def _parts(asked: _Asked, extractor: Extractor | None) -> Iterator[_Part]:
         passes = model.passes_per_sample * (asked.samples if model.log_prob_draws else 1)
         work = rows_measured(model, n, asked.samples) * passes
         yield _Part("likelihood", work, lambda tell: _likelihood_scores(model, asked, tell))
+    if isinstance(model, Density) and asked.coded:
+        work = 3 * rows_coded(model, n) * model.passes_per_draw * model.pass_cost
+        yield _Part("a file", work, lambda tell: _file_scores(model, asked, tell))
     if isinstance(model, LatentVariable):
         yield _Part("bound", 2 * n, lambda _: _latent_scores(model, asked))
     if isinstance(model, Codec):
@@ -186,6 +199,10 @@ def _likelihood_scores(model: Density, asked: _Asked, tell: Callable[[float], No
     if true is not None:
         scores["regret"] = regret(value, true[rows.to(true.device)])
     return scores | partition_scores(model)
+
+
+def _file_scores(model: Density, asked: _Asked, tell: Callable[[float], None]) -> Scores:
+    return coded_scores(model, asked.data.splits[asked.split], asked.split, tell)
 
 
 def _prefix(model: Model) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from reparam.coding import refusal
+from reparam.evaluation.file_length import coded_name
 from reparam.measures import SCORES, measure
 from reparam.model import Codec, Density, Encoder, Generator, LatentVariable, Model
 from reparam.supervised import Supervised
@@ -17,6 +19,7 @@ WITHHELD = (
 BITS = "Mixed data have densities and probabilities side by side: bits of no one kind"
 NOT_GIVEN = "Defined for models that are given what is left of x, by the option given"
 COLORS = "Defined for images of red, green and blue"
+NOT_ASKED = "Measured where it is asked for: a file is made for it"
 NO_INDICES = "Defined for codes that are indices"
 LOGITS = "Not measured of logits, which are codes that tell labels: see the accuracy"
 REASONS = (TOLD, WITHHELD)
@@ -42,6 +45,9 @@ def why_absent(model: Model, name: str) -> str:
         return _lacks(model, role)
     if about.group == "Index codes":
         return "This model has no p(z)" if has_indices(model) else NO_INDICES
+    if name == coded_name(model):
+        why = refusal(model)
+        return NOT_ASKED if why is None else f"No file: {why}"
     if name.endswith("bits_per_dim") and model.space.columns:
         return BITS
     if about.group == "Restoration":

@@ -17,12 +17,14 @@ from reparam.model import Kind
 if TYPE_CHECKING:
     import pandas as pd
 
-ScoreKind = Kind | Literal["upper bound"]  # no log p(x) is one; what is made of several may be
+# No log p(x) is an upper bound, but what is made of several may be; a length is no log p(x) at all.
+ScoreKind = Kind | Literal["upper bound", "file"]
 SIGNS: dict[ScoreKind, str] = {
     "exact": "=",
     "lower bound": "≥",
     "upper bound": "≤",
     "estimate": "≈",
+    "file": "file",
 }
 
 
@@ -42,7 +44,7 @@ class Score(Displayed):
             annealing or ``"states"`` where it counts these.
         stderr: standard error over the examples.
         kind: exact, a lower or an upper bound (in expectation), or an estimate; of bits/dim, that
-            of the log-likelihood in nats.
+            of the log-likelihood in nats; ``"file"`` of the length of one.
         samples: draws per example, where there are any.
         seed: of the draws; a list where the value is a mean over trained seeds.
         seed_stderr: standard error over the trained seeds, where there are several.
@@ -117,7 +119,7 @@ class Score(Displayed):
 
 
 def mark(score: Score, name: str) -> str:
-    """=, ≥, ≤ or ≈; a lower bound in nats bounds bits from above.
+    """=, ≥, ≤, ≈ or ``file``; a lower bound in nats bounds bits from above.
 
     >>> mark(Score(1.2, "bits", 9, "test", kind="lower bound"), "bits_per_dim")
     '≤'

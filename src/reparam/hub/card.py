@@ -42,6 +42,7 @@ MARKS = {
     "≥": "≥ a lower bound",
     "≤": "≤ an upper bound",
     "≈": "≈ an estimate",
+    "file": "file the length of one",
 }
 
 

@@ -192,6 +192,7 @@ class Section:
         partial: the template of the content, which it sees as ``content``.
         applies: to which data and models the section belongs; to all by default.
         measured: whether its figures need the scores of the models.
+        coded: whether these are to have the lengths of files, which are made where it is asked for.
         drawn: whether it has figures at all, and is no table or text.
     """
 
@@ -202,4 +203,5 @@ class Section:
     partial: str
     applies: Callable[[Shown], bool] = lambda shown: True
     measured: bool = False
+    coded: bool = False
     drawn: bool = True

@@ -112,9 +112,12 @@ def draw_figure(name: str, data: Data, entries: Sequence[TrainedModel], *, seed:
     return _drawn(section.title, groups, _colors(data))
 
 
-def needs_scores(name: str) -> bool:
-    """Whether the figure shows scores, which entries are to have then."""
-    return any(section.id == name and section.measured for section in SECTIONS)
+def scores_needed(name: str) -> dict[str, Any] | None:
+    """What ``evaluate`` is asked for where the figure shows scores; None where it shows none."""
+    about = next((section for section in SECTIONS if section.id == name), None)
+    if about is None or not about.measured:
+        return None
+    return {"coded": True} if about.coded else {}
 
 
 def section_named(name: str, shown: Shown) -> Section:

@@ -21,6 +21,7 @@ KIND_WORDS = {
     "≥": "a lower bound: the true value is at least this",
     "≤": "an upper bound: the true value is at most this",
     "≈": "an estimate, not a bound",
+    "file": "the length of a file, from which the same x was read back",
 }
 
 

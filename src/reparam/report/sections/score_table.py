@@ -51,6 +51,7 @@ SECTION: Section = Section(
 {% endif %}
 {% if "upper bound" in kinds %}<b>≤</b> upper bound · {% endif %}
 {% if "estimate" in kinds %}<b>≈</b> estimate · {% endif %}
+{% if "file" in kinds %}<b>file</b> the length of one · {% endif %}
 <b>±</b> one standard error over the examples{% if seeds %}, <b>(±)</b> over the seeds{% endif %}
 {%- if content.table.intervals %}, of accuracies an interval of 95 %{% endif %}
 {%- if "best" in content.table.marked %} · <span class="swatch best">best</span>{% endif %}

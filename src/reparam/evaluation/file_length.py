@@ -1,0 +1,105 @@
+"""The length of a file: what a code that was made with the model takes, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from reparam.chain_rule import ChainRule
+from reparam.coding import Coded, code, estimate, refusal
+from reparam.data import Split, condition
+from reparam.evaluation.rows import chosen_rows
+from reparam.evaluation.scores import Score, Scores, mean_score
+from reparam.model import Density, Model
+
+CODED = "coded_bits_per_dim"
+MOST_ROWS, LEAST_ROWS = 2000, 32
+MOST_VISITS = 2_000_000  # of entries one by one, as a chain rule needs: minutes, both ways
+
+
+def coded_name(model: Model) -> str:
+    """The name of the score: log p(x|c) makes another file than log p(x)."""
+    return f"conditional_{CODED}" if model.conditional else CODED
+
+
+def why_no_file(model: Model) -> list[str]:
+    """Why the model makes no file, in a sentence; none where it makes one."""
+    why = refusal(model)
+    return [] if why is None else [f"No file: {why} ({coded_name(model)})"]
+
+
+def lacks_file(model: Model, scores: Scores) -> bool:
+    """Whether the length of its file was not measured, though there is one."""
+    return coded_name(model) not in scores and refusal(model) is None
+
+
+def rows_coded(model: Density, rows: int) -> int:
+    """How many of so many rows are coded: 2000 at most, fewer where entries go one by one."""
+    entries = model.space.dimension if isinstance(model, ChainRule) else 1
+    return min(rows, MOST_ROWS, max(LEAST_ROWS, MOST_VISITS // entries))
+
+
+def rows_to_code(model: Density, split: Split) -> Split:
+    """The rows that are coded, in their order: the same whatever the seed."""
+    rows = chosen_rows(len(split), rows_coded(model, len(split)), seed=0)
+    return split if len(rows) == len(split) else split.take(rows)
+
+
+def coded_scores(
+    model: Density,
+    split: Split,
+    name: str = "test",
+    tell: Callable[[float], None] = lambda share: None,
+) -> Scores:
+    """Bits per entry of a file of a split, which was read back and compared; none where there is
+    none to make.
+
+    What the header and the ends of the stacks take is shared evenly among the values by example,
+    so that these have the file's length as their sum.
+
+    Args:
+        model: any density.
+        split: its examples.
+        name: of the split.
+        tell: is told the share that is done.
+    """
+    if refusal(model) is not None:
+        return {}
+    part = rows_to_code(model, split)
+    x, c = part.x, condition(model, part)
+    coded = code(model, x, c, bare=True, watch=lambda _, share: tell(share))
+    own = estimate(model, x, c).mean().item() / model.counted
+    bits = coded.bits.double().cpu()
+    shared = (coded.header_bits + coded.payload_bits - bits.sum()) / len(bits)
+    score = mean_score((bits + shared) / model.counted, "bits", name, kind="file")
+    notes = [*_some(len(bits), len(split)), *file_notes(coded, score, own)]
+    return {coded_name(model): replace(score, notes=tuple(notes))}
+
+
+def _some(coded: int, rows: int) -> list[str]:
+    return [] if coded == rows else [f"coded were {coded:,} of {rows:,} rows, chosen at random"]
+
+
+def file_notes(coded: Coded, score: Score, own: float) -> list[str]:
+    """How the file was made, what it exceeds the model's own number by, and what came back.
+
+    Args:
+        coded: the file, and what each row took.
+        score: its bits/dim.
+        own: bits/dim by log p(x), or by the ELBO of one draw, of the same rows.
+    """
+    ways = {"direct": "coded directly", "bits back": "coded by bits back"}
+    way = ways.get(coded.way, f"coded in {coded.way}")
+    more = 100 * (score.value / own - 1) if own else 0.0
+    found = [
+        f"{score.n:,} rows {way}: {coded.payload_bits:,} bits, and {coded.header_bits:,} of header",
+        f"{more:+.2f} % beside the {own:.4g} bits/dim of the same rows by the model itself",
+    ]
+    popped = coded.back > 0
+    if popped.any():
+        taken, expected = (t[popped].mean().item() for t in (coded.back, coded.expected))
+        found.append(
+            f"what came off the stack took {taken:,.1f} bits a row by −log₂ q(z|x), where "
+            f"{expected:,.1f} are expected"
+        )
+    return [*found, *coded.warnings]
