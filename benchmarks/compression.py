@@ -4,9 +4,11 @@
     python benchmarks/compression.py vae vae-8bit --epochs 5          # or trained here a little
     python benchmarks/compression.py --quick                          # does the script itself work?
 
-Lengths are of the first rows of the test split (--rows), bits/dim: of the file, of its payload
-alone, of the path taken (the sum of the rows' own bits), and of −ELBO or −log p by one pass, with
-the difference of the last two and its standard error over rows. A bound is of one draw a row.
+Lengths are of rows of the test split chosen at random (--rows), bits/dim: of the file, of its
+payload alone, of the path taken (the sum of the rows' own bits), and of −ELBO or −log p by one
+pass, with the difference of the last two and its standard error over rows. A bound is of one draw a
+row. Where it is asked for (--only grids), the same difference of grids of z from 1 to 2⁻¹², in
+nats, of rows that got bits back; −ELBO is then the mean of ten draws.
 
 Speed is of --timed rows on one thread, sides taking turns, medians of the rounds: writing without
 the check and with it, reading, drawing as many rows in float64 (of what is walked through entry
@@ -73,7 +75,7 @@ class Subject(NamedTuple):
 def opened(path: Path) -> Subject:
     run = Where(device="cpu").open(path)
     assert isinstance(run.model, Density)
-    return Subject(path.name, run.model.eval(), run.data().test.x)
+    return Subject(path.name, run.model.eval(), mixed(run.data().test.x))
 
 
 def trained(name: str, epochs: int, quick: bool) -> Subject:
@@ -85,7 +87,12 @@ def trained(name: str, epochs: int, quick: bool) -> Subject:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         rp.fit(model, data, epochs=epochs, seed=0, device="cpu", out=out, progress=False)
-    return Subject(name, model.eval(), data.test.x)
+    return Subject(name, model.eval(), mixed(data.test.x))
+
+
+def mixed(x: Tensor) -> Tensor:
+    """Rows in a random order, always the same: those of a set may be sorted."""
+    return x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))]
 
 
 def lengths(subject: Subject, asked: argparse.Namespace) -> dict[str, Any]:
@@ -119,8 +126,22 @@ def popped(coded: Coded) -> dict[str, Any]:
     if coded.way != "bits back":
         return {}
     back = coded.back[coded.first :].mean().item()
-    expected = coded.back_expected[coded.first :].mean().item()
+    expected = coded.expected[coded.first :].mean().item()
     return {"first rows": coded.first, "back": round(back, 2), "expected": round(expected, 2)}
+
+
+def grids(subject: Subject, asked: argparse.Namespace) -> dict[str, Any]:
+    """By how many nats a row the path is longer than −ELBO, by the grid of z."""
+    x = subject.x[: asked.rows]
+    said = torch.stack([estimate(subject.model, x, seed=seed) for seed in range(10)]).mean(0)
+    found: dict[str, Any] = {"run": subject.name, "rows": len(x)}
+    for bits in (0, 1, 2, 3, 4, 6, 8, 10, 12):
+        coded = code(subject.model, x, rows=asked.batch, check=False, grid=bits)
+        paid = coded.back > 0
+        excess = math.log(2) * (coded.bits - said)[paid]
+        error = excess.std().item() / math.sqrt(len(excess))
+        found[f"2^-{bits}"] = f"{excess.mean().item():.2f} ± {error:.2f}"
+    return found
 
 
 class Leaf(NamedTuple):
@@ -263,7 +284,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000, help="whose file is measured")
     parser.add_argument("--timed", type=int, default=256, help="rows of which the time is taken")
     parser.add_argument("--batch", type=int, default=32, help="rows of networks in the coder")
-    parser.add_argument("--only", choices=["lengths", "speeds"], default=None)
+    parser.add_argument("--only", choices=["lengths", "speeds", "grids"])
     parser.add_argument("--quick", action="store_true", help="small data, a few rows, one round")
     asked = parser.parse_args()
     if asked.quick:
@@ -274,9 +295,9 @@ def main() -> None:
     subjects = [lambda path=path: opened(path) for path in asked.runs]
     subjects += [lambda name=name: trained(name, asked.epochs, asked.quick) for name in names]
     for subject in (make() for make in subjects):
-        for measure in (lengths, speeds):
-            if asked.only in (None, measure.__name__):
-                print(json.dumps(measure(subject, asked), ensure_ascii=False), flush=True)
+        chosen = [m for m in (lengths, speeds, grids) if m.__name__ == asked.only]
+        for measure in chosen or [lengths, speeds]:
+            print(json.dumps(measure(subject, asked), ensure_ascii=False), flush=True)
 
 
 if __name__ == "__main__":
