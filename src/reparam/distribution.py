@@ -96,11 +96,17 @@ class Distribution(ABC):
         """
         return None
 
+    @property
+    def undivided(self) -> bool:
+        """Whether ``walk`` has one visit, of all: its entries are independent and of one kind."""
+        return self.by_entry is self
+
     def walk(self, visit: Visit) -> Tensor:
         """A row of x for each row, part by part, each as ``visit`` chooses it.
 
-        The product of the parts' distributions, each given the parts before, is this one. The
-        entries of a part are independent, or its distribution has a walk of its own.
+        The product of the parts' distributions, each given the parts before, is this one. A part
+        is ``undivided``, or its distribution has a walk of its own. Where ``log_prob`` is a bound
+        on the mass of draws, the product is that mass.
 
         Args:
             visit: from p(part | parts before) and the sites of the part to its values, in the shape

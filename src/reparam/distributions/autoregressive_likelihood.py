@@ -89,6 +89,16 @@ class AutoregressiveDistribution(Distribution):
     def part(self, x: Tensor, sites: slice) -> Tensor:
         return x.reshape(self.network.layout(len(x)))[..., sites]
 
+    def rsample_rest(
+        self, x: Tensor, given: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """The entries that are not given drawn in order, each given all before it."""
+
+        def visit(p: Distribution, sites: slice) -> Tensor:
+            return p.rsample_rest(self.part(x, sites), self.part(given, sites), generator)
+
+        return self.walk(visit)
+
     def _seen(self, x: Tensor, sites: slice = slice(None)) -> Tensor:
         """x of some sites as the network sees it."""
         if isinstance(self.top, Tensor):

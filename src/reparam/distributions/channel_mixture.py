@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.distribution import Visit
 from reparam.distributions.densities import Parametric
 from reparam.distributions.likelihoods import Likelihood
-from reparam.distributions.masses import DiscretizedLogisticMass
+from reparam.distributions.masses import DiscretizedLogisticMass, LogisticMixtureMass
 from reparam.limits import Count, limited
 from reparam.model import Space
 
@@ -36,6 +37,10 @@ class ChannelMixtureMass(Parametric):
     log_scale: Tensor
     coefficients: Tensor
     levels: int
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(self.location.shape[2:])
 
     @property
     def center(self) -> Tensor:
@@ -73,19 +78,29 @@ class ChannelMixtureMass(Parametric):
             mask: bool, of the same shape.
             generator: of the draws.
         """
-        joint = self.logits.log_softmax(1)
+        return self.walk(
+            lambda p, channel: torch.where(mask[:, channel], x[:, channel], p.rsample(generator))
+        )
+
+    def walk(self, visit: Visit) -> Tensor:
+        """Channel by channel, each a mixture with the weights π_k P_k(x_1 … x_{c−1}), normalized.
+
+        Values of a channel are (B, *sites).
+        """
+        joint, channels = self.logits.log_softmax(1), self.location.shape[2]
         filled: list[Tensor] = []
-        for channel in range(x.shape[1]):
-            location, log_scale = self._logistics(channel, filled)
-            chosen = numerics.categorical_draw(joint, 1, generator).unsqueeze(1)
-            one, width = (self._at(chosen, v).squeeze(1) for v in (location, log_scale))
-            drawn = DiscretizedLogisticMass(one, width, self.levels).rsample(generator)
-            value = torch.where(mask[:, channel], x[:, channel], drawn).unsqueeze(1)
-            joint = joint + numerics.discretized_logistic_log_prob(
-                value, location, log_scale, self.levels
-            )
-            filled.append(value)
+        for channel in range(channels):
+            logistics = self._logistics(channel, filled)
+            value = visit(LogisticMixtureMass(joint, *logistics, self.levels), channel)
+            filled.append(value.unsqueeze(1))
+            if channel + 1 < channels:
+                joint = joint + numerics.discretized_logistic_log_prob(
+                    filled[-1], *logistics, self.levels
+                )
         return torch.cat(filled, 1)
+
+    def part(self, x: Tensor, sites: int) -> Tensor:
+        return x[:, sites]
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
         joint = self.logits.log_softmax(1)  # log π_k P_k(x_1 … x_c), (B, K, *sites)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.distribution import Visit
 from reparam.model import Distribution
 
 
@@ -31,6 +32,10 @@ class Parametric(Distribution):
     def event_shape(self) -> tuple[int, ...]:
         """Of a draw of one row."""
         return tuple(torch.broadcast_shapes(*(value.shape[1:] for value in self._parameters())))
+
+    def some(self, rows: slice) -> Self:
+        """Of these rows alone."""
+        return self._map(lambda value: value if len(value) == 1 else value[rows])
 
     def rounded(self, bits: int) -> Self:
         return self._map(lambda value: (value * 2**bits).round() / 2**bits)
@@ -115,6 +120,10 @@ class StandardNormalDensity(Parametric):
     def variance(self) -> Tensor:
         return torch.ones_like(self.zeros)
 
+    @property
+    def by_entry(self) -> Self:
+        return self
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return numerics.noise(self.zeros, "normal", generator)
 
@@ -142,6 +151,10 @@ class StandardUniformDensity(Parametric):
     def variance(self) -> Tensor:
         return torch.full_like(self.zeros, 1 / 12)
 
+    @property
+    def by_entry(self) -> Self:
+        return self
+
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         info = torch.finfo(self.zeros.dtype)
         return numerics.noise(self.zeros, "uniform", generator).clamp(info.tiny, 1 - info.eps)
@@ -168,6 +181,10 @@ class FullNormalDensity(Parametric):
     factor: Tensor
 
     @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(self.mean.shape[1:])
+
+    @property
     def center(self) -> Tensor:
         return self.mean
 
@@ -188,6 +205,21 @@ class FullNormalDensity(Parametric):
         noise = torch.linalg.solve_triangular(self.factor, away, upper=False).squeeze(2)
         log_prob = numerics.standard_normal_log_prob(noise).sum(1) - self._log_det()
         return log_prob.unsqueeze(1)
+
+    def walk(self, visit: Visit) -> Tensor:
+        """Entry by entry: z_i ~ N(μ_i + Σ_{j<i} C_ij ε_j, C_ii²), ε the noise of those before."""
+        mean, log_scale = self.mean, self.factor.diagonal(dim1=1, dim2=2).log()
+        drawn: list[Tensor] = []
+        for i in range(mean.shape[1]):
+            site = slice(i, i + 1)
+            p = NormalDensity(mean[:, site], log_scale[:, site])
+            drawn.append(visit(p, site))
+            noise = (drawn[-1] - p.mean) * torch.exp(-p.log_scale)
+            mean = mean + self.factor[:, :, i] * noise
+        return torch.cat(drawn, 1)
+
+    def part(self, x: Tensor, sites: slice) -> Tensor:
+        return x[:, sites]
 
     def kl(self, other: Distribution) -> Tensor | None:
         if not isinstance(other, StandardNormalDensity):
@@ -221,6 +253,19 @@ class NormalMixtureDensity(Parametric):
     log_weights: Tensor
 
     @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(self.mean.shape[2:])
+
+    def rounded(self, bits: int) -> Self:
+        found = super().rounded(bits)
+        return replace(found, log_weights=found.log_weights.log_softmax(1))
+
+    @property
+    def by_entry(self) -> Self | None:
+        """Entries tell of their component, and so of each other: it is itself of one entry."""
+        return self if self.mean.shape[2] == 1 else None
+
+    @property
     def center(self) -> Tensor:
         return (self.log_weights.exp().unsqueeze(2) * self.mean).sum(1)
 
@@ -244,3 +289,18 @@ class NormalMixtureDensity(Parametric):
     def log_prob_terms(self, x: Tensor) -> Tensor:
         each = numerics.normal_log_prob(x.unsqueeze(1), self.mean, self.log_scale).sum(2)
         return (self.log_weights + each).logsumexp(1, keepdim=True)
+
+    def walk(self, visit: Visit) -> Tensor:
+        """Entry by entry, each a mixture with the weights w_k N(z_<i; μ_k, σ_k²), normalized."""
+        log_weights, drawn = self.log_weights, list[Tensor]()
+        for i in range(self.mean.shape[2]):
+            site = slice(i, i + 1)
+            mean, log_scale = self.mean[:, :, site], self.log_scale[:, :, site]
+            z = visit(NormalMixtureDensity(mean, log_scale, log_weights), site)
+            each = numerics.normal_log_prob(z.unsqueeze(1), mean, log_scale).squeeze(2)
+            log_weights = (log_weights + each).log_softmax(1)
+            drawn.append(z)
+        return torch.cat(drawn, 1)
+
+    def part(self, x: Tensor, sites: slice) -> Tensor:
+        return x[:, sites]

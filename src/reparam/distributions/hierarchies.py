@@ -10,19 +10,22 @@ import copy
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from itertools import accumulate, pairwise
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from reparam import numerics
+from reparam.distribution import Visit
 from reparam.distributions.densities import NormalDensity
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
 from reparam.model import Distribution
 from reparam.nets.hierarchy import Evidence, Path
 
+Part = TypeVar("Part")
 Layer = Callable[[int, Tensor], NormalDensity]  # from its index and the state to its normal
 
 
@@ -46,10 +49,18 @@ class LayeredDensity(Distribution):
 
     @property
     def center(self) -> Tensor:
-        return self._draw(lambda layer: layer.center)
+        return self.walk(lambda layer, sites: layer.center)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        return self._draw(lambda layer: layer.rsample(generator))
+        return self.walk(lambda layer, sites: layer.rsample(generator))
+
+    def walk(self, visit: Visit) -> Tensor:
+        """Layer by layer as they are drawn; the sites of each are its columns of z."""
+        sites = iter(self._sites())
+        return self._draw(lambda layer: visit(layer, next(sites)))
+
+    def part(self, x: Tensor, sites: slice) -> Tensor:
+        return x[:, sites]
 
     def rsample_with_log_prob_terms(
         self, generator: torch.Generator | None = None
@@ -64,28 +75,25 @@ class LayeredDensity(Distribution):
         return self._draw(choose), self._joined(columns)
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
-        sizes = self.path.sizes
         columns: list[Tensor] = []
-        parts = reversed(x.split(sizes[::-1], 1)) if self.upwards else iter(x.split(sizes, 1))
 
-        def known(layer: NormalDensity) -> Tensor:
-            z = next(parts)
+        def known(layer: Distribution, sites: slice) -> Tensor:
+            z = self.part(x, sites)
             columns.append(layer.log_prob_terms(z).sum(1, keepdim=True))
             return z
 
-        self._of(x.shape[0])._draw(known)
+        self._of(x.shape[0]).walk(known)
         return self._joined(columns)
 
     def resample(self, z: Tensor, kept: int, generator: torch.Generator | None = None) -> Tensor:
         """Other draws that share with z its ``kept`` coarsest layers; of downward paths."""
         assert not self.upwards
-        shared = iter(z.split(self.path.sizes, 1)[:kept])
+        shared = sum(self.path.sizes[:kept])
 
-        def choose(layer: NormalDensity) -> Tensor:
-            part = next(shared, None)
-            return layer.sample(generator) if part is None else part
+        def choose(layer: Distribution, sites: slice) -> Tensor:
+            return self.part(z, sites) if sites.start < shared else layer.sample(generator)
 
-        return self._of(z.shape[0])._draw(choose)
+        return self._of(z.shape[0]).walk(choose)
 
     def repeat(self, k: int) -> Self:
         return replace(self, given=self.given.repeat_interleave(k, 0))
@@ -97,6 +105,11 @@ class LayeredDensity(Distribution):
 
     def _layers(self) -> Layer:
         return lambda index, state: NormalDensity(*self.path.layer(index, state))
+
+    def _sites(self) -> list[slice]:
+        """Columns of z, in the order of the path."""
+        ends = list(accumulate(self._coarsest_first(self.path.sizes), initial=0))
+        return self._coarsest_first([slice(*pair) for pair in pairwise(ends)])
 
     def _of(self, rows: int) -> Self:
         """For so many rows, where there is a single one."""
@@ -113,7 +126,11 @@ class LayeredDensity(Distribution):
         return self._joined(draws)
 
     def _joined(self, parts: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(parts[::-1] if self.upwards else parts), 1)
+        return torch.cat(self._coarsest_first(parts), 1)
+
+    def _coarsest_first(self, parts: Sequence[Part]) -> list[Part]:
+        """Parts in the order of the path as they stand in z, or the other way round."""
+        return list(parts[::-1] if self.upwards else parts)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from reparam import numerics
+from reparam.chain_rule import ChainRule
+from reparam.distribution import Visit
+from reparam.distributions.masses import CategoricalMass
 from reparam.model import Completer, Density, Distribution, Kind
 
 
@@ -43,6 +46,10 @@ class PointMass(Distribution):
     def log_prob_terms(self, x: Tensor) -> Tensor:
         same = (x == self.code).flatten(1).all(1, keepdim=True)
         return torch.where(same, 0.0, -torch.inf).expand(-1, self.factors)
+
+    def walk(self, visit: Visit) -> Tensor:
+        """The code: there is nothing to choose, and nothing is visited."""
+        return self.code
 
     def repeat(self, k: int) -> PointMass:
         return replace(self, code=self.code.repeat_interleave(k, 0))
@@ -90,6 +97,10 @@ class UniformCodes(Distribution):
         log_p = torch.cat([self.like.new_full((1,), -size * nats) for size in sizes])
         inside = ((x >= 0) & (x < self.codes)).flatten(1).all(1, keepdim=True)
         return torch.where(inside, log_p, -torch.inf)
+
+    def walk(self, visit: Visit) -> Tensor:
+        logits = self.like.new_zeros(()).expand(self.rows, self.codes, *self.shape)
+        return visit(CategoricalMass(logits), slice(None))
 
     def repeat(self, k: int) -> UniformCodes:
         return replace(self, rows=self.rows * k)
@@ -158,6 +169,15 @@ class ModelDensity(Distribution):
             return found.value[:, None]
         parts = found.per_dimension.flatten(1).split(self.sizes, 1)
         return torch.stack([part.sum(1) for part in parts], 1)
+
+    def walk(self, visit: Visit) -> Tensor:
+        """One visit, of the model's distribution, which has a walk of its own."""
+        if not isinstance(self.model, ChainRule):
+            raise ValueError(
+                f"{type(self.model).__name__}: its density of codes is not known as a product of "
+                "conditionals of their entries; take an autoregressive model of codes"
+            )
+        return visit(self.model.distribution(self.rows, self.c), slice(None))
 
     def repeat(self, k: int) -> ModelDensity:
         c = None if self.c is None else self.c.repeat_interleave(k, 0)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reparam.distribution import Visit
 from reparam.model import Distribution, Kind
 
 
 @dataclass(frozen=True)
 class Known(Distribution):
-    """p(x) of independent entries, some of which are what they are said to be.
+    """p(x) of entries some of which are what they are said to be.
 
-    These have probability 1, and an x that differs in one of them has probability 0.
+    The factors of these are 1, and an x that differs in one of them has probability 0. Others are
+    distributed as they are given all entries before them, whether these are known or not.
 
     Args:
         base: p(x), with a column for every entry.
@@ -56,7 +59,23 @@ class Known(Distribution):
     @property
     def by_entry(self) -> Known | None:
         base = self.base.by_entry
-        return None if base is None else replace(self, base=base)
+        return None if base is None else self if base is self.base else replace(self, base=base)
+
+    @property
+    def undivided(self) -> bool:
+        return self.base.undivided
+
+    def walk(self, visit: Visit) -> Tensor:
+        """As the base is walked, without visits of parts that are known altogether."""
+
+        def known(p: Distribution, sites: Any) -> Tensor:
+            mask, value = self.base.part(self.known[None], sites)[0], self.part(self.value, sites)
+            return value if bool(mask.all()) else visit(Known(p, mask, value), sites)
+
+        return self.base.walk(known)
+
+    def part(self, x: Tensor, sites: Any) -> Tensor:
+        return self.base.part(x, sites)
 
     def rounded(self, bits: int) -> Known:
         return replace(self, base=self.base.rounded(bits))
@@ -69,7 +88,8 @@ class Known(Distribution):
         return torch.where(self.known.flatten()[:, None], said, table)
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
-        return self._known(self.base.rsample(generator))
+        known = self.known.expand_as(self.value)
+        return self._known(self.base.rsample_rest(self.value, known, generator))
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
         terms, known = self.base.log_prob_terms(x), self.known.flatten()

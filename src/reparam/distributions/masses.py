@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reparam import numerics
+from reparam.distribution import Visit
 from reparam.distributions.densities import Parametric
 from reparam.model import Distribution, Kind
 
@@ -270,6 +271,16 @@ class OneHotMass(Parametric):
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
         return (x.view(-1, *self.logits.shape[1:]) * self.logits.log_softmax(2)).sum(2)
+
+    def walk(self, visit: Visit) -> Tensor:
+        """One visit of all variables, whose values are indices (B, V)."""
+        if self.temperature is not None:
+            raise ValueError("OneHotMass: relaxed draws have no mass; put the model in eval mode")
+        index = visit(CategoricalMass(self.logits.mT), slice(None))
+        return F.one_hot(index.long(), self.logits.shape[2]).to(self.logits.dtype).flatten(1)
+
+    def part(self, x: Tensor, sites: slice) -> Tensor:
+        return x.view(-1, *self.logits.shape[1:]).argmax(2).to(x)
 
     def kl(self, other: Distribution) -> Tensor | None:
         if not isinstance(other, OneHotMass):

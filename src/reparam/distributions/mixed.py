@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from reparam.distribution import Visit
 from reparam.distributions.likelihoods import (
     ConditionalNormal,
     Likelihood,
@@ -45,6 +46,19 @@ class MixedDistribution(Distribution):
     @property
     def by_entry(self) -> MixedDistribution:
         return self
+
+    @property
+    def undivided(self) -> bool:
+        return False
+
+    def walk(self, visit: Visit) -> Tensor:
+        """Kind by kind; the sites of each are its columns of x."""
+        places = self.places.split(self.sizes)
+        values = [visit(part, own) for part, own in zip(self.parts, places, strict=True)]
+        return torch.cat(values, 1)[:, self.order]
+
+    def part(self, x: Tensor, sites: Tensor) -> Tensor:
+        return x[:, sites]
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return torch.cat([part.rsample(generator) for part in self.parts], 1)[:, self.order]
@@ -87,6 +101,13 @@ class LogisticColumns(DiscretizedLogisticMass):
     @property
     def variance(self) -> Tensor:
         return self._by_levels(lambda mass: mass.variance)
+
+    def log_table(self) -> Tensor:
+        """Of as many levels as the longest column has; others have no mass beyond theirs."""
+        levels = torch.arange(max(self.counts)).to(self.levels)
+        wide = self._map(lambda value: value.unsqueeze(-1))
+        found = wide.log_mass(levels.minimum(wide.levels - 1))
+        return torch.where(levels < wide.levels, found, -torch.inf)
 
     def _whole(self, draw: Tensor) -> Tensor:
         return draw.round().clamp(min=0).minimum(self.levels - 1) + 0.0  # 0, not −0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from reparam.bijections.base import Bijection, Frozen
+from reparam.distribution import Visit
 from reparam.model import Distribution, Kind
 
 
@@ -57,7 +58,40 @@ class Transformed(Distribution):
         base = self.base.by_entry
         if base is None or not self.bijection.entrywise:
             return None
-        return Transformed(base, self.bijection, self.context)
+        return self if base is self.base else replace(self, base=base)
+
+    @property
+    def undivided(self) -> bool:
+        return self.base.undivided and self.bijection.entrywise and not self._counts
+
+    def walk(self, visit: Visit) -> Tensor:
+        """One visit, of the base in its units, where entries are moved alone and by shifts.
+
+        Elsewhere they have densities, in units of x, which are known where entries are independent.
+        """
+        if self._counts:
+            return self.bijection.inverse(visit(self.base, slice(None)), self.context)[0]
+        if not self.bijection.entrywise:
+            raise ValueError(
+                f"{self.bijection.title}: a flow's draws have no one-dimensional conditionals that "
+                "could be coded"
+            )
+        law = self.by_entry
+        if law is None or not law.undivided:
+            raise ValueError(
+                f"{type(self.base).__name__}: its conditionals are densities in standardized units;"
+                " real entries that depend on each other are not walked through in units of x"
+            )
+        return super().walk(visit)
+
+    def part(self, x: Tensor, sites: slice) -> Tensor:
+        return self.bijection(x, self.context)[0] if self._counts else x
+
+    @property
+    def _counts(self) -> bool:
+        """Whether x are whole numbers that count from other ones, so that no Jacobian is due."""
+        slope = self.bijection.slope
+        return slope is not None and bool((slope == 1).all())
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return self.bijection.inverse(self.base.rsample(generator), self.context)[0]

@@ -153,11 +153,11 @@ class Autoregressive(Conditional, ChainRule, Completer):
         return follows
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        if self.degradation is None or c is None or not self.degradation.knows:
+        said = self._said_of(c)
+        if said is None:
             return self._fill(n, c, generator)
-        said = self.degradation.pseudo_inverse(c)
-        said = said if self.space.keeps_precision else said.to(self.anchor.dtype)
-        drawn = self._fill(n, c, generator, said, self.degradation.known.expand_as(said))
+        known, values = said
+        drawn = self._fill(n, c, generator, values, known.expand_as(values))
         return self.keep_given(drawn, c)  # without what the way through other units rounds
 
     def complete(
@@ -212,12 +212,11 @@ class Autoregressive(Conditional, ChainRule, Completer):
                 "with members=1"
             )
         c = self._condition(c, rows)
-        p = self._given(self._context(c, rows))
+        p: Distribution = self._given(self._context(c, rows))
         if self.standardize.varying is not None:
-            return Transformed(p, self.standardize)
-        if self.degradation is None or c is None or not self.degradation.knows:
-            return p
-        return Known(p, self.degradation.known, self.degradation.pseudo_inverse(c).to(self.anchor))
+            p = Transformed(p, self.standardize)
+        said = self._said_of(c)
+        return p if said is None else Known(p, *said)
 
     def seen(self, x: Tensor) -> Tensor:
         return self.standardize.scaled(x)
@@ -238,6 +237,14 @@ class Autoregressive(Conditional, ChainRule, Completer):
         factors = self._given(context, member).log_prob_terms(self.standardize.observed(x))
         factors = factors.view_as(x)
         return factors if self.standardize.varying is None else self.standardize.factors(factors, x)
+
+    def _said_of(self, c: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        """Which entries c says outright, (*shape), and what they are, (B, *shape)."""
+        if self.degradation is None or c is None or not self.degradation.knows:
+            return None
+        values = self.degradation.pseudo_inverse(c)
+        values = values if self.space.keeps_precision else values.to(self.anchor.dtype)
+        return self.degradation.known, values
 
     def _coded(self, factors: Tensor, x: Tensor, c: Tensor | None) -> Tensor:
         """The factors of the entries that c does not say, where x agrees with it."""

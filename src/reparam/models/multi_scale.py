@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from reparam import numerics
+from reparam.chain_rule import ChainRule
+from reparam.distributions.scales import Scales
 from reparam.model import (
     Batch,
     Completer,
-    Density,
     Descend,
     LogProb,
     Loss,
@@ -27,7 +28,7 @@ from reparam.space import as_tensor
 HALVED = "subsample:2"  # what each scale is given of itself: the scale before it
 
 
-class MultiScaleAutoregressive(Density, Completer):
+class MultiScaleAutoregressive(ChainRule, Completer):
     """p(x) = p(x₁) Π_k p(x_k | x_{k−1}), with x_{k−1} every second pixel of x_k either way.
 
     The pixels of a scale are part of the next one and are not coded again, so that every pixel has
@@ -105,6 +106,10 @@ class MultiScaleAutoregressive(Density, Completer):
             value = value + found.value
             terms = found.per_dimension + (0 if terms is None else _spread(terms, own))
         return LogProb(value, "exact", per_dimension=terms)
+
+    def distribution(self, rows: int, c: Tensor | None = None) -> Scales:
+        first, *others = self._scales
+        return Scales(first.distribution(rows, c), tuple(others))
 
     def draw(self, n: int, c: Tensor | None, generator: torch.Generator | None) -> Tensor:
         first, *others = self._scales

@@ -1,0 +1,530 @@
+"""Walks: the product of the parts' distributions is the density, whichever family it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from autoregressive_models import all_states
+from holes import with_holes
+from torch import Tensor
+
+import reparam as rp
+from reparam.bijections.elementwise import Standardize
+from reparam.bijections.shape import Reverse
+from reparam.bijections.standardize_columns import StandardizeColumns
+from reparam.chain_rule import ChainRule
+from reparam.distributions.autoregressive_likelihood import AutoregressiveDistribution
+from reparam.distributions.channel_mixture import ChannelMixtureMass
+from reparam.distributions.densities import (
+    FullNormalDensity,
+    NormalDensity,
+    NormalMixtureDensity,
+    StandardNormalDensity,
+    StandardUniformDensity,
+)
+from reparam.distributions.dequantized import DequantizedNormalDensity
+from reparam.distributions.hierarchies import (
+    BottomUpPosterior,
+    LadderPosterior,
+    LayeredPrior,
+)
+from reparam.distributions.index_codes import ModelDensity, PointMass, UniformCodes
+from reparam.distributions.known import Known
+from reparam.distributions.likelihoods import Categorical, ConditionalNormal
+from reparam.distributions.masses import (
+    BernoulliMass,
+    CategoricalMass,
+    DiscretizedLogisticMass,
+    DiscretizedNormalMass,
+    LogisticMixtureMass,
+    OneHotMass,
+)
+from reparam.distributions.mixed import ConditionalMixed, Mixed
+from reparam.distributions.priors import AutoregressivePrior
+from reparam.distributions.transformed import Transformed
+from reparam.model import Distribution, Space
+from reparam.nets.hierarchy import BottomUp, TopDown
+
+F64 = torch.float64
+B = 3
+
+
+@dataclass
+class Leaf:
+    """A part whose entries are independent, and its values."""
+
+    p: Distribution
+    values: Tensor
+
+
+def along(p: Distribution, x: Tensor) -> tuple[Tensor, list[Leaf]]:
+    """What a walk with the values of x gives, and its leaves in turn, of parts of parts too."""
+    leaves: list[Leaf] = []
+
+    def visit(part: Distribution, values: Tensor) -> Tensor:
+        if not part.undivided:
+            return part.walk(lambda own, sites: visit(own, part.part(values, sites)))
+        leaves.append(Leaf(part, values))
+        return values
+
+    return p.walk(lambda part, sites: visit(part, p.part(x, sites))), leaves
+
+
+def total(leaves: list[Leaf], rows: int) -> Tensor:
+    """log of the product, (rows,)."""
+    start = torch.zeros(rows, dtype=F64)
+    return sum((leaf.p.log_prob_terms(leaf.values).sum(1) for leaf in leaves), start)
+
+
+def drawn(p: Distribution) -> Tensor:
+    """A draw by the walk itself."""
+    generator = torch.Generator().manual_seed(0)
+
+    def visit(part: Distribution, sites: Any) -> Tensor:
+        return part.rsample(generator) if part.undivided else part.walk(visit)
+
+    return p.walk(visit)
+
+
+def check(p: Distribution, x: Tensor, wanted: Tensor) -> list[Leaf]:
+    """That the walk returns x, sums to ``wanted``, and that its leaves are what leaves must be."""
+    found, leaves = along(p, x)
+    assert torch.equal(torch.nan_to_num(found, nan=-1.0), torch.nan_to_num(x.to(found), nan=-1.0))
+    torch.testing.assert_close(total(leaves, len(x)), wanted, rtol=1e-10, atol=1e-10)
+    for leaf in leaves:
+        assert leaf.p.log_prob_terms(leaf.values).shape == leaf.values.flatten(1).shape
+        check_table(leaf)
+    return leaves
+
+
+def check_table(leaf: Leaf) -> None:
+    """Rows that sum to 1, and every level as ``log_prob_terms`` has it."""
+    table = leaf.p.table()
+    if table is None:
+        return
+    assert table.shape[:2] == leaf.values.flatten(1).shape
+    torch.testing.assert_close(table.sum(2), torch.ones_like(table[..., 0]))
+    values = torch.where(leaf.values.isnan(), 0.0, leaf.values)
+    assert (table.gather(2, values.flatten(1).long().unsqueeze(2)) > 0).all()
+    for level in range(table.shape[2]):
+        there = table[..., level] > 0
+        terms = leaf.p.log_prob_terms(torch.full_like(values, level)) if there.any() else table
+        found = torch.where(there, terms.exp() if there.any() else 0.0, 0.0)
+        torch.testing.assert_close(found, torch.where(there, table[..., level], 0.0))
+
+
+def numbers(*shape: int, seed: int = 3) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def bits(*shape: int) -> Tensor:
+    return (numbers(*shape, seed=5) > 0).double()
+
+
+def scattered(module: Any) -> Any:
+    """In evaluation and float64, with weights that matter."""
+    generator = torch.Generator().manual_seed(1)
+    module = module.double().eval().requires_grad_(False)
+    for parameter in module.parameters():
+        noise = torch.randn(parameter.shape, generator=generator, dtype=F64)
+        parameter.add_(0.3 * noise)
+    return module
+
+
+COLUMNS = (
+    rp.Column("rooms", "levels", 4),
+    rp.Column("city", "category", 3),
+    rp.Column("owned", "binary"),
+    rp.Column("floors", "levels", 2),
+    rp.Column("street", "category", 5),
+)
+TABLE = Space((5,), "mixed", columns=COLUMNS)
+REALS = Space((6,), "mixed", columns=(*COLUMNS[:3], rp.Column("size", "real"), *COLUMNS[3:]))
+
+
+def channels(count: int = 3, levels: int = 4) -> ChannelMixtureMass:
+    pixels = Space((count, 2, 1), "levels", levels)
+    module = rp.ChannelMixture(pixels, 2)
+    return module(1.5 * numbers(B, *module.parameter_shape))
+
+
+def full() -> FullNormalDensity:
+    factor = numbers(B, 4, 4).tril(-1) + torch.diag_embed(numbers(B, 4, seed=4).exp())
+    return FullNormalDensity(numbers(B, 4), factor)
+
+
+def mixture() -> NormalMixtureDensity:
+    weights = numbers(B, 3).log_softmax(1)
+    return NormalMixtureDensity(2 * numbers(B, 3, 4), 0.5 * numbers(B, 3, 4, seed=4), weights)
+
+
+def mixed(space: Space) -> Distribution:
+    module = Mixed(space).double()
+    return module(numbers(B, *module.parameter_shape)).detach()
+
+
+def pixels(space: Space, network: Any, conditional: Any) -> AutoregressiveDistribution:
+    top = 1 if space.level_count is None else space.level_count - 1
+    return AutoregressiveDistribution(
+        scattered(network), conditional, torch.zeros(B, 0, dtype=F64), top
+    )
+
+
+GRAY = Space((1, 2, 3), "levels", 3)
+COLORS = Space((3, 2, 2), "levels", 3)
+
+
+def gray() -> AutoregressiveDistribution:
+    network = rp.PixelCNN(GRAY.shape, 3, width=4, layers=1, first_kernel=3)
+    return pixels(GRAY, network, Categorical(GRAY))
+
+
+def colors() -> AutoregressiveDistribution:
+    likelihood = rp.ChannelMixture(COLORS, 2)
+    network = rp.PixelCNNPlusPlus(
+        COLORS.shape, likelihood.parameter_shape[0], width=3, blocks=1, scales=1
+    )
+    return pixels(COLORS, network, likelihood)
+
+
+def halfway(base: Distribution, shape: tuple[int, ...]) -> Known:
+    """Of which some entries are known, and whole parts of some families."""
+    known = torch.arange(torch.Size(shape).numel()).view(shape) % 3 != 1
+    return Known(base, known, base.sample(torch.Generator().manual_seed(9)))
+
+
+def raster_model() -> ChainRule:
+    sizes = {"width": 4, "layers": 1, "first_kernel": 3}
+    return scattered(rp.build("pixel-cnn", GRAY, likelihood="categorical", **sizes))
+
+
+def columns_from(low: int) -> Transformed:
+    """Whole numbers that count from another one, as likelihoods of tables are pushed through."""
+    first = rp.Column("rooms", "levels", 4, low=low)
+    space = Space((5,), "mixed", columns=(first, *COLUMNS[1:]))
+    return Transformed(mixed(space), StandardizeColumns(space).double())
+
+
+CASES: dict[str, Callable[[], Distribution]] = {
+    "normal": lambda: NormalDensity(numbers(B, 4), numbers(B, 4, seed=4)),
+    "standard normal": lambda: StandardNormalDensity(torch.zeros(B, 4, dtype=F64)),
+    "uniform": lambda: StandardUniformDensity(torch.zeros(B, 4, dtype=F64)),
+    "full": full,
+    "mixture": mixture,
+    "downwards": lambda: scattered(LayeredPrior(TopDown((3, 2, 1), (4,))))().repeat(B),
+    "upwards": lambda: scattered(BottomUpPosterior(BottomUp((3, 2, 1), (4,)), 6))(numbers(B, 6)),
+    "ladder": lambda: scattered(LadderPosterior(TopDown((1, 2), (4,))))(numbers(B, 6)),
+    "autoregressive prior": lambda: scattered(AutoregressivePrior(rp.MADE((4,), 2, (8,))))().repeat(
+        B
+    ),
+    "standardized": lambda: Transformed(
+        NormalDensity(numbers(B, 4), numbers(B, 4, seed=4)), standardize()
+    ),
+    "bernoulli": lambda: BernoulliMass(numbers(B, 2, 3)),
+    "logistic": lambda: DiscretizedLogisticMass(numbers(B, 4), numbers(B, 4, seed=4), 5),
+    "discretized normal": lambda: DiscretizedNormalMass(numbers(B, 4), numbers(B, 4, seed=4), 5),
+    "categorical": lambda: CategoricalMass(numbers(B, 3, 4)),
+    "logistics": lambda: LogisticMixtureMass(
+        numbers(B, 2, 4), 2 + 2 * numbers(B, 2, 4), numbers(B, 2, 4, seed=4), 5
+    ),
+    "channels": channels,
+    "one channel": lambda: channels(1),
+    "one-hot": lambda: OneHotMass(numbers(B, 3, 4)),
+    "columns": lambda: mixed(TABLE),
+    "columns from 5": lambda: columns_from(5),
+    "real columns": lambda: mixed(REALS),
+    "pixels": gray,
+    "whole pixels": colors,
+    "known entries": lambda: halfway(BernoulliMass(numbers(B, 2, 3)), (2, 3)),
+    "known channels": lambda: halfway(channels(), (3, 2, 1)),
+    "known pixels": lambda: halfway(gray(), GRAY.shape),
+    "known whole pixels": lambda: halfway(colors(), COLORS.shape),
+    "uniform codes": lambda: UniformCodes((2, 3), 4, torch.empty(0, dtype=F64), rows=B),
+    "point": lambda: PointMass(torch.arange(2 * B).view(B, 2)),
+    "model": lambda: ModelDensity(raster_model(), count=B),
+}
+
+
+def standardize() -> Standardize:
+    found = Standardize(Space((4,), "real")).double()
+    found.scale.copy_(torch.tensor([10.0, 0.1, 2.0, 3.0])[: len(found.scale)])
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+@torch.no_grad()
+def test_the_product_along_a_walk_is_the_density(name):
+    p = CASES[name]()
+    for x in (p.sample(torch.Generator().manual_seed(2)), drawn(p)):
+        value = p.log_prob(x)
+        assert value.isfinite().all()
+        leaves = check(p, x, value)
+        assert all(leaf.p.by_entry is leaf.p for leaf in leaves)
+
+
+SMALL = {
+    "channels": (lambda: channels(3, 3), 3),
+    "one-hot": (lambda: OneHotMass(numbers(B, 2, 3)), 2),
+    "columns": (lambda: mixed(TABLE), 5),
+    "whole pixels": (lambda: colors(), 3),
+    "known channels": (lambda: halfway(channels(3, 3), (3, 2, 1)), 3),
+    "pixels": (lambda: gray(), 3),
+    "uniform codes": (lambda: UniformCodes((2, 2), 3, torch.empty(0, dtype=F64), rows=B), 3),
+}
+
+
+@pytest.mark.parametrize("name", ["channels", "one-hot", "pixels", "known channels", "columns"])
+@torch.no_grad()
+def test_the_products_of_all_x_sum_to_1(name):
+    """Of a single row, whose walk is made once with all x side by side."""
+    make, levels = SMALL[name]
+    p = make()
+    shape = p.sample().shape[1:]
+    states = torch.cartesian_prod(*[torch.arange(float(levels), dtype=F64)] * shape.numel())
+    states = states.view(-1, *shape)
+    if name == "columns":  # those that there are
+        counts = torch.tensor([column.count or 2 for column in COLUMNS])
+        states = states[(states < counts).all(1)]
+    if name == "one-hot":
+        states = states[(states.view(-1, 2, 3).sum(2) == 1).all(1)]
+    if isinstance(p, Known):
+        states = states[torch.where(p.known, states == p.value[:1], True).flatten(1).all(1)]
+    one = first_row(p).repeat(len(states))
+    found, leaves = along(one, states)
+    assert torch.equal(found, states)
+    assert total(leaves, len(states)).exp().sum().item() == pytest.approx(1, abs=1e-10)
+
+
+def first_row(p: Distribution) -> Any:
+    if isinstance(p, AutoregressiveDistribution):
+        return AutoregressiveDistribution(p.network, p.conditional, p.context[:1], p.top)
+    if isinstance(p, Known):
+        return Known(first_row(p.base), p.known, p.value[:1])
+    if hasattr(p, "parts"):
+        return mixed_row(p)
+    return p._map(lambda value: value[:1])
+
+
+def mixed_row(p: Any) -> Any:
+    return type(p)(tuple(map(first_row, p.parts)), p.sizes, p.places, p.order)
+
+
+@torch.no_grad()
+def test_tables_of_columns_have_no_level_that_is_none():
+    """Columns of 4 and 2 levels side by side, and of 3 and 5 names."""
+    _, leaves = along(mixed(TABLE), torch.zeros(B, 5, dtype=F64))
+    levels, flags, names = (leaf.p.table() for leaf in leaves)
+    assert levels.shape == (B, 2, 4) and flags.shape == (B, 1, 2) and names.shape == (B, 2, 5)
+    assert (levels[:, 1, 2:] == 0).all() and (names[:, 0, 3:] == 0).all()
+    assert (levels[:, 1, :2] > 0).all() and (names[:, 0, :3] > 0).all()
+
+
+@torch.no_grad()
+def test_missing_cells_count_nothing_along_a_walk():
+    p = columns_from(5)
+    x = with_holes(p.sample(torch.Generator().manual_seed(2)))
+    terms = p.base._terms(p.bijection(x)[0]).sum(1)
+    torch.testing.assert_close(p.log_prob(x), terms)
+    _, leaves = along(p, x)
+    there = [torch.where(leaf.values.isnan(), 0.0, leaf.values) for leaf in leaves]
+    terms = [leaf.p.log_prob_terms(v) for leaf, v in zip(leaves, there, strict=True)]
+    kept = sum((t * ~v.values.isnan()).sum(1) for t, v in zip(terms, leaves, strict=True))
+    torch.testing.assert_close(kept, p.log_prob(x))
+
+
+@torch.no_grad()
+def test_a_bound_on_levels_is_walked_through_by_their_mass():
+    p = DequantizedNormalDensity(2 + numbers(B, 4), 0.3 * numbers(B, 4, seed=4), 5)
+    x = p.sample(torch.Generator().manual_seed(2))
+    found, leaves = along(p, x)
+    assert torch.equal(found, x) and len(leaves) == 1
+    assert (total(leaves, B) > p.log_prob(x)).all()
+
+
+@torch.no_grad()
+def test_what_is_known_altogether_is_not_visited():
+    p = gray()
+    known = torch.ones(GRAY.shape, dtype=torch.bool)
+    known[0, 1, 1] = False
+    told = Known(p, known, p.sample())
+    x = told.sample(torch.Generator().manual_seed(1))
+    _, leaves = along(told, x)
+    assert sum(leaf.values[0].numel() for leaf in leaves) == 1
+    before = Known(p, torch.zeros_like(known), x).sample(torch.Generator().manual_seed(1))
+    assert not torch.equal(before, x)
+
+
+@torch.no_grad()
+def test_draws_of_what_is_unknown_see_what_is_known():
+    """The last pixel given the others: its frequencies against its factor."""
+    p, known = gray(), torch.ones(GRAY.shape, dtype=torch.bool)
+    known[0, 1, 2] = False
+    value = p.sample(torch.Generator().manual_seed(1))[:1]
+    told = Known(first_row(p), known, value).repeat(4000)
+    x = told.sample(torch.Generator().manual_seed(0))
+    assert torch.equal(torch.where(known, x, 0), torch.where(known, value, 0).expand_as(x))
+    states = value.repeat(3, 1, 1, 1)
+    states[:, 0, 1, 2] = torch.arange(3.0)
+    wanted = first_row(p).repeat(3).log_prob(states).softmax(0)
+    shares = torch.bincount(x[:, 0, 1, 2].long(), minlength=3) / len(x)
+    error = (wanted * (1 - wanted) / len(x)).sqrt()
+    assert ((shares - wanted).abs() < 4.5 * error).all()
+
+
+@torch.no_grad()
+def test_rounded_mixtures_are_normalized_still():
+    p = mixture().rounded(12)
+    assert p.log_weights.exp().sum(1).allclose(torch.ones(B, dtype=F64), atol=1e-14)
+    assert p.event_shape == (4,) and full().event_shape == (4,)
+    assert channels().event_shape == (3, 2, 1)
+
+
+REFUSED = {
+    "flow": (
+        lambda: Transformed(StandardNormalDensity(torch.zeros(B, 4)), Reverse()),
+        "no one-dimensional conditionals",
+    ),
+    "standardized entries in turn": (
+        lambda: Transformed(
+            AutoregressivePrior(rp.MADE((4,), 2, (8,)))().repeat(B), standardize().float()
+        ),
+        "standardized units",
+    ),
+    "relaxed": (lambda: OneHotMass(torch.zeros(B, 3, 4), temperature=0.5), "eval mode"),
+    "model": (
+        lambda: ModelDensity(rp.GaussianMixture(Space((2,), "real"), components=1)),
+        "GaussianMixture",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_walk_says_why(name):
+    make, why = REFUSED[name]
+    with pytest.raises(ValueError, match=why):
+        make().walk(lambda p, sites: p.center)
+
+
+BINARY, SIX = Space((1, 3, 3), "binary"), Space((1, 3, 4), "levels", 6)
+RGB, VECTOR = Space((3, 3, 2), "levels", 5), Space((4,), "levels", 3)
+LABELED = Space((1, 3, 3), "levels", 4, classes=3)
+DESCRIBED = Space((4,), "binary", attributes=2)
+HOUSES = Space((5,), "mixed", columns=(rp.Column("rooms", "levels", 4, low=5), *COLUMNS[1:]))
+CONVOLVED = {"width": 3, "layers": 1, "first_kernel": 3}
+MODELS: list[tuple[str, Space, dict[str, Any]]] = [
+    ("fvbn", VECTOR, {}),
+    ("made", BINARY, {"hidden": (8,)}),
+    ("made", HOUSES, {"hidden": (8,)}),
+    ("made", DESCRIBED, {"hidden": (8,), "conditional": True}),
+    ("nade", HOUSES, {"hidden": 6}),
+    ("nade", VECTOR, {"hidden": 6, "inputs": "one-hot"}),
+    ("pixel-cnn", SIX, CONVOLVED),
+    ("pixel-cnn", LABELED, CONVOLVED | {"conditional": True}),
+    ("pixel-cnn", SIX, CONVOLVED | {"likelihood": "categorical", "inputs": "one-hot"}),
+    ("pixel-cnn", SIX, CONVOLVED | {"given": "subsample:2"}),
+    ("pixel-cnn", RGB, CONVOLVED | {"given": "gray"}),
+    ("gated-pixel-cnn", RGB, CONVOLVED | {"given": "downscale:2"}),
+    ("gated-pixel-cnn", RGB, CONVOLVED | {"given": "mask:half"}),
+    ("gated-pixel-cnn", LABELED, CONVOLVED | {"conditional": True}),
+    ("pixel-cnn++", RGB, {"width": 2, "blocks": 1, "scales": 1, "components": 2}),
+    (
+        "pixel-cnn++",
+        RGB,
+        {"width": 2, "blocks": 1, "scales": 1, "components": 2, "given": "mask:random"},
+    ),
+    ("pixel-rnn", RGB, {"width": 3, "layers": 1, "first_kernel": 3}),
+    ("pixel-rnn", BINARY, {"width": 3, "layers": 1, "first_kernel": 3, "recurrence": "row"}),
+    ("image-transformer", RGB, {"width": 4, "layers": 1, "heads": 2}),
+    ("image-transformer", HOUSES, {"width": 4, "layers": 1, "heads": 2}),
+    ("image-transformer", SIX, {"width": 4, "layers": 1, "heads": 2, "given": "mask:half"}),
+    ("multi-scale-pixel-cnn", RGB, CONVOLVED | {"scales": 2}),
+    ("multi-scale-pixel-cnn", SIX, CONVOLVED | {"scales": 3}),
+    ("multi-scale-pixel-cnn", LABELED, CONVOLVED | {"scales": 2, "conditional": True}),
+    ("multi-scale-pixel-rnn", BINARY, CONVOLVED | {"scales": 2}),
+]
+
+
+def built(name: str, space: Space, options: dict[str, Any]) -> Any:
+    torch.manual_seed(0)
+    return scattered(rp.build(name, space, **options))
+
+
+def condition(model: Any, x: Tensor) -> Tensor | None:
+    if not model.conditional:
+        return None
+    if model.space.attributes:
+        return numbers(len(x), model.space.attributes)
+    if model.space.given is None:
+        return torch.arange(len(x)) % (model.space.classes or 1)
+    return model.told(x, None)
+
+
+@pytest.mark.parametrize("name, space, options", MODELS)
+@torch.no_grad()
+def test_models_that_are_chains_of_conditionals_walk_to_their_density(name, space, options):
+    model = built(name, space, options)
+    assert isinstance(model, ChainRule)
+    x = model.sample(B, generator=torch.Generator().manual_seed(0)).double()
+    c = condition(model, x)
+    p = model.distribution(B, c)
+    leaves = check(p, x, model.log_prob(x, c).value)
+    coded = sum(leaf.values[0].numel() for leaf in leaves)
+    assert model.counted <= coded <= space.dimension
+    torch.testing.assert_close(p.log_prob(x), model.log_prob(x, c).value)
+    again = drawn(p)
+    assert model.log_prob(again, c).value.isfinite().all()
+
+
+@torch.no_grad()
+def test_rows_with_missing_cells_walk_to_their_density():
+    model = built("made", HOUSES, {"hidden": (8,)})
+    x = with_holes(model.sample(4, generator=torch.Generator().manual_seed(0)))
+    check(model.distribution(4), x, model.log_prob(x).value)
+
+
+@torch.no_grad()
+def test_the_products_of_all_images_on_two_scales_sum_to_1():
+    space = Space((1, 2, 3), "binary")
+    model = built("multi-scale-pixel-cnn", space, CONVOLVED | {"scales": 2})
+    states = all_states(space)
+    found, leaves = along(model.distribution(len(states)), states)
+    assert torch.equal(found, states)
+    assert total(leaves, len(states)).exp().sum().item() == pytest.approx(1, abs=1e-10)
+    # Pixels of the small image are visited there alone, but those that come with new ones.
+    assert sum(leaf.values[0].numel() for leaf in leaves) <= space.dimension
+
+
+def test_ensembles_have_no_order_to_walk_in():
+    model = built("made", VECTOR, {"hidden": (8,), "orders": 2})
+    with pytest.raises(ValueError, match="members"):
+        model.distribution(B)
+
+
+def test_a_condition_is_asked_for_and_what_is_left_of_x_is_not_made_of_it():
+    for name, space, options in (
+        ("pixel-cnn", LABELED, CONVOLVED | {"conditional": True}),
+        ("pixel-cnn", SIX, CONVOLVED | {"given": "subsample:2"}),
+    ):
+        with pytest.raises(ValueError, match="^c: expected"):
+            built(name, space, options).distribution(B)
+
+
+@torch.no_grad()
+def test_real_entries_that_depend_on_each_other_are_refused():
+    space = Space((2,), "real")
+    model = rp.build("made", space, hidden=(4,))
+    model.standardize.scale.fill_(3.0)
+    with pytest.raises(ValueError, match="standardized units"):
+        model.distribution(B).walk(lambda p, sites: p.center)
+
+
+@torch.no_grad()
+def test_a_conditional_mixed_entry_is_walked_through_as_its_kind():
+    p = ConditionalMixed(HOUSES).double()(numbers(B, 5, 5))
+    x = torch.zeros(B, 5, dtype=F64)
+    check(p, x, p.log_prob(x))
+    assert ConditionalNormal(Space((2,), "real")).double()(numbers(B, 2, 2)).undivided
