@@ -26,6 +26,8 @@ from .bijections.transforms import Spline as Spline
 from .bijections.transforms import Transform as Transform
 from .checkpoint import load as load
 from .checkpoint import save as save
+from .coding import compress as compress
+from .coding import decompress as decompress
 from .comparison import compare as compare
 from .comparison_tree import taxonomy as taxonomy
 from .config import TrainConfig as TrainConfig

@@ -211,19 +211,21 @@ def code(
         ValueError: as ``compress``; a block that does not come back is refused too.
     """
     coder()
+    positive_count("block", block)
+    size = rows_at_once(model.space) if rows is None else rows
+    positive_count("rows", size)
     space, twin = model.space, twin_of(model)
     way = way_of(twin)
     array, told = checked(model, as_tensor(x), c)
-    size = rows_at_once(space) if rows is None else positive_count("rows", rows)
     plan = Plan(way, size, grid, teller(twin, told))
-    blocks, cost = _code_all(plan, array, positive_count("block", block), check, watch)
+    blocks, cost = _code_all(plan, array, block, check, watch)
     contents = Contents(
         way=way.name,
         model=checksum(model),
         preset=(model.recipe or {}).get("preset"),
         shape=space.shape,
         kind=space.kind,
-        levels=space.level_count,
+        levels=space.levels,
         dtype=array.dtype.name,
         rows=size,
         block=block,

@@ -70,7 +70,7 @@ def code_block(plan: Plan, x: Rows, start: int, reach: int) -> tuple[Block, Cost
                     f"rows {start} to {start + len(x) - 1}: their posterior reaches "
                     f"{beyond.reach:.3g} from 0, too far for a grid"
                 ) from beyond
-    rows, back = (tuple(part) for part in batches)
+    rows, back = tuple(batches.rows), tuple(batches.back)
     return Block(len(x), _crc(x), reach, rows, back, stack.words), cost
 
 
@@ -110,8 +110,9 @@ def _push_all(plan: Plan, x: Rows, start: int, grid: Grid) -> tuple[Stack, Batch
             rows, back = max(1, min(rows, paid)), paid > 0
         stack, rows, back, cost = _push(plan, stack, x[done:], start + done, rows, back)
         expected = max(expected, cost.expected.mean().item())
-        for kept, new in zip((batches.rows, batches.back, costs), (rows, back, cost), strict=True):
-            kept.append(new)  # type: ignore[arg-type]
+        batches.rows.append(rows)
+        batches.back.append(back)
+        costs.append(cost)
         done += rows
     return stack, batches, Cost(*(torch.cat(parts) for parts in zip(*costs, strict=True)))
 

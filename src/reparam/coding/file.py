@@ -55,6 +55,7 @@ Word32 = Annotated[int, Meta(ge=0, lt=2**32)]
 Label = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Sizes = Annotated[tuple[Count, ...], Meta(min_length=1, max_length=8)]
 Fraction = Annotated[int, Meta(ge=0, le=52)]  # bits after the point, as many as float64 has
+POINTS = 1 << 24  # of a grid: more have no probability of the coder's left
 Batch = Annotated[int, Meta(ge=-(2**31), le=2**31)]
 
 
@@ -139,7 +140,7 @@ class Table(msgspec.Struct, forbid_unknown_fields=True):
 
     rows: tuple[Count, ...]
     crc: tuple[Word32, ...]
-    reach: tuple[Whole, ...]
+    reach: tuple[Count, ...]
     words: tuple[Whole, ...]
     batches: tuple[tuple[Batch, ...], ...]
 
@@ -154,7 +155,7 @@ class Header(msgspec.Struct, forbid_unknown_fields=True):
     kind: Literal["binary", "levels", "mixed"]
     levels: Several | None
     dtype: Literal["bool", "uint8", "int16", "int32", "int64", "float32", "float64"]
-    rows: Annotated[int, Meta(ge=1, le=2**20)]
+    rows: Annotated[int, Meta(ge=1, le=2**16)]
     block: Count
     grid: Fraction
     precision: Fraction
@@ -299,7 +300,7 @@ def _decoded(text: bytes) -> Header:
 def _consistent(header: Header) -> None:
     """Refuse what no single entry shows: numbers that must agree, and do not."""
     table = header.blocks
-    columns = {len(getattr(table, name)) for name in table.__struct_fields__}
+    lengths = {len(getattr(table, name)) for name in table.__struct_fields__}
     held = {"names": header.names, "labels": header.labels}
     counts = {what: len(held_) for what, held_ in held.items() if held_ is not None}
     if header.c is not None:
@@ -307,14 +308,17 @@ def _consistent(header: Header) -> None:
     wrong = next((f"{m} {what}" for what, m in counts.items() if m != header.n), None)
     if (header.kind == "levels") != (header.levels is not None):
         wrong = f"{header.levels} levels for {header.kind} data"
-    elif len(columns) > 1:
+    elif len(lengths) > 1:
         wrong = "columns of several lengths in the table of its blocks"
     elif sum(table.rows) != header.n:
         wrong = f"{sum(table.rows)} rows in its blocks"
     if wrong:
         raise ValueError(f"contradicts itself: {wrong}, n is {header.n}")
-    for i, (rows, batches) in enumerate(zip(table.rows, table.batches, strict=True)):
-        if rows > header.block:
+    columns = zip(table.rows, table.reach, table.batches, strict=True)
+    for i, (rows, reach, batches) in enumerate(columns):
+        if reach << (header.grid + 1) > POINTS:
+            wrong = f"a grid that reaches to {reach} in steps of 2^-{header.grid}"
+        elif rows > header.block:
             wrong = f"{rows} rows where blocks have {header.block}"
         elif sum(map(abs, batches)) != rows:
             wrong = f"{sum(map(abs, batches))} rows in its batches, {rows} of its own"

@@ -14,6 +14,9 @@ from reparam.coding.leaves import PRECISION, Grid, Leaf, coder, leaves_of
 from reparam.distribution import Visit
 from reparam.model import Distribution
 
+# An empty coder stands at 0, from where the first of all values is free, however improbable it is;
+# from here on every push takes what it should.
+BOTTOM = (0, 1)
 LEFT = 64  # bits that stay: the coder's own state, below which a pop gives what was never pushed
 
 Words = NDArray[np.uint32]
@@ -47,8 +50,8 @@ class Stack:
     """
 
     def __init__(self, grid: Grid, words: Words | None = None) -> None:
-        kind = coder().stack.AnsCoder
-        self.coder: Any = kind() if words is None else kind(words)
+        words = np.array(BOTTOM, np.uint32) if words is None else words
+        self.coder: Any = coder().stack.AnsCoder(words)
         self.grid = grid
 
     def copy(self) -> Stack:
@@ -62,7 +65,7 @@ class Stack:
 
     @property
     def empty(self) -> bool:
-        return bool(self.coder.is_empty())
+        return tuple(self.words) == BOTTOM
 
     @property
     def words(self) -> Words:

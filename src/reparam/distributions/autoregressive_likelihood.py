@@ -66,7 +66,7 @@ class AutoregressiveDistribution(Distribution):
         """x site by site, as ``visit`` chooses each given its distribution, (B, *shape).
 
         Sites are numbered as the network's: values are (B, n) of n entries, or (B, C, n) of whole
-        pixels.
+        pixels. None of them is missing, of which networks that draw know nothing.
         """
         assert isinstance(self.member, int)
         dtype = self.context.dtype

@@ -52,7 +52,10 @@ class MixedDistribution(Distribution):
         return False
 
     def walk(self, visit: Visit) -> Tensor:
-        """Kind by kind; the sites of each are its columns of x."""
+        """Kind by kind; the sites of each are its columns of x.
+
+        What is missing has no factor, which is left to the visitor that gives NaN for it.
+        """
         places = self.places.split(self.sizes)
         values = [visit(part, own) for part, own in zip(self.parts, places, strict=True)]
         return torch.cat(values, 1)[:, self.order]
