@@ -24,7 +24,7 @@ from reparam.model import Distribution
 MISSING = "compress: needs constriction, which is not installed; pip install 'reparam[compress]'"
 PRECISION = 12  # parameters are multiples of 2⁻¹², so that their last digits decide nothing
 LEAST = 24  # bits that the most improbable value costs: the coder's probabilities have 24
-ENTRIES_AT_ONCE = 2**13  # of which tables of all levels are made
+ENTRIES_AT_ONCE = 2**10  # of which tables of all levels are made: these stay in the cache
 BINS_AT_ONCE = 64  # of the grid, at which a density is looked at
 TAIL = 6.0  # scales from its mean that a posterior is to reach
 

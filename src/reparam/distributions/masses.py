@@ -106,6 +106,10 @@ class DiscretizedLogisticMass(Mass):
     def log_mass(self, x: Tensor) -> Tensor:
         return numerics.discretized_logistic_log_prob(x, self.location, self.log_scale, self.levels)
 
+    def table(self) -> Tensor:
+        """By differences, in a tenth of the time: right to a rounding of 1, not of each number."""
+        return _between(_standardized_edges(self.location, self.log_scale, self.levels).sigmoid_())
+
 
 @dataclass(frozen=True)
 class DiscretizedNormalMass(Mass):
@@ -133,6 +137,27 @@ class DiscretizedNormalMass(Mass):
 
     def log_mass(self, x: Tensor) -> Tensor:
         return numerics.discretized_normal_log_prob(x, self.mean, self.log_scale, self.levels)
+
+    def table(self) -> Tensor:
+        """By differences, as that of ``DiscretizedLogisticMass``."""
+        edges = _standardized_edges(self.mean, self.log_scale, self.levels)
+        return _between(torch.special.ndtr(edges))
+
+
+def _standardized_edges(location: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    """Between each level and the next, (B, entries, levels − 1), in scales from the location."""
+    location, scale = torch.broadcast_tensors(location, log_scale.exp())
+    edges = torch.arange(levels - 1, dtype=location.dtype, device=location.device) + 0.5
+    scale = scale.flatten(1).unsqueeze(2)
+    return (edges - location.flatten(1).unsqueeze(2)).div_(scale)
+
+
+def _between(below: Tensor) -> Tensor:
+    """Masses of the bins (…, K) from those below the edges between them (…, K − 1)."""
+    table = below.new_empty(*below.shape[:-1], below.shape[-1] + 1)
+    torch.sub(below[..., 1:], below[..., :-1], out=table[..., 1:-1])
+    table[..., 0], table[..., -1] = below[..., 0], 1 - below[..., -1]
+    return table.clamp_(min=0)  # where a rounding made one smaller than the one before
 
 
 @dataclass(frozen=True)
@@ -220,6 +245,11 @@ class LogisticMixtureMass(Mass):
             x if x.ndim < 2 else x.unsqueeze(1), self.location, self.log_scale, self.levels
         )
         return (self.logits.log_softmax(1) + by_component).logsumexp(1)
+
+    def table(self) -> Tensor:
+        weights = self.logits.softmax(1).flatten(2).unsqueeze(3)
+        tables = self._components.table().view(*weights.shape[:3], self.levels)
+        return (weights * tables).sum(1)
 
     @property
     def _components(self) -> DiscretizedLogisticMass:

@@ -112,6 +112,9 @@ class LogisticColumns(DiscretizedLogisticMass):
         found = wide.log_mass(levels.minimum(wide.levels - 1))
         return torch.where(levels < wide.levels, found, -torch.inf)
 
+    def table(self) -> Tensor:
+        return self.log_table().exp()
+
     def _whole(self, draw: Tensor) -> Tensor:
         return draw.round().clamp(min=0).minimum(self.levels - 1) + 0.0  # 0, not −0
 
