@@ -16,7 +16,7 @@ from reparam.batching import slices
 from reparam.checkpoint import checksum
 from reparam.coding.blocks import START, Plan, Rows, code_block, decode_block
 from reparam.coding.file import Block, Contents, read, write
-from reparam.coding.leaves import LEAST, PRECISION, Grid, coder, coder_version
+from reparam.coding.leaves import FINEST, LEAST, PRECISION, Grid, coder, coder_version
 from reparam.coding.rows import (
     checked,
     conditions,
@@ -33,6 +33,7 @@ from reparam.progress import Watch, unwatched
 from reparam.space import as_tensor
 
 GRID = 6  # z lies on multiples of 2⁻⁶
+MOST_ROWS = 2**16
 NARROW = 2.0  # steps of the grid that a posterior's scale is to have
 RARE = 0.01  # the chance at most that an entry of some z is one that hardly has a probability
 
@@ -210,12 +211,16 @@ def code(
         ValueError: as ``compress``; a block that does not come back is refused too.
     """
     coder()
-    positive_count("block", block)
     size = rows_at_once(model.space) if rows is None else rows
-    positive_count("rows", size)
+    _refuse_numbers(size, block, grid)
     space, twin = model.space, twin_of(model)
     way = way_of(twin)
     array, told = checked(model, as_tensor(x), c)
+    for what, given in (("names", names), ("labels", labels)):
+        if given is not None and len(given) != len(array):
+            raise ValueError(
+                f"{what}: expected one for each of {len(array)} rows, got {len(given)}"
+            )
     plan = Plan(named(model), way, size, grid, teller(twin, told))
     blocks, cost = _code_all(plan, array, block, check, watch)
     contents = Contents(
@@ -312,6 +317,15 @@ def _code_all(
         reach = block.reach
         watch("coding", rows.stop / len(x))
     return blocks, Cost(*(torch.cat(parts) for parts in zip(*costs, strict=True)))
+
+
+def _refuse_numbers(rows: int, block: int, grid: int) -> None:
+    positive_count("rows", rows)
+    positive_count("block", block)
+    if rows > MOST_ROWS:
+        raise ValueError(f"rows: expected at most {MOST_ROWS}, got {rows}")
+    if grid not in range(FINEST + 1):
+        raise ValueError(f"grid: expected a number of bits from 0 to {FINEST}, got {grid}")
 
 
 def _comes_back(plan: Plan, block: Block, x: Rows, start: int) -> bool:

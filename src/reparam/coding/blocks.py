@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reparam.coding.file import Block
-from reparam.coding.leaves import Beyond, Grid
+from reparam.coding.leaves import MOST_BINS, Beyond, Grid
 from reparam.coding.stack import LEFT, Short, Stack
-from reparam.coding.ways import WIDEST, Cost, Way
+from reparam.coding.ways import Cost, Way
 from reparam.space import trusted
 
 Rows = NDArray[np.generic]  # x as the file has it, (n, *shape)
@@ -67,7 +67,7 @@ def code_block(plan: Plan, x: Rows, start: int, reach: int) -> tuple[Block, Cost
             break
         except Beyond as beyond:
             reach *= 2
-            if reach > WIDEST:
+            if Grid(plan.bits, reach).bins > MOST_BINS:
                 raise ValueError(
                     f"rows {start} to {start + len(x) - 1}: their posterior reaches "
                     f"{beyond.reach:.3g} from 0, too far for a grid"

@@ -25,7 +25,8 @@ MISSING = "compress: needs constriction, which is not installed; pip install 're
 PRECISION = 12  # parameters are multiples of 2⁻¹², so that their last digits decide nothing
 LEAST = 24  # bits that the most improbable value costs: the coder's probabilities have 24
 ENTRIES_AT_ONCE = 2**10  # of which tables of all levels are made: these stay in the cache
-BINS_AT_ONCE = 64  # of the grid, at which a density is looked at
+POINTS_AT_ONCE = 2**17  # of the grid in all entries, at which a density is looked at
+FINEST, MOST_BINS = 16, 2**20  # of the grid: its bits, and its points, each of which has 2⁻²⁴
 TAIL = 6.0  # scales from its mean that a posterior is to reach
 
 Arrays = tuple[NDArray[Any], ...]
@@ -241,7 +242,7 @@ class DensityLeaf(TableLeaf):
     def __init__(self, p: Distribution, grid: Grid) -> None:
         points = torch.arange(-grid.last, grid.last + 1, dtype=torch.float64) * 2.0**-grid.bits
         shape, columns = tuple(p.center.shape), []
-        for some in points.split(BINS_AT_ONCE):
+        for some in points.split(max(1, POINTS_AT_ONCE // math.prod(shape))):
             k = len(some)
             x = some.repeat(shape[0]).view(-1, *[1] * (len(shape) - 1)).expand(-1, *shape[1:])
             columns.append(p.repeat(k).log_prob_terms(x).view(shape[0], k, -1).mT)

@@ -14,8 +14,6 @@ from reparam.distributions.index_codes import PointMass
 from reparam.model import Density, Distribution, LatentVariable, Model
 from reparam.space import trusted
 
-WIDEST = 2**10  # reach of a grid
-
 
 class Cost(NamedTuple):
     """Of each row in bits: what is pushed of x and of z, and what came back, with its expectation.
