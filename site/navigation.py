@@ -33,6 +33,7 @@ USES: Entries = [
     "anomalies.md",
     "completion.md",
     "restoration.md",
+    "compression.md",
     "editing.md",
     "explorer.md",
 ]

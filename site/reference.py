@@ -96,7 +96,7 @@ PARTS: dict[str, tuple[Page, ...]] = {
         ),
         Page("training", "Training", ("train", "config")),
         Page("evaluation", "Evaluation", ("evaluation",)),
-        Page("use", "Use", ("use",)),
+        Page("use", "Use", ("use", "coding")),
         Page(
             "comparison",
             "Comparisons, reports, pictures",

@@ -80,6 +80,8 @@ ROW_OF = {name: height for height, row in enumerate(ROWS) for name in row}
 LONGEST_FILE = 500
 # Names that several modules bear, and why a reader is not misled.
 SHARED_STEMS = {
+    "blocks": "rows that are coded by themselves, and the boxes of diagrams",
+    "rows": "what is coded, and which rows are measured",
     "annealing": "runs of chains, and log p(x) of latent-variable models by them",
     "classifier": "the model and its preset",
     "autoregressive": "a family's model and its presets, and the bijection",

@@ -32,6 +32,7 @@ def test_help_lists_the_commands_without_loading_what_they_need():
         "models data fit resume evaluate compare disentangle sample reconstruct encode decode"
     )
     more = "denoise complete anomaly interpolate traverse edit vary classify cluster explore"
+    more += " compress decompress"
     for name in [*commands.split(), *more.split()]:
         assert name in first and any(page.startswith(f"{name} ") for page in pages)
 

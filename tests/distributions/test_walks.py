@@ -479,6 +479,24 @@ def test_the_products_of_all_images_on_two_scales_sum_to_1():
     assert sum(leaf.values[0].numel() for leaf in leaves) <= space.dimension
 
 
+@pytest.mark.parametrize("kind", ["levels", "real"])
+@torch.no_grad()
+def test_draws_of_the_distribution_are_those_of_the_model(kind):
+    """Of real x, too, which has no walk: what is drawn knows of what is given."""
+    space = Space((1, 3, 4), kind, 6 if kind == "levels" else None)
+    model = built("pixel-cnn", space, CONVOLVED | {"given": "subsample:2"})
+    if kind == "real":
+        model.standardize.scale.fill_(3.0)
+        model.standardize.shift.fill_(-1.0)
+    c = numbers(B, *model.space.given) if kind == "real" else 2 * bits(B, *model.space.given)
+    p = model.distribution(B, c)
+    x = p.sample(torch.Generator().manual_seed(0))
+    drawn_by_it = model.sample(B, c, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(x, drawn_by_it)
+    torch.testing.assert_close(p.log_prob(x), model.log_prob(x, c).value)
+    assert torch.equal(x[..., ::2, ::2], c)
+
+
 def test_ensembles_have_no_order_to_walk_in():
     model = built("made", VECTOR, {"hidden": (8,), "orders": 2})
     with pytest.raises(ValueError, match="members"):

@@ -258,15 +258,10 @@ def _labels(path: Path, labels: Array, record: DataRecord) -> Tensor:
 
 def _places(path: Path, beside: dict[str, Array], n: int) -> list[Place]:
     """As ``encode`` names examples: their files, below the folder only, or numbers of rows."""
-    from reparam.cli.folders import Place, name_of, numbered
+    from reparam.cli.folders import Place, numbered, place_below
 
     if "path" in beside:
-        names = list(map(str, beside["path"]))
-        for name in names:
-            parts = Path(name).parts
-            if not Path(name).name or Path(name).is_absolute() or ".." in parts or "\0" in name:
-                raise ValueError(f"{path}: expected paths below a folder, got {name!r}")
-        return [Place(name_of(name)) for name in names]
+        return [place_below(str(name), path) for name in beside["path"]]
     if "row" in beside and all(str(row).isdecimal() for row in beside["row"]):
         width = max(len(str(row)) for row in beside["row"])
         return [Place(f"{int(row):0{width}d}.png") for row in beside["row"]]

@@ -91,7 +91,7 @@ def codec(run: OpenRun, own: bool = False) -> Codec:
 
 
 def examples_of(
-    source: str | None,
+    source: str | list[str] | None,
     run: OpenRun,
     label: str | None,
     n: int | None,
@@ -100,7 +100,8 @@ def examples_of(
 ) -> Split:
     """The first n rows of a split of the run's data, or of other data of the same space.
 
-    Where no number is asked for they are all of them, or ``most``, and it says so.
+    These are in one file or folder, or in several image files. Where no number is asked for they
+    are all of them, or ``most``, and it says so.
     """
     from reparam.model import positive_count
 
@@ -138,7 +139,7 @@ def one_example(which: str, run: OpenRun, part: str = "test") -> Split:
     return split.take(slice(index, index + 1))
 
 
-def _given(source: str, run: OpenRun, label: str | None) -> Split:
+def _given(source: str | list[str], run: OpenRun, label: str | None) -> Split:
     """Examples in a file or folder, and what was decided in reading them."""
     from reparam.data import load_rows
 
@@ -148,8 +149,9 @@ def _given(source: str, run: OpenRun, label: str | None) -> Split:
     show_notes(split.notes)
     if by_attributes and split.attributes is None:
         names = ", ".join(run.record.attribute_names or ())
+        first = source[0] if isinstance(source, list) else source
         raise ValueError(
-            f"{source}: the model is conditional on attributes ({names}); give an .npz with the "
+            f"{first}: the model is conditional on attributes ({names}); give an .npz with the "
             "arrays x and attributes, or leave it out for the test split"
         )
     return split

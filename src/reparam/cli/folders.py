@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,6 +50,44 @@ def name_of(name: str) -> str:
     file, frame = file_and_frame(name)
     path = Path(file).with_suffix(".png")
     return str(path.with_stem(f"{path.stem}-{frame}") if frame else path)
+
+
+def place_below(name: str, origin: object) -> Place:
+    """Of an example whose name stands in a file, which may be anybody's.
+
+    Args:
+        name: a path below a folder, as ``Files`` has it.
+        origin: what it was read from.
+
+    Raises:
+        ValueError: a path that leads out of the folder, or is none.
+
+    >>> place_below("../a.png", "codes.csv")
+    Traceback (most recent call last):
+    ValueError: codes.csv: expected paths below a folder, got '../a.png'
+    """
+    for path in (Path(name), Path(file_and_frame(name)[0])):
+        if not path.name or path.anchor or ".." in path.parts or "\0" in name:
+            raise ValueError(f"{origin}: expected paths below a folder, got {name!r}")
+    return Place(name_of(name))
+
+
+def apart(found: Sequence[Place]) -> list[Place]:
+    """Places of which no two are one file, even where case does not count, and none is a folder.
+
+    >>> [place.name for place in apart([Place("a.png"), Place("A.png"), Place("a.png")])]
+    ['a.png', 'A-2.png', 'a-3.png']
+    """
+    taken = {str(parent).casefold() for place in found for parent in Path(place.name).parents}
+    numbers: dict[str, Iterator[int]] = defaultdict(lambda: count(2))
+    kept = []
+    for place in found:
+        path = free = Path(place.name)
+        while str(free).casefold() in taken:
+            free = path.with_stem(f"{path.stem}-{next(numbers[place.name.casefold()])}")
+        taken.add(str(free).casefold())
+        kept.append(place._replace(name=str(free)))
+    return kept
 
 
 def place_of(split: Split, number: str) -> Place:

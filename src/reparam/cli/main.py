@@ -17,6 +17,8 @@ from reparam.cli import (
     cluster,
     code_files,
     complete,
+    compress,
+    decompress,
     denoise,
     disentangle,
     draw,
@@ -108,6 +110,7 @@ GROUPS = {
         classify.classify,
         cluster.cluster,
     ),
+    "Compress": (compress.compress, decompress.decompress),
     "Play": (explore.explore,),
     "Take elsewhere": (export.export, publish.push, publish.card),
 }

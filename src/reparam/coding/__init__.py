@@ -26,7 +26,7 @@ from reparam.coding.rows import (
     teller,
     twin_of,
 )
-from reparam.coding.ways import Cost, named, way_of
+from reparam.coding.ways import Cost, example, named, way_of
 from reparam.limits import positive_count
 from reparam.model import Density, LatentVariable, Model
 from reparam.progress import Watch, unwatched
@@ -151,8 +151,7 @@ def refusal(model: Model) -> str | None:
     'ae: has no likelihood, which would say how long a code is to be'
     """
     try:
-        coder()
-        way_of(twin_of(model))
+        code(model, *example(model), check=False)
     except ValueError as error:
         return str(error)
     return None
@@ -217,7 +216,7 @@ def code(
     space, twin = model.space, twin_of(model)
     way = way_of(twin)
     array, told = checked(model, as_tensor(x), c)
-    plan = Plan(way, size, grid, teller(twin, told))
+    plan = Plan(named(model), way, size, grid, teller(twin, told))
     blocks, cost = _code_all(plan, array, block, check, watch)
     contents = Contents(
         way=way.name,
@@ -272,7 +271,7 @@ def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -
     if model.conditional and told is None:
         raise ValueError("c: the file was written without its conditions; give them again")
     twin = twin_of(model)
-    plan = Plan(way_of(twin), contents.rows, contents.grid, teller(twin, told))
+    plan = Plan(named(model), way_of(twin), contents.rows, contents.grid, teller(twin, told))
     like: Rows = np.empty((0, *contents.shape), contents.dtype)
     parts, rows, damaged, start = [like], list[int](), list[str](), 0
     for block in contents.blocks:
@@ -299,11 +298,14 @@ def _code_all(
 ) -> tuple[list[Block], Cost]:
     blocks, costs, reach = list[Block](), list[Cost](), START
     for rows in slices(0, len(x), length):
-        block, cost = code_block(plan, x[rows], rows.start, reach)
+        try:
+            block, cost = code_block(plan, x[rows], rows.start, reach)
+        except ValueError as error:
+            raise ValueError(f"{plan.name}: {error}") from error
         if check and not _comes_back(plan, block, x[rows], rows.start):
             raise ValueError(
-                f"rows {rows.start} to {rows.stop - 1} do not come back: the networks do not "
-                "compute the same twice; nothing was written"
+                f"{plan.name}: rows {rows.start} to {rows.stop - 1} do not come back: the networks "
+                "do not compute the same twice; nothing was written"
             )
         blocks.append(block)
         costs.append(cost)

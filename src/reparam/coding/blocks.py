@@ -27,12 +27,14 @@ class Plan(NamedTuple):
     """What is the same for all blocks of a file.
 
     Args:
+        name: of the model.
         way: how a batch is coded.
         size: B, how many rows the networks are given at once, whatever number is coded.
         bits: of the grid of z.
         told: the conditions of rows.
     """
 
+    name: str
     way: Way
     size: int
     bits: int

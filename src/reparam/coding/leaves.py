@@ -272,7 +272,7 @@ def leaves_of(p: Distribution, grid: Grid) -> list[Leaf] | None:
         parts.append(TableLeaf((len(table), *shape), table))
     else:
         return [*parts]
-    return [DensityLeaf(p, grid)] if p.continuous and p.by_entry is p else None
+    return [DensityLeaf(p, grid)] if p.continuous and p.undivided else None
 
 
 def _by_rows(p: Distribution) -> Iterator[Distribution]:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from reparam.chain_rule import ChainRule
-from reparam.coding.leaves import Beyond, Grid
 from reparam.coding.stack import Drawn, Stack
 from reparam.distributions.index_codes import PointMass
 from reparam.model import Density, Distribution, LatentVariable, Model
@@ -116,67 +115,38 @@ class TwoParts(Latent):
 
 
 def way_of(model: Model) -> Way:
-    """How the model codes x.
+    """How the model codes x, as far as can be told before it does.
 
     Raises:
-        ValueError: it does not; says why.
+        ValueError: it codes nothing; says why.
     """
-    _refuse_without_lengths(model)
-    way: Way | None = None
+    name = named(model)
+    if not isinstance(model, Density):
+        raise ValueError(f"{name}: has no likelihood, which would say how long a code is to be")
+    if model.space.has_reals:
+        raise ValueError(
+            f"{name}: its data are real, and a density has no code length; give --levels"
+        )
+    if isinstance(model, ChainRule):
+        return Direct(model)
+    if not isinstance(model, LatentVariable):
+        raise ValueError(
+            f"{name}: its log p(x) is no product of conditionals, and no bound by a posterior from "
+            "which bits could come back"
+        )
     with torch.no_grad(), trusted():
-        x, c = _example(model)
-        if isinstance(model, ChainRule):
-            way = Direct(model)
-        elif isinstance(model, LatentVariable):
-            point = isinstance(model.posterior(x, c), PointMass)
-            way = (TwoParts if point else BitsBack)(model)
-        if way is None:
-            raise ValueError(
-                f"{named(model)}: its log p(x) is no product of conditionals, and no bound by a "
-                "posterior from which bits could come back"
-            )
-        _try(way, x, c, named(model))
-    return way
+        point = isinstance(model.posterior(*example(model)), PointMass)
+    return (TwoParts if point else BitsBack)(model)
 
 
 def named(model: Model) -> str:
     return (model.recipe or {}).get("preset") or type(model).__name__
 
 
-def _refuse_without_lengths(model: Model) -> None:
-    name = named(model)
-    if not isinstance(model, Density):
-        raise ValueError(
-            f"{name}: has no likelihood, so that nothing says how long a code is to be"
-        )
-    if model.space.has_reals:
-        raise ValueError(
-            f"{name}: its data are real, and a density has no code length; give --levels"
-        )
-
-
-def _example(model: Model) -> tuple[Tensor, Tensor | None]:
-    """A row of zeros, with a condition as in training."""
+def example(model: Model) -> tuple[Tensor, Tensor | None]:
+    """A row of the least values, with a condition as in training."""
     x = model.anchor.new_zeros(1, *model.space.shape)
     for entry, column in enumerate(model.space.columns or ()):
         x[:, entry] = column.low
     c = model.told(x, model.draw_condition(1, torch.Generator().manual_seed(0)))
     return model.prepare(x, c)
-
-
-def _try(way: Way, x: Tensor, c: Tensor | None, name: str) -> None:
-    """One row, whose distributions are walked through: ValueError where one cannot be."""
-    reach = 8
-    while True:
-        try:
-            way.push(Stack(Grid(6, reach)), x, c, 1, False)
-        except Beyond as beyond:
-            reach *= 2
-            if reach > WIDEST:
-                raise ValueError(
-                    f"{name}: its posterior reaches {beyond.reach:.3g} from 0, too far for a grid"
-                ) from beyond
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-        else:
-            return

@@ -25,6 +25,16 @@ class Scales(Distribution):
             its pixels probability 1.
 
     Likelihood: exact, if those of all scales are.
+
+    >>> import reparam as rp
+    >>> model = rp.build("multi-scale-pixel-cnn", rp.Space((1, 2, 2), "binary"), width=4, scales=2)
+    >>> sizes = []
+    >>> def visit(p, scale):
+    ...     sizes.append(tuple(p.center.shape))
+    ...     return p.sample()
+    >>> x = model.distribution(5).walk(visit)
+    >>> sizes, tuple(x.shape)
+    ([(5, 1, 1, 1), (5, 1, 2, 2)], (5, 1, 2, 2))
     """
 
     first: Distribution

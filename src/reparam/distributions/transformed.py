@@ -73,8 +73,7 @@ class Transformed(Distribution):
             return self.bijection.inverse(visit(self.base, slice(None)), self.context)[0]
         if not self.bijection.entrywise:
             raise ValueError(
-                f"{self.bijection.title}: a flow's draws have no one-dimensional conditionals that "
-                "could be coded"
+                "a flow's draws have no one-dimensional conditionals that could be coded"
             )
         law = self.by_entry
         if law is None or not law.undivided:
@@ -95,6 +94,14 @@ class Transformed(Distribution):
 
     def rsample(self, generator: torch.Generator | None = None) -> Tensor:
         return self.bijection.inverse(self.base.rsample(generator), self.context)[0]
+
+    def rsample_rest(
+        self, x: Tensor, given: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        if not self.bijection.entrywise:
+            return super().rsample_rest(x, given, generator)
+        y = self.base.rsample_rest(self.bijection(x, self.context)[0], given, generator)
+        return torch.where(given, x, self.bijection.inverse(y, self.context)[0])
 
     def rsample_with_log_prob_terms(
         self, generator: torch.Generator | None = None
