@@ -131,6 +131,9 @@ def test_of_many_rows_some_are_coded(vae, monkeypatch):
     monkeypatch.setattr(file_length, "MOST_VISITS", 64 * 10)
     monkeypatch.setattr(file_length, "LEAST_ROWS", 2)
     assert (rows_coded(chain, 40), rows_coded(vae, 40), rows_coded(chain, 4)) == (10, 25, 4)
+    assert (rows_coded(chain, 40, share=0.5), rows_coded(chain, 40, share=0.01)) == (5, 2)
+    monkeypatch.setattr(file_length, "MOST_LEVELS", 2 * 64 * 7)
+    assert rows_coded(vae, 40) == 7
 
 
 def test_a_condition_makes_it_another_score():

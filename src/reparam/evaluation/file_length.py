@@ -14,7 +14,8 @@ from reparam.model import Density, Model
 
 CODED = "coded_bits_per_dim"
 MOST_ROWS, LEAST_ROWS = 2000, 32
-MOST_VISITS = 2_000_000  # of entries one by one, as a chain rule needs: minutes, both ways
+# Of entries one by one, as a chain rule needs, and of levels of entries: minutes, both ways.
+MOST_VISITS, MOST_LEVELS = 2_000_000, 400_000_000
 
 
 def coded_name(model: Model) -> str:
@@ -33,10 +34,19 @@ def lacks_file(model: Model, scores: Scores) -> bool:
     return coded_name(model) not in scores and refusal(model) is None
 
 
-def rows_coded(model: Density, rows: int) -> int:
-    """How many of so many rows are coded: 2000 at most, fewer where entries go one by one."""
-    entries = model.space.dimension if isinstance(model, ChainRule) else 1
-    return min(rows, MOST_ROWS, max(LEAST_ROWS, MOST_VISITS // entries))
+def rows_coded(model: Density, rows: int, share: float = 1.0) -> int:
+    """How many of so many rows are coded: 2000 at most, fewer where they are dear.
+
+    Args:
+        model: that codes them.
+        rows: that there are.
+        share: of the time that may be taken.
+    """
+    entries = model.space.dimension
+    most = MOST_LEVELS // (entries * (model.space.level_count or 2))
+    if isinstance(model, ChainRule):
+        most = min(most, MOST_VISITS // entries)
+    return min(rows, MOST_ROWS, max(LEAST_ROWS, int(share * most)))
 
 
 def rows_to_code(model: Density, split: Split) -> Split:

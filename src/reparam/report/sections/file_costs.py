@@ -12,12 +12,11 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam import numerics
-from reparam.chain_rule import ChainRule
 from reparam.coding import Coded, code, estimate
 from reparam.coding.general import general
 from reparam.coding.rows import raw_bits
 from reparam.data import Split
-from reparam.evaluation.file_length import coded_name, rows_to_code
+from reparam.evaluation.file_length import coded_name, rows_coded, rows_to_code
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
 from reparam.model import Density, LatentVariable
@@ -30,8 +29,7 @@ from reparam.report.selection import examples, names
 from reparam.report.trained import TrainedModel, short_names
 
 MAPPED, ENDS = 5, 3  # images whose bits are mapped; the dearest, and the cheapest
-MOST_ROWS, LEAST_ROWS = 1000, 32  # that are coded for the figures of a model: a block at most
-MOST_VISITS = 400_000  # of entries one by one, as a chain rule needs
+MOST_ROWS, SHARE = 1000, 1 / 8  # a block at most, and of the time that its score may take
 IMAGE_BY_IMAGE = (
     "gzip, bz2 and xz are given all of them as one, PNG and WebP each by itself, with a header of "
     "its own."
@@ -130,7 +128,8 @@ def _card(shown: Shown, index: int, mapped: Mapped | None, brightest: float) -> 
     entry = shown.entries[index]
     model, label, color = entry.model, entry.label, model_color(index)
     assert isinstance(model, Density)
-    split = subset(shown.data.test, _rows(model), shown.seed)
+    rows = min(MOST_ROWS, rows_coded(model, len(shown.data.test), SHARE))
+    split = subset(shown.data.test, rows, shown.seed)
     c = queries.condition(model, split)
     coded = code(model, split.x, c, check=False, bare=True)
     noun = "image" if images(shown) else "row"
@@ -150,11 +149,6 @@ def _card(shown: Shown, index: int, mapped: Mapped | None, brightest: float) -> 
     mean = file_plots.running_mean(coded.bits, own, name, _first(coded), noun, color, alt)
     figures.append((f"Bits per {noun}, the mean from the first of the file to each", mean))
     return FileCard(index, label, figures, _note(coded, noun))
-
-
-def _rows(model: Density) -> int:
-    entries = model.space.dimension if isinstance(model, ChainRule) else 1
-    return min(MOST_ROWS, max(LEAST_ROWS, MOST_VISITS // entries))
 
 
 def _note(coded: Coded, noun: str) -> str:
