@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reparam import numerics
-from reparam.distributions.densities import NormalDensity, Parametric, StandardNormalDensity
+from reparam.distributions.densities import (
+    NormalDensity,
+    NormalMixtureDensity,
+    Parametric,
+    StandardNormalDensity,
+)
 from reparam.distributions.masses import BernoulliMass
 from reparam.model import Distribution
 
@@ -58,6 +63,10 @@ class Grid:
     @property
     def last(self) -> int:
         return self.reach << self.bits
+
+    @property
+    def points(self) -> Tensor:
+        return torch.arange(-self.last, self.last + 1, dtype=torch.float64) * 2.0**-self.bits
 
 
 @cache
@@ -236,17 +245,10 @@ class NormalLeaf(Leaf):
             raise Beyond(reach)
 
 
-class DensityLeaf(TableLeaf):
-    """Entries of any density, by its values on the grid."""
+class GridLeaf(TableLeaf):
+    """Entries of z, by the probabilities (B, D, bins) of all points of the grid."""
 
-    def __init__(self, p: Distribution, grid: Grid) -> None:
-        points = torch.arange(-grid.last, grid.last + 1, dtype=torch.float64) * 2.0**-grid.bits
-        shape, columns = tuple(p.center.shape), []
-        for some in points.split(max(1, POINTS_AT_ONCE // math.prod(shape))):
-            k = len(some)
-            x = some.repeat(shape[0]).view(-1, *[1] * (len(shape) - 1)).expand(-1, *shape[1:])
-            columns.append(p.repeat(k).log_prob_terms(x).view(shape[0], k, -1).mT)
-        table = torch.cat(columns, 2).softmax(2)
+    def __init__(self, shape: tuple[int, ...], table: Tensor, grid: Grid) -> None:
         super().__init__(shape, table, -grid.last, 2.0**-grid.bits)
         self.reach = grid.reach
 
@@ -254,6 +256,33 @@ class DensityLeaf(TableLeaf):
         ends = self.table[:rows, :, :: self.table.shape[2] - 1]
         if not ends.max() <= 2.0**-LEAST:
             raise Beyond(2.0 * self.reach)
+
+
+class DensityLeaf(GridLeaf):
+    """Entries of any density, by its values on the grid."""
+
+    def __init__(self, p: Distribution, grid: Grid) -> None:
+        shape, columns = tuple(p.center.shape), []
+        for some in grid.points.split(max(1, POINTS_AT_ONCE // math.prod(shape))):
+            k = len(some)
+            x = some.repeat(shape[0]).view(-1, *[1] * (len(shape) - 1)).expand(-1, *shape[1:])
+            columns.append(p.repeat(k).log_prob_terms(x).view(shape[0], k, -1).mT)
+        table = torch.cat(columns, 2).softmax(2)
+        super().__init__(shape, table, grid)
+
+
+class MixtureLeaf(GridLeaf):
+    """One entry of a mixture of normals: that of the components' values on the grid."""
+
+    def __init__(self, p: NormalMixtureDensity, grid: Grid) -> None:
+        mean, log_scale = p.mean, p.log_scale
+        if bool((mean == mean[:1]).all() and (log_scale == log_scale[:1]).all()):
+            mean, log_scale = mean[:1], log_scale[:1]  # of a prior, only weights differ
+        each = numerics.normal_log_prob(grid.points, mean, log_scale).softmax(
+            2
+        )  # (1 or B, K, bins)
+        table = p.log_weights.exp().unsqueeze(1) @ each
+        super().__init__((len(table), 1), table, grid)
 
 
 def leaves_of(p: Distribution, grid: Grid) -> list[Leaf] | None:
@@ -264,6 +293,8 @@ def leaves_of(p: Distribution, grid: Grid) -> list[Leaf] | None:
         return [NormalLeaf(p.zeros, torch.zeros_like(p.zeros), grid)]
     if isinstance(p, NormalDensity):
         return [NormalLeaf(p.mean, p.log_scale, grid)]
+    if isinstance(p, NormalMixtureDensity) and p.event_shape == (1,):
+        return [MixtureLeaf(p, grid)]
     parts = []
     for part in _by_rows(p):
         table = part.table()
