@@ -50,7 +50,7 @@ class Coded:
         dimension: entries of x that bits/dim are counted over.
         data, latent, back: of each row (N,), −log₂ p(x|z), −log₂ P(z), and −log₂ Q(z) of what came
             back; 0 where there is none.
-        expected: of each row, the entropy of Q, around which ``back`` lies.
+        expected: of each row with bits back, the entropy of Q, around which ``back`` lies.
         first: how many rows had no bits back.
         warnings: a sentence each.
     """
