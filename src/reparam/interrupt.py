@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -124,6 +123,8 @@ def ending_with_parent() -> Iterator[None]:
 
 def _orphaned() -> bool:
     """Whether a process that multiprocessing started has outlived its parent."""
+    import multiprocessing  # by workers only: no command waits for it
+
     parent = multiprocessing.parent_process()
     if parent is None:
         return False

@@ -9,15 +9,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from reparam.terminal import console, printable
 
 SECONDS_BETWEEN_LINES = 0.5  # in a notebook, where each one is a message to the page
@@ -42,17 +33,19 @@ def bar(name: str, visible: bool = True) -> Iterator[Watch]:
         with _line(name) as tell:
             yield tell
         return
+    from rich import progress  # for bars only: no help waits for it
+
     errors = console(stderr=True)
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[doing]}", markup=False),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[doing]}", markup=False),
     )
-    bars = Progress(*columns, console=errors, disable=not (visible and errors.is_terminal))
+    bars = progress.Progress(*columns, console=errors, disable=not (visible and errors.is_terminal))
     task = bars.add_task(printable(name), total=1.0, doing="")
 
     def watch(doing: str, share: float) -> None:

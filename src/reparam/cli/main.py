@@ -118,7 +118,8 @@ for height, (title, commands) in enumerate(GROUPS.items()):
     group = Group(title, sort_key=height)
     for place, command in enumerate(commands):
         words = {"help": flowing(command), "usage": usage(command)}
-        app.command(command, group=group, sort_key=place, **words)
+        path = f"{command.__module__}:{command.__name__}"  # options are read when it is called
+        app.command(path, group=group, sort_key=place, **words)
 for flag in ("--help", "--version"):
     app[flag].group = OPTIONS
 
