@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from reparam import numerics
@@ -117,6 +116,7 @@ class Bound(Float64Buffers):
         )
         guess = 0.5 * math.log(max(float(square), math.exp(2 * LEAST_LOG_SCALE)))
         if units.discrete:
+            from scipy.optimize import minimize_scalar  # takes longer than to build the model
 
             def cost(log_scale: float) -> float:
                 found = self._log_mass(x, mean, torch.tensor(log_scale).to(mean))

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import torch
 
-from reparam.data.contents import ReadOptions
-from reparam.data.images.image_folders import read_image
 from reparam.degradation import MASKS, Degradation, degradation, mask_name
 from reparam.limits import Limited
 from reparam.model import Space
@@ -82,6 +80,9 @@ def white_pixels(
         ValueError: no image, one of another size, or one of which nothing is white or it cannot
             be told.
     """
+    from reparam.data.contents import ReadOptions  # here: few presets are built with a picture
+    from reparam.data.images.image_folders import read_image
+
     contents = read_image(path, ReadOptions(background="black"))
     pixels = torch.from_numpy(contents.splits["train"].x)[0].float().mean(0)
     if size is not None and pixels.shape != tuple(size):
