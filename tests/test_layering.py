@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
@@ -151,12 +152,12 @@ def test_this_test_sees_the_imports():
     assert len(FILES) > 20
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n != PACKAGE])
-def test_imports_point_downwards(name):
-    assert part(name) in ROW_OF, f"{part(name)} has no place in the house: see ROWS"
-    for other in imports()[name] - {PACKAGE}:  # itself it holds __version__ and lazy names
-        assert other in FILES, f"{name} imports {other}, which is no module"
-        assert ROW_OF[part(other)] <= ROW_OF[part(name)], f"{name} imports {other} from above"
+def test_imports_point_downwards():
+    for name, others in imports().items():
+        assert part(name) in ROW_OF, f"{part(name)} has no place in the house: see ROWS"
+        for other in others - {PACKAGE}:  # itself it holds __version__ and lazy names
+            assert other in FILES, f"{name} imports {other}, which is no module"
+            assert ROW_OF[part(other)] <= ROW_OF[part(name)], f"{name} imports {other} from above"
 
 
 def test_the_lazy_package_is_imported_for_its_version_only():
@@ -199,33 +200,37 @@ def calls(tree: ast.Module) -> list[tuple[str, ast.Call]]:
     return found
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_no_pickles_and_no_printing(name):
-    for node in ast.walk(trees()[name]):
-        if isinstance(node, ast.Import):
-            roots = {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            roots = {(node.module or "").split(".")[0]}
-        else:
-            continue
+def test_no_pickles_and_no_printing():
+    for name, tree in trees().items():
+        roots = {other.split(".")[0] for other in imported_from_anywhere(tree)}
         forbidden = roots & {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
         assert not forbidden, f"{name} imports {forbidden}"
-    for called, node in calls(trees()[name]):
-        where = f"{name}:{node.lineno}"
-        assert called != "print", f"{where} prints"
-        assert called not in ("torch.load", "torch.save"), f"{where} is a pickle"
-        assert not called.endswith("read_pickle"), f"{where} reads a pickle"
-        for keyword in node.keywords:
-            if keyword.arg == "allow_pickle":
-                allowed = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
-                assert allowed, f"{where} allows pickles"
+        for called, node in calls(tree):
+            where = f"{name}:{node.lineno}"
+            assert called != "print", f"{where} prints"
+            assert called not in ("torch.load", "torch.save"), f"{where} is a pickle"
+            assert not called.endswith("read_pickle"), f"{where} reads a pickle"
+            for keyword in node.keywords:
+                if keyword.arg == "allow_pickle":
+                    value = keyword.value
+                    allowed = isinstance(value, ast.Constant) and value.value is False
+                    assert allowed, f"{where} allows pickles"
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_files_say_what_they_are_and_stay_short(name):
-    text = FILES[name].read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= LONGEST_FILE
-    assert not text.strip() or ast.get_docstring(trees()[name]), f"{name}: no first line"
+def imported_from_anywhere(tree: ast.Module) -> Iterator[str]:
+    """The modules that are imported, of whatever package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def test_files_say_what_they_are_and_stay_short():
+    for name, path in FILES.items():
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= LONGEST_FILE, name
+        assert not text.strip() or ast.get_docstring(trees()[name]), f"{name}: no first line"
 
 
 def exported(name: str) -> set[str]:
