@@ -98,7 +98,8 @@ def back_and_dirty(coded: Coded) -> list[str]:
     if coded.way != "bits back":
         return []
     first = f"{coded.first} of {counted(len(coded.back), 'row')} went without bits back."
-    expected, popped = (values[coded.expected > 0] for values in (coded.expected, coded.back))
+    drawn = coded.back > 0  # others took nothing off the stack, though a draw would have
+    expected, popped = (values[drawn] for values in (coded.expected, coded.back))
     if len(popped) < 2:
         return [first]
     off = (popped - expected).std() / len(popped) ** 0.5

@@ -103,7 +103,7 @@ def file_notes(coded: Coded, score: Score, own: float) -> list[str]:
     more = 100 * (score.value / own - 1) if own else 0.0
     found = [
         f"{score.n:,} rows {way}: {coded.payload_bits:,} bits, and {coded.header_bits:,} of header",
-        f"{more:+.2f} % beside the {own:.4g} bits/dim of the same rows by the model itself",
+        f"{more:+.2f} % beside the {own:.4f} bits/dim of the same rows by the model itself",
     ]
     popped = coded.back > 0
     if popped.any():
