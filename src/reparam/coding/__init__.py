@@ -337,20 +337,19 @@ def _comes_back(plan: Plan, block: Block, x: Rows, start: int) -> bool:
 
 def _warnings(model: Model, cost: Cost, grid: Grid) -> list[str]:
     """What makes a file longer than the model says."""
-    found, step = list[str](), 2.0**-grid.bits
+    found, step, rare = list[str](), 2.0**-grid.bits, 0.0
     narrowest = cost.scale.min().item()
-    if narrowest < NARROW * step:
-        found.append(
-            f"the narrowest posterior has a scale of {narrowest:.2g}, less than {NARROW:.0f} steps "
-            f"of the grid of z, {step:.2g}: its draws are misplaced; a finer one is "
-            f"grid={grid.bits + 2}"
-        )
     if isinstance(model, LatentVariable) and narrowest < torch.inf:
         rare = model.code_space.dimension * grid.bins * 2.0**-LEAST
-        if rare > RARE:
-            found.append(
-                f"of {rare:.1%} of the rows an entry of z is one that hardly has a probability, as "
-                f"the grid of z has {grid.bins} points; a coarser one is "
-                f"grid={max(0, grid.bits - 2)}"
-            )
+    if narrowest < NARROW * step:
+        finer = f"; a finer one is grid={grid.bits + 2}" if 4 * rare <= RARE else ""
+        found.append(
+            f"the narrowest posterior has a scale of {narrowest:.2g}, less than {NARROW:.0f} steps "
+            f"of the grid of z, {step:.2g}: its draws are misplaced{finer}"
+        )
+    if rare > RARE:
+        found.append(
+            f"of {rare:.1%} of the rows an entry of z is one that hardly has a probability, as "
+            f"the grid of z has {grid.bins} points; a coarser one is grid={max(0, grid.bits - 2)}"
+        )
     return found
