@@ -255,7 +255,7 @@ def test_names_and_labels_are_kept():
     [
         (lambda: some("ae"), "ae: has no likelihood"),
         (lambda: some("vae", Space((4,), "real")), "vae: its data are real, and a density has no"),
-        (lambda: some("made", orders=2), "made: members: the mean over several orders has no"),
+        (lambda: some("made", orders=2), "made: orders: the mean over several orders or masks has no"),
         (lambda: some("vae", prior="flow-affine"), "vae: Chain: a flow's draws have no one-"),
         (lambda: some("real-nvp"), "real-nvp: its log p"),
     ],

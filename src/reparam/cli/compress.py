@@ -225,7 +225,7 @@ def _show(
 
     lengths, what = _lengths(run, found, c, seed, coded), _what(run)
     show(lengths.table())
-    show(written(len(found), what, coded.way, str(place), len(coded.file)))
+    show(written(what, coded, str(place)))
     show(speeds(len(found), what, seconds))
     show(lengths.sentence())
     show_notes([*back_and_dirty(coded), *([OF_TABLES] if run.record.columns else [])])

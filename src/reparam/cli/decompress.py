@@ -123,7 +123,7 @@ def _refuse_labels(file: Path, header: Contents, run: OpenRun) -> None:
     """ValueError where labels are none of the run's classes: weights are told apart, these not."""
     names, labels = run.record.class_names, header.labels or [0]
     if names and not 0 <= min(labels) <= max(labels) < len(names):
-        raise ValueError(f"{file}: expected labels 0 to {len(names) - 1}, got others")
+        raise ValueError(f"{file}: expected labels 0 to {len(names) - 1}, got others; give the run that made it")
 
 
 def _places(file: Path, header: Contents, target: Target) -> Sequence[Place]:

@@ -18,11 +18,11 @@ from reparam.coding.blocks import START, Plan, Rows, code_block, decode_block
 from reparam.coding.file import Block, Contents, read, write
 from reparam.coding.leaves import FINEST, LEAST, PRECISION, Grid, coder, coder_version
 from reparam.coding.rows import (
+    batch_size,
     checked,
     conditions,
     raw_bits,
     refuse_other,
-    rows_at_once,
     teller,
     twin_of,
 )
@@ -75,6 +75,17 @@ class Coded:
     def bits(self) -> Tensor:
         """Of each row, (N,): their sum is the payload but for the coder's rounding."""
         return self.data + self.latent - self.back
+
+    @property
+    def paid(self) -> Tensor:
+        """Which rows got bits back, (N,): those over which ``back`` compares with ``expected``."""
+        return self.back > 0
+
+    @property
+    def method(self) -> str:
+        """The way as a noun: direct coding, bits-back coding, coding in two parts."""
+        nouns = {"direct": "direct coding", "bits back": "bits-back coding"}
+        return nouns.get(self.way, f"coding in {self.way}")
 
     @property
     def bits_per_dim(self) -> float:
@@ -152,7 +163,7 @@ def refusal(model: Model) -> str | None:
     'ae: has no likelihood, which would say how long a code is to be'
     """
     try:
-        code(model, *example(model), check=False)
+        code(model, *example(model), rows=1, check=False)
     except ValueError as error:
         return str(error)
     return None
@@ -211,7 +222,7 @@ def code(
         ValueError: as ``compress``; a block that does not come back is refused too.
     """
     coder()
-    size = rows_at_once(model.space) if rows is None else rows
+    size = batch_size(model.space) if rows is None else rows
     _refuse_numbers(size, block, grid)
     space, twin = model.space, twin_of(model)
     way = way_of(twin)

@@ -278,10 +278,8 @@ class MixtureLeaf(GridLeaf):
         mean, log_scale = p.mean, p.log_scale
         if bool((mean == mean[:1]).all() and (log_scale == log_scale[:1]).all()):
             mean, log_scale = mean[:1], log_scale[:1]  # of a prior, only weights differ
-        each = numerics.normal_log_prob(grid.points, mean, log_scale).softmax(
-            2
-        )  # (1 or B, K, bins)
-        table = p.log_weights.exp().unsqueeze(1) @ each
+        each = numerics.normal_log_prob(grid.points, mean, log_scale)  # (1 or B, K, bins)
+        table = p.log_weights.exp().unsqueeze(1) @ each.softmax(2)
         super().__init__((len(table), 1), table, grid)
 
 

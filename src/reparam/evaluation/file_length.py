@@ -98,16 +98,14 @@ def file_notes(coded: Coded, score: Score, own: float) -> list[str]:
         score: its bits/dim.
         own: bits/dim by log p(x), or by the ELBO of one draw, of the same rows.
     """
-    ways = {"direct": "coded directly", "bits back": "coded by bits back"}
-    way = ways.get(coded.way, f"coded in {coded.way}")
     more = 100 * (score.value / own - 1) if own else 0.0
     found = [
-        f"{score.n:,} rows {way}: {coded.payload_bits:,} bits, and {coded.header_bits:,} of header",
+        f"{score.n:,} rows by {coded.method}: {coded.payload_bits:,} bits, and "
+        f"{coded.header_bits:,} of header",
         f"{more:+.2f} % beside the {own:.4g} bits/dim of the same rows by the model itself",
     ]
-    popped = coded.back > 0
-    if popped.any():
-        taken, expected = (t[popped].mean().item() for t in (coded.back, coded.expected))
+    if coded.paid.any():
+        taken, expected = (t[coded.paid].mean().item() for t in (coded.back, coded.expected))
         found.append(
             f"what came off the stack took {taken:,.1f} bits a row by −log₂ q(z|x), where "
             f"{expected:,.1f} are expected"

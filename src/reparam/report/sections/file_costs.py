@@ -162,10 +162,9 @@ def _note(coded: Coded, noun: str) -> str:
 
 
 def _of_bits_back(coded: Coded, noun: str) -> str:
-    popped = coded.back > 0
-    if not popped.any():
+    if not coded.paid.any():
         return f"No bits came back: the {noun}s are too few to pay for a draw of z."
-    taken, expected = (t[popped].mean().item() for t in (coded.back, coded.expected))
+    taken, expected = (t[coded.paid].mean().item() for t in (coded.back, coded.expected))
     return (
         f"{_of_first(_first(coded), noun)} for z in full. Then z is drawn by bits that come off "
         f"the stack, {taken:,.1f} per {noun}, where {expected:,.1f} are expected of noise."
@@ -174,8 +173,7 @@ def _of_bits_back(coded: Coded, noun: str) -> str:
 
 def _first(coded: Coded) -> int:
     """How many rows stand before the first that gets bits back; 0 where none does."""
-    popped = (coded.back > 0).nonzero()
-    return int(popped[0]) if len(popped) else 0
+    return int(coded.paid.nonzero()[0]) if coded.paid.any() else 0
 
 
 def _of_first(count: int, noun: str) -> str:
@@ -184,7 +182,7 @@ def _of_first(count: int, noun: str) -> str:
 
 def _waterfall(label: str, color: str, coded: Coded, noun: str) -> tuple[str, Markup]:
     """The row of median length among those that got bits back."""
-    rows = (coded.back > 0).nonzero().flatten()
+    rows = coded.paid.nonzero().flatten()
     rows = rows if len(rows) else torch.arange(len(coded.bits))
     row = int(rows[coded.bits[rows].argsort()[len(rows) // 2]])
     off, x, z = (float(part[row]) for part in (coded.back, coded.data, coded.latent))
