@@ -38,7 +38,7 @@ from torch import Tensor
 import reparam as rp
 from reparam.chain_rule import ChainRule
 from reparam.cli.runs import Where
-from reparam.coding import Coded, code, decode, estimate
+from reparam.coding import Compressed, code, decode, estimate
 from reparam.model import Density, Distribution, LatentVariable
 
 GRID = 64  # cells of z to a unit, as in files
@@ -121,7 +121,7 @@ def lengths(subject: Subject, asked: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def popped(coded: Coded) -> dict[str, Any]:
+def popped(coded: Compressed) -> dict[str, Any]:
     """What came back from the stack beside what was expected: do dirty bits look like noise?"""
     if coded.way != "bits back":
         return {}

@@ -13,7 +13,7 @@ from damage import damaged, flipped
 
 import reparam as rp
 from reparam import coding
-from reparam.coding import Coded, code, decode, decompress
+from reparam.coding import Compressed, code, decode, decompress
 from reparam.coding.file import read, write
 
 pytest.importorskip("constriction")
@@ -33,7 +33,7 @@ class Made(NamedTuple):
     model: rp.Model
     x: torch.Tensor
     c: torch.Tensor | None
-    coded: Coded
+    coded: Compressed
 
     @property
     def head(self) -> int:

@@ -499,7 +499,7 @@ def test_draws_of_the_distribution_are_those_of_the_model(kind):
 
 def test_ensembles_have_no_order_to_walk_in():
     model = built("made", VECTOR, {"hidden": (8,), "orders": 2})
-    with pytest.raises(ValueError, match="members"):
+    with pytest.raises(ValueError, match="orders"):
         model.distribution(B)
 
 

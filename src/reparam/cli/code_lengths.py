@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from reparam.coding import Coded
+    from reparam.coding import Compressed
     from reparam.model import Density
 
 CLOSE = 0.005  # of the model's number, within which a file is as long as it says
@@ -37,7 +37,7 @@ class Lengths:
     others: dict[str, int]
     model: float
     called: str
-    coded: Coded | None = None
+    coded: Compressed | None = None
 
     def table(self) -> Table:
         """A row for each, with the difference to the model's number."""
@@ -98,7 +98,7 @@ def called(model: Density, x: Tensor, c: Tensor | None) -> str:
     return f"{'−ELBO' if bound else '−log₂ p'} ({words[kind]})"
 
 
-def back_and_dirty(coded: Coded) -> list[str]:
+def back_and_dirty(coded: Compressed) -> list[str]:
     """Of bits back: which rows got none, and whether what was popped was as good as noise."""
     if coded.way != "bits back":
         return []
@@ -125,6 +125,6 @@ def rate(n: int, seconds: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
-def written(what: str, coded: Coded, out: str) -> str:
+def written(what: str, coded: Compressed, out: str) -> str:
     """What lies where."""
     return f"{len(coded.bits)} {what} in {told(out)} by {coded.method}, {len(coded.file):,} bytes"

@@ -39,7 +39,7 @@ RARE = 0.01  # the chance at most that an entry of some z is one that hardly has
 
 
 @dataclass(frozen=True)
-class Coded:
+class Compressed:
     """A file, and what it is made of.
 
     Args:
@@ -50,7 +50,7 @@ class Coded:
         dimension: entries of x that bits/dim are counted over.
         data, latent, back: of each row (N,), −log₂ p(x|z), −log₂ P(z), and −log₂ Q(z) of what came
             back; 0 where there is none.
-        expected: of each row, the entropy of Q, around which ``back`` lies.
+        expected: of each row with bits back, the entropy of Q, around which ``back`` lies.
         first: how many rows had no bits back.
         warnings: a sentence each.
     """
@@ -94,7 +94,7 @@ class Coded:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class Decompressed:
     """What is in a file.
 
     Args:
@@ -205,7 +205,7 @@ def code(
     labels: Any = None,
     grid: int = GRID,
     watch: Watch = unwatched,
-) -> Coded:
+) -> Compressed:
     """``compress``, and what everything cost.
 
     Args:
@@ -255,7 +255,7 @@ def code(
         coder=coder_version(),
     )
     first = sum(n for b in blocks for n, back in zip(b.batches, b.back, strict=True) if not back)
-    return Coded(
+    return Compressed(
         write(contents),
         way.name,
         sum(32 * len(b.words) for b in blocks),
@@ -267,7 +267,7 @@ def code(
     )
 
 
-def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -> Decoded:
+def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -> Decompressed:
     """What is left in a file that ``compress`` made, with the same weights.
 
     Args:
@@ -298,7 +298,7 @@ def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -
             damaged.append(str(error))
         start += block.rows
         watch("decoding", start / contents.n)
-    return Decoded(
+    return Decompressed(
         torch.from_numpy(np.concatenate(parts)),
         torch.tensor(rows, dtype=torch.int64),
         contents.n,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reparam.chain_rule import ChainRule
-from reparam.coding import Coded, code, estimate, refusal
+from reparam.coding import Compressed, code, estimate, refusal
 from reparam.data import Split, condition
 from reparam.evaluation.rows import chosen_rows
 from reparam.evaluation.scores import Score, Scores, mean_score
@@ -90,7 +90,7 @@ def _some(coded: int, rows: int) -> list[str]:
     return [] if coded == rows else [f"coded were {coded:,} of {rows:,} rows, chosen at random"]
 
 
-def file_notes(coded: Coded, score: Score, own: float) -> list[str]:
+def file_notes(coded: Compressed, score: Score, own: float) -> list[str]:
     """How the file was made, what it exceeds the model's own number by, and what came back.
 
     Args:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam import numerics
-from reparam.coding import Coded, code, estimate
+from reparam.coding import Compressed, code, estimate
 from reparam.coding.general import general
 from reparam.coding.rows import raw_bits
 from reparam.data import Split
@@ -151,7 +151,7 @@ def _card(shown: Shown, index: int, mapped: Mapped | None, brightest: float) -> 
     return FileCard(index, label, figures, _note(coded, noun))
 
 
-def _note(coded: Coded, noun: str) -> str:
+def _note(coded: Compressed, noun: str) -> str:
     """How it is made, and what of it is no row's."""
     n = len(coded.bits)
     said = {
@@ -161,7 +161,7 @@ def _note(coded: Coded, noun: str) -> str:
     return f"{said} {n:,} test {noun}s, {coded.header_bits:,} bits of header beside them."
 
 
-def _of_bits_back(coded: Coded, noun: str) -> str:
+def _of_bits_back(coded: Compressed, noun: str) -> str:
     if not coded.paid.any():
         return f"No bits came back: the {noun}s are too few to pay for a draw of z."
     taken, expected = (t[coded.paid].mean().item() for t in (coded.back, coded.expected))
@@ -171,7 +171,7 @@ def _of_bits_back(coded: Coded, noun: str) -> str:
     )
 
 
-def _first(coded: Coded) -> int:
+def _first(coded: Compressed) -> int:
     """How many rows stand before the first that gets bits back; 0 where none does."""
     return int(coded.paid.nonzero()[0]) if coded.paid.any() else 0
 
@@ -180,7 +180,7 @@ def _of_first(count: int, noun: str) -> str:
     return f"The first {noun} pays" if count == 1 else f"The first {count:,} {noun}s pay"
 
 
-def _waterfall(label: str, color: str, coded: Coded, noun: str) -> tuple[str, Markup]:
+def _waterfall(label: str, color: str, coded: Compressed, noun: str) -> tuple[str, Markup]:
     """The row of median length among those that got bits back."""
     rows = coded.paid.nonzero().flatten()
     rows = rows if len(rows) else torch.arange(len(coded.bits))
@@ -194,7 +194,7 @@ def _waterfall(label: str, color: str, coded: Coded, noun: str) -> tuple[str, Ma
 
 
 def _sorted(
-    shown: Shown, label: str, color: str, split: Split, coded: Coded, noun: str
+    shown: Shown, label: str, color: str, split: Split, coded: Compressed, noun: str
 ) -> tuple[str, Markup]:
     bits = coded.bits.cpu().double()
     order = bits.argsort()
