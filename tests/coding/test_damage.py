@@ -196,8 +196,12 @@ def test_truncated_files_are_refused(kind):
 
 def test_models_of_other_data_are_refused():
     model, *_ = made("bits back")
-    with pytest.raises(ValueError, match="file: holds levels data of shape"):
+    with pytest.raises(ValueError, match="file: holds 5 levels data of shape"):
         decode(model, made("with labels").coded.file)
+    labeled = made("with labels")
+    file = write(replace(read(labeled.coded.file), levels=9))
+    with pytest.raises(ValueError, match="file: holds 9 levels data .* a model of 5 levels data"):
+        decode(labeled.model, file)
 
 
 def test_conditions_are_in_the_file_or_given_again():

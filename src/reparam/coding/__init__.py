@@ -221,11 +221,11 @@ def code(
     Raises:
         ValueError: as ``compress``; a block that does not come back is refused too.
     """
-    coder()
     size = batch_size(model.space) if rows is None else rows
     _refuse_numbers(size, block, grid)
     space, twin = model.space, twin_of(model)
     way = way_of(twin)
+    coder()  # asked for after what makes no file with it either is refused
     array, told = checked(model, as_tensor(x), c)
     for what, given in (("names", names), ("labels", labels)):
         if given is not None and len(given) != len(array):
