@@ -190,7 +190,7 @@ def test_truncated_files_are_refused(kind):
             decode(model, coded.file[:size])
     with pytest.raises(ValueError, match="goes on for 1 bytes"):
         decode(model, coded.file + b"\0")
-    with pytest.raises(ValueError, match="no .rpz file"):
+    with pytest.raises(ValueError, match="^file: is no .rpz file"):
         decode(model, b"")
 
 

@@ -143,13 +143,18 @@ def compress(model: Model, x: Any, c: Any = None, **options: Any) -> bytes:
     return code(model, x, c, **options).file
 
 
-def decompress(model: Model, data: bytes, c: Any = None) -> Tensor:
+def decompress(model: Model, file: bytes, c: Any = None) -> Tensor:
     """x of a file that ``compress`` made, with the same weights.
+
+    Args:
+        model: that it was made with.
+        file: its bytes.
+        c: the conditions, if the file does not have them.
 
     Raises:
         ValueError: other weights, no such file, or a damaged one; ``decode`` returns what is left.
     """
-    found = decode(model, data, c)
+    found = decode(model, file, c)
     if found.damaged:
         raise ValueError("; ".join(found.damaged))
     return found.x
@@ -158,8 +163,8 @@ def decompress(model: Model, data: bytes, c: Any = None) -> Tensor:
 def refusal(model: Model) -> str | None:
     """Why a model codes nothing; None where it does.
 
-    >>> from reparam.presets import build
-    >>> refusal(build("ae", Space((4,), "binary")))
+    >>> import reparam as rp
+    >>> refusal(rp.build("ae", rp.Space((4,), "binary")))
     'ae: has no likelihood, which would say how long a code is to be'
     """
     try:
@@ -267,12 +272,12 @@ def code(
     )
 
 
-def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -> Decompressed:
+def decode(model: Model, file: bytes, c: Any = None, watch: Watch = unwatched) -> Decompressed:
     """What is left in a file that ``compress`` made, with the same weights.
 
     Args:
         model: that it was coded with.
-        data: of the file.
+        file: its bytes.
         c: the conditions, if the file does not have them.
         watch: is told how far it is.
 
@@ -281,7 +286,10 @@ def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -
             are not there.
     """
     coder()
-    contents = read(data)
+    try:
+        contents = read(file)
+    except ValueError as error:
+        raise ValueError(f"file: {error}") from error
     refuse_other(model, contents)
     told = contents.c if c is None else conditions(model, c, contents.n)
     if model.conditional and told is None:
