@@ -151,7 +151,7 @@ def test_bits_back_take_the_evidence_lower_bound():
 def test_what_is_popped_of_random_bits_is_a_draw():
     """Its cost is then around the entropy, and the draws have the distribution's moments."""
     words = np.random.default_rng(0).integers(1, 2**32, 200_000, dtype=np.uint32)
-    stack, n = Stack(Grid(6, 16), words), 20_000
+    stack, n = Stack(Grid(6, 32), words), 20_000
     mean, log_scale = torch.tensor([0.5, -1.0]).double(), torch.tensor([0.3, -1.2]).double()
     q = NormalDensity(mean.expand(n, 2), log_scale.expand(n, 2))
     drawn = stack.draw(q, n)
@@ -164,7 +164,7 @@ def test_what_is_popped_of_random_bits_is_a_draw():
         assert (share - said).abs().max() < 4 * math.sqrt(said * (1 - said) / n) + 0.04 * 0.5
     before = len(words) * 32 - stack.bits
     assert abs(before - drawn.cost.sum()) < 64
-    stack.push(q, drawn.value, n)
+    stack.push(q, drawn.value, n, near=True)
     assert np.array_equal(stack.words, words)
 
 

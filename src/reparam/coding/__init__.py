@@ -357,13 +357,16 @@ def _comes_back(plan: Plan, block: Block, x: Rows, start: int) -> bool:
 def _warnings(model: Model, cost: Cost, grid: Grid) -> list[str]:
     """What makes a file longer than the model says."""
     found, step = list[str](), 2.0**-grid.bits
+    if not isinstance(model, LatentVariable):
+        return found
     narrowest = cost.scale.min().item()
     if narrowest < NARROW * step:
         found.append(
             f"the narrowest posterior has a scale of {narrowest:.2g}, less than {NARROW:.0f} steps "
             f"of the grid of z, {step:.2g}: its draws are misplaced; give a larger grid"
         )
-    if isinstance(model, LatentVariable) and narrowest < torch.inf:
+    if narrowest == torch.inf and model.code_space.kind == "real" and bool(cost.back.any()):
+        # No normal posterior, which is told of the points near its mean alone.
         rare = model.code_space.dimension * grid.bins * 2.0**-LEAST
         if rare > RARE:
             found.append(
