@@ -76,10 +76,10 @@ class Stack:
         """The first rows of x (B, …) under p; their costs in bits, (rows,).
 
         Args:
-            p: (B,) rows of distributions.
-            x: of p.
-            rows: how many are coded.
-            near: whether x is a draw, by ``draw``.
+            p: of B rows.
+            x: (B, …), in the units of p.
+            rows: how many of them are coded.
+            near: whether x is what a ``draw`` took off, whose posteriors tell of near points alone.
         """
         found: list[tuple[Leaf, Tensor, slice]] = []
 
