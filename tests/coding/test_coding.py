@@ -18,6 +18,7 @@ from torch import Tensor
 
 import reparam as rp
 from reparam import coding
+from reparam.coding import leaves
 from reparam.coding.file import read, write
 from reparam.coding.leaves import Grid
 from reparam.coding.stack import Stack
@@ -267,3 +268,22 @@ def test_what_makes_no_file_is_refused_with_the_reason(model: Any, said: str):
     x = torch.zeros(1, *built.space.shape)
     with pytest.raises(ValueError, match="^" + re.escape(reason)):
         rp.compress(built, x)
+
+
+def test_without_the_coder_models_that_make_no_file_still_say_why(monkeypatch: Any):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    leaves.coder.cache_clear()
+    said = [coding.refusal(some(preset)) or "" for preset in ("ae", "vae")]
+    leaves.coder.cache_clear()
+    assert said[0].startswith("ae: has no likelihood") and "reparam[compress]" in said[1]
+
+
+def test_a_refusal_asks_networks_for_one_row(monkeypatch: Any):
+    model, asked = some("made"), []
+    distribution = type(model).distribution
+    monkeypatch.setattr(
+        type(model),
+        "distribution",
+        lambda self, rows, c=None: asked.append(rows) or distribution(self, rows, c),
+    )
+    assert coding.refusal(model) is None and set(asked) == {1}
