@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from reparam import __version__
-from reparam.batching import slices
+from reparam.batching import rows_at_once, slices
 from reparam.checkpoint import checksum
 from reparam.coding.blocks import START, Plan, Rows, code_block, decode_block
 from reparam.coding.file import Block, Contents, read, write
@@ -189,7 +189,7 @@ def estimate(
     x, parts = as_tensor(x), []
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for rows in slices(0, len(x), 256):
+        for rows in slices(0, len(x), rows_at_once(model.space)):
             told = None if c is None else as_tensor(c)[rows]
             found = model.log_prob(x[rows], told, samples=samples, generator=generator)
             parts.append(-found.value.double().cpu() / math.log(2))
