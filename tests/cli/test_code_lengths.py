@@ -1,17 +1,17 @@
-"""What is said of a file beside its length."""
+"""The table of lengths, of numbers that divide by nothing too."""
 
-import torch
+import io
 
-from reparam.cli.code_lengths import back_and_dirty
-from reparam.coding import Coded
+import pytest
+from rich.console import Console
+
+from reparam.cli.code_lengths import Lengths
 
 
-def test_rows_without_bits_back_do_not_count_as_draws():
-    back = torch.tensor([0.0, 80.0, 90.0], dtype=torch.float64)
-    rows = torch.full_like(back, 500.0)
-    expected = torch.full_like(back, 85.0)
-    coded = Coded(b"", "bits back", 0, 0.0, 1, rows, rows, back, expected, first=1)
-    assert back_and_dirty(coded) == [
-        "1 of 3 rows went without bits back.",
-        "Dirty bits: the popped z took 85.00 ± 5.00 bits a row by −log₂ q, 85.00 expected.",
-    ]
+@pytest.mark.parametrize(("model", "more"), [(40.0, "+24 (+60.00%)"), (0.0, "+64 (+inf%)")])
+def test_lengths_stand_beside_the_models_number(model, more):
+    lengths = Lengths(64, 64.0, {"gzip": 40}, model, "−log₂ p (exact)")
+    written = io.StringIO()
+    Console(width=120, file=written).print(lengths.table())
+    (raw,) = (line for line in written.getvalue().splitlines() if line.startswith("raw"))
+    assert raw.rstrip().endswith(more) and "1.0000" in raw

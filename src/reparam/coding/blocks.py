@@ -112,6 +112,8 @@ def _push_all(plan: Plan, x: Rows, start: int, grid: Grid) -> tuple[Stack, Batch
             rows, back = max(1, min(rows, paid)), paid > 0
         stack, rows, back, cost = _push(plan, stack, x[done:], start + done, rows, back)
         expected = max(expected, cost.expected.mean().item())
+        if not back:  # nothing was drawn, of which something could be expected
+            cost = cost._replace(expected=torch.zeros_like(cost.expected))
         batches.rows.append(rows)
         batches.back.append(back)
         costs.append(cost)
@@ -126,14 +128,11 @@ def _push(
     while True:
         c, trial = plan.told(slice(start, start + rows), plan.size), stack.copy() if back else stack
         try:
-            return (
-                trial,
-                rows,
-                back,
-                plan.way.push(trial, _padded(x[:rows], plan.size), c, rows, back),
-            )
+            cost = plan.way.push(trial, _padded(x[:rows], plan.size), c, rows, back)
         except Short:
             rows, back = max(1, rows // 2), rows > 1
+        else:
+            return trial, rows, back, cost
 
 
 def _pop_all(plan: Plan, block: Block, start: int, like: Rows) -> Rows:

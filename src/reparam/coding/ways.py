@@ -76,7 +76,7 @@ class Latent(Way):
         z = stack.pop(self._prior(c, size), rows).view(size, *self.model.code_space.shape)
         x = stack.pop(self.model.likelihood(z, c), rows).view(size, *self.model.space.shape)
         if back:
-            stack.push(self.model.posterior(x, c), z, rows)
+            stack.push(self.model.posterior(x, c), z, rows, near=True)
         return x
 
     @abstractmethod
@@ -122,9 +122,13 @@ def way_of(model: Model) -> Way:
     if not isinstance(model, Density):
         raise ValueError(f"{name}: has no likelihood, which would say how long a code is to be")
     if model.space.has_reals:
-        raise ValueError(
-            f"{name}: its data are real, and a density has no code length; give --levels"
+        mixed = model.space.columns is not None
+        what, remedy = (
+            ("some columns are", "leave these out, or round them to whole numbers")
+            if mixed
+            else ("its data are", "give --levels")
         )
+        raise ValueError(f"{name}: {what} real, and a density has no code length; {remedy}")
     if isinstance(model, ChainRule):
         return Direct(model)
     if not isinstance(model, LatentVariable):
