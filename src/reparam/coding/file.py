@@ -55,7 +55,7 @@ Word32 = Annotated[int, Meta(ge=0, lt=2**32)]
 Label = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Sizes = Annotated[tuple[Count, ...], Meta(min_length=1, max_length=8)]
 Fraction = Annotated[int, Meta(ge=0, le=52)]  # bits after the point, as many as float64 has
-POINTS = 1 << 20  # of a grid, as many as are written: tables have an entry for each
+POINTS = 1 << 24  # of a grid: more have no probability of the coder's left
 Batch = Annotated[int, Meta(ge=-(2**31), le=2**31)]
 
 
