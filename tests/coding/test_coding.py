@@ -18,6 +18,7 @@ from torch import Tensor
 
 import reparam as rp
 from reparam import coding
+from reparam.coding import leaves
 from reparam.coding.file import read, write
 from reparam.coding.leaves import Grid
 from reparam.coding.rows import batch_size
@@ -152,7 +153,7 @@ def test_bits_back_take_the_evidence_lower_bound():
 def test_what_is_popped_of_random_bits_is_a_draw():
     """Its cost is then around the entropy, and the draws have the distribution's moments."""
     words = np.random.default_rng(0).integers(1, 2**32, 200_000, dtype=np.uint32)
-    stack, n = Stack(Grid(6, 16), words), 20_000
+    stack, n = Stack(Grid(6, 32), words), 20_000
     mean, log_scale = torch.tensor([0.5, -1.0]).double(), torch.tensor([0.3, -1.2]).double()
     q = NormalDensity(mean.expand(n, 2), log_scale.expand(n, 2))
     drawn = stack.draw(q, n)
@@ -165,7 +166,7 @@ def test_what_is_popped_of_random_bits_is_a_draw():
         assert (share - said).abs().max() < 4 * math.sqrt(said * (1 - said) / n) + 0.04 * 0.5
     before = len(words) * 32 - stack.bits
     assert abs(before - drawn.cost.sum()) < 64
-    stack.push(q, drawn.value, n)
+    stack.push(q, drawn.value, n, near=True)
     assert np.array_equal(stack.words, words)
 
 
@@ -360,3 +361,22 @@ def test_parameters_of_what_is_moved_are_rounded_too():
     moved = Transformed(NormalDensity(mean, mean), Standardize(Space((2,), "real")).double())
     base = moved.rounded(12).base
     assert isinstance(base, NormalDensity) and bool((base.mean * 2**12 % 1 == 0).all())
+
+
+def test_without_the_coder_models_that_make_no_file_still_say_why(monkeypatch: Any):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    leaves.coder.cache_clear()
+    said = [coding.refusal(some(preset)) or "" for preset in ("ae", "vae")]
+    leaves.coder.cache_clear()
+    assert said[0].startswith("ae: has no likelihood") and "reparam[compress]" in said[1]
+
+
+def test_a_refusal_asks_networks_for_one_row(monkeypatch: Any):
+    model, asked = some("made"), []
+    distribution = type(model).distribution
+    monkeypatch.setattr(
+        type(model),
+        "distribution",
+        lambda self, rows, c=None: asked.append(rows) or distribution(self, rows, c),
+    )
+    assert coding.refusal(model) is None and set(asked) == {1}

@@ -143,13 +143,18 @@ def compress(model: Model, x: Any, c: Any = None, **options: Any) -> bytes:
     return code(model, x, c, **options).file
 
 
-def decompress(model: Model, data: bytes, c: Any = None) -> Tensor:
+def decompress(model: Model, file: bytes, c: Any = None) -> Tensor:
     """x of a file that ``compress`` made, with the same weights.
+
+    Args:
+        model: that it was made with.
+        file: its bytes.
+        c: the conditions, if the file does not have them.
 
     Raises:
         ValueError: other weights, no such file, or a damaged one; ``decode`` returns what is left.
     """
-    found = decode(model, data, c)
+    found = decode(model, file, c)
     if found.damaged:
         raise ValueError("; ".join(found.damaged))
     return found.x
@@ -158,8 +163,8 @@ def decompress(model: Model, data: bytes, c: Any = None) -> Tensor:
 def refusal(model: Model) -> str | None:
     """Why a model codes nothing; None where it does.
 
-    >>> from reparam.presets import build
-    >>> refusal(build("ae", Space((4,), "binary")))
+    >>> import reparam as rp
+    >>> refusal(rp.build("ae", rp.Space((4,), "binary")))
     'ae: has no likelihood, which would say how long a code is to be'
     """
     try:
@@ -222,11 +227,11 @@ def code(
     Raises:
         ValueError: as ``compress``; a block that does not come back is refused too.
     """
-    coder()
     size = batch_size(model.space) if rows is None else rows
     _refuse_numbers(size, block, grid)
     space, twin = model.space, twin_of(model)
     way = way_of(twin)
+    coder()  # asked for after what makes no file with it either is refused
     array, told = checked(model, as_tensor(x), c)
     for what, given in (("names", names), ("labels", labels)):
         if given is not None and len(given) != len(array):
@@ -268,12 +273,12 @@ def code(
     )
 
 
-def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -> Decompressed:
+def decode(model: Model, file: bytes, c: Any = None, watch: Watch = unwatched) -> Decompressed:
     """What is left in a file that ``compress`` made, with the same weights.
 
     Args:
         model: that it was coded with.
-        data: of the file.
+        file: its bytes.
         c: the conditions, if the file does not have them.
         watch: is told how far it is.
 
@@ -282,7 +287,10 @@ def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -
             are not there.
     """
     coder()
-    contents = read(data)
+    try:
+        contents = read(file)
+    except ValueError as error:
+        raise ValueError(f"file: {error}") from error
     refuse_other(model, contents)
     told = contents.c if c is None else conditions(model, c, contents.n)
     if model.conditional and told is None:
@@ -350,13 +358,16 @@ def _comes_back(plan: Plan, block: Block, x: Rows, start: int) -> bool:
 def _warnings(model: Model, cost: Cost, grid: Grid) -> list[str]:
     """What makes a file longer than the model says."""
     found, step = list[str](), 2.0**-grid.bits
+    if not isinstance(model, LatentVariable):
+        return found
     narrowest = cost.scale.min().item()
     if narrowest < NARROW * step:
         found.append(
             f"the narrowest posterior has a scale of {narrowest:.2g}, less than {NARROW:.0f} steps "
             f"of the grid of z, {step:.2g}: its draws are misplaced; give a larger grid"
         )
-    if isinstance(model, LatentVariable) and narrowest < torch.inf:
+    if narrowest == torch.inf and model.code_space.kind == "real" and bool(cost.back.any()):
+        # No normal posterior, which is told of the points near its mean alone.
         rare = model.code_space.dimension * grid.bins * 2.0**-LEAST
         if rare > RARE:
             found.append(
