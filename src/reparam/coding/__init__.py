@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from reparam import __version__
-from reparam.batching import slices
+from reparam.batching import rows_at_once, slices
 from reparam.checkpoint import checksum
 from reparam.coding.blocks import START, Plan, Rows, code_block, decode_block
 from reparam.coding.file import Block, Contents, read, write
@@ -190,7 +190,7 @@ def estimate(
     told = None if c is None else torch.from_numpy(conditions(model, c, len(x)))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for rows in slices(0, len(x), 256):
+        for rows in slices(0, len(x), rows_at_once(model.space)):
             own = None if told is None else told[rows]
             found = model.log_prob(x[rows], own, samples=samples, generator=generator)
             parts.append(-found.value.double().cpu() / math.log(2))

@@ -85,6 +85,15 @@ def coder() -> ModuleType:
     return stream
 
 
+def installed() -> bool:
+    """Whether there is a coder."""
+    try:
+        coder()
+    except ValueError:
+        return False
+    return True
+
+
 def coder_version() -> str:
     return metadata.version("constriction")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from reparam import numerics
 from reparam.coding import Compressed, code, estimate
 from reparam.coding.general import general
+from reparam.coding.leaves import installed
 from reparam.coding.rows import raw_bits
 from reparam.data import Split
 from reparam.evaluation.file_length import coded_name, rows_coded, rows_to_code, whole_rows
@@ -73,7 +74,8 @@ def build(shown: Shown) -> Content | None:
         return None
     maps = _maps(shown, measured) if images(shown) else {}
     brightest = _brightest(maps)
-    cards = [_card(shown, index, maps.get(index), brightest) for index in measured]
+    counted = measured if installed() else ()  # of a page drawn again where the coder is not
+    cards = [_card(shown, index, maps.get(index), brightest) for index in counted]
     rows = max(score.n for score in measured.values())
     return Content(_bars(shown, measured), cards, rows, IMAGE_BY_IMAGE if images(shown) else "")
 
