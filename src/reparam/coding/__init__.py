@@ -187,11 +187,12 @@ def estimate(
     if not isinstance(model, Density):
         raise ValueError(f"{named(model)}: has no likelihood, which would say how long a code is")
     x, parts = as_tensor(x), []
+    told = None if c is None else torch.from_numpy(conditions(model, c, len(x)))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for rows in slices(0, len(x), rows_at_once(model.space)):
-            told = None if c is None else as_tensor(c)[rows]
-            found = model.log_prob(x[rows], told, samples=samples, generator=generator)
+            own = None if told is None else told[rows]
+            found = model.log_prob(x[rows], own, samples=samples, generator=generator)
             parts.append(-found.value.double().cpu() / math.log(2))
             watch("log p(x)", rows.stop / len(x))
     return torch.cat(parts)
