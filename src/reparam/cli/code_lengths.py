@@ -30,6 +30,8 @@ class Lengths:
         model: by the model's log p(x).
         called: what the model's number is, with its kind.
         coded: the file, where one was made.
+        error: standard error of the difference of the file and the model's number, in bits, where
+            each of them is found by draws of its own.
     """
 
     entries: int
@@ -38,6 +40,7 @@ class Lengths:
     model: float
     called: str
     coded: Compressed | None = None
+    error: float = 0.0
 
     def table(self) -> Table:
         """A row for each, with the difference to the model's number."""
@@ -65,9 +68,11 @@ class Lengths:
         more = self._share(self.coded.payload_bits)
         near = "within" if abs(more) <= CLOSE else "not within"
         whole = self._share(8 * len(self.coded.file))
+        error = self.error / self.model
+        draws = f" (± {error:.2%} by the draws of z)" if error >= 1e-4 else ""
         return (
-            f"Without its header the file is {_longer(more)} than {short}, {near} {CLOSE:.1%}; "
-            f"with it {_longer(whole)}."
+            f"Without its header the file is {_longer(more)} than {short}{draws}, {near} "
+            f"{CLOSE:.1%}; with it {_longer(whole)}."
         )
 
     def _cells(self, bits: float) -> tuple[str, str]:

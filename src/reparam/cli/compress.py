@@ -199,11 +199,13 @@ def _lengths(
     with bar("comparing") as watch:
         bits = estimate(model, found.x, c, seed=seed, watch=_part(watch, 0.0, 0.5))
         others = general(found.x, space, fast=fast, watch=_part(watch, 0.5, 1.0))
-    number = float(bits.sum())
+    number, error = float(bits.sum()), 0.0
+    if coded is not None and coded.way == "bits back" and len(bits) > 1:
+        error = float((coded.bits - bits).std()) * len(bits) ** 0.5
     show_notes(["xz and WebP work at their usual effort, not the highest."] * fast)
     named = called(model, found.x, c)
     n, raw = len(found), len(found) * raw_bits(space)
-    return Lengths(n * space.dimension, raw, others, number, named, coded)
+    return Lengths(n * space.dimension, raw, others, number, named, coded, error)
 
 
 def _show_estimate(run: OpenRun, found: Split, c: Tensor | None, seed: int) -> None:
