@@ -244,7 +244,7 @@ class CausalConv(nn.Module):
         return ConvState(cache, self.kernels(), [bias[..., group] for group in self.groups])
 
     def kernels(self) -> list[Tensor]:
-        """Of every group the weights of its windows, (what is seen, outputs), or tables of codes."""
+        """Of every group the weights of its windows, (what is seen, outputs), or their tables."""
         kernel = (self.weight * self.mask).permute(2, 3, 1, 0)  # as windows lie: (h, w, in, out)
         return [
             as_tables(kernel[..., group].flatten(0, 2), self.codes).contiguous()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -282,6 +283,20 @@ class GatedPixelCNN(PixelNetwork):
         return _GatedWalk(self, rows, context)
 
 
+class _GatedPlace(NamedTuple):
+    """What the horizontal stack of a block reads and writes at a column for a channel."""
+
+    window: Tensor
+    own: Tensor  # weights of the window
+    sums: Tensor  # (B, 2 n)
+    a: Tensor  # its halves
+    b: Tensor
+    gates: Tensor  # of all channels, and a 1
+    gated: Tensor  # of this one
+    out: Tensor  # weights of the gates
+    h: Tensor
+
+
 class _GatedWalk(Walk):
     """Row by row: at the start of row i the vertical stack of row i − 1, of which all is known.
 
@@ -311,7 +326,10 @@ class _GatedWalk(Walk):
         self.sums = self.h.new_empty(self.width, len(self.blocks), rows, 2 * units)
         self.last = self.h.new_zeros(rows, units)  # h after the last block
         self.gates = self.h.new_ones(len(self.blocks), rows, units + 1).unbind()
-        self.gated = [[gates[:, units] for gates in self.gates] for units in self.taken]
+        self.places = [
+            [self._place(column, channel) for column in range(self.width)]
+            for channel in range(network.channels)
+        ]
 
     def begin_row(self, row: int) -> None:
         """What every pixel of the row adds in each block: the bias and what is seen above."""
@@ -326,35 +344,40 @@ class _GatedWalk(Walk):
             v = _gate(above, 2)
 
     def step(self, line: Line, channel: int) -> Tensor:
-        if channel == 0:
-            self._find(line.column)
-        units, sums = self.taken[channel], self.now
-        sums = sums[..., 2 * units.start : 2 * units.stop]
-        a, b = (half.unbind() for half in sums.chunk(2, 2))
-        linear, gated = sums.unbind(), self.gated[channel]
-        outputs = [h[:, units] for h in self.outputs] if len(self.taken) > 1 else self.outputs
-        linear[0].add_(product(self.windows[0], self.own[0][channel]))
-        for index, h in enumerate(outputs):
-            if index:
-                linear[index].addmm_(self.windows[index], self.own[index][channel])
-            torch.mul(a[index].tanh_(), b[index].sigmoid_(), out=gated[index])
-            if index:
-                before = outputs[index - 1]
-                torch.addmm(before, self.gates[index], self.out[index][channel], out=h)
+        h: Tensor | None = None
+        for at in self.places[channel][line.column]:
+            if at.sums.dtype == at.window.dtype:
+                at.sums.addmm_(at.window, at.own)
+            else:  # of codes
+                at.sums.add_(product(at.window, at.own))
+            torch.mul(at.a.tanh_(), at.b.sigmoid_(), out=at.gated)
+            if h is None:
+                h = torch.mm(at.gates, at.out, out=at.h)
             else:
-                torch.mm(self.gates[0], self.out[0][channel], out=h)
-        y = h
+                h = torch.addmm(h, at.gates, at.out, out=at.h)
+        assert h is not None
         for layer in self.head:
-            y = layer.step(y, line.row * self.width + line.column, channel)
-        return y.unsqueeze(2)
+            h = layer.step(h, line.row * self.width + line.column, channel)
+        return h.unsqueeze(2)
 
-    def _find(self, column: int) -> None:
-        """Where the present pixel's sums, windows and outputs lie, by block."""
-        self.now = self.sums[column]
-        self.windows, self.outputs = [_window(self.x, column, self.width)], [self.last]
-        if len(self.blocks) > 1:
-            self.windows += _window(self.h, column, self.width).unbind()
-            self.outputs = [*self.h[:, :, column - self.width].unbind(), self.last]
+    def _place(self, column: int, channel: int) -> list[_GatedPlace]:
+        units, places = self.taken[channel], []
+        for index, gates in enumerate(self.gates):
+            row, last = self.h[index - 1] if index else self.x, index + 1 == len(self.gates)
+            h = self.last if last else self.h[index][:, column - self.width]
+            sums = self.sums[column, index, :, 2 * units.start : 2 * units.stop]
+            place = _GatedPlace(
+                _window(row, column, self.width),
+                self.own[index][channel],
+                sums,
+                *sums.chunk(2, 1),
+                gates,
+                gates[:, units],
+                self.out[index][channel],
+                h[:, units],
+            )
+            places.append(place)
+        return places
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
         at = self.x[:, line.column - self.width, self.seen[channel]]
@@ -368,10 +391,9 @@ def _row_of(conv: CausalConv, rows: int, width: int) -> Tensor:
 
 
 def _window(row: Tensor, column: int, width: int) -> Tensor:
-    """What a pixel sees in its row, itself the last: (…, side + W, n) → (…, (side + 1) · n)."""
-    size = (row.shape[-2] - width + 1) * row.shape[-1]
-    shape, strides = (*row.shape[:-2], size), (*row.stride()[:-2], 1)
-    return row.as_strided(shape, strides, column * row.shape[-1])
+    """What a pixel sees in its row, itself the last: (B, side + W, n) → (B, (side + 1) · n)."""
+    size, first = row.shape[1] - width + 1, row.storage_offset() + column * row.shape[2]
+    return row.as_strided((len(row), size * row.shape[2]), (row.stride(0), 1), first)
 
 
 def _with_biases(conv: CausalConv) -> list[Tensor]:
