@@ -26,8 +26,8 @@ class _Steps:
 
     def __init__(self, block: AttentionBlock, rows: int, places: int) -> None:
         attention = block.attention
-        first, _, second = block.mlp
-        layers = (attention.project, attention.out, first, second)
+        mlp = [layer for layer in block.mlp if isinstance(layer, nn.Linear)]
+        layers = (attention.project, attention.out, *mlp)
         self.project, self.out, self.first, self.second = [
             (layer.bias.clone(), layer.weight.T.contiguous()) for layer in layers
         ]
@@ -36,7 +36,8 @@ class _Steps:
         for part in self.project:
             part[..., :width] *= self.size**-0.5  # of queries, instead of products with keys
         self.second[1].mul_(0.5)  # 2 GELU(h) = h + h erf(h / √2)
-        self.norms = [(norm.weight, norm.bias, norm.eps) for norm in block.norms]
+        norms = [norm for norm in block.norms if isinstance(norm, nn.LayerNorm)]
+        self.norms = [(norm.weight, norm.bias, norm.eps) for norm in norms]
         weight, batch = attention.out.weight, rows * self.heads
         self.keys = weight.new_empty(batch, self.size, places)
         self.values = weight.new_empty(batch, places, self.size)
