@@ -18,6 +18,7 @@ from torch import Tensor
 
 import reparam as rp
 from reparam import coding
+from reparam.coding import leaves
 from reparam.coding.file import read, write
 from reparam.coding.leaves import Grid
 from reparam.coding.stack import Stack
@@ -142,7 +143,7 @@ def test_bits_back_take_the_evidence_lower_bound():
     model, x = some("vae", **SMALL["vae"]), rows_of(IMAGES, 1000)
     coded = coding.code(model, x, check=False)
     assert within(coded.payload_bits, 1, coded.bits.sum().item())
-    late = coded.back > 0
+    late = coded.paid
     assert coded.first == (~late).sum() < 5 and torch.equal(coded.expected > 0, late)
     apart = (coded.bits - coding.estimate(model, x, seed=1))[late]
     assert abs(apart.mean()) < 4 * apart.std() / math.sqrt(len(apart))
@@ -151,7 +152,7 @@ def test_bits_back_take_the_evidence_lower_bound():
 def test_what_is_popped_of_random_bits_is_a_draw():
     """Its cost is then around the entropy, and the draws have the distribution's moments."""
     words = np.random.default_rng(0).integers(1, 2**32, 200_000, dtype=np.uint32)
-    stack, n = Stack(Grid(6, 16), words), 20_000
+    stack, n = Stack(Grid(6, 32), words), 20_000
     mean, log_scale = torch.tensor([0.5, -1.0]).double(), torch.tensor([0.3, -1.2]).double()
     q = NormalDensity(mean.expand(n, 2), log_scale.expand(n, 2))
     drawn = stack.draw(q, n)
@@ -164,7 +165,7 @@ def test_what_is_popped_of_random_bits_is_a_draw():
         assert (share - said).abs().max() < 4 * math.sqrt(said * (1 - said) / n) + 0.04 * 0.5
     before = len(words) * 32 - stack.bits
     assert abs(before - drawn.cost.sum()) < 64
-    stack.push(q, drawn.value, n)
+    stack.push(q, drawn.value, n, near=True)
     assert np.array_equal(stack.words, words)
 
 
@@ -255,7 +256,7 @@ def test_names_and_labels_are_kept():
     [
         (lambda: some("ae"), "ae: has no likelihood"),
         (lambda: some("vae", Space((4,), "real")), "vae: its data are real, and a density has no"),
-        (lambda: some("made", orders=2), "made: members: the mean over several orders has no"),
+        (lambda: some("made", orders=2), "made: orders: the mean over several orders or masks"),
         (lambda: some("vae", prior="flow-affine"), "vae: a flow's draws have no one-dimensional"),
         (lambda: some("real-nvp"), "real-nvp: its log p"),
     ],
@@ -267,3 +268,22 @@ def test_what_makes_no_file_is_refused_with_the_reason(model: Any, said: str):
     x = torch.zeros(1, *built.space.shape)
     with pytest.raises(ValueError, match="^" + re.escape(reason)):
         rp.compress(built, x)
+
+
+def test_without_the_coder_models_that_make_no_file_still_say_why(monkeypatch: Any):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    leaves.coder.cache_clear()
+    said = [coding.refusal(some(preset)) or "" for preset in ("ae", "vae")]
+    leaves.coder.cache_clear()
+    assert said[0].startswith("ae: has no likelihood") and "reparam[compress]" in said[1]
+
+
+def test_a_refusal_asks_networks_for_one_row(monkeypatch: Any):
+    model, asked = some("made"), []
+    distribution = type(model).distribution
+    monkeypatch.setattr(
+        type(model),
+        "distribution",
+        lambda self, rows, c=None: asked.append(rows) or distribution(self, rows, c),
+    )
+    assert coding.refusal(model) is None and set(asked) == {1}

@@ -61,7 +61,7 @@ def test_notes_say_how_it_was_made_and_what_it_is_beside(vae):
     made_how, beside, back = score.notes
     coded = code(vae, data.test.x, bare=True)
     assert made_how == (
-        f"40 rows coded by bits back: {coded.payload_bits:,} bits, and {coded.header_bits:,} of "
+        f"40 rows by bits-back coding: {coded.payload_bits:,} bits, and {coded.header_bits:,} of "
         "header"
     )
     percent = float(beside.split(" %")[0])
@@ -76,9 +76,9 @@ def test_notes_say_how_it_was_made_and_what_it_is_beside(vae):
 @pytest.mark.parametrize(
     ("name", "options", "how"),
     [
-        ("pixel-cnn", {"width": 4, "layers": 1}, "coded directly"),
-        ("made", {"hidden": (8,)}, "coded directly"),
-        ("vq-vae", {"codes": 4, "code_dim": 3, "channels": 4, "blocks": 1}, "coded in two parts"),
+        ("pixel-cnn", {"width": 4, "layers": 1}, "direct coding"),
+        ("made", {"hidden": (8,)}, "direct coding"),
+        ("vq-vae", {"codes": 4, "code_dim": 3, "channels": 4, "blocks": 1}, "coding in two parts"),
     ],
 )
 def test_what_draws_nothing_is_as_long_as_its_likelihood_says(name, options, how):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.cli.code_lengths import Lengths
-    from reparam.coding import Coded
+    from reparam.coding import Compressed
     from reparam.data import Split
     from reparam.progress import Watch
 
@@ -134,7 +134,7 @@ def _refuse(run: OpenRun, place: Path | None) -> None:
 
 def _coded(
     run: OpenRun, found: Split, c: Tensor | None, how: dict[str, Any], check: bool
-) -> tuple[Coded, tuple[float, float | None]]:
+) -> tuple[Compressed, tuple[float, float | None]]:
     """The file, and the seconds that coding took, and decoding it again, which is the check."""
     from time import perf_counter
 
@@ -173,7 +173,7 @@ def _part(watch: Watch, start: float, stop: float) -> Watch:
     return lambda doing, share: watch(doing, start + share * (stop - start))
 
 
-def _write(place: Path, coded: Coded, force: bool) -> None:
+def _write(place: Path, coded: Compressed, force: bool) -> None:
     from reparam.atomic import write_atomically
 
     _refuse_existing(place, force)  # it may have come meanwhile
@@ -181,7 +181,7 @@ def _write(place: Path, coded: Coded, force: bool) -> None:
 
 
 def _lengths(
-    run: OpenRun, found: Split, c: Tensor | None, seed: int, coded: Coded | None
+    run: OpenRun, found: Split, c: Tensor | None, seed: int, coded: Compressed | None
 ) -> Lengths:
     from reparam.cli.code_lengths import Lengths, called
     from reparam.coding import estimate
@@ -215,7 +215,7 @@ def _show(
     run: OpenRun,
     found: Split,
     c: Tensor | None,
-    coded: Coded,
+    coded: Compressed,
     place: Path,
     seconds: tuple[float, float | None],
     seed: int,
@@ -225,7 +225,7 @@ def _show(
 
     lengths, what = _lengths(run, found, c, seed, coded), _what(run)
     show(lengths.table())
-    show(written(len(found), what, coded.way, str(place), len(coded.file)))
+    show(written(what, coded, str(place)))
     show(speeds(len(found), what, seconds))
     show(lengths.sentence())
     show_notes([*back_and_dirty(coded), *([OF_TABLES] if run.record.columns else [])])

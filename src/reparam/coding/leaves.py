@@ -84,6 +84,15 @@ def coder() -> ModuleType:
     return stream
 
 
+def installed() -> bool:
+    """Whether there is a coder."""
+    try:
+        coder()
+    except ValueError:
+        return False
+    return True
+
+
 def coder_version() -> str:
     return metadata.version("constriction")
 
@@ -111,6 +120,16 @@ class Leaf(ABC):
     @abstractmethod
     def model(self, rows: int) -> tuple[Any, Arrays]:
         """The coder's family, and its parameters of all entries of the first rows."""
+
+    def push(self, stack: Any, symbols: Tensor) -> None:
+        """Symbols (n, D) of the first rows onto a stack of the coder."""
+        family, parameters = self.model(len(symbols))
+        stack.encode_reverse(symbols.reshape(-1).numpy(), family, *parameters)
+
+    def pop(self, stack: Any, rows: int) -> Tensor:
+        """The symbols (n, D) that a push left there last."""
+        family, parameters = self.model(rows)
+        return torch.from_numpy(stack.decode(family, *parameters)).view(rows, -1)
 
     @abstractmethod
     def cost(self, symbols: Tensor) -> Tensor:
@@ -239,8 +258,47 @@ class NormalLeaf(Leaf):
     def scale(self, rows: int) -> Tensor:
         return self.log_scale[:rows].exp().amin(1)
 
+
+class NearLeaf(NormalLeaf):
+    """Normal entries of which bits come back, each within some scales of its mean.
+
+    The coder reserves a least probability for every point of the grid that it is told of. Of a
+    posterior, which is drawn from, one draw in some thousands would be such a point, anywhere on
+    the grid, and p(x|z) would find x very improbable there. So entries of narrower posteriors are
+    told of fewer points, of which their symbols are counted from the one nearest to the mean.
+    """
+
+    def _steps(self, rows: int) -> tuple[Tensor, Tensor]:
+        """The point nearest to the mean, and how many to either side, a power of two, (n, D)."""
+        middle = (self.mean[:rows] / self.unit).round()
+        scales = TAIL * self.log_scale[:rows].exp() / self.unit
+        return middle, 2 ** scales.clamp(min=1.0).log2().ceil()
+
+    def push(self, stack: Any, symbols: Tensor) -> None:
+        middle, steps = self._steps(len(symbols))
+        relative = (symbols - middle).to(torch.int32)
+        for family, chosen, parameters in reversed([*self._groups(middle, steps)]):
+            stack.encode_reverse(relative[chosen].numpy(), family, *parameters)
+
+    def pop(self, stack: Any, rows: int) -> Tensor:
+        middle, steps = self._steps(rows)
+        found = torch.zeros_like(middle)
+        for family, chosen, parameters in self._groups(middle, steps):
+            found[chosen] = torch.from_numpy(stack.decode(family, *parameters)).to(found)
+        return (found + middle).to(torch.int32)
+
+    def _groups(self, middle: Tensor, steps: Tensor) -> Iterator[tuple[Any, Tensor, Arrays]]:
+        """Entries of as many points each."""
+        mean = self.mean[: len(middle)] / self.unit - middle
+        scale = self.log_scale[: len(middle)].exp() / self.unit
+        for last in steps.unique().tolist():
+            chosen = steps == last
+            family = coder().model.QuantizedGaussian(-int(last), int(last))
+            yield family, chosen, (_flat(mean[chosen]), _flat(scale[chosen]))
+
     def refuse_beyond(self, rows: int) -> None:
-        reach = (self.mean[:rows].abs() + TAIL * self.log_scale[:rows].exp()).max().item()
+        middle, steps = self._steps(rows)
+        reach = (middle.abs() + steps).max().item() * self.unit
         if not reach <= self.grid.reach:
             raise Beyond(reach)
 
@@ -278,21 +336,25 @@ class MixtureLeaf(GridLeaf):
         mean, log_scale = p.mean, p.log_scale
         if bool((mean == mean[:1]).all() and (log_scale == log_scale[:1]).all()):
             mean, log_scale = mean[:1], log_scale[:1]  # of a prior, only weights differ
-        each = numerics.normal_log_prob(grid.points, mean, log_scale).softmax(
-            2
-        )  # (1 or B, K, bins)
-        table = p.log_weights.exp().unsqueeze(1) @ each
+        each = numerics.normal_log_prob(grid.points, mean, log_scale)  # (1 or B, K, bins)
+        table = p.log_weights.exp().unsqueeze(1) @ each.softmax(2)
         super().__init__((len(table), 1), table, grid)
 
 
-def leaves_of(p: Distribution, grid: Grid) -> list[Leaf] | None:
-    """Of some rows each, one after the other; None where p is to be walked through."""
+def leaves_of(p: Distribution, grid: Grid, near: bool = False) -> list[Leaf] | None:
+    """Of some rows each, one after the other; None where p is to be walked through.
+
+    Args:
+        p: a part of a walk, its parameters rounded.
+        grid: of real entries.
+        near: whether normal entries stay within some scales of their means: of a posterior.
+    """
     if isinstance(p, BernoulliMass):
         return [BernoulliLeaf(p)]
     if isinstance(p, StandardNormalDensity):
         return [NormalLeaf(p.zeros, torch.zeros_like(p.zeros), grid)]
     if isinstance(p, NormalDensity):
-        return [NormalLeaf(p.mean, p.log_scale, grid)]
+        return [(NearLeaf if near else NormalLeaf)(p.mean, p.log_scale, grid)]
     if isinstance(p, NormalMixtureDensity) and p.event_shape == (1,):
         return [MixtureLeaf(p, grid)]
     parts = []

@@ -72,8 +72,15 @@ class Stack:
         found: Words = self.coder.get_compressed()
         return found
 
-    def push(self, p: Distribution, x: Tensor, rows: int) -> Tensor:
-        """The first rows of x (B, …) under p; their costs in bits, (rows,)."""
+    def push(self, p: Distribution, x: Tensor, rows: int, near: bool = False) -> Tensor:
+        """The first rows of x (B, …) under p; their costs in bits, (rows,).
+
+        Args:
+            p: of B rows.
+            x: (B, …), in the units of p.
+            rows: how many of them are coded.
+            near: whether x is what a ``draw`` took off, whose posteriors tell of near points alone.
+        """
         found: list[tuple[Leaf, Tensor, slice]] = []
 
         def look(leaves: Sequence[Leaf], value: Tensor | None) -> Tensor:
@@ -81,12 +88,11 @@ class Stack:
             found.extend((leaf, value[own], own) for leaf, own in _coded(leaves, rows))
             return value
 
-        _walk(p, self.grid, look, x)
+        _walk(p, self.grid, look, x, near)
         cost = torch.zeros(rows, dtype=torch.float64)
         for leaf, value, own in reversed(found):  # what a pop asks for first comes last
             symbols = leaf.symbols(value)
-            family, parameters = leaf.model(len(symbols))
-            self.coder.encode_reverse(symbols.reshape(-1).numpy(), family, *parameters)
+            leaf.push(self.coder, symbols)
             cost[own] += leaf.cost(symbols).sum(1)
         return cost
 
@@ -136,24 +142,24 @@ class Stack:
                 scale[own] = scale[own].minimum(leaf.scale(own.stop - own.start))
             return value
 
-        return Drawn(_walk(p, self.grid, visit), cost, expected, scale)
+        return Drawn(_walk(p, self.grid, visit, near=True), cost, expected, scale)
 
     def _pop(self, leaves: Sequence[Leaf], rows: int) -> Tensor:
         found = [leaf.values(torch.empty(0, leaf.entries, dtype=torch.int32)) for leaf in leaves]
         for index, (leaf, own) in enumerate(_coded(leaves, rows)):
-            family, parameters = leaf.model(own.stop - own.start)
-            symbols = torch.from_numpy(self.coder.decode(family, *parameters))
-            found[index] = leaf.values(symbols.view(own.stop - own.start, -1))
+            found[index] = leaf.values(leaf.pop(self.coder, own.stop - own.start))
         return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _walk(p: Distribution, grid: Grid, choose: Any, x: Tensor | None = None) -> Tensor:
+def _walk(
+    p: Distribution, grid: Grid, choose: Any, x: Tensor | None = None, near: bool = False
+) -> Tensor:
     """Through p down to its leaves: ``choose(leaves, value)``, the value known where x is."""
 
     def visit(of: Distribution, x: Tensor | None) -> Visit:
         def at(part: Distribution, sites: Any) -> Tensor:
             value, part = None if x is None else of.part(x, sites), part.rounded(PRECISION)
-            leaves = leaves_of(part, grid)
+            leaves = leaves_of(part, grid, near)
             found: Tensor = (
                 part.walk(visit(part, value)) if leaves is None else choose(leaves, value)
             )

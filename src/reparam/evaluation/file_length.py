@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from reparam.chain_rule import ChainRule
-from reparam.coding import Coded, code, estimate, refusal
+from reparam.coding import Compressed, code, estimate, refusal
 from reparam.data import Split, condition
 from reparam.evaluation.rows import chosen_rows
 from reparam.evaluation.scores import Score, Scores, mean_score
@@ -90,7 +90,7 @@ def _some(coded: int, rows: int) -> list[str]:
     return [] if coded == rows else [f"coded were {coded:,} of {rows:,} rows, chosen at random"]
 
 
-def file_notes(coded: Coded, score: Score, own: float) -> list[str]:
+def file_notes(coded: Compressed, score: Score, own: float) -> list[str]:
     """How the file was made, what it exceeds the model's own number by, and what came back.
 
     Args:
@@ -98,16 +98,14 @@ def file_notes(coded: Coded, score: Score, own: float) -> list[str]:
         score: its bits/dim.
         own: bits/dim by log p(x), or by the ELBO of one draw, of the same rows.
     """
-    ways = {"direct": "coded directly", "bits back": "coded by bits back"}
-    way = ways.get(coded.way, f"coded in {coded.way}")
     more = 100 * (score.value / own - 1) if own else 0.0
     found = [
-        f"{score.n:,} rows {way}: {coded.payload_bits:,} bits, and {coded.header_bits:,} of header",
+        f"{score.n:,} rows by {coded.method}: {coded.payload_bits:,} bits, and "
+        f"{coded.header_bits:,} of header",
         f"{more:+.2f} % beside the {own:.4g} bits/dim of the same rows by the model itself",
     ]
-    popped = coded.back > 0
-    if popped.any():
-        taken, expected = (t[popped].mean().item() for t in (coded.back, coded.expected))
+    if coded.paid.any():
+        taken, expected = (t[coded.paid].mean().item() for t in (coded.back, coded.expected))
         found.append(
             f"what came off the stack took {taken:,.1f} bits a row by −log₂ q(z|x), where "
             f"{expected:,.1f} are expected"
