@@ -136,6 +136,21 @@ def test_of_many_rows_some_are_coded(vae, monkeypatch):
     assert rows_coded(vae, 40) == 7
 
 
+def test_rows_with_missing_cells_are_left_out():
+    columns = rp.Column("rooms", "levels", 4, low=5), rp.Column("owned", "binary")
+    space, generator = Space((2,), "mixed", columns=columns), torch.Generator().manual_seed(0)
+    x = torch.randint(2, (40, 2), generator=generator).double() + torch.tensor([5.0, 0.0])
+    x[::5, 1] = torch.nan
+    part = Split(x)
+    data, model = Data(part, part, part, space, "made"), built("made", space, hidden=(4,))
+    score = rp.evaluate(model, data, samples=2, coded=True)[CODED]
+    assert score.n == 32 and score.notes[0] == (
+        "coded were 32 of 40 rows; 8 have missing cells, which have no code"
+    )
+    assert score.value * 64 == pytest.approx(bits_of(code(model, x[~x.isnan().any(1)]).file))
+    assert coded_scores(model, part.take(slice(1))) == {}  # whose only row is one of them
+
+
 def test_a_condition_makes_it_another_score():
     space = Space((1, 8, 8), "binary", classes=3)
     model = built("cvae", space, latent_dim=2, hidden=(8,))

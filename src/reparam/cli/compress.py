@@ -58,6 +58,9 @@ def compress(
         Parameter(help="That networks read at once, there and back; none: 32, of large x fewer."),
     ] = None,
     block: Annotated[int, Parameter(help="Rows that are decoded by themselves.")] = 1000,
+    grid: Annotated[
+        int, Parameter(help="Of bits back: z lies on multiples of 2^−grid, of which files know.")
+    ] = 6,
     bare: Annotated[
         bool, option(show_default=False, help="Leave out names of files, labels and conditions.")
     ] = False,
@@ -87,7 +90,7 @@ def compress(
     c = condition(opened.model, found)
     if place is None:
         return _show_estimate(opened, found, c, seed)
-    how = {"rows": rows, "block": block, "bare": bare}
+    how = {"rows": rows, "block": block, "bare": bare, "grid": grid}
     coded, seconds = _coded(opened, found, c, how, check)
     _write(place, coded, force)
     show_notes([*coded.warnings, *([WITHOUT_CONDITIONS] if bare and c is not None else [])])

@@ -72,6 +72,8 @@ def decompress(
             raise ValueError(f"{file}: {str(error).removeprefix('file: ')}") from error
     seconds = perf_counter() - started
     lost = listed(decoded.damaged, 3)
+    if lost and c is not None and header.c is None:
+        lost += ", or its rows were coded with other conditions than those given"
     if not len(decoded.rows):
         raise ValueError(f"{file}: {lost}; nothing was written")
     _write(opened, decoded, target, places)

@@ -187,11 +187,12 @@ def estimate(
     if not isinstance(model, Density):
         raise ValueError(f"{named(model)}: has no likelihood, which would say how long a code is")
     x, parts = as_tensor(x), []
+    told = None if c is None else torch.from_numpy(conditions(model, c, len(x)))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for rows in slices(0, len(x), rows_at_once(model.space)):
-            told = None if c is None else as_tensor(c)[rows]
-            found = model.log_prob(x[rows], told, samples=samples, generator=generator)
+            own = None if told is None else told[rows]
+            found = model.log_prob(x[rows], own, samples=samples, generator=generator)
             parts.append(-found.value.double().cpu() / math.log(2))
             watch("log p(x)", rows.stop / len(x))
     return torch.cat(parts)
@@ -363,7 +364,8 @@ def _warnings(model: Model, cost: Cost, grid: Grid) -> list[str]:
     if narrowest < NARROW * step:
         found.append(
             f"the narrowest posterior has a scale of {narrowest:.2g}, less than {NARROW:.0f} steps "
-            f"of the grid of z, {step:.2g}: its draws are misplaced; give a larger grid"
+            f"of the grid of z, {step:.2g}: its draws are misplaced; a finer one "
+            f"has grid={grid.bits + 2}"
         )
     if narrowest == torch.inf and model.code_space.kind == "real" and bool(cost.back.any()):
         # No normal posterior, which is told of the points near its mean alone.
@@ -371,6 +373,7 @@ def _warnings(model: Model, cost: Cost, grid: Grid) -> list[str]:
         if rare > RARE:
             found.append(
                 f"of {rare:.1%} of the rows an entry of z is one that hardly has a probability, as "
-                f"the grid of z has {grid.bins} points; give a smaller grid"
+                f"the grid of z has {grid.bins} points; a coarser one has "
+                f"grid={max(0, grid.bits - 2)}"
             )
     return found

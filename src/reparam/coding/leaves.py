@@ -27,6 +27,7 @@ from reparam.distributions.masses import BernoulliMass
 from reparam.model import Distribution
 
 MISSING = "compress: needs constriction, which is not installed; pip install 'reparam[compress]'"
+NOT_FINITE = "its networks give parameters that are not finite, which no code can be made of"
 PRECISION = 12  # parameters are multiples of 2⁻¹², so that their last digits decide nothing
 LEAST = 24  # bits that the most improbable value costs: the coder's probabilities have 24
 ENTRIES_AT_ONCE = 2**10  # of which tables of all levels are made: these stay in the cache
@@ -168,7 +169,7 @@ class BernoulliLeaf(Leaf):
         self.one = torch.sigmoid(p.logits).flatten(1)
 
     def model(self, rows: int) -> tuple[Any, Arrays]:
-        return coder().model.Bernoulli(perfect=False), (_flat(self.one[:rows]),)
+        return coder().model.Bernoulli(perfect=False), (_finite(self.one[:rows]),)
 
     def cost(self, symbols: Tensor) -> Tensor:
         one = self.one[: len(symbols)]
@@ -202,6 +203,7 @@ class TableLeaf(Leaf):
 
     def model(self, rows: int) -> tuple[Any, Arrays]:
         table = self.table[:rows].flatten(0, 1).contiguous().numpy()
+        _finite(self.table[:rows, :, 0])  # what is no number has none in any place
         return coder().model.Categorical(perfect=False), (table,)
 
     def symbols(self, values: Tensor) -> Tensor:
@@ -234,7 +236,7 @@ class NormalLeaf(Leaf):
         last = self.grid.last
         family = coder().model.QuantizedGaussian(-last, last)
         scale = self.log_scale[:rows].exp() / self.unit
-        return family, (_flat(self.mean[:rows] / self.unit), _flat(scale))
+        return family, (_finite(self.mean[:rows] / self.unit), _finite(scale))
 
     def cost(self, symbols: Tensor) -> Tensor:
         n, last = len(symbols), self.grid.last
@@ -277,6 +279,8 @@ class NearLeaf(NormalLeaf):
     def push(self, stack: Any, symbols: Tensor) -> None:
         middle, steps = self._steps(len(symbols))
         relative = (symbols - middle).to(torch.int32)
+        if (relative.abs() > steps).any():  # what no draw was, and the coder has no ValueError for
+            raise ValueError("values are farther from the mean than any draw")
         for family, chosen, parameters in reversed([*self._groups(middle, steps)]):
             stack.encode_reverse(relative[chosen].numpy(), family, *parameters)
 
@@ -294,11 +298,13 @@ class NearLeaf(NormalLeaf):
         for last in steps.unique().tolist():
             chosen = steps == last
             family = coder().model.QuantizedGaussian(-int(last), int(last))
-            yield family, chosen, (_flat(mean[chosen]), _flat(scale[chosen]))
+            yield family, chosen, (_finite(mean[chosen]), _finite(scale[chosen]))
 
     def refuse_beyond(self, rows: int) -> None:
         middle, steps = self._steps(rows)
         reach = (middle.abs() + steps).max().item() * self.unit
+        if math.isnan(reach):
+            raise ValueError(NOT_FINITE)
         if not reach <= self.grid.reach:
             raise Beyond(reach)
 
@@ -312,6 +318,7 @@ class GridLeaf(TableLeaf):
 
     def refuse_beyond(self, rows: int) -> None:
         ends = self.table[:rows, :, :: self.table.shape[2] - 1]
+        _finite(ends)
         if not ends.max() <= 2.0**-LEAST:
             raise Beyond(2.0 * self.reach)
 
@@ -333,12 +340,16 @@ class MixtureLeaf(GridLeaf):
     """One entry of a mixture of normals: that of the components' values on the grid."""
 
     def __init__(self, p: NormalMixtureDensity, grid: Grid) -> None:
+        self.narrowest = p.log_scale.flatten(1).amin(1).exp()
         mean, log_scale = p.mean, p.log_scale
         if bool((mean == mean[:1]).all() and (log_scale == log_scale[:1]).all()):
             mean, log_scale = mean[:1], log_scale[:1]  # of a prior, only weights differ
         each = numerics.normal_log_prob(grid.points, mean, log_scale)  # (1 or B, K, bins)
         table = p.log_weights.exp().unsqueeze(1) @ each.softmax(2)
         super().__init__((len(table), 1), table, grid)
+
+    def scale(self, rows: int) -> Tensor:
+        return self.narrowest.expand(self.rows)[:rows]
 
 
 def leaves_of(p: Distribution, grid: Grid, near: bool = False) -> list[Leaf] | None:
@@ -379,8 +390,12 @@ def _by_rows(p: Distribution) -> Iterator[Distribution]:
         yield p
 
 
-def _flat(values: Tensor) -> NDArray[np.float64]:
-    return values.double().reshape(-1).numpy()
+def _finite(values: Tensor) -> NDArray[np.float64]:
+    """Parameters as the coder takes them, which does anything at all with others."""
+    found: NDArray[np.float64] = values.double().reshape(-1).numpy()
+    if not np.isfinite(found).all():
+        raise ValueError(NOT_FINITE)
+    return found
 
 
 def _bits(probabilities: Tensor) -> Tensor:

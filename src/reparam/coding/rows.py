@@ -15,11 +15,12 @@ from reparam.checkpoint import checksum
 from reparam.coding.blocks import Rows, Told
 from reparam.coding.file import Contents
 from reparam.coding.leaves import PRECISION, coder_version
-from reparam.coding.ways import named
+from reparam.coding.ways import most_levels, named
 from reparam.conditions import condition_of, placed
 from reparam.model import Model, Space
 
 ROWS, NUMBERS_AT_ONCE = 32, 2**17  # rows that networks are given at once, entries of x in these
+PROBABILITIES_AT_ONCE = 2**25  # of all levels of these entries
 ROWS_CHECKED = 1000  # at once
 
 
@@ -30,7 +31,9 @@ def twin_of(model: Model) -> Model:
 
 def batch_size(space: Space) -> int:
     """B, for how many rows networks run: a walk keeps tables of all levels of these."""
-    return max(1, min(ROWS, NUMBERS_AT_ONCE // space.dimension))
+    listed = space.dimension * most_levels(space)
+    numbers = min(NUMBERS_AT_ONCE // space.dimension, PROBABILITIES_AT_ONCE // listed)
+    return max(1, min(ROWS, numbers))
 
 
 def raw_bits(space: Space) -> float:
@@ -61,8 +64,8 @@ def checked(model: Model, x: Tensor, c: object) -> tuple[Rows, NDArray[np.generi
     parts, of = [], []
     for rows in slices(0, len(x), ROWS_CHECKED):
         own = None if told is None else torch.from_numpy(told[rows])
-        values, condition = model.prepare(x[rows], own)
-        parts.append(values.cpu().numpy().astype(_type_of(model.space)))
+        _, condition = model.prepare(x[rows], own)  # whose type may round what it accepts
+        parts.append(x[rows].to(torch.int64).cpu().numpy().astype(_type_of(model.space)))
         of += [] if condition is None else [condition.cpu().numpy()]
     return np.concatenate(parts), np.concatenate(of) if of else None
 

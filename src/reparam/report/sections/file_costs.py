@@ -17,7 +17,7 @@ from reparam.coding.general import general
 from reparam.coding.leaves import installed
 from reparam.coding.rows import raw_bits
 from reparam.data import Split
-from reparam.evaluation.file_length import coded_name, rows_coded, rows_to_code
+from reparam.evaluation.file_length import coded_name, rows_coded, rows_to_code, whole_rows
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
 from reparam.model import Density, LatentVariable
@@ -130,8 +130,9 @@ def _card(shown: Shown, index: int, mapped: Mapped | None, brightest: float) -> 
     entry = shown.entries[index]
     model, label, color = entry.model, entry.label, model_color(index)
     assert isinstance(model, Density)
-    rows = min(MOST_ROWS, rows_coded(model, len(shown.data.test), SHARE))
-    split = subset(shown.data.test, rows, shown.seed)
+    whole = whole_rows(shown.data.test)
+    rows = min(MOST_ROWS, rows_coded(model, len(whole), SHARE))
+    split = subset(whole, rows, shown.seed)
     c = queries.condition(model, split)
     coded = code(model, split.x, c, check=False, bare=True)
     noun = "image" if images(shown) else "row"
