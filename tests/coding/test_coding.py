@@ -148,6 +148,8 @@ def test_bits_back_take_the_evidence_lower_bound():
     assert coded.first == (~late).sum() < 5 and torch.equal(coded.expected > 0, late)
     apart = (coded.bits - coding.estimate(model, x, seed=1))[late]
     assert abs(apart.mean()) < 4 * apart.std() / math.sqrt(len(apart))
+    popped = (coded.back - coded.expected)[late]  # of an untrained model, near to its prior
+    assert abs(popped.mean()) < 4 * popped.std() / math.sqrt(len(popped))
 
 
 def test_what_is_popped_of_random_bits_is_a_draw():
@@ -166,7 +168,7 @@ def test_what_is_popped_of_random_bits_is_a_draw():
         assert (share - said).abs().max() < 4 * math.sqrt(said * (1 - said) / n) + 0.04 * 0.5
     before = len(words) * 32 - stack.bits
     assert abs(before - drawn.cost.sum()) < 64
-    stack.push(q, drawn.value, n, near=True)
+    stack.give_back(q, drawn.value, n)
     assert np.array_equal(stack.words, words)
 
 

@@ -72,15 +72,28 @@ class Stack:
         found: Words = self.coder.get_compressed()
         return found
 
-    def push(self, p: Distribution, x: Tensor, rows: int, near: bool = False) -> Tensor:
-        """The first rows of x (B, …) under p; their costs in bits, (rows,).
+    def scramble(self) -> None:
+        """Make what is on the stack look like noise; a second time makes it what it was.
 
-        Args:
-            p: of B rows.
-            x: (B, …), in the units of p.
-            rows: how many of them are coded.
-            near: whether x is what a ``draw`` took off, whose posteriors tell of near points alone.
+        All words but the last, which keeps the length, are combined with numbers that only depend
+        on how many there are. What lies on the stack is no noise to a posterior near which the last
+        z was pushed, so that a draw would be much like the last one.
         """
+        words = self.words
+        noise = np.random.PCG64(len(words)).random_raw(len(words) - 1)
+        words[:-1] ^= (noise & 0xFFFFFFFF).astype(np.uint32)
+        self.coder = coder().stack.AnsCoder(words)
+
+    def push(self, p: Distribution, x: Tensor, rows: int) -> Tensor:
+        """The first rows of x (B, …) under p; their costs in bits, (rows,)."""
+        return self._push(p, x, rows, near=False)
+
+    def give_back(self, q: Distribution, z: Tensor, rows: int) -> None:
+        """Push what ``draw`` took, after which the stack is what it was before."""
+        self._push(q, z, rows, near=True)
+        self.scramble()
+
+    def _push(self, p: Distribution, x: Tensor, rows: int, near: bool) -> Tensor:
         found: list[tuple[Leaf, Tensor, slice]] = []
 
         def look(leaves: Sequence[Leaf], value: Tensor | None) -> Tensor:
@@ -107,6 +120,7 @@ class Stack:
             Short: the stack does not pay for it.
             Beyond: a draw might lie outside of the grid.
         """
+        self.scramble()
 
         def pop(leaves: Sequence[Leaf]) -> Tensor:
             value = self._pop(leaves, rows)

@@ -77,7 +77,7 @@ class Latent(Way):
         z = stack.pop(self._prior(c, size), rows).view(size, *self.model.code_space.shape)
         x = stack.pop(self.model.likelihood(z, c), rows).view(size, *self.model.space.shape)
         if back:
-            stack.push(self.model.posterior(x, c), z, rows, near=True)
+            stack.give_back(self.model.posterior(x, c), z, rows)
         return x
 
     @abstractmethod
