@@ -38,7 +38,7 @@ from torch import Tensor
 import reparam as rp
 from reparam.chain_rule import ChainRule
 from reparam.cli.runs import Where
-from reparam.coding import Coded, code, decode, estimate
+from reparam.coding import Compressed, code, decode, estimate
 from reparam.model import Density, Distribution, LatentVariable
 
 GRID = 64  # cells of z to a unit, as in files
@@ -121,12 +121,11 @@ def lengths(subject: Subject, asked: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def popped(coded: Coded) -> dict[str, Any]:
+def popped(coded: Compressed) -> dict[str, Any]:
     """What came back from the stack beside what was expected: do dirty bits look like noise?"""
     if coded.way != "bits back":
         return {}
-    back = coded.back[coded.first :].mean().item()
-    expected = coded.expected[coded.first :].mean().item()
+    back, expected = (bits[coded.paid].mean().item() for bits in (coded.back, coded.expected))
     return {"first rows": coded.first, "back": round(back, 2), "expected": round(expected, 2)}
 
 
@@ -137,8 +136,7 @@ def grids(subject: Subject, asked: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"run": subject.name, "rows": len(x)}
     for bits in (0, 1, 2, 3, 4, 6, 8, 10, 12):
         coded = code(subject.model, x, rows=asked.batch, check=False, grid=bits)
-        paid = coded.back > 0
-        excess = math.log(2) * (coded.bits - said)[paid]
+        excess = math.log(2) * (coded.bits - said)[coded.paid]
         error = excess.std().item() / math.sqrt(len(excess))
         found[f"2^-{bits}"] = f"{excess.mean().item():.2f} ± {error:.2f}"
     return found

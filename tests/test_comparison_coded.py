@@ -1,12 +1,16 @@
 """Comparisons that measure files: asked for later, they are measured then and not trained again."""
 
 import json
+import re
+import sys
 
 import numpy as np
+import pytest
 from comparing import page_of_a_comparison, word_for_a_page  # noqa: F401
 
 import reparam as rp
 from reparam import comparison
+from reparam.coding import leaves
 from reparam.comparison import compare
 from reparam.evaluation.file_length import CODED
 from reparam.report.sections import file_costs
@@ -36,6 +40,16 @@ def test_files_are_measured_where_they_are_asked_for_and_once(tmp_path, monkeypa
     assert len(asked) == 3 and third.entries[0].scores[CODED] == vae.scores[CODED]
     written = json.loads((tmp_path / "scores.json").read_text())["models"][MODELS[0]][CODED]
     assert written["kind"] == "file" and written["notes"][0].startswith(f"{vae.scores[CODED].n} ")
+
+
+def test_without_the_coder_nothing_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    leaves.coder.cache_clear()
+    data = rp.load_data((np.random.default_rng(0).random((60, 5)) < 0.2).astype(np.uint8))
+    with pytest.raises(ValueError, match=re.escape("reparam[compress]")):
+        compare(data, MODELS, out=tmp_path / "all", coded=True, **QUICK)
+    assert not (tmp_path / "all").exists()
+    leaves.coder.cache_clear()
 
 
 def test_the_page_of_a_comparison_shows_files(tmp_path, page, monkeypatch):

@@ -15,6 +15,7 @@ import torch
 
 from reparam.atomic import Unwritable
 from reparam.checkpoint import checksum, folder_named, write_json
+from reparam.coding.leaves import coder
 from reparam.comparison_families import Asked, chosen_models, families_json
 from reparam.comparison_runs import (
     REPORT_FILE,
@@ -160,10 +161,12 @@ def compare(
 
     Raises:
         ValueError: bad models or parameters, a folder that holds something else or in which
-            another process is training, or models that failed.
+            another process is training, ``coded`` without constriction, or models that failed.
     """
     if samples is not None:
         positive_count("samples", samples)
+    if coded:
+        coder()  # refused now where it is not installed, before all is trained
     data = as_data(data)
     candidates, notes = chosen_models(data, models, families)
     known = _refuse_bad(candidates, data, seeds, jobs, fields)

@@ -14,7 +14,7 @@ def test_a_file_is_measured_where_it_is_asked_for(reparam, runs, tmp_path):
     (line,) = (line for line in said.splitlines() if CODED in line)
     assert "file" in line and "bits" in line
     told = " ".join((errors + said).split())
-    assert "rows coded by bits back" in told and "are expected" in told
+    assert "rows by bits-back coding" in told and "are expected" in told
     ((_, scores),) = json.loads(path.read_text())["models"].items()
     assert scores[CODED]["kind"] == "file" and len(scores[CODED]["notes"]) == 3
 

@@ -195,6 +195,9 @@ def test_conditions_are_in_the_file_or_given_again(made, tmp_path, reparam):
     assert (tmp_path / "b.rpz").stat().st_size < (tmp_path / "a.rpz").stat().st_size
     errors = refused(reparam, "decompress", run, tmp_path / "b.rpz", "-o", tmp_path / "b.npz")
     assert "without its conditions" in errors
+    told = ("-o", tmp_path / "b.npz", "--label", 2)
+    errors = refused(reparam, "decompress", run, tmp_path / "b.rpz", *told)
+    assert "coded with other conditions than those given" in errors
     back(reparam, run, tmp_path / "b.rpz", tmp_path / "b.npz", "--label", 1)
     assert np.array_equal(np.load(tmp_path / "b.npz")["x"], ones.numpy())
 
@@ -327,6 +330,7 @@ def test_what_lies_there_stays_without_force(runs, blocks, tmp_path, reparam):
         ("made", ["-o", "a.rpz", "--estimate"], "--estimate writes no file"),
         ("made", ["-o", "a.rpz", "--rows", 0], "rows: expected"),
         ("made", ["-o", "a.rpz", "--block", 0], "block: expected"),
+        ("made", ["-o", "a.rpz", "--grid", 17], "grid: expected a number of bits from 0 to 16"),
         ("ae", ["-o", "a.rpz"], "has no likelihood"),
         ("ae", ["--estimate"], "has no likelihood"),
         ("real", ["-o", "a.rpz"], "a density has no code length; give --levels"),

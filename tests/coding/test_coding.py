@@ -18,8 +18,10 @@ from torch import Tensor
 
 import reparam as rp
 from reparam import coding
+from reparam.coding import leaves
 from reparam.coding.file import read, write
 from reparam.coding.leaves import Grid
+from reparam.coding.rows import batch_size
 from reparam.coding.stack import Stack
 from reparam.distributions.densities import NormalDensity
 from reparam.model import Density, Space
@@ -63,7 +65,7 @@ def some(preset: str, space: Space = IMAGES, **options: Any) -> Any:
 
 @pytest.mark.one_shape
 def test_every_preset_of_discrete_data_codes_or_says_why_not(case: Case):
-    model, reason = case.model(torch.float32), None
+    model = case.model(torch.float32)
     reason = coding.refusal(model)
     if case.space.has_reals or not isinstance(model, Density):
         assert reason and "\n" not in reason
@@ -72,7 +74,7 @@ def test_every_preset_of_discrete_data_codes_or_says_why_not(case: Case):
         assert any(word in reason for word in (REFUSED.get(case.name), *WHY) if word), reason
         return
     x, c = case.x(5), case.c(5)
-    coded = coding.code(model, x, c, rows=2, block=3)
+    coded = coding.code(model, x, c, rows=2, block=4, check=False)  # which is done here
     found = coding.decode(model, coded.file)
     assert torch.equal(found.x.double(), x.double()) and not found.damaged
     assert within(coded.payload_bits, 2, coded.bits.sum().item())
@@ -142,16 +144,18 @@ def test_bits_back_take_the_evidence_lower_bound():
     model, x = some("vae", **SMALL["vae"]), rows_of(IMAGES, 1000)
     coded = coding.code(model, x, check=False)
     assert within(coded.payload_bits, 1, coded.bits.sum().item())
-    late = coded.back > 0
+    late = coded.paid
     assert coded.first == (~late).sum() < 5 and torch.equal(coded.expected > 0, late)
     apart = (coded.bits - coding.estimate(model, x, seed=1))[late]
     assert abs(apart.mean()) < 4 * apart.std() / math.sqrt(len(apart))
+    popped = (coded.back - coded.expected)[late]  # of an untrained model, near to its prior
+    assert abs(popped.mean()) < 4 * popped.std() / math.sqrt(len(popped))
 
 
 def test_what_is_popped_of_random_bits_is_a_draw():
     """Its cost is then around the entropy, and the draws have the distribution's moments."""
     words = np.random.default_rng(0).integers(1, 2**32, 200_000, dtype=np.uint32)
-    stack, n = Stack(Grid(6, 16), words), 20_000
+    stack, n = Stack(Grid(6, 32), words), 20_000
     mean, log_scale = torch.tensor([0.5, -1.0]).double(), torch.tensor([0.3, -1.2]).double()
     q = NormalDensity(mean.expand(n, 2), log_scale.expand(n, 2))
     drawn = stack.draw(q, n)
@@ -164,7 +168,7 @@ def test_what_is_popped_of_random_bits_is_a_draw():
         assert (share - said).abs().max() < 4 * math.sqrt(said * (1 - said) / n) + 0.04 * 0.5
     before = len(words) * 32 - stack.bits
     assert abs(before - drawn.cost.sum()) < 64
-    stack.push(q, drawn.value, n)
+    stack.give_back(q, drawn.value, n)
     assert np.array_equal(stack.words, words)
 
 
@@ -255,7 +259,7 @@ def test_names_and_labels_are_kept():
     [
         (lambda: some("ae"), "ae: has no likelihood"),
         (lambda: some("vae", Space((4,), "real")), "vae: its data are real, and a density has no"),
-        (lambda: some("made", orders=2), "made: members: the mean over several orders has no"),
+        (lambda: some("made", orders=2), "made: orders: the mean over several orders or masks"),
         (lambda: some("vae", prior="flow-affine"), "vae: a flow's draws have no one-dimensional"),
         (lambda: some("real-nvp"), "real-nvp: its log p"),
     ],
@@ -267,3 +271,114 @@ def test_what_makes_no_file_is_refused_with_the_reason(model: Any, said: str):
     x = torch.zeros(1, *built.space.shape)
     with pytest.raises(ValueError, match="^" + re.escape(reason)):
         rp.compress(built, x)
+
+
+@pytest.mark.parametrize("preset", ["made", "vae", "vq-vae"])
+def test_a_model_that_says_no_number_is_refused(preset: str):
+    """Of which the coder makes anything, or panics."""
+    model = some(preset, **SMALL[preset])
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(torch.nan)
+    said = f"^{preset}: its networks give parameters that are not finite"
+    for check in (True, False):
+        with pytest.raises(ValueError, match=said):
+            coding.code(model, rows_of(IMAGES, 3), check=check)
+
+
+def test_a_decoder_that_says_no_number_is_refused():
+    model = some("vae", **SMALL["vae"])
+    with torch.no_grad():
+        [*model.decoder.parameters()][-1][3] = torch.nan
+    with pytest.raises(ValueError, match="^vae: its networks give parameters that are not finite"):
+        rp.compress(model, rows_of(IMAGES, 3))
+
+
+@pytest.mark.parametrize("preset", ["made", "vae"])
+def test_x_is_coded_as_it_is_given_whatever_the_model_rounds(preset: str):
+    """float16 has every whole number up to 2048 only."""
+    space = Space((1, 2, 2), "levels", levels=5000)
+    model, x = some(preset, space, **SMALL[preset]).half(), rows_of(space, 6)
+    assert torch.equal(rp.decompress(model, rp.compress(model, x)), x)
+
+
+def test_rows_of_many_levels_are_few_at_once():
+    """Their tables of all levels are in memory together: 2²⁵ numbers at most, or one row's."""
+    assert batch_size(IMAGES) == batch_size(Space((1, 28, 28), "levels", levels=256)) == 32
+    assert batch_size(Space((3, 256, 256), "binary")) == 1
+    assert batch_size(Space((1, 28, 28), "levels", levels=2**12)) == 10
+    columns = rp.Column("a", "binary"), rp.Column("b", "levels", 2**20)
+    assert batch_size(Space((2,), "mixed", columns=columns)) == 16
+
+
+def test_more_levels_than_the_coder_has_probabilities_are_refused():
+    columns = rp.Column("a", "binary"), rp.Column("b", "levels", 2**20 + 1)
+    model = some("made", Space((2,), "mixed", columns=columns), hidden=(4,))
+    said = "^made: its data have up to 1,048,577 levels, and the .* room for 1,048,576; take"
+    with pytest.raises(ValueError, match=said):
+        rp.compress(model, torch.zeros(1, 2))
+
+
+def test_tables_come_back_whose_values_count_from_anywhere():
+    """Rows that only fill up a batch are 0 there, which is no value of theirs."""
+    columns = (
+        rp.Column("rooms", "levels", 4, low=5),
+        rp.Column("city", "category", 3),
+        rp.Column("below", "levels", 300, low=-1000),
+        rp.Column("one", "category", 1),
+        rp.Column("far", "levels", 50, low=2**40),
+        rp.Column("flag", "binary", low=1),
+    )
+    space, generator = Space((6,), "mixed", columns=columns), torch.Generator().manual_seed(0)
+    draws = [torch.randint(c.count or 0, (7,), generator=generator) + c.low for c in columns]
+    x = torch.stack(draws, 1)
+    for preset in ("made", "vae"):
+        model = some(preset, space, **SMALL[preset])
+        coded = coding.code(model, x, rows=4, check=False)
+        assert torch.equal(rp.decompress(model, coded.file), x)
+        assert within(coded.payload_bits, 1, coded.bits.sum().item())
+
+
+def test_an_estimate_takes_the_conditions_that_a_file_takes():
+    space = dataclasses.replace(IMAGES, classes=3)
+    model, x = some("cvae", space, **SMALL["vae"]), rows_of(space, 3)
+    assert torch.equal(coding.estimate(model, x, 1), coding.estimate(model, x, [1, 1, 1]))
+    with pytest.raises(ValueError, match="^c: "):
+        coding.estimate(model, x, [0, 1])
+
+
+def test_a_narrow_mixture_as_posterior_is_told_of():
+    model = some("vae", posterior="mixture", **SMALL["vae"])
+    x = rows_of(IMAGES, 3)
+    assert not coding.code(model, x).warnings
+    (warning,) = coding.code(model, x, grid=0).warnings
+    assert "narrowest posterior" in warning
+
+
+def test_parameters_of_what_is_moved_are_rounded_too():
+    from reparam.bijections.elementwise import Standardize
+    from reparam.distributions.transformed import Transformed
+
+    mean = torch.tensor([[0.1, 0.2]]).double()
+    moved = Transformed(NormalDensity(mean, mean), Standardize(Space((2,), "real")).double())
+    base = moved.rounded(12).base
+    assert isinstance(base, NormalDensity) and bool((base.mean * 2**12 % 1 == 0).all())
+
+
+def test_without_the_coder_models_that_make_no_file_still_say_why(monkeypatch: Any):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    leaves.coder.cache_clear()
+    said = [coding.refusal(some(preset)) or "" for preset in ("ae", "vae")]
+    leaves.coder.cache_clear()
+    assert said[0].startswith("ae: has no likelihood") and "reparam[compress]" in said[1]
+
+
+def test_a_refusal_asks_networks_for_one_row(monkeypatch: Any):
+    model, asked = some("made"), []
+    distribution = type(model).distribution
+    monkeypatch.setattr(
+        type(model),
+        "distribution",
+        lambda self, rows, c=None: asked.append(rows) or distribution(self, rows, c),
+    )
+    assert coding.refusal(model) is None and set(asked) == {1}

@@ -13,7 +13,7 @@ from damage import damaged, flipped
 
 import reparam as rp
 from reparam import coding
-from reparam.coding import Coded, code, decode, decompress
+from reparam.coding import Compressed, code, decode, decompress
 from reparam.coding.file import read, write
 
 pytest.importorskip("constriction")
@@ -33,7 +33,7 @@ class Made(NamedTuple):
     model: rp.Model
     x: torch.Tensor
     c: torch.Tensor | None
-    coded: Coded
+    coded: Compressed
 
     @property
     def head(self) -> int:
@@ -190,14 +190,18 @@ def test_truncated_files_are_refused(kind):
             decode(model, coded.file[:size])
     with pytest.raises(ValueError, match="goes on for 1 bytes"):
         decode(model, coded.file + b"\0")
-    with pytest.raises(ValueError, match="no .rpz file"):
+    with pytest.raises(ValueError, match="^file: is no .rpz file"):
         decode(model, b"")
 
 
 def test_models_of_other_data_are_refused():
     model, *_ = made("bits back")
-    with pytest.raises(ValueError, match="file: holds levels data of shape"):
+    with pytest.raises(ValueError, match="file: holds 5 levels data of shape"):
         decode(model, made("with labels").coded.file)
+    labeled = made("with labels")
+    file = write(replace(read(labeled.coded.file), levels=9))
+    with pytest.raises(ValueError, match="file: holds 9 levels data .* a model of 5 levels data"):
+        decode(labeled.model, file)
 
 
 def test_conditions_are_in_the_file_or_given_again():

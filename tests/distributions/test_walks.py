@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from autoregressive_models import all_states
 from holes import with_holes
-from torch import Tensor
+from walking import (
+    COLUMNS,
+    F64,
+    HOUSES,
+    REALS,
+    TABLE,
+    B,
+    along,
+    check,
+    drawn,
+    numbers,
+    scattered,
+    total,
+)
 
 import reparam as rp
 from reparam.bijections.elementwise import Standardize
@@ -48,103 +60,6 @@ from reparam.distributions.priors import AutoregressivePrior
 from reparam.distributions.transformed import Transformed
 from reparam.model import Distribution, Space
 from reparam.nets.hierarchy import BottomUp, TopDown
-
-F64 = torch.float64
-B = 3
-
-
-@dataclass
-class Leaf:
-    """A part whose entries are independent, and its values."""
-
-    p: Distribution
-    values: Tensor
-
-
-def along(p: Distribution, x: Tensor) -> tuple[Tensor, list[Leaf]]:
-    """What a walk with the values of x gives, and its leaves in turn, of parts of parts too."""
-    leaves: list[Leaf] = []
-
-    def visit(part: Distribution, values: Tensor) -> Tensor:
-        if not part.undivided:
-            return part.walk(lambda own, sites: visit(own, part.part(values, sites)))
-        leaves.append(Leaf(part, values))
-        return values
-
-    return p.walk(lambda part, sites: visit(part, p.part(x, sites))), leaves
-
-
-def total(leaves: list[Leaf], rows: int) -> Tensor:
-    """log of the product, (rows,), to which cells that are missing add nothing."""
-    found = torch.zeros(rows, dtype=F64)
-    for leaf in leaves:
-        missing = leaf.values.isnan()
-        terms = leaf.p.log_prob_terms(torch.where(missing, 0, leaf.values))
-        found = found + torch.where(missing.flatten(1), 0, terms).sum(1)
-    return found
-
-
-def drawn(p: Distribution) -> Tensor:
-    """A draw by the walk itself."""
-    generator = torch.Generator().manual_seed(0)
-
-    def visit(part: Distribution, sites: Any) -> Tensor:
-        return part.rsample(generator) if part.undivided else part.walk(visit)
-
-    return p.walk(visit)
-
-
-def check(p: Distribution, x: Tensor, wanted: Tensor) -> list[Leaf]:
-    """That the walk returns x, sums to ``wanted``, and that its leaves are what leaves must be."""
-    found, leaves = along(p, x)
-    assert torch.equal(torch.nan_to_num(found, nan=-1.0), torch.nan_to_num(x.to(found), nan=-1.0))
-    torch.testing.assert_close(total(leaves, len(x)), wanted.double(), rtol=1e-10, atol=1e-10)
-    for leaf in leaves:
-        check_table(leaf)
-    return leaves
-
-
-def check_table(leaf: Leaf) -> None:
-    """Rows that sum to 1, and every level that there is as ``log_prob_terms`` has it."""
-    table = leaf.p.table()
-    if table is None:
-        return
-    assert table.shape[:2] == leaf.values.flatten(1).shape
-    torch.testing.assert_close(table.sum(2), torch.ones_like(table[..., 0]))
-    for level in range(table.shape[2]):
-        there = table[..., level] > 0  # some columns have fewer
-        level_of_each = torch.where(there, level, 0).view(leaf.values.shape).double()
-        terms = leaf.p.log_prob_terms(level_of_each).exp()
-        torch.testing.assert_close(terms[there], table[..., level][there])
-
-
-def numbers(*shape: int, seed: int = 3) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
-
-
-def bits(*shape: int) -> Tensor:
-    return (numbers(*shape, seed=5) > 0).double()
-
-
-def scattered(module: Any) -> Any:
-    """In evaluation and float64, with weights that matter."""
-    generator = torch.Generator().manual_seed(1)
-    module = module.double().eval().requires_grad_(False)
-    for parameter in module.parameters():
-        noise = torch.randn(parameter.shape, generator=generator, dtype=F64)
-        parameter.add_(0.3 * noise)
-    return module
-
-
-COLUMNS = (
-    rp.Column("rooms", "levels", 4),
-    rp.Column("city", "category", 3),
-    rp.Column("owned", "binary"),
-    rp.Column("floors", "levels", 2),
-    rp.Column("street", "category", 5),
-)
-TABLE = Space((5,), "mixed", columns=COLUMNS)
-REALS = Space((6,), "mixed", columns=(*COLUMNS[:3], rp.Column("size", "real"), *COLUMNS[3:]))
 
 
 def channels(count: int = 3, levels: int = 4) -> ChannelMixtureMass:
@@ -395,130 +310,6 @@ def test_what_has_no_walk_says_why(name):
     make, why = REFUSED[name]
     with pytest.raises(ValueError, match=why):
         make().walk(lambda p, sites: p.center)
-
-
-BINARY, SIX = Space((1, 3, 3), "binary"), Space((1, 3, 4), "levels", 6)
-RGB, VECTOR = Space((3, 3, 2), "levels", 5), Space((4,), "levels", 3)
-LABELED = Space((1, 3, 3), "levels", 4, classes=3)
-DESCRIBED = Space((4,), "binary", attributes=2)
-HOUSES = Space((5,), "mixed", columns=(rp.Column("rooms", "levels", 4, low=5), *COLUMNS[1:]))
-CONVOLVED = {"width": 3, "layers": 1, "first_kernel": 3}
-MODELS: list[tuple[str, Space, dict[str, Any]]] = [
-    ("fvbn", VECTOR, {}),
-    ("made", BINARY, {"hidden": (8,)}),
-    ("made", HOUSES, {"hidden": (8,)}),
-    ("made", DESCRIBED, {"hidden": (8,), "conditional": True}),
-    ("nade", HOUSES, {"hidden": 6}),
-    ("nade", VECTOR, {"hidden": 6, "inputs": "one-hot"}),
-    ("pixel-cnn", SIX, CONVOLVED),
-    ("pixel-cnn", LABELED, CONVOLVED | {"conditional": True}),
-    ("pixel-cnn", SIX, CONVOLVED | {"likelihood": "categorical", "inputs": "one-hot"}),
-    ("pixel-cnn", SIX, CONVOLVED | {"given": "subsample:2"}),
-    ("pixel-cnn", RGB, CONVOLVED | {"given": "gray"}),
-    ("gated-pixel-cnn", RGB, CONVOLVED | {"given": "downscale:2"}),
-    ("gated-pixel-cnn", RGB, CONVOLVED | {"given": "mask:half"}),
-    ("gated-pixel-cnn", LABELED, CONVOLVED | {"conditional": True}),
-    ("pixel-cnn++", RGB, {"width": 2, "blocks": 1, "scales": 1, "components": 2}),
-    (
-        "pixel-cnn++",
-        RGB,
-        {"width": 2, "blocks": 1, "scales": 1, "components": 2, "given": "mask:random"},
-    ),
-    ("pixel-rnn", RGB, {"width": 3, "layers": 1, "first_kernel": 3}),
-    ("pixel-rnn", BINARY, {"width": 3, "layers": 1, "first_kernel": 3, "recurrence": "row"}),
-    ("image-transformer", RGB, {"width": 4, "layers": 1, "heads": 2}),
-    ("image-transformer", HOUSES, {"width": 4, "layers": 1, "heads": 2}),
-    ("image-transformer", SIX, {"width": 4, "layers": 1, "heads": 2, "given": "mask:half"}),
-    ("multi-scale-pixel-cnn", RGB, CONVOLVED | {"scales": 2}),
-    ("multi-scale-pixel-cnn", SIX, CONVOLVED | {"scales": 3}),
-    ("multi-scale-pixel-cnn", LABELED, CONVOLVED | {"scales": 2, "conditional": True}),
-    ("multi-scale-pixel-rnn", BINARY, CONVOLVED | {"scales": 2}),
-]
-
-
-def built(name: str, space: Space, options: dict[str, Any]) -> Any:
-    torch.manual_seed(0)
-    return scattered(rp.build(name, space, **options))
-
-
-def condition(model: Any, x: Tensor) -> Tensor | None:
-    if not model.conditional:
-        return None
-    if model.space.attributes:
-        return numbers(len(x), model.space.attributes)
-    if model.space.given is None:
-        return torch.arange(len(x)) % (model.space.classes or 1)
-    return model.told(x, None)
-
-
-@pytest.mark.parametrize("name, space, options", MODELS)
-@torch.no_grad()
-def test_models_that_are_chains_of_conditionals_walk_to_their_density(name, space, options):
-    model = built(name, space, options)
-    assert isinstance(model, ChainRule)
-    x = model.sample(B, generator=torch.Generator().manual_seed(0)).double()
-    c = condition(model, x)
-    p = model.distribution(B, c)
-    leaves = check(p, x, model.log_prob(x, c).value)
-    coded = sum(leaf.values[0].numel() for leaf in leaves)
-    assert model.counted <= coded <= space.dimension
-    torch.testing.assert_close(p.log_prob(x), model.log_prob(x, c).value)
-    again = drawn(p)
-    assert model.log_prob(again, c).value.isfinite().all()
-
-
-@torch.no_grad()
-def test_the_products_of_all_images_on_two_scales_sum_to_1():
-    space = Space((1, 2, 3), "binary")
-    model = built("multi-scale-pixel-cnn", space, CONVOLVED | {"scales": 2})
-    states = all_states(space)
-    found, leaves = along(model.distribution(len(states)), states)
-    assert torch.equal(found, states)
-    assert total(leaves, len(states)).exp().sum().item() == pytest.approx(1, abs=1e-10)
-    # Pixels of the small image are visited there alone, but those that come with new ones.
-    assert sum(leaf.values[0].numel() for leaf in leaves) <= space.dimension
-
-
-@pytest.mark.parametrize("kind", ["levels", "real"])
-@torch.no_grad()
-def test_draws_of_the_distribution_are_those_of_the_model(kind):
-    """Of real x, too, which has no walk: what is drawn knows of what is given."""
-    space = Space((1, 3, 4), kind, 6 if kind == "levels" else None)
-    model = built("pixel-cnn", space, CONVOLVED | {"given": "subsample:2"})
-    if kind == "real":
-        model.standardize.scale.fill_(3.0)
-        model.standardize.shift.fill_(-1.0)
-    c = numbers(B, *model.space.given) if kind == "real" else 2 * bits(B, *model.space.given)
-    p = model.distribution(B, c)
-    x = p.sample(torch.Generator().manual_seed(0))
-    drawn_by_it = model.sample(B, c, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(x, drawn_by_it)
-    torch.testing.assert_close(p.log_prob(x), model.log_prob(x, c).value)
-    assert torch.equal(x[..., ::2, ::2], c)
-
-
-def test_ensembles_have_no_order_to_walk_in():
-    model = built("made", VECTOR, {"hidden": (8,), "orders": 2})
-    with pytest.raises(ValueError, match="members"):
-        model.distribution(B)
-
-
-def test_a_condition_is_asked_for_and_what_is_left_of_x_is_not_made_of_it():
-    for name, space, options in (
-        ("pixel-cnn", LABELED, CONVOLVED | {"conditional": True}),
-        ("pixel-cnn", SIX, CONVOLVED | {"given": "subsample:2"}),
-    ):
-        with pytest.raises(ValueError, match="^c: expected"):
-            built(name, space, options).distribution(B)
-
-
-@torch.no_grad()
-def test_real_entries_that_depend_on_each_other_are_refused():
-    space = Space((2,), "real")
-    model = rp.build("made", space, hidden=(4,))
-    model.standardize.scale.fill_(3.0)
-    with pytest.raises(ValueError, match="standardized units"):
-        model.distribution(B).walk(lambda p, sites: p.center)
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def test_notes_say_how_it_was_made_and_what_it_is_beside(vae):
     made_how, beside, back = score.notes
     coded = code(vae, data.test.x, bare=True)
     assert made_how == (
-        f"40 rows coded by bits back: {coded.payload_bits:,} bits, and {coded.header_bits:,} of "
+        f"40 rows by bits-back coding: {coded.payload_bits:,} bits, and {coded.header_bits:,} of "
         "header"
     )
     percent = float(beside.split(" %")[0])
@@ -76,9 +76,9 @@ def test_notes_say_how_it_was_made_and_what_it_is_beside(vae):
 @pytest.mark.parametrize(
     ("name", "options", "how"),
     [
-        ("pixel-cnn", {"width": 4, "layers": 1}, "coded directly"),
-        ("made", {"hidden": (8,)}, "coded directly"),
-        ("vq-vae", {"codes": 4, "code_dim": 3, "channels": 4, "blocks": 1}, "coded in two parts"),
+        ("pixel-cnn", {"width": 4, "layers": 1}, "direct coding"),
+        ("made", {"hidden": (8,)}, "direct coding"),
+        ("vq-vae", {"codes": 4, "code_dim": 3, "channels": 4, "blocks": 1}, "coding in two parts"),
     ],
 )
 def test_what_draws_nothing_is_as_long_as_its_likelihood_says(name, options, how):
@@ -134,6 +134,21 @@ def test_of_many_rows_some_are_coded(vae, monkeypatch):
     assert (rows_coded(chain, 40, share=0.5), rows_coded(chain, 40, share=0.01)) == (5, 2)
     monkeypatch.setattr(file_length, "MOST_LEVELS", 2 * 64 * 7)
     assert rows_coded(vae, 40) == 7
+
+
+def test_rows_with_missing_cells_are_left_out():
+    columns = rp.Column("rooms", "levels", 4, low=5), rp.Column("owned", "binary")
+    space, generator = Space((2,), "mixed", columns=columns), torch.Generator().manual_seed(0)
+    x = torch.randint(2, (40, 2), generator=generator).double() + torch.tensor([5.0, 0.0])
+    x[::5, 1] = torch.nan
+    part = Split(x)
+    data, model = Data(part, part, part, space, "made"), built("made", space, hidden=(4,))
+    score = rp.evaluate(model, data, samples=2, coded=True)[CODED]
+    assert score.n == 32 and score.notes[0] == (
+        "coded were 32 of 40 rows; 8 have missing cells, which have no code"
+    )
+    assert score.value * 64 == pytest.approx(bits_of(code(model, x[~x.isnan().any(1)]).file))
+    assert coded_scores(model, part.take(slice(1))) == {}  # whose only row is one of them
 
 
 def test_a_condition_makes_it_another_score():

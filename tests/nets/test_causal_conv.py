@@ -114,8 +114,12 @@ WALKED: list[tuple[type[AutoregressiveNetwork], dict]] = [
     (rp.PixelCNN, {"layers": 1, "first_kernel": 3, "kernel": 5, "residual": True}),
     (rp.PixelCNN, {"layers": 0, "first_kernel": 19}),  # steeper than wide: pixel by pixel
     (rp.GatedPixelCNN, {"layers": 2, "first_kernel": 5}),
-    (rp.PixelRNN, {"layers": 1, "first_kernel": 3}),
-    (rp.CausalTransformer, {"layers": 1, "heads": 2}),
+    (rp.GatedPixelCNN, {"layers": 0, "first_kernel": 3}),
+    (rp.PixelRNN, {"layers": 2, "first_kernel": 3}),
+    (rp.PixelRNN, {"layers": 1, "first_kernel": 3, "recurrence": "row"}),
+    (rp.CausalTransformer, {"layers": 2, "heads": 2}),
+    (rp.PixelCNNPlusPlus, {"blocks": 2, "scales": 2}),
+    (rp.PixelCNNPlusPlus, {"blocks": 1, "scales": 0}),
 ]
 
 
@@ -124,7 +128,7 @@ WALKED: list[tuple[type[AutoregressiveNetwork], dict]] = [
 @pytest.mark.parametrize("context", [(), (4,), (4, "by position")], ids=str)
 def test_a_walk_gives_the_parameters_of_a_full_pass(cls, sizes, shape, context):
     torch.manual_seed(1)
-    network = cls(shape, 2, width=6, context=4 if context else 0, **sizes).double()
+    network = cls(shape, 2, width=6, context=4 if context else 0, **sizes).double().eval()
     x = torch.rand(3, *shape, dtype=F64)
     size = (3, 4, *shape[1:]) if len(context) > 1 else (3, 4)
     given = torch.randn(size, dtype=F64) if context else None
@@ -133,7 +137,7 @@ def test_a_walk_gives_the_parameters_of_a_full_pass(cls, sizes, shape, context):
 
     def draw(parameters: Tensor, sites: slice) -> Tensor:
         found[..., sites] = parameters
-        return x.flatten(1)[:, sites]
+        return x.view(network.layout(3))[..., sites]
 
     with torch.no_grad():
         network.generate(3, draw, given)

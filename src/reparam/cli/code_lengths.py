@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from reparam.coding import Coded
+    from reparam.coding import Compressed
     from reparam.model import Density
 
 CLOSE = 0.005  # of the model's number, within which a file is as long as it says
@@ -29,6 +30,8 @@ class Lengths:
         model: by the model's log p(x).
         called: what the model's number is, with its kind.
         coded: the file, where one was made.
+        error: standard error of the difference of the file and the model's number, in bits, where
+            each of them is found by draws of its own.
     """
 
     entries: int
@@ -36,7 +39,8 @@ class Lengths:
     others: dict[str, int]
     model: float
     called: str
-    coded: Coded | None = None
+    coded: Compressed | None = None
+    error: float = 0.0
 
     def table(self) -> Table:
         """A row for each, with the difference to the model's number."""
@@ -61,19 +65,25 @@ class Lengths:
         """Whether a file is as long as the model says, without its header and with it."""
         assert self.coded is not None
         short = self.called.partition(" (")[0]
-        more = self.coded.payload_bits / self.model - 1
+        more = self._share(self.coded.payload_bits)
         near = "within" if abs(more) <= CLOSE else "not within"
-        whole = 8 * len(self.coded.file) / self.model - 1
+        whole = self._share(8 * len(self.coded.file))
+        error = self.error / self.model
+        draws = f" (± {error:.2%} by the draws of z)" if error >= 1e-4 else ""
         return (
-            f"Without its header the file is {_longer(more)} than {short}, {near} {CLOSE:.1%}; "
-            f"with it {_longer(whole)}."
+            f"Without its header the file is {_longer(more)} than {short}{draws}, {near} "
+            f"{CLOSE:.1%}; with it {_longer(whole)}."
         )
 
     def _cells(self, bits: float) -> tuple[str, str]:
         return f"{bits:,.0f}", f"{bits / self.entries:.4f}"
 
     def _more(self, bits: float) -> str:
-        return f"{bits - self.model:+,.0f} ({(bits - self.model) / self.model:+.2%})"
+        return f"{bits - self.model:+,.0f} ({self._share(bits):+.2%})"
+
+    def _share(self, bits: float) -> float:
+        """By which bits exceed the model's number, which is 0 where it is certain of all data."""
+        return (bits - self.model) / self.model if self.model else math.inf if bits else 0.0
 
 
 def _longer(share: float) -> str:
@@ -93,12 +103,12 @@ def called(model: Density, x: Tensor, c: Tensor | None) -> str:
     return f"{'−ELBO' if bound else '−log₂ p'} ({words[kind]})"
 
 
-def back_and_dirty(coded: Coded) -> list[str]:
+def back_and_dirty(coded: Compressed) -> list[str]:
     """Of bits back: which rows got none, and whether what was popped was as good as noise."""
     if coded.way != "bits back":
         return []
     first = f"{coded.first} of {counted(len(coded.back), 'row')} went without bits back."
-    expected, popped = (values[coded.expected > 0] for values in (coded.expected, coded.back))
+    expected, popped = (values[coded.paid] for values in (coded.expected, coded.back))
     if len(popped) < 2:
         return [first]
     off = (popped - expected).std() / len(popped) ** 0.5
@@ -120,10 +130,6 @@ def rate(n: int, seconds: float) -> str:
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
-def written(n: int, what: str, way: str, out: str, size: int) -> str:
+def written(what: str, coded: Compressed, out: str) -> str:
     """What lies where."""
-    return f"{n} {what} in {told(out)} by {_named(way)}, {size:,} bytes"
-
-
-def _named(way: str) -> str:
-    return {"direct": "direct coding", "bits back": "bits-back coding"}.get(way, f"coding in {way}")
+    return f"{len(coded.bits)} {what} in {told(out)} by {coded.method}, {len(coded.file):,} bytes"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from reparam.cli.code_lengths import Lengths
-    from reparam.coding import Coded
+    from reparam.coding import Compressed
     from reparam.data import Split
     from reparam.progress import Watch
 
@@ -58,6 +58,9 @@ def compress(
         Parameter(help="That networks read at once, there and back; none: 32, of large x fewer."),
     ] = None,
     block: Annotated[int, Parameter(help="Rows that are decoded by themselves.")] = 1000,
+    grid: Annotated[
+        int, Parameter(help="Of bits back: z lies on multiples of 2^−grid, of which files know.")
+    ] = 6,
     bare: Annotated[
         bool, option(show_default=False, help="Leave out names of files, labels and conditions.")
     ] = False,
@@ -87,7 +90,7 @@ def compress(
     c = condition(opened.model, found)
     if place is None:
         return _show_estimate(opened, found, c, seed)
-    how = {"rows": rows, "block": block, "bare": bare}
+    how = {"rows": rows, "block": block, "bare": bare, "grid": grid}
     coded, seconds = _coded(opened, found, c, how, check)
     _write(place, coded, force)
     show_notes([*coded.warnings, *([WITHOUT_CONDITIONS] if bare and c is not None else [])])
@@ -134,7 +137,7 @@ def _refuse(run: OpenRun, place: Path | None) -> None:
 
 def _coded(
     run: OpenRun, found: Split, c: Tensor | None, how: dict[str, Any], check: bool
-) -> tuple[Coded, tuple[float, float | None]]:
+) -> tuple[Compressed, tuple[float, float | None]]:
     """The file, and the seconds that coding took, and decoding it again, which is the check."""
     from time import perf_counter
 
@@ -173,7 +176,7 @@ def _part(watch: Watch, start: float, stop: float) -> Watch:
     return lambda doing, share: watch(doing, start + share * (stop - start))
 
 
-def _write(place: Path, coded: Coded, force: bool) -> None:
+def _write(place: Path, coded: Compressed, force: bool) -> None:
     from reparam.atomic import write_atomically
 
     _refuse_existing(place, force)  # it may have come meanwhile
@@ -181,7 +184,7 @@ def _write(place: Path, coded: Coded, force: bool) -> None:
 
 
 def _lengths(
-    run: OpenRun, found: Split, c: Tensor | None, seed: int, coded: Coded | None
+    run: OpenRun, found: Split, c: Tensor | None, seed: int, coded: Compressed | None
 ) -> Lengths:
     from reparam.cli.code_lengths import Lengths, called
     from reparam.coding import estimate
@@ -196,11 +199,13 @@ def _lengths(
     with bar("comparing") as watch:
         bits = estimate(model, found.x, c, seed=seed, watch=_part(watch, 0.0, 0.5))
         others = general(found.x, space, fast=fast, watch=_part(watch, 0.5, 1.0))
-    number = float(bits.sum())
+    number, error = float(bits.sum()), 0.0
+    if coded is not None and coded.way == "bits back" and len(bits) > 1:
+        error = float((coded.bits - bits).std()) * len(bits) ** 0.5
     show_notes(["xz and WebP work at their usual effort, not the highest."] * fast)
     named = called(model, found.x, c)
     n, raw = len(found), len(found) * raw_bits(space)
-    return Lengths(n * space.dimension, raw, others, number, named, coded)
+    return Lengths(n * space.dimension, raw, others, number, named, coded, error)
 
 
 def _show_estimate(run: OpenRun, found: Split, c: Tensor | None, seed: int) -> None:
@@ -215,7 +220,7 @@ def _show(
     run: OpenRun,
     found: Split,
     c: Tensor | None,
-    coded: Coded,
+    coded: Compressed,
     place: Path,
     seconds: tuple[float, float | None],
     seed: int,
@@ -225,7 +230,7 @@ def _show(
 
     lengths, what = _lengths(run, found, c, seed, coded), _what(run)
     show(lengths.table())
-    show(written(len(found), what, coded.way, str(place), len(coded.file)))
+    show(written(what, coded, str(place)))
     show(speeds(len(found), what, seconds))
     show(lengths.sentence())
     show_notes([*back_and_dirty(coded), *([OF_TABLES] if run.record.columns else [])])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reparam.cli.folders import Place
     from reparam.cli.outputs import Target
-    from reparam.coding import Decoded
+    from reparam.coding import Decompressed
     from reparam.coding.file import Contents
 
 RpzFile = Annotated[Path, PATH, Parameter(metavar="FILE.rpz", help="What compress wrote.")]
@@ -72,6 +72,8 @@ def decompress(
             raise ValueError(f"{file}: {str(error).removeprefix('file: ')}") from error
     seconds = perf_counter() - started
     lost = listed(decoded.damaged, 3)
+    if lost and c is not None and header.c is None:
+        lost += ", or its rows were coded with other conditions than those given"
     if not len(decoded.rows):
         raise ValueError(f"{file}: {lost}; nothing was written")
     _write(opened, decoded, target, places)
@@ -123,7 +125,9 @@ def _refuse_labels(file: Path, header: Contents, run: OpenRun) -> None:
     """ValueError where labels are none of the run's classes: weights are told apart, these not."""
     names, labels = run.record.class_names, header.labels or [0]
     if names and not 0 <= min(labels) <= max(labels) < len(names):
-        raise ValueError(f"{file}: expected labels 0 to {len(names) - 1}, got others")
+        raise ValueError(
+            f"{file}: expected labels 0 to {len(names) - 1}, got others; give the run that made it"
+        )
 
 
 def _places(file: Path, header: Contents, target: Target) -> Sequence[Place]:
@@ -142,7 +146,7 @@ def _places(file: Path, header: Contents, target: Target) -> Sequence[Place]:
     return target.claim(found)
 
 
-def _write(run: OpenRun, decoded: Decoded, target: Target, places: Sequence[Place]) -> None:
+def _write(run: OpenRun, decoded: Decompressed, target: Target, places: Sequence[Place]) -> None:
     """x, and beside it what the header keeps, in files that hold it."""
     from reparam.cli.outputs import Result, emit
 
@@ -152,7 +156,7 @@ def _write(run: OpenRun, decoded: Decoded, target: Target, places: Sequence[Plac
     emit(Result(arrays, record.columns, places=kept), target, record)
 
 
-def _beside(run: OpenRun, decoded: Decoded, target: Target) -> dict[str, Any]:
+def _beside(run: OpenRun, decoded: Decompressed, target: Target) -> dict[str, Any]:
     """Classes, attributes, paths, and the numbers of rows where some are lost."""
     import numpy as np
 
@@ -177,7 +181,7 @@ def _beside(run: OpenRun, decoded: Decoded, target: Target) -> dict[str, Any]:
     return found
 
 
-def _notes(run: OpenRun, decoded: Decoded, target: Target) -> list[str]:
+def _notes(run: OpenRun, decoded: Decompressed, target: Target) -> list[str]:
     levels = run.record.space.level_count or 0
     notes = []
     if target.folder and levels < PNG_LEVELS:

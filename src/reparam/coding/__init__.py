@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 from reparam import __version__
-from reparam.batching import slices
+from reparam.batching import rows_at_once, slices
 from reparam.checkpoint import checksum
 from reparam.coding.blocks import START, Plan, Rows, code_block, decode_block
 from reparam.coding.file import Block, Contents, read, write
 from reparam.coding.leaves import FINEST, LEAST, PRECISION, Grid, coder, coder_version
 from reparam.coding.rows import (
+    batch_size,
     checked,
     conditions,
     raw_bits,
     refuse_other,
-    rows_at_once,
     teller,
     twin_of,
 )
@@ -39,7 +39,7 @@ RARE = 0.01  # the chance at most that an entry of some z is one that hardly has
 
 
 @dataclass(frozen=True)
-class Coded:
+class Compressed:
     """A file, and what it is made of.
 
     Args:
@@ -77,13 +77,24 @@ class Coded:
         return self.data + self.latent - self.back
 
     @property
+    def paid(self) -> Tensor:
+        """Which rows got bits back, (N,): those over which ``back`` compares with ``expected``."""
+        return self.back > 0
+
+    @property
+    def method(self) -> str:
+        """The way as a noun: direct coding, bits-back coding, coding in two parts."""
+        nouns = {"direct": "direct coding", "bits back": "bits-back coding"}
+        return nouns.get(self.way, f"coding in {self.way}")
+
+    @property
     def bits_per_dim(self) -> float:
         """Of the whole file."""
         return 8 * len(self.file) / (len(self.data) * self.dimension)
 
 
 @dataclass(frozen=True)
-class Decoded:
+class Decompressed:
     """What is in a file.
 
     Args:
@@ -132,13 +143,18 @@ def compress(model: Model, x: Any, c: Any = None, **options: Any) -> bytes:
     return code(model, x, c, **options).file
 
 
-def decompress(model: Model, data: bytes, c: Any = None) -> Tensor:
+def decompress(model: Model, file: bytes, c: Any = None) -> Tensor:
     """x of a file that ``compress`` made, with the same weights.
+
+    Args:
+        model: that it was made with.
+        file: its bytes.
+        c: the conditions, if the file does not have them.
 
     Raises:
         ValueError: other weights, no such file, or a damaged one; ``decode`` returns what is left.
     """
-    found = decode(model, data, c)
+    found = decode(model, file, c)
     if found.damaged:
         raise ValueError("; ".join(found.damaged))
     return found.x
@@ -147,12 +163,12 @@ def decompress(model: Model, data: bytes, c: Any = None) -> Tensor:
 def refusal(model: Model) -> str | None:
     """Why a model codes nothing; None where it does.
 
-    >>> from reparam.presets import build
-    >>> refusal(build("ae", Space((4,), "binary")))
+    >>> import reparam as rp
+    >>> refusal(rp.build("ae", rp.Space((4,), "binary")))
     'ae: has no likelihood, which would say how long a code is to be'
     """
     try:
-        code(model, *example(model), check=False)
+        code(model, *example(model), rows=1, check=False)
     except ValueError as error:
         return str(error)
     return None
@@ -171,11 +187,12 @@ def estimate(
     if not isinstance(model, Density):
         raise ValueError(f"{named(model)}: has no likelihood, which would say how long a code is")
     x, parts = as_tensor(x), []
+    told = None if c is None else torch.from_numpy(conditions(model, c, len(x)))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for rows in slices(0, len(x), 256):
-            told = None if c is None else as_tensor(c)[rows]
-            found = model.log_prob(x[rows], told, samples=samples, generator=generator)
+        for rows in slices(0, len(x), rows_at_once(model.space)):
+            own = None if told is None else told[rows]
+            found = model.log_prob(x[rows], own, samples=samples, generator=generator)
             parts.append(-found.value.double().cpu() / math.log(2))
             watch("log p(x)", rows.stop / len(x))
     return torch.cat(parts)
@@ -194,7 +211,7 @@ def code(
     labels: Any = None,
     grid: int = GRID,
     watch: Watch = unwatched,
-) -> Coded:
+) -> Compressed:
     """``compress``, and what everything cost.
 
     Args:
@@ -210,11 +227,11 @@ def code(
     Raises:
         ValueError: as ``compress``; a block that does not come back is refused too.
     """
-    coder()
-    size = rows_at_once(model.space) if rows is None else rows
+    size = batch_size(model.space) if rows is None else rows
     _refuse_numbers(size, block, grid)
     space, twin = model.space, twin_of(model)
     way = way_of(twin)
+    coder()  # asked for after what makes no file with it either is refused
     array, told = checked(model, as_tensor(x), c)
     for what, given in (("names", names), ("labels", labels)):
         if given is not None and len(given) != len(array):
@@ -244,7 +261,7 @@ def code(
         coder=coder_version(),
     )
     first = sum(n for b in blocks for n, back in zip(b.batches, b.back, strict=True) if not back)
-    return Coded(
+    return Compressed(
         write(contents),
         way.name,
         sum(32 * len(b.words) for b in blocks),
@@ -256,12 +273,12 @@ def code(
     )
 
 
-def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -> Decoded:
+def decode(model: Model, file: bytes, c: Any = None, watch: Watch = unwatched) -> Decompressed:
     """What is left in a file that ``compress`` made, with the same weights.
 
     Args:
         model: that it was coded with.
-        data: of the file.
+        file: its bytes.
         c: the conditions, if the file does not have them.
         watch: is told how far it is.
 
@@ -270,7 +287,10 @@ def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -
             are not there.
     """
     coder()
-    contents = read(data)
+    try:
+        contents = read(file)
+    except ValueError as error:
+        raise ValueError(f"file: {error}") from error
     refuse_other(model, contents)
     told = contents.c if c is None else conditions(model, c, contents.n)
     if model.conditional and told is None:
@@ -287,7 +307,7 @@ def decode(model: Model, data: bytes, c: Any = None, watch: Watch = unwatched) -
             damaged.append(str(error))
         start += block.rows
         watch("decoding", start / contents.n)
-    return Decoded(
+    return Decompressed(
         torch.from_numpy(np.concatenate(parts)),
         torch.tensor(rows, dtype=torch.int64),
         contents.n,
@@ -338,17 +358,22 @@ def _comes_back(plan: Plan, block: Block, x: Rows, start: int) -> bool:
 def _warnings(model: Model, cost: Cost, grid: Grid) -> list[str]:
     """What makes a file longer than the model says."""
     found, step = list[str](), 2.0**-grid.bits
+    if not isinstance(model, LatentVariable):
+        return found
     narrowest = cost.scale.min().item()
     if narrowest < NARROW * step:
         found.append(
             f"the narrowest posterior has a scale of {narrowest:.2g}, less than {NARROW:.0f} steps "
-            f"of the grid of z, {step:.2g}: its draws are misplaced; give a larger grid"
+            f"of the grid of z, {step:.2g}: its draws are misplaced; a finer one "
+            f"has grid={grid.bits + 2}"
         )
-    if isinstance(model, LatentVariable) and narrowest < torch.inf:
+    if narrowest == torch.inf and model.code_space.kind == "real" and bool(cost.back.any()):
+        # No normal posterior, which is told of the points near its mean alone.
         rare = model.code_space.dimension * grid.bins * 2.0**-LEAST
         if rare > RARE:
             found.append(
                 f"of {rare:.1%} of the rows an entry of z is one that hardly has a probability, as "
-                f"the grid of z has {grid.bins} points; give a smaller grid"
+                f"the grid of z has {grid.bins} points; a coarser one has "
+                f"grid={max(0, grid.bits - 2)}"
             )
     return found

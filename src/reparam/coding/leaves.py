@@ -27,6 +27,7 @@ from reparam.distributions.masses import BernoulliMass
 from reparam.model import Distribution
 
 MISSING = "compress: needs constriction, which is not installed; pip install 'reparam[compress]'"
+NOT_FINITE = "its networks give parameters that are not finite, which no code can be made of"
 PRECISION = 12  # parameters are multiples of 2⁻¹², so that their last digits decide nothing
 LEAST = 24  # bits that the most improbable value costs: the coder's probabilities have 24
 ENTRIES_AT_ONCE = 2**10  # of which tables of all levels are made: these stay in the cache
@@ -84,6 +85,15 @@ def coder() -> ModuleType:
     return stream
 
 
+def installed() -> bool:
+    """Whether there is a coder."""
+    try:
+        coder()
+    except ValueError:
+        return False
+    return True
+
+
 def coder_version() -> str:
     return metadata.version("constriction")
 
@@ -111,6 +121,16 @@ class Leaf(ABC):
     @abstractmethod
     def model(self, rows: int) -> tuple[Any, Arrays]:
         """The coder's family, and its parameters of all entries of the first rows."""
+
+    def push(self, stack: Any, symbols: Tensor) -> None:
+        """Symbols (n, D) of the first rows onto a stack of the coder."""
+        family, parameters = self.model(len(symbols))
+        stack.encode_reverse(symbols.reshape(-1).numpy(), family, *parameters)
+
+    def pop(self, stack: Any, rows: int) -> Tensor:
+        """The symbols (n, D) that a push left there last."""
+        family, parameters = self.model(rows)
+        return torch.from_numpy(stack.decode(family, *parameters)).view(rows, -1)
 
     @abstractmethod
     def cost(self, symbols: Tensor) -> Tensor:
@@ -149,7 +169,7 @@ class BernoulliLeaf(Leaf):
         self.one = torch.sigmoid(p.logits).flatten(1)
 
     def model(self, rows: int) -> tuple[Any, Arrays]:
-        return coder().model.Bernoulli(perfect=False), (_flat(self.one[:rows]),)
+        return coder().model.Bernoulli(perfect=False), (_finite(self.one[:rows]),)
 
     def cost(self, symbols: Tensor) -> Tensor:
         one = self.one[: len(symbols)]
@@ -183,6 +203,7 @@ class TableLeaf(Leaf):
 
     def model(self, rows: int) -> tuple[Any, Arrays]:
         table = self.table[:rows].flatten(0, 1).contiguous().numpy()
+        _finite(self.table[:rows, :, 0])  # what is no number has none in any place
         return coder().model.Categorical(perfect=False), (table,)
 
     def symbols(self, values: Tensor) -> Tensor:
@@ -215,7 +236,7 @@ class NormalLeaf(Leaf):
         last = self.grid.last
         family = coder().model.QuantizedGaussian(-last, last)
         scale = self.log_scale[:rows].exp() / self.unit
-        return family, (_flat(self.mean[:rows] / self.unit), _flat(scale))
+        return family, (_finite(self.mean[:rows] / self.unit), _finite(scale))
 
     def cost(self, symbols: Tensor) -> Tensor:
         n, last = len(symbols), self.grid.last
@@ -239,8 +260,51 @@ class NormalLeaf(Leaf):
     def scale(self, rows: int) -> Tensor:
         return self.log_scale[:rows].exp().amin(1)
 
+
+class NearLeaf(NormalLeaf):
+    """Normal entries of which bits come back, each within some scales of its mean.
+
+    The coder reserves a least probability for every point of the grid that it is told of. Of a
+    posterior, which is drawn from, one draw in some thousands would be such a point, anywhere on
+    the grid, and p(x|z) would find x very improbable there. So entries of narrower posteriors are
+    told of fewer points, of which their symbols are counted from the one nearest to the mean.
+    """
+
+    def _steps(self, rows: int) -> tuple[Tensor, Tensor]:
+        """The point nearest to the mean, and how many to either side, a power of two, (n, D)."""
+        middle = (self.mean[:rows] / self.unit).round()
+        scales = TAIL * self.log_scale[:rows].exp() / self.unit
+        return middle, 2 ** scales.clamp(min=1.0).log2().ceil()
+
+    def push(self, stack: Any, symbols: Tensor) -> None:
+        middle, steps = self._steps(len(symbols))
+        relative = (symbols - middle).to(torch.int32)
+        if (relative.abs() > steps).any():  # what no draw was, and the coder has no ValueError for
+            raise ValueError("values are farther from the mean than any draw")
+        for family, chosen, parameters in reversed([*self._groups(middle, steps)]):
+            stack.encode_reverse(relative[chosen].numpy(), family, *parameters)
+
+    def pop(self, stack: Any, rows: int) -> Tensor:
+        middle, steps = self._steps(rows)
+        found = torch.zeros_like(middle)
+        for family, chosen, parameters in self._groups(middle, steps):
+            found[chosen] = torch.from_numpy(stack.decode(family, *parameters)).to(found)
+        return (found + middle).to(torch.int32)
+
+    def _groups(self, middle: Tensor, steps: Tensor) -> Iterator[tuple[Any, Tensor, Arrays]]:
+        """Entries of as many points each."""
+        mean = self.mean[: len(middle)] / self.unit - middle
+        scale = self.log_scale[: len(middle)].exp() / self.unit
+        for last in steps.unique().tolist():
+            chosen = steps == last
+            family = coder().model.QuantizedGaussian(-int(last), int(last))
+            yield family, chosen, (_finite(mean[chosen]), _finite(scale[chosen]))
+
     def refuse_beyond(self, rows: int) -> None:
-        reach = (self.mean[:rows].abs() + TAIL * self.log_scale[:rows].exp()).max().item()
+        middle, steps = self._steps(rows)
+        reach = (middle.abs() + steps).max().item() * self.unit
+        if math.isnan(reach):
+            raise ValueError(NOT_FINITE)
         if not reach <= self.grid.reach:
             raise Beyond(reach)
 
@@ -254,6 +318,7 @@ class GridLeaf(TableLeaf):
 
     def refuse_beyond(self, rows: int) -> None:
         ends = self.table[:rows, :, :: self.table.shape[2] - 1]
+        _finite(ends)
         if not ends.max() <= 2.0**-LEAST:
             raise Beyond(2.0 * self.reach)
 
@@ -275,24 +340,32 @@ class MixtureLeaf(GridLeaf):
     """One entry of a mixture of normals: that of the components' values on the grid."""
 
     def __init__(self, p: NormalMixtureDensity, grid: Grid) -> None:
+        self.narrowest = p.log_scale.flatten(1).amin(1).exp()
         mean, log_scale = p.mean, p.log_scale
         if bool((mean == mean[:1]).all() and (log_scale == log_scale[:1]).all()):
             mean, log_scale = mean[:1], log_scale[:1]  # of a prior, only weights differ
-        each = numerics.normal_log_prob(grid.points, mean, log_scale).softmax(
-            2
-        )  # (1 or B, K, bins)
-        table = p.log_weights.exp().unsqueeze(1) @ each
+        each = numerics.normal_log_prob(grid.points, mean, log_scale)  # (1 or B, K, bins)
+        table = p.log_weights.exp().unsqueeze(1) @ each.softmax(2)
         super().__init__((len(table), 1), table, grid)
 
+    def scale(self, rows: int) -> Tensor:
+        return self.narrowest.expand(self.rows)[:rows]
 
-def leaves_of(p: Distribution, grid: Grid) -> list[Leaf] | None:
-    """Of some rows each, one after the other; None where p is to be walked through."""
+
+def leaves_of(p: Distribution, grid: Grid, near: bool = False) -> list[Leaf] | None:
+    """Of some rows each, one after the other; None where p is to be walked through.
+
+    Args:
+        p: a part of a walk, its parameters rounded.
+        grid: of real entries.
+        near: whether normal entries stay within some scales of their means: of a posterior.
+    """
     if isinstance(p, BernoulliMass):
         return [BernoulliLeaf(p)]
     if isinstance(p, StandardNormalDensity):
         return [NormalLeaf(p.zeros, torch.zeros_like(p.zeros), grid)]
     if isinstance(p, NormalDensity):
-        return [NormalLeaf(p.mean, p.log_scale, grid)]
+        return [(NearLeaf if near else NormalLeaf)(p.mean, p.log_scale, grid)]
     if isinstance(p, NormalMixtureDensity) and p.event_shape == (1,):
         return [MixtureLeaf(p, grid)]
     parts = []
@@ -317,8 +390,12 @@ def _by_rows(p: Distribution) -> Iterator[Distribution]:
         yield p
 
 
-def _flat(values: Tensor) -> NDArray[np.float64]:
-    return values.double().reshape(-1).numpy()
+def _finite(values: Tensor) -> NDArray[np.float64]:
+    """Parameters as the coder takes them, which does anything at all with others."""
+    found: NDArray[np.float64] = values.double().reshape(-1).numpy()
+    if not np.isfinite(found).all():
+        raise ValueError(NOT_FINITE)
+    return found
 
 
 def _bits(probabilities: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ from reparam.checkpoint import checksum
 from reparam.coding.blocks import Rows, Told
 from reparam.coding.file import Contents
 from reparam.coding.leaves import PRECISION, coder_version
-from reparam.coding.ways import named
+from reparam.coding.ways import most_levels, named
 from reparam.conditions import condition_of, placed
 from reparam.model import Model, Space
 
 ROWS, NUMBERS_AT_ONCE = 32, 2**17  # rows that networks are given at once, entries of x in these
+PROBABILITIES_AT_ONCE = 2**25  # of all levels of these entries
 ROWS_CHECKED = 1000  # at once
 
 
@@ -28,9 +29,11 @@ def twin_of(model: Model) -> Model:
     return copy.deepcopy(model).cpu().double().eval()
 
 
-def rows_at_once(space: Space) -> int:
-    """B: a walk keeps tables of all levels of these rows."""
-    return max(1, min(ROWS, NUMBERS_AT_ONCE // space.dimension))
+def batch_size(space: Space) -> int:
+    """B, for how many rows networks run: a walk keeps tables of all levels of these."""
+    listed = space.dimension * most_levels(space)
+    numbers = min(NUMBERS_AT_ONCE // space.dimension, PROBABILITIES_AT_ONCE // listed)
+    return max(1, min(ROWS, numbers))
 
 
 def raw_bits(space: Space) -> float:
@@ -61,13 +64,13 @@ def checked(model: Model, x: Tensor, c: object) -> tuple[Rows, NDArray[np.generi
     parts, of = [], []
     for rows in slices(0, len(x), ROWS_CHECKED):
         own = None if told is None else torch.from_numpy(told[rows])
-        values, condition = model.prepare(x[rows], own)
-        parts.append(values.cpu().numpy().astype(_type_of(model.space)))
+        _, condition = model.prepare(x[rows], own)  # whose type may round what it accepts
+        parts.append(x[rows].to(torch.int64).cpu().numpy().astype(_type_of(model.space)))
         of += [] if condition is None else [condition.cpu().numpy()]
     return np.concatenate(parts), np.concatenate(of) if of else None
 
 
-def conditions(model: Model, c: object, rows: int) -> NDArray[np.generic] | None:
+def conditions(model: Model, c: object, rows: int) -> NDArray[np.generic]:
     """Those of so many rows; ValueError where there are none to be given."""
     if not model.conditional:
         raise ValueError(f"c: {named(model)} is not conditional, expected None")
@@ -94,10 +97,11 @@ def teller(model: Model, told: NDArray[np.generic] | None) -> Told:
 
 def refuse_other(model: Model, contents: Contents) -> None:
     """ValueError where the file was not made with this model, or not as files are made now."""
-    if (contents.shape, contents.kind) != (model.space.shape, model.space.kind):
+    space = model.space
+    held = _data(contents.shape, contents.kind, contents.levels)
+    if held != (own := _data(space.shape, space.kind, space.levels)):
         raise ValueError(
-            f"file: holds {contents.kind} data of shape {contents.shape}, and {named(model)} is a "
-            f"model of {model.space.kind} data of shape {model.space.shape}"
+            f"file: holds {held}, and {named(model)} is a model of {own}; give the run that made it"
         )
     if contents.model != checksum(model):
         raise ValueError(
@@ -105,12 +109,19 @@ def refuse_other(model: Model, contents: Contents) -> None:
             f"than these ({named(model)} {checksum(model)}); give the run that made it"
         )
     if contents.precision != PRECISION:
-        raise ValueError("file: was made by a version that rounds otherwise; take that version")
+        raise ValueError(
+            f"file: was made by reparam {contents.version}, which rounds parameters to 2^-"
+            f"{contents.precision} and not 2^-{PRECISION}; take that version"
+        )
     if _minor(contents.coder) != _minor(coder_version()):
         raise ValueError(
             f"file: was made with constriction {contents.coder}, and {coder_version()} is "
             f"installed; pip install 'constriction=={_minor(contents.coder)}.*'"
         )
+
+
+def _data(shape: tuple[int, ...], kind: str, levels: int | None) -> str:
+    return f"{kind if levels is None else f'{levels} {kind}'} data of shape {shape}"
 
 
 def _minor(version: str) -> str:

@@ -72,8 +72,28 @@ class Stack:
         found: Words = self.coder.get_compressed()
         return found
 
+    def scramble(self) -> None:
+        """Make what is on the stack look like noise; a second time makes it what it was.
+
+        All words but the last, which keeps the length, are combined with numbers that only depend
+        on how many there are. What lies on the stack is no noise to a posterior near which the last
+        z was pushed, so that a draw would be much like the last one.
+        """
+        words = self.words
+        noise = np.random.PCG64(len(words)).random_raw(len(words) - 1)
+        words[:-1] ^= (noise & 0xFFFFFFFF).astype(np.uint32)
+        self.coder = coder().stack.AnsCoder(words)
+
     def push(self, p: Distribution, x: Tensor, rows: int) -> Tensor:
         """The first rows of x (B, …) under p; their costs in bits, (rows,)."""
+        return self._push(p, x, rows, near=False)
+
+    def give_back(self, q: Distribution, z: Tensor, rows: int) -> None:
+        """Push what ``draw`` took, after which the stack is what it was before."""
+        self._push(q, z, rows, near=True)
+        self.scramble()
+
+    def _push(self, p: Distribution, x: Tensor, rows: int, near: bool) -> Tensor:
         found: list[tuple[Leaf, Tensor, slice]] = []
 
         def look(leaves: Sequence[Leaf], value: Tensor | None) -> Tensor:
@@ -81,12 +101,11 @@ class Stack:
             found.extend((leaf, value[own], own) for leaf, own in _coded(leaves, rows))
             return value
 
-        _walk(p, self.grid, look, x)
+        _walk(p, self.grid, look, x, near)
         cost = torch.zeros(rows, dtype=torch.float64)
         for leaf, value, own in reversed(found):  # what a pop asks for first comes last
             symbols = leaf.symbols(value)
-            family, parameters = leaf.model(len(symbols))
-            self.coder.encode_reverse(symbols.reshape(-1).numpy(), family, *parameters)
+            leaf.push(self.coder, symbols)
             cost[own] += leaf.cost(symbols).sum(1)
         return cost
 
@@ -101,6 +120,7 @@ class Stack:
             Short: the stack does not pay for it.
             Beyond: a draw might lie outside of the grid.
         """
+        self.scramble()
 
         def pop(leaves: Sequence[Leaf]) -> Tensor:
             value = self._pop(leaves, rows)
@@ -136,24 +156,24 @@ class Stack:
                 scale[own] = scale[own].minimum(leaf.scale(own.stop - own.start))
             return value
 
-        return Drawn(_walk(p, self.grid, visit), cost, expected, scale)
+        return Drawn(_walk(p, self.grid, visit, near=True), cost, expected, scale)
 
     def _pop(self, leaves: Sequence[Leaf], rows: int) -> Tensor:
         found = [leaf.values(torch.empty(0, leaf.entries, dtype=torch.int32)) for leaf in leaves]
         for index, (leaf, own) in enumerate(_coded(leaves, rows)):
-            family, parameters = leaf.model(own.stop - own.start)
-            symbols = torch.from_numpy(self.coder.decode(family, *parameters))
-            found[index] = leaf.values(symbols.view(own.stop - own.start, -1))
+            found[index] = leaf.values(leaf.pop(self.coder, own.stop - own.start))
         return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _walk(p: Distribution, grid: Grid, choose: Any, x: Tensor | None = None) -> Tensor:
+def _walk(
+    p: Distribution, grid: Grid, choose: Any, x: Tensor | None = None, near: bool = False
+) -> Tensor:
     """Through p down to its leaves: ``choose(leaves, value)``, the value known where x is."""
 
     def visit(of: Distribution, x: Tensor | None) -> Visit:
         def at(part: Distribution, sites: Any) -> Tensor:
             value, part = None if x is None else of.part(x, sites), part.rounded(PRECISION)
-            leaves = leaves_of(part, grid)
+            leaves = leaves_of(part, grid, near)
             found: Tensor = (
                 part.walk(visit(part, value)) if leaves is None else choose(leaves, value)
             )

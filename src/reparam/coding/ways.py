@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from reparam.chain_rule import ChainRule
+from reparam.coding.leaves import LEAST, MOST_BINS
 from reparam.coding.stack import Drawn, Stack
 from reparam.distributions.index_codes import PointMass
-from reparam.model import Density, Distribution, LatentVariable, Model
+from reparam.model import Density, Distribution, LatentVariable, Model, Space
 from reparam.space import trusted
 
 
@@ -76,7 +77,7 @@ class Latent(Way):
         z = stack.pop(self._prior(c, size), rows).view(size, *self.model.code_space.shape)
         x = stack.pop(self.model.likelihood(z, c), rows).view(size, *self.model.space.shape)
         if back:
-            stack.push(self.model.posterior(x, c), z, rows)
+            stack.give_back(self.model.posterior(x, c), z, rows)
         return x
 
     @abstractmethod
@@ -122,8 +123,17 @@ def way_of(model: Model) -> Way:
     if not isinstance(model, Density):
         raise ValueError(f"{name}: has no likelihood, which would say how long a code is to be")
     if model.space.has_reals:
+        mixed = model.space.columns is not None
+        what, remedy = (
+            ("some columns are", "leave these out, or round them to whole numbers")
+            if mixed
+            else ("its data are", "give --levels")
+        )
+        raise ValueError(f"{name}: {what} real, and a density has no code length; {remedy}")
+    if (most := most_levels(model.space)) > MOST_BINS:
         raise ValueError(
-            f"{name}: its data are real, and a density has no code length; give --levels"
+            f"{name}: its data have up to {most:,} levels, and the probabilities of the coder, of "
+            f"{LEAST} bits, leave room for {MOST_BINS:,}; take fewer"
         )
     if isinstance(model, ChainRule):
         return Direct(model)
@@ -135,6 +145,15 @@ def way_of(model: Model) -> Way:
     with torch.no_grad(), trusted():
         point = isinstance(model.posterior(*example(model)), PointMass)
     return (TwoParts if point else BitsBack)(model)
+
+
+def most_levels(space: Space) -> int:
+    """K of the entry that has most; of real ones 1.
+
+    >>> most_levels(Space((4,), "binary"))
+    2
+    """
+    return max(c.count or 1 for c in space.columns) if space.columns else space.level_count or 1
 
 
 def named(model: Model) -> str:

@@ -76,7 +76,8 @@ class AutoregressiveDistribution(Distribution):
 
         def draw(parameters: Tensor, sites: slice) -> Tensor:
             likelihood = self.conditional.at(sites)
-            own = parameters[:, : likelihood.parameter_shape[0]]
+            count = likelihood.parameter_shape[0]
+            own = parameters if count == parameters.shape[1] else parameters[:, :count]
             value = visit(likelihood.distribution(own.to(dtype)), sites)
             if varies is not None:
                 value = torch.where(varies[sites], value, 0.0)

@@ -86,6 +86,9 @@ class Transformed(Distribution):
     def part(self, x: Tensor, sites: slice) -> Tensor:
         return self.bijection(x, self.context)[0] if self._counts else x
 
+    def rounded(self, bits: int) -> Transformed:
+        return replace(self, base=self.base.rounded(bits))
+
     @property
     def _counts(self) -> bool:
         """Whether x are whole numbers that count from other ones, so that no Jacobian is due."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+from torch import Tensor
+
 from reparam.chain_rule import ChainRule
-from reparam.coding import Coded, code, estimate, refusal
+from reparam.coding import Compressed, code, estimate, refusal
 from reparam.data import Split, condition
-from reparam.evaluation.rows import chosen_rows
+from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score, Scores, mean_score
 from reparam.model import Density, Model
+from reparam.space import ROWS
 
 CODED = "coded_bits_per_dim"
 MOST_ROWS, LEAST_ROWS = 2000, 32
@@ -51,8 +55,25 @@ def rows_coded(model: Density, rows: int, share: float = 1.0) -> int:
 
 def rows_to_code(model: Density, split: Split) -> Split:
     """The rows that are coded, in their order: the same whatever the seed."""
-    rows = chosen_rows(len(split), rows_coded(model, len(split)), seed=0)
-    return split if len(rows) == len(split) else split.take(rows)
+    whole = whole_rows(split)
+    return subset(whole, rows_coded(model, len(whole)), seed=0)
+
+
+def whole_rows(split: Split) -> Split:
+    """Those without missing cells, which have no code.
+
+    Raises:
+        ValueError: there are none.
+    """
+    missing = _missing(split)
+    return split.take((~missing).nonzero()[:, 0]) if missing.any() else split
+
+
+def _missing(split: Split) -> Tensor:
+    """Which rows have missing cells, (N,)."""
+    if not split.x.is_floating_point():
+        return torch.zeros(len(split), dtype=torch.bool)
+    return torch.cat([x.isnan().flatten(1).any(1) for x in split.x.split(ROWS)])
 
 
 def coded_scores(
@@ -62,7 +83,7 @@ def coded_scores(
     tell: Callable[[float], None] = lambda share: None,
 ) -> Scores:
     """Bits per entry of a file of a split, which was read back and compared; none where there is
-    none to make.
+    none to make, or every row has missing cells.
 
     What the header and the ends of the stacks take is shared evenly among the values by example,
     so that these have the file's length as their sum.
@@ -73,7 +94,8 @@ def coded_scores(
         name: of the split.
         tell: is told the share that is done.
     """
-    if refusal(model) is not None:
+    missing = _missing(split)
+    if missing.all() or refusal(model) is not None:
         return {}
     part = rows_to_code(model, split)
     x, c = part.x, condition(model, part)
@@ -82,15 +104,19 @@ def coded_scores(
     bits = coded.bits.double().cpu()
     shared = (coded.header_bits + coded.payload_bits - bits.sum()) / len(bits)
     score = mean_score((bits + shared) / model.counted, "bits", name, kind="file")
-    notes = [*_some(len(bits), len(split)), *file_notes(coded, score, own)]
+    notes = [*_some(len(bits), int((~missing).sum()), len(split)), *file_notes(coded, score, own)]
     return {coded_name(model): replace(score, notes=tuple(notes))}
 
 
-def _some(coded: int, rows: int) -> list[str]:
-    return [] if coded == rows else [f"coded were {coded:,} of {rows:,} rows, chosen at random"]
+def _some(coded: int, whole: int, rows: int) -> list[str]:
+    if coded == rows:
+        return []
+    chosen = "" if coded == whole else ", chosen at random"
+    without = "" if whole == rows else f"; {rows - whole:,} have missing cells, which have no code"
+    return [f"coded were {coded:,} of {rows:,} rows{chosen}{without}"]
 
 
-def file_notes(coded: Coded, score: Score, own: float) -> list[str]:
+def file_notes(coded: Compressed, score: Score, own: float) -> list[str]:
     """How the file was made, what it exceeds the model's own number by, and what came back.
 
     Args:
@@ -98,16 +124,14 @@ def file_notes(coded: Coded, score: Score, own: float) -> list[str]:
         score: its bits/dim.
         own: bits/dim by log p(x), or by the ELBO of one draw, of the same rows.
     """
-    ways = {"direct": "coded directly", "bits back": "coded by bits back"}
-    way = ways.get(coded.way, f"coded in {coded.way}")
     more = 100 * (score.value / own - 1) if own else 0.0
     found = [
-        f"{score.n:,} rows {way}: {coded.payload_bits:,} bits, and {coded.header_bits:,} of header",
-        f"{more:+.2f} % beside the {own:.4g} bits/dim of the same rows by the model itself",
+        f"{score.n:,} rows by {coded.method}: {coded.payload_bits:,} bits, and "
+        f"{coded.header_bits:,} of header",
+        f"{more:+.2f} % beside the {own:.4f} bits/dim of the same rows by the model itself",
     ]
-    popped = coded.back > 0
-    if popped.any():
-        taken, expected = (t[popped].mean().item() for t in (coded.back, coded.expected))
+    if coded.paid.any():
+        taken, expected = (t[coded.paid].mean().item() for t in (coded.back, coded.expected))
         found.append(
             f"what came off the stack took {taken:,.1f} bits a row by −log₂ q(z|x), where "
             f"{expected:,.1f} are expected"

@@ -208,8 +208,8 @@ class Autoregressive(Conditional, ChainRule, Completer):
     def distribution(self, rows: int, c: Tensor | None = None) -> Distribution:
         if self.network.members > 1:
             raise ValueError(
-                "members: the mean over several orders has no conditionals in one order; build one "
-                "with members=1"
+                "orders: the mean over several orders or masks has no conditionals in one order; "
+                "build a model with one of each (orders=1 masks=1)"
             )
         c = self._condition(c, rows)
         p: Distribution = self._given(self._context(c, rows))

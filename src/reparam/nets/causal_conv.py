@@ -240,13 +240,16 @@ class CausalConv(nn.Module):
         margins = (self.up, self.side, self.right)
         dtype = torch.int32 if self.codes else None
         cache = None if alone else Cache(rows, grid, self.inputs, margins, self.weight, dtype)
+        bias = self.biases(context)
+        return ConvState(cache, self.kernels(), [bias[..., group] for group in self.groups])
+
+    def kernels(self) -> list[Tensor]:
+        """Of every group the weights of its windows, (what is seen, outputs), or their tables."""
         kernel = (self.weight * self.mask).permute(2, 3, 1, 0)  # as windows lie: (h, w, in, out)
-        bias, groups = self.biases(context), self.groups
-        return ConvState(
-            cache,
-            [as_tables(kernel[..., g].flatten(0, 2), self.codes).contiguous() for g in groups],
-            [bias[..., group] for group in groups],
-        )
+        return [
+            as_tables(kernel[..., group].flatten(0, 2), self.codes).contiguous()
+            for group in self.groups
+        ]
 
     def step(
         self, state: ConvState, h: Tensor | None, line: Line, width: int, group: int = 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.nets.causal_conv import CausalConv, Line, Mask, Reach, channel_groups, compose, widest
-from reparam.nets.pixels import PixelNetwork, Walk
+from reparam.nets.codes import product
+from reparam.nets.pixels import PixelNetwork, Pointwise, Walk
 from reparam.nets.wavefront import Stack, wavefront_slope
 
 
@@ -281,52 +283,124 @@ class GatedPixelCNN(PixelNetwork):
         return _GatedWalk(self, rows, context)
 
 
+class _GatedPlace(NamedTuple):
+    """What the horizontal stack of a block reads and writes at a column for a channel."""
+
+    window: Tensor
+    own: Tensor  # weights of the window
+    sums: Tensor  # (B, 2 n)
+    a: Tensor  # its halves
+    b: Tensor
+    gates: Tensor  # of all channels, and a 1
+    gated: Tensor  # of this one
+    out: Tensor  # weights of the gates
+    h: Tensor
+
+
 class _GatedWalk(Walk):
-    """Row by row: at the start of row i the vertical stack of row i − 1, of which all is known."""
+    """Row by row: at the start of row i the vertical stack of row i − 1, of which all is known.
+
+    The horizontal stack sees no row above, so that of its inputs only the present row is kept;
+    what lies right of a pixel there is of the row before and out of its windows. The 1 × 1 layers
+    after the gates have their biases as the weights of a 1 that stands beside the gates.
+    """
 
     def __init__(self, network: GatedPixelCNN, rows: int, context: Tensor | None) -> None:
-        grid, self.width = network.shape[1:], network.width
-        self.entries = network.entries
+        grid, self.width, self.entries = network.shape[1:], network.width, network.entries
         self.blocks = [block for block in network.blocks if isinstance(block, GatedBlock)]
-        self.heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
         self.vertical = [block.vertical.state(rows, grid, context) for block in self.blocks]
-        self.horizontal = [block.horizontal.state(rows, grid, context) for block in self.blocks]
-        self.out = [block.out.state(rows, grid, None) for block in self.blocks]
-        first, last = self.heads
-        self.head = [first.state(rows, grid, context), last.state(rows, grid, None)]
-        self.gates = [block.horizontal.groups for block in self.blocks]
-        self.links: list[Tensor] = []  # of the present row, (B, W, 2 width) for every block
+        self.own = [block.horizontal.kernels() for block in self.blocks]
+        self.out = [_with_biases(block.out) for block in self.blocks]
+        first, *rest = (block.horizontal for block in self.blocks)
+        self.bias = [conv.biases(context)[..., conv.by_group] for conv in (first, *rest)]
+        links = [(block.down.weight[:, :, 0, 0], block.down.bias) for block in self.blocks]
+        order = first.by_group  # a and b of the first channel, of the second, …
+        self.links = [(w[order], None if b is None else b[order]) for w, b in links]
+        self.head = [
+            Pointwise(conv, rows, context) for conv in network.head if isinstance(conv, CausalConv)
+        ]
+        self.x = _row_of(first, rows, self.width)
+        self.h = torch.stack([_row_of(conv, rows, self.width) for conv in rest or [first]])
+        self.seen, self.taken = first.taken, self.blocks[0].out.taken
+        units = self.blocks[0].out.inputs
+        self.sums = self.h.new_empty(self.width, len(self.blocks), rows, 2 * units)
+        self.last = self.h.new_zeros(rows, units)  # h after the last block
+        self.gates = self.h.new_ones(len(self.blocks), rows, units + 1).unbind()
+        self.places = [
+            [self._place(column, channel) for column in range(self.width)]
+            for channel in range(network.channels)
+        ]
 
     def begin_row(self, row: int) -> None:
-        if row == 0:
-            weight = self.blocks[0].down.weight
-            rows = self.vertical[0].cache.rows if self.vertical[0].cache else 0
-            self.links = [weight.new_zeros(rows, self.width, len(weight)) for _ in self.blocks]
-            return
-        line = Line(row - 1, 0, self.width)
-        cache = self.horizontal[0].cache
-        assert cache is not None
-        v = cache.at(line)  # x itself
-        for index, block in enumerate(self.blocks):
+        """What every pixel of the row adds in each block: the bias and what is seen above."""
+        sites = slice(row * self.width, (row + 1) * self.width)
+        for index, bias in enumerate(self.bias):
+            own = bias if bias.shape[1] == 1 else bias[:, sites]
+            self.sums[:, index] = own.transpose(0, 1)
+        v, line = self.x[:, -self.width :], Line(row - 1, 0, self.width)
+        for index, block in enumerate(self.blocks if row else []):
             above = block.vertical.step(self.vertical[index], v, line, self.width)
-            self.links[index] = F.linear(above, block.down.weight[:, :, 0, 0], block.down.bias)
+            self.sums[:, index] += F.linear(above, *self.links[index]).transpose(0, 1)
             v = _gate(above, 2)
 
     def step(self, line: Line, channel: int) -> Tensor:
         h: Tensor | None = None
-        for index, block in enumerate(self.blocks):
-            a = block.horizontal.step(self.horizontal[index], h, line, self.width, channel)
-            link = self.links[index][:, line.column : line.column + 1]
-            link = link if len(self.gates[index]) == 1 else link[..., self.gates[index][channel]]
-            y = block.out.step(self.out[index], _gate(a + link, 2), line, self.width, channel)
-            h = y if h is None else h + y
+        for at in self.places[channel][line.column]:
+            if at.sums.dtype == at.window.dtype:
+                at.sums.addmm_(at.window, at.own)
+            else:  # of codes
+                at.sums.add_(product(at.window, at.own))
+            torch.mul(at.a.tanh_(), at.b.sigmoid_(), out=at.gated)
+            if h is None:
+                h = torch.mm(at.gates, at.out, out=at.h)
+            else:
+                h = torch.addmm(h, at.gates, at.out, out=at.h)
         assert h is not None
-        h = self.heads[0].step(self.head[0], F.relu(h), line, self.width, channel)
-        y = self.heads[1].step(self.head[1], F.relu(h), line, self.width, channel)
-        return y.transpose(1, 2)
+        for layer in self.head:
+            h = layer.step(h, line.row * self.width + line.column, channel)
+        return h.unsqueeze(2)
+
+    def _place(self, column: int, channel: int) -> list[_GatedPlace]:
+        units, places = self.taken[channel], []
+        for index, gates in enumerate(self.gates):
+            row, last = self.h[index - 1] if index else self.x, index + 1 == len(self.gates)
+            h = self.last if last else self.h[index][:, column - self.width]
+            sums = self.sums[column, index, :, 2 * units.start : 2 * units.stop]
+            place = _GatedPlace(
+                _window(row, column, self.width),
+                self.own[index][channel],
+                sums,
+                sums[:, : sums.shape[1] // 2],
+                sums[:, sums.shape[1] // 2 :],
+                gates,
+                gates[:, units],
+                self.out[index][channel],
+                h[:, units],
+            )
+            places.append(place)
+        return places
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
-        self.blocks[0].horizontal.put(self.horizontal[0], self.entries(x), line, channel)
+        at = self.x[:, line.column - self.width, self.seen[channel]]
+        at.copy_(self.entries(x).squeeze(1))
+
+
+def _row_of(conv: CausalConv, rows: int, width: int) -> Tensor:
+    """Zeros for the inputs of a row and of the margin to its left, (B, side + W, inputs)."""
+    dtype = torch.int32 if conv.codes else None
+    return conv.weight.new_zeros(rows, conv.side + width, conv.inputs, dtype=dtype)
+
+
+def _window(row: Tensor, column: int, width: int) -> Tensor:
+    """What a pixel sees in its row, itself the last: (B, side + W, n) → (B, (side + 1) · n)."""
+    size, first = row.shape[1] - width + 1, row.storage_offset() + column * row.shape[2]
+    return row.as_strided((len(row), size * row.shape[2]), (row.stride(0), 1), first)
+
+
+def _with_biases(conv: CausalConv) -> list[Tensor]:
+    """The kernel of every group with the bias as its last row."""
+    biases = (conv.bias[group][None] for group in conv.groups)
+    return [torch.cat(part) for part in zip(conv.kernels(), biases, strict=True)]
 
 
 def _gate(h: Tensor, dim: int) -> Tensor:

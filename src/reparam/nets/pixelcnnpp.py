@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,182 +12,14 @@ from torch.nn.utils.parametrizations import weight_norm
 from reparam.limits import Count, Whole, limited
 from reparam.nets.causal_conv import Cache, Line
 from reparam.nets.pixels import PixelNetwork, Walk
-
-
-class ShiftedConv(nn.Module):
-    """A convolution whose window ends at its own row: ``down`` around its column, else up to it.
-
-    Weights are normalized, w = g v / ‖v‖. With stride 2 it halves the grid, rounding up.
-
-    Args:
-        inputs, outputs: units.
-        height, width: of the window, which ends at row i.
-        down: whether columns j − ⌊width/2⌋ … j + ⌊width/2⌋ are seen, or j − width + 1 … j.
-        stride: 1 or 2.
-
-    Shape: (B, inputs, H, W) → (B, outputs, H / stride, W / stride).
-
-    Reference: Salimans et al. 2017, "PixelCNN++", section 2.
-    https://arxiv.org/abs/1701.05517
-
-    >>> ShiftedConv(1, 4, 2, 3, down=True, stride=2)(torch.zeros(2, 1, 5, 4)).shape
-    torch.Size([2, 4, 3, 2])
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, height: int, width: int, down: bool, stride: int = 1
-    ) -> None:
-        super().__init__()
-        self.conv = weight_norm(nn.Conv2d(inputs, outputs, (height, width), stride))
-        self.inputs, self.height, self.width, self.stride = inputs, height, width, stride
-        self.left = width // 2 if down else width - 1
-        self.right = width - 1 - self.left
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (self.left, self.right, self.height - 1, 0)))
-
-    def state(self, rows: int, grid: Sequence[int]) -> ConvCache:
-        """A cache of inputs on that grid."""
-        weight = self.conv.weight
-        margins = (self.height - 1, self.left, self.right)
-        cache = Cache(rows, grid, self.inputs, margins, weight)
-        kernel = weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
-        return ConvCache(cache, kernel, self.bias)
-
-    @property
-    def bias(self) -> Tensor:
-        assert self.conv.bias is not None
-        return self.conv.bias
-
-    def step(self, state: ConvCache, h: Tensor | None, line: Line) -> Tensor:
-        """Outputs where windows end at the line's positions, h (B, n, inputs) having come in there.
-
-        With h None they are in the cache.
-        """
-        if h is not None:
-            state.cache.at(line)[...] = h
-        windows = state.cache.windows(line, self.height - 1, self.height, self.left, self.width)
-        flat = windows.reshape(-1, windows.shape[2] * windows.shape[3])
-        y = (
-            flat @ state.kernel
-            if state.bias is None
-            else torch.addmm(state.bias, flat, state.kernel)
-        )
-        return y.view(len(windows), line.count, -1)
-
-
-@dataclass
-class ConvCache:
-    """What a shifted convolution keeps: its inputs, and its kernel as windows lie."""
-
-    cache: Cache
-    kernel: Tensor
-    bias: Tensor
-
-
-class GatedResidual(nn.Module):
-    """x + a ⊙ σ(b), (a, b) from two convolutions with an input from aside between, and dropout.
-
-    Activations are ELUs of x and of −x, side by side.
-
-    Shape: x (B, width, H, W), aside (B, aside, H, W), context (B, F) or (B, F, H, W) →
-        (B, width, H, W).
-
-    Reference: Salimans et al. 2017, section 2.5; their code, ``gated_resnet``.
-    https://arxiv.org/abs/1701.05517
-
-    >>> block = GatedResidual(4, 2, down=False, dropout=0.0)
-    >>> block(torch.zeros(1, 4, 3, 3), torch.zeros(1, 2, 3, 3)).shape
-    torch.Size([1, 4, 3, 3])
-    """
-
-    def __init__(
-        self, width: int, aside: int, down: bool, dropout: float, context: int = 0
-    ) -> None:
-        super().__init__()
-        window = (2, 3) if down else (2, 2)
-        self.first = ShiftedConv(2 * width, width, *window, down)
-        self.aside = weight_norm(nn.Linear(2 * aside, width)) if aside else None
-        self.dropout = nn.Dropout(dropout)
-        self.second = ShiftedConv(2 * width, 2 * width, *window, down)
-        self.context = nn.Linear(context, 2 * width, bias=False) if context else None
-
-    def forward(
-        self, x: Tensor, aside: Tensor | None = None, context: Tensor | None = None
-    ) -> Tensor:
-        h = self.first(_elus(x, 1))
-        if self.aside is not None and aside is not None:
-            h = h + self.aside(_elus(aside, 1).movedim(1, -1)).movedim(-1, 1)
-        h = self.second(self.dropout(_elus(h, 1)))
-        if self.context is not None and context is not None:
-            h = h + self._added(context)
-        a, b = h.chunk(2, 1)
-        return x + a * torch.sigmoid(b)
-
-    def _added(self, context: Tensor) -> Tensor:
-        """What the context adds, (B, 2 · width, H or 1, W or 1)."""
-        assert self.context is not None
-        if context.ndim == 2:
-            return self.context(context)[:, :, None, None]
-        return F.conv2d(context, self.context.weight[:, :, None, None])
-
-    def state(self, rows: int, grid: Sequence[int], context: Tensor | None) -> ResidualState:
-        added = None
-        if self.context is not None and context is not None:
-            added = self._added(context).flatten(2).transpose(1, 2)
-        return ResidualState(
-            self.first.state(rows, grid), self.second.state(rows, grid), added, grid[1]
-        )
-
-    def step(
-        self, state: ResidualState, x: Tensor, line: Line, aside: Tensor | None = None
-    ) -> Tensor:
-        """The same along a line, channels last: (B, n, ·)."""
-        h = self.first.step(state.first, _elus(x, 2), line)
-        if self.aside is not None and aside is not None:
-            h = h + self.aside(_elus(aside, 2))
-        h = self.second.step(state.second, _elus(h, 2), line)
-        if state.context is not None:
-            everywhere = state.context.shape[1] == 1
-            h = h + (state.context if everywhere else state.context[:, line.sites(state.width)])
-        a, b = h.chunk(2, 2)
-        return x + a * torch.sigmoid(b)
-
-
-@dataclass
-class ResidualState:
-    """What a residual block keeps: the caches of its convolutions, and what the context adds."""
-
-    first: ConvCache
-    second: ConvCache
-    context: Tensor | None  # (B, H·W or 1, 2 · width)
-    width: int  # of the grid
-
-
-def _elus(x: Tensor, dim: int) -> Tensor:
-    return F.elu(torch.cat([x, -x], dim))
-
-
-class Doubled(nn.Module):
-    """Every position becomes 2 × 2, each by its own linear map; cut to an odd grid.
-
-    The original's transposed convolution of the vertical stream is wider by a column either side.
-
-    >>> Doubled(4)(torch.zeros(1, 4, 2, 2), (3, 4)).shape
-    torch.Size([1, 4, 3, 4])
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.conv = weight_norm(nn.ConvTranspose2d(width, width, 2, stride=2), dim=1)
-
-    def forward(self, x: Tensor, grid: Sequence[int]) -> Tensor:
-        return self.conv(x)[:, :, : grid[0], : grid[1]]
-
-    def step(self, h: Tensor, row: int, column: int) -> Tensor:
-        """At (row, column) of the finer grid, h (B, n, width) being the coarser one's there."""
-        weight, bias = self.conv.weight[:, :, row % 2, column % 2], self.conv.bias
-        return h @ weight if bias is None else h @ weight + bias
+from reparam.nets.shifted_conv import (
+    ConvCache,
+    Doubled,
+    GatedResidual,
+    ResidualState,
+    RowResidual,
+    ShiftedConv,
+)
 
 
 class PixelCNNPlusPlus(PixelNetwork):
@@ -322,8 +153,8 @@ class _PlusWalk(Walk):
             ConvCache(self.x, conv.state(1, (1, 1)).kernel, conv.bias)
             for conv in (net.above, net.above_too, net.before)
         ]
-        self.state_v, self.state_h = self._states(net.down_v), self._states(net.down_h)
-        self.state_up_v, self.state_up_h = self._states(net.up_v), self._states(net.up_h)
+        self.state_v, self.state_up_v = self._states(net.down_v), self._states(net.up_v)
+        self.down_h, self.up_h = self._in_rows(net.down_h), self._in_rows(net.up_h)
         halves = range(net.scales)
         self.halve_v = [net.halve_v[scale].state(rows, grids[scale]) for scale in halves]
         self.halve_h = [net.halve_h[scale].state(rows, grids[scale]) for scale in halves]
@@ -331,7 +162,8 @@ class _PlusWalk(Walk):
         self.vs = [weight.new_empty(0)] * kept
         self.hs = [weight.new_empty(0)] * kept
         self.up_vs = [[weight.new_empty(0)] * len(blocks) for blocks in net.up_v]
-        self.up_h = [weight.new_empty(rows, w, weight.shape[1]) for _, w in grids]
+        self.coarse = [weight.new_empty(rows, w, weight.shape[1]) for _, w in grids]
+        self.head = (weight, net.head.bias)
         # What each block on the way up takes from the way down: the latest first.
         taken = iter(reversed(range(kept - 1)))
         self.takes = {
@@ -346,7 +178,7 @@ class _PlusWalk(Walk):
             v = net.above.step(self.first[0], None, line)
             self.above = net.above_too.step(self.first[1], None, line)
         else:
-            v = self.above = self.x.values.new_zeros(self.rows, width, net.head.weight.shape[1])
+            v = self.above = self.x.values.new_zeros(self.rows, width, self.head[0].shape[1])
         self.vs[0], at = v, 0
         for scale in range(net.scales + 1):
             if row % 2**scale:
@@ -355,6 +187,9 @@ class _PlusWalk(Walk):
             for block, state in zip(net.down_v[scale], self.state_v[scale], strict=True):
                 v, at = block.step(state, v, line), at + 1
                 self.vs[at] = v
+            first = at + 1 - len(self.down_h[scale])
+            for index, in_row in enumerate(self.down_h[scale]):
+                in_row.begin(line.row, self.vs[first + index])
             if scale < net.scales:
                 self.halve_v[scale].cache.at(line)[...] = v
                 if row % 2 ** (scale + 1) == 0:
@@ -379,44 +214,41 @@ class _PlusWalk(Walk):
             for index, (block, state, taken) in enumerate(blocks):
                 v = block.step(state, v, line, self.vs[taken])
                 self.up_vs[scale][index] = v
+                self.up_h[scale][index].begin(line.row, v)
 
     def step(self, line: Line, channel: int) -> Tensor:
         net, row, column = self.network, line.row, line.column
-        h = self.above[:, column : column + 1]
+        h = self.above[:, column]
         if column:
-            h = h + net.before.step(self.first[2], None, Line(row, column - 1))
+            h = h + net.before.step(self.first[2], None, Line(row, column - 1)).squeeze(1)
         self.hs[0], at, scales = h, 0, net.scales + 1
         for scale in range(net.scales + 1):
             if (row | column) % 2**scale:
                 scales = scale
                 break
-            line = Line(row >> scale, column >> scale)
-            for block, state in zip(net.down_h[scale], self.state_h[scale], strict=True):
-                at += 1
-                h = block.step(state, h, line, self.vs[at][:, line.column : line.column + 1])
+            for block in self.down_h[scale]:
+                h, at = block.step(h, column >> scale), at + 1
                 self.hs[at] = h
             if scale < net.scales:
-                self.halve_h[scale].cache.at(line)[...] = h
+                line = Line(row >> scale, column >> scale)
+                self.halve_h[scale].cache.at(line)[:, 0] = h
                 if (row | column) % 2 ** (scale + 1) == 0:
-                    h, at = net.halve_h[scale].step(self.halve_h[scale], None, line), at + 1
+                    h = net.halve_h[scale].step(self.halve_h[scale], None, line).squeeze(1)
+                    at += 1
                     self.hs[at] = h
-        return net.head(F.elu(self._up(row, column, scales))).transpose(1, 2)
+        return F.linear(F.elu(self._up(row, column, scales)), *self.head).unsqueeze(2)
 
     def _up(self, row: int, column: int, scales: int) -> Tensor:
         """The way up of the horizontal stream through the scales that have a new position."""
         net = self.network
         h = self.hs[-1]
         for scale in reversed(range(scales)):
-            line = Line(row >> scale, column >> scale)
-            here = slice(line.column, line.column + 1)
+            i, j = row >> scale, column >> scale
             if scale < net.scales:
-                coarse = self.up_h[scale + 1][:, line.column >> 1 : (line.column >> 1) + 1]
-                h = net.double_h[scale].step(coarse, line.row, line.column)
-            blocks = zip(net.up_h[scale], self.state_up_h[scale], self.takes[scale], strict=True)
-            for index, (block, state, taken) in enumerate(blocks):
-                aside = torch.cat([self.up_vs[scale][index][:, here], self.hs[taken]], 2)
-                h = block.step(state, h, line, aside)
-            self.up_h[scale][:, here] = h
+                h = net.double_h[scale].step(self.coarse[scale + 1][:, j >> 1], i, j)
+            for block, taken in zip(self.up_h[scale], self.takes[scale], strict=True):
+                h = block.step(h, j, self.hs[taken])
+            self.coarse[scale][:, j] = h
         return h
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
@@ -428,4 +260,11 @@ class _PlusWalk(Walk):
         return [
             [block.state(self.rows, grid, told) for block in blocks]
             for blocks, grid, told in zip(scales, grids, self.told, strict=True)
+        ]
+
+    def _in_rows(self, scales: list[list[GatedResidual]]) -> list[list[RowResidual]]:
+        grids = self.network.grids
+        return [
+            [RowResidual(block, self.rows, columns, told) for block in blocks]
+            for blocks, (_, columns), told in zip(scales, grids, self.told, strict=True)
         ]

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reparam.limits import limited
-from reparam.nets.causal_conv import CausalConv, ConvState, Line, channel_groups
+from reparam.nets.causal_conv import CausalConv, Line, channel_groups
 from reparam.nets.pixelcnn import check_sizes
-from reparam.nets.pixels import PixelNetwork, Walk
+from reparam.nets.pixels import PixelNetwork, Pointwise, Walk
 
 Recurrence = Literal["row", "diagonal"]
 
@@ -50,28 +50,94 @@ class RecurrentLayer(nn.Module, ABC):
     def walk(self, rows: int, grid: Sequence[int], context: Tensor | None) -> RecurrentWalk: ...
 
 
+class _Cell(NamedTuple):
+    """Views of the gates (B, 4 n) of n units as ``lstm`` takes them, activated in place."""
+
+    all: Tensor
+    three: Tensor  # o, f, i
+    g: Tensor
+    o: Tensor
+    f: Tensor
+    i: Tensor
+
+    @classmethod
+    def of(cls, gates: Tensor) -> _Cell:
+        o, f, i, g = gates.chunk(4, 1)
+        return cls(gates, gates[:, : -g.shape[1]], g, o, f, i)
+
+    def advance(self, before: Tensor, cell: Tensor, h: Tensor) -> None:
+        """Write cell and state, given the cell before: what ``lstm`` returns."""
+        self.three.sigmoid_()
+        torch.mul(self.f, before, out=cell).addcmul_(self.i, self.g.tanh_())
+        torch.mul(self.o, cell.tanh(), out=h)
+
+
+class _Place(NamedTuple):
+    """Views of a column's buffers, of the units of a channel or, marked so, of all."""
+
+    cell: _Cell
+    x: Tensor
+    seen: Tensor  # all
+    cell_before: Tensor
+    cell_now: Tensor
+    h: Tensor
+    states: Tensor  # all
+    added: Tensor
+
+
 class RecurrentWalk(ABC):
-    """A layer on its way through an image: states of the row before and of the present one."""
+    """A layer on its way through an image, in buffers of a row that the next row overwrites.
+
+    Buffers are ``sums`` (B, W, 4 width) of what gates add up before the row begins, by channel;
+    ``added`` (B, W, width), what the output adds; and those of ``_buffers``. Units of channels
+    after the present one are of the row before, and meet weights of 0.
+    """
 
     def __init__(
         self, layer: RecurrentLayer, rows: int, grid: Sequence[int], context: Tensor | None
     ) -> None:
-        weight = layer.out.weight
-        self.columns = grid[1]
-        self.input_to_state, self.out = layer.input_to_state, layer.out
-        self.gates = layer.input_to_state.groups
-        self.input_state = self.input_to_state.state(rows, grid, context)
-        self.out_state: ConvState = self.out.state(rows, grid, None)
-        self.h, self.cell = (weight.new_zeros(rows, grid[1], layer.width) for _ in range(2))
-        self.from_above = weight.new_zeros(rows, grid[1], 4 * layer.width)
+        conv, out = layer.input_to_state, layer.out
+        self.columns, self.width, self.order = grid[1], layer.width, conv.by_group
+        self.bias, self.own, self.out = conv.biases(context), conv.kernels(), out.kernels()
+        self.bias = self.bias[..., self.order]
+        self.sums = out.weight.new_empty(rows, self.columns, 4 * self.width)
+        self.added = out.bias.expand(rows, self.columns, -1).clone()
+        self.x, self.seen, self.before, self.cell, self.h = self._buffers(layer)
+        self.places = [
+            [self._place(column, units) for column in range(self.columns)] for units in out.taken
+        ]
+
+    @abstractmethod
+    def _buffers(self, layer: RecurrentLayer) -> tuple[Tensor, ...]:
+        """Inputs, what gates see of them and of states, cells before, cells and states.
+
+        Each is (B, W, width), what gates see (B, W, ·) as the rows of ``own`` lie.
+        """
+
+    def _place(self, column: int, units: slice) -> _Place:
+        parts = (self.x, self.before, self.cell, self.h, self.added)
+        x, before, cell, h, added = (part[:, column, units] for part in parts)
+        gates = self.sums[:, column, 4 * units.start : 4 * units.stop]
+        states = self.h[:, column]
+        return _Place(_Cell.of(gates), x, self.seen[:, column], before, cell, h, states, added)
 
     @abstractmethod
     def begin_row(self, row: int) -> None:
         """What the row needs of those above."""
 
-    @abstractmethod
-    def step(self, x: Tensor, line: Line, group: int) -> Tensor:
-        """The output of a group of units at one pixel, (B, 1, units)."""
+    def _sum(self, row: int, above: Tensor) -> None:
+        """Start the row's sums from the biases and what its states above give, (B, W, 4 width)."""
+        sites = slice(row * self.columns, (row + 1) * self.columns)
+        bias = self.bias if self.bias.shape[1] == 1 else self.bias[:, sites]
+        torch.add(above[..., self.order], bias, out=self.sums)
+
+    def step(self, x: Tensor, column: int, group: int) -> Tensor:
+        """The output of a group of units at one pixel, (B, units)."""
+        at = self.places[group][column]
+        at.x.copy_(x)
+        at.cell.all.addmm_(at.seen, self.own[group])
+        at.cell.advance(at.cell_before, at.cell_now, at.h)
+        return torch.addmm(at.added, at.states, self.out[group]).add_(x)
 
 
 class RowLSTM(RecurrentLayer):
@@ -104,23 +170,16 @@ class RowLSTM(RecurrentLayer):
 
 
 class _RowWalk(RecurrentWalk):
-    def __init__(
-        self, layer: RowLSTM, rows: int, grid: Sequence[int], context: Tensor | None
-    ) -> None:
-        super().__init__(layer, rows, grid, context)
+    def _buffers(self, layer: RecurrentLayer) -> tuple[Tensor, ...]:
+        assert isinstance(layer, RowLSTM)
         self.state_to_state = layer.state_to_state
+        wide = self.added.new_zeros(len(self.added), 1 + self.columns, self.width)  # and a margin
+        seen = wide.unfold(1, 2, 1).transpose(2, 3).flatten(2)
+        cell, h = torch.zeros_like(self.added), torch.zeros_like(self.added)
+        return wide[:, 1:], seen, cell, cell, h
 
     def begin_row(self, row: int) -> None:
-        self.from_above = self.state_to_state(self.h.transpose(1, 2)).transpose(1, 2)
-        self.h = torch.zeros_like(self.h)
-
-    def step(self, x: Tensor, line: Line, group: int) -> Tensor:
-        own, units = self.gates[group], self.out.taken[group]
-        gates = self.input_to_state.step(self.input_state, x, line, self.columns, group)
-        gates = gates[:, 0] + self.from_above[:, line.column, own]
-        h, cell = lstm(gates, self.cell[:, line.column, units], 1)
-        self.h[:, line.column, units], self.cell[:, line.column, units] = h, cell
-        return x + self.out.step(self.out_state, h[:, None], line, self.columns, group)
+        self._sum(row, self.state_to_state(self.h.transpose(1, 2)).transpose(1, 2))
 
 
 class Diagonal(nn.Module):
@@ -199,47 +258,41 @@ class DiagonalBiLSTM(RecurrentLayer):
 
 
 class _DiagonalWalk(RecurrentWalk):
-    def __init__(
-        self, layer: DiagonalBiLSTM, rows: int, grid: Sequence[int], context: Tensor | None
-    ) -> None:
-        super().__init__(layer, rows, grid, context)
-        self.layer = layer
-        self.x = torch.zeros_like(self.h)  # the inputs of the present row
-        self.right = torch.zeros_like(self.h)  # states from the right of the row before
-        self.below = torch.zeros_like(self.h)  # what they add to the present row
+    def _buffers(self, layer: RecurrentLayer) -> tuple[Tensor, ...]:
+        assert isinstance(layer, DiagonalBiLSTM)
+        self.layer, shape = layer, (len(self.added), 1 + self.columns, self.width)
+        left = layer.from_left.left.weight.T
+        groups = layer.input_to_state.groups
+        self.own = [torch.cat([k, left[:, g]]) for k, g in zip(self.own, groups, strict=True)]
+        # At a column the input and the state left of it, side by side; left of the first one 0.
+        seen = self.added.new_zeros(*shape[:2], 2 * self.width)
+        x, h = seen.split(self.width, 2)
+        cell = self.added.new_zeros(shape)
+        self.right = torch.zeros_like(self.added)  # states from the right of the row before
+        self.from_right = torch.zeros_like(self.sums)
+        self.right_cells = [_Cell.of(gates) for gates in self.from_right.unbind(1)]
+        return x[:, :-1], seen[:, :-1], cell[:, :-1], cell[:, 1:], h[:, 1:]
 
     def begin_row(self, row: int) -> None:
         if row:
             self._sweep_from_the_right()
-        self.from_above = self.layer.from_left.above(self.h)
-        self.h = torch.zeros_like(self.h)
+        self._sum(row, self.layer.from_left.above(self.h))
 
     def _sweep_from_the_right(self) -> None:
-        """States from the right of the row that is complete now."""
-        layer, recurrence = self.layer, self.layer.from_right
-        conv = layer.right_input
-        gates = F.linear(self.x, conv.weight[:, :, 0, 0], conv.bias) + recurrence.above(self.right)
-        h = cell = self.x.new_zeros(len(self.x), layer.width)
-        states = []
-        for column in reversed(gates.unbind(1)):
-            h, cell = lstm(column + recurrence.left(h), cell, 1)
-            states.append(h)
-        self.right = torch.stack(states[::-1], 1)
-        self.below = F.linear(self.right, layer.right_out.weight[:, :, 0, 0])
-
-    def step(self, x: Tensor, line: Line, group: int) -> Tensor:
-        column, own, units = line.column, self.gates[group], self.out.taken[group]
-        self.x[:, column, units] = x[:, 0]
-        gates = self.input_to_state.step(self.input_state, x, line, self.columns, group)
-        gates = gates[:, 0] + self.from_above[:, column, own]
-        cell = torch.zeros_like(x[:, 0])
-        if column:
-            gates = gates + self.layer.from_left.left(self.h[:, column - 1])[:, own]
-            cell = self.cell[:, column - 1, units]
-        h, self.cell[:, column, units] = lstm(gates, cell, 1)
-        self.h[:, column, units] = h
-        y = self.out.step(self.out_state, h[:, None], line, self.columns, group)
-        return x + y + self.below[:, column : column + 1, units]
+        """States from the right of the row that is complete now, and what the next adds of them."""
+        layer, recurrence, conv = self.layer, self.layer.from_right, self.layer.right_input
+        own = F.linear(self.x, conv.weight[:, :, 0, 0], conv.bias)
+        torch.add(own, recurrence.above(self.right), out=self.from_right)
+        left, cell = recurrence.left.weight.T, self.right.new_zeros(len(self.x), self.width)
+        h: Tensor | None = None
+        states = self.right.unbind(1)
+        for gates, now in zip(reversed(self.right_cells), reversed(states), strict=True):
+            if h is not None:
+                gates.all.addmm_(h, left)
+            gates.advance(cell, cell, now)
+            h = now
+        below = F.linear(self.right, layer.right_out.weight[:, :, 0, 0])
+        torch.add(below, layer.out.bias, out=self.added)
 
 
 class PixelRNN(PixelNetwork):
@@ -314,19 +367,19 @@ class _RecurrentNetworkWalk(Walk):
         layers = [layer for layer in network.layers if isinstance(layer, RecurrentLayer)]
         self.layers = [layer.walk(rows, grid, context) for layer in layers]
         heads = [conv for conv in network.head if isinstance(conv, CausalConv)]
-        self.head = [(conv, conv.state(rows, grid, None)) for conv in heads]
+        self.head = [Pointwise(conv, rows, None) for conv in heads]
 
     def begin_row(self, row: int) -> None:
         for layer in self.layers:
             layer.begin_row(row)
 
     def step(self, line: Line, channel: int) -> Tensor:
-        h = self.first.step(self.first_state, None, line, self.width, channel)
+        h = self.first.step(self.first_state, None, line, self.width, channel).squeeze(1)
         for layer in self.layers:
-            h = layer.step(h, line, channel)
-        for conv, state in self.head:
-            h = conv.step(state, F.relu(h), line, self.width, channel)
-        return h.transpose(1, 2)
+            h = layer.step(h, line.column, channel)
+        for conv in self.head:
+            h = conv.step(h, 0, channel)
+        return h.unsqueeze(2)
 
     def put(self, line: Line, channel: int, x: Tensor) -> None:
         self.first.put(self.first_state, self.entries(x), line, channel)

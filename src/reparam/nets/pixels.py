@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from reparam.nets.autoregressive_network import AutoregressiveNetwork, Draw
-from reparam.nets.causal_conv import Line
+from reparam.nets.causal_conv import CausalConv, Line
 from reparam.nets.codes import code_index
 from reparam.nets.wavefront import wavefronts
 
@@ -30,6 +30,27 @@ class Walk(ABC):
     @abstractmethod
     def put(self, line: Line, channel: int, x: Tensor) -> None:
         """Keep the values that were drawn there, (B, n), or (B, C, n) of whole pixels."""
+
+
+class Pointwise:
+    """A 1 × 1 convolution after a rectifier, for one pixel after the other, channel by channel.
+
+    What came in of a pixel is kept until the next one overwrites it: a channel's weights of those
+    after it are 0.
+    """
+
+    def __init__(self, conv: CausalConv, rows: int, context: Tensor | None) -> None:
+        self.kernels, bias = conv.kernels(), conv.biases(context)
+        self.biases = [bias[..., group].unbind(1) for group in conv.groups]  # by site, or of all
+        self.inputs = conv.weight.new_zeros(rows, conv.inputs)
+        self.at = [self.inputs[:, units] for units in conv.taken]
+
+    def step(self, h: Tensor, site: int, channel: int) -> Tensor:
+        """Outputs of a channel at a site, (B, units), from what came in for it."""
+        torch.clamp_min(h, 0, out=self.at[channel])
+        biases = self.biases[channel]
+        bias = biases[site if len(biases) > 1 else 0]
+        return torch.addmm(bias, self.inputs, self.kernels[channel])
 
 
 class PixelNetwork(AutoregressiveNetwork):

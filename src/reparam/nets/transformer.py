@@ -17,40 +17,46 @@ from reparam.nets.codes import CodeEmbedding
 from reparam.nets.column_inputs import ColumnEmbedding
 
 
-class CausalAttention(Attention):
-    """Every place attends to itself and the places before it, also one place after the other.
+class _Steps:
+    """A block of causal attention for one place after the other: (B, width) → (B, width).
 
-    >>> CausalAttention(8, 2)(torch.zeros(3, 5, 8)).shape
-    torch.Size([3, 5, 8])
+    Keys and values of the places so far are kept as products read them, those of every head in a
+    matrix: keys with the places innermost, values with their entries.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__(width, heads, causal=True)
+    def __init__(self, block: AttentionBlock, rows: int, places: int) -> None:
+        attention = block.attention
+        mlp = [layer for layer in block.mlp if isinstance(layer, nn.Linear)]
+        layers = (attention.project, attention.out, *mlp)
+        self.project, self.out, self.first, self.second = [
+            (layer.bias.clone(), layer.weight.T.contiguous()) for layer in layers
+        ]
+        self.heads, width = attention.heads, len(attention.out.weight)
+        self.width, self.size = (width,), width // self.heads
+        for part in self.project:
+            part[..., :width] *= self.size**-0.5  # of queries, instead of products with keys
+        self.second[1].mul_(0.5)  # 2 GELU(h) = h + h erf(h / √2)
+        norms = [norm for norm in block.norms if isinstance(norm, nn.LayerNorm)]
+        self.norms = [(norm.weight, norm.bias, norm.eps) for norm in norms]
+        weight, batch = attention.out.weight, rows * self.heads
+        self.keys = weight.new_empty(batch, self.size, places)
+        self.values = weight.new_empty(batch, places, self.size)
+        self.key_at, self.value_at = self.keys.unbind(2), self.values.unbind(1)
 
-    def step(self, h: Tensor, cache: Tensor, place: int) -> Tensor:
-        """The output at one place (B, 1, width); the cache (2, B, heads, T, ·) gains its keys."""
-        query, key, value = self._split(h)
-        cache[0][:, :, place], cache[1][:, :, place] = key[:, :, 0], value[:, :, 0]
-        keys, values = cache[0][:, :, : place + 1], cache[1][:, :, : place + 1]
-        seen = F.scaled_dot_product_attention(query, keys, values)
-        return self.out(seen.transpose(1, 2).flatten(2))
-
-
-class TransformerBlock(AttentionBlock):
-    """A block whose places see those before them alone, also one place after the other.
-
-    >>> TransformerBlock(8, 2, 0.0)(torch.zeros(3, 5, 8)).shape
-    torch.Size([3, 5, 8])
-    """
-
-    attention: CausalAttention
-
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
-        super().__init__(width, CausalAttention(width, heads), dropout)
-
-    def step(self, h: Tensor, cache: Tensor, place: int) -> Tensor:
-        h = h + self.attention.step(self.norms[0](h), cache, place)
-        return h + self.mlp(self.norms[1](h))
+    def step(self, h: Tensor, place: int) -> Tensor:
+        """The output at a place, all before it having been stepped."""
+        n, (bias, weight) = F.layer_norm(h, self.width, *self.norms[0]), self.project
+        split = torch.addmm(bias, n, weight).view(len(h), 3, self.heads, self.size)
+        query, key, value = (part.reshape(-1, self.size) for part in split.unbind(1))
+        self.key_at[place].copy_(key)
+        self.value_at[place].copy_(value)
+        shares = torch.bmm(query.unsqueeze(1), self.keys[:, :, : place + 1]).softmax(2)
+        read = torch.bmm(shares, self.values[:, : place + 1]).view_as(h)
+        h = torch.addmm(self.out[0], read, self.out[1]).add_(h)
+        n, (bias, weight) = F.layer_norm(h, self.width, *self.norms[1]), self.first
+        n = torch.addmm(bias, n, weight)
+        n = torch.addcmul(n, n, (n * 0.5**0.5).erf_())  # erf is cheaper than GELU here
+        return torch.addmm(self.second[0], n, self.second[1]).add_(h)
 
 
 class CausalTransformer(AutoregressiveNetwork):
@@ -115,7 +121,10 @@ class CausalTransformer(AutoregressiveNetwork):
         axes = (nn.Parameter(0.02 * torch.randn(size, width)) for size in sizes)
         self.axes = nn.ParameterList(axes)  # channels, rows, columns
         self.begin = nn.Parameter(0.02 * torch.randn(width))
-        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            AttentionBlock(width, Attention(width, heads, causal=True), dropout)
+            for _ in range(layers)
+        )
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, parameters)
         self.context = nn.Linear(context, width, bias=False) if context else None
@@ -133,21 +142,23 @@ class CausalTransformer(AutoregressiveNetwork):
         y = self.head(self.norm(h))[:, self.ranks]  # (B, D, P)
         return y.transpose(1, 2).reshape(x.shape[0], -1, *self.shape)
 
+    @torch.inference_mode()
     def generate(
         self, rows: int, draw: Draw, context: Tensor | None = None, member: int = 0
     ) -> None:
-        places = self._places(context)
-        blocks = [block for block in self.blocks if isinstance(block, TransformerBlock)]
-        heads = blocks[0].attention.heads if blocks else 1
-        size = (2, rows, heads, math.prod(self.shape), self.width // heads)
-        caches = [self.begin.new_zeros(size) for _ in blocks]
-        h = self.begin.expand(rows, 1, -1)
+        places = self._places(context).unbind(1)
+        count = len(places)
+        blocks = [
+            _Steps(block, rows, count) for block in self.blocks if isinstance(block, AttentionBlock)
+        ]
+        h = self.begin.expand(rows, -1)
         for place, entry in enumerate(self.order):
-            h = h + places[:, place : place + 1]
-            for block, cache in zip(blocks, caches, strict=True):
-                h = block.step(h, cache, place)
-            y = self.head(self.norm(h)).transpose(1, 2)  # (B, P, 1)
-            h = self._values(draw(y, slice(entry, entry + 1)), slice(place, place + 1))
+            h = h + places[place]
+            for block in blocks:
+                h = block.step(h, place)
+            y = self.head(self.norm(h)).unsqueeze(2)  # (B, P, 1)
+            x = draw(y, slice(entry, entry + 1))
+            h = self._values(x, slice(place, place + 1)).squeeze(1)
 
     def _values(self, x: Tensor, places: slice) -> Tensor:
         """The embeddings of the values (B, n) at some places, (B, n, width)."""

@@ -146,11 +146,14 @@ class Stack:
     def _sums(self, line: Line) -> list[tuple[Tensor, ...]]:
         """The biases and what is seen above, by group and layer: (1 or n·B, units)."""
         sums = self.bias  # (L, H·W or 1, B or 1, outputs)
-        if sums.shape[1] > 1:
-            sums = sums[:, line.sites(self.width)]
-        elif sums.shape[2] > 1:
-            sums = sums.expand(-1, line.count, -1, -1)
-        sums = sums.flatten(1, 2)
+        if self.constant:
+            sums = sums[:, 0]
+        else:
+            by_site = sums.shape[1] > 1
+            sums = (
+                sums[:, line.sites(self.width)] if by_site else sums.expand(-1, line.count, -1, -1)
+            )
+            sums = sums.flatten(1, 2)
         if self.above is not None:
             seen = self._strided(line, 1, 0, (2 * self.side + 1) * self.inputs)
             if self.codes:
@@ -158,4 +161,5 @@ class Stack:
                 sums = sums + torch.stack([product(*part) for part in parts])
             else:
                 sums = torch.baddbmm(sums, seen, self.above)
-        return [sums[..., units].unbind() for units in self.made]
+        own = [sums] if len(self.made) == 1 else [sums[..., units] for units in self.made]
+        return [of_group.unbind() for of_group in own]

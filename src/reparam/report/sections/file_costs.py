@@ -12,11 +12,12 @@ from markupsafe import Markup
 from torch import Tensor
 
 from reparam import numerics
-from reparam.coding import Coded, code, estimate
+from reparam.coding import Compressed, code, estimate
 from reparam.coding.general import general
+from reparam.coding.leaves import installed
 from reparam.coding.rows import raw_bits
 from reparam.data import Split
-from reparam.evaluation.file_length import coded_name, rows_coded, rows_to_code
+from reparam.evaluation.file_length import coded_name, rows_coded, rows_to_code, whole_rows
 from reparam.evaluation.rows import subset
 from reparam.evaluation.scores import Score
 from reparam.model import Density, LatentVariable
@@ -73,7 +74,8 @@ def build(shown: Shown) -> Content | None:
         return None
     maps = _maps(shown, measured) if images(shown) else {}
     brightest = _brightest(maps)
-    cards = [_card(shown, index, maps.get(index), brightest) for index in measured]
+    counted = measured if installed() else ()  # of a page drawn again where the coder is not
+    cards = [_card(shown, index, maps.get(index), brightest) for index in counted]
     rows = max(score.n for score in measured.values())
     return Content(_bars(shown, measured), cards, rows, IMAGE_BY_IMAGE if images(shown) else "")
 
@@ -128,8 +130,9 @@ def _card(shown: Shown, index: int, mapped: Mapped | None, brightest: float) -> 
     entry = shown.entries[index]
     model, label, color = entry.model, entry.label, model_color(index)
     assert isinstance(model, Density)
-    rows = min(MOST_ROWS, rows_coded(model, len(shown.data.test), SHARE))
-    split = subset(shown.data.test, rows, shown.seed)
+    whole = whole_rows(shown.data.test)
+    rows = min(MOST_ROWS, rows_coded(model, len(whole), SHARE))
+    split = subset(whole, rows, shown.seed)
     c = queries.condition(model, split)
     coded = code(model, split.x, c, check=False, bare=True)
     noun = "image" if images(shown) else "row"
@@ -151,7 +154,7 @@ def _card(shown: Shown, index: int, mapped: Mapped | None, brightest: float) -> 
     return FileCard(index, label, figures, _note(coded, noun))
 
 
-def _note(coded: Coded, noun: str) -> str:
+def _note(coded: Compressed, noun: str) -> str:
     """How it is made, and what of it is no row's."""
     n = len(coded.bits)
     said = {
@@ -161,30 +164,28 @@ def _note(coded: Coded, noun: str) -> str:
     return f"{said} {n:,} test {noun}s, {coded.header_bits:,} bits of header beside them."
 
 
-def _of_bits_back(coded: Coded, noun: str) -> str:
-    popped = coded.back > 0
-    if not popped.any():
+def _of_bits_back(coded: Compressed, noun: str) -> str:
+    if not coded.paid.any():
         return f"No bits came back: the {noun}s are too few to pay for a draw of z."
-    taken, expected = (t[popped].mean().item() for t in (coded.back, coded.expected))
+    taken, expected = (t[coded.paid].mean().item() for t in (coded.back, coded.expected))
     return (
         f"{_of_first(_first(coded), noun)} for z in full. Then z is drawn by bits that come off "
         f"the stack, {taken:,.1f} per {noun}, where {expected:,.1f} are expected of noise."
     )
 
 
-def _first(coded: Coded) -> int:
+def _first(coded: Compressed) -> int:
     """How many rows stand before the first that gets bits back; 0 where none does."""
-    popped = (coded.back > 0).nonzero()
-    return int(popped[0]) if len(popped) else 0
+    return int(coded.paid.nonzero()[0]) if coded.paid.any() else 0
 
 
 def _of_first(count: int, noun: str) -> str:
     return f"The first {noun} pays" if count == 1 else f"The first {count:,} {noun}s pay"
 
 
-def _waterfall(label: str, color: str, coded: Coded, noun: str) -> tuple[str, Markup]:
+def _waterfall(label: str, color: str, coded: Compressed, noun: str) -> tuple[str, Markup]:
     """The row of median length among those that got bits back."""
-    rows = (coded.back > 0).nonzero().flatten()
+    rows = coded.paid.nonzero().flatten()
     rows = rows if len(rows) else torch.arange(len(coded.bits))
     row = int(rows[coded.bits[rows].argsort()[len(rows) // 2]])
     off, x, z = (float(part[row]) for part in (coded.back, coded.data, coded.latent))
@@ -196,7 +197,7 @@ def _waterfall(label: str, color: str, coded: Coded, noun: str) -> tuple[str, Ma
 
 
 def _sorted(
-    shown: Shown, label: str, color: str, split: Split, coded: Coded, noun: str
+    shown: Shown, label: str, color: str, split: Split, coded: Compressed, noun: str
 ) -> tuple[str, Markup]:
     bits = coded.bits.cpu().double()
     order = bits.argsort()
