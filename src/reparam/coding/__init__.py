@@ -28,6 +28,7 @@ from reparam.coding.rows import (
 )
 from reparam.coding.ways import Cost, example, named, way_of
 from reparam.limits import positive_count
+from reparam.memory import keep_freed
 from reparam.model import Density, LatentVariable, Model
 from reparam.progress import Watch, unwatched
 from reparam.space import as_tensor
@@ -239,6 +240,7 @@ def code(
                 f"{what}: expected one for each of {len(array)} rows, got {len(given)}"
             )
     plan = Plan(named(model), way, size, grid, teller(twin, told))
+    keep_freed()  # tables of all levels would be new pages each time, five times as slow
     blocks, cost = _code_all(plan, array, block, check, watch)
     contents = Contents(
         way=way.name,
@@ -296,6 +298,7 @@ def decode(model: Model, file: bytes, c: Any = None, watch: Watch = unwatched) -
     if model.conditional and told is None:
         raise ValueError("c: the file was written without its conditions; give them again")
     twin = twin_of(model)
+    keep_freed()
     plan = Plan(named(model), way_of(twin), contents.rows, contents.grid, teller(twin, told))
     like: Rows = np.empty((0, *contents.shape), contents.dtype)
     parts, rows, damaged, start = [like], list[int](), list[str](), 0
