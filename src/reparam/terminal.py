@@ -13,7 +13,7 @@ JOINERS = "\u00ad\u200c\u200d"  # harmless ones, within words and pictures
 # Signs of tables and messages, where the encoding of a stream has none of them.
 SPELLED = {"≥": ">=", "≤": "<=", "±": "+/-", "≈": "~", "−": "-", "–": "-", "—": "-", "α": "alpha"}
 SPELLED |= {"…": "...", "•": "*", "·": "*", "×": "x", "‖": "||", "β": "beta", "é": "e"}
-SPELLED |= {"→": "->", "↑": "^", "°": " degrees"}
+SPELLED |= {"→": "->", "↑": "^", "°": " degrees", "₂": "2"}
 HANDLER = "reparam.spelled"
 
 
