@@ -30,7 +30,7 @@ from reparam.presets import PRESETS
 # What the parts are called, and the most seconds of each: less than eight minutes in all.
 PARTS: dict[str, tuple[str, float]] = {
     "contract": ("the same on the device as on the CPU", 110),
-    "scores": ("measured on the device as on the CPU", 60),
+    "scores": ("measured on the device as on the CPU", 50),
     "step": ("a step, captured and as it is", 90),
     "fit": ("training beside others", 110),
     "densities": ("likelihoods and samples", 70),

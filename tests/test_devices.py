@@ -17,6 +17,7 @@ from torch.optim import optimizer
 import reparam as rp
 from reparam.model import Codec, Completer, Density, Descend, Generator, Model, Player, Space
 from reparam.nets.pixels import PixelNetwork
+from reparam.nets.transformer import CausalTransformer
 from reparam.presets import PRESETS
 from reparam.space import trusted
 from reparam.train.optimizers import gradient_sum
@@ -48,8 +49,9 @@ every_small_case = pytest.mark.parametrize("small", cases(), ids=str)
 @pytest.fixture(autouse=True)
 def without_inference_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tensors that wrap others cannot be viewed in it."""
-    generate = PixelNetwork.generate.__wrapped__  # type: ignore[attr-defined]
-    monkeypatch.setattr(PixelNetwork, "generate", torch.no_grad()(generate))
+    for network in (PixelNetwork, CausalTransformer):
+        generate = network.generate.__wrapped__  # type: ignore[attr-defined]
+        monkeypatch.setattr(network, "generate", torch.no_grad()(generate))
 
 
 @pytest.fixture(autouse=True)

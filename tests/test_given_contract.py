@@ -13,6 +13,7 @@ from elsewhere import DEVICE, Elsewhere, There
 import reparam as rp
 from reparam.model import Density, Space
 from reparam.nets.pixels import PixelNetwork
+from reparam.nets.transformer import CausalTransformer
 from reparam.presets import PRESETS
 from reparam.space import trusted
 
@@ -62,8 +63,9 @@ every = pytest.mark.parametrize("told", CASES, ids=str)
 def coarse(monkeypatch):
     """Every step of a solver is like the others; and no inference mode, for ``Elsewhere``."""
     monkeypatch.setattr("reparam.models.diffusion.ODE_STEPS", 2)
-    generate = PixelNetwork.generate.__wrapped__
-    monkeypatch.setattr(PixelNetwork, "generate", torch.no_grad()(generate))
+    for network in (PixelNetwork, CausalTransformer):
+        generate = network.generate.__wrapped__  # type: ignore[attr-defined]
+        monkeypatch.setattr(network, "generate", torch.no_grad()(generate))
 
 
 @every

@@ -77,16 +77,20 @@ def test_more_rows_are_measured_in_place_of_samples_that_tighten_nothing(
     model.approximation = approximation
     assert rows_measured(model, 2500, samples) == rows
     assert usual_samples(model, 2500) == (samples if asked is None else usual_samples(model, 9))
-    score = _likelihood_scores(model, _Asked(model, data, "test", samples, 0), lambda _: None)
+    score = _likelihood_scores(
+        model, _Asked(model, data, "test", samples, 0, coded=False), lambda _: None
+    )
     found = score["log_likelihood"]
     assert (found.samples, found.n) == (samples, rows), "the protocol says both"
-    again = _likelihood_scores(model, _Asked(model, data, "test", samples, 7), lambda _: None)
+    again = _likelihood_scores(
+        model, _Asked(model, data, "test", samples, 7, coded=False), lambda _: None
+    )
     assert again["log_likelihood"].value == found.value, "the same rows whatever the seed"
 
 
 def test_regret_is_of_the_rows_that_are_measured():
     data = rp.load_data("checkerboard")
-    asked = _Asked(Unbiased(per_sample=10**6), data, "test", 20, 0)
+    asked = _Asked(Unbiased(per_sample=10**6), data, "test", 20, 0, coded=False)
     asked.model.space = data.space
     found = _likelihood_scores(asked.model, asked, lambda _: None)
     assert found["log_likelihood"].n == found["regret"].n == 250 < len(data.test)

@@ -173,6 +173,16 @@ class TestLogZIsOfTheWeightsThereAre:
         assert torch.equal(model.log_prob(ALL[:4]).value, first)
         assert len(counted) == 1
 
+    def test_a_copy_has_the_number_of_the_weights_that_it_copies(self, model, counted):
+        first = model.log_prob(ALL[:4]).value
+        copied = copy.deepcopy(model)
+        assert torch.equal(copied.log_prob(ALL[:4]).value, first)
+        assert len(counted) == 1
+        with torch.no_grad():
+            copied.network[1].weight.mul_(1.5)
+        assert not torch.equal(copied.log_prob(ALL[:4]).value, first)
+        assert len(counted) == 2
+
     def test_weights_that_moved_are_measured_anew(self, model, counted):
         first = model.log_partition.value.clone()
         with torch.no_grad():

@@ -68,6 +68,16 @@ class Unnormalized(Density):
         self.register_load_state_dict_post_hook(_loaded)
         self.register_state_dict_post_hook(_saved)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_measured": self.partition.is_of(self.parameters())}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy has the number of the weights that it copies."""
+        measured = state.pop("_measured", False)
+        super().__setstate__(state)
+        if measured:
+            self.partition.trust(self.parameters())
+
     # ------------------------------------------------------------ what a member of the family says
 
     @abstractmethod

@@ -190,7 +190,8 @@ class RowConv:
         self.window_at = self.windows.unbind(1)
         self.sums = own.new_empty(rows, columns, len(conv.bias))
         self.sums_at = self.sums.unbind(1)
-        self.signs = own.new_tensor([[1.0], [-1.0]])
+        self.signs = own.new_ones(2, 1)
+        self.signs[1].neg_()
 
     def begin(self) -> None:
         """Sum what the pixels of the next row see of the one that is complete."""
