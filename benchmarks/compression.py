@@ -39,6 +39,7 @@ import reparam as rp
 from reparam.chain_rule import ChainRule
 from reparam.cli.runs import Where
 from reparam.coding import Compressed, code, decode, estimate
+from reparam.coding.rows import raw_bits
 from reparam.model import Density, Distribution, LatentVariable
 
 GRID = 64  # cells of z to a unit, as in files
@@ -108,7 +109,7 @@ def lengths(subject: Subject, asked: argparse.Namespace) -> dict[str, Any]:
         "run": subject.name,
         "way": coded.way,
         "rows": len(x),
-        "raw bits/dim": round(coded.raw_bits / entries, 4),
+        "raw bits/dim": round(len(x) * raw_bits(subject.model.space) / entries, 4),
         "file": round(8 * len(coded.file) / entries, 5),
         "payload": round(coded.payload_bits / entries, 5),
         "header": round(coded.header_bits / entries, 5),

@@ -68,7 +68,7 @@ class Lengths:
         more = self._share(self.coded.payload_bits)
         near = "within" if abs(more) <= CLOSE else "not within"
         whole = self._share(8 * len(self.coded.file))
-        error = self.error / self.model
+        error = self.error / self.model if self.model else 0.0
         draws = f" (± {error:.2%} by the draws of z)" if error >= 1e-4 else ""
         return (
             f"Without its header the file is {_longer(more)} than {short}{draws}, {near} "

@@ -21,12 +21,11 @@ from reparam.coding.rows import (
     batch_size,
     checked,
     conditions,
-    raw_bits,
     refuse_other,
     teller,
     twin_of,
 )
-from reparam.coding.ways import Cost, example, named, way_of
+from reparam.coding.ways import BitsBack, Cost, example, named, way_of
 from reparam.limits import positive_count
 from reparam.memory import keep_freed
 from reparam.model import Density, LatentVariable, Model
@@ -47,25 +46,19 @@ class Compressed:
         file: what is to be written.
         way: ``"direct"``, ``"bits back"`` or ``"two parts"``.
         payload_bits: of the blocks.
-        raw_bits: of x, were all values equally long.
-        dimension: entries of x that bits/dim are counted over.
         data, latent, back: of each row (N,), −log₂ p(x|z), −log₂ P(z), and −log₂ Q(z) of what came
             back; 0 where there is none.
         expected: of each row with bits back, the entropy of Q, around which ``back`` lies.
-        first: how many rows had no bits back.
         warnings: a sentence each.
     """
 
     file: bytes
     way: str
     payload_bits: int
-    raw_bits: float
-    dimension: int
     data: Tensor
     latent: Tensor
     back: Tensor
     expected: Tensor
-    first: int
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -83,15 +76,15 @@ class Compressed:
         return self.back > 0
 
     @property
+    def first(self) -> int:
+        """How many rows of a file by bits back got none: the first of each block."""
+        return int((~self.paid).sum()) if self.way == BitsBack.name else 0
+
+    @property
     def method(self) -> str:
         """The way as a noun: direct coding, bits-back coding, coding in two parts."""
         nouns = {"direct": "direct coding", "bits back": "bits-back coding"}
         return nouns.get(self.way, f"coding in {self.way}")
-
-    @property
-    def bits_per_dim(self) -> float:
-        """Of the whole file."""
-        return 8 * len(self.file) / (len(self.data) * self.dimension)
 
 
 @dataclass(frozen=True)
@@ -262,15 +255,11 @@ def code(
         version=__version__,
         coder=coder_version(),
     )
-    first = sum(n for b in blocks for n, back in zip(b.batches, b.back, strict=True) if not back)
     return Compressed(
         write(contents),
         way.name,
         sum(32 * len(b.words) for b in blocks),
-        len(array) * raw_bits(space),
-        model.counted,
         *cost[:4],
-        first=first if way.pays_back else 0,
         warnings=_warnings(model, cost, Grid(grid, max(b.reach for b in blocks))),
     )
 

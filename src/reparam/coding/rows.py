@@ -58,7 +58,8 @@ def checked(model: Model, x: Tensor, c: object) -> tuple[Rows, NDArray[np.generi
     if x.is_floating_point() and bool(x.isnan().any()):
         row = int(x.isnan().flatten(1).any(1).nonzero()[0])
         raise ValueError(
-            f"x: row {row} has missing cells, which have no code; fill them first (reparam impute)"
+            f"x: row {row} has missing cells, which have no code; fill them first, as "
+            "reparam complete does"
         )
     told = None if c is None else conditions(model, c, len(x))
     parts, of = [], []

@@ -67,11 +67,7 @@ class ShiftedConv(nn.Module):
             state.cache.at(line)[...] = h
         windows = state.cache.windows(line, self.height - 1, self.height, self.left, self.width)
         flat = windows.reshape(-1, windows.shape[2] * windows.shape[3])
-        y = (
-            flat @ state.kernel
-            if state.bias is None
-            else torch.addmm(state.bias, flat, state.kernel)
-        )
+        y = torch.addmm(state.bias, flat, state.kernel)
         return y.view(len(windows), line.count, -1)
 
 
