@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from reparam import numerics
 from reparam.distributions.posteriors import Posterior
 from reparam.distributions.priors import Prior
-from reparam.inspection import Judgment
 from reparam.limits import Count, limited
 from reparam.model import (
     Distribution,
@@ -24,6 +23,9 @@ from reparam.model import (
 )
 from reparam.objectives.latent_penalties import LatentPenalty
 from reparam.objectives.weightings import Beta, Weighting
+
+if TYPE_CHECKING:
+    from reparam.inspection import Judgment
 
 DECODER = "decoder"  # the player of an objective that trains it apart
 
