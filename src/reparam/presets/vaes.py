@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from msgspec import Meta
 from torch import nn
 
 from reparam import nets
@@ -33,7 +32,7 @@ from reparam.models.vae import VAE
 from reparam.objectives.bounds import ELBO, IWAE, DReG, Objective
 from reparam.objectives.weightings import Beta, Schedule, Weighting
 from reparam.presets.given import GivenOptions
-from reparam.presets.likelihoods import LikelihoodOptions, PixelOptions
+from reparam.presets.likelihoods import LikelihoodOptions
 from reparam.presets.registry import PURE, Accepts, preset
 from reparam.presets.steps import small_steps
 
@@ -185,24 +184,6 @@ class VAEOptions(LikelihoodOptions, LatentOptions):
 @dataclass(frozen=True)
 class GivenVAEOptions(GivenOptions, VAEOptions):
     """What a VAE takes that is conditional on a class, or on what is left of x."""
-
-
-@dataclass(frozen=True)
-class PixelVAEOptions(PixelOptions, LatentOptions):
-    """What a VAE takes whose p(x|z) is autoregressive."""
-
-
-@dataclass(frozen=True)
-class LayeredOptions(LikelihoodOptions, NetworkOptions):
-    """What VAEs of several stochastic layers of vectors take.
-
-    Args:
-        latent_dims: entries of each layer, the one next to x first.
-        between: widths of the networks between the layers.
-    """
-
-    latent_dims: Annotated[tuple[Count, ...], Meta(min_length=1)] = (32, 16)
-    between: tuple[Count, ...] = (64,)
 
 
 def rising(steps: int) -> Weighting:
