@@ -46,6 +46,7 @@ ROWS = (
         "interrupt",
         "hub_files",
         "limits",
+        "allotment",
         "atomic",
         "batching",
         "lock",
