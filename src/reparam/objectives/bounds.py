@@ -21,11 +21,11 @@ from reparam.model import (
     Player,
     Space,
 )
-from reparam.objectives.latent_penalties import LatentPenalty
 from reparam.objectives.weightings import Beta, Weighting
 
 if TYPE_CHECKING:
     from reparam.inspection import Judgment
+    from reparam.objectives.latent_penalties import LatentPenalty
 
 DECODER = "decoder"  # the player of an objective that trains it apart
 
@@ -137,7 +137,7 @@ class ELBO(Objective):
 
     @property
     def parts(self) -> tuple[LatentPenalty, ...]:
-        return cast(tuple[LatentPenalty, ...], tuple(self.penalties))
+        return cast("tuple[LatentPenalty, ...]", tuple(self.penalties))
 
     def forward(self, model: LatentVariable, x: Tensor, c: Tensor | None) -> Loss:
         q, p = model.posterior(x, c), model.prior(c)
