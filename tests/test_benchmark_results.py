@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-sys.path.insert(0, str(FOLDER))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 from results import Quantity, Result, at_least, at_most, row, show
 from turns import in_turn
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 COMMAND = re.compile(r"python benchmarks/(\w+)\.py([^`\n#]*)")
 
