@@ -31,6 +31,8 @@ from results import HEAD, Result, head, row
 from rich.console import Console
 from rich.table import Table
 
+Rows = list[tuple[str, ...]]
+
 FOLDER = Path(__file__).parent
 LIMIT = 400  # seconds of a command, after which it has failed
 COMMANDS = {
@@ -120,9 +122,6 @@ def run(names: list[str], kept: Kept, asked: argparse.Namespace) -> None:
         kept.put(name, found)
         said = found["failed"] or f"{len(found['results'])} results"
         print(f"{name}: {said}, {found['seconds']:.0f} s", file=sys.stderr, flush=True)
-
-
-Rows = list[tuple[str, ...]]
 
 
 def tables(names: list[str], kept: Kept, also: list[Path]) -> Iterator[tuple[str, Rows]]:
