@@ -6,8 +6,8 @@
 
 Each line of ``COMMANDS`` runs in a process of its own, one after the other, and its results are
 kept in the file of --json; the same command goes on with what is missing, and then with what
-failed. The table names the command that measures a row alone. Files of results that other scripts
-wrote (--also) end it.
+failed. The table names the command that measures a row alone. What `growth.py --json` found in a run
+of its own ends it (--growth).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from results import HEAD, Result, head, row
+from results import HEAD, Quantity, Result, head, row
 from rich.console import Console
 from rich.table import Table
 
@@ -124,16 +124,34 @@ def run(names: list[str], kept: Kept, asked: argparse.Namespace) -> None:
         print(f"{name}: {said}, {found['seconds']:.0f} s", file=sys.stderr, flush=True)
 
 
-def tables(names: list[str], kept: Kept, also: list[Path]) -> Iterator[tuple[str, Rows]]:
-    """The rows of each command, or of a file."""
+def tables(names: list[str], kept: Kept, growth: Path | None) -> Iterator[tuple[str, Rows]]:
+    """The rows of each command."""
     for name in names:
         found = kept.found[name]
         cells = [Result.read(fields).cells for fields in found["results"]]
         if found["failed"]:
             cells.append((name, "", "", f"failed: {found['failed']}"))
         yield f"python benchmarks/{found['command']}", cells
-    for file in also:
-        yield file.name, [Result.read(fields).cells for fields in json.loads(file.read_text())]
+    if growth is not None:
+        yield "python benchmarks/growth.py", [result.cells for result in grown(growth)]
+
+
+def grown(file: Path) -> Iterator[Result]:
+    """Slopes of seconds on log axes, and how many times as long sides take as the last one."""
+    import growth
+
+    found = json.loads(file.read_text())
+    points = [growth.Point(**fields) for fields in found["points"]]
+    for (what, axis), curve in growth.curves_of(points).items():
+        at, seconds, _ = growth.columns(curve)
+        slope = growth.slope(at, seconds)
+        yield Quantity(f"growth with {axis}, {what}: slope of seconds").found([slope])
+    for what, sides in found["speeds"].items():
+        *others, last = sides
+        for side in others:
+            pairs = zip(sides[side], sides[last], strict=True)
+            quantity = Quantity(f"growth, {what}: {side} / {last}")
+            yield quantity.found(mine[0] / theirs[0] for mine, theirs in pairs)
 
 
 def show(found: list[tuple[str, Rows]], title: str) -> None:
@@ -151,14 +169,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="of every command, in place of its own")
     parser.add_argument("--cpu", action="store_true", help="CPU seconds of one thread")
     parser.add_argument("--json", type=Path, help="file of the results, which are not lost")
-    parser.add_argument("--also", nargs="+", type=Path, default=[], help="files of other scripts")
+    parser.add_argument("--growth", type=Path, help="file that growth.py wrote")
     parser.add_argument("--markdown", action="store_true", help="to be pasted")
     asked = parser.parse_args()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, torch {version('torch')}"
     settings = {"machine": machine, "cpu": asked.cpu, "rounds": asked.rounds}
     kept = Kept.open(asked.json, settings)
     run(asked.only, kept, asked)
-    found = list(tables(asked.only, kept, asked.also))
+    found = list(tables(asked.only, kept, asked.growth))
     if asked.markdown:
         print(f"{machine}.\n\n{head('command')}")
         for command, cells in found:

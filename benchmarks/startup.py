@@ -2,7 +2,8 @@
 
     python benchmarks/startup.py
 
-Each side is a process of its own, so with --cpu it is the CPU time of child processes.
+Each side is a process of its own, so with --cpu it is the CPU time of child processes. The numbers
+of modules that they import depend on no load.
 """
 
 from __future__ import annotations
@@ -40,9 +41,19 @@ def results(asked: argparse.Namespace) -> Iterator[Result]:
             seconds[name].append(cpu if asked.cpu else wall)
     seconds = {name: taken[1:] for name, taken in seconds.items()}
     rounds.tell(seconds)
+    print(*(f"{name}: {imported(words)}" for name, words in SIDES.items()), sep="\n")
     yield HELP.found(seconds["reparam --help"])
     pairs = zip(seconds["reparam.build"], seconds["import torch"], strict=True)
     yield OVER_TORCH.found(build - torch for build, torch in pairs)
+
+
+def imported(words: list[str]) -> str:
+    """How many modules a process imports."""
+    command = [sys.executable, "-X", "importtime", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")][1:]
+    own = sum(line.rpartition("|")[2].strip().startswith("reparam") for line in lines)
+    return f"{len(lines)} modules, {own} of them reparam's"
 
 
 def main() -> None:

@@ -132,7 +132,8 @@ def test_what_failed_stops_nothing_and_comes_again(everything, tmp_path, monkeyp
 
 def commands():
     """Every command of the pages, and of the run of everything."""
-    pages = [path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")]
+    paths = [*FOLDER.glob("*.md"), *FOLDER.parent.glob("*.md"), *FOLDER.parent.glob("docs/**/*.md")]
+    pages = [path.read_text(encoding="utf-8") for path in paths]
     found = {(name, words.strip()) for page in pages for name, words in COMMAND.findall(page)}
     source = (FOLDER / "all.py").read_text(encoding="utf-8")
     joined = re.sub(r'"\n\s+"', "", source)
