@@ -6,8 +6,8 @@
 
 Each line of ``COMMANDS`` runs in a process of its own, one after the other, and its results are
 kept in the file of --json; the same command goes on with what is missing, and then with what
-failed. The table names the command that measures a row alone. What `growth.py --json` found in a run
-of its own ends it (--growth).
+failed. The table names the command that measures a row alone. What `growth.py --json` found in a
+run of its own ends it (--growth).
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ LIMIT = 400  # seconds of a command, after which it has failed
 COMMANDS = {
     "training": "speed.py --rounds 5",
     "likelihood": "likelihood.py --rounds 7 --samples 500",
-    "autoregressive": "autoregressive_speed.py --rounds 5",
+    "autoregressive": "autoregressive_speed.py --rounds 4",
     "convolutions": "convolutions.py --rounds 3",
     "mixed": "mixed_speed.py --rounds 7",
     "flows": "flows.py --rounds 15",
     "codes": "vq.py --rounds 7",
     "diffusion": "diffusion.py steps --rounds 2",
     "diffusion-peer": "diffusion.py peer --rounds 3",
-    "adversarial": "adversarial.py steps --rounds 5",
-    "masked": "masked.py steps --rounds 7 --threads 1",
+    "adversarial": "adversarial.py steps --rounds 4",
+    "masked": "masked.py steps --rounds 5 --threads 1",
     "sampling": "sampling.py --presets pixel-cnn --entries 1 --rounds 7",
     "sampling-others": "sampling.py --presets gated-pixel-cnn pixel-cnn++ pixel-rnn "
     "'pixel-rnn recurrence=row' image-transformer --batches 1 16 --entries 1 --rounds 2",
-    "compression": "compression.py vae vae-8bit --only speeds --budget 10 --rounds 5",
+    "compression": "compression.py vae vae-8bit --only speeds --budget 10 --timed 128 --rounds 5",
     "compression-walk": "compression.py gated-pixel-cnn --only speeds --budget 5 --timed 64 "
     "--batch 64 --rounds 3",
     "browser": "explore.py --rounds 50",

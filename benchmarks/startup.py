@@ -41,10 +41,10 @@ def results(asked: argparse.Namespace) -> Iterator[Result]:
             seconds[name].append(cpu if asked.cpu else wall)
     seconds = {name: taken[1:] for name, taken in seconds.items()}
     rounds.tell(seconds)
-    print(*(f"{name}: {imported(words)}" for name, words in SIDES.items()), sep="\n")
     yield HELP.found(seconds["reparam --help"])
     pairs = zip(seconds["reparam.build"], seconds["import torch"], strict=True)
     yield OVER_TORCH.found(build - torch for build, torch in pairs)
+    print(*(f"{name}: {imported(words)}" for name, words in SIDES.items()), sep="\n")
 
 
 def imported(words: list[str]) -> str:
