@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import resumable
 import torch
-from rounds import machine, measured, parser, ratio
+from results import Quantity, Result, at_least, show
+from rounds import machine, measured, parser, quotients, tell
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,6 +36,8 @@ from reparam.evaluation.vectors import Vectors
 from reparam.models.gan import GAN
 
 STEPS, LONGER, BATCH, DRAWS = 1400, 4000, 64, 1000
+HAND = Quantity("training `gan`: loop by hand / `fit`", at_least(0.97))
+ALL = Quantity("training `gan`: loop of all gradients / `fit`", at_least(1.1))
 COLUMNS = ("frechet_distance", "sample_recall", "sample_sharpness", "reconstruction_mse")
 
 
@@ -161,7 +164,7 @@ def _loss(model: GAN, real: Tensor, of_critic: bool, all_the_way: bool) -> Tenso
     return (cost + 0.5 * slope.flatten(1).square().sum(1)).mean()
 
 
-def steps(arguments: argparse.Namespace) -> None:
+def steps(asked: argparse.Namespace) -> Iterator[Result]:
     """On random levels: what the numbers are makes no difference to what they cost."""
     space = rp.Space((1, 8, 8), "levels", 17)
     generator = torch.Generator().manual_seed(0)
@@ -177,13 +180,11 @@ def steps(arguments: argparse.Namespace) -> None:
             "loop by hand": lambda: by_hand(model, train, valid, all_the_way=False),
             "loop by hand, all gradients": lambda: by_hand(model, train, valid, all_the_way=True),
         },
-        arguments,
+        asked,
     )
-    print(machine(arguments))
-    for name, taken in found.items():
-        print(f"| {name} | {statistics.median(taken):.2f} s |")
-    print("loop by hand / fit:", ratio(found, "loop by hand", "fit"))
-    print("all gradients / fit:", ratio(found, "loop by hand, all gradients", "fit"))
+    tell(found, len(train) // BATCH)
+    yield HAND.found(quotients(found, "loop by hand", "fit"))
+    yield ALL.found(quotients(found, "loop by hand, all gradients", "fit"))
 
 
 def main() -> None:
@@ -205,7 +206,8 @@ def main() -> None:
         elif name == "mnist":
             mnist(asked.budget or 600, asked.out)
         else:
-            steps(asked)
+            print(machine(asked))
+            show(steps(asked), asked.json)
 
 
 if __name__ == "__main__":

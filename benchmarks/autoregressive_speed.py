@@ -10,13 +10,14 @@ best weights. MADE's masks are those of the library's, so that both compute the 
 
 from __future__ import annotations
 
-import json
+import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from rounds import descend_by_hand, machine, measured, parser, ratio
+from results import Quantity, Result, at_least, show
+from rounds import descend_by_hand, machine, measured, parser, quotients, tell
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -25,6 +26,10 @@ import reparam as rp
 SPACE = rp.Space((1, 28, 28), "binary")
 # Training rows, validation rows, batch, epochs.
 SIZES = {"made": (12_800, 1_280, 128, 3), "pixel-cnn": (320, 32, 32, 1)}
+
+GOALS = {
+    name: Quantity(f"training `{name}`: loop by hand / `fit`", at_least(0.97)) for name in SIZES
+}
 
 
 class MaskedConv(nn.Conv2d):
@@ -101,12 +106,8 @@ def weights(model: nn.Module) -> int:
     return int(sum(kept))
 
 
-def main() -> None:
-    arguments = parser(__doc__, rounds=5)
-    arguments.add_argument("models", nargs="*", default=list(SIZES))
-    asked = arguments.parse_args()
-    print(machine(asked))
-    for name in asked.models or list(SIZES):
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    for name in asked.models or SIZES:
         rows, more, batch, epochs = SIZES[name]
         generator = torch.Generator().manual_seed(0)
         images = (torch.rand(rows + more, *SPACE.shape, generator=generator) < 0.13).byte()
@@ -115,17 +116,18 @@ def main() -> None:
             "by hand": lambda given=given: by_hand(*given),
             "fit": lambda given=given: by_fit(*given),
         }
+        print(f"{name}, {weights(PLAIN[name]())} weights, a step:")
         seconds = measured(sides, asked)
-        steps = epochs * (rows // batch)
-        found = {
-            f"{side} ms per step": 1e3 * sorted(t)[len(t) // 2] / steps
-            for side, t in seconds.items()
-        }
-        found = {key: round(value, 2) for key, value in found.items()}
-        print(json.dumps({"model": name, "weights": weights(PLAIN[name]()), **found}))
-        print(
-            f"{name}: fit is {ratio(seconds, 'by hand', 'fit')} times as fast as the loop by hand"
-        )
+        tell(seconds, epochs * (rows // batch))
+        yield GOALS[name].found(quotients(seconds, "by hand", "fit"))
+
+
+def main() -> None:
+    arguments = parser(__doc__, rounds=5)
+    arguments.add_argument("models", nargs="*", help=", ".join(SIZES))
+    asked = arguments.parse_args()
+    print(machine(asked))
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ pass, with the difference of the last two and its standard error over rows. A bo
 row. Where it is asked for (--only grids), the same difference of grids of z from 1 to 2⁻¹², in
 nats, of rows that got bits back; −ELBO is then the mean of ten draws.
 
-Speed is of --timed rows on one thread, sides taking turns, medians of the rounds: writing without
+Speed is of --timed rows on one thread, sides taking turns: writing without
 the check and with it, reading, drawing as many rows in float64 (of what is walked through entry
 by entry), all at once and as many at a time as the coder takes. Shares: the networks in float64
 alone, all distributions walked through with the values known, and the coder alone, the bound: the
@@ -25,14 +25,14 @@ import json
 import math
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import constriction
 import numpy as np
 import rounds
 import torch
+from results import Quantity, Result, at_least, at_most, lacking, missing, show
 from torch import Tensor
 
 import reparam as rp
@@ -40,6 +40,7 @@ from reparam.chain_rule import ChainRule
 from reparam.cli.runs import Where
 from reparam.coding import Compressed, code, decode, estimate
 from reparam.coding.rows import raw_bits
+from reparam.data.named_sets import DataUnavailable
 from reparam.model import Density, Distribution, LatentVariable
 
 GRID = 64  # cells of z to a unit, as in files
@@ -65,6 +66,22 @@ PLANS = {
 }
 
 
+WALKED = ("gated-pixel-cnn",)
+
+
+def goals_of(name: str, walked: bool) -> dict[str, Quantity]:
+    """How fast one writes and reads: beside a sample where both walk, else images a second."""
+    of = f"files by `{name}`:"
+    if walked:
+        return {
+            side: Quantity(f"{of} to {side} / to sample as many", at_most(1.5))
+            for side in ("write", "read")
+        }
+    return {
+        side: Quantity(f"{of} to {side}", at_least(300), "images/s") for side in ("write", "read")
+    }
+
+
 class Subject(NamedTuple):
     """A trained model, and test examples of its data."""
 
@@ -79,15 +96,16 @@ def opened(path: Path) -> Subject:
     return Subject(path.name, run.model.eval(), mixed(run.data().test.x))
 
 
-def trained(name: str, epochs: int, quick: bool) -> Subject:
+def trained(name: str, asked: argparse.Namespace) -> Subject:
     plan = PLANS[name]
     words = {} if plan.data == "mnist" else {"binarize": 0.5}
-    data = rp.load_data("digits", **words) if quick else rp.load_data(plan.data)
+    data = rp.load_data("digits", **words) if asked.quick else rp.load_data(plan.data)
+    how = {"budget": asked.budget} if asked.budget else {"epochs": asked.epochs}
     model = rp.build(plan.preset, data.space, seed=0, **plan.parameters)
     assert isinstance(model, Density)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
-        rp.fit(model, data, epochs=epochs, seed=0, device="cpu", out=out, progress=False)
+        rp.fit(model, data, seed=0, device="cpu", out=out, progress=False, **how)
     return Subject(name, model.eval(), mixed(data.test.x))
 
 
@@ -152,6 +170,8 @@ class Leaf(NamedTuple):
 
     @classmethod
     def of(cls, p: Distribution, values: Tensor) -> Leaf:
+        import constriction
+
         table = p.table()
         if table is None:
             shape, model = values.shape, constriction.stream.model
@@ -222,6 +242,7 @@ def leaves(model: Density, x: Tensor, batch: int) -> tuple[list[Leaf], list[Leaf
 
 def coder_alone(pushed: list[Leaf], popped: list[Leaf], reading: bool) -> Callable[[], None]:
     """The stack's work in one direction; what it starts with is filled outside of the clock."""
+    import constriction
 
     def filled() -> Any:
         coder = constriction.stream.stack.AnsCoder()
@@ -241,7 +262,7 @@ def coder_alone(pushed: list[Leaf], popped: list[Leaf], reading: bool) -> Callab
     return work
 
 
-def speeds(subject: Subject, asked: argparse.Namespace) -> dict[str, Any]:
+def speeds(subject: Subject, asked: argparse.Namespace) -> Iterator[Result]:
     """Images a second both ways, and what they are made of."""
     x, model = subject.x[: asked.timed], subject.model
     exact = copy.deepcopy(model).double()
@@ -260,26 +281,47 @@ def speeds(subject: Subject, asked: argparse.Namespace) -> dict[str, Any]:
         sides["sample"] = lambda: exact.sample(len(x))
         sides["sample in batches"] = lambda: [exact.sample(n) for n in batches]
     seconds = rounds.measured(sides, asked)
-    found: dict[str, Any] = {"run": subject.name, "rows": len(x), "batch": asked.batch}
-    for side, taken in seconds.items():
-        middle = statistics.median(taken)
-        found[side] = f"{middle:.4g} s, {len(x) / middle:.0f} images/s"
-    for base in ("sample", "sample in batches"):
-        if base in seconds:
-            for side in ("write", "read"):
-                found[f"{side} / {base}"] = rounds.ratio(seconds, side, base)
-    for side, work in (("write", "writing"), ("read", "reading")):
-        found[f"networks' share of {side}"] = rounds.ratio(seconds, "networks", side)
-        found[f"coder's share of {side}"] = rounds.ratio(seconds, f"coder, {work}", side)
-    return found
+    said = {side: f"{statistics.median(taken):.4g} s" for side, taken in seconds.items()}
+    tell({"run": subject.name, "rows": len(x), "batch": asked.batch, **said})
+    for side, goal in goals_of(subject.name, "sample" in sides).items():
+        if "sample" in sides:
+            yield goal.found(rounds.quotients(seconds, side, "sample"))
+        else:
+            yield goal.found(len(x) / taken for taken in seconds[side])
+
+
+def tell(found: dict[str, Any]) -> None:
+    print(json.dumps(found, ensure_ascii=False), flush=True)
+
+
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    """Those of speed; what else was asked for is printed."""
+    names = asked.models or ([] if asked.runs else list(PLANS))
+    lacks = missing("constriction", "compress")
+    subjects = {path.name: lambda path=path: opened(path) for path in asked.runs}
+    subjects |= {name: lambda name=name: trained(name, asked) for name in names}
+    for name, make in subjects.items():
+        try:
+            subject = None if lacks else make()
+        except DataUnavailable:
+            subject, lacks = None, "the data (REPARAM_DATA)"
+        if subject is None:
+            yield from lacking(goals_of(name, name in WALKED).values(), lacks)
+            continue
+        if asked.only in (None, "lengths"):
+            tell(lengths(subject, asked))
+        if asked.only == "grids":
+            tell(grids(subject, asked))
+        if asked.only in (None, "speeds"):
+            yield from speeds(subject, asked)
 
 
 def main() -> None:
-    parser = rounds.parser(__doc__, rounds=5)
-    parser.set_defaults(threads=1)
+    parser = rounds.parser(__doc__, rounds=5, threads=1)
     parser.add_argument("models", nargs="*", help=f"of {', '.join(PLANS)}; none: all, or --runs")
     parser.add_argument("--runs", nargs="+", type=Path, default=[], help="folders of trained runs")
     parser.add_argument("--epochs", type=int, default=1, help="of models that are trained here")
+    parser.add_argument("--budget", type=float, help="seconds of training in their place")
     parser.add_argument("--rows", type=int, default=10_000, help="whose file is measured")
     parser.add_argument("--timed", type=int, default=256, help="rows of which the time is taken")
     parser.add_argument("--batch", type=int, default=32, help="rows of networks in the coder")
@@ -289,14 +331,8 @@ def main() -> None:
     if asked.quick:
         asked.rows, asked.timed, asked.rounds, asked.batch = 64, 32, 1, 16
     torch.set_num_threads(1 if asked.cpu else asked.threads)
-    names = asked.models or ([] if asked.runs else list(PLANS))
     print(rounds.machine(asked))
-    subjects = [lambda path=path: opened(path) for path in asked.runs]
-    subjects += [lambda name=name: trained(name, asked.epochs, asked.quick) for name in names]
-    for subject in (make() for make in subjects):
-        chosen = [m for m in (lengths, speeds, grids) if m.__name__ == asked.only]
-        for measure in chosen or [lengths, speeds]:
-            print(json.dumps(measure(subject, asked), ensure_ascii=False), flush=True)
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ Adam, and no report but a mean loss.
 
 from __future__ import annotations
 
-import statistics
+import argparse
+from collections.abc import Iterator
 
 import rounds
 import torch
+from results import Quantity, Result, at_least, show
 from torch import Tensor, nn
 
 import reparam as rp
@@ -21,6 +23,8 @@ from reparam.train.device import lacks_bfloat16
 
 ROWS, BATCH, LATENT = 640, 64, 10
 SPACE = rp.Space((3, 64, 64), "binary")
+HAND = Quantity("training convolutions, 3 × 64 × 64: loop by hand / `fit`", at_least(0.97))
+HALF = Quantity("the same: `fit` in float32 / in bfloat16", at_least(1.25))
 
 
 def networks() -> tuple[nn.Module, nn.Module]:
@@ -69,32 +73,34 @@ def by_hand(train: Tensor, valid: Tensor, epochs: int) -> float:
     return rounds.descend_by_hand(parameters, loss_of, train, valid, BATCH, epochs)
 
 
-def main() -> None:
-    parser = rounds.parser(__doc__, rounds=5)
-    parser.add_argument("--epochs", type=int, default=3, help="per side and round, of 10 steps")
-    arguments = parser.parse_args()
+def results(asked: argparse.Namespace) -> Iterator[Result]:
     generator = torch.Generator().manual_seed(0)
     images = (torch.rand(ROWS + 2 * BATCH, *SPACE.shape, generator=generator) < 0.2).byte()
     splits = images.split((ROWS, BATCH, BATCH))
     data = rp.Data(*(rp.Split(x) for x in splits), space=SPACE, name="random")
     sides = {
-        "fit": lambda: ours(data, "float32", arguments.epochs),
-        "by hand": lambda: by_hand(splits[0], splits[1], arguments.epochs),
+        "fit": lambda: ours(data, "float32", asked.epochs),
+        "by hand": lambda: by_hand(splits[0], splits[1], asked.epochs),
     }
     slow = lacks_bfloat16(rp.TrainConfig(precision="bfloat16"), torch.device("cpu"))
     if not slow:
-        sides["fit, bfloat16"] = lambda: ours(data, "bfloat16", arguments.epochs)
-    seconds = rounds.measured(sides, arguments)
-    print(rounds.machine(arguments))
-    for name, taken in seconds.items():
-        steps = arguments.epochs * (ROWS // BATCH)
-        print(f"{name:14s} {1000 * statistics.median(taken) / steps:7.1f} ms per step")
-    print("the loop by hand takes", rounds.ratio(seconds, "by hand", "fit"), "of fit")
+        sides["fit, bfloat16"] = lambda: ours(data, "bfloat16", asked.epochs)
+    seconds = rounds.measured(sides, asked)
+    rounds.tell(seconds, asked.epochs * (ROWS // BATCH))
+    yield HAND.found(rounds.quotients(seconds, "by hand", "fit"))
     if slow:
-        print("bfloat16: not measured, this CPU has no instructions for it")
+        yield HALF.lacking("a CPU with instructions for bfloat16")
         return
-    print("float32 takes", rounds.ratio(seconds, "fit", "fit, bfloat16"), "of bfloat16")
     print("final losses", sides["fit"](), sides["fit, bfloat16"]())
+    yield HALF.found(rounds.quotients(seconds, "fit", "fit, bfloat16"))
+
+
+def main() -> None:
+    parser = rounds.parser(__doc__, rounds=5)
+    parser.add_argument("--epochs", type=int, default=3, help="per side and round, of 10 steps")
+    asked = parser.parse_args()
+    print(rounds.machine(asked))
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

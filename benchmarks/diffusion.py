@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import resumable
 import torch
-from rounds import machine, measured, parser, ratio
+from results import Quantity, Result, at_least, missing, show
+from rounds import machine, measured, parser, quotients, tell
 from torch import Tensor, nn
 
 import reparam as rp
@@ -38,6 +38,10 @@ from reparam.nets.denoiser import denoiser
 BATCH, SPACE = 128, rp.Space((1, 8, 8), "levels", 17)
 VARIANCES = ("optimal", "beta", "posterior")
 TIMES_OF_A_ROW = 20
+HAND = Quantity("training `score-sde`: loop by hand / `fit`", at_least(0.97))
+DRAWS = Quantity("draws of `ddpm` by 50 steps: loop by hand / ours", at_least(0.97))
+FEWER = Quantity("draws of `ddpm`: 1000 steps / 50", at_least(15))
+PEER = Quantity("training `ddpm`, 3 × 32 × 32: denoising-diffusion-pytorch / ours", at_least(1))
 Sides = dict[str, Callable[[], object]]
 
 
@@ -171,7 +175,7 @@ def draw_by_hand(model: Diffusion, n: int, steps: int) -> Tensor:
     return x
 
 
-def steps(arguments: argparse.Namespace) -> None:
+def steps(asked: argparse.Namespace) -> Iterator[Result]:
     """On random levels: what the numbers are makes no difference to what they cost."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(17, (6400, *SPACE.shape), generator=generator).to(torch.uint8)
@@ -188,17 +192,18 @@ def steps(arguments: argparse.Namespace) -> None:
         "draws by hand, 50 steps": lambda: draw_by_hand(model, 64, 50),
         "draws, 1000 steps": lambda: slow.sample(64),
     }
-    found = measured(sides, arguments)
-    print(machine(arguments))
-    for name, taken in found.items():
-        print(f"| {name} | {statistics.median(taken):.2f} s |")
-    print("loop by hand / fit:", ratio(found, "loop by hand", "fit"))
-    print("draws by hand / draws:", ratio(found, "draws by hand, 50 steps", "draws, 50 steps"))
-    print("1000 steps / 50:", ratio(found, "draws, 1000 steps", "draws, 50 steps"))
+    found = measured(sides, asked)
+    tell(found)
+    yield HAND.found(quotients(found, "loop by hand", "fit"))
+    yield DRAWS.found(quotients(found, "draws by hand, 50 steps", "draws, 50 steps"))
+    yield FEWER.found(quotients(found, "draws, 1000 steps", "draws, 50 steps"))
 
 
-def peer(arguments: argparse.Namespace) -> None:
+def peer(asked: argparse.Namespace) -> Iterator[Result]:
     """A step of Adam on images of 32 × 32, the peer's U-Net having about as many weights."""
+    if lacks := missing("denoising_diffusion_pytorch"):
+        yield PEER.lacking(lacks)
+        return
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
     shape = (3, 32, 32)
@@ -215,11 +220,9 @@ def peer(arguments: argparse.Namespace) -> None:
         "denoising-diffusion-pytorch": _stepping(theirs, lambda: theirs(x)),
     }
     print(f"weights: {_weights(shape, width)} (width {width}) and {weights}")
-    found = measured(sides, arguments)
-    print(machine(arguments))
-    for name, taken in found.items():
-        print(f"| {name} | {1000 * statistics.median(taken):.0f} ms |")
-    print("peer / ours:", ratio(found, "denoising-diffusion-pytorch", "ddpm"))
+    found = measured(sides, asked)
+    tell(found)
+    yield PEER.found(quotients(found, "denoising-diffusion-pytorch", "ddpm"))
 
 
 def _weights(shape: tuple[int, ...], width: int) -> int:
@@ -256,7 +259,8 @@ def main() -> None:
         elif name == "mnist":
             mnist(asked.budget or 1200, asked.out)
         else:
-            (steps if name == "steps" else peer)(asked)
+            print(machine(asked))
+            show((steps if name == "steps" else peer)(asked), asked.json)
 
 
 if __name__ == "__main__":

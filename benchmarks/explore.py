@@ -17,11 +17,13 @@ import json
 import os
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from results import Quantity, Result, at_most, lacking, missing, show
+from rounds import parser
 
 import reparam as rp
 from reparam.explore.program import Program, engine, program_of
@@ -33,6 +35,10 @@ MODELS: dict[str, tuple[rp.Space, dict[str, Any]]] = {
     "28 × 28, convolutions": (rp.Space((1, 28, 28), "binary"), {"network": "conv"}),
     "64 × 64 × 3, convolutions": (rp.Space((3, 64, 64), "levels", 256), {"network": "conv"}),
     "64 × 64 × 3, binary": (rp.Space((3, 64, 64), "binary"), {"network": "conv"}),
+}
+GOALS = {
+    name: Quantity(f"decoding in the browser, {name}", most and at_most(most), "ms")
+    for name, most in zip(MODELS, (None, 5, None, 150, 150), strict=True)
 }
 WARM = 20  # decodes before any is counted, in which the browser compiles the loops
 
@@ -120,34 +126,50 @@ def share(values: list[float], part: float) -> float:
     return sorted(values)[min(int(part * len(values)), len(values) - 1)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--page", action="store_true", help="measure the whole page, as used")
-    arguments = parser.parse_args()
-    if arguments.page:
-        from explore_page import measure_pages
+def needed() -> str:
+    """What there is to install before anything can be measured."""
+    return missing("playwright", "test") or ("" if Path(CHROMIUM).exists() else CHROMIUM)
 
-        return measure_pages(arguments.rounds)
+
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    if lacks := needed():
+        yield from lacking(GOALS.values(), lacks)
+        return
     torch.manual_seed(0)
     programs = {
         name: program_of(rp.build("vae", space, **changes))
         for name, (space, changes) in MODELS.items()
     }
+    for name, taken in in_page(programs, asked.rounds).items():
+        print(described(name, programs[name], taken))
+        yield GOALS[name].found(taken.milliseconds["page"])
+
+
+def described(name: str, program: Program, taken: Taken) -> str:
+    page, plain = (taken.milliseconds[side] for side in ("page", "plain"))
+    median = statistics.median(page)
+    return (
+        f"{name}: {median:.2f} ms, 95 % below {share(page, 0.95):.2f}, least {min(page):.2f}; "
+        f"plain loops {statistics.median(plain):.2f}, least {min(plain):.2f}; "
+        f"{program.products / 1e6:.2f} million products, "
+        f"{program.products / median / 1000:.0f} thousand a ms; "
+        f"{len(program.base64) + len(program.json)} bytes of page, "
+        f"{program.entries / 1e6:.2f} million entries, foretold {program.milliseconds:.1f} ms; "
+        f"{2 * program.weights} of weights; apart {taken.apart:.1e}"
+    )
+
+
+def main() -> None:
+    arguments = parser(__doc__, rounds=100)
+    arguments.add_argument("--page", action="store_true", help="measure the whole page, as used")
+    asked = arguments.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    for name, taken in in_page(programs, arguments.rounds).items():
-        program = programs[name]
-        page, plain = (taken.milliseconds[side] for side in ("page", "plain"))
-        median = statistics.median(page)
-        print(
-            f"{name:26s} {median:7.2f} ms, 95 % below {share(page, 0.95):7.2f}, least "
-            f"{min(page):7.2f}; plain loops {statistics.median(plain):7.2f}, least "
-            f"{min(plain):7.2f}; {program.products / 1e6:.2f} million products, "
-            f"{program.products / median / 1000:.0f} thousand a ms; "
-            f"{len(program.base64) + len(program.json)} bytes of page, "
-            f"{program.entries / 1e6:.2f} million entries, foretold {program.milliseconds:.1f} ms; "
-            f"{2 * program.weights} of weights; apart {taken.apart:.1e}"
-        )
+    if asked.page:
+        from explore_page import pages
+
+        show(pages(asked.rounds, needed()), asked.json)
+    else:
+        show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ on top. The server runs in a process of its own, as it does for users.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import statistics
 import tempfile
 import time
@@ -15,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from results import Quantity, Result, at_least, at_most, lacking
 
 import reparam as rp
 from reparam.data import Data, Split
@@ -30,6 +30,20 @@ MODELS: dict[str, tuple[rp.Space, dict[str, Any]]] = {
     "64 × 64 × 3": (rp.Space((3, 64, 64), "levels", 256), {"network": "conv"}),
 }
 POSITIONS = 60  # of a drag
+SERVED, INSIDE = "served", "in the page"
+MOST = {"28 × 28": {SERVED: 15, INSIDE: 5}, "64 × 64 × 3": {SERVED: 60, INSIDE: 150}}
+SHOWN = {
+    (name, way): Quantity(f"explorer, slider to picture, {name}, {way}", at_most(most), "ms")
+    for name, ways in MOST.items()
+    for way, most in ways.items()
+}
+DRAGGED = {
+    way: Quantity(f"explorer, pictures of a drag over {POSITIONS} positions, {way}", at_least(50))
+    for way in (SERVED, INSIDE)
+}
+FILES = {
+    name: Quantity(f"explorer, {name}: bytes of the file / allowed", at_most(1)) for name in MODELS
+}
 
 SLIDER = """async (rounds) => {
     const slider = document.querySelector("#sliders input[type=range]");
@@ -97,7 +111,8 @@ def served(name: str) -> Iterator[str]:
 
 
 @contextmanager
-def in_one_file(name: str) -> Iterator[str]:
+def in_one_file(name: str, sizes: dict[str, float]) -> Iterator[str]:
+    """The address of a file, of whose size the share of what is allowed is put down."""
     from reparam.explore.program import program_of
     from reparam.explore.rendering import page_file
 
@@ -107,26 +122,52 @@ def in_one_file(name: str) -> Iterator[str]:
         path = Path(folder, "explore.html")
         path.write_text(page_file(subject, program), encoding="utf-8")
         size, most = path.stat().st_size, 3 * program.weights + 400_000
-        print(f"  file of {size / 1000:.0f} kB, of {most / 1000:.0f} kB allowed")
+        print(f"{name}: file of {size / 1000:.0f} kB, of {most / 1000:.0f} kB allowed")
+        sizes[name] = size / most
         yield path.as_uri()
 
 
-def measure_pages(rounds: int) -> None:
-    """Print what each page takes, of each model, served and in one file."""
+def pages(rounds: int, lacks: str) -> Iterator[Result]:
+    """What each page takes, of each model, served and in one file."""
+    if lacks:
+        yield from lacking([*SHOWN.values(), *DRAGGED.values(), *FILES.values()], lacks)
+        return
     from playwright.sync_api import sync_playwright
 
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    sizes: dict[str, float] = {}
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for name in MODELS:
-            print(name)
-            for way, opened in (("served", served), ("in the page", in_one_file)):
-                with opened(name) as address:
-                    print(f"  {way}: {measured(browser, address, rounds)}")
+            for way, opened in ((SERVED, served(name)), (INSIDE, in_one_file(name, sizes))):
+                with opened as address:
+                    page = measured(browser, address, rounds)
+                print(f"{name}, {way}: {page}", flush=True)
+                if (name, way) in SHOWN:
+                    yield SHOWN[name, way].found(page.milliseconds)
+                if name == "digits":
+                    yield DRAGGED[way].found([page.pictures])
+            yield FILES[name].found([sizes[name]])
         browser.close()
 
 
-def measured(browser: Any, address: str, rounds: int) -> str:
+class Page(NamedTuple):
+    """From events to pictures, in order; pictures of a drag and its seconds; seconds to open."""
+
+    milliseconds: list[float]
+    pictures: int
+    drag: float
+    opening: float
+
+    def __str__(self) -> str:
+        taken = self.milliseconds
+        return (
+            f"{statistics.median(taken):.1f} ms, 95 % below {taken[int(0.95 * len(taken))]:.1f}, "
+            f"least {taken[0]:.1f}; {self.pictures} pictures in a drag over {POSITIONS} positions "
+            f"in {self.drag:.1f} s; opens in {self.opening:.2f} s"
+        )
+
+
+def measured(browser: Any, address: str, rounds: int) -> Page:
     tab = browser.new_page(viewport={"width": 1280, "height": 900})
     tab.set_default_timeout(600_000)
     start = time.perf_counter()
@@ -149,9 +190,4 @@ def measured(browser: Any, address: str, rounds: int) -> str:
     tab.wait_for_timeout(500)
     pictures = tab.evaluate(PAINTS) - before
     tab.close()
-    return (
-        f"{statistics.median(taken):.1f} ms, 95 % below {taken[int(0.95 * len(taken))]:.1f}, least "
-        f"{taken[0]:.1f}; {pictures} pictures in a drag over {POSITIONS} "
-        f"positions in {drag:.1f} s; "
-        f"opens in {opening:.2f} s"
-    )
+    return Page(taken, pictures, drag, opening)

@@ -4,7 +4,7 @@
     python benchmarks/flows.py --toys checkerboard two-moons --budget 60s
     python benchmarks/flows.py --toys checkerboard rings --budget 75s --peer
 
-The same architectures on both sides, float32, on the CPU, in turn; medians over rounds. Regret is
+The same architectures on both sides, float32, on one thread, in turn. Regret is
 mean log p* − log p on test rows, of models trained by `fit` for so many seconds each; `--peer`: of
 zuko's spline flow as well, the architecture of `spline-autoregressive`, in the same seconds.
 """
@@ -14,12 +14,12 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-import zuko
+from results import Quantity, Result, at_least, lacking, missing, show
+from rounds import machine, measured, parser, quotients, tell
 
 import reparam as rp
 from reparam.data import Data
@@ -29,10 +29,22 @@ FEATURES, BATCH, LAYERS, HIDDEN = 64, 512, 5, (128, 128)
 BINS = 8
 PRESETS = ("spline-coupling", "spline-autoregressive", "real-nvp", "maf", "nice", "planar-flow")
 Side = tuple[rp.Flow, torch.nn.Module]
+STEP, DRAWS = "step", f"{BATCH} samples"
+GOALS = {
+    (name, what): Quantity(f"`{name}`, {what}: zuko / ours", goal and at_least(goal))
+    for name, goals in {
+        "maf": {STEP: 1.0, DRAWS: 8.0},
+        "real-nvp": {STEP: 1.0, DRAWS: None},  # its splits are others in zuko
+        "spline-autoregressive": {STEP: 1.0, DRAWS: 10.0},
+    }.items()
+    for what, goal in goals.items()
+}
 
 
 def pairs() -> dict[str, Side]:
     """Ours and zuko's, alike."""
+    import zuko
+
     space, spline = rp.Space((FEATURES,), "real"), {"bins": BINS, "layers": 3, "hidden": HIDDEN}
     theirs = {"hidden_features": HIDDEN, "transforms": LAYERS}
     return {
@@ -76,27 +88,19 @@ def draws(sides: Side) -> tuple[Callable[[], object], Callable[[], object]]:
     return lambda: ours.sample(BATCH), zukos
 
 
-def in_turn(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> str:
-    """Milliseconds of both, and the median of their ratios."""
-    took: list[tuple[float, float]] = []
-    for _ in range(rounds + 1):  # the first warms up
-        times = []
-        for work in (ours, theirs):
-            start = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - start)
-        took.append((times[0], times[1]))
-    mine, other = (statistics.median(side) * 1e3 for side in zip(*took[1:], strict=True))
-    ratio = statistics.median(b / a for a, b in took[1:])
-    return f"{mine:.1f} ms | {other:.1f} ms | {ratio:.2f}"
-
-
-def speed(rounds: int) -> None:
-    print("| | ours | zuko | times as fast |\n|---|---|---|---|")
-    for name, sides in pairs().items():
-        print(f"| {name}, step | {in_turn(*steps(sides), rounds)} |", flush=True)
-        few = max(3, rounds // 5)
-        print(f"| {name}, {BATCH} samples | {in_turn(*draws(sides), few)} |", flush=True)
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    """Samples of a fifth of the rounds, as they take seconds."""
+    lacks = missing("zuko")
+    if lacks:
+        yield from lacking(GOALS.values(), lacks)
+        return
+    few = argparse.Namespace(**vars(asked) | {"rounds": max(3, asked.rounds // 5)})
+    for name, both in pairs().items():
+        for what, made, how in ((STEP, steps(both), asked), (DRAWS, draws(both), few)):
+            seconds = measured(dict(zip(("ours", "zuko"), made, strict=True)), how)
+            print(f"{name}, {what}:")
+            tell(seconds)
+            yield GOALS[name, what].found(quotients(seconds, "zuko", "ours"))
 
 
 def ours(preset: str, data: Data, seconds: float) -> torch.Tensor:
@@ -110,6 +114,8 @@ def ours(preset: str, data: Data, seconds: float) -> torch.Tensor:
 
 def zukos(data: Data, seconds: float) -> torch.Tensor:
     """The same by zuko's flow: standardized rows, batches of 512, Adam with a falling rate."""
+    import zuko
+
     torch.manual_seed(0)
     x = data.train.x.float()
     mean, std = x.mean(0), x.std(0)
@@ -144,18 +150,18 @@ def toys(names: list[str], presets: list[str], seconds: float, peer: bool) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--toys", nargs="+", default=[])
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS))
-    parser.add_argument("--budget", default="60", help="seconds of each training")
-    parser.add_argument("--peer", action="store_true", help="zuko on the toys, too")
-    asked = parser.parse_args()
+    arguments = parser(__doc__, rounds=15, threads=1)
+    arguments.add_argument("--toys", nargs="+", default=[])
+    arguments.add_argument("--presets", nargs="+", default=list(PRESETS))
+    arguments.add_argument("--budget", default="60", help="seconds of each training")
+    arguments.add_argument("--peer", action="store_true", help="zuko on the toys, too")
+    asked = arguments.parse_args()
     torch.set_num_threads(1)
     if asked.toys:
         toys(asked.toys, asked.presets, float(asked.budget.removesuffix("s")), asked.peer)
-    else:
-        speed(asked.rounds)
+        return
+    print(machine(asked))
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""Training on the device: compiled and as it is, beside other loops, in bfloat16."""
+"""Training on the device: compiled and as it is, beside other loops, in bfloat16.
+
+python benchmarks/gpu_training.py                # beside pythae alone; gpu.py does everything
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import logging
 import statistics
@@ -22,6 +26,8 @@ from gpu_task import (
     seconds,
     steps_per_second,
 )
+from results import Quantity, Result, at_least, show
+from rounds import machine, parser, quotients
 from torch import Tensor
 
 import reparam as rp
@@ -31,6 +37,8 @@ COMPILED = ("vae", "made", "pixel-cnn")
 AS_IT_IS, CAPTURED, BOTH = "as it is", "captured", "compiled and captured"
 HOW = (CAPTURED, AS_IT_IS, BOTH)
 SMALL = rp.Space((1, 8, 8), "binary")
+EPOCHS = 3  # of each side in a round
+PYTHAE = Quantity("training `vae` on a GPU: pythae 0.1.2 / `fit`", at_least(10))
 
 
 def tasks(settings: Settings) -> dict[str, list[Task]]:
@@ -143,11 +151,25 @@ def captured_loop(train: Tensor, valid: Tensor, epochs: int) -> float:
 def in_turn(settings: Settings) -> Iterator[Row]:
     """Every side trains for some epochs in each round, one after the other."""
     name, train, valid = images(settings)
-    rounds, epochs = (1, 1) if settings.quick else (3, 3)
+    rounds, epochs = (1, 1) if settings.quick else (3, EPOCHS)
     sides, missing = find_sides(train, valid, settings)
     yield Row("how", f"{name}, {rounds} rounds of {epochs} epochs, start included; medians")
     for side, why in missing.items():
         yield Row(side, why)
+    took, losses = timed(sides, rounds, epochs, settings)
+    steps = epochs * (len(train) // speed.BATCH)
+    for side, times in took.items():
+        middle = statistics.median(times)
+        ratio = statistics.median(a / b for a, b in zip(times, took["fit"], strict=True))
+        loss = losses[side]
+        ended = f", loss {loss:.2f}" if isinstance(loss, float) else ""
+        yield Row(side, f"{1e3 * middle / steps:.3f} ms a step, {ratio:.2f} of fit's time{ended}")
+
+
+def timed(
+    sides: dict[str, Callable[[int], object]], rounds: int, epochs: int, settings: Settings
+) -> tuple[dict[str, list[float]], dict[str, object]]:
+    """Seconds of each side in each round, and its last loss; an epoch of each warms up."""
     for work in sides.values():
         work(1)
     took: dict[str, list[float]] = {side: [] for side in sides}
@@ -159,13 +181,23 @@ def in_turn(settings: Settings) -> Iterator[Row]:
                 losses[side] = work(epochs)
 
             took[side].append(seconds(once, settings))
-    steps = epochs * (len(train) // speed.BATCH)
-    for side, times in took.items():
-        middle = statistics.median(times)
-        ratio = statistics.median(a / b for a, b in zip(times, took["fit"], strict=True))
-        loss = losses[side]
-        ended = f", loss {loss:.2f}" if isinstance(loss, float) else ""
-        yield Row(side, f"{1e3 * middle / steps:.3f} ms a step, {ratio:.2f} of fit's time{ended}")
+    return took, losses
+
+
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    """Beside pythae alone."""
+    if not torch.cuda.is_available():
+        yield PYTHAE.lacking("a GPU")
+        return
+    settings = Settings("cuda", False, torch.cuda.get_device_name())
+    _, train, valid = images(settings)
+    sides, missing = find_sides(train, valid, settings)
+    if "pythae" in missing:
+        yield PYTHAE.lacking(missing["pythae"])
+        return
+    both = {side: sides[side] for side in ("fit", "pythae")}
+    took, _ = timed(both, asked.rounds, EPOCHS, settings)
+    yield PYTHAE.found(quotients(took, "pythae", "fit"))
 
 
 def find_sides(
@@ -240,3 +272,13 @@ def convolutional_vae() -> rp.VAE:
     space, latent = convolutions.SPACE, convolutions.LATENT
     parts = (rp.DiagonalNormal(latent), rp.StandardNormal(latent), rp.Bernoulli(space))
     return rp.VAE(space, *convolutions.networks(), *parts)
+
+
+def main() -> None:
+    asked = parser(__doc__, rounds=3).parse_args()
+    print(machine(asked))
+    show(results(asked), asked.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,11 +12,14 @@ share of our time is the share of the machine's matrix-product rate that we reac
 
 from __future__ import annotations
 
+import argparse
 import math
 import statistics
+from collections.abc import Iterator
 
 import rounds
 import torch
+from results import Quantity, Result, at_least, show
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,6 +29,8 @@ IMAGES, SPACE = 100, rp.Space((1, 28, 28), "binary")
 WIDTHS = (20, 256, 512, 784)
 PRODUCTS = list(zip(WIDTHS[:-1], WIDTHS[1:], strict=True))
 CHUNK = 1000  # rows
+PRODUCT_RATE = Quantity("`log_prob`: share of its matrix products' rate", at_least(0.85))
+LOOP = Quantity("log p(x): loop that encodes again / `log_prob`", at_least(4))
 
 
 def ours(model: rp.VAE, x: Tensor, samples: int) -> Tensor:
@@ -65,12 +70,9 @@ class Products:
                 torch.mm(x, weight.T, out=result)
 
 
-def main() -> None:
-    parser = rounds.parser(__doc__, rounds=9)
-    parser.add_argument("--samples", type=int, default=1000, help="importance samples per image")
-    arguments = parser.parse_args()
+def results(asked: argparse.Namespace) -> Iterator[Result]:
     torch.manual_seed(0)
-    model, samples = rp.build("vae", SPACE), arguments.samples
+    model, samples = rp.build("vae", SPACE), asked.samples
     assert isinstance(model, rp.VAE)
     x = (torch.rand(IMAGES, *SPACE.shape) < 0.13).float()
     products, square = Products(), [torch.randn(2048, 2048) for _ in range(3)]
@@ -81,16 +83,23 @@ def main() -> None:
             "matrix products": lambda: products.run(samples),
             "square product": lambda: torch.mm(*square[:2], out=square[2]),
         },
-        arguments,
+        asked,
     )
     work = {name: 2e-9 * IMAGES * samples * sum(a * b for a, b in PRODUCTS) for name in seconds}
     work["square product"] = 2e-9 * 2048**3
-    print(f"{rounds.machine(arguments)}, {samples} samples")
     for name, taken in seconds.items():
         rate = work[name] / statistics.median(taken)
-        print(f"{name:20s} {statistics.median(taken):7.3f} s, {rate:5.0f} GFLOP/s")
-    print("the matrix products alone take", rounds.ratio(seconds, "matrix products", "log_prob"))
-    print("the loop takes", rounds.ratio(seconds, "loop with gradients", "log_prob"))
+        print(f"{name}: {statistics.median(taken):.3f} s, {rate:.0f} GFLOP/s")
+    yield PRODUCT_RATE.found(rounds.quotients(seconds, "matrix products", "log_prob"))
+    yield LOOP.found(rounds.quotients(seconds, "loop with gradients", "log_prob"))
+
+
+def main() -> None:
+    parser = rounds.parser(__doc__, rounds=9)
+    parser.add_argument("--samples", type=int, default=1000, help="importance samples per image")
+    asked = parser.parse_args()
+    print(f"{rounds.machine(asked)}, {asked.samples} samples")
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

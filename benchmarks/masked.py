@@ -15,11 +15,13 @@ video     `mae` on moving digits at ratio .9, with tubes and with independent ma
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from results import Quantity, Result, at_least, at_most, show
 from resumable import trained
-from rounds import descend_by_hand, machine, measured, parser, ratio
+from rounds import descend_by_hand, machine, measured, parser, quotients, tell
 
 import reparam as rp
 from reparam.data import Data
@@ -31,8 +33,11 @@ from reparam.evaluation.rows import subset
 LEVELS, ROWS, LINEAR_ROWS = (0.6, 0.75, 0.85, 0.95), 500, 100
 PATCH, CLIP = {"patch": 4}, {"patch": "2x4x4", "ratio": 0.9}
 
+VISIBLE = Quantity("training `mae`: a step / one of all tokens", at_most(0.45))
+HAND = Quantity("training `mae`: loop by hand / `fit`", at_least(0.97))
 
-def steps(arguments: argparse.Namespace) -> None:
+
+def steps(asked: argparse.Namespace) -> Iterator[Result]:
     """Forward and backward passes of one batch of 128, and trainings of an epoch of 40 batches."""
     space = rp.Space((1, 28, 28), "levels", levels=256)
     x = torch.randint(256, (40 * 128, 1, 28, 28), generator=torch.Generator().manual_seed(0))
@@ -48,10 +53,9 @@ def steps(arguments: argparse.Namespace) -> None:
         found = model.decoder(model.encoder(patches))
         (found - patches).square().mean().backward()
 
-    seconds = measured({"masked": masked, "all tokens": whole}, arguments)
-    print(
-        f"mae beside all tokens: {ratio(seconds, 'masked', 'all tokens')} of the time", flush=True
-    )
+    seconds = measured({"masked": masked, "all tokens": whole}, asked)
+    tell(seconds)
+    yield VISIBLE.found(quotients(seconds, "masked", "all tokens"))
     valid = rp.Split(x[:128].byte())
     data = rp.Data(rp.Split(x.byte()), valid, valid, space, "random")
 
@@ -65,9 +69,9 @@ def steps(arguments: argparse.Namespace) -> None:
         parts = (data.train.x, data.valid.x)
         descend_by_hand(own.parameters(), lambda x: own(x).objective, *parts, batch=128, epochs=1)
 
-    seconds = measured({"fit": by_fit, "by hand": by_hand}, arguments)
-    print(f"by hand beside fit: {ratio(seconds, 'by hand', 'fit')} of the time")
-    print(machine(arguments))
+    seconds = measured({"fit": by_fit, "by hand": by_hand}, asked)
+    tell(seconds, 40)
+    yield HAND.found(quotients(seconds, "by hand", "fit"))
 
 
 def hidden_errors(model: rp.Codec, data: Data) -> None:
@@ -129,7 +133,11 @@ def main() -> None:
     arguments.add_argument("--presets", nargs="+", default=["mae", "simmim"])
     arguments.add_argument("--out", type=Path, default=Path("runs/masked"))
     given = arguments.parse_args()
-    {"steps": steps, "hidden": hidden, "video": video}[given.what](given)
+    if given.what == "steps":
+        print(machine(given))
+        show(steps(given), given.json)
+    else:
+        {"hidden": hidden, "video": video}[given.what](given)
 
 
 if __name__ == "__main__":

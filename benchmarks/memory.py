@@ -2,23 +2,26 @@
 
     python benchmarks/memory.py
 
-A step of the `vae` preset on 128 binary images of 28 × 28: as the library runs it, and with
-`reparam.memory.keep_freed` replaced by nothing. Processes take turns.
+A step of the `vae` preset on 128 binary images of 28 × 28, by hand: after
+`reparam.memory.keep_freed`, which `fit` calls, and without it. Processes take turns.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import rounds
+from results import Quantity, Result, show
 
 SCRIPT = """
 import resource, statistics, sys, time
 import reparam.memory
-if sys.argv[1] == "given back":
-    reparam.memory.keep_freed = lambda: None
+if sys.argv[1] == "kept":
+    reparam.memory.keep_freed()
 import torch
 import reparam as rp
 torch.set_num_threads(int(sys.argv[2]))
@@ -42,22 +45,28 @@ print(statistics.median(seconds), faults / 400)
 """
 
 
-def main() -> None:
-    arguments = rounds.parser(__doc__, rounds=5).parse_args()
-    threads = "1" if arguments.cpu else str(arguments.threads)
+GIVEN_BACK = Quantity("training `vae`: freed memory given back / kept")
+
+
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    threads = "1" if asked.cpu else str(asked.threads)
     seconds: rounds.Seconds = {"kept": [], "given back": []}
     faults: rounds.Seconds = {"kept": [], "given back": []}
-    for _ in range(arguments.rounds):
+    for _ in range(asked.rounds):
         for side in seconds:
             command = [sys.executable, "-c", SCRIPT, side, threads]
             said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             for found, number in zip((seconds, faults), said.split(), strict=True):
                 found[side].append(float(number))
-    print(rounds.machine(arguments))
-    for side, taken in seconds.items():
-        pages = statistics.median(faults[side])
-        print(f"{side:10s} {1e3 * statistics.median(taken):6.2f} ms per step, {pages:.0f} pages")
-    print("given back takes", rounds.ratio(seconds, "given back", "kept"))
+    rounds.tell(seconds)
+    print({side: f"{statistics.median(pages):.0f} pages" for side, pages in faults.items()})
+    yield GIVEN_BACK.found(rounds.quotients(seconds, "given back", "kept"))
+
+
+def main() -> None:
+    asked = rounds.parser(__doc__, rounds=5).parse_args()
+    print(rounds.machine(asked))
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -4,21 +4,26 @@
 
 16 columns: five real, four of whole numbers, three flags, four of names (3, 5, 8 and 20), once
 complete and once with 7 % of the cells missing; and 16 real columns. The same network, batch 128,
-`fit` as it is. Epochs of all sides take turns; the time of a step is the median over rounds.
+`fit` as it is. Epochs of all sides take turns.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
+from collections.abc import Iterator
 
 import torch
+from results import Quantity, Result, at_most, show
+from rounds import machine, measured, parser, quotients, tell
 
 import reparam as rp
 
 ROWS, BATCH, STEPS = 12_800, 128, 100
 NAMES = (3, 5, 8, 20)
+GOALS = {
+    side: Quantity(f"training `vae` on {side} / real columns", at_most(1.2))
+    for side in ("mixed", "mixed, 7 % missing")
+}
 COLUMNS = (
     *(rp.Column(f"real {i}", "real") for i in range(5)),
     *(rp.Column(f"whole {i}", "levels", levels) for i, levels in enumerate((5, 12, 73, 100))),
@@ -54,27 +59,21 @@ def sides() -> dict[str, rp.Data]:
     }
 
 
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    def epoch(data: rp.Data) -> None:
+        model = rp.build("vae", data.space, seed=0)
+        rp.fit(model, data, epochs=1, batch_size=BATCH, progress=False)
+
+    seconds = measured({name: lambda own=own: epoch(own) for name, own in sides().items()}, asked)
+    tell(seconds, STEPS)
+    for side, quantity in GOALS.items():
+        yield quantity.found(quotients(seconds, side, "real"))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    found: dict[str, list[float]] = {}
-    data = sides()
-    for number in range(rounds + 1):
-        for name, own in data.items():
-            model = rp.build("vae", own.space, seed=0)
-            start = time.perf_counter()
-            rp.fit(model, own, epochs=1, batch_size=BATCH, progress=False)
-            if number:  # the first round warms up
-                found.setdefault(name, []).append((time.perf_counter() - start) / STEPS * 1000)
-    bare = statistics.median(found["real"])
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {rounds} rounds")
-    print("| side | ms per step | times real |\n|---|---|---|")
-    for name, times in found.items():
-        median = statistics.median(times)
-        print(f"| {name} | {median:.3f} | {median / bare:.2f} |")
+    asked = parser(__doc__, rounds=7, threads=1).parse_args()
+    print(machine(asked))
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import reparam as rp
-from reparam.comparison import default_models
+from reparam.comparison_defaults import default_models
 from reparam.comparison_runs import Candidate
 
 SCORES = ("reconstruction_mse", "bits_per_dim", "kernel_distance", "sample_sharpness")

@@ -7,6 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,23 +15,29 @@ from torch import Tensor
 Seconds = dict[str, list[float]]
 
 
-def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
-    """The arguments that all benchmarks take."""
+def parser(description: str | None, rounds: int, threads: int = 2) -> argparse.ArgumentParser:
+    """The arguments that all benchmarks of speed take."""
     arguments = argparse.ArgumentParser(description=(description or "").split("\n")[0])
     arguments.add_argument("--rounds", type=int, default=rounds)
-    arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument("--threads", type=int, default=threads)
     arguments.add_argument(
         "--cpu",
         action="store_true",
         help="CPU seconds of one thread, for a machine that is busy with other work",
     )
+    arguments.add_argument("--json", type=Path, help="file for what was found")
     return arguments
+
+
+def clock_of(arguments: argparse.Namespace) -> Callable[[], float]:
+    """The clock that was asked for; torch takes as many threads as were."""
+    torch.set_num_threads(1 if arguments.cpu else arguments.threads)
+    return time.process_time if arguments.cpu else time.perf_counter
 
 
 def measured(sides: Mapping[str, Callable[[], object]], arguments: argparse.Namespace) -> Seconds:
     """Seconds of each side in each round; one more round before warms up."""
-    torch.set_num_threads(1 if arguments.cpu else arguments.threads)
-    clock = time.process_time if arguments.cpu else time.perf_counter
+    clock = clock_of(arguments)
     seconds: Seconds = {name: [] for name in sides}
     for _ in range(arguments.rounds + 1):
         for name, run in sides.items():
@@ -73,7 +80,12 @@ def machine(arguments: argparse.Namespace) -> str:
     return f"torch {torch.__version__}, {platform.machine()}, {how}, {arguments.rounds} rounds"
 
 
-def ratio(seconds: Seconds, side: str, of: str) -> str:
-    """How many times as long ``side`` took as ``of``: median and extremes of the rounds."""
-    pairs = [a / b for a, b in zip(seconds[side], seconds[of], strict=True)]
-    return f"{statistics.median(pairs):.2f} ({min(pairs):.2f} to {max(pairs):.2f})"
+def quotients(seconds: Seconds, side: str, of: str) -> list[float]:
+    """How many times as long ``side`` took as ``of``, round by round."""
+    return [a / b for a, b in zip(seconds[side], seconds[of], strict=True)]
+
+
+def tell(seconds: Seconds, parts: int = 1) -> None:
+    """The median milliseconds of each side, of so many equal parts of a round."""
+    for name, taken in seconds.items():
+        print(f"{name}: {1000 * statistics.median(taken) / parts:.4g} ms", flush=True)

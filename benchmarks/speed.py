@@ -1,4 +1,4 @@
-"""Training throughput of the `vae` preset beside its peers, all sides interleaved in one run.
+"""Training throughput of the `vae` preset beside its peers, which take turns of 117 steps.
 
 Network 784-512-256 and back, 20 latent dimensions, batch 128, Bernoulli, 60 000 binary 28 × 28
 images, a validation pass over 10 000 more after every epoch on every side, Adam 1e-3.
@@ -9,33 +9,46 @@ images, a validation pass over 10 000 more after every epoch on every side, Adam
 Sides: `fit` with its curves, checkpoints and best weights; the fastest loop one writes by hand
 (data in memory indexed by a permutation, logits, fused Adam); the plainest one (DataLoader,
 sigmoid, Adam); the trainer of pythae 0.1.2 on the same network, where it is installed.
+
+Every side trains once, for as many epochs as there are rounds, and hands over to the next one four
+times an epoch. A round is an epoch of each, with its validation, curves and checkpoints; what fit
+takes to start and to end is in its first and last round, which a median leaves out. So the ratios
+of whole runs are there as well.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import json
 import logging
 import os
-import platform
 import statistics
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
 
 import torch
-from rounds import descend_by_hand
+from results import Quantity, Result, at_least, missing, show
+from rounds import clock_of, descend_by_hand, machine, parser, quotients
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
+from turns import in_turn
 
 import reparam as rp
 
 TRAIN, VALID, BATCH, LATENT = 60_000, 10_000, 128, 20
 SPACE = rp.Space((1, 28, 28), "binary")
+TURNS = 4  # in an epoch
+PEERS = {
+    "fastest loop": Quantity("training `vae`: fastest loop by hand / `fit`", at_least(0.97)),
+    "plainest loop": Quantity("training `vae`: plainest loop by hand / `fit`"),
+    "pythae 0.1.2": Quantity("training `vae`: pythae 0.1.2 / `fit`", at_least(1.40)),
+}
+WHOLE = {
+    "fastest loop": Quantity("the same in whole runs, fastest loop / `fit`", at_least(0.97)),
+    "pythae 0.1.2": Quantity("the same in whole runs, pythae 0.1.2 / `fit`", at_least(1.40)),
+}
 
 
 class PlainVAE(nn.Module):
@@ -140,59 +153,61 @@ def pythae_trainer(train: Tensor, valid: Tensor, epochs: int, device: str = "cpu
         trainer.train()
 
 
-def sides() -> dict[str, Callable[[Tensor, Tensor, int], object]]:
-    there: dict[str, Callable[[Tensor, Tensor, int], object]] = {
-        "fit": reparam_fit,
-        "fastest loop": fastest_loop,
-        "plainest loop": plainest_loop,
+def find_sides(train: Tensor, valid: Tensor) -> dict[str, Callable[[int], object]]:
+    """Who trains, by the number of epochs."""
+    sides: dict[str, Callable[[int], object]] = {
+        "fit": lambda epochs: reparam_fit(train, valid, epochs),
+        "fastest loop": lambda epochs: fastest_loop(train, valid, epochs),
+        "plainest loop": lambda epochs: plainest_loop(train, valid, epochs),
     }
-    if importlib.util.find_spec("pythae"):
+    if not missing("pythae"):
         logging.disable(logging.CRITICAL)
-        there["pythae 0.1.2"] = pythae_trainer
-    return there
+        sides["pythae 0.1.2"] = lambda epochs: pythae_trainer(train, valid, epochs)
+    return sides
+
+
+def epochs_of(turns: dict[str, list[float]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each side by rounds; what comes after the last full turn is the last one's."""
+    return {
+        name: [sum(taken[TURNS * i : TURNS * (i + 1)]) for i in range(rounds - 1)]
+        + [sum(taken[TURNS * (rounds - 1) :])]
+        for name, taken in turns.items()
+    }
+
+
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    generator = torch.Generator().manual_seed(0)
+    rows, more = (n // asked.part for n in (TRAIN, VALID))
+    images = (torch.rand(rows + more, 784, generator=generator) < 0.13).byte()
+    train, valid = images.split((rows, more))
+    clock, steps = clock_of(asked), rows // BATCH
+    for warm in find_sides(train[:2000], valid[:1000]).values():  # imports, allocator, kernels
+        warm(1)
+    sides = find_sides(train, valid)
+    works = {name: lambda run=run: run(asked.rounds) for name, run in sides.items()}
+    seconds = epochs_of(in_turn(works, steps // TURNS, clock), asked.rounds)
+    for name, taken in seconds.items():
+        median, whole = statistics.median(taken) / steps, sum(taken) / (asked.rounds * steps)
+        print(
+            f"{name}: {1e3 * median:.2f} ms a step, {1e3 * whole:.2f} in the whole run", flush=True
+        )
+    lacks = {"pythae 0.1.2": missing("pythae", "bench")}
+    for name, quantity in PEERS.items():
+        values = quotients(seconds, name, "fit") if name in seconds else []
+        yield quantity.found(values) if values else quantity.lacking(lacks[name])
+    for name, quantity in WHOLE.items():
+        if name in seconds:
+            yield quantity.found([sum(seconds[name]) / sum(seconds["fit"])])
+        else:
+            yield quantity.lacking(lacks[name])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=3, help="per side and round")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    generator = torch.Generator().manual_seed(0)
-    images = (torch.rand(TRAIN + VALID, 784, generator=generator) < 0.13).byte()
-    train, valid = images.split((TRAIN, VALID))
-    there = sides()
-    for run in there.values():  # warm-up: imports, allocator, kernel selection
-        run(train[:2000], valid[:1000], 1)
-    seconds: dict[str, list[float]] = {name: [] for name in there}
-    for _ in range(arguments.rounds):
-        for name, run in there.items():
-            start = time.perf_counter()
-            run(train, valid, arguments.epochs)
-            seconds[name].append(time.perf_counter() - start)
-    report(seconds, arguments)
-
-
-def report(seconds: dict[str, list[float]], arguments: argparse.Namespace) -> None:
-    steps = arguments.epochs * (TRAIN // BATCH)
-    print(
-        f"torch {torch.__version__}, {arguments.threads} threads, {platform.machine()}, "
-        f"{arguments.rounds} rounds of {arguments.epochs} epochs"
-    )
-    ratios = {}
-    for name, taken in seconds.items():
-        median = statistics.median(taken)
-        pairs = [other / mine for other, mine in zip(taken, seconds["fit"], strict=True)]
-        ratios[name] = statistics.median(pairs)
-        print(
-            f"{name:14s} {1000 * median / steps:6.2f} ms per step, "
-            f"{TRAIN * arguments.epochs / median:8.0f} images/s; fit is {ratios[name]:.2f} times "
-            f"as fast ({min(pairs):.2f} to {max(pairs):.2f})"
-        )
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"seconds": seconds, "ratios": ratios}, indent=2))
+    arguments = parser(__doc__, rounds=6)
+    arguments.add_argument("--part", type=int, default=1, help="an n-th of the images, for a trial")
+    asked = arguments.parse_args()
+    print(f"{machine(asked)} of an epoch")
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,15 @@ of modules that they import depend on no load.
 
 from __future__ import annotations
 
+import argparse
 import resource
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import rounds
+from results import Quantity, Result, at_most, show
 
 SIDES = {
     "python": ["-c", ""],
@@ -24,23 +26,25 @@ SIDES = {
     "reparam.build": ["-c", "import reparam as rp; rp.build('vae', rp.Space((9,), 'binary'))"],
 }
 
+HELP = Quantity("`reparam --help`", at_most(0.35), "s")
+OVER_TORCH = Quantity('`rp.build("vae", …)` over `import torch`', at_most(0.1), "s")
 
-def main() -> None:
-    arguments = rounds.parser(__doc__, rounds=9).parse_args()
+
+def results(asked: argparse.Namespace) -> Iterator[Result]:
     seconds: rounds.Seconds = {name: [] for name in SIDES}
-    for _ in range(arguments.rounds + 1):
+    for _ in range(asked.rounds + 1):
         for name, words in SIDES.items():
             before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
             subprocess.run([sys.executable, *words], stdout=subprocess.DEVNULL, check=True)
             wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            seconds[name].append(cpu if arguments.cpu else wall)
-    print(f"{rounds.machine(arguments)}; of whole processes")
+            seconds[name].append(cpu if asked.cpu else wall)
+    seconds = {name: taken[1:] for name, taken in seconds.items()}
+    rounds.tell(seconds)
+    yield HELP.found(seconds["reparam --help"])
     pairs = zip(seconds["reparam.build"], seconds["import torch"], strict=True)
-    seconds["build over torch"] = [build - torch for build, torch in pairs]
-    for name, taken in seconds.items():
-        told = f"{name:16s} {statistics.median(taken[1:]):.2f} s (least {min(taken[1:]):.2f})"
-        print(f"{told}, {imported(SIDES[name])}" if name in SIDES else told)
+    yield OVER_TORCH.found(build - torch for build, torch in pairs)
+    print(*(f"{name}: {imported(words)}" for name, words in SIDES.items()), sep="\n")
 
 
 def imported(words: list[str]) -> str:
@@ -50,6 +54,12 @@ def imported(words: list[str]) -> str:
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")][1:]
     own = sum(line.rpartition("|")[2].strip().startswith("reparam") for line in lines)
     return f"{len(lines)} modules, {own} of them reparam's"
+
+
+def main() -> None:
+    asked = rounds.parser(__doc__, rounds=9).parse_args()
+    print(f"{rounds.machine(asked)}; of whole processes")
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

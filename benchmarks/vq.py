@@ -15,12 +15,13 @@ second-stage   how much of a step of a pixel-cnn on codes is spent on encoding
 
 from __future__ import annotations
 
+import argparse
 import copy
-import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
-from rounds import Seconds, machine, measured, parser, ratio
+from results import Quantity, Result, at_least, at_most, missing, show
+from rounds import machine, measured, parser, quotients, tell
 from torch import Tensor, nn
 
 import reparam as rp
@@ -32,30 +33,40 @@ from reparam.nets.quantize import VectorQuantizer
 CODES, WIDTH, GRID, BATCH = 512, 64, 7, 128
 SPACE = rp.Space((1, 28, 28), "levels", 256)
 Sides = dict[str, Callable[[], object]]
+PEER, FEW, MANY = "vector-quantize-pytorch", 12_544, 100_000
+OTHERS = {FEW: {PEER: 4}, MANY: {PEER: 4, "cdist, argmin": 2.5, "one addmm": 8}}
+NEAREST = {
+    (rows, side): Quantity(f"nearest code of {rows} vectors: {side} / ours", at_least(goal))
+    for rows, goals in OTHERS.items()
+    for side, goal in goals.items()
+}
+PRODUCT = Quantity(f"nearest code of {MANY} vectors: the matrix product alone / ours")
+QUANTIZER = Quantity(f"training a quantizer: {PEER} / ours")
+MODEL = Quantity("training `vq-vae`: pythae / ours", at_least(1.4))
+ENCODING = Quantity("encoding / a step of its second stage", at_most(0.1))
 
 
 def nearest(rows: int) -> Sides:
     """The sides on the same vectors; they agree, or what they took says nothing."""
-    from vector_quantize_pytorch import VectorQuantize
-
     generator = torch.Generator().manual_seed(0)
     x, codes = (torch.randn(n, WIDTH, generator=generator) for n in (rows, CODES))
-    theirs = VectorQuantize(WIDTH, CODES).eval()
-    theirs.codebook.copy_(codes)
     product = torch.empty(rows, CODES)
     sides: Sides = {
         "ours": lambda: nearest_code(x, codes),
-        "vector-quantize-pytorch": lambda: theirs(x[None])[1][0],
         "cdist, argmin": lambda: torch.cdist(x, codes).argmin(1),
-        "unchunked addmm": lambda: torch.addmm(codes.square().sum(1), x, codes.T, alpha=-2).argmin(
-            1
-        ),
-        "matrix product alone": lambda: torch.mm(x, codes.T, out=product),
+        "one addmm": lambda: torch.addmm(codes.square().sum(1), x, codes.T, alpha=-2).argmin(1),
     }
-    found = [run() for run in list(sides.values())[:-1]]
+    if not missing("vector_quantize_pytorch"):
+        from vector_quantize_pytorch import VectorQuantize
+
+        theirs = VectorQuantize(WIDTH, CODES).eval()
+        theirs.codebook.copy_(codes)
+        sides[PEER] = lambda: theirs(x[None])[1][0]
+    found = [run() for run in sides.values()]
     for other in found:
         assert isinstance(other, Tensor) and isinstance(found[0], Tensor)
         assert (other == found[0]).float().mean() > 0.999
+    sides["matrix product alone"] = lambda: torch.mm(x, codes.T, out=product)
     return {name: torch.no_grad()(run) for name, run in sides.items()}
 
 
@@ -80,7 +91,7 @@ def quantizer() -> Sides:
         vectors, _, commitment = theirs(z)
         ((vectors * weight).sum() + commitment.sum()).backward()
 
-    return {"ours": ours, "vector-quantize-pytorch": peers}
+    return {"ours": ours, PEER: peers}
 
 
 def pythaes(model: VQVAE) -> nn.Module:
@@ -154,38 +165,67 @@ def second_stage() -> Sides:
     return {"a step": step, "encoding": lambda: model.codes_of(x)}
 
 
-def show(title: str, seconds: Mapping[str, list[float]], of: str) -> None:
-    print(f"\n{title}\n\n| side | ms | times as long as {of} | by the fastest rounds |")
-    print("|---|---|---|---|")
-    taken: Seconds = dict(seconds)
-    for name, each in taken.items():
-        fastest = min(each) / min(taken[of])
-        median = 1e3 * statistics.median(each)
-        print(f"| {name} | {median:.1f} | {ratio(taken, name, of)} | {fastest:.2f} |", flush=True)
+def timed(sides: Sides, asked: argparse.Namespace) -> dict[str, list[float]]:
+    seconds = measured(sides, asked)
+    tell(seconds)
+    return seconds
 
 
-PARTS = ("nearest", "quantizer", "model", "second-stage")
+def find_nearest(asked: argparse.Namespace) -> Iterator[Result]:
+    for rows in (FEW, MANY):
+        print(f"nearest of {CODES} codes to {rows} vectors:")
+        seconds = timed(nearest(rows), asked)
+        for side in OTHERS[rows]:
+            if side in seconds:
+                yield NEAREST[rows, side].found(quotients(seconds, side, "ours"))
+            else:
+                yield NEAREST[rows, side].lacking(missing("vector_quantize_pytorch", "bench"))
+    yield PRODUCT.found(quotients(seconds, "matrix product alone", "ours"))
+
+
+def train_quantizer(asked: argparse.Namespace) -> Iterator[Result]:
+    lacks = missing("vector_quantize_pytorch", "bench")
+    if lacks:
+        yield QUANTIZER.lacking(lacks)
+        return
+    print("a step of the quantizer:")
+    yield QUANTIZER.found(quotients(timed(quantizer(), asked), PEER, "ours"))
+
+
+def train_model(asked: argparse.Namespace) -> Iterator[Result]:
+    lacks = missing("pythae", "bench")
+    if lacks:
+        yield MODEL.lacking(lacks)
+        return
+    print("a step of vq-vae:")
+    yield MODEL.found(quotients(timed(whole_model(), asked), "pythae", "ours"))
+
+
+def encode(asked: argparse.Namespace) -> Iterator[Result]:
+    print("a step of the second stage:")
+    yield ENCODING.found(quotients(timed(second_stage(), asked), "encoding", "a step"))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Result]]] = {
+    "nearest": find_nearest,
+    "quantizer": train_quantizer,
+    "model": train_model,
+    "second-stage": encode,
+}
+
+
+def results(asked: argparse.Namespace) -> Iterator[Result]:
+    torch.manual_seed(0)
+    for part in asked.parts or PARTS:
+        yield from PARTS[part](asked)
 
 
 def main() -> None:
-    arguments = parser(__doc__, rounds=9)
+    arguments = parser(__doc__, rounds=9, threads=1)
     arguments.add_argument("parts", nargs="*", help=", ".join(PARTS))
-    arguments.set_defaults(threads=1)
     asked = arguments.parse_args()
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
     print(machine(asked))
-    for part in asked.parts or PARTS:
-        if part == "nearest":
-            for rows in (12_544, 100_000):
-                found = measured(nearest(rows), asked)
-                show(f"Nearest of {CODES} codes to {rows} vectors", found, "ours")
-        elif part == "quantizer":
-            show("A step of the quantizer", measured(quantizer(), asked), "ours")
-        elif part == "model":
-            show("A step of vq-vae", measured(whole_model(), asked), "ours")
-        else:
-            show("A step of the second stage", measured(second_stage(), asked), "a step")
+    show(results(asked), asked.json)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reference import PARTS
+from repository import RESULTS
 
 Entries = list[object]
 
@@ -62,7 +63,13 @@ TABLES: Entries = [
     "reference/scores.md",
     "reference/commands.md",
 ]
-DESIGN: Entries = ["design.md", "benchmarks.md", "neighbors.md", "contributing.md", "changelog.md"]
+DESIGN: Entries = [
+    "design.md",
+    {"What was measured": ["benchmarks.md", *RESULTS]},
+    "neighbors.md",
+    "contributing.md",
+    "changelog.md",
+]
 
 NAVIGATION: Entries = [
     {

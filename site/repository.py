@@ -20,6 +20,11 @@ PAGES = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
 }
+RESULTS = {
+    f"benchmarks-{path.stem.removeprefix('results-')}.md": f"benchmarks/{path.name}"
+    for path in sorted((ROOT / "benchmarks").glob("results-*.md"))
+}
+PAGES |= RESULTS
 NOTEBOOKS = {"quickstart.md": "docs/quickstart.ipynb"}
 INSTEAD = {path: page for page, path in PAGES.items()}
 LINK = re.compile(r"(\]\()([^)#\s:]+)((?:#[^)\s]*)?\))")

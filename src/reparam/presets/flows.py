@@ -45,7 +45,7 @@ IMAGES = Accepts(PURE, vectors=False, even=True)
 
 
 def steps(space: Space) -> TrainConfig:
-    """Of points of the plane the best of a few (benchmarks/README.md); of images not searched.
+    """Of points of the plane the best of a few (benchmarks/flows.py); of images not searched.
 
     Networks of images learn few by heart, 8 × 8 digits in a sixth of the usual steps.
     """

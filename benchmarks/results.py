@@ -1,0 +1,129 @@
+"""What benchmarks find: quantities and their goals, judged alike, printed alike, kept as JSON."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HEAD = ("what", "median (extremes)", "goal", "")
+
+
+class Goal(NamedTuple):
+    """What a median is to reach."""
+
+    sign: str
+    value: float
+
+    def met_by(self, value: float) -> bool:
+        return value >= self.value if self.sign == "≥" else value <= self.value
+
+    def __str__(self) -> str:
+        return f"{self.sign} {number(self.value)}"
+
+
+def at_least(value: float) -> Goal:
+    return Goal("≥", value)
+
+
+def at_most(value: float) -> Goal:
+    return Goal("≤", value)
+
+
+class Result(NamedTuple):
+    """A quantity and its value in every round, or what it lacks to be measured."""
+
+    what: str
+    goal: Goal | None
+    unit: str
+    values: list[float]
+    lacks: str = ""
+
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> Result:
+        """From what ``json.loads`` makes of ``_asdict()``, in which a goal is a list."""
+        goal = fields["goal"]
+        return cls(**fields | {"goal": Goal(*goal) if goal else None})
+
+    @property
+    def median(self) -> str:
+        """With the extremes behind it."""
+        if not self.values:
+            return ""
+        middle, low, high = (f(self.values) for f in (statistics.median, min, max))
+        extremes = f" ({number(low)}–{number(high)})" if len(self.values) > 1 else ""
+        return f"{number(middle)}{f' {self.unit}' if self.unit else ''}{extremes}"
+
+    @property
+    def verdict(self) -> str:
+        """By the median; beside it, whether rounds fell on both sides of the goal."""
+        if not self.values:
+            return f"not measured: needs {self.lacks}"
+        if self.goal is None:
+            return ""
+        said = "reached" if self.goal.met_by(statistics.median(self.values)) else "not reached"
+        both = {self.goal.met_by(value) for value in self.values}
+        return said if len(both) == 1 else f"{said}, within the noise"
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """A row of the table ``HEAD``."""
+        return self.what, self.median, str(self.goal or ""), self.verdict
+
+
+class Quantity(NamedTuple):
+    """What is measured; without a unit it is a ratio."""
+
+    what: str
+    goal: Goal | None = None
+    unit: str = ""
+
+    def found(self, values: Iterable[float]) -> Result:
+        return Result(*self, list(values))
+
+    def lacking(self, needed: str) -> Result:
+        return Result(*self, [], needed)
+
+
+def lacking(quantities: Iterable[Quantity], needed: str) -> Iterator[Result]:
+    for quantity in quantities:
+        yield quantity.lacking(needed)
+
+
+def missing(module: str, extra: str = "") -> str:
+    """What to install where a module is not there; else nothing."""
+    if importlib.util.find_spec(module):
+        return ""
+    name = module.replace("_", "-")
+    return f"{name} (`pip install -e '.[{extra}]'`)" if extra else f"{name} (`pip install {name}`)"
+
+
+def show(results: Iterable[Result], file: Path | None) -> None:
+    """Each as a row of a table once it is there, and all so far in a file."""
+    kept: list[dict[str, Any]] = []
+    for result in results:
+        if not kept:
+            print("\n" + head(), flush=True)
+        print(row(result.cells), flush=True)
+        kept.append(result._asdict())
+        if file is not None:
+            file.write_text(json.dumps(kept), encoding="utf-8")
+
+
+def head(*more: str) -> str:
+    """The first two lines of a table."""
+    cells = (*HEAD, *more)
+    return row(cells) + "\n" + row(["---"] * len(cells))
+
+
+def row(cells: Sequence[str]) -> str:
+    """A row of a table in markdown."""
+    return f"| {' | '.join(cells)} |"
+
+
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

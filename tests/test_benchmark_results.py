@@ -1,0 +1,163 @@
+"""Benchmarks judge what they found, go on where they stopped, and run as their pages write them."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+from results import Quantity, Result, at_least, at_most, row, show
+from turns import in_turn
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+COMMAND = re.compile(r"python benchmarks/(\w+)\.py([^`\n#]*)")
+
+
+def load(name):
+    """A script under a name of its own: tests have modules that are called like some of them."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def everything():
+    return load("all")
+
+
+@pytest.mark.parametrize(
+    ("goal", "values", "verdict"),
+    [
+        (at_least(0.97), [0.96, 0.98, 0.99], "reached, within the noise"),
+        (at_least(0.97), [0.97, 0.98, 0.99], "reached"),
+        (at_most(0.97), [0.96, 0.98, 0.99], "not reached, within the noise"),
+        (at_most(0.5), [0.96, 0.98], "not reached"),
+        (None, [1.0], ""),
+    ],
+)
+def test_a_goal_is_compared_with_the_median(goal, values, verdict):
+    assert Quantity("speed", goal).found(values).verdict == verdict
+
+
+def test_what_is_kept_comes_back(tmp_path, capsys):
+    found = [
+        Quantity("a step / another", at_most(1.2)).found([1.1, 1.0, 1.3]),
+        Quantity("a start", None, "s").found([123.4]),
+        Quantity("a peer", at_least(4)).lacking("a peer"),
+    ]
+    show(found, tmp_path / "found.json")
+    assert [
+        Result.read(each) for each in json.loads((tmp_path / "found.json").read_text())
+    ] == found
+    lines = [
+        row(["a step / another", "1.1 (1–1.3)", "≤ 1.2", "reached, within the noise"]),
+        row(["a start", "123 s", "", ""]),
+        row(["a peer", "", "≥ 4", "not measured: needs a peer"]),
+    ]
+    assert "\n".join(lines) in capsys.readouterr().out
+
+
+def training(steps, log, name):
+    weight = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([weight])
+    for _ in range(steps):
+        log.append(name)
+        weight.sum().backward()
+        optimizer.step()
+
+
+def test_sides_take_turns_of_some_steps():
+    log = []
+    works = {
+        name: lambda name=name, n=n: training(n, log, name) for name, n in {"a": 5, "b": 4}.items()
+    }
+    seconds = in_turn(works, 2)
+    assert "".join(log) == "aabbaabba"
+    assert {name: len(taken) for name, taken in seconds.items()} == {"a": 3, "b": 3}
+    training(3, log, "after")  # nobody waits any more
+
+
+def test_a_side_that_fails_is_heard():
+    def broken():
+        training(1, [], "")
+        raise RuntimeError("no kernel")
+
+    with pytest.raises(RuntimeError, match="no kernel"):
+        in_turn({"broken": broken}, 1)
+
+
+def test_what_failed_stops_nothing_and_comes_again(everything, tmp_path, monkeypatch, capsys):
+    """Each command in a process, as always; these are scripts of a line."""
+    monkeypatch.setattr(everything, "FOLDER", tmp_path)
+    monkeypatch.setattr(everything, "COMMANDS", {"bad": "bad.py", "good": "good.py --rounds 9"})
+    result = Quantity("speed", at_least(1)).found([2.0])._asdict()
+    (tmp_path / "bad.py").write_text("raise ValueError('no such thing')")
+    write = "import json, sys; open(sys.argv[-1], 'w').write({!r}); assert '3' in sys.argv"
+    (tmp_path / "good.py").write_text(write.format(json.dumps([result])))
+    words = [
+        "all.py",
+        "--only",
+        "bad",
+        "good",
+        "--json",
+        str(tmp_path / "all.json"),
+        "--rounds",
+        "3",
+    ]
+    monkeypatch.setattr(sys, "argv", [*words, "--markdown"])
+    everything.main()
+    shown = capsys.readouterr().out
+    assert "| bad |  |  | failed: ValueError: no such thing | `python benchmarks/bad.py` |" in shown
+    assert "| speed | 2 | ≥ 1 | reached | `python benchmarks/good.py --rounds 3` |" in shown
+    (tmp_path / "bad.py").write_text((tmp_path / "good.py").read_text().replace("assert", "#"))
+    (tmp_path / "good.py").write_text("raise ValueError('measured again')")
+    everything.main()
+    shown = capsys.readouterr().out
+    assert "failed" not in shown and shown.count("| speed |") == 2
+    monkeypatch.setattr(sys, "argv", words[:-1] + ["4"])
+    with pytest.raises(SystemExit, match="give another --json"):
+        everything.main()
+
+
+def commands():
+    """Every command of the pages, and of the run of everything."""
+    paths = [*FOLDER.glob("*.md"), *FOLDER.parent.glob("*.md"), *FOLDER.parent.glob("docs/**/*.md")]
+    pages = [path.read_text(encoding="utf-8") for path in paths]
+    found = {(name, words.strip()) for page in pages for name, words in COMMAND.findall(page)}
+    source = (FOLDER / "all.py").read_text(encoding="utf-8")
+    joined = re.sub(r'"\n\s+"', "", source)
+    return sorted(found | set(re.findall(r': "(\w+)\.py ([^"]+)"', joined)))
+
+
+class Parsed(Exception):
+    """The words were understood."""
+
+
+@pytest.mark.parametrize(("name", "words"), commands(), ids=lambda part: part[:60])
+def test_commands_of_the_pages_can_be_typed(name, words, monkeypatch):
+    assert (FOLDER / f"{name}.py").exists()
+    if "parse_args" not in (FOLDER / f"{name}.py").read_text(encoding="utf-8"):
+        assert not words, f"{name}.py takes no arguments"
+        return
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_only(self, args=None, namespace=None):
+        parse(self, args, namespace)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
+    given = [word for word in shlex.split(words) if "…" not in word]
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *given])
+    with pytest.raises(Parsed):
+        load(name).main()
