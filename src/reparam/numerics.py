@@ -264,6 +264,9 @@ def bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
     is that of x·l − relu(l) + log σ(|l|), and as σ(|l|) ≥ ½, a hundred of its values are multiplied
     before their logarithm is taken: most of what softplus costs is the logarithm.
     """
+    if torch.is_grad_enabled() and logits.requires_grad and len(x) == len(logits):
+        cost = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+        return -cost.sum(tuple(range(1, cost.ndim)))
     x, logits = x.flatten(1).unsqueeze(1), logits.flatten(1)
     by_x = logits.view(len(x), -1, logits.shape[1])
     if torch.is_grad_enabled() and logits.requires_grad:
