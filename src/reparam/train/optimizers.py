@@ -78,7 +78,7 @@ class FusedStep:
         for group, given, (means, squares, steps) in zip(
             groups, gradients, self.slots, strict=True
         ):
-            torch._foreach_add_(steps, made)
+            torch._foreach_add_(steps, [made] * len(steps))  # of one tensor it asks for the number
             beta1, beta2 = group["betas"]
             self.kernel(
                 group["params"],
