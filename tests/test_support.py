@@ -16,7 +16,7 @@ import reparam as rp
 from reparam.evaluation.annealing import annealed_log_prob
 from reparam.evaluation.denoising import repair
 from reparam.model import Batch, Codec, Completer, Density, LatentVariable, Solve, Space
-from reparam.space import check_values
+from reparam.space import _all_allowed, _allowed, check_values
 from reparam.train import fit
 
 SPACES = {
@@ -384,3 +384,24 @@ def test_rows_may_be_mapped(name):
     torch.testing.assert_close(one, model.encode(x))
     slopes = torch.func.vmap(torch.func.jacrev(lambda r: model.encode(r.unsqueeze(0))[0]))(x)
     assert slopes.shape == (12, 2, 4)
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float64]
+)
+@pytest.mark.parametrize("domain", ["support", "range", "finite"])
+@pytest.mark.parametrize("levels", [None, 2, 5])
+def test_extremes_tell_what_every_entry_does(dtype, domain, levels):
+    """Values inside and outside, at the edges, between whole numbers, and not finite."""
+    nan, inf = float("nan"), float("inf")
+    found = set()
+    for values in ([0, 1], [1, 4], [0, 5], [-1, 0], [0.5, 1], [0, 1.001], [0, nan], [inf, 0], []):
+        x = torch.tensor(values, dtype=torch.float64)
+        if not dtype.is_floating_point:
+            x = x.nan_to_num(0, 0)
+        x = x.to(dtype)
+        wanted = bool(_allowed(x, levels, domain).all())
+        assert _all_allowed(x, levels, domain) == wanted
+        found.add(wanted)
+    assert True in found
+    assert False in found or not dtype.is_floating_point

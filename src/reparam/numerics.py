@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reparam.memory import keep_freed
+
 # How many examples there are, which share their noise, or a generator of each.
 _EXAMPLES: ContextVar[int | Sequence[torch.Generator] | None] = ContextVar("examples", default=None)
 FACTORS = 100  # numbers of at least ½ whose product no float type in use rounds to 0
+CACHED = 100_000  # logits that, with as many numbers made of them, stay in a cache of 1 MiB
 LOG_SCALE_BOUNDS = (-8.0, 8.0)  # of z: beyond them e^{2 log σ} over- or underflows in float32
 LEVELS_AT_ONCE = 16  # of which sums are taken in one broadcast
 WIDE = 4.0  # levels: the scale from which a sum over levels is its integral, with corrections
@@ -203,6 +206,7 @@ def log_mean_exp_of(draw: Callable[[int], Tensor], samples: int, most: int, like
     >>> log_mean_exp_of(lambda k: torch.zeros(2 * k), 5, 2, torch.zeros(2, 1)).tolist()
     [0.0, 0.0]
     """
+    keep_freed()  # of every pass for the next: new pages would take longer than what fills them
     rows = like.shape[0]
     total = like.new_full((rows,), -math.inf, dtype=accumulator(like))
     for start in range(0, samples, most):
@@ -262,24 +266,40 @@ def bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
 
     Of fewer rows x, each stands for as many consecutive rows of logits. Without gradients the sum
     is that of x·l − relu(l) + log σ(|l|), and as σ(|l|) ≥ ½, a hundred of its values are multiplied
-    before their logarithm is taken: most of what softplus costs is the logarithm.
+    before their logarithm is taken: most of what softplus costs is the logarithm. So many logits
+    are gone through at a time that they stay in the cache of a core.
     """
+    if torch.is_grad_enabled() and logits.requires_grad and len(x) == len(logits):
+        cost = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+        return -cost.sum(tuple(range(1, cost.ndim)))
     x, logits = x.flatten(1).unsqueeze(1), logits.flatten(1)
     by_x = logits.view(len(x), -1, logits.shape[1])
     if torch.is_grad_enabled() and logits.requires_grad:
         target = x.expand_as(by_x)
         return -F.binary_cross_entropy_with_logits(by_x, target, reduction="none").sum(2).view(-1)
-    values = by_x.abs().sigmoid_()
+    at_once = max(1, (CACHED if logits.is_cpu else logits.numel()) // logits.shape[1])
+    draws = by_x.shape[1]
+    parts = []
+    for one, its in zip(*(t.split(max(1, at_once // draws)) for t in (x, by_x)), strict=True):
+        parts += [_bernoulli_log_prob_sum(one, some) for some in its.split(at_once, 1)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _bernoulli_log_prob_sum(x: Tensor, logits: Tensor) -> Tensor:
+    """Of x (N, 1, D) and logits (N, k, D), (N·k,), without gradients."""
+    values = logits.abs().sigmoid_()
     total = _sum_of_logs(values.flatten(0, 1))
-    torch.clamp(by_x, min=0, out=values).addcmul_(x, by_x, value=-1)
+    torch.clamp(logits, min=0, out=values).addcmul_(x, logits, value=-1)
     return total - values.sum(2).view(-1)
 
 
 def _sum_of_logs(values: Tensor) -> Tensor:
     """Σ log v over the columns of v (N, D), 1/2 ≤ v ≤ 1, with a logarithm per ``FACTORS``."""
-    groups, rest = divmod(values.shape[1], FACTORS)
-    whole = groups * FACTORS
-    total = values[:, :whole].unflatten(1, (groups, FACTORS)).prod(2).log().sum(1)
+    columns = values.shape[1]
+    factors = -(-columns // -(-columns // FACTORS))  # of each group: as even as they can be
+    groups, rest = divmod(columns, factors)
+    whole = groups * factors
+    total = values[:, :whole].unflatten(1, (groups, factors)).prod(2).log().sum(1)
     return total + values[:, whole:].prod(1).log() if rest else total
 
 

@@ -274,7 +274,7 @@ def check_values(
 divided by 16: give (x * 16).round()
     """
     x = x.detach()
-    holds = all(bool(_allowed(rows, levels, domain).all()) for rows in x.split(ROWS))
+    holds = all(_all_allowed(rows, levels, domain) for rows in x.split(ROWS))
     of_code = name == "code"
     scale = None if of_code or (domain == "support" and holds) else _scale(x, levels)
     if holds and (scale is None or not _on_grid(x, levels, scale)):
@@ -365,6 +365,17 @@ def _allowed(x: Tensor, levels: int | None, domain: Domain) -> Tensor:
         return (x >= -slack) & (x <= levels - 1 + slack)
     inside = (x >= 0) & (x <= levels - 1)
     return inside & (x == x.floor()) if x.is_floating_point() else inside
+
+
+def _all_allowed(x: Tensor, levels: int | None, domain: Domain) -> bool:
+    """Whether all entries are in the domain; the extremes tell most of it, in one pass."""
+    if not x.numel():
+        return True
+    extremes = torch.stack(x.aminmax())  # NaN where any entry is
+    if not bool(_allowed(extremes, levels, domain).all()):
+        return False
+    whole = levels is not None and domain == "support" and x.is_floating_point()
+    return not whole or bool((x == x.floor()).all())
 
 
 def _scale(x: Tensor, levels: int | None) -> int | None:

@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from reparam import numerics
 from reparam.distributions.densities import (
     NormalDensity,
     StandardNormalDensity,
@@ -316,6 +317,17 @@ def test_the_sum_of_a_bernoulli_is_that_of_its_columns(entries):
     torch.testing.assert_close(p.log_prob(gray), expected, rtol=1e-13, atol=1e-10)
 
 
+@pytest.mark.parametrize("cached", [1, 20, 45, 90])
+def test_the_sum_of_a_bernoulli_is_that_of_blocks_of_it(monkeypatch, cached):
+    """7 entries of 6 draws of each of 5 examples: blocks of 1, 2, 6 and 12 rows of logits."""
+    rng = np.random.default_rng(0)
+    logits, x = tensor(rng.normal(size=(30, 7)) * 3), tensor(rng.random(size=(5, 7)) < 0.5)
+    p = BernoulliMass(logits)
+    monkeypatch.setattr(numerics, "CACHED", cached)
+    expected = p.log_prob_terms(x.repeat_interleave(6, 0)).sum(1)
+    torch.testing.assert_close(p.log_prob(x), expected, rtol=1e-14, atol=1e-13)
+
+
 @pytest.mark.parametrize("entries", [99, 199, 20_099])
 def test_the_sum_of_many_fair_coins_does_not_underflow(entries):
     """Every factor is ½, the least there is: in float32 a product of 150 would be 0."""
@@ -334,13 +346,14 @@ def test_the_sum_of_a_bernoulli_in_float32_loses_next_to_nothing():
     assert (single - exact).mean().abs() < 5e-5  # the products lose nothing one-sidedly
 
 
-def test_the_sum_of_a_bernoulli_has_the_gradient_of_its_columns():
+@pytest.mark.parametrize("draws", [1, 2])
+def test_the_sum_of_a_bernoulli_has_the_gradient_of_its_columns(draws):
     rng = np.random.default_rng(1)
     logits = tensor(rng.normal(size=(6, 5)) * 3).requires_grad_()
-    x = tensor(rng.random(size=(3, 5)) < 0.5)
+    x = tensor(rng.random(size=(6 // draws, 5)) < 0.5)
     weights = tensor(rng.normal(size=6))
     (gradient,) = torch.autograd.grad(BernoulliMass(logits).log_prob(x) @ weights, logits)
-    expected = weights[:, None] * (x.repeat_interleave(2, 0) - torch.sigmoid(logits))
+    expected = weights[:, None] * (x.repeat_interleave(draws, 0) - torch.sigmoid(logits))
     torch.testing.assert_close(gradient, expected.detach(), rtol=1e-12, atol=1e-13)
 
 

@@ -20,6 +20,7 @@ from reparam.nets.masked import NADE, MaskedLinear
 from reparam.train import fit
 from reparam.train.optimizers import (
     SMALL,
+    FusedStep,
     make_optimizer,
     mend,
     moments,
@@ -208,6 +209,34 @@ def test_each_module_moves_by_its_own_multiple_of_the_rate(weight_decay):
         wanted = weight * (1 - rate * weight_decay) - rate
         torch.testing.assert_close(layer.weight.detach(), wanted)
     assert torch.equal(layers[0].weight, before[0]), "a rate of 0 leaves weights bit for bit"
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_a_fused_step_is_that_of_torch_bit_for_bit(weight_decay):
+    """With steps that are left out, and one in which a weight has no gradient."""
+    runs = []
+    for own in (True, False):
+        torch.manual_seed(0)
+        layers, optimizer, _ = rated(weight_decay)
+        weights, step = trainable(layers), FusedStep(optimizer)
+        for at in range(8):
+            for k, weight in enumerate(weights):
+                weight.grad = None if (at, k) == (4, 3) else torch.randn(weight.shape)
+            skip = torch.tensor(float(at in (0, 3, 5)))
+            before = [weight.detach().clone() for weight in weights]
+            if own:
+                step(skip)
+            else:
+                optimizer.found_inf = skip  # type: ignore[attr-defined]
+                optimizer.step()
+            same = [torch.equal(a, b) for a, b in zip(before, weights, strict=True)]
+            assert all(same) if skip else not all(same[2:])
+        runs.append((weights, moments(optimizer, weights), optimizer.state_dict()))
+    (ours, slots, state), (theirs, wanted, of_torch) = runs
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert all(torch.equal(slots[i][name], wanted[i][name]) for i in wanted for name in wanted[i])
+    assert [s["step"].item() for s in slots.values()] == [5.0, 5.0, 5.0, 4.0, 5.0, 5.0]
+    assert state["param_groups"] == of_torch["param_groups"]
 
 
 def test_moments_come_back_to_their_weights_whatever_the_groups():

@@ -50,9 +50,17 @@ class AutoregressiveDistribution(Distribution):
         return self.walk(lambda p, sites: p.rsample(generator))
 
     def log_prob_terms(self, x: Tensor) -> Tensor:
+        return self._entries_of(x).log_prob_terms(x)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        times = max(1, self.rows // x.shape[0])
+        x = x if times == 1 else x.repeat_interleave(times, 0)
+        return self._entries_of(x).log_prob(x)
+
+    def _entries_of(self, x: Tensor) -> Distribution:
+        """p(x_i | x before i) of all entries i at once."""
         parameters = self.network(self._seen(x), self.context, self.member)
-        # Probabilities are never in bfloat16.
-        return self.conditional(parameters.to(self.context.dtype)).log_prob_terms(x)
+        return self.conditional(parameters.to(self.context.dtype))  # probabilities: no bfloat16
 
     def repeat(self, k: int) -> AutoregressiveDistribution:
         return replace(self, context=self.context.repeat_interleave(k, 0))

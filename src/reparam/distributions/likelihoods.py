@@ -49,6 +49,8 @@ class Likelihood(nn.Module, ABC):
         self.parameter_shape = (parameters_per_entry, *space.shape)
 
     def forward(self, parameters: Tensor) -> Distribution:
+        if parameters.shape[1:] == self.parameter_shape:
+            return self.distribution(parameters)
         if math.prod(parameters.shape[1:]) != math.prod(self.parameter_shape):
             raise ValueError(
                 f"decoder: {type(self).__name__} expects outputs of shape "

@@ -114,8 +114,7 @@ class Autoregressive(Conditional, ChainRule, Completer):
         if self.training:
             # Of several members the mean bounds −log of their mean probability from above.
             member = self.turn if self.network.members > 1 else 0
-            factors = self._factors(x, self._context(c, x.shape[0]), member)
-            nll = -self._coded(factors, x, c).flatten(1).sum(1)
+            nll = -self._sum_of_factors(x, self._context(c, x.shape[0]), c, member)
         else:
             nll = -self._members(x, c)[1]
         return Loss(nll.mean(), {"nll": nll})
@@ -237,6 +236,14 @@ class Autoregressive(Conditional, ChainRule, Completer):
         factors = self._given(context, member).log_prob_terms(self.standardize.observed(x))
         factors = factors.view_as(x)
         return factors if self.standardize.varying is None else self.standardize.factors(factors, x)
+
+    def _sum_of_factors(
+        self, x: Tensor, context: Tensor, c: Tensor | None, member: int | Tensor
+    ) -> Tensor:
+        """log p(x) of one member, (B,), in one sum where every factor is the likelihood's."""
+        if self.standardize.varying is None and self.degradation is None:
+            return self._given(context, member).log_prob(self.standardize.observed(x))
+        return self._coded(self._factors(x, context, member), x, c).flatten(1).sum(1)
 
     def _said_of(self, c: Tensor | None) -> tuple[Tensor, Tensor] | None:
         """Which entries c says outright, (*shape), and what they are, (B, *shape)."""

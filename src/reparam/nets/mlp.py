@@ -62,4 +62,5 @@ class MLP(nn.Module):
         h = self.first(x.flatten(1))
         if self.condition is not None:
             h = h + self.condition(c)
-        return self.rest(h).view(-1, *self.outputs)
+        h = self.rest(h)
+        return h if len(self.outputs) == 1 else h.view(-1, *self.outputs)

@@ -98,8 +98,8 @@ class Objective(nn.Module, ABC):
             penalty.refuse(posterior, prior)
 
     def _add_beta(self, terms: dict[str, Tensor]) -> None:
-        beta = self.weighting.beta()
-        if self.weighting.moves and beta is not None:
+        beta = self.weighting.beta() if self.weighting.moves else None
+        if beta is not None:
             terms["beta"] = beta.detach().expand_as(terms["bound"])
 
 
@@ -143,10 +143,11 @@ class ELBO(Objective):
         q, p = model.posterior(x, c), model.prior(c)
         z, rate = q.rsample_with_rate(p)
         likelihood = model.likelihood(z, c)
-        distortion = -likelihood.log_prob(x)
+        log_likelihood = likelihood.log_prob(x)
+        distortion = -log_likelihood
         objective = self.weighting(distortion, rate)
         with torch.no_grad():
-            bound = -distortion - rate.sum(1)
+            bound = log_likelihood - rate.sum(1)
         terms = {"distortion": distortion, "rate": rate, "bound": bound}
         self._add_beta(terms)
         for penalty in self.parts:

@@ -46,6 +46,67 @@ def make_optimizer(player: Player, config: TrainConfig) -> torch.optim.Optimizer
     return optimizer
 
 
+class FusedStep:
+    """Steps of a fused Adam that are left out, on the device, where a scalar is 1.
+
+    The same numbers as ``Optimizer.step`` with ``found_inf``, which collects its tensors anew in
+    every step and counts back the steps that it left out: of a small network that takes longer
+    than the kernel. It still makes the first step, and every one in which a weight has no gradient.
+    What it remembers may be changed in place, as long as its tensors stay the same.
+
+    Args:
+        optimizer: as ``make_optimizer`` makes it.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+        adamw = isinstance(optimizer, torch.optim.AdamW)
+        self.kernel = torch._fused_adamw_ if adamw else torch._fused_adam_
+        self.slots: list[list[list[Tensor]]] = []  # of every group: means, squares, steps
+
+    @torch.no_grad()
+    def __call__(self, skip: Tensor) -> None:
+        """Move the weights by their gradients, unless ``skip``, a float32 scalar, is 1."""
+        groups = self.optimizer.param_groups
+        gradients = [[weight.grad for weight in group["params"]] for group in groups]
+        if not self.slots or any(g is None for of_group in gradients for g in of_group):
+            self.optimizer.found_inf = skip  # type: ignore[attr-defined]
+            self.optimizer.step()
+            self.slots = self._remembered()
+            return
+        made = 1 - skip
+        for group, given, (means, squares, steps) in zip(
+            groups, gradients, self.slots, strict=True
+        ):
+            torch._foreach_add_(steps, [made] * len(steps))  # of one tensor it asks for the number
+            beta1, beta2 = group["betas"]
+            self.kernel(
+                group["params"],
+                given,
+                means,
+                squares,
+                [],
+                steps,
+                lr=group["lr"],
+                beta1=beta1,
+                beta2=beta2,
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+                found_inf=skip,
+            )
+
+    def _remembered(self) -> list[list[list[Tensor]]]:
+        """What the optimizer has of every weight; nothing while it lacks that of one."""
+        state = self.optimizer.state
+        groups = [group["params"] for group in self.optimizer.param_groups]
+        if any(weight not in state for group in groups for weight in group):
+            return []
+        slots = ("exp_avg", "exp_avg_sq", "step")
+        return [[[state[weight][slot] for weight in group] for slot in slots] for group in groups]
+
+
 def _groups(player: Player, config: TrainConfig) -> list[dict[str, Any]]:
     """What decays and what does not, of all modules with the same multiple of the learning rate.
 

@@ -46,7 +46,7 @@ class Measured(NamedTuple):
     @property
     def skip(self) -> Tensor:
         """1.0 where objective or gradients are not finite, and no update is made; else 0.0."""
-        return (self.values[:2].sum() * 0).isnan().float()  # infinity · 0 is NaN too
+        return (self.values[:2].sum() * 0).ne_(0).float()  # infinity · 0 is NaN, which is not 0
 
 
 @dataclass

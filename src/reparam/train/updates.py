@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from reparam.model import Batch, Loss, Player
 from reparam.train.batches import Batches
 from reparam.train.device import autocast
-from reparam.train.optimizers import gradient_sum
+from reparam.train.optimizers import FusedStep, gradient_sum
 from reparam.train.state import Training
 from reparam.train.tally import Measured
 
@@ -43,7 +43,7 @@ class Update:
     ) -> None:
         self.training, self.player, self.forward = training, player, forward
         self.name = name
-        self.optimizer = training.optimizers[player.name]
+        self.move = FusedStep(training.optimizers[player.name])
         self.weights = training.weights[player.name]
 
     def __call__(self, batch: Batch) -> Measured:
@@ -55,11 +55,9 @@ class Update:
         # Of a single player it would be the same, and a search for it through the graph.
         loss.objective.backward(inputs=self.weights if len(training.weights) > 1 else None)
         loss = training.ranks.combine(loss, self.weights, training.batches.weight)
-        measured = Measured.of(loss, self._gradient())
-        # A fused optimizer leaves the weights alone where this is 1, without waiting for it.
-        self.optimizer.found_inf = measured.skip  # type: ignore[attr-defined]
-        self.optimizer.step()
         with torch.no_grad():
+            measured = Measured.of(loss, self._gradient())
+            self.move(measured.skip)
             training.model.after_step(loss, player)
         return measured
 
