@@ -301,6 +301,7 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(10_000, 10, 20)  # and looking among the modules of all that is imported
         gc.enable()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from reparam.cli.main import main
 from reparam.train import state
+from reparam.use.missing_part import complete
 
 LESS = (
     (r"--budget \S+", "--epochs 1"),
@@ -43,6 +45,8 @@ def train_little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "STEPS_BY_DEFAULT", 2)
     monkeypatch.setattr(state, "EPOCHS_AT_LEAST", 1)
     monkeypatch.setattr("reparam.comparison.BY_DEFAULT", {"epochs": 1})
+    few = partial(complete, steps=5)  # of the chains of a report
+    monkeypatch.setattr("reparam.report.sections.completions.complete", few)
 
 
 def run_cut(

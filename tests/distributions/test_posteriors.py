@@ -32,7 +32,7 @@ POSTERIORS = {
 }
 
 
-def grid(reach: float = 12.0, points: int = 601) -> tuple[Tensor, float]:
+def grid(reach: float = 12.0, points: int = 241) -> tuple[Tensor, float]:
     line = torch.linspace(-reach, reach, points, dtype=F64)
     mesh = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).view(-1, 2)
     return mesh, (line[1] - line[0]).item() ** 2
@@ -51,7 +51,7 @@ def test_densities_integrate_to_one(name):
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_draws_come_with_their_density_and_are_of_it(name):
     """The density with the draw is the density of the draw; moments are those by quadrature."""
-    posterior, rows = POSTERIORS[name](), 100_000
+    posterior, rows = POSTERIORS[name](), 30_000
     q = posterior(0.5 * parameters(posterior)[:1])
     torch.manual_seed(2)
     z, log_prob = q.repeat(rows).rsample_with_log_prob_terms()

@@ -188,12 +188,12 @@ def test_cached_samples_of_real_images_are_the_naive_ones_in_data_units(which, s
 
 @every
 def test_samples_come_as_often_as_they_are_probable(which):
-    space = Space((1, 3, 3), "binary")
+    space = Space((1, 2, 3), "binary")
     model = random_model(which, space)
-    n = 20_000
+    n = 6000  # some hundred of each of the 64 images: probabilities off by a tenth are seen
     x = model.sample(n, generator=torch.Generator().manual_seed(5))
-    index = (x.flatten(1) @ (2.0 ** torch.arange(8, -1, -1, dtype=F64))).long()
-    counts = torch.bincount(index, minlength=512)
+    index = (x.flatten(1) @ (2.0 ** torch.arange(5, -1, -1, dtype=F64))).long()
+    counts = torch.bincount(index, minlength=64)
     expected = n * model.log_prob(all_states(space)).value.exp().detach()
     assert chi_square(counts, expected) > 1e-4
 

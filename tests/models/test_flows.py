@@ -56,7 +56,8 @@ def test_every_flow_is_tested_here():
 @torch.no_grad()
 def test_densities_of_the_plane_integrate_to_one(name):
     model = built(name, jitter=0.3)
-    side = torch.linspace(-12, 12, 601, dtype=torch.float64)
+    points = 601 if name == "spline-coupling" else 241  # splines make narrow peaks
+    side = torch.linspace(-12, 12, points, dtype=torch.float64)
     x = torch.cartesian_prod(side, side)
     mass = model.log_prob(x).value.exp().sum() * (side[1] - side[0]) ** 2
     assert mass.item() == pytest.approx(1, abs=1e-2)
@@ -129,7 +130,7 @@ def test_codes_come_back_and_samples_follow_the_density(name):
     torch.testing.assert_close(model.reconstruct(x), x, rtol=0, atol=1e-8)
     drawn = model.sample(4000, generator=torch.Generator().manual_seed(0))
     # Shares of four quadrants against the mass of the density there.
-    side = torch.linspace(-12, 12, 600, dtype=torch.float64)  # no point on an axis
+    side = torch.linspace(-12, 12, 240, dtype=torch.float64)  # no point on an axis
     grid = torch.cartesian_prod(side, side)
     mass = model.log_prob(grid).value.exp()
     wanted = torch.zeros(4, dtype=torch.float64).index_add(0, quadrant(grid), mass)

@@ -54,10 +54,10 @@ def test_the_probabilities_of_all_images_sum_to_1(name):
         assert law(model, all_states(space)).sum().item() == pytest.approx(1, abs=1e-10)
 
 
-def test_the_probabilities_of_all_4_x_4_images_sum_to_1():
-    space = Space((1, 4, 4), "binary")
+def test_the_probabilities_of_all_4_x_3_images_sum_to_1():
+    space = Space((1, 4, 3), "binary")
     model = tiny(CNN, space, 3, layers=0)
-    assert [scale.space.shape[1:] for scale in model.scales] == [(1, 1), (2, 2), (4, 4)]
+    assert [scale.space.shape[1:] for scale in model.scales] == [(1, 1), (2, 2), (4, 3)]
     assert law(model, all_states(space)).sum().item() == pytest.approx(1, abs=1e-10)
 
 

@@ -21,7 +21,7 @@ import reparam as rp
 def test_small_fully_connected_steps_take_one_thread(preset, parameters, threads):
     before, seen = torch.get_num_threads(), []
     binary = preset in ("pixel-cnn", "made", "image-transformer")
-    x = torch.rand(180, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(120, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     data = rp.load_data((x > 0.5).to(torch.uint8) if binary else x)
     model = rp.build(preset, data.space, **parameters)
     for module in model.modules():

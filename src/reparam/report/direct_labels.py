@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
+from reparam.report import plots
+
 SIZE = 8.5  # points
 WIDE, HIGH = 0.62, 1.25  # of a letter and of a line, in sizes
 DISTANCES = (8, 13, 20, 28, 38, 50)  # pixels between a point and its name
@@ -59,9 +61,7 @@ def label_points(figure: Figure, axis: Any, points: Sequence[Point]) -> None:
     name takes the place, of sixteen directions and six distances, where it covers the least of
     points and other names and leaves the axes the least; crowded points choose first.
     """
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
+    plots.lay_out(figure)
     at = [tuple(axis.transData.transform((p.x, p.y))) for p in points]
     frame = axis.get_window_extent()
     inside = Box(frame.x0, frame.y0, frame.x1, frame.y1)

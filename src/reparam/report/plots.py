@@ -72,16 +72,21 @@ def dots(axis: Any, points: Tensor, color: str, alpha: float = 0.55) -> None:
     axis.add_artist(PathPatch(path, lw=2.6, alpha=alpha, **style))
 
 
+def lay_out(figure: Figure) -> None:
+    """Give labels their room, once: a figure that is laid out keeps its axes where they are."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine(None)
+
+
 def svg(figure: Figure, alt: str) -> Markup:
     """The figure as an ``<svg>`` element without size, date or foreign ids.
 
     Coordinates keep two decimals: a hundredth of a point is below what a screen shows.
     """
     file = io.StringIO()
-    engine = figure.get_layout_engine()
-    if engine is not None:  # here, as ``savefig`` would draw all of the figure twice for it
-        engine.execute(figure)
-        figure.set_layout_engine(None)
+    lay_out(figure)  # ``savefig`` would draw all of the figure twice for it
     with matplotlib.rc_context({"svg.hashsalt": "reparam"}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
