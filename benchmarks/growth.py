@@ -145,7 +145,9 @@ def plot(points: list[Point], path: Path) -> None:
     style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     with plt.rc_context(style):
         size = (3.4 * len(groups), 6.4)
-        figure, panels = plt.subplots(2, len(groups), figsize=size, squeeze=False, sharex="col")
+        figure, panels = plt.subplots(
+            2, len(groups), figsize=size, squeeze=False, sharex="col", sharey="row"
+        )
         for column, (axis, of_files) in zip(panels.T, groups, strict=True):
             chosen = {
                 what: columns(curve)
@@ -156,14 +158,19 @@ def plot(points: list[Point], path: Path) -> None:
             draw(column[1], {what: (at, m) for what, (at, _, m) in chosen.items()}, "MB")
             column[0].set_title("load_data" if of_files else f"compare, {axis}", loc="left")
             column[1].set_xlabel(axis)
-        panels[0, 0].set_ylabel("seconds")
-        panels[1, 0].set_ylabel("MB more")
+            if axis != "rows":  # whose decades say enough
+                values = {int(value) for at, *_ in chosen.values() for value in at}
+                column[1].set_xticks(sorted(values))
+                column[1].set_xticks([], minor=True)
+        for row, name in zip(panels, ("seconds", "MB more"), strict=True):
+            row[0].set_ylabel(name)
+            guide(row)
         figure.tight_layout()
         figure.savefig(path, dpi=150)
 
 
 def draw(panel: Any, curves: dict[str, tuple[np.ndarray[Any, Any], ...]], unit: str) -> None:
-    """Points and lines in one panel; a dotted line where all would be linear."""
+    """Points and lines in one panel, with their slopes."""
     for index, (what, (at, values)) in enumerate(curves.items()):
         there = values > (LEAST if unit == "MB" else 0)
         at, values = at[there], values[there]
@@ -173,15 +180,24 @@ def draw(panel: Any, curves: dict[str, tuple[np.ndarray[Any, Any], ...]], unit: 
         panel.plot(at, values, "o-", color=f"C{index}", ms=3.5, lw=1.4, label=label)
     panel.set_xscale("log")
     panel.set_yscale("log")
-    panel.grid(color="#dddddd", lw=0.6)
+    panel.grid(color="#e4e4e4", lw=0.6)
     panel.set_axisbelow(True)
-    low, high = panel.get_xlim()
-    bottom, top = panel.get_ylim()
-    for start in np.geomspace(bottom * low / high, top, 9):
-        panel.plot([low, high], [start, start * high / low], color="#999999", lw=0.5, ls=":")
-    panel.set_xlim(low, high)
-    panel.set_ylim(bottom, top)
-    panel.legend(frameon=False, fontsize=8)
+    panel.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def guide(row: Any) -> None:
+    """Room for the legends, plain numbers, and dotted lines of slope 1 behind the curves."""
+    bottom, top = row[0].get_ylim()
+    top *= 40
+    for panel in row:
+        low, high = panel.get_xlim()
+        for start in np.geomspace(bottom * low / high, top, 7):
+            panel.plot([low, high], [start, start * high / low], color="#bbbbbb", lw=0.6, ls=":")
+        panel.set_xlim(low, high)
+        panel.set_ylim(bottom, top)
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter("{x:,.6g}")
+            axis.set_minor_formatter("")
 
 
 def main() -> None:
