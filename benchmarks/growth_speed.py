@@ -112,7 +112,7 @@ def jobs(most: float, _: dict[str, Any]) -> dict[str, Sides]:
     asked |= {"threads": 2, "training": {"epochs": 20}}
     sides = {f"--jobs {count}": (asked | {"jobs": count}, ()) for count in (1, 2)}
     found = in_turn(sides, "compare")
-    told("four models of 10 000 rows of 784 reals, 20 epochs each", found, "in all")
+    told(f"four models of {asked['rows']:,} rows of 784 reals, 20 epochs each", found, "in all")
     return {"jobs": found}
 
 
