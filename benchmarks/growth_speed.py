@@ -68,7 +68,7 @@ def stream(most: float, how: dict[str, Any]) -> dict[str, Sides]:
             file = Path(folder, "x.npy")
             write(file, shape, dtype)
             asked = {"do": "train", "rows": shape[0], "file": str(file)}
-            asked |= {"seconds": SECONDS, "epochs": 1, "batch": BATCH} | how
+            asked |= {"seconds": SECONDS, "epochs": 1000, "batch": BATCH} | how
             sides = {
                 "mapped": (asked | {"mapped": True}, ()),
                 "in memory": (asked | {"mapped": False}, ()),
