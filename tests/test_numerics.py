@@ -167,3 +167,18 @@ def test_noise_draws_from_the_given_generator_only():
     assert torch.equal(one, two)
     assert torch.equal(torch.get_rng_state(), state)
     assert not torch.equal(numerics.noise(like), numerics.noise(like))
+
+
+def test_moments_are_those_of_numpy_however_the_rows_are_cut():
+    """To rounding: sums of 500 numbers in another order, of 1e5 beside a deviation of 1."""
+    x = torch.randn(500, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x[:, 0, 0], x[::3, 1, 2], x[:, 1, 1] = 0.3, torch.nan, torch.nan
+    x[:, 0, 1] += 1e5
+    with_cells = np.array([[1, 1, 1], [1, 0, 1]], bool)
+    for rows in (1, 7, 500, 1000):
+        mean, deviation = (t.numpy() for t in numerics.moments(lambda rows=rows: x.split(rows)))
+        for found, wanted in ((mean, np.nanmean), (deviation, np.nanstd)):
+            expected = wanted(x.numpy()[:, with_cells], 0)
+            np.testing.assert_allclose(found[with_cells], expected, rtol=1e-10, atol=1e-10)
+        assert (mean[0, 0], deviation[0, 0]) == (0.3, 0)  # whose sums round
+        assert (mean[1, 1], deviation[1, 1]) == (0, 0)  # nothing is there

@@ -189,6 +189,38 @@ def constant_entries(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     return row, same
 
 
+def moments(parts: Callable[[], Iterable[Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of every entry over all rows, (*shape) each, in float64.
+
+    Of the cells that are there, in two passes over parts, so that neither large means nor large
+    data do harm: nothing of the data's size is made. Of an entry that all rows share they are it
+    and 0, without rounding; where no cell is there both are 0.
+
+    Args:
+        parts: of the rows (N, *shape), from the first one whenever it is called.
+
+    >>> x = torch.tensor([[1.0, torch.nan], [3.0, 7.0]])
+    >>> [t.tolist() for t in moments(lambda: x.split(1))]
+    [[2.0, 7.0], [1.0, 0.0]]
+    """
+    count, total = _sums(parts(), lambda x: x)
+    mean = total / count.clamp(min=1)
+    row, same = constant_entries(parts())
+    mean = torch.where(same & ~row.isnan(), row.double(), mean)
+    _, squares = _sums(parts(), lambda x: (x - mean).square())
+    return mean, (squares / count.clamp(min=1)).sqrt()
+
+
+def _sums(parts: Iterable[Tensor], of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """How many cells of every entry are there, and the sum over them of a function of x."""
+    count = total = torch.zeros(())
+    for part in parts:
+        x = part.cpu().double()
+        there = ~x.isnan()
+        count, total = count + there.sum(0), total + torch.where(there, of(x), 0.0).sum(0)
+    return count, total
+
+
 def log_mean_exp(values: Tensor, dim: int) -> Tensor:
     """log (1/n Σ exp v) along ``dim``, without overflow."""
     return values.logsumexp(dim) - math.log(values.shape[dim])

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from allocations import LargestTensor
 
 import reparam as rp
 from reparam.data import large_arrays
@@ -92,23 +91,6 @@ def test_arrays_the_user_has_mapped_are_not_copied(tmp_path):
     assert addresses == [x[row:].ctypes.data for row in (0, 400, 500)]
     assert data.train.streamed
     assert not large_arrays.is_mapped(x + 1) and not large_arrays.is_mapped(x[[1, 2]])
-
-
-class LargestTensor(TorchDispatchMode):
-    """Bytes of the largest tensor that was made inside."""
-
-    bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        given = {t.data_ptr() for t in storages((args, kwargs))}
-        sizes = (t.nbytes() for t in storages(made) if t.data_ptr() not in given)
-        self.bytes = max(self.bytes, *sizes, 0)
-        return made
-
-
-def storages(tree: Any) -> list[torch.UntypedStorage]:
-    return [t.untyped_storage() for t in tree_leaves(tree) if isinstance(t, torch.Tensor)]
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from allocations import most_of_numpy
 
 import reparam as rp
 from reparam.data import DataRecord, load_data, load_rows
@@ -141,3 +142,10 @@ def test_rows_are_scaled_as_the_data_were(low, tmp_path):
             assert load_rows(row, trained_on).x.unique().tolist() == [level]
     whole = np.full((1, 1, 4, 4), 7, np.uint8)
     assert load_rows(whole, data).x.unique().tolist() == [7]
+
+
+def test_one_row_of_no_levels_is_enough_to_say_so():
+    """Of 8 MB of real numbers nothing is made but that row."""
+    x = RNG.normal(size=(2**16, 16))
+    assert most_of_numpy(lambda: scale_of([x])) < 2**14
+    assert scale_of([x]) is None

@@ -1,11 +1,15 @@
 """Tables of float64 become float32 only where nothing that a model could learn is lost."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from allocations import largest_tensor, most_of_numpy
 
-from reparam.data import load_data
+from reparam.data import large_arrays, load_data
+from reparam.data.values import fits_float32
 
 RNG = np.random.default_rng(0)
 NEAR, FAR_AWAY = RNG.normal(size=300), 1.7e9 + RNG.uniform(-10, 10, 300)
@@ -65,3 +69,30 @@ def test_many_columns_are_all_looked_at():
     data = load_data(pd.DataFrame(x, columns=[f"c{i}" for i in range(130)]))
     assert data.train.x.dtype == torch.float64
     assert [note for note in data.notes if "'c128'" in note]
+
+
+def test_the_precision_of_a_table_is_decided_without_a_copy_of_it(monkeypatch):
+    """In parts of 64 kB, of which a few copies are held: an eighth of a table of 8 MB is plenty."""
+    monkeypatch.setattr(large_arrays, "BLOCK", 2**16)
+    x = RNG.normal(size=(2**16, 16))
+    x[::7, 3] = np.nan
+    for columns in (None, [0, 3, 5]):
+        decide = partial(fits_float32, [x], columns)
+        assert decide()
+        assert most_of_numpy(decide) < x.nbytes / 8
+        assert largest_tensor(decide) < x.nbytes / 8
+
+
+def test_the_precision_is_decided_by_all_parts_and_not_by_missing_cells(monkeypatch):
+    """The one row that float32 rounds too far may be in any part; the spread is that of all."""
+    monkeypatch.setattr(large_arrays, "BLOCK", 64)
+    for row in (0, 100, 299):
+        x = np.zeros((300, 2))
+        x[::2] = 2.0**-20
+        assert fits_float32([x])
+        x[row, 1] = 2.0**-20 + 2.0**-50
+        assert fits_float32([x])  # a rounding of 1e-9 of the deviation
+        x[:, 1] += 1e4  # now of 1e-3 in float32, where the deviation is 5e-7
+        assert not fits_float32([x]) and fits_float32([x], [0])
+        x[:, 1] = np.nan
+        assert fits_float32([x])

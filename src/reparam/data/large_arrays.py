@@ -18,7 +18,7 @@ from reparam.data.contents import Array
 from reparam.lock import locked
 
 MAPPED_FROM = 2**30  # bytes of an .npy file from which it is mapped instead of read
-BLOCK = 2**24  # bytes in memory at a time
+BLOCK = 2**22  # bytes in memory at a time: parts of a few copies stay in the cache
 WAIT = 1800.0  # seconds for another process that makes what both need
 # Where Linux says what a container may use, in its second and first version of control groups.
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from msgspec import Meta
 
 from reparam.data.binarization import Binarization, binarized
@@ -14,13 +15,13 @@ from reparam.data.contents import Array, Contents, require_numbers
 from reparam.data.large_arrays import blocks, changed, is_mapped
 from reparam.data.scaled_levels import with_whole_levels
 from reparam.limits import Limited, Whole
+from reparam.numerics import constant_entries, moments
 from reparam.space import FLOAT32_EXACT, DataKind
 
 FLOAT64_EXACT = 2**53
 FLOAT32_LARGEST = float(np.finfo(np.float32).max)
 ROUNDING = 1e-4  # of a column's standard deviation: less is lost in any model
 FAR = 1e5  # standard deviations from 0: float32 then keeps a hundredth of one
-COLUMNS_AT_ONCE = 64  # bounds the memory of temporaries
 
 OneKind = Literal["binary", "levels", "real"]  # of all entries; mixed data have several
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -256,6 +257,11 @@ def _require_numbers(contents: Contents) -> None:
 def refuse_infinite(contents: Contents, split: str) -> None:
     """ValueError where x of a split has infinite numbers, or such as single precision has not."""
     x = contents.splits[split].x
+    if x.dtype.kind != "f" or x.size == 0:  # no other number is too large
+        return
+    extremes = np.array([np.fmin.reduce(x, None), np.fmax.reduce(x, None)], np.float64)
+    if not (np.abs(extremes) > FLOAT32_LARGEST).any():  # of cells that are there
+        return
     refuse_first(contents, split, np.isinf(x), "impute it, or drop the row")
     large = np.abs(x) > FLOAT32_LARGEST
     refuse_first(contents, split, large, "too large for float32; rescale the data")
@@ -305,20 +311,22 @@ def _require_variation(contents: Contents, consequence: str) -> None:
         raise ValueError(f"{contents.origin}: every value is {low.item()!r}; {consequence}")
 
 
-def fits_float32(splits: Sequence[Array]) -> bool:
+def fits_float32(splits: Sequence[Array], columns: Sequence[int] | None = None) -> bool:
     """Whether float32 loses nothing of these rows (N, D) that a model could learn.
+
+    Cells that are missing are passed over.
 
     Args:
         splits: their rows, the training rows first: their spread is what rounding is compared with.
+        columns: which of the columns are looked at; None: all.
 
     >>> fits_float32([np.array([[0.1], [0.7]])]), fits_float32([1.7e9 + np.array([[0.1], [0.7]])])
     (True, False)
     """
-    for _, columns in _column_blocks(splits[0].shape[1]):
-        _, deviation, varied = _spread(splits[0][:, columns])
-        for rows in splits:
-            x = rows[:, columns].astype(np.float64, copy=False)
-            rounding = np.abs(x - x.astype(np.float32)).max(0)
+    _, deviation, varied = _spread(splits[0], columns)
+    for x in splits:
+        for part in _parts(x, columns):
+            rounding = np.fmax.reduce(np.abs(part - part.astype(np.float32)), 0)
             if (varied & (rounding > ROUNDING * deviation)).any():
                 return False
     return True
@@ -326,26 +334,27 @@ def fits_float32(splits: Sequence[Array]) -> bool:
 
 def far_columns(contents: Contents) -> list[str]:
     """A note for every column of a table of which float32 keeps less than a hundredth."""
-    x, notes = contents.splits["train"].x, []
-    for start, columns in _column_blocks(x.shape[1]):
-        mean, deviation, varied = _spread(x[:, columns])
-        far = varied & (np.abs(mean) > FAR * deviation)
-        for column in start + np.flatnonzero(far):
-            name = contents.columns[column] if contents.columns else str(column)
-            notes.append(
-                f"Column {name!r} lies more than {FAR:,.0f} standard deviations from 0: the table "
-                "stays float64, and so does what leaves a model."
-            )
+    mean, deviation, varied = _spread(contents.splits["train"].x)
+    notes = []
+    for column in np.flatnonzero(varied & (np.abs(mean) > FAR * deviation)):
+        name = contents.columns[column] if contents.columns else str(column)
+        notes.append(
+            f"Column {name!r} lies more than {FAR:,.0f} standard deviations from 0: the table "
+            "stays float64, and so does what leaves a model."
+        )
     return notes
 
 
-def _column_blocks(width: int) -> Iterator[tuple[int, slice]]:
-    for start in range(0, width, COLUMNS_AT_ONCE):
-        yield start, slice(start, start + COLUMNS_AT_ONCE)
+def _parts(x: Array, columns: Sequence[int] | None = None) -> Iterator[Floats]:
+    """Some columns of an array as float64, so many rows at a time: no copy has its size."""
+    chosen = slice(None) if columns is None else list(columns)
+    return (x[rows][:, chosen].astype(np.float64, copy=False) for rows in blocks(x))
 
 
-def _spread(x: Array) -> tuple[Floats, Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
+def _spread(
+    x: Array, columns: Sequence[int] | None = None
+) -> tuple[Floats, Floats, np.ndarray[Any, np.dtype[np.bool_]]]:
     """Mean and standard deviation of every column, and whether it varies at all."""
-    varied = x.min(0) < x.max(0)  # the deviation of a constant column is not always exactly 0
-    x = x.astype(np.float64, copy=False)
-    return x.mean(0), x.std(0), varied
+    mean, deviation = moments(lambda: map(torch.from_numpy, _parts(x, columns)))
+    _, same = constant_entries(map(torch.from_numpy, _parts(x, columns)))
+    return mean.numpy(), deviation.numpy(), ~same.numpy()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from reparam import numerics
+from reparam.batching import rows_at_once
 from reparam.model import Space
 
 
@@ -132,19 +134,16 @@ class Vectors:
         return x.index_copy(1, torch.tensor(self.log), x[:, self.log].clamp(min=least).log())
 
     def _learn(self, train: Tensor) -> None:
-        x = self._logs(train)
-        there = ~x.isnan()
-        count = there.sum(0).clamp(min=1)
-        mean = torch.where(there, x, 0.0).sum(0) / count
-        deviation = (torch.where(there, x - mean, 0.0).square().sum(0) / count).sqrt()
-        row, same = numerics.constant_entries([x])  # whose sums round
-        mean = torch.where(same, row, mean)
-        self.scale = torch.where(same | (deviation == 0), 1.0, deviation)
+        def parts() -> Iterator[Tensor]:
+            return map(self._logs, train.split(rows_at_once(self.space)))
+
+        mean, deviation = numerics.moments(parts)
+        self.scale = torch.where(deviation > 0, deviation, 1.0)
         if not self.space.columns:
             return
         self.stand_in, self.shift = mean, torch.zeros_like(mean)
         for index in self.flags + self.named:
-            column = (self.space.columns or ())[index]
-            counts = (x[:, index][there[:, index]] - column.low).long().bincount(minlength=1)
+            column, cells = (self.space.columns or ())[index], train[:, index].cpu().double()
+            counts = (cells[~cells.isnan()] - column.low).long().bincount(minlength=1)
             self.stand_in[index] = counts.argmax() + column.low
             self.shift[index], self.scale[index] = float(column.low), 1.0

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from reparam import numerics
+from reparam.batching import rows_at_once
 from reparam.data import Data
 from reparam.report.pictures import Picture, png
 
@@ -24,11 +26,11 @@ class Columns:
 
     @classmethod
     def of(cls, data: Data) -> Columns:
-        train = data.train.x.double()
-        deviation = train.std(0, correction=0)
+        parts = data.train.x.split(rows_at_once(data.space))
+        mean, deviation = numerics.moments(lambda: parts)
         deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
         names = list(data.columns or [f"x{i + 1}" for i in range(data.space.dimension)])
-        return cls([_clip(name) for name in names], train.mean(0), deviation)
+        return cls([_clip(name) for name in names], mean, deviation)
 
     @property
     def few(self) -> bool:

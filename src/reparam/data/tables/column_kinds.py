@@ -114,9 +114,8 @@ def stored(contents: Contents, columns: Sequence[Column]) -> Contents:
         return contents.with_x(lambda x: x.astype(np.float64))
     reals = [i for i, column in enumerate(columns) if column.count is None]
     arrays = [arrays.x for arrays in contents.splits.values()]
-    filled = [_filled(x[:, reals]) for x in arrays]
-    dtype = np.float32 if not reals or fits_float32(filled) else np.float64
-    return contents.with_x(lambda x: x.astype(dtype))
+    dtype = np.float32 if not reals or fits_float32(arrays, reals) else np.float64
+    return contents.with_x(lambda x: x.astype(dtype, copy=False))
 
 
 def with_rare(contents: Contents, share: float) -> Contents:
@@ -266,13 +265,6 @@ def _whole(name: str, low: int, high: int) -> Column:
 def _is_own(column: Column) -> bool:
     """Whether a flag is not just 0 or 1."""
     return column.low != 0 or column.names is not None
-
-
-def _filled(x: Array) -> Array:
-    """x (N, D) with the first cell that is there of each column in place of those missing."""
-    missing = np.isnan(x)
-    first = x[(~missing).argmax(0), np.arange(x.shape[1])]
-    return np.where(missing, first, x)
 
 
 def _notes(
