@@ -45,8 +45,9 @@ class Stack:
     Inputs are kept where the pixels of a wavefront, times the examples, are the evenly spaced rows
     of a matrix: column j of row i of example b lies at (i B + b) P + s i + j, for time t = s i + j
     at (i B + b) P + t. What pixels see in one row lies together, so that products read windows in
-    place. P is the number of wavefronts for which an input is seen, and so a place is taken over
-    by the example before, P wavefronts later. Margins of zeros are renewed where that was so.
+    place. Where one row above is seen, P is the number of wavefronts for which an input is, so that
+    the example before takes its place over, P wavefronts later; margins of zeros are then renewed.
+    Elsewhere P is the width with its margins.
 
     At a line, ``begin`` sums what its pixels see in the row above, of all layers in one batched
     product; ``step`` adds what a layer sees of their own row, once the layers before have computed
@@ -71,12 +72,12 @@ class Stack:
     ) -> None:
         conv = convs[0]
         self.rows, self.width, self.up, self.side = rows, grid[1], conv.up, conv.side
-        self.slope = slope
         self.codes = conv.codes
         self.layers, self.inputs, self.taken = len(convs), conv.inputs, conv.taken
         self._read(convs, context)
         line = self.width + 2 * self.side
-        self.pitch = min(slope * self.up + 2 * self.side + 1, line) * self.inputs
+        seen_for = line if self.above is None else min(slope + 2 * self.side + 1, line)
+        self.pitch = seen_for * self.inputs
         self.row_stride = rows * self.pitch + slope * self.inputs
         # What sees nothing but the position itself has its input from the layer before.
         self.alone = self.up == self.side == 0 and len(self.taken) == 1
@@ -110,7 +111,8 @@ class Stack:
 
     def begin(self, line: Line) -> None:
         """Go to a line: sum what it sees above, find its inputs and windows."""
-        self._clear(line)
+        if self.above is not None:
+            self._clear(line)
         if self.above is not None or not self.constant:
             self.sums = self._sums(line)
         if not self.alone:
@@ -149,11 +151,11 @@ class Stack:
 
         What they held was seen by earlier lines only.
         """
-        if line.column == self.width - 1 and self.side:
+        if line.column == self.width - 1:
             end, units = Line(line.row, self.width), self.side * self.inputs
             self._strided(end, 0, units, units).zero_()
-        if line.row == 0 and self.up:  # of all rows above as they are in ``side`` wavefronts
-            above = Line(-self.up, line.column + self.side + self.slope * self.up, self.up)
+        if line.row == 0:
+            above = Line(-1, line.column + self.side)
             self._strided(above, 0, self.side * self.inputs, self.inputs).zero_()
 
     def _strided(self, line: Line, up: int, offset: int, *size: int) -> Tensor:
